@@ -1,0 +1,166 @@
+// Package durablehttp adapts net/http to Durable Objects: handlers that serve a Worker's or an object's fetch events, and a
+// RoundTripper that sends requests to an object. It links net/http, about 0.6 MB compressed; a program that speaks RPC only does
+// without it.
+package durablehttp
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"runtime/debug"
+
+	"flow.internal/capdo/durable"
+)
+
+// Handle makes h serve the stateless Worker's fetch events; handlers get the environment with [Env]. It panics when called twice.
+// The request's context ends when the client disconnects, and when the handler has returned.
+func Handle(h http.Handler) {
+	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+		return Serve(context.WithValue(ctx, envKey{}, env), h, r)
+	})
+}
+
+type envKey struct{}
+
+// Env returns the Worker's environment in a handler that [Handle] serves, or nil.
+func Env(r *http.Request) *durable.Env {
+	env, _ := r.Context().Value(envKey{}).(*durable.Env)
+	return env
+}
+
+// Serve answers one request with h; an object's Fetch method can be
+//
+//	func (o *Object) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
+//		return durablehttp.Serve(ctx, o.mux, r)
+//	}
+//
+// The response is buffered up to 64 KiB, then streamed, as it is from the first Flush. A panic of h becomes an error for the
+// caller, or breaks the stream off when the response had begun.
+func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, r.Body)
+	if err != nil {
+		return nil, fmt.Errorf("durablehttp: %w", err)
+	}
+	req.Header = r.Header
+	req.Host = req.URL.Host
+	req.RequestURI = req.URL.RequestURI()
+	w := &responseWriter{header: http.Header{}, began: make(chan struct{})}
+	go w.run(h, req)
+	<-w.began
+	if w.failed != nil {
+		return nil, w.failed
+	}
+	return &durable.Response{Status: w.status, Header: w.sent, Body: w.body()}, nil
+}
+
+const bufferSize = 64 << 10
+
+// responseWriter buffers a response until it is complete, or too long, or flushed; then it streams.
+type responseWriter struct {
+	header http.Header
+	sent   http.Header // as it was at WriteHeader
+	status int
+	buffer bytes.Buffer
+	stream *io.PipeWriter // once streaming
+	reader *io.PipeReader
+	began  chan struct{} // closed when the response can go out
+	failed error
+}
+
+func (w *responseWriter) Header() http.Header { return w.header }
+
+func (w *responseWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status, w.sent = status, maps.Clone(w.header)
+	}
+}
+
+func (w *responseWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		if w.header.Get("Content-Type") == "" {
+			w.header.Set("Content-Type", http.DetectContentType(p))
+		}
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.stream != nil {
+		return w.stream.Write(p)
+	}
+	w.buffer.Write(p)
+	if w.buffer.Len() > bufferSize {
+		w.Flush()
+	}
+	return len(p), nil
+}
+
+// Flush sends what has been written, and streams what follows.
+func (w *responseWriter) Flush() {
+	w.WriteHeader(http.StatusOK)
+	if w.stream == nil {
+		w.reader, w.stream = io.Pipe()
+		close(w.began)
+		w.stream.Write(w.buffer.Bytes())
+	}
+}
+
+func (w *responseWriter) body() io.Reader {
+	if w.reader != nil {
+		return w.reader
+	}
+	return &w.buffer
+}
+
+func (w *responseWriter) run(h http.Handler, r *http.Request) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.failed = fmt.Errorf("panic: %v", p)
+			if p != http.ErrAbortHandler {
+				println(w.failed.Error(), "[recovered by durablehttp]\n"+string(debug.Stack()))
+			}
+		}
+		w.finish()
+	}()
+	h.ServeHTTP(w, r)
+	w.WriteHeader(http.StatusOK)
+}
+
+func (w *responseWriter) finish() {
+	if w.stream == nil {
+		close(w.began)
+		return
+	}
+	w.stream.CloseWithError(w.failed)
+}
+
+// Transport returns a RoundTripper whose requests go to the object behind stub, so that
+//
+//	client := &http.Client{Transport: durablehttp.Transport(stub)}
+//
+// talks to it. The host in the URL is for the object to interpret; redirects are followed by the client, not by workerd.
+func Transport(stub *durable.Stub) http.RoundTripper { return transport{stub} }
+
+type transport struct{ stub *durable.Stub }
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	out := &durable.Request{Method: r.Method, URL: r.URL.String(), Header: r.Header}
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = r.Body
+	}
+	in, err := t.stub.Fetch(r.Context(), out)
+	if err != nil {
+		return nil, err
+	}
+	resp := &http.Response{
+		Status: fmt.Sprintf("%d %s", in.Status, http.StatusText(in.Status)), StatusCode: in.Status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: in.Header, Body: http.NoBody, ContentLength: -1, Request: r,
+	}
+	if body, ok := in.Body.(io.ReadCloser); ok {
+		resp.Body = body
+	} else {
+		resp.ContentLength = 0
+	}
+	return resp, nil
+}

@@ -1,0 +1,52 @@
+package durable
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// Env is the Worker's environment: its bindings, from the wrangler config. It belongs to the invocation or the object it was
+// handed to.
+type Env struct{ ref *jsrt.Ref }
+
+// Var returns a variable or secret, and whether there is one of that name.
+func (e *Env) Var(name string) (value string, ok bool, err error) {
+	v, err := e.ref.Get(name)
+	value, ok = v.(string)
+	return value, ok, classify(err)
+}
+
+// Namespace returns the Durable Object namespace bound to the name. It fails with [ErrNoBinding], naming the bindings there are, and with [ErrContextClosed].
+func (e *Env) Namespace(binding string) (*Namespace, error) {
+	v, err := e.ref.Get(binding)
+	if err != nil {
+		return nil, classify(err)
+	}
+	ref, ok := v.(*jsrt.Ref)
+	if ok {
+		if m, _ := ref.Get("idFromName"); m == nil {
+			ok = false
+		}
+	}
+	if !ok {
+		return nil, fmt.Errorf("durable: %w: %q (bindings of this Worker: %s)", ErrNoBinding, binding, e.bindings())
+	}
+	return &Namespace{ref: ref, binding: binding}, nil
+}
+
+func (e *Env) bindings() string {
+	v, _ := e.ref.Context().Helpers().Call("keys", e.ref)
+	list, _ := v.([]any)
+	var names []string
+	for _, v := range list {
+		names = append(names, v.(string))
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}

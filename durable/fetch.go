@@ -1,0 +1,233 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// Request is an HTTP request, to an object or to the Worker. Package durablehttp turns it into net/http's.
+type Request struct {
+	Method string              // "GET", …
+	URL    string              // absolute
+	Header map[string][]string // as in net/http
+	Body   io.Reader           // nil for none
+}
+
+// Response is an HTTP response. Body may be nil; a *bytes.Buffer is sent at once, with its length, anything else is streamed. A Body that is
+// an io.Closer is closed in the end.
+type Response struct {
+	Status int
+	Header map[string][]string
+	Body   io.Reader
+}
+
+// Fetch sends a request to the object and returns its response, whose Body must be read or closed. The host in the URL is for the object to
+// interpret. When ctx ends, the request and a body that is still arriving are cancelled.
+func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
+	c := s.ref.Context()
+	signal, stop, err := abortSignal(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	body, send, err := outgoing(c, r.Body)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	if send != nil {
+		go send(ctx)
+	}
+	v, err := c.Helpers().Await(ctx, "fetch", s.ref, r.Method, r.URL, headerPairs(r.Header), body, signal)
+	if err != nil {
+		stop()
+		return nil, classify(err)
+	}
+	parts := v.([]any)
+	resp := &Response{Status: int(parts[0].(float64)), Header: headerMap(parts[1])}
+	if ref, ok := parts[2].(*jsrt.Ref); ok {
+		resp.Body = &stream{ctx: ctx, body: ref, closed: stop}
+	} else {
+		stop()
+	}
+	return resp, nil
+}
+
+// abortSignal returns an AbortSignal that fires when ctx ends, and what stops watching it; nil where ctx cannot end.
+func abortSignal(ctx context.Context, c *jsrt.Context) (signal any, stop func(), err error) {
+	if ctx.Done() == nil {
+		return nil, func() {}, nil
+	}
+	v, err := c.Helpers().Call("abortController")
+	if err != nil {
+		return nil, nil, err
+	}
+	controller := v.(*jsrt.Ref)
+	signal, err = controller.Get("signal")
+	cancel := context.AfterFunc(ctx, func() { controller.Call("abort") })
+	return signal, func() { cancel() }, err
+}
+
+// serveFetch handles a fetch event: args are method, url, headers, body, and in the stateless Worker env.
+func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(context.Context, *Env, *Request) (*Response, error)) (any, error) {
+	r := &Request{Method: args[0].(string), URL: args[1].(string), Header: headerMap(args[2])}
+	if body, ok := args[3].(*jsrt.Ref); ok {
+		r.Body = &stream{ctx: ctx, body: body}
+	}
+	var env *Env
+	if len(args) > 4 {
+		env = &Env{ref: args[4].(*jsrt.Ref)}
+	}
+	resp, err := serve(ctx, env, r)
+	if err != nil {
+		return nil, err
+	}
+	body, send, err := outgoing(i.Context(), resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if send != nil {
+		i.Go(func(context.Context) { send(ctx) })
+	}
+	return []any{resp.Status, headerPairs(resp.Header), body}, nil
+}
+
+// outgoing turns a body into what JavaScript sends: bytes, or a stream that send writes.
+func outgoing(c *jsrt.Context, body io.Reader) (value any, send func(context.Context), err error) {
+	switch b := body.(type) {
+	case nil:
+		return nil, nil, nil
+	case interface{ Bytes() []byte }:
+		if len(b.Bytes()) == 0 {
+			return nil, nil, nil
+		}
+		return b.Bytes(), nil, nil
+	}
+	v, err := c.Helpers().Call("pipe")
+	if err != nil {
+		return nil, nil, err
+	}
+	ends := v.([]any)
+	writer := ends[1].(*jsrt.Ref)
+	return ends[0], func(ctx context.Context) { pump(ctx, writer, body) }, nil
+}
+
+// pump writes a body to a WritableStreamDefaultWriter, as fast as it is read.
+func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader) {
+	if c, ok := body.(io.Closer); ok {
+		defer c.Close()
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			if _, werr := writer.Await(ctx, "write", buf[:n]); werr != nil {
+				writer.Await(context.WithoutCancel(ctx), "abort", werr.Error())
+				return
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			writer.Await(ctx, "close")
+			return
+		case err != nil:
+			writer.Await(ctx, "abort", err.Error())
+			return
+		}
+	}
+}
+
+// stream reads a ReadableStream.
+type stream struct {
+	ctx    context.Context
+	body   *jsrt.Ref
+	reader *jsrt.Ref
+	chunk  []byte
+	err    error
+	closed func()
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	for len(s.chunk) == 0 && s.err == nil {
+		s.chunk, s.err = s.next()
+	}
+	if len(s.chunk) == 0 {
+		return 0, s.err
+	}
+	n := copy(p, s.chunk)
+	s.chunk = s.chunk[n:]
+	return n, nil
+}
+
+func (s *stream) next() ([]byte, error) {
+	if s.reader == nil {
+		v, err := s.body.Call("getReader")
+		if err != nil {
+			return nil, classify(err)
+		}
+		s.reader = v.(*jsrt.Ref)
+	}
+	v, err := s.reader.Await(s.ctx, "read")
+	if err != nil {
+		return nil, classify(err)
+	}
+	result, _ := v.(map[string]any)
+	if done, _ := result["done"].(bool); done {
+		return nil, io.EOF
+	}
+	chunk, ok := result["value"].([]byte)
+	if !ok {
+		return nil, errors.New("durable: the body's stream is not one of bytes")
+	}
+	return chunk, nil
+}
+
+// Close gives up what has not been read.
+func (s *stream) Close() error {
+	if s.err == nil {
+		s.err = errors.New("durable: read of a closed body")
+		target := s.reader
+		if target == nil {
+			target = s.body
+		}
+		target.Await(s.ctx, "cancel")
+	}
+	if s.closed != nil {
+		s.closed()
+	}
+	return nil
+}
+
+func headerPairs(h map[string][]string) []any {
+	pairs := []any{}
+	for k, vs := range h {
+		for _, v := range vs {
+			pairs = append(pairs, []any{k, v})
+		}
+	}
+	return pairs
+}
+
+func headerMap(v any) map[string][]string {
+	list, _ := v.([]any)
+	h := make(map[string][]string, len(list))
+	for _, p := range list {
+		pair := p.([]any)
+		k := canonical(pair[0].(string))
+		h[k] = append(h[k], pair[1].(string))
+	}
+	return h
+}
+
+// canonical is textproto.CanonicalMIMEHeaderKey for the lower-case names that JavaScript's Headers have.
+func canonical(k string) string {
+	b := []byte(k)
+	for i, c := range b {
+		if (i == 0 || b[i-1] == '-') && 'a' <= c && c <= 'z' {
+			b[i] = c - 'a' + 'A'
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,223 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// Register declares a Durable Object class under the name that the wrangler config knows it by. construct runs once per instance,
+// before any event of it is delivered, also after an eviction; while it waits, events are held back. An error from it resets the
+// object and fails the calls that were waiting.
+//
+// What else T implements decides which events the class receives: [Fetcher], [Alarmer]. methods are its RPC methods. Register
+// panics when the name or a method's name is taken or not an identifier.
+func Register[T any](name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T]) {
+	var zero T
+	_, fetches := any(zero).(Fetcher)
+	_, alarms := any(zero).(Alarmer)
+	c := &class{name: name, fetches: fetches, alarms: alarms}
+	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) { return construct(ctx, state, env) }
+	for _, m := range methods {
+		c.addMethod(m.name, func(object any, ctx context.Context, args []byte) ([]byte, error) { return m.fn(object.(T), ctx, args) })
+	}
+	program.addClass(c)
+}
+
+// RPCMethod is a method of T that [Stub.Call] and JavaScript Workers can call; see [Method].
+type RPCMethod[T any] struct {
+	name string
+	fn   func(object T, ctx context.Context, args []byte) ([]byte, error)
+}
+
+// Method exports fn, usually a method expression such as (*Counter).Increment, as an RPC method. It takes the caller's bytes and
+// returns bytes, up to 32 MiB each (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error reaches the caller
+// with its message; fields of an [*Error] are kept.
+func Method[T any](name string, fn func(object T, ctx context.Context, args []byte) ([]byte, error)) RPCMethod[T] {
+	return RPCMethod[T]{name, fn}
+}
+
+// Fetcher is implemented by objects that serve fetch.
+type Fetcher interface {
+	Fetch(ctx context.Context, r *Request) (*Response, error)
+}
+
+// Alarmer is implemented by objects that set alarms. An alarm is delivered at least once: after an error it is retried up to 6 times,
+// after 2 s and then twice as long each time (https://developers.cloudflare.com/durable-objects/api/alarms/).
+type Alarmer interface {
+	Alarm(ctx context.Context, info AlarmInfo) error
+}
+
+// AlarmInfo says which delivery of an alarm this is.
+type AlarmInfo struct {
+	ScheduledTime time.Time // when it was due, in ms
+	RetryCount    int       // how many deliveries failed before
+	IsRetry       bool
+}
+
+// HandleFetch makes fn serve the stateless Worker's fetch events. It panics when called twice.
+func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, error)) {
+	if program.fetch != nil {
+		panic("durable: HandleFetch called twice")
+	}
+	program.fetch = fn
+}
+
+// Run serves until the isolate ends. It returns only where there is no workerd: with an error that wraps [errors.ErrUnsupported].
+func Run() error { return jsrt.Run(&program) }
+
+// WaitUntil runs fn in a goroutine that keeps the invocation ctx belongs to open after it was answered: fn may do I/O, and its ctx is not
+// cancelled when the caller goes away. A stateless Worker gets up to 30 s after its response
+// (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil). WaitUntil panics when ctx does not come from a handler.
+func WaitUntil(ctx context.Context, fn func(ctx context.Context)) {
+	i := jsrt.FromContext(ctx)
+	if i == nil {
+		panic("durable: WaitUntil needs the context of a handler")
+	}
+	i.Go(fn)
+}
+
+// class is a registered Durable Object class.
+type class struct {
+	name            string
+	construct       func(context.Context, *State, *Env) (any, error)
+	fetches, alarms bool
+	methods         []string
+	calls           []func(object any, ctx context.Context, args []byte) ([]byte, error)
+}
+
+func (c *class) addMethod(name string, call func(any, context.Context, []byte) ([]byte, error)) {
+	if !isIdentifier(name) || isReserved(name) {
+		panic(fmt.Sprintf("durable: class %s: %q cannot be the name of an RPC method", c.name, name))
+	}
+	for _, m := range c.methods {
+		if m == name {
+			panic(fmt.Sprintf("durable: class %s has two methods %q", c.name, name))
+		}
+	}
+	c.methods = append(c.methods, name)
+	c.calls = append(c.calls, call)
+}
+
+// isReserved: names that workerd gives another meaning on a Durable Object.
+func isReserved(name string) bool {
+	switch name {
+	case "constructor", "fetch", "alarm", "connect", "dup", "then", "webSocketMessage", "webSocketClose", "webSocketError", "ctx", "env":
+		return true
+	}
+	return false
+}
+
+func isIdentifier(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || r == '$' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// worker is the whole program, as the runtime sees it.
+type worker struct {
+	classes []*class
+	fetch   func(context.Context, *Env, *Request) (*Response, error)
+}
+
+var program worker
+
+func (w *worker) addClass(c *class) {
+	if !isIdentifier(c.name) {
+		panic(fmt.Sprintf("durable: %q cannot be the name of a class", c.name))
+	}
+	for _, other := range w.classes {
+		if other.name == c.name {
+			panic("durable: class " + c.name + " is registered twice")
+		}
+	}
+	w.classes = append(w.classes, c)
+}
+
+// instance is what a Durable Object's I/O context carries.
+type instance struct {
+	class  *class
+	object any
+}
+
+func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any, error) {
+	c := i.Context()
+	if i.Kind == jsrt.Construct {
+		class := w.classes[i.Index]
+		state, err := newState(args[0].(*jsrt.Ref))
+		if err != nil {
+			return nil, err
+		}
+		object, err := class.construct(ctx, state, &Env{ref: args[1].(*jsrt.Ref)})
+		c.Object = &instance{class, object}
+		return nil, err
+	}
+	it, _ := c.Object.(*instance)
+	switch i.Kind {
+	case jsrt.Method:
+		in, err := bytesArgument(args)
+		if err != nil {
+			return nil, err
+		}
+		out, err := it.class.calls[i.Index](it.object, ctx, in)
+		return out, err
+	case jsrt.Alarm:
+		return nil, it.object.(Alarmer).Alarm(ctx, newAlarmInfo(args))
+	case jsrt.Fetch:
+		serve := w.fetch
+		if it != nil {
+			serve = func(ctx context.Context, _ *Env, r *Request) (*Response, error) {
+				return it.object.(Fetcher).Fetch(ctx, r)
+			}
+		}
+		return serveFetch(ctx, i, args, serve)
+	}
+	return nil, errors.New("durable: unknown kind of invocation")
+}
+
+func bytesArgument(args []any) ([]byte, error) {
+	if len(args) == 0 || args[0] == nil {
+		return nil, nil
+	}
+	b, ok := args[0].([]byte)
+	if !ok || len(args) > 1 {
+		return nil, errors.New("this RPC method takes one argument, a Uint8Array or ArrayBuffer")
+	}
+	return b, nil
+}
+
+func newAlarmInfo(args []any) AlarmInfo {
+	var info AlarmInfo
+	switch at := args[0].(type) {
+	case time.Time:
+		info.ScheduledTime = at
+	case float64:
+		info.ScheduledTime = time.UnixMilli(int64(at))
+	}
+	if n, ok := args[1].(float64); ok {
+		info.RetryCount = int(n)
+	}
+	info.IsRetry, _ = args[2].(bool)
+	return info
+}
+
+func (w *worker) Throw(err error) *jsrt.Error { return throw(err) }
+
+func (w *worker) Describe() map[string]any {
+	classes := make([]any, len(w.classes))
+	for i, c := range w.classes {
+		methods := make([]any, len(c.methods))
+		for j, m := range c.methods {
+			methods[j] = m
+		}
+		classes[i] = map[string]any{"name": c.name, "fetch": c.fetches, "alarm": c.alarms, "methods": methods}
+	}
+	return map[string]any{"classes": classes, "fetch": w.fetch != nil}
+}

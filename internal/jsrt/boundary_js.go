@@ -1,0 +1,306 @@
+package jsrt
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"unsafe"
+)
+
+// Imports, from shim.mjs. None of them calls back into Go, except transact.
+
+//go:wasmimport capdo intern
+func jsIntern(name string) int32
+
+//go:wasmimport capdo call
+func jsCall(context, ref, name, get int32, buf unsafe.Pointer, size int32) int32
+
+//go:wasmimport capdo transact
+func jsTransact(context, ref int32, buf unsafe.Pointer, size int32) int32
+
+//go:wasmimport capdo size
+func jsSize(parcel int32) int32
+
+//go:wasmimport capdo take
+func jsTake(context, parcel int32, buf unsafe.Pointer) int32
+
+//go:wasmimport capdo discard
+func jsDiscard(parcel int32)
+
+//go:wasmimport capdo reply
+func jsReply(context, invocation int32, buf unsafe.Pointer)
+
+//go:wasmimport capdo over
+func jsOver(invocation int32)
+
+//go:wasmimport capdo wake
+func jsWake(context int32)
+
+//go:wasmimport capdo free
+func jsFree(context, ref int32)
+
+// Exports. Each notes what happened; the runtime's own resume, which JavaScript calls next, runs the goroutines.
+
+//go:wasmexport capdo_invoke
+func exportInvoke(context, id, kind, index int32) {
+	c := enterContext(context)
+	go serve(c, &Invocation{c: c, id: id, Kind: Kind(kind), Index: int(index)})
+}
+
+//go:wasmexport capdo_settle
+func exportSettle(context, parcel int32) {
+	if !enterContext(context).settle(pending(parcel)) {
+		jsDiscard(parcel)
+	}
+}
+
+//go:wasmexport capdo_tick
+func exportTick(context int32) { enterContext(context) }
+
+//go:wasmexport capdo_cancel
+func exportCancel(context, id int32) {
+	enterContext(context)
+	if i := invocation(id); i != nil {
+		i.cancel(ErrCallerGone)
+	}
+}
+
+//go:wasmexport capdo_deadlock
+func exportDeadlock(context, id int32) {
+	enterContext(context)
+	if i := invocation(id); i != nil {
+		go i.deadlocked()
+	}
+}
+
+//go:wasmexport capdo_close
+func exportClose(context int32) { enterContext(context).close() }
+
+//go:wasmexport capdo_transaction
+func exportTransaction() int32 {
+	if transacting.run() {
+		return 0
+	}
+	return 1
+}
+
+//go:wasmexport capdo_describe
+func exportDescribe() {
+	b, err := appendValue(nil, program.Describe())
+	if err != nil {
+		panic(err)
+	}
+	jsReply(0, 0, unsafe.Pointer(&b[0]))
+}
+
+// enterContext makes a context current, and lets go on who waited for that.
+func enterContext(id int32) *Context {
+	c := contexts[id]
+	if c == nil {
+		c = &Context{id: id}
+		contexts[id] = c
+	}
+	current = c
+	c.ready()
+	return c
+}
+
+// names are the method and property names that JavaScript knows by number.
+var names = map[string]int32{}
+
+func nameOf(s string) int32 {
+	mu.Lock()
+	defer mu.Unlock()
+	n, ok := names[s]
+	if !ok {
+		n = jsIntern(s)
+		names[s] = n
+	}
+	return n
+}
+
+// buffers are scratch space for arguments and results. A goroutine owns the one it took: an allocation may give way to another.
+var buffers struct {
+	free [16][]byte
+	n    int
+}
+
+const bufferSize = 4096
+
+func takeBuffer() []byte {
+	if buffers.n == 0 {
+		return make([]byte, bufferSize)
+	}
+	buffers.n--
+	return buffers.free[buffers.n]
+}
+
+func giveBuffer(b []byte) {
+	if len(b) == bufferSize && buffers.n < len(buffers.free) {
+		buffers.free[buffers.n] = b
+		buffers.n++
+	}
+}
+
+func call(r *Ref, name string, get bool, args []any) (any, error) {
+	b := takeBuffer()
+	defer func() { giveBuffer(b) }()
+	var flag int32
+	if get {
+		flag = 1
+	} else {
+		enc, err := appendValue(b[:0], args)
+		if err != nil {
+			return nil, err
+		}
+		if len(enc) > len(b) {
+			b = enc[:cap(enc)]
+		}
+	}
+	n := jsCall(r.c.id, r.index, nameOf(name), flag, unsafe.Pointer(&b[0]), int32(len(b)))
+	return unpack(r.c, b, n)
+}
+
+func transact(r *Ref, fn func() error) error {
+	b := takeBuffer()
+	defer giveBuffer(b)
+	t := &transaction{c: r.c, fn: fn}
+	transacting = t
+	n := jsTransact(r.c.id, r.index, unsafe.Pointer(&b[0]), int32(len(b)))
+	if _, err := unpack(r.c, b, n); err != nil && t.result() == nil {
+		return err
+	}
+	return t.result()
+}
+
+// transacting is the transaction whose function JavaScript is about to call back.
+var transacting *transaction
+
+// unpack reads an outcome: n bytes in b, or parcel -n.
+func unpack(c *Context, b []byte, n int32) (any, error) {
+	if n < 0 {
+		return take(c, -n)
+	}
+	return outcome(&decoder{b: b[:n], c: c})
+}
+
+// take fetches a parcel into memory of its own, which byte slices in it alias.
+func take(c *Context, parcel int32) (any, error) {
+	b := make([]byte, jsSize(parcel))
+	n := jsTake(c.id, parcel, unsafe.Pointer(&b[0]))
+	return outcome(&decoder{b: b[:n], c: c, alias: true})
+}
+
+func outcome(d *decoder) (any, error) {
+	v, err := d.value()
+	if e, ok := v.(*Error); ok && err == nil {
+		return nil, e
+	}
+	return v, err
+}
+
+func release(c *Context, index int32) {
+	if !c.closed {
+		jsFree(c.id, index)
+	}
+}
+
+func wake(c *Context) { jsWake(c.id) }
+
+func goroutine() uintptr
+
+// invocations holds those that are not over; guarded by mu.
+var invocations = map[int32]*Invocation{}
+
+func invocation(id int32) *Invocation {
+	mu.Lock()
+	defer mu.Unlock()
+	return invocations[id]
+}
+
+func serve(c *Context, i *Invocation) {
+	mu.Lock()
+	invocations[i.id] = i
+	mu.Unlock()
+	i.tasks = 1
+	i.ctx, i.cancel = context.WithCancelCause(context.WithValue(context.Background(), invocationKey{}, i))
+	defer i.done()
+	v, err := i.run()
+	i.Reply(v, err)
+}
+
+// run calls the program, and makes a panic an error: the caller gets it, and the object goes on.
+func (i *Invocation) run() (v any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(p)
+		}
+	}()
+	args, err := take(i.c, i.id)
+	if err != nil {
+		return nil, err
+	}
+	return program.Serve(i.ctx, i, args.([]any))
+}
+
+func (i *Invocation) reply(v any, err error) {
+	b := takeBuffer()
+	defer func() { giveBuffer(b) }()
+	if err != nil {
+		v = program.Throw(err)
+	}
+	enc, encErr := appendValue(b[:0], v)
+	if encErr != nil {
+		enc, _ = appendValue(b[:0], &Error{Name: "Error", Message: encErr.Error()})
+	}
+	if len(enc) > len(b) {
+		b = enc
+	}
+	jsReply(i.c.id, i.id, unsafe.Pointer(&b[0]))
+}
+
+func (i *Invocation) done() {
+	i.tasks--
+	if i.tasks > 0 {
+		return
+	}
+	i.cancel(context.Canceled)
+	mu.Lock()
+	delete(invocations, i.id)
+	mu.Unlock()
+	jsOver(i.id)
+}
+
+func (i *Invocation) deadlocked() {
+	buf := make([]byte, 64<<10)
+	println("capdo: " + ErrDeadlock.Error() + "\n" + string(buf[:runtime.Stack(buf, true)]))
+	i.Reply(nil, ErrDeadlock)
+	i.cancel(ErrDeadlock)
+	i.tasks = 1
+	i.done()
+}
+
+func panicError(p any) error {
+	msg := "panic: " + panicText(p)
+	println(msg + " [recovered by capdo; the caller gets it as an error]\n" + string(debug.Stack()))
+	return errors.New(msg)
+}
+
+func panicText(p any) string {
+	switch p := p.(type) {
+	case error:
+		return p.Error()
+	case string:
+		return p
+	case interface{ String() string }:
+		return p.String()
+	}
+	return "(a value that is neither an error nor a string)"
+}
+
+// Run gives the program over to JavaScript. It does not return.
+func Run(p Program) error {
+	program = p
+	select {}
+}

@@ -1,0 +1,23 @@
+//go:build !js
+
+package jsrt
+
+import (
+	"errors"
+	"fmt"
+)
+
+var errUnsupported = fmt.Errorf("capdo runs inside workerd (GOOS=js GOARCH=wasm): %w", errors.ErrUnsupported)
+
+func call(*Ref, string, bool, []any) (any, error) { return nil, errUnsupported }
+func transact(*Ref, func() error) error           { return errUnsupported }
+func take(*Context, int32) (any, error)           { return nil, errUnsupported }
+func release(*Context, int32)                     {}
+func wake(*Context)                               {}
+func goroutine() uintptr                          { return 0 }
+func panicError(any) error                        { return errUnsupported }
+func (*Invocation) reply(any, error)              {}
+func (*Invocation) done()                         {}
+
+// Run reports that there is no JavaScript to give the program over to.
+func Run(Program) error { return errUnsupported }

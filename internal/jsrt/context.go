@@ -1,0 +1,210 @@
+package jsrt
+
+import (
+	"context"
+	"runtime"
+	"sync"
+)
+
+// Context is an I/O context of workerd: one Durable Object instance, or one invocation of the stateless Worker.
+type Context struct {
+	// Object is what the program attached when the instance was constructed; nil in a stateless context.
+	Object any
+
+	id      int32
+	closed  bool
+	first   *waiter // goroutines that need this context to be current
+	last    *waiter
+	ops     map[pending]*op // promises that goroutines of this context wait for; guarded by mu
+	tx      *transaction    // the innermost synchronous transaction, while its function runs
+	givenUp *transaction    // those that were given up while their goroutine still lives, linked by next
+}
+
+// mu guards the maps that goroutines share. There is one thread and no preemption, but an allocation may give way to another
+// goroutine. An export finds it free: when JavaScript has the stack, every goroutine waits for an event.
+var mu sync.Mutex
+
+// waiter is a goroutine that waits for its context to be current. A list of them needs no allocation, hence no lock.
+type waiter struct {
+	ready chan struct{}
+	next  *waiter
+}
+
+// op is a promise that a goroutine waits for.
+type op struct {
+	settled chan struct{} // buffered, so that settling never waits
+	closed  bool          // the context ended first
+}
+
+// Ref is a JavaScript value that stays in JavaScript. It is usable in its own context only; operations see to that.
+type Ref struct {
+	c       *Context
+	index   int32
+	cleanup runtime.Cleanup
+}
+
+// Helpers is the object of shim.mjs that does what would need a JavaScript constructor, or several calls.
+func (c *Context) Helpers() *Ref { return &Ref{c: c} }
+
+// Context returns the context that the reference belongs to.
+func (r *Ref) Context() *Context { return r.c }
+
+// Get reads a property.
+func (r *Ref) Get(name string) (any, error) { return r.call(name, true, nil) }
+
+// Call calls a synchronous method. A method that returns a promise is an error: its outcome would be lost; see [Ref.Await].
+func (r *Ref) Call(name string, args ...any) (any, error) {
+	v, err := r.call(name, false, args)
+	if _, ok := v.(pending); ok {
+		panic("jsrt: " + name + " returns a promise; use Await")
+	}
+	return v, err
+}
+
+// Await calls a method and waits for the promise it returns, if it returns one. When ctx ends first its cause is returned, and the
+// promise's outcome is dropped.
+func (r *Ref) Await(ctx context.Context, name string, args ...any) (any, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	v, err := r.call(name, false, args)
+	if p, ok := v.(pending); ok {
+		return r.c.await(ctx, p)
+	}
+	return v, err
+}
+
+func (r *Ref) call(name string, get bool, args []any) (any, error) {
+	if err := r.c.enter(); err != nil {
+		return nil, err
+	}
+	return call(r, name, get, args)
+}
+
+// Transact runs fn inside r.transactionSync: what it writes is kept when it returns nil and rolled back when it returns an error
+// or panics. No other goroutine's I/O in this context runs meanwhile. fn must not wait: it is given up with
+// [ErrTransactionParked], rolled back, and what its goroutine tries to do afterwards in this context fails with the same error.
+func (r *Ref) Transact(fn func() error) error {
+	if err := r.c.enter(); err != nil {
+		return err
+	}
+	return transact(r, fn)
+}
+
+// Release frees the value for JavaScript's collector. A reference that is dropped without it is released when Go's collector
+// finds out.
+func (r *Ref) Release() {
+	if r.index == 0 {
+		return
+	}
+	r.cleanup.Stop()
+	release(r.c, r.index)
+	r.index = 0
+}
+
+func newRef(c *Context, index int32) *Ref {
+	r := &Ref{c: c, index: index}
+	r.cleanup = runtime.AddCleanup(r, func(index int32) { release(c, index) }, index)
+	return r
+}
+
+// enter returns when c is current: at once in the common case, else once JavaScript has entered it.
+func (c *Context) enter() error {
+	for {
+		switch {
+		case c.closed:
+			return ErrContextClosed
+		case c != current:
+			c.park()
+		case c.tx != nil || c.givenUp != nil:
+			if wait, err := c.guard(); err != nil || !wait {
+				return err
+			}
+			c.park()
+		default:
+			return nil
+		}
+	}
+}
+
+// current is the context whose code JavaScript is running. Exports set it; no Go code runs without one.
+var current *Context
+
+// contexts holds every context that is not closed.
+var contexts = map[int32]*Context{}
+
+func (c *Context) park() {
+	w := &waiter{ready: make(chan struct{}, 1)}
+	if c.first == nil {
+		c.first = w
+	} else {
+		c.last.next = w
+	}
+	if c.last = w; c.first == w {
+		wake(c)
+	}
+	<-w.ready
+}
+
+// ready lets the goroutines that wait for this context go on.
+func (c *Context) ready() {
+	w := c.first
+	c.first, c.last = nil, nil
+	for ; w != nil; w = w.next {
+		w.ready <- struct{}{}
+	}
+}
+
+func (c *Context) await(ctx context.Context, p pending) (any, error) {
+	o := &op{settled: make(chan struct{}, 1)}
+	c.addOp(p, o)
+	select {
+	case <-o.settled:
+	case <-ctx.Done():
+		c.removeOp(p)
+		return nil, context.Cause(ctx)
+	}
+	if o.closed {
+		return nil, ErrContextClosed
+	}
+	return take(c, int32(p))
+}
+
+func (c *Context) addOp(p pending, o *op) {
+	mu.Lock()
+	defer mu.Unlock()
+	if c.ops == nil {
+		c.ops = map[pending]*op{}
+	}
+	c.ops[p] = o
+}
+
+func (c *Context) removeOp(p pending) *op {
+	mu.Lock()
+	defer mu.Unlock()
+	o := c.ops[p]
+	delete(c.ops, p)
+	return o
+}
+
+// settle is called when a promise has settled. It reports whether somebody still waits for it.
+func (c *Context) settle(p pending) bool {
+	o := c.removeOp(p)
+	if o != nil {
+		o.settled <- struct{}{}
+	}
+	return o != nil
+}
+
+// close ends the context: nothing waits for it any longer.
+func (c *Context) close() {
+	c.closed = true
+	c.Object = nil
+	delete(contexts, c.id)
+	for _, o := range c.ops {
+		o.closed = true
+		o.settled <- struct{}{}
+	}
+	c.ops = nil
+	c.ready()
+}

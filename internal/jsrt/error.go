@@ -1,0 +1,47 @@
+package jsrt
+
+import "errors"
+
+// Error is a value that JavaScript threw or rejected with, copied out in this one place (newError). Package durable gives it meaning.
+type Error struct {
+	Name    string // "Error", "TypeError", …; empty when something else than an Error was thrown
+	Message string
+	// Props are the error's other own primitive properties. workerd sets retryable, overloaded, remote and durableObjectReset,
+	// and copies those of an error thrown by a remote method.
+	Props map[string]any
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Flag reports a boolean property.
+func (e *Error) Flag(name string) bool {
+	b, _ := e.Props[name].(bool)
+	return b
+}
+
+func newError(fields map[string]any) *Error {
+	e := &Error{Props: fields}
+	e.Name, _ = fields["name"].(string)
+	e.Message, _ = fields["message"].(string)
+	delete(fields, "name")
+	delete(fields, "message")
+	return e
+}
+
+func (e *Error) fields() map[string]any {
+	m := map[string]any{"name": e.Name, "message": e.Message}
+	for k, v := range e.Props {
+		m[k] = v
+	}
+	return m
+}
+
+// Errors of the boundary itself.
+var (
+	// ErrContextClosed: the stateless invocation has ended, or the object's instance was evicted. Its I/O is gone.
+	ErrContextClosed = errors.New("I/O context is closed: the invocation it belonged to has ended")
+	// ErrDeadlock: a stateless invocation waits, and nothing is in flight that could wake a goroutine.
+	ErrDeadlock = errors.New("deadlock: the request's goroutine waits and nothing is in flight that could wake it")
+	// ErrTransactionParked: the callback of a synchronous transaction waited for something.
+	ErrTransactionParked = errors.New("the transaction's function waited (for I/O, a channel, a lock, a timer); it must run through without waiting, and was rolled back")
+)

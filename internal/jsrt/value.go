@@ -1,0 +1,257 @@
+package jsrt
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// Tags of the encoding; must match shim.mjs.
+const (
+	tagUndefined = iota
+	tagNull
+	tagFalse
+	tagTrue
+	tagNumber // float64
+	tagString // u32 length, UTF-8
+	tagBytes  // u32 length, bytes
+	tagArray  // u32 count, values
+	tagObject // u32 count, (u32 length, UTF-8, value) each
+	tagDate   // float64, ms since 1970
+	tagBigInt // u32 length, decimal
+	tagRef    // u32 index in the context's table
+	tagError  // an object with name and message
+	tagPending
+)
+
+// maxSafeInteger is the largest integer that every smaller one in magnitude is distinct from as a JavaScript number
+// (Number.MAX_SAFE_INTEGER).
+const maxSafeInteger = 1<<53 - 1
+
+// pending is a promise that has not settled; its number names it on both sides.
+type pending int32
+
+var errMalformed = errors.New("jsrt: malformed value; wasm and shim.mjs are not of one build")
+
+// appendValue appends v's encoding to b. Integers outside ±(2^53-1) become BigInts: as numbers they would change.
+func appendValue(b []byte, v any) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return append(b, tagNull), nil
+	case bool:
+		if v {
+			return append(b, tagTrue), nil
+		}
+		return append(b, tagFalse), nil
+	case int:
+		return appendInt(b, int64(v))
+	case int32:
+		return appendInt(b, int64(v))
+	case int64:
+		return appendInt(b, v)
+	case float64:
+		return appendFloat(append(b, tagNumber), v), nil
+	case string:
+		return appendString(append(b, tagString), v)
+	case []byte:
+		return append(appendLen(append(b, tagBytes), len(v)), v...), nil
+	case time.Time:
+		return appendFloat(append(b, tagDate), float64(v.UnixMilli())), nil
+	case *Ref:
+		return appendLen(append(b, tagRef), int(v.index)), nil
+	case []any:
+		b = appendLen(append(b, tagArray), len(v))
+		return appendAll(b, v)
+	case map[string]any:
+		return appendObject(b, v)
+	case *Error:
+		return appendObject(append(b, tagError), v.fields())
+	}
+	return b, errors.New("jsrt: cannot pass a Go value of this type to JavaScript")
+}
+
+func appendAll(b []byte, vs []any) (_ []byte, err error) {
+	for _, v := range vs {
+		if b, err = appendValue(b, v); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+func appendObject(b []byte, m map[string]any) (_ []byte, err error) {
+	b = appendLen(append(b, tagObject), len(m))
+	for k, v := range m {
+		if b, err = appendString(b, k); err != nil {
+			return b, err
+		}
+		if b, err = appendValue(b, v); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+func appendInt(b []byte, v int64) ([]byte, error) {
+	if v > maxSafeInteger || v < -maxSafeInteger {
+		return appendString(append(b, tagBigInt), strconv.FormatInt(v, 10))
+	}
+	return appendFloat(append(b, tagNumber), float64(v)), nil
+}
+
+func appendFloat(b []byte, f float64) []byte {
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
+}
+
+func appendLen(b []byte, n int) []byte { return binary.LittleEndian.AppendUint32(b, uint32(n)) }
+
+func appendString(b []byte, s string) ([]byte, error) {
+	if !utf8.ValidString(s) {
+		return b, errors.New("jsrt: a string that is not valid UTF-8 would change as a JavaScript string")
+	}
+	return append(appendLen(b, len(s)), s...), nil
+}
+
+// decoder reads values. Byte slices it returns alias its buffer when alias is set.
+type decoder struct {
+	b     []byte
+	c     *Context
+	alias bool
+}
+
+func (d *decoder) value() (any, error) {
+	tag, err := d.take(1)
+	if err != nil {
+		return nil, err
+	}
+	switch tag[0] {
+	case tagUndefined, tagNull:
+		return nil, nil
+	case tagFalse:
+		return false, nil
+	case tagTrue:
+		return true, nil
+	case tagNumber:
+		return d.float()
+	case tagDate:
+		ms, err := d.float()
+		if err != nil {
+			return nil, err
+		}
+		return time.UnixMilli(int64(ms)), nil
+	case tagString:
+		return d.string()
+	case tagBytes:
+		b, err := d.chunk()
+		if err != nil || d.alias {
+			return b, err
+		}
+		return append(make([]byte, 0, len(b)), b...), nil
+	case tagBigInt:
+		s, err := d.string()
+		if err != nil {
+			return nil, err
+		}
+		return strconv.ParseInt(s, 10, 64)
+	case tagArray:
+		return d.array()
+	case tagObject:
+		return d.object()
+	case tagRef:
+		n, err := d.len()
+		return newRef(d.c, int32(n)), err
+	case tagPending:
+		n, err := d.len()
+		return pending(n), err
+	case tagError:
+		v, err := d.value()
+		fields, ok := v.(map[string]any)
+		if err == nil && !ok {
+			err = errMalformed
+		}
+		return newError(fields), err
+	}
+	return nil, errMalformed
+}
+
+func (d *decoder) take(n int) ([]byte, error) {
+	if n < 0 || n > len(d.b) {
+		return nil, errMalformed
+	}
+	b := d.b[:n:n]
+	d.b = d.b[n:]
+	return b, nil
+}
+
+func (d *decoder) len() (int, error) {
+	b, err := d.take(4)
+	if err != nil {
+		return 0, err
+	}
+	return int(binary.LittleEndian.Uint32(b)), nil
+}
+
+func (d *decoder) float() (float64, error) {
+	b, err := d.take(8)
+	if err != nil {
+		return 0, err
+	}
+	return math.Float64frombits(binary.LittleEndian.Uint64(b)), nil
+}
+
+func (d *decoder) chunk() ([]byte, error) {
+	n, err := d.len()
+	if err != nil {
+		return nil, err
+	}
+	return d.take(n)
+}
+
+func (d *decoder) string() (string, error) {
+	b, err := d.chunk()
+	return string(b), err
+}
+
+// count reads a count of values, each of which takes a byte at least.
+func (d *decoder) count() (int, error) {
+	n, err := d.len()
+	if err == nil && n > len(d.b) {
+		err = errMalformed
+	}
+	return n, err
+}
+
+func (d *decoder) array() ([]any, error) {
+	n, err := d.count()
+	if err != nil {
+		return nil, err
+	}
+	vs := make([]any, n)
+	for i := range vs {
+		if vs[i], err = d.value(); err != nil {
+			return nil, err
+		}
+	}
+	return vs, nil
+}
+
+func (d *decoder) object() (map[string]any, error) {
+	n, err := d.count()
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]any, n)
+	for range n {
+		k, err := d.string()
+		if err != nil {
+			return nil, err
+		}
+		if m[k], err = d.value(); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,15 @@
+// Starts a program without workerd, to ask what it registers: node describe.mjs OUTPUT. capdo build runs it, in the build folder.
+import { readFileSync, writeFileSync } from "node:fs";
+import { Runtime } from "./shim.mjs";
+
+const program = new WebAssembly.Module(readFileSync(new URL("app.wasm", import.meta.url)));
+let description;
+try {
+  const rt = new Runtime(program, { reply: (_context, _invocation, ptr) => { description = rt.wire.at(ptr).decode(null); } });
+  rt.exports.capdo_describe();
+} catch (e) {
+  console.error(e.message);
+  process.exit(1);
+}
+writeFileSync(process.argv[2], JSON.stringify(description));
+process.exit(0); // Go waits for events that will not come

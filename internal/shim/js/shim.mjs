@@ -1,0 +1,541 @@
+// The JavaScript half of capdo's boundary: it runs one Go program per isolate and carries calls between it and workerd.
+// JS forwards, Go decides: nothing here knows what a namespace or an alarm is. The Go half is package internal/jsrt, and the
+// two share the value encoding below, the imports of module "capdo", and the exports named capdo_*.
+//
+// Words used below:
+//   context     an I/O context of workerd: one Durable Object instance, or one invocation of the stateless Worker. workerd lets
+//               code touch I/O objects only while their own context is running.
+//   invocation  one call from workerd into Go: a constructor, a fetch, an alarm, an RPC method.
+//   parcel      a value that waits on the JS side, under a number, until Go has memory for it.
+
+import "./wasm_exec.js"; // Go's own, copied from the toolchain: it defines globalThis.Go
+
+// ---- Values -------------------------------------------------------------------------------------------------------------
+// One encoding for everything that crosses: a tag byte, then little-endian content. Must match internal/jsrt/value.go.
+const UNDEFINED = 0, NULL = 1, FALSE = 2, TRUE = 3, NUMBER = 4, STRING = 5, BYTES = 6, ARRAY = 7, OBJECT = 8, DATE = 9, BIGINT = 10,
+  REF = 11, ERROR = 12, PENDING = 13;
+
+const utf8 = { encoder: new TextEncoder(), decoder: new TextDecoder("utf-8", { ignoreBOM: true }) };
+
+// Pending stands for a promise that Go has to wait for.
+class Pending { constructor(id) { this.id = id; } }
+
+// ByRef makes a plain object go to Go as a reference instead of by value.
+class ByRef { constructor(target) { this.target = target; } }
+
+const isPlain = (v) => { const p = Object.getPrototypeOf(v); return p === Object.prototype || p === null; };
+const asBytes = (v) => v instanceof Uint8Array ? v : v instanceof ArrayBuffer ? new Uint8Array(v)
+  : ArrayBuffer.isView(v) ? new Uint8Array(v.buffer, v.byteOffset, v.byteLength) : null;
+
+// errorFields is what Go learns of a thrown value: name, message and its own primitive properties (retryable, overloaded, code…).
+function errorFields(e) {
+  if (!(e instanceof Error)) return { name: "", message: String(e) };
+  const fields = { name: e.name, message: e.message };
+  for (const k of Object.keys(e)) {
+    const v = e[k];
+    if (typeof v === "string" || typeof v === "number" || typeof v === "boolean") fields[k] = v;
+  }
+  return fields;
+}
+
+function toError(fields) {
+  const e = new Error(fields.message);
+  e.name = fields.name;
+  for (const k of Object.keys(fields)) if (k !== "name" && k !== "message") e[k] = fields[k];
+  return e;
+}
+
+// bound is an upper bound, in bytes, of v's encoding.
+function bound(v) {
+  switch (typeof v) {
+    case "string": return 5 + 3 * v.length;
+    case "bigint": return 5 + v.toString().length;
+    case "object": {
+      if (v === null || v instanceof Date || v instanceof Pending) return 9;
+      const bytes = asBytes(v);
+      if (bytes) return 5 + bytes.byteLength;
+      if (Array.isArray(v)) return v.reduce((n, x) => n + bound(x), 5);
+      if (v instanceof Error) v = errorFields(v);
+      else if (!isPlain(v)) return 9;
+      return Object.keys(v).reduce((n, k) => n + bound(k) + bound(v[k]), 6);
+    }
+  }
+  return 9;
+}
+
+// Wire reads and writes values in Go's linear memory.
+class Wire {
+  constructor(memory) { this.memory = memory; this.pos = 0; }
+
+  // at points the wire to an address. Memory that has grown has a new buffer, so the views are checked each time.
+  at(ptr) {
+    const buffer = this.memory.buffer;
+    if (this.u8?.buffer !== buffer) { this.u8 = new Uint8Array(buffer); this.view = new DataView(buffer); }
+    this.pos = ptr >>> 0;
+    return this;
+  }
+  byte(b) { this.u8[this.pos++] = b; }
+  u32(n) { this.view.setUint32(this.pos, n, true); this.pos += 4; }
+  f64(n) { this.view.setFloat64(this.pos, n, true); this.pos += 8; }
+  bytes(b) { this.u32(b.byteLength); this.u8.set(b, this.pos); this.pos += b.byteLength; }
+  string(s) {
+    if (!s.isWellFormed()) throw new TypeError("a string with a lone surrogate cannot be a Go string");
+    const { written } = utf8.encoder.encodeInto(s, this.u8.subarray(this.pos + 4));
+    this.u32(written);
+    this.pos += written;
+  }
+
+  encode(v, context) {
+    switch (typeof v) {
+      case "undefined": return this.byte(UNDEFINED);
+      case "boolean": return this.byte(v ? TRUE : FALSE);
+      case "number": this.byte(NUMBER); return this.f64(v);
+      case "string": this.byte(STRING); return this.string(v);
+      case "bigint": this.byte(BIGINT); return this.string(v.toString());
+      case "object": {
+        if (v === null) return this.byte(NULL);
+        const bytes = asBytes(v);
+        if (bytes) { this.byte(BYTES); return this.bytes(bytes); }
+        if (Array.isArray(v)) { this.byte(ARRAY); this.u32(v.length); for (const x of v) this.encode(x, context); return; }
+        if (v instanceof Pending) { this.byte(PENDING); return this.u32(v.id); }
+        if (v instanceof Date) { this.byte(DATE); return this.f64(v.getTime()); }
+        if (v instanceof Error) { this.byte(ERROR); v = errorFields(v); }
+        if (isPlain(v)) {
+          const keys = Object.keys(v);
+          this.byte(OBJECT); this.u32(keys.length);
+          for (const k of keys) { this.string(k); this.encode(v[k], context); }
+          return;
+        }
+      }
+    }
+    this.byte(REF); // anything else stays in JavaScript, and Go holds a reference
+    this.u32(context.hold(v instanceof ByRef ? v.target : v));
+  }
+
+  decode(context) {
+    switch (this.u8[this.pos++]) {
+      case UNDEFINED: return undefined;
+      case NULL: return null;
+      case FALSE: return false;
+      case TRUE: return true;
+      case NUMBER: { const n = this.view.getFloat64(this.pos, true); this.pos += 8; return n; }
+      case STRING: return this.take(utf8.decoder.decode.bind(utf8.decoder));
+      case BYTES: return this.take((b) => b.slice());
+      case ARRAY: return Array.from({ length: this.count() }, () => this.decode(context));
+      case OBJECT: return this.fields(context);
+      case DATE: { const ms = this.view.getFloat64(this.pos, true); this.pos += 8; return new Date(ms); }
+      case BIGINT: return BigInt(this.take((b) => utf8.decoder.decode(b)));
+      case REF: return context.refs[this.count()];
+      case ERROR: this.pos++; return toError(this.fields(context));
+    }
+    throw new Error("capdo: the Go half sent a value of an unknown kind; wasm and shim.mjs are not of one build");
+  }
+  count() { const n = this.view.getUint32(this.pos, true); this.pos += 4; return n; }
+  take(f) { const n = this.count(); const b = this.u8.subarray(this.pos, this.pos + n); this.pos += n; return f(b); }
+  fields(context) {
+    const o = {};
+    for (let n = this.count(); n > 0; n--) { const k = this.take((b) => utf8.decoder.decode(b)); o[k] = this.decode(context); }
+    return o;
+  }
+}
+
+// ---- The runtime --------------------------------------------------------------------------------------------------------
+
+let program = null; // the compiled WebAssembly.Module
+let live = null;    // the Runtime that serves this isolate, until its Go program ends
+
+export function start(module) { program = module; }
+
+// runtime returns the live Runtime, booting one where there is none. Boot is synchronous and happens inside a handler or a
+// constructor: at the top level of a module workerd refuses random values and timers, and behind a shared promise the second
+// request to arrive would be killed as hung.
+function runtime() {
+  if (!live || live.dead) live = new Runtime(program);
+  return live;
+}
+
+// KEEP_ALIVE_MS: workerd ends a stateless request that has no I/O of its own in flight, even when it only waits for another
+// request's goroutine. So a waiting one keeps a timer. When it fires and nothing at all is in flight, the request is deadlocked.
+const KEEP_ALIVE_MS = 5000;
+
+export class Runtime {
+  constructor(module, imports = {}) {
+    this.dead = null;          // the Error that ended the program
+    this.running = false;      // Go has the stack
+    this.lastID = 0;           // of contexts, invocations and parcels
+    this.contexts = new Map(); // id → Context
+    this.parcels = new Map();  // id → value
+    this.calls = new Map();    // id → Invocation that is not over
+    this.names = [];           // method names that Go has interned
+    this.timers = new Map();   // Go's timeouts: id → deadline
+    this.armed = new Set();    // contexts that have a setTimeout for the nearest of them
+    this.stderr = "";          // its tail, to say why the program ended
+
+    const go = new Go();
+    go.exit = (code) => this.end(new Error(`the Go program exited with code ${code}${lastWords(this.stderr)}`));
+    Object.assign(go.importObject.gojs, this.timerImports(go));
+    go.importObject.capdo = { ...this.boundaryImports(), ...imports };
+    const instance = new WebAssembly.Instance(module, go.importObject);
+    this.exports = instance.exports;
+    this.wire = new Wire(instance.exports.mem);
+    current = this;
+    try {
+      go.run(instance).catch((e) => this.end(e));
+    } finally {
+      current = null;
+    }
+    if (this.dead) throw this.dead;
+  }
+
+  // end is called once, when the Go program is over. Every open invocation fails at once, each in its own context; nothing
+  // may keep the dead program's memory alive.
+  end(error) {
+    if (this.dead) return;
+    error.name = "GoRuntimeError";
+    error.goRuntimeExited = true;
+    this.dead = error;
+    const contexts = [...this.contexts.values()], calls = [...this.calls.values()];
+    this.exports = this.wire = null;
+    for (const map of [this.contexts, this.calls, this.parcels, this.timers]) map.clear();
+    for (const c of calls) if (!c.context.state) { c.reply(c.isAnswered ? c.value : error); c.over(); }
+    for (const c of contexts) c.wake();
+  }
+
+  // enter calls an export of the Go program and lets Go run until every goroutine is idle. An export itself never yields:
+  // it notes what happened and returns, and resume runs the goroutines. So nothing is ever left runnable behind.
+  enter(context, name, ...args) {
+    if (this.dead) return;
+    if (this.running) this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit)"));
+    if (this.dead) return;
+    this.running = true;
+    current = this;
+    try {
+      this.exports[name](context.id, ...args);
+      this.exports?.resume();
+    } catch (e) {
+      this.end(e); // a trap or a stack overflow: Go's state is not to be trusted any more
+    }
+    this.running = false;
+    current = null;
+    this.arm(context);
+  }
+
+  parcel(v) { const id = ++this.lastID; this.parcels.set(id, v); return id; }
+
+  boundaryImports() {
+    // pack writes v into Go's buffer, or keeps it as a parcel where it does not fit.
+    const pack = (context, v, ptr, cap) => {
+      if (bound(v) > cap) return -this.parcel(v);
+      const w = this.wire.at(ptr);
+      w.encode(v, context);
+      return w.pos - (ptr >>> 0);
+    };
+    const string = (ptr, n) => utf8.decoder.decode(this.wire.at(ptr).u8.subarray(ptr >>> 0, (ptr >>> 0) + n));
+    return {
+      // intern gives a method or property name a number.
+      intern: (ptr, n) => this.names.push(string(ptr, n)) - 1,
+
+      // call calls a method (or with get, reads a property) of the object behind ref and packs what comes out over the arguments.
+      call: (contextID, ref, name, get, ptr, cap) => {
+        const context = this.contexts.get(contextID);
+        let v;
+        try {
+          const target = context.refs[ref], key = this.names[name];
+          v = get ? target[key] : target[key](...this.wire.at(ptr).decode(context));
+          if (!get && typeof v?.then === "function") v = this.await(context, v);
+          return pack(context, v, ptr, cap);
+        } catch (e) {
+          if (this.dead) throw this.dead; // unwind the frames of a program that is no more
+          return pack(context, e instanceof Error ? e : toError(errorFields(e)), ptr, cap);
+        }
+      },
+
+      // transact is call for transactionSync: its argument is a Go function, run by capdo_transaction on the way.
+      transact: (contextID, ref, ptr, cap) => {
+        const context = this.contexts.get(contextID);
+        let rolledBack = false;
+        try {
+          context.refs[ref].transactionSync(() => {
+            rolledBack = this.exports.capdo_transaction() !== 0;
+            if (rolledBack || this.dead) throw new Error("roll back");
+          });
+        } catch (e) {
+          if (this.dead) throw this.dead;
+          if (!rolledBack) return pack(context, e, ptr, cap);
+        }
+        return pack(context, undefined, ptr, cap);
+      },
+
+      // size and take hand over a parcel: how much memory it needs at most, then the value itself.
+      size: (id) => bound(this.parcels.get(id)),
+      take: (contextID, id, ptr) => {
+        const w = this.wire.at(ptr);
+        w.encode(this.parcels.get(id), this.contexts.get(contextID));
+        this.parcels.delete(id);
+        return w.pos - (ptr >>> 0);
+      },
+      discard: (id) => { this.parcels.delete(id); },
+
+      // reply answers an invocation; over says that no goroutine works for it any more.
+      reply: (contextID, id, ptr) => { this.calls.get(id)?.reply(this.wire.at(ptr).decode(this.contexts.get(contextID))); },
+      over: (id) => { this.calls.get(id)?.over(); },
+
+      // wake asks for a context's turn, for goroutines that have I/O to do in it.
+      wake: (contextID) => { this.contexts.get(contextID)?.wake(); },
+      free: (contextID, ref) => { this.contexts.get(contextID)?.free(ref); },
+    };
+  }
+
+  // await turns a promise into a parcel that arrives later.
+  await(context, promise) {
+    const id = ++this.lastID;
+    const settle = (v) => {
+      context.promises--;
+      if (this.dead) return;
+      this.parcels.set(id, v);
+      this.enter(context, "capdo_settle", id);
+    };
+    context.promises++;
+    promise.then(settle, (e) => settle(e instanceof Error ? e : toError(errorFields(e))));
+    return new Pending(id);
+  }
+
+  // ---- Timers: Go keeps one idle timeout. It is a deadline here, armed with setTimeout in a context that has an open
+  // invocation; when that context's last invocation ends, another open one takes over, or nobody until the next entry.
+  timerImports(go) {
+    let last = 0;
+    return {
+      "runtime.scheduleTimeoutEvent": (sp) => {
+        sp >>>= 0;
+        const delay = go.mem.getUint32(sp + 8, true) + go.mem.getInt32(sp + 12, true) * 4294967296;
+        this.timers.set(++last, Date.now() + delay);
+        go.mem.setInt32(sp + 16, last, true);
+      },
+      "runtime.clearTimeoutEvent": (sp) => { this.timers.delete(go.mem.getInt32((sp >>> 0) + 8, true)); },
+    };
+  }
+
+  // arm runs in the context given.
+  arm(context) {
+    if (this.dead || this.timers.size === 0) return;
+    const at = Math.min(...this.timers.values());
+    for (const c of this.armed) if (c.timer.at <= at) return;
+    if (context.open === 0) return this.handOver();
+    this.disarm(context);
+    const handle = setTimeout(() => {
+      this.disarm(context);
+      this.enter(context, "capdo_tick");
+    }, Math.max(0, at - Date.now()));
+    context.timer = { at, handle };
+    this.armed.add(context);
+  }
+  // disarm, too: a timeout can be cleared only in its own context.
+  disarm(context) {
+    if (!this.armed.delete(context)) return;
+    clearTimeout(context.timer.handle);
+    context.timer = null;
+  }
+  handOver() { for (const c of this.contexts.values()) if (c.open > 0) return c.wake(); }
+
+  // quiet: nothing is in flight that could wake a goroutine.
+  quiet() {
+    if (this.timers.size > 0) return false;
+    for (const c of this.contexts.values()) if (c.promises > 0) return false;
+    return true;
+  }
+}
+
+// Invocation is one call into Go. Its answer is there at once when Go did not have to wait, else it is promised.
+class Invocation {
+  constructor(context, id) { this.context = context; this.id = id; this.isOver = false; }
+
+  reply(v) {
+    this.value = v;
+    this.isAnswered = true;
+    if (this.settle) v instanceof Error ? this.settle.reject(v) : this.settle.resolve(v);
+  }
+  answer() {
+    if (!this.isAnswered) return new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
+    if (this.value instanceof Error) throw this.value;
+    return this.value;
+  }
+  over() {
+    this.isOver = true;
+    this.context.rt.calls.delete(this.id);
+    this.ended?.();
+  }
+}
+
+class Context {
+  constructor(rt, state) {
+    this.rt = rt;
+    this.state = state; // the DurableObjectState, or null for a stateless invocation
+    this.id = ++rt.lastID;
+    this.refs = [helpers];
+    this.unused = [];
+    this.open = 0;     // invocations that are not over
+    this.promises = 0; // promises that Go waits for
+    this.wake = () => {};
+    rt.contexts.set(this.id, this);
+    if (state) this.listen();
+  }
+
+  hold(v) { const ref = this.unused.pop() ?? this.refs.length; this.refs[ref] = v; return ref; }
+  free(ref) { this.refs[ref] = undefined; this.unused.push(ref); }
+
+  // listen takes the turns that other contexts ask for: anyone may resolve a promise, and workerd runs what awaits it in the
+  // context that created it (handle_cross_request_promise_resolution, compatibility date 2024-10-14).
+  async listen() {
+    for (;;) {
+      await new Promise((resolve) => { this.wake = resolve; });
+      if (this.closed) return;
+      if (this.rt.dead) return this.abort();
+      this.rt.enter(this, "capdo_tick");
+    }
+  }
+
+  // abort resets an object whose Go program died under its open calls: writes that nobody was told about go, and workerd
+  // builds the object anew at the next call.
+  abort() { if (this.open > 0) this.state?.abort(this.rt.dead); }
+
+  // invoke calls Go and returns its answer, or a promise of it. signal says that the caller went away; background keeps a
+  // stateless context alive until the invocation is over (ExecutionContext.waitUntil).
+  invoke(kind, index, args, { signal, background } = {}) {
+    const { rt } = this, call = new Invocation(this, rt.parcel(args));
+    rt.calls.set(call.id, call);
+    this.open++;
+    rt.enter(this, "capdo_invoke", call.id, kind, index);
+    if (call.isOver) {
+      this.leave();
+      return call.answer();
+    }
+    if (rt.dead) {
+      this.abort();
+      throw rt.dead;
+    }
+    const ended = new Promise((resolve) => { call.ended = resolve; }).then(() => this.leave());
+    background?.(ended);
+    signal?.addEventListener("abort", () => { if (!call.isOver) rt.enter(this, "capdo_cancel", call.id); });
+    if (!this.state) {
+      this.listen();
+      this.stay(call);
+    }
+    rt.arm(this);
+    return call.answer();
+  }
+
+  leave() {
+    if (--this.open > 0) return;
+    this.rt.disarm(this);
+    clearTimeout(this.keepAlive);
+    if (!this.state) this.close();
+    if (this.rt.armed.size === 0 && this.rt.timers.size > 0) this.rt.handOver();
+  }
+
+  stay(call) {
+    this.keepAlive = setTimeout(() => {
+      if (this.rt.quiet()) this.rt.enter(this, "capdo_deadlock", call.id);
+      else this.stay(call);
+    }, KEEP_ALIVE_MS);
+  }
+
+  // close tells Go that the context is gone: goroutines that still want its I/O get an error.
+  close() {
+    this.closed = true;
+    this.wake();
+    this.rt.enter(this, "capdo_close");
+    this.rt.contexts.delete(this.id);
+  }
+}
+
+// ---- What the generated entry uses --------------------------------------------------------------------------------------
+
+// Kinds of invocation; must match internal/jsrt.
+const CONSTRUCT = 0, FETCH = 1, ALARM = 2, METHOD = 3;
+
+const evicted = new FinalizationRegistry((object) => object.context.close());
+
+// GoObject is the Go side of one Durable Object instance. Eviction drops the instance but keeps the Go program, so Go is told
+// when the instance has been collected; nothing here may hold on to it.
+export class GoObject {
+  constructor(instance, index, state, env) {
+    Object.assign(this, { index, state, env });
+    evicted.register(instance, this);
+    this.build();
+  }
+  build() {
+    this.context = new Context(runtime(), this.state);
+    const built = this.context.invoke(CONSTRUCT, this.index, [this.state, new ByRef(this.env)]);
+    return built instanceof Promise ? this.state.blockConcurrencyWhile(() => built) : undefined;
+  }
+  invoke(kind, index, args, options) {
+    const rebuilt = this.context.rt.dead && this.build(); // the program ended while this object was idle
+    const call = () => this.context.invoke(kind, index, args, options);
+    return rebuilt ? rebuilt.then(call) : call();
+  }
+  method(index, args) { return this.invoke(METHOD, index, args); }
+  alarm(info) { return this.invoke(ALARM, 0, [info?.scheduledTime, info?.retryCount ?? 0, info?.isRetry ?? false]); }
+  fetch(request) { return respond(this.invoke(FETCH, 0, requestParts(request), { signal: request.signal })); }
+}
+
+// fetchWorker serves the stateless Worker's fetch event.
+export function fetchWorker(request, env, execution) {
+  const options = { signal: request.signal, background: (p) => execution.waitUntil(p) };
+  return respond(new Context(runtime(), null).invoke(FETCH, 0, [...requestParts(request), new ByRef(env)], options));
+}
+
+const requestParts = (r) => [r.method, r.url, [...r.headers], r.body];
+
+async function respond(parts) {
+  const [status, headers, body] = await parts;
+  return new Response(body, { status, headers });
+}
+
+// helpers is reference 0 of every context: what needs a JavaScript constructor, or would take Go several crossings.
+const helpers = {
+  keys: (o) => Object.keys(o),
+
+  // fetch sends a request to target, a stub or globalThis, and returns the response's parts.
+  fetch: async (target, method, url, headers, body, signal) => {
+    const r = await target.fetch(new Request(url, { method, headers, body, signal, redirect: "manual" }));
+    return [r.status, [...r.headers], r.body];
+  },
+  abortController: () => new AbortController(),
+  // pipe is how Go streams a body out: it writes to one end and hands the other over.
+  pipe: () => { const { readable, writable } = new IdentityTransformStream(); return [readable, writable.getWriter()]; },
+
+  // query runs SQL and returns the first rows, with what the rest is read from unless that was all.
+  query: (sql, limit, text, ...args) => {
+    const cursor = sql.exec(text, ...args);
+    return [cursor.columnNames, ...helpers.rows(cursor, cursor.raw(), limit)];
+  },
+  rows: (cursor, rows, limit) => {
+    const out = [];
+    while (out.length < limit) {
+      const { value, done } = rows.next();
+      if (done) return [out, cursor.rowsRead, cursor.rowsWritten];
+      out.push(value);
+    }
+    return [out, cursor.rowsRead, cursor.rowsWritten, cursor, rows];
+  },
+};
+
+// ---- Console ------------------------------------------------------------------------------------------------------------
+// Go's standard output and standard error, line by line. wasm_exec.js writes through globalThis.fs, which it has made.
+
+let current = null; // the Runtime whose code has the stack
+const lines = { 1: "", 2: "" };
+globalThis.fs.writeSync = (fd, buffer) => {
+  const text = utf8.decoder.decode(buffer, { stream: false });
+  if (fd === 2 && current) current.stderr = (current.stderr + text).slice(-8192);
+  const whole = lines[fd] + text, end = whole.lastIndexOf("\n");
+  lines[fd] = whole.slice(end + 1);
+  if (end >= 0) (fd === 2 ? console.error : console.log)(whole.slice(0, end));
+  return buffer.length;
+};
+
+// lastWords finds why a Go program ended in what it printed.
+function lastWords(stderr) {
+  const m = /^(panic: .*|fatal error: .*|runtime: out of memory.*)/m.exec(stderr);
+  return m ? `: ${m[1]}` : "";
+}
