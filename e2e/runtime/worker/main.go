@@ -1,56 +1,158 @@
-// The Worker that the runtime's tests drive: each query of it is a small scenario.
+// The Worker that the runtime's tests drive. Each request runs one scenario, in the stateless Worker or, with o=NAME, inside the Durable
+// Object of that name.
 package main
 
 import (
 	"context"
-	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
 
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-type Counter struct {
-	state *durable.State
+// call is where a scenario runs, and with what.
+type call struct {
+	env   *durable.Env
+	state *durable.State // nil in the stateless Worker
+	url.Values
 }
 
-func NewCounter(ctx context.Context, state *durable.State, env *durable.Env) (*Counter, error) {
-	return &Counter{state}, nil
+func (c *call) int(name string) int {
+	n, _ := strconv.Atoi(c.Get(name))
+	return n
 }
 
-func (c *Counter) Increment(ctx context.Context, args []byte) ([]byte, error) {
-	kv := c.state.Storage().KV()
-	v, _, err := kv.Get("n")
+func (c *call) ms(name string) time.Duration { return time.Duration(c.int(name)) * time.Millisecond }
+
+func (c *call) kv() *durable.KV { return c.state.Storage().KV() }
+
+// stub returns the Lab object of that name.
+func (c *call) stub(name string) (*durable.Stub, error) {
+	ns, err := c.env.Namespace("LAB")
 	if err != nil {
 		return nil, err
 	}
-	n, _ := v.(float64)
-	if err := kv.Put("n", n+1); err != nil {
+	return ns.GetByName(name)
+}
+
+// run runs a scenario in another object.
+func (c *call) run(ctx context.Context, object string, query string) (string, error) {
+	stub, err := c.stub(object)
+	if err != nil {
+		return "", err
+	}
+	defer stub.Release()
+	out, err := stub.Call(ctx, "run", []byte(query))
+	return string(out), err
+}
+
+// Lab is the Durable Object that scenarios run in.
+type Lab struct {
+	state *durable.State
+	env   *durable.Env
+}
+
+// construct is what the next constructor does.
+var construct func(context.Context, *durable.State) error
+
+func NewLab(ctx context.Context, state *durable.State, env *durable.Env) (*Lab, error) {
+	if construct != nil {
+		if err := construct(ctx, state); err != nil {
+			return nil, err
+		}
+	}
+	return &Lab{state, env}, nil
+}
+
+func (l *Lab) Run(ctx context.Context, args []byte) ([]byte, error) {
+	q, err := url.ParseQuery(string(args))
+	if err != nil {
 		return nil, err
 	}
-	return binary.LittleEndian.AppendUint64(nil, uint64(n+1)), nil
+	out, err := scenario(ctx, &call{l.env, l.state, q})
+	return []byte(out), err
+}
+
+// alarm is what alarms do.
+var alarm func(context.Context, *durable.State, durable.AlarmInfo) error
+
+func (l *Lab) Alarm(ctx context.Context, info durable.AlarmInfo) error {
+	if alarm != nil {
+		return alarm(ctx, l.state, info)
+	}
+	return l.state.Storage().KV().Put("alarm", "rang")
+}
+
+func (l *Lab) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
+	return durablehttp.Serve(ctx, http.HandlerFunc(serveObject), r)
+}
+
+func scenario(ctx context.Context, c *call) (string, error) {
+	f, ok := scenarios[c.Get("m")]
+	if !ok {
+		return "", fmt.Errorf("no scenario %q", c.Get("m"))
+	}
+	return f(ctx, c)
 }
 
 func main() {
-	durable.Register("Counter", NewCounter, durable.Method("increment", (*Counter).Increment))
-	durablehttp.Handle(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ns, err := durablehttp.Env(r).Namespace("COUNTER")
-		if err != nil {
-			http.Error(w, err.Error(), 500)
-			return
+	durable.Register("Lab", NewLab, durable.Method("run", (*Lab).Run))
+	durable.Register("Peer", NewPeer, durable.Method("putIfAbsent", (*Peer).PutIfAbsent))
+	durablehttp.Handle(http.HandlerFunc(serve))
+	if err := durable.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func serve(w http.ResponseWriter, r *http.Request) {
+	c := &call{env: durablehttp.Env(r), Values: r.URL.Query()}
+	if r.URL.Path == "/object" {
+		serveThrough(c, w, r)
+		return
+	}
+	var out string
+	var err error
+	if o := c.Get("o"); o != "" {
+		out, err = c.run(r.Context(), o, r.URL.RawQuery)
+	} else {
+		out, err = scenario(r.Context(), c)
+	}
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		json.NewEncoder(w).Encode(map[string]any{"error": err.Error(), "kinds": kinds(err)})
+		return
+	}
+	w.Write([]byte(out))
+}
+
+func kinds(err error) (k []string) {
+	for name, target := range map[string]error{
+		"overloaded": durable.ErrOverloaded, "reset": durable.ErrObjectReset, "disconnected": durable.ErrDisconnected, "remote": durable.ErrRemote,
+		"parked": durable.ErrTransactionParked, "binding": durable.ErrNoBinding, "deadline": context.DeadlineExceeded,
+	} {
+		if errors.Is(err, target) {
+			k = append(k, name)
 		}
-		stub, err := ns.GetByName(r.URL.Query().Get("o"))
-		if err != nil {
-			http.Error(w, err.Error(), 500)
-			return
-		}
-		out, err := stub.Call(r.Context(), "increment", nil)
-		if err != nil {
-			http.Error(w, errors.Join(err).Error(), 500)
-			return
-		}
-		w.Write([]byte{'0' + out[0]})
-	}))
-	durable.Run()
+	}
+	return k
+}
+
+// stats is what the 10,000-object test compares.
+func stats() string {
+	runtime.GC()
+	runtime.GC() // the first one queued cleanups
+	time.Sleep(10 * time.Millisecond)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	b, _ := json.Marshal(map[string]any{"heap": m.HeapAlloc, "sys": m.Sys, "goroutines": runtime.NumGoroutine()})
+	return string(b)
 }

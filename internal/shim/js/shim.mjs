@@ -158,6 +158,9 @@ function runtime() {
 // request's goroutine. So a waiting one keeps a timer. When it fires and nothing at all is in flight, the request is deadlocked.
 const KEEP_ALIVE_MS = 5000;
 
+// GRACE_MS is how long a stateless invocation's I/O goes on after its client has gone (workerd: 30 s, by waitUntil).
+const GRACE_MS = 25_000;
+
 export class Runtime {
   constructor(module, imports = {}) {
     this.dead = null;          // the Error that ended the program
@@ -169,10 +172,10 @@ export class Runtime {
     this.names = [];           // method names that Go has interned
     this.timers = new Map();   // Go's timeouts: id → deadline
     this.armed = new Set();    // contexts that have a setTimeout for the nearest of them
-    this.stderr = "";          // its tail, to say why the program ended
+    this.lastWords = "";       // why the program ended, if it said so
 
     const go = new Go();
-    go.exit = (code) => this.end(new Error(`the Go program exited with code ${code}${lastWords(this.stderr)}`));
+    go.exit = (code) => this.end(new Error(`the Go program exited with code ${code}${this.lastWords}`));
     Object.assign(go.importObject.gojs, this.timerImports(go));
     go.importObject.capdo = { ...this.boundaryImports(), ...imports };
     const instance = new WebAssembly.Instance(module, go.importObject);
@@ -415,7 +418,7 @@ class Context {
     }
     const ended = new Promise((resolve) => { call.ended = resolve; }).then(() => this.leave());
     background?.(ended);
-    signal?.addEventListener("abort", () => { if (!call.isOver) rt.enter(this, "capdo_cancel", call.id); });
+    signal?.addEventListener("abort", () => { if (!call.isOver) this.cancel(call); });
     if (!this.state) {
       this.listen();
       this.stay(call);
@@ -424,10 +427,18 @@ class Context {
     return call.answer();
   }
 
+  // cancel tells Go that an invocation's caller went away. workerd lets a stateless one go on for 30 s; before that is over, what its
+  // goroutines still wait for is given up, so that none is left waiting for ever, with a lock in its hands.
+  cancel(call) {
+    this.rt.enter(this, "capdo_cancel", call.id);
+    if (!this.state && !call.isOver) this.grace = setTimeout(() => this.close(), GRACE_MS);
+  }
+
   leave() {
     if (--this.open > 0) return;
     this.rt.disarm(this);
     clearTimeout(this.keepAlive);
+    clearTimeout(this.grace);
     if (!this.state) this.close();
     if (this.rt.armed.size === 0 && this.rt.timers.size > 0) this.rt.handOver();
   }
@@ -441,6 +452,7 @@ class Context {
 
   // close tells Go that the context is gone: goroutines that still want its I/O get an error.
   close() {
+    if (this.closed) return;
     this.closed = true;
     this.wake();
     this.rt.enter(this, "capdo_close");
@@ -463,15 +475,19 @@ export class GoObject {
     evicted.register(instance, this);
     this.build();
   }
+  // build runs the Go constructor. While it waits, invoke holds events back. (Not blockConcurrencyWhile: nothing outside its critical
+  // section can wake what waits inside, so a constructor that waits for another context's goroutine would hang.)
   build() {
     this.context = new Context(runtime(), this.state);
     const built = this.context.invoke(CONSTRUCT, this.index, [this.state, new ByRef(this.env)]);
-    return built instanceof Promise ? this.state.blockConcurrencyWhile(() => built) : undefined;
+    if (!(built instanceof Promise)) return;
+    const done = () => { this.building = null; };
+    this.building = built.then(done, (e) => { done(); this.state.abort(e); });
   }
   invoke(kind, index, args, options) {
-    const rebuilt = this.context.rt.dead && this.build(); // the program ended while this object was idle
+    if (this.context.rt.dead) this.build(); // the program ended while this object was idle
     const call = () => this.context.invoke(kind, index, args, options);
-    return rebuilt ? rebuilt.then(call) : call();
+    return this.building ? this.building.then(call) : call();
   }
   method(index, args) { return this.invoke(METHOD, index, args); }
   alarm(info) { return this.invoke(ALARM, 0, [info?.scheduledTime, info?.retryCount ?? 0, info?.isRetry ?? false]); }
@@ -527,15 +543,21 @@ let current = null; // the Runtime whose code has the stack
 const lines = { 1: "", 2: "" };
 globalThis.fs.writeSync = (fd, buffer) => {
   const text = utf8.decoder.decode(buffer, { stream: false });
-  if (fd === 2 && current) current.stderr = (current.stderr + text).slice(-8192);
   const whole = lines[fd] + text, end = whole.lastIndexOf("\n");
   lines[fd] = whole.slice(end + 1);
-  if (end >= 0) (fd === 2 ? console.error : console.log)(whole.slice(0, end));
+  if (end < 0) return buffer.length;
+  (fd === 2 ? console.error : console.log)(whole.slice(0, end));
+  const cause = fd === 2 && /^(panic|fatal error|runtime: out of memory): (?!.*\[recovered by).*/m.exec(whole);
+  if (cause && current) current.lastWords = `: ${cause[0]}`;
   return buffer.length;
 };
 
-// lastWords finds why a Go program ended in what it printed.
-function lastWords(stderr) {
-  const m = /^(panic: .*|fatal error: .*|runtime: out of memory.*)/m.exec(stderr);
-  return m ? `: ${m[1]}` : "";
+// stats are the sizes of the tables, for tests that look for leaks.
+export function stats() {
+  const contexts = [...live?.contexts.values() ?? []];
+  return {
+    contexts: contexts.length, parcels: live?.parcels.size, calls: live?.calls.size, timers: live?.timers.size,
+    refs: contexts.reduce((n, c) => n + c.refs.length - c.unused.length - 1, 0),
+    memory: live?.exports?.mem.buffer.byteLength,
+  };
 }

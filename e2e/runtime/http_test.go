@@ -1,0 +1,84 @@
+package runtime
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestFetchOfAnObjectCarriesBodiesAndHeadersBothWays(t *testing.T) {
+	l := start(t)
+	for _, size := range []int{0, 1, 100, 64 << 10, 5 << 20} {
+		body := make([]byte, size)
+		rand.Read(body)
+		r, err := http.NewRequest("PUT", l.URL+"/object?o=a&do=echo", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-random")
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !bytes.Equal(got, body) || resp.StatusCode != http.StatusCreated {
+			t.Errorf("%d bytes: status %d, %d bytes back, equal %v, %v", size, resp.StatusCode, len(got), bytes.Equal(got, body), err)
+		}
+		h := resp.Header
+		if h.Get("X-Method") != "PUT" || h.Get("Content-Type") != "application/x-random" || strings.Join(h.Values("X-Multi"), ", ") != "a, b" {
+			t.Errorf("%d bytes: headers %v", size, h)
+		}
+	}
+}
+
+func TestFlushedLinesArriveOneAtATime(t *testing.T) {
+	l := start(t)
+	resp, err := client.Get(l.URL + "/object?o=a&do=ticks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var lines []string
+	var first, last time.Time
+	for s := bufio.NewScanner(resp.Body); s.Scan(); last = time.Now() {
+		if lines = append(lines, s.Text()); len(lines) == 1 {
+			first = time.Now()
+		}
+	}
+	if strings.Join(lines, "") != "01234" || last.Sub(first) < 20*time.Millisecond {
+		t.Errorf("lines %v over %v", lines, last.Sub(first))
+	}
+}
+
+func TestLargeResponseIsStreamed(t *testing.T) {
+	l := start(t)
+	resp, err := client.Get(l.URL + "/object?o=a&do=big&n=67108864")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if n, err := io.Copy(io.Discard, resp.Body); n != 64<<20 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if a := l.get("/?m=stats"); !strings.Contains(a.body, "sys") {
+		t.Errorf("%q", a.body)
+	} else {
+		t.Log(a.body)
+	}
+}
+
+func TestNoContentAndPanicsOverHTTP(t *testing.T) {
+	l := start(t)
+	if a := l.get("/object?o=a&do=empty"); a.status != http.StatusNoContent || a.body != "" {
+		t.Errorf("%d %q", a.status, a.body)
+	}
+	if a := l.get("/object?o=a&do=panic"); a.status != http.StatusBadGateway || !strings.Contains(a.body, "http boom") {
+		t.Errorf("%d %q", a.status, a.body)
+	}
+}

@@ -1,0 +1,156 @@
+// Package runtime tests the shared Go runtime in workerd: the Worker in worker/, driven over HTTP.
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/internal/build"
+	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/internal/workerd"
+)
+
+var (
+	buildDir string
+	binary   string
+	classes  = []string{"JSPeer"}
+)
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	var err error
+	if buildDir, err = os.MkdirTemp("", "capdo-e2e-"); err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(buildDir)
+	if binary, err = node.Module(".", "workerd/bin/workerd"); err != nil {
+		return 0, err
+	}
+	r, err := build.Run(context.Background(), "worker", buildDir, nil)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range r.Classes {
+		classes = append(classes, c.Name)
+	}
+	return m.Run(), nil
+}
+
+// lab is a workerd that serves the Worker.
+type lab struct {
+	*workerd.Process
+	t      testing.TB
+	config workerd.Config
+}
+
+// start serves the Worker on a disk of its own.
+func start(t testing.TB) *lab {
+	t.Helper()
+	main, err := filepath.Abs("testdata/main.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := workerd.BuildModules(buildDir)
+	modules["main.mjs"] = main
+	l := &lab{t: t, config: workerd.Config{
+		Binary: binary, Main: "main.mjs", Modules: modules, Classes: classes, Disk: t.TempDir(),
+		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, V8Flags: []string{"--expose-gc"},
+	}}
+	l.restart()
+	t.Cleanup(func() {
+		l.Kill()
+		if t.Failed() {
+			t.Logf("workerd printed:\n%s", l.Log())
+		}
+	})
+	return l
+}
+
+func (l *lab) restart() {
+	l.t.Helper()
+	if l.Process != nil {
+		l.Kill()
+	}
+	var err error
+	if l.Process, err = workerd.Start(context.Background(), l.config); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// answer is what a request gave.
+type answer struct {
+	status int
+	body   string
+	took   time.Duration
+	kinds  []string
+}
+
+var client = &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
+
+func (l *lab) get(path string) answer {
+	start := time.Now()
+	resp, err := client.Get(l.URL + path)
+	if err != nil {
+		return answer{body: err.Error(), took: time.Since(start)}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b = []byte(err.Error())
+	}
+	a := answer{status: resp.StatusCode, body: string(b), took: time.Since(start)}
+	var e struct {
+		Error string
+		Kinds []string
+	}
+	if a.status == http.StatusInternalServerError && json.Unmarshal(b, &e) == nil {
+		a.body, a.kinds = e.Error, e.Kinds
+	}
+	return a
+}
+
+// want fails the test unless the request gives that body with status 200.
+func (l *lab) want(path, body string) {
+	l.t.Helper()
+	if a := l.get(path); a.status != http.StatusOK || a.body != body {
+		l.t.Errorf("GET %s: %d %q in %v, want %q", path, a.status, a.body, a.took, body)
+	}
+}
+
+// wantError fails the test unless the request fails with an error that contains text.
+func (l *lab) wantError(path, text string) answer {
+	l.t.Helper()
+	a := l.get(path)
+	if a.status != http.StatusInternalServerError || !strings.Contains(a.body, text) {
+		l.t.Errorf("GET %s: %d %q in %v, want an error with %q", path, a.status, a.body, a.took, text)
+	}
+	return a
+}
+
+// together makes requests at once and returns their answers in order.
+func (l *lab) together(paths ...string) []answer {
+	answers := make([]answer, len(paths))
+	var wg sync.WaitGroup
+	for i, p := range paths {
+		wg.Go(func() { answers[i] = l.get(p) })
+	}
+	wg.Wait()
+	return answers
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablehttp"
+)
+
+// serveThrough passes a request on to an object's fetch.
+func serveThrough(c *call, w http.ResponseWriter, r *http.Request) {
+	stub, err := c.stub(c.Get("o"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	out.Header = r.Header
+	resp, err := durablehttp.Transport(stub).RoundTrip(out)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer resp.Body.Close()
+	for k, v := range resp.Header {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(resp.StatusCode)
+	io.Copy(flusher{w}, resp.Body)
+}
+
+// flusher passes on at once what it gets.
+type flusher struct{ http.ResponseWriter }
+
+func (f flusher) Write(p []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(p)
+	f.ResponseWriter.(http.Flusher).Flush()
+	return n, err
+}
+
+// serveObject is the object's HTTP side.
+func serveObject(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	w.Header().Set("X-Method", r.Method)
+	w.Header().Add("X-Multi", "a")
+	w.Header().Add("X-Multi", "b")
+	switch q.Get("do") {
+	case "echo":
+		w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
+		w.WriteHeader(http.StatusCreated)
+		io.Copy(w, r.Body)
+	case "ticks": // one line at a time, as they happen
+		for i := range 5 {
+			fmt.Fprintln(w, i)
+			w.(http.Flusher).Flush()
+			time.Sleep(20 * time.Millisecond)
+		}
+	case "big":
+		n, _ := strconv.Atoi(q.Get("n"))
+		chunk := make([]byte, 32<<10)
+		for i := range chunk {
+			chunk[i] = byte(i)
+		}
+		for range n / len(chunk) {
+			w.Write(chunk)
+		}
+	case "empty":
+		w.WriteHeader(http.StatusNoContent)
+	case "panic":
+		panic("http boom")
+	}
+}
+
+// Peer is the dedupe of the benchmark, minimal, to compare with the same thing in JavaScript.
+type Peer struct{ state *durable.State }
+
+func NewPeer(_ context.Context, state *durable.State, _ *durable.Env) (*Peer, error) {
+	return &Peer{state}, nil
+}
+
+func (p *Peer) PutIfAbsent(ctx context.Context, args []byte) ([]byte, error) {
+	kv := p.state.Storage().KV()
+	now := time.Now().UnixMilli()
+	if v, ok, err := kv.Get("r"); err != nil {
+		return nil, err
+	} else if b, _ := v.([]byte); ok && int64(binary.LittleEndian.Uint64(b)) > now {
+		return []byte{0}, nil
+	}
+	if err := kv.Put("r", binary.LittleEndian.AppendUint64(nil, uint64(now+86_400_000))); err != nil {
+		return nil, err
+	}
+	return []byte{1}, nil
+}
