@@ -43,14 +43,19 @@ func jsFree(context, ref int32)
 // Exports. Each notes what happened; the runtime's own resume, which JavaScript calls next, runs the goroutines.
 
 //go:wasmexport capdo_invoke
-func exportInvoke(context, id, kind, index int32) {
-	c := enterContext(context)
-	go serve(c, &Invocation{c: c, id: id, Kind: Kind(kind), Index: int(index)})
+func exportInvoke(context, id, size, kind, index int32) {
+	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind), Index: int(index), tasks: 1}
+	invocations[id] = i
+	if w := workers.take(); w != nil {
+		w.next <- i
+	} else {
+		go (&worker{next: make(chan *Invocation, 1)}).serve(i)
+	}
 }
 
 //go:wasmexport capdo_settle
-func exportSettle(context, parcel int32) {
-	if !enterContext(context).settle(pending(parcel)) {
+func exportSettle(context, parcel, size int32) {
+	if !enterContext(context).settle(pending(parcel), size) {
 		jsDiscard(parcel)
 	}
 }
@@ -111,12 +116,12 @@ var names = map[string]int32{}
 
 func nameOf(s string) int32 {
 	mu.Lock()
-	defer mu.Unlock()
 	n, ok := names[s]
 	if !ok {
 		n = jsIntern(s)
 		names[s] = n
 	}
+	mu.Unlock()
 	return n
 }
 
@@ -180,14 +185,14 @@ var transacting *transaction
 // unpack reads an outcome: n bytes in b, or parcel -n.
 func unpack(c *Context, b []byte, n int32) (any, error) {
 	if n < 0 {
-		return take(c, -n)
+		return take(c, -n, jsSize(-n))
 	}
 	return outcome(&decoder{b: b[:n], c: c})
 }
 
-// take fetches a parcel into memory of its own, which byte slices in it alias.
-func take(c *Context, parcel int32) (any, error) {
-	b := make([]byte, jsSize(parcel))
+// take fetches a parcel, of size bytes at most, into memory of its own, which byte slices in it alias.
+func take(c *Context, parcel, size int32) (any, error) {
+	b := make([]byte, size)
 	n := jsTake(c.id, parcel, unsafe.Pointer(&b[0]))
 	return outcome(&decoder{b: b[:n], c: c, alias: true})
 }
@@ -219,16 +224,55 @@ func invocation(id int32) *Invocation {
 	return invocations[id]
 }
 
-func serve(c *Context, i *Invocation) {
-	mu.Lock()
-	invocations[i.id] = i
-	mu.Unlock()
-	i.tasks = 1
-	i.ctx, i.cancel = context.WithCancelCause(context.WithValue(context.Background(), invocationKey{}, i))
-	defer i.done()
+// worker is a goroutine that serves one invocation after another: its stack has grown to what they need, and growing it anew is a
+// quarter of a short call's time.
+type worker struct{ next chan *Invocation }
+
+// workers are those that are idle.
+var workers idle
+
+type idle struct {
+	list [32]*worker
+	n    int
+}
+
+func (p *idle) take() *worker {
+	if p.n == 0 {
+		return nil
+	}
+	p.n--
+	return p.list[p.n]
+}
+
+func (p *idle) give(w *worker) bool {
+	if p.n == len(p.list) {
+		return false
+	}
+	p.list[p.n] = w
+	p.n++
+	return true
+}
+
+func (w *worker) serve(i *Invocation) {
+	for {
+		i.serve()
+		if !workers.give(w) {
+			return
+		}
+		i = <-w.next
+	}
+}
+
+func (i *Invocation) serve() {
+	defer func() {
+		i.Reply(nil, errGoexit) // unless it was answered
+		i.done()
+	}()
 	v, err := i.run()
 	i.Reply(v, err)
 }
+
+var errGoexit = errors.New("the handler ended its goroutine with runtime.Goexit")
 
 // run calls the program, and makes a panic an error: the caller gets it, and the object goes on.
 func (i *Invocation) run() (v any, err error) {
@@ -237,11 +281,11 @@ func (i *Invocation) run() (v any, err error) {
 			err = panicError(p)
 		}
 	}()
-	args, err := take(i.c, i.id)
+	args, err := take(i.c, i.id, i.size)
 	if err != nil {
 		return nil, err
 	}
-	return program.Serve(i.ctx, i, args.([]any))
+	return program.Serve(i, i, args.([]any))
 }
 
 func (i *Invocation) reply(v any, err error) {

@@ -11,7 +11,7 @@ var errUnsupported = fmt.Errorf("capdo runs inside workerd (GOOS=js GOARCH=wasm)
 
 func call(*Ref, string, bool, []any) (any, error) { return nil, errUnsupported }
 func transact(*Ref, func() error) error           { return errUnsupported }
-func take(*Context, int32) (any, error)           { return nil, errUnsupported }
+func take(*Context, int32, int32) (any, error)    { return nil, errUnsupported }
 func release(*Context, int32)                     {}
 func wake(*Context)                               {}
 func goroutine() uintptr                          { return 0 }

@@ -33,6 +33,7 @@ type waiter struct {
 // op is a promise that a goroutine waits for.
 type op struct {
 	settled chan struct{} // buffered, so that settling never waits
+	size    int32         // of the outcome, in bytes at most
 	closed  bool          // the context ended first
 }
 
@@ -167,7 +168,7 @@ func (c *Context) await(ctx context.Context, p pending) (any, error) {
 	if o.closed {
 		return nil, ErrContextClosed
 	}
-	return take(c, int32(p))
+	return take(c, int32(p), o.size)
 }
 
 func (c *Context) addOp(p pending, o *op) {
@@ -188,9 +189,10 @@ func (c *Context) removeOp(p pending) *op {
 }
 
 // settle is called when a promise has settled. It reports whether somebody still waits for it.
-func (c *Context) settle(p pending) bool {
+func (c *Context) settle(p pending, size int32) bool {
 	o := c.removeOp(p)
 	if o != nil {
+		o.size = size
 		o.settled <- struct{}{}
 	}
 	return o != nil

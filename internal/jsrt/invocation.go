@@ -3,6 +3,7 @@ package jsrt
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Kind says what an invocation is for; must match shim.mjs.
@@ -28,17 +29,65 @@ type Program interface {
 
 var program Program
 
-// Invocation is one call from workerd into Go.
+// Invocation is one call from workerd into Go. It is the context.Context of its handler: cancelled when the caller goes away (with
+// [ErrCallerGone] as cause), and when the invocation is over.
 type Invocation struct {
 	Kind  Kind
 	Index int
 
 	c        *Context
 	id       int32
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	tasks    int // goroutines that work for it
+	size     int32 // of its arguments, in bytes at most
+	tasks    int   // goroutines that work for it
 	answered bool
+
+	// The context behind it is made when first used: short handlers never do.
+	ctx    context.Context
+	stop   context.CancelCauseFunc
+	ending error // cause of a cancellation that came before
+}
+
+var _ context.Context = (*Invocation)(nil)
+
+func (i *Invocation) context() context.Context {
+	if i.ctx == nil {
+		i.ctx, i.stop = context.WithCancelCause(context.Background())
+		if i.ending != nil {
+			i.stop(i.ending)
+		}
+	}
+	return i.ctx
+}
+
+func (i *Invocation) cancel(cause error) {
+	if i.ending == nil {
+		i.ending = cause
+	}
+	if i.ctx != nil {
+		i.stop(cause)
+	}
+}
+
+// Deadline reports that there is none.
+func (i *Invocation) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Done is closed when the invocation is cancelled.
+func (i *Invocation) Done() <-chan struct{} { return i.context().Done() }
+
+// Err returns nil until the invocation is cancelled, then [context.Canceled].
+func (i *Invocation) Err() error {
+	if i.ending != nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Value returns the invocation itself for [FromContext].
+func (i *Invocation) Value(key any) any {
+	if key == (invocationKey{}) {
+		return i
+	}
+	return i.context().Value(key)
 }
 
 // ErrCallerGone is the cause of a context whose caller has disconnected.
@@ -74,6 +123,6 @@ func (i *Invocation) Go(fn func(context.Context)) {
 				panicError(p)
 			}
 		}()
-		fn(context.WithoutCancel(i.ctx))
+		fn(context.WithoutCancel(i))
 	}()
 }

@@ -65,12 +65,14 @@ function bound(v) {
 
 // Wire reads and writes values in Go's linear memory.
 class Wire {
-  constructor(memory) { this.memory = memory; this.pos = 0; }
+  constructor(memory) { this.memory = memory; this.pos = 0; this.u8 = new Uint8Array(0); }
 
-  // at points the wire to an address. Memory that has grown has a new buffer, so the views are checked each time.
+  // at points the wire to an address. Memory that grows gets a new buffer, and the old one's views have no length any more.
   at(ptr) {
-    const buffer = this.memory.buffer;
-    if (this.u8?.buffer !== buffer) { this.u8 = new Uint8Array(buffer); this.view = new DataView(buffer); }
+    if (this.u8.byteLength === 0) {
+      this.u8 = new Uint8Array(this.memory.buffer);
+      this.view = new DataView(this.memory.buffer);
+    }
     this.pos = ptr >>> 0;
     return this;
   }
@@ -119,22 +121,37 @@ class Wire {
       case FALSE: return false;
       case TRUE: return true;
       case NUMBER: { const n = this.view.getFloat64(this.pos, true); this.pos += 8; return n; }
-      case STRING: return this.take(utf8.decoder.decode.bind(utf8.decoder));
-      case BYTES: return this.take((b) => b.slice());
-      case ARRAY: return Array.from({ length: this.count() }, () => this.decode(context));
+      case STRING: return this.text();
+      case BYTES: return this.chunk().slice();
+      case ARRAY: {
+        const list = [];
+        for (let n = this.count(); n > 0; n--) list.push(this.decode(context));
+        return list;
+      }
       case OBJECT: return this.fields(context);
       case DATE: { const ms = this.view.getFloat64(this.pos, true); this.pos += 8; return new Date(ms); }
-      case BIGINT: return BigInt(this.take((b) => utf8.decoder.decode(b)));
+      case BIGINT: return BigInt(this.text());
       case REF: return context.refs[this.count()];
       case ERROR: this.pos++; return toError(this.fields(context));
     }
     throw new Error("capdo: the Go half sent a value of an unknown kind; wasm and shim.mjs are not of one build");
   }
   count() { const n = this.view.getUint32(this.pos, true); this.pos += 4; return n; }
-  take(f) { const n = this.count(); const b = this.u8.subarray(this.pos, this.pos + n); this.pos += n; return f(b); }
+  chunk() { const n = this.count(); this.pos += n; return this.u8.subarray(this.pos - n, this.pos); }
+  text() {
+    const n = this.count(), end = this.pos + n;
+    if (n > 24) return utf8.decoder.decode(this.u8.subarray(end - n, this.pos = end));
+    let s = ""; // a short ASCII string is faster read here
+    for (let i = this.pos; i < end; i++) {
+      if (this.u8[i] > 127) return utf8.decoder.decode(this.u8.subarray(this.pos, this.pos = end));
+      s += String.fromCharCode(this.u8[i]);
+    }
+    this.pos = end;
+    return s;
+  }
   fields(context) {
     const o = {};
-    for (let n = this.count(); n > 0; n--) { const k = this.take((b) => utf8.decoder.decode(b)); o[k] = this.decode(context); }
+    for (let n = this.count(); n > 0; n--) { const k = this.text(); o[k] = this.decode(context); }
     return o;
   }
 }
@@ -220,6 +237,11 @@ export class Runtime {
     }
     this.running = false;
     current = null;
+  }
+
+  // turn enters Go and arms the timer that it then waits for.
+  turn(context, name, ...args) {
+    this.enter(context, name, ...args);
     this.arm(context);
   }
 
@@ -296,7 +318,7 @@ export class Runtime {
       context.promises--;
       if (this.dead) return;
       this.parcels.set(id, v);
-      this.enter(context, "capdo_settle", id);
+      this.turn(context, "capdo_settle", id, bound(v));
     };
     context.promises++;
     promise.then(settle, (e) => settle(e instanceof Error ? e : toError(errorFields(e))));
@@ -327,7 +349,7 @@ export class Runtime {
     this.disarm(context);
     const handle = setTimeout(() => {
       this.disarm(context);
-      this.enter(context, "capdo_tick");
+      this.turn(context, "capdo_tick");
     }, Math.max(0, at - Date.now()));
     context.timer = { at, handle };
     this.armed.add(context);
@@ -393,7 +415,7 @@ class Context {
       await new Promise((resolve) => { this.wake = resolve; });
       if (this.closed) return;
       if (this.rt.dead) return this.abort();
-      this.rt.enter(this, "capdo_tick");
+      this.rt.turn(this, "capdo_tick");
     }
   }
 
@@ -407,8 +429,8 @@ class Context {
     const { rt } = this, call = new Invocation(this, rt.parcel(args));
     rt.calls.set(call.id, call);
     this.open++;
-    rt.enter(this, "capdo_invoke", call.id, kind, index);
-    if (call.isOver) {
+    rt.enter(this, "capdo_invoke", call.id, bound(args), kind, index);
+    if (call.isOver) { // the common case: nothing was armed for it
       this.leave();
       return call.answer();
     }
@@ -430,22 +452,22 @@ class Context {
   // cancel tells Go that an invocation's caller went away. workerd lets a stateless one go on for 30 s; before that is over, what its
   // goroutines still wait for is given up, so that none is left waiting for ever, with a lock in its hands.
   cancel(call) {
-    this.rt.enter(this, "capdo_cancel", call.id);
+    this.rt.turn(this, "capdo_cancel", call.id);
     if (!this.state && !call.isOver) this.grace = setTimeout(() => this.close(), GRACE_MS);
   }
 
   leave() {
     if (--this.open > 0) return;
     this.rt.disarm(this);
-    clearTimeout(this.keepAlive);
-    clearTimeout(this.grace);
+    if (this.keepAlive) clearTimeout(this.keepAlive);
+    if (this.grace) clearTimeout(this.grace);
     if (!this.state) this.close();
     if (this.rt.armed.size === 0 && this.rt.timers.size > 0) this.rt.handOver();
   }
 
   stay(call) {
     this.keepAlive = setTimeout(() => {
-      if (this.rt.quiet()) this.rt.enter(this, "capdo_deadlock", call.id);
+      if (this.rt.quiet()) this.rt.turn(this, "capdo_deadlock", call.id);
       else this.stay(call);
     }, KEEP_ALIVE_MS);
   }
