@@ -1,0 +1,12 @@
+// The smallest Worker that dedupes: what the benchmarks measure. It links no net/http.
+package main
+
+import (
+	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/durable"
+)
+
+func main() {
+	dodedupe.Register("Dedupe")
+	durable.Run()
+}

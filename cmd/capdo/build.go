@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"flow.internal/capdo/internal/build"
+	"flow.internal/capdo/internal/shim"
+	"flow.internal/capdo/internal/wrangler"
+	"github.com/spf13/cobra"
+)
+
+func newBuild() *cobra.Command {
+	var verbose, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "build [dir]",
+		Short: "Compile a program and write the folder that wrangler serves",
+		Long: `Build compiles the package main in dir (default: the current folder) for wasm,
+asks it which classes it registers, and checks that against the wrangler config
+in dir. When all is well it writes app.wasm, wasm_exec.js, shim.mjs and
+entry.mjs to the folder of the config's main. Files that have not changed are
+not touched.`,
+		Example: `  capdo build
+  capdo build ./examples/counter
+  capdo build --json | jq .size_gz`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := oneDir(cmd, args)
+			if err != nil {
+				return err
+			}
+			p := project{dir: dir, verbose: verbose}
+			r, err := p.build(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(os.Stdout, r)
+			}
+			printProblems(os.Stderr, r.Problems)
+			return printReport(os.Stdout, r)
+		},
+	}
+	cmd.Flags().BoolVarP(&verbose, "verbose", "x", false, "print the commands")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return cmd
+}
+
+// project is a folder with a program and a wrangler config.
+type project struct {
+	dir     string
+	verbose bool
+}
+
+// report is what a build has to tell. Its problems are warnings.
+type report struct {
+	*build.Result
+	Problems []wrangler.Problem `json:"problems"`
+}
+
+// build builds the program. Nothing is written unless it compiles and fits the config.
+func (p *project) build(ctx context.Context) (*report, error) {
+	config, err := p.config()
+	if err != nil {
+		return nil, err
+	}
+	staged, err := p.stage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	problems := wrangler.Check(config, staged.Description)
+	if slices.ContainsFunc(problems, func(p wrangler.Problem) bool { return p.Severity == wrangler.Error }) {
+		return nil, problemsError(problems)
+	}
+	result, err := staged.Publish(config.Out())
+	return &report{result, append([]wrangler.Problem{}, problems...)}, err
+}
+
+func (p *project) config() (*wrangler.Config, error) {
+	path, err := wrangler.Find(p.dir)
+	if err != nil {
+		return nil, err
+	}
+	return wrangler.Load(path)
+}
+
+func (p *project) stage(ctx context.Context) (*build.Staged, error) {
+	if p.verbose {
+		return build.Stage(ctx, p.dir, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
+	}
+	done := progress(os.Stderr, "building "+p.dir)
+	defer done()
+	return build.Stage(ctx, p.dir, nil)
+}
+
+func printJSON(w io.Writer, r *report) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+func printReport(w io.Writer, r *report) error {
+	fmt.Fprintf(w, "%s: app.wasm %s, %s gz\n", r.Dir, size(r.Size), size(r.SizeGz))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range r.Classes {
+		fmt.Fprintf(t, "  class %s\t%s\n", c.Name, strings.Join(served(c), ", "))
+	}
+	if r.Fetch {
+		fmt.Fprintf(t, "  Worker\tfetch\n")
+	}
+	return t.Flush()
+}
+
+// served lists the handlers of a class, then its methods, which have parentheses.
+func served(c shim.Class) []string {
+	var out []string
+	if c.Fetch {
+		out = append(out, "fetch")
+	}
+	if c.Alarm {
+		out = append(out, "alarm")
+	}
+	for _, m := range c.Methods {
+		out = append(out, m+"()")
+	}
+	return out
+}
+
+func size(n int) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%.0f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.2f MiB", float64(n)/(1<<20))
+}

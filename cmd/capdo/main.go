@@ -1,0 +1,113 @@
+// Command capdo builds Go programs into Workers with Durable Objects, and runs them locally.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+
+	"flow.internal/capdo/internal/wrangler"
+	"github.com/spf13/cobra"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
+	defer stop()
+	err := newRoot().ExecuteContext(ctx)
+	var status exitStatus
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return int(status)
+	case ctx.Err() != nil:
+		return 130
+	}
+	printError(os.Stderr, err)
+	return 1
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "capdo",
+		Short: "Durable Objects for Go",
+		Long: `capdo builds Go programs that register Durable Object classes into Workers,
+and runs them locally with wrangler.
+
+A project is a folder with a Go package main, which calls durable.Register and
+durable.Run, and a wrangler config, whose main is build/entry.mjs. To deploy,
+run wrangler as usual: a build folder is all it needs.`,
+		Example: `  capdo build          compile, check against the wrangler config, write build/
+  capdo dev            serve on http://127.0.0.1:8787 and rebuild on each change
+  npx wrangler deploy  put it on Cloudflare's network`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Args:              cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("there is no command %q\nhint: see capdo --help", args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nhint: see %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(newBuild(), newDev())
+	return root
+}
+
+// exitStatus ends capdo with the status of a program that has said itself what was wrong.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// problemsError is a config that does not fit the program.
+type problemsError []wrangler.Problem
+
+func (e problemsError) Error() string { return e[0].Message }
+
+// printError writes what failed, then what to do. Errors carry their hints as lines at the end of their message.
+func printError(w io.Writer, err error) {
+	var problems problemsError
+	if errors.As(err, &problems) {
+		printProblems(w, problems)
+		return
+	}
+	var message, hints []string
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case !strings.HasPrefix(line, "hint: "):
+			message = append(message, line)
+		case !slices.Contains(hints, line):
+			hints = append(hints, line)
+		}
+	}
+	fmt.Fprintln(w, "error: "+strings.Join(append(message, hints...), "\n"))
+}
+
+func printProblems(w io.Writer, problems []wrangler.Problem) {
+	for _, p := range problems {
+		fmt.Fprintf(w, "%s: %s\nhint: %s\n", p.Severity, p.Message, p.Hint)
+	}
+}
+
+// oneDir takes the folder argument of a command.
+func oneDir(cmd *cobra.Command, args []string) (string, error) {
+	switch len(args) {
+	case 0:
+		return ".", nil
+	case 1:
+		return args[0], nil
+	}
+	return "", fmt.Errorf("%s takes one folder, not %s\nhint: see %[1]s --help", cmd.CommandPath(), strings.Join(args, " "))
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"capdo": main})
+}
+
+// TestScripts drives the real command. A script's folder is a module that depends on this one; $NODE_MODULES is where wrangler is.
+func TestScripts(t *testing.T) {
+	repo, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := filepath.Join(repo, "node_modules")
+	if _, err := os.Stat(filepath.Join(modules, "wrangler")); err != nil {
+		t.Fatalf("%v\nhint: run npm ci in %s first", err, repo)
+	}
+	goEnv := goEnvironment(t, "GOCACHE", "GOMODCACHE", "GOFLAGS")
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Vars = append(e.Vars, goEnv...)
+			e.Setenv("HOME", os.Getenv("HOME"))
+			e.Setenv("NODE_MODULES", modules)
+			e.Setenv("WRANGLER_LOG_PATH", filepath.Join(e.WorkDir, ".wrangler-logs"))
+			e.Setenv("WRANGLER_REGISTRY_PATH", filepath.Join(e.WorkDir, ".wrangler-registry"))
+			mod := fmt.Sprintf("module test\n\ngo 1.26\n\nrequire flow.internal/capdo v0.0.0\n\nreplace flow.internal/capdo => %s\n", repo)
+			return os.WriteFile(filepath.Join(e.WorkDir, "go.mod"), []byte(mod), 0o644)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"freeport": freePort,
+			"listen":   listen,
+			"http":     httpGet,
+			"await":    await,
+		},
+	})
+}
+
+func goEnvironment(t *testing.T, names ...string) []string {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := strings.Split(string(out), "\n")
+	for i, name := range names {
+		values[i] = name + "=" + values[i]
+	}
+	return values[:len(names)]
+}
+
+// freeport sets $PORT to a port that is free.
+func freePort(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Check(l.Close())
+	ts.Setenv("PORT", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// listen listens on $PORT until the script is over; with ! it checks that somebody else could.
+func listen(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
+	ts.Check(err)
+	if neg {
+		ts.Check(l.Close())
+		return
+	}
+	ts.Defer(func() { l.Close() })
+}
+
+// http PATH PATTERN asks $PORT until the answer matches.
+func httpGet(ts *testscript.TestScript, neg bool, args []string) {
+	poll(ts, args[1], func() ([]byte, error) {
+		client := http.Client{Timeout: 10 * time.Second}
+		resp, err := client.Get("http://127.0.0.1:" + ts.Getenv("PORT") + args[0])
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		return io.ReadAll(resp.Body)
+	})
+}
+
+// await FILE PATTERN waits until the file matches.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	poll(ts, args[1], func() ([]byte, error) { return os.ReadFile(ts.MkAbs(args[0])) })
+}
+
+func poll(ts *testscript.TestScript, pattern string, read func() ([]byte, error)) {
+	re, err := regexp.Compile("(?m)" + pattern)
+	ts.Check(err)
+	var last []byte
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		last, err = read()
+		if err == nil && re.Match(last) {
+			return
+		}
+	}
+	ts.Fatalf("nothing matches %q; last: %s %v", pattern, last, err)
+}
+
+func TestAnErrorIsPrintedWithItsHintsLastAndOnce(t *testing.T) {
+	inner := errors.New("no such thing\nhint: get it")
+	tests := []struct {
+		err  error
+		want string
+	}{
+		{errors.New("plain"), "error: plain\n"},
+		{inner, "error: no such thing\nhint: get it\n"},
+		{fmt.Errorf("%w\nhint: get it", inner), "error: no such thing\nhint: get it\n"},
+		{fmt.Errorf("%w\nmore of it\nhint: or leave it", inner), "error: no such thing\nmore of it\nhint: get it\nhint: or leave it\n"},
+	}
+	for _, tt := range tests {
+		var got strings.Builder
+		printError(&got, tt.err)
+		if got.String() != tt.want {
+			t.Errorf("%q\nwant %q", got.String(), tt.want)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// settle is how long nothing may change before a build: editors and version control write many files at once.
+const settle = 100 * time.Millisecond
+
+// watcher waits for changes of what a program is built from: the packages of its own module and of modules that are replaced by a
+// folder, their embedded files, go.mod and go.sum, and the wrangler config.
+type watcher struct {
+	*fsnotify.Watcher
+	dir    string
+	embeds map[string]bool // folders with embedded files
+}
+
+func newWatcher(ctx context.Context, dir string) (*watcher, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, fmt.Errorf("cannot watch files: %w", err)
+	}
+	w := &watcher{Watcher: notify, dir: dir}
+	if err := w.update(ctx); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// update watches the folders that the program is built from now.
+func (w *watcher) update(ctx context.Context) error {
+	packages, err := listPackages(ctx, w.dir)
+	if err != nil {
+		return err
+	}
+	dirs := map[string]bool{w.dir: true}
+	w.embeds = map[string]bool{}
+	for _, p := range packages {
+		dirs[p.Dir], dirs[p.Module.Dir] = true, true
+		for _, file := range p.EmbedFiles {
+			embed := filepath.Dir(filepath.Join(p.Dir, file))
+			dirs[embed], w.embeds[embed] = true, true
+		}
+	}
+	for dir := range dirs {
+		if err := w.Add(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot watch %s: %w", dir, err)
+		}
+	}
+	for _, dir := range w.WatchList() {
+		if !dirs[dir] {
+			w.Remove(dir)
+		}
+	}
+	return nil
+}
+
+// wait returns when something has changed and then nothing for a while, or with an error when ctx ends.
+func (w *watcher) wait(ctx context.Context) error {
+	var quiet <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case e := <-w.Events:
+			if w.concerns(e) {
+				quiet = time.After(settle)
+			}
+		case <-w.Errors: // events were lost
+			quiet = time.After(settle)
+		case <-quiet:
+			return nil
+		}
+	}
+}
+
+// concerns reports whether an event may change the build.
+func (w *watcher) concerns(e fsnotify.Event) bool {
+	name := filepath.Base(e.Name)
+	switch {
+	case e.Op == fsnotify.Chmod, strings.HasPrefix(name, "."), strings.HasSuffix(name, "~"), strings.HasSuffix(name, "_test.go"):
+		return false
+	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc", "wrangler.toml"}, name),
+		slices.Contains([]string{".go", ".s", ".h"}, filepath.Ext(name)),
+		w.embeds[filepath.Dir(e.Name)]:
+		return true
+	}
+	return e.Op.Has(fsnotify.Create) && w.isPackage(e.Name)
+}
+
+// isPackage reports whether what is new is a folder with Go files. Any folder is watched from here on: they may be yet to come.
+func (w *watcher) isPackage(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return false
+	}
+	w.Add(path)
+	files, _ := filepath.Glob(filepath.Join(path, "*.go"))
+	return len(files) > 0
+}
+
+// goPackage is a part of what go list says of a package.
+type goPackage struct {
+	Dir        string
+	EmbedFiles []string
+	Module     *struct {
+		Dir     string
+		Main    bool
+		Replace *struct{ Version string }
+	}
+}
+
+// isLocal reports whether a package is the user's to edit, and not in the module cache or the standard library.
+func (p *goPackage) isLocal() bool {
+	m := p.Module
+	return m != nil && p.Dir != "" && (m.Main || m.Replace != nil && m.Replace.Version == "")
+}
+
+// listPackages lists the local packages that the program in dir is built from, also where it does not build.
+func listPackages(ctx context.Context, dir string) ([]goPackage, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-deps", "-json=Dir,EmbedFiles,Module", ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, listError(dir, err)
+	}
+	var packages []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return packages, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("go list: %w", err)
+		}
+		if p.isLocal() {
+			packages = append(packages, p)
+		}
+	}
+}
+
+func listError(dir string, err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return fmt.Errorf("go list fails in %s:\n%s", dir, strings.TrimSpace(string(exit.Stderr)))
+	}
+	return fmt.Errorf("go list: %w", err)
+}

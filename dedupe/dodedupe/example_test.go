@@ -1,0 +1,50 @@
+//go:build !js
+
+package dodedupe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/durable"
+)
+
+// A Worker that answers 200 to the first request for a path within an hour, and 409 to others.
+func Example() {
+	dodedupe.Register("Dedupe")
+	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+		store, err := dodedupe.New(env, &dodedupe.Options{Scope: "paths"})
+		if err != nil {
+			return nil, err
+		}
+		inserted, err := store.PutIfAbsent(ctx, []byte(r.URL), time.Hour)
+		switch {
+		case errors.Is(err, dedupe.ErrOverloaded):
+			return &durable.Response{Status: 503, Body: strings.NewReader(err.Error())}, nil
+		case err != nil:
+			return nil, err
+		case !inserted:
+			return &durable.Response{Status: 409}, nil
+		}
+		return &durable.Response{Status: 200}, nil
+	})
+	err := durable.Run()
+
+	fmt.Println("natively:", errors.Is(err, errors.ErrUnsupported))
+	// Output: natively: true
+}
+
+func ExampleNew() {
+	_, err := dodedupe.New(nil, nil)
+
+	var e *dedupe.Error
+	if errors.As(err, &e) {
+		fmt.Println(e.Kind)
+	}
+	// Output: runtime unavailable
+}

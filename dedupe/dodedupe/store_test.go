@@ -1,0 +1,625 @@
+package dodedupe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/durable"
+)
+
+func open(t *testing.T, f *fakeObjects, opts *Options) *Store {
+	t.Helper()
+	s, err := newStore(f.call, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// newConformant returns a store over objects whose alarms ring.
+func newConformant(t *testing.T) dedupe.Store {
+	f := &fakeObjects{}
+	f.prepare = func(s *fakeStorage) {
+		var timer *time.Timer
+		s.armed = func(at int64) {
+			if timer != nil {
+				timer.Stop()
+			}
+			timer = time.AfterFunc(time.Until(time.UnixMilli(at)), func() {
+				for _, o := range f.all() {
+					if o.slot.storage == storage(s) {
+						o.slot.alarm(context.Background())
+					}
+				}
+			})
+		}
+	}
+	return open(t, f, nil)
+}
+
+func (f *fakeObjects) all() (all []*object) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range f.objects {
+		all = append(all, o)
+	}
+	return all
+}
+
+func TestStore(t *testing.T)  { dedupetest.TestStore(t, newConformant) }
+func TestHammer(t *testing.T) { dedupetest.Hammer(t, newConformant) }
+
+func TestName(t *testing.T) {
+	if got := open(t, &fakeObjects{}, nil).Name(); got != "dedupe.durable_objects" {
+		t.Errorf("Name() = %q", got)
+	}
+}
+
+// Known mistake: scope a:x aliases scope a with key x.
+func TestScopesAreApart(t *testing.T) {
+	f := &fakeObjects{}
+	for _, c := range []struct{ scope, key string }{
+		{"", "k"}, {"a", "k"}, {"a:x", "k"}, {"a", "x:k"}, {"a:", "x:k"}, {"a:x:", "k"}, {"YQ", "k"}, {"\xff", "k"}, {"\ufffd", "k"}, {"k", "k"}, {"a\x00", "k"},
+	} {
+		s := open(t, f, &Options{Scope: c.scope})
+		for _, want := range []bool{true, false} {
+			if got, err := s.PutIfAbsent(t.Context(), []byte(c.key), time.Hour); got != want || err != nil {
+				t.Errorf("scope %q, key %q: %v, %v", c.scope, c.key, got, err)
+			}
+		}
+	}
+}
+
+// Known mistakes: a sub-second TTL becomes 24 h; ttl*1000 overflows.
+func TestTTLArrivesInMilliseconds(t *testing.T) {
+	for _, c := range []struct {
+		storeDefault, ttl time.Duration
+		want              int64
+	}{
+		{0, 300 * time.Millisecond, 300}, {0, 1, 1}, {0, 1500 * time.Microsecond, 2}, {0, 0, 86_400_000}, {time.Minute, 0, 60_000},
+		{time.Microsecond, 0, 1}, {time.Minute, time.Second, 1000}, {0, dedupe.MaxTTL, maxTTL}, {0, 9_223_372 * time.Second, 9_223_372_000},
+	} {
+		f := &fakeObjects{clock: func() int64 { return noon }}
+		s := open(t, f, &Options{DefaultTTL: c.storeDefault})
+		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), c.ttl); !inserted || err != nil {
+			t.Errorf("TTL %v: %v, %v", c.ttl, inserted, err)
+		}
+		r, err := decodeRecord(f.storage("", "k").record)
+		if err != nil || r.expires-r.claimed != c.want || f.storage("", "k").alarm != noon+c.want {
+			t.Errorf("TTL %v with default %v: record %+v, alarm %d, %v", c.ttl, c.storeDefault, r, f.storage("", "k").alarm, err)
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, ttl := range []time.Duration{-1, dedupe.MaxTTL + 1} {
+		if s, err := newStore(nil, &Options{DefaultTTL: ttl}); s != nil || !errors.Is(err, dedupe.ErrInvalidTTL) {
+			t.Errorf("default TTL %v: %v", ttl, err)
+		}
+	}
+}
+
+func TestNothingIsSentForWhatIsInvalid(t *testing.T) {
+	f := &fakeObjects{}
+	s := open(t, f, nil)
+	ended, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("cause")
+	cancel(cause)
+	_, noKey := s.PutIfAbsent(t.Context(), nil, 0)
+	_, longKey := s.PutIfAbsent(t.Context(), make([]byte, 2049), 0)
+	_, ttl := s.PutIfAbsent(t.Context(), []byte("k"), -1)
+	_, late := s.PutIfAbsent(ended, []byte("k"), 0)
+	for _, c := range []struct{ err, want error }{
+		{noKey, dedupe.ErrKeyEmpty}, {longKey, dedupe.ErrKeyTooLarge}, {ttl, dedupe.ErrInvalidTTL}, {late, cause},
+		{s.Forget(t.Context(), nil), dedupe.ErrKeyEmpty}, {s.Forget(ended, []byte("k")), cause},
+	} {
+		var e *dedupe.Error
+		if !errors.As(c.err, &e) || e.Kind != dedupe.Other || e.Retryable || !errors.Is(c.err, c.want) || errors.Is(c.err, dedupe.ErrUnknownOutcome) {
+			t.Errorf("%v, want %v", c.err, c.want)
+		}
+	}
+	if f.sent != 0 {
+		t.Errorf("%d messages were sent", f.sent)
+	}
+}
+
+// faults is a network in which the n-th message meets the n-th fault, as a lost connection.
+func faults(list ...fault) func(int, string) (fault, error) {
+	return func(n int, _ string) (fault, error) {
+		if n < len(list) {
+			return list[n], lost()
+		}
+		return fine, nil
+	}
+}
+
+// Known mistake: a lost reply turns the winner into a duplicate.
+func TestWinnerWhoseReplyIsLostWins(t *testing.T) {
+	for name, plan := range map[string][]fault{"reply": {performsThenFails}, "request": {fails}} {
+		f := &fakeObjects{network: faults(plan...)}
+		s := open(t, f, nil)
+		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); !inserted || err != nil || f.sent != 2 {
+			t.Errorf("lost %s: %v, %v after %d messages", name, inserted, err, f.sent)
+		}
+		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); inserted || err != nil {
+			t.Errorf("after a lost %s: %v, %v", name, inserted, err)
+		}
+	}
+}
+
+func TestDuplicateWhoseReplyIsLostStaysOne(t *testing.T) {
+	f := &fakeObjects{network: faults(fine, performsThenFails)}
+	s := open(t, f, nil)
+	for _, want := range []bool{true, false} {
+		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); inserted != want || err != nil {
+			t.Errorf("%v, %v; want %v", inserted, err, want)
+		}
+	}
+}
+
+func TestOutcomeIsUnknownAfterTwoLostReplies(t *testing.T) {
+	f := &fakeObjects{network: faults(performsThenFails, performsThenFails)}
+	s := open(t, f, nil)
+	_, err := s.PutIfAbsent(t.Context(), []byte("k"), 0)
+	wantUnknown(t, err, false, durable.ErrDisconnected)
+	if f.sent != 2 {
+		t.Errorf("%d messages", f.sent)
+	}
+	if errors.Is(err, dedupe.ErrOverloaded) {
+		t.Errorf("%v matches ErrOverloaded", err)
+	}
+}
+
+func wantUnknown(t *testing.T, err error, retryable bool, causes ...error) {
+	t.Helper()
+	var e *dedupe.Error
+	if !errors.Is(err, dedupe.ErrUnknownOutcome) || !errors.As(err, &e) || e.Kind != dedupe.Other || e.Retryable != retryable {
+		t.Fatalf("error %v, want ErrUnknownOutcome with Retryable = %v", err, retryable)
+	}
+	for _, cause := range causes {
+		if !errors.Is(err, cause) {
+			t.Errorf("%v does not match %v", err, cause)
+		}
+	}
+}
+
+// outcome is what a caller of PutIfAbsent knows.
+func outcome(inserted bool, err error) string {
+	switch {
+	case errors.Is(err, dedupe.ErrUnknownOutcome):
+		return "unknown"
+	case err != nil:
+		return "not inserted"
+	case inserted:
+		return "inserted"
+	}
+	return "duplicate"
+}
+
+// Known mistakes: the record is written but its alarm not, leaving a claim nobody knows they hold; a lock is left behind when the
+// insert fails. Here every plan of faults of the network in both attempts, and of storage in one operation, meets a caller; then another
+// one comes, undisturbed.
+func TestNoPlanOfFaultsGivesTwoWinnersOrAnUnknownHolder(t *testing.T) {
+	kinds := []fault{fine, fails, performsThenFails}
+	tally := map[string]int{}
+	for _, first := range kinds {
+		for _, second := range kinds {
+			for op := range 7 {
+				for _, kind := range kinds {
+					got := meetFaults(t, faults(first, second), func(n int, _ string) fault {
+						if n == op {
+							return kind
+						}
+						return fine
+					})
+					tally[got]++
+				}
+			}
+		}
+	}
+	for _, got := range []string{"inserted", "unknown", "not inserted"} {
+		if tally[got] == 0 {
+			t.Errorf("no plan ends with %q: %v", got, tally)
+		}
+	}
+}
+
+// A failing store fails for a while: no operation after the n-th works until the caller has given up.
+func TestStorageThatStaysBrokenGivesNoTwoWinners(t *testing.T) {
+	for from := range 6 {
+		for _, kind := range []fault{fails, performsThenFails} {
+			meetFaults(t, nil, func(n int, _ string) fault {
+				if n >= from {
+					return kind
+				}
+				return fine
+			})
+		}
+	}
+}
+
+func meetFaults(t *testing.T, network func(int, string) (fault, error), storage func(int, string) fault) (first string) {
+	t.Helper()
+	f := &fakeObjects{network: network, prepare: func(s *fakeStorage) { s.fault = storage }}
+	s := open(t, f, nil)
+	inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), time.Hour)
+	first = outcome(inserted, err)
+
+	disk := f.storage("", "k")
+	trail := fmt.Sprint(first, " (", err, ") after ", disk.ops)
+	f.network, disk.fault = nil, nil
+	held := disk.ok
+	second, err := s.PutIfAbsent(t.Context(), []byte("k"), time.Hour)
+	switch {
+	case err != nil:
+		t.Errorf("%s: the next caller gets %v", trail, err)
+	case first == "duplicate":
+		t.Errorf("%s: nobody else was there", trail)
+	case first == "inserted" && (second || !held || disk.alarm == 0):
+		t.Errorf("%s: record %v, alarm %d, next caller inserted = %v", trail, held, disk.alarm, second)
+	case first == "not inserted" && (held || !second):
+		t.Errorf("%s: a claim that nobody knows", trail)
+	case second == held:
+		t.Errorf("%s: record %v, next caller inserted = %v", trail, held, second)
+	}
+	return first
+}
+
+// TestHammerWithFaults: many callers, few keys, a network and storages that fail at random. No key has two winners; a key without any has
+// a caller who knows that it may be the one.
+func TestHammerWithFaults(t *testing.T) {
+	const callers, keys = 16, 40
+	chance := func() fault {
+		switch rand.IntN(6) {
+		case 0:
+			return fails
+		case 1:
+			return performsThenFails
+		}
+		return fine
+	}
+	f := &fakeObjects{
+		network: func(int, string) (fault, error) { return chance(), lost() },
+		prepare: func(s *fakeStorage) { s.fault = func(int, string) fault { return chance() } },
+		before:  func(int) { runtime.Gosched() },
+	}
+	s := open(t, f, nil)
+	var mu sync.Mutex
+	tally := make([]map[string]int, keys)
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for key := range keys {
+				got := outcome(s.PutIfAbsent(t.Context(), fmt.Append(nil, key), time.Hour))
+				mu.Lock()
+				if tally[key] == nil {
+					tally[key] = map[string]int{}
+				}
+				tally[key][got]++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for key, n := range tally {
+		if n["inserted"] > 1 || n["inserted"] == 0 && n["duplicate"] > 0 && n["unknown"] == 0 {
+			t.Errorf("key %d: %v", key, n)
+		}
+	}
+}
+
+func TestForgetWhoseReplyIsLostIsRepeated(t *testing.T) {
+	for _, plan := range [][]fault{{fails}, {performsThenFails}, {fine, fails}, {fine, performsThenFails}, {fails, fine, performsThenFails}} {
+		f := &fakeObjects{}
+		s := open(t, f, nil)
+		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); !inserted || err != nil {
+			t.Fatal(inserted, err)
+		}
+		f.sent, f.network = 0, faults(plan...)
+		if err := s.Forget(t.Context(), []byte("k")); err != nil {
+			t.Errorf("%v: %v", plan, err)
+		}
+		if disk := f.storage("", "k"); disk.ok || disk.alarm != 0 {
+			t.Errorf("%v: the record is still there", plan)
+		}
+	}
+}
+
+// Known mistake: a late Forget deletes a successor. Here the reply of the removal is lost, and before it is repeated another caller inserts.
+func TestRepeatedForgetLeavesTheSuccessor(t *testing.T) {
+	f := &fakeObjects{}
+	s, other := open(t, f, nil), open(t, f, nil)
+	put := func(want bool) {
+		t.Helper()
+		if inserted, err := other.PutIfAbsent(t.Context(), []byte("k"), time.Hour); inserted != want || err != nil {
+			t.Errorf("%v, %v", inserted, err)
+		}
+	}
+	put(true)
+	f.sent, f.network = 0, faults(fine, performsThenFails) // look, forget
+	f.before = func(n int) {
+		if n == 2 {
+			f.before = nil
+			put(true)
+		}
+	}
+	if err := s.Forget(t.Context(), []byte("k")); err != nil {
+		t.Error(err)
+	}
+	put(false)
+}
+
+func TestForgetThatStaysUnknownMayBeRepeated(t *testing.T) {
+	f := &fakeObjects{}
+	s := open(t, f, nil)
+	s.PutIfAbsent(t.Context(), []byte("k"), 0)
+	f.sent, f.network = 0, faults(fine, performsThenFails, fails)
+	wantUnknown(t, s.Forget(t.Context(), []byte("k")), true, durable.ErrDisconnected)
+	f.network = nil
+	if err := s.Forget(t.Context(), []byte("k")); err != nil {
+		t.Error(err)
+	}
+}
+
+// replies is a network that answers the n-th message with the n-th error, without delivering it.
+func replies(errs ...error) func(int, string) (fault, error) {
+	return func(n int, _ string) (fault, error) {
+		if n < len(errs) && errs[n] != nil {
+			return fails, errs[n]
+		}
+		return fine, nil
+	}
+}
+
+func TestOverloadIsDefiniteAndNotRepeated(t *testing.T) {
+	overload := &chain{[]error{durable.ErrOverloaded, &durable.Error{Message: "Durable Object is overloaded.", Props: map[string]any{"overloaded": true}}}}
+	f := &fakeObjects{network: replies(overload, overload)}
+	s := open(t, f, nil)
+	_, put := s.PutIfAbsent(t.Context(), []byte("k"), 0)
+	for _, err := range []error{put, s.Forget(t.Context(), []byte("k"))} {
+		var e *dedupe.Error
+		if !errors.As(err, &e) || !e.Retryable || !errors.Is(err, dedupe.ErrOverloaded) || !errors.Is(err, durable.ErrOverloaded) ||
+			errors.Is(err, dedupe.ErrUnknownOutcome) {
+			t.Errorf("%v", err)
+		}
+	}
+	if f.sent != 2 {
+		t.Errorf("%d messages", f.sent)
+	}
+}
+
+// An object that is reset for its use of memory reports overload, too, but may have run the call.
+func TestOverloadThatResetsTheObjectIsUnknown(t *testing.T) {
+	reset := &chain{[]error{durable.ErrOverloaded, &durable.Error{Message: "exceeded its memory limit", Props: map[string]any{"overloaded": true, "durableObjectReset": true}}}}
+	f := &fakeObjects{network: func(n int, _ string) (fault, error) {
+		if n == 0 {
+			return performsThenFails, reset
+		}
+		return fine, nil
+	}}
+	s := open(t, f, nil)
+	if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); !inserted || err != nil {
+		t.Errorf("%v, %v", inserted, err)
+	}
+}
+
+// Whatever the second attempt ends with, the first may have taken effect.
+func TestOutcomeStaysUnknownWhenOnlyTheSecondAttemptIsDefinite(t *testing.T) {
+	for _, second := range []error{durable.ErrOverloaded, undone{ErrCorrupt}, undone{errInjected}, durable.ErrLimit} {
+		f := &fakeObjects{network: func(n int, _ string) (fault, error) {
+			return []fault{performsThenFails, fails}[n], []error{lost(), second}[n]
+		}}
+		_, err := open(t, f, nil).PutIfAbsent(t.Context(), []byte("k"), 0)
+		wantUnknown(t, err, false, durable.ErrDisconnected, second)
+		if errors.Is(err, dedupe.ErrOverloaded) {
+			t.Errorf("%v claims that nothing happened", err)
+		}
+	}
+}
+
+func TestErrorsByWhetherTheyAreRepeated(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		err      error
+		definite bool
+	}{
+		{"reset", durable.ErrObjectReset, false},
+		{"disconnected", durable.ErrDisconnected, false},
+		{"retryable", &durable.Error{Message: "?", Retryable: true}, false},
+		{"unclassified", &durable.Error{Message: "internal error; reference = 123"}, false},
+		{"a panic of the object", &chain{[]error{durable.ErrRemote, &durable.Error{Message: "panic: x"}}}, false},
+		{"the Go program ended", &durable.Error{Name: "GoRuntimeError", Message: "exited", Props: map[string]any{"goRuntimeExited": true}}, false},
+		{"an unknown error", errors.New("?"), false},
+		{"the caller's invocation is over", durable.ErrContextClosed, false},
+		{"overloaded", durable.ErrOverloaded, true},
+		{"a limit", &durable.LimitError{Limit: "size", Max: 1, Actual: 2}, true},
+		{"no stub", undone{durable.ErrContextClosed}, true},
+		{"natively", fmt.Errorf("natively: %w", errors.ErrUnsupported), true},
+	} {
+		f := &fakeObjects{network: replies(c.err, c.err)}
+		_, err := open(t, f, nil).PutIfAbsent(t.Context(), []byte("k"), 0)
+		if !errors.Is(err, c.err) || errors.Is(err, dedupe.ErrUnknownOutcome) == c.definite || f.sent == 1 != c.definite {
+			t.Errorf("%s: %v after %d messages", c.name, err, f.sent)
+		}
+		f = &fakeObjects{network: replies(c.err)}
+		if inserted, err := open(t, f, nil).PutIfAbsent(t.Context(), []byte("k"), 0); !c.definite && (!inserted || err != nil) {
+			t.Errorf("%s, once: %v, %v", c.name, inserted, err)
+		}
+	}
+}
+
+func TestWhatTheObjectRefusesArrivesAsItIs(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		stored []byte
+		fault  func(int, string) fault
+		want   error
+		text   string
+	}{
+		{"a corrupt record", []byte{1, 2, 3}, nil, ErrCorrupt, "corrupt"},
+		{"a newer record", []byte{9}, nil, ErrVersion, "version"},
+		{"storage that cannot be read", nil, func(int, string) fault { return fails }, nil, errInjected.Error()},
+	} {
+		f := &fakeObjects{prepare: func(s *fakeStorage) { s.record, s.ok, s.fault = c.stored, c.stored != nil, c.fault }}
+		inserted, err := open(t, f, nil).PutIfAbsent(t.Context(), []byte("k"), 0)
+		var e *dedupe.Error
+		if inserted || !errors.As(err, &e) || e.Kind != dedupe.Other || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) ||
+			errors.Is(err, dedupe.ErrUnknownOutcome) || f.sent != 1 {
+			t.Errorf("%s: %v, %v after %d messages", c.name, inserted, err, f.sent)
+		}
+	}
+}
+
+func TestForgetRemovesARecordThatCannotBeRead(t *testing.T) {
+	for _, stored := range [][]byte{{}, {1, 2, 3}, {9}} {
+		f := &fakeObjects{prepare: func(s *fakeStorage) { s.record, s.ok = stored, true }}
+		s := open(t, f, nil)
+		if err := s.Forget(t.Context(), []byte("k")); err != nil {
+			t.Errorf("record %x: %v", stored, err)
+		}
+		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); !inserted || err != nil {
+			t.Errorf("record %x: %v, %v", stored, inserted, err)
+		}
+	}
+}
+
+func TestReplyOfAnotherVersionLeavesTheOutcomeUnknown(t *testing.T) {
+	for _, out := range [][]byte{nil, {9, 9, 9}, {1}, {1, 0}, {1, 0, 7}} {
+		s, err := newStore(func(context.Context, string, string, []byte) ([]byte, error) { return out, nil }, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.PutIfAbsent(t.Context(), []byte("k"), 0)
+		want := ErrMalformed
+		if len(out) > 0 && out[0] != 1 {
+			want = ErrVersion
+		}
+		wantUnknown(t, err, false, want)
+	}
+}
+
+func TestRequestOfAnotherVersionIsRefused(t *testing.T) {
+	o := (&fakeObjects{}).object("o")
+	for _, method := range []func(context.Context, []byte) ([]byte, error){o.putIfAbsent, o.look, o.forget} {
+		for msg, want := range map[string]error{"": ErrMalformed, "\x02": ErrVersion, "\x00": ErrVersion} {
+			out, err := method(t.Context(), []byte(msg))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := decodeReply(out); !errors.Is(err, want) || !definite(err) {
+				t.Errorf("message %x: %v, want %v", msg, err, want)
+			}
+		}
+	}
+}
+
+func TestContextThatEndsInFlightLeavesTheOutcomeUnknown(t *testing.T) {
+	cause := errors.New("cause")
+	for _, own := range []bool{true, false} { // the call returns the cause, or an error of its own
+		ctx, cancel := context.WithCancelCause(t.Context())
+		f := &fakeObjects{}
+		f.network = func(int, string) (fault, error) {
+			cancel(cause)
+			if own {
+				return performsThenFails, cause
+			}
+			return performsThenFails, lost()
+		}
+		_, err := open(t, f, nil).PutIfAbsent(ctx, []byte("k"), 0)
+		wantUnknown(t, err, false, cause)
+		if f.sent != 1 {
+			t.Errorf("%d messages", f.sent)
+		}
+		if strings.Count(err.Error(), "cause") != 1 {
+			t.Errorf("text: %v", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	s, _ := newStore(func(ctx context.Context, _, _ string, _ []byte) ([]byte, error) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}, nil)
+	_, err := s.PutIfAbsent(ctx, []byte("k"), 0)
+	wantUnknown(t, err, false, context.DeadlineExceeded)
+}
+
+func TestContextThatEndsDuringTheRepetition(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &fakeObjects{}
+	f.network = func(n int, _ string) (fault, error) {
+		if n == 1 {
+			cancel()
+		}
+		return performsThenFails, lost()
+	}
+	_, err := open(t, f, nil).PutIfAbsent(ctx, []byte("k"), 0)
+	wantUnknown(t, err, false, context.Canceled, durable.ErrDisconnected)
+}
+
+// A context that ends between the look and the removal of Forget.
+func TestForgetThatIsCancelledBetweenItsCallsChangesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &fakeObjects{}
+	s := open(t, f, nil)
+	s.PutIfAbsent(t.Context(), []byte("k"), 0)
+	s.call = func(c context.Context, name, method string, msg []byte) ([]byte, error) {
+		defer cancel()
+		return f.call(c, name, method, msg)
+	}
+	err := s.Forget(ctx, []byte("k"))
+	if !errors.Is(err, context.Canceled) || errors.Is(err, dedupe.ErrUnknownOutcome) || !f.storage("", "k").ok {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestErrorsDoNotTellKeys(t *testing.T) {
+	const secret = "card-4111111111111111"
+	name := objectName("", []byte(secret))
+	for _, plan := range [][]fault{{performsThenFails, performsThenFails}, {fails, fails}} {
+		f := &fakeObjects{network: faults(plan...)}
+		s := open(t, f, nil)
+		_, put := s.PutIfAbsent(t.Context(), []byte(secret), 0)
+		f.sent = 0
+		for _, err := range []error{put, s.Forget(t.Context(), []byte(secret))} {
+			if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), name) {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+}
+
+func TestOwnersDiffer(t *testing.T) {
+	seen := map[owner]bool{}
+	for range 1000 {
+		seen[newOwner()] = true
+	}
+	if len(seen) != 1000 || seen[owner{}] {
+		t.Errorf("%d of 1000 owners differ", len(seen))
+	}
+}
+
+func TestNativelyThereIsNoRuntime(t *testing.T) {
+	if runtime.GOOS == "js" {
+		t.Skip("not natively")
+	}
+	for _, opts := range []*Options{nil, {Binding: "B", Scope: "s"}} {
+		s, err := New(&durable.Env{}, opts)
+		var e *dedupe.Error
+		if s != nil || !errors.As(err, &e) || e.Kind != dedupe.RuntimeUnavailable || e.Op != "New" || !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%v, %v", s, err)
+		}
+	}
+	if s, err := New(nil, nil); s != nil || !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("%v, %v", s, err)
+	}
+}

@@ -1,0 +1,60 @@
+package dedupe
+
+import (
+	"context"
+	"time"
+)
+
+// Limits that every store keeps.
+const (
+	// MaxKeySize is the size of the longest key, in bytes.
+	MaxKeySize = 2048
+	// DefaultTTL is what a TTL of 0 means to a store that was not told otherwise.
+	DefaultTTL = 24 * time.Hour
+	// MaxTTL is the longest TTL: 10 years of 365 days.
+	MaxTTL = 10 * 365 * 24 * time.Hour
+)
+
+// Store remembers keys. Its methods may be called by any number of goroutines. Errors are of type [*Error].
+type Store interface {
+	// Name says what kind of store it is, such as "dedupe.durable_objects".
+	Name() string
+
+	// PutIfAbsent reserves a key for ttl and reports whether it was this call that did. It changes nothing when the key has a
+	// live record. The TTL is kept in ms, rounded up; 0 means the store's default.
+	//
+	// It fails with [ErrKeyEmpty], [ErrKeyTooLarge], [ErrInvalidTTL] and [ErrOverloaded], with ctx's cause when that ended
+	// before anything was sent, and with [ErrUnknownOutcome] when the key may have been reserved all the same.
+	PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (inserted bool, err error)
+
+	// Forget removes a key's record, whoever inserted it, so that the key can be inserted at once. A key without a record is fine.
+	//
+	// It fails like PutIfAbsent. After [ErrUnknownOutcome] it may be repeated.
+	Forget(ctx context.Context, key []byte) error
+}
+
+// CheckKey returns [ErrKeyEmpty] or [ErrKeyTooLarge] for a key that no store takes.
+func CheckKey(key []byte) error {
+	switch {
+	case len(key) == 0:
+		return ErrKeyEmpty
+	case len(key) > MaxKeySize:
+		return ErrKeyTooLarge
+	}
+	return nil
+}
+
+// TTLMillis returns a TTL in ms, rounded up. For a ttl of 0 it is the store's own default, for a default of 0 it is [DefaultTTL]. It fails
+// with [ErrInvalidTTL] for a TTL that is negative or beyond [MaxTTL].
+func TTLMillis(ttl, storeDefault time.Duration) (int64, error) {
+	if ttl == 0 {
+		ttl = storeDefault
+	}
+	if ttl == 0 {
+		ttl = DefaultTTL
+	}
+	if ttl < 0 || ttl > MaxTTL {
+		return 0, ErrInvalidTTL
+	}
+	return int64((ttl + time.Millisecond - 1) / time.Millisecond), nil
+}
