@@ -2,10 +2,8 @@
 //
 //	inserted, err := store.PutIfAbsent(ctx, []byte(messageID), 24*time.Hour)
 //	switch {
-//	case errors.Is(err, dedupe.ErrUnknownOutcome):
-//		// perhaps it is ours: do not drop the message, deliver it again later
 //	case err != nil:
-//		return err
+//		return err // see Caveats about ErrUnknownOutcome
 //	case !inserted:
 //		return nil // seen before
 //	}
@@ -31,8 +29,9 @@
 // # Caveats
 //
 // A network may lose an answer. A store repeats such a call once, in a way that cannot turn the winner into a duplicate, and then
-// says [ErrUnknownOutcome]: the record may be there, or may still come to be. A call that was told so, and did not expect it, holds
-// a key that nobody works on until its TTL is over.
+// says [ErrUnknownOutcome]: the record may be there, or may still come to be. Then nobody works on the key until its TTL is over,
+// unless another had it before. It is for the caller to choose: forget the key, and risk that work is done twice, or leave it,
+// and risk that it is not done.
 //
 // A false that followed a lost answer means that another holds the key now. Had the record that the lost call perhaps inserted
 // been forgotten meanwhile, callers in between were told of a duplicate, too.

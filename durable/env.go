@@ -1,8 +1,8 @@
 package durable
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"flow.internal/capdo/internal/jsrt"
@@ -32,7 +32,7 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 		}
 	}
 	if !ok {
-		return nil, fmt.Errorf("durable: %w: %q (bindings of this Worker: %s)", ErrNoBinding, binding, e.bindings())
+		return nil, &wrapped{"durable: " + ErrNoBinding.Error() + ": " + strconv.Quote(binding) + " (bindings of this Worker: " + e.bindings() + ")", ErrNoBinding}
 	}
 	return &Namespace{ref: ref, binding: binding}, nil
 }

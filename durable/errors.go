@@ -55,6 +55,15 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the sentinel that says what kind of failure it is, or nil.
 func (e *Error) Unwrap() error { return e.kind }
 
+// wrapped is an error with a text of its own.
+type wrapped struct {
+	text string
+	kind error
+}
+
+func (w *wrapped) Error() string { return w.text }
+func (w *wrapped) Unwrap() error { return w.kind }
+
 // LimitError says which limit a call would exceed. It matches [ErrLimit].
 type LimitError struct {
 	Limit       string // what is limited, in words
@@ -91,18 +100,16 @@ func classify(err error) error {
 	}
 	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props}
 	switch {
+	case js.Flag("durableObjectReset"): // also with overloaded: an object that ran out of memory is both
+		e.kind = ErrObjectReset
+	case js.Flag("remote"): // what an object's code says of a call of its own is not what happened to this one
+		e.kind = ErrRemote
 	case js.Flag("overloaded"):
 		e.kind = ErrOverloaded
-	case js.Flag("durableObjectReset"):
-		e.kind = ErrObjectReset
-	case js.Flag("remote"):
-		e.kind = ErrRemote
 	}
-	if e.kind == nil || e.kind == ErrRemote {
-		for _, m := range messages {
-			if strings.Contains(js.Message, m.contains) && (e.kind == nil || m.kind == ErrOverloaded) {
-				e.kind = m.kind
-			}
+	for _, m := range messages {
+		if e.kind == nil && strings.Contains(js.Message, m.contains) {
+			e.kind = m.kind
 		}
 	}
 	return e

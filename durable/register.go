@@ -3,7 +3,7 @@ package durable
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"time"
 
 	"flow.internal/capdo/internal/jsrt"
@@ -91,11 +91,11 @@ type class struct {
 
 func (c *class) addMethod(name string, call func(any, context.Context, []byte) ([]byte, error)) {
 	if !isIdentifier(name) || isReserved(name) {
-		panic(fmt.Sprintf("durable: class %s: %q cannot be the name of an RPC method", c.name, name))
+		panic("durable: class " + c.name + ": " + strconv.Quote(name) + " cannot be the name of an RPC method")
 	}
 	for _, m := range c.methods {
 		if m == name {
-			panic(fmt.Sprintf("durable: class %s has two methods %q", c.name, name))
+			panic("durable: class " + c.name + " has two methods " + name)
 		}
 	}
 	c.methods = append(c.methods, name)
@@ -131,7 +131,7 @@ var program worker
 
 func (w *worker) addClass(c *class) {
 	if !isIdentifier(c.name) {
-		panic(fmt.Sprintf("durable: %q cannot be the name of a class", c.name))
+		panic("durable: " + strconv.Quote(c.name) + " cannot be the name of a class")
 	}
 	for _, other := range w.classes {
 		if other.name == c.name {

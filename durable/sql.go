@@ -2,8 +2,8 @@ package durable
 
 import (
 	"errors"
-	"fmt"
 	"math"
+	"strconv"
 
 	"flow.internal/capdo/internal/jsrt"
 )
@@ -58,13 +58,13 @@ func bindValue(a any) (any, error) {
 		return bindValue(int64(v))
 	case int64:
 		if v != int64(float64(v)) || v >= 1<<53 || v <= -1<<53 {
-			return nil, fmt.Errorf("durable: SQL parameter %d is beyond ±(2^53-1) and would lose precision; pass it as text with CAST(? AS INTEGER)", v)
+			return nil, errors.New("durable: SQL parameter " + strconv.FormatInt(v, 10) + " is beyond ±(2^53-1) and would lose precision; pass it as text with CAST(? AS INTEGER)")
 		}
 		return v, nil
 	case nil, float64, string, []byte:
 		return a, nil
 	}
-	return nil, fmt.Errorf("durable: a SQL parameter cannot be a %T", a)
+	return nil, errors.New("durable: a SQL parameter must be nil, bool, int, int64, float64, string or []byte")
 }
 
 // Cursor iterates over the rows of a query.
@@ -130,11 +130,11 @@ func (c *Cursor) Scan(dest ...any) error {
 		return errors.New("durable: Scan without a row; call Next first")
 	}
 	if len(dest) != len(c.row) {
-		return fmt.Errorf("durable: Scan into %d values of a row with %d columns", len(dest), len(c.row))
+		return errors.New("durable: Scan into " + strconv.Itoa(len(dest)) + " values of a row with " + strconv.Itoa(len(c.row)) + " columns")
 	}
 	for i, d := range dest {
 		if !scan(d, c.row[i]) {
-			return fmt.Errorf("durable: column %q: cannot scan a %T into a %T without changing it", c.columns[i], c.row[i], d)
+			return errors.New("durable: column " + strconv.Quote(c.columns[i]) + ": " + sqlType(c.row[i]) + " does not fit its destination without changing")
 		}
 	}
 	return nil
@@ -162,6 +162,21 @@ func scan(dest, v any) (ok bool) {
 		*d, ok = n == 1, ok && (n == 0 || n == 1)
 	}
 	return ok
+}
+
+// sqlType names a value as SQLite does.
+func sqlType(v any) string {
+	switch v.(type) {
+	case nil:
+		return "NULL"
+	case float64:
+		return "a number"
+	case string:
+		return "TEXT"
+	case []byte:
+		return "a BLOB"
+	}
+	return "a value"
 }
 
 func exactInt(v any) (int64, bool) {

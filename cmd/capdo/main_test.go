@@ -32,18 +32,21 @@ func TestScripts(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(modules, "wrangler")); err != nil {
 		t.Fatalf("%v\nhint: run npm ci in %s first", err, repo)
 	}
-	goEnv := goEnvironment(t, "GOCACHE", "GOMODCACHE", "GOFLAGS")
+	goEnv := goOutput(t, "env", "GOCACHE", "GOMODCACHE", "GOFLAGS")
+	goVersion := goOutput(t, "list", "-m", "-f", "{{.GoVersion}}")[0]
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
-			e.Vars = append(e.Vars, goEnv...)
+			e.Setenv("GOCACHE", goEnv[0])
+			e.Setenv("GOMODCACHE", goEnv[1])
+			e.Setenv("GOFLAGS", goEnv[2])
 			e.Setenv("HOME", os.Getenv("HOME"))
 			e.Setenv("NODE_MODULES", modules)
 			e.Setenv("WRANGLER_LOG_PATH", filepath.Join(e.WorkDir, ".wrangler-logs"))
 			e.Setenv("WRANGLER_REGISTRY_PATH", filepath.Join(e.WorkDir, ".wrangler-registry"))
-			mod := fmt.Sprintf("module test\n\ngo 1.26\n\nrequire flow.internal/capdo v0.0.0\n\nreplace flow.internal/capdo => %s\n", repo)
+			mod := fmt.Sprintf("module test\n\ngo %s\n\nrequire flow.internal/capdo v0.0.0\n\nreplace flow.internal/capdo => %s\n", goVersion, repo)
 			return os.WriteFile(filepath.Join(e.WorkDir, "go.mod"), []byte(mod), 0o644)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -55,17 +58,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-func goEnvironment(t *testing.T, names ...string) []string {
+// goOutput returns the lines that a go command prints.
+func goOutput(t *testing.T, args ...string) []string {
 	t.Helper()
-	out, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
+	out, err := exec.Command("go", args...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := strings.Split(string(out), "\n")
-	for i, name := range names {
-		values[i] = name + "=" + values[i]
-	}
-	return values[:len(names)]
+	return strings.Split(string(out), "\n")
 }
 
 // freeport sets $PORT to a port that is free.
@@ -76,9 +76,13 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("PORT", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 }
 
-// listen listens on $PORT until the script is over; with ! it checks that somebody else could.
+// listen listens on $PORT until the script is over; with ! it waits until somebody else could.
 func listen(ts *testscript.TestScript, neg bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
+	for end := time.Now().Add(5 * time.Second); neg && err != nil && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond) // a process that is killed is not gone at once
+		l, err = net.Listen("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
+	}
 	ts.Check(err)
 	if neg {
 		ts.Check(l.Close())

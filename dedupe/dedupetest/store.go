@@ -313,7 +313,7 @@ func (s storeTest) errorText() {
 }
 
 func (s storeTest) name() {
-	if s.store.Name() == "" || s.store.Name() != s.store.Name() {
+	if s.store.Name() == "" {
 		s.Errorf("Name() = %q", s.store.Name())
 	}
 }

@@ -22,7 +22,7 @@ import (
 var (
 	buildDir string
 	binary   string
-	classes  = []string{"JSPeer"}
+	classes  []string
 )
 
 func TestMain(m *testing.M) {

@@ -24,7 +24,9 @@ import (
 func main() {
 	dodedupe.Register("FlowDurableObject")
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) { reply(w, http.StatusOK, map[string]string{"status": "ok"}) })
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
 	mux.HandleFunc("POST /dedupe/put_if_absent", guarded(putIfAbsent))
 	mux.HandleFunc("POST /dedupe/forget", guarded(forget))
 	durablehttp.Handle(mux)

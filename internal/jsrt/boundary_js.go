@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"runtime/debug"
 	"unsafe"
 )
 
@@ -317,8 +316,7 @@ func (i *Invocation) done() {
 }
 
 func (i *Invocation) deadlocked() {
-	buf := make([]byte, 64<<10)
-	println("capdo: " + ErrDeadlock.Error() + "\n" + string(buf[:runtime.Stack(buf, true)]))
+	println("capdo: " + ErrDeadlock.Error() + "\n" + stack(true))
 	i.Reply(nil, ErrDeadlock)
 	i.cancel(ErrDeadlock)
 	i.tasks = 1
@@ -327,8 +325,13 @@ func (i *Invocation) deadlocked() {
 
 func panicError(p any) error {
 	msg := "panic: " + panicText(p)
-	println(msg + " [recovered by capdo; the caller gets it as an error]\n" + string(debug.Stack()))
+	println(msg + " [recovered by capdo; the caller gets it as an error]\n" + stack(false))
 	return errors.New(msg)
+}
+
+func stack(all bool) string {
+	b := make([]byte, 64<<10)
+	return string(b[:runtime.Stack(b, all)])
 }
 
 func panicText(p any) string {

@@ -2,13 +2,6 @@
 
 package jsrt
 
-import (
-	"errors"
-	"fmt"
-)
-
-var errUnsupported = fmt.Errorf("capdo runs inside workerd (GOOS=js GOARCH=wasm): %w", errors.ErrUnsupported)
-
 func call(*Ref, string, bool, []any) (any, error) { return nil, errUnsupported }
 func transact(*Ref, func() error) error           { return errUnsupported }
 func take(*Context, int32, int32) (any, error)    { return nil, errUnsupported }

@@ -45,10 +45,20 @@ type Ref struct {
 }
 
 // Helpers is the object of shim.mjs that does what would need a JavaScript constructor, or several calls.
-func (c *Context) Helpers() *Ref { return &Ref{c: c} }
+func (c *Context) Helpers() *Ref {
+	if c == nil {
+		return nil
+	}
+	return &Ref{c: c}
+}
 
 // Context returns the context that the reference belongs to.
-func (r *Ref) Context() *Context { return r.c }
+func (r *Ref) Context() *Context {
+	if r == nil {
+		return nil
+	}
+	return r.c
+}
 
 // Get reads a property.
 func (r *Ref) Get(name string) (any, error) { return r.call(name, true, nil) }
@@ -76,6 +86,9 @@ func (r *Ref) Await(ctx context.Context, name string, args ...any) (any, error) 
 }
 
 func (r *Ref) call(name string, get bool, args []any) (any, error) {
+	if r == nil { // all there is natively
+		return nil, errUnsupported
+	}
 	if err := r.c.enter(); err != nil {
 		return nil, err
 	}
@@ -86,6 +99,9 @@ func (r *Ref) call(name string, get bool, args []any) (any, error) {
 // or panics. No other goroutine's I/O in this context runs meanwhile. fn must not wait: it is given up with
 // [ErrTransactionParked], rolled back, and what its goroutine tries to do afterwards in this context fails with the same error.
 func (r *Ref) Transact(fn func() error) error {
+	if r == nil {
+		return errUnsupported
+	}
 	if err := r.c.enter(); err != nil {
 		return err
 	}
@@ -95,7 +111,7 @@ func (r *Ref) Transact(fn func() error) error {
 // Release frees the value for JavaScript's collector. A reference that is dropped without it is released when Go's collector
 // finds out.
 func (r *Ref) Release() {
-	if r.index == 0 {
+	if r == nil || r.index == 0 {
 		return
 	}
 	r.cleanup.Stop()

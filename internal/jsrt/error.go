@@ -36,6 +36,14 @@ func (e *Error) fields() map[string]any {
 	return m
 }
 
+// unsupported is what every operation returns natively. It wraps errors.ErrUnsupported.
+type unsupported struct{}
+
+func (unsupported) Error() string { return "capdo runs inside workerd only (GOOS=js GOARCH=wasm)" }
+func (unsupported) Unwrap() error { return errors.ErrUnsupported }
+
+var errUnsupported error = unsupported{}
+
 // Errors of the boundary itself.
 var (
 	// ErrContextClosed: the stateless invocation has ended, or the object's instance was evicted. Its I/O is gone.

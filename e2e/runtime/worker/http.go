@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"time"
 
-	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
 )
 
@@ -79,25 +76,4 @@ func serveObject(w http.ResponseWriter, r *http.Request) {
 	case "panic":
 		panic("http boom")
 	}
-}
-
-// Peer is the dedupe of the benchmark, minimal, to compare with the same thing in JavaScript.
-type Peer struct{ state *durable.State }
-
-func NewPeer(_ context.Context, state *durable.State, _ *durable.Env) (*Peer, error) {
-	return &Peer{state}, nil
-}
-
-func (p *Peer) PutIfAbsent(ctx context.Context, args []byte) ([]byte, error) {
-	kv := p.state.Storage().KV()
-	now := time.Now().UnixMilli()
-	if v, ok, err := kv.Get("r"); err != nil {
-		return nil, err
-	} else if b, _ := v.([]byte); ok && int64(binary.LittleEndian.Uint64(b)) > now {
-		return []byte{0}, nil
-	}
-	if err := kv.Put("r", binary.LittleEndian.AppendUint64(nil, uint64(now+86_400_000))); err != nil {
-		return nil, err
-	}
-	return []byte{1}, nil
 }

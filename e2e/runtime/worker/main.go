@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"flow.internal/capdo/dedupe/dodedupe"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
 )
@@ -105,7 +106,7 @@ func scenario(ctx context.Context, c *call) (string, error) {
 
 func main() {
 	durable.Register("Lab", NewLab, durable.Method("run", (*Lab).Run))
-	durable.Register("Peer", NewPeer, durable.Method("putIfAbsent", (*Peer).PutIfAbsent))
+	dodedupe.Register("Dedupe")
 	durablehttp.Handle(http.HandlerFunc(serve))
 	if err := durable.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

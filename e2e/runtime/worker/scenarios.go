@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"flow.internal/capdo/dedupe/dodedupe"
 	"flow.internal/capdo/durable"
 )
 
@@ -69,6 +70,23 @@ var scenarios = map[string]func(context.Context, *call) (string, error){
 		return "slept", nil
 	},
 
+	// claim is PutIfAbsent of the dedupe store, forget its Forget.
+	"claim": func(ctx context.Context, c *call) (string, error) {
+		store, err := dodedupe.New(c.env, nil)
+		if err != nil {
+			return "", err
+		}
+		inserted, err := store.PutIfAbsent(ctx, []byte(c.Get("k")), c.ms("n"))
+		return fmt.Sprint(inserted), err
+	},
+	"forget": func(ctx context.Context, c *call) (string, error) {
+		store, err := dodedupe.New(c.env, nil)
+		if err != nil {
+			return "", err
+		}
+		return "", store.Forget(ctx, []byte(c.Get("k")))
+	},
+
 	"swarm": swarm,
 
 	// hold takes the lock until its request is cancelled.
@@ -90,8 +108,8 @@ var scenarios = map[string]func(context.Context, *call) (string, error){
 	},
 	"wasCanceled": func(ctx context.Context, c *call) (string, error) {
 		err := <-canceled
-		mu.Lock()
-		mu.Unlock()
+		mu.Lock() // which has to be free again
+		defer mu.Unlock()
 		return err.Error(), nil
 	},
 	"timeout": func(ctx context.Context, c *call) (string, error) {

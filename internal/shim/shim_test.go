@@ -1,0 +1,32 @@
+package shim
+
+import (
+	"flag"
+	"os"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+func TestEntry(t *testing.T) {
+	got := Entry(Description{
+		Fetch: true,
+		Classes: []Class{
+			{Name: "Plain"},
+			{Name: "Everything", Fetch: true, Alarm: true, Methods: []string{"get", "putIfAbsent"}},
+		},
+	})
+	const golden = "testdata/entry.mjs"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the entry differs from %s (go test ./internal/shim -update writes it anew):\n%s", golden, got)
+	}
+}
