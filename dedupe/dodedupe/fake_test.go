@@ -163,10 +163,3 @@ func (f *fakeObjects) storage(scope, key string) *fakeStorage {
 	f.object(name)
 	return f.storages[name]
 }
-
-// evict drops what objects have in memory.
-func (f *fakeObjects) evict() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.objects = map[string]*object{}
-}

@@ -12,6 +12,7 @@ func TestTransactionSync(t *testing.T) {
 		{"rolls back on an error", "error", "err=rolled back inside=<nil> inner=<nil> "},
 		{"rolls back on a panic, which goes on", "panic", "err=<nil> inside=<nil> inner=<nil> panicked: in transaction"},
 		{"nests: the inner rolls back alone", "nested", "err=<nil> inside=written inner=<nil> "},
+		{"may print", "print", "err=<nil> inside=written inner=<nil> "},
 		{"survives Go's collector working inside", "garbage", "err=<nil> inside=written inner=<nil> "},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// Imports, from shim.mjs. None of them calls back into Go, except transact.
+// Imports, from shim.mjs. None of them calls back into Go, except transact, and what prints (package os has js.Funcs).
 
 //go:wasmimport capdo intern
 func jsIntern(name string) int32
@@ -28,7 +28,7 @@ func jsTake(context, parcel int32, buf unsafe.Pointer) int32
 func jsDiscard(parcel int32)
 
 //go:wasmimport capdo reply
-func jsReply(context, invocation int32, buf unsafe.Pointer)
+func jsReply(context, invocation int32, buf unsafe.Pointer, over int32)
 
 //go:wasmimport capdo over
 func jsOver(invocation int32)
@@ -44,7 +44,7 @@ func jsFree(context, ref int32)
 //go:wasmexport capdo_invoke
 func exportInvoke(context, id, size, kind, index int32) {
 	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind), Index: int(index), tasks: 1}
-	invocations[id] = i
+	i.c.addInvocation(i)
 	if w := workers.take(); w != nil {
 		w.next <- i
 	} else {
@@ -64,16 +64,14 @@ func exportTick(context int32) { enterContext(context) }
 
 //go:wasmexport capdo_cancel
 func exportCancel(context, id int32) {
-	enterContext(context)
-	if i := invocation(id); i != nil {
+	if i := enterContext(context).invocation(id); i != nil {
 		i.cancel(ErrCallerGone)
 	}
 }
 
 //go:wasmexport capdo_deadlock
 func exportDeadlock(context, id int32) {
-	enterContext(context)
-	if i := invocation(id); i != nil {
+	if i := enterContext(context).invocation(id); i != nil {
 		go i.deadlocked()
 	}
 }
@@ -81,13 +79,11 @@ func exportDeadlock(context, id int32) {
 //go:wasmexport capdo_close
 func exportClose(context int32) { enterContext(context).close() }
 
-//go:wasmexport capdo_transaction
-func exportTransaction() int32 {
-	if transacting.run() {
-		return 0
-	}
-	return 1
-}
+//go:wasmexport capdo_begin
+func exportBegin() { transacting.begin() }
+
+//go:wasmexport capdo_end
+func exportEnd(context int32) int32 { return flag(contexts[context].tx.end()) }
 
 //go:wasmexport capdo_describe
 func exportDescribe() {
@@ -95,7 +91,7 @@ func exportDescribe() {
 	if err != nil {
 		panic(err)
 	}
-	jsReply(0, 0, unsafe.Pointer(&b[0]))
+	jsReply(0, 0, unsafe.Pointer(&b[0]), 1)
 }
 
 // enterContext makes a context current, and lets go on who waited for that.
@@ -147,23 +143,23 @@ func giveBuffer(b []byte) {
 	}
 }
 
-func call(r *Ref, name string, get bool, args []any) (any, error) {
+func call(r *Ref, name string, get bool, args []any) (v any, err error) {
 	b := takeBuffer()
-	defer func() { giveBuffer(b) }()
-	var flag int32
-	if get {
-		flag = 1
-	} else {
+	if !get {
 		enc, err := appendValue(b[:0], args)
 		if err != nil {
+			giveBuffer(b)
 			return nil, err
 		}
 		if len(enc) > len(b) {
+			giveBuffer(b)
 			b = enc[:cap(enc)]
 		}
 	}
-	n := jsCall(r.c.id, r.index, nameOf(name), flag, unsafe.Pointer(&b[0]), int32(len(b)))
-	return unpack(r.c, b, n)
+	n := jsCall(r.c.id, r.index, nameOf(name), flag(get), unsafe.Pointer(&b[0]), int32(len(b)))
+	v, err = unpack(r.c, b, n)
+	giveBuffer(b)
+	return v, err
 }
 
 func transact(r *Ref, fn func() error) error {
@@ -214,15 +210,6 @@ func wake(c *Context) { jsWake(c.id) }
 
 func goroutine() uintptr
 
-// invocations holds those that are not over; guarded by mu.
-var invocations = map[int32]*Invocation{}
-
-func invocation(id int32) *Invocation {
-	mu.Lock()
-	defer mu.Unlock()
-	return invocations[id]
-}
-
 // worker is a goroutine that serves one invocation after another: its stack has grown to what they need, and growing it anew is a
 // quarter of a short call's time.
 type worker struct{ next chan *Invocation }
@@ -263,10 +250,8 @@ func (w *worker) serve(i *Invocation) {
 }
 
 func (i *Invocation) serve() {
-	defer func() {
-		i.Reply(nil, errGoexit) // unless it was answered
-		i.done()
-	}()
+	defer i.done()
+	defer i.Reply(nil, errGoexit) // unless it was answered
 	v, err := i.run()
 	i.Reply(v, err)
 }
@@ -289,7 +274,6 @@ func (i *Invocation) run() (v any, err error) {
 
 func (i *Invocation) reply(v any, err error) {
 	b := takeBuffer()
-	defer func() { giveBuffer(b) }()
 	if err != nil {
 		v = program.Throw(err)
 	}
@@ -297,10 +281,9 @@ func (i *Invocation) reply(v any, err error) {
 	if encErr != nil {
 		enc, _ = appendValue(b[:0], &Error{Name: "Error", Message: encErr.Error()})
 	}
-	if len(enc) > len(b) {
-		b = enc
-	}
-	jsReply(i.c.id, i.id, unsafe.Pointer(&b[0]))
+	i.isOver = i.tasks == 1 // nothing but its handler works for it
+	jsReply(i.c.id, i.id, unsafe.Pointer(&enc[0]), flag(i.isOver))
+	giveBuffer(b)
 }
 
 func (i *Invocation) done() {
@@ -309,10 +292,17 @@ func (i *Invocation) done() {
 		return
 	}
 	i.cancel(context.Canceled)
-	mu.Lock()
-	delete(invocations, i.id)
-	mu.Unlock()
-	jsOver(i.id)
+	i.c.removeInvocation(i)
+	if !i.isOver {
+		jsOver(i.id)
+	}
+}
+
+func flag(b bool) int32 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (i *Invocation) deadlocked() {

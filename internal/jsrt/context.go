@@ -13,7 +13,8 @@ type Context struct {
 
 	id      int32
 	closed  bool
-	first   *waiter // goroutines that need this context to be current
+	open    *Invocation // those that are not over, linked by next
+	first   *waiter     // goroutines that need this context to be current
 	last    *waiter
 	ops     map[pending]*op // promises that goroutines of this context wait for; guarded by mu
 	tx      *transaction    // the innermost synchronous transaction, while its function runs

@@ -40,6 +40,8 @@ type Invocation struct {
 	size     int32 // of its arguments, in bytes at most
 	tasks    int   // goroutines that work for it
 	answered bool
+	isOver   bool        // and JavaScript knows
+	next     *Invocation // of the same Context
 
 	// The context behind it is made when first used: short handlers never do.
 	ctx    context.Context
@@ -48,6 +50,26 @@ type Invocation struct {
 }
 
 var _ context.Context = (*Invocation)(nil)
+
+func (c *Context) addInvocation(i *Invocation) { i.next, c.open = c.open, i }
+
+func (c *Context) removeInvocation(i *Invocation) {
+	for p := &c.open; *p != nil; p = &(*p).next {
+		if *p == i {
+			*p = i.next
+			return
+		}
+	}
+}
+
+func (c *Context) invocation(id int32) *Invocation {
+	for i := c.open; i != nil; i = i.next {
+		if i.id == id {
+			return i
+		}
+	}
+	return nil
+}
 
 func (i *Invocation) context() context.Context {
 	if i.ctx == nil {

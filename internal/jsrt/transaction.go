@@ -16,23 +16,19 @@ type transaction struct {
 	exited   bool // runtime.Goexit, as in testing's FailNow
 }
 
-// patience is how often a transaction's function may give way, to Go's collector above all, before it counts as waiting.
-const patience = 1000
-
-// run is called by JavaScript inside transactionSync, and says whether to commit. Goroutines that become runnable meanwhile may run,
-// but guard keeps their I/O out.
-func (t *transaction) run() (commit bool) {
-	c := t.c
-	t.outer, c.tx = c.tx, t
-	defer func() { c.tx = t.outer }()
+// begin is called by JavaScript inside transactionSync. Then it resumes the Go program, which runs until every goroutine waits: also
+// others, but guard keeps their I/O out.
+func (t *transaction) begin() {
+	t.outer, t.c.tx = t.c.tx, t
 	go t.call()
-	for n := 0; !t.finished; n++ {
-		if n > patience && c.tx == t {
-			t.err = ErrTransactionParked
-			t.next, c.givenUp = c.givenUp, t
-			return false
-		}
-		runtime.Gosched()
+}
+
+// end is called when every goroutine waits, and says whether to commit.
+func (t *transaction) end() (commit bool) {
+	t.c.tx = t.outer
+	if !t.finished { // it waits, too
+		t.err = ErrTransactionParked
+		t.next, t.c.givenUp = t.c.givenUp, t
 	}
 	return t.err == nil && t.panicked == nil && !t.exited
 }

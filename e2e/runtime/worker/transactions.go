@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -34,6 +35,9 @@ func transaction(ctx context.Context, c *call) (string, error) {
 				if inner == nil {
 					return errors.New("the inner transaction did not fail")
 				}
+			case "print": // package os writes through js.Funcs, which enter Go below this call
+				fmt.Println("printed in a transaction")
+				slog.Info("logged in a transaction")
 			case "garbage": // make Go's collector work inside the transaction
 				for range 2000 {
 					hogged = append(hogged, make([]byte, 10_000))
