@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"unsafe"
 )
 
@@ -87,6 +88,9 @@ func exportEnd(context int32) int32 { return flag(contexts[context].tx.end()) }
 
 //go:wasmexport capdo_describe
 func exportDescribe() {
+	if program == nil {
+		return // main waits for something before Run; the caller sees that there is no answer
+	}
 	b, err := appendValue(nil, program.Describe())
 	if err != nil {
 		panic(err)
@@ -256,6 +260,8 @@ func (i *Invocation) serve() {
 	i.Reply(v, err)
 }
 
+var errNotRunning = errors.New("the Go program waits for something before it calls durable.Run")
+
 var errGoexit = errors.New("the handler ended its goroutine with runtime.Goexit")
 
 // run calls the program, and makes a panic an error: the caller gets it, and the object goes on.
@@ -268,6 +274,9 @@ func (i *Invocation) run() (v any, err error) {
 	args, err := take(i.c, i.id, i.size)
 	if err != nil {
 		return nil, err
+	}
+	if program == nil {
+		return nil, errNotRunning
 	}
 	return program.Serve(i, i, args.([]any))
 }
@@ -321,7 +330,7 @@ func panicError(p any) error {
 
 func stack(all bool) string {
 	b := make([]byte, 64<<10)
-	return string(b[:runtime.Stack(b, all)])
+	return strings.TrimSuffix(string(b[:runtime.Stack(b, all)]), "\n")
 }
 
 func panicText(p any) string {

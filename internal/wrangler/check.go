@@ -47,6 +47,7 @@ func Check(c *Config, program shim.Description) []Problem {
 		Config:     c,
 		file:       filepath.Base(c.Path),
 		live:       c.lifecycles(),
+		fetches:    program.Fetch,
 		bound:      map[string]string{},
 		registered: map[string]bool{},
 	}
@@ -67,6 +68,7 @@ func Check(c *Config, program shim.Description) []Problem {
 var rules = []func(*checker){
 	(*checker).main,
 	(*checker).compatibilityDate,
+	(*checker).requestSignal,
 	(*checker).oneKindOfLifecycle,
 	(*checker).boundClasses,
 	(*checker).registeredClasses,
@@ -78,6 +80,7 @@ type checker struct {
 	*Config
 	file       string
 	live       map[string]lifecycle
+	fetches    bool              // the program serves the Worker's fetch
 	bound      map[string]string // class of this Worker → binding
 	registered map[string]bool
 	problems   []Problem
@@ -119,6 +122,17 @@ func (k *checker) compatibilityDate() {
 	if k.CompatibilityDate < oldest && !slices.Contains(k.CompatibilityFlags, crossRequest) {
 		k.add(Error, "compatibility-date", fmt.Sprintf("compatibility_date %s in %s is too old: Go programs need %s, which is on from %s",
 			k.CompatibilityDate, k.file, crossRequest, oldest), hint)
+	}
+}
+
+// requestSignalFlag makes workerd tell a Worker that its client has disconnected
+// (https://developers.cloudflare.com/changelog/2025-05-22-handle-request-cancellation).
+const requestSignalFlag = "enable_request_signal"
+
+func (k *checker) requestSignal() {
+	if k.fetches && !slices.Contains(k.CompatibilityFlags, requestSignalFlag) {
+		k.add(Warning, "request-signal", fmt.Sprintf("%s does not set %s: the context of a handler will not end when its client disconnects", k.file, requestSignalFlag),
+			fmt.Sprintf("add %q to compatibility_flags", requestSignalFlag))
 	}
 }
 

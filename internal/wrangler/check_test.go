@@ -128,6 +128,19 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestAWorkerThatServesFetchShouldLearnOfDisconnections(t *testing.T) {
+	for flags, want := range map[string]int{`[]`: 1, `["enable_request_signal"]`: 0} {
+		c, err := Load(writeConfig(t, "wrangler.toml", base+"compatibility_flags = "+flags+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems := Check(c, shim.Description{Fetch: true, Classes: []shim.Class{{Name: "Counter"}}})
+		if len(problems) != want || want == 1 && (problems[0].Rule != "request-signal" || problems[0].Severity != Warning) {
+			t.Errorf("flags %s: %+v", flags, problems)
+		}
+	}
+}
+
 func TestAHintSaysWhatToWriteWhere(t *testing.T) {
 	tests := []struct {
 		name, config, classes, want string

@@ -7,6 +7,7 @@ let description;
 try {
   const rt = new Runtime(program, { reply: (_context, _invocation, ptr) => { description = rt.wire.at(ptr).decode(null); } });
   rt.exports.capdo_describe();
+  if (!description) throw new Error("main waits for something before it calls durable.Run");
 } catch (e) {
   console.error(e.message);
   process.exit(1);

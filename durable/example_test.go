@@ -1,0 +1,93 @@
+package durable_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"flow.internal/capdo/durable"
+)
+
+// Counter counts, durably.
+type Counter struct{ state *durable.State }
+
+func NewCounter(ctx context.Context, state *durable.State, env *durable.Env) (*Counter, error) {
+	return &Counter{state}, nil
+}
+
+// Increment reads and writes without waiting in between, so that no other event comes between.
+func (c *Counter) Increment(ctx context.Context, _ []byte) ([]byte, error) {
+	kv := c.state.Storage().KV()
+	v, _, err := kv.Get("n")
+	if err != nil {
+		return nil, err
+	}
+	n, _ := v.(float64)
+	if err := kv.Put("n", n+1); err != nil {
+		return nil, err
+	}
+	return binary.LittleEndian.AppendUint64(nil, uint64(n+1)), nil
+}
+
+// Alarm is delivered when the alarm is due.
+func (c *Counter) Alarm(ctx context.Context, info durable.AlarmInfo) error {
+	return c.state.Storage().DeleteAll(ctx)
+}
+
+func Example() {
+	durable.Register("Counter", NewCounter, durable.Method("increment", (*Counter).Increment))
+	if err := durable.Run(); err != nil {
+		fmt.Println(err)
+	}
+	// Output: capdo runs inside workerd only (GOOS=js GOARCH=wasm)
+}
+
+func ExampleStub_Call() {
+	increment := func(ctx context.Context, env *durable.Env, name string) (uint64, error) {
+		ns, err := env.Namespace("COUNTER")
+		if err != nil {
+			return 0, err
+		}
+		stub, err := ns.GetByName(name)
+		if err != nil {
+			return 0, err
+		}
+		out, err := stub.Call(ctx, "increment", nil)
+		if err != nil {
+			return 0, err
+		}
+		return binary.LittleEndian.Uint64(out), nil
+	}
+	_, err := increment(context.Background(), &durable.Env{}, "visits")
+	fmt.Println(errors.Is(err, errors.ErrUnsupported)) // natively
+	// Output: true
+}
+
+func ExampleStorage_TransactionSync() {
+	transfer := func(s *durable.Storage, amount float64) error {
+		return s.TransactionSync(func() error {
+			kv := s.KV()
+			v, _, err := kv.Get("balance")
+			if err != nil {
+				return err
+			}
+			balance, _ := v.(float64)
+			if balance < amount {
+				return errors.New("not enough") // rolled back
+			}
+			return kv.Put("balance", balance-amount)
+		})
+	}
+	fmt.Println(errors.Is(transfer(&durable.Storage{}, 5), errors.ErrUnsupported)) // natively
+	// Output: true
+}
+
+func ExampleStorage_SetAlarm() {
+	remind := func(ctx context.Context, s *durable.Storage) error {
+		return s.SetAlarm(ctx, time.Now().Add(time.Minute))
+	}
+	fmt.Println(errors.Is(remind(context.Background(), &durable.Storage{}), errors.ErrUnsupported)) // natively
+	// Output: true
+}
