@@ -11,7 +11,9 @@ help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 dev: $(NPM) ## serve examples/harness on http://127.0.0.1:8787 (PORT=…) with wrangler dev, rebuilding on changes
-	go run ./cmd/capdo dev examples/harness --port $(PORT)
+	@echo "compiling capdo (the first time takes half a minute) …"
+	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
+	.bin/capdo dev examples/harness --port $(PORT)
 
 build: $(NPM) ## compile everything for both platforms, and build examples/harness/build
 	go build ./...

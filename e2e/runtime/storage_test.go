@@ -19,6 +19,9 @@ func TestTransactionSync(t *testing.T) {
 			l := start(t)
 			l.want("/?o=a&m=transaction&end="+c.end, c.want)
 			l.want("/?o=a&m=ping", "pong")
+			if log := l.Log(); c.end == "print" && (!strings.Contains(log, "printed in a transaction") || !strings.Contains(log, "logged in a transaction")) {
+				t.Error("what was printed did not reach the log")
+			}
 		})
 	}
 }

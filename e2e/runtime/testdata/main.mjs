@@ -9,6 +9,15 @@ export class Dedupe extends entry.Dedupe {
   async peek() { return [[...this.ctx.storage.kv.list()].length, await this.ctx.storage.getAlarm()]; }
 }
 
+// strange calls an RPC method with what it does not expect, and returns the errors.
+async function strange(stub) {
+  const cycle = {};
+  cycle.self = cycle;
+  const values = ["text", "\ud800", cycle, 1n << 70n, () => 1, [new Map(), new Date(NaN)], { get: 1 }, new Error("\ud800"), null];
+  const calls = [...values.map((v) => stub.run(v)), stub.run(), stub.run(new Uint8Array(1), 2)];
+  return Promise.all(calls.map((c) => c.then(() => "ok", (e) => e.message)));
+}
+
 export default {
   async fetch(request, env, ctx) {
     const url = new URL(request.url), q = url.searchParams;
@@ -16,6 +25,7 @@ export default {
       case "/evict": await unsafe.evict(env.LAB.getByName(q.get("o"))); return new Response("evicted");
       case "/abortAll": await unsafe.abortAllDurableObjects(); return new Response("aborted");
       case "/gc": globalThis.gc(); return new Response("collected");
+      case "/strange": return Response.json(await strange(env.LAB.getByName(q.get("o"))));
       case "/stats": return Response.json(stats());
       case "/peek": return Response.json(await env.DEDUPE.getByName(q.get("o")).peek());
     }

@@ -29,11 +29,12 @@ const asBytes = (v) => v instanceof Uint8Array ? v : v instanceof ArrayBuffer ? 
 
 // errorFields is what Go learns of a thrown value: name, message and its own primitive properties (retryable, overloaded, code…).
 function errorFields(e) {
-  if (!(e instanceof Error)) return { name: "", message: String(e) };
-  const fields = { name: e.name, message: e.message };
+  if (!(e instanceof Error)) return { name: "", message: String(e).toWellFormed() };
+  const fields = { name: String(e.name).toWellFormed(), message: String(e.message).toWellFormed() };
   for (const k of Object.keys(e)) {
     const v = e[k];
-    if (typeof v === "string" || typeof v === "number" || typeof v === "boolean") fields[k] = v;
+    if (typeof v === "string") fields[k] = v.toWellFormed();
+    else if (typeof v === "number" || typeof v === "boolean") fields[k] = v;
   }
   return fields;
 }
@@ -175,6 +176,9 @@ function runtime() {
 // request's goroutine. So a waiting one keeps a timer. When it fires and nothing at all is in flight, the request is deadlocked.
 const KEEP_ALIVE_MS = 5000;
 
+// MIN_PARCEL is room for an error of the encoder, in bytes.
+const MIN_PARCEL = 512;
+
 // GRACE_MS is how long a stateless invocation's I/O goes on after its client has gone (workerd: 30 s, by waitUntil).
 const GRACE_MS = 25_000;
 
@@ -184,7 +188,7 @@ export class Runtime {
     this.running = false;      // Go has the stack
     this.lastID = 0;           // of contexts, invocations and parcels
     this.contexts = new Map(); // id → Context
-    this.parcels = new Map();  // id → value
+    this.parcels = new Map();  // id → {v, size}
     this.calls = new Map();    // id → Invocation that is not over
     this.names = [];           // method names that Go has interned
     this.timers = new Map();   // Go's timeouts: id → deadline
@@ -224,7 +228,7 @@ export class Runtime {
   // enter calls an export of the Go program and lets Go run until every goroutine is idle. An export itself never yields:
   // it notes what happened and returns, and resume runs the goroutines. So nothing is ever left runnable behind.
   enter(context, name, ...args) {
-    if (this.dead) return;
+    if (this.dead || context.closed) return;
     if (this.running) this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit)"));
     if (this.dead) return;
     this.running = true;
@@ -245,7 +249,17 @@ export class Runtime {
     this.arm(context);
   }
 
-  parcel(v) { const id = ++this.lastID; this.parcels.set(id, v); return id; }
+  // parcel keeps a value for Go to take, with room for at least an error in its place. A cyclic value has no size, and is one.
+  parcel(v, id = ++this.lastID) {
+    let size;
+    try {
+      size = bound(v);
+    } catch (e) {
+      size = bound(v = e);
+    }
+    this.parcels.set(id, { v, size: Math.max(size, MIN_PARCEL) });
+    return id;
+  }
 
   boundaryImports() {
     // pack writes v into Go's buffer, or keeps it as a parcel where it does not fit.
@@ -294,11 +308,15 @@ export class Runtime {
       },
 
       // size and take hand over a parcel: how much memory it needs at most, then the value itself.
-      size: (id) => bound(this.parcels.get(id)),
+      size: (id) => this.parcels.get(id).size,
       take: (contextID, id, ptr) => {
-        const w = this.wire.at(ptr);
-        w.encode(this.parcels.get(id), this.contexts.get(contextID));
+        const { v } = this.parcels.get(id), w = this.wire.at(ptr);
         this.parcels.delete(id);
+        try {
+          w.encode(v, this.contexts.get(contextID));
+        } catch (e) {
+          this.wire.at(ptr).encode(new TypeError(e.message.slice(0, 100)));
+        }
         return w.pos - (ptr >>> 0);
       },
       discard: (id) => { this.parcels.delete(id); },
@@ -306,7 +324,8 @@ export class Runtime {
       // reply answers an invocation; over says that no goroutine works for it any more; mostly both come together.
       reply: (contextID, id, ptr, over) => {
         const call = this.calls.get(id);
-        call?.reply(this.wire.at(ptr).decode(this.contexts.get(contextID)));
+        const context = this.contexts.get(contextID);
+        call?.reply(context ? this.wire.at(ptr).decode(context) : new Error("the I/O context is closed"));
         if (over) call?.over();
       },
       over: (id) => { this.calls.get(id)?.over(); },
@@ -322,9 +341,9 @@ export class Runtime {
     const id = ++this.lastID;
     const settle = (v) => {
       context.promises--;
-      if (this.dead) return;
-      this.parcels.set(id, v);
-      this.turn(context, "capdo_settle", id, bound(v));
+      if (this.dead || context.closed) return;
+      this.parcel(v, id);
+      this.turn(context, "capdo_settle", id, this.parcels.get(id).size);
     };
     context.promises++;
     promise.then(settle, (e) => settle(e instanceof Error ? e : toError(errorFields(e))));
@@ -461,7 +480,7 @@ class Context {
     const { rt } = this, call = new Invocation(this, rt.parcel(args));
     rt.calls.set(call.id, call);
     this.open++;
-    rt.enter(this, "capdo_invoke", call.id, bound(args), kind, index);
+    rt.enter(this, "capdo_invoke", call.id, rt.parcels.get(call.id).size, kind, index);
     if (call.isOver) { // the common case: nothing was armed for it
       this.leave();
       return call.answer();
@@ -507,9 +526,9 @@ class Context {
   // close tells Go that the context is gone: goroutines that still want its I/O get an error.
   close() {
     if (this.closed) return;
+    this.rt.enter(this, "capdo_close");
     this.closed = true;
     this.wake();
-    this.rt.enter(this, "capdo_close");
     this.rt.contexts.delete(this.id);
   }
 }
