@@ -50,8 +50,9 @@ fuzz: ## fuzz the codecs, a minute each (FUZZTIME=…)
 clean: ## remove what was built, and wrangler's local state
 	rm -rf examples/*/build examples/*/.wrangler examples/*/.capdo-dev.* node_modules .bin
 
-# The pinned wrangler, workerd and Node.js, from the lock file.
+# The pinned wrangler, workerd and Node.js, from the lock file. Not npm ci: that insists on entries for workerd's builds for other
+# platforms, which a registry need not carry.
 $(NPM): package.json package-lock.json
 	@echo "installing wrangler, workerd and Node.js from package-lock.json …"
-	npm ci --no-audit --no-fund --loglevel=error
+	npm install --no-save --no-audit --no-fund --loglevel=error
 	@touch $@
