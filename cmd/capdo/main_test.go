@@ -30,7 +30,7 @@ func TestScripts(t *testing.T) {
 	}
 	modules := filepath.Join(repo, "node_modules")
 	if _, err := os.Stat(filepath.Join(modules, "wrangler")); err != nil {
-		t.Fatalf("%v\nhint: run npm ci in %s first", err, repo)
+		t.Fatalf("%v\nhint: run make build in %s first", err, repo)
 	}
 	goEnv := goOutput(t, "env", "GOCACHE", "GOMODCACHE", "GOFLAGS")
 	goVersion := goOutput(t, "list", "-m", "-f", "{{.GoVersion}}")[0]

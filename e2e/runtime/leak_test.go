@@ -65,8 +65,11 @@ func TestTenThousandObjectsComeAndGoAndLeaveNothingBehind(t *testing.T) {
 			t.Logf("after %2d,000         %+v", wave+1, after)
 		}
 	}
-	if after.Contexts > 1 || after.Refs > before.Refs || after.Parcels > before.Parcels || after.Calls > before.Calls || after.Goroutines > before.Goroutines {
+	if after.Contexts > 1 || after.Refs > before.Refs || after.Parcels > before.Parcels || after.Calls > before.Calls {
 		t.Errorf("tables did not return to where they were")
+	}
+	if after.Goroutines > 40 { // those that wait for the next invocation, 32 at most, and the program's own
+		t.Errorf("%d goroutines are left", after.Goroutines)
 	}
 	if grown := after.Heap - before.Heap; grown > 200_000 {
 		t.Errorf("Go's heap has grown by %d bytes", grown)

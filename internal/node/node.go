@@ -53,7 +53,7 @@ func Module(dir, name string) (string, error) {
 		}
 		if d == filepath.Dir(d) {
 			pkg := strings.SplitN(name, "/", 2)[0]
-			return "", fmt.Errorf("the npm package %s is not installed in %s or a folder above it\nhint: npm install --save-dev %s (in a clone of capdo: npm ci)", pkg, abs, pkg)
+			return "", fmt.Errorf("the npm package %s is not installed in %s or a folder above it\nhint: npm install --save-dev %s (in a clone of capdo: make build)", pkg, abs, pkg)
 		}
 	}
 }
