@@ -60,6 +60,9 @@ func TestThrowKeepsWhatAnErrorCarriesButNotHowItsOwnCallFailed(t *testing.T) {
 	if js.Name != "RangeError" || js.Props["code"] != "E1" || js.Flag("remote") || js.Flag("overloaded") || js.Message != "while asking\nm" {
 		t.Errorf("%#v", js)
 	}
+	if js := throw(errors.New("bad \xff text")); js.Message != "bad \uFFFD text" {
+		t.Errorf("%#v", js)
+	}
 	if js := throw(errors.New("plain")); js.Name != "Error" || js.Message != "plain" {
 		t.Errorf("%#v", js)
 	}

@@ -117,7 +117,7 @@ func classify(err error) error {
 
 // throw is classify's inverse: what a handler's error is to the caller.
 func throw(err error) *jsrt.Error {
-	js := &jsrt.Error{Name: "Error", Message: err.Error()}
+	js := &jsrt.Error{Name: "Error", Message: strings.ToValidUTF8(err.Error(), "\uFFFD")}
 	var e *Error
 	if errors.As(err, &e) {
 		js.Name = e.Name

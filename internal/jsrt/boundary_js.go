@@ -283,8 +283,11 @@ func (i *Invocation) run() (v any, err error) {
 
 func (i *Invocation) reply(v any, err error) {
 	b := takeBuffer()
-	if err != nil {
+	switch {
+	case err != nil && program != nil:
 		v = program.Throw(err)
+	case err != nil:
+		v = &Error{Name: "Error", Message: err.Error()}
 	}
 	enc, encErr := appendValue(b[:0], v)
 	if encErr != nil {
