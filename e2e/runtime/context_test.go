@@ -30,11 +30,32 @@ func TestTimersOutliveTheRequestThatArmedThem(t *testing.T) {
 	}
 }
 
+func TestShortSleepDoesNotWaitForALongOneThatBeganBefore(t *testing.T) {
+	l := start(t)
+	long := make(chan answer)
+	go func() { long <- l.get("/?o=long&m=sleep&n=3000") }()
+	time.Sleep(100 * time.Millisecond) // let it begin
+	for _, where := range []string{"", "o=a&", "o=long&"} {
+		if a := l.get("/?" + where + "m=sleep&n=100"); a.body != "slept" || a.took > 1500*time.Millisecond {
+			t.Errorf("%q: %d %q after %v", where, a.status, a.body, a.took)
+		}
+	}
+	if a := <-long; a.body != "slept" {
+		t.Errorf("the long one: %d %q", a.status, a.body)
+	}
+}
+
 func TestTimerIsServedAfterItsContextWentAwayAndNobodyWasThere(t *testing.T) {
 	l := start(t)
 	l.want("/?m=waituntil&n=300&to=w", "answered")
 	time.Sleep(600 * time.Millisecond)
 	l.want("/?o=w&m=get&k=k", "later")
+}
+
+func TestTaskGoesOnWhenTheCallerGoesAway(t *testing.T) {
+	l := start(t)
+	l.abandon("/?m=waituntil&n=600&to=w&hold=1")
+	l.eventually("/?o=w&m=get&k=k", "later", 5*time.Second)
 }
 
 func TestLockHeldAcrossASubrequestIsWaitedForByOtherRequests(t *testing.T) {

@@ -24,8 +24,31 @@ func TestPanicInAHandlerIsTheCallersErrorAndTheObjectGoesOn(t *testing.T) {
 	l.want("/?m=ping", "pong")
 }
 
+func TestGoexitOfAHandlerIsTheCallersErrorAndRollsATransactionBack(t *testing.T) {
+	l := start(t)
+	l.wantError("/?o=a&m=goexit", "runtime.Goexit")
+	l.wantError("/?o=a&m=transaction&end=goexit", "runtime.Goexit")
+	l.want("/?o=a&m=get&k=inside", "")
+	l.want("/?o=a&m=transaction", "err=<nil> inside=written inner=<nil> ")
+}
+
+func TestPanicInATaskIsLoggedAndTheProgramGoesOn(t *testing.T) {
+	l := start(t)
+	open := make(chan answer)
+	go func() { open <- l.get("/?o=b&m=sleep&n=500") }()
+	time.Sleep(100 * time.Millisecond)
+	l.want("/?m=taskpanic", "answered")
+	l.want("/?o=a&m=taskpanic", "answered")
+	if a := <-open; a.body != "slept" {
+		t.Errorf("a bystander: %d %q", a.status, a.body)
+	}
+	if !strings.Contains(l.Log(), "panic: task boom") {
+		t.Error("the log does not have the panic")
+	}
+}
+
 func TestConstructorThatPanicsOrFailsFailsTheCallAndIsTriedAgain(t *testing.T) {
-	for how, text := range map[string]string{"panic": "constructor boom", "error": "constructor refuses"} {
+	for how, text := range map[string]string{"panic": "constructor boom", "error": "constructor refuses", "late": "constructor refuses late"} {
 		t.Run(how, func(t *testing.T) {
 			l := start(t)
 			l.want("/?m=badctor&how="+how, "")
@@ -107,6 +130,21 @@ func TestCrashInAUsersGoroutineFailsAllOpenCallsAtOnceAndTheNextOneWorks(t *test
 		l.want(strings.Replace(path, "n=20000", "n=1", 1), map[bool]string{true: "slept", false: "pong"}[strings.Contains(path, "sleep")])
 	}
 	l.want("/?o=bystander&m=get&k=k", "kept")
+}
+
+// The callers are not in Go: the open calls must be failed in the objects' own contexts.
+func TestCrashFailsOpenCallsOfObjectsWhoseCallersAreNotInGo(t *testing.T) {
+	l := start(t)
+	open := make(chan []answer)
+	go func() { open <- l.together("/direct?o=a&m=sleep&n=20000", "/direct?o=b&m=sleep&n=20000") }()
+	time.Sleep(300 * time.Millisecond) // they must be in flight when the crash comes
+	l.get("/?m=exit")
+	for i, a := range <-open {
+		if a.status != 500 || a.took > 5*time.Second || !strings.Contains(a.body, "exited with code 3") {
+			t.Errorf("call %d: %d %q after %v", i, a.status, a.body, a.took)
+		}
+	}
+	l.want("/direct?o=a&m=ping", "pong")
 }
 
 func TestEveryWayToEndTheProgramGivesAClearErrorAndAFreshProgram(t *testing.T) {

@@ -4,6 +4,15 @@ import * as entry from "./entry.mjs";
 import { stats } from "./shim.mjs";
 export const Lab = entry.Lab;
 
+// The timeouts that are pending: one keeps an object from being evicted.
+const pending = new Set(), { setTimeout, clearTimeout } = globalThis;
+globalThis.setTimeout = (fn, ms) => {
+  const handle = setTimeout(() => { pending.delete(handle); fn(); }, ms);
+  pending.add(handle);
+  return handle;
+};
+globalThis.clearTimeout = (handle) => { pending.delete(handle); clearTimeout(handle); };
+
 // Dedupe lets a test look at what the object has stored.
 export class Dedupe extends entry.Dedupe {
   async peek() { return [[...this.ctx.storage.kv.list()].length, await this.ctx.storage.getAlarm()]; }
@@ -26,9 +35,18 @@ export default {
       case "/abortAll": await unsafe.abortAllDurableObjects(); return new Response("aborted");
       case "/gc": globalThis.gc(); return new Response("collected");
       case "/strange": return Response.json(await strange(env.LAB.getByName(q.get("o"))));
-      case "/stats": return Response.json(stats());
+      case "/stats": return Response.json({ ...stats(), timeouts: pending.size });
+      // A caller outside of Go: nothing but the object itself can end its call.
+      case "/direct":
+        try {
+          return new Response(await env.LAB.getByName(q.get("o")).run(new TextEncoder().encode(url.search.slice(1))));
+        } catch (e) {
+          return Response.json({ error: e.message }, { status: 500 });
+        }
       case "/peek": return Response.json(await env.DEDUPE.getByName(q.get("o")).peek());
     }
+    // The platform's context outlives the invocation, as it does while a response is on its way.
+    if (q.has("linger")) ctx.waitUntil(new Promise((resolve) => setTimeout(resolve, 150)));
     // What the platform would log and answer with a bare 500, so that tests can see it.
     try {
       return await entry.default.fetch(request, env, ctx);

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,7 +34,9 @@ func serveThrough(c *call, w http.ResponseWriter, r *http.Request) {
 		w.Header()[k] = v
 	}
 	w.WriteHeader(resp.StatusCode)
-	io.Copy(flusher{w}, resp.Body)
+	if _, err := io.Copy(flusher{w}, resp.Body); err != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // flusher passes on at once what it gets.
@@ -71,6 +74,17 @@ func serveObject(w http.ResponseWriter, r *http.Request) {
 		for range n / len(chunk) {
 			w.Write(chunk)
 		}
+	case "break":
+		fmt.Fprintln(w, "begun")
+		w.(http.Flusher).Flush()
+		time.Sleep(50 * time.Millisecond) // let it arrive
+		panic("stream boom")
+	case "hold": // until the caller has gone
+		if q.Get("flush") != "" {
+			w.(http.Flusher).Flush()
+		}
+		<-r.Context().Done()
+		canceled <- context.Cause(r.Context())
 	case "empty":
 		w.WriteHeader(http.StatusNoContent)
 	case "panic":

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +28,13 @@ var scenarios = map[string]func(context.Context, *call) (string, error){
 	"sleep": func(_ context.Context, c *call) (string, error) {
 		time.Sleep(c.ms("n"))
 		return "slept", nil
+	},
+
+	// later waits a little, and leaves a Go timer behind.
+	"later": func(_ context.Context, c *call) (string, error) {
+		time.AfterFunc(c.ms("n"), func() {})
+		time.Sleep(20 * time.Millisecond)
+		return "", nil
 	},
 
 	// put and get reach storage, in the object they run in.
@@ -117,14 +126,76 @@ var scenarios = map[string]func(context.Context, *call) (string, error){
 		defer cancel()
 		return c.run(ctx, "slow", "m=sleep&n=60000")
 	},
+	// fetchtimeout gives a fetch up and waits until the object has noticed.
+	"fetchtimeout": func(ctx context.Context, c *call) (string, error) {
+		stub, err := c.stub("fetched")
+		if err != nil {
+			return "", err
+		}
+		short, cancel := context.WithTimeout(ctx, c.ms("n"))
+		defer cancel()
+		resp, err := stub.Fetch(short, &durable.Request{Method: "GET", URL: "http://object/?do=hold&" + c.Encode()})
+		if err == nil {
+			_, err = io.ReadAll(resp.Body)
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return "", fmt.Errorf("fetch: %w", err)
+		}
+		select {
+		case cause := <-canceled:
+			return cause.Error(), nil
+		case <-time.After(5 * time.Second):
+			return "the object does not know", nil
+		}
+	},
+	// giveup gives a call up before it is answered, and is over.
+	"giveup": func(ctx context.Context, c *call) (string, error) {
+		short, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		c.run(short, "slow", "m=sleep&n=50")
+		return "", nil
+	},
 	"waituntil": func(ctx context.Context, c *call) (string, error) {
 		durable.WaitUntil(ctx, func(ctx context.Context) {
 			time.Sleep(c.ms("n"))
 			c.run(ctx, c.Get("to"), "m=put&k=k&v=later")
 		})
+		if c.Get("hold") != "" { // until the caller has gone
+			<-ctx.Done()
+		}
 		return "answered", nil
 	},
 
+	// churn calls other objects, and does not release every stub; impatient gives calls up before they are answered.
+	"churn": func(ctx context.Context, c *call) (string, error) {
+		for range c.int("n") {
+			stub, err := c.stub("other")
+			if err != nil {
+				return "", err
+			}
+			if _, err = stub.Call(ctx, "run", []byte("m=ping")); err != nil {
+				return "", err
+			}
+			if _, err = c.run(ctx, "other", "m=ping"); err != nil {
+				return "", err
+			}
+		}
+		return "", nil
+	},
+	"impatient": func(ctx context.Context, c *call) (string, error) {
+		for range c.int("n") {
+			short, cancel := context.WithTimeout(ctx, time.Millisecond)
+			c.run(short, "other", "m=sleep&n=20")
+			cancel()
+		}
+		time.Sleep(200 * time.Millisecond) // for the answers that nobody waits for
+		return "", nil
+	},
+
+	"taskpanic": func(ctx context.Context, c *call) (string, error) {
+		durable.WaitUntil(ctx, func(context.Context) { panic("task boom") })
+		return "answered", nil
+	},
 	"panic":   func(context.Context, *call) (string, error) { panic("boom") },
 	"badbind": func(_ context.Context, c *call) (string, error) { _, err := c.env.Namespace("NOPE"); return "", err },
 	"crash": func(_ context.Context, c *call) (string, error) {
@@ -132,6 +203,7 @@ var scenarios = map[string]func(context.Context, *call) (string, error){
 		time.Sleep(c.ms("n"))
 		return "", nil
 	},
+	"goexit":   func(context.Context, *call) (string, error) { runtime.Goexit(); return "", nil },
 	"exit":     func(context.Context, *call) (string, error) { os.Exit(3); return "", nil },
 	"deadlock": func(context.Context, *call) (string, error) { select {} },
 	"overflow": func(context.Context, *call) (string, error) { return fmt.Sprint(recurse(1)), nil },
@@ -207,6 +279,11 @@ func badConstructor(_ context.Context, c *call) (string, error) {
 		construct = func(context.Context, *durable.State) error { panic("constructor boom") }
 	case "error":
 		construct = func(context.Context, *durable.State) error { return errors.New("constructor refuses") }
+	case "late":
+		construct = func(context.Context, *durable.State) error {
+			time.Sleep(20 * time.Millisecond)
+			return errors.New("constructor refuses late")
+		}
 	}
 	return "", nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 )
 
@@ -25,6 +26,8 @@ func transaction(ctx context.Context, c *call) (string, error) {
 			switch c.Get("end") {
 			case "error":
 				return errors.New("rolled back")
+			case "goexit": // as testing's FailNow does
+				runtime.Goexit()
 			case "panic":
 				panic("in transaction")
 			case "nested":
