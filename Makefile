@@ -41,7 +41,7 @@ check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same A
 fmt: ## format the Go code
 	gofmt -w $$(git ls-files '*.go')
 
-bench: $(NPM) ## measure against hand-written JavaScript and an empty Go program, in one workerd (about 2 minutes)
+bench: $(NPM) ## measure against hand-written JavaScript and an empty Go program, in one workerd (about a minute)
 	go test -run '^$$' -bench . -benchtime 1x ./bench
 
 fuzz: ## fuzz the codecs, a minute each (FUZZTIME=…)
