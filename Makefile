@@ -22,7 +22,7 @@ build: $(NPM) ## compile everything for both platforms, and build examples/harne
 
 test: $(NPM) ## run every test: native with -race, in workerd, and under wrangler dev (about 4 minutes on 2 cores)
 	go test -race ./dedupe/... ./durable/... ./internal/...
-	go test ./bench/... ./cmd/... ./e2e/... ./examples/...
+	go test -count=1 ./bench/... ./cmd/... ./e2e/... ./examples/... # they build what Go's test cache does not know of
 
 check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same API on both platforms
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }
