@@ -17,7 +17,8 @@ type KV struct {
 	ref     *jsrt.Ref
 }
 
-// Get returns the value stored under key, and whether there is one.
+// Get returns the value stored under key, and whether there is one. It fails with [ErrNoSQL] where the class is not backed by SQLite, as
+// Put and Delete do.
 func (kv *KV) Get(key string) (value any, ok bool, err error) {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {

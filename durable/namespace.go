@@ -56,6 +56,9 @@ func newStub(v any, err error) (*Stub, error) {
 
 // Call calls an RPC method with bytes and returns its bytes, up to 32 MiB each way. When ctx ends first, its cause is returned; the
 // object may still run the method. Calls through one stub are delivered in order.
+//
+// It fails with [ErrOverloaded] when the call was not delivered, with [ErrRemote] when the object's code failed, and with
+// [ErrObjectReset] or [ErrDisconnected] when what became of the call is unknown; the error is an [*Error].
 func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, error) {
 	v, err := s.ref.Await(ctx, method, args)
 	if err != nil {

@@ -144,6 +144,19 @@ func (s *server) want(path, body string, status int, start string) {
 
 func TestHarness(t *testing.T) {
 	s := start(t)
+	t.Run("the alarm empties the object of an expired key", func(t *testing.T) { // first, while there is no other object
+		s := s.in(t)
+		s.want("/dedupe/put_if_absent", `{"key":"alarm","ttl_seconds":1}`, 200, `{"inserted":true}`)
+		if n := s.records(); n != 1 {
+			t.Errorf("%d records on disk after the claim", n)
+		}
+		for end := time.Now().Add(10 * time.Second); s.records() > 0; time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d records on disk 10 s after the claim", s.records())
+			}
+		}
+		s.want("/dedupe/put_if_absent", `{"key":"alarm","ttl_seconds":60}`, 200, `{"inserted":true}`)
+	})
 	t.Run("the README's requests", func(t *testing.T) {
 		s := s.in(t)
 		s.want("/dedupe/put_if_absent", `{"key":"alpha","ttl_seconds":60}`, 200, `{"inserted":true}`)
@@ -201,6 +214,23 @@ func (s *server) in(t testing.TB) *server {
 	c := *s
 	c.t = t
 	return &c
+}
+
+// records counts the objects whose files, as wrangler dev keeps them, have a record.
+func (s *server) records() int {
+	files, err := filepath.Glob(filepath.Join(s.disk, "v3/do/*/*"))
+	if err != nil || len(files) == 0 {
+		s.t.Fatalf("no files of objects under %s: %v", s.disk, err)
+	}
+	objects := map[string]bool{}
+	for _, file := range files {
+		// A file may go while it is looked at: then it has none.
+		if b, _ := os.ReadFile(file); bytes.Contains(b, []byte("_capdo_dedupe")) {
+			name, _, _ := strings.Cut(filepath.Base(file), ".")
+			objects[name] = true
+		}
+	}
+	return len(objects)
 }
 
 // race has callers at once for each of a number of keys, of which one each must insert.

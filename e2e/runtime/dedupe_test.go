@@ -2,12 +2,11 @@ package runtime
 
 import (
 	"encoding/base64"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"fmt"
-	"sync"
 )
 
 // object is the path at which a test looks into the object of a key.

@@ -1,9 +1,12 @@
 package runtime
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"flow.internal/capdo/durable"
 )
 
 func TestTransactionSync(t *testing.T) {
@@ -52,6 +55,12 @@ func TestSQLRowsCrossInBatchesUnchanged(t *testing.T) {
 	l.want("/?o=none&m=sql&n=0", "0 rows, columns i s r b n, read 1")
 	l.want("/?o=some&m=sql&n=3", "3 rows, columns i s r b n, read 3")
 	l.want("/?o=many&m=sql&n=1000", "1000 rows, columns i s r b n, read 1000")
+}
+
+func TestKeyAndValueAreLimitedTo2MiBTogether(t *testing.T) {
+	l := start(t)
+	l.want(fmt.Sprintf("/?o=a&m=putsize&n=%d", durable.MaxKeyValueSize-1), "") // the key has one byte
+	l.wantError(fmt.Sprintf("/?o=a&m=putsize&n=%d", durable.MaxKeyValueSize), "2097153 exceeds the maximum of 2097152")
 }
 
 func TestDeleteAllEmptiesTheObject(t *testing.T) {

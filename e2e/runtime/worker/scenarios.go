@@ -38,7 +38,8 @@ var scenarios = map[string]func(context.Context, *call) (string, error){
 	},
 
 	// put and get reach storage, in the object they run in.
-	"put": func(_ context.Context, c *call) (string, error) { return "", c.kv().Put(c.Get("k"), c.Get("v")) },
+	"put":     func(_ context.Context, c *call) (string, error) { return "", c.kv().Put(c.Get("k"), c.Get("v")) },
+	"putsize": func(_ context.Context, c *call) (string, error) { return "", c.kv().Put("k", make([]byte, c.int("n"))) },
 	"get": func(_ context.Context, c *call) (string, error) {
 		v, _, err := c.kv().Get(c.Get("k"))
 		s, _ := v.(string)

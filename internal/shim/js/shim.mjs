@@ -395,8 +395,9 @@ export class Runtime {
   }
 }
 
-// noPendingEvent answers the question that Go asks at each resume, whether a js.Func was called, without decoding its words: no one
-// makes js.Funcs here, and it is a tenth of what a short call costs. Addresses and ids are wasm_exec.js's.
+// noPendingEvent answers the question that Go asks at each resume, whether a js.Func was called, without decoding the name of the
+// property: mostly none was (only package os has js.Funcs), and no other property that Go reads of its Go object has a name of that
+// length. Addresses and ids are wasm_exec.js's.
 function noPendingEvent(go) {
   const valueGet = go.importObject.gojs["syscall/js.valueGet"];
   const GO = 6, NULL_ID = 2, NAN_HEAD = 0x7FF80000, LENGTH = "_pendingEvent".length;
@@ -612,8 +613,8 @@ const helpers = {
   },
 };
 
-// V8 throws away the shape of a class that has no instance at a garbage collection, and with it the code optimized for it: measured,
-// that made a repeated claim 40 % slower. So each has one that stays.
+// V8 throws away the shape of a class that has no instance at a garbage collection, and with it the code optimized for it: the hottest
+// functions were compiled again 20 to 35 times in 18,000 calls. So each class has an instance that stays.
 export const shapes = [new Invocation(null, 0), new Context({ lastID: 0, contexts: new Map() }, null)];
 
 // ---- Console ------------------------------------------------------------------------------------------------------------
