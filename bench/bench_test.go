@@ -72,7 +72,7 @@ func start(b *testing.B) *workerd.Process {
 	modules["main.mjs"], modules["empty.wasm"] = main, filepath.Join(dir, "empty.wasm")
 	compile(b, "empty", modules["empty.wasm"])
 	p, err := workerd.Start(context.Background(), workerd.Config{
-		Binary: binary, Main: "main.mjs", Modules: modules, Classes: []string{"Dedupe", "JSDedupe"}, Disk: b.TempDir(),
+		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Dedupe", "JSDedupe"), Disk: b.TempDir(),
 	})
 	if err != nil {
 		b.Fatal(err)

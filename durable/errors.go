@@ -90,6 +90,7 @@ var messages = []struct {
 	{"Durable Object ID is not valid for this namespace", ErrInvalidID},
 	{"must have an alarm() handler", ErrNoAlarmHandler},
 	{"SQL is not enabled", ErrNoSQL},
+	{"only available for SQLite-backed Durable Objects", ErrNoSQL},
 }
 
 // classify gives an error from JavaScript its meaning; others pass unchanged.

@@ -26,6 +26,19 @@ func (n *Namespace) IDFromName(name string) (*ID, error) {
 	return newID(n.ref.Call("idFromName", name))
 }
 
+// IDOptions restrict where a new object may live; nil means anywhere.
+type IDOptions struct {
+	Jurisdiction string // "eu", "fedramp", …; local workerd refuses any
+}
+
+// NewUniqueID returns a new random id. No name leads to its object: keep the id.
+func (n *Namespace) NewUniqueID(o *IDOptions) (*ID, error) {
+	if o == nil || o.Jurisdiction == "" {
+		return newID(n.ref.Call("newUniqueId"))
+	}
+	return newID(n.ref.Call("newUniqueId", map[string]any{"jurisdiction": o.Jurisdiction}))
+}
+
 func newID(v any, err error) (*ID, error) {
 	if err != nil {
 		return nil, classify(err)

@@ -66,8 +66,9 @@ func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, 
 	program.fetch = fn
 }
 
-// Run serves until the isolate ends. It returns only where there is no workerd: with an error that wraps [errors.ErrUnsupported].
-func Run() error { return jsrt.Run(&program) }
+// Run serves until the isolate ends. It returns only where there is no workerd, with an error that wraps [errors.ErrUnsupported]; and at
+// once, with nil, in a test program that uses package durabletest, so that TestMain can call main to have everything registered.
+func Run() error { return jsrt.Run() }
 
 // WaitUntil runs fn in a goroutine that keeps the invocation ctx belongs to open after it was answered: fn may do I/O, and its ctx is not
 // cancelled when the caller goes away. A stateless Worker gets up to 30 s after its response
@@ -129,6 +130,8 @@ type worker struct {
 
 var program worker
 
+func init() { jsrt.Install(&program) }
+
 func (w *worker) addClass(c *class) {
 	if !isIdentifier(c.name) {
 		panic("durable: " + strconv.Quote(c.name) + " cannot be the name of a class")
@@ -141,11 +144,18 @@ func (w *worker) addClass(c *class) {
 	w.classes = append(w.classes, c)
 }
 
-// instance is what a Durable Object's I/O context carries.
+// instance is what a Durable Object's I/O context carries. Package durabletest asks it for its state.
 type instance struct {
 	class  *class
 	object any
+	state  *State
 }
+
+func (it *instance) State() *State { return it.state }
+
+// NewEnv and NewStub are for package durabletest.
+func (w *worker) NewEnv(ref *jsrt.Ref) *Env   { return &Env{ref: ref} }
+func (w *worker) NewStub(ref *jsrt.Ref) *Stub { return &Stub{ref} }
 
 func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any, error) {
 	c := i.Context()
@@ -156,7 +166,7 @@ func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any
 			return nil, err
 		}
 		object, err := class.construct(ctx, state, &Env{ref: args[1].(*jsrt.Ref)})
-		c.Object = &instance{class, object}
+		c.Object = &instance{class, object, state}
 		return nil, err
 	}
 	it, _ := c.Object.(*instance)

@@ -70,7 +70,7 @@ func start(t testing.TB) *lab {
 	modules := workerd.BuildModules(buildDir)
 	modules["main.mjs"] = main
 	l := &lab{t: t, config: workerd.Config{
-		Binary: binary, Main: "main.mjs", Modules: modules, Classes: classes, Disk: t.TempDir(),
+		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces(classes...), Disk: t.TempDir(),
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, V8Flags: []string{"--expose-gc"},
 	}}
 	l.restart()

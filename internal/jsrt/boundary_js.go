@@ -88,7 +88,7 @@ func exportEnd(context int32) int32 { return flag(contexts[context].tx.end()) }
 
 //go:wasmexport capdo_describe
 func exportDescribe() {
-	if program == nil {
+	if !serving {
 		return // main waits for something before Run; the caller sees that there is no answer
 	}
 	b, err := appendValue(nil, program.Describe())
@@ -275,19 +275,19 @@ func (i *Invocation) run() (v any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if program == nil {
+	if !serving {
 		return nil, errNotRunning
+	}
+	if i.Kind == Test {
+		return onTest(i, i, args.([]any))
 	}
 	return program.Serve(i, i, args.([]any))
 }
 
 func (i *Invocation) reply(v any, err error) {
 	b := takeBuffer()
-	switch {
-	case err != nil && program != nil:
+	if err != nil {
 		v = program.Throw(err)
-	case err != nil:
-		v = &Error{Name: "Error", Message: err.Error()}
 	}
 	enc, encErr := appendValue(b[:0], v)
 	if encErr != nil {
@@ -348,8 +348,11 @@ func panicText(p any) string {
 	return "(a value that is neither an error nor a string)"
 }
 
-// Run gives the program over to JavaScript. It does not return.
-func Run(p Program) error {
-	program = p
+// Run gives the program over to JavaScript. It does not return, except in a test program.
+func Run() error {
+	if onTest != nil {
+		return nil
+	}
+	serving = true
 	select {}
 }

@@ -13,4 +13,4 @@ func (*Invocation) reply(any, error)              {}
 func (*Invocation) done()                         {}
 
 // Run reports that there is no JavaScript to give the program over to.
-func Run(Program) error { return errUnsupported }
+func Run() error { return errUnsupported }

@@ -15,6 +15,7 @@ const (
 	Fetch                 // method, url, headers, body or nil; in the stateless Worker also env
 	Alarm                 // scheduled time in ms, retry count, is retry
 	Method                // the caller's arguments; Index is the method
+	Test                  // package durabletest's, see OnTest
 )
 
 // Program is what workerd's events are served by.
@@ -27,7 +28,23 @@ type Program interface {
 	Describe() map[string]any
 }
 
-var program Program
+var (
+	program Program
+	serving bool // the program is complete
+)
+
+// Install sets what events are served by, once [Run] is called, and returns what was set before.
+func Install(p Program) (before Program) {
+	before, program = program, p
+	return before
+}
+
+// OnTest serves invocations of kind Test, which only test programs get, and whose main function never calls [Run].
+func OnTest(serve func(ctx context.Context, i *Invocation, args []any) (any, error)) {
+	onTest, serving = serve, true
+}
+
+var onTest func(context.Context, *Invocation, []any) (any, error)
 
 // Invocation is one call from workerd into Go. It is the context.Context of its handler: cancelled when the caller goes away (with
 // [ErrCallerGone] as cause), and when the invocation is over.

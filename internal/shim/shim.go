@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Files are the hand-written modules: shim.mjs runs in workerd, describe.mjs under Node.
+// Files are the hand-written modules: shim.mjs runs in workerd, testing.mjs and testfs.mjs with it in tests; describe.mjs runs under Node.
 //
-//go:embed js/shim.mjs js/describe.mjs
+//go:embed js/*.mjs
 var Files embed.FS
 
 // Description is what a program says of itself; package durable produces it.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,16 +19,36 @@ import (
 
 // Config is what is served.
 type Config struct {
-	Binary   string            // path of workerd
-	Modules  map[string]string // name → file, absolute; Main among them
-	Main     string            // "entry.mjs"
-	Classes  []string          // Durable Object classes; each is bound under its upper-case name
-	Disk     string            // folder of the objects' storage
-	Flags    []string          // compatibility flags
-	V8Flags  []string
-	Date     string // compatibility date; empty means CompatibilityDate
-	Vars     map[string]string
-	Upstream string // when set, host:port that the Worker's fetch may reach; nothing else is
+	Binary      string            // path of workerd
+	Modules     map[string]string // name → file, absolute; Main among them. The extension says of what kind: .mjs, .js, .wasm, .json, else data
+	Main        string            // "entry.mjs"
+	Objects     []Namespace
+	Disk        string   // folder of the objects' storage
+	Flags       []string // compatibility flags
+	V8Flags     []string
+	Date        string            // compatibility date; empty means CompatibilityDate
+	Vars        map[string]string // text bindings
+	JSON        map[string]string // JSON bindings
+	Services    map[string]string // bindings of HTTP servers: name → host:port
+	Entrypoints map[string]string // bindings of the Worker's own entrypoints: name → class
+	Inspect     bool              // serve V8's inspector, see Process.Inspector
+	Output      io.Writer         // gets what workerd and the Worker print, in place of Log
+}
+
+// Namespace is a Durable Object namespace of the Worker's own.
+type Namespace struct {
+	Binding, Class string
+	Key            string // tells the namespaces apart on disk
+	KV             bool   // backed by key-value storage, not SQLite
+}
+
+// Namespaces binds each class under its upper-case name.
+func Namespaces(classes ...string) []Namespace {
+	var list []Namespace
+	for _, c := range classes {
+		list = append(list, Namespace{Binding: strings.ToUpper(c), Class: c, Key: c})
+	}
+	return list
 }
 
 // CompatibilityDate is the date that capdo's own tests run with.
@@ -44,7 +65,8 @@ func BuildModules(dir string) map[string]string {
 
 // Process is a running workerd.
 type Process struct {
-	URL string // http://127.0.0.1:PORT
+	URL       string // http://127.0.0.1:PORT
+	Inspector string // 127.0.0.1:PORT, where Config.Inspect asks for it
 
 	cmd    *exec.Cmd
 	done   chan struct{}
@@ -72,26 +94,31 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 		return nil, err
 	}
 	defer r.Close()
-	p.cmd = exec.Command(c.Binary, "serve", "--experimental", "--control-fd=3", file)
+	args := []string{"serve", "--experimental", "--control-fd=3"}
+	if c.Inspect {
+		args = append(args, "--inspector-addr=127.0.0.1:0")
+	}
+	p.cmd = exec.Command(c.Binary, append(args, file)...)
 	p.cmd.ExtraFiles = []*os.File{w}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if c.Output != nil {
+		p.cmd.Stdout, p.cmd.Stderr = c.Output, c.Output
+	}
 	err = p.cmd.Start()
 	w.Close()
 	if err != nil {
 		return nil, err
 	}
 	go func() { p.cmd.Wait(); close(p.done) }()
-	port, err := listening(ctx, r)
-	if err != nil {
+	if err := p.listening(ctx, r); err != nil {
 		p.Kill()
 		return nil, fmt.Errorf("workerd did not start: %w\n%s", err, p.Log())
 	}
-	p.URL = fmt.Sprintf("http://127.0.0.1:%d", port)
 	return p, nil
 }
 
-// listening waits for workerd's report of its port.
-func listening(ctx context.Context, r *os.File) (int, error) {
+// listening waits for workerd's report of its ports.
+func (p *Process) listening(ctx context.Context, r *os.File) error {
 	deadline := time.Now().Add(30 * time.Second)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
@@ -103,11 +130,18 @@ func listening(ctx context.Context, r *os.File) (int, error) {
 			Event string `json:"event"`
 			Port  int    `json:"port"`
 		}
-		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Event == "listen" {
-			return m.Port, nil
+		if json.Unmarshal(lines.Bytes(), &m) != nil {
+			continue
+		}
+		switch m.Event {
+		case "listen-inspector":
+			p.Inspector = fmt.Sprintf("127.0.0.1:%d", m.Port)
+		case "listen":
+			p.URL = fmt.Sprintf("http://127.0.0.1:%d", m.Port)
+			return nil
 		}
 	}
-	return 0, errors.Join(lines.Err(), errors.New("no word of a port"))
+	return errors.Join(lines.Err(), errors.New("no word of a port"))
 }
 
 // Write collects the log.
@@ -140,38 +174,77 @@ func (c *Config) capnp(dir string) string {
 	fmt.Fprintf(&b, `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [ (name = "main", worker = .w), (name = "disk", disk = (path = %q, writable = true))`, c.Disk)
-	if c.Upstream != "" {
-		fmt.Fprintf(&b, `, (name = "internet", external = (address = %q, http = ()))`, c.Upstream)
+	for name, address := range c.Services {
+		fmt.Fprintf(&b, ", (name = %q, external = (address = %q, http = ()))", name, address)
 	}
 	b.WriteString(" ],\n  sockets = [ (name = \"http\", address = \"127.0.0.1:0\", http = (), service = \"main\") ],\n")
 	fmt.Fprintf(&b, "  v8Flags = %s,\n);\nconst w :Workerd.Worker = (\n  modules = [\n", list(c.V8Flags))
 	for _, name := range c.moduleNames() {
-		kind := "esModule"
-		if strings.HasSuffix(name, ".wasm") {
-			kind = "wasm"
-		}
 		file, err := filepath.Rel(dir, c.Modules[name])
 		if err != nil {
 			file = c.Modules[name] // workerd will say that it is not there
 		}
-		fmt.Fprintf(&b, "    (name = %q, %s = embed %q),\n", name, kind, file)
+		fmt.Fprintf(&b, "    (name = %q, %s = embed %q),\n", name, kind(name), file)
 	}
 	date := c.Date
 	if date == "" {
 		date = CompatibilityDate
 	}
 	fmt.Fprintf(&b, "  ],\n  compatibilityDate = %q,\n  compatibilityFlags = %s,\n  durableObjectNamespaces = [\n", date, list(c.Flags))
-	for _, class := range c.Classes {
-		fmt.Fprintf(&b, "    (className = %q, uniqueKey = %q, enableSql = true),\n", class, class)
+	for i, n := range c.Objects {
+		if !slices.ContainsFunc(c.Objects[:i], func(m Namespace) bool { return m.Class == n.Class }) { // one class may have several bindings
+			fmt.Fprintf(&b, "    (className = %q, uniqueKey = %q, enableSql = %v),\n", n.Class, n.Key, !n.KV)
+		}
 	}
 	b.WriteString("  ],\n  durableObjectStorage = (localDisk = \"disk\"),\n  bindings = [\n")
-	for _, class := range c.Classes {
-		fmt.Fprintf(&b, "    (name = %q, durableObjectNamespace = %q),\n", strings.ToUpper(class), class)
+	for _, n := range c.Objects {
+		fmt.Fprintf(&b, "    (name = %q, durableObjectNamespace = %q),\n", n.Binding, n.Class)
 	}
 	for k, v := range c.Vars {
-		fmt.Fprintf(&b, "    (name = %q, text = %q),\n", k, v)
+		fmt.Fprintf(&b, "    (name = %q, text = %s),\n", k, quote(v))
+	}
+	for k, v := range c.JSON {
+		fmt.Fprintf(&b, "    (name = %q, json = %s),\n", k, quote(v))
+	}
+	for name := range c.Services {
+		fmt.Fprintf(&b, "    (name = %q, service = %q),\n", name, name)
+	}
+	for name, class := range c.Entrypoints {
+		fmt.Fprintf(&b, "    (name = %q, service = (name = \"main\", entrypoint = %q)),\n", name, class)
 	}
 	b.WriteString("  ],\n);\n")
+	return b.String()
+}
+
+// kind is the union's member that a module goes by.
+func kind(name string) string {
+	switch filepath.Ext(name) {
+	case ".mjs", ".js":
+		return "esModule"
+	case ".wasm":
+		return "wasm"
+	case ".json":
+		return "json"
+	}
+	return "data"
+}
+
+// quote writes a Cap'n Proto string: bytes that are not printable ASCII as \xHH.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
 	return b.String()
 }
 

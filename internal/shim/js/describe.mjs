@@ -5,8 +5,7 @@ import { Runtime } from "./shim.mjs";
 const program = new WebAssembly.Module(readFileSync(new URL("app.wasm", import.meta.url)));
 let description;
 try {
-  const rt = new Runtime(program, { reply: (_context, _invocation, ptr) => { description = rt.wire.at(ptr).decode(null); } });
-  rt.exports.capdo_describe();
+  description = new Runtime(program).describe();
   if (!description) throw new Error("main waits for something before it calls durable.Run");
 } catch (e) {
   console.error(e.message);

@@ -21,7 +21,7 @@ const utf8 = { encoder: new TextEncoder(), decoder: new TextDecoder("utf-8", { i
 class Pending { constructor(id) { this.id = id; } }
 
 // ByRef makes a plain object go to Go as a reference instead of by value.
-class ByRef { constructor(target) { this.target = target; } }
+export class ByRef { constructor(target) { this.target = target; } }
 
 const isPlain = (v) => { const p = Object.getPrototypeOf(v); return p === Object.prototype || p === null; };
 const asBytes = (v) => v instanceof Uint8Array ? v : v instanceof ArrayBuffer ? new Uint8Array(v)
@@ -159,16 +159,17 @@ class Wire {
 
 // ---- The runtime --------------------------------------------------------------------------------------------------------
 
-let program = null; // the compiled WebAssembly.Module
-let live = null;    // the Runtime that serves this isolate, until its Go program ends
+let boot = null; // makes a Runtime
+let live = null; // the Runtime that serves this isolate, until its Go program ends
 
-export function start(module) { program = module; }
+// start says what program to run: a compiled WebAssembly.Module, or what makes a Runtime.
+export function start(program) { boot = typeof program === "function" ? program : () => new Runtime(program); }
 
 // runtime returns the live Runtime, booting one where there is none. Boot is synchronous and happens inside a handler or a
 // constructor: at the top level of a module workerd refuses random values and timers, and behind a shared promise the second
 // request to arrive would be killed as hung.
-function runtime() {
-  if (!live || live.dead) live = new Runtime(program);
+export function runtime() {
+  if (!live || live.dead) live = boot();
   return live;
 }
 
@@ -183,7 +184,7 @@ const MIN_PARCEL = 512;
 const GRACE_MS = 25_000;
 
 export class Runtime {
-  constructor(module, imports = {}) {
+  constructor(module, { argv = ["js"], env = {} } = {}) {
     this.dead = null;          // the Error that ended the program
     this.running = false;      // Go has the stack
     this.lastID = 0;           // of contexts, invocations and parcels
@@ -195,20 +196,33 @@ export class Runtime {
     this.armed = new Set();    // contexts that have a setTimeout for the nearest of them
     this.lastWords = "";       // why the program ended, if it said so
 
-    const go = new Go();
-    go.exit = (code) => this.end(new Error(`the Go program exited with code ${code}${this.lastWords}`));
+    const go = Object.assign(this.go = new Go(), { argv, env });
+    go.exit = (code) => this.end(Object.assign(new Error(`the Go program exited with code ${code}${this.lastWords}`), { code }));
     Object.assign(go.importObject.gojs, this.timerImports(go), noPendingEvent(go));
-    go.importObject.capdo = { ...this.boundaryImports(), ...imports };
+    go.importObject.capdo = this.boundaryImports();
     const instance = new WebAssembly.Instance(module, go.importObject);
     this.exports = instance.exports;
     this.wire = new Wire(instance.exports.mem);
+    this.boot(instance);
+    if (this.dead) throw this.dead;
+  }
+
+  boot(instance) {
     current = this;
     try {
-      go.run(instance).catch((e) => this.end(e));
+      this.go.run(instance).catch((e) => this.end(e));
     } finally {
       current = null;
     }
-    if (this.dead) throw this.dead;
+  }
+
+  // describe asks the program what it registers; undefined where main has not called durable.Run.
+  describe() {
+    const call = new Invocation(null, 0);
+    this.calls.set(call.id, call);
+    this.exports.capdo_describe();
+    this.calls.delete(call.id);
+    return call.value;
   }
 
   // end is called once, when the Go program is over. Every open invocation fails at once, each in its own context; nothing
@@ -325,7 +339,7 @@ export class Runtime {
       reply: (contextID, id, ptr, over) => {
         const call = this.calls.get(id);
         const context = this.contexts.get(contextID);
-        call?.reply(context ? this.wire.at(ptr).decode(context) : new Error("the I/O context is closed"));
+        call?.reply(context || id === 0 ? this.wire.at(ptr).decode(context) : new Error("the I/O context is closed"));
         if (over) call?.over();
       },
       over: (id) => { this.calls.get(id)?.over(); },
@@ -436,12 +450,12 @@ class Invocation {
   }
   over() {
     this.isOver = true;
-    this.context.rt.calls.delete(this.id);
+    this.context?.rt.calls.delete(this.id);
     this.ended?.();
   }
 }
 
-class Context {
+export class Context {
   constructor(rt, state) {
     this.rt = rt;
     this.state = state; // the DurableObjectState, or null for a stateless invocation
@@ -537,7 +551,7 @@ class Context {
 // ---- What the generated entry uses --------------------------------------------------------------------------------------
 
 // Kinds of invocation; must match internal/jsrt.
-const CONSTRUCT = 0, FETCH = 1, ALARM = 2, METHOD = 3;
+export const CONSTRUCT = 0, FETCH = 1, ALARM = 2, METHOD = 3, TEST = 4;
 
 const evicted = new FinalizationRegistry((object) => object.context.close());
 
@@ -621,17 +635,22 @@ export const shapes = [new Invocation(null, 0), new Context({ lastID: 0, context
 // Go's standard output and standard error, line by line. wasm_exec.js writes through globalThis.fs, which it has made.
 
 let current = null; // the Runtime whose code has the stack
+let print = null;   // takes what is written as it is, in place of the console
 const lines = { 1: "", 2: "" };
 globalThis.fs.writeSync = (fd, buffer) => {
+  print?.(fd, buffer);
   const text = utf8.decoder.decode(buffer, { stream: false });
   const whole = lines[fd] + text, end = whole.lastIndexOf("\n");
   lines[fd] = whole.slice(end + 1);
   if (end < 0) return buffer.length;
-  (fd === 2 ? console.error : console.log)(whole.slice(0, end));
+  if (!print) (fd === 2 ? console.error : console.log)(whole.slice(0, end));
   const cause = fd === 2 && /^(panic|fatal error|runtime: out of memory): (?!.*\[recovered by).*/m.exec(whole);
   if (cause && current) current.lastWords = `: ${cause[0]}`;
   return buffer.length;
 };
+
+// redirect takes Go's output away from the console.
+export function redirect(to) { print = to; }
 
 // stats are the sizes of the tables, for tests that look for leaks.
 export function stats() {

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"flow.internal/capdo/internal/gotest"
+	"github.com/spf13/cobra"
+)
+
+// testFlags are capdo's own flags of test and exec.
+type testFlags struct {
+	hang    time.Duration
+	env     []string
+	verbose bool
+}
+
+func (f *testFlags) add(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&f.hang, "hang", 10*time.Second, "end a test program in which nothing happens for that long, with goroutine traces")
+	cmd.Flags().StringSliceVar(&f.env, "env", nil, "names of environment variables that tests may see (Go's own, such as GODEBUG, they always do)")
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "x", false, "print the commands, and how long workerd took to start")
+}
+
+func newExec() *cobra.Command {
+	var f testFlags
+	cmd := &cobra.Command{
+		Use:   "exec [flags] program [test flags]",
+		Short: "Run a compiled Go test program inside workerd, for go test -exec",
+		Long: `Exec runs a Go test program that was compiled with GOOS=js GOARCH=wasm inside
+workerd, in the current folder, and exits with its exit code. It is meant for
+go test, also as an editor runs it; capdo test is the short form.`,
+		Example: `  GOOS=js GOARCH=wasm go test -exec 'capdo exec' ./...
+  GOOS=js GOARCH=wasm go test -exec 'capdo exec --hang 1m' -run Alarm -v .`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.exec(cmd.Context(), args[0], args[1:])
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	f.add(cmd)
+	return cmd
+}
+
+// exec runs the test program, and passes its exit code on.
+func (f *testFlags) exec(ctx context.Context, program string, args []string) error {
+	o := gotest.Options{Program: program, Args: slices.Clone(args), Dir: ".", Env: f.env, Hang: f.hang, Stdout: os.Stdout, Stderr: os.Stderr}
+	if f.verbose {
+		o.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	}
+	code, err := gotest.Run(ctx, o)
+	if err == nil && code != 0 {
+		return exitStatus(code)
+	}
+	return err
+}

@@ -1,0 +1,37 @@
+// Package durabletest gives tests real Durable Objects: in workerd, with their storage on disk, and nothing emulated. A test program that
+// imports it is run by capdo test (or go test -exec 'capdo exec'); natively its functions fail the test.
+//
+// The bindings and variables are those of the wrangler config in the package's testdata, its own folder, or the nearest folder above it
+// in the module; [SQLite] and [KV] are there always. Classes must be registered before the first test:
+//
+//	func TestMain(m *testing.M) {
+//		main() // registers; durable.Run returns at once in a test program
+//		m.Run()
+//	}
+//
+// A test calls objects as a Worker does, and may work inside of one:
+//
+//	func TestCount(t *testing.T) {
+//		stub := durabletest.New(t, "COUNTER")
+//		if _, err := stub.Call(t.Context(), "increment", nil); err != nil {
+//			t.Fatal(err)
+//		}
+//		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
+//			if n, _, _ := state.Storage().KV().Get("n"); n != 1.0 {
+//				t.Errorf("n is %v", n)
+//			}
+//		})
+//	}
+//
+// # Isolation
+//
+// Tests do not see each other's objects: a test that uses this package has workerd's storage to itself, with its subtests, until it is
+// over; then every object is deleted. Other such tests wait for their turn, also those that called t.Parallel. (Packages run side by side.)
+//
+// # Caveats
+//
+// Tests, objects and the Worker are one Go program in one isolate, as objects of a Worker are. What ends the program, such as a panic in
+// a goroutine of its own, ends the test run.
+//
+// Bindings other than Durable Object namespaces of the Worker's own classes, and variables, are not there.
+package durabletest

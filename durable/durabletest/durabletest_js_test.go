@@ -1,0 +1,291 @@
+package durabletest_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durabletest"
+)
+
+// Counter counts calls and alarms.
+type Counter struct {
+	state *durable.State
+	env   *durable.Env
+	calls int // since it was built
+}
+
+func NewCounter(_ context.Context, state *durable.State, env *durable.Env) (*Counter, error) {
+	return &Counter{state: state, env: env}, nil
+}
+
+func (c *Counter) add(key string) (float64, error) {
+	kv := c.state.Storage().KV()
+	v, _, err := kv.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	n, _ := v.(float64)
+	return n + 1, kv.Put(key, n+1)
+}
+
+func (c *Counter) Increment(context.Context, []byte) ([]byte, error) {
+	c.calls++
+	n, err := c.add("n")
+	return strconv.AppendInt(nil, int64(n), 10), err
+}
+
+func (c *Counter) Calls(context.Context, []byte) ([]byte, error) {
+	return strconv.AppendInt(nil, int64(c.calls), 10), nil
+}
+
+func (c *Counter) Greeting(context.Context, []byte) ([]byte, error) {
+	s, _, err := c.env.Var("GREETING")
+	return []byte(s), err
+}
+
+func (c *Counter) Wait(ctx context.Context, _ []byte) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (c *Counter) Alarm(_ context.Context, info durable.AlarmInfo) error {
+	n, err := c.add("alarms")
+	if err == nil && n == 1 {
+		err = errors.New("not at first")
+	}
+	return err
+}
+
+func main() {
+	durable.Register("Counter", NewCounter, durable.Method("increment", (*Counter).Increment), durable.Method("calls", (*Counter).Calls),
+		durable.Method("greeting", (*Counter).Greeting), durable.Method("wait", (*Counter).Wait))
+	durable.HandleFetch(func(_ context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+		greeting, _, err := env.Var("GREETING")
+		return &durable.Response{Status: 200, Body: strings.NewReader(greeting + " " + r.Method + " " + r.URL)}, err
+	})
+	durable.Run()
+}
+
+func TestMain(m *testing.M) {
+	main()
+	m.Run()
+}
+
+func call(t *testing.T, stub *durable.Stub, method string) string {
+	t.Helper()
+	out, err := stub.Call(t.Context(), method, nil)
+	if err != nil {
+		t.Fatalf("%s: %v", method, err)
+	}
+	return string(out)
+}
+
+func TestNewObjectsAreFresh(t *testing.T) {
+	a, b := durabletest.New(t, "COUNTER"), durabletest.New(t, "COUNTER")
+	call(t, a, "increment")
+	if got := call(t, a, "increment") + call(t, b, "increment"); got != "21" {
+		t.Errorf("counted %s", got)
+	}
+}
+
+func TestEnvHasTheConfigsBindingsAndVariables(t *testing.T) {
+	env := durabletest.Env(t, nil)
+	if v, ok, err := env.Var("GREETING"); v != `hëllo "there"` || !ok || err != nil {
+		t.Errorf("GREETING is %q, %v, %v", v, ok, err)
+	}
+	if got := call(t, durabletest.New(t, "COUNTER"), "greeting"); got != `hëllo "there"` {
+		t.Errorf("the object sees %q", got)
+	}
+	_, err := env.Namespace("NOPE")
+	if !errors.Is(err, durable.ErrNoBinding) || !strings.Contains(err.Error(), "COUNTER, DURABLETEST_KV, DURABLETEST_SQLITE, GREETING, LIST)") {
+		t.Errorf("an unknown binding: %v", err)
+	}
+	env = durabletest.Env(t, &durabletest.Options{Vars: map[string]string{"GREETING": "other", "MORE": "m"}})
+	if v, _, _ := env.Var("GREETING"); v != "other" {
+		t.Errorf("GREETING is %q", v)
+	}
+	if v, _, _ := env.Var("MORE"); v != "m" {
+		t.Errorf("MORE is %q", v)
+	}
+}
+
+func TestWorkerAnswers(t *testing.T) {
+	resp, err := durabletest.Worker(t).Fetch(t.Context(), &durable.Request{Method: "PUT", URL: "http://worker/path"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(resp.Body); string(b) != `hëllo "there" PUT http://worker/path` || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+func TestRunWorksInsideTheObject(t *testing.T) {
+	stub := durabletest.New(t, "COUNTER")
+	call(t, stub, "increment")
+	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
+		if n, _, err := state.Storage().KV().Get("n"); n != 1.0 || err != nil {
+			t.Errorf("n is %v, %v", n, err)
+		}
+		if err := state.Storage().KV().Put("n", 41.0); err != nil {
+			t.Error(err)
+		}
+		if got := call(t, stub, "increment"); got != "42" { // from inside, with the visit open
+			t.Errorf("counted %s", got)
+		}
+		if ctx.Err() != nil {
+			t.Error("ctx has ended")
+		}
+	})
+}
+
+func TestRunLetsItsFunctionEndTheTest(t *testing.T) {
+	stub := durabletest.New(t, "COUNTER")
+	t.Run("inner", func(t *testing.T) {
+		durabletest.Run(t, stub, func(context.Context, *durable.State) { t.SkipNow() })
+		t.Error("goes on")
+	})
+	if got := call(t, stub, "increment"); got != "1" {
+		t.Errorf("counted %s", got)
+	}
+}
+
+func TestObjectsWithoutCodeHaveTheirBackendsStorage(t *testing.T) {
+	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
+		if _, err := state.Storage().SQL().Exec("create table t (x)"); err != nil {
+			t.Error(err)
+		}
+	})
+	durabletest.Run(t, durabletest.New(t, durabletest.KV), func(ctx context.Context, state *durable.State) {
+		if _, err := state.Storage().SQL().Exec("create table t (x)"); !errors.Is(err, durable.ErrNoSQL) {
+			t.Errorf("SQL in a key-value backed object: %v", err)
+		}
+	})
+}
+
+func TestRunAlarmDeliversAPendingAlarmNow(t *testing.T) {
+	stub := durabletest.New(t, "COUNTER")
+	if ran, err := durabletest.RunAlarm(t, stub); ran || err != nil {
+		t.Errorf("without an alarm: %v, %v", ran, err)
+	}
+	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
+		if err := state.Storage().SetAlarm(ctx, time.Now().Add(time.Hour)); err != nil {
+			t.Error(err)
+		}
+	})
+	if ran, err := durabletest.RunAlarm(t, stub); !ran || err == nil || err.Error() != "not at first" {
+		t.Errorf("first delivery: %v, %v", ran, err)
+	}
+	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
+		if n, _, err := state.Storage().KV().Get("alarms"); n != 1.0 || err != nil {
+			t.Errorf("%v alarms, %v", n, err)
+		}
+	})
+	if ran, err := durabletest.RunAlarm(t, stub); !ran || err != nil {
+		t.Errorf("second delivery: %v, %v", ran, err)
+	}
+	if ran, err := durabletest.RunAlarm(t, stub); ran || err != nil {
+		t.Errorf("afterwards: %v, %v", ran, err)
+	}
+}
+
+func TestListNamesTheObjectsThatWereCalled(t *testing.T) {
+	if ids := durabletest.List(t, "COUNTER"); len(ids) != 0 {
+		t.Errorf("at first: %v", ids)
+	}
+	ns, err := durabletest.Env(t, nil).Namespace("COUNTER")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := ns.IDFromName("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stub, err := ns.Get(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call(t, stub, "increment")
+	if ids := durabletest.List(t, "COUNTER"); len(ids) != 1 || ids[0] != id.String() {
+		t.Errorf("then: %v, want %v", ids, id)
+	}
+}
+
+func TestEvictBuildsTheObjectAnew(t *testing.T) {
+	stub := durabletest.New(t, "COUNTER")
+	call(t, stub, "increment")
+	if got := call(t, stub, "calls"); got != "1" {
+		t.Errorf("%s calls before", got)
+	}
+	durabletest.Evict(t, stub)
+	if got := call(t, stub, "calls"); got != "0" {
+		t.Errorf("%s calls after", got)
+	}
+	if got := call(t, stub, "increment"); got != "2" {
+		t.Errorf("counted %s", got)
+	}
+}
+
+func TestAbortFailsOpenCalls(t *testing.T) {
+	ns, err := durabletest.Env(t, nil).Namespace("COUNTER")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stub, err := ns.GetByName("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	call(t, stub, "increment")
+	open := make(chan error)
+	go func() {
+		_, err := stub.Call(context.Background(), "wait", nil)
+		open <- err
+	}()
+	time.Sleep(50 * time.Millisecond) // let it arrive
+	durabletest.Abort(t, stub)
+	if err := <-open; !errors.Is(err, durable.ErrObjectReset) {
+		t.Errorf("the open call: %v", err)
+	}
+	if stub, err = ns.GetByName("a"); err != nil {
+		t.Fatal(err)
+	}
+	if got := call(t, stub, "calls") + call(t, stub, "increment"); got != "02" {
+		t.Errorf("then: %s", got)
+	}
+}
+
+// Each of these finds the namespace empty, also where they run in parallel.
+func TestIsolation(t *testing.T) {
+	for _, name := range []string{"one", "two", "three"} {
+		t.Run(name, func(t *testing.T) { counts(t) })
+	}
+}
+
+func TestIsolationA(t *testing.T) { t.Parallel(); counts(t) }
+func TestIsolationB(t *testing.T) { t.Parallel(); counts(t) }
+func TestIsolationC(t *testing.T) { t.Parallel(); counts(t) }
+
+func counts(t *testing.T) {
+	if ids := durabletest.List(t, "COUNTER"); len(ids) != 0 {
+		t.Errorf("there are objects: %v", ids)
+	}
+	ns, err := durabletest.Env(t, nil).Namespace("COUNTER")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stub, err := ns.GetByName("shared")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1", "2", "3"} {
+		if got := call(t, stub, "increment"); got != want {
+			t.Errorf("counted %s, want %s", got, want)
+		}
+		time.Sleep(20 * time.Millisecond) // for the others to interfere
+	}
+}

@@ -1,0 +1,87 @@
+package gotest
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// fileIndex is what testfs.mjs makes its folders and files from.
+type fileIndex struct {
+	Cwd   string      `json:"cwd"`
+	Dirs  []string    `json:"dirs"`
+	Files []fileEntry `json:"files"`
+}
+
+type fileEntry struct {
+	Path  string `json:"path"`
+	Size  int    `json:"size"`
+	Mtime int64  `json:"mtime"` // in ms
+	Mode  uint32 `json:"mode"`
+}
+
+// maxFiles bounds what a test takes along, in bytes.
+const maxFiles = 64 << 20
+
+// packFiles packs the files of a package's folder, and all in its testdata. The folders that outputs go to will be there, too.
+func packFiles(dir string, outputs []string) (*fileIndex, []byte, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &packer{index: fileIndex{Cwd: dir, Dirs: []string{}, Files: []fileEntry{}}}
+	for _, path := range outputs {
+		p.index.Dirs = append(p.index.Dirs, filepath.Dir(path))
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if e.IsDir() && e.Name() == "testdata" {
+			err = filepath.WalkDir(path, p.visit)
+		} else {
+			err = p.add(path)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return &p.index, p.content, nil
+}
+
+type packer struct {
+	index   fileIndex
+	content []byte
+}
+
+func (p *packer) visit(path string, d fs.DirEntry, err error) error {
+	if err != nil {
+		return err
+	}
+	if d.IsDir() {
+		p.index.Dirs = append(p.index.Dirs, path)
+		return nil
+	}
+	return p.add(path)
+}
+
+// add adds a file, also one behind a link; what is none is left out.
+func (p *packer) add(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	if int64(len(p.content))+info.Size() > maxFiles {
+		return fmt.Errorf("the files of the package, with testdata, exceed %d MiB, which is what a test can take along into workerd (at %s)\nhint: keep large files out of testdata, or generate them in the test", maxFiles>>20, path)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	p.content = append(p.content, b...)
+	p.index.Files = append(p.index.Files, fileEntry{path, len(b), info.ModTime().UnixMilli(), uint32(info.Mode().Perm())})
+	return nil
+}

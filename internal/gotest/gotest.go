@@ -1,0 +1,231 @@
+// Package gotest runs a Go test program, compiled for js/wasm, inside workerd.
+package gotest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/internal/shim"
+	"flow.internal/capdo/internal/workerd"
+)
+
+// Options say what to run, and how.
+type Options struct {
+	Program string   // the test program, as go test -exec hands it over
+	Args    []string // its arguments, -test.… flags
+	Dir     string   // the package's folder
+	Env     []string // names of environment variables that the tests may see, besides those of Go's runtime
+	Hang    time.Duration
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Logf    func(format string, args ...any) // is told what is done, when not nil
+}
+
+// Run runs the program and returns its exit code. An error means that it could not be run, or not to its end.
+func Run(ctx context.Context, o Options) (code int, err error) {
+	begin := time.Now()
+	r := &run{Options: o}
+	if r.Logf == nil {
+		r.Logf = func(string, ...any) {}
+	}
+	if r.flags, err = parseFlags(o.Args); err != nil {
+		return 0, err
+	}
+	if r.folder, err = os.MkdirTemp("", "capdo-test-"); err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(r.folder)
+	config, err := r.prepare(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.host.start(); err != nil {
+		return 0, err
+	}
+	defer r.host.stop()
+	config.Services = map[string]string{hostBinding: r.host.address}
+	if r.process, err = workerd.Start(ctx, *config); err != nil {
+		return 0, err
+	}
+	defer func() { r.process.Kill() }()
+	up := time.Now()
+	code, err = r.await(ctx)
+	r.Logf("capdo exec: workerd was up after %v; the tests took %v", up.Sub(begin).Round(time.Millisecond), time.Since(up).Round(time.Millisecond))
+	return code, err
+}
+
+// hostBinding is what testing.mjs reaches the host through.
+const hostBinding = "capdo:host"
+
+// run is one run of a test program.
+type run struct {
+	Options
+	flags   flags
+	folder  string // of the Worker's modules and the objects' storage
+	host    host
+	process *workerd.Process
+}
+
+// settings are what testing.mjs reads.
+type settings struct {
+	Argv    []string          `json:"argv"`
+	Env     map[string]string `json:"env"`
+	Outputs []string          `json:"outputs"` // files and folders to hand over when the program is over
+	Timeout int64             `json:"timeout"` // of -timeout, in ms; 0 for none
+	Hang    int64             `json:"hang"`    // in ms
+	Classes map[string]string `json:"classes"` // binding → class
+}
+
+// prepare writes the Worker that the program runs in.
+func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
+	binary, err := node.Module(r.Dir, "workerd/bin/workerd")
+	if err != nil {
+		return nil, err
+	}
+	w, err := findWorker(r.Dir)
+	if err != nil {
+		return nil, err
+	}
+	config := w.config()
+	config.Binary, config.Main, config.Disk, config.Inspect = binary, "entry.mjs", filepath.Join(r.folder, "disk"), true
+	config.Output = &output{stdout: r.Stdout, stderr: r.Stderr}
+	r.host.disk = config.Disk
+	s := settings{
+		Argv: append([]string{r.Program}, r.Args...), Env: environment(r.Env), Outputs: r.flags.outputs,
+		Timeout: r.flags.timeout.Milliseconds(), Hang: r.Hang.Milliseconds(), Classes: w.classes(),
+	}
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	config.Modules, err = r.write(ctx, s, w)
+	return config, err
+}
+
+// argumentSpace is the room that wasm_exec.js has for a Go program's arguments and environment, in bytes.
+const argumentSpace = 8192
+
+// check finds out ahead what would end the program before its start. Each string takes its length, a zero, and is aligned to 8
+// bytes; each pointer to one takes 8, with one 0 after either list.
+func (s *settings) check() error {
+	size := 16
+	add := func(text string) { size += 8 + (len(text)+8)/8*8 }
+	for _, a := range s.Argv {
+		add(a)
+	}
+	for k, v := range s.Env {
+		add(k + "=" + v)
+	}
+	if size >= argumentSpace {
+		return fmt.Errorf("the test's arguments and environment take %d bytes; a Go program for js has room for %d\nhint: hand on fewer or shorter environment variables with -env, or a shorter -run pattern", size, argumentSpace)
+	}
+	return nil
+}
+
+// runtimeVariables are those that Go itself reads.
+var runtimeVariables = []string{"GODEBUG", "GOGC", "GOMEMLIMIT", "GOTRACEBACK", "GORACE", "TZ"}
+
+// environment selects variables; all of them would rarely fit.
+func environment(names []string) map[string]string {
+	env := map[string]string{}
+	for _, name := range append(names, runtimeVariables...) {
+		if v, ok := os.LookupEnv(name); ok {
+			env[name] = v
+		}
+	}
+	return env
+}
+
+// write writes the Worker's modules, and returns name → file.
+func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]string, error) {
+	index, content, err := packFiles(r.Dir, r.flags.outputs)
+	if err != nil {
+		return nil, err
+	}
+	wasmExec, err := wasmExec(ctx)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{
+		"entry.mjs": []byte(w.entry()), "test.json": toJSON(s), "files.json": toJSON(index), "files.bin": content, "wasm_exec.js": wasmExec,
+	}
+	for _, name := range []string{"shim.mjs", "testing.mjs", "testfs.mjs"} {
+		if files[name], err = shim.Files.ReadFile("js/" + name); err != nil {
+			return nil, err
+		}
+	}
+	program, err := filepath.Abs(r.Program)
+	if err != nil {
+		return nil, err
+	}
+	modules := map[string]string{"app.wasm": program}
+	for name, b := range files {
+		modules[name] = filepath.Join(r.folder, name)
+		if err := os.WriteFile(modules[name], b, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return modules, nil
+}
+
+func toJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return b
+}
+
+func wasmExec(ctx context.Context) ([]byte, error) {
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env GOROOT: %w", err)
+	}
+	return os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "wasm_exec.js"))
+}
+
+// result is what testing.mjs answers when the program is over.
+type result struct {
+	Code  int `json:"code"`
+	Files []struct {
+		Path  string `json:"path"`
+		Bytes []byte `json:"bytes"`
+	} `json:"files"`
+}
+
+// await starts the program and waits for its end.
+func (r *run) await(ctx context.Context) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, "GET", r.process.URL+"/run", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	var result result
+	if err := json.Unmarshal(body, &result); err != nil {
+		return 0, fmt.Errorf("workerd answered %s: %s", resp.Status, bytes.TrimSpace(body))
+	}
+	for _, f := range result.Files {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(f.Path), 0o755), os.WriteFile(f.Path, f.Bytes, 0o644)); err != nil {
+			return 0, err
+		}
+	}
+	return result.Code, nil
+}

@@ -1,0 +1,151 @@
+// Runs a Go test program inside workerd, for capdo exec: GET /run starts it and answers when it is over. The tests' goroutines use the
+// I/O context of that request; the objects that they call are in this isolate too, on the same Go program.
+
+import { written } from "./testfs.mjs"; // before wasm_exec.js
+import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+import unsafe from "workerd:unsafe";
+import { Runtime, Context, GoObject, ByRef, fetchWorker, start, runtime, redirect, TEST } from "./shim.mjs";
+import program from "./app.wasm";
+import config from "./test.json"; // {argv, env, outputs, timeout and hang in ms, classes: binding → class}
+
+// What Go prints goes to the host byte by byte, as lines that nothing else prints.
+const emit = (fd, bytes) => console.log(`\x01${fd}${bytes.toBase64()}`);
+const say = (text) => emit(2, new TextEncoder().encode(`capdo: ${text}\n`));
+redirect(emit);
+
+// ---- The program --------------------------------------------------------------------------------------------------------
+
+let entries = 0;               // how often Go was entered
+let ahead = 0n;                // ns that Go's clock is put forward
+let deadline = Number.MAX_VALUE; // of -timeout: a timer that is due then wakes no test
+
+class TestRuntime extends Runtime {
+  boot(instance) {
+    if (config.timeout > 0) deadline = Date.now() + config.timeout;
+    super.boot(instance);
+  }
+  timerImports(go) {
+    const nanotime = go.importObject.gojs["runtime.nanotime1"];
+    return {
+      ...super.timerImports(go),
+      "runtime.nanotime1": (sp) => {
+        nanotime(sp);
+        if (ahead) go.mem.setBigInt64((sp >>> 0) + 8, go.mem.getBigInt64((sp >>> 0) + 8, true) + ahead, true);
+      },
+    };
+  }
+  // enter: a program that does not use package durabletest has nothing to be told, and may not have the exports; it just goes on.
+  enter(context, name, ...args) {
+    entries++;
+    this.isTold ??= Boolean(this.exports?.capdo_describe && this.describe());
+    super.enter(context, this.isTold ? name : "resume", ...args);
+  }
+  // end: all is over with the program, and objects that were deleted long ago need not be told.
+  end(error) {
+    for (const c of this.contexts.values()) if (c.state) c.wake = () => {};
+    super.end(error);
+  }
+}
+
+let begun = false;
+start(() => {
+  if (begun) throw new Error("the test program is over");
+  begun = true;
+  return new TestRuntime(program, { argv: config.argv, env: config.env });
+});
+
+class TestContext extends Context {
+  stay() {
+    this.keepAlive = setTimeout(() => {
+      this.watch();
+      this.stay();
+    }, 1000);
+  }
+
+  // watch ends a program in which nothing happens any more. Go says where its goroutines wait, as it does when -timeout is over or, where
+  // there is none, when it finds a deadlock.
+  watch() {
+    const { rt } = this, isWaiting = Math.min(...rt.timers.values()) < deadline;
+    if (isWaiting || this.seen !== entries) {
+      this.seen = entries;
+      this.since = Date.now();
+    }
+    if (Date.now() - this.since < config.hang) return;
+    const promises = [...rt.contexts.values()].reduce((n, c) => n + c.promises, 0);
+    const what = promises ? `${promises} of workerd's promises that do not settle` : "a deadlock: nothing is in flight that could wake a goroutine";
+    say(`nothing has happened for ${config.hang / 1000} s; the test waits for ${what}`);
+    ahead = BigInt(config.timeout) * 1_000_000n;
+    if (!ahead) rt.go._pendingEvent = { id: 0 };
+    rt.turn(this, "capdo_tick");
+    rt.end(new Error("the test hangs"));
+  }
+}
+
+async function run(env) {
+  let end;
+  try {
+    await new TestContext(runtime(), null).invoke(TEST, 0, [new ByRef(tools(env))]);
+  } catch (e) {
+    end = e;
+  }
+  if (end.code === undefined) say(end.stack);
+  const files = Object.entries(written(config.outputs)).map(([path, bytes]) => ({ path, bytes: bytes.toBase64() }));
+  return Response.json({ code: end.code ?? 2, files });
+}
+
+// ---- What package durabletest uses --------------------------------------------------------------------------------------
+
+const HOST = "capdo:host", WORKER = "capdo:worker"; // bindings: what answers in capdo exec, and the tested Worker
+
+const tools = (env) => {
+  const bindingOf = (name) => Object.keys(config.classes).find((binding) => config.classes[binding] === name);
+  const object = (ns, id) => ns.get(ns.idFromString(id));
+  return {
+    env: (vars) => new ByRef({ ...visible(env), ...vars }),
+    worker: env[WORKER],
+    evict: (name, id) => unsafe.evict(object(env[bindingOf(name)], id)),
+    reset: async () => {
+      await unsafe.deleteAllDurableObjects(); // which leaves empty databases
+      await env[HOST].fetch("http://host/objects", { method: "DELETE" });
+    },
+    list: async (binding) => (await env[HOST].fetch(`http://host/objects?class=${config.classes[binding]}`)).json(),
+  };
+};
+
+const visible = ({ [HOST]: _host, [WORKER]: _worker, ...env }) => env;
+
+// Worker serves fetch as the default export of the Worker does.
+export class Worker extends WorkerEntrypoint {
+  fetch(request) { return fetchWorker(request, visible(this.env), this.ctx); }
+}
+
+// object makes the class of that name. What it handles is known when the program runs, which it does before it has objects.
+export function object(name) {
+  const go = Symbol("go");
+  let index = -1;
+  const define = (prototype) => {
+    const { classes } = runtime().describe();
+    index = classes.findIndex((c) => c.name === name);
+    if (index < 0) throw new Error(`class ${name} of the wrangler config is not registered; hint: call durable.Register in TestMain`);
+    const { fetch, alarm, methods } = classes[index];
+    if (fetch) prototype.fetch = function (request) { return this[go].fetch(request); };
+    if (alarm) prototype.alarm = function (info) { return this[go].alarm(info); };
+    methods.forEach((m, j) => { prototype[m] = function (...args) { return this[go].method(j, args); }; });
+  };
+  return class extends DurableObject {
+    constructor(state, env) {
+      super(state, env);
+      if (index < 0) define(new.target.prototype);
+      this[go] = new GoObject(this, index, state, visible(env));
+    }
+    capdoTest(...args) { return this[go].invoke(TEST, 1, args); }
+    capdoTestID() { return new TextEncoder().encode(`${name}/${this.ctx.id}`); }
+    capdoTestAbort() { this.ctx.abort("aborted by durabletest.Abort"); }
+  };
+}
+
+export default {
+  fetch(request, env) {
+    return new URL(request.url).pathname === "/run" ? run(env) : new Response("alive");
+  },
+};
