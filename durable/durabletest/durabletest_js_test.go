@@ -289,3 +289,41 @@ func counts(t *testing.T) {
 		time.Sleep(20 * time.Millisecond) // for the others to interfere
 	}
 }
+
+func TestRestartKillsWorkerdAndTheTestGoesOn(t *testing.T) {
+	byName := func() *durable.Stub {
+		ns, err := durabletest.Env(t, nil).Namespace("COUNTER")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stub, err := ns.GetByName("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stub
+	}
+	stub := byName()
+	for i := range 3 {
+		want := strconv.Itoa(i + 1)
+		if got := call(t, stub, "increment"); got != want {
+			t.Errorf("counted %s, want %s", got, want)
+		}
+		open := make(chan error)
+		go func() {
+			_, err := stub.Call(context.Background(), "wait", nil)
+			open <- err
+		}()
+		time.Sleep(20 * time.Millisecond) // let it arrive
+		durabletest.Restart(t)
+		if err := <-open; !errors.Is(err, durable.ErrDisconnected) {
+			t.Errorf("the open call: %v", err)
+		}
+		if _, err := stub.Call(t.Context(), "increment", nil); !errors.Is(err, durable.ErrDisconnected) {
+			t.Errorf("a call through a dead stub: %v", err)
+		}
+		stub = byName()
+		if got := call(t, stub, "calls"); got != "0" {
+			t.Errorf("%s calls after the restart", got)
+		}
+	}
+}

@@ -24,14 +24,14 @@ type fileEntry struct {
 // maxFiles bounds what a test takes along, in bytes.
 const maxFiles = 64 << 20
 
-// packFiles packs the files of a package's folder, and all in its testdata. The folders that outputs go to will be there, too.
-func packFiles(dir string, outputs []string) (*fileIndex, []byte, error) {
+// packFiles packs the files of a package's folder, and all in its testdata. The folders that output goes to will be there, too.
+func packFiles(dir string, f flags) (*fileIndex, []byte, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &packer{index: fileIndex{Cwd: dir, Dirs: []string{}, Files: []fileEntry{}}}
-	for _, path := range outputs {
+	p := &packer{index: fileIndex{Cwd: dir, Dirs: append([]string{}, f.dirs...), Files: []fileEntry{}}}
+	for _, path := range f.outputs {
 		p.index.Dirs = append(p.index.Dirs, filepath.Dir(path))
 	}
 	entries, err := os.ReadDir(dir)

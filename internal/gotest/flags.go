@@ -11,6 +11,7 @@ import (
 type flags struct {
 	timeout time.Duration
 	outputs []string // files and folders that the program writes for go test; not nil
+	dirs    []string // of these, the folders
 }
 
 // outputFlags name files or folders that the program writes. Not -test.testlogfile, from which go test would learn what the result
@@ -30,9 +31,12 @@ func parseFlags(args []string) (f flags, err error) {
 				return f, fmt.Errorf("-timeout: %w", err)
 			}
 		case name == "cpuprofile":
-			return f, fmt.Errorf("-cpuprofile does not work for GOARCH=wasm: Go has no CPU profiler there\nhint: workerd has one; run with --inspect and attach Chrome's developer tools")
+			return f, fmt.Errorf("-cpuprofile does not work for GOARCH=wasm: Go has no CPU profiler there\nhint: leave it out; -bench, -benchmem and -memprofile work")
 		case outputFlags[name] && value != "":
 			f.outputs = append(f.outputs, value)
+			if strings.HasSuffix(name, "dir") {
+				f.dirs = append(f.dirs, value)
+			}
 			if name == "outputdir" {
 				dir = value
 			}

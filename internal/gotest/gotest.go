@@ -55,7 +55,8 @@ func Run(ctx context.Context, o Options) (code int, err error) {
 	}
 	defer r.host.stop()
 	config.Services = map[string]string{hostBinding: r.host.address}
-	if r.process, err = workerd.Start(ctx, *config); err != nil {
+	r.config = *config
+	if r.process, err = workerd.Start(ctx, r.config); err != nil {
 		return 0, err
 	}
 	defer func() { r.process.Kill() }()
@@ -74,6 +75,7 @@ type run struct {
 	flags   flags
 	folder  string // of the Worker's modules and the objects' storage
 	host    host
+	config  workerd.Config
 	process *workerd.Process
 }
 
@@ -82,6 +84,7 @@ type settings struct {
 	Argv    []string          `json:"argv"`
 	Env     map[string]string `json:"env"`
 	Outputs []string          `json:"outputs"` // files and folders to hand over when the program is over
+	Begin   int64             `json:"begin"`   // in ms since 1970
 	Timeout int64             `json:"timeout"` // of -timeout, in ms; 0 for none
 	Hang    int64             `json:"hang"`    // in ms
 	Classes map[string]string `json:"classes"` // binding → class
@@ -98,12 +101,12 @@ func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
 		return nil, err
 	}
 	config := w.config()
-	config.Binary, config.Main, config.Disk, config.Inspect = binary, "entry.mjs", filepath.Join(r.folder, "disk"), true
+	config.Binary, config.Main, config.Disk = binary, "entry.mjs", filepath.Join(r.folder, "disk")
 	config.Output = &output{stdout: r.Stdout, stderr: r.Stderr}
 	r.host.disk = config.Disk
 	s := settings{
 		Argv: append([]string{r.Program}, r.Args...), Env: environment(r.Env), Outputs: r.flags.outputs,
-		Timeout: r.flags.timeout.Milliseconds(), Hang: r.Hang.Milliseconds(), Classes: w.classes(),
+		Begin: time.Now().UnixMilli(), Timeout: r.flags.timeout.Milliseconds(), Hang: r.Hang.Milliseconds(), Classes: w.classes(),
 	}
 	if err := s.check(); err != nil {
 		return nil, err
@@ -148,7 +151,7 @@ func environment(names []string) map[string]string {
 
 // write writes the Worker's modules, and returns name → file.
 func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]string, error) {
-	index, content, err := packFiles(r.Dir, r.flags.outputs)
+	index, content, err := packFiles(r.Dir, r.flags)
 	if err != nil {
 		return nil, err
 	}
@@ -159,16 +162,19 @@ func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]stri
 	files := map[string][]byte{
 		"entry.mjs": []byte(w.entry()), "test.json": toJSON(s), "files.json": toJSON(index), "files.bin": content, "wasm_exec.js": wasmExec,
 	}
-	for _, name := range []string{"shim.mjs", "testing.mjs", "testfs.mjs"} {
+	for _, name := range []string{"shim.mjs", "testing.mjs", "testfs.mjs", "restart.mjs"} {
 		if files[name], err = shim.Files.ReadFile("js/" + name); err != nil {
 			return nil, err
 		}
 	}
-	program, err := filepath.Abs(r.Program)
+	program, err := os.ReadFile(r.Program)
 	if err != nil {
 		return nil, err
 	}
-	modules := map[string]string{"app.wasm": program}
+	if files["app.wasm"], err = exportGlobals(program); err != nil {
+		return nil, fmt.Errorf("%s: %w\nhint: compile it with GOOS=js GOARCH=wasm; capdo test does", r.Program, err)
+	}
+	modules := map[string]string{}
 	for name, b := range files {
 		modules[name] = filepath.Join(r.folder, name)
 		if err := os.WriteFile(modules[name], b, 0o600); err != nil {
@@ -205,22 +211,22 @@ type result struct {
 
 // await starts the program and waits for its end.
 func (r *run) await(ctx context.Context) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, "GET", r.process.URL+"/run", nil)
-	if err != nil {
-		return 0, err
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	result, err := r.result(ctx, cancel)
+	for ; r.host.takeRestart() && err != nil; result, err = r.result(ctx, cancel) {
+		r.process.Kill()
+		if r.process, err = workerd.Start(ctx, r.config); err != nil {
+			return 0, err
+		}
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
+	switch {
+	case errors.Is(context.Cause(ctx), errTimeout):
+		return 2, nil
+	case ctx.Err() != nil:
+		return 0, context.Cause(ctx)
+	case err != nil:
 		return 0, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, err
-	}
-	var result result
-	if err := json.Unmarshal(body, &result); err != nil {
-		return 0, fmt.Errorf("workerd answered %s: %s", resp.Status, bytes.TrimSpace(body))
 	}
 	for _, f := range result.Files {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(f.Path), 0o755), os.WriteFile(f.Path, f.Bytes, 0o644)); err != nil {
@@ -228,4 +234,72 @@ func (r *run) await(ctx context.Context) (int, error) {
 		}
 	}
 	return result.Code, nil
+}
+
+// result has the program run, or go on after a restart, and waits until it is over, or asks for a restart.
+func (r *run) result(ctx context.Context, cancel context.CancelCauseFunc) (*result, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go r.watch(ctx, cancel)
+	defer r.host.onRestart(stop)()
+	body, status, err := r.get(ctx, "/run")
+	if err != nil {
+		return nil, fmt.Errorf("workerd has ended: %w", err)
+	}
+	result := &result{}
+	if err := json.Unmarshal(body, result); err != nil {
+		return nil, fmt.Errorf("workerd answered %s: %s", status, bytes.TrimSpace(body))
+	}
+	return result, nil
+}
+
+func (r *run) get(ctx context.Context, path string) (body []byte, status string, err error) {
+	req, err := http.NewRequestWithContext(ctx, "GET", r.process.URL+path, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	return body, resp.Status, err
+}
+
+var errTimeout = errors.New("timeout")
+
+// watch looks out for a program that keeps the processor busy: it does not notice its own -timeout then, and cannot be asked where it is.
+func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	begin := time.Now()
+	lastAlive, told := begin, false
+	for ; ctx.Err() == nil; sleep(ctx, time.Second) {
+		if r.isAlive(ctx) {
+			lastAlive, told = time.Now(), false
+			continue
+		}
+		switch {
+		case ctx.Err() != nil:
+		case r.flags.timeout > 0 && time.Since(begin) > r.flags.timeout+time.Second:
+			fmt.Fprintf(r.Stderr, "panic: test timed out after %v\ncapdo: it was computing, without waiting for anything, so there are no goroutine traces\n", r.flags.timeout)
+			cancel(errTimeout)
+		case !told && time.Since(lastAlive) > r.Hang:
+			told = true
+			fmt.Fprintf(r.Stderr, "capdo: the test program has been computing for %v without waiting for anything; it goes on until -timeout\nhint: -v shows which test it is in\n", r.Hang)
+		}
+	}
+}
+
+func (r *run) isAlive(ctx context.Context) bool {
+	ctx, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
+	_, _, err := r.get(ctx, "/alive")
+	return err == nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }

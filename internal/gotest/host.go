@@ -3,18 +3,25 @@ package gotest
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
-// host answers testing.mjs, about what only the outside knows.
+// host answers testing.mjs, about what only the outside knows and can do.
 type host struct {
 	address string
 	disk    string
 	server  *http.Server
+
+	mu        sync.Mutex
+	state     []byte // of a program that is to go on in another workerd, see restart.mjs
+	wanted    bool   // a restart
+	onWanting func()
 }
 
 func (h *host) start() error {
@@ -26,6 +33,8 @@ func (h *host) start() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /objects", h.objects)
 	mux.HandleFunc("DELETE /objects", h.deleteObjects)
+	mux.HandleFunc("POST /restart", h.restart)
+	mux.HandleFunc("GET /state", h.giveState)
 	h.server = &http.Server{Handler: mux}
 	go h.server.Serve(l)
 	return nil
@@ -57,4 +66,46 @@ func (h *host) deleteObjects(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
+}
+
+// restart takes over the program's state. It is never answered: the one who asks is killed.
+func (h *host) restart(w http.ResponseWriter, r *http.Request) {
+	state, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h.mu.Lock()
+	h.state, h.wanted = state, true
+	h.onWanting()
+	h.mu.Unlock()
+	<-r.Context().Done()
+}
+
+func (h *host) giveState(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w.Write(h.state)
+	h.state = nil
+}
+
+// onRestart has stop called when a restart is wanted, until it is undone.
+func (h *host) onRestart(stop func()) (undo func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.onWanting = stop
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.onWanting = func() {}
+	}
+}
+
+// takeRestart reports whether a restart is wanted, once.
+func (h *host) takeRestart() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	wanted := h.wanted
+	h.wanted = false
+	return wanted
 }

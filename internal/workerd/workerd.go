@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +32,6 @@ type Config struct {
 	JSON        map[string]string // JSON bindings
 	Services    map[string]string // bindings of HTTP servers: name → host:port
 	Entrypoints map[string]string // bindings of the Worker's own entrypoints: name → class
-	Inspect     bool              // serve V8's inspector, see Process.Inspector
 	Output      io.Writer         // gets what workerd and the Worker print, in place of Log
 }
 
@@ -65,8 +65,7 @@ func BuildModules(dir string) map[string]string {
 
 // Process is a running workerd.
 type Process struct {
-	URL       string // http://127.0.0.1:PORT
-	Inspector string // 127.0.0.1:PORT, where Config.Inspect asks for it
+	URL string // http://127.0.0.1:PORT
 
 	cmd    *exec.Cmd
 	done   chan struct{}
@@ -94,22 +93,18 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 		return nil, err
 	}
 	defer r.Close()
-	args := []string{"serve", "--experimental", "--control-fd=3"}
-	if c.Inspect {
-		args = append(args, "--inspector-addr=127.0.0.1:0")
-	}
-	p.cmd = exec.Command(c.Binary, append(args, file)...)
+	p.cmd = exec.Command(c.Binary, "serve", "--experimental", "--control-fd=3", file)
 	p.cmd.ExtraFiles = []*os.File{w}
+	p.cmd.SysProcAttr = endWithParent
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if c.Output != nil {
 		p.cmd.Stdout, p.cmd.Stderr = c.Output, c.Output
 	}
-	err = p.cmd.Start()
+	err = p.run()
 	w.Close()
 	if err != nil {
 		return nil, err
 	}
-	go func() { p.cmd.Wait(); close(p.done) }()
 	if err := p.listening(ctx, r); err != nil {
 		p.Kill()
 		return nil, fmt.Errorf("workerd did not start: %w\n%s", err, p.Log())
@@ -117,7 +112,22 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 	return p, nil
 }
 
-// listening waits for workerd's report of its ports.
+// run starts the process, which ends with this one: the kernel sees to that as long as the thread that started it lives.
+func (p *Process) run() error {
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.cmd.Wait()
+		}
+		close(p.done)
+	}()
+	return <-started
+}
+
+// listening waits for workerd's report of its port.
 func (p *Process) listening(ctx context.Context, r *os.File) error {
 	deadline := time.Now().Add(30 * time.Second)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
@@ -130,13 +140,7 @@ func (p *Process) listening(ctx context.Context, r *os.File) error {
 			Event string `json:"event"`
 			Port  int    `json:"port"`
 		}
-		if json.Unmarshal(lines.Bytes(), &m) != nil {
-			continue
-		}
-		switch m.Event {
-		case "listen-inspector":
-			p.Inspector = fmt.Sprintf("127.0.0.1:%d", m.Port)
-		case "listen":
+		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Event == "listen" {
 			p.URL = fmt.Sprintf("http://127.0.0.1:%d", m.Port)
 			return nil
 		}

@@ -188,6 +188,7 @@ export class Runtime {
     this.dead = null;          // the Error that ended the program
     this.running = false;      // Go has the stack
     this.lastID = 0;           // of contexts, invocations and parcels
+    this.lastTimer = 0;
     this.contexts = new Map(); // id → Context
     this.parcels = new Map();  // id → {v, size}
     this.calls = new Map();    // id → Invocation that is not over
@@ -367,13 +368,12 @@ export class Runtime {
   // ---- Timers: Go keeps one idle timeout. It is a deadline here, armed with setTimeout in a context that has an open
   // invocation; when that context's last invocation ends, another open one takes over, or nobody until the next entry.
   timerImports(go) {
-    let last = 0;
     return {
       "runtime.scheduleTimeoutEvent": (sp) => {
         sp >>>= 0;
         const delay = go.mem.getUint32(sp + 8, true) + go.mem.getInt32(sp + 12, true) * 4294967296;
-        this.timers.set(++last, Date.now() + delay);
-        go.mem.setInt32(sp + 16, last, true);
+        this.timers.set(++this.lastTimer, Date.now() + delay);
+        go.mem.setInt32(sp + 16, this.lastTimer, true);
       },
       "runtime.clearTimeoutEvent": (sp) => { this.timers.delete(go.mem.getInt32((sp >>> 0) + 8, true)); },
     };
@@ -427,7 +427,7 @@ function noPendingEvent(go) {
 }
 
 // Invocation is one call into Go. Its answer is there at once when Go did not have to wait, else it is promised.
-class Invocation {
+export class Invocation {
   constructor(context, id) {
     this.context = context;
     this.id = id;

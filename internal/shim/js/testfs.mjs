@@ -211,3 +211,33 @@ export function written(paths) {
   }
   return out;
 }
+
+// freeze returns the state of all of it, as JSON can hold it, and thaw takes that over.
+export function freeze() {
+  const nodes = []; // [mode, mtime, bytes or {name: index}]
+  const indexes = new Map();
+  const put = (node) => {
+    if (indexes.has(node)) return indexes.get(node);
+    const i = nodes.push(null) - 1;
+    indexes.set(node, i);
+    const data = node.isDir ? Object.fromEntries([...node.data].map(([name, child]) => [name, put(child)])) : node.data.subarray(0, node.size).toBase64();
+    nodes[i] = [node.mode, node.mtime, data];
+    return i;
+  };
+  put(root);
+  return { cwd, lastFD, open: [...open].map(([fd, f]) => [fd, { ...f, node: put(f.node) }]), nodes };
+}
+
+export function thaw(state) {
+  const nodes = state.nodes.map(([mode, mtime, data], i) => {
+    const node = i === 0 ? root : new Node(mode, typeof data === "string" ? Uint8Array.fromBase64(data) : new Map(), mtime);
+    if (i === 0) root.data.clear();
+    return node;
+  });
+  state.nodes.forEach(([, , data], i) => {
+    if (typeof data !== "string") for (const [name, child] of Object.entries(data)) nodes[i].data.set(name, nodes[child]);
+  });
+  open.clear();
+  for (const [fd, f] of state.open) open.set(fd, { ...f, node: nodes[f.node] });
+  ({ cwd, lastFD } = state);
+}

@@ -2,11 +2,12 @@
 // I/O context of that request; the objects that they call are in this isolate too, on the same Go program.
 
 import { written } from "./testfs.mjs"; // before wasm_exec.js
+import * as restart from "./restart.mjs";
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import unsafe from "workerd:unsafe";
 import { Runtime, Context, GoObject, ByRef, fetchWorker, start, runtime, redirect, TEST } from "./shim.mjs";
 import program from "./app.wasm";
-import config from "./test.json"; // {argv, env, outputs, timeout and hang in ms, classes: binding → class}
+import config from "./test.json"; // {argv, env, outputs, begin, timeout and hang in ms, classes: binding → class}
 
 // What Go prints goes to the host byte by byte, as lines that nothing else prints.
 const emit = (fd, bytes) => console.log(`\x01${fd}${bytes.toBase64()}`);
@@ -19,10 +20,23 @@ let entries = 0;               // how often Go was entered
 let ahead = 0n;                // ns that Go's clock is put forward
 let deadline = Number.MAX_VALUE; // of -timeout: a timer that is due then wakes no test
 
+let frozen = null;               // the state of a program that ran in a workerd before this one
+
 class TestRuntime extends Runtime {
   boot(instance) {
-    if (config.timeout > 0) deadline = Date.now() + config.timeout;
-    super.boot(instance);
+    this.waiting = new Set(); // promises that the tests' goroutines wait for
+    if (config.timeout > 0) deadline = config.begin + config.timeout;
+    if (frozen) restart.thaw(this, instance, frozen);
+    else super.boot(instance);
+  }
+  await(context, promise) {
+    const pending = super.await(context, promise);
+    if (!context.state) {
+      const settled = () => { this.waiting.delete(pending.id); };
+      this.waiting.add(pending.id);
+      promise.then(settled, settled);
+    }
+    return pending;
   }
   timerImports(go) {
     const nanotime = go.importObject.gojs["runtime.nanotime1"];
@@ -72,7 +86,7 @@ class TestContext extends Context {
     }
     if (Date.now() - this.since < config.hang) return;
     const promises = [...rt.contexts.values()].reduce((n, c) => n + c.promises, 0);
-    const what = promises ? `${promises} of workerd's promises that do not settle` : "a deadlock: nothing is in flight that could wake a goroutine";
+    const what = promises ? `${promises} of workerd's promises, which do not settle` : "itself: nothing is in flight that could wake a goroutine (a deadlock)";
     say(`nothing has happened for ${config.hang / 1000} s; the test waits for ${what}`);
     ahead = BigInt(config.timeout) * 1_000_000n;
     if (!ahead) rt.go._pendingEvent = { id: 0 };
@@ -84,7 +98,11 @@ class TestContext extends Context {
 async function run(env) {
   let end;
   try {
-    await new TestContext(runtime(), null).invoke(TEST, 0, [new ByRef(tools(env))]);
+    const bytes = await (await env[HOST].fetch("http://host/state")).arrayBuffer();
+    if (bytes.byteLength > 0) frozen = restart.parse(bytes);
+    const rt = runtime(), context = new TestContext(rt, null);
+    rt.tools = tools(env, context);
+    await (frozen ? restart.resume(rt, context, frozen) : context.invoke(TEST, 0, [new ByRef(rt.tools)]));
   } catch (e) {
     end = e;
   }
@@ -97,7 +115,7 @@ async function run(env) {
 
 const HOST = "capdo:host", WORKER = "capdo:worker"; // bindings: what answers in capdo exec, and the tested Worker
 
-const tools = (env) => {
+const tools = (env, context) => {
   const bindingOf = (name) => Object.keys(config.classes).find((binding) => config.classes[binding] === name);
   const object = (ns, id) => ns.get(ns.idFromString(id));
   return {
@@ -107,6 +125,13 @@ const tools = (env) => {
     reset: async () => {
       await unsafe.deleteAllDurableObjects(); // which leaves empty databases
       await env[HOST].fetch("http://host/objects", { method: "DELETE" });
+    },
+    // restart has this workerd killed, when Go is idle. The promise is settled in the next one.
+    restart: async () => {
+      await null;
+      const id = Math.max(...context.rt.waiting);
+      const response = await env[HOST].fetch("http://host/restart", { method: "POST", body: restart.freeze(context.rt, context, id) });
+      throw new Error(await response.text());
     },
     list: async (binding) => (await env[HOST].fetch(`http://host/objects?class=${config.classes[binding]}`)).json(),
   };

@@ -1,0 +1,101 @@
+// Carries a Go test program over from a workerd that is about to be killed to the next one. When a Go program is idle everything it is
+// made of is in its linear memory and its wasm globals (which capdo exec has exported), but for the JavaScript values that it holds
+// numbers of. So a test goes on after the kill, and the objects are found again on disk.
+
+import * as files from "./testfs.mjs";
+import { Invocation } from "./shim.mjs";
+
+const globalsOf = (exports) => Object.entries(exports).filter(([, v]) => v instanceof WebAssembly.Global);
+
+// places is where the JavaScript values that Go's standard library keeps are found: property names, from globalThis.
+function places() {
+  const found = new Map();
+  for (const name of Object.getOwnPropertyNames(globalThis)) {
+    let v;
+    try {
+      v = globalThis[name];
+    } catch {
+      continue;
+    }
+    if (typeof v === "function" || (typeof v === "object" && v !== null)) found.set(v, [name]);
+  }
+  found.set(globalThis.fs.constants, ["fs", "constants"]);
+  return found;
+}
+
+// freeze returns the program's state, for Context context, as bytes: the length of the JSON that follows, that, and the memory. settled is
+// the promise whose settling lets the program go on; the others that it waits for in this context are lost.
+export function freeze(rt, context, settled) {
+  const { go } = rt, found = places();
+  const values = go._values.slice(7).map((v) => {
+    if (v === null || v === undefined || typeof v === "string") return { v };
+    return { path: found.get(v) }; // without one it is what a call of package syscall left for Go's collector
+  });
+  const [call] = [...rt.calls.values()].filter((c) => c.context === context);
+  const json = new TextEncoder().encode(JSON.stringify({
+    globals: globalsOf(rt.exports).map(([name, g]) => [name, String(g.value)]),
+    values, refCounts: go._goRefCounts.map((n) => n === Infinity ? -1 : n ?? null), idPool: go._idPool,
+    lastID: rt.lastID, lastTimer: rt.lastTimer, timers: [...rt.timers], names: rt.names,
+    context: context.id, contexts: [...rt.contexts.keys()], call: call.id, refs: context.refs.length, unused: context.unused,
+    tools: context.refs.indexOf(rt.tools), waiting: [...rt.waiting], settled, files: files.freeze(),
+  }));
+  const memory = new Uint8Array(rt.exports.mem.buffer);
+  const out = new Uint8Array(4 + json.length + memory.length);
+  new DataView(out.buffer).setUint32(0, json.length);
+  out.set(json, 4);
+  out.set(memory, 4 + json.length);
+  return out;
+}
+
+export function parse(bytes) {
+  const length = new DataView(bytes).getUint32(0);
+  const state = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, length)));
+  return { ...state, memory: new Uint8Array(bytes, 4 + length) };
+}
+
+// thaw takes the place of Go's run.
+export function thaw(rt, instance, state) {
+  const { go } = rt, { mem } = instance.exports;
+  mem.grow((state.memory.length - mem.buffer.byteLength) / 65536);
+  new Uint8Array(mem.buffer).set(state.memory);
+  const globals = new Map(state.globals);
+  for (const [name, g] of globalsOf(instance.exports)) g.value = typeof g.value === "bigint" ? BigInt(globals.get(name)) : Number(globals.get(name));
+  go._inst = instance;
+  go.mem = new DataView(mem.buffer);
+  const carried = state.values.map(({ v, path }) => path ? path.reduce((o, k) => o[k], globalThis) : v === undefined ? {} : v);
+  go._values = [NaN, 0, null, true, false, globalThis, go, ...carried];
+  go._goRefCounts = state.refCounts.map((n) => n === -1 ? Infinity : n);
+  go._idPool = state.idPool;
+  go._ids = new Map([[0, 1], [null, 2], [true, 3], [false, 4], [globalThis, 5], [go, 6]]);
+  carried.forEach((v, i) => { if (v !== null && v !== undefined) go._ids.set(v, i + 7); });
+  go.exited = false;
+  Object.assign(rt, { lastID: state.lastID, lastTimer: state.lastTimer, timers: new Map(state.timers), names: state.names });
+  files.thaw(state.files);
+}
+
+const lost = () => Object.assign(new Error("Network connection lost."), { retryable: true });
+const deadRef = new Proxy({}, { get() { throw lost(); } });
+
+// resume lets the program go on in a new context: what was in the old one, or in an object, is gone.
+export function resume(rt, context, state) {
+  rt.contexts.delete(context.id);
+  context.id = state.context;
+  rt.contexts.set(context.id, context);
+  const helpers = context.refs[0];
+  context.refs = Array(state.refs).fill(deadRef);
+  context.refs[0] = helpers;
+  context.refs[state.tools] = rt.tools;
+  context.unused = state.unused;
+  const call = new Invocation(context, state.call);
+  rt.calls.set(call.id, call);
+  context.open++;
+  for (const id of state.contexts) if (id !== state.context) rt.enter({ id }, "capdo_close");
+  for (const id of state.waiting) {
+    rt.parcel(id === state.settled ? undefined : lost(), id);
+    rt.enter(context, "capdo_settle", id, rt.parcels.get(id).size);
+  }
+  context.listen();
+  context.stay(call);
+  rt.arm(context);
+  return call.answer();
+}

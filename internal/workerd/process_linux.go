@@ -1,0 +1,5 @@
+package workerd
+
+import "syscall"
+
+var endWithParent = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

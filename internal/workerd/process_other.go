@@ -1,0 +1,7 @@
+//go:build !linux
+
+package workerd
+
+import "syscall"
+
+var endWithParent *syscall.SysProcAttr
