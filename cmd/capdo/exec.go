@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ type testFlags struct {
 	hang    time.Duration
 	env     []string
 	verbose bool
+	report  string // file for what verbose says: go test shows no output of tests that pass
 }
 
 func (f *testFlags) add(cmd *cobra.Command) {
@@ -41,18 +43,34 @@ go test, also as an editor runs it; capdo test is the short form.`,
 	}
 	cmd.Flags().SetInterspersed(false)
 	f.add(cmd)
+	cmd.Flags().StringVar(&f.report, "report", "", "")
+	cmd.Flags().MarkHidden("report")
 	return cmd
 }
 
 // exec runs the test program, and passes its exit code on.
 func (f *testFlags) exec(ctx context.Context, program string, args []string) error {
 	o := gotest.Options{Program: program, Args: slices.Clone(args), Dir: ".", Env: f.env, Hang: f.hang, Stdout: os.Stdout, Stderr: os.Stderr}
+	r, err := gotest.Run(ctx, o)
 	if f.verbose {
-		o.Logf = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+		f.print(program, r)
 	}
-	code, err := gotest.Run(ctx, o)
-	if err == nil && code != 0 {
-		return exitStatus(code)
+	if err == nil && r.Code != 0 {
+		return exitStatus(r.Code)
 	}
 	return err
+}
+
+func (f *testFlags) print(program string, r gotest.Result) {
+	w := os.Stderr
+	if f.report != "" {
+		file, err := os.OpenFile(f.report, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return
+		}
+		defer file.Close()
+		w = file
+	}
+	ms := time.Millisecond
+	fmt.Fprintf(w, "%s: workerd was up after %v, the tests took %v, and the end %v\n", filepath.Base(program), r.Start.Round(ms), r.Tests.Round(ms), r.End.Round(ms))
 }

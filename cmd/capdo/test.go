@@ -101,6 +101,15 @@ func (t *testRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if t.verbose {
+		report, err := os.CreateTemp("", "capdo-report-")
+		if err != nil {
+			return err
+		}
+		defer os.Remove(report.Name())
+		defer io.Copy(os.Stderr, report)
+		t.exec = append(t.exec, "--report="+report.Name())
+	}
 	execFlag := quoteFields(append([]string{self, "exec"}, t.exec...))
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-exec=" + execFlag}, t.args...)...)
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")

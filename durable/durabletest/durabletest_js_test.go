@@ -49,8 +49,12 @@ func (c *Counter) Greeting(context.Context, []byte) ([]byte, error) {
 	return []byte(s), err
 }
 
+// ended is why handlers that waited ended.
+var ended = make(chan error, 10)
+
 func (c *Counter) Wait(ctx context.Context, _ []byte) ([]byte, error) {
 	<-ctx.Done()
+	ended <- context.Cause(ctx)
 	return nil, ctx.Err()
 }
 
@@ -317,6 +321,9 @@ func TestRestartKillsWorkerdAndTheTestGoesOn(t *testing.T) {
 		durabletest.Restart(t)
 		if err := <-open; !errors.Is(err, durable.ErrDisconnected) {
 			t.Errorf("the open call: %v", err)
+		}
+		if err := <-ended; !errors.Is(err, durable.ErrContextClosed) {
+			t.Errorf("its handler ended with %v", err)
 		}
 		if _, err := stub.Call(t.Context(), "increment", nil); !errors.Is(err, durable.ErrDisconnected) {
 			t.Errorf("a call through a dead stub: %v", err)

@@ -29,41 +29,57 @@ type Options struct {
 	Hang    time.Duration
 	Stdout  io.Writer
 	Stderr  io.Writer
-	Logf    func(format string, args ...any) // is told what is done, when not nil
 }
 
-// Run runs the program and returns its exit code. An error means that it could not be run, or not to its end.
-func Run(ctx context.Context, o Options) (code int, err error) {
-	begin := time.Now()
+// Result says how a run went.
+type Result struct {
+	Code              int           // the program's exit code
+	Start, Tests, End time.Duration // until workerd was up, until the program was over, and until all was cleaned up
+}
+
+// Run runs the program. An error means that it could not be run, or not to its end.
+func Run(ctx context.Context, o Options) (result Result, err error) {
 	r := &run{Options: o}
-	if r.Logf == nil {
-		r.Logf = func(string, ...any) {}
-	}
 	if r.flags, err = parseFlags(o.Args); err != nil {
-		return 0, err
+		return result, err
 	}
+	begin := time.Now()
+	if err := r.start(ctx); err != nil {
+		r.stop()
+		return result, err
+	}
+	up := time.Now()
+	result.Code, err = r.await(ctx)
+	over := time.Now()
+	r.stop()
+	result.Start, result.Tests, result.End = up.Sub(begin), over.Sub(up), time.Since(over)
+	return result, err
+}
+
+// start starts workerd.
+func (r *run) start(ctx context.Context) (err error) {
 	if r.folder, err = os.MkdirTemp("", "capdo-test-"); err != nil {
-		return 0, err
+		return err
 	}
-	defer os.RemoveAll(r.folder)
 	config, err := r.prepare(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if err := r.host.start(); err != nil {
-		return 0, err
+		return err
 	}
-	defer r.host.stop()
 	config.Services = map[string]string{hostBinding: r.host.address}
 	r.config = *config
-	if r.process, err = workerd.Start(ctx, r.config); err != nil {
-		return 0, err
+	r.process, err = workerd.Start(ctx, r.config)
+	return err
+}
+
+func (r *run) stop() {
+	if r.process != nil {
+		r.process.Kill()
 	}
-	defer func() { r.process.Kill() }()
-	up := time.Now()
-	code, err = r.await(ctx)
-	r.Logf("capdo exec: workerd was up after %v; the tests took %v", up.Sub(begin).Round(time.Millisecond), time.Since(up).Round(time.Millisecond))
-	return code, err
+	r.host.stop()
+	os.RemoveAll(r.folder)
 }
 
 // hostBinding is what testing.mjs reaches the host through.
@@ -200,8 +216,8 @@ func wasmExec(ctx context.Context) ([]byte, error) {
 	return os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "wasm_exec.js"))
 }
 
-// result is what testing.mjs answers when the program is over.
-type result struct {
+// outcome is what testing.mjs answers when the program is over.
+type outcome struct {
 	Code  int `json:"code"`
 	Files []struct {
 		Path  string `json:"path"`
@@ -213,8 +229,8 @@ type result struct {
 func (r *run) await(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	result, err := r.result(ctx, cancel)
-	for ; r.host.takeRestart() && err != nil; result, err = r.result(ctx, cancel) {
+	o, err := r.outcome(ctx, cancel)
+	for ; r.host.takeRestart() && err != nil; o, err = r.outcome(ctx, cancel) {
 		r.process.Kill()
 		if r.process, err = workerd.Start(ctx, r.config); err != nil {
 			return 0, err
@@ -228,16 +244,16 @@ func (r *run) await(ctx context.Context) (int, error) {
 	case err != nil:
 		return 0, err
 	}
-	for _, f := range result.Files {
+	for _, f := range o.Files {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(f.Path), 0o755), os.WriteFile(f.Path, f.Bytes, 0o644)); err != nil {
 			return 0, err
 		}
 	}
-	return result.Code, nil
+	return o.Code, nil
 }
 
-// result has the program run, or go on after a restart, and waits until it is over, or asks for a restart.
-func (r *run) result(ctx context.Context, cancel context.CancelCauseFunc) (*result, error) {
+// outcome has the program run, or go on after a restart, and waits until it is over, or asks for a restart.
+func (r *run) outcome(ctx context.Context, cancel context.CancelCauseFunc) (*outcome, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go r.watch(ctx, cancel)
@@ -246,11 +262,11 @@ func (r *run) result(ctx context.Context, cancel context.CancelCauseFunc) (*resu
 	if err != nil {
 		return nil, fmt.Errorf("workerd has ended: %w", err)
 	}
-	result := &result{}
-	if err := json.Unmarshal(body, result); err != nil {
+	o := &outcome{}
+	if err := json.Unmarshal(body, o); err != nil {
 		return nil, fmt.Errorf("workerd answered %s: %s", status, bytes.TrimSpace(body))
 	}
-	return result, nil
+	return o, nil
 }
 
 func (r *run) get(ctx context.Context, path string) (body []byte, status string, err error) {

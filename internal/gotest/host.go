@@ -40,7 +40,11 @@ func (h *host) start() error {
 	return nil
 }
 
-func (h *host) stop() { h.server.Close() }
+func (h *host) stop() {
+	if h.server != nil {
+		h.server.Close()
+	}
+}
 
 // objects lists the ids of a class's objects: each has a file.
 func (h *host) objects(w http.ResponseWriter, r *http.Request) {

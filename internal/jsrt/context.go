@@ -215,7 +215,7 @@ func (c *Context) settle(p pending, size int32) bool {
 	return o != nil
 }
 
-// close ends the context: nothing waits for it any longer. (Those that waited for their turn have it already, and find it closed.)
+// close ends the context: nothing waits for it any longer, and the contexts of its handlers end. (Those that waited for their turn have it already, and find it closed.)
 func (c *Context) close() {
 	c.closed = true
 	c.Object = nil
@@ -225,4 +225,7 @@ func (c *Context) close() {
 		o.settled <- struct{}{}
 	}
 	c.ops = nil
+	for i := c.open; i != nil; i = i.next {
+		i.cancel(ErrContextClosed)
+	}
 }
