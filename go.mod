@@ -30,4 +30,7 @@ require (
 	honnef.co/go/tools v0.8.2 // indirect
 )
 
-tool honnef.co/go/tools/cmd/staticcheck
+tool (
+	flow.internal/capdo/cmd/capdo
+	honnef.co/go/tools/cmd/staticcheck
+)

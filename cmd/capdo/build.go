@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"flow.internal/capdo/internal/build"
 	"flow.internal/capdo/internal/shim"
@@ -29,6 +29,7 @@ not touched.`,
 		Example: `  capdo build
   capdo build ./examples/counter
   capdo build --json | jq .size_gz`,
+		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := oneDir(cmd, args)
 			if err != nil {
@@ -54,6 +55,8 @@ not touched.`,
 // project is a folder with a program and a wrangler config.
 type project struct {
 	dir     string
+	file    string // the config, if it is not the one that wrangler finds in dir
+	env     string // the config's environment, or ""
 	verbose bool
 }
 
@@ -73,35 +76,44 @@ func (p *project) build(ctx context.Context) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	problems := wrangler.Check(config, staged.Description)
-	if slices.ContainsFunc(problems, func(p wrangler.Problem) bool { return p.Severity == wrangler.Error }) {
+	problems := wrangler.Check(config, staged.Description, time.Now())
+	if hasErrors(problems) {
 		return nil, problemsError(problems)
 	}
 	result, err := staged.Publish(config.Out())
 	return &report{result, append([]wrangler.Problem{}, problems...)}, err
 }
 
+// config reads the config, or its environment.
 func (p *project) config() (*wrangler.Config, error) {
-	path, err := wrangler.Find(p.dir)
+	path := p.file
+	if path == "" {
+		var err error
+		if path, err = wrangler.Find(p.dir); err != nil {
+			return nil, err
+		}
+	}
+	c, err := wrangler.Load(path)
 	if err != nil {
 		return nil, err
 	}
-	return wrangler.Load(path)
+	return c.Environment(p.env)
 }
 
 func (p *project) stage(ctx context.Context) (*build.Staged, error) {
 	if p.verbose {
-		return build.Stage(ctx, p.dir, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
+		return build.Stage(ctx, p.dir, logf)
 	}
 	done := progress(os.Stderr, "building "+p.dir)
 	defer done()
 	return build.Stage(ctx, p.dir, nil)
 }
 
-func printJSON(w io.Writer, r *report) error {
+func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return e.Encode(v)
 }
 
 func printReport(w io.Writer, r *report) error {

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
 
-	"flow.internal/capdo/internal/node"
 	"flow.internal/capdo/internal/wrangler"
 	"github.com/spf13/cobra"
 )
@@ -31,6 +29,7 @@ Storage is in .wrangler/state and survives.`,
 		Example: `  capdo dev
   capdo dev ./examples/counter --port 9000
   capdo dev -- --log-level debug`,
+		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if n := cmd.ArgsLenAtDash(); n >= 0 {
 				args, s.flags = args[:n], args[n:]
@@ -39,11 +38,12 @@ Storage is in .wrangler/state and survives.`,
 			if err != nil {
 				return err
 			}
-			return dev(cmd.Context(), &project{dir: dir}, &s)
+			return dev(cmd.Context(), &project{dir: dir, verbose: s.verbose}, &s)
 		},
 	}
 	cmd.Flags().IntVar(&s.port, "port", 8787, "port to listen on")
 	cmd.Flags().StringVar(&s.ip, "ip", "127.0.0.1", "address to listen on")
+	cmd.Flags().BoolVarP(&s.verbose, "verbose", "x", false, "print the commands")
 	return cmd
 }
 
@@ -59,7 +59,7 @@ func dev(ctx context.Context, p *project, s *server) error {
 	if err := s.checkPort(); err != nil {
 		return err
 	}
-	w, err := newWatcher(ctx, p.dir)
+	w, err := newWatcher(ctx, p.dir, p.verbose)
 	if err != nil {
 		return err
 	}
@@ -122,23 +122,14 @@ func (p *project) rebuild(ctx context.Context, s *server, w *watcher) (*report, 
 
 // server is a wrangler dev.
 type server struct {
+	tool
 	ip    string
 	port  int
 	flags []string // the user's, for wrangler
 
-	node, script string
-	original     string // the user's config
-	config       string // the one that wrangler reads
-	isCopy       bool   // which is ours
-}
-
-// find locates Node.js and wrangler.
-func (s *server) find(dir string) (err error) {
-	if s.script, err = node.Module(dir, "wrangler/bin/wrangler.js"); err != nil {
-		return err
-	}
-	s.node, err = node.Find(dir)
-	return err
+	original string // the user's config
+	config   string // the one that wrangler reads
+	isCopy   bool   // which is ours
 }
 
 // takeConfig chooses the config for wrangler: the user's. Where that has a build command wrangler would run it, and look for changes of
@@ -180,33 +171,8 @@ func (s *server) checkPort() error {
 	return l.Close()
 }
 
-// quiet keeps wrangler off the network, from asking questions and from advertising; the user's own environment takes precedence.
-var quiet = []string{
-	"WRANGLER_SEND_METRICS=false",
-	"WRANGLER_SEND_ERROR_REPORTS=false",
-	"WRANGLER_HIDE_BANNER=true", // the banner looks for updates
-	"WRANGLER_NO_SKILLS_UPDATE_PROMPTS=true",
-	"CLOUDFLARE_CF_FETCH_ENABLED=false", // Request.cf is a placeholder
-}
-
-// run serves until ctx ends, which interrupts wrangler, or wrangler does. In both cases nothing of it is left behind, and its exit
-// status is returned. It has a process group of its own, so that a Ctrl-C in the terminal reaches it once, through ctx.
+// run serves until ctx ends or wrangler does.
 func (s *server) run(ctx context.Context) error {
-	args := append([]string{s.script, "dev", "--config", filepath.Base(s.config), "--ip", s.ip, "--port", strconv.Itoa(s.port)}, s.flags...)
-	cmd := exec.CommandContext(ctx, s.node, args...)
-	cmd.Dir = filepath.Dir(s.config)
-	cmd.Env = append(quiet, os.Environ()...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
-	ownGroup(cmd)
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	cmd.Wait()
-	killGroup(cmd)
-	if code := cmd.ProcessState.ExitCode(); code != 0 {
-		return exitStatus(max(code, 1))
-	}
-	return nil
+	args := append([]string{"dev", "--config", filepath.Base(s.config), "--ip", s.ip, "--port", strconv.Itoa(s.port)}, s.flags...)
+	return s.tool.run(ctx, filepath.Dir(s.config), args...)
 }

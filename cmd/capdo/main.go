@@ -1,4 +1,4 @@
-// Command capdo builds Go programs into Workers with Durable Objects, and runs them locally.
+// Command capdo builds Go programs into Workers with Durable Objects, checks them, runs them locally and deploys them.
 package main
 
 import (
@@ -39,18 +39,18 @@ func newRoot() *cobra.Command {
 		Use:   "capdo",
 		Short: "Durable Objects for Go",
 		Long: `capdo builds Go programs that register Durable Object classes into Workers,
-and runs them locally with wrangler.
+checks them against their wrangler config, runs them locally, and deploys them.
 
 A project is a folder with a Go package main, which calls durable.Register and
-durable.Run, and a wrangler config, whose main is build/entry.mjs. To deploy,
-run wrangler as usual: a build folder is all it needs.`,
-		Example: `  capdo build          compile, check against the wrangler config, write build/
-  capdo dev            serve on http://127.0.0.1:8787 and rebuild on each change
-  npx wrangler deploy  put it on Cloudflare's network`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		Args:              cobra.ArbitraryArgs,
+durable.Run, and a wrangler config, whose main is build/entry.mjs. Wrangler does
+the serving and the deploying: a build folder is all it needs.`,
+		Example: `  capdo build   compile, check against the wrangler config, write build/
+  capdo check   check the wrangler config with all its environments
+  capdo dev     serve on http://127.0.0.1:8787 and rebuild on each change
+  capdo deploy  check, build, and put it on Cloudflare's network`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("there is no command %q\nhint: see capdo --help", args[0])
@@ -61,7 +61,7 @@ run wrangler as usual: a build folder is all it needs.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nhint: see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBuild(), newDev())
+	root.AddCommand(newBuild(), newCheck(), newDev(), newDeploy(), newTest(), newExec(), newNew())
 	return root
 }
 
@@ -97,17 +97,27 @@ func printError(w io.Writer, err error) {
 
 func printProblems(w io.Writer, problems []wrangler.Problem) {
 	for _, p := range problems {
-		fmt.Fprintf(w, "%s: %s\nhint: %s\n", p.Severity, p.Message, p.Hint)
+		fmt.Fprintf(w, "%s\nhint: %s\n", p, p.Hint)
 	}
 }
 
+func hasErrors(problems []wrangler.Problem) bool {
+	return slices.ContainsFunc(problems, func(p wrangler.Problem) bool { return p.Severity == wrangler.Error })
+}
+
+// completeDir completes the folder argument of a command.
+var completeDir = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
+
 // oneDir takes the folder argument of a command.
-func oneDir(cmd *cobra.Command, args []string) (string, error) {
+func oneDir(cmd *cobra.Command, args []string) (string, error) { return oneArg(cmd, args, "folder") }
+
+// oneArg takes the argument of a command, which is the current folder if there is none.
+func oneArg(cmd *cobra.Command, args []string, what string) (string, error) {
 	switch len(args) {
 	case 0:
 		return ".", nil
 	case 1:
 		return args[0], nil
 	}
-	return "", fmt.Errorf("%s takes one folder, not %s\nhint: see %[1]s --help", cmd.CommandPath(), strings.Join(args, " "))
+	return "", fmt.Errorf("%s takes one %s, not %s\nhint: see %[1]s --help", cmd.CommandPath(), what, strings.Join(args, " "))
 }

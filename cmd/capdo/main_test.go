@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOFLAGS", goEnv[2])
 			e.Setenv("HOME", os.Getenv("HOME"))
 			e.Setenv("NODE_MODULES", modules)
+			e.Setenv("LONG", strings.Repeat("long ", 2000))
 			e.Setenv("WRANGLER_LOG_PATH", filepath.Join(e.WorkDir, ".wrangler-logs"))
 			e.Setenv("WRANGLER_REGISTRY_PATH", filepath.Join(e.WorkDir, ".wrangler-registry"))
 			mod := fmt.Sprintf("module test\n\ngo %s\n\nrequire flow.internal/capdo v0.0.0\n\nreplace flow.internal/capdo => %s\n", goVersion, repo)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"flow.internal/capdo/internal/build"
 	"github.com/fsnotify/fsnotify"
 )
 
@@ -24,11 +25,12 @@ const settle = 100 * time.Millisecond
 // folder, their embedded files, go.mod and go.sum, and the wrangler config.
 type watcher struct {
 	*fsnotify.Watcher
-	dir    string
-	embeds map[string]bool // folders with embedded files
+	dir     string
+	verbose bool            // print the commands
+	embeds  map[string]bool // folders with embedded files
 }
 
-func newWatcher(ctx context.Context, dir string) (*watcher, error) {
+func newWatcher(ctx context.Context, dir string, verbose bool) (*watcher, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -37,7 +39,7 @@ func newWatcher(ctx context.Context, dir string) (*watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch files: %w", err)
 	}
-	w := &watcher{Watcher: notify, dir: dir}
+	w := &watcher{Watcher: notify, dir: dir, verbose: verbose}
 	if err := w.update(ctx); err != nil {
 		w.Close()
 		return nil, err
@@ -47,7 +49,7 @@ func newWatcher(ctx context.Context, dir string) (*watcher, error) {
 
 // update watches the folders that the program is built from now.
 func (w *watcher) update(ctx context.Context) error {
-	packages, err := listPackages(ctx, w.dir)
+	packages, err := listPackages(ctx, w.dir, w.verbose)
 	if err != nil {
 		return err
 	}
@@ -134,10 +136,13 @@ func (p *goPackage) isLocal() bool {
 }
 
 // listPackages lists the local packages that the program in dir is built from, also where it does not build.
-func listPackages(ctx context.Context, dir string) ([]goPackage, error) {
+func listPackages(ctx context.Context, dir string, verbose bool) ([]goPackage, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-deps", "-json=Dir,EmbedFiles,Module", ".")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	if verbose {
+		logf("cd %s && GOOS=js GOARCH=wasm %s", dir, build.CommandLine(cmd.Args))
+	}
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, listError(dir, err)

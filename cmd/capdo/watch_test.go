@@ -67,7 +67,7 @@ func TestAChangeIsNoticedWhenItMayChangeTheBuild(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dir := tree(t, watched)
-			w, err := newWatcher(t.Context(), filepath.Join(dir, "app/cmd"))
+			w, err := newWatcher(t.Context(), filepath.Join(dir, "app/cmd"), false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func TestAChangeIsNoticedWhenItMayChangeTheBuild(t *testing.T) {
 
 func TestUpdateFollowsTheImports(t *testing.T) {
 	dir := tree(t, watched)
-	w, err := newWatcher(t.Context(), filepath.Join(dir, "app/cmd"))
+	w, err := newWatcher(t.Context(), filepath.Join(dir, "app/cmd"), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,7 +110,7 @@ func compile(ctx context.Context, dir, wasm string, logf func(string, ...any)) e
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", wasm, ".")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
-	logf("cd %s && GOOS=js GOARCH=wasm %s", dir, strings.Join(quoted(cmd.Args), " "))
+	logf("cd %s && GOOS=js GOARCH=wasm %s", dir, CommandLine(cmd.Args))
 	msg, err := cmd.CombinedOutput()
 	switch {
 	case ctx.Err() != nil:
@@ -137,15 +137,15 @@ func checkWasm(dir, path string) error {
 	return nil
 }
 
-// quoted makes arguments with a space in them fit to be pasted into a shell.
-func quoted(args []string) []string {
+// CommandLine writes a command so that it can be pasted into a shell.
+func CommandLine(args []string) string {
 	out := slices.Clone(args)
 	for i, a := range out {
-		if strings.Contains(a, " ") {
-			out[i] = "'" + a + "'"
+		if a == "" || strings.ContainsAny(a, " \t\n\"'\\$`*?#&;|<>()[]{}~!") {
+			out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 		}
 	}
-	return out
+	return strings.Join(out, " ")
 }
 
 // copyRuntime writes the modules that are the same for every program of this toolchain.
@@ -179,7 +179,7 @@ func describe(ctx context.Context, dir, nodePath, out string, logf func(string, 
 	defer cancel()
 	file := filepath.Join(out, "description.json")
 	cmd := exec.CommandContext(ctx, nodePath, filepath.Join(out, "describe.mjs"), file)
-	logf("%s", strings.Join(quoted(cmd.Args), " "))
+	logf("%s", CommandLine(cmd.Args))
 	msg, err := cmd.CombinedOutput()
 	switch {
 	case ctx.Err() != nil && context.Cause(ctx) != errTooSlow:

@@ -1,8 +1,9 @@
 package wrangler
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
+	"math"
 	"path"
 	"path/filepath"
 	"slices"
@@ -15,7 +16,7 @@ import (
 // Severity tells what would fail from what is only odd.
 type Severity string
 
-// An Error fails in wrangler or at run time; a Warning need not.
+// An Error fails in wrangler, at Cloudflare or at run time; a Warning need not.
 const (
 	Error   Severity = "error"
 	Warning Severity = "warning"
@@ -23,10 +24,33 @@ const (
 
 // Problem is one thing that is wrong with a config.
 type Problem struct {
-	Rule     string   `json:"rule"` // its name, such as "class-not-registered"
+	File string `json:"file"`
+	Position
+	Env      string   `json:"env"`  // the environment, or "" for the top level
+	Rule     string   `json:"rule"` // one of Rules
 	Severity Severity `json:"severity"`
 	Message  string   `json:"message"`
 	Hint     string   `json:"hint"` // what to do
+}
+
+// String returns the problem as compilers write theirs, on one line and without the hint.
+func (p Problem) String() string {
+	env := ""
+	if p.Env != "" {
+		env = "env." + p.Env + ": "
+	}
+	return fmt.Sprintf("%s:%d:%d: %s: %s%s [%s]", p.File, p.Line, p.Column, p.Severity, env, p.Message, p.Rule)
+}
+
+// Rules are the names of all rules. docs/migrations.md says what each means, and who says so.
+var Rules = []string{
+	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit", "cpu-limit-plan", "code-update-strategy", "unknown-field",
+	"binding-field", "binding-name", "binding-name-taken", "bindings-not-inherited",
+	"migration-tag", "duplicate-tag", "tag-order", "step-field", "class-name", "class-unknown", "class-live", "class-twice", "storage-switch",
+	"kv-storage", "transfer-from-self",
+	"exports-and-migrations", "export-type", "export-state", "export-storage", "export-field", "export-rename-target",
+	"class-not-registered", "class-without-lifecycle", "class-without-binding", "lifecycle-without-class", "deleted-class-bound",
+	"deleted-class-registered", "pending-class-bound",
 }
 
 // EntryModule is the file that a config's main names: what capdo build generates, in a folder of the user's choice.
@@ -41,87 +65,132 @@ func (c *Config) Out() string {
 	return filepath.Join(filepath.Dir(c.Path), filepath.Dir(main))
 }
 
-// Check compares a config with what the program registers, and returns what is wrong in the order of the rules.
-func Check(c *Config, program shim.Description) []Problem {
-	k := &checker{
-		Config:     c,
-		file:       filepath.Base(c.Path),
-		live:       c.lifecycles(),
-		fetches:    program.Fetch,
-		bound:      map[string]string{},
-		registered: map[string]bool{},
-	}
-	for _, b := range c.DurableObjects.Bindings {
-		if b.ScriptName == "" || b.ScriptName == c.Name {
-			k.bound[b.ClassName] = b.Name
+// Check compares a config, or one environment of it, with what the program registers, and returns what is wrong in the order of the
+// file. now tells which compatibility dates are in the future.
+func Check(c *Config, program shim.Description, now time.Time) []Problem {
+	k := &checker{Config: c, program: program, now: now, classes: map[string]*lifecycle{}, bound: map[string]int{}, registered: map[string]bool{}}
+	for i, b := range c.DurableObjects.Bindings {
+		if _, ok := k.bound[b.ClassName]; !ok && b.ClassName != "" && (b.ScriptName == "" || b.ScriptName == c.Name) {
+			k.bound[b.ClassName] = i
 		}
 	}
 	for _, class := range program.Classes {
 		k.registered[class.Name] = true
 	}
-	for _, rule := range rules {
-		rule(k)
+	for _, rules := range []func(*checker){
+		(*checker).main, (*checker).compatibilityDate, (*checker).compatibilityFlags, (*checker).requestSignal,
+		(*checker).cpuLimit, (*checker).codeUpdateStrategy, (*checker).unknownFields,
+		(*checker).bindingFields, (*checker).bindingNames, (*checker).bindingsNotInherited,
+		(*checker).tags, (*checker).replay, (*checker).oneKindOfLifecycle, (*checker).exports,
+		(*checker).boundClasses, (*checker).registeredClasses, (*checker).liveClasses,
+	} {
+		rules(k)
 	}
+	slices.SortStableFunc(k.problems, func(a, b Problem) int { return a.Position.compare(b.Position) })
 	return k.problems
 }
 
-var rules = []func(*checker){
-	(*checker).main,
-	(*checker).compatibilityDate,
-	(*checker).requestSignal,
-	(*checker).oneKindOfLifecycle,
-	(*checker).boundClasses,
-	(*checker).registeredClasses,
-	(*checker).liveClasses,
+// CheckAll checks the top level and then each environment. What an environment has from the top level is reported once.
+func CheckAll(c *Config, program shim.Description, now time.Time) []Problem {
+	problems := Check(c, program, now)
+	top := map[Problem]bool{}
+	for _, p := range problems {
+		top[p] = true
+	}
+	for _, name := range sortedKeys(c.Environments) {
+		for _, p := range Check(c.Environments[name], program, now) {
+			inherited := p
+			inherited.Env = ""
+			if !top[inherited] {
+				problems = append(problems, p)
+			}
+		}
+	}
+	return problems
 }
 
 // checker is what the rules look at, and where they put what they find.
 type checker struct {
 	*Config
-	file       string
-	live       map[string]lifecycle
-	fetches    bool              // the program serves the Worker's fetch
-	bound      map[string]string // class of this Worker → binding
-	registered map[string]bool
+	program    shim.Description
+	now        time.Time
+	classes    map[string]*lifecycle // what migrations and exports say of each class
+	bound      map[string]int        // class of this Worker → its first binding
+	registered map[string]bool       // by the program
 	problems   []Problem
 }
 
-func (k *checker) add(s Severity, rule, message, hint string) {
-	k.problems = append(k.problems, Problem{rule, s, message, hint})
+// add reports a problem of the entry at a path, as Config.path returns it.
+func (k *checker) add(s Severity, rule, path, message, hint string) {
+	k.problems = append(k.problems, Problem{k.Path, k.positions.find(path), k.Env, rule, s, message, hint})
 }
 
 func (k *checker) main() {
-	hint := fmt.Sprintf("in %s set main to \"build/%s\", which capdo build writes", k.file, EntryModule)
+	hint := fmt.Sprintf("set main to \"build/%s\", which capdo build writes", EntryModule)
 	switch {
 	case k.Main == "":
-		k.add(Error, "main", k.file+" has no main", hint)
+		k.add(Error, "main", k.path("main"), "there is no main", hint)
 	case path.Base(filepath.ToSlash(k.Main)) != EntryModule:
-		k.add(Error, "main", fmt.Sprintf("main in %s is %q, which is not what capdo builds", k.file, k.Main), hint)
+		k.add(Error, "main", k.path("main"), fmt.Sprintf("main is %q, which is not what capdo builds", k.Main), hint)
 	}
 }
 
-// oldest is the date from which workerd runs a promise's continuation in the context that awaits it, whoever resolves it
-// (https://developers.cloudflare.com/workers/configuration/compatibility-flags/). The Go runtime rests on that.
-const oldest, crossRequest = "2024-10-14", "handle_cross_request_promise_resolution"
-
 func (k *checker) compatibilityDate() {
-	hint := fmt.Sprintf("in %s set compatibility_date to a recent date, %s or later", k.file, oldest)
-	if _, err := time.Parse(time.DateOnly, k.CompatibilityDate); err != nil {
-		message := k.file + " has no compatibility_date"
-		if k.CompatibilityDate != "" {
-			message = fmt.Sprintf("compatibility_date %q in %s is not a date like %s", k.CompatibilityDate, k.file, oldest)
+	at := k.path("compatibility_date")
+	hint := "set compatibility_date to a recent date, " + flags[0].from + " or later"
+	date, err := time.Parse(time.DateOnly, k.CompatibilityDate)
+	switch {
+	case k.CompatibilityDate == "":
+		k.add(Error, "compatibility-date", at, "there is no compatibility_date", hint)
+	case err != nil:
+		k.add(Error, "compatibility-date", at, fmt.Sprintf("compatibility_date %q is not a date like %s", k.CompatibilityDate, flags[0].from), hint)
+	case date.After(k.now.UTC()):
+		k.add(Error, "compatibility-date", at, "compatibility_date "+k.CompatibilityDate+" is in the future", "set it to today's date in UTC, or before")
+	}
+}
+
+// flag is a compatibility flag that a program may need (https://developers.cloudflare.com/workers/configuration/compatibility-flags/).
+type flag struct {
+	name string
+	from string                        // the date from which it is on by itself
+	need func(shim.Description) string // who needs it, or ""
+}
+
+// flags, the latest first.
+var flags = []flag{
+	// workerd runs a promise's continuation in the context that awaits it, whoever resolves it. The Go runtime rests on that.
+	{"handle_cross_request_promise_resolution", "2024-10-14", func(shim.Description) string { return "Go programs need" }},
+	// Stubs have methods. Without, a call fails with "is not a function".
+	{"rpc", "2024-04-03", func(d shim.Description) string {
+		for _, c := range d.Classes {
+			if len(c.Methods) > 0 {
+				return fmt.Sprintf("the methods of class %s need", c.Name)
+			}
 		}
-		k.add(Error, "compatibility-date", message, hint)
-		return
-	}
-	if slices.Contains(k.CompatibilityFlags, "no_"+crossRequest) {
-		k.add(Error, "compatibility-date", fmt.Sprintf("%s turns %s off, which Go programs need", k.file, crossRequest),
-			"take no_"+crossRequest+" out of compatibility_flags")
-		return
-	}
-	if k.CompatibilityDate < oldest && !slices.Contains(k.CompatibilityFlags, crossRequest) {
-		k.add(Error, "compatibility-date", fmt.Sprintf("compatibility_date %s in %s is too old: Go programs need %s, which is on from %s",
-			k.CompatibilityDate, k.file, crossRequest, oldest), hint)
+		return ""
+	}},
+}
+
+func (k *checker) compatibilityFlags() {
+	tooOld := false
+	for _, f := range flags {
+		need := f.need(k.program)
+		if need == "" {
+			continue
+		}
+		if i := slices.Index(k.CompatibilityFlags, "no_"+f.name); i >= 0 {
+			k.add(Error, "compatibility-flag", k.path("compatibility_flags", i), fmt.Sprintf("no_%s turns off what %s", f.name, need),
+				"take it out of compatibility_flags")
+			continue
+		}
+		_, err := time.Parse(time.DateOnly, k.CompatibilityDate)
+		if err != nil || k.CompatibilityDate >= f.from || slices.Contains(k.CompatibilityFlags, f.name) || tooOld {
+			continue
+		}
+		tooOld = true // one later date is right for all
+		k.add(Error, "compatibility-flag", k.path("compatibility_date"),
+			fmt.Sprintf("compatibility_date %s is too old: %s %s, which is on from %s", k.CompatibilityDate, need, f.name, f.from),
+			fmt.Sprintf("set compatibility_date to %s or later, or add %q to compatibility_flags", f.from, f.name))
 	}
 }
 
@@ -130,74 +199,80 @@ func (k *checker) compatibilityDate() {
 const requestSignalFlag = "enable_request_signal"
 
 func (k *checker) requestSignal() {
-	if k.fetches && !slices.Contains(k.CompatibilityFlags, requestSignalFlag) {
-		k.add(Warning, "request-signal", fmt.Sprintf("%s does not set %s: the context of a handler will not end when its client disconnects", k.file, requestSignalFlag),
+	if k.program.Fetch && !slices.Contains(k.CompatibilityFlags, requestSignalFlag) {
+		k.add(Warning, "request-signal", k.path("compatibility_flags"), requestSignalFlag+" is not set: the context of a handler will not end when its client disconnects",
 			fmt.Sprintf("add %q to compatibility_flags", requestSignalFlag))
 	}
 }
 
-func (k *checker) oneKindOfLifecycle() {
-	if len(k.durableExports()) > 0 && len(k.Migrations) > 0 {
-		k.add(Error, "exports-and-migrations", k.file+" declares Durable Object classes both in migrations and in exports",
-			"keep migrations; or, if exports has been deployed, keep that: there is no way back from it")
+// maxCPU is 5 minutes.
+const maxCPU = 300_000
+
+func (k *checker) cpuLimit() {
+	at := k.path("limits", "cpu_ms")
+	if !k.positions.has(at) {
+		return
+	}
+	if ms := k.Limits.CPUMs; ms < 1 || ms > maxCPU || ms != math.Trunc(ms) {
+		k.add(Error, "cpu-limit", at, fmt.Sprintf("cpu_ms %v is not a whole number from 1 to %d", ms, maxCPU), "300000 ms, 5 minutes, is the most; without cpu_ms it is 30000")
+	}
+	k.add(Warning, "cpu-limit-plan", at, "cpu_ms needs a Workers Paid plan: on the Free plan Cloudflare refuses the deploy, whatever the value",
+		"leave limits out for an account on the Free plan, whose limit is fixed")
+}
+
+// maxDelay is 24 hours, in seconds.
+const maxDelay = 86_400
+
+func (k *checker) codeUpdateStrategy() {
+	s := k.DurableObjects.CodeUpdateStrategy
+	if s == nil {
+		return
+	}
+	if s.Mode != "immediate" && s.Mode != "deferred" {
+		k.add(Error, "code-update-strategy", k.path("durable_objects.code_update_strategy.mode"), fmt.Sprintf("the mode of code_update_strategy is %q", s.Mode),
+			`set it to "immediate" or "deferred"`)
+	}
+	if ms := s.MaxDelay * 1000; s.MaxDelay < 0 || s.MaxDelay > maxDelay || math.Abs(ms-math.Round(ms)) > 1e-6 {
+		k.add(Error, "code-update-strategy", k.path("durable_objects.code_update_strategy.max_delay"),
+			fmt.Sprintf("max_delay %v is not a number of seconds from 0 to %d, to the millisecond", s.MaxDelay, maxDelay), "leave it out for 300 s")
 	}
 }
 
-// boundClasses: a class of this Worker that a binding names must be in the program.
-func (k *checker) boundClasses() {
-	for _, class := range slices.Sorted(maps.Keys(k.bound)) {
-		if !k.registered[class] {
-			k.add(Error, "class-not-registered", fmt.Sprintf("class %s, bound as %s in %s, is not registered by the program", class, k.bound[class], k.file),
-				fmt.Sprintf("%s; or give the binding the script_name of the Worker that has it", k.howToRegister(class)))
-		}
-	}
+// known are the keys of the tables about Durable Objects in which wrangler tells what it does not know. A table that ends in * is each
+// of an array.
+var known = map[string][]string{
+	"durable_objects":                      {"bindings", "code_update_strategy"},
+	"durable_objects.bindings.*":           {"name", "class_name", "script_name", "environment"},
+	"durable_objects.code_update_strategy": {"mode", "max_delay"},
+	"migrations.*":                         {"tag", "new_classes", "new_sqlite_classes", "renamed_classes", "deleted_classes", "transferred_classes"},
 }
 
-// registeredClasses: a class of the program needs a lifecycle entry, and to be of use mostly a binding.
-func (k *checker) registeredClasses() {
-	for _, class := range slices.Sorted(maps.Keys(k.registered)) {
-		_, isLive := k.live[class]
-		_, isBound := k.bound[class]
-		switch {
-		case !isLive:
-			k.add(Error, "class-without-lifecycle", fmt.Sprintf("class %s is registered by the program, but %s has no migration or exports entry that creates it", class, k.file),
-				k.howToCreate(class))
-		case !isBound:
-			k.add(Warning, "class-without-binding", fmt.Sprintf("class %s is registered by the program, but %s does not bind it", class, k.file),
-				fmt.Sprintf("unless only other Workers use it, add to durable_objects.bindings: name %q, class_name %q", strings.ToUpper(class), class))
-		}
-	}
-}
-
-// liveClasses: a class that the config creates must be in the program. Where it is bound too, boundClasses has said so.
-func (k *checker) liveClasses() {
-	for _, class := range slices.Sorted(maps.Keys(k.live)) {
-		if _, isBound := k.bound[class]; isBound || k.registered[class] {
+func (k *checker) unknownFields() {
+	for _, table := range sortedKeys(known) {
+		array, isArray := strings.CutSuffix(table, ".*")
+		if !isArray {
+			k.unknownField(k.path(table), known[table])
 			continue
 		}
-		k.add(Error, "lifecycle-without-class", fmt.Sprintf("class %s, from %s in %s, is not registered by the program", class, k.live[class].origin, k.file),
-			fmt.Sprintf("%s; or end it: %s", k.howToRegister(class), k.howToDelete(class)))
+		for _, i := range k.positions.keys(k.path(array)) {
+			k.unknownField(k.path(array, i), known[table])
+		}
 	}
 }
 
-func (k *checker) howToRegister(class string) string {
-	names := slices.Sorted(maps.Keys(k.registered))
-	if len(names) == 0 {
-		return fmt.Sprintf("call durable.Register(%q, …) in main", class)
+func (k *checker) unknownField(table string, known []string) {
+	for _, key := range k.positions.keys(table) {
+		if !slices.Contains(known, key) {
+			k.add(Warning, "unknown-field", join(table, key), fmt.Sprintf("wrangler does not know %s here, and ignores it", key), "known are "+strings.Join(known, ", "))
+		}
 	}
-	return fmt.Sprintf("call durable.Register(%q, …) in main, which registers %s", class, strings.Join(names, ", "))
 }
 
-func (k *checker) howToCreate(class string) string {
-	if len(k.durableExports()) > 0 {
-		return fmt.Sprintf("add to exports: %q with type \"durable-object\" and storage \"sqlite\"", class)
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
 	}
-	return fmt.Sprintf("add a migration with a new tag and new_sqlite_classes [%q]", class)
-}
-
-func (k *checker) howToDelete(class string) string {
-	if k.live[class].origin == "exports" {
-		return `give it the state "deleted" or "renamed"`
-	}
-	return fmt.Sprintf("add a migration with a new tag and deleted_classes [%q] (its objects' data goes), or renamed_classes", class)
+	slices.SortFunc(keys, cmp.Compare)
+	return keys
 }

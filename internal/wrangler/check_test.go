@@ -1,8 +1,13 @@
 package wrangler
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"flow.internal/capdo/internal/shim"
 	"github.com/google/go-cmp/cmp"
@@ -29,114 +34,439 @@ func with(lines ...string) string {
 	return config
 }
 
-// check checks a TOML config against a program that registers classes.
-func check(t *testing.T, config, classes string) []Problem {
+// declares is a config whose classes are declared by exports in the place of migrations. Class Counter is live.
+func declares(exports string) string {
+	return with(`migrations = []`) + exports
+}
+
+const counterLive = "[exports.Counter]\ntype = 'durable-object'\nstorage = 'sqlite'\n"
+
+// today is a day on which the configs of these tests are checked.
+var today = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func load(t *testing.T, file, config string) *Config {
 	t.Helper()
-	c, err := Load(writeConfig(t, "wrangler.toml", config))
+	c, err := Load(writeConfig(t, file, config))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, config)
 	}
-	var d shim.Description
+	return c
+}
+
+// program registers classes; one that has a method is written with parentheses.
+func program(classes string) (d shim.Description) {
 	for _, name := range strings.Fields(classes) {
-		d.Classes = append(d.Classes, shim.Class{Name: name})
+		class, method := strings.CutSuffix(name, "()")
+		c := shim.Class{Name: class}
+		if method {
+			c.Methods = []string{"call"}
+		}
+		d.Classes = append(d.Classes, c)
 	}
-	return Check(c, d)
+	return d
+}
+
+// lines returns problems as they are printed, without the folder.
+func lines(problems []Problem) []string {
+	var out []string
+	for _, p := range problems {
+		p.File = filepath.Base(p.File)
+		out = append(out, strings.TrimPrefix(p.String(), "wrangler.toml:"))
+	}
+	return out
+}
+
+type checkCase struct {
+	name    string
+	config  string
+	classes string // that the program registers
+	want    []string
+}
+
+func (tt checkCase) run(t *testing.T) {
+	t.Helper()
+	t.Run(tt.name, func(t *testing.T) {
+		problems := CheckAll(load(t, "wrangler.toml", tt.config), program(tt.classes), today)
+		if diff := cmp.Diff(tt.want, lines(problems)); diff != "" {
+			t.Errorf("(-want +got)\n%s\nconfig:\n%s", diff, tt.config)
+		}
+		for _, p := range problems {
+			if p.Hint == "" || !slices.Contains(Rules, p.Rule) {
+				t.Errorf("%s: rule %q, hint %q", p.Message, p.Rule, p.Hint)
+			}
+		}
+	})
 }
 
 func TestCheck(t *testing.T) {
-	tests := []struct {
-		name    string
-		config  string
-		classes string // that the program registers
-		want    []string
-	}{
-		{"a config that fits has no problem", base, "Counter", nil},
-		{"a program without classes needs none", "main = \"build/entry.mjs\"\ncompatibility_date = \"2026-11-01\"\n", "", nil},
-
-		{"a bound class must be registered", base, "", []string{
-			"error class-not-registered: class Counter, bound as COUNTER in wrangler.toml, is not registered by the program",
-		}},
-		{"a class bound from another Worker is not ours", with(`durable_objects.bindings = [{ name = "COUNTER", class_name = "Counter" }, { name = "X", class_name = "Theirs", script_name = "other" }]`), "Counter", nil},
-		{"a script_name that is the Worker's own name makes the class ours", with(`durable_objects.bindings = [{ name = "X", class_name = "Mine", script_name = "hello" }]`), "Counter", []string{
-			"error class-not-registered: class Mine, bound as X in wrangler.toml, is not registered by the program",
-			"warning class-without-binding: class Counter is registered by the program, but wrangler.toml does not bind it",
-		}},
-
-		{"a registered class needs a lifecycle entry", with(`migrations = []`), "Counter", []string{
-			"error class-without-lifecycle: class Counter is registered by the program, but wrangler.toml has no migration or exports entry that creates it",
-		}},
-		{"a new class without any entry is reported once", base, "Counter New", []string{
-			"error class-without-lifecycle: class New is registered by the program, but wrangler.toml has no migration or exports entry that creates it",
-		}},
-		{"a class with the old storage has a lifecycle too", with(`migrations = [{ tag = "v1", new_classes = ["Counter"] }]`), "Counter", nil},
-		{"a renamed class lives under its new name", with(`migrations = [{ tag = "v1", new_classes = ["Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }]`), "Counter", nil},
-		{"a class taken over from another Worker is live", with(`migrations = [{ tag = "v1", transferred_classes = [{ from = "A", from_script = "b", to = "Counter" }] }]`), "Counter", nil},
-		{"a deleted class is not live", with(`migrations = [{ tag = "v1", new_classes = ["Counter"] }, { tag = "v2", deleted_classes = ["Counter"] }]`), "Counter", []string{
-			"error class-without-lifecycle: class Counter is registered by the program, but wrangler.toml has no migration or exports entry that creates it",
-		}},
-		{"a class deleted and created again is live", with(`migrations = [{ tag = "v1", new_classes = ["Counter"] }, { tag = "v2", deleted_classes = ["Counter"], new_sqlite_classes = ["Counter"] }]`), "Counter", nil},
-
-		{"a class without a binding is only odd", with(`durable_objects.bindings = []`), "Counter", []string{
-			"warning class-without-binding: class Counter is registered by the program, but wrangler.toml does not bind it",
-		}},
-
-		{"a live class must be registered", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Lost"] }]`), "Counter", []string{
-			`error lifecycle-without-class: class Lost, from migration "v1" in wrangler.toml, is not registered by the program`,
-		}},
-		{"a deleted class may be gone from the program", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Lost"] }, { tag = "v2", deleted_classes = ["Lost"] }]`), "Counter", nil},
-
-		{"exports give a class its lifecycle", with(`migrations = []`) + "[exports.Counter]\ntype = 'durable-object'\nstorage = 'sqlite'\n", "Counter", nil},
-		{"a tombstone in exports gives none", with(`migrations = []`) + "[exports.Counter]\ntype = 'durable-object'\nstate = 'deleted'\n", "Counter", []string{
-			"error class-without-lifecycle: class Counter is registered by the program, but wrangler.toml has no migration or exports entry that creates it",
-		}},
-		{"a class in exports must be registered", with(`migrations = []`, `durable_objects.bindings = []`) + "[exports.Counter]\ntype = 'durable-object'\nstorage = 'sqlite'\n", "", []string{
-			"error lifecycle-without-class: class Counter, from exports in wrangler.toml, is not registered by the program",
-		}},
-		{"other exports are none of our business", with() + "[exports.Api]\ntype = 'worker'\n", "Counter", nil},
-		{"exports exclude migrations", base + "[exports.Counter]\ntype = 'durable-object'\nstorage = 'sqlite'\n", "Counter", []string{
-			"error exports-and-migrations: wrangler.toml declares Durable Object classes both in migrations and in exports",
-		}},
-
-		{"main must be there", with(`main = ""`), "Counter", []string{"error main: wrangler.toml has no main"}},
-		{"main must be what capdo builds", with(`main = "src/index.ts"`), "Counter", []string{`error main: main in wrangler.toml is "src/index.ts", which is not what capdo builds`}},
-		{"main may be in another folder", with(`main = "./dist/entry.mjs"`), "Counter", nil},
-
-		{"the compatibility date must be there", with(`compatibility_date = ""`), "Counter", []string{"error compatibility-date: wrangler.toml has no compatibility_date"}},
-		{"the compatibility date must be a date", with(`compatibility_date = "today"`), "Counter", []string{`error compatibility-date: compatibility_date "today" in wrangler.toml is not a date like 2024-10-14`}},
-		{"the first good compatibility date is enough", with(`compatibility_date = "2024-10-14"`), "Counter", nil},
-		{"the day before it is not", with(`compatibility_date = "2024-10-13"`), "Counter", []string{
-			"error compatibility-date: compatibility_date 2024-10-13 in wrangler.toml is too old: Go programs need handle_cross_request_promise_resolution, which is on from 2024-10-14",
-		}},
-		{"an old date with the flag is enough", with("compatibility_date = \"2024-01-01\"\ncompatibility_flags = [\"handle_cross_request_promise_resolution\"]"), "Counter", nil},
-		{"a new date with the flag turned off is not", with("compatibility_date = \"2026-11-01\"\ncompatibility_flags = [\"no_handle_cross_request_promise_resolution\"]"), "Counter", []string{
-			"error compatibility-date: wrangler.toml turns handle_cross_request_promise_resolution off, which Go programs need",
-		}},
+	for _, tt := range checkCases {
+		tt.run(t)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var got []string
-			for _, p := range check(t, tt.config, tt.classes) {
-				got = append(got, string(p.Severity)+" "+p.Rule+": "+p.Message)
-				if p.Hint == "" {
-					t.Errorf("no hint for %s", p.Message)
-				}
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("(-want +got)\n%s\nconfig:\n%s", diff, tt.config)
-			}
-		})
+}
+
+var checkCases = slices.Concat(generalCases, bindingCases, programCases, historyCases, exportCases, environmentCases)
+
+var generalCases = []checkCase{
+	{"a config that fits has no problem", base, "Counter()", nil},
+	{"a program without classes needs none", "main = \"build/entry.mjs\"\ncompatibility_date = \"2026-11-01\"\n", "", nil},
+
+	{"main must be there", "compatibility_date = '2026-11-01'\n", "", []string{"1:1: error: there is no main [main]"}},
+	{"main must be what capdo builds", with(`main = "src/index.ts"`), "Counter", []string{`3:8: error: main is "src/index.ts", which is not what capdo builds [main]`}},
+	{"main may be in another folder", with(`main = "./dist/entry.mjs"`), "Counter", nil},
+
+	{"the compatibility date must be there", "main = 'entry.mjs'\n", "", []string{"1:1: error: there is no compatibility_date [compatibility-date]"}},
+	{"the compatibility date must be a date", with(`compatibility_date = "today"`), "Counter", []string{`4:22: error: compatibility_date "today" is not a date like 2024-10-14 [compatibility-date]`}},
+	{"the compatibility date may be today", with(`compatibility_date = "2026-11-22"`), "Counter", nil},
+	{"the compatibility date cannot be tomorrow", with(`compatibility_date = "2026-11-23"`), "Counter", []string{"4:22: error: compatibility_date 2026-11-23 is in the future [compatibility-date]"}},
+	{"the first good compatibility date is enough", with(`compatibility_date = "2024-10-14"`), "Counter", nil},
+	{"the day before it is not", with(`compatibility_date = "2024-10-13"`), "Counter", []string{
+		"4:22: error: compatibility_date 2024-10-13 is too old: Go programs need handle_cross_request_promise_resolution, which is on from 2024-10-14 [compatibility-flag]",
+	}},
+	{"a date that is too old for two reasons is reported once", with(`compatibility_date = "2023-01-01"`), "Counter()", []string{
+		"4:22: error: compatibility_date 2023-01-01 is too old: Go programs need handle_cross_request_promise_resolution, which is on from 2024-10-14 [compatibility-flag]",
+	}},
+	{"an old date with the flag is enough", with("compatibility_date = \"2024-01-01\"\ncompatibility_flags = [\"handle_cross_request_promise_resolution\"]"), "Counter", nil},
+	{"but not for methods", with("compatibility_date = \"2024-01-01\"\ncompatibility_flags = [\"handle_cross_request_promise_resolution\"]"), "Counter()", []string{
+		"4:22: error: compatibility_date 2024-01-01 is too old: the methods of class Counter need rpc, which is on from 2024-04-03 [compatibility-flag]",
+	}},
+	{"an old date with both flags is enough for methods", with("compatibility_date = \"2024-01-01\"\ncompatibility_flags = [\"handle_cross_request_promise_resolution\", \"rpc\"]"), "Counter()", nil},
+	{"a new date with a flag turned off is not", with("compatibility_date = \"2026-11-01\"\ncompatibility_flags = [\"no_handle_cross_request_promise_resolution\",\n\"no_rpc\"]"), "Counter()", []string{
+		"5:24: error: no_handle_cross_request_promise_resolution turns off what Go programs need [compatibility-flag]",
+		"6:1: error: no_rpc turns off what the methods of class Counter need [compatibility-flag]",
+	}},
+	{"without methods rpc may be off", base + `compatibility_flags = ["no_rpc"]`, "Counter", nil},
+
+	{"5 minutes of CPU are the most, and need a paid plan", base + "limits.cpu_ms = 300_000", "Counter", []string{
+		"7:17: warning: cpu_ms needs a Workers Paid plan: on the Free plan Cloudflare refuses the deploy, whatever the value [cpu-limit-plan]",
+	}},
+	{"more is not to be had", base + "limits.cpu_ms = 300_001", "Counter", []string{
+		"7:17: error: cpu_ms 300001 is not a whole number from 1 to 300000 [cpu-limit]",
+		"7:17: warning: cpu_ms needs a Workers Paid plan: on the Free plan Cloudflare refuses the deploy, whatever the value [cpu-limit-plan]",
+	}},
+	{"nor is nothing", base + "[limits]\ncpu_ms = 0", "Counter", []string{
+		"8:10: error: cpu_ms 0 is not a whole number from 1 to 300000 [cpu-limit]",
+		"8:10: warning: cpu_ms needs a Workers Paid plan: on the Free plan Cloudflare refuses the deploy, whatever the value [cpu-limit-plan]",
+	}},
+	{"nor a half", base + "[limits]\ncpu_ms = 0.5", "Counter", []string{
+		"8:10: error: cpu_ms 0.5 is not a whole number from 1 to 300000 [cpu-limit]",
+		"8:10: warning: cpu_ms needs a Workers Paid plan: on the Free plan Cloudflare refuses the deploy, whatever the value [cpu-limit-plan]",
+	}},
+	{"other limits are none of our business", base + "limits.subrequests = 50", "Counter", nil},
+
+	{"code may be updated when objects sleep", base + "durable_objects.code_update_strategy = { mode = 'deferred', max_delay = 0.5 }", "Counter", nil},
+	{"a strategy needs a mode that exists", base + "durable_objects.code_update_strategy = { mode = 'later' }", "Counter", []string{
+		`7:49: error: the mode of code_update_strategy is "later" [code-update-strategy]`,
+	}},
+	{"a strategy needs a mode", base + "durable_objects.code_update_strategy = { max_delay = 86401 }", "Counter", []string{
+		`7:17: error: the mode of code_update_strategy is "" [code-update-strategy]`,
+		"7:54: error: max_delay 86401 is not a number of seconds from 0 to 86400, to the millisecond [code-update-strategy]",
+	}},
+
+	{"what wrangler does not know, it ignores", base + "durable_objects.binding = []\n", "Counter", []string{
+		"7:17: warning: wrangler does not know binding here, and ignores it [unknown-field]",
+	}},
+	{"also in migrations and bindings", with(
+		`durable_objects.bindings = [{ name = "COUNTER", class_name = "Counter", class = "Counter" }]`,
+		`migrations = [{ tag = "v1", new_sqlite_class = ["X"], new_sqlite_classes = ["Counter"], renamed_classes = [] }]`), "Counter", []string{
+		"5:81: warning: wrangler does not know class here, and ignores it [unknown-field]",
+		"6:29: warning: wrangler does not know new_sqlite_class here, and ignores it [unknown-field]",
+	}},
+}
+
+var bindingCases = []checkCase{
+	{"a binding needs a name", with(`durable_objects.bindings = [{ class_name = "Counter" }]`), "Counter", []string{
+		"5:29: error: binding 1 has no name or no class_name [binding-field]",
+	}},
+	{"a binding needs a class", with(`durable_objects.bindings = [{ name = "COUNTER", class_name = "Counter" }, { name = "X" }]`), "Counter", []string{
+		"5:75: error: binding 2 has no name or no class_name [binding-field]",
+	}},
+	{"an environment is one of another Worker", with(`durable_objects.bindings = [{ name = "COUNTER", class_name = "Counter", environment = "test" }]`), "Counter", []string{
+		"5:87: error: binding COUNTER has an environment, but no script_name [binding-field]",
+	}},
+	{"a binding's name should be a variable's", with(`durable_objects.bindings = [{ name = "my-counter", class_name = "Counter" }]`), "Counter", []string{
+		"5:38: warning: binding my-counter is not named like a variable of JavaScript [binding-name]",
+	}},
+	{"two bindings cannot have one name", with(`durable_objects.bindings = [{ name = "A", class_name = "Counter" }, { name = "A", class_name = "X", script_name = "y" }]`), "Counter", []string{
+		"5:78: error: the name A is taken by another entry, in durable_objects [binding-name-taken]",
+	}},
+	{"nor can a variable have it", base + "vars = { COUNTER = 1 }", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in vars [binding-name-taken]"}},
+	{"nor a KV namespace", base + "kv_namespaces = [{ binding = 'COUNTER' }]", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in kv_namespaces [binding-name-taken]"}},
+	{"nor a queue", base + "queues.producers = [{ binding = 'COUNTER' }]", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in queues [binding-name-taken]"}},
+	{"nor a secret", base + "secrets.required = ['COUNTER']", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in secrets [binding-name-taken]"}},
+	{"nor what there is one of", base + "ai.binding = 'COUNTER'", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in ai [binding-name-taken]"}},
+	{"nor what is unsafe", base + "unsafe.bindings = [{ name = 'COUNTER', type = 'x' }]", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in unsafe [binding-name-taken]"}},
+	{"a name that only resembles another one is free", base + "vars = { counter = 1, COUNTER2 = 2 }\nkv_namespaces = [{ binding = 'KV', id = 'COUNTER' }]", "Counter", nil},
+}
+
+var programCases = []checkCase{
+	{"a bound class must be registered", base, "", []string{"5:62: error: class Counter, bound as COUNTER, is not registered by the program [class-not-registered]"}},
+	{"a class bound from another Worker is not ours", with(`durable_objects.bindings = [{ name = "COUNTER", class_name = "Counter" }, { name = "X", class_name = "Theirs", script_name = "other", environment = "test" }]`), "Counter", nil},
+	{"a script_name that is the Worker's own name makes the class ours", with(`durable_objects.bindings = [{ name = "X", class_name = "Mine", script_name = "hello" }]`), "Counter", []string{
+		"5:56: error: class Mine, bound as X, is not registered by the program [class-not-registered]",
+		"6:51: warning: class Counter is registered by the program, but not bound [class-without-binding]",
+	}},
+
+	{"a bound class needs a lifecycle entry", with(`migrations = []`), "Counter", []string{
+		"5:62: error: class Counter is registered by the program, but no migration or exports entry creates it [class-without-lifecycle]",
+	}},
+	{"a registered class that nothing uses is only odd", base, "Counter New", []string{
+		"6:1: warning: class New is registered by the program, but no migration or exports entry creates it [class-without-lifecycle]",
+	}},
+	{"a class without a binding is only odd", with(`durable_objects.bindings = []`), "Counter", []string{
+		"6:51: warning: class Counter is registered by the program, but not bound [class-without-binding]",
+	}},
+	{"a live class must be registered", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Lost"] }]`), "Counter", []string{
+		`6:62: error: class Lost, live since migration "v1", is not registered by the program [lifecycle-without-class]`,
+	}},
+
+	{"a class that is deleted cannot be bound", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", deleted_classes = ["Counter"] }]`), "Counter", []string{
+		`5:62: error: class Counter, bound as COUNTER, is deleted by migration "v2" [deleted-class-bound]`,
+	}},
+	{"a class that is deleted should go from the program", with(`durable_objects.bindings = []`, `migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", deleted_classes = ["Counter"] }]`), "Counter", []string{
+		`6:98: warning: class Counter is deleted by migration "v2", but still registered by the program [deleted-class-registered]`,
+	}},
+	{"a deleted class may be gone", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Lost"] }, { tag = "v2", deleted_classes = ["Lost"] }]`), "Counter", nil},
+	{"a renamed class cannot be bound by its old name", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", renamed_classes = [{ from = "Counter", to = "New" }] }]`, `durable_objects.bindings = [{ name = "A", class_name = "Counter" }, { name = "B", class_name = "New" }]`), "Counter New", []string{
+		`5:56: error: class Counter is registered by the program, but migration "v2" has renamed it to New [class-without-lifecycle]`,
+	}},
+}
+
+var historyCases = []checkCase{
+	{"a renamed class lives under its new name", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }]`), "Counter", nil},
+	{"a class taken over from another Worker is live", with(`migrations = [{ tag = "v1", transferred_classes = [{ from = "A", from_script = "b", to = "Counter" }] }]`), "Counter", nil},
+	{"a class that was taken over can be renamed", with(`migrations = [{ tag = "v1", transferred_classes = [{ from = "A", from_script = "b", to = "B" }] }, { tag = "v2", renamed_classes = [{ from = "B", to = "Counter" }] }]`), "Counter", nil},
+	{"a class that was taken over can be deleted", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], transferred_classes = [{ from = "A", from_script = "b", to = "B" }] }, { tag = "v2", deleted_classes = ["B"] }]`), "Counter", nil},
+	{"a class can be deleted and created again, with another storage", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", deleted_classes = ["Counter"] }, { tag = "v3", new_sqlite_classes = ["Counter"] }]`), "Counter", nil},
+	{"a name that was renamed away is free", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", renamed_classes = [{ from = "Counter", to = "Old" }] }, { tag = "v3", deleted_classes = ["Old"] }, { tag = "v4", new_sqlite_classes = ["Counter"] }]`), "Counter", nil},
+
+	{"a migration needs a tag", with(`migrations = [{ new_sqlite_classes = ["Counter"] }]`), "Counter", []string{"6:15: error: migration 1 has no tag [migration-tag]"}},
+	{"an empty tag is none", with(`migrations = [{ tag = "", new_sqlite_classes = ["Counter"] }]`), "Counter", []string{"6:23: error: migration 1 has no tag [migration-tag]"}},
+	{"a tag is used once", with("migrations = [{ tag = \"v1\", new_sqlite_classes = [\"Counter\"] },\n  { tag = \"v1\", deleted_classes = [] }]"), "Counter", []string{
+		`7:11: error: the tag "v1" is taken by an earlier migration: wrangler would not know which of them has been applied [duplicate-tag]`,
+	}},
+	{"numbered tags are in order", with("migrations = [{ tag = \"v2\", new_sqlite_classes = [\"Counter\"] },\n  { tag = \"v1\", deleted_classes = [] }]"), "Counter", []string{
+		`7:11: warning: the tag "v1" comes after "v2": migrations are applied in the order of the file [tag-order]`,
+	}},
+	{"tags need no numbers", with(`migrations = [{ tag = "second", new_sqlite_classes = ["Counter"] }, { tag = "first" }, { tag = "v9" }, { tag = "v10" }, { tag = "w1" }, { tag = "2026-11-01" }, { tag = "2027-01-01" }]`), "Counter", nil},
+
+	{"what does not exist cannot be deleted", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], deleted_classes = ["Lost"] }]`), "Counter", []string{
+		`6:82: error: migration "v1" deletes class Lost, which no migration before it creates [class-unknown]`,
+	}},
+	{"nor what exists only later", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], deleted_classes = ["Lost"] }, { tag = "v2", new_sqlite_classes = ["Lost"] }]`), "Counter Lost", []string{
+		`6:82: error: migration "v1" deletes class Lost, which no migration before it creates [class-unknown]`,
+		"6:129: warning: class Lost is registered by the program, but not bound [class-without-binding]",
+	}},
+	{"nor can it be deleted twice", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Lost"] }, { tag = "v2", deleted_classes = ["Lost"] }, { tag = "v3", deleted_classes = ["Lost"] }]`), "Counter", []string{
+		`6:150: error: migration "v3" deletes class Lost, which migration "v2" has deleted [class-unknown]`,
+	}},
+	{"nor renamed", with(`migrations = [{ tag = "v1", renamed_classes = [{ from = "Lost", to = "Counter" }] }]`), "Counter", []string{
+		`6:57: error: migration "v1" renames class Lost, which no migration before it creates [class-unknown]`,
+	}},
+	{"nor deleted under its old name", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }, { tag = "v3", deleted_classes = ["Old"] }]`), "Counter", []string{
+		`6:164: error: migration "v3" deletes class Old, which migration "v2" has renamed to Counter [class-unknown]`,
+	}},
+
+	{"a class is created once", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
+		`6:101: error: migration "v2" creates class Counter, which is live since migration "v1" [class-live]`,
+	}},
+	{"also in one list", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Counter"] }]`), "Counter", []string{
+		`6:62: error: migration "v1" creates class Counter, which is live since migration "v1" [class-live]`,
+	}},
+	{"a class is not renamed onto another one", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }]`), "Counter", []string{
+		`6:126: error: migration "v2" renames Old to class Counter, which is live since migration "v1" [class-live]`,
+	}},
+	{"nor onto itself", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", renamed_classes = [{ from = "Counter", to = "Counter" }] }]`), "Counter", []string{
+		`6:98: error: migration "v2" renames class Counter to itself [class-live]`,
+	}},
+	{"nor transferred onto one", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", transferred_classes = [{ from = "A", from_script = "b", to = "Counter" }] }]`), "Counter", []string{
+		`6:140: error: migration "v2" transfers A of b to class Counter, which is live since migration "v1" [class-live]`,
+	}},
+	{"a class is not transferred within one Worker", with(`migrations = [{ tag = "v1", transferred_classes = [{ from = "A", from_script = "hello", to = "Counter" }] }]`), "Counter", []string{
+		`6:80: error: migration "v1" transfers class A from hello, which is this Worker itself [transfer-from-self]`,
+	}},
+	{"a step says all of it", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], renamed_classes = [{ from = "A" }], transferred_classes = [{ from = "A", to = "B" }] }]`), "Counter", []string{
+		`6:82: error: migration "v1" renames a class, but does not say from and to [step-field]`,
+		`6:122: error: migration "v1" transfers a class, but does not say from, from_script and to [step-field]`,
+	}},
+
+	{"storage cannot be switched to SQLite", with(`migrations = [{ tag = "v1", new_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
+		"6:44: warning: class Counter gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one [kv-storage]",
+		`6:94: error: migration "v2" creates class Counter with SQLite storage, but migration "v1" has given it key-value storage, which cannot be switched [storage-switch]`,
+	}},
+	{"nor from it", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_classes = ["Counter"] }]`), "Counter", []string{
+		`6:94: error: migration "v2" creates class Counter with key-value storage, but migration "v1" has given it SQLite storage, which cannot be switched [storage-switch]`,
+	}},
+	{"nor after it was renamed", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }, { tag = "v3", new_classes = ["Counter"] }]`), "Counter", []string{
+		`6:160: error: migration "v3" creates class Counter with key-value storage, but migration "v2" has given it SQLite storage, which cannot be switched [storage-switch]`,
+	}},
+	{"nor decided twice at once", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], new_classes = ["Counter"] }]`), "Counter", []string{
+		`6:51: error: migration "v1" creates class Counter with SQLite storage, but migration "v1" has given it key-value storage, which cannot be switched [storage-switch]`,
+		"6:78: warning: class Counter gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one [kv-storage]",
+	}},
+	{"one migration should not delete and create a class", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", deleted_classes = ["Counter"], new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
+		`6:132: warning: migration "v2" names class Counter twice: Cloudflare does not document in which order it takes the steps of one migration [class-twice]`,
+	}},
+	{"a class must have a name that JavaScript can export", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["my-class"] }, { tag = "v3", deleted_classes = ["my-class"] }]`), "Counter", []string{
+		`6:101: error: "my-class" cannot be the name of a class [class-name]`,
+	}},
+}
+
+var exportCases = []checkCase{
+	{"exports give a class its lifecycle", declares(counterLive), "Counter", nil},
+	{"a class in exports must be registered", with(`migrations = []`, `durable_objects.bindings = []`) + counterLive, "", []string{
+		"7:10: error: class Counter, live since exports, is not registered by the program [lifecycle-without-class]",
+	}},
+	{"other exports are none of our business", base + "[exports.Api]\ntype = 'worker'\n[exports.Flow]\ntype = 'workflow'\nname = 'x'\n", "Counter", nil},
+	{"exports exclude migrations", base + counterLive, "Counter", []string{
+		"7:2: error: classes are declared both in migrations and in exports [exports-and-migrations]",
+	}},
+	{"an export has a type", declares(counterLive + "[exports.X]\ntype = 'durable_object'\n"), "Counter", []string{
+		`11:8: error: the type of X in exports is "durable_object" [export-type]`,
+	}},
+	{"a live class has a storage", declares("[exports.Counter]\ntype = 'durable-object'\n"), "Counter", []string{
+		`7:10: error: the storage of Counter in exports is "" [export-storage]`,
+	}},
+	{"a storage is one of two", declares("[exports.Counter]\ntype = 'durable-object'\nstorage = 'kv'\n"), "Counter", []string{
+		`9:11: error: the storage of Counter in exports is "kv" [export-storage]`,
+	}},
+	{"key-value storage is for what has it", declares("[exports.Counter]\ntype = 'durable-object'\nstorage = 'legacy-kv'\n"), "Counter", []string{
+		"9:11: warning: class Counter gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one [kv-storage]",
+	}},
+	{"a state is one of five", declares(counterLive + "state = 'gone'\n"), "Counter", []string{
+		`10:9: error: the state of Counter in exports is "gone" [export-state]`,
+	}},
+	{"states need their fields", declares(counterLive + "[exports.A]\ntype = 'durable-object'\nstate = 'renamed'\n[exports.B]\ntype = 'durable-object'\nstate = 'transferred'\n[exports.C]\ntype = 'durable-object'\nstorage='sqlite'\nstate = 'expecting-transfer'\n"), "Counter C", []string{
+		"10:10: error: A in exports has no renamed_to, which the state renamed needs [export-field]",
+		"13:10: error: B in exports has no transferred_to, which the state transferred needs [export-field]",
+		"16:10: error: C in exports has no transfer_from, which the state expecting-transfer needs [export-field]",
+	}},
+	{"and no others", declares(counterLive + "renamed_to = 'X'\n[exports.Old]\ntype = 'durable-object'\nstate = 'deleted'\nstorage = 'sqlite'\n"), "Counter", []string{
+		"10:14: error: Counter in exports has renamed_to, which does not go with the state created [export-field]",
+		"14:11: error: Old in exports has storage, which does not go with the state deleted [export-field]",
+	}},
+	{"a class is renamed to a live one", declares(counterLive + "[exports.Old]\ntype = 'durable-object'\nstate = 'renamed'\nrenamed_to = 'Counter'\n"), "Counter", nil},
+	{"while it is, the program may have both", declares(counterLive + "[exports.Old]\ntype = 'durable-object'\nstate = 'renamed'\nrenamed_to = 'Counter'\n"), "Counter Old", nil},
+	{"before, the new one is registered but not declared", declares(counterLive), "Counter New", []string{
+		"7:2: warning: class New is registered by the program, but no migration or exports entry creates it [class-without-lifecycle]",
+	}},
+	{"a class is not renamed to nothing", declares(counterLive + "[exports.Old]\ntype = 'durable-object'\nstate = 'renamed'\nrenamed_to = 'New'\n"), "Counter", []string{
+		"13:14: error: Old in exports is renamed to New, which is not a live class in exports [export-rename-target]",
+	}},
+	{"nor to what is gone itself", declares(counterLive + "[exports.Old]\ntype = 'durable-object'\nstate = 'renamed'\nrenamed_to = 'New'\n[exports.New]\ntype = 'durable-object'\nstate = 'deleted'\n"), "Counter", []string{
+		"13:14: error: Old in exports is renamed to New, which is not a live class in exports [export-rename-target]",
+	}},
+	{"a class that was handed over may stay in the program", declares(counterLive + "[exports.Old]\ntype = 'durable-object'\nstate = 'transferred'\ntransferred_to = 'other'\n"), "Counter Old", nil},
+	{"a binding to it needs the other Worker's name", declares("[exports.Counter]\ntype = 'durable-object'\nstate = 'transferred'\ntransferred_to = 'other'\n"), "Counter", []string{
+		"5:62: warning: class Counter is registered by the program, but exports has transferred it to other [class-without-lifecycle]",
+	}},
+	{"a class that is expected is not bound yet", declares("[exports.Counter]\ntype = 'durable-object'\nstate = 'expecting-transfer'\nstorage = 'sqlite'\ntransfer_from = 'other'\n"), "Counter", []string{
+		"5:62: warning: class Counter, bound as COUNTER, is yet to be transferred to this Worker [pending-class-bound]",
+	}},
+	{"nor does it have to be", strings.Replace(declares("[exports.Counter]\ntype = 'durable-object'\nstate = 'expecting-transfer'\nstorage = 'sqlite'\ntransfer_from = 'other'\n"), `{ name = "COUNTER", class_name = "Counter" }`, "", 1), "Counter", nil},
+	{"a Worker is not expected to transfer to itself", declares(counterLive + "[exports.In]\ntype = 'durable-object'\nstate = 'expecting-transfer'\nstorage = 'sqlite'\ntransfer_from = 'hello'\n[exports.Out]\ntype = 'durable-object'\nstate = 'transferred'\ntransferred_to = 'hello'\n"), "Counter In", []string{
+		"14:17: error: the transfer_from of In in exports is hello, which is this Worker itself [transfer-from-self]",
+		"18:18: error: the transferred_to of Out in exports is hello, which is this Worker itself [transfer-from-self]",
+	}},
+	{"a deleted class must be gone from the program", declares(counterLive + "[exports.Old]\ntype = 'durable-object'\nstate = 'deleted'\n"), "Counter Old", []string{
+		"10:10: error: class Old is deleted by exports, but still registered by the program [deleted-class-registered]",
+	}},
+	{"and from the bindings", declares("[exports.Counter]\ntype = 'durable-object'\nstate = 'deleted'\n"), "Counter", []string{
+		"5:62: error: class Counter, bound as COUNTER, is deleted by exports [deleted-class-bound]",
+	}},
+	{"a live class may have a container", declares(counterLive + "container = 'x'\n"), "Counter", nil},
+}
+
+const testEnv = "[env.test]\ndurable_objects.bindings = [{ name = 'COUNTER', class_name = 'Counter' }]\n"
+
+var environmentCases = []checkCase{
+	{"an environment inherits all but its bindings", base + testEnv, "Counter", nil},
+	{"an environment without bindings has forgotten them", base + "[env.test]\nvars = {}", "Counter", []string{
+		"7:6: warning: env.test: durable_objects is set at the top level, but not here: environments do not inherit it [bindings-not-inherited]",
+	}},
+	{"unless it says so", base + "[env.test]\ndurable_objects.bindings = []\nmigrations = []\n", "Counter", []string{
+		"9:1: warning: env.test: class Counter is registered by the program, but no migration or exports entry creates it [class-without-lifecycle]",
+	}},
+	{"an environment may have a history of its own", base + testEnv + "[[env.test.migrations]]\ntag = 't1'\nnew_sqlite_classes = ['Counter']\n", "Counter", nil},
+	{"which is checked like the other one", base + testEnv + "[[env.test.migrations]]\nnew_sqlite_classes = ['Counter']\n", "Counter", []string{
+		"9:12: error: env.test: migration 1 has no tag [migration-tag]",
+	}},
+	{"what comes from the top level is reported there", with(`main = "index.js"`) + testEnv, "Counter", []string{
+		`3:8: error: main is "index.js", which is not what capdo builds [main]`,
+	}},
+	{"what only the environment makes wrong is reported of it", base + "[env.a]\ndurable_objects.bindings = [{ name = 'X', class_name = 'Lost' }]\n", "Counter", []string{
+		"6:51: warning: env.a: class Counter is registered by the program, but not bound [class-without-binding]",
+		"8:56: error: env.a: class Lost, bound as X, is not registered by the program [class-not-registered]",
+	}},
+	{"exports of an environment exclude inherited migrations", base + testEnv + "[env.test.exports.Counter]\ntype = 'durable-object'\nstorage = 'sqlite'\n", "Counter", []string{
+		"9:11: error: env.test: classes are declared both in migrations and in exports [exports-and-migrations]",
+	}},
+	{"unless it has none", base + testEnv + "migrations = []\n[env.test.exports.Counter]\ntype = 'durable-object'\nstorage = 'sqlite'\n", "Counter", nil},
+	{"an environment's variable takes no name elsewhere", base + testEnv + "[env.prod]\nvars.COUNTER = 1\ndurable_objects.bindings = [{ name = 'C', class_name = 'Counter' }]\n", "Counter", nil},
+	{"but within it", base + testEnv + "vars.COUNTER = 1\n", "Counter", []string{
+		"8:38: error: env.test: the name COUNTER is taken by another entry, in vars [binding-name-taken]",
+	}},
+	{"and assets are inherited", base + "assets.binding = 'ASSETS'\n[env.test]\ndurable_objects.bindings = [{ name = 'ASSETS', class_name = 'Counter' }]\n", "Counter", []string{
+		"9:38: error: env.test: the name ASSETS is taken by another entry, in assets [binding-name-taken]",
+	}},
+	{"an environment's Worker has a name of its own", base + "[env.test]\ndurable_objects.bindings = [{ name = 'A', class_name = 'Mine', script_name = 'hello' }, { name = 'B', class_name = 'Ours', script_name = 'hello-test' }]\nmigrations = []", "", []string{
+		"5:62: error: class Counter, bound as COUNTER, is not registered by the program [class-not-registered]",
+		"8:116: error: env.test: class Ours, bound as B, is not registered by the program [class-not-registered]",
+	}},
+	{"an environment may use the objects of the top level's Worker", base + "[env.another]\ndurable_objects.bindings = [{ name = 'A', class_name = 'Counter', script_name = 'hello' }]\n", "Counter", nil},
+	{"limits are inherited", base + "limits.cpu_ms = 1\n" + testEnv, "Counter", []string{
+		"7:17: warning: cpu_ms needs a Workers Paid plan: on the Free plan Cloudflare refuses the deploy, whatever the value [cpu-limit-plan]",
+	}},
+}
+
+func TestEveryRuleHasACase(t *testing.T) {
+	want := slices.Clone(Rules)
+	for _, tt := range checkCases {
+		for _, line := range tt.want {
+			rule := line[strings.LastIndex(line, "[")+1 : len(line)-1]
+			want = slices.DeleteFunc(want, func(r string) bool { return r == rule })
+		}
+	}
+	if diff := cmp.Diff([]string{"request-signal"}, want); diff != "" { // which has a test of its own
+		t.Errorf("rules without a case: (-want +got)\n%s", diff)
+	}
+}
+
+func TestEveryRuleIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/migrations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (error|warning)").FindAllStringSubmatch(string(doc), -1) {
+		got = append(got, row[1])
+	}
+	if diff := cmp.Diff(Rules, got); diff != "" {
+		t.Errorf("docs/migrations.md (-rules +documented)\n%s", diff)
+	}
+}
+
+func TestOneEnvironmentCanBeCheckedAlone(t *testing.T) {
+	c := load(t, "wrangler.toml", with(`main = "index.js"`)+testEnv)
+	env, err := c.Environment("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`3:8: error: env.test: main is "index.js", which is not what capdo builds [main]`}
+	if diff := cmp.Diff(want, lines(Check(env, program("Counter"), today))); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
 func TestAWorkerThatServesFetchShouldLearnOfDisconnections(t *testing.T) {
-	for flags, want := range map[string]int{`[]`: 1, `["enable_request_signal"]`: 0} {
-		c, err := Load(writeConfig(t, "wrangler.toml", base+"compatibility_flags = "+flags+"\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		problems := Check(c, shim.Description{Fetch: true, Classes: []shim.Class{{Name: "Counter"}}})
-		if len(problems) != want || want == 1 && (problems[0].Rule != "request-signal" || problems[0].Severity != Warning) {
-			t.Errorf("flags %s: %+v", flags, problems)
+	d := program("Counter")
+	d.Fetch = true
+	want := map[string][]string{
+		`compatibility_flags = []`:                        {"7:1: warning: enable_request_signal is not set: the context of a handler will not end when its client disconnects [request-signal]"},
+		`compatibility_flags = ["enable_request_signal"]`: nil,
+	}
+	for flags, want := range want {
+		if diff := cmp.Diff(want, lines(Check(load(t, "wrangler.toml", base+flags), d, today))); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", flags, diff)
 		}
 	}
 }
@@ -148,15 +478,35 @@ func TestAHintSaysWhatToWriteWhere(t *testing.T) {
 		{"not registered", base, "Other", `call durable.Register("Counter", …) in main, which registers Other; or give the binding the script_name of the Worker that has it`},
 		{"not registered, nor anything", base, "", `call durable.Register("Counter", …) in main; or give the binding the script_name of the Worker that has it`},
 		{"no lifecycle", with(`migrations = []`), "Counter", `add a migration with a new tag and new_sqlite_classes ["Counter"]`},
-		{"no lifecycle where exports are used", with(`migrations = []`) + "[exports.Other]\ntype = 'durable-object'\nstate = 'deleted'\n", "Counter", `add to exports: "Counter" with type "durable-object" and storage "sqlite"`},
+		{"no lifecycle where exports are used", declares("[exports.Other]\ntype = 'durable-object'\nstate = 'deleted'\n"), "Counter", `add to exports: "Counter" with type "durable-object" and storage "sqlite"`},
 		{"no binding", with(`durable_objects.bindings = []`), "Counter", `unless only other Workers use it, add to durable_objects.bindings: name "COUNTER", class_name "Counter"`},
+		{"a tag that is taken", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2" }, { tag = "v2" }]`), "Counter", `give it a tag of its own, such as "v3"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			problems := check(t, tt.config, tt.classes)
+			problems := Check(load(t, "wrangler.toml", tt.config), program(tt.classes), today)
 			if len(problems) == 0 || problems[0].Hint != tt.want {
 				t.Errorf("problems are %+v\nwant first hint: %s", problems, tt.want)
 			}
 		})
 	}
+}
+
+// A compiler's rules must hold for what nobody would write, too.
+func FuzzCheck(f *testing.F) {
+	for _, tt := range checkCases {
+		f.Add(tt.config)
+	}
+	f.Fuzz(func(t *testing.T, config string) {
+		path := writeConfig(t, "wrangler.toml", config)
+		c, err := Load(path)
+		if err != nil {
+			return
+		}
+		for _, p := range CheckAll(c, program("Counter Other()"), today) {
+			if p.Message == "" || p.Hint == "" || p.Line < 1 || p.Column < 1 || !slices.Contains(Rules, p.Rule) {
+				t.Errorf("%+v", p)
+			}
+		}
+	})
 }

@@ -1,5 +1,4 @@
-// Package wrangler reads the config of wrangler, Cloudflare's tool for Workers, and checks it against a Go program. Environments
-// (env.NAME) are not read.
+// Package wrangler reads the config of wrangler, Cloudflare's tool for Workers, and checks it against a Go program.
 package wrangler
 
 import (
@@ -15,9 +14,11 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// Config is what capdo reads of a wrangler config (https://developers.cloudflare.com/workers/wrangler/configuration/).
+// Config is what capdo reads of a wrangler config (https://developers.cloudflare.com/workers/wrangler/configuration/): its top level, or
+// one of its environments.
 type Config struct {
 	Path string `json:"-" toml:"-"` // the file
+	Env  string `json:"-" toml:"-"` // the environment, or ""
 
 	Name               string            `json:"name" toml:"name"`
 	Main               string            `json:"main" toml:"main"` // relative to the config's folder
@@ -28,6 +29,12 @@ type Config struct {
 	Migrations         []Migration       `json:"migrations" toml:"migrations"`
 	Exports            map[string]Export `json:"exports" toml:"exports"`
 	Limits             Limits            `json:"limits" toml:"limits"`
+	Vars               map[string]any    `json:"vars" toml:"vars"`
+
+	Environments map[string]*Config `json:"env" toml:"env"` // of the top level, with what they inherit
+
+	positions positions
+	raw       map[string]any // the whole config or environment, as it is written
 }
 
 // Build is the user's own build step, which wrangler runs before it reads main.
@@ -35,16 +42,24 @@ type Build struct {
 	Command string `json:"command" toml:"command"`
 }
 
-// DurableObjects holds the bindings of Durable Object namespaces.
+// DurableObjects holds the bindings of Durable Object namespaces, and how objects change over to new code.
 type DurableObjects struct {
-	Bindings []Binding `json:"bindings" toml:"bindings"`
+	Bindings           []Binding           `json:"bindings" toml:"bindings"`
+	CodeUpdateStrategy *CodeUpdateStrategy `json:"code_update_strategy" toml:"code_update_strategy"`
+}
+
+// CodeUpdateStrategy says when a running object changes over to newly deployed code.
+type CodeUpdateStrategy struct {
+	Mode     string  `json:"mode" toml:"mode"`           // "immediate" or "deferred"
+	MaxDelay float64 `json:"max_delay" toml:"max_delay"` // in seconds
 }
 
 // Binding gives the Worker a namespace under a name.
 type Binding struct {
-	Name       string `json:"name" toml:"name"`
-	ClassName  string `json:"class_name" toml:"class_name"`
-	ScriptName string `json:"script_name" toml:"script_name"` // the Worker that has the class, if it is another one
+	Name        string `json:"name" toml:"name"`
+	ClassName   string `json:"class_name" toml:"class_name"`
+	ScriptName  string `json:"script_name" toml:"script_name"` // the Worker that has the class, if it is another one
+	Environment string `json:"environment" toml:"environment"` // of that Worker
 }
 
 // Migration is one step of the classes' history. Steps are applied in order, each once per deployment, told apart by their tags.
@@ -97,20 +112,24 @@ func Find(dir string) (string, error) {
 	return "", fmt.Errorf("there is no wrangler config in %s\nhint: create a wrangler.jsonc there, with name, \"main\": \"build/entry.mjs\", compatibility_date, durable_objects and migrations", dir)
 }
 
-// Load reads a config. An error in it names file, line and column.
+// Load reads a config with all its environments. An error in it names file, line and column.
 func Load(path string) (*Config, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	decode := decodeJSON
+	decode, unmarshal, index := decodeJSON, unmarshalJSON, jsonPositions
 	if filepath.Ext(path) == ".toml" {
-		decode = decodeTOML
+		decode, unmarshal, index = decodeTOML, toml.Unmarshal, tomlPositions
 	}
-	c := &Config{Path: path}
+	c := &Config{Path: path, positions: index(b)}
 	if err := decode(b, c); err != nil {
 		return nil, fmt.Errorf("%s:%w", path, err)
 	}
+	if err := unmarshal(b, &c.raw); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	c.inherit()
 	return c, nil
 }
 

@@ -113,7 +113,7 @@ func TestTOMLAndJSONCReadTheSame(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Config{}, "Path")); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Config{}, "Path"), cmpopts.IgnoreUnexported(Config{})); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}
 	}
@@ -126,12 +126,14 @@ func TestAnErrorInAConfigNamesItsPlace(t *testing.T) {
 		{"TOML key given twice", "wrangler.toml", "name = 'a'\nname = 'b'\n", ":2:1: key name is already defined"},
 		{"TOML value of another type", "wrangler.toml", "\nname = 3\n", ":2:8: name cannot be of type integer"},
 		{"TOML value of another type, deep", "wrangler.toml", "[exports.A]\nstorage = 3\n", ":2:11: exports.A.storage cannot be of type integer"},
+		{"TOML value of another type in an environment", "wrangler.toml", "[env.test]\nlimits.cpu_ms = 'x'\n", ":2:17: env.test.limits.cpu_ms cannot be of type string"},
 		{"TOML date without quotes", "wrangler.toml", "compatibility_date = 2026-11-01\n", ":1:22: compatibility_date cannot be of type local date\nhint: put the date in quotes"},
 		{"JSONC comma missing", "wrangler.jsonc", "{\n  \"name\": \"a\" // x\n  \"main\": \"b\"\n}", ":3:3: invalid character '\"' after object value"},
 		{"JSONC ends early", "wrangler.jsonc", "{\n", ":2:1: parsing value: unexpected EOF"},
 		{"JSONC file is empty", "wrangler.jsonc", "", ":1:1: parsing value: unexpected EOF"},
 		{"JSONC value of another type", "wrangler.jsonc", "{\n  // so\n  \"name\": 3\n}", ":3:11: name cannot be of type number"},
 		{"JSONC value of another type, deep", "wrangler.jsonc", "{\"durable_objects\": {\n  \"bindings\": {}}}", ":2:15: durable_objects.bindings cannot be of type object"},
+		{"JSONC value of another type in an environment", "wrangler.jsonc", "{\"env\": {\"test\": {\n  \"name\": 3}}}", ":2:11: env.name cannot be of type number"},
 		{"JSONC is a list", "wrangler.jsonc", "[]", ":1:1: the config cannot be of type array"},
 		{"JSON is read like JSONC", "wrangler.json", "{\"name\": \"a\"}\n}", ":2:1: invalid character '}' after top-level value"},
 	}
@@ -190,5 +192,44 @@ func TestWithoutBuildKeepsTheRest(t *testing.T) {
 		if diff := cmp.Diff(tt.want, string(got)); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got)\n%s", tt.file, err, diff)
 		}
+	}
+}
+
+func TestAnEnvironmentInheritsWhatWranglerSaysItDoes(t *testing.T) {
+	const file = `{
+  "name": "hello", "main": "a/entry.mjs", "compatibility_date": "2026-11-01", "compatibility_flags": ["rpc"], "limits": { "cpu_ms": 5 },
+  "vars": { "A": 1 }, "durable_objects": { "bindings": [{ "name": "A", "class_name": "A" }] }, "migrations": [{ "tag": "v1" }],
+  "env": {
+    "bare": {},
+    "full": {
+      "name": "other", "main": "b/entry.mjs", "compatibility_date": "2026-11-02", "compatibility_flags": [], "limits": {},
+      "vars": { "B": 1 }, "durable_objects": { "bindings": [] }, "migrations": [], "exports": { "A": {} }
+    },
+    "nothing": null
+  }
+}`
+	c := load(t, "wrangler.jsonc", file)
+	want := map[string]*Config{
+		"bare": {Env: "bare", Name: "hello-bare", Main: "a/entry.mjs", CompatibilityDate: "2026-11-01", CompatibilityFlags: []string{"rpc"}, Limits: Limits{CPUMs: 5}, Migrations: []Migration{{Tag: "v1"}}},
+		"full": {Env: "full", Name: "other", Main: "b/entry.mjs", CompatibilityDate: "2026-11-02", CompatibilityFlags: []string{}, Migrations: []Migration{}, Exports: map[string]Export{"A": {}}, Vars: map[string]any{"B": 1.0}},
+	}
+	want["full"].DurableObjects.Bindings = []Binding{}
+	if diff := cmp.Diff(want, c.Environments, cmpopts.IgnoreFields(Config{}, "Path"), cmpopts.IgnoreUnexported(Config{})); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestAnEnvironmentIsFoundByName(t *testing.T) {
+	c := load(t, "wrangler.toml", base+testEnv+"[env.prod]\n")
+	for _, name := range []string{"", "test", "prod"} {
+		if env, err := c.Environment(name); err != nil || env.Env != name {
+			t.Errorf("%q: %+v, %v", name, env, err)
+		}
+	}
+	if _, err := c.Environment("tset"); err == nil || err.Error() != c.Path+" has no environment \"tset\"\nhint: it has prod, test" {
+		t.Errorf("error is %v", err)
+	}
+	if _, err := load(t, "wrangler.toml", base).Environment("test"); err == nil || !strings.HasSuffix(err.Error(), "has no environment \"test\", nor any other\nhint: add env.test to it") {
+		t.Errorf("error is %v", err)
 	}
 }

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"flow.internal/capdo/internal/shim"
+	"flow.internal/capdo/internal/wrangler"
+	"github.com/spf13/cobra"
+)
+
+func newCheck() *cobra.Command {
+	var p project
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check [config]",
+		Short: "Check a wrangler config against its program and Cloudflare's rules",
+		Long: `Check reads a wrangler config (a file, or the one in a folder; default: the
+current folder) with all its environments, compiles the program beside it, asks
+it which classes it registers, and reports every problem with file, line and
+column. It finds what wrangler deploy --dry-run finds about Durable Objects, and
+what Cloudflare would refuse after that. Nothing is written.
+
+The exit status is 1 if there is an error, and 0 if there are only warnings.
+docs/migrations.md says what each rule means.`,
+		Example: `  capdo check
+  capdo check ./examples/counter --env test
+  capdo check wrangler.staging.jsonc
+  capdo check --json | jq '.[] | select(.severity == "error")'`,
+		ValidArgsFunction: cobra.FixedCompletions([]string{"toml", "json", "jsonc"}, cobra.ShellCompDirectiveFilterFileExt),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := oneArg(cmd, args, "folder or config")
+			if err != nil {
+				return err
+			}
+			if err := p.take(path); err != nil {
+				return err
+			}
+			return p.check(cmd.Context(), os.Stdout, asJSON)
+		},
+	}
+	addEnv(cmd, &p.env, "check only this environment")
+	cmd.Flags().BoolVarP(&p.verbose, "verbose", "x", false, "print the commands")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the problems as JSON")
+	return cmd
+}
+
+// addEnv adds a flag that chooses one of the config's environments.
+func addEnv(cmd *cobra.Command, env *string, usage string) {
+	cmd.Flags().StringVar(env, "env", *env, usage)
+	cmd.RegisterFlagCompletionFunc("env", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		var p project
+		if err := p.take(append(args, ".")[0]); err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		c, err := p.config()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return slices.Sorted(maps.Keys(c.Environments)), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// take takes a folder, or a config that is the one of its folder.
+func (p *project) take(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("%w\nhint: name a wrangler config or a folder that has one", err)
+	}
+	p.dir = path
+	if !info.IsDir() {
+		p.dir, p.file = filepath.Dir(path), path
+	}
+	return nil
+}
+
+// check prints what is wrong with the config.
+func (p *project) check(ctx context.Context, w io.Writer, asJSON bool) error {
+	config, err := p.config()
+	if err != nil {
+		return err
+	}
+	staged, err := p.stage(ctx)
+	if err != nil {
+		return err
+	}
+	problems := wrangler.CheckAll(config, staged.Description, time.Now())
+	if asJSON {
+		err = printJSON(w, append([]wrangler.Problem{}, problems...))
+	} else {
+		printProblems(w, problems)
+		fmt.Fprintf(w, "%s: %s (%s)\n", config.Path, tally(problems), subject(config, staged.Description))
+	}
+	if err == nil && hasErrors(problems) {
+		return exitStatus(1)
+	}
+	return err
+}
+
+// tally says how many problems there are.
+func tally(problems []wrangler.Problem) string {
+	if len(problems) == 0 {
+		return "no problems"
+	}
+	errors := 0
+	for _, p := range problems {
+		if p.Severity == wrangler.Error {
+			errors++
+		}
+	}
+	var out []string
+	for _, n := range []struct {
+		n    int
+		noun string
+	}{{errors, "error"}, {len(problems) - errors, "warning"}} {
+		if n.n == 1 {
+			out = append(out, "1 "+n.noun)
+		} else if n.n > 1 {
+			out = append(out, fmt.Sprintf("%d %ss", n.n, n.noun))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// subject says what was checked against what.
+func subject(c *wrangler.Config, program shim.Description) string {
+	envs := []string{"top level"}
+	if c.Env != "" {
+		envs = []string{"env." + c.Env}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Environments)) {
+		envs = append(envs, "env."+name)
+	}
+	classes := "no classes"
+	if len(program.Classes) > 0 {
+		var names []string
+		for _, class := range program.Classes {
+			names = append(names, class.Name)
+		}
+		classes = "classes " + strings.Join(names, ", ")
+	}
+	return strings.Join(envs, ", ") + "; " + classes
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"flow.internal/capdo/internal/wrangler"
+	"github.com/spf13/cobra"
+)
+
+func newDeploy() *cobra.Command {
+	d := deployment{env: os.Getenv("CLOUDFLARE_ENV")}
+	cmd := &cobra.Command{
+		Use:   "deploy [dir] [-- wrangler flags]",
+		Short: "Check and build a program, then run wrangler deploy",
+		Long: `Deploy builds the program in dir (default: the current folder) like capdo build,
+with the check of capdo check for the environment that is deployed: errors stop
+it, warnings are printed. Then it runs the project's own wrangler deploy, with
+the flags after --, and ends with its exit status. Wrangler asks nothing: log in
+before with npx wrangler login, or set CLOUDFLARE_API_TOKEN.
+
+If the config has a build command, wrangler runs that before it uploads.
+
+docs/deploy.md says how to set up an environment for tests, what to look at after
+the first deploy, and what cannot be undone.`,
+		Example: `  capdo deploy --dry-run
+  capdo deploy --env test
+  capdo deploy ./examples/counter -- --message "counts from 1"`,
+		ValidArgsFunction: completeDir,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if n := cmd.ArgsLenAtDash(); n >= 0 {
+				args, d.flags = args[:n], args[n:]
+			}
+			dir, err := oneDir(cmd, args)
+			if err != nil {
+				return err
+			}
+			return d.run(cmd.Context(), dir)
+		},
+	}
+	addEnv(cmd, &d.env, "the environment to deploy (default $CLOUDFLARE_ENV, or else the top level)")
+	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "stop before the upload; needs neither network nor login")
+	cmd.Flags().BoolVarP(&d.verbose, "verbose", "x", false, "print the commands")
+	return cmd
+}
+
+// deployment is a wrangler deploy.
+type deployment struct {
+	env     string
+	dryRun  bool
+	verbose bool
+	flags   []string // the user's, for wrangler
+}
+
+func (d *deployment) run(ctx context.Context, dir string) error {
+	if err := d.refuse("--env", "-e", "--config", "-c", "--cwd"); err != nil {
+		return err
+	}
+	t := tool{verbose: d.verbose}
+	if err := t.find(dir); err != nil {
+		return err
+	}
+	p := &project{dir: dir, env: d.env, verbose: d.verbose}
+	config, err := p.config()
+	if err != nil {
+		return err
+	}
+	r, err := p.build(ctx)
+	if err != nil {
+		return err
+	}
+	printProblems(os.Stderr, r.Problems)
+	printReport(os.Stderr, r)
+	return t.run(ctx, filepath.Dir(config.Path), d.args(config)...)
+}
+
+// args are wrangler's arguments. The environment is always named, so that wrangler deploys the one that was checked.
+func (d *deployment) args(c *wrangler.Config) []string {
+	args := []string{"deploy", "--config", filepath.Base(c.Path), "--env=" + d.env}
+	if d.dryRun {
+		args = append(args, "--dry-run")
+	}
+	return append(args, d.flags...)
+}
+
+// refuse refuses flags for wrangler with which it would deploy something else than was checked.
+func (d *deployment) refuse(flags ...string) error {
+	for _, f := range d.flags {
+		name, _, _ := strings.Cut(f, "=")
+		if slices.Contains(flags, name) {
+			return fmt.Errorf("%s cannot be given to wrangler: it would deploy something else than was checked\nhint: give dir and --env to capdo deploy itself", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"flow.internal/capdo/internal/build"
+	"flow.internal/capdo/internal/node"
+)
+
+// tool is a project's wrangler, and the Node.js that runs it.
+type tool struct {
+	node, script string
+	verbose      bool
+}
+
+// find locates them in dir or a folder above it.
+func (t *tool) find(dir string) (err error) {
+	if t.script, err = node.Module(dir, "wrangler/bin/wrangler.js"); err != nil {
+		return err
+	}
+	t.node, err = node.Find(dir)
+	return err
+}
+
+// quiet keeps wrangler off the network, from asking questions and from advertising; the user's own environment takes precedence.
+var quiet = []string{
+	"WRANGLER_SEND_METRICS=false",
+	"WRANGLER_SEND_ERROR_REPORTS=false",
+	"WRANGLER_HIDE_BANNER=true", // the banner looks for updates
+	"WRANGLER_NO_SKILLS_UPDATE_PROMPTS=true",
+	"CLOUDFLARE_CF_FETCH_ENABLED=false", // Request.cf is a placeholder
+}
+
+// run runs wrangler in a folder until ctx ends, which interrupts it, or it does. In both cases nothing of it is left behind, and its
+// exit status is returned. It has a process group of its own, so that a Ctrl-C in the terminal reaches it once, through ctx.
+func (t *tool) run(ctx context.Context, dir string, args ...string) error {
+	cmd := exec.CommandContext(ctx, t.node, append([]string{t.script}, args...)...)
+	cmd.Dir = dir
+	cmd.Env = append(quiet, os.Environ()...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	ownGroup(cmd)
+	if t.verbose {
+		logf("cd %s && %s", dir, build.CommandLine(cmd.Args))
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	cmd.Wait()
+	killGroup(cmd)
+	if code := cmd.ProcessState.ExitCode(); code != 0 {
+		return exitStatus(max(code, 1))
+	}
+	return nil
+}
+
+// logf prints a command that is run.
+func logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -1,0 +1,230 @@
+package wrangler
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// state is where a class stands in its life. A class that nothing speaks of has none.
+type state string
+
+const (
+	live        state = "live"
+	pending     state = "pending" // another Worker is expected to hand it over
+	deleted     state = "deleted"
+	renamed     state = "renamed"
+	transferred state = "transferred"
+)
+
+// lifecycle is what the config says of a class.
+type lifecycle struct {
+	state   state
+	storage string // sqlite, legacyKV, or "" where another Worker decided
+	entry   string // which entry made it so, for messages
+	path    string // and where that is
+	to      string // the class or Worker that it was renamed or transferred to
+}
+
+func (l *lifecycle) isLive() bool { return l != nil && (l.state == live || l.state == pending) }
+
+const (
+	sqlite   = "sqlite"
+	legacyKV = "legacy-kv"
+)
+
+var storageNames = map[string]string{sqlite: "SQLite storage", legacyKV: "key-value storage"}
+
+// A history of migrations is told apart by tags: wrangler looks for the deployed one, and has Cloudflare apply what comes after it.
+func (k *checker) tags() {
+	seen := map[string]bool{}
+	for i, m := range k.Migrations {
+		at := k.path("migrations", i, "tag")
+		switch {
+		case m.Tag == "":
+			k.add(Error, "migration-tag", at, fmt.Sprintf("migration %d has no tag", i+1), "give it a tag of its own, such as "+nextTag(k.Migrations))
+		case seen[m.Tag]:
+			k.add(Error, "duplicate-tag", at, fmt.Sprintf("the tag %q is taken by an earlier migration: wrangler would not know which of them has been applied", m.Tag),
+				"give it a tag of its own, such as "+nextTag(k.Migrations))
+		case i > 0 && isBefore(m.Tag, k.Migrations[i-1].Tag):
+			k.add(Warning, "tag-order", at, fmt.Sprintf("the tag %q comes after %q: migrations are applied in the order of the file", m.Tag, k.Migrations[i-1].Tag),
+				"add new migrations at the end, and never move one that has been deployed")
+		}
+		seen[m.Tag] = true
+	}
+}
+
+var numbered = regexp.MustCompile(`^(.*?)([0-9]+)$`)
+
+// isBefore reports whether two tags are numbered alike, and a's number is the smaller one.
+func isBefore(a, b string) bool {
+	x, y := numbered.FindStringSubmatch(a), numbered.FindStringSubmatch(b)
+	if x == nil || y == nil || x[1] != y[1] {
+		return false
+	}
+	m, _ := strconv.Atoi(x[2])
+	n, _ := strconv.Atoi(y[2])
+	return m < n
+}
+
+// nextTag returns a tag that is free, quoted.
+func nextTag(migrations []Migration) string {
+	for n := len(migrations); ; n++ {
+		tag := fmt.Sprintf("v%d", n)
+		if !slices.ContainsFunc(migrations, func(m Migration) bool { return m.Tag == tag }) {
+			return strconv.Quote(tag)
+		}
+	}
+}
+
+// replay applies the migrations one after the other, the steps of each in wrangler's order: deleted, renamed, transferred, new.
+func (k *checker) replay() {
+	for i, m := range k.Migrations {
+		s := &migration{checker: k, entry: fmt.Sprintf("migration %q", m.Tag), seen: map[string]string{}, failed: map[string]bool{}}
+		if m.Tag == "" {
+			s.entry = fmt.Sprintf("migration %d", i+1)
+		}
+		for j, name := range m.DeletedClasses {
+			s.leave(name, lifecycle{state: deleted}, "deletes", k.path("migrations", i, "deleted_classes", j))
+		}
+		for j, r := range m.RenamedClasses {
+			s.rename(r, k.path("migrations", i, "renamed_classes", j))
+		}
+		for j, t := range m.TransferredClasses {
+			s.transfer(t, k.path("migrations", i, "transferred_classes", j))
+		}
+		for j, name := range m.NewClasses {
+			s.create(name, legacyKV, k.path("migrations", i, "new_classes", j))
+		}
+		for j, name := range m.NewSQLiteClasses {
+			s.create(name, sqlite, k.path("migrations", i, "new_sqlite_classes", j))
+		}
+		s.twice()
+	}
+}
+
+// migration is one step of the replay.
+type migration struct {
+	*checker
+	entry   string
+	seen    map[string]string // class → where this migration names it first
+	repeats []repeat
+	failed  map[string]bool // paths that have a problem already
+}
+
+type repeat struct{ class, first, second string }
+
+func (s *migration) fail(rule, path, message, hint string) {
+	s.add(Error, rule, path, message, hint)
+	s.failed[path] = true
+}
+
+func (s *migration) name(class, path string) {
+	if first, ok := s.seen[class]; ok {
+		s.repeats = append(s.repeats, repeat{class, first, path})
+		return
+	}
+	s.seen[class] = path
+}
+
+// leave ends a class, and returns its storage.
+func (s *migration) leave(class string, to lifecycle, verb, path string) string {
+	s.name(class, path)
+	was := s.classes[class]
+	if !was.isLive() {
+		s.fail("class-unknown", path, fmt.Sprintf("%s %s class %s, %s", s.entry, verb, class, whyUnknown(was)),
+			"take the step out; or, if a migration that created the class has been taken out of the file, put it back")
+		return ""
+	}
+	to.entry, to.path = s.entry, path
+	s.classes[class] = &to
+	return was.storage
+}
+
+func whyUnknown(was *lifecycle) string {
+	switch {
+	case was == nil:
+		return "which no migration before it creates"
+	case was.state == renamed:
+		return fmt.Sprintf("which %s has renamed to %s", was.entry, was.to)
+	}
+	return fmt.Sprintf("which %s has %s", was.entry, was.state)
+}
+
+// enter begins a class.
+func (s *migration) enter(class, storage, verb, path string) {
+	s.name(class, path)
+	s.className(class, path)
+	if was := s.classes[class]; was.isLive() {
+		s.fail("class-live", path, fmt.Sprintf("%s %s class %s, which is live since %s", s.entry, verb, class, was.entry),
+			"a class is created by one step only: take this one out, or delete the class in a migration before it, which deletes its objects' data")
+		return
+	}
+	s.classes[class] = &lifecycle{state: live, storage: storage, entry: s.entry, path: path}
+}
+
+func (s *migration) create(class, storage, path string) {
+	if was := s.classes[class]; was.isLive() && was.storage != storage && was.storage != "" {
+		s.name(class, path)
+		s.fail("storage-switch", path, fmt.Sprintf("%s creates class %s with %s, but %s has given it %s, which cannot be switched",
+			s.entry, class, storageNames[storage], was.entry, storageNames[was.storage]),
+			fmt.Sprintf("give the new class another name, such as %sSQL; or delete %[1]s in a migration before, which deletes its objects' data", class))
+		return
+	}
+	s.enter(class, storage, "creates", path)
+	if storage == legacyKV && !s.failed[path] {
+		s.kvStorage(class, path, "new_sqlite_classes")
+	}
+}
+
+// kvStorage warns of what no new account can have (https://developers.cloudflare.com/changelog/post/2026-07-09-restrict-new-kv-backed-namespaces/).
+func (k *checker) kvStorage(class, path, instead string) {
+	k.add(Warning, "kv-storage", path, fmt.Sprintf("class %s gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one", class),
+		fmt.Sprintf("use %s, unless the class has been deployed like this: storage cannot be switched", instead))
+}
+
+func (s *migration) rename(r Rename, path string) {
+	if r.From == "" || r.To == "" {
+		s.fail("step-field", path, s.entry+" renames a class, but does not say from and to", "give it both")
+		return
+	}
+	if r.From == r.To {
+		s.fail("class-live", path, fmt.Sprintf("%s renames class %s to itself", s.entry, r.From), "take the step out")
+		return
+	}
+	storage := s.leave(r.From, lifecycle{state: renamed, to: r.To}, "renames", join(path, "from"))
+	s.enter(r.To, storage, fmt.Sprintf("renames %s to", r.From), join(path, "to"))
+}
+
+func (s *migration) transfer(t Transfer, path string) {
+	if t.From == "" || t.FromScript == "" || t.To == "" {
+		s.fail("step-field", path, s.entry+" transfers a class, but does not say from, from_script and to", "give it all three")
+		return
+	}
+	if t.FromScript == s.Name {
+		s.fail("transfer-from-self", join(path, "from_script"), fmt.Sprintf("%s transfers class %s from %s, which is this Worker itself", s.entry, t.From, t.FromScript),
+			"within one Worker use renamed_classes")
+	}
+	s.enter(t.To, "", fmt.Sprintf("transfers %s of %s to", t.From, t.FromScript), join(path, "to"))
+}
+
+// twice warns of a class that one migration names more than once, where wrangler has an answer.
+func (s *migration) twice() {
+	for _, r := range s.repeats {
+		if s.failed[r.first] || s.failed[r.second] {
+			continue
+		}
+		s.add(Warning, "class-twice", r.second, fmt.Sprintf("%s names class %s twice: Cloudflare does not document in which order it takes the steps of one migration", s.entry, r.class),
+			"put the later step into a migration of its own")
+	}
+}
+
+// identifier is what JavaScript can export a class under, in ASCII, as wrangler and package durable have it.
+var identifier = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
+
+func (k *checker) className(class, path string) {
+	if !identifier.MatchString(class) {
+		k.add(Error, "class-name", path, fmt.Sprintf("%q cannot be the name of a class", class), "a name has letters, digits, _ and $, and does not begin with a digit")
+	}
+}
