@@ -1,3 +1,5 @@
+//go:build !js
+
 // Package bench measures capdo against hand-written JavaScript and against an empty Go program, side by side in one workerd. Ratios
 // count; the figures behind them are this machine's.
 package bench

@@ -8,12 +8,6 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-func TestNativelyRunSaysThatItIsUnsupported(t *testing.T) {
-	if err := Run(); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("Run: %v", err)
-	}
-}
-
 // Messages are workerd's own, of 2026-11-17.
 func TestClassify(t *testing.T) {
 	for _, c := range []struct {

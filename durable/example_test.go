@@ -36,14 +36,6 @@ func (c *Counter) Alarm(ctx context.Context, info durable.AlarmInfo) error {
 	return c.state.Storage().DeleteAll(ctx)
 }
 
-func Example() {
-	durable.Register("Counter", NewCounter, durable.Method("increment", (*Counter).Increment))
-	if err := durable.Run(); err != nil {
-		fmt.Println(err)
-	}
-	// Output: capdo runs inside workerd only (GOOS=js GOARCH=wasm)
-}
-
 func ExampleStub_Call() {
 	increment := func(ctx context.Context, env *durable.Env, name string) (uint64, error) {
 		ns, err := env.Namespace("COUNTER")

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 
 	"flow.internal/capdo/durable"
 )
@@ -47,6 +48,9 @@ func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Re
 	req.Header = r.Header
 	req.Host = req.URL.Host
 	req.RequestURI = req.URL.RequestURI()
+	if req.ContentLength = contentLength(r); r.Body == nil {
+		req.Body = http.NoBody
+	}
 	w := &responseWriter{header: http.Header{}, began: make(chan struct{})}
 	go w.run(h, req)
 	<-w.began
@@ -54,6 +58,18 @@ func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Re
 		return nil, w.failed
 	}
 	return &durable.Response{Status: w.status, Header: w.sent, Body: w.body()}, nil
+}
+
+// contentLength is what net/http's server sets: -1 where it is unknown.
+func contentLength(r *durable.Request) int64 {
+	if r.Body == nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(http.Header(r.Header).Get("Content-Length"), 10, 63)
+	if err != nil {
+		return -1
+	}
+	return int64(n)
 }
 
 const bufferSize = 64 << 10

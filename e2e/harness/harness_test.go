@@ -1,3 +1,5 @@
+//go:build !js
+
 // Package harness tests examples/harness as its user sees it: under wrangler dev, started by capdo dev.
 package harness
 

@@ -1,113 +1,23 @@
+//go:build !js
+
 package runtime
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-func TestPanicInAHandlerIsTheCallersErrorAndTheObjectGoesOn(t *testing.T) {
+func TestPanicsAndWhatIsPrintedReachTheLog(t *testing.T) {
 	l := start(t)
-	l.want("/?o=a&m=put&k=k&v=kept", "")
-	if a := l.wantError("/?o=a&m=panic", "panic: boom"); !slices.Contains(a.kinds, "remote") {
-		t.Errorf("kinds %v", a.kinds)
-	}
-	l.want("/?o=a&m=get&k=k", "kept")
-	if !strings.Contains(l.Log(), "scenarios.go:") {
-		t.Error("the log has no stack of the panic")
-	}
-	if a := l.get("/?m=panic"); a.status != 500 {
-		t.Errorf("stateless: %d %q", a.status, a.body)
-	}
-	l.want("/?m=ping", "pong")
-}
-
-func TestGoexitOfAHandlerIsTheCallersErrorAndRollsATransactionBack(t *testing.T) {
-	l := start(t)
-	l.wantError("/?o=a&m=goexit", "runtime.Goexit")
-	l.wantError("/?o=a&m=transaction&end=goexit", "runtime.Goexit")
-	l.want("/?o=a&m=get&k=inside", "")
-	l.want("/?o=a&m=transaction", "err=<nil> inside=written inner=<nil> ")
-}
-
-func TestPanicInATaskIsLoggedAndTheProgramGoesOn(t *testing.T) {
-	l := start(t)
-	open := make(chan answer)
-	go func() { open <- l.get("/?o=b&m=sleep&n=500") }()
-	time.Sleep(100 * time.Millisecond)
+	l.wantError("/?o=a&m=panic", "panic: boom")
+	l.wantError("/?m=panic", "panic: boom")
 	l.want("/?m=taskpanic", "answered")
-	l.want("/?o=a&m=taskpanic", "answered")
-	if a := <-open; a.body != "slept" {
-		t.Errorf("a bystander: %d %q", a.status, a.body)
+	l.want("/?o=a&m=print", "")
+	for _, text := range []string{"panic: boom", "panic: task boom", "scenarios.go:", "printed in a transaction", "logged in a transaction"} {
+		l.wantLog(text)
 	}
-	if !strings.Contains(l.Log(), "panic: task boom") {
-		t.Error("the log does not have the panic")
-	}
-}
-
-func TestConstructorThatPanicsOrFailsFailsTheCallAndIsTriedAgain(t *testing.T) {
-	for how, text := range map[string]string{"panic": "constructor boom", "error": "constructor refuses", "late": "constructor refuses late"} {
-		t.Run(how, func(t *testing.T) {
-			l := start(t)
-			l.want("/?m=badctor&how="+how, "")
-			l.wantError("/?o=a&m=ping", text)
-			l.wantError("/?o=a&m=ping", text)
-			l.want("/?m=badctor", "")
-			l.want("/?o=a&m=ping", "pong")
-		})
-	}
-}
-
-func TestConstructorThatWaitsHoldsCallsBack(t *testing.T) {
-	l := start(t)
-	l.want("/?m=slowctor", "")
-	for _, a := range l.together("/?o=a&m=get&k=constructed", "/?o=a&m=get&k=constructed") {
-		if a.body != "yes" {
-			t.Errorf("%d %q", a.status, a.body)
-		}
-	}
-}
-
-func TestConstructorThatWaitsForALockIsWokenByItsHolder(t *testing.T) {
-	l := start(t)
-	l.want("/?m=slowctor&on=lock", "")
-	holding := make(chan answer)
-	go func() { holding <- l.get("/?m=locksleep&n=500") }()
-	time.Sleep(100 * time.Millisecond)
-	l.want("/?o=a&m=get&k=constructed", "yes")
-	if a := <-holding; a.body != "slept" {
-		t.Errorf("%d %q", a.status, a.body)
-	}
-}
-
-func TestAlarmRings(t *testing.T) {
-	l := start(t)
-	l.want("/?o=a&m=setalarm&n=100", "")
-	l.want("/?o=a&m=getalarm", "set")
-	l.eventually("/?o=a&m=get&k=alarm", "rang", 5*time.Second)
-	l.want("/?o=a&m=getalarm", "none")
-}
-
-func TestAlarmThatPanicsIsDeliveredAgain(t *testing.T) {
-	t.Parallel()
-	l := start(t)
-	l.want("/?m=badalarm", "")
-	l.want("/?o=a&m=setalarm&n=1", "")
-	l.eventually("/?o=a&m=get&k=alarm", "retry true count 1", 15*time.Second)
-}
-
-// eventually waits until a request gives that body; each try is one request.
-func (l *lab) eventually(path, body string, within time.Duration) {
-	l.t.Helper()
-	var a answer
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if a = l.get(path); a.body == body {
-			return
-		}
-	}
-	l.t.Errorf("GET %s: %d %q for %v, want %q", path, a.status, a.body, within, body)
 }
 
 func TestCrashInAUsersGoroutineFailsAllOpenCallsAtOnceAndTheNextOneWorks(t *testing.T) {
@@ -191,17 +101,6 @@ func TestDeadlockOfARequestIsAnErrorWithinSeconds(t *testing.T) {
 	if a.status != 500 || a.took > 15*time.Second {
 		t.Errorf("%d %q after %v", a.status, a.body, a.took)
 	}
-	if !strings.Contains(l.Log(), "scenarios.go:") {
-		t.Error("the log does not say where goroutines wait")
-	}
+	l.wantLog("scenarios.go:") // where goroutines wait
 	l.want("/?m=ping", "pong")
-}
-
-func TestStorageSurvivesSIGKILL(t *testing.T) {
-	l := start(t)
-	l.want("/?o=a&m=put&k=k&v=kept", "")
-	l.want("/?o=a&m=setalarm&n=300", "")
-	l.restart()
-	l.want("/?o=a&m=get&k=k", "kept")
-	l.eventually("/?o=a&m=get&k=alarm", "rang", 5*time.Second)
 }

@@ -1,41 +1,15 @@
+//go:build !js
+
 package runtime
 
 import (
 	"bufio"
-	"bytes"
-	"crypto/rand"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 )
-
-func TestFetchOfAnObjectCarriesBodiesAndHeadersBothWays(t *testing.T) {
-	l := start(t)
-	for _, size := range []int{0, 1, 100, 64 << 10, 5 << 20} {
-		body := make([]byte, size)
-		rand.Read(body)
-		r, err := http.NewRequest("PUT", l.URL+"/object?o=a&do=echo", bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "application/x-random")
-		resp, err := client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || !bytes.Equal(got, body) || resp.StatusCode != http.StatusCreated {
-			t.Errorf("%d bytes: status %d, %d bytes back, equal %v, %v", size, resp.StatusCode, len(got), bytes.Equal(got, body), err)
-		}
-		h := resp.Header
-		if h.Get("X-Method") != "PUT" || h.Get("Content-Type") != "application/x-random" || strings.Join(h.Values("X-Multi"), ", ") != "a, b" {
-			t.Errorf("%d bytes: headers %v", size, h)
-		}
-	}
-}
 
 func TestFlushedLinesArriveOneAtATime(t *testing.T) {
 	l := start(t)
@@ -67,12 +41,6 @@ func TestPanicAfterTheFirstFlushBreaksTheStreamOff(t *testing.T) {
 		t.Errorf("%q ended as if it were complete", b)
 	}
 	l.want("/?o=a&m=ping", "pong")
-}
-
-func TestFetchThatIsGivenUpIsCancelledInTheObject(t *testing.T) {
-	l := start(t)
-	l.want("/?m=fetchtimeout&n=200", "the caller has disconnected")
-	l.want("/?m=fetchtimeout&n=200&flush=1", "the caller has disconnected") // while its body is arriving
 }
 
 func TestLargeResponseIsStreamed(t *testing.T) {

@@ -1,4 +1,7 @@
-// Package runtime tests the shared Go runtime in workerd: the Worker in worker/, driven over HTTP.
+//go:build !js
+
+// Package runtime tests of the shared Go runtime in workerd what ends or measures the whole program, or takes a client outside: the Worker in
+// worker/, driven over HTTP. The rest is tested from inside, by the packages that have it.
 package runtime
 
 import (
@@ -56,8 +59,7 @@ func run(m *testing.M) (int, error) {
 // lab is a workerd that serves the Worker.
 type lab struct {
 	*workerd.Process
-	t      testing.TB
-	config workerd.Config
+	t testing.TB
 }
 
 // start serves the Worker on a disk of its own.
@@ -69,11 +71,14 @@ func start(t testing.TB) *lab {
 	}
 	modules := workerd.BuildModules(buildDir)
 	modules["main.mjs"] = main
-	l := &lab{t: t, config: workerd.Config{
+	process, err := workerd.Start(context.Background(), workerd.Config{
 		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces(classes...), Disk: t.TempDir(),
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, V8Flags: []string{"--expose-gc"},
-	}}
-	l.restart()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{process, t}
 	t.Cleanup(func() {
 		l.Kill()
 		if t.Failed() {
@@ -83,23 +88,11 @@ func start(t testing.TB) *lab {
 	return l
 }
 
-func (l *lab) restart() {
-	l.t.Helper()
-	if l.Process != nil {
-		l.Kill()
-	}
-	var err error
-	if l.Process, err = workerd.Start(context.Background(), l.config); err != nil {
-		l.t.Fatal(err)
-	}
-}
-
 // answer is what a request gave.
 type answer struct {
 	status int
 	body   string
 	took   time.Duration
-	kinds  []string
 }
 
 var client = &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
@@ -116,12 +109,9 @@ func (l *lab) get(path string) answer {
 		b = []byte(err.Error())
 	}
 	a := answer{status: resp.StatusCode, body: string(b), took: time.Since(start)}
-	var e struct {
-		Error string
-		Kinds []string
-	}
+	var e struct{ Error string }
 	if a.status == http.StatusInternalServerError && json.Unmarshal(b, &e) == nil {
-		a.body, a.kinds = e.Error, e.Kinds
+		a.body = e.Error
 	}
 	return a
 }
@@ -142,6 +132,29 @@ func (l *lab) wantError(path, text string) answer {
 		l.t.Errorf("GET %s: %d %q in %v, want an error with %q", path, a.status, a.body, a.took, text)
 	}
 	return a
+}
+
+// eventually waits until a request gives that body; each try is one request.
+func (l *lab) eventually(path, body string, within time.Duration) {
+	l.t.Helper()
+	var a answer
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if a = l.get(path); a.body == body {
+			return
+		}
+	}
+	l.t.Errorf("GET %s: %d %q for %v, want %q", path, a.status, a.body, within, body)
+}
+
+// wantLog waits until workerd has printed a text: that may arrive after the answer.
+func (l *lab) wantLog(text string) {
+	l.t.Helper()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if strings.Contains(l.Log(), text) {
+			return
+		}
+	}
+	l.t.Errorf("the log does not have %q", text)
 }
 
 // together makes requests at once and returns their answers in order.

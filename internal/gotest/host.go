@@ -48,7 +48,7 @@ func (h *host) stop() {
 
 // objects lists the ids of a class's objects: each has a file.
 func (h *host) objects(w http.ResponseWriter, r *http.Request) {
-	files, err := filepath.Glob(filepath.Join(h.disk, filepath.Base(r.FormValue("class")), "*.sqlite"))
+	files, err := h.files(filepath.Base(r.FormValue("class")), ".sqlite")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -63,13 +63,18 @@ func (h *host) objects(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *host) deleteObjects(w http.ResponseWriter, r *http.Request) {
-	files, err := filepath.Glob(filepath.Join(h.disk, "*", "*.sqlite*"))
+	files, err := h.files("*", ".sqlite*")
 	for _, f := range files {
 		err = errors.Join(err, os.Remove(f))
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
+}
+
+// files returns objects' files. An id is 64 digits; metadata.sqlite beside them is where workerd keeps when alarms are due.
+func (h *host) files(class, ending string) ([]string, error) {
+	return filepath.Glob(filepath.Join(h.disk, class, strings.Repeat("?", 64)+ending))
 }
 
 // restart takes over the program's state. It is never answered: the one who asks is killed.

@@ -1,8 +1,8 @@
-// The main module of the runtime's tests: the generated entry, and what only tests may do (evict, collect garbage, look inside).
+// The main module of the runtime's tests: the generated entry, and what only tests may do (reset objects, collect garbage, look inside).
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
 import { stats } from "./shim.mjs";
-export const Lab = entry.Lab;
+export const { Lab, Dedupe } = entry;
 
 // The timeouts that are pending: one keeps an object from being evicted.
 const pending = new Set(), { setTimeout, clearTimeout } = globalThis;
@@ -12,11 +12,6 @@ globalThis.setTimeout = (fn, ms) => {
   return handle;
 };
 globalThis.clearTimeout = (handle) => { pending.delete(handle); clearTimeout(handle); };
-
-// Dedupe lets a test look at what the object has stored.
-export class Dedupe extends entry.Dedupe {
-  async peek() { return [[...this.ctx.storage.kv.list()].length, await this.ctx.storage.getAlarm()]; }
-}
 
 // strange calls an RPC method with what it does not expect, and returns the errors.
 async function strange(stub) {
@@ -31,7 +26,6 @@ export default {
   async fetch(request, env, ctx) {
     const url = new URL(request.url), q = url.searchParams;
     switch (url.pathname) {
-      case "/evict": await unsafe.evict(env.LAB.getByName(q.get("o"))); return new Response("evicted");
       case "/abortAll": await unsafe.abortAllDurableObjects(); return new Response("aborted");
       case "/gc": globalThis.gc(); return new Response("collected");
       case "/strange": return Response.json(await strange(env.LAB.getByName(q.get("o"))));
@@ -43,7 +37,6 @@ export default {
         } catch (e) {
           return Response.json({ error: e.message }, { status: 500 });
         }
-      case "/peek": return Response.json(await env.DEDUPE.getByName(q.get("o")).peek());
     }
     // The platform's context outlives the invocation, as it does while a response is on its way.
     if (q.has("linger")) ctx.waitUntil(new Promise((resolve) => setTimeout(resolve, 150)));

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -51,14 +50,7 @@ func (f flusher) Write(p []byte) (int, error) {
 // serveObject is the object's HTTP side.
 func serveObject(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	w.Header().Set("X-Method", r.Method)
-	w.Header().Add("X-Multi", "a")
-	w.Header().Add("X-Multi", "b")
 	switch q.Get("do") {
-	case "echo":
-		w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
-		w.WriteHeader(http.StatusCreated)
-		io.Copy(w, r.Body)
 	case "ticks": // one line at a time, as they happen
 		for i := range 5 {
 			fmt.Fprintln(w, i)
@@ -79,12 +71,6 @@ func serveObject(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
 		time.Sleep(50 * time.Millisecond) // let it arrive
 		panic("stream boom")
-	case "hold": // until the caller has gone
-		if q.Get("flush") != "" {
-			w.(http.Flusher).Flush()
-		}
-		<-r.Context().Done()
-		canceled <- context.Cause(r.Context())
 	case "empty":
 		w.WriteHeader(http.StatusNoContent)
 	case "panic":

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -61,15 +60,7 @@ type Lab struct {
 	env   *durable.Env
 }
 
-// construct is what the next constructor does.
-var construct func(context.Context, *durable.State) error
-
-func NewLab(ctx context.Context, state *durable.State, env *durable.Env) (*Lab, error) {
-	if construct != nil {
-		if err := construct(ctx, state); err != nil {
-			return nil, err
-		}
-	}
+func NewLab(_ context.Context, state *durable.State, env *durable.Env) (*Lab, error) {
 	return &Lab{state, env}, nil
 }
 
@@ -80,16 +71,6 @@ func (l *Lab) Run(ctx context.Context, args []byte) ([]byte, error) {
 	}
 	out, err := scenario(ctx, &call{l.env, l.state, q})
 	return []byte(out), err
-}
-
-// alarm is what alarms do.
-var alarm func(context.Context, *durable.State, durable.AlarmInfo) error
-
-func (l *Lab) Alarm(ctx context.Context, info durable.AlarmInfo) error {
-	if alarm != nil {
-		return alarm(ctx, l.state, info)
-	}
-	return l.state.Storage().KV().Put("alarm", "rang")
 }
 
 func (l *Lab) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
@@ -129,22 +110,10 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
-		json.NewEncoder(w).Encode(map[string]any{"error": err.Error(), "kinds": kinds(err)})
+		json.NewEncoder(w).Encode(map[string]any{"error": err.Error()})
 		return
 	}
 	w.Write([]byte(out))
-}
-
-func kinds(err error) (k []string) {
-	for name, target := range map[string]error{
-		"overloaded": durable.ErrOverloaded, "reset": durable.ErrObjectReset, "disconnected": durable.ErrDisconnected, "remote": durable.ErrRemote,
-		"parked": durable.ErrTransactionParked, "binding": durable.ErrNoBinding, "deadline": context.DeadlineExceeded,
-	} {
-		if errors.Is(err, target) {
-			k = append(k, name)
-		}
-	}
-	return k
 }
 
 // stats is what the 10,000-object test compares.

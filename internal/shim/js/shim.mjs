@@ -490,7 +490,7 @@ export class Context {
   abort() { if (this.open > 0) this.state?.abort(this.rt.dead); }
 
   // invoke calls Go and returns its answer, or a promise of it. signal says that the caller went away; background keeps a
-  // stateless context alive until the invocation is over (ExecutionContext.waitUntil).
+  // stateless context alive until the invocation is over (ExecutionContext.waitUntil). An object's would get no turn after the answer, either.
   invoke(kind, index, args, { signal, background } = {}) {
     const { rt } = this, call = new Invocation(this, rt.parcel(args));
     rt.calls.set(call.id, call);
@@ -505,7 +505,8 @@ export class Context {
       throw rt.dead;
     }
     const ended = new Promise((resolve) => { call.ended = resolve; }).then(() => this.leave());
-    background?.(ended);
+    if (this.state) this.state.waitUntil(ended);
+    else background?.(ended);
     signal?.addEventListener("abort", () => { if (!call.isOver) this.cancel(call); });
     if (!this.state) {
       this.listen();

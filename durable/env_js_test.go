@@ -1,0 +1,39 @@
+package durable_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"flow.internal/capdo/durable"
+)
+
+func TestMissingBindingIsNamedWithThoseThatExist(t *testing.T) {
+	for name, p := range map[string]place{"the Worker": worker(t), "an object": object(t)} {
+		p.want(t, "", func(_ context.Context, l *Lab) (string, error) {
+			for _, binding := range []string{"NOPE", "COLOUR", ""} { // a variable is none
+				_, err := l.env.Namespace(binding)
+				if !errors.Is(err, durable.ErrNoBinding) || !strings.Contains(err.Error(), `"`+binding+`"`) || !strings.Contains(err.Error(), "BARE, COLOUR, COUNTER, ") || !strings.Contains(err.Error(), "LAB") {
+					t.Errorf("%s, %q: %v", name, binding, err)
+				}
+			}
+			return "", nil
+		})
+	}
+}
+
+func TestVariablesAreThere(t *testing.T) {
+	for name, p := range map[string]place{"the Worker": worker(t), "an object": object(t)} {
+		p.want(t, "blue", func(_ context.Context, l *Lab) (string, error) {
+			if v, ok, err := l.env.Var("NOPE"); v != "" || ok || err != nil {
+				t.Errorf("%s: NOPE is %q, %v, %v", name, v, ok, err)
+			}
+			v, ok, err := l.env.Var("COLOUR")
+			if !ok {
+				t.Errorf("%s: there is no COLOUR", name)
+			}
+			return v, err
+		})
+	}
+}
