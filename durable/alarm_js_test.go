@@ -11,11 +11,11 @@ import (
 )
 
 func setAlarm(at time.Time) job {
-	return func(ctx context.Context, l *Lab) (string, error) { return "", l.state.Storage().SetAlarm(ctx, at) }
+	return func(ctx context.Context, l *Lab) (string, error) { return "", l.state.Storage().SetAlarm(ctx, at, nil) }
 }
 
 func getAlarm(ctx context.Context, l *Lab) (string, error) {
-	at, err := l.state.Storage().GetAlarm(ctx)
+	at, err := l.state.Storage().GetAlarm(ctx, nil)
 	if at.IsZero() {
 		return "none", err
 	}
@@ -71,7 +71,7 @@ func TestDeletedAlarmDoesNotRing(t *testing.T) {
 	})
 	o := object(t)
 	o.want(t, "", setAlarm(time.Now().Add(50*time.Millisecond)))
-	o.want(t, "", func(ctx context.Context, l *Lab) (string, error) { return "", l.state.Storage().DeleteAlarm(ctx) })
+	o.want(t, "", func(ctx context.Context, l *Lab) (string, error) { return "", l.state.Storage().DeleteAlarm(ctx, nil) })
 	o.want(t, "none", getAlarm)
 	time.Sleep(100 * time.Millisecond)
 }
@@ -99,7 +99,7 @@ func TestAlarmSurvivesSIGKILL(t *testing.T) {
 
 func TestClassWithoutAlarmCannotSetOne(t *testing.T) {
 	durabletest.Run(t, durabletest.New(t, "BARE"), func(ctx context.Context, state *durable.State) {
-		if err := state.Storage().SetAlarm(ctx, time.Now()); !errors.Is(err, durable.ErrNoAlarmHandler) {
+		if err := state.Storage().SetAlarm(ctx, time.Now(), nil); !errors.Is(err, durable.ErrNoAlarmHandler) {
 			t.Errorf("SetAlarm: %v", err)
 		}
 	})

@@ -25,6 +25,10 @@ var (
 	ErrDisconnected = errors.New("the connection to the Durable Object was lost")
 	// ErrRemote: the object's own code returned an error, or threw one.
 	ErrRemote = errors.New("the Durable Object's code failed")
+	// ErrValue: a value has no equivalent on the other side of the boundary between Go and JavaScript, or would change.
+	ErrValue = errors.New("the value cannot be converted unchanged")
+	// ErrJurisdiction: the jurisdiction is not known, or there are none, as in local workerd.
+	ErrJurisdiction = errors.New("no such jurisdiction")
 	// ErrNoAlarmHandler: the class has no Alarm method, so it cannot set alarms.
 	ErrNoAlarmHandler = errors.New("the class has no alarm handler")
 	// ErrNoSQL: the class is not backed by SQLite.
@@ -89,6 +93,7 @@ var messages = []struct {
 	{"Invalid Durable Object ID", ErrInvalidID},
 	{"Durable Object ID is not valid for this namespace", ErrInvalidID},
 	{"must have an alarm() handler", ErrNoAlarmHandler},
+	{"Jurisdiction restrictions are not implemented", ErrJurisdiction},
 	{"SQL is not enabled", ErrNoSQL},
 	{"only available for SQLite-backed Durable Objects", ErrNoSQL},
 }

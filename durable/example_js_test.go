@@ -21,7 +21,7 @@ func TestCounterOfTheExampleCountsUntilItsAlarm(t *testing.T) {
 	increment(1)
 	increment(2)
 	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-		if err := state.Storage().SetAlarm(ctx, time.Now().Add(time.Hour)); err != nil {
+		if err := state.Storage().SetAlarm(ctx, time.Now().Add(time.Hour), nil); err != nil {
 			t.Error(err)
 		}
 	})

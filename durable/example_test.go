@@ -33,7 +33,7 @@ func (c *Counter) Increment(ctx context.Context, _ []byte) ([]byte, error) {
 
 // Alarm is delivered when the alarm is due.
 func (c *Counter) Alarm(ctx context.Context, info durable.AlarmInfo) error {
-	return c.state.Storage().DeleteAll(ctx)
+	return c.state.Storage().DeleteAll(ctx, nil)
 }
 
 func ExampleStub_Call() {
@@ -42,7 +42,7 @@ func ExampleStub_Call() {
 		if err != nil {
 			return 0, err
 		}
-		stub, err := ns.GetByName(name)
+		stub, err := ns.GetByName(name, nil)
 		if err != nil {
 			return 0, err
 		}
@@ -78,7 +78,7 @@ func ExampleStorage_TransactionSync() {
 
 func ExampleStorage_SetAlarm() {
 	remind := func(ctx context.Context, s *durable.Storage) error {
-		return s.SetAlarm(ctx, time.Now().Add(time.Minute))
+		return s.SetAlarm(ctx, time.Now().Add(time.Minute), nil)
 	}
 	fmt.Println(errors.Is(remind(context.Background(), &durable.Storage{}), errors.ErrUnsupported)) // natively
 	// Output: true

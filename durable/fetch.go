@@ -27,7 +27,11 @@ type Response struct {
 // Fetch sends a request to the object and returns its response, whose Body must be read or closed. The host in the URL is for the object to
 // interpret. When ctx ends, the request and a body that is still arriving are cancelled.
 func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
-	c := s.ref.Context()
+	target, err := s.live()
+	if err != nil {
+		return nil, err
+	}
+	c := target.Context()
 	signal, stop, err := abortSignal(ctx, c)
 	if err != nil {
 		return nil, err
@@ -40,10 +44,10 @@ func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	if send != nil {
 		go send(ctx)
 	}
-	v, err := c.Helpers().Await(ctx, "fetch", s.ref, r.Method, r.URL, headerPairs(r.Header), body, signal)
+	v, err := c.Helpers().Await(ctx, "fetch", target, r.Method, r.URL, headerPairs(r.Header), body, signal)
 	if err != nil {
 		stop()
-		return nil, classify(err)
+		return nil, s.failed(err)
 	}
 	parts := v.([]any)
 	resp := &Response{Status: int(parts[0].(float64)), Header: headerMap(parts[1])}

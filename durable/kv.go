@@ -1,17 +1,14 @@
 package durable
 
-import "flow.internal/capdo/internal/jsrt"
+import (
+	"iter"
 
-// Limits of key-value storage in a SQLite-backed object (https://developers.cloudflare.com/durable-objects/platform/limits/, 2026-11).
-// Local workerd accepts more, so the library enforces them.
-const (
-	// MaxKeyValueSize is the largest key and value together, in bytes.
-	MaxKeyValueSize = 2 << 20
+	"flow.internal/capdo/internal/jsrt"
 )
 
-// KV is the synchronous key-value store of a SQLite-backed object. Values are what JavaScript's structured clone and Go share: nil,
-// bool, float64 (any integer up to ±(2^53-1) is one, exactly), int64 beyond that, string, []byte, time.Time (ms), []any and
-// map[string]any.
+// KV is the synchronous key-value store of an object backed by SQLite. Values are what JavaScript's structured clone and Go share: nil,
+// bool, float64 (any integer up to ±(2^53-1) is one, exactly), int64 beyond that, string, []byte, time.Time (in ms), []any and
+// map[string]any. [Encode] and [Decode] convert other types. A value that would change on its way is refused with [ErrValue].
 type KV struct {
 	storage *Storage
 	ref     *jsrt.Ref
@@ -25,16 +22,23 @@ func (kv *KV) Get(key string) (value any, ok bool, err error) {
 		return nil, false, err
 	}
 	v, err := ref.Call("get", key)
-	return v, v != nil, classify(err)
+	if err != nil {
+		return nil, false, classify(err)
+	}
+	return v, v != nil, checkValue(v)
 }
 
-// Put stores a value. It fails with a [*LimitError] when a string or []byte value with its key exceeds [MaxKeyValueSize].
+// Put stores a value. It fails with a [*LimitError] when the value with its key exceeds [MaxKeyValueSize].
 func (kv *KV) Put(key string, value any) error {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {
 		return err
 	}
-	if n := len(key) + size(value); n > MaxKeyValueSize {
+	n, err := valueSize(value)
+	if err != nil {
+		return err
+	}
+	if n += len(key); n > MaxKeyValueSize {
 		return &LimitError{"size of a key and its value, in bytes", MaxKeyValueSize, n}
 	}
 	_, err = ref.Call("put", key, value)
@@ -52,12 +56,40 @@ func (kv *KV) Delete(key string) (existed bool, err error) {
 	return existed, classify(err)
 }
 
-func size(v any) int {
-	switch v := v.(type) {
-	case string:
-		return len(v)
-	case []byte:
-		return len(v)
+// List iterates over the entries selected, in order; an error comes last, with no entry. opts.AllowConcurrency and opts.NoCache have no
+// meaning here. workerd has one iteration at a time: beginning another one ends the first with an error.
+func (kv *KV) List(opts *ListOptions) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		ref, err := kv.storage.part("kv", &kv.ref)
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		v, err := ref.Context().Helpers().Call("iterate", append([]any{ref, "list"}, opts.js()...)...)
+		if err != nil {
+			yield(Entry{}, classify(err))
+			return
+		}
+		rows := v.(*jsrt.Ref)
+		defer rows.Release()
+		for {
+			v, err := rows.Context().Helpers().Call("take", rows, batch)
+			entries, entriesErr := newEntries(v)
+			if err == nil {
+				err = entriesErr
+			}
+			for _, e := range entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(Entry{}, classify(err))
+				return
+			}
+			if len(entries) < batch {
+				return
+			}
+		}
 	}
-	return 0
 }

@@ -122,7 +122,7 @@ func (l *Lab) other(name string) place {
 		if err != nil {
 			return "", err
 		}
-		stub, err := ns.GetByName(name)
+		stub, err := ns.GetByName(name, nil)
 		if err != nil {
 			return "", err
 		}

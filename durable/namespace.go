@@ -1,7 +1,7 @@
 package durable
 
 import (
-	"context"
+	"time"
 
 	"flow.internal/capdo/internal/jsrt"
 )
@@ -12,74 +12,160 @@ type Namespace struct {
 	binding string
 }
 
+// Jurisdictions, for [Namespace.Jurisdiction] and [IDOptions]. https://developers.cloudflare.com/durable-objects/reference/data-location/
+const (
+	JurisdictionEU          = "eu"
+	JurisdictionFedRAMP     = "fedramp"
+	JurisdictionFedRAMPHigh = "fedramp-high"
+	JurisdictionUS          = "us"
+)
+
+// Jurisdiction returns the namespace of the objects that live, and stay, in a jurisdiction. Local workerd refuses any, with [ErrJurisdiction].
+func (n *Namespace) Jurisdiction(jurisdiction string) (*Namespace, error) {
+	v, err := n.ref.Call("jurisdiction", jurisdiction)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return &Namespace{v.(*jsrt.Ref), n.binding + " in " + jurisdiction}, nil
+}
+
 // ID names one object of a namespace.
 type ID struct {
-	ref  *jsrt.Ref
-	text string
+	ref          *jsrt.Ref
+	namespace    *Namespace // nil for an object's own
+	text         string
+	name         string
+	jurisdiction string
 }
 
-// String returns the id as 64 hexadecimal digits.
+// String returns the id as 64 hexadecimal digits, for [Namespace.IDFromString].
 func (id *ID) String() string { return id.text }
 
-// IDFromName derives an id from a name: the same name, of any length, always gives the same id.
-func (n *Namespace) IDFromName(name string) (*ID, error) {
-	return newID(n.ref.Call("idFromName", name))
-}
+// Name returns the name that the id was derived from; "" for other ids, and for names beyond 1,024 bytes.
+func (id *ID) Name() string { return id.name }
+
+// Jurisdiction returns the jurisdiction that the id is restricted to, "" for none.
+func (id *ID) Jurisdiction() string { return id.jurisdiction }
+
+// Equal reports whether both ids are of the same object.
+func (id *ID) Equal(other *ID) bool { return other != nil && id.text == other.text }
 
 // IDOptions restrict where a new object may live; nil means anywhere.
 type IDOptions struct {
-	Jurisdiction string // "eu", "fedramp", …; local workerd refuses any
+	Jurisdiction string // one of the constants
 }
 
-// NewUniqueID returns a new random id. No name leads to its object: keep the id.
+// NewUniqueID returns a new random id. No name leads to its object: keep the id's text.
 func (n *Namespace) NewUniqueID(o *IDOptions) (*ID, error) {
-	if o == nil || o.Jurisdiction == "" {
-		return newID(n.ref.Call("newUniqueId"))
+	var args []any
+	if o != nil && o.Jurisdiction != "" {
+		args = append(args, map[string]any{"jurisdiction": o.Jurisdiction})
 	}
-	return newID(n.ref.Call("newUniqueId", map[string]any{"jurisdiction": o.Jurisdiction}))
+	v, err := n.ref.Call("newUniqueId", args...)
+	return newID(n, v, err)
 }
 
-func newID(v any, err error) (*ID, error) {
+// IDFromName derives an id from a name: the same name, of any length, always gives the same id.
+func (n *Namespace) IDFromName(name string) (*ID, error) {
+	v, err := n.ref.Call("idFromName", name)
+	return newID(n, v, err)
+}
+
+// IDFromString parses what [ID.String] returned. It fails with [ErrInvalidID] for what is no id, or one of another namespace.
+func (n *Namespace) IDFromString(text string) (*ID, error) {
+	v, err := n.ref.Call("idFromString", text)
+	return newID(n, v, err)
+}
+
+func newID(n *Namespace, v any, err error) (*ID, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	id := &ID{ref: v.(*jsrt.Ref)}
-	s, err := id.ref.Call("toString")
-	id.text, _ = s.(string)
-	return id, classify(err)
+	id := &ID{ref: v.(*jsrt.Ref), namespace: n}
+	v, err = id.ref.Context().Helpers().Call("id", id.ref)
+	if err != nil {
+		return nil, classify(err)
+	}
+	parts := v.([]any)
+	id.text, _ = parts[0].(string)
+	id.name, _ = parts[1].(string)
+	id.jurisdiction, _ = parts[2].(string)
+	return id, nil
 }
 
-// Get returns a stub for the object with that id. The object is created when it is first called.
-func (n *Namespace) Get(id *ID) (*Stub, error) { return newStub(n.ref.Call("get", id.ref)) }
+// Where an object is created when it is first called, if it is not restricted by a jurisdiction; a hint, for [StubOptions].
+// https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint
+const (
+	LocationWesternNorthAmerica = "wnam"
+	LocationEasternNorthAmerica = "enam"
+	LocationSouthAmerica        = "sam"
+	LocationWesternEurope       = "weur"
+	LocationEasternEurope       = "eeur"
+	LocationAsiaPacific         = "apac"
+	LocationAsiaPacificNorth    = "apac-ne"
+	LocationAsiaPacificSouth    = "apac-se"
+	LocationOceania             = "oc"
+	LocationAfrica              = "afr"
+	LocationMiddleEast          = "me"
+)
+
+// RoutingPrimaryOnly has calls go to the primary instance only, never to a read replica.
+const RoutingPrimaryOnly = "primary-only"
+
+// StubOptions change how an object is reached; nil means the defaults.
+type StubOptions struct {
+	LocationHint string // one of the Location constants
+	RoutingMode  string // "" or RoutingPrimaryOnly
+	Retry        *RetryOptions
+}
+
+// RetryOptions bound workerd's own retries of a call that could not be delivered.
+type RetryOptions struct {
+	MaxRetries int           // 0 to 10
+	Timeout    time.Duration // 500 ms to 60 s, in whole ms; 0 means the default
+}
+
+func (o *StubOptions) js() ([]any, error) {
+	if o == nil {
+		return nil, nil
+	}
+	m := map[string]any{}
+	if o.LocationHint != "" {
+		m["locationHint"] = o.LocationHint
+	}
+	if o.RoutingMode != "" {
+		m["routingMode"] = o.RoutingMode
+	}
+	if r := o.Retry; r != nil {
+		if r.MaxRetries < 0 || r.MaxRetries > MaxRetries {
+			return nil, &LimitError{"retries", MaxRetries, r.MaxRetries}
+		}
+		retry := map[string]any{"maxRetries": r.MaxRetries}
+		if ms := r.Timeout.Milliseconds(); r.Timeout != 0 {
+			if ms < MinRetryTimeout.Milliseconds() || r.Timeout > MaxRetryTimeout {
+				return nil, &LimitError{"timeout of retries, in ms from 500", int(MaxRetryTimeout.Milliseconds()), int(ms)}
+			}
+			retry["timeoutMs"] = ms
+		}
+		m["retry"] = retry
+	}
+	return []any{m}, nil
+}
+
+// Get returns a stub for the object with that id, which is created when it is first called. An id of another namespace is refused, with
+// [ErrInvalidID].
+func (n *Namespace) Get(id *ID, o *StubOptions) (*Stub, error) {
+	if id.namespace == nil || id.namespace.binding != n.binding { // workerd does not check ids that are objects
+		own, err := n.IDFromString(id.text)
+		if err != nil {
+			return nil, err
+		}
+		id = own
+	}
+	return n.newStub("get", id.ref, o)
+}
 
 // GetByName returns a stub for the object with that name, like Get of IDFromName.
-func (n *Namespace) GetByName(name string) (*Stub, error) {
-	return newStub(n.ref.Call("getByName", name))
+func (n *Namespace) GetByName(name string, o *StubOptions) (*Stub, error) {
+	return n.newStub("getByName", name, o)
 }
-
-// Stub calls one Durable Object. After an error that matches [ErrObjectReset] or [ErrDisconnected] it is dead; take a new one.
-type Stub struct{ ref *jsrt.Ref }
-
-func newStub(v any, err error) (*Stub, error) {
-	if err != nil {
-		return nil, classify(err)
-	}
-	return &Stub{v.(*jsrt.Ref)}, nil
-}
-
-// Call calls an RPC method with bytes and returns its bytes, up to 32 MiB each way. When ctx ends first, its cause is returned; the
-// object may still run the method. Calls through one stub are delivered in order.
-//
-// It fails with [ErrOverloaded] when the call was not delivered, with [ErrRemote] when the object's code failed, and with
-// [ErrObjectReset] or [ErrDisconnected] when what became of the call is unknown; the error is an [*Error].
-func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, error) {
-	v, err := s.ref.Await(ctx, method, args)
-	if err != nil {
-		return nil, classify(err)
-	}
-	b, _ := v.([]byte)
-	return b, nil
-}
-
-// Release frees the stub ahead of Go's collector.
-func (s *Stub) Release() { s.ref.Release() }

@@ -55,7 +55,7 @@ func TestIDOfANameLeadsToTheObjectOfThatName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stub, err := ns.Get(id)
+	stub, err := ns.Get(id, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

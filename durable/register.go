@@ -22,22 +22,29 @@ func Register[T any](name string, construct func(ctx context.Context, state *Sta
 	c := &class{name: name, fetches: fetches, alarms: alarms}
 	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) { return construct(ctx, state, env) }
 	for _, m := range methods {
-		c.addMethod(m.name, func(object any, ctx context.Context, args []byte) ([]byte, error) { return m.fn(object.(T), ctx, args) })
+		c.addMethod(m.name, func(object any, ctx context.Context, args []any) (any, error) { return m.fn(object.(T), ctx, args) })
 	}
 	program.addClass(c)
 }
 
-// RPCMethod is a method of T that [Stub.Call] and JavaScript Workers can call; see [Method].
+// RPCMethod is a method of T that Go and JavaScript Workers can call; see [Method] and [Func].
 type RPCMethod[T any] struct {
 	name string
-	fn   func(object T, ctx context.Context, args []byte) ([]byte, error)
+	fn   func(object T, ctx context.Context, args []any) (any, error)
 }
 
-// Method exports fn, usually a method expression such as (*Counter).Increment, as an RPC method. It takes the caller's bytes and
-// returns bytes, up to 32 MiB each (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error reaches the caller
+// Method exports fn, usually a method expression such as (*Counter).Increment, as an RPC method. It takes the caller's bytes, called with
+// [Stub.Call], and returns bytes, up to 32 MiB each (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error reaches the caller
 // with its message; fields of an [*Error] are kept.
 func Method[T any](name string, fn func(object T, ctx context.Context, args []byte) ([]byte, error)) RPCMethod[T] {
-	return RPCMethod[T]{name, fn}
+	return RPCMethod[T]{name, func(object T, ctx context.Context, args []any) (any, error) {
+		in, err := bytesArgument(args)
+		if err != nil {
+			return nil, err
+		}
+		out, err := fn(object, ctx, in)
+		return out, err
+	}}
 }
 
 // Fetcher is implemented by objects that serve fetch.
@@ -87,10 +94,10 @@ type class struct {
 	construct       func(context.Context, *State, *Env) (any, error)
 	fetches, alarms bool
 	methods         []string
-	calls           []func(object any, ctx context.Context, args []byte) ([]byte, error)
+	calls           []func(object any, ctx context.Context, args []any) (any, error)
 }
 
-func (c *class) addMethod(name string, call func(any, context.Context, []byte) ([]byte, error)) {
+func (c *class) addMethod(name string, call func(any, context.Context, []any) (any, error)) {
 	if !isIdentifier(name) || isReserved(name) {
 		panic("durable: class " + c.name + ": " + strconv.Quote(name) + " cannot be the name of an RPC method")
 	}
@@ -155,7 +162,7 @@ func (it *instance) State() *State { return it.state }
 
 // NewEnv and NewStub are for package durabletest.
 func (w *worker) NewEnv(ref *jsrt.Ref) *Env   { return &Env{ref: ref} }
-func (w *worker) NewStub(ref *jsrt.Ref) *Stub { return &Stub{ref} }
+func (w *worker) NewStub(ref *jsrt.Ref) *Stub { return &Stub{ref: ref} }
 
 func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any, error) {
 	c := i.Context()
@@ -172,12 +179,7 @@ func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any
 	it, _ := c.Object.(*instance)
 	switch i.Kind {
 	case jsrt.Method:
-		in, err := bytesArgument(args)
-		if err != nil {
-			return nil, err
-		}
-		out, err := it.class.calls[i.Index](it.object, ctx, in)
-		return out, err
+		return it.class.calls[i.Index](it.object, ctx, args)
 	case jsrt.Alarm:
 		return nil, it.object.(Alarmer).Alarm(ctx, newAlarmInfo(args))
 	case jsrt.Fetch:

@@ -1,8 +1,12 @@
 package durable
 
-import "flow.internal/capdo/internal/jsrt"
+import (
+	"context"
 
-// State is a Durable Object instance's own side: its id and its storage.
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// State is a Durable Object instance's own side: its id, its storage, and what it can do to itself.
 type State struct {
 	ref     *jsrt.Ref
 	storage *Storage
@@ -13,13 +17,72 @@ func newState(ref *jsrt.Ref) (*State, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	storage := &Storage{ref: v.(*jsrt.Ref)}
+	s := v.(*jsrt.Ref)
+	storage := &Storage{Operations: Operations{s, &backend{storage: s}}}
 	storage.kv.storage, storage.sql.storage = storage, storage
 	return &State{ref, storage}, nil
 }
 
-// ID returns the object's id.
-func (s *State) ID() (*ID, error) { return newID(s.ref.Get("id")) }
+// ID returns the object's id. It has the name that the object was called by, unless that was longer than 1,024 bytes.
+func (s *State) ID() (*ID, error) {
+	v, err := s.ref.Get("id")
+	return newID(nil, v, err)
+}
 
 // Storage returns the object's storage.
 func (s *State) Storage() *Storage { return s.storage }
+
+// Props returns the properties that the object's class was instantiated with, nil for none.
+func (s *State) Props() (any, error) {
+	v, err := s.ref.Get("props")
+	if err != nil {
+		return nil, classify(err)
+	}
+	return v, checkValue(v)
+}
+
+// BlockConcurrencyWhile runs fn while no other event is delivered to the object. When fn returns an error or panics, the object is reset. fn may
+// wait for I/O that it began itself; it must not wait for what another goroutine does for another event or object: nothing wakes it, and
+// after 30 s workerd resets the object. (A constructor that waits holds events back by itself, and may wait for anything.)
+func (s *State) BlockConcurrencyWhile(ctx context.Context, fn func() error) error {
+	return within(ctx, s.ref, "blockConcurrencyWhile", func(*jsrt.Ref) error { return fn() })
+}
+
+// AbortOptions change Abort; nil means none.
+type AbortOptions struct {
+	RetryAlarm bool // an alarm handler that this ends counts as failed, and is retried
+}
+
+// Abort resets the object: calls to it that are open fail with [ErrObjectReset] and the reason, writes that nobody was told of are gone, and
+// its next event finds a new instance. Abort returns only when the instance is gone, with [ErrContextClosed].
+func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error {
+	options := map[string]any{"retryAlarm": o != nil && o.RetryAlarm}
+	_, err := s.ref.Context().Helpers().Await(ctx, "abort", s.ref, reason, options)
+	return classify(err)
+}
+
+// within runs fn as the callback of a method that takes an asynchronous one. fn gets what the callback gets.
+func within(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) (err error) {
+	v, err := target.Context().Helpers().Await(ctx, "within", target, method)
+	if err != nil {
+		return classify(err)
+	}
+	parts := v.([]any)
+	argument, _ := parts[0].(*jsrt.Ref)
+	callback := parts[1].(*jsrt.Ref)
+	ctx = context.WithoutCancel(ctx) // what has begun is ended in order
+	returned := false
+	defer func() {
+		if !returned { // a panic or runtime.Goexit goes on
+			callback.Await(ctx, "end", "the function did not return")
+		}
+	}()
+	err = fn(argument)
+	returned = true
+	if err != nil {
+		callback.Await(ctx, "end", throw(err).Message)
+		return err
+	}
+	_, err = callback.Await(ctx, "end", nil)
+	return classify(err)
+}

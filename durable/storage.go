@@ -10,7 +10,7 @@ import (
 // Storage is an object's private, durable storage, at most 10 GB (https://developers.cloudflare.com/durable-objects/platform/limits/).
 // Writes made without waiting in between are committed together, and no answer leaves the object before they are durable.
 type Storage struct {
-	ref *jsrt.Ref
+	Operations
 	kv  KV
 	sql SQL
 }
@@ -29,32 +29,47 @@ func (s *Storage) TransactionSync(fn func() error) error { return classify(s.ref
 
 // DeleteAll deletes everything the object has stored, and its alarm (compatibility date 2026-02-24 or later). An object without stored data
 // costs nothing.
-func (s *Storage) DeleteAll(ctx context.Context) error {
-	_, err := s.ref.Await(ctx, "deleteAll")
+func (s *Storage) DeleteAll(ctx context.Context, opts *PutOptions) error {
+	_, err := s.ref.Await(ctx, "deleteAll", opts.js()...)
 	return classify(err)
 }
 
-// SetAlarm schedules the object's one alarm, replacing an earlier one; the time is kept in ms, and one that has passed means at once. The
-// class must implement [Alarmer], else [ErrNoAlarmHandler]. The write happens when SetAlarm is called, together with the writes just before it; what
-// it waits for is only the report.
-func (s *Storage) SetAlarm(ctx context.Context, at time.Time) error {
-	_, err := s.ref.Await(ctx, "setAlarm", at.UnixMilli())
+// Transaction runs fn in a transaction that may wait for I/O. It commits when fn returns nil and is rolled back when fn returns an error,
+// which Transaction returns, or panics. Use txn in fn, or SQL; meanwhile no other event is delivered, so fn must not wait for what another
+// goroutine does for another event, or another object: after 30 s workerd resets the object.
+func (s *Storage) Transaction(ctx context.Context, fn func(txn *Transaction) error) error {
+	return within(ctx, s.ref, "transaction", func(ref *jsrt.Ref) error {
+		return fn(&Transaction{Operations{ref, s.backend}})
+	})
+}
+
+// Sync waits until everything written before is durable.
+func (s *Storage) Sync(ctx context.Context) error {
+	_, err := s.ref.Await(ctx, "sync")
 	return classify(err)
 }
 
-// GetAlarm returns when the alarm is due; the zero time when there is none, or while it is being delivered.
-func (s *Storage) GetAlarm(ctx context.Context) (time.Time, error) {
-	v, err := s.ref.Await(ctx, "getAlarm")
-	if ms, ok := v.(float64); ok {
-		return time.UnixMilli(int64(ms)), nil
-	}
-	return time.Time{}, classify(err)
+// CurrentBookmark returns a bookmark of the present state, for RestoreBookmark. (Point-in-time recovery is Cloudflare's: local workerd
+// returns one that cannot be restored.) https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#pitr-point-in-time-recovery-api
+func (s *Storage) CurrentBookmark(ctx context.Context) (string, error) {
+	return s.bookmark(ctx, "getCurrentBookmark")
 }
 
-// DeleteAlarm cancels the alarm, if there is one.
-func (s *Storage) DeleteAlarm(ctx context.Context) error {
-	_, err := s.ref.Await(ctx, "deleteAlarm")
-	return classify(err)
+// BookmarkForTime returns a bookmark of the state at a time within the last 30 days.
+func (s *Storage) BookmarkForTime(ctx context.Context, at time.Time) (string, error) {
+	return s.bookmark(ctx, "getBookmarkForTime", at.UnixMilli())
+}
+
+// RestoreBookmark has the state of a bookmark restored when the object starts next, and returns a bookmark of the state just before that, with which
+// it can be undone. Call [State.Abort] then.
+func (s *Storage) RestoreBookmark(ctx context.Context, bookmark string) (undo string, err error) {
+	return s.bookmark(ctx, "onNextSessionRestoreBookmark", bookmark)
+}
+
+func (s *Storage) bookmark(ctx context.Context, method string, args ...any) (string, error) {
+	v, err := s.ref.Await(ctx, method, args...)
+	bookmark, _ := v.(string)
+	return bookmark, classify(err)
 }
 
 // part returns a property of the storage, which workerd makes on first use.

@@ -109,14 +109,14 @@ func TestDeleteAllEmptiesTheObject(t *testing.T) {
 		if _, err := s.SQL().Exec("CREATE TABLE t (i); INSERT INTO t VALUES (1)"); err != nil {
 			t.Error(err)
 		}
-		err := errors.Join(s.KV().Put("k", "v"), s.SetAlarm(ctx, time.Now().Add(time.Hour)))
-		if at, getErr := s.GetAlarm(ctx); at.IsZero() || err != nil || getErr != nil {
+		err := errors.Join(s.KV().Put("k", "v"), s.SetAlarm(ctx, time.Now().Add(time.Hour), nil))
+		if at, getErr := s.GetAlarm(ctx, nil); at.IsZero() || err != nil || getErr != nil {
 			t.Errorf("before: %v, %v, %v", at, err, getErr)
 		}
-		if err := s.DeleteAll(ctx); err != nil {
+		if err := s.DeleteAll(ctx, nil); err != nil {
 			t.Error(err)
 		}
-		if at, err := s.GetAlarm(ctx); !at.IsZero() || err != nil {
+		if at, err := s.GetAlarm(ctx, nil); !at.IsZero() || err != nil {
 			t.Errorf("the alarm is at %v, %v", at, err)
 		}
 		c, err := s.SQL().Exec("SELECT name FROM sqlite_master")
@@ -143,7 +143,7 @@ func TestObjectThatLeftMemoryIsBuiltAgainAndKeepsItsStorage(t *testing.T) {
 			built := 0
 			set(t, &onConstruct, func(context.Context, *Lab) error { built++; return nil })
 			named(t, "a").want(t, "", put("k", "kept"))
-			stub, err := namespace(t).GetByName("a")
+			stub, err := namespace(t).GetByName("a", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

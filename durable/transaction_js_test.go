@@ -135,7 +135,7 @@ func TestTransactionWhoseFunctionWaitsIsRefusedAndRolledBack(t *testing.T) {
 	for name, wait := range map[string]func(ctx context.Context, l *Lab) error{
 		"for a channel": func(context.Context, *Lab) error { <-gate; return nil },
 		"for a timer":   func(context.Context, *Lab) error { time.Sleep(10 * time.Millisecond); return nil },
-		"for I/O":       func(ctx context.Context, l *Lab) error { _, err := l.state.Storage().GetAlarm(ctx); return err },
+		"for I/O":       func(ctx context.Context, l *Lab) error { _, err := l.state.Storage().GetAlarm(ctx, nil); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			gate = make(chan struct{})

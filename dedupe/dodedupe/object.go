@@ -69,7 +69,7 @@ func (s objectStorage) get() (record []byte, ok bool, err error) {
 func (s objectStorage) put(record []byte) error { return s.storage.KV().Put(recordKey, record) }
 
 func (s objectStorage) setAlarm(ctx context.Context, at int64) error {
-	return s.storage.SetAlarm(ctx, time.UnixMilli(at))
+	return s.storage.SetAlarm(ctx, time.UnixMilli(at), nil)
 }
 
-func (s objectStorage) clear(ctx context.Context) error { return s.storage.DeleteAll(ctx) }
+func (s objectStorage) clear(ctx context.Context) error { return s.storage.DeleteAll(ctx, nil) }

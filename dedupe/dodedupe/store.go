@@ -70,7 +70,7 @@ func newStore(call caller, opts *Options) (*Store, error) {
 
 func namespaceCaller(n *durable.Namespace) caller {
 	return func(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
-		stub, err := n.GetByName(object)
+		stub, err := n.GetByName(object, nil)
 		if err != nil {
 			return nil, undone{err}
 		}

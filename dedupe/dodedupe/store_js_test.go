@@ -53,7 +53,7 @@ func stub(t *testing.T, key string) *durable.Stub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stub, err := ns.GetByName(objectName("", []byte(key)))
+	stub, err := ns.GetByName(objectName("", []byte(key)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func read(ctx context.Context, s *durable.Storage) (c contents, err error) {
 			return c, err
 		}
 	}
-	c.alarm, err = s.GetAlarm(ctx)
+	c.alarm, err = s.GetAlarm(ctx, nil)
 	return c, err
 }
 

@@ -36,7 +36,7 @@ func pass(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	stub, err := ns.GetByName(r.Host)
+	stub, err := ns.GetByName(r.Host, nil)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -61,7 +61,7 @@ func New(t testing.TB, binding string) *durable.Stub {
 	if err != nil {
 		t.Fatalf("durabletest.New: %v", err)
 	}
-	stub, err := ns.Get(id)
+	stub, err := ns.Get(id, nil)
 	if err != nil {
 		t.Fatalf("durabletest.New: %v", err)
 	}

@@ -178,7 +178,7 @@ func TestRunAlarmDeliversAPendingAlarmNow(t *testing.T) {
 		t.Errorf("without an alarm: %v, %v", ran, err)
 	}
 	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-		if err := state.Storage().SetAlarm(ctx, time.Now().Add(time.Hour)); err != nil {
+		if err := state.Storage().SetAlarm(ctx, time.Now().Add(time.Hour), nil); err != nil {
 			t.Error(err)
 		}
 	})
@@ -210,7 +210,7 @@ func TestListNamesTheObjectsThatWereCalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stub, err := ns.Get(id)
+	stub, err := ns.Get(id, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestAbortFailsOpenCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stub, err := ns.GetByName("a")
+	stub, err := ns.GetByName("a", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestAbortFailsOpenCalls(t *testing.T) {
 	if err := <-open; !errors.Is(err, durable.ErrObjectReset) {
 		t.Errorf("the open call: %v", err)
 	}
-	if stub, err = ns.GetByName("a"); err != nil {
+	if stub, err = ns.GetByName("a", nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := call(t, stub, "calls") + call(t, stub, "increment"); got != "02" {
@@ -282,7 +282,7 @@ func counts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stub, err := ns.GetByName("shared")
+	stub, err := ns.GetByName("shared", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func TestRestartKillsWorkerdAndTheTestGoesOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stub, err := ns.GetByName("a")
+		stub, err := ns.GetByName("a", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

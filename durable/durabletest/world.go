@@ -159,7 +159,7 @@ func (w *world) hasten(v *visit) (chan error, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := v.state.Storage().GetAlarm(v.ctx)
+	at, err := v.state.Storage().GetAlarm(v.ctx, nil)
 	if err != nil || at.IsZero() {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (w *world) hasten(v *visit) (chan error, error) {
 	w.mu.Lock()
 	w.alarms[id.String()] = outcome
 	w.mu.Unlock()
-	return outcome, v.state.Storage().SetAlarm(v.ctx, time.Now())
+	return outcome, v.state.Storage().SetAlarm(v.ctx, time.Now(), nil)
 }
 
 // serve handles what testing.mjs asks for: index 0 hands over the tools, and is open as long as the program; index 1 is a visit.

@@ -40,7 +40,7 @@ func (c *call) stub(name string) (*durable.Stub, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ns.GetByName(name)
+	return ns.GetByName(name, nil)
 }
 
 // run runs a scenario in another object.

@@ -612,6 +612,37 @@ const helpers = {
   // pipe is how Go streams a body out: it writes to one end and hands the other over.
   pipe: () => { const { readable, writable } = new IdentityTransformStream(); return [readable, writable.getWriter()]; },
 
+  id: (id) => [id.toString(), id.name, id.jurisdiction],
+  entries: async (target, method, ...args) => [...await target[method](...args)],
+  iterate: (target, method, ...args) => target[method](...args)[Symbol.iterator](),
+  take: (rows, limit) => {
+    const out = [];
+    for (let r; out.length < limit && !(r = rows.next()).done;) out.push(r.value);
+    return out;
+  },
+  // within calls target[method] with a callback that Go runs: it has begun when the promise is fulfilled, with what the callback is given,
+  // and is over when Go says how it ended. Go is entered inside of it, so what Go begins there belongs to it.
+  within: (target, method) => new Promise((begin, refuse) => {
+    const { promise, resolve, reject } = Promise.withResolvers();
+    const done = target[method]((argument) => {
+      const end = (failure) => {
+        if (failure === null) resolve();
+        else reject(new Error(failure));
+        return done;
+      };
+      begin([argument, new ByRef({ end })]);
+      return promise;
+    });
+    done.catch(refuse);
+  }),
+  // abort must not be called while Go is on the stack, which it would unwind. The promise does not settle, but ends with its context.
+  abort: (state, reason, options) => new Promise(() => {
+    queueMicrotask(() => {
+      for (const c of live.contexts.values()) if (c.state === state) c.close();
+      state.abort(reason, options);
+    });
+  }),
+
   // query runs SQL and returns the first rows, with what the rest is read from unless that was all.
   query: (sql, limit, text, ...args) => {
     const cursor = sql.exec(text, ...args);

@@ -50,6 +50,7 @@ class TestRuntime extends Runtime {
   }
   // enter: a program that does not use package durabletest has nothing to be told, and may not have the exports; it just goes on.
   enter(context, name, ...args) {
+    if (this.isFrozen) return; // it goes on elsewhere
     entries++;
     this.isTold ??= Boolean(this.exports?.capdo_describe && this.describe());
     super.enter(context, this.isTold ? name : "resume", ...args);
@@ -62,6 +63,7 @@ class TestRuntime extends Runtime {
 }
 
 let begun = false;
+const early = []; // what is to be done when it has
 start(() => {
   if (begun) throw new Error("the test program is over");
   begun = true;
@@ -102,7 +104,9 @@ async function run(env) {
     if (bytes.byteLength > 0) frozen = restart.parse(bytes);
     const rt = runtime(), context = new TestContext(rt, null);
     rt.tools = tools(env, context);
-    await (frozen ? restart.resume(rt, context, frozen) : context.invoke(TEST, 0, [new ByRef(rt.tools)]));
+    const over = frozen ? restart.resume(rt, context, frozen) : context.invoke(TEST, 0, [new ByRef(rt.tools)]);
+    for (const f of early) f();
+    await over;
   } catch (e) {
     end = e;
   }
@@ -130,7 +134,10 @@ const tools = (env, context) => {
     restart: async () => {
       await null;
       const id = Math.max(...context.rt.waiting);
-      const response = await env[HOST].fetch("http://host/restart", { method: "POST", body: restart.freeze(context.rt, context, id) });
+      const body = restart.freeze(context.rt, context, id);
+      context.rt.isFrozen = true;
+      const response = await env[HOST].fetch("http://host/restart", { method: "POST", body });
+      context.rt.isFrozen = false;
       throw new Error(await response.text());
     },
     list: async (binding) => (await env[HOST].fetch(`http://host/objects?class=${config.classes[binding]}`)).json(),
@@ -144,26 +151,36 @@ export class Worker extends WorkerEntrypoint {
   fetch(request) { return fetchWorker(request, visible(this.env), this.ctx); }
 }
 
-// object makes the class of that name. What it handles is known when the program runs, which it does before it has objects.
+// object makes the class of that name. What it handles is known when the program runs, which it does before it has objects; but for one
+// whose alarm was due while workerd was restarted.
 export function object(name) {
   const go = Symbol("go");
   let index = -1;
   const define = (prototype) => {
+    if (index >= 0) return;
     const { classes } = runtime().describe();
     index = classes.findIndex((c) => c.name === name);
     if (index < 0) throw new Error(`class ${name} of the wrangler config is not registered; hint: call durable.Register in TestMain`);
     const { fetch, alarm, methods } = classes[index];
-    if (fetch) prototype.fetch = function (request) { return this[go].fetch(request); };
-    if (alarm) prototype.alarm = function (info) { return this[go].alarm(info); };
-    methods.forEach((m, j) => { prototype[m] = function (...args) { return this[go].method(j, args); }; });
+    if (fetch) prototype.fetch = function (request) { return of(this).fetch(request); };
+    if (alarm) prototype.alarm = function (info) { return of(this).alarm(info); };
+    methods.forEach((m, j) => { prototype[m] = function (...args) { return of(this).method(j, args); }; });
   };
+  const of = (object) => object[go] ??= new GoObject(object, index, object.ctx, visible(object.env));
   return class extends DurableObject {
     constructor(state, env) {
       super(state, env);
-      if (index < 0) define(new.target.prototype);
-      this[go] = new GoObject(this, index, state, visible(env));
+      const { prototype } = new.target;
+      if (begun) {
+        define(prototype);
+        of(this);
+        return;
+      }
+      const defined = new Promise((resolve) => early.push(() => resolve(define(prototype))));
+      this.alarm = async (info) => { await defined; return of(this).alarm(info); };
+      this.fetch = async (request) => { await defined; return of(this).fetch(request); };
     }
-    capdoTest(...args) { return this[go].invoke(TEST, 1, args); }
+    capdoTest(...args) { return of(this).invoke(TEST, 1, args); }
     capdoTestID() { return new TextEncoder().encode(`${name}/${this.ctx.id}`); }
     capdoTestAbort() { this.ctx.abort("aborted by durabletest.Abort"); }
   };

@@ -1,0 +1,230 @@
+package durable
+
+import (
+	"context"
+	"time"
+
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// Operations are the asynchronous key-value operations, which [Storage] and [Transaction] share. They work on both storage backends, on the
+// same data as the synchronous [KV]; see there for what values can be. Writes happen when the method is called, together with the writes
+// just before and after it that nothing is waited for in between; what a method waits for is only the report.
+type Operations struct {
+	ref     *jsrt.Ref
+	backend *backend
+}
+
+// GetOptions change a read; nil means none. https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#get
+type GetOptions struct {
+	AllowConcurrency bool // other events may be delivered while this one waits
+	NoCache          bool // keep the value out of memory; key-value backed objects only
+}
+
+// PutOptions change a write; nil means none. https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#put
+type PutOptions struct {
+	AllowUnconfirmed bool // answers may leave the object before the write is durable
+	AllowConcurrency bool // other events may be delivered while this one waits
+	NoCache          bool // keep the value out of memory; key-value backed objects only
+}
+
+// ListOptions select keys, in the order of their UTF-8 bytes; nil means all.
+// https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#list
+type ListOptions struct {
+	Start      string // the first key
+	StartAfter string // the key after which to start; not together with Start
+	End        string // the key to stop before
+	Prefix     string
+	Reverse    bool // from the last to the first
+	Limit      int  // at most so many; 0 means all
+
+	AllowConcurrency, NoCache bool // as in GetOptions; not for the synchronous KV
+}
+
+// Entry is a key with its value.
+type Entry struct {
+	Key   string
+	Value any
+}
+
+// Get returns the value stored under key, and whether there is one.
+func (o *Operations) Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
+	if err := o.backend.checkKeys(key); err != nil {
+		return nil, false, err
+	}
+	v, err := o.ref.Await(ctx, "get", append([]any{key}, opts.js()...)...)
+	if err != nil {
+		return nil, false, classify(err)
+	}
+	return v, v != nil, checkValue(v)
+}
+
+// GetMany returns those of the keys that have a value, in the order of the keys' UTF-8 bytes. Keys are 128 at most.
+func (o *Operations) GetMany(ctx context.Context, keys []string, opts *GetOptions) ([]Entry, error) {
+	if err := o.backend.checkKeys(keys...); err != nil {
+		return nil, err
+	}
+	return o.entries(ctx, "get", append([]any{jsStrings(keys)}, opts.js()...)...)
+}
+
+// List returns the entries selected, in order.
+func (o *Operations) List(ctx context.Context, opts *ListOptions) ([]Entry, error) {
+	return o.entries(ctx, "list", opts.js()...)
+}
+
+func (o *Operations) entries(ctx context.Context, method string, args ...any) ([]Entry, error) {
+	v, err := o.ref.Context().Helpers().Await(ctx, "entries", append([]any{o.ref, method}, args...)...)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return newEntries(v)
+}
+
+// Put stores a value. It fails with a [*LimitError] when key or value is larger than the backend stores.
+func (o *Operations) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
+	if err := o.backend.checkEntry(key, value); err != nil {
+		return err
+	}
+	_, err := o.ref.Await(ctx, "put", append([]any{key, value}, opts.js()...)...)
+	return classify(err)
+}
+
+// PutMany stores entries, all or none, 128 at most.
+func (o *Operations) PutMany(ctx context.Context, entries []Entry, opts *PutOptions) error {
+	if len(entries) > MaxEntries {
+		return &LimitError{"entries in one call", MaxEntries, len(entries)}
+	}
+	m := make(map[string]any, len(entries))
+	for _, e := range entries {
+		if err := o.backend.checkEntry(e.Key, e.Value); err != nil {
+			return err
+		}
+		m[e.Key] = e.Value
+	}
+	_, err := o.ref.Await(ctx, "put", append([]any{m}, opts.js()...)...)
+	return classify(err)
+}
+
+// Delete removes a key, and reports whether there was a value.
+func (o *Operations) Delete(ctx context.Context, key string, opts *PutOptions) (existed bool, err error) {
+	if err := o.backend.checkKeys(key); err != nil {
+		return false, err
+	}
+	v, err := o.ref.Await(ctx, "delete", append([]any{key}, opts.js()...)...)
+	existed, _ = v.(bool)
+	return existed, classify(err)
+}
+
+// DeleteMany removes keys, 128 at most, and returns how many had a value.
+func (o *Operations) DeleteMany(ctx context.Context, keys []string, opts *PutOptions) (deleted int, err error) {
+	if err := o.backend.checkKeys(keys...); err != nil {
+		return 0, err
+	}
+	v, err := o.ref.Await(ctx, "delete", append([]any{jsStrings(keys)}, opts.js()...)...)
+	n, _ := v.(float64)
+	return int(n), classify(err)
+}
+
+// GetAlarmOptions change GetAlarm; nil means none.
+type GetAlarmOptions struct{ AllowConcurrency bool }
+
+// SetAlarmOptions change SetAlarm and DeleteAlarm; nil means none. See [PutOptions].
+type SetAlarmOptions struct{ AllowConcurrency, AllowUnconfirmed bool }
+
+// SetAlarm schedules the object's one alarm, replacing an earlier one; the time is kept in ms, and one that has passed means at once. The
+// class must implement [Alarmer], else [ErrNoAlarmHandler].
+func (o *Operations) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOptions) error {
+	_, err := o.ref.Await(ctx, "setAlarm", append([]any{at.UnixMilli()}, opts.js()...)...)
+	return classify(err)
+}
+
+// GetAlarm returns when the alarm is due; the zero time when there is none, or while it is being delivered.
+func (o *Operations) GetAlarm(ctx context.Context, opts *GetAlarmOptions) (time.Time, error) {
+	v, err := o.ref.Await(ctx, "getAlarm", opts.js()...)
+	if ms, ok := v.(float64); ok {
+		return time.UnixMilli(int64(ms)), nil
+	}
+	return time.Time{}, classify(err)
+}
+
+// DeleteAlarm cancels the alarm, if there is one.
+func (o *Operations) DeleteAlarm(ctx context.Context, opts *SetAlarmOptions) error {
+	_, err := o.ref.Await(ctx, "deleteAlarm", opts.js()...)
+	return classify(err)
+}
+
+// Transaction is a [Storage.Transaction] that is under way.
+type Transaction struct{ Operations }
+
+// newEntries reads an array of pairs.
+func newEntries(v any) ([]Entry, error) {
+	pairs, _ := v.([]any)
+	entries := make([]Entry, 0, len(pairs))
+	for _, p := range pairs {
+		pair := p.([]any)
+		if err := checkValue(pair[1]); err != nil {
+			return nil, err
+		}
+		entries = append(entries, Entry{pair[0].(string), pair[1]})
+	}
+	return entries, nil
+}
+
+func jsStrings(list []string) []any {
+	out := make([]any, len(list))
+	for i, s := range list {
+		out[i] = s
+	}
+	return out
+}
+
+// The options as JavaScript's arguments: none where there is nothing to say.
+
+func (o *GetOptions) js() []any {
+	if o == nil {
+		return nil
+	}
+	return []any{map[string]any{"allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache}}
+}
+
+func (o *PutOptions) js() []any {
+	if o == nil {
+		return nil
+	}
+	return []any{map[string]any{"allowUnconfirmed": o.AllowUnconfirmed, "allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache}}
+}
+
+func (o *GetAlarmOptions) js() []any {
+	if o == nil {
+		return nil
+	}
+	return []any{map[string]any{"allowConcurrency": o.AllowConcurrency}}
+}
+
+func (o *SetAlarmOptions) js() []any {
+	if o == nil {
+		return nil
+	}
+	return []any{map[string]any{"allowConcurrency": o.AllowConcurrency, "allowUnconfirmed": o.AllowUnconfirmed}}
+}
+
+func (o *ListOptions) js() []any {
+	if o == nil {
+		return nil
+	}
+	m := map[string]any{}
+	for name, s := range map[string]string{"start": o.Start, "startAfter": o.StartAfter, "end": o.End, "prefix": o.Prefix} {
+		if s != "" {
+			m[name] = s
+		}
+	}
+	for name, b := range map[string]bool{"reverse": o.Reverse, "allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache} {
+		if b {
+			m[name] = true
+		}
+	}
+	if o.Limit > 0 {
+		m["limit"] = o.Limit
+	}
+	return []any{m}
+}

@@ -1,0 +1,101 @@
+package durable
+
+import (
+	"context"
+	"errors"
+
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// Stub calls one Durable Object. Calls through one stub are delivered in order. When a call fails because the object was reset or could not
+// be reached, that is reported, and the next call takes a new connection.
+type Stub struct {
+	ref     *jsrt.Ref
+	isDead  bool
+	replace func() (any, error) // gets a new JavaScript stub; nil for those that do not die
+}
+
+func (n *Namespace) newStub(method string, target any, o *StubOptions) (*Stub, error) {
+	options, err := o.js()
+	if err != nil {
+		return nil, err
+	}
+	args := append([]any{target}, options...)
+	s := &Stub{replace: func() (any, error) { return n.ref.Call(method, args...) }}
+	return s, s.connect()
+}
+
+func (s *Stub) connect() error {
+	v, err := s.replace()
+	if err != nil {
+		return classify(err)
+	}
+	s.ref, s.isDead = v.(*jsrt.Ref), false
+	return nil
+}
+
+// live returns the JavaScript stub, a new one where the last is dead.
+func (s *Stub) live() (*jsrt.Ref, error) {
+	if s.isDead && s.replace != nil {
+		if err := s.connect(); err != nil {
+			return nil, err
+		}
+	}
+	return s.ref, nil
+}
+
+// failed gives a call's error its meaning, and remembers whether it was the stub's last.
+func (s *Stub) failed(err error) error {
+	err = classify(err)
+	if errors.Is(err, ErrObjectReset) || errors.Is(err, ErrDisconnected) {
+		s.isDead = true
+	}
+	return err
+}
+
+// ID returns the object's id.
+func (s *Stub) ID() (*ID, error) {
+	v, err := s.ref.Get("id")
+	return newID(nil, v, err)
+}
+
+// Call calls an RPC method with bytes and returns its bytes, up to 32 MiB each way. When ctx ends first, its cause is returned; the
+// object may still run the method.
+//
+// It fails with [ErrOverloaded] when the call was not delivered, with [ErrRemote] when the object's code failed, and with
+// [ErrObjectReset] or [ErrDisconnected] when what became of the call is unknown; the error is an [*Error].
+func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, error) {
+	ref, err := s.live()
+	if err != nil {
+		return nil, err
+	}
+	v, err := ref.Await(ctx, method, args)
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	b, _ := v.([]byte)
+	return b, nil
+}
+
+// Call calls an RPC method with values, converted as by [Encode], and returns its result, converted as by [Decode]. The object may be
+// written in Go (see [Func]) or in JavaScript. Errors are those of [Stub.Call], and [ErrValue] for a value that cannot be converted.
+func Call[Result any](ctx context.Context, s *Stub, method string, args ...any) (result Result, err error) {
+	values := make([]any, len(args))
+	for i, a := range args {
+		if values[i], err = Encode(a); err != nil {
+			return result, err
+		}
+	}
+	ref, err := s.live()
+	if err != nil {
+		return result, err
+	}
+	v, err := ref.Await(ctx, method, values...)
+	if err != nil {
+		return result, s.failed(err)
+	}
+	return result, Decode(v, &result)
+}
+
+// Release frees the stub ahead of Go's collector.
+func (s *Stub) Release() { s.ref.Release() }
