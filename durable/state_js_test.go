@@ -1,0 +1,105 @@
+package durable_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durabletest"
+)
+
+func TestBlockConcurrencyWhileHoldsOtherEventsBack(t *testing.T) {
+	o := object(t)
+	begun := make(chan bool)
+	blocking := o.begin(t, func(ctx context.Context, l *Lab) (string, error) {
+		return "done", l.state.BlockConcurrencyWhile(ctx, func() error {
+			close(begun)
+			<-time.After(100 * time.Millisecond)
+			return l.put("k", "blocked")
+		})
+	})
+	<-begun
+	reading := o.begin(t, get("k"))
+	wantOutcome(t, blocking, "done")
+	wantOutcome(t, reading, "blocked")
+}
+
+func TestBlockConcurrencyWhileThatFailsResetsTheObject(t *testing.T) {
+	for name, fail := range map[string]func() error{
+		"error": func() error { return errors.New("refused") },
+		"panic": func() error { panic("boom") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			stub := durabletest.New(t, "LAB")
+			o := through(stub)
+			o.want(t, "", put("k", "kept"))
+			built := 0
+			set(t, &onConstruct, func(context.Context, *Lab) error { built++; return nil })
+			_, err := o(t.Context(), func(ctx context.Context, l *Lab) (string, error) {
+				return "", l.state.BlockConcurrencyWhile(ctx, fail)
+			})
+			if err == nil {
+				t.Error("the call succeeded")
+			}
+			o.want(t, "kept", get("k"))
+			if built != 1 {
+				t.Errorf("the object was built %d times", built)
+			}
+		})
+	}
+}
+
+func TestAbortResetsTheObjectUnderItsOpenCalls(t *testing.T) {
+	stub := durabletest.New(t, "LAB")
+	o := through(stub)
+	o.want(t, "", put("k", "kept"))
+	returned := make(chan error, 1)
+	waiting := make(chan bool)
+	open := o.begin(t, func(ctx context.Context, _ *Lab) (string, error) {
+		close(waiting)
+		<-ctx.Done()
+		return "", context.Cause(ctx)
+	})
+	<-waiting
+	_, err := o(t.Context(), func(ctx context.Context, l *Lab) (string, error) {
+		l.put("k", "nobody was told")
+		err := l.state.Abort(ctx, "enough", &durable.AbortOptions{RetryAlarm: true})
+		returned <- err
+		return "", err
+	})
+	if !errors.Is(err, durable.ErrObjectReset) || !strings.Contains(err.Error(), "enough") {
+		t.Errorf("the aborting call: %v", err)
+	}
+	if o := <-open; !errors.Is(o.err, durable.ErrObjectReset) {
+		t.Errorf("the other call: %+v", o)
+	}
+	if err := <-returned; !errors.Is(err, durable.ErrContextClosed) {
+		t.Errorf("Abort returned %v", err)
+	}
+	o.want(t, "kept", get("k")) // through the same stub
+}
+
+func TestObjectKnowsItsName(t *testing.T) {
+	for _, name := range []string{"short", "", strings.Repeat("x", 1025)} {
+		named(t, name).want(t, map[bool]string{true: name, false: ""}[len(name) <= 1024], func(_ context.Context, l *Lab) (string, error) {
+			id, err := l.state.ID()
+			if err != nil {
+				return "", err
+			}
+			return id.Name(), nil
+		})
+	}
+}
+
+func TestPropsAreNilForAnOrdinaryObject(t *testing.T) {
+	object(t).want(t, "", func(_ context.Context, l *Lab) (string, error) {
+		props, err := l.state.Props()
+		if m, ok := props.(map[string]any); props != nil && (!ok || len(m) > 0) {
+			t.Errorf("props are %v", props)
+		}
+		return "", err
+	})
+}
