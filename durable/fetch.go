@@ -31,7 +31,18 @@ func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := target.Context()
+	resp, err := fetch(ctx, target.Context(), target, r)
+	return resp, s.failed(err)
+}
+
+// Fetch sends a request out of the Worker, as JavaScript's global fetch does, under the rules of [Stub.Fetch]. Redirects are not followed.
+func (e *Env) Fetch(ctx context.Context, r *Request) (*Response, error) {
+	resp, err := fetch(ctx, e.ref.Context(), nil, r)
+	return resp, classify(err)
+}
+
+// fetch sends a request to target, a stub, or to the outside where that is nil.
+func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Response, error) {
 	signal, stop, err := abortSignal(ctx, c)
 	if err != nil {
 		return nil, err
@@ -47,7 +58,7 @@ func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	v, err := c.Helpers().Await(ctx, "fetch", target, r.Method, r.URL, headerPairs(r.Header), body, signal)
 	if err != nil {
 		stop()
-		return nil, s.failed(err)
+		return nil, err
 	}
 	parts := v.([]any)
 	resp := &Response{Status: int(parts[0].(float64)), Header: headerMap(parts[1])}

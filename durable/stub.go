@@ -46,6 +46,9 @@ func (s *Stub) live() (*jsrt.Ref, error) {
 
 // failed gives a call's error its meaning, and remembers whether it was the stub's last.
 func (s *Stub) failed(err error) error {
+	if err == nil {
+		return nil
+	}
 	err = classify(err)
 	if errors.Is(err, ErrObjectReset) || errors.Is(err, ErrDisconnected) {
 		s.isDead = true

@@ -4,14 +4,17 @@
 package durablehttp
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 
 	"flow.internal/capdo/durable"
 )
@@ -39,7 +42,8 @@ func Env(r *http.Request) *durable.Env {
 //	}
 //
 // The response is buffered up to 64 KiB, then streamed, as it is from the first Flush. A panic of h becomes an error for the
-// caller, or breaks the stream off when the response had begun.
+// caller, or breaks the stream off when the response had begun; so does a trailer, which Workers cannot send. Hijacking fails with
+// [http.ErrNotSupported].
 func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, r.Body)
 	if err != nil {
@@ -101,6 +105,9 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 		}
 		w.WriteHeader(http.StatusOK)
 	}
+	if w.status == http.StatusNoContent || w.status == http.StatusNotModified {
+		return 0, http.ErrBodyNotAllowed
+	}
 	if w.stream != nil {
 		return w.stream.Write(p)
 	}
@@ -119,6 +126,11 @@ func (w *responseWriter) Flush() {
 		close(w.began)
 		w.stream.Write(w.buffer.Bytes())
 	}
+}
+
+// Hijack says that it cannot be done.
+func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return nil, nil, fmt.Errorf("durablehttp: %w: a Worker has no connection to take over; WebSockets need none", http.ErrNotSupported)
 }
 
 func (w *responseWriter) body() io.Reader {
@@ -140,6 +152,19 @@ func (w *responseWriter) run(h http.Handler, r *http.Request) {
 	}()
 	h.ServeHTTP(w, r)
 	w.WriteHeader(http.StatusOK)
+	if name := w.trailer(); name != "" {
+		panic("durablehttp: the handler sets the trailer " + name + ", which Workers cannot send")
+	}
+}
+
+// trailer names a trailer that the handler wants to send.
+func (w *responseWriter) trailer() string {
+	for name := range w.header {
+		if name == "Trailer" || strings.HasPrefix(name, http.TrailerPrefix) {
+			return strings.TrimPrefix(name, http.TrailerPrefix)
+		}
+	}
+	return ""
 }
 
 func (w *responseWriter) finish() {
@@ -154,17 +179,27 @@ func (w *responseWriter) finish() {
 //
 //	client := &http.Client{Transport: durablehttp.Transport(stub)}
 //
-// talks to it. The host in the URL is for the object to interpret; redirects are followed by the client, not by workerd.
-func Transport(stub *durable.Stub) http.RoundTripper { return transport{stub} }
+// talks to it. The host in the URL is for the object to interpret; redirects are followed by the client, not by workerd. Bodies are
+// streamed both ways; trailers are refused.
+func Transport(stub *durable.Stub) http.RoundTripper { return transport(stub.Fetch) }
 
-type transport struct{ stub *durable.Stub }
+// Outbound returns a RoundTripper whose requests leave the Worker, or the object, by its own fetch, under the same rules.
+func Outbound(env *durable.Env) http.RoundTripper { return transport(env.Fetch) }
 
-func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+type transport func(context.Context, *durable.Request) (*durable.Response, error)
+
+func (fetch transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	out := &durable.Request{Method: r.Method, URL: r.URL.String(), Header: r.Header}
 	if r.Body != nil && r.Body != http.NoBody {
 		out.Body = r.Body
 	}
-	in, err := t.stub.Fetch(r.Context(), out)
+	if len(r.Trailer) > 0 {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, fmt.Errorf("durablehttp: %w: fetch cannot send trailers", http.ErrNotSupported)
+	}
+	in, err := fetch(r.Context(), out)
 	if err != nil {
 		return nil, err
 	}

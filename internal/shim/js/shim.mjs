@@ -603,9 +603,9 @@ async function respond(parts) {
 const helpers = {
   keys: (o) => Object.keys(o),
 
-  // fetch sends a request to target, a stub or globalThis, and returns the response's parts.
+  // fetch sends a request to target, a stub, or out of the Worker where that is null, and returns the response's parts.
   fetch: async (target, method, url, headers, body, signal) => {
-    const r = await target.fetch(new Request(url, { method, headers, body, signal, redirect: "manual" }));
+    const r = await (target ?? globalThis).fetch(new Request(url, { method, headers, body, signal, redirect: "manual" }));
     return [r.status, [...r.headers], r.body];
   },
   abortController: () => new AbortController(),
