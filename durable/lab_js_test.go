@@ -95,6 +95,7 @@ func TestMain(m *testing.M) {
 	durable.Register("Lab", NewLab, durable.Method("do", (*Lab).Do), durable.Method("echo", (*Lab).Echo))
 	durable.Register("Bare", NewBare)
 	durable.Register("Counter", NewCounter, durable.Method("increment", (*Counter).Increment))
+	registerLedger()
 	durable.HandleFetch(serve)
 	m.Run()
 }
