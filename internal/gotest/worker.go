@@ -69,7 +69,7 @@ func (w *worker) classes() map[string]string {
 
 // config is workerd's, as far as the wrangler config says.
 func (w *worker) config() *workerd.Config {
-	c := &workerd.Config{Objects: w.objects, Entrypoints: map[string]string{"capdo:worker": "CapdoWorker"}, Flags: []string{"unsafe_module"}, Vars: map[string]string{}, JSON: map[string]string{}}
+	c := &workerd.Config{Objects: w.objects, Entrypoints: map[string]string{"capdo:worker": "CapdoWorker"}, Flags: []string{"unsafe_module"}, Private: true, Vars: map[string]string{}, JSON: map[string]string{}}
 	if w.wrangler == nil {
 		return c
 	}

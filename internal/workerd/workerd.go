@@ -32,6 +32,7 @@ type Config struct {
 	JSON        map[string]string // JSON bindings
 	Services    map[string]string // bindings of HTTP servers: name → host:port
 	Entrypoints map[string]string // bindings of the Worker's own entrypoints: name → class
+	Private     bool              // fetch may also reach this machine and its network, as under wrangler dev; else only the internet
 	Output      io.Writer         // gets what workerd and the Worker print, in place of Log
 }
 
@@ -178,6 +179,9 @@ func (c *Config) capnp(dir string) string {
 	fmt.Fprintf(&b, `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [ (name = "main", worker = .w), (name = "disk", disk = (path = %q, writable = true))`, c.Disk)
+	if c.Private {
+		b.WriteString(`, (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true)))`)
+	}
 	for name, address := range c.Services {
 		fmt.Fprintf(&b, ", (name = %q, external = (address = %q, http = ()))", name, address)
 	}

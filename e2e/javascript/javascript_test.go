@@ -1,0 +1,125 @@
+//go:build !js
+
+// Package javascript tests RPC between Go and JavaScript, both ways, and requests that leave the Worker.
+package javascript
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/internal/build"
+	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/internal/workerd"
+)
+
+// serve builds and serves the Worker, and returns its address.
+func serve(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := build.Run(context.Background(), "worker", dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	binary, err := node.Module(".", "workerd/bin/workerd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	main, err := filepath.Abs("testdata/main.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := workerd.BuildModules(dir)
+	modules["main.mjs"] = main
+	p, err := workerd.Start(context.Background(), workerd.Config{
+		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Ledger", "Abacus"), Disk: t.TempDir(), Private: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("workerd printed:\n%s", p.Log())
+		}
+	})
+	return p.URL
+}
+
+func get(t *testing.T, url string) (status int, header http.Header, body string) {
+	t.Helper()
+	client := http.Client{Timeout: 30 * time.Second}
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, strings.TrimSpace(string(b))
+}
+
+func TestGoAndJavaScript(t *testing.T) {
+	worker := serve(t)
+
+	t.Run("JavaScript calls the methods of a Go class with its own values", func(t *testing.T) {
+		want := `[42,"1152921504606846977n",` +
+			`{"id":"p","amount":42,"at":"1970-01-01T00:00:00.005Z","raw":[0,255],"tags":["é"],"labels":{"x":1},"parent":null},` +
+			`{"name":"Error","message":"durable: a string does not fit Go's int64 unchanged (argument 1)"},` +
+			`{"name":"Declined","message":"no funds","code":51},` +
+			`{"name":"TypeError","message":"The RPC receiver does not implement the method \"nothing\"."}]`
+		if _, _, got := get(t, worker+"/js"); !sameJSON(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	})
+
+	t.Run("Go calls the methods of a JavaScript class with its own values", func(t *testing.T) {
+		want := `[42,1152921504606846976,{"name":"RangeError","message":"too far","code":7,"remote":true},` +
+			`"durable: the value is of a kind that Go has no equivalent for, such as a Map or a Set of JavaScript"]`
+		if _, _, got := get(t, worker+"/abacus"); !sameJSON(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	})
+
+	t.Run("a request leaves the Worker through net/http's client", func(t *testing.T) {
+		outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			w.Header().Set("X-Answer", r.Header.Get("X-Question")+" not")
+			w.WriteHeader(http.StatusTeapot)
+			fmt.Fprintf(w, "%s %s", r.Method, body)
+		}))
+		defer outside.Close()
+		status, header, body := get(t, worker+"/outbound?url="+url.QueryEscape(outside.URL))
+		if status != http.StatusTeapot || header.Get("X-Answer") != "why not" || body != "POST hello" {
+			t.Errorf("%d %q %q", status, header.Get("X-Answer"), body)
+		}
+		outside.Close()
+		if status, _, body = get(t, worker+"/outbound?url="+url.QueryEscape(outside.URL)); status != http.StatusBadGateway {
+			t.Errorf("nobody there: %d %q", status, body)
+		}
+	})
+}
+
+// sameJSON compares texts; integers beyond 2^53 must be equal digit by digit.
+func sameJSON(got, want string) bool {
+	return decode(got) != "" && decode(got) == decode(want)
+}
+
+func decode(text string) string {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return ""
+	}
+	return fmt.Sprintf("%#v", v)
+}

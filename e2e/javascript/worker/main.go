@@ -1,0 +1,111 @@
+// The Worker of the tests with JavaScript on the other side: a class whose methods JavaScript calls, and a handler that calls a class written
+// in JavaScript.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablehttp"
+)
+
+// Ledger has methods with Go types.
+type Ledger struct{}
+
+func NewLedger(context.Context, *durable.State, *durable.Env) (Ledger, error) { return Ledger{}, nil }
+
+// Payment is an object to JavaScript.
+type Payment struct {
+	ID     string         `json:"id"`
+	Amount int64          `json:"amount"`
+	At     time.Time      `json:"at"`
+	Raw    []byte         `json:"raw"`
+	Tags   []string       `json:"tags"`
+	Labels map[string]int `json:"labels"`
+	Parent *Payment       `json:"parent"`
+}
+
+func (Ledger) Add(_ context.Context, a, b int64) (int64, error) { return a + b, nil }
+
+func (Ledger) Double(_ context.Context, p Payment) (Payment, error) {
+	p.Amount *= 2
+	return p, nil
+}
+
+func (Ledger) Decline(context.Context) error {
+	return &durable.Error{Name: "Declined", Message: "no funds", Props: map[string]any{"code": 51.0}}
+}
+
+func main() {
+	durable.Register("Ledger", NewLedger, durable.Func[Ledger]("add", Ledger.Add), durable.Func[Ledger]("double", Ledger.Double),
+		durable.Func[Ledger]("decline", Ledger.Decline))
+	mux := http.NewServeMux()
+	mux.HandleFunc("/abacus", abacus)
+	mux.HandleFunc("/outbound", outbound)
+	durablehttp.Handle(mux)
+	if err := durable.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// abacus calls the class written in JavaScript, and answers with what came of it.
+func abacus(w http.ResponseWriter, r *http.Request) {
+	ns, err := durablehttp.Env(r).Namespace("ABACUS")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	stub, err := ns.GetByName("a", nil)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	ctx, results := r.Context(), []any{}
+	add := func(v any, err error) {
+		var e *durable.Error
+		if errors.As(err, &e) {
+			v = map[string]any{"name": e.Name, "message": e.Message, "code": e.Props["code"], "remote": errors.Is(err, durable.ErrRemote)}
+		} else if err != nil {
+			v = err.Error()
+		}
+		results = append(results, v)
+	}
+	sum, err := durable.Call[int](ctx, stub, "sum", []int{1, 2, 39})
+	add(sum, err)
+	big, err := durable.Call[int64](ctx, stub, "big")
+	add(big, err)
+	_, err = durable.Call[any](ctx, stub, "fail")
+	add(nil, err)
+	_, err = durable.Call[any](ctx, stub, "map")
+	add(nil, err)
+	json.NewEncoder(w).Encode(results)
+}
+
+// outbound posts a body to the URL given, and passes the answer on.
+func outbound(w http.ResponseWriter, r *http.Request) {
+	client := http.Client{Transport: durablehttp.Outbound(durablehttp.Env(r))}
+	req, err := http.NewRequestWithContext(r.Context(), "POST", r.URL.Query().Get("url"), strings.NewReader("hello"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	req.Header.Set("X-Question", "why")
+	resp, err := client.Do(req)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer resp.Body.Close()
+	w.Header().Set("X-Answer", resp.Header.Get("X-Answer"))
+	w.WriteHeader(resp.StatusCode)
+	io.Copy(w, resp.Body)
+}
