@@ -153,7 +153,7 @@ func (w *responseWriter) run(h http.Handler, r *http.Request) {
 	h.ServeHTTP(w, r)
 	w.WriteHeader(http.StatusOK)
 	if name := w.trailer(); name != "" {
-		panic("durablehttp: the handler sets the trailer " + name + ", which Workers cannot send")
+		w.failed = fmt.Errorf("durablehttp: the handler sets the trailer %s, which Workers cannot send", name)
 	}
 }
 
