@@ -1,3 +1,5 @@
+//go:build !js
+
 // Package config holds capdo's check of wrangler configs against wrangler itself: what the real wrangler deploy --dry-run says of each
 // config is written down beside what capdo says, and where they differ, why.
 package config

@@ -262,6 +262,8 @@ func (i *Invocation) serve() {
 
 var errNotRunning = errors.New("the Go program waits for something before it calls durable.Run")
 
+var errNoTests = errors.New("durable.Run was called in a test program that does not import durable/durabletest, which it needs")
+
 var errGoexit = errors.New("the handler ended its goroutine with runtime.Goexit")
 
 // run calls the program, and makes a panic an error: the caller gets it, and the object goes on.
@@ -278,7 +280,10 @@ func (i *Invocation) run() (v any, err error) {
 	if !serving {
 		return nil, errNotRunning
 	}
-	if i.Kind == Test {
+	switch {
+	case i.Kind == Test && onTest == nil:
+		return nil, errNoTests
+	case i.Kind == Test:
 		return onTest(i, i, args.([]any))
 	}
 	return program.Serve(i, i, args.([]any))
