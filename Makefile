@@ -23,7 +23,7 @@ build: $(NPM) ## compile everything for both platforms, and build examples/harne
 test: $(NPM) ## run every test: native with -race, in workerd, and under wrangler dev (about 4 minutes on 2 cores)
 	go test -race ./dedupe/... ./durable/... ./internal/...
 	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
-	.bin/capdo test -timeout 2m ./dedupe/... ./durable/... ./internal/jsrt
+	.bin/capdo test -timeout 2m ./...
 	go test -count=1 ./bench/... ./cmd/... ./e2e/... ./examples/... # they build what Go's test cache does not know of
 
 check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same API on both platforms
