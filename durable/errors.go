@@ -14,15 +14,18 @@ var (
 	ErrNoBinding = errors.New("no such Durable Object binding")
 	// ErrInvalidID: not an id, or an id of another namespace.
 	ErrInvalidID = errors.New("invalid Durable Object id")
-	// ErrLimit: a documented limit would be exceeded; the error is a [*LimitError].
+	// ErrLimit: a documented limit would be exceeded; the error is a [*LimitError], or wraps one. Nothing was done.
 	ErrLimit = errors.New("limit exceeded")
-	// ErrOverloaded: the object has too many requests queued. The call was not delivered; retrying at once makes it worse.
+	// ErrOverloaded: the object has too many requests queued, or the account asks for too much. Nothing was done; repeating it at once
+	// makes it worse.
 	ErrOverloaded = errors.New("the Durable Object is overloaded")
-	// ErrObjectReset: the object was reset (an abort, a crash, new code) while the call was open. Whether the call took effect is unknown,
-	// and the stub is dead: take a new one.
+	// ErrObjectReset: the object was reset (an abort, a crash, new code) while the call was open. Whether the call took effect is unknown.
 	ErrObjectReset = errors.New("the Durable Object was reset")
 	// ErrDisconnected: the connection to the object was lost. Whether the call took effect is unknown.
 	ErrDisconnected = errors.New("the connection to the Durable Object was lost")
+	// ErrStorage: the object's storage failed, and writes that nobody was told of are gone. The object was reset: the error is an
+	// ErrObjectReset, too.
+	ErrStorage = errors.New("the Durable Object's storage failed")
 	// ErrRemote: the object's own code returned an error, or threw one.
 	ErrRemote = errors.New("the Durable Object's code failed")
 	// ErrValue: a value has no equivalent on the other side of the boundary between Go and JavaScript, or would change.
@@ -76,26 +79,80 @@ type LimitError struct {
 
 // Error names the limit, the maximum and the actual figure.
 func (e *LimitError) Error() string {
+	if e.Actual <= e.Max {
+		return e.Limit + ": " + strconv.Itoa(e.Actual) + " is too little; the maximum is " + strconv.Itoa(e.Max)
+	}
 	return e.Limit + ": " + strconv.Itoa(e.Actual) + " exceeds the maximum of " + strconv.Itoa(e.Max)
 }
 
 // Unwrap returns [ErrLimit].
 func (e *LimitError) Unwrap() error { return ErrLimit }
 
-// messages is the classifier: what workerd says, where no property of the error says it. Texts as of workerd 2026-11-17.
+// Retryable reports whether workerd says that the same call may succeed when it is repeated, and that repeating it does no harm to the
+// object. It does not say that the call had no effect: repeat only what may happen twice, after a pause that grows from one attempt to the
+// next. https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
+func Retryable(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Retryable && !e.isOverloaded() && !Overloaded(err)
+}
+
+// Overloaded reports whether the object has more to do than it can: it refused the call ([ErrOverloaded]), or was reset over it, as one is that
+// runs out of memory. Send it less, or spread the work over more objects.
+func Overloaded(err error) bool {
+	var e *Error
+	return errors.Is(err, ErrOverloaded) || errors.As(err, &e) && e.isOverloaded() && errors.Is(e.kind, ErrObjectReset)
+}
+
+// isOverloaded: workerd says so, of this call or, in what a remote object says, of another.
+func (e *Error) isOverloaded() bool {
+	overloaded, _ := e.Props["overloaded"].(bool)
+	return overloaded
+}
+
+// storageReset is what an object's failing storage does.
+var storageReset = errors.Join(ErrStorage, ErrObjectReset)
+
+// messages say what happened where no property of the error does. Texts are workerd's of 2026-11-17, and those of
+// https://developers.cloudflare.com/durable-objects/observability/troubleshooting/ (2026-11); errors_test.go has them whole.
 var messages = []struct {
 	contains string
 	kind     error
 }{
 	{"Durable Object is overloaded", ErrOverloaded},
-	{"Network connection lost", ErrDisconnected},
+	{"generating too much load on Durable Objects", ErrOverloaded},
+	{"doing too many concurrent storage operations", ErrOverloaded},
+	{"caused object to be reset", storageReset},
+	{"overflowing the storage cache", storageReset},
+	{"rolled back to its last known good state", storageReset},
 	{"reset because its code was updated", ErrObjectReset},
+	{"because the object was reset", ErrObjectReset},
+	{"instance is no longer active", ErrObjectReset},
+	{"memory limit and was reset", ErrObjectReset},
+	{"CPU time limit and was reset", ErrObjectReset},
+	{"and the Durable Object was reset", ErrObjectReset},
+	{"Network connection lost", ErrDisconnected},
 	{"Invalid Durable Object ID", ErrInvalidID},
 	{"Durable Object ID is not valid for this namespace", ErrInvalidID},
 	{"must have an alarm() handler", ErrNoAlarmHandler},
+	{"cannot be called with an alarm time", ErrValue},
+	{"This API doesn't support dates", ErrValue},
+	{"is not of type 'date'", ErrValue},
 	{"Jurisdiction restrictions are not implemented", ErrJurisdiction},
 	{"SQL is not enabled", ErrNoSQL},
 	{"only available for SQLite-backed Durable Objects", ErrNoSQL},
+	{"is not backed by SQL", ErrNoSQL},
+	{"does not implement point-in-time recovery", errors.ErrUnsupported},
+}
+
+// limitMessages are those of limits that workerd enforces itself, up to the actual figure.
+var limitMessages = []struct {
+	contains, limit string
+	max             int
+}{
+	{"limited to 32MiB, but the size of this value was: ", "size of an RPC call's arguments or result, in bytes", MaxRPCSize},
+	{"A key of size ", "size of a key, in bytes", MaxKeySizeKV},
+	{"A value of size ", "size of a value, in bytes", MaxValueSizeKV},
+	{"Maximum number of key value pairs is 128. ", "entries in one call", MaxEntries},
 }
 
 // classify gives an error from JavaScript its meaning; others pass unchanged.
@@ -104,21 +161,40 @@ func classify(err error) error {
 	if !ok {
 		return err
 	}
-	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props}
+	return &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: kindOf(js)}
+}
+
+func kindOf(js *jsrt.Error) error {
+	kind := kindOfMessage(js.Message)
 	switch {
 	case js.Flag("durableObjectReset"): // also with overloaded: an object that ran out of memory is both
-		e.kind = ErrObjectReset
+		if errors.Is(kind, ErrObjectReset) {
+			return kind
+		}
+		return ErrObjectReset
 	case js.Flag("remote"): // what an object's code says of a call of its own is not what happened to this one
-		e.kind = ErrRemote
+		return ErrRemote
 	case js.Flag("overloaded"):
-		e.kind = ErrOverloaded
+		return ErrOverloaded
 	}
+	return kind
+}
+
+func kindOfMessage(message string) error {
 	for _, m := range messages {
-		if e.kind == nil && strings.Contains(js.Message, m.contains) {
-			e.kind = m.kind
+		if strings.Contains(message, m.contains) {
+			return m.kind
 		}
 	}
-	return e
+	for _, m := range limitMessages {
+		if _, figure, ok := strings.Cut(message, m.contains); ok {
+			figure, _, _ = strings.Cut(figure, " ")
+			if actual, err := strconv.Atoi(figure); err == nil {
+				return &LimitError{m.limit, m.max, actual}
+			}
+		}
+	}
+	return nil
 }
 
 // throw is classify's inverse: what a handler's error is to the caller.
@@ -130,7 +206,7 @@ func throw(err error) *jsrt.Error {
 		js.Props = map[string]any{}
 		for k, v := range e.Props {
 			switch k {
-			case "remote", "retryable", "overloaded", "durableObjectReset": // they speak of the call that failed, not of this one
+			case "remote", "retryable", "overloaded", "durableObjectReset", "durableObjectId": // they speak of the call that failed, not of this one
 			default:
 				js.Props[k] = v
 			}

@@ -21,6 +21,9 @@ func (kv *KV) Get(key string) (value any, ok bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
+	if err := checkPairSize(len(key)); err != nil {
+		return nil, false, err
+	}
 	v, err := ref.Call("get", key)
 	if err != nil {
 		return nil, false, classify(err)
@@ -34,12 +37,8 @@ func (kv *KV) Put(key string, value any) error {
 	if err != nil {
 		return err
 	}
-	n, err := valueSize(value)
-	if err != nil {
+	if err := kv.storage.backend.checkEntry(key, value); err != nil {
 		return err
-	}
-	if n += len(key); n > MaxKeyValueSize {
-		return &LimitError{"size of a key and its value, in bytes", MaxKeyValueSize, n}
 	}
 	_, err = ref.Call("put", key, value)
 	return classify(err)
@@ -49,6 +48,9 @@ func (kv *KV) Put(key string, value any) error {
 func (kv *KV) Delete(key string) (existed bool, err error) {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {
+		return false, err
+	}
+	if err := checkPairSize(len(key)); err != nil {
 		return false, err
 	}
 	v, err := ref.Call("delete", key)

@@ -1,22 +1,41 @@
 package durable
 
 import (
+	"errors"
 	"time"
 
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Limits, enforced before a call, because local workerd accepts more. Sizes are in bytes. Source, where none is given:
-// https://developers.cloudflare.com/durable-objects/platform/limits/ (2026-11). docs/limits.md has them all, plan by plan.
+// Limits of the platform, in bytes where no other unit is given. Source, where none is named:
+// https://developers.cloudflare.com/durable-objects/platform/limits/ (read 2026-11). What local workerd would accept is refused before the
+// call, with a [*LimitError]. docs/limits.md has these and the ones of accounts and plans.
 const (
-	// MaxKeyValueSize is the largest key and value together, in an object backed by SQLite.
-	MaxKeyValueSize = 2 << 20
-	// MaxKeySizeKV is the largest key, in an object backed by key-value storage.
+	// MaxKeyValueSize is the largest key and value together, in an object backed by SQLite: "2 MB", which is read as 2,000,000 bytes as on
+	// https://developers.cloudflare.com/d1/platform/limits/, because the platform's megabytes are decimal where it says what they are.
+	MaxKeyValueSize = 2_000_000
+	// MaxKeySizeKV is the largest key, in an object backed by key-value storage: 2 KiB.
 	MaxKeySizeKV = 2 << 10
-	// MaxValueSizeKV is the largest value, in an object backed by key-value storage.
+	// MaxValueSizeKV is the largest value, in an object backed by key-value storage: 128 KiB.
 	MaxValueSizeKV = 128 << 10
 	// MaxEntries is the largest number of keys or entries in one call of GetMany, PutMany or DeleteMany.
+	// https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/ (2026-11)
 	MaxEntries = 128
+)
+
+// Limits of ids and calls.
+const (
+	// MaxNameSize is the longest name that an object is told of its own, see [ID.Name]. Longer names lead to their object all the same.
+	// https://developers.cloudflare.com/changelog/post/2026-03-15-durable-object-id-name/
+	MaxNameSize = 1 << 10
+	// MaxRPCSize is the largest size of an RPC call's arguments, and of its result, serialized: 32 MiB. Serialization adds 20 bytes to the
+	// bytes given to [Stub.Call], and 15 to those returned (workerd 2026-11-17, which enforces it).
+	// https://developers.cloudflare.com/workers/runtime-apis/rpc/ (2026-11)
+	MaxRPCSize = 32 << 20
+	// MaxRetries, MinRetryTimeout and MaxRetryTimeout bound [RetryOptions] (workerd 2026-11-17, which enforces them).
+	MaxRetries      = 10
+	MinRetryTimeout = 500 * time.Millisecond
+	MaxRetryTimeout = 60 * time.Second
 )
 
 // backend says what an object's storage is backed by, once somebody asks.
@@ -26,10 +45,15 @@ type backend struct {
 	isSQLite bool
 }
 
+// isKV asks for what only SQLite has. Where another error comes, the operation that asks will meet it, too.
 func (b *backend) isKV() bool {
+	if b == nil { // of a Storage that is no object's
+		return false
+	}
 	if !b.isKnown {
-		_, err := b.storage.Get("sql") // throws where there is none
-		b.isKnown, b.isSQLite = true, err == nil
+		_, err := b.storage.Get("sql")
+		b.isSQLite = !errors.Is(classify(err), ErrNoSQL)
+		b.isKnown = err == nil || !b.isSQLite
 	}
 	return !b.isSQLite
 }
@@ -39,32 +63,37 @@ func (b *backend) checkKeys(keys ...string) error {
 		return &LimitError{"keys in one call", MaxEntries, len(keys)}
 	}
 	for _, key := range keys {
-		if limit, what := b.keyLimit(); len(key) > limit {
-			return &LimitError{what, limit, len(key)}
+		if err := b.checkKey(key); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (b *backend) keyLimit() (limit int, what string) {
-	if b.isKV() {
-		return MaxKeySizeKV, "size of a key, in bytes"
+func (b *backend) checkKey(key string) error {
+	if len(key) > MaxKeySizeKV && b.isKV() {
+		return &LimitError{"size of a key, in bytes", MaxKeySizeKV, len(key)}
 	}
-	return MaxKeyValueSize, "size of a key and its value, in bytes"
+	return checkPairSize(len(key))
 }
 
 func (b *backend) checkEntry(key string, value any) error {
-	if err := b.checkKeys(key); err != nil {
+	if err := b.checkKey(key); err != nil {
 		return err
 	}
 	n, err := valueSize(value)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case b.isKV() && n > MaxValueSizeKV:
+	}
+	if n > MaxValueSizeKV && b.isKV() {
 		return &LimitError{"size of a value, in bytes", MaxValueSizeKV, n}
-	case !b.isKV() && len(key)+n > MaxKeyValueSize:
-		return &LimitError{"size of a key and its value, in bytes", MaxKeyValueSize, len(key) + n}
+	}
+	return checkPairSize(len(key) + n)
+}
+
+func checkPairSize(n int) error {
+	if n > MaxKeyValueSize {
+		return &LimitError{"size of a key and its value, in bytes", MaxKeyValueSize, n}
 	}
 	return nil
 }
@@ -78,11 +107,14 @@ var (
 
 func wrappedError(text string, kind error) error { return &wrapped{text, kind} }
 
-// valueSize measures a value: strings and bytes by their length, what is composed by its parts, with 8 bytes for each number.
+// valueSize measures a value as structured clone stores it, which is what is limited: a string takes one byte for each character when all
+// are below U+0100, else two for each UTF-16 unit. Of a string or bytes it counts the content only, and leaves the dozen bytes that
+// serialization adds to the slack that Cloudflare gives (34 bytes, ENFORCED_MAX_VALUE_SIZE in workerd's actor-storage.h). What is composed
+// is measured from above: its parts, and the most that serialization adds to each.
 func valueSize(v any) (n int, err error) {
 	switch v := v.(type) {
 	case string:
-		return len(v), nil
+		return stringSize(v), nil
 	case []byte:
 		return len(v), nil
 	case nil, bool:
@@ -100,7 +132,7 @@ func valueSize(v any) (n int, err error) {
 			if err != nil {
 				return 0, err
 			}
-			n += m
+			n += m + framing(e)
 		}
 		return n, nil
 	case map[string]any:
@@ -109,11 +141,42 @@ func valueSize(v any) (n int, err error) {
 			if err != nil {
 				return 0, err
 			}
-			n += len(k) + m
+			n += stringSize(k) + framing(k) + m + framing(e)
 		}
 		return n, nil
 	}
 	return 0, errValueType
+}
+
+func stringSize(s string) int {
+	units, width := 0, 1
+	for _, r := range s {
+		units++
+		if r > 0xFF {
+			width = 2
+		}
+		if r > 0xFFFF {
+			units++
+		}
+	}
+	return units * width
+}
+
+// framing is the most that serialization adds to a value inside another.
+func framing(v any) int {
+	switch v.(type) {
+	case nil, bool:
+		return 0
+	case float64, time.Time:
+		return 1 // a tag
+	case int, int32, int64:
+		return 3 // a tag, and of a BigInt its sign and length
+	case string:
+		return 7 // a tag, a length, and one byte of alignment
+	case []byte:
+		return 15 // a buffer's tag and length, and a view's with its offset and flags
+	}
+	return 12 // the tags and lengths at both ends of an array or object
 }
 
 // checkValue refuses values that stayed in JavaScript.
@@ -136,10 +199,3 @@ func checkValue(v any) error {
 	}
 	return nil
 }
-
-// Bounds of [RetryOptions].
-const (
-	MaxRetries      = 10
-	MinRetryTimeout = 500 * time.Millisecond
-	MaxRetryTimeout = 60 * time.Second
-)

@@ -41,7 +41,7 @@ type ID struct {
 // String returns the id as 64 hexadecimal digits, for [Namespace.IDFromString].
 func (id *ID) String() string { return id.text }
 
-// Name returns the name that the id was derived from; "" for other ids, and for names beyond 1,024 bytes.
+// Name returns the name that the id was derived from; "" for other ids. An object's own id lacks names beyond [MaxNameSize].
 func (id *ID) Name() string { return id.name }
 
 // Jurisdiction returns the jurisdiction that the id is restricted to, "" for none.
@@ -121,8 +121,8 @@ type StubOptions struct {
 
 // RetryOptions bound workerd's own retries of a call that could not be delivered.
 type RetryOptions struct {
-	MaxRetries int           // 0 to 10
-	Timeout    time.Duration // 500 ms to 60 s, in whole ms; 0 means the default
+	MaxRetries int           // 0 to [MaxRetries]
+	Timeout    time.Duration // [MinRetryTimeout] to [MaxRetryTimeout], in whole ms; 0 means the default
 }
 
 func (o *StubOptions) js() ([]any, error) {

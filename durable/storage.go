@@ -24,8 +24,13 @@ func (s *Storage) SQL() *SQL { return &s.sql }
 // TransactionSync runs fn, which commits when it returns nil, and is rolled back when it returns an error (which TransactionSync
 // returns) or panics (which goes on). No I/O of this object's other goroutines happens meanwhile. fn must not wait for anything:
 // if it does, it is given up with [ErrTransactionParked], and later operations of its goroutine on this object fail likewise. It
-// needs a SQLite-backed class.
-func (s *Storage) TransactionSync(fn func() error) error { return classify(s.ref.Transact(fn)) }
+// needs a SQLite-backed class, else [ErrNoSQL].
+func (s *Storage) TransactionSync(fn func() error) error {
+	if s.backend.isKV() { // local workerd has SQLite below, and would do it
+		return ErrNoSQL
+	}
+	return classify(s.ref.Transact(fn))
+}
 
 // DeleteAll deletes everything the object has stored, and its alarm (compatibility date 2026-02-24 or later). An object without stored data
 // costs nothing.
