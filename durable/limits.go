@@ -45,13 +45,18 @@ type backend struct {
 	isSQLite bool
 }
 
-// isKV asks for what only SQLite has. Where another error comes, the operation that asks will meet it, too.
+// isKV asks for what only SQLite has. (Local workerd hands out the property sql of others, too, and refuses its use.) Where another error
+// comes, the operation that asks will meet it itself.
 func (b *backend) isKV() bool {
 	if b == nil { // of a Storage that is no object's
 		return false
 	}
 	if !b.isKnown {
-		_, err := b.storage.Get("sql")
+		v, err := b.storage.Get("sql")
+		if sql, ok := v.(*jsrt.Ref); ok {
+			_, err = sql.Get("databaseSize")
+			sql.Release()
+		}
 		b.isSQLite = !errors.Is(classify(err), ErrNoSQL)
 		b.isKnown = err == nil || !b.isSQLite
 	}

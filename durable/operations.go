@@ -59,7 +59,7 @@ func (o *Operations) Get(ctx context.Context, key string, opts *GetOptions) (val
 	return v, v != nil, checkValue(v)
 }
 
-// GetMany returns those of the keys that have a value, in the order of the keys' UTF-8 bytes. Keys are 128 at most.
+// GetMany returns those of the keys that have a value, in the order of the keys' UTF-8 bytes. Keys are [MaxEntries] at most.
 func (o *Operations) GetMany(ctx context.Context, keys []string, opts *GetOptions) ([]Entry, error) {
 	if err := o.backend.checkKeys(keys...); err != nil {
 		return nil, err
@@ -80,7 +80,8 @@ func (o *Operations) entries(ctx context.Context, method string, args ...any) ([
 	return newEntries(v)
 }
 
-// Put stores a value. It fails with a [*LimitError] when key or value is larger than the backend stores.
+// Put stores a value. It fails with a [*LimitError] when key and value exceed [MaxKeyValueSize], or in key-value storage [MaxKeySizeKV] or
+// [MaxValueSizeKV].
 func (o *Operations) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
 	if err := o.backend.checkEntry(key, value); err != nil {
 		return err
@@ -89,7 +90,7 @@ func (o *Operations) Put(ctx context.Context, key string, value any, opts *PutOp
 	return classify(err)
 }
 
-// PutMany stores entries, all or none, 128 at most.
+// PutMany stores entries, all or none, [MaxEntries] at most.
 func (o *Operations) PutMany(ctx context.Context, entries []Entry, opts *PutOptions) error {
 	if len(entries) > MaxEntries {
 		return &LimitError{"entries in one call", MaxEntries, len(entries)}
@@ -115,7 +116,7 @@ func (o *Operations) Delete(ctx context.Context, key string, opts *PutOptions) (
 	return existed, classify(err)
 }
 
-// DeleteMany removes keys, 128 at most, and returns how many had a value.
+// DeleteMany removes keys, [MaxEntries] at most, and returns how many had a value.
 func (o *Operations) DeleteMany(ctx context.Context, keys []string, opts *PutOptions) (deleted int, err error) {
 	if err := o.backend.checkKeys(keys...); err != nil {
 		return 0, err
@@ -131,8 +132,9 @@ type GetAlarmOptions struct{ AllowConcurrency bool }
 // SetAlarmOptions change SetAlarm and DeleteAlarm; nil means none. See [PutOptions].
 type SetAlarmOptions struct{ AllowConcurrency, AllowUnconfirmed bool }
 
-// SetAlarm schedules the object's one alarm, replacing an earlier one; the time is kept in ms, and one that has passed means at once. The
-// class must implement [Alarmer], else [ErrNoAlarmHandler].
+// SetAlarm schedules the object's one alarm, replacing an earlier one; the time is kept in ms, and one that has passed means at once. It
+// fails with [ErrValue] for a time that the runtime's dates do not hold: 1970 and earlier, and after 2262-04-11. The class must implement
+// [Alarmer], else [ErrNoAlarmHandler].
 func (o *Operations) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOptions) error {
 	_, err := o.ref.Await(ctx, "setAlarm", append([]any{at.UnixMilli()}, opts.js()...)...)
 	return classify(err)

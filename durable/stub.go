@@ -62,10 +62,10 @@ func (s *Stub) ID() (*ID, error) {
 	return newID(nil, v, err)
 }
 
-// Call calls an RPC method with bytes and returns its bytes, up to 32 MiB each way. When ctx ends first, its cause is returned; the
+// Call calls an RPC method with bytes and returns its bytes, up to [MaxRPCSize] each way. When ctx ends first, its cause is returned; the
 // object may still run the method.
 //
-// It fails with [ErrOverloaded] when the call was not delivered, with [ErrRemote] when the object's code failed, and with
+// It fails with [ErrOverloaded] or [ErrLimit] when the call was not delivered, with [ErrRemote] when the object's code failed, and with
 // [ErrObjectReset] or [ErrDisconnected] when what became of the call is unknown; the error is an [*Error].
 func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, error) {
 	ref, err := s.live()
