@@ -32,10 +32,6 @@ const (
 	// bytes given to [Stub.Call], and 15 to those returned (workerd 2026-11-17, which enforces it).
 	// https://developers.cloudflare.com/workers/runtime-apis/rpc/ (2026-11)
 	MaxRPCSize = 32 << 20
-	// MaxRetries, MinRetryTimeout and MaxRetryTimeout bound [RetryOptions] (workerd 2026-11-17, which enforces them).
-	MaxRetries      = 10
-	MinRetryTimeout = 500 * time.Millisecond
-	MaxRetryTimeout = 60 * time.Second
 )
 
 // backend says what an object's storage is backed by, once somebody asks.
@@ -204,3 +200,10 @@ func checkValue(v any) error {
 	}
 	return nil
 }
+
+// Bounds of [RetryOptions].
+const (
+	MaxRetries      = 10
+	MinRetryTimeout = 500 * time.Millisecond
+	MaxRetryTimeout = 60 * time.Second
+)
