@@ -48,15 +48,15 @@ func (s *State) BlockConcurrencyWhile(ctx context.Context, fn func() error) erro
 	return within(ctx, s.ref, "blockConcurrencyWhile", func(*jsrt.Ref) error { return fn() })
 }
 
-// AbortOptions change Abort; nil means none.
+// AbortOptions change Abort; nil means that an alarm is delivered again.
 type AbortOptions struct {
-	RetryAlarm bool // an alarm handler that this ends counts as failed, and is retried
+	RetryAlarm bool // an alarm whose handler this ends is delivered again
 }
 
 // Abort resets the object: calls to it that are open fail with [ErrObjectReset] and the reason, writes that nobody was told of are gone, and
 // its next event finds a new instance. Abort returns only when the instance is gone, with [ErrContextClosed].
 func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error {
-	options := map[string]any{"retryAlarm": o != nil && o.RetryAlarm}
+	options := map[string]any{"retryAlarm": o == nil || o.RetryAlarm} // without options workerd delivers it again, too
 	_, err := s.ref.Context().Helpers().Await(ctx, "abort", s.ref, reason, options)
 	return classify(err)
 }
