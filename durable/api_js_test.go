@@ -66,3 +66,66 @@ func TestAbortDecidesWhetherAnAlarmIsDeliveredAgain(t *testing.T) {
 		})
 	}
 }
+
+func TestAlarmIsToldWhenItWasDue(t *testing.T) {
+	rang := make(chan durable.AlarmInfo, 1)
+	set(t, &onAlarm, func(_ context.Context, _ *Lab, info durable.AlarmInfo) error {
+		rang <- info
+		return nil
+	})
+	due := time.UnixMilli(time.Now().UnixMilli() + 20)
+	object(t).want(t, "", func(ctx context.Context, l *Lab) (string, error) {
+		return "", l.state.Storage().SetAlarm(ctx, due, nil)
+	})
+	if info := <-rang; !info.ScheduledTime.Equal(due) || info.IsRetry || info.RetryCount != 0 {
+		t.Errorf("%+v, want one that was due at %v", info, due)
+	}
+}
+
+func TestTransactionHasTheOperationsOfTheStorage(t *testing.T) {
+	for _, binding := range []string{durabletest.SQLite, durabletest.KV} {
+		inside(t, binding, func(ctx context.Context, s *durable.Storage) {
+			must(t, s.PutMany(ctx, entries(5), nil))
+			must(t, s.Transaction(ctx, func(txn *durable.Transaction) error {
+				if existed, err := txn.Delete(ctx, "0", nil); !existed || err != nil {
+					t.Errorf("%s: Delete: %v, %v", binding, existed, err)
+				}
+				if n, err := txn.DeleteMany(ctx, []string{"1", "2"}, nil); n != 2 || err != nil {
+					t.Errorf("%s: DeleteMany: %v, %v", binding, n, err)
+				}
+				if list, err := txn.List(ctx, &durable.ListOptions{Start: "2"}); len(list) != 2 || err != nil {
+					t.Errorf("%s: List: %v, %v", binding, list, err)
+				}
+				list, err := txn.GetMany(ctx, []string{"2", "3", "4"}, nil)
+				if len(list) != 2 {
+					t.Errorf("%s: GetMany: %v", binding, list)
+				}
+				return err
+			}))
+		})
+	}
+}
+
+func TestKVDeleteSaysWhetherThereWasAValue(t *testing.T) {
+	inside(t, durabletest.SQLite, func(_ context.Context, s *durable.Storage) {
+		must(t, s.KV().Put("k", "v"))
+		for _, want := range []bool{true, false} {
+			if existed, err := s.KV().Delete("k"); existed != want || err != nil {
+				t.Errorf("%v, %v; want %v", existed, err, want)
+			}
+		}
+	})
+}
+
+// As billing counts them: each index adds one.
+func TestCursorCountsTheRowsWritten(t *testing.T) {
+	inside(t, durabletest.SQLite, func(_ context.Context, s *durable.Storage) {
+		_, err := s.SQL().Exec("create table t (k text unique, v text)")
+		must(t, err)
+		c, err := s.SQL().Exec("insert into t values ('a', 'b')")
+		must(t, err)
+		if c.Next() || c.RowsWritten() != 2 {
+			t.Errorf("%d rows written", c.RowsWritten())
+		}
+	})
+}
