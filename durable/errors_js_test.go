@@ -209,3 +209,25 @@ func TestBlockConcurrencyWhileThatHangsIsEndedAfter30Seconds(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+func TestHandleOfAnIdleObjectWaitsForItsNextEvent(t *testing.T) {
+	idle, other := object(t), object(t)
+	var handle *Lab
+	idle.want(t, "", func(_ context.Context, l *Lab) (string, error) {
+		handle = l
+		return "", nil
+	})
+	over := other.begin(t, func(context.Context, *Lab) (string, error) { return "done", handle.put("k", "v") })
+	for range 10 {
+		other.want(t, "pong", ping)
+	}
+	select {
+	case o := <-over:
+		t.Errorf("did not wait: %+v", o)
+	default:
+	}
+	idle.want(t, "v", func(_ context.Context, l *Lab) (string, error) {
+		wantOutcome(t, over, "done")
+		return l.get("k")
+	})
+}
