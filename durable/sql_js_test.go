@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durabletest"
 )
 
 // row is one of each of SQLite's types.
@@ -26,7 +27,7 @@ func rowOf(i int) row {
 // Rows cross in batches of 128.
 func TestRowsCrossInBatchesUnchanged(t *testing.T) {
 	for n, read := range map[int]int{0: 1, 1: 1, 3: 3, 127: 127, 128: 128, 129: 129, 1000: 1000} {
-		inside(t, func(_ context.Context, s *durable.Storage) {
+		inside(t, durabletest.SQLite, func(_ context.Context, s *durable.Storage) {
 			fill(t, s.SQL(), n)
 			c, err := s.SQL().Exec("SELECT i, s, r, b, n FROM t ORDER BY i")
 			if err != nil {
@@ -72,7 +73,7 @@ func readRows(t *testing.T, c *durable.Cursor) (n int) {
 }
 
 func TestErrorOfSQLiteIsReturnedAndTheObjectGoesOn(t *testing.T) {
-	inside(t, func(_ context.Context, s *durable.Storage) {
+	inside(t, durabletest.SQLite, func(_ context.Context, s *durable.Storage) {
 		fill(t, s.SQL(), 1)
 		_, err := s.SQL().Exec("INSERT INTO t (i) VALUES (0)")
 		var e *durable.Error

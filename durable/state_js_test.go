@@ -103,3 +103,23 @@ func TestPropsAreNilForAnOrdinaryObject(t *testing.T) {
 		return "", err
 	})
 }
+
+// Timers of a critical section are its own: what another context wakes could not get in.
+func TestCriticalSectionIsWokenByItsTimersWhateverElseIsArmed(t *testing.T) {
+	for range 20 {
+		o, other := object(t), object(t)
+		sleeping := other.begin(t, sleep(12*time.Millisecond)) // an earlier one is armed elsewhere
+		o.want(t, "done", func(ctx context.Context, l *Lab) (string, error) {
+			return "done", l.state.BlockConcurrencyWhile(ctx, func() error {
+				for range 10 {
+					time.Sleep(2 * time.Millisecond)
+					if err := l.put("k", "v"); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
+		wantOutcome(t, sleeping, "slept")
+	}
+}

@@ -13,18 +13,9 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// inside runs fn in a fresh object with SQLite storage.
-func inside(t *testing.T, fn func(ctx context.Context, s *durable.Storage)) {
-	t.Helper()
-	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
-		t.Helper()
-		fn(ctx, state.Storage())
-	})
-}
-
 func TestValuesOfEveryTypeAreStored(t *testing.T) {
 	at := time.Now().Truncate(time.Millisecond)
-	inside(t, func(_ context.Context, s *durable.Storage) {
+	inside(t, durabletest.SQLite, func(_ context.Context, s *durable.Storage) {
 		for name, c := range map[string]struct{ in, out any }{
 			"bool":                       {true, true},
 			"int":                        {-7, -7.0},
@@ -50,7 +41,7 @@ func TestValuesOfEveryTypeAreStored(t *testing.T) {
 }
 
 func TestDeleteSaysWhetherThereWasAValue(t *testing.T) {
-	inside(t, func(_ context.Context, s *durable.Storage) {
+	inside(t, durabletest.SQLite, func(_ context.Context, s *durable.Storage) {
 		if err := s.KV().Put("k", "v"); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +58,7 @@ func TestDeleteSaysWhetherThereWasAValue(t *testing.T) {
 
 func TestUnusualKeysAndValuesRoundTrip(t *testing.T) {
 	values := []string{"", "plain", "\x00\x01", "😀", strings.Repeat("x", 1000)}
-	inside(t, func(_ context.Context, s *durable.Storage) {
+	inside(t, durabletest.SQLite, func(_ context.Context, s *durable.Storage) {
 		for _, v := range values {
 			if err := s.KV().Put("k"+v, v); err != nil {
 				t.Error(err)
@@ -86,8 +77,8 @@ func TestUnusualKeysAndValuesRoundTrip(t *testing.T) {
 	})
 }
 
-func TestKeyAndValueAreLimitedTo2MiBTogether(t *testing.T) {
-	inside(t, func(_ context.Context, s *durable.Storage) {
+func TestKeyAndValueAreLimitedTo2MBTogether(t *testing.T) {
+	inside(t, durabletest.SQLite, func(_ context.Context, s *durable.Storage) {
 		largest := make([]byte, durable.MaxKeyValueSize-1) // the key has one byte
 		largest[len(largest)-1] = 7
 		if err := s.KV().Put("k", largest); err != nil {
@@ -95,7 +86,7 @@ func TestKeyAndValueAreLimitedTo2MiBTogether(t *testing.T) {
 		}
 		err := s.KV().Put("k", make([]byte, durable.MaxKeyValueSize))
 		var e *durable.LimitError
-		if !errors.Is(err, durable.ErrLimit) || !errors.As(err, &e) || e.Max != 2097152 || e.Actual != 2097153 {
+		if !errors.Is(err, durable.ErrLimit) || !errors.As(err, &e) || e.Max != 2_000_000 || e.Actual != 2_000_001 {
 			t.Errorf("a byte more: %v", err)
 		}
 		if v, _, err := s.KV().Get("k"); !reflect.DeepEqual(v, largest) || err != nil {
@@ -105,7 +96,7 @@ func TestKeyAndValueAreLimitedTo2MiBTogether(t *testing.T) {
 }
 
 func TestDeleteAllEmptiesTheObject(t *testing.T) {
-	inside(t, func(ctx context.Context, s *durable.Storage) {
+	inside(t, durabletest.SQLite, func(ctx context.Context, s *durable.Storage) {
 		if _, err := s.SQL().Exec("CREATE TABLE t (i); INSERT INTO t VALUES (1)"); err != nil {
 			t.Error(err)
 		}

@@ -291,7 +291,7 @@ export class Runtime {
 
       // call calls a method (or with get, reads a property) of the object behind ref and packs what comes out over the arguments.
       call: (contextID, ref, name, get, ptr, cap) => {
-        const context = this.contexts.get(contextID);
+        const context = caller = this.contexts.get(contextID);
         let v;
         try {
           const target = context.refs[ref], key = this.names[name];
@@ -379,11 +379,12 @@ export class Runtime {
     };
   }
 
-  // arm runs in the context given.
+  // arm runs in the context given. One in a critical section (see helpers.within) has a timeout of its own: what other contexts wake cannot
+  // get in.
   arm(context) {
     if (this.dead || this.timers.size === 0) return;
     const at = Math.min(...this.timers.values());
-    for (const c of this.armed) if (c.timer.at <= at) return;
+    for (const c of this.armed) if (c.timer.at <= at && (c === context || !context.isExclusive)) return;
     if (context.open === 0) return this.handOver();
     this.disarm(context);
     const handle = setTimeout(() => {
@@ -399,7 +400,7 @@ export class Runtime {
     clearTimeout(context.timer.handle);
     context.timer = null;
   }
-  handOver() { for (const c of this.contexts.values()) if (c.open > 0) return c.wake(); }
+  handOver() { for (const c of this.contexts.values()) if (c.open > 0 && !c.isExclusive) return c.wake(); }
 
   // quiet: nothing is in flight that could wake a goroutine.
   quiet() {
@@ -465,6 +466,7 @@ export class Context {
     this.open = 0;     // invocations that are not over
     this.promises = 0; // promises that Go waits for
     this.closed = false;
+    this.isExclusive = false; // a critical section is under way
     this.wake = () => {};
     this.timer = this.keepAlive = this.grace = null; // timeouts
     rt.contexts.set(this.id, this);
@@ -599,6 +601,8 @@ async function respond(parts) {
   return new Response(body, { status, headers });
 }
 
+let caller = null; // the context whose Go code calls
+
 // helpers is reference 0 of every context: what needs a JavaScript constructor, or would take Go several crossings.
 const helpers = {
   keys: (o) => Object.keys(o),
@@ -622,26 +626,34 @@ const helpers = {
   },
   // within calls target[method] with a callback that Go runs: it has begun when the promise is fulfilled, with what the callback is given,
   // and is over when Go says how it ended. Go is entered inside of it, so what Go begins there belongs to it.
-  within: (target, method) => new Promise((begin, refuse) => {
-    const { promise, resolve, reject } = Promise.withResolvers();
-    const done = target[method]((argument) => {
-      const end = (failure) => {
-        if (failure === null) resolve();
-        else reject(new Error(failure));
-        return done;
-      };
-      begin([argument, new ByRef({ end })]);
-      return promise;
+  within: (target, method) => {
+    const context = caller;
+    return new Promise((begin, refuse) => {
+      const { promise, resolve, reject } = Promise.withResolvers();
+      const done = target[method]((argument) => {
+        const end = (failure) => {
+          context.isExclusive = false;
+          if (failure === null) resolve();
+          else reject(new Error(failure));
+          return done;
+        };
+        context.isExclusive = true;
+        begin([argument, new ByRef({ end })]);
+        return promise;
+      });
+      done.catch(refuse);
     });
-    done.catch(refuse);
-  }),
+  },
   // abort must not be called while Go is on the stack, which it would unwind. The promise does not settle, but ends with its context.
-  abort: (state, reason, options) => new Promise(() => {
-    queueMicrotask(() => {
-      for (const c of live.contexts.values()) if (c.state === state) c.close();
-      state.abort(reason, options);
+  abort: (state, ...args) => {
+    const context = caller;
+    return new Promise(() => {
+      queueMicrotask(() => {
+        context.close();
+        state.abort(...args);
+      });
     });
-  }),
+  },
 
   // query runs SQL and returns the first rows, with what the rest is read from unless that was all.
   query: (sql, limit, text, ...args) => {
