@@ -29,26 +29,3 @@ func TestRegisterRefusesBadNames(t *testing.T) {
 		}()
 	}
 }
-
-func TestScanNeverChangesAValue(t *testing.T) {
-	c := &Cursor{columns: []string{"c"}}
-	for _, v := range []any{0.5, 1e300, float64(1 << 53), "1", nil, []byte("1"), true} {
-		c.row = []any{v}
-		var n int64
-		if err := c.Scan(&n); err == nil {
-			t.Errorf("%#v was scanned into an int64 as %d", v, n)
-		}
-	}
-	for _, n := range []int64{0, -1, 1<<53 - 1, -(1<<53 - 1)} {
-		c.row = []any{float64(n)}
-		var got int64
-		if err := c.Scan(&got); err != nil || got != n {
-			t.Errorf("%d became %d, %v", n, got, err)
-		}
-	}
-	for _, n := range []int64{1 << 53, -1 << 53, 1<<53 + 1} {
-		if v, err := bindValue(n); err == nil {
-			t.Errorf("%d was bound as %v", n, v)
-		}
-	}
-}

@@ -14,7 +14,8 @@ var (
 	ErrNoBinding = errors.New("no such Durable Object binding")
 	// ErrInvalidID: not an id, or an id of another namespace.
 	ErrInvalidID = errors.New("invalid Durable Object id")
-	// ErrLimit: a documented limit would be exceeded; the error is a [*LimitError], or wraps one. Nothing was done.
+	// ErrLimit: a documented limit would be exceeded; the error is a [*LimitError], or wraps one, or is a [*SQLError] where SQLite found out.
+	// Nothing was done.
 	ErrLimit = errors.New("limit exceeded")
 	// ErrOverloaded: the object has too many requests queued, or the account asks for too much. Nothing was done; repeating it at once
 	// makes it worse.
@@ -36,6 +37,11 @@ var (
 	ErrNoAlarmHandler = errors.New("the class has no alarm handler")
 	// ErrNoSQL: the class is not backed by SQLite.
 	ErrNoSQL = errors.New("SQL is not enabled for this class")
+	// ErrConstraint: a constraint of a table would be violated; the error is a [*SQLError].
+	ErrConstraint = errors.New("a constraint is violated")
+	// ErrNoRows and ErrManyRows: [One] found none, or more than one.
+	ErrNoRows   = errors.New("the query has no rows")
+	ErrManyRows = errors.New("the query has more than one row")
 	// ErrContextClosed: the invocation that a handle belongs to has ended, or its object was evicted.
 	ErrContextClosed = jsrt.ErrContextClosed
 	// ErrTransactionParked: the function of a synchronous transaction waited for something. It was rolled back.
@@ -161,7 +167,11 @@ func classify(err error) error {
 	if !ok {
 		return err
 	}
-	return &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: kindOf(js)}
+	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: kindOf(js)}
+	if e.kind == nil && classifySQL != nil {
+		return classifySQL(e)
+	}
+	return e
 }
 
 func kindOf(js *jsrt.Error) error {

@@ -75,7 +75,7 @@ func (kv *KV) List(opts *ListOptions) iter.Seq2[Entry, error] {
 		rows := v.(*jsrt.Ref)
 		defer rows.Release()
 		for {
-			v, err := rows.Context().Helpers().Call("take", rows, batch)
+			v, err := rows.Context().Helpers().Call("take", rows, batchRows)
 			entries, entriesErr := newEntries(v)
 			if err == nil {
 				err = entriesErr
@@ -89,7 +89,7 @@ func (kv *KV) List(opts *ListOptions) iter.Seq2[Entry, error] {
 				yield(Entry{}, classify(err))
 				return
 			}
-			if len(entries) < batch {
+			if len(entries) < batchRows {
 				return
 			}
 		}

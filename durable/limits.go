@@ -207,3 +207,22 @@ const (
 	MinRetryTimeout = 500 * time.Millisecond
 	MaxRetryTimeout = 60 * time.Second
 )
+
+// Limits of SQL. The first three are enforced before a statement runs. The rest are SQLite's to enforce, with a [*SQLError] that matches
+// [ErrLimit]; so is the size of a row, which may not exceed [MaxSQLValueSize] either, but local workerd (1.20261117) lets rows and values
+// that SQL itself makes grow to about 8 MB, and functions have 127 arguments.
+// https://developers.cloudflare.com/durable-objects/platform/limits/#sql-storage-limits (2026-11)
+const (
+	// MaxSQLLength is the longest query, in bytes: all statements of one Exec, with comments and with what Exec adds to integer parameters.
+	MaxSQLLength = 100_000
+	// MaxSQLParameters is how many parameters one statement can have.
+	MaxSQLParameters = 100
+	// MaxSQLValueSize is the largest string or BLOB, in bytes.
+	MaxSQLValueSize = 2 << 20
+	// MaxSQLColumns is how many columns a table, or a result, can have.
+	MaxSQLColumns = 100
+	// MaxSQLPatternSize is the longest pattern of LIKE and GLOB, in bytes.
+	MaxSQLPatternSize = 50
+	// MaxSQLFunctionArguments is how many arguments a SQL function can have.
+	MaxSQLFunctionArguments = 32
+)

@@ -19,7 +19,12 @@ type Storage struct {
 func (s *Storage) KV() *KV { return &s.kv }
 
 // SQL returns the SQLite database. It needs a SQLite-backed class.
-func (s *Storage) SQL() *SQL { return &s.sql }
+func (s *Storage) SQL() *SQL {
+	if classifySQL == nil {
+		classifySQL = sqlError
+	}
+	return &s.sql
+}
 
 // TransactionSync runs fn, which commits when it returns nil, and is rolled back when it returns an error (which TransactionSync
 // returns) or panics (which goes on). No I/O of this object's other goroutines happens meanwhile. fn must not wait for anything:

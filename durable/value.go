@@ -320,3 +320,8 @@ func invoke(f reflect.Value, object any, ctx context.Context, args []any) (any, 
 	}
 	return Encode(out[0].Interface())
 }
+
+func exactInt(v any) (int64, bool) {
+	f, ok := v.(float64)
+	return int64(f), ok && f == math.Trunc(f) && math.Abs(f) < 1<<53
+}

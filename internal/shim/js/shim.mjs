@@ -655,19 +655,29 @@ const helpers = {
     });
   },
 
-  // query runs SQL and returns the first rows, with what the rest is read from unless that was all.
-  query: (sql, limit, text, ...args) => {
-    const cursor = sql.exec(text, ...args);
-    return [cursor.columnNames, ...helpers.rows(cursor, cursor.raw(), limit)];
-  },
-  rows: (cursor, rows, limit) => {
-    const out = [];
-    while (out.length < limit) {
-      const { value, done } = rows.next();
-      if (done) return [out, cursor.rowsRead, cursor.rowsWritten];
-      out.push(value);
-    }
-    return [out, cursor.rowsRead, cursor.rowsWritten, cursor, rows];
+  // query runs SQL and returns the columns and what the first next returns, in place of true with what the rest is got from. next returns
+  // rows, as many as limit or until they take budget bytes, how many were read and written so far, and whether there may be more, or what
+  // ended it.
+  query: (sql, limit, budget, text, ...args) => {
+    const cursor = sql.exec(text, ...args), rows = cursor.raw();
+    const next = (limit, budget) => {
+      const out = [];
+      let more = true;
+      try {
+        while (more && out.length < limit && budget > 0) {
+          const { value, done } = rows.next();
+          if (done) { more = false; break; }
+          out.push(value);
+          for (const v of value) budget -= v?.length ?? v?.byteLength ?? 8;
+        }
+      } catch (e) {
+        more = e;
+      }
+      return [out, cursor.rowsRead, cursor.rowsWritten, more];
+    };
+    const first = next(limit, budget);
+    if (first[3] === true) first[3] = new ByRef({ next });
+    return [cursor.columnNames, ...first];
   },
 };
 

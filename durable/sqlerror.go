@@ -1,0 +1,155 @@
+package durable
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+)
+
+// SQLError is an error of SQLite (https://www.sqlite.org/rescode.html). It matches [ErrConstraint] where its Code is SQLITE_CONSTRAINT, and
+// [ErrLimit] where a limit is exceeded; and it is an [*Error], too.
+type SQLError struct {
+	Message    string     // SQLite's, without codes and offset. It may quote the statement, but no parameters.
+	Code       string     // such as "SQLITE_CONSTRAINT"
+	Extended   string     // such as "SQLITE_CONSTRAINT_UNIQUE"; Code where there is none that says more
+	Constraint Constraint // which kind of constraint is violated, if one is
+	// Offset is where in the statement the error is, in bytes; -1 where that is not known. Where a query has several statements, it counts from
+	// the beginning of the one that failed.
+	Offset int
+
+	js   *Error
+	kind error
+}
+
+// Constraint is a kind of constraint.
+type Constraint string
+
+// Kinds of constraints, as SQLite's extended codes name them (https://www.sqlite.org/rescode.html#constraint_check).
+const (
+	ConstraintCheck      Constraint = "CHECK"
+	ConstraintDataType   Constraint = "DATATYPE" // of a STRICT table
+	ConstraintForeignKey Constraint = "FOREIGNKEY"
+	ConstraintNotNull    Constraint = "NOTNULL"
+	ConstraintPrimaryKey Constraint = "PRIMARYKEY"
+	ConstraintRowID      Constraint = "ROWID"
+	ConstraintTrigger    Constraint = "TRIGGER" // RAISE in a trigger
+	ConstraintUnique     Constraint = "UNIQUE"
+)
+
+// Error returns SQLite's message with the extended code.
+func (e *SQLError) Error() string {
+	s := e.Message
+	if e.Offset >= 0 {
+		s += " at offset " + strconv.Itoa(e.Offset)
+	}
+	return s + ": " + e.Extended
+}
+
+// Unwrap returns the [*Error], and the sentinel that the error matches, if there is one.
+func (e *SQLError) Unwrap() []error {
+	if e.kind == nil {
+		return []error{e.js}
+	}
+	return []error{e.kind, e.js}
+}
+
+// sqlLimits are what SQLite says of limits that it has no code for. Texts as of workerd 2026-11-17.
+var sqlLimits = []string{
+	"too many SQL variables",
+	"variable number must be between",
+	"too many columns",
+	"LIKE or GLOB pattern too complex",
+	"too many arguments on function",
+	"too many terms in compound SELECT",
+	"Expression tree is too large",
+	"too many levels of trigger recursion",
+}
+
+// classifySQL is classify's part for errors of SQLite. It is there once somebody uses SQL, so that programs without it do not link it.
+var classifySQL func(*Error) error
+
+func sqlError(js *Error) error {
+	if e := parseSQLError(js); e != nil {
+		return e
+	}
+	return js
+}
+
+// parseSQLError reads workerd's form of an error of SQLite, "message at offset 1: SQLITE_CODE (extended: SQLITE_CODE_MORE)", of which
+// offset and extended code may not be there; nil for other errors.
+func parseSQLError(js *Error) *SQLError {
+	text, extended := js.Message, ""
+	if before, code, ok := cutLast(strings.TrimSuffix(text, ")"), " (extended: "); ok && isSQLCode(code) {
+		text, extended = before, code
+	}
+	message, code, ok := cutLast(text, ": ")
+	if !ok || !isSQLCode(code) {
+		return nil
+	}
+	e := &SQLError{Message: message, Code: code, Extended: cmp.Or(extended, code), Offset: -1, js: js}
+	if before, n, ok := cutLast(message, " at offset "); ok {
+		if n, err := strconv.Atoi(n); err == nil {
+			e.Message, e.Offset = before, n
+		}
+	}
+	e.classify()
+	return e
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+func isSQLCode(s string) bool {
+	return strings.HasPrefix(s, "SQLITE_") && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == ""
+}
+
+func (e *SQLError) classify() {
+	switch e.Code {
+	case "SQLITE_CONSTRAINT":
+		e.kind = ErrConstraint
+		e.Constraint = Constraint(strings.TrimPrefix(e.Extended, "SQLITE_CONSTRAINT_"))
+		if e.Extended == e.Code {
+			e.Constraint = ""
+		}
+	case "SQLITE_TOOBIG", "SQLITE_FULL":
+		e.kind = ErrLimit
+	case "SQLITE_ERROR":
+		for _, text := range sqlLimits {
+			if strings.HasPrefix(e.Message, text) {
+				e.kind = ErrLimit
+			}
+		}
+	}
+}
+
+// sqlFailure is classify for the error of a query whose integer parameters have a cast.
+func sqlFailure(err error, query string, isInteger []bool) error {
+	err = classify(err)
+	e, ok := err.(*SQLError)
+	if !ok || e.Offset < 0 || isInteger == nil {
+		return err
+	}
+	if hasManyStatements(query) { // it may be one without parameters that failed
+		e.Offset = -1
+	} else {
+		e.Offset = uncastOffset(query, isInteger, e.Offset)
+	}
+	return e
+}
+
+// hasManyStatements reports whether anything but space comes after a semicolon.
+func hasManyStatements(query string) bool {
+	for i := 0; i < len(query); {
+		end := tokenEnd(query, i)
+		if query[i] == ';' {
+			return strings.TrimSpace(query[end:]) != ""
+		}
+		i = end
+	}
+	return false
+}

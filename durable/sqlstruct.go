@@ -1,0 +1,209 @@
+package durable
+
+import (
+	"iter"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// All iterates over the rows that are left: structs as by [Cursor.ScanStruct], or the values of a single column, as by [Cursor.Scan]. An error
+// comes last, with a zero T. The cursor is closed when the iteration is over, also when it is left early.
+func All[T any](c *Cursor) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		defer c.Close()
+		for c.Next() {
+			v, err := scanRow[T](c)
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+		if err := c.Err(); err != nil {
+			var zero T
+			yield(zero, err)
+		}
+	}
+}
+
+// One returns the only row that is left, as [All] would, and closes the cursor. It fails with [ErrNoRows] and [ErrManyRows].
+func One[T any](c *Cursor) (T, error) {
+	defer c.Close()
+	var zero T
+	if !c.Next() {
+		if err := c.Err(); err != nil {
+			return zero, err
+		}
+		return zero, ErrNoRows
+	}
+	v, err := scanRow[T](c)
+	if err != nil {
+		return zero, err
+	}
+	if c.Next() {
+		return zero, ErrManyRows
+	}
+	if err := c.Err(); err != nil {
+		return zero, err
+	}
+	return v, nil
+}
+
+func scanRow[T any](c *Cursor) (v T, err error) {
+	d := reflect.ValueOf(&v).Elem()
+	if isRecord(d) {
+		err = c.scanStruct(d)
+	} else if err = c.checkRow(1); err == nil {
+		if err = scanField(d, c.row[0]); err != nil {
+			err = c.columnError(0, err)
+		}
+	}
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return v, nil
+}
+
+// isRecord: a struct that stands for a row, not for a value.
+func isRecord(d reflect.Value) bool {
+	if d.Kind() != reflect.Struct || d.Type() == reflect.TypeFor[time.Time]() {
+		return false
+	}
+	_, isScanner := d.Addr().Interface().(interface{ Scan(any) error })
+	return !isScanner
+}
+
+// ScanStruct copies the current row into the struct that dest points to: each column into the field whose tag is sql:"column", else the one
+// that is named so, whatever the case; fields of embedded structs count. Fields take what [Cursor.Scan] does, and named types of it. A field
+// without a column keeps its value; a column without a field, or with another of the same name, is refused with [ErrValue].
+func (c *Cursor) ScanStruct(dest any) error {
+	p := reflect.ValueOf(dest)
+	if p.Kind() != reflect.Pointer || p.IsNil() || p.Elem().Kind() != reflect.Struct {
+		panic("durable: ScanStruct needs a pointer to a struct")
+	}
+	return c.scanStruct(p.Elem())
+}
+
+func (c *Cursor) scanStruct(d reflect.Value) error {
+	if c.row == nil {
+		return errNoRow
+	}
+	fields, err := c.fieldsOf(d.Type())
+	if err != nil {
+		return err
+	}
+	for i, index := range fields {
+		field, err := d.FieldByIndexErr(index)
+		if err == nil {
+			err = scanField(field, c.row[i])
+		}
+		if err != nil {
+			return c.columnError(i, err)
+		}
+	}
+	return nil
+}
+
+// sqlFields are where a type's columns go.
+type sqlFields struct {
+	t     reflect.Type
+	index [][]int
+}
+
+func (c *Cursor) fieldsOf(t reflect.Type) ([][]int, error) {
+	if f, ok := c.fields.(*sqlFields); ok && f.t == t {
+		return f.index, nil
+	}
+	f := &sqlFields{t, make([][]int, len(c.columns))}
+	taken := map[string]bool{}
+	for i, column := range c.columns {
+		field, ok := fieldOf(t, column)
+		if !ok {
+			return nil, refusal("durable: " + t.String() + " has no field for column " + strconv.Quote(column))
+		}
+		if taken[field.Name] {
+			return nil, refusal("durable: two columns are for field " + field.Name + " of " + t.String() + "; hint: name them apart with AS")
+		}
+		taken[field.Name] = true
+		f.index[i] = field.Index
+	}
+	c.fields = f
+	return f.index, nil
+}
+
+// fieldOf returns the field that a column belongs to.
+func fieldOf(t reflect.Type, column string) (named reflect.StructField, ok bool) {
+	for _, f := range reflect.VisibleFields(t) {
+		tag := f.Tag.Get("sql")
+		switch {
+		case !f.IsExported() || tag == "-" || f.Anonymous && tag == "":
+		case tag != "":
+			if strings.EqualFold(tag, column) {
+				return f, true
+			}
+		case f.Name == column, strings.EqualFold(f.Name, column) && !ok:
+			named, ok = f, true
+		}
+	}
+	return named, ok
+}
+
+// basicType is the type that a named type of its kind can be converted to; nil for kinds that scan does not know.
+func basicType(t reflect.Type) reflect.Type {
+	switch t.Kind() {
+	case reflect.Bool:
+		return reflect.TypeFor[bool]()
+	case reflect.String:
+		return reflect.TypeFor[string]()
+	case reflect.Float32:
+		return reflect.TypeFor[float32]()
+	case reflect.Float64:
+		return reflect.TypeFor[float64]()
+	case reflect.Int:
+		return reflect.TypeFor[int]()
+	case reflect.Int8:
+		return reflect.TypeFor[int8]()
+	case reflect.Int16:
+		return reflect.TypeFor[int16]()
+	case reflect.Int32:
+		return reflect.TypeFor[int32]()
+	case reflect.Int64:
+		return reflect.TypeFor[int64]()
+	case reflect.Uint:
+		return reflect.TypeFor[uint]()
+	case reflect.Uint8:
+		return reflect.TypeFor[uint8]()
+	case reflect.Uint16:
+		return reflect.TypeFor[uint16]()
+	case reflect.Uint32:
+		return reflect.TypeFor[uint32]()
+	case reflect.Uint64:
+		return reflect.TypeFor[uint64]()
+	case reflect.Slice:
+		if t.Elem() == reflect.TypeFor[byte]() {
+			return reflect.TypeFor[[]byte]()
+		}
+	}
+	return nil
+}
+
+// scanField is scan for named types, too.
+func scanField(d reflect.Value, v any) error {
+	err := scan(d.Addr().Interface(), v)
+	if err != errDestination {
+		return err
+	}
+	basic := basicType(d.Type())
+	switch {
+	case d.Kind() == reflect.Pointer && v == nil:
+		d.SetZero()
+		return nil
+	case d.Kind() == reflect.Pointer:
+		d.Set(reflect.New(d.Type().Elem()))
+		return scanField(d.Elem(), v)
+	case basic == nil || basic == d.Type():
+		return err
+	}
+	return scan(d.Addr().Convert(reflect.PointerTo(basic)).Interface(), v)
+}

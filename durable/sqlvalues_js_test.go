@@ -1,0 +1,248 @@
+package durable_test
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durabletest"
+)
+
+// withSQL runs fn inside a fresh object.
+func withSQL(t *testing.T, fn func(ctx context.Context, state *durable.State, db *durable.SQL)) {
+	t.Helper()
+	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
+		fn(ctx, state, state.Storage().SQL())
+	})
+}
+
+func mustExec(t *testing.T, db *durable.SQL, query string, args ...any) *durable.Cursor {
+	t.Helper()
+	c, err := db.Exec(query, args...)
+	if err != nil {
+		t.Fatalf("%.200s: %v", query, err)
+	}
+	return c
+}
+
+// one returns the only row's only column.
+func one[T any](t *testing.T, db *durable.SQL, query string, args ...any) T {
+	t.Helper()
+	v, err := durable.One[T](mustExec(t, db, query, args...))
+	if err != nil {
+		t.Fatalf("%.200s: %v", query, err)
+	}
+	return v
+}
+
+func TestSQLIntegersAreExactFromEndToEnd(t *testing.T) {
+	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
+		mustExec(t, db, "create table t (n integer, free, txt text)")
+		for _, n := range []int64{0, 1, -1, 1<<53 - 1, -1<<53 + 1, 1 << 53, 1<<53 + 1, -1<<53 - 1, 1<<62 + 1, math.MaxInt64, math.MinInt64} {
+			mustExec(t, db, "delete from t")
+			mustExec(t, db, "insert into t values (?1, ?1, ?1)", n)
+			if got := one[string](t, db, "select typeof(n) || ' ' || typeof(free) || ' ' || typeof(txt) from t"); got != "integer integer text" {
+				t.Errorf("%d is stored as %s", n, got)
+			}
+			for _, column := range []string{"cast(n as text)", "cast(free as text)", "txt"} {
+				if got := one[int64](t, db, "select "+column+" from t"); got != n {
+					t.Errorf("%s: %d became %d", column, n, got)
+				}
+			}
+			if one[int64](t, db, "select count(*) from t where n = ? and free = ? and txt = ?", n, n, n) != 1 {
+				t.Errorf("%d is not equal to itself", n)
+			}
+			exact := -1<<53 < n && n < 1<<53
+			for _, dest := range []any{new(int64), new(int), new(any), new(*int64)} {
+				c := mustExec(t, db, "select n from t")
+				c.Next()
+				if err := c.Scan(dest); (err == nil) != exact {
+					t.Errorf("%d into a %T: %v", n, dest, err)
+				}
+				c.Close()
+			}
+			if got := one[float64](t, db, "select n from t"); got != float64(n) {
+				t.Errorf("%d as a float64 is %v", n, got)
+			}
+		}
+	})
+}
+
+func TestSQLGoTypesBindAsSQLiteTypes(t *testing.T) {
+	text, null := "x", (*string)(nil)
+	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
+		for _, c := range []struct {
+			v    any
+			want string
+		}{
+			{nil, "null"}, {null, "null"}, {[]byte(nil), "null"}, {&text, "text"}, {"", "text"}, {[]byte{}, "blob"}, {true, "integer"}, {5, "integer"},
+			{uint8(5), "integer"}, {int64(math.MinInt64), "integer"}, {5.0, "real"}, {float32(0.5), "real"}, {math.Inf(1), "real"}, {time.UnixMilli(0), "text"},
+		} {
+			if got := one[string](t, db, "select typeof(?)", c.v); got != c.want {
+				t.Errorf("%T %v binds as %s, want %s", c.v, c.v, got, c.want)
+			}
+		}
+	})
+}
+
+func TestSQLRoundTripsKeepTheValue(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 120e6, time.FixedZone("", 3600))
+	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
+		for _, s := range []string{"", "a\x00b", "\ufeffä", "😀", "it's ?", strings.Repeat("é", 1<<20)} {
+			if got := one[string](t, db, "select ?", s); got != s {
+				t.Errorf("%.20q became %.20q", s, got)
+			}
+		}
+		for _, b := range [][]byte{nil, {}, {0, 255, 0}, make([]byte, durable.MaxSQLValueSize)} {
+			if got := one[[]byte](t, db, "select ?", b); string(got) != string(b) || (got == nil) != (b == nil) {
+				t.Errorf("%d bytes became %d", len(b), len(got))
+			}
+		}
+		for _, f := range []float64{0, 0.1, -1e300, 5e-324, 1 << 53, 1e16, math.MaxFloat64, math.Inf(-1), math.Copysign(0, -1)} {
+			if got := one[float64](t, db, "select ?", f); math.Float64bits(got) != math.Float64bits(f) {
+				t.Errorf("%v became %v", f, got)
+			}
+		}
+		for _, b := range []bool{true, false} {
+			if got := one[bool](t, db, "select ?", b); got != b {
+				t.Errorf("%v became %v", b, got)
+			}
+		}
+		if got := one[time.Time](t, db, "select ?", at); !got.Equal(at) || got.Location() != time.UTC {
+			t.Errorf("%v became %v", at, got)
+		}
+		if got := one[string](t, db, "select ?", at); got != "2026-01-02T02:04:05.120Z" {
+			t.Errorf("a time is stored as %s", got)
+		}
+		if got := one[bool](t, db, "select ?1 = strftime('%Y-%m-%dT%H:%M:%fZ', ?1) and datetime(?1) = '2026-01-02 02:04:05'", at); !got {
+			t.Error("SQLite reads a time differently")
+		}
+		if got := one[time.Time](t, db, "select current_timestamp"); time.Since(got).Abs() > time.Minute {
+			t.Errorf("SQLite's time is read as %v", got)
+		}
+	})
+}
+
+func TestSQLTextThatIsNotUTF8IsRefused(t *testing.T) {
+	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
+		if _, err := db.Exec("select ?", "\xff"); err == nil {
+			t.Error("it was bound")
+		}
+		if _, err := db.Exec("select '\xff'"); err == nil {
+			t.Error("it was run")
+		}
+	})
+}
+
+// A cast would have the affinity INTEGER, and be no constant for the planner.
+func TestSQLIntegerParametersAreComparedAsParametersAre(t *testing.T) {
+	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
+		mustExec(t, db, "create table t (k text primary key, n integer unique) without rowid; insert into t values ('5', 5), ('05', 6)")
+		if got := one[int](t, db, "select count(*) from t where k = ?", 5); got != 1 {
+			t.Errorf("%d rows equal 5 as text", got)
+		}
+		if got := one[int](t, db, "select count(*) from t where n in (?, ?) and n between ? and ? limit ? offset ?", 5, 6, 0, 9, 1, 0); got != 2 {
+			t.Errorf("%d rows", got)
+		}
+		if got := one[int](t, db, "select ? - -?", 5, 6); got != 11 {
+			t.Errorf("5 - -6 is %d", got)
+		}
+		if got := one[string](t, db, "select json_array(?, ?) -> ?", 5, 6.0, 0); got != "5" {
+			t.Errorf("in JSON 5 is %s", got)
+		}
+		for _, where := range []string{"k = ?", "n = ?"} {
+			c := mustExec(t, db, "explain query plan select * from t where "+where, 5)
+			plan := ""
+			for c.Next() {
+				var n int
+				if err := c.Scan(&n, &n, &n, &plan); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !strings.HasPrefix(plan, "SEARCH") {
+				t.Errorf("%s: %s", where, plan)
+			}
+		}
+	})
+}
+
+func TestSQLParametersWithNumbersAndNamesBindByPosition(t *testing.T) {
+	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
+		for query, want := range map[string]string{
+			"select ?2 || ?1 || typeof(?2)":          "21integer",
+			"select :a || @b || :a || typeof($c)":    "121text",
+			"select ?3 || $x || ?1 || typeof($x)":    "", // $x is the fourth
+			"select ?3 || ?2 || typeof(?1) -- ?9 '":  "x2integer",
+			"select '?' || ?1 || /* ? */ ?2 || [?3]": "",
+		} {
+			c, err := db.Exec(query, 1, 2, "x")
+			if err != nil {
+				c, err = db.Exec(query, 1, 2)
+			}
+			if want == "" {
+				if err == nil {
+					t.Errorf("%s was run", query)
+				}
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %v", query, err)
+				continue
+			}
+			if got, err := durable.One[string](c); got != want || err != nil {
+				t.Errorf("%s: %s, %v, want %s", query, got, err, want)
+			}
+		}
+	})
+}
+
+func TestSQLStructsGoInAndComeOut(t *testing.T) {
+	type id int64
+	type user struct {
+		ID      id
+		Name    string `sql:"full_name"`
+		Nick    *string
+		Avatar  []byte
+		Active  bool
+		Score   float64
+		Created time.Time
+	}
+	nick := "ada"
+	users := []user{
+		{1, "Ada", &nick, []byte{1}, true, 0.5, time.UnixMilli(1).UTC()},
+		{2, "Bob", nil, nil, false, 7, time.UnixMilli(2).UTC()},
+	}
+	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
+		mustExec(t, db, "create table users (id integer primary key, full_name text, nick text, avatar blob, active boolean, score real, created datetime)")
+		for _, u := range users {
+			mustExec(t, db, "insert into users values (?, ?, ?, ?, ?, ?, ?)", int64(u.ID), u.Name, u.Nick, u.Avatar, u.Active, u.Score, u.Created)
+		}
+		i := 0
+		for got, err := range durable.All[user](mustExec(t, db, "select * from users order by id")) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := users[i]
+			if (got.Nick == nil) != (want.Nick == nil) || got.Nick != nil && *got.Nick != *want.Nick || string(got.Avatar) != string(want.Avatar) {
+				t.Errorf("%+v became %+v", want, got)
+			}
+			got.Nick, got.Avatar, want.Nick, want.Avatar = nil, nil, nil, nil
+			if got.ID != want.ID || got.Name != want.Name || got.Active != want.Active || got.Score != want.Score || got.Created != want.Created {
+				t.Errorf("%+v became %+v", want, got)
+			}
+			i++
+		}
+		if i != 2 {
+			t.Errorf("%d users", i)
+		}
+		if _, err := durable.One[user](mustExec(t, db, "select * from users where id = 3")); err != durable.ErrNoRows {
+			t.Errorf("no user: %v", err)
+		}
+		if _, err := durable.One[user](mustExec(t, db, "select * from users")); err != durable.ErrManyRows {
+			t.Errorf("two users: %v", err)
+		}
+	})
+}
