@@ -324,16 +324,19 @@ func scanNew[T any](d **T, v any) error {
 
 // scanScanner passes a value as package database/sql does: int64 for a number without fraction.
 func scanScanner(s interface{ Scan(any) error }, v any) error {
-	if f, ok := v.(float64); ok {
+	switch x := v.(type) {
+	case float64:
 		if isInexact(v) {
+			if s, ok := s.(interface{ ScanInexact(float64) error }); ok {
+				return s.ScanInexact(x)
+			}
 			return errInexact
 		}
-		if n, err := toInteger(f); err == nil {
+		if n, err := toInteger(x); err == nil {
 			v = n
 		}
-	}
-	if b, ok := v.([]byte); ok {
-		v = bytes.Clone(b)
+	case []byte:
+		v = bytes.Clone(x)
 	}
 	return s.Scan(v)
 }

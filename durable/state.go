@@ -18,9 +18,7 @@ func newState(ref *jsrt.Ref) (*State, error) {
 		return nil, classify(err)
 	}
 	s := v.(*jsrt.Ref)
-	storage := &Storage{Operations: Operations{s, &backend{storage: s}}}
-	storage.kv.storage, storage.sql.storage = storage, storage
-	return &State{ref, storage}, nil
+	return &State{ref, &Storage{Operations: Operations{s, &backend{storage: s}}}}, nil
 }
 
 // ID returns the object's id. It has the name that the object was called by, unless that was longer than 1,024 bytes.

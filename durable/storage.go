@@ -16,13 +16,17 @@ type Storage struct {
 }
 
 // KV returns the synchronous key-value store. It needs a SQLite-backed class.
-func (s *Storage) KV() *KV { return &s.kv }
+func (s *Storage) KV() *KV {
+	s.kv.storage = s
+	return &s.kv
+}
 
 // SQL returns the SQLite database. It needs a SQLite-backed class.
 func (s *Storage) SQL() *SQL {
 	if classifySQL == nil {
 		classifySQL = sqlError
 	}
+	s.sql.storage = s
 	return &s.sql
 }
 

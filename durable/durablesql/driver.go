@@ -1,0 +1,229 @@
+package durablesql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"runtime"
+	"weak"
+
+	"flow.internal/capdo/durable"
+)
+
+// Open returns the object's database. It need not be closed: it ends with the object's instance.
+func Open(state *durable.State) *sql.DB {
+	db := sql.OpenDB(&connector{state: weak.Make(state), gate: gateOf(state)})
+	runtime.AddCleanup(state, func(db *sql.DB) { db.Close() }, db)
+	return db
+}
+
+// connector makes connections, which differ only in what transaction they are in. It must not keep the state alive: a DB has a goroutine, which
+// ends when the DB is closed, which is when the state is collected.
+type connector struct {
+	state weak.Pointer[durable.State]
+	gate  *gate
+	total int64 // total_changes() after the last statement
+}
+
+func (c *connector) Connect(context.Context) (driver.Conn, error) { return &conn{connector: c}, nil }
+func (c *connector) Driver() driver.Driver                        { return noDriver{} }
+
+func (c *connector) storage() (*durable.Storage, error) {
+	state := c.state.Value()
+	if state == nil {
+		return nil, durable.ErrContextClosed
+	}
+	if storage := state.Storage(); storage != nil {
+		return storage, nil
+	}
+	return &durable.Storage{}, nil // natively, where it answers errors.ErrUnsupported
+}
+
+type noDriver struct{}
+
+func (noDriver) Open(string) (driver.Conn, error) {
+	return nil, errors.New("durablesql: an object's database has no name; use durablesql.Open")
+}
+
+type conn struct {
+	*connector
+	tx *tx // the transaction that is open on it
+}
+
+var (
+	_ driver.QueryerContext     = (*conn)(nil)
+	_ driver.ExecerContext      = (*conn)(nil)
+	_ driver.ConnBeginTx        = (*conn)(nil)
+	_ driver.ConnPrepareContext = (*conn)(nil)
+	_ driver.StmtQueryContext   = (*stmt)(nil)
+	_ driver.StmtExecContext    = (*stmt)(nil)
+)
+
+// exec runs a query, when no transaction is open but the connection's own.
+func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue) (*durable.Cursor, error) {
+	values := make([]any, len(args))
+	for i, a := range args {
+		if a.Name != "" {
+			return nil, errNamed
+		}
+		values[i] = a.Value
+	}
+	storage, err := c.storage()
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if c.tx != nil {
+		err = c.tx.check()
+	} else {
+		err = c.gate.pass(ctx, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return storage.SQL().Exec(query, values...)
+}
+
+var errNamed = errors.New("durablesql: arguments with names are refused, because workerd binds by position; pass them in the order of the parameters' first use")
+
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	cursor, err := c.exec(ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	return newRows(c.connector, cursor), nil
+}
+
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	cursor, err := c.exec(ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	for cursor.Next() {
+	}
+	if err := cursor.Err(); err != nil {
+		return nil, err
+	}
+	return c.result()
+}
+
+// result asks what the last statement did. Nothing comes between: it is not waited for anything.
+func (c *conn) result() (driver.Result, error) {
+	storage, err := c.storage()
+	if err != nil {
+		return nil, err
+	}
+	cursor, err := storage.SQL().Exec("SELECT CAST(last_insert_rowid() AS TEXT) AS id, changes() AS changes, total_changes() AS total")
+	if err != nil {
+		return nil, err
+	}
+	r, err := durable.One[struct{ ID, Changes, Total int64 }](cursor)
+	if err != nil {
+		return nil, err
+	}
+	if r.Total == c.total { // it changed nothing; changes() is of an earlier one
+		r.Changes = 0
+	}
+	c.total = r.Total
+	return result{r.ID, r.Changes}, nil
+}
+
+type result struct{ id, changes int64 }
+
+func (r result) LastInsertId() (int64, error) { return r.id, nil }
+func (r result) RowsAffected() (int64, error) { return r.changes, nil }
+
+func (c *conn) Prepare(query string) (driver.Stmt, error) { return &stmt{c, query}, nil }
+func (c *conn) PrepareContext(_ context.Context, query string) (driver.Stmt, error) {
+	return c.Prepare(query)
+}
+
+func (c *conn) Close() error {
+	if c.tx != nil {
+		return c.tx.Rollback()
+	}
+	return nil
+}
+
+// stmt is a text: workerd keeps the statement that it compiled under it.
+type stmt struct {
+	conn  *conn
+	query string
+}
+
+func (s *stmt) Close() error  { return nil }
+func (s *stmt) NumInput() int { return -1 } // workerd checks it
+
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return s.conn.ExecContext(ctx, s.query, args)
+}
+
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	return s.conn.QueryContext(ctx, s.query, args)
+}
+
+func (s *stmt) Exec(args []driver.Value) (driver.Result, error) {
+	return s.ExecContext(context.Background(), named(args))
+}
+
+func (s *stmt) Query(args []driver.Value) (driver.Rows, error) {
+	return s.QueryContext(context.Background(), named(args))
+}
+
+func named(args []driver.Value) []driver.NamedValue {
+	list := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		list[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+	}
+	return list
+}
+
+type rows struct {
+	connector *connector
+	cursor    *durable.Cursor
+	columns   []column
+	dest      []any // pointers to columns
+	isTime    map[string]bool
+}
+
+func newRows(c *connector, cursor *durable.Cursor) *rows {
+	r := &rows{connector: c, cursor: cursor, columns: make([]column, len(cursor.ColumnNames()))}
+	for i := range r.columns {
+		r.dest = append(r.dest, &r.columns[i])
+	}
+	return r
+}
+
+func (r *rows) Columns() []string { return r.cursor.ColumnNames() }
+
+func (r *rows) Close() error {
+	r.cursor.Close()
+	return nil
+}
+
+func (r *rows) Next(dest []driver.Value) error {
+	if !r.cursor.Next() {
+		if err := r.cursor.Err(); err != nil {
+			return err
+		}
+		return io.EOF
+	}
+	if err := r.cursor.Scan(r.dest...); err != nil {
+		return err
+	}
+	for i, c := range r.columns {
+		dest[i] = c.v
+		if s, ok := c.v.(string); ok {
+			v, err := r.time(i, s)
+			if err != nil {
+				return err
+			}
+			dest[i] = v
+		}
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package durablesql
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"runtime"
+	"sync"
+	"weak"
+
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// ErrTransactionOpen: a transaction is open, and the same event, or one that cannot be told from it for want of a handler's context, uses the
+// database outside of it. Use the Tx.
+var ErrTransactionOpen = errors.New("durablesql: a transaction is open, and this would run inside it; use the Tx")
+
+// errRolledBack is what a transaction's function returns to have it rolled back.
+var errRolledBack = errors.New("durablesql: rolled back")
+
+// gate keeps others out while a transaction is open. An object has one, however many times it is opened.
+type gate struct {
+	mu   sync.Mutex
+	open *tx
+}
+
+var gates sync.Map // weak.Pointer[durable.State] → *gate
+
+func gateOf(state *durable.State) *gate {
+	key := weak.Make(state)
+	g, known := gates.LoadOrStore(key, &gate{})
+	if !known {
+		runtime.AddCleanup(state, func(key weak.Pointer[durable.State]) { gates.Delete(key) }, key)
+	}
+	return g.(*gate)
+}
+
+// pass returns once no transaction is open, and opens next, if there is one.
+func (g *gate) pass(ctx context.Context, next *tx) error {
+	for {
+		open := g.enter(next)
+		if open == nil {
+			return nil
+		}
+		if event := jsrt.FromContext(ctx); event == nil || event == open.event {
+			return ErrTransactionOpen // waiting might never end
+		}
+		select {
+		case <-open.over:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// enter returns the transaction that is in the way.
+func (g *gate) enter(next *tx) *tx {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open == nil {
+		g.open = next
+		return nil
+	}
+	return g.open
+}
+
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = nil
+}
+
+// tx is a transaction. Storage.Transaction runs in a goroutine of its own, and is told how to end.
+type tx struct {
+	conn  *conn
+	event *jsrt.Invocation
+	begun chan struct{}
+	end   chan error // nil to commit; buffered
+	over  chan struct{}
+	err   error // of it, once it is over
+}
+
+func (c *conn) Begin() (driver.Tx, error) {
+	return c.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	switch {
+	case opts.ReadOnly:
+		return nil, errors.New("durablesql: read-only transactions are refused: SQLite in workerd does not enforce them")
+	case opts.Isolation != driver.IsolationLevel(sql.LevelDefault) && opts.Isolation != driver.IsolationLevel(sql.LevelSerializable):
+		return nil, errors.New("durablesql: isolation level " + sql.IsolationLevel(opts.Isolation).String() + " is refused: every transaction is serializable")
+	}
+	storage, err := c.storage()
+	if err != nil {
+		return nil, err
+	}
+	t := &tx{conn: c, event: jsrt.FromContext(ctx), begun: make(chan struct{}), end: make(chan error, 1), over: make(chan struct{})}
+	if err := c.gate.pass(ctx, t); err != nil {
+		return nil, err
+	}
+	go t.run(ctx, storage)
+	select {
+	case <-t.begun:
+		c.tx = t
+		return t, nil
+	case <-t.over:
+		return nil, t.err
+	case <-ctx.Done():
+		t.end <- errRolledBack // as soon as it has begun
+		return nil, ctx.Err()
+	}
+}
+
+func (t *tx) run(ctx context.Context, storage *durable.Storage) {
+	ctx = context.WithoutCancel(ctx) // what was asked for begins, and has to be ended
+	t.err = storage.Transaction(ctx, func(*durable.Transaction) error {
+		close(t.begun)
+		return <-t.end
+	})
+	t.conn.gate.leave()
+	close(t.over)
+}
+
+// check refuses statements of a transaction that was ended by others than its user: with the object.
+func (t *tx) check() error {
+	select {
+	case <-t.over:
+		return cmp.Or(t.err, sql.ErrTxDone)
+	default:
+		return nil
+	}
+}
+
+func (t *tx) Commit() error { return t.finish(nil) }
+
+func (t *tx) Rollback() error {
+	if err := t.finish(errRolledBack); err != errRolledBack {
+		return err
+	}
+	return nil
+}
+
+func (t *tx) finish(how error) error {
+	t.end <- how
+	<-t.over
+	t.conn.tx = nil
+	return t.err
+}

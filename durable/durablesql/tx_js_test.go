@@ -1,0 +1,241 @@
+package durablesql_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablesql"
+	"flow.internal/capdo/durable/durabletest"
+)
+
+func begin(t *testing.T, db *sql.DB, ctx context.Context) *sql.Tx {
+	t.Helper()
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
+func TestATransactionCommitsOrRollsBack(t *testing.T) {
+	withDB(t, func(ctx context.Context, _ *durable.State, db *sql.DB) {
+		tx := begin(t, db, ctx)
+		if id, changes := mustExec(t, tx, "insert into t values (1, 'a')"); id != 1 || changes != 1 {
+			t.Errorf("id %d, %d changes", id, changes)
+		}
+		if n := count(t, tx, ctx); n != 1 {
+			t.Errorf("%d rows within", n)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, db, ctx); n != 1 {
+			t.Errorf("%d rows after Commit", n)
+		}
+		tx = begin(t, db, ctx)
+		mustExec(t, tx, "delete from t")
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, db, ctx); n != 1 {
+			t.Errorf("%d rows after Rollback", n)
+		}
+		if err := tx.Commit(); err != sql.ErrTxDone {
+			t.Errorf("once more: %v", err)
+		}
+	})
+}
+
+func TestATransactionMayWait(t *testing.T) {
+	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
+		tx := begin(t, db, ctx)
+		mustExec(t, tx, "insert into t values (1, 'a')")
+		if err := state.Storage().Sync(ctx); err != nil {
+			t.Error(err)
+		}
+		mustExec(t, tx, "insert into t values (2, 'b')")
+		if err := tx.Rollback(); err != nil {
+			t.Error(err)
+		}
+		if n := count(t, db, ctx); n != 0 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+func TestAPanicRollsBackWithTheDeferredRollback(t *testing.T) {
+	withDB(t, func(ctx context.Context, _ *durable.State, db *sql.DB) {
+		func() {
+			defer func() {
+				if recover() != "boom" {
+					t.Error("no panic")
+				}
+			}()
+			tx := begin(t, db, ctx)
+			defer tx.Rollback()
+			mustExec(t, tx, "insert into t values (1, 'a')")
+			panic("boom")
+		}()
+		if n := count(t, db, ctx); n != 0 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+func TestWhatIsOutsideOfAnOpenTransactionIsRefused(t *testing.T) {
+	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
+		again := durablesql.Open(state)
+		insert, err := db.PrepareContext(ctx, "insert into t values (2, 'b')")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx := begin(t, db, ctx)
+		mustExec(t, tx, "insert into t values (1, 'a')")
+		for name, run := range map[string]func() error{
+			"a statement":               func() error { _, err := db.ExecContext(ctx, "insert into t values (2, 'b')"); return err },
+			"one without the context":   func() error { _, err := db.Exec("insert into t values (2, 'b')"); return err },
+			"a query":                   func() error { _, err := db.QueryContext(ctx, "select 1"); return err },
+			"a prepared statement":      func() error { _, err := insert.ExecContext(ctx); return err },
+			"another transaction":       func() error { _, err := db.BeginTx(ctx, nil); return err },
+			"one through another DB":    func() error { _, err := again.BeginTx(ctx, nil); return err },
+			"without the context":       func() error { _, err := db.Begin(); return err },
+			"with a derived context":    func() error { _, err := db.BeginTx(context.WithoutCancel(ctx), nil); return err },
+			"a statement on another DB": func() error { _, err := again.ExecContext(ctx, "delete from t"); return err },
+		} {
+			if err := run(); !errors.Is(err, durablesql.ErrTransactionOpen) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := tx.StmtContext(ctx, insert).ExecContext(ctx); err != nil {
+			t.Errorf("the prepared statement in the transaction: %v", err)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, again, ctx); n != 2 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+func TestAnotherEventWaitsForTheTransaction(t *testing.T) {
+	stub := durabletest.New(t, durabletest.SQLite)
+	visit := func(fn func(context.Context, *durable.State)) { durabletest.Run(t, stub, fn) }
+	visit(func(first context.Context, state *durable.State) {
+		visit(func(second context.Context, _ *durable.State) {
+			visit(func(third context.Context, _ *durable.State) {
+				db := durablesql.Open(state)
+				mustExec(t, db, "create table t (id integer primary key, s text)")
+				othersWait(t, state, db, first, second, third)
+			})
+		})
+	})
+}
+
+func othersWait(t *testing.T, state *durable.State, db *sql.DB, first, second, third context.Context) {
+	tx := begin(t, db, first)
+	mustExec(t, tx, "insert into t values (1, 'a')")
+	seen, begun, gaveUp := make(chan int, 1), make(chan error, 1), make(chan error, 1)
+	go func() { seen <- count(t, db, second) }()
+	go func() {
+		tx, err := db.BeginTx(third, nil)
+		if err == nil {
+			err = tx.Commit()
+		}
+		begun <- err
+	}()
+	ended, end := context.WithCancel(second)
+	go func() {
+		_, err := db.ExecContext(ended, "delete from t")
+		gaveUp <- err
+	}()
+	if err := state.Storage().Sync(first); err != nil { // lets them run
+		t.Error(err)
+	}
+	end()
+	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+		t.Errorf("one whose context ended: %v", err)
+	}
+	if len(seen)+len(begun) > 0 {
+		t.Error("they did not wait")
+	}
+	mustExec(t, tx, "insert into t values (2, 'b')")
+	if err := tx.Rollback(); err != nil {
+		t.Error(err)
+	}
+	if n := <-seen; n != 0 {
+		t.Errorf("it sees %d rows that were rolled back", n)
+	}
+	if err := <-begun; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestATransactionLeftOpenIsRolledBackWithItsEvent(t *testing.T) {
+	stub := durabletest.New(t, durabletest.SQLite)
+	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
+		db := durablesql.Open(state)
+		mustExec(t, db, "create table t (id integer primary key)")
+		tx := begin(t, db, ctx)
+		mustExec(t, tx, "insert into t values (1)")
+	})
+	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) { // in 30 s, were it open
+		db := durablesql.Open(state)
+		if n := count(t, db, ctx); n != 0 {
+			t.Errorf("%d rows", n)
+		}
+		tx := begin(t, db, ctx)
+		if err := tx.Commit(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestASynchronousTransactionHoldsTheDBsStatements(t *testing.T) {
+	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
+		refused := errors.New("refused")
+		for _, want := range []error{nil, refused} {
+			err := state.Storage().TransactionSync(func() error {
+				mustExec(t, db, "insert into t(s) values (?)", want == nil)
+				if n := count(t, db, ctx); n == 0 {
+					t.Error("no rows within")
+				}
+				return want
+			})
+			if err != want {
+				t.Errorf("%v, want %v", err, want)
+			}
+		}
+		if n := count(t, db, ctx); n != 1 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+func TestATransactionEndsWithItsContext(t *testing.T) {
+	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
+		short, end := context.WithCancel(ctx)
+		tx := begin(t, db, short)
+		mustExec(t, tx, "insert into t values (1, 'a')")
+		end()
+		n, err := -1, durablesql.ErrTransactionOpen
+		for range 100 { // database/sql rolls it back in another goroutine
+			if !errors.Is(err, durablesql.ErrTransactionOpen) {
+				break
+			}
+			if err := state.Storage().Sync(ctx); err != nil {
+				t.Fatal(err)
+			}
+			err = db.QueryRowContext(ctx, "select count(*) from t").Scan(&n)
+		}
+		if n != 0 || err != nil {
+			t.Errorf("%d rows, %v", n, err)
+		}
+		if _, err := tx.ExecContext(ctx, "insert into t values (2, 'b')"); err != sql.ErrTxDone {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
