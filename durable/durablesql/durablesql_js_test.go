@@ -63,8 +63,8 @@ func TestCreateReadUpdateDelete(t *testing.T) {
 			{"insert into t(s) values (?), (?)", []any{"b", "c"}, 9, 2},
 			{"insert or ignore into t values (7, 'x')", nil, 9, 0},
 			{"update t set s = s || '!' where id > ?", []any{7}, 9, 2},
+			{"create table other (x)", nil, 9, 0}, // whose changes() is that of the statement before
 			{"update t set s = s where id > 100", nil, 9, 0},
-			{"create table other (x)", nil, 9, 0},
 			{"insert into t(id) values (?)", []any{int64(math.MaxInt64)}, math.MaxInt64, 1},
 			{"delete from t where id = ?", []any{int64(math.MaxInt64)}, math.MaxInt64, 1},
 			{"delete from t where id = 7", nil, math.MaxInt64, 1},
