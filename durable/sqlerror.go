@@ -62,7 +62,6 @@ var sqlLimits = []string{
 	"too many arguments on function",
 	"too many terms in compound SELECT",
 	"Expression tree is too large",
-	"too many levels of trigger recursion",
 }
 
 // classifySQL is classify's part for errors of SQLite. It is there once somebody uses SQL, so that programs without it do not link it.
