@@ -1,5 +1,3 @@
-//go:build !js
-
 package durable_test
 
 import (
