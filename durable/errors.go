@@ -44,6 +44,8 @@ var (
 	ErrManyRows = errors.New("the query has more than one row")
 	// ErrContextClosed: the invocation that a handle belongs to has ended, or its object was evicted.
 	ErrContextClosed = jsrt.ErrContextClosed
+	// ErrNested: [Storage.Transaction] or [State.BlockConcurrencyWhile] inside one of them, by the same goroutine.
+	ErrNested = jsrt.ErrNestedSection
 	// ErrTransactionParked: the function of a synchronous transaction waited for something. It was rolled back.
 	ErrTransactionParked = jsrt.ErrTransactionParked
 	// ErrDeadlock: nothing is in flight that could wake the request's goroutine.

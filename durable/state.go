@@ -59,28 +59,36 @@ func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error
 	return classify(err)
 }
 
-// within runs fn as the callback of a method that takes an asynchronous one. fn gets what the callback gets.
-func within(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) (err error) {
-	v, err := target.Context().Helpers().Await(ctx, "within", target, method)
+// within runs fn as the callback of a method that takes an asynchronous one. fn gets what the callback gets. workerd has one such section
+// of an object at a time; others wait for it.
+func within(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) error {
+	c := target.Context()
+	if err := c.EnterSection(ctx); err != nil {
+		return err
+	}
+	defer c.LeaveSection()
+	whole := context.WithoutCancel(ctx) // what has begun is ended in order
+	v, err := c.Helpers().Await(whole, "within", target, method)
 	if err != nil {
 		return classify(err)
 	}
 	parts := v.([]any)
 	argument, _ := parts[0].(*jsrt.Ref)
 	callback := parts[1].(*jsrt.Ref)
-	ctx = context.WithoutCancel(ctx) // what has begun is ended in order
 	returned := false
 	defer func() {
 		if !returned { // a panic or runtime.Goexit goes on
-			callback.Await(ctx, "end", "the function did not return")
+			callback.Await(whole, "end", "the function did not return")
 		}
 	}()
-	err = fn(argument)
+	if err = context.Cause(ctx); err == nil {
+		err = fn(argument)
+	}
 	returned = true
 	if err != nil {
-		callback.Await(ctx, "end", throw(err).Message)
+		callback.Await(whole, "end", throw(err).Message)
 		return err
 	}
-	_, err = callback.Await(ctx, "end", nil)
+	_, err = callback.Await(whole, "end", nil)
 	return classify(err)
 }

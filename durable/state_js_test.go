@@ -123,3 +123,63 @@ func TestCriticalSectionIsWokenByItsTimersWhateverElseIsArmed(t *testing.T) {
 		wantOutcome(t, sleeping, "slept")
 	}
 }
+
+func TestCriticalSectionsOfOneObjectWaitForEachOther(t *testing.T) {
+	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
+		s := state.Storage()
+		inside, over := 0, make(chan error, 10)
+		for range 10 {
+			go func() {
+				over <- s.Transaction(ctx, func(txn *durable.Transaction) error {
+					if inside++; inside > 1 {
+						t.Error("two transactions at once")
+					}
+					defer func() { inside-- }()
+					v, _, err := txn.Get(ctx, "n", nil)
+					n, _ := v.(float64)
+					<-time.After(time.Millisecond)
+					return errors.Join(err, txn.Put(ctx, "n", n+1, nil))
+				})
+			}()
+		}
+		for range 10 {
+			must(t, <-over)
+		}
+		if n, _, err := s.Get(ctx, "n", nil); n != 10.0 || err != nil {
+			t.Errorf("n is %v, %v", n, err)
+		}
+	})
+}
+
+func TestCriticalSectionInsideAnotherIsRefused(t *testing.T) {
+	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
+		s := state.Storage()
+		transaction := func() error { return s.Transaction(ctx, func(*durable.Transaction) error { return nil }) }
+		block := func() error { return state.BlockConcurrencyWhile(ctx, func() error { return nil }) }
+		for name, inner := range map[string]func() error{"transaction": transaction, "blockConcurrencyWhile": block} {
+			must(t, s.Transaction(ctx, func(*durable.Transaction) error {
+				if err := inner(); !errors.Is(err, durable.ErrNested) {
+					t.Errorf("%s: %v", name, err)
+				}
+				return nil
+			}))
+		}
+		must(t, transaction()) // afterwards it works
+		must(t, block())
+	})
+}
+
+func TestCriticalSectionThatIsGivenUpBeforeItBeginsDoesNotRun(t *testing.T) {
+	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
+		cancelled, cancel := context.WithCancel(ctx)
+		cancel()
+		err := state.Storage().Transaction(cancelled, func(*durable.Transaction) error {
+			t.Error("it runs")
+			return nil
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Transaction returned %v", err)
+		}
+		must(t, state.Storage().Transaction(ctx, func(txn *durable.Transaction) error { return txn.Put(ctx, "k", 1, nil) }))
+	})
+}

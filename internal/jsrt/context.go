@@ -19,6 +19,7 @@ type Context struct {
 	ops     map[pending]*op // promises that goroutines of this context wait for; guarded by mu
 	tx      *transaction    // the innermost synchronous transaction, while its function runs
 	givenUp *transaction    // those that were given up while their goroutine still lives, linked by next
+	section section
 }
 
 // mu guards the maps that goroutines share. There is one thread and no preemption, but an allocation may give way to another
