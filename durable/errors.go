@@ -42,6 +42,16 @@ var (
 	// ErrNoRows and ErrManyRows: [One] found none, or more than one.
 	ErrNoRows   = errors.New("the query has no rows")
 	ErrManyRows = errors.New("the query has more than one row")
+	// ErrNoWebSocketHandler: the class handles no events of WebSockets, so it cannot accept them.
+	ErrNoWebSocketHandler = errors.New("the class has no WebSocket handler")
+	// ErrWebSocketClosed: the WebSocket is closed, or Close was called: nothing can be sent.
+	ErrWebSocketClosed = errors.New("the WebSocket is closed")
+	// ErrCloseCode: a close code that must not be sent, or a reason without a code.
+	ErrCloseCode = errors.New("no such WebSocket close code")
+	// ErrNoUpgrade: a request does not ask for a WebSocket, or the answer to one that does is not one.
+	ErrNoUpgrade = errors.New("no WebSocket upgrade")
+	// ErrBacklog: messages arrived faster than they were read, so the connection was closed.
+	ErrBacklog = errors.New("too many WebSocket messages were left unread")
 	// ErrContextClosed: the invocation that a handle belongs to has ended, or its object was evicted.
 	ErrContextClosed = jsrt.ErrContextClosed
 	// ErrNested: [Storage.Transaction] or [State.BlockConcurrencyWhile] inside one of them, by the same goroutine.
@@ -150,6 +160,7 @@ var messages = []struct {
 	{"only available for SQLite-backed Durable Objects", ErrNoSQL},
 	{"is not backed by SQL", ErrNoSQL},
 	{"does not implement point-in-time recovery", errors.ErrUnsupported},
+	{"Can't call WebSocket send() after close()", ErrWebSocketClosed},
 }
 
 // limitMessages are those of limits that workerd enforces itself, up to the actual figure.

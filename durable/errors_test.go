@@ -92,6 +92,7 @@ var classified = []struct {
 	{"The storage.kv (synchronous KV) API is only available for SQLite-backed Durable Objects, but this object's namespace is not declared to use SQLite.", "", []error{ErrNoSQL}, false, false},
 	{"Durable Object is not backed by SQL.", "", []error{ErrNoSQL}, false, false},
 	{"This Durable Object is not backed by SQLite storage, so the SQL API is not available.", "", []error{ErrNoSQL}, false, false},
+	{"Can't call WebSocket send() after close().", "", []error{ErrWebSocketClosed}, false, false},
 
 	// Without a sentinel: nothing that a caller could act on.
 	{"internal error; reference = 0123456789abcdef", "retryable", nil, true, false},

@@ -18,10 +18,15 @@ type Request struct {
 
 // Response is an HTTP response. Body may be nil; a *bytes.Buffer is sent at once, with its length, anything else is streamed. A Body that is
 // an io.Closer is closed in the end.
+//
+// A WebSocket makes it the answer to a request for one, with status 101 (which 0 means then) and no body. It is one end of a
+// [NewWebSocketPair], or what another Response brought, which is passed on so. One that nobody passes on or accepts stays open for
+// nobody: accept and close it.
 type Response struct {
-	Status int
-	Header map[string][]string
-	Body   io.Reader
+	Status    int
+	Header    map[string][]string
+	Body      io.Reader
+	WebSocket *WebSocket
 }
 
 // Fetch sends a request to the object and returns its response, whose Body must be read or closed. The host in the URL is for the object to
@@ -62,6 +67,9 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 	}
 	parts := v.([]any)
 	resp := &Response{Status: int(parts[0].(float64)), Header: headerMap(parts[1])}
+	if ref, ok := parts[3].(*jsrt.Ref); ok {
+		resp.WebSocket = &WebSocket{ref: ref}
+	}
 	if ref, ok := parts[2].(*jsrt.Ref); ok {
 		resp.Body = &stream{ctx: ctx, body: ref, closed: stop}
 	} else {
@@ -106,7 +114,15 @@ func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(
 	if send != nil {
 		i.Go(func(context.Context) { send(ctx) })
 	}
-	return []any{resp.Status, headerPairs(resp.Header), body}, nil
+	if resp.WebSocket == nil {
+		return []any{resp.Status, headerPairs(resp.Header), body}, nil
+	}
+	socket, err := resp.WebSocket.in(i.Context())
+	status := resp.Status
+	if status == 0 {
+		status = 101
+	}
+	return []any{status, headerPairs(resp.Header), body, socket}, err
 }
 
 // outgoing turns a body into what JavaScript sends: bytes, or a stream that send writes.

@@ -218,11 +218,34 @@ const (
 	// MaxSQLParameters is how many parameters one statement can have.
 	MaxSQLParameters = 100
 	// MaxSQLValueSize is the largest string or BLOB, in bytes.
-	MaxSQLValueSize = 2 << 20
+	MaxSQLValueSize = 2_000_000
 	// MaxSQLColumns is how many columns a table, or a result, can have.
 	MaxSQLColumns = 100
 	// MaxSQLPatternSize is the longest pattern of LIKE and GLOB, in bytes.
 	MaxSQLPatternSize = 50
 	// MaxSQLFunctionArguments is how many arguments a SQL function can have.
 	MaxSQLFunctionArguments = 32
+)
+
+// Limits of WebSockets. Sources: https://developers.cloudflare.com/durable-objects/api/state/#acceptwebsocket and the methods after it,
+// https://developers.cloudflare.com/workers/platform/limits/#websockets, and RFC 6455; enforced before a call, except for the first two,
+// which are workerd's.
+const (
+	// MaxWebSocketMessage is the largest message that is received, in bytes; a longer one closes the socket with code 1009.
+	MaxWebSocketMessage = 32 << 20
+	// MaxWebSocketAttachment is the largest attachment, in bytes as V8 serializes it: what [WebSocket.SetAttachment] says.
+	MaxWebSocketAttachment = 16 << 10
+	// MaxWebSocketTags is how many tags a socket can have.
+	MaxWebSocketTags = 10
+	// MaxWebSocketTagLength is the longest tag, in bytes.
+	MaxWebSocketTagLength = 256
+	// MaxWebSocketAutoResponse is the longest request, and response, of an automatic response, in bytes each.
+	MaxWebSocketAutoResponse = 2 << 10
+	// MaxWebSocketCloseReason is the longest reason for closing, in bytes.
+	MaxWebSocketCloseReason = 123
+	// MaxWebSocketEventTimeout is the longest time that a handler can be given.
+	MaxWebSocketEventTimeout = 7 * 24 * time.Hour
+	// MaxWebSocketBacklog is how many bytes of messages a [Conn] keeps unread, with 100 for each besides its own. It is this library's: a
+	// message that is alone is kept whatever its size.
+	MaxWebSocketBacklog = 32 << 20
 )

@@ -13,13 +13,11 @@ import (
 // before any event of it is delivered, also after an eviction; while it waits, events are held back. An error from it resets the
 // object and fails the calls that were waiting.
 //
-// What else T implements decides which events the class receives: [Fetcher], [Alarmer]. methods are its RPC methods. Register
-// panics when the name or a method's name is taken or not an identifier.
+// What else T implements decides which events the class receives: [Fetcher], [Alarmer], [WebSocketMessager], [WebSocketCloser],
+// [WebSocketErrorer]. methods are its RPC methods. Register panics when the name or a method's name is taken or not an identifier.
 func Register[T any](name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T]) {
 	var zero T
-	_, fetches := any(zero).(Fetcher)
-	_, alarms := any(zero).(Alarmer)
-	c := &class{name: name, fetches: fetches, alarms: alarms}
+	c := &class{name: name, events: eventsOf(zero), hasSocketHandlers: hasSocketHandlers(zero)}
 	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) { return construct(ctx, state, env) }
 	for _, m := range methods {
 		c.addMethod(m.name, func(object any, ctx context.Context, args []any) (any, error) { return m.fn(object.(T), ctx, args) })
@@ -65,6 +63,32 @@ type AlarmInfo struct {
 	IsRetry       bool
 }
 
+// eventsOf names the events that an object handles as JavaScript does.
+func eventsOf(object any) []any {
+	var events []any
+	if _, ok := object.(Fetcher); ok {
+		events = append(events, "fetch")
+	}
+	if _, ok := object.(Alarmer); ok {
+		events = append(events, "alarm")
+	}
+	if _, ok := object.(WebSocketMessager); ok {
+		events = append(events, "webSocketMessage")
+	}
+	if hasSocketHandlers(object) { // also where it does not want to know: a close is answered, and the socket forgotten
+		events = append(events, "webSocketClose", "webSocketError")
+	}
+	return events
+}
+
+func hasSocketHandlers(object any) bool {
+	switch object.(type) {
+	case WebSocketMessager, WebSocketCloser, WebSocketErrorer:
+		return true
+	}
+	return false
+}
+
 // HandleFetch makes fn serve the stateless Worker's fetch events. It panics when called twice.
 func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, error)) {
 	if program.fetch != nil {
@@ -90,11 +114,12 @@ func WaitUntil(ctx context.Context, fn func(ctx context.Context)) {
 
 // class is a registered Durable Object class.
 type class struct {
-	name            string
-	construct       func(context.Context, *State, *Env) (any, error)
-	fetches, alarms bool
-	methods         []string
-	calls           []func(object any, ctx context.Context, args []any) (any, error)
+	name              string
+	construct         func(context.Context, *State, *Env) (any, error)
+	events            []any
+	hasSocketHandlers bool
+	methods           []string
+	calls             []func(object any, ctx context.Context, args []any) (any, error)
 }
 
 func (c *class) addMethod(name string, call func(any, context.Context, []any) (any, error)) {
@@ -172,6 +197,7 @@ func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any
 		if err != nil {
 			return nil, err
 		}
+		state.hasSocketHandlers = class.hasSocketHandlers
 		object, err := class.construct(ctx, state, &Env{ref: args[1].(*jsrt.Ref)})
 		c.Object = &instance{class, object, state}
 		return nil, err
@@ -190,6 +216,8 @@ func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any
 			}
 		}
 		return serveFetch(ctx, i, args, serve)
+	case jsrt.Message, jsrt.Close, jsrt.Err:
+		return nil, it.serveWebSocket(ctx, i.Kind, args)
 	}
 	return nil, errors.New("durable: unknown kind of invocation")
 }
@@ -229,7 +257,7 @@ func (w *worker) Describe() map[string]any {
 		for j, m := range c.methods {
 			methods[j] = m
 		}
-		classes[i] = map[string]any{"name": c.name, "fetch": c.fetches, "alarm": c.alarms, "methods": methods}
+		classes[i] = map[string]any{"name": c.name, "events": c.events, "methods": methods}
 	}
 	return map[string]any{"classes": classes, "fetch": w.fetch != nil}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -130,13 +131,7 @@ func printReport(w io.Writer, r *report) error {
 
 // served lists the handlers of a class, then its methods, which have parentheses.
 func served(c shim.Class) []string {
-	var out []string
-	if c.Fetch {
-		out = append(out, "fetch")
-	}
-	if c.Alarm {
-		out = append(out, "alarm")
-	}
+	out := slices.Clone(c.Events)
 	for _, m := range c.Methods {
 		out = append(out, m+"()")
 	}

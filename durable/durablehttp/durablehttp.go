@@ -55,11 +55,14 @@ func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Re
 	if req.ContentLength = contentLength(r); r.Body == nil {
 		req.Body = http.NoBody
 	}
-	w := &responseWriter{header: http.Header{}, began: make(chan struct{})}
+	w := &responseWriter{header: http.Header{}, began: make(chan struct{}), over: make(chan struct{})}
 	go w.run(h, req)
 	<-w.began
 	if w.failed != nil {
 		return nil, w.failed
+	}
+	if w.socket != nil {
+		return &durable.Response{Header: w.sent, WebSocket: w.socket}, nil
 	}
 	return &durable.Response{Status: w.status, Header: w.sent, Body: w.body()}, nil
 }
@@ -88,6 +91,9 @@ type responseWriter struct {
 	reader *io.PipeReader
 	began  chan struct{} // closed when the response can go out
 	failed error
+	socket *durable.WebSocket // once upgraded
+	conn   *durable.Conn      // the other end, where the handler has it
+	over   chan struct{}      // closed when the handler has returned
 }
 
 func (w *responseWriter) Header() http.Header { return w.header }
@@ -105,10 +111,12 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 		}
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.status == http.StatusNoContent || w.status == http.StatusNotModified {
+	switch {
+	case w.socket != nil:
+		return 0, http.ErrHijacked
+	case w.status == http.StatusNoContent || w.status == http.StatusNotModified:
 		return 0, http.ErrBodyNotAllowed
-	}
-	if w.stream != nil {
+	case w.stream != nil:
 		return w.stream.Write(p)
 	}
 	w.buffer.Write(p)
@@ -121,7 +129,7 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 // Flush sends what has been written, and streams what follows.
 func (w *responseWriter) Flush() {
 	w.WriteHeader(http.StatusOK)
-	if w.stream == nil {
+	if w.stream == nil && w.socket == nil {
 		w.reader, w.stream = io.Pipe()
 		close(w.began)
 		w.stream.Write(w.buffer.Bytes())
@@ -168,11 +176,18 @@ func (w *responseWriter) trailer() string {
 }
 
 func (w *responseWriter) finish() {
-	if w.stream == nil {
+	defer close(w.over)
+	switch {
+	case w.conn != nil && w.failed != nil:
+		w.conn.Close(1011, "the handler panicked")
+	case w.conn != nil:
+		w.conn.Close(1000, "")
+	case w.socket != nil:
+	case w.stream != nil:
+		w.stream.CloseWithError(w.failed)
+	default:
 		close(w.began)
-		return
 	}
-	w.stream.CloseWithError(w.failed)
 }
 
 // Transport returns a RoundTripper whose requests go to the object behind stub, so that
@@ -180,7 +195,7 @@ func (w *responseWriter) finish() {
 //	client := &http.Client{Transport: durablehttp.Transport(stub)}
 //
 // talks to it. The host in the URL is for the object to interpret; redirects are followed by the client, not by workerd. Bodies are
-// streamed both ways; trailers are refused.
+// streamed both ways; trailers are refused. What upgraded to a WebSocket is returned by [WebSocket].
 func Transport(stub *durable.Stub) http.RoundTripper { return transport(stub.Fetch) }
 
 // Outbound returns a RoundTripper whose requests leave the Worker, or the object, by its own fetch, under the same rules.
@@ -208,7 +223,9 @@ func (fetch transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: in.Header, Body: http.NoBody, ContentLength: -1, Request: r,
 	}
-	if body, ok := in.Body.(io.ReadCloser); ok {
+	if in.WebSocket != nil {
+		resp.Body = upgraded{in.WebSocket}
+	} else if body, ok := in.Body.(io.ReadCloser); ok {
 		resp.Body = body
 	} else {
 		resp.ContentLength = 0

@@ -16,6 +16,9 @@ const (
 	Alarm                 // scheduled time in ms, retry count, is retry
 	Method                // the caller's arguments; Index is the method
 	Test                  // package durabletest's, see OnTest
+	Message               // of a WebSocket: its number, itself, is text, bytes
+	Close                 // of a WebSocket: its number, itself, code, reason, was clean
+	Err                   // of a WebSocket: its number, itself, what was thrown
 )
 
 // Program is what workerd's events are served by.

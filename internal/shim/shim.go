@@ -21,9 +21,14 @@ type Description struct {
 // Class is a registered Durable Object class.
 type Class struct {
 	Name    string   `json:"name"`
-	Fetch   bool     `json:"fetch"`
-	Alarm   bool     `json:"alarm"`
+	Events  []string `json:"events"`  // the handlers that it implements, by JavaScript's names
 	Methods []string `json:"methods"` // in the order of their indexes
+}
+
+// parameters are those of the handlers that a class can have.
+var parameters = map[string]string{
+	"fetch": "request", "alarm": "info",
+	"webSocketMessage": "ws, data", "webSocketClose": "ws, code, reason, wasClean", "webSocketError": "ws, error",
 }
 
 // Entry generates the module that workerd loads. A class defines just the handlers that it implements: workerd looks at the prototype.
@@ -42,11 +47,9 @@ export class %s extends DurableObject {
   #go;
   constructor(state, env) { super(state, env); this.#go = new GoObject(this, %d, state, env); }
 `, c.Name, i)
-		if c.Fetch {
-			b.WriteString("  fetch(request) { return this.#go.fetch(request); }\n")
-		}
-		if c.Alarm {
-			b.WriteString("  alarm(info) { return this.#go.alarm(info); }\n")
+		for _, e := range c.Events {
+			p := parameters[e]
+			fmt.Fprintf(&b, "  %s(%s) { return this.#go.%[1]s(%[2]s); }\n", e, p)
 		}
 		for j, m := range c.Methods {
 			fmt.Fprintf(&b, "  %s(...args) { return this.#go.method(%d, args); }\n", m, j)

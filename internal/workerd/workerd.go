@@ -33,6 +33,7 @@ type Config struct {
 	Services    map[string]string // bindings of HTTP servers: name → host:port
 	Entrypoints map[string]string // bindings of the Worker's own entrypoints: name → class
 	Private     bool              // fetch may also reach this machine and its network, as under wrangler dev; else only the internet
+	Outbound    string            // host:port of the HTTP server that fetch reaches, whatever the URL; empty means the public Internet
 	Output      io.Writer         // gets what workerd and the Worker print, in place of Log
 }
 
@@ -185,6 +186,9 @@ const config :Workerd.Config = (
 	for name, address := range c.Services {
 		fmt.Fprintf(&b, ", (name = %q, external = (address = %q, http = ()))", name, address)
 	}
+	if c.Outbound != "" {
+		fmt.Fprintf(&b, ", (name = \"outbound\", external = (address = %q, http = ()))", c.Outbound)
+	}
 	b.WriteString(" ],\n  sockets = [ (name = \"http\", address = \"127.0.0.1:0\", http = (), service = \"main\") ],\n")
 	fmt.Fprintf(&b, "  v8Flags = %s,\n);\nconst w :Workerd.Worker = (\n  modules = [\n", list(c.V8Flags))
 	for _, name := range c.moduleNames() {
@@ -220,7 +224,11 @@ const config :Workerd.Config = (
 	for name, class := range c.Entrypoints {
 		fmt.Fprintf(&b, "    (name = %q, service = (name = \"main\", entrypoint = %q)),\n", name, class)
 	}
-	b.WriteString("  ],\n);\n")
+	b.WriteString("  ],\n")
+	if c.Outbound != "" {
+		b.WriteString("  globalOutbound = \"outbound\",\n")
+	}
+	b.WriteString(");\n")
 	return b.String()
 }
 

@@ -5,7 +5,7 @@
 // Words used below:
 //   context     an I/O context of workerd: one Durable Object instance, or one invocation of the stateless Worker. workerd lets
 //               code touch I/O objects only while their own context is running.
-//   invocation  one call from workerd into Go: a constructor, a fetch, an alarm, an RPC method.
+//   invocation  one call from workerd into Go: a constructor, a fetch, an alarm, an RPC method, an event of a WebSocket.
 //   parcel      a value that waits on the JS side, under a number, until Go has memory for it.
 
 import "./wasm_exec.js"; // Go's own, copied from the toolchain: it defines globalThis.Go
@@ -530,7 +530,10 @@ export class Context {
     this.rt.disarm(this);
     if (this.keepAlive) clearTimeout(this.keepAlive);
     if (this.grace) clearTimeout(this.grace);
-    if (!this.state) this.close();
+    if (!this.state) {
+      this.close();
+      for (const v of this.refs) if (v instanceof Inbox) v.leave();
+    }
     if (this.rt.armed.size === 0 && this.rt.timers.size > 0) this.rt.handOver();
   }
 
@@ -554,7 +557,7 @@ export class Context {
 // ---- What the generated entry uses --------------------------------------------------------------------------------------
 
 // Kinds of invocation; must match internal/jsrt.
-export const CONSTRUCT = 0, FETCH = 1, ALARM = 2, METHOD = 3, TEST = 4;
+export const CONSTRUCT = 0, FETCH = 1, ALARM = 2, METHOD = 3, TEST = 4, MESSAGE = 5, CLOSE = 6, ERR = 7;
 
 const evicted = new FinalizationRegistry((object) => object.context.close());
 
@@ -586,6 +589,9 @@ export class GoObject {
   method(index, args) { return this.invoke(METHOD, index, args); }
   alarm(info) { return this.invoke(ALARM, 0, [info?.scheduledTime, info?.retryCount ?? 0, info?.isRetry ?? false]); }
   fetch(request) { return respond(this.invoke(FETCH, 0, requestParts(request), { signal: request.signal })); }
+  webSocketMessage(ws, data) { return this.invoke(MESSAGE, 0, [socketID(ws), ws, typeof data === "string", messageBytes(data)]); }
+  webSocketClose(ws, code, reason, wasClean) { return this.invoke(CLOSE, 0, [socketID(ws), ws, code, reason.toWellFormed(), wasClean]); }
+  webSocketError(ws, error) { return this.invoke(ERR, 0, [socketID(ws), ws, error]); }
 }
 
 // fetchWorker serves the stateless Worker's fetch event.
@@ -597,8 +603,87 @@ export function fetchWorker(request, env, execution) {
 const requestParts = (r) => [r.method, r.url, [...r.headers], r.body];
 
 async function respond(parts) {
-  const [status, headers, body] = await parts;
-  return new Response(body, { status, headers });
+  const [status, headers, body, webSocket] = await parts;
+  return new Response(body, { status, headers, webSocket });
+}
+
+// ---- WebSockets ---------------------------------------------------------------------------------------------------------
+
+const socketIDs = new WeakMap();
+let lastSocketID = 0;
+
+// socketID is a number for a WebSocket, so that Go knows it again.
+function socketID(ws) {
+  let id = socketIDs.get(ws);
+  if (id === undefined) socketIDs.set(ws, id = ++lastSocketID);
+  return id;
+}
+
+// messageBytes: as a string, a long message would need room for three bytes a character in Go.
+const messageBytes = (data) => typeof data === "string" ? utf8.encoder.encode(data) : new Uint8Array(data);
+
+// Inbox keeps what an accepted WebSocket receives until Go asks for it: workerd delivers as fast as it arrives.
+export class Inbox {
+  constructor(ws) {
+    this.ws = ws;
+    this.messages = []; // [whether it is text, bytes]
+    this.head = 0;      // of messages: those before have been taken
+    this.size = 0;      // of the others, in bytes
+    this.end = null;    // what comes after them: [close code, reason], or an Error
+    this.arrived = null;
+    this.arrival = null; // a promise that something has arrived, and what resolves it
+  }
+
+  // accept begins to receive. A message that would make the inbox larger than max bytes, each counting overhead besides its own, ends
+  // it, unless it is the only one.
+  accept(max, overhead, code, reason) {
+    const { ws } = this;
+    ws.binaryType = "arraybuffer";
+    ws.addEventListener("message", ({ data }) => {
+      if (this.end) return;
+      const bytes = messageBytes(data), size = bytes.length + overhead;
+      if (this.size > 0 && this.size + size > max) {
+        this.finish([0, ""]);
+        return ws.close(code, reason);
+      }
+      this.size += size;
+      this.messages.push([typeof data === "string", bytes]);
+      this.arrived?.();
+    });
+    ws.addEventListener("close", (e) => {
+      this.finish([e.code, e.reason.toWellFormed()]);
+      if (e.wasClean && ws.readyState < 3) ws.close(...e.code === 1005 ? [] : [e.code, e.reason]); // compatibility date before 2026-04-07
+    });
+    ws.addEventListener("error", (e) => this.finish(e.error ?? new Error(e.message)));
+    ws.accept();
+    return this;
+  }
+  // leave closes what is still open when its invocation is over, be it because the Go program ended.
+  leave() {
+    this.finish([1011, ""]);
+    if (this.ws.readyState < 3) this.ws.close(1011, "the invocation is over");
+  }
+  finish(end) {
+    this.end ??= end;
+    this.arrived?.();
+  }
+
+  // next returns a message or, where there is none, the end; else a promise that there is one, of nothing.
+  next(overhead) {
+    if (this.head === this.messages.length) {
+      if (this.end instanceof Error) throw this.end;
+      return this.end ?? this.wait();
+    }
+    const message = this.messages[this.head];
+    this.messages[this.head++] = null;
+    if (this.head === this.messages.length) this.messages.length = this.head = 0;
+    this.size -= message[1].length + overhead;
+    return message;
+  }
+  wait() {
+    this.arrival ??= new Promise((resolve) => { this.arrived = resolve; }).then(() => { this.arrival = this.arrived = null; });
+    return this.arrival;
+  }
 }
 
 let caller = null; // the context whose Go code calls
@@ -610,11 +695,20 @@ const helpers = {
   // fetch sends a request to target, a stub, or out of the Worker where that is null, and returns the response's parts.
   fetch: async (target, method, url, headers, body, signal) => {
     const r = await (target ?? globalThis).fetch(new Request(url, { method, headers, body, signal, redirect: "manual" }));
-    return [r.status, [...r.headers], r.body];
+    return [r.status, [...r.headers], r.body, r.webSocket];
   },
   abortController: () => new AbortController(),
   // pipe is how Go streams a body out: it writes to one end and hands the other over.
   pipe: () => { const { readable, writable } = new IdentityTransformStream(); return [readable, writable.getWriter()]; },
+
+  pair: () => Object.values(new WebSocketPair()),
+  inbox: (ws, ...how) => new Inbox(ws).accept(...how),
+  acceptWebSocket: (state, ws, tags) => {
+    state.acceptWebSocket(ws, tags);
+    return socketID(ws);
+  },
+  webSockets: (state, ...tag) => state.getWebSockets(...tag).flatMap((ws) => [socketID(ws), ws]),
+  autoResponse: (state, ...pair) => state.setWebSocketAutoResponse(pair.length ? new WebSocketRequestResponsePair(...pair) : undefined),
 
   id: (id) => [id.toString(), id.name, id.jurisdiction],
   entries: async (target, method, ...args) => [...await target[method](...args)],
@@ -683,7 +777,7 @@ const helpers = {
 
 // V8 throws away the shape of a class that has no instance at a garbage collection, and with it the code optimized for it: the hottest
 // functions were compiled again 20 to 35 times in 18,000 calls. So each class has an instance that stays.
-export const shapes = [new Invocation(null, 0), new Context({ lastID: 0, contexts: new Map() }, null)];
+export const shapes = [new Invocation(null, 0), new Context({ lastID: 0, contexts: new Map() }, null), new Inbox(null)];
 
 // ---- Console ------------------------------------------------------------------------------------------------------------
 // Go's standard output and standard error, line by line. wasm_exec.js writes through globalThis.fs, which it has made.

@@ -161,9 +161,8 @@ export function object(name) {
     const { classes } = runtime().describe();
     index = classes.findIndex((c) => c.name === name);
     if (index < 0) throw new Error(`class ${name} of the wrangler config is not registered; hint: call durable.Register in TestMain`);
-    const { fetch, alarm, methods } = classes[index];
-    if (fetch) prototype.fetch = function (request) { return of(this).fetch(request); };
-    if (alarm) prototype.alarm = function (info) { return of(this).alarm(info); };
+    const { events, methods } = classes[index];
+    for (const event of events) prototype[event] = function (...args) { return of(this)[event](...args); };
     methods.forEach((m, j) => { prototype[m] = function (...args) { return of(this).method(j, args); }; });
   };
   const of = (object) => object[go] ??= new GoObject(object, index, object.ctx, visible(object.env));

@@ -15,6 +15,9 @@ export class Everything extends DurableObject {
   constructor(state, env) { super(state, env); this.#go = new GoObject(this, 1, state, env); }
   fetch(request) { return this.#go.fetch(request); }
   alarm(info) { return this.#go.alarm(info); }
+  webSocketMessage(ws, data) { return this.#go.webSocketMessage(ws, data); }
+  webSocketClose(ws, code, reason, wasClean) { return this.#go.webSocketClose(ws, code, reason, wasClean); }
+  webSocketError(ws, error) { return this.#go.webSocketError(ws, error); }
   get(...args) { return this.#go.method(0, args); }
   putIfAbsent(...args) { return this.#go.method(1, args); }
 }

@@ -1,0 +1,158 @@
+package durable
+
+import (
+	"context"
+	"io"
+	"strconv"
+	"strings"
+
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// Conn is a WebSocket connection that goroutines of the program read, in a Worker or in an object, which is not evicted while it is open. It belongs to
+// the invocation or object that accepted it: in a Worker keep the invocation open while it is used, with [WaitUntil]. All methods may be
+// called at the same time. What is still open when a Worker's invocation is over is closed with code 1011.
+//
+// workerd delivers messages as fast as they arrive, and nothing can slow the other side down. What is not read yet is kept, up to
+// [MaxWebSocketBacklog]; then the connection is closed with code 1008 and Read fails with [ErrBacklog].
+type Conn struct {
+	socket *WebSocket
+	inbox  *jsrt.Ref
+}
+
+// Codes and figures for the inbox in shim.mjs.
+const (
+	messageOverhead = 100
+	backlogCode     = 1008 // policy violation
+	backlogReason   = "messages arrive faster than they are read"
+)
+
+// Accept takes the connection into use. It fails for a socket that was accepted or passed on before.
+func (ws *WebSocket) Accept() (*Conn, error) {
+	v, err := ws.ref.Context().Helpers().Call("inbox", ws.ref, MaxWebSocketBacklog, messageOverhead, backlogCode, backlogReason)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return &Conn{ws, v.(*jsrt.Ref)}, nil
+}
+
+// DialWebSocket opens a connection to a server, by a URL of scheme ws, wss, http or https, in the handler's context that ctx comes from. header
+// may be nil; for subprotocols set Sec-WebSocket-Protocol. The response is that of the handshake: when it is not a WebSocket the error
+// is [ErrNoUpgrade] and the response is returned with it, whose Body must be read or closed.
+func DialWebSocket(ctx context.Context, url string, header map[string][]string) (*Conn, *Response, error) {
+	helpers, err := helpersOf(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return dialed(fetch(ctx, helpers.Context(), nil, upgradeRequest(url, header)))
+}
+
+// DialWebSocket opens a connection to the object, as the function of that name does to a server. The object's Fetch gets the request.
+func (s *Stub) DialWebSocket(ctx context.Context, url string, header map[string][]string) (*Conn, *Response, error) {
+	return dialed(s.Fetch(ctx, upgradeRequest(url, header)))
+}
+
+func upgradeRequest(url string, header map[string][]string) *Request {
+	h := map[string][]string{}
+	for k, v := range header {
+		h[k] = v
+	}
+	h["Upgrade"] = []string{"websocket"}
+	if strings.HasPrefix(url, "ws:") || strings.HasPrefix(url, "wss:") {
+		url = "http" + url[len("ws"):] // fetch knows no others
+	}
+	return &Request{Method: "GET", URL: url, Header: h}
+}
+
+func dialed(resp *Response, err error) (*Conn, *Response, error) {
+	switch {
+	case err != nil:
+		return nil, nil, classify(err)
+	case resp.WebSocket == nil:
+		return nil, resp, wrappedError("durable: the answer has status "+strconv.Itoa(resp.Status)+" and is not a WebSocket", ErrNoUpgrade)
+	}
+	conn, err := resp.WebSocket.Accept()
+	return conn, resp, err
+}
+
+// CloseError is how [Conn.Read] says that the connection is closed.
+type CloseError struct {
+	Code   int // of the other side; 1005 for none, 1006 when the connection was lost
+	Reason string
+}
+
+// Error returns code and reason.
+func (e *CloseError) Error() string {
+	s := "the WebSocket was closed with code " + strconv.Itoa(e.Code)
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	return s
+}
+
+// Unwrap returns [io.EOF] for a normal closure (1000, 1001 for a side that goes away, 1005), [ErrDisconnected] for a connection that was lost, else nil.
+func (e *CloseError) Unwrap() error {
+	switch e.Code {
+	case 1000, 1001, codeNone:
+		return io.EOF
+	case codeLost:
+		return ErrDisconnected
+	}
+	return nil
+}
+
+// Read returns the next message. When there will be none it fails with a [*CloseError], with [ErrBacklog], or with the error that broke the
+// connection; when ctx ends first, with its cause: then nothing is lost, and the next Read gets what arrives. Each message goes to one
+// reader.
+func (c *Conn) Read(ctx context.Context) (Message, error) {
+	for {
+		v, err := c.inbox.Await(ctx, "next", messageOverhead)
+		if _, isJS := err.(*jsrt.Error); isJS {
+			c.socket.lost = true
+		}
+		if err != nil {
+			return Message{}, classify(err)
+		}
+		parts, ok := v.([]any)
+		if !ok { // something has arrived
+			continue
+		}
+		if code, isEnd := parts[0].(float64); isEnd {
+			c.socket.lost = code == codeLost
+			return Message{}, closed(int(code), parts[1])
+		}
+		return newMessage(parts), nil
+	}
+}
+
+func closed(code int, reason any) error {
+	if code == 0 {
+		return ErrBacklog
+	}
+	text, _ := reason.(string)
+	return &CloseError{code, text}
+}
+
+// Write sends a message; see [WebSocket.Send]. It does not wait for the network.
+func (c *Conn) Write(ctx context.Context, m Message) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return c.socket.Send(m)
+}
+
+// Close begins to close the connection; see [WebSocket.Close]. Read goes on until the other side has closed it, too.
+func (c *Conn) Close(code int, reason string) error { return c.socket.Close(code, reason) }
+
+// WebSocket returns the socket that the connection uses, for its state.
+func (c *Conn) WebSocket() *WebSocket { return c.socket }
+
+// IsUpgrade reports whether the request asks for a WebSocket.
+func (r *Request) IsUpgrade() bool {
+	for _, v := range r.Header["Upgrade"] {
+		if strings.EqualFold(v, "websocket") {
+			return true
+		}
+	}
+	return false
+}

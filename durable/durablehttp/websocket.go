@@ -1,0 +1,129 @@
+package durablehttp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+
+	"flow.internal/capdo/durable"
+)
+
+// Upgrade answers the request with a WebSocket, which the handler reads and writes; in a Worker or in an object, which is not evicted
+// meanwhile. When the handler returns the connection is closed: with code 1000, or 1011 after a panic, unless the handler has closed it.
+// Subprotocols are negotiated by setting Sec-WebSocket-Protocol in w.Header() before.
+//
+// A request that does not ask for a WebSocket is answered with status 426, and the error is [durable.ErrNoUpgrade].
+func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
+	var conn *durable.Conn
+	err := upgrade(w, r, func(rw *responseWriter, server *durable.WebSocket) (err error) {
+		conn, err = server.Accept()
+		if err == nil {
+			rw.conn = conn
+			durable.WaitUntil(r.Context(), func(context.Context) { <-rw.over })
+		}
+		return err
+	})
+	return conn, err
+}
+
+// AcceptWebSocket answers the request with a WebSocket whose messages the object's handlers get, such as [durable.WebSocketMessager]: see
+// [durable.State.AcceptWebSocket], also for tags. The object can be evicted meanwhile. A request that does not ask for a WebSocket is answered with status
+// 426, and the error is [durable.ErrNoUpgrade].
+func AcceptWebSocket(w http.ResponseWriter, r *http.Request, state *durable.State, tags ...string) (*durable.WebSocket, error) {
+	var socket *durable.WebSocket
+	err := upgrade(w, r, func(_ *responseWriter, server *durable.WebSocket) error {
+		if err := state.AcceptWebSocket(server, tags...); err != nil {
+			return err
+		}
+		socket = server
+		return nil
+	})
+	return socket, err
+}
+
+// upgrade makes one end of a pair the response, once the other is accepted.
+func upgrade(w http.ResponseWriter, r *http.Request, accept func(rw *responseWriter, server *durable.WebSocket) error) error {
+	rw, err := writerOf(w)
+	if err != nil {
+		return err
+	}
+	if !(&durable.Request{Header: r.Header}).IsUpgrade() {
+		w.Header().Set("Upgrade", "websocket")
+		http.Error(w, "this resource is a WebSocket: the request must have the header Upgrade: websocket", http.StatusUpgradeRequired)
+		return durable.ErrNoUpgrade
+	}
+	client, server, err := durable.NewWebSocketPair(r.Context())
+	if err != nil {
+		return err
+	}
+	if err := accept(rw, server); err != nil {
+		return err
+	}
+	rw.upgraded(client)
+	return nil
+}
+
+var (
+	errBegun   = errors.New("durablehttp: the response has begun")
+	errForeign = errors.New("durablehttp: the ResponseWriter is not one of this package, nor does its Unwrap method lead to one")
+)
+
+// writerOf finds the writer under those of middleware, as http.ResponseController does.
+func writerOf(w http.ResponseWriter) (*responseWriter, error) {
+	for {
+		switch t := w.(type) {
+		case *responseWriter:
+			if t.status != 0 {
+				return nil, errBegun
+			}
+			return t, nil
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil, errForeign
+		}
+	}
+}
+
+// upgraded sends the response.
+func (w *responseWriter) upgraded(socket *durable.WebSocket) {
+	w.status, w.sent, w.socket = http.StatusSwitchingProtocols, maps.Clone(w.header), socket
+	close(w.began)
+}
+
+// Forward answers the request with what the object behind stub answers, be it a WebSocket. An error means that nothing has been written, or
+// that the object's body broke off.
+func Forward(w http.ResponseWriter, r *http.Request, stub *durable.Stub) error {
+	resp, err := Transport(stub).RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if socket := WebSocket(resp); socket != nil {
+		rw, err := writerOf(w)
+		if err != nil {
+			return err
+		}
+		maps.Copy(rw.header, resp.Header)
+		rw.upgraded(socket)
+		return nil
+	}
+	maps.Copy(w.Header(), resp.Header)
+	w.WriteHeader(resp.StatusCode)
+	_, err = io.Copy(w, resp.Body)
+	return err
+}
+
+// WebSocket returns what a request through [Transport] was upgraded to, or nil.
+func WebSocket(resp *http.Response) *durable.WebSocket {
+	body, _ := resp.Body.(upgraded)
+	return body.socket
+}
+
+// upgraded is the body of a response that is a WebSocket.
+type upgraded struct{ socket *durable.WebSocket }
+
+func (upgraded) Read([]byte) (int, error) { return 0, io.EOF }
+func (upgraded) Close() error             { return nil }

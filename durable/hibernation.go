@@ -1,0 +1,249 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// WebSocketMessager is implemented by objects that accept WebSockets: it is told of each message. Messages of one socket begin to be handled in
+// order, and at the same time where handlers wait, however many: an object that has to wait should limit what it lets in.
+//
+// An error that any of these handlers returns, or a panic, is logged by workerd; object and socket go on.
+type WebSocketMessager interface {
+	WebSocketMessage(ctx context.Context, ws *WebSocket, m Message) error
+}
+
+// WebSocketCloser is implemented by objects that want to know when a socket is closed: with the other side's code (1005 for none) and
+// reason, or with 1006 and wasClean false when the connection was lost. That the object closed it is told when the other side has answered.
+//
+// When the handler has returned the close is answered with the same code, unless Close was called before; and so it is in a class without
+// this handler.
+type WebSocketCloser interface {
+	WebSocketClose(ctx context.Context, ws *WebSocket, code int, reason string, wasClean bool) error
+}
+
+// WebSocketErrorer is implemented by objects that want to know of errors that end a connection, such as a violation of the protocol. A
+// connection that is lost is no error but a close.
+type WebSocketErrorer interface {
+	WebSocketError(ctx context.Context, ws *WebSocket, err error) error
+}
+
+// serveWebSocket handles an event of an accepted socket; args begin with its number and itself.
+func (it *instance) serveWebSocket(ctx context.Context, kind jsrt.Kind, args []any) error {
+	ws := it.state.socket(args[0], args[1])
+	switch kind {
+	case jsrt.Message:
+		return it.object.(WebSocketMessager).WebSocketMessage(ctx, ws, newMessage(args[2:]))
+	case jsrt.Err:
+		defer it.state.forget(args[0])
+		ws.lost = true
+		if o, ok := it.object.(WebSocketErrorer); ok {
+			return o.WebSocketError(ctx, ws, thrown(args[2]))
+		}
+		return nil
+	}
+	defer it.state.forget(args[0])
+	code, _ := args[2].(float64)
+	reason, _ := args[3].(string)
+	wasClean, _ := args[4].(bool)
+	ws.lost = !wasClean
+	if wasClean {
+		defer ws.answerClose(int(code), reason)
+	}
+	if o, ok := it.object.(WebSocketCloser); ok {
+		return o.WebSocketClose(ctx, ws, int(code), reason, wasClean)
+	}
+	return nil
+}
+
+// answerClose is for hibernation, where workerd does not answer by itself, whatever the compatibility date. Where Close was called before it
+// does nothing.
+func (ws *WebSocket) answerClose(code int, reason string) {
+	if code == codeNone {
+		ws.ref.Call("close")
+		return
+	}
+	ws.ref.Call("close", code, reason)
+}
+
+// Codes that are not sent. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+const (
+	codeNone = 1005
+	codeLost = 1006
+)
+
+// thrown makes what a handler is told of an error.
+func thrown(v any) error {
+	if e, ok := v.(*jsrt.Error); ok {
+		return classify(e)
+	}
+	return errors.New("durable: the WebSocket failed")
+}
+
+// sockets are the accepted WebSockets of an object's instance that the program has met, by the numbers that shim.mjs gives them. They
+// leave when they are closed, of which every class that can accept them is told.
+type sockets struct {
+	mu sync.Mutex
+	m  map[int32]*WebSocket
+}
+
+// socket returns the WebSocket of that number. What the program has already is returned again, and ref released.
+func (s *State) socket(number, ref any) *WebSocket {
+	s.sockets.mu.Lock()
+	defer s.sockets.mu.Unlock()
+	r := ref.(*jsrt.Ref)
+	if ws := s.sockets.m[socketNumber(number)]; ws != nil {
+		r.Release()
+		return ws
+	}
+	ws := &WebSocket{ref: r}
+	s.adopt(number, ws)
+	return ws
+}
+
+// adopt notes a WebSocket. The caller has the lock.
+func (s *State) adopt(number any, ws *WebSocket) {
+	ws.state = s
+	if s.sockets.m == nil {
+		s.sockets.m = map[int32]*WebSocket{}
+	}
+	s.sockets.m[socketNumber(number)] = ws
+}
+
+func (s *State) forget(number any) {
+	s.sockets.mu.Lock()
+	defer s.sockets.mu.Unlock()
+	delete(s.sockets.m, socketNumber(number))
+}
+
+func socketNumber(v any) int32 {
+	n, _ := v.(float64)
+	return int32(n)
+}
+
+// AcceptWebSocket accepts a connection for the object: its handlers ([WebSocketMessager] and others) get what arrives, and the object can be
+// evicted meanwhile (https://developers.cloudflare.com/durable-objects/best-practices/websockets/#websocket-hibernation). ws is one end of a
+// [NewWebSocketPair] whose other end has not been used yet. The class must implement one of the handlers, else [ErrNoWebSocketHandler].
+//
+// By its tags the socket is found with [State.WebSockets]. They are 10 at most, of 256 bytes each, else a [*LimitError], and not empty, else
+// [ErrValue]. An object holds 32,768 accepted sockets at most.
+func (s *State) AcceptWebSocket(ws *WebSocket, tags ...string) error {
+	if !s.hasSocketHandlers {
+		return ErrNoWebSocketHandler
+	}
+	if err := checkTags(tags); err != nil {
+		return err
+	}
+	ref, err := ws.in(s.ref.Context())
+	if err != nil {
+		return err
+	}
+	v, err := s.ref.Context().Helpers().Call("acceptWebSocket", s.ref, ref, jsStrings(tags))
+	if err != nil {
+		return classify(err)
+	}
+	s.sockets.mu.Lock()
+	defer s.sockets.mu.Unlock()
+	s.adopt(v, ws)
+	return nil
+}
+
+func checkTags(tags []string) error {
+	if len(tags) > MaxWebSocketTags {
+		return &LimitError{"tags of a WebSocket", MaxWebSocketTags, len(tags)}
+	}
+	for _, t := range tags {
+		if len(t) > MaxWebSocketTagLength {
+			return &LimitError{"length of a tag, in bytes", MaxWebSocketTagLength, len(t)}
+		}
+		if t == "" {
+			return wrappedError("durable: a tag is empty", ErrValue)
+		}
+	}
+	return nil
+}
+
+// WebSockets returns the accepted sockets that have the tag, or with "" all, whichever instance of the object accepted them. Sockets that are
+// closing may be among them.
+func (s *State) WebSockets(tag string) ([]*WebSocket, error) {
+	args := []any{s.ref}
+	if tag != "" {
+		args = append(args, tag)
+	}
+	v, err := s.ref.Context().Helpers().Call("webSockets", args...)
+	if err != nil {
+		return nil, classify(err)
+	}
+	list := v.([]any)
+	var out []*WebSocket
+	for i := 0; i < len(list); i += 2 {
+		out = append(out, s.socket(list[i], list[i+1]))
+	}
+	return out, nil
+}
+
+// SetWebSocketAutoResponse has messages of exactly that text answered with another one by workerd, on each accepted socket: the object is
+// neither told nor woken. It replaces an earlier one, and holds for later instances as long as sockets are open. Either has 2,048 bytes at most,
+// else a [*LimitError].
+func (s *State) SetWebSocketAutoResponse(request, response string) error {
+	for what, text := range map[string]string{"request": request, "response": response} {
+		if len(text) > MaxWebSocketAutoResponse {
+			return &LimitError{"length of an automatic response's " + what + ", in bytes", MaxWebSocketAutoResponse, len(text)}
+		}
+	}
+	return s.autoResponse(request, response)
+}
+
+// ClearWebSocketAutoResponse ends automatic responses.
+func (s *State) ClearWebSocketAutoResponse() error { return s.autoResponse() }
+
+func (s *State) autoResponse(pair ...any) error {
+	_, err := s.ref.Context().Helpers().Call("autoResponse", append([]any{s.ref}, pair...)...)
+	return classify(err)
+}
+
+// WebSocketAutoResponse returns what SetWebSocketAutoResponse has set, and whether it has.
+func (s *State) WebSocketAutoResponse() (request, response string, ok bool, err error) {
+	v, err := s.ref.Call("getWebSocketAutoResponse")
+	pair, ok := v.(*jsrt.Ref)
+	if !ok {
+		return "", "", false, classify(err)
+	}
+	defer pair.Release()
+	for name, text := range map[string]*string{"request": &request, "response": &response} {
+		if v, err = pair.Get(name); err != nil {
+			return "", "", false, classify(err)
+		}
+		*text, _ = v.(string)
+	}
+	return request, response, true, nil
+}
+
+// SetHibernatableWebSocketEventTimeout limits how long a handler of a WebSocket's event may take, in whole ms, rounded up: beyond it the
+// object is reset. (Local workerd only drops the event: what its handler begins afterwards does not happen.) 0 means no limit, 7 days are the
+// most, else a [*LimitError]. https://developers.cloudflare.com/durable-objects/api/state/#sethibernatablewebsocketeventtimeout
+func (s *State) SetHibernatableWebSocketEventTimeout(d time.Duration) error {
+	ms := d.Milliseconds()
+	switch rest := d % time.Millisecond; {
+	case rest > 0:
+		ms++
+	case rest < 0:
+		ms--
+	}
+	if d < 0 || d > MaxWebSocketEventTimeout {
+		return &LimitError{"timeout of a WebSocket's event, in ms from 0", int(MaxWebSocketEventTimeout / time.Millisecond), int(ms)}
+	}
+	_, err := s.ref.Call("setHibernatableWebSocketEventTimeout", ms)
+	return classify(err)
+}
+
+// HibernatableWebSocketEventTimeout returns what SetHibernatableWebSocketEventTimeout has set, 0 for none.
+func (s *State) HibernatableWebSocketEventTimeout() (time.Duration, error) {
+	v, err := s.ref.Call("getHibernatableWebSocketEventTimeout")
+	ms, _ := v.(float64)
+	return time.Duration(ms) * time.Millisecond, classify(err)
+}

@@ -1,0 +1,128 @@
+package websockettest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablehttp"
+)
+
+// leaked are connections of handlers that have returned.
+var leaked = make(chan *durable.Conn, 1)
+
+// left is why the handlers of /echo ended.
+var left = make(chan error, 10)
+
+// handler is what the Worker and the Site serve.
+func handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/room", func(w http.ResponseWriter, r *http.Request) {
+		ns, err := durablehttp.Env(r).Namespace("ROOM")
+		if err == nil {
+			var stub *durable.Stub
+			if stub, err = ns.GetByName(r.FormValue("name"), nil); err == nil {
+				err = durablehttp.Forward(w, r, stub)
+			}
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+		}
+	})
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Sec-WebSocket-Protocol", r.Header.Get("Sec-WebSocket-Protocol"))
+		c, err := durablehttp.Upgrade(w, r)
+		if err != nil {
+			return
+		}
+		left <- echo(r.Context(), c)
+	})
+	mux.HandleFunc("/panic", func(w http.ResponseWriter, r *http.Request) {
+		c, err := durablehttp.Upgrade(w, r)
+		if err != nil {
+			return
+		}
+		c.Read(r.Context())
+		panic(http.ErrAbortHandler)
+	})
+	mux.HandleFunc("/late", func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("begun"))
+		_, err := durablehttp.Upgrade(w, r)
+		left <- err
+	})
+	mux.HandleFunc("/foreign", func(w http.ResponseWriter, r *http.Request) {
+		_, err := durablehttp.Upgrade(struct{ http.ResponseWriter }{w}, r)
+		left <- err
+	})
+	mux.HandleFunc("/leak", func(w http.ResponseWriter, r *http.Request) {
+		c, err := durablehttp.Upgrade(w, r)
+		if err == nil {
+			leaked <- c
+		}
+	})
+	mux.HandleFunc("/flood", func(w http.ResponseWriter, r *http.Request) {
+		c, err := durablehttp.Upgrade(w, r)
+		if err != nil {
+			return
+		}
+		for range floods {
+			if err = c.Write(r.Context(), durable.BinaryMessage(make([]byte, 1<<20))); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			_, err = c.Read(r.Context())
+		}
+		left <- err
+	})
+	mux.HandleFunc("/dial", func(w http.ResponseWriter, r *http.Request) {
+		text, err := dialFromHandler(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Write([]byte(text))
+	})
+	return mux
+}
+
+// floods are the messages of /flood, of 1 MiB each: more than a Conn keeps.
+const floods = durable.MaxWebSocketBacklog>>20 + 8
+
+// dialFromHandler has an object echo a text.
+func dialFromHandler(r *http.Request) (string, error) {
+	ns, err := durablehttp.Env(r).Namespace("SITE")
+	if err != nil {
+		return "", err
+	}
+	stub, err := ns.GetByName("site", nil)
+	if err != nil {
+		return "", err
+	}
+	c, _, err := stub.DialWebSocket(r.Context(), "wss://site/echo", nil)
+	if err != nil {
+		return "", err
+	}
+	if err := c.Write(r.Context(), durable.TextMessage("from the Worker")); err != nil {
+		return "", err
+	}
+	m, err := c.Read(r.Context())
+	return m.String(), errors.Join(err, c.Close(1000, ""))
+}
+
+// echo sends back what comes, until it is over.
+func echo(ctx context.Context, c *durable.Conn) error {
+	for {
+		m, err := c.Read(ctx)
+		if err != nil {
+			return err
+		}
+		if m.String() == "return" {
+			return errors.New("returned")
+		}
+		if err := c.Write(ctx, m); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// Message is what a WebSocket carries: text, in UTF-8, or bytes. Text that is sent as anything else arrives with U+FFFD in place of each wrong
+// byte; JavaScript's lone surrogates as three.
+type Message struct {
+	Text bool
+	Data []byte
+}
+
+// TextMessage returns a message of text.
+func TextMessage(text string) Message { return Message{true, []byte(text)} }
+
+// BinaryMessage returns a message of bytes.
+func BinaryMessage(data []byte) Message { return Message{false, data} }
+
+// String returns the message's bytes as a string.
+func (m Message) String() string { return string(m.Data) }
+
+// newMessage reads a message's two parts.
+func newMessage(parts []any) Message {
+	text, _ := parts[0].(bool)
+	data, _ := parts[1].([]byte)
+	return Message{text, data}
+}
+
+// js is what WebSocket.send takes. Text that is not UTF-8 would change.
+func (m Message) js() (any, error) {
+	switch {
+	case !m.Text && m.Data == nil:
+		return []byte{}, nil
+	case !m.Text:
+		return m.Data, nil
+	case !utf8.Valid(m.Data):
+		return nil, errNotUTF8
+	}
+	return string(m.Data), nil
+}
+
+var errNotUTF8 = wrappedError("durable: a message of text is not valid UTF-8; send bytes", ErrValue)
+
+// WebSocket is one end of a WebSocket connection. It is new, as [NewWebSocketPair] or a [Response] brings it, until [State.AcceptWebSocket]
+// makes it one whose messages the object's handlers get, also after an eviction; or [WebSocket.Accept] makes it a [Conn], which has the
+// program's own goroutines read them; or it is passed on in a Response. All methods may be called at the same time.
+//
+// A socket that an object accepted is the same *WebSocket in all its events and in [State.WebSockets], so it can be the key of a map. After an
+// eviction the new instance has new ones; what is to be known of a socket then goes into its attachment.
+type WebSocket struct {
+	ref   *jsrt.Ref
+	state *State // once accepted there
+	lost  bool   // the program was told that the connection is: workerd drops in silence what is sent
+}
+
+// NewWebSocketPair returns the two ends of a new connection, in the handler's context that ctx comes from. One goes to the client, as
+// [Response.WebSocket], the other is accepted.
+func NewWebSocketPair(ctx context.Context) (client, server *WebSocket, err error) {
+	helpers, err := helpersOf(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := helpers.Call("pair")
+	if err != nil {
+		return nil, nil, classify(err)
+	}
+	ends := v.([]any)
+	return &WebSocket{ref: ends[0].(*jsrt.Ref)}, &WebSocket{ref: ends[1].(*jsrt.Ref)}, nil
+}
+
+// helpersOf returns the helpers of the I/O context that a handler's ctx belongs to.
+func helpersOf(ctx context.Context) (*jsrt.Ref, error) {
+	if i := jsrt.FromContext(ctx); i != nil {
+		return i.Context().Helpers(), nil
+	}
+	if runtime.GOOS == "js" {
+		return nil, errNoHandler
+	}
+	_, err := (*jsrt.Ref)(nil).Get("") // unsupported
+	return nil, err
+}
+
+var errNoHandler = errors.New("durable: the context does not come from a handler")
+
+// Send sends a message. It is queued at once, however long the queue is (see [WebSocket.Buffered]), and leaves after the writes to storage before
+// it are durable. It fails with [ErrWebSocketClosed] once the socket is closed or Close was called, and when the handlers or [Conn.Read] were told
+// that the connection is lost; with [ErrValue] for text that is not UTF-8. That it does not fail does not say that the message arrives.
+func (ws *WebSocket) Send(m Message) error {
+	data, err := m.js()
+	switch {
+	case err != nil:
+		return err
+	case ws.lost:
+		return ErrWebSocketClosed
+	}
+	_, err = ws.ref.Call("send", data)
+	return classify(err)
+}
+
+// Buffered returns how many bytes have been sent that the network has not taken yet.
+func (ws *WebSocket) Buffered() (int, error) {
+	v, err := ws.ref.Get("bufferedAmount")
+	n, _ := v.(float64)
+	return int(n), classify(err)
+}
+
+// Close begins to close the socket, with a code and a reason for the other side; a code of 0 sends neither. Closing it again does nothing.
+//
+// Codes are 1000, for a normal closure, 3000 to 4999, and those for what servers say: 1001 to 1003 and 1007 to 1014; others are refused with
+// [ErrCloseCode]. (Browsers send only the first two kinds.) A reason has at most [MaxWebSocketCloseReason] bytes, else a [*LimitError], and
+// goes with a code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4
+func (ws *WebSocket) Close(code int, reason string) error {
+	if err := checkClose(code, reason); err != nil {
+		return err
+	}
+	var args []any
+	if code != 0 {
+		args = []any{code, reason}
+	}
+	_, err := ws.ref.Call("close", args...)
+	return classify(err)
+}
+
+func checkClose(code int, reason string) error {
+	switch {
+	case len(reason) > MaxWebSocketCloseReason:
+		return &LimitError{"length of a close reason, in bytes", MaxWebSocketCloseReason, len(reason)}
+	case !utf8.ValidString(reason):
+		return wrappedError("durable: a close reason is not valid UTF-8", ErrValue)
+	case code == 0 && reason != "":
+		return wrappedError("durable: a close reason needs a code", ErrCloseCode)
+	case code == 0, code == 1000, 3000 <= code && code <= 4999, 1001 <= code && code <= 1003, 1007 <= code && code <= 1014:
+		return nil
+	}
+	return wrappedError("durable: "+ErrCloseCode.Error()+": "+strconv.Itoa(code), ErrCloseCode)
+}
+
+// ReadyState says how far a socket is. https://developer.mozilla.org/docs/Web/API/WebSocket/readyState
+type ReadyState int
+
+// The states. A socket that is not accepted yet counts as open.
+const (
+	WebSocketConnecting ReadyState = iota
+	WebSocketOpen
+	WebSocketClosing // one side has closed it
+	WebSocketClosed
+)
+
+// ReadyState returns the socket's state.
+func (ws *WebSocket) ReadyState() (ReadyState, error) {
+	v, err := ws.ref.Get("readyState")
+	n, _ := v.(float64)
+	return ReadyState(n), classify(err)
+}
+
+// SetAttachment keeps a value with the socket, which survives the object's eviction, though not the connection's end. Values are those of
+// [KV]; [Encode] converts other types. It fails with a [*LimitError] beyond [MaxWebSocketAttachment], counted as V8 serializes it: about 2
+// bytes, the characters of strings (each two bytes in one that has any beyond U+00FF), 1 to 10 bytes for a number, and 2 to 5 for each value
+// besides.
+func (ws *WebSocket) SetAttachment(value any) error {
+	if _, err := valueSize(value); err != nil {
+		return err
+	}
+	_, err := ws.ref.Call("serializeAttachment", value)
+	return attachmentError(err)
+}
+
+// attachmentError makes an error about the size the *LimitError that it is; its text has both figures.
+func attachmentError(err error) error {
+	js, ok := err.(*jsrt.Error)
+	if !ok {
+		return err
+	}
+	_, figure, ok := strings.Cut(js.Message, "'attachment' was ")
+	figure, _, _ = strings.Cut(figure, " ")
+	if n, convErr := strconv.Atoi(figure); ok && convErr == nil {
+		return &LimitError{"size of an attachment, in bytes as serialized", MaxWebSocketAttachment, n}
+	}
+	return classify(err)
+}
+
+// Attachment returns what SetAttachment has kept, and whether there is anything but nil.
+func (ws *WebSocket) Attachment() (value any, ok bool, err error) {
+	v, err := ws.ref.Call("deserializeAttachment")
+	if err != nil {
+		return nil, false, classify(err)
+	}
+	return v, v != nil, checkValue(v)
+}
+
+// Tags returns the tags that the socket was accepted with by [State.AcceptWebSocket], each once, in no particular order.
+func (ws *WebSocket) Tags() ([]string, error) {
+	v, err := ws.call("getTags")
+	list, _ := v.([]any)
+	var tags []string
+	for _, t := range list {
+		tags = append(tags, t.(string))
+	}
+	return tags, err
+}
+
+// AutoResponseTimestamp returns when the socket was last answered by [State.SetWebSocketAutoResponse], and whether it was, in ms.
+func (ws *WebSocket) AutoResponseTimestamp() (at time.Time, ok bool, err error) {
+	v, err := ws.call("getWebSocketAutoResponseTimestamp")
+	at, ok = v.(time.Time)
+	return at, ok, err
+}
+
+// in returns the socket's reference for use in a context: the only one that it can be used in is its own.
+func (ws *WebSocket) in(c *jsrt.Context) (*jsrt.Ref, error) {
+	if ws.ref.Context() != c {
+		return nil, errForeignSocket
+	}
+	return ws.ref, nil
+}
+
+var errForeignSocket = wrappedError("durable: the WebSocket belongs to another invocation or object", ErrContextClosed)
+
+// call calls a method of the state's about the socket.
+func (ws *WebSocket) call(method string) (any, error) {
+	if ws.state == nil {
+		return nil, errNotAccepted
+	}
+	v, err := ws.state.ref.Call(method, ws.ref)
+	return v, classify(err)
+}
+
+var errNotAccepted = errors.New("durable: the WebSocket was not accepted by State.AcceptWebSocket")
