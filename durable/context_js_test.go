@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durabletest"
 )
 
 func TestGoroutineWokenByAnotherObjectsEventUsesItsOwnStorage(t *testing.T) {
@@ -218,4 +219,65 @@ func TestWaitUntilNeedsAHandlersContext(t *testing.T) {
 		}
 	}()
 	durable.WaitUntil(t.Context(), func(context.Context) {})
+}
+
+// The next timer of the program may be armed in the context of an object that is reset: another context has to take it over.
+func TestTimersOutliveAnObjectThatIsReset(t *testing.T) {
+	for name, reset := range map[string]func(stub *durable.Stub, o place) error{
+		"aborted from outside": func(stub *durable.Stub, _ place) error { durabletest.Abort(t, stub); return nil },
+		"aborted by itself": func(_ *durable.Stub, o place) error {
+			_, err := o(t.Context(), func(ctx context.Context, l *Lab) (string, error) { return "", l.state.Abort(ctx, "enough", nil) })
+			return err
+		},
+		"reset by BlockConcurrencyWhile": func(_ *durable.Stub, o place) error {
+			_, err := o(t.Context(), func(ctx context.Context, l *Lab) (string, error) {
+				return "", l.state.BlockConcurrencyWhile(ctx, func() error { return errors.New("refused") })
+			})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stub := durabletest.New(t, "LAB")
+			o := through(stub)
+			sleeping := make(chan bool)
+			open := o.begin(t, func(ctx context.Context, _ *Lab) (string, error) { // its timer is the program's next
+				close(sleeping)
+				time.Sleep(30 * time.Millisecond)
+				<-ctx.Done()
+				return "", nil
+			})
+			<-sleeping
+			reset(stub, o)
+			begin := time.Now()
+			time.Sleep(50 * time.Millisecond)
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("50 ms took %v", took)
+			}
+			if o := <-open; o.err == nil {
+				t.Error("the open call succeeded")
+			}
+		})
+	}
+}
+
+func TestHandleOfOneObjectIsRefusedInAnother(t *testing.T) {
+	var foreign *durable.ID
+	object(t).want(t, "", func(_ context.Context, l *Lab) (string, error) {
+		ns, err := l.env.Namespace("LAB")
+		if err != nil {
+			return "", err
+		}
+		foreign, err = ns.IDFromName("a")
+		return "", err
+	})
+	object(t).want(t, "", func(ctx context.Context, l *Lab) (string, error) {
+		ns, err := l.env.Namespace("LAB")
+		if err != nil {
+			return "", err
+		}
+		if _, err := ns.Get(foreign, nil); !errors.Is(err, durable.ErrForeignHandle) {
+			t.Errorf("Get: %v", err)
+		}
+		return "", nil
+	})
 }

@@ -54,6 +54,8 @@ var (
 	ErrBacklog = errors.New("too many WebSocket messages were left unread")
 	// ErrContextClosed: the invocation that a handle belongs to has ended, or its object was evicted.
 	ErrContextClosed = jsrt.ErrContextClosed
+	// ErrForeignHandle: an ID, a WebSocket or another handle of one object or request was used with a handle of another.
+	ErrForeignHandle = jsrt.ErrForeignHandle
 	// ErrNested: [Storage.Transaction] or [State.BlockConcurrencyWhile] inside one of them, by the same goroutine.
 	ErrNested = jsrt.ErrNestedSection
 	// ErrTransactionParked: the function of a synchronous transaction waited for something. It was rolled back.

@@ -20,22 +20,30 @@ func Register[T any](name string, construct func(ctx context.Context, state *Sta
 	c := &class{name: name, events: eventsOf(zero), hasSocketHandlers: hasSocketHandlers(zero)}
 	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) { return construct(ctx, state, env) }
 	for _, m := range methods {
-		c.addMethod(m.name, func(object any, ctx context.Context, args []any) (any, error) { return m.fn(object.(T), ctx, args) })
+		c.addMethod(m.name, m.retryable, func(object any, ctx context.Context, args []any) (any, error) { return m.fn(object.(T), ctx, args) })
 	}
 	program.addClass(c)
 }
 
 // RPCMethod is a method of T that Go and JavaScript Workers can call; see [Method] and [Func].
 type RPCMethod[T any] struct {
-	name string
-	fn   func(object T, ctx context.Context, args []any) (any, error)
+	name      string
+	fn        func(object T, ctx context.Context, args []any) (any, error)
+	retryable bool
+}
+
+// Retryable marks the method as safe to be run more than once. workerd may then repeat a call whose connection was lost after the method had
+// begun; without the mark it repeats only what was not delivered. https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
+func (m RPCMethod[T]) Retryable() RPCMethod[T] {
+	m.retryable = true
+	return m
 }
 
 // Method exports fn, usually a method expression such as (*Counter).Increment, as an RPC method. It takes the caller's bytes, called with
 // [Stub.Call], and returns bytes, up to 32 MiB each (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error reaches the caller
 // with its message; fields of an [*Error] are kept.
 func Method[T any](name string, fn func(object T, ctx context.Context, args []byte) ([]byte, error)) RPCMethod[T] {
-	return RPCMethod[T]{name, func(object T, ctx context.Context, args []any) (any, error) {
+	return RPCMethod[T]{name: name, fn: func(object T, ctx context.Context, args []any) (any, error) {
 		in, err := bytesArgument(args)
 		if err != nil {
 			return nil, err
@@ -119,10 +127,11 @@ type class struct {
 	events            []any
 	hasSocketHandlers bool
 	methods           []string
+	retryable         []any // those of the methods that are
 	calls             []func(object any, ctx context.Context, args []any) (any, error)
 }
 
-func (c *class) addMethod(name string, call func(any, context.Context, []any) (any, error)) {
+func (c *class) addMethod(name string, retryable bool, call func(any, context.Context, []any) (any, error)) {
 	if !isIdentifier(name) || isReserved(name) {
 		panic("durable: class " + c.name + ": " + strconv.Quote(name) + " cannot be the name of an RPC method")
 	}
@@ -132,6 +141,9 @@ func (c *class) addMethod(name string, call func(any, context.Context, []any) (a
 		}
 	}
 	c.methods = append(c.methods, name)
+	if retryable {
+		c.retryable = append(c.retryable, name)
+	}
 	c.calls = append(c.calls, call)
 }
 
@@ -257,7 +269,7 @@ func (w *worker) Describe() map[string]any {
 		for j, m := range c.methods {
 			methods[j] = m
 		}
-		classes[i] = map[string]any{"name": c.name, "events": c.events, "methods": methods}
+		classes[i] = map[string]any{"name": c.name, "events": c.events, "methods": methods, "retryable": c.retryable}
 	}
 	return map[string]any{"classes": classes, "fetch": w.fetch != nil}
 }

@@ -58,7 +58,7 @@ type AbortOptions struct {
 // its next event finds a new instance. Abort returns only when the instance is gone, with [ErrContextClosed].
 func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error {
 	options := map[string]any{"retryAlarm": o == nil || o.RetryAlarm} // without options workerd delivers it again, too
-	_, err := s.ref.Context().Helpers().Await(ctx, "abort", s.ref, reason, options)
+	_, err := s.ref.Context().Helpers().Await(ctx, "abort", reason, options)
 	return classify(err)
 }
 

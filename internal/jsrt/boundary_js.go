@@ -148,6 +148,9 @@ func giveBuffer(b []byte) {
 }
 
 func call(r *Ref, name string, get bool, args []any) (v any, err error) {
+	if err := r.c.owns(args); err != nil {
+		return nil, err
+	}
 	b := takeBuffer()
 	if !get {
 		enc, err := appendValue(b[:0], args)

@@ -50,6 +50,8 @@ var (
 	ErrContextClosed = errors.New("I/O context is closed: the invocation it belonged to has ended")
 	// ErrDeadlock: a stateless invocation waits, and nothing is in flight that could wake a goroutine.
 	ErrDeadlock = errors.New("deadlock: the request's goroutine waits and nothing is in flight that could wake it")
+	// ErrForeignHandle: a handle of one I/O context was passed to another.
+	ErrForeignHandle = errors.New("the handle belongs to another object, or another request")
 	// ErrNestedSection: the goroutine is in a critical section of the object already.
 	ErrNestedSection = errors.New("this goroutine is in a transaction, or blocks concurrency, already")
 	// ErrTransactionParked: the callback of a synchronous transaction waited for something.

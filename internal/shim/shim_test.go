@@ -13,7 +13,7 @@ func TestEntry(t *testing.T) {
 		Fetch: true,
 		Classes: []Class{
 			{Name: "Plain"},
-			{Name: "Everything", Events: []string{"fetch", "alarm", "webSocketMessage", "webSocketClose", "webSocketError"}, Methods: []string{"get", "putIfAbsent"}},
+			{Name: "Everything", Events: []string{"fetch", "alarm", "webSocketMessage", "webSocketClose", "webSocketError"}, Methods: []string{"get", "putIfAbsent"}, Retryable: []string{"get", "putIfAbsent"}},
 		},
 	})
 	const golden = "testdata/entry.mjs"

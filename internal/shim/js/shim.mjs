@@ -177,6 +177,9 @@ export function runtime() {
 // request's goroutine. So a waiting one keeps a timer. When it fires and nothing at all is in flight, the request is deadlocked.
 const KEEP_ALIVE_MS = 5000;
 
+// LATE_MS is how late a timeout can be of a context that lives.
+const LATE_MS = 1000;
+
 // MIN_PARCEL is room for an error of the encoder, in bytes.
 const MIN_PARCEL = 512;
 
@@ -384,6 +387,7 @@ export class Runtime {
   arm(context) {
     if (this.dead || this.timers.size === 0) return;
     const at = Math.min(...this.timers.values());
+    for (const c of this.armed) if (c.timer.at < Date.now() - LATE_MS) this.armed.delete(c); // it was reset, and nobody said so
     for (const c of this.armed) if (c.timer.at <= at && (c === context || !context.isExclusive)) return;
     if (context.open === 0) return this.handOver();
     this.disarm(context);
@@ -539,8 +543,9 @@ export class Context {
 
   stay(call) {
     this.keepAlive = setTimeout(() => {
-      if (this.rt.quiet()) this.rt.turn(this, "capdo_deadlock", call.id);
-      else this.stay(call);
+      if (this.rt.quiet()) return this.rt.turn(this, "capdo_deadlock", call.id);
+      this.stay(call);
+      this.rt.arm(this);
     }, KEEP_ALIVE_MS);
   }
 
@@ -551,6 +556,13 @@ export class Context {
     this.closed = true;
     this.wake();
     this.rt.contexts.delete(this.id);
+    if (this.rt.armed.delete(this) && this.rt.armed.size === 0) this.rt.handOver();
+  }
+
+  // reset has workerd build the object anew: its open calls fail, and writes that nobody was told about go.
+  reset(...reason) {
+    this.close();
+    this.state.abort(...reason);
   }
 }
 
@@ -579,7 +591,7 @@ export class GoObject {
     const built = this.context.invoke(CONSTRUCT, this.index, [this.state, new ByRef(this.env)]);
     if (!(built instanceof Promise)) return;
     const done = () => { this.building = null; };
-    this.building = built.then(done, (e) => { done(); this.state.abort(e); });
+    this.building = built.then(done, (e) => { done(); this.context.reset(e); });
   }
   invoke(kind, index, args, options) {
     if (this.context.rt.dead) this.build(); // the program ended while this object was idle
@@ -729,6 +741,7 @@ const helpers = {
           context.isExclusive = false;
           if (failure === null) resolve();
           else reject(new Error(failure));
+          if (failure !== null && method === "blockConcurrencyWhile") queueMicrotask(() => context.close()); // workerd resets the object
           return done;
         };
         context.isExclusive = true;
@@ -739,14 +752,9 @@ const helpers = {
     });
   },
   // abort must not be called while Go is on the stack, which it would unwind. The promise does not settle, but ends with its context.
-  abort: (state, ...args) => {
+  abort: (...args) => {
     const context = caller;
-    return new Promise(() => {
-      queueMicrotask(() => {
-        context.close();
-        state.abort(...args);
-      });
-    });
+    return new Promise(() => { queueMicrotask(() => context.reset(...args)); });
   },
 
   // query runs SQL and returns the columns and what the first next returns, in place of true with what the rest is got from. next returns

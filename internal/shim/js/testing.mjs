@@ -4,6 +4,7 @@
 import { written } from "./testfs.mjs"; // before wasm_exec.js
 import * as restart from "./restart.mjs";
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+import { retryable } from "cloudflare:durable-objects";
 import unsafe from "workerd:unsafe";
 import { Runtime, Context, GoObject, ByRef, fetchWorker, start, runtime, redirect, TEST } from "./shim.mjs";
 import program from "./app.wasm";
@@ -161,9 +162,10 @@ export function object(name) {
     const { classes } = runtime().describe();
     index = classes.findIndex((c) => c.name === name);
     if (index < 0) throw new Error(`class ${name} of the wrangler config is not registered; hint: call durable.Register in TestMain`);
-    const { events, methods } = classes[index];
+    const { events, methods, retryable: repeatable } = classes[index];
     for (const event of events) prototype[event] = function (...args) { return of(this)[event](...args); };
     methods.forEach((m, j) => { prototype[m] = function (...args) { return of(this).method(j, args); }; });
+    retryable(...(repeatable ?? []).map((m) => prototype[m]));
   };
   const of = (object) => object[go] ??= new GoObject(object, index, object.ctx, visible(object.env));
   return class extends DurableObject {
@@ -181,7 +183,7 @@ export function object(name) {
     }
     capdoTest(...args) { return of(this).invoke(TEST, 1, args); }
     capdoTestID() { return new TextEncoder().encode(`${name}/${this.ctx.id}`); }
-    capdoTestAbort() { this.ctx.abort("aborted by durabletest.Abort"); }
+    capdoTestAbort() { of(this).context.reset("aborted by durabletest.Abort"); }
   };
 }
 
