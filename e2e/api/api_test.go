@@ -1,3 +1,5 @@
+//go:build !js
+
 // Package api tests that docs/api.md is complete and true: every operation of Cloudflare's Durable Objects interfaces is in its table or
 // among what is left out, and what the table names in Go, and as its test, exists.
 package api

@@ -1,3 +1,5 @@
+//go:build !js
+
 // Package websocket tests WebSockets over TCP: another implementation's client, workerd, and the Worker in worker/.
 package websocket
 
