@@ -14,11 +14,32 @@ var (
 	ErrUnknownOutcome = errors.New("the outcome is unknown")
 	// ErrOverloaded: the store has more to do than it can. The call definitely had no effect; repeating it at once makes it worse.
 	ErrOverloaded = errors.New("the store is overloaded")
+
+	// ErrMismatch: the key is in use with another fingerprint. Repeating the call does not help: it is another payload.
+	ErrMismatch = errors.New("the key is in use with another fingerprint")
+	// ErrFenced: the claim is over; another holder may be at work. Nothing was changed.
+	ErrFenced = errors.New("the claim is over")
+	// ErrNotAcquired: the claim does not hold its key, because its outcome is another one than [Acquired].
+	ErrNotAcquired = errors.New("the claim was not acquired")
+	// ErrForeignClaim: another ledger made the claim.
+	ErrForeignClaim = errors.New("the claim is another ledger's")
+	// ErrInProgress: another owner holds the key; the error is an [*InProgressError].
+	ErrInProgress = errors.New("the key is in progress")
+	// ErrInvalidLease: the lease is not positive or exceeds [MaxLease].
+	ErrInvalidLease = errors.New("the lease is not positive or longer than 24 hours")
+	// ErrInvalidWait: the wait is negative or exceeds [MaxWait].
+	ErrInvalidWait = errors.New("the wait is negative or longer than a minute")
+	// ErrOwnerTooLarge: the owner token exceeds [MaxOwnerSize].
+	ErrOwnerTooLarge = errors.New("the owner is larger than 64 bytes")
+	// ErrFingerprintTooLarge: the fingerprint exceeds [MaxFingerprintSize].
+	ErrFingerprintTooLarge = errors.New("the fingerprint is larger than 64 bytes")
+	// ErrResultTooLarge: the result exceeds [MaxResultSize], or what the ledger's storage takes.
+	ErrResultTooLarge = errors.New("the result is too large")
 )
 
-// Error is what a [Store] fails with. Its text never contains a key.
+// Error is what a [Store], a [Ledger] and a [Sequencer] fail with. Its text never contains a key.
 type Error struct {
-	Op   string // "PutIfAbsent", "Forget", …
+	Op   string // "PutIfAbsent", "Claim", …
 	Kind Kind
 	// Retryable: the same call may succeed when it is repeated, later if it matches [ErrOverloaded], and repeating it does no harm.
 	Retryable bool

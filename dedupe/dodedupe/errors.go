@@ -18,6 +18,9 @@ var (
 	ErrMalformed = errors.New("a malformed message")
 )
 
+// isUnreadable reports that a record is there and cannot be read.
+func isUnreadable(err error) bool { return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) }
+
 // undone is the error of an attempt that definitely changed nothing.
 type undone struct{ error }
 
@@ -64,7 +67,7 @@ func fail(op string, err error) error {
 	case errors.Is(err, errors.ErrUnsupported):
 		e.Kind = dedupe.RuntimeUnavailable
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
-		e.Retryable = op == opForget
+		e.Retryable = op != opPut
 	case overloaded(err):
 		e.Err, e.Retryable = &chain{[]error{dedupe.ErrOverloaded, err}}, true
 	}

@@ -33,6 +33,15 @@ var codes = [...]error{
 	4: ErrCorrupt,
 	5: dedupe.ErrInvalidTTL,
 	6: durable.ErrNoSQL,
+	// Those of ledgers and sequencers.
+	7:  dedupe.ErrMismatch,
+	8:  dedupe.ErrFenced,
+	9:  dedupe.ErrResultTooLarge,
+	10: dedupe.ErrInvalidLease,
+	11: dedupe.ErrInvalidWait,
+	12: dedupe.ErrOwnerTooLarge,
+	13: dedupe.ErrFingerprintTooLarge,
+	14: dedupe.ErrKeyEmpty,
 }
 
 func encodePut(o owner, ttl int64) []byte {

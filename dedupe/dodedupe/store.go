@@ -120,7 +120,7 @@ func (s *Store) Forget(ctx context.Context, key []byte) error {
 	return nil
 }
 
-// send delivers a message that is safe to repeat, and repeats it once when its outcome is unknown.
+// send delivers a message to a key's object.
 func (s *Store) send(ctx context.Context, key []byte, method string, msg []byte) (body []byte, err error) {
 	if err := dedupe.CheckKey(key); err != nil {
 		return nil, err
@@ -128,14 +128,18 @@ func (s *Store) send(ctx context.Context, key []byte, method string, msg []byte)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	object := objectName(s.scope, key)
-	body, err = s.attempt(ctx, object, method, msg)
+	return s.call.deliver(ctx, objectName(s.scope, key), method, msg)
+}
+
+// deliver delivers a message that is safe to repeat, and repeats it once when its outcome is unknown.
+func (call caller) deliver(ctx context.Context, object, method string, msg []byte) (body []byte, err error) {
+	body, err = call.attempt(ctx, object, method, msg)
 	if err == nil || definite(err) {
 		return body, err
 	}
 	causes := []error{err}
 	if ctx.Err() == nil {
-		if body, err = s.attempt(ctx, object, method, msg); err == nil {
+		if body, err = call.attempt(ctx, object, method, msg); err == nil {
 			return body, nil
 		}
 		causes = append(causes, err) // even if it is definite: the first attempt may have taken effect
@@ -146,8 +150,8 @@ func (s *Store) send(ctx context.Context, key []byte, method string, msg []byte)
 	return nil, unknown(causes...)
 }
 
-func (s *Store) attempt(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
-	b, err := s.call(ctx, object, method, msg)
+func (call caller) attempt(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
+	b, err := call(ctx, object, method, msg)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ import (
 
 func TestMain(m *testing.M) {
 	Register("Dedupe")
+	RegisterLedger("Ledger")
+	RegisterLedger("LedgerKV")
 	m.Run()
 }
 

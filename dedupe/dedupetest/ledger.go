@@ -1,0 +1,732 @@
+package dedupetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+)
+
+// TestLedger checks everything that [dedupe.Ledger] promises. newLedger returns a ledger without records, such as one with a scope of its
+// own; each subtest calls it once. Subtests run one after the other and take about 5 s together.
+func TestLedger(t *testing.T, newLedger func(t *testing.T) dedupe.Ledger) {
+	for _, test := range ledgerTests {
+		t.Run(test.name, func(t *testing.T) { test.run(ledgerTest{t, newLedger(t)}) })
+	}
+}
+
+// Known mistakes of other implementations are marked so.
+var ledgerTests = []struct {
+	name string
+	run  func(l ledgerTest)
+}{
+	{"the first claim acquires and a repeat is in progress", ledgerTest.firstClaim},
+	{"one of many concurrent claims acquires", ledgerTest.concurrentClaims},
+	{"the same owner is given the same claim again", ledgerTest.sameOwner},
+	{"a completed key is replayed with its result", ledgerTest.replay},
+	{"a second completion by the holder changes nothing", ledgerTest.secondCompletion},
+	{"a holder whose lease was taken over is fenced and changes nothing", ledgerTest.staleHolder}, // known mistake: late Forget deletes a successor
+	{"a claim with another owner or fence is fenced and changes nothing", ledgerTest.wrongHolder},
+	{"a claim that was completed, released or forgotten is over", ledgerTest.overHolder},
+	{"fences grow over release, expiry, completion and Forget", ledgerTest.fences},
+	{"an expired lease can be taken over though the TTL lasts", ledgerTest.takeover},   // known mistake: in-progress records with the done-TTL
+	{"an expired lease that nobody has taken can be completed", ledgerTest.lateHolder}, // stealable, not stolen
+	{"an extended lease lasts and is never shortened", ledgerTest.extend},
+	{"a released key is acquired at once and its attempts are counted", ledgerTest.release}, // known mistake: lock left behind on failure
+	{"another fingerprint mismatches while in progress and after completion", ledgerTest.fingerprint},
+	{"an honest retry after completion is replayed", ledgerTest.honestRetry}, // known mistake: complete drops the fingerprint
+	{"the window of a completed key begins when it is first seen", ledgerTest.window},
+	{"a completed key outlives its lease", ledgerTest.outliveLease},
+	{"a result that is too large is refused and the key stays in progress", ledgerTest.largeResult},
+	{"a waiter is woken by the completion", ledgerTest.wakeByCompletion},
+	{"a waiter is woken by the release and acquires", ledgerTest.wakeByRelease},
+	{"a waiter acquires when the lease is over", ledgerTest.wakeByExpiry},
+	{"a wait is bounded", ledgerTest.boundedWait},
+	{"a wait ends with its context and claims nothing", ledgerTest.cancelledWait},
+	{"a waiter with another fingerprint mismatches", ledgerTest.waitMismatch},
+	{"forget makes a key claimable at once and leaves others alone", ledgerTest.forget},
+	{"an invalid claim is refused and changes nothing", ledgerTest.invalidClaim},
+	{"a claim that does not hold a key of this ledger is refused", ledgerTest.invalidHolder},
+	{"owner and fingerprint have up to 64 bytes", ledgerTest.sizes},
+	{"keys that look alike are apart", ledgerTest.lookalikes},
+	{"key, fingerprint and result belong to the caller", ledgerTest.copies},
+	{"a context that has ended changes nothing", ledgerTest.endedContext},
+	{"errors do not tell keys, owners or results", ledgerTest.errorText},
+	{"work is done once by many callers of Do", ledgerTest.do},
+	{"the ledger has a name", ledgerTest.name},
+}
+
+// ledgerTest is one test of one ledger.
+type ledgerTest struct {
+	*testing.T
+	ledger dedupe.Ledger
+}
+
+// long is a claim that lasts.
+func long(owner string) dedupe.ClaimOptions {
+	return dedupe.ClaimOptions{Owner: owner, Lease: time.Minute, TTL: time.Hour}
+}
+
+// lease is a claim that is soon stealable.
+func lease(owner string, d time.Duration) dedupe.ClaimOptions {
+	return dedupe.ClaimOptions{Owner: owner, Lease: d, TTL: time.Hour}
+}
+
+func (l ledgerTest) claim(key string, o dedupe.ClaimOptions, want dedupe.Outcome) dedupe.Claim {
+	l.Helper()
+	c, err := l.ledger.Claim(l.Context(), []byte(key), o)
+	if err != nil || c.Outcome != want {
+		l.Fatalf("claim by %q: %v, %v; want %v", o.Owner, c.Outcome, err, want)
+	}
+	return c
+}
+
+func (l ledgerTest) complete(c dedupe.Claim, result string) {
+	l.Helper()
+	if err := l.ledger.Complete(l.Context(), c, []byte(result)); err != nil {
+		l.Fatalf("Complete: %v", err)
+	}
+}
+
+func (l ledgerTest) wantReplay(key string, o dedupe.ClaimOptions, result string) dedupe.Claim {
+	l.Helper()
+	c := l.claim(key, o, dedupe.Replay)
+	if string(c.Result) != result {
+		l.Fatalf("replay of %d bytes (%.40q), want %d bytes (%.40q)", len(c.Result), c.Result, len(result), result)
+	}
+	return c
+}
+
+// wantFenced checks that a claim can change nothing.
+func (l ledgerTest) wantFenced(c dedupe.Claim) {
+	l.Helper()
+	l.wantError(l.ledger.Complete(l.Context(), c, []byte("stale")), "Complete", dedupe.ErrFenced)
+	l.wantError(l.ledger.Extend(l.Context(), c, time.Hour), "Extend", dedupe.ErrFenced)
+	l.wantError(l.ledger.Release(l.Context(), c), "Release", dedupe.ErrFenced)
+}
+
+func (l ledgerTest) wantError(err error, op string, want error) {
+	l.Helper()
+	storeTest{T: l.T}.wantError(err, op, want)
+}
+
+func (l ledgerTest) firstClaim() {
+	first := l.claim("key", long("a"), dedupe.Acquired)
+	if first.Attempt != 1 || first.Fence <= 0 || first.Owner != "a" || string(first.Key) != "key" || first.TakenOver {
+		l.Errorf("claim %+v", first)
+	}
+	second := l.claim("key", long("b"), dedupe.InProgress)
+	if second.Attempt != 1 || second.RetryAfter <= 0 || second.RetryAfter > time.Minute || second.Fence != 0 {
+		l.Errorf("claim in progress: %+v", second)
+	}
+	l.claim("another", long("b"), dedupe.Acquired)
+	minted := l.claim("third", long(""), dedupe.Acquired)
+	if minted.Owner == "" || l.claim("fourth", long(""), dedupe.Acquired).Owner == minted.Owner {
+		l.Errorf("owners that were made: %q twice", minted.Owner)
+	}
+	l.claim("third", long(""), dedupe.InProgress)
+}
+
+func (l ledgerTest) concurrentClaims() {
+	var acquired atomic.Int32
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 48 {
+		wg.Go(func() {
+			<-start
+			c, err := l.ledger.Claim(l.Context(), []byte("key"), long(""))
+			if err != nil {
+				l.Error(err)
+			}
+			if c.Outcome == dedupe.Acquired {
+				acquired.Add(1)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	if n := acquired.Load(); n != 1 {
+		l.Errorf("%d of 48 concurrent claims acquired", n)
+	}
+}
+
+func (l ledgerTest) sameOwner() {
+	first := l.claim("key", long("a"), dedupe.Acquired)
+	again := l.claim("key", long("a"), dedupe.Acquired)
+	if again.Fence != first.Fence || again.Attempt != first.Attempt {
+		l.Errorf("claim %+v, and again %+v", first, again)
+	}
+	l.claim("key", long("b"), dedupe.InProgress)
+	l.complete(first, "result")
+	l.wantReplay("key", long("a"), "result")
+}
+
+func (l ledgerTest) replay() {
+	for name, result := range map[string]string{
+		"text": "result", "nothing": "", "bytes": "\x00\xff\xfe\n", "the largest": strings.Repeat("\xfe", dedupe.MaxResultSize),
+	} {
+		begin := time.Now()
+		l.complete(l.claim(name, long("a"), dedupe.Acquired), result)
+		for range 2 {
+			c := l.wantReplay(name, long("b"), result)
+			if at := c.CompletedAt.Sub(begin); at < -time.Minute || at > time.Minute || c.Attempt != 1 {
+				l.Errorf("replay: completed %v after the claim, attempt %d", at, c.Attempt)
+			}
+		}
+	}
+}
+
+func (l ledgerTest) secondCompletion() {
+	c := l.claim("key", long("a"), dedupe.Acquired)
+	l.complete(c, "first")
+	l.complete(c, "second")
+	l.complete(c, "first")
+	l.wantReplay("key", long("b"), "first")
+}
+
+func (l ledgerTest) staleHolder() {
+	stale := l.claim("key", lease("a", 50*time.Millisecond), dedupe.Acquired)
+	time.Sleep(50*time.Millisecond + slack)
+	holder := l.claim("key", long("b"), dedupe.Acquired)
+	if !holder.TakenOver || holder.Attempt != 2 || holder.Fence <= stale.Fence {
+		l.Errorf("claim %+v after fence %d", holder, stale.Fence)
+	}
+	l.wantFenced(stale)
+	l.claim("key", long("c"), dedupe.InProgress)
+	l.complete(holder, "result")
+	l.wantFenced(stale)
+	l.wantReplay("key", long("c"), "result")
+}
+
+func (l ledgerTest) wrongHolder() {
+	holder := l.claim("key", long("a"), dedupe.Acquired)
+	other := l.claim("other", long("b"), dedupe.Acquired)
+	for _, change := range []func(c *dedupe.Claim){
+		func(c *dedupe.Claim) { c.Owner = "b" },
+		func(c *dedupe.Claim) { c.Owner = "" },
+		func(c *dedupe.Claim) { c.Fence++ },
+		func(c *dedupe.Claim) { c.Fence-- },
+		func(c *dedupe.Claim) { c.Fence = 0 },
+		func(c *dedupe.Claim) { c.Fence = -1 },
+		func(c *dedupe.Claim) { c.Fence = math.MaxInt64 },
+		func(c *dedupe.Claim) { c.Key = []byte("other") },
+		func(c *dedupe.Claim) { c.Key = []byte("absent") },
+	} {
+		c := holder
+		change(&c)
+		l.wantFenced(c)
+	}
+	l.claim("key", long("c"), dedupe.InProgress)
+	l.claim("other", long("c"), dedupe.InProgress)
+	l.claim("absent", long("c"), dedupe.Acquired)
+	l.complete(holder, "result")
+	l.complete(other, "other result")
+	l.wantReplay("key", long("c"), "result")
+	l.wantReplay("other", long("c"), "other result")
+}
+
+func (l ledgerTest) overHolder() {
+	completed := l.claim("completed", long("a"), dedupe.Acquired)
+	l.complete(completed, "result")
+	l.wantError(l.ledger.Extend(l.Context(), completed, time.Hour), "Extend", dedupe.ErrFenced)
+	l.wantError(l.ledger.Release(l.Context(), completed), "Release", dedupe.ErrFenced)
+	l.wantReplay("completed", long("b"), "result")
+
+	released := l.claim("released", long("a"), dedupe.Acquired)
+	for range 2 { // the second is the repetition of one whose answer was lost
+		if err := l.ledger.Release(l.Context(), released); err != nil {
+			l.Fatal(err)
+		}
+	}
+	l.wantError(l.ledger.Complete(l.Context(), released, nil), "Complete", dedupe.ErrFenced)
+	l.wantError(l.ledger.Extend(l.Context(), released, time.Hour), "Extend", dedupe.ErrFenced)
+	l.claim("released", long("b"), dedupe.Acquired)
+	l.wantFenced(released)
+	l.claim("released", long("c"), dedupe.InProgress)
+
+	forgotten := l.claim("forgotten", long("a"), dedupe.Acquired)
+	l.forgetKey("forgotten")
+	l.wantFenced(forgotten)
+	l.claim("forgotten", long("b"), dedupe.Acquired)
+	l.wantFenced(forgotten)
+	l.claim("forgotten", long("c"), dedupe.InProgress)
+}
+
+func (l ledgerTest) forgetKey(key string) {
+	l.Helper()
+	if err := l.ledger.Forget(l.Context(), []byte(key)); err != nil {
+		l.Fatalf("Forget: %v", err)
+	}
+}
+
+func (l ledgerTest) fences() {
+	var last int64
+	grows := func(after string, o dedupe.ClaimOptions) dedupe.Claim {
+		l.Helper()
+		c := l.claim("key", o, dedupe.Acquired)
+		if c.Fence <= last {
+			l.Fatalf("after %s the fence is %d, and was %d", after, c.Fence, last)
+		}
+		last = c.Fence
+		return c
+	}
+	c := grows("nothing", long(""))
+	for range 5 {
+		if err := l.ledger.Release(l.Context(), c); err != nil {
+			l.Fatal(err)
+		}
+		c = grows("a release", long("always the same"))
+	}
+	for range 5 {
+		l.forgetKey("key")
+		c = grows("Forget", long(""))
+	}
+	l.complete(c, "result")
+	l.forgetKey("key")
+	grows("Forget of a result", long(""))
+	l.forgetKey("key")
+	short := dedupe.ClaimOptions{Lease: time.Millisecond, TTL: time.Millisecond}
+	for range 3 {
+		grows("expiry", short)
+		time.Sleep(slack)
+	}
+}
+
+func (l ledgerTest) takeover() {
+	const d = 200 * time.Millisecond
+	begin := time.Now()
+	l.claim("key", lease("a", d), dedupe.Acquired)
+	claimed := time.Now()
+	c, err := l.ledger.Claim(l.Context(), []byte("key"), long("b"))
+	if err != nil {
+		l.Fatal(err)
+	}
+	if time.Since(begin) > d-slack {
+		l.Skip("too slow to look at a lease of", d)
+	}
+	if c.Outcome != dedupe.InProgress || c.RetryAfter > d {
+		l.Errorf("claim %+v, want one in progress for %v at most", c, d)
+	}
+	sleepUntil(claimed.Add(d + slack))
+	if c := l.claim("key", long("b"), dedupe.Acquired); c.Attempt != 2 || !c.TakenOver {
+		l.Errorf("claim %+v", c)
+	}
+}
+
+func (l ledgerTest) lateHolder() {
+	completed := l.claim("completed", lease("a", time.Millisecond), dedupe.Acquired)
+	extended := l.claim("extended", lease("a", time.Millisecond), dedupe.Acquired)
+	released := l.claim("released", lease("a", time.Millisecond), dedupe.Acquired)
+	time.Sleep(slack)
+	l.complete(completed, "late")
+	l.wantReplay("completed", long("b"), "late")
+	if err := l.ledger.Extend(l.Context(), extended, time.Minute); err != nil {
+		l.Error(err)
+	}
+	l.claim("extended", long("b"), dedupe.InProgress)
+	if err := l.ledger.Release(l.Context(), released); err != nil {
+		l.Error(err)
+	}
+	l.claim("released", long("b"), dedupe.Acquired)
+}
+
+func (l ledgerTest) extend() {
+	c := l.claim("key", lease("a", 100*time.Millisecond), dedupe.Acquired)
+	for _, d := range []time.Duration{time.Minute, time.Millisecond} {
+		if err := l.ledger.Extend(l.Context(), c, d); err != nil {
+			l.Fatal(err)
+		}
+	}
+	time.Sleep(100*time.Millisecond + slack)
+	l.claim("key", long("b"), dedupe.InProgress)
+	for _, d := range []time.Duration{0, -1, dedupe.MaxLease + 1, math.MinInt64, math.MaxInt64} {
+		l.wantError(l.ledger.Extend(l.Context(), c, d), "Extend", dedupe.ErrInvalidLease)
+	}
+	l.complete(c, "result")
+}
+
+func (l ledgerTest) release() {
+	o := long("a")
+	o.Fingerprint = []byte("first")
+	for attempt := 1; attempt <= 3; attempt++ {
+		c := l.claim("key", o, dedupe.Acquired)
+		if c.Attempt != attempt || c.TakenOver {
+			l.Errorf("attempt %d is %+v", attempt, c)
+		}
+		if err := l.ledger.Release(l.Context(), c); err != nil {
+			l.Fatal(err)
+		}
+	}
+	o.Fingerprint = []byte("second")
+	l.claim("key", o, dedupe.Acquired)
+}
+
+func (l ledgerTest) fingerprint() {
+	with := func(owner string, fingerprint string) dedupe.ClaimOptions {
+		o := long(owner)
+		o.Fingerprint = []byte(fingerprint)
+		return o
+	}
+	mismatches := func(when string) {
+		l.Helper()
+		for _, f := range []string{"other", "", "fingerprint\x00", "fingerprin", "Fingerprint"} {
+			_, err := l.ledger.Claim(l.Context(), []byte("key"), with("b", f))
+			if !errors.Is(err, dedupe.ErrMismatch) {
+				l.Errorf("%s: claim with fingerprint %q: %v", when, f, err)
+			}
+			l.wantError(err, "Claim", dedupe.ErrMismatch)
+		}
+	}
+	c := l.claim("key", with("a", "fingerprint"), dedupe.Acquired)
+	mismatches("in progress")
+	_, err := l.ledger.Claim(l.Context(), []byte("key"), with("a", "other"))
+	l.wantError(err, "Claim", dedupe.ErrMismatch)
+	l.claim("key", with("b", "fingerprint"), dedupe.InProgress)
+	l.complete(c, "result")
+	mismatches("completed")
+	l.claim("none", with("a", ""), dedupe.Acquired)
+	_, err = l.ledger.Claim(l.Context(), []byte("none"), with("b", "some"))
+	l.wantError(err, "Claim", dedupe.ErrMismatch)
+}
+
+func (l ledgerTest) honestRetry() {
+	o := long("a")
+	o.Fingerprint = []byte("fingerprint")
+	l.complete(l.claim("key", o, dedupe.Acquired), "result")
+	o.Owner = "b"
+	l.wantReplay("key", o, "result")
+}
+
+func (l ledgerTest) window() {
+	const ttl = 400 * time.Millisecond
+	begin := time.Now()
+	c := l.claim("key", dedupe.ClaimOptions{Lease: 300 * time.Millisecond, TTL: ttl}, dedupe.Acquired)
+	seen := time.Now()
+	time.Sleep(ttl / 2)
+	l.complete(c, "result")
+	a, err := l.ledger.Claim(l.Context(), []byte("key"), long("b"))
+	if time.Since(begin) > ttl-slack {
+		l.Skip("too slow to look at a record of", ttl)
+	}
+	if err != nil || a.Outcome != dedupe.Replay {
+		l.Fatalf("%v, %v; want a replay", a.Outcome, err)
+	}
+	sleepUntil(seen.Add(ttl + slack))
+	if c := l.claim("key", long("b"), dedupe.Acquired); c.Attempt != 1 || c.TakenOver {
+		l.Errorf("after the window: %+v", c)
+	}
+}
+
+func (l ledgerTest) outliveLease() {
+	l.complete(l.claim("key", lease("a", 50*time.Millisecond), dedupe.Acquired), "result")
+	time.Sleep(50*time.Millisecond + slack)
+	l.wantReplay("key", long("b"), "result")
+}
+
+func (l ledgerTest) largeResult() {
+	c := l.claim("key", long("a"), dedupe.Acquired)
+	l.wantError(l.ledger.Complete(l.Context(), c, make([]byte, dedupe.MaxResultSize+1)), "Complete", dedupe.ErrResultTooLarge)
+	l.claim("key", long("b"), dedupe.InProgress)
+	l.complete(c, "small")
+	l.wantError(l.ledger.Complete(l.Context(), c, make([]byte, dedupe.MaxResultSize+1)), "Complete", dedupe.ErrResultTooLarge)
+	l.wantReplay("key", long("b"), "small")
+}
+
+// waiters claims a key with a wait, n times at once, and returns what they got once do has been called. It checks that they waited for it.
+func (l ledgerTest) waiters(n int, key string, do func()) []dedupe.Claim {
+	l.Helper()
+	const wait = 20 * time.Second
+	claims := make([]dedupe.Claim, n)
+	errs := make([]error, n)
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			o := long("")
+			o.Wait = wait
+			claims[i], errs[i] = l.ledger.Claim(l.Context(), []byte(key), o)
+		})
+	}
+	time.Sleep(100 * time.Millisecond)
+	do()
+	wg.Wait()
+	if took := time.Since(begin); took < 90*time.Millisecond || took > wait/2 {
+		l.Errorf("the waiters waited for %v", took)
+	}
+	if err := errors.Join(errs...); err != nil {
+		l.Fatal(err)
+	}
+	return claims
+}
+
+func (l ledgerTest) wakeByCompletion() {
+	c := l.claim("key", long("a"), dedupe.Acquired)
+	for _, got := range l.waiters(8, "key", func() { l.complete(c, "result") }) {
+		if got.Outcome != dedupe.Replay || string(got.Result) != "result" {
+			l.Errorf("a waiter got %+v", got)
+		}
+	}
+}
+
+func (l ledgerTest) wakeByRelease() {
+	c := l.claim("key", long("a"), dedupe.Acquired)
+	got := l.waiters(1, "key", func() {
+		if err := l.ledger.Release(l.Context(), c); err != nil {
+			l.Error(err)
+		}
+	})
+	if got[0].Outcome != dedupe.Acquired || got[0].Attempt != 2 {
+		l.Errorf("the waiter got %+v", got[0])
+	}
+}
+
+func (l ledgerTest) wakeByExpiry() {
+	l.claim("key", lease("a", 250*time.Millisecond), dedupe.Acquired)
+	got := l.waiters(1, "key", func() {})
+	if got[0].Outcome != dedupe.Acquired || !got[0].TakenOver {
+		l.Errorf("the waiter got %+v", got[0])
+	}
+}
+
+func (l ledgerTest) boundedWait() {
+	l.claim("key", long("a"), dedupe.Acquired)
+	o := long("b")
+	o.Wait = 100 * time.Millisecond
+	begin := time.Now()
+	l.claim("key", o, dedupe.InProgress)
+	if took := time.Since(begin); took < 90*time.Millisecond || took > 10*time.Second {
+		l.Errorf("a wait of %v took %v", o.Wait, took)
+	}
+	o.Wait = time.Minute
+	begin = time.Now()
+	l.claim("free", o, dedupe.Acquired)
+	if took := time.Since(begin); took > 10*time.Second {
+		l.Errorf("the claim of a free key waited for %v", took)
+	}
+}
+
+func (l ledgerTest) cancelledWait() {
+	c := l.claim("key", long("a"), dedupe.Acquired)
+	cause := errors.New("cause")
+	ctx, cancel := context.WithCancelCause(l.Context())
+	o := long("b")
+	o.Wait = time.Minute
+	time.AfterFunc(200*time.Millisecond, func() { cancel(cause) })
+	begin := time.Now()
+	_, err := l.ledger.Claim(ctx, []byte("key"), o)
+	l.wantError(err, "Claim", cause)
+	if errors.Is(err, dedupe.ErrUnknownOutcome) {
+		l.Errorf("%v; want an error that is definite", err)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		l.Errorf("the wait ended after %v", took)
+	}
+	if err := l.ledger.Release(l.Context(), c); err != nil {
+		l.Fatal(err)
+	}
+	time.Sleep(slack)
+	l.claim("key", long("c"), dedupe.Acquired) // not held by one who has gone
+}
+
+func (l ledgerTest) waitMismatch() {
+	l.claim("key", long("a"), dedupe.Acquired)
+	o := long("b")
+	o.Wait, o.Fingerprint = time.Minute, []byte("other")
+	_, err := l.ledger.Claim(l.Context(), []byte("key"), o)
+	l.wantError(err, "Claim", dedupe.ErrMismatch)
+}
+
+func (l ledgerTest) forget() {
+	l.forgetKey("absent")
+	l.claim("other", long("a"), dedupe.Acquired)
+	l.complete(l.claim("key", long("a"), dedupe.Acquired), "result")
+	l.forgetKey("key")
+	l.forgetKey("key")
+	if c := l.claim("key", long("b"), dedupe.Acquired); c.Attempt != 1 || c.TakenOver {
+		l.Errorf("after Forget: %+v", c)
+	}
+	l.claim("other", long("b"), dedupe.InProgress)
+}
+
+func (l ledgerTest) invalidClaim() {
+	change := func(f func(o *dedupe.ClaimOptions)) dedupe.ClaimOptions {
+		o := long("a")
+		f(&o)
+		return o
+	}
+	for _, c := range []struct {
+		name string
+		key  []byte
+		o    dedupe.ClaimOptions
+		want error
+	}{
+		{"no key", nil, long("a"), dedupe.ErrKeyEmpty},
+		{"a key that is too large", make([]byte, dedupe.MaxKeySize+1), long("a"), dedupe.ErrKeyTooLarge},
+		{"an owner that is too large", nil, change(func(o *dedupe.ClaimOptions) { o.Owner = strings.Repeat("o", 65) }), dedupe.ErrOwnerTooLarge},
+		{"a fingerprint that is too large", nil, change(func(o *dedupe.ClaimOptions) { o.Fingerprint = make([]byte, 65) }), dedupe.ErrFingerprintTooLarge},
+		{"no lease", nil, change(func(o *dedupe.ClaimOptions) { o.Lease = 0 }), dedupe.ErrInvalidLease},
+		{"a negative lease", nil, change(func(o *dedupe.ClaimOptions) { o.Lease = -1 }), dedupe.ErrInvalidLease},
+		{"a lease that is too long", nil, change(func(o *dedupe.ClaimOptions) { o.Lease = dedupe.MaxLease + 1 }), dedupe.ErrInvalidLease},
+		{"a negative TTL", nil, change(func(o *dedupe.ClaimOptions) { o.TTL = -1 }), dedupe.ErrInvalidTTL},
+		{"a TTL that is too long", nil, change(func(o *dedupe.ClaimOptions) { o.TTL = math.MaxInt64 }), dedupe.ErrInvalidTTL},
+		{"a negative wait", nil, change(func(o *dedupe.ClaimOptions) { o.Wait = -1 }), dedupe.ErrInvalidWait},
+		{"a wait that is too long", nil, change(func(o *dedupe.ClaimOptions) { o.Wait = dedupe.MaxWait + 1 }), dedupe.ErrInvalidWait},
+	} {
+		key := c.key
+		if key == nil && c.want != dedupe.ErrKeyEmpty {
+			key = []byte("key")
+		}
+		claim, err := l.ledger.Claim(l.Context(), key, c.o)
+		if claim.Outcome != 0 || !errors.Is(err, c.want) {
+			l.Errorf("%s: %v, %v", c.name, claim.Outcome, err)
+		}
+		l.wantError(err, "Claim", c.want)
+	}
+	l.wantError(l.ledger.Forget(l.Context(), nil), "Forget", dedupe.ErrKeyEmpty)
+	l.wantError(l.ledger.Forget(l.Context(), make([]byte, dedupe.MaxKeySize+1)), "Forget", dedupe.ErrKeyTooLarge)
+	l.claim("key", long("b"), dedupe.Acquired)
+}
+
+func (l ledgerTest) invalidHolder() {
+	holder := l.claim("key", long("a"), dedupe.Acquired)
+	foreign := holder
+	foreign.Ledger += "x"
+	large := holder
+	large.Key = make([]byte, dedupe.MaxKeySize+1)
+	for _, c := range []struct {
+		claim dedupe.Claim
+		want  error
+	}{
+		{dedupe.Claim{}, dedupe.ErrNotAcquired},
+		{l.claim("key", long("b"), dedupe.InProgress), dedupe.ErrNotAcquired},
+		{foreign, dedupe.ErrForeignClaim},
+		{large, dedupe.ErrKeyTooLarge},
+	} {
+		l.wantError(l.ledger.Complete(l.Context(), c.claim, nil), "Complete", c.want)
+		l.wantError(l.ledger.Extend(l.Context(), c.claim, time.Hour), "Extend", c.want)
+		l.wantError(l.ledger.Release(l.Context(), c.claim), "Release", c.want)
+	}
+	l.claim("key", long("b"), dedupe.InProgress)
+	l.complete(holder, "result")
+	replay := l.wantReplay("key", long("b"), "result")
+	l.wantError(l.ledger.Release(l.Context(), replay), "Release", dedupe.ErrNotAcquired)
+}
+
+func (l ledgerTest) sizes() {
+	o := long(strings.Repeat("\xff", dedupe.MaxOwnerSize))
+	o.Fingerprint = bytes.Repeat([]byte{0xfe}, dedupe.MaxFingerprintSize)
+	key := strings.Repeat("\xfd", dedupe.MaxKeySize)
+	c := l.claim(key, o, dedupe.Acquired)
+	l.claim(key, o, dedupe.Acquired)
+	l.complete(c, "result")
+	o.Owner = "b"
+	l.wantReplay(key, o, "result")
+	l.claim(key[1:], o, dedupe.Acquired)
+}
+
+func (l ledgerTest) lookalikes() {
+	for _, key := range lookalikes() {
+		l.claim(key, long("a"), dedupe.Acquired)
+	}
+	for _, key := range lookalikes() {
+		l.claim(key, long("b"), dedupe.InProgress)
+	}
+}
+
+func (l ledgerTest) copies() {
+	key, fingerprint, result := []byte("first"), []byte("print"), []byte("result")
+	o := long("a")
+	o.Fingerprint = fingerprint
+	c, err := l.ledger.Claim(l.Context(), key, o)
+	if err != nil {
+		l.Fatal(err)
+	}
+	copy(key, "other")
+	copy(fingerprint, "other")
+	if err := l.ledger.Complete(l.Context(), c, result); err != nil {
+		l.Fatal(err)
+	}
+	copy(result, "others")
+	o.Fingerprint = []byte("print")
+	r := l.wantReplay("first", o, "result")
+	copy(r.Result, "others")
+	l.wantReplay("first", o, "result")
+	l.claim("other", long("b"), dedupe.Acquired)
+}
+
+func (l ledgerTest) endedContext() {
+	c := l.claim("held", long("a"), dedupe.Acquired)
+	ctx, cancel := context.WithCancel(l.Context())
+	cancel()
+	_, err := l.ledger.Claim(ctx, []byte("key"), long("a"))
+	l.wantError(err, "Claim", context.Canceled)
+	l.wantError(l.ledger.Complete(ctx, c, nil), "Complete", context.Canceled)
+	l.wantError(l.ledger.Extend(ctx, c, time.Hour), "Extend", context.Canceled)
+	l.wantError(l.ledger.Release(ctx, c), "Release", context.Canceled)
+	l.wantError(l.ledger.Forget(ctx, []byte("held")), "Forget", context.Canceled)
+	l.claim("key", long("b"), dedupe.Acquired)
+	l.claim("held", long("b"), dedupe.InProgress)
+}
+
+func (l ledgerTest) errorText() {
+	const secret = "card-4111111111111111"
+	o := long(secret)
+	o.Fingerprint = []byte(secret)
+	c, err := l.ledger.Claim(l.Context(), []byte(secret), o)
+	if err != nil {
+		l.Fatal(err)
+	}
+	_, mismatch := l.ledger.Claim(l.Context(), []byte(secret), long("b"))
+	stale := c
+	stale.Fence++
+	fenced := l.ledger.Complete(l.Context(), stale, []byte(secret))
+	large := l.ledger.Complete(l.Context(), c, []byte(strings.Repeat(secret, 1<<16)))
+	foreign := c
+	foreign.Ledger = ""
+	for _, err := range []error{mismatch, fenced, large, l.ledger.Release(l.Context(), foreign), l.ledger.Forget(l.Context(), []byte(strings.Repeat(secret, 100)))} {
+		if err == nil || strings.Contains(err.Error(), secret[:8]) {
+			l.Errorf("error %q; want one without the key", err)
+		}
+	}
+}
+
+func (l ledgerTest) do() {
+	const callers, keys = 12, 3
+	var works [keys]atomic.Int32
+	var wg sync.WaitGroup
+	for n := range callers * keys {
+		wg.Go(func() {
+			key := hammerKey(n % keys)
+			o := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 5 * time.Second, Wait: 20 * time.Second, Fingerprint: []byte("f")}}
+			result, err := dedupe.Do(l.Context(), l.ledger, key, o, func(ctx context.Context, _ int64) ([]byte, error) {
+				if works[n%keys].Add(1) == 1 {
+					return nil, errors.New("the first attempt fails") // and releases
+				}
+				time.Sleep(20 * time.Millisecond)
+				return key, nil
+			})
+			if err == nil && !bytes.Equal(result, key) || err != nil && err.Error() != "the first attempt fails" {
+				l.Errorf("%q, %v", result, err)
+			}
+		})
+	}
+	wg.Wait()
+	for key := range works {
+		if got := works[key].Load(); got != 2 {
+			l.Errorf("key %d was worked on %d times, want 2: one that fails, one that does not", key, got)
+		}
+	}
+}
+
+func (l ledgerTest) name() {
+	if l.ledger.Name() == "" {
+		l.Error("Name() is empty")
+	}
+}

@@ -1,0 +1,237 @@
+package dodedupe
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"runtime"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/durable"
+)
+
+// LedgerOptions configures a [Ledger] or a [Sequencer]. Nil means the defaults.
+type LedgerOptions struct {
+	// Binding is the Durable Object binding of the class that [RegisterLedger] declared; "LEDGER" when empty.
+	Binding string
+	// Scope keeps the keys of several users of one class apart: any bytes, none by default. Another scope is another, empty ledger.
+	Scope string
+	// DefaultTTL is what a TTL of 0 means; [dedupe.DefaultTTL] when 0.
+	DefaultTTL time.Duration
+	// Mapping says which object keeps a key: [PerKey], the default, or [Buckets]. Sequencers have an object per stream.
+	Mapping Mapping
+}
+
+// Ledger is a [dedupe.Ledger] on Durable Objects. It belongs to the invocation that its env was handed to.
+type Ledger struct {
+	call     caller
+	scope    string
+	ttl      time.Duration
+	mapping  Mapping
+	identity string
+}
+
+var _ dedupe.Ledger = (*Ledger)(nil)
+
+// Names of operations, for errors.
+const (
+	opNewLedger    = "NewLedger"
+	opNewSequencer = "NewSequencer"
+	opClaim        = "Claim"
+	opComplete     = "Complete"
+	opExtend       = "Extend"
+	opRelease      = "Release"
+	opNext         = "Next"
+)
+
+// NewLedger returns the ledger that a binding leads to. It fails with [durable.ErrNoBinding], [dedupe.ErrInvalidTTL] and [ErrBuckets], and
+// natively with an error of kind [dedupe.RuntimeUnavailable]. It sends nothing.
+func NewLedger(env *durable.Env, opts *LedgerOptions) (*Ledger, error) {
+	call, err := opts.caller(env)
+	if err != nil {
+		return nil, fail(opNewLedger, err)
+	}
+	return newLedger(call, opts)
+}
+
+func newLedger(call caller, opts *LedgerOptions) (*Ledger, error) {
+	if opts == nil {
+		opts = &LedgerOptions{}
+	}
+	if opts.Mapping.invalid != 0 {
+		return nil, fail(opNewLedger, ErrBuckets)
+	}
+	identity := "dedupe.durable_objects:" + opts.binding() + ":" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
+	return &Ledger{call, opts.Scope, opts.DefaultTTL, opts.Mapping, identity}, nil
+}
+
+func (o *LedgerOptions) binding() string {
+	if o == nil || o.Binding == "" {
+		return "LEDGER"
+	}
+	return o.Binding
+}
+
+func (o *LedgerOptions) caller(env *durable.Env) (caller, error) {
+	if runtime.GOOS != "js" {
+		return nil, errors.ErrUnsupported
+	}
+	if o != nil {
+		if _, err := dedupe.TTLMillis(0, o.DefaultTTL); err != nil {
+			return nil, err
+		}
+	}
+	namespace, err := env.Namespace(o.binding())
+	if err != nil {
+		return nil, err
+	}
+	return namespaceCaller(namespace), nil
+}
+
+// Name returns "dedupe.durable_objects".
+func (l *Ledger) Name() string { return "dedupe.durable_objects" }
+
+// Claim asks for the right to do a key's work; see [dedupe.Ledger]. When the answer is lost it repeats the call once, with the same owner. A
+// wait is a call of its own, in which the object claims nothing: one that ends with ctx has no effect.
+func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
+	ttl, err := dedupe.TTLMillis(opts.TTL, l.ttl)
+	if err == nil {
+		err = opts.Check(key)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return dedupe.Claim{}, fail(opClaim, err)
+	}
+	if opts.Owner == "" {
+		o := newOwner()
+		opts.Owner = string(o[:])
+	}
+	a, err := l.claim(ctx, key, &opts, ttl)
+	claim := dedupe.Claim{Ledger: l.identity, Key: bytes.Clone(key), Owner: opts.Owner}
+	if errors.Is(err, dedupe.ErrUnknownOutcome) {
+		return claim, fail(opClaim, err)
+	}
+	if err != nil {
+		return dedupe.Claim{}, fail(opClaim, err)
+	}
+	claim.Outcome, claim.Attempt = a.outcome, int(a.entry.attempt)
+	switch a.outcome {
+	case dedupe.Acquired:
+		claim.Fence, claim.TakenOver = a.entry.number, a.entry.takenOver
+	case dedupe.Replay:
+		claim.Result, claim.CompletedAt = a.entry.result, time.UnixMilli(a.entry.until)
+	case dedupe.InProgress:
+		claim.RetryAfter = time.Duration(a.retryAfter) * time.Millisecond
+	}
+	return claim, nil
+}
+
+// claim claims, and waits and claims again, until there is an outcome or the wait is over.
+func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64) (answer, error) {
+	object, inside := l.mapping.place(l.scope, key)
+	lease, _ := dedupe.LeaseMillis(opts.Lease)
+	msg := appendNumbers(message(inside, opts.Owner, string(opts.Fingerprint)), lease, ttl)
+	end := time.Now().Add(opts.Wait)
+	for {
+		a, err := l.ask(ctx, object, methodClaim, msg)
+		left := time.Until(end).Milliseconds()
+		if err != nil || a.outcome != dedupe.InProgress || left <= 0 {
+			return a, err
+		}
+		a, err = l.ask(ctx, object, methodAwait, appendNumbers(message(inside, string(opts.Fingerprint)), left))
+		switch {
+		case errors.Is(err, dedupe.ErrUnknownOutcome) && ctx.Err() != nil: // nothing was claimed
+			return a, context.Cause(ctx)
+		case err != nil || a.outcome == dedupe.Replay:
+			return a, err
+		}
+	}
+}
+
+// ask sends a message that has an outcome for an answer.
+func (l *Ledger) ask(ctx context.Context, object, method string, msg []byte) (answer, error) {
+	body, err := l.call.deliver(ctx, object, method, msg)
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := decodeAnswer(body)
+	if err != nil {
+		return answer{}, unknown(err)
+	}
+	return a, nil
+}
+
+// Complete stores a claim's result; see [dedupe.Ledger]. On a key-value backed class a result has about 127 KiB at most.
+func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
+	if err := dedupe.CheckResult(result); err != nil {
+		return fail(opComplete, err)
+	}
+	return l.change(ctx, opComplete, methodComplete, &claim, func(msg []byte) []byte { return append(msg, result...) })
+}
+
+// Extend has a claim's lease last longer; see [dedupe.Ledger].
+func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
+	ms, err := dedupe.LeaseMillis(lease)
+	if err != nil {
+		return fail(opExtend, err)
+	}
+	return l.change(ctx, opExtend, methodExtend, &claim, func(msg []byte) []byte { return appendNumbers(msg, ms) })
+}
+
+// Release gives a claim back; see [dedupe.Ledger].
+func (l *Ledger) Release(ctx context.Context, claim dedupe.Claim) error {
+	return l.change(ctx, opRelease, methodRelease, &claim, func(msg []byte) []byte { return msg })
+}
+
+// change sends a message about a claim, which finish completes.
+func (l *Ledger) change(ctx context.Context, op, method string, claim *dedupe.Claim, finish func(msg []byte) []byte) error {
+	err := claim.Check(l.identity)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil && claim.Fence < 0 {
+		err = dedupe.ErrFenced
+	}
+	if err == nil {
+		object, inside := l.mapping.place(l.scope, claim.Key)
+		_, err = l.call.deliver(ctx, object, method, finish(appendNumbers(message(inside, claim.Owner), claim.Fence)))
+	}
+	if err != nil {
+		return fail(op, err)
+	}
+	return nil
+}
+
+// Forget removes a key's record; see [dedupe.Ledger]. Like [Store.Forget] it takes two calls, and removes nothing that comes later.
+func (l *Ledger) Forget(ctx context.Context, key []byte) error {
+	err := dedupe.CheckKey(key)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		err = l.forget(ctx, key)
+	}
+	if err != nil {
+		return fail(opForget, err)
+	}
+	return nil
+}
+
+func (l *Ledger) forget(ctx context.Context, key []byte) error {
+	object, inside := l.mapping.place(l.scope, key)
+	body, err := l.call.deliver(ctx, object, methodSeek, message(inside))
+	if err != nil {
+		return err
+	}
+	r := reader{rest: body}
+	what, fence := r.number(), r.number()
+	if err := r.end(); err != nil || what == lookNothing {
+		return err
+	}
+	_, err = l.call.deliver(ctx, object, methodDrop, appendNumbers(message(inside), what, fence))
+	return err
+}

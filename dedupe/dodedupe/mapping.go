@@ -1,0 +1,69 @@
+package dodedupe
+
+import (
+	"encoding/base64"
+	"errors"
+	"strconv"
+)
+
+// MaxBuckets is the largest number of buckets of a [Ledger].
+const MaxBuckets = 1 << 16
+
+// ErrBuckets: the number of buckets is not from 1 to [MaxBuckets].
+var ErrBuckets = errors.New("the number of buckets is not from 1 to 65536")
+
+// Mapping says which object keeps a key. The zero value is PerKey.
+type Mapping struct{ buckets, invalid int }
+
+// PerKey gives each key an object of its own.
+func PerKey() Mapping { return Mapping{} }
+
+// Buckets spreads the keys over n objects, from 1 to [MaxBuckets]. Each has one database and one alarm, whatever the number of its keys,
+// and takes about 1,000 requests per second. Another n is another, empty ledger: there is no rebalancing.
+func Buckets(n int) Mapping {
+	if n < 1 || n > MaxBuckets {
+		return Mapping{invalid: 1}
+	}
+	return Mapping{buckets: n}
+}
+
+// String returns "per key", or "8 buckets".
+func (m Mapping) String() string {
+	if m.buckets == 0 {
+		return "per key"
+	}
+	return strconv.Itoa(m.buckets) + " buckets"
+}
+
+// ledgerPrefix begins the names of a scope's objects. Like objectName's they are in use.
+func ledgerPrefix(kind, scope string) string {
+	return "capdo." + kind + ".v1:" + base64.RawURLEncoding.EncodeToString([]byte(scope)) + ":"
+}
+
+// place returns the object that keeps a key, and the key's name in there:
+//
+//	capdo.ledger.v1:<base64url of the scope>:<base64url of the key>       "", per key
+//	capdo.ledger.v1:<base64url of the scope>:<bucket>/<buckets>           the key
+//
+// where the bucket is the FNV-1a hash of the key, 64 bits, with its halves combined by exclusive or, modulo the number of buckets.
+func (m Mapping) place(scope string, key []byte) (object, inside string) {
+	prefix := ledgerPrefix("ledger", scope)
+	if m.buckets == 0 {
+		return prefix + base64.RawURLEncoding.EncodeToString(key), ""
+	}
+	bucket := int(bucketHash(key) % uint32(m.buckets))
+	return prefix + strconv.Itoa(bucket) + "/" + strconv.Itoa(m.buckets), string(key)
+}
+
+func bucketHash(key []byte) uint32 {
+	h := uint64(14695981039346656037)
+	for _, c := range key {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return uint32(h) ^ uint32(h>>32)
+}
+
+// streamObject names the object that keeps a stream.
+func streamObject(scope string, stream []byte) string {
+	return ledgerPrefix("sequence", scope) + base64.RawURLEncoding.EncodeToString(stream)
+}

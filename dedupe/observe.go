@@ -1,0 +1,103 @@
+package dedupe
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// Event is one operation on a [Ledger], as [Observed] reports it. There is no payload in it, and of the key only a hash.
+type Event struct {
+	Op      string // "Claim", "Complete", "Extend", "Release", "Forget"
+	What    What
+	KeyHash uint64 // the first 8 bytes of the key's SHA-256, big-endian; a key that can be guessed can be told by it
+	Attempt int    // of the claim
+	Took    time.Duration
+	Err     error // as it was returned; it has no key in it
+}
+
+// What says what happened, for counters.
+type What string
+
+// What happens.
+const (
+	WhatAcquired   What = "acquired"
+	WhatExpired    What = "expired" // acquired, after the lease of the holder before ran out
+	WhatReplayed   What = "replayed"
+	WhatInProgress What = "in progress"
+	WhatMismatched What = "mismatched"
+	WhatFenced     What = "fenced"
+	WhatDone       What = "done" // another operation than Claim, without an error
+	WhatFailed     What = "failed"
+)
+
+// Observed returns a ledger that does what another one does, and reports each operation to observe when it is over. observe is called by
+// the goroutine of the caller, and should return soon.
+func Observed(ledger Ledger, observe func(Event)) Ledger { return &observed{ledger, observe} }
+
+type observed struct {
+	Ledger
+	observe func(Event)
+}
+
+func (o *observed) Claim(ctx context.Context, key []byte, opts ClaimOptions) (Claim, error) {
+	begin := time.Now()
+	claim, err := o.Ledger.Claim(ctx, key, opts)
+	o.report("Claim", key, claim.Attempt, begin, claimed(&claim), err)
+	return claim, err
+}
+
+func claimed(c *Claim) What {
+	switch {
+	case c.Outcome == Replay:
+		return WhatReplayed
+	case c.Outcome == InProgress:
+		return WhatInProgress
+	case c.TakenOver:
+		return WhatExpired
+	}
+	return WhatAcquired
+}
+
+func (o *observed) Complete(ctx context.Context, claim Claim, result []byte) error {
+	begin := time.Now()
+	err := o.Ledger.Complete(ctx, claim, result)
+	o.report("Complete", claim.Key, claim.Attempt, begin, WhatDone, err)
+	return err
+}
+
+func (o *observed) Extend(ctx context.Context, claim Claim, lease time.Duration) error {
+	begin := time.Now()
+	err := o.Ledger.Extend(ctx, claim, lease)
+	o.report("Extend", claim.Key, claim.Attempt, begin, WhatDone, err)
+	return err
+}
+
+func (o *observed) Release(ctx context.Context, claim Claim) error {
+	begin := time.Now()
+	err := o.Ledger.Release(ctx, claim)
+	o.report("Release", claim.Key, claim.Attempt, begin, WhatDone, err)
+	return err
+}
+
+func (o *observed) Forget(ctx context.Context, key []byte) error {
+	begin := time.Now()
+	err := o.Ledger.Forget(ctx, key)
+	o.report("Forget", key, 0, begin, WhatDone, err)
+	return err
+}
+
+func (o *observed) report(op string, key []byte, attempt int, begin time.Time, what What, err error) {
+	switch {
+	case errors.Is(err, ErrMismatch):
+		what = WhatMismatched
+	case errors.Is(err, ErrFenced):
+		what = WhatFenced
+	case err != nil:
+		what = WhatFailed
+	}
+	hash := sha256.Sum256(key)
+	o.observe(Event{op, what, binary.BigEndian.Uint64(hash[:8]), attempt, time.Since(begin), err})
+}
