@@ -60,3 +60,64 @@ func ExampleTTLMillis() {
 	// 60000 <nil>
 	// 0 the TTL is negative or longer than 10 years
 }
+
+func ExampleLedger() {
+	ctx := context.Background()
+	var ledger dedupe.Ledger = dedupetest.NewMemoryLedger(nil)
+	options := dedupe.ClaimOptions{Fingerprint: []byte("hash of the payload"), Lease: 30 * time.Second, TTL: 24 * time.Hour}
+
+	for range 2 {
+		claim, err := ledger.Claim(ctx, []byte("order-1041"), options)
+		fmt.Println(claim.Outcome, string(claim.Result), err)
+		if claim.Outcome == dedupe.Acquired {
+			fmt.Println(ledger.Complete(ctx, claim, []byte("receipt 7")))
+		}
+	}
+	// Output:
+	// acquired  <nil>
+	// <nil>
+	// replay receipt 7 <nil>
+}
+
+func ExampleDo() {
+	ctx := context.Background()
+	ledger := dedupetest.NewMemoryLedger(nil)
+	options := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 30 * time.Second}}
+
+	for range 2 {
+		receipt, err := dedupe.Do(ctx, ledger, []byte("order-1041"), options, func(ctx context.Context, fence int64) ([]byte, error) {
+			fmt.Println("charging")
+			return []byte("receipt 7"), nil
+		})
+		fmt.Println(string(receipt), err)
+	}
+	// Output:
+	// charging
+	// receipt 7 <nil>
+	// receipt 7 <nil>
+}
+
+func ExampleSequencer() {
+	ctx := context.Background()
+	var sequencer dedupe.Sequencer = dedupetest.NewMemorySequencer(nil)
+
+	for _, event := range []string{"created", "paid", "created"} {
+		seq, err := sequencer.Next(ctx, []byte("order-1041"), []byte(event), nil, 24*time.Hour)
+		fmt.Println(event, seq.N, seq.Inserted, err)
+	}
+	// Output:
+	// created 1 true <nil>
+	// paid 2 true <nil>
+	// created 1 false <nil>
+}
+
+func ExampleObserved() {
+	count := map[dedupe.What]int{}
+	ledger := dedupe.Observed(dedupetest.NewMemoryLedger(nil), func(e dedupe.Event) { count[e.What]++ })
+
+	for range 3 {
+		ledger.Claim(context.Background(), []byte("order-1041"), dedupe.ClaimOptions{Lease: time.Minute})
+	}
+	fmt.Println(count)
+	// Output: map[acquired:1 in progress:2]
+}

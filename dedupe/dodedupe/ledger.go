@@ -144,7 +144,7 @@ func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOption
 		}
 		a, err = l.ask(ctx, object, methodAwait, appendNumbers(message(inside, string(opts.Fingerprint)), left))
 		switch {
-		case errors.Is(err, dedupe.ErrUnknownOutcome) && ctx.Err() != nil: // nothing was claimed
+		case err != nil && ctx.Err() != nil: // a wait claims nothing
 			return a, context.Cause(ctx)
 		case err != nil || a.outcome == dedupe.Replay:
 			return a, err

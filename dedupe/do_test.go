@@ -1,0 +1,186 @@
+package dedupe_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupetest"
+)
+
+var errWork = errors.New("the work failed")
+
+func work(result string, err error) func(context.Context, int64) ([]byte, error) {
+	return func(context.Context, int64) ([]byte, error) { return []byte(result), err }
+}
+
+func options(lease time.Duration) dedupe.DoOptions {
+	return dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: lease}}
+}
+
+func wantOutcome(t *testing.T, l dedupe.Ledger, want dedupe.Outcome, result string) {
+	t.Helper()
+	c, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})
+	if err != nil || c.Outcome != want || string(c.Result) != result {
+		t.Errorf("the next claim: %v with %q, %v; want %v", c.Outcome, c.Result, err, want)
+	}
+}
+
+func TestDoRunsWorkOnceAndReplays(t *testing.T) {
+	l := dedupetest.NewMemoryLedger(nil)
+	for range 2 {
+		got, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("result", nil))
+		if string(got) != "result" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	got, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, int64) ([]byte, error) { panic("again") })
+	if string(got) != "result" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestDoDisposesOfAFailureAsTheCallerChooses(t *testing.T) {
+	for _, c := range []struct {
+		d      dedupe.Disposition
+		want   dedupe.Outcome
+		result string
+	}{{dedupe.ReleaseClaim, dedupe.Acquired, ""}, {dedupe.StoreResult, dedupe.Replay, "failure"}, {dedupe.LeaveToLease, dedupe.InProgress, ""}} {
+		l := dedupetest.NewMemoryLedger(nil)
+		o := options(time.Minute)
+		o.OnFailure = func(err error) dedupe.Disposition {
+			if err != errWork {
+				t.Errorf("OnFailure is asked about %v", err)
+			}
+			return c.d
+		}
+		got, err := dedupe.Do(t.Context(), l, []byte("k"), o, work("failure", errWork))
+		if !errors.Is(err, errWork) || string(got) != "failure" {
+			t.Errorf("%q, %v", got, err)
+		}
+		wantOutcome(t, l, c.want, c.result)
+	}
+	l := dedupetest.NewMemoryLedger(nil)
+	dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("", errWork))
+	wantOutcome(t, l, dedupe.Acquired, "") // the default
+}
+
+func TestDoLeavesAPanicToTheLease(t *testing.T) {
+	l := dedupetest.NewMemoryLedger(nil)
+	func() {
+		defer func() {
+			if recover() != "boom" {
+				t.Error("the panic did not go on")
+			}
+		}()
+		dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, int64) ([]byte, error) { panic("boom") })
+	}()
+	wantOutcome(t, l, dedupe.InProgress, "")
+}
+
+func TestDoKeepsTheLeaseAlive(t *testing.T) {
+	l := dedupetest.NewMemoryLedger(nil)
+	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(300*time.Millisecond), func(ctx context.Context, fence int64) ([]byte, error) {
+		time.Sleep(700 * time.Millisecond)
+		wantOutcome(t, l, dedupe.InProgress, "")
+		return nil, ctx.Err()
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDoEndsWorkWhoseClaimIsOver(t *testing.T) {
+	l := dedupetest.NewMemoryLedger(nil)
+	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(60*time.Millisecond), func(ctx context.Context, fence int64) ([]byte, error) {
+		l.Forget(t.Context(), []byte("k"))
+		wantOutcome(t, l, dedupe.Acquired, "")
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	})
+	if !errors.Is(err, dedupe.ErrFenced) {
+		t.Errorf("%v", err)
+	}
+	wantOutcome(t, l, dedupe.InProgress, "") // the successor's claim was not released
+}
+
+func TestDoCompletesThoughItsContextHasEnded(t *testing.T) {
+	l := dedupetest.NewMemoryLedger(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	got, err := dedupe.Do(ctx, l, []byte("k"), options(time.Minute), func(context.Context, int64) ([]byte, error) {
+		cancel()
+		return []byte("done"), nil
+	})
+	if string(got) != "done" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	wantOutcome(t, l, dedupe.Replay, "done")
+}
+
+func TestDoSaysThatAKeyIsInProgress(t *testing.T) {
+	l := dedupetest.NewMemoryLedger(nil)
+	wantOutcome(t, l, dedupe.Acquired, "")
+	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("", nil))
+	var p *dedupe.InProgressError
+	if !errors.Is(err, dedupe.ErrInProgress) || !errors.As(err, &p) || p.RetryAfter <= 0 || p.Attempt != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestDoReturnsWhatWasDoneWhenCompleteFails(t *testing.T) {
+	l := dedupetest.NewMemoryLedger(nil)
+	big := strings.Repeat("r", dedupe.MaxResultSize+1)
+	got, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work(big, nil))
+	if len(got) != len(big) || !errors.Is(err, dedupe.ErrResultTooLarge) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	wantOutcome(t, l, dedupe.InProgress, "")
+}
+
+func TestObservedReportsWhatHappensWithoutKeys(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var mu sync.Mutex
+	var got []string
+	hashes := map[uint64]bool{}
+	l := dedupe.Observed(dedupetest.NewMemoryLedger(func() time.Time { return now }), func(e dedupe.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, e.Op+" "+string(e.What))
+		hashes[e.KeyHash] = true
+		if (e.Err != nil) != (e.What == dedupe.WhatFailed || e.What == dedupe.WhatFenced || e.What == dedupe.WhatMismatched) || e.Took < 0 {
+			t.Errorf("%+v", e)
+		}
+	})
+	key, o := []byte("k"), dedupe.ClaimOptions{Lease: time.Second}
+	first, _ := l.Claim(t.Context(), key, o)
+	l.Claim(t.Context(), key, o)
+	l.Claim(t.Context(), key, dedupe.ClaimOptions{Lease: time.Second, Fingerprint: []byte("f")})
+	l.Claim(t.Context(), key, dedupe.ClaimOptions{})
+	now = now.Add(time.Second)
+	second, _ := l.Claim(t.Context(), key, o)
+	l.Complete(t.Context(), first, nil)
+	l.Extend(t.Context(), second, time.Second)
+	l.Complete(t.Context(), second, nil)
+	l.Claim(t.Context(), key, o)
+	l.Release(t.Context(), second)
+	l.Forget(t.Context(), key)
+	want := []string{"Claim acquired", "Claim in progress", "Claim mismatched", "Claim failed", "Claim expired", "Complete fenced", "Extend done",
+		"Complete done", "Claim replayed", "Release fenced", "Forget done"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant %q", got, want)
+	}
+	if len(hashes) != 1 || !hashes[0x8254c329a92850f6] { // sha256("k")
+		t.Errorf("hashes of the key: %v", hashes)
+	}
+}
+
+func TestObservedLedgerConforms(t *testing.T) {
+	dedupetest.TestLedger(t, func(*testing.T) dedupe.Ledger {
+		return dedupe.Observed(dedupetest.NewMemoryLedger(nil), func(dedupe.Event) {})
+	})
+}

@@ -1,0 +1,255 @@
+package dodedupe
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/durable"
+)
+
+// fakeRow is a record in memory.
+type fakeRow struct {
+	record  []byte
+	expires int64
+}
+
+// fakeTable is a table in memory, which can be told to fail.
+type fakeTable struct {
+	rows  map[string]fakeRow
+	alarm int64 // 0: none
+	ops   []string
+	// fault, if set, decides about the n-th operation, counted from 0.
+	fault func(n int, op string) fault
+	// armed, if set, is told of alarms.
+	armed func(at int64)
+}
+
+func newFakeTable() *fakeTable { return &fakeTable{rows: map[string]fakeRow{}} }
+
+func (f *fakeTable) do(op string, perform func()) error {
+	n := len(f.ops)
+	f.ops = append(f.ops, op)
+	if f.fault == nil {
+		return fine.do(perform)
+	}
+	return f.fault(n, op).do(perform)
+}
+
+func (f *fakeTable) get(_ context.Context, key string) (record []byte, ok bool, err error) {
+	err = f.do("get", func() {})
+	if err != nil {
+		return nil, false, err
+	}
+	row, ok := f.rows[key]
+	return slices.Clone(row.record), ok, nil
+}
+
+func (f *fakeTable) put(_ context.Context, key string, record []byte, expires int64) error {
+	return f.do("put", func() { f.rows[key] = fakeRow{slices.Clone(record), expires} })
+}
+
+func (f *fakeTable) remove(_ context.Context, key string) error {
+	return f.do("remove", func() { delete(f.rows, key) })
+}
+
+func (f *fakeTable) sweep(_ context.Context, now int64, limit int) error {
+	return f.do("sweep", func() {
+		for range limit {
+			key, row, ok := f.first()
+			if !ok || row.expires > now {
+				return
+			}
+			delete(f.rows, key)
+		}
+	})
+}
+
+func (f *fakeTable) first() (key string, row fakeRow, ok bool) {
+	for k, r := range f.rows {
+		if !ok || r.expires < row.expires || r.expires == row.expires && k < key {
+			key, row, ok = k, r, true
+		}
+	}
+	return key, row, ok
+}
+
+func (f *fakeTable) earliest(context.Context) (expires int64, some bool, err error) {
+	if err := f.do("earliest", func() {}); err != nil {
+		return never, false, err
+	}
+	_, row, ok := f.first()
+	if !ok {
+		return never, false, nil
+	}
+	return row.expires, true, nil
+}
+
+func (f *fakeTable) transact(fn func() error) error {
+	before := maps.Clone(f.rows)
+	err := fn()
+	if err != nil {
+		f.rows = before
+	}
+	return err
+}
+
+func (f *fakeTable) setAlarm(_ context.Context, at int64) error {
+	return f.do("setAlarm", func() {
+		f.alarm = at
+		if f.armed != nil {
+			f.armed(at)
+		}
+	})
+}
+
+func (f *fakeTable) clear(context.Context) error {
+	return f.do("clear", func() { f.rows, f.alarm = map[string]fakeRow{}, 0 })
+}
+
+// fakeLedgerObjects is a namespace of ledger objects over fake tables, and a network in front that can be told to fail.
+type fakeLedgerObjects struct {
+	// network, if set, decides about the n-th message, counted from 0, and returns the error that the caller gets.
+	network func(n int, method string) (fault, error)
+
+	mu      sync.Mutex
+	sent    []string
+	objects map[string]*ledgerObject
+}
+
+func (f *fakeLedgerObjects) object(name string) *ledgerObject {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if o := f.objects[name]; o != nil {
+		return o
+	}
+	if f.objects == nil {
+		f.objects = map[string]*ledgerObject{}
+	}
+	one, many := newFakeTable(), newFakeTable()
+	o := &ledgerObject{one: book{table: one, clock: unixMilli}, many: book{table: many, clock: unixMilli}}
+	o.holdsMany = func() (bool, error) { return false, errors.New("the object had messages") }
+	var timer *time.Timer
+	ring := func(at int64) { // alarms ring
+		if timer != nil {
+			timer.Stop()
+		}
+		timer = time.AfterFunc(time.Until(time.UnixMilli(at)), func() { o.Alarm(context.Background(), durable.AlarmInfo{}) })
+	}
+	one.armed, many.armed = ring, ring
+	f.objects[name] = o
+	return o
+}
+
+func (f *fakeLedgerObjects) call(ctx context.Context, name, method string, msg []byte) ([]byte, error) {
+	f.mu.Lock()
+	n := len(f.sent)
+	f.sent = append(f.sent, method)
+	f.mu.Unlock()
+	what, lostErr := fine, lost()
+	if f.network != nil {
+		what, lostErr = f.network(n, method)
+	}
+	var out []byte
+	var thrown error
+	failed := what.do(func() { out, thrown = f.object(name).deliver(ctx, method, msg) })
+	switch {
+	case failed != nil:
+		return nil, lostErr
+	case thrown != nil:
+		return nil, &chain{[]error{durable.ErrRemote, &durable.Error{Name: "Error", Message: thrown.Error(), Props: map[string]any{"remote": true}}}}
+	}
+	return out, nil
+}
+
+// ledgerMethods are the object's methods by their names, as registered.
+var ledgerMethods = map[string]func(*ledgerObject, context.Context, []byte) ([]byte, error){
+	methodClaim: (*ledgerObject).claim, methodAwait: (*ledgerObject).await, methodComplete: (*ledgerObject).complete,
+	methodExtend: (*ledgerObject).extend, methodRelease: (*ledgerObject).release, methodSeek: (*ledgerObject).seek,
+	methodDrop: (*ledgerObject).drop, methodNext: (*ledgerObject).next,
+}
+
+func (o *ledgerObject) deliver(ctx context.Context, method string, msg []byte) ([]byte, error) {
+	return ledgerMethods[method](o, ctx, msg)
+}
+
+func fakeLedger(t *testing.T, f *fakeLedgerObjects, m Mapping) *Ledger {
+	t.Helper()
+	l, err := newLedger(f.call, &LedgerOptions{Mapping: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestLedgerPerKey(t *testing.T) {
+	dedupetest.TestLedger(t, func(t *testing.T) dedupe.Ledger { return fakeLedger(t, &fakeLedgerObjects{}, PerKey()) })
+}
+
+func TestLedgerInBuckets(t *testing.T) {
+	dedupetest.TestLedger(t, func(t *testing.T) dedupe.Ledger { return fakeLedger(t, &fakeLedgerObjects{}, Buckets(3)) })
+}
+
+func TestSequencer(t *testing.T) {
+	dedupetest.TestSequencer(t, func(t *testing.T) dedupe.Sequencer { return newSequencer((&fakeLedgerObjects{}).call, nil) })
+}
+
+// lossy delivers each message in vain the first time: by turns the message is lost, or its answer.
+func (f *fakeLedgerObjects) lossy() caller {
+	var mu sync.Mutex
+	sent := map[string]bool{}
+	return func(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
+		id := method + object + string(msg)
+		mu.Lock()
+		first, turn := !sent[id], len(sent)%2
+		sent[id] = true
+		mu.Unlock()
+		if !first {
+			return f.call(ctx, object, method, msg)
+		}
+		if turn == 0 {
+			f.call(ctx, object, method, msg)
+		}
+		return nil, lost()
+	}
+}
+
+func TestLedgerOverANetworkThatLosesEveryMessageOnce(t *testing.T) {
+	dedupetest.TestLedger(t, func(t *testing.T) dedupe.Ledger {
+		l := fakeLedger(t, &fakeLedgerObjects{}, Buckets(2))
+		l.call = (&fakeLedgerObjects{}).lossy()
+		return l
+	})
+}
+
+func TestSequencerOverANetworkThatLosesEveryMessageOnce(t *testing.T) {
+	dedupetest.TestSequencer(t, func(t *testing.T) dedupe.Sequencer { return newSequencer((&fakeLedgerObjects{}).lossy(), nil) })
+}
+
+func TestLedgerCallThatStaysUnknownSaysSo(t *testing.T) {
+	f := &fakeLedgerObjects{network: func(int, string) (fault, error) { return performsThenFails, lost() }}
+	l := fakeLedger(t, f, PerKey())
+	o := dedupe.ClaimOptions{Lease: time.Minute}
+	claim, err := l.Claim(t.Context(), []byte("k"), o)
+	wantUnknown(t, err, true, durable.ErrDisconnected)
+	f.network = nil
+	o.Owner = claim.Owner
+	if claim, err = l.Claim(t.Context(), []byte("k"), o); claim.Outcome != dedupe.Acquired || claim.Attempt != 1 || err != nil {
+		t.Errorf("the repetition by the same owner: %+v, %v", claim, err)
+	}
+	f.network = func(int, string) (fault, error) { return performsThenFails, lost() }
+	wantUnknown(t, l.Complete(t.Context(), claim, []byte("r")), true, durable.ErrDisconnected)
+	f.network = nil
+	if err := l.Complete(t.Context(), claim, []byte("r")); err != nil {
+		t.Error(err)
+	}
+	if n := len(f.sent); n != 6 {
+		t.Errorf("%d messages: %v", n, f.sent)
+	}
+}
