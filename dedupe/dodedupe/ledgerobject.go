@@ -3,6 +3,7 @@ package dodedupe
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"flow.internal/capdo/durable"
 )
@@ -29,7 +30,7 @@ type ledgerObject struct {
 	// holdsMany asks the storage, for an alarm that comes before any message.
 	holdsMany func() (bool, error)
 	// isOne and isMany: a message has said so.
-	isOne, isMany bool
+	isOne, isMany atomic.Bool
 }
 
 func newLedgerObject(_ context.Context, state *durable.State, _ *durable.Env) (*ledgerObject, error) {
@@ -52,10 +53,10 @@ func hasTable(storage *durable.Storage) (bool, error) {
 // book returns where a key's entry is: keys are empty in an object that keeps one.
 func (o *ledgerObject) book(key string) *book {
 	if key == "" {
-		o.isOne = true
+		o.isOne.Store(true)
 		return &o.one
 	}
-	o.isMany = true
+	o.isMany.Store(true)
 	return &o.many
 }
 
@@ -160,15 +161,15 @@ func (o *ledgerObject) next(ctx context.Context, msg []byte) ([]byte, error) {
 	if err := m.end(); err != nil {
 		return reply(nil, undone{err})
 	}
-	o.isMany = true
+	o.isMany.Store(true)
 	e, inserted, err := o.many.next(ctx, key, r)
 	return reply(appendNumbers(nil, e.number, e.firstSeen, number(inserted)), err)
 }
 
 // Alarm removes what has expired.
 func (o *ledgerObject) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
-	many := o.isMany
-	if !many && !o.isOne {
+	many := o.isMany.Load()
+	if !many && !o.isOne.Load() {
 		var err error
 		if many, err = o.holdsMany(); err != nil && !errors.Is(err, durable.ErrNoSQL) {
 			return err
