@@ -33,8 +33,8 @@ var (
 	ErrOwnerTooLarge = errors.New("the owner is larger than 64 bytes")
 	// ErrFingerprintTooLarge: the fingerprint exceeds [MaxFingerprintSize].
 	ErrFingerprintTooLarge = errors.New("the fingerprint is larger than 64 bytes")
-	// ErrResultTooLarge: the result exceeds [MaxResultSize], or what the ledger's storage takes.
-	ErrResultTooLarge = errors.New("the result is too large")
+	// ErrResultTooLarge: the result exceeds [MaxResultSize].
+	ErrResultTooLarge = errors.New("the result is larger than 1 MiB")
 )
 
 // Error is what a [Store], a [Ledger] and a [Sequencer] fail with. Its text never contains a key.

@@ -12,7 +12,8 @@ import (
 // wait for is only the report.
 type table interface {
 	get(ctx context.Context, key string) (record []byte, ok bool, err error)
-	put(ctx context.Context, key string, record []byte, expires int64) error // never: it stays
+	// put stores a record until it expires, which may be never. before is when the one that it replaces expires; 0 if it replaces none.
+	put(ctx context.Context, key string, record []byte, expires, before int64) error
 	remove(ctx context.Context, key string) error
 	sweep(ctx context.Context, now int64, limit int) error // removes what has expired, the oldest first
 	// earliest returns when the next record expires, never if none does, and whether there are records at all.
@@ -68,9 +69,9 @@ func seed(now int64) int64 { return now * 1000 }
 // the past, its record stays.
 func (b *book) nextFence(e *entry, now int64) int64 { return max(b.fence+1, e.number+1, seed(now)) }
 
-// write stores an entry and sees to the alarm. Where that fails the entry stands, and the caller has to repeat or to count it as unknown.
-func (b *book) write(ctx context.Context, key string, e *entry) error {
-	if err := b.table.put(ctx, key, e.encode(), e.kept()); err != nil {
+// write stores an entry in place of another and sees to the alarm. Where that fails the entry stands, and the caller has to repeat or to count it as unknown.
+func (b *book) write(ctx context.Context, key string, e, before *entry) error {
+	if err := b.table.put(ctx, key, e.encode(), e.kept(), before.kept()); err != nil {
 		return err
 	}
 	return b.arm(ctx, e.kept())
@@ -125,7 +126,7 @@ func (b *book) claim(ctx context.Context, key string, r request) (answer, error)
 		return answer{outcome, next, 0}, b.arm(ctx, next.kept())
 	}
 	b.fence = fence
-	return answer{outcome, next, 0}, b.write(ctx, key, &next)
+	return answer{outcome, next, 0}, b.write(ctx, key, &next, &stored)
 }
 
 func (r *request) check() error {
@@ -179,7 +180,7 @@ func (b *book) change(ctx context.Context, key string, transition func(e entry, 
 	case !changed:
 		return b.arm(ctx, next.kept())
 	}
-	if err := b.write(ctx, key, &next); err != nil {
+	if err := b.write(ctx, key, &next, &stored); err != nil {
 		return err
 	}
 	b.wake(key)
@@ -228,12 +229,13 @@ func (b *book) forget(ctx context.Context, key string, what, fence int64) error 
 	}
 	defer b.wake(key)
 	if !unreadable && e.number >= seed(now) { // not in the past yet: a new record might get the same fence
-		return b.write(ctx, key, tombstone(e.number))
+		return b.write(ctx, key, tombstone(e.number), &e)
 	}
 	if err := b.table.remove(ctx, key); err != nil {
 		return err
 	}
-	return b.clearIfEmpty(ctx)
+	_, err = b.clearIfEmpty(ctx)
+	return err
 }
 
 // next gives a key its number in the object's sequence.
@@ -264,12 +266,16 @@ func (b *book) next(ctx context.Context, key string, r request) (e entry, insert
 	case !inserted:
 		return e, false, nil
 	}
+	counterBefore := int64(never)
+	if last.state == absent {
+		counterBefore = 0
+	}
 	last = entry{state: numbered, number: e.number, firstSeen: now, ttl: 1}
 	err = b.table.transact(func() error {
-		if err := b.table.put(ctx, counter, last.encode(), never); err != nil {
+		if err := b.table.put(ctx, counter, last.encode(), never, counterBefore); err != nil {
 			return err
 		}
-		return b.table.put(ctx, key, e.encode(), e.expires())
+		return b.table.put(ctx, key, e.encode(), e.kept(), stored.kept())
 	})
 	if err != nil {
 		return e, false, err
@@ -286,20 +292,20 @@ func (b *book) alarm(ctx context.Context) error {
 	if err := b.table.sweep(ctx, b.latest, sweepLimit); err != nil {
 		return err
 	}
-	if err := b.clearIfEmpty(ctx); err != nil {
+	if cleared, err := b.clearIfEmpty(ctx); cleared || err != nil {
 		return err
 	}
 	return b.arm(ctx, 0)
 }
 
 // clearIfEmpty leaves an object without records without anything.
-func (b *book) clearIfEmpty(ctx context.Context) error {
+func (b *book) clearIfEmpty(ctx context.Context) (cleared bool, err error) {
 	_, some, err := b.table.earliest(ctx)
 	if err != nil || some {
-		return err
+		return false, err
 	}
 	b.armed = 0
-	return b.table.clear(ctx)
+	return true, b.table.clear(ctx)
 }
 
 // wait waits until the key is not held any more, but no longer than given, and says how it stands then. It claims nothing: one who waits may

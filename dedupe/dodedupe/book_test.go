@@ -203,7 +203,7 @@ func TestAlarmEmptiesABook(t *testing.T) {
 		}
 	}
 	s.ring()
-	if len(s.table.rows) != 0 || s.table.alarm != 0 || s.table.ops[len(s.table.ops)-2] != "clear" {
+	if len(s.table.rows) != 0 || s.table.alarm != 0 || s.table.ops[len(s.table.ops)-1] != "clear" {
 		t.Errorf("%d records, alarm %d, %v", len(s.table.rows), s.table.alarm, s.table.ops[len(s.table.ops)-3:])
 	}
 }

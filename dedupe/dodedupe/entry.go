@@ -63,8 +63,12 @@ func (e *entry) expires() int64 {
 }
 
 // kept is until when the entry stays stored: while it counts, and while its fence is not in the past, lest a new entry be given the same.
+// 0 for a key nobody has seen.
 func (e *entry) kept() int64 {
-	if e.state == numbered {
+	switch e.state {
+	case absent:
+		return 0
+	case numbered:
 		return e.expires()
 	}
 	return min(max(e.expires(), e.number/1000+1), never-1)

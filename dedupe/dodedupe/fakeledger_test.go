@@ -51,7 +51,10 @@ func (f *fakeTable) get(_ context.Context, key string) (record []byte, ok bool, 
 	return slices.Clone(row.record), ok, nil
 }
 
-func (f *fakeTable) put(_ context.Context, key string, record []byte, expires int64) error {
+func (f *fakeTable) put(_ context.Context, key string, record []byte, expires, before int64) error {
+	if f.rows[key].expires != before {
+		return errors.New("the record that is replaced expires at another time")
+	}
 	return f.do("put", func() { f.rows[key] = fakeRow{slices.Clone(record), expires} })
 }
 
@@ -134,7 +137,6 @@ func (f *fakeLedgerObjects) object(name string) *ledgerObject {
 	}
 	one, many := newFakeTable(), newFakeTable()
 	o := &ledgerObject{one: book{table: one, clock: unixMilli}, many: book{table: many, clock: unixMilli}}
-	o.holdsMany = func() (bool, error) { return false, errors.New("the object had messages") }
 	var timer *time.Timer
 	ring := func(at int64) { // alarms ring
 		if timer != nil {

@@ -165,7 +165,7 @@ func (l *Ledger) ask(ctx context.Context, object, method string, msg []byte) (an
 	return a, nil
 }
 
-// Complete stores a claim's result; see [dedupe.Ledger]. On a key-value backed class a result has about 127 KiB at most.
+// Complete stores a claim's result; see [dedupe.Ledger].
 func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
 	if err := dedupe.CheckResult(result); err != nil {
 		return fail(opComplete, err)

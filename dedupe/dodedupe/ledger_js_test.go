@@ -1,10 +1,14 @@
 package dodedupe
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durabletest"
 )
 
@@ -32,6 +36,18 @@ func TestLedgerInOneBucketOnRealObjects(t *testing.T) {
 	dedupetest.TestLedger(t, realLedger("", Buckets(1)))
 }
 
+// Older accounts have classes with key-value storage.
+func TestLedgerOnKeyValueStorage(t *testing.T) {
+	dedupetest.TestLedger(t, realLedger("LEDGER_KV", PerKey()))
+}
+
+func TestBucketsNeedSQLite(t *testing.T) {
+	_, err := realLedger("LEDGER_KV", Buckets(1))(t).Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})
+	if !errors.Is(err, durable.ErrNoSQL) || errors.Is(err, dedupe.ErrUnknownOutcome) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestSequencerOnRealObjects(t *testing.T) {
 	dedupetest.TestSequencer(t, func(t *testing.T) dedupe.Sequencer {
 		s, err := NewSequencer(durabletest.Env(t, nil), &LedgerOptions{Scope: t.Name()})
@@ -40,4 +56,180 @@ func TestSequencerOnRealObjects(t *testing.T) {
 		}
 		return s
 	})
+}
+
+func openLedger(t *testing.T, m Mapping) *Ledger {
+	t.Helper()
+	l, err := NewLedger(durabletest.Env(t, nil), &LedgerOptions{Mapping: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// ledgerStub returns the object of a key.
+func ledgerStub(t *testing.T, object string) *durable.Stub {
+	t.Helper()
+	ns, err := durabletest.Env(t, nil).Namespace("LEDGER")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stub, err := ns.GetByName(object, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stub
+}
+
+// both runs a test on an object for one key, and on one for many.
+func both(t *testing.T, test func(t *testing.T, m Mapping, object string)) {
+	for _, m := range []Mapping{PerKey(), Buckets(1)} {
+		t.Run(m.String(), func(t *testing.T) {
+			object, _ := m.place("", []byte("k"))
+			test(t, m, object)
+		})
+	}
+}
+
+func mustClaim(t *testing.T, l *Ledger, o dedupe.ClaimOptions, want dedupe.Outcome) dedupe.Claim {
+	t.Helper()
+	c, err := l.Claim(t.Context(), []byte("k"), o)
+	if err != nil || c.Outcome != want {
+		t.Fatalf("claim: %v, %v; want %v", c.Outcome, err, want)
+	}
+	return c
+}
+
+func TestLedgerSurvivesSIGKILLAndEviction(t *testing.T) {
+	both(t, func(t *testing.T, m Mapping, object string) {
+		o := dedupe.ClaimOptions{Lease: time.Minute, TTL: time.Hour, Fingerprint: []byte("f")}
+		c := mustClaim(t, openLedger(t, m), o, dedupe.Acquired)
+		durabletest.Restart(t)
+		l := openLedger(t, m)
+		mustClaim(t, l, o, dedupe.InProgress)
+		if err := l.Complete(t.Context(), c, []byte("result")); err != nil {
+			t.Fatal(err)
+		}
+		durabletest.Evict(t, ledgerStub(t, object))
+		if r := mustClaim(t, l, o, dedupe.Replay); string(r.Result) != "result" {
+			t.Errorf("%+v", r)
+		}
+		if err := l.Forget(t.Context(), []byte("k")); err != nil {
+			t.Fatal(err)
+		}
+		durabletest.Restart(t)
+		if again := mustClaim(t, openLedger(t, m), o, dedupe.Acquired); again.Fence <= c.Fence {
+			t.Errorf("fence %d after %d", again.Fence, c.Fence)
+		}
+	})
+}
+
+// The alarm comes to an object that has no message since it was built, so it does not know what it keeps.
+func TestAlarmEmptiesALedgersObject(t *testing.T) {
+	both(t, func(t *testing.T, m Mapping, object string) {
+		l := openLedger(t, m)
+		mustClaim(t, l, dedupe.ClaimOptions{Lease: time.Second, TTL: time.Second}, dedupe.Acquired)
+		stub := ledgerStub(t, object)
+		durabletest.Evict(t, stub)
+		if ran, err := durabletest.RunAlarm(t, stub); !ran || err != nil {
+			t.Errorf("early alarm: %v, %v", ran, err)
+		}
+		mustClaim(t, l, dedupe.ClaimOptions{Lease: time.Minute}, dedupe.InProgress)
+		durabletest.Evict(t, stub)
+		empty := false
+		for end := time.Now().Add(10 * time.Second); !empty && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+			durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
+				c, err := state.Storage().SQL().Exec("SELECT COUNT(*) FROM sqlite_master")
+				if err != nil {
+					t.Fatal(err)
+				}
+				var tables int
+				if !c.Next() || c.Scan(&tables) != nil {
+					t.Fatal(c.Err())
+				}
+				at, err := state.Storage().GetAlarm(ctx, nil)
+				empty = tables == 0 && at.IsZero() && err == nil
+			})
+		}
+		if !empty {
+			t.Error("the object is not empty")
+		}
+		mustClaim(t, l, dedupe.ClaimOptions{Lease: time.Minute}, dedupe.Acquired)
+	})
+}
+
+// An object that is reset while somebody waits in it ends the wait; the client claims or waits anew.
+func TestWaiterOutlivesAReset(t *testing.T) {
+	both(t, func(t *testing.T, m Mapping, object string) {
+		l := openLedger(t, m)
+		c := mustClaim(t, l, dedupe.ClaimOptions{Lease: time.Minute}, dedupe.Acquired)
+		got := make(chan dedupe.Claim)
+		go func() {
+			claim, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, Wait: 20 * time.Second})
+			if err != nil {
+				t.Error(err)
+			}
+			got <- claim
+		}()
+		time.Sleep(100 * time.Millisecond)
+		durabletest.Abort(t, ledgerStub(t, object))
+		if err := l.Complete(t.Context(), c, []byte("result")); err != nil {
+			t.Error(err)
+		}
+		if claim := <-got; claim.Outcome != dedupe.Replay || string(claim.Result) != "result" {
+			t.Errorf("%+v", claim)
+		}
+	})
+}
+
+// What is billed, in an object of many keys: rows written, from SQLite's own count.
+func TestRowsWrittenInABucket(t *testing.T) {
+	stub := durabletest.New(t, durabletest.SQLite)
+	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
+		table := &countedRows{rows: newRows(state.Storage())}
+		table.exec("SELECT 1") // makes the tables
+		table.run = func(query string, args ...any) (*durable.Cursor, error) {
+			c, err := state.Storage().SQL().Exec(query, args...)
+			table.cursors = append(table.cursors, c)
+			return c, err
+		}
+		b := &book{table: table, clock: unixMilli}
+		cost := func(what string, want int, do func() error) {
+			t.Helper()
+			table.cursors, table.alarms = nil, 0
+			if err := do(); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			read, written := 0, 0
+			for _, c := range table.cursors {
+				read, written = read+c.RowsRead(), written+c.RowsWritten()
+			}
+			t.Logf("%s: %d rows read, %d written, and %d for the alarm", what, read, written, table.alarms)
+			if written+table.alarms != want {
+				t.Errorf("%s writes %d rows, want %d", what, written+table.alarms, want)
+			}
+		}
+		r := request{owner: "a", lease: 60_000, ttl: 3_600_000}
+		var first answer
+		cost("the first claim of a bucket", 3, func() (err error) { first, err = b.claim(ctx, "k", r); return err })
+		cost("the first claim of a key", 2, func() error { _, err := b.claim(ctx, "another", r); return err })
+		cost("a duplicate", 0, func() error { _, err := b.claim(ctx, "k", request{owner: "b", lease: 1, ttl: 1}); return err })
+		cost("complete", 1, func() error { return b.complete(ctx, "k", first.holder(), []byte("result")) })
+		cost("a replay", 0, func() error { _, err := b.claim(ctx, "k", request{owner: "b", lease: 1, ttl: 1}); return err })
+		cost("the first entry of a sequence", 4, func() error { _, _, err := b.next(ctx, "e", r); return err })
+		cost("an entry of a sequence", 3, func() error { _, _, err := b.next(ctx, "f", r); return err })
+		cost("the same entry again", 0, func() error { _, _, err := b.next(ctx, "f", request{owner: "b", ttl: 1}); return err })
+	})
+}
+
+// countedRows counts what rows are read and written.
+type countedRows struct {
+	*rows
+	cursors []*durable.Cursor
+	alarms  int
+}
+
+func (c *countedRows) setAlarm(ctx context.Context, at int64) error {
+	c.alarms++
+	return c.rows.setAlarm(ctx, at)
 }

@@ -27,36 +27,32 @@ func RegisterLedger(class string) {
 // another.
 type ledgerObject struct {
 	one, many book
-	// holdsMany asks the storage, for an alarm that comes before any message.
-	holdsMany func() (bool, error)
-	// isOne and isMany: a message has said so.
-	isOne, isMany atomic.Bool
+	holdsMany atomic.Bool
 }
 
 func newLedgerObject(_ context.Context, state *durable.State, _ *durable.Env) (*ledgerObject, error) {
 	storage := state.Storage()
-	return &ledgerObject{
-		one:       book{table: single{storage}, clock: unixMilli},
-		many:      book{table: &rows{single: single{storage}}, clock: unixMilli},
-		holdsMany: func() (bool, error) { return hasTable(storage) },
-	}, nil
-}
-
-func hasTable(storage *durable.Storage) (bool, error) {
-	c, err := storage.SQL().Exec("SELECT 1 FROM sqlite_master WHERE name = '_capdo_entries'")
-	if err != nil {
-		return false, err
+	o := &ledgerObject{
+		one:  book{table: single{storage}, clock: unixMilli},
+		many: book{table: newRows(storage), clock: unixMilli},
 	}
-	return c.Next(), c.Err()
+	switch c, err := storage.SQL().Exec("SELECT 1 FROM sqlite_master WHERE name = '_capdo_entries'"); {
+	case errors.Is(err, durable.ErrNoSQL):
+		o.one.table = chunked{single{storage}}
+	case err != nil:
+		return nil, err
+	default:
+		o.holdsMany.Store(c.Next())
+	}
+	return o, nil
 }
 
 // book returns where a key's entry is: keys are empty in an object that keeps one.
 func (o *ledgerObject) book(key string) *book {
 	if key == "" {
-		o.isOne.Store(true)
 		return &o.one
 	}
-	o.isMany.Store(true)
+	o.holdsMany.Store(true)
 	return &o.many
 }
 
@@ -161,21 +157,14 @@ func (o *ledgerObject) next(ctx context.Context, msg []byte) ([]byte, error) {
 	if err := m.end(); err != nil {
 		return reply(nil, undone{err})
 	}
-	o.isMany.Store(true)
+	o.holdsMany.Store(true)
 	e, inserted, err := o.many.next(ctx, key, r)
 	return reply(appendNumbers(nil, e.number, e.firstSeen, number(inserted)), err)
 }
 
 // Alarm removes what has expired.
 func (o *ledgerObject) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
-	many := o.isMany.Load()
-	if !many && !o.isOne.Load() {
-		var err error
-		if many, err = o.holdsMany(); err != nil && !errors.Is(err, durable.ErrNoSQL) {
-			return err
-		}
-	}
-	if many {
+	if o.holdsMany.Load() {
 		return o.many.alarm(ctx)
 	}
 	return o.one.alarm(ctx)
