@@ -113,7 +113,7 @@ func ExampleSequencer() {
 
 func ExampleObserved() {
 	count := map[dedupe.What]int{}
-	ledger := dedupe.Observed(dedupetest.NewMemoryLedger(nil), func(e dedupe.Event) { count[e.What]++ })
+	ledger := dedupe.Observed(dedupetest.NewMemoryLedger(nil), nil, func(e dedupe.Event) { count[e.What]++ })
 
 	for range 3 {
 		ledger.Claim(context.Background(), []byte("order-1041"), dedupe.ClaimOptions{Lease: time.Minute})

@@ -2,17 +2,15 @@ package dedupe
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"time"
 )
 
-// Event is one operation on a [Ledger], as [Observed] reports it. There is no payload in it, and of the key only a hash.
+// Event is one operation on a [Ledger], as [Observed] reports it. There is no payload in it, and of the key at most a hash.
 type Event struct {
 	Op      string // "Claim", "Complete", "Extend", "Release", "Forget"
 	What    What
-	KeyHash uint64 // the first 8 bytes of the key's SHA-256, big-endian; a key that can be guessed can be told by it
+	KeyHash uint64 // see Observed
 	Attempt int    // of the claim
 	Took    time.Duration
 	Err     error // as it was returned; it has no key in it
@@ -35,10 +33,16 @@ const (
 
 // Observed returns a ledger that does what another one does, and reports each operation to observe when it is over. observe is called by
 // the goroutine of the caller, and should return soon.
-func Observed(ledger Ledger, observe func(Event)) Ledger { return &observed{ledger, observe} }
+//
+// hash makes an event's KeyHash; with nil it is 0. A key that can be guessed can be told by a plain hash: use a keyed one, such as an HMAC's
+// first 8 bytes, or [hash/maphash] where events of one process need not be compared with another's.
+func Observed(ledger Ledger, hash func(key []byte) uint64, observe func(Event)) Ledger {
+	return &observed{ledger, hash, observe}
+}
 
 type observed struct {
 	Ledger
+	hash    func(key []byte) uint64
 	observe func(Event)
 }
 
@@ -98,6 +102,9 @@ func (o *observed) report(op string, key []byte, attempt int, begin time.Time, w
 	case err != nil:
 		what = WhatFailed
 	}
-	hash := sha256.Sum256(key)
-	o.observe(Event{op, what, binary.BigEndian.Uint64(hash[:8]), attempt, time.Since(begin), err})
+	var hash uint64
+	if o.hash != nil {
+		hash = o.hash(key)
+	}
+	o.observe(Event{op, what, hash, attempt, time.Since(begin), err})
 }
