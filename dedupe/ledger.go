@@ -23,7 +23,8 @@ const (
 // with a result that later claims are answered with. Its methods may be called by any number of goroutines. Errors are of type [*Error].
 //
 // A key's window begins when it is first seen, and lasts for the TTL of that claim; later attempts and the completion do not extend
-// it. An attempt that is under way when the window ends keeps its lease.
+// it. An attempt that is under way when the window ends keeps its lease, and a result that it then stores is kept until that would have
+// been over.
 //
 // Complete, Extend and Release fail with [ErrFenced], and change nothing, when the claim is not the key's present one: when another owner has taken
 // it over, when it was released, forgotten, or ended with its window. They fail with [ErrNotAcquired] for a claim that is not [Acquired],

@@ -148,6 +148,9 @@ func (m *MemoryLedger) Complete(ctx context.Context, claim dedupe.Claim, result 
 		if !e.held {
 			return dedupe.ErrFenced
 		}
+		if m.latest >= e.firstSeen+e.ttl {
+			e.ttl = e.leaseEnd - e.firstSeen
+		}
 		e.held, e.done, e.result, e.completed = false, true, bytes.Clone(result), m.latest
 		return nil
 	})

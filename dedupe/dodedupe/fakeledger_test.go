@@ -118,6 +118,8 @@ func (f *fakeTable) clear(context.Context) error {
 
 // fakeLedgerObjects is a namespace of ledger objects over fake tables, and a network in front that can be told to fail.
 type fakeLedgerObjects struct {
+	// clock, if set, is the objects', and alarms do not ring by themselves.
+	clock func() int64
 	// network, if set, decides about the n-th message, counted from 0, and returns the error that the caller gets.
 	network func(n int, method string) (fault, error)
 
@@ -137,6 +139,11 @@ func (f *fakeLedgerObjects) object(name string) *ledgerObject {
 	}
 	one, many := newFakeTable(), newFakeTable()
 	o := &ledgerObject{one: book{table: one, clock: unixMilli}, many: book{table: many, clock: unixMilli}}
+	f.objects[name] = o
+	if f.clock != nil {
+		o.one.clock, o.many.clock = f.clock, f.clock
+		return o
+	}
 	var timer *time.Timer
 	ring := func(at int64) { // alarms ring
 		if timer != nil {
@@ -145,7 +152,6 @@ func (f *fakeLedgerObjects) object(name string) *ledgerObject {
 		timer = time.AfterFunc(time.Until(time.UnixMilli(at)), func() { o.Alarm(context.Background(), durable.AlarmInfo{}) })
 	}
 	one.armed, many.armed = ring, ring
-	f.objects[name] = o
 	return o
 }
 
