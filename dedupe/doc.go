@@ -11,13 +11,23 @@
 //		return errors.Join(err, store.Forget(ctx, []byte(messageID))) // let a redelivery through
 //	}
 //
-// This package has the interface and what all stores share; it depends on nothing but the standard library. The store on Durable
-// Objects is package dodedupe. Package dedupetest has the tests that every store passes, and a store in memory for tests.
+// Where a duplicate is to get the result of the first, and where a crash must not lose the work, there is the [Ledger]: a key is claimed for the
+// time of a lease, with a fence, and completed with a result. [Do] does all of it:
+//
+//	receipt, err := dedupe.Do(ctx, ledger, orderID, options, func(ctx context.Context, fence int64) ([]byte, error) {
+//		return charge(ctx, fence)
+//	})
+//
+// A [Sequencer] numbers the entries of a stream, each key once.
+//
+// This package has the interfaces and what all of their implementations share; it depends on nothing but the standard library. Those on Durable
+// Objects are in package dodedupe. Package dedupetest has the tests that each of them passes, and references in memory for tests.
 //
 // # Limits
 //
 // A key has 1 to [MaxKeySize] bytes, any bytes. A TTL is kept in ms, a fraction of one counting as a whole, and goes up to
-// [MaxTTL]. Both are checked before anything is sent.
+// [MaxTTL]. An owner has up to [MaxOwnerSize] bytes, a fingerprint [MaxFingerprintSize], a result [MaxResultSize]. A lease lasts from 1 ms to
+// [MaxLease], a wait up to [MaxWait]. All are checked before anything is sent.
 //
 // # Semantics
 //
@@ -35,6 +45,9 @@
 //
 // A false that followed a lost answer means that another holds the key now. Had the record that the lost call perhaps inserted
 // been forgotten meanwhile, callers in between were told of a duplicate, too.
+//
+// A ledger's holder that loses its lease may go on working beside the next one, until it asks the ledger again. What must not happen twice has
+// to be refused by what it happens to, by its fence: keep the largest that was seen, and refuse smaller ones.
 //
 // A store deduplicates what it is asked about. Work that takes longer than the TTL may be begun a second time.
 package dedupe

@@ -1,4 +1,4 @@
-// Package dodedupe keeps a [dedupe.Store] in Durable Objects: one object per key, so that each key has one writer wherever its callers
+// Package dodedupe keeps a [dedupe.Store], a [dedupe.Ledger] and a [dedupe.Sequencer] in Durable Objects. The store has one object per key, so that each key has one writer wherever its callers
 // are, on a Durable Object class that is written in Go.
 //
 //	func main() {
@@ -48,6 +48,25 @@
 //
 // Each PutIfAbsent has an owner token of 128 random bits, which its one repetition carries, too. Forget looks at the record and removes
 // what it saw, so it removes nothing that came later.
+//
+// # Ledgers and sequencers
+//
+// They are another class, which [RegisterLedger] declares, and which is bound as LEDGER by default; a Worker that only has a [Store] does not
+// carry its code. A [Ledger] has an object per key ([PerKey], on SQLite-backed and key-value backed classes), or a fixed number of them
+// ([Buckets], SQLite), a [Sequencer] one per stream (SQLite). Their names are
+//
+//	capdo.ledger.v1:<base64url of the scope>:<base64url of the key>
+//	capdo.ledger.v1:<base64url of the scope>:<bucket>/<buckets>
+//	capdo.sequence.v1:<base64url of the scope>:<base64url of the stream>
+//
+// A fence is the object's time in µs when the key was claimed, or the last fence and one if that is more. As long as it is not in the past its record
+// stays, even if it is forgotten, so fences grow over all that deletes a record. Only when the clock is set back after an object was emptied
+// and left memory, a fence of before may come again.
+//
+// A caller that waits is parked in the object, in a call that claims nothing, and claims when that returns: one who is gone by then holds nothing.
+//
+// An alarm removes up to 200 records that have expired, sets itself again, and empties the object when none is left. A sequence's counter stays.
+// docs/cost.md has the rows that operations read and write.
 //
 // # Caveats
 //
