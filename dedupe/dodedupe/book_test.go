@@ -183,6 +183,25 @@ func TestManyFencesWithinAMillisecond(t *testing.T) {
 	}
 }
 
+// Known mistake: a late Forget deletes a successor.
+func TestLateForgetOfALedgerLeavesTheSuccessor(t *testing.T) {
+	s := newShelf(t)
+	s.claim("a", 1000, 5000, dedupe.Acquired)
+	s.now += 10
+	what, fence, err := s.book.look(t.Context(), "k")
+	s.want(err, nil)
+	successor := int64(0)
+	for range 2 { // the second is the repetition, or the first that was under way for long
+		s.want(s.book.forget(t.Context(), "k", what, fence), nil)
+		if a := s.claim("b", 1000, 5000, dedupe.Acquired); successor != 0 && a.entry.number != successor {
+			t.Errorf("the successor's fence %d became %d", successor, a.entry.number)
+		} else {
+			successor = a.entry.number
+		}
+	}
+	s.claim("c", 1000, 5000, dedupe.InProgress)
+}
+
 func TestAlarmEmptiesABook(t *testing.T) {
 	s := newShelf(t)
 	for n := range 3 * sweepLimit {

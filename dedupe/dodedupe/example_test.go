@@ -48,3 +48,32 @@ func ExampleNew() {
 	}
 	// Output: runtime unavailable
 }
+
+// A Worker that charges once for each path, and answers repetitions with the receipt.
+func ExampleNewLedger() {
+	dodedupe.RegisterLedger("Ledger")
+	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+		ledger, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: "charges", Mapping: dodedupe.Buckets(16)})
+		if err != nil {
+			return nil, err
+		}
+		options := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 30 * time.Second, Wait: 10 * time.Second}}
+		receipt, err := dedupe.Do(ctx, ledger, []byte(r.URL), options, func(ctx context.Context, fence int64) ([]byte, error) {
+			return []byte("receipt"), nil
+		})
+		if errors.Is(err, dedupe.ErrInProgress) {
+			return &durable.Response{Status: 409}, nil
+		}
+		return &durable.Response{Status: 200, Body: strings.NewReader(string(receipt))}, err
+	})
+
+	_, err := dodedupe.NewLedger(nil, nil)
+	fmt.Println("natively:", errors.Is(err, errors.ErrUnsupported))
+	// Output: natively: true
+}
+
+func ExampleNewSequencer() {
+	_, err := dodedupe.NewSequencer(nil, nil)
+	fmt.Println("natively:", errors.Is(err, errors.ErrUnsupported))
+	// Output: natively: true
+}

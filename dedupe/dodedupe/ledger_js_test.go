@@ -3,6 +3,9 @@ package dodedupe
 import (
 	"context"
 	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -240,4 +243,84 @@ type countedRows struct {
 func (c *countedRows) setAlarm(ctx context.Context, at int64) error {
 	c.alarms++
 	return c.rows.setAlarm(ctx, at)
+}
+
+// TestLedgerHammerUnderResets: callers do the work of a few keys while their objects are reset. Whatever errors they met, fences grew, and a
+// key that was completed has the result that was acknowledged.
+func TestLedgerHammerUnderResets(t *testing.T) {
+	both(t, func(t *testing.T, m Mapping, _ string) {
+		const callers, keys, resets = 8, 4, 40
+		h := &resetHammer{t: t, ledger: openLedger(t, m), fences: map[string]int64{}, results: map[string]string{}}
+		var wg sync.WaitGroup
+		for n := range callers {
+			wg.Go(func() {
+				for round := 0; !h.over.Load(); round++ {
+					h.work(string(rune('a'+(n+round)%keys)), round)
+				}
+			})
+		}
+		for n := range resets {
+			object, _ := m.place("", []byte(string(rune('a'+n%keys))+strconv.Itoa(int(h.round.Load())/8)))
+			durabletest.Abort(t, ledgerStub(t, object))
+			time.Sleep(20 * time.Millisecond)
+		}
+		h.over.Store(true)
+		wg.Wait()
+		t.Logf("%d claims acquired, %d completed, %d calls failed", h.acquired, h.completed, h.failed)
+		if h.completed == 0 {
+			t.Error("the hammer hit nothing")
+		}
+	})
+}
+
+type resetHammer struct {
+	t      *testing.T
+	ledger *Ledger
+	over   atomic.Bool
+	round  atomic.Int64
+
+	mu                          sync.Mutex
+	fences                      map[string]int64
+	results                     map[string]string // as acknowledged, until forgotten
+	acquired, completed, failed int
+}
+
+// work claims a key, and completes it, or checks the replay. A key is never forgotten here, so its first result is its last.
+func (h *resetHammer) work(key string, round int) {
+	key += strconv.Itoa(round / 8)
+	l := h.ledger
+	h.round.Store(int64(round))
+	h.mu.Lock()
+	known, fence := h.results[key], h.fences[key]
+	h.mu.Unlock()
+	c, err := l.Claim(h.t.Context(), []byte(key), dedupe.ClaimOptions{Lease: 50 * time.Millisecond, TTL: time.Hour, Wait: 100 * time.Millisecond})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err != nil:
+		h.failed++
+	case c.Outcome == dedupe.Replay:
+		if known != "" && string(c.Result) != known {
+			h.t.Errorf("key %s has the result %s, and %s was acknowledged", key, c.Result, known)
+		}
+	case c.Outcome == dedupe.Acquired:
+		h.acquired++
+		if known != "" || c.Fence <= fence {
+			h.t.Errorf("key %s acquired with fence %d after %d, completed with %q", key, c.Fence, fence, known)
+		}
+		h.fences[key] = max(h.fences[key], c.Fence)
+		result := strconv.FormatInt(c.Fence, 10)
+		h.mu.Unlock()
+		err := l.Complete(h.t.Context(), c, []byte(result))
+		h.mu.Lock()
+		switch {
+		case err != nil:
+			h.failed++
+		case h.results[key] != "" && h.results[key] != result:
+			h.t.Errorf("key %s was completed twice: %s and %s", key, h.results[key], result)
+		default:
+			h.completed++
+			h.results[key] = result
+		}
+	}
 }
