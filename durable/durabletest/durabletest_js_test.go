@@ -334,3 +334,35 @@ func TestRestartKillsWorkerdAndTheTestGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// The restart's own promise must not be taken for one of the calls that begin at the same time, or the reverse.
+func TestRestartAmidManyCalls(t *testing.T) {
+	for range 3 {
+		ns, err := durabletest.Env(t, nil).Namespace("COUNTER")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost := make(chan error, 8)
+		for i := range cap(lost) {
+			go func() {
+				for {
+					stub, err := ns.GetByName(strconv.Itoa(i), nil)
+					if err == nil {
+						_, err = stub.Call(context.Background(), "increment", nil)
+					}
+					if err != nil {
+						lost <- err
+						return
+					}
+				}
+			}()
+		}
+		time.Sleep(20 * time.Millisecond) // they are under way
+		durabletest.Restart(t)
+		for range cap(lost) {
+			if err := <-lost; !errors.Is(err, durable.ErrDisconnected) {
+				t.Errorf("a call through a dead handle: %v", err)
+			}
+		}
+	}
+}

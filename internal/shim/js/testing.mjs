@@ -32,6 +32,7 @@ class TestRuntime extends Runtime {
   }
   await(context, promise) {
     const pending = super.await(context, promise);
+    if (promise === this.restarting) this.restartID = pending.id;
     if (!context.state) {
       const settled = () => { this.waiting.delete(pending.id); };
       this.waiting.add(pending.id);
@@ -121,6 +122,14 @@ async function run(env) {
 const HOST = "capdo:host", WORKER = "capdo:worker"; // bindings: what answers in capdo exec, and the tested Worker
 
 const tools = (env, context) => {
+  const kill = async () => {
+    await null;
+    const { rt } = context, body = restart.freeze(rt, context, rt.restartID);
+    rt.isFrozen = true;
+    const response = await env[HOST].fetch("http://host/restart", { method: "POST", body });
+    rt.isFrozen = false;
+    throw new Error(await response.text());
+  };
   const bindingOf = (name) => Object.keys(config.classes).find((binding) => config.classes[binding] === name);
   const object = (ns, id) => ns.get(ns.idFromString(id));
   return {
@@ -131,16 +140,8 @@ const tools = (env, context) => {
       await unsafe.deleteAllDurableObjects(); // which leaves empty databases
       await env[HOST].fetch("http://host/objects", { method: "DELETE" });
     },
-    // restart has this workerd killed, when Go is idle. The promise is settled in the next one.
-    restart: async () => {
-      await null;
-      const id = Math.max(...context.rt.waiting);
-      const body = restart.freeze(context.rt, context, id);
-      context.rt.isFrozen = true;
-      const response = await env[HOST].fetch("http://host/restart", { method: "POST", body });
-      context.rt.isFrozen = false;
-      throw new Error(await response.text());
-    },
+    // restart has this workerd killed, when Go is idle. The promise that Go waits for is settled in the next one.
+    restart: () => context.rt.restarting = kill(),
     list: async (binding) => (await env[HOST].fetch(`http://host/objects?class=${config.classes[binding]}`)).json(),
   };
 };
