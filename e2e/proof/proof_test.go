@@ -1,0 +1,108 @@
+//go:build !js
+
+// Package proof checks that what callers of the store and the ledger see in workerd can be explained by one operation happening after the other, while
+// workerd is killed, objects are aborted and replies are lost.
+package proof
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/internal/build"
+	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/internal/workerd"
+)
+
+var (
+	loadFor = flag.Duration("load", 20*time.Second, "how long the histories are")
+	soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
+
+	buildDir string
+	binary   string
+)
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	var err error
+	if buildDir, err = os.MkdirTemp("", "capdo-e2e-"); err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(buildDir)
+	if binary, err = node.Module(".", "workerd/bin/workerd"); err != nil {
+		return 0, err
+	}
+	if _, err = build.Run(context.Background(), "worker", buildDir, nil); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+// lab is a workerd that serves the Worker, one after the other on the same disk.
+type lab struct {
+	config workerd.Config
+
+	mu      sync.Mutex
+	process *workerd.Process
+}
+
+func newLab(t testing.TB) *lab {
+	t.Helper()
+	main, err := filepath.Abs("testdata/main.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := workerd.BuildModules(buildDir)
+	modules["main.mjs"] = main
+	l := &lab{config: workerd.Config{
+		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Dedupe", "Ledger", "Racy"), Disk: t.TempDir(),
+		Flags: []string{"unsafe_module", "experimental"},
+	}}
+	if err := l.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.kill()
+		if t.Failed() {
+			t.Logf("workerd printed:\n%s", tail(l.process.Log()))
+		}
+	})
+	return l
+}
+
+func (l *lab) start() error {
+	p, err := workerd.Start(context.Background(), l.config)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.process = p
+	}
+	return err
+}
+
+func (l *lab) kill() { l.process.Kill() }
+
+func (l *lab) url() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.process.URL
+}
+
+func tail(log string) string {
+	lines := strings.Split(log, "\n")
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+}

@@ -1,0 +1,35 @@
+//go:build !js
+
+package proof
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// round is how long a soak's histories are: each is judged, and then forgotten.
+const round = 20 * time.Second
+
+func TestSoak(t *testing.T) {
+	if *soakFor == 0 {
+		t.Skip("without -soak")
+	}
+	bar := progressbar.NewOptions64(int64(*soakFor/time.Second), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("soaking"),
+		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(500*time.Millisecond))
+	var total history
+	rounds := 0
+	begin := time.Now()
+	tick := func() { bar.Set64(int64(min(time.Since(begin), *soakFor) / time.Second)) }
+	for time.Since(begin) < *soakFor && !t.Failed() {
+		left := max(min(round, *soakFor-time.Since(begin)), time.Second)
+		h := load{targets: []string{"store", "ledger", "buckets"}, clients: 6, disturbed: true, tick: tick}.run(t, newLab(t), left)
+		judge(t, h)
+		rounds++
+		total.add(h)
+	}
+	bar.Finish()
+	t.Logf("%d rounds in %v: %v", rounds, time.Since(begin).Round(time.Second), &total)
+}
