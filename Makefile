@@ -5,7 +5,7 @@ NPM := node_modules/.package-lock.json
 JS := GOOS=js GOARCH=wasm
 PORT ?= 8787
 
-.PHONY: help dev build test check fmt bench fuzz clean
+.PHONY: help dev build test check fmt bench fuzz soak mutations clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,6 +49,12 @@ bench: $(NPM) ## measure against hand-written JavaScript and an empty Go program
 fuzz: ## fuzz the codecs, a minute each (FUZZTIME=…)
 	go test -fuzz FuzzDecode -fuzztime $(or $(FUZZTIME),1m) ./internal/jsrt
 	go test -fuzz FuzzCastIntegers -fuzztime $(or $(FUZZTIME),1m) ./durable
+
+soak: $(NPM) ## check histories of the store and the ledger under kills, aborts and lost replies, for longer (SOAK=5m)
+	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
+
+mutations: $(NPM) ## break the store and the ledger in ways that e2e/proof has to notice (about a minute)
+	e2e/proof/mutations.sh
 
 clean: ## remove what was built, and wrangler's local state
 	rm -rf examples/*/build examples/*/.wrangler examples/*/.capdo-dev.* node_modules .bin

@@ -29,8 +29,7 @@ type load struct {
 }
 
 const (
-	epoch     = 250 * time.Millisecond // the life of a key
-	keys      = 2                      // at a time and per target
+	epoch     = 500 * time.Millisecond // the life of a key
 	killEvery = 800 * time.Millisecond
 )
 
@@ -41,6 +40,7 @@ type history struct {
 	calls    int
 	known    map[string][]claimed // by target and key
 	unknown  int
+	fenced   int
 	repeated int // calls that the provider repeated
 	refused  int // calls that definitely did nothing
 	kills    int
@@ -55,14 +55,15 @@ type claimed struct {
 }
 
 func (h *history) String() string {
-	return fmt.Sprintf("%d operations, %d of unknown outcome, %d repeated by the provider, %d refused, %d kills, %d aborts",
-		h.calls, h.unknown, h.repeated, h.refused, h.kills, h.aborts)
+	return fmt.Sprintf("%d operations, %d of unknown outcome, %d fenced, %d repeated by the provider, %d refused, %d kills, %d aborts",
+		h.calls, h.unknown, h.fenced, h.repeated, h.refused, h.kills, h.aborts)
 }
 
 // add adds another history's figures.
 func (h *history) add(other *history) {
 	h.calls += other.calls
 	h.unknown += other.unknown
+	h.fenced += other.fenced
 	h.repeated += other.repeated
 	h.refused += other.refused
 	h.kills += other.kills
@@ -151,7 +152,7 @@ func (c *caller) now() int64 { return int64(time.Since(c.begin)) }
 // choose picks an operation on a key of the moment.
 func (c *caller) choose() (in input) {
 	in.target = c.targets[c.random.IntN(len(c.targets))]
-	in.key = fmt.Sprintf("%d-%d", time.Since(c.begin)/epoch, c.random.IntN(keys))
+	in.key = strconv.Itoa(int(time.Since(c.begin) / epoch))
 	in.owner = fmt.Sprintf("%d-%d", c.id, c.made)
 	if in.target == "store" || in.target == "racy" {
 		in.op = pick(c.random, "put", "put", "put", "forget")
@@ -257,6 +258,9 @@ func (c *caller) record(in input, out output, call, returned int64, lost int) {
 	if out.unknown {
 		c.unknown++
 		returned = never
+	}
+	if out.status == "fenced" {
+		c.fenced++
 	}
 	if lost > 0 {
 		c.repeated++

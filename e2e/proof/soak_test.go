@@ -22,10 +22,11 @@ func TestSoak(t *testing.T) {
 	var total history
 	rounds := 0
 	begin := time.Now()
-	tick := func() { bar.Set64(int64(min(time.Since(begin), *soakFor) / time.Second)) }
+	soaking := disturbed
+	soaking.tick = func() { bar.Set64(int64(min(time.Since(begin), *soakFor) / time.Second)) }
 	for time.Since(begin) < *soakFor && !t.Failed() {
 		left := max(min(round, *soakFor-time.Since(begin)), time.Second)
-		h := load{targets: []string{"store", "ledger", "buckets"}, clients: 6, disturbed: true, tick: tick}.run(t, newLab(t), left)
+		h := soaking.run(t, newLab(t), left)
 		judge(t, h)
 		rounds++
 		total.add(h)

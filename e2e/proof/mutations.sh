@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Breaks the store and the ledger, each time in a copy of its own, and expects the proof to find a history that is not linearizable.
+set -euo pipefail
+cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failed=0
+
+# mutate NAME FILE PERL-EXPRESSION
+mutate() {
+	local name=$1 file=$2 expression=$3 tree=$scratch/tree log=$scratch/log
+	rm -rf "$tree" && mkdir "$tree"
+	git ls-files -z | xargs -0 cp --parents -t "$tree"
+	ln -s "$PWD/node_modules" "$tree/node_modules"
+	perl -0pi -e "$expression" "$tree/$file"
+	if cmp -s "$file" "$tree/$file"; then
+		echo "$name: the mutation does not apply to $file any more"
+		failed=1
+		return
+	fi
+	(cd "$tree" && go test -count=1 -v -run '^TestHistories' ./e2e/proof -load "${LOAD:-8s}") >"$log" 2>&1 && status=0 || status=$?
+	if [ $status -ne 0 ] && grep -q 'not linearizable' "$log"; then
+		echo "$name: found"
+		grep -m1 'operations,' "$log"
+	else
+		echo "$name: NOT FOUND"
+		tail -20 "$log"
+		failed=1
+	fi
+}
+
+await='s.mu.Unlock()\n\ttime.Sleep(5 * time.Millisecond)\n\ts.mu.Lock()'
+mutate "a ledger that does not compare owner and fence" dedupe/dodedupe/entry.go \
+	's/return e\.number == h\.fence && e\.owner == h\.owner/return true/'
+mutate "an await between the store's read and its write" dedupe/dodedupe/slot.go \
+	's/("sync"\n)/$1\t"time"\n/; s/(r, now, err := s\.read\(\)\n\tif err != nil \{\n\t\treturn false, err\n\t\}\n)/$1\t'"$await"'\n/'
+exit $failed
