@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-var disturbed = load{targets: []string{"store", "ledger", "buckets"}, clients: 8, disturbed: true}
+var disturbed = load{targets: []string{"store", "ledger", "buckets", "leases"}, clients: 8, disturbed: true}
 
 func TestHistoriesUnderKillsAbortsAndLostRepliesAreLinearizable(t *testing.T) {
 	h := disturbed.run(t, newLab(t), *loadFor)
 	judge(t, h)
-	if h.kills == 0 || h.aborts == 0 || h.unknown == 0 || h.unknown > h.calls/2 || h.repeated == 0 || h.fenced == 0 {
+	if h.kills == 0 || h.aborts == 0 || h.unknown == 0 || h.calls-h.unknown < 100 || h.repeated == 0 || h.fenced == 0 {
 		t.Error("the load was not disturbed, or too much")
 	}
 }

@@ -158,7 +158,7 @@ func (c *caller) choose() (in input) {
 		in.op = pick(c.random, "put", "put", "put", "forget")
 		return in
 	}
-	in.op = pick(c.random, "claim", "claim", "claim", "claim", "complete", "release", "release", "forget")
+	in.op = pick(c.random, "claim", "claim", "claim", "claim", "complete", "extend", "release", "release", "forget")
 	return c.chooseClaim(in)
 }
 

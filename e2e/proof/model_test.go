@@ -17,7 +17,7 @@ import (
 // input is an operation on a key.
 type input struct {
 	target, key string
-	op          string // put, claim, complete, release, forget
+	op          string // put, claim, complete, extend, release, forget
 	owner       string // of a put: its own
 	fence       int64
 	result      string
@@ -36,8 +36,8 @@ type output struct {
 type phase string
 
 const (
-	absent phase = "absent" // or released: but for a second release that makes no difference
-	free   phase = "free"
+	absent phase = "absent"
+	free   phase = "free" // released
 	held   phase = "held"
 	done   phase = "done"
 )
@@ -94,28 +94,35 @@ func (s state) put(in input) []alternative {
 	return []alternative{{output{status: "ok", inserted: s.owner == in.owner}, s}}
 }
 
-func (s state) claim(in input, out output) []alternative {
+// claim acquires, also from a holder whose lease may be over: the model does not know the time, only which ledger has leases that end.
+func (s state) claim(in input, out output) (list []alternative) {
+	add := func(outcome string, fence int64, result string, next state) {
+		list = append(list, alternative{output{status: "ok", outcome: outcome, fence: fence, result: result}, next})
+	}
 	switch {
 	case s.phase == done:
-		return []alternative{{output{status: "ok", outcome: "replay", result: s.result}, s}}
+		add("replay", 0, s.result, s)
+		return list
 	case s.phase == held && s.owner != in.owner:
-		return []alternative{{output{status: "ok", outcome: "in progress"}, s}}
+		add("in progress", 0, "", s)
 	case s.phase == held && s.fence != 0:
-		return []alternative{{output{status: "ok", outcome: "acquired", fence: s.fence}, s}}
+		add("acquired", s.fence, "", s)
 	}
-	fence := out.fence // 0 if unknown
-	if !out.unknown && fence <= s.least {
-		return nil
+	if len(list) > 0 && in.target != "leases" || !out.unknown && out.fence <= s.least {
+		return list
 	}
-	next := state{phase: held, owner: in.owner, fence: fence, least: max(s.least, fence)}
-	return []alternative{{output{status: "ok", outcome: "acquired", fence: fence}, next}}
+	add("acquired", out.fence, "", state{phase: held, owner: in.owner, fence: out.fence, least: max(s.least, out.fence)})
+	return list
 }
 
-// change completes or releases. Where nobody was told the present fence, it may be the one that the caller has.
+// change completes, extends or releases. Where nobody was told the present fence, it may be the one that the caller has.
 func (s state) change(in input) []alternative {
 	to := state{phase: free, owner: in.owner, fence: in.fence, least: max(s.least, in.fence)}
-	if in.op == "complete" {
+	switch in.op {
+	case "complete":
 		to.phase, to.result = done, in.result
+	case "extend":
+		to.phase = held
 	}
 	mine := s.owner == in.owner && s.fence == in.fence
 	perhaps := s.phase == held && s.owner == in.owner && s.fence == 0 && in.fence > s.least
@@ -207,6 +214,16 @@ func sequence(steps ...porcupine.Operation) []porcupine.Operation {
 	return steps
 }
 
+// leases is sequence for a ledger whose leases end.
+func leases(steps ...porcupine.Operation) []porcupine.Operation {
+	for i, o := range steps {
+		in := o.Input.(input)
+		in.target = "leases"
+		steps[i].Input = in
+	}
+	return sequence(steps...)
+}
+
 func did(op, owner string, fence int64, out output) porcupine.Operation {
 	return porcupine.Operation{Input: input{op: op, owner: owner, fence: fence}, Output: out}
 }
@@ -236,6 +253,12 @@ func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 		{"a stale completion accepted", false, sequence(did("claim", "a", 0, got(1)), did("forget", "", 0, ok), did("claim", "b", 0, got(2)), did("complete", "a", 1, ok))},
 		{"a stale release accepted", false, sequence(did("claim", "a", 0, got(1)), did("release", "a", 1, ok), did("claim", "b", 0, got(2)), did("release", "a", 1, ok))},
 		{"a fence that does not grow", false, sequence(did("claim", "a", 0, got(1)), did("forget", "", 0, ok), did("claim", "b", 0, got(1)))},
+		{"an extension", true, sequence(did("claim", "a", 0, got(1)), did("extend", "a", 1, ok), did("release", "a", 1, ok), did("extend", "a", 1, fenced))},
+		{"a completed claim extended", false, sequence(did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("extend", "a", 1, ok))},
+		{"a lease taken over", true, leases(did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)), did("complete", "a", 1, fenced), did("complete", "b", 2, ok))},
+		{"a lease taken over, and the stale holder completes", false, leases(did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)), did("complete", "a", 1, ok))},
+		{"a lease taken over with the same fence", false, leases(did("claim", "a", 0, got(1)), did("claim", "b", 0, got(1)))},
+		{"a lease taken over before its end", false, sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)))},
 		{"an unknown claim repeated", true, sequence(did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("claim", "a", 0, got(1)), did("complete", "a", 1, ok))},
 		{"an unknown claim that another overtakes", false, sequence(did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("claim", "c", 0, got(1)))},
 		{"an unknown completion", true, sequence(did("claim", "a", 0, got(1)), did("complete", "a", 1, unknown), did("claim", "b", 0, replay))},

@@ -29,9 +29,12 @@ mutate() {
 	fi
 }
 
+# A step's mutex would hold others off during an await, so that is taken away, too.
 await='s.mu.Unlock()\n\ttime.Sleep(5 * time.Millisecond)\n\ts.mu.Lock()'
 mutate "a ledger that does not compare owner and fence" dedupe/dodedupe/entry.go \
 	's/return e\.number == h\.fence && e\.owner == h\.owner/return true/'
 mutate "an await between the store's read and its write" dedupe/dodedupe/slot.go \
 	's/("sync"\n)/$1\t"time"\n/; s/(r, now, err := s\.read\(\)\n\tif err != nil \{\n\t\treturn false, err\n\t\}\n)/$1\t'"$await"'\n/'
+mutate "an await between the ledger's read and its write" dedupe/dodedupe/book.go \
+	's/(fence := b\.nextFence\(&stored, now\)\n)/$1\t'"${await//s.mu/b.mu}"'\n/'
 exit $failed

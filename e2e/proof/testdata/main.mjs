@@ -6,7 +6,7 @@ export const { Dedupe, Ledger, Racy } = entry;
 // FaultyStub lets the plan's n-th call of an object happen and then fail, and counts the calls that failed for whatever reason.
 class FaultyStub {
   constructor(stub, plan) {
-    for (const method of ["putIfAbsent", "look", "forget", "claim", "complete", "release", "seek", "drop"]) {
+    for (const method of ["putIfAbsent", "look", "forget", "claim", "complete", "extend", "release", "seek", "drop"]) {
       this[method] = (args) => this.#call(plan, () => stub[method](args));
     }
   }

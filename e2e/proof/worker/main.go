@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// window outlives every history: nothing expires in one.
+// window outlives every history: no record expires in one.
 const window = time.Hour
 
 // answer is what an operation's caller gets.
@@ -74,9 +75,11 @@ func perform(ctx context.Context, env *durable.Env, target string, q url.Values,
 	case "racy":
 		return performRacy(ctx, env, q, a)
 	case "ledger":
-		return performLedger(ctx, env, &dodedupe.LedgerOptions{}, q, a)
+		return performLedger(ctx, env, &dodedupe.LedgerOptions{}, window, q, a)
+	case "leases":
+		return performLedger(ctx, env, &dodedupe.LedgerOptions{Scope: "leases"}, 20*time.Millisecond, q, a)
 	case "buckets":
-		return performLedger(ctx, env, &dodedupe.LedgerOptions{Mapping: dodedupe.Buckets(4)}, q, a)
+		return performLedger(ctx, env, &dodedupe.LedgerOptions{Mapping: dodedupe.Buckets(4)}, window, q, a)
 	}
 	return fmt.Errorf("no target %q", target)
 }
@@ -93,7 +96,7 @@ func performStore(ctx context.Context, s dedupe.Store, q url.Values, a *answer) 
 	return fmt.Errorf("no operation %q", q.Get("op"))
 }
 
-func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerOptions, q url.Values, a *answer) error {
+func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerOptions, lease time.Duration, q url.Values, a *answer) error {
 	l, err := dodedupe.NewLedger(env, opts)
 	if err != nil {
 		return err
@@ -101,9 +104,11 @@ func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerO
 	key := []byte(q.Get("key"))
 	switch q.Get("op") {
 	case "claim":
-		return claim(ctx, l, key, q.Get("owner"), a)
+		return claim(ctx, l, key, lease, q.Get("owner"), a)
 	case "complete":
 		return l.Complete(ctx, claimOf(opts, q), []byte(q.Get("result")))
+	case "extend":
+		return l.Extend(ctx, claimOf(opts, q), lease)
 	case "release":
 		return l.Release(ctx, claimOf(opts, q))
 	case "forget":
@@ -112,8 +117,8 @@ func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerO
 	return fmt.Errorf("no operation %q", q.Get("op"))
 }
 
-func claim(ctx context.Context, l dedupe.Ledger, key []byte, owner string, a *answer) error {
-	c, err := l.Claim(ctx, key, dedupe.ClaimOptions{Owner: owner, Lease: window, TTL: window})
+func claim(ctx context.Context, l dedupe.Ledger, key []byte, lease time.Duration, owner string, a *answer) error {
+	c, err := l.Claim(ctx, key, dedupe.ClaimOptions{Owner: owner, Lease: lease, TTL: window})
 	if err == nil {
 		a.Outcome, a.Fence, a.Result = c.Outcome.String(), c.Fence, string(c.Result)
 	}
@@ -123,6 +128,6 @@ func claim(ctx context.Context, l dedupe.Ledger, key []byte, owner string, a *an
 // claimOf is a claim that another request acquired.
 func claimOf(opts *dodedupe.LedgerOptions, q url.Values) dedupe.Claim {
 	fence, _ := strconv.ParseInt(q.Get("fence"), 10, 64)
-	ledger := "dedupe.durable_objects:LEDGER::" + opts.Mapping.String()
+	ledger := "dedupe.durable_objects:LEDGER:" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
 	return dedupe.Claim{Outcome: dedupe.Acquired, Ledger: ledger, Key: []byte(q.Get("key")), Owner: q.Get("owner"), Fence: fence}
 }
