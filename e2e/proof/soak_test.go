@@ -32,5 +32,6 @@ func TestSoak(t *testing.T) {
 		total.add(h)
 	}
 	bar.Finish()
+	os.Stderr.WriteString("\n")
 	t.Logf("%d rounds in %v: %v", rounds, time.Since(begin).Round(time.Second), &total)
 }
