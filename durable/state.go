@@ -33,7 +33,8 @@ func (s *State) ID() (*ID, error) {
 // Storage returns the object's storage.
 func (s *State) Storage() *Storage { return s.storage }
 
-// Props returns the properties that the object's class was instantiated with, nil for none.
+// Props returns the properties that the object's class was instantiated with; an empty map for none. They are values like those of [KV]; others
+// are refused with [ErrValue].
 func (s *State) Props() (any, error) {
 	v, err := s.ref.Get("props")
 	if err != nil {

@@ -94,11 +94,11 @@ func TestObjectKnowsItsName(t *testing.T) {
 	}
 }
 
-func TestPropsAreNilForAnOrdinaryObject(t *testing.T) {
+func TestPropsAreEmptyForAnOrdinaryObject(t *testing.T) {
 	object(t).want(t, "", func(_ context.Context, l *Lab) (string, error) {
 		props, err := l.state.Props()
-		if m, ok := props.(map[string]any); props != nil && (!ok || len(m) > 0) {
-			t.Errorf("props are %v", props)
+		if m, ok := props.(map[string]any); !ok || len(m) > 0 {
+			t.Errorf("props are %#v", props)
 		}
 		return "", err
 	})

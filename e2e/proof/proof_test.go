@@ -7,16 +7,13 @@ package proof
 import (
 	"context"
 	"flag"
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"flow.internal/capdo/internal/build"
-	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
 
@@ -24,33 +21,10 @@ var (
 	loadFor = flag.Duration("load", 20*time.Second, "how long the histories are")
 	soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
 
-	buildDir string
-	binary   string
+	built worker.Built
 )
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (int, error) {
-	var err error
-	if buildDir, err = os.MkdirTemp("", "capdo-e2e-"); err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(buildDir)
-	if binary, err = node.Module(".", "workerd/bin/workerd"); err != nil {
-		return 0, err
-	}
-	if _, err = build.Run(context.Background(), "worker", buildDir, nil); err != nil {
-		return 0, err
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { worker.Main(m, &built) }
 
 // lab is a workerd that serves the Worker, one after the other on the same disk.
 type lab struct {
@@ -66,10 +40,10 @@ func newLab(t testing.TB) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules := workerd.BuildModules(buildDir)
+	modules := workerd.BuildModules(built.Dir)
 	modules["main.mjs"] = main
 	l := &lab{config: workerd.Config{
-		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Dedupe", "Ledger", "Racy"), Disk: t.TempDir(),
+		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Dedupe", "Ledger", "Racy"), Disk: t.TempDir(),
 		Flags: []string{"unsafe_module", "experimental"},
 	}}
 	if err := l.start(); err != nil {

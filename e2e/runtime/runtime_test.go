@@ -7,54 +7,21 @@ package runtime
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"flow.internal/capdo/internal/build"
-	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
 
-var (
-	buildDir string
-	binary   string
-	classes  []string
-)
+var built worker.Built
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (int, error) {
-	var err error
-	if buildDir, err = os.MkdirTemp("", "capdo-e2e-"); err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(buildDir)
-	if binary, err = node.Module(".", "workerd/bin/workerd"); err != nil {
-		return 0, err
-	}
-	r, err := build.Run(context.Background(), "worker", buildDir, nil)
-	if err != nil {
-		return 0, err
-	}
-	for _, c := range r.Classes {
-		classes = append(classes, c.Name)
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { worker.Main(m, &built) }
 
 // lab is a workerd that serves the Worker.
 type lab struct {
@@ -69,10 +36,10 @@ func start(t testing.TB) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules := workerd.BuildModules(buildDir)
+	modules := workerd.BuildModules(built.Dir)
 	modules["main.mjs"] = main
 	process, err := workerd.Start(context.Background(), workerd.Config{
-		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces(classes...), Disk: t.TempDir(),
+		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces(built.Classes...), Disk: t.TempDir(),
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, V8Flags: []string{"--expose-gc"},
 	})
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,37 +20,14 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
-	"flow.internal/capdo/internal/build"
-	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 	"github.com/coder/websocket"
 )
 
-var buildDir, binary string
+var built worker.Built
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (int, error) {
-	var err error
-	if buildDir, err = os.MkdirTemp("", "capdo-e2e-"); err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(buildDir)
-	if binary, err = node.Module(".", "workerd/bin/workerd"); err != nil {
-		return 0, err
-	}
-	if _, err := build.Run(context.Background(), "worker", buildDir, nil); err != nil {
-		return 0, err
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { worker.Main(m, &built) }
 
 // lab is a workerd that serves the Worker.
 type lab struct {
@@ -66,10 +42,10 @@ func start(t testing.TB, outbound string) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules := workerd.BuildModules(buildDir)
+	modules := workerd.BuildModules(built.Dir)
 	modules["main.mjs"] = main
 	l := &lab{t: t, config: workerd.Config{
-		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Chat"), Disk: t.TempDir(),
+		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Chat"), Disk: t.TempDir(),
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, Outbound: outbound,
 	}}
 	l.restart()

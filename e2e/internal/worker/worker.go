@@ -1,0 +1,47 @@
+// Package worker builds the Worker of an end-to-end test.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"flow.internal/capdo/internal/build"
+	"flow.internal/capdo/internal/node"
+)
+
+// Built is a Worker to serve in workerd.
+type Built struct {
+	Dir     string   // what capdo build wrote
+	Binary  string   // workerd's
+	Classes []string // that the program registers
+}
+
+// Main builds the program in the folder worker to *built, runs the tests, and exits.
+func Main(m *testing.M, built *Built) {
+	code, err := run(m, built)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M, built *Built) (code int, err error) {
+	if built.Dir, err = os.MkdirTemp("", "capdo-e2e-"); err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(built.Dir)
+	if built.Binary, err = node.Module(".", "workerd/bin/workerd"); err != nil {
+		return 0, err
+	}
+	r, err := build.Run(context.Background(), "worker", built.Dir, nil)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range r.Classes {
+		built.Classes = append(built.Classes, c.Name)
+	}
+	return m.Run(), nil
+}
