@@ -2,6 +2,7 @@ package dodedupe
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -12,13 +13,14 @@ import (
 // wait for is only the report.
 type table interface {
 	get(ctx context.Context, key string) (record []byte, ok bool, err error)
-	// put stores a record until it expires, which may be never. before is when the one that it replaces expires; 0 if it replaces none.
-	put(ctx context.Context, key string, record []byte, expires, before int64) error
+	put(ctx context.Context, key string, e, before *entry) error // in place of what get found; the zero entry if nothing
 	remove(ctx context.Context, key string) error
-	sweep(ctx context.Context, now int64, limit int) error // removes what has expired, the oldest first
-	// earliest returns when the next record expires, never if none does, and whether there are records at all.
-	earliest(ctx context.Context) (expires int64, any bool, err error)
-	transact(fn func() error) error // all writes of fn or none
+	sweep(ctx context.Context, now int64, limit int) error // removes what is due and not watched, the oldest first
+	// watched returns what is due and watched, the oldest first. What of it cannot be read stays, and is not due any more.
+	watched(ctx context.Context, now int64, limit int) ([]sighting, error)
+	// earliest returns when the next record is due, never if none is, and whether there are records at all.
+	earliest(ctx context.Context) (due int64, some bool, err error)
+	transact(ctx context.Context, fn func() error) error // all puts of fn or none
 	setAlarm(ctx context.Context, at int64) error
 	clear(ctx context.Context) error // everything, with the alarm
 }
@@ -26,11 +28,12 @@ type table interface {
 // sweepLimit is how many records one alarm removes at most; if there are more, the next alarm comes at once.
 const sweepLimit = 200
 
-// book applies transitions to the entries of an object. Each of its methods but wait is one step: it reads, decides and writes, and lets no
-// other step in between.
+// book applies transitions to the entries of an object. Each of its methods but wait and alarm is one step: it reads, decides and writes, and
+// lets no other step in between.
 type book struct {
 	table table
-	clock func() int64 // Unix time in ms
+	clock func() int64                                          // Unix time in ms
+	tell  func(ctx context.Context, key string, e *entry) error // if set, told of holders that died
 
 	mu     sync.Mutex
 	latest int64 // the largest now there has been
@@ -71,10 +74,18 @@ func (b *book) nextFence(e *entry, now int64) int64 { return max(b.fence+1, e.nu
 
 // write stores an entry in place of another and sees to the alarm. Where that fails the entry stands, and the caller has to repeat or to count it as unknown.
 func (b *book) write(ctx context.Context, key string, e, before *entry) error {
-	if err := b.table.put(ctx, key, e.encode(), e.kept(), before.kept()); err != nil {
+	if err := b.put(ctx, key, e, before); err != nil {
 		return err
 	}
-	return b.arm(ctx, e.kept())
+	return b.arm(ctx, e.due())
+}
+
+// put stores an entry. That of a holder is watched if somebody wants to be told.
+func (b *book) put(ctx context.Context, key string, e, before *entry) error {
+	if b.tell != nil && e.state == held {
+		e.watch = e.until
+	}
+	return b.table.put(ctx, key, e, before)
 }
 
 // arm makes sure that there is an alarm at a time or before.
@@ -123,7 +134,7 @@ func (b *book) claim(ctx context.Context, key string, r request) (answer, error)
 	case outcome == dedupe.Replay:
 		return answer{outcome, next, 0}, nil
 	case next.number != fence: // the same owner again
-		return answer{outcome, next, 0}, b.arm(ctx, next.kept())
+		return answer{outcome, next, 0}, b.arm(ctx, next.due())
 	}
 	b.fence = fence
 	return answer{outcome, next, 0}, b.write(ctx, key, &next, &stored)
@@ -178,7 +189,7 @@ func (b *book) change(ctx context.Context, key string, transition func(e entry, 
 	case err != nil:
 		return undone{err}
 	case !changed:
-		return b.arm(ctx, next.kept())
+		return b.arm(ctx, next.due())
 	}
 	if err := b.write(ctx, key, &next, &stored); err != nil {
 		return err
@@ -262,29 +273,53 @@ func (b *book) next(ctx context.Context, key string, r request) (e entry, insert
 	case err != nil:
 		return e, false, undone{err}
 	case e.number != last.number+1 && inserted: // the same owner again
-		return e, inserted, b.arm(ctx, e.expires())
+		return e, inserted, b.arm(ctx, e.due())
 	case !inserted:
 		return e, false, nil
 	}
-	counterBefore := int64(never)
-	if last.state == absent {
-		counterBefore = 0
-	}
-	last = entry{state: numbered, number: e.number, firstSeen: now, ttl: 1}
-	err = b.table.transact(func() error {
-		if err := b.table.put(ctx, counter, last.encode(), never, counterBefore); err != nil {
+	counting := entry{state: counting, number: e.number, firstSeen: now, ttl: 1}
+	err = b.table.transact(ctx, func() error {
+		if err := b.put(ctx, counter, &counting, &last); err != nil {
 			return err
 		}
-		return b.table.put(ctx, key, e.encode(), e.kept(), stored.kept())
+		return b.put(ctx, key, &e, &stored)
 	})
 	if err != nil {
 		return e, false, err
 	}
-	return e, true, b.arm(ctx, e.expires())
+	return e, true, b.arm(ctx, e.due())
 }
 
-// alarm removes what has expired. It may come early, late or twice. Its errors have the platform deliver it again.
+// reserve gives a key to its caller unless another one has it. The same owner is told again what it was told before.
+func (b *book) reserve(ctx context.Context, key string, r request) (inserted bool, err error) {
+	ctx = context.WithoutCancel(ctx)
+	if err := r.checkRecord(); err != nil {
+		return false, undone{err}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	stored, now, err := b.read(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	fence := b.nextFence(&stored, now)
+	e, inserted, err := stored.enter(r, now, fence)
+	switch {
+	case err != nil:
+		return false, undone{err}
+	case !inserted:
+		return false, nil
+	case e.number != fence: // the same owner again
+		return true, b.arm(ctx, e.due())
+	}
+	b.fence = fence
+	return true, b.write(ctx, key, &e, &stored)
+}
+
+// alarm tells of holders that died, and removes what has expired. It may come early, late or twice. Its errors have the platform deliver
+// it again.
 func (b *book) alarm(ctx context.Context) error {
+	err := b.tellDue(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.armed = 0
@@ -292,10 +327,10 @@ func (b *book) alarm(ctx context.Context) error {
 	if err := b.table.sweep(ctx, b.latest, sweepLimit); err != nil {
 		return err
 	}
-	if cleared, err := b.clearIfEmpty(ctx); cleared || err != nil {
-		return err
+	if cleared, e := b.clearIfEmpty(ctx); cleared || e != nil {
+		return errors.Join(err, e)
 	}
-	return b.arm(ctx, 0)
+	return errors.Join(err, b.arm(ctx, 0))
 }
 
 // clearIfEmpty leaves an object without records without anything.

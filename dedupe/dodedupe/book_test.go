@@ -308,7 +308,7 @@ func TestUnreadableEntryIsLeftAndCanBeForgotten(t *testing.T) {
 		want   error
 	}{{[]byte{}, ErrCorrupt}, {[]byte{3, 9, 9}, ErrVersion}, {[]byte{1, 2, 3}, ErrCorrupt}, {[]byte{2, 0}, ErrCorrupt}} {
 		s := newShelf(t)
-		s.table.rows["k"] = fakeRow{c.record, noon + 10}
+		s.table.rows["k"] = fakeRow{record: c.record, due: noon + 10}
 		_, err := s.book.claim(t.Context(), "k", request{owner: "a", lease: 1, ttl: 1})
 		s.want(err, c.want)
 		s.want(s.book.complete(t.Context(), "k", holder{"a", 1}, nil), c.want)
@@ -448,11 +448,11 @@ func TestLedgerNamesArePinned(t *testing.T) {
 		{Buckets(8), "orders", "order-1041", "capdo.ledger.v1:b3JkZXJz:2/8", "order-1041"},
 		{Buckets(65536), "", "\x00", "capdo.ledger.v1::2707/65536", "\x00"},
 	} {
-		if object, inside := c.m.place(c.scope, []byte(c.key)); object != c.object || inside != c.inside {
+		if object, inside := c.m.place(kindLedger, c.scope, []byte(c.key)); object != c.object || inside != c.inside {
 			t.Errorf("%v, scope %q, key %q: %s, %q; want %s", c.m, c.scope, c.key, object, inside, c.object)
 		}
 	}
-	if got := streamObject("s", []byte("stream")); got != "capdo.sequence.v1:cw:c3RyZWFt" {
+	if got := objectName(kindSequence, "s", []byte("stream")); got != "capdo.sequence.v1:cw:c3RyZWFt" {
 		t.Errorf("stream: %s", got)
 	}
 	for _, n := range []int{0, -1, MaxBuckets + 1} {
@@ -465,7 +465,7 @@ func TestLedgerNamesArePinned(t *testing.T) {
 func TestBucketsAreEven(t *testing.T) {
 	counts := map[string]int{}
 	for n := range 8000 {
-		object, _ := Buckets(8).place("", fmt.Append(nil, "key ", n))
+		object, _ := Buckets(8).place(kindLedger, "", fmt.Append(nil, "key ", n))
 		counts[object]++
 	}
 	for object, n := range counts {
@@ -488,7 +488,7 @@ func FuzzEntry(f *testing.F) {
 			}
 			return
 		}
-		if !bytes.Equal(e.encode(), b) || e.expires() < e.firstSeen || e.kept() >= never {
+		if !bytes.Equal(e.encode(), b) || e.expires() < e.firstSeen || (e.kept() >= never) != (e.state == counting) {
 			t.Fatalf("%x: %+v", b, e)
 		}
 	})
@@ -506,16 +506,16 @@ func FuzzLedgerObject(f *testing.F) {
 		clock := func() int64 { return noon }
 		o := &ledgerObject{one: book{table: one, clock: clock}, many: book{table: many, clock: clock}}
 		for _, msg := range [][]byte{first, second} {
-			for name, method := range ledgerMethods {
-				if name == methodAwait {
+			for _, m := range ledgerMethods {
+				if m.name == methodAwait {
 					continue // it would wait
 				}
-				out, err := method(o, t.Context(), msg)
+				out, err := m.handle(o, t.Context(), msg)
 				if err != nil {
-					t.Fatalf("%s %x: thrown: %v", name, msg, err)
+					t.Fatalf("%s %x: thrown: %v", m.name, msg, err)
 				}
 				if _, err := decodeReply(out); err != nil && !definite(err) {
-					t.Fatalf("%s %x: %v", name, msg, err)
+					t.Fatalf("%s %x: %v", m.name, msg, err)
 				}
 			}
 		}

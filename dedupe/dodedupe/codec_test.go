@@ -37,7 +37,7 @@ func TestObjectNamesArePinned(t *testing.T) {
 		{"", "e\u0301", "capdo.dedupe.v1::ZcyB"},
 		{"", strings.Repeat("\x00", dedupe.MaxKeySize), "capdo.dedupe.v1::" + strings.Repeat("A", 2731)},
 	} {
-		if got := objectName(c.scope, []byte(c.key)); got != c.want {
+		if got := objectName(kindStore, c.scope, []byte(c.key)); got != c.want {
 			t.Errorf("scope %q, key %.40q: %.80q, want %.80q", c.scope, c.key, got, c.want)
 		}
 	}
@@ -50,7 +50,7 @@ func FuzzObjectName(f *testing.F) {
 	f.Add("a", []byte("x:k"))
 	f.Add("\xff\x00", []byte("capdo.dedupe.v1:YQ:YQ"))
 	f.Fuzz(func(t *testing.T, scope string, key []byte) {
-		name := objectName(scope, key)
+		name := objectName(kindStore, scope, key)
 		for _, c := range []byte(name) {
 			if c < 0x20 || c > 0x7e {
 				t.Fatalf("name %q is not printable ASCII", name)

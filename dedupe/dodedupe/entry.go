@@ -18,6 +18,7 @@ type entry struct {
 	firstSeen int64 // Unix time in ms, as all times here, by the object's clock
 	ttl       int64
 	until     int64 // held: the end of the lease; done: when it was completed
+	watch     int64 // held: when to tell that the holder has died; 0: not
 	owner     string
 	// fingerprint of the payload; it outlives the completion, with which claims are compared, too.
 	fingerprint string
@@ -31,7 +32,8 @@ const (
 	free           // released
 	held           // until the lease is over, and then until somebody takes it over
 	done           // completed
-	numbered       // in a sequence
+	numbered       // in a sequence, or reserved in a store
+	counting       // a sequence's last number
 )
 
 const (
@@ -68,10 +70,18 @@ func (e *entry) kept() int64 {
 	switch e.state {
 	case absent:
 		return 0
-	case numbered:
-		return e.expires()
+	case counting:
+		return never
 	}
 	return min(max(e.expires(), e.number/1000+1), never-1)
+}
+
+// due is when the alarm has something to do for the entry: to tell of its holder, and then to remove it.
+func (e *entry) due() int64 {
+	if e.watch != 0 {
+		return e.watch
+	}
+	return e.kept()
 }
 
 // tombstone is an entry that does not count any more, with a fence that must not be forgotten yet.
@@ -134,7 +144,7 @@ func (e entry) complete(h holder, result []byte, now int64) (next entry, changed
 	if now >= e.firstSeen+e.ttl { // the window is over: the result is kept as long as the lease would have lasted
 		e.ttl = min(e.until-e.firstSeen, maxTTL)
 	}
-	e.state, e.until, e.result = done, now, result
+	e.state, e.until, e.watch, e.result = done, now, 0, result
 	return e, true, nil
 }
 
@@ -158,7 +168,7 @@ func (e entry) release(h holder, now int64) (next entry, changed bool, err error
 	case e.state != held || !e.holds(h):
 		return e, false, dedupe.ErrFenced
 	}
-	e.state, e.until, e.takenOver = free, 0, false
+	e.state, e.until, e.watch, e.takenOver = free, 0, 0, false
 	return e, true, nil
 }
 
@@ -176,13 +186,14 @@ func (e entry) enter(r request, now, number int64) (next entry, inserted bool, e
 
 // A stored entry is
 //
-//	version (1 byte), state (1 byte, 0x80 set if taken over), number, attempt, firstSeen, ttl, until (uvarints),
+//	version (1 byte), state (1 byte, with flags), number, attempt, firstSeen, ttl, until (uvarints), watch (uvarint, if flagged),
 //	owner, fingerprint (1 byte of length each, and so many bytes), result (the rest)
 //
 // Version 1 is that of Store's records, which ledgers never meet.
 const (
 	entryVersion  = 2
 	takenOverFlag = 0x80
+	watchFlag     = 0x40
 )
 
 func (e *entry) encode() []byte {
@@ -191,8 +202,10 @@ func (e *entry) encode() []byte {
 	if e.takenOver {
 		b[1] |= takenOverFlag
 	}
-	for _, n := range [...]int64{e.number, e.attempt, e.firstSeen, e.ttl, e.until} {
-		b = binary.AppendUvarint(b, uint64(n))
+	b = appendNumbers(b, e.number, e.attempt, e.firstSeen, e.ttl, e.until)
+	if e.watch != 0 {
+		b[1] |= watchFlag
+		b = appendNumbers(b, e.watch)
 	}
 	b = appendText(appendText(b, e.owner), e.fingerprint)
 	return append(b, e.result...)
@@ -206,9 +219,13 @@ func decodeEntry(b []byte) (entry, error) {
 	case len(b) < 2 || b[0] != entryVersion:
 		return entry{}, ErrCorrupt
 	}
-	e := entry{state: state(b[1] &^ takenOverFlag), takenOver: b[1]&takenOverFlag != 0}
+	e := entry{state: state(b[1] &^ (takenOverFlag | watchFlag)), takenOver: b[1]&takenOverFlag != 0}
 	r := reader{rest: b[2:]}
 	e.number, e.attempt, e.firstSeen, e.ttl, e.until = r.number(), r.number(), r.number(), r.number(), r.number()
+	if b[1]&watchFlag != 0 {
+		e.watch = r.number()
+		r.failed = r.failed || e.watch == 0
+	}
 	e.owner, e.fingerprint = r.text(), r.text()
 	e.result = r.rest
 	if r.failed || !e.valid() {
@@ -218,8 +235,8 @@ func decodeEntry(b []byte) (entry, error) {
 }
 
 func (e *entry) valid() bool {
-	return e.state >= free && e.state <= numbered && e.firstSeen <= maxNow && e.ttl >= 1 && e.ttl <= maxTTL && e.until <= never+maxLease &&
-		(len(e.result) == 0 || e.state == done) && len(e.result) <= dedupe.MaxResultSize &&
+	return e.state >= free && e.state <= counting && e.firstSeen <= maxNow && e.ttl >= 1 && e.ttl <= maxTTL && e.until <= never+maxLease &&
+		(e.watch == 0 || e.state == held && e.watch <= never+maxLease) && (len(e.result) == 0 || e.state == done) && len(e.result) <= dedupe.MaxResultSize &&
 		len(e.owner) <= dedupe.MaxOwnerSize && len(e.fingerprint) <= dedupe.MaxFingerprintSize
 }
 

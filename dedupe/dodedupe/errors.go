@@ -68,6 +68,8 @@ func fail(op string, err error) error {
 		e.Kind = dedupe.RuntimeUnavailable
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
 		e.Retryable = op != opPut
+	case errors.Is(err, dedupe.ErrInProgress):
+		e.Retryable = true
 	case overloaded(err):
 		e.Err, e.Retryable = &chain{[]error{dedupe.ErrOverloaded, err}}, true
 	}

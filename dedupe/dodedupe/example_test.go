@@ -51,7 +51,7 @@ func ExampleNew() {
 
 // A Worker that charges once for each path, and answers repetitions with the receipt.
 func ExampleNewLedger() {
-	dodedupe.RegisterLedger("Ledger")
+	dodedupe.RegisterLedger("Ledger", nil)
 	serve := func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) { // for durable.HandleFetch
 		ledger, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: "charges", Mapping: dodedupe.Buckets(16)})
 		if err != nil {

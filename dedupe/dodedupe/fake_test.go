@@ -159,7 +159,7 @@ func (f *fakeObjects) object(name string) *object {
 
 // storage returns the storage of a key's object.
 func (f *fakeObjects) storage(scope, key string) *fakeStorage {
-	name := objectName(scope, []byte(key))
+	name := objectName(kindStore, scope, []byte(key))
 	f.object(name)
 	return f.storages[name]
 }

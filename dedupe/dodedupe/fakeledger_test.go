@@ -1,6 +1,7 @@
 package dodedupe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -17,7 +18,8 @@ import (
 // fakeRow is a record in memory.
 type fakeRow struct {
 	record  []byte
-	expires int64
+	watched bool
+	due     int64
 }
 
 // fakeTable is a table in memory, which can be told to fail.
@@ -51,11 +53,12 @@ func (f *fakeTable) get(_ context.Context, key string) (record []byte, ok bool, 
 	return slices.Clone(row.record), ok, nil
 }
 
-func (f *fakeTable) put(_ context.Context, key string, record []byte, expires, before int64) error {
-	if f.rows[key].expires != before {
-		return errors.New("the record that is replaced expires at another time")
+func (f *fakeTable) put(_ context.Context, key string, e, before *entry) error {
+	if row, ok := f.rows[key]; ok != (before.state != absent) || ok && row.due != before.due() {
+		return errors.New("the record that is replaced is another one")
 	}
-	return f.do("put", func() { f.rows[key] = fakeRow{slices.Clone(record), expires} })
+	record := e.encode()
+	return f.do("put", func() { f.rows[key] = fakeRow{record, e.watch != 0, e.due()} })
 }
 
 func (f *fakeTable) remove(_ context.Context, key string) error {
@@ -64,37 +67,50 @@ func (f *fakeTable) remove(_ context.Context, key string) error {
 
 func (f *fakeTable) sweep(_ context.Context, now int64, limit int) error {
 	return f.do("sweep", func() {
-		for range limit {
-			key, row, ok := f.first()
-			if !ok || row.expires > now {
-				return
-			}
+		for _, key := range f.due(false, now, limit) {
 			delete(f.rows, key)
 		}
 	})
 }
 
-func (f *fakeTable) first() (key string, row fakeRow, ok bool) {
-	for k, r := range f.rows {
-		if !ok || r.expires < row.expires || r.expires == row.expires && k < key {
-			key, row, ok = k, r, true
+func (f *fakeTable) watched(_ context.Context, now int64, limit int) (due []sighting, err error) {
+	err = f.do("watched", func() {
+		for _, key := range f.due(true, now, limit) {
+			if e, err := decodeEntry(f.rows[key].record); err == nil {
+				due = append(due, sighting{key, e})
+			} else {
+				f.rows[key] = fakeRow{f.rows[key].record, false, never}
+			}
 		}
-	}
-	return key, row, ok
+	})
+	return due, err
 }
 
-func (f *fakeTable) earliest(context.Context) (expires int64, some bool, err error) {
+// due returns the keys that are due, the oldest first.
+func (f *fakeTable) due(watched bool, now int64, limit int) (keys []string) {
+	for key, row := range f.rows {
+		if row.watched == watched && row.due <= now {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		return cmp.Or(cmp.Compare(f.rows[a].due, f.rows[b].due), cmp.Compare(a, b))
+	})
+	return keys[:min(limit, len(keys))]
+}
+
+func (f *fakeTable) earliest(context.Context) (due int64, some bool, err error) {
 	if err := f.do("earliest", func() {}); err != nil {
 		return never, false, err
 	}
-	_, row, ok := f.first()
-	if !ok {
-		return never, false, nil
+	due = never
+	for _, row := range f.rows {
+		due = min(due, row.due)
 	}
-	return row.expires, true, nil
+	return due, len(f.rows) > 0, nil
 }
 
-func (f *fakeTable) transact(fn func() error) error {
+func (f *fakeTable) transact(_ context.Context, fn func() error) error {
 	before := maps.Clone(f.rows)
 	err := fn()
 	if err != nil {
@@ -176,15 +192,8 @@ func (f *fakeLedgerObjects) call(ctx context.Context, name, method string, msg [
 	return out, nil
 }
 
-// ledgerMethods are the object's methods by their names, as registered.
-var ledgerMethods = map[string]func(*ledgerObject, context.Context, []byte) ([]byte, error){
-	methodClaim: (*ledgerObject).claim, methodAwait: (*ledgerObject).await, methodComplete: (*ledgerObject).complete,
-	methodExtend: (*ledgerObject).extend, methodRelease: (*ledgerObject).release, methodSeek: (*ledgerObject).seek,
-	methodDrop: (*ledgerObject).drop, methodNext: (*ledgerObject).next,
-}
-
 func (o *ledgerObject) deliver(ctx context.Context, method string, msg []byte) ([]byte, error) {
-	return ledgerMethods[method](o, ctx, msg)
+	return o.call(ctx, "", method, msg)
 }
 
 func fakeLedger(t *testing.T, f *fakeLedgerObjects, m Mapping) *Ledger {

@@ -69,7 +69,7 @@ func newLedger(call caller, opts *LedgerOptions) (*Ledger, error) {
 
 func (o *LedgerOptions) binding() string {
 	if o == nil || o.Binding == "" {
-		return "LEDGER"
+		return defaultLedgerBinding
 	}
 	return o.Binding
 }
@@ -90,6 +90,8 @@ func (o *LedgerOptions) caller(env *durable.Env) (caller, error) {
 	return namespaceCaller(namespace), nil
 }
 
+const defaultLedgerBinding = "LEDGER"
+
 // Name returns "dedupe.durable_objects".
 func (l *Ledger) Name() string { return "dedupe.durable_objects" }
 
@@ -99,9 +101,6 @@ func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	ttl, err := dedupe.TTLMillis(opts.TTL, l.ttl)
 	if err == nil {
 		err = opts.Check(key)
-	}
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
 	}
 	if err != nil {
 		return dedupe.Claim{}, fail(opClaim, err)
@@ -132,7 +131,7 @@ func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 
 // claim claims, and waits and claims again, until there is an outcome or the wait is over.
 func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64) (answer, error) {
-	object, inside := l.mapping.place(l.scope, key)
+	object, inside := l.mapping.place(kindLedger, l.scope, key)
 	lease, _ := dedupe.LeaseMillis(opts.Lease)
 	msg := appendNumbers(message(inside, opts.Owner, string(opts.Fingerprint)), lease, ttl)
 	end := time.Now().Add(opts.Wait)
@@ -190,14 +189,11 @@ func (l *Ledger) Release(ctx context.Context, claim dedupe.Claim) error {
 // change sends a message about a claim, which finish completes.
 func (l *Ledger) change(ctx context.Context, op, method string, claim *dedupe.Claim, finish func(msg []byte) []byte) error {
 	err := claim.Check(l.identity)
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
 	if err == nil && claim.Fence < 0 {
 		err = dedupe.ErrFenced
 	}
 	if err == nil {
-		object, inside := l.mapping.place(l.scope, claim.Key)
+		object, inside := l.mapping.place(kindLedger, l.scope, claim.Key)
 		_, err = l.call.deliver(ctx, object, method, finish(appendNumbers(message(inside, claim.Owner), claim.Fence)))
 	}
 	if err != nil {
@@ -209,29 +205,12 @@ func (l *Ledger) change(ctx context.Context, op, method string, claim *dedupe.Cl
 // Forget removes a key's record; see [dedupe.Ledger]. Like [Store.Forget] it takes two calls, and removes nothing that comes later.
 func (l *Ledger) Forget(ctx context.Context, key []byte) error {
 	err := dedupe.CheckKey(key)
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
 	if err == nil {
-		err = l.forget(ctx, key)
+		object, inside := l.mapping.place(kindLedger, l.scope, key)
+		err = l.call.forgetInside(ctx, object, inside)
 	}
 	if err != nil {
 		return fail(opForget, err)
 	}
 	return nil
-}
-
-func (l *Ledger) forget(ctx context.Context, key []byte) error {
-	object, inside := l.mapping.place(l.scope, key)
-	body, err := l.call.deliver(ctx, object, methodSeek, message(inside))
-	if err != nil {
-		return err
-	}
-	r := reader{rest: body}
-	what, fence := r.number(), r.number()
-	if err := r.end(); err != nil || what == lookNothing {
-		return err
-	}
-	_, err = l.call.deliver(ctx, object, methodDrop, appendNumbers(message(inside), what, fence))
-	return err
 }

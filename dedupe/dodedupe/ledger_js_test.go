@@ -88,7 +88,7 @@ func ledgerStub(t *testing.T, object string) *durable.Stub {
 func both(t *testing.T, test func(t *testing.T, m Mapping, object string)) {
 	for _, m := range []Mapping{PerKey(), Buckets(1)} {
 		t.Run(m.String(), func(t *testing.T) {
-			object, _ := m.place("", []byte("k"))
+			object, _ := m.place(kindLedger, "", []byte("k"))
 			test(t, m, object)
 		})
 	}
@@ -260,7 +260,7 @@ func TestLedgerHammerUnderResets(t *testing.T) {
 			})
 		}
 		for n := range resets {
-			object, _ := m.place("", []byte(string(rune('a'+n%keys))+strconv.Itoa(int(h.round.Load())/8)))
+			object, _ := m.place(kindLedger, "", []byte(string(rune('a'+n%keys))+strconv.Itoa(int(h.round.Load())/8)))
 			durabletest.Abort(t, ledgerStub(t, object))
 			time.Sleep(20 * time.Millisecond)
 		}

@@ -17,6 +17,7 @@ import (
 //	seek       key (text)                                         reply   what there is, its fence
 //	drop       key (text), what there is, its fence               reply   nothing
 //	next       key, owner, payload hash (texts), TTL (ms)         reply   number, first seen (ms), inserted (0 or 1)
+//	reserve    key, owner (texts), TTL (ms)                       reply   0 or 1: inserted
 //
 // and an outcome is
 //
@@ -32,6 +33,7 @@ const (
 	methodSeek     = "seek"
 	methodDrop     = "drop"
 	methodNext     = "next"
+	methodReserve  = "reserve"
 )
 
 // message begins a message with its texts.

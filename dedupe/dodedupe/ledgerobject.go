@@ -8,19 +8,43 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// RegisterLedger declares the Durable Object class that keeps what a [Ledger] and a [Sequencer] know, under the name that the wrangler config knows
-// it by. A ledger that maps keys [PerKey] works with either storage backend, [Buckets] and sequencers need SQLite. RegisterLedger panics
-// like [durable.Register].
-func RegisterLedger(class string) {
-	durable.Register(class, newLedgerObject,
-		durable.Method(methodClaim, (*ledgerObject).claim),
-		durable.Method(methodAwait, (*ledgerObject).await),
-		durable.Method(methodComplete, (*ledgerObject).complete),
-		durable.Method(methodExtend, (*ledgerObject).extend),
-		durable.Method(methodRelease, (*ledgerObject).release),
-		durable.Method(methodSeek, (*ledgerObject).seek),
-		durable.Method(methodDrop, (*ledgerObject).drop),
-		durable.Method(methodNext, (*ledgerObject).next))
+// LedgerClass configures what [RegisterLedger] declares. Nil means the defaults.
+type LedgerClass struct {
+	// OnExpired, if set, is called by the object's alarm soon after a claim's lease ran out while its holder had neither completed nor
+	// released it, so that recovery drives itself: it may do the work again, as [dedupe.Do] does, through a ledger on env. It may be
+	// called more than once for a claim. After an error it is called again, after 1 s first, then at ever longer intervals, for an hour
+	// after the lease's end; the error is also the alarm's. An alarm has 15 minutes
+	// (https://developers.cloudflare.com/durable-objects/platform/limits/).
+	OnExpired func(ctx context.Context, env *durable.Env, claim Expired) error
+}
+
+// RegisterLedger declares the Durable Object class that keeps what a [Ledger], a [Sequencer], and a [Store] in buckets know, under the name that the
+// wrangler config knows it by. It works with either storage backend. RegisterLedger panics like [durable.Register].
+func RegisterLedger(class string, opts *LedgerClass) {
+	construct := func(ctx context.Context, state *durable.State, env *durable.Env) (*ledgerObject, error) {
+		return newLedgerObject(ctx, state, env, opts)
+	}
+	var methods []durable.RPCMethod[*ledgerObject]
+	for _, m := range ledgerMethods {
+		methods = append(methods, durable.Method(m.name, m.handle).Retryable())
+	}
+	durable.Register(class, construct, methods...)
+}
+
+// ledgerMethods are the object's methods. All may be delivered again: those that change something say whose claim it is, and what was seen.
+var ledgerMethods = []struct {
+	name   string
+	handle func(*ledgerObject, context.Context, []byte) ([]byte, error)
+}{
+	{methodClaim, (*ledgerObject).claim},
+	{methodAwait, (*ledgerObject).await},
+	{methodComplete, (*ledgerObject).complete},
+	{methodExtend, (*ledgerObject).extend},
+	{methodRelease, (*ledgerObject).release},
+	{methodSeek, (*ledgerObject).seek},
+	{methodDrop, (*ledgerObject).drop},
+	{methodNext, (*ledgerObject).next},
+	{methodReserve, (*ledgerObject).reserve},
 }
 
 // ledgerObject is a Durable Object that keeps the entry of one key, or those of many. Which it is shows in its first message, and is never
@@ -30,21 +54,30 @@ type ledgerObject struct {
 	holdsMany atomic.Bool
 }
 
-func newLedgerObject(_ context.Context, state *durable.State, _ *durable.Env) (*ledgerObject, error) {
+func newLedgerObject(ctx context.Context, state *durable.State, env *durable.Env, opts *LedgerClass) (*ledgerObject, error) {
 	storage := state.Storage()
+	alarm := slotAlarm{storage}
 	o := &ledgerObject{
-		one:  book{table: single{storage}, clock: unixMilli},
+		one:  book{table: single{alarm}, clock: unixMilli},
 		many: book{table: newRows(storage), clock: unixMilli},
 	}
-	switch c, err := storage.SQL().Exec("SELECT 1 FROM sqlite_master WHERE name = '_capdo_entries'"); {
-	case errors.Is(err, durable.ErrNoSQL):
-		o.one.table = chunked{single{storage}}
-	case err != nil:
-		return nil, err
-	default:
-		o.holdsMany.Store(c.Next())
+	if opts != nil && opts.OnExpired != nil {
+		id, err := state.ID()
+		if err != nil {
+			return nil, err
+		}
+		tell := func(ctx context.Context, key string, e *entry) error {
+			return opts.OnExpired(ctx, env, newExpired(id.Name(), key, e))
+		}
+		o.one.tell, o.many.tell = tell, tell
 	}
-	return o, nil
+	some, err := hasRows(storage)
+	if errors.Is(err, durable.ErrNoSQL) {
+		o.one.table, o.many.table = chunked{alarm}, &indexed{slotAlarm: alarm}
+		some, err = hasEntries(ctx, storage)
+	}
+	o.holdsMany.Store(some)
+	return o, err
 }
 
 // book returns where a key's entry is: keys are empty in an object that keeps one.
@@ -160,6 +193,19 @@ func (o *ledgerObject) next(ctx context.Context, msg []byte) ([]byte, error) {
 	o.holdsMany.Store(true)
 	e, inserted, err := o.many.next(ctx, key, r)
 	return reply(appendNumbers(nil, e.number, e.firstSeen, number(inserted)), err)
+}
+
+func (o *ledgerObject) reserve(ctx context.Context, msg []byte) ([]byte, error) {
+	m, err := unpack(msg)
+	if err != nil {
+		return reply(nil, err)
+	}
+	key, r := m.text(), request{owner: m.text(), ttl: m.number()}
+	if err := m.end(); err != nil {
+		return reply(nil, undone{err})
+	}
+	inserted, err := o.book(key).reserve(ctx, key, r)
+	return reply(encodeBool(inserted), err)
 }
 
 // Alarm removes what has expired.

@@ -1,7 +1,6 @@
 package dodedupe
 
 import (
-	"encoding/base64"
 	"errors"
 	"strconv"
 )
@@ -35,24 +34,18 @@ func (m Mapping) String() string {
 	return strconv.Itoa(m.buckets) + " buckets"
 }
 
-// ledgerPrefix begins the names of a scope's objects. Like objectName's they are in use.
-func ledgerPrefix(kind, scope string) string {
-	return "capdo." + kind + ".v1:" + base64.RawURLEncoding.EncodeToString([]byte(scope)) + ":"
-}
-
 // place returns the object that keeps a key, and the key's name in there:
 //
-//	capdo.ledger.v1:<base64url of the scope>:<base64url of the key>       "", per key
-//	capdo.ledger.v1:<base64url of the scope>:<bucket>/<buckets>           the key
+//	capdo.<kind>.v1:<base64url of the scope>:<base64url of the key>       "", per key
+//	capdo.<kind>.v1:<base64url of the scope>:<bucket>/<buckets>           the key
 //
 // where the bucket is the FNV-1a hash of the key, 64 bits, with its halves combined by exclusive or, modulo the number of buckets.
-func (m Mapping) place(scope string, key []byte) (object, inside string) {
-	prefix := ledgerPrefix("ledger", scope)
+func (m Mapping) place(kind, scope string, key []byte) (object, inside string) {
 	if m.buckets == 0 {
-		return prefix + base64.RawURLEncoding.EncodeToString(key), ""
+		return objectName(kind, scope, key), ""
 	}
 	bucket := int(bucketHash(key) % uint32(m.buckets))
-	return prefix + strconv.Itoa(bucket) + "/" + strconv.Itoa(m.buckets), string(key)
+	return objectPrefix(kind, scope) + strconv.Itoa(bucket) + "/" + strconv.Itoa(m.buckets), string(key)
 }
 
 func bucketHash(key []byte) uint32 {
@@ -61,9 +54,4 @@ func bucketHash(key []byte) uint32 {
 		h = (h ^ uint64(c)) * 1099511628211
 	}
 	return uint32(h) ^ uint32(h>>32)
-}
-
-// streamObject names the object that keeps a stream.
-func streamObject(scope string, stream []byte) string {
-	return ledgerPrefix("sequence", scope) + base64.RawURLEncoding.EncodeToString(stream)
 }

@@ -1,17 +1,44 @@
 package dodedupe
 
-import "encoding/base64"
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// Kinds of objects, in their names.
+const (
+	kindStore    = "dedupe"
+	kindLedger   = "ledger"
+	kindSequence = "sequence"
+)
 
 // objectName names the object that keeps a key's record:
 //
-//	capdo.dedupe.v1:<base64url of the scope>:<base64url of the key>
+//	capdo.<kind>.v1:<base64url of the scope>:<base64url of the key>
 //
 // in unpadded base64url (RFC 4648, section 5), which has no colon, so that no two pairs of scope and key share a name. A name of another
 // form would be another object: changing this forgets every live record.
-func objectName(scope string, key []byte) string {
-	b := []byte("capdo.dedupe.v1:")
-	b = base64.RawURLEncoding.AppendEncode(b, []byte(scope))
-	b = append(b, ':')
-	b = base64.RawURLEncoding.AppendEncode(b, key)
-	return string(b)
+func objectName(kind, scope string, key []byte) string {
+	return objectPrefix(kind, scope) + base64.RawURLEncoding.EncodeToString(key)
+}
+
+func objectPrefix(kind, scope string) string {
+	return "capdo." + kind + ".v1:" + base64.RawURLEncoding.EncodeToString([]byte(scope)) + ":"
+}
+
+// parseObjectName returns the scope of an object and its key; nil if it keeps many, or if the name is another one.
+func parseObjectName(name string) (scope string, key []byte) {
+	parts := strings.Split(name, ":")
+	if len(parts) != 3 {
+		return "", nil
+	}
+	s, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return "", nil
+	}
+	key, err = base64.RawURLEncoding.DecodeString(parts[2])
+	if err != nil { // a bucket
+		return string(s), nil
+	}
+	return string(s), key
 }

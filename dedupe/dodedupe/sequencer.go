@@ -49,15 +49,13 @@ func (s *Sequencer) Next(ctx context.Context, stream, key, payloadHash []byte, t
 	case err != nil:
 	case len(payloadHash) > dedupe.MaxFingerprintSize:
 		err = dedupe.ErrFingerprintTooLarge
-	case ctx.Err() != nil:
-		err = context.Cause(ctx)
 	}
 	if err != nil {
 		return dedupe.Seq{}, fail(opNext, err)
 	}
 	owner := newOwner()
 	msg := appendNumbers(message(string(key), string(owner[:]), string(payloadHash)), ms)
-	body, err := s.call.deliver(ctx, streamObject(s.scope, stream), methodNext, msg)
+	body, err := s.call.deliver(ctx, objectName(kindSequence, s.scope, stream), methodNext, msg)
 	if err != nil {
 		return dedupe.Seq{}, fail(opNext, err)
 	}

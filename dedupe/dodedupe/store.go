@@ -14,19 +14,23 @@ import (
 
 // Options configures a [Store]. Nil means the defaults.
 type Options struct {
-	// Binding is the Durable Object binding of the class that [Register] declared; "DEDUPE" when empty.
+	// Binding is the Durable Object binding of the class that [Register] declared; "DEDUPE" when empty. In buckets it is that of the class
+	// that [RegisterLedger] declared, and "LEDGER" when empty.
 	Binding string
 	// Scope keeps the keys of several users of one class apart: any bytes, none by default. Another scope is another, empty store.
 	Scope string
 	// DefaultTTL is what a TTL of 0 means; [dedupe.DefaultTTL] when 0.
 	DefaultTTL time.Duration
+	// Mapping says which object keeps a key: [PerKey], the default, or [Buckets]. Another mapping is another, empty store.
+	Mapping Mapping
 }
 
-// Store is a [dedupe.Store] on Durable Objects, one object per key. It belongs to the invocation that its env was handed to.
+// Store is a [dedupe.Store] on Durable Objects. It belongs to the invocation that its env was handed to.
 type Store struct {
-	call  caller
-	scope string
-	ttl   time.Duration
+	call    caller
+	scope   string
+	ttl     time.Duration
+	mapping Mapping
 }
 
 var _ dedupe.Store = (*Store)(nil)
@@ -41,21 +45,27 @@ const (
 	opForget = "Forget"
 )
 
-// New returns the store that a binding leads to. It fails with [durable.ErrNoBinding] and [dedupe.ErrInvalidTTL], and natively with an error of
-// kind [dedupe.RuntimeUnavailable]. It sends nothing.
+// New returns the store that a binding leads to. It fails with [durable.ErrNoBinding], [dedupe.ErrInvalidTTL] and [ErrBuckets], and natively
+// with an error of kind [dedupe.RuntimeUnavailable]. It sends nothing.
 func New(env *durable.Env, opts *Options) (*Store, error) {
 	if runtime.GOOS != "js" {
 		return nil, fail(opNew, errors.ErrUnsupported)
 	}
-	binding := "DEDUPE"
-	if opts != nil && opts.Binding != "" {
-		binding = opts.Binding
-	}
-	namespace, err := env.Namespace(binding)
+	namespace, err := env.Namespace(opts.binding())
 	if err != nil {
 		return nil, fail(opNew, err)
 	}
 	return newStore(namespaceCaller(namespace), opts)
+}
+
+func (o *Options) binding() string {
+	switch {
+	case o != nil && o.Binding != "":
+		return o.Binding
+	case o != nil && o.Mapping.buckets != 0:
+		return defaultLedgerBinding
+	}
+	return "DEDUPE"
 }
 
 func newStore(call caller, opts *Options) (*Store, error) {
@@ -65,7 +75,10 @@ func newStore(call caller, opts *Options) (*Store, error) {
 	if _, err := dedupe.TTLMillis(0, opts.DefaultTTL); err != nil {
 		return nil, fail(opNew, err)
 	}
-	return &Store{call: call, scope: opts.Scope, ttl: opts.DefaultTTL}, nil
+	if opts.Mapping.invalid != 0 {
+		return nil, fail(opNew, ErrBuckets)
+	}
+	return &Store{call, opts.Scope, opts.DefaultTTL, opts.Mapping}, nil
 }
 
 func namespaceCaller(n *durable.Namespace) caller {
@@ -89,7 +102,17 @@ func (s *Store) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) 
 	if err != nil {
 		return false, fail(opPut, err)
 	}
-	body, err := s.send(ctx, key, methodPut, encodePut(newOwner(), ms))
+	if err := dedupe.CheckKey(key); err != nil {
+		return false, fail(opPut, err)
+	}
+	object, inside := s.mapping.place(kindStore, s.scope, key)
+	method, msg, o := methodPut, []byte(nil), newOwner()
+	if inside == "" {
+		msg = encodePut(o, ms)
+	} else {
+		method, msg = methodReserve, appendNumbers(message(inside, string(o[:])), ms)
+	}
+	body, err := s.call.deliver(ctx, object, method, msg)
 	if err != nil {
 		return false, fail(opPut, err)
 	}
@@ -103,36 +126,55 @@ func (s *Store) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) 
 // Forget removes a key's record; see [dedupe.Store]. It takes two calls, where there is one to remove: it looks at the record and then removes just
 // that one, so that a repetition or a late arrival of the second cannot remove a successor's.
 func (s *Store) Forget(ctx context.Context, key []byte) error {
-	body, err := s.send(ctx, key, methodLook, encodeLook())
+	err := dedupe.CheckKey(key)
+	if err == nil {
+		object, inside := s.mapping.place(kindStore, s.scope, key)
+		forget := s.call.forget
+		if inside != "" {
+			forget = s.call.forgetInside
+		}
+		err = forget(ctx, object, inside)
+	}
 	if err != nil {
-		return fail(opForget, err)
-	}
-	ok, seen, err := cutBool(body)
-	if err != nil {
-		return fail(opForget, err)
-	}
-	if !ok {
-		return nil
-	}
-	if _, err = s.send(ctx, key, methodForget, encodeForget(seen)); err != nil {
 		return fail(opForget, err)
 	}
 	return nil
 }
 
-// send delivers a message to a key's object.
-func (s *Store) send(ctx context.Context, key []byte, method string, msg []byte) (body []byte, err error) {
-	if err := dedupe.CheckKey(key); err != nil {
-		return nil, err
+// forget removes the record of an object that keeps one.
+func (call caller) forget(ctx context.Context, object, _ string) error {
+	body, err := call.deliver(ctx, object, methodLook, encodeLook())
+	if err != nil {
+		return err
 	}
+	ok, seen, err := cutBool(body)
+	if err != nil || !ok {
+		return err
+	}
+	_, err = call.deliver(ctx, object, methodForget, encodeForget(seen))
+	return err
+}
+
+// forgetInside removes a key's record from an object of the ledger's class.
+func (call caller) forgetInside(ctx context.Context, object, inside string) error {
+	body, err := call.deliver(ctx, object, methodSeek, message(inside))
+	if err != nil {
+		return err
+	}
+	r := reader{rest: body}
+	what, fence := r.number(), r.number()
+	if err := r.end(); err != nil || what == lookNothing {
+		return err
+	}
+	_, err = call.deliver(ctx, object, methodDrop, appendNumbers(message(inside), what, fence))
+	return err
+}
+
+// deliver delivers a message that is safe to repeat, and repeats it once when its outcome is unknown. Nothing is sent once ctx has ended.
+func (call caller) deliver(ctx context.Context, object, method string, msg []byte) (body []byte, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return s.call.deliver(ctx, objectName(s.scope, key), method, msg)
-}
-
-// deliver delivers a message that is safe to repeat, and repeats it once when its outcome is unknown.
-func (call caller) deliver(ctx context.Context, object, method string, msg []byte) (body []byte, err error) {
 	body, err = call.attempt(ctx, object, method, msg)
 	if err == nil || definite(err) {
 		return body, err

@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) {
 	Register("Dedupe")
-	RegisterLedger("Ledger")
-	RegisterLedger("LedgerKV")
+	RegisterLedger("Ledger", nil)
+	RegisterLedger("LedgerKV", nil)
 	m.Run()
 }
 
@@ -55,7 +55,7 @@ func stub(t *testing.T, key string) *durable.Stub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stub, err := ns.GetByName(objectName("", []byte(key)), nil)
+	stub, err := ns.GetByName(objectName(kindStore, "", []byte(key)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

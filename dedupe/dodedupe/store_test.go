@@ -584,7 +584,7 @@ func TestForgetThatIsCancelledBetweenItsCallsChangesNothing(t *testing.T) {
 
 func TestErrorsDoNotTellKeys(t *testing.T) {
 	const secret = "card-4111111111111111"
-	name := objectName("", []byte(secret))
+	name := objectName(kindStore, "", []byte(secret))
 	for _, plan := range [][]fault{{performsThenFails, performsThenFails}, {fails, fails}} {
 		f := &fakeObjects{network: faults(plan...)}
 		s := open(t, f, nil)

@@ -34,7 +34,7 @@ type answer struct {
 
 func main() {
 	dodedupe.Register("Dedupe")
-	dodedupe.RegisterLedger("Ledger")
+	dodedupe.RegisterLedger("Ledger", nil)
 	durable.Register("Racy", newRacy, durable.Method("put", (*racy).put), durable.Method("forget", (*racy).forget))
 	durablehttp.Handle(http.HandlerFunc(serve))
 	if err := durable.Run(); err != nil {
