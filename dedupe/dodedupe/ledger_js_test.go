@@ -2,7 +2,6 @@ package dodedupe
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -44,22 +43,22 @@ func TestLedgerOnKeyValueStorage(t *testing.T) {
 	dedupetest.TestLedger(t, realLedger("LEDGER_KV", PerKey()))
 }
 
-func TestBucketsNeedSQLite(t *testing.T) {
-	_, err := realLedger("LEDGER_KV", Buckets(1))(t).Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})
-	if !errors.Is(err, durable.ErrNoSQL) || errors.Is(err, dedupe.ErrUnknownOutcome) {
-		t.Errorf("%v", err)
-	}
+func TestLedgerInBucketsOnKeyValueStorage(t *testing.T) {
+	dedupetest.TestLedger(t, realLedger("LEDGER_KV", Buckets(2)))
 }
 
-func TestSequencerOnRealObjects(t *testing.T) {
-	dedupetest.TestSequencer(t, func(t *testing.T) dedupe.Sequencer {
-		s, err := NewSequencer(durabletest.Env(t, nil), &LedgerOptions{Scope: t.Name()})
+func realSequencer(binding string) func(t *testing.T) dedupe.Sequencer {
+	return func(t *testing.T) dedupe.Sequencer {
+		s, err := NewSequencer(durabletest.Env(t, nil), &LedgerOptions{Binding: binding, Scope: t.Name()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
-	})
+	}
 }
+
+func TestSequencerOnRealObjects(t *testing.T)     { dedupetest.TestSequencer(t, realSequencer("")) }
+func TestSequencerOnKeyValueStorage(t *testing.T) { dedupetest.TestSequencer(t, realSequencer("LEDGER_KV")) }
 
 func openLedger(t *testing.T, m Mapping) *Ledger {
 	t.Helper()

@@ -17,6 +17,10 @@ func TestMain(m *testing.M) {
 	Register("Dedupe")
 	RegisterLedger("Ledger", nil)
 	RegisterLedger("LedgerKV", nil)
+	RegisterLedger("Watched", &LedgerClass{OnExpired: onExpired})
+	RegisterLedger("WatchedKV", &LedgerClass{OnExpired: onExpired})
+	registerHost("Host")
+	registerHost("HostKV")
 	m.Run()
 }
 
@@ -31,6 +35,22 @@ func newReal(t *testing.T) dedupe.Store {
 }
 
 func TestStoreOnRealObjects(t *testing.T)  { dedupetest.TestStore(t, newReal) }
+
+func realStoreInBuckets(binding string) func(t *testing.T) dedupe.Store {
+	return func(t *testing.T) dedupe.Store {
+		t.Helper()
+		s, err := New(durabletest.Env(t, nil), &Options{Binding: binding, Mapping: Buckets(2)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+}
+
+func TestStoreInBuckets(t *testing.T)           { dedupetest.TestStore(t, realStoreInBuckets("")) }
+func TestStoreInBucketsOnKeyValue(t *testing.T) { dedupetest.TestStore(t, realStoreInBuckets("LEDGER_KV")) }
+func TestHammerInBuckets(t *testing.T)          { dedupetest.Hammer(t, realStoreInBuckets("")) }
+
 func TestHammerOnRealObjects(t *testing.T) { dedupetest.Hammer(t, newReal) }
 
 func TestNewFailsWithoutItsBinding(t *testing.T) {
