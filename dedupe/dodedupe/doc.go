@@ -1,5 +1,5 @@
-// Package dodedupe keeps a [dedupe.Store], a [dedupe.Ledger] and a [dedupe.Sequencer] in Durable Objects. The store has one object per key, so that each key has one writer wherever its callers
-// are, on a Durable Object class that is written in Go.
+// Package dodedupe keeps a [dedupe.Store], a [dedupe.Ledger] and a [dedupe.Sequencer] in Durable Objects, on classes that are written in Go. The store has
+// one object per key, so that each key has one writer wherever its callers are.
 //
 //	func main() {
 //		dodedupe.Register("Dedupe")
@@ -52,11 +52,12 @@
 // # Ledgers and sequencers
 //
 // They are another class, which [RegisterLedger] declares, and which is bound as LEDGER by default; a Worker that only has a [Store] does not
-// carry its code. A [Ledger] has an object per key ([PerKey], on SQLite-backed and key-value backed classes), or a fixed number of them
-// ([Buckets], SQLite), a [Sequencer] one per stream (SQLite). Their names are
+// carry its code. A [Ledger] has an object per key ([PerKey]), or a fixed number of them ([Buckets]), as has a [Store] in buckets; a [Sequencer] has one per
+// stream. All work on SQLite-backed and on key-value backed classes. Their names are
 //
 //	capdo.ledger.v1:<base64url of the scope>:<base64url of the key>
 //	capdo.ledger.v1:<base64url of the scope>:<bucket>/<buckets>
+//	capdo.dedupe.v1:<base64url of the scope>:<bucket>/<buckets>
 //	capdo.sequence.v1:<base64url of the scope>:<base64url of the stream>
 //
 // A fence is the object's time in µs when the key was claimed, or the last fence and one if that is more. As long as it is not in the past its record
@@ -66,7 +67,14 @@
 // A caller that waits is parked in the object, in a call that claims nothing, and claims when that returns: one who is gone by then holds nothing.
 //
 // An alarm removes up to 200 records that have expired, sets itself again, and empties the object when none is left. A sequence's counter stays.
-// docs/cost.md has the rows that operations read and write.
+// A class that is registered with an OnExpired function has its alarm tell of holders that died, up to 50 at a time, when their leases end. docs/cost.md
+// has the rows that operations read and write.
+//
+// # A ledger inside an object
+//
+// [Embed] gives an object of any SQLite-backed class a ledger of its own, in the same database: [Embedded.Once] and [Embedded.CompleteTx] commit what the
+// object writes together with the key's completion, so an effect on the object happens exactly once. It shares the object's one
+// alarm with the object's own.
 //
 // # Caveats
 //

@@ -359,7 +359,10 @@ func (o hostOf) deleteUserAlarm() {
 func TestEmbeddedLedgerAndUserAlarmsShareTheSlot(t *testing.T) {
 	o := openHost(t)
 	hour := time.Now().Add(time.Hour).Truncate(time.Millisecond)
-	near := func(at time.Time, in time.Duration) bool { d := time.Until(at); return d > in-20*time.Second && d <= in }
+	near := func(at time.Time, in time.Duration) bool {
+		d := time.Until(at)
+		return d > in-20*time.Second && d <= in
+	}
 	claim := func(key string, ttl time.Duration) {
 		t.Helper()
 		if _, err := o.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: ttl, TTL: ttl}); err != nil {

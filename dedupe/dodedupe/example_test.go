@@ -77,3 +77,58 @@ func ExampleNewSequencer() {
 	fmt.Println("natively:", errors.Is(err, errors.ErrUnsupported))
 	// Output: natively: true
 }
+
+// Account is an object whose balance changes exactly once for each deposit, however often that is sent.
+type Account struct {
+	storage *durable.Storage
+	ledger  *dodedupe.Embedded
+}
+
+func NewAccount(_ context.Context, state *durable.State, _ *durable.Env) (*Account, error) {
+	ledger, err := dodedupe.Embed(state, nil)
+	return &Account{state.Storage(), ledger}, err
+}
+
+// Deposit adds to the balance and returns it as it was after that.
+func (a *Account) Deposit(ctx context.Context, id string, amount int64) (string, error) {
+	balance, _, err := a.ledger.Once(ctx, []byte(id), nil, func(int64) ([]byte, error) {
+		v, _, err := a.storage.KV().Get("balance")
+		if err != nil {
+			return nil, err
+		}
+		before, _ := v.(float64)
+		after := before + float64(amount)
+		return fmt.Append(nil, after), a.storage.KV().Put("balance", after)
+	})
+	return string(balance), err
+}
+
+// Alarm is the ledger's; the account sets none of its own.
+func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
+	return a.ledger.Alarm(ctx, nil)
+}
+
+func ExampleEmbed() {
+	durable.Register("Account", NewAccount, durable.Func[*Account]("deposit", (*Account).Deposit))
+	_, err := dodedupe.Embed(nil, nil)
+	fmt.Println("natively:", errors.Is(err, errors.ErrUnsupported))
+	// Output: natively: true
+}
+
+// A ledger that has work done again whose holder died.
+func ExampleRegisterLedger() {
+	again := func(ctx context.Context, env *durable.Env, claim dodedupe.Expired) error {
+		ledger, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: claim.Scope})
+		if err != nil {
+			return err
+		}
+		_, err = dedupe.Do(ctx, ledger, claim.Key, dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: time.Minute}},
+			func(_ context.Context, fence int64) ([]byte, error) {
+				return fmt.Append(nil, "done under fence ", fence), nil
+			})
+		return err
+	}
+	dodedupe.RegisterLedger("RecoveringLedger", &dodedupe.LedgerClass{OnExpired: again})
+	fmt.Println(durable.Run() != nil) // natively
+	// Output: true
+}

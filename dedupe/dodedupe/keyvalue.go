@@ -2,12 +2,12 @@ package dodedupe
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 	"strconv"
 	"strings"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/sha256"
 )
 
 // Tables for classes with key-value storage. What their methods wait for is this storage only: the input gate keeps other events out
@@ -93,7 +93,7 @@ func (c chunked) transact(context.Context, func() error) error {
 
 // indexed is the table of an object that keeps many keys' entries. They are
 //
-//	_capdo_entry:<SHA-256 of the key, hexadecimal>                 the length of the key (a byte for each 7 bits), the key, the record
+//	_capdo_entry:<base64url of the key's SHA-256>                   the length of the key (a byte for each 7 bits), the key, the record
 //	_capdo_due:<0 or 1: watched>:<due, 16 digits>:<the same hash>    the first key's name
 //
 // An entry and its place in the index are put together. The place that it had before is removed after that; should that not
@@ -115,8 +115,8 @@ func hasEntries(ctx context.Context, storage *durable.Storage) (bool, error) {
 }
 
 func entryName(key string) string {
-	hash := sha256.Sum256([]byte(key))
-	return entryPrefix + hex.EncodeToString(hash[:])
+	hash := sha256.Sum([]byte(key))
+	return entryPrefix + base64.RawURLEncoding.EncodeToString(hash[:])
 }
 
 func dueName(name string, e *entry) string {

@@ -57,8 +57,10 @@ func realSequencer(binding string) func(t *testing.T) dedupe.Sequencer {
 	}
 }
 
-func TestSequencerOnRealObjects(t *testing.T)     { dedupetest.TestSequencer(t, realSequencer("")) }
-func TestSequencerOnKeyValueStorage(t *testing.T) { dedupetest.TestSequencer(t, realSequencer("LEDGER_KV")) }
+func TestSequencerOnRealObjects(t *testing.T) { dedupetest.TestSequencer(t, realSequencer("")) }
+func TestSequencerOnKeyValueStorage(t *testing.T) {
+	dedupetest.TestSequencer(t, realSequencer("LEDGER_KV"))
+}
 
 func openLedger(t *testing.T, m Mapping) *Ledger {
 	t.Helper()
@@ -182,66 +184,6 @@ func TestWaiterOutlivesAReset(t *testing.T) {
 			t.Errorf("%+v", claim)
 		}
 	})
-}
-
-// What is billed, in an object of many keys: rows written, from SQLite's own count.
-func TestRowsWrittenInABucket(t *testing.T) {
-	stub := durabletest.New(t, durabletest.SQLite)
-	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-		table := &countedRows{rows: newRows(state.Storage())}
-		table.exec("SELECT 1") // makes the tables
-		table.run = func(query string, args ...any) (*durable.Cursor, error) {
-			c, err := state.Storage().SQL().Exec(query, args...)
-			table.cursors = append(table.cursors, c)
-			return c, err
-		}
-		b := &book{table: table, clock: unixMilli}
-		cost := func(what string, want int, do func() error) {
-			t.Helper()
-			table.cursors, table.alarms = nil, 0
-			if err := do(); err != nil {
-				t.Errorf("%s: %v", what, err)
-			}
-			read, written := 0, 0
-			for _, c := range table.cursors {
-				read, written = read+c.RowsRead(), written+c.RowsWritten()
-			}
-			t.Logf("%s: %d rows read, %d written, and %d for the alarm", what, read, written, table.alarms)
-			if written+table.alarms != want {
-				t.Errorf("%s writes %d rows, want %d", what, written+table.alarms, want)
-			}
-		}
-		r := request{owner: "a", lease: 60_000, ttl: 3_600_000}
-		var first answer
-		cost("the first claim of a bucket", 3, func() (err error) { first, err = b.claim(ctx, "k", r); return err })
-		cost("the first claim of a key", 2, func() error { _, err := b.claim(ctx, "another", r); return err })
-		cost("a duplicate", 0, func() error { _, err := b.claim(ctx, "k", request{owner: "b", lease: 1, ttl: 1}); return err })
-		cost("extend within the TTL", 1, func() error { return b.extend(ctx, "k", first.holder(), 120_000) })
-		cost("extend beyond the TTL", 2, func() error { return b.extend(ctx, "k", first.holder(), 7_200_000) })
-		cost("complete within the TTL, after a lease that outlasts it", 2, func() error { return b.complete(ctx, "k", first.holder(), []byte("result")) })
-		time.Sleep(5 * time.Millisecond) // a fence that is not in the past would be kept
-		cost("forget", 1, func() error { return b.forget(ctx, "k", lookFence, first.entry.number) })
-		cost("claim after forget", 2, func() (err error) { first, err = b.claim(ctx, "k", r); return err })
-		cost("release", 1, func() error { return b.release(ctx, "k", first.holder()) })
-		cost("claim after release", 1, func() (err error) { first, err = b.claim(ctx, "k", r); return err })
-		cost("complete", 1, func() error { return b.complete(ctx, "k", first.holder(), []byte("result")) })
-		cost("a replay", 0, func() error { _, err := b.claim(ctx, "k", request{owner: "b", lease: 1, ttl: 1}); return err })
-		cost("the first entry of a sequence", 4, func() error { _, _, err := b.next(ctx, "e", r); return err })
-		cost("an entry of a sequence", 3, func() error { _, _, err := b.next(ctx, "f", r); return err })
-		cost("the same entry again", 0, func() error { _, _, err := b.next(ctx, "f", request{owner: "b", ttl: 1}); return err })
-	})
-}
-
-// countedRows counts what rows are read and written.
-type countedRows struct {
-	*rows
-	cursors []*durable.Cursor
-	alarms  int
-}
-
-func (c *countedRows) setAlarm(ctx context.Context, at int64) error {
-	c.alarms++
-	return c.rows.setAlarm(ctx, at)
 }
 
 // TestLedgerHammerUnderResets: callers do the work of a few keys while their objects are reset. Whatever errors they met, fences grew, and a

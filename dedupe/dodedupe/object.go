@@ -10,10 +10,10 @@ import (
 // Register declares the Durable Object class that keeps the records, under the name that the wrangler config knows it by. It needs
 // SQLite-backed storage. Register panics like [durable.Register].
 func Register(class string) {
-	durable.Register(class, newObject,
-		durable.Method(methodPut, (*object).putIfAbsent),
-		durable.Method(methodLook, (*object).look),
-		durable.Method(methodForget, (*object).forget))
+	durable.Register(class, newObject, // all methods may be delivered again
+		durable.Method(methodPut, (*object).putIfAbsent).Retryable(),
+		durable.Method(methodLook, (*object).look).Retryable(),
+		durable.Method(methodForget, (*object).forget).Retryable())
 }
 
 // object is a Durable Object that keeps one key's record.

@@ -34,7 +34,7 @@ func newReal(t *testing.T) dedupe.Store {
 	return s
 }
 
-func TestStoreOnRealObjects(t *testing.T)  { dedupetest.TestStore(t, newReal) }
+func TestStoreOnRealObjects(t *testing.T) { dedupetest.TestStore(t, newReal) }
 
 func realStoreInBuckets(binding string) func(t *testing.T) dedupe.Store {
 	return func(t *testing.T) dedupe.Store {
@@ -47,9 +47,11 @@ func realStoreInBuckets(binding string) func(t *testing.T) dedupe.Store {
 	}
 }
 
-func TestStoreInBuckets(t *testing.T)           { dedupetest.TestStore(t, realStoreInBuckets("")) }
-func TestStoreInBucketsOnKeyValue(t *testing.T) { dedupetest.TestStore(t, realStoreInBuckets("LEDGER_KV")) }
-func TestHammerInBuckets(t *testing.T)          { dedupetest.Hammer(t, realStoreInBuckets("")) }
+func TestStoreInBuckets(t *testing.T) { dedupetest.TestStore(t, realStoreInBuckets("")) }
+func TestStoreInBucketsOnKeyValue(t *testing.T) {
+	dedupetest.TestStore(t, realStoreInBuckets("LEDGER_KV"))
+}
+func TestHammerInBuckets(t *testing.T) { dedupetest.Hammer(t, realStoreInBuckets("")) }
 
 func TestHammerOnRealObjects(t *testing.T) { dedupetest.Hammer(t, newReal) }
 

@@ -1,0 +1,87 @@
+//go:build !js
+
+package dodedupe
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+)
+
+func TestCostsAreThoseOfTheDocumentation(t *testing.T) {
+	b, err := os.ReadFile("../../docs/cost.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := countRequests(t)
+	figure := func(n int) string {
+		if n < 0 {
+			return ""
+		}
+		return fmt.Sprint(n)
+	}
+	var want []string
+	for _, c := range costs {
+		want = append(want, strings.Join([]string{
+			"| " + c.operation, fmt.Sprint(requests[c.operation]), figure(c.perKey), figure(c.inBucket), figure(c.watched), figure(c.read) + " |"}, " | "))
+	}
+	_, table, _ := strings.Cut(string(b), "|---|---|---|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	if got := strings.Split(table, "\n"); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("docs/cost.md has\n%s\nand it is\n%s", table, strings.Join(want, "\n"))
+	}
+}
+
+// countRequests returns how many messages each operation takes.
+func countRequests(t *testing.T) map[string]int {
+	f := &fakeLedgerObjects{}
+	l := fakeLedger(t, f, Buckets(1))
+	s, err := newStore(f.call, &Options{Mapping: Buckets(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	messages := func(do func() error) int {
+		before := len(f.sent)
+		if err := do(); err != nil {
+			failed = err
+		}
+		return len(f.sent) - before
+	}
+	ctx, key := t.Context(), []byte("k")
+	var c dedupe.Claim
+	claim := func() (err error) {
+		c, err = l.Claim(ctx, key, dedupe.ClaimOptions{Lease: time.Minute})
+		return err
+	}
+	put := func() error { _, err := s.PutIfAbsent(ctx, key, time.Hour); return err }
+	sequencer := newSequencer(f.call, nil)
+	next := func() error { _, err := sequencer.Next(ctx, []byte("s"), key, nil, 0); return err }
+	n := map[string]int{}
+	n["claim, the first of an object"] = messages(claim)
+	first := c
+	n["claim, the first of a key"] = n["claim, the first of an object"]
+	n["claim of a key that is in progress"] = messages(claim)
+	n["extend within the TTL"] = messages(func() error { return l.Extend(ctx, first, time.Minute) })
+	n["extend beyond the TTL"] = n["extend within the TTL"]
+	n["release"] = messages(func() error { return l.Release(ctx, first) })
+	n["claim after release"] = messages(claim)
+	n["complete"] = messages(func() error { return l.Complete(ctx, c, nil) })
+	n["complete, after a lease that outlasts the TTL"] = n["complete"]
+	n["claim of a key that is completed"] = messages(claim)
+	n["forget"] = messages(func() error { return l.Forget(ctx, key) })
+	n["claim after forget"] = messages(claim)
+	n["PutIfAbsent of a new key"] = messages(put)
+	n["PutIfAbsent of a key that is there"] = messages(put)
+	n["the first entry of a sequence"] = messages(next)
+	n["an entry of a sequence"] = n["the first entry of a sequence"]
+	n["an entry of a sequence that has its number"] = messages(next)
+	if failed != nil {
+		t.Fatal(failed)
+	}
+	return n
+}
