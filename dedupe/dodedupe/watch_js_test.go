@@ -3,6 +3,7 @@ package dodedupe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -157,6 +158,33 @@ func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
 			t.Error("the alarm does not end")
 		}
 	})
+}
+
+// More holders die at once than one alarm tells of, and their windows are over, too.
+func TestEveryHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
+	for _, binding := range []string{"WATCHED", "WATCHED_KV"} {
+		t.Run(binding, func(t *testing.T) {
+			const holders = watchLimit + 10
+			expired := make(chan string, 2*holders)
+			setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- string(e.Key); return nil })
+			l := watchedLedger(t, &LedgerOptions{Binding: binding, Mapping: Buckets(1)})
+			for n := range holders {
+				opts := dedupe.ClaimOptions{Lease: 500 * time.Millisecond, TTL: time.Millisecond}
+				if _, err := l.Claim(t.Context(), fmt.Append(nil, n), opts); err != nil {
+					t.Fatal(err)
+				}
+			}
+			seen := map[string]bool{}
+			for len(seen) < holders {
+				select {
+				case key := <-expired:
+					seen[key] = true
+				case <-time.After(10 * time.Second):
+					t.Fatalf("told of %d holders", len(seen))
+				}
+			}
+		})
+	}
 }
 
 func TestEmbeddedLedgerTellsOfHoldersThatDied(t *testing.T) {

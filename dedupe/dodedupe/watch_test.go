@@ -71,6 +71,11 @@ func TestHolderThatLivesIsNotToldOf(t *testing.T) {
 		if len(*keys) > 0 {
 			t.Errorf("one that %s is told of", what)
 		}
+		if row, ok := s.table.rows["k"]; ok {
+			if _, err := decodeEntry(row.record); err != nil {
+				t.Errorf("one that %s leaves a record: %v", what, err)
+			}
+		}
 	}
 }
 
