@@ -1,0 +1,111 @@
+package dedupehttp
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/http"
+	"strings"
+
+	"flow.internal/capdo/dedupe"
+)
+
+// MaxIdempotencyKey is the size of the longest key in the header Idempotency-Key, in bytes, without quotes and escapes.
+const MaxIdempotencyKey = 255
+
+const keyHint = `send one header like Idempotency-Key: "8e03978e-40d5-43e8-bc93-6894a57f9324"`
+
+// parseKey returns the key that the values of the header Idempotency-Key say: a String of RFC 9651, or the bare key.
+func parseKey(values []string) (string, *Problem) {
+	switch len(values) {
+	case 0:
+		return "", &Problem{Status: http.StatusBadRequest, Code: "idempotency_key_missing", Detail: "This request needs the header Idempotency-Key.", Hint: keyHint}
+	case 1:
+	default:
+		return "", invalidKey("The header Idempotency-Key is there more than once.")
+	}
+	value := strings.Trim(values[0], " \t")
+	key, ok := value, isBare(value)
+	if strings.HasPrefix(value, `"`) {
+		key, ok = unquote(value)
+	}
+	switch {
+	case len(key) > MaxIdempotencyKey:
+		return "", &Problem{
+			Status: http.StatusBadRequest, Code: "idempotency_key_too_long", Detail: "The key in the header Idempotency-Key is longer than 255 bytes.", Hint: keyHint,
+		}
+	case !ok:
+		return "", invalidKey("The header Idempotency-Key is not one string of printable ASCII characters, without parameters.")
+	case key == "":
+		return "", invalidKey("The key in the header Idempotency-Key is empty.")
+	}
+	return key, nil
+}
+
+func invalidKey(detail string) *Problem {
+	return &Problem{Status: http.StatusBadRequest, Code: "idempotency_key_invalid", Detail: detail, Hint: keyHint}
+}
+
+// isBare: visible characters, without those that would end the value, or begin another, in a structured field. (A list of two keys must not
+// pass for one: where header values are joined, as in Workers, a comma is all that is left of the second header.)
+func isBare(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte(`",;\`, c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// unquote returns what the string of a structured field stands for. It stops where that is too long.
+func unquote(s string) (string, bool) {
+	var key []byte
+	for i := 1; i < len(s) && len(key) <= MaxIdempotencyKey; i++ {
+		switch c := s[i]; {
+		case c == '"':
+			return string(key), i == len(s)-1
+		case c == '\\':
+			if i++; i == len(s) || s[i] != '"' && s[i] != '\\' {
+				return "", false
+			}
+		case c < ' ' || c > '~':
+			return "", false
+		}
+		key = append(key, s[i])
+	}
+	return string(key), false
+}
+
+// How a scope and a key become a ledger's key. Another way would forget every live record.
+const (
+	keyWhole  = 1 // the length of the scope as a varint, the scope, the key
+	keyHashed = 2 // the SHA-256 of that
+)
+
+// ledgerKey returns the key under which a scope's key is in the ledger. No two pairs have the same one, short of a collision of SHA-256.
+func ledgerKey(scope, key string) []byte {
+	k := append(binary.AppendUvarint([]byte{keyWhole}, uint64(len(scope))), scope...)
+	k = append(k, key...)
+	if len(k) <= dedupe.MaxKeySize {
+		return k
+	}
+	sum := sha256.Sum256(k)
+	return append([]byte{keyHashed}, sum[:]...)
+}
+
+// fingerprint stands for what a request asks for: its method, path and query, the headers that say what the body means, and the body.
+func fingerprint(r *http.Request, body []byte) []byte {
+	h := sha256.New()
+	for _, part := range []string{
+		r.Method, r.URL.EscapedPath(), r.URL.RawQuery,
+		strings.Join(r.Header.Values("Content-Type"), ", "), strings.Join(r.Header.Values("Content-Encoding"), ", "),
+	} {
+		h.Write(appendString(nil, part))
+	}
+	h.Write(body)
+	return h.Sum(nil)
+}
+
+// appendString appends a string after its length.
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}

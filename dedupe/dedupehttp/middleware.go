@@ -1,0 +1,370 @@
+package dedupehttp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// LedgerFunc returns the ledger for a request. In a Worker a ledger belongs to the invocation: make it from durablehttp.Env(r). Its error is
+// answered with status 503, and is seen nowhere.
+type LedgerFunc func(*http.Request) (dedupe.Ledger, error)
+
+// Fixed returns a [LedgerFunc] for one ledger, which all requests have.
+func Fixed(ledger dedupe.Ledger) LedgerFunc {
+	return func(*http.Request) (dedupe.Ledger, error) { return ledger, nil }
+}
+
+// ScopeFunc says whose key it is that a request carries, such as the tenant that was authenticated: any bytes. Equal keys of two scopes are two
+// keys. An error, or an empty scope, is answered with status 403.
+type ScopeFunc func(*http.Request) (string, error)
+
+// Options say how [Idempotent] works; nil means the defaults.
+type Options struct {
+	// Required: a request without a key is answered with status 400. By default it goes to the handler, as if the middleware were not there.
+	Required bool
+	// Methods are those that the middleware is for, POST and PATCH by default. Others go to the handler. PUT and DELETE, which may be repeated by
+	// their definition, are among them if they are listed. GET, HEAD, OPTIONS and TRACE cannot be.
+	Methods []string
+	// TTL is how long a key is remembered from its first request on; [dedupe.DefaultTTL] when 0.
+	TTL time.Duration
+	// Lease is how long a key stays in progress when its program dies, from 1 ms to [dedupe.MaxLease]; 30 s when 0. While the handler runs it is extended.
+	Lease time.Duration
+	// Wait is how long a request waits while another with its key is in progress, at most [dedupe.MaxWait]. With 0 it is answered with status 409 at
+	// once, and otherwise when the wait is over.
+	Wait time.Duration
+	// MaxBody is the size of the largest request, in bytes; 1 MiB when 0. It is read into memory before the handler runs.
+	MaxBody int64
+	// Store says what becomes of a response by its status: [dedupe.StoreResult], so that the key is answered with it from then on, or whether the
+	// key's next request runs the handler again, at once ([dedupe.ReleaseClaim]) or after the lease ([dedupe.LeaveToLease]). [DefaultStore] when nil.
+	Store func(status int) dedupe.Disposition
+	// Streaming: the response goes out as the handler writes it, and its body is not kept.
+	Streaming bool
+}
+
+// DefaultStore stores all that a handler answers, but for statuses by which it says that it has done nothing, and that the request may be
+// repeated: 408, 409, 425, 429 and 503. After those the next request runs the handler at once.
+func DefaultStore(status int) dedupe.Disposition {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return dedupe.ReleaseClaim
+	}
+	return dedupe.StoreResult
+}
+
+// Idempotent returns middleware that runs a handler once for each Idempotency-Key; see the package's documentation. It panics when ledger or scope is
+// nil, and when an option is out of its limits.
+func Idempotent(ledger LedgerFunc, scope ScopeFunc, opts *Options) func(http.Handler) http.Handler {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if problem := o.complete(); problem != "" {
+		panic("dedupehttp: Idempotent: " + problem)
+	}
+	if ledger == nil {
+		panic("dedupehttp: Idempotent: there is no ledger\nhint: dedupehttp.Fixed(ledger) makes a LedgerFunc of one")
+	}
+	if scope == nil {
+		panic("dedupehttp: Idempotent: there is no scope\nhint: return what identifies the tenant, so that tenants do not get each other's responses; a constant if there is one only")
+	}
+	return func(next http.Handler) http.Handler { return &middleware{next, ledger, scope, o} }
+}
+
+// complete fills in the defaults, and says what is wrong with the rest.
+func (o *Options) complete() string {
+	if o.Methods == nil {
+		o.Methods = []string{http.MethodPost, http.MethodPatch}
+	}
+	o.Methods = slices.Clone(o.Methods)
+	if o.TTL == 0 {
+		o.TTL = dedupe.DefaultTTL
+	}
+	if o.Lease == 0 {
+		o.Lease = 30 * time.Second
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 1 << 20
+	}
+	if o.Store == nil {
+		o.Store = DefaultStore
+	}
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace} {
+		if slices.Contains(o.Methods, method) {
+			return method + " is a safe method, and needs no key"
+		}
+	}
+	claim := dedupe.ClaimOptions{Lease: o.Lease, Wait: o.Wait}
+	err := claim.Check([]byte("any"))
+	if err == nil {
+		_, err = dedupe.TTLMillis(o.TTL, 0)
+	}
+	switch {
+	case err != nil:
+		return err.Error()
+	case o.MaxBody < 0:
+		return "MaxBody is negative"
+	}
+	return ""
+}
+
+type fenceKey struct{}
+
+// Fence returns the fence of the claim that a handler runs under, and whether there is one: a request without a key has none. It grows from each
+// run of a key's handler to the next, so that what the handler writes to can refuse the writes of one that was taken for dead; see
+// [dedupe.Claim].
+func Fence(ctx context.Context) (fence int64, ok bool) {
+	fence, ok = ctx.Value(fenceKey{}).(int64)
+	return fence, ok
+}
+
+type middleware struct {
+	next   http.Handler
+	ledger LedgerFunc
+	scope  ScopeFunc
+	Options
+}
+
+func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	values := r.Header.Values("Idempotency-Key")
+	if !slices.Contains(m.Methods, r.Method) || len(values) == 0 && !m.Required {
+		m.next.ServeHTTP(w, r)
+		return
+	}
+	e, problem := m.prepare(w, r, values)
+	if problem == nil {
+		problem = e.run()
+	}
+	if problem != nil {
+		problem.write(w)
+	}
+}
+
+// prepare does all that comes before the claim.
+func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []string) (*execution, *Problem) {
+	key, problem := parseKey(values)
+	if problem != nil {
+		return nil, problem
+	}
+	scope, err := m.scope(r)
+	if err != nil || scope == "" {
+		return nil, &Problem{Status: http.StatusForbidden, Code: "scope_unknown", Detail: "It is not known whose Idempotency-Key this is.", Hint: "authenticate the request"}
+	}
+	body, problem := m.readBody(w, r)
+	if problem != nil {
+		return nil, problem
+	}
+	ledger, err := m.ledger(r)
+	if err != nil || ledger == nil {
+		return nil, &ledgerFailed
+	}
+	return &execution{m: m, w: w, r: r, body: body, key: ledgerKey(scope, key), ledger: &claimer{Ledger: ledger, client: r.Context()}}, nil
+}
+
+// readBody returns the whole body of a request, if it is within the limit.
+func (m *middleware) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
+	tooLarge := &Problem{
+		Status: http.StatusRequestEntityTooLarge, Code: "body_too_large", Detail: "The request is too large to be repeated under an Idempotency-Key.",
+	}
+	if r.ContentLength > m.MaxBody {
+		return nil, tooLarge
+	}
+	if r.Body == nil {
+		return nil, nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, m.MaxBody))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLarge
+	}
+	if err != nil {
+		return nil, &Problem{Status: http.StatusBadRequest, Code: "body_unreadable", Detail: "The request's body did not arrive in full.", Hint: "send the request again"}
+	}
+	return body, nil
+}
+
+// execution is one request with a key.
+type execution struct {
+	m      *middleware
+	w      http.ResponseWriter
+	r      *http.Request
+	body   []byte
+	key    []byte
+	ledger *claimer
+
+	// Once the handler runs:
+	response    *recorder
+	returned    bool // it did not panic
+	kept        *record
+	disposition dedupe.Disposition
+}
+
+var errNotKept = errors.New("the response is not kept")
+
+// run claims the key, has the handler run, stores its response and sends it; or sends the one that was stored before. What it returns is to be
+// sent instead.
+func (e *execution) run() *Problem {
+	defer stay(e.r.Context())()
+	opts := dedupe.DoOptions{
+		ClaimOptions: dedupe.ClaimOptions{Fingerprint: fingerprint(e.r, e.body), Lease: e.m.Lease, TTL: e.m.TTL, Wait: e.m.Wait},
+		OnFailure:    func(error) dedupe.Disposition { return e.disposition },
+	}
+	result, err := dedupe.Do(context.WithoutCancel(e.r.Context()), e.ledger, e.key, opts, e.work)
+	switch {
+	case e.response == nil && err != nil:
+		return claimProblem(err)
+	case e.response == nil:
+		return e.replay(result)
+	case e.response.through:
+		return nil
+	case e.kept != nil && errors.Is(err, dedupe.ErrFenced):
+		return &takenOver // another's response is the key's: let the client get that
+	case err != nil: // it is not kept, or perhaps not; the client has to have it all the same
+		e.kept = nil
+	}
+	e.response.send(e.kept)
+	return nil
+}
+
+// work runs the handler, and returns what is to be stored.
+func (e *execution) work(ctx context.Context, fence int64) ([]byte, error) {
+	defer e.settlePanic()
+	e.response = newRecorder(e.w, e.m.Streaming)
+	r := e.r.WithContext(context.WithValue(ctx, fenceKey{}, fence))
+	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(e.body)), int64(len(e.body)), nil
+	e.m.next.ServeHTTP(e.response, r)
+	e.response.finish()
+	e.returned = true
+	if e.disposition = e.m.Store(e.response.status); e.disposition != dedupe.StoreResult {
+		return nil, errNotKept
+	}
+	e.kept = e.response.record(e.ledger.expires(e.m.TTL))
+	return e.kept.encode(), nil
+}
+
+// settlePanic treats a handler that panics, or ends its goroutine, like one that answers with status 500. The panic goes on, unrecovered, so that
+// whoever reports it sees where it began.
+func (e *execution) settlePanic() {
+	if e.returned {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.r.Context()), max(e.m.Lease, time.Second))
+	defer cancel()
+	switch e.m.Store(http.StatusInternalServerError) { // an error leaves the claim to its lease, and there is nobody to be told
+	case dedupe.StoreResult:
+		e.ledger.Complete(ctx, e.ledger.claim, panicRecord(e.ledger.expires(e.m.TTL)).encode())
+	case dedupe.ReleaseClaim:
+		e.ledger.Release(ctx, e.ledger.claim)
+	}
+}
+
+// replay sends the response that was stored.
+func (e *execution) replay(result []byte) *Problem {
+	c, err := decodeRecord(result)
+	if err != nil {
+		return &Problem{
+			Status: http.StatusInternalServerError, Code: "record_unreadable", Detail: "The response to this Idempotency-Key cannot be repeated: " + err.Error() + ".",
+			Hint: "the operation was carried out before; do not repeat it with another key before you know its outcome",
+		}
+	}
+	c.replay(e.w)
+	return nil
+}
+
+// claimer is the ledger that dedupe.Do sees.
+type claimer struct {
+	dedupe.Ledger
+	client context.Context // ends with the client
+	claim  dedupe.Claim
+	at     time.Time // before the claim
+}
+
+// Claim claims without regard to the client, so that none who goes away leaves a claim behind that nobody works on; it is only waiting that ends
+// with the client.
+func (c *claimer) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (claim dedupe.Claim, err error) {
+	wait := opts.Wait
+	opts.Wait = 0
+	c.at = time.Now()
+	claim, err = c.Ledger.Claim(ctx, key, opts)
+	if err == nil && claim.Outcome == dedupe.InProgress && wait > 0 {
+		opts.Wait = wait
+		claim, err = c.Ledger.Claim(c.client, key, opts)
+	}
+	c.claim = claim
+	return claim, err
+}
+
+// expires is when the key will be forgotten, or earlier by what the claim took; zero if unknown, because another attempt was the first.
+func (c *claimer) expires(ttl time.Duration) time.Time {
+	if c.claim.Attempt != 1 {
+		return time.Time{}
+	}
+	return c.at.Add(ttl).Truncate(time.Second)
+}
+
+// stay keeps the invocation of a Worker open, beyond its response if need be, until leave is called. Elsewhere it does nothing.
+func stay(ctx context.Context) (leave func()) {
+	i := jsrt.FromContext(ctx)
+	if i == nil {
+		return func() {}
+	}
+	over := make(chan struct{})
+	i.Go(func(context.Context) { <-over })
+	return func() { close(over) }
+}
+
+// soon is what a client should wait at least before it tries again. A holder is done long before its lease is over.
+const soon = time.Second
+
+var (
+	ledgerFailed = Problem{
+		Status: http.StatusServiceUnavailable, Code: "ledger_failed", RetryAfter: soon,
+		Detail: "The ledger of Idempotency-Keys cannot be reached. The operation was not carried out.", Hint: "send the request again, with the same key",
+	}
+	takenOver = Problem{
+		Status: http.StatusServiceUnavailable, Code: "taken_over", RetryAfter: soon,
+		Detail: "Another request with this Idempotency-Key took over.", Hint: "send the request again, with the same key, to get its response",
+	}
+)
+
+// panicRecord returns what is kept in place of the response of a handler that panicked.
+func panicRecord(expires time.Time) *record {
+	rec := &recorder{header: http.Header{}}
+	Problem{
+		Status: http.StatusInternalServerError, Code: "handler_panicked", Detail: "The operation failed, and may have been carried out in part.",
+		Hint: "this key stays failed; find out what was done before you use another",
+	}.write(rec)
+	rec.finish()
+	return rec.record(expires)
+}
+
+// claimProblem says why a key could not be claimed.
+func claimProblem(err error) *Problem {
+	switch {
+	case errors.Is(err, dedupe.ErrMismatch):
+		return &Problem{
+			Status: http.StatusUnprocessableEntity, Code: "idempotency_key_reused", Detail: "This Idempotency-Key was used for another request.",
+			Hint: "use a new key for each operation, and send a repetition exactly like the first",
+		}
+	case errors.Is(err, dedupe.ErrInProgress):
+		return &Problem{
+			Status: http.StatusConflict, Code: "in_progress", RetryAfter: soon, Detail: "Another request with this Idempotency-Key is in progress.",
+			Hint: "send the request again, with the same key, to get its response",
+		}
+	case errors.Is(err, dedupe.ErrOverloaded):
+		p := ledgerFailed
+		p.Code, p.Detail = "overloaded", "The ledger of Idempotency-Keys is overloaded. The operation was not carried out."
+		return &p
+	case errors.Is(err, dedupe.ErrUnknownOutcome):
+		p := ledgerFailed
+		p.Code, p.Detail = "outcome_unknown", "The ledger of Idempotency-Keys did not answer. The operation was not carried out by this request."
+		return &p
+	}
+	return &ledgerFailed
+}

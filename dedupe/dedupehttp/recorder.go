@@ -1,0 +1,120 @@
+package dedupehttp
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// recorder is the ResponseWriter that a handler writes to. It holds the response back until that is stored; one that is too large to be kept,
+// or that may be streamed, it passes through as it comes.
+type recorder struct {
+	w         http.ResponseWriter
+	streaming bool
+	before    http.Header // w's, when the handler began
+	header    http.Header // the handler's
+	sent      http.Header // as it was at WriteHeader
+	status    int
+	body      bytes.Buffer
+	through   bool // the response has begun to go out
+	passed    bool // some of its body has
+}
+
+func newRecorder(w http.ResponseWriter, streaming bool) *recorder {
+	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()), header: w.Header().Clone()}
+}
+
+// Header returns the handler's header. At first it is as handlers further out have left it.
+func (rec *recorder) Header() http.Header { return rec.header }
+
+// WriteHeader fixes the status and the header. Informational responses (1xx) are not sent.
+func (rec *recorder) WriteHeader(status int) {
+	if status < 100 || status > 999 {
+		panic(fmt.Sprintf("dedupehttp: WriteHeader: %d is not a status", status)) // as net/http does
+	}
+	if rec.status != 0 || status < 200 {
+		return
+	}
+	rec.status, rec.sent = status, cleanHeader(rec.header)
+	if rec.streaming {
+		rec.begin()
+	}
+}
+
+// Write adds to the body.
+func (rec *recorder) Write(p []byte) (int, error) {
+	rec.WriteHeader(http.StatusOK)
+	if !bodyAllowed(rec.status) {
+		return 0, http.ErrBodyNotAllowed
+	}
+	if !rec.through && rec.body.Len()+len(p) > MaxKeptBody {
+		rec.begin()
+	}
+	if rec.through {
+		rec.passed = rec.passed || len(p) > 0
+		return rec.w.Write(p)
+	}
+	return rec.body.Write(p)
+}
+
+// Flush is FlushError.
+func (rec *recorder) Flush() { rec.FlushError() }
+
+// FlushError sends what was written, if the response is not held back.
+func (rec *recorder) FlushError() error {
+	if !rec.streaming && !rec.through {
+		return nil
+	}
+	rec.WriteHeader(http.StatusOK)
+	return http.NewResponseController(rec.w).Flush()
+}
+
+// begin sends what there is, and lets through what follows.
+func (rec *recorder) begin() {
+	rec.through = true
+	rec.send(nil)
+}
+
+// send sends status, header and what is held back of the body; c is the record that was stored, if any.
+func (rec *recorder) send(c *record) {
+	h := rec.w.Header()
+	clear(h)
+	maps.Copy(h, rec.sent) // in which is also what was in h
+	if c != nil {
+		c.setExpires(h)
+	}
+	rec.w.WriteHeader(rec.status)
+	if rec.body.Len() > 0 {
+		rec.passed = true
+		rec.w.Write(rec.body.Bytes()) // an error means that nobody is there to be told
+	}
+	rec.body = bytes.Buffer{}
+}
+
+// finish ends a response that was held back, once the handler has returned.
+func (rec *recorder) finish() {
+	rec.WriteHeader(http.StatusOK)
+	if rec.through {
+		return
+	}
+	if _, ok := rec.sent["Content-Type"]; !ok && rec.body.Len() > 0 && rec.sent.Get("Content-Encoding") == "" {
+		rec.sent.Set("Content-Type", http.DetectContentType(rec.body.Bytes()))
+	}
+	if !slices.Equal(rec.sent["Content-Length"], []string{strconv.Itoa(rec.body.Len())}) {
+		delete(rec.sent, "Content-Length") // the server sets what is right
+	}
+}
+
+// record returns what is to be kept of the response.
+func (rec *recorder) record(expires time.Time) *record {
+	c := &record{status: rec.status, incomplete: rec.passed, body: rec.body.Bytes(), expires: expires}
+	c.header = keptHeader(rec.sent, rec.before, !c.incomplete)
+	if len(appendHeader(nil, c.header)) > MaxKeptHeader {
+		c.header, c.body, c.incomplete = nil, nil, true
+	}
+	return c
+}
