@@ -43,6 +43,7 @@ func TestWhatIsNoKeyIsRefused(t *testing.T) {
 		{"two headers", invalid, []string{"a", "b"}},
 		{"two equal headers", invalid, []string{"a", "a"}},
 		{"two headers that were joined", invalid, []string{"a, b"}},
+		{"two headers that were joined without a space", invalid, []string{"a,b"}},
 		{"two quoted keys that were joined", invalid, []string{`"a", "b"`}},
 		{"nothing", invalid, []string{""}},
 		{"spaces", invalid, []string{"  "}},

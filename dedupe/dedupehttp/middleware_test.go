@@ -311,6 +311,9 @@ func TestRefusedRequestsDoNotReachTheHandler(t *testing.T) {
 		"no scope":                  {status: 403, code: "scope_unknown", scope: func(*http.Request) (string, error) { return "", nil }},
 		"a scope that is not known": {status: 403, code: "scope_unknown", scope: func(*http.Request) (string, error) { return scope, errors.New(scope) }},
 		"a large body":              {status: 413, code: "body_too_large", opts: small},
+		"a large body, before it is read": {status: 413, code: "body_too_large", opts: small, change: func(r *http.Request) {
+			r.Body = io.NopCloser(iotest.ErrReader(errors.New("it was read")))
+		}},
 		"a large body of unknown length": {status: 413, code: "body_too_large", opts: small, change: func(r *http.Request) {
 			r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(body))
 		}},
@@ -608,7 +611,7 @@ func TestInvalidStatusIsAPanicOfTheHandler(t *testing.T) {
 		}()
 		do(h, post("k", "body"))
 	}()
-	if w := do(h, post("k", "body")); w.Code != 500 {
-		t.Errorf("%d", w.Code)
+	if w := do(h, post("k", "body")); w.Code != 500 || !strings.Contains(w.Body.String(), "handler_panicked") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

@@ -184,6 +184,33 @@ func TestHeadersCannotBeInjected(t *testing.T) {
 	}
 }
 
+func TestTrailersAreNotSent(t *testing.T) {
+	for _, streaming := range []bool{false, true} {
+		server := httptest.NewServer(wrap(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Trailer", "X-Sum")
+			w.Header()[http.TrailerPrefix+"X-Other"] = []string{"1"}
+			io.WriteString(w, "body")
+			w.Header().Set("X-Sum", "1")
+		}, &dedupehttp.Options{Streaming: streaming}))
+		for range 2 {
+			r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Idempotency-Key", "k")
+			resp, err := server.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil || len(resp.Trailer) > 0 || resp.Header.Get("X-Sum") != "" {
+				t.Errorf("%v, trailers %v, header %v", err, resp.Trailer, resp.Header)
+			}
+			resp.Body.Close()
+		}
+		server.Close()
+	}
+}
+
 func TestStoredResponseThatCannotBeReadIsAnErrorAndRunsNothing(t *testing.T) {
 	for name, result := range map[string]string{"nothing": "", "corrupt": "H\x01\x00", "of another": "receipt secret", "of a newer version": "H\x02secret"} {
 		t.Run(name, func(t *testing.T) {
@@ -231,8 +258,18 @@ func TestClientGetsItsResponseEvenIfTheLedgerFails(t *testing.T) {
 	}
 }
 
-// A handler that was taken for dead finds out, has the smaller fence, and its client is sent to the response that counts.
+// A handler that was taken for dead has the smaller fence, and its client is sent to the response that counts, or gets no more than had
+// begun to go out.
 func TestResponseOfAHandlerThatWasTakenOverDoesNotCount(t *testing.T) {
+	w := takenOver(t, false, "second")
+	wantProblem(t, w, 503, "taken_over")
+	if w := takenOver(t, true, ""); w.Code != 200 || w.Body.String() != "first" {
+		t.Errorf("streaming: %d %s", w.Code, w.Body)
+	}
+}
+
+// takenOver returns the response of a handler beside which another has run for the same key; later requests get the body.
+func takenOver(t *testing.T, streaming bool, body string) *httptest.ResponseRecorder {
 	clock := time.Now()
 	l := dedupetest.NewMemoryLedger(func() time.Time { return clock })
 	runs, fences := 0, [2]int64{}
@@ -252,11 +289,12 @@ func TestResponseOfAHandlerThatWasTakenOverDoesNotCount(t *testing.T) {
 			t.Errorf("the second: %d %s", w.Code, w.Body)
 		}
 		io.WriteString(w, "first")
-	}, &dedupehttp.Options{Lease: time.Hour})
-	wantProblem(t, do(h, post("k", "body")), 503, "taken_over")
-	if w := do(h, post("k", "body")); w.Body.String() != "second" || runs != 2 || fences[0] >= fences[1] {
+	}, &dedupehttp.Options{Lease: time.Hour, Streaming: streaming})
+	first := do(h, post("k", "body"))
+	if w := do(h, post("k", "body")); w.Body.String() != body || runs != 2 || fences[0] >= fences[1] {
 		t.Errorf("%s after %d runs, fences %v", w.Body, runs, fences)
 	}
+	return first
 }
 
 func TestContextOfTheHandler(t *testing.T) {
