@@ -134,7 +134,7 @@ func (p *recordParser) header() http.Header {
 	h := http.Header{}
 	for range p.number() {
 		name := string(p.bytes())
-		if p.failed || !isToken(name) || h[name] != nil {
+		if p.failed || !isHeaderName(name) || h[name] != nil {
 			p.failed = true
 			return nil
 		}
@@ -212,7 +212,7 @@ func cleanHeader(header http.Header) http.Header {
 	clean := make(http.Header, len(header))
 	for _, as := range slices.Sorted(maps.Keys(header)) {
 		name := http.CanonicalHeaderKey(as)
-		if !isToken(name) || name == "Trailer" {
+		if !isHeaderName(name) || name == "Trailer" {
 			continue
 		}
 		values := clean[name]
@@ -228,8 +228,8 @@ var lineEnds = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
 
 func cleanValue(s string) string { return strings.Trim(lineEnds.Replace(s), " \t") }
 
-// isToken: a header's name (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
+// isHeaderName: a token (RFC 9110, section 5.6.2).
+func isHeaderName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		alphanumeric := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
