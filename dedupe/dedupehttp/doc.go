@@ -3,9 +3,9 @@
 //	idempotent := dedupehttp.Idempotent(dedupehttp.Fixed(ledger), tenant, &dedupehttp.Options{Required: true})
 //	mux.Handle("POST /charges", authenticated(idempotent(charge)))
 //
-// A client that got no answer sends the request again, with the same key, and gets the response of the first. tenant says whose key it is, from what
-// authenticated has found out; so authentication comes first. The middleware is for any net/http server. In a Worker, where durablehttp serves the
-// handler, the ledger is made from the request:
+// A client that got no answer sends the request again, with the same key, and gets the response of the first. tenant says whose key it is, from
+// what authenticated has found out; so authentication comes first. Nothing that comes first may read the body. The middleware is for any net/http
+// server. In a Worker, where durablehttp serves the handler, the ledger is made from the request:
 //
 //	func ledger(r *http.Request) (dedupe.Ledger, error) {
 //		return dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "http"})
@@ -15,56 +15,58 @@
 //
 // # Idempotency-Key
 //
-// The header is the String of draft-ietf-httpapi-idempotency-key-header, "8e03978e-40d5-43e8-bc93-6894a57f9324" with its quotes, or the bare key, as
-// Stripe's clients send it. Both are the same key. It has 1 to [MaxIdempotencyKey] printable ASCII characters; one with a space, a comma, a semicolon, a quote or a backslash has to be
-// quoted. A second header, or parameters after the string, are refused.
+// The header is the String of draft-ietf-httpapi-idempotency-key-header, "8e03978e-40d5-43e8-bc93-6894a57f9324" with its quotes, or the bare key,
+// as Stripe's clients send it. Both are the same key. It has 1 to [MaxIdempotencyKey] printable ASCII characters; one with a space, a comma, a
+// semicolon, a quote or a backslash has to be quoted. A second header, or parameters after the string, are refused.
 //
-// Keys belong to the scope that [ScopeFunc] returns, and the methods in [Options] share them: within a scope, a key is for one request. That is its
-// method, path and query as the middleware sees them, Content-Type, Content-Encoding and body, byte for byte; of these the ledger gets a
-// SHA-256. (A multipart form that is made anew has another boundary, and is another request.) A scope so long that it does not fit into the ledger's
-// key with the Idempotency-Key is hashed with it, by SHA-256.
+// Keys belong to the scope that [ScopeFunc] returns. Within a scope, a key is for one request, wherever it is sent: its method, path and query as
+// the middleware sees them, Content-Type, Content-Encoding and body, byte for byte; of these the ledger gets a SHA-256. (A multipart form that is
+// made anew has another boundary, and is another request.) The ledger's key is made of scope and Idempotency-Key, in such a way that no two
+// pairs meet; if that is longer than [dedupe.MaxKeySize], of the SHA-256 of both.
 //
 // # Responses
 //
-// A response is stored, and then sent. A repetition gets its status, header and body, and Idempotent-Replayed: true. Both have Idempotency-Expires, the
-// date until which the key is remembered, unless the key was tried before. Not repeated are Set-Cookie, Date, hop-by-hop headers and those that
-// Connection names, and what handlers further out have set, who do so themselves.
+// A response is stored, and then sent. A repetition gets its status, header and body, and Idempotent-Replayed: true. Both have
+// Idempotency-Expires, the date until which the key is remembered, unless the key was tried before. (A first response that is not held back has
+// none; see below.) Not repeated are Set-Cookie, Date, hop-by-hop headers and those that Connection names, and what handlers further out have
+// set, who do so themselves.
 //
-// [DefaultStore] stores all statuses but 408, 409, 425, 429 and 503, after which the next request runs the handler again. A 500 is stored, too (as Stripe does it): the
-// handler has begun, and who knows how far it came. A handler that has done nothing, and wants to be tried again, answers 503; where the handler takes back what
-// it did, Options.Store can have 5xx run again. A handler's panic, [http.ErrAbortHandler] included, counts as status 500, and goes on to
-// the server once that is stored.
+// [DefaultStore] stores all statuses but 408, 409, 425, 429 and 503, after which the next request runs the handler again. A 500 is stored, too (as
+// Stripe does it): the handler has begun, and who knows how far it came. A handler that has done nothing, and wants to be tried again, answers
+// 503; where a handler takes back what it did, Options.Store can have other statuses run it again. A handler's panic, [http.ErrAbortHandler]
+// included, counts as status 500, and goes on to the server once that is stored.
 //
-// Bodies are held back, and kept, up to [MaxKeptBody]. One that is larger goes out from there on as it comes, and is not kept; nor is the body of a route
-// that is declared with Options.Streaming. (Elsewhere Flush does nothing.) Repetitions then get the status and the header without what describes a
-// body, an empty body, and Idempotent-Incomplete: true. A header beyond [MaxKeptHeader] is not kept either. So the size of a response never makes the handler run twice.
-// Hijacking, deadlines, trailers and informational responses are not supported.
+// Bodies are held back, and kept, up to [MaxKeptBody]. One that is larger goes out from there on as it comes, and is not kept; nor is the body of
+// a route that is declared with Options.Streaming. (Elsewhere Flush does nothing.) Repetitions then get the status and the header without what
+// describes a body, an empty body, and Idempotent-Incomplete: true. A header beyond [MaxKeptHeader] is not kept either. So the size of a response
+// never makes the handler run twice. Hijacking, deadlines, trailers and informational responses are not supported.
 //
 // # Problems
 //
-// What the middleware itself answers is a [Problem]. In none of these cases has this request run the handler, except after taken_over:
+// What the middleware itself answers is a [Problem]. In none of these cases has this request run the handler, except in the last:
 //
 //	400 idempotency_key_missing, idempotency_key_invalid, idempotency_key_too_long
-//	400 body_unreadable        the body broke off
-//	403 scope_unknown          ScopeFunc has failed, or returned nothing
-//	409 in_progress            another request with this key is not over
-//	413 body_too_large         beyond Options.MaxBody
-//	422 idempotency_key_reused for another request
-//	500 record_unreadable      what the ledger has is corrupt, or of a newer version
+//	400 body_unreadable         the body broke off
+//	403 scope_unknown           ScopeFunc has failed, or returned nothing
+//	409 in_progress             another request with this key is not over
+//	413 body_too_large          beyond Options.MaxBody
+//	422 idempotency_key_reused  for another request
+//	500 record_unreadable       what the ledger has is corrupt, or of a newer version
 //	503 ledger_failed, overloaded, outcome_unknown
-//	503 taken_over             the handler lost its claim meanwhile: the response of another counts
+//	503 taken_over              the handler lost its claim meanwhile: the response of another counts
 //
 // A repetition after a panic gets 500 handler_panicked. 409 and 503 have Retry-After.
 //
 // # What is promised
 //
-// Of any number of requests with one key, one at a time runs the handler, and once a response is stored, none does. The request is read in full before. The client
-// may go away: the handler's context does not end with it, nor with a deadline that was set further out, and its response is stored. (In a Worker, that is as long as
-// the platform goes on without the client, about 25 s.) Limit the time of a handler inside of the middleware.
+// Of any number of requests with one key, one at a time runs the handler, and once a response is stored, none does. The request is read in full
+// before. The client may go away: the handler's context ends neither with it nor with a deadline that was set further out, and its response is
+// stored. (In a Worker, that is as long as the platform goes on without the client, about 25 s.) A handler that streams learns from Write that
+// nobody listens. Limit the time of a handler inside of the middleware.
 //
-// The handler runs a second time if its program died, or if the ledger did not take its response, and the lease is over. In the latter case the client has the response,
-// without Idempotency-Expires. It runs beside the next one when it cannot extend its lease, until its context ends. What must not happen twice even then
-// is for the handler to make conditional on [Fence], or to do under a key of its own, such as this one, at whom it calls.
+// The handler runs a second time if its program died, or if the ledger did not take its response, and the lease is over. In the latter case the
+// client has the response, without Idempotency-Expires. It runs beside the next one when it cannot extend its lease, until its context ends. What
+// must not happen twice even then is for the handler to make conditional on [Fence], or to do under a key of its own at whom it calls.
 //
 // After outcome_unknown the key may stay in progress, without anybody working on it, until the lease is over.
 //

@@ -12,16 +12,16 @@ import (
 // MaxIdempotencyKey is the size of the longest key in the header Idempotency-Key, in bytes, without quotes and escapes.
 const MaxIdempotencyKey = 255
 
-const keyHint = `send one header like Idempotency-Key: "8e03978e-40d5-43e8-bc93-6894a57f9324"`
+const keyInvalid = "idempotency_key_invalid"
 
 // parseKey returns the key that the values of the header Idempotency-Key say: a String of RFC 9651, or the bare key.
 func parseKey(values []string) (string, *Problem) {
 	switch len(values) {
 	case 0:
-		return "", &Problem{Status: http.StatusBadRequest, Code: "idempotency_key_missing", Detail: "This request needs the header Idempotency-Key.", Hint: keyHint}
+		return "", keyProblem("idempotency_key_missing", "This request needs the header Idempotency-Key.")
 	case 1:
 	default:
-		return "", invalidKey("The header Idempotency-Key is there more than once.")
+		return "", keyProblem(keyInvalid, "The header Idempotency-Key is there more than once.")
 	}
 	value := strings.Trim(values[0], " \t")
 	key, ok := value, isBare(value)
@@ -30,19 +30,18 @@ func parseKey(values []string) (string, *Problem) {
 	}
 	switch {
 	case len(key) > MaxIdempotencyKey:
-		return "", &Problem{
-			Status: http.StatusBadRequest, Code: "idempotency_key_too_long", Detail: "The key in the header Idempotency-Key is longer than 255 bytes.", Hint: keyHint,
-		}
+		return "", keyProblem("idempotency_key_too_long", "The key in the header Idempotency-Key is longer than 255 bytes.")
 	case !ok:
-		return "", invalidKey("The header Idempotency-Key is not one string of printable ASCII characters, without parameters.")
+		return "", keyProblem(keyInvalid, "The header Idempotency-Key is not one string of printable ASCII characters, without parameters.")
 	case key == "":
-		return "", invalidKey("The key in the header Idempotency-Key is empty.")
+		return "", keyProblem(keyInvalid, "The key in the header Idempotency-Key is empty.")
 	}
 	return key, nil
 }
 
-func invalidKey(detail string) *Problem {
-	return &Problem{Status: http.StatusBadRequest, Code: "idempotency_key_invalid", Detail: detail, Hint: keyHint}
+func keyProblem(code, detail string) *Problem {
+	hint := `send one header like Idempotency-Key: "8e03978e-40d5-43e8-bc93-6894a57f9324"`
+	return &Problem{Status: http.StatusBadRequest, Code: code, Detail: detail, Hint: hint}
 }
 
 // isBare: visible characters, without those that would end the value, or begin another, in a structured field. (A list of two keys must not

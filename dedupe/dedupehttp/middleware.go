@@ -23,7 +23,8 @@ func Fixed(ledger dedupe.Ledger) LedgerFunc {
 }
 
 // ScopeFunc says whose key it is that a request carries, such as the tenant that was authenticated: any bytes. Equal keys of two scopes are two
-// keys. An error, or an empty scope, is answered with status 403.
+// keys. Within a scope, who repeats a request gets the response of the first: where users of a tenant must not see each other's, let the scope
+// name the user, too. An error, or an empty scope, is answered with status 403.
 type ScopeFunc func(*http.Request) (string, error)
 
 // Options say how [Idempotent] works; nil means the defaults.
@@ -73,7 +74,8 @@ func Idempotent(ledger LedgerFunc, scope ScopeFunc, opts *Options) func(http.Han
 		panic("dedupehttp: Idempotent: there is no ledger\nhint: dedupehttp.Fixed(ledger) makes a LedgerFunc of one")
 	}
 	if scope == nil {
-		panic("dedupehttp: Idempotent: there is no scope\nhint: return what identifies the tenant, so that tenants do not get each other's responses; a constant if there is one only")
+		panic("dedupehttp: Idempotent: there is no scope\n" +
+			"hint: return what identifies the tenant, so that tenants do not get each other's responses; a constant if there is one only")
 	}
 	return func(next http.Handler) http.Handler { return &middleware{next, ledger, scope, o} }
 }
@@ -155,7 +157,9 @@ func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []st
 	}
 	scope, err := m.scope(r)
 	if err != nil || scope == "" {
-		return nil, &Problem{Status: http.StatusForbidden, Code: "scope_unknown", Detail: "It is not known whose Idempotency-Key this is.", Hint: "authenticate the request"}
+		return nil, &Problem{
+			Status: http.StatusForbidden, Code: "scope_unknown", Detail: "It is not known whose Idempotency-Key this is.", Hint: "authenticate the request",
+		}
 	}
 	body, problem := m.readBody(w, r)
 	if problem != nil {
@@ -184,7 +188,9 @@ func (m *middleware) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *
 		return nil, tooLarge
 	}
 	if err != nil {
-		return nil, &Problem{Status: http.StatusBadRequest, Code: "body_unreadable", Detail: "The request's body did not arrive in full.", Hint: "send the request again"}
+		return nil, &Problem{
+			Status: http.StatusBadRequest, Code: "body_unreadable", Detail: "The request's body did not arrive in full.", Hint: "send the request again",
+		}
 	}
 	return body, nil
 }
@@ -269,8 +275,9 @@ func (e *execution) replay(result []byte) *Problem {
 	c, err := decodeRecord(result)
 	if err != nil {
 		return &Problem{
-			Status: http.StatusInternalServerError, Code: "record_unreadable", Detail: "The response to this Idempotency-Key cannot be repeated: " + err.Error() + ".",
-			Hint: "the operation was carried out before; do not repeat it with another key before you know its outcome",
+			Status: http.StatusInternalServerError, Code: "record_unreadable",
+			Detail: "The response to this Idempotency-Key cannot be repeated: " + err.Error() + ".",
+			Hint:   "the operation was carried out before; do not repeat it with another key before you know its outcome",
 		}
 	}
 	c.replay(e.w)
@@ -295,6 +302,10 @@ func (c *claimer) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOption
 	if err == nil && claim.Outcome == dedupe.InProgress && wait > 0 {
 		opts.Wait = wait
 		claim, err = c.Ledger.Claim(c.client, key, opts)
+	}
+	if errors.Is(err, dedupe.ErrUnknownOutcome) && claim.Owner != "" { // such as that of a wait whose client has gone
+		opts.Wait, opts.Owner = 0, claim.Owner
+		claim, err = c.Ledger.Claim(ctx, key, opts)
 	}
 	c.claim = claim
 	return claim, err

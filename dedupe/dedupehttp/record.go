@@ -94,7 +94,8 @@ func decodeRecord(b []byte) (*record, error) {
 	c := &record{status: int(status), incomplete: flags == recordIncomplete, header: p.header()}
 	c.body = p.bytes()
 	const year9999 = 253402300799 // the last that an HTTP date can say
-	if p.failed || len(p.rest) > 0 || flags > recordIncomplete || status < 200 || status > 999 || expires > year9999 || len(c.body) > 0 && !bodyAllowed(c.status) {
+	known := flags <= recordIncomplete && 200 <= status && status <= 999 && expires <= year9999
+	if p.failed || len(p.rest) > 0 || !known || len(c.body) > 0 && !bodyAllowed(c.status) {
 		return nil, errRecord
 	}
 	if expires > 0 {

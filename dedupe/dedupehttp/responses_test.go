@@ -423,6 +423,29 @@ func TestClientThatGoesAwayBeforeTheHandlerRuns(t *testing.T) {
 	}
 }
 
+// A claim whose answer is lost is asked for again, by the same owner: what it had got is not left behind.
+func TestClaimWhoseAnswerWasLostIsNotLeftBehind(t *testing.T) {
+	l := &losing{Ledger: dedupetest.NewMemoryLedger(nil)}
+	h := on(l, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "done") }, nil)
+	if w := do(h, post("k", "body")); w.Body.String() != "done" || w.Header().Get("Idempotency-Expires") == "" || l.claims != 2 {
+		t.Errorf("%d %s after %d claims", w.Code, w.Body, l.claims)
+	}
+}
+
+// losing is a ledger that loses the answer to its first claim.
+type losing struct {
+	dedupe.Ledger
+	claims int
+}
+
+func (l *losing) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
+	c, err := l.Ledger.Claim(ctx, key, o)
+	if l.claims++; l.claims == 1 {
+		return dedupe.Claim{Owner: c.Owner}, &dedupe.Error{Op: "Claim", Err: dedupe.ErrUnknownOutcome}
+	}
+	return c, err
+}
+
 func TestKeyEndsWithItsTTL(t *testing.T) {
 	clock := time.Now()
 	l := dedupetest.NewMemoryLedger(func() time.Time { return clock })
