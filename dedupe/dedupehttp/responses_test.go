@@ -105,8 +105,9 @@ func TestStreamingResponsesGoOutAsTheyAreWritten(t *testing.T) {
 		if want := []string{"data: 1\n\ndata: 2\n\n", ""}[n]; out.Code != 200 || out.Body.String() != want || out.Header().Get("X-Job") != "7" || runs != 1 {
 			t.Errorf("%d: %d %q %v", n, out.Code, out.Body, out.Header())
 		}
-		if (out.Header().Get("Idempotent-Incomplete") != "") != (n == 1) || (out.Header().Get("Content-Type") != "") != (n == 0) {
-			t.Errorf("%d: %v", n, out.Header())
+		h := out.Header()
+		if (h.Get("Idempotent-Incomplete") != "") != (n == 1) || (h.Get("Content-Type") != "") != (n == 0) || (h.Get("Idempotency-Expires") != "") != (n == 1) {
+			t.Errorf("%d: %v", n, h)
 		}
 	}
 	h = wrap(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }, &dedupehttp.Options{Streaming: true})
@@ -302,7 +303,7 @@ func TestContextOfTheHandler(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), value{}, "v"), time.Hour)
 	l := dedupetest.NewMemoryLedger(nil)
 	var key []byte
-	watched := &watching{Ledger: l, claimed: func(k []byte) { key = k }}
+	watched := &watching{Ledger: l, claimed: func(k []byte, _ dedupe.ClaimOptions) { key = k }}
 	h := on(watched, func(w http.ResponseWriter, r *http.Request) {
 		cancel()
 		if _, ok := r.Context().Deadline(); ok || r.Context().Err() != nil || r.Context().Value(value{}) != "v" || r.PathValue("id") != "7" {
@@ -326,11 +327,11 @@ func TestContextOfTheHandler(t *testing.T) {
 // watching is a ledger that tells of claims.
 type watching struct {
 	dedupe.Ledger
-	claimed func(key []byte)
+	claimed func(key []byte, o dedupe.ClaimOptions)
 }
 
 func (l *watching) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-	l.claimed(key)
+	l.claimed(key, o)
 	return l.Ledger.Claim(ctx, key, o)
 }
 
@@ -395,13 +396,13 @@ func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
 func TestClientThatGoesAwayBeforeTheHandlerRuns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	runs := 0
-	l := &watching{Ledger: dedupetest.NewMemoryLedger(nil), claimed: func([]byte) { cancel() }}
+	l := &watching{Ledger: dedupetest.NewMemoryLedger(nil), claimed: func([]byte, dedupe.ClaimOptions) { cancel() }}
 	var h http.Handler
 	h = on(l, func(w http.ResponseWriter, r *http.Request) {
 		runs++
 		ctx, cancel := context.WithCancel(t.Context())
 		claims := 0
-		l.claimed = func([]byte) {
+		l.claimed = func([]byte, dedupe.ClaimOptions) {
 			if claims++; claims == 2 { // the one that waits
 				cancel()
 			}
@@ -410,7 +411,7 @@ func TestClientThatGoesAwayBeforeTheHandlerRuns(t *testing.T) {
 		if claims != 2 {
 			t.Errorf("%d claims", claims)
 		}
-		l.claimed = func([]byte) {}
+		l.claimed = func([]byte, dedupe.ClaimOptions) {}
 		io.WriteString(w, "done")
 	}, &dedupehttp.Options{Wait: dedupe.MaxWait})
 	first := do(h, post("k", "body").WithContext(ctx))
@@ -444,6 +445,25 @@ func (l *losing) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions) (
 		return dedupe.Claim{Owner: c.Owner}, &dedupe.Error{Op: "Claim", Err: dedupe.ErrUnknownOutcome}
 	}
 	return c, err
+}
+
+func TestOptionsGoToTheLedger(t *testing.T) {
+	for _, c := range []struct {
+		opts *dedupehttp.Options
+		want dedupe.ClaimOptions
+	}{
+		{nil, dedupe.ClaimOptions{Lease: 30 * time.Second, TTL: dedupe.DefaultTTL}},
+		{&dedupehttp.Options{Lease: time.Minute, TTL: time.Hour}, dedupe.ClaimOptions{Lease: time.Minute, TTL: time.Hour}},
+	} {
+		l := &watching{Ledger: dedupetest.NewMemoryLedger(nil), claimed: func(key []byte, got dedupe.ClaimOptions) {
+			if got.Lease != c.want.Lease || got.TTL != c.want.TTL || len(got.Fingerprint) != 32 || !bytes.HasSuffix(key, []byte("tenantk")) {
+				t.Errorf("%q, %+v", key, got)
+			}
+		}}
+		if w := do(on(l, func(http.ResponseWriter, *http.Request) {}, c.opts), post("k", "body")); w.Code != 200 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
 }
 
 func TestKeyEndsWithItsTTL(t *testing.T) {
