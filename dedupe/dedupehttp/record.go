@@ -135,7 +135,7 @@ func (p *recordParser) header() http.Header {
 	h := http.Header{}
 	for range p.number() {
 		name := string(p.bytes())
-		if p.failed || !isHeaderName(name) || h[name] != nil {
+		if !isHeaderName(name) || h[name] != nil { // it has no name after a failure
 			p.failed = true
 			return nil
 		}

@@ -22,7 +22,8 @@ var records = map[string]record{
 }
 
 func sameRecord(a, b *record) bool {
-	return a.status == b.status && a.incomplete == b.incomplete && a.expires.Equal(b.expires) && bytes.Equal(a.body, b.body) && reflect.DeepEqual(a.header, b.header)
+	return a.status == b.status && a.incomplete == b.incomplete && a.expires.Equal(b.expires) && bytes.Equal(a.body, b.body) &&
+		reflect.DeepEqual(a.header, b.header)
 }
 
 func TestRecordsAreReadAsTheyWereWritten(t *testing.T) {

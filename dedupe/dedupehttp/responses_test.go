@@ -3,7 +3,6 @@
 package dedupehttp_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -65,17 +64,18 @@ func TestLargeResponsesRunTheHandlerOnce(t *testing.T) {
 					t.Errorf("%d, %d bytes, %d headers", first.Code, first.Body.Len(), len(first.Header()))
 				}
 				w := do(h, post("k", "body"))
-				if runs != 1 || w.Code != 201 || w.Header().Get("Idempotent-Replayed") != "true" || w.Header().Get("Idempotency-Expires") == "" {
+				get := w.Header().Get
+				if runs != 1 || w.Code != 201 || get("Idempotent-Replayed") != "true" || get("Idempotency-Expires") == "" {
 					t.Errorf("%d runs, %d, %.999v", runs, w.Code, w.Header())
 				}
-				if c.kept && (!bytes.Equal(w.Body.Bytes(), body) || w.Header().Get("Content-Type") != "text/x" || w.Header().Get("Idempotent-Incomplete") != "") {
+				if c.kept && (!bytes.Equal(w.Body.Bytes(), body) || get("Content-Type") != "text/x" || get("Idempotent-Incomplete") != "") {
 					t.Errorf("%d bytes, %.999v", w.Body.Len(), w.Header())
 				}
-				if !c.kept && (w.Body.Len() > 0 || w.Header().Get("Content-Type") != "" || w.Header().Get("Content-Length") != "" || w.Header().Get("Idempotent-Incomplete") != "true") {
+				if !c.kept && (w.Body.Len() > 0 || get("Content-Type")+get("Content-Length") != "" || get("Idempotent-Incomplete") != "true") {
 					t.Errorf("%d bytes, %.999v", w.Body.Len(), w.Header())
 				}
-				if (w.Header().Get("Location") != "") != c.keptHeader {
-					t.Errorf("Location %q", w.Header().Get("Location"))
+				if (get("Location") != "") != c.keptHeader {
+					t.Errorf("Location %q", get("Location"))
 				}
 			})
 		}
@@ -387,7 +387,7 @@ func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if body, err := bufio.NewReader(resp.Body).ReadString(0); body != "done" || !errors.Is(err, io.EOF) || resp.Header.Get("Idempotent-Replayed") != "true" || runs != 1 {
+	if body, err := io.ReadAll(resp.Body); string(body) != "done" || err != nil || resp.Header.Get("Idempotent-Replayed") != "true" || runs != 1 {
 		t.Errorf("%q, %v, %v after %d runs", body, err, resp.Header, runs)
 	}
 }
