@@ -69,7 +69,7 @@ func ExampleIdempotent() {
 
 // A Worker, whose ledger is made from each request's environment.
 func ExampleLedgerFunc() {
-	dodedupe.RegisterLedger("Ledger")
+	dodedupe.RegisterLedger("Ledger", nil)
 	ledger := func(r *http.Request) (dedupe.Ledger, error) {
 		return dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "http"})
 	}

@@ -23,7 +23,7 @@ import (
 var shop http.Handler
 
 func TestMain(m *testing.M) {
-	dodedupe.RegisterLedger("Ledger")
+	dodedupe.RegisterLedger("Ledger", nil)
 	durablehttp.Handle(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { shop.ServeHTTP(w, r) }))
 	m.Run()
 }
