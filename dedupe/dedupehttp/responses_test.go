@@ -259,6 +259,43 @@ func TestClientGetsItsResponseEvenIfTheLedgerFails(t *testing.T) {
 	}
 }
 
+// Where the ledger did not take the response, its client has it, and the key is in progress until the lease is over; then the handler runs again, with
+// a larger fence.
+func TestHandlerRunsAgainAfterTheLeaseIfItsResponseWasNotStored(t *testing.T) {
+	clock := time.Now()
+	l := &refusing{Ledger: dedupetest.NewMemoryLedger(func() time.Time { return clock }), completions: 1}
+	var fences []int64
+	h := on(l, func(w http.ResponseWriter, r *http.Request) {
+		fence, _ := dedupehttp.Fence(r.Context())
+		fences = append(fences, fence)
+		fmt.Fprint(w, "run ", len(fences))
+	}, &dedupehttp.Options{Lease: time.Minute})
+	if w := do(h, post("k", "body")); w.Body.String() != "run 1" || w.Header().Get("Idempotency-Expires") != "" {
+		t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
+	}
+	clock = clock.Add(time.Minute - time.Millisecond)
+	wantProblem(t, do(h, post("k", "body")), 409, "in_progress")
+	clock = clock.Add(time.Millisecond)
+	again := do(h, post("k", "body"))
+	if again.Body.String() != "run 2" || len(fences) != 2 || fences[1] <= fences[0] {
+		t.Errorf("%d %s, fences %v", again.Code, again.Body, fences)
+	}
+	wantReplay(t, do(h, post("k", "body")), again)
+}
+
+// refusing is a ledger that is overloaded for its first completions.
+type refusing struct {
+	dedupe.Ledger
+	completions int
+}
+
+func (l *refusing) Complete(ctx context.Context, c dedupe.Claim, result []byte) error {
+	if l.completions--; l.completions >= 0 {
+		return &dedupe.Error{Op: "Complete", Retryable: true, Err: dedupe.ErrOverloaded}
+	}
+	return l.Ledger.Complete(ctx, c, result)
+}
+
 // A handler that was taken for dead has the smaller fence, and its client is sent to the response that counts, or gets no more than had
 // begun to go out.
 func TestResponseOfAHandlerThatWasTakenOverDoesNotCount(t *testing.T) {
