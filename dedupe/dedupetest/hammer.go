@@ -20,8 +20,9 @@ const (
 
 // Hammer lets 32 callers fight for 8 keys, each in its own order. Every key must have exactly one winner, who forgets it for the next of
 // 4 rounds. newStore is called once.
-func Hammer(t *testing.T, newStore func(t *testing.T) dedupe.Store) {
-	s := newStore(t)
+func Hammer(t *testing.T, newStore func(t *testing.T) dedupe.Store) { hammer(t, newStore(t)) }
+
+func hammer(t testing.TB, s dedupe.Store) {
 	for round := range hammerRounds {
 		winners := hammerRound(t, s)
 		for key, n := range winners {
@@ -35,7 +36,7 @@ func Hammer(t *testing.T, newStore func(t *testing.T) dedupe.Store) {
 	}
 }
 
-func hammerRound(t *testing.T, s dedupe.Store) []int32 {
+func hammerRound(t testing.TB, s dedupe.Store) []int32 {
 	winners := make([]int32, hammerKeys)
 	start := make(chan struct{})
 	var wg sync.WaitGroup

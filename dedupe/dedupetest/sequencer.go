@@ -26,15 +26,16 @@ var sequencerTests = []struct {
 	{"keys are numbered from 1 without a gap", sequencerTest.numbers},
 	{"the same key has the same number", sequencerTest.repeat},
 	{"a concurrent sequence has no gap and no number twice", sequencerTest.concurrent},
-	{"another hash mismatches and takes no number", sequencerTest.mismatch},
+	{"another hash mismatches and takes no number (known mistake: payload hash stored and never compared)", sequencerTest.mismatch},
 	{"streams and keys that look alike are apart", sequencerTest.lookalikes},
-	{"a key whose TTL is over is a new entry", sequencerTest.expiry},
-	{"an invalid call is refused and takes no number", sequencerTest.invalid},
+	{"a key whose TTL is over is a new entry (known mistake: sub-second TTL becoming 24 h)", sequencerTest.expiry},
+	{"a long TTL is kept (known mistake: ttl*1000 overflowing to inserted every time)", sequencerTest.longTTL},
+	{"a call that fails takes no number (known mistake: uniqueness lock left behind when the insert fails)", sequencerTest.invalid},
 	{"the sequencer has a name", sequencerTest.name},
 }
 
 type sequencerTest struct {
-	*testing.T
+	testing.TB
 	sequencer dedupe.Sequencer
 }
 
@@ -114,7 +115,7 @@ func (s sequencerTest) mismatch() {
 	s.want("stream", "key", 1, true)
 	for _, hash := range []string{"other", "", "hash\x00"} {
 		_, err := s.sequencer.Next(s.Context(), []byte("stream"), []byte("key"), []byte(hash), time.Hour)
-		storeTest{T: s.T}.wantError(err, "Next", dedupe.ErrMismatch)
+		storeTest{TB: s.TB}.wantError(err, "Next", dedupe.ErrMismatch)
 	}
 	s.want("stream", "key", 1, false)
 	s.want("stream", "another", 2, true)
@@ -141,6 +142,16 @@ func (s sequencerTest) expiry() {
 	s.want("stream", "long", 2, false)
 }
 
+func (s sequencerTest) longTTL() {
+	for n, ttl := range longTTLs() {
+		s.next("stream", string(hammerKey(n)), "hash", ttl)
+	}
+	time.Sleep(slack)
+	for n := range longTTLs() {
+		s.want("stream", string(hammerKey(n)), int64(n+1), false)
+	}
+}
+
 func (s sequencerTest) invalid() {
 	large := make([]byte, dedupe.MaxKeySize+1)
 	k := []byte("k")
@@ -155,12 +166,12 @@ func (s sequencerTest) invalid() {
 		{k, k, nil, -1, dedupe.ErrInvalidTTL}, {k, k, nil, math.MaxInt64, dedupe.ErrInvalidTTL},
 	} {
 		_, err := s.sequencer.Next(s.Context(), c.stream, c.key, c.hash, c.ttl)
-		storeTest{T: s.T}.wantError(err, "Next", c.want)
+		storeTest{TB: s.TB}.wantError(err, "Next", c.want)
 	}
 	ctx, cancel := context.WithCancel(s.Context())
 	cancel()
 	_, err := s.sequencer.Next(ctx, k, k, nil, time.Hour)
-	storeTest{T: s.T}.wantError(err, "Next", context.Canceled)
+	storeTest{TB: s.TB}.wantError(err, "Next", context.Canceled)
 	s.want("k", "k", 1, true)
 }
 

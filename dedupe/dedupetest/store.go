@@ -1,11 +1,3 @@
-// Package dedupetest tests implementations of package dedupe's interfaces, and has one in memory to test other code with.
-//
-//	func TestStore(t *testing.T) {
-//		dedupetest.TestStore(t, func(t *testing.T) dedupe.Store { return newStore(t) })
-//	}
-//
-// The tests work in real time, so that they also run against a store behind a network. What they conclude is true on a slow machine, too:
-// a test that comes too late to look at a short-lived record is skipped.
 package dedupetest
 
 import (
@@ -38,13 +30,14 @@ var storeTests = []struct {
 	{"one of many concurrent inserts wins", storeTest.concurrentInserts},
 	{"forget makes a key insertable at once", storeTest.forget},
 	{"forget leaves other keys alone", storeTest.forgetOthers},
-	{"a record expires when its TTL is over", storeTest.expiry},
+	{"a record expires when its TTL is over (known mistake: sub-second TTL becoming 24 h)", storeTest.expiry},
 	{"a hit does not extend the TTL", storeTest.hit},
 	{"a record outlives the TTL of the one before it", storeTest.successor},
 	{"a TTL of 0 is the default", storeTest.zeroTTL},
 	{"a TTL below a millisecond counts as one", storeTest.tinyTTL},
-	{"the longest TTL is kept", storeTest.longestTTL},
+	{"a long TTL is kept (known mistake: ttl*1000 overflowing to inserted every time)", storeTest.longTTL},
 	{"an invalid TTL is refused and changes nothing", storeTest.invalidTTL},
+	{"the key of an insert that failed is free (known mistake: uniqueness lock left behind when the insert fails)", storeTest.failedInsert},
 	{"keys have 1 to 2048 bytes", storeTest.keySizes},
 	{"keys that look alike are apart", storeTest.lookalikes},
 	{"a key belongs to the caller", storeTest.keyIsCopied},
@@ -55,7 +48,7 @@ var storeTests = []struct {
 
 // storeTest is one test of one store.
 type storeTest struct {
-	*testing.T
+	testing.TB
 	store dedupe.Store
 }
 
@@ -209,10 +202,33 @@ func (s storeTest) tinyTTL() {
 	s.wantPut("key", time.Hour, true)
 }
 
-func (s storeTest) longestTTL() {
-	s.wantPut("key", dedupe.MaxTTL, true)
+// longTTLs are such as overflow 64 bits when they, in ns, are multiplied by 1000 or more. A few, because a product may come out large.
+func longTTLs() []time.Duration {
+	return []time.Duration{107 * 24 * time.Hour, 200 * 24 * time.Hour, 365 * 24 * time.Hour, 9_223_372_037 * time.Millisecond, dedupe.MaxTTL}
+}
+
+func (s storeTest) longTTL() {
+	for n, ttl := range longTTLs() {
+		s.wantPut(string(hammerKey(n)), ttl, true)
+	}
 	time.Sleep(slack)
-	s.wantPut("key", dedupe.MaxTTL, false)
+	for n, ttl := range longTTLs() {
+		s.wantPut(string(hammerKey(n)), ttl, false)
+	}
+}
+
+// failedInsert has inserts fail in the ways that every store has, and expects the next one to win.
+func (s storeTest) failedInsert() {
+	ended, cancel := context.WithCancel(s.Context())
+	cancel()
+	_, err := s.store.PutIfAbsent(ended, []byte("ended"), time.Hour)
+	s.wantError(err, "PutIfAbsent", context.Canceled)
+	_, err = s.store.PutIfAbsent(s.Context(), []byte("invalid"), -1)
+	s.wantError(err, "PutIfAbsent", dedupe.ErrInvalidTTL)
+	for _, key := range []string{"ended", "invalid"} {
+		s.wantPut(key, time.Hour, true)
+		s.wantPut(key, time.Hour, false)
+	}
 }
 
 func (s storeTest) invalidTTL() {

@@ -1,0 +1,101 @@
+//go:build !js
+
+package dedupetest
+
+import (
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"flow.internal/capdo/dedupe"
+)
+
+// mistake is a mistake that somebody makes on purpose, and how the names begin of the subtests that fail of it; no others do.
+type mistake[T any] struct {
+	name  string
+	make  func() T
+	fails []string
+}
+
+// record is a testing.TB that notes a failure instead of reporting it.
+type record struct {
+	testing.TB
+	failed atomic.Bool
+}
+
+func (r *record) Helper()               {}
+func (r *record) Error(...any)          { r.failed.Store(true) }
+func (r *record) Errorf(string, ...any) { r.failed.Store(true) }
+func (r *record) Skip(...any)           { runtime.Goexit() }
+func (r *record) Skipf(string, ...any)  { runtime.Goexit() }
+func (r *record) Fatal(...any)          { r.failed.Store(true); runtime.Goexit() }
+func (r *record) Fatalf(string, ...any) { r.failed.Store(true); runtime.Goexit() }
+
+// fails reports whether a test fails. Time is synctest's, so nothing is late, and it takes none.
+func fails(t *testing.T, test func(t testing.TB)) (failed bool) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &record{TB: t}
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			test(r)
+		}()
+		<-over
+		failed = r.failed.Load()
+	})
+	return failed
+}
+
+// testMistakes runs a suite over what is right, which has to pass, and over each mistake, of which just those subtests have to fail that it
+// says, by how their names begin.
+func testMistakes[T any](t *testing.T, suite map[string]func(t testing.TB, impl T), right func() T, mistakes []mistake[T]) {
+	found := map[string]bool{}
+	for _, m := range append([]mistake[T]{{"none", right, nil}}, mistakes...) {
+		t.Run(m.name, func(t *testing.T) {
+			for _, name := range slices.Sorted(maps.Keys(suite)) {
+				failed := fails(t, func(t testing.TB) { suite[name](t, m.make()) })
+				found[name] = found[name] || failed
+				want := slices.ContainsFunc(m.fails, func(begin string) bool { return strings.HasPrefix(name, begin) })
+				if failed != want {
+					t.Errorf("%q fails: %v, want %v", name, failed, want)
+				}
+				if strings.Contains(name, "(known mistake: "+m.name+")") && !failed {
+					t.Errorf("%q has it in its name and does not fail", name)
+				}
+			}
+		})
+	}
+	for name := range suite {
+		if !found[name] {
+			t.Errorf("no mistake fails %q", name)
+		}
+	}
+}
+
+func TestMistakesOfAStoreAreFound(t *testing.T) {
+	suite := map[string]func(testing.TB, dedupe.Store){"hammer": hammer}
+	for _, test := range storeTests {
+		suite[test.name] = func(t testing.TB, s dedupe.Store) { test.run(storeTest{t, s}) }
+	}
+	testMistakes(t, suite, func() dedupe.Store { return NewMemory(nil) }, storeMistakes)
+}
+
+func TestMistakesOfALedgerAreFound(t *testing.T) {
+	suite := map[string]func(testing.TB, dedupe.Ledger){}
+	for _, test := range ledgerTests {
+		suite[test.name] = func(t testing.TB, l dedupe.Ledger) { test.run(ledgerTest{t, l}) }
+	}
+	testMistakes(t, suite, func() dedupe.Ledger { return NewMemoryLedger(nil) }, ledgerMistakes)
+}
+
+func TestMistakesOfASequencerAreFound(t *testing.T) {
+	suite := map[string]func(testing.TB, dedupe.Sequencer){}
+	for _, test := range sequencerTests {
+		suite[test.name] = func(t testing.TB, s dedupe.Sequencer) { test.run(sequencerTest{t, s}) }
+	}
+	testMistakes(t, suite, func() dedupe.Sequencer { return NewMemorySequencer(nil) }, sequencerMistakes)
+}
