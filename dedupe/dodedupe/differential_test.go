@@ -1,98 +1,151 @@
+//go:build !js
+
 package dodedupe
 
 import (
 	"errors"
+	"flag"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
 	"flow.internal/capdo/durable"
 )
 
-// pair is a ledger and the reference, which are asked the same at the same time.
+// Walks of this package are longer than rapid's are, and leave no files. go test -rapid.checks=10000 has more of them.
+func init() {
+	for name, value := range map[string]string{"rapid.checks": "1000", "rapid.steps": "80", "rapid.nofailfile": "true"} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// pair is a ledger with a sequencer, and the references, which are asked the same at the same time.
 type pair struct {
 	now       time.Time
 	objects   *fakeLedgerObjects
 	ledger    *Ledger
+	sequencer *Sequencer
 	reference *dedupetest.MemoryLedger
+	numbers   *dedupetest.MemorySequencer
 	claims    [][2]dedupe.Claim // acquired
-	trail     []string
 }
 
-// TestLedgerDoesWhatTheReferenceDoes walks at random through everything that callers, time, alarms and evictions can do, with both mappings.
+// TestLedgerDoesWhatTheReferenceDoes walks through everything that callers, time, alarms and evictions can do, with both mappings.
 func TestLedgerDoesWhatTheReferenceDoes(t *testing.T) {
-	for seed := range uint64(400) {
-		r := rand.New(rand.NewPCG(seed, 2))
-		p := &pair{now: time.UnixMilli(noon)}
-		p.objects = &fakeLedgerObjects{clock: func() int64 { return p.now.UnixMilli() }}
-		p.ledger = fakeLedger(t, p.objects, []Mapping{PerKey(), Buckets(2)}[seed%2])
-		p.reference = dedupetest.NewMemoryLedger(func() time.Time { return p.now })
-		for range 150 {
-			if got, want := p.step(t, r); got != want {
-				t.Fatalf("seed %d: %s\nthe reference: %s\nafter %q", seed, got, want, p.trail)
-			}
-		}
+	for _, m := range []Mapping{PerKey(), Buckets(2)} {
+		t.Run(m.String(), func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				p := newPair(t, m)
+				t.Repeat(map[string]func(*rapid.T){
+					"claim": p.claim, "complete": p.complete, "extend": p.extend, "release": p.release, "forget": p.forget, "next": p.next,
+					"alarm": p.alarm, "evict": p.evict, "time": func(t *rapid.T) { p.now = p.now.Add(ms(12).Draw(t, "passes")) },
+				})
+			})
+		})
 	}
 }
 
-// step does something to both, and returns what came of it in words.
-func (p *pair) step(t *testing.T, r *rand.Rand) (got, want string) {
-	key := []byte{byte('a' + r.IntN(3))}
-	ms := func(n int64) time.Duration { return time.Duration(1+r.Int64N(n)) * time.Millisecond }
-	note := func(args ...any) { p.trail = append(p.trail, fmt.Sprint(args...)) }
-	switch what := r.IntN(12); what {
-	case 0, 1, 2:
-		o := dedupe.ClaimOptions{Owner: string(rune('x' + r.IntN(3))), Fingerprint: []byte{byte(r.IntN(8) / 7)}, Lease: ms(20), TTL: ms(60)}
-		note("claim ", string(key), " by ", o.Owner, " ", o.Lease, " ", o.TTL, " at ", p.now.UnixMilli()-noon)
-		a, errA := p.ledger.Claim(t.Context(), key, o)
-		b, errB := p.reference.Claim(t.Context(), key, o)
-		if a.Outcome == dedupe.Acquired && b.Outcome == dedupe.Acquired {
-			p.claims = append(p.claims, [2]dedupe.Claim{a, b})
-		}
-		return describe(&a, errA), describe(&b, errB)
-	case 3, 4, 5, 6, 7:
-		if len(p.claims) == 0 {
-			return "", ""
-		}
-		c := p.claims[max(0, len(p.claims)-1-r.IntN(4))]
-		result, lease := []byte{byte(r.IntN(256))}, ms(20)
-		note("change ", what, " ", string(c[0].Key), " by ", c[0].Owner, " ", lease, " at ", p.now.UnixMilli()-noon)
-		change := func(l dedupe.Ledger, c dedupe.Claim) string {
-			switch what {
-			case 3, 4:
-				return describe(nil, l.Complete(t.Context(), c, result))
-			case 5, 6:
-				return describe(nil, l.Extend(t.Context(), c, lease))
-			}
-			return describe(nil, l.Release(t.Context(), c))
-		}
-		return change(p.ledger, c[0]), change(p.reference, c[1])
-	case 8:
-		note("forget ", string(key))
-		return describe(nil, p.ledger.Forget(t.Context(), key)), describe(nil, p.reference.Forget(t.Context(), key))
-	case 9:
-		note("alarm and eviction")
-		p.ringAndEvict(t, r.IntN(2) == 0)
-	default:
-		p.now = p.now.Add(ms(12))
+func newPair(t *rapid.T, m Mapping) *pair {
+	p := &pair{now: time.UnixMilli(noon)}
+	clock := func() time.Time { return p.now }
+	p.objects = &fakeLedgerObjects{clock: func() int64 { return p.now.UnixMilli() }}
+	p.reference, p.numbers = dedupetest.NewMemoryLedger(clock), dedupetest.NewMemorySequencer(clock)
+	p.sequencer = newSequencer(p.objects.call, nil)
+	var err error
+	if p.ledger, err = newLedger(p.objects.call, &LedgerOptions{Mapping: m}); err != nil {
+		t.Fatal(err)
 	}
-	return "", ""
+	return p
 }
 
-// ringAndEvict gives the objects their alarms, early ones, too, and drops what they have in memory.
-func (p *pair) ringAndEvict(t *testing.T, evict bool) {
+func ms(n int64) *rapid.Generator[time.Duration] {
+	return rapid.Map(rapid.Int64Range(1, n), func(n int64) time.Duration { return time.Duration(n) * time.Millisecond })
+}
+
+var (
+	someKey    = rapid.SampledFrom([]string{"a", "b", "c"})
+	anOwner    = rapid.SampledFrom([]string{"x", "y", "z"})
+	aPrint     = rapid.SampledFrom([]string{"", "", "", "", "", "other"})
+	someResult = rapid.SampledFrom([]string{"", "1", "2", "3"})
+)
+
+func agree(t *rapid.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Fatalf("%s\nthe reference: %s", got, want)
+	}
+}
+
+func (p *pair) claim(t *rapid.T) {
+	key := []byte(someKey.Draw(t, "key"))
+	o := dedupe.ClaimOptions{
+		Owner: anOwner.Draw(t, "owner"), Fingerprint: []byte(aPrint.Draw(t, "fingerprint")), Lease: ms(20).Draw(t, "lease"), TTL: ms(60).Draw(t, "TTL"),
+	}
+	a, errA := p.ledger.Claim(t.Context(), key, o)
+	b, errB := p.reference.Claim(t.Context(), key, o)
+	if a.Outcome == dedupe.Acquired && b.Outcome == dedupe.Acquired {
+		p.claims = append(p.claims, [2]dedupe.Claim{a, b})
+	}
+	agree(t, describe(&a, errA), describe(&b, errB))
+}
+
+// change has a recent claim changed.
+func (p *pair) change(t *rapid.T, change func(l dedupe.Ledger, c dedupe.Claim) error) {
+	if len(p.claims) == 0 {
+		t.Skip("nothing is claimed")
+	}
+	c := p.claims[max(0, len(p.claims)-1-rapid.IntRange(0, 3).Draw(t, "claims ago"))]
+	agree(t, describe(nil, change(p.ledger, c[0])), describe(nil, change(p.reference, c[1])))
+}
+
+func (p *pair) complete(t *rapid.T) {
+	result := []byte(someResult.Draw(t, "result"))
+	p.change(t, func(l dedupe.Ledger, c dedupe.Claim) error { return l.Complete(t.Context(), c, result) })
+}
+
+func (p *pair) extend(t *rapid.T) {
+	lease := ms(20).Draw(t, "lease")
+	p.change(t, func(l dedupe.Ledger, c dedupe.Claim) error { return l.Extend(t.Context(), c, lease) })
+}
+
+func (p *pair) release(t *rapid.T) {
+	p.change(t, func(l dedupe.Ledger, c dedupe.Claim) error { return l.Release(t.Context(), c) })
+}
+
+func (p *pair) forget(t *rapid.T) {
+	key := []byte(someKey.Draw(t, "key"))
+	agree(t, describe(nil, p.ledger.Forget(t.Context(), key)), describe(nil, p.reference.Forget(t.Context(), key)))
+}
+
+func (p *pair) next(t *rapid.T) {
+	stream, key := []byte(someKey.Draw(t, "stream")), []byte(someKey.Draw(t, "key"))
+	hash, ttl := []byte(aPrint.Draw(t, "hash")), ms(30).Draw(t, "TTL")
+	a, errA := p.sequencer.Next(t.Context(), stream, key, hash, ttl)
+	b, errB := p.numbers.Next(t.Context(), stream, key, hash, ttl)
+	agree(t, fmt.Sprint(a.N, a.Inserted, a.FirstSeen.UnixMilli(), describe(nil, errA)), fmt.Sprint(b.N, b.Inserted, b.FirstSeen.UnixMilli(), describe(nil, errB)))
+}
+
+// alarm gives the objects their alarms, which come early, too.
+func (p *pair) alarm(t *rapid.T) {
 	for _, o := range p.objects.objects {
 		if err := o.Alarm(t.Context(), durable.AlarmInfo{}); err != nil {
 			t.Error(err)
 		}
-		if evict {
-			for _, b := range []*book{&o.one, &o.many} {
-				b.latest, b.fence, b.armed = 0, 0, 0
-			}
+	}
+}
+
+// evict drops what the objects have in memory.
+func (p *pair) evict(*rapid.T) {
+	for _, o := range p.objects.objects {
+		for _, b := range []*book{&o.one, &o.many} {
+			b.latest, b.fence, b.armed = 0, 0, 0
 		}
 	}
 }
