@@ -1,0 +1,224 @@
+package dodedupe
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durabletest"
+)
+
+// stubborn is a store whose callers do not give up: a call that failed is repeated by the same owner, which resolves every unknown outcome. It
+// lives on over restarts.
+type stubborn struct {
+	open func() (insert inserter, forget func(ctx context.Context, key []byte) error)
+
+	mu       sync.Mutex
+	insert   inserter
+	forget   func(ctx context.Context, key []byte) error
+	renewed  chan struct{}
+	repeated atomic.Int64
+}
+
+// inserter inserts a key for an owner.
+type inserter func(ctx context.Context, key []byte, by owner) (inserted bool, err error)
+
+// renew opens the store with the handles of a new workerd.
+func (s *stubborn) renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.insert, s.forget = s.open()
+	if s.renewed != nil {
+		close(s.renewed)
+	}
+	s.renewed = make(chan struct{})
+}
+
+func (s *stubborn) Name() string { return "stubborn" }
+
+func (s *stubborn) PutIfAbsent(ctx context.Context, key []byte, _ time.Duration) (inserted bool, err error) {
+	time.Sleep(time.Millisecond) // workerd looks at its timers and sockets when nothing else is to do
+	by := newOwner()
+	err = s.insist(ctx, func() error { inserted, err = s.now().insert(ctx, key, by); return err })
+	return inserted, err
+}
+
+func (s *stubborn) Forget(ctx context.Context, key []byte) error {
+	return s.insist(ctx, func() error { return s.now().forget(ctx, key) })
+}
+
+func (s *stubborn) now() *stubborn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &stubborn{insert: s.insert, forget: s.forget}
+}
+
+// insist repeats a call until it is answered: at once if it was the object that was reset, else with new handles.
+func (s *stubborn) insist(ctx context.Context, call func() error) error {
+	for {
+		s.mu.Lock()
+		renewed := s.renewed
+		s.mu.Unlock()
+		err := call()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		s.repeated.Add(1)
+		if errors.Is(err, durable.ErrObjectReset) {
+			continue
+		}
+		select {
+		case <-renewed:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// TestHammerUnderSIGKILL runs the hammer while workerd is killed, and objects are evicted and reset: in each round a key has one winner, whatever
+// answers were lost.
+func TestHammerUnderSIGKILL(t *testing.T) {
+	for name, open := range map[string]func(t *testing.T) (inserter, func(context.Context, []byte) error){
+		"store": stubbornStore, "ledger per key": stubbornLedger(PerKey()), "ledger in buckets": stubbornLedger(Buckets(2)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &stubborn{open: func() (inserter, func(context.Context, []byte) error) { return open(t) }}
+			s.renew()
+			var over atomic.Bool
+			rounds, done := 0, make(chan struct{})
+			go func() {
+				defer close(done)
+				for ; !over.Load(); rounds++ {
+					dedupetest.Hammer(t, func(*testing.T) dedupe.Store { return s })
+				}
+			}()
+			for range 2 {
+				disturb(t)
+				durabletest.Restart(t)
+				s.renew()
+			}
+			over.Store(true)
+			<-done
+			t.Logf("%d hammers, %d calls repeated", rounds, s.repeated.Load())
+			if s.repeated.Load() == 0 {
+				t.Error("nothing hit a call")
+			}
+		})
+	}
+}
+
+// disturb resets some of the objects that there are, and evicts others.
+func disturb(t *testing.T) {
+	t.Helper()
+	for _, binding := range []string{"DEDUPE", "LEDGER"} {
+		ns, err := durabletest.Env(t, nil).Namespace(binding)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, name := range slices.Sorted(slices.Values(durabletest.List(t, binding))) {
+			id, err := ns.IDFromString(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stub, err := ns.Get(id, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n%2 == 0 {
+				durabletest.Abort(t, stub)
+			} else {
+				durabletest.Evict(t, stub)
+			}
+		}
+	}
+}
+
+func stubbornStore(t *testing.T) (inserter, func(context.Context, []byte) error) {
+	s, err := New(durabletest.Env(t, nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	insert := func(ctx context.Context, key []byte, by owner) (bool, error) {
+		body, err := s.send(ctx, key, methodPut, encodePut(by, 3_600_000))
+		if err != nil {
+			return false, err
+		}
+		inserted, _, err := cutBool(body)
+		return inserted, err
+	}
+	return insert, s.Forget
+}
+
+// stubbornLedger claims, and checks that fences grow.
+func stubbornLedger(m Mapping) func(t *testing.T) (inserter, func(context.Context, []byte) error) {
+	var mu sync.Mutex
+	fences := map[string]int64{}
+	return func(t *testing.T) (inserter, func(context.Context, []byte) error) {
+		l := openLedger(t, m)
+		insert := func(ctx context.Context, key []byte, by owner) (bool, error) {
+			c, err := l.Claim(ctx, key, dedupe.ClaimOptions{Owner: string(by[:]), Lease: time.Hour})
+			if err != nil || c.Outcome != dedupe.Acquired {
+				return false, err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if c.Fence <= fences[string(key)] {
+				t.Errorf("%s is acquired with fence %d after %d", key, c.Fence, fences[string(key)])
+			}
+			fences[string(key)] = c.Fence
+			return true, nil
+		}
+		return insert, l.Forget
+	}
+}
+
+// A sweep reads as many rows as it removes, a few times, and not all that there are. Listing them, which is made here, does.
+func TestKnownMistakeOfASweep(t *testing.T) {
+	t.Run("known mistake: a sweep that lists the whole object into memory", func(t *testing.T) {
+		durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
+			if read := rowsReadBySweep(ctx, t, state, func(table *rows) error { return table.sweep(ctx, noon+100, 10) }); read > 100 {
+				t.Errorf("a sweep of 10 records of 500 reads %d rows", read)
+			}
+			listing := func(table *rows) error {
+				c, err := table.run("SELECT key, expires FROM _capdo_entries")
+				for err == nil && c.Next() {
+				}
+				return errors.Join(err, table.sweep(ctx, noon+100, 10))
+			}
+			if read := rowsReadBySweep(ctx, t, state, listing); read < 500 {
+				t.Errorf("listing them reads %d rows", read)
+			}
+		})
+	})
+}
+
+func rowsReadBySweep(ctx context.Context, t *testing.T, state *durable.State, sweep func(table *rows) error) (read int) {
+	t.Helper()
+	table := newRows(state.Storage())
+	for n := range 500 {
+		if err := table.put(ctx, string(rune('a'+n)), []byte("record"), noon+int64(n), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var cursors []*durable.Cursor
+	run := table.run
+	table.run = func(query string, args ...any) (*durable.Cursor, error) {
+		c, err := run(query, args...)
+		cursors = append(cursors, c)
+		return c, err
+	}
+	if err := sweep(table); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cursors {
+		read += c.RowsRead()
+	}
+	return read
+}
