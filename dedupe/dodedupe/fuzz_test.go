@@ -222,3 +222,15 @@ func FuzzReplyToLedger(f *testing.F) {
 		}
 	})
 }
+
+// A fence is remembered by the object, too, so that one who repairs a record within the millisecond of its claim gets another.
+func TestFencesGrowOverARecordThatBecameUnreadable(t *testing.T) {
+	s := newShelf(t)
+	first := s.claim("a", 1000, 5000, dedupe.Acquired)
+	row := s.table.rows["k"]
+	s.table.rows["k"] = fakeRow{[]byte{entryVersion}, row.expires}
+	s.forget()
+	if again := s.claim("b", 1000, 5000, dedupe.Acquired); again.entry.number <= first.entry.number {
+		t.Errorf("fence %d after %d", again.entry.number, first.entry.number)
+	}
+}

@@ -328,6 +328,9 @@ func TestTransitionsKeepEntriesReadable(t *testing.T) {
 			all["complete"], _, _ = e.complete(h, []byte("r"), now)
 			all["extend"], _, _ = e.extend(h, lease, now)
 			all["release"], _, _ = e.release(h, now)
+			if before, after := e.at(now), all["extend"]; after.until < before.until {
+				t.Errorf("extending %+v by %d ms at %d shortens it: %+v", before, lease, now, after)
+			}
 		}
 		for name, next := range all {
 			if next.state == absent {
