@@ -120,7 +120,9 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return c, err
 		}
 	}), []string{"a context that", "an invalid claim", "the key of"}},
-	{"payload hash stored and never compared", withOptions(func(o *dedupe.ClaimOptions) { o.Fingerprint = nil }), []string{"a waiter with", "another fingerprint mismatches", "errors do not", "owner and fingerprint"}},
+	{"payload hash stored and never compared", withOptions(func(o *dedupe.ClaimOptions) {
+		o.Fingerprint = nil
+	}), []string{"a waiter with", "another fingerprint mismatches", "errors do not", "owner and fingerprint"}},
 	{"payload hash compared after completion only", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			b.of(key, func(e *memoryEntry) {
@@ -140,7 +142,9 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return err
 		}
 	}), []string{"a claim that was", "a claim with", "a holder whose"}},
-	{"in-progress records with the done-TTL", withOptions(func(o *dedupe.ClaimOptions) { o.Lease = max(o.Lease, min(o.TTL, dedupe.MaxLease)) }), []string{"a holder whose", "a waiter acquires", "an expired lease can", "the first claim"}},
+	{"in-progress records with the done-TTL", withOptions(func(o *dedupe.ClaimOptions) {
+		o.Lease = max(o.Lease, min(o.TTL, dedupe.MaxLease))
+	}), []string{"a holder whose", "a waiter acquires", "an expired lease can", "the first claim"}},
 	{"complete dropping the fingerprint", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
 			err := b.MemoryLedger.Complete(ctx, claim, result)
@@ -270,7 +274,9 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return err
 		}
 	}), []string{"a result that"}},
-	{"nobody waits", withOptions(func(o *dedupe.ClaimOptions) { o.Wait = 0 }), []string{"a wait ends", "a wait is", "a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release", "work is done"}},
+	{"nobody waits", withOptions(func(o *dedupe.ClaimOptions) {
+		o.Wait = 0
+	}), []string{"a wait ends", "a wait is", "a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release", "work is done"}},
 	{"waiters wait until the end", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			wait := o.Wait
@@ -335,7 +341,9 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return b.MemoryLedger.Release(ctx, claim)
 		}
 	}), []string{"a claim that does", "errors do not"}},
-	{"owners are cut at 63 bytes", withOptions(func(o *dedupe.ClaimOptions) { o.Owner = o.Owner[:min(len(o.Owner), dedupe.MaxOwnerSize-1)] }), []string{"owner and fingerprint"}},
+	{"owners are cut at 63 bytes", withOptions(func(o *dedupe.ClaimOptions) {
+		o.Owner = o.Owner[:min(len(o.Owner), dedupe.MaxOwnerSize-1)]
+	}), []string{"owner and fingerprint"}},
 	{"fingerprints of 64 bytes are refused", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			if len(o.Fingerprint) == dedupe.MaxFingerprintSize {

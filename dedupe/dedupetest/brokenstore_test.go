@@ -122,7 +122,9 @@ var storeMistakes = []mistake[dedupe.Store]{
 			return err == nil, err
 		}
 	}), []string{"hammer", "one of many"}},
-	{"records expire early", withTTL(func(ttl time.Duration) time.Duration { return min(ttl, 1) }), []string{"a hit does", "a long TTL", "a record expires", "a record outlives"}},
+	{"records expire early", withTTL(func(ttl time.Duration) time.Duration {
+		return min(ttl, 1)
+	}), []string{"a hit does", "a long TTL", "a record expires", "a record outlives"}},
 	{"records of less than a second expire at once", withTTL(func(ttl time.Duration) time.Duration {
 		if ttl == 0 {
 			return 0

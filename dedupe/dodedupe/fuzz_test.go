@@ -60,7 +60,10 @@ func FuzzLedgerMessages(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := dedupe.ClaimOptions{Owner: owner, Fingerprint: fingerprint, Lease: time.Duration(lease%maxLease) * time.Millisecond, TTL: time.Duration(ttl%maxTTL) * time.Millisecond}
+		o := dedupe.ClaimOptions{
+			Owner: owner, Fingerprint: fingerprint,
+			Lease: time.Duration(lease%maxLease) * time.Millisecond, TTL: time.Duration(ttl%maxTTL) * time.Millisecond,
+		}
 		c, err := l.Claim(t.Context(), key, o)
 		if invalid := o.Check(key); invalid != nil || o.TTL < 0 {
 			if err == nil || len(objects.sent) != 0 {
@@ -83,7 +86,8 @@ func FuzzLedgerMessages(f *testing.F) {
 			o.TTL = dedupe.DefaultTTL
 		}
 		e := heard()
-		if owner != "" && e.owner != owner || e.owner != c.Owner || e.fingerprint != string(fingerprint) || e.until != noon+o.Lease.Milliseconds() || e.ttl != o.TTL.Milliseconds() || e.number != c.Fence {
+		if owner != "" && e.owner != owner || e.owner != c.Owner || e.fingerprint != string(fingerprint) ||
+			e.until != noon+o.Lease.Milliseconds() || e.ttl != o.TTL.Milliseconds() || e.number != c.Fence {
 			t.Fatalf("the object heard %+v, and answered %+v, of %+v", e, c, o)
 		}
 		if err := errors.Join(l.Extend(t.Context(), c, 2*o.Lease), l.Complete(t.Context(), c, result)); err != nil && !errors.Is(err, dedupe.ErrInvalidLease) {
