@@ -3,6 +3,7 @@ package dodedupe
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,7 @@ func (s *stubborn) renew() {
 func (s *stubborn) Name() string { return "stubborn" }
 
 func (s *stubborn) PutIfAbsent(ctx context.Context, key []byte, _ time.Duration) (inserted bool, err error) {
-	time.Sleep(time.Millisecond) // workerd looks at its timers and sockets when nothing else is to do
+	time.Sleep(rand.N(40 * time.Millisecond)) // workerd looks at its timers and sockets, and is killed, when nothing else is to do
 	by := newOwner()
 	insert := func() error { inserted, err = s.now().insert(ctx, key, by); return err }
 	err = s.insist(ctx, insert)
