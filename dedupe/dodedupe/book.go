@@ -39,6 +39,7 @@ type book struct {
 	latest int64 // the largest now there has been
 	fence  int64 // the largest that was given
 	armed  int64 // when the alarm is due at the latest, if this instance knows; else 0
+	owing  bool  // an alarm may be missing: a step that was to set it has failed
 	parked map[string]*parking
 }
 
@@ -69,8 +70,10 @@ func (b *book) read(ctx context.Context, key string) (e entry, now int64, err er
 func seed(now int64) int64 { return now * 1000 }
 
 // nextFence returns a fence larger than any that was given for the key of e, even for records that are gone: as long as a fence is not in
-// the past, its record stays.
-func (b *book) nextFence(e *entry, now int64) int64 { return max(b.fence+1, e.number+1, seed(now)) }
+// the past, its record stays. Only a damaged record can bring it to the largest fence there is.
+func (b *book) nextFence(e *entry, now int64) int64 {
+	return min(max(b.fence+1, e.number+1, seed(now)), seed(never))
+}
 
 // write stores an entry in place of another and sees to the alarm. Where that fails the entry stands, and the caller has to repeat or to count it as unknown.
 func (b *book) write(ctx context.Context, key string, e, before *entry) error {
@@ -85,7 +88,11 @@ func (b *book) put(ctx context.Context, key string, e, before *entry) error {
 	if b.tell != nil && e.state == held {
 		e.watch = e.until
 	}
-	return b.table.put(ctx, key, e, before)
+	err := b.table.put(ctx, key, e, before)
+	if err != nil { // it may be there all the same
+		b.armed, b.owing = 0, true
+	}
+	return err
 }
 
 // arm makes sure that there is an alarm at a time or before.
@@ -93,15 +100,22 @@ func (b *book) arm(ctx context.Context, at int64) error {
 	if b.armed != 0 && b.armed <= at {
 		return nil
 	}
-	b.armed = 0
+	b.armed, b.owing = 0, true
 	at, _, err := b.table.earliest(ctx)
 	if err == nil && at < never {
 		err = b.table.setAlarm(ctx, at)
 	}
 	if err == nil {
-		b.armed = at
+		b.armed, b.owing = at, false
 	}
 	return err
+}
+
+// settle sets the alarm that a step before failed to set. A step that writes nothing does not fail with it: the next one tries again.
+func (b *book) settle(ctx context.Context) {
+	if b.owing {
+		_ = b.arm(ctx, 0)
+	}
 }
 
 // answer is what a claim gets.
@@ -130,8 +144,10 @@ func (b *book) claim(ctx context.Context, key string, r request) (answer, error)
 	case err != nil:
 		return answer{}, undone{err}
 	case outcome == dedupe.InProgress:
+		b.settle(ctx)
 		return answer{outcome, next, next.until - now}, nil
 	case outcome == dedupe.Replay:
+		b.settle(ctx)
 		return answer{outcome, next, 0}, nil
 	case next.number != fence: // the same owner again
 		return answer{outcome, next, 0}, b.arm(ctx, next.due())
@@ -275,6 +291,7 @@ func (b *book) next(ctx context.Context, key string, r request) (e entry, insert
 	case e.number != last.number+1 && inserted: // the same owner again
 		return e, inserted, b.arm(ctx, e.due())
 	case !inserted:
+		b.settle(ctx)
 		return e, false, nil
 	}
 	counting := entry{state: counting, number: e.number, firstSeen: now, ttl: 1}
@@ -308,6 +325,7 @@ func (b *book) reserve(ctx context.Context, key string, r request) (inserted boo
 	case err != nil:
 		return false, undone{err}
 	case !inserted:
+		b.settle(ctx)
 		return false, nil
 	case e.number != fence: // the same owner again
 		return true, b.arm(ctx, e.due())
@@ -322,7 +340,7 @@ func (b *book) alarm(ctx context.Context) error {
 	err := b.tellDue(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.armed = 0
+	b.armed, b.owing = 0, true
 	b.latest = min(max(b.latest, b.clock()), maxNow)
 	if err := b.table.sweep(ctx, b.latest, sweepLimit); err != nil {
 		return err
@@ -339,7 +357,7 @@ func (b *book) clearIfEmpty(ctx context.Context) (cleared bool, err error) {
 	if err != nil || some {
 		return false, err
 	}
-	b.armed = 0
+	b.armed, b.owing = 0, false
 	return true, b.table.clear(ctx)
 }
 

@@ -235,7 +235,7 @@ func decodeEntry(b []byte) (entry, error) {
 }
 
 func (e *entry) valid() bool {
-	return e.state >= free && e.state <= counting && e.firstSeen <= maxNow && e.ttl >= 1 && e.ttl <= maxTTL && e.until <= never+maxLease &&
+	return e.state >= free && e.state <= counting && e.number <= seed(never) && e.firstSeen <= maxNow && e.ttl >= 1 && e.ttl <= maxTTL && e.until <= never+maxLease &&
 		(e.watch == 0 || e.state == held && e.watch <= never+maxLease) && (len(e.result) == 0 || e.state == done) && len(e.result) <= dedupe.MaxResultSize &&
 		len(e.owner) <= dedupe.MaxOwnerSize && len(e.fingerprint) <= dedupe.MaxFingerprintSize
 }

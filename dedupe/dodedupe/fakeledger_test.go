@@ -103,6 +103,10 @@ func (f *fakeTable) earliest(context.Context) (due int64, some bool, err error) 
 	if err := f.do("earliest", func() {}); err != nil {
 		return never, false, err
 	}
+	return f.earliestOf()
+}
+
+func (f *fakeTable) earliestOf() (due int64, some bool, err error) {
 	due = never
 	for _, row := range f.rows {
 		due = min(due, row.due)

@@ -25,7 +25,7 @@ func FuzzLedgerNames(f *testing.F) {
 		if m.invalid != 0 {
 			m = PerKey()
 		}
-		object, inside := m.place(scope, key)
+		object, inside := m.place(kindLedger, scope, key)
 		parts := strings.Split(object, ":")
 		if len(parts) != 3 || parts[0] != "capdo.ledger.v1" || decode64(t, parts[1]) != scope {
 			t.Fatalf("scope %q: %q", scope, object)
@@ -37,7 +37,7 @@ func FuzzLedgerNames(f *testing.F) {
 		} else if n, of, ok := strings.Cut(parts[2], "/"); !ok || inside != string(key) || of != strconv.Itoa(m.buckets) || !within(n, m.buckets) {
 			t.Fatalf("key %q: %q, %q", key, object, inside)
 		}
-		if stream := streamObject(scope, key); stream != "capdo.sequence.v1:"+parts[1]+":"+base64.RawURLEncoding.EncodeToString(key) {
+		if stream := objectName(kindSequence, scope, key); stream != "capdo.sequence.v1:"+parts[1]+":"+base64.RawURLEncoding.EncodeToString(key) {
 			t.Fatalf("stream %q: %q", key, stream)
 		}
 	})
@@ -74,7 +74,7 @@ func FuzzLedgerMessages(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		object, inside := l.mapping.place("", key)
+		object, inside := l.mapping.place(kindLedger, "", key)
 		heard := func() entry {
 			e, err := decodeEntry(objects.object(object).many.table.(*fakeTable).rows[inside].record)
 			if err != nil {
@@ -117,7 +117,7 @@ func FuzzStoredEntry(f *testing.F) {
 	f.Add([]byte{1, 2, 3})
 	f.Add((&entry{state: held, number: noon * 1000, attempt: 1, firstSeen: noon, ttl: 300, until: noon + 31, owner: "a"}).encode())
 	f.Add((&entry{state: done, number: 1, attempt: 1, firstSeen: maxNow, ttl: maxTTL, until: maxNow, result: []byte("r")}).encode())
-	f.Add((&entry{state: numbered, number: 1<<63 - 1, firstSeen: noon, ttl: 1}).encode())
+	f.Add((&entry{state: numbered, number: seed(never), firstSeen: noon, ttl: 1}).encode())
 	f.Fuzz(func(t *testing.T, stored []byte) {
 		before, unreadable := decodeEntry(stored)
 		for _, key := range []string{"", "k"} {
@@ -126,7 +126,7 @@ func FuzzStoredEntry(f *testing.F) {
 				clock := func() int64 { return noon }
 				o := &ledgerObject{one: book{table: one, clock: clock}, many: book{table: many, clock: clock}}
 				table := map[bool]*fakeTable{true: one, false: many}[key == ""]
-				table.rows[key] = fakeRow{slices.Clone(stored), before.kept()}
+				table.rows[key] = fakeRow{slices.Clone(stored), before.watch != 0, before.due()}
 				out, err := o.deliver(t.Context(), c.method, c.msg)
 				if err != nil {
 					t.Fatalf("%s: thrown: %v", c.method, err)
@@ -146,7 +146,7 @@ func FuzzStoredEntry(f *testing.F) {
 					}
 				}
 			}
-			forgetStored(t, key, stored, before.kept())
+			forgetStored(t, key, fakeRow{stored, before.watch != 0, before.due()})
 		}
 	})
 }
@@ -173,20 +173,20 @@ func messagesTo(key string) []messageTo {
 }
 
 // forgetStored forgets what is stored, and expects the key to be free.
-func forgetStored(t *testing.T, key string, stored []byte, expires int64) {
+func forgetStored(t *testing.T, key string, row fakeRow) {
 	t.Helper()
 	table := newFakeTable()
-	table.rows[key] = fakeRow{stored, expires}
+	table.rows[key] = row
 	b := &book{table: table, clock: func() int64 { return noon }}
 	what, fence, err := b.look(context.Background(), key)
 	if err == nil {
 		err = b.forget(context.Background(), key, what, fence)
 	}
 	if err != nil {
-		t.Fatalf("forget of %x: %v", stored, err)
+		t.Fatalf("forget of %x: %v", row.record, err)
 	}
 	if e, _, err := b.read(context.Background(), key); err != nil || e.state != absent && e.state != free {
-		t.Fatalf("forgotten: %x left %+v, %v", stored, e, err)
+		t.Fatalf("forgotten: %x left %+v, %v", row.record, e, err)
 	}
 }
 
@@ -232,7 +232,7 @@ func TestFencesGrowOverARecordThatBecameUnreadable(t *testing.T) {
 	s := newShelf(t)
 	first := s.claim("a", 1000, 5000, dedupe.Acquired)
 	row := s.table.rows["k"]
-	s.table.rows["k"] = fakeRow{[]byte{entryVersion}, row.expires}
+	s.table.rows["k"] = fakeRow{record: []byte{entryVersion}, due: row.due}
 	s.forget()
 	if again := s.claim("b", 1000, 5000, dedupe.Acquired); again.entry.number <= first.entry.number {
 		t.Errorf("fence %d after %d", again.entry.number, first.entry.number)

@@ -197,8 +197,8 @@ func (m *machine) alarm(t *rapid.T) {
 		t.Error(err)
 	}
 	for key, row := range m.table.rows {
-		if row.expires <= m.book.latest {
-			t.Errorf("key %s is over at %d and still there at %d", key, row.expires, m.book.latest)
+		if row.due <= m.book.latest {
+			t.Errorf("key %s is over at %d and still there at %d", key, row.due, m.book.latest)
 		}
 	}
 }
@@ -231,8 +231,8 @@ func (m *machine) check(t *rapid.T) {
 		if err != nil || !bytes.Equal(e.encode(), row.record) {
 			t.Errorf("key %s: %x, %v", key, row.record, err)
 		}
-		if e.kept() < e.expires() || e.kept()*1000 <= e.number || row.expires != e.kept() || e.expires() <= e.firstSeen {
-			t.Errorf("key %s: expires at %d, kept until %d, stored until %d: %+v", key, e.expires(), e.kept(), row.expires, e)
+		if e.kept() < e.expires() || e.kept()*1000 <= e.number || row.due != e.kept() || e.expires() <= e.firstSeen {
+			t.Errorf("key %s: expires at %d, kept until %d, stored until %d: %+v", key, e.expires(), e.kept(), row.due, e)
 		}
 		if over := e.at(e.expires()); over.state != absent {
 			t.Errorf("key %s counts when it has expired: %+v", key, e)
