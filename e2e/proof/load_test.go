@@ -12,7 +12,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +26,7 @@ import (
 type load struct {
 	targets   []string
 	clients   int
-	disturbed bool // by kills, aborts and lost replies
+	disturbed bool // by kills, crashes, aborts, evictions and lost replies
 	tick      func()
 }
 
@@ -35,65 +37,93 @@ const (
 
 // history is what they saw.
 type history struct {
-	mu       sync.Mutex
-	ops      []porcupine.Operation
-	calls    int
-	known    map[string][]claimed // by target and key
-	unknown  int
-	fenced   int
-	repeated int // calls that the provider repeated
-	refused  int // calls that definitely did nothing
-	kills    int
-	aborts   int
-	odd      []string // errors that nobody expects
+	mu      sync.Mutex
+	ops     []porcupine.Operation
+	known   map[string][]claimed // by target and key
+	figures figures
+	odd     []string // errors that nobody expects
 }
 
 // claimed is a claim that somebody may complete or release, stale or not; without a fence, one to repeat.
 type claimed struct {
-	owner string
-	fence int64
+	owner, fingerprint string
+	fence              int64
 }
 
-func (h *history) String() string {
-	return fmt.Sprintf("%d operations, %d of unknown outcome, %d fenced, %d repeated by the provider, %d refused, %d kills, %d aborts",
-		h.calls, h.unknown, h.fenced, h.repeated, h.refused, h.kills, h.aborts)
+// figures count what happened, by its name.
+type figures map[string]int
+
+// The names of figures; those of an outcome are counted where the model takes part in them.
+const (
+	operations = "operations"
+	unknown    = "unknown outcomes"
+	kills      = "kills"
+	aborts     = "aborts"
+	crashes    = "crashes"
+	evictions  = "evictions"
+	repeated   = "repeated by the provider"
+	fenced     = "fenced"
+	mismatched = "mismatches"
+	takenOver  = "leases taken over"
+	waited     = "waits"
+	gone       = "waits given up"
+	renewed    = "numbers renewed"
+	refused    = "refused" // calls that definitely did nothing
+)
+
+var names = []string{operations, unknown, kills, aborts, crashes, evictions, repeated, fenced, mismatched, takenOver, waited, gone, renewed, refused}
+
+func (f figures) String() string {
+	var list []string
+	for _, name := range names {
+		list = append(list, fmt.Sprintf("%d %s", f[name], name))
+	}
+	return strings.Join(list, ", ")
 }
 
-// add adds another history's figures.
-func (h *history) add(other *history) {
-	h.calls += other.calls
-	h.unknown += other.unknown
-	h.fenced += other.fenced
-	h.repeated += other.repeated
-	h.refused += other.refused
-	h.kills += other.kills
-	h.aborts += other.aborts
+func (f figures) add(other figures) {
+	for name, n := range other {
+		f[name] += n
+	}
 }
 
-// run drives the lab for a while.
+func (h *history) count(name string, n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.figures[name] += n
+}
+
+// run drives the lab for a while, and then asks for every number that was given in it.
 func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 	t.Helper()
-	h := &history{known: map[string][]claimed{}}
+	h := &history{known: map[string][]claimed{}, figures: figures{}}
 	begin := time.Now()
 	ctx, cancel := context.WithDeadline(t.Context(), begin.Add(d))
 	defer cancel()
 	var wg sync.WaitGroup
+	var callers []*caller
 	for n := range w.clients {
 		c := &caller{load: w, lab: l, history: h, id: n, begin: begin, random: rand.New(rand.NewPCG(uint64(n), uint64(begin.UnixNano())))}
+		callers = append(callers, c)
 		wg.Go(func() { c.work(ctx) })
 	}
 	if w.disturbed {
-		wg.Go(func() { abortAtTimes(ctx, l, h) })
+		wg.Go(func() { disturb(ctx, l, h, "/abort", 100, 400) })
+		wg.Go(func() { disturb(ctx, l, h, "/evict", 30, 90) })
+		wg.Go(func() { disturb(ctx, l, h, "/crash", 900, 1500) })
 		killAtTimes(t, ctx, l, h)
 	}
 	wg.Wait()
+	if slices.Contains(w.targets, "sequence") {
+		callers[0].readOut(t)
+	}
 	return h
 }
 
 func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
 	for pause(ctx, killEvery) {
 		l.kill()
-		h.kills++
+		h.count(kills, 1)
 		if err := l.start(); err != nil {
 			t.Error(err)
 			return
@@ -101,12 +131,24 @@ func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
 	}
 }
 
-func abortAtTimes(ctx context.Context, l *lab, h *history) {
-	for pause(ctx, time.Duration(100+rand.IntN(300))*time.Millisecond) {
-		resp, err := client.Post(l.url()+"/abort", "", nil)
-		if err == nil {
-			resp.Body.Close()
-			h.aborts++
+// disturb asks the Worker for a fault again and again, so many ms apart. What the Worker says tells whether there was one.
+func disturb(ctx context.Context, l *lab, h *history, path string, least, most int) {
+	for pause(ctx, time.Duration(least+rand.IntN(most-least))*time.Millisecond) {
+		resp, err := client.Post(l.url()+path, "", nil)
+		if err != nil {
+			continue
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		switch text := string(body); {
+		case text == "aborted":
+			h.count(aborts, 1)
+		case strings.Contains(text, "exited with code 3"):
+			h.count(crashes, 1)
+		case path == "/evict":
+			var a struct{ Evicted int }
+			json.Unmarshal(body, &a)
+			h.count(evictions, a.Evicted)
 		}
 	}
 }
@@ -135,31 +177,66 @@ type caller struct {
 
 func (c *caller) work(ctx context.Context) {
 	for pause(ctx, time.Duration(c.random.IntN(4))*time.Millisecond) {
-		c.made++
-		in := c.choose()
-		call := c.now()
-		out, lost, sent := c.do(in)
-		if !sent {
+		if _, sent := c.call(c.choose()); !sent {
 			pause(ctx, 20*time.Millisecond)
-			continue
 		}
-		c.record(in, out, call, c.now(), lost)
 	}
+}
+
+// call makes a call and records it, unless it certainly had no effect.
+func (c *caller) call(in input) (out output, sent bool) {
+	call, begin := c.now(), time.Now()
+	if in.lease != lasting || in.ttl != lasting {
+		in.from = begin.UnixMilli()
+	}
+	out, lost, sent := c.do(in)
+	if sent {
+		end := time.Now()
+		if !out.unknown && in.from != 0 {
+			out.to = end.UnixMilli()
+		}
+		c.record(in, out, call, int64(end.Sub(c.begin)), lost)
+	}
+	return out, sent
 }
 
 func (c *caller) now() int64 { return int64(time.Since(c.begin)) }
 
 // choose picks an operation on a key of the moment.
 func (c *caller) choose() (in input) {
-	in.target = c.targets[c.random.IntN(len(c.targets))]
-	in.key = strconv.Itoa(int(time.Since(c.begin) / epoch))
-	in.owner = fmt.Sprintf("%d-%d", c.id, c.made)
-	if in.target == "store" || in.target == "racy" {
+	n := int(time.Since(c.begin) / epoch)
+	in = c.place(c.targets[c.random.IntN(len(c.targets))], n)
+	in.fingerprint = pick(c.random, "p", "p", "p", "p", "p", "p", "p", "q")
+	switch in.target {
+	case "store", "racy":
 		in.op = pick(c.random, "put", "put", "put", "forget")
-		return in
+	case "sequence":
+		in.op, in.entry = "next", c.random.IntN(entries)
+	default:
+		in.op = pick(c.random, "claim", "claim", "claim", "claim", "complete", "extend", "release", "release", "forget")
+		in = c.chooseClaim(in)
 	}
-	in.op = pick(c.random, "claim", "claim", "claim", "claim", "complete", "extend", "release", "release", "forget")
-	return c.chooseClaim(in)
+	return in
+}
+
+// Windows and leases in ms: those that outlive a history, and those that do not.
+const (
+	lasting     = int64(time.Hour / time.Millisecond)
+	briefLease  = 20
+	briefWindow = 35
+)
+
+// place is the target's key of an epoch, for a new owner. One in three has leases that end, and one a window besides.
+func (c *caller) place(target string, epoch int) input {
+	c.made++
+	in := input{target: target, key: strconv.Itoa(epoch), owner: fmt.Sprintf("%d-%d", c.id, c.made), lease: lasting, ttl: lasting}
+	if epoch%3 != 0 {
+		in.lease = briefLease
+	}
+	if epoch%3 == 2 {
+		in.ttl = briefWindow
+	}
+	return in
 }
 
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
@@ -169,29 +246,46 @@ func (c *caller) chooseClaim(in input) input {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.known[in.target+"/"+in.key]
-	if in.op == "forget" || len(known) == 0 || in.op == "claim" && c.random.IntN(2) == 0 {
-		if in.op != "forget" {
-			in.op = "claim"
-		}
+	if in.op == "forget" {
 		return in
+	}
+	if len(known) == 0 || in.op == "claim" && c.random.IntN(2) == 0 {
+		in.op = "claim"
+		return c.chooseWait(in)
 	}
 	k := known[max(len(known)-1-c.random.IntN(4), 0)] // one of the last
 	if k.fence == 0 {
 		in.op = "claim"
 	}
 	in.owner = k.owner
-	if in.op != "claim" {
-		in.fence = k.fence
-	}
-	if in.op == "complete" {
+	switch in.op {
+	case "claim":
+		in.fingerprint = k.fingerprint
+		return c.chooseWait(in)
+	case "complete":
 		in.result = fmt.Sprintf("r%d-%d", c.id, c.made)
+	}
+	in.fence = k.fence
+	return in
+}
+
+// chooseWait has some claims wait, and some of their callers not wait as long.
+func (c *caller) chooseWait(in input) input {
+	if c.random.IntN(4) == 0 {
+		in.wait = 5 + c.random.Int64N(50)
+		if c.random.IntN(3) == 0 {
+			in.patience = 3 + c.random.Int64N(in.wait)
+		}
 	}
 	return in
 }
 
 // do makes the call. sent is false when it certainly had no effect; lost is how many attempts of the provider's failed.
 func (c *caller) do(in input) (out output, lost int, sent bool) {
-	q := url.Values{"op": {in.op}, "key": {in.key}, "owner": {in.owner}, "fence": {strconv.FormatInt(in.fence, 10)}, "result": {in.result}}
+	q := url.Values{"op": {in.op}, "key": {in.key}, "owner": {in.owner}, "fingerprint": {in.fingerprint}, "result": {in.result}}
+	for name, n := range map[string]int64{"entry": int64(in.entry), "fence": in.fence, "lease": in.lease, "ttl": in.ttl, "wait": in.wait, "patience": in.patience} {
+		q.Set(name, strconv.FormatInt(n, 10))
+	}
 	if c.disturbed {
 		c.addFaults(q)
 	}
@@ -226,19 +320,20 @@ func (c *caller) addFaults(q url.Values) {
 func (c *caller) read(body []byte) (out output, sent bool) {
 	var a struct {
 		Status, Outcome, Result string
-		Inserted                bool
-		Fence                   int64
+		Inserted, TakenOver     bool
+		Fence, Number           int64
 	}
 	if json.Unmarshal(body, &a) != nil {
 		return output{unknown: true}, true
 	}
+	if a.TakenOver {
+		c.count(takenOver, 1)
+	}
 	switch a.Status {
-	case "ok", "fenced":
-		return output{status: a.Status, inserted: a.Inserted, outcome: a.Outcome, fence: a.Fence, result: a.Result}, true
+	case "ok", "fenced", "mismatch", "gone":
+		return output{status: a.Status, inserted: a.Inserted, outcome: a.Outcome, fence: a.Fence, result: a.Result, number: a.Number}, true
 	case "overloaded":
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.refused++
+		c.count(refused, 1)
 		return out, false
 	case "unknown":
 	default:
@@ -249,33 +344,52 @@ func (c *caller) read(body []byte) (out output, sent bool) {
 	return output{unknown: true}, true
 }
 
-// record adds a call. The provider may have sent it twice, and a put or a claim that is delivered twice may take effect twice, if it is forgotten
-// or released between: then the history has another one, of unknown outcome.
+// record adds a call. The provider may have sent it more than once, and a put, a claim or a next that is delivered twice may take effect twice, if the
+// record is gone between: then the history has others, of unknown outcome.
 func (c *caller) record(in input, out output, call, returned int64, lost int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.calls++
+	c.note(in, out, lost)
 	if out.unknown {
-		c.unknown++
 		returned = never
 	}
-	if out.status == "fenced" {
-		c.fenced++
-	}
-	if lost > 0 {
-		c.repeated++
-	}
-	add := func(out output, returned int64) {
+	add := func(out output) {
 		c.ops = append(c.ops, porcupine.Operation{ClientId: c.id, Input: in, Call: call, Output: out, Return: returned})
 	}
-	add(out, returned)
-	if (in.op == "put" || in.op == "claim") && (out.unknown || lost > 0) {
-		add(output{unknown: true}, returned)
+	add(out)
+	if in.op == "put" || in.op == "claim" || in.op == "next" {
+		for range attempts(in, out, lost) - 1 {
+			add(output{unknown: true, to: out.to})
+		}
+	}
+	if place := in.target + "/" + in.key; in.op == "claim" && (out.unknown || out.fence != 0) {
+		c.known[place] = append(c.known[place], claimed{in.owner, in.fingerprint, out.fence})
+	}
+}
+
+// attempts is how often a call may have taken effect. A claim that waits is sent again after each time that it was parked, but ends with the
+// first answer that it has acquired: each other attempt that took effect was lost.
+func attempts(in input, out output, lost int) int {
+	switch {
+	case !out.unknown:
+		return lost + 1
+	case in.wait > 0:
+		return max(lost, 2) + 1
+	}
+	return 2
+}
+
+// note counts a call.
+func (c *caller) note(in input, out output, lost int) {
+	for name, is := range map[string]bool{
+		operations: true, unknown: out.unknown, repeated: lost > 0, fenced: out.status == "fenced", mismatched: out.status == "mismatch",
+		waited: in.wait > 0, gone: out.status == "gone",
+	} {
+		if is {
+			c.figures[name]++
+		}
 	}
 	if c.tick != nil {
 		c.tick()
-	}
-	if place := in.target + "/" + in.key; in.op == "claim" && (out.unknown || out.fence != 0) {
-		c.known[place] = append(c.known[place], claimed{in.owner, out.fence})
 	}
 }

@@ -14,13 +14,19 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// input is an operation on a key.
+// input is an operation on a key, or in a stream.
 type input struct {
 	target, key string
-	op          string // put, claim, complete, extend, release, forget
-	owner       string // of a put: its own
+	op          string // put, claim, complete, extend, release, forget, next
+	entry       int    // next: which of the stream's keys; key is the stream
+	owner       string // of a put and a next: its own
+	fingerprint string
 	fence       int64
 	result      string
+	lease, ttl  int64 // ms; those of a key are always the same
+	wait        int64 // ms
+	patience    int64 // ms after which one who waits is gone; 0 if never
+	from        int64 // Unix time in ms when the call was made; 0 where the time does not matter
 }
 
 // output is what its caller was told: nothing, if unknown.
@@ -31,6 +37,42 @@ type output struct {
 	outcome  string
 	fence    int64
 	result   string
+	number   int64
+	to       int64 // Unix time in ms when it was told, or at the latest took effect; 0 if that is not known
+}
+
+// span is when something was, in ms, its ends included: nobody knows more precisely.
+type span struct{ from, to int64 }
+
+func (s span) plus(ms int64) span { return span{s.from + ms, s.to + ms} }
+
+func (s span) later(o span) span { return span{max(s.from, o.from), max(s.to, o.to)} }
+
+// forever is later than any time.
+const forever = 1 << 60
+
+// during is when an operation took effect that comes after those of before. There is no such time if it ended before they began. Where time does
+// not matter it stands still.
+func during(in input, out output, before int64) (now span, ok bool) {
+	switch {
+	case in.from == 0:
+		return span{}, true
+	case out.to == 0:
+		return span{max(in.from, before), forever}, true
+	}
+	now = span{max(in.from, before), out.to}
+	return now, now.from <= now.to
+}
+
+// before and after split now by an end: what ends then counts before it, and not from then on. There may be no such part.
+func (s span) before(end span) (part span, ok bool) {
+	part = span{s.from, min(s.to, end.to-1)}
+	return part, part.from <= part.to
+}
+
+func (s span) after(end span) (part span, ok bool) {
+	part = span{max(s.from, end.from), s.to}
+	return part, part.from <= part.to
 }
 
 type phase string
@@ -44,25 +86,80 @@ const (
 
 // state is what the model knows of a key.
 type state struct {
-	phase  phase
-	owner  string
-	fence  int64 // 0 if nobody was told it yet
-	least  int64 // the largest fence that somebody was told: the next is larger
-	result string
+	phase       phase
+	owner       string
+	fingerprint string
+	fence       int64 // 0 if nobody was told it yet
+	least       int64 // the largest fence that somebody was told: the next is larger
+	result      string
+	window      span  // the end of the time that the key is remembered
+	lease       span  // the end of the lease
+	at          int64 // it is that time or later
 }
 
 // step returns the states that an operation with that output may lead to. If it is unknown it may have happened or not.
 func (s state) step(in input, out output) []state {
-	var next []state
-	for _, a := range s.apply(in, out) {
-		if out.unknown || a.fits(out) {
-			next = append(next, a.next)
+	now, ok := during(in, out, s.at)
+	if !ok {
+		return nil
+	}
+	next := unchanged(s, out)
+	for _, standing := range s.standings(now) {
+		for _, a := range standing.apply(in, out) {
+			if out.unknown && a.next == standing.state { // it is as if it had not happened
+				continue
+			}
+			if out.unknown || a.fits(out) {
+				next = append(next, a.next.observed(in, now))
+			}
 		}
 	}
-	if out.unknown && !slices.Contains(next, s) {
-		next = append(next, s)
-	}
 	return next
+}
+
+// unchanged begins the list of what an operation may lead to: if it is unknown, to nothing.
+func unchanged[S any](s S, out output) []S {
+	if out.unknown {
+		return []S{s}
+	}
+	return nil
+}
+
+// observed is the state at a time when it has come about: what began with it, nobody knew when, has an end that can be told.
+func (s state) observed(in input, now span) state {
+	s.window = s.window.observed(now, max(in.ttl, in.lease))
+	s.lease = s.lease.observed(now, in.lease)
+	return s
+}
+
+func (s span) observed(now span, ms int64) span {
+	if s.to >= forever {
+		s.to = now.to + ms
+	}
+	return s
+}
+
+// standing is how a key may stand, and when.
+type standing struct {
+	state
+	now span
+}
+
+// standings are a key with its record and one without, as far as its window allows. A lease goes on after that.
+func (s state) standings(now span) (list []standing) {
+	end := s.window
+	if s.phase == held {
+		end = end.later(s.lease)
+	}
+	if now, ok := now.before(end); s.phase != absent && ok {
+		s.at = now.from
+		list = append(list, standing{s, now})
+	}
+	now, ok := now.after(end)
+	if ok {
+		list = append(list, standing{state{phase: absent, least: s.least, at: now.from}, now})
+	}
+	return list
 }
 
 // alternative is what may become of an operation.
@@ -72,82 +169,138 @@ type alternative struct {
 }
 
 func (a *alternative) fits(out output) bool {
-	return a.status == out.status && a.inserted == out.inserted && a.outcome == out.outcome && a.fence == out.fence && a.result == out.result
+	a.to = out.to
+	return a.output == out
 }
 
-func (s state) apply(in input, out output) []alternative {
+func (s standing) apply(in input, out output) []alternative {
 	switch in.op {
 	case "put":
 		return s.put(in)
 	case "forget":
-		return []alternative{{output{status: "ok"}, state{phase: absent, least: s.least}}}
+		return []alternative{{output{status: "ok"}, state{phase: absent, least: s.least, at: s.at}}}
 	case "claim":
 		return s.claim(in, out)
 	}
 	return s.change(in)
 }
 
-func (s state) put(in input) []alternative {
+func (s standing) put(in input) []alternative {
 	if s.phase == absent {
-		return []alternative{{output{status: "ok", inserted: true}, state{phase: held, owner: in.owner}}}
+		return []alternative{{output{status: "ok", inserted: true}, state{phase: done, owner: in.owner, window: s.now.plus(in.ttl), at: s.at}}}
 	}
-	return []alternative{{output{status: "ok", inserted: s.owner == in.owner}, s}}
+	return []alternative{{output{status: "ok", inserted: s.owner == in.owner}, s.state}}
 }
 
-// claim acquires, also from a holder whose lease may be over: the model does not know the time, only which ledger has leases that end.
-func (s state) claim(in input, out output) (list []alternative) {
-	add := func(outcome string, fence int64, result string, next state) {
+// claim acquires, also from a holder whose lease may be over. One who was gone before the wait was over has claimed nothing.
+func (s standing) claim(in input, out output) (list []alternative) {
+	tell := func(outcome string, fence int64, result string, next state) {
 		list = append(list, alternative{output{status: "ok", outcome: outcome, fence: fence, result: result}, next})
 	}
+	leased, isLeased := s.now.before(s.lease)
+	over, isOver := s.now.after(s.lease)
 	switch {
+	case out.status == "gone":
+		return []alternative{{output{status: "gone"}, s.state}}
+	case (s.phase == held || s.phase == done) && s.fingerprint != in.fingerprint:
+		return []alternative{{output{status: "mismatch"}, s.state}}
 	case s.phase == done:
-		add("replay", 0, s.result, s)
+		tell("replay", 0, s.result, s.state)
 		return list
-	case s.phase == held && s.owner != in.owner:
-		add("in progress", 0, "", s)
-	case s.phase == held && s.fence != 0:
-		add("acquired", s.fence, "", s)
+	case s.phase == held && isLeased:
+		next := s.state
+		next.at = leased.from
+		switch {
+		case s.owner != in.owner:
+			tell("in progress", 0, "", next)
+		case s.fence != 0:
+			tell("acquired", s.fence, "", next)
+		case out.unknown || out.fence > s.least:
+			next.fence, next.least = out.fence, max(s.least, out.fence)
+			tell("acquired", out.fence, "", next)
+		}
 	}
-	if len(list) > 0 && in.target != "leases" || !out.unknown && out.fence <= s.least {
+	if s.phase == held && !isOver || !out.unknown && out.fence <= s.least {
 		return list
 	}
-	add("acquired", out.fence, "", state{phase: held, owner: in.owner, fence: out.fence, least: max(s.least, out.fence)})
+	next := state{phase: held, owner: in.owner, fingerprint: in.fingerprint, fence: out.fence, least: max(s.least, out.fence), window: s.window, at: s.at}
+	if s.phase == absent {
+		next.window = s.now.plus(in.ttl)
+	}
+	if s.phase != held {
+		over = s.now
+	}
+	next.at, next.lease = over.from, over.plus(in.lease)
+	tell("acquired", out.fence, "", next)
 	return list
 }
 
 // change completes, extends or releases. Where nobody was told the present fence, it may be the one that the caller has.
-func (s state) change(in input) []alternative {
-	to := state{phase: free, owner: in.owner, fence: in.fence, least: max(s.least, in.fence)}
-	switch in.op {
-	case "complete":
-		to.phase, to.result = done, in.result
-	case "extend":
-		to.phase = held
-	}
-	mine := s.owner == in.owner && s.fence == in.fence
+func (s standing) change(in input) []alternative {
+	fenced := alternative{output{status: "fenced"}, s.state}
+	mine := s.owner == in.owner && s.fence == in.fence && s.phase != absent
 	perhaps := s.phase == held && s.owner == in.owner && s.fence == 0 && in.fence > s.least
-	fenced := alternative{output{status: "fenced"}, s}
 	switch {
-	case mine && s.phase == to.phase:
-		return []alternative{{output{status: "ok"}, s}}
-	case mine && s.phase == held:
-		return []alternative{{output{status: "ok"}, to}}
-	case perhaps:
-		return []alternative{{output{status: "ok"}, to}, fenced}
+	case mine && (s.phase == done && in.op == "complete" || s.phase == free && in.op == "release"):
+		return []alternative{{output{status: "ok"}, s.state}}
+	case s.phase != held || !mine && !perhaps:
+		return []alternative{fenced}
 	}
-	return []alternative{fenced}
+	var list []alternative
+	for _, to := range s.changed(in) {
+		to.fence, to.least = in.fence, max(s.least, in.fence)
+		list = append(list, alternative{output{status: "ok"}, to})
+	}
+	if perhaps {
+		list = append(list, fenced)
+	}
+	return list
 }
 
-var model = (&porcupine.NondeterministicModel{
-	Init: func() []any { return []any{state{phase: absent}} },
-	Step: func(s, in, out any) []any {
-		var next []any
-		for _, n := range s.(state).step(in.(input), out.(output)) {
-			next = append(next, n)
+// changed returns what may become of a claim. Completed after the window it is kept as long as the lease would have lasted.
+func (s standing) changed(in input) []state {
+	to := s.state
+	switch in.op {
+	case "release":
+		to.phase = free
+	case "extend":
+		to.lease = to.lease.later(s.now.plus(in.lease))
+	case "complete":
+		to.phase, to.result = done, in.result
+		var list []state
+		if now, ok := s.now.before(s.window); ok {
+			within := to
+			within.at = now.from
+			list = append(list, within)
 		}
-		return next
-	},
-}).ToModel()
+		if now, ok := s.now.after(s.window); ok {
+			to.window, to.at = s.lease, now.from
+			list = append(list, to)
+		}
+		return list
+	}
+	return []state{to}
+}
+
+// modelOf makes a model of states that know their steps.
+func modelOf[S interface {
+	comparable
+	step(in input, out output) []S
+}](init S) porcupine.Model {
+	m := porcupine.NondeterministicModel{
+		Init: func() []any { return []any{init} },
+		Step: func(s, in, out any) []any {
+			var next []any
+			for _, n := range s.(S).step(in.(input), out.(output)) {
+				next = append(next, n)
+			}
+			return next
+		},
+	}
+	return m.ToModel()
+}
+
+var models = map[bool]porcupine.Model{false: modelOf(state{phase: absent}), true: modelOf(stream{})} // by whether it is a sequence
 
 // never is when a call returns whose outcome is unknown: it may take effect until the end.
 const never = math.MaxInt64
@@ -171,14 +324,16 @@ func (v *verdict) String() string {
 
 // check judges each key's history by itself.
 func check(history []porcupine.Operation) *verdict {
-	byKey := map[string][]porcupine.Operation{}
+	type place struct{ target, key string }
+	byKey := map[place][]porcupine.Operation{}
 	for _, o := range history {
 		in := o.Input.(input)
-		byKey[in.target+"/"+in.key] = append(byKey[in.target+"/"+in.key], o)
+		p := place{in.target, in.key}
+		byKey[p] = append(byKey[p], o)
 	}
 	v := &verdict{keys: len(byKey)}
-	for _, ops := range byKey {
-		switch porcupine.CheckOperationsTimeout(model, ops, 20*time.Second) {
+	for p, ops := range byKey {
+		switch porcupine.CheckOperationsTimeout(models[p.target == "sequence"], ops, 20*time.Second) {
 		case porcupine.Illegal:
 			if v.bad == nil || len(ops) < len(v.bad) {
 				v.bad = ops
@@ -203,36 +358,70 @@ func describe(ops []porcupine.Operation) string {
 	return b.String()
 }
 
-// sequence makes a history of operations one after the other.
+// sequence makes a history of operations one after the other, 10 ms apart, on a key that is remembered and held for an hour.
 func sequence(steps ...porcupine.Operation) []porcupine.Operation {
 	for i := range steps {
-		steps[i].Call, steps[i].Return = int64(10*i), int64(10*i+5)
-		if steps[i].Output.(output).unknown {
+		in, out := steps[i].Input.(input), steps[i].Output.(output)
+		steps[i].Call, steps[i].Return = int64(10*i+1000), int64(10*i+1005)
+		if out.unknown {
 			steps[i].Return = never
+		} else {
+			out.to = steps[i].Return
 		}
+		in.from = steps[i].Call
+		if in.ttl == 0 {
+			in.ttl = hour
+		}
+		if in.lease == 0 {
+			in.lease = hour
+		}
+		steps[i].Input, steps[i].Output = in, out
 	}
 	return steps
 }
 
-// leases is sequence for a ledger whose leases end.
-func leases(steps ...porcupine.Operation) []porcupine.Operation {
+const hour = int64(time.Hour / time.Millisecond)
+
+// with changes the inputs of a history's operations.
+func with(change func(in *input), steps ...porcupine.Operation) []porcupine.Operation {
 	for i, o := range steps {
 		in := o.Input.(input)
-		in.target = "leases"
+		change(&in)
 		steps[i].Input = in
 	}
 	return sequence(steps...)
+}
+
+// leases is sequence with leases of so many ms, windows with windows.
+func leases(ms int64, steps ...porcupine.Operation) []porcupine.Operation {
+	return with(func(in *input) { in.lease = ms }, steps...)
+}
+
+func windows(ms int64, steps ...porcupine.Operation) []porcupine.Operation {
+	return with(func(in *input) { in.ttl, in.lease = ms, 1 }, steps...)
 }
 
 func did(op, owner string, fence int64, out output) porcupine.Operation {
 	return porcupine.Operation{Input: input{op: op, owner: owner, fence: fence}, Output: out}
 }
 
+// claims is a claim with a fingerprint.
+func claims(owner, fingerprint string, out output) porcupine.Operation {
+	return porcupine.Operation{Input: input{op: "claim", owner: owner, fingerprint: fingerprint}, Output: out}
+}
+
+// next is what a sequencer was asked.
+func next(owner string, entry int, out output) porcupine.Operation {
+	return porcupine.Operation{Input: input{target: "sequence", op: "next", owner: owner, entry: entry}, Output: out}
+}
+
 func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 	ok, fenced, unknown := output{status: "ok"}, output{status: "fenced"}, output{unknown: true}
-	won := output{status: "ok", inserted: true}
+	won, mismatch, gone := output{status: "ok", inserted: true}, output{status: "mismatch"}, output{status: "gone"}
 	got := func(fence int64) output { return output{status: "ok", outcome: "acquired", fence: fence} }
 	busy, replay := output{status: "ok", outcome: "in progress"}, output{status: "ok", outcome: "replay"}
+	first := func(n int64) output { return output{status: "ok", number: n, inserted: true} }
+	again := func(n int64) output { return output{status: "ok", number: n} }
 	for _, c := range []struct {
 		name string
 		good bool
@@ -255,13 +444,50 @@ func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 		{"a fence that does not grow", false, sequence(did("claim", "a", 0, got(1)), did("forget", "", 0, ok), did("claim", "b", 0, got(1)))},
 		{"an extension", true, sequence(did("claim", "a", 0, got(1)), did("extend", "a", 1, ok), did("release", "a", 1, ok), did("extend", "a", 1, fenced))},
 		{"a completed claim extended", false, sequence(did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("extend", "a", 1, ok))},
-		{"a lease taken over", true, leases(did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)), did("complete", "a", 1, fenced), did("complete", "b", 2, ok))},
-		{"a lease taken over, and the stale holder completes", false, leases(did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)), did("complete", "a", 1, ok))},
-		{"a lease taken over with the same fence", false, leases(did("claim", "a", 0, got(1)), did("claim", "b", 0, got(1)))},
+		{"a lease taken over", true, leases(12, did("claim", "a", 0, got(1)), did("claim", "b", 0, busy), did("claim", "b", 0, got(2)), did("complete", "a", 1, fenced), did("complete", "b", 2, ok))},
+		{"a lease taken over, and the stale holder completes", false, leases(8, did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)), did("complete", "a", 1, ok))},
+		{"a lease taken over with the same fence", false, leases(8, did("claim", "a", 0, got(1)), did("claim", "b", 0, got(1)))},
+		{"a lease that is over and was not taken over completed", true, leases(8, did("claim", "a", 0, got(1)), did("forget", "", 0, unknown), did("complete", "a", 1, ok))},
+		{"a lease that lasts beyond its end", false, leases(8, did("claim", "a", 0, got(1)), did("extend", "a", 9, fenced), did("claim", "b", 0, busy))},
+		{"a lease that was extended", true, leases(12, did("claim", "a", 0, got(1)), did("extend", "a", 1, ok), did("claim", "b", 0, busy), did("claim", "b", 0, got(2)))},
+		{"an extension that had no effect", false, leases(19, did("claim", "a", 0, got(1)), did("extend", "a", 1, ok), did("claim", "b", 0, got(2)))},
+		{"an unknown claim's lease that lasts beyond what it could", false,
+			leases(15, did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("extend", "", 9, fenced), did("claim", "b", 0, busy))},
 		{"a lease taken over before its end", false, sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)))},
 		{"an unknown claim repeated", true, sequence(did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("claim", "a", 0, got(1)), did("complete", "a", 1, ok))},
 		{"an unknown claim that another overtakes", false, sequence(did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("claim", "c", 0, got(1)))},
 		{"an unknown completion", true, sequence(did("claim", "a", 0, got(1)), did("complete", "a", 1, unknown), did("claim", "b", 0, replay))},
+		{"a window that ended", true, windows(8, did("put", "a", 0, won), did("put", "b", 0, won))},
+		{"a window that may have ended or not", true, windows(12, did("put", "a", 0, won), did("put", "b", 0, ok), did("put", "c", 0, won))},
+		{"a window that ended early", false, windows(16, did("put", "a", 0, won), did("put", "b", 0, won))},
+		{"a window that does not end", false, windows(14, did("put", "a", 0, won), did("put", "b", 0, ok), did("put", "c", 0, ok))},
+		{"an unknown winner's window", false, windows(14, did("put", "a", 0, unknown), did("put", "b", 0, ok), did("forget", "", 0, unknown), did("put", "c", 0, ok))},
+		{"a result kept for the window", true, windows(16, did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("claim", "b", 0, got(2)))},
+		{"a completion that prolongs the window", false, windows(14, did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("claim", "b", 0, replay))},
+		{"a claim that prolongs the window", false,
+			windows(34, did("claim", "a", 0, got(1)), did("release", "a", 1, ok), did("claim", "b", 0, got(2)), did("complete", "b", 2, ok), did("claim", "c", 0, replay))},
+		{"a fence that the end of the window forgot", false, windows(8, did("claim", "a", 0, got(5)), did("claim", "b", 0, got(5)))},
+		{"another fingerprint", true, sequence(claims("a", "p", got(1)), claims("b", "q", mismatch), did("complete", "a", 1, ok), claims("b", "p", replay), claims("c", "q", mismatch))},
+		{"another fingerprint after a release", true, sequence(claims("a", "p", got(1)), did("release", "a", 1, ok), claims("b", "q", got(2)))},
+		{"another fingerprint is not noticed", false, sequence(claims("a", "p", got(1)), claims("b", "q", busy))},
+		{"another fingerprint is not noticed after the completion", false, sequence(claims("a", "p", got(1)), did("complete", "a", 1, ok), claims("b", "q", replay))},
+		{"the same fingerprint mismatches", false, sequence(claims("a", "p", got(1)), did("complete", "a", 1, ok), claims("b", "p", mismatch))},
+		{"a mismatch of an absent key", false, sequence(claims("b", "q", mismatch))},
+		{"one who waited is gone", true, sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, gone), did("release", "a", 1, ok), did("claim", "c", 0, got(2)))},
+		{"one who is gone holds the key", false, sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, gone), did("release", "a", 1, ok), did("claim", "c", 0, busy))},
+		{"a sequence", true, sequence(next("a", 0, first(1)), next("b", 1, first(2)), next("c", 0, again(1)), next("d", 2, first(3)))},
+		{"a gap", false, sequence(next("a", 0, first(1)), next("b", 1, first(3)))},
+		{"a number twice", false, sequence(next("a", 0, first(1)), next("b", 1, first(1)))},
+		{"a key with two numbers", false, sequence(next("a", 0, first(1)), next("b", 0, first(2)))},
+		{"a number that somebody else inserted", false, sequence(next("a", 0, first(1)), next("b", 0, first(1)))},
+		{"an unknown number", true, sequence(next("a", 0, unknown), next("b", 1, first(2)), next("c", 0, again(1)))},
+		{"an unknown number that was not given", true, sequence(next("a", 0, unknown), next("b", 1, first(1)), next("c", 0, first(2)))},
+		{"an unknown number that leaves a gap", false, sequence(next("a", 0, unknown), next("b", 1, first(2)), next("c", 0, first(3)))},
+		{"a number renewed after its window", true, windows(8, next("a", 0, first(1)), next("b", 0, first(2)), next("c", 1, first(3)))},
+		{"a number forgotten before its window ended", false, windows(16, next("a", 0, first(1)), next("b", 0, first(2)))},
+		{"a number kept beyond its window", false, windows(14, next("a", 0, first(1)), next("b", 1, first(2)), next("c", 0, again(1)))},
+		{"another payload in a sequence", true, with(func(in *input) { in.fingerprint = in.owner }, next("a", 0, first(1)), next("b", 0, mismatch), next("a", 1, first(2)))},
+		{"another payload in a sequence is not noticed", false, with(func(in *input) { in.fingerprint = in.owner }, next("a", 0, first(1)), next("b", 0, again(1)))},
 	} {
 		if v := check(c.ops); (v.bad == nil) != c.good || v.timeouts > 0 {
 			t.Errorf("%s: %v", c.name, v)

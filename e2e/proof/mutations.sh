@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Breaks the store and the ledger, each time in a copy of its own, and expects the proof to find a history that is not linearizable.
+# Breaks the store, the ledger and the sequencer, each time in a copy of its own, and expects the proof to find a history that is not linearizable.
 set -euo pipefail
 cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 scratch=$(mktemp -d)
@@ -37,4 +37,20 @@ mutate "an await between the store's read and its write" dedupe/dodedupe/slot.go
 	's/("sync"\n)/$1\t"time"\n/; s/(r, now, err := s\.read\(\)\n\tif err != nil \{\n\t\treturn false, err\n\t\}\n)/$1\t'"$await"'\n/'
 mutate "an await between the ledger's read and its write" dedupe/dodedupe/book.go \
 	's/(fence := b\.nextFence\(&stored, now\)\n)/$1\t'"${await//s.mu/b.mu}"'\n/'
+mutate "a wait that claims for somebody who is gone" dedupe/dodedupe/ledger.go \
+	's/(\/\/ a wait claims nothing\n)/$1\t\t\tl.ask(context.WithoutCancel(ctx), object, methodClaim, msg)\n/'
+mutate "a wait that claims before its caller does" dedupe/dodedupe/book.go \
+	's/(if err != nil \|\| p == nil \{\n)(\t\t\treturn a, err)/$1\t\t\tif err == nil \&\& a.outcome == dedupe.InProgress \&\& a.retryAfter == 0 {\n\t\t\t\tb.claim(ctx, key, request{owner: "parked", fingerprint: fingerprint, lease: 60000, ttl: 60000})\n\t\t\t}\n$2/'
+mutate "a sequencer that writes number and record apart" dedupe/dodedupe/book.go \
+	's/err = b\.table\.transact\(func\(\) error \{\n(\t\tif err := b\.table\.put\(ctx, counter.*?\n\t\t\}\n)/err = func() error {\n$1\t\ttime.Sleep(5 * time.Millisecond)\n/s; s/(return b\.table\.put\(ctx, key, e\.encode\(\), e\.kept\(\), stored\.kept\(\)\)\n\t\})\)/$1()/'
+mutate "a fingerprint dropped at completion" dedupe/dodedupe/entry.go \
+	's/(e\.state, e\.until, e\.result = done, now, result)/$1\n\te.fingerprint = ""/'
+mutate "a lease that is over before its end" dedupe/dodedupe/entry.go \
+	's/(leased := e\.state == held && now) < e\.until/$1+8 < e.until/'
+mutate "a window that another claim prolongs" dedupe/dodedupe/entry.go \
+	's/if e\.state != absent \{ (\/\/ the window)/if false { $1/'
+mutate "a key-value record that is not removed" dedupe/dodedupe/table.go \
+	's/_, err := c\.storage\.Delete\(ctx, ledgerKey, nil\).*?\n\treturn err/return nil/'
+mutate "a fence that an eviction forgets" dedupe/dodedupe/book.go \
+	's/return max\(b\.fence\+1, e\.number\+1, seed\(now\)\)/return b.fence + 1/'
 exit $failed

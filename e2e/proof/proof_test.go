@@ -1,7 +1,7 @@
 //go:build !js
 
-// Package proof checks that what callers of the store and the ledger see in workerd can be explained by one operation happening after the other, while
-// workerd is killed, objects are aborted and replies are lost.
+// Package proof checks that what callers of the store, the ledger and the sequencer see in workerd can be explained by one operation happening after the
+// other, while workerd is killed, the Go program crashes, objects are aborted and evicted, and replies are lost.
 package proof
 
 import (
@@ -43,9 +43,10 @@ func newLab(t testing.TB) *lab {
 	modules := workerd.BuildModules(built.Dir)
 	modules["main.mjs"] = main
 	l := &lab{config: workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Dedupe", "Ledger", "Racy"), Disk: t.TempDir(),
-		Flags: []string{"unsafe_module", "experimental"},
+		Binary: built.Binary, Main: "main.mjs", Modules: modules, Disk: t.TempDir(), Flags: []string{"unsafe_module"},
+		Objects: workerd.Namespaces("Dedupe", "Ledger", "LedgerKV", "Racy"),
 	}}
+	l.config.Objects[2].KV = true
 	if err := l.start(); err != nil {
 		t.Fatal(err)
 	}

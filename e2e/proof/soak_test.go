@@ -19,7 +19,7 @@ func TestSoak(t *testing.T) {
 	}
 	bar := progressbar.NewOptions64(int64(*soakFor/time.Second), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("soaking"),
 		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(500*time.Millisecond))
-	var total history
+	total := figures{}
 	rounds := 0
 	begin := time.Now()
 	soaking := disturbed
@@ -29,9 +29,9 @@ func TestSoak(t *testing.T) {
 		h := soaking.run(t, newLab(t), left)
 		judge(t, h)
 		rounds++
-		total.add(h)
+		total.add(h.figures)
 	}
 	bar.Finish()
 	os.Stderr.WriteString("\n")
-	t.Logf("%d rounds in %v: %v", rounds, time.Since(begin).Round(time.Second), &total)
+	t.Logf("%d rounds in %v: %v", rounds, time.Since(begin).Round(time.Second), total)
 }

@@ -1,12 +1,12 @@
 // The main module of the proof: the generated entry, and the faults that a request asks for.
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
-export const { Dedupe, Ledger, Racy } = entry;
+export const { Dedupe, Ledger, LedgerKV, Racy } = entry;
 
 // FaultyStub lets the plan's n-th call of an object happen and then fail, and counts the calls that failed for whatever reason.
 class FaultyStub {
   constructor(stub, plan) {
-    for (const method of ["putIfAbsent", "look", "forget", "claim", "complete", "extend", "release", "seek", "drop"]) {
+    for (const method of ["putIfAbsent", "look", "forget", "claim", "complete", "extend", "release", "seek", "drop", "awaitKey", "next"]) {
       this[method] = (args) => this.#call(plan, () => stub[method](args));
     }
   }
@@ -24,23 +24,53 @@ class FaultyStub {
 }
 
 class FaultyNamespace {
-  constructor(namespace, plan) { Object.assign(this, { namespace, plan }); }
+  constructor(binding, namespace, plan) { Object.assign(this, { binding, namespace, plan }); }
   idFromName(name) { return this.namespace.idFromName(name); }
-  getByName(name) { return new FaultyStub(this.namespace.getByName(name), this.plan); }
+  getByName(name) {
+    used(this.binding, name);
+    return new FaultyStub(this.namespace.getByName(name), this.plan);
+  }
 }
+
+// The objects that were called last, for eviction.
+const recent = new Map();
+function used(binding, name) {
+  recent.delete(binding + name);
+  recent.set(binding + name, [binding, name]);
+  if (recent.size > 12) recent.delete(recent.keys().next().value);
+}
+
+// evict takes those objects out of memory that are in it.
+async function evict(env) {
+  const results = await Promise.allSettled([...recent.values()].map(([binding, name]) => unsafe.evict(env[binding].getByName(name))));
+  return Response.json({ evicted: results.filter((r) => r.status === "fulfilled").length });
+}
+
+// crash answers with the error that the program ended with.
+async function crash(run) {
+  try {
+    await run();
+  } catch (e) {
+    return new Response(e.message);
+  }
+  return new Response("it goes on");
+}
+
+const bindings = ["DEDUPE", "LEDGER", "LEDGERKV"];
 
 export default {
   async fetch(request, env, ctx) {
     const url = new URL(request.url), q = url.searchParams;
-    if (url.pathname === "/abort") {
-      await unsafe.abortAllDurableObjects();
-      return new Response("aborted");
+    switch (url.pathname) {
+      case "/abort": await unsafe.abortAllDurableObjects(); return new Response("aborted");
+      case "/evict": return evict(env);
+      case "/crash": return crash(() => entry.default.fetch(request, env, ctx));
     }
     const plan = { calls: 0, lost: 0, fail: Number(q.get("fail")) };
-    const faults = { DEDUPE: new FaultyNamespace(env.DEDUPE, plan), LEDGER: new FaultyNamespace(env.LEDGER, plan) };
+    const faults = Object.fromEntries(bindings.map((b) => [b, new FaultyNamespace(b, env[b], plan)]));
     const response = await entry.default.fetch(request, new Proxy(env, { get: (t, name) => faults[name] ?? t[name] }), ctx);
     const body = await response.text();
-    if (q.has("drop")) return new Response("the reply was dropped", { status: 502 });
-    return new Response(body, { status: response.status, headers: { "x-lost": plan.lost } });
+    const headers = { "x-lost": plan.lost };
+    return q.has("drop") ? new Response("the reply was dropped", { status: 502, headers }) : new Response(body, { status: response.status, headers });
   },
 };

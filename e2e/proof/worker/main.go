@@ -1,4 +1,4 @@
-// The Worker that the proof drives: each request is one operation on a store or a ledger.
+// The Worker that the proof drives: each request is one operation on a store, a ledger or a sequencer.
 package main
 
 import (
@@ -20,21 +20,21 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// window outlives every history: no record expires in one.
-const window = time.Hour
-
 // answer is what an operation's caller gets.
 type answer struct {
-	Status   string // "ok", "fenced", "unknown", "overloaded", or else the error
-	Inserted bool
-	Outcome  string
-	Fence    int64
-	Result   string
+	Status    string // "ok", "fenced", "mismatch", "gone", "unknown", "overloaded", or else the error
+	Inserted  bool
+	Outcome   string
+	Fence     int64
+	TakenOver bool
+	Result    string
+	Number    int64
 }
 
 func main() {
 	dodedupe.Register("Dedupe")
 	dodedupe.RegisterLedger("Ledger", nil)
+	dodedupe.RegisterLedger("LedgerKV", nil)
 	durable.Register("Racy", newRacy, durable.Method("put", (*racy).put), durable.Method("forget", (*racy).forget))
 	durablehttp.Handle(http.HandlerFunc(serve))
 	if err := durable.Run(); err != nil {
@@ -58,6 +58,10 @@ func status(err error) string {
 		return "unknown"
 	case errors.Is(err, dedupe.ErrFenced):
 		return "fenced"
+	case errors.Is(err, dedupe.ErrMismatch):
+		return "mismatch"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "gone"
 	case errors.Is(err, dedupe.ErrOverloaded):
 		return "overloaded"
 	}
@@ -75,20 +79,30 @@ func perform(ctx context.Context, env *durable.Env, target string, q url.Values,
 	case "racy":
 		return performRacy(ctx, env, q, a)
 	case "ledger":
-		return performLedger(ctx, env, &dodedupe.LedgerOptions{}, window, q, a)
-	case "leases":
-		return performLedger(ctx, env, &dodedupe.LedgerOptions{Scope: "leases"}, 20*time.Millisecond, q, a)
+		return performLedger(ctx, env, &dodedupe.LedgerOptions{}, q, a)
 	case "buckets":
-		return performLedger(ctx, env, &dodedupe.LedgerOptions{Mapping: dodedupe.Buckets(4)}, window, q, a)
+		return performLedger(ctx, env, &dodedupe.LedgerOptions{Mapping: dodedupe.Buckets(4)}, q, a)
+	case "kv":
+		return performLedger(ctx, env, &dodedupe.LedgerOptions{Binding: "LEDGERKV"}, q, a)
+	case "sequence":
+		return performNext(ctx, env, q, a)
+	case "crash":
+		os.Exit(3)
 	}
 	return fmt.Errorf("no target %q", target)
+}
+
+// milliseconds returns a duration of the query.
+func milliseconds(q url.Values, name string) time.Duration {
+	n, _ := strconv.ParseInt(q.Get(name), 10, 64)
+	return time.Duration(n) * time.Millisecond
 }
 
 func performStore(ctx context.Context, s dedupe.Store, q url.Values, a *answer) (err error) {
 	key := []byte(q.Get("key"))
 	switch q.Get("op") {
 	case "put":
-		a.Inserted, err = s.PutIfAbsent(ctx, key, window)
+		a.Inserted, err = s.PutIfAbsent(ctx, key, milliseconds(q, "ttl"))
 		return err
 	case "forget":
 		return s.Forget(ctx, key)
@@ -96,7 +110,7 @@ func performStore(ctx context.Context, s dedupe.Store, q url.Values, a *answer) 
 	return fmt.Errorf("no operation %q", q.Get("op"))
 }
 
-func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerOptions, lease time.Duration, q url.Values, a *answer) error {
+func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerOptions, q url.Values, a *answer) error {
 	l, err := dodedupe.NewLedger(env, opts)
 	if err != nil {
 		return err
@@ -104,11 +118,11 @@ func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerO
 	key := []byte(q.Get("key"))
 	switch q.Get("op") {
 	case "claim":
-		return claim(ctx, l, key, lease, q.Get("owner"), a)
+		return claim(ctx, l, key, q, a)
 	case "complete":
 		return l.Complete(ctx, claimOf(opts, q), []byte(q.Get("result")))
 	case "extend":
-		return l.Extend(ctx, claimOf(opts, q), lease)
+		return l.Extend(ctx, claimOf(opts, q), milliseconds(q, "lease"))
 	case "release":
 		return l.Release(ctx, claimOf(opts, q))
 	case "forget":
@@ -117,17 +131,39 @@ func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerO
 	return fmt.Errorf("no operation %q", q.Get("op"))
 }
 
-func claim(ctx context.Context, l dedupe.Ledger, key []byte, lease time.Duration, owner string, a *answer) error {
-	c, err := l.Claim(ctx, key, dedupe.ClaimOptions{Owner: owner, Lease: lease, TTL: window})
-	if err == nil {
-		a.Outcome, a.Fence, a.Result = c.Outcome.String(), c.Fence, string(c.Result)
+// claim claims, for a caller who may be gone before the wait is over.
+func claim(ctx context.Context, l dedupe.Ledger, key []byte, q url.Values, a *answer) error {
+	if patience := milliseconds(q, "patience"); patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
 	}
+	c, err := l.Claim(ctx, key, dedupe.ClaimOptions{
+		Owner: q.Get("owner"), Fingerprint: []byte(q.Get("fingerprint")), Lease: milliseconds(q, "lease"), TTL: milliseconds(q, "ttl"), Wait: milliseconds(q, "wait"),
+	})
+	if err == nil {
+		a.Outcome, a.Fence, a.TakenOver, a.Result = c.Outcome.String(), c.Fence, c.TakenOver, string(c.Result)
+	}
+	return err
+}
+
+func performNext(ctx context.Context, env *durable.Env, q url.Values, a *answer) error {
+	s, err := dodedupe.NewSequencer(env, nil)
+	if err != nil {
+		return err
+	}
+	n, err := s.Next(ctx, []byte(q.Get("key")), []byte(q.Get("entry")), []byte(q.Get("fingerprint")), milliseconds(q, "ttl"))
+	a.Number, a.Inserted = n.N, n.Inserted
 	return err
 }
 
 // claimOf is a claim that another request acquired.
 func claimOf(opts *dodedupe.LedgerOptions, q url.Values) dedupe.Claim {
 	fence, _ := strconv.ParseInt(q.Get("fence"), 10, 64)
-	ledger := "dedupe.durable_objects:LEDGER:" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
+	binding := opts.Binding
+	if binding == "" {
+		binding = "LEDGER"
+	}
+	ledger := "dedupe.durable_objects:" + binding + ":" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
 	return dedupe.Claim{Outcome: dedupe.Acquired, Ledger: ledger, Key: []byte(q.Get("key")), Owner: q.Get("owner"), Fence: fence}
 }

@@ -1,0 +1,163 @@
+//go:build !js
+
+package proof
+
+import (
+	"strconv"
+	"testing"
+)
+
+// entries is how many keys a stream has.
+const entries = 16
+
+// stream is what the model knows of a sequence.
+type stream struct {
+	last    int64
+	entries [entries]numbered
+	at      int64 // it is that time or later
+}
+
+// numbered is an entry of a stream; without a number nobody has seen it.
+type numbered struct {
+	number             int64
+	owner, fingerprint string
+	window             span // the end of the time that it is remembered
+}
+
+// step is like that of a state.
+func (s stream) step(in input, out output) []stream {
+	now, ok := during(in, out, s.at)
+	if !ok {
+		return nil
+	}
+	next := unchanged(s, out)
+	add := func(told output, to stream, at int64) {
+		told.to = out.to
+		if out.unknown && to == s || !out.unknown && told != out {
+			return
+		}
+		to.at = at
+		next = append(next, to.observed(in, now))
+	}
+	e := &s.entries[in.entry]
+	if now, ok := now.before(e.window); ok && e.number != 0 {
+		told := output{status: "ok", number: e.number, inserted: e.owner == in.owner}
+		if e.fingerprint != in.fingerprint {
+			told = output{status: "mismatch"}
+		}
+		add(told, s, now.from)
+	}
+	if now, ok := now.after(e.window); ok {
+		to := s
+		to.last++
+		to.entries[in.entry] = numbered{to.last, in.owner, in.fingerprint, now.plus(in.ttl)}
+		add(output{status: "ok", number: to.last, inserted: true}, to, now.from)
+	}
+	return next
+}
+
+// observed is like that of a state.
+func (s stream) observed(in input, now span) stream {
+	for i := range s.entries {
+		s.entries[i].window = s.entries[i].window.observed(now, in.ttl)
+	}
+	return s
+}
+
+// told is what callers know of a stream's numbers.
+type told struct {
+	numbers map[int][]int64 // by entry, of all that callers asked for
+	known   int             // different numbers
+	largest int64
+	twice   []int64 // numbers of two entries
+}
+
+// told collects what was told of each stream whose windows are that long.
+func (h *history) told(ttl int64) map[string]*told {
+	streams, owners := map[string]*told{}, map[string]map[int64]int{}
+	for _, o := range h.ops {
+		in, out := o.Input.(input), o.Output.(output)
+		if in.op != "next" || in.ttl != ttl {
+			continue
+		}
+		s := streams[in.key]
+		if s == nil {
+			s = &told{numbers: map[int][]int64{}}
+			streams[in.key], owners[in.key] = s, map[int64]int{}
+		}
+		s.numbers[in.entry] = s.numbers[in.entry] // asked for, if not more
+		if out.number == 0 {
+			continue
+		}
+		owner, isKnown := owners[in.key][out.number]
+		if isKnown && owner != in.entry {
+			s.twice = append(s.twice, out.number)
+		}
+		if !isKnown {
+			owners[in.key][out.number] = in.entry
+			s.numbers[in.entry] = append(s.numbers[in.entry], out.number)
+			s.known++
+			s.largest = max(s.largest, out.number)
+		}
+	}
+	return streams
+}
+
+// untold is how many entries there are whose number nobody was told.
+func (t *told) untold() (n int) {
+	for _, numbers := range t.numbers {
+		if len(numbers) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// gaps is how many numbers nobody was told.
+func (t *told) gaps() int { return int(t.largest) - t.known }
+
+// readOut asks for every number until it is known: then there is no gap. Before, there may be one for each that nobody was told.
+func (c *caller) readOut(t testing.TB) {
+	t.Helper()
+	c.disturbed = false
+	for key, s := range c.told(lasting) {
+		if s.gaps() > s.untold() {
+			t.Errorf("stream %s: %d gaps, for %d entries whose number is unknown", key, s.gaps(), s.untold())
+		}
+		for entry := range s.numbers {
+			if !c.ask(key, entry) {
+				t.Errorf("stream %s, entry %d: its number stays unknown", key, entry)
+			}
+		}
+	}
+	for key, s := range c.told(lasting) {
+		if s.gaps() != 0 || s.known != len(s.numbers) || len(s.twice) != 0 {
+			t.Errorf("stream %s: %d entries with %d numbers up to %d, twice %v", key, len(s.numbers), s.known, s.largest, s.twice)
+		}
+	}
+	for key, s := range c.told(briefWindow) {
+		for _, numbers := range s.numbers {
+			c.figures[renewed] += max(len(numbers)-1, 0)
+		}
+		if len(s.twice) != 0 {
+			t.Errorf("stream %s: numbers %v of two entries", key, s.twice)
+		}
+	}
+}
+
+// ask asks for an entry's number until it is known. The entry has one fingerprint or the other.
+func (c *caller) ask(stream string, entry int) bool {
+	epoch, _ := strconv.Atoi(stream)
+	fingerprint := "p"
+	for range 20 {
+		in := c.place("sequence", epoch)
+		in.op, in.entry, in.fingerprint = "next", entry, fingerprint
+		switch out, _ := c.call(in); out.status {
+		case "ok":
+			return true
+		case "mismatch":
+			fingerprint = "q"
+		}
+	}
+	return false
+}
