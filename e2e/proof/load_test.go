@@ -108,20 +108,20 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 		wg.Go(func() { c.work(ctx) })
 	}
 	if w.disturbed {
-		wg.Go(func() { disturb(ctx, l, h, "/abort", 100, 400) })
-		wg.Go(func() { disturb(ctx, l, h, "/evict", 30, 90) })
-		wg.Go(func() { disturb(ctx, l, h, "/crash", 900, 1500) })
+		wg.Go(func() { disturb(ctx, l, h, "/abort", 100, 400, 5) })
+		wg.Go(func() { disturb(ctx, l, h, "/evict", 30, 90, 5) })
+		wg.Go(func() { disturb(ctx, l, h, "/crash", 900, 1500, 40) })
 		killAtTimes(t, ctx, l, h)
 	}
 	wg.Wait()
 	if slices.Contains(w.targets, "sequence") {
-		callers[0].readOut(t)
+		h.readOut(t, callers)
 	}
 	return h
 }
 
 func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
-	for pause(ctx, killEvery) {
+	for pause(ctx, killEvery) && h.proceed(ctx, 40) {
 		l.kill()
 		h.count(kills, 1)
 		if err := l.start(); err != nil {
@@ -131,9 +131,9 @@ func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
 	}
 }
 
-// disturb asks the Worker for a fault again and again, so many ms apart. What the Worker says tells whether there was one.
-func disturb(ctx context.Context, l *lab, h *history, path string, least, most int) {
-	for pause(ctx, time.Duration(least+rand.IntN(most-least))*time.Millisecond) {
+// disturb asks the Worker for a fault again and again, so many ms and calls apart. What the Worker says tells whether there was one.
+func disturb(ctx context.Context, l *lab, h *history, path string, least, most, calls int) {
+	for pause(ctx, time.Duration(least+rand.IntN(most-least))*time.Millisecond) && h.proceed(ctx, calls) {
 		resp, err := client.Post(l.url()+path, "", nil)
 		if err != nil {
 			continue
@@ -151,6 +151,23 @@ func disturb(ctx context.Context, l *lab, h *history, path string, least, most i
 			h.count(evictions, a.Evicted)
 		}
 	}
+}
+
+// proceed waits, before a fault, until so many more calls have been answered: a machine that has other work to do must get something done between
+// two faults. It reports whether there is time left.
+func (h *history) proceed(ctx context.Context, calls int) bool {
+	for begin := h.answered(); h.answered() < begin+calls; {
+		if !pause(ctx, 5*time.Millisecond) {
+			return false
+		}
+	}
+	return true
+}
+
+func (h *history) answered() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.figures[operations] - h.figures[unknown]
 }
 
 // pause reports whether there is time left after it.

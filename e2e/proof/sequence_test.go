@@ -4,6 +4,7 @@ package proof
 
 import (
 	"strconv"
+	"sync"
 	"testing"
 )
 
@@ -116,28 +117,48 @@ func (t *told) untold() (n int) {
 // gaps is how many numbers nobody was told.
 func (t *told) gaps() int { return int(t.largest) - t.known }
 
-// readOut asks for every number until it is known: then there is no gap. Before, there may be one for each that nobody was told.
-func (c *caller) readOut(t testing.TB) {
+// readOut has callers ask for every number until it is known: then there is no gap. Before, there may be one for each that nobody was told.
+func (h *history) readOut(t testing.TB, callers []*caller) {
 	t.Helper()
-	c.disturbed = false
-	for key, s := range c.told(lasting) {
+	type question struct {
+		stream string
+		entry  int
+	}
+	var questions []question
+	for key, s := range h.told(lasting) {
 		if s.gaps() > s.untold() {
 			t.Errorf("stream %s: %d gaps, for %d entries whose number is unknown", key, s.gaps(), s.untold())
 		}
 		for entry := range s.numbers {
-			if !c.ask(key, entry) {
-				t.Errorf("stream %s, entry %d: its number stays unknown", key, entry)
-			}
+			questions = append(questions, question{key, entry})
 		}
 	}
-	for key, s := range c.told(lasting) {
+	var wg sync.WaitGroup
+	for i, c := range callers {
+		c.disturbed = false
+		wg.Go(func() {
+			for n := i; n < len(questions); n += len(callers) {
+				if q := questions[n]; !c.ask(q.stream, q.entry) {
+					t.Errorf("stream %s, entry %d: its number stays unknown", q.stream, q.entry)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	h.checkNumbers(t)
+}
+
+// checkNumbers fails the test unless each entry has its own number, and those of streams that forget nothing have no gap.
+func (h *history) checkNumbers(t testing.TB) {
+	t.Helper()
+	for key, s := range h.told(lasting) {
 		if s.gaps() != 0 || s.known != len(s.numbers) || len(s.twice) != 0 {
 			t.Errorf("stream %s: %d entries with %d numbers up to %d, twice %v", key, len(s.numbers), s.known, s.largest, s.twice)
 		}
 	}
-	for key, s := range c.told(briefWindow) {
+	for key, s := range h.told(briefWindow) {
 		for _, numbers := range s.numbers {
-			c.figures[renewed] += max(len(numbers)-1, 0)
+			h.figures[renewed] += max(len(numbers)-1, 0)
 		}
 		if len(s.twice) != 0 {
 			t.Errorf("stream %s: numbers %v of two entries", key, s.twice)
