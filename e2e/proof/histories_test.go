@@ -10,15 +10,20 @@ import (
 
 var disturbed = load{targets: []string{"store", "ledger", "buckets", "kv", "sequence"}, clients: 12, disturbed: true}
 
+// On a machine that has other work to do not everything comes about in a round.
+const maxRounds = 3
+
 func TestHistoriesUnderKillsCrashesAbortsEvictionsAndLostRepliesAreLinearizable(t *testing.T) {
-	h := disturbed.run(t, newLab(t), *loadFor)
-	judge(t, h)
-	for _, name := range names {
-		if h.figures[name] == 0 && name != refused {
-			t.Errorf("no %s: the load is not what it has to be", name)
-		}
+	total := figures{}
+	for n := 0; n < maxRounds && !t.Failed() && (n == 0 || len(total.missing()) > 0); n++ {
+		h := disturbed.run(t, newLab(t), *loadFor)
+		judge(t, h)
+		total.add(h.figures)
 	}
-	if h.figures[operations]-h.figures[unknown] < 100 {
+	if missing := total.missing(); len(missing) > 0 {
+		t.Errorf("no %s: the load is not what it has to be", strings.Join(missing, ", no "))
+	}
+	if total[operations]-total[unknown] < 100 {
 		t.Error("nearly every outcome is unknown: the load was disturbed too much")
 	}
 }

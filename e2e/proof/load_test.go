@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ type load struct {
 }
 
 const (
-	epoch     = 500 * time.Millisecond // the life of a key
+	epoch     = 400 * time.Millisecond // the life of a key
 	killEvery = 800 * time.Millisecond
 )
 
@@ -85,6 +86,16 @@ func (f figures) add(other figures) {
 	for name, n := range other {
 		f[name] += n
 	}
+}
+
+// missing are the figures that did not come about, of those that have to.
+func (f figures) missing() (list []string) {
+	for _, name := range names {
+		if f[name] == 0 && name != refused {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 func (h *history) count(name string, n int) {
@@ -209,10 +220,13 @@ func (c *caller) call(in input) (out output, sent bool) {
 	out, lost, sent := c.do(in)
 	if sent {
 		end := time.Now()
-		if !out.unknown && in.from != 0 {
+		returned := int64(end.Sub(c.begin))
+		if out.open {
+			returned = never
+		} else if in.from != 0 {
 			out.to = end.UnixMilli()
 		}
-		c.record(in, out, call, int64(end.Sub(c.begin)), lost)
+		c.record(in, out, call, returned, lost)
 	}
 	return out, sent
 }
@@ -290,8 +304,8 @@ func (c *caller) chooseClaim(in input) input {
 func (c *caller) chooseWait(in input) input {
 	if c.random.IntN(4) == 0 {
 		in.wait = 5 + c.random.Int64N(50)
-		if c.random.IntN(3) == 0 {
-			in.patience = 3 + c.random.Int64N(in.wait)
+		if c.random.IntN(2) == 0 {
+			in.patience = 5 + c.random.Int64N(in.wait)
 		}
 	}
 	return in
@@ -308,15 +322,18 @@ func (c *caller) do(in input) (out output, lost int, sent bool) {
 	}
 	// Not GET, which net/http repeats by itself.
 	resp, err := client.Post(c.lab.url()+"/"+in.target+"?"+q.Encode(), "", nil)
-	if err != nil {
+	if err != nil { // a connection ends with workerd, and all that it was about to do
 		var op *net.OpError
-		return output{unknown: true}, 0, !errors.As(err, &op) || op.Op != "dial"
+		return output{unknown: true, open: os.IsTimeout(err)}, 0, !errors.As(err, &op) || op.Op != "dial"
 	}
 	defer resp.Body.Close()
 	lost, _ = strconv.Atoi(resp.Header.Get("x-lost"))
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
+	switch {
+	case err == nil && resp.StatusCode == http.StatusBadGateway: // the reply that was dropped
 		return output{unknown: true}, lost, true
+	case err != nil || resp.StatusCode != http.StatusOK:
+		return output{unknown: true, open: true}, lost, true
 	}
 	out, sent = c.read(body)
 	return out, lost, sent
@@ -341,7 +358,7 @@ func (c *caller) read(body []byte) (out output, sent bool) {
 		Fence, Number           int64
 	}
 	if json.Unmarshal(body, &a) != nil {
-		return output{unknown: true}, true
+		return output{unknown: true, open: true}, true
 	}
 	if a.TakenOver {
 		c.count(takenOver, 1)
@@ -358,7 +375,7 @@ func (c *caller) read(body []byte) (out output, sent bool) {
 		defer c.mu.Unlock()
 		c.odd = append(c.odd, a.Status)
 	}
-	return output{unknown: true}, true
+	return output{unknown: true, open: true}, true
 }
 
 // record adds a call. The provider may have sent it more than once, and a put, a claim or a next that is delivered twice may take effect twice, if the
@@ -367,16 +384,13 @@ func (c *caller) record(in input, out output, call, returned int64, lost int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.note(in, out, lost)
-	if out.unknown {
-		returned = never
-	}
 	add := func(out output) {
 		c.ops = append(c.ops, porcupine.Operation{ClientId: c.id, Input: in, Call: call, Output: out, Return: returned})
 	}
 	add(out)
 	if in.op == "put" || in.op == "claim" || in.op == "next" {
 		for range attempts(in, out, lost) - 1 {
-			add(output{unknown: true, to: out.to})
+			add(output{unknown: true, open: out.open, to: out.to})
 		}
 	}
 	if place := in.target + "/" + in.key; in.op == "claim" && (out.unknown || out.fence != 0) {
@@ -388,6 +402,8 @@ func (c *caller) record(in input, out output, call, returned int64, lost int) {
 // first answer that it has acquired: each other attempt that took effect was lost.
 func attempts(in input, out output, lost int) int {
 	switch {
+	case in.op == "next" && in.ttl == lasting: // the record is there the second time
+		return 1
 	case !out.unknown:
 		return lost + 1
 	case in.wait > 0:

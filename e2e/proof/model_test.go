@@ -5,6 +5,7 @@ package proof
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ type input struct {
 // output is what its caller was told: nothing, if unknown.
 type output struct {
 	unknown  bool
+	open     bool // unknown, and it may take effect later still
 	status   string
 	inserted bool
 	outcome  string
@@ -322,7 +324,7 @@ func (v *verdict) String() string {
 	return fmt.Sprintf("linearizable, %d keys", v.keys)
 }
 
-// check judges each key's history by itself.
+// check judges each key's history by itself, the shortest first, and stops at one that is bad.
 func check(history []porcupine.Operation) *verdict {
 	type place struct{ target, key string }
 	byKey := map[place][]porcupine.Operation{}
@@ -332,12 +334,12 @@ func check(history []porcupine.Operation) *verdict {
 		byKey[p] = append(byKey[p], o)
 	}
 	v := &verdict{keys: len(byKey)}
-	for p, ops := range byKey {
-		switch porcupine.CheckOperationsTimeout(models[p.target == "sequence"], ops, 20*time.Second) {
+	shortest := func(a, b place) int { return cmp.Compare(len(byKey[a]), len(byKey[b])) }
+	for _, p := range slices.SortedFunc(maps.Keys(byKey), shortest) {
+		switch porcupine.CheckOperationsTimeout(models[p.target == "sequence"], byKey[p], 20*time.Second) {
 		case porcupine.Illegal:
-			if v.bad == nil || len(ops) < len(v.bad) {
-				v.bad = ops
-			}
+			v.bad = byKey[p]
+			return v
 		case porcupine.Unknown:
 			v.timeouts++
 		}

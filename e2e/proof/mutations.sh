@@ -6,9 +6,12 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 
-# mutate NAME FILE PERL-EXPRESSION
+# mutate NAME FILE PERL-EXPRESSION; only those whose name has $ONLY in it
 mutate() {
 	local name=$1 file=$2 expression=$3 tree=$scratch/tree log=$scratch/log
+	if [[ $name != *${ONLY:-}* ]]; then
+		return
+	fi
 	rm -rf "$tree" && mkdir "$tree"
 	git ls-files -z | xargs -0 cp --parents -t "$tree"
 	ln -s "$PWD/node_modules" "$tree/node_modules"
@@ -40,7 +43,7 @@ mutate "an await between the store's read and its write" dedupe/dodedupe/slot.go
 mutate "an await between the ledger's read and its write" dedupe/dodedupe/book.go \
 	's/(fence := b\.nextFence\(&stored, now\)\n)/$1\t'"${await//s.mu/b.mu}"'\n/'
 mutate "a wait that claims for somebody who is gone" dedupe/dodedupe/ledger.go \
-	's/(\/\/ a wait claims nothing\n)/$1\t\t\tl.ask(context.WithoutCancel(ctx), object, methodClaim, msg)\n/'
+	's/(\/\/ a wait claims nothing\n)/$1\t\t\trest := *opts\n\t\t\trest.Wait = 50 * time.Millisecond\n\t\t\tl.claim(context.WithoutCancel(ctx), key, \&rest, ttl)\n/'
 mutate "a wait that claims before its caller does" dedupe/dodedupe/book.go \
 	's/(if err != nil \|\| p == nil \{\n)(\t\t\treturn a, err)/$1\t\t\tif err == nil \&\& a.outcome == dedupe.InProgress \&\& a.retryAfter == 0 {\n\t\t\t\tb.claim(ctx, key, request{owner: "parked", fingerprint: fingerprint, lease: 60000, ttl: 60000})\n\t\t\t}\n$2/'
 mutate "a sequencer that writes number and record apart" dedupe/dodedupe/book.go \

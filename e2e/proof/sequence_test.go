@@ -9,7 +9,7 @@ import (
 )
 
 // entries is how many keys a stream has.
-const entries = 16
+const entries = 8
 
 // stream is what the model knows of a sequence.
 type stream struct {
