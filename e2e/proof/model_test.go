@@ -284,16 +284,13 @@ func (s standing) changed(in input) []state {
 	return []state{to}
 }
 
-// modelOf makes a model of states that know their steps.
-func modelOf[S interface {
-	comparable
-	step(in input, out output) []S
-}](init S) porcupine.Model {
+// modelOf makes a model of states and their steps.
+func modelOf[S comparable](init S, step func(s S, in input, out output) []S) porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{init} },
 		Step: func(s, in, out any) []any {
 			var next []any
-			for _, n := range s.(S).step(in.(input), out.(output)) {
+			for _, n := range step(s.(S), in.(input), out.(output)) {
 				next = append(next, n)
 			}
 			return next
@@ -302,7 +299,7 @@ func modelOf[S interface {
 	return m.ToModel()
 }
 
-var models = map[bool]porcupine.Model{false: modelOf(state{phase: absent}), true: modelOf(stream{})} // by whether it is a sequence
+var models = map[bool]porcupine.Model{false: modelOf(state{phase: absent}, state.step), true: modelOf(stream{}, stream.step)} // by whether it is a sequence
 
 // never is when a call returns whose outcome is unknown: it may take effect until the end.
 const never = math.MaxInt64

@@ -33,5 +33,9 @@ func TestSoak(t *testing.T) {
 	}
 	bar.Finish()
 	os.Stderr.WriteString("\n")
-	t.Logf("%d rounds in %v: %v", rounds, time.Since(begin).Round(time.Second), total)
+	verdict := "each linearizable"
+	if t.Failed() {
+		verdict = "the last one has no explanation"
+	}
+	t.Logf("%d rounds in %v: %v: %s", rounds, time.Since(begin).Round(time.Second), total, verdict)
 }
