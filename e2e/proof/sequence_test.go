@@ -86,7 +86,9 @@ func (h *history) told(ttl int64) map[string]*told {
 			s = &told{numbers: map[int][]int64{}}
 			streams[in.key], owners[in.key] = s, map[int64]int{}
 		}
-		s.numbers[in.entry] = s.numbers[in.entry] // asked for, if not more
+		if _, ok := s.numbers[in.entry]; !ok {
+			s.numbers[in.entry] = nil // asked for, if not more
+		}
 		if out.number == 0 {
 			continue
 		}
