@@ -253,8 +253,8 @@ func (c *caller) choose() (in input) {
 // Windows and leases in ms: those that outlive a history, and those that do not.
 const (
 	lasting     = int64(time.Hour / time.Millisecond)
-	briefLease  = 20
-	briefWindow = 35
+	briefLease  = 60
+	briefWindow = 120
 )
 
 // place is the target's key of an epoch, for a new owner. One in three has leases that end, and one a window besides.
@@ -303,7 +303,7 @@ func (c *caller) chooseClaim(in input) input {
 // chooseWait has some claims wait, and some of their callers not wait as long.
 func (c *caller) chooseWait(in input) input {
 	if c.random.IntN(4) == 0 {
-		in.wait = 5 + c.random.Int64N(50)
+		in.wait = 5 + c.random.Int64N(80)
 		if c.random.IntN(2) == 0 {
 			in.patience = 5 + c.random.Int64N(in.wait)
 		}

@@ -51,9 +51,9 @@ mutate "a sequencer that writes number and record apart" dedupe/dodedupe/book.go
 mutate "a fingerprint dropped at completion" dedupe/dodedupe/entry.go \
 	's/(e\.state, e\.until, e\.result = done, now, result)/$1\n\te.fingerprint = ""/'
 mutate "a lease that is over before its end" dedupe/dodedupe/entry.go \
-	's/(leased := e\.state == held && now) < e\.until/$1+8 < e.until/'
-mutate "a window that another claim prolongs" dedupe/dodedupe/entry.go \
-	's/if e\.state != absent \{ (\/\/ the window)/if false { $1/'
+	's/(leased := e\.state == held && now) < e\.until/$1+40 < e.until/'
+mutate "a window that ends before its time" dedupe/dodedupe/entry.go \
+	's/(e\.state == absent \|\| now) >= e\.expires\(\)/$1+80 >= e.expires()/'
 mutate "a key-value record that is not removed" dedupe/dodedupe/table.go \
 	's/_, err := c\.storage\.Delete\(ctx, ledgerKey, nil\).*?\n\treturn err/return nil/'
 mutate "a fence that an eviction forgets" dedupe/dodedupe/book.go \
