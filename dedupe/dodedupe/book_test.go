@@ -44,8 +44,6 @@ func (s *shelf) claim(owner string, lease, ttl int64, want dedupe.Outcome) answe
 	return a
 }
 
-func (a *answer) holder() holder { return holder{a.entry.owner, a.entry.number} }
-
 func (s *shelf) want(err, want error) {
 	s.Helper()
 	if !errors.Is(err, want) {

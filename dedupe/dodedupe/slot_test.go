@@ -24,8 +24,6 @@ type bench struct {
 	slot    *slot
 }
 
-const noon = 1_800_000_000_000
-
 func newBench(t *testing.T) *bench {
 	b := &bench{T: t, now: noon, storage: &fakeStorage{}}
 	b.evict()
