@@ -1,0 +1,97 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"flow.internal/capdo/dedupe"
+)
+
+// Capabilities whose type is known. Others may have any name and type.
+const (
+	Dedupe    = "dedupe"    // a [dedupe.Ledger]
+	Sequencer = "sequencer" // a [dedupe.Sequencer]
+)
+
+// Bindings are the capabilities of one invocation, by name. In a Worker they belong to the request's env.
+type Bindings map[string]any
+
+// Add binds what a constructor returned. With an error the capability stays unbound, and [Program.Preflight] says why, if the flow requires it.
+func (b Bindings) Add(capability string, resource any, err error) {
+	if err != nil {
+		resource = err
+	}
+	b[capability] = resource
+}
+
+// Preflight returns, as an [*InvalidError], all that the flow requires and bindings have not: [NotBound] and [WrongType].
+// [Program.Run] calls it before any work.
+func (p *Program) Preflight(b Bindings) error {
+	var v validator
+	for _, s := range p.steps {
+		for _, name := range s.node.Requires {
+			bound := b[name]
+			if err, failed := bound.(error); failed {
+				v.add(NotBound, s.node.Name, nil, "the required capability %q is not bound: %v", name, err)
+			} else if bound == nil {
+				v.add(NotBound, s.node.Name, nil, "the required capability %q is not bound", name)
+			} else if !fits(name, bound) {
+				v.add(WrongType, s.node.Name, nil, "the capability %q is bound to a %T", name, bound)
+			}
+		}
+	}
+	return invalid(p.name, v.findings)
+}
+
+func fits(name string, bound any) (ok bool) {
+	switch name {
+	case Dedupe:
+		_, ok = bound.(dedupe.Ledger)
+	case Sequencer:
+		_, ok = bound.(dedupe.Sequencer)
+	default:
+		ok = true
+	}
+	return ok
+}
+
+// Claim is what a handler runs under when its node is delivered to exactly once or at most once.
+type Claim struct {
+	// Key stands for the piece of work: pass it on to whatever takes an idempotency key. It has the sender's key in it, so it is no text for a log.
+	Key []byte
+	// Fence grows with each claim of the key. What must not happen twice is to refuse fences smaller than one that it has seen.
+	Fence int64
+}
+
+// invocation is what a handler's context carries.
+type invocation struct {
+	node     *Node
+	bindings Bindings
+	claim    Claim
+}
+
+type invocationKey struct{}
+
+// ClaimOf returns the claim that a handler runs under, in its context; ok is false where its node is delivered to at least once.
+func ClaimOf(ctx context.Context) (claim Claim, ok bool) {
+	i, _ := ctx.Value(invocationKey{}).(*invocation)
+	if i == nil || i.claim.Key == nil {
+		return Claim{}, false
+	}
+	return i.claim, true
+}
+
+// Resource returns what is bound as a capability, in a handler's context. It fails with [ErrResource] when the handler's node does not require the
+// capability, and when something of another type is bound.
+func Resource[T any](ctx context.Context, capability string) (resource T, err error) {
+	i, _ := ctx.Value(invocationKey{}).(*invocation)
+	if i == nil || !slices.Contains(i.node.Requires, capability) {
+		return resource, fmt.Errorf("%w: %q is not required\nhint: add it to what the node requires", ErrResource, short(capability))
+	}
+	resource, ok := i.bindings[capability].(T)
+	if !ok {
+		return resource, fmt.Errorf("%w: %q is bound to a %T", ErrResource, capability, i.bindings[capability])
+	}
+	return resource, nil
+}

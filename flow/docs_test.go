@@ -1,0 +1,44 @@
+//go:build !js
+
+package flow
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func document(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/spec/capabilities-and-binding.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestTheDocumentsExampleIsAValidFlow(t *testing.T) {
+	_, after, _ := strings.Cut(document(t), "```json\n")
+	text, _, found := strings.Cut(after, "```")
+	f, err := Parse([]byte(text))
+	if !found || err != nil || !reflect.DeepEqual(f, payments()) || len(f.Validate()) > 0 {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+func TestTheDocumentHasEachCode(t *testing.T) {
+	documented := map[Code]string{}
+	for _, row := range regexp.MustCompile(`(?m)^\| ([A-Z]+\d+) \| (.+) \|$`).FindAllStringSubmatch(document(t), -1) {
+		documented[Code(row[1])] = row[2]
+	}
+	for code, k := range kinds {
+		if documented[code] != k.meaning || k.hint == "" {
+			t.Errorf("%s is documented as %q, and means %q; hint: %q", code, documented[code], k.meaning, k.hint)
+		}
+	}
+	if len(documented) != len(kinds) {
+		t.Errorf("%d codes are documented, there are %d", len(documented), len(kinds))
+	}
+}

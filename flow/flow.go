@@ -1,0 +1,140 @@
+package flow
+
+import "time"
+
+// Limits that [Flow.Validate] keeps.
+const (
+	// MaxNameSize is the size of the longest name of a flow, a node or a capability, in bytes.
+	MaxNameSize = 64
+	// MaxNodes is how many nodes a flow has at most.
+	MaxNodes = 256
+	// MaxEdges is how many edges a flow has at most.
+	MaxEdges = 1024
+	// MaxScopeSize is the size of the longest scope, in bytes.
+	MaxScopeSize = 256
+	// MinTTL is the shortest TTL of a node that is claimed: a sender repeats what it has sent for at least that long.
+	MinTTL = 5 * time.Minute
+)
+
+// Flow is a graph of nodes without cycles. Its entry, the first node that no edge leads to, is given the flow's input, and every other node
+// what those before it put out. Its JSON form is described in docs/spec/capabilities-and-binding.md.
+type Flow struct {
+	Name  string `json:"name"`
+	Nodes []Node `json:"nodes"`
+	Edges []Edge `json:"edges,omitempty"`
+}
+
+// Node is a step: what it does to the world, how far its output depends on its input alone, and what it needs.
+type Node struct {
+	Name        string       `json:"name"`
+	Effects     Effects      `json:"effects"`
+	Determinism Determinism  `json:"determinism"`
+	Idempotency *Idempotency `json:"idempotency,omitempty"`
+	// Hints say what the node's code is known to do: "effects:effectful", "determinism:best-effort". They must not exceed what the node declares.
+	Hints []string `json:"hints,omitempty"`
+	// Requires names capabilities, such as [Dedupe], that have to be bound. A handler is given these and no others.
+	Requires []string `json:"requires,omitempty"`
+}
+
+// Idempotency says which inputs of a node are the same piece of work, and for how long that is remembered.
+type Idempotency struct {
+	// Key is a JSON pointer (RFC 6901) into the node's input, such as "/id". It leads to a string that is not empty, or to a number.
+	Key string `json:"key,omitempty"`
+	// Scope keeps keys apart, together with the node's name; the flow's name when empty.
+	Scope string `json:"scope,omitempty"`
+	// TTL is in ms, counted from when the key was first seen.
+	TTL int64 `json:"ttl_ms,omitempty"`
+}
+
+// Edge leads a node's output to another node.
+type Edge struct {
+	From     string   `json:"from"`
+	To       string   `json:"to"`
+	Delivery Delivery `json:"delivery"`
+}
+
+// Effects is what a node does to the world.
+type Effects string
+
+// Effects, each including those before it.
+const (
+	Pure      Effects = "pure"      // nothing, and it reads nothing but its input
+	ReadOnly  Effects = "read-only" // it reads
+	Effectful Effects = "effectful" // it changes something
+)
+
+// Determinism is how far a node's output depends on its input alone.
+type Determinism string
+
+// Determinism, each allowing more than those before it.
+const (
+	Strict           Determinism = "strict"           // the same input gives the same output, always
+	Stable           Determinism = "stable"           // … as long as what it reads does not change, and that changes rarely
+	BestEffort       Determinism = "best-effort"      // … usually
+	Nondeterministic Determinism = "nondeterministic" // it may give any
+)
+
+// Delivery is how often a node runs for what is, by its idempotency key, the same piece of work.
+type Delivery string
+
+// Deliveries. What each does when a caller fails is in the package's documentation.
+const (
+	AtLeastOnce Delivery = "at-least-once" // once for each run of the flow that gets there
+	AtMostOnce  Delivery = "at-most-once"  // never again once it has begun
+	ExactlyOnce Delivery = "exactly-once"  // until it has succeeded; then its output is replayed
+)
+
+// rank returns the place of a value among those that it may have, or -1.
+func rank[T comparable](value T, of ...T) int {
+	for i, v := range of {
+		if v == value {
+			return i
+		}
+	}
+	return -1
+}
+
+func (e Effects) rank() int     { return rank(e, Pure, ReadOnly, Effectful) }
+func (d Determinism) rank() int { return rank(d, Strict, Stable, BestEffort, Nondeterministic) }
+func (d Delivery) rank() int    { return rank(d, AtLeastOnce, AtMostOnce, ExactlyOnce) }
+
+// New begins a flow, which Node and Edge add to. [Flow.Validate] says what is wrong with it.
+func New(name string) *Flow { return &Flow{Name: name} }
+
+// Node adds a node.
+func (f *Flow) Node(name string, effects Effects, determinism Determinism, options ...NodeOption) *Flow {
+	n := Node{Name: name, Effects: effects, Determinism: determinism}
+	for _, o := range options {
+		o(&n)
+	}
+	f.Nodes = append(f.Nodes, n)
+	return f
+}
+
+// Edge adds an edge.
+func (f *Flow) Edge(from, to string, delivery Delivery) *Flow {
+	f.Edges = append(f.Edges, Edge{from, to, delivery})
+	return f
+}
+
+// NodeOption completes a node that [Flow.Node] adds.
+type NodeOption func(*Node)
+
+// Idempotent gives a node its idempotency: key and scope as in [Idempotency], the TTL rounded up to ms.
+func Idempotent(key, scope string, ttl time.Duration) NodeOption {
+	ms := ttl / time.Millisecond
+	if ttl%time.Millisecond > 0 {
+		ms++
+	}
+	return func(n *Node) { n.Idempotency = &Idempotency{key, scope, int64(ms)} }
+}
+
+// Requires adds capabilities that a node requires.
+func Requires(capabilities ...string) NodeOption {
+	return func(n *Node) { n.Requires = append(n.Requires, capabilities...) }
+}
+
+// Hints adds hints to a node.
+func Hints(hints ...string) NodeOption {
+	return func(n *Node) { n.Hints = append(n.Hints, hints...) }
+}

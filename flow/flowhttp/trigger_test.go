@@ -1,0 +1,200 @@
+//go:build !js
+
+package flowhttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/flow"
+)
+
+// program has an entry that hands its input on to work.
+func program(t *testing.T, d flow.Delivery, work func(ctx context.Context, in map[string]any) (any, error)) *flow.Program {
+	t.Helper()
+	options := []flow.NodeOption{flow.Requires(flow.Dedupe)}
+	if d != flow.AtLeastOnce {
+		options = append(options, flow.Idempotent("/id", "", time.Hour))
+	}
+	f := flow.New("f").Node("in", flow.Pure, flow.Strict).Node("work", flow.Effectful, flow.BestEffort, options...).Edge("in", "work", d)
+	in := flow.Func(func(_ context.Context, in json.RawMessage) (json.RawMessage, error) { return in, nil })
+	p, err := flow.Compile(f, map[string]flow.Handler{"in": in, "work": flow.Func(work)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func fails(err error) func(context.Context, map[string]any) (any, error) {
+	return func(context.Context, map[string]any) (any, error) { return nil, err }
+}
+
+// trigger serves a program at /f, on a ledger.
+func trigger(p *flow.Program, l dedupe.Ledger) *Trigger {
+	return &Trigger{
+		Routes:   map[string]*flow.Program{"/f": p},
+		Bindings: func(*http.Request) (flow.Bindings, error) { return flow.Bindings{flow.Dedupe: l}, nil },
+	}
+}
+
+const secret = "s3cret"
+
+// send sends a request and wants a status, and the code of a problem, or the response.
+func send(t *testing.T, h http.Handler, r *http.Request, status int, code string) *http.Response {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	resp := w.Result()
+	body, _ := io.ReadAll(resp.Body)
+	got := strings.TrimSpace(string(body))
+	if status != http.StatusOK {
+		var p problem
+		if err := json.Unmarshal(body, &p); err != nil || resp.Header.Get("Content-Type") != "application/problem+json" || p.Status != status ||
+			p.Title != http.StatusText(status) || p.Detail == "" || p.Hint == "" || strings.Contains(got, secret) {
+			t.Errorf("%s: %v %s", got, err, resp.Header)
+		}
+		got = p.Code
+	}
+	if resp.StatusCode != status || got != code || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d %s, want %d %s", resp.StatusCode, body, status, code)
+	}
+	return resp
+}
+
+func post(path, body string) *http.Request {
+	return httptest.NewRequest("POST", path, strings.NewReader(body))
+}
+
+func TestARequestRunsTheFlowOfItsPath(t *testing.T) {
+	n := 0
+	tr := trigger(program(t, flow.ExactlyOnce, func(_ context.Context, in map[string]any) (any, error) { n++; return n, nil }), dedupetest.NewMemoryLedger(nil))
+	for range 3 {
+		resp := send(t, tr, post("/f", `{"id":"a"}`), 200, "1")
+		if resp.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s", resp.Header)
+		}
+	}
+	send(t, tr, post("/f", `{"id":"a","more":1}`), 422, "mismatch")
+	send(t, tr, post("/f", `{"id":"`+strings.Repeat("k", 2048)+`"}`), 400, "key-too-large")
+	send(t, tr, post("/f/", `{}`), 404, "no-route")
+	send(t, tr, post("/F", `{}`), 404, "no-route")
+	for _, method := range []string{"GET", "PUT", "DELETE", "HEAD", "OPTIONS"} {
+		if resp := send(t, tr, httptest.NewRequest(method, "/f", nil), 405, "method"); resp.Header.Get("Allow") != "POST" {
+			t.Errorf("%s: %s", method, resp.Header)
+		}
+	}
+	for body, code := range map[string]string{`{"id":"` + secret: "input", ``: "input", `7`: "no-key", `{}`: "no-key", `{"id":["` + secret + `"]}`: "no-key"} {
+		send(t, tr, post("/f", body), 400, code)
+	}
+}
+
+func TestABodyIsBounded(t *testing.T) {
+	tr := trigger(program(t, flow.AtLeastOnce, func(_ context.Context, in map[string]any) (any, error) { return len(in), nil }), dedupetest.NewMemoryLedger(nil))
+	send(t, tr, post("/f", `{"a":"`+strings.Repeat("x", 1<<20-8)+`"}`), 200, "1")
+	send(t, tr, post("/f", `{"a":"`+strings.Repeat("x", 1<<20-7)+`"}`), 413, "too-large")
+	tr.MaxBody = 10
+	send(t, tr, post("/f", `{"a":1234}`), 200, "1")
+	send(t, tr, post("/f", `{"a":12345}`), 413, "too-large")
+}
+
+func TestEachErrorHasItsStatus(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status int
+		code   string
+		retry  string
+	}{
+		{errors.New(secret), 500, "failed", ""},
+		{fmt.Errorf("%s: %w", secret, dedupe.ErrOverloaded), 503, "overloaded", "1"},
+		{fmt.Errorf("%s: %w", secret, dedupe.ErrUnknownOutcome), 503, "unknown-outcome", "1"},
+		{fmt.Errorf("%s: %w", secret, dedupe.ErrFenced), 503, "fenced", "1"},
+		{&flow.Rejection{Detail: "the amount is not positive", Hint: "a positive one"}, 422, "rejected", ""},
+		{context.Canceled, 503, "cancelled", "1"},
+		{flow.ErrOutput, 500, "output", ""},
+	} {
+		tr := trigger(program(t, flow.AtLeastOnce, fails(c.err)), dedupetest.NewMemoryLedger(nil))
+		var reported error
+		tr.Report = func(_ *http.Request, err error) { reported = err }
+		resp := send(t, tr, post("/f", `{"id":"`+secret+`"}`), c.status, c.code)
+		if resp.Header.Get("Retry-After") != c.retry || errors.Is(reported, c.err) != (c.status >= 500) {
+			t.Errorf("%v: Retry-After %q, reported %v", c.err, resp.Header.Get("Retry-After"), reported)
+		}
+	}
+	panics := program(t, flow.AtLeastOnce, func(context.Context, map[string]any) (any, error) { panic(secret) })
+	send(t, trigger(panics, dedupetest.NewMemoryLedger(nil)), post("/f", `{}`), 500, "failed")
+}
+
+func TestWhatIsNotBoundIsListed(t *testing.T) {
+	tr := trigger(program(t, flow.AtLeastOnce, fails(nil)), nil)
+	w := httptest.NewRecorder()
+	tr.ServeHTTP(w, post("/f", `{}`))
+	var p problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 500 || p.Code != "CAP101" || len(p.Findings) != 1 || p.Findings[0].Node != "work" {
+		t.Errorf("%d %s %v", w.Code, w.Body, err)
+	}
+	tr.Bindings = nil
+	send(t, tr, post("/f", `{}`), 500, "CAP101")
+	tr.Bindings = func(*http.Request) (flow.Bindings, error) { return nil, errors.New(secret) }
+	send(t, tr, post("/f", `{}`), 500, "bindings")
+}
+
+func TestADuplicateInFlightIsToldWhenToComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := dedupetest.NewMemoryLedger(nil)
+		tr := trigger(program(t, flow.ExactlyOnce, func(context.Context, map[string]any) (any, error) { time.Sleep(20 * time.Second); return "done", nil }), l)
+		first := make(chan struct{})
+		go func() { send(t, tr, post("/f", `{"id":"a"}`), 200, `"done"`); close(first) }()
+		time.Sleep(time.Second)
+		begin := time.Now()
+		resp := send(t, tr, post("/f", `{"id":"a"}`), 409, "in-progress")
+		if waited, again := time.Since(begin), resp.Header.Get("Retry-After"); waited != 10*time.Second || again != "29" { // the lease was extended a second ago
+			t.Errorf("waited %v, Retry-After %q", waited, again)
+		}
+		<-first
+		send(t, tr, post("/f", `{"id":"a"}`), 200, `"done"`)
+	})
+}
+
+func TestWorkThatHasBegunIsAConflictWithoutRetryAfter(t *testing.T) {
+	tr := trigger(program(t, flow.AtMostOnce, func(context.Context, map[string]any) (any, error) { return "done", nil }), dedupetest.NewMemoryLedger(nil))
+	send(t, tr, post("/f", `{"id":"a"}`), 200, `"done"`)
+	if resp := send(t, tr, post("/f", `{"id":"a"}`), 409, "begun"); resp.Header.Get("Retry-After") != "" {
+		t.Errorf("%s", resp.Header)
+	}
+}
+
+func TestADeadlineIs504AndAClientThatIsGone503(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		notices := func(ctx context.Context, _ map[string]any) (any, error) { <-ctx.Done(); return nil, ctx.Err() }
+		ignores := func(context.Context, map[string]any) (any, error) { time.Sleep(time.Hour); return nil, nil }
+		for _, work := range []func(context.Context, map[string]any) (any, error){notices, ignores} {
+			tr := trigger(program(t, flow.ExactlyOnce, work), dedupetest.NewMemoryLedger(nil))
+			begin := time.Now()
+			send(t, tr, post("/f", `{"id":"a"}`), 504, "deadline")
+			if took := time.Since(begin); took < 30*time.Second || took > 31*time.Second {
+				t.Errorf("answered after %v", took)
+			}
+			tr.Timeout = 2 * time.Second
+			begin = time.Now()
+			send(t, tr, post("/f", `{"id":"b"}`), 504, "deadline")
+			if took := time.Since(begin); took < 2*time.Second || took > 3*time.Second {
+				t.Errorf("answered after %v", took)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			send(t, tr, post("/f", `{"id":"c"}`).WithContext(ctx), 503, "cancelled")
+		}
+		time.Sleep(time.Hour) // for those that ignore it
+	})
+}

@@ -1,0 +1,245 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+)
+
+// Handler is the code of a node. [Func] makes one of a function.
+type Handler struct {
+	// Run is given the node's input, as JSON, and returns its output. It may run more than once for the same input, and in several places at the same
+	// time: see [Delivery].
+	Run func(ctx context.Context, in json.RawMessage) (json.RawMessage, error)
+	// Effects and Determinism are what the code is known to do, if it is; they must not exceed what the node declares.
+	Effects     Effects
+	Determinism Determinism
+}
+
+// Func makes a handler of a function, whose input and output are JSON. An input that does not fit In is [ErrInput].
+func Func[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler {
+	return Handler{Run: func(ctx context.Context, in json.RawMessage) (json.RawMessage, error) {
+		var v In
+		if json.Unmarshal(in, &v) != nil {
+			return nil, ErrInput // the decoder's error may have a value of the input in it
+		}
+		out, err := f(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		text, err := json.Marshal(out)
+		if err != nil {
+			return nil, ErrOutput
+		}
+		return text, nil
+	}}
+}
+
+// Options are those of a [Program]. Nil means the defaults.
+type Options struct {
+	// Lease is how long a claim lasts after its holder has crashed: until then callers of the same key wait. 30 s when 0.
+	Lease time.Duration
+	// Wait is how long a caller waits for another one of the same key; 10 s when 0, at most [dedupe.MaxWait].
+	Wait time.Duration
+}
+
+// Program is a flow with its handlers. Its methods may be called by any number of goroutines.
+type Program struct {
+	name  string
+	steps []step // in an order in which they can run
+	ends  []string
+	claim dedupe.ClaimOptions
+}
+
+// step is a node with what it takes to run it.
+type step struct {
+	node     *Node
+	handler  Handler
+	delivery Delivery
+	from     []string // nodes whose output is its input; none: the flow's input
+}
+
+// Compile makes a program of a flow and its handlers, by node. It fails with an [*InvalidError], for what [Flow.Validate] says and for handlers that are
+// missing, left over, or do more than their node declares; and with [dedupe.ErrInvalidLease] and [dedupe.ErrInvalidWait].
+func Compile(f *Flow, handlers map[string]Handler, opts *Options) (*Program, error) {
+	findings := append(f.Validate(), checkHandlers(f, handlers)...)
+	if err := invalid(short(f.Name), findings); err != nil {
+		return nil, err
+	}
+	p := &Program{name: f.Name, claim: dedupe.ClaimOptions{Lease: 30 * time.Second, Wait: 10 * time.Second}}
+	if opts != nil && opts.Lease != 0 {
+		p.claim.Lease = opts.Lease
+	}
+	if opts != nil && opts.Wait != 0 {
+		p.claim.Wait = opts.Wait
+	}
+	if err := p.claim.Check([]byte("k")); err != nil {
+		return nil, fmt.Errorf("flow %q: %w", f.Name, err)
+	}
+	p.arrange(f, handlers)
+	return p, nil
+}
+
+func checkHandlers(f *Flow, handlers map[string]Handler) []Finding {
+	var v validator
+	nodes := map[string]bool{}
+	for i := range f.Nodes {
+		n := &f.Nodes[i]
+		nodes[n.Name] = true
+		h := handlers[n.Name]
+		if h.Run == nil {
+			v.add(NoHandler, n.Name, nil, "there is no handler for the node")
+		}
+		for _, unknown := range []bool{h.Effects != "" && h.Effects.rank() < 0, h.Determinism != "" && h.Determinism.rank() < 0} {
+			if unknown {
+				v.add(UnknownValue, n.Name, nil, "the handler declares what is not known")
+			}
+		}
+		v.findings = append(v.findings, n.conflicts("its handler", h.Effects, h.Determinism)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(handlers)) {
+		if !nodes[name] {
+			v.add(HandlerOnly, name, nil, "there is no node for the handler")
+		}
+	}
+	return v.findings
+}
+
+// arrange copies a valid flow, its nodes in an order in which each comes after those that lead to it.
+func (p *Program) arrange(f *Flow, handlers map[string]Handler) {
+	into, leadsOn := map[string][]Edge{}, map[string]bool{}
+	for _, e := range f.Edges {
+		into[e.To] = append(into[e.To], e)
+		leadsOn[e.From] = true
+	}
+	placed := map[string]bool{}
+	for len(p.steps) < len(f.Nodes) {
+		for _, n := range f.Nodes {
+			ready := !slices.ContainsFunc(into[n.Name], func(e Edge) bool { return !placed[e.From] })
+			if placed[n.Name] || !ready {
+				continue
+			}
+			placed[n.Name] = true
+			p.steps = append(p.steps, newStep(n, into[n.Name], handlers[n.Name]))
+			if !leadsOn[n.Name] {
+				p.ends = append(p.ends, n.Name)
+			}
+		}
+	}
+}
+
+func newStep(n Node, into []Edge, h Handler) step {
+	n.Requires = slices.Clone(n.Requires)
+	if n.Idempotency != nil {
+		i := *n.Idempotency
+		n.Idempotency = &i
+	}
+	s := step{node: &n, handler: h, delivery: AtLeastOnce}
+	for _, e := range into {
+		s.from, s.delivery = append(s.from, e.From), e.Delivery
+	}
+	return s
+}
+
+// grace is how long Run waits, after the end of its context, for a handler to notice.
+const grace = time.Second
+
+// Run runs the flow on an input, JSON, and returns the output of the last node; where several nodes lead nowhere, an object of their outputs by
+// name. One node runs at a time. The first that fails ends the run, with a [*NodeError]; what has been done stays done, and a run with the same
+// input goes on where claims and their results say that this one has stopped.
+//
+// It fails with an [*InvalidError] before any work when a required capability is not bound, and with [ErrInput] when the input is not JSON. It
+// returns no later than a second after ctx has ended; a handler that does not notice goes on by itself, and its result is kept if its lease lasts.
+func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error) {
+	if err := p.Preflight(b); err != nil {
+		return nil, err
+	}
+	input, err := canonical(in)
+	if err != nil {
+		return nil, ErrInput
+	}
+	type result struct {
+		out []byte
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		out, err := p.run(ctx, b, input)
+		done <- result{out, err}
+	}()
+	select {
+	case r := <-done:
+		return r.out, r.err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case r := <-done:
+		return r.out, r.err
+	case <-late.C:
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (p *Program) run(ctx context.Context, b Bindings, in json.RawMessage) ([]byte, error) {
+	outputs := map[string]json.RawMessage{}
+	for i := range p.steps {
+		s := &p.steps[i]
+		if ctx.Err() != nil {
+			return nil, &NodeError{s.node.Name, context.Cause(ctx)}
+		}
+		input := in
+		if len(s.from) > 0 {
+			input = join(outputs, s.from)
+		}
+		out, err := p.deliver(ctx, s, b, input)
+		if err != nil {
+			return nil, &NodeError{s.node.Name, err}
+		}
+		outputs[s.node.Name] = out
+	}
+	return join(outputs, p.ends), nil
+}
+
+// join returns the output of a node, or an object of those of several.
+func join(outputs map[string]json.RawMessage, names []string) json.RawMessage {
+	if len(names) == 1 {
+		return outputs[names[0]]
+	}
+	object := map[string]json.RawMessage{}
+	for _, name := range names {
+		object[name] = outputs[name]
+	}
+	text, err := json.Marshal(object)
+	if err != nil {
+		panic(err) // outputs are JSON
+	}
+	return text
+}
+
+// call runs a node's handler.
+func (s *step) call(ctx context.Context, b Bindings, in json.RawMessage, claim Claim) (json.RawMessage, error) {
+	ctx = context.WithValue(ctx, invocationKey{}, &invocation{s.node, b, claim})
+	out, err := s.handler.Run(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if out, err = canonical(out); err != nil {
+		return nil, ErrOutput
+	}
+	return out, nil
+}
+
+// recovered turns a panic into an error.
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{v, debug.Stack()}
+	}
+}
