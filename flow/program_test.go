@@ -64,7 +64,7 @@ func TestOutputsFlowAndJoin(t *testing.T) {
 	add := func(text string) Handler {
 		return Func(func(_ context.Context, in json.RawMessage) (any, error) { return map[string]any{text: in}, nil })
 	}
-	f := New("diamond").Node("e", Pure, Strict).Node("b", Pure, Strict).Node("a", Pure, Strict).Node("d", Pure, Strict).Node("end", Pure, Strict).
+	f := New("diamond").Node("e", Pure, Strict).Node("d", Pure, Strict).Node("b", Pure, Strict).Node("a", Pure, Strict).Node("end", Pure, Strict).
 		Edge("e", "d", AtLeastOnce).Edge("a", "d", AtLeastOnce).Edge("b", "d", AtLeastOnce).Edge("e", "a", AtLeastOnce).Edge("e", "b", AtLeastOnce).Edge("a", "end", AtLeastOnce)
 	p, err := Compile(f, map[string]Handler{"e": echo(), "a": add("A"), "b": add("B"), "d": add("D"), "end": add("end")}, nil)
 	if err != nil {
@@ -107,6 +107,9 @@ func TestPreflightListsAllThatIsMissingBeforeAnyWork(t *testing.T) {
 	var invalid *InvalidError
 	if !errors.As(err, &invalid) || fmt.Sprint(codes(invalid.Findings)) != "[CAP102 CAP101 CAP101]" || began {
 		t.Fatalf("%v; work began: %v", err, began)
+	}
+	if err := p.Preflight(Bindings{Dedupe: dedupetest.NewMemoryLedger(nil), "processor": 1, Sequencer: dedupetest.NewMemoryLedger(nil)}); !errors.As(err, new(*InvalidError)) {
+		t.Errorf("a ledger as a sequencer: %v", err)
 	}
 	for _, text := range []string{`"dedupe"`, `"processor"`, `"sequencer"`, "no binding LEDGER"} {
 		if !strings.Contains(err.Error(), text) {
@@ -293,6 +296,7 @@ func TestADeadlineEndsARunWhetherItsHandlerNoticesOrNot(t *testing.T) {
 			p := one(t, ExactlyOnce, func(ctx context.Context, in payment) (string, error) {
 				if notices {
 					<-ctx.Done()
+					time.Sleep(grace / 2) // to tidy up
 					return "", context.Cause(ctx)
 				}
 				time.Sleep(10 * time.Second)
@@ -307,7 +311,12 @@ func TestADeadlineEndsARunWhetherItsHandlerNoticesOrNot(t *testing.T) {
 			if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took > 6*time.Second {
 				t.Errorf("notices: %v: %v after %v", notices, err, took)
 			}
-			if !notices {
+			if notices {
+				claim, err := b[Dedupe].(dedupe.Ledger).Claim(t.Context(), []byte(`["one","work","pay_1"]`), dedupe.ClaimOptions{Lease: time.Second})
+				if claim.Outcome != dedupe.Acquired {
+					t.Errorf("the claim was not given back: %v, %v", claim.Outcome, err)
+				}
+			} else {
 				<-done
 				want(t, p, b, pay1, `"late"`) // the work went on, within its lease, and counts
 			}
@@ -408,7 +417,7 @@ func TestAtLeastOnceClaimsNothing(t *testing.T) {
 
 func TestAnOutputThatCannotBeKeptIsNotWorkedForTwice(t *testing.T) {
 	var n atomic.Int64
-	for name, out := range map[string]string{"large": strings.Repeat("x", dedupe.MaxResultSize), "small": strings.Repeat("x", dedupe.MaxResultSize-3)} {
+	for name, out := range map[string]string{"large": strings.Repeat("x", dedupe.MaxResultSize-2), "small": strings.Repeat("x", dedupe.MaxResultSize-3)} {
 		p, b := one(t, ExactlyOnce, func(context.Context, payment) (string, error) { n.Add(1); return out, nil }), memory()
 		for range 2 {
 			if name == "small" {
