@@ -195,11 +195,14 @@ func (p *Program) run(ctx context.Context, b Bindings, in json.RawMessage) ([]by
 		if ctx.Err() != nil {
 			return nil, &NodeError{s.node.Name, context.Cause(ctx)}
 		}
-		input := in
+		input, err := in, error(nil)
 		if len(s.from) > 0 {
-			input = join(outputs, s.from)
+			input, err = canonical(join(outputs, s.from))
 		}
-		out, err := p.deliver(ctx, s, b, input)
+		var out json.RawMessage
+		if err == nil {
+			out, err = p.deliver(ctx, s, b, input)
+		}
 		if err != nil {
 			return nil, &NodeError{s.node.Name, err}
 		}
@@ -228,13 +231,10 @@ func join(outputs map[string]json.RawMessage, names []string) json.RawMessage {
 func (s *step) call(ctx context.Context, b Bindings, in json.RawMessage, claim Claim) (json.RawMessage, error) {
 	ctx = context.WithValue(ctx, invocationKey{}, &invocation{s.node, b, claim})
 	out, err := s.handler.Run(ctx, in)
-	if err != nil {
-		return nil, err
+	if err == nil && !json.Valid(out) {
+		err = ErrOutput
 	}
-	if out, err = canonical(out); err != nil {
-		return nil, ErrOutput
-	}
-	return out, nil
+	return out, err
 }
 
 // recovered turns a panic into an error.

@@ -70,8 +70,16 @@ func TestOutputsFlowAndJoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.steps[0].handler = Handler{Run: func(_ context.Context, in json.RawMessage) (json.RawMessage, error) {
+		return []byte(strings.Replace(string(in), `"x"`, ` "y":0, "x"`, 1)), nil // not in the one form
+	}}
 	want(t, p, nil, ` { "y" : 1.50, "x":[ 1e3, null ] , "y":2.50} `,
 		`{"d":{"D":{"a":{"A":{"x":[1e3,null],"y":2.50}},"b":{"B":{"x":[1e3,null],"y":2.50}},"e":{"x":[1e3,null],"y":2.50}}},"end":{"end":{"A":{"x":[1e3,null],"y":2.50}}}}`)
+	alone, err := Compile(New("alone").Node("a", Pure, Strict), map[string]Handler{"a": Func(func(context.Context, payment) (payment, error) { return payment{"a", 1}, nil })}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, alone, nil, `{}`, `{"id":"a","amount":1}`) // as the handler wrote it
 	wantError(t, p, nil, `{"y":1} {}`, ErrInput)
 	wantError(t, p, nil, ``, ErrInput)
 }

@@ -1,0 +1,293 @@
+//go:build !js
+
+// Package payments tests examples/flow-payments in workerd: whatever is killed, each payment is charged once, and everybody is told the same.
+package payments
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/internal/build"
+	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/internal/workerd"
+)
+
+const example = "../../examples/flow-payments"
+
+// served is what capdo build made of the example.
+var served workerd.Config
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "capdo-payments-")
+	code := 1
+	if err == nil {
+		code, err = run(m, dir)
+		os.RemoveAll(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M, dir string) (int, error) {
+	binary, err := node.Module(".", "workerd/bin/workerd")
+	if err != nil {
+		return 1, err
+	}
+	if _, err := build.Run(context.Background(), example, dir, nil); err != nil {
+		return 1, err
+	}
+	served = workerd.Config{
+		Binary: binary, Main: "entry.mjs", Modules: workerd.BuildModules(dir), Objects: workerd.Namespaces("Ledger", "Processor"),
+		Flags: []string{"enable_request_signal"},
+	}
+	return m.Run(), nil
+}
+
+// lab is a workerd that serves the example, one after the other on the same disk.
+type lab struct {
+	t      *testing.T
+	config workerd.Config
+
+	mu      sync.Mutex
+	process *workerd.Process
+	logs    strings.Builder // of those that have ended
+}
+
+func start(t *testing.T, vars map[string]string) *lab {
+	t.Helper()
+	l := &lab{t: t, config: served}
+	l.config.Disk, l.config.Vars = t.TempDir(), vars
+	l.restart()
+	t.Cleanup(func() {
+		l.kill()
+		if t.Failed() {
+			t.Logf("workerd printed:\n%s", &l.logs)
+		}
+	})
+	return l
+}
+
+func (l *lab) restart() {
+	p, err := workerd.Start(context.Background(), l.config)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.process = p
+}
+
+// kill ends workerd with SIGKILL.
+func (l *lab) kill() {
+	l.process.Kill()
+	l.logs.WriteString(l.process.Log())
+}
+
+func (l *lab) url() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.process.URL
+}
+
+var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+
+// send sends a request and returns the status, 0 if there is no answer, and the body.
+func (l *lab) send(method, path, body string, header ...string) (int, string) {
+	r, err := http.NewRequest(method, l.url()+path, strings.NewReader(body))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, strings.TrimSpace(string(b))
+}
+
+func body(payment string) string {
+	return fmt.Sprintf(`{"id":%q,"amount":1250,"currency":"EUR"}`, payment)
+}
+
+// pay posts a payment until it is answered with 200, as those who send webhooks do, and returns the answer. It asks for a crash before the charge once,
+// for one after the charge each time: that there can be once for a payment.
+func (l *lab) pay(payment, crash string) string {
+	status, text := 0, ""
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if status, text = l.send("POST", "/payments", body(payment), "Crash", crash); status == http.StatusOK {
+			return text
+		}
+		if crash == "before-charge" {
+			crash = ""
+		}
+	}
+	l.t.Errorf("%s is not answered: %d %s", payment, status, text)
+	return ""
+}
+
+// answer is the example's.
+type answer struct {
+	Payment, Charge string
+	Sequence        int64
+}
+
+// books has all answers by payment.
+type books struct {
+	mu      sync.Mutex
+	answers map[string]map[string]int
+}
+
+func (b *books) add(payment, answer string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.answers == nil {
+		b.answers = map[string]map[string]int{}
+	}
+	if b.answers[payment] == nil {
+		b.answers[payment] = map[string]int{}
+	}
+	b.answers[payment][answer]++
+}
+
+// audit checks that each payment was charged once and has one answer, and that the numbers are 1 to N.
+func (b *books) audit(l *lab) {
+	l.t.Helper()
+	charges, numbers := map[string]bool{}, map[int64]bool{}
+	for payment, answers := range b.answers {
+		if len(answers) != 1 {
+			l.t.Errorf("%s has several answers: %v", payment, answers)
+		}
+		for text := range answers {
+			var a answer
+			if err := json.Unmarshal([]byte(text), &a); err != nil || a.Payment != payment || charges[a.Charge] || numbers[a.Sequence] {
+				l.t.Errorf("%s: %s, %v", payment, text, err)
+			}
+			charges[a.Charge], numbers[a.Sequence] = true, true
+		}
+		want := fmt.Sprintf(`{"charges":1,"payment":%q}`, payment)
+		if status, text := l.send("GET", "/payments/"+payment, ""); status != 200 || text != want {
+			l.t.Errorf("%s: %d %s, want %s", payment, status, text, want)
+		}
+	}
+	for n := range int64(len(b.answers)) {
+		if !numbers[n+1] {
+			l.t.Errorf("no payment has number %d", n+1)
+		}
+	}
+}
+
+var demo = map[string]string{"DEMO": "true"}
+
+func TestEachPaymentIsChargedOnceThoughAllIsKilled(t *testing.T) {
+	const payments, callers, kills = 16, 6, 3
+	l, b := start(t, demo), books{}
+	progress := make(chan struct{}, payments*callers)
+	queue := make(chan int)
+	var wg sync.WaitGroup
+	for range 24 {
+		wg.Go(func() {
+			for n := range queue {
+				payment := fmt.Sprint("pay_", n/callers)
+				crash := []string{"", "before-charge", "after-charge", ""}[n/callers%4] // whoever of its callers is the first
+				b.add(payment, l.pay(payment, crash))
+				progress <- struct{}{}
+			}
+		})
+	}
+	go func() {
+		defer close(queue)
+		for n := range payments * callers {
+			queue <- n
+		}
+	}()
+	for n := range payments * callers {
+		<-progress
+		if n%(payments*callers/(kills+1)) == payments*callers/(kills+1)-1 && n < payments*callers-1 {
+			l.kill()
+			l.restart()
+		}
+	}
+	wg.Wait()
+	b.audit(l)
+	if len(b.answers) != payments {
+		t.Errorf("answers for %d payments", len(b.answers))
+	}
+	log := l.logs.String() + l.process.Log()
+	before, after := strings.Count(log, "crashing on purpose, before-charge"), strings.Count(log, "crashing on purpose, after-charge")
+	if before == 0 || after == 0 {
+		t.Errorf("%d crashes before a charge, %d after one", before, after)
+	}
+	t.Logf("%d payments of %d callers each, %d kills, %d crashes before a charge, %d after one", payments, callers, kills, before, after)
+}
+
+func TestACrashBeforeOrAfterTheChargeDelaysIt(t *testing.T) {
+	l, b := start(t, demo), books{}
+	for _, point := range []string{"before-charge", "after-charge"} {
+		status, text := l.send("POST", "/payments", body(point), "Crash", point)
+		if log := l.process.Log(); status != 500 || !strings.Contains(log, "crashing on purpose, "+point) {
+			t.Errorf("the crash %s: %d %s", point, status, text)
+		}
+		want := map[string]string{"before-charge": `{"charges":0,"payment":"before-charge"}`, "after-charge": `{"charges":1,"payment":"after-charge"}`}[point]
+		if status, text := l.send("GET", "/payments/"+point, ""); status != 200 || text != want {
+			t.Errorf("after the crash %s: %d %s", point, status, text)
+		}
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() { b.add(point, l.pay(point, "")) })
+		}
+		wg.Wait()
+		b.add(point, l.pay(point, point)) // what is done does not come to that point
+	}
+	b.audit(l)
+}
+
+func TestWhatIsNotAPaymentIsRefused(t *testing.T) {
+	l := start(t, map[string]string{"PAYMENTS_TOKEN": "t0ken"})
+	if status, text := l.send("POST", "/payments", body("pay_1"), "Crash", "before-charge"); status != 200 || text != `{"payment":"pay_1","charge":"ch_1","sequence":1}` {
+		t.Errorf("without DEMO nothing crashes: %d %s", status, text)
+	}
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		text               string
+		header             []string
+	}{
+		{"POST", "/payments", `{"id":"pay_1","amount":1,"currency":"EUR"}`, 422, `"code":"mismatch"`, nil},
+		{"POST", "/payments", `{"id":"pay 2","amount":1,"currency":"EUR"}`, 422, "the id is not valid", nil},
+		{"POST", "/payments", `{"id":"pay_2","amount":0,"currency":"EUR"}`, 422, "the amount is not valid", nil},
+		{"POST", "/payments", `{"id":"pay_2","amount":1,"currency":"euro"}`, 422, "the currency is not valid", nil},
+		{"POST", "/payments", `{"id":"pay_2","amount":"1","currency":"EUR"}`, 400, `"code":"input"`, nil},
+		{"POST", "/payments", strings.Repeat("x", 4<<10+1), 413, `"code":"too-large"`, nil},
+		{"GET", "/payments", "", 405, `"code":"method"`, nil},
+		{"GET", "/", "", 404, `"code":"no-route"`, nil},
+		{"GET", "/payments/a%20b", "", 400, "an id has", nil},
+		{"GET", "/payments/pay_2", "", 200, `{"charges":0,"payment":"pay_2"}`, nil},
+		{"POST", "/payments", body("pay_3"), 401, "PAYMENTS_TOKEN", []string{"Host", "pay.example.com"}},
+		{"POST", "/payments", body("pay_3"), 401, "PAYMENTS_TOKEN", []string{"Host", "pay.example.com", "Authorization", "Bearer t"}},
+		{"POST", "/payments", body("pay_3"), 200, `"sequence":2`, []string{"Host", "pay.example.com", "Authorization", "Bearer t0ken"}},
+	} {
+		if status, text := l.send(c.method, c.path, c.body, c.header...); status != c.status || !strings.Contains(text, c.text) {
+			t.Errorf("%s %s %.60s: %d %s, want %d %s", c.method, c.path, c.body, status, text, c.status, c.text)
+		}
+	}
+}

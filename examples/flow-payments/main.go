@@ -1,0 +1,147 @@
+// Flow-payments is a Worker that takes payments from webhooks, which arrive any number of times, and charges each once.
+//
+//	go run ./cmd/capdo dev examples/flow-payments -- --var DEMO:true
+//	curl -X POST 127.0.0.1:8787/payments -d '{"id":"pay_1","amount":1250,"currency":"EUR"}'  # {"payment":"pay_1","charge":"ch_1","sequence":1}
+//	curl 127.0.0.1:8787/payments/pay_1                                                       # {"payment":"pay_1","charges":1}
+//
+// With DEMO a request may ask for the program to end before or after the charge, with the header Crash: before-charge or after-charge. A repetition
+// then takes over when the lease of the crashed one is over, and gets the answer.
+package main
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablehttp"
+	"flow.internal/capdo/flow"
+	"flow.internal/capdo/flow/flowhttp"
+)
+
+func main() {
+	dodedupe.RegisterLedger("Ledger")
+	registerProcessor("Processor")
+	program, err := compile()
+	if err != nil {
+		fail(err)
+	}
+	durablehttp.Handle(routes(program))
+	if err := durable.Run(); err != nil {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+func routes(program *flow.Program) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle("/", guarded(&flowhttp.Trigger{
+		Routes:   map[string]*flow.Program{"/payments": program},
+		Bindings: bindings,
+		MaxBody:  4 << 10,
+		Report:   func(_ *http.Request, err error) { slog.Error("a payment failed", "err", err) }, // errors here have no payload
+	}))
+	mux.HandleFunc("GET /payments/{id}", status)
+	return mux
+}
+
+// bindings gives the flow what it requires, from the request's env.
+func bindings(r *http.Request) (flow.Bindings, error) {
+	env, b := durablehttp.Env(r), flow.Bindings{}
+	ledger, err := newLedger(env)
+	b.Add(flow.Dedupe, ledger, err)
+	sequencer, err := dodedupe.NewSequencer(env, ledgerOptions())
+	b.Add(flow.Sequencer, sequencer, err)
+	stub, err := newProcessor(env)
+	b.Add("processor", stub, err)
+	b.Add("crash", askedToCrash(r), nil)
+	return b, nil
+}
+
+func ledgerOptions() *dodedupe.LedgerOptions { return &dodedupe.LedgerOptions{Scope: "payments"} }
+
+// newLedger is the place for whoever watches the ledger: see [dedupe.Observed].
+func newLedger(env *durable.Env) (dedupe.Ledger, error) {
+	ledger, err := dodedupe.NewLedger(env, ledgerOptions())
+	if err != nil {
+		return nil, err
+	}
+	return ledger, nil
+}
+
+// status answers how often a payment was charged: once, whatever happened.
+func status(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if !isID(id) {
+		http.Error(w, "an id has 1 to 64 letters, digits, _ and -", http.StatusBadRequest)
+		return
+	}
+	stub, err := newProcessor(durablehttp.Env(r))
+	var n int64
+	if err == nil {
+		n, err = durable.Call[int64](r.Context(), stub, "count", id)
+	}
+	if err != nil {
+		slog.Error("a payment could not be looked up", "err", err)
+		http.Error(w, "the processor does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]any{"payment": id, "charges": n})
+}
+
+// guarded lets requests in from the machine that the Worker runs on, as under wrangler dev; elsewhere only with the secret PAYMENTS_TOKEN as
+// bearer token.
+func guarded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLocal(r.Host) && !hasToken(r) {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "beyond localhost a payment needs the secret PAYMENTS_TOKEN as bearer token", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func isLocal(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return host == "localhost" || net.ParseIP(strings.Trim(host, "[]")).IsLoopback()
+}
+
+func hasToken(r *http.Request) bool {
+	token, ok, err := durablehttp.Env(r).Var("PAYMENTS_TOKEN")
+	given, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return err == nil && ok && token != "" && isBearer && subtle.ConstantTimeCompare([]byte(given), []byte(token)) == 1
+}
+
+// crash is the point at which a request asks the program to end.
+type crash string
+
+// askedToCrash is for demonstrations: without the variable DEMO nobody is listened to.
+func askedToCrash(r *http.Request) crash {
+	if demo, _, err := durablehttp.Env(r).Var("DEMO"); err != nil || demo != "true" {
+		return ""
+	}
+	return crash(r.Header.Get("Crash"))
+}
+
+// at ends the program, with all that is under way in it, if this is the point.
+func (c crash) at(point string) {
+	if string(c) == point {
+		fmt.Fprintln(os.Stderr, "crashing on purpose,", point)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"flow.internal/capdo/durable"
+)
+
+// processor is the class of a card processor that is made up. It charges as often as it is asked to, so that a payment which is charged twice
+// shows, and refuses fences smaller than the largest that it has seen for a payment.
+type processor struct{ storage *durable.Storage }
+
+func registerProcessor(class string) {
+	durable.Register(class, openProcessor,
+		durable.Func[*processor]("find", (*processor).find),
+		durable.Func[*processor]("charge", (*processor).charge),
+		durable.Func[*processor]("count", (*processor).count))
+}
+
+// newProcessor returns the one object of the class.
+func newProcessor(env *durable.Env) (*durable.Stub, error) {
+	namespace, err := env.Namespace("PROCESSOR")
+	if err != nil {
+		return nil, err
+	}
+	return namespace.GetByName("processor", nil)
+}
+
+func openProcessor(_ context.Context, state *durable.State, _ *durable.Env) (*processor, error) {
+	p := &processor{state.Storage()}
+	_, err := p.storage.SQL().Exec(`
+		CREATE TABLE IF NOT EXISTS fences (payment TEXT PRIMARY KEY, fence INTEGER);
+		CREATE TABLE IF NOT EXISTS charges (charge INTEGER PRIMARY KEY, payment TEXT, fence INTEGER, amount INTEGER, currency TEXT);
+		CREATE INDEX IF NOT EXISTS charges_by_payment ON charges (payment)`)
+	return p, err
+}
+
+// find returns a payment's charge, or "", and shuts out all who have a smaller fence.
+func (p *processor) find(_ context.Context, payment string, fence int64) (charge string, err error) {
+	err = p.storage.TransactionSync(func() error {
+		_, err := p.storage.SQL().Exec("INSERT INTO fences VALUES (?, ?) ON CONFLICT (payment) DO UPDATE SET fence = max(fence, excluded.fence)", payment, fence)
+		if err != nil {
+			return err
+		}
+		charge, err = one[string](p, "SELECT coalesce(min('ch_' || charge), '') FROM charges WHERE payment = ?", payment)
+		return err
+	})
+	return charge, err
+}
+
+var errStale = errors.New("another claim of the payment was here before")
+
+// charge charges, once more each time. Fence and charge are one transaction.
+func (p *processor) charge(_ context.Context, payment string, fence, amount int64, currency string) (charge string, err error) {
+	err = p.storage.TransactionSync(func() error {
+		newer, err := one[int64](p, "SELECT count(*) FROM fences WHERE payment = ? AND fence > ?", payment, fence)
+		if err != nil {
+			return err
+		}
+		if newer > 0 {
+			return errStale
+		}
+		charge, err = one[string](p, "INSERT INTO charges (payment, fence, amount, currency) VALUES (?, ?, ?, ?) RETURNING 'ch_' || charge", payment, fence, amount, currency)
+		return err
+	})
+	return charge, err
+}
+
+// count says how often a payment was charged.
+func (p *processor) count(_ context.Context, payment string) (int64, error) {
+	return one[int64](p, "SELECT count(*) FROM charges WHERE payment = ?", payment)
+}
+
+// one runs a statement that gives one row of one value.
+func one[T any](p *processor, query string, args ...any) (value T, err error) {
+	rows, err := p.storage.SQL().Exec(query, args...)
+	if err != nil {
+		return value, err
+	}
+	return durable.One[T](rows)
+}
