@@ -70,5 +70,5 @@ func ExampleFlow_Validate() {
 	// EXACT002 node "charge" edge "validate" -> "charge": exactly-once delivery needs an idempotency key
 	//   hint: give it one, a JSON pointer into its input such as "/id"
 	// EXACT003 node "charge" edge "validate" -> "charge": exactly-once delivery needs a TTL of 300000 ms or more
-	//   hint: set ttl_ms to how long senders repeat themselves, 300000 at least
+	//   hint: set ttl_ms to how long senders repeat themselves
 }

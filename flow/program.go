@@ -155,7 +155,8 @@ const grace = time.Second
 // input goes on where claims and their results say that this one has stopped.
 //
 // It fails with an [*InvalidError] before any work when a required capability is not bound, and with [ErrInput] when the input is not JSON. It
-// returns no later than a second after ctx has ended; a handler that does not notice goes on by itself, and its result is kept if its lease lasts.
+// returns no later than a second after ctx has ended; a handler that does not notice goes on by itself, and its result is kept if its lease lasts. In
+// a Worker it fails as soon as it needs anything of its invocation, which ends with the response, and leaves its claim to the lease.
 func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error) {
 	if err := p.Preflight(b); err != nil {
 		return nil, err

@@ -65,7 +65,8 @@ func TestOutputsFlowAndJoin(t *testing.T) {
 		return Func(func(_ context.Context, in json.RawMessage) (any, error) { return map[string]any{text: in}, nil })
 	}
 	f := New("diamond").Node("e", Pure, Strict).Node("d", Pure, Strict).Node("b", Pure, Strict).Node("a", Pure, Strict).Node("end", Pure, Strict).
-		Edge("e", "d", AtLeastOnce).Edge("a", "d", AtLeastOnce).Edge("b", "d", AtLeastOnce).Edge("e", "a", AtLeastOnce).Edge("e", "b", AtLeastOnce).Edge("a", "end", AtLeastOnce)
+		Edge("e", "d", AtLeastOnce).Edge("a", "d", AtLeastOnce).Edge("b", "d", AtLeastOnce).
+		Edge("e", "a", AtLeastOnce).Edge("e", "b", AtLeastOnce).Edge("a", "end", AtLeastOnce)
 	p, err := Compile(f, map[string]Handler{"e": echo(), "a": add("A"), "b": add("B"), "d": add("D"), "end": add("end")}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -73,9 +74,11 @@ func TestOutputsFlowAndJoin(t *testing.T) {
 	p.steps[0].handler = Handler{Run: func(_ context.Context, in json.RawMessage) (json.RawMessage, error) {
 		return []byte(strings.Replace(string(in), `"x"`, ` "y":0, "x"`, 1)), nil // not in the one form
 	}}
+	in := `{"x":[1e3,null],"y":2.50}`
 	want(t, p, nil, ` { "y" : 1.50, "x":[ 1e3, null ] , "y":2.50} `,
-		`{"d":{"D":{"a":{"A":{"x":[1e3,null],"y":2.50}},"b":{"B":{"x":[1e3,null],"y":2.50}},"e":{"x":[1e3,null],"y":2.50}}},"end":{"end":{"A":{"x":[1e3,null],"y":2.50}}}}`)
-	alone, err := Compile(New("alone").Node("a", Pure, Strict), map[string]Handler{"a": Func(func(context.Context, payment) (payment, error) { return payment{"a", 1}, nil })}, nil)
+		`{"d":{"D":{"a":{"A":`+in+`},"b":{"B":`+in+`},"e":`+in+`}},"end":{"end":{"A":`+in+`}}}`)
+	one := Func(func(context.Context, payment) (payment, error) { return payment{"a", 1}, nil })
+	alone, err := Compile(New("alone").Node("a", Pure, Strict), map[string]Handler{"a": one}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +119,8 @@ func TestPreflightListsAllThatIsMissingBeforeAnyWork(t *testing.T) {
 	if !errors.As(err, &invalid) || fmt.Sprint(codes(invalid.Findings)) != "[CAP102 CAP101 CAP101]" || began {
 		t.Fatalf("%v; work began: %v", err, began)
 	}
-	if err := p.Preflight(Bindings{Dedupe: dedupetest.NewMemoryLedger(nil), "processor": 1, Sequencer: dedupetest.NewMemoryLedger(nil)}); !errors.As(err, new(*InvalidError)) {
+	b = Bindings{Dedupe: dedupetest.NewMemoryLedger(nil), "processor": 1, Sequencer: dedupetest.NewMemoryLedger(nil)}
+	if err := p.Preflight(b); !errors.As(err, new(*InvalidError)) {
 		t.Errorf("a ledger as a sequencer: %v", err)
 	}
 	for _, text := range []string{`"dedupe"`, `"processor"`, `"sequencer"`, "no binding LEDGER"} {
@@ -401,11 +405,18 @@ func TestAtMostOnceOf100Callers(t *testing.T) {
 	}
 }
 
-// unanswered is a ledger whose Complete fails.
+// unanswered is a ledger whose Complete happens, and fails.
 type unanswered struct{ dedupe.Ledger }
 
-func (unanswered) Complete(context.Context, dedupe.Claim, []byte) error {
-	return &dedupe.Error{Op: "Complete", Err: dedupe.ErrUnknownOutcome}
+func (u unanswered) Complete(ctx context.Context, c dedupe.Claim, result []byte) error {
+	return errors.Join(u.Ledger.Complete(ctx, c, result), &dedupe.Error{Op: "Complete", Err: dedupe.ErrUnknownOutcome})
+}
+
+func TestAnOutputWhoseRecordIsInDoubtIsToldToTheNextCaller(t *testing.T) {
+	var n atomic.Int64
+	p, l := one(t, ExactlyOnce, counted(&n, nil)), dedupetest.NewMemoryLedger(nil)
+	wantError(t, p, Bindings{Dedupe: unanswered{l}}, pay1, dedupe.ErrUnknownOutcome) // not the output: it may not be the one that is kept
+	want(t, p, Bindings{Dedupe: l}, pay1, `"run 1"`)
 }
 
 func TestAtMostOnceDoesNotRunOnAnUnknownOutcome(t *testing.T) {

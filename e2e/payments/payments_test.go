@@ -277,7 +277,8 @@ func TestACrashBeforeOrAfterTheChargeDelaysIt(t *testing.T) {
 
 func TestWhatIsNotAPaymentIsRefused(t *testing.T) {
 	l := start(t, map[string]string{"PAYMENTS_TOKEN": "t0ken"})
-	if status, text := l.send("POST", "/payments", body("pay_1"), "Crash", "before-charge"); status != 200 || text != `{"payment":"pay_1","charge":"ch_1","sequence":1}` {
+	want := `{"payment":"pay_1","charge":"ch_1","sequence":1}`
+	if status, text := l.send("POST", "/payments", body("pay_1"), "Crash", "before-charge"); status != 200 || text != want {
 		t.Errorf("without DEMO nothing crashes: %d %s", status, text)
 	}
 	for _, c := range []struct {

@@ -61,7 +61,8 @@ func (p *processor) charge(_ context.Context, payment string, fence, amount int6
 		if newer > 0 {
 			return errStale
 		}
-		charge, err = one[string](p, "INSERT INTO charges (payment, fence, amount, currency) VALUES (?, ?, ?, ?) RETURNING 'ch_' || charge", payment, fence, amount, currency)
+		charge, err = one[string](p, "INSERT INTO charges (payment, fence, amount, currency) VALUES (?, ?, ?, ?) RETURNING 'ch_' || charge",
+			payment, fence, amount, currency)
 		return err
 	})
 	return charge, err

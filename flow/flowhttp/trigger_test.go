@@ -61,7 +61,8 @@ func send(t *testing.T, h http.Handler, r *http.Request, status int, code string
 	if status != http.StatusOK {
 		var p problem
 		if err := json.Unmarshal(body, &p); err != nil || resp.Header.Get("Content-Type") != "application/problem+json" || p.Status != status ||
-			p.Title != http.StatusText(status) || p.Detail == "" || p.Hint == "" || code == "rejected" && p.Detail != "the amount is not positive" || strings.Contains(got, secret) {
+			p.Title != http.StatusText(status) || p.Detail == "" || p.Hint == "" || strings.Contains(got, secret) ||
+			code == "rejected" && p.Detail != "the amount is not positive" {
 			t.Errorf("%s: %v %s", got, err, resp.Header)
 		}
 		got = p.Code
