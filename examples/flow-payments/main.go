@@ -27,7 +27,7 @@ import (
 )
 
 func main() {
-	dodedupe.RegisterLedger("Ledger")
+	dodedupe.RegisterLedger("Ledger", nil)
 	registerProcessor("Processor")
 	program, err := compile()
 	if err != nil {
