@@ -8,10 +8,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,7 +117,11 @@ var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 
 // send sends a request and returns the status, 0 if there is no answer, and the body.
 func (l *lab) send(method, path, body string, header ...string) (int, string) {
-	r, err := http.NewRequest(method, l.url()+path, strings.NewReader(body))
+	return l.sendWithin(context.Background(), method, path, body, header...)
+}
+
+func (l *lab) sendWithin(ctx context.Context, method, path, body string, header ...string) (int, string) {
+	r, err := http.NewRequestWithContext(ctx, method, l.url()+path, strings.NewReader(body))
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -156,6 +162,14 @@ func (l *lab) pay(payment, crash string) string {
 	}
 	l.t.Errorf("%s is not answered: %d %s", payment, status, text)
 	return ""
+}
+
+// leave posts a payment and does not wait for the answer, at most 15 ms. It reports whether there was none.
+func (l *lab) leave(payment string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(15))*time.Millisecond)
+	defer cancel()
+	status, _ := l.sendWithin(ctx, "POST", "/payments", body(payment))
+	return status == 0
 }
 
 // answer is the example's.
@@ -214,6 +228,7 @@ var demo = map[string]string{"DEMO": "true"}
 func TestEachPaymentIsChargedOnceThoughAllIsKilled(t *testing.T) {
 	const payments, callers, kills = 16, 6, 3
 	l, b := start(t, demo), books{}
+	var left atomic.Int64
 	progress := make(chan struct{}, payments*callers)
 	queue := make(chan int)
 	var wg sync.WaitGroup
@@ -222,6 +237,9 @@ func TestEachPaymentIsChargedOnceThoughAllIsKilled(t *testing.T) {
 			for n := range queue {
 				payment := fmt.Sprint("pay_", n/callers)
 				crash := []string{"", "before-charge", "after-charge", ""}[n/callers%4] // whoever of its callers is the first
+				if n%4 == 0 && l.leave(payment) {
+					left.Add(1)
+				}
 				b.add(payment, l.pay(payment, crash))
 				progress <- struct{}{}
 			}
@@ -247,10 +265,11 @@ func TestEachPaymentIsChargedOnceThoughAllIsKilled(t *testing.T) {
 	}
 	log := l.logs.String() + l.process.Log()
 	before, after := strings.Count(log, "crashing on purpose, before-charge"), strings.Count(log, "crashing on purpose, after-charge")
-	if before == 0 || after == 0 {
-		t.Errorf("%d crashes before a charge, %d after one", before, after)
+	if before == 0 || after == 0 || left.Load() == 0 {
+		t.Errorf("%d crashes before a charge, %d after one, %d requests left alone", before, after, left.Load())
 	}
-	t.Logf("%d payments of %d callers each, %d kills, %d crashes before a charge, %d after one", payments, callers, kills, before, after)
+	t.Logf("%d payments of %d callers each, %d kills, %d crashes before a charge, %d after one, %d requests left alone",
+		payments, callers, kills, before, after, left.Load())
 }
 
 func TestACrashBeforeOrAfterTheChargeDelaysIt(t *testing.T) {
