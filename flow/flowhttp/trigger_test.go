@@ -122,6 +122,7 @@ func TestEachErrorHasItsStatus(t *testing.T) {
 		{fmt.Errorf("%s: %w", secret, dedupe.ErrFenced), 503, "fenced", "1"},
 		{&flow.Rejection{Detail: "the amount is not positive", Hint: "a positive one"}, 422, "rejected", ""},
 		{context.Canceled, 503, "cancelled", "1"},
+		{context.DeadlineExceeded, 504, "deadline", "1"},
 		{flow.ErrOutput, 500, "output", ""},
 	} {
 		tr := trigger(program(t, flow.AtLeastOnce, fails(c.err)), dedupetest.NewMemoryLedger(nil))
