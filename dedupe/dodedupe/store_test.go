@@ -611,9 +611,6 @@ func TestOwnersDiffer(t *testing.T) {
 }
 
 func TestNativelyThereIsNoRuntime(t *testing.T) {
-	if runtime.GOOS == "js" {
-		t.Skip("not natively")
-	}
 	for _, opts := range []*Options{nil, {Binding: "B", Scope: "s"}} {
 		s, err := New(&durable.Env{}, opts)
 		var e *dedupe.Error
