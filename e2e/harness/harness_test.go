@@ -12,12 +12,9 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,104 +22,28 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/e2e/internal/dev"
 )
 
-// server is a running capdo dev.
+func TestMain(m *testing.M) { dev.Main(m) }
+
+// server is the harness as it is served.
 type server struct {
-	t    testing.TB
-	url  string
-	port int
-	disk string
-	cmd  *exec.Cmd
-	log  *bytes.Buffer
-}
-
-var capdo string
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "capdo-harness-")
-	if err != nil {
-		panic(err)
-	}
-	capdo = filepath.Join(dir, "capdo")
-	if out, err := exec.Command("go", "build", "-o", capdo, "../../cmd/capdo").CombinedOutput(); err != nil {
-		fmt.Printf("%s%v\n", out, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	*dev.Server
+	t testing.TB
 }
 
 // start serves the harness on a disk of its own.
 func start(t testing.TB) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, port: l.Addr().(*net.TCPAddr).Port, disk: t.TempDir()}
-	l.Close()
-	s.url = fmt.Sprintf("http://127.0.0.1:%d", s.port)
-	s.run()
-	t.Cleanup(s.kill)
-	return s
-}
-
-// run starts capdo dev and waits until it answers.
-func (s *server) run() {
-	s.t.Helper()
-	s.log = &bytes.Buffer{}
-	s.cmd = exec.Command(capdo, "dev", "../../examples/harness", "--port", strconv.Itoa(s.port), "--", "--persist-to", s.disk)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if resp, err := http.Get(s.url + "/health"); err == nil {
-			resp.Body.Close()
-			return
-		}
-	}
-	s.kill()
-	s.t.Fatalf("capdo dev does not answer:\n%s", s.log)
-}
-
-// kill ends capdo, wrangler and workerd with SIGKILL: all that descends from the process that run started.
-func (s *server) kill() {
-	pids := []int{s.cmd.Process.Pid}
-	for i := 0; i < len(pids); i++ {
-		pids = append(pids, children(pids[i])...)
-	}
-	for _, pid := range pids {
-		if p, err := os.FindProcess(pid); err == nil {
-			p.Kill()
-		}
-	}
-	s.cmd.Wait()
-	if s.t.Failed() {
-		s.t.Logf("capdo dev printed:\n%s", s.log)
-	}
-}
-
-func children(pid int) (pids []int) {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, file := range tasks {
-		b, _ := os.ReadFile(file)
-		for _, f := range strings.Fields(string(b)) {
-			if n, err := strconv.Atoi(f); err == nil {
-				pids = append(pids, n)
-			}
-		}
-	}
-	return pids
+	return &server{dev.Start(t, "../../examples/harness", "/health"), t}
 }
 
 var client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
 
 // post sends a body and returns the status and the JSON that comes back, as text.
 func (s *server) post(ctx context.Context, path, body string) (int, string, error) {
-	r, err := http.NewRequestWithContext(ctx, "POST", s.url+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, "POST", s.URL+path, strings.NewReader(body))
 	if err != nil {
 		return 0, "", err
 	}
@@ -165,7 +86,7 @@ func TestHarness(t *testing.T) {
 		s.want("/dedupe/put_if_absent", `{"key":"alpha","ttl_seconds":60}`, 200, `{"inserted":false}`)
 		s.want("/dedupe/forget", `{"key":"alpha"}`, 200, `{"success":true}`)
 		s.want("/dedupe/put_if_absent", `{"key":"alpha","ttl_seconds":60}`, 200, `{"inserted":true}`)
-		resp, err := client.Get(s.url + "/health")
+		resp, err := client.Get(s.URL + "/health")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +105,7 @@ func TestHarness(t *testing.T) {
 	})
 	t.Run("a claim from elsewhere needs a token", func(t *testing.T) {
 		s := s.in(t)
-		r, err := http.NewRequest("POST", s.url+"/dedupe/forget", strings.NewReader(`{"key":"alpha"}`))
+		r, err := http.NewRequest("POST", s.URL+"/dedupe/forget", strings.NewReader(`{"key":"alpha"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,9 +141,9 @@ func (s *server) in(t testing.TB) *server {
 
 // records counts the objects whose files, as wrangler dev keeps them, have a record.
 func (s *server) records() int {
-	files, err := filepath.Glob(filepath.Join(s.disk, "v3/do/*/*"))
+	files, err := filepath.Glob(filepath.Join(s.Disk, "v3/do/*/*"))
 	if err != nil || len(files) == 0 {
-		s.t.Fatalf("no files of objects under %s: %v", s.disk, err)
+		s.t.Fatalf("no files of objects under %s: %v", s.Disk, err)
 	}
 	objects := map[string]bool{}
 	for _, file := range files {
@@ -287,10 +208,10 @@ func TestSIGKILL(t *testing.T) {
 			})
 		}
 		time.Sleep(1200 * time.Millisecond)
-		s.kill()
+		s.Kill()
 		cancel()
 		wg.Wait()
-		s.run()
+		s.Run()
 	}
 	if len(acknowledged) < 20 {
 		t.Errorf("only %d claims were acknowledged", len(acknowledged))

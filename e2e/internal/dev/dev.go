@@ -1,0 +1,155 @@
+// Package dev runs capdo dev for end-to-end tests.
+package dev
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Server is a running capdo dev.
+type Server struct {
+	URL  string
+	Disk string // where it stores
+	Log  *Log   // what it printed since Run
+
+	t     testing.TB
+	dir   string
+	ready string
+	port  int
+	flags []string
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when capdo has
+}
+
+// Log collects what is printed, a little later than it is.
+type Log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String returns what was printed until now.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+var capdo string
+
+// Main compiles capdo, runs the tests, and exits.
+func Main(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "capdo-dev-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	capdo = filepath.Join(dir, "capdo")
+	if out, err := exec.Command("go", "build", "-o", capdo, "../../cmd/capdo").CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("%s%w", out, err)
+	}
+	return m.Run(), nil
+}
+
+// Start serves the example in dir on a disk of its own, with more flags for wrangler, until the test is over. It answers at the path
+// ready once it runs.
+func Start(t testing.TB, dir, ready string, flags ...string) *Server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{t: t, dir: dir, ready: ready, flags: flags, port: l.Addr().(*net.TCPAddr).Port, Disk: t.TempDir()}
+	l.Close()
+	s.URL = fmt.Sprintf("http://127.0.0.1:%d", s.port)
+	s.Run()
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// Run starts capdo dev, again after Kill, and waits until it answers.
+func (s *Server) Run() {
+	s.t.Helper()
+	s.Log = &Log{}
+	args := append([]string{"dev", s.dir, "--port", strconv.Itoa(s.port), "--", "--persist-to", s.Disk}, s.flags...)
+	s.cmd = exec.Command(capdo, args...)
+	s.cmd.Stdout, s.cmd.Stderr = s.Log, s.Log
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	s.ended = ended
+	go func(cmd *exec.Cmd) {
+		cmd.Wait()
+		close(ended)
+	}(s.cmd)
+	end := time.After(2 * time.Minute)
+	for {
+		if resp, err := http.Get(s.URL + s.ready); err == nil {
+			resp.Body.Close()
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+			continue
+		case <-ended:
+		case <-end:
+		}
+		s.Kill()
+		s.t.Fatalf("capdo dev does not answer:\n%s", s.Log)
+	}
+}
+
+// Kill ends capdo, wrangler and workerd with SIGKILL: all that descends from the process that Run started.
+func (s *Server) Kill() {
+	pids := []int{s.cmd.Process.Pid}
+	for i := 0; i < len(pids); i++ {
+		pids = append(pids, children(pids[i])...)
+	}
+	for _, pid := range pids {
+		if p, err := os.FindProcess(pid); err == nil {
+			p.Kill()
+		}
+	}
+	<-s.ended
+	if s.t.Failed() {
+		s.t.Logf("capdo dev printed:\n%s", s.Log)
+	}
+}
+
+func children(pid int) (pids []int) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, file := range tasks {
+		b, _ := os.ReadFile(file)
+		for _, f := range strings.Fields(string(b)) {
+			if n, err := strconv.Atoi(f); err == nil {
+				pids = append(pids, n)
+			}
+		}
+	}
+	return pids
+}

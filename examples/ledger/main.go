@@ -1,0 +1,62 @@
+// Ledger is a Worker that serves the idempotency ledger, the sequencer and the dedupe store over HTTP, to the tenants whose tokens its secret
+// LEDGER_TOKENS has. Package dedupehttp has the API and its client; README.md says how to run it.
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupehttp"
+	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablehttp"
+)
+
+func main() {
+	register(tokens)
+	if err := durable.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func register(tokens func(r *http.Request) (*dedupehttp.Tokens, error)) {
+	dodedupe.Register("Dedupe")
+	dodedupe.RegisterLedger("Ledger", nil)
+	durablehttp.Handle(dedupehttp.NewHandler(dedupehttp.API{
+		Tokens:    tokens,
+		Ledger:    ledger,
+		Sequencer: sequencer,
+		Store:     store,
+	}))
+}
+
+// tokens reads the secret anew for each request: a Worker's environment belongs to the request.
+func tokens(r *http.Request) (*dedupehttp.Tokens, error) {
+	secret, _, err := durablehttp.Env(r).Var("LEDGER_TOKENS")
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := dedupehttp.ParseTokens(secret)
+	if err != nil {
+		return nil, fmt.Errorf("the secret LEDGER_TOKENS: %w", err)
+	}
+	return tokens, nil
+}
+
+// scope keeps tenants apart. To change it is to forget all that they have stored.
+func scope(tenant string) string { return "tenant:" + tenant }
+
+func ledger(r *http.Request, tenant string) (dedupe.Ledger, error) {
+	return dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: scope(tenant)})
+}
+
+func sequencer(r *http.Request, tenant string) (dedupe.Sequencer, error) {
+	return dodedupe.NewSequencer(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: scope(tenant)})
+}
+
+func store(r *http.Request, tenant string) (dedupe.Store, error) {
+	return dodedupe.New(durablehttp.Env(r), &dodedupe.Options{Scope: scope(tenant)})
+}
