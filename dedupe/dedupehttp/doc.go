@@ -71,4 +71,8 @@
 // After outcome_unknown the key may stay in progress, without anybody working on it, until the lease is over.
 //
 // # HTTP API
+//
+// [NewHandler] serves a ledger, a sequencer and a store to services in any language: JSON over HTTP, described by [OpenAPI], with bearer tokens that
+// decide whose keys are reached. [Client] is the same from Go: a [dedupe.Ledger], with the others from its methods. examples/ledger is a Worker
+// that serves them from Durable Objects.
 package dedupehttp
