@@ -47,15 +47,15 @@ mutate "a wait that claims for somebody who is gone" dedupe/dodedupe/ledger.go \
 mutate "a wait that claims before its caller does" dedupe/dodedupe/book.go \
 	's/(if err != nil \|\| p == nil \{\n)(\t\t\treturn a, err)/$1\t\t\tif err == nil \&\& a.outcome == dedupe.InProgress \&\& a.retryAfter == 0 {\n\t\t\t\tb.claim(ctx, key, request{owner: "parked", fingerprint: fingerprint, lease: 60000, ttl: 60000})\n\t\t\t}\n$2/'
 mutate "a sequencer that writes number and record apart" dedupe/dodedupe/book.go \
-	's/err = b\.table\.transact\(func\(\) error \{\n(\t\tif err := b\.table\.put\(ctx, counter.*?\n\t\t\}\n)/err = func() error {\n$1\t\ttime.Sleep(5 * time.Millisecond)\n/s; s/(return b\.table\.put\(ctx, key, e\.encode\(\), e\.kept\(\), stored\.kept\(\)\)\n\t\})\)/$1()/'
+	's/err = b\.table\.transact\(ctx, func\(\) error \{\n(\t\tif err := b\.put\(ctx, counter.*?\n\t\t\}\n)/err = func() error {\n$1\t\ttime.Sleep(5 * time.Millisecond)\n/s; s/(return b\.put\(ctx, key, &e, &stored\)\n\t\})\)/$1()/'
 mutate "a fingerprint dropped at completion" dedupe/dodedupe/entry.go \
-	's/(e\.state, e\.until, e\.result = done, now, result)/$1\n\te.fingerprint = ""/'
+	's/(e\.state, e\.until, e\.watch, e\.result = done, now, 0, result)/$1\n\te.fingerprint = ""/'
 mutate "a lease that is over before its end" dedupe/dodedupe/entry.go \
 	's/(leased := e\.state == held && now) < e\.until/$1+40 < e.until/'
 mutate "a window that ends before its time" dedupe/dodedupe/entry.go \
 	's/(e\.state == absent \|\| now) >= e\.expires\(\)/$1+80 >= e.expires()/'
-mutate "a key-value record that is not removed" dedupe/dodedupe/table.go \
+mutate "a key-value record that is not removed" dedupe/dodedupe/keyvalue.go \
 	's/_, err := c\.storage\.Delete\(ctx, ledgerKey, nil\).*?\n\treturn err/return nil/'
 mutate "a fence that an eviction forgets" dedupe/dodedupe/book.go \
-	's/return max\(b\.fence\+1, e\.number\+1, seed\(now\)\)/return b.fence + 1/'
+	's/return min\(max\(b\.fence\+1, e\.number\+1, seed\(now\)\), seed\(never\)\)/return b.fence + 1/'
 exit $failed
