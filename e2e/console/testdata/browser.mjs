@@ -1,0 +1,280 @@
+// The browser of the console's test. It prints a line of JSON for each test: its name, and its failure if it has one.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+
+// The package has Chromium, its libraries and a font. It unpacks the libraries on machines that it takes to be without; the font's folder is
+// for us to tell.
+process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs24.x";
+process.env.FONTCONFIG_PATH = tmpdir() + "/fontconfig";
+mkdirSync(process.env.FONTCONFIG_PATH);
+const prefer = (family, font) => `<alias><family>${family}</family><prefer><family>${font}</family></prefer></alias>`;
+writeFileSync(process.env.FONTCONFIG_PATH + "/fonts.conf", `<fontconfig><dir>${tmpdir()}/fonts</dir><dir>/usr/share/fonts</dir>
+<cachedir>${tmpdir()}/fontcache</cachedir>${prefer("system-ui", "Open Sans")}${prefer("sans-serif", "Open Sans")}</fontconfig>`);
+const { default: chromium } = await import("@sparticuz/chromium");
+const { chromium: playwright } = await import("playwright-core");
+
+const { CONSOLE_URL: base, CONSOLE_TOKEN: token, CONSOLE_SCREENSHOT: screenshot } = process.env;
+const elsewhere = base.replace("127.0.0.1", "console.example"); // a host that is not this machine, as the Worker sees it
+
+const browser = await playwright.launch({
+  executablePath: await chromium.executablePath(),
+  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP console.example 127.0.0.1"],
+});
+
+// What all pages have seen.
+const errors = [], sockets = [], frames = [], paymentIDs = [];
+
+// open opens the console in a browser profile of its own.
+async function open({ at = base, width = 1280, height = 800, ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15000);
+  page.on("pageerror", (e) => errors.push("uncaught: " + e.message));
+  page.on("console", (m) => m.type() === "error" && errors.push(`${m.text()} ${m.location().url}`));
+  page.on("request", (r) => r.method() === "POST" && r.url().endsWith("/payments") && paymentIDs.push(r.postDataJSON().id));
+  page.on("websocket", (ws) => {
+    sockets.push(ws.url());
+    ws.on("framereceived", ({ payload }) => frames.push(String(payload)));
+  });
+  await page.goto(at + "/console");
+  return page;
+}
+
+const status = (page, text) => page.waitForFunction((t) => document.getElementById("status").textContent === t, text);
+const live = (page) => status(page, "Live");
+const text = (page, id) => page.locator("#" + id).textContent();
+const state = async () => (await fetch(base + "/console/state")).json();
+const command = async (name) => assert.equal((await fetch(`${base}/test/${name}`, { method: "POST" })).status, 200);
+
+// figures are those on the page, as numbers.
+const figures = (page) => page.evaluate(() => Object.fromEntries([...document.querySelectorAll(".figure")].map((e) => [e.id, Number(e.textContent.replaceAll(",", ""))])));
+
+// agree waits until the page shows what /console/state says, and returns that.
+async function agree(page, want) {
+  let shown, said;
+  for (let i = 0; i < 100; i++) {
+    [shown, said] = [await figures(page), await state()];
+    const { acquired, duplicates, replayed, inProgress, takenOver, fenced, failed, mismatched } = said.totals;
+    const expected = { acquired, duplicates, replayed, inProgress, takenOver, fenced, refused: failed + mismatched, sequence: said.sequence };
+    const isWanted = Object.entries(want).every(([k, v]) => ({ ...said.totals, ...expected })[k] === v);
+    if (isWanted && JSON.stringify(shown) === JSON.stringify(expected)) return said;
+    await new Promise((done) => setTimeout(done, 50)); // nothing tells
+  }
+  assert.fail(`the page shows ${JSON.stringify(shown)}, /console/state says ${JSON.stringify(said.totals)}, wanted ${JSON.stringify(want)}`);
+}
+
+// newest waits for the newest result to say something, and returns all it says.
+async function newest(page, pattern) {
+  const entry = page.locator("#results > li").first();
+  await entry.filter({ hasText: pattern }).waitFor();
+  return entry.innerText();
+}
+
+// test runs one, and expects the browser's console to have no errors but those that match.
+async function test(name, run, expected = /^$/) {
+  errors.length = 0;
+  let failure = "";
+  try {
+    await run();
+    assert.deepEqual(errors.filter((e) => !expected.test(e)), [], "errors in the browser's console");
+  } catch (e) {
+    failure = e.message;
+  }
+  console.log(JSON.stringify({ test: name, failure }));
+}
+
+const refused = /^Failed to load resource|WebSocket connection to/; // how Chromium logs what the page then says in its own words
+
+const page = await open();
+
+await test("an empty console says so", async () => {
+  await live(page);
+  assert.ok(await page.getByText("Nothing yet: send a payment.").isVisible());
+  assert.ok(await page.getByText("No key yet.").isVisible());
+  assert.equal(await text(page, "acquired"), "0");
+});
+
+await test("a payment is acquired, completed and numbered", async () => {
+  await page.getByRole("button", { name: "Send a payment" }).click();
+  assert.match(await newest(page, "ms"), /status 200 · charge ch_\d+ · sequence 1 · \d+ ms/);
+  await agree(page, { acquired: 1, duplicates: 0, completed: 1, sequence: 1 });
+  const row = await page.locator("#keys-rows tr").first().innerText();
+  assert.match(row, /^[0-9a-f]{12}\s+completed\s+1\s+0\s+\d{16}\s+remembered 59 min/);
+  assert.ok(await page.getByText("Nothing yet: send a payment.").isHidden());
+  assert.match(await text(page, "chart-summary"), /1 acquired, 0 duplicates, 0 taken over/);
+  assert.equal(await page.locator("#chart rect.acquired").count(), 1);
+});
+
+await test("of 25 calls at once one acquires, and the page, the state and the answers agree", async () => {
+  const answers = [];
+  const collect = async (r) => r.url().endsWith("/payments") && answers.push(await r.text());
+  page.on("response", collect);
+  await page.getByRole("button", { name: "Send one 25 times at once" }).click();
+  const said = await newest(page, "one answer to all");
+  page.off("response", collect);
+  assert.match(said, /25 × status 200/);
+  assert.equal(new Set(answers).size, 1);
+  assert.equal(answers.length, 25);
+  const { keys } = await agree(page, { acquired: 2, duplicates: 24, completed: 2, sequence: 2 });
+  assert.equal(keys[0].duplicates, 24);
+  assert.equal(keys[0].fence, JSON.parse(answers[0]).charge.slice(3));
+  assert.match(await page.locator("#keys-rows tr").first().innerText(), /completed\s+1\s+24\s/);
+});
+
+for (const when of ["before", "after"]) {
+  await test(`a crash ${when} the charge is explained, and taken over when the lease ends`, async () => {
+    const before = await state();
+    await page.getByRole("button", { name: `Crash ${when} the charge` }).click();
+    await newest(page, "The page tries again");
+    await page.getByText(/^lease \d s$/).waitFor();
+    assert.match(await newest(page, "Taken over"), /status 200 · charge ch_\d+ · sequence/);
+    const after = await agree(page, { takenOver: before.totals.takenOver + 1, completed: before.totals.completed + 1, sequence: before.sequence + 1 });
+    assert.equal(after.totals.acquired, before.totals.acquired + 1, "the claim of the holder that crashed");
+    assert.equal(after.keys[0].attempt, 2);
+    assert.equal(after.keys[0].state, "completed");
+    assert.equal(after.totals.acquired + after.totals.takenOver, after.keys.reduce((n, k) => n + k.attempt, 0));
+  }, refused);
+}
+
+await test("after an eviction the same connection goes on with the right figures", async () => {
+  const before = await state(), connections = sockets.length;
+  assert.equal(await (await fetch(base + "/evict")).text(), "evicted");
+  await page.getByRole("button", { name: "Send a payment" }).click();
+  const after = await agree(page, { acquired: before.totals.acquired + 1, completed: before.totals.completed + 1, sequence: before.sequence + 1 });
+  assert.deepEqual(after.keys.slice(1), before.keys);
+  assert.equal(sockets.length, connections);
+  assert.equal(await text(page, "status"), "Live");
+});
+
+await test("after SIGKILL the page says so, reconnects by itself, and the figures are there", async () => {
+  const before = await state();
+  await command("kill");
+  await status(page, "Reconnecting");
+  assert.ok(await page.getByRole("heading", { name: "Connection lost" }).isVisible());
+  await page.getByText("The Worker cannot be reached.").waitFor();
+  assert.match(await text(page, "notice-countdown"), /^Next try in \d+ s\.$/);
+  await command("start");
+  await live(page);
+  assert.ok(await page.getByRole("heading", { name: "Connection lost" }).isHidden());
+  const after = await agree(page, { acquired: before.totals.acquired });
+  assert.deepEqual({ ...after, now: 0 }, { ...before, now: 0 });
+  await page.getByRole("button", { name: "Send a payment" }).click();
+  await agree(page, { acquired: before.totals.acquired + 1 });
+}, refused);
+
+await test("the keyboard is enough, and the focus is seen", async () => {
+  const p = await open();
+  await live(p);
+  const before = await state();
+  await p.keyboard.press("Tab");
+  assert.equal(await p.evaluate(() => document.activeElement.textContent), "Skip to the buttons");
+  await p.keyboard.press("Enter");
+  await p.keyboard.press("Tab");
+  const focused = await p.evaluate(() => [document.activeElement.id, getComputedStyle(document.activeElement).outlineStyle, getComputedStyle(document.activeElement).outlineWidth]);
+  assert.deepEqual(focused, ["one", "solid", "2px"]);
+  await p.keyboard.press("Enter");
+  await newest(p, "status 200");
+  assert.equal(await p.evaluate(() => document.activeElement.id), "one");
+  await p.keyboard.press("Tab");
+  await p.keyboard.press("Space");
+  await newest(p, "one answer to all");
+  await agree(p, { acquired: before.totals.acquired + 2, duplicates: before.totals.duplicates + 24 });
+  await p.context().close();
+});
+
+await test("a screen reader is told the results, the state of the connection and the figures", async () => {
+  assert.equal(await page.getByRole("main").count(), 1);
+  assert.equal(await page.getByRole("banner").count(), 1);
+  for (const name of ["Totals", "Claims, last five minutes", "Try it", "Recent keys"]) assert.equal(await page.getByRole("region", { name, exact: true }).count(), 1, name);
+  assert.equal(await page.getByRole("log", { name: "What came back" }).getAttribute("aria-live"), "polite");
+  assert.equal(await page.getByRole("status").textContent(), "Live");
+  assert.equal(await page.getByRole("table", { name: "Recent keys" }).getByRole("columnheader").count(), 6);
+  const chart = page.getByRole("img", { name: "Claims, last five minutes" });
+  assert.equal(await chart.getAttribute("aria-describedby"), "chart-summary");
+  await page.getByText("As a table").click();
+  const rows = await page.locator("#chart-rows tr").evaluateAll((list) => list.map((r) => [...r.cells].slice(1).map((c) => Number(c.textContent))));
+  const { buckets } = await state();
+  assert.deepEqual(rows, buckets.toReversed().map((b) => [b.acquired, b.duplicates, b.takenOver, b.fenced, b.failed + b.mismatched]));
+  await page.getByText("As a table").click();
+});
+
+await test("a phone of 360 px has everything and no horizontal scroll", async () => {
+  const p = await open({ width: 360, height: 740, hasTouch: true, isMobile: true });
+  await live(p);
+  await p.getByRole("button", { name: "Send one 25 times at once" }).tap();
+  await newest(p, "one answer to all");
+  await p.getByText("As a table").tap();
+  const [width, wide] = await p.evaluate(() => [document.documentElement.scrollWidth,
+    [...document.querySelectorAll("body *")].filter((e) => !e.closest(".scroll, .hidden, #keys thead, svg") && e.getBoundingClientRect().right > 360.5).map((e) => e.outerHTML.slice(0, 80))]);
+  assert.equal(width, 360);
+  assert.deepEqual(wide, []);
+  const small = await p.locator("button:visible").evaluateAll((list) => list.filter((b) => b.getBoundingClientRect().height < 44).map((b) => b.textContent));
+  assert.deepEqual(small, [], "buttons that are too small for a finger");
+  await p.context().close();
+});
+
+// contrasts returns the texts on the page whose contrast is less than AA wants.
+const contrasts = (p) => p.evaluate(() => {
+  const rgb = (s) => s.match(/[\d.]+/g).map(Number);
+  const luminance = (c) => c.slice(0, 3).map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] !== 0) return c; } return [255, 255, 255]; };
+  return [...document.querySelectorAll("body *")].filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) && e.checkVisibility() && !e.closest("noscript")).map((e) => {
+    const [a, b] = [luminance(rgb(getComputedStyle(e).color)), luminance(ground(e))].sort((x, y) => y - x);
+    return [(a + 0.05) / (b + 0.05), e.textContent.trim().slice(0, 40)];
+  }).filter(([ratio]) => ratio < 4.5);
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  await test(`${colorScheme} mode is ${colorScheme}, with enough contrast`, async () => {
+    const p = await open({ colorScheme, reducedMotion: "reduce" });
+    await live(p);
+    await p.getByRole("button", { name: "Send a payment" }).click();
+    await newest(p, "status 200");
+    const ground = await p.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    assert.equal(Number(ground.match(/\d+/)[0]) > 128, colorScheme === "light", ground);
+    assert.deepEqual(await contrasts(p), []);
+    await p.context().close();
+  });
+}
+
+await test("beyond localhost the page asks for the token, and says when it is wrong", async () => {
+  const p = await open({ at: elsewhere });
+  await p.getByRole("heading", { name: "This Worker wants its token" }).waitFor();
+  assert.equal(await p.evaluate(() => document.activeElement.id), "token");
+  assert.equal(await text(p, "acquired"), "–");
+  await p.keyboard.type("not the token");
+  await p.keyboard.press("Enter");
+  await p.getByText("That token was refused.").waitFor();
+  const before = sockets.length;
+  await p.keyboard.type(token);
+  await p.keyboard.press("Enter");
+  await live(p);
+  await p.getByRole("button", { name: "Send a payment" }).click();
+  await newest(p, "status 200");
+  assert.deepEqual(sockets.slice(before), [elsewhere.replace("http", "ws") + "/console/live"], "the token is in no URL");
+  await p.reload();
+  await live(p);
+  await p.context().close();
+}, refused);
+
+await test("no key appears on the page, on a socket or in the state", async () => {
+  assert.ok(paymentIDs.length > 50 && frames.length > 10, `${paymentIDs.length} payments, ${frames.length} frames`);
+  const places = { "the page": await page.content(), "the sockets": frames.join("\n"), "the state": JSON.stringify(await state()) };
+  for (const id of new Set(paymentIDs)) {
+    const plain = createHash("sha256").update(id).digest("hex").slice(0, 12);
+    for (const [place, content] of Object.entries(places)) {
+      assert.ok(!content.includes(id), `${place}: a key`);
+      assert.ok(!content.includes(plain), `${place}: a hash that anybody can make`);
+    }
+  }
+});
+
+if (screenshot) {
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.screenshot({ path: screenshot });
+}
+await browser.close();

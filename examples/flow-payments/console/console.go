@@ -1,0 +1,235 @@
+// Package console shows a ledger at work, live, on a web page: counters, a chart of the last five minutes, the recent keys with their leases,
+// and buttons that send payments, duplicates and crashes.
+//
+//	var live = console.New(nil)
+//
+//	func main() {
+//		console.Register("Console") // the Durable Object class
+//		mux := http.NewServeMux()
+//		live.Mount(mux) // /console
+//		…
+//	}
+//
+//	func pay(w http.ResponseWriter, r *http.Request) {
+//		…
+//		ledger := live.Ledger(r.Context(), env, ledger) // reports what happens
+//
+// The wrangler config binds the class as CONSOLE, SQLite-backed. One object keeps the figures, and tells them to the pages over hibernating
+// WebSockets; it writes one row at most four times a second, however many payments there are.
+//
+// Keys are shown as keyed hashes, whose secret the object makes once and nobody else has. Results are not reported at all.
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablehttp"
+)
+
+// Options configures a [Console]. Nil means the defaults.
+type Options struct {
+	// Binding is the Durable Object binding of the class that [Register] declared; "CONSOLE" when empty.
+	Binding string
+	// Authorized says whether a request may see the figures, by its header Authorization: "Bearer …" as a rule. The page asks for the token.
+	// Nil lets in who is on the same machine, as under wrangler dev.
+	Authorized func(r *http.Request) bool
+	// Payments is the path that the page's buttons post {"id", "amount", "currency"} to; "/payments" when empty.
+	Payments string
+}
+
+// Console is the page, and what reports to it. There is one per program; its methods may be called by any number of goroutines.
+type Console struct {
+	opts  Options
+	queue *queue
+}
+
+// New returns a console.
+func New(opts *Options) *Console {
+	c := &Console{queue: newQueue()}
+	if opts != nil {
+		c.opts = *opts
+	}
+	if c.opts.Binding == "" {
+		c.opts.Binding = "CONSOLE"
+	}
+	if c.opts.Payments == "" {
+		c.opts.Payments = "/payments"
+	}
+	if c.opts.Authorized == nil {
+		c.opts.Authorized = func(r *http.Request) bool { return isLocal(r.Host) }
+	}
+	return c
+}
+
+// Mount has a mux serve the page at /console, and beneath it what belongs to it: /console/state has the same figures as JSON. The page and its
+// script are for everybody, the figures for who is authorized.
+func (c *Console) Mount(mux *http.ServeMux) {
+	mux.HandleFunc("GET /console", c.page)
+	mux.HandleFunc("GET /console/static/{name}", static)
+	mux.HandleFunc("GET /console/state", c.figures)
+	mux.HandleFunc("GET /console/live", c.figures)
+}
+
+// object returns the one that keeps the figures.
+func (c *Console) object(env *durable.Env) (*durable.Stub, error) {
+	if env == nil {
+		return nil, errors.New("console: the request does not come from a Worker")
+	}
+	ns, err := env.Namespace(c.opts.Binding)
+	if err != nil {
+		return nil, err
+	}
+	return ns.GetByName("console", nil)
+}
+
+// Names of the subprotocols of /console/live. A page cannot send a header with a WebSocket, and a URL is no place for a token.
+const (
+	protocol      = "capdo.console"
+	protocolToken = "capdo.token." // and the token, as base64url without padding
+)
+
+// figures answers with the object's, over a WebSocket if the request asks for one.
+func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
+	isLive := r.URL.Path == "/console/live"
+	if isLive && !isSameOrigin(r) {
+		fail(w, http.StatusForbidden, "the request comes from a page of another origin", "")
+		return
+	}
+	asked := r.Clone(r.Context())
+	if token, ok := tokenOf(r); isLive && ok {
+		asked.Header.Set("Authorization", "Bearer "+token)
+	}
+	if !c.opts.Authorized(asked) {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		fail(w, http.StatusUnauthorized, "the console needs the token", "send it as Authorization: Bearer …")
+		return
+	}
+	stub, err := c.object(durablehttp.Env(r))
+	if err != nil {
+		slog.Error("console: no object", "err", err)
+		fail(w, http.StatusInternalServerError, "the console has no Durable Object", "bind the class that console.Register declares as "+c.opts.Binding)
+		return
+	}
+	inner := r.Clone(r.Context())
+	inner.Header = http.Header{} // the object has no use for the token
+	if isLive {
+		inner.Header.Set("Upgrade", r.Header.Get("Upgrade"))
+		w.Header().Set("Sec-WebSocket-Protocol", protocol)
+	}
+	if err := durablehttp.Forward(w, inner, stub); err != nil {
+		slog.Error("console: the object does not answer", "err", err)
+		fail(w, http.StatusBadGateway, "the console's Durable Object does not answer", "try again; the Worker's log says more")
+	}
+}
+
+// tokenOf finds the token among the subprotocols that a page offers.
+func tokenOf(r *http.Request) (token string, ok bool) {
+	for p := range strings.SplitSeq(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), ",") {
+		if encoded, ok := strings.CutPrefix(strings.TrimSpace(p), protocolToken); ok {
+			b, err := base64.RawURLEncoding.DecodeString(encoded)
+			return string(b), err == nil
+		}
+	}
+	return "", false
+}
+
+// isSameOrigin keeps the pages of others from opening a WebSocket here, which browsers let them.
+func isSameOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	u, err := url.Parse(origin)
+	return origin == "" || err == nil && strings.EqualFold(u.Host, r.Host)
+}
+
+func isLocal(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return host == "localhost" || net.ParseIP(strings.Trim(host, "[]")).IsLoopback()
+}
+
+func fail(w http.ResponseWriter, status int, what, hint string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(struct {
+		Error string `json:"error"`
+		Hint  string `json:"hint,omitempty"`
+	}{what, hint})
+}
+
+//go:embed assets
+var assets embed.FS
+
+var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{"static": staticURL}).ParseFS(assets, "assets/page.html"))
+
+// contentTypes are those of the static files that there are.
+var contentTypes = map[string]string{"console.js": "text/javascript; charset=utf-8", "console.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+
+// page serves the page. The crash buttons work where the variable DEMO is "true".
+func (c *Console) page(w http.ResponseWriter, r *http.Request) {
+	demo := ""
+	if env := durablehttp.Env(r); env != nil {
+		demo, _, _ = env.Var("DEMO")
+	}
+	var b bytes.Buffer
+	err := pageTemplate.Execute(&b, map[string]any{"Payments": c.opts.Payments, "Demo": demo == "true"})
+	if err != nil {
+		slog.Error("console: the page", "err", err)
+		fail(w, http.StatusInternalServerError, "the page cannot be made", "")
+		return
+	}
+	secure(w)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Write(b.Bytes())
+}
+
+// secure allows what the page is made of, and nothing else.
+func secure(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+}
+
+// staticURL is where a file is: the URL changes with its content, so browsers may keep it.
+func staticURL(name string) (string, error) {
+	b, err := assets.ReadFile("assets/" + name)
+	sum := sha256.Sum256(b)
+	return "/console/static/" + name + "?v=" + hex.EncodeToString(sum[:6]), err
+}
+
+func static(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	contentType, ok := contentTypes[name]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	b, err := assets.ReadFile("assets/" + name)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	if current, _ := staticURL(name); r.URL.RequestURI() == current {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	secure(w)
+	w.Header().Set("Content-Type", contentType)
+	w.Write(b)
+}
