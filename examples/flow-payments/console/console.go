@@ -15,7 +15,8 @@
 //		ledger := live.Ledger(r.Context(), env, ledger) // reports what happens
 //
 // The wrangler config binds the class as CONSOLE, SQLite-backed. One object keeps the figures, and tells them to the pages over hibernating
-// WebSockets; it writes one row at most four times a second, however many payments there are.
+// WebSockets; it writes one row at a time, four times a second in the long
+// run, however many payments there are.
 //
 // Keys are shown as keyed hashes, whose secret the object makes once and nobody else has. Results are not reported at all.
 package console

@@ -19,7 +19,8 @@ import (
 
 // What an object's storage and its sockets are limited to.
 const (
-	writeInterval = 250 * time.Millisecond // at least, from one write to the next
+	writeInterval = 250 * time.Millisecond // from one write to the next, on average
+	writesAtOnce  = 8                      // after a pause; so a payment by itself is seen at once, and is not lost in a crash
 	maxViewers    = 100
 	maxUnread     = 256 << 10 // bytes that a slow viewer may be behind
 )
@@ -45,8 +46,8 @@ type object struct {
 
 	mu      sync.Mutex
 	figures figures
-	written time.Time
-	next    *write // that what was added meanwhile waits for
+	paidFor time.Time // the writes so far, one writeInterval each
+	next    *write    // that what was added meanwhile waits for
 }
 
 // write is one that several reports wait for.
@@ -80,7 +81,8 @@ func newObject(_ context.Context, state *durable.State, _ *durable.Env) (*object
 	return o, nil
 }
 
-// report adds events to the figures, and returns when they are written: with those of other reports, if the last write was just now.
+// report adds events to the figures, and returns when they are written: with those of other reports, if there were many
+// writes just now.
 func (o *object) report(_ context.Context, r report) error {
 	if len(r.Events) > maxPending {
 		return errors.New("console: a report has more than 512 events")
@@ -96,7 +98,7 @@ func (o *object) report(_ context.Context, r report) error {
 		w = &write{done: make(chan struct{})}
 		o.next = w
 	}
-	due := o.written.Add(writeInterval)
+	due := o.paidFor.Add(-writesAtOnce * writeInterval)
 	o.mu.Unlock()
 	if isFirst {
 		time.Sleep(time.Until(due)) // other events go on
@@ -118,7 +120,10 @@ func (o *object) write(w *write) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	defer close(w.done)
-	o.next, o.written = nil, time.Now()
+	if now := time.Now(); o.paidFor.Before(now) {
+		o.paidFor = now
+	}
+	o.next, o.paidFor = nil, o.paidFor.Add(writeInterval)
 	b, err := json.Marshal(&o.figures)
 	if err == nil {
 		err = o.state.Storage().KV().Put(keyFigures, string(b))
@@ -161,8 +166,15 @@ func (o *object) Fetch(ctx context.Context, r *durable.Request) (*durable.Respon
 	return durablehttp.Serve(ctx, http.HandlerFunc(o.serve), r)
 }
 
+// serve shows only what is written, as broadcast does: if the object is reset, figures do not go back.
 func (o *object) serve(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
+	for o.next != nil {
+		pending := o.next
+		o.mu.Unlock()
+		<-pending.done
+		o.mu.Lock()
+	}
 	defer o.mu.Unlock()
 	b, err := o.snapshot()
 	switch {

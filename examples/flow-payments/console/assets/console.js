@@ -29,7 +29,8 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 function duration(ms) {
   const s = Math.ceil(ms / 1000);
   if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  if (s < 600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  if (s <= 3600) return `${Math.ceil(s / 60)} min`;
   if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
   return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`;
 }
@@ -278,7 +279,7 @@ async function pay(id, crash) {
 function describe({ status, text }) {
   let body = {};
   try { body = JSON.parse(text) ?? {}; } catch { /* not JSON */ }
-  const parts = [status ? `status ${status}` : "no answer"];
+  const parts = [status || "no answer"];
   if (body.charge) parts.push(`charge ${body.charge}`);
   if (body.sequence) parts.push(`sequence ${body.sequence}`);
   const error = body.detail ?? body.error ?? body.title;
@@ -317,7 +318,7 @@ once($("burst"), async () => {
   const id = newID(), say = report("One payment, 25 times at once");
   const results = await Promise.all(Array.from({ length: 25 }, () => pay(id)));
   const by = Map.groupBy(results, (r) => r.status);
-  say([...by].map(([status, list]) => `${list.length} × ${status ? "status " + status : "no answer"}`).join(", ") + ` · ${Math.max(...results.map((r) => r.took))} ms`);
+  say([...by].map(([status, list]) => `${list.length} × ${status || "no answer"}`).join(", ") + ` · ${Math.max(...results.map((r) => r.took))} ms`);
   const good = results.filter(isGood), answers = new Set(good.map((r) => r.text));
   if (!good.length) return say(describe(results[0]), "bad");
   say(answers.size === 1 ? `one answer to all: ${describe(good[0])}` : `${answers.size} different answers`, answers.size === 1 ? "good" : "bad");
