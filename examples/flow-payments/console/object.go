@@ -20,7 +20,7 @@ import (
 // What an object's storage and its sockets are limited to.
 const (
 	writeInterval = 250 * time.Millisecond // from one write to the next, on average
-	writesAtOnce  = 8                      // after a pause; so a payment by itself is seen at once, and is not lost in a crash
+	writesAtOnce  = 40                     // after a pause; so a payment by itself is seen at once, and is not lost in a crash
 	maxViewers    = 100
 	maxUnread     = 256 << 10 // bytes that a slow viewer may be behind
 )
@@ -98,7 +98,7 @@ func (o *object) report(_ context.Context, r report) error {
 		w = &write{done: make(chan struct{})}
 		o.next = w
 	}
-	due := o.paidFor.Add(-writesAtOnce * writeInterval)
+	due := o.paidFor.Add(-(writesAtOnce - 1) * writeInterval)
 	o.mu.Unlock()
 	if isFirst {
 		time.Sleep(time.Until(due)) // other events go on

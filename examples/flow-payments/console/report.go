@@ -84,14 +84,20 @@ func (q *queue) flush(ctx context.Context, send func(context.Context, report) er
 // Ledger returns a ledger that does what another one does, and reports each operation to the console when it is over. ctx and env are
 // those of the invocation that uses it. The report is sent beside the work, which does not wait for it; when it fails only the figures suffer.
 //
-// A claim without a TTL is shown as if it had [dedupe.DefaultTTL].
+// A claim without a TTL is shown as if it had [dedupe.DefaultTTL]. Where env is nil, as natively, nothing is reported.
 func (c *Console) Ledger(ctx context.Context, env *durable.Env, ledger dedupe.Ledger) dedupe.Ledger {
+	if env == nil {
+		return ledger
+	}
 	return &observedLedger{ledger, c.observer(ctx, env)}
 }
 
 // Sequencer returns a sequencer that does what another one does, and reports the numbers that it gives to the console, like [Console.Ledger].
 // The console shows the largest one, so it should be asked for one stream.
 func (c *Console) Sequencer(ctx context.Context, env *durable.Env, s dedupe.Sequencer) dedupe.Sequencer {
+	if env == nil {
+		return s
+	}
 	return &observedSequencer{s, c.observer(ctx, env)}
 }
 
