@@ -25,7 +25,7 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-var screenshot = flag.String("screenshot", "", "write a picture of the page to this `file`, such as ../../docs/console.png")
+var screenshot = flag.String("screenshot", "", "work for two minutes, and write a picture of the page to this `file`: ../../docs/console.png")
 
 var built worker.Built
 
@@ -127,7 +127,7 @@ func TestConsoleInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, nodeJS, "testdata/browser.mjs")
 	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), "CONSOLE_URL="+l.front.URL, "CONSOLE_TOKEN="+token, "CONSOLE_SCREENSHOT="+*screenshot)

@@ -17,6 +17,7 @@
 // The wrangler config binds the class as CONSOLE, SQLite-backed. One object keeps the figures, and tells them to the pages over hibernating
 // WebSockets; it writes one row at a time, four times a second in the long
 // run, however many payments there are.
+// What happened in the last moments before the Go program ends may be missing; the ledger is exact all the same.
 //
 // Keys are shown as keyed hashes, whose secret the object makes once and nobody else has. Results are not reported at all.
 package console

@@ -221,6 +221,22 @@ func TestWritesAreFewHoweverManyReports(t *testing.T) {
 	}
 }
 
+func TestWhatIsShownHasBeenWritten(t *testing.T) {
+	for range writesAtOnce + 1 { // the next write waits
+		if err := send(t, event{Op: "Next", Number: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error)
+	go func() { done <- send(t, event{Op: "Next", Number: 2}) }()
+	await(t, func(f *figures) bool { return f.Sequence == 2 })
+	durabletest.Abort(t, stub(t))
+	if f := state(t); f.Sequence != 2 {
+		t.Errorf("the state said 2, and after a reset it says %d", f.Sequence)
+	}
+	<-done // the reset may have cut it off
+}
+
 // open opens /console/live, of which the first message is there already.
 func open(t *testing.T, header map[string][]string) *durable.Conn {
 	t.Helper()

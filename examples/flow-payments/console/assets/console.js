@@ -175,9 +175,8 @@ setInterval(tick, 500);
 function showMinute(now) {
   const recent = snapshot.buckets.filter((b) => b.at > now - 60000);
   for (const e of document.querySelectorAll("[data-minute]")) {
-    e.dataset.meaning ??= e.textContent;
     const n = recent.reduce((sum, b) => sum + b[e.dataset.minute], 0);
-    setText(e, n ? `${number(n)} in the last min` : e.dataset.meaning);
+    setText(e, n ? `${number(n)}/min` : "");
   }
 }
 
