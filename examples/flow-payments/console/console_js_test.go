@@ -216,7 +216,10 @@ func TestWritesAreFewHoweverManyReports(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if told := readUntil(t, conn, 101); told > writesAtOnce+2+5 {
+	if err := send(t, event{Op: "Next", Number: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	if told := readUntil(t, conn, 1000); told > writesAtOnce+2+5 {
 		t.Errorf("the page was told %d times", told)
 	}
 }
