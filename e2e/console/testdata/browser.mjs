@@ -258,6 +258,20 @@ await test("beyond localhost the page asks for the token, and says when it is wr
   await p.context().close();
 }, refused);
 
+await test("an error of the Worker is shown with its hint, and tried again", async () => {
+  const p = await open();
+  await live(p);
+  const reasons = [{ status: 500, json: { error: "the console has no Durable Object", hint: "bind it" } }, { status: 502, body: "<h1>Bad gateway</h1>" }];
+  await p.route("**/console/state", (route) => reasons.length ? route.fulfill(reasons.shift()) : route.continue());
+  await p.evaluate(() => socket.close());
+  await p.getByText("The Worker answers with status 500: the console has no Durable Object. bind it").waitFor();
+  await p.getByRole("button", { name: "Try now" }).click();
+  await p.getByText("The Worker answers with status 502: no reason given.").waitFor();
+  await live(p);
+  assert.ok(await p.getByRole("heading", { name: "Connection lost" }).isHidden());
+  await p.context().close();
+}, refused);
+
 await test("no key appears on the page, on a socket or in the state", async () => {
   assert.ok(paymentIDs.length > 50 && frames.length > 10, `${paymentIDs.length} payments, ${frames.length} frames`);
   const places = { "the page": await page.content(), "the sockets": frames.join("\n"), "the state": JSON.stringify(await state()) };
