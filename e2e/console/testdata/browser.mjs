@@ -31,7 +31,7 @@ const errors = [], sockets = [], frames = [], paymentIDs = [];
 async function open({ at = base, width = 1280, height = 800, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15000);
+  page.setDefaultTimeout(30000);
   page.on("pageerror", (e) => errors.push("uncaught: " + e.message));
   page.on("console", (m) => m.type() === "error" && errors.push(`${m.text()} ${m.location().url}`));
   page.on("request", (r) => r.method() === "POST" && r.url().endsWith("/payments") && paymentIDs.push(r.postDataJSON().id));
@@ -55,7 +55,7 @@ const figures = (page) => page.evaluate(() => Object.fromEntries([...document.qu
 // agree waits until the page shows what /console/state says, and returns that.
 async function agree(page, want) {
   let shown, said;
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < 200; i++) {
     [shown, said] = [await figures(page), await state()];
     const { acquired, duplicates, replayed, inProgress, takenOver, fenced, failed, mismatched } = said.totals;
     const expected = { acquired, duplicates, replayed, inProgress, takenOver, fenced, refused: failed + mismatched, sequence: said.sequence };
@@ -131,6 +131,7 @@ for (const when of ["before", "after"]) {
     await page.getByRole("button", { name: `Crash ${when} charge` }).click();
     await newest(page, "The page tries again");
     await page.getByText(/^lease \d s$/).waitFor();
+    await newest(page, "In progress: the claim is the crashed holder’s until its lease ends.");
     assert.match(await newest(page, "Taken over"), /200 · charge ch_\d+ · sequence/);
     const after = await agree(page, { takenOver: before.totals.takenOver + 1, completed: before.totals.completed + 1, sequence: before.sequence + 1 });
     assert.equal(after.totals.acquired, before.totals.acquired + 1, "the claim of the holder that crashed");

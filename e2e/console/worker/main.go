@@ -19,8 +19,12 @@ import (
 	"flow.internal/capdo/examples/flow-payments/console"
 )
 
-// lease is how long a crashed holder keeps its claim.
-const lease = 3 * time.Second
+// A crashed holder keeps its claim for the lease. Duplicates wait for less, so they are told that it is in progress; but for long enough to be
+// answered on a busy machine.
+const (
+	lease = 6 * time.Second
+	wait  = 5 * time.Second
+)
 
 var live = console.New(&console.Options{Authorized: authorized})
 
@@ -78,7 +82,7 @@ func charge(ctx context.Context, env *durable.Env, id, crash string) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	options := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: lease, TTL: time.Hour, Wait: 2 * time.Second}}
+	options := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: lease, TTL: time.Hour, Wait: wait}}
 	if crash != "" {
 		options.Wait = 0
 	}
