@@ -29,7 +29,7 @@ const (
 var live = console.New(&console.Options{Authorized: authorized})
 
 func main() {
-	dodedupe.RegisterLedger("Ledger")
+	dodedupe.RegisterLedger("Ledger", nil)
 	console.Register("Console")
 	mux := http.NewServeMux()
 	live.Mount(mux)

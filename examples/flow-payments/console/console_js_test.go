@@ -25,7 +25,7 @@ var work func(ctx context.Context, l dedupe.Ledger) error
 
 func TestMain(m *testing.M) {
 	Register("Console")
-	dodedupe.RegisterLedger("Ledger")
+	dodedupe.RegisterLedger("Ledger", nil)
 	mux := http.NewServeMux()
 	live := New(nil)
 	live.Mount(mux)
