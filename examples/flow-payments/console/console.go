@@ -15,9 +15,8 @@
 //		ledger := live.Ledger(r.Context(), env, ledger) // reports what happens
 //
 // The wrangler config binds the class as CONSOLE, SQLite-backed. One object keeps the figures, and tells them to the pages over hibernating
-// WebSockets; it writes one row at a time, four times a second in the long
-// run, however many payments there are.
-// What happened in the last moments before the Go program ends may be missing; the ledger is exact all the same.
+// WebSockets; it writes one row at a time, four times a second in the long run, however many payments there are. What happened in the last moments
+// before the Go program ends may be missing; the ledger is exact all the same.
 //
 // Keys are shown as keyed hashes, whose secret the object makes once and nobody else has. Results are not reported at all.
 package console
@@ -178,7 +177,11 @@ var assets embed.FS
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{"static": staticURL}).ParseFS(assets, "assets/page.html"))
 
 // contentTypes are those of the static files that there are.
-var contentTypes = map[string]string{"console.js": "text/javascript; charset=utf-8", "console.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+var contentTypes = map[string]string{
+	"console.js":  "text/javascript; charset=utf-8",
+	"console.css": "text/css; charset=utf-8",
+	"icon.svg":    "image/svg+xml",
+}
 
 // page serves the page. The crash buttons work where the variable DEMO is "true".
 func (c *Console) page(w http.ResponseWriter, r *http.Request) {

@@ -141,7 +141,8 @@ func TestTheConsoleSeesWhatALedgerDoes(t *testing.T) {
 func TestWithoutItsObjectTheConsoleHarmsNothing(t *testing.T) {
 	done := 0
 	work = func(ctx context.Context, l dedupe.Ledger) error {
-		_, err := dedupe.Do(ctx, l, []byte("k"), dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: time.Minute}}, func(context.Context, int64) ([]byte, error) {
+		options := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: time.Minute}}
+		_, err := dedupe.Do(ctx, l, []byte("k"), options, func(context.Context, int64) ([]byte, error) {
 			done++
 			return nil, nil
 		})
@@ -175,9 +176,10 @@ func TestFiguresAndHashesSurviveEvictionAndSIGKILL(t *testing.T) {
 
 func TestHashesAreTheObjectsOwn(t *testing.T) {
 	seen := map[string]bool{}
+	r := report{Events: []event{{Op: "Claim", What: dedupe.WhatAcquired, Key: []byte("k"), Attempt: 1}}}
 	for range 2 {
 		other := durabletest.New(t, "CONSOLE")
-		if _, err := durable.Call[any](t.Context(), other, methodReport, report{Events: []event{{Op: "Claim", What: dedupe.WhatAcquired, Key: []byte("k"), Attempt: 1}}}); err != nil {
+		if _, err := durable.Call[any](t.Context(), other, methodReport, r); err != nil {
 			t.Fatal(err)
 		}
 		resp, err := other.Fetch(t.Context(), &durable.Request{Method: "GET", URL: "http://console/console/state"})
@@ -197,7 +199,7 @@ func TestHashesAreTheObjectsOwn(t *testing.T) {
 
 // TestWritesAreFewHoweverManyReports: each write is told to the pages once.
 func TestWritesAreFewHoweverManyReports(t *testing.T) {
-	conn := open(t, nil)
+	conn := open(t)
 	began := time.Now()
 	for range writesAtOnce + 2 {
 		if err := send(t, event{Op: "Next", Number: 1}); err != nil {
@@ -241,12 +243,9 @@ func TestWhatIsShownHasBeenWritten(t *testing.T) {
 }
 
 // open opens /console/live, of which the first message is there already.
-func open(t *testing.T, header map[string][]string) *durable.Conn {
+func open(t *testing.T) *durable.Conn {
 	t.Helper()
 	h := map[string][]string{"Upgrade": {"websocket"}, "Sec-Websocket-Protocol": {"capdo.console"}}
-	for k, v := range header {
-		h[k] = v
-	}
 	resp, err := durabletest.Worker(t).Fetch(t.Context(), &durable.Request{Method: "GET", URL: "http://127.0.0.1/console/live", Header: h})
 	if err != nil || resp.WebSocket == nil {
 		t.Fatalf("%+v %v", resp, err)
@@ -282,7 +281,7 @@ func readUntil(t *testing.T, conn *durable.Conn, sequence int64) (n int) {
 }
 
 func TestPagesAreToldAlsoAfterAnEvictionAndPingsDoNotWakeTheObject(t *testing.T) {
-	conn := open(t, nil)
+	conn := open(t)
 	if m, err := conn.Read(t.Context()); err != nil || !bytes.Contains(m.Data, []byte(`"since":0`)) {
 		t.Fatalf("the first message is %s, %v", m, err)
 	}
@@ -307,9 +306,10 @@ func TestPagesAreToldAlsoAfterAnEvictionAndPingsDoNotWakeTheObject(t *testing.T)
 
 func TestViewersAreLimited(t *testing.T) {
 	for range maxViewers {
-		open(t, nil)
+		open(t)
 	}
-	resp, err := durabletest.Worker(t).Fetch(t.Context(), &durable.Request{Method: "GET", URL: "http://127.0.0.1/console/live", Header: map[string][]string{"Upgrade": {"websocket"}}})
+	r := &durable.Request{Method: "GET", URL: "http://127.0.0.1/console/live", Header: map[string][]string{"Upgrade": {"websocket"}}}
+	resp, err := durabletest.Worker(t).Fetch(t.Context(), r)
 	if err != nil || resp.Status != 503 {
 		t.Errorf("one more: %+v %v", resp, err)
 	}

@@ -36,7 +36,9 @@ func body(t *testing.T, r *http.Response) string {
 func TestPageBringsAllItNeedsAndAllowsNothingElse(t *testing.T) {
 	r := get(&Options{Payments: `/pay?"<x>`}, "http://console.example/console", nil)
 	page := body(t, r)
-	for k, want := range map[string]string{"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"} {
+	for k, want := range map[string]string{
+		"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+	} {
 		if got := r.Header.Get(k); got != want {
 			t.Errorf("%s: %s", k, got)
 		}

@@ -38,11 +38,16 @@ func TestEntryFollowsItsKey(t *testing.T) {
 		events []event
 		want   entry
 	}{
-		"acquired":                  {[]event{claim(1, 7)}, entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 10_000, Expires: expires}},
-		"completed":                 {[]event{claim(1, 7), of("Complete", done, 1, 7, 0)}, entry{State: "completed", Attempt: 1, Fence: 7, Expires: expires}},
-		"released":                  {[]event{claim(1, 7), of("Release", done, 1, 7, 0)}, entry{State: "released", Attempt: 1, Fence: 7, Expires: expires}},
-		"extended":                  {[]event{claim(1, 7), of("Extend", done, 1, 7, 20_000)}, entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 21_000, Expires: expires}},
-		"an extension that is less": {[]event{claim(1, 7), of("Extend", done, 1, 7, 5)}, entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 10_000, Expires: expires}},
+		"acquired": {[]event{claim(1, 7)},
+			entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 10_000, Expires: expires}},
+		"completed": {[]event{claim(1, 7), of("Complete", done, 1, 7, 0)},
+			entry{State: "completed", Attempt: 1, Fence: 7, Expires: expires}},
+		"released": {[]event{claim(1, 7), of("Release", done, 1, 7, 0)},
+			entry{State: "released", Attempt: 1, Fence: 7, Expires: expires}},
+		"extended": {[]event{claim(1, 7), of("Extend", done, 1, 7, 20_000)},
+			entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 21_000, Expires: expires}},
+		"an extension that is less": {[]event{claim(1, 7), of("Extend", done, 1, 7, 5)},
+			entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 10_000, Expires: expires}},
 		"extended once it is over": {[]event{claim(1, 7), of("Complete", done, 1, 7, 0), of("Extend", done, 1, 7, 20_000)},
 			entry{State: "completed", Attempt: 1, Fence: 7, Expires: expires}},
 		"duplicates": {[]event{claim(1, 7), of("Claim", busy, 1, 0, 9_000), of("Complete", done, 1, 7, 0), of("Claim", replayed, 1, 0, 0), of("Claim", replayed, 1, 0, 0)},
@@ -51,17 +56,22 @@ func TestEntryFollowsItsKey(t *testing.T) {
 			entry{State: "in progress", Attempt: 2, Fence: 8, LeaseEnds: begin + 11_000, Expires: expires}},
 		"a new window begins anew": {[]event{claim(1, 7), of("Claim", busy, 1, 0, 9_000), claim(1, 8)},
 			entry{State: "in progress", Attempt: 1, Fence: 8, LeaseEnds: begin + 12_000, Expires: expires + 2_000}},
-		"what the holder before did comes late": {[]event{claim(1, 7), claim(2, 8), of("Release", done, 1, 7, 0), of("Extend", done, 1, 7, 90_000), of("Complete", done, 1, 7, 0)},
+		"what the holder before did comes late": {[]event{claim(1, 7), claim(2, 8), of("Release", done, 1, 7, 0),
+			of("Extend", done, 1, 7, 90_000), of("Complete", done, 1, 7, 0)},
 			entry{State: "in progress", Attempt: 2, Fence: 8, LeaseEnds: begin + 11_000, Expires: expires}},
 		"a waiter's answer comes late": {[]event{claim(1, 7), of("Complete", done, 1, 7, 0), of("Claim", busy, 1, 0, 9_000)},
 			entry{State: "completed", Attempt: 1, Fence: 7, Duplicates: 1, Expires: expires}},
 		"an answer about the holder before comes late": {[]event{claim(1, 7), claim(2, 8), of("Claim", busy, 1, 0, 90_000), of("Claim", replayed, 1, 0, 0)},
 			entry{State: "in progress", Attempt: 2, Fence: 8, Duplicates: 2, LeaseEnds: begin + 11_000, Expires: expires}},
-		"a holder who was not heard of":       {[]event{of("Claim", busy, 3, 0, 9_000)}, entry{State: "in progress", Attempt: 3, Duplicates: 1, LeaseEnds: begin + 9_000}},
-		"a result that was not heard of":      {[]event{of("Claim", replayed, 2, 0, 0)}, entry{State: "completed", Attempt: 2, Duplicates: 1}},
-		"a completion that was not heard of":  {[]event{claim(1, 7), of("Claim", replayed, 1, 0, 0)}, entry{State: "completed", Attempt: 1, Fence: 7, Duplicates: 1, Expires: expires}},
-		"refusals say nothing of the key":     {[]event{claim(1, 7), of("Claim", dedupe.WhatMismatched, 0, 0, 0), of("Complete", dedupe.WhatFenced, 1, 7, 0), of("Complete", dedupe.WhatFailed, 1, 7, 0)}, entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 10_000, Expires: expires}},
-		"released, and a waiter is told late": {[]event{claim(1, 7), of("Release", done, 1, 7, 0), of("Claim", busy, 1, 0, 9_000)}, entry{State: "released", Attempt: 1, Fence: 7, Duplicates: 1, Expires: expires}},
+		"a holder who was not heard of":  {[]event{of("Claim", busy, 3, 0, 9_000)}, entry{State: "in progress", Attempt: 3, Duplicates: 1, LeaseEnds: begin + 9_000}},
+		"a result that was not heard of": {[]event{of("Claim", replayed, 2, 0, 0)}, entry{State: "completed", Attempt: 2, Duplicates: 1}},
+		"a completion that was not heard of": {[]event{claim(1, 7), of("Claim", replayed, 1, 0, 0)},
+			entry{State: "completed", Attempt: 1, Fence: 7, Duplicates: 1, Expires: expires}},
+		"refusals say nothing of the key": {[]event{claim(1, 7), of("Claim", dedupe.WhatMismatched, 0, 0, 0), of("Complete", dedupe.WhatFenced, 1, 7, 0),
+			of("Complete", dedupe.WhatFailed, 1, 7, 0)},
+			entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 10_000, Expires: expires}},
+		"released, and a waiter is told late": {[]event{claim(1, 7), of("Release", done, 1, 7, 0), of("Claim", busy, 1, 0, 9_000)},
+			entry{State: "released", Attempt: 1, Fence: 7, Duplicates: 1, Expires: expires}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var f figures
@@ -79,8 +89,10 @@ func TestEntryFollowsItsKey(t *testing.T) {
 func TestTotalsCountEachEventOnce(t *testing.T) {
 	var f figures
 	for i, e := range []event{
-		claim(1, 1), claim(2, 2), claim(2, 3), of("Claim", dedupe.WhatReplayed, 1, 0, 0), of("Claim", dedupe.WhatInProgress, 1, 0, 0), of("Claim", dedupe.WhatMismatched, 1, 0, 0),
-		of("Extend", dedupe.WhatDone, 2, 3, 1), of("Complete", dedupe.WhatDone, 2, 3, 0), of("Release", dedupe.WhatDone, 2, 3, 0), of("Release", dedupe.WhatFenced, 2, 1, 0),
+		claim(1, 1), claim(2, 2), claim(2, 3), of("Claim", dedupe.WhatReplayed, 1, 0, 0), of("Claim", dedupe.WhatInProgress, 1, 0, 0),
+		of("Claim", dedupe.WhatMismatched, 1, 0, 0),
+		of("Extend", dedupe.WhatDone, 2, 3, 1), of("Complete", dedupe.WhatDone, 2, 3, 0), of("Release", dedupe.WhatDone, 2, 3, 0),
+		of("Release", dedupe.WhatFenced, 2, 1, 0),
 		of("Complete", dedupe.WhatFailed, 2, 1, 0), {Op: "Next", What: dedupe.WhatDone, Number: 5}, {Op: "Next", What: dedupe.WhatDone, Number: 4},
 	} {
 		f.add(&e, plain, begin+int64(i))

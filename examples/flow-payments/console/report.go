@@ -114,7 +114,7 @@ func (c *Console) observer(ctx context.Context, env *durable.Env) func(event) {
 	return func(e event) {
 		c.queue.add(e)
 		durable.WaitUntil(ctx, func(ctx context.Context) { c.queue.flush(ctx, send) })
-		runtime.Gosched() // let it begin: what comes next may end the program
+		runtime.Gosched() // let it begin: should what comes next end the program, the report has a chance
 	}
 }
 

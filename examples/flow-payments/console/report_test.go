@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -167,7 +168,7 @@ func TestEventsSayWhatTheLedgerDid(t *testing.T) {
 			t.Errorf("event %d is about the key %q", i, e.Key)
 		}
 		e.Key = nil
-		if i >= len(want) || e.Op != want[i].Op || e.What != want[i].What || e.Attempt != want[i].Attempt || e.Fence != want[i].Fence || e.Lease != want[i].Lease || e.TTL != want[i].TTL {
+		if i >= len(want) || !reflect.DeepEqual(e, want[i]) {
 			t.Errorf("event %d is %+v", i, e)
 		}
 	}

@@ -140,7 +140,9 @@ function show(s) {
   snapshot = s;
   skew = s.now - Date.now();
   s.totals.refused = s.totals.failed + s.totals.mismatched;
-  for (const name of ["acquired", "duplicates", "replayed", "inProgress", "takenOver", "fenced", "refused"]) setFigure($(name), s.totals[name], first);
+  for (const name of ["acquired", "duplicates", "replayed", "inProgress", "takenOver", "fenced", "refused"]) {
+    setFigure($(name), s.totals[name], first);
+  }
   setFigure($("sequence"), s.sequence, first);
   $("lost").hidden = !s.lost;
   setText($("lost"), `${count(s.lost, "event")} did not get through to the console and ${s.lost === 1 ? "is" : "are"} missing here. The ledger is not affected.`);
@@ -208,7 +210,8 @@ function showChart(now) {
 function summarize(shown) {
   const sum = (name) => shown.reduce((n, b) => n + b[name], 0);
   const text = shown.length
-    ? `In the last five minutes: ${number(sum("acquired"))} acquired, ${count(sum("duplicates"), "duplicate")}, ${number(sum("takenOver"))} taken over, ${number(sum("fenced"))} fenced, ${number(sum("refused"))} failed.`
+    ? `In the last five minutes: ${number(sum("acquired"))} acquired, ${count(sum("duplicates"), "duplicate")}, ` +
+      `${number(sum("takenOver"))} taken over, ${number(sum("fenced"))} fenced, ${number(sum("refused"))} failed.`
     : "No claims in the last five minutes.";
   setText($("chart-summary"), text);
   $("chart-rows").replaceChildren(...shown.toReversed().map((b) => element("tr", {},
@@ -328,7 +331,8 @@ async function crash(button) {
   const first = await pay(id, when);
   if (isGood(first)) return say("It did not crash: the Worker’s variable DEMO is not \"true\".", "bad");
   if (first.status >= 400 && first.status < 500) return say(describe(first), "bad");
-  say(`The Worker ended ${when === "after-charge" ? "after" : "before"} the charge, with the claim held: ${describe(first)}. The page tries again.`);
+  say(`The Worker ended ${when === "after-charge" ? "after" : "before"} the charge, with the claim held: ${describe(first)}.`);
+  say("The claim is the crashed holder’s until its lease ends. The page tries again; the first call after that takes over.");
   let told = false;
   while (Date.now() - began < 120000) {
     const r = await pay(id);
@@ -336,7 +340,7 @@ async function crash(button) {
     if (r.status === 401) return say(describe(r), "bad");
     if (r.status === 409 && !told) {
       told = true;
-      say("In progress: the claim is the crashed holder’s until its lease ends. The next call after that takes it over.");
+      say(`409: in progress${r.retryAfter ? ", for " + duration(r.retryAfter) : ""}.`);
     }
     await sleep(Math.max(500, r.retryAfter));
   }
