@@ -156,7 +156,7 @@ await test("after SIGKILL the page says so, reconnects by itself, and the figure
   const before = await state();
   await command("kill");
   await status(page, "Reconnecting");
-  assert.ok(await page.getByRole("heading", { name: "Connection lost" }).isVisible());
+  await page.getByRole("heading", { name: "Connection lost" }).waitFor();
   await page.getByText("The Worker cannot be reached.").waitFor();
   assert.match(await text(page, "notice-countdown"), /^Next try in \d+ s\.$/);
   await command("start");
@@ -323,6 +323,8 @@ if (screenshot) {
   await newest(p, "one answer to all");
   await click("Crash after charge");
   await newest(p, "until its lease ends");
+  await p.getByText(/^lease \d s$/).waitFor();
+  await live(p);
   await p.mouse.move(0, 0);
   await p.screenshot({ path: screenshot });
 }

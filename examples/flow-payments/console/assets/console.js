@@ -124,7 +124,7 @@ function lost(why) {
   setStatus("lost", "Reconnecting");
   setText($("notice-title"), "Connection lost");
   setText($("notice-text"), `${why.trim()} The figures are the last ones that arrived.`);
-  $("notice").hidden = false;
+  $("notice").hidden = snapshot && failures === 1; // most are over at once, as after a crash
   tick();
 }
 
