@@ -22,11 +22,16 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
+	"flow.internal/capdo/examples/flow-payments/console"
 	"flow.internal/capdo/flow"
 	"flow.internal/capdo/flow/flowhttp"
 )
 
+// live is the console at /console, which watches the ledger.
+var live = console.New(&console.Options{Authorized: isAuthorized})
+
 func main() {
+	console.Register("Console")
 	dodedupe.RegisterLedger("Ledger", nil)
 	registerProcessor("Processor")
 	program, err := compile()
@@ -52,7 +57,8 @@ func routes(program *flow.Program) *http.ServeMux {
 		MaxBody:  4 << 10,
 		Report:   func(_ *http.Request, err error) { slog.Error("a payment failed", "err", err) }, // errors here have no payload
 	}))
-	mux.HandleFunc("GET /payments/{id}", status)
+	mux.Handle("GET /payments/{id}", guarded(http.HandlerFunc(status)))
+	live.Mount(mux)
 	return mux
 }
 
@@ -60,9 +66,9 @@ func routes(program *flow.Program) *http.ServeMux {
 func bindings(r *http.Request) (flow.Bindings, error) {
 	env, b := durablehttp.Env(r), flow.Bindings{}
 	ledger, err := newLedger(env)
-	b.Add(flow.Dedupe, ledger, err)
+	b.Add(flow.Dedupe, live.Ledger(r.Context(), env, ledger), err)
 	sequencer, err := dodedupe.NewSequencer(env, ledgerOptions())
-	b.Add(flow.Sequencer, sequencer, err)
+	b.Add(flow.Sequencer, live.Sequencer(r.Context(), env, sequencer), err)
 	stub, err := newProcessor(env)
 	b.Add("processor", stub, err)
 	b.Add("crash", askedToCrash(r), nil)
@@ -105,14 +111,16 @@ func status(w http.ResponseWriter, r *http.Request) {
 // bearer token.
 func guarded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLocal(r.Host) && !hasToken(r) {
+		if !isAuthorized(r) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "beyond localhost a payment needs the secret PAYMENTS_TOKEN as bearer token", http.StatusUnauthorized)
+			http.Error(w, "beyond localhost payments need the secret PAYMENTS_TOKEN as bearer token", http.StatusUnauthorized)
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
 }
+
+func isAuthorized(r *http.Request) bool { return isLocal(r.Host) || hasToken(r) }
 
 func isLocal(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
