@@ -28,6 +28,9 @@ type table interface {
 // sweepLimit is how many records one alarm removes at most; if there are more, the next alarm comes at once.
 const sweepLimit = 200
 
+// waitLimit is how many callers an object has wait at once: each takes about 15 KiB of the memory that all objects of the isolate share.
+const waitLimit = 1000
+
 // book applies transitions to the entries of an object. Each of its methods but wait and alarm is one step: it reads, decides and writes, and
 // lets no other step in between.
 type book struct {
@@ -41,6 +44,7 @@ type book struct {
 	armed  int64 // when the alarm is due at the latest, if this instance knows; else 0
 	owing  bool  // an alarm may be missing: a step that was to set it has failed
 	parked map[string]*parking
+	waits  int // how many callers wait, for whatever key
 }
 
 // parking is where those who wait for a key are.
@@ -362,7 +366,7 @@ func (b *book) clearIfEmpty(ctx context.Context) (cleared bool, err error) {
 }
 
 // wait waits until the key is not held any more, but no longer than given, and says how it stands then. It claims nothing: one who waits may
-// be gone by then.
+// be gone by then. It fails with dedupe.ErrOverloaded where too many wait already.
 func (b *book) wait(ctx context.Context, key, fingerprint string, limit int64) (answer, error) {
 	if limit < 0 || limit > maxWait {
 		return answer{}, undone{dedupe.ErrInvalidWait}
@@ -406,6 +410,8 @@ func (b *book) standing(ctx context.Context, key, fingerprint string, park bool)
 		return answer{dedupe.InProgress, e, 0}, nil, nil
 	case !park:
 		return answer{dedupe.InProgress, e, e.until - now}, nil, nil
+	case b.waits >= waitLimit:
+		return answer{}, nil, undone{dedupe.ErrOverloaded}
 	}
 	p := b.parked[key]
 	if p == nil {
@@ -416,6 +422,7 @@ func (b *book) standing(ctx context.Context, key, fingerprint string, park bool)
 		b.parked[key] = p
 	}
 	p.waiting++
+	b.waits++
 	return answer{dedupe.InProgress, e, e.until - now}, p, nil
 }
 
@@ -423,6 +430,7 @@ func (b *book) standing(ctx context.Context, key, fingerprint string, park bool)
 func (b *book) leave(key string, p *parking) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.waits--
 	if p.waiting--; p.waiting == 0 && b.parked[key] == p {
 		delete(b.parked, key)
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -409,8 +410,45 @@ func TestWaitersLeaveNothingBehind(t *testing.T) {
 	if a, err := s.book.wait(t.Context(), "k", "", 20); a.outcome != dedupe.InProgress || err != nil {
 		t.Errorf("%+v, %v", a, err)
 	}
-	if len(s.book.parked) != 0 {
-		t.Errorf("parked: %v", s.book.parked)
+	if len(s.book.parked) != 0 || s.book.waits != 0 {
+		t.Errorf("parked: %d keys, %d callers", len(s.book.parked), s.book.waits)
+	}
+}
+
+func TestObjectRefusesToHaveMoreCallersWaitThanItsLimit(t *testing.T) {
+	s := newShelf(t)
+	a := s.claim("a", 1000, 5000, dedupe.Acquired)
+	var parked []*parking
+	for n := range waitLimit {
+		_, p, err := s.book.standing(t.Context(), "k", "", true)
+		if p == nil || err != nil {
+			t.Fatalf("caller %d: %v, %v", n, p, err)
+		}
+		parked = append(parked, p)
+	}
+	before := maps.Clone(s.table.rows)
+	_, err := s.book.wait(t.Context(), "k", "", 60_000)
+	s.want(err, dedupe.ErrOverloaded)
+	if known := fail(opClaim, err).(*dedupe.Error); !definite(err) || !known.Retryable {
+		t.Errorf("%#v is not definite, or not retryable", err)
+	}
+	if a, err := s.book.wait(t.Context(), "k", "", 0); a.outcome != dedupe.InProgress || err != nil { // it need not wait
+		t.Errorf("without a wait: %+v, %v", a, err)
+	}
+	if !maps.EqualFunc(before, s.table.rows, func(a, b fakeRow) bool { return string(a.record) == string(b.record) && a.due == b.due }) {
+		t.Error("the refused wait changed a record")
+	}
+	s.book.leave("k", parked[0])
+	if a, err := s.book.wait(t.Context(), "k", "", 1); a.outcome != dedupe.InProgress || err != nil {
+		t.Errorf("after one has left: %+v, %v", a, err)
+	}
+	s.want(s.book.complete(t.Context(), "k", a.holder(), nil), nil)
+	for _, p := range parked[1:] {
+		<-p.changed
+		s.book.leave("k", p)
+	}
+	if len(s.book.parked) != 0 || s.book.waits != 0 {
+		t.Errorf("parked: %d keys, %d callers", len(s.book.parked), s.book.waits)
 	}
 }
 

@@ -68,7 +68,7 @@ func fail(op string, err error) error {
 		e.Kind = dedupe.RuntimeUnavailable
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
 		e.Retryable = op != opPut
-	case errors.Is(err, dedupe.ErrInProgress):
+	case errors.Is(err, dedupe.ErrInProgress), errors.Is(err, dedupe.ErrOverloaded):
 		e.Retryable = true
 	case overloaded(err):
 		e.Err, e.Retryable = &chain{[]error{dedupe.ErrOverloaded, err}}, true

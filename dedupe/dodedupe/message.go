@@ -42,6 +42,7 @@ var codes = [...]error{
 	12: dedupe.ErrOwnerTooLarge,
 	13: dedupe.ErrFingerprintTooLarge,
 	14: dedupe.ErrKeyEmpty,
+	15: dedupe.ErrOverloaded,
 }
 
 func encodePut(o owner, ttl int64) []byte {
