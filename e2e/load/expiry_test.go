@@ -1,0 +1,139 @@
+//go:build !js
+
+package load
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// doomed fills a bucket with keys that expire at the same time, while its alarm is held, and returns when all have.
+func doomed(l *lab, g target, n int) {
+	l.Helper()
+	l.post("/hold", nil, nil)
+	o := order{op: "claim", prefix: "doomed", to: n, until: time.Now().Add(time.Duration(n) * 300 * time.Microsecond)}
+	got, _ := l.drive("claims", g, o)
+	l.want("claims of keys that are to expire", got, tally{Acquired: n, Attempt: 1})
+	full := ask[inside](l, "/inspect", g.bucket(0))
+	if full.Due != n {
+		l.Fatalf("%d records are about to expire, want %d", full.Due, n)
+	}
+	time.Sleep(time.Until(time.UnixMilli(int64(full.Last) + 1))) // until then they live
+}
+
+// expiring has a bucket's alarms remove many records while others use the bucket.
+func expiring(l *lab, f *figures) {
+	n := size(10_000, 30_000)
+	g := target{binding: "LEDGER", buckets: 1}
+	const living = 100
+	got, _ := l.drive("claims", g, order{op: "claim", prefix: "alive", to: living})
+	l.want("claims of keys that live", got, tally{Acquired: living, Attempt: 1})
+	doomed(l, g, n)
+
+	idle := newProbes(l, g, "idle", living)
+	for range 25 {
+		idle.round()
+	}
+	sweep := newProbes(l, g, "sweep", living)
+	begin := time.Now()
+	l.post("/ring", nil, nil)
+	left := inside{Due: n}
+	for left.Due > 0 && time.Since(begin) < time.Minute {
+		sweep.round()
+		left = ask[inside](l, "/inspect", g.bucket(0))
+	}
+	name := fmt.Sprintf("%d records expire: ", n)
+	f.row(name+"removed", "after %v, by %d alarms", time.Since(begin).Round(time.Millisecond), len(left.Alarms))
+	f.row(name+"calls before", "%v", idle)
+	f.row(name+"calls meanwhile", "%v", sweep)
+	l.sweptBy(left, n, sweepLimit)
+	if want := living + idle.claimed + sweep.claimed; left.Rows != want || left.Alarm == nil {
+		l.Errorf("%d records are left, with an alarm: %v; want %d", left.Rows, left.Alarm != nil, want)
+	}
+}
+
+// sweptBy fails the test unless alarms removed so many records, and each no more than its limit, and as many as it could.
+func (l *lab) sweptBy(i inside, n, limit int) {
+	l.Helper()
+	removed, _ := i.most()
+	total := 0
+	for _, a := range i.Alarms {
+		total += a.Removed
+	}
+	if want := (n + limit - 1) / limit; total != n || removed > sweepLimit || len(i.Alarms) != want {
+		l.Errorf("%d records were removed by %d alarms, at most %d by one; want %d by %d", total, len(i.Alarms), removed, n, want)
+	}
+}
+
+// dying has a bucket's alarms tell of many holders, and then remove their records.
+func dying(l *lab, f *figures) {
+	n := size(5000, 10_000)
+	g := target{binding: "TELLING", buckets: 1}
+	doomed(l, g, n)
+	begin := time.Now()
+	l.post("/ring", nil, nil)
+	left := await(l, "/inspect", g.bucket(0), func(i inside) bool { return i.Rows == 0 && i.Alarm == nil })
+	f.row(fmt.Sprintf("%d holders died: told of, and removed", n), "after %v, by %d alarms", time.Since(begin).Round(time.Millisecond), len(left.Alarms))
+	l.sweptBy(left, n, tellLimit)
+	if _, told := left.most(); told > tellLimit {
+		l.Errorf("an alarm told of %d holders", told)
+	}
+	if told := ask[struct{ Keys, Most int }](l, "/told", nil); told.Keys != n || told.Most != 1 {
+		l.Errorf("told of %d holders, of one %d times; want %d, once each", told.Keys, told.Most, n)
+	}
+	f.row(fmt.Sprintf("%d holders died: what is left of the database", n), "%d KiB", left.Bytes/1024)
+}
+
+// probes are single calls on keys of a bucket that live: claims of new ones, and of such that are held.
+type probes struct {
+	l       *lab
+	g       target
+	prefix  string
+	living  int
+	mu      sync.Mutex
+	claimed int
+	took    []time.Duration
+}
+
+func newProbes(l *lab, g target, prefix string, living int) *probes {
+	return &probes{l: l, g: g, prefix: prefix, living: living}
+}
+
+// round makes eight calls, four at a time.
+func (p *probes) round() {
+	var wg sync.WaitGroup
+	for range 4 {
+		n := p.claimed
+		p.claimed++
+		wg.Go(func() {
+			p.call("a new key", order{op: "claim", prefix: p.prefix, from: n}, tally{Acquired: 1, Attempt: 1})
+			p.call("a key that is held", order{op: "claim", prefix: "alive", from: n % p.living}, tally{InProgress: 1, Attempt: 1})
+		})
+	}
+	wg.Wait()
+}
+
+func (p *probes) call(what string, o order, want tally) {
+	o.to = o.from + 1
+	var got tally
+	begin := time.Now()
+	err := p.l.post("/run", p.g.values(o), &got)
+	took := time.Since(begin)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.took = append(p.took, took); err != nil {
+		p.l.Error(err)
+		return
+	}
+	p.l.want(what, got, want)
+}
+
+func (p *probes) String() string {
+	slices.Sort(p.took)
+	at := func(part float64) time.Duration {
+		return p.took[int(part*float64(len(p.took)-1))].Round(10 * time.Microsecond)
+	}
+	return fmt.Sprintf("%d, p50 %v, p99 %v, max %v", len(p.took), at(0.5), at(0.99), at(1))
+}

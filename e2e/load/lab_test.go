@@ -1,0 +1,329 @@
+//go:build !js
+
+// Package load puts a ledger under load in workerd: many live keys, one key that everybody wants, records that expire all at once, more callers than an
+// object takes. What it asserts is what is right and what is bounded; times are in the figures that it prints, and nowhere else.
+package load
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"flow.internal/capdo/e2e/internal/worker"
+	"flow.internal/capdo/internal/workerd"
+)
+
+var built worker.Built
+
+func TestMain(m *testing.M) { worker.Main(m, &built) }
+
+// lab is a workerd that serves the Worker.
+type lab struct {
+	*testing.T
+	process *workerd.Process
+	disk    string
+}
+
+func start(t *testing.T) *lab {
+	t.Helper()
+	main, err := filepath.Abs("testdata/main.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{T: t, disk: t.TempDir()}
+	modules := workerd.BuildModules(built.Dir)
+	modules["main.mjs"] = main
+	l.process, err = workerd.Start(context.Background(), workerd.Config{
+		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces(built.Classes...), Disk: l.disk,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.process.Kill()
+		if log := l.process.Log(); t.Failed() {
+			t.Logf("workerd printed:\n%s", log[max(0, len(log)-4000):])
+		}
+	})
+	return l
+}
+
+var client = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
+
+// post makes a request, and reads its answer into out unless that is nil.
+func (l *lab) post(path string, q url.Values, out any) error {
+	resp, err := client.Post(l.process.URL+path+"?"+q.Encode(), "", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("POST %s: %s: %.300s", path, resp.Status, body)
+	}
+	if err != nil || out == nil {
+		return err
+	}
+	return json.Unmarshal(body, out)
+}
+
+func ask[T any](l *lab, path string, q url.Values) (out T) {
+	l.Helper()
+	if err := l.post(path, q, &out); err != nil {
+		l.Fatal(err)
+	}
+	return out
+}
+
+// await asks until the answer is as wanted.
+func await[T any](l *lab, path string, q url.Values, wanted func(T) bool) T {
+	l.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		out := ask[T](l, path, q)
+		if wanted(out) {
+			return out
+		}
+		if time.Now().After(end) {
+			l.Fatalf("%s stays at %+v", path, out)
+		}
+	}
+}
+
+// counts are of all objects' waits.
+type counts struct{ Waits, Waiting int }
+
+// inside is what an object shows of itself.
+type inside struct {
+	Rows, Bytes  int
+	Due, Watched int     // of the rows, those that are due within ten minutes
+	Last         float64 // when the last of them is, in Unix ms
+	Alarm        *float64
+	Alarms       []struct{ Removed, Told int }
+}
+
+// most returns the most that one of the object's alarms did.
+func (i *inside) most() (removed, told int) {
+	for _, a := range i.Alarms {
+		removed, told = max(removed, a.Removed), max(told, a.Told)
+	}
+	return removed, told
+}
+
+// target is a ledger: a binding, a scope, and how keys are mapped to objects.
+type target struct {
+	binding, scope string
+	buckets        int // 0: an object per key
+}
+
+// bucket says where one of its buckets is.
+func (g target) bucket(n int) url.Values {
+	name := fmt.Sprintf("capdo.ledger.v1:%s:%d/%d", base64.RawURLEncoding.EncodeToString([]byte(g.scope)), n, g.buckets)
+	return url.Values{"binding": {g.binding}, "object": {name}}
+}
+
+// tally is what became of calls.
+type tally struct {
+	Acquired, TakenOver, Replay, InProgress, Attempt, Overloaded, Done, Wrong int
+	Errors                                                                    map[string]int
+}
+
+func (t *tally) add(o *tally) {
+	t.Acquired += o.Acquired
+	t.TakenOver += o.TakenOver
+	t.Replay += o.Replay
+	t.InProgress += o.InProgress
+	t.Attempt = max(t.Attempt, o.Attempt)
+	t.Overloaded += o.Overloaded
+	t.Done += o.Done
+	t.Wrong += o.Wrong
+	for text, n := range o.Errors {
+		if t.Errors == nil {
+			t.Errors = map[string]int{}
+		}
+		t.Errors[text] += n
+	}
+}
+
+func (t tally) String() string {
+	s := fmt.Sprintf("%d acquired (%d taken over), %d replayed, %d in progress, attempt %d, %d overloaded, %d done, %d wrong",
+		t.Acquired, t.TakenOver, t.Replay, t.InProgress, t.Attempt, t.Overloaded, t.Done, t.Wrong)
+	for _, text := range slices.Sorted(maps.Keys(t.Errors)) {
+		s += fmt.Sprintf(", %d: %s", t.Errors[text], text)
+	}
+	return s
+}
+
+// want fails the test unless calls had these outcomes, and no others.
+func (l *lab) want(what string, got, want tally) {
+	l.Helper()
+	if got.String() != want.String() {
+		l.Errorf("%s:\n\t%v; want\n\t%v", what, got, want)
+	}
+}
+
+// order is an operation of callers from..to, each on its key, or on one of so many that they share.
+type order struct {
+	op, prefix         string
+	from, to, keys     int
+	parallel, releases int
+	lease, wait        time.Duration
+	until              time.Time
+}
+
+func (g target) values(o order) url.Values {
+	q := url.Values{"binding": {g.binding}, "scope": {g.scope}, "op": {o.op}, "prefix": {o.prefix}}
+	numbers := map[string]int64{"buckets": int64(g.buckets), "from": int64(o.from), "to": int64(o.to), "keys": int64(o.keys), "parallel": int64(o.parallel),
+		"releases": int64(o.releases), "lease": o.lease.Milliseconds(), "wait": o.wait.Milliseconds()}
+	if !o.until.IsZero() {
+		numbers["until"] = o.until.UnixMilli()
+	}
+	for name, n := range numbers {
+		q.Set(name, strconv.FormatInt(n, 10))
+	}
+	return q
+}
+
+// chunk is how many calls a request makes, and lanes how many requests there are at a time.
+const chunk, lanes = 250, 4
+
+// drive has callers make their calls, many in a request, and says how long it took.
+func (l *lab) drive(what string, g target, o order) (total tally, took time.Duration) {
+	l.Helper()
+	if o.parallel == 0 {
+		o.parallel = 16
+	}
+	begin := time.Now()
+	news, done := begin, 0
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	free := make(chan struct{}, lanes)
+	for from := o.from; from < o.to; from += chunk {
+		free <- struct{}{}
+		part := o
+		part.from, part.to = from, min(from+chunk, o.to)
+		wg.Go(func() {
+			defer func() { <-free }()
+			var t tally
+			err := l.post("/run", g.values(part), &t)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				l.Error(err)
+			}
+			total.add(&t)
+			if done += part.to - part.from; time.Since(news) > 2*time.Second {
+				news = time.Now()
+				l.Logf("%s: %d of %d after %v", what, done, o.to-o.from, time.Since(begin).Round(time.Second))
+			}
+		})
+	}
+	wg.Wait()
+	return total, time.Since(begin)
+}
+
+// together has all callers make their calls at the same time, in requests of 100; the function that it returns waits for them.
+func (l *lab) together(g target, o order) (wait func() tally) {
+	o.parallel = 100
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var total tally
+	for from := o.from; from < o.to; from += 100 {
+		part := o
+		part.from, part.to = from, min(from+100, o.to)
+		wg.Go(func() {
+			var t tally
+			err := l.post("/run", g.values(part), &t)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				l.Error(err)
+			}
+			total.add(&t)
+		})
+	}
+	return func() tally { wg.Wait(); return total }
+}
+
+// one makes a single call.
+func (l *lab) one(g target, o order) tally {
+	l.Helper()
+	o.to = o.from + 1
+	return ask[tally](l, "/run", g.values(o))
+}
+
+// resident returns the memory of workerd's process, in KiB.
+func (l *lab) resident() int {
+	l.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.process.PID()))
+	if err != nil {
+		l.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	n, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		l.Fatal(err)
+	}
+	return n
+}
+
+// heap returns what Go's program has on its heap, in KiB.
+func (l *lab) heap() int {
+	return int(ask[struct{ Heap uint64 }](l, "/memory", nil).Heap / 1024)
+}
+
+// stored returns the size of all objects' files, in KiB.
+func (l *lab) stored() int {
+	var bytes int64
+	err := filepath.WalkDir(l.disk, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if info, err := d.Info(); err == nil { // else it has gone meanwhile
+			bytes += info.Size()
+		}
+		return nil
+	})
+	if err != nil {
+		l.Error(err)
+	}
+	return int(bytes / 1024)
+}
+
+// figures are what is printed in the end.
+type figures struct {
+	b strings.Builder
+	w *tabwriter.Writer
+}
+
+func newFigures() *figures {
+	f := &figures{}
+	f.w = tabwriter.NewWriter(&f.b, 0, 0, 2, ' ', 0)
+	return f
+}
+
+// row adds one: of what it is, and a format.
+func (f *figures) row(what, format string, args ...any) {
+	fmt.Fprintf(f.w, "%s\t"+format+"\n", append([]any{what}, args...)...)
+}
+
+func (f *figures) String() string {
+	f.w.Flush()
+	return f.b.String()
+}
+
+func perSecond(n int, d time.Duration) string { return fmt.Sprintf("%.0f/s", float64(n)/d.Seconds()) }

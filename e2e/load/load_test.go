@@ -1,0 +1,141 @@
+//go:build !js
+
+package load
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+)
+
+var large = flag.Bool("large", false, "run with the larger sizes")
+
+// size is one of two.
+func size(usual, withLarge int) int {
+	if *large {
+		return withLarge
+	}
+	return usual
+}
+
+const (
+	waiters    = 500
+	waitLimit  = 1000 // of an object, as package dodedupe has it
+	sweepLimit = 200
+	tellLimit  = 50
+)
+
+func TestLedgerUnderLoad(t *testing.T) {
+	f := newFigures()
+	defer func() {
+		t.Logf("figures; calls are made within the Worker, but latencies are HTTP's on loopback\n%s", f)
+	}()
+	for _, phase := range []struct {
+		name string
+		run  func(*lab, *figures)
+	}{
+		{"keys with objects of their own", func(l *lab, f *figures) { live(l, f, target{binding: "LEDGER"}, size(1000, 5000)) }},
+		{"keys in four buckets", func(l *lab, f *figures) { live(l, f, target{binding: "LEDGER", buckets: 4}, size(10_000, 20_000)) }},
+		{"one key that everybody waits for", hotKey},
+		{"callers who wait for many keys", manyKeys},
+		{"records that expire all at once", expiring},
+		{"holders that die all at once", dying},
+		{"more callers who wait than an object takes", crowd},
+		{"more calls than an object answers at once", burst},
+	} {
+		t.Run(phase.name, func(t *testing.T) { phase.run(start(t), f) })
+	}
+}
+
+// live has many keys claimed, claimed again, completed, and claimed again.
+func live(l *lab, f *figures, g target, n int) {
+	name := fmt.Sprintf("%d keys, per key", n)
+	if g.buckets > 0 {
+		name = fmt.Sprintf("%d keys, %d buckets", n, g.buckets)
+	}
+	l.one(g, order{op: "claim", prefix: "first"})
+	resident, heap, stored := l.resident(), l.heap(), l.stored()
+	o := order{op: "claim", prefix: "k", to: n}
+	got, took := l.drive("claims", g, o)
+	l.want("claims of new keys", got, tally{Acquired: n, Attempt: 1})
+	f.row(name+": claims", "%s", perSecond(n, took))
+	got, took = l.drive("duplicates", g, o)
+	l.want("claims of keys that are held", got, tally{InProgress: n, Attempt: 1})
+	f.row(name+": duplicates, in progress", "%s", perSecond(n, took))
+	o.op = "complete"
+	got, took = l.drive("completions", g, o)
+	l.want("completions", got, tally{Done: n})
+	f.row(name+": completions", "%s", perSecond(n, took))
+	o.op = "claim"
+	got, took = l.drive("replays", g, o)
+	l.want("claims of keys that are completed", got, tally{Replay: n, Attempt: 1})
+	f.row(name+": replays", "%s", perSecond(n, took))
+	f.row(name+": workerd's memory", "%d MiB, then %d MiB", resident/1024, l.resident()/1024)
+	f.row(name+": Go's heap", "%d KiB, then %d KiB", heap, l.heap())
+	f.row(name+": on disk", "%d KiB, then %d KiB", stored, l.stored())
+	rows := 0
+	for n := range g.buckets {
+		i := ask[inside](l, "/inspect", g.bucket(n))
+		rows += i.Rows
+		f.row(name+fmt.Sprintf(": bucket %d", n), "%d records, %d KiB", i.Rows, i.Bytes/1024)
+	}
+	if g.buckets > 0 && rows != n+1 {
+		l.Errorf("the buckets have %d records, want %d", rows, n+1)
+	}
+}
+
+// hotKey has everybody wait for one key, in a bucket and with an object of its own, whose holder completes, releases or dies.
+func hotKey(l *lab, f *figures) {
+	for _, g := range []target{{binding: "LEDGER", buckets: 1}, {binding: "LEDGER"}} {
+		where := "per key"
+		if g.buckets > 0 {
+			where = "in a bucket"
+		}
+		name := fmt.Sprintf("%d wait for one key %s: ", waiters, where)
+		o := order{op: "work", prefix: "completed", keys: 1, to: waiters, wait: time.Minute}
+		wait := l.park(g, o)
+		begin := time.Now()
+		l.one(g, order{op: "complete", prefix: o.prefix})
+		l.want("the holder completed", wait(), tally{Replay: waiters, Attempt: 1})
+		f.row(name+"completed, to the last answer", "%v", time.Since(begin).Round(time.Millisecond))
+
+		o.prefix, o.releases = "released", 4
+		wait = l.park(g, o)
+		before := ask[counts](l, "/counts", nil)
+		begin = time.Now()
+		l.one(g, order{op: "release", prefix: o.prefix})
+		l.want("four holders released", wait(), tally{Acquired: o.releases, Replay: waiters - o.releases, Attempt: o.releases + 1, Done: o.releases})
+		f.row(name+"released four times, to the last answer", "%v", time.Since(begin).Round(time.Millisecond))
+		if n := ask[counts](l, "/counts", nil).Waits - before.Waits; n > waiters*o.releases { // each release wakes all who wait
+			l.Errorf("%d waits after %d releases", n, o.releases)
+		}
+
+		o.prefix, o.releases, o.lease = "died", 0, 2*time.Second
+		wait = l.park(g, o)
+		l.want("the holder died", wait(), tally{Acquired: 1, TakenOver: 1, Replay: waiters - 1, Attempt: 2, Done: 1})
+	}
+}
+
+// park has one caller hold each key of an order, and the order's callers wait.
+func (l *lab) park(g target, o order) (wait func() tally) {
+	l.Helper()
+	held := order{op: "claim", prefix: o.prefix, to: o.keys, lease: o.lease}
+	if got, _ := l.drive("holders", g, held); got.Acquired != o.keys {
+		l.Fatalf("holders: %v", got)
+	}
+	wait = l.together(g, o)
+	parked := min(o.to, waitLimit)
+	await(l, "/counts", nil, func(c counts) bool { return c.Waiting == parked })
+	return wait
+}
+
+// manyKeys spreads those who wait over objects.
+func manyKeys(l *lab, f *figures) {
+	g, o := target{binding: "LEDGER"}, order{op: "work", prefix: "k", keys: 50, to: waiters, wait: time.Minute}
+	wait := l.park(g, o)
+	begin := time.Now()
+	l.drive("completions", g, order{op: "complete", prefix: o.prefix, to: o.keys})
+	l.want("the holders completed", wait(), tally{Replay: waiters, Attempt: 1})
+	f.row(fmt.Sprintf("%d wait for %d keys: completed, to the last answer", waiters, o.keys), "%v", time.Since(begin).Round(time.Millisecond))
+}

@@ -1,0 +1,64 @@
+// The main module of the load: the generated entry, with objects that show what is in them and count what they do.
+import * as entry from "./entry.mjs";
+
+const counts = { waits: 0, waiting: 0 };
+const alarms = new Map(); // by object: what each alarm did
+let held = null; // a promise that alarms wait for
+
+// observed is a class that can be looked into. What its alarms have to do is what is due within ten minutes.
+const observed = (Class) => class extends Class {
+  #one(query, ...binds) {
+    const { sql } = this.ctx.storage;
+    const created = sql.exec("SELECT count(*) AS n FROM sqlite_master WHERE name = '_capdo_entries'").one().n > 0;
+    return created ? sql.exec(query, ...binds).one() : null;
+  }
+  #due() {
+    const query = "SELECT count(*) AS due, coalesce(sum(watched), 0) AS watched, max(due) AS last FROM _capdo_entries WHERE watched IN (0, 1) AND due < ?";
+    return this.#one(query, Date.now() + 600_000) ?? { due: 0, watched: 0, last: null };
+  }
+  async awaitKey(...args) {
+    counts.waits++;
+    counts.waiting++;
+    try {
+      return await super.awaitKey(...args);
+    } finally {
+      counts.waiting--;
+    }
+  }
+  async alarm(info) {
+    await held?.promise;
+    const before = this.#due();
+    await super.alarm(info);
+    const after = this.#due(), name = this.ctx.id.name;
+    if (!alarms.has(name)) alarms.set(name, []);
+    alarms.get(name).push({ removed: before.due - after.due, told: before.watched - after.watched });
+  }
+  async inspect() {
+    const rows = this.#one("SELECT count(*) AS n FROM _capdo_entries")?.n ?? 0;
+    return { rows, ...this.#due(), bytes: this.ctx.storage.sql.databaseSize, alarm: await this.ctx.storage.getAlarm() };
+  }
+  // digest stands for all that is stored, byte by byte.
+  async digest() {
+    const rows = [...this.ctx.storage.sql.exec("SELECT hex(key), watched, due, hex(record) FROM _capdo_entries ORDER BY key").raw()];
+    const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(JSON.stringify(rows)));
+    return new Uint8Array(hash).toHex();
+  }
+};
+
+export class Ledger extends observed(entry.Ledger) {}
+export class Telling extends observed(entry.Telling) {}
+
+export default {
+  async fetch(request, env, ctx) {
+    const url = new URL(request.url), q = url.searchParams;
+    const stub = () => env[q.get("binding")].getByName(q.get("object"));
+    switch (url.pathname) {
+      case "/inspect": return Response.json({ ...await stub().inspect(), alarms: alarms.get(q.get("object")) ?? [] });
+      case "/digest": return Response.json(await stub().digest());
+      case "/counts": return Response.json(counts);
+      case "/hold": held = Promise.withResolvers(); return new Response();
+      case "/ring": held?.resolve(); held = null; return new Response();
+    }
+    return entry.default.fetch(request, env, ctx);
+  },
+};
