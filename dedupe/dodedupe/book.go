@@ -28,7 +28,8 @@ type table interface {
 // sweepLimit is how many records one alarm removes at most; if there are more, the next alarm comes at once.
 const sweepLimit = 200
 
-// waitLimit is how many callers an object has wait at once: each takes about 15 KiB of the memory that all objects of the isolate share.
+// waitLimit is how many callers an object has wait at once. A thousand took 20 MiB of Go's memory, their callers' part included, of the 128 MB that
+// an isolate has.
 const waitLimit = 1000
 
 // book applies transitions to the entries of an object. Each of its methods but wait and alarm is one step: it reads, decides and writes, and

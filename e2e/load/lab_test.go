@@ -24,6 +24,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
@@ -63,7 +64,8 @@ func start(t *testing.T) *lab {
 	return l
 }
 
-var client = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
+// client gives up before callers who wait do: one whom nobody wakes is not answered.
+var client = &http.Client{Timeout: dedupe.MaxWait * 3 / 4, Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
 
 // post makes a request, and reads its answer into out unless that is nil.
 func (l *lab) post(path string, q url.Values, out any) error {
@@ -93,7 +95,7 @@ func ask[T any](l *lab, path string, q url.Values) (out T) {
 // await asks until the answer is as wanted.
 func await[T any](l *lab, path string, q url.Values, wanted func(T) bool) T {
 	l.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		out := ask[T](l, path, q)
 		if wanted(out) {
 			return out
@@ -109,7 +111,8 @@ type counts struct{ Waits, Waiting int }
 
 // inside is what an object shows of itself.
 type inside struct {
-	Rows, Bytes  int
+	Rows         int // -1: there is no table
+	Bytes        int
 	Due, Watched int     // of the rows, those that are due within ten minutes
 	Last         float64 // when the last of them is, in Unix ms
 	Alarm        *float64

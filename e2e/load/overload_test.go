@@ -5,12 +5,14 @@ package load
 import (
 	"fmt"
 	"time"
+
+	"flow.internal/capdo/dedupe"
 )
 
 // crowd has more callers wait in an object than it lets.
 func crowd(l *lab, f *figures) {
 	const refused = 200
-	g, o := target{binding: "LEDGER", buckets: 1}, order{op: "work", prefix: "wanted", keys: 2, to: waitLimit + refused, wait: time.Minute}
+	g, o := target{binding: "LEDGER", buckets: 1}, order{op: "work", prefix: "wanted", keys: 2, to: waitLimit + refused, wait: dedupe.MaxWait}
 	l.drive("other holders", g, order{op: "claim", prefix: "other", to: 100})
 	held := order{op: "claim", prefix: o.prefix, to: o.keys}
 	l.drive("holders", g, held)

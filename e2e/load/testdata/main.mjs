@@ -34,7 +34,7 @@ const observed = (Class) => class extends Class {
     alarms.get(name).push({ removed: before.due - after.due, told: before.watched - after.watched });
   }
   async inspect() {
-    const rows = this.#one("SELECT count(*) AS n FROM _capdo_entries")?.n ?? 0;
+    const rows = this.#one("SELECT count(*) AS n FROM _capdo_entries")?.n ?? -1;
     return { rows, ...this.#due(), bytes: this.ctx.storage.sql.databaseSize, alarm: await this.ctx.storage.getAlarm() };
   }
   // digest stands for all that is stored, byte by byte.
