@@ -12,7 +12,7 @@ import (
 // doomed fills a bucket with keys that expire at the same time, while its alarm is held, and returns when all have.
 func doomed(l *lab, g target, n int) {
 	l.Helper()
-	l.post("/hold", nil, nil)
+	ask[any](l, "/hold", nil)
 	o := order{op: "claim", prefix: "doomed", to: n, until: time.Now().Add(time.Duration(n) * 300 * time.Microsecond)}
 	got, _ := l.drive("claims", g, o)
 	l.want("claims of keys that are to expire", got, tally{Acquired: n, Attempt: 1})
@@ -25,7 +25,7 @@ func doomed(l *lab, g target, n int) {
 
 // expiring has a bucket's alarms remove many records while others use the bucket.
 func expiring(l *lab, f *figures) {
-	n := size(10_000, 30_000)
+	n := size(5050, 10_050) // the last alarm could remove more
 	g := target{binding: "LEDGER", buckets: 1}
 	const living = 100
 	got, _ := l.drive("claims", g, order{op: "claim", prefix: "alive", to: living})
@@ -38,7 +38,7 @@ func expiring(l *lab, f *figures) {
 	}
 	sweep := newProbes(l, g, "sweep", living)
 	begin := time.Now()
-	l.post("/ring", nil, nil)
+	ask[any](l, "/ring", nil)
 	left := inside{Due: n}
 	for left.Due > 0 && time.Since(begin) < 30*time.Second {
 		sweep.round()
@@ -69,11 +69,11 @@ func (l *lab) sweptBy(i inside, n, limit int) {
 
 // dying has a bucket's alarms tell of many holders, and then remove their records.
 func dying(l *lab, f *figures) {
-	n := size(2500, 10_000)
+	n := size(1510, 10_010)
 	g := target{binding: "TELLING", buckets: 1}
 	doomed(l, g, n)
 	begin := time.Now()
-	l.post("/ring", nil, nil)
+	ask[any](l, "/ring", nil)
 	left := await(l, "/inspect", g.bucket(0), func(i inside) bool { return i.Rows < 0 && i.Alarm == nil })
 	f.row(fmt.Sprintf("%d holders died: told of, and removed", n), "after %v, by %d alarms", time.Since(begin).Round(time.Millisecond), len(left.Alarms))
 	l.sweptBy(left, n, tellLimit)

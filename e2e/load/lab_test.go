@@ -208,7 +208,7 @@ const chunk, lanes = 250, 4
 func (l *lab) drive(what string, g target, o order) (total tally, took time.Duration) {
 	l.Helper()
 	if o.parallel == 0 {
-		o.parallel = 16
+		o.parallel = 64
 	}
 	begin := time.Now()
 	news, done := begin, 0
@@ -284,9 +284,9 @@ func (l *lab) resident() int {
 	return n
 }
 
-// heap returns what Go's program has on its heap, in KiB.
-func (l *lab) heap() int {
-	return int(ask[struct{ Heap uint64 }](l, "/memory", nil).Heap / 1024)
+// memory returns what the heap and the stacks of Go's program take, in KiB.
+func (l *lab) memory() int {
+	return ask[int](l, "/memory", nil) / 1024
 }
 
 // stored returns the size of all objects' files, in KiB.

@@ -37,8 +37,8 @@ func TestLedgerUnderLoad(t *testing.T) {
 		name string
 		run  func(*lab, *figures)
 	}{
-		{"keys with objects of their own", func(l *lab, f *figures) { live(l, f, target{binding: "LEDGER"}, size(1000, 5000)) }},
-		{"keys in four buckets", func(l *lab, f *figures) { live(l, f, target{binding: "LEDGER", buckets: 4}, size(6000, 20_000)) }},
+		{"keys with objects of their own", func(l *lab, f *figures) { live(l, f, target{binding: "LEDGER"}, size(500, 5000)) }},
+		{"keys in four buckets", func(l *lab, f *figures) { live(l, f, target{binding: "LEDGER", buckets: 4}, size(3000, 20_000)) }},
 		{"one key that everybody waits for", hotKey},
 		{"callers who wait for many keys", manyKeys},
 		{"records that expire all at once", expiring},
@@ -57,7 +57,7 @@ func live(l *lab, f *figures, g target, n int) {
 		name = fmt.Sprintf("%d keys, %d buckets", n, g.buckets)
 	}
 	l.one(g, order{op: "claim", prefix: "first"})
-	resident, heap, stored := l.resident(), l.heap(), l.stored()
+	resident, memory, stored := l.resident(), l.memory(), l.stored()
 	o := order{op: "claim", prefix: "k", to: n}
 	got, took := l.drive("claims", g, o)
 	l.want("claims of new keys", got, tally{Acquired: n, Attempt: 1})
@@ -74,7 +74,7 @@ func live(l *lab, f *figures, g target, n int) {
 	l.want("claims of keys that are completed", got, tally{Replay: n, Attempt: 1})
 	f.row(name+": replays", "%s", perSecond(n, took))
 	f.row(name+": workerd's memory", "%d MiB, then %d MiB", resident/1024, l.resident()/1024)
-	f.row(name+": Go's heap", "%d KiB, then %d KiB", heap, l.heap())
+	f.row(name+": Go's memory", "%d KiB, then %d KiB", memory, l.memory())
 	f.row(name+": on disk", "%d KiB, then %d KiB", stored, l.stored())
 	rows := 0
 	for n := range g.buckets {

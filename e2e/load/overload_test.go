@@ -16,11 +16,11 @@ func crowd(l *lab, f *figures) {
 	l.drive("other holders", g, order{op: "claim", prefix: "other", to: 100})
 	held := order{op: "claim", prefix: o.prefix, to: o.keys}
 	l.drive("holders", g, held)
-	before, resident, heap := ask[string](l, "/digest", g.bucket(0)), l.resident(), l.heap()
+	before, resident, memory := ask[string](l, "/digest", g.bucket(0)), l.resident(), l.memory()
 	wait := l.together(g, o)
 	await(l, "/counts", nil, func(c counts) bool { return c.Waits == o.to && c.Waiting == waitLimit })
-	f.row(fmt.Sprintf("%d wait in a bucket: memory", waitLimit), "Go's heap %d KiB, then %d KiB; workerd %d MiB, then %d MiB",
-		heap, l.heap(), resident/1024, l.resident()/1024)
+	f.row(fmt.Sprintf("%d wait in a bucket: memory", waitLimit), "Go's %d KiB, then %d KiB; workerd %d MiB, then %d MiB",
+		memory, l.memory(), resident/1024, l.resident()/1024)
 	if after := ask[string](l, "/digest", g.bucket(0)); after != before {
 		l.Error("callers who waited, or were refused, changed what is stored")
 	}
@@ -45,7 +45,7 @@ func crowd(l *lab, f *figures) {
 // burst sends a bucket many calls at once. Cloudflare's network refuses some; workerd has no limit to what it queues for an object. Either way what was
 // acknowledged is there, and what was refused is not.
 func burst(l *lab, f *figures) {
-	n := size(3000, 10_000)
+	n := size(2000, 10_000)
 	g, o := target{binding: "LEDGER", buckets: 1}, order{op: "claim", prefix: "k", to: n}
 	begin := time.Now()
 	first := l.together(g, o)()

@@ -3,7 +3,7 @@ import * as entry from "./entry.mjs";
 
 const counts = { waits: 0, waiting: 0 };
 const alarms = new Map(); // by object: what each alarm did
-let held = null; // a promise that alarms wait for
+let held = false; // whether alarms wait
 
 // observed is a class that can be looked into. What its alarms have to do is what is due within ten minutes.
 const observed = (Class) => class extends Class {
@@ -26,7 +26,7 @@ const observed = (Class) => class extends Class {
     }
   }
   async alarm(info) {
-    await held?.promise;
+    while (held) await scheduler.wait(5);
     const before = this.#due();
     await super.alarm(info);
     const after = this.#due(), name = this.ctx.id.name;
@@ -56,8 +56,8 @@ export default {
       case "/inspect": return Response.json({ ...await stub().inspect(), alarms: alarms.get(q.get("object")) ?? [] });
       case "/digest": return Response.json(await stub().digest());
       case "/counts": return Response.json(counts);
-      case "/hold": held = Promise.withResolvers(); return new Response();
-      case "/ring": held?.resolve(); held = null; return new Response();
+      case "/hold": held = true; return Response.json(null);
+      case "/ring": held = false; return Response.json(null);
     }
     return entry.default.fetch(request, env, ctx);
   },

@@ -62,7 +62,7 @@ func serveMemory(w http.ResponseWriter, _ *http.Request) {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	json.NewEncoder(w).Encode(map[string]uint64{"heap": m.HeapAlloc + m.StackInuse})
+	json.NewEncoder(w).Encode(m.HeapAlloc + m.StackInuse)
 }
 
 // tally is what became of a request's calls.
