@@ -190,8 +190,10 @@ type order struct {
 
 func (g target) values(o order) url.Values {
 	q := url.Values{"binding": {g.binding}, "scope": {g.scope}, "op": {o.op}, "prefix": {o.prefix}}
-	numbers := map[string]int64{"buckets": int64(g.buckets), "from": int64(o.from), "to": int64(o.to), "keys": int64(o.keys), "parallel": int64(o.parallel),
-		"releases": int64(o.releases), "lease": o.lease.Milliseconds(), "wait": o.wait.Milliseconds()}
+	numbers := map[string]int64{
+		"buckets": int64(g.buckets), "from": int64(o.from), "to": int64(o.to), "keys": int64(o.keys), "parallel": int64(o.parallel),
+		"releases": int64(o.releases), "lease": o.lease.Milliseconds(), "wait": o.wait.Milliseconds(),
+	}
 	if !o.until.IsZero() {
 		numbers["until"] = o.until.UnixMilli()
 	}

@@ -13,7 +13,8 @@ const observed = (Class) => class extends Class {
     return created ? sql.exec(query, ...binds).one() : null;
   }
   #due() {
-    const query = "SELECT count(*) AS due, coalesce(sum(watched), 0) AS watched, max(due) AS last FROM _capdo_entries WHERE watched IN (0, 1) AND due < ?";
+    const query = "SELECT count(*) AS due, coalesce(sum(watched), 0) AS watched, max(due) AS last" +
+      " FROM _capdo_entries WHERE watched IN (0, 1) AND due < ?";
     return this.#one(query, Date.now() + 600_000) ?? { due: 0, watched: 0, last: null };
   }
   async awaitKey(...args) {
