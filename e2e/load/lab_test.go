@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -38,6 +39,7 @@ type lab struct {
 	*testing.T
 	process *workerd.Process
 	disk    string
+	calls   sync.WaitGroup // requests that nobody may have waited for
 }
 
 func start(t *testing.T) *lab {
@@ -57,6 +59,7 @@ func start(t *testing.T) *lab {
 	}
 	t.Cleanup(func() {
 		l.process.Kill()
+		l.calls.Wait()
 		if log := l.process.Log(); t.Failed() {
 			t.Logf("workerd printed:\n%s", log[max(0, len(log)-4000):])
 		}
@@ -71,7 +74,10 @@ var client = &http.Client{Timeout: dedupe.MaxWait * 3 / 4, Transport: &http.Tran
 func (l *lab) post(path string, q url.Values, out any) error {
 	resp, err := client.Post(l.process.URL+path+"?"+q.Encode(), "", nil)
 	if err != nil {
-		return err
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // the URL tells of keys
+		}
+		return fmt.Errorf("POST %s: %w", path, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
@@ -250,7 +256,9 @@ func (l *lab) together(g target, o order) (wait func() tally) {
 	for from := o.from; from < o.to; from += 100 {
 		part := o
 		part.from, part.to = from, min(from+100, o.to)
-		wg.Go(func() {
+		wg.Add(1)
+		l.calls.Go(func() {
+			defer wg.Done()
 			var t tally
 			err := l.post("/run", g.values(part), &t)
 			mu.Lock()
