@@ -427,7 +427,7 @@ func TestObjectRefusesToHaveMoreCallersWaitThanItsLimit(t *testing.T) {
 		parked = append(parked, p)
 	}
 	before := maps.Clone(s.table.rows)
-	_, err := s.book.wait(t.Context(), "k", "", 60_000)
+	_, err := s.book.wait(t.Context(), "k", "", 20)
 	s.want(err, dedupe.ErrOverloaded)
 	if known := fail(opClaim, err).(*dedupe.Error); !definite(err) || !known.Retryable {
 		t.Errorf("%#v is not definite, or not retryable", err)
