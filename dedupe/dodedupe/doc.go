@@ -65,6 +65,7 @@
 // and left memory, a fence of before may come again.
 //
 // A caller that waits is parked in the object, in a call that claims nothing, and claims when that returns: one who is gone by then holds nothing.
+// At most 1,000 wait in an object; beyond, a Claim that would wait fails with [dedupe.ErrOverloaded], and has changed nothing.
 //
 // An alarm removes up to 200 records that have expired, sets itself again, and empties the object when none is left. A sequence's counter stays.
 // A class that is registered with an OnExpired function has its alarm tell of holders that died, up to 50 at a time, when their leases end. docs/cost.md

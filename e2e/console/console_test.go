@@ -1,6 +1,6 @@
 //go:build !js
 
-// Package console tests the live console of examples/flow-payments: its page in a headless Chromium, and the Worker in worker/ in workerd.
+// Package console tests the live console of examples/flow-payments: its page in a headless Chromium, and the Worker in workerd.
 package console
 
 import (
@@ -29,7 +29,7 @@ var screenshot = flag.String("screenshot", "", "work for two minutes, and write 
 
 var built worker.Built
 
-func TestMain(m *testing.M) { worker.Main(m, &built) }
+func TestMain(m *testing.M) { worker.MainOf("../../examples/flow-payments", m, &built) }
 
 // token is what the Worker wants beyond localhost.
 const token = "a token of the test, and not a secret"
@@ -53,8 +53,8 @@ func start(t *testing.T) *lab {
 	modules := workerd.BuildModules(built.Dir)
 	modules["main.mjs"] = main
 	l := &lab{config: workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Console", "Ledger"), Disk: t.TempDir(),
-		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, Vars: map[string]string{"DEMO": "true", "TOKEN": token},
+		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Console", "Ledger", "Processor"), Disk: t.TempDir(),
+		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, Vars: map[string]string{"DEMO": "true", "PAYMENTS_TOKEN": token},
 	}}
 	if err := l.run(); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,7 @@
 // The main module of the console's test: the generated entry, and evictions.
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
-export const { Console, Ledger } = entry;
+export const { Console, Ledger, Processor } = entry;
 
 export default {
   async fetch(request, env, ctx) {

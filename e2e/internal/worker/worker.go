@@ -19,8 +19,11 @@ type Built struct {
 }
 
 // Main builds the program in the folder worker to *built, runs the tests, and exits.
-func Main(m *testing.M, built *Built) {
-	code, err := run(m, built)
+func Main(m *testing.M, built *Built) { MainOf("worker", m, built) }
+
+// MainOf is Main for the program in another folder.
+func MainOf(folder string, m *testing.M, built *Built) {
+	code, err := run(folder, m, built)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -28,7 +31,7 @@ func Main(m *testing.M, built *Built) {
 	os.Exit(code)
 }
 
-func run(m *testing.M, built *Built) (code int, err error) {
+func run(folder string, m *testing.M, built *Built) (code int, err error) {
 	if built.Dir, err = os.MkdirTemp("", "capdo-e2e-"); err != nil {
 		return 0, err
 	}
@@ -36,7 +39,7 @@ func run(m *testing.M, built *Built) (code int, err error) {
 	if built.Binary, err = node.Module(".", "workerd/bin/workerd"); err != nil {
 		return 0, err
 	}
-	r, err := build.Run(context.Background(), "worker", built.Dir, nil)
+	r, err := build.Run(context.Background(), folder, built.Dir, nil)
 	if err != nil {
 		return 0, err
 	}
