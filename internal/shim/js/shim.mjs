@@ -240,7 +240,7 @@ export class Runtime {
     this.exports = this.wire = null;
     for (const map of [this.contexts, this.calls, this.parcels, this.timers]) map.clear();
     for (const c of calls) if (!c.context.state) { c.reply(c.isAnswered ? c.value : error); c.over(); }
-    for (const c of contexts) c.wake();
+    for (const c of contexts) if (c.open > 0) c.wake(); // what waits in an idle one belongs to an event that is over
   }
 
   // enter calls an export of the Go program and lets Go run until every goroutine is idle. An export itself never yields:
