@@ -5,7 +5,7 @@ NPM := node_modules/.package-lock.json
 JS := GOOS=js GOARCH=wasm
 PORT ?= 8787
 
-.PHONY: help dev build test check fmt bench fuzz soak mutations clean
+.PHONY: help dev build test check fmt bench fuzz soak load mutations clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -54,6 +54,9 @@ fuzz: ## fuzz codecs, keys, messages, records and parsers, a minute each (FUZZTI
 
 soak: $(NPM) ## check histories of store, ledger and sequencer under kills, crashes, aborts, evictions and lost replies, for longer (SOAK=5m)
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
+
+load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
+	go test -count=1 -timeout 10m -v ./e2e/load -large
 
 mutations: $(NPM) ## break store, ledger and sequencer in ways that e2e/proof has to notice (about five minutes)
 	e2e/proof/mutations.sh
