@@ -5,7 +5,7 @@
 //	}
 //
 // The tests work in real time, so that they also run against a store behind a network. What they conclude is true on a slow machine, too:
-// a test that comes too late to look at a short-lived record is skipped.
+// a test that comes too late to look at a short-lived record tries again with one that lives longer.
 //
 // # Known mistakes
 //

@@ -301,24 +301,26 @@ func (l ledgerTest) fences() {
 }
 
 func (l ledgerTest) takeover() {
-	const d = 200 * time.Millisecond
-	begin := time.Now()
-	l.claim("key", lease("a", d), dedupe.Acquired)
-	claimed := time.Now()
-	c, err := l.ledger.Claim(l.Context(), []byte("key"), long("b"))
-	if err != nil {
-		l.Fatal(err)
-	}
-	if time.Since(begin) > d-slack {
-		l.Skip("too slow to look at a lease of", d)
-	}
-	if c.Outcome != dedupe.InProgress || c.RetryAfter > d {
-		l.Errorf("claim %+v, want one in progress for %v at most", c, d)
-	}
-	sleepUntil(claimed.Add(d + slack))
-	if c := l.claim("key", long("b"), dedupe.Acquired); c.Attempt != 2 || !c.TakenOver {
-		l.Errorf("claim %+v", c)
-	}
+	inTime(l.TB, 200*time.Millisecond, func(key string, d time.Duration) bool {
+		begin := time.Now()
+		l.claim(key, lease("a", d), dedupe.Acquired)
+		claimed := time.Now()
+		c, err := l.ledger.Claim(l.Context(), []byte(key), long("b"))
+		if err != nil {
+			l.Fatal(err)
+		}
+		if time.Since(begin) > d-slack {
+			return false
+		}
+		if c.Outcome != dedupe.InProgress || c.RetryAfter > d {
+			l.Errorf("claim %+v, want one in progress for %v at most", c, d)
+		}
+		sleepUntil(claimed.Add(d + slack))
+		if c := l.claim(key, long("b"), dedupe.Acquired); c.Attempt != 2 || !c.TakenOver {
+			l.Errorf("claim %+v", c)
+		}
+		return true
+	})
 }
 
 func (l ledgerTest) lateHolder() {
@@ -423,23 +425,25 @@ func (l ledgerTest) honestRetry() {
 }
 
 func (l ledgerTest) window() {
-	const ttl = 400 * time.Millisecond
-	begin := time.Now()
-	c := l.claim("key", dedupe.ClaimOptions{Lease: 300 * time.Millisecond, TTL: ttl}, dedupe.Acquired)
-	seen := time.Now()
-	time.Sleep(ttl / 2)
-	l.complete(c, "result")
-	a, err := l.ledger.Claim(l.Context(), []byte("key"), long("b"))
-	if time.Since(begin) > ttl-slack {
-		l.Skip("too slow to look at a record of", ttl)
-	}
-	if err != nil || a.Outcome != dedupe.Replay {
-		l.Fatalf("%v, %v; want a replay", a.Outcome, err)
-	}
-	sleepUntil(seen.Add(ttl + slack))
-	if c := l.claim("key", long("b"), dedupe.Acquired); c.Attempt != 1 || c.TakenOver {
-		l.Errorf("after the window: %+v", c)
-	}
+	inTime(l.TB, 400*time.Millisecond, func(key string, ttl time.Duration) bool {
+		begin := time.Now()
+		c := l.claim(key, dedupe.ClaimOptions{Lease: ttl * 3 / 4, TTL: ttl}, dedupe.Acquired)
+		seen := time.Now()
+		time.Sleep(ttl / 2)
+		completed := l.ledger.Complete(l.Context(), c, []byte("result"))
+		a, err := l.ledger.Claim(l.Context(), []byte(key), long("b"))
+		if time.Since(begin) > ttl-slack {
+			return false
+		}
+		if err := errors.Join(completed, err); err != nil || a.Outcome != dedupe.Replay {
+			l.Fatalf("%v, %v; want a replay", a.Outcome, err)
+		}
+		sleepUntil(seen.Add(ttl + slack))
+		if c := l.claim(key, long("b"), dedupe.Acquired); c.Attempt != 1 || c.TakenOver {
+			l.Errorf("after the window: %+v", c)
+		}
+		return true
+	})
 }
 
 func (l ledgerTest) longTTL() {

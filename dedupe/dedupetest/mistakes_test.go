@@ -30,8 +30,6 @@ type record struct {
 func (r *record) Helper()               {}
 func (r *record) Error(...any)          { r.failed.Store(true) }
 func (r *record) Errorf(string, ...any) { r.failed.Store(true) }
-func (r *record) Skip(...any)           { runtime.Goexit() }
-func (r *record) Skipf(string, ...any)  { runtime.Goexit() }
 func (r *record) Fatal(...any)          { r.failed.Store(true); runtime.Goexit() }
 func (r *record) Fatalf(string, ...any) { r.failed.Store(true); runtime.Goexit() }
 
