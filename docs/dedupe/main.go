@@ -1,0 +1,279 @@
+// Dedupe is the program of docs/dedupe.md: a shop's Worker in which nothing happens twice.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupehttp"
+	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablehttp"
+)
+
+func main() {
+	dodedupe.Register("Dedupe")                                                 // for Store
+	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClass{OnExpired: resume}) // for Ledger and Sequencer
+	durable.Register("Account", NewAccount, durable.Func[*Account]("deposit", (*Account).Deposit))
+	durable.Register("Bank", NewBank, durable.Func[*Bank]("pay", (*Bank).Pay), durable.Func[*Bank]("charged", (*Bank).Charged))
+	durablehttp.Handle(routes())
+	if err := durable.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /webhooks", webhook)
+	mux.HandleFunc("POST /orders/{order}/pay", pay)
+	mux.HandleFunc("POST /orders/{order}/events/{event}", number)
+	mux.HandleFunc("POST /accounts/{account}/deposits/{deposit}", deposit)
+	mux.Handle("POST /charges", dedupehttp.Idempotent(httpLedger, customer, &dedupehttp.Options{Required: true})(http.HandlerFunc(charge)))
+	return mux
+}
+
+// webhook handles each delivery once, as far as one step can.
+func webhook(w http.ResponseWriter, r *http.Request) {
+	store, err := dodedupe.New(durablehttp.Env(r), &dodedupe.Options{Scope: "webhooks"})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	id := []byte(r.Header.Get("Webhook-Id"))
+	inserted, err := store.PutIfAbsent(r.Context(), id, 72*time.Hour)
+	switch {
+	case err != nil:
+		fail(w, err) // not 2xx, so the sender tries again
+	case !inserted:
+		fmt.Fprintln(w, "seen")
+	default:
+		if err := remember(r); err != nil {
+			fail(w, errors.Join(err, store.Forget(r.Context(), id))) // let the next delivery through
+			return
+		}
+		fmt.Fprintln(w, "done")
+	}
+}
+
+func remember(r *http.Request) error {
+	if r.ContentLength == 0 {
+		return errors.New("the webhook is empty")
+	}
+	return nil
+}
+
+// orders returns the ledger of orders' payments, whose operations are reported.
+func orders(env *durable.Env) (dedupe.Ledger, error) {
+	ledger, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: "orders", DefaultTTL: 30 * 24 * time.Hour})
+	if err != nil {
+		return nil, err
+	}
+	return dedupe.Observed(ledger, nil, func(e dedupe.Event) {
+		slog.Info("ledger", "op", e.Op, "what", e.What, "attempt", e.Attempt, "took", e.Took, "err", e.Err)
+	}), nil
+}
+
+// pay has the bank charge an order once, and answers repetitions with the receipt.
+func pay(w http.ResponseWriter, r *http.Request) {
+	cents, err := strconv.ParseInt(r.URL.Query().Get("cents"), 10, 64)
+	if err != nil {
+		http.Error(w, "cents is a whole number", http.StatusBadRequest)
+		return
+	}
+	receipt, err := payOnce(r.Context(), durablehttp.Env(r), r.PathValue("order"), cents)
+	if err == nil && string(receipt) == "declined" {
+		err = errDeclined // that of an earlier call
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	fmt.Fprintf(w, "%s\n", receipt)
+}
+
+func payOnce(ctx context.Context, env *durable.Env, order string, cents int64) ([]byte, error) {
+	ledger, err := orders(env)
+	if err != nil {
+		return nil, err
+	}
+	options := dedupe.DoOptions{
+		ClaimOptions: dedupe.ClaimOptions{Fingerprint: fingerprintOf(cents), Lease: 30 * time.Second, Wait: 10 * time.Second},
+		OnFailure:    afterFailure,
+	}
+	return dedupe.Do(ctx, ledger, []byte(order), options, func(ctx context.Context, fence int64) ([]byte, error) {
+		return askBank(ctx, env, order, fence, cents)
+	})
+}
+
+// fingerprintOf stands for what is asked for, so that the key cannot be used for something else.
+func fingerprintOf(cents int64) []byte {
+	sum := sha256.Sum256(strconv.AppendInt(nil, cents, 10))
+	return sum[:]
+}
+
+// afterFailure says what becomes of a claim whose work failed.
+func afterFailure(err error) dedupe.Disposition {
+	switch {
+	case errors.Is(err, errDeclined):
+		return dedupe.StoreResult // final: later callers get the same answer
+	case errors.Is(err, durable.ErrObjectReset), errors.Is(err, durable.ErrDisconnected):
+		return dedupe.LeaveToLease // it may have been done, and may still be at it: give it time
+	}
+	return dedupe.ReleaseClaim // nothing was done: the next caller may try at once
+}
+
+var errDeclined = errors.New("the bank declined")
+
+// askBank passes on the order, as the bank's own idempotency key, and the fence.
+func askBank(ctx context.Context, env *durable.Env, order string, fence, cents int64) ([]byte, error) {
+	if cents > 100_000 {
+		return []byte("declined"), errDeclined // the result that StoreResult keeps
+	}
+	bank, err := object(env, "BANK", "bank")
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := durable.Call[string](ctx, bank, "pay", order, fence, cents)
+	return []byte(receipt), err
+}
+
+// resume is called when the lease of a claim ran out whose holder neither completed nor released it: most likely it died.
+func resume(ctx context.Context, env *durable.Env, claim dodedupe.Expired) error {
+	if claim.Scope != "orders" || claim.Key == nil {
+		return nil // the next caller takes it over
+	}
+	bank, err := object(env, "BANK", "bank")
+	if err != nil {
+		return err
+	}
+	cents, err := durable.Call[int64](ctx, bank, "charged", string(claim.Key))
+	if err != nil || cents == 0 {
+		return err // with an error resume is called again; where nothing was charged the next caller begins anew
+	}
+	_, err = payOnce(ctx, env, string(claim.Key), cents) // the bank gives the same receipt, and the order is completed
+	return err
+}
+
+// number numbers the events of an order, without gaps; a repetition gets the number that the event has.
+func number(w http.ResponseWriter, r *http.Request) {
+	sequencer, err := dodedupe.NewSequencer(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "events"})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	seq, err := sequencer.Next(r.Context(), []byte(r.PathValue("order")), []byte(r.PathValue("event")), nil, 24*time.Hour)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	fmt.Fprintf(w, "%d new=%t\n", seq.N, seq.Inserted)
+}
+
+// httpLedger and customer say where the keys of POST /charges are kept, and whose they are.
+func httpLedger(r *http.Request) (dedupe.Ledger, error) {
+	return dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "http", Mapping: dodedupe.Buckets(16)})
+}
+
+func customer(r *http.Request) (string, error) {
+	name, _, ok := r.BasicAuth() // in earnest, one that was authenticated
+	if !ok {
+		return "", errors.New("nobody")
+	}
+	return name, nil
+}
+
+// charge runs once for each Idempotency-Key of a customer.
+func charge(w http.ResponseWriter, r *http.Request) {
+	fence, _ := dedupehttp.Fence(r.Context())
+	w.WriteHeader(http.StatusCreated)
+	fmt.Fprintf(w, "charge %d\n", fence)
+}
+
+// Account is an object whose balance changes exactly once for each deposit, however often that is sent.
+type Account struct {
+	kv     *durable.KV
+	ledger *dodedupe.Embedded
+}
+
+// NewAccount makes an Account.
+func NewAccount(ctx context.Context, state *durable.State, env *durable.Env) (*Account, error) {
+	ledger, err := dodedupe.Embed(state, nil)
+	return &Account{state.Storage().KV(), ledger}, err
+}
+
+// Deposit adds to the balance, and returns it as it was after that. Balance and record are one transaction.
+func (a *Account) Deposit(ctx context.Context, id string, cents int64) (string, error) {
+	balance, _, err := a.ledger.Once(ctx, []byte(id), nil, func(int64) ([]byte, error) {
+		v, _, err := a.kv.Get("balance")
+		if err != nil {
+			return nil, err
+		}
+		before, _ := v.(float64)
+		after := int64(before) + cents
+		return strconv.AppendInt(nil, after, 10), a.kv.Put("balance", float64(after))
+	})
+	return string(balance), err
+}
+
+// Alarm is the ledger's: it removes what has expired. The account sets none of its own.
+func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
+	return a.ledger.Alarm(ctx, nil)
+}
+
+// deposit answers POST /accounts/ACCOUNT/deposits/DEPOSIT?cents=500.
+func deposit(w http.ResponseWriter, r *http.Request) {
+	cents, err := strconv.ParseInt(r.URL.Query().Get("cents"), 10, 64)
+	if err != nil {
+		http.Error(w, "cents is a whole number", http.StatusBadRequest)
+		return
+	}
+	account, err := object(durablehttp.Env(r), "ACCOUNT", r.PathValue("account"))
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	balance, err := durable.Call[string](r.Context(), account, "deposit", r.PathValue("deposit"), cents)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	fmt.Fprintln(w, balance)
+}
+
+// object returns the one of that name behind a binding.
+func object(env *durable.Env, binding, name string) (*durable.Stub, error) {
+	objects, err := env.Namespace(binding)
+	if err != nil {
+		return nil, err
+	}
+	return objects.GetByName(name, nil)
+}
+
+// fail answers what a failure means for the client.
+func fail(w http.ResponseWriter, err error) {
+	var busy *dedupe.InProgressError
+	switch {
+	case errors.As(err, &busy):
+		w.Header().Set("Retry-After", strconv.Itoa(int(busy.RetryAfter.Seconds())+1))
+		http.Error(w, "it is being done", http.StatusConflict)
+	case errors.Is(err, dedupe.ErrMismatch):
+		http.Error(w, "this was asked for before, with another payload", http.StatusUnprocessableEntity)
+	case errors.Is(err, dedupe.ErrKeyEmpty), errors.Is(err, dedupe.ErrKeyTooLarge):
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	case errors.Is(err, errDeclined):
+		http.Error(w, "declined", http.StatusPaymentRequired)
+	default: // unknown outcome, overloaded, fenced, and all that is neither: ask again, the key says that it is the same
+		slog.Error("failed", "err", err) // errors of dedupe have no keys in them
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "ask again", http.StatusServiceUnavailable)
+	}
+}

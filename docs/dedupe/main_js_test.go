@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablehttp"
+	"flow.internal/capdo/durable/durabletest"
+)
+
+func TestMain(m *testing.M) {
+	main() // registers; durable.Run returns at once in a test program
+	m.Run()
+}
+
+// post sends a request to the Worker, with headers as "Name: value".
+func post(t *testing.T, path, body string, headers ...string) (status int, answer string, replayed bool) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://shop"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	resp, err := (&http.Client{Transport: durablehttp.Transport(durabletest.Worker(t))}).Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, strings.TrimSpace(string(b)), resp.Header.Get("Idempotent-Replayed") == "true"
+}
+
+func TestTheWorkerAnswers(t *testing.T) {
+	const ada = "Authorization: Basic YWRhOg=="
+	tests := []struct {
+		path, body string
+		header     []string
+		status     int
+		answer     string
+	}{
+		{"/webhooks", "", []string{"Webhook-Id: evt_1"}, 503, "ask again"},
+		{"/webhooks", "{}", []string{"Webhook-Id: evt_1"}, 200, "done"}, // forgotten after the failure
+		{"/webhooks", "{}", []string{"Webhook-Id: evt_1"}, 200, "seen"},
+		{"/webhooks", "{}", nil, 400, ""},
+		{"/orders/1041/pay?cents=500", "", nil, 200, "receipt 1"},
+		{"/orders/1041/pay?cents=500", "", nil, 200, "receipt 1"},
+		{"/orders/1041/pay?cents=600", "", nil, 422, ""},
+		{"/orders/1042/pay?cents=500", "", nil, 200, "receipt 2"},
+		{"/orders/1043/pay?cents=999999", "", nil, 402, "declined"},
+		{"/orders/1043/pay?cents=999999", "", nil, 402, "declined"},
+		{"/orders/1041/pay?cents=much", "", nil, 400, ""},
+		{"/orders/1041/events/created", "", nil, 200, "1 new=true"},
+		{"/orders/1041/events/paid", "", nil, 200, "2 new=true"},
+		{"/orders/1041/events/created", "", nil, 200, "1 new=false"},
+		{"/accounts/ada/deposits/d1?cents=500", "", nil, 200, "500"},
+		{"/accounts/ada/deposits/d2?cents=200", "", nil, 200, "700"},
+		{"/accounts/ada/deposits/d1?cents=500", "", nil, 200, "500"},
+		{"/accounts/ada/deposits/d1?cents=many", "", nil, 400, ""},
+		{"/charges", "{}", []string{ada}, 400, `{"`},
+		{"/charges", "{}", []string{"Idempotency-Key: k1"}, 403, `{"`},
+	}
+	for _, tt := range tests {
+		if status, answer, _ := post(t, tt.path, tt.body, tt.header...); status != tt.status || !strings.HasPrefix(answer, tt.answer) {
+			t.Errorf("POST %s: %d %s; want %d %s", tt.path, status, answer, tt.status, tt.answer)
+		}
+	}
+	_, first, again := post(t, "/charges", "{}", ada, "Idempotency-Key: k1")
+	status, second, replayed := post(t, "/charges", "{}", ada, "Idempotency-Key: k1")
+	if status != 201 || first != second || again || !replayed {
+		t.Errorf("%q, and then %d %q, replayed: %t, %t", first, status, second, again, replayed)
+	}
+}
+
+// TestRecoveryCompletesWhatWasCharged has a holder die between the bank's charge and its record.
+func TestRecoveryCompletesWhatWasCharged(t *testing.T) {
+	env := durabletest.Env(t, nil)
+	ledger, err := orders(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fingerprint := fingerprintOf(500)
+	claim, err := ledger.Claim(t.Context(), []byte("1044"), dedupe.ClaimOptions{Fingerprint: fingerprint, Lease: time.Millisecond})
+	if err != nil || claim.Outcome != dedupe.Acquired {
+		t.Fatal(claim.Outcome, err)
+	}
+	if receipt, err := askBank(t.Context(), env, "1044", claim.Fence, 500); string(receipt) != "receipt 1" || err != nil {
+		t.Fatalf("%q, %v", receipt, err)
+	}
+	bank, err := object(env, "BANK", "bank")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for fence := claim.Fence; fence == claim.Fence; time.Sleep(10 * time.Millisecond) { // until the alarm has called resume, and that the bank
+		durabletest.Run(t, bank, func(ctx context.Context, state *durable.State) {
+			rows, err := state.Storage().SQL().Exec("SELECT fence FROM payments WHERE id = '1044'")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fence, err = durable.One[int64](rows); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	replay, err := ledger.Claim(t.Context(), []byte("1044"), dedupe.ClaimOptions{Fingerprint: fingerprint, Lease: time.Minute, Wait: 20 * time.Second})
+	if err != nil || replay.Outcome != dedupe.Replay || string(replay.Result) != "receipt 1" || replay.Attempt != 2 {
+		t.Errorf("afterwards: %s, attempt %d, %q, %v", replay.Outcome, replay.Attempt, replay.Result, err)
+	}
+}
+
+func TestTheBankRefusesWhoComesLate(t *testing.T) {
+	bank := durabletest.New(t, "BANK")
+	pay := func(id string, fence int64) (string, error) {
+		return durable.Call[string](t.Context(), bank, "pay", id, fence, int64(500))
+	}
+	if receipt, err := pay("1", 20); receipt != "receipt 1" || err != nil {
+		t.Errorf("%q, %v", receipt, err)
+	}
+	if _, err := pay("1", 19); !errors.Is(err, durable.ErrRemote) {
+		t.Errorf("a smaller fence: %v", err)
+	}
+	if receipt, err := pay("1", 21); receipt != "receipt 1" || err != nil {
+		t.Errorf("a larger fence: %q, %v", receipt, err)
+	}
+	if cents, err := durable.Call[int64](t.Context(), bank, "charged", "2"); cents != 0 || err != nil {
+		t.Errorf("nothing was charged: %d, %v", cents, err)
+	}
+}
+
+func TestFailuresAreDisposedOf(t *testing.T) {
+	tests := []struct {
+		err  error
+		want dedupe.Disposition
+	}{
+		{errDeclined, dedupe.StoreResult},
+		{durable.ErrObjectReset, dedupe.LeaveToLease},
+		{durable.ErrDisconnected, dedupe.LeaveToLease},
+		{context.DeadlineExceeded, dedupe.ReleaseClaim},
+	}
+	for _, tt := range tests {
+		if got := afterFailure(tt.err); got != tt.want {
+			t.Errorf("%v: %v, want %v", tt.err, got, tt.want)
+		}
+	}
+}
