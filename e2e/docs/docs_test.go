@@ -1,0 +1,255 @@
+//go:build !js
+
+// Package docs reads README.md and docs as their readers do: it executes every block of code in them, in order, and follows every link.
+package docs
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const root = "../.."
+
+// notRun are the blocks that nobody executes, by page and first line, with the reason that the page has.
+var notRun = map[string]string{
+	"README.md: make test": "run by CI, takes minutes",
+}
+
+// inProject are the pages whose commands are typed in a project as capdo new writes it; those of the others are typed in the clone.
+var inProject = []string{"docs/deploy.md", "docs/migrations.md", "docs/testing.md"}
+
+// world is what pages share.
+type world struct {
+	dir   string // where README.md's reader begins; the clone is capdo in there, the project counter
+	env   []string
+	check int // how many configs have been checked
+	mu    sync.Mutex
+}
+
+// TestPages executes README.md first, which makes the clone and the project that the other pages have.
+func TestPages(t *testing.T) {
+	pages := readPages(t, root)
+	w := newWorld(t)
+	if !t.Run(pages[0].path, func(t *testing.T) { w.execute(t, pages[0], w.dir) }) {
+		return
+	}
+	for _, p := range pages[1:] {
+		dir := filepath.Join(w.dir, "capdo")
+		if slices.Contains(inProject, p.path) {
+			dir = filepath.Join(w.dir, strings.NewReplacer("/", "-", ".md", "").Replace(p.path))
+			run(t, w.dir, "cp", "-a", "counter", dir)
+		}
+		t.Run(p.path, func(t *testing.T) {
+			t.Parallel()
+			w.execute(t, p, dir)
+		})
+	}
+}
+
+func run(t *testing.T, dir, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
+
+// newWorld makes a repository to clone of the working tree as it is, and an npm that installs by linking what this one has installed.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{dir: t.TempDir()}
+	abs, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(abs, "node_modules/wrangler")); err != nil {
+		t.Fatalf("%v\nhint: run make build first", err)
+	}
+	source, bin := filepath.Join(w.dir, ".source"), filepath.Join(w.dir, ".bin")
+	for _, dir := range []string{source, bin} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, abs, "bash", "-o", "pipefail", "-c", `git ls-files -co --exclude-standard -z | tar c --null -T - --ignore-failed-read 2>/dev/null | tar x -C "$0"`, source)
+	run(t, source, "bash", "-c", "git init -q && git add -A && git -c user.name=docs -c user.email=docs@localhost commit -qm docs")
+	npm := fmt.Sprintf("#!/bin/sh\nset -e\nmkdir -p node_modules\nfor f in %[1]s/node_modules/* %[1]s/node_modules/.bin; do ln -sfn $f node_modules/; done\ncp %[1]s/node_modules/.package-lock.json node_modules/\n", abs)
+	if err := os.WriteFile(filepath.Join(bin, "npm"), []byte(npm), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "CAPDO="+source, "WRANGLER_SEND_METRICS=false",
+		"WRANGLER_LOG_PATH="+filepath.Join(w.dir, ".logs"), "WRANGLER_REGISTRY_PATH="+filepath.Join(w.dir, ".registry"))
+	return w
+}
+
+// execute executes a page's blocks, in order, in a shell that begins in dir.
+func (w *world) execute(t *testing.T, p *page, dir string) {
+	s := openShell(t, dir, w.env)
+	for i, b := range p.blocks {
+		if t.Failed() {
+			return // what follows builds on it
+		}
+		if _, ok := b.notes["not run"]; ok {
+			continue
+		}
+		if file, ok := b.notes["file"]; ok {
+			where, _ := s.command("pwd")
+			if err := os.WriteFile(filepath.Join(strings.TrimSpace(where), file), []byte(b.text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		switch b.language {
+		case "sh":
+			s.block(b, i+1 < len(p.blocks) && p.blocks[i+1].language == "text")
+		case "text":
+			if !prints(s.last, b.text, true) {
+				t.Errorf("%s:%d: what the commands before print is\n%s\nand the page says\n%s", p.path, b.line, s.last, b.text)
+			}
+		case "go":
+			w.golang(t, p, b)
+		case "jsonc":
+			w.config(t, p, b, "wrangler.jsonc")
+		case "toml":
+			w.config(t, p, b, "wrangler.toml")
+		case "json":
+			if !json.Valid([]byte(b.text)) {
+				t.Errorf("%s:%d: this is not JSON", p.path, b.line)
+			}
+		default:
+			t.Errorf("%s:%d: nobody knows what to do with a block of %q", p.path, b.line, b.language)
+		}
+	}
+}
+
+// frames are what stands before the Go blocks of a page that are neither whole files nor in one.
+var frames = map[string]string{
+	"docs/spec/capabilities-and-binding.md": `package frame
+
+import (
+	"net/http"
+
+	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/durable/durablehttp"
+	"flow.internal/capdo/flow"
+)
+`,
+}
+
+// golang compiles a block, or finds it in a file that is compiled and tested.
+func (w *world) golang(t *testing.T, p *page, b block) {
+	t.Helper()
+	if file, ok := b.notes["from"]; ok {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Error(err)
+		} else if !strings.Contains(string(text), b.text) {
+			t.Errorf("%s:%d: this is not in %s:\n%s", p.path, b.line, file, b.text)
+		}
+		return
+	}
+	text := b.text
+	if !strings.HasPrefix(text, "package ") && !strings.Contains(text, "\npackage ") {
+		if frames[p.path] == "" {
+			t.Errorf("%s:%d: a fragment that is nowhere in a file (<!-- from: … -->)", p.path, b.line)
+			return
+		}
+		text = frames[p.path] + text
+	}
+	dir := w.folder(t)
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.try(t, p, b, dir, "env", "GOOS=js", "GOARCH=wasm", "go", "vet", ".")
+}
+
+// folder makes a new one in the clone.
+func (w *world) folder(t *testing.T) string {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.check++
+	dir := filepath.Join(w.dir, "capdo/e2e/docs", fmt.Sprintf("block%d", w.check))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// try executes what has to succeed of a block.
+func (w *world) try(t *testing.T, p *page, b block, dir, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env = dir, w.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%s:%d: %v\n%s\n%s", p.path, b.line, err, out, b.text)
+	}
+}
+
+var className = regexp.MustCompile(`"?class_name"?\s*[:=]\s*"(\w+)"`)
+
+// config has capdo check look at a wrangler config, or at a part of one, with a program that registers the classes that it binds.
+func (w *world) config(t *testing.T, p *page, b block, file string) {
+	t.Helper()
+	text := b.text
+	if file == "wrangler.jsonc" && !strings.HasPrefix(text, "{") {
+		text = "{" + text + "}"
+	}
+	if file == "wrangler.jsonc" && !strings.Contains(text, `"main"`) {
+		text = strings.Replace(text, "{", `{ "name": "frame", "main": "build/entry.mjs", "compatibility_date": "2026-11-01", `, 1)
+	}
+	classes := map[string]bool{}
+	if list, ok := b.notes["classes"]; ok {
+		for name := range strings.SplitSeq(list, ", ") {
+			classes[name] = true
+		}
+	}
+	for _, m := range className.FindAllStringSubmatch(text, -1) {
+		classes[m[1]] = true
+	}
+	program := "package main\n\nimport (\n\t\"context\"\n\n\t\"flow.internal/capdo/durable\"\n)\n\nfunc main() {\n"
+	for name := range classes {
+		program += fmt.Sprintf("\tdurable.Register(%q, func(context.Context, *durable.State, *durable.Env) (int, error) { return 0, nil })\n", name)
+	}
+	dir := w.folder(t)
+	for name, text := range map[string]string{"main.go": program + "\tdurable.Run()\n}\n", file: text} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.try(t, p, b, dir, filepath.Join(w.dir, "capdo/.bin/capdo"), "check", file)
+}
+
+// TestWhatIsNotRun has the list of all blocks that nobody executes.
+func TestWhatIsNotRun(t *testing.T) {
+	found := map[string]string{}
+	for _, p := range readPages(t, root) {
+		for _, b := range p.blocks {
+			if why, ok := b.notes["not run"]; ok {
+				first, _, _ := strings.Cut(b.text, "\n")
+				found[p.path+": "+strings.TrimSpace(trailing.ReplaceAllString(first, ""))] = why
+			}
+		}
+	}
+	for name, why := range found {
+		t.Logf("not run: %s: %s", name, why)
+		if notRun[name] != why {
+			t.Errorf("%s is not run (%s), and not on this test's list", name, why)
+		}
+	}
+	for name := range notRun {
+		if found[name] == "" {
+			t.Errorf("%s is on this test's list of what is not run, and not marked so", name)
+		}
+	}
+}
