@@ -183,3 +183,30 @@ func TestWatchersAreToldAlsoAfterAnEviction(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestBidsOutliveACrash(t *testing.T) {
+	place := func(name string, cents int64) error {
+		auction, err := object(durabletest.Env(t, nil), "AUCTION", name)
+		if err != nil {
+			return err
+		}
+		return bids(t, auction, "ada", cents)
+	}
+	auction, err := object(durabletest.Env(t, nil), "AUCTION", "lamp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := durable.Call[any](t.Context(), auction, "open", time.Now().Add(time.Hour).Truncate(time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if err := place("lamp", 500); err != nil {
+		t.Fatal(err)
+	}
+	durabletest.Restart(t) // workerd is killed; handles from before are dead
+	if err := place("lamp", 500); !errors.Is(err, durable.ErrRemote) {
+		t.Errorf("the bid of before is not known: %v", err)
+	}
+	if err := place("lamp", 501); err != nil {
+		t.Error(err)
+	}
+}
