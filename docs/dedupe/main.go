@@ -71,6 +71,9 @@ func remember(r *http.Request) error {
 	return nil
 }
 
+// log writes lines of JSON to stdout, which workerd takes for console.log; what is written to stderr it takes for errors.
+var log = slog.New(slog.NewJSONHandler(os.Stdout, nil))
+
 // orders returns the ledger of orders' payments, whose operations are reported.
 func orders(env *durable.Env) (dedupe.Ledger, error) {
 	ledger, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: "orders", DefaultTTL: 30 * 24 * time.Hour})
@@ -78,7 +81,7 @@ func orders(env *durable.Env) (dedupe.Ledger, error) {
 		return nil, err
 	}
 	return dedupe.Observed(ledger, nil, func(e dedupe.Event) {
-		slog.Info("ledger", "op", e.Op, "what", e.What, "attempt", e.Attempt, "took", e.Took, "err", e.Err)
+		log.Info("ledger", "op", e.Op, "what", e.What, "attempt", e.Attempt, "ms", e.Took.Milliseconds(), "err", e.Err)
 	}), nil
 }
 
@@ -272,7 +275,7 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, errDeclined):
 		http.Error(w, "declined", http.StatusPaymentRequired)
 	default: // unknown outcome, overloaded, fenced, and all that is neither: ask again, the key says that it is the same
-		slog.Error("failed", "err", err) // errors of dedupe have no keys in them
+		log.Error("failed", "err", err) // errors of dedupe have no keys in them
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "ask again", http.StatusServiceUnavailable)
 	}

@@ -22,6 +22,7 @@ func main() {
 		durable.Func[*Auction]("bid", (*Auction).Bid),
 		durable.Func[*Auction]("highest", (*Auction).Highest).Retryable(),
 		durable.Func[*Auction]("withdraw", (*Auction).Withdraw),
+		durable.Func[*Auction]("restore", (*Auction).Restore),
 	)
 	durable.Register("Tally", NewTally, durable.Func[*Tally]("add", (*Tally).Add))
 	durablehttp.Handle(routes())
@@ -143,6 +144,21 @@ func (a *Auction) Alarm(ctx context.Context, info durable.AlarmInfo) error {
 		return err
 	}
 	return a.tell(map[string]any{"sold_to": bid.Bidder, "cents": bid.Cents})
+}
+
+// Restore takes the auction back to a time within the last 30 days. The call ends with durable.ErrObjectReset, as the instance does.
+func (a *Auction) Restore(ctx context.Context, at time.Time) error {
+	storage := a.state.Storage()
+	bookmark, err := storage.BookmarkForTime(ctx, at)
+	if err != nil {
+		return err
+	}
+	undo, err := storage.RestoreBookmark(ctx, bookmark)
+	if err != nil {
+		return err
+	}
+	fmt.Println("to undo this, restore the bookmark", undo) // in the log: the call's result is lost
+	return a.state.Abort(ctx, "restored", nil)
 }
 
 // Fetch serves the auction's pages.

@@ -210,3 +210,13 @@ func TestBidsOutliveACrash(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestRestoringIsCloudflares(t *testing.T) {
+	auction := opened(t)
+	if _, err := durable.Call[any](t.Context(), auction, "restore", time.Now().Add(-time.Hour).Truncate(time.Millisecond)); !errors.Is(err, durable.ErrRemote) {
+		t.Errorf("local workerd has point-in-time recovery now, or another error: %v", err)
+	}
+	if err := bids(t, auction, "ada", 500); err != nil {
+		t.Errorf("after the refusal: %v", err)
+	}
+}

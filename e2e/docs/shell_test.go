@@ -31,6 +31,9 @@ type shell struct {
 	last   string // what the last block printed
 }
 
+// progress is what capdo prints while it waits for a machine that is slow.
+var progress = regexp.MustCompile(`(?m)^compiling: \d+ s\n`)
+
 const mark = "\x01end of command"
 
 func openShell(t *testing.T, dir string, env []string) *shell {
@@ -75,7 +78,7 @@ func (s *shell) command(text string) (output string, status int) {
 		b.WriteString(line)
 		if before, after, found := strings.Cut(b.String(), mark); found {
 			status, _ := strconv.Atoi(strings.TrimSpace(after))
-			return before, status
+			return progress.ReplaceAllString(before, ""), status
 		}
 		if err != nil {
 			s.t.Fatalf("%s\ntook longer than 2 minutes, or ended the shell: %v\n%s", text, err, b.String())
