@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,25 +39,57 @@ type world struct {
 	env   []string
 	check int // how many configs have been checked
 	mu    sync.Mutex
+
+	cloned, finished chan struct{} // closed when README.md's reader has the clone with what is built there, and when he has done
 }
 
-// TestPages executes README.md first, which makes the clone and the project that the other pages have.
+// TestPages executes the pages side by side. README.md's reader makes the clone and the project that the others have.
 func TestPages(t *testing.T) {
 	pages := readPages(t, root)
 	w := newWorld(t)
-	if !t.Run(pages[0].path, func(t *testing.T) { w.execute(t, pages[0], w.dir) }) {
-		return
-	}
-	for _, p := range pages[1:] {
-		dir := filepath.Join(w.dir, "capdo")
-		if slices.Contains(inProject, p.path) {
-			dir = filepath.Join(w.dir, strings.NewReplacer("/", "-", ".md", "").Replace(p.path))
-			run(t, w.dir, "cp", "-a", "counter", dir)
+	slices.SortStableFunc(pages[1:], func(a, b *page) int { // those that wait for all of README.md last
+		return strings.Compare(strconv.FormatBool(slices.Contains(inProject, a.path)), strconv.FormatBool(slices.Contains(inProject, b.path)))
+	})
+	began := false
+	for _, p := range pages {
+		if p != pages[0] && !began {
+			t.Fatal("README.md is left out, whose reader makes what the others have\nhint: -run 'TestPages/README.md|TestPages/docs/dedupe.md'")
 		}
 		t.Run(p.path, func(t *testing.T) {
+			began = true
 			t.Parallel()
-			w.execute(t, p, dir)
+			w.execute(t, p, w.folderOf(t, p))
 		})
+	}
+}
+
+// folderOf waits until there is the folder in which a page's reader begins.
+func (w *world) folderOf(t *testing.T, p *page) string {
+	if p.path == "README.md" {
+		t.Cleanup(func() {
+			w.reached(w.cloned)
+			w.reached(w.finished)
+		})
+		return w.dir
+	}
+	if !slices.Contains(inProject, p.path) {
+		<-w.cloned
+		return filepath.Join(w.dir, "capdo")
+	}
+	<-w.finished
+	dir := filepath.Join(w.dir, strings.NewReplacer("/", "-", ".md", "").Replace(p.path))
+	run(t, w.dir, "cp", "-a", "counter", dir)
+	return dir
+}
+
+// reached closes a channel, once.
+func (w *world) reached(c chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-c:
+	default:
+		close(c)
 	}
 }
 
@@ -74,7 +107,7 @@ func run(t *testing.T, dir, name string, args ...string) string {
 // newWorld makes a repository to clone of the working tree as it is, and an npm that installs by linking what this one has installed.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir()}
+	w := &world{dir: t.TempDir(), cloned: make(chan struct{}), finished: make(chan struct{})}
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +136,9 @@ func newWorld(t *testing.T) *world {
 func (w *world) execute(t *testing.T, p *page, dir string) {
 	s := openShell(t, dir, w.env)
 	for i, b := range p.blocks {
+		if i > 0 && p.path == "README.md" {
+			w.reached(w.cloned) // by the first block
+		}
 		if t.Failed() {
 			return // what follows builds on it
 		}
