@@ -40,6 +40,7 @@ type world struct {
 	check int // how many configs have been checked
 	mu    sync.Mutex
 
+	broken           bool          // README.md's reader did not get through
 	cloned, finished chan struct{} // closed when README.md's reader has the clone with what is built there, and when he has done
 }
 
@@ -67,16 +68,23 @@ func TestPages(t *testing.T) {
 func (w *world) folderOf(t *testing.T, p *page) string {
 	if p.path == "README.md" {
 		t.Cleanup(func() {
+			w.broken = t.Failed()
 			w.reached(w.cloned)
 			w.reached(w.finished)
 		})
 		return w.dir
 	}
-	if !slices.Contains(inProject, p.path) {
-		<-w.cloned
+	ready, project := w.cloned, slices.Contains(inProject, p.path)
+	if project {
+		ready = w.finished
+	}
+	<-ready
+	if _, err := os.Stat(filepath.Join(w.dir, "capdo/.bin/capdo")); err != nil || project && w.broken {
+		t.Fatal("README.md did not get there")
+	}
+	if !project {
 		return filepath.Join(w.dir, "capdo")
 	}
-	<-w.finished
 	dir := filepath.Join(w.dir, strings.NewReplacer("/", "-", ".md", "").Replace(p.path))
 	run(t, w.dir, "cp", "-a", "counter", dir)
 	return dir

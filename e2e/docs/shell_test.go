@@ -38,14 +38,9 @@ const mark = "\x01end of command"
 
 func openShell(t *testing.T, dir string, env []string) *shell {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	l.Close()
-	s := &shell{t: t, bash: exec.Command("bash", "--norc", "--noprofile"), port: port, log: filepath.Join(t.TempDir(), "server.log")}
-	s.bash.Dir, s.bash.Env = dir, append(env, "PORT="+port) // make dev takes it from there
+	s := &shell{t: t, bash: exec.Command("bash", "--norc", "--noprofile"), log: filepath.Join(t.TempDir(), "server.log")}
+	var err error
+	s.bash.Dir, s.bash.Env = dir, env
 	if s.in, err = s.bash.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +54,7 @@ func openShell(t *testing.T, dir string, env []string) *shell {
 	}
 	t.Cleanup(func() {
 		s.stop()
-		s.in.Close()
+		kill(s.bash.Process.Pid)
 		s.bash.Wait()
 	})
 	s.command("set -m -o pipefail") // -m: a server is a process group, which a Ctrl-C goes to
@@ -69,7 +64,7 @@ func openShell(t *testing.T, dir string, env []string) *shell {
 // command has bash execute a command, and returns what it printed.
 func (s *shell) command(text string) (output string, status int) {
 	s.t.Helper()
-	killer := time.AfterFunc(2*time.Minute, func() { s.bash.Process.Kill() })
+	killer := time.AfterFunc(time.Minute, func() { kill(s.bash.Process.Pid) })
 	defer killer.Stop()
 	fmt.Fprintf(s.in, "{ %s\n} </dev/null 2>&1\nprintf '%s %%d\\n' $?\n", text, mark)
 	var b strings.Builder
@@ -81,7 +76,7 @@ func (s *shell) command(text string) (output string, status int) {
 			return progress.ReplaceAllString(before, ""), status
 		}
 		if err != nil {
-			s.t.Fatalf("%s\ntook longer than 2 minutes, or ended the shell: %v\n%s", text, err, b.String())
+			s.t.Fatalf("%s\ntook longer than a minute, or ended the shell: %v\n%s", text, err, b.String())
 		}
 	}
 }
@@ -132,12 +127,12 @@ func (s *shell) block(b block, answered bool) {
 	_, fails := b.notes["fails"]
 	all := steps(s.t, b.text)
 	for i, c := range all {
-		command := strings.ReplaceAll(c.command, "8787", s.port)
-		last := i == len(all)-1
-		if serving.MatchString(command) {
-			s.serve(command)
+		if serving.MatchString(c.command) {
+			s.serve(c.command)
 			continue
 		}
+		command := strings.ReplaceAll(c.command, "8787", s.port)
+		last := i == len(all)-1
 		out, status := s.command(command)
 		s.last += out
 		if (status != 0) != (last && fails) {
@@ -165,7 +160,15 @@ func prints(out, want string, whole bool) bool {
 func (s *shell) serve(command string) {
 	s.t.Helper()
 	s.stop()
-	if !strings.HasPrefix(command, "make") {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	l.Close()
+	if strings.HasPrefix(command, "make") {
+		command += " PORT=" + s.port
+	} else {
 		own, wranglers, found := strings.Cut(command, " -- ")
 		command = own + " --port " + s.port
 		if found {
@@ -178,8 +181,9 @@ func (s *shell) serve(command string) {
 		s.t.Fatalf("%s\n%s", command, out)
 	}
 	s.server = pid
-	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if resp, err := http.Get("http://127.0.0.1:" + s.port); err == nil {
+	client := http.Client{Timeout: 10 * time.Second}
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if resp, err := client.Get("http://127.0.0.1:" + s.port); err == nil {
 			resp.Body.Close()
 			return
 		}
@@ -205,6 +209,20 @@ func (s *shell) stop() {
 		b, _ := os.ReadFile(s.log)
 		s.t.Logf("the server printed:\n%s", b)
 	}
+}
+
+// kill ends a process, and all that descend from it.
+func kill(pid int) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, file := range tasks {
+		b, _ := os.ReadFile(file)
+		for child := range strings.FieldsSeq(string(b)) {
+			if n, err := strconv.Atoi(child); err == nil {
+				kill(n)
+			}
+		}
+	}
+	syscall.Kill(pid, syscall.SIGKILL)
 }
 
 func TestCommandsAreTakenApart(t *testing.T) {
