@@ -2,7 +2,7 @@
 //
 //	go run ./cmd/capdo dev examples/flow-payments -- --var DEMO:true
 //	curl -X POST 127.0.0.1:8787/payments -d '{"id":"pay_1","amount":1250,"currency":"EUR"}'  # {"payment":"pay_1","charge":"ch_1","sequence":1}
-//	curl 127.0.0.1:8787/payments/pay_1                                                       # {"payment":"pay_1","charges":1}
+//	curl 127.0.0.1:8787/payments/pay_1                                                       # {"charges":1,"payment":"pay_1"}
 //
 // With DEMO a request may ask for the program to end before or after the charge, with the header Crash: before-charge or after-charge. A repetition
 // then takes over when the lease of the crashed one is over, and gets the answer.
