@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -39,65 +38,31 @@ type world struct {
 	env   []string
 	check int // how many configs have been checked
 	mu    sync.Mutex
-
-	broken           bool          // README.md's reader did not get through
-	cloned, finished chan struct{} // closed when README.md's reader has the clone with what is built there, and when he has done
 }
 
-// TestPages executes the pages side by side. README.md's reader makes the clone and the project that the others have.
+// TestPages executes README.md first, whose reader makes the clone and the project that those of the other pages have.
 func TestPages(t *testing.T) {
 	pages := readPages(t, root)
-	w := newWorld(t)
-	slices.SortStableFunc(pages[1:], func(a, b *page) int { // those that wait for all of README.md last
-		return strings.Compare(strconv.FormatBool(slices.Contains(inProject, a.path)), strconv.FormatBool(slices.Contains(inProject, b.path)))
-	})
-	began := false
-	for _, p := range pages {
-		if p != pages[0] && !began {
-			t.Fatal("README.md is left out, whose reader makes what the others have\nhint: -run 'TestPages/README.md|TestPages/docs/dedupe.md'")
-		}
+	w, began := newWorld(t), false
+	if !t.Run(pages[0].path, func(t *testing.T) {
+		began = true
+		w.execute(t, pages[0], w.dir)
+	}) {
+		return
+	}
+	if !began {
+		t.Fatal("README.md is left out, whose reader makes what the others have\nhint: -run 'TestPages/README.md|TestPages/docs/dedupe.md'")
+	}
+	for _, p := range pages[1:] {
 		t.Run(p.path, func(t *testing.T) {
-			began = true
 			t.Parallel()
-			w.execute(t, p, w.folderOf(t, p))
+			dir := filepath.Join(w.dir, "capdo")
+			if slices.Contains(inProject, p.path) {
+				dir = filepath.Join(w.dir, strings.NewReplacer("/", "-", ".md", "").Replace(p.path))
+				run(t, w.dir, "cp", "-a", "counter", dir)
+			}
+			w.execute(t, p, dir)
 		})
-	}
-}
-
-// folderOf waits until there is the folder in which a page's reader begins.
-func (w *world) folderOf(t *testing.T, p *page) string {
-	if p.path == "README.md" {
-		t.Cleanup(func() {
-			w.broken = t.Failed()
-			w.reached(w.cloned)
-			w.reached(w.finished)
-		})
-		return w.dir
-	}
-	ready, project := w.cloned, slices.Contains(inProject, p.path)
-	if project {
-		ready = w.finished
-	}
-	<-ready
-	if _, err := os.Stat(filepath.Join(w.dir, "capdo/.bin/capdo")); err != nil || project && w.broken {
-		t.Fatal("README.md did not get there")
-	}
-	if !project {
-		return filepath.Join(w.dir, "capdo")
-	}
-	dir := filepath.Join(w.dir, strings.NewReplacer("/", "-", ".md", "").Replace(p.path))
-	run(t, w.dir, "cp", "-a", "counter", dir)
-	return dir
-}
-
-// reached closes a channel, once.
-func (w *world) reached(c chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	select {
-	case <-c:
-	default:
-		close(c)
 	}
 }
 
@@ -115,7 +80,7 @@ func run(t *testing.T, dir, name string, args ...string) string {
 // newWorld makes a repository to clone of the working tree as it is, and an npm that installs by linking what this one has installed.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir(), cloned: make(chan struct{}), finished: make(chan struct{})}
+	w := &world{dir: t.TempDir()}
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
@@ -144,9 +109,6 @@ func newWorld(t *testing.T) *world {
 func (w *world) execute(t *testing.T, p *page, dir string) {
 	s := openShell(t, dir, w.env)
 	for i, b := range p.blocks {
-		if i > 0 && p.path == "README.md" {
-			w.reached(w.cloned) // by the first block
-		}
 		if t.Failed() {
 			return // what follows builds on it
 		}
