@@ -20,7 +20,7 @@ build: $(NPM) ## compile everything for both platforms, and build examples/harne
 	$(JS) go build ./...
 	go run ./cmd/capdo build examples/harness
 
-test: $(NPM) ## run every test: native with -race, in workerd, and under wrangler dev (about 5 minutes on 2 cores)
+test: $(NPM) ## run every test: native with -race, in workerd, and under wrangler dev (about 7 minutes on 2 cores)
 	go test -race ./dedupe/... ./durable/... ./flow/... ./internal/...
 	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
 	.bin/capdo test -timeout 2m ./...
@@ -62,7 +62,7 @@ mutations: $(NPM) ## break store, ledger and sequencer in ways that e2e/proof ha
 	e2e/proof/mutations.sh
 
 clean: ## remove what was built, and wrangler's local state
-	rm -rf examples/*/build examples/*/.wrangler examples/*/.capdo-dev.* node_modules .bin
+	rm -rf {examples,docs}/*/{build,.wrangler,.capdo-dev.*} node_modules .bin
 
 # The pinned wrangler, workerd and Node.js, from the lock file. Not npm ci: that insists on entries for workerd's builds for other
 # platforms, which a registry need not carry.
