@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"flow.internal/capdo/internal/freeport"
 )
 
 func TestMain(m *testing.M) {
@@ -73,10 +75,9 @@ func goOutput(t *testing.T, args ...string) []string {
 
 // freeport sets $PORT to a port that is free.
 func freePort(ts *testscript.TestScript, neg bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	ts.Check(err)
-	ts.Check(l.Close())
-	ts.Setenv("PORT", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	ts.Setenv("PORT", strconv.Itoa(port))
 }
 
 // listen listens on $PORT until the script is over; with ! it waits until somebody else could.

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"flow.internal/capdo/internal/freeport"
 )
 
 // shell is a terminal that a page's commands are typed into, one after the other.
@@ -160,20 +161,17 @@ func prints(out, want string, whole bool) bool {
 func (s *shell) serve(command string) {
 	s.t.Helper()
 	s.stop()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	l.Close()
+	s.port = strconv.Itoa(port)
 	if strings.HasPrefix(command, "make") {
 		command += " PORT=" + s.port
 	} else {
-		own, wranglers, found := strings.Cut(command, " -- ")
-		command = own + " --port " + s.port
-		if found {
-			command += " -- " + wranglers
-		}
+		// without a port for the inspector two wranglers look for one at the same time, and find the same
+		own, wranglers, _ := strings.Cut(command, " -- ")
+		command = fmt.Sprintf("%s --port %s -- --inspector-port 0 %s", own, s.port, wranglers)
 	}
 	out, _ := s.command(fmt.Sprintf("%s >%s 2>&1 </dev/null & echo $!", command, s.log))
 	pid, err := strconv.Atoi(strings.TrimSpace(out))

@@ -4,7 +4,6 @@ package dev
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"flow.internal/capdo/internal/freeport"
 )
 
 // Server is a running capdo dev.
@@ -79,12 +80,12 @@ func run(m *testing.M) (int, error) {
 // ready once it runs.
 func Start(t testing.TB, dir, ready string, flags ...string) *Server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, dir: dir, ready: ready, flags: flags, port: l.Addr().(*net.TCPAddr).Port, Disk: t.TempDir()}
-	l.Close()
+	flags = append(flags, "--inspector-port", "0") // or else two wranglers look for one at the same time, and find the same
+	s := &Server{t: t, dir: dir, ready: ready, flags: flags, port: port, Disk: t.TempDir()}
 	s.URL = fmt.Sprintf("http://127.0.0.1:%d", s.port)
 	s.Run()
 	t.Cleanup(s.Kill)
