@@ -347,8 +347,8 @@ func (b *book) alarm(ctx context.Context) error {
 	defer b.mu.Unlock()
 	b.armed, b.owing = 0, true
 	b.latest = min(max(b.latest, b.clock()), maxNow)
-	if err := b.table.sweep(ctx, b.latest, sweepLimit); err != nil {
-		return err
+	if e := b.table.sweep(ctx, b.latest, sweepLimit); e != nil {
+		return errors.Join(err, e)
 	}
 	if cleared, e := b.clearIfEmpty(ctx); cleared || e != nil {
 		return errors.Join(err, e)

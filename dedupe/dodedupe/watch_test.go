@@ -158,6 +158,23 @@ func TestFailuresDoNotStarveOthers(t *testing.T) {
 	}
 }
 
+// The alarm's error has all that failed.
+func TestAlarmThatFailsTwiceSaysBoth(t *testing.T) {
+	s, boom := newShelf(t), errors.New("boom")
+	s.watching(func(string) error { return boom })
+	s.hold("k", "a", 1000)
+	s.now += 1000
+	s.table.fault = func(_ int, op string) fault {
+		if op == "sweep" {
+			return fails
+		}
+		return fine
+	}
+	if err := s.book.alarm(t.Context()); !errors.Is(err, boom) || !errors.Is(err, errInjected) {
+		t.Errorf("%v, want both", err)
+	}
+}
+
 // An entry whose window ends with its lease is told of before it is removed.
 func TestHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
 	s, fails := newShelf(t), errors.New("fails")
