@@ -20,7 +20,7 @@ type Conn struct {
 	inbox  *jsrt.Ref
 }
 
-// Codes and figures for the inbox in shim.mjs.
+// Codes and figures for the inbox in websocket.mjs.
 const (
 	messageOverhead = 100
 	backlogCode     = 1008 // policy violation

@@ -57,11 +57,10 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		stop()
 		return nil, err
 	}
-	if send != nil {
-		go send(ctx)
-	}
+	stopSending := startSending(ctx, send)
 	v, err := c.Helpers().Await(ctx, "fetch", target, r.Method, r.URL, headerPairs(r.Header), body, signal)
 	if err != nil {
+		stopSending() // nobody reads the rest of the body
 		stop()
 		return nil, err
 	}
@@ -76,6 +75,19 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		stop()
 	}
 	return resp, nil
+}
+
+// startSending writes a request's body, and returns what gives that up.
+func startSending(ctx context.Context, send func(context.Context)) (stop func()) {
+	if send == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		send(ctx)
+	}()
+	return cancel
 }
 
 // abortSignal returns an AbortSignal that fires when ctx ends, and what stops watching it; nil where ctx cannot end.
@@ -112,7 +124,7 @@ func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(
 		return nil, err
 	}
 	if send != nil {
-		i.Go(func(context.Context) { send(ctx) })
+		i.SendBody(func() { send(ctx) })
 	}
 	if resp.WebSocket == nil {
 		return []any{resp.Status, headerPairs(resp.Header), body}, nil

@@ -84,11 +84,11 @@ func thrown(v any) error {
 	return errors.New("durable: the WebSocket failed")
 }
 
-// sockets are the accepted WebSockets of an object's instance that the program has met, by the numbers that shim.mjs gives them. They
+// sockets are the accepted WebSockets of an object's instance that the program has met, by the numbers that JavaScript gives them. They
 // leave when they are closed, of which every class that can accept them is told.
 type sockets struct {
 	mu sync.Mutex
-	m  map[int32]*WebSocket
+	m  map[int64]*WebSocket
 }
 
 // socket returns the WebSocket of that number. What the program has already is returned again, and ref released.
@@ -109,7 +109,7 @@ func (s *State) socket(number, ref any) *WebSocket {
 func (s *State) adopt(number any, ws *WebSocket) {
 	ws.state = s
 	if s.sockets.m == nil {
-		s.sockets.m = map[int32]*WebSocket{}
+		s.sockets.m = map[int64]*WebSocket{}
 	}
 	s.sockets.m[socketNumber(number)] = ws
 }
@@ -120,9 +120,9 @@ func (s *State) forget(number any) {
 	delete(s.sockets.m, socketNumber(number))
 }
 
-func socketNumber(v any) int32 {
+func socketNumber(v any) int64 {
 	n, _ := v.(float64)
-	return int32(n)
+	return int64(n)
 }
 
 // AcceptWebSocket accepts a connection for the object: its handlers ([WebSocketMessager] and others) get what arrives, and the object can be

@@ -35,7 +35,7 @@ type Staged struct {
 }
 
 // names are the files of a build, in the order in which they are written: entry.mjs, which wrangler serves, comes last.
-var names = []string{"app.wasm", "wasm_exec.js", "shim.mjs", "entry.mjs"}
+var names = slices.Concat([]string{"app.wasm", "wasm_exec.js"}, shim.Modules, []string{"entry.mjs"})
 
 // describeTimeout bounds how long a program may take to reach durable.Run.
 const describeTimeout = 30 * time.Second
@@ -161,7 +161,7 @@ func copyRuntime(ctx context.Context, out string) error {
 	if err := os.WriteFile(filepath.Join(out, "wasm_exec.js"), wasmExec, 0o644); err != nil {
 		return err
 	}
-	for _, name := range []string{"shim.mjs", "describe.mjs"} {
+	for _, name := range append(slices.Clone(shim.Modules), "describe.mjs") {
 		b, err := shim.Files.ReadFile("js/" + name)
 		if err != nil {
 			return err

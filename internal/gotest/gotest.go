@@ -162,6 +162,9 @@ func environment(names []string) map[string]string {
 			env[name] = v
 		}
 	}
+	if env["GOMEMLIMIT"] == "" {
+		env["GOMEMLIMIT"] = "off" // runtime.mjs sets one for the isolate of a Worker
+	}
 	return env
 }
 
@@ -178,7 +181,7 @@ func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]stri
 	files := map[string][]byte{
 		"entry.mjs": []byte(w.entry()), "test.json": toJSON(s), "files.json": toJSON(index), "files.bin": content, "wasm_exec.js": wasmExec,
 	}
-	for _, name := range []string{"shim.mjs", "testing.mjs", "testfs.mjs", "restart.mjs"} {
+	for _, name := range append([]string{"testing.mjs", "testfs.mjs", "restart.mjs"}, shim.Modules...) {
 		if files[name], err = shim.Files.ReadFile("js/" + name); err != nil {
 			return nil, err
 		}

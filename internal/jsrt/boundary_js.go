@@ -8,31 +8,31 @@ import (
 	"unsafe"
 )
 
-// Imports, from shim.mjs. None of them calls back into Go, except transact, and what prints (package os has js.Funcs).
+// Imports, from runtime.mjs. None of them calls back into Go, except transact.
 
 //go:wasmimport capdo intern
 func jsIntern(name string) int32
 
 //go:wasmimport capdo call
-func jsCall(context, ref, name, get int32, buf unsafe.Pointer, size int32) int32
+func jsCall(context, ref, name, get int32, buf unsafe.Pointer, size, capacity int32) int32
 
 //go:wasmimport capdo transact
-func jsTransact(context, ref int32, buf unsafe.Pointer, size int32) int32
+func jsTransact(context, ref int32, buf unsafe.Pointer, capacity int32) int32
 
 //go:wasmimport capdo size
-func jsSize(parcel int32) int32
+func jsSize(value int32) int32
 
 //go:wasmimport capdo take
-func jsTake(context, parcel int32, buf unsafe.Pointer) int32
+func jsTake(value int32, buf unsafe.Pointer, size int32) int32
 
 //go:wasmimport capdo discard
-func jsDiscard(parcel int32)
+func jsDiscard(context, value int32)
 
 //go:wasmimport capdo reply
-func jsReply(context, invocation int32, buf unsafe.Pointer, over int32)
+func jsReply(context, invocation int32, buf unsafe.Pointer, size, phase int32)
 
-//go:wasmimport capdo over
-func jsOver(invocation int32)
+//go:wasmimport capdo proceed
+func jsProceed(context, invocation, phase int32)
 
 //go:wasmimport capdo wake
 func jsWake(context int32)
@@ -54,9 +54,9 @@ func exportInvoke(context, id, size, kind, index int32) {
 }
 
 //go:wasmexport capdo_settle
-func exportSettle(context, parcel, size int32) {
-	if !enterContext(context).settle(pending(parcel), size) {
-		jsDiscard(parcel)
+func exportSettle(context, value, size int32) {
+	if !enterContext(context).settle(pending(value), size) {
+		jsDiscard(context, value)
 	}
 }
 
@@ -69,6 +69,16 @@ func exportCancel(context, id int32) {
 		i.cancel(ErrCallerGone)
 	}
 }
+
+//go:wasmexport capdo_time_up
+func exportTimeUp(context, id int32) {
+	if i := enterContext(context).invocation(id); i != nil {
+		i.timeUp()
+	}
+}
+
+//go:wasmexport capdo_outside
+func exportOutside(int32) { current = nil }
 
 //go:wasmexport capdo_deadlock
 func exportDeadlock(context, id int32) {
@@ -91,11 +101,11 @@ func exportDescribe() {
 	if !serving {
 		return // main waits for something before Run; the caller sees that there is no answer
 	}
-	b, err := appendValue(nil, program.Describe())
+	b, err := encode(nil, program.Describe())
 	if err != nil {
 		panic(err)
 	}
-	jsReply(0, 0, unsafe.Pointer(&b[0]), 1)
+	jsReply(0, 0, unsafe.Pointer(&b[0]), int32(len(b)), phaseOver)
 }
 
 // enterContext makes a context current, and lets go on who waited for that.
@@ -110,18 +120,21 @@ func enterContext(id int32) *Context {
 	return c
 }
 
-// names are the method and property names that JavaScript knows by number.
+// names are the method and property names that JavaScript knows by number. A caller can choose a method's name, so there is a limit.
 var names = map[string]int32{}
 
-func nameOf(s string) int32 {
+const maxNames = 512
+
+// nameOf returns a name's number; ok is false for a name that has none.
+func nameOf(s string) (number int32, ok bool) {
 	mu.Lock()
+	defer mu.Unlock()
 	n, ok := names[s]
-	if !ok {
-		n = jsIntern(s)
+	if !ok && len(names) < maxNames {
+		n, ok = jsIntern(s), true
 		names[s] = n
 	}
-	mu.Unlock()
-	return n
+	return n, ok
 }
 
 // buffers are scratch space for arguments and results. A goroutine owns the one it took: an allocation may give way to another.
@@ -147,25 +160,33 @@ func giveBuffer(b []byte) {
 	}
 }
 
-func call(r *Ref, name string, get bool, args []any) (v any, err error) {
+func call(r *Ref, name string, get bool, args []any) (any, error) {
 	if err := r.c.owns(args); err != nil {
 		return nil, err
 	}
+	number, ok := nameOf(name)
+	if !ok {
+		number, args = -1, append([]any{name}, args...)
+	}
 	b := takeBuffer()
-	if !get {
-		enc, err := appendValue(b[:0], args)
+	size := 0
+	if !get || !ok {
+		enc, err := encode(b[:0], args)
 		if err != nil {
 			giveBuffer(b)
 			return nil, err
 		}
-		if len(enc) > len(b) {
+		size = len(enc)
+		if size > len(b) {
 			giveBuffer(b)
 			b = enc[:cap(enc)]
 		}
 	}
-	n := jsCall(r.c.id, r.index, nameOf(name), flag(get), unsafe.Pointer(&b[0]), int32(len(b)))
-	v, err = unpack(r.c, b, n)
+	n := jsCall(r.c.id, r.index, number, flag(get), unsafe.Pointer(&b[0]), int32(size), int32(len(b)))
+	v, err := unpack(r.c, b, n)
 	giveBuffer(b)
+	runtime.KeepAlive(r) // until here: when it and args are collected, their numbers mean something else
+	runtime.KeepAlive(args)
 	return v, err
 }
 
@@ -175,6 +196,7 @@ func transact(r *Ref, fn func() error) error {
 	t := &transaction{c: r.c, fn: fn}
 	transacting = t
 	n := jsTransact(r.c.id, r.index, unsafe.Pointer(&b[0]), int32(len(b)))
+	runtime.KeepAlive(r)
 	if _, err := unpack(r.c, b, n); err != nil && t.result() == nil {
 		return err
 	}
@@ -184,7 +206,7 @@ func transact(r *Ref, fn func() error) error {
 // transacting is the transaction whose function JavaScript is about to call back.
 var transacting *transaction
 
-// unpack reads an outcome: n bytes in b, or parcel -n.
+// unpack reads an outcome: n bytes in b, or the value that waits under the number -n.
 func unpack(c *Context, b []byte, n int32) (any, error) {
 	if n < 0 {
 		return take(c, -n, jsSize(-n))
@@ -192,11 +214,13 @@ func unpack(c *Context, b []byte, n int32) (any, error) {
 	return outcome(&decoder{b: b[:n], c: c})
 }
 
-// take fetches a parcel, of size bytes at most, into memory of its own, which byte slices in it alias.
-func take(c *Context, parcel, size int32) (any, error) {
-	b := make([]byte, size)
-	n := jsTake(c.id, parcel, unsafe.Pointer(&b[0]))
-	return outcome(&decoder{b: b[:n], c: c, alias: true})
+// take fetches a value that waits, into memory of its own, which byte slices in it alias.
+func take(c *Context, value, size int32) (any, error) {
+	b := make([]byte, max(size, 1))
+	if jsTake(value, unsafe.Pointer(&b[0]), size) == 0 {
+		return nil, errMalformed
+	}
+	return outcome(&decoder{b: b[:size], c: c, alias: true})
 }
 
 func outcome(d *decoder) (any, error) {
@@ -292,29 +316,54 @@ func (i *Invocation) run() (v any, err error) {
 	return program.Serve(i, i, args.([]any))
 }
 
+// What of an invocation goes on; must match context.mjs.
+const (
+	phaseTasks int32 = iota // goroutines, after the client has its whole answer
+	phaseOver
+	phaseBody // the answer's body is being sent
+)
+
+// phase says what goes on once one of the goroutines that work for the invocation has ended.
+func (i *Invocation) phase() int32 {
+	switch {
+	case i.tasks <= 1:
+		return phaseOver
+	case i.bodies > 0:
+		return phaseBody
+	}
+	return phaseTasks
+}
+
 func (i *Invocation) reply(v any, err error) {
 	b := takeBuffer()
 	if err != nil {
 		v = program.Throw(err)
 	}
-	enc, encErr := appendValue(b[:0], v)
+	enc, encErr := encode(b[:0], v)
 	if encErr != nil {
-		enc, _ = appendValue(b[:0], &Error{Name: "Error", Message: encErr.Error()})
+		enc, _ = encode(b[:0], &Error{Name: "Error", Message: encErr.Error()})
 	}
-	i.isOver = i.tasks == 1 // nothing but its handler works for it
-	jsReply(i.c.id, i.id, unsafe.Pointer(&enc[0]), flag(i.isOver))
+	phase := i.phase()
+	i.isOver = phase == phaseOver // nothing but its handler works for it
+	jsReply(i.c.id, i.id, unsafe.Pointer(&enc[0]), int32(len(enc)), phase)
+	runtime.KeepAlive(v)
 	giveBuffer(b)
 }
 
 func (i *Invocation) done() {
+	phase := i.phase()
 	i.tasks--
 	if i.tasks > 0 {
+		if i.answered {
+			jsProceed(i.c.id, i.id, phase)
+		}
 		return
 	}
 	i.cancel(context.Canceled)
+	i.endTasks(context.Canceled)
 	i.c.removeInvocation(i)
 	if !i.isOver {
-		jsOver(i.id)
+		jsProceed(i.c.id, i.id, phaseOver)
 	}
 }
 

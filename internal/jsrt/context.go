@@ -46,7 +46,7 @@ type Ref struct {
 	cleanup runtime.Cleanup
 }
 
-// Helpers is the object of shim.mjs that does what would need a JavaScript constructor, or several calls.
+// Helpers is the object of host.mjs that does what would need a JavaScript constructor, or several calls.
 func (c *Context) Helpers() *Ref {
 	if c == nil {
 		return nil
@@ -113,13 +113,16 @@ func (r *Ref) Transact(fn func() error) error {
 // Release frees the value for JavaScript's collector. A reference that is dropped without it is released when Go's collector
 // finds out.
 func (r *Ref) Release() {
-	if r == nil || r.index == 0 {
+	if r == nil || r.index <= 0 {
 		return
 	}
 	r.cleanup.Stop()
 	release(r.c, r.index)
-	r.index = 0
+	r.index = released
 }
+
+// released is the index of a reference that was: JavaScript refuses it.
+const released = -1
 
 // owns refuses references of other contexts: a number means another value there.
 func (c *Context) owns(args []any) error {
@@ -156,7 +159,7 @@ func (c *Context) enter() error {
 	}
 }
 
-// current is the context whose code JavaScript is running. Exports set it; no Go code runs without one.
+// current is the context whose code JavaScript is running; nil for what package syscall/js calls back. Exports set it.
 var current *Context
 
 // contexts holds every context that is not closed.
@@ -238,5 +241,6 @@ func (c *Context) close() {
 	c.ops = nil
 	for i := c.open; i != nil; i = i.next {
 		i.cancel(ErrContextClosed)
+		i.endTasks(ErrContextClosed)
 	}
 }

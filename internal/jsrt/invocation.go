@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Kind says what an invocation is for; must match shim.mjs.
+// Kind says what an invocation is for; must match the JavaScript half.
 type Kind int32
 
 // Kinds of invocation, with what their arguments are.
@@ -59,6 +59,7 @@ type Invocation struct {
 	id       int32
 	size     int32 // of its arguments, in bytes at most
 	tasks    int   // goroutines that work for it
+	bodies   int   // those of them that send the answer's body
 	answered bool
 	isOver   bool        // and JavaScript knows
 	next     *Invocation // of the same Context
@@ -67,6 +68,10 @@ type Invocation struct {
 	ctx    context.Context
 	stop   context.CancelCauseFunc
 	ending error // cause of a cancellation that came before
+
+	// The context of the goroutines that Go has started.
+	taskCtx  context.Context
+	stopTask context.CancelCauseFunc
 }
 
 var _ context.Context = (*Invocation)(nil)
@@ -154,17 +159,46 @@ func (i *Invocation) Reply(v any, err error) {
 	}
 }
 
-// Go runs fn in a goroutine that keeps the invocation open, and its I/O context alive, after it was answered. Its ctx is not cancelled
-// when the caller goes away. A panic in fn is logged.
+// ErrTimeUp is the cause of a context whose stateless invocation has gone on for as long as workerd lets it after its answer.
+var ErrTimeUp = errors.New("the time is up: a stateless invocation ends 30 s after its client has the answer, or has gone")
+
+// Go runs fn in a goroutine that keeps the invocation open, and its I/O context alive, after it was answered. Its ctx is not canceled
+// when the caller goes away, but with [ErrTimeUp] shortly before workerd ends a stateless invocation. A panic in fn is logged.
 func (i *Invocation) Go(fn func(context.Context)) {
+	if i.taskCtx == nil {
+		i.taskCtx, i.stopTask = context.WithCancelCause(context.WithoutCancel(i))
+	}
+	i.start(func() { fn(i.taskCtx) }, func() {})
+}
+
+// SendBody is Go for what sends the answer's body: the client has its answer when fn returns.
+func (i *Invocation) SendBody(fn func()) {
+	i.bodies++
+	i.start(fn, func() { i.bodies-- })
+}
+
+func (i *Invocation) start(fn, ended func()) {
 	i.tasks++
 	go func() {
 		defer i.done()
+		defer ended()
 		defer func() {
 			if p := recover(); p != nil {
 				panicError(p)
 			}
 		}()
-		fn(context.WithoutCancel(i))
+		fn()
 	}()
+}
+
+// timeUp ends the contexts of whatever still works for the invocation.
+func (i *Invocation) timeUp() {
+	i.cancel(ErrTimeUp)
+	i.endTasks(ErrTimeUp)
+}
+
+func (i *Invocation) endTasks(cause error) {
+	if i.stopTask != nil {
+		i.stopTask(cause)
+	}
 }

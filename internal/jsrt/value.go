@@ -7,9 +7,10 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 )
 
-// Tags of the encoding; must match shim.mjs.
+// Tags of the encoding; must match value.mjs.
 const (
 	tagUndefined = iota
 	tagNull
@@ -34,10 +35,24 @@ const maxSafeInteger = 1<<53 - 1
 // pending is a promise that has not settled; its number names it on both sides.
 type pending int32
 
-var errMalformed = errors.New("jsrt: malformed value; wasm and shim.mjs are not of one build")
+// maxDepth is how deep values may be nested, as in value.mjs: each level takes stack, here and in JavaScript.
+const maxDepth = 500
 
-// appendValue appends v's encoding to b. Integers outside ±(2^53-1) become BigInts: as numbers they would change.
-func appendValue(b []byte, v any) ([]byte, error) {
+// maxDate is the last moment that a JavaScript Date can be, in ms before and after 1970.
+const maxDate = 8_640_000_000_000_000
+
+var (
+	errMalformed = errors.New("jsrt: malformed value; app.wasm and the modules beside it come from different builds")
+	errTooDeep   = errors.New("jsrt: a value that is nested more than " + strconv.Itoa(maxDepth) + " deep, or contains itself")
+	errDate      = errors.New("jsrt: a time that a JavaScript Date cannot be")
+)
+
+// encode appends v's encoding to b.
+func encode(b []byte, v any) ([]byte, error) { return appendValue(b, v, 0) }
+
+// appendValue appends the encoding of a value that is nested depth deep. Integers outside ±(2^53-1) become BigInts: as numbers they
+// would change.
+func appendValue(b []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(b, tagNull), nil
@@ -59,36 +74,46 @@ func appendValue(b []byte, v any) ([]byte, error) {
 	case []byte:
 		return append(appendLen(append(b, tagBytes), len(v)), v...), nil
 	case time.Time:
-		return appendFloat(append(b, tagDate), float64(v.UnixMilli())), nil
+		ms := v.UnixMilli()
+		if ms > maxDate || ms < -maxDate {
+			return b, errDate
+		}
+		return appendFloat(append(b, tagDate), float64(ms)), nil
 	case *Ref:
 		return appendLen(append(b, tagRef), int(v.index)), nil
 	case []any:
 		b = appendLen(append(b, tagArray), len(v))
-		return appendAll(b, v)
+		return appendAll(b, v, depth+1)
 	case map[string]any:
-		return appendObject(b, v)
+		return appendObject(b, v, depth+1)
 	case *Error:
-		return appendObject(append(b, tagError), v.fields())
+		return appendObject(append(b, tagError), v.fields(), depth+1)
 	}
 	return b, errors.New("jsrt: cannot pass a Go value of this type to JavaScript")
 }
 
-func appendAll(b []byte, vs []any) (_ []byte, err error) {
+func appendAll(b []byte, vs []any, depth int) (_ []byte, err error) {
+	if depth > maxDepth {
+		return b, errTooDeep
+	}
 	for _, v := range vs {
-		if b, err = appendValue(b, v); err != nil {
+		if b, err = appendValue(b, v, depth); err != nil {
 			return b, err
 		}
 	}
 	return b, nil
 }
 
-func appendObject(b []byte, m map[string]any) (_ []byte, err error) {
+func appendObject(b []byte, m map[string]any, depth int) (_ []byte, err error) {
+	if depth > maxDepth {
+		return b, errTooDeep
+	}
 	b = appendLen(append(b, tagObject), len(m))
 	for k, v := range m {
 		if b, err = appendString(b, k); err != nil {
 			return b, err
 		}
-		if b, err = appendValue(b, v); err != nil {
+		if b, err = appendValue(b, v, depth); err != nil {
 			return b, err
 		}
 	}
@@ -120,6 +145,7 @@ type decoder struct {
 	b     []byte
 	c     *Context
 	alias bool
+	depth int
 }
 
 func (d *decoder) value() (any, error) {
@@ -140,6 +166,9 @@ func (d *decoder) value() (any, error) {
 		ms, err := d.float()
 		if err != nil {
 			return nil, err
+		}
+		if !(ms >= -maxDate && ms <= maxDate) {
+			return nil, errDate
 		}
 		return time.UnixMilli(int64(ms)), nil
 	case tagString:
@@ -210,10 +239,16 @@ func (d *decoder) chunk() ([]byte, error) {
 	return d.take(n)
 }
 
+// string copies, unless it is most of a buffer that belongs to the value: then a copy would double what a long text takes.
 func (d *decoder) string() (string, error) {
 	b, err := d.chunk()
+	if d.alias && len(b) >= longString && len(b) > len(d.b) {
+		return unsafe.String(&b[0], len(b)), err
+	}
 	return string(b), err
 }
+
+const longString = 32 << 10
 
 // count reads a count of values, each of which takes a byte at least.
 func (d *decoder) count() (int, error) {
@@ -224,11 +259,22 @@ func (d *decoder) count() (int, error) {
 	return n, err
 }
 
+func (d *decoder) deeper() error {
+	if d.depth++; d.depth > maxDepth {
+		return errTooDeep
+	}
+	return nil
+}
+
 func (d *decoder) array() ([]any, error) {
 	n, err := d.count()
+	if err == nil {
+		err = d.deeper()
+	}
 	if err != nil {
 		return nil, err
 	}
+	defer func() { d.depth-- }()
 	vs := make([]any, n)
 	for i := range vs {
 		if vs[i], err = d.value(); err != nil {
@@ -240,9 +286,13 @@ func (d *decoder) array() ([]any, error) {
 
 func (d *decoder) object() (map[string]any, error) {
 	n, err := d.count()
+	if err == nil {
+		err = d.deeper()
+	}
 	if err != nil {
 		return nil, err
 	}
+	defer func() { d.depth-- }()
 	m := make(map[string]any, n)
 	for range n {
 		k, err := d.string()

@@ -11,7 +11,7 @@ import (
 
 func roundTrip(t *testing.T, v any) any {
 	t.Helper()
-	b, err := appendValue(nil, v)
+	b, err := encode(nil, v)
 	if err != nil {
 		t.Fatalf("encoding %v: %v", v, err)
 	}
@@ -55,7 +55,7 @@ func TestErrorKeepsNameMessageAndProperties(t *testing.T) {
 
 func TestWhatWouldChangeIsRefused(t *testing.T) {
 	for _, v := range []any{"\xff", []any{"\xff"}, map[string]any{"\xff": 1}, struct{}{}, uint8(1)} {
-		if b, err := appendValue(nil, v); err == nil {
+		if b, err := encode(nil, v); err == nil {
 			t.Errorf("%#v was encoded as %v", v, b)
 		}
 	}
@@ -63,7 +63,7 @@ func TestWhatWouldChangeIsRefused(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, v := range []any{nil, true, 1, "s", []byte("b"), []any{1, "x"}, map[string]any{"k": []any{nil}}, int64(math.MaxInt64), &Error{Name: "E"}} {
-		b, _ := appendValue(nil, v)
+		b, _ := encode(nil, v)
 		f.Add(b)
 	}
 	f.Add([]byte{tagArray, 255, 255, 255, 255})
@@ -79,7 +79,7 @@ func FuzzDecode(f *testing.F) {
 		if _, isPending := v.(pending); isPending {
 			return
 		}
-		again, err := appendValue(nil, v)
+		again, err := encode(nil, v)
 		if err != nil {
 			return // a string that was not UTF-8
 		}
@@ -87,7 +87,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v was decoded, but not after encoding it: %v", v, err)
 		}
-		if c, _ := appendValue(nil, w); len(c) != len(again) { // maps have no order, NaN is not itself: compare sizes
+		if c, _ := encode(nil, w); len(c) != len(again) { // maps have no order, NaN is not itself: compare sizes
 			t.Fatalf("%#v became %#v", v, w)
 		}
 	})

@@ -8,10 +8,14 @@ import (
 	"strings"
 )
 
-// Files are the hand-written modules: shim.mjs runs in workerd, testing.mjs and testfs.mjs with it in tests; describe.mjs runs under Node.
+// Files are the hand-written modules, in the folder js: Modules run in workerd, with testing.mjs, testfs.mjs and restart.mjs in tests;
+// describe.mjs runs under Node.
 //
 //go:embed js/*.mjs
 var Files embed.FS
+
+// Modules are those of Files that every program needs, besides wasm_exec.js.
+var Modules = []string{"shim.mjs", "value.mjs", "runtime.mjs", "context.mjs", "host.mjs", "websocket.mjs", "stdio.mjs"}
 
 // Description is what a program says of itself; package durable produces it.
 type Description struct {
@@ -51,7 +55,7 @@ start(program);
 		fmt.Fprintf(&b, `
 export class %s extends DurableObject {
   #go;
-  constructor(state, env) { super(state, env); this.#go = new GoObject(this, %d, state, env); }
+  constructor(state, env) { super(state, env); this.#go = new GoObject(%d, state, env); }
 `, c.Name, i)
 		for _, e := range c.Events {
 			p := parameters[e]

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"flow.internal/capdo/internal/shim"
 )
 
 // Config is what is served.
@@ -59,7 +61,7 @@ const CompatibilityDate = "2026-11-01"
 // BuildModules lists the modules that capdo build wrote to dir.
 func BuildModules(dir string) map[string]string {
 	m := map[string]string{}
-	for _, name := range []string{"entry.mjs", "shim.mjs", "wasm_exec.js", "app.wasm"} {
+	for _, name := range append([]string{"entry.mjs", "wasm_exec.js", "app.wasm"}, shim.Modules...) {
 		m[name] = filepath.Join(dir, name)
 	}
 	return m

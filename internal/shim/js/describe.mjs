@@ -1,6 +1,6 @@
 // Starts a program without workerd, to ask what it registers: node describe.mjs OUTPUT. capdo build runs it, in the build folder.
 import { readFileSync, writeFileSync } from "node:fs";
-import { Runtime } from "./shim.mjs";
+import { Runtime } from "./runtime.mjs";
 
 const program = new WebAssembly.Module(readFileSync(new URL("app.wasm", import.meta.url)));
 let description;

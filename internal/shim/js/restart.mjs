@@ -3,7 +3,7 @@
 // numbers of. So a test goes on after the kill, and the objects are found again on disk.
 
 import * as files from "./testfs.mjs";
-import { Invocation } from "./shim.mjs";
+import { Invocation } from "./context.mjs";
 
 const globalsOf = (exports) => Object.entries(exports).filter(([, v]) => v instanceof WebAssembly.Global);
 
@@ -31,7 +31,7 @@ export function freeze(rt, context, settled) {
     if (v === null || v === undefined || typeof v === "string") return { v };
     return { path: found.get(v) }; // without one it is what a call of package syscall left for Go's collector
   });
-  const [call] = [...rt.calls.values()].filter((c) => c.context === context);
+  const [call] = context.calls.values();
   const json = new TextEncoder().encode(JSON.stringify({
     globals: globalsOf(rt.exports).map(([name, g]) => [name, String(g.value)]),
     values, refCounts: go._goRefCounts.map((n) => n === Infinity ? -1 : n ?? null), idPool: go._idPool,
@@ -87,15 +87,13 @@ export function resume(rt, context, state) {
   context.refs[state.tools] = rt.tools;
   context.unused = state.unused;
   const call = new Invocation(context, state.call);
-  rt.calls.set(call.id, call);
-  context.open++;
+  context.calls.set(call.id, call);
   for (const id of state.contexts) if (id !== state.context) rt.enter({ id }, "capdo_close");
   for (const id of state.waiting) {
-    rt.parcel(id === state.settled ? undefined : lost(), id);
-    rt.enter(context, "capdo_settle", id, rt.parcels.get(id).size);
+    rt.keep(context, id === state.settled ? undefined : lost(), id);
+    rt.enter(context, "capdo_settle", id, rt.encoded.get(id).size);
   }
   context.listen();
-  context.stay(call);
-  rt.arm(context);
+  rt.watch(context);
   return call.answer();
 }

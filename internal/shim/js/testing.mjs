@@ -6,7 +6,11 @@ import * as restart from "./restart.mjs";
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import { retryable } from "cloudflare:durable-objects";
 import unsafe from "workerd:unsafe";
-import { Runtime, Context, GoObject, ByRef, fetchWorker, start, runtime, redirect, TEST } from "./shim.mjs";
+import { Context } from "./context.mjs";
+import { Runtime } from "./runtime.mjs";
+import { GoObject, fetchWorker, start, runtime, TEST } from "./shim.mjs";
+import { redirect } from "./stdio.mjs";
+import { ByRef } from "./value.mjs";
 import program from "./app.wasm";
 import config from "./test.json"; // {argv, env, outputs, begin, timeout and hang in ms, classes: binding → class}
 
@@ -59,9 +63,10 @@ class TestRuntime extends Runtime {
   }
   // end: all is over with the program, and objects that were deleted long ago need not be told.
   end(error) {
-    for (const c of this.contexts.values()) if (c.state) c.wake = () => {};
+    for (const c of this.open) if (c.state) this.open.delete(c);
     super.end(error);
   }
+  report() {} // run does
 }
 
 let begun = false;
@@ -73,28 +78,21 @@ start(() => {
 });
 
 class TestContext extends Context {
-  stay() {
-    this.keepAlive = setTimeout(() => {
-      this.watch();
-      this.stay();
-    }, 1000);
-  }
-
-  // watch ends a program in which nothing happens any more. Go says where its goroutines wait, as it does when -timeout is over or, where
-  // there is none, when it finds a deadlock.
-  watch() {
-    const { rt } = this, isWaiting = Math.min(...rt.timers.values()) < deadline;
+  // look ends a program in which nothing happens any more. Go says where its goroutines wait, as it does when -timeout is over or,
+  // where there is none, when it finds a deadlock.
+  look(now) {
+    const { rt } = this, isWaiting = rt.deadline() < deadline;
     if (isWaiting || this.seen !== entries) {
       this.seen = entries;
-      this.since = Date.now();
+      this.since = now;
     }
-    if (Date.now() - this.since < config.hang) return;
+    if (now - this.since < config.hang) return;
     const promises = [...rt.contexts.values()].reduce((n, c) => n + c.promises, 0);
     const what = promises ? `${promises} of workerd's promises, which do not settle` : "itself: nothing is in flight that could wake a goroutine (a deadlock)";
     say(`nothing has happened for ${config.hang / 1000} s; the test waits for ${what}`);
     ahead = BigInt(config.timeout) * 1_000_000n;
     if (!ahead) rt.go._pendingEvent = { id: 0 };
-    rt.turn(this, "capdo_tick");
+    rt.enter(this, "capdo_tick");
     rt.end(new Error("the test hangs"));
   }
 }
@@ -168,7 +166,7 @@ export function object(name) {
     methods.forEach((m, j) => { prototype[m] = function (...args) { return of(this).method(j, args); }; });
     retryable(...(repeatable ?? []).map((m) => prototype[m]));
   };
-  const of = (object) => object[go] ??= new GoObject(object, index, object.ctx, visible(object.env));
+  const of = (object) => object[go] ??= new GoObject(index, object.ctx, visible(object.env));
   return class extends DurableObject {
     constructor(state, env) {
       super(state, env);

@@ -8,12 +8,12 @@ start(program);
 
 export class Plain extends DurableObject {
   #go;
-  constructor(state, env) { super(state, env); this.#go = new GoObject(this, 0, state, env); }
+  constructor(state, env) { super(state, env); this.#go = new GoObject(0, state, env); }
 }
 
 export class Everything extends DurableObject {
   #go;
-  constructor(state, env) { super(state, env); this.#go = new GoObject(this, 1, state, env); }
+  constructor(state, env) { super(state, env); this.#go = new GoObject(1, state, env); }
   fetch(request) { return this.#go.fetch(request); }
   alarm(info) { return this.#go.alarm(info); }
   webSocketMessage(ws, data) { return this.#go.webSocketMessage(ws, data); }

@@ -1,0 +1,106 @@
+// What Go has done in JavaScript: reference 0 of every context is this object. It has what needs a JavaScript constructor or a
+// callback, or would take Go several crossings.
+
+import { ByRef, asError } from "./value.mjs";
+import { Inbox, socketID } from "./websocket.mjs";
+
+let caller = null; // the context whose Go code calls
+
+// setCaller says for which context Go calls.
+export function setCaller(context) { caller = context; }
+
+export const helpers = {
+  keys: (o) => Object.keys(o),
+
+  // fetch sends a request to target, a stub, or out of the Worker where that is null, and returns the response's parts. Where the
+  // request is refused, nobody reads its body.
+  fetch: async (target, method, url, headers, body, signal) => {
+    let request;
+    try {
+      request = new Request(url, { method, headers, body, signal, redirect: "manual" });
+    } catch (e) {
+      cancel(body, e);
+      throw e;
+    }
+    const r = await (target ?? globalThis).fetch(request);
+    return [r.status, [...r.headers], r.body, r.webSocket];
+  },
+  abortController: () => new AbortController(),
+  // pipe is how Go streams a body out: it writes to one end and hands the other over.
+  pipe: () => { const { readable, writable } = new IdentityTransformStream(); return [readable, writable.getWriter()]; },
+
+  pair: () => Object.values(new WebSocketPair()),
+  inbox: (ws, ...how) => new Inbox(ws, caller).accept(...how),
+  acceptWebSocket: (state, ws, tags) => {
+    state.acceptWebSocket(ws, tags);
+    return socketID(ws);
+  },
+  webSockets: (state, ...tag) => state.getWebSockets(...tag).flatMap((ws) => [socketID(ws), ws]),
+  autoResponse: (state, ...pair) => state.setWebSocketAutoResponse(pair.length ? new WebSocketRequestResponsePair(...pair) : undefined),
+
+  id: (id) => [id.toString(), id.name, id.jurisdiction],
+  entries: async (target, method, ...args) => [...await target[method](...args)],
+  iterate: (target, method, ...args) => target[method](...args)[Symbol.iterator](),
+  take: (rows, limit) => {
+    const out = [];
+    for (let r; out.length < limit && !(r = rows.next()).done;) out.push(r.value);
+    return out;
+  },
+
+  // within calls target[method] with a callback that Go runs: it has begun when the promise is fulfilled, with what the callback is
+  // given, and is over when Go says how it ended. Go is entered inside of it, so what Go begins there belongs to it.
+  within: (target, method) => {
+    const context = caller;
+    return new Promise((begin, refuse) => {
+      const { promise, resolve, reject } = Promise.withResolvers();
+      const done = target[method]((argument) => {
+        const end = (failure) => {
+          context.leaveSection();
+          if (failure === null) resolve();
+          else reject(new Error(failure));
+          if (failure !== null && method === "blockConcurrencyWhile") queueMicrotask(() => context.close()); // workerd resets the object
+          return done;
+        };
+        context.enterSection();
+        begin([argument, new ByRef({ end })]);
+        return promise;
+      });
+      done.catch(refuse);
+    });
+  },
+  // abort must not be called while Go is on the stack, which it would unwind. The promise does not settle, but ends with its context.
+  abort: (...args) => {
+    const context = caller;
+    return new Promise(() => { queueMicrotask(() => context.reset(...args)); });
+  },
+
+  // query runs SQL and returns the columns and what the first next returns, in place of true with what the rest is got from. next
+  // returns rows, as many as limit or until they take budget bytes, how many were read and written so far, and whether there may be
+  // more, or what ended it.
+  query: (sql, limit, budget, text, ...args) => {
+    const cursor = sql.exec(text, ...args), rows = cursor.raw();
+    const next = (limit, budget) => {
+      const out = [];
+      let more = true;
+      try {
+        while (more && out.length < limit && budget > 0) {
+          const { value, done } = rows.next();
+          if (done) { more = false; break; }
+          out.push(value);
+          for (const v of value) budget -= v?.length ?? v?.byteLength ?? 8;
+        }
+      } catch (e) {
+        more = asError(e);
+      }
+      return [out, cursor.rowsRead, cursor.rowsWritten, more];
+    };
+    const first = next(limit, budget);
+    if (first[3] === true) first[3] = new ByRef({ next });
+    return [cursor.columnNames, ...first];
+  },
+};
+
+// cancel gives up a body that nobody will read: its writer gets the reason.
+export function cancel(body, reason) {
+  if (body instanceof ReadableStream && !body.locked) body.cancel(reason).catch(() => {});
+}

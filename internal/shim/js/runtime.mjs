@@ -1,0 +1,444 @@
+// A Runtime runs one Go program: it boots the wasm, carries calls across the boundary, and keeps Go's time. JavaScript forwards, Go
+// decides: nothing here knows what a namespace or an alarm is. The Go half is package internal/jsrt; its PROTOCOL.md says what both
+// rely on.
+//
+//   context     an I/O context of workerd: one Durable Object instance, or one invocation of the stateless Worker. workerd lets
+//               code touch I/O objects only while their own context is running.
+//   invocation  one call from workerd into Go: a constructor, a fetch, an alarm, an RPC method, an event of a WebSocket.
+//   turn        Go has the stack, for one context, until every goroutine waits.
+
+import { setCaller } from "./host.mjs";
+import { callBack, flush, forgetCallbacks, log, runtimeWrite, setOutput } from "./stdio.mjs";
+import { Encoded, Pending, Reader, Writer, asError, utf8 } from "./value.mjs";
+
+// WATCH_MS is how often a context in which something is open looks whether Go's timers are served, in ms.
+export const WATCH_MS = 1000;
+
+// SECTION_MS: inside a critical section nothing gets in but its own I/O and timeouts, so goroutines that others have woken wait for a
+// timeout, of this many ms.
+const SECTION_MS = 50;
+
+// LATE_MS: a timeout that is later than this many ms belongs to a context that is gone or held back, and another keeps the time.
+const LATE_MS = 100;
+
+// GONE_MS: a context whose timeout is this late is gone. workerd holds one back for 30 s at most, while concurrency is blocked.
+const GONE_MS = 40_000;
+
+// IDLE_MS is how long an object stays in Go without an event. workerd evicts it after 10 s itself
+// (https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/), but tells nobody.
+const IDLE_MS = 10_000;
+
+// Beyond CROWDED bytes of wasm memory, of 128 MB for the isolate, an idle object stays for CROWDED_IDLE_MS.
+const CROWDED = 80 << 20, CROWDED_IDLE_MS = 1000;
+
+// MAX_ID is the last of the numbers that both sides know things by; they start anew after it.
+const MAX_ID = 0x7fffffff;
+
+const MEMORY_LIMIT = "96MiB"; // of Go's heap and stacks: at 128 MB the isolate ends, and wasm memory never shrinks
+
+// Where Go runs for no context: what package syscall/js calls back. No I/O is possible there.
+const nowhere = { id: 0, closed: false, lines: null };
+
+export class Runtime {
+  constructor(module, { argv = ["js"], env = {} } = {}) {
+    this.dead = null;          // the Error that ended the program
+    this.running = false;      // Go has the stack
+    this.isEnding = false;     // Go has printed why it ends
+    this.lastID = 0;           // of contexts, invocations and values that wait
+    this.lastTimer = 0;
+    this.contexts = new Map(); // id → Context
+    this.encoded = new Map();  // id → Encoded, or null for a promise that has not settled
+    this.names = [];           // method names that Go has interned
+    this.timers = new Map();   // Go's timeouts: id → deadline
+    this.inFlight = 0;         // promises that Go waits for, and turns that were asked for
+    this.open = new Set();     // contexts in which something is open, the one that was looked at last at the end
+    this.idle = new Set();     // objects without events, the one that is idle longest first
+    this.keeper = null;        // the context that has a timeout for Go's nearest deadline
+    this.callbacks = new Set();  // js.Funcs that have not been called yet
+    this.writer = new Writer();
+    this.reader = new Reader();
+
+    const go = Object.assign(this.go = new Go(), { argv, env: { GOMEMLIMIT: MEMORY_LIMIT, ...env } });
+    go.exit = (code) => this.end(Object.assign(new Error(`the Go program exited with code ${code}`), { code }));
+    go._resume = () => this.resumeFromOutside();
+    go._makeFuncWrapper = (id) => this.callback(go, id);
+    Object.assign(go.importObject.gojs, { "runtime.wasmWrite": runtimeWrite(go) }, this.timerImports(go), noPendingEvent(go));
+    go.importObject.capdo = this.boundaryImports();
+    const instance = new WebAssembly.Instance(module, go.importObject);
+    this.exports = instance.exports;
+    this.boot(instance);
+    if (this.dead) throw this.dead;
+  }
+
+  boot(instance) {
+    this.onStack(nowhere, () => {
+      this.go.run(instance).catch((e) => this.end(e));
+      this.callBack();
+    });
+  }
+
+  // describe asks the program what it registers; undefined where main has not called durable.Run.
+  describe() {
+    let description;
+    this.describing = (v) => { description = v; };
+    this.exports.capdo_describe();
+    return description;
+  }
+
+  // end is called once, when the Go program is over. Every open invocation fails at once, each in its own context; nothing may keep
+  // the dead program's memory alive.
+  end(error) {
+    if (this.dead) return;
+    this.running = false;
+    const contexts = [nowhere, ...this.contexts.values()];
+    const causes = contexts.map((c) => flush(c)).filter(Boolean);
+    if (causes.length > 0) error.message += `: ${causes[0]}`;
+    error.name = "GoRuntimeError";
+    error.goRuntimeExited = true;
+    this.dead = error;
+    if (causes.length === 0) this.report(error);
+    const open = [...this.open];
+    this.exports = this.go = this.view = this.u8 = this.keeper = null;
+    for (const table of [this.contexts, this.encoded, this.timers, this.open, this.idle, this.callbacks]) table.clear();
+    forgetCallbacks();
+    for (const c of open) {
+      if (c.state) c.wake(); // it is reset, in a turn of its own
+      else for (const call of [...c.calls.values()]) call.fail(error);
+    }
+  }
+
+  // report says why the program has ended, where Go has not said so itself.
+  report(error) { log(2, `capdo: ${error.stack?.startsWith("RangeError") ? error.stack : error.message}`); }
+
+  // onStack runs f with Go on the stack for a context.
+  onStack(context, f) {
+    const output = setOutput(this, context);
+    this.running = true;
+    try {
+      f();
+      if (this.isEnding && !this.dead) { // it was not the end: somebody printed what looks like it
+        this.isEnding = false;
+        flush(context);
+      }
+    } catch (e) {
+      this.end(e); // a trap or a stack overflow: Go's state is not to be trusted any more
+    }
+    this.running = false;
+    setOutput(...output);
+  }
+
+  // enter calls an export of the Go program and lets Go run until every goroutine waits. An export itself never waits: it notes what
+  // happened and returns, and resume runs the goroutines. So nothing is ever left runnable behind.
+  enter(context, name, ...args) {
+    if (this.running) this.interrupted();
+    if (this.dead || context.closed) return;
+    this.onStack(context, () => {
+      this.exports[name](context.id, ...args);
+      this.resume();
+    });
+  }
+
+  // interrupted: JavaScript runs from the start, and yet Go never gave the stack back.
+  interrupted() { this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit), or JavaScript that it called has called it")); }
+
+  // resume runs Go until every goroutine waits, for nothing that has happened already.
+  resume() {
+    this.exports?.resume();
+    this.callBack();
+  }
+  callBack() { while (!this.dead && callBack()); }
+
+  // resumeFromOutside is wasm_exec.js's way in, by which it calls a js.Func: from below Go, or from JavaScript that Go has nothing to
+  // do with, whose context nobody knows.
+  resumeFromOutside() {
+    if (this.dead) throw this.dead;
+    if (this.running) return this.exports.resume();
+    this.enter(nowhere, "capdo_outside");
+    this.handOver();
+  }
+
+  // callback takes the place of wasm_exec.js's _makeFuncWrapper: it makes the JavaScript function behind a js.Func.
+  callback(go, id) {
+    const rt = this;
+    function f(...args) {
+      rt.callbacks.delete(f);
+      if (rt.dead) throw rt.dead;
+      const event = { id, this: this, args };
+      go._pendingEvent = event;
+      go._resume();
+      return event.result;
+    }
+    this.callbacks.add(f);
+    return f;
+  }
+
+  // turn enters Go, and sees to it that the context is entered again in time.
+  turn(context, name, ...args) {
+    this.enter(context, name, ...args);
+    this.watch(context);
+  }
+
+  // ---- Values and numbers -----------------------------------------------------------------------------------------------
+
+  // fresh returns a number that nothing has, also in a table of a context.
+  fresh(table) {
+    do this.lastID = this.lastID % MAX_ID + 1;
+    while (this.contexts.has(this.lastID) || this.encoded.has(this.lastID) || table?.has(this.lastID));
+    return this.lastID;
+  }
+
+  // memory sees to it that u8 and view are of Go's memory. When that grows it gets a new buffer, and the old one has no length.
+  memory() {
+    if (this.u8?.byteLength > 0) return;
+    this.u8 = new Uint8Array(this.exports.mem.buffer);
+    this.view = new DataView(this.exports.mem.buffer);
+  }
+
+  // encode returns v, or in its place what is wrong with it, as encode of Writer does. Reading a property may run JavaScript that
+  // encodes, too: then that has a Writer of its own.
+  encode(v, context, ...where) {
+    const writer = this.writer ?? new Writer();
+    this.writer = null;
+    try {
+      return writer.encode(v, context, ...where);
+    } catch (e) {
+      return writer.encode(new TypeError(asError(e).message.slice(0, 200)), context, ...where);
+    } finally {
+      writer.trim();
+      this.writer = writer;
+    }
+  }
+
+  // keep encodes a value for Go to take, and returns its number.
+  keep(context, v, id = this.fresh()) {
+    this.encoded.set(id, this.encode(v, context, null));
+    return id;
+  }
+
+  // pack writes v into Go's buffer and returns its size, or keeps it where it does not fit and returns its number, negative.
+  pack(context, v, ptr, cap) {
+    this.memory();
+    const at = ptr >>> 0, out = this.encode(v, context, this.u8, this.view, at, Math.min(at + cap, this.u8.length));
+    if (!(out instanceof Encoded)) return out;
+    const id = this.fresh();
+    this.encoded.set(id, out);
+    return -id;
+  }
+
+  unpack(context, ptr, size) {
+    this.memory();
+    return this.reader.decode(context, this.u8, this.view, ptr >>> 0, size);
+  }
+
+  // ---- Imports of package jsrt --------------------------------------------------------------------------------------------
+  // None may throw while the program lives: that would unwind Go's stack.
+
+  boundaryImports() {
+    const text = (ptr, size) => {
+      this.memory();
+      return utf8.decode(this.u8.subarray(ptr >>> 0, (ptr >>> 0) + size));
+    };
+    return {
+      // intern gives a method or property name a number.
+      intern: (ptr, size) => this.names.push(text(ptr, size)) - 1,
+
+      // call calls a method of what is behind ref, or with get reads a property, and packs what comes out over the arguments. Without a
+      // number for it, the name comes before them.
+      call: (contextID, ref, name, get, ptr, size, cap) => {
+        const context = this.contexts.get(contextID);
+        setCaller(context);
+        try {
+          const args = get && name >= 0 ? [] : this.unpack(context, ptr, size);
+          const key = name >= 0 ? this.names[name] : args.shift(), target = context.target(ref);
+          let v = get ? target[key] : target[key](...args);
+          if (!get && typeof v?.then === "function") v = this.await(context, v);
+          return this.pack(context, v, ptr, cap);
+        } catch (e) {
+          if (this.dead) throw this.dead; // unwind the frames of a program that is no more
+          return this.pack(context, asError(e), ptr, cap);
+        }
+      },
+
+      // transact is call for transactionSync: its argument is a Go function. Go runs below Go here, as it does for a js.Func.
+      transact: (contextID, ref, ptr, cap) => {
+        const context = this.contexts.get(contextID);
+        let rolledBack = false;
+        try {
+          context.target(ref).transactionSync(() => {
+            this.exports.capdo_begin();
+            this.resume();
+            rolledBack = this.dead || !this.exports.capdo_end(contextID);
+            if (rolledBack) throw new Error("roll back");
+          });
+        } catch (e) {
+          if (this.dead) throw this.dead;
+          if (!rolledBack) return this.pack(context, asError(e), ptr, cap);
+        }
+        return this.pack(context, undefined, ptr, cap);
+      },
+
+      // size and take hand over a value that waits. take reports whether it has the size that Go made room for.
+      size: (id) => this.encoded.get(id)?.size ?? 0,
+      take: (id, ptr, size) => {
+        const value = this.encoded.get(id);
+        this.encoded.delete(id);
+        if (value?.size !== size) return 0;
+        this.memory();
+        value.copy(this.u8, ptr >>> 0, size);
+        return 1;
+      },
+      discard: (contextID, id) => {
+        const value = this.encoded.get(id), context = this.contexts.get(contextID);
+        this.encoded.delete(id);
+        for (const ref of value?.held ?? []) context?.free(ref);
+      },
+
+      // reply answers an invocation, and says what of it goes on; see phases in jsrt.
+      reply: (contextID, id, ptr, size, phase) => {
+        if (id === 0) return this.describing(this.unpack(null, ptr, size));
+        const context = this.contexts.get(contextID), call = context?.calls.get(id);
+        if (!call) return; // nobody waits for it any more
+        let v;
+        try {
+          v = this.unpack(context, ptr, size);
+        } catch (e) {
+          v = asError(e);
+        }
+        call.reply(v, phase);
+      },
+      proceed: (contextID, id, phase) => { this.contexts.get(contextID)?.calls.get(id)?.proceed(phase); },
+
+      // wake asks for a context's turn, for goroutines that have I/O to do in it.
+      wake: (contextID) => { this.contexts.get(contextID)?.wake(); },
+      free: (contextID, ref) => { this.contexts.get(contextID)?.free(ref); },
+    };
+  }
+
+  // await makes a promise a value that arrives later.
+  await(context, promise) {
+    const id = this.fresh();
+    this.encoded.set(id, null);
+    context.addPromise(1);
+    const settle = (v) => {
+      context.addPromise(-1);
+      if (this.dead || context.closed) return dispose(v);
+      this.keep(context, v, id);
+      dispose(v);
+      this.turn(context, "capdo_settle", id, this.encoded.get(id).size);
+      context.rest();
+    };
+    promise.then(settle, (e) => settle(asError(e)));
+    return new Pending(id);
+  }
+
+  // ---- Time ---------------------------------------------------------------------------------------------------------------
+  // Go keeps one timeout for its nearest deadline; here it is a number. Each context in which something is open has one setTimeout:
+  // for that deadline in the context that keeps the time, and else for a look, once a second, whether somebody does. Contexts in which
+  // nothing is open have none: workerd would neither evict such an object nor stop charging for it.
+
+  timerImports(go) {
+    return {
+      "runtime.scheduleTimeoutEvent": (sp) => {
+        sp >>>= 0;
+        const delay = go.mem.getUint32(sp + 8, true) + go.mem.getInt32(sp + 12, true) * 4294967296;
+        do this.lastTimer = this.lastTimer % MAX_ID + 1; while (this.timers.has(this.lastTimer));
+        this.timers.set(this.lastTimer, Date.now() + delay);
+        go.mem.setInt32(sp + 16, this.lastTimer, true);
+      },
+      "runtime.clearTimeoutEvent": (sp) => { this.timers.delete(go.mem.getInt32((sp >>> 0) + 8, true)); },
+    };
+  }
+
+  // deadline is the nearest of Go's.
+  deadline() {
+    let at = Infinity;
+    for (const t of this.timers.values()) if (t < at) at = t;
+    return at;
+  }
+
+  // isKept reports whether a context that lives has a timeout for a deadline.
+  isKept(deadline, now) {
+    const timeout = this.keeper?.timeout;
+    return Boolean(timeout) && timeout.at <= deadline && timeout.at >= now - LATE_MS && !this.keeper.closed;
+  }
+
+  // watch sets the timeout of a context; it runs in that context.
+  watch(context) {
+    if (this.dead || context.closed || !context.isOpen()) return;
+    const now = Date.now(), deadline = this.deadline();
+    let at = now + (context.isExclusive ? SECTION_MS : WATCH_MS);
+    if (deadline < at && (context.isExclusive || this.keeper === context || !this.isKept(deadline, now))) {
+      at = Math.max(deadline, now);
+      if (!context.isExclusive) this.keeper = context;
+    }
+    this.open.delete(context);
+    this.open.add(context);
+    if (context.timeout && context.timeout.at <= at) return;
+    context.setTimeout(at, now);
+  }
+
+  // look is what a context's timeout does, in that context. What was late itself says nothing of others: the machine was asleep.
+  look(context, at) {
+    if (this.running) this.interrupted();
+    if (this.dead || context.closed) return;
+    const now = Date.now();
+    this.forget(now, now - at < WATCH_MS);
+    if (this.deadline() <= now || context.isExclusive) this.enter(context, "capdo_tick");
+    context.look(now);
+    this.watch(context);
+    if (this.keeper === context && !context.timeout) this.handOver();
+  }
+
+  // handOver wakes a context that can keep the time.
+  handOver() {
+    this.keeper = null;
+    const now = Date.now();
+    if (this.deadline() >= now + WATCH_MS) return; // somebody looks before
+    for (const c of this.open) if (!c.isExclusive && !(c.timeout?.at < now - LATE_MS)) return c.wake();
+  }
+
+  // forget closes contexts that are gone and lets go of objects that are idle.
+  forget(now, isPunctual) {
+    const [oldest] = this.open;
+    if (isPunctual && oldest?.timeout?.at < now - GONE_MS) oldest.close();
+    const idle = this.u8?.byteLength > CROWDED ? CROWDED_IDLE_MS : IDLE_MS;
+    let n = 0;
+    for (const c of this.idle) {
+      if (c.idleSince > now - idle || ++n > 100) return;
+      c.close();
+    }
+  }
+
+  // quiet: nothing is in flight that could wake a goroutine.
+  quiet() {
+    for (const f of this.callbacks) if (!this.go._ids.has(f)) this.callbacks.delete(f); // Go's collector has freed it
+    return this.timers.size === 0 && this.inFlight === 0 && this.callbacks.size === 0;
+  }
+}
+
+// dispose lets go of what is remote in the result of an RPC call: of what is not copied, Go has no use.
+// https://developers.cloudflare.com/workers/runtime-apis/rpc/lifecycle/
+function dispose(v) {
+  try {
+    v?.[Symbol.dispose]?.();
+  } catch {
+    // its connection is gone already
+  }
+}
+
+// noPendingEvent answers the question that Go asks at each resume, whether a js.Func was called, without decoding the name of the
+// property: mostly none was (only packages os and net/http have js.Funcs), and no other property that Go reads of its Go object has a
+// name of that length. Addresses and ids are wasm_exec.js's.
+function noPendingEvent(go) {
+  const valueGet = go.importObject.gojs["syscall/js.valueGet"];
+  const GO = 6, NULL_ID = 2, NAN_HEAD = 0x7FF80000, LENGTH = "_pendingEvent".length;
+  return {
+    // func valueGet(v ref, p string) ref
+    "syscall/js.valueGet": (sp) => {
+      const { mem } = go, at = sp >>> 0;
+      if (mem.getUint32(at + 8, true) !== GO || mem.getUint32(at + 24, true) !== LENGTH || go._pendingEvent !== null) return valueGet(sp);
+      mem.setUint32(at + 32, NULL_ID, true);
+      mem.setUint32(at + 36, NAN_HEAD, true);
+    },
+  };
+}

@@ -1,0 +1,335 @@
+// How values cross between JavaScript and Go: one encoding, a tag byte and then little-endian content. The Go half is
+// internal/jsrt/value.go.
+//
+// Two rules keep Go's memory safe, whatever JavaScript passes. A Writer counts what it writes, never what it was told: each
+// write is checked against the space that Go gave, and what does not fit goes to memory of the Writer's own. And it reads each
+// property once, so a value that changes between two looks is only ever one of the two.
+
+const UNDEFINED = 0, NULL = 1, FALSE = 2, TRUE = 3, NUMBER = 4, STRING = 5, BYTES = 6, ARRAY = 7, OBJECT = 8, DATE = 9, BIGINT = 10,
+  REF = 11, ERROR = 12, PENDING = 13;
+
+// Limits of one encoded value. Go needs up to 24 bytes for each value in an array, and each level of nesting takes stack on both
+// sides; 128 MB are all that an isolate has.
+export const MAX_DEPTH = 500;
+export const MAX_VALUES = 1 << 21;
+export const MAX_BYTES = 64 << 20;
+
+// LARGE: bytes of at least this length are not copied until Go has memory for them.
+const LARGE = 16 << 10;
+
+// MAX_ERROR_TEXT is the longest name or text that is kept of an error, in UTF-16 units.
+const MAX_ERROR_TEXT = 16 << 10;
+
+const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+export const utf8 = { encode: (s) => encoder.encode(s), decode: (bytes) => decoder.decode(bytes) };
+
+// Pending stands for a promise that Go has to wait for.
+export class Pending { constructor(id) { this.id = id; } }
+
+// ByRef makes a plain object go to Go as a reference instead of by value.
+export class ByRef { constructor(target) { this.target = target; } }
+
+// What a value really is, whatever its class overrides: the engine's own getters.
+const uncurry = (f) => Function.prototype.call.bind(f);
+const getter = (object, name) => uncurry(Object.getOwnPropertyDescriptor(object, name).get);
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
+const kindOf = getter(typedArray, Symbol.toStringTag), lengthOf = getter(typedArray, "byteLength");
+const bufferOf = getter(typedArray, "buffer"), offsetOf = getter(typedArray, "byteOffset");
+const viewBuffer = getter(DataView.prototype, "buffer"), viewOffset = getter(DataView.prototype, "byteOffset");
+const viewLength = getter(DataView.prototype, "byteLength"), timeOf = uncurry(Date.prototype.getTime);
+
+const isPlain = (v) => { const p = Object.getPrototypeOf(v); return p === Object.prototype || p === null; };
+
+// asBytes returns a Uint8Array over an ArrayBuffer or a view of one, or null. It throws where the buffer is detached.
+function asBytes(v) {
+  if (ArrayBuffer.isView(v)) {
+    const kind = kindOf(v);
+    if (kind === undefined) return new Uint8Array(viewBuffer(v), viewOffset(v), viewLength(v));
+    if (kind === "Uint8Array" && lengthOf(v) > 0) return v;
+    return new Uint8Array(bufferOf(v), offsetOf(v), lengthOf(v));
+  }
+  return v instanceof ArrayBuffer ? new Uint8Array(v) : null;
+}
+
+// attempt returns what f does, or what stands for a hostile value.
+function attempt(f, otherwise) {
+  try {
+    return f();
+  } catch {
+    return otherwise;
+  }
+}
+
+const text = (v) => attempt(() => String(v).slice(0, MAX_ERROR_TEXT).toWellFormed(), "(a value without text)");
+
+// errorFields is what Go learns of a thrown value: name, message and its own primitive properties (retryable, overloaded, code…).
+// It never throws: it is called where something has been thrown already.
+export function errorFields(e) {
+  if (!attempt(() => e instanceof Error, false)) return { name: "", message: text(e) };
+  const fields = { name: text(attempt(() => e.name, "Error")), message: text(attempt(() => e.message, "")) };
+  for (const k of attempt(() => Object.keys(e), [])) {
+    const v = attempt(() => e[k]);
+    if (k === "name" || k === "message" || !k.isWellFormed()) continue;
+    if (typeof v === "string") set(fields, k, text(v));
+    else if (typeof v === "number" || typeof v === "boolean") set(fields, k, v);
+  }
+  return fields;
+}
+
+export function toError(fields) {
+  const e = new Error(fields.message);
+  e.name = fields.name;
+  for (const k of Object.keys(fields)) if (k !== "name" && k !== "message") set(e, k, fields[k]);
+  return e;
+}
+
+// asError returns e itself if Go can be told of it as an error, else an Error that says what was thrown.
+export const asError = (e) => attempt(() => e instanceof Error, false) ? e : toError(errorFields(e));
+
+// set gives an object a property of its own, whatever its name.
+function set(object, key, value) {
+  if (key === "__proto__") Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+  else object[key] = value;
+}
+
+// Encoded is a value that waits in JavaScript until Go has memory for it. parts are bytes that it does not contain itself, each with
+// its place among those that it does.
+export class Encoded {
+  constructor(bytes, parts, held) {
+    this.bytes = bytes;
+    this.parts = parts;
+    this.held = held; // references that were made for it
+    this.size = parts.reduce((n, p) => n + p.size, bytes.length);
+  }
+
+  // copy writes the value to u8 at a place where it has size bytes.
+  copy(u8, at, size) {
+    if (size !== this.size || at < 0 || at + size > u8.length) throw new RangeError("capdo: Go has no room for a value of this size");
+    let from = 0;
+    for (const { place, bytes, size } of this.parts) {
+      u8.set(this.bytes.subarray(from, place), at);
+      at += place - from;
+      from = place;
+      if (lengthOf(bytes) === size) u8.set(bytes, at);
+      else u8.fill(0, at, at + size); // its buffer was resized or transferred in the meantime
+      at += size;
+    }
+    u8.set(this.bytes.subarray(from), at);
+  }
+}
+
+const none = Object.freeze([]);
+const copyOf = (list) => list.length > 0 ? list.slice() : none;
+
+// Writer encodes values.
+export class Writer {
+  constructor() {
+    this.own = new Uint8Array(1024);
+    this.ownView = new DataView(this.own.buffer);
+    this.held = [];
+    this.parts = [];
+  }
+
+  // encode encodes v for a context: into memory from start on, as far as end, or into memory of its own where that is null. It
+  // returns the number of bytes if all of them are in memory, else an Encoded. When it throws, no reference is left.
+  encode(v, context, memory, view, start, end) {
+    this.u8 = memory ?? this.own;
+    this.view = view ?? this.ownView;
+    this.start = this.pos = memory ? start : 0;
+    this.end = memory ? end : this.own.length;
+    this.context = context;
+    this.values = this.depth = this.size = 0;
+    this.held.length = this.parts.length = 0;
+    try {
+      this.value(v);
+    } catch (e) {
+      for (const ref of this.held) context.free(ref);
+      throw e;
+    }
+    if (this.u8 === memory && this.parts.length === 0) return this.pos - start;
+    return new Encoded(this.u8.slice(this.start, this.pos), copyOf(this.parts), copyOf(this.held));
+  }
+
+  // need makes sure that n more bytes fit.
+  need(n) {
+    if (this.pos + n <= this.end) return;
+    const length = this.pos - this.start, size = length + n;
+    if (this.size + size > MAX_BYTES) throw new RangeError(`a value of more than ${MAX_BYTES >> 20} MiB`);
+    const before = this.u8.subarray(this.start, this.pos);
+    if (this.u8 === this.own || size > this.own.length) {
+      this.own = new Uint8Array(Math.max(2 * this.own.length, size));
+      this.ownView = new DataView(this.own.buffer);
+    }
+    this.own.set(before);
+    this.u8 = this.own;
+    this.view = this.ownView;
+    this.start = 0;
+    this.pos = length;
+    this.end = this.own.length;
+  }
+  // trim gives back the memory that a large value took.
+  trim() {
+    if (this.own.length <= 256 << 10) return;
+    this.own = new Uint8Array(1024);
+    this.ownView = new DataView(this.own.buffer);
+  }
+
+  byte(b) { this.need(1); this.u8[this.pos++] = b; }
+  u32(n) { this.need(4); this.view.setUint32(this.pos, n, true); this.pos += 4; }
+  number(tag, n) {
+    this.need(9);
+    this.u8[this.pos] = tag;
+    this.view.setFloat64(this.pos + 1, n, true);
+    this.pos += 9;
+  }
+  count(tag, n) {
+    this.values += n;
+    if (this.values > MAX_VALUES) throw new RangeError(`a value that consists of more than ${MAX_VALUES} values`);
+    this.need(5);
+    this.u8[this.pos] = tag;
+    this.view.setUint32(this.pos + 1, n, true);
+    this.pos += 5;
+  }
+  bytes(b) {
+    const n = lengthOf(b);
+    this.u32(n);
+    if (n >= LARGE) {
+      this.size += n;
+      if (this.size > MAX_BYTES) throw new RangeError(`a value of more than ${MAX_BYTES >> 20} MiB`);
+      this.parts.push({ place: this.pos - this.start, bytes: b, size: n });
+      return;
+    }
+    this.need(n);
+    this.u8.set(b, this.pos);
+    this.pos += n;
+  }
+  string(s) {
+    if (s.length <= 24 && this.ascii(s)) return;
+    if (!s.isWellFormed()) throw new TypeError("a string with a lone surrogate cannot be a Go string");
+    this.need(4);
+    const { read, written } = encoder.encodeInto(s, this.u8.subarray(this.pos + 4, this.end));
+    if (read < s.length) return this.bytes(encoder.encode(s));
+    this.view.setUint32(this.pos, written, true);
+    this.pos += 4 + written;
+  }
+  ascii(s) { // what is short and ASCII is faster written here
+    const n = s.length;
+    this.need(4 + n);
+    for (let i = 0, at = this.pos + 4; i < n; i++) {
+      const c = s.charCodeAt(i);
+      if (c > 127) return false;
+      this.u8[at++] = c;
+    }
+    this.view.setUint32(this.pos, n, true);
+    this.pos += 4 + n;
+    return true;
+  }
+
+  value(v) {
+    switch (typeof v) {
+      case "undefined": return this.byte(UNDEFINED);
+      case "boolean": return this.byte(v ? TRUE : FALSE);
+      case "number": return this.number(NUMBER, v);
+      case "string": this.byte(STRING); return this.string(v);
+      case "bigint":
+        if (BigInt.asIntN(64, v) !== v) throw new RangeError("a BigInt of more than 64 bits cannot be a Go integer");
+        this.byte(BIGINT);
+        return this.string(v.toString());
+      case "object": return v === null ? this.byte(NULL) : this.object(v);
+    }
+    this.reference(v);
+  }
+
+  object(v) {
+    const bytes = asBytes(v);
+    if (bytes) { this.byte(BYTES); return this.bytes(bytes); }
+    if (Array.isArray(v)) return this.array(v);
+    if (v instanceof Pending) { this.byte(PENDING); return this.u32(v.id); }
+    if (v instanceof Date) return this.number(DATE, timeOf(v));
+    if (v instanceof Error) { this.byte(ERROR); return this.fields(errorFields(v)); }
+    if (isPlain(v)) return this.fields(v);
+    this.reference(v);
+  }
+  array(v) {
+    const n = v.length;
+    if (n >>> 0 !== n) throw new TypeError("an array without a proper length");
+    this.count(ARRAY, n);
+    this.deeper();
+    for (let i = 0; i < n; i++) this.value(v[i]); // a hole is undefined
+    this.depth--;
+  }
+  fields(v) {
+    const keys = Object.keys(v);
+    this.count(OBJECT, keys.length);
+    this.deeper();
+    for (const k of keys) { this.string(k); this.value(v[k]); }
+    this.depth--;
+  }
+  deeper() { if (++this.depth > MAX_DEPTH) throw new RangeError(`a value that is nested more than ${MAX_DEPTH} deep, or contains itself`); }
+
+  // reference: anything else stays in JavaScript, and Go holds a number for it.
+  reference(v) {
+    const ref = this.context.hold(v instanceof ByRef ? v.target : v);
+    this.held.push(ref);
+    this.byte(REF);
+    this.u32(ref);
+  }
+}
+
+const foreign = "capdo: Go sent what JavaScript does not understand; app.wasm and the modules beside it come from different builds";
+
+// Reader decodes values from Go's memory, and never reads beyond the bytes that Go wrote.
+export class Reader {
+  decode(context, memory, view, start, length) {
+    this.u8 = memory;
+    this.view = view;
+    this.pos = start;
+    this.end = start + length;
+    this.context = context;
+    return this.value();
+  }
+
+  take(n) {
+    const at = this.pos;
+    if ((this.pos = at + n) > this.end) throw new Error(foreign);
+    return at;
+  }
+  value() {
+    switch (this.u8[this.take(1)]) {
+      case UNDEFINED: return undefined;
+      case NULL: return null;
+      case FALSE: return false;
+      case TRUE: return true;
+      case NUMBER: return this.view.getFloat64(this.take(8), true);
+      case STRING: return this.string();
+      case BYTES: { const n = this.count(), at = this.take(n); return this.u8.slice(at, at + n); }
+      case ARRAY: {
+        const list = [];
+        for (let n = this.count(); n > 0; n--) list.push(this.value());
+        return list;
+      }
+      case OBJECT: return this.fields();
+      case DATE: return new Date(this.view.getFloat64(this.take(8), true));
+      case BIGINT: return BigInt(this.string());
+      case REF: return this.context.refs[this.count()];
+      case ERROR: this.take(1); return toError(this.fields());
+    }
+    throw new Error(foreign);
+  }
+  count() { return this.view.getUint32(this.take(4), true); }
+  string() {
+    const n = this.count(), at = this.take(n), end = at + n;
+    if (n > 24) return decoder.decode(this.u8.subarray(at, end));
+    let s = ""; // what is short and ASCII is faster read here
+    for (let i = at; i < end; i++) {
+      if (this.u8[i] > 127) return decoder.decode(this.u8.subarray(at, end));
+      s += String.fromCharCode(this.u8[i]);
+    }
+    return s;
+  }
+  fields() {
+    const o = {};
+    for (let n = this.count(); n > 0; n--) { const k = this.string(); set(o, k, this.value()); }
+    return o;
+  }
+}

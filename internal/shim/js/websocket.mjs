@@ -1,0 +1,84 @@
+// WebSockets: numbers for them, and what they receive until Go asks for it.
+
+import { utf8 } from "./value.mjs";
+
+const socketIDs = new WeakMap();
+let lastSocketID = 0;
+
+// socketID is a number for a WebSocket, so that Go knows it again.
+export function socketID(ws) {
+  let id = socketIDs.get(ws);
+  if (id === undefined) socketIDs.set(ws, id = ++lastSocketID);
+  return id;
+}
+
+// messageBytes: as a string, a long message would be copied once more in Go.
+export const messageBytes = (data) => typeof data === "string" ? utf8.encode(data) : new Uint8Array(data);
+
+// Inbox keeps what an accepted WebSocket receives until Go asks for it: workerd delivers as fast as it arrives. While the socket is
+// open its context is held: the object is not idle, and timers go on.
+export class Inbox {
+  constructor(ws, context) {
+    this.ws = ws;
+    this.context = context;
+    this.messages = []; // [whether it is text, bytes]
+    this.head = 0;      // of messages: those before have been taken
+    this.size = 0;      // of the others, in bytes
+    this.end = null;    // what comes after them: [close code, reason], or an Error
+    this.arrived = null;
+    this.arrival = null; // a promise that something has arrived, and what resolves it
+  }
+
+  // accept begins to receive. A message that would make the inbox larger than max bytes, each counting overhead besides its own, ends
+  // it, unless it is the only one.
+  accept(max, overhead, code, reason) {
+    const { ws } = this;
+    ws.binaryType = "arraybuffer";
+    ws.addEventListener("message", ({ data }) => {
+      if (this.end) return;
+      const bytes = messageBytes(data), size = bytes.length + overhead;
+      if (this.size > 0 && this.size + size > max) {
+        this.finish([0, ""]);
+        return ws.close(code, reason);
+      }
+      this.size += size;
+      this.messages.push([typeof data === "string", bytes]);
+      this.arrived?.();
+    });
+    ws.addEventListener("close", (e) => {
+      this.finish([e.code, e.reason.toWellFormed()]);
+      if (e.wasClean && ws.readyState < 3) ws.close(...e.code === 1005 ? [] : [e.code, e.reason]); // compatibility date before 2026-04-07
+    });
+    ws.addEventListener("error", (e) => this.finish(e.error ?? new Error(e.message)));
+    ws.accept();
+    this.context.addSocket(this);
+    return this;
+  }
+  // leave closes what is still open when its invocation is over, be it because the Go program ended.
+  leave() {
+    this.finish([1011, ""]);
+    if (this.ws.readyState < 3) this.ws.close(1011, "the invocation is over");
+  }
+  finish(end) {
+    this.end ??= end;
+    this.context.removeSocket(this);
+    this.arrived?.();
+  }
+
+  // next returns a message or, where there is none, the end; else a promise that there is one, of nothing.
+  next(overhead) {
+    if (this.head === this.messages.length) {
+      if (this.end instanceof Error) throw this.end;
+      return this.end ?? this.wait();
+    }
+    const message = this.messages[this.head];
+    this.messages[this.head++] = null;
+    if (this.head === this.messages.length) this.messages.length = this.head = 0;
+    this.size -= message[1].length + overhead;
+    return message;
+  }
+  wait() {
+    this.arrival ??= new Promise((resolve) => { this.arrived = resolve; }).then(() => { this.arrival = this.arrived = null; });
+    return this.arrival;
+  }
+}
