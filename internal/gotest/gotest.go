@@ -162,9 +162,6 @@ func environment(names []string) map[string]string {
 			env[name] = v
 		}
 	}
-	if env["GOMEMLIMIT"] == "" {
-		env["GOMEMLIMIT"] = "off" // runtime.mjs sets one for the isolate of a Worker
-	}
 	return env
 }
 

@@ -71,6 +71,7 @@ export class Context {
     this.quietSince = 0;  // when nothing was in flight any more
     this.lines = null;    // of output
     rt.contexts.set(this.id, this);
+    if (state) this.listen();
   }
 
   // ---- References that Go holds ---------------------------------------------------------------------------------------------
@@ -223,7 +224,6 @@ export class Context {
     rt.inFlight -= this.promises + (this.isAsked ? 1 : 0);
     this.refs = [helpers];
     this.unused = [];
-    this.notify?.();
     if (!this.state) for (const call of [...this.calls.values()]) call.fail(new Error("the invocation has been ended"));
     if (rt.keeper === this) rt.handOver();
   }

@@ -34,8 +34,6 @@ const CROWDED = 80 << 20, CROWDED_IDLE_MS = 1000;
 // MAX_ID is the last of the numbers that both sides know things by; they start anew after it.
 const MAX_ID = 0x7fffffff;
 
-const MEMORY_LIMIT = "96MiB"; // of Go's heap and stacks: at 128 MB the isolate ends, and wasm memory never shrinks
-
 // Where Go runs for no context: what package syscall/js calls back. No I/O is possible there.
 const nowhere = { id: 0, closed: false, lines: null };
 
@@ -58,7 +56,7 @@ export class Runtime {
     this.writer = new Writer();
     this.reader = new Reader();
 
-    const go = Object.assign(this.go = new Go(), { argv, env: { GOMEMLIMIT: MEMORY_LIMIT, ...env } });
+    const go = Object.assign(this.go = new Go(), { argv, env });
     go.exit = (code) => this.end(Object.assign(new Error(`the Go program exited with code ${code}`), { code }));
     go._resume = () => this.resumeFromOutside();
     go._makeFuncWrapper = (id) => this.callback(go, id);

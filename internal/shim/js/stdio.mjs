@@ -72,6 +72,7 @@ export const runtimeWrite = (go) => (sp) => {
 // Every function of fs calls its callback before it returns, and Go would run below itself, as deep as there are goroutines that
 // use files. So callbacks wait until Go has the stack no more.
 const waiting = [];
+let next = 0; // of waiting
 for (const [name, f] of Object.entries(fs)) {
   if (typeof f !== "function" || name === "writeSync") continue;
   fs[name] = (...args) => {
@@ -83,9 +84,12 @@ for (const [name, f] of Object.entries(fs)) {
 
 // callBack calls the first callback that waits, and reports whether there was one.
 export function callBack() {
-  const next = waiting.shift();
-  next?.();
-  return next !== undefined;
+  if (next === waiting.length) {
+    forgetCallbacks();
+    return false;
+  }
+  waiting[next++]();
+  return true;
 }
 
-export const forgetCallbacks = () => { waiting.length = 0; };
+export const forgetCallbacks = () => { waiting.length = next = 0; };
