@@ -59,8 +59,8 @@
 // its timers fire, and once a stateless invocation is over its handles answer [ErrContextClosed]; see [WaitUntil]. An operation on
 // the handles of an object that has no invocation open waits for that object's next event.
 //
-// What runs inside BlockConcurrencyWhile, or in an asynchronous transaction, must not wait for other goroutines: what wakes it would be another
-// event, which is held back.
+// What runs inside BlockConcurrencyWhile, or in an asynchronous transaction,
+// must not wait for another event of the same object: that is held back.
 //
 // Values that are stored or sent are those that JavaScript and Go share, see [KV]; what would change on its way is refused with [ErrValue]. Numbers
 // come back as float64, integers beyond 2^53 as int64; [Decode] converts.

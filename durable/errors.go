@@ -60,6 +60,9 @@ var (
 	ErrNested = jsrt.ErrNestedSection
 	// ErrTransactionParked: the function of a synchronous transaction waited for something. It was rolled back.
 	ErrTransactionParked = jsrt.ErrTransactionParked
+	// ErrTimeUp is the cause of a context whose stateless invocation is about
+	// to be ended: about 24 s after its client has the answer, or has gone.
+	ErrTimeUp = jsrt.ErrTimeUp
 	// ErrDeadlock: nothing is in flight that could wake the request's goroutine.
 	ErrDeadlock = jsrt.ErrDeadlock
 )

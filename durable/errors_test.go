@@ -12,7 +12,7 @@ import (
 
 // sentinels are all the errors to test for.
 var sentinels = []error{ErrNoBinding, ErrInvalidID, ErrLimit, ErrOverloaded, ErrObjectReset, ErrDisconnected, ErrStorage, ErrRemote, ErrValue,
-	ErrJurisdiction, ErrNoAlarmHandler, ErrNoSQL, ErrContextClosed, ErrTransactionParked, ErrDeadlock, errors.ErrUnsupported}
+	ErrJurisdiction, ErrNoAlarmHandler, ErrNoSQL, ErrContextClosed, ErrTransactionParked, ErrTimeUp, ErrDeadlock, errors.ErrUnsupported}
 
 // classified are errors as workerd makes them. What local workerd can be made to say, errors_js_test.go provokes; the others are Cloudflare's
 // only: documented on https://developers.cloudflare.com/durable-objects/observability/troubleshooting/, or found in workerd's program

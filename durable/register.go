@@ -110,8 +110,13 @@ func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, 
 func Run() error { return jsrt.Run() }
 
 // WaitUntil runs fn in a goroutine that keeps the invocation ctx belongs to open after it was answered: fn may do I/O, and its ctx is not
-// cancelled when the caller goes away. A stateless Worker gets up to 30 s after its response
-// (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil). WaitUntil panics when ctx does not come from a handler.
+// canceled when the caller goes away. WaitUntil panics when ctx does not come from a handler.
+//
+// In a stateless Worker, fn has about 28 s once the client has its whole
+// answer, or has gone, because Cloudflare ends such work after 30 s
+// (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil):
+// its ctx ends after 24 s, with [ErrTimeUp], and then its I/O with
+// [ErrContextClosed]. Work that takes longer belongs in an object or an alarm.
 func WaitUntil(ctx context.Context, fn func(ctx context.Context)) {
 	i := jsrt.FromContext(ctx)
 	if i == nil {

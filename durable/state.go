@@ -43,9 +43,12 @@ func (s *State) Props() (any, error) {
 	return v, checkValue(v)
 }
 
-// BlockConcurrencyWhile runs fn while no other event is delivered to the object. When fn returns an error or panics, the object is reset. fn may
-// wait for I/O that it began itself; it must not wait for what another goroutine does for another event or object: nothing wakes it, and
-// after 30 s workerd resets the object. (A constructor that waits holds events back by itself, and may wait for anything.)
+// BlockConcurrencyWhile runs fn while no other event is delivered to the
+// object. When fn returns an error or panics, the object is reset; also after
+// 30 s, by workerd. fn may wait for I/O that it began itself, and for other
+// objects' goroutines, which wake it with a delay of up to 50 ms. It must not
+// wait for another event of this object, which is held back. (A constructor
+// holds events back by itself, and needs no BlockConcurrencyWhile.)
 func (s *State) BlockConcurrencyWhile(ctx context.Context, fn func() error) error {
 	return within(ctx, s.ref, "blockConcurrencyWhile", func(*jsrt.Ref) error { return fn() })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,42 @@ func TestBlockConcurrencyWhileHoldsOtherEventsBack(t *testing.T) {
 	reading := o.begin(t, get("k"))
 	wantOutcome(t, blocking, "done")
 	wantOutcome(t, reading, "blocked")
+}
+
+// What wakes a goroutine inside comes from outside, where the input gate is closed.
+func TestSectionsWaitForOtherObjects(t *testing.T) {
+	sections := map[string]func(context.Context, *Lab, func() error) error{
+		"BlockConcurrencyWhile": func(ctx context.Context, l *Lab, fn func() error) error {
+			return l.state.BlockConcurrencyWhile(ctx, fn)
+		},
+		"Transaction": func(ctx context.Context, l *Lab, fn func() error) error {
+			return l.state.Storage().Transaction(ctx, func(*durable.Transaction) error { return fn() })
+		},
+	}
+	for name, section := range sections {
+		t.Run(name, func(t *testing.T) {
+			o, other := object(t), object(t)
+			var mu sync.Mutex
+			mu.Lock()
+			waiting := make(chan bool)
+			inside := o.begin(t, func(ctx context.Context, l *Lab) (string, error) {
+				return "done", section(ctx, l, func() error {
+					close(waiting)
+					mu.Lock()
+					defer mu.Unlock()
+					return l.put("k", "inside")
+				})
+			})
+			<-waiting
+			other.want(t, "", func(context.Context, *Lab) (string, error) {
+				time.Sleep(100 * time.Millisecond)
+				mu.Unlock()
+				return "", nil
+			})
+			wantOutcome(t, inside, "done")
+			o.want(t, "inside", get("k"))
+		})
+	}
 }
 
 func TestBlockConcurrencyWhileThatFailsResetsTheObject(t *testing.T) {
