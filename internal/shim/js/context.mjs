@@ -142,7 +142,6 @@ export class Context {
   invoke(kind, index, args, { signal, background } = {}) {
     const { rt } = this, id = rt.keep(this, args, rt.fresh(this.calls)), call = new Invocation(this, id);
     this.calls.set(id, call);
-    rt.idle.delete(this);
     rt.enter(this, "capdo_invoke", id, rt.encoded.get(id)?.size ?? 0, kind, index);
     if (call.isOver) { // the common case: nothing was armed for it
       this.rest();
@@ -202,15 +201,14 @@ export class Context {
       for (const inbox of [...this.sockets]) inbox.leave();
     }
     if (this.sockets.size > 0) return rt.watch(this);
-    this.clearTimeout();
+    if (this.timeout) this.clearTimeout();
     rt.open.delete(this);
     if (rt.dead) return;
     if (rt.keeper === this) rt.handOver();
-    if (!state || this.closed || this.promises > 0) return;
     this.idleSince = Date.now();
-    rt.idle.add(this);
-    rt.forget(this.idleSince);
+    rt.sweep(this.idleSince);
   }
+  isIdle() { return this.state !== null && this.promises === 0 && !this.isOpen(); }
 
   // close tells Go that the context is gone: goroutines that still want its I/O get an error. What it holds is forgotten.
   close() {
@@ -220,7 +218,6 @@ export class Context {
     this.closed = true;
     rt.contexts.delete(this.id);
     rt.open.delete(this);
-    rt.idle.delete(this);
     rt.inFlight -= this.promises + (this.isAsked ? 1 : 0);
     this.refs = [helpers];
     this.unused = [];

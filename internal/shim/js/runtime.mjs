@@ -8,7 +8,7 @@
 //   turn        Go has the stack, for one context, until every goroutine waits.
 
 import { setCaller } from "./host.mjs";
-import { callBack, flush, forgetCallbacks, log, runtimeWrite, setOutput } from "./stdio.mjs";
+import { callBack, current, flush, forgetCallbacks, log, runtimeWrite } from "./stdio.mjs";
 import { Encoded, Pending, Reader, Writer, asError, utf8 } from "./value.mjs";
 
 // WATCH_MS is how often a context in which something is open looks whether Go's timers are served, in ms.
@@ -43,6 +43,7 @@ export class Runtime {
     this.running = false;      // Go has the stack
     this.isEnding = false;     // Go has printed why it ends
     this.lastID = 0;           // of contexts, invocations and values that wait
+    this.isSecondRound = false; // numbers have started anew
     this.lastTimer = 0;
     this.contexts = new Map(); // id → Context
     this.encoded = new Map();  // id → Encoded, or null for a promise that has not settled
@@ -50,7 +51,7 @@ export class Runtime {
     this.timers = new Map();   // Go's timeouts: id → deadline
     this.inFlight = 0;         // promises that Go waits for, and turns that were asked for
     this.open = new Set();     // contexts in which something is open, the one that was looked at last at the end
-    this.idle = new Set();     // objects without events, the one that is idle longest first
+    this.lastSweep = 0;        // when objects without events were looked for, in ms
     this.keeper = null;        // the context that has a timeout for Go's nearest deadline
     this.callbacks = new Set();  // js.Funcs that have not been called yet
     this.writer = new Writer();
@@ -69,10 +70,14 @@ export class Runtime {
   }
 
   boot(instance) {
-    this.onStack(nowhere, () => {
+    this.begin(nowhere);
+    try {
       this.go.run(instance).catch((e) => this.end(e));
       this.callBack();
-    });
+    } catch (e) {
+      this.end(e);
+    }
+    this.finish(nowhere);
   }
 
   // describe asks the program what it registers; undefined where main has not called durable.Run.
@@ -97,7 +102,7 @@ export class Runtime {
     if (causes.length === 0) this.report(error);
     const open = [...this.open];
     this.exports = this.go = this.view = this.u8 = this.keeper = null;
-    for (const table of [this.contexts, this.encoded, this.timers, this.open, this.idle, this.callbacks]) table.clear();
+    for (const table of [this.contexts, this.encoded, this.timers, this.open, this.callbacks]) table.clear();
     forgetCallbacks();
     for (const c of open) {
       if (c.state) c.wake(); // it is reset, in a turn of its own
@@ -108,32 +113,33 @@ export class Runtime {
   // report says why the program has ended, where Go has not said so itself.
   report(error) { log(2, `capdo: ${error.stack?.startsWith("RangeError") ? error.stack : error.message}`); }
 
-  // onStack runs f with Go on the stack for a context.
-  onStack(context, f) {
-    const output = setOutput(this, context);
+  // begin and finish surround whatever has Go on the stack.
+  begin(context) {
     this.running = true;
-    try {
-      f();
-      if (this.isEnding && !this.dead) { // it was not the end: somebody printed what looks like it
-        this.isEnding = false;
-        flush(context);
-      }
-    } catch (e) {
-      this.end(e); // a trap or a stack overflow: Go's state is not to be trusted any more
-    }
+    current.runtime = this;
+    current.context = context;
+  }
+  finish(context) {
     this.running = false;
-    setOutput(...output);
+    current.runtime = current.context = null;
+    if (!this.isEnding || this.dead) return;
+    this.isEnding = false; // it was not the end: somebody printed what looks like it
+    flush(context);
   }
 
   // enter calls an export of the Go program and lets Go run until every goroutine waits. An export itself never waits: it notes what
   // happened and returns, and resume runs the goroutines. So nothing is ever left runnable behind.
-  enter(context, name, ...args) {
+  enter(context, name, a, b, c, d) {
     if (this.running) this.interrupted();
     if (this.dead || context.closed) return;
-    this.onStack(context, () => {
-      this.exports[name](context.id, ...args);
+    this.begin(context);
+    try {
+      this.exports[name](context.id, a, b, c, d);
       this.resume();
-    });
+    } catch (e) {
+      this.end(e); // a trap or a stack overflow: Go's state is not to be trusted any more
+    }
+    this.finish(context);
   }
 
   // interrupted: JavaScript runs from the start, and yet Go never gave the stack back.
@@ -171,8 +177,8 @@ export class Runtime {
   }
 
   // turn enters Go, and sees to it that the context is entered again in time.
-  turn(context, name, ...args) {
-    this.enter(context, name, ...args);
+  turn(context, name, a, b) {
+    this.enter(context, name, a, b);
     this.watch(context);
   }
 
@@ -180,8 +186,10 @@ export class Runtime {
 
   // fresh returns a number that nothing has, also in a table of a context.
   fresh(table) {
-    do this.lastID = this.lastID % MAX_ID + 1;
-    while (this.contexts.has(this.lastID) || this.encoded.has(this.lastID) || table?.has(this.lastID));
+    do {
+      if (this.lastID === MAX_ID) this.isSecondRound = true;
+      this.lastID = this.lastID % MAX_ID + 1;
+    } while (this.isSecondRound && (this.contexts.has(this.lastID) || this.encoded.has(this.lastID) || table?.has(this.lastID)));
     return this.lastID;
   }
 
@@ -194,13 +202,13 @@ export class Runtime {
 
   // encode returns v, or in its place what is wrong with it, as encode of Writer does. Reading a property may run JavaScript that
   // encodes, too: then that has a Writer of its own.
-  encode(v, context, ...where) {
+  encode(v, context, memory, view, start, end) {
     const writer = this.writer ?? new Writer();
     this.writer = null;
     try {
-      return writer.encode(v, context, ...where);
+      return writer.encode(v, context, memory, view, start, end);
     } catch (e) {
-      return writer.encode(new TypeError(asError(e).message.slice(0, 200)), context, ...where);
+      return writer.encode(new TypeError(asError(e).message.slice(0, 200)), context, memory, view, start, end);
     } finally {
       writer.trim();
       this.writer = writer;
@@ -209,7 +217,7 @@ export class Runtime {
 
   // keep encodes a value for Go to take, and returns its number.
   keep(context, v, id = this.fresh()) {
-    this.encoded.set(id, this.encode(v, context, null));
+    this.encoded.set(id, this.encode(v, context, null, null, 0, 0));
     return id;
   }
 
@@ -380,7 +388,8 @@ export class Runtime {
     if (this.running) this.interrupted();
     if (this.dead || context.closed) return;
     const now = Date.now();
-    this.forget(now, now - at < WATCH_MS);
+    if (now - at < WATCH_MS) this.forget(now);
+    this.sweep(now);
     if (this.deadline() <= now || context.isExclusive) this.enter(context, "capdo_tick");
     context.look(now);
     this.watch(context);
@@ -395,16 +404,18 @@ export class Runtime {
     for (const c of this.open) if (!c.isExclusive && !(c.timeout?.at < now - LATE_MS)) return c.wake();
   }
 
-  // forget closes contexts that are gone and lets go of objects that are idle.
-  forget(now, isPunctual) {
+  // forget closes contexts that are gone.
+  forget(now) {
     const [oldest] = this.open;
-    if (isPunctual && oldest?.timeout?.at < now - GONE_MS) oldest.close();
-    const idle = this.u8?.byteLength > CROWDED ? CROWDED_IDLE_MS : IDLE_MS;
-    let n = 0;
-    for (const c of this.idle) {
-      if (c.idleSince > now - idle || ++n > 100) return;
-      c.close();
-    }
+    if (oldest?.timeout?.at < now - GONE_MS) oldest.close();
+  }
+
+  // sweep lets go of objects that are idle, once a second while anything happens at all.
+  sweep(now) {
+    if (now < this.lastSweep + WATCH_MS && now >= this.lastSweep) return;
+    this.lastSweep = now;
+    const before = now - (this.u8?.byteLength > CROWDED ? CROWDED_IDLE_MS : IDLE_MS);
+    for (const c of this.contexts.values()) if (c.isIdle() && c.idleSince < before) c.close();
   }
 
   // quiet: nothing is in flight that could wake a goroutine.

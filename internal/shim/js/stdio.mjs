@@ -13,18 +13,12 @@ class Line {
   }
 }
 
-let runtime = null; // the Runtime whose Go code has the stack
-let owner = null;   // the I/O context that it has it for: a line in the log belongs to one invocation
-let print = null;   // takes what is written as it is, in place of the console
-const nobody = {};
+// current says whose output comes now: of the Runtime whose Go code has the stack, and of the I/O context that it has it for. A line in
+// the log belongs to one invocation.
+export const current = { runtime: null, context: null };
 
-// setOutput says whose output comes now. It returns what was set before.
-export function setOutput(to, context) {
-  const before = [runtime, owner];
-  runtime = to;
-  owner = context;
-  return before;
-}
+let print = null; // takes what is written as it is, in place of the console
+const nobody = {};
 
 // redirect takes Go's output away from the console.
 export function redirect(to) { print = to; }
@@ -36,7 +30,7 @@ const fatal = /^(panic|fatal error|runtime: out of memory|runtime: goroutine sta
 
 function write(fd, bytes, isRuntime) {
   print?.(fd, bytes);
-  const lines = (owner ?? nobody).lines ??= { 1: new Line(), 2: new Line() }, line = lines[fd];
+  const { runtime } = current, lines = (current.context ?? nobody).lines ??= { 1: new Line(), 2: new Line() }, line = lines[fd];
   line.text += line.decoder.decode(bytes, { stream: true });
   if (isRuntime && fd === 2 && runtime && !line.text.includes(recovered)) runtime.isEnding ||= fatal.test(line.text);
   if (fd === 2 && runtime?.isEnding) return; // what the program ends with is one entry in the log
@@ -85,7 +79,7 @@ for (const [name, f] of Object.entries(fs)) {
 // callBack calls the first callback that waits, and reports whether there was one.
 export function callBack() {
   if (next === waiting.length) {
-    forgetCallbacks();
+    if (next > 0) forgetCallbacks();
     return false;
   }
   waiting[next++]();

@@ -95,16 +95,17 @@ function set(object, key, value) {
 // Encoded is a value that waits in JavaScript until Go has memory for it. parts are bytes that it does not contain itself, each with
 // its place among those that it does.
 export class Encoded {
-  constructor(bytes, parts, held) {
+  constructor(bytes, parts, held, size) {
     this.bytes = bytes;
     this.parts = parts;
     this.held = held; // references that were made for it
-    this.size = parts.reduce((n, p) => n + p.size, bytes.length);
+    this.size = size;
   }
 
   // copy writes the value to u8 at a place where it has size bytes.
   copy(u8, at, size) {
     if (size !== this.size || at < 0 || at + size > u8.length) throw new RangeError("capdo: Go has no room for a value of this size");
+    if (this.parts.length === 0) return u8.set(this.bytes, at);
     let from = 0;
     for (const { place, bytes, size } of this.parts) {
       u8.set(this.bytes.subarray(from, place), at);
@@ -147,7 +148,7 @@ export class Writer {
       throw e;
     }
     if (this.u8 === memory && this.parts.length === 0) return this.pos - start;
-    return new Encoded(this.u8.slice(this.start, this.pos), copyOf(this.parts), copyOf(this.held));
+    return new Encoded(this.u8.slice(this.start, this.pos), copyOf(this.parts), copyOf(this.held), this.pos - this.start + this.size);
   }
 
   // need makes sure that n more bytes fit.
