@@ -2,6 +2,8 @@ package dodedupe
 
 import (
 	"context"
+	"errors"
+	"runtime"
 
 	"flow.internal/capdo/durable"
 )
@@ -29,8 +31,11 @@ type Records struct {
 const RecordPrefix = "capdo."
 
 // NewRecords returns the records of an object, for the constructor of its class to call. Natively it fails with an error of kind
-// [dedupe.RuntimeUnavailable], as other operations on state do.
+// [dedupe.RuntimeUnavailable].
 func NewRecords(ctx context.Context, state *durable.State, env *durable.Env) (*Records, error) {
+	if runtime.GOOS != "js" {
+		return nil, fail(opRecords, errors.ErrUnsupported)
+	}
 	store, err := newObject(ctx, state, env)
 	if err != nil {
 		return nil, fail(opRecords, err)

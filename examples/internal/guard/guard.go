@@ -36,7 +36,7 @@ import (
 
 // Guard lets requests in.
 type Guard struct {
-	Token string // name of the secret that is the bearer token
+	Token string // name of the secret that is the bearer token; "" for none
 }
 
 // Local is the variable that says, with "true", that the Worker runs for its developer, and that only the machine itself reaches it.
@@ -90,18 +90,34 @@ func variables(r *http.Request) func(name string) string {
 }
 
 func (g Guard) check(r *http.Request, variable func(string) string) *Refusal {
+	if refusal := CheckOrigin(r); refusal != nil {
+		return refusal
+	}
 	switch {
-	case !isLocal(r, variable(Local)) && !hasToken(r, variable(g.Token)):
+	case !g.authorized(r, variable):
 		return &Refusal{http.StatusUnauthorized, "beyond the machine that the Worker runs on a request needs the secret " + g.Token + " as bearer token", "unauthorized",
 			"send Authorization: Bearer …; on the machine itself use the address 127.0.0.1, and serve with capdo dev"}
-	case isForeign(r):
-		return &Refusal{http.StatusForbidden, "the request comes from a page of another origin", "foreign_origin",
-			"send it from the Worker's own page, or without the headers Origin and Sec-Fetch-Site"}
 	case hasBody(r) && !isJSON(r):
 		return &Refusal{http.StatusUnsupportedMediaType, "the request's Content-Type is not application/json", "unsupported_media_type",
 			"send the header Content-Type: application/json, as curl --json does"}
 	}
 	return nil
+}
+
+// CheckOrigin is the part of Check that refuses the pages of other origins.
+func CheckOrigin(r *http.Request) *Refusal {
+	if isForeign(r) {
+		return &Refusal{http.StatusForbidden, "the request comes from a page of another origin", "foreign_origin",
+			"send it from the Worker's own page, or without the headers Origin and Sec-Fetch-Site"}
+	}
+	return nil
+}
+
+// Authorized is the part of Check that tells who may come: the machine itself, and whoever has the token.
+func (g Guard) Authorized(r *http.Request) bool { return g.authorized(r, variables(r)) }
+
+func (g Guard) authorized(r *http.Request, variable func(string) string) bool {
+	return isLocal(r, variable(Local)) || g.Token != "" && hasToken(r, variable(g.Token))
 }
 
 // isLocal reports whether a request is from the machine itself.
