@@ -111,9 +111,14 @@ func reply(w http.ResponseWriter, status int, v any) {
 	secure(h)
 	h.Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.Encode(v)
+	encoder(w).Encode(v)
+}
+
+// encoder writes JSON that is in no HTML page.
+func encoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e
 }
 
 func secure(h http.Header) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -133,14 +134,14 @@ func answerAll(w http.ResponseWriter, rows *rows, shape func([]cell) any) error 
 		if err != nil {
 			return err
 		}
-		text, err := json.Marshal(shape(cells))
-		if err != nil {
+		var text bytes.Buffer
+		if err := encoder(&text).Encode(shape(cells)); err != nil {
 			return err
 		}
-		if size += len(text); size > maxResult {
+		if size += text.Len(); size > maxResult {
 			return errResultTooLarge
 		}
-		all = append(all, text)
+		all = append(all, text.Bytes())
 	}
 	if err := rows.Err(); err != nil {
 		return err
@@ -155,8 +156,7 @@ func answerLines(w http.ResponseWriter, rows *rows) error {
 	secure(w.Header())
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := bufio.NewWriterSize(w, 32<<10)
-	lines := json.NewEncoder(out)
-	lines.SetEscapeHTML(false)
+	lines := encoder(out)
 	if err := writeRows(lines, rows); err != nil {
 		_, f := describe(err)
 		lines.Encode(f)
