@@ -17,6 +17,7 @@ var sqlTests = []test{
 	{"sql: bindings and raw rows keep their types", (*server).testRaw},
 	{"sql: a cursor's lines", (*server).testCursor},
 	{"sql: a broken statement is 4xx with SQLite's name", (*server).testBrokenSQL},
+	{"sql: the limits, at each and one beyond", (*server).testSQLLimits},
 	{"sql: bad input is 400 and names the field", (*server).testBadSQL},
 	{"sql: 100,000 rows in bounded memory", (*server).testManyRows},
 }
@@ -127,6 +128,50 @@ func (s *server) testBrokenSQL() {
 		}
 	}
 	s.want(exec, sqlBody("", "SELECT a, b FROM t"), 200, `{"rows":[{"a":1,"b":"x"}]}`)
+}
+
+// testSQLLimits has what is at a limit, and what is beyond it.
+func (s *server) testSQLLimits() {
+	const exec = execSQL + "limits"
+	numbered := func(n int) string {
+		var list []string
+		for i := range n {
+			list = append(list, fmt.Sprintf("c%d INTEGER", i))
+		}
+		return strings.Join(list, ", ")
+	}
+	text := func(n int) string { return `{"type":"string","value":"` + strings.Repeat("x", n) + `"}` }
+	s.want(exec, sqlBody("", "CREATE TABLE texts (a TEXT)"), 200, `{"rows":[]}`)
+	for _, limit := range []struct {
+		what       string
+		max        int
+		query      func(n int) (query string, bindings []string)
+		status     int
+		code, name string
+	}{
+		{"columns of a table", 100, func(n int) (string, []string) {
+			return fmt.Sprintf("CREATE TABLE t%d (%s)", n, numbered(n)), nil
+		}, 413, "limit_exceeded", "SQLITE_ERROR"},
+		{"bytes of a value", 2_000_000, func(n int) (string, []string) {
+			return "INSERT INTO texts VALUES (?)", []string{text(n)}
+		}, 413, "limit_exceeded", "ErrLimit"},
+		{"bytes of a statement", 100_000, func(n int) (string, []string) {
+			return "SELECT 1 WHERE 0 --" + strings.Repeat("x", n-len("SELECT 1 WHERE 0 --")), nil
+		}, 413, "limit_exceeded", "ErrLimit"},
+		{"bound parameters", 100, func(n int) (string, []string) {
+			return "SELECT 1 WHERE 0 IN (" + strings.Join(slicesRepeat("?", n), ",") + ") AND 0", slicesRepeat(`{"type":"null"}`, n)
+		}, 413, "limit_exceeded", "ErrLimit"},
+		{"bytes of a pattern", 50, func(n int) (string, []string) {
+			return "SELECT 1 WHERE 'x' LIKE '" + strings.Repeat("y", n) + "'", nil
+		}, 413, "limit_exceeded", "SQLITE_ERROR"},
+	} {
+		query, bindings := limit.query(limit.max)
+		s.want(exec, sqlBody("", query, bindings...), 200, `{"rows":[]}`)
+		query, bindings = limit.query(limit.max + 1)
+		if name := s.wantError(exec, sqlBody("", query, bindings...), limit.status, limit.code, ""); name != limit.name {
+			s.t.Errorf("%s: the error is named %q", limit.what, name)
+		}
+	}
 }
 
 func slicesRepeat(s string, n int) (list []string) {

@@ -41,7 +41,7 @@ func query(sql *durable.SQL, text string, args []any) (*rows, error) {
 func readOnly(text string) (body string, ok bool) {
 	body = strings.TrimSpace(text)
 	body = strings.TrimSpace(strings.TrimSuffix(body, ";"))
-	word := strings.ToUpper(strings.TrimRight(body[:min(len(body), len("SELECT "))], " \t\r\n*('"))
+	word := strings.ToUpper(body[:min(len(body), len("SELECT"))])
 	return body, !strings.Contains(body, ";") && (strings.HasPrefix(word, "SELECT") || strings.HasPrefix(word, "VALUES") || strings.HasPrefix(word, "WITH"))
 }
 
