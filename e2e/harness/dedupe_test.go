@@ -76,11 +76,11 @@ func (s *server) testBadKeys() {
 		{`{"key":"k","ttl_seconds":"7"}`, "ttl_seconds", "invalid_input"},
 		{`{"key":"k","encoding":"hex"}`, "encoding", "invalid_input"},
 		{`{"key":"!","encoding":"base64"}`, "key", "invalid_input"},
-		{`{"key":""}`, "", "key_empty"},
-		{`{"key":"k","ttl_seconds":-1}`, "", "invalid_ttl"},
-		{`{"key":"k","ttl_seconds":1e300}`, "", "invalid_ttl"},
-		{`{"key":"` + strings.Repeat("x", 2049) + `"}`, "", "key_too_large"},
-		{`{"key":"` + strings.Repeat("x", 20_000) + `"}`, "", "key_too_large"},
+		{`{"key":""}`, "key", "key_empty"},
+		{`{"key":"k","ttl_seconds":-1}`, "ttl_seconds", "invalid_ttl"},
+		{`{"key":"k","ttl_seconds":1e300}`, "ttl_seconds", "invalid_ttl"},
+		{`{"key":"` + strings.Repeat("x", 2049) + `"}`, "key", "key_too_large"},
+		{`{"key":"` + strings.Repeat("x", 20_000) + `"}`, "key", "key_too_large"},
 	} {
 		s.wantError("POST /dedupe/put_if_absent", bad.body, 400, bad.code, bad.field)
 	}
@@ -115,7 +115,9 @@ func (s *server) testSequence() {
 	s.wantError("POST /sequence/next", `{"key":"k","hash":"h"}`, 400, "invalid_input", "stream")
 	s.wantError("POST /sequence/next", `{"stream":"s","hash":"h"}`, 400, "invalid_input", "key")
 	s.wantError("POST /sequence/next", `{"stream":"s","key":"k","hash":7}`, 400, "invalid_input", "hash")
-	s.wantError("POST /sequence/next", `{"stream":"s","key":"k","hash":"`+strings.Repeat("h", 65)+`"}`, 400, "hash_too_large", "")
+	s.wantError("POST /sequence/next", `{"stream":"s","key":"k","hash":"`+strings.Repeat("h", 65)+`"}`, 400, "hash_too_large", "hash")
+	s.wantError("POST /sequence/next", `{"stream":"`+strings.Repeat("s", 2049)+`","key":"k","hash":"h"}`, 400, "invalid_input", "stream")
+	s.wantError("POST /sequence/next", `{"stream":"s","key":"`+strings.Repeat("k", 2049)+`","hash":"h"}`, 400, "key_too_large", "key")
 }
 
 // records counts the objects whose files, as wrangler dev keeps them, have a record.

@@ -24,7 +24,7 @@ type failure struct {
 	Error string `json:"error"`
 	Code  string `json:"code"`
 	Name  string `json:"name,omitempty"`  // the Go error's, or SQLite's code
-	Field string `json:"field,omitempty"` // which part of the request is wrong
+	Field string `json:"field,omitempty"` // which part of the request is wrong, if one is
 }
 
 // inputError is a part of a request that is wrong.
@@ -40,17 +40,24 @@ type bodyError struct {
 
 func (e *bodyError) Error() string { return e.problem }
 
-// kinds are the errors that say more than that something failed, the most specific ones first.
+// inputs are the errors of dedupe about a part of a request.
+var inputs = []struct {
+	err               error
+	name, code, field string
+}{
+	{dedupe.ErrKeyEmpty, "ErrKeyEmpty", "key_empty", "key"},
+	{dedupe.ErrKeyTooLarge, "ErrKeyTooLarge", "key_too_large", "key"},
+	{dedupe.ErrInvalidTTL, "ErrInvalidTTL", "invalid_ttl", "ttl_seconds"},
+	{dedupe.ErrFingerprintTooLarge, "ErrFingerprintTooLarge", "hash_too_large", "hash"},
+}
+
+// kinds are the other errors that say more than that something failed, the most specific ones first.
 var kinds = []struct {
 	err    error
 	name   string
 	code   string
 	status int
 }{
-	{dedupe.ErrKeyEmpty, "ErrKeyEmpty", "key_empty", http.StatusBadRequest},
-	{dedupe.ErrKeyTooLarge, "ErrKeyTooLarge", "key_too_large", http.StatusBadRequest},
-	{dedupe.ErrInvalidTTL, "ErrInvalidTTL", "invalid_ttl", http.StatusBadRequest},
-	{dedupe.ErrFingerprintTooLarge, "ErrFingerprintTooLarge", "hash_too_large", http.StatusBadRequest},
 	{dedupe.ErrMismatch, "ErrMismatch", "mismatch", http.StatusConflict},
 	{durable.ErrNoBinding, "ErrNoBinding", "no_binding", http.StatusInternalServerError},
 	{durable.ErrInvalidID, "ErrInvalidID", "invalid_id", http.StatusBadRequest},
@@ -81,6 +88,12 @@ func describe(err error) (status int, f failure) {
 		return body.status, f
 	}
 	status = http.StatusInternalServerError
+	for _, k := range inputs {
+		if errors.Is(err, k.err) {
+			f.Code, f.Name, f.Field = k.code, k.name, k.field
+			return http.StatusBadRequest, f
+		}
+	}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
 			status, f.Code, f.Name = k.status, k.code, k.name

@@ -115,6 +115,8 @@ func nextNumber(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 	case req.Stream == nil || *req.Stream == "":
 		err = &inputError{"stream", "it is missing"}
+	case len(*req.Stream) > dedupe.MaxKeySize:
+		err = &inputError{"stream", "it is larger than 2048 bytes"}
 	case req.Key == nil || *req.Key == "":
 		err = &inputError{"key", "it is missing"}
 	}

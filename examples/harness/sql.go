@@ -156,20 +156,23 @@ func answerLines(w http.ResponseWriter, rows *rows) error {
 	secure(w.Header())
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := bufio.NewWriterSize(w, 32<<10)
-	lines := encoder(out)
-	if err := writeRows(lines, rows); err != nil {
+	if err := writeRows(w, out, rows); err != nil {
 		_, f := describe(err)
-		lines.Encode(f)
+		encoder(out).Encode(f)
 	} else {
-		lines.Encode(map[string]any{"columnNames": rows.columns, "rowsRead": rows.RowsRead(), "rowsWritten": rows.RowsWritten()})
+		encoder(out).Encode(map[string]any{"columnNames": rows.columns, "rowsRead": rows.RowsRead(), "rowsWritten": rows.RowsWritten()})
 	}
 	out.Flush() // fails where the client has gone, which ended the rows, too
 	return nil  // the answer has begun
 }
 
-func writeRows(lines *json.Encoder, rows *rows) error {
-	values := make([]any, len(rows.columns))
-	for rows.Next() {
+// flushInterval is how many rows wait for each other. They come from SQLite in batches of as many.
+const flushInterval = 128
+
+// writeRows writes rows as lines. The first one leaves at once.
+func writeRows(w http.ResponseWriter, out *bufio.Writer, rows *rows) error {
+	lines, values := encoder(out), make([]any, len(rows.columns))
+	for n := 0; rows.Next(); n++ {
 		cells, err := rows.cells()
 		if err != nil {
 			return err
@@ -178,6 +181,15 @@ func writeRows(lines *json.Encoder, rows *rows) error {
 			values[i] = c.Value
 		}
 		if err := lines.Encode(values); err != nil {
+			return err
+		}
+		if n%flushInterval != 0 {
+			continue
+		}
+		if err := out.Flush(); err != nil {
+			return err
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
 			return err
 		}
 	}

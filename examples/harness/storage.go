@@ -26,9 +26,10 @@ import (
 // so that a look at a key finds out, and the alarm finds what is due. They change together, in a transaction, which sets the object's alarm,
 // too. Time is the object's, in Unix ms.
 const (
-	reserved  = "_harness_"
-	ttlPrefix = reserved + "ttl:"
-	duePrefix = reserved + "due:"
+	reserved      = "_harness_"
+	afterReserved = "_harness`" // the first key after all that begin so
+	ttlPrefix     = reserved + "ttl:"
+	duePrefix     = reserved + "due:"
 )
 
 func ttlName(key string) string { return ttlPrefix + keyHash(key) }
@@ -313,6 +314,9 @@ func (o *object) keys(ctx context.Context, prefix, start string, limit int) (key
 			return keys, false, nil
 		}
 		start = entries[pageSize-1].Key + "\x00"
+		if strings.HasPrefix(start, reserved) {
+			start = afterReserved
+		}
 	}
 }
 
