@@ -146,7 +146,8 @@ type server struct {
 	copied   string // the one that wrangler reads in its place, or ""
 }
 
-// takeStorage locks the storage that the user has chosen, with capdo's flag or with wrangler's, or else wrangler's own choice.
+// takeStorage locks the storage that the user has chosen, with capdo's flag or
+// with wrangler's, or else wrangler's own choice.
 func (s *server) takeStorage(config string) error {
 	dir := filepath.Join(filepath.Dir(config), ".wrangler", "state")
 	if value, rest, ok := cutFlag(s.flags, "--persist-to", "--persistTo"); ok {
@@ -187,8 +188,9 @@ func cutFlag(args []string, names ...string) (value string, rest []string, ok bo
 
 func (s *server) address() string { return "http://" + net.JoinHostPort(s.ip, strconv.Itoa(s.port)) }
 
-// takeConfig chooses the config for wrangler: the user's. Where that has a build command wrangler would run it, and look for changes of
-// what goes into it, not of what comes out; so it gets a copy without, beside its storage.
+// takeConfig chooses the config for wrangler: the user's. Where that has a
+// build command wrangler would run it, and look for changes of what goes into
+// it, not of what comes out; so it gets a copy without, beside its storage.
 func (s *server) takeConfig(c *wrangler.Config) error {
 	s.original = c.Path
 	if c.Build.Command == "" {
@@ -198,8 +200,9 @@ func (s *server) takeConfig(c *wrangler.Config) error {
 	return s.copyConfig()
 }
 
-// copyConfig brings the copy, if there is one, up to date; wrangler reloads when it changes. Files with variables, which wrangler looks for
-// beside the config, are linked.
+// copyConfig brings the copy, if there is one, up to date; wrangler reloads
+// when it changes. Files with variables, which wrangler looks for beside the
+// config, are linked.
 func (s *server) copyConfig() error {
 	if s.copied == "" {
 		return nil

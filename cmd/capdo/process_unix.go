@@ -12,14 +12,16 @@ import (
 // stopSignals end capdo and what it has started.
 var stopSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 
-// group is a process group that ends with capdo, also where that is killed and can do nothing any more: its leader is a shell that reads from
-// a pipe, which ends with capdo, and then kills the group, itself included.
+// group is a process group that ends with capdo, also where that is killed and
+// can do nothing any more: its leader is a shell that reads from a pipe, which
+// ends with capdo, and then kills the group, itself included.
 type group struct {
 	leader *exec.Cmd
 	pipe   *os.File // capdo's end
 }
 
-// newGroup starts one. The files stay open, and a lock on them in place, until it has ended.
+// newGroup starts one. The files stay open, and a lock on them in place, until
+// it has ended.
 func newGroup(files ...*os.File) (*group, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -48,7 +50,8 @@ func (g *group) kill() {
 	g.pipe.Close()
 }
 
-// lockFile locks a file until all that have it open have closed it. It fails with errHeld if another process has.
+// lockFile locks a file until all that have it open have closed it. It fails
+// with errHeld if another process has.
 func lockFile(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

@@ -8,8 +8,9 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Records keeps what a [Store], a [Ledger] and a [Sequencer] know in objects of a class of your own, which has further objects for other
-// things. A class that does nothing else needs only [Register] or [RegisterLedger].
+// Records keeps what a [Store], a [Ledger] and a [Sequencer] know in objects of
+// a class of your own, which has further objects for other things. A class that
+// does nothing else needs only [Register] or [RegisterLedger].
 //
 //	durable.Register("Shop", NewShop, dodedupe.RecordMethods((*Shop).Records)...)
 //
@@ -20,8 +21,9 @@ import (
 //		…
 //	}
 //
-// Both storage backends will do. The names of the objects that have records begin with [RecordPrefix]. Such an object belongs to
-// its records: it is emptied when they have expired, so the class must keep nothing else in there.
+// Both storage backends will do. The names of the objects that have records
+// begin with [RecordPrefix]. Such an object belongs to its records: it is
+// emptied when they have expired, so the class must keep nothing else in there.
 type Records struct {
 	store  *object
 	ledger *ledgerObject
@@ -30,8 +32,8 @@ type Records struct {
 // RecordPrefix begins the names of all objects that have records.
 const RecordPrefix = "capdo."
 
-// NewRecords returns the records of an object, for the constructor of its class to call. Natively it fails with an error of kind
-// [dedupe.RuntimeUnavailable].
+// NewRecords returns the records of an object, for the constructor of its class
+// to call. Natively it fails with an error of kind [dedupe.RuntimeUnavailable].
 func NewRecords(ctx context.Context, state *durable.State, env *durable.Env) (*Records, error) {
 	if runtime.GOOS != "js" {
 		return nil, fail(opRecords, errors.ErrUnsupported)
@@ -49,8 +51,8 @@ func NewRecords(ctx context.Context, state *durable.State, env *durable.Env) (*R
 
 const opRecords = "NewRecords"
 
-// RecordMethods returns the RPC methods that a [Store], a [Ledger] and a [Sequencer] call, for [durable.Register]. records returns those of an
-// object.
+// RecordMethods returns the RPC methods that a [Store], a [Ledger] and a
+// [Sequencer] call, for [durable.Register]. records returns those of an object.
 func RecordMethods[T any](records func(T) *Records) []durable.RPCMethod[T] {
 	var methods []durable.RPCMethod[T]
 	add := func(name string, handle func(*Records, context.Context, []byte) ([]byte, error)) {
@@ -67,8 +69,8 @@ func RecordMethods[T any](records func(T) *Records) []durable.RPCMethod[T] {
 	return methods
 }
 
-// Alarm removes what has expired, if the object has records. It reports whether it does: otherwise the alarm is the class's own, and Alarm has
-// done nothing.
+// Alarm removes what has expired, if the object has records. It reports whether
+// it does: otherwise the alarm is the class's own, and Alarm has done nothing.
 func (r *Records) Alarm(ctx context.Context) (mine bool, err error) {
 	if r.ledger.holdsMany.Load() {
 		return true, r.ledger.many.alarm(ctx)

@@ -63,7 +63,8 @@ func testSequencerOn(t *testing.T, binding string) {
 	})
 }
 
-// The alarm of an object with a record empties it. That of another object is the class's, which keeps what it has stored.
+// The alarm of an object with a record empties it. That of another object is
+// the class's, which keeps what it has stored.
 func TestRecordsTellTheirAlarms(t *testing.T) {
 	for _, binding := range []string{"SHOP", "SHOP_KV"} {
 		t.Run(binding, func(t *testing.T) {

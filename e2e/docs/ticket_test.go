@@ -20,7 +20,8 @@ type row struct {
 	tests  []string // "folder TestName", "folder TestName/subtest", "make target"
 }
 
-// rowsOf returns the rows of the tables of a page. A row with another number of cells than three has no words.
+// rowsOf returns the rows of the tables of a page. A row with another number of
+// cells than three has no words.
 func rowsOf(text string) (rows []row) {
 	for n, line := range strings.Split(text, "\n") {
 		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || strings.HasPrefix(line, "| the ticket |") {
@@ -53,7 +54,8 @@ func ticket(t *testing.T) (lines []string) {
 	return lines
 }
 
-// TestTicket looks for a row of each line of the ticket, and for the tests of each row.
+// TestTicket looks for a row of each line of the ticket, and for the tests of
+// each row.
 func TestTicket(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(root, "docs/ticket.md"))
 	if err != nil {
@@ -164,7 +166,8 @@ func TestRowsWithoutTestsAreFound(t *testing.T) {
 	}
 }
 
-// TestLimitsAreDocumented looks for the limits that only Cloudflare enforces: each in one row of docs/limits.md.
+// TestLimitsAreDocumented looks for the limits that only Cloudflare enforces:
+// each in one row of docs/limits.md.
 func TestLimitsAreDocumented(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(root, "docs/limits.md"))
 	if err != nil {

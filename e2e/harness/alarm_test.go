@@ -87,7 +87,8 @@ func (s *server) testRetry() {
 	s.want("GET /alarm/get"+object, "", 200, `{"alarm_ms":null}`)
 }
 
-// A value that expires before the alarm does not move it, nor does one that expires later; and the alarm moves no expiry.
+// A value that expires before the alarm does not move it, nor does one that
+// expires later; and the alarm moves no expiry.
 func (s *server) testSharedAlarm() {
 	const object = "?object=shared"
 	put := func(key, ttl string) {

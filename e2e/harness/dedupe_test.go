@@ -120,7 +120,8 @@ func (s *server) testSequence() {
 	s.wantError("POST /sequence/next", `{"stream":"s","key":"`+strings.Repeat("k", 2049)+`","hash":"h"}`, 400, "key_too_large", "key")
 }
 
-// records counts the objects whose files, as wrangler dev keeps them, have a record.
+// records counts the objects whose files, as wrangler dev keeps them, have a
+// record.
 func (s *server) records() int {
 	files, err := filepath.Glob(filepath.Join(s.Disk, "v3/do/*/*"))
 	if err != nil || len(files) == 0 {
@@ -137,7 +138,8 @@ func (s *server) records() int {
 	return len(objects)
 }
 
-// race has callers at once for each of a number of keys, of which one each must insert.
+// race has callers at once for each of a number of keys, of which one each must
+// insert.
 func (s *server) race(keys, callers int) {
 	s.t.Helper()
 	inserted := make([]int, keys)
@@ -165,8 +167,9 @@ func (s *server) race(keys, callers int) {
 	}
 }
 
-// testSIGKILL kills everything while claims are on their way, and looks afterwards for each that was acknowledged, for a value, and for the
-// alarm that was set before.
+// testSIGKILL kills everything while claims are on their way, and looks
+// afterwards for each that was acknowledged, for a value, and for the alarm
+// that was set before.
 func (s *server) testSIGKILL() {
 	const object = "?object=killed"
 	at := time.Now().Add(time.Second).UnixMilli()
@@ -261,7 +264,8 @@ func wrap(op string, err error) error {
 	return &dedupe.Error{Op: op, Kind: dedupe.Other, Err: err}
 }
 
-// seconds keeps a duration exact through JSON's numbers, down to the harness's rounding to ns.
+// seconds keeps a duration exact through JSON's numbers, down to the harness's
+// rounding to ns.
 func seconds(d time.Duration) float64 {
 	s := d.Seconds()
 	if time.Duration(math.Ceil(s*float64(time.Second))) < d {

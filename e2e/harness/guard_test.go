@@ -14,7 +14,8 @@ var guardTests = []test{
 	{"guard: foreign pages, plain text and other hosts are refused", (*server).testGuard},
 }
 
-// sendWith sends a request with headers, of which a second one of a name takes the place of the first, and returns the answer's status.
+// sendWith sends a request with headers, of which a second one of a name takes
+// the place of the first, and returns the answer's status.
 func (s *server) sendWith(line, body string, header ...string) int {
 	s.t.Helper()
 	r := s.request(s.t.Context(), line, body)
@@ -95,7 +96,8 @@ func (s *server) testGuard() {
 	}
 }
 
-// Where the network reaches wrangler dev, all that a client writes may be forged; with the token it is let in.
+// Where the network reaches wrangler dev, all that a client writes may be
+// forged; with the token it is let in.
 func TestGuardOnTheNetwork(t *testing.T) {
 	const token = "a token of the test"
 	s := &server{dev.StartWith(t, []string{"--ip", "0.0.0.0"}, "../../examples/harness", "/health", "--var", "HARNESS_TOKEN:"+token), t, false}

@@ -1,6 +1,7 @@
 //go:build !js
 
-// Package harness tests examples/harness as its user sees it: under wrangler dev, started by capdo dev, with both of its configs.
+// Package harness tests examples/harness as its user sees it: under wrangler
+// dev, started by capdo dev, with both of its configs.
 package harness
 
 import (
@@ -20,7 +21,8 @@ func TestMain(m *testing.M) { dev.Main(m) }
 // TestHarness has both classes backed by SQLite, as the default config does.
 func TestHarness(t *testing.T) { testConfig(t, "wrangler.jsonc", false) }
 
-// TestKeyValue has FlowDurableObject backed by key-value storage: the ticket's config.
+// TestKeyValue has FlowDurableObject backed by key-value storage: the ticket's
+// config.
 func TestKeyValue(t *testing.T) { testConfig(t, "wrangler.toml", true) }
 
 // test is about a server that all of a config share, one after the other.
@@ -92,7 +94,8 @@ func (s *server) want(line, body string, status int, answer string) {
 	}
 }
 
-// wantError fails the test unless a request gives that status, and an error with that code that names the field, if there is one.
+// wantError fails the test unless a request gives that status, and an error
+// with that code that names the field, if there is one.
 func (s *server) wantError(line, body string, status int, code, field string) (name string) {
 	s.t.Helper()
 	got, text, err := s.send(s.t.Context(), line, body)

@@ -79,7 +79,8 @@ func (s *server) testRaw() {
 		`{"rows":[[{"type":"integer","value":1},{"type":"string","value":"a"}],[{"type":"integer","value":2},{"type":"string","value":"b"}]]}`)
 	s.want(exec, sqlBody("json", "WITH big(n) AS (VALUES (9007199254740993)) SELECT n FROM big"), 200, `{"rows":[{"n":9007199254740993}]}`)
 
-	// A statement that writes: small integers, and no others, for what arrives is not exact.
+	// A statement that writes: small integers, and no others, for what arrives
+	// is not exact.
 	s.want(exec, sqlBody("raw", "CREATE TABLE n (v INTEGER)"), 200, `{"rows":[]}`)
 	s.want(exec, sqlBody("raw", "INSERT INTO n VALUES (7) RETURNING v"), 200, `{"rows":[[{"type":"integer","value":7}]]}`)
 	s.wantError(exec, sqlBody("raw", "INSERT INTO n VALUES (9007199254740993) RETURNING v"), 400, "invalid_value", "")
@@ -206,7 +207,8 @@ func (s *server) testBadSQL() {
 	s.wantError(exec, sqlBody("json", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20000) SELECT hex(zeroblob(500)) FROM n"), 413, "result_too_large", "")
 }
 
-// testManyRows reads 100 MB of rows, after a pause in which a server without bounds would have made them all.
+// testManyRows reads 100 MB of rows, after a pause in which a server without
+// bounds would have made them all.
 func (s *server) testManyRows() {
 	s.readRows(30_000, 0, func() {}) // what V8 and the Go program keep for such work
 	before, largest := s.Memory(), 0
@@ -218,7 +220,8 @@ func (s *server) testManyRows() {
 	}
 }
 
-// readRows reads rows of 1,000 bytes after a pause, and returns how many bytes they were. It calls look from time to time.
+// readRows reads rows of 1,000 bytes after a pause, and returns how many bytes
+// they were. It calls look from time to time.
 func (s *server) readRows(rows int, pause time.Duration, look func()) (size int) {
 	s.t.Helper()
 	query := fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d) SELECT i, hex(zeroblob(500)) FROM n", rows)

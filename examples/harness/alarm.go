@@ -9,7 +9,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// The object has one alarm. It is due when the first value expires or the user's alarm is delivered next, whichever is earlier.
+// The object has one alarm. It is due when the first value expires or the
+// user's alarm is delivered next, whichever is earlier.
 const (
 	alarmKey = reserved + "alarm"
 	logKey   = reserved + "log"
@@ -31,7 +32,8 @@ type delivery struct {
 	Failed      bool  `json:"failed"`
 }
 
-// Like the platform's alarms, the user's is delivered again up to 6 times, after 2 s and then twice as long each time.
+// Like the platform's alarms, the user's is delivered again up to 6 times,
+// after 2 s and then twice as long each time.
 const (
 	maxRetries      = 6
 	firstRetryAfter = 2000
@@ -43,7 +45,8 @@ const (
 	maxSwept      = 40  // values; the three entries of each go in one call, of 128 at most
 )
 
-// load reads a value of the harness's own into dest, which stays as it is if there is none.
+// load reads a value of the harness's own into dest, which stays as it is if
+// there is none.
 func load(ctx context.Context, o *durable.Operations, key string, dest any) error {
 	v, ok, err := o.Get(ctx, key, nil)
 	if err != nil || !ok {
@@ -121,7 +124,8 @@ func deliver(ctx context.Context, txn *durable.Transaction, user userAlarm) erro
 	return save(ctx, &txn.Operations, alarmKey, user)
 }
 
-// sweep removes values that have expired, the oldest first. If more are left, the alarm comes again at once.
+// sweep removes values that have expired, the oldest first. If more are left,
+// the alarm comes again at once.
 func sweep(ctx context.Context, txn *durable.Transaction) error {
 	due, err := txn.List(ctx, &durable.ListOptions{Start: duePlace(0), End: duePlace(now() + 1), Limit: maxSwept})
 	if err != nil || len(due) == 0 {

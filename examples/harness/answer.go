@@ -51,7 +51,8 @@ var inputs = []struct {
 	{dedupe.ErrFingerprintTooLarge, "ErrFingerprintTooLarge", "hash_too_large", "hash"},
 }
 
-// kinds are the other errors that say more than that something failed, the most specific ones first.
+// kinds are the other errors that say more than that something failed, the most
+// specific ones first.
 var kinds = []struct {
 	err    error
 	name   string
@@ -109,7 +110,8 @@ func describe(err error) (status int, f failure) {
 	return status, f
 }
 
-// fail answers with an error: a caller's mistake as such, anything else as the harness's.
+// fail answers with an error: a caller's mistake as such, anything else as the
+// harness's.
 func fail(w http.ResponseWriter, err error) {
 	status, f := describe(err)
 	if status >= http.StatusInternalServerError {
@@ -141,7 +143,8 @@ func secure(h http.Header) {
 
 var success = map[string]bool{"success": true}
 
-// readBody reads JSON of at most limit bytes. An error names the field that is wrong, if one is.
+// readBody reads JSON of at most limit bytes. An error names the field that is
+// wrong, if one is.
 func readBody[T any](w http.ResponseWriter, r *http.Request, limit int64) (body T, err error) {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
 	d.DisallowUnknownFields()

@@ -25,7 +25,8 @@ func namespaceOf(r *http.Request) (*durable.Namespace, error) {
 	return durablehttp.Env(r).Namespace(bindingOf(r))
 }
 
-// objectName returns an object's name from a query parameter. Objects that dedupe has its records in are nobody else's.
+// objectName returns an object's name from a query parameter. Objects that
+// dedupe has its records in are nobody else's.
 func objectName(r *http.Request, parameter, absent string) (string, error) {
 	name := r.URL.Query().Get(parameter)
 	switch {
@@ -95,7 +96,8 @@ func orNull(s string) any {
 	return s
 }
 
-// fetchStub calls an object's fetch through a stub by name, and through one by id.
+// fetchStub calls an object's fetch through a stub by name, and through one by
+// id.
 func fetchStub(w http.ResponseWriter, r *http.Request) {
 	namespace, err := namespaceOf(r)
 	if err != nil {

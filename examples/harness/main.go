@@ -1,5 +1,6 @@
-// Harness is a Worker that answers each operation of a Durable Object over HTTP, for trying things out on one's own machine: dedupe,
-// sequences, storage, alarms, SQL, ids, stubs, WebSockets. GET / lists them with a curl line each.
+// Harness is a Worker that answers each operation of a Durable Object over
+// HTTP, for trying things out on one's own machine: dedupe, sequences, storage,
+// alarms, SQL, ids, stubs, WebSockets. GET / lists them with a curl line each.
 package main
 
 import (

@@ -11,7 +11,8 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// object is a Durable Object: one with dedupe's records, or one that the storage, alarm, SQL and WebSocket operations are about.
+// object is a Durable Object: one with dedupe's records, or one that the
+// storage, alarm, SQL and WebSocket operations are about.
 type object struct {
 	state    *durable.State
 	records  *dodedupe.Records
@@ -52,7 +53,8 @@ func (o *object) hello(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, map[string]any{"id": id.String(), "name": orNull(id.Name()), "instance": o.instance})
 }
 
-// accept takes a WebSocket, which WebSocketMessage is told of also after the object was evicted.
+// accept takes a WebSocket, which WebSocketMessage is told of also after the
+// object was evicted.
 func (o *object) accept(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
 	if (&durable.Request{Header: r.Header}).IsUpgrade() {
@@ -76,7 +78,8 @@ type laterRequest struct {
 	DelayMS int64 `json:"delay_ms"`
 }
 
-// maxDelay is how long work after an answer may wait: on Cloudflare it keeps the object in memory, and costs.
+// maxDelay is how long work after an answer may wait: on Cloudflare it keeps
+// the object in memory, and costs.
 const maxDelay = 10 * time.Second
 
 // waitUntil answers, and stores a value afterwards.

@@ -52,7 +52,8 @@ func alarmOf(t *testing.T, stub *durable.Stub) (at time.Time) {
 	return at
 }
 
-// What has expired is collected though nobody looks at it, more than one alarm's share of it, too; and nothing of it is left.
+// What has expired is collected though nobody looks at it, more than one
+// alarm's share of it, too; and nothing of it is left.
 func TestTheAlarmCollectsWhatHasExpired(t *testing.T) {
 	for _, binding := range []string{"FLOW_DO", "FLOW_SQL_DO"} {
 		stub := durabletest.New(t, binding)

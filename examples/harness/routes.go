@@ -9,7 +9,8 @@ import (
 	"flow.internal/capdo/examples/internal/guard"
 )
 
-// route is something that the harness does. Either the Worker serves it, or an object.
+// route is something that the harness does. Either the Worker serves it, or an
+// object.
 type route struct {
 	pattern string // as http.ServeMux has them
 	about   string
@@ -71,7 +72,8 @@ func routes() []route {
 
 var guarded = guard.Guard{Token: "HARNESS_TOKEN"}
 
-// newMux serves the Worker's requests. Only /health and the page are for everybody.
+// newMux serves the Worker's requests. Only /health and the page are for
+// everybody.
 func newMux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", page)
@@ -90,7 +92,8 @@ func newMux() *http.ServeMux {
 	return mux
 }
 
-// notFound answers a request that no route is for; with the method that the path has, if it has one.
+// notFound answers a request that no route is for; with the method that the
+// path has, if it has one.
 func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	for _, method := range []string{"GET", "POST", "DELETE"} {
 		other := r.Clone(r.Context())
@@ -104,7 +107,8 @@ func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	reply(w, http.StatusNotFound, failure{Error: "there is no such path; GET / lists those there are", Code: "no_route"})
 }
 
-// newObjectMux serves an object's requests. Those that come are the Worker's, or fetchStub's.
+// newObjectMux serves an object's requests. Those that come are the Worker's,
+// or fetchStub's.
 func newObjectMux(o *object) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", o.hello)

@@ -12,17 +12,20 @@ import (
 
 // rows are those of a query, with the types that SQLite has.
 //
-// JavaScript has one kind of number: workerd hands out 5 for an INTEGER and for a REAL, and 9007199254740992 for the integer after that, too.
-// So a query that only reads is asked for text: SQLite puts "i" before the digits of an integer, and "t" before a text. The rows of other
-// statements, as those of INSERT … RETURNING, arrive as they are: a number without a fraction counts as an integer there, and one beyond
-// ±(2^53-1) is refused.
+// JavaScript has one kind of number: workerd hands out 5 for an INTEGER and for
+// a REAL, and 9007199254740992 for the integer after that, too. So a query that
+// only reads is asked for text: SQLite puts "i" before the digits of an
+// integer, and "t" before a text. The rows of other statements, as those of
+// INSERT … RETURNING, arrive as they are: a number without a fraction counts as
+// an integer there, and one beyond ±(2^53-1) is refused.
 type rows struct {
 	*durable.Cursor
 	columns []string
 	marked  bool
 }
 
-// query runs a query. A statement that cannot be asked so, or that fails then, runs as it was written, so that errors are those of its own text.
+// query runs a query. A statement that cannot be asked so, or that fails then,
+// runs as it was written, so that errors are those of its own text.
 func query(sql *durable.SQL, text string, args []any) (*rows, error) {
 	if body, ok := readOnly(text); ok {
 		if r, err := queryMarked(sql, body, args); err == nil {
@@ -36,8 +39,9 @@ func query(sql *durable.SQL, text string, args []any) (*rows, error) {
 	return &rows{Cursor: c, columns: c.ColumnNames()}, nil
 }
 
-// readOnly returns a query without its last semicolon, if it is a single statement that cannot write. A semicolon anywhere else makes it several,
-// as far as this knows.
+// readOnly returns a query without its last semicolon, if it is a single
+// statement that cannot write. A semicolon anywhere else makes it several, as
+// far as this knows.
 func readOnly(text string) (body string, ok bool) {
 	body = strings.TrimSpace(text)
 	body = strings.TrimSpace(strings.TrimSuffix(body, ";"))
@@ -45,7 +49,8 @@ func readOnly(text string) (body string, ok bool) {
 	return body, !strings.Contains(body, ";") && (strings.HasPrefix(word, "SELECT") || strings.HasPrefix(word, "VALUES") || strings.HasPrefix(word, "WITH"))
 }
 
-// queryMarked runs a query inside another one, which cannot write: SQLite has no INSERT there.
+// queryMarked runs a query inside another one, which cannot write: SQLite has
+// no INSERT there.
 func queryMarked(sql *durable.SQL, body string, args []any) (*rows, error) {
 	inner := "(\n" + body + "\n)" // a comment at its end ends with the line
 	head, err := sql.Exec("SELECT * FROM "+inner+" LIMIT 0", args...)

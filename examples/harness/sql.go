@@ -21,12 +21,14 @@ type binding struct {
 	Value json.RawMessage `json:"value"`
 }
 
-// maxResult is how much of an answer is kept in memory. A cursor keeps a batch of rows, whatever their number.
+// maxResult is how much of an answer is kept in memory. A cursor keeps a batch
+// of rows, whatever their number.
 const maxResult = 8 << 20
 
 var errResultTooLarge = &bodyError{http.StatusRequestEntityTooLarge, "result_too_large", `the rows are larger than 8 MiB; the statement has run; read them with "mode":"cursor"`}
 
-// execSQL runs a query, and answers with its rows: json as an object each, raw as lists of {type, value}, cursor as a line each.
+// execSQL runs a query, and answers with its rows: json as an object each, raw
+// as lists of {type, value}, cursor as a line each.
 func (o *object) execSQL(w http.ResponseWriter, r *http.Request) {
 	req, err := readBody[sqlRequest](w, r, maxBody)
 	if err != nil {
@@ -70,7 +72,8 @@ func parseBindings(list []binding) (args []any, err error) {
 	return args, nil
 }
 
-// parse returns what is bound, or what is wrong. Integers are JSON numbers or, for clients whose numbers are floats, strings.
+// parse returns what is bound, or what is wrong. Integers are JSON numbers or,
+// for clients whose numbers are floats, strings.
 func (b *binding) parse() (v any, problem string) {
 	var ok bool
 	switch b.Type {
@@ -150,8 +153,9 @@ func answerAll(w http.ResponseWriter, rows *rows, shape func([]cell) any) error 
 	return nil
 }
 
-// answerLines answers with newline-delimited JSON: a list of values for each row, and last an object with the columns' names and what was
-// read and written, or with the error that ended the rows.
+// answerLines answers with newline-delimited JSON: a list of values for each
+// row, and last an object with the columns' names and what was read and
+// written, or with the error that ended the rows.
 func answerLines(w http.ResponseWriter, rows *rows) error {
 	secure(w.Header())
 	w.Header().Set("Content-Type", "application/x-ndjson")
@@ -166,7 +170,8 @@ func answerLines(w http.ResponseWriter, rows *rows) error {
 	return nil  // the answer has begun
 }
 
-// flushInterval is how many rows wait for each other. They come from SQLite in batches of as many.
+// flushInterval is how many rows wait for each other. They come from SQLite in
+// batches of as many.
 const flushInterval = 128
 
 // writeRows writes rows as lines. The first one leaves at once.

@@ -10,16 +10,19 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// paths are the entries of a config, and of its environments, that wrangler takes for paths from the config's folder; * is any key or
-// index. (Tried with wrangler 4.164, which joins some to the folder and resolves others, so that absolute paths would not do.)
+// paths are the entries of a config, and of its environments, that wrangler
+// takes for paths from the config's folder; * is any key or index. (Tried with
+// wrangler 4.164, which joins some to the folder and resolves others, so that
+// absolute paths would not do.)
 var paths = []string{
 	"main", "base_dir", "tsconfig", "pages_build_output_dir", "assets.directory", "site.bucket", "site.entry-point",
 	"text_blobs.*", "data_blobs.*", "wasm_modules.*", "d1_databases.*.migrations_dir",
 	"containers.*.image", "containers.*.image_build_context", "alias.*",
 }
 
-// Moved returns a config, in its own format, as it has to read in the folder dir, where relative paths lead to the same files. It lacks
-// the user's build steps.
+// Moved returns a config, in its own format, as it has to read in the folder
+// dir, where relative paths lead to the same files. It lacks the user's build
+// steps.
 func Moved(path, dir string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -58,7 +61,8 @@ func (m mover) move(config map[string]any) {
 	}
 }
 
-// moveEntry replaces what is at a path of keys in v, if there is something, and returns v.
+// moveEntry replaces what is at a path of keys in v, if there is something, and
+// returns v.
 func (m mover) moveEntry(v any, keys []string) any {
 	if len(keys) == 0 {
 		return m.moved(v)
@@ -80,7 +84,8 @@ func (m mover) moveEntry(v any, keys []string) any {
 	return v
 }
 
-// moved returns a path as it is from the other folder. What leads nowhere stays: it may be the name of an image or of a package.
+// moved returns a path as it is from the other folder. What leads nowhere
+// stays: it may be the name of an image or of a package.
 func (m mover) moved(v any) any {
 	path, ok := v.(string)
 	if !ok || path == "" || filepath.IsAbs(path) {

@@ -1,24 +1,33 @@
-// Package guard decides which requests the examples serve. Their users are on the machine that the Worker runs on, as under wrangler dev;
-// everybody else needs a token.
+// Package guard decides which requests the examples serve. Their users are on
+// the machine that the Worker runs on, as under wrangler dev. Everybody else
+// needs a token.
 //
 // # What it can know
 //
-// A Worker does not see the connection that a request came by, only headers, and a client writes those itself. So no header lets anybody in:
+// A Worker sees no connection, only headers, and a client writes those itself.
+// So no header lets anybody in:
 //
-//   - The variable CAPDO_LOCAL says that the Worker runs for its developer. It comes from .dev.vars, which wrangler dev reads and wrangler
-//     deploy does not, so a Worker that is deployed always wants the token. capdo dev --ip sets it to "false" for an address that other
-//     machines reach.
-//   - With it, a request must name this machine as its host, and CF-Connecting-IP, which wrangler dev and Cloudflare set, must not name
-//     another machine. Both can only shut requests out: they keep the browser's pages from reaching the Worker by a name that leads
-//     here (DNS rebinding), and other machines' honest clients.
-//   - Browsers say where a request comes from, in Origin and Sec-Fetch-Site, and pages cannot change that. Those of another origin are
-//     refused, with a token, too. A body must be JSON, which a page of another origin cannot send without asking first.
+//   - The variable CAPDO_LOCAL says that the Worker runs for its developer. It
+//     comes from .dev.vars, which wrangler dev reads and wrangler deploy does
+//     not. So a Worker that is deployed always wants the token. capdo dev --ip
+//     sets the variable to "false" for an address that other machines reach.
+//   - With CAPDO_LOCAL a request must name this machine as its host, and
+//     CF-Connecting-IP must not name another machine. wrangler dev and
+//     Cloudflare set that header. Both checks can only shut requests out. The
+//     first stops a browser's pages that reach the Worker by a name which leads
+//     here (DNS rebinding). The second stops honest clients of other machines.
+//   - Browsers say in Origin and Sec-Fetch-Site where a request comes from, and
+//     pages cannot change that. Pages of other origins are refused, also with a
+//     token. A body must be JSON: a page of another origin cannot send that
+//     without asking first.
 //
 // # What it cannot know
 //
-// Whether a client on the machine is the user: every program there gets in. And under wrangler dev --ip 0.0.0.0, without capdo, whether
-// CF-Connecting-IP is true: wrangler keeps what a client sends, so a client on the network can forge it, with Host or MF-Original-URL. Set
-// CAPDO_LOCAL to false there (--var CAPDO_LOCAL:false).
+// It cannot know which program on the machine sends a request: all of them get
+// in. Under wrangler dev --ip 0.0.0.0, without capdo, it cannot know whether
+// CF-Connecting-IP is true: wrangler keeps what a client sends, so a client on
+// the network can forge it, as it can forge Host, and replace both with
+// MF-Original-URL. Add --var CAPDO_LOCAL:false there.
 package guard
 
 import (
@@ -39,7 +48,8 @@ type Guard struct {
 	Token string // name of the secret that is the bearer token; "" for none
 }
 
-// Local is the variable that says, with "true", that the Worker runs for its developer, and that only the machine itself reaches it.
+// Local is the variable that says, with "true", that the Worker runs for its
+// developer, and that only the machine itself reaches it.
 const Local = "CAPDO_LOCAL"
 
 // Refusal is why a request is not served.
@@ -74,10 +84,12 @@ func (g Guard) Wrap(h http.Handler) http.Handler {
 	})
 }
 
-// Check returns why a request is not let in, nil if it is. The request has the environment of [durablehttp.Handle].
+// Check returns why a request is not let in, nil if it is. The request has the
+// environment of [durablehttp.Handle].
 func (g Guard) Check(r *http.Request) *Refusal { return g.check(r, variables(r)) }
 
-// variables returns a look-up of the Worker's variables and secrets, "" for those that are not set.
+// variables returns a look-up of the Worker's variables and secrets, "" for
+// those that are not set.
 func variables(r *http.Request) func(name string) string {
 	env := durablehttp.Env(r)
 	return func(name string) string {
@@ -113,7 +125,8 @@ func CheckOrigin(r *http.Request) *Refusal {
 	return nil
 }
 
-// Authorized is the part of Check that tells who may come: the machine itself, and whoever has the token.
+// Authorized is the part of Check that tells who may come: the machine itself,
+// and whoever has the token.
 func (g Guard) Authorized(r *http.Request) bool { return g.authorized(r, variables(r)) }
 
 func (g Guard) authorized(r *http.Request, variable func(string) string) bool {
@@ -146,8 +159,9 @@ func hasToken(r *http.Request, token string) bool {
 	return token != "" && isBearer && subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-// isForeign reports whether a browser sends a request for a page of another origin. Another port of this machine is one, which Sec-Fetch-Site
-// calls the same site.
+// isForeign reports whether a browser sends a request for a page of another
+// origin. Another port of this machine is one, which Sec-Fetch-Site calls the
+// same site.
 func isForeign(r *http.Request) bool {
 	for _, site := range r.Header.Values("Sec-Fetch-Site") {
 		if site != "same-origin" && site != "none" {
@@ -162,7 +176,8 @@ func isForeign(r *http.Request) bool {
 	return false
 }
 
-// hasBody reports whether a request has one, or is of a kind that should: a POST without is as simple for a foreign page as one with text.
+// hasBody reports whether a request has one, or is of a kind that should: a
+// POST without is as simple for a foreign page as one with text.
 func hasBody(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
