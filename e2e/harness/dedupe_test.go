@@ -167,44 +167,16 @@ func (s *server) race(keys, callers int) {
 	}
 }
 
-// testSIGKILL kills everything while claims are on their way, and looks
-// afterwards for each that was acknowledged, for a value, and for the alarm
-// that was set before.
+// testSIGKILL kills everything while claims are on their way and an alarm is
+// set, and looks afterwards for each claim that was acknowledged, for a value,
+// and for the alarm's delivery.
 func (s *server) testSIGKILL() {
 	const object = "?object=killed"
-	at := time.Now().Add(time.Second).UnixMilli()
 	s.want("POST /storage/put"+object, `{"key":"a","value":"kept"}`, 200, `{"success":true}`)
-	s.want("POST /alarm/set"+object, fmt.Sprintf(`{"scheduled_ms":%d}`, at), 200, `{"success":true}`)
-	var mu sync.Mutex
-	var acknowledged []string
-	sent := 0
-	for round := range 2 {
-		ctx, cancel := context.WithCancel(s.t.Context())
-		var wg sync.WaitGroup
-		for caller := range 8 {
-			wg.Go(func() {
-				for n := 0; ctx.Err() == nil && n < 1000; n++ {
-					key := fmt.Sprintf("round %d caller %d key %d", round, caller, n)
-					status, text, err := s.send(ctx, "POST /dedupe/put_if_absent", fmt.Sprintf(`{"key":%q,"ttl_seconds":3600}`, key))
-					mu.Lock()
-					sent++
-					if err == nil && status == 200 && text == `{"inserted":true}` {
-						acknowledged = append(acknowledged, key)
-					}
-					mu.Unlock()
-				}
-			})
-		}
-		time.Sleep(time.Duration(700+500*round) * time.Millisecond)
-		s.Kill()
-		cancel()
-		wg.Wait()
-		s.Run()
-	}
-	if len(acknowledged) < 20 {
-		s.t.Errorf("only %d claims were acknowledged", len(acknowledged))
-	}
-	for _, key := range acknowledged {
+	acknowledged, sent := s.claimUntilKilled("first", func() {})
+	var at int64
+	more, moreSent := s.claimUntilKilled("second", func() { at = s.setAlarm(object, 5*time.Second, "") })
+	for _, key := range append(acknowledged, more...) {
 		s.want("POST /dedupe/put_if_absent", fmt.Sprintf(`{"key":%q,"ttl_seconds":3600}`, key), 200, `{"inserted":false}`)
 	}
 	s.want("GET /storage/get"+object+"&key=a", "", 200, `{"found":true,"value":"kept"}`)
@@ -212,7 +184,49 @@ func (s *server) testSIGKILL() {
 	if log[0].ScheduledMS != at || log[0].DeliveredMS < at {
 		s.t.Errorf("the alarm for %d: %+v", at, log)
 	}
-	s.t.Logf("%d claims sent, %d acknowledged, 2 kills, all acknowledged ones found", sent, len(acknowledged))
+	s.t.Logf("%d claims sent, %d acknowledged, 2 kills, all acknowledged ones found", sent+moreSent, len(acknowledged)+len(more))
+}
+
+// claimUntilKilled has eight callers claim keys. Once some are acknowledged it
+// calls before, kills everything, and starts it again.
+func (s *server) claimUntilKilled(round string, before func()) (acknowledged []string, sent int) {
+	s.t.Helper()
+	const callers, enough = 8, 15
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	reached := make(chan struct{})
+	ctx, cancel := context.WithCancel(s.t.Context())
+	for caller := range callers {
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				key := fmt.Sprintf("%s round, caller %d, key %d", round, caller, n)
+				status, text, err := s.send(ctx, "POST /dedupe/put_if_absent", fmt.Sprintf(`{"key":%q,"ttl_seconds":3600}`, key))
+				mu.Lock()
+				sent++
+				if err == nil && status == 200 && text == `{"inserted":true}` {
+					if acknowledged = append(acknowledged, key); len(acknowledged) == enough {
+						close(reached)
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	select {
+	case <-reached:
+	case <-time.After(time.Minute):
+		s.t.Errorf("in a minute fewer than %d claims were acknowledged", enough)
+	}
+	before()
+	began := time.Now()
+	s.Kill()
+	if took := time.Since(began); took > 4*time.Second {
+		s.t.Errorf("the kill took %v, so the alarm may have been delivered before", took)
+	}
+	cancel()
+	wg.Wait()
+	s.Run()
+	return acknowledged, sent
 }
 
 // store returns the harness as a dedupe.Store whose keys are its own.
