@@ -4,16 +4,18 @@ SHELL := /bin/bash
 NPM := node_modules/.package-lock.json
 JS := GOOS=js GOARCH=wasm
 PORT ?= 8787
+# a folder, or a wrangler config
+CONFIG ?= examples/harness
 
 .PHONY: help dev build test check fmt bench fuzz soak load mutations clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-dev: $(NPM) ## serve examples/harness on http://127.0.0.1:8787 (PORT=…) with wrangler dev, rebuilding on changes
+dev: $(NPM) ## serve examples/harness (CONFIG=… for another config) on http://127.0.0.1:8787 (PORT=…) with wrangler dev, rebuilding on changes
 	@echo "compiling capdo (the first time takes half a minute) …"
 	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
-	.bin/capdo dev examples/harness --port $(PORT)
+	.bin/capdo dev $(CONFIG) --port $(PORT)
 
 build: $(NPM) ## compile everything for both platforms, and build examples/harness/build
 	go build ./...
@@ -62,7 +64,7 @@ mutations: $(NPM) ## break store, ledger and sequencer in ways that e2e/proof ha
 	e2e/proof/mutations.sh
 
 clean: ## remove what was built, and wrangler's local state
-	rm -rf {examples,docs}/*/{build,.wrangler,.capdo-dev.*} node_modules .bin
+	rm -rf {examples,docs}/*/{build,.wrangler} node_modules .bin
 
 # The pinned wrangler, workerd and Node.js, from the lock file. Not npm ci: that insists on entries for workerd's builds for other
 # platforms, which a registry need not carry.

@@ -20,7 +20,7 @@ import (
 func newBuild() *cobra.Command {
 	var verbose, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "build [dir]",
+		Use:   "build [dir or config]",
 		Short: "Compile a program and write the folder that wrangler serves",
 		Long: `Build compiles the package main in dir (default: the current folder) for wasm,
 asks it which classes it registers, and checks that against the wrangler config
@@ -29,14 +29,14 @@ entry.mjs to the folder of the config's main. Files that have not changed are
 not touched.`,
 		Example: `  capdo build
   capdo build ./examples/counter
+  capdo build wrangler.staging.jsonc
   capdo build --json | jq .size_gz`,
 		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := oneDir(cmd, args)
-			if err != nil {
+			p := project{verbose: verbose}
+			if err := p.takeArg(cmd, args); err != nil {
 				return err
 			}
-			p := project{dir: dir, verbose: verbose}
 			r, err := p.build(cmd.Context())
 			if err != nil {
 				return err

@@ -36,11 +36,7 @@ docs/migrations.md says what each rule means.`,
   capdo check --json | jq '.[] | select(.severity == "error")'`,
 		ValidArgsFunction: cobra.FixedCompletions([]string{"toml", "json", "jsonc"}, cobra.ShellCompDirectiveFilterFileExt),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := oneArg(cmd, args, "folder or config")
-			if err != nil {
-				return err
-			}
-			if err := p.take(path); err != nil {
+			if err := p.takeArg(cmd, args); err != nil {
 				return err
 			}
 			return p.check(cmd.Context(), os.Stdout, asJSON)
@@ -66,6 +62,15 @@ func addEnv(cmd *cobra.Command, env *string, usage string) {
 		}
 		return slices.Sorted(maps.Keys(c.Environments)), cobra.ShellCompDirectiveNoFileComp
 	})
+}
+
+// takeArg takes a command's argument.
+func (p *project) takeArg(cmd *cobra.Command, args []string) error {
+	path, err := oneArg(cmd, args, "folder or config")
+	if err != nil {
+		return err
+	}
+	return p.take(path)
 }
 
 // take takes a folder, or a config that is the one of its folder.

@@ -15,7 +15,7 @@ import (
 func newDeploy() *cobra.Command {
 	d := deployment{env: os.Getenv("CLOUDFLARE_ENV")}
 	cmd := &cobra.Command{
-		Use:   "deploy [dir] [-- wrangler flags]",
+		Use:   "deploy [dir or config] [-- wrangler flags]",
 		Short: "Check and build a program, then run wrangler deploy",
 		Long: `Deploy builds the program in dir (default: the current folder) like capdo build,
 with the check of capdo check for the environment that is deployed: errors stop
@@ -35,11 +35,11 @@ the first deploy, and what cannot be undone.`,
 			if n := cmd.ArgsLenAtDash(); n >= 0 {
 				args, d.flags = args[:n], args[n:]
 			}
-			dir, err := oneDir(cmd, args)
-			if err != nil {
+			p := project{env: d.env, verbose: d.verbose}
+			if err := p.takeArg(cmd, args); err != nil {
 				return err
 			}
-			return d.run(cmd.Context(), dir)
+			return d.run(cmd.Context(), &p)
 		},
 	}
 	addEnv(cmd, &d.env, "the environment to deploy (default $CLOUDFLARE_ENV, or else the top level)")
@@ -56,15 +56,14 @@ type deployment struct {
 	flags   []string // the user's, for wrangler
 }
 
-func (d *deployment) run(ctx context.Context, dir string) error {
+func (d *deployment) run(ctx context.Context, p *project) error {
 	if err := d.refuse("--env", "-e", "--config", "-c", "--cwd"); err != nil {
 		return err
 	}
 	t := tool{verbose: d.verbose}
-	if err := t.find(dir); err != nil {
+	if err := t.find(p.dir); err != nil {
 		return err
 	}
-	p := &project{dir: dir, env: d.env, verbose: d.verbose}
 	config, err := p.config()
 	if err != nil {
 		return err

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,29 +22,37 @@ import (
 func newDev() *cobra.Command {
 	s := server{}
 	cmd := &cobra.Command{
-		Use:   "dev [dir] [-- wrangler flags]",
+		Use:   "dev [dir or config] [-- wrangler flags]",
 		Short: "Serve a program locally and rebuild it on each change",
 		Long: `Dev builds the program in dir (default: the current folder) like capdo build,
 and serves it with wrangler dev, which needs neither network nor login. When a
 Go file, an embedded file, go.mod, go.sum or the wrangler config changes it
 builds again, and wrangler reloads; when that fails the last good build stays.
-Storage is in .wrangler/state and survives.`,
+
+Storage is in .wrangler/state and survives. A second capdo dev with the same
+storage is refused: both would have each object in memory, and two callers could
+hold one key. --persist-to gives it storage of its own.
+
+With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
+"false", for Workers that ask only the network for a token.`,
 		Example: `  capdo dev
   capdo dev ./examples/counter --port 9000
+  capdo dev wrangler.staging.jsonc --persist-to .wrangler/staging
   capdo dev -- --log-level debug`,
 		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if n := cmd.ArgsLenAtDash(); n >= 0 {
 				args, s.flags = args[:n], args[n:]
 			}
-			dir, err := oneDir(cmd, args)
-			if err != nil {
+			p := project{verbose: s.verbose}
+			if err := p.takeArg(cmd, args); err != nil {
 				return err
 			}
-			return dev(cmd.Context(), &project{dir: dir, verbose: s.verbose}, &s)
+			return dev(cmd.Context(), &p, &s)
 		},
 	}
 	cmd.Flags().IntVar(&s.port, "port", 8787, "port to listen on")
+	cmd.Flags().StringVar(&s.persistTo, "persist-to", "", "folder of the storage (default .wrangler/state beside the config)")
 	cmd.Flags().StringVar(&s.ip, "ip", "127.0.0.1", "address to listen on")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "x", false, "print the commands")
 	return cmd
@@ -56,6 +67,10 @@ func dev(ctx context.Context, p *project, s *server) error {
 	if err := s.find(p.dir); err != nil {
 		return err
 	}
+	if err := s.takeStorage(config.Path); err != nil {
+		return err
+	}
+	defer s.storage.release()
 	if err := s.checkPort(); err != nil {
 		return err
 	}
@@ -64,6 +79,7 @@ func dev(ctx context.Context, p *project, s *server) error {
 		return err
 	}
 	defer w.Close()
+	w.config = filepath.Base(config.Path)
 	r, err := p.build(ctx)
 	if err != nil {
 		return err
@@ -72,9 +88,6 @@ func dev(ctx context.Context, p *project, s *server) error {
 	printReport(os.Stderr, r)
 	if err := s.takeConfig(config); err != nil {
 		return err
-	}
-	if s.isCopy {
-		defer os.Remove(s.config)
 	}
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -123,40 +136,107 @@ func (p *project) rebuild(ctx context.Context, s *server, w *watcher) (*report, 
 // server is a wrangler dev.
 type server struct {
 	tool
-	ip    string
-	port  int
-	flags []string // the user's, for wrangler
+	ip        string
+	port      int
+	persistTo string
+	flags     []string // the user's, for wrangler
 
+	storage  storage
 	original string // the user's config
-	config   string // the one that wrangler reads
-	isCopy   bool   // which is ours
+	copied   string // the one that wrangler reads in its place, or ""
 }
 
-// takeConfig chooses the config for wrangler: the user's. Where that has a build command wrangler would run it, and look for changes of
-// what goes into it, not of what comes out; so it gets a copy without, in the same folder because of the paths in it.
-func (s *server) takeConfig(c *wrangler.Config) error {
-	s.original, s.config = c.Path, c.Path
-	if c.Build.Command == "" {
-		return nil
+// takeStorage locks the storage that the user has chosen, with capdo's flag or
+// with wrangler's, or else wrangler's own choice.
+func (s *server) takeStorage(config string) error {
+	dir := filepath.Join(filepath.Dir(config), ".wrangler", "state")
+	if value, rest, ok := cutFlag(s.flags, "--persist-to", "--persistTo"); ok {
+		s.flags, s.persistTo = rest, value
+		if !filepath.IsAbs(value) {
+			s.persistTo = filepath.Join(filepath.Dir(config), value) // where wrangler runs
+		}
 	}
-	s.isCopy = true
-	s.config = filepath.Join(filepath.Dir(c.Path), ".capdo-dev."+filepath.Base(c.Path))
-	return s.copyConfig()
-}
-
-// copyConfig brings the copy, if there is one, up to date; wrangler reloads when it changes.
-func (s *server) copyConfig() error {
-	if !s.isCopy {
-		return nil
+	if s.persistTo != "" {
+		dir = s.persistTo
 	}
-	b, err := wrangler.WithoutBuild(s.original)
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	if old, err := os.ReadFile(s.config); err == nil && bytes.Equal(old, b) {
+	s.storage.dir = dir
+	if err := s.storage.take(s.address()); err != nil {
+		return err
+	}
+	s.hold = []*os.File{s.storage.lock}
+	return nil
+}
+
+// cutFlag takes a flag that has a value out of arguments.
+func cutFlag(args []string, names ...string) (value string, rest []string, ok bool) {
+	for i, arg := range args {
+		name, value, hasValue := strings.Cut(arg, "=")
+		switch {
+		case !slices.Contains(names, name):
+		case hasValue:
+			return value, slices.Concat(args[:i], args[i+1:]), true
+		case i+1 < len(args):
+			return args[i+1], slices.Concat(args[:i], args[i+2:]), true
+		}
+	}
+	return "", args, false
+}
+
+func (s *server) address() string { return "http://" + net.JoinHostPort(s.ip, strconv.Itoa(s.port)) }
+
+// takeConfig chooses the config for wrangler: the user's. Where that has a
+// build command wrangler would run it, and look for changes of what goes into
+// it, not of what comes out; so it gets a copy without, beside its storage.
+func (s *server) takeConfig(c *wrangler.Config) error {
+	s.original = c.Path
+	if c.Build.Command == "" {
 		return nil
 	}
-	return os.WriteFile(s.config, b, 0o644)
+	s.copied = filepath.Join(s.storage.own(), filepath.Base(c.Path))
+	return s.copyConfig()
+}
+
+// copyConfig brings the copy, if there is one, up to date; wrangler reloads
+// when it changes. Files with variables, which wrangler looks for beside the
+// config, are linked.
+func (s *server) copyConfig() error {
+	if s.copied == "" {
+		return nil
+	}
+	b, err := wrangler.Moved(s.original, s.storage.own())
+	if err != nil {
+		return err
+	}
+	if err := s.linkVariables(); err != nil {
+		return err
+	}
+	if old, err := os.ReadFile(s.copied); err == nil && bytes.Equal(old, b) {
+		return nil
+	}
+	return os.WriteFile(s.copied, b, 0o644)
+}
+
+func (s *server) linkVariables() error {
+	dir, err := filepath.Abs(filepath.Dir(s.original))
+	if err != nil {
+		return err
+	}
+	for _, pattern := range []string{".dev.vars*", ".env*"} {
+		files, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			if err := os.Symlink(f, filepath.Join(s.storage.own(), filepath.Base(f))); err != nil && !errors.Is(err, fs.ErrExist) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkPort refuses a port that is taken: wrangler would go to another one.
@@ -173,6 +253,26 @@ func (s *server) checkPort() error {
 
 // run serves until ctx ends or wrangler does.
 func (s *server) run(ctx context.Context) error {
-	args := append([]string{"dev", "--config", filepath.Base(s.config), "--ip", s.ip, "--port", strconv.Itoa(s.port)}, s.flags...)
-	return s.tool.run(ctx, filepath.Dir(s.config), args...)
+	config := filepath.Base(s.original)
+	if s.copied != "" {
+		config = s.copied
+	}
+	args := []string{"dev", "--config", config, "--ip", s.ip, "--port", strconv.Itoa(s.port)}
+	if s.copied != "" || s.persistTo != "" {
+		args = append(args, "--persist-to", s.storage.dir)
+	}
+	if !s.isLocal() {
+		args = append(args, "--var", "CAPDO_LOCAL:false")
+	}
+	return s.tool.run(ctx, filepath.Dir(s.original), append(args, s.flags...)...)
+}
+
+// isLocal reports whether only this machine reaches the server.
+func (s *server) isLocal() bool {
+	for _, f := range s.flags {
+		if name, _, _ := strings.Cut(f, "="); slices.Contains([]string{"--ip", "--tunnel", "--remote", "-r"}, name) {
+			return false
+		}
+	}
+	return s.ip == "localhost" || net.ParseIP(s.ip).IsLoopback()
 }

@@ -105,11 +105,8 @@ func hasErrors(problems []wrangler.Problem) bool {
 	return slices.ContainsFunc(problems, func(p wrangler.Problem) bool { return p.Severity == wrangler.Error })
 }
 
-// completeDir completes the folder argument of a command.
+// completeDir completes an argument that is a folder as a rule.
 var completeDir = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
-
-// oneDir takes the folder argument of a command.
-func oneDir(cmd *cobra.Command, args []string) (string, error) { return oneArg(cmd, args, "folder") }
 
 // oneArg takes the argument of a command, which is the current folder if there is none.
 func oneArg(cmd *cobra.Command, args []string, what string) (string, error) {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"syscall"
@@ -11,7 +12,50 @@ import (
 // stopSignals end capdo and what it has started.
 var stopSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 
-func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+// group is a process group that ends with capdo, also where that is killed and
+// can do nothing any more: its leader is a shell that reads from a pipe, which
+// ends with capdo, and then kills the group, itself included.
+type group struct {
+	leader *exec.Cmd
+	pipe   *os.File // capdo's end
+}
 
-// killGroup kills what the command has left behind.
-func killGroup(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+// newGroup starts one. The files stay open, and a lock on them in place, until
+// it has ended.
+func newGroup(files ...*os.File) (*group, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	leader := exec.Command("/bin/sh", "-c", "trap '' INT TERM HUP; read -r _; kill -KILL 0")
+	leader.Stdin, leader.ExtraFiles = r, files
+	leader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := leader.Start(); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return &group{leader, w}, nil
+}
+
+// adopt has a command start in the group.
+func (g *group) adopt(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.leader.Process.Pid}
+}
+
+// kill ends the group.
+func (g *group) kill() {
+	syscall.Kill(-g.leader.Process.Pid, syscall.SIGKILL)
+	g.leader.Wait()
+	g.pipe.Close()
+}
+
+// lockFile locks a file until all that have it open have closed it. It fails
+// with errHeld if another process has.
+func lockFile(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return errHeld
+	}
+	return err
+}

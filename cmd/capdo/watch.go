@@ -26,6 +26,7 @@ const settle = 100 * time.Millisecond
 type watcher struct {
 	*fsnotify.Watcher
 	dir     string
+	config  string          // the name of the config, if wrangler does not find it by itself
 	verbose bool            // print the commands
 	embeds  map[string]bool // folders with embedded files
 }
@@ -100,7 +101,7 @@ func (w *watcher) concerns(e fsnotify.Event) bool {
 	switch {
 	case e.Op == fsnotify.Chmod, strings.HasPrefix(name, "."), strings.HasSuffix(name, "~"), strings.HasSuffix(name, "_test.go"):
 		return false
-	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc", "wrangler.toml"}, name),
+	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc", "wrangler.toml", w.config}, name),
 		slices.Contains([]string{".go", ".s", ".h"}, filepath.Ext(name)),
 		w.embeds[filepath.Dir(e.Name)]:
 		return true

@@ -56,6 +56,7 @@ func TestAChangeIsNoticedWhenItMayChangeTheBuild(t *testing.T) {
 		{"go.mod, above the program", "app/go.mod", true},
 		{"go.sum", "app/go.sum", true},
 		{"the wrangler config", "app/cmd/wrangler.jsonc", true},
+		{"a config that was chosen", "app/cmd/staging.toml", true},
 		{"a new package", "app/cmd/sub/sub.go", true},
 
 		{"a test", "app/cmd/main_test.go", false},
@@ -74,6 +75,7 @@ func TestAChangeIsNoticedWhenItMayChangeTheBuild(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer w.Close()
+			w.config = "staging.toml"
 			change(t, filepath.Join(dir, tt.file), "// new")
 			limit := 5 * time.Second
 			if !tt.want {

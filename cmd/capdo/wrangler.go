@@ -15,6 +15,7 @@ import (
 type tool struct {
 	node, script string
 	verbose      bool
+	hold         []*os.File // stay open until nothing of it is left
 }
 
 // find locates them in dir or a folder above it.
@@ -35,16 +36,21 @@ var quiet = []string{
 	"CLOUDFLARE_CF_FETCH_ENABLED=false", // Request.cf is a placeholder
 }
 
-// run runs wrangler in a folder until ctx ends, which interrupts it, or it does. In both cases nothing of it is left behind, and its
-// exit status is returned. It has a process group of its own, so that a Ctrl-C in the terminal reaches it once, through ctx.
+// run runs wrangler in a folder until ctx ends, which interrupts it, or it does, and returns its exit status. Nothing of it is left behind, even
+// if capdo is killed. It has a process group of its own, so that a Ctrl-C in the terminal reaches it once, through ctx.
 func (t *tool) run(ctx context.Context, dir string, args ...string) error {
+	group, err := newGroup(t.hold...)
+	if err != nil {
+		return err
+	}
+	defer group.kill()
 	cmd := exec.CommandContext(ctx, t.node, append([]string{t.script}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = append(quiet, os.Environ()...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
-	ownGroup(cmd)
+	group.adopt(cmd)
 	if t.verbose {
 		logf("cd %s && %s", dir, build.CommandLine(cmd.Args))
 	}
@@ -52,7 +58,6 @@ func (t *tool) run(ctx context.Context, dir string, args ...string) error {
 		return err
 	}
 	cmd.Wait()
-	killGroup(cmd)
 	if code := cmd.ProcessState.ExitCode(); code != 0 {
 		return exitStatus(max(code, 1))
 	}

@@ -14,7 +14,7 @@
 //		…
 //	}
 //
-// The wrangler config binds the class, as SQLite-backed:
+// The wrangler config binds the class, which a new account can only have SQLite-backed; the store works on key-value backed classes, too:
 //
 //	[[durable_objects.bindings]]
 //	name = "DEDUPE"
@@ -70,6 +70,10 @@
 // An alarm removes up to 200 records that have expired, sets itself again, and empties the object when none is left. A sequence's counter stays.
 // A class that is registered with an OnExpired function has its alarm tell of holders that died, up to 50 at a time, when their leases end. docs/cost.md
 // has the rows that operations read and write.
+//
+// # A class that does more
+//
+// [Records] let a class of one's own have objects with records beside its other objects.
 //
 // # A ledger inside an object
 //

@@ -2,18 +2,30 @@ package dodedupe
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"flow.internal/capdo/durable"
 )
 
-// Register declares the Durable Object class that keeps the records, under the name that the wrangler config knows it by. It needs
-// SQLite-backed storage. Register panics like [durable.Register].
+// Register declares the Durable Object class that keeps the records, under the name that the wrangler config knows it by. It works with
+// either storage backend. Register panics like [durable.Register].
 func Register(class string) {
-	durable.Register(class, newObject, // all methods may be delivered again
-		durable.Method(methodPut, (*object).putIfAbsent).Retryable(),
-		durable.Method(methodLook, (*object).look).Retryable(),
-		durable.Method(methodForget, (*object).forget).Retryable())
+	var methods []durable.RPCMethod[*object]
+	for _, m := range storeMethods {
+		methods = append(methods, durable.Method(m.name, m.handle).Retryable())
+	}
+	durable.Register(class, newObject, methods...)
+}
+
+// storeMethods are the object's methods. All may be delivered again.
+var storeMethods = []struct {
+	name   string
+	handle func(*object, context.Context, []byte) ([]byte, error)
+}{
+	{methodPut, (*object).putIfAbsent},
+	{methodLook, (*object).look},
+	{methodForget, (*object).forget},
 }
 
 // object is a Durable Object that keeps one key's record.
@@ -57,16 +69,26 @@ func (o *object) Alarm(ctx context.Context, _ durable.AlarmInfo) error { return 
 // begin with "_cf_" are the platform's; an object that has a user's data, too, must not use them for it.
 const recordKey = "_capdo_dedupe"
 
-// objectStorage is the storage of an object that has nothing else to keep.
+// objectStorage is the storage of an object that has nothing else to keep. In a class with key-value storage the asynchronous operations take
+// the place of the synchronous ones: the input gate keeps other events out while they wait, and nothing else is waited for between.
 type objectStorage struct{ storage *durable.Storage }
 
 func (s objectStorage) get() (record []byte, ok bool, err error) {
 	v, ok, err := s.storage.KV().Get(recordKey)
+	if errors.Is(err, durable.ErrNoSQL) {
+		v, ok, err = s.storage.Get(context.Background(), recordKey, nil)
+	}
 	record, _ = v.([]byte) // anything else is as corrupt as no bytes
 	return record, ok, err
 }
 
-func (s objectStorage) put(record []byte) error { return s.storage.KV().Put(recordKey, record) }
+func (s objectStorage) put(record []byte) error {
+	err := s.storage.KV().Put(recordKey, record)
+	if errors.Is(err, durable.ErrNoSQL) {
+		err = s.storage.Put(context.Background(), recordKey, record, nil)
+	}
+	return err
+}
 
 func (s objectStorage) setAlarm(ctx context.Context, at int64) error {
 	return s.storage.SetAlarm(ctx, time.UnixMilli(at), nil)

@@ -15,6 +15,9 @@ import (
 
 func TestMain(m *testing.M) {
 	Register("Dedupe")
+	Register("DedupeKV")
+	registerShop("Shop")
+	registerShop("ShopKV")
 	RegisterLedger("Ledger", nil)
 	RegisterLedger("LedgerKV", nil)
 	RegisterLedger("Watched", &LedgerClass{OnExpired: onExpired})

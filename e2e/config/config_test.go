@@ -245,16 +245,13 @@ func (r *row) check(t *testing.T, path string) (problems []wrangler.Problem, rul
 
 func TestEveryExampleDeploysDry(t *testing.T) {
 	w := find(t)
-	dirs, err := filepath.Glob("../../examples/*")
-	if err != nil || len(dirs) == 0 {
+	configs, err := filepath.Glob("../../examples/*/wrangler*.*")
+	if err != nil || len(configs) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
-	for _, dir := range dirs {
-		path, err := wrangler.Find(dir)
-		if err != nil {
-			continue
-		}
-		t.Run(filepath.Base(dir), func(t *testing.T) {
+	for _, path := range configs {
+		dir, name := filepath.Split(path)
+		t.Run(filepath.Base(dir)+"/"+name, func(t *testing.T) {
 			c, err := wrangler.Load(path)
 			if err != nil {
 				t.Fatal(err)

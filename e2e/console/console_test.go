@@ -54,7 +54,7 @@ func start(t *testing.T) *lab {
 	modules["main.mjs"] = main
 	l := &lab{config: workerd.Config{
 		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Console", "Ledger", "Processor"), Disk: t.TempDir(),
-		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, Vars: map[string]string{"DEMO": "true", "PAYMENTS_TOKEN": token},
+		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, Vars: map[string]string{"CAPDO_LOCAL": "true", "DEMO": "true", "PAYMENTS_TOKEN": token},
 	}}
 	if err := l.run(); err != nil {
 		t.Fatal(err)

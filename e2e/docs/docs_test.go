@@ -20,14 +20,14 @@ const root = "../.."
 
 // notRun are the blocks that nobody executes, by page and first line, with the reason that the page has.
 var notRun = map[string]string{
-	"docs/operating.md: for time.Since(start) < time.Second { work() }":                            "it never ends",
-	"docs/operating.md: make test":                                                                 "run by CI, takes minutes",
-	"docs/operating.md: npx wrangler secret put LEDGER_TOKENS --env test":                          "needs a Cloudflare account",
-	"README.md: make test":                                                                         "run by CI, takes minutes",
-	"docs/deploy.md: go tool capdo deploy --env test":                                              "needs a Cloudflare account",
-	"docs/deploy.md: export CLOUDFLARE_API_TOKEN=…":                                                "needs a Cloudflare account",
-	`docs/deploy.md: curl -X POST $URL/dedupe/put_if_absent -d '{"key":"alpha","ttl_seconds":60}'`: "needs a Cloudflare account",
-	"docs/deploy.md: npx wrangler rollback --env test":                                             "needs a Cloudflare account",
+	"docs/operating.md: for time.Since(start) < time.Second { work() } // never ends: count the work instead": "it never ends",
+	"docs/operating.md: make test":                                        "run by CI, takes minutes",
+	"docs/operating.md: npx wrangler secret put LEDGER_TOKENS --env test": "needs a Cloudflare account",
+	"README.md: make test":                                                "run by CI, takes minutes",
+	"docs/deploy.md: go tool capdo deploy --env test":                     "needs a Cloudflare account",
+	"docs/deploy.md: export CLOUDFLARE_API_TOKEN=…":                       "needs a Cloudflare account",
+	`docs/deploy.md: curl -H "$TOKEN" $URL/dedupe/put_if_absent --json '{"key":"alpha","ttl_seconds":60}'`: "needs a Cloudflare account",
+	"docs/deploy.md: npx wrangler rollback --env test":                                                     "needs a Cloudflare account",
 }
 
 // inProject are the pages whose commands are typed in a project as capdo new writes it; those of the others are typed in the clone.

@@ -125,6 +125,7 @@ func (l *lab) sendWithin(ctx context.Context, method, path, body string, header 
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(header); i += 2 {
 		if header[i] == "Host" {
 			r.Host = header[i+1]
@@ -223,7 +224,7 @@ func (b *books) audit(l *lab) {
 	}
 }
 
-var demo = map[string]string{"DEMO": "true"}
+var demo = map[string]string{"CAPDO_LOCAL": "true", "DEMO": "true"}
 
 func TestEachPaymentIsChargedOnceThoughAllIsKilled(t *testing.T) {
 	const payments, callers, kills = 16, 6, 3
@@ -295,7 +296,7 @@ func TestACrashBeforeOrAfterTheChargeDelaysIt(t *testing.T) {
 }
 
 func TestWhatIsNotAPaymentIsRefused(t *testing.T) {
-	l := start(t, map[string]string{"PAYMENTS_TOKEN": "t0ken"})
+	l := start(t, map[string]string{"CAPDO_LOCAL": "true", "PAYMENTS_TOKEN": "t0ken"})
 	want := `{"payment":"pay_1","charge":"ch_1","sequence":1}`
 	if status, text := l.send("POST", "/payments", body("pay_1"), "Crash", "before-charge"); status != 200 || text != want {
 		t.Errorf("without DEMO nothing crashes: %d %s", status, text)
@@ -316,12 +317,35 @@ func TestWhatIsNotAPaymentIsRefused(t *testing.T) {
 		{"GET", "/", "", 404, `"code":"no-route"`, nil},
 		{"GET", "/payments/a%20b", "", 400, "an id has", nil},
 		{"GET", "/payments/pay_2", "", 200, `{"charges":0,"payment":"pay_2"}`, nil},
+		{"POST", "/payments", body("pay_3"), 415, "unsupported_media_type", []string{"Content-Type", "text/plain"}},
+		{"POST", "/payments", body("pay_3"), 403, "foreign_origin", []string{"Origin", "http://evil.example"}},
+		{"POST", "/payments", body("pay_3"), 403, "foreign_origin", []string{"Sec-Fetch-Site", "cross-site"}},
+		{"GET", "/console/state", "", 403, "foreign_origin", []string{"Sec-Fetch-Site", "same-site"}},
+		{"GET", "/console/state", "", 401, "the token", []string{"Host", "pay.example.com"}},
+		{"POST", "/payments", body("pay_3"), 401, "PAYMENTS_TOKEN", []string{"CF-Connecting-IP", "192.0.2.7"}},
 		{"POST", "/payments", body("pay_3"), 401, "PAYMENTS_TOKEN", []string{"Host", "pay.example.com"}},
 		{"POST", "/payments", body("pay_3"), 401, "PAYMENTS_TOKEN", []string{"Host", "pay.example.com", "Authorization", "Bearer t"}},
 		{"POST", "/payments", body("pay_3"), 200, `"sequence":2`, []string{"Host", "pay.example.com", "Authorization", "Bearer t0ken"}},
 	} {
 		if status, text := l.send(c.method, c.path, c.body, c.header...); status != c.status || !strings.Contains(text, c.text) {
 			t.Errorf("%s %s %.60s: %d %s, want %d %s", c.method, c.path, c.body, status, text, c.status, c.text)
+		}
+	}
+}
+
+// Where nothing says that only the machine itself reaches the Worker, nothing that a client writes lets it in.
+func TestNobodyIsLocalWhereItIsDeployed(t *testing.T) {
+	l := start(t, map[string]string{"PAYMENTS_TOKEN": "t0ken"})
+	for _, header := range [][]string{
+		nil,
+		{"Host", "localhost"},
+		{"Host", "127.0.0.1", "CF-Connecting-IP", "127.0.0.1"},
+		{"Host", "pay.example.com", "MF-Original-URL", "http://localhost/payments"},
+	} {
+		for _, r := range [][]string{{"POST", "/payments", body("pay_1")}, {"GET", "/payments/pay_1", ""}, {"GET", "/console/state", ""}} {
+			if status, text := l.send(r[0], r[1], r[2], header...); status != 401 {
+				t.Errorf("%s %s with %q: %d %s", r[0], r[1], header, status, text)
+			}
 		}
 	}
 }

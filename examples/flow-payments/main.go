@@ -1,34 +1,35 @@
 // Flow-payments is a Worker that takes payments from webhooks, which arrive any number of times, and charges each once.
 //
 //	go run ./cmd/capdo dev examples/flow-payments -- --var DEMO:true
-//	curl -X POST 127.0.0.1:8787/payments -d '{"id":"pay_1","amount":1250,"currency":"EUR"}'  # {"payment":"pay_1","charge":"ch_1","sequence":1}
-//	curl 127.0.0.1:8787/payments/pay_1                                                       # {"charges":1,"payment":"pay_1"}
+//	curl 127.0.0.1:8787/payments --json '{"id":"pay_1","amount":1250,"currency":"EUR"}'  # {"payment":"pay_1","charge":"ch_1","sequence":1}
+//	curl 127.0.0.1:8787/payments/pay_1                                                   # {"charges":1,"payment":"pay_1"}
 //
 // With DEMO a request may ask for the program to end before or after the charge, with the header Crash: before-charge or after-charge. A repetition
 // then takes over when the lease of the crashed one is over, and gets the answer.
 package main
 
 import (
-	"crypto/subtle"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
-	"strings"
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dodedupe"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
 	"flow.internal/capdo/examples/flow-payments/console"
+	"flow.internal/capdo/examples/internal/guard"
 	"flow.internal/capdo/flow"
 	"flow.internal/capdo/flow/flowhttp"
 )
 
+// guarded lets requests in from the machine that the Worker runs on; elsewhere only with the secret PAYMENTS_TOKEN as bearer token.
+var guarded = guard.Guard{Token: "PAYMENTS_TOKEN"}
+
 // live is the console at /console, which watches the ledger.
-var live = console.New(&console.Options{Authorized: isAuthorized})
+var live = console.New(&console.Options{Authorized: guarded.Authorized})
 
 func main() {
 	console.Register("Console")
@@ -51,13 +52,13 @@ func fail(err error) {
 
 func routes(program *flow.Program) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle("/", guarded(&flowhttp.Trigger{
+	mux.Handle("/", guarded.Wrap(&flowhttp.Trigger{
 		Routes:   map[string]*flow.Program{"/payments": program},
 		Bindings: bindings,
 		MaxBody:  4 << 10,
 		Report:   func(_ *http.Request, err error) { slog.Error("a payment failed", "err", err) }, // errors here have no payload
 	}))
-	mux.Handle("GET /payments/{id}", guarded(http.HandlerFunc(status)))
+	mux.Handle("GET /payments/{id}", guarded.Wrap(http.HandlerFunc(status)))
 	live.Mount(mux)
 	return mux
 }
@@ -104,35 +105,9 @@ func status(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	json.NewEncoder(w).Encode(map[string]any{"payment": id, "charges": n})
-}
-
-// guarded lets requests in from the machine that the Worker runs on, as under wrangler dev; elsewhere only with the secret PAYMENTS_TOKEN as
-// bearer token.
-func guarded(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isAuthorized(r) {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "beyond localhost payments need the secret PAYMENTS_TOKEN as bearer token", http.StatusUnauthorized)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-func isAuthorized(r *http.Request) bool { return isLocal(r.Host) || hasToken(r) }
-
-func isLocal(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	return host == "localhost" || net.ParseIP(strings.Trim(host, "[]")).IsLoopback()
-}
-
-func hasToken(r *http.Request) bool {
-	token, ok, err := durablehttp.Env(r).Var("PAYMENTS_TOKEN")
-	given, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	return err == nil && ok && token != "" && isBearer && subtle.ConstantTimeCompare([]byte(given), []byte(token)) == 1
 }
 
 // crash is the point at which a request asks the program to end.

@@ -133,30 +133,6 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// WithoutBuild returns a config in its own format, but without build steps of the user's.
-func WithoutBuild(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	decode, encode := toml.Unmarshal, toml.Marshal
-	if filepath.Ext(path) != ".toml" {
-		decode, encode = unmarshalJSON, json.Marshal
-	}
-	config := map[string]any{}
-	if err := decode(b, &config); err != nil {
-		return nil, err
-	}
-	delete(config, "build")
-	environments, _ := config["env"].(map[string]any)
-	for _, e := range environments {
-		if e, ok := e.(map[string]any); ok {
-			delete(e, "build")
-		}
-	}
-	return encode(config)
-}
-
 // unmarshalJSON reads JSON with comments and trailing commas, and keeps numbers as they are written.
 func unmarshalJSON(b []byte, v any) error {
 	plain, err := hujson.Standardize(b)

@@ -182,21 +182,6 @@ func TestOutIsTheFolderOfMain(t *testing.T) {
 	}
 }
 
-func TestWithoutBuildKeepsTheRest(t *testing.T) {
-	const toml = "name = 'a'\nlimits.cpu_ms = 300_000\nsince = 2026-11-01\n[build]\ncommand = 'x'\n[env.staging]\nname = 'b'\n[env.staging.build]\ncommand = 'y'\n"
-	const jsonc = `{"name": "a", /* c */ "limits": {"cpu_ms": 300000}, "vars": {"big": 12345678901234567890}, "build": {"command": "x"}, "env": {"staging": {"name": "b", "build": {}}},}`
-	tests := []struct{ file, content, want string }{
-		{"wrangler.toml", toml, "name = 'a'\nsince = 2026-11-01\n\n[env]\n[env.staging]\nname = 'b'\n\n[limits]\ncpu_ms = 300000\n"},
-		{"wrangler.jsonc", jsonc, `{"env":{"staging":{"name":"b"}},"limits":{"cpu_ms":300000},"name":"a","vars":{"big":12345678901234567890}}`},
-	}
-	for _, tt := range tests {
-		got, err := WithoutBuild(writeConfig(t, tt.file, tt.content))
-		if diff := cmp.Diff(tt.want, string(got)); err != nil || diff != "" {
-			t.Errorf("%s: %v (-want +got)\n%s", tt.file, err, diff)
-		}
-	}
-}
-
 func TestAnEnvironmentInheritsWhatWranglerSaysItDoes(t *testing.T) {
 	const file = `{
   "name": "hello", "main": "a/entry.mjs", "compatibility_date": "2026-11-01", "compatibility_flags": ["rpc"], "limits": { "cpu_ms": 5 },

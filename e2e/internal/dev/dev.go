@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +28,8 @@ type Server struct {
 	dir   string
 	ready string
 	port  int
-	flags []string
+	own   []string // flags for capdo
+	flags []string // flags for wrangler
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when capdo has
 }
@@ -76,16 +78,22 @@ func run(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// Start serves the example in dir on a disk of its own, with more flags for wrangler, until the test is over. It answers at the path
-// ready once it runs.
+// Start serves the example in dir, which may be its config, on a disk of its own, with more flags for wrangler, until the test is over. It
+// answers at the path ready once it runs.
 func Start(t testing.TB, dir, ready string, flags ...string) *Server {
+	t.Helper()
+	return StartWith(t, nil, dir, ready, flags...)
+}
+
+// StartWith is Start with more flags for capdo, too.
+func StartWith(t testing.TB, own []string, dir, ready string, flags ...string) *Server {
 	t.Helper()
 	port, err := freeport.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
 	flags = append(flags, "--inspector-port", "0") // or else two wranglers look for one at the same time, and find the same
-	s := &Server{t: t, dir: dir, ready: ready, flags: flags, port: port, Disk: t.TempDir()}
+	s := &Server{t: t, dir: dir, ready: ready, own: own, flags: flags, port: port, Disk: t.TempDir()}
 	s.URL = fmt.Sprintf("http://127.0.0.1:%d", s.port)
 	s.Run()
 	t.Cleanup(s.Kill)
@@ -96,7 +104,7 @@ func Start(t testing.TB, dir, ready string, flags ...string) *Server {
 func (s *Server) Run() {
 	s.t.Helper()
 	s.Log = &Log{}
-	args := append([]string{"dev", s.dir, "--port", strconv.Itoa(s.port), "--", "--persist-to", s.Disk}, s.flags...)
+	args := slices.Concat([]string{"dev", s.dir, "--port", strconv.Itoa(s.port), "--persist-to", s.Disk}, s.own, []string{"--"}, s.flags)
 	s.cmd = exec.Command(capdo, args...)
 	s.cmd.Stdout, s.cmd.Stderr = s.Log, s.Log
 	if err := s.cmd.Start(); err != nil {
@@ -125,13 +133,32 @@ func (s *Server) Run() {
 	}
 }
 
-// Kill ends capdo, wrangler and workerd with SIGKILL: all that descends from the process that Run started.
-func (s *Server) Kill() {
+// processes are all that descend from the process that Run started, with that.
+func (s *Server) processes() []int {
 	pids := []int{s.cmd.Process.Pid}
 	for i := 0; i < len(pids); i++ {
 		pids = append(pids, children(pids[i])...)
 	}
-	for _, pid := range pids {
+	return pids
+}
+
+// Memory returns how many bytes of memory all workerds of the server have resident.
+func (s *Server) Memory() (bytes int) {
+	for _, pid := range s.processes() {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		_, rss, _ := strings.Cut(string(status), "VmRSS:")
+		if fields := strings.Fields(rss); strings.TrimSpace(string(name)) == "workerd" && len(fields) > 0 {
+			kib, _ := strconv.Atoi(fields[0])
+			bytes += kib << 10
+		}
+	}
+	return bytes
+}
+
+// Kill ends capdo, wrangler and workerd with SIGKILL.
+func (s *Server) Kill() {
+	for _, pid := range s.processes() {
 		if p, err := os.FindProcess(pid); err == nil {
 			p.Kill()
 		}

@@ -31,13 +31,12 @@ import (
 	"errors"
 	"html/template"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
+	"flow.internal/capdo/examples/internal/guard"
 )
 
 // Options configures a [Console]. Nil means the defaults.
@@ -45,7 +44,7 @@ type Options struct {
 	// Binding is the Durable Object binding of the class that [Register] declared; "CONSOLE" when empty.
 	Binding string
 	// Authorized says whether a request may see the figures, by its header Authorization: "Bearer …" as a rule. The page asks for the token.
-	// Nil lets in who is on the same machine, as under wrangler dev.
+	// Nil lets in who is on the same machine, as package guard has it. Pages of other origins are refused before.
 	Authorized func(r *http.Request) bool
 	// Payments is the path that the page's buttons post {"id", "amount", "currency"} to; "/payments" when empty.
 	Payments string
@@ -70,7 +69,7 @@ func New(opts *Options) *Console {
 		c.opts.Payments = "/payments"
 	}
 	if c.opts.Authorized == nil {
-		c.opts.Authorized = func(r *http.Request) bool { return isLocal(r.Host) }
+		c.opts.Authorized = guard.Guard{}.Authorized
 	}
 	return c
 }
@@ -105,8 +104,8 @@ const (
 // figures answers with the object's, over a WebSocket if the request asks for one.
 func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 	isLive := r.URL.Path == "/console/live"
-	if isLive && !isSameOrigin(r) {
-		fail(w, http.StatusForbidden, "the request comes from a page of another origin", "")
+	if refusal := guard.CheckOrigin(r); refusal != nil {
+		refusal.Write(w)
 		return
 	}
 	asked := r.Clone(r.Context())
@@ -147,23 +146,10 @@ func tokenOf(r *http.Request) (token string, ok bool) {
 	return "", false
 }
 
-// isSameOrigin keeps the pages of others from opening a WebSocket here, which browsers let them.
-func isSameOrigin(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	u, err := url.Parse(origin)
-	return origin == "" || err == nil && strings.EqualFold(u.Host, r.Host)
-}
-
-func isLocal(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	return host == "localhost" || net.ParseIP(strings.Trim(host, "[]")).IsLoopback()
-}
-
 func fail(w http.ResponseWriter, status int, what, hint string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(struct {
 		Error string `json:"error"`

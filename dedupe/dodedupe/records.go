@@ -1,0 +1,89 @@
+package dodedupe
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	"flow.internal/capdo/durable"
+)
+
+// Records keeps what a [Store], a [Ledger] and a [Sequencer] know in objects of
+// a class of your own, which has further objects for other things. A class that
+// does nothing else needs only [Register] or [RegisterLedger].
+//
+//	durable.Register("Shop", NewShop, dodedupe.RecordMethods((*Shop).Records)...)
+//
+//	func (s *Shop) Alarm(ctx context.Context, info durable.AlarmInfo) error {
+//		if mine, err := s.records.Alarm(ctx); mine {
+//			return err
+//		}
+//		…
+//	}
+//
+// Both storage backends will do. The names of the objects that have records
+// begin with [RecordPrefix]. Such an object belongs to its records: it is
+// emptied when they have expired, so the class must keep nothing else in there.
+type Records struct {
+	store  *object
+	ledger *ledgerObject
+}
+
+// RecordPrefix begins the names of all objects that have records.
+const RecordPrefix = "capdo."
+
+// NewRecords returns the records of an object, for the constructor of its class
+// to call. Natively it fails with an error of kind [dedupe.RuntimeUnavailable].
+func NewRecords(ctx context.Context, state *durable.State, env *durable.Env) (*Records, error) {
+	if runtime.GOOS != "js" {
+		return nil, fail(opRecords, errors.ErrUnsupported)
+	}
+	store, err := newObject(ctx, state, env)
+	if err != nil {
+		return nil, fail(opRecords, err)
+	}
+	ledger, err := newLedgerObject(ctx, state, env, nil)
+	if err != nil {
+		return nil, fail(opRecords, err)
+	}
+	return &Records{store, ledger}, nil
+}
+
+const opRecords = "NewRecords"
+
+// RecordMethods returns the RPC methods that a [Store], a [Ledger] and a
+// [Sequencer] call, for [durable.Register]. records returns those of an object.
+func RecordMethods[T any](records func(T) *Records) []durable.RPCMethod[T] {
+	var methods []durable.RPCMethod[T]
+	add := func(name string, handle func(*Records, context.Context, []byte) ([]byte, error)) {
+		methods = append(methods, durable.Method(name, func(object T, ctx context.Context, msg []byte) ([]byte, error) {
+			return handle(records(object), ctx, msg)
+		}).Retryable())
+	}
+	for _, m := range storeMethods {
+		add(m.name, func(r *Records, ctx context.Context, msg []byte) ([]byte, error) { return m.handle(r.store, ctx, msg) })
+	}
+	for _, m := range ledgerMethods {
+		add(m.name, func(r *Records, ctx context.Context, msg []byte) ([]byte, error) { return m.handle(r.ledger, ctx, msg) })
+	}
+	return methods
+}
+
+// Alarm removes what has expired, if the object has records. It reports whether
+// it does: otherwise the alarm is the class's own, and Alarm has done nothing.
+func (r *Records) Alarm(ctx context.Context) (mine bool, err error) {
+	if r.ledger.holdsMany.Load() {
+		return true, r.ledger.many.alarm(ctx)
+	}
+	if _, some, err := r.ledger.one.table.get(ctx, ""); err != nil {
+		return true, err
+	} else if some {
+		return true, r.ledger.one.alarm(ctx)
+	}
+	if _, some, err := r.store.slot.look(); err != nil {
+		return true, err
+	} else if some {
+		return true, r.store.slot.alarm(ctx)
+	}
+	return false, nil
+}

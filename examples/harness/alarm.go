@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"time"
+
+	"flow.internal/capdo/durable"
+)
+
+// The object has one alarm. It is due when the first value expires or the
+// user's alarm is delivered next, whichever is earlier.
+const (
+	alarmKey = reserved + "alarm"
+	logKey   = reserved + "log"
+)
+
+// userAlarm is the alarm that the user has set.
+type userAlarm struct {
+	At       int64 `json:"at"`
+	Next     int64 `json:"next"` // when it is delivered next: later than that after a failure
+	Retries  int   `json:"retries"`
+	Failures int   `json:"failures"` // so many deliveries are still to fail
+}
+
+// delivery is an entry of the log.
+type delivery struct {
+	ScheduledMS int64 `json:"scheduled_ms"`
+	DeliveredMS int64 `json:"delivered_ms"`
+	RetryCount  int   `json:"retry_count"`
+	Failed      bool  `json:"failed"`
+}
+
+// Like the platform's alarms, the user's is delivered again up to 6 times,
+// after 2 s and then twice as long each time.
+const (
+	maxRetries      = 6
+	firstRetryAfter = 2000
+)
+
+// What one alarm does at most.
+const (
+	maxDeliveries = 100 // in the log
+	maxSwept      = 40  // values; the three entries of each go in one call, of 128 at most
+)
+
+// load reads a value of the harness's own into dest, which stays as it is if
+// there is none.
+func load(ctx context.Context, o *durable.Operations, key string, dest any) error {
+	v, ok, err := o.Get(ctx, key, nil)
+	if err != nil || !ok {
+		return err
+	}
+	return durable.Decode(v, dest)
+}
+
+func save(ctx context.Context, o *durable.Operations, key string, v any) error {
+	encoded, err := durable.Encode(v)
+	if err != nil {
+		return err
+	}
+	return o.Put(ctx, key, encoded, nil)
+}
+
+// arm sets the object's alarm for what is due first.
+func arm(ctx context.Context, txn *durable.Transaction) error {
+	var user userAlarm
+	if err := load(ctx, &txn.Operations, alarmKey, &user); err != nil {
+		return err
+	}
+	due := user.Next
+	first, err := txn.List(ctx, &durable.ListOptions{Prefix: duePrefix, Limit: 1})
+	if err != nil {
+		return err
+	}
+	for _, e := range first {
+		key, _ := e.Value.(string)
+		expires, err := expiry(ctx, &txn.Operations, key)
+		if err != nil {
+			return err
+		}
+		if due == 0 || expires < due {
+			due = expires
+		}
+	}
+	if due == 0 {
+		return txn.DeleteAlarm(ctx, nil)
+	}
+	return txn.SetAlarm(ctx, time.UnixMilli(due), nil)
+}
+
+// ring delivers the user's alarm if it is time, and removes what has expired.
+func ring(ctx context.Context, txn *durable.Transaction) error {
+	var user userAlarm
+	if err := load(ctx, &txn.Operations, alarmKey, &user); err != nil {
+		return err
+	}
+	if user.Next != 0 && user.Next <= now() {
+		if err := deliver(ctx, txn, user); err != nil {
+			return err
+		}
+	}
+	return sweep(ctx, txn)
+}
+
+// deliver notes a delivery. One that is to fail is followed by another.
+func deliver(ctx context.Context, txn *durable.Transaction, user userAlarm) error {
+	var log []delivery
+	if err := load(ctx, &txn.Operations, logKey, &log); err != nil {
+		return err
+	}
+	log = append(log, delivery{user.At, now(), user.Retries, user.Failures > 0})
+	if err := save(ctx, &txn.Operations, logKey, log[max(0, len(log)-maxDeliveries):]); err != nil {
+		return err
+	}
+	if user.Failures == 0 || user.Retries == maxRetries {
+		_, err := txn.Delete(ctx, alarmKey, nil)
+		return err
+	}
+	user.Next = now() + firstRetryAfter<<user.Retries
+	user.Retries++
+	user.Failures--
+	return save(ctx, &txn.Operations, alarmKey, user)
+}
+
+// sweep removes values that have expired, the oldest first. If more are left,
+// the alarm comes again at once.
+func sweep(ctx context.Context, txn *durable.Transaction) error {
+	due, err := txn.List(ctx, &durable.ListOptions{Start: duePlace(0), End: duePlace(now() + 1), Limit: maxSwept})
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	var gone []string
+	for _, e := range due {
+		key, _ := e.Value.(string)
+		gone = append(gone, e.Key, key, ttlName(key))
+	}
+	_, err = txn.DeleteMany(ctx, gone, nil)
+	return err
+}
+
+// alarmRequest is the body of /alarm/set.
+type alarmRequest struct {
+	ScheduledMS *int64 `json:"scheduled_ms"`
+	Failures    int    `json:"failures"`
+}
+
+func (r *alarmRequest) check() error {
+	switch {
+	case r.ScheduledMS == nil:
+		return &inputError{"scheduled_ms", "it is missing"}
+	case *r.ScheduledMS < 1 || *r.ScheduledMS > math.MaxInt64/int64(time.Millisecond):
+		return &inputError{"scheduled_ms", "it is Unix time in ms, after 1970 and until 2262"}
+	case r.Failures < 0 || r.Failures > maxRetries+1:
+		return &inputError{"failures", "it goes from 0 to 7"}
+	}
+	return nil
+}
+
+func (o *object) setAlarm(w http.ResponseWriter, r *http.Request) {
+	req, err := readBody[alarmRequest](w, r, maxKeyBody)
+	if err == nil {
+		err = req.check()
+	}
+	if err == nil {
+		err = o.update(r.Context(), func(ctx context.Context, txn *durable.Transaction) error {
+			return save(ctx, &txn.Operations, alarmKey, userAlarm{At: *req.ScheduledMS, Next: *req.ScheduledMS, Failures: req.Failures})
+		})
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	reply(w, http.StatusOK, success)
+}
+
+func (o *object) getAlarm(w http.ResponseWriter, r *http.Request) {
+	var user userAlarm
+	if err := load(r.Context(), &o.state.Storage().Operations, alarmKey, &user); err != nil {
+		fail(w, err)
+		return
+	}
+	answer := map[string]any{"alarm_ms": nil}
+	if user.At != 0 {
+		answer["alarm_ms"] = user.At
+	}
+	reply(w, http.StatusOK, answer)
+}
+
+func (o *object) deleteAlarm(w http.ResponseWriter, r *http.Request) {
+	err := o.update(r.Context(), func(ctx context.Context, txn *durable.Transaction) error {
+		_, err := txn.Delete(ctx, alarmKey, nil)
+		return err
+	})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	reply(w, http.StatusOK, success)
+}
+
+func (o *object) deliveries(w http.ResponseWriter, r *http.Request) {
+	log := []delivery{}
+	if err := load(r.Context(), &o.state.Storage().Operations, logKey, &log); err != nil {
+		fail(w, err)
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"deliveries": log})
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/durable"
+)
+
+// Sizes of bodies: a value of the largest size as base64 in JSON, and a key.
+const (
+	maxBody    = 4 << 20
+	maxKeyBody = 32 << 10
+)
+
+// failure is the answer to a request that failed.
+type failure struct {
+	Error string `json:"error"`
+	Code  string `json:"code"`
+	Name  string `json:"name,omitempty"`  // the Go error's, or SQLite's code
+	Field string `json:"field,omitempty"` // which part of the request is wrong, if one is
+}
+
+// inputError is a part of a request that is wrong.
+type inputError struct{ field, problem string }
+
+func (e *inputError) Error() string { return e.field + ": " + e.problem }
+
+// bodyError is a body that is not what is expected.
+type bodyError struct {
+	status        int
+	code, problem string
+}
+
+func (e *bodyError) Error() string { return e.problem }
+
+// inputs are the errors of dedupe about a part of a request.
+var inputs = []struct {
+	err               error
+	name, code, field string
+}{
+	{dedupe.ErrKeyEmpty, "ErrKeyEmpty", "key_empty", "key"},
+	{dedupe.ErrKeyTooLarge, "ErrKeyTooLarge", "key_too_large", "key"},
+	{dedupe.ErrInvalidTTL, "ErrInvalidTTL", "invalid_ttl", "ttl_seconds"},
+	{dedupe.ErrFingerprintTooLarge, "ErrFingerprintTooLarge", "hash_too_large", "hash"},
+}
+
+// kinds are the other errors that say more than that something failed, the most
+// specific ones first.
+var kinds = []struct {
+	err    error
+	name   string
+	code   string
+	status int
+}{
+	{dedupe.ErrMismatch, "ErrMismatch", "mismatch", http.StatusConflict},
+	{durable.ErrNoBinding, "ErrNoBinding", "no_binding", http.StatusInternalServerError},
+	{durable.ErrInvalidID, "ErrInvalidID", "invalid_id", http.StatusBadRequest},
+	{durable.ErrJurisdiction, "ErrJurisdiction", "no_jurisdiction", http.StatusNotImplemented},
+	{durable.ErrNoSQL, "ErrNoSQL", "no_sql", http.StatusBadRequest},
+	{durable.ErrConstraint, "ErrConstraint", "constraint", http.StatusConflict},
+	{durable.ErrLimit, "ErrLimit", "limit_exceeded", http.StatusRequestEntityTooLarge},
+	{durable.ErrValue, "ErrValue", "invalid_value", http.StatusBadRequest},
+	{durable.ErrOverloaded, "ErrOverloaded", "overloaded", http.StatusServiceUnavailable},
+	{dedupe.ErrOverloaded, "ErrOverloaded", "overloaded", http.StatusServiceUnavailable},
+	{dedupe.ErrUnknownOutcome, "ErrUnknownOutcome", "unknown_outcome", http.StatusServiceUnavailable},
+	{durable.ErrObjectReset, "ErrObjectReset", "object_reset", http.StatusServiceUnavailable},
+	{durable.ErrDisconnected, "ErrDisconnected", "disconnected", http.StatusServiceUnavailable},
+}
+
+// describe puts an error into an answer.
+func describe(err error) (status int, f failure) {
+	f = failure{Error: err.Error(), Code: "internal"}
+	var input *inputError
+	var body *bodyError
+	var sql *durable.SQLError
+	switch {
+	case errors.As(err, &input):
+		f.Code, f.Field = "invalid_input", input.field
+		return http.StatusBadRequest, f
+	case errors.As(err, &body):
+		f.Code = body.code
+		return body.status, f
+	}
+	status = http.StatusInternalServerError
+	for _, k := range inputs {
+		if errors.Is(err, k.err) {
+			f.Code, f.Name, f.Field = k.code, k.name, k.field
+			return http.StatusBadRequest, f
+		}
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			status, f.Code, f.Name = k.status, k.code, k.name
+			break
+		}
+	}
+	if errors.As(err, &sql) {
+		f.Name = sql.Extended
+		if status == http.StatusInternalServerError {
+			status, f.Code = http.StatusBadRequest, "sql_error"
+		}
+	}
+	return status, f
+}
+
+// fail answers with an error: a caller's mistake as such, anything else as the
+// harness's.
+func fail(w http.ResponseWriter, err error) {
+	status, f := describe(err)
+	if status >= http.StatusInternalServerError {
+		slog.Error("the harness failed", "code", f.Code, "err", err) // errors contain neither keys nor values
+	}
+	reply(w, status, f)
+}
+
+// reply answers with JSON.
+func reply(w http.ResponseWriter, status int, v any) {
+	h := w.Header()
+	secure(h)
+	h.Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	encoder(w).Encode(v)
+}
+
+// encoder writes JSON that is in no HTML page.
+func encoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e
+}
+
+func secure(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+var success = map[string]bool{"success": true}
+
+// readBody reads JSON of at most limit bytes. An error names the field that is
+// wrong, if one is.
+func readBody[T any](w http.ResponseWriter, r *http.Request, limit int64) (body T, err error) {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
+	d.DisallowUnknownFields()
+	err = d.Decode(&body)
+	if err == nil {
+		if _, err = d.Token(); err == io.EOF {
+			return body, nil
+		}
+		err = errors.New("something follows the JSON")
+	}
+	var tooLarge *http.MaxBytesError
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &tooLarge):
+		return body, &bodyError{http.StatusRequestEntityTooLarge, "body_too_large", "the body is larger than " + strconv.FormatInt(limit, 10) + " bytes"}
+	case errors.As(err, &mismatch) && mismatch.Field != "":
+		return body, &inputError{mismatch.Field, "cannot be a JSON " + mismatch.Value}
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return body, &inputError{strings.Trim(name, `"`), "there is no such field"}
+	}
+	if errors.Is(err, io.EOF) {
+		err = errors.New("it is empty")
+	}
+	return body, &bodyError{http.StatusBadRequest, "invalid_json", "the body is not the JSON that is expected: " + err.Error()}
+}

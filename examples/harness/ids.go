@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablehttp"
+)
+
+// bindingOf returns the name of the binding that a request is for.
+func bindingOf(r *http.Request) string {
+	if name := r.URL.Query().Get("binding"); name != "" {
+		return name
+	}
+	return defaultBinding
+}
+
+func namespaceOf(r *http.Request) (*durable.Namespace, error) {
+	return durablehttp.Env(r).Namespace(bindingOf(r))
+}
+
+// objectName returns an object's name from a query parameter. Objects that
+// dedupe has its records in are nobody else's.
+func objectName(r *http.Request, parameter, absent string) (string, error) {
+	name := r.URL.Query().Get(parameter)
+	switch {
+	case name == "" && absent == "":
+		return "", &inputError{parameter, "it is missing"}
+	case name == "":
+		return absent, nil
+	case len(name) > durable.MaxNameSize:
+		return "", &inputError{parameter, fmt.Sprintf("it is longer than %d bytes", durable.MaxNameSize)}
+	case strings.HasPrefix(name, dodedupe.RecordPrefix):
+		return "", &inputError{parameter, `names that begin with "` + dodedupe.RecordPrefix + `" are those of dedupe's objects`}
+	}
+	return name, nil
+}
+
+func idFromName(w http.ResponseWriter, r *http.Request) {
+	answerID(w, r, func(n *durable.Namespace) (*durable.ID, error) {
+		name := r.URL.Query().Get("name")
+		if name == "" {
+			return nil, &inputError{"name", "it is missing"}
+		}
+		return n.IDFromName(name)
+	})
+}
+
+func idFromString(w http.ResponseWriter, r *http.Request) {
+	answerID(w, r, func(n *durable.Namespace) (*durable.ID, error) {
+		id := r.URL.Query().Get("id")
+		if id == "" {
+			return nil, &inputError{"id", "it is missing"}
+		}
+		return n.IDFromString(id)
+	})
+}
+
+var jurisdictions = []string{durable.JurisdictionEU, durable.JurisdictionFedRAMP, durable.JurisdictionFedRAMPHigh, durable.JurisdictionUS}
+
+func uniqueID(w http.ResponseWriter, r *http.Request) {
+	answerID(w, r, func(n *durable.Namespace) (*durable.ID, error) {
+		jurisdiction := r.URL.Query().Get("jurisdiction")
+		if jurisdiction != "" && !slices.Contains(jurisdictions, jurisdiction) {
+			return nil, &inputError{"jurisdiction", "it can be " + strings.Join(jurisdictions, ", ")}
+		}
+		return n.NewUniqueID(&durable.IDOptions{Jurisdiction: jurisdiction})
+	})
+}
+
+// answerID answers with an id that make makes.
+func answerID(w http.ResponseWriter, r *http.Request, make func(*durable.Namespace) (*durable.ID, error)) {
+	namespace, err := namespaceOf(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	id, err := make(namespace)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"id": id.String(), "name": orNull(id.Name()), "jurisdiction": orNull(id.Jurisdiction())})
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// fetchStub calls an object's fetch through a stub by name, and through one by
+// id.
+func fetchStub(w http.ResponseWriter, r *http.Request) {
+	namespace, err := namespaceOf(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	name, err := objectName(r, "name", "")
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answers := map[string]any{}
+	for how, connect := range map[string]func() (*durable.Stub, error){
+		"by_name": func() (*durable.Stub, error) { return namespace.GetByName(name, nil) },
+		"by_id": func() (*durable.Stub, error) {
+			id, err := namespace.IDFromName(name)
+			if err != nil {
+				return nil, err
+			}
+			return namespace.Get(id, nil)
+		},
+	} {
+		stub, err := connect()
+		if err == nil {
+			answers[how], err = fetchHello(r, stub)
+		}
+		if err != nil {
+			fail(w, err)
+			return
+		}
+	}
+	reply(w, http.StatusOK, answers)
+}
+
+func fetchHello(r *http.Request, stub *durable.Stub) (any, error) {
+	resp, err := stub.Fetch(r.Context(), &durable.Request{Method: "GET", URL: "http://object/"})
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(resp.Body)
+	return json.RawMessage(b), err
+}

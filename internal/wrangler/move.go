@@ -1,0 +1,102 @@
+package wrangler
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// paths are the entries of a config, and of its environments, that wrangler
+// takes for paths from the config's folder; * is any key or index. (Tried with
+// wrangler 4.164, which joins some to the folder and resolves others, so that
+// absolute paths would not do.)
+var paths = []string{
+	"main", "base_dir", "tsconfig", "pages_build_output_dir", "assets.directory", "site.bucket", "site.entry-point",
+	"text_blobs.*", "data_blobs.*", "wasm_modules.*", "d1_databases.*.migrations_dir",
+	"containers.*.image", "containers.*.image_build_context", "alias.*",
+}
+
+// Moved returns a config, in its own format, as it has to read in the folder
+// dir, where relative paths lead to the same files. It lacks the user's build
+// steps.
+func Moved(path, dir string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	decode, encode := toml.Unmarshal, toml.Marshal
+	if filepath.Ext(path) != ".toml" {
+		decode, encode = unmarshalJSON, json.Marshal
+	}
+	config := map[string]any{}
+	if err := decode(b, &config); err != nil {
+		return nil, err
+	}
+	from, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	m := mover{from, dir}
+	m.move(config)
+	environments, _ := config["env"].(map[string]any)
+	for _, e := range environments {
+		if e, ok := e.(map[string]any); ok {
+			m.move(e)
+		}
+	}
+	return encode(config)
+}
+
+// mover moves configs from one folder to another; both are absolute.
+type mover struct{ from, to string }
+
+func (m mover) move(config map[string]any) {
+	delete(config, "build")
+	for _, p := range paths {
+		m.moveEntry(config, strings.Split(p, "."))
+	}
+}
+
+// moveEntry replaces what is at a path of keys in v, if there is something, and
+// returns v.
+func (m mover) moveEntry(v any, keys []string) any {
+	if len(keys) == 0 {
+		return m.moved(v)
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for key := range v {
+			if keys[0] == "*" || keys[0] == key {
+				v[key] = m.moveEntry(v[key], keys[1:])
+			}
+		}
+	case []any:
+		for i := range v {
+			if keys[0] == "*" || keys[0] == strconv.Itoa(i) {
+				v[i] = m.moveEntry(v[i], keys[1:])
+			}
+		}
+	}
+	return v
+}
+
+// moved returns a path as it is from the other folder. What leads nowhere
+// stays: it may be the name of an image or of a package.
+func (m mover) moved(v any) any {
+	path, ok := v.(string)
+	if !ok || path == "" || filepath.IsAbs(path) {
+		return v
+	}
+	file := filepath.Join(m.from, path)
+	if _, err := os.Stat(file); err != nil {
+		return v
+	}
+	if rel, err := filepath.Rel(m.to, file); err == nil {
+		return filepath.ToSlash(rel)
+	}
+	return v
+}
