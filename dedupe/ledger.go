@@ -17,6 +17,8 @@ const (
 	MaxLease = 24 * time.Hour
 	// MaxWait is the longest wait of a Claim.
 	MaxWait = time.Minute
+	// MinKept is for how long it is remembered at least what became of an attempt, unless the key's TTL is shorter: then it is that.
+	MinKept = time.Hour
 )
 
 // Ledger records work by key, so that it is done once and its result is kept: a key is claimed for the time of a lease, and then completed

@@ -145,7 +145,7 @@ func (p *pair) alarm(t *rapid.T) {
 func (p *pair) evict(*rapid.T) {
 	for _, o := range p.objects.objects {
 		for _, b := range []*book{&o.one, &o.many} {
-			b.latest, b.fence, b.armed = 0, 0, 0
+			b.memory = memory{}
 		}
 	}
 }

@@ -39,6 +39,8 @@ const (
 const (
 	maxLease = int64(dedupe.MaxLease / time.Millisecond)
 	maxWait  = int64(dedupe.MaxWait / time.Millisecond)
+	// minKept is for how long an attempt's outcome is kept, in ms, unless the TTL is shorter.
+	minKept = int64(dedupe.MinKept / time.Millisecond)
 	// never is beyond every time that an entry may have.
 	never = maxNow + maxTTL
 )
@@ -55,17 +57,20 @@ type holder struct {
 	fence int64
 }
 
-// expires is when the entry stops to count: when its window is over, and the lease if it is held.
+// expires is when the entry stops to count: when its window is over. If it is held, a lease that ran out counts for some time after that: a
+// successor has to know that the work may have been done in part.
 func (e *entry) expires() int64 {
 	end := e.firstSeen + e.ttl
 	if e.state == held {
-		end = max(end, e.until)
+		end = max(end, e.until+e.outcomeKept())
 	}
 	return min(end, never-1)
 }
 
-// kept is until when the entry stays stored: while it counts, and while its fence is not in the past, lest a new entry be given the same.
-// 0 for a key nobody has seen.
+// outcomeKept is for how long it is kept at least what became of an attempt.
+func (e *entry) outcomeKept() int64 { return min(e.ttl, minKept) }
+
+// kept is until when the entry stays stored; 0 for a key nobody has seen.
 func (e *entry) kept() int64 {
 	switch e.state {
 	case absent:
@@ -73,7 +78,7 @@ func (e *entry) kept() int64 {
 	case counting:
 		return never
 	}
-	return min(max(e.expires(), e.number/1000+1), never-1)
+	return e.expires()
 }
 
 // due is when the alarm has something to do for the entry: to tell of its holder, and then to remove it.
@@ -84,8 +89,13 @@ func (e *entry) due() int64 {
 	return e.kept()
 }
 
-// tombstone is an entry that does not count any more, with a fence that must not be forgotten yet.
-func tombstone(fence int64) *entry { return &entry{state: free, number: fence, ttl: 1} }
+// fenced is the entry's fence, if its number is one that a holder was given.
+func (e *entry) fenced() int64 {
+	if e.state == free || e.state == held || e.state == done {
+		return e.number
+	}
+	return 0
+}
 
 // at returns the entry as it counts at a time.
 func (e entry) at(now int64) entry {
@@ -101,6 +111,32 @@ func (e *entry) latest() int64 {
 		return max(e.firstSeen, e.until)
 	}
 	return e.firstSeen
+}
+
+// ahead reports whether the entry has a time that cannot be, so that the clock was wrong when it was written, or is now.
+func (e *entry) ahead(now int64) bool {
+	return e.latest() > now+clockSlack || e.state == held && e.until > now+clockSlack+maxLease
+}
+
+// rebased returns an entry that is ahead as if what it says had happened now: its lease is as long as it was, but for one that somebody
+// claimed whose key was first seen earlier, of which it is only known that it is not longer than a lease may be.
+func (e entry) rebased(now int64) entry {
+	if ahead := e.firstSeen - now; ahead > clockSlack {
+		e.firstSeen = now
+		if e.state == held {
+			e.until = max(e.until-ahead, 1)
+		}
+	}
+	switch e.state {
+	case held:
+		e.until = min(e.until, now+maxLease)
+	case done:
+		e.until = min(e.until, now)
+	}
+	if e.watch != 0 {
+		e.watch = min(e.watch, e.until)
+	}
+	return e
 }
 
 // claim returns what becomes of the entry, and of the claim. fence is the one to give if it acquires.
@@ -141,9 +177,11 @@ func (e entry) complete(h holder, result []byte, now int64) (next entry, changed
 	case e.state != held || !e.holds(h):
 		return e, false, dedupe.ErrFenced
 	}
-	if now >= e.firstSeen+e.ttl { // the window is over: the result is kept as long as the lease would have lasted
-		e.ttl = min(e.until-e.firstSeen, maxTTL)
+	kept := now + e.outcomeKept()
+	if now >= e.firstSeen+e.ttl { // the window is over: the result is kept as long as the lease would have lasted, at least
+		kept = max(kept, e.until)
 	}
+	e.ttl = min(max(e.ttl, kept-e.firstSeen), maxTTL)
 	e.state, e.until, e.watch, e.result = done, now, 0, result
 	return e, true, nil
 }
@@ -213,10 +251,10 @@ func (e *entry) encode() []byte {
 
 // decodeEntry fails with ErrVersion or ErrCorrupt. The entry's result is part of b.
 func decodeEntry(b []byte) (entry, error) {
-	switch {
-	case len(b) > 0 && b[0] > entryVersion:
-		return entry{}, ErrVersion
-	case len(b) < 2 || b[0] != entryVersion:
+	if _, err := versioned(b, entryVersion); err != nil {
+		return entry{}, err
+	}
+	if len(b) < 2 {
 		return entry{}, ErrCorrupt
 	}
 	e := entry{state: state(b[1] &^ (takenOverFlag | watchFlag)), takenOver: b[1]&takenOverFlag != 0}
@@ -240,6 +278,19 @@ func (e *entry) valid() bool {
 		len(e.owner) <= dedupe.MaxOwnerSize && len(e.fingerprint) <= dedupe.MaxFingerprintSize
 }
 
+// headSize is how much of a record has what givenFence reads.
+const headSize = 2 + binary.MaxVarintLen64
+
+// givenFence returns the fence of a record by its beginning, and unknown for one that a newer program wrote.
+func givenFence(head []byte, unknown int64) int64 {
+	if len(head) < 2 || head[0] != entryVersion {
+		return unknown
+	}
+	r := reader{rest: head[2:]}
+	e := entry{state: state(head[1] &^ (takenOverFlag | watchFlag)), number: r.number()}
+	return e.fenced()
+}
+
 // appendText appends a text of at most 127 bytes, with its length in front.
 func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
@@ -249,6 +300,18 @@ func appendText[T string | []byte](b []byte, s T) []byte {
 type reader struct {
 	rest   []byte
 	failed bool
+}
+
+// versioned begins to read what is stored in a format of its own, which begins with its version. It fails with ErrVersion for a newer one,
+// and with ErrCorrupt.
+func versioned(b []byte, version byte) (*reader, error) {
+	switch {
+	case len(b) > 0 && b[0] > version:
+		return nil, ErrVersion
+	case len(b) == 0 || b[0] != version:
+		return nil, ErrCorrupt
+	}
+	return &reader{rest: b[1:]}, nil
 }
 
 // number reads a uvarint in its shortest form, at most 2^63-1.

@@ -228,8 +228,8 @@ func (m mute) clear(ctx context.Context) error { m.fakeStorage.clear(ctx); retur
 
 type muteTable struct{ *fakeTable }
 
-func (m muteTable) sweep(ctx context.Context, now int64, limit int) error {
-	m.fakeTable.sweep(ctx, now, limit)
+func (m muteTable) sweep(ctx context.Context, now int64, limit int, keep func(int64) error) error {
+	m.fakeTable.sweep(ctx, now, limit, keep)
 	return nil
 }
 
@@ -277,8 +277,8 @@ func swallowedByBook(t *testing.T, made bool) string {
 // greedy sweeps everything at once.
 type greedy struct{ *fakeTable }
 
-func (g greedy) sweep(ctx context.Context, now int64, _ int) error {
-	return g.fakeTable.sweep(ctx, now, 1<<30)
+func (g greedy) sweep(ctx context.Context, now int64, _ int, keep func(int64) error) error {
+	return g.fakeTable.sweep(ctx, now, 1<<30, keep)
 }
 
 // boundlessSweep looks at how much an alarm does; TestKnownMistakeOfASweep in workerd, at what SQLite reads for it.
