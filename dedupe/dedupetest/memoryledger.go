@@ -130,7 +130,7 @@ func (m *MemoryLedger) acquire(key []byte, before *memoryEntry, o dedupe.ClaimOp
 func (m *MemoryLedger) entry(key []byte) *memoryEntry {
 	m.latest = max(m.latest, m.now().UnixMilli())
 	e := m.entries[string(key)]
-	if e == nil || m.latest >= e.firstSeen+e.ttl && !(e.held && m.latest < e.leaseEnd) {
+	if e == nil || m.latest >= e.firstSeen+e.ttl && !(e.held && m.latest < e.leaseEnd+dedupe.KeptAfter(e.ttl)) {
 		return nil
 	}
 	return e
@@ -148,9 +148,11 @@ func (m *MemoryLedger) Complete(ctx context.Context, claim dedupe.Claim, result 
 		if !e.held {
 			return dedupe.ErrFenced
 		}
+		kept := m.latest + dedupe.KeptAfter(e.ttl)
 		if m.latest >= e.firstSeen+e.ttl {
-			e.ttl = e.leaseEnd - e.firstSeen
+			kept = max(kept, e.leaseEnd)
 		}
+		e.ttl = max(e.ttl, kept-e.firstSeen)
 		e.held, e.done, e.result, e.completed = false, true, bytes.Clone(result), m.latest
 		return nil
 	})

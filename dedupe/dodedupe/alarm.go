@@ -142,7 +142,7 @@ func (b *book) ring(ctx context.Context, user func(ctx context.Context) error) e
 	r := &delivery{b: b, ctx: ctx, ended: make(chan error, callbackLimit+1)}
 	begin := time.Now()
 	if user != nil {
-		r.start(0, user)
+		r.start(0, user, nil)
 	}
 	for next := r.turn(); r.running > 0; {
 		var again <-chan time.Time
@@ -199,10 +199,19 @@ func (r *delivery) turn() (next time.Duration) {
 		r.note(err)
 		return alarmPace
 	}
-	for _, s := range told {
-		r.start(callbackTime, func(ctx context.Context) error { return b.tellOf(ctx, s) })
+	next = max(time.Duration(b.armed-b.clock())*time.Millisecond, alarmPace)
+	if failed != nil {
+		b.doubt() // the next step looks whether the alarm is there
 	}
-	return max(time.Duration(b.armed-b.clock())*time.Millisecond, alarmPace)
+	for _, t := range told {
+		r.start(callbackTime, func(ctx context.Context) error { return b.tellOf(ctx, t) }, func() error {
+			if t.last {
+				return b.told(context.WithoutCancel(r.ctx), t.sighting)
+			}
+			return nil
+		})
+	}
+	return next
 }
 
 // backOff has the alarm not ring again at once.
@@ -224,8 +233,8 @@ func (b *book) endAlarm(ctx context.Context) error {
 	return b.rearm(ctx)
 }
 
-// start calls a function in a goroutine of its own, which may take a time, or as long as it likes if that is 0.
-func (r *delivery) start(limit time.Duration, fn func(ctx context.Context) error) {
+// start calls a function in a goroutine of its own, which may take a time, or as long as it likes if that is 0. If it takes longer, late is called.
+func (r *delivery) start(limit time.Duration, fn func(ctx context.Context) error, late func() error) {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	var once sync.Once
 	end := func(err error) {
@@ -235,7 +244,7 @@ func (r *delivery) start(limit time.Duration, fn func(ctx context.Context) error
 		})
 	}
 	if limit > 0 {
-		timer := time.AfterFunc(limit, func() { end(errTooLong) })
+		timer := time.AfterFunc(limit, func() { end(errors.Join(errTooLong, late())) })
 		context.AfterFunc(ctx, func() { timer.Stop() })
 	}
 	r.running, r.started = r.running+1, true

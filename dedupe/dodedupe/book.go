@@ -225,8 +225,12 @@ func (b *book) forget(ctx context.Context, key string, what, fence int64) error 
 	}
 	given := e.fenced()
 	if unreadable {
+		record, _, err := b.table.get(ctx, key)
+		if err != nil {
+			return undone{err}
+		}
 		now = b.time()
-		given = max(b.fence, seed(now))
+		given = max(b.fence, seed(now), givenFence(record))
 	}
 	if err := b.keepFence(ctx, given, now); err != nil {
 		return err

@@ -34,7 +34,9 @@ func newShelf(t *testing.T) *shelf {
 }
 
 // evict drops what the object has in memory.
-func (s *shelf) evict() { s.book = &book{table: s.table, clock: func() int64 { return s.now }, many: true} }
+func (s *shelf) evict() {
+	s.book = &book{table: s.table, clock: func() int64 { return s.now }, many: true}
+}
 
 func (s *shelf) claim(owner string, lease, ttl int64, want dedupe.Outcome) answer {
 	s.Helper()
@@ -223,7 +225,12 @@ func TestAlarmEmptiesABook(t *testing.T) {
 		}
 	}
 	s.ring()
-	if len(s.table.rows) != 0 || s.table.alarm != 0 || s.table.ops[len(s.table.ops)-1] != "clear" {
+	if until := int64(noon) + clockSlack; len(s.table.rows) != 0 || s.table.alarm <= until || s.table.alarm > until+10 {
+		t.Errorf("%d records, alarm at noon%+d; want the fences kept for %d ms after they were given", len(s.table.rows), s.table.alarm-noon, clockSlack)
+	}
+	s.now = s.table.alarm
+	s.ring()
+	if len(s.table.notes) != 0 || s.table.alarm != 0 || s.table.ops[len(s.table.ops)-1] != "clear" {
 		t.Errorf("%d records, alarm %d, %v", len(s.table.rows), s.table.alarm, s.table.ops[len(s.table.ops)-3:])
 	}
 }
@@ -233,16 +240,12 @@ func TestErrorsOfABooksAlarmGetOut(t *testing.T) {
 	for _, op := range []string{"sweep", "earliest", "setAlarm"} {
 		s := newShelf(t)
 		s.claim("a", 1000, 1000, dedupe.Acquired)
-		s.table.fault = func(_ int, o string) fault {
-			if o == op {
-				return fails
-			}
-			return fine
-		}
+		s.table.alarm = 0 // the platform has taken it
+		s.table.fault = failing(op)
 		s.want(s.book.alarm(t.Context()), errInjected)
 		s.table.fault, s.table.alarm = nil, 0
 		s.claim("a", 1000, 1000, dedupe.Acquired)
-		if s.table.alarm != noon+1000 {
+		if s.table.alarm != noon+1100 {
 			t.Errorf("%s: the alarm is at %d", op, s.table.alarm)
 		}
 	}

@@ -39,8 +39,6 @@ const (
 const (
 	maxLease = int64(dedupe.MaxLease / time.Millisecond)
 	maxWait  = int64(dedupe.MaxWait / time.Millisecond)
-	// minKept is for how long an attempt's outcome is kept, in ms, unless the TTL is shorter.
-	minKept = int64(dedupe.MinKept / time.Millisecond)
 	// never is beyond every time that an entry may have.
 	never = maxNow + maxTTL
 )
@@ -62,13 +60,10 @@ type holder struct {
 func (e *entry) expires() int64 {
 	end := e.firstSeen + e.ttl
 	if e.state == held {
-		end = max(end, e.until+e.outcomeKept())
+		end = max(end, e.until+dedupe.KeptAfter(e.ttl))
 	}
 	return min(end, never-1)
 }
-
-// outcomeKept is for how long it is kept at least what became of an attempt.
-func (e *entry) outcomeKept() int64 { return min(e.ttl, minKept) }
 
 // kept is until when the entry stays stored; 0 for a key nobody has seen.
 func (e *entry) kept() int64 {
@@ -97,9 +92,10 @@ func (e *entry) fenced() int64 {
 	return 0
 }
 
-// at returns the entry as it counts at a time.
+// at returns the entry as it counts at a time. That of a holder who has died counts until somebody has been told of it, by the alarm, or because
+// he takes over.
 func (e entry) at(now int64) entry {
-	if e.state == absent || now >= e.expires() {
+	if e.state == absent || now >= e.expires() && e.watch == 0 {
 		return entry{}
 	}
 	return e
@@ -177,7 +173,7 @@ func (e entry) complete(h holder, result []byte, now int64) (next entry, changed
 	case e.state != held || !e.holds(h):
 		return e, false, dedupe.ErrFenced
 	}
-	kept := now + e.outcomeKept()
+	kept := now + dedupe.KeptAfter(e.ttl)
 	if now >= e.firstSeen+e.ttl { // the window is over: the result is kept as long as the lease would have lasted, at least
 		kept = max(kept, e.until)
 	}
@@ -227,7 +223,8 @@ func (e entry) enter(r request, now, number int64) (next entry, inserted bool, e
 //	version (1 byte), state (1 byte, with flags), number, attempt, firstSeen, ttl, until (uvarints), watch (uvarint, if flagged),
 //	owner, fingerprint (1 byte of length each, and so many bytes), result (the rest)
 //
-// Version 1 is that of Store's records, which ledgers never meet.
+// Version 1 is that of Store's records, which ledgers never meet. Later versions begin likewise up to the number: an older program that removes a record
+// that it cannot read keeps its fence.
 const (
 	entryVersion  = 2
 	takenOverFlag = 0x80
@@ -281,13 +278,16 @@ func (e *entry) valid() bool {
 // headSize is how much of a record has what givenFence reads.
 const headSize = 2 + binary.MaxVarintLen64
 
-// givenFence returns the fence of a record by its beginning, and unknown for one that a newer program wrote.
-func givenFence(head []byte, unknown int64) int64 {
-	if len(head) < 2 || head[0] != entryVersion {
-		return unknown
+// givenFence returns the fence of a record by its beginning, also that of a newer one; 0 if there is none.
+func givenFence(head []byte) int64 {
+	if len(head) < 2 || head[0] < entryVersion {
+		return 0
 	}
 	r := reader{rest: head[2:]}
 	e := entry{state: state(head[1] &^ (takenOverFlag | watchFlag)), number: r.number()}
+	if head[0] > entryVersion {
+		return e.number
+	}
 	return e.fenced()
 }
 

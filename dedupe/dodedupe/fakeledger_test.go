@@ -34,9 +34,13 @@ type fakeTable struct {
 	fault func(n int, op string) fault
 	// armed, if set, is told of alarms.
 	armed func(at int64)
+	// cleared, if set, is told that everything was deleted.
+	cleared func()
 }
 
-func newFakeTable() *fakeTable { return &fakeTable{rows: map[string]fakeRow{}, notes: map[string][]byte{}} }
+func newFakeTable() *fakeTable {
+	return &fakeTable{rows: map[string]fakeRow{}, notes: map[string][]byte{}}
+}
 
 func (f *fakeTable) do(op string, perform func()) error {
 	n := len(f.ops)
@@ -57,7 +61,7 @@ func (f *fakeTable) get(_ context.Context, key string) (record []byte, ok bool, 
 }
 
 func (f *fakeTable) put(_ context.Context, key string, e, before *entry) error {
-	if row, ok := f.rows[key]; ok != (before.state != absent) || ok && row.due != before.due() {
+	if row, ok := f.rows[key]; ok != (before.state != absent) || ok && row.due != before.due() && !row.watched { // one that is watched may have been put off
 		return errors.New("the record that is replaced is another one")
 	}
 	record := e.encode()
@@ -72,7 +76,7 @@ func (f *fakeTable) sweep(ctx context.Context, now int64, limit int, keep func(i
 	return f.transact(ctx, func() error {
 		fence, due := int64(0), f.due(false, now, limit)
 		for _, key := range due {
-			fence = max(fence, givenFence(f.rows[key].record, seed(now)))
+			fence = max(fence, givenFence(f.rows[key].record))
 		}
 		if err := keep(fence); err != nil {
 			return err
@@ -162,7 +166,12 @@ func (f *fakeTable) noted(_ context.Context, name string) (value []byte, err err
 }
 
 func (f *fakeTable) clear(context.Context) error {
-	return f.do("clear", func() { f.rows, f.notes, f.alarm = map[string]fakeRow{}, map[string][]byte{}, 0 })
+	return f.do("clear", func() {
+		f.rows, f.notes, f.alarm = map[string]fakeRow{}, map[string][]byte{}, 0
+		if f.cleared != nil {
+			f.cleared()
+		}
+	})
 }
 
 // fakeLedgerObjects is a namespace of ledger objects over fake tables, and a network in front that can be told to fail.

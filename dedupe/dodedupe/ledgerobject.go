@@ -106,6 +106,7 @@ func (o *ledgerObject) claim(ctx context.Context, msg []byte) ([]byte, error) {
 	key, r, name := m.text(), request{owner: m.text(), fingerprint: m.text(), lease: m.number(), ttl: m.number()}, ""
 	if len(m.rest) > 0 {
 		name = m.text()
+		m.failed = m.failed || !isLongName(name)
 	}
 	if err := m.end(); err != nil {
 		return reply(nil, undone{err})

@@ -6,7 +6,7 @@ import "context"
 //
 //	what                       is dropped
 //	latest                     when the clock shows that it was wrong by more than clockSlack
-//	fence                      never: what was given is not given again, even if its claim was rolled back
+//	fence                      never: what was given is not given again, not even if its claim was rolled back
 //	mark, armed, named         when a write has failed, or may be rolled back: it was made inside a user's transaction; when the object is
 //	                           emptied or deleted; and armed when the alarm rings, and when it should have rung
 //	notBefore                  when an alarm has done its work
@@ -75,12 +75,14 @@ func (b *book) read(ctx context.Context, key string) (e entry, now int64, err er
 	if err != nil {
 		return entry{}, 0, undone{err}
 	}
-	if now = b.time(); e.ahead(now) {
-		next := e.rebased(now)
+	now = b.time()
+	if clock := b.clock(); e.ahead(clock) {
+		next := e.rebased(clock)
 		err := b.table.put(ctx, key, &next, &e)
 		if b.doubt(); err != nil {
 			return entry{}, 0, err
 		}
+		b.settle(ctx, next.due())
 		e = next
 	}
 	b.latest = min(max(now, e.latest()), maxNow)

@@ -265,7 +265,7 @@ func swallowedByBook(t *testing.T, made bool) string {
 			s.book.table = muteTable{s.table}
 		}
 		s.claim("a", 10, 1000, dedupe.Acquired)
-		s.now += 1000
+		s.now += 1000 + clockSlack
 		s.table.fault = failing(op)
 		if err := s.book.alarm(t.Context()); !errors.Is(err, errInjected) {
 			return fmt.Sprintf("%s fails, and the alarm says %v", op, err)

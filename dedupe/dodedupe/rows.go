@@ -93,7 +93,7 @@ func (r *rows) sweep(_ context.Context, now int64, limit int, keep func(fence in
 			if err := c.Scan(&head); err != nil {
 				return err
 			}
-			fence = max(fence, givenFence(head, seed(now)))
+			fence = max(fence, givenFence(head))
 		}
 		if c.Err() != nil {
 			return c.Err()

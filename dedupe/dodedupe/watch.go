@@ -89,9 +89,15 @@ type sighting struct {
 	entry entry
 }
 
+// telling is a holder who is to be told of.
+type telling struct {
+	sighting
+	last bool // if it fails, too, it is given up
+}
+
 // postponeDue returns the holders whose leases are over, who are to be told of. Each is put off before: it is told of again after 1 s, and then
-// after ever longer times, unless it is found in the meantime to have been told of. One whose time is over is told of for the last time.
-func (b *book) postponeDue(ctx context.Context, now int64, limit int) (told []sighting, failed error) {
+// after ever longer times, unless that is over by then.
+func (b *book) postponeDue(ctx context.Context, now int64, limit int) (all []telling, failed error) {
 	if limit <= 0 {
 		return nil, nil
 	}
@@ -99,7 +105,7 @@ func (b *book) postponeDue(ctx context.Context, now int64, limit int) (told []si
 	for _, s := range due {
 		next := s.entry
 		next.watch = now + max(1000, now-s.entry.until)
-		if b.tell == nil || s.entry.watch-s.entry.until >= watchFor {
+		if b.tell == nil {
 			next.watch = 0
 		}
 		if err := b.table.put(ctx, s.key, &next, &s.entry); err != nil {
@@ -107,25 +113,34 @@ func (b *book) postponeDue(ctx context.Context, now int64, limit int) (told []si
 			continue
 		}
 		if b.tell != nil {
-			told = append(told, sighting{s.key, next})
+			all = append(all, telling{sighting{s.key, next}, s.entry.watch-s.entry.until >= watchFor})
 		}
 	}
-	return told, failed
+	return all, failed
 }
 
-// tellOf tells of a holder, and has it not told of again if that succeeds.
-func (b *book) tellOf(ctx context.Context, s sighting) error {
-	if err := b.tell(ctx, s.key, &s.entry); err != nil {
-		return err
-	}
+// tellOf tells of a holder, and has it not told of again if that succeeds, or if it was the last time.
+func (b *book) tellOf(ctx context.Context, t telling) (err error) {
+	over := t.last // also after a panic
+	defer func() {
+		if over {
+			err = errors.Join(err, b.told(context.WithoutCancel(ctx), t.sighting))
+		}
+	}()
+	err = b.tell(ctx, t.key, &t.entry)
+	over = over || err == nil
+	return err
+}
+
+// told has a holder not told of any more.
+func (b *book) told(ctx context.Context, s sighting) error {
 	unlock, err := b.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	ctx = context.WithoutCancel(ctx)
 	stored, _, err := b.read(ctx, s.key)
-	if err != nil || stored.watch != s.entry.watch || stored.number != s.entry.number || stored.watch == 0 { // it moved on
+	if err != nil || stored.watch != s.entry.watch || stored.number != s.entry.number { // it moved on
 		return err
 	}
 	next := stored
