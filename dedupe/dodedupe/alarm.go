@@ -110,7 +110,7 @@ const (
 	// (https://developers.cloudflare.com/durable-objects/platform/limits/).
 	alarmTime = 9 * time.Minute
 	// alarmPace is how often it does at most.
-	alarmPace = time.Second
+	alarmPace = 100 * time.Millisecond
 	// callbackLimit is how many calls may be under way at once.
 	callbackLimit = 1000
 )
