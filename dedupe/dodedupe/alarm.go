@@ -84,12 +84,7 @@ func (b *book) clearIfEmpty(ctx context.Context) (cleared bool, err error) {
 		return false, err
 	}
 	if until != 0 && !b.shared {
-		b.armed, b.owing = 0, true
-		if err := b.table.setAlarm(ctx, until); err != nil {
-			return false, err
-		}
-		b.armed, b.owing = until, false
-		return true, nil
+		return true, b.armAtAll(ctx, until)
 	}
 	if err := b.table.clear(ctx); err != nil {
 		b.doubt()
@@ -101,6 +96,19 @@ func (b *book) clearIfEmpty(ctx context.Context) (cleared bool, err error) {
 	}
 	b.emptied()
 	return true, nil
+}
+
+// armAtAll makes sure that there is an alarm: one that is set for later will do.
+func (b *book) armAtAll(ctx context.Context, at int64) error {
+	b.armed, b.owing = 0, true
+	set, err := b.table.alarmAt(ctx)
+	if err == nil && set <= b.clock() {
+		set, err = at, b.table.setAlarm(ctx, at)
+	}
+	if err == nil {
+		b.armed, b.owing = set, false
+	}
+	return err
 }
 
 const (
