@@ -134,6 +134,7 @@ var (
 type delivery struct {
 	b       *book
 	ctx     context.Context
+	user    func() (func(ctx context.Context) error, error)
 	ended   chan error // of functions
 	running int
 	started bool
@@ -145,27 +146,22 @@ type delivery struct {
 // program nor an alarm that is given up leaves others without theirs.
 func (b *book) alarm(ctx context.Context) error { return b.ring(ctx, nil) }
 
-// ring is alarm, with a function that is to be called, too.
-func (b *book) ring(ctx context.Context, user func(ctx context.Context) error) error {
-	r := &delivery{b: b, ctx: ctx, ended: make(chan error, callbackLimit+1)}
+// ring is alarm, with a function that user returns, too, if it is time: it may take as long as it likes.
+func (b *book) ring(ctx context.Context, user func() (func(ctx context.Context) error, error)) error {
+	r := &delivery{b: b, ctx: ctx, user: user, ended: make(chan error, callbackLimit+1)}
 	begin := time.Now()
-	if user != nil {
-		r.start(0, user, nil)
-	}
-	for next := r.turn(); r.running > 0; {
-		var again <-chan time.Time
-		timer := time.NewTimer(next)
-		if time.Since(begin) < alarmTime {
-			again = timer.C
-		}
+	timer := time.NewTimer(r.turn())
+	defer timer.Stop()
+	for r.running > 0 {
 		select {
 		case err := <-r.ended:
 			r.running--
 			r.note(err)
-		case <-again:
-			next = r.turn()
+		case <-timer.C:
+			if time.Since(begin) < alarmTime { // else it only waits
+				timer.Reset(r.turn())
+			}
 		}
-		timer.Stop()
 	}
 	if r.started {
 		r.note(b.endAlarm(ctx))
@@ -182,6 +178,13 @@ func (r *delivery) note(err error) {
 // turn does what is due, sets the next alarm, and begins to tell. It returns after how long there is more to do.
 func (r *delivery) turn() (next time.Duration) {
 	b := r.b
+	if r.user != nil {
+		fn, err := r.user()
+		r.note(err)
+		if fn != nil {
+			r.start(0, fn, nil)
+		}
+	}
 	unlock, err := b.lock(r.ctx)
 	if err != nil {
 		r.note(err)

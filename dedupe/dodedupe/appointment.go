@@ -126,22 +126,25 @@ func (e *Embedded) changeAlarm(ctx context.Context, change func() error) error {
 // after 2 s first. A class that sets none may pass nil. user and [EmbedOptions.OnExpired] may run at the same time: neither waits for the
 // other.
 func (e *Embedded) Alarm(ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error) error {
-	p, info, due, err := e.beginAppointment(ctx)
-	if err != nil || !due {
-		return errors.Join(err, e.book.alarm(ctx))
-	}
-	return e.book.ring(ctx, func(ctx context.Context) error {
-		defer e.endAppointment()
-		if user != nil {
-			if err := user(ctx, info); err != nil {
-				return err
-			}
+	return e.book.ring(ctx, func() (func(context.Context) error, error) {
+		p, info, due, err := e.beginAppointment(ctx)
+		if err != nil || !due {
+			return nil, err
 		}
-		return e.keptAppointment(ctx, p)
+		return func(ctx context.Context) error {
+			defer e.endAppointment()
+			if user != nil {
+				if err := user(ctx, info); err != nil {
+					return err
+				}
+			}
+			return e.keptAppointment(ctx, p)
+		}, nil
 	})
 }
 
-// beginAppointment returns the object's own alarm if it is due. Its next delivery is arranged before, in case that this one does not end.
+// beginAppointment returns the object's own alarm if it is due. Its next delivery is arranged before, in case that this one does not end; one that
+// takes longer than until then is not delivered again meanwhile.
 func (e *Embedded) beginAppointment(ctx context.Context) (p appointment, info durable.AlarmInfo, due bool, err error) {
 	unlock, err := e.book.lock(ctx)
 	if err != nil {
@@ -156,8 +159,18 @@ func (e *Embedded) beginAppointment(ctx context.Context) (p appointment, info du
 		}
 		return p, info, false, err
 	}
+	if p == e.user.running {
+		p.next = now + firstRetryAfter<<p.retries
+		e.user.running = p
+		return p, info, false, e.user.write(p)
+	}
+	if e.user.running != (appointment{}) { // the user has set another one, and the handler of the one before still runs
+		p.next = now + firstRetryAfter
+		return p, info, false, e.user.write(p)
+	}
 	info = durable.AlarmInfo{ScheduledTime: time.UnixMilli(p.at), RetryCount: int(p.retries), IsRetry: p.retries > 0}
 	if p.retries == maxRetries {
+		e.user.running = p
 		return p, info, true, e.user.drop()
 	}
 	p.next, p.retries = now+firstRetryAfter<<p.retries, p.retries+1
@@ -165,7 +178,11 @@ func (e *Embedded) beginAppointment(ctx context.Context) (p appointment, info du
 		return p, info, false, err
 	}
 	e.user.running = p
-	return p, info, true, e.book.rearm(ctx)
+	if err := e.book.rearm(ctx); err != nil {
+		e.user.running = appointment{}
+		return p, info, false, err
+	}
+	return p, info, true, nil
 }
 
 func (e *Embedded) endAppointment() {
@@ -182,7 +199,7 @@ func (e *Embedded) keptAppointment(ctx context.Context, p appointment) error {
 	}
 	defer unlock()
 	stored, err := e.user.read()
-	if err != nil || stored != p {
+	if p.next = stored.next; err != nil || stored != p { // that may have been put off
 		return err
 	}
 	return e.user.drop()
