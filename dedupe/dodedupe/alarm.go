@@ -150,7 +150,8 @@ func (b *book) alarm(ctx context.Context) error { return b.ring(ctx, nil) }
 func (b *book) ring(ctx context.Context, user func() (func(ctx context.Context) error, error)) error {
 	r := &delivery{b: b, ctx: ctx, user: user, ended: make(chan error, callbackLimit+1)}
 	begin := time.Now()
-	timer := time.NewTimer(r.turn())
+	next := begin.Add(r.turn())
+	timer := time.NewTimer(alarmPace) // most functions end before, and leave no timer that lasts
 	defer timer.Stop()
 	for r.running > 0 {
 		select {
@@ -158,9 +159,10 @@ func (b *book) ring(ctx context.Context, user func() (func(ctx context.Context) 
 			r.running--
 			r.note(err)
 		case <-timer.C:
-			if time.Since(begin) < alarmTime { // else it only waits
-				timer.Reset(r.turn())
+			if !time.Now().Before(next) && time.Since(begin) < alarmTime { // later it only waits
+				next = time.Now().Add(r.turn())
 			}
+			timer.Reset(max(time.Until(next), alarmPace))
 		}
 	}
 	if r.started {
