@@ -51,14 +51,17 @@ func TestEveryChangeWakesThoseWhoWait(t *testing.T) {
 					got <- a
 				}()
 				synctest.Wait()
-				s.table.fault = func(_ int, o string) fault {
-					if o == op {
+				s.book.mu.Lock()
+				failing := true
+				s.table.fault = func(_ int, o string) fault { // under the book's lock
+					if o == op && failing {
+						failing = false
 						return performsThenFails
 					}
 					return fine
 				}
+				s.book.mu.Unlock()
 				err := change(s, a.holder())
-				s.table.fault = nil
 				if err != nil && !errors.Is(err, errInjected) {
 					t.Error(err)
 				}

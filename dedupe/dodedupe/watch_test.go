@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 
 	"flow.internal/capdo/dedupe"
@@ -15,8 +16,11 @@ import (
 // watching has the shelf's book tell of holders, and returns the keys that it tells of.
 func (s *shelf) watching(tell func(key string) error) *[]string {
 	keys := &[]string{}
+	var mu sync.Mutex
 	s.book.tell = func(_ context.Context, key string, _ *entry) error {
+		mu.Lock()
 		*keys = append(*keys, key)
+		mu.Unlock()
 		return tell(key)
 	}
 	return keys
