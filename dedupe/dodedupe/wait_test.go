@@ -148,3 +148,30 @@ func TestClaimInALongScopeOfAnObjectThatIsOlder(t *testing.T) {
 		t.Errorf("%v, %v", c.Outcome, err)
 	}
 }
+
+// Known mistake: who is told of a holder does not know the scope, because an object does not know a name that is long.
+func TestLongNameIsKnownToWhoIsTold(t *testing.T) {
+	for _, m := range []Mapping{PerKey(), Buckets(2)} {
+		for _, size := range []int{10, 700, 1500, 60_000} {
+			f := &fakeLedgerObjects{clock: func() int64 { return noon }}
+			l := fakeLedger(t, f, m)
+			l.scope = fmt.Sprintf("%0*d", size, 0)
+			object, inside := m.place(kindLedger, l.scope, []byte("k"))
+			o := f.object(object)
+			tell := func(context.Context, string, *entry) error { return nil }
+			o.one.tell, o.many.tell = tell, tell
+			for range 2 {
+				if _, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			name, err := o.book(inside).rememberedName(t.Context())
+			if want := len(object) > 1024; err != nil || want && name != object || !want && name != "" {
+				t.Errorf("%v, a scope of %d bytes: a name of %d bytes is kept, of %d; %v", m, size, len(name), len(object), err)
+			}
+			if e := newExpired(object, inside, &entry{}); e.Scope != l.scope || string(e.Key) != "k" {
+				t.Errorf("%v: told of key %q in a scope of %d bytes", m, e.Key, len(e.Scope))
+			}
+		}
+	}
+}
