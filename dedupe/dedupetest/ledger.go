@@ -472,7 +472,7 @@ func (l ledgerTest) beyondWindow() {
 		if err != nil {
 			l.Fatal(err)
 		}
-		if time.Now().After(begin.Add(ttl+kept)) || completed.After(begin.Add(ttl)) {
+		if time.Now().After(begin.Add(ttl+kept*3/4)) || completed.After(begin.Add(ttl)) {
 			return false
 		}
 		if replay.Outcome != dedupe.Replay || string(replay.Result) != "result" {
