@@ -10,7 +10,7 @@ import (
 // Expired tells of a claim whose lease ran out while its holder had neither completed nor released it: most likely the holder died, and
 // its work may have been done in part. When it was looked at, nobody had taken the claim over.
 type Expired struct {
-	Scope   string // of the ledger
+	Scope   string // of the ledger; up to about 70 kB together with the key in an object of its own, else it is not known
 	Key     []byte
 	Fence   int64
 	Attempt int
