@@ -27,7 +27,7 @@ mutate() {
 		echo "$name: NOT FOUND"
 		failed=1
 	else
-		echo "$name: found by $(grep -oE -- '--- FAIL: [A-Za-z]+' "$log" | head -3 | sed 's/.* //' | paste -sd ' ')"
+		echo "$name: found by $(grep -ohE -- '--- FAIL: [A-Za-z]+|^panic: [a-z ]+|^fatal error: .*' "$log" | sort -u | head -3 | sed 's/.*FAIL: //' | paste -sd ',')"
 	fi
 	cp "$scratch/before" "$scratch/$file"
 }
@@ -38,7 +38,7 @@ mutate "a panic that goes on" dodedupe/alarm.go 's/if p := recover\(\); p != nil
 mutate "a function without an end to its time" dodedupe/alarm.go 's/if limit > 0 \{/if limit > 1<<62 {/' 'Trouble'
 mutate "an alarm that is set after it has told" dodedupe/alarm.go 's/(if err == nil && !cleared \{\n\t\terr = )b\.arm\(r\.ctx, 0\)/$1nil/' 'Trouble|Crash|Invariants'
 mutate "an entry that is not put off before it is told of" dodedupe/watch.go 's/next\.watch = now \+ max\(1000, now-s\.entry\.until\)/next.watch = s.entry.watch/' 'Trouble|Hour|Starve'
-mutate "a holder who is given up before anybody was told" dodedupe/watch.go 's/if b\.tell == nil \{/if b.tell == nil || s.entry.watch-s.entry.until >= watchFor {/' 'Invariants|Hour'
+mutate "a holder who is given up before anybody was told" dodedupe/watch.go 's/if b\.tell == nil \{/if b.tell == nil || s.entry.watch-s.entry.until >= watchFor {/' 'HoweverMany'
 mutate "an alarm whose storage fails that rings in a loop" dodedupe/alarm.go 's/b\.notBefore = b\.clock\(\) \+ firstBackOff<<min\(b\.failures, maxBackOffs\)/b.notBefore = 0/' 'BacksOff|Invariants'
 mutate "a replay that sets no alarm" dodedupe/alarm.go 's/_ = b\.arm\(ctx, due\)/if b.owing {\n\t\t_ = b.arm(ctx, due)\n\t}/' 'GivenUp'
 mutate "an alarm that was given up and counts as set" dodedupe/alarm.go 's/ && now < b\.armed\+overdue//' 'GivenUp'

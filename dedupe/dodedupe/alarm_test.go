@@ -164,6 +164,35 @@ func TestAlarmWhoseStorageFailsBacksOff(t *testing.T) {
 	}
 }
 
+// Alarms that fail before they tell do not count: a holder is told of, however late.
+func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
+	for _, op := range []string{"setAlarm", "sweep", "put"} {
+		s := newShelf(t)
+		keys := s.watching(func(string) error { return errBoom })
+		s.hold("k", "a", 1000)
+		for range 12 {
+			s.now += 3 * watchFor
+			s.table.alarm, s.table.fault = 0, failing(op)
+			s.book.alarm(t.Context())
+			s.evict()
+			keys2 := keys
+			keys = s.watching(func(string) error { return errBoom })
+			*keys = append(*keys, *keys2...)
+			if len(*keys) > 0 {
+				break // it was told of, though something else failed
+			}
+		}
+		s.table.fault = nil
+		for range 4 {
+			s.now += 30 * 24 * watchFor
+			s.book.alarm(t.Context())
+		}
+		if len(*keys) == 0 {
+			t.Errorf("%s failed, and nobody was ever told", op)
+		}
+	}
+}
+
 // The platform gives an alarm up that has failed seven times. Whatever comes next sets it again: in a new instance, or in this one once
 // that is overdue.
 func TestWhateverComesNextSetsAnAlarmThatWasGivenUp(t *testing.T) {
