@@ -39,6 +39,8 @@ func (l *tellings) count(key string) (n int) {
 	return n
 }
 
+var noErrors []error
+
 // troubles are what a user's function may do instead of returning nil. None delays what another holder is told, or another's alarm.
 var troubles = map[string]struct {
 	do   func(ctx context.Context, end chan struct{}) error
@@ -46,7 +48,7 @@ var troubles = map[string]struct {
 }{
 	"fails":                    {func(context.Context, chan struct{}) error { return errBoom }, errBoom},
 	"panics":                   {func(context.Context, chan struct{}) error { panic("boom") }, errPanic},
-	"panics, nil":              {func(context.Context, chan struct{}) error { var m map[string]int; m["k"] = 1; return nil }, errPanic},
+	"panics in Go's runtime":   {func(context.Context, chan struct{}) error { return noErrors[0] }, errPanic},
 	"exits":                    {func(context.Context, chan struct{}) error { runtime.Goexit(); return nil }, errGoexit},
 	"hangs":                    {func(_ context.Context, end chan struct{}) error { <-end; return nil }, errTooLong},
 	"hangs until its ctx ends": {func(ctx context.Context, _ chan struct{}) error { <-ctx.Done(); return context.Cause(ctx) }, errTooLong},

@@ -211,7 +211,7 @@ func TestResultOfALateAttemptIsKept(t *testing.T) {
 // Known mistake: an older program unhooks newer records. It leaves them whole, watched and expiring, whatever they are and whatever it is asked.
 func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 	s := newShelf(t)
-	keys := s.watching(fineBy)
+	s.watching(fineBy)
 	var whole [][]byte
 	for n := range 3 * watchLimit {
 		s.hold(fmt.Sprint(n), "a", 1000)
@@ -248,7 +248,7 @@ func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 		}
 	}
 	s.evict()
-	keys = s.watching(fineBy)
+	keys := s.watching(fineBy)
 	for range 10 {
 		s.now = max(s.now, min(s.table.alarm, s.now+newerRetry))
 		s.ring()
