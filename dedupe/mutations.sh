@@ -43,7 +43,7 @@ mutate "an alarm whose storage fails that rings in a loop" dodedupe/alarm.go 's/
 mutate "a replay that sets no alarm" dodedupe/alarm.go 's/_ = b\.arm\(ctx, due\)/if b.owing {\n\t\t_ = b.arm(ctx, due)\n\t}/' 'GivenUp'
 mutate "an alarm that was given up and counts as set" dodedupe/alarm.go 's/ && now < b\.armed\+overdue//' 'GivenUp'
 # What an instance remembers.
-mutate "a memory that outlives a rollback" dodedupe/memory.go 's/if inside \{\n\t\t\tb\.doubt\(\)/if inside \s/if inside \{\n\t\t\tb\.doubt\(\)/if false {\n\t\t\tb.doubt()/\s/if inside \{\n\t\t\tb\.doubt\(\)/if false {\n\t\t\tb.doubt()/ b.mu.TryLock() {\n\t\t\tb.doubt()/' 'Remembered|Invariants'
+mutate "a memory that outlives a rollback" dodedupe/memory.go 's/if inside \{\n\t\t\tb\.doubt\(\)/if inside \&\& b.clock == nil {\n\t\t\tb.doubt()/' 'Remembered|Invariants'
 mutate "a memory that outlives a failed write" dodedupe/memory.go 's/func \(b \*book\) doubt\(\) \{.*?\}/func (b *book) doubt() {}/' 'Fault|Invariants|Duplicates'
 mutate "an error that is definite after a write" dodedupe/errors.go 's/return written\{err\}/return err/' 'AfterAWrite'
 # Versions.
