@@ -3,6 +3,7 @@
 package dodedupe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
