@@ -66,7 +66,7 @@ func (s *slot) look() (record []byte, ok bool, err error) {
 	return record, ok, err
 }
 
-// forget removes the record that look returned. Another owner's is a successor's: it came after this one was gone, so there is nothing left
+// forget removes the record that look returned. Another one is a successor's: it came after this one was gone, so there is nothing left
 // to forget. Thus forget may be repeated, or arrive late.
 func (s *slot) forget(ctx context.Context, seen []byte) error {
 	s.mu.Lock()
@@ -75,20 +75,10 @@ func (s *slot) forget(ctx context.Context, seen []byte) error {
 	if err != nil {
 		return undone{err}
 	}
-	if !ok || !sameClaim(b, seen) {
+	if !ok || !bytes.Equal(b, seen) {
 		return nil
 	}
 	return s.storage.clear(context.WithoutCancel(ctx))
-}
-
-// sameClaim reports whether two records are of one claim; one that cannot be read is only the same as itself.
-func sameClaim(a, b []byte) bool {
-	first, errA := decodeRecord(a)
-	second, errB := decodeRecord(b)
-	if errA != nil || errB != nil {
-		return bytes.Equal(a, b)
-	}
-	return first.owner == second.owner
 }
 
 // alarm collects what has expired. It may come early, late or twice.
@@ -106,7 +96,7 @@ func (s *slot) alarm(ctx context.Context) error {
 }
 
 // read returns the record, the zero one if there is none, and now: the clock, made to never run backwards by what this instance of the
-// object has seen and by what it has written, unless that was wrong (see clockSlack): then it is as if it was written now. Its errors are undone.
+// object has seen and by what it has written. Its errors are undone.
 func (s *slot) read() (r record, now int64, err error) {
 	b, ok, err := s.storage.get()
 	if err == nil && ok {
@@ -115,19 +105,6 @@ func (s *slot) read() (r record, now int64, err error) {
 	if err != nil {
 		return record{}, 0, undone{err}
 	}
-	clock := s.clock()
-	if s.latest > clock+clockSlack {
-		s.latest = 0
-	}
-	if ahead := r.claimed - clock; ahead > clockSlack {
-		r.claimed, r.expires = clock, r.expires-ahead
-		if err := s.storage.put(r.encode()); err != nil {
-			return record{}, 0, err
-		}
-		if err := s.storage.setAlarm(context.Background(), r.expires); err != nil {
-			return record{}, 0, err
-		}
-	}
-	s.latest = min(max(s.latest, clock, r.claimed), maxNow)
+	s.latest = min(max(s.latest, s.clock(), r.claimed), maxNow)
 	return r, s.latest, nil
 }

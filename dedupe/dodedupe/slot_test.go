@@ -3,7 +3,6 @@
 package dodedupe
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -511,36 +510,4 @@ func walk(b *bench, m *model, r *rand.Rand) bool {
 		b.now += r.Int64N(60) - 20
 	}
 	return !b.Failed() && b.storage.ok == (b.storage.alarm != 0)
-}
-
-// A clock that was a month ahead for a moment does not keep a key for a month, in the same instance or the next, and Forget removes it.
-func TestClockThatWasAheadKeepsNoKeyLonger(t *testing.T) {
-	for _, evict := range []bool{false, true} {
-		for _, forget := range []bool{false, true} {
-			b := newBench(t)
-			const month = 30 * 86_400_000
-			b.now += month
-			b.wantPut(1, 1000, true)
-			seen := bytes.Clone(b.storage.record)
-			b.now -= month
-			if evict {
-				b.evict()
-			}
-			b.wantPut(2, 1000, false)
-			if b.storage.alarm > b.now+1000 {
-				t.Errorf("the alarm is in %d ms", b.storage.alarm-b.now)
-			}
-			if forget {
-				if err := b.slot.forget(t.Context(), seen); err != nil {
-					t.Error(err)
-				}
-			} else {
-				b.now += 1000
-			}
-			b.wantPut(2, 1000, true)
-			if r, err := decodeRecord(b.storage.record); err != nil || r.expires != b.now+1000 {
-				t.Errorf("%+v, %v", r, err)
-			}
-		}
-	}
 }
