@@ -336,3 +336,37 @@ func TestPanicBecomesAnError(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A caller whose alarm failed gives up. Whoever comes next sees to it, even if there is nothing to write.
+func TestDuplicatesSetTheAlarmThatFailed(t *testing.T) {
+	for what, by := range map[string]func(s *shelf, owner string) error{
+		"claim": func(s *shelf, owner string) error { _, err := s.claiming(owner, "", 5000)(s.book); return err },
+		"next":  func(s *shelf, owner string) error { _, err := s.numbering("k", owner, "h")(s.book); return err },
+		"reserve": func(s *shelf, owner string) error {
+			_, err := s.book.reserve(s.Context(), "k", request{owner: owner, ttl: 5000})
+			return err
+		},
+	} {
+		s := newShelf(t)
+		s.table.fault = func(_ int, op string) fault {
+			if op == "setAlarm" {
+				return fails
+			}
+			return fine
+		}
+		if err := by(s, "a"); !errors.Is(err, errInjected) {
+			t.Errorf("%s, whose alarm fails: %v", what, err)
+		}
+		s.want(by(s, "b"), nil) // it is answered though the alarm fails again
+		s.table.fault = nil
+		s.want(by(s, "b"), nil)
+		if s.table.alarm == 0 || !s.table.alarmed(s.now) {
+			t.Errorf("a duplicate %s leaves the record without an alarm", what)
+		}
+		s.table.ops = nil
+		s.want(by(s, "b"), nil)
+		if slices.Contains(s.table.ops, "setAlarm") {
+			t.Errorf("a duplicate %s sets the alarm again: %v", what, s.table.ops)
+		}
+	}
+}
