@@ -23,7 +23,7 @@ mutate() {
 		echo "$name: does not compile"
 		cat "$log"
 		failed=1
-	elif (cd "$scratch" && go test -count=1 -timeout 2m -run "$tests" ./dedupe/dodedupe ./dedupe/dedupetest) >"$log" 2>&1; then
+	elif (cd "$scratch" && go test -count=1 -timeout 1m -run "$tests" ./dedupe/dodedupe ./dedupe/dedupetest) >"$log" 2>&1; then
 		echo "$name: NOT FOUND"
 		failed=1
 	else
