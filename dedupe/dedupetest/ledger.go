@@ -448,7 +448,8 @@ func (l ledgerTest) window() {
 	})
 }
 
-// beyondWindow has a result stored in the last moments of its window, and a holder die whose lease outlasts his.
+// beyondWindow has a result stored in the last moments of its window, and a
+// holder die whose lease outlasts his.
 func (l ledgerTest) beyondWindow() {
 	inTime(l.TB, 2*time.Second, func(key string, ttl time.Duration) bool {
 		begin, kept := time.Now(), time.Duration(dedupe.KeptAfter(ttl.Milliseconds()))*time.Millisecond

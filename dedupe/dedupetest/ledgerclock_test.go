@@ -9,8 +9,9 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// The clock was a month ahead for a moment. A lease that was given meanwhile ends when it would have if it were given now, and others are
-// not touched; fences go on growing.
+// The clock was a month ahead for a moment. A lease that was given meanwhile
+// ends when it would have if it were given now, and others are not touched;
+// fences go on growing.
 func TestClockThatWasAhead(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	l := NewMemoryLedger(func() time.Time { return now })

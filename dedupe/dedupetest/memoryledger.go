@@ -126,7 +126,8 @@ func (m *MemoryLedger) acquire(key []byte, before *memoryEntry, o dedupe.ClaimOp
 	return e
 }
 
-// clockSlack is how far the clock may be set back, in ms, before what is known of later times counts as wrong.
+// clockSlack is how far the clock may be set back, in ms, before what is known
+// of later times counts as wrong.
 const clockSlack = 60_000
 
 // steady returns the time by a clock that does not run backwards, unless it was wrong.

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// sweepLimit is how many records are removed at once; if there are more, the next alarm comes at once.
+// sweepLimit is how many records are removed at once; if there are more, the
+// next alarm comes at once.
 const sweepLimit = 200
 
 const (
@@ -64,8 +65,9 @@ func (b *book) rearm(ctx context.Context) error {
 	return err
 }
 
-// settle sets the alarm that a step before failed to set, or that this instance does not know of. A step that writes nothing does not fail
-// with it: the next one tries again.
+// settle sets the alarm that a step before failed to set, or that this instance
+// does not know of. A step that writes nothing does not fail with it: the next
+// one tries again.
 func (b *book) settle(ctx context.Context, due int64) {
 	if b.owing {
 		due = 0
@@ -112,9 +114,11 @@ func (b *book) armAtAll(ctx context.Context, at int64) error {
 }
 
 const (
-	// callbackTime is how long one call of OnExpired may take. Then its ctx ends, and nothing waits for it any more.
+	// callbackTime is how long one call of OnExpired may take. Then its ctx
+	// ends, and nothing waits for it any more.
 	callbackTime = 5 * time.Minute
-	// alarmTime is for how long an alarm that waits for calls sees to what becomes due meanwhile. An alarm may take 15 minutes
+	// alarmTime is for how long an alarm that waits for calls sees to what
+	// becomes due meanwhile. An alarm may take 15 minutes
 	// (https://developers.cloudflare.com/durable-objects/platform/limits/).
 	alarmTime = 9 * time.Minute
 	// alarmPace is how often it does at most.
@@ -130,7 +134,8 @@ var (
 	errTooLong = errors.New("a function took longer than 5 minutes")
 )
 
-// delivery is one of the alarm. Each function of a user runs in a goroutine of its own: what it does, and for how long, delays nothing else.
+// delivery is one of the alarm. Each function of a user runs in a goroutine of
+// its own: what it does, and for how long, delays nothing else.
 type delivery struct {
 	b       *book
 	ctx     context.Context
@@ -141,12 +146,15 @@ type delivery struct {
 	errs    []error
 }
 
-// alarm tells of holders that died, and removes what has expired. It may come early, late or twice. Its errors have the platform deliver
-// it again. Before it calls a function it has set the next alarm, and put off the entry that it tells of, so that neither the end of the
-// program nor an alarm that is given up leaves others without theirs.
+// alarm tells of holders that died, and removes what has expired. It may come
+// early, late or twice. Its errors have the platform deliver it again. Before
+// it calls a function it has set the next alarm, and put off the entry that it
+// tells of, so that neither the end of the program nor an alarm that is given
+// up leaves others without theirs.
 func (b *book) alarm(ctx context.Context) error { return b.ring(ctx, nil) }
 
-// ring is alarm, with a function that user returns, too, if it is time: it may take as long as it likes.
+// ring is alarm, with a function that user returns, too, if it is time: it may
+// take as long as it likes.
 func (b *book) ring(ctx context.Context, user func() (func(ctx context.Context) error, error)) error {
 	r := &delivery{b: b, ctx: ctx, user: user, ended: make(chan error, callbackLimit+1)}
 	begin := time.Now()
@@ -177,7 +185,8 @@ func (r *delivery) note(err error) {
 	}
 }
 
-// turn does what is due, sets the next alarm, and begins to tell. It returns after how long there is more to do.
+// turn does what is due, sets the next alarm, and begins to tell. It returns
+// after how long there is more to do.
 func (r *delivery) turn() (next time.Duration) {
 	b := r.b
 	if r.user != nil {
@@ -246,7 +255,8 @@ func (b *book) endAlarm(ctx context.Context) error {
 	return b.rearm(ctx)
 }
 
-// start calls a function in a goroutine of its own, which may take a time, or as long as it likes if that is 0. If it takes longer, late is called.
+// start calls a function in a goroutine of its own, which may take a time, or
+// as long as it likes if that is 0. If it takes longer, late is called.
 func (r *delivery) start(limit time.Duration, fn func(ctx context.Context) error, late func() error) {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	var once sync.Once

@@ -41,7 +41,8 @@ func (l *tellings) count(key string) (n int) {
 
 var noErrors []error
 
-// troubles are what a user's function may do instead of returning nil. None delays what another holder is told, or another's alarm.
+// troubles are what a user's function may do instead of returning nil. None
+// delays what another holder is told, or another's alarm.
 var troubles = map[string]struct {
 	do   func(ctx context.Context, end chan struct{}) error
 	want error
@@ -54,8 +55,9 @@ var troubles = map[string]struct {
 	"hangs until its ctx ends": {func(ctx context.Context, _ chan struct{}) error { <-ctx.Done(); return context.Cause(ctx) }, errTooLong},
 }
 
-// A function that is trouble for one key, whose lease ends first. The others are told of at once, the next alarm is set, what the function did is
-// the alarm's error, and the key is told of again.
+// A function that is trouble for one key, whose lease ends first. The others
+// are told of at once, the next alarm is set, what the function did is the
+// alarm's error, and the key is told of again.
 func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
 	for name, trouble := range troubles {
 		t.Run(name, func(t *testing.T) {
@@ -102,7 +104,8 @@ func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
 	}
 }
 
-// The program ends in the function that is told. What it was to tell others of is told by the next one, at once.
+// The program ends in the function that is told. What it was to tell others of
+// is told by the next one, at once.
 func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
 	s, told := newShelf(t), &tellings{}
 	crash := make(chan struct{})
@@ -130,7 +133,8 @@ func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
 	}
 }
 
-// Storage that goes on failing does not have the alarm ring in a loop, and nobody is told of by an alarm that could not put the entry off.
+// Storage that goes on failing does not have the alarm ring in a loop, and
+// nobody is told of by an alarm that could not put the entry off.
 func TestAlarmWhoseStorageFailsBacksOff(t *testing.T) {
 	for _, op := range []string{"put", "sweep", "watched"} {
 		s := newShelf(t)
@@ -195,8 +199,8 @@ func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
 	}
 }
 
-// The platform gives an alarm up that has failed seven times. Whatever comes next sets it again: in a new instance, or in this one once
-// that is overdue.
+// The platform gives an alarm up that has failed seven times. Whatever comes
+// next sets it again: in a new instance, or in this one once that is overdue.
 func TestWhateverComesNextSetsAnAlarmThatWasGivenUp(t *testing.T) {
 	replay := func(s *shelf) { s.claim("b", 1000, 5000, dedupe.Replay) }
 	for name, c := range map[string]struct {
@@ -249,7 +253,8 @@ func TestFreshInstanceDoesNotSetAnAlarmThatIsSet(t *testing.T) {
 	}
 }
 
-// What a user's transaction did is rolled back, and what the instance remembers of it is not believed.
+// What a user's transaction did is rolled back, and what the instance remembers
+// of it is not believed.
 func TestNothingIsRememberedOfATransaction(t *testing.T) {
 	s := newShelf(t)
 	inside := true
@@ -278,7 +283,8 @@ func TestNothingIsRememberedOfATransaction(t *testing.T) {
 	}
 }
 
-// Errors after a write are never definite, whatever their cause says; and so say those that cross the wire.
+// Errors after a write are never definite, whatever their cause says; and so
+// say those that cross the wire.
 func TestErrorAfterAWriteIsNotDefinite(t *testing.T) {
 	for _, cause := range []error{undone{ErrVersion}, undone{errInjected}, errInjected} {
 		err := afterWrite(cause)
@@ -299,7 +305,8 @@ func TestErrorAfterAWriteIsNotDefinite(t *testing.T) {
 	}
 }
 
-// undoneTable is one of whose operations fails, and says that nothing was changed: true of itself, not of the step that it is part of.
+// undoneTable is one of whose operations fails, and says that nothing was
+// changed: true of itself, not of the step that it is part of.
 type undoneTable struct {
 	*fakeTable
 	op string
@@ -337,7 +344,8 @@ func TestPanicBecomesAnError(t *testing.T) {
 	}
 }
 
-// A caller whose alarm failed gives up. Whoever comes next sees to it, even if there is nothing to write.
+// A caller whose alarm failed gives up. Whoever comes next sees to it, even if
+// there is nothing to write.
 func TestDuplicatesSetTheAlarmThatFailed(t *testing.T) {
 	for what, by := range map[string]func(s *shelf, owner string) error{
 		"claim": func(s *shelf, owner string) error { _, err := s.claiming(owner, "", 5000)(s.book); return err },

@@ -34,7 +34,8 @@ const (
 	appointmentVersion = 1
 )
 
-// read returns the appointment, the zero one if there is none. It fails with ErrVersion for one that a newer program wrote, and with ErrCorrupt.
+// read returns the appointment, the zero one if there is none. It fails with
+// ErrVersion for one that a newer program wrote, and with ErrCorrupt.
 func (a *appointments) read() (p appointment, err error) {
 	v, ok, err := a.storage.KV().Get(appointmentKey)
 	if err != nil || !ok {
@@ -60,8 +61,8 @@ func (a *appointments) drop() error {
 	return err
 }
 
-// earliest has the ledger go on where the appointment cannot be read: one that a newer program wrote stays, and an alarm comes for it from time
-// to time.
+// earliest has the ledger go on where the appointment cannot be read: one that
+// a newer program wrote stays, and an alarm comes for it from time to time.
 func (a *appointments) earliest(ctx context.Context, now int64) (due int64, some bool, err error) {
 	due, some, err = a.rows.earliest(ctx, now)
 	if err != nil {
@@ -82,15 +83,17 @@ func (a *appointments) earliest(ctx context.Context, now int64) (due int64, some
 // clear finds no entries, and leaves the rest to its owner.
 func (a *appointments) clear(ctx context.Context) error { return a.storage.DeleteAlarm(ctx, nil) }
 
-// SetAlarm sets the object's own alarm, in place of one that is set; see [durable.Operations.SetAlarm]. It works within a
+// SetAlarm sets the object's own alarm, in place of one that is set; see
+// [durable.Operations.SetAlarm]. It works within a
 // [durable.Storage.Transaction], and is rolled back with it.
 func (e *Embedded) SetAlarm(ctx context.Context, at time.Time) error {
 	ms := max(at.UnixMilli(), 1)
 	return e.changeAlarm(ctx, func() error { return e.user.write(appointment{at: ms, next: ms}) })
 }
 
-// GetAlarm returns when the object's own alarm is due, the zero time if none is set. While one is delivered it is not set any more. It fails
-// with [ErrVersion] for one that a newer program has set.
+// GetAlarm returns when the object's own alarm is due, the zero time if none is
+// set. While one is delivered it is not set any more. It fails with
+// [ErrVersion] for one that a newer program has set.
 func (e *Embedded) GetAlarm() (time.Time, error) {
 	e.book.mu.Lock()
 	defer e.book.mu.Unlock()
@@ -121,10 +124,12 @@ func (e *Embedded) changeAlarm(ctx context.Context, change func() error) error {
 	return e.book.rearm(ctx)
 }
 
-// Alarm does what the ledger's alarm has to do, and calls user if the object's own alarm is due. It is to be called by the class's Alarm method.
-// The object's own alarm is delivered as the platform delivers alarms: at least once, and again after errors, panics and crashes, up to 6 times,
-// after 2 s first. A class that sets none may pass nil. user and [EmbedOptions.OnExpired] may run at the same time: neither waits for the
-// other.
+// Alarm does what the ledger's alarm has to do, and calls user if the object's
+// own alarm is due. It is to be called by the class's Alarm method. The
+// object's own alarm is delivered as the platform delivers alarms: at least
+// once, and again after errors, panics and crashes, up to 6 times, after 2 s
+// first. A class that sets none may pass nil. user and [EmbedOptions.OnExpired]
+// may run at the same time: neither waits for the other.
 func (e *Embedded) Alarm(ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error) error {
 	return e.book.ring(ctx, func() (func(context.Context) error, error) {
 		p, info, due, err := e.beginAppointment(ctx)
@@ -143,7 +148,8 @@ func (e *Embedded) Alarm(ctx context.Context, user func(ctx context.Context, inf
 	})
 }
 
-// beginAppointment returns the object's own alarm if it is due. Its next delivery is arranged before, in case that this one does not end; one that
+// beginAppointment returns the object's own alarm if it is due. Its next
+// delivery is arranged before, in case that this one does not end; one that
 // takes longer than until then is not delivered again meanwhile.
 func (e *Embedded) beginAppointment(ctx context.Context) (p appointment, info durable.AlarmInfo, due bool, err error) {
 	unlock, err := e.book.lock(ctx)

@@ -13,13 +13,17 @@ type table interface {
 	get(ctx context.Context, key string) (record []byte, ok bool, err error)
 	put(ctx context.Context, key string, e, before *entry) error // in place of what get found; the zero entry if nothing
 	remove(ctx context.Context, key string) error
-	// sweep removes what is due and not watched, the oldest first, and has keep keep the largest fence of it.
+	// sweep removes what is due and not watched, the oldest first, and has keep
+	// keep the largest fence of it.
 	sweep(ctx context.Context, now int64, limit int, keep func(fence int64) error) error
-	// watched returns what is due and watched, the oldest first. Of what it cannot read it puts off what a newer program wrote, which stays
-	// watched, by newerRetry; what is corrupt stays, and is not due any more.
+	// watched returns what is due and watched, the oldest first. Of what it
+	// cannot read it puts off what a newer program wrote, which stays watched,
+	// by newerRetry; what is corrupt stays, and is not due any more.
 	watched(ctx context.Context, now int64, limit int) ([]sighting, error)
-	// earliest returns when the next record is due, never if none is, and whether there are records at all. One that a newer program wrote may
-	// be due at any time: where only its record says when, that is put off by newerRetry.
+	// earliest returns when the next record is due, never if none is, and
+	// whether there are records at all. One that a newer program wrote may be
+	// due at any time: where only its record says when, that is put off by
+	// newerRetry.
 	earliest(ctx context.Context, now int64) (due int64, some bool, err error)
 	transact(ctx context.Context, fn func() error) error // all puts of fn or none
 	setAlarm(ctx context.Context, at int64) error
@@ -30,7 +34,8 @@ type table interface {
 	noted(ctx context.Context, name string) ([]byte, error)
 }
 
-// newerRetry is after how long, in ms, a program that cannot read what a newer one wrote looks whether it can.
+// newerRetry is after how long, in ms, a program that cannot read what a newer
+// one wrote looks whether it can.
 const newerRetry = 60_000
 
 // book applies transitions to the entries of an object. Each of its methods but wait and alarm is one step: it reads, decides and writes, and
@@ -61,7 +66,8 @@ func (b *book) write(ctx context.Context, key string, e, before *entry) error {
 	return afterWrite(b.arm(ctx, e.due()))
 }
 
-// put stores an entry, and wakes those who wait for the key. The entry of a holder is watched if somebody wants to be told.
+// put stores an entry, and wakes those who wait for the key. The entry of a
+// holder is watched if somebody wants to be told.
 func (b *book) put(ctx context.Context, key string, e, before *entry) error {
 	if b.tell != nil && e.state == held {
 		e.watch = e.until

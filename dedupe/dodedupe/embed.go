@@ -31,9 +31,12 @@ import (
 // SetAlarm, GetAlarm and DeleteAlarm of Embedded in place of those of [durable.Storage]; likewise DeleteAll. The names of the ledger's
 // tables and keys begin with "_capdo_".
 //
-// Within a [durable.Storage.Transaction] the ledger's calls are part of it, and are rolled back with it. Calls of other goroutines wait until it is over,
-// so its function must not wait for one. Within a [durable.Storage.TransactionSync] a call that has to set an alarm fails
-// with [durable.ErrTransactionParked], and all of it is rolled back: Once is there for that.
+// Within a [durable.Storage.Transaction] the ledger's calls are part of it, and
+// are rolled back with it. Calls of other goroutines wait until it is over, so
+// its function must not wait for one. Within a
+// [durable.Storage.TransactionSync] a call that has to set an alarm fails with
+// [durable.ErrTransactionParked], and all of it is rolled back: Once is there
+// for that.
 type Embedded struct {
 	*Ledger
 	storage *durable.Storage
@@ -152,8 +155,9 @@ func (e *Embedded) CompleteTx(ctx context.Context, claim dedupe.Claim, work func
 	return result, nil
 }
 
-// DeleteAll deletes everything that the object has stored, with the ledger and all alarms, and wakes who waits. Fences go on growing for as long as
-// the object stays in memory, and after that as the clock does.
+// DeleteAll deletes everything that the object has stored, with the ledger and
+// all alarms, and wakes who waits. Fences go on growing for as long as the
+// object stays in memory, and after that as the clock does.
 func (e *Embedded) DeleteAll(ctx context.Context) error {
 	unlock, err := e.book.lock(ctx)
 	if err != nil {

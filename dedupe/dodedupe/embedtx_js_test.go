@@ -32,7 +32,8 @@ func (o hostOf) inTransaction(end error, fn func(ctx context.Context, h *host) e
 	}
 }
 
-// Known mistake: a cache that outlives a rollback. Whatever a ledger does in a user's transaction is rolled back with it, and is done anew after that: its
+// Known mistake: a cache that outlives a rollback. Whatever a ledger does in a
+// user's transaction is rolled back with it, and is done anew after that: its
 // tables, records, alarms and fences.
 func TestEmbeddedLedgerInATransaction(t *testing.T) {
 	lease := dedupe.ClaimOptions{Lease: time.Minute, TTL: time.Hour}
@@ -93,7 +94,8 @@ func TestEmbeddedLedgerInATransaction(t *testing.T) {
 	}
 }
 
-// Callers of other events are not part of a transaction, and not rolled back with it: what they were told is true.
+// Callers of other events are not part of a transaction, and not rolled back
+// with it: what they were told is true.
 func TestOthersAreNotPartOfATransaction(t *testing.T) {
 	o := openHost(t)
 	const n = 20
@@ -156,7 +158,8 @@ func TestWaiterIsNotToldWhatIsRolledBack(t *testing.T) {
 	}
 }
 
-// A synchronous transaction that would have to wait for an alarm is refused by name, and rolled back as a whole; one that need not works.
+// A synchronous transaction that would have to wait for an alarm is refused by
+// name, and rolled back as a whole; one that need not works.
 func TestEmbeddedLedgerInASynchronousTransaction(t *testing.T) {
 	o := openHost(t)
 	use := func(key string) error {
@@ -201,7 +204,8 @@ func TestEmbeddedDeleteAllWakesThoseWhoWait(t *testing.T) {
 	}
 }
 
-// The object's own alarm and those who are told of holders do not delay each other, whatever they do.
+// The object's own alarm and those who are told of holders do not delay each
+// other, whatever they do.
 func TestUserAlarmAndOnExpiredDoNotDelayEachOther(t *testing.T) {
 	for name, trouble := range map[string]func(ctx context.Context) error{
 		"fails":  func(context.Context) error { return errors.New("boom") },

@@ -55,8 +55,9 @@ type holder struct {
 	fence int64
 }
 
-// expires is when the entry stops to count: when its window is over. If it is held, a lease that ran out counts for some time after that: a
-// successor has to know that the work may have been done in part.
+// expires is when the entry stops to count: when its window is over. If it is
+// held, a lease that ran out counts for some time after that: a successor has
+// to know that the work may have been done in part.
 func (e *entry) expires() int64 {
 	end := e.firstSeen + e.ttl
 	if e.state == held {
@@ -92,8 +93,9 @@ func (e *entry) fenced() int64 {
 	return 0
 }
 
-// at returns the entry as it counts at a time. That of a holder who has died counts until somebody has been told of it, by the alarm, or because
-// he takes over.
+// at returns the entry as it counts at a time. That of a holder who has died
+// counts until somebody has been told of it, by the alarm, or because he takes
+// over.
 func (e entry) at(now int64) entry {
 	if e.state == absent || now >= e.expires() && e.watch == 0 {
 		return entry{}
@@ -109,13 +111,16 @@ func (e *entry) latest() int64 {
 	return e.firstSeen
 }
 
-// ahead reports whether the entry has a time that cannot be, so that the clock was wrong when it was written, or is now.
+// ahead reports whether the entry has a time that cannot be, so that the clock
+// was wrong when it was written, or is now.
 func (e *entry) ahead(now int64) bool {
 	return e.latest() > now+clockSlack || e.state == held && e.until > now+clockSlack+maxLease
 }
 
-// rebased returns an entry that is ahead as if what it says had happened now: its lease is as long as it was, but for one that somebody
-// claimed whose key was first seen earlier, of which it is only known that it is not longer than a lease may be.
+// rebased returns an entry that is ahead as if what it says had happened now:
+// its lease is as long as it was, but for one that somebody claimed whose key
+// was first seen earlier, of which it is only known that it is not longer than
+// a lease may be.
 func (e entry) rebased(now int64) entry {
 	if ahead := e.firstSeen - now; ahead > clockSlack {
 		e.firstSeen = now
@@ -223,8 +228,9 @@ func (e entry) enter(r request, now, number int64) (next entry, inserted bool, e
 //	version (1 byte), state (1 byte, with flags), number, attempt, firstSeen, ttl, until (uvarints), watch (uvarint, if flagged),
 //	owner, fingerprint (1 byte of length each, and so many bytes), result (the rest)
 //
-// Version 1 is that of Store's records, which ledgers never meet. Later versions begin likewise up to the number: an older program that removes a record
-// that it cannot read keeps its fence.
+// Version 1 is that of Store's records, which ledgers never meet. Later
+// versions begin likewise up to the number: an older program that removes a
+// record that it cannot read keeps its fence.
 const (
 	entryVersion  = 2
 	takenOverFlag = 0x80
@@ -278,7 +284,8 @@ func (e *entry) valid() bool {
 // headSize is how much of a record has what givenFence reads.
 const headSize = 2 + binary.MaxVarintLen64
 
-// givenFence returns the fence of a record by its beginning, also that of a newer one; 0 if there is none.
+// givenFence returns the fence of a record by its beginning, also that of a
+// newer one; 0 if there is none.
 func givenFence(head []byte) int64 {
 	if len(head) < 2 || head[0] < entryVersion {
 		return 0
@@ -302,8 +309,9 @@ type reader struct {
 	failed bool
 }
 
-// versioned begins to read what is stored in a format of its own, which begins with its version. It fails with ErrVersion for a newer one,
-// and with ErrCorrupt.
+// versioned begins to read what is stored in a format of its own, which begins
+// with its version. It fails with ErrVersion for a newer one, and with
+// ErrCorrupt.
 func versioned(b []byte, version byte) (*reader, error) {
 	switch {
 	case len(b) > 0 && b[0] > version:

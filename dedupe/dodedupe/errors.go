@@ -26,7 +26,8 @@ type undone struct{ error }
 
 func (u undone) Unwrap() error { return u.error }
 
-// written is the error of an attempt that failed after it had stored something: whatever its cause is, the attempt did not change nothing.
+// written is the error of an attempt that failed after it had stored something:
+// whatever its cause is, the attempt did not change nothing.
 type written struct{ error }
 
 func (w written) Unwrap() error { return w.error }

@@ -32,7 +32,8 @@ type stage struct {
 	other func() error
 	ops   *[]string
 	fault *func(n int, op string) fault
-	// settles: it writes nothing, and is answered though the alarm, which an instance does not know of, fails.
+	// settles: it writes nothing, and is answered though the alarm, which an
+	// instance does not know of, fails.
 	settles bool
 }
 

@@ -12,7 +12,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// Known mistake: a fence that grows in memory only. The record is gone, by Forget or by its end, the instance is another, and its clock is behind.
+// Known mistake: a fence that grows in memory only. The record is gone, by
+// Forget or by its end, the instance is another, and its clock is behind.
 func TestFencesGrowOverEvictionAndForgetting(t *testing.T) {
 	gone := map[string]func(s *shelf){
 		"forgotten": (*shelf).forget,
@@ -72,7 +73,8 @@ func TestFenceOfABucketDoesNotDependOnTheClock(t *testing.T) {
 	}
 }
 
-// A fence that cannot be read, because a newer program wrote it, lets nobody claim rather than be given again.
+// A fence that cannot be read, because a newer program wrote it, lets nobody
+// claim rather than be given again.
 func TestFenceOfANewerProgramIsNotGuessed(t *testing.T) {
 	for want, value := range map[error][]byte{ErrVersion: {markVersion + 1, 1}, ErrCorrupt: {}} {
 		s := newShelf(t)
@@ -84,7 +86,8 @@ func TestFenceOfANewerProgramIsNotGuessed(t *testing.T) {
 	}
 }
 
-// Known mistake: a clock that was ahead lengthens leases. What was claimed meanwhile ends as if it was claimed when it is next looked at; what is
+// Known mistake: a clock that was ahead lengthens leases. What was claimed
+// meanwhile ends as if it was claimed when it is next looked at; what is
 // claimed after is as long as it says; and all of it over evictions.
 func TestClockThatWasAheadLengthensNoLease(t *testing.T) {
 	for _, ahead := range []int64{clockSlack + 1, 3_600_000, 30 * 86_400_000} {
@@ -125,7 +128,8 @@ func TestClockThatWasAheadLengthensNoLease(t *testing.T) {
 	}
 }
 
-// Set back by less than a minute, the clock stands still: nothing that was over counts again, and a lease is longer by that at most.
+// Set back by less than a minute, the clock stands still: nothing that was over
+// counts again, and a lease is longer by that at most.
 func TestClockThatIsALittleBehindStandsStill(t *testing.T) {
 	s := newShelf(t)
 	s.claim("a", 1000, 600_000, dedupe.Acquired)
@@ -154,7 +158,8 @@ func TestLaterLeaseOfAClockThatWasAheadIsBounded(t *testing.T) {
 	s.claim("c", 1000, 1, dedupe.Acquired)
 }
 
-// Known mistake: a takeover beyond the window that looks fresh, of an object with an alarm that tells, late or not.
+// Known mistake: a takeover beyond the window that looks fresh, of an object
+// with an alarm that tells, late or not.
 func TestTakeoverBeyondTheWindowIsKnown(t *testing.T) {
 	for _, tells := range []bool{true, false} {
 		for _, late := range []int64{0, 99, 100, 3_600_000} {
@@ -208,7 +213,8 @@ func TestResultOfALateAttemptIsKept(t *testing.T) {
 	}
 }
 
-// Known mistake: an older program unhooks newer records. It leaves them whole, watched and expiring, whatever they are and whatever it is asked.
+// Known mistake: an older program unhooks newer records. It leaves them whole,
+// watched and expiring, whatever they are and whatever it is asked.
 func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 	s := newShelf(t)
 	s.watching(fineBy)

@@ -230,8 +230,10 @@ func (x *indexed) remove(ctx context.Context, key string) error {
 	return err
 }
 
-// due returns the entries that are due by their places in the index. It removes places that are out of date, once the entry has the right one, and
-// puts off what a newer program wrote: its record says when it is due, and cannot be read.
+// due returns the entries that are due by their places in the index. It removes
+// places that are out of date, once the entry has the right one, and puts off
+// what a newer program wrote: its record says when it is due, and cannot be
+// read.
 func (x *indexed) due(ctx context.Context, watched bool, now int64, limit int) (due []sighting, err error) {
 	places, err := x.storage.List(ctx, &durable.ListOptions{Start: duePlace(watched, 0), End: duePlace(watched, now+1), Limit: limit})
 	if err != nil {

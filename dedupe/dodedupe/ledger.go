@@ -129,8 +129,10 @@ func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	return claim, nil
 }
 
-// claim claims, and waits and claims again, until there is an outcome or the wait is over. What is lost of a wait is no outcome of the claim, which
-// is known by then: it claims once more, and does not wait any more when that happens twice in succession.
+// claim claims, and waits and claims again, until there is an outcome or the
+// wait is over. What is lost of a wait is no outcome of the claim, which is
+// known by then: it claims once more, and does not wait any more when that
+// happens twice in succession.
 func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64) (answer, error) {
 	object, inside := l.mapping.place(kindLedger, l.scope, key)
 	end := time.Now().Add(opts.Wait)
@@ -157,7 +159,8 @@ func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOption
 	}
 }
 
-// askClaim claims. A name that the object cannot know goes along; an object of an older program does not take it.
+// askClaim claims. A name that the object cannot know goes along; an object of
+// an older program does not take it.
 func (l *Ledger) askClaim(ctx context.Context, object, inside string, opts *dedupe.ClaimOptions, ttl int64) (answer, error) {
 	lease, _ := dedupe.LeaseMillis(opts.Lease)
 	msg := appendNumbers(message(inside, opts.Owner, string(opts.Fingerprint)), lease, ttl)

@@ -14,9 +14,11 @@ type LedgerClass struct {
 	// released it, so that recovery drives itself: it may do the work again, as [dedupe.Do] does, through a ledger on env. It may be
 	// called more than once for a claim, and for several claims at the same time.
 	//
-	// After an error or a panic, or when the program ends meanwhile, it is called again, after 1 s first, then at ever longer intervals, for an
-	// hour after the lease's end; the error is also the alarm's. A call has 5 minutes: then its ctx ends, and nothing waits for it any more,
-	// which counts as an error. No call delays another.
+	// After an error or a panic, or when the program ends meanwhile, it is
+	// called again, after 1 s first, then at ever longer intervals, for an hour
+	// after the lease's end; the error is also the alarm's. A call has 5
+	// minutes: then its ctx ends, and nothing waits for it any more, which
+	// counts as an error. No call delays another.
 	OnExpired func(ctx context.Context, env *durable.Env, claim Expired) error
 }
 

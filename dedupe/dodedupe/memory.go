@@ -2,7 +2,8 @@ package dodedupe
 
 import "context"
 
-// memory is all that an instance of an object remembers of what is stored, or was, and of time. None of it may outlive what it describes:
+// memory is all that an instance of an object remembers of what is stored, or
+// was, and of time. None of it may outlive what it describes:
 //
 //	what                       is dropped
 //	latest                     when the clock shows that it was wrong by more than clockSlack
@@ -11,8 +12,9 @@ import "context"
 //	                           emptied or deleted; and armed when the alarm rings, and when it should have rung
 //	notBefore                  when an alarm has done its work
 //
-// Whether there are tables is not remembered, and what users' alarms are is read each time. Callers that wait hold nothing: every write
-// of a key wakes those who wait for it, who look again.
+// Whether there are tables is not remembered, and what users' alarms are is
+// read each time. Callers that wait hold nothing: every write of a key wakes
+// those who wait for it, who look again.
 type memory struct {
 	latest int64 // the largest now there has been
 	fence  int64 // the largest that was given
@@ -21,7 +23,8 @@ type memory struct {
 	armed  int64 // when the alarm is due at the latest, if this instance knows; else 0
 	owing  bool  // an alarm may be missing: a step that was to set it has failed, or may be rolled back
 	named  bool  // the object's name is stored, see rememberName
-	// notBefore keeps an alarm whose storage fails from ringing again at once, twice as long each time.
+	// notBefore keeps an alarm whose storage fails from ringing again at once,
+	// twice as long each time.
 	notBefore, failures int64
 }
 
@@ -31,9 +34,10 @@ func (b *book) doubt() { b.marked, b.armed, b.owing, b.named = false, 0, true, f
 // emptied is what is remembered of an object that has nothing stored.
 func (b *book) emptied() { b.mark, b.marked, b.armed, b.owing, b.named = 0, true, 0, false, false }
 
-// lock begins a step, and unlock ends it. In an object that a user's code has transactions in, a step waits until nobody else's is under way: it
-// would become part of it, and be rolled back with it. In one of the same goroutine it does, and then nothing that it learnt of storage is
-// remembered.
+// lock begins a step, and unlock ends it. In an object that a user's code has
+// transactions in, a step waits until nobody else's is under way: it would
+// become part of it, and be rolled back with it. In one of the same goroutine
+// it does, and then nothing that it learnt of storage is remembered.
 func (b *book) lock(ctx context.Context) (unlock func(), err error) {
 	inside, leave := false, func() {}
 	if b.section != nil {
@@ -51,8 +55,10 @@ func (b *book) lock(ctx context.Context) (unlock func(), err error) {
 	}, nil
 }
 
-// clockSlack is how much clocks of the machines that an object is on, one after the other, may differ, in ms, and how far one may be set back: by
-// less, time stands still. By more, the clock was wrong before, or is now: entries of later begin anew.
+// clockSlack is how much clocks of the machines that an object is on, one after
+// the other, may differ, in ms, and how far one may be set back: by less, time
+// stands still. By more, the clock was wrong before, or is now: entries of
+// later begin anew.
 const clockSlack = 60_000
 
 // time returns now: the clock, made to never run backwards by what this instance has seen.
@@ -65,8 +71,9 @@ func (b *book) time() int64 {
 	return b.latest
 }
 
-// read returns a key's entry as it is stored, and now, which what is stored keeps from running backwards, too. What has a time that cannot be is
-// stored anew. Errors of reading are undone.
+// read returns a key's entry as it is stored, and now, which what is stored
+// keeps from running backwards, too. What has a time that cannot be is stored
+// anew. Errors of reading are undone.
 func (b *book) read(ctx context.Context, key string) (e entry, now int64, err error) {
 	record, ok, err := b.table.get(ctx, key)
 	if err == nil && ok {
@@ -89,7 +96,8 @@ func (b *book) read(ctx context.Context, key string) (e entry, now int64, err er
 	return e, b.latest, nil
 }
 
-// markName is where the largest fence of the records that are gone is kept: version 1, the fence (uvarint).
+// markName is where the largest fence of the records that are gone is kept:
+// version 1, the fence (uvarint).
 const (
 	markName    = "_capdo_fence"
 	markVersion = 1
@@ -98,8 +106,9 @@ const (
 // seed is the smallest fence that may be given at a time: the time in µs.
 func seed(now int64) int64 { return now * 1000 }
 
-// nextFence returns a fence larger than any that was given for the key of e, even for records that are gone. Only a damaged record can bring it
-// to the largest fence there is. Its errors are undone.
+// nextFence returns a fence larger than any that was given for the key of e,
+// even for records that are gone. Only a damaged record can bring it to the
+// largest fence there is. Its errors are undone.
 func (b *book) nextFence(ctx context.Context, e *entry, now int64) (int64, error) {
 	mark, err := b.readMark(ctx)
 	if err != nil {
@@ -130,8 +139,10 @@ func (b *book) readMark(ctx context.Context) (int64, error) {
 	return mark, nil
 }
 
-// keepFence has a fence outlive its record, which is about to be removed, and this instance: the clock that the next one has may be behind. An
-// object of one key is emptied then; it keeps its fence only as long as the clock might come back to it.
+// keepFence has a fence outlive its record, which is about to be removed, and
+// this instance: the clock that the next one has may be behind. An object of
+// one key is emptied then; it keeps its fence only as long as the clock might
+// come back to it.
 func (b *book) keepFence(ctx context.Context, fence, now int64) error {
 	if fence == 0 || !b.many && fence < seed(now-clockSlack) {
 		return nil

@@ -32,8 +32,9 @@ func hasRows(storage *durable.Storage) (bool, error) {
 	return c.Next(), c.Err()
 }
 
-// exec runs a statement. The tables are made where one finds that they are not there: whether they are is nothing to remember, as what made
-// them may be rolled back, or everything be deleted.
+// exec runs a statement. The tables are made where one finds that they are not
+// there: whether they are is nothing to remember, as what made them may be
+// rolled back, or everything be deleted.
 func (r *rows) exec(query string, args ...any) (*durable.Cursor, error) {
 	c, err := r.run(query, args...)
 	if isNoTable(err) {

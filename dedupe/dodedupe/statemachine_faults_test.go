@@ -34,7 +34,8 @@ func (m *machine) known() known {
 	return known{maps.Clone(m.table.rows), maps.Clone(m.table.notes), m.table.alarm, maps.Clone(m.fences), maps.Clone(m.loose), holders, maps.Clone(m.results), maps.Clone(m.open)}
 }
 
-// transaction is a user's that works with the ledger, and commits, or is rolled back, with the alarm.
+// transaction is a user's that works with the ledger, and commits, or is rolled
+// back, with the alarm.
 func (m *machine) transaction(t *rapid.T) {
 	before := m.known()
 	m.inside = true
@@ -82,7 +83,8 @@ func (m *machine) inTransaction(t *rapid.T, key string) {
 	}
 }
 
-// fault has a call of storage fail in a claim or a completion. A definite error changed nothing; else what is stored says what became of it.
+// fault has a call of storage fail in a claim or a completion. A definite error
+// changed nothing; else what is stored says what became of it.
 func (m *machine) fault(t *rapid.T) {
 	key := m.readable(t)
 	n, kind := rapid.IntRange(0, 6).Draw(t, "the call that fails"), rapid.SampledFrom([]fault{fails, performsThenFails}).Draw(t, "how")
@@ -128,8 +130,9 @@ func (m *machine) fault(t *rapid.T) {
 	}
 }
 
-// version has another version of the program run: an older one, which knows no record that is stored but for those that it writes itself, or
-// the newer one again. What it does not know it leaves as it is.
+// version has another version of the program run: an older one, which knows no
+// record that is stored but for those that it writes itself, or the newer one
+// again. What it does not know it leaves as it is.
 func (m *machine) version(t *rapid.T) {
 	if len(m.newer) == 0 {
 		for key, row := range m.table.rows {

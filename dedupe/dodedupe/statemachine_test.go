@@ -15,8 +15,10 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// machine is a book on a table, with what has been seen of it: what has to stay true over whatever callers, alarms, evictions, faults, programs of
-// other versions, transactions that are rolled back, users' functions, and clocks that jump both ways do.
+// machine is a book on a table, with what has been seen of it: what has to stay
+// true over whatever callers, alarms, evictions, faults, programs of other
+// versions, transactions that are rolled back, users' functions, and clocks
+// that jump both ways do.
 type machine struct {
 	now     int64
 	table   *fakeTable
@@ -219,7 +221,8 @@ func (m *machine) complete(t *rapid.T) {
 	if e.state != done || string(e.result) != m.results[claimed{key, h.fence}] || e.fingerprint != before.fingerprint || e.firstSeen != before.firstSeen {
 		t.Errorf("completed: %+v", e)
 	}
-	// a result is kept for some time after it, and for as long as the lease would have lasted if the window is over
+	// a result is kept for some time after it, and for as long as the lease
+	// would have lasted if the window is over
 	want := before.firstSeen + before.ttl
 	if before.state == held {
 		if now >= want {
@@ -299,7 +302,8 @@ func (m *machine) alarm(t *rapid.T) {
 	}
 }
 
-// ring has the alarm ring, as the platform does: then it is not set any more. A function that is told may do what it likes.
+// ring has the alarm ring, as the platform does: then it is not set any more. A
+// function that is told may do what it likes.
 func (m *machine) ring(t *rapid.T) {
 	hurts := someKey.Draw(t, "the key that is trouble")
 	how := rapid.SampledFrom([]string{"returns", "returns", "fails", "panics", "exits"}).Draw(t, "what its function does")
@@ -338,7 +342,8 @@ func (m *machine) clock(t *rapid.T) {
 	m.soon = max(m.soon, m.now)
 }
 
-// jump has the clock be wrong, or right again: that of another machine, in a new instance, or that of the same.
+// jump has the clock be wrong, or right again: that of another machine, in a
+// new instance, or that of the same.
 func (m *machine) jump(t *rapid.T) {
 	const hour = 3_600_000
 	m.now += rapid.SampledFrom([]int64{-40 * 24 * hour, -hour, -clockSlack - 1, -clockSlack / 2, -3, clockSlack / 2, clockSlack + 1, hour, 40 * 24 * hour}).Draw(t, "jumps")

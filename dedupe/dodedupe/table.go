@@ -71,7 +71,8 @@ func (s single) noted(_ context.Context, name string) ([]byte, error) {
 	return notedBytes(v, ok), err
 }
 
-// notedBytes is a value that is stored: nil if none is, and no bytes, which are corrupt, for another one than bytes.
+// notedBytes is a value that is stored: nil if none is, and no bytes, which are
+// corrupt, for another one than bytes.
 func notedBytes(v any, ok bool) []byte {
 	if b, isBytes := v.([]byte); ok && isBytes {
 		return b
@@ -81,7 +82,8 @@ func notedBytes(v any, ok bool) []byte {
 	return nil
 }
 
-// lone returns the entry of a table with a single one. One that is there and cannot be read is an error of isUnreadable.
+// lone returns the entry of a table with a single one. One that is there and
+// cannot be read is an error of isUnreadable.
 func lone(ctx context.Context, t table) (e entry, some bool, err error) {
 	record, some, err := t.get(ctx, "")
 	if err == nil && some {

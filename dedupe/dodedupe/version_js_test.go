@@ -49,8 +49,9 @@ func recordOf(kv bool, inside string) storedRecord {
 	}
 }
 
-// Known mistake: an older program unhooks newer records. On each way to keep a ledger: a newer record is left whole by claims and alarms of the older program,
-// and the newer one, when it is back, tells of its holder.
+// Known mistake: an older program unhooks newer records. On each way to keep a
+// ledger: a newer record is left whole by claims and alarms of the older
+// program, and the newer one, when it is back, tells of its holder.
 func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 	watched(t, func(t *testing.T, opts *LedgerOptions) {
 		expired := make(chan Expired, 10)
@@ -103,7 +104,8 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 		}
 		version(entryVersion)
 		durabletest.Evict(t, stub)
-		// the place in the index is a minute away; the newer program is there at once with per-key objects
+		// the place in the index is a minute away; the newer program is there
+		// at once with per-key objects
 		if opts.Mapping == PerKey() {
 			if _, err := durabletest.RunAlarm(t, stub); err != nil {
 				t.Error(err)
@@ -118,8 +120,9 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 	})
 }
 
-// Known mistake: a fence that grows in memory only. On each way to keep a ledger the next instance gives a larger one than what the object stored, though
-// its own clock is behind that.
+// Known mistake: a fence that grows in memory only. On each way to keep a
+// ledger the next instance gives a larger one than what the object stored,
+// though its own clock is behind that.
 func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
 	watched(t, func(t *testing.T, opts *LedgerOptions) {
 		l := watchedLedger(t, opts)

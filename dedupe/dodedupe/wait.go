@@ -7,8 +7,9 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// waitLimit is how many callers an object has wait at once. A thousand took 20 MiB of Go's memory, their callers' part included, of the 128 MB that
-// an isolate has.
+// waitLimit is how many callers an object has wait at once. A thousand took 20
+// MiB of Go's memory, their callers' part included, of the 128 MB that an
+// isolate has.
 const waitLimit = 1000
 
 // parking is where those who wait for a key are.
@@ -17,8 +18,9 @@ type parking struct {
 	waiting int
 }
 
-// wait waits until the key is not held any more, but no longer than given, and says how it stands then. It claims nothing: one who waits may
-// be gone by then. It fails with dedupe.ErrOverloaded where too many wait already.
+// wait waits until the key is not held any more, but no longer than given, and
+// says how it stands then. It claims nothing: one who waits may be gone by
+// then. It fails with dedupe.ErrOverloaded where too many wait already.
 func (b *book) wait(ctx context.Context, key, fingerprint string, limit int64) (answer, error) {
 	if limit < 0 || limit > maxWait {
 		return answer{}, undone{dedupe.ErrInvalidWait}

@@ -13,7 +13,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// Known mistake: a change that wakes nobody. Whatever lets a waiter in wakes him at once, also if it failed after it was stored.
+// Known mistake: a change that wakes nobody. Whatever lets a waiter in wakes
+// him at once, also if it failed after it was stored.
 func TestEveryChangeWakesThoseWhoWait(t *testing.T) {
 	changes := map[string]func(s *shelf, h holder) error{
 		"complete": func(s *shelf, h holder) error { return s.book.complete(s.Context(), "k", h, []byte("r")) },
@@ -74,8 +75,9 @@ func TestEveryChangeWakesThoseWhoWait(t *testing.T) {
 	}
 }
 
-// A wait is bounded by what its caller allows, in all, whatever is lost of it; and what is lost of it is no outcome of the claim, which is
-// known: the key is in progress, and who waited holds nothing.
+// A wait is bounded by what its caller allows, in all, whatever is lost of it;
+// and what is lost of it is no outcome of the claim, which is known: the key is
+// in progress, and who waited holds nothing.
 func TestWaitIsBoundedWhateverIsLost(t *testing.T) {
 	for n := range 6 {
 		for _, kind := range []fault{fails, performsThenFails} {
@@ -149,7 +151,8 @@ func TestClaimInALongScopeOfAnObjectThatIsOlder(t *testing.T) {
 	}
 }
 
-// Known mistake: who is told of a holder does not know the scope, because an object does not know a name that is long.
+// Known mistake: who is told of a holder does not know the scope, because an
+// object does not know a name that is long.
 func TestLongNameIsKnownToWhoIsTold(t *testing.T) {
 	for _, m := range []Mapping{PerKey(), Buckets(2)} {
 		for _, size := range []int{10, 700, 1500, 60_000} {

@@ -24,8 +24,9 @@ func newExpired(object, key string, e *entry) Expired {
 	return Expired{scope, named, e.number, int(e.attempt)}
 }
 
-// nameName is where the object's name is kept if it is longer than an object can know ([durable.MaxNameSize]): version 1, the name. Callers
-// say it in their claims.
+// nameName is where the object's name is kept if it is longer than an object
+// can know ([durable.MaxNameSize]): version 1, the name. Callers say it in
+// their claims.
 const (
 	nameName    = "_capdo_name"
 	nameVersion = 1
@@ -77,7 +78,8 @@ func (b *book) rememberedName(ctx context.Context) (string, error) {
 }
 
 const (
-	// watchLimit is how many holders are told of at once; if there are more, the next alarm comes at once.
+	// watchLimit is how many holders are told of at once; if there are more,
+	// the next alarm comes at once.
 	watchLimit = 50
 	// watchFor is for how long after the end of its lease, in ms, a holder is told of again after errors.
 	watchFor = 60 * 60 * 1000
@@ -95,8 +97,9 @@ type telling struct {
 	last bool // if it fails, too, it is given up
 }
 
-// postponeDue returns the holders whose leases are over, who are to be told of. Each is put off before: it is told of again after 1 s, and then
-// after ever longer times, unless that is over by then.
+// postponeDue returns the holders whose leases are over, who are to be told of.
+// Each is put off before: it is told of again after 1 s, and then after ever
+// longer times, unless that is over by then.
 func (b *book) postponeDue(ctx context.Context, now int64, limit int) (all []telling, failed error) {
 	if limit <= 0 {
 		return nil, nil
@@ -119,7 +122,8 @@ func (b *book) postponeDue(ctx context.Context, now int64, limit int) (all []tel
 	return all, failed
 }
 
-// tellOf tells of a holder, and has it not told of again if that succeeds, or if it was the last time.
+// tellOf tells of a holder, and has it not told of again if that succeeds, or
+// if it was the last time.
 func (b *book) tellOf(ctx context.Context, t telling) (err error) {
 	over := t.last // also after a panic
 	defer func() {

@@ -151,7 +151,8 @@ type standing struct {
 // outcomeKept is for how long it is remembered at least what became of an attempt, in ms.
 func (s state) outcomeKept() int64 { return (s.ttl + 9) / 10 }
 
-// standings are a key with its record and one without, as far as its window allows. A lease goes on after that, and counts for a time when it ran out.
+// standings are a key with its record and one without, as far as its window
+// allows. A lease goes on after that, and counts for a time when it ran out.
 func (s state) standings(now span) (list []standing) {
 	end := s.window
 	if s.phase == held {
@@ -263,7 +264,9 @@ func (s standing) change(in input) []alternative {
 	return list
 }
 
-// changed returns what may become of a claim. Completed, it is kept for some time after that, and if that is after the window, as long as the lease would have lasted.
+// changed returns what may become of a claim. Completed, it is kept for some
+// time after that, and if that is after the window, as long as the lease would
+// have lasted.
 func (s standing) changed(in input) []state {
 	to := s.state
 	switch in.op {
