@@ -22,9 +22,19 @@ const (
 // Ledger records work by key, so that it is done once and its result is kept: a key is claimed for the time of a lease, and then completed
 // with a result that later claims are answered with. Its methods may be called by any number of goroutines. Errors are of type [*Error].
 //
-// A key's window begins when it is first seen, and lasts for the TTL of that claim; later attempts and the completion do not extend
-// it. An attempt that is under way when the window ends keeps its lease, and a result that it then stores is kept until that would have
-// been over.
+// A key's window begins when it is first seen, and lasts for the TTL of that
+// claim; later attempts do not extend it. What becomes of an attempt is
+// remembered beyond it: an attempt that is under way when the window ends keeps
+// its lease, a result is kept for at least a tenth of the TTL after it was
+// stored ([KeptAfter]), and until the lease would have been over, and a lease
+// that ran out counts for a tenth of the TTL after its end, so that the next
+// claim is told that it takes over, and has to have the same fingerprint.
+//
+// Time is the ledger's clock. While that is set back by up to a minute, it
+// stands still. After it was ahead by more, leases that were given meanwhile
+// end at the latest when they would have if they were given when the key is
+// next looked at; that of a key first seen before ends [MaxLease] after that at
+// the latest.
 //
 // Complete, Extend and Release fail with [ErrFenced], and change nothing, when the claim is not the key's present one: when another owner has taken
 // it over, when it was released, forgotten, or ended with its window. They fail with [ErrNotAcquired] for a claim that is not [Acquired],
@@ -52,7 +62,9 @@ type Ledger interface {
 	// Release gives a claim back, so that the next one acquires the key at once, with any fingerprint. Attempts go on being counted.
 	Release(ctx context.Context, claim Claim) error
 
-	// Forget removes a key's record, whoever holds it and even if it is completed. A key without a record is fine. Fences go on growing.
+	// Forget removes a key's record, whoever holds it and even if it is
+	// completed, and wakes those who wait for the key. A key without a record
+	// is fine. Fences go on growing.
 	Forget(ctx context.Context, key []byte) error
 }
 
@@ -67,8 +79,12 @@ type ClaimOptions struct {
 	Lease time.Duration
 	// TTL is how long the key is remembered after it was first seen, in ms, rounded up; 0 means the ledger's default.
 	TTL time.Duration
-	// Wait is how long to wait where another owner holds the key, at most [MaxWait]; Claim returns as soon as the holder has completed or
-	// released it, or its lease is over.
+	// Wait is how long to wait where another owner holds the key, at most
+	// [MaxWait], in all and whatever is lost on the way; Claim returns as soon
+	// as the holder has completed or released it, its lease is over, or it is
+	// forgotten. A wait claims nothing: where it cannot go on, Claim says that
+	// the key is [InProgress], or what it fails with, never [ErrUnknownOutcome]
+	// for it.
 	Wait time.Duration
 }
 
@@ -151,6 +167,11 @@ func (c *Claim) Check(ledger string) error {
 	}
 	return CheckKey(c.Key)
 }
+
+// KeptAfter returns for how long, in ms, a key with that TTL is remembered at
+// least after it was completed, and after its lease ran out: a tenth of it,
+// rounded up.
+func KeptAfter(ttl int64) int64 { return (ttl + 9) / 10 }
 
 // CheckResult returns [ErrResultTooLarge] for a result that no ledger takes.
 func CheckResult(result []byte) error {

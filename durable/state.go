@@ -2,8 +2,10 @@ package durable
 
 import (
 	"context"
+	"errors"
 
 	"flow.internal/capdo/internal/jsrt"
+	"flow.internal/capdo/internal/section"
 )
 
 // State is a Durable Object instance's own side: its id, its storage, and what it can do to itself.
@@ -65,6 +67,20 @@ func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error
 	_, err := s.ref.Context().Helpers().Await(ctx, "abort", reason, options)
 	return classify(err)
 }
+
+// enterSection is [section.Enter].
+func enterSection(ctx context.Context, storage any) (inside bool, leave func(), err error) {
+	c := storage.(*Storage).ref.Context()
+	switch err := c.EnterSection(ctx); {
+	case errors.Is(err, ErrNested):
+		return true, func() {}, nil
+	case err != nil:
+		return false, nil, err
+	}
+	return false, c.LeaveSection, nil
+}
+
+func init() { section.Enter = enterSection }
 
 // within runs fn as the callback of a method that takes an asynchronous one. fn gets what the callback gets. workerd has one such section
 // of an object at a time; others wait for it.

@@ -122,7 +122,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	}), []string{"a context that", "an invalid claim", "the key of"}},
 	{"payload hash stored and never compared", withOptions(func(o *dedupe.ClaimOptions) {
 		o.Fingerprint = nil
-	}), []string{"a waiter with", "another fingerprint mismatches", "errors do not", "owner and fingerprint"}},
+	}), []string{"what becomes of an attempt", "a waiter with", "another fingerprint mismatches", "errors do not", "owner and fingerprint"}},
 	{"payload hash compared after completion only", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			b.of(key, func(e *memoryEntry) {
@@ -132,7 +132,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			})
 			return b.MemoryLedger.Claim(ctx, key, o)
 		}
-	}), []string{"a waiter with", "another fingerprint mismatches", "errors do not", "owner and fingerprint"}},
+	}), []string{"what becomes of an attempt", "a waiter with", "another fingerprint mismatches", "errors do not", "owner and fingerprint"}},
 	{"late Forget deleting a successor", ledger(func(b *brokenLedger) {
 		b.release = func(ctx context.Context, claim dedupe.Claim) error {
 			err := b.MemoryLedger.Release(ctx, claim)
@@ -153,7 +153,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			}
 			return err
 		}
-	}), []string{"an honest retry", "another fingerprint mismatches", "key, fingerprint and", "owner and fingerprint", "work is done"}},
+	}), []string{"what becomes of an attempt", "an honest retry", "another fingerprint mismatches", "key, fingerprint and", "owner and fingerprint", "work is done"}},
 	{"get, wait, put", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			seen := false
@@ -217,7 +217,9 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 		b.forget = func(ctx context.Context, key []byte) error {
 			err := b.MemoryLedger.Forget(ctx, key)
 			if err == nil {
+				b.mu.Lock()
 				b.fence = 0
+				b.mu.Unlock()
 			}
 			return err
 		}
@@ -246,7 +248,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			c.TakenOver = false
 			return c, err
 		}
-	}), []string{"a holder whose", "a waiter acquires", "an expired lease can"}},
+	}), []string{"what becomes of an attempt", "a holder whose", "a waiter acquires", "an expired lease can"}},
 	{"the window begins with the completion", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
 			err := b.MemoryLedger.Complete(ctx, claim, result)
@@ -256,6 +258,39 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return err
 		}
 	}), []string{"the window begins"}},
+	{"results end with the window", ledger(func(b *brokenLedger) {
+		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
+			ttl := int64(0)
+			b.of(claim.Key, func(e *memoryEntry) { ttl = e.ttl })
+			err := b.MemoryLedger.Complete(ctx, claim, result)
+			if err == nil {
+				b.of(claim.Key, func(e *memoryEntry) { e.ttl = ttl })
+			}
+			return err
+		}
+	}), []string{"what becomes of an attempt"}},
+	{"a takeover beyond the window that looks fresh", ledger(func(b *brokenLedger) {
+		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
+			b.mu.Lock()
+			now := b.now().UnixMilli()
+			if e := b.entries[string(key)]; e != nil && e.held && now >= e.leaseEnd && now >= e.firstSeen+e.ttl {
+				delete(b.entries, string(key))
+			}
+			b.mu.Unlock()
+			return b.MemoryLedger.Claim(ctx, key, o)
+		}
+	}), []string{"what becomes of an attempt"}},
+	{"a change that wakes nobody", ledger(func(b *brokenLedger) {
+		b.forget = func(ctx context.Context, key []byte) error {
+			if err := check2(ctx, key, "Forget"); err != nil {
+				return err
+			}
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			delete(b.entries, string(key))
+			return nil
+		}
+	}), []string{"a waiter is woken by Forget"}},
 	{"results end with the lease", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
 			err := b.MemoryLedger.Complete(ctx, claim, result)
@@ -264,7 +299,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			}
 			return err
 		}
-	}), []string{"a completed key outlives", "an expired lease that"}},
+	}), []string{"what becomes of an attempt", "a completed key outlives", "an expired lease that"}},
 	{"a result that is too large ends the claim", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
 			err := b.MemoryLedger.Complete(ctx, claim, result)
@@ -276,7 +311,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	}), []string{"a result that"}},
 	{"nobody waits", withOptions(func(o *dedupe.ClaimOptions) {
 		o.Wait = 0
-	}), []string{"a wait ends", "a wait is", "a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release", "work is done"}},
+	}), []string{"a waiter is woken by Forget", "a wait ends", "a wait is", "a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release", "work is done"}},
 	{"waiters wait until the end", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			wait := o.Wait
@@ -295,7 +330,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			o.Wait = wait
 			return b.MemoryLedger.Claim(ctx, key, o)
 		}
-	}), []string{"a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release"}},
+	}), []string{"a waiter is woken by Forget", "a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release"}},
 	{"a waiter who has gone claims", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			c, err := b.MemoryLedger.Claim(ctx, key, o)
@@ -316,7 +351,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	}), []string{"a waiter with"}},
 	{"forget does nothing", ledger(func(b *brokenLedger) {
 		b.forget = func(ctx context.Context, key []byte) error { return check2(ctx, key, "Forget") }
-	}), []string{"a claim that was", "fences grow over", "forget makes a"}},
+	}), []string{"a waiter is woken by Forget", "a claim that was", "fences grow over", "forget makes a"}},
 	{"forget spares what is completed", ledger(func(b *brokenLedger) {
 		b.forget = func(ctx context.Context, key []byte) error {
 			err, spare := check2(ctx, key, "Forget"), false

@@ -21,6 +21,14 @@
 //	late Forget deleting a successor               Ledger, and dodedupe's TestKnownMistakes
 //	in-progress records with the done-TTL          Ledger
 //	complete dropping the fingerprint              Ledger
+//	a takeover beyond the window that looks fresh  Ledger
+//	a change that wakes nobody                     Ledger, and dodedupe's TestEveryChangeWakesThoseWhoWait
+//	an alarm that a user's panic stops             dodedupe's TestTroubleWithOneHolderDoesNotDelayOthers
+//	a cache that outlives a rollback               dodedupe's TestBookKeepsItsInvariants, and TestEmbeddedLedgerInATransaction in workerd
+//	an older program unhooking newer records       dodedupe's TestOlderProgramLeavesNewerRecords
+//	a fence that grows in memory only              dodedupe's TestFencesGrowOverEvictionAndForgetting
+//	a clock that was ahead lengthening leases      MemoryLedger's TestClockThatWasAhead, and dodedupe's
+//	an error that is definite after a write        dodedupe's TestErrorAfterAWriteIsNotDefinite
 //	record written but its alarm not               dodedupe's TestKnownMistakes
 //	caller's clock expiring live entries           dodedupe's TestKnownMistakes
 //	scope a:x aliasing scope a key x               dodedupe's TestKnownMistakes

@@ -65,6 +65,14 @@ func (l ledgerTest) wakeByExpiry() {
 	}
 }
 
+func (l ledgerTest) wakeByForget() {
+	l.claim("key", long("a"), dedupe.Acquired)
+	got := l.waiters(1, "key", func() { l.forgetKey("key") })
+	if got[0].Outcome != dedupe.Acquired || got[0].Attempt != 1 || got[0].TakenOver {
+		l.Errorf("the waiter got %+v", got[0])
+	}
+}
+
 func (l ledgerTest) boundedWait() {
 	l.claim("key", long("a"), dedupe.Acquired)
 	o := long("b")

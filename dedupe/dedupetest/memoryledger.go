@@ -126,14 +126,44 @@ func (m *MemoryLedger) acquire(key []byte, before *memoryEntry, o dedupe.ClaimOp
 	return e
 }
 
-// entry returns the key's entry if its window has not ended, and moves the clock.
+// clockSlack is how far the clock may be set back, in ms, before what is known
+// of later times counts as wrong.
+const clockSlack = 60_000
+
+// steady returns the time by a clock that does not run backwards, unless it was wrong.
+func steady(latest, clock int64) int64 {
+	if latest > clock+clockSlack {
+		return clock
+	}
+	return max(latest, clock)
+}
+
+// entry returns the key's entry if it still counts, and moves the clock.
 func (m *MemoryLedger) entry(key []byte) *memoryEntry {
-	m.latest = max(m.latest, m.now().UnixMilli())
+	clock := m.now().UnixMilli()
+	m.latest = steady(m.latest, clock)
 	e := m.entries[string(key)]
-	if e == nil || m.latest >= e.firstSeen+e.ttl && !(e.held && m.latest < e.leaseEnd) {
+	if e == nil {
+		return nil
+	}
+	e.rebase(clock)
+	if m.latest >= e.firstSeen+e.ttl && !(e.held && m.latest < e.leaseEnd+dedupe.KeptAfter(e.ttl)) {
 		return nil
 	}
 	return e
+}
+
+// rebase has what happened while the clock was ahead count as if it happened now.
+func (e *memoryEntry) rebase(clock int64) {
+	if ahead := e.firstSeen - clock; ahead > clockSlack {
+		e.firstSeen, e.leaseEnd = clock, e.leaseEnd-ahead
+	}
+	if e.leaseEnd > clock+clockSlack+dedupe.MaxLease.Milliseconds() {
+		e.leaseEnd = clock + dedupe.MaxLease.Milliseconds()
+	}
+	if e.completed > clock+clockSlack {
+		e.completed = clock
+	}
 }
 
 // Complete stores a claim's result; see [dedupe.Ledger].
@@ -148,9 +178,11 @@ func (m *MemoryLedger) Complete(ctx context.Context, claim dedupe.Claim, result 
 		if !e.held {
 			return dedupe.ErrFenced
 		}
+		kept := m.latest + dedupe.KeptAfter(e.ttl)
 		if m.latest >= e.firstSeen+e.ttl {
-			e.ttl = e.leaseEnd - e.firstSeen
+			kept = max(kept, e.leaseEnd)
 		}
+		e.ttl = max(e.ttl, kept-e.firstSeen)
 		e.held, e.done, e.result, e.completed = false, true, bytes.Clone(result), m.latest
 		return nil
 	})
@@ -268,9 +300,14 @@ func (m *MemorySequencer) Next(ctx context.Context, stream, key, payloadHash []b
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.latest = max(m.latest, m.now().UnixMilli())
+	clock := m.now().UnixMilli()
+	m.latest = steady(m.latest, clock)
 	id := [2]string{string(stream), string(key)}
 	e, ok := m.entries[id]
+	if ahead := e.firstSeen - clock; ahead > clockSlack {
+		e.firstSeen, e.expires = clock, e.expires-ahead
+		m.entries[id] = e
+	}
 	inserted := !ok || m.latest >= e.expires
 	if inserted {
 		m.last[id[0]]++

@@ -13,22 +13,24 @@ import (
 type countedRows struct {
 	*rows
 	cursors []*durable.Cursor
-	alarms  int
+	others  int // alarms and notes, a row each
 }
 
 func newCountedRows(storage *durable.Storage) *countedRows {
 	c := &countedRows{rows: newRows(storage)}
-	c.exec("SELECT 1") // makes the tables
+	c.run(schema)
 	c.run = func(query string, args ...any) (*durable.Cursor, error) {
 		cursor, err := storage.SQL().Exec(query, args...)
-		c.cursors = append(c.cursors, cursor)
+		if err == nil {
+			c.cursors = append(c.cursors, cursor)
+		}
 		return cursor, err
 	}
 	return c
 }
 
 func (c *countedRows) setAlarm(ctx context.Context, at int64) error {
-	c.alarms++
+	c.others++
 	return c.rows.setAlarm(ctx, at)
 }
 
@@ -36,8 +38,8 @@ func (c *countedRows) take() (read, written int) {
 	for _, cursor := range c.cursors {
 		read, written = read+cursor.RowsRead(), written+cursor.RowsWritten()
 	}
-	written += c.alarms
-	c.cursors, c.alarms = nil, 0
+	written += c.others
+	c.cursors, c.others = nil, 0
 	return read, written
 }
 
@@ -57,6 +59,16 @@ func (c *countedSingle) remove(ctx context.Context, key string) error {
 	return c.single.remove(ctx, key)
 }
 
+func (c *countedRows) note(ctx context.Context, name string, value []byte) error {
+	c.others++
+	return c.rows.note(ctx, name, value)
+}
+
+func (c *countedSingle) note(ctx context.Context, name string, value []byte) error {
+	c.written++
+	return c.single.note(ctx, name, value)
+}
+
 func (c *countedSingle) setAlarm(ctx context.Context, at int64) error {
 	c.written++
 	return c.single.setAlarm(ctx, at)
@@ -71,7 +83,7 @@ func TestCosts(t *testing.T) {
 	measure := func(many, watched bool, note func(c *cost, read, written int)) {
 		durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
 			one := &countedSingle{single: single{slotAlarm{state.Storage()}}}
-			b, take := &book{table: one, clock: unixMilli}, func() (_, written int) {
+			b, take := &book{table: one, clock: unixMilli, many: many}, func() (_, written int) {
 				written, one.written = one.written, 0
 				return 0, written
 			}

@@ -35,6 +35,7 @@ type pair struct {
 	reference *dedupetest.MemoryLedger
 	numbers   *dedupetest.MemorySequencer
 	claims    [][2]dedupe.Claim // acquired
+	swept     bool              // alarms have removed what the reference would know again if the clock was set back
 }
 
 // TestLedgerDoesWhatTheReferenceDoes walks through everything that callers, time, alarms and evictions can do, with both mappings.
@@ -46,6 +47,7 @@ func TestLedgerDoesWhatTheReferenceDoes(t *testing.T) {
 				t.Repeat(map[string]func(*rapid.T){
 					"claim": p.claim, "complete": p.complete, "extend": p.extend, "release": p.release, "forget": p.forget, "next": p.next,
 					"alarm": p.alarm, "evict": p.evict, "time": func(t *rapid.T) { p.now = p.now.Add(ms(12).Draw(t, "passes")) },
+					"jump": p.jump,
 				})
 			})
 		})
@@ -132,8 +134,18 @@ func (p *pair) next(t *rapid.T) {
 	agree(t, fmt.Sprint(a.N, a.Inserted, a.FirstSeen.UnixMilli(), describe(nil, errA)), fmt.Sprint(b.N, b.Inserted, b.FirstSeen.UnixMilli(), describe(nil, errB)))
 }
 
+// jump has the clock be wrong, or right again, by more than what it stands still for.
+func (p *pair) jump(t *rapid.T) {
+	by := rapid.SampledFrom([]time.Duration{-time.Hour, time.Hour}).Draw(t, "jumps")
+	if by < 0 && p.swept {
+		t.Skip("what was removed by a clock that was ahead is gone")
+	}
+	p.now = p.now.Add(by)
+}
+
 // alarm gives the objects their alarms, which come early, too.
 func (p *pair) alarm(t *rapid.T) {
+	p.swept = true
 	for _, o := range p.objects.objects {
 		if err := o.Alarm(t.Context(), durable.AlarmInfo{}); err != nil {
 			t.Error(err)
@@ -145,7 +157,7 @@ func (p *pair) alarm(t *rapid.T) {
 func (p *pair) evict(*rapid.T) {
 	for _, o := range p.objects.objects {
 		for _, b := range []*book{&o.one, &o.many} {
-			b.latest, b.fence, b.armed = 0, 0, 0
+			b.memory = memory{}
 		}
 	}
 }

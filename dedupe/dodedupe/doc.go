@@ -60,16 +60,36 @@
 //	capdo.dedupe.v1:<base64url of the scope>:<bucket>/<buckets>
 //	capdo.sequence.v1:<base64url of the scope>:<base64url of the stream>
 //
-// A fence is the object's time in µs when the key was claimed, or the last fence and one if that is more. As long as it is not in the past its record
-// stays, even if it is forgotten, so fences grow over all that deletes a record. Only when the clock is set back after an object was emptied
-// and left memory, a fence of before may come again.
+// A fence is the object's time in µs when the key was claimed, or more than the
+// largest that the object has given. When a record is removed, its fence is
+// stored, so fences grow over all that deletes a record, over evictions, and
+// whatever the clock does. An object that has nothing else to keep is emptied,
+// with its fence, a minute after that at the earliest: only when the clock is
+// then set back to before it, a fence of before may come again.
 //
-// A caller that waits is parked in the object, in a call that claims nothing, and claims when that returns: one who is gone by then holds nothing.
-// At most 1,000 wait in an object; beyond, a Claim that would wait fails with [dedupe.ErrOverloaded], and has changed nothing.
+// While the clock is up to a minute behind what an object has seen or stored,
+// time stands still for it. When it is further behind, it was wrong before:
+// what was stored meanwhile is dated anew when its key is next looked at, so
+// that no lease is longer than it was given for; one of a key that was first
+// seen before is not longer than [dedupe.MaxLease]. Who holds such a key and
+// dies is told of only when the key is looked at, or when the clock gets there.
 //
-// An alarm removes up to 200 records that have expired, sets itself again, and empties the object when none is left. A sequence's counter stays.
-// A class that is registered with an OnExpired function has its alarm tell of holders that died, up to 50 at a time, when their leases end. docs/cost.md
-// has the rows that operations read and write.
+// A caller that waits is parked in the object, in a call that claims nothing,
+// and claims when that returns: one who is gone by then holds nothing. Every
+// change of the key wakes him. When such a call is lost he claims again, and
+// when that happens twice in succession his wait is over. At most 1,000 wait in
+// an object; beyond, a Claim that would wait fails with [dedupe.ErrOverloaded],
+// and has changed nothing.
+//
+// An alarm removes up to 200 records that have expired, sets itself again, and
+// empties the object when none is left. A sequence's counter stays. A class
+// that is registered with an OnExpired function has its alarm tell of holders
+// that died, up to 50 at a time, when their leases end. Each call has a
+// goroutine and 5 minutes of its own, the entry is put off and the next alarm
+// is set before, and meanwhile the alarm goes on with what becomes due:
+// whatever a function does, others are told of in time. An alarm whose storage
+// fails rings again after 1 s, and later after up to 32 s. docs/cost.md has the
+// rows that operations read and write.
 //
 // # A class that does more
 //
@@ -86,8 +106,11 @@
 // A PutIfAbsent that ended with [dedupe.ErrUnknownOutcome], or whose first attempt was lost, may be delivered late, after a Forget even.
 // The record then stays until its TTL is over.
 //
-// A record that is corrupt, or that a newer version wrote, is left alone: PutIfAbsent fails with [ErrCorrupt] or [ErrVersion] and changes
-// nothing. Forget removes such a record, too.
+// A record that is corrupt, or that a newer version wrote, is left alone: calls
+// fail with [ErrCorrupt] or [ErrVersion] and change nothing. Forget removes
+// such a record, too. What a newer version wrote goes on expiring, and its
+// holders are told of within a minute of the time when a program runs again
+// that knows it.
 //
 // Natively (without GOOS=js) the package compiles, and [New] returns an error of kind [dedupe.RuntimeUnavailable].
 package dodedupe

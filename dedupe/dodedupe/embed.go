@@ -8,6 +8,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/section"
 )
 
 // Embedded is a ledger within an object of any class, in the object's own SQLite storage: what the object stores and what the ledger knows
@@ -29,6 +30,13 @@ import (
 // The object has one alarm, which the ledger needs: its class implements [durable.Alarmer] as above, and sets alarms of its own with
 // SetAlarm, GetAlarm and DeleteAlarm of Embedded in place of those of [durable.Storage]; likewise DeleteAll. The names of the ledger's
 // tables and keys begin with "_capdo_".
+//
+// Within a [durable.Storage.Transaction] the ledger's calls are part of it, and
+// are rolled back with it. Calls of other goroutines wait until it is over, so
+// its function must not wait for one. Within a
+// [durable.Storage.TransactionSync] a call that has to set an alarm fails with
+// [durable.ErrTransactionParked], and all of it is rolled back: Once is there
+// for that.
 type Embedded struct {
 	*Ledger
 	storage *durable.Storage
@@ -80,7 +88,8 @@ func embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
 		return nil, err
 	}
 	user := &appointments{rows: newRows(state.Storage())}
-	object := &ledgerObject{many: book{table: user, clock: unixMilli}}
+	object := &ledgerObject{many: book{table: user, clock: unixMilli, many: true, shared: true}}
+	object.many.section = func(ctx context.Context) (bool, func(), error) { return section.Enter(ctx, state.Storage()) }
 	if opts.OnExpired != nil {
 		object.many.tell = func(ctx context.Context, key string, e *entry) error {
 			return opts.OnExpired(ctx, newExpired("", key, e))
@@ -146,12 +155,19 @@ func (e *Embedded) CompleteTx(ctx context.Context, claim dedupe.Claim, work func
 	return result, nil
 }
 
-// DeleteAll deletes everything that the object has stored, with the ledger and all alarms. Fences go on growing.
+// DeleteAll deletes everything that the object has stored, with the ledger and
+// all alarms, and wakes who waits. Fences go on growing for as long as the
+// object stays in memory, and after that as the clock does.
 func (e *Embedded) DeleteAll(ctx context.Context) error {
-	e.book.mu.Lock()
-	defer e.book.mu.Unlock()
-	e.book.armed, e.user.delivering, e.user.created = 0, false, false
-	return e.storage.DeleteAll(ctx, nil)
+	unlock, err := e.book.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	e.book.doubt()
+	e.user.running = appointment{}
+	defer e.book.wakeAll()
+	return e.storage.DeleteAll(context.WithoutCancel(ctx), nil)
 }
 
 // call is a caller that does not leave the object.
@@ -166,21 +182,29 @@ func (o *ledgerObject) call(ctx context.Context, _, method string, msg []byte) (
 
 // once does a key's work and completes it, in one transaction. failed is the error of work.
 func (b *book) once(ctx context.Context, key string, r request, work func(fence int64) ([]byte, error)) (result []byte, replayed bool, failed, err error) {
+	unlock, err := b.lock(ctx)
+	if err != nil {
+		return nil, false, nil, err
+	}
+	defer unlock()
 	ctx = context.WithoutCancel(ctx)
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	stored, now, err := b.read(ctx, key)
 	if err != nil {
 		return nil, false, nil, err
 	}
-	fence := b.nextFence(&stored, now)
+	fence, err := b.nextFence(ctx, &stored, now)
+	if err != nil {
+		return nil, false, nil, err
+	}
 	next, outcome, err := stored.claim(r, now, fence)
 	switch {
 	case err != nil:
 		return nil, false, nil, err
 	case outcome == dedupe.Replay:
+		b.settle(ctx, next.due())
 		return next.result, true, nil, nil
 	case outcome == dedupe.InProgress:
+		b.settle(ctx, next.due())
 		return nil, false, nil, &dedupe.InProgressError{RetryAfter: time.Duration(next.until-now) * time.Millisecond, Attempt: int(next.attempt)}
 	}
 	b.fence = fence
@@ -190,9 +214,12 @@ func (b *book) once(ctx context.Context, key string, r request, work func(fence 
 
 // completeTx completes a claim with what work returns, in one transaction.
 func (b *book) completeTx(ctx context.Context, key string, h holder, work func() ([]byte, error)) (result []byte, failed, err error) {
+	unlock, err := b.lock(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
 	ctx = context.WithoutCancel(ctx)
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	stored, now, err := b.read(ctx, key)
 	if err != nil {
 		return nil, nil, err
@@ -218,8 +245,8 @@ func (b *book) completeBy(ctx context.Context, key string, e, before *entry, now
 		return b.put(ctx, key, &next, before)
 	})
 	if failed != nil || err != nil {
+		b.doubt()
 		return nil, failed, err
 	}
-	b.wake(key)
-	return result, nil, b.arm(ctx, next.due())
+	return result, nil, afterWrite(b.arm(ctx, next.due()))
 }

@@ -55,17 +55,18 @@ type holder struct {
 	fence int64
 }
 
-// expires is when the entry stops to count: when its window is over, and the lease if it is held.
+// expires is when the entry stops to count: when its window is over. If it is
+// held, a lease that ran out counts for some time after that: a successor has
+// to know that the work may have been done in part.
 func (e *entry) expires() int64 {
 	end := e.firstSeen + e.ttl
 	if e.state == held {
-		end = max(end, e.until)
+		end = max(end, e.until+dedupe.KeptAfter(e.ttl))
 	}
 	return min(end, never-1)
 }
 
-// kept is until when the entry stays stored: while it counts, and while its fence is not in the past, lest a new entry be given the same.
-// 0 for a key nobody has seen.
+// kept is until when the entry stays stored; 0 for a key nobody has seen.
 func (e *entry) kept() int64 {
 	switch e.state {
 	case absent:
@@ -73,7 +74,7 @@ func (e *entry) kept() int64 {
 	case counting:
 		return never
 	}
-	return min(max(e.expires(), e.number/1000+1), never-1)
+	return e.expires()
 }
 
 // due is when the alarm has something to do for the entry: to tell of its holder, and then to remove it.
@@ -84,12 +85,19 @@ func (e *entry) due() int64 {
 	return e.kept()
 }
 
-// tombstone is an entry that does not count any more, with a fence that must not be forgotten yet.
-func tombstone(fence int64) *entry { return &entry{state: free, number: fence, ttl: 1} }
+// fenced is the entry's fence, if its number is one that a holder was given.
+func (e *entry) fenced() int64 {
+	if e.state == free || e.state == held || e.state == done {
+		return e.number
+	}
+	return 0
+}
 
-// at returns the entry as it counts at a time.
+// at returns the entry as it counts at a time. That of a holder who has died
+// counts until somebody has been told of it, by the alarm, or because he takes
+// over.
 func (e entry) at(now int64) entry {
-	if e.state == absent || now >= e.expires() {
+	if e.state == absent || now >= e.expires() && e.watch == 0 {
 		return entry{}
 	}
 	return e
@@ -101,6 +109,35 @@ func (e *entry) latest() int64 {
 		return max(e.firstSeen, e.until)
 	}
 	return e.firstSeen
+}
+
+// ahead reports whether the entry has a time that cannot be, so that the clock
+// was wrong when it was written, or is now.
+func (e *entry) ahead(now int64) bool {
+	return e.latest() > now+clockSlack || e.state == held && e.until > now+clockSlack+maxLease
+}
+
+// rebased returns an entry that is ahead as if what it says had happened now:
+// its lease is as long as it was, but for one that somebody claimed whose key
+// was first seen earlier, of which it is only known that it is not longer than
+// a lease may be.
+func (e entry) rebased(now int64) entry {
+	if ahead := e.firstSeen - now; ahead > clockSlack {
+		e.firstSeen = now
+		if e.state == held {
+			e.until = max(e.until-ahead, 1)
+		}
+	}
+	switch e.state {
+	case held:
+		e.until = min(e.until, now+maxLease)
+	case done:
+		e.until = min(e.until, now)
+	}
+	if e.watch != 0 {
+		e.watch = min(e.watch, e.until)
+	}
+	return e
 }
 
 // claim returns what becomes of the entry, and of the claim. fence is the one to give if it acquires.
@@ -141,9 +178,11 @@ func (e entry) complete(h holder, result []byte, now int64) (next entry, changed
 	case e.state != held || !e.holds(h):
 		return e, false, dedupe.ErrFenced
 	}
-	if now >= e.firstSeen+e.ttl { // the window is over: the result is kept as long as the lease would have lasted
-		e.ttl = min(e.until-e.firstSeen, maxTTL)
+	kept := now + dedupe.KeptAfter(e.ttl)
+	if now >= e.firstSeen+e.ttl { // the window is over: the result is kept as long as the lease would have lasted, at least
+		kept = max(kept, e.until)
 	}
+	e.ttl = min(max(e.ttl, kept-e.firstSeen), maxTTL)
 	e.state, e.until, e.watch, e.result = done, now, 0, result
 	return e, true, nil
 }
@@ -189,7 +228,9 @@ func (e entry) enter(r request, now, number int64) (next entry, inserted bool, e
 //	version (1 byte), state (1 byte, with flags), number, attempt, firstSeen, ttl, until (uvarints), watch (uvarint, if flagged),
 //	owner, fingerprint (1 byte of length each, and so many bytes), result (the rest)
 //
-// Version 1 is that of Store's records, which ledgers never meet.
+// Version 1 is that of Store's records, which ledgers never meet. Later
+// versions begin likewise up to the number: an older program that removes a
+// record that it cannot read keeps its fence.
 const (
 	entryVersion  = 2
 	takenOverFlag = 0x80
@@ -213,10 +254,10 @@ func (e *entry) encode() []byte {
 
 // decodeEntry fails with ErrVersion or ErrCorrupt. The entry's result is part of b.
 func decodeEntry(b []byte) (entry, error) {
-	switch {
-	case len(b) > 0 && b[0] > entryVersion:
-		return entry{}, ErrVersion
-	case len(b) < 2 || b[0] != entryVersion:
+	if _, err := versioned(b, entryVersion); err != nil {
+		return entry{}, err
+	}
+	if len(b) < 2 {
 		return entry{}, ErrCorrupt
 	}
 	e := entry{state: state(b[1] &^ (takenOverFlag | watchFlag)), takenOver: b[1]&takenOverFlag != 0}
@@ -240,6 +281,23 @@ func (e *entry) valid() bool {
 		len(e.owner) <= dedupe.MaxOwnerSize && len(e.fingerprint) <= dedupe.MaxFingerprintSize
 }
 
+// headSize is how much of a record has what givenFence reads.
+const headSize = 2 + binary.MaxVarintLen64
+
+// givenFence returns the fence of a record by its beginning, also that of a
+// newer one; 0 if there is none.
+func givenFence(head []byte) int64 {
+	if len(head) < 2 || head[0] < entryVersion {
+		return 0
+	}
+	r := reader{rest: head[2:]}
+	e := entry{state: state(head[1] &^ (takenOverFlag | watchFlag)), number: r.number()}
+	if head[0] > entryVersion {
+		return e.number
+	}
+	return e.fenced()
+}
+
 // appendText appends a text of at most 127 bytes, with its length in front.
 func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
@@ -249,6 +307,19 @@ func appendText[T string | []byte](b []byte, s T) []byte {
 type reader struct {
 	rest   []byte
 	failed bool
+}
+
+// versioned begins to read what is stored in a format of its own, which begins
+// with its version. It fails with ErrVersion for a newer one, and with
+// ErrCorrupt.
+func versioned(b []byte, version byte) (*reader, error) {
+	switch {
+	case len(b) > 0 && b[0] > version:
+		return nil, ErrVersion
+	case len(b) == 0 || b[0] != version:
+		return nil, ErrCorrupt
+	}
+	return &reader{rest: b[1:]}, nil
 }
 
 // number reads a uvarint in its shortest form, at most 2^63-1.

@@ -26,6 +26,26 @@ type undone struct{ error }
 
 func (u undone) Unwrap() error { return u.error }
 
+// written is the error of an attempt that failed after it had stored something:
+// whatever its cause is, the attempt did not change nothing.
+type written struct{ error }
+
+func (w written) Unwrap() error { return w.error }
+
+func afterWrite(err error) error {
+	if err == nil {
+		return nil
+	}
+	return written{err}
+}
+
+// isUndone reports that an attempt changed nothing, as the object says.
+func isUndone(err error) bool {
+	var u undone
+	var w written
+	return errors.As(err, &u) && !errors.As(err, &w)
+}
+
 // chain is an error that matches all of several.
 type chain struct{ errs []error }
 
@@ -46,8 +66,8 @@ func unknown(causes ...error) error {
 // definite reports whether the attempt that failed so changed nothing. What is not known to be harmless counts as unknown: a lost
 // connection, a reset, an error or panic of the object's code half-way, a reply that makes no sense, the end of the caller's context.
 func definite(err error) bool {
-	var u undone
-	return errors.As(err, &u) || overloaded(err) || errors.Is(err, durable.ErrLimit) || errors.Is(err, errors.ErrUnsupported)
+	var w written
+	return !errors.As(err, &w) && (isUndone(err) || overloaded(err) || errors.Is(err, durable.ErrLimit) || errors.Is(err, errors.ErrUnsupported))
 }
 
 // overloaded reports that the call was turned away. An object that is reset for its use of memory is overloaded, too, but it may have

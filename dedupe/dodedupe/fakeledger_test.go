@@ -27,15 +27,20 @@ type fakeRow struct {
 // fakeTable is a table in memory, which can be told to fail.
 type fakeTable struct {
 	rows  map[string]fakeRow
+	notes map[string][]byte
 	alarm int64 // 0: none
 	ops   []string
 	// fault, if set, decides about the n-th operation, counted from 0.
 	fault func(n int, op string) fault
 	// armed, if set, is told of alarms.
 	armed func(at int64)
+	// cleared, if set, is told that everything was deleted.
+	cleared func()
 }
 
-func newFakeTable() *fakeTable { return &fakeTable{rows: map[string]fakeRow{}} }
+func newFakeTable() *fakeTable {
+	return &fakeTable{rows: map[string]fakeRow{}, notes: map[string][]byte{}}
+}
 
 func (f *fakeTable) do(op string, perform func()) error {
 	n := len(f.ops)
@@ -56,7 +61,7 @@ func (f *fakeTable) get(_ context.Context, key string) (record []byte, ok bool, 
 }
 
 func (f *fakeTable) put(_ context.Context, key string, e, before *entry) error {
-	if row, ok := f.rows[key]; ok != (before.state != absent) || ok && row.due != before.due() {
+	if row, ok := f.rows[key]; ok != (before.state != absent) || ok && row.due != before.due() && !row.watched { // one that is watched may have been put off
 		return errors.New("the record that is replaced is another one")
 	}
 	record := e.encode()
@@ -67,22 +72,34 @@ func (f *fakeTable) remove(_ context.Context, key string) error {
 	return f.do("remove", func() { delete(f.rows, key) })
 }
 
-func (f *fakeTable) sweep(_ context.Context, now int64, limit int) error {
-	return f.do("sweep", func() {
-		for _, key := range f.due(false, now, limit) {
-			delete(f.rows, key)
+func (f *fakeTable) sweep(ctx context.Context, now int64, limit int, keep func(int64) error) error {
+	return f.transact(ctx, func() error {
+		fence, due := int64(0), f.due(false, now, limit)
+		for _, key := range due {
+			fence = max(fence, givenFence(f.rows[key].record))
 		}
+		if err := keep(fence); err != nil {
+			return err
+		}
+		return f.do("sweep", func() {
+			for _, key := range due {
+				delete(f.rows, key)
+			}
+		})
 	})
 }
 
 func (f *fakeTable) watched(_ context.Context, now int64, limit int) (due []sighting, err error) {
 	err = f.do("watched", func() {
 		for _, key := range f.due(true, now, limit) {
-			if e, err := decodeEntry(f.rows[key].record); err == nil {
+			row := f.rows[key]
+			e, err := decodeEntry(row.record)
+			if err == nil {
 				due = append(due, sighting{key, e})
-			} else {
-				f.rows[key] = fakeRow{f.rows[key].record, false, never}
+				continue
 			}
+			row.watched, row.due = putOff(err, now)
+			f.rows[key] = row
 		}
 	})
 	return due, err
@@ -101,7 +118,7 @@ func (f *fakeTable) due(watched bool, now int64, limit int) (keys []string) {
 	return keys[:min(limit, len(keys))]
 }
 
-func (f *fakeTable) earliest(context.Context) (due int64, some bool, err error) {
+func (f *fakeTable) earliest(context.Context, int64) (due int64, some bool, err error) {
 	if err := f.do("earliest", func() {}); err != nil {
 		return never, false, err
 	}
@@ -134,8 +151,27 @@ func (f *fakeTable) setAlarm(_ context.Context, at int64) error {
 	})
 }
 
+func (f *fakeTable) alarmAt(context.Context) (at int64, err error) {
+	err = f.do("alarmAt", func() { at = f.alarm })
+	return at, err
+}
+
+func (f *fakeTable) note(_ context.Context, name string, value []byte) error {
+	return f.do("note", func() { f.notes[name] = slices.Clone(value) })
+}
+
+func (f *fakeTable) noted(_ context.Context, name string) (value []byte, err error) {
+	err = f.do("noted", func() { value = slices.Clone(f.notes[name]) })
+	return value, err
+}
+
 func (f *fakeTable) clear(context.Context) error {
-	return f.do("clear", func() { f.rows, f.alarm = map[string]fakeRow{}, 0 })
+	return f.do("clear", func() {
+		f.rows, f.notes, f.alarm = map[string]fakeRow{}, map[string][]byte{}, 0
+		if f.cleared != nil {
+			f.cleared()
+		}
+	})
 }
 
 // fakeLedgerObjects is a namespace of ledger objects over fake tables, and a network in front that can be told to fail.
@@ -160,7 +196,7 @@ func (f *fakeLedgerObjects) object(name string) *ledgerObject {
 		f.objects = map[string]*ledgerObject{}
 	}
 	one, many := newFakeTable(), newFakeTable()
-	o := &ledgerObject{one: book{table: one, clock: unixMilli}, many: book{table: many, clock: unixMilli}}
+	o := &ledgerObject{one: book{table: one, clock: unixMilli}, many: book{table: many, clock: unixMilli, many: true}}
 	f.objects[name] = o
 	if f.clock != nil {
 		o.one.clock, o.many.clock = f.clock, f.clock

@@ -187,14 +187,14 @@ func stubbornLedger(m Mapping) func(t *testing.T) (inserter, func(context.Contex
 func TestKnownMistakeOfASweep(t *testing.T) {
 	t.Run("known mistake: a sweep that lists the whole object into memory", func(t *testing.T) {
 		durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
-			if read := rowsReadBySweep(ctx, t, state, func(table *rows) error { return table.sweep(ctx, noon+101, 10) }); read > 100 {
+			if read := rowsReadBySweep(ctx, t, state, func(table *rows) error { return table.sweep(ctx, noon+101, 10, func(int64) error { return nil }) }); read > 100 {
 				t.Errorf("a sweep of 10 records of 500 reads %d rows", read)
 			}
 			listing := func(table *rows) error {
 				c, err := table.run("SELECT key, due FROM _capdo_entries")
 				for err == nil && c.Next() {
 				}
-				return errors.Join(err, table.sweep(ctx, noon+101, 10))
+				return errors.Join(err, table.sweep(ctx, noon+101, 10, func(int64) error { return nil }))
 			}
 			if read := rowsReadBySweep(ctx, t, state, listing); read < 500 {
 				t.Errorf("listing them reads %d rows", read)

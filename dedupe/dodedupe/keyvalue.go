@@ -3,6 +3,7 @@ package dodedupe
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -68,23 +69,47 @@ func (c chunked) get(ctx context.Context, _ string) (record []byte, ok bool, err
 	return record, ok, err
 }
 
-func (c chunked) put(ctx context.Context, _ string, e, _ *entry) error {
-	return c.storage.PutMany(ctx, chunks(ledgerKey, e.encode()), nil)
-}
-
-func (c chunked) remove(ctx context.Context, _ string) error {
-	_, err := c.storage.Delete(ctx, ledgerKey, nil) // the object is empty then, and cleared
+func (c chunked) put(ctx context.Context, _ string, e, before *entry) error {
+	if err := c.storage.PutMany(ctx, chunks(ledgerKey, e.encode()), nil); err != nil || len(before.result) <= len(e.result) {
+		return err
+	}
+	_, err := c.storage.DeleteMany(ctx, chunkNames(ledgerKey), nil)
 	return err
 }
 
-func (c chunked) sweep(ctx context.Context, now int64, _ int) error { return sweepOne(ctx, c, now) }
+// chunkNames are all names that a record's continuation may have.
+func chunkNames(name string) (names []string) {
+	for n := range maxChunks {
+		names = append(names, chunkName(name, n))
+	}
+	return names
+}
+
+func (c chunked) remove(ctx context.Context, _ string) error {
+	_, err := c.storage.DeleteMany(ctx, append(chunkNames(ledgerKey), ledgerKey), nil)
+	return err
+}
+
+func (c chunked) sweep(ctx context.Context, now int64, _ int, keep func(int64) error) error {
+	return sweepOne(ctx, c, now, keep)
+}
 
 func (c chunked) watched(ctx context.Context, now int64, _ int) ([]sighting, error) {
 	return watchedOne(ctx, c, now)
 }
 
-func (c chunked) earliest(ctx context.Context) (due int64, some bool, err error) {
-	return earliestOfOne(ctx, c)
+func (c chunked) earliest(ctx context.Context, now int64) (due int64, some bool, err error) {
+	return earliestOfOne(ctx, c, now)
+}
+
+// note and noted are those of all objects with key-value storage.
+func (s slotAlarm) note(ctx context.Context, name string, value []byte) error {
+	return s.storage.Put(ctx, name, value, nil)
+}
+
+func (s slotAlarm) noted(ctx context.Context, name string) ([]byte, error) {
+	v, ok, err := s.storage.Get(ctx, name, nil)
+	return notedBytes(v, ok), err
 }
 
 func (c chunked) transact(context.Context, func() error) error {
@@ -170,9 +195,7 @@ func (x *indexed) drop(ctx context.Context, name string, e, before *entry, place
 		gone = append(gone, old)
 	}
 	if len(before.result) > len(e.result) {
-		for n := range maxChunks {
-			gone = append(gone, chunkName(name, n))
-		}
+		gone = append(gone, chunkNames(name)...)
 	}
 	if len(gone) == 0 {
 		return nil
@@ -207,46 +230,82 @@ func (x *indexed) remove(ctx context.Context, key string) error {
 	return err
 }
 
-// due calls fn with the entries that are due, and removes places that are out of date.
-func (x *indexed) due(ctx context.Context, watched bool, now int64, limit int, fn func(key string, e *entry) error) error {
+// due returns the entries that are due by their places in the index. It removes
+// places that are out of date, once the entry has the right one, and puts off
+// what a newer program wrote: its record says when it is due, and cannot be
+// read.
+func (x *indexed) due(ctx context.Context, watched bool, now int64, limit int) (due []sighting, err error) {
 	places, err := x.storage.List(ctx, &durable.ListOptions{Start: duePlace(watched, 0), End: duePlace(watched, now+1), Limit: limit})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, p := range places {
-		name := entryPrefix + p.Key[strings.LastIndexByte(p.Key, ':')+1:]
-		b, _, _, err := readChunks(ctx, x.storage, name)
+		hash := p.Key[strings.LastIndexByte(p.Key, ':')+1:]
+		name := entryPrefix + hash
+		b, _, ok, err := readChunks(ctx, x.storage, name)
 		if err != nil {
-			return err
+			return due, err
 		}
 		key, record := cutKey(b)
 		e, err := decodeEntry(record)
-		if err == nil && dueName(name, &e) == p.Key {
-			if err := fn(key, &e); err != nil {
-				return err
+		right := ""
+		switch {
+		case ok && errors.Is(err, ErrVersion):
+			right = duePlace(watched, now+newerRetry) + ":" + hash
+		case ok && err == nil:
+			if e.due() < never {
+				right = dueName(name, &e)
 			}
-			continue
+			if (e.watch != 0) == watched && e.due() <= now {
+				due = append(due, sighting{key, e})
+			}
 		}
-		if _, err := x.storage.Delete(ctx, p.Key, nil); err != nil {
+		if err := x.replace(ctx, p.Key, right, name); err != nil {
+			return due, err
+		}
+	}
+	return due, nil
+}
+
+// replace has an entry's place be the right one.
+func (x *indexed) replace(ctx context.Context, place, right, name string) error {
+	if place == right {
+		return nil
+	}
+	if right != "" {
+		if err := x.storage.Put(ctx, right, name, nil); err != nil {
+			return err
+		}
+	}
+	_, err := x.storage.Delete(ctx, place, nil)
+	return err
+}
+
+func (x *indexed) sweep(ctx context.Context, now int64, limit int, keep func(fence int64) error) error {
+	due, err := x.due(ctx, false, now, limit)
+	if err != nil {
+		return err
+	}
+	fence := int64(0)
+	for _, s := range due {
+		fence = max(fence, s.entry.fenced())
+	}
+	if err := keep(fence); err != nil {
+		return err
+	}
+	for _, s := range due {
+		if err := x.remove(ctx, s.key); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (x *indexed) sweep(ctx context.Context, now int64, limit int) error {
-	return x.due(ctx, false, now, limit, func(key string, _ *entry) error { return x.remove(ctx, key) })
+func (x *indexed) watched(ctx context.Context, now int64, limit int) ([]sighting, error) {
+	return x.due(ctx, true, now, limit)
 }
 
-func (x *indexed) watched(ctx context.Context, now int64, limit int) (due []sighting, err error) {
-	err = x.due(ctx, true, now, limit, func(key string, e *entry) error {
-		due = append(due, sighting{key, *e})
-		return nil
-	})
-	return due, err
-}
-
-func (x *indexed) earliest(ctx context.Context) (due int64, some bool, err error) {
+func (x *indexed) earliest(ctx context.Context, _ int64) (due int64, some bool, err error) {
 	due = never
 	for _, watched := range []string{"0:", "1:"} {
 		places, err := x.storage.List(ctx, &durable.ListOptions{Prefix: duePrefix + watched, Limit: 1})

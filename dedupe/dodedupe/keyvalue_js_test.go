@@ -34,7 +34,9 @@ func keyValueBucket(t *testing.T) (l *Ledger, stub *durable.Stub, stored func() 
 				t.Fatal(err)
 			}
 			for _, e := range entries {
-				names = append(names, e.Key)
+				if e.Key != markName { // a fence outlives its record
+					names = append(names, e.Key)
+				}
 			}
 		})
 		return names

@@ -129,31 +129,52 @@ func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	return claim, nil
 }
 
-// claim claims, and waits and claims again, until there is an outcome or the wait is over.
+// claim claims, and waits and claims again, until there is an outcome or the
+// wait is over. What is lost of a wait is no outcome of the claim, which is
+// known by then: it claims once more, and does not wait any more when that
+// happens twice in succession.
 func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64) (answer, error) {
 	object, inside := l.mapping.place(kindLedger, l.scope, key)
-	lease, _ := dedupe.LeaseMillis(opts.Lease)
-	msg := appendNumbers(message(inside, opts.Owner, string(opts.Fingerprint)), lease, ttl)
 	end := time.Now().Add(opts.Wait)
-	for {
-		a, err := l.ask(ctx, object, methodClaim, msg)
+	for lost := 0; ; {
+		a, err := l.askClaim(ctx, object, inside, opts, ttl)
 		left := time.Until(end).Milliseconds()
-		if err != nil || a.outcome != dedupe.InProgress || left <= 0 {
+		if err != nil || a.outcome != dedupe.InProgress || left <= 0 || lost == 2 {
 			return a, err
 		}
-		a, err = l.ask(ctx, object, methodAwait, appendNumbers(message(inside, string(opts.Fingerprint)), left))
+		msg := appendNumbers(message(inside, string(opts.Fingerprint)), left)
+		waited, err := ask(l.call.attempt(ctx, object, methodAwait, msg))
 		switch {
-		case err != nil && ctx.Err() != nil: // a wait claims nothing
-			return a, context.Cause(ctx)
-		case err != nil || a.outcome == dedupe.Replay:
-			return a, err
+		case err == nil && waited.outcome == dedupe.Replay:
+			return waited, nil
+		case err == nil:
+			lost = 0
+		case ctx.Err() != nil: // a wait claims nothing
+			return answer{}, context.Cause(ctx)
+		case definite(err):
+			return answer{}, err
+		default:
+			lost++
 		}
 	}
 }
 
-// ask sends a message that has an outcome for an answer.
-func (l *Ledger) ask(ctx context.Context, object, method string, msg []byte) (answer, error) {
-	body, err := l.call.deliver(ctx, object, method, msg)
+// askClaim claims. A name that the object cannot know goes along; an object of
+// an older program does not take it.
+func (l *Ledger) askClaim(ctx context.Context, object, inside string, opts *dedupe.ClaimOptions, ttl int64) (answer, error) {
+	lease, _ := dedupe.LeaseMillis(opts.Lease)
+	msg := appendNumbers(message(inside, opts.Owner, string(opts.Fingerprint)), lease, ttl)
+	if isLongName(object) {
+		a, err := ask(l.call.deliver(ctx, object, methodClaim, appendText(msg[:len(msg):len(msg)], object)))
+		if !errors.Is(err, ErrMalformed) || !definite(err) {
+			return a, err
+		}
+	}
+	return ask(l.call.deliver(ctx, object, methodClaim, msg))
+}
+
+// ask reads a reply that has an outcome.
+func ask(body []byte, err error) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}

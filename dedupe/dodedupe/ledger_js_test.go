@@ -140,6 +140,23 @@ func TestAlarmEmptiesALedgersObject(t *testing.T) {
 		}
 		mustClaim(t, l, dedupe.ClaimOptions{Lease: time.Minute}, dedupe.InProgress)
 		durabletest.Evict(t, stub)
+		time.Sleep(1200 * time.Millisecond) // a lease that ran out counts for a tenth of the TTL
+		if _, err := durabletest.RunAlarm(t, stub); err != nil {
+			t.Error(err)
+		}
+		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) { // a fence is kept for a minute; as if that was over
+			if _, ok, err := state.Storage().KV().Get(markName); !ok || err != nil {
+				t.Errorf("the fence is not kept: %v, %v", ok, err)
+			}
+			old := appendNumbers([]byte{markVersion}, seed(unixMilli()-clockSlack-10))
+			if err := state.Storage().KV().Put(markName, old); err != nil {
+				t.Error(err)
+			}
+		})
+		durabletest.Evict(t, stub)
+		if ran, err := durabletest.RunAlarm(t, stub); !ran || err != nil {
+			t.Errorf("alarm: %v, %v", ran, err)
+		}
 		empty := false
 		for end := time.Now().Add(10 * time.Second); !empty && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 			durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {

@@ -9,7 +9,8 @@ import (
 // Messages between Ledger or Sequencer and object. Each begins with its version; then follows, where a text has its length in front, a
 // number is a uvarint, and the key is empty if the object keeps one key only,
 //
-//	claim      key, owner, fingerprint (texts), lease, TTL (ms)   reply   outcome
+//	claim      key, owner, fingerprint (texts), lease, TTL (ms),  reply   outcome
+//	           the object's name (text) if it cannot know it
 //	await      key, fingerprint (texts), limit (ms)               reply   outcome; a key that is free is in progress for 0 ms
 //	complete   key, owner (texts), fence, result (the rest)       reply   nothing
 //	extend     key, owner (texts), fence, lease (ms)              reply   nothing

@@ -12,9 +12,13 @@ import (
 type LedgerClass struct {
 	// OnExpired, if set, is called by the object's alarm soon after a claim's lease ran out while its holder had neither completed nor
 	// released it, so that recovery drives itself: it may do the work again, as [dedupe.Do] does, through a ledger on env. It may be
-	// called more than once for a claim. After an error it is called again, after 1 s first, then at ever longer intervals, for an hour
-	// after the lease's end; the error is also the alarm's. An alarm has 15 minutes
-	// (https://developers.cloudflare.com/durable-objects/platform/limits/).
+	// called more than once for a claim, and for several claims at the same time.
+	//
+	// After an error or a panic, or when the program ends meanwhile, it is
+	// called again, after 1 s first, then at ever longer intervals, for an hour
+	// after the lease's end; the error is also the alarm's. A call has 5
+	// minutes: then its ctx ends, and nothing waits for it any more, which
+	// counts as an error. No call delays another.
 	OnExpired func(ctx context.Context, env *durable.Env, claim Expired) error
 }
 
@@ -59,7 +63,7 @@ func newLedgerObject(ctx context.Context, state *durable.State, env *durable.Env
 	alarm := slotAlarm{storage}
 	o := &ledgerObject{
 		one:  book{table: single{alarm}, clock: unixMilli},
-		many: book{table: newRows(storage), clock: unixMilli},
+		many: book{table: newRows(storage), clock: unixMilli, many: true},
 	}
 	if opts != nil && opts.OnExpired != nil {
 		id, err := state.ID()
@@ -67,7 +71,14 @@ func newLedgerObject(ctx context.Context, state *durable.State, env *durable.Env
 			return nil, err
 		}
 		tell := func(ctx context.Context, key string, e *entry) error {
-			return opts.OnExpired(ctx, env, newExpired(id.Name(), key, e))
+			name := id.Name()
+			if name == "" {
+				var err error
+				if name, err = o.book(key).rememberedName(ctx); err != nil {
+					return err
+				}
+			}
+			return opts.OnExpired(ctx, env, newExpired(name, key, e))
 		}
 		o.one.tell, o.many.tell = tell, tell
 	}
@@ -94,11 +105,19 @@ func (o *ledgerObject) claim(ctx context.Context, msg []byte) ([]byte, error) {
 	if err != nil {
 		return reply(nil, err)
 	}
-	key, r := m.text(), request{owner: m.text(), fingerprint: m.text(), lease: m.number(), ttl: m.number()}
+	key, r, name := m.text(), request{owner: m.text(), fingerprint: m.text(), lease: m.number(), ttl: m.number()}, ""
+	if len(m.rest) > 0 {
+		name = m.text()
+		m.failed = m.failed || !isLongName(name)
+	}
 	if err := m.end(); err != nil {
 		return reply(nil, undone{err})
 	}
-	return replyAnswer(o.book(key).claim(ctx, key, r))
+	b := o.book(key)
+	if err := b.rememberName(ctx, name); err != nil {
+		return reply(nil, err)
+	}
+	return replyAnswer(b.claim(ctx, key, r))
 }
 
 func (o *ledgerObject) await(ctx context.Context, msg []byte) ([]byte, error) {

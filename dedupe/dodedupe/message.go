@@ -80,11 +80,10 @@ func content(msg []byte) ([]byte, error) {
 
 // reply is how an object's method returns: errors that changed nothing travel in the message, others are thrown.
 func reply(body []byte, err error) ([]byte, error) {
-	var u undone
 	if err == nil {
 		return append([]byte{messageVersion, doneCode}, body...), nil
 	}
-	if !errors.As(err, &u) {
+	if !isUndone(err) {
 		return nil, err
 	}
 	for code, known := range codes {

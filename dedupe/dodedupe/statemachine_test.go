@@ -4,7 +4,10 @@ package dodedupe
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"runtime"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -12,16 +15,27 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// machine is a book on a table, with what has been seen of it: what has to stay true over whatever callers, alarms, evictions and a clock do
-// that is set back, too.
+// machine is a book on a table, with what has been seen of it: what has to stay
+// true over whatever callers, alarms, evictions, faults, programs of other
+// versions, transactions that are rolled back, users' functions, and clocks
+// that jump both ways do.
 type machine struct {
 	now     int64
 	table   *fakeTable
 	book    *book
+	inside  bool                // a user's transaction is under way
 	fences  map[string]int64    // the largest of a key
+	loose   map[string]bool     // keys whose fences were given before the object was emptied: then they grow as the clock does
 	holders map[string][]holder // all of a key
 	results map[claimed]string  // what was completed
 	looks   []looked
+	open    map[claimed]bool // claims that their holders have not ended, and that nobody has taken over
+	newer   map[string]bool  // keys whose records are of a newer version
+	soon    int64            // when the clock was at its highest since the alarm was set
+
+	mu      sync.Mutex
+	told    map[claimed]int
+	behaves func(key string) error // what the function does that is told
 }
 
 // claimed is a claim: fences are those of a key.
@@ -36,30 +50,78 @@ type looked struct {
 	what, fence int64
 }
 
+func newMachine() *machine {
+	m := &machine{
+		now: noon, table: newFakeTable(), fences: map[string]int64{}, loose: map[string]bool{}, holders: map[string][]holder{}, results: map[claimed]string{},
+		open: map[claimed]bool{}, newer: map[string]bool{}, told: map[claimed]int{},
+	}
+	m.table.cleared = func() {
+		for key := range m.fences {
+			m.loose[key] = true
+		}
+	}
+	m.restart()
+	return m
+}
+
+// restart begins a new instance of the object.
+func (m *machine) restart() {
+	m.book = &book{table: m.table, clock: func() int64 { return m.now }, many: true, tell: m.tell}
+	m.book.section = func(context.Context) (bool, func(), error) { return m.inside, func() {}, nil }
+}
+
+func (m *machine) tell(_ context.Context, key string, e *entry) error {
+	m.mu.Lock()
+	m.told[claimed{key, e.number}]++
+	behaves := m.behaves
+	m.mu.Unlock()
+	if behaves == nil {
+		return nil
+	}
+	return behaves(key)
+}
+
 func TestBookKeepsItsInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &machine{now: noon, table: newFakeTable(), fences: map[string]int64{}, holders: map[string][]holder{}, results: map[claimed]string{}}
-		m.book = &book{table: m.table, clock: func() int64 { return m.now }}
+		m := newMachine()
 		t.Repeat(map[string]func(*rapid.T){
 			"claim": m.claim, "claim again": m.claim, "complete": m.complete, "extend": m.extend, "release": m.release, "look": m.look, "drop": m.drop,
-			"alarm": m.alarm, "evict": m.evict, "clock": m.clock, "": m.check,
+			"alarm": m.alarm, "evict": m.evict, "clock": m.clock, "jump": m.jump, "transaction": m.transaction, "fault": m.fault, "version": m.version,
+			"alarm that fails": m.alarmThatFails, "": m.check,
 		})
+		m.end(t)
 	})
 }
 
 // stored returns a key's entry and when that is, as the book sees it.
 func (m *machine) stored(t *rapid.T, key string) (e entry, now int64) {
+	now = m.now
+	if latest := m.book.latest; latest <= m.now+clockSlack {
+		now = max(now, latest)
+	}
 	if row, ok := m.table.rows[key]; ok {
 		var err error
 		if e, err = decodeEntry(row.record); err != nil {
 			t.Fatalf("key %s: %v", key, err)
 		}
 	}
-	return e, max(m.book.latest, m.now, e.latest())
+	if e.ahead(m.now) {
+		e = e.rebased(m.now)
+	}
+	return e, max(now, e.latest())
+}
+
+// readable draws a key whose record this program knows.
+func (m *machine) readable(t *rapid.T) string {
+	key := someKey.Draw(t, "key")
+	if m.newer[key] {
+		t.Skip("a newer program wrote it")
+	}
+	return key
 }
 
 func (m *machine) claim(t *rapid.T) {
-	key := someKey.Draw(t, "key")
+	key := m.readable(t)
 	r := request{
 		owner: anOwner.Draw(t, "owner"), fingerprint: aPrint.Draw(t, "fingerprint"),
 		lease: rapid.Int64Range(1, 20).Draw(t, "lease"), ttl: rapid.Int64Range(1, 60).Draw(t, "TTL"),
@@ -95,6 +157,9 @@ func (m *machine) claim(t *rapid.T) {
 
 func (m *machine) acquired(t *rapid.T, key string, before *entry, a *answer, now int64) {
 	e := &a.entry
+	if m.loose[key] && seed(now) <= m.fences[key] {
+		m.fences[key], m.holders[key], m.looks = 0, nil, nil
+	}
 	switch {
 	case a.outcome != dedupe.Acquired || e.number <= m.fences[key] || e.number < seed(now):
 		t.Errorf("%v at %d with fence %d after %d", a.outcome, now, e.number, m.fences[key])
@@ -105,13 +170,25 @@ func (m *machine) acquired(t *rapid.T, key string, before *entry, a *answer, now
 	case e.takenOver != (before.state == held):
 		t.Errorf("taken over: %v, before: %+v", e.takenOver, before)
 	}
+	m.acquire(key, e)
+}
+
+// acquire notes a claim. One that was open is known to its successor.
+func (m *machine) acquire(key string, e *entry) {
+	for c := range m.open {
+		if c.key == key {
+			delete(m.open, c)
+		}
+	}
+	delete(m.loose, key)
+	m.open[claimed{key, e.number}] = true
 	m.fences[key] = e.number
-	m.holders[key] = append(m.holders[key], a.holder())
+	m.holders[key] = append(m.holders[key], holder{e.owner, e.number})
 }
 
 // change has a holder of any time change its claim, and checks that the present one can, another cannot.
 func (m *machine) change(t *rapid.T, may func(e *entry, h holder) bool, change func(key string, h holder) error) (key string, h holder, before entry, changed bool) {
-	key = someKey.Draw(t, "key")
+	key = m.readable(t)
 	if len(m.holders[key]) == 0 {
 		t.Skip("nobody has claimed it")
 	}
@@ -136,6 +213,7 @@ func (m *machine) complete(t *rapid.T) {
 	if !changed {
 		return
 	}
+	delete(m.open, claimed{key, h.fence})
 	if before.state == held {
 		m.results[claimed{key, h.fence}] = result
 	}
@@ -143,9 +221,17 @@ func (m *machine) complete(t *rapid.T) {
 	if e.state != done || string(e.result) != m.results[claimed{key, h.fence}] || e.fingerprint != before.fingerprint || e.firstSeen != before.firstSeen {
 		t.Errorf("completed: %+v", e)
 	}
-	// a completion after the window is kept for as long as the lease would have lasted
-	if window := before.firstSeen + before.ttl; before.state == held && e.expires() != window && (now < window || e.expires() != before.until) {
-		t.Errorf("at %d: the window %+v became %+v", now, before, e)
+	// a result is kept for some time after it, and for as long as the lease
+	// would have lasted if the window is over
+	want := before.firstSeen + before.ttl
+	if before.state == held {
+		if now >= want {
+			want = max(want, before.until)
+		}
+		want = max(want, now+(before.ttl+9)/10)
+	}
+	if e.expires() != want {
+		t.Errorf("at %d: the window %+v became %+v, want it to end at %d", now, before, e, want)
 	}
 }
 
@@ -161,13 +247,16 @@ func (m *machine) extend(t *rapid.T) {
 func (m *machine) release(t *rapid.T) {
 	key, _, before, changed := m.change(t, func(e *entry, _ holder) bool { return e.state == held || e.state == free },
 		func(key string, h holder) error { return m.book.release(t.Context(), key, h) })
+	if changed {
+		delete(m.open, claimed{key, before.number})
+	}
 	if e, _ := m.stored(t, key); changed && (e.state != free || e.attempt != before.attempt || e.firstSeen != before.firstSeen || e.ttl != before.ttl) {
 		t.Errorf("released: %+v became %+v", before, e)
 	}
 }
 
 func (m *machine) look(t *rapid.T) {
-	key := someKey.Draw(t, "key")
+	key := m.readable(t)
 	what, fence, err := m.book.look(t.Context(), key)
 	if err != nil {
 		t.Error(err)
@@ -181,6 +270,9 @@ func (m *machine) drop(t *rapid.T) {
 		t.Skip("nobody forgets")
 	}
 	l := m.looks[max(0, len(m.looks)-1-rapid.IntRange(0, 5).Draw(t, "looks ago"))]
+	if m.newer[l.key] {
+		t.Skip("a newer program wrote it")
+	}
 	before, _ := m.stored(t, l.key)
 	if err := m.book.forget(t.Context(), l.key, l.what, l.fence); err != nil {
 		t.Error(err)
@@ -190,51 +282,90 @@ func (m *machine) drop(t *rapid.T) {
 	if after := e.at(now); seen && after.state != absent || !seen && !bytes.Equal(e.encode(), before.encode()) {
 		t.Errorf("forgetting %+v: %+v became %+v", l, before, e)
 	}
+	if seen {
+		delete(m.open, claimed{l.key, l.fence})
+	}
 }
 
 func (m *machine) alarm(t *rapid.T) {
-	if err := m.book.alarm(t.Context()); err != nil {
-		t.Error(err)
+	m.ring(t)
+	for n := 0; m.table.alarm != 0 && m.table.alarm <= m.now; n++ {
+		if n == 10 {
+			t.Fatalf("the alarm rings again and again: %s", m.table.state())
+		}
+		m.ring(t)
 	}
 	for key, row := range m.table.rows {
-		if row.due <= m.book.latest {
-			t.Errorf("key %s is over at %d and still there at %d", key, row.due, m.book.latest)
+		if row.due <= m.now && !m.newer[key] {
+			t.Errorf("key %s is over at %d and still there at %d", key, row.due, m.now)
 		}
 	}
 }
 
-// evict drops what the book has in memory.
-func (m *machine) evict(*rapid.T) {
-	m.book = &book{table: m.table, clock: func() int64 { return m.now }}
-	m.notBefore()
+// ring has the alarm ring, as the platform does: then it is not set any more. A
+// function that is told may do what it likes.
+func (m *machine) ring(t *rapid.T) {
+	hurts := someKey.Draw(t, "the key that is trouble")
+	how := rapid.SampledFrom([]string{"returns", "returns", "fails", "panics", "exits"}).Draw(t, "what its function does")
+	m.behaves = func(key string) error {
+		switch {
+		case key != hurts || how == "returns":
+			return nil
+		case how == "panics":
+			panic("boom")
+		case how == "exits":
+			runtime.Goexit()
+		}
+		return errBoom
+	}
+	m.table.alarm, m.soon = 0, m.now
+	err := m.book.alarm(t.Context())
+	for _, known := range []error{errBoom, errPanic, errGoexit} {
+		if errors.Is(err, known) {
+			err = nil
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	m.behaves = nil
 }
+
+var errBoom = errors.New("boom")
+
+// evict drops what the book has in memory.
+func (m *machine) evict(*rapid.T) { m.restart() }
 
 // clock has time pass, stand, or be set back.
 func (m *machine) clock(t *rapid.T) {
 	m.now += rapid.Int64Range(-15, 25).Draw(t, "passes")
-	m.notBefore()
+	m.soon = max(m.soon, m.now)
 }
 
-// notBefore leaves out what is documented not to be kept: fences of a key that has no record, when the clock is set back to before them and the
-// object has left memory.
-func (m *machine) notBefore() {
-	for key, fence := range m.fences {
-		if _, ok := m.table.rows[key]; !ok && m.book.latest*1000 <= fence {
-			m.now = max(m.now, fence/1000+1)
-		}
+// jump has the clock be wrong, or right again: that of another machine, in a
+// new instance, or that of the same.
+func (m *machine) jump(t *rapid.T) {
+	const hour = 3_600_000
+	m.now += rapid.SampledFrom([]int64{-40 * 24 * hour, -hour, -clockSlack - 1, -clockSlack / 2, -3, clockSlack / 2, clockSlack + 1, hour, 40 * 24 * hour}).Draw(t, "jumps")
+	m.soon = max(m.soon, m.now)
+	if rapid.Bool().Draw(t, "in a new instance") {
+		m.restart()
 	}
 }
 
 func (m *machine) check(t *rapid.T) {
 	for key, row := range m.table.rows {
+		if m.newer[key] {
+			continue
+		}
 		e, err := decodeEntry(row.record)
 		if err != nil || !bytes.Equal(e.encode(), row.record) {
 			t.Errorf("key %s: %x, %v", key, row.record, err)
 		}
-		if e.kept() < e.expires() || e.kept()*1000 <= e.number || row.due != e.kept() || e.expires() <= e.firstSeen {
+		if e.kept() < e.expires() || row.due != e.due() && !row.watched || e.expires() <= e.firstSeen {
 			t.Errorf("key %s: expires at %d, kept until %d, stored until %d: %+v", key, e.expires(), e.kept(), row.due, e)
 		}
-		if over := e.at(e.expires()); over.state != absent {
+		if over := e.at(e.expires()); over.state != absent && e.watch == 0 {
 			t.Errorf("key %s counts when it has expired: %+v", key, e)
 		}
 		if last := e.at(e.expires() - 1); last.state != e.state {
@@ -242,7 +373,12 @@ func (m *machine) check(t *rapid.T) {
 		}
 		m.oneHolder(t, key, e)
 	}
-	if !m.table.alarmed() {
+	for c := range m.open {
+		if _, ok := m.table.rows[c.key]; !ok && m.told[c] == 0 {
+			t.Errorf("the holder of key %s with fence %d is gone, and nobody was told", c.key, c.fence)
+		}
+	}
+	if !m.table.alarmed(max(m.soon, m.now) + firstBackOff) {
 		t.Errorf("alarm at %d: %s", m.table.alarm, m.table.state())
 	}
 }
@@ -321,7 +457,7 @@ func TestTransitionsKeepEntriesReadable(t *testing.T) {
 		}
 		h, lease := holder{e.owner, e.number}, rapid.SampledFrom([]int64{1, 1000, maxLease}).Draw(t, "lease")
 		r := request{owner: anOwner.Draw(t, "claimant"), fingerprint: e.fingerprint, lease: lease, ttl: rapid.SampledFrom([]int64{1, 1000, maxTTL}).Draw(t, "its TTL")}
-		all := map[string]entry{"as it is": e, "tombstone": *tombstone(e.number)}
+		all := map[string]entry{"as it is": e}
 		if e.state == numbered {
 			all["enter"], _, _ = e.enter(r, now, e.number+1)
 		} else {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -122,21 +123,80 @@ func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
 	})
 }
 
+// The object is started by its alarm: nobody has told this instance its name.
+func TestExpiredClaimInALongScopeIsToldOfAfterSIGKILL(t *testing.T) {
+	watched(t, func(t *testing.T, opts *LedgerOptions) {
+		opts.Scope = strings.Repeat("a long scope", 100)
+		expired := make(chan Expired, 10)
+		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
+		if _, err := watchedLedger(t, opts).Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Second, TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		durabletest.Restart(t)
+		if e := <-expired; e.Scope != opts.Scope || string(e.Key) != "dead" {
+			t.Errorf("told of key %q in a scope of %d bytes", e.Key, len(e.Scope))
+		}
+	})
+}
+
+// Whatever a function does for one key, others are told of at once.
+func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
+	for _, binding := range []string{"WATCHED", "WATCHED_KV"} {
+		for name, trouble := range map[string]func(context.Context) error{
+			"fails":  func(context.Context) error { return errors.New("boom") },
+			"panics": func(context.Context) error { panic("boom") },
+			"exits":  func(context.Context) error { runtime.Goexit(); return nil },
+			"hangs":  func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		} {
+			t.Run(binding+" "+name, func(t *testing.T) {
+				seen := make(chan string, 100)
+				end, over := context.WithCancel(t.Context())
+				defer over()
+				poisoned := false
+				setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error {
+					seen <- string(e.Key)
+					if string(e.Key) == "poison" && !poisoned {
+						poisoned = true
+						return trouble(end)
+					}
+					return nil
+				})
+				l := watchedLedger(t, &LedgerOptions{Binding: binding, Mapping: Buckets(1), Scope: t.Name()})
+				for n, key := range []string{"poison", "good", "later"} {
+					lease := time.Duration(300+n*5)*time.Millisecond + time.Duration(n/2)*time.Second
+					if _, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: lease}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				begin, counts := time.Now(), map[string]int{}
+				for counts["good"] == 0 || counts["later"] == 0 || counts["poison"] < 2 {
+					select {
+					case key := <-seen:
+						counts[key]++
+					case <-time.After(20 * time.Second):
+						t.Fatalf("in 20 s told of %v", counts)
+					}
+				}
+				if took := time.Since(begin); took > 10*time.Second {
+					t.Errorf("others were told of after %v", took)
+				}
+			})
+		}
+	}
+}
+
 func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
 	watched(t, func(t *testing.T, opts *LedgerOptions) {
 		key := strings.Repeat("k", dedupe.MaxKeySize)
-		want := key
-		if opts.Mapping == PerKey() { // no object knows so long a name of its own
-			want = ""
-		}
+		opts.Scope = strings.Repeat("a long scope", 100)
 		expired := make(chan Expired, 1)
 		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
 		l := watchedLedger(t, opts)
 		if _, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: 10 * time.Millisecond, TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
-		if e := <-expired; string(e.Key) != want {
-			t.Errorf("told of a key of %d bytes", len(e.Key))
+		if e := <-expired; string(e.Key) != key || e.Scope != opts.Scope { // longer than the name that an object knows of itself
+			t.Errorf("told of a key of %d bytes in a scope of %d", len(e.Key), len(e.Scope))
 		}
 		object, _ := opts.Mapping.place(kindLedger, opts.Scope, []byte(key))
 		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)

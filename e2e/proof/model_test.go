@@ -97,6 +97,7 @@ type state struct {
 	window      span  // the end of the time that the key is remembered
 	lease       span  // the end of the lease
 	at          int64 // it is that time or later
+	ttl         int64 // ms
 }
 
 // step returns the states that an operation with that output may lead to. If it is unknown it may have happened or not.
@@ -147,11 +148,15 @@ type standing struct {
 	now span
 }
 
-// standings are a key with its record and one without, as far as its window allows. A lease goes on after that.
+// outcomeKept is for how long it is remembered at least what became of an attempt, in ms.
+func (s state) outcomeKept() int64 { return (s.ttl + 9) / 10 }
+
+// standings are a key with its record and one without, as far as its window
+// allows. A lease goes on after that, and counts for a time when it ran out.
 func (s state) standings(now span) (list []standing) {
 	end := s.window
 	if s.phase == held {
-		end = end.later(s.lease)
+		end = end.later(s.lease.plus(s.outcomeKept()))
 	}
 	if now, ok := now.before(end); s.phase != absent && ok {
 		s.at = now.from
@@ -225,9 +230,9 @@ func (s standing) claim(in input, out output) (list []alternative) {
 	if s.phase == held && !isOver || !out.unknown && out.fence <= s.least {
 		return list
 	}
-	next := state{phase: held, owner: in.owner, fingerprint: in.fingerprint, fence: out.fence, least: max(s.least, out.fence), window: s.window, at: s.at}
+	next := state{phase: held, owner: in.owner, fingerprint: in.fingerprint, fence: out.fence, least: max(s.least, out.fence), window: s.window, at: s.at, ttl: s.ttl}
 	if s.phase == absent {
-		next.window = s.now.plus(in.ttl)
+		next.window, next.ttl = s.now.plus(in.ttl), in.ttl
 	}
 	if s.phase != held {
 		over = s.now
@@ -259,7 +264,9 @@ func (s standing) change(in input) []alternative {
 	return list
 }
 
-// changed returns what may become of a claim. Completed after the window it is kept as long as the lease would have lasted.
+// changed returns what may become of a claim. Completed, it is kept for some
+// time after that, and if that is after the window, as long as the lease would
+// have lasted.
 func (s standing) changed(in input) []state {
 	to := s.state
 	switch in.op {
@@ -272,11 +279,11 @@ func (s standing) changed(in input) []state {
 		var list []state
 		if now, ok := s.now.before(s.window); ok {
 			within := to
-			within.at = now.from
+			within.window, within.at = s.window.later(now.plus(s.outcomeKept())), now.from
 			list = append(list, within)
 		}
 		if now, ok := s.now.after(s.window); ok {
-			to.window, to.at = s.lease, now.from
+			to.window, to.at = s.lease.later(now.plus(s.outcomeKept())), now.from
 			list = append(list, to)
 		}
 		return list
@@ -421,6 +428,13 @@ func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 	busy, replay := output{status: "ok", outcome: "in progress"}, output{status: "ok", outcome: "replay"}
 	first := func(n int64) output { return output{status: "ok", number: n, inserted: true} }
 	again := func(n int64) output { return output{status: "ok", number: n} }
+	late := func(last porcupine.Operation) []porcupine.Operation { // completes in the last moments of a window of 204 ms
+		steps := []porcupine.Operation{did("claim", "a", 0, got(1))}
+		for range 19 {
+			steps = append(steps, did("extend", "a", 1, ok))
+		}
+		return windows(204, append(steps, did("complete", "a", 1, ok), last)...)
+	}
 	for _, c := range []struct {
 		name string
 		good bool
@@ -471,6 +485,8 @@ func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 		{"an unknown winner's window", false,
 			windows(14, did("put", "a", 0, unknown), did("put", "b", 0, ok), did("forget", "", 0, unknown), did("put", "c", 0, ok))},
 		{"a result kept for the window", true, windows(16, did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("claim", "b", 0, got(2)))},
+		{"a late result that is kept for a tenth of the window", true, late(did("claim", "b", 0, replay))},
+		{"a late result that is forgotten with the window", false, late(did("claim", "b", 0, got(2)))},
 		{"a completion that prolongs the window", false, windows(14, did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("claim", "b", 0, replay))},
 		{"a claim that prolongs the window", false,
 			windows(34, did("claim", "a", 0, got(1)), did("release", "a", 1, ok), did("claim", "b", 0, got(2)), did("complete", "b", 2, ok), did("claim", "c", 0, replay))},
