@@ -15,8 +15,8 @@ import (
 
 var errWork = errors.New("the work failed")
 
-func work(result string, err error) func(context.Context, int64) ([]byte, error) {
-	return func(context.Context, int64) ([]byte, error) { return []byte(result), err }
+func work(result string, err error) func(context.Context, dedupe.Claim) ([]byte, error) {
+	return func(context.Context, dedupe.Claim) ([]byte, error) { return []byte(result), err }
 }
 
 func options(lease time.Duration) dedupe.DoOptions {
@@ -39,7 +39,7 @@ func TestDoRunsWorkOnceAndReplays(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
-	got, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, int64) ([]byte, error) { panic("again") })
+	got, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, dedupe.Claim) ([]byte, error) { panic("again") })
 	if string(got) != "result" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -78,14 +78,14 @@ func TestDoLeavesAPanicToTheLease(t *testing.T) {
 				t.Error("the panic did not go on")
 			}
 		}()
-		dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, int64) ([]byte, error) { panic("boom") })
+		dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, dedupe.Claim) ([]byte, error) { panic("boom") })
 	}()
 	wantOutcome(t, l, dedupe.InProgress, "")
 }
 
 func TestDoKeepsTheLeaseAlive(t *testing.T) {
 	l := dedupetest.NewMemoryLedger(nil)
-	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(300*time.Millisecond), func(ctx context.Context, fence int64) ([]byte, error) {
+	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(300*time.Millisecond), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
 		time.Sleep(700 * time.Millisecond)
 		wantOutcome(t, l, dedupe.InProgress, "")
 		return nil, ctx.Err()
@@ -97,7 +97,7 @@ func TestDoKeepsTheLeaseAlive(t *testing.T) {
 
 func TestDoEndsWorkWhoseClaimIsOver(t *testing.T) {
 	l := dedupetest.NewMemoryLedger(nil)
-	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(60*time.Millisecond), func(ctx context.Context, fence int64) ([]byte, error) {
+	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(60*time.Millisecond), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
 		l.Forget(t.Context(), []byte("k"))
 		wantOutcome(t, l, dedupe.Acquired, "")
 		<-ctx.Done()
@@ -112,7 +112,7 @@ func TestDoEndsWorkWhoseClaimIsOver(t *testing.T) {
 func TestDoCompletesThoughItsContextHasEnded(t *testing.T) {
 	l := dedupetest.NewMemoryLedger(nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	got, err := dedupe.Do(ctx, l, []byte("k"), options(time.Minute), func(context.Context, int64) ([]byte, error) {
+	got, err := dedupe.Do(ctx, l, []byte("k"), options(time.Minute), func(context.Context, dedupe.Claim) ([]byte, error) {
 		cancel()
 		return []byte("done"), nil
 	})

@@ -14,8 +14,8 @@
 // Where a duplicate is to get the result of the first, and where a crash must not lose the work, there is the [Ledger]: a key is claimed for the
 // time of a lease, with a fence, and completed with a result. [Do] does all of it:
 //
-//	receipt, err := dedupe.Do(ctx, ledger, orderID, options, func(ctx context.Context, fence int64) ([]byte, error) {
-//		return charge(ctx, fence)
+//	receipt, err := dedupe.Do(ctx, ledger, orderID, options, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
+//		return charge(ctx, claim.Fence)
 //	})
 //
 // A [Sequencer] numbers the entries of a stream, each key once.

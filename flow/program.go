@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -138,6 +139,7 @@ func newStep(n Node, into []Edge, h Handler) step {
 	n.Requires = slices.Clone(n.Requires)
 	if n.Idempotency != nil {
 		i := *n.Idempotency
+		i.Fingerprint = slices.Clone(i.Fingerprint)
 		n.Idempotency = &i
 	}
 	s := step{node: &n, handler: h, delivery: AtLeastOnce}
@@ -189,27 +191,44 @@ func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error
 	}
 }
 
-func (p *Program) run(ctx context.Context, b Bindings, in json.RawMessage) ([]byte, error) {
+// run runs the nodes in order. The first that fails ends the run. A node that
+// has begun before does not: nodes that it does not lead to still have to be
+// done, and a repetition is the only one who does them.
+func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage) ([]byte, error) {
 	outputs := map[string]json.RawMessage{}
+	var begun error
 	for i := range p.steps {
 		s := &p.steps[i]
 		if ctx.Err() != nil {
 			return nil, &NodeError{s.node.Name, context.Cause(ctx)}
 		}
-		input, err := in, error(nil)
-		if len(s.from) > 0 {
-			input, err = canonical(join(outputs, s.from))
+		if slices.ContainsFunc(s.from, func(name string) bool { return outputs[name] == nil }) {
+			continue // behind a node that has begun before
 		}
-		var out json.RawMessage
-		if err == nil {
-			out, err = p.deliver(ctx, s, b, input)
+		out, err := p.step(ctx, s, b, sent, outputs)
+		if s.delivery == AtMostOnce && errors.Is(err, ErrBegun) {
+			begun = &NodeError{s.node.Name, err}
+			continue
 		}
 		if err != nil {
 			return nil, &NodeError{s.node.Name, err}
 		}
 		outputs[s.node.Name] = out
 	}
+	if begun != nil {
+		return nil, begun
+	}
 	return join(outputs, p.ends), nil
+}
+
+func (p *Program) step(ctx context.Context, s *step, b Bindings, sent json.RawMessage, outputs map[string]json.RawMessage) (json.RawMessage, error) {
+	in, err := sent, error(nil)
+	if len(s.from) > 0 {
+		if in, err = canonical(join(outputs, s.from)); err != nil {
+			return nil, err
+		}
+	}
+	return p.deliver(ctx, s, b, sent, in)
 }
 
 // join returns the output of a node, or an object of those of several.
@@ -232,7 +251,7 @@ func join(outputs map[string]json.RawMessage, names []string) json.RawMessage {
 func (s *step) call(ctx context.Context, b Bindings, in json.RawMessage, claim Claim) (json.RawMessage, error) {
 	ctx = context.WithValue(ctx, invocationKey{}, &invocation{s.node, b, claim})
 	out, err := s.handler.Run(ctx, in)
-	if err == nil && !json.Valid(out) {
+	if err == nil && !isJSON(out) {
 		err = ErrOutput
 	}
 	return out, err

@@ -494,9 +494,9 @@ func (l ledgerTest) do() {
 		wg.Go(func() {
 			key := hammerKey(n % keys)
 			o := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 5 * time.Second, Wait: 20 * time.Second, Fingerprint: []byte("f")}}
-			result, err := dedupe.Do(l.Context(), l.ledger, key, o, func(ctx context.Context, _ int64) ([]byte, error) {
+			result, err := dedupe.Do(l.Context(), l.ledger, key, o, func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
 				if works[n%keys].Add(1) == 1 {
-					return nil, errors.New("the first attempt fails") // and releases
+					return nil, dedupe.NoEffect(errors.New("the first attempt fails")) // and releases
 				}
 				time.Sleep(20 * time.Millisecond)
 				return key, nil
