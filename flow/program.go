@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/keepopen"
 )
 
 // Handler is the code of a node. [Func] makes one of a function.
@@ -156,9 +157,14 @@ const grace = time.Second
 // name. One node runs at a time. The first that fails ends the run, with a [*NodeError]; what has been done stays done, and a run with the same
 // input goes on where claims and their results say that this one has stopped.
 //
-// It fails with an [*InvalidError] before any work when a required capability is not bound, and with [ErrInput] when the input is not JSON. It
-// returns no later than a second after ctx has ended; a handler that does not notice goes on by itself, and its result is kept if its lease lasts. In
-// a Worker it fails as soon as it needs anything of its invocation, which ends with the response, and leaves its claim to the lease.
+// It fails with an [*InvalidError] before any work when a required capability is
+// not bound, and with [ErrInput] when the input is not JSON, or has text that
+// stands for no value.
+//
+// It returns no later than a second after ctx has ended. A handler that does not
+// notice goes on by itself, keeps its claim meanwhile, and its result is kept. In
+// a Worker that is for as long as the platform keeps the invocation open, about
+// 30 s; then the claim is left to its lease.
 func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error) {
 	if err := p.Preflight(b); err != nil {
 		return nil, err
@@ -172,7 +178,9 @@ func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error
 		err error
 	}
 	done := make(chan result, 1)
+	leave := keepopen.Invocation(ctx)
 	go func() {
+		defer leave()
 		out, err := p.run(ctx, b, input)
 		done <- result{out, err}
 	}()

@@ -112,8 +112,8 @@ func payOnce(ctx context.Context, env *durable.Env, order string, cents int64) (
 		ClaimOptions: dedupe.ClaimOptions{Fingerprint: fingerprintOf(cents), Lease: 30 * time.Second, Wait: 10 * time.Second},
 		OnFailure:    afterFailure,
 	}
-	return dedupe.Do(ctx, ledger, []byte(order), options, func(ctx context.Context, fence int64) ([]byte, error) {
-		return askBank(ctx, env, order, fence, cents)
+	return dedupe.Do(ctx, ledger, []byte(order), options, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
+		return askBank(ctx, env, order, claim.Fence, cents)
 	})
 }
 
