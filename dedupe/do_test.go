@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,9 +64,17 @@ func TestDoDisposesOfAFailureAsTheCallerChooses(t *testing.T) {
 		}
 		wantOutcome(t, l, c.want, c.result)
 	}
-	l := dedupetest.NewMemoryLedger(nil)
-	dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("", errWork))
-	wantOutcome(t, l, dedupe.Acquired, "") // the default
+	for err, want := range map[error]dedupe.Outcome{errWork: dedupe.InProgress, dedupe.NoEffect(errWork): dedupe.Acquired} { // the default
+		l := dedupetest.NewMemoryLedger(nil)
+		_, got := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("", err))
+		if !errors.Is(got, errWork) || got.Error() != errWork.Error() || errors.Is(got, dedupe.ErrNoEffect) != (want == dedupe.Acquired) {
+			t.Errorf("%v", got)
+		}
+		wantOutcome(t, l, want, "")
+	}
+	if dedupe.NoEffect(nil) != nil {
+		t.Error("no error became one")
+	}
 }
 
 func TestDoLeavesAPanicToTheLease(t *testing.T) {
@@ -130,16 +137,6 @@ func TestDoSaysThatAKeyIsInProgress(t *testing.T) {
 	if !errors.Is(err, dedupe.ErrInProgress) || !errors.As(err, &p) || p.RetryAfter <= 0 || p.Attempt != 1 {
 		t.Errorf("%v", err)
 	}
-}
-
-func TestDoReturnsWhatWasDoneWhenCompleteFails(t *testing.T) {
-	l := dedupetest.NewMemoryLedger(nil)
-	big := strings.Repeat("r", dedupe.MaxResultSize+1)
-	got, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work(big, nil))
-	if len(got) != len(big) || !errors.Is(err, dedupe.ErrResultTooLarge) {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	wantOutcome(t, l, dedupe.InProgress, "")
 }
 
 func TestObservedReportsWhatHappensWithoutKeys(t *testing.T) {
