@@ -1,6 +1,8 @@
 //go:build !js
 
-// Package payments tests examples/flow-payments in workerd: whatever is killed, each payment is charged once, and everybody is told the same.
+// Package payments tests examples/flow-payments, and the shop of docs/dedupe, in
+// workerd: whatever is killed, each payment is charged once, and everybody is told
+// the same.
 package payments
 
 import (
