@@ -58,7 +58,7 @@ soak: $(NPM) ## check histories of store, ledger and sequencer under kills, cras
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large
 
-mutations: $(NPM) ## break store, ledger and sequencer in ways that e2e/proof has to notice (about five minutes)
+mutations: $(NPM) ## break store, ledger, sequencer, Do, middleware and flows in ways that tests have to notice (about six minutes)
 	e2e/proof/mutations.sh
 
 clean: ## remove what was built, and wrangler's local state

@@ -57,7 +57,7 @@ func (f *faulty) Complete(ctx context.Context, c dedupe.Claim, result []byte) er
 
 func refused() error { return &dedupe.Error{Op: "any", Retryable: true, Err: dedupe.ErrOverloaded} }
 
-// gone is what a call that gets no answer fails with when its context ends.
+// hang is a call that gets no answer until its context ends.
 func (f *faulty) hang(ctx context.Context) error {
 	<-ctx.Done()
 	return &dedupe.Error{Op: "any", Err: context.Cause(ctx)}
@@ -143,6 +143,31 @@ func TestDoTriesAgainWhenCompleteHangs(t *testing.T) {
 			t.Errorf("%v after %v", err, since())
 		}
 		wantOutcome(t, h, dedupe.Replay, "receipt")
+	})
+}
+
+// slow is a ledger whose first extensions hang.
+type slow struct {
+	*faulty
+	hangs int
+}
+
+func (s *slow) Extend(ctx context.Context, c dedupe.Claim, lease time.Duration) error {
+	if s.hangs--; s.hangs >= 0 {
+		return s.hang(ctx)
+	}
+	return s.faulty.Extend(ctx, c, lease)
+}
+
+func TestAnExtendThatHangsLeavesTimeForAnother(t *testing.T) {
+	began(t, func(t *testing.T, since func() time.Duration) {
+		_, err := dedupe.Do(t.Context(), &slow{newFaulty(), 1}, []byte("k"), options(30*time.Second), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
+			time.Sleep(5 * time.Minute)
+			return nil, context.Cause(ctx)
+		})
+		if err != nil {
+			t.Errorf("%v", err)
+		}
 	})
 }
 
