@@ -19,10 +19,10 @@ const (
 
 // deliver runs a node as its edges say. sent is the flow's input, in its one
 // form.
-func (p *Program) deliver(ctx context.Context, s *step, b Bindings, sent, in json.RawMessage) (out json.RawMessage, err error) {
+func (p *Program) deliver(ctx context.Context, s *step, b Bindings, sent, in json.RawMessage, ran *attempt) (out json.RawMessage, err error) {
 	defer recovered(&err)
 	if s.delivery == AtLeastOnce {
-		return s.call(ctx, b, in, Claim{})
+		return s.call(ctx, b, in, Claim{}, ran)
 	}
 	key, err := p.key(s.node, in)
 	if err != nil {
@@ -36,7 +36,7 @@ func (p *Program) deliver(ctx context.Context, s *step, b Bindings, sent, in jso
 	opts.Fingerprint, opts.TTL = fingerprint, time.Duration(s.node.Idempotency.TTL)*time.Millisecond
 	ledger := b[Dedupe].(dedupe.Ledger) // Preflight has looked
 	run := func(ctx context.Context, c dedupe.Claim) (json.RawMessage, error) {
-		return s.call(ctx, b, in, Claim{Key: key, Fence: c.Fence, Attempt: c.Attempt, TakenOver: c.TakenOver})
+		return s.call(ctx, b, in, Claim{Key: key, Fence: c.Fence, Attempt: c.Attempt, TakenOver: c.TakenOver}, ran)
 	}
 	if s.delivery == AtMostOnce {
 		return atMostOnce(ctx, ledger, key, opts, run)

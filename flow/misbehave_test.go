@@ -230,3 +230,43 @@ func memoryWith(t *testing.T, in string, n *atomic.Int64) Bindings {
 	}
 	return b
 }
+
+func TestAnErrorSaysWhetherTheOutcomeIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			delivery Delivery
+			work     func(context.Context, payment) (string, error)
+			unknown  bool
+			fence    int64
+		}{
+			"a timeout":          {ExactlyOnce, fails(context.DeadlineExceeded), true, 1},
+			"a panic":            {ExactlyOnce, func(context.Context, payment) (string, error) { panic("boom") }, true, 1},
+			"at most once":       {AtMostOnce, fails(errors.New("EOF")), true, 1},
+			"at least once":      {AtLeastOnce, fails(errors.New("EOF")), true, 0},
+			"a rejection":        {ExactlyOnce, fails(&Rejection{Detail: "no"}), false, 1},
+			"nothing done":       {ExactlyOnce, fails(dedupe.NoEffect(errors.New("503"))), false, 1},
+			"an output too many": {ExactlyOnce, fails(ErrOutput), false, 1},
+		} {
+			p, b := one(t, c.delivery, c.work), memory()
+			_, err := p.Run(t.Context(), b, []byte(pay1))
+			node := (*NodeError)(nil)
+			if !errors.As(err, &node) || node.Unknown != c.unknown || node.Fence != c.fence {
+				t.Errorf("%s: %+v", name, node)
+			}
+			_, err = p.Run(t.Context(), b, []byte(`{"amount":1}`))
+			if c.delivery != AtLeastOnce && (!errors.As(err, &node) || node.Unknown || node.Fence != 0) {
+				t.Errorf("%s, without a run: %+v", name, node)
+			}
+		}
+		var n atomic.Int64
+		l := &lossy{Ledger: dedupetest.NewMemoryLedger(nil), before: 1 << 30}
+		_, err := one(t, ExactlyOnce, counted(&n, nil)).Run(t.Context(), Bindings{Dedupe: l}, []byte(pay1))
+		if node := (*NodeError)(nil); !errors.As(err, &node) || !node.Unknown || n.Load() != 1 {
+			t.Errorf("done and not recorded: %+v", node)
+		}
+	})
+}
+
+func fails(err error) func(context.Context, payment) (string, error) {
+	return func(context.Context, payment) (string, error) { return "", err }
+}

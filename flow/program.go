@@ -208,18 +208,20 @@ func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage) ([]
 	for i := range p.steps {
 		s := &p.steps[i]
 		if ctx.Err() != nil {
-			return nil, &NodeError{s.node.Name, context.Cause(ctx)}
+			return nil, &NodeError{Node: s.node.Name, Err: context.Cause(ctx)}
 		}
 		if slices.ContainsFunc(s.from, func(name string) bool { return outputs[name] == nil }) {
 			continue // behind a node that has begun before
 		}
-		out, err := p.step(ctx, s, b, sent, outputs)
+		var ran attempt
+		out, err := p.step(ctx, s, b, sent, outputs, &ran)
 		if s.delivery == AtMostOnce && errors.Is(err, ErrBegun) {
-			begun = &NodeError{s.node.Name, err}
+			begun = &NodeError{Node: s.node.Name, Err: err}
 			continue
 		}
 		if err != nil {
-			return nil, &NodeError{s.node.Name, err}
+			unknown := ran.begun && s.node.onFailure(err) == dedupe.LeaveToLease
+			return nil, &NodeError{s.node.Name, err, unknown, ran.claim.Fence}
 		}
 		outputs[s.node.Name] = out
 	}
@@ -229,14 +231,14 @@ func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage) ([]
 	return join(outputs, p.ends), nil
 }
 
-func (p *Program) step(ctx context.Context, s *step, b Bindings, sent json.RawMessage, outputs map[string]json.RawMessage) (json.RawMessage, error) {
+func (p *Program) step(ctx context.Context, s *step, b Bindings, sent json.RawMessage, outputs map[string]json.RawMessage, ran *attempt) (json.RawMessage, error) {
 	in, err := sent, error(nil)
 	if len(s.from) > 0 {
 		if in, err = canonical(join(outputs, s.from)); err != nil {
 			return nil, err
 		}
 	}
-	return p.deliver(ctx, s, b, sent, in)
+	return p.deliver(ctx, s, b, sent, in, ran)
 }
 
 // join returns the output of a node, or an object of those of several.
@@ -255,8 +257,15 @@ func join(outputs map[string]json.RawMessage, names []string) json.RawMessage {
 	return text
 }
 
+// attempt is what is known of a node's run when it fails.
+type attempt struct {
+	begun bool
+	claim Claim
+}
+
 // call runs a node's handler.
-func (s *step) call(ctx context.Context, b Bindings, in json.RawMessage, claim Claim) (json.RawMessage, error) {
+func (s *step) call(ctx context.Context, b Bindings, in json.RawMessage, claim Claim, ran *attempt) (json.RawMessage, error) {
+	*ran = attempt{true, claim}
 	ctx = context.WithValue(ctx, invocationKey{}, &invocation{s.node, b, claim})
 	out, err := s.handler.Run(ctx, in)
 	if err == nil && !isJSON(out) {
