@@ -123,7 +123,7 @@ func Do(ctx context.Context, ledger Ledger, key []byte, opts DoOptions, work fun
 		// Nobody knows how much is left of the lease: the owner may have had
 		// it before, or the claim may have waited.
 		begin = time.Now()
-		if err := ledger.Extend(ctx, claim, opts.Lease); err != nil {
+		if err := extendOnce(ctx, ledger, claim, opts.Lease); err != nil {
 			return nil, err
 		}
 	}
@@ -135,6 +135,13 @@ func Do(ctx context.Context, ledger Ledger, key []byte, opts DoOptions, work fun
 	defer h.stop()
 	result, err := work(workCtx, claim)
 	return result, h.settle(ctx, result, err, &opts)
+}
+
+// extendOnce extends a lease before the work has begun.
+func extendOnce(ctx context.Context, ledger Ledger, claim Claim, lease time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, max(lease, time.Second))
+	defer cancel()
+	return ledger.Extend(ctx, claim, lease)
 }
 
 // replayed returns what a key was completed with.

@@ -92,8 +92,8 @@ func TestDoLeavesAPanicToTheLease(t *testing.T) {
 
 func TestDoKeepsTheLeaseAlive(t *testing.T) {
 	l := dedupetest.NewMemoryLedger(nil)
-	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(300*time.Millisecond), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
-		time.Sleep(700 * time.Millisecond)
+	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(1500*time.Millisecond), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
+		time.Sleep(2 * time.Second)
 		wantOutcome(t, l, dedupe.InProgress, "")
 		return nil, ctx.Err()
 	})

@@ -391,3 +391,18 @@ func TestALargeFailureIsFinal(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A lease that cannot be extended before the work is given up: nothing was done.
+func TestDoDoesNotWaitForAnExtendThatHangsBeforeTheWork(t *testing.T) {
+	began(t, func(t *testing.T, since func() time.Duration) {
+		o := options(30 * time.Second)
+		o.Owner = "me"
+		_, err := dedupe.Do(t.Context(), &slow{newFaulty(), 1}, []byte("k"), o, func(context.Context, dedupe.Claim) ([]byte, error) {
+			t.Error("work runs under a lease that nobody knows")
+			return nil, nil
+		})
+		if !errors.Is(err, context.DeadlineExceeded) || since() != 30*time.Second {
+			t.Errorf("%v after %v", err, since())
+		}
+	})
+}

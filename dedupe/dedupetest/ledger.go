@@ -15,7 +15,7 @@ import (
 )
 
 // TestLedger checks everything that [dedupe.Ledger] promises. newLedger returns a ledger without records, such as one with a scope of its
-// own; each subtest calls it once. Subtests run one after the other and take about 9 s together.
+// own; each subtest calls it once. Subtests run one after the other and take about 10 s together.
 func TestLedger(t *testing.T, newLedger func(t *testing.T) dedupe.Ledger) {
 	for _, test := range ledgerTests {
 		t.Run(test.name, func(t *testing.T) { test.run(ledgerTest{t, newLedger(t)}) })
