@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -269,4 +270,18 @@ func TestAnErrorSaysWhetherTheOutcomeIsKnown(t *testing.T) {
 
 func fails(err error) func(context.Context, payment) (string, error) {
 	return func(context.Context, payment) (string, error) { return "", err }
+}
+
+func TestAFingerprintIsPartOfTheForm(t *testing.T) {
+	want := New("pay").Node("in", Pure, Strict).
+		Node("charge", Effectful, BestEffort, Idempotent("/id", "", MinTTL), Fingerprint("/amount", "/currency"), Requires(Dedupe)).
+		Edge("in", "charge", ExactlyOnce)
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(text)
+	if err != nil || !reflect.DeepEqual(got, want) || len(got.Validate()) > 0 || len(got.Nodes[1].Idempotency.Fingerprint) != 2 {
+		t.Errorf("%s: %+v, %v", text, got, err)
+	}
 }
