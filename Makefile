@@ -60,7 +60,7 @@ soak: $(NPM) ## check histories of store, ledger and sequencer under kills, cras
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large
 
-mutations: $(NPM) ## break store, ledger and sequencer in ways that the tests and e2e/proof have to notice (about ten minutes)
+mutations: $(NPM) ## break store, ledger, sequencer, Do, middleware and flows in ways that tests and e2e/proof have to notice (about 15 minutes)
 	dedupe/mutations.sh
 	e2e/proof/mutations.sh
 

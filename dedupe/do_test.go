@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,8 +14,8 @@ import (
 
 var errWork = errors.New("the work failed")
 
-func work(result string, err error) func(context.Context, int64) ([]byte, error) {
-	return func(context.Context, int64) ([]byte, error) { return []byte(result), err }
+func work(result string, err error) func(context.Context, dedupe.Claim) ([]byte, error) {
+	return func(context.Context, dedupe.Claim) ([]byte, error) { return []byte(result), err }
 }
 
 func options(lease time.Duration) dedupe.DoOptions {
@@ -39,7 +38,7 @@ func TestDoRunsWorkOnceAndReplays(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
-	got, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, int64) ([]byte, error) { panic("again") })
+	got, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, dedupe.Claim) ([]byte, error) { panic("again") })
 	if string(got) != "result" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -65,9 +64,17 @@ func TestDoDisposesOfAFailureAsTheCallerChooses(t *testing.T) {
 		}
 		wantOutcome(t, l, c.want, c.result)
 	}
-	l := dedupetest.NewMemoryLedger(nil)
-	dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("", errWork))
-	wantOutcome(t, l, dedupe.Acquired, "") // the default
+	for err, want := range map[error]dedupe.Outcome{errWork: dedupe.InProgress, dedupe.NoEffect(errWork): dedupe.Acquired} { // the default
+		l := dedupetest.NewMemoryLedger(nil)
+		_, got := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("", err))
+		if !errors.Is(got, errWork) || got.Error() != errWork.Error() || errors.Is(got, dedupe.ErrNoEffect) != (want == dedupe.Acquired) {
+			t.Errorf("%v", got)
+		}
+		wantOutcome(t, l, want, "")
+	}
+	if dedupe.NoEffect(nil) != nil {
+		t.Error("no error became one")
+	}
 }
 
 func TestDoLeavesAPanicToTheLease(t *testing.T) {
@@ -78,15 +85,15 @@ func TestDoLeavesAPanicToTheLease(t *testing.T) {
 				t.Error("the panic did not go on")
 			}
 		}()
-		dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, int64) ([]byte, error) { panic("boom") })
+		dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, dedupe.Claim) ([]byte, error) { panic("boom") })
 	}()
 	wantOutcome(t, l, dedupe.InProgress, "")
 }
 
 func TestDoKeepsTheLeaseAlive(t *testing.T) {
 	l := dedupetest.NewMemoryLedger(nil)
-	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(300*time.Millisecond), func(ctx context.Context, fence int64) ([]byte, error) {
-		time.Sleep(700 * time.Millisecond)
+	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(1500*time.Millisecond), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
+		time.Sleep(2 * time.Second)
 		wantOutcome(t, l, dedupe.InProgress, "")
 		return nil, ctx.Err()
 	})
@@ -97,7 +104,7 @@ func TestDoKeepsTheLeaseAlive(t *testing.T) {
 
 func TestDoEndsWorkWhoseClaimIsOver(t *testing.T) {
 	l := dedupetest.NewMemoryLedger(nil)
-	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(60*time.Millisecond), func(ctx context.Context, fence int64) ([]byte, error) {
+	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(60*time.Millisecond), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
 		l.Forget(t.Context(), []byte("k"))
 		wantOutcome(t, l, dedupe.Acquired, "")
 		<-ctx.Done()
@@ -112,7 +119,7 @@ func TestDoEndsWorkWhoseClaimIsOver(t *testing.T) {
 func TestDoCompletesThoughItsContextHasEnded(t *testing.T) {
 	l := dedupetest.NewMemoryLedger(nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	got, err := dedupe.Do(ctx, l, []byte("k"), options(time.Minute), func(context.Context, int64) ([]byte, error) {
+	got, err := dedupe.Do(ctx, l, []byte("k"), options(time.Minute), func(context.Context, dedupe.Claim) ([]byte, error) {
 		cancel()
 		return []byte("done"), nil
 	})
@@ -130,16 +137,6 @@ func TestDoSaysThatAKeyIsInProgress(t *testing.T) {
 	if !errors.Is(err, dedupe.ErrInProgress) || !errors.As(err, &p) || p.RetryAfter <= 0 || p.Attempt != 1 {
 		t.Errorf("%v", err)
 	}
-}
-
-func TestDoReturnsWhatWasDoneWhenCompleteFails(t *testing.T) {
-	l := dedupetest.NewMemoryLedger(nil)
-	big := strings.Repeat("r", dedupe.MaxResultSize+1)
-	got, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work(big, nil))
-	if len(got) != len(big) || !errors.Is(err, dedupe.ErrResultTooLarge) {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	wantOutcome(t, l, dedupe.InProgress, "")
 }
 
 func TestObservedReportsWhatHappensWithoutKeys(t *testing.T) {

@@ -14,8 +14,8 @@
 // Where a duplicate is to get the result of the first, and where a crash must not lose the work, there is the [Ledger]: a key is claimed for the
 // time of a lease, with a fence, and completed with a result. [Do] does all of it:
 //
-//	receipt, err := dedupe.Do(ctx, ledger, orderID, options, func(ctx context.Context, fence int64) ([]byte, error) {
-//		return charge(ctx, fence)
+//	receipt, err := dedupe.Do(ctx, ledger, orderID, options, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
+//		return charge(ctx, claim.Fence)
 //	})
 //
 // A [Sequencer] numbers the entries of a stream, each key once.
@@ -46,8 +46,15 @@
 // A false that followed a lost answer means that another holds the key now. Had the record that the lost call perhaps inserted
 // been forgotten meanwhile, callers in between were told of a duplicate, too.
 //
-// A ledger's holder that loses its lease may go on working beside the next one, until it asks the ledger again. What must not happen twice has
-// to be refused by what it happens to, by its fence: keep the largest that was seen, and refuse smaller ones.
+// A holder that loses its lease may go on working beside the next one. Under [Do]
+// the context of the work ends with the lease, by the program's own clock, so work
+// that watches its context does not; but what it has sent may still arrive. The
+// system that the work changes prevents a second effect: by an idempotency key, or
+// by the fence, of which it keeps the largest and rejects smaller ones. The
+// repository's docs/dedupe.md says when work can run twice.
+//
+// Work whose failure may have had an effect is not given to the next caller at
+// once: Do leaves its claim to the lease, unless the error matches [ErrNoEffect].
 //
 // A store deduplicates what it is asked about. Work that takes longer than the TTL may be begun a second time.
 package dedupe

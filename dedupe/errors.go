@@ -19,6 +19,10 @@ var (
 	ErrMismatch = errors.New("the key is in use with another fingerprint")
 	// ErrFenced: the claim is over; another holder may be at work. Nothing was changed.
 	ErrFenced = errors.New("the claim is over")
+	// ErrLeaseExpired: the lease ended by the holder's own clock, because it
+	// could not be extended; another holder may be at work. It is the cause of
+	// the context that [Do] gives the work.
+	ErrLeaseExpired = errors.New("the lease ended and could not be extended")
 	// ErrNotAcquired: the claim does not hold its key, because its outcome is another one than [Acquired].
 	ErrNotAcquired = errors.New("the claim was not acquired")
 	// ErrForeignClaim: another ledger made the claim.

@@ -85,7 +85,7 @@ func ExampleDo() {
 	options := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 30 * time.Second}}
 
 	for range 2 {
-		receipt, err := dedupe.Do(ctx, ledger, []byte("order-1041"), options, func(ctx context.Context, fence int64) ([]byte, error) {
+		receipt, err := dedupe.Do(ctx, ledger, []byte("order-1041"), options, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
 			fmt.Println("charging")
 			return []byte("receipt 7"), nil
 		})

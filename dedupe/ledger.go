@@ -52,8 +52,12 @@ type Ledger interface {
 	// that is returned: repeat it with that, or leave it to the lease.
 	Claim(ctx context.Context, key []byte, opts ClaimOptions) (Claim, error)
 
-	// Complete stores a claim's result, at most [MaxResultSize] bytes, else [ErrResultTooLarge], and ends the claim. A repetition by the same
-	// holder changes nothing, not even the result. If it fails the key stays in progress.
+	// Complete stores a claim's result, at most [MaxResultSize] bytes, else
+	// [ErrResultTooLarge], and ends the claim. A repetition by the same holder
+	// changes nothing, not even the result, and is no error. If it fails the key
+	// stays in progress: the work has been done, and will be done again after the
+	// lease. So repeat what failed, and store something in place of what is too
+	// large; the function [Complete] does both.
 	Complete(ctx context.Context, claim Claim, result []byte) error
 
 	// Extend has a claim's lease last for at least that much longer from now; it never shortens it.
@@ -101,7 +105,9 @@ type Claim struct {
 	Fence int64
 	// Attempt counts the claims of the key within its window, from 1.
 	Attempt int
-	// TakenOver: the lease of the holder before ran out, so its work may have been done in part. Set if Acquired.
+	// TakenOver: the lease of the holder before ran out, so its work may have been
+	// done, in part or whole, and may still be going on. Look before acting again.
+	// Set if Acquired.
 	TakenOver bool
 
 	// Result is what the key was completed with, and CompletedAt when, in ms, by the ledger's clock. Set if Replay.

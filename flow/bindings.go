@@ -60,8 +60,14 @@ func fits(name string, bound any) (ok bool) {
 type Claim struct {
 	// Key stands for the piece of work: pass it on to whatever takes an idempotency key. It has the sender's key in it, so it is no text for a log.
 	Key []byte
-	// Fence grows with each claim of the key. What must not happen twice is to refuse fences smaller than one that it has seen.
+	// Fence grows with each claim of the key. The system that the node changes
+	// has to reject a fence that is smaller than one it has seen.
 	Fence int64
+	// Attempt counts the claims of the key, from 1.
+	Attempt int
+	// TakenOver: the lease of the holder before ran out, so the work may have
+	// been done already, in part or whole. Look before acting again.
+	TakenOver bool
 }
 
 // invocation is what a handler's context carries.

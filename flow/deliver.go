@@ -17,31 +17,36 @@ const (
 	markLost   = '!' // the node has run, and its output cannot be kept
 )
 
-// deliver runs a node as its edges say.
-func (p *Program) deliver(ctx context.Context, s *step, b Bindings, in json.RawMessage) (out json.RawMessage, err error) {
+// deliver runs a node as its edges say. sent is the flow's input, in its one
+// form.
+func (p *Program) deliver(ctx context.Context, s *step, b Bindings, sent, in json.RawMessage, ran *attempt) (out json.RawMessage, err error) {
 	defer recovered(&err)
 	if s.delivery == AtLeastOnce {
-		return s.call(ctx, b, in, Claim{})
+		return s.call(ctx, b, in, Claim{}, ran)
 	}
 	key, err := p.key(s.node, in)
 	if err != nil {
 		return nil, err
 	}
-	fingerprint := sha256.Sum256(in)
+	fingerprint, err := s.node.fingerprint(sent, in)
+	if err != nil {
+		return nil, err
+	}
 	opts := p.claim
-	opts.Fingerprint, opts.TTL = fingerprint[:], time.Duration(s.node.Idempotency.TTL)*time.Millisecond
+	opts.Fingerprint, opts.TTL = fingerprint, time.Duration(s.node.Idempotency.TTL)*time.Millisecond
 	ledger := b[Dedupe].(dedupe.Ledger) // Preflight has looked
-	work := func(ctx context.Context, fence int64) (json.RawMessage, error) {
-		return s.call(ctx, b, in, Claim{key, fence})
+	run := func(ctx context.Context, c dedupe.Claim) (json.RawMessage, error) {
+		return s.call(ctx, b, in, Claim{Key: key, Fence: c.Fence, Attempt: c.Attempt, TakenOver: c.TakenOver}, ran)
 	}
 	if s.delivery == AtMostOnce {
-		return atMostOnce(ctx, ledger, key, opts, work)
+		return atMostOnce(ctx, ledger, key, opts, run)
 	}
-	return exactlyOnce(ctx, ledger, key, opts, work)
+	return exactlyOnce(ctx, ledger, key, opts, s.node.onFailure, run)
 }
 
-// key is what stands for a piece of work: scope, node and what the node's pointer leads to, as a JSON array, so that no two are the same
-// text. A number and a string of the same digits are not the same.
+// key is what stands for a piece of work: scope, node and what the node's
+// pointer leads to, as a JSON array, so that no two are the same text. A number
+// and a string of the same digits are not the same.
 func (p *Program) key(n *Node, in json.RawMessage) ([]byte, error) {
 	value, err := decode(in)
 	if err != nil {
@@ -59,19 +64,54 @@ func (p *Program) key(n *Node, in json.RawMessage) ([]byte, error) {
 	return json.Marshal([]any{scope, n.Name, id})
 }
 
-type work func(ctx context.Context, fence int64) (json.RawMessage, error)
-
-// exactlyOnce runs work until it has succeeded once, and replays its output. A failure gives the claim back. Work whose output cannot be kept has been
-// done all the same: that is its result, for good.
-func exactlyOnce(ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions, run work) (json.RawMessage, error) {
-	do := dedupe.DoOptions{ClaimOptions: opts, OnFailure: func(err error) dedupe.Disposition {
-		if errors.Is(err, ErrOutput) {
-			return dedupe.StoreResult
+// fingerprint stands for the payload: the members of the node's input that the
+// node names, or else all that was sent. It does not depend on what the nodes
+// in between make of that, since these change with the program, and a sender
+// that repeats itself must not be told that it sends something else.
+func (n *Node) fingerprint(sent, in json.RawMessage) ([]byte, error) {
+	text := []byte(sent)
+	if pointers := n.Idempotency.Fingerprint; len(pointers) > 0 {
+		value, err := decode(in)
+		if err != nil {
+			return nil, err
 		}
+		members := map[string]any{} // what is absent differs from null
+		for _, pointer := range pointers {
+			if v, ok := lookup(value, pointer); ok {
+				members[pointer] = v
+			}
+		}
+		if text, err = json.Marshal(members); err != nil {
+			return nil, err
+		}
+	}
+	sum := sha256.Sum256(text)
+	return sum[:], nil
+}
+
+// onFailure gives the claim back where nothing can have happened: a node that
+// changes nothing, an input that was refused, an error that says so. Any other
+// failure of an effectful node may have had its effect.
+func (n *Node) onFailure(err error) dedupe.Disposition {
+	var rejection *Rejection
+	switch {
+	case errors.Is(err, ErrOutput):
+		return dedupe.StoreResult
+	case n.Effects != Effectful, errors.Is(err, ErrInput), errors.Is(err, ErrResource), errors.As(err, &rejection):
 		return dedupe.ReleaseClaim
-	}}
-	result, err := dedupe.Do(ctx, ledger, key, do, func(ctx context.Context, fence int64) ([]byte, error) {
-		out, err := run(ctx, fence)
+	}
+	return dedupe.DefaultDisposition(err)
+}
+
+type work func(ctx context.Context, claim dedupe.Claim) (json.RawMessage, error)
+
+// exactlyOnce runs work until it has succeeded once, and replays its output.
+// Work whose output cannot be kept has been done all the same: that is its
+// result, for good.
+func exactlyOnce(ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions, onFailure func(error) dedupe.Disposition, run work) (json.RawMessage, error) {
+	do := dedupe.DoOptions{ClaimOptions: opts, OnFailure: onFailure}
+	result, err := dedupe.Do(ctx, ledger, key, do, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
+		out, err := run(ctx, claim)
 		if err == nil && len(out) >= dedupe.MaxResultSize {
 			err = ErrOutput
 		}
@@ -87,21 +127,20 @@ func exactlyOnce(ctx context.Context, ledger dedupe.Ledger, key []byte, opts ded
 }
 
 // atMostOnce has the ledger remember that work has begun, and only then begins.
+// The work does not run under the lease: nobody ever takes it over.
 func atMostOnce(ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions, run work) (json.RawMessage, error) {
-	claim, err := ledger.Claim(ctx, key, opts)
-	if err != nil {
+	var mine dedupe.Claim
+	result, err := dedupe.Do(ctx, ledger, key, dedupe.DoOptions{ClaimOptions: opts}, func(_ context.Context, claim dedupe.Claim) ([]byte, error) {
+		mine = claim
+		return []byte{markBegun}, nil
+	})
+	switch {
+	case err != nil:
 		return nil, err
+	case mine.Outcome != dedupe.Acquired:
+		return unmark(result)
 	}
-	switch claim.Outcome {
-	case dedupe.Replay:
-		return unmark(claim.Result)
-	case dedupe.InProgress:
-		return nil, &dedupe.InProgressError{RetryAfter: claim.RetryAfter, Attempt: claim.Attempt}
-	}
-	if err := ledger.Complete(ctx, claim, []byte{markBegun}); err != nil {
-		return nil, err
-	}
-	return run(ctx, claim.Fence)
+	return run(ctx, mine)
 }
 
 func unmark(result []byte) (json.RawMessage, error) {

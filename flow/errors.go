@@ -25,6 +25,11 @@ var (
 type NodeError struct {
 	Node string
 	Err  error
+	// Unknown: the node is effectful, it has run, and nobody knows whether it
+	// has had its effect, or whether that is recorded. Ask the system that it
+	// changes, by the sender's key and the fence.
+	Unknown bool
+	Fence   int64 // of the claim that it ran under; 0 if none
 }
 
 // Error names the node and the cause.

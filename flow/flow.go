@@ -42,6 +42,12 @@ type Idempotency struct {
 	Key string `json:"key,omitempty"`
 	// Scope keeps keys apart, together with the node's name; the flow's name when empty.
 	Scope string `json:"scope,omitempty"`
+	// Fingerprint names the members of the node's input that make its payload,
+	// such as "/amount": JSON pointers. A key that comes with another payload is
+	// refused. When there are none, the payload is all that was sent to the
+	// flow. Name them where senders add what changes, such as a count of
+	// deliveries.
+	Fingerprint []string `json:"fingerprint,omitempty"`
 	// TTL is in ms, counted from when the key was first seen.
 	TTL int64 `json:"ttl_ms,omitempty"`
 }
@@ -126,7 +132,18 @@ func Idempotent(key, scope string, ttl time.Duration) NodeOption {
 	if ttl%time.Millisecond > 0 {
 		ms++
 	}
-	return func(n *Node) { n.Idempotency = &Idempotency{key, scope, int64(ms)} }
+	return func(n *Node) { n.Idempotency = &Idempotency{Key: key, Scope: scope, TTL: int64(ms)} }
+}
+
+// Fingerprint adds members to a node's fingerprint; see
+// [Idempotency.Fingerprint]. It comes after [Idempotent].
+func Fingerprint(pointers ...string) NodeOption {
+	return func(n *Node) {
+		if n.Idempotency == nil {
+			n.Idempotency = &Idempotency{}
+		}
+		n.Idempotency.Fingerprint = append(n.Idempotency.Fingerprint, pointers...)
+	}
 }
 
 // Requires adds capabilities that a node requires.

@@ -1,8 +1,6 @@
 package flow
 
 import (
-	"bytes"
-	"encoding/json"
 	"strconv"
 	"strings"
 )
@@ -48,24 +46,4 @@ func lookup(value any, pointer string) (any, bool) {
 		}
 	}
 	return value, true
-}
-
-// canonical returns JSON in the one form that all of its spellings have: names sorted and each once, no white space, numbers as they were.
-func canonical(text []byte) (json.RawMessage, error) {
-	value, err := decode(text)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(value)
-}
-
-// decode decodes JSON that nothing follows.
-func decode(text []byte) (value any, err error) {
-	if !json.Valid(text) {
-		return nil, errNotJSON
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	err = d.Decode(&value)
-	return value, err
 }

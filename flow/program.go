@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/keepopen"
 )
 
 // Handler is the code of a node. [Func] makes one of a function.
@@ -138,6 +140,7 @@ func newStep(n Node, into []Edge, h Handler) step {
 	n.Requires = slices.Clone(n.Requires)
 	if n.Idempotency != nil {
 		i := *n.Idempotency
+		i.Fingerprint = slices.Clone(i.Fingerprint)
 		n.Idempotency = &i
 	}
 	s := step{node: &n, handler: h, delivery: AtLeastOnce}
@@ -154,9 +157,14 @@ const grace = time.Second
 // name. One node runs at a time. The first that fails ends the run, with a [*NodeError]; what has been done stays done, and a run with the same
 // input goes on where claims and their results say that this one has stopped.
 //
-// It fails with an [*InvalidError] before any work when a required capability is not bound, and with [ErrInput] when the input is not JSON. It
-// returns no later than a second after ctx has ended; a handler that does not notice goes on by itself, and its result is kept if its lease lasts. In
-// a Worker it fails as soon as it needs anything of its invocation, which ends with the response, and leaves its claim to the lease.
+// It fails with an [*InvalidError] before any work when a required capability is
+// not bound, and with [ErrInput] when the input is not JSON, or has text that
+// stands for no value.
+//
+// It returns no later than a second after ctx has ended. A handler that does not
+// notice goes on by itself, keeps its claim meanwhile, and its result is kept. In
+// a Worker that is for as long as the platform keeps the invocation open, about
+// 30 s; then the claim is left to its lease.
 func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error) {
 	if err := p.Preflight(b); err != nil {
 		return nil, err
@@ -170,7 +178,9 @@ func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error
 		err error
 	}
 	done := make(chan result, 1)
+	leave := keepopen.Invocation(ctx)
 	go func() {
+		defer leave()
 		out, err := p.run(ctx, b, input)
 		done <- result{out, err}
 	}()
@@ -189,27 +199,46 @@ func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error
 	}
 }
 
-func (p *Program) run(ctx context.Context, b Bindings, in json.RawMessage) ([]byte, error) {
+// run runs the nodes in order. The first that fails ends the run. A node that
+// has begun before does not: nodes that it does not lead to still have to be
+// done, and a repetition is the only one who does them.
+func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage) ([]byte, error) {
 	outputs := map[string]json.RawMessage{}
+	var begun error
 	for i := range p.steps {
 		s := &p.steps[i]
 		if ctx.Err() != nil {
-			return nil, &NodeError{s.node.Name, context.Cause(ctx)}
+			return nil, &NodeError{Node: s.node.Name, Err: context.Cause(ctx)}
 		}
-		input, err := in, error(nil)
-		if len(s.from) > 0 {
-			input, err = canonical(join(outputs, s.from))
+		if slices.ContainsFunc(s.from, func(name string) bool { return outputs[name] == nil }) {
+			continue // behind a node that has begun before
 		}
-		var out json.RawMessage
-		if err == nil {
-			out, err = p.deliver(ctx, s, b, input)
+		var ran attempt
+		out, err := p.step(ctx, s, b, sent, outputs, &ran)
+		if s.delivery == AtMostOnce && errors.Is(err, ErrBegun) {
+			begun = &NodeError{Node: s.node.Name, Err: err}
+			continue
 		}
 		if err != nil {
-			return nil, &NodeError{s.node.Name, err}
+			unknown := ran.begun && s.node.onFailure(err) == dedupe.LeaveToLease
+			return nil, &NodeError{s.node.Name, err, unknown, ran.claim.Fence}
 		}
 		outputs[s.node.Name] = out
 	}
+	if begun != nil {
+		return nil, begun
+	}
 	return join(outputs, p.ends), nil
+}
+
+func (p *Program) step(ctx context.Context, s *step, b Bindings, sent json.RawMessage, outputs map[string]json.RawMessage, ran *attempt) (json.RawMessage, error) {
+	in, err := sent, error(nil)
+	if len(s.from) > 0 {
+		if in, err = canonical(join(outputs, s.from)); err != nil {
+			return nil, err
+		}
+	}
+	return p.deliver(ctx, s, b, sent, in, ran)
 }
 
 // join returns the output of a node, or an object of those of several.
@@ -228,11 +257,18 @@ func join(outputs map[string]json.RawMessage, names []string) json.RawMessage {
 	return text
 }
 
+// attempt is what is known of a node's run when it fails.
+type attempt struct {
+	begun bool
+	claim Claim
+}
+
 // call runs a node's handler.
-func (s *step) call(ctx context.Context, b Bindings, in json.RawMessage, claim Claim) (json.RawMessage, error) {
+func (s *step) call(ctx context.Context, b Bindings, in json.RawMessage, claim Claim, ran *attempt) (json.RawMessage, error) {
+	*ran = attempt{true, claim}
 	ctx = context.WithValue(ctx, invocationKey{}, &invocation{s.node, b, claim})
 	out, err := s.handler.Run(ctx, in)
-	if err == nil && !json.Valid(out) {
+	if err == nil && !isJSON(out) {
 		err = ErrOutput
 	}
 	return out, err

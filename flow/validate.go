@@ -109,11 +109,16 @@ func (v *validator) idempotency(n *Node) {
 	if i == nil {
 		return
 	}
-	if i.Key == "" && (i.Scope != "" || i.TTL != 0) {
-		v.add(ScopeWithoutKey, n.Name, nil, "the node has a scope or a TTL, and no idempotency key")
+	if i.Key == "" && (i.Scope != "" || i.TTL != 0 || len(i.Fingerprint) > 0) {
+		v.add(ScopeWithoutKey, n.Name, nil, "the node has a scope, a fingerprint or a TTL, and no idempotency key")
 	}
 	if i.Key != "" && !isPointer(i.Key) {
 		v.add(InvalidKey, n.Name, nil, "the idempotency key is not a JSON pointer")
+	}
+	for _, pointer := range i.Fingerprint {
+		if !isPointer(pointer) {
+			v.add(InvalidKey, n.Name, nil, "the fingerprint %q is not a JSON pointer", short(pointer))
+		}
 	}
 	if len(i.Scope) > MaxScopeSize {
 		v.add(InvalidKey, n.Name, nil, "the scope has %d bytes", len(i.Scope))
@@ -199,6 +204,7 @@ func (v *validator) graph() {
 		if len(into) > 0 && into[0].Delivery == ExactlyOnce {
 			v.unrepeatable(n)
 		}
+		v.repeated(n)
 	}
 }
 
@@ -268,6 +274,22 @@ func (v *validator) unrepeatable(n *Node) {
 	for _, m := range v.flow.Nodes {
 		if before[m.Name] && repeated(m.Name) && m.Determinism.rank() >= BestEffort.rank() {
 			v.add(UnrepeatableInput, n.Name, nil, "its input depends on node %q, which is %s", short(m.Name), m.Determinism)
+		}
+	}
+}
+
+// repeated looks for nodes before an exactly-once target that end the run when
+// a sender repeats itself: the target would be lost after its first failure.
+func (v *validator) repeated(n *Node) {
+	into := v.into[n.Name]
+	if len(into) == 0 || into[0].Delivery != ExactlyOnce {
+		return
+	}
+	before := v.before(n.Name, func(string) bool { return true })
+	for _, m := range v.flow.Nodes {
+		if before[m.Name] && len(v.into[m.Name]) > 0 && v.into[m.Name][0].Delivery == AtMostOnce {
+			v.add(NotRepeated, n.Name, nil, "a repetition ends at node %q, which is delivered to at most once", short(m.Name))
+			return
 		}
 	}
 }

@@ -98,13 +98,28 @@ func TestEachCodeIsFound(t *testing.T) {
 		{"chance before at most once", func(f *Flow) { node(f, "validate").Determinism = BestEffort; f.Edges[0].Delivery = AtMostOnce }, nil, "", ""},
 		{"chance whose outcome is kept", func(f *Flow) { // charge is best-effort, and runs exactly once
 			f.Edges[1].Delivery = ExactlyOnce
-			*node(f, "number") = Node{"number", Effectful, Stable, &Idempotency{"/id", "", 300_000}, nil, []string{Dedupe}}
+			*node(f, "number") = Node{"number", Effectful, Stable, &Idempotency{Key: "/id", TTL: 300_000}, nil, []string{Dedupe}}
 		}, nil, "", ""},
 		{"chance further before", func(f *Flow) {
 			node(f, "validate").Determinism = Nondeterministic
 			f.Edges[0] = Edge{"validate", "clean", AtLeastOnce}
 			f.Node("clean", Pure, Strict).Edge("clean", "charge", ExactlyOnce)
 		}, []Code{UnrepeatableInput}, "charge", ""},
+		{"exactly once behind at most once", func(f *Flow) {
+			f.Edges[0].Delivery, f.Edges[1].Delivery = AtMostOnce, ExactlyOnce
+			*node(f, "number") = Node{"number", Effectful, Stable, &Idempotency{Key: "/id", TTL: 300_000}, nil, []string{Dedupe}}
+		}, []Code{NotRepeated}, "number", ""},
+		{"exactly once further behind at most once", func(f *Flow) {
+			f.Edges[0].Delivery = AtMostOnce
+			f.Edge("number", "mail", ExactlyOnce).Node("mail", Effectful, Stable, Idempotent("/id", "", MinTTL), Requires(Dedupe))
+		}, []Code{NotRepeated}, "mail", ""},
+		{"at most once behind exactly once", func(f *Flow) {
+			f.Edges[1].Delivery = AtMostOnce
+			*node(f, "number") = Node{"number", Effectful, Stable, &Idempotency{Key: "/id", TTL: 300_000}, nil, []string{Dedupe}}
+		}, nil, "", ""},
+		{"a fingerprint that is no pointer", func(f *Flow) { node(f, "charge").Idempotency.Fingerprint = []string{"/amount", "id"} }, []Code{InvalidKey}, "charge", ""},
+		{"a fingerprint without a key", func(f *Flow) { f.Nodes[2].Idempotency = &Idempotency{Fingerprint: []string{"/id"}} }, []Code{ScopeWithoutKey}, "number", ""},
+		{"a fingerprint", func(f *Flow) { node(f, "charge").Idempotency.Fingerprint = []string{"/amount", "/a/0"} }, nil, "", ""},
 		{"several things at once", func(f *Flow) { f.Edge("number", "mail", "once").Node("", "", "") },
 			[]Code{InvalidName, UnknownValue, UnknownValue, UnknownValue, UnknownNode, Unreachable}, "", ""},
 	} {

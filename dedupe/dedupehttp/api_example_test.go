@@ -32,7 +32,7 @@ func ExampleNewHandler() {
 	}
 	opts := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: time.Minute, Wait: 10 * time.Second}}
 	for range 2 {
-		receipt, err := dedupe.Do(context.Background(), ledger, []byte("order 7"), opts, func(context.Context, int64) ([]byte, error) {
+		receipt, err := dedupe.Do(context.Background(), ledger, []byte("order 7"), opts, func(context.Context, dedupe.Claim) ([]byte, error) {
 			fmt.Println("charged")
 			return []byte("receipt 1"), nil
 		})

@@ -19,10 +19,17 @@
 // as Stripe's clients send it. Both are the same key. It has 1 to [MaxIdempotencyKey] printable ASCII characters; one with a space, a comma, a
 // semicolon, a quote or a backslash has to be quoted. A second header, or parameters after the string, are refused.
 //
-// Keys belong to the scope that [ScopeFunc] returns. Within a scope, a key is for one request, wherever it is sent: its method, path and query as
-// the middleware sees them, Content-Type, Content-Encoding and body, byte for byte; of these the ledger gets a SHA-256. (A multipart form that is
-// made anew has another boundary, and is another request.) The ledger's key is made of scope and Idempotency-Key, in such a way that no two
-// pairs meet; if that is longer than [dedupe.MaxKeySize], of the SHA-256 of both.
+// Keys belong to the scope that [ScopeFunc] returns. Within a scope, a key is for
+// one request: its method, path and query, Content-Type, Content-Encoding and
+// body, byte for byte; of these the ledger gets a SHA-256. Path and query count
+// as the client sent them, and also as the middleware sees them where a handler
+// further out has changed them, such as [http.StripPrefix]. The host does not
+// count: if routes differ by host, name it in the scope. (A multipart form that
+// is made anew has another boundary, and is another request.)
+//
+// The ledger's key is made of scope and Idempotency-Key, in such a way that no
+// two pairs meet; if that is longer than [dedupe.MaxKeySize], of the SHA-256 of
+// both. A handler finds its key with [Key] and its claim with [ClaimOf].
 //
 // # Responses
 //
@@ -31,10 +38,17 @@
 // none; see below.) Not repeated are Set-Cookie, Date, hop-by-hop headers and those that Connection names, and what handlers further out have
 // set, who do so themselves.
 //
-// [DefaultStore] stores all statuses but 408, 409, 425, 429 and 503, after which the next request runs the handler again. A 500 is stored, too (as
-// Stripe does it): the handler has begun, and who knows how far it came. A handler that has done nothing, and wants to be tried again, answers
-// 503; where a handler takes back what it did, Options.Store can have other statuses run it again. A handler's panic, [http.ErrAbortHandler]
-// included, counts as status 500, and goes on to the server once that is stored.
+// [DefaultStore] stores all statuses but 408, 409, 425, 429 and 503, after which
+// the next request runs the handler again. A handler answers 503 to say: I have
+// done nothing, run me again. Any other 5xx is stored, as Stripe does it, since
+// nobody knows how far the handler came: from then on the key is answered with
+// the failure. A handler that bears to be repeated, because it passes its key or
+// its fence on to whatever it changes, is better off with
+// [RepeatServerErrors]: after a 5xx it runs again when the lease is over, and
+// [ClaimOf] says that it has taken over.
+//
+// A handler's panic, [http.ErrAbortHandler] included, counts as status 500, and
+// goes on to the server once that is stored.
 //
 // Bodies are held back, and kept, up to [MaxKeptBody]. One that is larger goes out from there on as it comes, and is not kept; nor is the body of
 // a route that is declared with Options.Streaming. (Elsewhere Flush does nothing.) Repetitions then get the status and the header without what
@@ -51,6 +65,7 @@
 //	409 in_progress             another request with this key is not over
 //	413 body_too_large          beyond Options.MaxBody
 //	422 idempotency_key_reused  for another request
+//	500 body_incomplete         shorter than announced: it was read before, further out
 //	500 record_unreadable       what the ledger has is corrupt, or of a newer version
 //	503 ledger_failed, overloaded, outcome_unknown
 //	503 taken_over              the handler lost its claim meanwhile: the response of another counts
@@ -64,9 +79,13 @@
 // stored. (In a Worker, that is as long as the platform goes on without the client, about 25 s.) A handler that streams learns from Write that
 // nobody listens. Limit the time of a handler inside of the middleware.
 //
-// The handler runs a second time if its program died, or if the ledger did not take its response, and the lease is over. In the latter case the
-// client has the response, without Idempotency-Expires. It runs beside the next one when it cannot extend its lease, until its context ends. What
-// must not happen twice even then is for the handler to make conditional on [Fence], or to do under a key of its own at whom it calls.
+// The handler runs a second time if its program died, or if the ledger did not
+// take its response, though it was asked again until the lease was over. In the
+// latter case the client has the response, without Idempotency-Expires. A handler
+// that cannot extend its lease runs beside the next one if it ignores the end of
+// its context, which comes with the end of the lease. The handler prevents a
+// second effect even then by [Fence], where the system that it changes rejects
+// smaller ones, or by an idempotency key of the service that it calls.
 //
 // After outcome_unknown the key may stay in progress, without anybody working on it, until the lease is over.
 //

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"flow.internal/capdo/dedupe"
@@ -91,17 +92,38 @@ func ledgerKey(scope, key string) []byte {
 	return append([]byte{keyHashed}, sum[:]...)
 }
 
-// fingerprint stands for what a request asks for: its method, path and query, the headers that say what the body means, and the body.
+// fingerprint stands for what a request asks for: its method, path and query, the
+// headers that say what the body means, and the body. Where a handler further out
+// has changed the URL, such as http.StripPrefix, both count: two routes that lead
+// to one handler are two requests.
 func fingerprint(r *http.Request, body []byte) []byte {
 	h := sha256.New()
-	for _, part := range []string{
+	parts := []string{
 		r.Method, r.URL.EscapedPath(), r.URL.RawQuery,
 		strings.Join(r.Header.Values("Content-Type"), ", "), strings.Join(r.Header.Values("Content-Encoding"), ", "),
-	} {
+	}
+	if path, query := target(r); path != parts[1] || query != parts[2] {
+		parts = append([]string{changedURL, path, query}, parts...)
+	}
+	for _, part := range parts {
 		h.Write(appendString(nil, part))
 	}
 	h.Write(body)
 	return h.Sum(nil)
+}
+
+const changedURL = "\x00" // no method
+
+// target returns path and query as the client sent them.
+func target(r *http.Request) (path, query string) {
+	if r.RequestURI == "" { // not from a server
+		return r.URL.EscapedPath(), r.URL.RawQuery
+	}
+	u, err := url.ParseRequestURI(r.RequestURI)
+	if err != nil {
+		return r.RequestURI, ""
+	}
+	return u.EscapedPath(), u.RawQuery
 }
 
 // appendString appends a string after its length.

@@ -7,10 +7,11 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/internal/jsrt"
+	"flow.internal/capdo/internal/keepopen"
 )
 
 // LedgerFunc returns the ledger for a request. In a Worker a ledger belongs to the invocation: make it from durablehttp.Env(r). Its error is
@@ -31,8 +32,10 @@ type ScopeFunc func(*http.Request) (string, error)
 type Options struct {
 	// Required: a request without a key is answered with status 400. By default it goes to the handler, as if the middleware were not there.
 	Required bool
-	// Methods are those that the middleware is for, POST and PATCH by default. Others go to the handler. PUT and DELETE, which may be repeated by
-	// their definition, are among them if they are listed. GET, HEAD, OPTIONS and TRACE cannot be.
+	// Methods are those that the middleware is for, in upper or lower case; POST
+	// and PATCH by default. Others go to the handler. PUT and DELETE, which may
+	// be repeated by their definition, are among them if they are listed. GET,
+	// HEAD, OPTIONS and TRACE cannot be.
 	Methods []string
 	// TTL is how long a key is remembered from its first request on; [dedupe.DefaultTTL] when 0.
 	TTL time.Duration
@@ -43,8 +46,11 @@ type Options struct {
 	Wait time.Duration
 	// MaxBody is the size of the largest request, in bytes; 1 MiB when 0. It is read into memory before the handler runs.
 	MaxBody int64
-	// Store says what becomes of a response by its status: [dedupe.StoreResult], so that the key is answered with it from then on, or whether the
-	// key's next request runs the handler again, at once ([dedupe.ReleaseClaim]) or after the lease ([dedupe.LeaveToLease]). [DefaultStore] when nil.
+	// Store says what becomes of a response by its status: [dedupe.StoreResult],
+	// so that the key is answered with it from then on, or whether the key's next
+	// request runs the handler again, at once ([dedupe.ReleaseClaim]) or after the
+	// lease ([dedupe.LeaveToLease]). [DefaultStore] when nil;
+	// [RepeatServerErrors] is for handlers that may run again after a failure.
 	Store func(status int) dedupe.Disposition
 	// Streaming: the response goes out as the handler writes it, and its body is not kept.
 	Streaming bool
@@ -58,6 +64,18 @@ func DefaultStore(status int) dedupe.Disposition {
 		return dedupe.ReleaseClaim
 	}
 	return dedupe.StoreResult
+}
+
+// RepeatServerErrors is [DefaultStore], except that it stores no status of 500
+// or more: the key's next request runs the handler again, after the lease, since
+// the failed run may have had an effect, and may still have it. It is for
+// handlers that bear to be repeated: they pass the key or the fence on to
+// whatever they change, or look at [ClaimOf] and ask what has been done.
+func RepeatServerErrors(status int) dedupe.Disposition {
+	if d := DefaultStore(status); d == dedupe.ReleaseClaim || status < http.StatusInternalServerError {
+		return d
+	}
+	return dedupe.LeaveToLease
 }
 
 // Idempotent returns middleware that runs a handler once for each Idempotency-Key; see the package's documentation. It panics when ledger or scope is
@@ -86,6 +104,12 @@ func (o *Options) complete() string {
 		o.Methods = []string{http.MethodPost, http.MethodPatch}
 	}
 	o.Methods = slices.Clone(o.Methods)
+	for i, method := range o.Methods {
+		if !isHeaderName(method) { // both are tokens
+			return "Methods has what is not a method"
+		}
+		o.Methods[i] = strings.ToUpper(method)
+	}
 	if o.TTL == 0 {
 		o.TTL = dedupe.DefaultTTL
 	}
@@ -117,14 +141,44 @@ func (o *Options) complete() string {
 	return ""
 }
 
-type fenceKey struct{}
+// running is what a handler's context has.
+type running struct {
+	key   string
+	claim dedupe.Claim
+}
 
-// Fence returns the fence of the claim that a handler runs under, and whether there is one: a request without a key has none. It grows from each
-// run of a key's handler to the next, so that what the handler writes to can refuse the writes of one that was taken for dead; see
-// [dedupe.Claim].
+type runningKey struct{}
+
+// Key returns the Idempotency-Key that a handler runs under, without quotes and
+// escapes, and whether there is one: a request without a key has none. It is
+// what the client sent. To use it as the idempotency key of a service that knows
+// no scopes, put the scope before it.
+func Key(ctx context.Context) (key string, ok bool) {
+	r, ok := ctx.Value(runningKey{}).(*running)
+	if !ok {
+		return "", false
+	}
+	return r.key, true
+}
+
+// ClaimOf returns the claim that a handler runs under, and whether there is one.
+// If it is TakenOver, an earlier run of the handler may have had its effect:
+// look before acting again. The claim is completed by the middleware.
+func ClaimOf(ctx context.Context) (claim dedupe.Claim, ok bool) {
+	r, ok := ctx.Value(runningKey{}).(*running)
+	if !ok {
+		return dedupe.Claim{}, false
+	}
+	return r.claim, true
+}
+
+// Fence returns the fence of the claim that a handler runs under, and whether
+// there is one. It grows from each run of a key's handler to the next, so that
+// the system which the handler writes to can reject the writes of an earlier run;
+// see [dedupe.Claim].
 func Fence(ctx context.Context) (fence int64, ok bool) {
-	fence, ok = ctx.Value(fenceKey{}).(int64)
-	return fence, ok
+	claim, ok := ClaimOf(ctx)
+	return claim.Fence, ok
 }
 
 type middleware struct {
@@ -136,7 +190,7 @@ type middleware struct {
 
 func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	values := r.Header.Values("Idempotency-Key")
-	if !slices.Contains(m.Methods, r.Method) || len(values) == 0 && !m.Required {
+	if !slices.Contains(m.Methods, strings.ToUpper(r.Method)) || len(values) == 0 && !m.Required {
 		m.next.ServeHTTP(w, r)
 		return
 	}
@@ -169,31 +223,48 @@ func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []st
 	if err != nil || ledger == nil {
 		return nil, &ledgerFailed
 	}
-	return &execution{m: m, w: w, r: r, body: body, key: ledgerKey(scope, key), ledger: &claimer{Ledger: ledger, client: r.Context()}}, nil
+	return &execution{m: m, w: w, r: r, body: body, sent: key, key: ledgerKey(scope, key), ledger: &claimer{Ledger: ledger, client: r.Context()}}, nil
 }
 
-// readBody returns the whole body of a request, if it is within the limit.
+// readBody returns the whole body of a request, if it is within the limit. A body
+// that is shorter than announced was read further out, by who parses forms or
+// keeps a log, say: all such requests would look alike, and the handler would
+// see nothing of them.
 func (m *middleware) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
-	tooLarge := &Problem{
-		Status: http.StatusRequestEntityTooLarge, Code: "body_too_large", Detail: "The request is too large to be repeated under an Idempotency-Key.",
-	}
 	if r.ContentLength > m.MaxBody {
-		return nil, tooLarge
+		return nil, &bodyTooLarge
 	}
-	if r.Body == nil {
-		return nil, nil
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, m.MaxBody))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge
-	}
-	if err != nil {
-		return nil, &Problem{
-			Status: http.StatusBadRequest, Code: "body_unreadable", Detail: "The request's body did not arrive in full.", Hint: "send the request again",
+	var body []byte
+	if r.Body != nil {
+		var err error
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, m.MaxBody))
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return nil, &bodyTooLarge
 		}
+		if err != nil {
+			return nil, &bodyUnreadable
+		}
+	}
+	unknown := r.ContentLength < 0 && r.Body != nil && r.Body != http.NoBody
+	if int64(len(body)) < r.ContentLength || unknown && len(body) == 0 {
+		return nil, &bodyIncomplete
 	}
 	return body, nil
 }
+
+var (
+	bodyTooLarge = Problem{
+		Status: http.StatusRequestEntityTooLarge, Code: "body_too_large", Detail: "The request is too large to be repeated under an Idempotency-Key.",
+	}
+	bodyUnreadable = Problem{
+		Status: http.StatusBadRequest, Code: "body_unreadable", Detail: "The request's body did not arrive in full.", Hint: "send the request again",
+	}
+	bodyIncomplete = Problem{
+		Status: http.StatusInternalServerError, Code: "body_incomplete",
+		Detail: "The request's body is shorter than announced. The operation was not carried out.",
+		Hint:   "the server must not read the body before it checks the Idempotency-Key; if there is no body, send Content-Length: 0",
+	}
+)
 
 // execution is one request with a key.
 type execution struct {
@@ -201,7 +272,8 @@ type execution struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	body   []byte
-	key    []byte
+	sent   string // the Idempotency-Key
+	key    []byte // the ledger's
 	ledger *claimer
 
 	// Once the handler runs:
@@ -216,7 +288,7 @@ var errNotKept = errors.New("the response is not kept")
 // run claims the key, has the handler run, stores its response and sends it; or sends the one that was stored before. What it returns is to be
 // sent instead.
 func (e *execution) run() *Problem {
-	defer stay(e.r.Context())()
+	defer keepopen.Invocation(e.r.Context())()
 	opts := dedupe.DoOptions{
 		ClaimOptions: dedupe.ClaimOptions{Fingerprint: fingerprint(e.r, e.body), Lease: e.m.Lease, TTL: e.m.TTL, Wait: e.m.Wait},
 		OnFailure:    func(error) dedupe.Disposition { return e.disposition },
@@ -239,10 +311,10 @@ func (e *execution) run() *Problem {
 }
 
 // work runs the handler, and returns what is to be stored.
-func (e *execution) work(ctx context.Context, fence int64) ([]byte, error) {
+func (e *execution) work(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
 	defer e.settlePanic()
 	e.response = newRecorder(e.w, e.m.Streaming)
-	r := e.r.WithContext(context.WithValue(ctx, fenceKey{}, fence))
+	r := e.r.WithContext(context.WithValue(ctx, runningKey{}, &running{e.sent, claim}))
 	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(e.body)), int64(len(e.body)), nil
 	e.m.next.ServeHTTP(e.response, r)
 	e.response.finish()
@@ -254,8 +326,9 @@ func (e *execution) work(ctx context.Context, fence int64) ([]byte, error) {
 	return e.kept.encode(), nil
 }
 
-// settlePanic treats a handler that panics, or ends its goroutine, like one that answers with status 500. The panic goes on, unrecovered, so that
-// whoever reports it sees where it began.
+// settlePanic treats a handler that panics, or ends its goroutine, like one that
+// answers with status 500. The panic goes on, unrecovered, so that whoever
+// reports it sees where it began. dedupe.Do still extends the lease.
 func (e *execution) settlePanic() {
 	if e.returned {
 		return
@@ -264,7 +337,7 @@ func (e *execution) settlePanic() {
 	defer cancel()
 	switch e.m.Store(http.StatusInternalServerError) { // an error leaves the claim to its lease, and there is nobody to be told
 	case dedupe.StoreResult:
-		e.ledger.Complete(ctx, e.ledger.claim, panicRecord(e.ledger.expires(e.m.TTL)).encode())
+		dedupe.Complete(ctx, e.ledger, e.ledger.claim, panicRecord(e.ledger.expires(e.m.TTL)).encode())
 	case dedupe.ReleaseClaim:
 		e.ledger.Release(ctx, e.ledger.claim)
 	}
@@ -317,17 +390,6 @@ func (c *claimer) expires(ttl time.Duration) time.Time {
 		return time.Time{}
 	}
 	return c.at.Add(ttl).Truncate(time.Second)
-}
-
-// stay keeps the invocation of a Worker open, beyond its response if need be, until leave is called. Elsewhere it does nothing.
-func stay(ctx context.Context) (leave func()) {
-	i := jsrt.FromContext(ctx)
-	if i == nil {
-		return func() {}
-	}
-	over := make(chan struct{})
-	i.Go(func(context.Context) { <-over })
-	return func() { close(over) }
 }
 
 // soon is what a client should wait at least before it tries again. A holder is done long before its lease is over.

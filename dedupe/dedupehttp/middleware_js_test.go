@@ -189,7 +189,7 @@ func TestWorkerGoesOnWithoutTheClient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			begun, gone, completed := make(chan bool), make(chan error, 1), make(chan error, 1)
 			extended := make(chan error, 100)
-			o.Lease = 90 * time.Millisecond
+			o.Lease = 1500 * time.Millisecond
 			serve(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Location", "/charges/1")
 				if o.Streaming {

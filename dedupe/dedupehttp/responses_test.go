@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"flow.internal/capdo/dedupe"
@@ -250,37 +251,70 @@ func TestClientGetsItsResponseEvenIfTheLedgerFails(t *testing.T) {
 		{"because the key was taken over, and nothing was to be stored", faulty{release: dedupe.ErrFenced}, 429},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.fault.Ledger = dedupetest.NewMemoryLedger(nil)
-			w := do(on(&c.fault, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(c.status); io.WriteString(w, "done") }, nil), post("k", "body"))
-			if w.Code != c.status || w.Body.String() != "done" || w.Header().Get("Idempotency-Expires") != "" {
-				t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
-			}
+			synctest.Test(t, func(t *testing.T) {
+				c.fault.Ledger = dedupetest.NewMemoryLedger(nil)
+				w := do(on(&c.fault, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(c.status); io.WriteString(w, "done") }, nil), post("k", "body"))
+				if w.Code != c.status || w.Body.String() != "done" || w.Header().Get("Idempotency-Expires") != "" {
+					t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
+				}
+			})
 		})
 	}
 }
 
-// Where the ledger did not take the response, its client has it, and the key is in progress until the lease is over; then the handler runs again, with
-// a larger fence.
+// Where the ledger does not take the response for good, its client has it, and
+// the key is in progress until the lease is over; then the handler runs again,
+// with a larger fence.
 func TestHandlerRunsAgainAfterTheLeaseIfItsResponseWasNotStored(t *testing.T) {
-	clock := time.Now()
-	l := &refusing{Ledger: dedupetest.NewMemoryLedger(func() time.Time { return clock }), completions: 1}
-	var fences []int64
-	h := on(l, func(w http.ResponseWriter, r *http.Request) {
-		fence, _ := dedupehttp.Fence(r.Context())
-		fences = append(fences, fence)
-		fmt.Fprint(w, "run ", len(fences))
-	}, &dedupehttp.Options{Lease: time.Minute})
-	if w := do(h, post("k", "body")); w.Body.String() != "run 1" || w.Header().Get("Idempotency-Expires") != "" {
-		t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
+	synctest.Test(t, func(t *testing.T) {
+		l := &refusing{Ledger: dedupetest.NewMemoryLedger(nil), completions: 1 << 30}
+		var claims []dedupe.Claim
+		h := on(l, func(w http.ResponseWriter, r *http.Request) {
+			claim, _ := dedupehttp.ClaimOf(r.Context())
+			claims = append(claims, claim)
+			fmt.Fprint(w, "run ", len(claims))
+		}, &dedupehttp.Options{Lease: time.Minute})
+		if w := do(h, post("k", "body")); w.Body.String() != "run 1" || w.Header().Get("Idempotency-Expires") != "" {
+			t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
+		}
+		l.completions = 0
+		wantProblem(t, do(h, post("k", "body")), 409, "in_progress")
+		time.Sleep(time.Minute)
+		again := do(h, post("k", "body"))
+		if again.Body.String() != "run 2" || len(claims) != 2 || claims[1].Fence <= claims[0].Fence || claims[0].TakenOver || !claims[1].TakenOver || claims[1].Attempt != 2 {
+			t.Errorf("%d %s, claims %+v", again.Code, again.Body, claims)
+		}
+		wantReplay(t, do(h, post("k", "body")), again)
+	})
+}
+
+// A ledger that does not take the response for a moment is asked again.
+func TestHandlerRunsOnceThoughTheLedgerFailsForAMoment(t *testing.T) {
+	for _, panics := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := &refusing{Ledger: dedupetest.NewMemoryLedger(nil), completions: 4}
+			runs := 0
+			h := on(l, func(w http.ResponseWriter, r *http.Request) {
+				if runs++; panics {
+					panic("boom")
+				}
+				fmt.Fprint(w, "run ", runs)
+			}, nil)
+			first := httptest.NewRecorder()
+			func() {
+				defer func() { recover() }()
+				h.ServeHTTP(first, post("k", "body"))
+			}()
+			time.Sleep(time.Hour)
+			again := do(h, post("k", "body"))
+			if runs != 1 || panics && !strings.Contains(again.Body.String(), "handler_panicked") {
+				t.Errorf("%d runs; %d %s", runs, again.Code, again.Body)
+			}
+			if !panics {
+				wantReplay(t, again, first)
+			}
+		})
 	}
-	clock = clock.Add(time.Minute - time.Millisecond)
-	wantProblem(t, do(h, post("k", "body")), 409, "in_progress")
-	clock = clock.Add(time.Millisecond)
-	again := do(h, post("k", "body"))
-	if again.Body.String() != "run 2" || len(fences) != 2 || fences[1] <= fences[0] {
-		t.Errorf("%d %s, fences %v", again.Code, again.Body, fences)
-	}
-	wantReplay(t, do(h, post("k", "body")), again)
 }
 
 // refusing is a ledger that is overloaded for its first completions.

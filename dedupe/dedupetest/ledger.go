@@ -15,11 +15,12 @@ import (
 )
 
 // TestLedger checks everything that [dedupe.Ledger] promises. newLedger returns a ledger without records, such as one with a scope of its
-// own; each subtest calls it once. Subtests run one after the other and take about 8 s together.
+// own; each subtest calls it once. Subtests run one after the other and take about 10 s together.
 func TestLedger(t *testing.T, newLedger func(t *testing.T) dedupe.Ledger) {
 	for _, test := range ledgerTests {
 		t.Run(test.name, func(t *testing.T) { test.run(ledgerTest{t, newLedger(t)}) })
 	}
+	t.Run("Do keeps its word though something around it misbehaves", func(t *testing.T) { ledgerTest{t, newLedger(t)}.doAmidFaults() })
 }
 
 var ledgerTests = []struct {
@@ -537,9 +538,9 @@ func (l ledgerTest) do() {
 		wg.Go(func() {
 			key := hammerKey(n % keys)
 			o := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 5 * time.Second, Wait: 20 * time.Second, Fingerprint: []byte("f")}}
-			result, err := dedupe.Do(l.Context(), l.ledger, key, o, func(ctx context.Context, _ int64) ([]byte, error) {
+			result, err := dedupe.Do(l.Context(), l.ledger, key, o, func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
 				if works[n%keys].Add(1) == 1 {
-					return nil, errors.New("the first attempt fails") // and releases
+					return nil, dedupe.NoEffect(errors.New("the first attempt fails")) // and releases
 				}
 				time.Sleep(20 * time.Millisecond)
 				return key, nil

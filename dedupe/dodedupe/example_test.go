@@ -58,7 +58,7 @@ func ExampleNewLedger() {
 			return nil, err
 		}
 		options := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 30 * time.Second, Wait: 10 * time.Second}}
-		receipt, err := dedupe.Do(ctx, ledger, []byte(r.URL), options, func(ctx context.Context, fence int64) ([]byte, error) {
+		receipt, err := dedupe.Do(ctx, ledger, []byte(r.URL), options, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
 			return []byte("receipt"), nil
 		})
 		if errors.Is(err, dedupe.ErrInProgress) {
@@ -123,8 +123,8 @@ func ExampleRegisterLedger() {
 			return err
 		}
 		_, err = dedupe.Do(ctx, ledger, claim.Key, dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: time.Minute}},
-			func(_ context.Context, fence int64) ([]byte, error) {
-				return fmt.Append(nil, "done under fence ", fence), nil
+			func(_ context.Context, claim dedupe.Claim) ([]byte, error) {
+				return fmt.Append(nil, "done under fence ", claim.Fence), nil
 			})
 		return err
 	}

@@ -55,7 +55,7 @@ func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
 				return err
 			}
 			_, err = dedupe.Do(ctx, l, e.Key, dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: time.Minute}},
-				func(context.Context, int64) ([]byte, error) { return []byte("recovered"), nil })
+				func(context.Context, dedupe.Claim) ([]byte, error) { return []byte("recovered"), nil })
 			expired <- e
 			return err
 		})

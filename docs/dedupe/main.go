@@ -3,7 +3,7 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,7 +23,7 @@ func main() {
 	dodedupe.Register("Dedupe")                                                 // for Store
 	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClass{OnExpired: resume}) // for Ledger and Sequencer
 	durable.Register("Account", NewAccount, durable.Func[*Account]("deposit", (*Account).Deposit))
-	durable.Register("Bank", NewBank, durable.Func[*Bank]("pay", (*Bank).Pay), durable.Func[*Bank]("charged", (*Bank).Charged))
+	durable.Register("Bank", NewBank)
 	durablehttp.Handle(routes())
 	if err := durable.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -35,9 +35,11 @@ func routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /webhooks", webhook)
 	mux.HandleFunc("POST /orders/{order}/pay", pay)
+	mux.HandleFunc("GET /orders/{order}/payment", status)
 	mux.HandleFunc("POST /orders/{order}/events/{event}", number)
 	mux.HandleFunc("POST /accounts/{account}/deposits/{deposit}", deposit)
-	mux.Handle("POST /charges", dedupehttp.Idempotent(httpLedger, customer, &dedupehttp.Options{Required: true})(http.HandlerFunc(charge)))
+	idempotent := dedupehttp.Idempotent(httpLedger, customer, &dedupehttp.Options{Required: true, Lease: lease, Store: dedupehttp.RepeatServerErrors})
+	mux.Handle("POST /charges", idempotent(http.HandlerFunc(charge)))
 	return mux
 }
 
@@ -85,87 +87,6 @@ func orders(env *durable.Env) (dedupe.Ledger, error) {
 	}), nil
 }
 
-// pay has the bank charge an order once, and answers repetitions with the receipt.
-func pay(w http.ResponseWriter, r *http.Request) {
-	cents, err := strconv.ParseInt(r.URL.Query().Get("cents"), 10, 64)
-	if err != nil {
-		http.Error(w, "cents is a whole number", http.StatusBadRequest)
-		return
-	}
-	receipt, err := payOnce(r.Context(), durablehttp.Env(r), r.PathValue("order"), cents)
-	if err == nil && string(receipt) == "declined" {
-		err = errDeclined // that of an earlier call
-	}
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	fmt.Fprintf(w, "%s\n", receipt)
-}
-
-func payOnce(ctx context.Context, env *durable.Env, order string, cents int64) ([]byte, error) {
-	ledger, err := orders(env)
-	if err != nil {
-		return nil, err
-	}
-	options := dedupe.DoOptions{
-		ClaimOptions: dedupe.ClaimOptions{Fingerprint: fingerprintOf(cents), Lease: 30 * time.Second, Wait: 10 * time.Second},
-		OnFailure:    afterFailure,
-	}
-	return dedupe.Do(ctx, ledger, []byte(order), options, func(ctx context.Context, fence int64) ([]byte, error) {
-		return askBank(ctx, env, order, fence, cents)
-	})
-}
-
-// fingerprintOf stands for what is asked for, so that the key cannot be used for something else.
-func fingerprintOf(cents int64) []byte {
-	sum := sha256.Sum256(strconv.AppendInt(nil, cents, 10))
-	return sum[:]
-}
-
-// afterFailure says what becomes of a claim whose work failed.
-func afterFailure(err error) dedupe.Disposition {
-	switch {
-	case errors.Is(err, errDeclined):
-		return dedupe.StoreResult // final: later callers get the same answer
-	case errors.Is(err, durable.ErrObjectReset), errors.Is(err, durable.ErrDisconnected):
-		return dedupe.LeaveToLease // it may have been done, and may still be at it: give it time
-	}
-	return dedupe.ReleaseClaim // nothing was done: the next caller may try at once
-}
-
-var errDeclined = errors.New("the bank declined")
-
-// askBank passes on the order, as the bank's own idempotency key, and the fence.
-func askBank(ctx context.Context, env *durable.Env, order string, fence, cents int64) ([]byte, error) {
-	if cents > 100_000 {
-		return []byte("declined"), errDeclined // the result that StoreResult keeps
-	}
-	bank, err := object(env, "BANK", "bank")
-	if err != nil {
-		return nil, err
-	}
-	receipt, err := durable.Call[string](ctx, bank, "pay", order, fence, cents)
-	return []byte(receipt), err
-}
-
-// resume is called when the lease of a claim ran out whose holder neither completed nor released it: most likely it died.
-func resume(ctx context.Context, env *durable.Env, claim dodedupe.Expired) error {
-	if claim.Scope != "orders" || claim.Key == nil {
-		return nil // the next caller takes it over
-	}
-	bank, err := object(env, "BANK", "bank")
-	if err != nil {
-		return err
-	}
-	cents, err := durable.Call[int64](ctx, bank, "charged", string(claim.Key))
-	if err != nil || cents == 0 {
-		return err // with an error resume is called again; where nothing was charged the next caller begins anew
-	}
-	_, err = payOnce(ctx, env, string(claim.Key), cents) // the bank gives the same receipt, and the order is completed
-	return err
-}
-
 // number numbers the events of an order, without gaps; a repetition gets the number that the event has.
 func number(w http.ResponseWriter, r *http.Request) {
 	sequencer, err := dodedupe.NewSequencer(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "events"})
@@ -192,13 +113,6 @@ func customer(r *http.Request) (string, error) {
 		return "", errors.New("nobody")
 	}
 	return name, nil
-}
-
-// charge runs once for each Idempotency-Key of a customer.
-func charge(w http.ResponseWriter, r *http.Request) {
-	fence, _ := dedupehttp.Fence(r.Context())
-	w.WriteHeader(http.StatusCreated)
-	fmt.Fprintf(w, "charge %d\n", fence)
 }
 
 // Account is an object whose balance changes exactly once for each deposit, however often that is sent.
@@ -261,9 +175,20 @@ func object(env *durable.Env, binding, name string) (*durable.Stub, error) {
 	return objects.GetByName(name, nil)
 }
 
+// answer sends what the bank has said, or why there is nothing.
+func answer(w http.ResponseWriter, status int, receipt []byte, err error) {
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "%s\n", receipt)
+}
+
 // fail answers what a failure means for the client.
 func fail(w http.ResponseWriter, err error) {
 	var busy *dedupe.InProgressError
+	var unknown *unknownError
 	switch {
 	case errors.As(err, &busy):
 		w.Header().Set("Retry-After", strconv.Itoa(int(busy.RetryAfter.Seconds())+1))
@@ -274,6 +199,12 @@ func fail(w http.ResponseWriter, err error) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case errors.Is(err, errDeclined):
 		http.Error(w, "declined", http.StatusPaymentRequired)
+	case errors.As(err, &unknown): // not 503, which says that nothing was done
+		log.Error("failed", "err", err)
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Retry-After", strconv.Itoa(int(lease.Seconds())))
+		w.WriteHeader(http.StatusBadGateway)
+		json.NewEncoder(w).Encode(map[string]any{"outcome": "unknown", "ask": "the bank", "reference": unknown.reference, "fence": unknown.fence})
 	default: // unknown outcome, overloaded, fenced, and all that is neither: ask again, the key says that it is the same
 		log.Error("failed", "err", err) // errors of dedupe have no keys in them
 		w.Header().Set("Retry-After", "5")

@@ -44,7 +44,7 @@ func post(t *testing.T, path, body string, headers ...string) (status int, answe
 }
 
 func TestTheWorkerAnswers(t *testing.T) {
-	const ada = "Authorization: Basic YWRhOg=="
+	const ada, form = "Authorization: Basic YWRhOg==", "Content-Type: application/x-www-form-urlencoded"
 	tests := []struct {
 		path, body string
 		header     []string
@@ -69,17 +69,19 @@ func TestTheWorkerAnswers(t *testing.T) {
 		{"/accounts/ada/deposits/d2?cents=200", "", nil, 200, "700"},
 		{"/accounts/ada/deposits/d1?cents=500", "", nil, 200, "500"},
 		{"/accounts/ada/deposits/d1?cents=many", "", nil, 400, ""},
-		{"/charges", "{}", []string{ada}, 400, `{"`},
-		{"/charges", "{}", []string{"Idempotency-Key: k1"}, 403, `{"`},
+		{"/charges", "cents=500", []string{ada, form}, 400, `{"`},
+		{"/charges", "cents=500", []string{form, "Idempotency-Key: k1"}, 403, `{"`},
+		{"/charges", "cents=much", []string{ada, form, "Idempotency-Key: k0"}, 400, "cents"},
+		{"/charges", "cents=999999", []string{ada, form, "Idempotency-Key: k2"}, 402, "declined"},
 	}
 	for _, tt := range tests {
 		if status, answer, _ := post(t, tt.path, tt.body, tt.header...); status != tt.status || !strings.HasPrefix(answer, tt.answer) {
 			t.Errorf("POST %s: %d %s; want %d %s", tt.path, status, answer, tt.status, tt.answer)
 		}
 	}
-	_, first, again := post(t, "/charges", "{}", ada, "Idempotency-Key: k1")
-	status, second, replayed := post(t, "/charges", "{}", ada, "Idempotency-Key: k1")
-	if status != 201 || first != second || again || !replayed {
+	_, first, again := post(t, "/charges", "cents=500", ada, form, "Idempotency-Key: k1")
+	status, second, replayed := post(t, "/charges", "cents=500", ada, form, "Idempotency-Key: k1")
+	if status != 201 || first != "receipt 3" || first != second || again || !replayed {
 		t.Errorf("%q, and then %d %q, replayed: %t, %t", first, status, second, again, replayed)
 	}
 }
@@ -96,7 +98,7 @@ func TestRecoveryCompletesWhatWasCharged(t *testing.T) {
 	if err != nil || claim.Outcome != dedupe.Acquired {
 		t.Fatal(claim.Outcome, err)
 	}
-	if receipt, err := askBank(t.Context(), env, "1044", claim.Fence, 500); string(receipt) != "receipt 1" || err != nil {
+	if receipt, err := askBank(t.Context(), env, orderReference("1044"), claim, 500); string(receipt) != "receipt 1" || err != nil {
 		t.Fatalf("%q, %v", receipt, err)
 	}
 	bank, err := object(env, "BANK", "bank")
@@ -105,7 +107,7 @@ func TestRecoveryCompletesWhatWasCharged(t *testing.T) {
 	}
 	for fence := claim.Fence; fence == claim.Fence; time.Sleep(10 * time.Millisecond) { // until the alarm has called resume, and that the bank
 		durabletest.Run(t, bank, func(ctx context.Context, state *durable.State) {
-			rows, err := state.Storage().SQL().Exec("SELECT fence FROM payments WHERE id = '1044'")
+			rows, err := state.Storage().SQL().Exec("SELECT fence FROM fences WHERE id = 'orders/1044'")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -121,21 +123,53 @@ func TestRecoveryCompletesWhatWasCharged(t *testing.T) {
 }
 
 func TestTheBankRefusesWhoComesLate(t *testing.T) {
-	bank := durabletest.New(t, "BANK")
-	pay := func(id string, fence int64) (string, error) {
-		return durable.Call[string](t.Context(), bank, "pay", id, fence, int64(500))
+	env := durabletest.Env(t, nil)
+	for _, tt := range []struct {
+		method string
+		fence  int64
+		query  string
+		status int
+		want   string
+	}{
+		{"GET", 20, "", 404, "nothing was charged"},
+		{"POST", 20, "?cents=500", 200, "receipt 1"},
+		{"POST", 19, "?cents=500", 409, "another is at it"},
+		{"GET", 19, "", 409, "another is at it"},
+		{"POST", 21, "?cents=500", 200, "receipt 1"},
+		{"GET", 0, "", 200, `{"cents":500,"receipt":"receipt 1"}`},
+		{"POST", 22, "?cents=999999", 402, "declined"},
+		{"POST", 22, "?cents=many", 400, "cents"},
+		{"GET", 30, "", 200, `{"cents":500,"receipt":"receipt 1"}`},
+		{"POST", 29, "?cents=500", 409, "another is at it"},
+	} {
+		status, body, err := callBank(t.Context(), env, tt.method, orderReference("1"), tt.fence, tt.query)
+		if status != tt.status || !strings.HasPrefix(string(body), tt.want) || err != nil {
+			t.Errorf("%s with fence %d: %d %s, %v; want %d %s", tt.method, tt.fence, status, body, err, tt.status, tt.want)
+		}
 	}
-	if receipt, err := pay("1", 20); receipt != "receipt 1" || err != nil {
-		t.Errorf("%q, %v", receipt, err)
+}
+
+func TestAskBankLooksBeforeItChargesAgain(t *testing.T) {
+	env := durabletest.Env(t, nil)
+	for attempt, cents := range []int64{500, 700} { // the bank would not take other cents for a new payment, and is not asked
+		receipt, err := askBank(t.Context(), env, orderReference("1"), dedupe.Claim{Attempt: attempt + 1, Fence: 1}, cents)
+		if string(receipt) != "receipt 1" || err != nil {
+			t.Errorf("attempt %d: %q, %v", attempt+1, receipt, err)
+		}
 	}
-	if _, err := pay("1", 19); !errors.Is(err, durable.ErrRemote) {
-		t.Errorf("a smaller fence: %v", err)
+	if p, err := look(t.Context(), env, orderReference("1"), 0); p.Cents != 500 || err != nil {
+		t.Errorf("%+v, %v", p, err)
 	}
-	if receipt, err := pay("1", 21); receipt != "receipt 1" || err != nil {
-		t.Errorf("a larger fence: %q, %v", receipt, err)
+}
+
+func TestReferencesDoNotMeet(t *testing.T) {
+	seen := map[string]bool{}
+	for _, pair := range [][2]string{{"a", "b/c"}, {"a/b", "c"}, {"a", "b%2Fc"}, {"a%2Fb", "c"}} {
+		seen[chargeReference(pair[0], pair[1])] = true
 	}
-	if cents, err := durable.Call[int64](t.Context(), bank, "charged", "2"); cents != 0 || err != nil {
-		t.Errorf("nothing was charged: %d, %v", cents, err)
+	seen[orderReference("a/b")] = true
+	if len(seen) != 5 {
+		t.Errorf("%v", seen)
 	}
 }
 
@@ -145,9 +179,9 @@ func TestFailuresAreDisposedOf(t *testing.T) {
 		want dedupe.Disposition
 	}{
 		{errDeclined, dedupe.StoreResult},
-		{durable.ErrObjectReset, dedupe.LeaveToLease},
-		{durable.ErrDisconnected, dedupe.LeaveToLease},
-		{context.DeadlineExceeded, dedupe.ReleaseClaim},
+		{dedupe.NoEffect(errors.New("busy")), dedupe.ReleaseClaim},
+		{unknown(durable.ErrDisconnected, "r", 1), dedupe.LeaveToLease},
+		{context.DeadlineExceeded, dedupe.LeaveToLease},
 	}
 	for _, tt := range tests {
 		if got := afterFailure(tt.err); got != tt.want {

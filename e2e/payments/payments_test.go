@@ -1,6 +1,8 @@
 //go:build !js
 
-// Package payments tests examples/flow-payments in workerd: whatever is killed, each payment is charged once, and everybody is told the same.
+// Package payments tests examples/flow-payments, and the shop of docs/dedupe, in
+// workerd: whatever is killed, each payment is charged once, and everybody is told
+// the same.
 package payments
 
 import (
@@ -308,6 +310,7 @@ func TestWhatIsNotAPaymentIsRefused(t *testing.T) {
 		header             []string
 	}{
 		{"POST", "/payments", `{"id":"pay_1","amount":1,"currency":"EUR"}`, 422, `"code":"mismatch"`, nil},
+		{"POST", "/payments", `{"id":"pay_1","amount":1.25e3,"currency":"EUR","delivery":2}`, 200, want, nil},
 		{"POST", "/payments", `{"id":"pay 2","amount":1,"currency":"EUR"}`, 422, "the id is not valid", nil},
 		{"POST", "/payments", `{"id":"pay_2","amount":0,"currency":"EUR"}`, 422, "the amount is not valid", nil},
 		{"POST", "/payments", `{"id":"pay_2","amount":1,"currency":"euro"}`, 422, "the currency is not valid", nil},

@@ -58,4 +58,92 @@ mutate "a key-value record that is not removed" dedupe/dodedupe/keyvalue.go \
 	's/_, err := c\.storage\.DeleteMany\(ctx, append\(chunkNames\(ledgerKey\), ledgerKey\), nil\)\n\treturn err/return nil/'
 mutate "a fence that an eviction forgets" dedupe/dodedupe/book.go \
 	's/return min\(max\(b\.fence\+1, mark\+1, e\.number\+1, seed\(now\)\), seed\(never\)\), nil/return b.fence + 1, nil/'
+
+# What stands around the engine: dedupe.Do, the middleware, flows. These faults
+# have to fail the packages' own tests, natively, which takes seconds each.
+
+# around NAME FILE PERL-EXPRESSION PACKAGE TEST
+around() {
+	local name=$1 file=$2 expression=$3 package=$4 test=$5 tree=$scratch/tree log=$scratch/log
+	if [[ $name != *${ONLY:-}* ]]; then
+		return
+	fi
+	rm -rf "$tree" && mkdir "$tree"
+	git ls-files -z -- go.mod go.sum dedupe flow internal durable | xargs -0 cp --parents -t "$tree"
+	perl -0pi -e "$expression" "$tree/$file"
+	if cmp -s "$file" "$tree/$file"; then
+		echo "$name: the mutation does not apply to $file any more"
+		failed=1
+		return
+	fi
+	if (cd "$tree" && go test -count=1 -timeout 2m -run "$test" "$package") >"$log" 2>&1; then
+		echo "$name: NOT FOUND by $test of $package"
+		failed=1
+	elif grep -q '\[\(build\|setup\) failed\]' "$log"; then
+		echo "$name: does not compile"
+		tail -20 "$log"
+		failed=1
+	else
+		echo "$name: found"
+	fi
+}
+
+do=./dedupe/dedupetest around='TestMistakesUnderDoAreFound|TestDoRunsAmidFaults'
+around "a lease that is not kept once the caller has left" dedupe/holder.go \
+	's/(extending, cancel := context.WithCancel\()context.WithoutCancel\(ctx\)/$1ctx/' $do "$around"
+around "a lease that is never extended" dedupe/holder.go \
+	's/\tgo h.extend\(extending\)\n/\t_ = extending\n/' $do "$around"
+around "work that is not told of its lease's end" dedupe/holder.go \
+	's/func\(\) \{ h.ended\(ErrLeaseExpired\) \}/func() {}/' $do "$around"
+around "a completion that is tried once" dedupe/holder.go \
+	's/if late \|\| mayHelp\(err\) \{/if false \&\& (late || mayHelp(err)) {/' $do "$around"
+around "a lease that is not kept while the result is stored" dedupe/do.go \
+	's/(\tresult, err := work\(workCtx, claim\)\n)/$1\th.stop()\n/' $do "$around"
+around "a fenced extension that ends the storing of a result" dedupe/holder.go \
+	's/h.completed && cause == ErrFenced/false/' ./dedupe '^TestDoAsksWhetherItsResultIsStored$'
+around "an Extend that hangs takes all of the lease" dedupe/holder.go \
+	's/attempt, cancel := context.WithTimeout\(ctx, third\)/attempt, cancel := context.WithCancel(ctx)/' ./dedupe '^TestAnExtendThatHangsLeavesTimeForAnother$'
+around "a lease that a waiter does not know" dedupe/do.go \
+	's/opts.Owner != "" \|\| time.Since\(begin\) > opts.Lease\/3/false/' ./dedupe '^TestDoExtendsALeaseThatItDoesNotKnow$'
+around "work whose caller has left is begun" dedupe/do.go \
+	's/if ctx.Err\(\) != nil \{\n\t\terr := /if false {\n\t\terr := /' $do "$around"
+around "work that is not told of a takeover" dedupe/do.go \
+	's/work\(workCtx, claim\)/work(workCtx, Claim{Key: claim.Key, Fence: claim.Fence})/' $do "$around"
+around "a large result whose work is done again" dedupe/holder.go \
+	's/if errors.Is\(err, ErrResultTooLarge\) \{/if false {/' $do "$around"
+around "every failure releases the claim" dedupe/do.go \
+	's/\treturn LeaveToLease\n/\treturn ReleaseClaim\n/' $do "$around"
+around "a claim that nobody asks for again" dedupe/do.go \
+	's/if errors.Is\(err, ErrUnknownOutcome\) && claim.Owner/if false \&\& claim.Owner/' $do "$around"
+around "a completion without an end" dedupe/holder.go \
+	's/maxLeases\*atLeast/1000*maxLeases*atLeast/' ./dedupe '^TestDoGivesUpCompletingWhenTheLeaseIsOver$'
+
+http=./dedupe/dedupehttp
+around "methods in lower case that switch the middleware off" dedupe/dedupehttp/middleware.go \
+	's/o.Methods\[i\] = strings.ToUpper\(method\)//; s/for i, method/for _, method/' $http '^TestMethodsAreListedInEitherCase$'
+around "a key that is for two routes behind StripPrefix" dedupe/dedupehttp/key.go \
+	's/path != parts\[1\] \|\| query != parts\[2\]/false/; s/path, query := target\(r\); /path, query := target(r); path == query \&\& /' $http '^TestARouteDoesNotReplayAnothersResponse$'
+around "a body that was read before" dedupe/dedupehttp/middleware.go \
+	's/int64\(len\(body\)\) < r.ContentLength/false/' $http '^TestABodyThatWasReadBeforeIsRefused$'
+around "a body of unknown length that was read before" dedupe/dedupehttp/middleware.go \
+	's/unknown && len\(body\) == 0/false/; s/unknown := /_ = /' $http '^TestABodyThatWasReadBeforeIsRefused$'
+around "a panic whose record is given up at once" dedupe/dedupehttp/middleware.go \
+	's/dedupe.Complete\(ctx, e.ledger, /e.ledger.Complete(ctx, /' $http '^TestHandlerRunsOnceThoughTheLedgerFailsForAMoment$'
+
+around "two ids that become one" flow/canonical.go \
+	's/utf8.Valid\(text\) && (json.Valid\(text\)) && !hasLoneSurrogate\(text\)/$1/; s/\tr := hexRune/\t_ = utf8.Valid\n\t\tr := hexRune/' ./flow '^TestTextThatStandsForNoValueIsRefused$'
+around "lone surrogates that become one" flow/canonical.go \
+	's/ && !hasLoneSurrogate\(text\)//' ./flow '^TestTextThatStandsForNoValueIsRefused$'
+around "an id that has three spellings" flow/canonical.go \
+	's/return canonicalNumber\(string\(v\)\)/return v, nil/' ./flow '^TestOneIdIsOnePayment$'
+around "large ids that are rounded to one" flow/canonical.go \
+	's/(func canonicalNumber\(text.*?\{\n)/$1\tif f, err := strconv.ParseFloat(text, 64); err == nil {\n\t\tb, _ := json.Marshal(f)\n\t\treturn json.Number(b), nil\n\t}\n/' ./flow '^TestOneIdIsOnePayment$'
+around "exactly once behind at most once" flow/validate.go \
+	's/\t\tv.repeated\(n\)\n//' ./flow '^TestEachCodeIsFound$'
+around "a node that has begun holds up others" flow/program.go \
+	's/s.delivery == AtMostOnce && errors.Is/false \&\& errors.Is/' ./flow '^TestANodeThatHasBegunDoesNotHoldUpOthers$'
+around "a timeout that gives the claim back" flow/deliver.go \
+	's/return dedupe.DefaultDisposition\(err\)/return dedupe.ReleaseClaim/' ./flow '^TestAFailureThatMayHaveHadAnEffectLeavesTheClaimToItsLease$'
+around "a deploy that makes a repetition a mismatch" flow/deliver.go \
+	's/text := \[\]byte\(sent\)/text := []byte(in)/' ./flow '^TestADeployBetweenTwoAttemptsIsNoMismatch$'
 exit $failed

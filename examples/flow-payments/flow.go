@@ -21,7 +21,8 @@ const lease = 3 * time.Second
 func compile() (*flow.Program, error) {
 	f := flow.New("payments").
 		Node("validate", flow.Pure, flow.Strict).
-		Node("charge", flow.Effectful, flow.BestEffort, flow.Idempotent("/id", "", window), flow.Requires(flow.Dedupe, "processor", "crash")).
+		Node("charge", flow.Effectful, flow.BestEffort, flow.Idempotent("/id", "", window), flow.Fingerprint("/amount", "/currency"),
+			flow.Requires(flow.Dedupe, "processor", "crash")).
 		Node("sequence", flow.Effectful, flow.Stable, flow.Requires(flow.Sequencer)).
 		Node("respond", flow.Pure, flow.Strict).
 		Edge("validate", "charge", flow.ExactlyOnce).
@@ -51,7 +52,8 @@ var (
 // maxAmount is far beyond what a card is charged with.
 const maxAmount = 100_000_000
 
-// validate hands on the members that it knows, so that the key and the fingerprint of what follows depend on nothing else.
+// validate hands on the members that it knows. Senders may add others, such as a
+// count of deliveries: key and fingerprint name what matters.
 func validate(_ context.Context, p payment) (payment, error) {
 	switch {
 	case !isID(p.ID):

@@ -21,6 +21,13 @@ type problem struct {
 	Hint     string         `json:"hint,omitempty"`
 	Findings []flow.Finding `json:"findings,omitempty"`
 
+	// Outcome is "unknown" if an effectful node has run and nobody knows whether
+	// it has had its effect: ask the system that Node changes, by the sender's
+	// key and by Fence.
+	Outcome string `json:"outcome,omitempty"`
+	Node    string `json:"node,omitempty"`
+	Fence   int64  `json:"fence,string,omitempty"`
+
 	retryAfter time.Duration
 }
 
@@ -50,6 +57,11 @@ type row struct {
 	hint   string
 }
 
+const (
+	codeDeadline  = "deadline"
+	codeCancelled = "cancelled"
+)
+
 const again = "send the same request again: what has been done is not done again, where a node runs exactly once"
 
 // rows has the errors in the order in which they are looked for: an error may match several.
@@ -64,16 +76,30 @@ var rows = []row{
 	{dedupe.ErrInProgress, http.StatusConflict, "in-progress", "another request is doing this work", "repeat the request after Retry-After to get its result"},
 	{flow.ErrOutput, http.StatusInternalServerError, "output", "the work was done, and its output cannot be kept", "look up what became of it; repeating the request does not help"},
 	{dedupe.ErrFenced, http.StatusServiceUnavailable, "fenced", "another request has taken the work over", again},
+	{dedupe.ErrLeaseExpired, http.StatusServiceUnavailable, "lease-expired", "the ledger did not answer until the lease of this work was over", again},
 	{dedupe.ErrOverloaded, http.StatusServiceUnavailable, "overloaded", "the ledger is overloaded", again},
 	{dedupe.ErrUnknownOutcome, http.StatusServiceUnavailable, "unknown-outcome", "the ledger did not answer", again},
-	{context.DeadlineExceeded, http.StatusGatewayTimeout, "deadline", "the flow took too long; whether its work was done is not known", again},
-	{context.Canceled, http.StatusServiceUnavailable, "cancelled", "the run was cancelled", again},
+	{context.DeadlineExceeded, http.StatusGatewayTimeout, codeDeadline, "the flow took too long; whether its work was done is not known", again},
+	{context.Canceled, http.StatusServiceUnavailable, codeCancelled, "the run was cancelled", again},
 	{errBody, http.StatusBadRequest, "body", "the body could not be read", "send it again"},
 	{errNoBind, http.StatusInternalServerError, "bindings", "the flow's capabilities could not be made", "check the bindings of the wrangler config"},
 }
 
-// problemOf says how an error is answered. No text of a handler gets out, except those of a [flow.Rejection], which are meant to.
+// problemOf says how an error is answered, and whether the outcome is known.
 func problemOf(err error) *problem {
+	p := known(err)
+	node := (*flow.NodeError)(nil)
+	switch {
+	case errors.As(err, &node) && node.Unknown:
+		p.Outcome, p.Node, p.Fence = "unknown", node.Node, node.Fence
+	case node == nil && (p.Code == codeDeadline || p.Code == codeCancelled): // a handler goes on by itself
+		p.Outcome = "unknown"
+	}
+	return p
+}
+
+// known says how an error is answered. No text of a handler gets out, except those of a [flow.Rejection], which are meant to.
+func known(err error) *problem {
 	var invalid *flow.InvalidError
 	var rejection *flow.Rejection
 	var large *http.MaxBytesError

@@ -14,8 +14,12 @@ import (
 // Trigger runs a flow for each POST to its route: the body, JSON, is the flow's input, and the flow's output the response. Errors are sent as
 // application/problem+json (RFC 9457), with a code to act on, and without keys or payloads; docs/spec/capabilities-and-binding.md has them.
 //
-// The request's context ends the run when its client goes away, provided that the server says so: on Workers that takes the compatibility flag
-// enable_request_signal.
+// The request's context ends the run when its client goes away, provided that
+// the server says so: on Workers that takes the compatibility flag
+// enable_request_signal. What an effectful node was at then may have had its
+// effect: its claim is left to its lease, or kept as long as its handler runs. The
+// answer to such a failure has "outcome":"unknown", the node, and the fence to ask
+// with.
 type Trigger struct {
 	// Routes are the flows by path. Paths match as a whole.
 	Routes map[string]*flow.Program
@@ -67,6 +71,9 @@ func (t *Trigger) serve(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	ctx, cancel := context.WithTimeout(r.Context(), orDefault(t.Timeout, 30*time.Second))
 	defer cancel()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, orDefault(t.MaxBody, 1<<20)))
+	if err == nil && int64(len(body)) < r.ContentLength { // somebody has read of it before
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return nil, errors.Join(err, errBody, context.Cause(ctx))
 	}

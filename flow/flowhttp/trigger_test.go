@@ -200,3 +200,38 @@ func TestADeadlineIs504AndAClientThatIsGone503(t *testing.T) {
 		time.Sleep(time.Hour) // for those that ignore it
 	})
 }
+
+func TestAnAnswerSaysWhetherTheOutcomeIsKnown(t *testing.T) {
+	for _, c := range []struct {
+		err     error
+		outcome string
+	}{{errors.New("EOF"), "unknown"}, {context.DeadlineExceeded, "unknown"}, {dedupe.NoEffect(errors.New("503")), ""}, {&flow.Rejection{Detail: "no", Hint: "no"}, ""}} {
+		w := httptest.NewRecorder()
+		trigger(program(t, flow.ExactlyOnce, fails(c.err)), dedupetest.NewMemoryLedger(nil)).ServeHTTP(w, post("/f", `{"id":"a"}`))
+		var p problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Outcome != c.outcome || (p.Node == "work") != (c.outcome != "") || (p.Fence == 1) != (c.outcome != "") {
+			t.Errorf("%v: %s", c.err, w.Body)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ignores := func(context.Context, map[string]any) (any, error) { time.Sleep(30 * time.Minute); return "late", nil }
+		tr := trigger(program(t, flow.ExactlyOnce, ignores), dedupetest.NewMemoryLedger(nil))
+		w := httptest.NewRecorder()
+		tr.ServeHTTP(w, post("/f", `{"id":"a"}`))
+		if !strings.Contains(w.Body.String(), `"outcome":"unknown"`) {
+			t.Errorf("%s", w.Body)
+		}
+		for range 50 { // longer than a lease
+			send(t, tr, post("/f", `{"id":"a"}`), 409, "in-progress")
+		}
+		time.Sleep(30 * time.Minute)
+		send(t, tr, post("/f", `{"id":"a"}`), 200, `"late"`)
+	})
+}
+
+func TestABodyThatWasReadBeforeIsRefused(t *testing.T) {
+	tr := trigger(program(t, flow.AtLeastOnce, fails(nil)), dedupetest.NewMemoryLedger(nil))
+	r := post("/f", `{} `)
+	r.Body.Read(make([]byte, 1))
+	send(t, tr, r, 400, "body")
+}

@@ -142,7 +142,7 @@ func TestWithoutItsObjectTheConsoleHarmsNothing(t *testing.T) {
 	done := 0
 	work = func(ctx context.Context, l dedupe.Ledger) error {
 		options := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: time.Minute}}
-		_, err := dedupe.Do(ctx, l, []byte("k"), options, func(context.Context, int64) ([]byte, error) {
+		_, err := dedupe.Do(ctx, l, []byte("k"), options, func(context.Context, dedupe.Claim) ([]byte, error) {
 			done++
 			return nil, nil
 		})

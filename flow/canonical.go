@@ -1,0 +1,140 @@
+package flow
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// canonical returns JSON in the one form that all of its spellings have: names
+// sorted and each once, no white space, numbers as RFC 8785 writes them. It
+// fails for text that stands for no value: what is not JSON, is not UTF-8, or
+// has half of a surrogate pair. The decoder would make U+FFFD of the last two,
+// and so one value of many.
+func canonical(text []byte) (json.RawMessage, error) {
+	value, err := decode(text)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(value)
+}
+
+// decode decodes JSON that nothing follows.
+func decode(text []byte) (any, error) {
+	if !isJSON(text) {
+		return nil, errNotJSON
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var value any
+	if err := d.Decode(&value); err != nil {
+		return nil, err
+	}
+	return canonicalNumbers(value)
+}
+
+// isJSON reports whether text is JSON that stands for a value.
+func isJSON(text []byte) bool {
+	return utf8.Valid(text) && json.Valid(text) && !hasLoneSurrogate(text)
+}
+
+// hasLoneSurrogate reports whether valid JSON has a \u escape that is half of a
+// surrogate pair without the other half.
+func hasLoneSurrogate(text []byte) bool {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			return false
+		}
+		if text = text[i+1:]; text[0] != 'u' {
+			text = text[1:]
+			continue
+		}
+		r := hexRune(text[1:5])
+		if text = text[5:]; !utf16.IsSurrogate(r) {
+			continue
+		}
+		if !bytes.HasPrefix(text, []byte(`\u`)) || utf16.DecodeRune(r, hexRune(text[2:6])) == utf8.RuneError {
+			return true
+		}
+		text = text[6:]
+	}
+}
+
+func hexRune(digits []byte) rune {
+	n, _ := strconv.ParseUint(string(digits), 16, 16)
+	return rune(n)
+}
+
+// canonicalNumbers replaces the numbers in a decoded value.
+func canonicalNumbers(value any) (any, error) {
+	var err error
+	switch v := value.(type) {
+	case json.Number:
+		return canonicalNumber(string(v))
+	case []any:
+		for i := range v {
+			if v[i], err = canonicalNumbers(v[i]); err != nil {
+				return nil, err
+			}
+		}
+	case map[string]any:
+		for name := range v {
+			if v[name], err = canonicalNumbers(v[name]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return value, nil
+}
+
+// canonicalNumber writes a JSON number as ECMAScript does, which is RFC 8785's
+// form. It works on the decimal digits, not on a float64, so that no two values
+// become one: 9007199254740993 stays what it is.
+func canonicalNumber(text string) (json.Number, error) {
+	rest, negative := strings.CutPrefix(text, "-")
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(rest), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		return "0", nil
+	}
+	point := len(whole) - (len(whole) + len(fraction) - len(digits)) // digits before the decimal point
+	digits = strings.TrimRight(digits, "0")
+	if exponent != "" {
+		e, err := strconv.ParseInt(exponent, 10, 32)
+		if err != nil {
+			return "", errNotJSON // no program computes with such a number
+		}
+		point += int(e)
+	}
+	s := placePoint(digits, point)
+	if negative {
+		s = "-" + s
+	}
+	return json.Number(s), nil
+}
+
+// placePoint writes 0.digits × 10^point (ECMA-262, Number::toString).
+func placePoint(digits string, point int) string {
+	n := len(digits)
+	switch {
+	case n <= point && point <= 21:
+		return digits + strings.Repeat("0", point-n)
+	case 0 < point && point <= 21:
+		return digits[:point] + "." + digits[point:]
+	case -6 < point && point <= 0:
+		return "0." + strings.Repeat("0", -point) + digits
+	}
+	sign := "+"
+	if point < 1 {
+		sign = "-"
+	}
+	if n > 1 {
+		digits = digits[:1] + "." + digits[1:]
+	}
+	return digits + "e" + sign + strconv.Itoa(max(point-1, 1-point))
+}
