@@ -41,13 +41,13 @@ mutate "a ledger that does not compare owner and fence" dedupe/dodedupe/entry.go
 mutate "an await between the store's read and its write" dedupe/dodedupe/slot.go \
 	's/("sync"\n)/$1\t"time"\n/; s/(r, now, err := s\.read\(\)\n\tif err != nil \{\n\t\treturn false, err\n\t\}\n)/$1\t'"$await"'\n/'
 mutate "an await between the ledger's read and its write" dedupe/dodedupe/book.go \
-	's/(fence, err := b\.nextFence\(ctx, &stored, now\)\n)/$1\t'"${await//s.mu/b.mu}"'\n/'
+	's/("sync"\n)/$1\t"time"\n/; s/(fence, err := b\.nextFence\(ctx, &stored, now\)\n)/$1\t'"${await//s.mu/b.mu}"'\n/'
 mutate "a wait that claims for somebody who is gone" dedupe/dodedupe/ledger.go \
 	's/(\/\/ a wait claims nothing\n)/$1\t\t\trest := *opts\n\t\t\trest.Wait = 50 * time.Millisecond\n\t\t\tl.claim(context.WithoutCancel(ctx), key, \&rest, ttl)\n/'
 mutate "a wait that claims before its caller does" dedupe/dodedupe/wait.go \
 	's/(if err != nil \|\| p == nil \{\n)(\t\t\treturn a, err)/$1\t\t\tif err == nil \&\& a.outcome == dedupe.InProgress \&\& a.retryAfter == 0 {\n\t\t\t\tb.claim(ctx, key, request{owner: "parked", fingerprint: fingerprint, lease: 60000, ttl: 60000})\n\t\t\t}\n$2/'
 mutate "a sequencer that writes number and record apart" dedupe/dodedupe/book.go \
-	's/err = b\.table\.transact\(ctx, func\(\) error \{\n(\t\tif err := b\.put\(ctx, counter.*?\n\t\t\}\n)/err = func() error {\n$1\t\ttime.Sleep(5 * time.Millisecond)\n/s; s/(return b\.put\(ctx, key, &e, &stored\)\n\t\})\)/$1()/'
+	's/("sync"\n)/$1\t"time"\n/; s/err = b\.table\.transact\(ctx, func\(\) error \{\n(\t\tif err := b\.put\(ctx, counter.*?\n\t\t\}\n)/err = func() error {\n$1\t\ttime.Sleep(5 * time.Millisecond)\n/s; s/(return b\.put\(ctx, key, &e, &stored\)\n\t\})\)/$1()/'
 mutate "a fingerprint dropped at completion" dedupe/dodedupe/entry.go \
 	's/(e\.state, e\.until, e\.watch, e\.result = done, now, 0, result)/$1\n\te.fingerprint = ""/'
 mutate "a lease that is over before its end" dedupe/dodedupe/entry.go \
@@ -56,8 +56,8 @@ mutate "a window that ends before its time" dedupe/dodedupe/entry.go \
 	's/(e\.state == absent \|\| now) >= e\.expires\(\)/$1+80 >= e.expires()/'
 mutate "a key-value record that is not removed" dedupe/dodedupe/keyvalue.go \
 	's/_, err := c\.storage\.DeleteMany\(ctx, append\(chunkNames\(ledgerKey\), ledgerKey\), nil\)\n\treturn err/return nil/'
-mutate "a fence that an eviction forgets" dedupe/dodedupe/book.go \
-	's/return min\(max\(b\.fence\+1, mark\+1, e\.number\+1, seed\(now\)\), seed\(never\)\), nil/return b.fence + 1, nil/'
+mutate "a fence that an eviction forgets" dedupe/dodedupe/memory.go \
+	's/return min\(max\(b\.fence\+1, mark\+1, e\.number\+1, seed\(now\)\), seed\(never\)\), nil/return b.fence + 1 + 0*mark, nil/'
 
 # What stands around the engine: dedupe.Do, the middleware, flows. These faults
 # have to fail the packages' own tests, natively, which takes seconds each.
