@@ -34,6 +34,9 @@ const CROWDED = 80 << 20, CROWDED_IDLE_MS = 1000;
 // MAX_ID is the last of the numbers that both sides know things by; they start anew after it.
 const MAX_ID = 0x7fffffff;
 
+// then is a promise's own, whatever it has been given in its place: it never calls back at once, and once only.
+const then = Function.prototype.call.bind(Promise.prototype.then);
+
 // Where Go runs for no context: what package syscall/js calls back. No I/O is possible there.
 const nowhere = { id: 0, closed: false, lines: null };
 
@@ -312,9 +315,9 @@ export class Runtime {
     };
   }
 
-  // await makes a promise a value that arrives later.
-  await(context, promise) {
-    const id = this.fresh();
+  // await makes a promise, or what has a method then, a value that arrives later.
+  await(context, thenable) {
+    const id = this.fresh(), promise = Promise.resolve(thenable);
     this.encoded.set(id, null);
     context.addPromise(1);
     const settle = (v) => {
@@ -325,7 +328,13 @@ export class Runtime {
       this.turn(context, "capdo_settle", id, this.encoded.get(id).size);
       context.rest();
     };
-    promise.then(settle, (e) => settle(asError(e)));
+    try {
+      then(promise, settle, (e) => settle(asError(e)));
+    } catch (e) { // its constructor is not one
+      this.encoded.delete(id);
+      context.addPromise(-1);
+      throw e;
+    }
     return new Pending(id);
   }
 
