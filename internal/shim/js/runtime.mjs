@@ -9,7 +9,7 @@
 
 import { setCaller } from "./host.mjs";
 import { callBack, flush, forgetCallbacks, log, runtimeWrite, setOutput } from "./stdio.mjs";
-import { Encoded, Pending, Reader, Writer, asError, utf8 } from "./value.mjs";
+import { Encoded, Pending, Reader, Writer, asError, errorFields, utf8 } from "./value.mjs";
 
 // WATCH_MS is how often a context in which something is open looks whether Go's timers are served, in ms.
 export const WATCH_MS = 1000;
@@ -203,7 +203,7 @@ export class Runtime {
     try {
       return writer.encode(v, context, ...where);
     } catch (e) {
-      return writer.encode(new TypeError(asError(e).message.slice(0, 200)), context, ...where);
+      return writer.encode(new TypeError(errorFields(e).message.slice(0, 200) || "a value that cannot be read"), context, ...where);
     } finally {
       writer.trim();
       this.writer = writer;

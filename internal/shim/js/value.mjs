@@ -83,8 +83,9 @@ export function toError(fields) {
   return e;
 }
 
-// asError returns e itself if Go can be told of it as an error, else an Error that says what was thrown.
-export const asError = (e) => attempt(() => e instanceof Error, false) ? e : toError(errorFields(e));
+// asError makes an Error of what was thrown, whatever that is: it might be bytes with an error's prototype, or an error only when first
+// looked at, and must not reach Go as a result.
+export const asError = (e) => toError(errorFields(e));
 
 // set gives an object a property of its own, whatever its name.
 function set(object, key, value) {
