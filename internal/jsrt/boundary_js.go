@@ -23,7 +23,7 @@ func jsTransact(context, ref int32, buf unsafe.Pointer, capacity int32) int32
 func jsSize(value int32) int32
 
 //go:wasmimport capdo take
-func jsTake(value int32, buf unsafe.Pointer, size int32) int32
+func jsTake(context, value int32, buf unsafe.Pointer, size int32) int32
 
 //go:wasmimport capdo discard
 func jsDiscard(context, value int32)
@@ -217,7 +217,10 @@ func unpack(c *Context, b []byte, n int32) (any, error) {
 // take fetches a value that waits, into memory of its own, which byte slices in it alias.
 func take(c *Context, value, size int32) (any, error) {
 	b := make([]byte, max(size, 1))
-	if jsTake(value, unsafe.Pointer(&b[0]), size) == 0 {
+	switch jsTake(c.id, value, unsafe.Pointer(&b[0]), size) {
+	case -1:
+		return nil, errChanged
+	case 0:
 		return nil, errMalformed
 	}
 	return outcome(&decoder{b: b[:size], c: c, alias: true})

@@ -44,6 +44,8 @@ const maxDate = 8_640_000_000_000_000
 var (
 	errMalformed = errors.New("jsrt: malformed value; app.wasm and the modules beside it come from different builds")
 	errTooDeep   = errors.New("jsrt: a value that is nested more than " + strconv.Itoa(maxDepth) + " deep, or contains itself")
+	errReleased  = errors.New("jsrt: the handle has been released")
+	errChanged   = errors.New("jsrt: a buffer of the value was resized or transferred before Go could read it")
 	errDate      = errors.New("jsrt: a time that a JavaScript Date cannot be")
 )
 

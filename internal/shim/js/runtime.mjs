@@ -227,6 +227,13 @@ export class Runtime {
   }
 
   unpack(context, ptr, size) {
+  // drop forgets a value that waits, and what it refers to.
+  drop(contextID, id) {
+    const value = this.encoded.get(id), context = this.contexts.get(contextID);
+    this.encoded.delete(id);
+    for (const ref of value?.held ?? []) context?.free(ref);
+  }
+
     this.memory();
     return this.reader.decode(context, this.u8, this.view, ptr >>> 0, size);
   }
@@ -278,22 +285,18 @@ export class Runtime {
         return this.pack(context, undefined, ptr, cap);
       },
 
-      // size and take hand over a value that waits. take reports whether it has the size that Go made room for.
+      // size and take hand over a value that waits. take returns 1, 0 for one that has not the size that Go made room for, or -1 for one
+      // that is not what it was any more.
       size: (id) => this.encoded.get(id)?.size ?? 0,
-      take: (id, ptr, size) => {
-        const value = this.encoded.get(id);
-        this.encoded.delete(id);
-        if (value?.size !== size) return 0;
+      take: (contextID, id, ptr, size) => {
         this.memory();
-        value.copy(this.u8, ptr >>> 0, size);
-        return 1;
-      },
-      discard: (contextID, id) => {
-        const value = this.encoded.get(id), context = this.contexts.get(contextID);
+        const value = this.encoded.get(id), isIn = value?.size === size && value.copy(this.u8, ptr >>> 0, size);
+        if (!isIn) this.drop(contextID, id);
         this.encoded.delete(id);
         for (const ref of value?.held ?? []) context?.free(ref);
       },
 
+      discard: (contextID, id) => { this.drop(contextID, id); },
       // reply answers an invocation, and says what of it goes on; see phases in jsrt.
       reply: (contextID, id, ptr, size, phase) => {
         if (id === 0) return this.describing(this.unpack(null, ptr, size));

@@ -103,21 +103,23 @@ export class Encoded {
     this.size = parts.reduce((n, p) => n + p.size, bytes.length);
   }
 
-  // copy writes the value to u8 at a place where it has size bytes.
+  // copy writes the value to u8 at a place where it has size bytes. It reports whether the value is still what it was: a buffer may have
+  // been resized or transferred in the meantime.
   copy(u8, at, size) {
     if (size !== this.size || at < 0 || at + size > u8.length) throw new RangeError("capdo: Go has no room for a value of this size");
     let from = 0;
     for (const { place, bytes, size } of this.parts) {
+    if (this.parts.some(({ bytes, size }) => lengthOf(bytes) !== size)) return false;
       u8.set(this.bytes.subarray(from, place), at);
       at += place - from;
       from = place;
-      if (lengthOf(bytes) === size) u8.set(bytes, at);
-      else u8.fill(0, at, at + size); // its buffer was resized or transferred in the meantime
+      u8.set(bytes, at);
       at += size;
     }
     u8.set(this.bytes.subarray(from), at);
   }
 }
+    return true;
 
 const none = Object.freeze([]);
 const copyOf = (list) => list.length > 0 ? list.slice() : none;
