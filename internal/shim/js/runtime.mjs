@@ -220,13 +220,13 @@ export class Runtime {
   pack(context, v, ptr, cap) {
     this.memory();
     const at = ptr >>> 0, out = this.encode(v, context, this.u8, this.view, at, Math.min(at + cap, this.u8.length));
+    if (this.dead) throw this.dead; // reading the value has called Go, which ended it
     if (!(out instanceof Encoded)) return out;
     const id = this.fresh();
     this.encoded.set(id, out);
     return -id;
   }
 
-  unpack(context, ptr, size) {
   // drop forgets a value that waits, and what it refers to.
   drop(contextID, id) {
     const value = this.encoded.get(id), context = this.contexts.get(contextID);
@@ -234,6 +234,7 @@ export class Runtime {
     for (const ref of value?.held ?? []) context?.free(ref);
   }
 
+  unpack(context, ptr, size) {
     this.memory();
     return this.reader.decode(context, this.u8, this.view, ptr >>> 0, size);
   }
@@ -293,10 +294,10 @@ export class Runtime {
         const value = this.encoded.get(id), isIn = value?.size === size && value.copy(this.u8, ptr >>> 0, size);
         if (!isIn) this.drop(contextID, id);
         this.encoded.delete(id);
-        for (const ref of value?.held ?? []) context?.free(ref);
+        return isIn ? 1 : value?.size === size ? -1 : 0;
       },
-
       discard: (contextID, id) => { this.drop(contextID, id); },
+
       // reply answers an invocation, and says what of it goes on; see phases in jsrt.
       reply: (contextID, id, ptr, size, phase) => {
         if (id === 0) return this.describing(this.unpack(null, ptr, size));
