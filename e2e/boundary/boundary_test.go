@@ -96,7 +96,7 @@ var ways = []struct {
 	name           string
 	batch, batches int
 }{
-	{"direct", 400, 12}, // the boundary itself, without structured clone between
+	{"direct", 400, 4}, // the boundary itself, without structured clone between
 	{"rpc", 300, 2},
 	{"stored", 150, 2},
 	{"sql", 150, 2},

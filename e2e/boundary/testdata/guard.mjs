@@ -4,10 +4,10 @@ import { Runtime } from "./runtime.mjs";
 import { Encoded } from "./value.mjs";
 
 const NEAR = 16 << 10; // bytes that are compared on both sides of a window, in each call
-const WHOLE = 97;      // and all of Go's memory in each call of so many
+const WHOLE = 701;     // and all of Go's memory in each call of so many
 
 // Where an import's window is among its arguments; the others have none. transact is not among them: Go runs inside of it.
-const windows = { call: [4, 6], take: [1, 2], intern: [], size: [], discard: [], reply: [], proceed: [], wake: [], free: [] };
+const windows = { call: [4, 6], take: [2, 3], intern: [], size: [], discard: [], reply: [], proceed: [], wake: [], free: [] };
 
 export const guard = {
   calls: 0, wholes: 0, windows: 0, encodedTwice: 0, faults: [],
@@ -59,8 +59,8 @@ function flatten(encoded, poison) {
 export class Guarded extends Runtime {
   boundaryImports() {
     const imports = super.boundaryImports(), { take } = imports;
-    imports.take = (id, ptr, size) => {
-      const value = this.encoded.get(id), out = take(id, ptr, size);
+    imports.take = (contextID, id, ptr, size) => {
+      const value = this.encoded.get(id), out = take(contextID, id, ptr, size);
       if (out === 1) { // each byte has been written: it does not depend on what was there
         const written = new Uint8Array(this.exports.mem.buffer, ptr >>> 0, size);
         if (!sameBytes(flatten(value, 0x5a), written)) guard.fault("take: what was there before shows through");
