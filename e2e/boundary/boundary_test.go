@@ -31,8 +31,8 @@ var built worker.Built
 
 func TestMain(m *testing.M) { worker.Main(m, &built) }
 
-// serve starts workerd with the Worker, and with modules in place of its own.
-func serve(t testing.TB, replaced map[string]string) *workerd.Process {
+// serve starts workerd with the Worker, and with modules in place of its own. gogc is how often Go collects garbage.
+func serve(t testing.TB, replaced map[string]string, gogc string) *workerd.Process {
 	t.Helper()
 	modules := workerd.BuildModules(built.Dir)
 	for _, name := range []string{"main.mjs", "guard.mjs", "values.mjs"} {
@@ -47,7 +47,7 @@ func serve(t testing.TB, replaced map[string]string) *workerd.Process {
 	}
 	p, err := workerd.Start(context.Background(), workerd.Config{
 		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Fuzz", "Plain"), Disk: t.TempDir(),
-		JSON: map[string]string{"ODD": `{"__proto__": [1, null], "": "\ud83d"}`}, Flags: []string{"experimental"},
+		JSON: map[string]string{"ODD": `{"__proto__": [1, null], "": "\ud83d"}`, "GOGC": gogc}, Flags: []string{"experimental"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ var ways = []struct {
 }
 
 func TestHostileValues(t *testing.T) {
-	p := serve(t, nil)
+	p := serve(t, nil, "100")
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			var sum report
@@ -133,9 +133,19 @@ func TestHostileValues(t *testing.T) {
 	}
 }
 
+// Where Go collects all the time, references are released and their numbers used again between any two calls.
+func TestHostileValuesWhileGoCollects(t *testing.T) {
+	p := serve(t, nil, "1")
+	for way, n := range map[string]int{"direct": 200, "rpc": 100} {
+		if r := fuzz(p, way, *fuzzSeed, n); len(r.Failures) > 0 || r.Values == 0 {
+			t.Errorf("%s, seed %d, %d values:\n%s", way, *fuzzSeed, r.Values, strings.Join(r.Failures, "\n"))
+		}
+	}
+}
+
 // Numbers that start anew, more names than have a number, handles that are released or another object's, bytes that change at the last moment.
 func TestEdges(t *testing.T) {
-	p := serve(t, nil)
+	p := serve(t, nil, "100")
 	for _, object := range []string{"a", "b"} {
 		if r := fuzzIn(p, object, "edges", 0, 0); len(r.Failures) > 0 {
 			t.Errorf("%s:\n%s", object, strings.Join(r.Failures, "\n"))
@@ -145,7 +155,7 @@ func TestEdges(t *testing.T) {
 
 // What a client may put into a header is not what fetch in JavaScript lets through. workerd makes U+FFFD of each byte that is not UTF-8.
 func TestRawHeaders(t *testing.T) {
-	p := serve(t, nil)
+	p := serve(t, nil, "100")
 	for i, raw := range []string{"plain", "caf\xc3\xa9", "\xff\xfe\x80", "\xed\xa0\x80", strings.Repeat("x", 6000), "a\tb", "\xe2\x82\xac", ""} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(p.URL, "http://"))
 		if err != nil {

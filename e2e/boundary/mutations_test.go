@@ -56,7 +56,7 @@ func TestMutations(t *testing.T) {
 				t.Fatal(err)
 			}
 			start := time.Now()
-			p := serve(t, map[string]string{m.file: path})
+			p := serve(t, map[string]string{m.file: path}, "100")
 			for seed, way := range []string{"direct", "edges", "direct", "direct", "direct", "direct"} {
 				if r := fuzz(p, way, seed, 200); len(r.Failures) > 0 {
 					t.Logf("found after %v, by %s with seed %d: %.300s", time.Since(start).Round(100*time.Millisecond), way, seed, r.Failures[len(r.Failures)-1])

@@ -1,5 +1,5 @@
 // The main module of the boundary's fuzzer: GET /WAY?seed=N&n=N sends hostile values through one way in, and answers with a report.
-import { DurableObject } from "cloudflare:workers";
+import { DurableObject, env as bindings } from "cloudflare:workers";
 import * as entry from "./entry.mjs";
 import program from "./app.wasm";
 import { guard, Guarded } from "./guard.mjs";
@@ -7,7 +7,7 @@ import { GoObject, fetchWorker, runtime, start, stats } from "./shim.mjs";
 import { ByRef } from "./value.mjs";
 import { Random, cloneable, dump, faults, generate, reading } from "./values.mjs";
 
-start(() => new Guarded(program));
+start(() => new Guarded(program, { env: { GOGC: String(bindings.GOGC) } }));
 
 const HANG_MS = 20_000;
 
@@ -206,6 +206,7 @@ export class Fuzz extends entry.Fuzz {
       const host = { object: () => new (class { secret = 1; })(), same: (v) => v, isSame: (a, b) => a === b };
       report.handles = await settled(super.probe("handles", new ByRef(host)));
       await this.outcomes(report);
+      await this.deeply(report, 2000);
       await this.late(report);
     } catch (e) {
       report.fail(textOf(e));
@@ -225,6 +226,24 @@ export class Fuzz extends entry.Fuzz {
     first.resolve("first");
     const [[failed, value]] = await settled(waiting, 5000);
     if (failed || value !== "first") report.fail(`a value was lost when numbers started anew: ${failed} ${value}`);
+  }
+
+  // deeply has values come, as deep as they may be, where Go's stack is deep already.
+  async deeply(report, frames) {
+    let v = "bottom";
+    for (let i = 0; i < 495; i++) v = i % 2 ? [v] : { v };
+    const got = await settled(super.probe("deep", frames, new ByRef({ s0: () => v, s1: async () => v }), [["call", "s0"], ["await", "s1"]]));
+    got.forEach(([failed, value, dumped], i) => { if (failed || dumped !== dump(v)) report.fail(`step ${i}: ${failed}, ${dumped.slice(0, 100)}, ${value?.message}`); });
+    for (const how of ["call", "await"]) { // and one that is deeper is refused
+      const [[failed, value]] = await settled(super.probe("deep", frames, new ByRef({ s0: () => [[[[[[[v]]]]]]] }), [[how, "s0"]]));
+      if (!failed || !/nested/.test(value.message)) report.fail(`a value that is too deep: ${value?.message}`);
+    }
+  }
+
+  async deepest(_, n) {
+    const report = new Report();
+    await this.deeply(report, n);
+    return report.done();
   }
 
   // outcomes are mistakes that were made once, each with what has to come of it.
@@ -503,7 +522,7 @@ async function vars(env, ctx, seed, n) {
   return report.done();
 }
 
-const inObject = { direct: "direct", edges: "edges", stored: "storedBy", sql: "queried", env: "environment", remote: "remotely", responses: "responses", frames: "frames", hibernating: "hibernating" };
+const inObject = { deep: "deepest", direct: "direct", edges: "edges", stored: "storedBy", sql: "queried", env: "environment", remote: "remotely", responses: "responses", frames: "frames", hibernating: "hibernating" };
 
 export default {
   async fetch(request, env, ctx) {
