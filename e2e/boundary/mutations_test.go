@@ -13,12 +13,12 @@ import (
 
 var allMutations = flag.Bool("all-mutations", false, "make each mistake, not only the first three")
 
-// mutations are mistakes, each of which the fuzzer has to notice. The first three are what once overwrote Go's heap: a size that was
-// computed before, with another idea of what there is, was trusted when writing.
+// mutations are mistakes, each of which the fuzzer has to notice. The first three are of the kind that once overwrote Go's heap: what
+// was known of a value before is trusted when it is written.
 var mutations = []struct{ name, file, from, to string }{
-	{"the space is not checked", "value.mjs", "if (this.pos + n <= this.end) return;", "return;"},
+	{"the space is not checked", "value.mjs", "if (this.pos + n <= this.end) return;", "if (this.u8 !== this.own || this.pos + n <= this.end) return;"},
 	{"a string may be longer than the space", "value.mjs", "this.u8.subarray(this.pos + 4, this.end)", "this.u8.subarray(this.pos + 4)"},
-	{"holes are skipped, though they were counted", "value.mjs", "for (let i = 0; i < n; i++) this.value(v[i]); // a hole is undefined", "v.forEach((e) => this.value(e));"},
+	{"holes are skipped, though they were counted", "value.mjs", "for (let i = 0; i < n; i++) this.value(v[i]); // a hole is undefined", "for (let i = 0; i < n; i++) if (i in v) this.value(v[i]);"},
 	{"the class is believed how many bytes it has", "value.mjs", "const n = lengthOf(b);", "const n = b.byteLength;"},
 	{"what was large is believed to have its size still", "value.mjs", "if (this.parts.some(", "if (false && this.parts.some("},
 	{"a value is one byte larger than it says", "value.mjs", "this.end = memory ? end : this.own.length;", "this.end = memory ? end + 1 : this.own.length;"},

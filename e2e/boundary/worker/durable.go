@@ -136,7 +136,7 @@ func readVars(env *durable.Env, names []string) []string {
 			continue
 		}
 		if _, err := env.Namespace(name); err == nil {
-			out = append(out, name+" is taken for a namespace")
+			out[len(out)-1] += ", taken for a namespace"
 		}
 	}
 	return out

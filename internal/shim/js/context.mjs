@@ -78,12 +78,12 @@ export class Context {
 
   hold(v) { const ref = this.unused.pop() ?? this.refs.length; this.refs[ref] = v; return ref; }
   free(ref) {
-    if (!(ref in this.refs) || ref === 0) return;
+    if (this.refs[ref] === undefined || ref === 0) return; // nobody has it: freed twice, a number would be two values'
     this.refs[ref] = undefined;
     this.unused.push(ref);
   }
   target(ref) {
-    if (!(ref in this.refs)) throw new TypeError("the handle has been released");
+    if (this.refs[ref] === undefined) throw new TypeError("the handle has been released");
     return this.refs[ref];
   }
 
