@@ -21,7 +21,7 @@ func jsCall(context, ref, name, get int32, buf unsafe.Pointer, size, capacity in
 func jsTransact(context, ref int32, buf unsafe.Pointer, capacity int32) int32
 
 //go:wasmimport capdo size
-func jsSize(value int32) int32
+func jsSize(context, value int32) int32
 
 //go:wasmimport capdo take
 func jsTake(context, value int32, buf unsafe.Pointer, size int32) int32
@@ -207,7 +207,7 @@ var transacting *transaction
 // unpack reads an outcome: n bytes in b, or the value that waits under the number -n.
 func unpack(c *Context, b []byte, n int32) (any, error) {
 	if n < 0 {
-		return take(c, -n, jsSize(-n))
+		return take(c, -n, jsSize(c.id, -n))
 	}
 	return outcome(&decoder{b: b[:n], c: c})
 }

@@ -60,7 +60,7 @@ export class Guarded extends Runtime {
   boundaryImports() {
     const imports = super.boundaryImports(), { take } = imports;
     imports.take = (contextID, id, ptr, size) => {
-      const value = this.encoded.get(id), out = take(contextID, id, ptr, size);
+      const value = this.contexts.get(contextID)?.encoded.get(id), out = take(contextID, id, ptr, size);
       if (out === 1) { // each byte has been written: it does not depend on what was there
         const written = new Uint8Array(this.exports.mem.buffer, ptr >>> 0, size);
         if (!sameBytes(flatten(value, 0x5a), written)) guard.fault("take: what was there before shows through");

@@ -59,6 +59,7 @@ export class Context {
     this.refs = [helpers];
     this.unused = [];
     this.calls = new Map(); // invocations that are not over
+    this.encoded = new Map(); // values for Go to take: id → Encoded, or null for a promise that has not settled
     this.sockets = new Set(); // WebSockets that Go reads
     this.promises = 0;  // promises that Go waits for
     this.closed = false;
@@ -140,10 +141,10 @@ export class Context {
   // stateless context alive until the invocation is over (ExecutionContext.waitUntil). An object's would get no turn after the
   // answer, either.
   invoke(kind, index, args, { signal, background } = {}) {
-    const { rt } = this, id = rt.keep(this, args, rt.fresh(this.calls)), call = new Invocation(this, id);
+    const { rt } = this, id = rt.keep(this, args), call = new Invocation(this, id);
     this.calls.set(id, call);
     rt.idle.delete(this);
-    rt.enter(this, "capdo_invoke", id, rt.encoded.get(id)?.size ?? 0, kind, index);
+    rt.enter(this, "capdo_invoke", id, this.encoded.get(id)?.size ?? 0, kind, index);
     if (call.isOver) { // the common case: nothing was armed for it
       this.rest();
       return call.answer();
@@ -224,6 +225,7 @@ export class Context {
     rt.inFlight -= this.promises + (this.isAsked ? 1 : 0);
     this.refs = [helpers];
     this.unused = [];
+    this.encoded.clear();
     if (!this.state) for (const call of [...this.calls.values()]) call.fail(new Error("the invocation has been ended"));
     if (rt.keeper === this) rt.handOver();
   }

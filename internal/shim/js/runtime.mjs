@@ -48,7 +48,6 @@ export class Runtime {
     this.lastID = 0;           // of contexts, invocations and values that wait
     this.lastTimer = 0;
     this.contexts = new Map(); // id → Context
-    this.encoded = new Map();  // id → Encoded, or null for a promise that has not settled
     this.names = [];           // method names that Go has interned
     this.timers = new Map();   // Go's timeouts: id → deadline
     this.inFlight = 0;         // promises that Go waits for, and turns that were asked for
@@ -100,7 +99,7 @@ export class Runtime {
     if (causes.length === 0) this.report(error);
     const open = [...this.open];
     this.exports = this.go = this.view = this.u8 = this.keeper = null;
-    for (const table of [this.contexts, this.encoded, this.timers, this.open, this.idle, this.callbacks]) table.clear();
+    for (const table of [this.contexts, this.timers, this.open, this.idle, this.callbacks]) table.clear();
     forgetCallbacks();
     for (const c of open) {
       if (c.state) c.wake(); // it is reset, in a turn of its own
@@ -181,10 +180,10 @@ export class Runtime {
 
   // ---- Values and numbers -----------------------------------------------------------------------------------------------
 
-  // fresh returns a number that nothing has, also in a table of a context.
-  fresh(table) {
+  // fresh returns a number that no context has, and nothing of one.
+  fresh(context) {
     do this.lastID = this.lastID % MAX_ID + 1;
-    while (this.contexts.has(this.lastID) || this.encoded.has(this.lastID) || table?.has(this.lastID));
+    while (this.contexts.has(this.lastID) || context?.encoded.has(this.lastID) || context?.calls.has(this.lastID));
     return this.lastID;
   }
 
@@ -211,8 +210,8 @@ export class Runtime {
   }
 
   // keep encodes a value for Go to take, and returns its number.
-  keep(context, v, id = this.fresh()) {
-    this.encoded.set(id, this.encode(v, context, null));
+  keep(context, v, id = this.fresh(context)) {
+    context.encoded.set(id, this.encode(v, context, null));
     return id;
   }
 
@@ -222,16 +221,15 @@ export class Runtime {
     const at = ptr >>> 0, out = this.encode(v, context, this.u8, this.view, at, Math.min(at + cap, this.u8.length));
     if (this.dead) throw this.dead; // reading the value has called Go, which ended it
     if (!(out instanceof Encoded)) return out;
-    const id = this.fresh();
-    this.encoded.set(id, out);
+    const id = this.fresh(context);
+    context.encoded.set(id, out);
     return -id;
   }
 
   // drop forgets a value that waits, and what it refers to.
-  drop(contextID, id) {
-    const value = this.encoded.get(id), context = this.contexts.get(contextID);
-    this.encoded.delete(id);
-    for (const ref of value?.held ?? []) context?.free(ref);
+  drop(context, id) {
+    for (const ref of context?.encoded.get(id)?.held ?? []) context.free(ref);
+    context?.encoded.delete(id);
   }
 
   unpack(context, ptr, size) {
@@ -288,15 +286,16 @@ export class Runtime {
 
       // size and take hand over a value that waits. take returns 1, 0 for one that has not the size that Go made room for, or -1 for one
       // that is not what it was any more.
-      size: (id) => this.encoded.get(id)?.size ?? 0,
+      size: (contextID, id) => this.contexts.get(contextID)?.encoded.get(id)?.size ?? 0,
       take: (contextID, id, ptr, size) => {
         this.memory();
-        const value = this.encoded.get(id), isIn = value?.size === size && value.copy(this.u8, ptr >>> 0, size);
-        if (!isIn) this.drop(contextID, id);
-        this.encoded.delete(id);
+        const context = this.contexts.get(contextID), value = context?.encoded.get(id);
+        const isIn = value?.size === size && value.copy(this.u8, ptr >>> 0, size);
+        if (!isIn) this.drop(context, id);
+        context?.encoded.delete(id);
         return isIn ? 1 : value?.size === size ? -1 : 0;
       },
-      discard: (contextID, id) => { this.drop(contextID, id); },
+      discard: (contextID, id) => { this.drop(this.contexts.get(contextID), id); },
 
       // reply answers an invocation, and says what of it goes on; see phases in jsrt.
       reply: (contextID, id, ptr, size, phase) => {
@@ -321,21 +320,21 @@ export class Runtime {
 
   // await makes a promise, or what has a method then, a value that arrives later.
   await(context, thenable) {
-    const id = this.fresh(), promise = Promise.resolve(thenable);
-    this.encoded.set(id, null);
+    const id = this.fresh(context), promise = Promise.resolve(thenable);
+    context.encoded.set(id, null);
     context.addPromise(1);
     const settle = (v) => {
       context.addPromise(-1);
       if (this.dead || context.closed) return dispose(v);
       this.keep(context, v, id);
       dispose(v);
-      this.turn(context, "capdo_settle", id, this.encoded.get(id).size);
+      this.turn(context, "capdo_settle", id, context.encoded.get(id).size);
       context.rest();
     };
     try {
       then(promise, settle, (e) => settle(asError(e)));
     } catch (e) { // its constructor is not one
-      this.encoded.delete(id);
+      context.encoded.delete(id);
       context.addPromise(-1);
       throw e;
     }
