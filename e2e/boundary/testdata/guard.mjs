@@ -31,8 +31,10 @@ function watched(rt, name, f, [atArgument, sizeArgument]) {
   return (...args) => {
     const isWhole = ++guard.calls % WHOLE === 0;
     if (!isWhole && atArgument === undefined) return f(...args);
-    const { buffer } = rt.exports.mem, at = atArgument === undefined ? 0 : args[atArgument] >>> 0, size = sizeArgument === undefined ? 0 : args[sizeArgument];
-    const from = isWhole ? 0 : Math.max(0, (at & ~3) - NEAR), to = isWhole ? buffer.byteLength : Math.min(buffer.byteLength, (at + size + NEAR) & ~3);
+    const { buffer } = rt.exports.mem, at = atArgument === undefined ? 0 : args[atArgument] >>> 0,
+      size = sizeArgument === undefined ? 0 : args[sizeArgument];
+    const from = isWhole ? 0 : Math.max(0, (at & ~3) - NEAR), to = isWhole ? buffer.byteLength : Math.min(buffer.byteLength,
+      (at + size + NEAR) & ~3);
     if (before.length < to - from) before = new Uint8Array(to - from);
     const now = new Uint8Array(buffer, from, to - from);
     before.set(now);

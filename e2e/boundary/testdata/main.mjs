@@ -23,6 +23,7 @@ class Report {
   }
 }
 
+const clip = (text) => String(text).slice(0, 200);
 const textOf = (e) => { try { return String(e.message); } catch { return "an error without text"; } };
 const settled = (promise, ms = HANG_MS) => {
   let timer;
@@ -40,9 +41,9 @@ function check(node, { failed, value, dumped }, report) {
     if (typeof value !== "string" || value === "") return "was refused without a text";
     return null;
   }
-  if (node.fate === "refused") return `has to be refused, and became ${dumped.slice(0, 200)}`;
-  if (!isGood()) return `became ${dumped.slice(0, 200)}`;
-  if (node.fate === "ok" && dump(value) !== dumped) return `is ${dumped.slice(0, 200)} in Go and ${dump(value).slice(0, 200)} when it is back`;
+  if (node.fate === "refused") return `has to be refused, and became ${clip(dumped)}`;
+  if (!isGood()) return `became ${clip(dumped)}`;
+  if (node.fate === "ok" && dump(value) !== dumped) return `is ${clip(dumped)} in Go and ${clip(dump(value))} when it is back`;
   return null;
 }
 
@@ -57,7 +58,8 @@ const step = {
   resolve: (node) => ({ how: "await", give: async () => node.v, node }),
   later: (node) => ({ how: "await", give: () => new Promise((resolve) => setTimeout(() => resolve(node.v), 1)), node }),
   reject: (node) => ({ how: "await", give: async () => { throw node.v; }, thrown: true, node }),
-  rejectLater: (node) => ({ how: "await", give: () => new Promise((_, reject) => setTimeout(() => reject(node.v), 1)), thrown: true, node }),
+  rejectLater: (node) => ({ how: "await", give: () => new Promise((_, reject) => setTimeout(() => reject(node.v), 1)), thrown: true,
+    node }),
   thenable: (node) => ({ how: "await", give: () => ({ then(f) { f(node.v); f(2); throw 3; } }), node }), // more than a promise may do
   lateThenable: (node) => ({ how: "await", give: () => ({ then(f) { setTimeout(() => { f(node.v); f(2); }, 1); } }), node }),
   throwingThenable: (node) => ({ how: "await", give: () => ({ then() { throw node.v; } }), thrown: true, node }),
@@ -81,12 +83,14 @@ const isAwaited = (v) => { try { return typeof v?.then === "function"; } catch {
 function expectation({ node, thrown, how }, [failed, value, dumped]) {
   if (thrown) { // whatever it is, Go has to get an error with a text
     const isRight = failed && typeof value?.message === "string" && value.message.isWellFormed() && value.message.length <= 16_384;
-    return isRight || (failed && value?.text) ? null : `was thrown, and became ${dumped.slice(0, 200)}`;
+    return isRight || (failed && value?.text) ? null : `was thrown, and became ${clip(dumped)}`;
   }
   if (node.isError) { // one that is returned is an error, too
     const e = failed && value.message !== undefined && Object.assign(new Error(), { name: value.name, message: value.message });
-    for (const [k, p] of Object.entries(value.props ?? {})) Object.defineProperty(e, k, { value: p, configurable: true, writable: true, enumerable: true });
-    return e && node.match(e) ? null : `is an error, and became ${dumped.slice(0, 200)}`;
+    for (const [k, p] of Object.entries(value.props ?? {})) {
+      Object.defineProperty(e, k, { value: p, configurable: true, writable: true, enumerable: true });
+    }
+    return e && node.match(e) ? null : `is an error, and became ${clip(dumped)}`;
   }
   return { failed, value: failed ? value?.message ?? value?.text : value, dumped };
 }
@@ -132,7 +136,10 @@ export class Fuzz extends entry.Fuzz {
     for (let i = 0; i < 20; i++) {
       await super.probe("gc");
       after = stats();
-      if (after.refs <= before.refs && after.encoded <= before.encoded && after.inFlight <= before.inFlight && after.calls <= before.calls) return;
+      if (after.refs <= before.refs && after.encoded <= before.encoded && after.inFlight <= before.inFlight &&
+        after.calls <= before.calls) {
+        return;
+      }
     }
     report.fail(`tables: ${JSON.stringify(before)} became ${JSON.stringify(after)}`);
   }
@@ -155,14 +162,19 @@ export class Fuzz extends entry.Fuzz {
       report.values += nodes.length;
       report.refused++;
       if (!isAllowed) report.fail(`${at}, arguments ${names}: were refused: ${textOf(e)}`);
-      if (typeof e?.message !== "string" || e.message === "" || e.message === "hangs") report.fail(`${at}, arguments ${names}: ${textOf(e)}`);
+      if (typeof e?.message !== "string" || e.message === "" || e.message === "hangs") {
+        report.fail(`${at}, arguments ${names}: ${textOf(e)}`);
+      }
       return;
     }
     const [values, dumped] = out;
-    if (isRefused) return report.fail(`${at}, arguments ${names}: have to be refused, and became ${dumped.slice(0, 200)}`);
-    if (nodes.every((n) => n.fate === "ok") && dump(values) !== dumped) report.fail(`${at}, arguments ${names}: are ${dumped.slice(0, 200)} in Go, and ${dump(values).slice(0, 200)} when they are back`);
+    if (isRefused) return report.fail(`${at}, arguments ${names}: have to be refused, and became ${clip(dumped)}`);
+    if (nodes.every((n) => n.fate === "ok") && dump(values) !== dumped) {
+      report.fail(`${at}, arguments ${names}: are ${clip(dumped)} in Go, and ${clip(dump(values))} when they are back`);
+    }
     nodes.forEach((node, i) => {
-      const wrong = check(node, { failed: false, value: values[i], dumped: node.fate === "ok" ? dump(values[i]) : "something else" }, report);
+      const wrong = check(node, { failed: false, value: values[i], dumped: node.fate === "ok" ? dump(values[i]) : "something else" },
+        report);
       if (wrong) report.fail(`${at}, argument ${node.name}: ${wrong}`);
     });
   }
@@ -232,8 +244,10 @@ export class Fuzz extends entry.Fuzz {
   async deeply(report, frames) {
     let v = "bottom";
     for (let i = 0; i < 495; i++) v = i % 2 ? [v] : { v };
-    const got = await settled(super.probe("deep", frames, new ByRef({ s0: () => v, s1: async () => v }), [["call", "s0"], ["await", "s1"]]));
-    got.forEach(([failed, value, dumped], i) => { if (failed || dumped !== dump(v)) report.fail(`step ${i}: ${failed}, ${dumped.slice(0, 100)}, ${value?.message}`); });
+    const host = new ByRef({ s0: () => v, s1: async () => v });
+    for (const [failed, value, dumped] of await settled(super.probe("deep", frames, host, [["call", "s0"], ["await", "s1"]]))) {
+      if (failed || dumped !== dump(v)) report.fail(`a deep value: ${failed}, ${clip(dumped)}, ${value?.message}`);
+    }
     for (const how of ["call", "await"]) { // and one that is deeper is refused
       const [[failed, value]] = await settled(super.probe("deep", frames, new ByRef({ s0: () => [[[[[[[v]]]]]]] }), [[how, "s0"]]));
       if (!failed || !/nested/.test(value.message)) report.fail(`a value that is too deep: ${value?.message}`);
@@ -250,25 +264,29 @@ export class Fuzz extends entry.Fuzz {
   async outcomes(report) {
     const before = stats(), thrown = (v) => async () => { throw v; }, bad = () => { throw worst; };
     const worst = Object.defineProperties(new Error(), { message: { get: bad }, name: { get: bad } });
+    const numbered = Object.assign(new Error(), { message: 7 });
     const withPrototype = (v, of) => Object.setPrototypeOf(v, of.prototype);
     const cases = {
       "a thenable that calls back at once, and twice": [() => ({ then(f, g) { f(1); f(2); g(3); throw 4; } }), false, 1],
       "a promise with a then of its own": [() => Object.assign(Promise.resolve(1), { then: bad }), false, 1],
-      "a promise whose constructor throws": [() => Object.defineProperty(Promise.resolve(1), "constructor", { get: () => { throw new Error("bad"); } }), true, "bad"],
-      "a then that is a function only once": [() => { let n = 0; return { get then() { return n++ ? undefined : bad; } }; }, false, { then: undefined }],
+      "a promise whose constructor throws": [() => Object.defineProperty(Promise.resolve(1), "constructor", { get: bad }), true],
+      "a then that is a function only once": [() => { let n = 0; return { get then() { return n++ ? undefined : bad; } }; }, false,
+        { then: undefined }],
       "bytes with an error's prototype, rejected with": [thrown(withPrototype(new Uint8Array(1), Error)), true],
       "an array with an error's prototype, rejected with": [thrown(withPrototype([1], Error)), true],
       "undefined, rejected with": [thrown(undefined), true, "undefined"],
       "an error whose text throws, rejected with": [thrown(worst), true],
       "a property that throws such an error": [async () => ({ get a() { throw worst; } }), true],
-      "a property that throws an error whose text is a number": [async () => ({ get a() { throw Object.assign(new Error(), { message: 7 }); } }), true, "7"],
+      "a property that throws an error whose text is a number": [async () => ({ get a() { throw numbered; } }), true, "7"],
       "an invalid date before a function": [() => [new Date(NaN), () => 1], true],
       "what only has an ArrayBuffer's prototype": [() => withPrototype({ length: 2e6 }, ArrayBuffer), true],
     };
     for (const [name, [give, isError, want]] of Object.entries(cases)) {
       const [[failed, value]] = await settled(super.probe("call", new ByRef({ s0: give }), [["await", "s0"]]), 5000);
       const got = failed ? value?.message ?? value?.text : value;
-      if (failed !== isError || (want !== undefined && dump(got) !== dump(want))) report.fail(`${name}: ${failed ? "an error" : "a value"}, ${dump(got)}, ${got}`);
+      if (failed !== isError || (want !== undefined && dump(got) !== dump(want))) {
+        report.fail(`${name}: ${failed ? "an error" : "a value"}, ${dump(got)}, ${got}`);
+      }
     }
     await this.compare(before, report);
   }
@@ -282,7 +300,9 @@ export class Fuzz extends entry.Fuzz {
       const result = { bytes: new Uint8Array(buffer), f: () => 1, [Symbol.dispose]() { change(buffer); } };
       const [[failed, value, dumped]] = await settled(super.probe("call", new ByRef({ s0: async () => result }), [["await", "s0"]]));
       if (!failed && !value.bytes.every((b) => b === 7)) report.fail(`bytes that were changed became others: ${dumped}`);
-      if (failed && !/resized|transferred/.test(value?.text ?? value?.message)) report.fail(`bytes that were changed: ${JSON.stringify(value)}`);
+      if (failed && !/resized|transferred/.test(value?.text ?? value?.message)) {
+        report.fail(`bytes that were changed: ${JSON.stringify(value)}`);
+      }
     }
   }
 
@@ -299,7 +319,7 @@ export class Fuzz extends entry.Fuzz {
       report.values += out.length;
       for (const got of out) {
         if (got.startsWith("error: ")) report.refused++;
-        else if (got !== want) report.fail(`${at}: ${want.slice(0, 200)} was stored, and is ${got.slice(0, 200)} in Go`);
+        else if (got !== want) report.fail(`${at}: ${clip(want)} was stored, and is ${clip(got)} in Go`);
       }
       report.calls++;
     }
@@ -314,10 +334,15 @@ export class Fuzz extends entry.Fuzz {
     const r = new Random(seed);
     for (let i = 0; i < n; i++) {
       const values = Array.from({ length: 5 }, () => {
-        const v = r.below(4) ? r.pick([1n << 62n, -(1n << 63n), NaN, -0, 5e-324, "x".repeat(30_000), "\ud800", "\0", new Uint8Array(r.pick([0, 1, 20_000])), "9007199254740993", Infinity, null]) : cloneable(r);
+        const v = r.below(4) ? r.pick([1n << 62n, -(1n << 63n), NaN, -0, 5e-324, "x".repeat(30_000), "\ud800", "\0",
+          new Uint8Array(r.pick([0, 1, 20_000])), "9007199254740993", Infinity, null]) : cloneable(r);
         return v;
       });
-      try { sql.exec("INSERT INTO t VALUES (?, ?, ?, ?, ?)", ...values); } catch { sql.exec("INSERT INTO t VALUES (CAST(x'ff41c0' AS TEXT), x'', 9223372036854775807, -0.0, ?)", r.pick([0, 2 ** 53, 1e300, "x"])); }
+      try {
+        sql.exec("INSERT INTO t VALUES (?, ?, ?, ?, ?)", ...values);
+      } catch {
+        sql.exec("INSERT INTO t VALUES (CAST(x'ff41c0' AS TEXT), x'', 9223372036854775807, -0.0, ?)", r.pick([0, 2 ** 53, 1e300, "x"]));
+      }
       report.calls++;
     }
     const rows = [...sql.exec("SELECT * FROM t").raw()], got = await settled(super.rows("SELECT * FROM t"));
@@ -327,16 +352,26 @@ export class Fuzz extends entry.Fuzz {
       report.values += row.length;
       if (got[i]?.startsWith("error: ")) {
         report.refused++;
-        if (!isInexact && !row.some((v) => Math.abs(v) === Infinity || Math.abs(v) > Number.MAX_SAFE_INTEGER)) report.fail(`row ${i}: ${got[i]} for ${dump(row).slice(0, 200)}`);
-      } else if (got[i] !== dump(row)) report.fail(`row ${i}: ${dump(row).slice(0, 200)} is ${got[i].slice(0, 200)} in Go`);
+        if (!isInexact && !row.some((v) => Math.abs(v) === Infinity || Math.abs(v) > Number.MAX_SAFE_INTEGER)) {
+          report.fail(`row ${i}: ${got[i]} for ${clip(dump(row))}`);
+        }
+      } else if (got[i] !== dump(row)) report.fail(`row ${i}: ${clip(dump(row))} is ${clip(got[i])} in Go`);
     });
     for (let i = 0; i < n; i++) { // and as parameters that Go binds
       const v = cloneable(r);
       let out;
-      try { out = (await settled(super.bind(v)))[0]; } catch (e) { report.refused++; if (!e.message || e.message === "hangs") report.fail(textOf(e)); continue; }
+      try {
+        out = (await settled(super.bind(v)))[0];
+      } catch (e) {
+        report.refused++;
+        if (!e.message || e.message === "hangs") report.fail(textOf(e));
+        continue;
+      }
       report.values++;
       if (out.startsWith("error: ")) report.refused++;
-      else if (out !== dump(v) && !(typeof v === "boolean" || v instanceof Date || Object.is(v, -0) || typeof v === "bigint")) report.fail(`parameter ${dump(v)} is ${out}`);
+      else if (out !== dump(v) && !(typeof v === "boolean" || v instanceof Date || Object.is(v, -0) || typeof v === "bigint")) {
+        report.fail(`parameter ${dump(v)} is ${out}`);
+      }
     }
     return report.done();
   }
@@ -350,11 +385,13 @@ export class Fuzz extends entry.Fuzz {
       for (let k = 0; k < 4; k++) {
         const node = generate(r), isGetter = r.below(3) === 0;
         nodes.push(node);
-        Object.defineProperty(env, `V${k}`, isGetter ? { enumerable: true, get() { if (r.below(2)) throw node.v; return node.v; } } : { value: node.v, enumerable: true });
+        Object.defineProperty(env, `V${k}`, isGetter ? { enumerable: true,
+          get() { if (r.below(2)) throw node.v; return node.v; } } : { value: node.v, enumerable: true });
       }
       // A state of its own: props are nobody else's to choose.
       const state = new (class State {})();
-      Object.assign(state, { storage: this.ctx.storage, id: this.ctx.id, props: props.v, waitUntil: (p) => this.ctx.waitUntil(p), abort() {} });
+      Object.assign(state, { storage: this.ctx.storage, id: this.ctx.id, props: props.v, waitUntil: (p) => this.ctx.waitUntil(p),
+        abort() {} });
       const object = new GoObject(0, state, env);
       const index = 8; // vars, of the class's methods
       const out = await settled(Promise.resolve(object.method(index, [["V0", "V1", "V2", "V3", "absent"]])));
@@ -364,7 +401,9 @@ export class Fuzz extends entry.Fuzz {
       out.forEach((text, k) => {
         const node = nodes[k], isString = typeof node?.v === "string" && node.v.isWellFormed();
         if (node?.name !== "moodyProxy" && text.includes("taken for a namespace") || text === "") report.fail(`case ${i}: ${text}`);
-        if (k < 4 && isString && !text.startsWith("error") && text !== `${dump(node.v)}true`) report.fail(`case ${i}: ${dump(node.v)} is ${text}`);
+        if (k < 4 && isString && !text.startsWith("error") && text !== `${dump(node.v)}true`) {
+          report.fail(`case ${i}: ${dump(node.v)} is ${text}`);
+        }
       });
     }
     reading.once = true;
@@ -379,12 +418,20 @@ export class Fuzz extends entry.Fuzz {
       let want;
       try { want = dump(await plain[method](one)); } catch { want = null; }
       let got;
-      try { got = await settled(super.remote(method, one)); } catch (e) { got = `error: ${e.message}`; if (!e.message || e.message === "hangs") report.fail(textOf(e)); }
+      try {
+        got = await settled(super.remote(method, one));
+      } catch (e) {
+        got = `error: ${e.message}`;
+        if (!e.message || e.message === "hangs") report.fail(textOf(e));
+      }
       report.values++;
       report.calls++;
-      if (got.startsWith("error: ")) { report.refused++; if (got === "error: " && !isThrown) report.fail(`case ${i}: an error without text`); }
-      else if (isThrown) report.fail(`case ${i}: an error became ${got.slice(0, 200)}`);
-      else if (got !== want && !want?.includes("r")) report.fail(`case ${i}: ${want?.slice(0, 200)} is ${got.slice(0, 200)} in Go`);
+      if (got.startsWith("error: ")) {
+        report.refused++;
+        if (got === "error: " && !isThrown) report.fail(`case ${i}: an error without text`);
+      }
+      else if (isThrown) report.fail(`case ${i}: an error became ${clip(got)}`);
+      else if (got !== want && !want?.includes("r")) report.fail(`case ${i}: ${clip(want)} is ${clip(got)} in Go`);
     }
     return report.done();
   }
@@ -394,7 +441,13 @@ export class Fuzz extends entry.Fuzz {
     for (let i = 0; i < n; i++) {
       const one = seed * 4099 + i, want = await this.env.PLAIN.getByName("plain").headersOf(one);
       let got;
-      try { got = await settled(super.headers(one)); } catch (e) { report.refused++; if (!e.message || e.message === "hangs") report.fail(textOf(e)); continue; }
+      try {
+        got = await settled(super.headers(one));
+      } catch (e) {
+        report.refused++;
+        if (!e.message || e.message === "hangs") report.fail(textOf(e));
+        continue;
+      }
       for (const [k, v] of want) {
         report.values++;
         if (got[k] !== v) report.fail(`header ${k}: ${dump(v)} is ${dump(got[k])} in Go`);
@@ -435,7 +488,7 @@ export class Fuzz extends entry.Fuzz {
       report.values += 2;
       report.calls++;
       if (attachment.startsWith("error: ")) report.refused++;
-      else if (attachment !== want) report.fail(`case ${i}: attachment ${want.slice(0, 200)} is ${attachment.slice(0, 200)} in Go`);
+      else if (attachment !== want) report.fail(`case ${i}: attachment ${clip(want)} is ${clip(attachment)} in Go`);
       if (dump(back) !== frameDump(frame)) report.fail(`case ${i}: frame ${frameDump(frame)} came back as ${dump(back)}`);
     }
     client.close();
@@ -447,7 +500,8 @@ export class Fuzz extends entry.Fuzz {
 
 const frameOf = (r) => r.below(2)
   ? r.pick(["", "\0", "\ud800", "a\udc00", "é".repeat(9000), "\ufeffx", "x".repeat(70_000), "😀"])
-  : r.pick([new Uint8Array(0), new Uint8Array([1, 2, 255]), new Uint8Array(70_000).fill(3), new Uint16Array([1, 500]), new DataView(new ArrayBuffer(20), 4, 3), new ArrayBuffer(16_384), new Float64Array([NaN])]);
+  : r.pick([new Uint8Array(0), new Uint8Array([1, 2, 255]), new Uint8Array(70_000).fill(3), new Uint16Array([1, 500]),
+    new DataView(new ArrayBuffer(20), 4, 3), new ArrayBuffer(16_384), new Float64Array([NaN])]);
 // frameDump: workerd makes three U+FFFD of a lone surrogate.
 const lone = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const frameDump = (f) => dump(typeof f === "string" ? f.replace(lone, "\ufffd".repeat(3)) : f);
@@ -472,7 +526,8 @@ export class Plain extends DurableObject {
   fetch(request) {
     const seed = Number(new URL(request.url).searchParams.get("seed"));
     if (request.headers.get("Upgrade") !== "websocket") return new Response("", { headers: this.headersOf(seed) });
-    const r = new Random(seed), [client, server] = Object.values(new WebSocketPair()), frames = Array.from({ length: 1 + r.below(4) }, () => frameOf(r));
+    const r = new Random(seed), [client, server] = Object.values(new WebSocketPair()), frames = Array.from({ length: 1 + r.below(4) },
+      () => frameOf(r));
     const record = { sent: frames.map(frameDump), back: [] };
     this.sent.set(seed, record);
     server.binaryType = "arraybuffer";
@@ -501,7 +556,9 @@ async function rpc(env, seed, n) {
       if (/^hangs|ended|interrupted|exited|panic|malformed/.test(textOf(e))) report.fail(`seed ${seed}, case ${i}: ${textOf(e)}`);
       continue;
     }
-    if (Array.isArray(out) && dump(out[0]) !== out[1]) report.fail(`seed ${seed}, case ${i}: ${out[1].slice(0, 200)} came back as ${dump(out[0]).slice(0, 200)}`);
+    if (Array.isArray(out) && dump(out[0]) !== out[1]) {
+      report.fail(`seed ${seed}, case ${i}: ${clip(out[1])} came back as ${clip(dump(out[0]))}`);
+    }
   }
   return report.done();
 }
@@ -512,7 +569,10 @@ async function vars(env, ctx, seed, n) {
   reading.once = false;
   for (let i = 0; i < n; i++) {
     const r = new Random(seed * 733 + i), hostile = { ...env };
-    for (let k = 0; k < 3; k++) { const node = generate(r); Object.defineProperty(hostile, `V${k}`, r.below(2) ? { get: () => { throw node.v; } } : { value: node.v }); }
+    for (let k = 0; k < 3; k++) {
+      const node = generate(r);
+      Object.defineProperty(hostile, `V${k}`, r.below(2) ? { get: () => { throw node.v; } } : { value: node.v });
+    }
     const response = await settled(fetchWorker(new Request("http://x/", { headers: { "X-Vars": "V0,V1,V2,ODD,FUZZ" } }), hostile, ctx));
     report.values += 5;
     report.calls++;
@@ -522,11 +582,13 @@ async function vars(env, ctx, seed, n) {
   return report.done();
 }
 
-const inObject = { deep: "deepest", direct: "direct", edges: "edges", stored: "storedBy", sql: "queried", env: "environment", remote: "remotely", responses: "responses", frames: "frames", hibernating: "hibernating" };
+const inObject = { deep: "deepest", direct: "direct", edges: "edges", stored: "storedBy", sql: "queried", env: "environment",
+  remote: "remotely", responses: "responses", frames: "frames", hibernating: "hibernating" };
 
 export default {
   async fetch(request, env, ctx) {
-    const url = new URL(request.url), way = url.pathname.slice(1), seed = Number(url.searchParams.get("seed")), n = Number(url.searchParams.get("n"));
+    const url = new URL(request.url), way = url.pathname.slice(1), seed = Number(url.searchParams.get("seed")),
+      n = Number(url.searchParams.get("n"));
     try {
       if (way === "headers") return await fetchWorker(request, env, ctx);
       if (way === "rpc") return Response.json(await rpc(env, seed, n));

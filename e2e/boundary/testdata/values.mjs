@@ -23,9 +23,11 @@ const refused = (v, stable = false) => ({ v, fate: "refused", match: () => false
 const either = (v, match = () => true) => ({ v, fate: "either", match, stable: false });
 const join = (nodes) => nodes.some((n) => n.fate === "refused") ? "refused" : nodes.some((n) => n.fate === "either") ? "either" : "ok";
 
-const SIZES = [0, 1, 3, 23, 24, 25, 26, 100, 1000, 4060, 4070, 4080, 4085, 4086, 4087, 4088, 4090, 4091, 4092, 4096, 4100, 5000, 16_383, 16_384, 16_385, 70_000];
+const SIZES = [0, 1, 3, 23, 24, 25, 26, 100, 1000, 4060, 4070, 4080, 4085, 4086, 4087, 4088, 4090, 4091, 4092, 4096, 4100, 5000, 16_383,
+  16_384, 16_385, 70_000];
 const UNITS = ["a", "\0", "\\", "é", "\u07ff", "€", "\ufeff", "\ufffd", "😀"];
-const KINDS = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array, DataView];
+const KINDS = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array,
+  BigInt64Array, BigUint64Array, DataView];
 
 function text(r) {
   const n = r.pick(SIZES);
@@ -36,7 +38,8 @@ function text(r) {
   return s;
 }
 const fill = (r, bytes) => { for (let i = 0; i < bytes.length; i++) bytes[i] = r.next(); return bytes; };
-const number = (r) => r.pick([0, -0, 1, -1, NaN, Infinity, -Infinity, 2 ** 53, -(2 ** 53), 5e-324, 1.7976931348623157e308, r.next(), r.next() / 7]);
+const number = (r) => r.pick([0, -0, 1, -1, NaN, Infinity, -Infinity, 2 ** 53, -(2 ** 53), 5e-324, 1.7976931348623157e308, r.next(),
+  r.next() / 7]);
 
 // counted makes a property that reports a second read.
 function counted(target, key, value, then) {
@@ -59,7 +62,8 @@ const leaves = {
   boolean: (r) => ok(r.below(2) === 1),
   number: (r) => ok(number(r)),
   string: (r) => ok(text(r)),
-  loneSurrogate: (r) => refused(r.pick(["\ud800", "a\udc00b", "x".repeat(5000) + "\ud83d", "é".repeat(30) + "\udfff", "\udc00\ud800"]), true),
+  loneSurrogate: (r) => refused(r.pick(["\ud800", "a\udc00b", "x".repeat(5000) + "\ud83d", "é".repeat(30) + "\udfff", "\udc00\ud800"]),
+    true),
   bigint: (r) => {
     const v = r.pick([0n, 7n, -1n, 2n ** 53n, 2n ** 63n - 1n, -(2n ** 63n), BigInt(r.next()) << 20n]);
     return ok(v, (got) => BigInt(got) === v);
@@ -73,19 +77,32 @@ const leaves = {
   },
   invalidDate: () => refused(new Date(NaN), true),
   lyingDate: (r) => {
-    const t = r.next(), v = new (class extends Date { getTime() { return 5; } valueOf() { return NaN; } [Symbol.toPrimitive]() { throw new Error("hostile"); } })(t);
+    class Lying extends Date {
+      getTime() { return 5; }
+      valueOf() { return NaN; }
+      [Symbol.toPrimitive]() { throw new Error("hostile"); }
+    }
+    const t = r.next(), v = new Lying(t);
     return ok(v, (got) => got instanceof Date && got.getTime() === t);
   },
   noDate: () => refused(Object.create(Date.prototype)),
   dateProxy: () => refused(new Proxy(new Date(), {})),
   promise: () => { const p = Promise.resolve(1); return ok(p, same(p)); },
-  map: (r) => { const v = r.pick([() => new Map([[1, 2]]), () => new Set([1]), () => /x/g, () => new (class A { a = 1; })(), () => new URL("http://a/"), () => new WeakMap(), () => globalThis]) (); return ok(v, same(v)); },
+  map: (r) => {
+    class A { a = 1; }
+    const v = r.pick([new Map([[1, 2]]), new Set([1]), /x/g, new A(), new URL("http://a/"), new WeakMap(), globalThis]);
+    return ok(v, same(v));
+  },
   impostor: (r) => { // which has the prototype of what it is not
     const v = Object.create(r.pick([ArrayBuffer.prototype, Uint8Array.prototype, DataView.prototype, Array.prototype, Map.prototype]));
     counted(v, "length", r.pick([5, 1e6, -1, 2 ** 40]));
     return either(v, (got) => got === v);
   },
-  revoked: (r) => { const { proxy, revoke } = Proxy.revocable(r.pick([{}, [], () => {}, new Date()]), {}); revoke(); return typeof proxy === "function" ? either(proxy, same(proxy)) : refused(proxy); },
+  revoked: (r) => {
+    const { proxy, revoke } = Proxy.revocable(r.pick([{}, [], () => {}, new Date()]), {});
+    revoke();
+    return typeof proxy === "function" ? either(proxy, same(proxy)) : refused(proxy);
+  },
   ...bytesOfAllKinds(),
   ...errors(),
 };
@@ -129,8 +146,8 @@ function bytesOfAllKinds() {
         subarray() { throw new Error("hostile"); }
         slice() { throw new Error("hostile"); }
       }
-      const v = new Lying(n), real = fill(r, new Uint8Array(Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), "buffer").get.call(v)));
-      return ok(v, isBytes(own(real)));
+      const v = new Lying(n), bytes = fill(r, new Uint8Array(real.buffer(v)));
+      return ok(v, isBytes(own(bytes)));
     },
     ownLength: (r) => { // length and others as properties of its own
       const v = fill(r, new (r.pick([Uint8Array, Int8Array]))(r.pick(SIZES))), want = new Uint8Array(v.buffer.slice(0));
@@ -138,9 +155,13 @@ function bytesOfAllKinds() {
       return ok(v, isBytes(want));
     },
     lyingDataView: (r) => {
+      class Lying extends DataView {
+        get byteLength() { return 1e6; }
+        get buffer() { return null; }
+        get byteOffset() { return -1; }
+      }
       const b = fill(r, new Uint8Array(r.pick(SIZES)));
-      const v = new (class extends DataView { get byteLength() { return 1e6; } get buffer() { return null; } get byteOffset() { return -1; } })(b.buffer);
-      return ok(v, isBytes(own(b)));
+      return ok(new Lying(b.buffer), isBytes(own(b)));
     },
     strayPrototype: (r) => { // bytes of another class
       const b = fill(r, new Uint8Array(r.pick(SIZES))), want = own(b);
@@ -153,7 +174,8 @@ function bytesOfAllKinds() {
 }
 
 function errors() {
-  const isError = (name, message, props = {}) => (got) => got instanceof Error && (name === null || got.name === name) && (message === null || got.message === message) &&
+  const isError = (name, message, props = {}) => (got) => got instanceof Error && (name === null || got.name === name) &&
+    (message === null || got.message === message) &&
     Object.entries(props).every(([k, v]) => Object.is(Object.getOwnPropertyDescriptor(got, k)?.value, v));
   const error = (v, ...how) => ({ ...ok(v, isError(...how), false), isError: true });
   return {
@@ -161,18 +183,28 @@ function errors() {
       const message = "m" + r.next(), C = r.pick([Error, TypeError, RangeError]), props = { retryable: true, code: "E", n: 1.5 };
       return error(Object.assign(new C(message), props, { deep: { a: 1 }, f() {}, symbol: Symbol("s"), big: 1n }), C.name, message, props);
     },
-    errorOfProto: () => { const e = new Error("m"); Object.defineProperty(e, "__proto__", { value: "own", enumerable: true }); return error(e, "Error", "m"); },
+    errorOfProto: () => {
+      const e = Object.defineProperty(new Error("m"), "__proto__", { value: "own", enumerable: true });
+      return error(e, "Error", "m", { ["__proto__"]: "own" });
+    },
     errorWithoutText: (r) => {
-      const e = new Error("m"), bad = r.pick([undefined, null, 5, {}, [], Symbol("s"), 1n, { toString() { throw e; } }, { toString: null, valueOf: null }, Object.create(null), "\ud800", "x".repeat(100_000)]);
+      const e = new Error("m"), bad = r.pick([undefined, null, 5, {}, [], Symbol("s"), 1n, { toString() { throw e; } }, { toString: null,
+        valueOf: null }, Object.create(null), "\ud800", "x".repeat(100_000)]);
       Object.defineProperty(e, r.pick(["message", "name"]), { value: bad });
       return error(e, null, null);
     },
     throwingError: (r) => {
       const e = new Error("m"), bad = () => { throw e; };
-      for (const k of ["message", "name", "stack", "cause", "code", "toString"]) if (r.below(2)) Object.defineProperty(e, k, { get: bad, enumerable: true });
+      for (const k of ["message", "name", "stack", "cause", "code", "toString"]) {
+        if (r.below(2)) Object.defineProperty(e, k, { get: bad, enumerable: true });
+      }
       return error(e, null, null);
     },
-    changingError: (r) => { let n = 0; const e = new Error(); Object.defineProperty(e, "message", { get: () => "m".repeat(20 * n++ + r.below(5)) }); return error(e, null, null); },
+    changingError: (r) => {
+      let n = 0;
+      const e = Object.defineProperty(new Error(), "message", { get: () => "m".repeat(20 * n++ + r.below(5)) });
+      return error(e, null, null);
+    },
     errorWithKeys: (r) => { // keys that throw, are no text, or are many
       const e = new Error("m");
       if (r.below(2)) for (let i = 0; i < 2000; i++) e["k" + i] = i;
@@ -180,7 +212,8 @@ function errors() {
       e[""] = r.pick(["\udc00", NaN, "x".repeat(20_000)]);
       return error(e, "Error", "m");
     },
-    errorProxy: (r) => error(new Proxy(new Error("m"), r.pick([{}, { get() { throw new Error("hostile"); } }, { ownKeys() { throw new Error("hostile"); } }])), null, null),
+    errorProxy: (r) => error(new Proxy(new Error("m"), r.pick([{}, { get() { throw new Error("hostile"); } },
+      { ownKeys() { throw new Error("hostile"); } }])), null, null),
     errorWithoutError: () => error(Object.setPrototypeOf({ message: "m" }, Error.prototype), "Error", "m"),
   };
 }
@@ -202,7 +235,10 @@ function entriesOf(r, depth) {
 const define = (target, k, value) => Object.defineProperty(target, k, { value, enumerable: true, writable: true, configurable: true });
 
 const composites = {
-  array: (r, depth) => { const list = children(r, depth, 12); return { v: list.map((n) => n.v), fate: join(list), match: isList(list), stable: isStable(list) }; },
+  array: (r, depth) => {
+    const list = children(r, depth, 12);
+    return { v: list.map((n) => n.v), fate: join(list), match: isList(list), stable: isStable(list) };
+  },
   holes: (r, depth) => {
     const list = children(r, depth, 8), v = [], all = [];
     for (const n of list) {
@@ -214,12 +250,17 @@ const composites = {
     all.push(...Array.from({ length: 3 }, leaves.undefined));
     return { v, fate: join(all), match: isList(all), stable: isStable(all) };
   },
-  manyHoles: (r) => { const v = []; v.length = r.pick([1, 100, 4000, 4100, 60_000]); return ok(v, (got) => got.length === v.length && got.every((e) => e === null)); },
+  manyHoles: (r) => {
+    const v = [];
+    v.length = r.pick([1, 100, 4000, 4100, 60_000]);
+    return ok(v, (got) => got.length === v.length && got.every((e) => e === null));
+  },
   hugeArray: (r) => { const v = []; v.length = r.pick([2 ** 32 - 1, 2 ** 31, 2 ** 22]); return refused(v); },
   lyingArray: (r, depth) => { // a proxy whose length is what it likes, and changes
     const any = generate(r, depth + 1), node = any.stable ? any : leaves.string(r), n = r.below(5);
     let lengths = 0;
-    const v = new Proxy([], { get: (_, k) => k === "length" ? n + 1000 * lengths++ : k === "then" || typeof k === "symbol" ? undefined : node.v });
+    const get = (_, k) => k === "length" ? n + 1000 * lengths++ : k === "then" || typeof k === "symbol" ? undefined : node.v;
+    const v = new Proxy([], { get });
     const all = Array.from({ length: n }, () => node);
     return { v, fate: join(all), match: isList(all), stable: false };
   },
@@ -233,7 +274,12 @@ const composites = {
     return either(v, (got) => got.length === 3 && got[0] === 0 && got[1] === "one" && (got[2] === 0 || got[2] === null));
   },
   subclass: (r, depth) => {
-    const list = children(r, depth), v = new (class extends Array { *[Symbol.iterator]() { for (;;) yield 1; } get [Symbol.toStringTag]() { return "Uint8Array"; } map() { throw new Error("hostile"); } })();
+    class Lying extends Array {
+      *[Symbol.iterator]() { for (;;) yield 1; }
+      get [Symbol.toStringTag]() { return "Uint8Array"; }
+      map() { throw new Error("hostile"); }
+    }
+    const list = children(r, depth), v = new Lying();
     for (const n of list) v[v.length] = n.v;
     return { v, fate: join(list), match: isList(list), stable: isStable(list) };
   },
@@ -249,17 +295,23 @@ const composites = {
     return { v, fate: join(entries.map(([, n]) => n)), match: isObject(entries), stable: false };
   },
   throwing: (r, depth) => {
-    const v = r.below(2) ? {} : [generate(r, depth + 1).v], thrown = r.pick([() => leaves.throwingError(r).v, () => null, () => ({ message: { slice: 1 } }), () => "\ud800", () => new Proxy({}, { getPrototypeOf() { throw 1; } }), () => Object.assign(new Error(), { message: 7n })])();
+    const v = r.below(2) ? {} : [generate(r, depth + 1).v], moody = new Proxy({}, { getPrototypeOf() { throw 1; } });
+    const thrown = r.pick([leaves.throwingError(r).v, null, { message: { slice: 1 } }, "\ud800", moody, Object.assign(new Error(), { message: 7n })]);
     Object.defineProperty(v, "0", { enumerable: true, get() { throw thrown; } });
     return refused(v);
   },
   objectProxy: (r, depth) => {
-    const inner = composites.object(r, depth);
-    return { ...inner, v: new Proxy(inner.v, r.below(2) ? {} : { ownKeys: (t) => Reflect.ownKeys(t), getOwnPropertyDescriptor: (t, k) => Reflect.getOwnPropertyDescriptor(t, k) }), stable: false };
+    const inner = composites.object(r, depth), { ownKeys, getOwnPropertyDescriptor } = Reflect;
+    return { ...inner, v: new Proxy(inner.v, r.below(2) ? {} : { ownKeys, getOwnPropertyDescriptor }), stable: false };
   },
   moodyProxy: (r) => { // another prototype at each look
     const list = [Object.prototype, Array.prototype, Error.prototype, Date.prototype, ArrayBuffer.prototype, null];
-    return either(new Proxy({}, { getPrototypeOf: () => r.pick(list), get: (_, k) => k === "then" ? undefined : r.pick([1, "x", undefined, () => {}]), ownKeys: () => r.pick([[], ["a"], ["a", "\ud800"]]), getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true, value: 1 }) }));
+    return either(new Proxy({}, {
+      getPrototypeOf: () => r.pick(list),
+      get: (_, k) => k === "then" ? undefined : r.pick([1, "x", undefined, () => {}]),
+      ownKeys: () => r.pick([[], ["a"], ["a", "\ud800"]]),
+      getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true, value: 1 }),
+    }));
   },
   wrongKeys: () => { const v = { a: 1 }; v["\ud800"] = 2; return refused(v, true); },
   cycle: (r) => {
@@ -280,8 +332,10 @@ const composites = {
     return refused(make());
   },
   resizing: (r) => { // a view whose buffer a getter resizes or takes away, before it or after it
-    const n = r.pick([8, 100, 3000, 20_000, 60_000]), buffer = new ArrayBuffer(n, { maxByteLength: 200_000 }), b = fill(r, new Uint8Array(buffer)), want = b.slice(), v = {};
-    const change = r.pick([() => buffer.resize(0), () => buffer.resize(n >> 1), () => buffer.resize(n + 100_000), () => structuredClone(buffer, { transfer: [buffer] })]);
+    const n = r.pick([8, 100, 3000, 20_000, 60_000]), buffer = new ArrayBuffer(n, { maxByteLength: 200_000 }), b = fill(r,
+      new Uint8Array(buffer)), want = b.slice(), v = {};
+    const change = r.pick([() => buffer.resize(0), () => buffer.resize(n >> 1), () => buffer.resize(n + 100_000),
+      () => structuredClone(buffer, { transfer: [buffer] })]);
     const view = r.pick([b, buffer, new Uint8Array(buffer, 0, n), new DataView(buffer)]);
     if (r.below(2)) {
       v.view = view;
@@ -312,7 +366,8 @@ export function generate(r, depth = 0) {
 
 // plain are values that structured clone knows, hostile as far as it lets them; for what is stored and sent.
 export function cloneable(r, depth = 0) {
-  const names = ["undefined", "null", "boolean", "number", "string", "loneSurrogate", "bigint", "hugeBigint", "date", "invalidDate", "arrayBuffer", "view", "lengthTracking", "lyingView", "error", "errorWithoutText"];
+  const names = ["undefined", "null", "boolean", "number", "string", "loneSurrogate", "bigint", "hugeBigint", "date", "invalidDate",
+    "arrayBuffer", "view", "lengthTracking", "lyingView", "error", "errorWithoutText"];
   if (depth > 3 || r.below(3) === 0) return leaves[r.pick(names)](r).v;
   switch (r.below(8)) {
     case 0: return new Map([[1, cloneable(r, depth + 1)]]);
@@ -364,7 +419,10 @@ export function dump(v) {
   }
   if (v === null) return "N";
   if (v instanceof ArrayBuffer && !isProxyOfBuffer(v)) v = new Uint8Array(v);
-  else if (ArrayBuffer.isView(v)) v = new Uint8Array(structuredClone(v instanceof DataView ? v.buffer : real.buffer(v)), v instanceof DataView ? v.byteOffset : real.offset(v), v instanceof DataView ? v.byteLength : real.length(v));
+  else if (ArrayBuffer.isView(v)) {
+    v = new Uint8Array(structuredClone(v instanceof DataView ? v.buffer : real.buffer(v)),
+      v instanceof DataView ? v.byteOffset : real.offset(v), v instanceof DataView ? v.byteLength : real.length(v));
+  }
   if (ArrayBuffer.isView(v)) return `b${v.length}:${sum(v)}`;
   if (v instanceof Date) return `d${Date.prototype.getTime.call(v)}`;
   if (v instanceof Error) return `e${dump({ ...v, name: String(v.name), message: String(v.message) })}`;
