@@ -35,7 +35,7 @@ func TestMain(m *testing.M) { worker.Main(m, &built) }
 func serve(t testing.TB, replaced map[string]string, gogc string) *workerd.Process {
 	t.Helper()
 	modules := workerd.BuildModules(built.Dir)
-	for _, name := range []string{"main.mjs", "guard.mjs", "values.mjs"} {
+	for _, name := range []string{"main.mjs", "guard.mjs", "report.mjs", "values.mjs"} {
 		path, err := filepath.Abs(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)
