@@ -2,7 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 import program from "./app.wasm";
 import empty from "./empty.wasm";
-import { Runtime } from "./shim.mjs";
+import { Runtime } from "./runtime.mjs";
 export * from "./entry.mjs";
 
 const MAX_TTL = 10 * 365 * 86_400_000;
