@@ -48,11 +48,11 @@ fmt: ## format the Go code
 bench: $(NPM) ## measure against hand-written JavaScript and an empty Go program, in one workerd (about a minute)
 	go test -run '^$$' -bench . -benchtime 1x ./bench
 
-fuzz: ## fuzz codecs, keys, messages, records and parsers, a minute each (FUZZTIME=…)
-	go test -fuzz FuzzDecode -fuzztime $(or $(FUZZTIME),1m) ./internal/jsrt
+fuzz: $(NPM) ## fuzz codecs, keys, messages, records and parsers, and each way in which values come to Go, a minute each (FUZZTIME=…)
 	go test -fuzz FuzzCastIntegers -fuzztime $(or $(FUZZTIME),1m) ./durable
-	@for p in dedupe/dodedupe dedupe/dedupehttp flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
+	@for p in internal/jsrt dedupe/dodedupe dedupe/dedupehttp flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
 		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),1m) ./$$p || exit 1; done; done
+	go test -count=1 -timeout 0 -v -run '^TestHostileValues$$' ./e2e/boundary -fuzz-for $(or $(FUZZTIME),1m) -seed $$RANDOM
 
 soak: $(NPM) ## check histories of store, ledger and sequencer under kills, crashes, aborts, evictions and lost replies, for longer (SOAK=5m)
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
@@ -60,9 +60,10 @@ soak: $(NPM) ## check histories of store, ledger and sequencer under kills, cras
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large
 
-mutations: $(NPM) ## break store, ledger, sequencer, Do, middleware and flows in ways that tests and e2e/proof have to notice (about 15 minutes)
+mutations: $(NPM) ## break store, ledger, Do, flows and the boundary in ways that tests have to notice (about 20 minutes)
 	dedupe/mutations.sh
 	e2e/proof/mutations.sh
+	go test -count=1 -timeout 20m -v -run '^TestMutations$$' ./e2e/boundary -all-mutations
 
 clean: ## remove what was built, and wrangler's local state
 	rm -rf {examples,docs}/*/{build,.wrangler} node_modules .bin

@@ -102,7 +102,7 @@ func checkPairSize(n int) error {
 // errFineTime and errForeignValue refuse what would change on its way.
 var (
 	errFineTime     = wrappedError("durable: a time with fractions of a millisecond would change when stored; use Truncate(time.Millisecond)", ErrValue)
-	errForeignValue = wrappedError("durable: the value is of a kind that Go has no equivalent for, such as a Map or a Set of JavaScript", ErrValue)
+	errForeignValue = wrappedError("durable: the value is of a kind that Go has no equivalent for, such as a Map, a Set or an Error of JavaScript", ErrValue)
 	errValueType    = wrappedError("durable: a Go value of this type cannot be stored; see durable.KV for those that can, and durable.Encode", ErrValue)
 )
 
@@ -180,10 +180,10 @@ func framing(v any) int {
 	return 12 // the tags and lengths at both ends of an array or object
 }
 
-// checkValue refuses values that stayed in JavaScript.
+// checkValue refuses values that stayed in JavaScript, and errors among values.
 func checkValue(v any) error {
 	switch v := v.(type) {
-	case *jsrt.Ref:
+	case *jsrt.Ref, *jsrt.Error:
 		return errForeignValue
 	case []any:
 		for _, e := range v {

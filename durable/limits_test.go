@@ -5,6 +5,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"flow.internal/capdo/internal/jsrt"
 )
 
 // What serialization makes of the values was measured with workerd 2026-11-17, from its message about RPC arguments that are too large: 8 to 20
@@ -41,6 +43,16 @@ func TestValueSizeRefusesWhatCannotBeStored(t *testing.T) {
 	for _, v := range []any{func() {}, struct{}{}, time.Unix(0, 1), []any{complex(1, 1)}, map[string]any{"k": uint8(1)}} {
 		if _, err := valueSize(v); !errors.Is(err, ErrValue) {
 			t.Errorf("%T: %v", v, err)
+		}
+	}
+}
+
+func TestErrorAmongValuesIsRefused(t *testing.T) {
+	failure := &jsrt.Error{Name: "Error", Message: "stored"}
+	for _, v := range []any{failure, []any{1.0, failure}, map[string]any{"a": []any{failure}}} {
+		var got any
+		if err := Decode(v, &got); !errors.Is(err, ErrValue) {
+			t.Errorf("%#v became %#v, %v", v, got, err)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func TestGoAndJavaScript(t *testing.T) {
 
 	t.Run("Go calls the methods of a JavaScript class with its own values", func(t *testing.T) {
 		want := `[42,1152921504606846976,{"name":"RangeError","message":"too far","code":7,"remote":true},` +
-			`"durable: the value is of a kind that Go has no equivalent for, such as a Map or a Set of JavaScript"]`
+			`"durable: the value is of a kind that Go has no equivalent for, such as a Map, a Set or an Error of JavaScript"]`
 		if _, _, got := get(t, worker+"/abacus"); !sameJSON(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}

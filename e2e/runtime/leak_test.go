@@ -13,7 +13,7 @@ import (
 // size is what the runtime holds.
 type size struct {
 	Heap, Sys, Goroutines                                    int // Go's
-	Contexts, Parcels, Calls, Timers, Refs, Memory, Timeouts int // JavaScript's
+	Contexts, Encoded, Calls, Timers, Refs, Memory, Timeouts int // JavaScript's
 }
 
 func (l *lab) size() (s size) {
@@ -49,7 +49,7 @@ func TestObjectThatLivesLongHoldsNothingOfPastCalls(t *testing.T) {
 	before, after := use(10), use(300)
 	t.Logf("before %+v", before)
 	t.Logf("after  %+v", after)
-	if after.Refs > before.Refs+20 || after.Parcels > before.Parcels {
+	if after.Refs > before.Refs+20 || after.Encoded > before.Encoded {
 		t.Error("tables did not return to where they were")
 	}
 }
@@ -69,6 +69,9 @@ func TestOutcomeThatComesAfterItsContextClosedLeavesNothingBehind(t *testing.T) 
 	t.Logf("after  %+v", after)
 	if grown := after.Heap - before.Heap; grown > 100_000 {
 		t.Errorf("Go's heap has grown by %d bytes", grown)
+	}
+	if after.Encoded > before.Encoded {
+		t.Errorf("%d values wait for nobody, after %d before", after.Encoded, before.Encoded)
 	}
 }
 
@@ -113,7 +116,7 @@ func TestTenThousandObjectsComeAndGoAndLeaveNothingBehind(t *testing.T) {
 			t.Logf("after %2d,000         %+v", wave+1, after)
 		}
 	}
-	if after.Contexts > 1 || after.Refs > before.Refs || after.Parcels > before.Parcels || after.Calls > before.Calls {
+	if after.Contexts > 1 || after.Refs > before.Refs || after.Encoded > before.Encoded || after.Calls > before.Calls {
 		t.Errorf("tables did not return to where they were")
 	}
 	if after.Goroutines > 40 { // those that wait for the next invocation, 32 at most, and the program's own

@@ -23,7 +23,7 @@ func TestMethodThatIsCalledWithStrangeValuesFailsAndTheProgramGoesOn(t *testing.
 		}
 	}
 	after := l.size()
-	if after.Parcels > before.Parcels || after.Calls > before.Calls {
+	if after.Encoded > before.Encoded || after.Calls > before.Calls {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 	l.want("/?o=a&m=get&k=k", "v")

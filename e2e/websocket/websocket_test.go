@@ -283,14 +283,14 @@ func TestSocketsThatAreClosedLeaveNothingBehind(t *testing.T) {
 			c.Close(websocket.StatusNormalClosure, "")
 		}
 	}
-	var s struct{ Refs, Contexts, Parcels, Calls int }
+	var s struct{ Refs, Contexts, Encoded, Calls int }
 	for range 5 {
 		l.get("/gc")
 		if err := json.Unmarshal([]byte(l.get("/stats")), &s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if s.Refs > 30 || s.Contexts > 3 || s.Parcels > 3 || s.Calls > 3 {
+	if s.Refs > 30 || s.Contexts > 3 || s.Encoded > 3 || s.Calls > 3 {
 		t.Errorf("left behind: %+v", s)
 	}
 	t.Logf("%+v", s)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -20,10 +21,10 @@ func jsCall(context, ref, name, get int32, buf unsafe.Pointer, size, capacity in
 func jsTransact(context, ref int32, buf unsafe.Pointer, capacity int32) int32
 
 //go:wasmimport capdo size
-func jsSize(value int32) int32
+func jsSize(context, value int32) int32
 
 //go:wasmimport capdo take
-func jsTake(value int32, buf unsafe.Pointer, size int32) int32
+func jsTake(context, value int32, buf unsafe.Pointer, size int32) int32
 
 //go:wasmimport capdo discard
 func jsDiscard(context, value int32)
@@ -101,7 +102,7 @@ func exportDescribe() {
 	if !serving {
 		return // main waits for something before Run; the caller sees that there is no answer
 	}
-	b, err := encode(nil, program.Describe())
+	b, err := encode(nil, nil, program.Describe())
 	if err != nil {
 		panic(err)
 	}
@@ -125,12 +126,12 @@ var names = map[string]int32{}
 
 const maxNames = 512
 
-// nameOf returns a name's number; ok is false for a name that has none.
+// nameOf returns a name's number; ok is false for a name that has none. One that is not UTF-8 has none: as a value it is refused.
 func nameOf(s string) (number int32, ok bool) {
 	mu.Lock()
 	defer mu.Unlock()
 	n, ok := names[s]
-	if !ok && len(names) < maxNames {
+	if !ok && len(names) < maxNames && utf8.ValidString(s) {
 		n, ok = jsIntern(s), true
 		names[s] = n
 	}
@@ -161,9 +162,6 @@ func giveBuffer(b []byte) {
 }
 
 func call(r *Ref, name string, get bool, args []any) (any, error) {
-	if err := r.c.owns(args); err != nil {
-		return nil, err
-	}
 	number, ok := nameOf(name)
 	if !ok {
 		number, args = -1, append([]any{name}, args...)
@@ -171,7 +169,7 @@ func call(r *Ref, name string, get bool, args []any) (any, error) {
 	b := takeBuffer()
 	size := 0
 	if !get || !ok {
-		enc, err := encode(b[:0], args)
+		enc, err := encode(b[:0], r.c, args)
 		if err != nil {
 			giveBuffer(b)
 			return nil, err
@@ -209,7 +207,7 @@ var transacting *transaction
 // unpack reads an outcome: n bytes in b, or the value that waits under the number -n.
 func unpack(c *Context, b []byte, n int32) (any, error) {
 	if n < 0 {
-		return take(c, -n, jsSize(-n))
+		return take(c, -n, jsSize(c.id, -n))
 	}
 	return outcome(&decoder{b: b[:n], c: c})
 }
@@ -217,18 +215,13 @@ func unpack(c *Context, b []byte, n int32) (any, error) {
 // take fetches a value that waits, into memory of its own, which byte slices in it alias.
 func take(c *Context, value, size int32) (any, error) {
 	b := make([]byte, max(size, 1))
-	if jsTake(value, unsafe.Pointer(&b[0]), size) == 0 {
+	switch jsTake(c.id, value, unsafe.Pointer(&b[0]), size) {
+	case 0:
 		return nil, errMalformed
+	case -1:
+		return nil, errChanged
 	}
 	return outcome(&decoder{b: b[:size], c: c, alias: true})
-}
-
-func outcome(d *decoder) (any, error) {
-	v, err := d.value()
-	if e, ok := v.(*Error); ok && err == nil {
-		return nil, e
-	}
-	return v, err
 }
 
 func release(c *Context, index int32) {
@@ -339,9 +332,9 @@ func (i *Invocation) reply(v any, err error) {
 	if err != nil {
 		v = program.Throw(err)
 	}
-	enc, encErr := encode(b[:0], v)
+	enc, encErr := encode(b[:0], i.c, v)
 	if encErr != nil {
-		enc, _ = encode(b[:0], &Error{Name: "Error", Message: encErr.Error()})
+		enc, _ = encode(b[:0], i.c, &Error{Name: "Error", Message: encErr.Error()})
 	}
 	phase := i.phase()
 	i.isOver = phase == phaseOver // nothing but its handler works for it

@@ -124,16 +124,6 @@ func (r *Ref) Release() {
 // released is the index of a reference that was: JavaScript refuses it.
 const released = -1
 
-// owns refuses references of other contexts: a number means another value there.
-func (c *Context) owns(args []any) error {
-	for _, a := range args {
-		if r, ok := a.(*Ref); ok && r.c != c {
-			return ErrForeignHandle
-		}
-	}
-	return nil
-}
-
 func newRef(c *Context, index int32) *Ref {
 	r := &Ref{c: c, index: index}
 	r.cleanup = runtime.AddCleanup(r, func(index int32) { release(c, index) }, index)

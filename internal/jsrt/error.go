@@ -29,10 +29,11 @@ func newError(fields map[string]any) *Error {
 }
 
 func (e *Error) fields() map[string]any {
-	m := map[string]any{"name": e.Name, "message": e.Message}
+	m := make(map[string]any, len(e.Props)+2)
 	for k, v := range e.Props {
 		m[k] = v
 	}
+	m["name"], m["message"] = e.Name, e.Message
 	return m
 }
 

@@ -44,15 +44,19 @@ const maxDate = 8_640_000_000_000_000
 var (
 	errMalformed = errors.New("jsrt: malformed value; app.wasm and the modules beside it come from different builds")
 	errTooDeep   = errors.New("jsrt: a value that is nested more than " + strconv.Itoa(maxDepth) + " deep, or contains itself")
+	errReleased  = errors.New("jsrt: the handle has been released")
+	errChanged   = errors.New("jsrt: a buffer of the value was resized or transferred before Go could read it")
 	errDate      = errors.New("jsrt: a time that a JavaScript Date cannot be")
 )
 
-// encode appends v's encoding to b.
-func encode(b []byte, v any) ([]byte, error) { return appendValue(b, v, 0) }
+// encode appends v's encoding to b, for a context to decode.
+func encode(b []byte, c *Context, v any) ([]byte, error) { return encoder{c}.value(b, v, 0) }
 
-// appendValue appends the encoding of a value that is nested depth deep. Integers outside ±(2^53-1) become BigInts: as numbers they
-// would change.
-func appendValue(b []byte, v any, depth int) ([]byte, error) {
+// encoder appends values for a context. A reference of another one is refused, wherever it is: its number means another value there.
+type encoder struct{ c *Context }
+
+// value appends the encoding of a value that is nested depth deep. Integers outside ±(2^53-1) become BigInts: as numbers they would change.
+func (e encoder) value(b []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(b, tagNull), nil
@@ -80,31 +84,43 @@ func appendValue(b []byte, v any, depth int) ([]byte, error) {
 		}
 		return appendFloat(append(b, tagDate), float64(ms)), nil
 	case *Ref:
-		return appendLen(append(b, tagRef), int(v.index)), nil
+		return e.ref(b, v)
 	case []any:
 		b = appendLen(append(b, tagArray), len(v))
-		return appendAll(b, v, depth+1)
+		return e.list(b, v, depth+1)
 	case map[string]any:
-		return appendObject(b, v, depth+1)
+		return e.object(b, v, depth+1)
 	case *Error:
-		return appendObject(append(b, tagError), v.fields(), depth+1)
+		return e.object(append(b, tagError), v.fields(), depth+1)
 	}
 	return b, errors.New("jsrt: cannot pass a Go value of this type to JavaScript")
 }
 
-func appendAll(b []byte, vs []any, depth int) (_ []byte, err error) {
+func (e encoder) ref(b []byte, r *Ref) ([]byte, error) {
+	switch {
+	case r == nil:
+		return append(b, tagNull), nil
+	case r.c != e.c:
+		return b, ErrForeignHandle
+	case r.index == released:
+		return b, errReleased
+	}
+	return appendLen(append(b, tagRef), int(r.index)), nil
+}
+
+func (e encoder) list(b []byte, vs []any, depth int) (_ []byte, err error) {
 	if depth > maxDepth {
 		return b, errTooDeep
 	}
 	for _, v := range vs {
-		if b, err = appendValue(b, v, depth); err != nil {
+		if b, err = e.value(b, v, depth); err != nil {
 			return b, err
 		}
 	}
 	return b, nil
 }
 
-func appendObject(b []byte, m map[string]any, depth int) (_ []byte, err error) {
+func (e encoder) object(b []byte, m map[string]any, depth int) (_ []byte, err error) {
 	if depth > maxDepth {
 		return b, errTooDeep
 	}
@@ -113,7 +129,7 @@ func appendObject(b []byte, m map[string]any, depth int) (_ []byte, err error) {
 		if b, err = appendString(b, k); err != nil {
 			return b, err
 		}
-		if b, err = appendValue(b, v, depth); err != nil {
+		if b, err = e.value(b, v, depth); err != nil {
 			return b, err
 		}
 	}
@@ -146,6 +162,18 @@ type decoder struct {
 	c     *Context
 	alias bool
 	depth int
+}
+
+// outcome decodes all that there is; an error is one, not a value.
+func outcome(d *decoder) (any, error) {
+	v, err := d.value()
+	if err == nil && len(d.b) > 0 {
+		err = errMalformed
+	}
+	if e, ok := v.(*Error); ok && err == nil {
+		return nil, e
+	}
+	return v, err
 }
 
 func (d *decoder) value() (any, error) {

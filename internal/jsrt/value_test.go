@@ -2,6 +2,7 @@ package jsrt
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"reflect"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 func roundTrip(t *testing.T, v any) any {
 	t.Helper()
-	b, err := encode(nil, v)
+	b, err := encode(nil, nil, v)
 	if err != nil {
 		t.Fatalf("encoding %v: %v", v, err)
 	}
@@ -55,22 +56,90 @@ func TestErrorKeepsNameMessageAndProperties(t *testing.T) {
 
 func TestWhatWouldChangeIsRefused(t *testing.T) {
 	for _, v := range []any{"\xff", []any{"\xff"}, map[string]any{"\xff": 1}, struct{}{}, uint8(1)} {
-		if b, err := encode(nil, v); err == nil {
+		if b, err := encode(nil, nil, v); err == nil {
 			t.Errorf("%#v was encoded as %v", v, b)
+		}
+	}
+}
+
+func TestReferencesAreRefusedWhereTheyMeanAnotherValue(t *testing.T) {
+	c, other := &Context{id: 1}, &Context{id: 2}
+	own, foreign, gone := &Ref{c: c, index: 3}, &Ref{c: other, index: 3}, &Ref{c: c, index: 4}
+	gone.Release()
+	for _, in := range []func(*Ref) any{
+		func(r *Ref) any { return r },
+		func(r *Ref) any { return []any{1, []any{r}} },
+		func(r *Ref) any { return map[string]any{"a": map[string]any{"b": r}} },
+	} {
+		if _, err := encode(nil, c, in(own)); err != nil {
+			t.Error(err)
+		}
+		if _, err := encode(nil, c, in(foreign)); !errors.Is(err, ErrForeignHandle) {
+			t.Errorf("a reference of another context: %v", err)
+		}
+		if _, err := encode(nil, c, in(gone)); !errors.Is(err, errReleased) {
+			t.Errorf("a reference that was released: %v", err)
+		}
+	}
+}
+
+func TestDepthIsLimitedBothWays(t *testing.T) {
+	nest := func(n int) (v any, b []byte) {
+		for i := range n {
+			if i%2 == 0 {
+				v = []any{v}
+			} else {
+				v = map[string]any{"k": v}
+			}
+		}
+		for i := range n {
+			if (n-1-i)%2 == 0 {
+				b = append(b, tagArray, 1, 0, 0, 0)
+			} else {
+				b = append(b, tagObject, 1, 0, 0, 0, 1, 0, 0, 0, 'k')
+			}
+		}
+		return v, append(b, tagNull)
+	}
+	v, b := nest(maxDepth)
+	if enc, err := encode(nil, nil, v); err != nil || !bytes.Equal(enc, b) {
+		t.Errorf("%d deep: %v", maxDepth, err)
+	}
+	if got, err := (&decoder{b: b}).value(); err != nil || !reflect.DeepEqual(got, v) {
+		t.Errorf("%d deep: %v", maxDepth, err)
+	}
+	for _, n := range []int{maxDepth + 1, 1_000_000} {
+		v, b := nest(n)
+		if _, err := encode(nil, nil, v); err != errTooDeep {
+			t.Errorf("encoding %d deep: %v", n, err)
+		}
+		if _, err := (&decoder{b: b}).value(); err != errTooDeep {
+			t.Errorf("decoding %d deep: %v", n, err)
+		}
+	}
+	list := make([]any, 1)
+	list[0] = list
+	if _, err := encode(nil, nil, list); err != errTooDeep {
+		t.Errorf("a value that contains itself: %v", err)
+	}
+}
+
+func TestWhatIsLeftOverIsMalformed(t *testing.T) {
+	b, _ := encode(nil, nil, []any{"a"})
+	for _, b := range [][]byte{append(b[:len(b):len(b)], 0), b[:len(b)-1], {tagError, tagNull}, nil} {
+		if v, err := outcome(&decoder{b: b}); err != errMalformed {
+			t.Errorf("%v became %v, %v", b, v, err)
 		}
 	}
 }
 
 func FuzzDecode(f *testing.F) {
 	for _, v := range []any{nil, true, 1, "s", []byte("b"), []any{1, "x"}, map[string]any{"k": []any{nil}}, int64(math.MaxInt64), &Error{Name: "E"}} {
-		b, _ := encode(nil, v)
+		b, _ := encode(nil, nil, v)
 		f.Add(b)
 	}
 	f.Add([]byte{tagArray, 255, 255, 255, 255})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if bytes.ContainsAny(b, string([]byte{tagRef})) {
-			return // references need JavaScript
-		}
 		d := &decoder{b: b}
 		v, err := d.value()
 		if err != nil {
@@ -79,16 +148,119 @@ func FuzzDecode(f *testing.F) {
 		if _, isPending := v.(pending); isPending {
 			return
 		}
-		again, err := encode(nil, v)
+		again, err := encode(nil, nil, v)
 		if err != nil {
-			return // a string that was not UTF-8
+			return // a string that was not UTF-8, a promise in a value, a reference that was released
 		}
 		w, err := (&decoder{b: again}).value()
 		if err != nil {
 			t.Fatalf("%v was decoded, but not after encoding it: %v", v, err)
 		}
-		if c, _ := encode(nil, w); len(c) != len(again) { // maps have no order, NaN is not itself: compare sizes
+		if c, _ := encode(nil, nil, w); len(c) != len(again) { // maps have no order, NaN is not itself: compare sizes
 			t.Fatalf("%#v became %#v", v, w)
+		}
+	})
+}
+
+// builder makes a value of what a fuzzer gives it.
+type builder struct{ b []byte }
+
+func (g *builder) take(n int) []byte {
+	n = min(n, len(g.b))
+	b := g.b[:n]
+	g.b = g.b[n:]
+	return b
+}
+
+func (g *builder) byte() byte {
+	if len(g.b) == 0 {
+		return 0
+	}
+	return g.take(1)[0]
+}
+
+func (g *builder) uint64() (n uint64) {
+	for _, b := range g.take(8) {
+		n = n<<8 | uint64(b)
+	}
+	return n
+}
+
+func (g *builder) string() string { return strings.ToValidUTF8(string(g.take(int(g.byte()))), "?") }
+
+// value returns a value and what it is when it comes back.
+func (g *builder) value(depth int) (in, out any) {
+	kind := g.byte() % 12
+	if depth > 20 && kind > 8 {
+		kind = 0
+	}
+	switch kind {
+	case 1:
+		return true, true
+	case 2:
+		return false, false
+	case 3:
+		f := math.Float64frombits(g.uint64())
+		if f != f {
+			f = 0 // which is not equal to itself
+		}
+		return f, f
+	case 4:
+		n := int64(g.uint64())
+		if n > maxSafeInteger || n < -maxSafeInteger {
+			return n, n
+		}
+		return n, float64(n)
+	case 5:
+		s := g.string()
+		return s, s
+	case 6:
+		b := append([]byte{}, g.take(int(g.byte()))...)
+		return b, b
+	case 7:
+		t := time.UnixMilli(int64(g.uint64()) % maxDate)
+		return t, t
+	case 8:
+		text := g.string()
+		e := &Error{Name: g.string(), Message: text, Props: map[string]any{"__proto__": text}}
+		return e, e
+	case 9, 10:
+		in, out := make([]any, g.byte()%8), []any{}
+		for i := range in {
+			v, w := g.value(depth + 1)
+			in[i], out = v, append(out, w)
+		}
+		return in, out
+	case 11:
+		in, out := map[string]any{}, map[string]any{}
+		for range g.byte() % 8 {
+			k := g.string()
+			in[k], out[k] = g.value(depth + 1)
+		}
+		return in, out
+	}
+	return nil, nil
+}
+
+func FuzzRoundTrip(f *testing.F) {
+	f.Add([]byte{9, 3, 5, 1, 'a', 11, 1, 1, 'k', 4, 1, 2, 3, 4, 5, 6, 7, 8, 8, 1, 'm', 1, 'n'})
+	f.Add([]byte{10, 4, 6, 2, 0, 255, 7, 0, 0, 0, 0, 0, 0, 0, 1, 3, 127, 240, 0, 0, 0, 0, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in, want := (&builder{b}).value(0)
+		enc, err := encode([]byte("before"), nil, in)
+		if err != nil {
+			t.Fatalf("%#v: %v", in, err)
+		}
+		for _, alias := range []bool{false, true} {
+			d := &decoder{b: enc[len("before"):], alias: alias}
+			if got, err := d.value(); err != nil || len(d.b) > 0 || !reflect.DeepEqual(got, want) {
+				t.Fatalf("%#v became %#v, %v, with %d bytes left", in, got, err, len(d.b))
+			}
+		}
+		for n := range min(len(enc)-len("before"), 200) { // what ends early is malformed, or less than the whole
+			if got, err := (&decoder{b: enc[len("before"):][:n]}).value(); err == nil {
+				t.Fatalf("%d bytes of %#v are %#v", n, in, got)
+			}
 		}
 	})
 }

@@ -59,6 +59,7 @@ export class Context {
     this.refs = [helpers];
     this.unused = [];
     this.calls = new Map(); // invocations that are not over
+    this.encoded = new Map(); // values for Go to take: id → Encoded, or null for a promise that has not settled
     this.sockets = new Set(); // WebSockets that Go reads
     this.promises = 0;  // promises that Go waits for
     this.closed = false;
@@ -78,12 +79,12 @@ export class Context {
 
   hold(v) { const ref = this.unused.pop() ?? this.refs.length; this.refs[ref] = v; return ref; }
   free(ref) {
-    if (!(ref in this.refs) || ref === 0) return;
+    if (this.refs[ref] === undefined || ref === 0) return; // nobody has it: freed twice, a number would be two values'
     this.refs[ref] = undefined;
     this.unused.push(ref);
   }
   target(ref) {
-    if (!(ref in this.refs)) throw new TypeError("the handle has been released");
+    if (this.refs[ref] === undefined) throw new TypeError("the handle has been released");
     return this.refs[ref];
   }
 
@@ -140,9 +141,9 @@ export class Context {
   // stateless context alive until the invocation is over (ExecutionContext.waitUntil). An object's would get no turn after the
   // answer, either.
   invoke(kind, index, args, { signal, background } = {}) {
-    const { rt } = this, id = rt.keep(this, args, rt.fresh(this.calls)), call = new Invocation(this, id);
+    const { rt } = this, id = rt.keep(this, args), call = new Invocation(this, id);
     this.calls.set(id, call);
-    rt.enter(this, "capdo_invoke", id, rt.encoded.get(id)?.size ?? 0, kind, index);
+    rt.enter(this, "capdo_invoke", id, this.encoded.get(id)?.size ?? 0, kind, index);
     if (call.isOver) { // the common case: nothing was armed for it
       this.rest();
       return call.answer();
@@ -221,6 +222,7 @@ export class Context {
     rt.inFlight -= this.promises + (this.isAsked ? 1 : 0);
     this.refs = [helpers];
     this.unused = [];
+    this.encoded.clear();
     if (!this.state) for (const call of [...this.calls.values()]) call.fail(new Error("the invocation has been ended"));
     if (rt.keeper === this) rt.handOver();
   }

@@ -91,7 +91,7 @@ export function resume(rt, context, state) {
   for (const id of state.contexts) if (id !== state.context) rt.enter({ id }, "capdo_close");
   for (const id of state.waiting) {
     rt.keep(context, id === state.settled ? undefined : lost(), id);
-    rt.enter(context, "capdo_settle", id, rt.encoded.get(id).size);
+    rt.enter(context, "capdo_settle", id, context.encoded.get(id).size);
   }
   context.listen();
   rt.watch(context);

@@ -9,7 +9,7 @@
 
 import { setCaller } from "./host.mjs";
 import { callBack, current, flush, forgetCallbacks, log, runtimeWrite } from "./stdio.mjs";
-import { Encoded, Pending, Reader, Writer, asError, utf8 } from "./value.mjs";
+import { Encoded, Pending, Reader, Writer, asError, errorFields, utf8 } from "./value.mjs";
 
 // WATCH_MS is how often a context in which something is open looks whether Go's timers are served, in ms.
 export const WATCH_MS = 1000;
@@ -34,6 +34,9 @@ const CROWDED = 80 << 20, CROWDED_IDLE_MS = 1000;
 // MAX_ID is the last of the numbers that both sides know things by; they start anew after it.
 const MAX_ID = 0x7fffffff;
 
+// then is a promise's own, whatever it has been given in its place: it never calls back at once, and once only.
+const then = Function.prototype.call.bind(Promise.prototype.then);
+
 // Where Go runs for no context: what package syscall/js calls back. No I/O is possible there.
 const nowhere = { id: 0, closed: false, lines: null };
 
@@ -46,7 +49,6 @@ export class Runtime {
     this.isSecondRound = false; // numbers have started anew
     this.lastTimer = 0;
     this.contexts = new Map(); // id → Context
-    this.encoded = new Map();  // id → Encoded, or null for a promise that has not settled
     this.names = [];           // method names that Go has interned
     this.timers = new Map();   // Go's timeouts: id → deadline
     this.inFlight = 0;         // promises that Go waits for, and turns that were asked for
@@ -102,7 +104,7 @@ export class Runtime {
     if (causes.length === 0) this.report(error);
     const open = [...this.open];
     this.exports = this.go = this.view = this.u8 = this.keeper = null;
-    for (const table of [this.contexts, this.encoded, this.timers, this.open, this.callbacks]) table.clear();
+    for (const table of [this.contexts, this.timers, this.open, this.callbacks]) table.clear();
     forgetCallbacks();
     for (const c of open) {
       if (c.state) c.wake(); // it is reset, in a turn of its own
@@ -184,12 +186,12 @@ export class Runtime {
 
   // ---- Values and numbers -----------------------------------------------------------------------------------------------
 
-  // fresh returns a number that nothing has, also in a table of a context.
-  fresh(table) {
+  // fresh returns a number that no context has, and nothing of one.
+  fresh(context) {
     do {
       if (this.lastID === MAX_ID) this.isSecondRound = true;
       this.lastID = this.lastID % MAX_ID + 1;
-    } while (this.isSecondRound && (this.contexts.has(this.lastID) || this.encoded.has(this.lastID) || table?.has(this.lastID)));
+    } while (this.isSecondRound && (this.contexts.has(this.lastID) || context?.encoded.has(this.lastID) || context?.calls.has(this.lastID)));
     return this.lastID;
   }
 
@@ -208,7 +210,7 @@ export class Runtime {
     try {
       return writer.encode(v, context, memory, view, start, end);
     } catch (e) {
-      return writer.encode(new TypeError(asError(e).message.slice(0, 200)), context, memory, view, start, end);
+      return writer.encode(new TypeError(errorFields(e).message.slice(0, 200) || "a value that cannot be read"), context, memory, view, start, end);
     } finally {
       writer.trim();
       this.writer = writer;
@@ -216,8 +218,8 @@ export class Runtime {
   }
 
   // keep encodes a value for Go to take, and returns its number.
-  keep(context, v, id = this.fresh()) {
-    this.encoded.set(id, this.encode(v, context, null, null, 0, 0));
+  keep(context, v, id = this.fresh(context)) {
+    context.encoded.set(id, this.encode(v, context, null, null, 0, 0));
     return id;
   }
 
@@ -225,10 +227,17 @@ export class Runtime {
   pack(context, v, ptr, cap) {
     this.memory();
     const at = ptr >>> 0, out = this.encode(v, context, this.u8, this.view, at, Math.min(at + cap, this.u8.length));
+    if (this.dead) throw this.dead; // reading the value has called Go, which ended it
     if (!(out instanceof Encoded)) return out;
-    const id = this.fresh();
-    this.encoded.set(id, out);
+    const id = this.fresh(context);
+    context.encoded.set(id, out);
     return -id;
+  }
+
+  // drop forgets a value that waits, and what it refers to.
+  drop(context, id) {
+    for (const ref of context?.encoded.get(id)?.held ?? []) context.free(ref);
+    context?.encoded.delete(id);
   }
 
   unpack(context, ptr, size) {
@@ -283,21 +292,18 @@ export class Runtime {
         return this.pack(context, undefined, ptr, cap);
       },
 
-      // size and take hand over a value that waits. take reports whether it has the size that Go made room for.
-      size: (id) => this.encoded.get(id)?.size ?? 0,
-      take: (id, ptr, size) => {
-        const value = this.encoded.get(id);
-        this.encoded.delete(id);
-        if (value?.size !== size) return 0;
+      // size and take hand over a value that waits. take returns 1, 0 for one that has not the size that Go made room for, or -1 for one
+      // that is not what it was any more.
+      size: (contextID, id) => this.contexts.get(contextID)?.encoded.get(id)?.size ?? 0,
+      take: (contextID, id, ptr, size) => {
         this.memory();
-        value.copy(this.u8, ptr >>> 0, size);
-        return 1;
+        const context = this.contexts.get(contextID), value = context?.encoded.get(id);
+        const isIn = value?.size === size && value.copy(this.u8, ptr >>> 0, size);
+        if (!isIn) this.drop(context, id);
+        context?.encoded.delete(id);
+        return isIn ? 1 : value?.size === size ? -1 : 0;
       },
-      discard: (contextID, id) => {
-        const value = this.encoded.get(id), context = this.contexts.get(contextID);
-        this.encoded.delete(id);
-        for (const ref of value?.held ?? []) context?.free(ref);
-      },
+      discard: (contextID, id) => { this.drop(this.contexts.get(contextID), id); },
 
       // reply answers an invocation, and says what of it goes on; see phases in jsrt.
       reply: (contextID, id, ptr, size, phase) => {
@@ -320,20 +326,26 @@ export class Runtime {
     };
   }
 
-  // await makes a promise a value that arrives later.
-  await(context, promise) {
-    const id = this.fresh();
-    this.encoded.set(id, null);
+  // await makes a promise, or what has a method then, a value that arrives later.
+  await(context, thenable) {
+    const id = this.fresh(context), promise = Promise.resolve(thenable);
+    context.encoded.set(id, null);
     context.addPromise(1);
     const settle = (v) => {
       context.addPromise(-1);
       if (this.dead || context.closed) return dispose(v);
       this.keep(context, v, id);
       dispose(v);
-      this.turn(context, "capdo_settle", id, this.encoded.get(id).size);
+      this.turn(context, "capdo_settle", id, context.encoded.get(id).size);
       context.rest();
     };
-    promise.then(settle, (e) => settle(asError(e)));
+    try {
+      then(promise, settle, (e) => settle(asError(e)));
+    } catch (e) { // its constructor is not one
+      context.encoded.delete(id);
+      context.addPromise(-1);
+      throw e;
+    }
     return new Pending(id);
   }
 

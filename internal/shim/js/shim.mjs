@@ -100,7 +100,7 @@ export const shapes = [noContext, new Inbox(null, noContext), helpers];
 export function stats() {
   const contexts = [...live?.contexts.values() ?? []], sum = (f) => contexts.reduce((n, c) => n + f(c), 0);
   return {
-    contexts: contexts.length, open: live?.open.size, idle: sum((c) => c.isIdle()), encoded: live?.encoded.size, timers: live?.timers.size,
+    contexts: contexts.length, open: live?.open.size, idle: sum((c) => c.isIdle()), encoded: sum((c) => c.encoded.size), timers: live?.timers.size,
     inFlight: live?.inFlight, calls: sum((c) => c.calls.size), sockets: sum((c) => c.sockets.size),
     refs: sum((c) => c.refs.length - c.unused.length - 1), memory: live?.exports?.mem.buffer.byteLength,
   };

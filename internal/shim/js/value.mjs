@@ -36,11 +36,13 @@ const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
 const kindOf = getter(typedArray, Symbol.toStringTag), lengthOf = getter(typedArray, "byteLength");
 const bufferOf = getter(typedArray, "buffer"), offsetOf = getter(typedArray, "byteOffset");
 const viewBuffer = getter(DataView.prototype, "buffer"), viewOffset = getter(DataView.prototype, "byteOffset");
-const viewLength = getter(DataView.prototype, "byteLength"), timeOf = uncurry(Date.prototype.getTime);
+const viewLength = getter(DataView.prototype, "byteLength"), bufferLength = getter(ArrayBuffer.prototype, "byteLength");
+const timeOf = uncurry(Date.prototype.getTime);
 
 const isPlain = (v) => { const p = Object.getPrototypeOf(v); return p === Object.prototype || p === null; };
 
-// asBytes returns a Uint8Array over an ArrayBuffer or a view of one, or null. It throws where the buffer is detached.
+// asBytes returns a Uint8Array over an ArrayBuffer or a view of one, or null. It throws where the buffer is detached, and for what has
+// an ArrayBuffer's prototype and is none: its length would be whatever it says.
 function asBytes(v) {
   if (ArrayBuffer.isView(v)) {
     const kind = kindOf(v);
@@ -48,7 +50,7 @@ function asBytes(v) {
     if (kind === "Uint8Array" && lengthOf(v) > 0) return v;
     return new Uint8Array(bufferOf(v), offsetOf(v), lengthOf(v));
   }
-  return v instanceof ArrayBuffer ? new Uint8Array(v) : null;
+  return v instanceof ArrayBuffer && bufferLength(v) >= 0 ? new Uint8Array(v) : null;
 }
 
 // attempt returns what f does, or what stands for a hostile value.
@@ -83,8 +85,9 @@ export function toError(fields) {
   return e;
 }
 
-// asError returns e itself if Go can be told of it as an error, else an Error that says what was thrown.
-export const asError = (e) => attempt(() => e instanceof Error, false) ? e : toError(errorFields(e));
+// asError makes an Error of what was thrown, whatever that is: it might be bytes with an error's prototype, or an error only when first
+// looked at, and must not reach Go as a result.
+export const asError = (e) => toError(errorFields(e));
 
 // set gives an object a property of its own, whatever its name.
 function set(object, key, value) {
@@ -102,20 +105,25 @@ export class Encoded {
     this.size = size;
   }
 
-  // copy writes the value to u8 at a place where it has size bytes.
+  // copy writes the value to u8 at a place where it has size bytes. It reports whether the value is still what it was: a buffer may have
+  // been resized or transferred in the meantime.
   copy(u8, at, size) {
     if (size !== this.size || at < 0 || at + size > u8.length) throw new RangeError("capdo: Go has no room for a value of this size");
-    if (this.parts.length === 0) return u8.set(this.bytes, at);
+    if (this.parts.length === 0) {
+      u8.set(this.bytes, at);
+      return true;
+    }
+    if (this.parts.some(({ bytes, size }) => lengthOf(bytes) !== size)) return false;
     let from = 0;
     for (const { place, bytes, size } of this.parts) {
       u8.set(this.bytes.subarray(from, place), at);
       at += place - from;
       from = place;
-      if (lengthOf(bytes) === size) u8.set(bytes, at);
-      else u8.fill(0, at, at + size); // its buffer was resized or transferred in the meantime
+      u8.set(bytes, at);
       at += size;
     }
     u8.set(this.bytes.subarray(from), at);
+    return true;
   }
 }
 
@@ -170,6 +178,7 @@ export class Writer {
   }
   // trim gives back the memory that a large value took.
   trim() {
+    this.parts.length = 0;
     if (this.own.length <= 256 << 10) return;
     this.own = new Uint8Array(1024);
     this.ownView = new DataView(this.own.buffer);
@@ -206,6 +215,7 @@ export class Writer {
   }
   string(s) {
     if (s.length <= 24 && this.ascii(s)) return;
+    if (s.length > MAX_BYTES) throw new RangeError(`a value of more than ${MAX_BYTES >> 20} MiB`);
     if (!s.isWellFormed()) throw new TypeError("a string with a lone surrogate cannot be a Go string");
     this.need(4);
     const { read, written } = encoder.encodeInto(s, this.u8.subarray(this.pos + 4, this.end));
@@ -246,10 +256,14 @@ export class Writer {
     if (bytes) { this.byte(BYTES); return this.bytes(bytes); }
     if (Array.isArray(v)) return this.array(v);
     if (v instanceof Pending) { this.byte(PENDING); return this.u32(v.id); }
-    if (v instanceof Date) return this.number(DATE, timeOf(v));
+    if (v instanceof Date) return this.date(timeOf(v));
     if (v instanceof Error) { this.byte(ERROR); return this.fields(errorFields(v)); }
     if (isPlain(v)) return this.fields(v);
     this.reference(v);
+  }
+  date(ms) {
+    if (ms !== ms) throw new RangeError("an invalid Date cannot be a Go time");
+    this.number(DATE, ms);
   }
   array(v) {
     const n = v.length;
@@ -287,7 +301,9 @@ export class Reader {
     this.pos = start;
     this.end = start + length;
     this.context = context;
-    return this.value();
+    const v = this.value();
+    if (this.pos !== this.end) throw new Error(foreign);
+    return v;
   }
 
   take(n) {

@@ -1,0 +1,175 @@
+//go:build !js
+
+// Package boundary fuzzes what crosses between JavaScript and Go, in workerd: hostile values through every way in, with Go's memory watched
+// around each place that JavaScript writes to, and Go's values back. A failure names the seed and the case that reproduce it.
+package boundary
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/e2e/internal/worker"
+	"flow.internal/capdo/internal/workerd"
+)
+
+var (
+	fuzzTime = flag.Duration("fuzz-for", 0, "how long each way is fuzzed; 0 is a few seconds in all")
+	fuzzSeed = flag.Int("seed", 1, "the first seed")
+)
+
+var built worker.Built
+
+func TestMain(m *testing.M) { worker.Main(m, &built) }
+
+// serve starts workerd with the Worker, and with modules in place of its own. gogc is how often Go collects garbage.
+func serve(t testing.TB, replaced map[string]string, gogc string) *workerd.Process {
+	t.Helper()
+	modules := workerd.BuildModules(built.Dir)
+	for _, name := range []string{"main.mjs", "guard.mjs", "report.mjs", "values.mjs"} {
+		path, err := filepath.Abs(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		modules[name] = path
+	}
+	for name, path := range replaced {
+		modules[name] = path
+	}
+	p, err := workerd.Start(context.Background(), workerd.Config{
+		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Fuzz", "Plain"), Disk: t.TempDir(),
+		JSON: map[string]string{"ODD": `{"__proto__": [1, null], "": "\ud83d"}`, "GOGC": gogc}, Flags: []string{"experimental"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			log := p.Log()
+			t.Logf("workerd printed:\n%s", log[:min(len(log), 4000)])
+		}
+	})
+	return p
+}
+
+// report is what the fuzzer in workerd answers.
+type report struct {
+	Values, Calls, Refused                 int
+	Imports, Wholes, Windows, EncodedTwice int // calls across the boundary; those with all of Go's memory, or its neighbourhood, compared
+	Failures                               []string
+}
+
+var client = &http.Client{Timeout: 2 * time.Minute}
+
+func fuzz(p *workerd.Process, way string, seed, n int) (r report) {
+	return fuzzIn(p, way, way, seed, n)
+}
+
+func fuzzIn(p *workerd.Process, object, way string, seed, n int) (r report) {
+	resp, err := client.Get(fmt.Sprintf("%s/%s?o=%s&seed=%d&n=%d", p.URL, way, object, seed, n))
+	if err != nil {
+		return report{Failures: []string{err.Error()}}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return report{Failures: []string{err.Error()}}
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return report{Failures: []string{string(b)}}
+	}
+	return r
+}
+
+// ways are those in which values come to Go, each with how many cases make a batch and how many batches make test.
+var ways = []struct {
+	name           string
+	batch, batches int
+}{
+	{"direct", 400, 4}, // the boundary itself, without structured clone between
+	{"rpc", 300, 2},
+	{"stored", 150, 2},
+	{"sql", 150, 2},
+	{"env", 100, 2},
+	{"vars", 100, 1},
+	{"remote", 150, 2},
+	{"responses", 60, 1},
+	{"frames", 30, 1},
+	{"hibernating", 100, 1},
+}
+
+func TestHostileValues(t *testing.T) {
+	p := serve(t, nil, "100")
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			var sum report
+			end := time.Now().Add(*fuzzTime)
+			seed := *fuzzSeed
+			for i := 0; i < way.batches || time.Now().Before(end); i++ {
+				r := fuzz(p, way.name, seed, way.batch)
+				sum.Values, sum.Calls, sum.Refused = sum.Values+r.Values, sum.Calls+r.Calls, sum.Refused+r.Refused
+				sum.Imports, sum.Wholes, sum.Windows, sum.EncodedTwice = r.Imports, r.Wholes, r.Windows, r.EncodedTwice
+				if len(r.Failures) > 0 {
+					t.Fatalf("seed %d:\n%s", seed, strings.Join(r.Failures, "\n"))
+				}
+				seed++
+			}
+			if sum.Values == 0 {
+				t.Error("no value was sent")
+			}
+			t.Logf("%d seeds: %d values in %d calls, %d refused; in all so far %d imports, %d with their neighbourhood compared and %d with all of Go's memory, %d values encoded twice",
+				seed-*fuzzSeed, sum.Values, sum.Calls, sum.Refused, sum.Imports, sum.Windows, sum.Wholes, sum.EncodedTwice)
+		})
+	}
+}
+
+// Where Go collects all the time, references are released and their numbers used again between any two calls.
+func TestHostileValuesWhileGoCollects(t *testing.T) {
+	p := serve(t, nil, "1")
+	for way, n := range map[string]int{"direct": 200, "rpc": 100} {
+		if r := fuzz(p, way, *fuzzSeed, n); len(r.Failures) > 0 || r.Values == 0 {
+			t.Errorf("%s, seed %d, %d values:\n%s", way, *fuzzSeed, r.Values, strings.Join(r.Failures, "\n"))
+		}
+	}
+}
+
+// Numbers that start anew, more names than have a number, handles that are released or another object's, bytes that change at the last moment.
+func TestEdges(t *testing.T) {
+	p := serve(t, nil, "100")
+	for _, object := range []string{"a", "b"} {
+		if r := fuzzIn(p, object, "edges", 0, 0); len(r.Failures) > 0 {
+			t.Errorf("%s:\n%s", object, strings.Join(r.Failures, "\n"))
+		}
+	}
+}
+
+// What a client may put into a header is not what fetch in JavaScript lets through. workerd makes U+FFFD of each byte that is not UTF-8.
+func TestRawHeaders(t *testing.T) {
+	p := serve(t, nil, "100")
+	for i, raw := range []string{"plain", "caf\xc3\xa9", "\xff\xfe\x80", "\xed\xa0\x80", strings.Repeat("x", 6000), "a\tb", "\xe2\x82\xac", ""} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET /headers?q=%%ff%%ed%%a0%%80 HTTP/1.1\r\nHost: boundary\r\nX-Raw: %s\r\nConnection: close\r\n\r\n", raw)
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%q: %v", raw, err)
+		}
+		if got := resp.Header.Get("X-Raw"); resp.StatusCode != 200 || got != string([]rune(raw)) {
+			t.Errorf("case %d: status %d, header %q came back as %q", i, resp.StatusCode, raw, got)
+		}
+		conn.Close()
+	}
+}
