@@ -60,7 +60,7 @@ export class Context {
     this.unused = [];
     this.calls = new Map(); // invocations that are not over
     this.sockets = new Set(); // WebSockets that Go reads
-    this.promises = 0;  // promises that Go waits for
+    this.promises = new Set(); // numbers of promises that Go waits for
     this.closed = false;
     this.isAsked = false; // for a turn
     this.isListening = false;
@@ -149,6 +149,7 @@ export class Context {
       return call.answer();
     }
     if (rt.dead || this.closed) {
+      rt.encoded.delete(id);
       this.abort();
       throw rt.dead ?? new Error("the object's instance is gone");
     }
@@ -181,10 +182,11 @@ export class Context {
 
   isOpen() { return this.calls.size > 0 || this.sockets.size > 0; }
 
-  addPromise(n) {
-    this.promises += n;
-    if (!this.closed) this.rt.inFlight += n;
+  addPromise(id) {
+    this.promises.add(id);
+    this.rt.inFlight++;
   }
+  removePromise(id) { if (this.promises.delete(id)) this.rt.inFlight--; }
   addSocket(inbox) {
     this.sockets.add(inbox);
     this.listen();
@@ -206,7 +208,7 @@ export class Context {
     rt.open.delete(this);
     if (rt.dead) return;
     if (rt.keeper === this) rt.handOver();
-    if (!state || this.closed || this.promises > 0) return;
+    if (!state || this.closed || this.promises.size > 0) return;
     this.idleSince = Date.now();
     rt.idle.add(this);
     rt.forget(this.idleSince);
@@ -221,7 +223,11 @@ export class Context {
     rt.contexts.delete(this.id);
     rt.open.delete(this);
     rt.idle.delete(this);
-    rt.inFlight -= this.promises + (this.isAsked ? 1 : 0);
+    if (this.isAsked) rt.inFlight--;
+    for (const id of this.promises) { // nobody takes what they bring
+      this.removePromise(id);
+      rt.encoded.delete(id);
+    }
     this.refs = [helpers];
     this.unused = [];
     if (!this.state) for (const call of [...this.calls.values()]) call.fail(new Error("the invocation has been ended"));

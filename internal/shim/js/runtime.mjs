@@ -316,10 +316,10 @@ export class Runtime {
   await(context, promise) {
     const id = this.fresh();
     this.encoded.set(id, null);
-    context.addPromise(1);
+    context.addPromise(id);
     const settle = (v) => {
-      context.addPromise(-1);
       if (this.dead || context.closed) return dispose(v);
+      context.removePromise(id);
       this.keep(context, v, id);
       dispose(v);
       this.turn(context, "capdo_settle", id, this.encoded.get(id).size);
