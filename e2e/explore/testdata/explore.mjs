@@ -20,7 +20,7 @@ const glue = await import(new URL("shim.mjs", build));
 const { Runtime, WATCH_MS } = await import(new URL("runtime.mjs", build));
 
 // How far a schedule may go.
-const PROBE = ["sleep", 1200, "collect"];
+const PROBE = ["sleep", 60_000, "collect"];
 const MAX_STEPS = 6000, MAX_DELAY = 3000, ANSWER_MS = 130_000, REST_MS = 200_000, DEATH_MS = 6000;
 
 // randomOf is mulberry32.
@@ -67,12 +67,12 @@ class Schedule {
     const p = this.platform;
     while (p.violations.length === 0 && this.step());
     if (p.violations.length === 0) this.end();
-    const { rt } = this;
-    if (rt && !rt.dead) { // no table may keep it
-      p.current = null;
-      rt.end(new Error("the schedule is over"));
-    }
     return p.violations;
+  }
+  // over ends the program, so that the next schedule boots one.
+  over() {
+    this.platform.current = null;
+    if (this.rt && !this.rt.dead) this.rt.end(new Error("the schedule is over"));
   }
 
   step() {
@@ -82,7 +82,7 @@ class Schedule {
     const old = list.filter((e) => p.now - e.since > MAX_DELAY);
     if (old.length > 0) list = old;
     const moves = list.map((e) => ({ label: `${e.label}${e.domain ? `, ${nameOf(e.domain)}` : ""}`, run: () => p.run(e) }));
-    const next = p.nextTime();
+    const next = Math.min(p.nextTime(), ...list.map((e) => e.since + MAX_DELAY + 1));
     if (!isDue && old.length === 0 && next < Infinity && (list.length === 0 || this.scenario.delays)) moves.push({ label: "time passes", run: () => this.pass(next) });
     if (old.length === 0) moves.push(...this.accidents());
     if (moves.length === 0) return false;
@@ -141,7 +141,7 @@ class Schedule {
     if (c.refs.length - c.unused.length > 90) p.violation(`I6: context ${c.id} holds ${c.refs.length - c.unused.length} references`);
     if (!d.alive) return;
     const wakes = p.ready.some((e) => e.domain === d && e.label === "wake");
-    if (!c.isOpen() && !wakes && d.timers.length > d.callbacks) p.violation(`I5: context ${c.id} has ${d.timers.length} timeouts, and nothing is open in it`);
+    if (!c.isOpen() && !wakes && d.timers.length > 0) p.violation(`I5: context ${c.id} has ${d.timers.length} timeouts, and nothing is open in it`);
     if (c.isAsked && !wakes) p.violation(`I1: a turn of context ${c.id} has been asked for, and nothing will take it`);
     if (c.isExclusive && d.section && d.reads === 0 && !d.timers.some((t) => t.section === d.section && t.at <= p.now + 60)) p.violation(`I1: the section of object ${d.name} takes no turns`);
   }
@@ -173,7 +173,7 @@ class Schedule {
     p.advance(p.now + 61_000);
     p.construct = "";
     this.faults = [];
-    p.request({ id: p.calls.length, to: null, script: PROBE, code: encode(PROBE) }); // its timeout looks for what is over
+    p.request({ id: p.calls.length, to: null, script: PROBE, code: encode(PROBE) }); // its timeouts look for what is over
     while (p.violations.length === 0 && this.step());
     this.checkAnswer(p.calls.at(-1));
     const { rt } = this;
@@ -225,6 +225,8 @@ function report(name, how, schedule) {
     print(schedule.trace.join("\n"));
     print(schedule.platform.calls.map((c) => `call ${c.id} to ${c.to}: ${JSON.stringify(c.script)} ${c.state} ${c.value?.stack ?? ""}`).join("\n"));
     print(schedule.platform.log.join("\n"));
+    for (const d of schedule.platform.domains) print(`${nameOf(d)}: ${JSON.stringify({ ...d, go: undefined, call: undefined, calls: d.calls.size })}`);
+    for (const c of schedule.rt?.contexts?.values() ?? []) print(`context ${c.id}: ${JSON.stringify({ ...c, rt: 0, state: 0, refs: c.refs.length, timeout: c.timeout?.at })}`);
   }
   process.exit(1);
 }
@@ -250,6 +252,7 @@ function explore(name, scenario, until) {
     const schedule = new Schedule({ ...scenario, isSmall: true }, randomOf(1), choose);
     n++;
     if (schedule.run().length > 0) report(name, `path=${taken.join(",")}`, schedule);
+    schedule.over();
     let i = taken.length - 1;
     while (i >= 0 && taken[i] + 1 >= sizes[i]) i--;
     if (i < 0) return { n, complete: true };
@@ -289,6 +292,7 @@ function main() {
       n++;
       if (schedule.run().length > 0) report("seed", seed, schedule);
       steps += schedule.steps;
+      schedule.over();
     }
     print(`${n} schedules, ${steps} events, in ${Math.round((realNow() - start) / 1000)} s; the last seed is ${seed - 1}`);
   }

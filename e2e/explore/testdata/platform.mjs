@@ -21,7 +21,6 @@ export class Domain {
     this.timers = [];
     this.io = 0;         // I/O under way
     this.waits = 0;      // waitUntil
-    this.callbacks = 0;  // of syscall/js
     this.calls = new Set();
     this.killAt = Infinity;
     this.go = null;
@@ -570,15 +569,8 @@ const timeouts = {
   },
 };
 
-// later is for the program: it calls a js.Func.
-function later(f) {
-  const d = sim.current;
-  d.callbacks++;
-  timeouts.setTimeout(() => {
-    d.callbacks--;
-    f();
-  }, 5);
-}
+// later is for the program: it calls a js.Func once Go has given the stack back, in whatever domain that happens to be.
+const later = (f) => micro(null, f);
 
 const CANARY = 256;
 

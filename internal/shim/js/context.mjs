@@ -63,6 +63,7 @@ export class Context {
     this.promises = new Set(); // numbers of promises that Go waits for
     this.closed = false;
     this.isAsked = false; // for a turn
+    this.askedAt = 0;
     this.isListening = false;
     this.isExclusive = false; // a critical section is under way
     this.notify = null;   // resolves what listen awaits
@@ -93,6 +94,7 @@ export class Context {
   wake() {
     if (this.isAsked || this.closed) return;
     this.isAsked = true;
+    this.askedAt = Date.now();
     this.rt.inFlight++;
     this.notify?.();
   }
@@ -208,10 +210,15 @@ export class Context {
     rt.open.delete(this);
     if (rt.dead) return;
     if (rt.keeper === this) rt.handOver();
-    if (!state || this.closed || this.promises.size > 0) return;
-    this.idleSince = Date.now();
-    rt.idle.add(this);
+    if (!state || this.closed) return;
+    this.idleFrom(Date.now());
     rt.forget(this.idleSince);
+  }
+
+  idleFrom(now) {
+    this.idleSince = now;
+    this.rt.idle.delete(this);
+    this.rt.idle.add(this);
   }
 
   // close tells Go that the context is gone: goroutines that still want its I/O get an error. What it holds is forgotten.

@@ -50,7 +50,7 @@ export class Runtime {
     this.timers = new Map();   // Go's timeouts: id → deadline
     this.inFlight = 0;         // promises that Go waits for, and turns that were asked for
     this.open = new Set();     // contexts in which something is open, the one that was looked at last at the end
-    this.idle = new Set();     // objects without events, the one that is idle longest first
+    this.idle = new Set();     // objects without events, the one that was looked at last at the end
     this.keeper = null;        // the context that has a timeout for Go's nearest deadline
     this.callbacks = new Set();  // js.Funcs that have not been called yet
     this.writer = new Writer();
@@ -403,7 +403,11 @@ export class Runtime {
     let n = 0;
     for (const c of this.idle) {
       if (c.idleSince > now - idle || ++n > 100) return;
-      c.close();
+      if (c.promises.size === 0 || (isPunctual && c.isAsked && c.askedAt < now - GONE_MS)) c.close();
+      else { // a goroutine waits there for I/O that no event is about: if the object lives, it takes a turn
+        c.wake();
+        c.idleFrom(now);
+      }
     }
   }
 
