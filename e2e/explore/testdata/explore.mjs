@@ -59,7 +59,11 @@ class Schedule {
   domainOf(id) {
     const context = this.rt?.contexts.get(id);
     if (!context) return this.platform.current;
-    if (!this.domains.has(context)) this.domains.set(context, context.state?.domain ?? this.platform.current);
+    if (!this.domains.has(context)) {
+      const d = context.state?.domain ?? this.platform.current;
+      d.rt = this.rt;
+      this.domains.set(context, d);
+    }
     return this.domains.get(context);
   }
 
@@ -117,7 +121,7 @@ class Schedule {
   check() {
     const p = this.platform, { rt } = this;
     for (const c of p.calls) if (c.state === "open" && p.now - c.at > ANSWER_MS) p.violation(`I3: call ${c.id} is not answered after ${ANSWER_MS} ms`);
-    for (const [r, at] of this.runtimes) if (r.dead && !at) this.died(r);
+    for (const [r, at] of this.runtimes) if (r.dead) this.checkDead(r, at);
     if (!rt || rt.dead) return;
     if (rt.running) {
       if (!this.scenario.interrupts) p.violation("I7: Go did not give the stack back");
@@ -158,12 +162,11 @@ class Schedule {
     }
     if (open > 0 && at > Math.max(deadline, p.now) + WATCH_MS) p.violation(`I2: Go's deadline in ${deadline - p.now} ms; ${open} contexts are open, and the first timeout is in ${at - p.now} ms`);
   }
-  // died: whoever called into a program that has ended is told soon.
-  died(rt) {
+  // checkDead: whoever has called into a program that has ended is told soon.
+  checkDead(rt, at) {
     const p = this.platform;
-    this.runtimes.set(rt, p.now);
-    p.mayReset = true;
-    for (const c of p.calls) if (c.state === "open") c.deadAt ??= p.now;
+    if (!at) this.runtimes.set(rt, p.now);
+    else if (p.now > at + DEATH_MS) for (const d of p.domains) if (d.alive && d.rt === rt && (d.calls.size > 0 || d.call?.state === "open")) p.violation(`I3: the program ended ${p.now - at} ms ago, and a call to ${nameOf(d)} is open`);
   }
 
   // end looks at what must hold once everything is over.

@@ -501,6 +501,7 @@ class SimReadable {
     sim.post({ domain: this.domain, label: "body", run: () => {
       this.isReading = false;
       const w = this.writes.shift();
+      if (!w) return; // it was cancelled
       this.domain.io--;
       if (w.ends) this.end();
       w.resolve();

@@ -182,7 +182,7 @@ export class Context {
 
   // ---- Ends -----------------------------------------------------------------------------------------------------------------
 
-  isOpen() { return this.calls.size > 0 || this.sockets.size > 0; }
+  isOpen() { return this.calls.size > 0 || this.sockets.size > 0 || this.isExclusive; }
 
   addPromise(id) {
     this.promises.add(id);
@@ -205,7 +205,7 @@ export class Context {
       this.close();
       for (const inbox of [...this.sockets]) inbox.leave();
     }
-    if (this.sockets.size > 0) return rt.watch(this);
+    if (this.isOpen()) return rt.watch(this);
     this.clearTimeout();
     rt.open.delete(this);
     if (rt.dead) return;

@@ -378,7 +378,8 @@ export class Runtime {
   // look is what a context's timeout does, in that context. What was late itself says nothing of others: the machine was asleep.
   look(context, at) {
     if (this.running) this.interrupted();
-    if (this.dead || context.closed) return;
+    if (this.dead) return context.abort(); // in a critical section it cannot be woken
+    if (context.closed) return;
     const now = Date.now();
     this.forget(now, now - at < WATCH_MS);
     if (this.deadline() <= now || context.isExclusive) this.enter(context, "capdo_tick");
