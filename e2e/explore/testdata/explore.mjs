@@ -20,8 +20,7 @@ const glue = await import(new URL("shim.mjs", build));
 const { Runtime, WATCH_MS } = await import(new URL("runtime.mjs", build));
 
 // How far a schedule may go.
-const PROBE = ["sleep", 60_000, "collect"];
-const MAX_STEPS = 6000, MAX_DELAY = 3000, ANSWER_MS = 130_000, REST_MS = 200_000, DEATH_MS = 6000;
+const MAX_STEPS = 6000, MAX_DELAY = 3000, ANSWER_MS = 130_000, REST_MS = 200_000, DEATH_MS = 6000, GONE_MS = 60_000;
 
 // randomOf is mulberry32.
 function randomOf(seed) {
@@ -52,7 +51,7 @@ class Schedule {
       return this.rt;
     });
     if (scenario.interrupts) p.watchdog = watch;
-    p.mayReset = scenario.mayFail;
+    if (scenario.local) p.afterAnswer = Infinity;
     scenario.calls.forEach((c, i) => p.request({ id: i, to: c.to ?? null, script: c.script, code: encode(c.script), leaves: c.leaves }));
   }
 
@@ -113,6 +112,7 @@ class Schedule {
       if (kind === "reset") for (const d of p.objects.values()) happen(`reset object ${d.name}`, () => d.die(Object.assign(new Error("reset because its code was updated"), { durableObjectReset: true })));
       if (kind === "leave") for (const c of p.calls) if (c.leaves && c.domain?.alive && (c.state === "open" || c.body)) happen(`client of ${c.id} leaves`, () => p.leave(c));
       if (kind === "construct") happen("constructors fail", () => { p.construct = p.construct === "fail" ? "" : "fail"; });
+      if (kind === "wait") happen("constructors wait", () => { p.construct = p.construct === "wait" ? "" : "wait"; });
     }
     return moves.length > 0 && (this.scenario.isSmall || this.random() < 0.1) ? moves : [];
   }
@@ -165,8 +165,12 @@ class Schedule {
   // checkDead: whoever has called into a program that has ended is told soon.
   checkDead(rt, at) {
     const p = this.platform;
-    if (!at) this.runtimes.set(rt, p.now);
-    else if (p.now > at + DEATH_MS) for (const d of p.domains) if (d.alive && d.rt === rt && (d.calls.size > 0 || d.call?.state === "open")) p.violation(`I3: the program ended ${p.now - at} ms ago, and a call to ${nameOf(d)} is open`);
+    if (!at) this.runtimes.set(rt, at = p.now);
+    for (const d of p.domains) {
+      if (!d.alive || d.rt !== rt || (d.calls.size === 0 && d.call?.state !== "open")) continue;
+      const isTold = p.ready.some((e) => e.domain === d) || (d.section && d.timers.length > 0);
+      if (!isTold || p.now > at + DEATH_MS) p.violation(`I3: the program ended ${p.now - at} ms ago, and a call to ${nameOf(d)} is open`);
+    }
   }
 
   // end looks at what must hold once everything is over.
@@ -174,9 +178,10 @@ class Schedule {
     const p = this.platform;
     for (const c of p.calls) this.checkAnswer(c);
     p.advance(p.now + 61_000);
+    const probe = ["sleep", this.scenario.faults || this.scenario.mayFail ? GONE_MS : 1200, "collect"];
     p.construct = "";
     this.faults = [];
-    p.request({ id: p.calls.length, to: null, script: PROBE, code: encode(PROBE) }); // its timeouts look for what is over
+    p.request({ id: p.calls.length, to: null, script: probe, code: encode(probe) }); // its timeouts look for what is over
     while (p.violations.length === 0 && this.step());
     this.checkAnswer(p.calls.at(-1));
     const { rt } = this;
@@ -228,7 +233,7 @@ function report(name, how, schedule) {
     print(schedule.trace.join("\n"));
     print(schedule.platform.calls.map((c) => `call ${c.id} to ${c.to}: ${JSON.stringify(c.script)} ${c.state} ${c.value?.stack ?? ""}`).join("\n"));
     print(schedule.platform.log.join("\n"));
-    for (const d of schedule.platform.domains) print(`${nameOf(d)}: ${JSON.stringify({ ...d, go: undefined, call: undefined, calls: d.calls.size })}`);
+    for (const d of schedule.platform.domains) print(`${nameOf(d)}: ${JSON.stringify({ ...d, go: undefined, rt: undefined, call: undefined, calls: d.calls.size })}`);
     for (const c of schedule.rt?.contexts?.values() ?? []) print(`context ${c.id}: ${JSON.stringify({ ...c, rt: 0, state: 0, refs: c.refs.length, timeout: c.timeout?.at })}`);
   }
   process.exit(1);

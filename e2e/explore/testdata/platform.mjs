@@ -50,6 +50,7 @@ export class Domain {
       const store = sim.store(this.name);
       store.data = new Map(store.durable);
     }
+    this.call?.answer("failed", error);
     for (const call of this.calls) call.settle(false, error);
     this.calls.clear();
   }
@@ -72,7 +73,7 @@ export class Platform {
     this.violations = [];
     this.construct = "";
     this.log = [];
-    this.mayReset = false; // something may end an object
+    this.afterAnswer = AFTER_ANSWER; // Infinity in a local workerd
     this.watchdog = null;  // runs an event that may not come back
     sim = this;
     this.env = () => this.newEnv(this.current);
@@ -281,10 +282,7 @@ export class Platform {
     const done = (ok, v) => {
       section.isOver = true;
       d.section = null;
-      if (!ok && resets) {
-        this.mayReset = true;
-        return d.die(resetError(v.message));
-      }
+      if (!ok && resets) return d.die(resetError(v.message));
       if (!ok) this.store(d.name).data = before;
       this.post({ domain: d, label: "section over", run: () => {
         d.io--;
@@ -351,7 +349,7 @@ export class Platform {
       if (call.state !== "open") return;
       Object.assign(call, { state, value: v, answeredAt: this.now });
       if (!call.domain) return;
-      call.domain.killAt = this.now + AFTER_ANSWER;
+      call.domain.killAt = this.now + this.afterAnswer;
       if (state === "ok" && v?.body instanceof SimReadable) this.readBody(call, v.body);
     };
     this.calls.push(call);
@@ -388,7 +386,7 @@ export class Platform {
     const d = call.domain;
     this.post({ domain: d, label: `client of ${call.id} leaves`, run: () => {
       call.answer("left");
-      d.killAt = Math.min(d.killAt, this.now + AFTER_ANSWER);
+      d.killAt = Math.min(d.killAt, this.now + this.afterAnswer);
       call.signal.dispatchEvent(new Event("abort"));
       call.body?.cancel(new Error("the client has gone"));
       this.finish(d);
@@ -479,7 +477,7 @@ function micro(domain, f) {
     try {
       f();
     } catch (e) {
-      if (e !== ABORTED) platform.violation(`an exception in a microtask: ${e.stack}`);
+      if (e !== ABORTED && !e.goRuntimeExited) platform.violation(`an exception in a microtask: ${e.stack}`);
     }
   });
 }
