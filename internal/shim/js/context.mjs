@@ -68,6 +68,7 @@ export class Context {
     this.isExclusive = false; // a critical section is under way
     this.notify = null;   // resolves what listen awaits
     this.timeout = null;  // {at, handle}
+    this.watchedAt = 0;
     this.idleSince = 0;
     this.quietSince = 0;  // when nothing was in flight any more
     this.lines = null;    // of output

@@ -21,7 +21,8 @@ const SECTION_MS = 50;
 // LATE_MS: a timeout that is later than this many ms belongs to a context that is gone or held back, and another keeps the time.
 const LATE_MS = 100;
 
-// GONE_MS: a context whose timeout is this late is gone. workerd holds one back for 30 s at most, while concurrency is blocked.
+// GONE_MS: an open context that has not been looked at for so long is gone. workerd holds a timeout back for 30 s at most, while
+// concurrency is blocked.
 const GONE_MS = 40_000;
 
 // IDLE_MS is how long an object stays in Go without an event. workerd evicts it after 10 s itself
@@ -369,6 +370,7 @@ export class Runtime {
       at = Math.max(deadline, now);
       if (!context.isExclusive) this.keeper = context;
     }
+    context.watchedAt = now;
     this.open.delete(context);
     this.open.add(context);
     if (context.timeout && context.timeout.at <= at) return;
@@ -399,7 +401,7 @@ export class Runtime {
   // forget closes contexts that are gone and lets go of objects that are idle.
   forget(now, isPunctual) {
     const [oldest] = this.open;
-    if (isPunctual && oldest?.timeout?.at < now - GONE_MS) oldest.close();
+    if (isPunctual && oldest?.watchedAt < now - GONE_MS) oldest.close();
     const idle = this.u8?.byteLength > CROWDED ? CROWDED_IDLE_MS : IDLE_MS;
     let n = 0;
     for (const c of this.idle) {
