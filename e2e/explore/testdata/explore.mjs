@@ -178,7 +178,7 @@ class Schedule {
     const p = this.platform;
     for (const c of p.calls) this.checkAnswer(c);
     p.advance(p.now + 61_000);
-    const probe = ["sleep", this.scenario.faults || this.scenario.mayFail ? GONE_MS : 1200, "collect"];
+    const probe = ["sleep", this.scenario.isSmall && !this.scenario.mayFail ? 1200 : GONE_MS, "collect"];
     p.construct = "";
     this.faults = [];
     p.request({ id: p.calls.length, to: null, script: probe, code: encode(probe) }); // its timeouts look for what is over

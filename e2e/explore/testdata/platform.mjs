@@ -277,7 +277,7 @@ export class Platform {
   enter(d, f, argument, resets) {
     this.own(d, "a section");
     const promise = SimPromise.withResolvers(), section = { isOver: false, at: 0 };
-    const before = new Map(this.store(d.name).data);
+    let before;
     d.io++;
     const done = (ok, v) => {
       section.isOver = true;
@@ -292,6 +292,7 @@ export class Platform {
     this.post({ domain: d, label: "section", run: () => {
       d.section = this.section = section;
       section.at = this.now;
+      before = new Map(this.store(d.name).data);
       let v;
       try {
         v = f(argument);
