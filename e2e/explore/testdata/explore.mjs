@@ -52,6 +52,7 @@ class Schedule {
     });
     if (scenario.interrupts) p.watchdog = watch;
     if (scenario.local) p.afterAnswer = Infinity;
+    p.clamps = random() < 0.5;
     scenario.calls.forEach((c, i) => p.request({ id: i, to: c.to ?? null, script: c.script, code: encode(c.script), leaves: c.leaves }));
   }
 
