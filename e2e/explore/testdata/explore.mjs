@@ -50,7 +50,7 @@ class Schedule {
       this.runtimes.set(this.rt, 0);
       return this.rt;
     });
-    if (scenario.interrupts) p.watchdog = watch;
+    if (scenario.calls.some((c) => has(c.script, "spin"))) p.watchdog = watch;
     if (scenario.local) p.afterAnswer = Infinity;
     p.clamps = random() < 0.5;
     scenario.calls.forEach((c, i) => p.request({ id: i, to: c.to ?? null, script: c.script, code: encode(c.script), leaves: c.leaves }));
@@ -216,11 +216,11 @@ class Schedule {
   }
 }
 
-// watch runs f as far as workerd's CPU limit, here of 300 ms: V8 ends it, and no finally runs.
+// watch runs f as far as workerd's CPU limit, here of a second: V8 ends it, and no finally runs.
 function watch(f) {
   globalThis.turn = f;
   try {
-    vm.runInThisContext("turn()", { timeout: 300 });
+    vm.runInThisContext("turn()", { timeout: 1000 });
     return true;
   } catch (e) {
     if (e.code === "ERR_SCRIPT_EXECUTION_TIMEOUT") return false;
@@ -229,7 +229,7 @@ function watch(f) {
 }
 
 function report(name, how, schedule) {
-  print(`FAIL ${name} ${how}\n  ${schedule.platform.violations.join("\n  ")}`);
+  print(`FAIL: ${name} ${how}\n  ${schedule.platform.violations.join("\n  ")}`);
   if (options.seed !== undefined || options.path !== undefined) {
     print(schedule.trace.join("\n"));
     print(schedule.platform.calls.map((c) => `call ${c.id} to ${c.to}: ${JSON.stringify(c.script)} ${c.state} ${c.value?.stack ?? ""}`).join("\n"));
@@ -273,7 +273,7 @@ function explore(name, scenario, until) {
 function main() {
   if (options.seed !== undefined) {
     const schedule = scheduleOf(Number(options.seed));
-    if (schedule.run().length > 0) report("seed", options.seed, schedule);
+    if (schedule.run().length > 0) report("schedule", `seed=${options.seed}`, schedule);
     print(schedule.trace.join("\n"));
     print(`seed ${options.seed}: ${schedule.steps} events, nothing found`);
     process.exit(0);
@@ -282,7 +282,7 @@ function main() {
     const path = options.path.split(",").map(Number);
     let i = 0;
     const schedule = new Schedule({ ...small[options.only], isSmall: true }, randomOf(1), () => path[i++] ?? 0);
-    if (schedule.run().length > 0) report(options.only, options.path, schedule);
+    if (schedule.run().length > 0) report(options.only, `path=${options.path}`, schedule);
     print("nothing found");
     process.exit(0);
   }
@@ -299,7 +299,7 @@ function main() {
     for (; realNow() < until; seed++) {
       const schedule = scheduleOf(seed);
       n++;
-      if (schedule.run().length > 0) report("seed", seed, schedule);
+      if (schedule.run().length > 0) report("schedule", `seed=${seed}`, schedule);
       steps += schedule.steps;
       schedule.over();
     }

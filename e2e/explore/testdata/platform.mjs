@@ -3,7 +3,7 @@
 
 const NativePromise = Promise, NativeDate = Date, NativeInstance = WebAssembly.Instance;
 const checkpoint = new Function("%PerformMicrotaskCheckpoint()"); // node --allow-natives-syntax
-const SECTION_LIMIT = 30_000, AFTER_ANSWER = 30_000;
+const START = 1_000_000_000_000, SECTION_LIMIT = 30_000, AFTER_ANSWER = 30_000;
 
 // ABORTED is thrown where workerd ends JavaScript: nothing of that turn may matter any more.
 const ABORTED = new Error("the object was aborted");
@@ -62,7 +62,7 @@ export class Platform {
   // glue is {GoObject, fetchWorker}; random returns numbers below 1.
   constructor(glue, random) {
     Object.assign(this, { glue, random });
-    this.now = 1_000_000_000_000;
+    this.now = START;
     this.sequence = 0;
     this.current = this.section = null;
     this.ready = [];
@@ -75,7 +75,7 @@ export class Platform {
     this.log = [];
     this.afterAnswer = AFTER_ANSWER; // Infinity in a local workerd
     this.clamps = true;    // as production does, and local workerd does not
-    this.watchdog = null;  // runs an event that may not come back
+    this.watchdog = null;  // runs an event that may not come back, once 20 ms are over, until one has not
     sim = this;
     this.env = () => this.newEnv(this.current);
   }
@@ -165,8 +165,11 @@ export class Platform {
       }
       checkpoint();
     };
-    if (!this.watchdog) turn();
-    else if (!this.watchdog(turn)) this.current?.die(resetError("exceeded its CPU limit"));
+    if (!this.watchdog || this.now < START + 20) turn();
+    else if (!this.watchdog(turn)) {
+      this.current?.die(resetError("exceeded its CPU limit"));
+      this.watchdog = null;
+    }
     this.hung(this.current);
     this.current = this.section = null;
   }
@@ -486,7 +489,7 @@ function micro(domain, f) {
 
 // clock does not pass the next timeout of the domain that asks, be it held back or not, where the platform clamps it.
 function clock() {
-  if (!sim) return 1_000_000_000_000;
+  if (!sim) return START;
   let { now } = sim;
   if (sim.clamps) for (const t of sim.current?.timers ?? []) if (t.at < now) now = t.at;
   return now;
@@ -570,8 +573,12 @@ const timeouts = {
   },
 };
 
-// later is for the program: it calls a js.Func once Go has given the stack back, in whatever domain that happens to be.
-const later = (f) => micro(null, f);
+// later is for the program: it calls a js.Func once Go has given the stack back, in whatever domain that happens to be, or in none, as a
+// FinalizationRegistry does.
+function later(f) {
+  if (sim.random() < 0.3) return micro(null, f);
+  sim.post({ domain: null, label: "callback", run: () => micro(null, f) });
+}
 
 const CANARY = 256;
 
