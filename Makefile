@@ -5,7 +5,7 @@ NPM := node_modules/.package-lock.json
 JS := GOOS=js GOARCH=wasm
 PORT ?= 8787
 
-.PHONY: help dev build test check fmt bench fuzz soak load mutations clean
+.PHONY: help dev build test check fmt bench fuzz explore soak load mutations clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -52,14 +52,18 @@ fuzz: ## fuzz codecs, keys, messages, records and parsers, a minute each (FUZZTI
 	@for p in dedupe/dodedupe dedupe/dedupehttp flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
 		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),1m) ./$$p || exit 1; done; done
 
+explore: $(NPM) ## the shared runtime on a simulated workerd, in many orders of events, for longer (EXPLORE=10m)
+	go test -count=1 -timeout 0 -v -run '^TestExplore$$' ./e2e/explore -explore $(or $(EXPLORE),10m) -exhaustive $(or $(EXPLORE),10m)
+
 soak: $(NPM) ## check histories of store, ledger and sequencer under kills, crashes, aborts, evictions and lost replies, for longer (SOAK=5m)
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large
 
-mutations: $(NPM) ## break store, ledger and sequencer in ways that e2e/proof has to notice (about five minutes)
+mutations: $(NPM) ## break store, ledger, sequencer and the shared runtime in ways that e2e/proof and e2e/explore have to notice (15 minutes)
 	e2e/proof/mutations.sh
+	e2e/explore/faults.sh
 
 clean: ## remove what was built, and wrangler's local state
 	rm -rf {examples,docs}/*/{build,.wrangler,.capdo-dev.*} node_modules .bin

@@ -47,7 +47,7 @@ func (s *State) Props() (any, error) {
 // wait for I/O that it began itself; it must not wait for what another goroutine does for another event or object: nothing wakes it, and
 // after 30 s workerd resets the object. (A constructor that waits holds events back by itself, and may wait for anything.)
 func (s *State) BlockConcurrencyWhile(ctx context.Context, fn func() error) error {
-	return within(ctx, s.ref, "blockConcurrencyWhile", func(*jsrt.Ref) error { return fn() })
+	return within(ctx, s.ref, "blockConcurrencyWhile", s.ref.Context().EnterSection, func(*jsrt.Ref) error { return fn() })
 }
 
 // AbortOptions change Abort; nil means that an alarm is delivered again.
@@ -65,9 +65,9 @@ func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error
 
 // within runs fn as the callback of a method that takes an asynchronous one. fn gets what the callback gets. workerd has one such section
 // of an object at a time; others wait for it.
-func within(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) error {
+func within(ctx context.Context, target *jsrt.Ref, method string, enter func(context.Context) error, fn func(*jsrt.Ref) error) error {
 	c := target.Context()
-	if err := c.EnterSection(ctx); err != nil {
+	if err := enter(ctx); err != nil {
 		return err
 	}
 	defer c.LeaveSection()

@@ -49,10 +49,12 @@ func (s *Storage) DeleteAll(ctx context.Context, opts *PutOptions) error {
 }
 
 // Transaction runs fn in a transaction that may wait for I/O. It commits when fn returns nil and is rolled back when fn returns an error,
-// which Transaction returns, or panics. Use txn in fn, or SQL; meanwhile no other event is delivered, so fn must not wait for what another
-// goroutine does for another event, or another object: after 30 s workerd resets the object.
+// which Transaction returns, or panics. Use txn in fn, or SQL; meanwhile no other event is delivered, and other goroutines of the object
+// wait before they do I/O, unless they do it through txn. So fn must not wait for what another goroutine does otherwise, or another
+// object: after 30 s workerd resets the object.
 func (s *Storage) Transaction(ctx context.Context, fn func(txn *Transaction) error) error {
-	return within(ctx, s.ref, "transaction", func(ref *jsrt.Ref) error {
+	return within(ctx, s.ref, "transaction", s.ref.Context().EnterTransaction, func(ref *jsrt.Ref) error {
+		ref.Inside()
 		return fn(&Transaction{Operations{ref, s.backend}})
 	})
 }

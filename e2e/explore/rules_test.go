@@ -116,6 +116,11 @@ func TestRulePromise(t *testing.T) { // 2
 	r.check("/wait", answer(), `"my storage works"`)
 	r.seen("continued")
 
+	two := r.start("/waitForTwo?o=a")
+	r.want("/resolveTwo?o=b", "null")
+	two()
+	r.seen("second", "first")
+
 	gone := r.start("/wait?o=a")
 	r.get("/abortAll")
 	if got := gone(); !strings.Contains(got, "abortAll") {

@@ -43,6 +43,7 @@ type op struct {
 type Ref struct {
 	c       *Context
 	index   int32
+	inside  bool // of a transaction, see EnterTransaction
 	cleanup runtime.Cleanup
 }
 
@@ -91,7 +92,7 @@ func (r *Ref) call(name string, get bool, args []any) (any, error) {
 	if r == nil { // all there is natively
 		return nil, errUnsupported
 	}
-	if err := r.c.enter(); err != nil {
+	if err := r.c.enter(r.inside); err != nil {
 		return nil, err
 	}
 	return call(r, name, get, args)
@@ -104,7 +105,7 @@ func (r *Ref) Transact(fn func() error) error {
 	if r == nil {
 		return errUnsupported
 	}
-	if err := r.c.enter(); err != nil {
+	if err := r.c.enter(r.inside); err != nil {
 		return err
 	}
 	return transact(r, fn)
@@ -140,12 +141,15 @@ func newRef(c *Context, index int32) *Ref {
 	return r
 }
 
-// enter returns when c is current: at once in the common case, else once JavaScript has entered it.
-func (c *Context) enter() error {
+// enter returns when c is current: at once in the common case, else once JavaScript has entered it. Who is not inside waits for the end of
+// a transaction first.
+func (c *Context) enter(inside bool) error {
 	for {
 		switch {
 		case c.closed:
 			return ErrContextClosed
+		case c.section.over != nil && !inside && !c.isInside():
+			<-c.section.over
 		case c != current:
 			c.park()
 		case c.tx != nil || c.givenUp != nil:

@@ -29,6 +29,17 @@ export class Object extends DurableObject {
     this.state.storage.kv.put("k", 1);
     return "my storage works";
   }
+  async waitForTwo() {
+    const wait = async (name) => {
+      await new Promise((resolve) => { kept[name] = resolve; });
+      see(name);
+    };
+    await Promise.all([wait("first"), wait("second")]);
+  }
+  resolveTwo() {
+    kept.second();
+    kept.first();
+  }
   resolve() { kept.resolve(); }
   seen() { return kept.seen.splice(0); }
 

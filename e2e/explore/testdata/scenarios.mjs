@@ -60,5 +60,6 @@ export const small = {
   crash: { mayFail: true, calls: [{ to: "1", script: ["sleep", 5, "add"] }, { to: null, script: ["lock", 0, ["call", 1, ["add"]]] }, { to: "2", script: ["lock", 0, ["crash"]] }] },
   construct: { mayFail: true, faults: ["construct"], calls: [{ to: "1", script: ["get"] }, { to: null, script: ["crash"] }, { to: "1", script: ["add"] }] },
   leave: { mayFail: true, faults: ["leave"], calls: [{ to: null, leaves: true, script: ["call", 1, ["get"], "untilGone"] }, { to: null, leaves: true, script: ["body", 2, 1] }] },
+  rollback: { mayFail: true, calls: [{ to: "1", script: ["sleep", 1, "transaction", ["sleep", 20, "fail"]] }, { to: "1", script: ["sleep", 5, "add"] }] },
   outside: { calls: [{ to: "1", script: ["callback", "add"] }, { to: null, script: ["sleep", 1, "callback", "call", 1, ["add"]] }] },
 };
