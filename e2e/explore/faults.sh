@@ -56,6 +56,7 @@ fault "an interruption of Go is not noticed" $js/runtime.mjs 's/if \(this\.runni
 fault "the end of the program fails no request" $js/runtime.mjs 's/      else for \(const call of \[\.\.\.c\.calls\.values\(\)\]\) call\.fail\(error\);\n//'
 fault "a request that is answered goes on for ever" $js/context.mjs 's/TIME_UP_MS = 24_000, CLOSE_MS = 28_000/TIME_UP_MS = 24e9, CLOSE_MS = 28e9/'
 fault "a goroutine does I/O in whatever context runs" internal/jsrt/context.go 's/case c != current:\n\t\t\tc\.park\(\)/case c != current \&\& c.tx != nil:\n\t\t\tc.park()/'
+fault "a transaction takes others with it" internal/jsrt/context.go 's/case c\.section\.over != nil \&\&/case false \&\& c.section.over != nil \&\&/'
 fault "a turn wakes only the first who waits for it" internal/jsrt/context.go 's/for ; w != nil; w = w\.next \{\n\t\tw\.ready/if w != nil {\n\t\tw.ready/'
 fault "a promise settles and nobody takes it" internal/jsrt/context.go 's/if c\.removeOp\(p\) == nil \{.*?\n\t\t\}\n/c.removeOp(p)\n/s'
 fault "a context that closes leaves its promises waiting" internal/jsrt/context.go 's/\t\to\.closed = true\n\t\to\.settled <- struct\{\}\{\}\n/\t\to.closed = true\n/'
