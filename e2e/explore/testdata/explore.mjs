@@ -20,7 +20,7 @@ const glue = await import(new URL("shim.mjs", build));
 const { Runtime, WATCH_MS } = await import(new URL("runtime.mjs", build));
 
 // How far a schedule may go.
-const MAX_STEPS = 6000, MAX_DELAY = 3000, ANSWER_MS = 130_000, REST_MS = 200_000, DEATH_MS = 6000, GONE_MS = 60_000;
+const MAX_STEPS = 6000, MAX_DELAY = 3000, ANSWER_MS = 130_000, REST_MS = 200_000, DEATH_MS = 6000, GONE_MS = 60_000, OVER_MS = 31_000;
 
 // randomOf is mulberry32.
 function randomOf(seed) {
@@ -145,6 +145,7 @@ class Schedule {
     if (waiters > 0 && !c.isAsked) p.violation(`I1: ${waiters} goroutines wait for context ${c.id}, and no turn has been asked for`);
     if (c.refs.length - c.unused.length > 90) p.violation(`I6: context ${c.id} holds ${c.refs.length - c.unused.length} references`);
     if (!d.alive) return;
+    if (d.call?.answeredAt < p.now - OVER_MS && !d.call.value?.body) p.violation(`I4: call ${d.call.id} has had its answer for ${p.now - d.call.answeredAt} ms, and its context lives`);
     const wakes = p.ready.some((e) => e.domain === d && e.label === "wake");
     if (!c.isOpen() && !wakes && d.timers.length > 0) p.violation(`I5: context ${c.id} has ${d.timers.length} timeouts, and nothing is open in it`);
     if (c.isAsked && !wakes) p.violation(`I1: a turn of context ${c.id} has been asked for, and nothing will take it`);
@@ -169,7 +170,7 @@ class Schedule {
     if (!at) this.runtimes.set(rt, at = p.now);
     for (const d of p.domains) {
       if (!d.alive || d.rt !== rt || (d.calls.size === 0 && d.call?.state !== "open")) continue;
-      const isTold = p.ready.some((e) => e.domain === d) || (d.section && d.timers.length > 0);
+      const isTold = p.ready.some((e) => e.domain === d && p.isEnabled(e)) || (d.section && d.timers.length > 0);
       if (!isTold || p.now > at + DEATH_MS) p.violation(`I3: the program ended ${p.now - at} ms ago, and a call to ${nameOf(d)} is open`);
     }
   }

@@ -58,6 +58,7 @@ export const small = {
   reset: { mayFail: true, faults: ["reset"], calls: [{ to: "1", script: ["lock", 0, ["get", "add"]] }, { to: null, script: ["lock", 0, ["sleep", 5], "call", 1, ["add"]] }] },
   evict: { faults: ["evict"], calls: [{ to: null, script: ["call", 1, ["add"], "sleep", 1, "call", 1, ["add"]] }, { to: "1", script: ["add"] }] },
   crash: { mayFail: true, calls: [{ to: "1", script: ["sleep", 5, "add"] }, { to: null, script: ["lock", 0, ["call", 1, ["add"]]] }, { to: "2", script: ["lock", 0, ["crash"]] }] },
+  sectionAfterCrash: { mayFail: true, calls: [{ to: "1", script: ["section", ["add"]] }, { to: null, script: ["crash"] }] },
   construct: { mayFail: true, faults: ["construct"], calls: [{ to: "1", script: ["get"] }, { to: null, script: ["crash"] }, { to: "1", script: ["add"] }] },
   leave: { mayFail: true, faults: ["leave"], calls: [{ to: null, leaves: true, script: ["call", 1, ["get"], "untilGone"] }, { to: null, leaves: true, script: ["body", 2, 1] }] },
   rollback: { mayFail: true, calls: [{ to: "1", script: ["sleep", 1, "transaction", ["sleep", 20, "fail"]] }, { to: "1", script: ["sleep", 5, "add"] }] },

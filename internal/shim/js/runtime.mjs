@@ -363,7 +363,8 @@ export class Runtime {
 
   // watch sets the timeout of a context; it runs in that context.
   watch(context) {
-    if (this.dead || context.closed || !context.isOpen()) return;
+    if (this.dead) return context.abort();
+    if (context.closed || !context.isOpen()) return;
     const now = Date.now(), deadline = this.deadline();
     let at = now + (context.isExclusive ? SECTION_MS : WATCH_MS);
     if (deadline < at && (context.isExclusive || this.keeper === context || !this.isKept(deadline, now))) {
