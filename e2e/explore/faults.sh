@@ -40,7 +40,7 @@ fault "the end of the program in a woken turn fails no call" $js/context.mjs 's/
 fault "a timeout from before a section counts inside" $js/context.mjs 's/(this\.isExclusive = true;\n)    this\.clearTimeout\(\);\n/$1/'
 fault "nobody watches whether the deadline has a keeper" $js/runtime.mjs 's/SECTION_MS : WATCH_MS\)/SECTION_MS : 3_600_000)/'
 fault "a context that is not open goes on setting timeouts" $js/runtime.mjs \
-	's/if \(this\.dead \|\| context\.closed \|\| !context\.isOpen\(\)\) return;/if (this.dead) return;/'
+	's/    if \(context\.closed \|\| !context\.isOpen\(\)\) return;\n//'
 fault "a response that is refused leaves its call open" $js/shim.mjs 's/    cancel\(body, e\);\n//'
 fault "a js.Func resumes Go outside of enter" $js/runtime.mjs 's/    this\.enter\(nowhere, "capdo_outside"\);\n    this\.handOver\(\);/    this.exports.resume();/'
 fault "a constructor that fails after a restart leaves an object of nil" $js/shim.mjs \
@@ -58,6 +58,6 @@ fault "a request that is answered goes on for ever" $js/context.mjs 's/TIME_UP_M
 fault "a goroutine does I/O in whatever context runs" internal/jsrt/context.go 's/case c != current:\n\t\t\tc\.park\(\)/case c != current \&\& c.tx != nil:\n\t\t\tc.park()/'
 fault "a transaction takes others with it" internal/jsrt/context.go 's/case c\.section\.over != nil \&\&/case false \&\& c.section.over != nil \&\&/'
 fault "a turn wakes only the first who waits for it" internal/jsrt/context.go 's/for ; w != nil; w = w\.next \{\n\t\tw\.ready/if w != nil {\n\t\tw.ready/'
-fault "a promise settles and nobody takes it" internal/jsrt/context.go 's/if c\.removeOp\(p\) == nil \{.*?\n\t\t\}\n/c.removeOp(p)\n/s'
+fault "a section in whose first turn the program ends stays open" $js/runtime.mjs 's/if \(this\.dead\) return context\.abort\(\);\n(    if \(context\.closed \|\|)/if (this.dead) return;\n$1/'
 fault "a context that closes leaves its promises waiting" internal/jsrt/context.go 's/\t\to\.closed = true\n\t\to\.settled <- struct\{\}\{\}\n/\t\to.closed = true\n/'
 exit $failed

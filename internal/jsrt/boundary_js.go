@@ -237,8 +237,6 @@ func release(c *Context, index int32) {
 	}
 }
 
-func discard(c *Context, value int32) { jsDiscard(c.id, value) }
-
 func wake(c *Context) { jsWake(c.id) }
 
 func goroutine() uintptr

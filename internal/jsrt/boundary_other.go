@@ -6,7 +6,6 @@ func call(*Ref, string, bool, []any) (any, error) { return nil, errUnsupported }
 func transact(*Ref, func() error) error           { return errUnsupported }
 func take(*Context, int32, int32) (any, error)    { return nil, errUnsupported }
 func release(*Context, int32)                     {}
-func discard(*Context, int32)                     {}
 func wake(*Context)                               {}
 func goroutine() uintptr                          { return 0 }
 func panicError(any) error                        { return errUnsupported }

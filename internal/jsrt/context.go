@@ -197,9 +197,7 @@ func (c *Context) await(ctx context.Context, p pending) (any, error) {
 	select {
 	case <-o.settled:
 	case <-ctx.Done():
-		if c.removeOp(p) == nil { // it has settled meanwhile, and what it brought waits
-			discard(c, int32(p))
-		}
+		c.removeOp(p)
 		return nil, context.Cause(ctx)
 	}
 	if o.closed {
