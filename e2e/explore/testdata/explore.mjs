@@ -5,7 +5,8 @@
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import vm from "node:vm";
-import { Platform, install, nameOf } from "./platform.mjs";
+import { install, nameOf } from "./globals.mjs";
+import { Platform } from "./platform.mjs";
 import { adds, encode, generate, has } from "./script.mjs";
 import { scenarios, small } from "./scenarios.mjs";
 
@@ -288,9 +289,9 @@ function main() {
     process.exit(0);
   }
   if (options.exhaustive) {
-    const names = options.only ? [options.only] : Object.keys(small), each = Number(options.exhaustive) / names.length;
-    for (const name of names) {
-      const { n, complete } = explore(name, small[name], realNow() + each);
+    const names = options.only ? [options.only] : Object.keys(small), end = realNow() + Number(options.exhaustive);
+    for (const [i, name] of names.entries()) { // what one leaves of its time is for those after it
+      const { n, complete } = explore(name, small[name], realNow() + (end - realNow()) / (names.length - i));
       print(`${name}: ${n} interleavings, ${complete ? "all" : "as many as there was time for"}`);
     }
   }
