@@ -238,6 +238,7 @@ func (c *Context) close() {
 	c.closed = true
 	c.Object = nil
 	delete(contexts, c.id)
+	c.endTransaction()
 	for _, o := range c.ops {
 		o.closed = true
 		o.settled <- struct{}{}

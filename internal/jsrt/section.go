@@ -55,9 +55,14 @@ func (c *Context) isInside() bool {
 // LeaveSection lets the next one in.
 func (c *Context) LeaveSection() {
 	c.section.owner = 0
+	c.endTransaction()
+	<-c.section.taken
+}
+
+// endTransaction lets those go on who wait for its end.
+func (c *Context) endTransaction() {
 	if c.section.over != nil {
 		close(c.section.over)
 		c.section.over = nil
 	}
-	<-c.section.taken
 }

@@ -47,6 +47,12 @@ export const small = {
   section: { calls: [{ to: "1", script: ["sleep", 5, "section", ["sleep", 5, "get", "add"]] }, { to: "1", script: ["add", "sleep", 1, "add"] }] },
   // One call's write while another's transaction is rolled back.
   rollback: { mayFail: true, calls: [{ to: "1", script: ["sleep", 1, "transaction", ["sleep", 20, "fail"]] }, { to: "1", script: ["sleep", 5, "add"] }] },
+  // A transaction waits for who waits for its end: workerd resets the object, and what both hold is free.
+  inversion: { mayFail: true, calls: [
+    { to: "1", script: ["lock", 0, ["transaction", ["sleep", 20, "lock", 1, ["add"]]]] },
+    { to: "1", script: ["sleep", 10, "lock", 1, ["sleep", 5, "add"]] },
+    { to: null, script: ["sleep", 30, "lock", 0, []] },
+  ] },
   // A woken turn wakes the next.
   transactions: { calls: [
     { to: "1", script: ["lock", 0, ["sleep", 5, "transact", ["add"]], "lock", 0, ["add"]] },

@@ -47,16 +47,15 @@ export function adds(list, at, sure = true, sums = { least: {}, most: {} }) {
 export function has(list, ...ops) { return list.some((v) => Array.isArray(v) ? has(v, ...ops) : ops.includes(v)); }
 
 // generate makes a script at random. It comes to an end whatever the others do: who holds a lock waits for nobody who could want it.
-export function generate(pick, { object = false, depth = 0, holds = false, section = false, inner = false, faults = [] } = {}) {
-  const list = [], n = 1 + pick(depth === 0 ? 4 : 3), deeper = (o = {}) => generate(pick, { object, depth: depth + 1, holds, section, inner, faults, ...o });
+export function generate(pick, { object = false, depth = 0, holds = false, section = false, transaction = false, inner = false, faults = [] } = {}) {
+  const list = [], n = 1 + pick(depth === 0 ? 4 : 3), deeper = (o = {}) => generate(pick, { object, depth: depth + 1, holds, section, transaction, inner, faults, ...o });
   const time = () => [1, 5, 20, 50, 120, 700, 1500][pick(inner || section ? 4 : 7)];
   for (let i = 0; i < n; i++) {
     const ops = ["add", "add", "sleep", "signal", "hostile"];
     if (!inner) ops.push("get", "wait");
     if (!inner && !section) ops.push("callback");
     if (depth < 3 && !holds && !section) ops.push("call", "call", "callWithin", "lock", "lock");
-    if (depth < 3 && !inner && holds) ops.push("inner");
-    if (depth < 3 && !inner && !holds) ops.push("inner");
+    if (depth < 3 && !inner && !transaction) ops.push("inner");
     if (depth < 3 && object && !section && !inner) ops.push("section", "transaction");
     if (depth < 3 && object) ops.push("transact");
     if (depth < 2 && !holds && !section) ops.push("task", "spawn");
@@ -69,7 +68,8 @@ export function generate(pick, { object = false, depth = 0, holds = false, secti
       case "call": list.push(op, pick(3), deeper({ object: true })); break;
       case "callWithin": list.push(op, pick(3), time(), deeper({ object: true })); break;
       case "transact": list.push(op, pick(4) === 0 ? ["add", "sleep", 5, "add"] : ["add"]); break;
-      case "section": case "transaction": list.push(op, deeper({ section: true })); break;
+      case "section": list.push(op, deeper({ section: true })); break;
+      case "transaction": list.push(op, deeper({ section: true, transaction: true })); break; // others wait with their I/O, also who holds a lock
       case "task": case "spawn": list.push(op, deeper()); break;
       case "wait": list.push(op, pick(4), time()); break;
       case "signal": list.push(op, pick(4)); break;
