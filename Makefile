@@ -7,7 +7,7 @@ PORT ?= 8787
 # a folder, or a wrangler config
 CONFIG ?= examples/harness
 
-.PHONY: help dev build test check fmt bench fuzz soak load mutations clean
+.PHONY: help dev build test check fmt bench fuzz explore soak load mutations clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -54,16 +54,20 @@ fuzz: $(NPM) ## fuzz codecs, keys, messages, records and parsers, and each way i
 		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),1m) ./$$p || exit 1; done; done
 	go test -count=1 -timeout 0 -v -run '^TestHostileValues$$' ./e2e/boundary -fuzz-for $(or $(FUZZTIME),1m) -seed $$RANDOM
 
+explore: $(NPM) ## the shared runtime on a simulated workerd, in many orders of events, for longer (EXPLORE=10m)
+	go test -count=1 -timeout 0 -v -run '^TestExplore$$' ./e2e/explore -explore $(or $(EXPLORE),10m) -exhaustive $(or $(EXPLORE),10m)
+
 soak: $(NPM) ## check histories of store, ledger and sequencer under kills, crashes, aborts, evictions and lost replies, for longer (SOAK=5m)
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large
 
-mutations: $(NPM) ## break store, ledger, Do, flows and the boundary in ways that tests have to notice (about 20 minutes)
+mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtime in ways that tests have to notice (about 30 minutes)
 	dedupe/mutations.sh
 	e2e/proof/mutations.sh
 	go test -count=1 -timeout 20m -v -run '^TestMutations$$' ./e2e/boundary -all-mutations
+	e2e/explore/faults.sh
 
 clean: ## remove what was built, and wrangler's local state
 	rm -rf {examples,docs}/*/{build,.wrangler} node_modules .bin

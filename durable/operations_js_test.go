@@ -275,6 +275,28 @@ func TestTransactionHoldsOtherEventsBack(t *testing.T) {
 	wantOutcome(t, reading, "after")
 }
 
+// What the handler of an event that has begun before writes meanwhile would be rolled back with the transaction, though its caller is told
+// that it was written.
+func TestRollbackSparesOthersWrites(t *testing.T) {
+	o := object(t)
+	begun := make(chan bool)
+	writing := o.begin(t, func(_ context.Context, l *Lab) (string, error) {
+		<-begun
+		return "written", l.put("k", "v")
+	})
+	transacting := o.begin(t, func(ctx context.Context, l *Lab) (string, error) {
+		err := l.state.Storage().Transaction(ctx, func(*durable.Transaction) error {
+			close(begun)
+			time.Sleep(200 * time.Millisecond)
+			return errors.New("roll back")
+		})
+		return err.Error(), nil
+	})
+	wantOutcome(t, transacting, "roll back")
+	wantOutcome(t, writing, "written")
+	o.want(t, "v", get("k"))
+}
+
 func TestAlarmOperationsWorkInATransaction(t *testing.T) {
 	onBothBackends(t, func(t *testing.T, ctx context.Context, s *durable.Storage) {
 		at := time.UnixMilli(time.Now().Add(time.Hour).UnixMilli())

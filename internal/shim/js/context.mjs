@@ -38,6 +38,7 @@ export class Invocation {
     if (phase !== OVER) return;
     this.isOver = true;
     this.context.calls.delete(this.id);
+    this.context.idleSince = Date.now();
     this.ended?.();
   }
   fail(error) {
@@ -61,14 +62,16 @@ export class Context {
     this.calls = new Map(); // invocations that are not over
     this.encoded = new Map(); // values for Go to take: id → Encoded, or null for a promise that has not settled
     this.sockets = new Set(); // WebSockets that Go reads
-    this.promises = 0;  // promises that Go waits for
+    this.promises = 0;  // that Go waits for
     this.closed = false;
     this.isAsked = false; // for a turn
+    this.askedAt = 0;
     this.isListening = false;
     this.isExclusive = false; // a critical section is under way
     this.notify = null;   // resolves what listen awaits
     this.timeout = null;  // {at, handle}
-    this.idleSince = 0;
+    this.watchedAt = 0;
+    this.idleSince = Date.now();
     this.quietSince = 0;  // when nothing was in flight any more
     this.lines = null;    // of output
     rt.contexts.set(this.id, this);
@@ -94,6 +97,7 @@ export class Context {
   wake() {
     if (this.isAsked || this.closed) return;
     this.isAsked = true;
+    this.askedAt = Date.now();
     this.rt.inFlight++;
     this.notify?.();
   }
@@ -179,7 +183,7 @@ export class Context {
 
   // ---- Ends -----------------------------------------------------------------------------------------------------------------
 
-  isOpen() { return this.calls.size > 0 || this.sockets.size > 0; }
+  isOpen() { return this.calls.size > 0 || this.sockets.size > 0 || this.isExclusive; }
 
   addPromise(n) {
     this.promises += n;
@@ -201,7 +205,7 @@ export class Context {
       this.close();
       for (const inbox of [...this.sockets]) inbox.leave();
     }
-    if (this.sockets.size > 0) return rt.watch(this);
+    if (this.isOpen()) return rt.watch(this);
     if (this.timeout) this.clearTimeout();
     rt.open.delete(this);
     if (rt.dead) return;

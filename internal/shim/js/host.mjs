@@ -54,6 +54,7 @@ export const helpers = {
     return new Promise((begin, refuse) => {
       const { promise, resolve, reject } = Promise.withResolvers();
       const done = target[method]((argument) => {
+        if (context.rt.dead || context.closed) return context.abort(); // nobody is left who would end it
         const end = (failure) => {
           context.leaveSection();
           if (failure === null) resolve();

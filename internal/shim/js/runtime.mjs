@@ -21,7 +21,8 @@ const SECTION_MS = 50;
 // LATE_MS: a timeout that is later than this many ms belongs to a context that is gone or held back, and another keeps the time.
 const LATE_MS = 100;
 
-// GONE_MS: a context whose timeout is this late is gone. workerd holds one back for 30 s at most, while concurrency is blocked.
+// GONE_MS: an open context that has not been looked at for so long is gone. workerd holds a timeout back for 30 s at most, while
+// concurrency is blocked.
 const GONE_MS = 40_000;
 
 // IDLE_MS is how long an object stays in Go without an event. workerd evicts it after 10 s itself
@@ -382,13 +383,15 @@ export class Runtime {
 
   // watch sets the timeout of a context; it runs in that context.
   watch(context) {
-    if (this.dead || context.closed || !context.isOpen()) return;
+    if (this.dead) return context.abort();
+    if (context.closed || !context.isOpen()) return;
     const now = Date.now(), deadline = this.deadline();
     let at = now + (context.isExclusive ? SECTION_MS : WATCH_MS);
     if (deadline < at && (context.isExclusive || this.keeper === context || !this.isKept(deadline, now))) {
       at = Math.max(deadline, now);
       if (!context.isExclusive) this.keeper = context;
     }
+    context.watchedAt = now;
     this.open.delete(context);
     this.open.add(context);
     if (context.timeout && context.timeout.at <= at) return;
@@ -398,7 +401,8 @@ export class Runtime {
   // look is what a context's timeout does, in that context. What was late itself says nothing of others: the machine was asleep.
   look(context, at) {
     if (this.running) this.interrupted();
-    if (this.dead || context.closed) return;
+    if (this.dead) return context.abort(); // in a critical section it cannot be woken
+    if (context.closed) return;
     const now = Date.now();
     if (now - at < WATCH_MS) this.forget(now);
     this.sweep(now);
@@ -419,15 +423,24 @@ export class Runtime {
   // forget closes contexts that are gone.
   forget(now) {
     const [oldest] = this.open;
-    if (oldest?.timeout?.at < now - GONE_MS) oldest.close();
+    if (oldest?.watchedAt < now - GONE_MS) oldest.close();
   }
 
-  // sweep lets go of objects that are idle, once a second while anything happens at all.
+  // sweep lets go of objects without events, once a second while anything happens at all. One in which a goroutine waits for I/O that
+  // no event is about is asked for a turn: if the object lives, it takes it.
   sweep(now) {
     if (now < this.lastSweep + WATCH_MS && now >= this.lastSweep) return;
+    const wasAwake = now < this.lastSweep + 2 * WATCH_MS; // else the machine was asleep, or nothing happened
     this.lastSweep = now;
     const before = now - (this.u8?.byteLength > CROWDED ? CROWDED_IDLE_MS : IDLE_MS);
-    for (const c of this.contexts.values()) if (c.isIdle() && c.idleSince < before) c.close();
+    for (const c of this.contexts.values()) {
+      if (!c.state || c.isOpen() || c.idleSince >= before) continue;
+      if (c.promises === 0 || (wasAwake && c.isAsked && c.askedAt < now - GONE_MS)) c.close();
+      else {
+        c.wake();
+        c.idleSince = now;
+      }
+    }
   }
 
   // quiet: nothing is in flight that could wake a goroutine.

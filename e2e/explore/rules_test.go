@@ -1,0 +1,254 @@
+//go:build !js
+
+package explore
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/internal/workerd"
+)
+
+// rules is a workerd with the Worker of testdata/rules.mjs, in which there is no Go.
+type rules struct {
+	t   *testing.T
+	url string
+}
+
+func startRules(t *testing.T) *rules {
+	t.Helper()
+	binary, err := node.Module(".", "workerd/bin/workerd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	main, err := filepath.Abs("testdata/rules.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wasm, err := filepath.Abs("testdata/call.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := workerd.Start(context.Background(), workerd.Config{
+		Binary: binary, Main: "rules.mjs", Modules: map[string]string{"rules.mjs": main, "call.wasm": wasm},
+		Objects: workerd.Namespaces("Object"), Disk: t.TempDir(), Flags: []string{"unsafe_module", "experimental"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("workerd printed:\n%s", p.Log())
+		}
+	})
+	return &rules{t, p.URL}
+}
+
+func (r *rules) get(path string) string {
+	client := http.Client{Timeout: 40 * time.Second}
+	resp, err := client.Get(r.url + path)
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// start gets a path in the background, and returns what waits for the answer.
+func (r *rules) start(path string) (wait func() string) {
+	answer := make(chan string, 1)
+	go func() { answer <- r.get(path) }()
+	time.Sleep(150 * time.Millisecond) // it must be under way
+	return func() string { return <-answer }
+}
+
+func (r *rules) want(path, want string) {
+	r.t.Helper()
+	r.check(path, r.get(path), want)
+}
+
+func (r *rules) check(path, got, want string) {
+	r.t.Helper()
+	if got != want {
+		r.t.Errorf("%s: %s, not %s", path, got, want)
+	}
+}
+
+// seen says what code has run that leaves a note, in order.
+func (r *rules) seen(want ...string) {
+	r.t.Helper()
+	list := "[]"
+	if len(want) > 0 {
+		list = `["` + strings.Join(want, `","`) + `"]`
+	}
+	r.check("what has run", r.get("/seen?o=other"), list)
+}
+
+func TestRuleForeignIO(t *testing.T) { // 1
+	t.Parallel()
+	r := startRules(t)
+	r.want("/keep?o=a", "null")
+	got := r.get("/useForeign?o=b")
+	if n := strings.Count(got, "Cannot perform I/O on behalf of a different"); n != 3 {
+		t.Errorf("%d of 3 objects were refused: %s", n, got)
+	}
+}
+
+func TestRulePromise(t *testing.T) { // 2
+	t.Parallel()
+	r := startRules(t)
+	answer := r.start("/wait?o=a")
+	r.want("/resolve?o=b", "null")
+	r.check("/wait", answer(), `"my storage works"`)
+	r.seen("continued")
+
+	two := r.start("/waitForTwo?o=a")
+	r.want("/resolveTwo?o=b", "null")
+	two()
+	r.seen("second", "first")
+
+	gone := r.start("/wait?o=a")
+	r.get("/abortAll")
+	if got := gone(); !strings.Contains(got, "abortAll") {
+		t.Errorf("the call of an object that was reset: %s", got)
+	}
+	r.want("/resolve?o=b", "null")
+	time.Sleep(100 * time.Millisecond)
+	r.seen()
+}
+
+func TestRuleTimeout(t *testing.T) { // 3
+	t.Parallel()
+	r := startRules(t)
+	r.want("/arm/300?o=a", "null")
+	r.want("/clearForeign?o=b", "null")
+	time.Sleep(600 * time.Millisecond)
+	r.seen("timeout")
+
+	r.want("/arm/300?o=a", "null")
+	r.get("/abortAll")
+	time.Sleep(600 * time.Millisecond)
+	r.seen()
+}
+
+func TestRuleSection(t *testing.T) { // 4
+	t.Parallel()
+	r := startRules(t)
+	waiting := r.start("/wait?o=a")
+	section := r.start("/section/600?o=a")
+	event := r.start("/event?o=a")
+	r.want("/resolve?o=b", "null")
+	section()
+	event()
+	r.check("/wait", waiting(), `"my storage works"`)
+	got := strings.Split(strings.Trim(r.get("/seen?o=other"), "[]"), ",")
+	end := slices.Index(got, `"the end"`)
+	for name, isBefore := range map[string]bool{`"own I/O"`: true, `"own timeout"`: true, `"timeout from before"`: false, `"event"`: false, `"continued"`: false} {
+		if at := slices.Index(got, name); at < 0 || at < end != isBefore {
+			t.Errorf("%s in %v", name, got)
+		}
+	}
+
+	transaction := r.start("/transaction/600?o=a")
+	event = r.start("/event?o=a")
+	transaction()
+	event()
+	r.seen("the end", "event")
+
+	if got := r.get("/fail?o=a"); !strings.Contains(got, "as told") {
+		t.Errorf("a failed section: %s", got)
+	}
+}
+
+func TestRuleGate(t *testing.T) { // 4
+	t.Parallel()
+	r := startRules(t)
+	var calls sync.WaitGroup
+	for range 30 {
+		calls.Go(func() { r.get("/add?o=a") })
+	}
+	calls.Wait()
+	r.want("/add?o=a", "31")
+}
+
+// The rule is production's, by workerd's source. Local workerd's clock goes on, so the explorer tries both; a workerd that fails here
+// has begun to do as production does.
+func TestRuleClock(t *testing.T) { // 5
+	t.Parallel()
+	r := startRules(t)
+	var clocks [2]float64
+	if err := json.Unmarshal([]byte(r.get("/clock?o=a")), &clocks); err != nil || clocks[0] <= 50 || clocks[1] <= 50 {
+		t.Errorf("while computing for longer than the 20 ms of a timeout, the clocks went on by %v ms, %v", clocks, err)
+	}
+}
+
+func TestRuleHung(t *testing.T) { // 6
+	t.Parallel()
+	r := startRules(t)
+	start := time.Now()
+	if got := r.get("/hang"); got == "" || time.Since(start) > 10*time.Second {
+		t.Errorf("%q after %v", got, time.Since(start))
+	}
+	r.want("/hangWithTimeout", "answered by a timeout")
+}
+
+func TestRuleReset(t *testing.T) { // 7
+	t.Parallel()
+	r := startRules(t)
+	before := r.get("/instance?o=a")
+	held := r.start("/hold/60000?o=a")
+	r.get("/abortAll")
+	if got := held(); !strings.Contains(got, "abortAll") {
+		t.Errorf("the open call: %s", got)
+	}
+	time.Sleep(500 * time.Millisecond)
+	r.seen() // not even finally
+	if r.get("/instance?o=a") == before {
+		t.Error("the instance is the same after a reset")
+	}
+
+	before = r.get("/instance?o=b")
+	held = r.start("/hold/2000?o=b")
+	r.want("/evict?o=b", `"nothing failed"`) // it waits
+	r.seen("timeout", "finally")
+	r.check("/hold", held(), "null")
+	if r.get("/instance?o=b") == before {
+		t.Error("the instance is the same after an eviction")
+	}
+}
+
+func TestRuleAbort(t *testing.T) { // 8, 9
+	t.Parallel()
+	r := startRules(t)
+	held := r.start("/hold/60000?o=a")
+	if got := r.get("/abort?o=a"); got != `"as told (reset)"` {
+		t.Errorf("the call that aborts: %s", got)
+	}
+	if got := held(); got != `"as told (reset)"` {
+		t.Errorf("the other open call: %s", got)
+	}
+	r.want("/get?o=a", "null")
+	r.seen()
+}
+
+func TestRuleTermination(t *testing.T) { // 9
+	t.Parallel()
+	r := startRules(t)
+	r.get("/terminate?o=a")
+	r.want("/isInside?o=b", "true")
+	r.seen()
+}

@@ -1,0 +1,144 @@
+// A Worker without Go: each request tries one rule of internal/jsrt/PROTOCOL.md's "What workerd does", and answers what it saw.
+import { DurableObject } from "cloudflare:workers";
+import unsafe from "workerd:unsafe";
+import call from "./call.wasm";
+
+// What outlives any I/O context.
+const kept = { seen: [] };
+const see = (what) => { kept.seen.push(what); };
+const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+// message is how a promise fails.
+const message = (p) => p.then(() => "nothing failed", (e) => `${e.message}${e.durableObjectReset ? " (reset)" : ""}`);
+
+export class Object extends DurableObject {
+  constructor(state, env) {
+    super(state, env);
+    this.state = state;
+  }
+  async keep() { globalThis.Object.assign(kept, { storage: this.state.storage, stub: this.env.OBJECT.getByName("other") }); }
+  async useForeign() {
+    const attempts = [() => kept.storage.get("k"), () => kept.storage.kv.get("k"), () => kept.stub.ping()];
+    return Promise.all(attempts.map(async (f) => message((async () => f())())));
+  }
+  ping() { return "pong"; }
+
+  // wait awaits what another context resolves, and says whether its own I/O works then.
+  async wait() {
+    await new Promise((resolve) => { kept.resolve = resolve; });
+    see("continued");
+    this.state.storage.kv.put("k", 1);
+    return "my storage works";
+  }
+  async waitForTwo() {
+    const wait = async (name) => {
+      await new Promise((resolve) => { kept[name] = resolve; });
+      see(name);
+    };
+    await Promise.all([wait("first"), wait("second")]);
+  }
+  resolveTwo() {
+    kept.second();
+    kept.first();
+  }
+  resolve() { kept.resolve(); }
+  seen() { return kept.seen.splice(0); }
+
+  arm(ms) { kept.timeout = setTimeout(() => { this.state.storage.kv.put("k", 1); see("timeout"); }, ms); }
+  async clearForeign() { clearTimeout(kept.timeout); }
+
+  // section blocks concurrency for so long, with a timeout from before and one of its own.
+  async section(ms) {
+    setTimeout(() => see("timeout from before"), 20);
+    await this.state.blockConcurrencyWhile(async () => {
+      setTimeout(() => see("own timeout"), 30);
+      await this.env.OBJECT.getByName("other").ping();
+      see("own I/O");
+      await after(ms);
+      see("the end");
+    });
+  }
+  async transaction(ms) {
+    await this.state.storage.transaction(async () => {
+      await this.env.OBJECT.getByName("other").ping();
+      await after(ms);
+      see("the end");
+    });
+  }
+  event() { see("event"); }
+  async fail() { await this.state.blockConcurrencyWhile(async () => { throw new Error("as told"); }); }
+
+  // add awaits between its read and its write.
+  async add() {
+    const n = await this.state.storage.get("n", { noCache: true }) ?? 0;
+    await this.state.storage.put("n", n + 1, { noCache: true });
+    return n + 1;
+  }
+
+  // clock computes for longer than until its timeout, and says how far its clocks went.
+  clock() {
+    const start = Date.now(), before = performance.now();
+    setTimeout(() => {}, 20);
+    for (let i = 0; i < 3e8; i++) kept.n = i;
+    return [Date.now() - start, performance.now() - before];
+  }
+
+  // hold is open for so long.
+  async hold(ms) {
+    setTimeout(() => see("timeout"), Math.min(ms, 300));
+    try {
+      await after(ms);
+    } finally {
+      see("finally");
+    }
+  }
+  instance() { return this.born ??= Math.random(); }
+  abort() {
+    this.state.storage.kv.put("k", "nobody knows");
+    try {
+      this.state.abort("as told");
+    } finally {
+      see("finally");
+    }
+  }
+  get() { return this.state.storage.kv.get("k") ?? null; }
+
+  // terminate ends JavaScript while WebAssembly has the stack.
+  terminate() {
+    const { exports } = new WebAssembly.Instance(call, { e: { f: () => this.state.abort("as told") } });
+    kept.isInside = true;
+    try {
+      exports.f();
+    } catch {
+      see("catch");
+    } finally {
+      see("finally");
+    }
+    kept.isInside = false;
+  }
+  isInside() { return kept.isInside; }
+}
+
+export default {
+  async fetch(request, env, ctx) {
+    const url = new URL(request.url), [, method, ...args] = url.pathname.split("/");
+    const stub = env.OBJECT.getByName(url.searchParams.get("o") ?? "a");
+    switch (method) {
+      case "hang": return new Promise(() => {});
+      case "hangWithTimeout":
+        setTimeout(() => kept.answer(new Response("answered by a timeout")), 300);
+        return new Promise((resolve) => { kept.answer = resolve; });
+      case "abortAll":
+        await unsafe.abortAllDurableObjects();
+        return new Response("null");
+      case "evict": return Response.json(await message(unsafe.evict(stub)));
+      case "after": // the answer
+        ctx.waitUntil(after(300).then(() => see("after the answer")));
+        return new Response("null");
+    }
+    try {
+      return Response.json(await stub[method](...args.map(Number)) ?? null);
+    } catch (e) {
+      return Response.json(`${e.message}${e.durableObjectReset ? " (reset)" : ""}`, { status: 500 });
+    }
+  },
+};

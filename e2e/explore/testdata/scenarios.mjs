@@ -1,0 +1,74 @@
+// What the explorer explores. Each of scenarios makes one at random; small ones are explored in all orders, those with the fewest first.
+//
+//   calls    what clients ask for; leaves: the client may go away
+//   delays   I/O takes its time, and timeouts come late
+//   mayFail  calls may fail; else each has to succeed
+//   faults   what may happen at any time, each once
+//   local    nothing ends what a request does after its answer
+
+const many = (n, f) => Array.from({ length: n }, (_, i) => f(i));
+
+// calls are some to the stateless Worker, and some straight to an object.
+function calls(pick, generate, faults = []) {
+  return many(2 + pick(4), () => {
+    const to = pick(3) === 0 ? String(pick(3)) : null;
+    return { to, leaves: true, script: generate(pick, { object: to !== null, faults }) };
+  });
+}
+
+export const scenarios = {
+  calm: (pick, generate) => ({ calls: calls(pick, generate), delays: true, local: true }),
+  punctual: (pick, generate) => ({ calls: calls(pick, generate), delays: false }),
+  evictions: (pick, generate) => ({ calls: calls(pick, generate), delays: true, faults: ["evict", "evict", "evict"] }),
+  resets: (pick, generate) => ({ calls: calls(pick, generate), delays: true, mayFail: true, faults: ["reset", "reset", "evict"] }),
+  departures: (pick, generate) => ({ calls: calls(pick, generate, ["untilGone"]), delays: true, mayFail: true, local: pick(2) === 0, faults: ["leave", "leave", "reset"] }),
+  failures: (pick, generate) => ({ calls: calls(pick, generate, ["panic", "fail", "abort"]), delays: true, mayFail: true, faults: ["evict"] }),
+  crashes: (pick, generate) => ({ calls: calls(pick, generate, ["crash", "exit", "abort", "crash"]), delays: true, mayFail: true, faults: ["construct", "construct", "evict"] }),
+  bodies: (pick, generate) => ({
+    calls: [...calls(pick, generate), ...many(1 + pick(2), () => ({ to: null, leaves: true,
+      script: pick(2) ? ["refuse"] : ["body", pick(6), [1, 50, 3000][pick(3)], "task", generate(pick, { depth: 1 })] }))],
+    delays: true, mayFail: true, local: pick(2) === 0, faults: ["leave"],
+  }),
+  long: (pick, generate) => ({
+    calls: [...calls(pick, generate), { to: null, script: ["add", "task", ["lock", pick(2), ["sleep", 20_000, "sleep", 20_000, "call", 1, ["add"]]]] }],
+    delays: true, mayFail: true, local: pick(2) === 0, faults: ["reset"],
+  }),
+  stuck: (pick, generate) => ({ calls: [...calls(pick, generate), { to: null, script: ["forever"] }], delays: true, mayFail: true }),
+  waiting: (pick, generate) => ({ calls: calls(pick, generate), delays: true, mayFail: true, faults: ["wait", "reset", "evict", "evict"] }),
+  interruptions: (pick, generate) => ({ // rare, because each takes a moment of real time
+    calls: [...calls(pick, generate), ...pick(8) === 0 ? [{ to: pick(2) ? "0" : null, script: ["sleep", 20, "spin"] }] : []],
+    delays: true, mayFail: true, interrupts: true,
+  }),
+};
+
+export const small = {
+  sectionAfterCrash: { mayFail: true, calls: [{ to: "1", script: ["section", ["add"]] }, { to: null, script: ["crash"] }] },
+  outside: { calls: [{ to: "1", script: ["callback", "add"] }, { to: null, script: ["sleep", 1, "callback", "call", 1, ["add"]] }] },
+  section: { calls: [{ to: "1", script: ["sleep", 5, "section", ["sleep", 5, "get", "add"]] }, { to: "1", script: ["add", "sleep", 1, "add"] }] },
+  // One call's write while another's transaction is rolled back.
+  rollback: { mayFail: true, calls: [{ to: "1", script: ["sleep", 1, "transaction", ["sleep", 20, "fail"]] }, { to: "1", script: ["sleep", 5, "add"] }] },
+  // A transaction waits for who waits for its end: workerd resets the object, and what both hold is free.
+  inversion: { mayFail: true, calls: [
+    { to: "1", script: ["lock", 0, ["transaction", ["sleep", 20, "lock", 1, ["add"]]]] },
+    { to: "1", script: ["sleep", 10, "lock", 1, ["sleep", 5, "add"]] },
+    { to: null, script: ["sleep", 30, "lock", 0, []] },
+  ] },
+  // A woken turn wakes the next.
+  transactions: { calls: [
+    { to: "1", script: ["lock", 0, ["sleep", 5, "transact", ["add"]], "lock", 0, ["add"]] },
+    { to: "2", script: ["lock", 0, ["transact", ["add"]], "lock", 0, ["add"]] },
+  ] },
+  crashInSection: { mayFail: true, calls: [{ to: "1", script: ["section", ["crash"]] }, { to: "1", script: ["add"] }] },
+  evict: { faults: ["evict"], calls: [{ to: null, script: ["call", 1, ["add"], "sleep", 1, "call", 1, ["add"]] }, { to: "1", script: ["add"] }] },
+  // Two objects and a request share a lock that is held over I/O.
+  lock: { calls: [
+    { to: null, script: ["lock", 0, ["sleep", 5]] },
+    { to: "1", script: ["lock", 0, ["get", "add"]] },
+    { to: "2", script: ["lock", 0, ["transact", ["add"]], "add"] },
+  ] },
+  calls: { calls: [{ to: null, script: ["call", 1, ["call", 2, ["add"], "add"]] }, { to: "2", script: ["call", 1, ["add"]] }] },
+  reset: { mayFail: true, faults: ["reset"], calls: [{ to: "1", script: ["lock", 0, ["get", "add"]] }, { to: null, script: ["lock", 0, ["sleep", 5], "call", 1, ["add"]] }] },
+  crash: { mayFail: true, calls: [{ to: "1", script: ["sleep", 5, "add"] }, { to: null, script: ["lock", 0, ["call", 1, ["add"]]] }, { to: "2", script: ["lock", 0, ["crash"]] }] },
+  construct: { mayFail: true, faults: ["construct"], calls: [{ to: "1", script: ["get"] }, { to: null, script: ["crash"] }, { to: "1", script: ["add"] }] },
+  leave: { mayFail: true, faults: ["leave"], calls: [{ to: null, leaves: true, script: ["call", 1, ["get"], "untilGone"] }, { to: null, leaves: true, script: ["body", 2, 1] }] },
+};
