@@ -193,7 +193,7 @@ func call(r *Ref, name string, get bool, args []any) (any, error) {
 func transact(r *Ref, fn func() error) error {
 	b := takeBuffer()
 	defer giveBuffer(b)
-	t := &transaction{c: r.c, fn: fn}
+	t := &transaction{c: r.c, fn: fn, mark: marked()}
 	transacting = t
 	n := jsTransact(r.c.id, r.index, unsafe.Pointer(&b[0]), int32(len(b)))
 	runtime.KeepAlive(r)
@@ -272,6 +272,7 @@ func (p *idle) give(w *worker) bool {
 
 func (w *worker) serve(i *Invocation) {
 	for {
+		setMark(nil)
 		i.serve()
 		if !workers.give(w) {
 			return

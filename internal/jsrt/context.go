@@ -146,6 +146,8 @@ func (c *Context) enter() error {
 		switch {
 		case c.closed:
 			return ErrContextClosed
+		case c.section.holdsBack():
+			c.section.wait()
 		case c != current:
 			c.park()
 		case c.tx != nil || c.givenUp != nil:
@@ -222,6 +224,9 @@ func (c *Context) removeOp(p pending) *op {
 // settle is called when a promise has settled. It reports whether somebody still waits for it.
 func (c *Context) settle(p pending, size int32) bool {
 	o := c.removeOp(p)
+	if p == c.section.beginning {
+		c.section.beginning, c.section.hasBegun = 0, true
+	}
 	if o != nil {
 		o.size = size
 		o.settled <- struct{}{}
@@ -239,6 +244,7 @@ func (c *Context) close() {
 		o.settled <- struct{}{}
 	}
 	c.ops = nil
+	c.section.release()
 	for i := c.open; i != nil; i = i.next {
 		i.cancel(ErrContextClosed)
 		i.endTasks(ErrContextClosed)
