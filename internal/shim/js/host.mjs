@@ -54,6 +54,7 @@ export const helpers = {
     return new Promise((begin, refuse) => {
       const { promise, resolve, reject } = Promise.withResolvers();
       const done = target[method]((argument) => {
+        if (context.rt.dead || context.closed) throw context.rt.dead ?? new Error("the object's instance is gone"); // nobody would end it
         const end = (failure) => {
           context.leaveSection();
           if (failure === null) resolve();

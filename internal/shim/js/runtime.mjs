@@ -173,6 +173,7 @@ export class Runtime {
   // turn enters Go, and sees to it that the context is entered again in time.
   turn(context, name, ...args) {
     this.enter(context, name, ...args);
+    if (this.dead) context.abort();
     this.watch(context);
   }
 
@@ -378,11 +379,13 @@ export class Runtime {
   // look is what a context's timeout does, in that context. What was late itself says nothing of others: the machine was asleep.
   look(context, at) {
     if (this.running) this.interrupted();
-    if (this.dead || context.closed) return;
+    if (this.dead) return context.abort(); // in a critical section listen is held back
+    if (context.closed) return;
     const now = Date.now();
     this.forget(now, now - at < WATCH_MS);
     if (this.deadline() <= now || context.isExclusive) this.enter(context, "capdo_tick");
     context.look(now);
+    if (this.dead) return context.abort();
     this.watch(context);
     if (this.keeper === context && !context.timeout) this.handOver();
   }
