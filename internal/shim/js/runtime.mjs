@@ -96,7 +96,7 @@ export class Runtime {
     this.dead = error;
     if (causes.length === 0) this.report(error);
     const open = [...this.open];
-    this.exports = this.go = this.view = this.u8 = this.keeper = null;
+    this.exports = this.go = this.view = this.u8 = this.reader = this.writer = this.keeper = null;
     for (const table of [this.contexts, this.encoded, this.timers, this.open, this.idle, this.callbacks]) table.clear();
     forgetCallbacks();
     for (const c of open) {
@@ -204,7 +204,7 @@ export class Runtime {
       return writer.encode(new TypeError(asError(e).message.slice(0, 200)), context, ...where);
     } finally {
       writer.trim();
-      this.writer = writer;
+      if (!this.dead) this.writer = writer;
     }
   }
 
