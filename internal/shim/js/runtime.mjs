@@ -139,6 +139,12 @@ export class Runtime {
   // interrupted: JavaScript runs from the start, and yet Go never gave the stack back.
   interrupted() { this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit), or JavaScript that it called has called it")); }
 
+  // isOver reports whether the program has ended. Who asks is not below Go.
+  isOver() {
+    if (this.running) this.interrupted();
+    return this.dead !== null;
+  }
+
   // resume runs Go until every goroutine waits, for nothing that has happened already.
   resume() {
     this.exports?.resume();
