@@ -239,6 +239,8 @@ func release(c *Context, index int32) {
 
 func wake(c *Context) { jsWake(c.id) }
 
+func discard(c *Context, p pending) { jsDiscard(c.id, int32(p)) }
+
 func goroutine() uintptr
 
 // worker is a goroutine that serves one invocation after another: its stack has grown to what they need, and growing it anew is a

@@ -195,7 +195,9 @@ func (c *Context) await(ctx context.Context, p pending) (any, error) {
 	select {
 	case <-o.settled:
 	case <-ctx.Done():
-		c.removeOp(p)
+		if c.removeOp(p) == nil { // it has settled, too
+			discard(c, p)
+		}
 		return nil, context.Cause(ctx)
 	}
 	if o.closed {

@@ -60,7 +60,7 @@ export class Context {
     this.unused = [];
     this.calls = new Map(); // invocations that are not over
     this.sockets = new Set(); // WebSockets that Go reads
-    this.promises = 0;  // promises that Go waits for
+    this.promises = new Set(); // numbers of promises that Go waits for
     this.closed = false;
     this.isAsked = false; // for a turn
     this.isListening = false;
@@ -181,10 +181,11 @@ export class Context {
 
   isOpen() { return this.calls.size > 0 || this.sockets.size > 0; }
 
-  addPromise(n) {
-    this.promises += n;
-    if (!this.closed) this.rt.inFlight += n;
+  addPromise(id) {
+    this.promises.add(id);
+    this.rt.inFlight++;
   }
+  removePromise(id) { if (this.promises.delete(id)) this.rt.inFlight--; }
   addSocket(inbox) {
     this.sockets.add(inbox);
     this.listen();
@@ -206,7 +207,7 @@ export class Context {
     rt.open.delete(this);
     if (rt.dead) return;
     if (rt.keeper === this) rt.handOver();
-    if (!state || this.closed || this.promises > 0) return;
+    if (!state || this.closed || this.promises.size > 0) return;
     this.idleSince = Date.now();
     rt.idle.add(this);
     rt.forget(this.idleSince);
@@ -221,7 +222,9 @@ export class Context {
     rt.contexts.delete(this.id);
     rt.open.delete(this);
     rt.idle.delete(this);
-    rt.inFlight -= this.promises + (this.isAsked ? 1 : 0);
+    rt.inFlight -= this.promises.size + (this.isAsked ? 1 : 0);
+    for (const id of this.promises) rt.encoded.delete(id);
+    this.promises.clear();
     this.refs = [helpers];
     this.unused = [];
     if (!this.state) for (const call of [...this.calls.values()]) call.fail(new Error("the invocation has been ended"));

@@ -7,7 +7,7 @@
 //   invocation  one call from workerd into Go: a constructor, a fetch, an alarm, an RPC method, an event of a WebSocket.
 //   turn        Go has the stack, for one context, until every goroutine waits.
 
-import { setCaller } from "./host.mjs";
+import { cancel, refuse, setCaller } from "./host.mjs";
 import { callBack, flush, forgetCallbacks, log, runtimeWrite, setOutput } from "./stdio.mjs";
 import { Encoded, Pending, Reader, Writer, asError, utf8 } from "./value.mjs";
 
@@ -295,7 +295,10 @@ export class Runtime {
       discard: (contextID, id) => {
         const value = this.encoded.get(id), context = this.contexts.get(contextID);
         this.encoded.delete(id);
-        for (const ref of value?.held ?? []) context?.free(ref);
+        for (const ref of value?.held ?? []) {
+          abandon(context?.refs[ref]);
+          context?.free(ref);
+        }
       },
 
       // reply answers an invocation, and says what of it goes on; see phases in jsrt.
@@ -323,10 +326,11 @@ export class Runtime {
   await(context, promise) {
     const id = this.fresh();
     this.encoded.set(id, null);
-    context.addPromise(1);
+    context.addPromise(id);
     const settle = (v) => {
-      context.addPromise(-1);
-      if (this.dead || context.closed) return dispose(v);
+      context.removePromise(id);
+      if (this.dead) context.abort();
+      if (this.dead || context.closed) return abandon(v);
       this.keep(context, v, id);
       dispose(v);
       this.turn(context, "capdo_settle", id, this.encoded.get(id).size);
@@ -431,6 +435,14 @@ function dispose(v) {
   } catch {
     // its connection is gone already
   }
+}
+
+// abandon lets go of what nobody will use: of an answer to fetch, those who are at the other end get to know.
+function abandon(v) {
+  if (Array.isArray(v)) return v.forEach(abandon);
+  if (v instanceof WebSocket) return refuse(v, "nobody waits for the answer any more");
+  if (v instanceof ReadableStream) return cancel(v, new Error("nobody waits for the answer any more"));
+  dispose(v);
 }
 
 // noPendingEvent answers the question that Go asks at each resume, whether a js.Func was called, without decoding the name of the

@@ -8,7 +8,7 @@
 //   stdio.mjs      Go's standard output, and files
 
 import { Context } from "./context.mjs";
-import { cancel, helpers } from "./host.mjs";
+import { cancel, helpers, refuse } from "./host.mjs";
 import { Runtime } from "./runtime.mjs";
 import { ByRef } from "./value.mjs";
 import { Inbox, messageBytes, socketID } from "./websocket.mjs";
@@ -83,10 +83,7 @@ async function respond(parts) {
     return new Response(body, { status, headers, webSocket });
   } catch (e) { // such as a status that has no body: nobody will read what Go is about to write
     cancel(body, e);
-    if (webSocket) {
-      webSocket.accept();
-      webSocket.close(1011, "the response was refused");
-    }
+    if (webSocket) refuse(webSocket, "the response was refused");
     throw e;
   }
 }

@@ -87,7 +87,7 @@ class TestContext extends Context {
       this.since = now;
     }
     if (now - this.since < config.hang) return;
-    const promises = [...rt.contexts.values()].reduce((n, c) => n + c.promises, 0);
+    const promises = [...rt.contexts.values()].reduce((n, c) => n + c.promises.size, 0);
     const what = promises ? `${promises} of workerd's promises, which do not settle` : "itself: nothing is in flight that could wake a goroutine (a deadlock)";
     say(`nothing has happened for ${config.hang / 1000} s; the test waits for ${what}`);
     ahead = BigInt(config.timeout) * 1_000_000n;
