@@ -73,7 +73,7 @@ func TestAlarmIsToldWhenItWasDue(t *testing.T) {
 		rang <- info
 		return nil
 	})
-	due := time.UnixMilli(time.Now().UnixMilli() + 20)
+	due := time.UnixMilli(time.Now().UnixMilli() + 1500)
 	object(t).want(t, "", func(ctx context.Context, l *Lab) (string, error) {
 		return "", l.state.Storage().SetAlarm(ctx, due, nil)
 	})
