@@ -57,8 +57,9 @@ fuzz: $(NPM) ## fuzz codecs, keys, messages, records and parsers, and each way i
 explore: $(NPM) ## the shared runtime on a simulated workerd, in many orders of events, for longer (EXPLORE=10m)
 	go test -count=1 -timeout 0 -v -run '^TestExplore$$' ./e2e/explore -explore $(or $(EXPLORE),10m) -exhaustive $(or $(EXPLORE),10m)
 
-soak: $(NPM) ## check histories of store, ledger and sequencer under kills, crashes, aborts, evictions and lost replies, for longer (SOAK=5m)
+soak: $(NPM) ## the histories of e2e/proof and the mixes of e2e/stress for longer, each for SOAK=5m
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
+	cd e2e/stress && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large

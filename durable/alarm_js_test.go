@@ -33,7 +33,7 @@ func TestAlarmRings(t *testing.T) {
 		rang <- info
 		return err
 	})
-	o, at := object(t), time.Now().Add(100*time.Millisecond).Truncate(time.Millisecond)
+	o, at := object(t), time.Now().Add(1500*time.Millisecond).Truncate(time.Millisecond)
 	o.want(t, "", setAlarm(at))
 	o.want(t, at.UTC().Format(time.RFC3339Nano), getAlarm)
 	if info := <-rang; info.IsRetry || info.RetryCount != 0 || !info.ScheduledTime.Equal(at) {

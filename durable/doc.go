@@ -60,7 +60,10 @@
 // the handles of an object that has no invocation open waits for that object's next event.
 //
 // What runs inside BlockConcurrencyWhile, or in an asynchronous transaction,
-// must not wait for another event of the same object: that is held back.
+// must not wait for another event of the same object: that is held back. Other
+// goroutines of the object wait, too, when they use one of its handles: what
+// they write would be rolled back with the transaction. A goroutine is inside
+// when the function started it with a go statement, directly or not.
 //
 // Values that are stored or sent are those that JavaScript and Go share, see [KV]; what would change on its way is refused with [ErrValue]. Numbers
 // come back as float64, integers beyond 2^53 as int64; [Decode] converts.

@@ -91,7 +91,7 @@ func within(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.
 	}
 	defer c.LeaveSection()
 	whole := context.WithoutCancel(ctx) // what has begun is ended in order
-	v, err := c.Helpers().Await(whole, "within", target, method)
+	v, err := c.BeginSection(whole, "within", target, method)
 	if err != nil {
 		return classify(err)
 	}

@@ -3,6 +3,7 @@ package durable_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -219,4 +220,61 @@ func TestCriticalSectionThatIsGivenUpBeforeItBeginsDoesNotRun(t *testing.T) {
 		}
 		must(t, state.Storage().Transaction(ctx, func(txn *durable.Transaction) error { return txn.Put(ctx, "k", 1, nil) }))
 	})
+}
+
+// A goroutine of another event whose timer fires meanwhile must not write into the transaction: what it wrote would be rolled back, after
+// it was told that it is stored.
+func TestTransactionKeepsOtherGoroutinesOut(t *testing.T) {
+	o := object(t)
+	asleep := make(chan struct{})
+	outside := o.begin(t, func(_ context.Context, l *Lab) (string, error) {
+		close(asleep)
+		time.Sleep(40 * time.Millisecond)
+		return "stored", l.put("outside", "kept")
+	})
+	<-asleep
+	o.wantError(t, "take it back", func(ctx context.Context, l *Lab) (string, error) {
+		return "", l.state.Storage().Transaction(ctx, func(*durable.Transaction) error {
+			written := make(chan error)
+			go func() { written <- l.put("inside", "gone") }() // a goroutine that the function starts is inside
+			if err := <-written; err != nil {
+				return err
+			}
+			time.Sleep(200 * time.Millisecond)
+			return errors.New("take it back")
+		})
+	})
+	wantOutcome(t, outside, "stored")
+	o.want(t, "kept", get("outside"))
+	o.want(t, "", get("inside"))
+}
+
+func TestBlockConcurrencyWhileKeepsOtherGoroutinesOut(t *testing.T) {
+	o := object(t)
+	increment := func(wait time.Duration) job {
+		return func(_ context.Context, l *Lab) (string, error) {
+			v, err := l.get("n")
+			if err != nil {
+				return "", err
+			}
+			n, _ := strconv.Atoi(v)
+			time.Sleep(wait)
+			return "", l.put("n", strconv.Itoa(n+1))
+		}
+	}
+	asleep := make(chan struct{})
+	outside := o.begin(t, func(ctx context.Context, l *Lab) (string, error) {
+		close(asleep)
+		time.Sleep(40 * time.Millisecond)
+		return increment(0)(ctx, l)
+	})
+	<-asleep
+	o.want(t, "", func(ctx context.Context, l *Lab) (string, error) {
+		return "", l.state.BlockConcurrencyWhile(ctx, func() error {
+			_, err := increment(200*time.Millisecond)(ctx, l)
+			return err
+		})
+	})
+	wantOutcome(t, outside, "")
+	o.want(t, "2", get("n"))
 }

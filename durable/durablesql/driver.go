@@ -91,14 +91,16 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue)
 var errNamed = errors.New("durablesql: arguments with names are refused, because workerd binds by position; pass them in the order of the parameters' first use")
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	defer c.inside()()
 	cursor, err := c.exec(ctx, query, args)
 	if err != nil {
 		return nil, err
 	}
-	return newRows(c.connector, cursor), nil
+	return newRows(c, cursor), nil
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	defer c.inside()()
 	cursor, err := c.exec(ctx, query, args)
 	if err != nil {
 		return nil, err
@@ -183,15 +185,15 @@ func named(args []driver.Value) []driver.NamedValue {
 }
 
 type rows struct {
-	connector *connector
-	cursor    *durable.Cursor
-	columns   []column
-	dest      []any // pointers to columns
-	isTime    map[string]bool
+	conn    *conn
+	cursor  *durable.Cursor
+	columns []column
+	dest    []any // pointers to columns
+	isTime  map[string]bool
 }
 
-func newRows(c *connector, cursor *durable.Cursor) *rows {
-	r := &rows{connector: c, cursor: cursor, columns: make([]column, len(cursor.ColumnNames()))}
+func newRows(c *conn, cursor *durable.Cursor) *rows {
+	r := &rows{conn: c, cursor: cursor, columns: make([]column, len(cursor.ColumnNames()))}
 	for i := range r.columns {
 		r.dest = append(r.dest, &r.columns[i])
 	}
@@ -206,6 +208,7 @@ func (r *rows) Close() error {
 }
 
 func (r *rows) Next(dest []driver.Value) error {
+	defer r.conn.inside()()
 	if !r.cursor.Next() {
 		if err := r.cursor.Err(); err != nil {
 			return err

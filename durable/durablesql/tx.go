@@ -75,12 +75,14 @@ func (g *gate) leave() {
 
 // tx is a transaction. Storage.Transaction runs in a goroutine of its own, and is told how to end.
 type tx struct {
-	conn  *conn
-	event *jsrt.Invocation
-	begun chan struct{}
-	end   chan error // nil to commit; buffered
-	over  chan struct{}
-	err   error // of it, once it is over
+	conn    *conn
+	event   *jsrt.Invocation
+	begun   chan jsrt.Section
+	section jsrt.Section
+	leave   func()     // its user's goroutine is no longer inside
+	end     chan error // nil to commit; buffered
+	over    chan struct{}
+	err     error // of it, once it is over
 }
 
 func (c *conn) Begin() (driver.Tx, error) {
@@ -98,14 +100,15 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, err
 	}
-	t := &tx{conn: c, event: jsrt.FromContext(ctx), begun: make(chan struct{}), end: make(chan error, 1), over: make(chan struct{})}
+	t := &tx{conn: c, event: jsrt.FromContext(ctx), begun: make(chan jsrt.Section, 1), end: make(chan error, 1), over: make(chan struct{})}
 	if err := c.gate.pass(ctx, t); err != nil {
 		return nil, err
 	}
 	go t.run(ctx, storage)
 	select {
-	case <-t.begun:
+	case t.section = <-t.begun:
 		c.tx = t
+		t.leave = t.section.Enter() // what else it does in the object is part of the transaction
 		return t, nil
 	case <-t.over:
 		return nil, t.err
@@ -118,11 +121,19 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 func (t *tx) run(ctx context.Context, storage *durable.Storage) {
 	ctx = context.WithoutCancel(ctx) // what was asked for begins, and has to be ended
 	t.err = storage.Transaction(ctx, func(*durable.Transaction) error {
-		close(t.begun)
+		t.begun <- jsrt.Inside()
 		return <-t.end
 	})
 	t.conn.gate.leave()
 	close(t.over)
+}
+
+// inside has the running goroutine be in the connection's transaction, if there is one, until leave.
+func (c *conn) inside() (leave func()) {
+	if c.tx == nil {
+		return func() {}
+	}
+	return c.tx.section.Enter()
 }
 
 // check refuses statements of a transaction that was ended by others than its user: with the object.
@@ -147,6 +158,7 @@ func (t *tx) Rollback() error {
 func (t *tx) finish(how error) error {
 	t.end <- how
 	<-t.over
+	t.leave()
 	t.conn.tx = nil
 	return t.err
 }

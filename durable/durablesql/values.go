@@ -33,7 +33,7 @@ func (r *rows) time(i int, text string) (driver.Value, error) {
 	}
 	if r.isTime == nil {
 		var err error
-		if r.isTime, err = r.connector.timeColumns(); err != nil {
+		if r.isTime, err = r.conn.connector.timeColumns(); err != nil {
 			return nil, err
 		}
 	}

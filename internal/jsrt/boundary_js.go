@@ -191,7 +191,7 @@ func call(r *Ref, name string, get bool, args []any) (any, error) {
 func transact(r *Ref, fn func() error) error {
 	b := takeBuffer()
 	defer giveBuffer(b)
-	t := &transaction{c: r.c, fn: fn}
+	t := &transaction{c: r.c, fn: fn, mark: marked()}
 	transacting = t
 	n := jsTransact(r.c.id, r.index, unsafe.Pointer(&b[0]), int32(len(b)))
 	runtime.KeepAlive(r)
@@ -232,6 +232,8 @@ func release(c *Context, index int32) {
 
 func wake(c *Context) { jsWake(c.id) }
 
+func discard(c *Context, p pending) { jsDiscard(c.id, int32(p)) }
+
 func goroutine() uintptr
 
 // worker is a goroutine that serves one invocation after another: its stack has grown to what they need, and growing it anew is a
@@ -265,6 +267,7 @@ func (p *idle) give(w *worker) bool {
 
 func (w *worker) serve(i *Invocation) {
 	for {
+		setMark(nil)
 		i.serve()
 		if !workers.give(w) {
 			return

@@ -7,6 +7,9 @@ func transact(*Ref, func() error) error           { return errUnsupported }
 func take(*Context, int32, int32) (any, error)    { return nil, errUnsupported }
 func release(*Context, int32)                     {}
 func wake(*Context)                               {}
+func discard(*Context, pending)                   {}
+func setMark(*mark)                               {}
+func marked() *mark                               { return nil }
 func goroutine() uintptr                          { return 0 }
 func panicError(any) error                        { return errUnsupported }
 func (*Invocation) reply(any, error)              {}

@@ -136,6 +136,8 @@ func (c *Context) enter() error {
 		switch {
 		case c.closed:
 			return ErrContextClosed
+		case c.section.holdsBack():
+			c.section.wait()
 		case c != current:
 			c.park()
 		case c.tx != nil || c.givenUp != nil:
@@ -183,7 +185,9 @@ func (c *Context) await(ctx context.Context, p pending) (any, error) {
 	select {
 	case <-o.settled:
 	case <-ctx.Done():
-		c.removeOp(p)
+		if c.removeOp(p) == nil { // it has settled, too
+			discard(c, p)
+		}
 		return nil, context.Cause(ctx)
 	}
 	if o.closed {
@@ -212,6 +216,9 @@ func (c *Context) removeOp(p pending) *op {
 // settle is called when a promise has settled. It reports whether somebody still waits for it.
 func (c *Context) settle(p pending, size int32) bool {
 	o := c.removeOp(p)
+	if p == c.section.beginning {
+		c.section.beginning, c.section.hasBegun = 0, true
+	}
 	if o != nil {
 		o.size = size
 		o.settled <- struct{}{}
@@ -229,6 +236,7 @@ func (c *Context) close() {
 		o.settled <- struct{}{}
 	}
 	c.ops = nil
+	c.section.release()
 	for i := c.open; i != nil; i = i.next {
 		i.cancel(ErrContextClosed)
 		i.endTasks(ErrContextClosed)

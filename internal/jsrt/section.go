@@ -2,13 +2,30 @@ package jsrt
 
 import "context"
 
-// section is the critical section of an object: a transaction, or a part with concurrency blocked. workerd has one at a time.
+// section is the critical section of an object: a transaction, or a part with
+// concurrency blocked. workerd has one at a time, and holds events back
+// meanwhile; goroutines that are not inside are held back here. Else what they
+// write would be part of a transaction that is rolled back after they were told
+// that it is stored, and what they read would not be what the section leaves
+// behind.
 type section struct {
-	taken chan struct{} // holds one while somebody is inside
-	owner uintptr       // the goroutine that is
+	taken     chan struct{} // holds one while somebody is inside
+	mark      *mark         // of the goroutine that is, and of those that it starts
+	before    *mark         // that it had before
+	beginning pending       // the promise that workerd begins the section
+	hasBegun  bool
+	waiting   *waiter // goroutines that are not inside and need the context
 }
 
-// EnterSection waits until nobody is in the critical section, and enters it. A goroutine that is inside already gets [ErrNestedSection].
+// mark is what a goroutine inherits from the one that starts it. Its list makes
+// it a set of profiler labels, an empty one.
+type mark struct {
+	list []struct{}
+	_    byte // no two have the same address
+}
+
+// EnterSection waits until nobody is in the critical section, and enters it. A
+// goroutine that is inside already gets [ErrNestedSection].
 func (c *Context) EnterSection(ctx context.Context) error {
 	if c == nil {
 		return errUnsupported
@@ -18,21 +35,67 @@ func (c *Context) EnterSection(ctx context.Context) error {
 		c.section.taken = make(chan struct{}, 1)
 	}
 	mu.Unlock()
-	g := goroutine()
-	if c.section.owner == g {
+	if c.section.mark != nil && c.section.mark == marked() {
 		return ErrNestedSection
 	}
 	select {
 	case c.section.taken <- struct{}{}:
-		c.section.owner = g
+		c.section.mark, c.section.before = new(mark), marked()
+		setMark(c.section.mark)
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
+// BeginSection calls the method of the helpers that begins the section, and
+// waits until workerd has begun it. From then on other goroutines are held
+// back.
+func (c *Context) BeginSection(ctx context.Context, method string, args ...any) (any, error) {
+	v, err := c.Helpers().call(method, false, args)
+	if p, ok := v.(pending); ok {
+		c.section.beginning = p
+		return c.await(ctx, p)
+	}
+	return v, err
+}
+
 // LeaveSection lets the next one in.
 func (c *Context) LeaveSection() {
-	c.section.owner = 0
+	setMark(c.section.before)
+	c.section.mark, c.section.before, c.section.hasBegun = nil, nil, false
+	c.section.release()
 	<-c.section.taken
+}
+
+// Inside returns the critical section that the running goroutine is in, if any,
+// for [Section.Enter].
+func Inside() Section { return Section{marked()} }
+
+// Section is a critical section, as a goroutine is in it.
+type Section struct{ mark *mark }
+
+// Enter has the running goroutine be in the section, too, until leave.
+func (s Section) Enter() (leave func()) {
+	before := marked()
+	setMark(s.mark)
+	return func() { setMark(before) }
+}
+
+// holdsBack reports whether a section has begun in which the running goroutine is not.
+func (s *section) holdsBack() bool { return s.hasBegun && s.mark != marked() }
+
+// wait returns when the section is over.
+func (s *section) wait() {
+	w := &waiter{ready: make(chan struct{}, 1)}
+	w.next, s.waiting = s.waiting, w
+	<-w.ready
+}
+
+func (s *section) release() {
+	w := s.waiting
+	s.waiting = nil
+	for ; w != nil; w = w.next {
+		w.ready <- struct{}{}
+	}
 }

@@ -8,6 +8,7 @@ type transaction struct {
 	c        *Context
 	fn       func() error
 	g        uintptr      // the function's goroutine
+	mark     *mark        // of the caller's
 	outer    *transaction // while running
 	next     *transaction // once given up
 	finished bool
@@ -35,6 +36,7 @@ func (t *transaction) end() (commit bool) {
 
 func (t *transaction) call() {
 	t.g, t.exited = goroutine(), true
+	setMark(t.mark)
 	defer func() {
 		t.panicked = recover()
 		t.exited = t.exited && t.panicked == nil

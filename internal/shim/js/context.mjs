@@ -238,6 +238,6 @@ export class Context {
   }
 
   // abort does so when the object's Go program died under its open calls.
-  abort() { if (this.rt.dead && this.isOpen()) this.state?.abort(this.rt.dead); }
+  abort() { if (this.rt.dead && (this.isOpen() || this.isExclusive)) this.state?.abort(this.rt.dead); }
 }
 

@@ -103,5 +103,19 @@ export const helpers = {
 
 // cancel gives up a body that nobody will read: its writer gets the reason.
 export function cancel(body, reason) {
-  if (body instanceof ReadableStream && !body.locked) body.cancel(reason).catch(() => {});
+  try {
+    if (body instanceof ReadableStream && !body.locked) body.cancel(reason).catch(() => {});
+  } catch {
+    // it belongs to a context that is not the current one
+  }
+}
+
+// refuse closes a WebSocket that nobody will read.
+export function refuse(ws, reason) {
+  try {
+    ws.accept();
+    ws.close(1011, reason);
+  } catch {
+    // it has been accepted, or is gone already
+  }
 }

@@ -7,7 +7,7 @@
 //   invocation  one call from workerd into Go: a constructor, a fetch, an alarm, an RPC method, an event of a WebSocket.
 //   turn        Go has the stack, for one context, until every goroutine waits.
 
-import { setCaller } from "./host.mjs";
+import { cancel, refuse, setCaller } from "./host.mjs";
 import { callBack, current, flush, forgetCallbacks, log, runtimeWrite } from "./stdio.mjs";
 import { Encoded, Pending, Reader, Writer, asError, errorFields, utf8 } from "./value.mjs";
 
@@ -104,7 +104,7 @@ export class Runtime {
     this.dead = error;
     if (causes.length === 0) this.report(error);
     const open = [...this.open];
-    this.exports = this.go = this.view = this.u8 = this.keeper = null;
+    this.exports = this.go = this.view = this.u8 = this.reader = this.writer = this.keeper = null;
     for (const table of [this.contexts, this.timers, this.open, this.callbacks]) table.clear();
     forgetCallbacks();
     for (const c of open) {
@@ -148,6 +148,12 @@ export class Runtime {
   // interrupted: JavaScript runs from the start, and yet Go never gave the stack back.
   interrupted() { this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit), or JavaScript that it called has called it")); }
 
+  // isOver reports whether the program has ended. Who asks is not below Go.
+  isOver() {
+    if (this.running) this.interrupted();
+    return this.dead !== null;
+  }
+
   // resume runs Go until every goroutine waits, for nothing that has happened already.
   resume() {
     this.exports?.resume();
@@ -182,6 +188,7 @@ export class Runtime {
   // turn enters Go, and sees to it that the context is entered again in time.
   turn(context, name, a, b) {
     this.enter(context, name, a, b);
+    if (this.dead) context.abort();
     this.watch(context);
   }
 
@@ -214,7 +221,7 @@ export class Runtime {
       return writer.encode(new TypeError(errorFields(e).message.slice(0, 200) || "a value that cannot be read"), context, memory, view, start, end);
     } finally {
       writer.trim();
-      this.writer = writer;
+      if (!this.dead) this.writer = writer;
     }
   }
 
@@ -334,7 +341,8 @@ export class Runtime {
     context.addPromise(1);
     const settle = (v) => {
       context.addPromise(-1);
-      if (this.dead || context.closed) return dispose(v);
+      if (this.dead) context.abort();
+      if (this.dead || context.closed) return abandon(v);
       this.keep(context, v, id);
       dispose(v);
       this.turn(context, "capdo_settle", id, context.encoded.get(id).size);
@@ -408,6 +416,7 @@ export class Runtime {
     this.sweep(now);
     if (this.deadline() <= now || context.isExclusive) this.enter(context, "capdo_tick");
     context.look(now);
+    if (this.dead) return context.abort();
     this.watch(context);
     if (this.keeper === context && !context.timeout) this.handOver();
   }
@@ -458,6 +467,14 @@ function dispose(v) {
   } catch {
     // its connection is gone already
   }
+}
+
+// abandon lets go of what nobody will use: of an answer to fetch, those who are at the other end get to know.
+function abandon(v) {
+  if (Array.isArray(v)) return v.forEach(abandon);
+  if (v instanceof WebSocket) return refuse(v, "nobody waits for the answer any more");
+  if (v instanceof ReadableStream) return cancel(v, new Error("nobody waits for the answer any more"));
+  dispose(v);
 }
 
 // noPendingEvent answers the question that Go asks at each resume, whether a js.Func was called, without decoding the name of the

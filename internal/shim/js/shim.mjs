@@ -8,7 +8,7 @@
 //   stdio.mjs      Go's standard output, and files
 
 import { Context } from "./context.mjs";
-import { cancel, helpers } from "./host.mjs";
+import { cancel, helpers, refuse } from "./host.mjs";
 import { Runtime } from "./runtime.mjs";
 import { ByRef } from "./value.mjs";
 import { Inbox, messageBytes, socketID } from "./websocket.mjs";
@@ -23,7 +23,7 @@ export function start(program) { boot = typeof program === "function" ? program 
 // constructor: at the top level of a module workerd refuses random values and timers, and behind a shared promise the second
 // request to arrive would be killed as hung.
 export function runtime() {
-  if (!live || live.dead) live = boot();
+  if (!live || live.isOver()) live = boot();
   return live;
 }
 
@@ -57,7 +57,7 @@ export class GoObject {
     this.building = built.then(done, (e) => { done(); context.reset(e); });
   }
   invoke(kind, index, args, options) {
-    if (this.context.closed || this.context.rt.dead) this.build((e, context) => context.reset(e));
+    if (this.context.rt.isOver() || this.context.closed) this.build((e, context) => context.reset(e));
     if (this.building) return this.building.then(() => this.context.invoke(kind, index, args, options));
     return this.context.invoke(kind, index, args, options);
   }
@@ -83,10 +83,7 @@ async function respond(parts) {
     return new Response(body, { status, headers, webSocket });
   } catch (e) { // such as a status that has no body: nobody will read what Go is about to write
     cancel(body, e);
-    if (webSocket) {
-      webSocket.accept();
-      webSocket.close(1011, "the response was refused");
-    }
+    if (webSocket) refuse(webSocket, "the response was refused");
     throw e;
   }
 }
