@@ -51,14 +51,19 @@ export const small = {
   inversion: { mayFail: true, calls: [
     { to: "1", script: ["lock", 0, ["transaction", ["sleep", 20, "lock", 1, ["add"]]]] },
     { to: "1", script: ["sleep", 10, "lock", 1, ["sleep", 5, "add"]] },
-    { to: null, script: ["sleep", 30, "lock", 0, []] },
+    { to: "2", script: ["sleep", 30, "lock", 0, ["add"]] },
   ] },
   // A woken turn wakes the next.
   transactions: { calls: [
     { to: "1", script: ["lock", 0, ["sleep", 5, "transact", ["add"]], "lock", 0, ["add"]] },
     { to: "2", script: ["lock", 0, ["transact", ["add"]], "lock", 0, ["add"]] },
   ] },
-  crashInSection: { mayFail: true, calls: [{ to: "1", script: ["section", ["crash"]] }, { to: "1", script: ["add"] }] },
+  // A turn that was asked for is held back by the section in which the program ends.
+  crashInSection: { mayFail: true, calls: [
+    { to: "1", script: ["sleep", 2, "add", "sleep", 9] },
+    { to: "2", script: ["sleep", 2, "sleep", 9] },
+    { to: "1", script: ["section", ["sleep", 5, "crash"]] },
+  ] },
   evict: { faults: ["evict"], calls: [{ to: null, script: ["call", 1, ["add"], "sleep", 1, "call", 1, ["add"]] }, { to: "1", script: ["add"] }] },
   // Two objects and a request share a lock that is held over I/O.
   lock: { calls: [
