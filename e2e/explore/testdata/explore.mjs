@@ -133,7 +133,7 @@ class Schedule {
     for (const c of rt.contexts.values()) {
       this.domainOf(c.id);
       asked += c.isAsked ? 1 : 0;
-      promises += c.promises.size;
+      promises += c.promises;
       this.checkContext(c);
     }
     if (rt.inFlight !== asked + promises) p.violation(`I6: ${rt.inFlight} in flight, but ${promises} promises and ${asked} turns`);

@@ -194,7 +194,7 @@ function guarded(imports, instance) {
     };
   };
   guard("call", (args) => [args[4], args[6]]);
-  guard("take", (args) => [args[1], args[2]]);
+  guard("take", (args) => [args[2], args[3]]);
 }
 
 // ENTRIES are the exports that make a context current.
