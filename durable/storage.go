@@ -53,7 +53,11 @@ func (s *Storage) DeleteAll(ctx context.Context, opts *PutOptions) error {
 // wait before they do I/O, unless they do it through txn. So fn must not wait for what another goroutine does otherwise, or another
 // object: after 30 s workerd resets the object.
 func (s *Storage) Transaction(ctx context.Context, fn func(txn *Transaction) error) error {
-	return within(ctx, s.ref, "transaction", s.ref.Context().EnterTransaction, func(ref *jsrt.Ref) error {
+	enter := s.ref.Context().EnterTransaction
+	if ctx.Value(jsrt.Shared{}) != nil {
+		enter = s.ref.Context().EnterSection
+	}
+	return within(ctx, s.ref, "transaction", enter, func(ref *jsrt.Ref) error {
 		ref.Inside()
 		return fn(&Transaction{Operations{ref, s.backend}})
 	})

@@ -116,7 +116,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 }
 
 func (t *tx) run(ctx context.Context, storage *durable.Storage) {
-	ctx = context.WithoutCancel(ctx) // what was asked for begins, and has to be ended
+	ctx = context.WithValue(context.WithoutCancel(ctx), jsrt.Shared{}, true) // what was asked for begins, and has to be ended
 	t.err = storage.Transaction(ctx, func(*durable.Transaction) error {
 		close(t.begun)
 		return <-t.end

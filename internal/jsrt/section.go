@@ -42,6 +42,9 @@ func (c *Context) EnterTransaction(ctx context.Context) error {
 	return err
 }
 
+// Shared is the key of a context whose transaction belongs to several goroutines: package durablesql's users run its statements.
+type Shared struct{}
+
 // Inside marks a reference as one that only the transaction has.
 func (r *Ref) Inside() { r.inside = true }
 
