@@ -45,6 +45,7 @@ export class Runtime {
   constructor(module, { argv = ["js"], env = {} } = {}) {
     this.dead = null;          // the Error that ended the program
     this.running = false;      // Go has the stack
+    this.isBelow = false;      // JavaScript that Go has called runs, and may call js.Funcs
     this.isEnding = false;     // Go has printed why it ends
     this.lastID = 0;           // of contexts, invocations and values that wait
     this.isSecondRound = false; // numbers have started anew
@@ -64,6 +65,7 @@ export class Runtime {
     go.exit = (code) => this.end(Object.assign(new Error(`the Go program exited with code ${code}`), { code }));
     go._resume = () => this.resumeFromOutside();
     go._makeFuncWrapper = (id) => this.callback(go, id);
+    for (const name of ["valueCall", "valueInvoke", "valueNew"]) this.watchCalls(go.importObject.gojs, `syscall/js.${name}`);
     Object.assign(go.importObject.gojs, { "runtime.wasmWrite": runtimeWrite(go) }, this.timerImports(go), noPendingEvent(go));
     go.importObject.capdo = this.boundaryImports();
     const instance = new WebAssembly.Instance(module, go.importObject);
@@ -119,6 +121,7 @@ export class Runtime {
   // begin and finish surround whatever has Go on the stack.
   begin(context) {
     this.running = true;
+    this.isBelow = false;
     current.runtime = this;
     current.context = context;
   }
@@ -159,13 +162,29 @@ export class Runtime {
     this.exports?.resume();
     this.callBack();
   }
-  callBack() { while (!this.dead && callBack()); }
+  callBack() {
+    this.isBelow = true;
+    while (!this.dead && callBack());
+    this.isBelow = false;
+  }
+
+  // watchCalls notes while an import of Go's runs JavaScript of any kind.
+  watchCalls(imports, name) {
+    const f = imports[name];
+    imports[name] = (sp) => {
+      const isBelow = this.isBelow;
+      this.isBelow = true;
+      f(sp);
+      this.isBelow = isBelow;
+    };
+  }
 
   // resumeFromOutside is wasm_exec.js's way in, by which it calls a js.Func: from below Go, or from JavaScript that Go has nothing to
   // do with, whose context nobody knows.
   resumeFromOutside() {
+    if (this.running && this.isBelow) return this.exports.resume();
+    if (this.running) this.interrupted();
     if (this.dead) throw this.dead;
-    if (this.running) return this.exports.resume();
     this.enter(nowhere, "capdo_outside");
     this.handOver();
   }
