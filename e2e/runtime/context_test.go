@@ -12,15 +12,17 @@ import (
 
 // Only requests and objects that are called from outside are open here; in a test program that runs in workerd, the test itself is, too.
 func TestTimersOutliveTheRequestThatArmedThem(t *testing.T) {
+	t.Parallel()
 	l := start(t)
 	for i, a := range l.together("/?m=sleep&n=300", "/?m=sleep&n=600", "/?o=a&m=sleep&n=450", "/?o=b&m=sleep&n=900") {
-		if a.body != "slept" || a.took > 3*time.Second {
+		if a.body != "slept" || a.took > 15*time.Second {
 			t.Errorf("request %d: %d %q after %v", i, a.status, a.body, a.took)
 		}
 	}
 }
 
-func TestTimerIsServedAfterItsContextWentAwayAndNobodyWasThere(t *testing.T) {
+func TestTimerOutlivesEveryContext(t *testing.T) {
+	t.Parallel()
 	l := start(t)
 	l.want("/?m=waituntil&n=300&to=w", "answered")
 	time.Sleep(600 * time.Millisecond)
@@ -28,19 +30,21 @@ func TestTimerIsServedAfterItsContextWentAwayAndNobodyWasThere(t *testing.T) {
 }
 
 func TestTaskGoesOnWhenTheCallerGoesAway(t *testing.T) {
+	t.Parallel()
 	l := start(t)
 	l.abandon("/?m=waituntil&n=600&to=w&hold=1")
 	l.eventually("/?o=w&m=get&k=k", "later", 5*time.Second)
 }
 
 func TestCancelledRequestEndsItsContextAndReleasesItsLock(t *testing.T) {
+	t.Parallel()
 	l := start(t)
 	l.abandon("/?m=hold")
 	l.want("/?m=wasCanceled", "the caller has disconnected")
 	l.want("/?o=afterwards&m=get&k=k", "held")
 }
 
-func TestLockOfAnAbandonedRequestThatIgnoresItIsReleasedBeforeWorkerdGivesUp(t *testing.T) {
+func TestLockOfAnAbandonedRequestIsReleased(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	l.abandon("/?m=stubborn")

@@ -12,6 +12,7 @@ import (
 
 // A claim whose answer is lost because the program crashed under it is tried again with the same owner: it has one winner all the same.
 func TestOneWinnerPerKeyWhileTheProgramCrashes(t *testing.T) {
+	t.Parallel()
 	l := start(t)
 	const keys, callers = 30, 4
 	var winners [keys]atomic.Int32

@@ -7,6 +7,7 @@ package runtime
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -21,7 +22,12 @@ import (
 
 var built worker.Built
 
-func TestMain(m *testing.M) { worker.Main(m, &built) }
+// Most of the time many tests wait for what takes long in workerd, so more may run at once than there are processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", "8")
+	worker.Main(m, &built)
+}
 
 // lab is a workerd that serves the Worker.
 type lab struct {
@@ -36,12 +42,19 @@ func start(t testing.TB) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules := workerd.BuildModules(built.Dir)
-	modules["main.mjs"] = main
-	process, err := workerd.Start(context.Background(), workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces(built.Classes...), Disk: t.TempDir(),
-		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, V8Flags: []string{"--expose-gc"},
-	})
+	return startWith(t, workerd.Config{Main: "main.mjs"}, main)
+}
+
+// startWith is start with a configuration that has further settings.
+func startWith(t testing.TB, c workerd.Config, main string) *lab {
+	t.Helper()
+	c.Modules = workerd.BuildModules(built.Dir)
+	c.Modules[c.Main] = main
+	c.Binary, c.Objects, c.Disk = built.Binary, workerd.Namespaces(built.Classes...), t.TempDir()
+	c.Private = true // fetch reaches this machine
+	c.Flags = []string{"unsafe_module", "experimental", "enable_request_signal"}
+	c.V8Flags = []string{"--expose-gc"}
+	process, err := workerd.Start(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,39 @@
 // The main module of the runtime's tests: the generated entry, and what only tests may do (reset objects, collect garbage, look inside).
+import { RpcTarget } from "cloudflare:workers";
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
-import { stats } from "./shim.mjs";
-export const { Lab, Dedupe } = entry;
+import { runtime, stats } from "./shim.mjs";
+export const { Dedupe } = entry;
+
+// What is remote in an RPC result, until the caller disposes of it.
+let undisposed = 0;
+class Target extends RpcTarget {
+  constructor() { super(); undisposed++; }
+  [Symbol.dispose]() { undisposed--; }
+}
+
+// An object is ended in the middle of Go, as workerd does at a limit: Go's time.Now asks JavaScript.
+let victim = null;
+const now = performance.now.bind(performance);
+performance.now = () => {
+  const context = victim;
+  victim = null;
+  try {
+    context?.abort("terminated in the middle of Go");
+  } catch {
+    victim = context; // Go computes for another one
+  }
+  return now();
+};
+
+export class Lab extends entry.Lab {
+  target() { return { text: "t", target: new Target() }; }
+  storeHoles(n) { this.ctx.storage.kv.put("holes", new Array(n)); }
+  terminate() {
+    victim = this.ctx;
+    return this.run(new TextEncoder().encode("m=spin&n=100"));
+  }
+}
 
 // The timeouts that are pending: one keeps an object from being evicted.
 const pending = new Set(), { setTimeout, clearTimeout } = globalThis;
@@ -22,21 +53,38 @@ async function strange(stub) {
   return Promise.all(calls.map((c) => c.then(() => "ok", (e) => e.message)));
 }
 
+// socketEnd opens a WebSocket to an object and says how that ends it.
+async function socketEnd(stub) {
+  const { webSocket } = await stub.fetch("http://object/", { headers: { Upgrade: "websocket" } });
+  webSocket.accept();
+  const closed = new Promise((resolve) => webSocket.addEventListener("close", (e) => resolve(`${e.code} ${e.reason}`)));
+  return Promise.race([closed, new Promise((resolve) => setTimeout(() => resolve("still open after 20 s"), 20_000))]);
+}
+
 export default {
   async fetch(request, env, ctx) {
-    const url = new URL(request.url), q = url.searchParams;
+    const url = new URL(request.url), q = url.searchParams, n = Number(q.get("n")), object = env.LAB.getByName(q.get("o") ?? "");
+    const answer = (p) => p.then((v) => new Response(String(v)), (e) => Response.json({ error: e.message }, { status: 500 }));
     switch (url.pathname) {
+      case "/holes": return answer(object.list(new Array(n)));
+      case "/storeHoles": return answer(object.storeHoles(n));
+      case "/bigString": return answer(object.list(["x".repeat(n)]));
+      case "/bigBytes": return answer(object.list([new Uint8Array(n)]));
+      case "/unencodable": // references come before what makes the call fail
+        for (let i = 0; i < n; i++) await object.list([() => 1, "\ud800"]).catch(() => {});
+        return new Response("done");
+      case "/lastIDs": Object.assign(runtime(), { lastID: n, lastTimer: n }); return new Response("done");
+      case "/names": return new Response(String(runtime().names.length));
+      case "/undisposed": return new Response(String(undisposed));
+      case "/terminate": return answer(object.terminate());
+      case "/socketEnd": return answer(socketEnd(object));
+      case "/objectFetch": return object.fetch(request).catch((e) => Response.json({ error: e.message }, { status: 500 }));
       case "/abortAll": await unsafe.abortAllDurableObjects(); return new Response("aborted");
       case "/gc": globalThis.gc(); return new Response("collected");
-      case "/strange": return Response.json(await strange(env.LAB.getByName(q.get("o"))));
+      case "/strange": return Response.json(await strange(object));
       case "/stats": return Response.json({ ...stats(), timeouts: pending.size });
       // A caller outside of Go: nothing but the object itself can end its call.
-      case "/direct":
-        try {
-          return new Response(await env.LAB.getByName(q.get("o")).run(new TextEncoder().encode(url.search.slice(1))));
-        } catch (e) {
-          return Response.json({ error: e.message }, { status: 500 });
-        }
+      case "/direct": return answer(object.run(new TextEncoder().encode(url.search.slice(1))).then((b) => new TextDecoder().decode(b)));
     }
     // The platform's context outlives the invocation, as it does while a response is on its way.
     if (q.has("linger")) ctx.waitUntil(new Promise((resolve) => setTimeout(resolve, 150)));

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
+	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
 )
 
@@ -76,4 +81,95 @@ func serveObject(w http.ResponseWriter, r *http.Request) {
 	case "panic":
 		panic("http boom")
 	}
+}
+
+// raw answers with a status and a body that may not fit together.
+func raw(r *durable.Request) (*durable.Response, error) {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	status, _ := strconv.Atoi(u.Query().Get("status"))
+	return &durable.Response{Status: status, Body: struct{ io.Reader }{strings.NewReader(strings.Repeat("b", 100_000))}}, nil
+}
+
+// acceptSocket accepts a WebSocket whose other side has a second to say something.
+func acceptSocket(ctx context.Context, r *durable.Request) (*durable.Response, error) {
+	if strings.HasSuffix(r.URL, "late") {
+		time.Sleep(50 * time.Millisecond)
+	}
+	client, server, err := durable.NewWebSocketPair(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := server.Accept()
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		conn.Read(ctx)
+		conn.Close(4000, "idle for a second")
+	}()
+	return &durable.Response{WebSocket: client}, nil
+}
+
+var responses = scenarioMap{
+	// getbody sends GET requests with a body, which JavaScript refuses, and returns how many goroutines are left of it.
+	"getbody": func(ctx context.Context, c *call) (string, error) {
+		stub, err := c.stub("other")
+		if err != nil {
+			return "", err
+		}
+		before := runtime.NumGoroutine()
+		for range c.int("n") {
+			body, w := io.Pipe()
+			go func() {
+				for { // as much as anybody reads
+					if _, err := w.Write(make([]byte, 1000)); err != nil {
+						return
+					}
+				}
+			}()
+			if _, err := stub.Fetch(ctx, &durable.Request{Method: "GET", URL: "http://other/", Body: body}); err == nil {
+				return "", fmt.Errorf("a GET with a body was sent")
+			}
+		}
+		for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(end); {
+			time.Sleep(50 * time.Millisecond)
+		}
+		return fmt.Sprint(runtime.NumGoroutine() - before), nil
+	},
+	// dropsocket opens WebSockets and does not wait for the answers.
+	"dropsocket": func(ctx context.Context, c *call) (string, error) {
+		stub, err := c.stub(c.Get("to"))
+		if err != nil {
+			return "", err
+		}
+		for range c.int("n") {
+			short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+			stub.Fetch(short, &durable.Request{Method: "GET", URL: "http://other/late", Header: map[string][]string{"Upgrade": {"websocket"}}})
+			cancel()
+		}
+		time.Sleep(200 * time.Millisecond)
+		return "done", nil
+	},
+	// httpget is for net/http's own client, whose answers come through package syscall/js.
+	"httpget": func(ctx context.Context, c *call) (string, error) {
+		resp, err := http.Get(c.Get("u"))
+		if err != nil {
+			return "", err
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return "", err
+		}
+		time.Sleep(c.ms("n"))
+		if c.state != nil {
+			err = c.kv().Put("got", string(b))
+		}
+		return string(b), err
+	},
 }

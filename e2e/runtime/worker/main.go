@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"flow.internal/capdo/dedupe/dodedupe"
@@ -58,10 +60,14 @@ func (c *call) run(ctx context.Context, object string, query string) (string, er
 type Lab struct {
 	state *durable.State
 	env   *durable.Env
+	big   []byte
 }
 
 func NewLab(_ context.Context, state *durable.State, env *durable.Env) (*Lab, error) {
-	return &Lab{state, env}, nil
+	if err := constructorFails(); err != nil {
+		return nil, err
+	}
+	return &Lab{state, env, bytes.Repeat([]byte("x"), objectSize)}, nil
 }
 
 func (l *Lab) Run(ctx context.Context, args []byte) ([]byte, error) {
@@ -73,7 +79,16 @@ func (l *Lab) Run(ctx context.Context, args []byte) ([]byte, error) {
 	return []byte(out), err
 }
 
+// List returns the length of a list.
+func (l *Lab) List(_ context.Context, list []any) (int, error) { return len(list), nil }
+
 func (l *Lab) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
+	switch {
+	case r.IsUpgrade():
+		return acceptSocket(ctx, r)
+	case strings.Contains(r.URL, "status="):
+		return raw(r)
+	}
 	return durablehttp.Serve(ctx, http.HandlerFunc(serveObject), r)
 }
 
@@ -86,17 +101,22 @@ func scenario(ctx context.Context, c *call) (string, error) {
 }
 
 func main() {
-	durable.Register("Lab", NewLab, durable.Method("run", (*Lab).Run))
+	durable.Register("Lab", NewLab, durable.Method("run", (*Lab).Run), durable.Func[*Lab]("list", (*Lab).List))
 	dodedupe.Register("Dedupe")
-	durablehttp.Handle(http.HandlerFunc(serve))
+	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+		if strings.Contains(r.URL, "status=") {
+			return raw(r)
+		}
+		return durablehttp.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(env, w, r) }), r)
+	})
 	if err := durable.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func serve(w http.ResponseWriter, r *http.Request) {
-	c := &call{env: durablehttp.Env(r), Values: r.URL.Query()}
+func serve(env *durable.Env, w http.ResponseWriter, r *http.Request) {
+	c := &call{env: env, Values: r.URL.Query()}
 	if r.URL.Path == "/object" {
 		serveThrough(c, w, r)
 		return

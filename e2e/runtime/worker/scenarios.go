@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"sync"
 	"time"
@@ -19,7 +20,17 @@ var (
 	canceled = make(chan error, 10)
 )
 
-var scenarios = map[string]func(context.Context, *call) (string, error){
+type scenarioMap map[string]func(context.Context, *call) (string, error)
+
+var scenarios = scenarioMap{}
+
+func init() {
+	for _, m := range []scenarioMap{basics, values, wakeups, ends, memory, responses} {
+		maps.Copy(scenarios, m)
+	}
+}
+
+var basics = scenarioMap{
 	"ping": func(context.Context, *call) (string, error) { return "pong", nil },
 
 	"sleep": func(_ context.Context, c *call) (string, error) {

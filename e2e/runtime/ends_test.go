@@ -1,0 +1,165 @@
+//go:build !js
+
+package runtime
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/internal/workerd"
+)
+
+func TestCrashInATurnFailsItsOwnCall(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	crash, bystander := l.begin("/direct?o=a&m=gatecrash"), l.begin("/direct?o=b&m=sleep&n=50000")
+	l.want("/?m=open", "opened")
+	for _, c := range []<-chan answer{crash, bystander} {
+		if a := l.within(20*seconds, c); !strings.Contains(a.body, "exited with code 3") {
+			t.Errorf("%d %q", a.status, a.body)
+		}
+	}
+	l.want("/direct?o=a&m=ping", "pong")
+}
+
+// In a section no turn that is asked for gets through.
+func TestCrashFailsACallInASection(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	for _, section := range []string{"block", "txn"} {
+		inside := l.begin("/direct?o=a&m=" + section + "&n=50000")
+		waiting := l.send("/direct?o=a&m=ping") // which the section holds back
+		time.Sleep(200 * time.Millisecond)
+		l.wantError("/?m=exit", "exited with code 3")
+		for _, c := range []<-chan answer{inside, waiting} {
+			if a := l.within(20*seconds, c); !strings.Contains(a.body, "exited with code 3") {
+				t.Errorf("%s: %d %q", section, a.status, a.body)
+			}
+		}
+		l.want("/direct?o=a&m=ping", "pong")
+	}
+	for _, n := range []string{"0", "120"} {
+		l.wantError("/direct?o=a&m=blockexit&n="+n, "exited with code 3")
+		l.want("/direct?o=a&m=ping", "pong")
+	}
+}
+
+func TestConstructorThatFailsAfterACrash(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	for _, event := range []string{"ping", "get&k=k"} {
+		l.want("/direct?o=a&m=ping", "pong")
+		l.wantError("/?m=exit", "exited with code 3")
+		l.want("/?m=failnext&how=now", "")
+		l.wantError("/direct?o=a&m="+event, "the constructor failed")
+		l.want("/direct?o=a&m=ping", "pong")
+	}
+}
+
+func TestConstructorThatFailsLaterFailsWhatWaitsForIt(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.want("/?m=failnext&how=later", "")
+	calls := []<-chan answer{l.begin("/direct?o=a&m=ping")}
+	for range 3 { // these wait for the constructor
+		calls = append(calls, l.send("/direct?o=a&m=ping"))
+	}
+	time.Sleep(1 * seconds)
+	l.want("/?m=open", "opened")
+	for _, c := range calls {
+		if a := l.within(20*seconds, c); !strings.Contains(a.body, "the constructor failed") {
+			t.Errorf("%d %q", a.status, a.body)
+		}
+	}
+	l.want("/direct?o=a&m=ping", "pong")
+}
+
+// As at the CPU limit: no finally runs.
+func TestInterruptedProgramEndsAndFailsItsBystanders(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	object, request := l.begin("/direct?o=b&m=sleep&n=50000"), l.begin("/?m=sleep&n=50000")
+	if a := l.within(20*seconds, l.begin("/terminate?o=a")); !strings.Contains(a.body, "terminated in the middle of Go") {
+		t.Errorf("%d %q", a.status, a.body)
+	}
+	for _, c := range []<-chan answer{object, request} { // each looks once a second
+		if a := l.within(20*seconds, c); !strings.Contains(a.body, "interrupted by the platform") {
+			t.Errorf("%d %q", a.status, a.body)
+		}
+	}
+	l.want("/direct?o=b&m=ping", "pong")
+}
+
+func TestCollectorEndsNothing(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	reset := l.begin("/direct?o=a&m=waitrand")
+	l.want("/abortAll", "aborted")
+	l.within(20*seconds, reset)
+	bystander := l.begin("/direct?o=b&m=sleep&n=1500")
+	for range 5 {
+		l.want("/gc", "collected")
+		time.Sleep(50 * time.Millisecond)
+	}
+	l.wantWithin(20*seconds, bystander, "slept")
+}
+
+// A callback of package fs must not run below Go, as deep as there are goroutines.
+func TestManyGoroutinesUseFiles(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.want("/?m=manystats&n=20000", "done")
+	l.want("/?m=ping", "pong")
+}
+
+func TestProgramThatEndsSaysWhyOnce(t *testing.T) {
+	for _, c := range []struct{ query, text string }{
+		{"m=crash&n=50000", "panic: uncaught"},
+		{"m=exit", "capdo: the Go program exited with code 3"},
+		{"m=oom", "fatal error: out of memory"},
+		{"m=overflow", "Maximum call stack"},
+	} {
+		l := start(t)
+		bystanders := []<-chan answer{l.begin("/direct?o=a&m=sleep&n=50000"), l.begin("/?m=sleep&n=50000")}
+		if a := l.get("/direct?o=b&" + c.query); a.status != 500 {
+			t.Errorf("%s: %d %q", c.query, a.status, a.body)
+		}
+		for _, b := range bystanders {
+			l.within(20*seconds, b)
+		}
+		l.want("/?m=ping", "pong")
+		l.wantLog(c.text)
+		said := 0
+		for _, line := range strings.Split(l.Log(), "\n") {
+			if strings.Contains(line, c.text) && !strings.Contains(line, "uncaught exception") { // workerd's own, of each object
+				said++
+			}
+		}
+		if said != 1 {
+			t.Errorf("%s: said %d times:\n%.3000s", c.query, said, l.Log())
+		}
+	}
+}
+
+func TestLineBelongsToOneInvocation(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.together("/direct?o=v&m=lines&t=v", "/direct?o=w&m=lines&t=w", "/direct?o=x&m=lines&t=x", "/?o=y&m=lines&t=y", "/?o=z&m=lines&t=z")
+	for _, of := range []string{"v", "w", "x", "y", "z"} {
+		l.wantLog(strings.ReplaceAll("?0 ?1 ?2 ?3 ?4 end\nrest of ?\n", "?", of))
+	}
+}
+
+// The earliest date that capdo check accepts.
+func TestOldCompatibilityDate(t *testing.T) {
+	t.Parallel()
+	main, err := filepath.Abs("testdata/main.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := startWith(t, workerd.Config{Date: "2024-10-14", Main: "main.mjs"}, main)
+	l.want("/?o=a&m=ping", "pong")
+	l.want("/?o=a&m=contend&n=3", "3")
+}

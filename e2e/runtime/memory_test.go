@@ -1,0 +1,135 @@
+//go:build !js
+
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+// rss returns how much memory workerd has, in bytes.
+func (l *lab) rss() int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", l.PID()))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var pages, resident int
+	fmt.Sscan(string(b), &pages, &resident)
+	return resident * os.Getpagesize()
+}
+
+// Idle objects hold nothing of a program that has ended, and nothing does of
+// one that was interrupted.
+func TestMemoryOfDeadProgramsIsFreed(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"/?m=exit", "/terminate?o=t"} {
+		l := start(t)
+		var before int
+		for i := range 6 {
+			l.want(fmt.Sprintf("/direct?o=idle%d&m=ping", i), "pong")
+			l.want("/?m=hoard&n=60", "60")
+			if a := l.get(end); a.status != 500 {
+				t.Errorf("%s: %d %q", end, a.status, a.body)
+			}
+			l.want("/?m=ping", "pong")
+			for range 6 {
+				l.want("/gc", "collected")
+				time.Sleep(30 * time.Millisecond)
+			}
+			if i == 1 {
+				before = l.rss()
+			}
+		}
+		if grown := l.rss() - before; grown > 120<<20 { // of the 240 MB of four programs
+			t.Errorf("%s: grown by %d MB", end, grown>>20)
+		}
+	}
+}
+
+func TestIdleObjectsLeaveGo(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.want("/?m=objectsize&n=200000", "")
+	for i := range 300 { // 60 MB
+		l.want(fmt.Sprintf("/direct?o=o%d&m=ping", i), "pong")
+		time.Sleep(30 * time.Millisecond)
+	}
+	peak := l.size()
+	for end := time.Now().Add(20 * seconds); l.size().Contexts > 0; time.Sleep(500 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%+v", l.size())
+		}
+	}
+	if s := l.size(); s.Heap > 2<<20 || peak.Memory > 100<<20 {
+		t.Errorf("at the peak %+v, then %+v", peak, s)
+	}
+	l.want("/direct?o=o1&m=ping", "pong")
+}
+
+// The platform ends an isolate at 128 MB, and wasm memory never shrinks.
+func TestGarbageDoesNotGrowMemoryToTheLimit(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.want("/?m=hoard&n=45", "45")
+	l.want("/?m=litter&n=1500", "done")
+	if s := l.size(); s.Memory > 110<<20 {
+		t.Errorf("%d MB", s.Memory>>20)
+	}
+}
+
+func TestProgramBeyondTheMemoryLimitGoesOn(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.want("/?m=hoard&n=120", "120")
+	begin := time.Now()
+	l.want("/?m=litter&n=500", "done")
+	if took := time.Since(begin); took > 20*seconds {
+		t.Errorf("500 MB of garbage took %v", took)
+	}
+}
+
+func TestRefusedResponseLeavesNothing(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	for _, path := range []string{"/objectFetch?o=a&status=304", "/objectFetch?o=a&status=99", "/?status=304", "/?status=99"} {
+		if a := l.get(path); a.status == 200 {
+			t.Errorf("%s: %d %q", path, a.status, a.body)
+		}
+	}
+	for end := time.Now().Add(5 * seconds); ; time.Sleep(50 * time.Millisecond) {
+		s := l.size()
+		if s.Calls == 0 && s.Encoded == 0 && s.InFlight == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v", s)
+		}
+	}
+}
+
+func TestRefusedRequestEndsItsSender(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.want("/?m=getbody&n=20", "0")
+	l.want("/?o=a&m=getbody&n=20", "0")
+}
+
+// Without a garbage collection that would do it, too.
+func TestSocketThatNobodyWaitsForIsClosed(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	for _, from := range []string{"/?", "/?o=b&"} {
+		l.want(from+"m=dropsocket&to=a&n=20", "done")
+		for end := time.Now().Add(25 * seconds); ; time.Sleep(50 * time.Millisecond) {
+			s := l.tables()
+			if s.Sockets == 0 && s.Encoded == 0 {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%+v", s)
+			}
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// failing is how constructors fail: "now", "later" or not at all.
+var failing string
+
+func constructorFails() error {
+	how := failing
+	switch failing = ""; how {
+	case "":
+		return nil
+	case "later":
+		<-gate
+	}
+	return errors.New("the constructor failed")
+}
+
+var ends = scenarioMap{
+	"failnext": func(_ context.Context, c *call) (string, error) { failing = c.Get("how"); return "", nil },
+	// gatecrash ends the program in a turn that was asked for.
+	"gatecrash": func(_ context.Context, c *call) (string, error) {
+		<-gate
+		c.kv().Get("a")
+		os.Exit(3)
+		return "", nil
+	},
+	// blockexit ends the program in a turn of a section.
+	"blockexit": func(ctx context.Context, c *call) (string, error) {
+		return "", c.state.BlockConcurrencyWhile(ctx, func() error {
+			time.Sleep(c.ms("n"))
+			os.Exit(3)
+			return nil
+		})
+	},
+	// waitrand waits for the end of its context, and then takes random bytes,
+	// as for the id of a retry.
+	"waitrand": func(ctx context.Context, c *call) (string, error) {
+		<-ctx.Done()
+		rand.Read(make([]byte, 8))
+		return "", nil
+	},
+	"manystats": func(_ context.Context, c *call) (string, error) {
+		errs := make(chan error)
+		for range c.int("n") {
+			go func() { _, err := os.Stat("/x"); errs <- err }()
+		}
+		for range c.int("n") {
+			if <-errs == nil {
+				return "", errors.New("there is a file")
+			}
+		}
+		return "done", nil
+	},
+	// lines prints a line in pieces, with I/O between, and the beginning of another.
+	"lines": func(_ context.Context, c *call) (string, error) {
+		for i := range 5 {
+			if _, _, err := c.kv().Get("k"); err != nil {
+				return "", err
+			}
+			fmt.Print(c.Get("t"), i, " ")
+			time.Sleep(5 * time.Millisecond)
+		}
+		if _, _, err := c.kv().Get("k"); err != nil {
+			return "", err
+		}
+		fmt.Print("end\nrest of ", c.Get("t"))
+		return "", nil
+	},
+}
