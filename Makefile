@@ -52,8 +52,9 @@ fuzz: ## fuzz codecs, keys, messages, records and parsers, a minute each (FUZZTI
 	@for p in dedupe/dodedupe dedupe/dedupehttp flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
 		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),1m) ./$$p || exit 1; done; done
 
-soak: $(NPM) ## check histories of store, ledger and sequencer under kills, crashes, aborts, evictions and lost replies, for longer (SOAK=5m)
+soak: $(NPM) ## the histories of e2e/proof and the mixes of e2e/stress for longer, each for SOAK=5m
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
+	cd e2e/stress && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large

@@ -1,0 +1,49 @@
+// The main module of the stress test: the generated entry, and the faults that
+// a request asks for.
+import unsafe from "workerd:unsafe";
+import { env as bindings } from "cloudflare:workers";
+import program from "./app.wasm";
+import * as entry from "./entry.mjs";
+import { Runtime } from "./runtime.mjs";
+import { start, stats } from "./shim.mjs";
+
+start(() => new Runtime(program, { env: { GOGC: bindings.GOGC } }));
+
+// terminate ends the object while Go computes, as workerd does at a limit: Go's
+// time.Now asks JavaScript.
+let victim = null;
+const now = performance.now.bind(performance);
+performance.now = () => {
+  const context = victim;
+  victim = null;
+  try {
+    context?.abort("stress termination");
+  } catch {
+    victim = context; // Go computes for another one
+  }
+  return now();
+};
+export class Actor extends entry.Actor {
+  terminate() {
+    victim = this.ctx;
+    return this.do({ kind: "spin" });
+  }
+}
+
+export default {
+  async fetch(request, env, ctx) {
+    const url = new URL(request.url), object = env.ACTOR.getByName(url.searchParams.get("object") ?? "");
+    try {
+      switch (url.pathname) {
+        case "/abortAll": await unsafe.abortAllDurableObjects(); return new Response("aborted");
+        case "/evict": return new Response(await unsafe.evict(object).then(() => "evicted", (e) => e.message));
+        case "/terminate": return new Response(await object.terminate());
+        case "/gc": globalThis.gc(); return new Response("collected");
+        case "/stats": return Response.json(stats());
+      }
+      return await entry.default.fetch(request, env, ctx);
+    } catch (e) {
+      return Response.json({ error: e.message }, { status: 500 });
+    }
+  },
+};

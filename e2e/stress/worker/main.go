@@ -1,0 +1,228 @@
+// The Worker that the stress test drives. A request has one operation, as JSON,
+// which runs in the stateless Worker or, where it names an object, in that one.
+// Nothing here is random: the test decides.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"runtime"
+	"time"
+
+	"flow.internal/capdo/durable"
+)
+
+// Op is an operation.
+type Op struct {
+	Kind   string   `json:"kind"`
+	Object string   `json:"object"` // where it runs; "" for the Worker itself
+	ID     string   `json:"id"`     // of the addition that it makes
+	Path   []string `json:"path"`   // the other objects that it calls
+	N      int      `json:"n"`      // a size, or a number
+	Wait   int      `json:"wait"`   // in ms
+}
+
+func (o *Op) wait() time.Duration { return time.Duration(o.Wait) * time.Millisecond }
+
+// place is where an operation runs.
+type place struct {
+	env   *durable.Env
+	actor *Actor // nil in the Worker
+}
+
+// Actor is the Durable Object that operations run in. It adds up: for each
+// addition it stores an id and counts one more.
+type Actor struct {
+	state *durable.State
+	env   *durable.Env
+	free  chan struct{} // holds one while nobody changes the slow counter
+}
+
+func NewActor(ctx context.Context, state *durable.State, env *durable.Env) (*Actor, error) {
+	if _, _, err := state.Storage().KV().Get("n"); err != nil {
+		return nil, err
+	}
+	time.Sleep(time.Millisecond) // events wait meanwhile
+	a := &Actor{state, env, make(chan struct{}, 1)}
+	a.free <- struct{}{}
+	return a, nil
+}
+
+// Do runs an operation and returns the ids that it has added.
+func (a *Actor) Do(ctx context.Context, op Op) ([]string, error) {
+	return run(ctx, &place{a.env, a}, &op)
+}
+
+// Echo returns what it gets.
+func (a *Actor) Echo(_ context.Context, data []byte, text string) (string, error) {
+	return fmt.Sprintf("%d %d", len(data), len(text)), nil
+}
+
+// Added is what an object has counted, and the ids of it.
+type Added struct {
+	N   float64  `json:"n"`
+	IDs []string `json:"ids"`
+}
+
+// Added returns what was added under the prefix: "" or "slow ".
+func (a *Actor) Added(_ context.Context, prefix string) (Added, error) {
+	kv, out := a.state.Storage().KV(), Added{}
+	v, _, err := kv.Get(prefix + "n")
+	if err != nil {
+		return out, err
+	}
+	out.N, _ = v.(float64)
+	prefix += "id "
+	for e, err := range kv.List(&durable.ListOptions{Prefix: prefix}) {
+		if err != nil {
+			return out, err
+		}
+		out.IDs = append(out.IDs, e.Key[len(prefix):])
+	}
+	return out, nil
+}
+
+// add does an addition. It does not wait, so it is one step.
+func (a *Actor) add(prefix, id string, n float64) error {
+	kv := a.state.Storage().KV()
+	return errors.Join(kv.Put(prefix+"n", n+1), kv.Put(prefix+"id "+id, true))
+}
+
+func (a *Actor) count(prefix string) (float64, error) {
+	v, _, err := a.state.Storage().KV().Get(prefix + "n")
+	n, _ := v.(float64)
+	return n, err
+}
+
+// addSync is add to what was counted until now.
+func (a *Actor) addSync(id string) error {
+	n, err := a.count("")
+	if err != nil {
+		return err
+	}
+	return a.add("", id, n)
+}
+
+func (p *place) stub(object string) (*durable.Stub, error) {
+	ns, err := p.env.Namespace("ACTOR")
+	if err != nil {
+		return nil, err
+	}
+	return ns.GetByName(object, nil)
+}
+
+// call runs an operation in an object.
+func (p *place) call(ctx context.Context, op Op) ([]string, error) {
+	stub, err := p.stub(op.Object)
+	if err != nil {
+		return nil, err
+	}
+	if op.N%2 == 0 {
+		defer stub.Release() // else Go's collector does
+	}
+	return durable.Call[[]string](ctx, stub, "do", op)
+}
+
+func run(ctx context.Context, p *place, op *Op) ([]string, error) {
+	f := operations[op.Kind]
+	if f == nil {
+		return nil, errors.New("no operation " + op.Kind)
+	}
+	return f(ctx, p, op)
+}
+
+func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	p, q := &place{env: env}, u.Query()
+	var out any
+	switch u.Path {
+	case "/do":
+		var op Op
+		if err := json.Unmarshal([]byte(q.Get("op")), &op); err != nil {
+			return nil, err
+		}
+		if op.Object != "" {
+			out, err = p.call(ctx, op)
+		} else {
+			out, err = run(ctx, p, &op)
+		}
+	case "/added":
+		stub, err := p.stub(q.Get("object"))
+		if err != nil {
+			return nil, err
+		}
+		out, err = durable.Call[Added](ctx, stub, "added", q.Get("prefix"))
+		if err != nil {
+			return nil, err
+		}
+	case "/heap":
+		runtime.GC()
+		runtime.GC() // the first one queued cleanups
+		time.Sleep(10 * time.Millisecond)
+		out = map[string]int{"goroutines": runtime.NumGoroutine()}
+	default:
+		return nil, errors.New("no such path")
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(out)
+	return &durable.Response{Status: 200, Body: bytes.NewBuffer(b)}, err
+}
+
+// Fetch accepts a WebSocket, and sends back what it receives until nothing
+// comes for a while.
+func (a *Actor) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
+	if !r.IsUpgrade() {
+		return nil, durable.ErrNoUpgrade
+	}
+	client, server, err := durable.NewWebSocketPair(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := server.Accept()
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			m, err := conn.Read(ctx)
+			if err == nil {
+				err = conn.Write(ctx, m)
+			}
+			cancel()
+			if err != nil {
+				conn.Close(1000, "idle")
+				return
+			}
+		}
+	}()
+	return &durable.Response{WebSocket: client}, nil
+}
+
+func main() {
+	durable.Register("Actor", NewActor, durable.Func[*Actor]("do", (*Actor).Do), durable.Func[*Actor]("echo", (*Actor).Echo), durable.Func[*Actor]("added", (*Actor).Added))
+	durable.HandleFetch(serve)
+	if err := durable.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// split returns the operation's N parts of an addition, for the objects of its
+// path in turn.
+func split(op *Op) (parts []Op) {
+	for i := range op.N {
+		parts = append(parts, Op{Kind: "sync", Object: op.Path[i%len(op.Path)], ID: fmt.Sprintf("%s.%d", op.ID, i), N: i})
+	}
+	return parts
+}
