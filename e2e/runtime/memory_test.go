@@ -5,7 +5,6 @@ package runtime
 import (
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 )
@@ -117,21 +116,20 @@ func TestRefusedRequestEndsItsSender(t *testing.T) {
 	l.want("/?o=a&m=getbody&n=20", "0")
 }
 
+// Without a garbage collection that would do it, too.
 func TestSocketThatNobodyWaitsForIsClosed(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	l.want("/?m=dropsocket&to=a&n=20", "done")
-	l.want("/?o=b&m=dropsocket&to=a&n=20", "done")
-	for end := time.Now().Add(10 * seconds); ; time.Sleep(50 * time.Millisecond) {
-		s := l.size()
-		if s.Sockets == 0 && s.Encoded == 0 {
-			break
+	for _, from := range []string{"/?", "/?o=b&"} {
+		l.want(from+"m=dropsocket&to=a&n=20", "done")
+		for end := time.Now().Add(25 * seconds); ; time.Sleep(50 * time.Millisecond) {
+			s := l.tables()
+			if s.Sockets == 0 && s.Encoded == 0 {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%+v", s)
+			}
 		}
-		if time.Now().After(end) {
-			t.Fatalf("%+v", s)
-		}
-	}
-	if strings.Contains(l.Log(), "TypeError") {
-		t.Errorf("%s", l.Log())
 	}
 }

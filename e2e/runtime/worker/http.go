@@ -94,7 +94,10 @@ func raw(r *durable.Request) (*durable.Response, error) {
 }
 
 // acceptSocket accepts a WebSocket whose other side has a second to say something.
-func acceptSocket(ctx context.Context) (*durable.Response, error) {
+func acceptSocket(ctx context.Context, r *durable.Request) (*durable.Response, error) {
+	if strings.HasSuffix(r.URL, "late") {
+		time.Sleep(50 * time.Millisecond)
+	}
 	client, server, err := durable.NewWebSocketPair(ctx)
 	if err != nil {
 		return nil, err
@@ -145,8 +148,8 @@ var responses = scenarioMap{
 			return "", err
 		}
 		for range c.int("n") {
-			short, cancel := context.WithTimeout(ctx, time.Microsecond)
-			stub.Fetch(short, &durable.Request{Method: "GET", URL: "http://other/", Header: map[string][]string{"Upgrade": {"websocket"}}})
+			short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+			stub.Fetch(short, &durable.Request{Method: "GET", URL: "http://other/late", Header: map[string][]string{"Upgrade": {"websocket"}}})
 			cancel()
 		}
 		time.Sleep(200 * time.Millisecond)

@@ -85,7 +85,7 @@ func (l *Lab) List(_ context.Context, list []any) (int, error) { return len(list
 func (l *Lab) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 	switch {
 	case r.IsUpgrade():
-		return acceptSocket(ctx)
+		return acceptSocket(ctx, r)
 	case strings.Contains(r.URL, "status="):
 		return raw(r)
 	}

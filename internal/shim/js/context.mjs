@@ -173,6 +173,7 @@ export class Context {
 
   // look is what a context does from time to time while it waits.
   look(now) {
+    for (const inbox of [...this.sockets]) inbox.look(now);
     if (this.state || this.calls.size === 0) return;
     const { rt } = this, [call] = this.calls.values();
     if (call.doneAt && now - call.doneAt > CLOSE_MS) return this.close();

@@ -15,6 +15,10 @@ export function socketID(ws) {
 // messageBytes: as a string, a long message would be copied once more in Go.
 export const messageBytes = (data) => typeof data === "string" ? utf8.encode(data) : new Uint8Array(data);
 
+// CLOSING_MS: a WebSocket whose other side has not answered a close after this many ms is lost. Nobody is at the other side of one
+// whose response was dropped, and V8's collector would take its time to say so.
+const CLOSING_MS = 5000;
+
 // Inbox keeps what an accepted WebSocket receives until Go asks for it: workerd delivers as fast as it arrives. While the socket is
 // open its context is held: the object is not idle, and timers go on.
 export class Inbox {
@@ -25,6 +29,7 @@ export class Inbox {
     this.head = 0;      // of messages: those before have been taken
     this.size = 0;      // of the others, in bytes
     this.end = null;    // what comes after them: [close code, reason], or an Error
+    this.closingSince = 0;
     this.arrived = null;
     this.arrival = null; // a promise that something has arrived, and what resolves it
   }
@@ -63,6 +68,11 @@ export class Inbox {
     this.end ??= end;
     this.context.removeSocket(this);
     this.arrived?.();
+  }
+
+  // look is called once a second while the socket is open.
+  look(now) {
+    if (this.ws.readyState === 2 && (this.closingSince ||= now) <= now - CLOSING_MS) this.finish([1006, ""]);
   }
 
   // next returns a message or, where there is none, the end; else a promise that there is one, of nothing.
