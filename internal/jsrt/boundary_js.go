@@ -180,6 +180,10 @@ func call(r *Ref, name string, get bool, args []any) (any, error) {
 			b = enc[:cap(enc)]
 		}
 	}
+	if err := r.c.enter(); err != nil {
+		giveBuffer(b)
+		return nil, err
+	}
 	n := jsCall(r.c.id, r.index, number, flag(get), unsafe.Pointer(&b[0]), int32(size), int32(len(b)))
 	v, err := unpack(r.c, b, n)
 	giveBuffer(b)
@@ -192,6 +196,9 @@ func transact(r *Ref, fn func() error) error {
 	b := takeBuffer()
 	defer giveBuffer(b)
 	t := &transaction{c: r.c, fn: fn, mark: marked()}
+	if err := r.c.enter(); err != nil {
+		return err
+	}
 	transacting = t
 	n := jsTransact(r.c.id, r.index, unsafe.Pointer(&b[0]), int32(len(b)))
 	runtime.KeepAlive(r)

@@ -130,7 +130,8 @@ func newRef(c *Context, index int32) *Ref {
 	return r
 }
 
-// enter returns when c is current: at once in the common case, else once JavaScript has entered it.
+// enter returns when c is current: at once in the common case, else once JavaScript has entered it. An allocation after it may give way
+// to other goroutines, to a transaction's or in another context's turn. So it is asked again right before the call into JavaScript.
 func (c *Context) enter() error {
 	for {
 		switch {

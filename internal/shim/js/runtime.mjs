@@ -263,7 +263,10 @@ export class Runtime {
 
   // drop forgets a value that waits, and what it refers to.
   drop(context, id) {
-    for (const ref of context?.encoded.get(id)?.held ?? []) context.free(ref);
+    for (const ref of context?.encoded.get(id)?.held ?? []) {
+      abandon(context.refs[ref]);
+      context.free(ref);
+    }
     context?.encoded.delete(id);
   }
 
