@@ -5,6 +5,7 @@ package explore
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -129,6 +130,35 @@ func TestRulePromise(t *testing.T) { // 2
 	r.want("/resolve?o=b", "null")
 	time.Sleep(100 * time.Millisecond)
 	r.seen()
+}
+
+// V8 makes the promise of new Promise itself once it has optimized the code
+// around it, and forgets which context it belongs to (workerd 1.20261117): what
+// awaits it runs in the context that resolves it. So the modules make promises
+// with Promise.withResolvers.
+func TestRuleOptimizedPromise(t *testing.T) { // 2
+	t.Parallel()
+	r := startRules(t)
+	for how, name := range []string{"Promise.withResolvers", "new Promise"} {
+		answer := r.begin(fmt.Sprintf("/waitOptimized/%d/100000?o=a", how))
+		r.want("/resolve?o=b", "null")
+		got := answer()
+		t.Logf("%s: %s", name, got)
+		if how == 0 {
+			r.check(name, got, `"my storage works"`)
+		}
+	}
+}
+
+// begin is start for what sees "made" when it is under way.
+func (r *rules) begin(path string) (wait func() string) {
+	wait = r.start(path)
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(r.get("/seen?o=c"), "made"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			r.t.Fatalf("%s is not under way", path)
+		}
+	}
+	return wait
 }
 
 func TestRuleTimeout(t *testing.T) { // 3

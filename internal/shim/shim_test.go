@@ -3,6 +3,7 @@ package shim
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -28,5 +29,18 @@ func TestEntry(t *testing.T) {
 	}
 	if got != string(want) {
 		t.Errorf("the entry differs from %s (go test ./internal/shim -update writes it anew):\n%s", golden, got)
+	}
+}
+
+// See TestRuleOptimizedPromise in e2e/explore: such a promise forgets its context.
+func TestModulesMakePromisesWithResolvers(t *testing.T) {
+	for _, name := range append(Modules[:len(Modules):len(Modules)], "testing.mjs", "restart.mjs") {
+		b, err := Files.ReadFile("js/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), "new Promise(") {
+			t.Errorf("%s has new Promise; use Promise.withResolvers", name)
+		}
 	}
 }

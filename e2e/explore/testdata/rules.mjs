@@ -10,6 +10,16 @@ const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 // message is how a promise fails.
 const message = (p) => p.then(() => "nothing failed", (e) => `${e.message}${e.durableObjectReset ? " (reset)" : ""}`);
 
+class Box {
+  withResolvers() {
+    const { promise, resolve } = Promise.withResolvers();
+    this.resolve = resolve;
+    return promise;
+  }
+  construct() { return new Promise((resolve) => { this.resolve = resolve; }); }
+}
+const makers = [(box) => box.withResolvers(), (box) => box.construct()];
+
 export class Object extends DurableObject {
   constructor(state, env) {
     super(state, env);
@@ -28,6 +38,26 @@ export class Object extends DurableObject {
     see("continued");
     this.state.storage.kv.put("k", 1);
     return "my storage works";
+  }
+  // waitOptimized is wait with a promise that is made in a function which V8 has optimized.
+  async waitOptimized(how, rounds) {
+    const make = makers[how], wait = async (box) => { await make(box); };
+    for (let i = 0; i < rounds; i++) {
+      const box = new Box();
+      const waiting = wait(box);
+      box.resolve();
+      await waiting;
+    }
+    const box = new Box(), promise = make(box);
+    kept.resolve = box.resolve;
+    see("made");
+    await promise;
+    try {
+      this.state.storage.kv.put("k", 1);
+      return "my storage works";
+    } catch {
+      return "another context runs";
+    }
   }
   async waitForTwo() {
     const wait = async (name) => {

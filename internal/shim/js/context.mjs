@@ -46,7 +46,7 @@ export class Invocation {
     else this.reply(error, OVER);
   }
   answer() {
-    if (!this.isAnswered) return new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
+    if (!this.isAnswered) return (this.settle = Promise.withResolvers()).promise;
     if (this.value instanceof Error) throw this.value;
     return this.value;
   }
@@ -107,13 +107,21 @@ export class Context {
   async listen() {
     if (this.isListening) return;
     for (this.isListening = true; ;) {
-      await (this.isAsked ? null : new Promise((resolve) => { this.notify = resolve; }));
+      await (this.isAsked ? null : this.notice());
       if (this.rt.dead) return this.abort();
       if (this.closed) return;
       this.isAsked = false;
       this.rt.inFlight--;
       this.rt.turn(this, "capdo_tick");
     }
+  }
+
+  // notice is a promise that a turn is asked for. (Promise.withResolvers, not new Promise: when V8 optimizes that, the promise belongs to
+  // no context, and what awaits it runs in the one that resolves it.)
+  notice() {
+    const { promise, resolve } = Promise.withResolvers();
+    this.notify = resolve;
+    return promise;
   }
 
   setTimeout(at, now) {
@@ -156,7 +164,8 @@ export class Context {
       this.abort();
       throw rt.dead ?? new Error("the object's instance is gone");
     }
-    const ended = new Promise((resolve) => { call.ended = resolve; }).then(() => this.rest());
+    const { promise, resolve } = Promise.withResolvers(), ended = promise.then(() => this.rest());
+    call.ended = resolve;
     if (this.state) this.state.waitUntil(ended);
     else background?.(ended);
     signal?.addEventListener("abort", () => { if (!call.isOver) this.cancel(call); });

@@ -50,29 +50,29 @@ export const helpers = {
   // within calls target[method] with a callback that Go runs: it has begun when the promise is fulfilled, with what the callback is
   // given, and is over when Go says how it ended. Go is entered inside of it, so what Go begins there belongs to it.
   within: (target, method) => {
-    const context = caller;
-    return new Promise((begin, refuse) => {
+    const context = caller, begun = Promise.withResolvers();
+    const done = target[method]((argument) => {
+      if (context.rt.dead || context.closed) return context.abort(); // nobody is left who would end it
       const { promise, resolve, reject } = Promise.withResolvers();
-      const done = target[method]((argument) => {
-        if (context.rt.dead || context.closed) return context.abort(); // nobody is left who would end it
-        const end = (failure) => {
-          context.leaveSection();
-          if (failure === null) resolve();
-          else reject(new Error(failure));
-          if (failure !== null && method === "blockConcurrencyWhile") queueMicrotask(() => context.close()); // workerd resets the object
-          return done;
-        };
-        context.enterSection();
-        begin([argument, new ByRef({ end })]);
-        return promise;
-      });
-      done.catch(refuse);
+      const end = (failure) => {
+        context.leaveSection();
+        if (failure === null) resolve();
+        else reject(new Error(failure));
+        if (failure !== null && method === "blockConcurrencyWhile") queueMicrotask(() => context.close()); // workerd resets the object
+        return done;
+      };
+      context.enterSection();
+      begun.resolve([argument, new ByRef({ end })]);
+      return promise;
     });
+    done.catch(begun.reject);
+    return begun.promise;
   },
   // abort must not be called while Go is on the stack, which it would unwind. The promise does not settle, but ends with its context.
   abort: (...args) => {
     const context = caller;
-    return new Promise(() => { queueMicrotask(() => context.reset(...args)); });
+    queueMicrotask(() => context.reset(...args));
+    return Promise.withResolvers().promise;
   },
 
   // query runs SQL and returns the columns and what the first next returns, in place of true with what the rest is got from. next

@@ -176,7 +176,8 @@ export function object(name) {
         of(this);
         return;
       }
-      const defined = new Promise((resolve) => early.push(() => resolve(define(prototype))));
+      const { promise: defined, resolve } = Promise.withResolvers();
+      early.push(() => resolve(define(prototype)));
       this.alarm = async (info) => { await defined; return of(this).alarm(info); };
       this.fetch = async (request) => { await defined; return of(this).fetch(request); };
     }

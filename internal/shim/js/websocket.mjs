@@ -88,7 +88,11 @@ export class Inbox {
     return message;
   }
   wait() {
-    this.arrival ??= new Promise((resolve) => { this.arrived = resolve; }).then(() => { this.arrival = this.arrived = null; });
+    if (!this.arrival) {
+      const { promise, resolve } = Promise.withResolvers();
+      this.arrived = resolve;
+      this.arrival = promise.then(() => { this.arrival = this.arrived = null; });
+    }
     return this.arrival;
   }
 }
