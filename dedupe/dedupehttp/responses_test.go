@@ -408,7 +408,7 @@ func (l *watching) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions)
 
 // The client hangs up on a real connection, and the handler goes on, for longer than the lease; then its response is there.
 func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
-	const lease = 60 * time.Millisecond
+	const lease = 600 * time.Millisecond
 	extended, completed := make(chan bool, 100), make(chan bool, 1)
 	ledger := dedupe.Observed(dedupetest.NewMemoryLedger(nil), nil, func(e dedupe.Event) {
 		switch e.Op {
