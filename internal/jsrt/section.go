@@ -10,7 +10,8 @@ import "context"
 // behind.
 type section struct {
 	taken     chan struct{} // holds one while somebody is inside
-	mark      *mark         // of the goroutine that is, and of those that it starts
+	owner     uintptr       // the goroutine that is
+	mark      *mark         // of that, and of the goroutines that it starts
 	before    *mark         // that it had before
 	beginning pending       // the promise that workerd begins the section
 	hasBegun  bool
@@ -35,12 +36,13 @@ func (c *Context) EnterSection(ctx context.Context) error {
 		c.section.taken = make(chan struct{}, 1)
 	}
 	mu.Unlock()
-	if c.section.mark != nil && c.section.mark == marked() {
+	if c.section.owner == goroutine() || c.section.mark != nil && c.section.mark == marked() {
 		return ErrNestedSection
 	}
 	select {
 	case c.section.taken <- struct{}{}:
 		c.section.mark, c.section.before = new(mark), marked()
+		c.section.owner = goroutine()
 		setMark(c.section.mark)
 		return nil
 	case <-ctx.Done():
@@ -63,7 +65,7 @@ func (c *Context) BeginSection(ctx context.Context, method string, args ...any) 
 // LeaveSection lets the next one in.
 func (c *Context) LeaveSection() {
 	setMark(c.section.before)
-	c.section.mark, c.section.before, c.section.hasBegun = nil, nil, false
+	c.section.owner, c.section.mark, c.section.before, c.section.hasBegun = 0, nil, nil, false
 	c.section.release()
 	<-c.section.taken
 }
@@ -82,8 +84,11 @@ func (s Section) Enter() (leave func()) {
 	return func() { setMark(before) }
 }
 
-// holdsBack reports whether a section has begun in which the running goroutine is not.
-func (s *section) holdsBack() bool { return s.hasBegun && s.mark != marked() }
+// holdsBack reports whether a section has begun in which the running goroutine
+// is not. (Its owner may have set profiler labels, and has no mark then.)
+func (s *section) holdsBack() bool {
+	return s.hasBegun && s.mark != marked() && s.owner != goroutine()
+}
 
 // wait returns when the section is over.
 func (s *section) wait() {
