@@ -13,21 +13,28 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"flow.internal/capdo/dedupe"
 )
 
 // input is an operation on a key, or in a stream.
 type input struct {
 	target, key string
-	op          string // put, claim, complete, extend, release, forget, next
+	op          string // put, claim, complete, extend, release, forget, once, next
 	entry       int    // next: which of the stream's keys; key is the stream
 	owner       string // of a put and a next: its own
 	fingerprint string
 	fence       int64
 	result      string
-	lease, ttl  int64 // ms; those of a key are always the same
-	wait        int64 // ms
-	patience    int64 // ms after which one who waits is gone; 0 if never
-	from        int64 // Unix time in ms when the call was made; 0 where the time does not matter
+	size        int64  // that the result is made as long as; 0 if it stays as it is
+	id          string // of a call on an embedded ledger
+	tx          string // the user's transaction that it is made in: transaction, sync or none
+	rollback    bool   // that transaction is rolled back, or the work of once fails
+	lease, ttl  int64  // ms; those of a key are always the same
+	jumps       int64  // ms that the object's clock may have jumped, one way or the other, between any two times
+	wait        int64  // ms
+	patience    int64  // ms after which one who waits is gone; 0 if never
+	from        int64  // Unix time in ms when the call was made; 0 where the time does not matter
 }
 
 // output is what its caller was told: nothing, if unknown.
@@ -47,6 +54,11 @@ type output struct {
 type span struct{ from, to int64 }
 
 func (s span) plus(ms int64) span { return span{s.from + ms, s.to + ms} }
+
+// end is when a time is over that begins now, by a clock that jumps.
+func (in *input) end(now span, ms int64) span {
+	return span{now.from + ms - in.jumps, now.to + ms + in.jumps}
+}
 
 func (s span) later(o span) span { return span{max(s.from, o.from), max(s.to, o.to)} }
 
@@ -112,7 +124,12 @@ func (s state) step(in input, out output) []state {
 			if out.unknown && a.next == standing.state { // it is as if it had not happened
 				continue
 			}
-			if out.unknown || a.fits(out) {
+			switch {
+			case !out.unknown && !a.fits(out):
+			case in.rollback: // that it was told so is all that is left of it
+				s.at = max(s.at, now.from)
+				next = append(next, s)
+			default:
 				next = append(next, a.next.observed(in, now))
 			}
 		}
@@ -130,8 +147,8 @@ func unchanged[S any](s S, out output) []S {
 
 // observed is the state at a time when it has come about: what began with it, nobody knew when, has an end that can be told.
 func (s state) observed(in input, now span) state {
-	s.window = s.window.observed(now, max(in.ttl, in.lease))
-	s.lease = s.lease.observed(now, in.lease)
+	s.window = s.window.observed(now, max(in.ttl, in.lease)+in.jumps)
+	s.lease = s.lease.observed(now, in.lease+in.jumps)
 	return s
 }
 
@@ -152,13 +169,18 @@ type standing struct {
 func (s state) outcomeKept() int64 { return (s.ttl + 9) / 10 }
 
 // standings are a key with its record and one without, as far as its window
-// allows. A lease goes on after that, and counts for a time when it ran out.
+// allows. A lease goes on after that, and counts for a time when it ran out, and
+// until somebody has been told of its holder.
 func (s state) standings(now span) (list []standing) {
 	end := s.window
 	if s.phase == held {
 		end = end.later(s.lease.plus(s.outcomeKept()))
 	}
-	if now, ok := now.before(end); s.phase != absent && ok {
+	lasts := end
+	if s.phase == held {
+		lasts.to = forever
+	}
+	if now, ok := now.before(lasts); s.phase != absent && ok {
 		s.at = now.from
 		list = append(list, standing{s, now})
 	}
@@ -188,13 +210,15 @@ func (s standing) apply(in input, out output) []alternative {
 		return []alternative{{output{status: "ok"}, state{phase: absent, least: s.least, at: s.at}}}
 	case "claim":
 		return s.claim(in, out)
+	case "once":
+		return s.once(in, out)
 	}
 	return s.change(in)
 }
 
 func (s standing) put(in input) []alternative {
 	if s.phase == absent {
-		return []alternative{{output{status: "ok", inserted: true}, state{phase: done, owner: in.owner, window: s.now.plus(in.ttl), at: s.at}}}
+		return []alternative{{output{status: "ok", inserted: true}, state{phase: done, owner: in.owner, window: in.end(s.now, in.ttl), at: s.at}}}
 	}
 	return []alternative{{output{status: "ok", inserted: s.owner == in.owner}, s.state}}
 }
@@ -232,18 +256,43 @@ func (s standing) claim(in input, out output) (list []alternative) {
 	}
 	next := state{phase: held, owner: in.owner, fingerprint: in.fingerprint, fence: out.fence, least: max(s.least, out.fence), window: s.window, at: s.at, ttl: s.ttl}
 	if s.phase == absent {
-		next.window, next.ttl = s.now.plus(in.ttl), in.ttl
+		next.window, next.ttl = in.end(s.now, in.ttl), in.ttl
 	}
 	if s.phase != held {
 		over = s.now
 	}
-	next.at, next.lease = over.from, over.plus(in.lease)
+	next.at, next.lease = over.from, in.end(over, in.lease)
 	tell("acquired", out.fence, "", next)
 	return list
 }
 
+// once claims and completes. What its work was told of a fence, it keeps.
+func (s standing) once(in input, out output) (list []alternative) {
+	for _, a := range s.claim(in, out) {
+		if a.outcome != "acquired" {
+			list = append(list, a)
+			continue
+		}
+		for _, to := range (standing{a.next, s.now}).changed(input{op: "complete", result: in.result, size: in.size, jumps: in.jumps}) {
+			list = append(list, alternative{a.output, to})
+		}
+	}
+	return list
+}
+
+// stores is what a result is seen as later.
+func (in *input) stores() string {
+	if in.size == 0 {
+		return in.result
+	}
+	return fmt.Sprintf("%s/%d", in.result, in.size)
+}
+
 // change completes, extends or releases. Where nobody was told the present fence, it may be the one that the caller has.
 func (s standing) change(in input) []alternative {
+	if in.size > dedupe.MaxResultSize {
+		return []alternative{{output{status: "too large"}, s.state}}
+	}
 	fenced := alternative{output{status: "fenced"}, s.state}
 	mine := s.owner == in.owner && s.fence == in.fence && s.phase != absent
 	perhaps := s.phase == held && s.owner == in.owner && s.fence == 0 && in.fence > s.least
@@ -273,17 +322,17 @@ func (s standing) changed(in input) []state {
 	case "release":
 		to.phase = free
 	case "extend":
-		to.lease = to.lease.later(s.now.plus(in.lease))
+		to.lease = to.lease.later(in.end(s.now, in.lease))
 	case "complete":
-		to.phase, to.result = done, in.result
+		to.phase, to.result = done, in.stores()
 		var list []state
 		if now, ok := s.now.before(s.window); ok {
 			within := to
-			within.window, within.at = s.window.later(now.plus(s.outcomeKept())), now.from
+			within.window, within.at = s.window.later(in.end(now, s.outcomeKept())), now.from
 			list = append(list, within)
 		}
 		if now, ok := s.now.after(s.window); ok {
-			to.window, to.at = s.lease.later(now.plus(s.outcomeKept())), now.from
+			to.window, to.at = s.lease.later(in.end(now, s.outcomeKept())), now.from
 			list = append(list, to)
 		}
 		return list
