@@ -104,7 +104,7 @@ func (h *history) deaths() (list []death) {
 // more, to tell of the dead and to remove what is over. A holder is told of
 // again after 1 s and then 2 s; when an alarm fails the platform waits for up
 // to 2 s, 4 s and so on.
-const settleFor = 40 * time.Second
+const settleFor = 30 * time.Second
 
 // settle fails the test unless every dead holder is told of in the end, every record is removed whose time is over, and there are the
 // effects of what was committed, and no others.
@@ -126,7 +126,22 @@ func (h *history) settle(t testing.TB, l *lab) {
 		}
 	}
 	if len(unheard) > 0 {
-		t.Errorf("of %d holders that died nobody was told, such as %+v", len(unheard), unheard[0])
+		t.Errorf("of %d holders that died nobody was told", len(unheard))
+		for _, d := range unheard[:min(5, len(unheard))] {
+			p := placesOf(d.target, d.key)[0]
+			s, err := l.inspect(p.binding, p.name)
+			t.Logf("%+v: told %d times; %d: %+v, %v", d, l.reports.times[d], time.Now().UnixMilli(), s, err)
+			for other, n := range l.reports.times {
+				if other.key == d.key {
+					t.Logf("%+v: %d", other, n)
+				}
+			}
+			for _, o := range h.ops {
+				if in := o.Input.(input); in.key == d.key {
+					t.Logf("%+v", o)
+				}
+			}
+		}
 	}
 	if len(left) > 0 {
 		t.Errorf("%d records are not removed: %s", len(left), strings.Join(left[:min(5, len(left))], ", "))
@@ -135,7 +150,10 @@ func (h *history) settle(t testing.TB, l *lab) {
 }
 
 // stored is what an object has stored.
-type stored struct{ Keys, Names, Effects []string }
+type stored struct {
+	Keys, Names, Effects, Records []string
+	Alarm                int64 // Unix time in ms; 0 if none is set
+}
 
 func (l *lab) inspect(binding, name string) (s stored, err error) {
 	resp, err := client.Post(l.url()+"/inspect?"+url.Values{"binding": {binding}, "name": {name}}.Encode(), "", nil)
@@ -204,19 +222,21 @@ func (h *history) left(t testing.TB, l *lab) (list []string) {
 		}
 		is := func(name string) bool { return name != "_capdo_fence" && name != "_capdo_name" }
 		if p.key == "" && slices.ContainsFunc(s.Names, is) || slices.Contains(s.Keys, p.key) {
-			list = append(list, fmt.Sprintf("%s %s %q: %v", p.binding, p.name, p.key, s.Names))
+			list = append(list, fmt.Sprintf("%s %s %q: %+v", p.binding, p.name, p.key, s))
 		}
 	}
 	return list
 }
 
 // expectEffect notes whether an operation's effect has to be there, if that is known.
-func (h *history) expectEffect(in input, there bool) {
-	h.effects["account-"+in.key] = append(h.effects["account-"+in.key], effect{in.id, there})
+func (h *history) expectEffect(in input, out output, there bool) {
+	h.effects["account-"+in.key] = append(h.effects["account-"+in.key], effect{in, out, there})
 }
 
+// effect is whether there has to be one of an operation.
 type effect struct {
-	id    string
+	input
+	output
 	there bool
 }
 
@@ -230,7 +250,7 @@ func (h *history) checkEffects(t testing.TB, l *lab) {
 		}
 		for _, e := range effects {
 			if slices.Contains(s.Effects, e.id) != e.there {
-				t.Errorf("%s: the effect of %s is there: %v, want %v", name, e.id, !e.there, e.there)
+				t.Errorf("%s: the effect is there: %v, want %v, of %+v -> %+v", name, !e.there, e.there, e.input, e.output)
 			}
 		}
 	}

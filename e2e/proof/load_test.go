@@ -266,10 +266,10 @@ func (c *caller) noteEffect(in input, out output) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case in.rollback, out.status != "" && out.status != "ok", out.outcome == "replay", in.op == "once" && out.outcome != "acquired" && out.outcome != "":
-		c.expectEffect(in, false)
+	case in.rollback, out.status != "" && out.status != "ok", in.op == "once" && out.outcome != "acquired" && out.status == "ok":
+		c.expectEffect(in, out, false)
 	case out.status == "ok":
-		c.expectEffect(in, true)
+		c.expectEffect(in, out, true)
 	}
 }
 
@@ -280,6 +280,9 @@ func (c *caller) choose() (in input) {
 	n := int(time.Since(c.begin) / epoch)
 	if c.disturbed && c.random.IntN(12) == 0 {
 		return c.chooseDeath()
+	}
+	if n > 3 && c.random.IntN(5) == 0 { // a key of before
+		n -= 1 + c.random.IntN(3)
 	}
 	in = c.place(c.targets[c.random.IntN(len(c.targets))], n)
 	in.fingerprint = pick(c.random, "p", "p", "p", "p", "p", "p", "p", "q")

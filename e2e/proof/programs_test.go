@@ -17,12 +17,14 @@ import (
 )
 
 // The programs are compiled from the sources of dodedupe with these changes.
-// Both give each object of a ledger a clock of its own. The newer one has
-// another version of records.
+// Both give each object of a ledger a clock of its own, and look every second
+// for records that they could not read. The newer one has another version of
+// records.
 var (
 	clockChanges = []change{
 		{"ledgerobject.go", "clock: unixMilli", "clock: ownClock(state)"},
 		{"embed.go", "clock: unixMilli", "clock: ownClock(state)"},
+		{"book.go", "newerRetry = 60_000", "newerRetry = 1000"},
 	}
 	newerChanges = []change{
 		{"entry.go", "entryVersion  = 2", "entryVersion  = 3"},

@@ -9,7 +9,7 @@ export class Account extends entry.Account { inspect() { return inspect(this.ctx
 
 // inspect says what an object has stored: the keys of its records, its other names, and the effects.
 async function inspect({ storage }) {
-  const found = { keys: [], names: [...(await storage.list()).keys()], effects: [] };
+  const found = { keys: [], names: [...(await storage.list()).keys()], effects: [], alarm: await storage.getAlarm() };
   const rows = (query) => {
     try {
       return [...storage.sql.exec(query)];
@@ -17,6 +17,7 @@ async function inspect({ storage }) {
       return []; // no such table, or no SQL
     }
   };
+  found.records = rows("SELECT hex(substr(record, 1, 60)) AS r, watched, due FROM _capdo_entries").map((r) => r.r + " " + r.watched + " " + r.due);
   found.keys = rows("SELECT key FROM _capdo_entries").map((r) => new TextDecoder().decode(r.key));
   found.effects = rows("SELECT id FROM effects").map((r) => r.id);
   return found;

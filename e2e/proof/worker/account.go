@@ -107,14 +107,15 @@ func (a *account) performAlone(ctx context.Context, q url.Values, told *answer) 
 		}
 		return resultOf(q), err
 	})
-	told.Outcome, told.Result = "acquired", shown(result)
 	switch {
 	case errors.Is(err, dedupe.ErrInProgress):
-		told.Outcome, told.Result, err = "in progress", "", nil
+		told.Outcome, err = "in progress", nil
+	case err != nil:
+		told.Fence = 0
 	case replayed:
-		told.Outcome = "replay"
-	case err == nil:
-		told.Result = ""
+		told.Outcome, told.Result = "replay", shown(result)
+	default:
+		told.Outcome = "acquired"
 	}
 	return err
 }

@@ -34,11 +34,8 @@ type answer struct {
 
 func main() {
 	dodedupe.Register("Dedupe")
-	for class, target := range map[string]string{"Ledger": "ledger", "LedgerKV": "kv"} {
-		dodedupe.RegisterLedger(class, &dodedupe.LedgerClass{OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
-			return expired(ctx, env, target, e)
-		}})
-	}
+	registerLedger("Ledger", "ledger")
+	registerLedger("LedgerKV", "kv")
 	durable.Register("Account", newAccount, durable.Method("perform", (*account).perform))
 	durable.Register("Racy", newRacy, durable.Method("put", (*racy).put), durable.Method("forget", (*racy).forget))
 	durablehttp.Handle(http.HandlerFunc(serve))
@@ -46,6 +43,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+func registerLedger(class, target string) {
+	dodedupe.RegisterLedger(class, &dodedupe.LedgerClass{OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
+		return expired(ctx, env, target, e)
+	}})
 }
 
 func serve(w http.ResponseWriter, r *http.Request) {
