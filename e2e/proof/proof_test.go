@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	loadFor = flag.Duration("load", 12*time.Second, "how long the histories are")
+	loadFor = flag.Duration("load", 9*time.Second, "how long the histories are")
 	soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
 )
 

@@ -17,7 +17,6 @@ async function inspect({ storage }) {
       return []; // no such table, or no SQL
     }
   };
-  found.records = rows("SELECT hex(substr(record, 1, 60)) AS r, watched, due FROM _capdo_entries").map((r) => r.r + " " + r.watched + " " + r.due);
   found.keys = rows("SELECT key FROM _capdo_entries").map((r) => new TextDecoder().decode(r.key));
   found.effects = rows("SELECT id FROM effects").map((r) => r.id);
   return found;
@@ -86,6 +85,7 @@ export default {
     switch (url.pathname) {
       case "/abort": await unsafe.abortAllDurableObjects(); return new Response("aborted");
       case "/inspect": return Response.json(await env[q.get("binding")].getByName(q.get("name")).inspect());
+      case "/ping": return new Response("here");
       case "/evict": return evict(env);
       case "/crash": return crash(() => entry.default.fetch(request, env, ctx));
     }

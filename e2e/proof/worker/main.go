@@ -104,6 +104,8 @@ func perform(ctx context.Context, env *durable.Env, target string, q url.Values,
 		return performEmbedded(ctx, env, q, a)
 	case "sequence":
 		return performNext(ctx, env, q, a)
+	case "do":
+		return performDo(ctx, env, q, a)
 	case "crash":
 		os.Exit(3)
 	}
