@@ -56,7 +56,7 @@ func (r *reports) expired(q url.Values) string {
 	fence, _ := strconv.ParseInt(q.Get("fence"), 10, 64)
 	d := death{q.Get("target"), q.Get("key"), fence}
 	if _, ok := r.fails[d]; !ok {
-		r.fails[d] = pick(rand.New(rand.NewPCG(rand.Uint64(), 0)), 0, 0, 1, 1, 2)
+		r.fails[d] = anyOf(0, 0, 1, 1, 2)
 	}
 	r.times[d]++
 	if r.calm || r.times[d] > r.fails[d] {
@@ -64,7 +64,7 @@ func (r *reports) expired(q url.Values) string {
 		return "ok"
 	}
 	r.failed++
-	what := []string{"an error", "an error", "panic", "panic", "goexit", "hang"}[rand.IntN(6)]
+	what := anyOf("an error", "an error", "panic", "panic", "goexit", "hang")
 	switch {
 	case what == "hang":
 		r.mu.Unlock()

@@ -82,8 +82,8 @@ const (
 	failedCallbacks = "callbacks that failed"
 )
 
-var names = []string{operations, unknown, kills, aborts, crashes, evictions, repeated, fenced, mismatched, takenOver, waited, gone, renewed, refused, rolledBack, nothing, tooLarge,
-	swaps, tooNew, toldOf, failedCallbacks}
+var names = []string{operations, unknown, kills, aborts, crashes, evictions, repeated, fenced, mismatched, takenOver, waited, gone, renewed, refused,
+	rolledBack, nothing, tooLarge, swaps, tooNew, toldOf, failedCallbacks}
 
 func (f figures) String() string {
 	var list []string
@@ -359,6 +359,8 @@ func (c *caller) place(target string, epoch int) input {
 	}
 	return c.withJumps(in)
 }
+
+func anyOf[T any](choices ...T) T { return choices[rand.IntN(len(choices))] }
 
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
 
