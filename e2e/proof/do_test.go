@@ -28,7 +28,6 @@ type work struct {
 	returned   string        // what it returned; "" if its holder ended it, or died
 	overtaken  chan struct{} // closed when another run of the key begins before this one has ended
 	by         time.Time     // when that was
-	told       bool          // that was overtaken, and ended by its holder
 }
 
 // works does the work of Do.
@@ -52,24 +51,20 @@ func (w *works) serve(rw http.ResponseWriter, r *http.Request) {
 	if most == 0 {
 		returned = "0"
 	}
-	overtaken := false
 	select {
 	case <-r.Context().Done():
 		returned = ""
 	case <-now.overtaken:
-		overtaken = true
-	case <-time.After(rand.N(most + 1)):
-	}
-	if overtaken {
 		select {
 		case <-r.Context().Done():
 			returned = ""
 		case <-time.After(endsWithin):
 			w.wrong("%s: %s is overtaken and goes on", q.Get("key"), now.id)
 		}
+	case <-time.After(rand.N(most + 1)):
 	}
 	w.mu.Lock()
-	now.end, now.returned, now.told = time.Now(), returned, overtaken && returned == ""
+	now.end, now.returned = time.Now(), returned
 	w.mu.Unlock()
 	io.WriteString(rw, returned)
 }
