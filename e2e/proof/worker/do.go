@@ -55,9 +55,12 @@ func (l *ending) Release(ctx context.Context, claim dedupe.Claim) error {
 
 var errLeft = errors.New("the caller left")
 
-// performDo does a key's work, which is a request to the test. It goes on after
-// the caller has left, as a call does that cannot be taken back, and ends when
-// the lease has.
+// winding is for how long work goes on after its caller has left: like a call
+// that cannot be taken back.
+const winding = 500 * time.Millisecond
+
+// performDo does a key's work, which is a request to the test. It ends when the
+// lease has, or some time after the caller has left.
 func performDo(ctx context.Context, env *durable.Env, q url.Values, a *answer) error {
 	l, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: "do"})
 	if err != nil {
@@ -89,7 +92,9 @@ func work(ctx context.Context, env *durable.Env, q url.Values, c *dedupe.Claim) 
 	stop := context.AfterFunc(ctx, func() {
 		if cause := context.Cause(ctx); errors.Is(cause, dedupe.ErrFenced) || errors.Is(cause, dedupe.ErrLeaseExpired) {
 			over()
+			return
 		}
+		time.AfterFunc(winding, over)
 	})
 	defer stop()
 	what, err := report(request, env, "/work", url.Values{
