@@ -154,10 +154,8 @@ func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
 	for pause(ctx, killEvery) && h.proceed(ctx, 40) {
 		l.kill()
 		h.count(kills, 1)
-		if rand.IntN(2) == 0 {
-			l.swap()
-			h.count(swaps, 1)
-		}
+		l.swap()
+		h.count(swaps, 1)
 		if err := l.start(); err != nil {
 			t.Error(err)
 			return
