@@ -385,7 +385,7 @@ func (c *caller) chooseClaim(in input) input {
 		return c.chooseWait(in)
 	case "complete":
 		in.result = fmt.Sprintf("r%d-%d", c.id, c.made)
-		in.size = pick[int64](c.random, 0, 0, 0, 0, 0, 0, dedupe.MaxResultSize, dedupe.MaxResultSize+1)
+		in.size = pick[int64](c.random, 0, 0, dedupe.MaxResultSize, dedupe.MaxResultSize, dedupe.MaxResultSize+1)
 	}
 	in.fence = k.fence
 	return in
