@@ -79,7 +79,7 @@ mutate "an older program that unhooks what a newer one wrote" dedupe/dodedupe/ta
 mutate "a refusal after an attempt that was lost" dedupe/dodedupe/store.go \
 	's/(causes = append\(causes, err\) \/\/ even)/if definite(err) {\n\t\t\treturn nil, err\n\t\t}\n\t\t$1/'
 mutate "a result that is cut at its limit" dedupe/dodedupe/entry.go \
-	's/(e\.state, e\.until, e\.watch, e\.result = done, now, 0, result)\n/$1\n\tif len(result) == dedupe.MaxResultSize {\n\t\te.result = result[:len(result)-1]\n\t}\n/'
+	's/(e\.state, e\.until, e\.watch, e\.result = done, now, 0, result)\n/$1\n\tif len(result) == dedupe.MaxResultSize {\n\t\te.result = result[:len(result)-1]\n\t}\n/' "$ran" ', and {'
 mutate "a lease that Do does not extend" dedupe/holder.go \
 	's/\tgo h.extend\(extending\)\n/\t_ = extending\n/; s/func\(\) \{ h.ended\(ErrLeaseExpired\) \}/func() {}/' "$ran" 'is overtaken'
 mutate "a takeover that a release forgets" dedupe/do.go \
