@@ -91,7 +91,10 @@ func (e *InProgressError) Unwrap() error { return ErrInProgress }
 // When work fails, Do returns its error, joined with that of carrying out the
 // disposition, if any. A panic of work goes on, and leaves the claim to its
 // lease. If ctx ends before work has begun, work does not run, and Do releases
-// the claim.
+// the claim. A claim that is TakenOver is left to its lease in place of that,
+// also after an error that matches [ErrNoEffect] where there is no OnFailure:
+// so the next holder is told, too, that an earlier attempt may have had its
+// effect.
 //
 // When work has returned, the end of ctx no longer matters. Do repeats Complete
 // as [Complete] does, and extends the lease meanwhile. It gives up when the
@@ -129,6 +132,9 @@ func Do(ctx context.Context, ledger Ledger, key []byte, opts DoOptions, work fun
 	}
 	if ctx.Err() != nil {
 		err := &Error{Op: "Do", Err: context.Cause(ctx)}
+		if claim.TakenOver { // a release would keep from the next holder that it takes over
+			return nil, err
+		}
 		return nil, join(err, release(ctx, ledger, claim, opts.Lease))
 	}
 	h, workCtx := hold(ctx, ledger, claim, opts.Lease, begin)
@@ -160,6 +166,9 @@ func (h *holder) settle(ctx context.Context, result []byte, err error, opts *DoO
 		d = opts.OnFailure(err)
 	} else if err != nil {
 		d = DefaultDisposition(err)
+		if h.claim.TakenOver && d == ReleaseClaim { // that nothing was done is said of this attempt only
+			d = LeaveToLease
+		}
 	}
 	switch d {
 	case StoreResult:

@@ -77,6 +77,36 @@ func TestDoDisposesOfAFailureAsTheCallerChooses(t *testing.T) {
 	}
 }
 
+// Known mistake: a claim that has taken over is released by one who did
+// nothing, and the next holder does not look what became of the first.
+func TestDoKeepsThatAnEarlierAttemptMayHaveHadItsEffect(t *testing.T) {
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for name, second := range map[string]func(l dedupe.Ledger) error{
+		"work that did nothing": func(l dedupe.Ledger) error {
+			_, err := dedupe.Do(t.Context(), l, []byte("k"), options(50*time.Millisecond), work("", dedupe.NoEffect(errWork)))
+			return err
+		},
+		"a caller who left": func(l dedupe.Ledger) error {
+			_, err := dedupe.Do(gone, l, []byte("k"), options(50*time.Millisecond), work("", nil))
+			return err
+		},
+	} {
+		l := dedupetest.NewMemoryLedger(nil)
+		if _, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+		if err := second(l); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		c, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, Wait: time.Second})
+		if err != nil || c.Outcome != dedupe.Acquired || !c.TakenOver {
+			t.Errorf("%s: the third holder gets %+v, %v", name, c, err)
+		}
+	}
+}
+
 func TestDoLeavesAPanicToTheLease(t *testing.T) {
 	l := dedupetest.NewMemoryLedger(nil)
 	func() {

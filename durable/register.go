@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/internal/jsrt"
+	"flow.internal/capdo/internal/section"
 )
 
 // Register declares a Durable Object class under the name that the wrangler config knows it by. construct runs once per instance,
@@ -224,7 +225,8 @@ func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any
 	case jsrt.Method:
 		return it.class.calls[i.Index](it.object, ctx, args)
 	case jsrt.Alarm:
-		return nil, it.object.(Alarmer).Alarm(ctx, newAlarmInfo(args))
+		info := newAlarmInfo(args)
+		return nil, it.object.(Alarmer).Alarm(section.WithScheduled(ctx, info.ScheduledTime), info)
 	case jsrt.Fetch:
 		serve := w.fetch
 		if it != nil {

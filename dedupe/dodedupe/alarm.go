@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"flow.internal/capdo/internal/section"
 )
 
 // sweepLimit is how many records are removed at once; if there are more, the
@@ -35,7 +37,7 @@ func (b *book) arm(ctx context.Context, at int64) error {
 		b.armed, b.owing = due, false
 		return nil
 	}
-	due = max(due, b.notBefore)
+	due = max(due, b.notBefore) + b.behind
 	set, err := b.table.alarmAt(ctx)
 	if err != nil {
 		return err
@@ -56,7 +58,7 @@ func (b *book) rearm(ctx context.Context) error {
 	now := b.clock()
 	due, _, err := b.table.earliest(ctx, now)
 	if err == nil && due < never {
-		due = max(due, b.notBefore)
+		due = max(due, b.notBefore) + b.behind
 		err = b.table.setAlarm(ctx, max(due, now))
 	}
 	if err == nil {
@@ -203,6 +205,10 @@ func (r *delivery) turn() (next time.Duration) {
 	}
 	defer unlock()
 	b.armed, b.owing = 0, true
+	b.behind = 0
+	if at := section.Scheduled(r.ctx); !at.IsZero() {
+		b.behind = min(max(at.UnixMilli()-b.clock(), 0), clockSlack)
+	}
 	now := b.time()
 	failed := b.table.sweep(r.ctx, now, sweepLimit, func(fence int64) error { return b.keepFence(r.ctx, fence, now) })
 	told, err := b.postponeDue(r.ctx, now, min(watchLimit, callbackLimit-r.running))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/section"
 )
 
 // tellings are what a function of a user was told, in order.
@@ -376,5 +377,31 @@ func TestDuplicatesSetTheAlarmThatFailed(t *testing.T) {
 		if slices.Contains(s.table.ops, "setAlarm") {
 			t.Errorf("a duplicate %s sets the alarm again: %v", what, s.table.ops)
 		}
+	}
+}
+
+// Known mistake: an alarm that rings early by the object's clock is set for the
+// same time again, which workerd loses.
+func TestAlarmThatIsEarlyByTheObjectsClockIsSetForLater(t *testing.T) {
+	s, told := newShelf(t), &tellings{}
+	s.book.tell = func(_ context.Context, key string, _ *entry) error {
+		told.add(key)
+		return nil
+	}
+	now := s.book.clock()
+	s.book.clock = func() int64 { return now }
+	s.hold("k", "a", 1000)
+	at := s.table.alarm
+	now = at - 400
+	s.table.alarm = 0 // the platform has none while it rings
+	if err := s.book.alarm(section.WithScheduled(t.Context(), time.UnixMilli(at))); err != nil {
+		t.Error(err)
+	}
+	if told.count("k") != 0 || s.table.alarm != at+400 {
+		t.Errorf("told %d times; the alarm is at %d, want %d", told.count("k"), s.table.alarm, at+400)
+	}
+	now, at = at, s.table.alarm
+	if err := s.book.alarm(section.WithScheduled(t.Context(), time.UnixMilli(at))); err != nil || told.count("k") != 1 {
+		t.Errorf("told %d times, %v", told.count("k"), err)
 	}
 }

@@ -11,6 +11,7 @@ import "context"
 //	mark, armed, named         when a write has failed, or may be rolled back: it was made inside a user's transaction; when the object is
 //	                           emptied or deleted; and armed when the alarm rings, and when it should have rung
 //	notBefore                  when an alarm has done its work
+//	behind                     when the alarm rings
 //
 // Whether there are tables is not remembered, and what users' alarms are is
 // read each time. Callers that wait hold nothing: every write of a key wakes
@@ -26,6 +27,10 @@ type memory struct {
 	// notBefore keeps an alarm whose storage fails from ringing again at once,
 	// twice as long each time.
 	notBefore, failures int64
+	// behind is by how much the clock was behind the platform's, at least, when
+	// the alarm rang last. workerd loses an alarm that is set, while it rings,
+	// for the time that it rings for.
+	behind int64
 }
 
 // doubt drops what may not be true of what is stored.

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"flow.internal/capdo/dedupe"
 )
 
 // load is what callers do, and what is done to them.
@@ -42,7 +44,8 @@ type history struct {
 	ops     []porcupine.Operation
 	known   map[string][]claimed // by target and key
 	figures figures
-	odd     []string // errors that nobody expects
+	odd     []string            // errors that nobody expects
+	effects map[string][]effect // by account
 }
 
 // claimed is a claim that somebody may complete or release, stale or not; without a fence, one to repeat.
@@ -56,23 +59,31 @@ type figures map[string]int
 
 // The names of figures; those of an outcome are counted where the model takes part in them.
 const (
-	operations = "operations"
-	unknown    = "unknown outcomes"
-	kills      = "kills"
-	aborts     = "aborts"
-	crashes    = "crashes"
-	evictions  = "evictions"
-	repeated   = "repeated by the provider"
-	fenced     = "fenced"
-	mismatched = "mismatches"
-	takenOver  = "leases taken over"
-	waited     = "waits"
-	gone       = "waits given up"
-	renewed    = "numbers renewed"
-	refused    = "refused" // calls that definitely did nothing
+	operations      = "operations"
+	unknown         = "unknown outcomes"
+	kills           = "kills"
+	aborts          = "aborts"
+	crashes         = "crashes"
+	evictions       = "evictions"
+	repeated        = "repeated by the provider"
+	fenced          = "fenced"
+	mismatched      = "mismatches"
+	takenOver       = "leases taken over"
+	waited          = "waits"
+	gone            = "waits given up"
+	renewed         = "numbers renewed"
+	refused         = "refused" // by an object that is overloaded: calls that definitely did nothing
+	rolledBack      = "rolled back"
+	nothing         = "other transactions that did nothing"
+	tooLarge        = "results too large"
+	swaps           = "programs swapped"
+	tooNew          = "records of a newer version"
+	toldOf          = "holders that died" // and somebody has to be told of
+	failedCallbacks = "callbacks that failed"
 )
 
-var names = []string{operations, unknown, kills, aborts, crashes, evictions, repeated, fenced, mismatched, takenOver, waited, gone, renewed, refused}
+var names = []string{operations, unknown, kills, aborts, crashes, evictions, repeated, fenced, mismatched, takenOver, waited, gone, renewed, refused,
+	rolledBack, nothing, tooLarge, swaps, tooNew, toldOf, failedCallbacks}
 
 func (f figures) String() string {
 	var list []string
@@ -91,7 +102,7 @@ func (f figures) add(other figures) {
 // missing are the figures that did not come about, of those that have to.
 func (f figures) missing() (list []string) {
 	for _, name := range names {
-		if f[name] == 0 && name != refused {
+		if f[name] == 0 {
 			list = append(list, name)
 		}
 	}
@@ -107,7 +118,7 @@ func (h *history) count(name string, n int) {
 // run drives the lab for a while, and then asks for every number that was given in it.
 func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 	t.Helper()
-	h := &history{known: map[string][]claimed{}, figures: figures{}}
+	h := &history{known: map[string][]claimed{}, figures: figures{}, effects: map[string][]effect{}}
 	begin := time.Now()
 	ctx, cancel := context.WithDeadline(t.Context(), begin.Add(d))
 	defer cancel()
@@ -125,6 +136,14 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 		killAtTimes(t, ctx, l, h)
 	}
 	wg.Wait()
+	if w.disturbed { // what is settled is known to the newer program
+		l.kill()
+		l.serve(newer, l.config.Modules["main.mjs"])
+		if err := l.start(); err != nil {
+			t.Fatal(err)
+		}
+		h.settle(t, l)
+	}
 	if slices.Contains(w.targets, "sequence") {
 		h.readOut(t, callers)
 	}
@@ -135,6 +154,8 @@ func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
 	for pause(ctx, killEvery) && h.proceed(ctx, 40) {
 		l.kill()
 		h.count(kills, 1)
+		l.swap()
+		h.count(swaps, 1)
 		if err := l.start(); err != nil {
 			t.Error(err)
 			return
@@ -218,6 +239,10 @@ func (c *caller) call(in input) (out output, sent bool) {
 		in.from = begin.UnixMilli()
 	}
 	out, lost, sent := c.do(in)
+	if in.rollback {
+		lost, sent = 0, sent && !out.unknown // whatever became of it, it was rolled back
+	}
+	c.noteEffect(in, out)
 	if sent {
 		end := time.Now()
 		returned := int64(end.Sub(c.begin))
@@ -231,11 +256,32 @@ func (c *caller) call(in input) (out output, sent bool) {
 	return out, sent
 }
 
+// noteEffect notes what an operation on an embedded ledger may have left.
+func (c *caller) noteEffect(in input, out output) {
+	if in.tx == "" && in.op != "once" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case in.rollback, out.status != "" && out.status != "ok", in.op == "once" && out.outcome != "acquired" && out.status == "ok":
+		c.expectEffect(in, out, false)
+	case out.status == "ok":
+		c.expectEffect(in, out, true)
+	}
+}
+
 func (c *caller) now() int64 { return int64(time.Since(c.begin)) }
 
 // choose picks an operation on a key of the moment.
 func (c *caller) choose() (in input) {
 	n := int(time.Since(c.begin) / epoch)
+	if c.disturbed && c.random.IntN(12) == 0 {
+		return c.chooseDeath()
+	}
+	if n > 3 && c.random.IntN(5) == 0 { // a key of before
+		n -= 1 + c.random.IntN(3)
+	}
 	in = c.place(c.targets[c.random.IntN(len(c.targets))], n)
 	in.fingerprint = pick(c.random, "p", "p", "p", "p", "p", "p", "p", "q")
 	switch in.target {
@@ -243,9 +289,51 @@ func (c *caller) choose() (in input) {
 		in.op = pick(c.random, "put", "put", "put", "forget")
 	case "sequence":
 		in.op, in.entry = "next", c.random.IntN(entries)
+	case "embedded":
+		in = c.chooseEmbedded(in)
 	default:
 		in.op = pick(c.random, "claim", "claim", "claim", "claim", "complete", "extend", "release", "release", "forget")
 		in = c.chooseClaim(in)
+	}
+	return in
+}
+
+// chooseEmbedded has some operations be part of a user's transaction, and some of these rolled back.
+func (c *caller) chooseEmbedded(in input) input {
+	in.id = in.owner
+	in.op = pick(c.random, "claim", "claim", "claim", "once", "once", "complete", "extend", "release", "release", "forget")
+	if in.op == "once" && in.ttl != lasting { // it has the longest lease
+		in.op = "claim"
+	}
+	in.rollback = c.random.IntN(3) == 0
+	if in.op == "once" {
+		in.result = "o" + in.owner
+		return in
+	}
+	in = c.chooseClaim(in)
+	in.tx = pick(c.random, "", "transaction", "transaction", "sync")
+	if in.op == "forget" || in.tx == "" { // forget takes two calls
+		in.tx, in.rollback = "", false
+	} else {
+		in.wait, in.patience = 0, 0
+	}
+	return in
+}
+
+// chooseDeath is a claim whose holder is never heard of again.
+func (c *caller) chooseDeath() input {
+	in := c.place(pick(c.random, "ledger", "buckets", "kv", "embedded"), 2)
+	in.key = pick(c.random, "", "x") + "dead" + in.owner
+	in.op, in.id, in.fingerprint = "claim", in.owner, "p"
+	return c.withJumps(in)
+}
+
+// withJumps says how far the clock of a key's object jumps: testdata/clock.go.txt has the same. What lasts outlasts any jump.
+func (c *caller) withJumps(in input) input {
+	n, err := strconv.Atoi(in.key)
+	hasClock := in.target == "ledger" || in.target == "kv" || in.target == "embedded"
+	if hasClock && (strings.HasPrefix(in.key, "x") || err == nil && n%2 == 1 && n%3 != 0) {
+		in.jumps = 1000
 	}
 	return in
 }
@@ -267,8 +355,10 @@ func (c *caller) place(target string, epoch int) input {
 	if epoch%3 == 2 {
 		in.ttl = briefWindow
 	}
-	return in
+	return c.withJumps(in)
 }
+
+func anyOf[T any](choices ...T) T { return choices[rand.IntN(len(choices))] }
 
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
 
@@ -295,6 +385,7 @@ func (c *caller) chooseClaim(in input) input {
 		return c.chooseWait(in)
 	case "complete":
 		in.result = fmt.Sprintf("r%d-%d", c.id, c.made)
+		in.size = pick[int64](c.random, 0, 0, dedupe.MaxResultSize, dedupe.MaxResultSize, dedupe.MaxResultSize+1)
 	}
 	in.fence = k.fence
 	return in
@@ -313,8 +404,12 @@ func (c *caller) chooseWait(in input) input {
 
 // do makes the call. sent is false when it certainly had no effect; lost is how many attempts of the provider's failed.
 func (c *caller) do(in input) (out output, lost int, sent bool) {
-	q := url.Values{"op": {in.op}, "key": {in.key}, "owner": {in.owner}, "fingerprint": {in.fingerprint}, "result": {in.result}}
-	for name, n := range map[string]int64{"entry": int64(in.entry), "fence": in.fence, "lease": in.lease, "ttl": in.ttl, "wait": in.wait, "patience": in.patience} {
+	q := url.Values{"op": {in.op}, "key": {in.key}, "owner": {in.owner}, "fingerprint": {in.fingerprint}, "result": {in.result}, "id": {in.id}, "tx": {in.tx}}
+	if in.rollback {
+		q.Set("rollback", "1")
+	}
+	for name, n := range map[string]int64{"entry": int64(in.entry), "fence": in.fence, "lease": in.lease, "ttl": in.ttl, "wait": in.wait, "patience": in.patience,
+		"size": in.size} {
 		q.Set(name, strconv.FormatInt(n, 10))
 	}
 	if c.disturbed {
@@ -348,6 +443,11 @@ func (c *caller) addFaults(q url.Values) {
 		q.Set("fail", "2")
 	case 3:
 		q.Set("drop", "1")
+	case 4:
+		q.Set("refuse", strconv.Itoa(1+c.random.IntN(3)))
+	case 5: // the call that is repeated is refused: that changes nothing about what may have become of the first one
+		q.Set("fail", "1")
+		q.Set("refuse", "2")
 	}
 }
 
@@ -364,11 +464,21 @@ func (c *caller) read(body []byte) (out output, sent bool) {
 		c.count(takenOver, 1)
 	}
 	switch a.Status {
-	case "ok", "fenced", "mismatch", "gone":
+	case "rolled back":
+		c.count(rolledBack, 1)
+		a.Status = "ok"
+		fallthrough
+	case "ok", "fenced", "mismatch", "gone", "too large":
 		return output{status: a.Status, inserted: a.Inserted, outcome: a.Outcome, fence: a.Fence, result: a.Result, number: a.Number}, true
 	case "overloaded":
 		c.count(refused, 1)
 		return out, false
+	case "newer":
+		c.count(tooNew, 1)
+		return out, false
+	case "nothing done":
+		c.count(nothing, 1)
+		return output{status: a.Status}, false
 	case "unknown":
 	default:
 		c.mu.Lock()
@@ -416,7 +526,7 @@ func attempts(in input, out output, lost int) int {
 func (c *caller) note(in input, out output, lost int) {
 	for name, is := range map[string]bool{
 		operations: true, unknown: out.unknown, repeated: lost > 0, fenced: out.status == "fenced", mismatched: out.status == "mismatch",
-		waited: in.wait > 0, gone: out.status == "gone",
+		waited: in.wait > 0, gone: out.status == "gone", tooLarge: out.status == "too large",
 	} {
 		if is {
 			c.figures[name]++

@@ -9,25 +9,31 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"flow.internal/capdo/dedupe"
 )
 
 // input is an operation on a key, or in a stream.
 type input struct {
 	target, key string
-	op          string // put, claim, complete, extend, release, forget, next
+	op          string // put, claim, complete, extend, release, forget, once, next
 	entry       int    // next: which of the stream's keys; key is the stream
 	owner       string // of a put and a next: its own
 	fingerprint string
 	fence       int64
 	result      string
-	lease, ttl  int64 // ms; those of a key are always the same
-	wait        int64 // ms
-	patience    int64 // ms after which one who waits is gone; 0 if never
-	from        int64 // Unix time in ms when the call was made; 0 where the time does not matter
+	size        int64  // that the result is made as long as; 0 if it stays as it is
+	id          string // of a call on an embedded ledger
+	tx          string // the user's transaction that it is made in: transaction, sync or none
+	rollback    bool   // that transaction is rolled back, or the work of once fails
+	lease, ttl  int64  // ms; those of a key are always the same
+	jumps       int64  // ms that the object's clock may have jumped, one way or the other, between any two times
+	wait        int64  // ms
+	patience    int64  // ms after which one who waits is gone; 0 if never
+	from        int64  // Unix time in ms when the call was made; 0 where the time does not matter
 }
 
 // output is what its caller was told: nothing, if unknown.
@@ -47,6 +53,11 @@ type output struct {
 type span struct{ from, to int64 }
 
 func (s span) plus(ms int64) span { return span{s.from + ms, s.to + ms} }
+
+// end is when a time is over that begins now, by a clock that jumps.
+func (in *input) end(now span, ms int64) span {
+	return span{now.from + ms - in.jumps, now.to + ms + in.jumps}
+}
 
 func (s span) later(o span) span { return span{max(s.from, o.from), max(s.to, o.to)} }
 
@@ -112,7 +123,12 @@ func (s state) step(in input, out output) []state {
 			if out.unknown && a.next == standing.state { // it is as if it had not happened
 				continue
 			}
-			if out.unknown || a.fits(out) {
+			switch {
+			case !out.unknown && !a.fits(out):
+			case in.rollback: // that it was told so is all that is left of it
+				s.at = max(s.at, now.from)
+				next = append(next, s)
+			default:
 				next = append(next, a.next.observed(in, now))
 			}
 		}
@@ -130,8 +146,8 @@ func unchanged[S any](s S, out output) []S {
 
 // observed is the state at a time when it has come about: what began with it, nobody knew when, has an end that can be told.
 func (s state) observed(in input, now span) state {
-	s.window = s.window.observed(now, max(in.ttl, in.lease))
-	s.lease = s.lease.observed(now, in.lease)
+	s.window = s.window.observed(now, max(in.ttl, in.lease)+in.jumps)
+	s.lease = s.lease.observed(now, in.lease+in.jumps)
 	return s
 }
 
@@ -152,13 +168,18 @@ type standing struct {
 func (s state) outcomeKept() int64 { return (s.ttl + 9) / 10 }
 
 // standings are a key with its record and one without, as far as its window
-// allows. A lease goes on after that, and counts for a time when it ran out.
+// allows. A lease goes on after that, and counts for a time when it ran out, and
+// until somebody has been told of its holder.
 func (s state) standings(now span) (list []standing) {
 	end := s.window
 	if s.phase == held {
 		end = end.later(s.lease.plus(s.outcomeKept()))
 	}
-	if now, ok := now.before(end); s.phase != absent && ok {
+	lasts := end
+	if s.phase == held {
+		lasts.to = forever
+	}
+	if now, ok := now.before(lasts); s.phase != absent && ok {
 		s.at = now.from
 		list = append(list, standing{s, now})
 	}
@@ -188,13 +209,15 @@ func (s standing) apply(in input, out output) []alternative {
 		return []alternative{{output{status: "ok"}, state{phase: absent, least: s.least, at: s.at}}}
 	case "claim":
 		return s.claim(in, out)
+	case "once":
+		return s.once(in, out)
 	}
 	return s.change(in)
 }
 
 func (s standing) put(in input) []alternative {
 	if s.phase == absent {
-		return []alternative{{output{status: "ok", inserted: true}, state{phase: done, owner: in.owner, window: s.now.plus(in.ttl), at: s.at}}}
+		return []alternative{{output{status: "ok", inserted: true}, state{phase: done, owner: in.owner, window: in.end(s.now, in.ttl), at: s.at}}}
 	}
 	return []alternative{{output{status: "ok", inserted: s.owner == in.owner}, s.state}}
 }
@@ -232,18 +255,43 @@ func (s standing) claim(in input, out output) (list []alternative) {
 	}
 	next := state{phase: held, owner: in.owner, fingerprint: in.fingerprint, fence: out.fence, least: max(s.least, out.fence), window: s.window, at: s.at, ttl: s.ttl}
 	if s.phase == absent {
-		next.window, next.ttl = s.now.plus(in.ttl), in.ttl
+		next.window, next.ttl = in.end(s.now, in.ttl), in.ttl
 	}
 	if s.phase != held {
 		over = s.now
 	}
-	next.at, next.lease = over.from, over.plus(in.lease)
+	next.at, next.lease = over.from, in.end(over, in.lease)
 	tell("acquired", out.fence, "", next)
 	return list
 }
 
+// once claims and completes. What its work was told of a fence, it keeps.
+func (s standing) once(in input, out output) (list []alternative) {
+	for _, a := range s.claim(in, out) {
+		if a.outcome != "acquired" {
+			list = append(list, a)
+			continue
+		}
+		for _, to := range (standing{a.next, s.now}).changed(input{op: "complete", result: in.result, size: in.size, jumps: in.jumps}) {
+			list = append(list, alternative{a.output, to})
+		}
+	}
+	return list
+}
+
+// stores is what a result is seen as later.
+func (in *input) stores() string {
+	if in.size == 0 {
+		return in.result
+	}
+	return fmt.Sprintf("%s/%d", in.result, in.size)
+}
+
 // change completes, extends or releases. Where nobody was told the present fence, it may be the one that the caller has.
 func (s standing) change(in input) []alternative {
+	if in.size > dedupe.MaxResultSize {
+		return []alternative{{output{status: "too large"}, s.state}}
+	}
 	fenced := alternative{output{status: "fenced"}, s.state}
 	mine := s.owner == in.owner && s.fence == in.fence && s.phase != absent
 	perhaps := s.phase == held && s.owner == in.owner && s.fence == 0 && in.fence > s.least
@@ -273,17 +321,17 @@ func (s standing) changed(in input) []state {
 	case "release":
 		to.phase = free
 	case "extend":
-		to.lease = to.lease.later(s.now.plus(in.lease))
+		to.lease = to.lease.later(in.end(s.now, in.lease))
 	case "complete":
-		to.phase, to.result = done, in.result
+		to.phase, to.result = done, in.stores()
 		var list []state
 		if now, ok := s.now.before(s.window); ok {
 			within := to
-			within.window, within.at = s.window.later(now.plus(s.outcomeKept())), now.from
+			within.window, within.at = s.window.later(in.end(now, s.outcomeKept())), now.from
 			list = append(list, within)
 		}
 		if now, ok := s.now.after(s.window); ok {
-			to.window, to.at = s.lease.later(now.plus(s.outcomeKept())), now.from
+			to.window, to.at = s.lease.later(in.end(now, s.outcomeKept())), now.from
 			list = append(list, to)
 		}
 		return list
@@ -362,165 +410,4 @@ func describe(ops []porcupine.Operation) string {
 		fmt.Fprintf(&b, "  %v to %s: %+v -> %+v\n", time.Duration(o.Call), returned, o.Input, o.Output)
 	}
 	return b.String()
-}
-
-// sequence makes a history of operations one after the other, 10 ms apart, on a key that is remembered and held for an hour.
-func sequence(steps ...porcupine.Operation) []porcupine.Operation {
-	for i := range steps {
-		in, out := steps[i].Input.(input), steps[i].Output.(output)
-		steps[i].Call, steps[i].Return = int64(10*i+1000), int64(10*i+1005)
-		if out.unknown {
-			steps[i].Return = never
-		} else {
-			out.to = steps[i].Return
-		}
-		in.from = steps[i].Call
-		if in.ttl == 0 {
-			in.ttl = hour
-		}
-		if in.lease == 0 {
-			in.lease = hour
-		}
-		steps[i].Input, steps[i].Output = in, out
-	}
-	return steps
-}
-
-const hour = int64(time.Hour / time.Millisecond)
-
-// with changes the inputs of a history's operations.
-func with(change func(in *input), steps ...porcupine.Operation) []porcupine.Operation {
-	for i, o := range steps {
-		in := o.Input.(input)
-		change(&in)
-		steps[i].Input = in
-	}
-	return sequence(steps...)
-}
-
-// leases is sequence with leases of so many ms, windows with windows.
-func leases(ms int64, steps ...porcupine.Operation) []porcupine.Operation {
-	return with(func(in *input) { in.lease = ms }, steps...)
-}
-
-func windows(ms int64, steps ...porcupine.Operation) []porcupine.Operation {
-	return with(func(in *input) { in.ttl, in.lease = ms, 1 }, steps...)
-}
-
-func did(op, owner string, fence int64, out output) porcupine.Operation {
-	return porcupine.Operation{Input: input{op: op, owner: owner, fence: fence}, Output: out}
-}
-
-// claims is a claim with a fingerprint.
-func claims(owner, fingerprint string, out output) porcupine.Operation {
-	return porcupine.Operation{Input: input{op: "claim", owner: owner, fingerprint: fingerprint}, Output: out}
-}
-
-// next is what a sequencer was asked.
-func next(owner string, entry int, out output) porcupine.Operation {
-	return porcupine.Operation{Input: input{target: "sequence", op: "next", owner: owner, entry: entry}, Output: out}
-}
-
-func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
-	ok, fenced, unknown := output{status: "ok"}, output{status: "fenced"}, output{unknown: true}
-	won, mismatch, gone := output{status: "ok", inserted: true}, output{status: "mismatch"}, output{status: "gone"}
-	got := func(fence int64) output { return output{status: "ok", outcome: "acquired", fence: fence} }
-	busy, replay := output{status: "ok", outcome: "in progress"}, output{status: "ok", outcome: "replay"}
-	first := func(n int64) output { return output{status: "ok", number: n, inserted: true} }
-	again := func(n int64) output { return output{status: "ok", number: n} }
-	late := func(last porcupine.Operation) []porcupine.Operation { // completes in the last moments of a window of 204 ms
-		steps := []porcupine.Operation{did("claim", "a", 0, got(1))}
-		for range 19 {
-			steps = append(steps, did("extend", "a", 1, ok))
-		}
-		return windows(204, append(steps, did("complete", "a", 1, ok), last)...)
-	}
-	for _, c := range []struct {
-		name string
-		good bool
-		ops  []porcupine.Operation
-	}{
-		{"one winner", true, sequence(did("put", "a", 0, won), did("put", "b", 0, ok))},
-		{"two winners", false, sequence(did("put", "a", 0, won), did("put", "b", 0, won))},
-		{"no winner", false, sequence(did("put", "a", 0, ok))},
-		{"an unknown winner", true, sequence(did("put", "a", 0, unknown), did("put", "b", 0, ok))},
-		{"an unknown loser", true, sequence(did("put", "a", 0, unknown), did("put", "b", 0, won))},
-		{"a winner forgotten", true, sequence(did("put", "a", 0, won), did("forget", "", 0, ok), did("put", "b", 0, won))},
-		{"a winner perhaps forgotten", true, sequence(did("put", "a", 0, won), did("forget", "", 0, unknown), did("put", "b", 0, won))},
-		{"an unknown forget explains one winner only", false,
-			sequence(did("put", "a", 0, won), did("forget", "", 0, unknown), did("put", "b", 0, won), did("put", "c", 0, won))},
-		{"a claim completed", true, sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, busy), did("complete", "a", 1, ok), did("claim", "b", 0, replay))},
-		{"a completed claim that is acquired", false, sequence(did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("claim", "b", 0, got(2)))},
-		{"a stale completion refused", true,
-			sequence(did("claim", "a", 0, got(1)), did("forget", "", 0, ok), did("claim", "b", 0, got(2)), did("complete", "a", 1, fenced))},
-		{"a stale completion accepted", false,
-			sequence(did("claim", "a", 0, got(1)), did("forget", "", 0, ok), did("claim", "b", 0, got(2)), did("complete", "a", 1, ok))},
-		{"a stale release accepted", false,
-			sequence(did("claim", "a", 0, got(1)), did("release", "a", 1, ok), did("claim", "b", 0, got(2)), did("release", "a", 1, ok))},
-		{"a fence that does not grow", false, sequence(did("claim", "a", 0, got(1)), did("forget", "", 0, ok), did("claim", "b", 0, got(1)))},
-		{"an extension", true, sequence(did("claim", "a", 0, got(1)), did("extend", "a", 1, ok), did("release", "a", 1, ok), did("extend", "a", 1, fenced))},
-		{"a completed claim extended", false, sequence(did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("extend", "a", 1, ok))},
-		{"a lease taken over", true,
-			leases(12, did("claim", "a", 0, got(1)), did("claim", "b", 0, busy), did("claim", "b", 0, got(2)), did("complete", "a", 1, fenced), did("complete", "b", 2, ok))},
-		{"a lease taken over, and the stale holder completes", false,
-			leases(8, did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)), did("complete", "a", 1, ok))},
-		{"a lease taken over with the same fence", false, leases(8, did("claim", "a", 0, got(1)), did("claim", "b", 0, got(1)))},
-		{"a lease that is over and was not taken over completed", true,
-			leases(8, did("claim", "a", 0, got(1)), did("forget", "", 0, unknown), did("complete", "a", 1, ok))},
-		{"a lease that lasts beyond its end", false, leases(8, did("claim", "a", 0, got(1)), did("extend", "a", 9, fenced), did("claim", "b", 0, busy))},
-		{"a lease that was extended", true,
-			leases(12, did("claim", "a", 0, got(1)), did("extend", "a", 1, ok), did("claim", "b", 0, busy), did("claim", "b", 0, got(2)))},
-		{"an extension that had no effect", false, leases(19, did("claim", "a", 0, got(1)), did("extend", "a", 1, ok), did("claim", "b", 0, got(2)))},
-		{"an unknown claim's lease that lasts beyond what it could", false,
-			leases(15, did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("extend", "", 9, fenced), did("claim", "b", 0, busy))},
-		{"a lease taken over before its end", false, sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)))},
-		{"an unknown claim repeated", true,
-			sequence(did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("claim", "a", 0, got(1)), did("complete", "a", 1, ok))},
-		{"an unknown claim that another overtakes", false, sequence(did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("claim", "c", 0, got(1)))},
-		{"an unknown completion", true, sequence(did("claim", "a", 0, got(1)), did("complete", "a", 1, unknown), did("claim", "b", 0, replay))},
-		{"a window that ended", true, windows(8, did("put", "a", 0, won), did("put", "b", 0, won))},
-		{"a window that may have ended or not", true, windows(12, did("put", "a", 0, won), did("put", "b", 0, ok), did("put", "c", 0, won))},
-		{"a window that ended early", false, windows(16, did("put", "a", 0, won), did("put", "b", 0, won))},
-		{"a window that does not end", false, windows(14, did("put", "a", 0, won), did("put", "b", 0, ok), did("put", "c", 0, ok))},
-		{"an unknown winner's window", false,
-			windows(14, did("put", "a", 0, unknown), did("put", "b", 0, ok), did("forget", "", 0, unknown), did("put", "c", 0, ok))},
-		{"a result kept for the window", true, windows(16, did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("claim", "b", 0, got(2)))},
-		{"a late result that is kept for a tenth of the window", true, late(did("claim", "b", 0, replay))},
-		{"a late result that is forgotten with the window", false, late(did("claim", "b", 0, got(2)))},
-		{"a completion that prolongs the window", false, windows(14, did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("claim", "b", 0, replay))},
-		{"a claim that prolongs the window", false,
-			windows(34, did("claim", "a", 0, got(1)), did("release", "a", 1, ok), did("claim", "b", 0, got(2)), did("complete", "b", 2, ok), did("claim", "c", 0, replay))},
-		{"a fence that the end of the window forgot", false, windows(8, did("claim", "a", 0, got(5)), did("claim", "b", 0, got(5)))},
-		{"another fingerprint", true,
-			sequence(claims("a", "p", got(1)), claims("b", "q", mismatch), did("complete", "a", 1, ok), claims("b", "p", replay), claims("c", "q", mismatch))},
-		{"another fingerprint after a release", true, sequence(claims("a", "p", got(1)), did("release", "a", 1, ok), claims("b", "q", got(2)))},
-		{"another fingerprint is not noticed", false, sequence(claims("a", "p", got(1)), claims("b", "q", busy))},
-		{"another fingerprint is not noticed after the completion", false,
-			sequence(claims("a", "p", got(1)), did("complete", "a", 1, ok), claims("b", "q", replay))},
-		{"the same fingerprint mismatches", false, sequence(claims("a", "p", got(1)), did("complete", "a", 1, ok), claims("b", "p", mismatch))},
-		{"a mismatch of an absent key", false, sequence(claims("b", "q", mismatch))},
-		{"one who waited is gone", true,
-			sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, gone), did("release", "a", 1, ok), did("claim", "c", 0, got(2)))},
-		{"one who is gone holds the key", false,
-			sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, gone), did("release", "a", 1, ok), did("claim", "c", 0, busy))},
-		{"a sequence", true, sequence(next("a", 0, first(1)), next("b", 1, first(2)), next("c", 0, again(1)), next("d", 2, first(3)))},
-		{"a gap", false, sequence(next("a", 0, first(1)), next("b", 1, first(3)))},
-		{"a number twice", false, sequence(next("a", 0, first(1)), next("b", 1, first(1)))},
-		{"a key with two numbers", false, sequence(next("a", 0, first(1)), next("b", 0, first(2)))},
-		{"a number that somebody else inserted", false, sequence(next("a", 0, first(1)), next("b", 0, first(1)))},
-		{"an unknown number", true, sequence(next("a", 0, unknown), next("b", 1, first(2)), next("c", 0, again(1)))},
-		{"an unknown number that was not given", true, sequence(next("a", 0, unknown), next("b", 1, first(1)), next("c", 0, first(2)))},
-		{"an unknown number that leaves a gap", false, sequence(next("a", 0, unknown), next("b", 1, first(2)), next("c", 0, first(3)))},
-		{"a number renewed after its window", true, windows(8, next("a", 0, first(1)), next("b", 0, first(2)), next("c", 1, first(3)))},
-		{"a number forgotten before its window ended", false, windows(16, next("a", 0, first(1)), next("b", 0, first(2)))},
-		{"a number kept beyond its window", false, windows(14, next("a", 0, first(1)), next("b", 1, first(2)), next("c", 0, again(1)))},
-		{"another payload in a sequence", true,
-			with(func(in *input) { in.fingerprint = in.owner }, next("a", 0, first(1)), next("b", 0, mismatch), next("a", 1, first(2)))},
-		{"another payload in a sequence is not noticed", false,
-			with(func(in *input) { in.fingerprint = in.owner }, next("a", 0, first(1)), next("b", 0, again(1)))},
-	} {
-		if v := check(c.ops); (v.bad == nil) != c.good || v.timeouts > 0 {
-			t.Errorf("%s: %v", c.name, v)
-		}
-	}
 }

@@ -6,7 +6,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 
-# mutate NAME FILE PERL-EXPRESSION; only those whose name has $ONLY in it
+# mutate NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]; only those whose name has $ONLY in it
 mutate() {
 	local name=$1 file=$2 expression=$3 tree=$scratch/tree log=$scratch/log
 	if [[ $name != *${ONLY:-}* ]]; then
@@ -21,11 +21,12 @@ mutate() {
 		failed=1
 		return
 	fi
+	local test=${4:-^TestHistories} shows=${5:-not linearizable}
 	for load in ${LOAD:-8s 24s}; do # on a busy machine little happens in a short time
-		(cd "$tree" && go test -count=1 -v -run '^TestHistories' ./e2e/proof -load "$load") >"$log" 2>&1 && status=0 || status=$?
-		if [ $status -ne 0 ] && grep -q 'not linearizable' "$log"; then
+		(cd "$tree" && go test -count=1 -v -run "$test" ./e2e/proof -load "$load") >"$log" 2>&1 && status=0 || status=$?
+		if [ $status -ne 0 ] && grep -q "$shows" "$log"; then
 			echo "$name: found"
-			grep -m1 'operations,' "$log"
+			grep -m1 'operations,\|calls of' "$log" || true
 			return
 		fi
 	done
@@ -58,6 +59,35 @@ mutate "a key-value record that is not removed" dedupe/dodedupe/keyvalue.go \
 	's/_, err := c\.storage\.DeleteMany\(ctx, append\(chunkNames\(ledgerKey\), ledgerKey\), nil\)\n\treturn err/return nil/'
 mutate "a fence that an eviction forgets" dedupe/dodedupe/memory.go \
 	's/return min\(max\(b\.fence\+1, mark\+1, e\.number\+1, seed\(now\)\), seed\(never\)\), nil/return b.fence + 1 + 0*mark, nil/'
+
+# What the histories have around the ledgers: clocks that jump, transactions, functions that fail, versions, overload, limits, and Do.
+left='are not removed' dead='nobody was told' ran='^TestWorkOfDo'
+mutate "a fence that follows the clock" dedupe/dodedupe/memory.go \
+	's/return min\(max\(b\.fence\+1, mark\+1, e\.number\+1, seed\(now\)\), seed\(never\)\), nil/_, _ = mark, e\n\treturn seed(b.clock()), nil/'
+mutate "an alarm that is set for the time that it rings for" dedupe/dodedupe/alarm.go \
+	's/b\.behind = min\(max\(at\.UnixMilli\(\)-b\.clock\(\), 0\), clockSlack\)/_ = at/' '' "$dead"
+mutate "a transaction that cannot be rolled back" dedupe/dodedupe/rows.go \
+	's/(func \(r \*rows\) get\(.*?\n)/var kept = map[*rows]map[string][]byte{}\n\n$1\tif v, ok := kept[r][key]; ok {\n\t\treturn v, true, nil\n\t}\n/; s/(func \(r \*rows\) put\(.*?\n)/$1\tif kept[r] == nil {\n\t\tkept[r] = map[string][]byte{}\n\t}\n\tkept[r][key] = e.encode()\n/'
+mutate "a holder who is told of once" dedupe/dodedupe/watch.go \
+	's/over = over \|\| err == nil/over = true/' '' "$dead"
+mutate "a function that fails and takes the alarm with it" dedupe/dodedupe/alarm.go \
+	's/err = b\.arm\(r\.ctx, 0\)/b.armed = b.clock() + 1000/; s/return b\.rearm\(ctx\)/return nil/' '' "$dead\|$left"
+mutate "records that are not removed" dedupe/dodedupe/rows.go \
+	's/"DELETE FROM _capdo_entries WHERE key IN "\+/"DELETE FROM _capdo_entries WHERE 1 = 0 AND key IN "+/' '' "$left"
+mutate "an older program that unhooks what a newer one wrote" dedupe/dodedupe/table.go \
+	's/return now \+ newerRetry, true, nil/return never, true, nil/' '' "$dead\|$left"
+mutate "a refusal after an attempt that was lost" dedupe/dodedupe/store.go \
+	's/(causes = append\(causes, err\) \/\/ even)/if definite(err) {\n\t\t\treturn nil, err\n\t\t}\n\t\t$1/'
+mutate "a result that is cut at its limit" dedupe/dodedupe/entry.go \
+	's/(e\.state, e\.until, e\.watch, e\.result = done, now, 0, result)\n/$1\n\tif len(result) == dedupe.MaxResultSize {\n\t\te.result = result[:len(result)-1]\n\t}\n/' "$ran" ', and {'
+mutate "a lease that Do does not extend" dedupe/holder.go \
+	's/\tgo h.extend\(extending\)\n/\t_ = extending\n/; s/func\(\) \{ h.ended\(ErrLeaseExpired\) \}/func() {}/' "$ran" 'is overtaken'
+mutate "a takeover that a release forgets" dedupe/do.go \
+	's/if claim\.TakenOver \{/if false {/; s/h\.claim\.TakenOver && d == ReleaseClaim/false/' "$ran" 'is not told that'
+mutate "a failure that gives the claim back" dedupe/do.go \
+	's/\treturn LeaveToLease\n/\treturn ReleaseClaim\n/' "$ran" 'is not told that'
+mutate "a large result whose work runs again" dedupe/holder.go \
+	's/if errors.Is\(err, ErrResultTooLarge\) \{/if false {/' "$ran" 'ran after it was done\|never done'
 
 # What stands around the engine: dedupe.Do, the middleware, flows. These faults
 # have to fail the packages' own tests, natively, which takes seconds each.

@@ -1,7 +1,9 @@
 //go:build !js
 
 // Package proof checks that what callers of the store, the ledger and the sequencer see in workerd can be explained by one operation happening after the
-// other, while workerd is killed, the Go program crashes, objects are aborted and evicted, and replies are lost.
+// other, while workerd is killed, the Go program crashes, objects are aborted and evicted, and replies are lost; while objects' clocks jump, users'
+// transactions are rolled back, functions that are told of dead holders fail, programs of two versions take turns, and calls are refused. In the end
+// every dead holder has been told of, and what is over is removed. Work of Do runs alone while its holder is healthy.
 package proof
 
 import (
@@ -13,22 +15,19 @@ import (
 	"testing"
 	"time"
 
-	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
 
 var (
-	loadFor = flag.Duration("load", 12*time.Second, "how long the histories are")
+	loadFor = flag.Duration("load", 9*time.Second, "how long the histories are")
 	soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
-
-	built worker.Built
 )
-
-func TestMain(m *testing.M) { worker.Main(m, &built) }
 
 // lab is a workerd that serves the Worker, one after the other on the same disk.
 type lab struct {
 	config workerd.Config
+
+	reports *reports
 
 	mu      sync.Mutex
 	process *workerd.Process
@@ -40,12 +39,12 @@ func newLab(t testing.TB) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules := workerd.BuildModules(built.Dir)
-	modules["main.mjs"] = main
-	l := &lab{config: workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Modules: modules, Disk: t.TempDir(), Flags: []string{"unsafe_module"},
-		Objects: workerd.Namespaces("Dedupe", "Ledger", "LedgerKV", "Racy"),
+	r := newReports(t)
+	l := &lab{reports: r, config: workerd.Config{
+		Binary: built.Binary, Main: "main.mjs", Disk: t.TempDir(), Flags: []string{"unsafe_module"}, Outbound: r.address,
+		Objects: workerd.Namespaces("Dedupe", "Ledger", "LedgerKV", "Racy", "Account"),
 	}}
+	l.serve(built.Dir, main)
 	l.config.Objects[2].KV = true
 	if err := l.start(); err != nil {
 		t.Fatal(err)
@@ -57,6 +56,22 @@ func newLab(t testing.TB) *lab {
 		}
 	})
 	return l
+}
+
+// serve has the lab serve the program in a folder when it starts next.
+func (l *lab) serve(dir, main string) {
+	l.config.Modules = workerd.BuildModules(dir)
+	l.config.Modules["main.mjs"] = main
+}
+
+// swap changes between the program and the newer one.
+func (l *lab) swap() {
+	modules := l.config.Modules
+	dir := newer
+	if filepath.Dir(modules["entry.mjs"]) == newer {
+		dir = built.Dir
+	}
+	l.serve(dir, modules["main.mjs"])
 }
 
 func (l *lab) start() error {

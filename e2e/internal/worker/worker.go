@@ -22,8 +22,12 @@ type Built struct {
 func Main(m *testing.M, built *Built) { MainOf("worker", m, built) }
 
 // MainOf is Main for the program in another folder.
-func MainOf(folder string, m *testing.M, built *Built) {
+func MainOf(folder string, m *testing.M, built *Built) { MainThen(folder, m, built, func() {}) }
+
+// MainThen is MainOf, with what is to be done before it exits.
+func MainThen(folder string, m *testing.M, built *Built, then func()) {
 	code, err := run(folder, m, built)
+	then()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1

@@ -1,17 +1,38 @@
 // The main module of the proof: the generated entry, and the faults that a request asks for.
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
-export const { Dedupe, Ledger, LedgerKV, Racy } = entry;
+export const { Racy } = entry;
+export class Dedupe extends entry.Dedupe { inspect() { return inspect(this.ctx); } }
+export class Ledger extends entry.Ledger { inspect() { return inspect(this.ctx); } }
+export class LedgerKV extends entry.LedgerKV { inspect() { return inspect(this.ctx); } }
+export class Account extends entry.Account { inspect() { return inspect(this.ctx); } }
 
-// FaultyStub lets the plan's n-th call of an object happen and then fail, and counts the calls that failed for whatever reason.
+// inspect says what an object has stored: the keys of its records, its other names, and the effects.
+async function inspect({ storage }) {
+  const found = { keys: [], names: [...(await storage.list()).keys()], effects: [], alarm: await storage.getAlarm() };
+  const rows = (query) => {
+    try {
+      return [...storage.sql.exec(query)];
+    } catch {
+      return []; // no such table, or no SQL
+    }
+  };
+  found.keys = rows("SELECT key FROM _capdo_entries").map((r) => new TextDecoder().decode(r.key));
+  found.effects = rows("SELECT id FROM effects").map((r) => r.id);
+  return found;
+}
+
+// FaultyStub lets the plan's n-th call of an object happen and then fail, refuses another one as an object does that is overloaded, and
+// counts the calls that failed for whatever reason, but for those that were refused.
 class FaultyStub {
   constructor(stub, plan) {
-    for (const method of ["putIfAbsent", "look", "forget", "claim", "complete", "extend", "release", "seek", "drop", "awaitKey", "next"]) {
+    for (const method of ["putIfAbsent", "look", "forget", "claim", "complete", "extend", "release", "seek", "drop", "awaitKey", "next", "perform"]) {
       this[method] = (args) => this.#call(plan, () => stub[method](args));
     }
   }
   async #call(plan, run) {
     const lose = ++plan.calls === plan.fail;
+    if (plan.calls === plan.refuse) throw Object.assign(new Error("Durable Object is overloaded. Requests queued for too long."), { overloaded: true });
     try {
       const result = await run();
       if (lose) throw new Error("the reply was lost");
@@ -56,17 +77,19 @@ async function crash(run) {
   return new Response("it goes on");
 }
 
-const bindings = ["DEDUPE", "LEDGER", "LEDGERKV"];
+const bindings = ["DEDUPE", "LEDGER", "LEDGERKV", "ACCOUNT"];
 
 export default {
   async fetch(request, env, ctx) {
     const url = new URL(request.url), q = url.searchParams;
     switch (url.pathname) {
       case "/abort": await unsafe.abortAllDurableObjects(); return new Response("aborted");
+      case "/inspect": return Response.json(await env[q.get("binding")].getByName(q.get("name")).inspect());
+      case "/ping": return new Response("here");
       case "/evict": return evict(env);
       case "/crash": return crash(() => entry.default.fetch(request, env, ctx));
     }
-    const plan = { calls: 0, lost: 0, fail: Number(q.get("fail")) };
+    const plan = { calls: 0, lost: 0, fail: Number(q.get("fail")), refuse: Number(q.get("refuse")) };
     const faults = Object.fromEntries(bindings.map((b) => [b, new FaultyNamespace(b, env[b], plan)]));
     const response = await entry.default.fetch(request, new Proxy(env, { get: (t, name) => faults[name] ?? t[name] }), ctx);
     const body = await response.text();

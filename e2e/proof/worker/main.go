@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -22,7 +23,7 @@ import (
 
 // answer is what an operation's caller gets.
 type answer struct {
-	Status    string // "ok", "fenced", "mismatch", "gone", "unknown", "overloaded", or else the error
+	Status    string // see status; "rolled back" and "nothing done" of a transaction
 	Inserted  bool
 	Outcome   string
 	Fence     int64
@@ -33,8 +34,9 @@ type answer struct {
 
 func main() {
 	dodedupe.Register("Dedupe")
-	dodedupe.RegisterLedger("Ledger", nil)
-	dodedupe.RegisterLedger("LedgerKV", nil)
+	registerLedger("Ledger", "ledger")
+	registerLedger("LedgerKV", "kv")
+	durable.Register("Account", newAccount, durable.Method("perform", (*account).perform))
 	durable.Register("Racy", newRacy, durable.Method("put", (*racy).put), durable.Method("forget", (*racy).forget))
 	durablehttp.Handle(http.HandlerFunc(serve))
 	if err := durable.Run(); err != nil {
@@ -43,10 +45,18 @@ func main() {
 	}
 }
 
+func registerLedger(class, target string) {
+	dodedupe.RegisterLedger(class, &dodedupe.LedgerClass{OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
+		return expired(ctx, env, target, e)
+	}})
+}
+
 func serve(w http.ResponseWriter, r *http.Request) {
 	var a answer
 	err := perform(r.Context(), durablehttp.Env(r), strings.TrimPrefix(r.URL.Path, "/"), r.URL.Query(), &a)
-	a.Status = status(err)
+	if err != nil || a.Status == "" {
+		a.Status = status(err)
+	}
 	json.NewEncoder(w).Encode(a)
 }
 
@@ -60,6 +70,12 @@ func status(err error) string {
 		return "fenced"
 	case errors.Is(err, dedupe.ErrMismatch):
 		return "mismatch"
+	case errors.Is(err, dedupe.ErrResultTooLarge):
+		return "too large"
+	case errors.Is(err, dodedupe.ErrVersion):
+		return "newer"
+	case errors.Is(err, errWork):
+		return "nothing done"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "gone"
 	case errors.Is(err, dedupe.ErrOverloaded):
@@ -84,8 +100,12 @@ func perform(ctx context.Context, env *durable.Env, target string, q url.Values,
 		return performLedger(ctx, env, &dodedupe.LedgerOptions{Mapping: dodedupe.Buckets(4)}, q, a)
 	case "kv":
 		return performLedger(ctx, env, &dodedupe.LedgerOptions{Binding: "LEDGERKV"}, q, a)
+	case "embedded":
+		return performEmbedded(ctx, env, q, a)
 	case "sequence":
 		return performNext(ctx, env, q, a)
+	case "do":
+		return performDo(ctx, env, q, a)
 	case "crash":
 		os.Exit(3)
 	}
@@ -115,16 +135,21 @@ func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerO
 	if err != nil {
 		return err
 	}
+	return performOn(ctx, l, ledgerName(opts), q, a)
+}
+
+// performOn performs an operation on a ledger, whose claims say that it is theirs.
+func performOn(ctx context.Context, l dedupe.Ledger, identity string, q url.Values, a *answer) error {
 	key := []byte(q.Get("key"))
 	switch q.Get("op") {
 	case "claim":
 		return claim(ctx, l, key, q, a)
 	case "complete":
-		return l.Complete(ctx, claimOf(opts, q), []byte(q.Get("result")))
+		return l.Complete(ctx, claimOf(identity, q), resultOf(q))
 	case "extend":
-		return l.Extend(ctx, claimOf(opts, q), milliseconds(q, "lease"))
+		return l.Extend(ctx, claimOf(identity, q), milliseconds(q, "lease"))
 	case "release":
-		return l.Release(ctx, claimOf(opts, q))
+		return l.Release(ctx, claimOf(identity, q))
 	case "forget":
 		return l.Forget(ctx, key)
 	}
@@ -142,7 +167,7 @@ func claim(ctx context.Context, l dedupe.Ledger, key []byte, q url.Values, a *an
 		Owner: q.Get("owner"), Fingerprint: []byte(q.Get("fingerprint")), Lease: milliseconds(q, "lease"), TTL: milliseconds(q, "ttl"), Wait: milliseconds(q, "wait"),
 	})
 	if err == nil {
-		a.Outcome, a.Fence, a.TakenOver, a.Result = c.Outcome.String(), c.Fence, c.TakenOver, string(c.Result)
+		a.Outcome, a.Fence, a.TakenOver, a.Result = c.Outcome.String(), c.Fence, c.TakenOver, shown(c.Result)
 	}
 	return err
 }
@@ -158,12 +183,29 @@ func performNext(ctx context.Context, env *durable.Env, q url.Values, a *answer)
 }
 
 // claimOf is a claim that another request acquired.
-func claimOf(opts *dodedupe.LedgerOptions, q url.Values) dedupe.Claim {
+func claimOf(identity string, q url.Values) dedupe.Claim {
 	fence, _ := strconv.ParseInt(q.Get("fence"), 10, 64)
+	return dedupe.Claim{Outcome: dedupe.Acquired, Ledger: identity, Key: []byte(q.Get("key")), Owner: q.Get("owner"), Fence: fence}
+}
+
+func ledgerName(opts *dodedupe.LedgerOptions) string {
 	binding := opts.Binding
 	if binding == "" {
 		binding = "LEDGER"
 	}
-	ledger := "dedupe.durable_objects:" + binding + ":" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
-	return dedupe.Claim{Outcome: dedupe.Acquired, Ledger: ledger, Key: []byte(q.Get("key")), Owner: q.Get("owner"), Fence: fence}
+	return "dedupe.durable_objects:" + binding + ":" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
+}
+
+// resultOf is the query's result, made as long as the query wants it. shown is what the test is told of it.
+func resultOf(q url.Values) []byte {
+	size, _ := strconv.Atoi(q.Get("size"))
+	result := []byte(q.Get("result"))
+	return append(result, bytes.Repeat([]byte("."), max(0, size-len(result)))...)
+}
+
+func shown(result []byte) string {
+	if len(result) < 1000 {
+		return string(result)
+	}
+	return string(bytes.TrimRight(result, ".")) + "/" + strconv.Itoa(len(result))
 }

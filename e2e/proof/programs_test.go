@@ -1,0 +1,108 @@
+//go:build !js
+
+package proof
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"flow.internal/capdo/e2e/internal/worker"
+	"flow.internal/capdo/internal/build"
+)
+
+// The programs are compiled from the sources of dodedupe with these changes.
+// Both give each object of a ledger a clock of its own, and look every second
+// for records that they could not read. The newer one has another version of
+// records.
+var (
+	clockChanges = []change{
+		{"ledgerobject.go", "clock: unixMilli", "clock: ownClock(state)"},
+		{"embed.go", "clock: unixMilli", "clock: ownClock(state)"},
+		{"book.go", "newerRetry = 60_000", "newerRetry = 1000"},
+	}
+	newerChanges = []change{
+		{"entry.go", "entryVersion  = 2", "entryVersion  = 3"},
+		{"entry.go", "if _, err := versioned(b, entryVersion)", "if len(b) > 0 && b[0] == 2 {\n\t\tb = append([]byte{entryVersion}, b[1:]...)\n\t}\n\tif _, err := versioned(b, entryVersion)"},
+		{"entry.go", "head[0] < entryVersion", "head[0] < 2"},
+	}
+)
+
+type change struct{ file, old, new string }
+
+var (
+	built worker.Built
+	newer string // the folder of the newer program
+)
+
+func TestMain(m *testing.M) {
+	scratch, err := os.MkdirTemp("", "capdo-proof-")
+	if err == nil {
+		err = buildNewer(scratch)
+	}
+	if err == nil {
+		err = overlay(scratch, "clock", clockChanges)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	worker.MainThen("worker", m, &built, func() { os.RemoveAll(scratch) })
+}
+
+func buildNewer(scratch string) error {
+	newer = filepath.Join(scratch, "newer")
+	if err := os.Mkdir(newer, 0o755); err != nil {
+		return err
+	}
+	if err := overlay(scratch, "later", append(newerChanges, clockChanges...)); err != nil {
+		return err
+	}
+	_, err := build.Run(context.Background(), "worker", newer, nil)
+	return err
+}
+
+// overlay has Go compile dodedupe with changes from now on.
+func overlay(scratch, name string, changes []change) error {
+	dir := filepath.Join(scratch, name)
+	dodedupe, err := filepath.Abs("../../dedupe/dodedupe")
+	if err != nil {
+		return err
+	}
+	clock, err := filepath.Abs("testdata/clock.go.txt")
+	if err := errors.Join(err, os.Mkdir(dir, 0o755)); err != nil {
+		return err
+	}
+	replace := map[string]string{filepath.Join(dodedupe, "proofclock.go"): clock}
+	for _, c := range changes {
+		file := filepath.Join(dodedupe, c.file)
+		from := file
+		if before, ok := replace[file]; ok {
+			from = before
+		}
+		text, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(text), c.old) {
+			return fmt.Errorf("%s has no %q any more", c.file, c.old)
+		}
+		replace[file] = filepath.Join(dir, c.file)
+		if err := os.WriteFile(replace[file], []byte(strings.ReplaceAll(string(text), c.old, c.new)), 0o600); err != nil {
+			return err
+		}
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(dir+".json", list, 0o600); err != nil {
+		return err
+	}
+	return os.Setenv("GOFLAGS", "-overlay="+dir+".json")
+}

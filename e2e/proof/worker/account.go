@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/durable"
+)
+
+// account is an object with a ledger embedded. It works in transactions of its own, and rolls some of them back.
+type account struct {
+	storage  *durable.Storage
+	ledger   *dodedupe.Embedded
+	identity string
+}
+
+func newAccount(_ context.Context, state *durable.State, env *durable.Env) (*account, error) {
+	id, err := state.ID()
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := dodedupe.Embed(state, &dodedupe.EmbedOptions{OnExpired: func(ctx context.Context, e dodedupe.Expired) error {
+		return expired(ctx, env, "embedded", e)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	_, err = state.Storage().SQL().Exec("CREATE TABLE IF NOT EXISTS effects (id TEXT)")
+	return &account{state.Storage(), ledger, "dedupe.durable_objects:embedded:" + id.String()}, err
+}
+
+func (a *account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
+	return a.ledger.Alarm(ctx, nil)
+}
+
+// perform is one operation.
+func (a *account) perform(ctx context.Context, query []byte) ([]byte, error) {
+	q, err := url.ParseQuery(string(query))
+	if err != nil {
+		return nil, err
+	}
+	var told answer
+	told.Status = a.within(ctx, q, &told)
+	return json.Marshal(told)
+}
+
+var errRolledBack = errors.New("rolled back")
+
+// within performs an operation in the transaction that the query asks for, together with an effect. It returns the status.
+func (a *account) within(ctx context.Context, q url.Values, told *answer) string {
+	var inside error // of the transaction's function
+	run := func() error {
+		if inside = a.effect(q); inside == nil {
+			inside = performOn(ctx, a.ledger, a.identity, q, told)
+		}
+		if inside == nil && q.Has("rollback") {
+			inside = errRolledBack
+		}
+		return inside
+	}
+	var err error
+	switch q.Get("tx") {
+	case "transaction":
+		err = a.storage.Transaction(ctx, func(*durable.Transaction) error { return run() })
+	case "sync":
+		err = a.storage.TransactionSync(run)
+	default:
+		return status(a.performAlone(ctx, q, told))
+	}
+	switch s := status(inside); {
+	case err == nil && inside == nil:
+		return "ok"
+	case inside == nil && !errors.Is(err, durable.ErrTransactionParked):
+		return "unknown"
+	case err == nil:
+		return "a transaction that failed and was committed"
+	case s == "fenced", s == "mismatch", s == "too large", s == "newer":
+		return s
+	case errors.Is(inside, errRolledBack) && !errors.Is(err, durable.ErrTransactionParked):
+		return "rolled back"
+	}
+	return "nothing done"
+}
+
+func (a *account) effect(q url.Values) error {
+	_, err := a.storage.SQL().Exec("INSERT INTO effects VALUES (?)", q.Get("id"))
+	return err
+}
+
+var errWork = errors.New("the work failed")
+
+// performAlone performs an operation outside of transactions. Once makes its own.
+func (a *account) performAlone(ctx context.Context, q url.Values, told *answer) error {
+	if q.Get("op") != "once" {
+		return performOn(ctx, a.ledger, a.identity, q, told)
+	}
+	opts := &dodedupe.OnceOptions{Fingerprint: []byte(q.Get("fingerprint")), TTL: milliseconds(q, "ttl")}
+	result, replayed, err := a.ledger.Once(ctx, []byte(q.Get("key")), opts, func(fence int64) ([]byte, error) {
+		told.Fence = fence
+		err := a.effect(q)
+		if err == nil && q.Has("rollback") {
+			err = errWork
+		}
+		return resultOf(q), err
+	})
+	switch {
+	case errors.Is(err, dedupe.ErrInProgress):
+		told.Outcome, err = "in progress", nil
+	case err != nil:
+		told.Fence = 0
+	case replayed:
+		told.Outcome, told.Result = "replay", shown(result)
+	default:
+		told.Outcome = "acquired"
+	}
+	return err
+}
+
+func performEmbedded(ctx context.Context, env *durable.Env, q url.Values, told *answer) error {
+	ns, err := env.Namespace("ACCOUNT")
+	if err != nil {
+		return err
+	}
+	stub, err := ns.GetByName("account-"+q.Get("key"), nil)
+	if err != nil {
+		return err
+	}
+	defer stub.Release()
+	b, err := stub.Call(ctx, "perform", []byte(q.Encode()))
+	switch {
+	case errors.Is(err, durable.ErrOverloaded):
+		return dedupe.ErrOverloaded
+	case err != nil:
+		return dedupe.ErrUnknownOutcome
+	}
+	return json.Unmarshal(b, told)
+}
