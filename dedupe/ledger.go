@@ -100,8 +100,10 @@ type Claim struct {
 	Key     []byte
 	Owner   string
 
-	// Fence grows strictly from claim to claim of a key, also over Forget and expiry. What the work writes to can refuse a fence
-	// that is smaller than one it has seen. Set if Acquired.
+	// Fence grows strictly from claim to claim of a key, also over Forget and
+	// expiry. What the work writes to can refuse a fence that is smaller than
+	// one it has seen. (A ledger may need its clock not to be set back far for
+	// that; its documentation says how far.) Set if Acquired.
 	Fence int64
 	// Attempt counts the claims of the key within its window, from 1.
 	Attempt int

@@ -51,7 +51,6 @@ fault "idle objects are never forgotten" $js/runtime.mjs 's/for \(const c of thi
 fault "objects that workerd has reset are never forgotten" $js/runtime.mjs 's/oldest\?\.watchedAt < now - GONE_MS/false/'
 fault "promises of a context that is gone count as in flight" $js/context.mjs 's/    rt\.inFlight -= this\.promises \+ /    rt.inFlight -= /'
 fault "a section that no invocation holds takes no turns" $js/context.mjs 's/ \|\| this\.isExclusive; \}/; }/'
-fault "a section begins after its program has ended" $js/host.mjs 's/      if \(context\.rt\.dead \|\| context\.closed\) return.*\n//'
 fault "an interruption of Go is not noticed" $js/runtime.mjs 's/if \(this\.running\) this\.interrupted\(\);/if (this.running) return;/g'
 fault "the end of the program fails no request" $js/runtime.mjs 's/      else for \(const call of \[\.\.\.c\.calls\.values\(\)\]\) call\.fail\(error\);\n//'
 fault "a request that is answered goes on for ever" $js/context.mjs 's/TIME_UP_MS = 24_000, CLOSE_MS = 28_000/TIME_UP_MS = 24e9, CLOSE_MS = 28e9/'

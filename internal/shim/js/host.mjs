@@ -52,7 +52,7 @@ export const helpers = {
   within: (target, method) => {
     const context = caller, begun = Promise.withResolvers();
     const done = target[method]((argument) => {
-      if (context.rt.dead || context.closed) return context.abort(); // nobody is left who would end it
+      if (context.closed) return undefined; // nobody is left who would end it
       const { promise, resolve, reject } = Promise.withResolvers();
       const end = (failure) => {
         context.leaveSection();
