@@ -57,7 +57,6 @@ fault "a request that is answered goes on for ever" $js/context.mjs 's/TIME_UP_M
 fault "a goroutine does I/O in whatever context runs" internal/jsrt/context.go 's/case c != current:\n\t\t\tc\.park\(\)/case c != current \&\& c.tx != nil:\n\t\t\tc.park()/'
 fault "a transaction takes others with it" internal/jsrt/section.go 's/return s\.hasBegun \&\& /return false \&\& /'
 fault "a turn wakes only the first who waits for it" internal/jsrt/context.go 's/for ; w != nil; w = w\.next \{\n\t\tw\.ready/if w != nil {\n\t\tw.ready/'
-fault "a section in whose turn the program ends stays open" $js/runtime.mjs 's/if \(this\.dead\) return context\.abort\(\);\n(    if \(context\.closed \|\|)/if (this.dead) return;\n$1/'
 fault "a context that closes leaves its promises waiting" internal/jsrt/context.go 's/\t\to\.closed = true\n\t\to\.settled <- struct\{\}\{\}\n/\t\to.closed = true\n/'
 fault "who waits for the end of a transaction waits beyond the object's" internal/jsrt/context.go 's/\tc\.section\.release\(\)\n//'
 exit $failed

@@ -207,7 +207,6 @@ export class Runtime {
   // turn enters Go, and sees to it that the context is entered again in time.
   turn(context, name, a, b) {
     this.enter(context, name, a, b);
-    if (this.dead) context.abort();
     this.watch(context);
   }
 
@@ -438,7 +437,6 @@ export class Runtime {
     this.sweep(now);
     if (this.deadline() <= now || context.isExclusive) this.enter(context, "capdo_tick");
     context.look(now);
-    if (this.dead) return context.abort();
     this.watch(context);
     if (this.keeper === context && !context.timeout) this.handOver();
   }
