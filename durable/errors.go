@@ -56,7 +56,8 @@ var (
 	ErrContextClosed = jsrt.ErrContextClosed
 	// ErrForeignHandle: an ID, a WebSocket or another handle of one object or request was used with a handle of another.
 	ErrForeignHandle = jsrt.ErrForeignHandle
-	// ErrNested: [Storage.Transaction] or [State.BlockConcurrencyWhile] inside one of them, by the same goroutine or one that it started.
+	// ErrNested: [Storage.Transaction] or [State.BlockConcurrencyWhile] inside
+	// one of them, by the same goroutine or one that it started.
 	ErrNested = jsrt.ErrNestedSection
 	// ErrTransactionParked: the function of a synchronous transaction waited for something. It was rolled back.
 	ErrTransactionParked = jsrt.ErrTransactionParked

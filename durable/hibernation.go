@@ -84,8 +84,9 @@ func thrown(v any) error {
 	return errors.New("durable: the WebSocket failed")
 }
 
-// sockets are the accepted WebSockets of an object's instance that the program has met, by the numbers that JavaScript gives them. They
-// leave when they are closed, of which every class that can accept them is told.
+// sockets are the accepted WebSockets of an object's instance that the program
+// has met, by the numbers that JavaScript gives them. They leave when they are
+// closed, of which every class that can accept them is told.
 type sockets struct {
 	mu sync.Mutex
 	m  map[int64]*WebSocket

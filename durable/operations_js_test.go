@@ -275,8 +275,9 @@ func TestTransactionHoldsOtherEventsBack(t *testing.T) {
 	wantOutcome(t, reading, "after")
 }
 
-// What the handler of an event that has begun before writes meanwhile would be rolled back with the transaction, though its caller is told
-// that it was written.
+// What the handler of an event that has begun before writes meanwhile would be
+// rolled back with the transaction, though its caller is told that it was
+// written.
 func TestRollbackSparesOthersWrites(t *testing.T) {
 	o := object(t)
 	begun := make(chan bool)

@@ -222,8 +222,9 @@ func TestCriticalSectionThatIsGivenUpBeforeItBeginsDoesNotRun(t *testing.T) {
 	})
 }
 
-// A goroutine of another event whose timer fires meanwhile must not write into the transaction: what it wrote would be rolled back, after
-// it was told that it is stored.
+// A goroutine of another event whose timer fires meanwhile must not write into
+// the transaction: what it wrote would be rolled back, after it was told that
+// it is stored.
 func TestTransactionKeepsOtherGoroutinesOut(t *testing.T) {
 	o := object(t)
 	asleep := make(chan struct{})

@@ -48,8 +48,10 @@ func (s *Storage) DeleteAll(ctx context.Context, opts *PutOptions) error {
 	return classify(err)
 }
 
-// Transaction runs fn in a transaction that may wait for I/O. It commits when fn returns nil and is rolled back when fn returns an error,
-// which Transaction returns, or panics. Use txn in fn, or SQL. What fn may wait for is said at [State.BlockConcurrencyWhile].
+// Transaction runs fn in a transaction that may wait for I/O. It commits when
+// fn returns nil and is rolled back when fn returns an error, which Transaction
+// returns, or panics. Use txn in fn, or SQL. What fn may wait for is said at
+// [State.BlockConcurrencyWhile].
 func (s *Storage) Transaction(ctx context.Context, fn func(txn *Transaction) error) error {
 	return within(ctx, s.ref, "transaction", func(ref *jsrt.Ref) error {
 		return fn(&Transaction{Operations{ref, s.backend}})

@@ -36,8 +36,10 @@ var quiet = []string{
 	"CLOUDFLARE_CF_FETCH_ENABLED=false", // Request.cf is a placeholder
 }
 
-// run runs wrangler in a folder until ctx ends, which interrupts it, or it does, and returns its exit status. Nothing of it is left behind, even
-// if capdo is killed. It has a process group of its own, so that a Ctrl-C in the terminal reaches it once, through ctx.
+// run runs wrangler in a folder until ctx ends, which interrupts it, or it
+// does, and returns its exit status. Nothing of it is left behind, even if
+// capdo is killed. It has a process group of its own, so that a Ctrl-C in the
+// terminal reaches it once, through ctx.
 func (t *tool) run(ctx context.Context, dir string, args ...string) error {
 	group, err := newGroup(t.hold...)
 	if err != nil {

@@ -14,7 +14,8 @@
 //		…
 //	}
 //
-// The wrangler config binds the class, which a new account can only have SQLite-backed; the store works on key-value backed classes, too:
+// The wrangler config binds the class, which a new account can only have
+// SQLite-backed; the store works on key-value backed classes, too:
 //
 //	[[durable_objects.bindings]]
 //	name = "DEDUPE"

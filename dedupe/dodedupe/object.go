@@ -8,8 +8,9 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Register declares the Durable Object class that keeps the records, under the name that the wrangler config knows it by. It works with
-// either storage backend. Register panics like [durable.Register].
+// Register declares the Durable Object class that keeps the records, under the
+// name that the wrangler config knows it by. It works with either storage
+// backend. Register panics like [durable.Register].
 func Register(class string) {
 	var methods []durable.RPCMethod[*object]
 	for _, m := range storeMethods {
@@ -69,8 +70,10 @@ func (o *object) Alarm(ctx context.Context, _ durable.AlarmInfo) error { return 
 // begin with "_cf_" are the platform's; an object that has a user's data, too, must not use them for it.
 const recordKey = "_capdo_dedupe"
 
-// objectStorage is the storage of an object that has nothing else to keep. In a class with key-value storage the asynchronous operations take
-// the place of the synchronous ones: the input gate keeps other events out while they wait, and nothing else is waited for between.
+// objectStorage is the storage of an object that has nothing else to keep. In a
+// class with key-value storage the asynchronous operations take the place of
+// the synchronous ones: the input gate keeps other events out while they wait,
+// and nothing else is waited for between.
 type objectStorage struct{ storage *durable.Storage }
 
 func (s objectStorage) get() (record []byte, ok bool, err error) {

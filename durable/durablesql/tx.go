@@ -128,7 +128,8 @@ func (t *tx) run(ctx context.Context, storage *durable.Storage) {
 	close(t.over)
 }
 
-// inside has the running goroutine be in the connection's transaction, if there is one, until leave.
+// inside has the running goroutine be in the connection's transaction, if there
+// is one, until leave.
 func (c *conn) inside() (leave func()) {
 	if c.tx == nil {
 		return func() {}

@@ -1,7 +1,9 @@
 //go:build !js
 
-// Package boundary fuzzes what crosses between JavaScript and Go, in workerd: hostile values through every way in, with Go's memory watched
-// around each place that JavaScript writes to, and Go's values back. A failure names the seed and the case that reproduce it.
+// Package boundary fuzzes what crosses between JavaScript and Go, in workerd:
+// hostile values through every way in, with Go's memory watched around each
+// place that JavaScript writes to, and Go's values back. A failure names the
+// seed and the case that reproduce it.
 package boundary
 
 import (
@@ -31,7 +33,8 @@ var built worker.Built
 
 func TestMain(m *testing.M) { worker.Main(m, &built) }
 
-// serve starts workerd with the Worker, and with modules in place of its own. gogc is how often Go collects garbage.
+// serve starts workerd with the Worker, and with modules in place of its own.
+// gogc is how often Go collects garbage.
 func serve(t testing.TB, replaced map[string]string, gogc string) *workerd.Process {
 	t.Helper()
 	modules := workerd.BuildModules(built.Dir)
@@ -91,7 +94,8 @@ func fuzzIn(p *workerd.Process, object, way string, seed, n int) (r report) {
 	return r
 }
 
-// ways are those in which values come to Go, each with how many cases make a batch and how many batches make test.
+// ways are those in which values come to Go, each with how many cases make a
+// batch and how many batches make test.
 var ways = []struct {
 	name           string
 	batch, batches int
@@ -133,7 +137,8 @@ func TestHostileValues(t *testing.T) {
 	}
 }
 
-// Where Go collects all the time, references are released and their numbers used again between any two calls.
+// Where Go collects all the time, references are released and their numbers
+// used again between any two calls.
 func TestHostileValuesWhileGoCollects(t *testing.T) {
 	p := serve(t, nil, "1")
 	for way, n := range map[string]int{"direct": 200, "rpc": 100} {
@@ -143,7 +148,8 @@ func TestHostileValuesWhileGoCollects(t *testing.T) {
 	}
 }
 
-// Numbers that start anew, more names than have a number, handles that are released or another object's, bytes that change at the last moment.
+// Numbers that start anew, more names than have a number, handles that are
+// released or another object's, bytes that change at the last moment.
 func TestEdges(t *testing.T) {
 	p := serve(t, nil, "100")
 	for _, object := range []string{"a", "b"} {
@@ -153,7 +159,8 @@ func TestEdges(t *testing.T) {
 	}
 }
 
-// What a client may put into a header is not what fetch in JavaScript lets through. workerd makes U+FFFD of each byte that is not UTF-8.
+// What a client may put into a header is not what fetch in JavaScript lets
+// through. workerd makes U+FFFD of each byte that is not UTF-8.
 func TestRawHeaders(t *testing.T) {
 	p := serve(t, nil, "100")
 	for i, raw := range []string{"plain", "caf\xc3\xa9", "\xff\xfe\x80", "\xed\xa0\x80", strings.Repeat("x", 6000), "a\tb", "\xe2\x82\xac", ""} {

@@ -13,8 +13,9 @@ import (
 
 var allMutations = flag.Bool("all-mutations", false, "make each mistake, not only the first three")
 
-// mutations are mistakes, each of which the fuzzer has to notice. The first three are of the kind that once overwrote Go's heap: what
-// was known of a value before is trusted when it is written.
+// mutations are mistakes, each of which the fuzzer has to notice. The first
+// three are of the kind that once overwrote Go's heap: what was known of a
+// value before is trusted when it is written.
 var mutations = []struct{ name, file, from, to string }{
 	{"the space is not checked", "value.mjs", "if (this.pos + n <= this.end) return;", "if (this.u8 !== this.own || this.pos + n <= this.end) return;"},
 	{"a string may be longer than the space", "value.mjs", "this.u8.subarray(this.pos + 4, this.end)", "this.u8.subarray(this.pos + 4)"},

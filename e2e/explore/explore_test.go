@@ -1,7 +1,9 @@
 //go:build !js
 
-// Package explore drives the real wasm and the real glue under Node on a simulated workerd, in many orders, and checks the invariants of
-// internal/jsrt/PROTOCOL.md after each event. rules_test.go confirms in workerd what the simulation takes for granted.
+// Package explore drives the real wasm and the real glue under Node on a
+// simulated workerd, in many orders, and checks the invariants of
+// internal/jsrt/PROTOCOL.md after each event. rules_test.go confirms in workerd
+// what the simulation takes for granted.
 package explore
 
 import (

@@ -215,8 +215,9 @@ func TestRuleGate(t *testing.T) { // 4
 	r.want("/add?o=a", "31")
 }
 
-// The rule is production's, by workerd's source. Local workerd's clock goes on, so the explorer tries both; a workerd that fails here
-// has begun to do as production does.
+// The rule is production's, by workerd's source. Local workerd's clock goes on,
+// so the explorer tries both; a workerd that fails here has begun to do as
+// production does.
 func TestRuleClock(t *testing.T) { // 5
 	t.Parallel()
 	r := startRules(t)

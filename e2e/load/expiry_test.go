@@ -56,7 +56,8 @@ func expiring(l *lab, f *figures) {
 
 func rounds(n, limit int) int { return (n + limit - 1) / limit }
 
-// sweptBy fails the test unless so many alarms removed so many records, each no more than its limit.
+// sweptBy fails the test unless so many alarms removed so many records, each no
+// more than its limit.
 func (l *lab) sweptBy(i inside, n, alarms int) {
 	l.Helper()
 	removed, _ := i.most()

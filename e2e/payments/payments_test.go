@@ -336,7 +336,8 @@ func TestWhatIsNotAPaymentIsRefused(t *testing.T) {
 	}
 }
 
-// Where nothing says that only the machine itself reaches the Worker, nothing that a client writes lets it in.
+// Where nothing says that only the machine itself reaches the Worker, nothing
+// that a client writes lets it in.
 func TestNobodyIsLocalWhereItIsDeployed(t *testing.T) {
 	l := start(t, map[string]string{"PAYMENTS_TOKEN": "t0ken"})
 	for _, header := range [][]string{

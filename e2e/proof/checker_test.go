@@ -11,7 +11,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// sequence makes a history of operations one after the other, 10 ms apart, on a key that is remembered and held for an hour.
+// sequence makes a history of operations one after the other, 10 ms apart, on a
+// key that is remembered and held for an hour.
 func sequence(steps ...porcupine.Operation) []porcupine.Operation {
 	for i := range steps {
 		in, out := steps[i].Input.(input), steps[i].Output.(output)

@@ -38,8 +38,9 @@ type works struct {
 	most time.Duration // that work takes; if 0 it succeeds
 }
 
-// endsWithin is how long a holder that has been overtaken may take to end its work. It does when its lease is over by its own clock, but has to
-// have the processor for it.
+// endsWithin is how long a holder that has been overtaken may take to end its
+// work. It does when its lease is over by its own clock, but has to have the
+// processor for it.
 const endsWithin = 5 * time.Second
 
 func (w *works) serve(rw http.ResponseWriter, r *http.Request) {
@@ -104,8 +105,9 @@ type reply struct {
 
 const doLease = 900 * time.Millisecond
 
-// Work runs while its callers leave at every point, calls are lost and refused, and results are too large. In the middle workerd is killed and the
-// program crashes; else holders are healthy.
+// Work runs while its callers leave at every point, calls are lost and refused,
+// and results are too large. In the middle workerd is killed and the program
+// crashes; else holders are healthy.
 func TestWorkOfDoRunsAloneAndOnce(t *testing.T) {
 	l := newLab(t)
 	l.reports.works.most = 2 * doLease
@@ -274,7 +276,8 @@ func (d *doing) finish(t *testing.T, key string) {
 	t.Errorf("%s: the work is never done", key)
 }
 
-// checkRuns fails the test if a healthy holder was overtaken, if one was not told that it takes over, or if work ran that was done.
+// checkRuns fails the test if a healthy holder was overtaken, if one was not
+// told that it takes over, or if work ran that was done.
 func (d *doing) checkRuns(t *testing.T, key string, list []*work) (overtaken int) {
 	t.Helper()
 	for i, r := range list {
@@ -293,8 +296,9 @@ func (d *doing) checkRuns(t *testing.T, key string, list []*work) (overtaken int
 	return overtaken
 }
 
-// checkAnswers fails the test if a result is not that of all who are told one, if work ran after somebody was told it, or if somebody's work ran who
-// was told that it did not.
+// checkAnswers fails the test if a result is not that of all who are told one,
+// if work ran after somebody was told it, or if somebody's work ran who was
+// told that it did not.
 func (d *doing) checkAnswers(t *testing.T, key string, list []*work) {
 	t.Helper()
 	var first *reply

@@ -25,7 +25,8 @@ type death struct {
 	fence       int64
 }
 
-// reports is the server that the Worker reports to. It says what OnExpired does then: for the first few times of a holder's it fails.
+// reports is the server that the Worker reports to. It says what OnExpired does
+// then: for the first few times of a holder's it fails.
 type reports struct {
 	address string
 
@@ -88,7 +89,8 @@ func (r *reports) unheard(all []death) (list []death) {
 	return list
 }
 
-// deaths are holders whose leases certainly ran out: nothing that may have ended a lease was done to their keys.
+// deaths are holders whose leases certainly ran out: nothing that may have
+// ended a lease was done to their keys.
 func (h *history) deaths() (list []death) {
 	for _, o := range h.ops {
 		in, out := o.Input.(input), o.Output.(output)
@@ -109,8 +111,9 @@ func (h *history) deaths() (list []death) {
 // lease ended.
 const settleFor = 45 * time.Second
 
-// settle fails the test unless every dead holder is told of in the end, every record is removed whose time is over, and there are the
-// effects of what was committed, and no others.
+// settle fails the test unless every dead holder is told of in the end, every
+// record is removed whose time is over, and there are the effects of what was
+// committed, and no others.
 func (h *history) settle(t testing.TB, l *lab) {
 	t.Helper()
 	l.reports.mu.Lock()

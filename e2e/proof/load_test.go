@@ -298,7 +298,8 @@ func (c *caller) choose() (in input) {
 	return in
 }
 
-// chooseEmbedded has some operations be part of a user's transaction, and some of these rolled back.
+// chooseEmbedded has some operations be part of a user's transaction, and some
+// of these rolled back.
 func (c *caller) chooseEmbedded(in input) input {
 	in.id = in.owner
 	in.op = pick(c.random, "claim", "claim", "claim", "once", "once", "complete", "extend", "release", "release", "forget")
@@ -328,7 +329,8 @@ func (c *caller) chooseDeath() input {
 	return c.withJumps(in)
 }
 
-// withJumps says how far the clock of a key's object jumps: testdata/clock.go.txt has the same. What lasts outlasts any jump.
+// withJumps says how far the clock of a key's object jumps:
+// testdata/clock.go.txt has the same. What lasts outlasts any jump.
 func (c *caller) withJumps(in input) input {
 	n, err := strconv.Atoi(in.key)
 	hasClock := in.target == "ledger" || in.target == "kv" || in.target == "embedded"

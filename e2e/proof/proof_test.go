@@ -1,9 +1,13 @@
 //go:build !js
 
-// Package proof checks that what callers of the store, the ledger and the sequencer see in workerd can be explained by one operation happening after the
-// other, while workerd is killed, the Go program crashes, objects are aborted and evicted, and replies are lost; while objects' clocks jump, users'
-// transactions are rolled back, functions that are told of dead holders fail, programs of two versions take turns, and calls are refused. In the end
-// every dead holder has been told of, and what is over is removed. Work of Do runs alone while its holder is healthy.
+// Package proof checks that what callers of the store, the ledger and the
+// sequencer see in workerd can be explained by one operation happening after
+// the other, while workerd is killed, the Go program crashes, objects are
+// aborted and evicted, and replies are lost; while objects' clocks jump, users'
+// transactions are rolled back, functions that are told of dead holders fail,
+// programs of two versions take turns, and calls are refused. In the end every
+// dead holder has been told of, and what is over is removed. Work of Do runs
+// alone while its holder is healthy.
 package proof
 
 import (

@@ -22,7 +22,8 @@ import (
 
 var built worker.Built
 
-// Most of the time many tests wait for what takes long in workerd, so more may run at once than there are processors.
+// Most of the time many tests wait for what takes long in workerd, so more may
+// run at once than there are processors.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "8")

@@ -25,7 +25,8 @@ import (
 	"flow.internal/capdo/flow/flowhttp"
 )
 
-// guarded lets requests in from the machine that the Worker runs on; elsewhere only with the secret PAYMENTS_TOKEN as bearer token.
+// guarded lets requests in from the machine that the Worker runs on; elsewhere
+// only with the secret PAYMENTS_TOKEN as bearer token.
 var guarded = guard.Guard{Token: "PAYMENTS_TOKEN"}
 
 // live is the console at /console, which watches the ledger.

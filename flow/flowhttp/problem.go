@@ -98,7 +98,8 @@ func problemOf(err error) *problem {
 	return p
 }
 
-// known says how an error is answered. No text of a handler gets out, except those of a [flow.Rejection], which are meant to.
+// known says how an error is answered. No text of a handler gets out, except
+// those of a [flow.Rejection], which are meant to.
 func known(err error) *problem {
 	var invalid *flow.InvalidError
 	var rejection *flow.Rejection

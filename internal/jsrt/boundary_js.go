@@ -121,12 +121,14 @@ func enterContext(id int32) *Context {
 	return c
 }
 
-// names are the method and property names that JavaScript knows by number. A caller can choose a method's name, so there is a limit.
+// names are the method and property names that JavaScript knows by number. A
+// caller can choose a method's name, so there is a limit.
 var names = map[string]int32{}
 
 const maxNames = 512
 
-// nameOf returns a name's number; ok is false for a name that has none. One that is not UTF-8 has none: as a value it is refused.
+// nameOf returns a name's number; ok is false for a name that has none. One
+// that is not UTF-8 has none: as a value it is refused.
 func nameOf(s string) (number int32, ok bool) {
 	mu.Lock()
 	defer mu.Unlock()

@@ -46,7 +46,8 @@ type Ref struct {
 	cleanup runtime.Cleanup
 }
 
-// Helpers is the object of host.mjs that does what would need a JavaScript constructor, or several calls.
+// Helpers is the object of host.mjs that does what would need a JavaScript
+// constructor, or several calls.
 func (c *Context) Helpers() *Ref {
 	if c == nil {
 		return nil
@@ -130,8 +131,10 @@ func newRef(c *Context, index int32) *Ref {
 	return r
 }
 
-// enter returns when c is current: at once in the common case, else once JavaScript has entered it. An allocation after it may give way
-// to other goroutines, to a transaction's or in another context's turn. So it is asked again right before the call into JavaScript.
+// enter returns when c is current: at once in the common case, else once
+// JavaScript has entered it. An allocation after it may give way to other
+// goroutines, to a transaction's or in another context's turn. So it is asked
+// again right before the call into JavaScript.
 func (c *Context) enter() error {
 	for {
 		switch {
@@ -152,7 +155,8 @@ func (c *Context) enter() error {
 	}
 }
 
-// current is the context whose code JavaScript is running; nil for what package syscall/js calls back. Exports set it.
+// current is the context whose code JavaScript is running; nil for what package
+// syscall/js calls back. Exports set it.
 var current *Context
 
 // contexts holds every context that is not closed.

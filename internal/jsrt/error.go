@@ -53,7 +53,8 @@ var (
 	ErrDeadlock = errors.New("deadlock: the request's goroutine waits and nothing is in flight that could wake it")
 	// ErrForeignHandle: a handle of one I/O context was passed to another.
 	ErrForeignHandle = errors.New("the handle belongs to another object, or another request")
-	// ErrNestedSection: the goroutine, or the one that started it, is in a critical section of the object already.
+	// ErrNestedSection: the goroutine, or the one that started it, is in a
+	// critical section of the object already.
 	ErrNestedSection = errors.New("this goroutine is in a transaction, or blocks concurrency, already")
 	// ErrTransactionParked: the callback of a synchronous transaction waited for something.
 	ErrTransactionParked = errors.New("the transaction's function waited (for I/O, a channel, a lock, a timer); it must run through without waiting, and was rolled back")

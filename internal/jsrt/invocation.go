@@ -159,11 +159,14 @@ func (i *Invocation) Reply(v any, err error) {
 	}
 }
 
-// ErrTimeUp is the cause of a context whose stateless invocation has gone on for as long as workerd lets it after its answer.
+// ErrTimeUp is the cause of a context whose stateless invocation has gone on
+// for as long as workerd lets it after its answer.
 var ErrTimeUp = errors.New("the time is up: a stateless invocation ends 30 s after its client has the answer, or has gone")
 
-// Go runs fn in a goroutine that keeps the invocation open, and its I/O context alive, after it was answered. Its ctx is not canceled
-// when the caller goes away, but with [ErrTimeUp] shortly before workerd ends a stateless invocation. A panic in fn is logged.
+// Go runs fn in a goroutine that keeps the invocation open, and its I/O context
+// alive, after it was answered. Its ctx is not canceled when the caller goes
+// away, but with [ErrTimeUp] shortly before workerd ends a stateless
+// invocation. A panic in fn is logged.
 func (i *Invocation) Go(fn func(context.Context)) {
 	if i.taskCtx == nil {
 		i.taskCtx, i.stopTask = context.WithCancelCause(context.WithoutCancel(i))

@@ -35,7 +35,8 @@ const maxSafeInteger = 1<<53 - 1
 // pending is a promise that has not settled; its number names it on both sides.
 type pending int32
 
-// maxDepth is how deep values may be nested, as in value.mjs: each level takes stack, here and in JavaScript.
+// maxDepth is how deep values may be nested, as in value.mjs: each level takes
+// stack, here and in JavaScript.
 const maxDepth = 500
 
 // maxDate is the last moment that a JavaScript Date can be, in ms before and after 1970.
@@ -52,10 +53,12 @@ var (
 // encode appends v's encoding to b, for a context to decode.
 func encode(b []byte, c *Context, v any) ([]byte, error) { return encoder{c}.value(b, v, 0) }
 
-// encoder appends values for a context. A reference of another one is refused, wherever it is: its number means another value there.
+// encoder appends values for a context. A reference of another one is refused,
+// wherever it is: its number means another value there.
 type encoder struct{ c *Context }
 
-// value appends the encoding of a value that is nested depth deep. Integers outside ±(2^53-1) become BigInts: as numbers they would change.
+// value appends the encoding of a value that is nested depth deep. Integers
+// outside ±(2^53-1) become BigInts: as numbers they would change.
 func (e encoder) value(b []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
@@ -267,7 +270,8 @@ func (d *decoder) chunk() ([]byte, error) {
 	return d.take(n)
 }
 
-// string copies, unless it is most of a buffer that belongs to the value: then a copy would double what a long text takes.
+// string copies, unless it is most of a buffer that belongs to the value: then
+// a copy would double what a long text takes.
 func (d *decoder) string() (string, error) {
 	b, err := d.chunk()
 	if d.alias && len(b) >= longString && len(b) > len(d.b) {

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Files are the hand-written modules, in the folder js: Modules run in workerd, with testing.mjs, testfs.mjs and restart.mjs in tests;
-// describe.mjs runs under Node.
+// Files are the hand-written modules, in the folder js: Modules run in workerd,
+// with testing.mjs, testfs.mjs and restart.mjs in tests; describe.mjs runs
+// under Node.
 //
 //go:embed js/*.mjs
 var Files embed.FS

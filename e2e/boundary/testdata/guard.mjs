@@ -1,12 +1,14 @@
-// A Runtime whose imports are watched: what JavaScript writes into Go's memory lies in the window that Go gave, all of it is written, and
-// nothing else is read.
+// A Runtime whose imports are watched: what JavaScript writes into Go's memory
+// lies in the window that Go gave, all of it is written, and nothing else is
+// read.
 import { Runtime } from "./runtime.mjs";
 import { Encoded } from "./value.mjs";
 
 const NEAR = 16 << 10; // bytes that are compared on both sides of a window, in each call
 const WHOLE = 701;     // and all of Go's memory in each call of so many
 
-// Where an import's window is among its arguments; the others have none. transact is not among them: Go runs inside of it.
+// Where an import's window is among its arguments; the others have none.
+// transact is not among them: Go runs inside of it.
 const windows = { call: [4, 6], take: [2, 3], intern: [], size: [], discard: [], reply: [], proceed: [], wake: [], free: [] };
 
 export const guard = {

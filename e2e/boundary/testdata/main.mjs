@@ -1,4 +1,5 @@
-// The main module of the boundary's fuzzer: GET /WAY?seed=N&n=N sends hostile values through one way in, and answers with a report.
+// The main module of the boundary's fuzzer: GET /WAY?seed=N&n=N sends hostile
+// values through one way in, and answers with a report.
 import { DurableObject, env as bindings } from "cloudflare:workers";
 import * as entry from "./entry.mjs";
 import program from "./app.wasm";
@@ -10,7 +11,8 @@ import { Random, cloneable, dump, generate, reading } from "./values.mjs";
 
 start(() => new Guarded(program, { env: { GOGC: String(bindings.GOGC) } }));
 
-// check says what is wrong with what became of a node: an answer (the value, and Go's dump of it) or an error.
+// check says what is wrong with what became of a node: an answer (the value,
+// and Go's dump of it) or an error.
 function check(node, { failed, value, dumped }, report) {
   report.values++;
   const isGood = () => { try { return node.match(value); } catch (e) { return false; } };
@@ -86,7 +88,8 @@ function hostOf(steps) {
 }
 
 export class Fuzz extends entry.Fuzz {
-  // direct sends values to Go without structured clone between: as arguments, and as what a JavaScript object returns and throws.
+  // direct sends values to Go without structured clone between: as arguments,
+  // and as what a JavaScript object returns and throws.
   async direct(seed, n) {
     const report = new Report(), rt = runtime();
     for (let i = 0; i < n && report.failures.length === 0; i++) {
@@ -277,8 +280,8 @@ export class Fuzz extends entry.Fuzz {
     await this.compare(before, report);
   }
 
-  // late: bytes that are transferred or resized between the moment that a value was encoded and the one that Go takes it. They must not
-  // arrive as others.
+  // late: bytes that are transferred or resized between the moment that a value
+  // was encoded and the one that Go takes it. They must not arrive as others.
   async late(report) {
     for (const change of [(b) => structuredClone(b, { transfer: [b] }), (b) => b.resize(10), (b) => b.resize(150_000)]) {
       const buffer = new ArrayBuffer(100_000, { maxByteLength: 200_000 });

@@ -1,5 +1,7 @@
-// Hostile values, by seed. A node is {v, fate, match}: the value; whether Go has to take it ("ok"), to refuse it ("refused"), or may do
-// either; and whether what Go made of it is right. reads counts how often properties that count were read: once at most.
+// Hostile values, by seed. A node is {v, fate, match}: the value; whether Go
+// has to take it ("ok"), to refuse it ("refused"), or may do either; and
+// whether what Go made of it is right. reads counts how often properties that
+// count were read: once at most.
 
 export class Random {
   constructor(seed) { this.state = seed >>> 0; }
@@ -364,7 +366,8 @@ export function generate(r, depth = 0) {
   return node;
 }
 
-// plain are values that structured clone knows, hostile as far as it lets them; for what is stored and sent.
+// plain are values that structured clone knows, hostile as far as it lets them;
+// for what is stored and sent.
 export function cloneable(r, depth = 0) {
   const names = ["undefined", "null", "boolean", "number", "string", "loneSurrogate", "bigint", "hugeBigint", "date", "invalidDate",
     "arrayBuffer", "view", "lengthTracking", "lyingView", "error", "errorWithoutText"];

@@ -81,7 +81,8 @@ func (f *Fuzz) Bind(_ context.Context, v any) ([]string, error) {
 	return []string{outcome(got, err)}, c.Err()
 }
 
-// Remote calls a method of the object in JavaScript, and returns what that returned, or threw, as a dump.
+// Remote calls a method of the object in JavaScript, and returns what that
+// returned, or threw, as a dump.
 func (f *Fuzz) Remote(ctx context.Context, method string, seed int) (string, error) {
 	ns, err := f.env.Namespace("PLAIN")
 	if err != nil {
@@ -142,7 +143,8 @@ func readVars(env *durable.Env, names []string) []string {
 	return out
 }
 
-// Sockets opens a connection to the object in JavaScript, which sends frames by seed, and returns their dumps. What came goes back, too.
+// Sockets opens a connection to the object in JavaScript, which sends frames by
+// seed, and returns their dumps. What came goes back, too.
 func (f *Fuzz) Sockets(ctx context.Context, seed int) ([]string, error) {
 	ns, err := f.env.Namespace("PLAIN")
 	if err != nil {

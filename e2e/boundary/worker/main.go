@@ -1,4 +1,5 @@
-// The Worker whose boundary is fuzzed. Package jsrt serves probes of it directly, beside what package durable makes of values.
+// The Worker whose boundary is fuzzed. Package jsrt serves probes of it
+// directly, beside what package durable makes of values.
 package main
 
 import (

@@ -34,7 +34,8 @@ func probe(ctx context.Context, c *jsrt.Context, args []any) (any, error) {
 	return nil, errors.New("no such probe")
 }
 
-// callHost does to a JavaScript object what each step says, and returns what came: [whether it is an error, the value, its dump].
+// callHost does to a JavaScript object what each step says, and returns what
+// came: [whether it is an error, the value, its dump].
 func callHost(ctx context.Context, host *jsrt.Ref, steps []any) []any {
 	var out []any
 	for _, s := range steps {
@@ -68,7 +69,8 @@ func call(host *jsrt.Ref, name string, args []any) (v any, err error) {
 	return host.Call(name, args...)
 }
 
-// describe makes an error a value: name, message and properties of one that JavaScript has thrown, else only its text.
+// describe makes an error a value: name, message and properties of one that
+// JavaScript has thrown, else only its text.
 func describe(err error) any {
 	e, ok := err.(*jsrt.Error)
 	if !ok {

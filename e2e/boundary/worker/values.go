@@ -10,7 +10,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// returnValues sends n generated values to JavaScript, which returns them, once at once and once as a promise, and compares.
+// returnValues sends n generated values to JavaScript, which returns them, once
+// at once and once as a promise, and compares.
 func returnValues(host *jsrt.Ref, seed uint64, n int) (any, error) {
 	g := &generator{rand.New(rand.NewPCG(seed, 1)), host}
 	for i := range n {

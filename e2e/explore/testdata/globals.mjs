@@ -1,4 +1,5 @@
-// What JavaScript finds in place of the real ones: promises, timeouts, clocks, streams; and what watches the boundary to Go.
+// What JavaScript finds in place of the real ones: promises, timeouts, clocks,
+// streams; and what watches the boundary to Go.
 
 const NativePromise = Promise, NativeDate = Date, NativeInstance = WebAssembly.Instance;
 
@@ -84,7 +85,8 @@ function micro(domain, f) {
   });
 }
 
-// clock does not pass the next timeout of the domain that asks, be it held back or not, where the platform clamps it.
+// clock does not pass the next timeout of the domain that asks, be it held back
+// or not, where the platform clamps it.
 function clock() {
   if (!sim) return START;
   let { now } = sim;
@@ -170,7 +172,8 @@ const timeouts = {
   },
 };
 
-// later is for the program: it calls a js.Func once Go has given the stack back, in whatever domain that happens to be, or in none, as a
+// later is for the program: it calls a js.Func once Go has given the stack
+// back, in whatever domain that happens to be, or in none, as a
 // FinalizationRegistry does.
 function later(f) {
   if (sim.random() < 0.3) return micro(null, f);

@@ -1,5 +1,6 @@
-// A simulated workerd: the rules of internal/jsrt/PROTOCOL.md and nothing else. What is called a domain here is workerd's I/O context.
-// Everything that happens is an event of one domain; the caller of next chooses which.
+// A simulated workerd: the rules of internal/jsrt/PROTOCOL.md and nothing else.
+// What is called a domain here is workerd's I/O context. Everything that
+// happens is an event of one domain; the caller of next chooses which.
 
 import { ABORTED, START, SimPromise, SimReadable, nameOf, sim, use } from "./globals.mjs";
 

@@ -1,4 +1,5 @@
-// A Worker without Go: each request tries one rule of internal/jsrt/PROTOCOL.md's "What workerd does", and answers what it saw.
+// A Worker without Go: each request tries one rule of
+// internal/jsrt/PROTOCOL.md's "What workerd does", and answers what it saw.
 import { DurableObject } from "cloudflare:workers";
 import unsafe from "workerd:unsafe";
 import call from "./call.wasm";

@@ -1,4 +1,5 @@
-// What the explorer explores. Each of scenarios makes one at random; small ones are explored in all orders, those with the fewest first.
+// What the explorer explores. Each of scenarios makes one at random; small ones
+// are explored in all orders, those with the fewest first.
 //
 //   calls    what clients ask for; leaves: the client may go away
 //   delays   I/O takes its time, and timeouts come late
@@ -47,7 +48,8 @@ export const small = {
   section: { calls: [{ to: "1", script: ["sleep", 5, "section", ["sleep", 5, "get", "add"]] }, { to: "1", script: ["add", "sleep", 1, "add"] }] },
   // One call's write while another's transaction is rolled back.
   rollback: { mayFail: true, calls: [{ to: "1", script: ["sleep", 1, "transaction", ["sleep", 20, "fail"]] }, { to: "1", script: ["sleep", 5, "add"] }] },
-  // A transaction waits for who waits for its end: workerd resets the object, and what both hold is free.
+  // A transaction waits for who waits for its end: workerd resets the object,
+  // and what both hold is free.
   inversion: { mayFail: true, calls: [
     { to: "1", script: ["lock", 0, ["transaction", ["sleep", 20, "lock", 1, ["add"]]]] },
     { to: "1", script: ["sleep", 10, "lock", 1, ["sleep", 5, "add"]] },

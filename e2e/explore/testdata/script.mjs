@@ -46,7 +46,8 @@ export function adds(list, at, sure = true, sums = { least: {}, most: {} }) {
 
 export function has(list, ...ops) { return list.some((v) => Array.isArray(v) ? has(v, ...ops) : ops.includes(v)); }
 
-// generate makes a script at random. It comes to an end whatever the others do: who holds a lock waits for nobody who could want it.
+// generate makes a script at random. It comes to an end whatever the others do:
+// who holds a lock waits for nobody who could want it.
 export function generate(pick, { object = false, depth = 0, holds = false, section = false, transaction = false, inner = false, faults = [] } = {}) {
   const list = [], n = 1 + pick(depth === 0 ? 4 : 3), deeper = (o = {}) => generate(pick, { object, depth: depth + 1, holds, section, transaction, inner, faults, ...o });
   const time = () => [1, 5, 20, 50, 120, 700, 1500][pick(inner || section ? 4 : 7)];

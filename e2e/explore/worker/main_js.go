@@ -1,4 +1,5 @@
-// The program that the explorer drives: each call brings a script of what to do. testdata/script.mjs writes scripts.
+// The program that the explorer drives: each call brings a script of what to
+// do. testdata/script.mjs writes scripts.
 package main
 
 import (

@@ -78,8 +78,9 @@ func run(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// Start serves the example in dir, which may be its config, on a disk of its own, with more flags for wrangler, until the test is over. It
-// answers at the path ready once it runs.
+// Start serves the example in dir, which may be its config, on a disk of its
+// own, with more flags for wrangler, until the test is over. It answers at the
+// path ready once it runs.
 func Start(t testing.TB, dir, ready string, flags ...string) *Server {
 	t.Helper()
 	return StartWith(t, nil, dir, ready, flags...)

@@ -7,7 +7,8 @@ export class Ledger extends entry.Ledger { inspect() { return inspect(this.ctx);
 export class LedgerKV extends entry.LedgerKV { inspect() { return inspect(this.ctx); } }
 export class Account extends entry.Account { inspect() { return inspect(this.ctx); } }
 
-// inspect says what an object has stored: the keys of its records, its other names, and the effects.
+// inspect says what an object has stored: the keys of its records, its other
+// names, and the effects.
 async function inspect({ storage }) {
   const found = { keys: [], names: [...(await storage.list()).keys()], effects: [], alarm: await storage.getAlarm() };
   const rows = (query) => {
@@ -22,8 +23,9 @@ async function inspect({ storage }) {
   return found;
 }
 
-// FaultyStub lets the plan's n-th call of an object happen and then fail, refuses another one as an object does that is overloaded, and
-// counts the calls that failed for whatever reason, but for those that were refused.
+// FaultyStub lets the plan's n-th call of an object happen and then fail,
+// refuses another one as an object does that is overloaded, and counts the
+// calls that failed for whatever reason, but for those that were refused.
 class FaultyStub {
   constructor(stub, plan) {
     for (const method of ["putIfAbsent", "look", "forget", "claim", "complete", "extend", "release", "seek", "drop", "awaitKey", "next", "perform"]) {

@@ -11,7 +11,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// account is an object with a ledger embedded. It works in transactions of its own, and rolls some of them back.
+// account is an object with a ledger embedded. It works in transactions of its
+// own, and rolls some of them back.
 type account struct {
 	storage  *durable.Storage
 	ledger   *dodedupe.Embedded
@@ -50,7 +51,8 @@ func (a *account) perform(ctx context.Context, query []byte) ([]byte, error) {
 
 var errRolledBack = errors.New("rolled back")
 
-// within performs an operation in the transaction that the query asks for, together with an effect. It returns the status.
+// within performs an operation in the transaction that the query asks for,
+// together with an effect. It returns the status.
 func (a *account) within(ctx context.Context, q url.Values, told *answer) string {
 	var inside error // of the transaction's function
 	run := func() error {

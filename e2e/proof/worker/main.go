@@ -196,7 +196,8 @@ func ledgerName(opts *dodedupe.LedgerOptions) string {
 	return "dedupe.durable_objects:" + binding + ":" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
 }
 
-// resultOf is the query's result, made as long as the query wants it. shown is what the test is told of it.
+// resultOf is the query's result, made as long as the query wants it. shown is
+// what the test is told of it.
 func resultOf(q url.Values) []byte {
 	size, _ := strconv.Atoi(q.Get("size"))
 	result := []byte(q.Get("result"))

@@ -12,7 +12,8 @@ class Target extends RpcTarget {
   [Symbol.dispose]() { undisposed--; }
 }
 
-// An object is ended in the middle of Go, as workerd does at a limit: Go's time.Now asks JavaScript.
+// An object is ended in the middle of Go, as workerd does at a limit: Go's
+// time.Now asks JavaScript.
 let victim = null;
 const now = performance.now.bind(performance);
 performance.now = () => {

@@ -116,7 +116,8 @@ func acceptSocket(ctx context.Context, r *durable.Request) (*durable.Response, e
 }
 
 var responses = scenarioMap{
-	// getbody sends GET requests with a body, which JavaScript refuses, and returns how many goroutines are left of it.
+	// getbody sends GET requests with a body, which JavaScript refuses, and
+	// returns how many goroutines are left of it.
 	"getbody": func(ctx context.Context, c *call) (string, error) {
 		stub, err := c.stub("other")
 		if err != nil {

@@ -43,8 +43,10 @@ import (
 type Options struct {
 	// Binding is the Durable Object binding of the class that [Register] declared; "CONSOLE" when empty.
 	Binding string
-	// Authorized says whether a request may see the figures, by its header Authorization: "Bearer …" as a rule. The page asks for the token.
-	// Nil lets in who is on the same machine, as package guard has it. Pages of other origins are refused before.
+	// Authorized says whether a request may see the figures, by its header
+	// Authorization: "Bearer …" as a rule. The page asks for the token. Nil
+	// lets in who is on the same machine, as package guard has it. Pages of
+	// other origins are refused before.
 	Authorized func(r *http.Request) bool
 	// Payments is the path that the page's buttons post {"id", "amount", "currency"} to; "/payments" when empty.
 	Payments string

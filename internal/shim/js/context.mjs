@@ -1,20 +1,25 @@
-// Contexts and invocations: who may run when, what is open in whom, and what becomes of it when a caller, an object or the program ends.
+// Contexts and invocations: who may run when, what is open in whom, and what
+// becomes of it when a caller, an object or the program ends.
 
 import { helpers } from "./host.mjs";
 import { flush } from "./stdio.mjs";
 
-// DEADLOCK_MS: a stateless request that waits is deadlocked when nothing at all has been in flight for so long.
+// DEADLOCK_MS: a stateless request that waits is deadlocked when nothing at all
+// has been in flight for so long.
 const DEADLOCK_MS = 5000;
 
-// workerd ends what a stateless invocation still does 30 s after its client has its answer or has gone. TIME_UP_MS after that its
-// goroutines are told that time is up, and CLOSE_MS after it its I/O ends, so that none is left waiting with a lock in its hands.
+// workerd ends what a stateless invocation still does 30 s after its client has
+// its answer or has gone. TIME_UP_MS after that its goroutines are told that
+// time is up, and CLOSE_MS after it its I/O ends, so that none is left waiting
+// with a lock in its hands.
 // https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil
 const TIME_UP_MS = 24_000, CLOSE_MS = 28_000;
 
 // What of an invocation goes on; must match internal/jsrt.
 const TASKS = 0, OVER = 1, BODY = 2;
 
-// Invocation is one call into Go. Its answer is there at once when Go did not have to wait, else it is promised.
+// Invocation is one call into Go. Its answer is there at once when Go did not
+// have to wait, else it is promised.
 export class Invocation {
   constructor(context, id) {
     this.context = context;
@@ -102,8 +107,10 @@ export class Context {
     this.notify?.();
   }
 
-  // listen takes the turns that are asked for: anyone may resolve a promise, and workerd runs what awaits it in the context that
-  // created it (handle_cross_request_promise_resolution, compatibility date 2024-10-14). Another turn may be asked for in one.
+  // listen takes the turns that are asked for: anyone may resolve a promise,
+  // and workerd runs what awaits it in the context that created it
+  // (handle_cross_request_promise_resolution, compatibility date 2024-10-14).
+  // Another turn may be asked for in one.
   async listen() {
     if (this.isListening) return;
     for (this.isListening = true; ;) {
@@ -116,8 +123,9 @@ export class Context {
     }
   }
 
-  // notice is a promise that a turn is asked for. (Promise.withResolvers, not new Promise: when V8 optimizes that, the promise belongs to
-  // no context, and what awaits it runs in the one that resolves it.)
+  // notice is a promise that a turn is asked for. (Promise.withResolvers, not
+  // new Promise: when V8 optimizes that, the promise belongs to no context, and
+  // what awaits it runs in the one that resolves it.)
   notice() {
     const { promise, resolve } = Promise.withResolvers();
     this.notify = resolve;
@@ -137,7 +145,8 @@ export class Context {
     this.timeout = null;
   }
 
-  // enterSection: workerd holds back timeouts that were set before, and its clock does not go beyond them.
+  // enterSection: workerd holds back timeouts that were set before, and its
+  // clock does not go beyond them.
   enterSection() {
     this.isExclusive = true;
     this.clearTimeout();
@@ -149,9 +158,10 @@ export class Context {
 
   // ---- Invocations ----------------------------------------------------------------------------------------------------------
 
-  // invoke calls Go and returns its answer, or a promise of it. signal says that the caller went away; background keeps a
-  // stateless context alive until the invocation is over (ExecutionContext.waitUntil). An object's would get no turn after the
-  // answer, either.
+  // invoke calls Go and returns its answer, or a promise of it. signal says
+  // that the caller went away; background keeps a stateless context alive until
+  // the invocation is over (ExecutionContext.waitUntil). An object's would get
+  // no turn after the answer, either.
   invoke(kind, index, args, { signal, background } = {}) {
     const { rt } = this, id = rt.keep(this, args), call = new Invocation(this, id);
     this.calls.set(id, call);
@@ -205,8 +215,9 @@ export class Context {
   }
   removeSocket(inbox) { if (this.sockets.delete(inbox)) this.rest(); }
 
-  // rest is called when something is over. Where nothing is open any more, nothing may hold the object, and Go can let go of it; a
-  // stateless context ends.
+  // rest is called when something is over. Where nothing is open any more,
+  // nothing may hold the object, and Go can let go of it; a stateless context
+  // ends.
   rest() {
     const { rt, state } = this;
     if (this.calls.size > 0) return;
@@ -225,7 +236,8 @@ export class Context {
   }
   isIdle() { return this.state !== null && this.promises === 0 && !this.isOpen(); }
 
-  // close tells Go that the context is gone: goroutines that still want its I/O get an error. What it holds is forgotten.
+  // close tells Go that the context is gone: goroutines that still want its I/O
+  // get an error. What it holds is forgotten.
   close() {
     const { rt } = this;
     if (this.closed) return;
@@ -241,7 +253,8 @@ export class Context {
     if (rt.keeper === this) rt.handOver();
   }
 
-  // reset has workerd build the object anew: its open calls fail, and writes that nobody was told about go.
+  // reset has workerd build the object anew: its open calls fail, and writes
+  // that nobody was told about go.
   reset(...reason) {
     this.close();
     this.state.abort(...reason);

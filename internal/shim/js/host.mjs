@@ -1,5 +1,6 @@
-// What Go has done in JavaScript: reference 0 of every context is this object. It has what needs a JavaScript constructor or a
-// callback, or would take Go several crossings.
+// What Go has done in JavaScript: reference 0 of every context is this object.
+// It has what needs a JavaScript constructor or a callback, or would take Go
+// several crossings.
 
 import { ByRef, asError } from "./value.mjs";
 import { Inbox, socketID } from "./websocket.mjs";
@@ -12,8 +13,9 @@ export function setCaller(context) { caller = context; }
 export const helpers = {
   keys: (o) => Object.keys(o),
 
-  // fetch sends a request to target, a stub, or out of the Worker where that is null, and returns the response's parts. Where the
-  // request is refused, nobody reads its body.
+  // fetch sends a request to target, a stub, or out of the Worker where that is
+  // null, and returns the response's parts. Where the request is refused,
+  // nobody reads its body.
   fetch: async (target, method, url, headers, body, signal) => {
     let request;
     try {
@@ -47,8 +49,10 @@ export const helpers = {
     return out;
   },
 
-  // within calls target[method] with a callback that Go runs: it has begun when the promise is fulfilled, with what the callback is
-  // given, and is over when Go says how it ended. Go is entered inside of it, so what Go begins there belongs to it.
+  // within calls target[method] with a callback that Go runs: it has begun when
+  // the promise is fulfilled, with what the callback is given, and is over when
+  // Go says how it ended. Go is entered inside of it, so what Go begins there
+  // belongs to it.
   within: (target, method) => {
     const context = caller, begun = Promise.withResolvers();
     const done = target[method]((argument) => {
@@ -68,16 +72,18 @@ export const helpers = {
     done.catch(begun.reject);
     return begun.promise;
   },
-  // abort must not be called while Go is on the stack, which it would unwind. The promise does not settle, but ends with its context.
+  // abort must not be called while Go is on the stack, which it would unwind.
+  // The promise does not settle, but ends with its context.
   abort: (...args) => {
     const context = caller;
     queueMicrotask(() => context.reset(...args));
     return Promise.withResolvers().promise;
   },
 
-  // query runs SQL and returns the columns and what the first next returns, in place of true with what the rest is got from. next
-  // returns rows, as many as limit or until they take budget bytes, how many were read and written so far, and whether there may be
-  // more, or what ended it.
+  // query runs SQL and returns the columns and what the first next returns, in
+  // place of true with what the rest is got from. next returns rows, as many as
+  // limit or until they take budget bytes, how many were read and written so
+  // far, and whether there may be more, or what ended it.
   query: (sql, limit, budget, text, ...args) => {
     const cursor = sql.exec(text, ...args), rows = cursor.raw();
     const next = (limit, budget) => {

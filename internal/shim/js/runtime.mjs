@@ -1,6 +1,7 @@
-// A Runtime runs one Go program: it boots the wasm, carries calls across the boundary, and keeps Go's time. JavaScript forwards, Go
-// decides: nothing here knows what a namespace or an alarm is. The Go half is package internal/jsrt; its PROTOCOL.md says what both
-// rely on.
+// A Runtime runs one Go program: it boots the wasm, carries calls across the
+// boundary, and keeps Go's time. JavaScript forwards, Go decides: nothing here
+// knows what a namespace or an alarm is. The Go half is package internal/jsrt;
+// its PROTOCOL.md says what both rely on.
 //
 //   context     an I/O context of workerd: one Durable Object instance, or one invocation of the stateless Worker. workerd lets
 //               code touch I/O objects only while their own context is running.
@@ -11,31 +12,38 @@ import { cancel, refuse, setCaller } from "./host.mjs";
 import { callBack, current, flush, forgetCallbacks, log, runtimeWrite } from "./stdio.mjs";
 import { Encoded, Pending, Reader, Writer, asError, errorFields, utf8 } from "./value.mjs";
 
-// WATCH_MS is how often a context in which something is open looks whether Go's timers are served, in ms.
+// WATCH_MS is how often a context in which something is open looks whether Go's
+// timers are served, in ms.
 export const WATCH_MS = 1000;
 
-// SECTION_MS: inside a critical section nothing gets in but its own I/O and timeouts, so goroutines that others have woken wait for a
-// timeout, of this many ms.
+// SECTION_MS: inside a critical section nothing gets in but its own I/O and
+// timeouts, so goroutines that others have woken wait for a timeout, of this
+// many ms.
 const SECTION_MS = 50;
 
-// LATE_MS: a timeout that is later than this many ms belongs to a context that is gone or held back, and another keeps the time.
+// LATE_MS: a timeout that is later than this many ms belongs to a context that
+// is gone or held back, and another keeps the time.
 const LATE_MS = 100;
 
-// GONE_MS: an open context that has not been looked at for so long is gone. workerd holds a timeout back for 30 s at most, while
-// concurrency is blocked.
+// GONE_MS: an open context that has not been looked at for so long is gone.
+// workerd holds a timeout back for 30 s at most, while concurrency is blocked.
 const GONE_MS = 40_000;
 
-// IDLE_MS is how long an object stays in Go without an event. workerd evicts it after 10 s itself
-// (https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/), but tells nobody.
+// IDLE_MS is how long an object stays in Go without an event. workerd evicts it
+// after 10 s itself
+// (https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/),
+// but tells nobody.
 const IDLE_MS = 10_000;
 
-// Beyond CROWDED bytes of wasm memory, of 128 MB for the isolate, an idle object stays for CROWDED_IDLE_MS.
+// Beyond CROWDED bytes of wasm memory, of 128 MB for the isolate, an idle
+// object stays for CROWDED_IDLE_MS.
 const CROWDED = 80 << 20, CROWDED_IDLE_MS = 1000;
 
 // MAX_ID is the last of the numbers that both sides know things by; they start anew after it.
 const MAX_ID = 0x7fffffff;
 
-// then is a promise's own, whatever it has been given in its place: it never calls back at once, and once only.
+// then is a promise's own, whatever it has been given in its place: it never
+// calls back at once, and once only.
 const then = Function.prototype.call.bind(Promise.prototype.then);
 
 // Where Go runs for no context: what package syscall/js calls back. No I/O is possible there.
@@ -93,8 +101,9 @@ export class Runtime {
     return description;
   }
 
-  // end is called once, when the Go program is over. Every open invocation fails at once, each in its own context; nothing may keep
-  // the dead program's memory alive.
+  // end is called once, when the Go program is over. Every open invocation
+  // fails at once, each in its own context; nothing may keep the dead program's
+  // memory alive.
   end(error) {
     if (this.dead) return;
     this.running = false;
@@ -133,8 +142,10 @@ export class Runtime {
     flush(context);
   }
 
-  // enter calls an export of the Go program and lets Go run until every goroutine waits. An export itself never waits: it notes what
-  // happened and returns, and resume runs the goroutines. So nothing is ever left runnable behind.
+  // enter calls an export of the Go program and lets Go run until every
+  // goroutine waits. An export itself never waits: it notes what happened and
+  // returns, and resume runs the goroutines. So nothing is ever left runnable
+  // behind.
   enter(context, name, a, b, c, d) {
     if (this.running) this.interrupted();
     if (this.dead || context.closed) return;
@@ -179,8 +190,9 @@ export class Runtime {
     };
   }
 
-  // resumeFromOutside is wasm_exec.js's way in, by which it calls a js.Func: from below Go, or from JavaScript that Go has nothing to
-  // do with, whose context nobody knows.
+  // resumeFromOutside is wasm_exec.js's way in, by which it calls a js.Func:
+  // from below Go, or from JavaScript that Go has nothing to do with, whose
+  // context nobody knows.
   resumeFromOutside() {
     if (this.running && this.isBelow) return this.exports.resume();
     if (this.running) this.interrupted();
@@ -189,7 +201,8 @@ export class Runtime {
     this.handOver();
   }
 
-  // callback takes the place of wasm_exec.js's _makeFuncWrapper: it makes the JavaScript function behind a js.Func.
+  // callback takes the place of wasm_exec.js's _makeFuncWrapper: it makes the
+  // JavaScript function behind a js.Func.
   callback(go, id) {
     const rt = this;
     function f(...args) {
@@ -221,15 +234,17 @@ export class Runtime {
     return this.lastID;
   }
 
-  // memory sees to it that u8 and view are of Go's memory. When that grows it gets a new buffer, and the old one has no length.
+  // memory sees to it that u8 and view are of Go's memory. When that grows it
+  // gets a new buffer, and the old one has no length.
   memory() {
     if (this.u8?.byteLength > 0) return;
     this.u8 = new Uint8Array(this.exports.mem.buffer);
     this.view = new DataView(this.exports.mem.buffer);
   }
 
-  // encode returns v, or in its place what is wrong with it, as encode of Writer does. Reading a property may run JavaScript that
-  // encodes, too: then that has a Writer of its own.
+  // encode returns v, or in its place what is wrong with it, as encode of
+  // Writer does. Reading a property may run JavaScript that encodes, too: then
+  // that has a Writer of its own.
   encode(v, context, memory, view, start, end) {
     const writer = this.writer ?? new Writer();
     this.writer = null;
@@ -249,7 +264,8 @@ export class Runtime {
     return id;
   }
 
-  // pack writes v into Go's buffer and returns its size, or keeps it where it does not fit and returns its number, negative.
+  // pack writes v into Go's buffer and returns its size, or keeps it where it
+  // does not fit and returns its number, negative.
   pack(context, v, ptr, cap) {
     this.memory();
     const at = ptr >>> 0, out = this.encode(v, context, this.u8, this.view, at, Math.min(at + cap, this.u8.length));
@@ -286,8 +302,9 @@ export class Runtime {
       // intern gives a method or property name a number.
       intern: (ptr, size) => this.names.push(text(ptr, size)) - 1,
 
-      // call calls a method of what is behind ref, or with get reads a property, and packs what comes out over the arguments. Without a
-      // number for it, the name comes before them.
+      // call calls a method of what is behind ref, or with get reads a
+      // property, and packs what comes out over the arguments. Without a number
+      // for it, the name comes before them.
       call: (contextID, ref, name, get, ptr, size, cap) => {
         const context = this.contexts.get(contextID);
         setCaller(context);
@@ -303,7 +320,8 @@ export class Runtime {
         }
       },
 
-      // transact is call for transactionSync: its argument is a Go function. Go runs below Go here, as it does for a js.Func.
+      // transact is call for transactionSync: its argument is a Go function. Go
+      // runs below Go here, as it does for a js.Func.
       transact: (contextID, ref, ptr, cap) => {
         const context = this.contexts.get(contextID);
         let rolledBack = false;
@@ -321,8 +339,9 @@ export class Runtime {
         return this.pack(context, undefined, ptr, cap);
       },
 
-      // size and take hand over a value that waits. take returns 1, 0 for one that has not the size that Go made room for, or -1 for one
-      // that is not what it was any more.
+      // size and take hand over a value that waits. take returns 1, 0 for one
+      // that has not the size that Go made room for, or -1 for one that is not
+      // what it was any more.
       size: (contextID, id) => this.contexts.get(contextID)?.encoded.get(id)?.size ?? 0,
       take: (contextID, id, ptr, size) => {
         this.memory();
@@ -427,7 +446,8 @@ export class Runtime {
     context.setTimeout(at, now);
   }
 
-  // look is what a context's timeout does, in that context. What was late itself says nothing of others: the machine was asleep.
+  // look is what a context's timeout does, in that context. What was late
+  // itself says nothing of others: the machine was asleep.
   look(context, at) {
     if (this.running) this.interrupted();
     if (this.dead) return context.abort(); // in a critical section it cannot be woken
@@ -455,8 +475,9 @@ export class Runtime {
     if (oldest?.watchedAt < now - GONE_MS) oldest.close();
   }
 
-  // sweep lets go of objects without events, once a second while anything happens at all. One in which a goroutine waits for I/O that
-  // no event is about is asked for a turn: if the object lives, it takes it.
+  // sweep lets go of objects without events, once a second while anything
+  // happens at all. One in which a goroutine waits for I/O that no event is
+  // about is asked for a turn: if the object lives, it takes it.
   sweep(now) {
     if (now < this.lastSweep + WATCH_MS && now >= this.lastSweep) return;
     const wasAwake = now < this.lastSweep + 2 * WATCH_MS; // else the machine was asleep, or nothing happened
@@ -479,7 +500,8 @@ export class Runtime {
   }
 }
 
-// dispose lets go of what is remote in the result of an RPC call: of what is not copied, Go has no use.
+// dispose lets go of what is remote in the result of an RPC call: of what is
+// not copied, Go has no use.
 // https://developers.cloudflare.com/workers/runtime-apis/rpc/lifecycle/
 function dispose(v) {
   try {
@@ -489,7 +511,8 @@ function dispose(v) {
   }
 }
 
-// abandon lets go of what nobody will use: of an answer to fetch, those who are at the other end get to know.
+// abandon lets go of what nobody will use: of an answer to fetch, those who are
+// at the other end get to know.
 function abandon(v) {
   if (Array.isArray(v)) return v.forEach(abandon);
   if (v instanceof WebSocket) return refuse(v, "nobody waits for the answer any more");
@@ -497,9 +520,11 @@ function abandon(v) {
   dispose(v);
 }
 
-// noPendingEvent answers the question that Go asks at each resume, whether a js.Func was called, without decoding the name of the
-// property: mostly none was (only packages os and net/http have js.Funcs), and no other property that Go reads of its Go object has a
-// name of that length. Addresses and ids are wasm_exec.js's.
+// noPendingEvent answers the question that Go asks at each resume, whether a
+// js.Func was called, without decoding the name of the property: mostly none
+// was (only packages os and net/http have js.Funcs), and no other property that
+// Go reads of its Go object has a name of that length. Addresses and ids are
+// wasm_exec.js's.
 function noPendingEvent(go) {
   const valueGet = go.importObject.gojs["syscall/js.valueGet"];
   const GO = 6, NULL_ID = 2, NAN_HEAD = 0x7FF80000, LENGTH = "_pendingEvent".length;

@@ -1,4 +1,5 @@
-// The JavaScript half of capdo: it runs one Go program per isolate. This module is what the generated entry.mjs uses; the others are
+// The JavaScript half of capdo: it runs one Go program per isolate. This module
+// is what the generated entry.mjs uses; the others are
 //
 //   value.mjs      how values cross the boundary
 //   runtime.mjs    the Go program: boot and end, imports, time
@@ -30,8 +31,9 @@ export function runtime() {
 // Kinds of invocation; must match internal/jsrt.
 export const CONSTRUCT = 0, FETCH = 1, ALARM = 2, METHOD = 3, TEST = 4, MESSAGE = 5, CLOSE = 6, ERR = 7;
 
-// GoObject is the Go side of one Durable Object instance. Go may let go of it while it is idle, and may end: then the next event
-// finds an object that is constructed anew, as after an eviction.
+// GoObject is the Go side of one Durable Object instance. Go may let go of it
+// while it is idle, and may end: then the next event finds an object that is
+// constructed anew, as after an eviction.
 export class GoObject {
   constructor(index, state, env) {
     this.index = index;

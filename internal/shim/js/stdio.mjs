@@ -1,5 +1,6 @@
-// Go's standard output and standard error, and the file system that package os finds. wasm_exec.js calls both through globalThis.fs,
-// which it has made unless there was one (testfs.mjs is, in tests).
+// Go's standard output and standard error, and the file system that package os
+// finds. wasm_exec.js calls both through globalThis.fs, which it has made
+// unless there was one (testfs.mjs is, in tests).
 
 import "./wasm_exec.js"; // Go's own, copied from the toolchain: it defines globalThis.Go
 
@@ -13,8 +14,9 @@ class Line {
   }
 }
 
-// current says whose output comes now: of the Runtime whose Go code has the stack, and of the I/O context that it has it for. A line in
-// the log belongs to one invocation.
+// current says whose output comes now: of the Runtime whose Go code has the
+// stack, and of the I/O context that it has it for. A line in the log belongs
+// to one invocation.
 export const current = { runtime: null, context: null };
 
 let print = null; // takes what is written as it is, in place of the console
@@ -25,7 +27,8 @@ export function redirect(to) { print = to; }
 
 export const log = (fd, text) => (fd === 2 ? console.error : console.log)(text);
 
-// Go's runtime prints this at the beginning of a line when the program is about to end; jsrt prints panics that it has recovered.
+// Go's runtime prints this at the beginning of a line when the program is about
+// to end; jsrt prints panics that it has recovered.
 const fatal = /^(panic|fatal error|runtime: out of memory|runtime: goroutine stack exceeds)\b.*/m, recovered = "[recovered by capdo";
 
 function write(fd, bytes, isRuntime) {
@@ -40,7 +43,8 @@ function write(fd, bytes, isRuntime) {
   line.text = line.text.slice(end + 1);
 }
 
-// flush prints what a context has written since its last whole line, and returns the line that says why the program ends, if there is one.
+// flush prints what a context has written since its last whole line, and
+// returns the line that says why the program ends, if there is one.
 export function flush(context) {
   const { lines } = context ?? nobody;
   if (!lines) return "";
@@ -57,14 +61,16 @@ fs.writeSync = (fd, buffer) => {
   return buffer.length;
 };
 
-// runtimeWrite takes the place of Go's import runtime.wasmWrite: what Go's runtime and println print.
+// runtimeWrite takes the place of Go's import runtime.wasmWrite: what Go's
+// runtime and println print.
 export const runtimeWrite = (go) => (sp) => {
   const at = sp >>> 0, fd = Number(go.mem.getBigInt64(at + 8, true)), p = Number(go.mem.getBigInt64(at + 16, true));
   write(fd, new Uint8Array(go.mem.buffer, p, go.mem.getInt32(at + 24, true)), true);
 };
 
-// Every function of fs calls its callback before it returns, and Go would run below itself, as deep as there are goroutines that
-// use files. So callbacks wait until Go has the stack no more.
+// Every function of fs calls its callback before it returns, and Go would run
+// below itself, as deep as there are goroutines that use files. So callbacks
+// wait until Go has the stack no more.
 const waiting = [];
 let next = 0; // of waiting
 for (const [name, f] of Object.entries(fs)) {

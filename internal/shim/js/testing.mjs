@@ -78,8 +78,9 @@ start(() => {
 });
 
 class TestContext extends Context {
-  // look ends a program in which nothing happens any more. Go says where its goroutines wait, as it does when -timeout is over or,
-  // where there is none, when it finds a deadlock.
+  // look ends a program in which nothing happens any more. Go says where its
+  // goroutines wait, as it does when -timeout is over or, where there is none,
+  // when it finds a deadlock.
   look(now) {
     const { rt } = this, isWaiting = rt.deadline() < deadline;
     if (isWaiting || this.seen !== entries) {

@@ -1,15 +1,18 @@
-// How values cross between JavaScript and Go: one encoding, a tag byte and then little-endian content. The Go half is
-// internal/jsrt/value.go.
+// How values cross between JavaScript and Go: one encoding, a tag byte and then
+// little-endian content. The Go half is internal/jsrt/value.go.
 //
-// Two rules keep Go's memory safe, whatever JavaScript passes. A Writer counts what it writes, never what it was told: each
-// write is checked against the space that Go gave, and what does not fit goes to memory of the Writer's own. And it reads each
-// property once, so a value that changes between two looks is only ever one of the two.
+// Two rules keep Go's memory safe, whatever JavaScript passes. A Writer counts
+// what it writes, never what it was told: each write is checked against the
+// space that Go gave, and what does not fit goes to memory of the Writer's own.
+// And it reads each property once, so a value that changes between two looks is
+// only ever one of the two.
 
 const UNDEFINED = 0, NULL = 1, FALSE = 2, TRUE = 3, NUMBER = 4, STRING = 5, BYTES = 6, ARRAY = 7, OBJECT = 8, DATE = 9, BIGINT = 10,
   REF = 11, ERROR = 12, PENDING = 13;
 
-// Limits of one encoded value. Go needs up to 24 bytes for each value in an array, and each level of nesting takes stack on both
-// sides; 128 MB are all that an isolate has.
+// Limits of one encoded value. Go needs up to 24 bytes for each value in an
+// array, and each level of nesting takes stack on both sides; 128 MB are all
+// that an isolate has.
 export const MAX_DEPTH = 500;
 export const MAX_VALUES = 1 << 21;
 export const MAX_BYTES = 64 << 20;
@@ -41,8 +44,9 @@ const timeOf = uncurry(Date.prototype.getTime);
 
 const isPlain = (v) => { const p = Object.getPrototypeOf(v); return p === Object.prototype || p === null; };
 
-// asBytes returns a Uint8Array over an ArrayBuffer or a view of one, or null. It throws where the buffer is detached, and for what has
-// an ArrayBuffer's prototype and is none: its length would be whatever it says.
+// asBytes returns a Uint8Array over an ArrayBuffer or a view of one, or null.
+// It throws where the buffer is detached, and for what has an ArrayBuffer's
+// prototype and is none: its length would be whatever it says.
 function asBytes(v) {
   if (ArrayBuffer.isView(v)) {
     const kind = kindOf(v);
@@ -64,8 +68,9 @@ function attempt(f, otherwise) {
 
 const text = (v) => attempt(() => String(v).slice(0, MAX_ERROR_TEXT).toWellFormed(), "(a value without text)");
 
-// errorFields is what Go learns of a thrown value: name, message and its own primitive properties (retryable, overloaded, code…).
-// It never throws: it is called where something has been thrown already.
+// errorFields is what Go learns of a thrown value: name, message and its own
+// primitive properties (retryable, overloaded, code…). It never throws: it is
+// called where something has been thrown already.
 export function errorFields(e) {
   if (!attempt(() => e instanceof Error, false)) return { name: "", message: text(e) };
   const fields = { name: text(attempt(() => e.name, "Error")), message: text(attempt(() => e.message, "")) };
@@ -85,8 +90,9 @@ export function toError(fields) {
   return e;
 }
 
-// asError makes an Error of what was thrown, whatever that is: it might be bytes with an error's prototype, or an error only when first
-// looked at, and must not reach Go as a result.
+// asError makes an Error of what was thrown, whatever that is: it might be
+// bytes with an error's prototype, or an error only when first looked at, and
+// must not reach Go as a result.
 export const asError = (e) => toError(errorFields(e));
 
 // set gives an object a property of its own, whatever its name.
@@ -95,8 +101,9 @@ function set(object, key, value) {
   else object[key] = value;
 }
 
-// Encoded is a value that waits in JavaScript until Go has memory for it. parts are bytes that it does not contain itself, each with
-// its place among those that it does.
+// Encoded is a value that waits in JavaScript until Go has memory for it. parts
+// are bytes that it does not contain itself, each with its place among those
+// that it does.
 export class Encoded {
   constructor(bytes, parts, held, size) {
     this.bytes = bytes;
@@ -105,8 +112,9 @@ export class Encoded {
     this.size = size;
   }
 
-  // copy writes the value to u8 at a place where it has size bytes. It reports whether the value is still what it was: a buffer may have
-  // been resized or transferred in the meantime.
+  // copy writes the value to u8 at a place where it has size bytes. It reports
+  // whether the value is still what it was: a buffer may have been resized or
+  // transferred in the meantime.
   copy(u8, at, size) {
     if (size !== this.size || at < 0 || at + size > u8.length) throw new RangeError("capdo: Go has no room for a value of this size");
     if (this.parts.length === 0) {
@@ -139,8 +147,10 @@ export class Writer {
     this.parts = [];
   }
 
-  // encode encodes v for a context: into memory from start on, as far as end, or into memory of its own where that is null. It
-  // returns the number of bytes if all of them are in memory, else an Encoded. When it throws, no reference is left.
+  // encode encodes v for a context: into memory from start on, as far as end,
+  // or into memory of its own where that is null. It returns the number of
+  // bytes if all of them are in memory, else an Encoded. When it throws, no
+  // reference is left.
   encode(v, context, memory, view, start, end) {
     this.u8 = memory ?? this.own;
     this.view = view ?? this.ownView;

@@ -15,12 +15,14 @@ export function socketID(ws) {
 // messageBytes: as a string, a long message would be copied once more in Go.
 export const messageBytes = (data) => typeof data === "string" ? utf8.encode(data) : new Uint8Array(data);
 
-// CLOSING_MS: a WebSocket whose other side has not answered a close after this many ms is lost. Nobody is at the other side of one
-// whose response was dropped, and V8's collector would take its time to say so.
+// CLOSING_MS: a WebSocket whose other side has not answered a close after this
+// many ms is lost. Nobody is at the other side of one whose response was
+// dropped, and V8's collector would take its time to say so.
 const CLOSING_MS = 5000;
 
-// Inbox keeps what an accepted WebSocket receives until Go asks for it: workerd delivers as fast as it arrives. While the socket is
-// open its context is held: the object is not idle, and timers go on.
+// Inbox keeps what an accepted WebSocket receives until Go asks for it: workerd
+// delivers as fast as it arrives. While the socket is open its context is held:
+// the object is not idle, and timers go on.
 export class Inbox {
   constructor(ws, context) {
     this.ws = ws;
@@ -34,8 +36,9 @@ export class Inbox {
     this.arrival = null; // a promise that something has arrived, and what resolves it
   }
 
-  // accept begins to receive. A message that would make the inbox larger than max bytes, each counting overhead besides its own, ends
-  // it, unless it is the only one.
+  // accept begins to receive. A message that would make the inbox larger than
+  // max bytes, each counting overhead besides its own, ends it, unless it is
+  // the only one.
   accept(max, overhead, code, reason) {
     const { ws } = this;
     ws.binaryType = "arraybuffer";
@@ -59,7 +62,8 @@ export class Inbox {
     this.context.addSocket(this);
     return this;
   }
-  // leave closes what is still open when its invocation is over, be it because the Go program ended.
+  // leave closes what is still open when its invocation is over, be it because
+  // the Go program ended.
   leave() {
     this.finish([1011, ""]);
     if (this.ws.readyState < 3) this.ws.close(1011, "the invocation is over");
@@ -75,7 +79,8 @@ export class Inbox {
     if (this.ws.readyState === 2 && (this.closingSince ||= now) <= now - CLOSING_MS) this.finish([1006, ""]);
   }
 
-  // next returns a message or, where there is none, the end; else a promise that there is one, of nothing.
+  // next returns a message or, where there is none, the end; else a promise
+  // that there is one, of nothing.
   next(overhead) {
     if (this.head === this.messages.length) {
       if (this.end instanceof Error) throw this.end;
