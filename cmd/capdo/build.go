@@ -24,9 +24,9 @@ func newBuild() *cobra.Command {
 		Short: "Compile a program and write the folder that wrangler serves",
 		Long: `Build compiles the package main in dir (default: the current folder) for wasm,
 asks it which classes it registers, and checks that against the wrangler config
-in dir. When all is well it writes app.wasm, wasm_exec.js, shim.mjs and
-entry.mjs to the folder of the config's main. Files that have not changed are
-not touched.`,
+in dir. When all is well it writes app.wasm, entry.mjs and the modules that the
+two need to the folder of the config's main. Files that have not changed are not
+touched.`,
 		Example: `  capdo build
   capdo build ./examples/counter
   capdo build wrangler.staging.jsonc
