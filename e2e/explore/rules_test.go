@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,10 @@ import (
 	"flow.internal/capdo/internal/node"
 	"flow.internal/capdo/internal/workerd"
 )
+
+// callWasm is a WebAssembly module: (module (func (import "e" "f")) (func (export "f") (call 0))).
+const callWasm = "\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x02\x07\x01\x01e\x01f\x00\x00" +
+	"\x03\x02\x01\x00\x07\x05\x01\x01f\x00\x01\x0a\x06\x01\x04\x00\x10\x00\x0b"
 
 // rules is a workerd with the Worker of testdata/rules.mjs, in which there is no Go.
 type rules struct {
@@ -35,8 +40,8 @@ func startRules(t *testing.T) *rules {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wasm, err := filepath.Abs("testdata/call.wasm")
-	if err != nil {
+	wasm := filepath.Join(t.TempDir(), "call.wasm")
+	if err := os.WriteFile(wasm, []byte(callWasm), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p, err := workerd.Start(context.Background(), workerd.Config{

@@ -28,7 +28,7 @@ function check(node, { failed, value, dumped }, report) {
   return null;
 }
 
-// ---- Ways in which JavaScript's values come to Go as they are --------------------------------------------------------------
+// ---- Ways in which JavaScript's values come to Go as they are --------------
 
 // A step is what Go does with the host, and what is to come of it.
 const step = {
@@ -485,7 +485,7 @@ export class Fuzz extends entry.Fuzz {
   }
 }
 
-// ---- What structured clone lets through ------------------------------------------------------------------------------------
+// ---- What structured clone lets through ------------------------------------
 
 const frameOf = (r) => r.below(2)
   ? r.pick(["", "\0", "\ud800", "a\udc00", "é".repeat(9000), "\ufeffx", "x".repeat(70_000), "😀"])

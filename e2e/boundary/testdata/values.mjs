@@ -56,7 +56,7 @@ function counted(target, key, value, then) {
   });
 }
 
-// ---- Leaves ---------------------------------------------------------------------------------------------------------------
+// ---- Leaves ----------------------------------------------------------------
 
 const leaves = {
   undefined: () => ok(undefined, same(null)),
@@ -220,7 +220,7 @@ function errors() {
   };
 }
 
-// ---- What contains others -------------------------------------------------------------------------------------------------
+// ---- What contains others --------------------------------------------------
 
 const isList = (nodes) => (got) => Array.isArray(got) && got.length === nodes.length && nodes.every((n, i) => n.match(got[i]));
 const isObject = (entries) => (got) => Object.getPrototypeOf(got) === Object.prototype && Object.keys(got).length === entries.length &&
@@ -383,7 +383,7 @@ export function cloneable(r, depth = 0) {
   return Array.from({ length: r.below(8) }, () => cloneable(r, depth + 1));
 }
 
-// ---- What Go and JavaScript have to agree on ------------------------------------------------------------------------------
+// ---- What Go and JavaScript have to agree on -------------------------------
 
 const utf8 = new TextEncoder();
 

@@ -94,7 +94,7 @@ export class Platform {
     throw new Error("Cannot perform I/O on behalf of a different request");
   }
 
-  // ---- Events ---------------------------------------------------------------------------------------------------------------
+  // ---- Events --------------------------------------------------------------
 
   post(event) {
     event.since = this.now;
@@ -184,7 +184,7 @@ export class Platform {
     NativePromise.resolve(v).then((v) => f(true, v), (e) => f(false, e));
   }
 
-  // ---- Objects ----------------------------------------------------------------------------------------------------------------
+  // ---- Objects -------------------------------------------------------------
 
   newEnv(domain) {
     const platform = this;
@@ -342,7 +342,7 @@ export class Platform {
     return { __proto__: storage };
   }
 
-  // ---- Clients ------------------------------------------------------------------------------------------------------------------
+  // ---- Clients -------------------------------------------------------------
 
   // request begins what a client has asked for: of the stateless Worker, or straight of an object.
   request(call) {

@@ -83,7 +83,7 @@ export class Context {
     if (state) this.listen();
   }
 
-  // ---- References that Go holds ---------------------------------------------------------------------------------------------
+  // ---- References that Go holds --------------------------------------------
 
   hold(v) { const ref = this.unused.pop() ?? this.refs.length; this.refs[ref] = v; return ref; }
   free(ref) {
@@ -96,7 +96,7 @@ export class Context {
     return this.refs[ref];
   }
 
-  // ---- Turns ----------------------------------------------------------------------------------------------------------------
+  // ---- Turns ---------------------------------------------------------------
 
   // wake asks for a turn, from whatever context runs.
   wake() {
@@ -156,7 +156,7 @@ export class Context {
     this.clearTimeout();
   }
 
-  // ---- Invocations ----------------------------------------------------------------------------------------------------------
+  // ---- Invocations ---------------------------------------------------------
 
   // invoke calls Go and returns its answer, or a promise of it. signal says
   // that the caller went away; background keeps a stateless context alive until
@@ -201,7 +201,7 @@ export class Context {
     else if ((this.quietSince ||= now) <= now - DEADLOCK_MS) rt.enter(this, "capdo_deadlock", call.id);
   }
 
-  // ---- Ends -----------------------------------------------------------------------------------------------------------------
+  // ---- Ends ----------------------------------------------------------------
 
   isOpen() { return this.calls.size > 0 || this.sockets.size > 0 || this.isExclusive; }
 

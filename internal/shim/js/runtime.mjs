@@ -3,9 +3,11 @@
 // knows what a namespace or an alarm is. The Go half is package internal/jsrt;
 // its PROTOCOL.md says what both rely on.
 //
-//   context     an I/O context of workerd: one Durable Object instance, or one invocation of the stateless Worker. workerd lets
-//               code touch I/O objects only while their own context is running.
-//   invocation  one call from workerd into Go: a constructor, a fetch, an alarm, an RPC method, an event of a WebSocket.
+//   context     an I/O context of workerd: one Durable Object instance, or one
+//               invocation of the stateless Worker. workerd lets code touch
+//               I/O objects only while their own context is running.
+//   invocation  one call from workerd into Go: a constructor, a fetch, an
+//               alarm, an RPC method, an event of a WebSocket.
 //   turn        Go has the stack, for one context, until every goroutine waits.
 
 import { cancel, refuse, setCaller } from "./host.mjs";
@@ -223,7 +225,7 @@ export class Runtime {
     this.watch(context);
   }
 
-  // ---- Values and numbers -----------------------------------------------------------------------------------------------
+  // ---- Values and numbers --------------------------------------------------
 
   // fresh returns a number that no context has, and nothing of one.
   fresh(context) {
@@ -290,7 +292,7 @@ export class Runtime {
     return this.reader.decode(context, this.u8, this.view, ptr >>> 0, size);
   }
 
-  // ---- Imports of package jsrt --------------------------------------------------------------------------------------------
+  // ---- Imports of package jsrt ---------------------------------------------
   // None may throw while the program lives: that would unwind Go's stack.
 
   boundaryImports() {
@@ -398,10 +400,12 @@ export class Runtime {
     return new Pending(id);
   }
 
-  // ---- Time ---------------------------------------------------------------------------------------------------------------
-  // Go keeps one timeout for its nearest deadline; here it is a number. Each context in which something is open has one setTimeout:
-  // for that deadline in the context that keeps the time, and else for a look, once a second, whether somebody does. Contexts in which
-  // nothing is open have none: workerd would neither evict such an object nor stop charging for it.
+  // ---- Time ----------------------------------------------------------------
+  // Go keeps one timeout for its nearest deadline; here it is a number. Each
+  // context in which something is open has one setTimeout: for that deadline in
+  // the context that keeps the time, and else for a look, once a second,
+  // whether somebody does. Contexts in which nothing is open have none: workerd
+  // would neither evict such an object nor stop charging for it.
 
   timerImports(go) {
     return {

@@ -19,7 +19,7 @@ const emit = (fd, bytes) => console.log(`\x01${fd}${bytes.toBase64()}`);
 const say = (text) => emit(2, new TextEncoder().encode(`capdo: ${text}\n`));
 redirect(emit);
 
-// ---- The program --------------------------------------------------------------------------------------------------------
+// ---- The program -----------------------------------------------------------
 
 let entries = 0;               // how often Go was entered
 let ahead = 0n;                // ns that Go's clock is put forward
@@ -116,7 +116,7 @@ async function run(env) {
   return Response.json({ code: end.code ?? 2, files });
 }
 
-// ---- What package durabletest uses --------------------------------------------------------------------------------------
+// ---- What package durabletest uses -----------------------------------------
 
 const HOST = "capdo:host", WORKER = "capdo:worker"; // bindings: what answers in capdo exec, and the tested Worker
 
