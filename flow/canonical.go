@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
+
+	"flow.internal/capdo/internal/jsontext"
 )
 
 // canonical returns JSON in the one form that all of its spellings have: names
@@ -24,7 +24,7 @@ func canonical(text []byte) (json.RawMessage, error) {
 
 // decode decodes JSON that nothing follows.
 func decode(text []byte) (any, error) {
-	if !isJSON(text) {
+	if !jsontext.Valid(text) {
 		return nil, errNotJSON
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -34,39 +34,6 @@ func decode(text []byte) (any, error) {
 		return nil, err
 	}
 	return canonicalNumbers(value)
-}
-
-// isJSON reports whether text is JSON that stands for a value.
-func isJSON(text []byte) bool {
-	return utf8.Valid(text) && json.Valid(text) && !hasLoneSurrogate(text)
-}
-
-// hasLoneSurrogate reports whether valid JSON has a \u escape that is half of a
-// surrogate pair without the other half.
-func hasLoneSurrogate(text []byte) bool {
-	for {
-		i := bytes.IndexByte(text, '\\')
-		if i < 0 {
-			return false
-		}
-		if text = text[i+1:]; text[0] != 'u' {
-			text = text[1:]
-			continue
-		}
-		r := hexRune(text[1:5])
-		if text = text[5:]; !utf16.IsSurrogate(r) {
-			continue
-		}
-		if !bytes.HasPrefix(text, []byte(`\u`)) || utf16.DecodeRune(r, hexRune(text[2:6])) == utf8.RuneError {
-			return true
-		}
-		text = text[6:]
-	}
-}
-
-func hexRune(digits []byte) rune {
-	n, _ := strconv.ParseUint(string(digits), 16, 16)
-	return rune(n)
 }
 
 // canonicalNumbers replaces the numbers in a decoded value.

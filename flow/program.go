@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/jsontext"
 	"flow.internal/capdo/internal/keepopen"
 )
 
@@ -268,7 +269,7 @@ func (s *step) call(ctx context.Context, b Bindings, in json.RawMessage, claim C
 	*ran = attempt{true, claim}
 	ctx = context.WithValue(ctx, invocationKey{}, &invocation{s.node, b, claim})
 	out, err := s.handler.Run(ctx, in)
-	if err == nil && !isJSON(out) {
+	if err == nil && !jsontext.Valid(out) {
 		err = ErrOutput
 	}
 	return out, err

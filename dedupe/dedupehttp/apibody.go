@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/jsontext"
 )
 
 // apiField is a member of a request's JSON object.
@@ -106,6 +107,9 @@ func (op *operation) read(w http.ResponseWriter, r *http.Request) (apiValues, er
 // the case of names; as no value is an array or an object, nothing can be nested.
 func decodeBody(body []byte, fields []apiField) (apiValues, error) {
 	v := apiValues{map[string][]byte{}, map[string]string{}, map[string]int64{}}
+	if json.Valid(body) && !jsontext.IsUnicode(body) {
+		return v, malformed("a text in the body is not Unicode", "bytes have to be UTF-8, and an escape no half of a surrogate pair")
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	if begin, err := d.Token(); err != nil || begin != json.Delim('{') {

@@ -70,6 +70,8 @@ func (s *server) testBadKeys() {
 		{`{`, "", "invalid_json"},
 		{`[]`, "", "invalid_json"},
 		{`{"key":"k"} {}`, "", "invalid_json"},
+		{`{"key":"\ud800"}`, "", "invalid_json"},
+		{"{\"key\":\"\xff\"}", "", "invalid_json"},
 		{`{}`, "key", "invalid_input"},
 		{`{"key":7}`, "key", "invalid_input"},
 		{`{"key":"k","ttl_second":7}`, "ttl_second", "invalid_input"},

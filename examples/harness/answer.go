@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/jsontext"
 )
 
 // Sizes of bodies: a value of the largest size as base64 in JSON, and a key.
@@ -146,9 +148,16 @@ var success = map[string]bool{"success": true}
 // readBody reads JSON of at most limit bytes. An error names the field that is
 // wrong, if one is.
 func readBody[T any](w http.ResponseWriter, r *http.Request, limit int64) (body T, err error) {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	err = d.Decode(&body)
+	switch {
+	case err != nil:
+	case json.Valid(text) && !jsontext.IsUnicode(text): // two keys would become one
+		err = errors.New("a text in it is not Unicode")
+	default:
+		err = d.Decode(&body)
+	}
 	if err == nil {
 		if _, err = d.Token(); err == io.EOF {
 			return body, nil
