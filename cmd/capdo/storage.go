@@ -52,7 +52,11 @@ func (s *storage) take(address string) error {
 // open opens and locks the file that is the lock.
 func (s *storage) open() (*os.File, error) {
 	for {
-		if err := os.MkdirAll(s.own(), 0o755); err != nil {
+		err := os.MkdirAll(s.own(), 0o755)
+		if errors.Is(err, fs.ErrExist) && !isOther(s.own()) { // another process made it, and removed it
+			continue
+		}
+		if err != nil {
 			return nil, fmt.Errorf("cannot store: %w\nhint: choose another folder with --persist-to", err)
 		}
 		f, err := os.OpenFile(s.lockPath(), os.O_RDWR|os.O_CREATE, 0o644)
@@ -71,6 +75,12 @@ func (s *storage) open() (*os.File, error) {
 		}
 		return nil, fmt.Errorf("cannot lock %s: %w", s.lockPath(), err)
 	}
+}
+
+// isOther reports whether there is something at path that is not a folder.
+func isOther(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
 }
 
 // isFile reports whether f is the file that is at path now.
