@@ -33,7 +33,7 @@ var mutations = []struct{ name, file, from, to string }{
 	{"an own property __proto__ is a prototype", "value.mjs", `if (key === "__proto__") Object.defineProperty`, `if (false) Object.defineProperty`},
 	{"what has an error's prototype is told as it is", "value.mjs", "export const asError = (e) => toError(errorFields(e));", "export const asError = (e) => attempt(() => e instanceof Error, false) ? e : toError(errorFields(e));"},
 	{"a thenable is believed to be a promise", "runtime.mjs", "then(promise, settle, (e) => settle(asError(e)));", "thenable.then(settle, (e) => settle(asError(e)));"},
-	{"numbers in use are given again", "runtime.mjs", "while (this.contexts.has(this.lastID) || context?.encoded.has(this.lastID) || context?.calls.has(this.lastID));", "while (false);"},
+	{"numbers in use are given again", "runtime.mjs", "if (this.lastID === MAX_ID) this.isSecondRound = true;", ""},
 	{"a reference is freed twice", "context.mjs", "this.refs[ref] = undefined;\n    this.unused.push(ref);", "this.unused.push(ref, ref);"},
 }
 
