@@ -2,7 +2,6 @@ package durable
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"flow.internal/capdo/internal/jsrt"
@@ -135,112 +134,6 @@ func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(
 		status = 101
 	}
 	return []any{status, headerPairs(resp.Header), body, socket}, err
-}
-
-// outgoing turns a body into what JavaScript sends: bytes, or a stream that send writes.
-func outgoing(c *jsrt.Context, body io.Reader) (value any, send func(context.Context), err error) {
-	switch b := body.(type) {
-	case nil:
-		return nil, nil, nil
-	case interface{ Bytes() []byte }:
-		if len(b.Bytes()) == 0 {
-			return nil, nil, nil
-		}
-		return b.Bytes(), nil, nil
-	}
-	v, err := c.Helpers().Call("pipe")
-	if err != nil {
-		return nil, nil, err
-	}
-	ends := v.([]any)
-	writer := ends[1].(*jsrt.Ref)
-	return ends[0], func(ctx context.Context) { pump(ctx, writer, body) }, nil
-}
-
-// pump writes a body to a WritableStreamDefaultWriter, as fast as it is read.
-func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader) {
-	if c, ok := body.(io.Closer); ok {
-		defer c.Close()
-	}
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := body.Read(buf)
-		if n > 0 {
-			if _, werr := writer.Await(ctx, "write", buf[:n]); werr != nil {
-				writer.Await(context.WithoutCancel(ctx), "abort", werr.Error())
-				return
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			writer.Await(ctx, "close")
-			return
-		case err != nil:
-			writer.Await(ctx, "abort", err.Error())
-			return
-		}
-	}
-}
-
-// stream reads a ReadableStream.
-type stream struct {
-	ctx    context.Context
-	body   *jsrt.Ref
-	reader *jsrt.Ref
-	chunk  []byte
-	err    error
-	closed func()
-}
-
-func (s *stream) Read(p []byte) (int, error) {
-	for len(s.chunk) == 0 && s.err == nil {
-		s.chunk, s.err = s.next()
-	}
-	if len(s.chunk) == 0 {
-		return 0, s.err
-	}
-	n := copy(p, s.chunk)
-	s.chunk = s.chunk[n:]
-	return n, nil
-}
-
-func (s *stream) next() ([]byte, error) {
-	if s.reader == nil {
-		v, err := s.body.Call("getReader")
-		if err != nil {
-			return nil, classify(err)
-		}
-		s.reader = v.(*jsrt.Ref)
-	}
-	v, err := s.reader.Await(s.ctx, "read")
-	if err != nil {
-		return nil, classify(err)
-	}
-	result, _ := v.(map[string]any)
-	if done, _ := result["done"].(bool); done {
-		return nil, io.EOF
-	}
-	chunk, ok := result["value"].([]byte)
-	if !ok {
-		return nil, errors.New("durable: the body's stream is not one of bytes")
-	}
-	return chunk, nil
-}
-
-// Close gives up what has not been read.
-func (s *stream) Close() error {
-	if s.err == nil {
-		s.err = errors.New("durable: read of a closed body")
-		target := s.reader
-		if target == nil {
-			target = s.body
-		}
-		target.Await(s.ctx, "cancel")
-	}
-	if s.closed != nil {
-		s.closed()
-	}
-	return nil
 }
 
 func headerPairs(h map[string][]string) []any {
