@@ -67,11 +67,12 @@ soak: $(NPM) ## the histories of e2e/proof and the mixes of e2e/stress for longe
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large
 
-mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtime in ways that tests have to notice (about 30 minutes)
+mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtime in ways that tests have to notice (about 35 minutes)
 	dedupe/mutations.sh
 	e2e/proof/mutations.sh
 	go test -count=1 -timeout 20m -v -run '^TestMutations$$' ./e2e/boundary -all-mutations
 	e2e/explore/faults.sh
+	e2e/runtime/mutations.sh
 
 clean: ## remove what was built, and wrangler's local state
 	rm -rf {examples,docs}/*/{build,.wrangler} node_modules .bin
