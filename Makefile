@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 NPM := node_modules/.package-lock.json
-NODE = $(or $(wildcard node_modules/node-linux-*/bin/node),node)
+# the shell looks for it: make would not see what npm installs in the same run
+NODE = $$(ls node_modules/node-linux-*/bin/node 2>/dev/null || echo node)
 JS := GOOS=js GOARCH=wasm
 PORT ?= 8787
 # a folder, or a wrangler config
