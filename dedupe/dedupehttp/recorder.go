@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -21,7 +22,10 @@ type recorder struct {
 	status    int
 	body      bytes.Buffer
 	through   bool // the response has begun to go out
-	passed    bool // some of its body has
+	passed    bool // some of its body has, or is lost
+
+	mu   sync.Mutex // where the client may leave before the handler returns
+	left bool       // w is not to be used any more
 }
 
 func newRecorder(w http.ResponseWriter, streaming bool) *recorder {
@@ -36,6 +40,12 @@ func (rec *recorder) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("dedupehttp: WriteHeader: %d is not a status", status)) // as net/http does
 	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.writeHeader(status)
+}
+
+func (rec *recorder) writeHeader(status int) {
 	if rec.status != 0 || status < 200 {
 		return
 	}
@@ -45,9 +55,12 @@ func (rec *recorder) WriteHeader(status int) {
 	}
 }
 
-// Write adds to the body.
+// Write adds to the body. Once the client has left it fails with
+// [http.ErrHandlerTimeout] where the body is not kept.
 func (rec *recorder) Write(p []byte) (int, error) {
-	rec.WriteHeader(http.StatusOK)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.writeHeader(http.StatusOK)
 	if !bodyAllowed(rec.status) {
 		return 0, http.ErrBodyNotAllowed
 	}
@@ -56,6 +69,9 @@ func (rec *recorder) Write(p []byte) (int, error) {
 	}
 	if rec.through {
 		rec.passed = rec.passed || len(p) > 0
+		if rec.left {
+			return 0, http.ErrHandlerTimeout
+		}
 		return rec.w.Write(p)
 	}
 	return rec.body.Write(p)
@@ -66,17 +82,36 @@ func (rec *recorder) Flush() { rec.FlushError() }
 
 // FlushError sends what was written, if the response is not held back.
 func (rec *recorder) FlushError() error {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
 	if !rec.streaming && !rec.through {
 		return nil
 	}
-	rec.WriteHeader(http.StatusOK)
+	rec.writeHeader(http.StatusOK)
+	if rec.left {
+		return http.ErrHandlerTimeout
+	}
 	return http.NewResponseController(rec.w).Flush()
 }
 
 // begin sends what there is, and lets through what follows.
 func (rec *recorder) begin() {
 	rec.through = true
+	if rec.left {
+		rec.passed = rec.passed || rec.body.Len() > 0
+		rec.body = bytes.Buffer{}
+		return
+	}
 	rec.send(nil)
+}
+
+// leave has nothing go to the client from here on, and reports whether nothing
+// has yet.
+func (rec *recorder) leave() (untouched bool) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.left = true
+	return !rec.through
 }
 
 // send sends status, header and what is held back of the body; c is the record that was stored, if any.
