@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/budget"
 	"flow.internal/capdo/internal/keepopen"
 )
 
@@ -25,6 +26,8 @@ type execution struct {
 	key    []byte // the ledger's
 	ledger *claimer
 	late   chan struct{} // closed when the handler has had its time
+	share  *budget.Share // of the isolate's memory
+	goesOn bool          // the handler, without its client
 
 	// Once the handler runs:
 	running     *running
@@ -96,6 +99,7 @@ func (e *execution) runWithin() *Problem {
 			case over <- end:
 			case <-gone:
 				end.report()
+				e.share.Close()
 			}
 		}()
 		end.result, end.err = e.do()
@@ -106,6 +110,7 @@ func (e *execution) runWithin() *Problem {
 		return end.answer(e)
 	case <-e.late:
 	}
+	e.goesOn = true
 	defer close(gone)
 	if untouched := e.response.leave(); !untouched {
 		panic(http.ErrAbortHandler) // half of a response must not pass for a whole one
@@ -134,7 +139,7 @@ func (end *ending) report() {
 // work runs the handler, and returns what is to be stored.
 func (e *execution) work(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
 	defer e.settlePanic()
-	e.response = newRecorder(e.w, e.m.Streaming)
+	e.response = newRecorder(e.w, e.m.Streaming, e.share)
 	e.running = &running{key: e.sent, claim: claim}
 	ctx, stop := e.limit(context.WithValue(withServer(ctx), runningKey{}, e.running))
 	defer stop()
@@ -204,6 +209,9 @@ func (e *execution) settlePanic() {
 
 // replay sends the response that was stored.
 func (e *execution) replay(result []byte) *Problem {
+	if !e.share.Take(len(result)) {
+		return &noRoom
+	}
 	c, err := decodeRecord(result)
 	if err != nil {
 		return &Problem{

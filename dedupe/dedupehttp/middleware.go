@@ -3,13 +3,13 @@ package dedupehttp
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/budget"
 )
 
 // LedgerFunc returns the ledger for a request. In a Worker a ledger belongs to the invocation: make it from durablehttp.Env(r). Its error is
@@ -168,52 +168,70 @@ func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.next.ServeHTTP(w, r)
 		return
 	}
-	e, problem := m.prepare(w, r, values)
-	if problem == nil {
-		problem = e.run()
-	}
-	if problem != nil {
+	if problem := m.serve(w, r, values); problem != nil {
 		problem.write(w)
 	}
 }
 
+// serve serves a request with a key. What it returns is to be sent instead.
+func (m *middleware) serve(w http.ResponseWriter, r *http.Request, values []string) *Problem {
+	e, problem := m.prepare(w, r, values)
+	defer func() {
+		if !e.goesOn {
+			e.share.Close()
+		}
+	}()
+	if problem != nil {
+		return problem
+	}
+	return e.run()
+}
+
 // prepare does all that comes before the claim.
 func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []string) (*execution, *Problem) {
+	e := &execution{m: m, w: w, r: r}
 	key, problem := parseKey(values)
 	if problem != nil {
-		return nil, problem
+		return e, problem
 	}
 	scope, err := m.scope(r)
 	if err != nil || scope == "" {
-		return nil, &Problem{
+		return e, &Problem{
 			Status: http.StatusForbidden, Code: "scope_unknown", Detail: "It is not known whose Idempotency-Key this is.", Hint: "authenticate the request",
 		}
 	}
-	body, problem := m.readBody(w, r)
-	if problem != nil {
-		return nil, problem
+	if r.ContentLength > m.MaxBody {
+		return e, &bodyTooLarge
+	}
+	e.share = inFlight.Share(scope)
+	if !e.share.Take(RequestCost) {
+		return e, &noRoom
+	}
+	if e.body, problem = m.readBody(w, r, e.share); problem != nil {
+		return e, problem
 	}
 	ledger, err := m.ledger(r)
 	if err != nil || ledger == nil {
-		return nil, &ledgerFailed
+		return e, &ledgerFailed
 	}
-	return &execution{m: m, w: w, r: r, body: body, sent: key, key: ledgerKey(scope, key), ledger: &claimer{Ledger: ledger, client: r.Context()}}, nil
+	e.sent, e.key, e.ledger = key, ledgerKey(scope, key), &claimer{Ledger: ledger, client: r.Context()}
+	return e, nil
 }
 
 // readBody returns the whole body of a request, if it is within the limit. A body
 // that is shorter than announced was read further out, by who parses forms or
 // keeps a log, say: all such requests would look alike, and the handler would
 // see nothing of them.
-func (m *middleware) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
-	if r.ContentLength > m.MaxBody {
-		return nil, &bodyTooLarge
-	}
+func (m *middleware) readBody(w http.ResponseWriter, r *http.Request, share *budget.Share) ([]byte, *Problem) {
 	var body []byte
 	if r.Body != nil {
 		var err error
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, m.MaxBody))
+		body, err = readAll(w, r, m.MaxBody, share)
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, &bodyTooLarge
+		}
+		if err == (errNoRoom{}) {
+			return nil, &noRoom
 		}
 		if err != nil {
 			return nil, &bodyUnreadable
@@ -282,6 +300,11 @@ var (
 	ledgerFailed = Problem{
 		Status: http.StatusServiceUnavailable, Code: "ledger_failed", RetryAfter: soon,
 		Detail: "The ledger of Idempotency-Keys cannot be reached. The operation was not carried out.", Hint: "send the request again, with the same key",
+	}
+	noRoom = Problem{
+		Status: http.StatusServiceUnavailable, Code: "overloaded", RetryAfter: soon,
+		Detail: "More requests are in flight than there is memory for. The operation was not carried out by this request.",
+		Hint:   "send the request again, later, with the same key",
 	}
 	timedOut = Problem{
 		Status: http.StatusServiceUnavailable, Code: "timed_out", RetryAfter: soon,

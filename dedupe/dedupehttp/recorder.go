@@ -9,10 +9,13 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"flow.internal/capdo/internal/budget"
 )
 
-// recorder is the ResponseWriter that a handler writes to. It holds the response back until that is stored; one that is too large to be kept,
-// or that may be streamed, it passes through as it comes.
+// recorder is the ResponseWriter that a handler writes to. It holds the response
+// back until that is stored; one that is too large to be kept, that there is no
+// memory for, or that may be streamed, it passes through as it comes.
 type recorder struct {
 	w         http.ResponseWriter
 	streaming bool
@@ -20,7 +23,7 @@ type recorder struct {
 	header    http.Header // the handler's
 	sent      http.Header // as it was at WriteHeader
 	status    int
-	body      bytes.Buffer
+	body      heldBack
 	through   bool // the response has begun to go out
 	passed    bool // some of its body has, or is lost
 
@@ -28,8 +31,8 @@ type recorder struct {
 	left bool       // w is not to be used any more
 }
 
-func newRecorder(w http.ResponseWriter, streaming bool) *recorder {
-	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()), header: w.Header().Clone()}
+func newRecorder(w http.ResponseWriter, streaming bool, share *budget.Share) *recorder {
+	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()), header: w.Header().Clone(), body: heldBack{share: share}}
 }
 
 // Header returns the handler's header. At first it is as handlers further out have left it.
@@ -64,7 +67,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 	if !bodyAllowed(rec.status) {
 		return 0, http.ErrBodyNotAllowed
 	}
-	if !rec.through && rec.body.Len()+len(p) > MaxKeptBody {
+	if !rec.through && (rec.body.Len()+len(p) > MaxKeptBody || !rec.body.fits(len(p))) {
 		rec.begin()
 	}
 	if rec.through {
@@ -72,7 +75,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 		if rec.left {
 			return 0, http.ErrHandlerTimeout
 		}
-		return rec.w.Write(p)
+		return writePieces(rec.w, p)
 	}
 	return rec.body.Write(p)
 }
@@ -99,7 +102,7 @@ func (rec *recorder) begin() {
 	rec.through = true
 	if rec.left {
 		rec.passed = rec.passed || rec.body.Len() > 0
-		rec.body = bytes.Buffer{}
+		rec.body.Buffer = bytes.Buffer{}
 		return
 	}
 	rec.send(nil)
@@ -125,9 +128,9 @@ func (rec *recorder) send(c *record) {
 	rec.w.WriteHeader(rec.status)
 	if rec.body.Len() > 0 {
 		rec.passed = true
-		rec.w.Write(rec.body.Bytes()) // an error means that nobody is there to be told
+		writePieces(rec.w, rec.body.Bytes()) // an error means that nobody is there to be told
 	}
-	rec.body = bytes.Buffer{}
+	rec.body.Buffer = bytes.Buffer{}
 }
 
 // finish ends a response that was held back, once the handler has returned.
