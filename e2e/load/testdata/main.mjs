@@ -57,6 +57,7 @@ export default {
     switch (url.pathname) {
       case "/inspect": return Response.json({ ...await stub().inspect(), alarms: alarms.get(q.get("object")) ?? [] });
       case "/digest": return Response.json(await stub().digest());
+      case "/spin": for (const end = performance.now() + Number(q.get("ms")); performance.now() < end;); return Response.json(null);
       case "/stats": return Response.json(stats());
       case "/counts": return Response.json(counts);
       case "/hold": held = true; return Response.json(null);
