@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +15,8 @@ import (
 )
 
 // copyOf copies the example into a folder of its own in the module, with those
-// variables.
-func copyOf(t *testing.T, vars string) string {
+// variables, and with the config's build command or without.
+func copyOf(t *testing.T, vars string, builds bool) string {
 	t.Helper()
 	const example = "../../examples/ledger"
 	dir, err := os.MkdirTemp("../../examples", "copy-")
@@ -25,6 +26,9 @@ func copyOf(t *testing.T, vars string) string {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for _, name := range []string{"main.go", "wrangler.jsonc"} {
 		b, err := os.ReadFile(filepath.Join(example, name))
+		if !builds {
+			b = regexp.MustCompile(`(?m)^ *"build":.*$`).ReplaceAll(b, nil)
+		}
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, name), b, 0o644)
 		}
@@ -46,6 +50,12 @@ func write(t *testing.T, path, text string) {
 // A token that is removed from .dev.vars lets nobody in any more, and one that is
 // added does, without a restart of capdo dev.
 func TestTokensAreThoseOfTheFile(t *testing.T) {
+	for name, builds := range map[string]bool{"wrangler reads the config": false, "wrangler reads a copy of the config": true} {
+		t.Run(name, func(t *testing.T) { testTokens(t, builds) })
+	}
+}
+
+func testTokens(t *testing.T, builds bool) {
 	secret := func(tenants ...int64) string {
 		var entries []string
 		for _, n := range tenants {
@@ -53,7 +63,7 @@ func TestTokensAreThoseOfTheFile(t *testing.T) {
 		}
 		return "LEDGER_TOKENS=\"" + strings.Join(entries, ",") + "\"\n"
 	}
-	dir := copyOf(t, secret(1, 2))
+	dir := copyOf(t, secret(1, 2), builds)
 	s := dev.Start(t, dir, "/v1/openapi.yaml")
 	status := func(token string) int {
 		r, err := http.NewRequest("POST", s.URL+"/v1/claims", strings.NewReader("{}"))
