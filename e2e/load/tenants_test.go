@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -122,7 +123,7 @@ func (l *lab) stall(tenant, path string, header map[string]string, body []byte, 
 	if err != nil {
 		l.Fatal(err)
 	}
-	l.Cleanup(func() { conn.Close() })
+	l.stalled = append(l.stalled, conn)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: localhost\r\n", path)
 	for name, value := range l.header(tenant, header) {
@@ -138,6 +139,35 @@ func (l *lab) stall(tenant, path string, header map[string]string, body []byte, 
 		conn.SetDeadline(time.Now().Add(time.Minute))
 		conn.Write(b.Bytes())
 	})
+}
+
+// leave ends the connections that stall.
+func (l *lab) leave() {
+	for _, conn := range l.stalled {
+		conn.Close()
+	}
+	l.stalled = nil
+}
+
+// recovers waits until a tenant can do again what counts most: nothing is left of
+// its load.
+func (l *lab) recovers(tenant string) {
+	l.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		// As much as fits into half of what there is, at the same time.
+		total, wait := l.at(12, func(i int) (reply, error) {
+			header := map[string]string{"Idempotency-Key": "recovery-" + strconv.FormatInt(time.Now().UnixNano(), 36) + "-" + strconv.Itoa(i), "Takes": "700"}
+			return l.send(l.Context(), tenant, "/charges", header, make([]byte, 700<<10))
+		})
+		wait()
+		if total.by["200"] == 12 {
+			return
+		}
+		if time.Now().After(end) {
+			l.Errorf("%s is not served again: %v", tenant, total.by)
+			return
+		}
+	}
 }
 
 // sum counts replies by status and code.
@@ -302,7 +332,9 @@ func TestATenantsLoadLeavesRoom(t *testing.T) {
 			l.modest("meanwhile")
 			meanwhile := l.wasm()
 			wait()
+			l.leave()
 			l.modest("afterwards")
+			l.recovers("greedy")
 			after := l.wasm()
 			f.row(c.name, "%d MiB, then %d, then %d; %v", before>>20, meanwhile>>20, after>>20, total.by)
 			if after > mostMemory {
