@@ -26,6 +26,7 @@ type execution struct {
 	key    []byte // the ledger's
 	ledger *claimer
 	late   chan struct{} // closed when the handler has had its time
+	timer  *time.Timer   // that closes it
 	share  *budget.Share // of the isolate's memory
 	goesOn bool          // the handler, without its client
 
@@ -95,6 +96,9 @@ func (e *execution) runWithin() *Problem {
 			if !end.returned {
 				end.panicked = recover()
 			}
+			if e.timer != nil {
+				e.timer.Stop() // it would keep the request's body for as long
+			}
 			select {
 			case over <- end:
 			case <-gone:
@@ -161,7 +165,7 @@ func (e *execution) limit(ctx context.Context) (context.Context, context.CancelF
 	if e.late == nil {
 		return ctx, func() {}
 	}
-	time.AfterFunc(e.m.Timeout, func() { close(e.late) })
+	e.timer = time.AfterFunc(e.m.Timeout, func() { close(e.late) })
 	return context.WithTimeoutCause(ctx, e.m.Timeout, http.ErrHandlerTimeout)
 }
 

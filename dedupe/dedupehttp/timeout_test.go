@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -111,6 +112,28 @@ func TestTimeoutEndsTheHandlersContext(t *testing.T) {
 			t.Errorf("%d; the context ended with %v", w.Code, cause)
 		}
 	})
+}
+
+// What a request in time leaves behind for the rest of its Timeout is nothing: a
+// body each would be much.
+func TestAHandlerInTimeLeavesNoBody(t *testing.T) {
+	h := wrap(func(w http.ResponseWriter, r *http.Request) {}, &dedupehttp.Options{Timeout: time.Hour})
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, body := heap(), strings.Repeat("b", 1<<20)
+	for n := range 100 {
+		if w := do(h, post(fmt.Sprint(n), body)); w.Code != 200 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	if grown := int64(heap()) - int64(before); grown > 20<<20 {
+		t.Errorf("100 requests of 1 MiB leave %d MiB", grown>>20)
+	}
 }
 
 func TestAHandlerInTimeIsAsWithoutATimeout(t *testing.T) {
