@@ -50,7 +50,9 @@ var (
 	ErrCloseCode = errors.New("no such WebSocket close code")
 	// ErrNoUpgrade: a request does not ask for a WebSocket, or the answer to one that does is not one.
 	ErrNoUpgrade = errors.New("no WebSocket upgrade")
-	// ErrBacklog: messages arrived faster than they were read, so the connection was closed.
+	// ErrBacklog: messages arrived faster than they were read, so the connection
+	// was closed. Of [WebSocket.Send]: the other side reads more slowly than it is
+	// sent to, and the message was not sent.
 	ErrBacklog = errors.New("too many WebSocket messages were left unread")
 	// ErrContextClosed: the invocation that a handle belongs to has ended, or its object was evicted.
 	ErrContextClosed = jsrt.ErrContextClosed
