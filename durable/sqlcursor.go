@@ -52,7 +52,7 @@ func (c *Cursor) fill(out []any) {
 	c.rows = out[0].([]any)
 	c.rowsRead, c.rowsWritten = int(out[1].(float64)), int(out[2].(float64))
 	if err, ok := out[3].(error); ok {
-		c.err = classify(err)
+		c.err = classifyStatement(err)
 	}
 }
 
@@ -73,7 +73,7 @@ func (c *Cursor) fetch() {
 	c.row, c.rows = nil, nil
 	v, err := c.more.Call("next", batchRows, batchBytes)
 	if err != nil {
-		c.err = classify(err)
+		c.err = classifyStatement(err)
 		c.Close()
 		return
 	}

@@ -126,29 +126,17 @@ func (e *SQLError) classify() {
 	}
 }
 
-// sqlFailure is classify for the error of a query whose integer parameters have a cast.
-func sqlFailure(err error, query string, isInteger []bool) error {
-	err = classify(err)
+// sqlFailure is classifyStatement for the error of a query whose integer
+// parameters have a cast.
+func sqlFailure(err error, query string, isInteger []bool, isMany bool) error {
+	err = classifyStatement(err)
 	e, ok := err.(*SQLError)
-	if !ok || e.Offset < 0 || isInteger == nil {
-		return err
-	}
-	if hasManyStatements(query) { // it may be one without parameters that failed
+	switch {
+	case !ok || e.Offset < 0 || isInteger == nil:
+	case isMany: // it may be one without parameters that failed
 		e.Offset = -1
-	} else {
+	default:
 		e.Offset = uncastOffset(query, isInteger, e.Offset)
 	}
-	return e
-}
-
-// hasManyStatements reports whether anything but space comes after a semicolon.
-func hasManyStatements(query string) bool {
-	for i := 0; i < len(query); {
-		end := tokenEnd(query, i)
-		if query[i] == ';' {
-			return strings.TrimSpace(query[end:]) != ""
-		}
-		i = end
-	}
-	return false
+	return err
 }

@@ -1,8 +1,12 @@
 package durable
 
 import (
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -13,16 +17,104 @@ func TestBindRefusesWhatWouldChange(t *testing.T) {
 		"NaN":                           math.NaN(),
 		"NaN in 32 bits":                float32(math.NaN()),
 		"an unsigned integer too large": uint64(1 << 63),
-		"microseconds":                  time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC),
 		"the year 10000":                time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
 		"a year before 0":               time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC),
 		"a year that UTC has":           time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -3600)),
 		"another type":                  struct{}{},
-		"a named type":                  time.Second,
+		"a named struct":                time.Location{},
+		"a pointer to a struct":         new(struct{}),
+		"nil of a pointer to a struct":  (*struct{})(nil),
 		"a list":                        []string{"a"},
+		"an array":                      [2]byte{},
+		"a map":                         map[string]int{},
+		"a function":                    func() {},
+		"text that is not UTF-8":        "a\xff",
+		"such text of a named type":     nickname("a\xff"),
+		"a pointer to such text":        new("a\xff"),
+		"a Valuer of a struct":          valuer{struct{}{}},
+		"a Valuer of a Valuer":          valuer{valuer{1}},
+		"a Valuer of NaN":               valuer{math.NaN()},
 	} {
 		if got, _, err := bind(v); !errors.Is(err, ErrValue) {
 			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+// valuer is what package database/sql/driver calls one, and amount another.
+type valuer struct{ v any }
+
+func (v valuer) Value() (driver.Value, error) { return v.v, nil }
+
+type amount int
+
+func (a *amount) Value() (driver.Value, error) { return int64(*a) * 100, nil }
+
+type failing struct{}
+
+func (failing) Value() (driver.Value, error) { return nil, errFailing }
+
+var errFailing = errors.New("no value")
+
+func TestBindTakesWhatDatabaseSQLTakes(t *testing.T) {
+	at, five, name := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), amount(5), "Ada"
+	pname := &name
+	for _, c := range []struct{ in, want any }{
+		{sql.NullString{}, nil}, {sql.NullString{String: "a", Valid: true}, "a"}, {sql.NullInt64{Int64: 5, Valid: true}, int64(5)},
+		{sql.NullTime{Time: at, Valid: true}, "2026-01-02 03:04:05.000006"}, {sql.Null[bool]{V: true, Valid: true}, 1}, {&sql.NullString{}, nil},
+		{(*sql.NullString)(nil), nil}, {valuer{[]byte{1}}, []byte{1}}, {&five, int64(500)}, {(*amount)(nil), errNilReceiver}, {five, int64(5)},
+		{userID(7), int64(7)}, {nickname("x"), "x"}, {time.Second, int64(1e9)}, {json.RawMessage("{}"), []byte("{}")}, {json.RawMessage(nil), nil},
+		{new(userID(7)), int64(7)}, {(*userID)(nil), nil}, {&pname, "Ada"}, {(**string)(nil), nil}, {new(*string), nil}, {(*time.Time)(nil), nil},
+		{failing{}, errFailing}, {new(any(5)), int64(5)}, {new(any), nil},
+	} {
+		got, _, err := callBind(c.in)
+		if want, isError := c.want.(error); isError {
+			if !errors.Is(err, want) {
+				t.Errorf("%T %v: %v, %v", c.in, c.in, got, err)
+			}
+		} else if !reflect.DeepEqual(got, c.want) || err != nil {
+			t.Errorf("%T %v became %#v, %v, want %#v", c.in, c.in, got, err, c.want)
+		}
+	}
+}
+
+var errNilReceiver = errors.New("nil receiver")
+
+// callBind is bind, where a method is called on nil as package database/sql
+// calls it.
+func callBind(a any) (v any, isInteger bool, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errNilReceiver
+		}
+	}()
+	return bind(a)
+}
+
+func TestBoundTimesSortAndHaveOneText(t *testing.T) {
+	last := ""
+	for _, c := range []struct {
+		t    time.Time
+		want string
+	}{
+		{time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), "0000-01-01 00:00:00"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)), "2026-01-02 02:04:05"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), "2026-01-02 03:04:05"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 1, time.UTC), "2026-01-02 03:04:05.000000001"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 99e6, time.UTC), "2026-01-02 03:04:05.099"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 100e6, time.UTC), "2026-01-02 03:04:05.1"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 120e6, time.UTC), "2026-01-02 03:04:05.12"},
+		{time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC), "2026-01-02 03:04:06"},
+		{time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), "9999-12-31 23:59:59.999999999"},
+	} {
+		got, _, err := bind(c.t)
+		if got != c.want || err != nil || c.want <= last {
+			t.Errorf("%v became %v, %v after %s", c.t, got, err, last)
+		}
+		last = c.want
+		var back time.Time
+		if err := scan(&back, c.want); err != nil || !back.Equal(c.t) || back.Location() != time.UTC {
+			t.Errorf("%s came back as %v, %v", c.want, back, err)
 		}
 	}
 }
@@ -109,6 +201,13 @@ func TestTimesAreReadAsSQLiteWritesThem(t *testing.T) {
 		"2026-01-02 03:04:05":           time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		"2026-01-02 03:04:05.678":       time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC),
 		"2026-01-02":                    time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC),
+		"2026-01-02T03:04:05":           time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		"2026-01-02 03:04":              time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC),
+		"2026-01-02T03:04Z":             time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC),
+
+		"2026-01-02 03:04:05.123456789+01:00":     time.Date(2026, 1, 2, 2, 4, 5, 123456789, time.UTC), // as other Go drivers write it
+		"2026-01-02 03:04:05.123456789 +0100 CET": time.Date(2026, 1, 2, 2, 4, 5, 123456789, time.UTC),
+		"2026-01-02 03:04:05.123456789Z":          time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC),
 	} {
 		var got time.Time
 		if err := scan(&got, text); err != nil || !got.Equal(want) {
@@ -142,6 +241,26 @@ func TestScannersGetWhatDatabaseSQLGivesThem(t *testing.T) {
 	}
 	if err := scan(&scanner{}, float64(1<<53)); !errors.Is(err, ErrValue) {
 		t.Errorf("an inexact integer: %v", err)
+	}
+}
+
+func TestScannersOfTimesGetOneOfText(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, dest := range []any{new(sql.NullTime), new(sql.Null[time.Time])} {
+		for v, want := range map[any]any{"2026-01-02 03:04:05": at, nil: nil} {
+			if err := scan(dest, v); err != nil {
+				t.Errorf("%v into %T: %v", v, dest, err)
+			} else if got, _ := dest.(driver.Valuer).Value(); got != want {
+				t.Errorf("%v into %T became %v", v, dest, got)
+			}
+		}
+		if err := scan(dest, "soon"); err == nil {
+			t.Errorf("text was scanned into %T", dest)
+		}
+	}
+	var s sql.NullString
+	if err := scan(&s, "2026-01-02"); err != nil || s.String != "2026-01-02" {
+		t.Errorf("%v, %v", s, err)
 	}
 }
 
