@@ -79,11 +79,10 @@ func answerProbe(query string) string {
 	text, _ := sqltext.Statements(query)
 	words := strings.ToLower(strings.Join(strings.Fields(text), " "))
 	switch name, isProbe := strings.CutPrefix(words, probe); {
-	case !isProbe:
-		return query
-	case name == "":
+	case isProbe && name == "":
 		return "SELECT '" + sqliteVersion + `' AS "sqlite_version()"`
-	default:
+	case isProbe && strings.HasPrefix(name, " as "):
 		return "SELECT '" + sqliteVersion + "'" + name
 	}
+	return query
 }
