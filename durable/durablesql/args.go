@@ -4,7 +4,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"strconv"
-	"strings"
 
 	"flow.internal/capdo/durable/internal/sqltext"
 )
@@ -64,25 +63,4 @@ func describe(a driver.NamedValue) string {
 
 func argumentError(text string) error {
 	return errors.New("durablesql: the last statement has " + text)
-}
-
-// sqliteVersion is that of workerd 2026-11-17, which does not let a program ask.
-const sqliteVersion = "3.54.1"
-
-// answerProbe returns the query, or another in place of one that libraries find
-// SQLite's version out with, and that workerd refuses.
-func answerProbe(query string) string {
-	const probe = "select sqlite_version()"
-	if len(query) > 2*len(probe) || !strings.Contains(strings.ToLower(query), "sqlite_version") {
-		return query
-	}
-	text, _ := sqltext.Statements(query)
-	words := strings.ToLower(strings.Join(strings.Fields(text), " "))
-	switch name, isProbe := strings.CutPrefix(words, probe); {
-	case isProbe && name == "":
-		return "SELECT '" + sqliteVersion + `' AS "sqlite_version()"`
-	case isProbe && strings.HasPrefix(name, " as "):
-		return "SELECT '" + sqliteVersion + "'" + name
-	}
-	return query
 }

@@ -82,7 +82,11 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue)
 	if err != nil {
 		return nil, err
 	}
-	return storage.SQL().Exec(answerProbe(query), values...)
+	cursor, err := storage.SQL().Exec(answerProbe(query), values...)
+	if err != nil && c.tx != nil && sqltext.HasVerb(query, "ROLLBACK") {
+		c.tx.refused = true
+	}
+	return cursor, err
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {

@@ -124,7 +124,7 @@ func TestTimesByAnotherName(t *testing.T) {
 	})
 }
 
-func TestLibrariesFindOutSQLitesVersion(t *testing.T) {
+func TestLibrariesFindOutWhatThereIs(t *testing.T) {
 	withDB(t, func(ctx context.Context, _ *durable.State, db *sql.DB) {
 		for _, query := range []string{"select sqlite_version()", "SELECT  sqlite_version();", "select sqlite_version() as version"} {
 			var version string
@@ -136,8 +136,26 @@ func TestLibrariesFindOutSQLitesVersion(t *testing.T) {
 		if err := db.QueryRowContext(ctx, "pragma foreign_keys").Scan(&fk); err != nil || fk != 1 {
 			t.Errorf("foreign keys: %d, %v", fk, err)
 		}
+		for query, want := range map[string]string{
+			"select name from pragma_database_list":                                    "main",
+			"SELECT `name`, `file` FROM pragma_database_list() WHERE `name` <> 'temp'": "main",
+			"select d.name, 'pragma_database_list()' from pragma_database_list() as d": "main",
+			"PRAGMA database_list;": "0",
+		} {
+			rows, err := db.QueryContext(ctx, query)
+			if err != nil {
+				t.Fatalf("%s: %v", query, err)
+			}
+			columns, _ := rows.Columns()
+			var first string
+			dest := []any{&first, new(any), new(any)}
+			if !rows.Next() || rows.Scan(dest[:len(columns)]...) != nil || first != want {
+				t.Errorf("%s: %q", query, first)
+			}
+			rows.Close()
+		}
 		var e *durable.SQLError
-		for _, query := range []string{"select sqlite_version() || 'x'", "select 'select sqlite_version()', sqlite_version()", "pragma user_version"} {
+		for _, query := range []string{"select sqlite_version() || 'x'", "select 'select sqlite_version()', sqlite_version()", "pragma user_version", "pragma collation_list", "select 'database_list', nope"} {
 			if _, err := db.QueryContext(ctx, query); !errors.As(err, &e) {
 				t.Errorf("%s: %v", query, err)
 			}

@@ -20,6 +20,11 @@ import (
 // of them was not given its handler's context. Use the Tx.
 var ErrTransactionOpen = errors.New("durablesql: a transaction is open, and this would run inside it; use the Tx")
 
+// ErrPartialRollback: within the transaction there was a ROLLBACK TO, which the
+// platform refuses. What was to be taken back would be committed, so the
+// transaction is rolled back. (Some libraries ignore the statement's error.)
+var ErrPartialRollback = errors.New("durablesql: ROLLBACK TO is refused by the platform, so the whole transaction is rolled back; hint: use no nested transactions")
+
 // errRolledBack is what a transaction's function returns to have it rolled back.
 var errRolledBack = errors.New("durablesql: rolled back")
 
@@ -87,6 +92,7 @@ type tx struct {
 	leave   func()      // its user's goroutine is no longer inside
 	end     chan error  // nil to commit; buffered
 	ending  atomic.Bool // its user has ended it
+	refused bool        // it was to take back a part of it, which is refused
 	over    chan struct{}
 	err     error // of it, once it is over
 }
@@ -164,7 +170,15 @@ func (t *tx) check() error {
 	}
 }
 
-func (t *tx) Commit() error { return t.finish(nil) }
+func (t *tx) Commit() error {
+	if !t.refused {
+		return t.finish(nil)
+	}
+	if err := t.Rollback(); err != nil {
+		return err
+	}
+	return ErrPartialRollback
+}
 
 func (t *tx) Rollback() error {
 	if err := t.finish(errRolledBack); err != errRolledBack {

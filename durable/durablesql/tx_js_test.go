@@ -312,3 +312,31 @@ func TestATransactionWithoutTheHandlersContextIsNotWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+// Libraries make nested transactions of SAVEPOINT and ROLLBACK TO, and some
+// ignore what these return.
+func TestATransactionOfWhichAPartWasToBeTakenBackIsNotCommitted(t *testing.T) {
+	withDB(t, func(ctx context.Context, _ *durable.State, db *sql.DB) {
+		for _, c := range []struct {
+			statements []string
+			want       error
+			rows       int
+		}{
+			{[]string{"savepoint a", "insert into t(s) values ('a')", "release a"}, nil, 1},
+			{[]string{"savepoint a", "insert into t(s) values ('b')", " /* x */ rollback to a; -- x"}, durablesql.ErrPartialRollback, 1},
+			{[]string{"insert into t(s) values ('c')", "rollback"}, durablesql.ErrPartialRollback, 1},
+			{[]string{"insert or rollback into t(s) values ('d')"}, nil, 2},
+		} {
+			tx := begin(t, db, ctx)
+			for _, s := range c.statements {
+				tx.ExecContext(ctx, s)
+			}
+			if err := tx.Commit(); err != c.want {
+				t.Errorf("%q: %v", c.statements, err)
+			}
+			if n := count(t, db, ctx); n != c.rows {
+				t.Errorf("%q: %d rows, want %d", c.statements, n, c.rows)
+			}
+		}
+	})
+}

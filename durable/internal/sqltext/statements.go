@@ -69,6 +69,12 @@ func Verb(text string) (verb string) {
 	return verb
 }
 
+// HasVerb reports whether the last statement of a query is of this verb.
+func HasVerb(query, verb string) bool {
+	text, _ := Statements(query)
+	return Verb(text) == verb
+}
+
 // isVerb: what may come after the tables of a WITH.
 func isVerb(word string) bool {
 	switch word {
