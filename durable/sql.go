@@ -59,8 +59,11 @@ type SQL struct {
 // last one's parameters, in order of their numbers. Named parameters (:name)
 // have numbers, too, in order of their first use. An argument is nil, a bool, a
 // string, a []byte, a time.Time, an integer or a float of any size, a type made
-// of one of them, a pointer to one, or a [database/sql/driver.Valuer]. Comments
-// and empty statements are nothing, also as the whole query.
+// of one of them, a pointer to one, or a [database/sql.NullString] and its
+// likes. Other types with methods than String may be a
+// [database/sql/driver.Valuer]: they are refused, unless package durablesql is
+// linked, which knows. Comments and empty statements are nothing, also as the
+// whole query.
 //
 // The statements have run, and written, when Exec returns; only the rows of the
 // last one are still to be read. When one of several fails, what those before

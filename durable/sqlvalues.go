@@ -33,6 +33,8 @@ const (
 
 	errParameter refusal = "durable: a Go value of this type cannot be a SQL parameter; see durable.SQL.Exec for those that can"
 
+	errValuer refusal = "durable: a type with methods may be a driver.Valuer, which durable calls only where durablesql is linked; hint: convert it, or import _ \"flow.internal/capdo/durable/durablesql\""
+
 	errNull        refusal = "NULL does not fit; scan into a pointer to a pointer"
 	errMisfit      refusal = "the value does not fit its destination without changing"
 	errInexact     refusal = "the number is beyond ±(2^53-1); if it is an INTEGER it has arrived inexact: select CAST(… AS TEXT) to scan it into an integer, or scan into a float64"
@@ -301,7 +303,7 @@ func scanScanner(s interface{ Scan(any) error }, v any) error {
 			}
 			return errInexact
 		}
-		if n, err := toInteger(x); err == nil {
+		if n, err := toInteger(x); err == nil && !isNegativeZero(x) {
 			v = n
 		}
 	case []byte:
@@ -315,6 +317,9 @@ func scanScanner(s interface{ Scan(any) error }, v any) error {
 	}
 	return err
 }
+
+// isNegativeZero: no integer is.
+func isNegativeZero(f float64) bool { return f == 0 && math.Signbit(f) }
 
 // as is for destinations that hold what has arrived as it is.
 func as[T string | []byte | float64](v any) (T, error) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"flow.internal/capdo/durable/internal/sqltext"
 )
 
 func TestBindRefusesWhatWouldChange(t *testing.T) {
@@ -31,9 +33,6 @@ func TestBindRefusesWhatWouldChange(t *testing.T) {
 		"text that is not UTF-8":        "a\xff",
 		"such text of a named type":     nickname("a\xff"),
 		"a pointer to such text":        new("a\xff"),
-		"a Valuer of a struct":          valuer{struct{}{}},
-		"a Valuer of a Valuer":          valuer{valuer{1}},
-		"a Valuer of NaN":               valuer{math.NaN()},
 	} {
 		if got, _, err := bind(v); !errors.Is(err, ErrValue) {
 			t.Errorf("%s: %v, %v", name, got, err)
@@ -59,37 +58,62 @@ var errFailing = errors.New("no value")
 func TestBindTakesWhatDatabaseSQLTakes(t *testing.T) {
 	at, five, name := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), amount(5), "Ada"
 	pname := &name
-	for _, c := range []struct{ in, want any }{
+	cases := []struct{ in, want any }{
 		{sql.NullString{}, nil}, {sql.NullString{String: "a", Valid: true}, "a"}, {sql.NullInt64{Int64: 5, Valid: true}, int64(5)},
-		{sql.NullTime{Time: at, Valid: true}, "2026-01-02 03:04:05.000006"}, {sql.Null[bool]{V: true, Valid: true}, 1}, {&sql.NullString{}, nil},
-		{(*sql.NullString)(nil), nil}, {valuer{[]byte{1}}, []byte{1}}, {&five, int64(500)}, {(*amount)(nil), errNilReceiver}, {five, int64(5)},
-		{userID(7), int64(7)}, {nickname("x"), "x"}, {time.Second, int64(1e9)}, {json.RawMessage("{}"), []byte("{}")}, {json.RawMessage(nil), nil},
+		{sql.NullTime{Time: at, Valid: true}, "2026-01-02 03:04:05.000006"}, {sql.Null[bool]{V: true, Valid: true}, 1},
+		{(*sql.NullString)(nil), nil}, {&sql.NullInt64{Int64: 5, Valid: true}, int64(5)}, {userID(7), int64(7)}, {nickname("x"), "x"},
+		{json.RawMessage("{}"), errValuer}, {time.Second, errValuer}, {spoken(5), int64(5)}, {new(spoken(5)), int64(5)}, {five, int64(5)}, {&five, errValuer},
+		{valuer{[]byte{1}}, errValuer}, {failing{}, errValuer}, {(*amount)(nil), errValuer},
 		{new(userID(7)), int64(7)}, {(*userID)(nil), nil}, {&pname, "Ada"}, {(**string)(nil), nil}, {new(*string), nil}, {(*time.Time)(nil), nil},
-		{failing{}, errFailing}, {new(any(5)), int64(5)}, {new(any), nil},
-	} {
-		got, _, err := callBind(c.in)
-		if want, isError := c.want.(error); isError {
-			if !errors.Is(err, want) {
-				t.Errorf("%T %v: %v, %v", c.in, c.in, got, err)
-			}
-		} else if !reflect.DeepEqual(got, c.want) || err != nil {
-			t.Errorf("%T %v became %#v, %v, want %#v", c.in, c.in, got, err, c.want)
+		{&at, "2026-01-02 03:04:05.000006"}, {new(any(5)), int64(5)}, {new(any), nil},
+	}
+	for _, c := range cases {
+		wantBound(t, c.in, c.want)
+	}
+	sqltext.CallValuer = askValuer // as where durablesql is linked
+	defer func() { sqltext.CallValuer = nil }()
+	for _, c := range cases {
+		if c.want != errValuer {
+			wantBound(t, c.in, c.want)
 		}
+	}
+	wantBound(t, json.RawMessage("{}"), []byte("{}"))
+	wantBound(t, time.Second, int64(1e9))
+	wantBound(t, &five, int64(500))
+	wantBound(t, valuer{[]byte{1}}, []byte{1})
+	wantBound(t, valuer{at}, "2026-01-02 03:04:05.000006")
+	wantBound(t, valuer{nil}, nil)
+	wantBound(t, failing{}, errFailing)
+	wantBound(t, valuer{struct{}{}}, ErrValue)
+	wantBound(t, valuer{valuer{1}}, ErrValue)
+	wantBound(t, valuer{math.NaN()}, ErrValue)
+}
+
+func wantBound(t *testing.T, in, want any) {
+	t.Helper()
+	got, _, err := bind(in)
+	if failure, isError := want.(error); isError {
+		if !errors.Is(err, failure) {
+			t.Errorf("%T %v: %v, %v", in, in, got, err)
+		}
+	} else if !reflect.DeepEqual(got, want) || err != nil {
+		t.Errorf("%T %v became %#v, %v, want %#v", in, in, got, err, want)
 	}
 }
 
-var errNilReceiver = errors.New("nil receiver")
-
-// callBind is bind, where a method is called on nil as package database/sql
-// calls it.
-func callBind(a any) (v any, isInteger bool, err error) {
-	defer func() {
-		if recover() != nil {
-			err = errNilReceiver
-		}
-	}()
-	return bind(a)
+func askValuer(v any) (any, bool, error) {
+	valuer, ok := v.(driver.Valuer)
+	if d := reflect.ValueOf(v); !ok || d.Kind() == reflect.Pointer && d.IsNil() {
+		return nil, ok, nil
+	}
+	value, err := valuer.Value()
+	return value, true, err
 }
+
+// spoken has a method, but is no Valuer.
+type spoken int
+
+func (spoken) String() string { return "five" }
 
 func TestBoundTimesSortAndHaveOneText(t *testing.T) {
 	last := ""
@@ -233,11 +257,15 @@ type scanner struct{ v any }
 func (s *scanner) Scan(v any) error { s.v = v; return nil }
 
 func TestScannersGetWhatDatabaseSQLGivesThem(t *testing.T) {
-	for v, want := range map[any]any{5.0: int64(5), 0.5: 0.5, "a": "a", nil: nil, 1e300: 1e300} {
+	for v, want := range map[any]any{5.0: int64(5), 0.0: int64(0), 0.5: 0.5, "a": "a", nil: nil, 1e300: 1e300} {
 		var s scanner
 		if err := scan(&s, v); err != nil || s.v != want {
 			t.Errorf("%#v arrives as %#v, %v", v, s.v, err)
 		}
+	}
+	var zero scanner
+	if err := scan(&zero, math.Copysign(0, -1)); err != nil || zero.v != 0.0 || !math.Signbit(zero.v.(float64)) {
+		t.Errorf("-0 arrives as %#v, %v", zero.v, err)
 	}
 	if err := scan(&scanner{}, float64(1<<53)); !errors.Is(err, ErrValue) {
 		t.Errorf("an inexact integer: %v", err)
