@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -82,37 +83,70 @@ func (s *SQL) Exec(query string, args ...any) (*Cursor, error) {
 	if err := checkQuery(query); err != nil {
 		return nil, err
 	}
+	text, isMany := sqltext.Statements(query)
+	switch {
+	case text == "":
+		return noStatement(len(args))
+	case isMany:
+		return s.runAll(ref, sqltext.Split(text), args)
+	}
+	return run(ref, text, args)
+}
+
+// runAll runs statements, of which the last one has the arguments: all or none.
+// (workerd would run several itself, but not undo them, and refuses to run those
+// before the last that return rows a second time.)
+func (s *SQL) runAll(ref *jsrt.Ref, list []string, args []any) (c *Cursor, err error) {
+	last := len(list) - 1
+	if last == 0 {
+		return run(ref, list[0], args)
+	}
+	if slices.ContainsFunc(list[:last], hasParameters) {
+		return nil, errParametersBefore
+	}
+	err = s.storage.TransactionSync(func() (err error) {
+		for _, text := range list[:last] {
+			if c, err = run(ref, text, nil); err != nil {
+				return err
+			}
+			for c.Next() {
+			}
+			if c.Err() != nil {
+				return c.Err()
+			}
+		}
+		c, err = run(ref, list[last], args)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func hasParameters(text string) (has bool) {
+	sqltext.EachParameter(text, func(int, int, int) { has = true })
+	return has
+}
+
+// run runs one statement.
+func run(ref *jsrt.Ref, query string, args []any) (*Cursor, error) {
 	in, isInteger, err := bindAll(args, ref, batchRows, batchBytes, query)
 	if err != nil {
 		return nil, err
 	}
-	query, isMany := sqltext.Statements(query)
-	if query == "" {
-		return noStatement(len(args))
-	}
 	text := castIntegers(query, isInteger)
 	if len(text) > MaxSQLLength {
-		return nil, &LimitError{"length of SQL statements, in bytes", MaxSQLLength, len(text)}
+		return nil, &LimitError{"length of a SQL statement, in bytes", MaxSQLLength, len(text)}
 	}
 	in[3] = text
-	var c *Cursor
-	run := func() error {
-		v, err := ref.Context().Helpers().Call("query", in...)
-		if err != nil {
-			return sqlFailure(err, query, isInteger, isMany)
-		}
-		if c = newCursor(v.([]any)); len(c.rows) == 0 {
-			return c.err
-		}
-		return nil
-	}
-	if isMany {
-		err = s.storage.TransactionSync(run)
-	} else {
-		err = run()
-	}
+	v, err := ref.Context().Helpers().Call("query", in...)
 	if err != nil {
-		return nil, err
+		return nil, sqlFailure(err, query, isInteger)
+	}
+	c := newCursor(v.([]any))
+	if c.err != nil && len(c.rows) == 0 {
+		return nil, c.err
 	}
 	return c, nil
 }

@@ -126,16 +126,11 @@ func (e *SQLError) classify() {
 	}
 }
 
-// sqlFailure is classifyStatement for the error of a query whose integer
+// sqlFailure is classifyStatement for the error of a statement whose integer
 // parameters have a cast.
-func sqlFailure(err error, query string, isInteger []bool, isMany bool) error {
+func sqlFailure(err error, query string, isInteger []bool) error {
 	err = classifyStatement(err)
-	e, ok := err.(*SQLError)
-	switch {
-	case !ok || e.Offset < 0 || isInteger == nil:
-	case isMany: // it may be one without parameters that failed
-		e.Offset = -1
-	default:
+	if e, ok := err.(*SQLError); ok && e.Offset >= 0 && isInteger != nil {
 		e.Offset = uncastOffset(query, isInteger, e.Offset)
 	}
 	return err

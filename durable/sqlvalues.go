@@ -29,6 +29,8 @@ const (
 	errQueryUTF8 refusal = "durable: the SQL is not UTF-8"
 	errQueryNUL  refusal = "durable: SQLite ends a statement at a NUL byte; hint: bind text that has one as an argument"
 
+	errParametersBefore refusal = "durable: only the last statement can have parameters; hint: run the others by themselves"
+
 	errNoParameters refusal = "durable: a query without a statement has no parameters, but there are arguments"
 
 	errParameter refusal = "durable: a Go value of this type cannot be a SQL parameter; see durable.SQL.Exec for those that can"

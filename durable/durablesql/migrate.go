@@ -39,7 +39,7 @@ var (
 // The migrations are the files *.sql of the folder, in the form of goose: a
 // number and an underscore begin the name, as in 00002_add_email.sql, and the
 // line "-- +goose Up" begins the statements. Those after "-- +goose Down" are
-// never run. A file is at most [durable.MaxSQLLength] long.
+// never run.
 //
 // Each object runs each migration once, in order of the numbers, and all that
 // are new in one transaction: one that fails leaves nothing behind. Which ones
@@ -197,9 +197,6 @@ func parseMigration(name, text string) (migration, error) {
 	up, err := upStatements(strings.TrimPrefix(text, "\ufeff"))
 	if err != nil {
 		return migration{}, err
-	}
-	if len(up) > durable.MaxSQLLength {
-		return migration{}, &durable.LimitError{Limit: "length of a migration, in bytes", Max: durable.MaxSQLLength, Actual: len(up)}
 	}
 	sum := fnv.New128a()
 	sum.Write([]byte(up))

@@ -6,8 +6,7 @@ import "strings"
 // understand it, which workerd does not: comments, space and semicolons after
 // the last statement are cut off, and the semicolons of empty statements are
 // blanks. What is left is where it was. It is empty where the query has no
-// statement; isMany says whether it may have more than one. (A trigger has
-// semicolons of its own, and counts as many.)
+// statement; isMany says whether it may have more than one, as [Split] knows.
 func Statements(query string) (text string, isMany bool) {
 	var empty []int // semicolons
 	end, ended, begun := 0, false, false
@@ -39,6 +38,54 @@ func blank(text string, at []int) string {
 		}
 	}
 	return string(b)
+}
+
+// Split returns the statements of Statements' result. A trigger has semicolons
+// of its own, and ends with one that an END follows which follows another, as
+// for sqlite3_complete.
+func Split(text string) (list []string) {
+	var s splitter
+	begin, end := -1, 0 // of the statement
+	for start, next := 0, 0; start < len(text); start = next {
+		next = TokenEnd(text, start)
+		switch token := text[start:next]; {
+		case IsBlank(token):
+		case token == ";" && s.ends():
+			list = append(list, text[begin:end])
+			begin, s = -1, splitter{}
+		default:
+			if begin < 0 {
+				begin = start
+			}
+			end = next
+			s.take(token)
+		}
+	}
+	if begin >= 0 {
+		list = append(list, text[begin:end])
+	}
+	return list
+}
+
+// splitter knows of a statement whether it is a trigger, and where in it one is.
+type splitter struct {
+	tokens    int
+	isCreate  bool // CREATE or CREATE TEMP is all that there is so far
+	isTrigger bool
+	semicolon bool // the last token was one
+	isEnd     bool // the last token was END, after one
+}
+
+// ends reports whether a semicolon ends the statement.
+func (s *splitter) ends() bool { return s.tokens > 0 && (!s.isTrigger || s.isEnd) }
+
+func (s *splitter) take(token string) {
+	word := strings.ToUpper(token)
+	s.tokens++
+	s.isTrigger = s.isTrigger || s.isCreate && word == "TRIGGER"
+	s.isCreate = s.tokens == 1 && word == "CREATE" || s.isCreate && s.tokens == 2 && (word == "TEMP" || word == "TEMPORARY")
+	s.isEnd = s.semicolon && word == "END"
+	s.semicolon = word == ";"
 }
 
 // IsBlank reports whether a token is space, or a comment.

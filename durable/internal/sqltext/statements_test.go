@@ -2,6 +2,8 @@ package sqltext
 
 import (
 	"maps"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -33,6 +35,27 @@ func TestStatements(t *testing.T) {
 		if text != c.want || many != c.many {
 			t.Errorf("%q became %q, many: %v", c.query, text, many)
 		}
+	}
+}
+
+func TestSplit(t *testing.T) {
+	for _, want := range [][]string{
+		{"select 1"},
+		{"select 1", "select 2"},
+		{"select ';'", "insert into t values (';') /* ; */ returning a"},
+		{"create trigger g after insert on t begin delete from t; select case when 1 then 2 end; end", "select 1"},
+		{"CREATE TEMP TRIGGER g after insert on t begin delete from t; END", "select 1"},
+		{"create table trigger_of (x)", "select 1 as trigger", "end"},
+		{"create view trigger as select 1", "select 2"},
+		{"create trigger [end] after insert on t begin select 1 as 'end'; select \"end\" from t; end"},
+	} {
+		text := strings.Join(want, " ; -- x\n ")
+		if got := Split(text); !slices.Equal(got, want) {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+	if got := Split(""); got != nil {
+		t.Errorf("nothing became %q", got)
 	}
 }
 
@@ -74,6 +97,11 @@ func FuzzStatements(f *testing.F) {
 		}
 		if again, _ := Statements(text); again != text {
 			t.Fatalf("%q became %q, then %q", query, text, again)
+		}
+		for _, statement := range Split(text) {
+			if Split(statement)[0] != statement {
+				t.Fatalf("%q in %q is not one", statement, text)
+			}
 		}
 		Verb(text)
 		Parameters(text)
