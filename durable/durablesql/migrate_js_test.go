@@ -61,6 +61,10 @@ func TestMigrateRunsEachMigrationOnce(t *testing.T) {
 				if !errors.As(err, &e) || !strings.Contains(err.Error(), "3_fails.sql") {
 					t.Errorf("%s: %v", c.name, err)
 				}
+				var n int
+				if err := durablesql.Open(state).QueryRowContext(ctx, "select count(*) from _capdo_migrations").Scan(&n); n != 1 || err != nil {
+					t.Errorf("%s: %d migrations, %v: the one before it stays", c.name, n, err)
+				}
 			} else if !errors.Is(err, c.err) {
 				t.Errorf("%s: %v, want %v", c.name, err, c.err)
 			}
