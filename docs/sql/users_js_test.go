@@ -2,10 +2,12 @@ package users
 
 import (
 	"context"
+	_ "embed"
 	"testing"
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablesql"
 	"flow.internal/capdo/durable/durabletest"
 )
 
@@ -44,6 +46,28 @@ func TestUsers(t *testing.T) {
 		}
 		if n, last, err := u.Since(ctx, time.Now().Add(time.Minute)); n != 0 || last.Valid || err != nil {
 			t.Errorf("later: %d, %v, %v", n, last, err)
+		}
+	})
+}
+
+//go:embed convert.sql
+var convert string
+
+func TestOldTimesAreConverted(t *testing.T) {
+	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
+		db := durablesql.Open(state)
+		for _, query := range []string{
+			"CREATE TABLE t (at DATETIME); INSERT INTO t VALUES ('2026-01-02T03:04:10.000Z'), ('2026-01-02T03:04:10.120Z'), ('2026-01-02 03:04:10'), (NULL)",
+			convert,
+		} {
+			if _, err := db.ExecContext(ctx, query); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got string
+		err := db.QueryRowContext(ctx, "SELECT group_concat(at) FROM t").Scan(&got)
+		if got != "2026-01-02 03:04:10,2026-01-02 03:04:10.12,2026-01-02 03:04:10" || err != nil {
+			t.Errorf("%s, %v", got, err)
 		}
 	})
 }
