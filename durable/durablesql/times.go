@@ -28,18 +28,18 @@ func (r *rows) time(i int, text string) (driver.Value, error) {
 // findTimes finds out which columns are times. workerd tells a column's name
 // only; where that comes from is in the query, and in the views that it uses.
 func (r *rows) findTimes() error {
-	declared, err := r.conn.declaredTimes()
+	schema, err := r.conn.schema()
 	if err != nil {
 		return err
 	}
 	names := sqltext.Names(r.query)
-	views, err := r.conn.views()
-	if err != nil {
-		return err
-	}
-	for _, v := range views {
-		if sqltext.Mentions(r.query, v.Name) {
-			for name, sources := range sqltext.Names(v.SQL) {
+	declared := map[string]bool{}
+	for _, s := range schema {
+		switch {
+		case s.View == nil:
+			declared[s.Name] = true
+		case sqltext.Mentions(r.query, s.Name):
+			for name, sources := range sqltext.Names(*s.View) {
 				names[name] = append(names[name], sources...)
 			}
 		}
@@ -67,35 +67,26 @@ func isTime(name string, names map[string][]string, declared map[string]bool, de
 	return true
 }
 
-// declaredTimes returns the names, in lower case, that only columns have that
-// are declared to be times.
-func (c *connector) declaredTimes() (map[string]bool, error) {
-	list, err := all[string](c, `SELECT lower(c.name) FROM sqlite_master t, pragma_table_info(t.name) c
-		WHERE t.type = 'table' AND substr(t.name, 1, 4) <> '_cf_'
-		GROUP BY 1 HAVING min(c.type LIKE 'DATETIME%' OR c.type LIKE 'TIMESTAMP%' OR c.type LIKE 'DATE')`)
-	names := map[string]bool{}
-	for _, name := range list {
-		names[name] = true
-	}
-	return names, err
+// entry is a name, in lower case, that only columns have that are declared to be
+// times; or a view and its statement.
+type entry struct {
+	Name string
+	View *string
 }
 
-type view struct{ Name, SQL string }
-
-func (c *connector) views() ([]view, error) {
-	return all[view](c, "SELECT name, sql FROM sqlite_master WHERE type = 'view'")
-}
-
-func all[T any](c *connector, query string) (list []T, err error) {
+func (c *connector) schema() (list []entry, err error) {
 	storage, err := c.storage()
 	if err != nil {
 		return nil, err
 	}
-	cursor, err := storage.SQL().Exec(query)
+	cursor, err := storage.SQL().Exec(`SELECT lower(c.name) AS name, NULL AS view FROM sqlite_master t, pragma_table_info(t.name) c
+		WHERE t.type = 'table' AND substr(t.name, 1, 4) <> '_cf_'
+		GROUP BY 1 HAVING min(c.type LIKE 'DATETIME%' OR c.type LIKE 'TIMESTAMP%' OR c.type LIKE 'DATE')
+		UNION ALL SELECT name, sql FROM sqlite_master WHERE type = 'view'`)
 	if err != nil {
 		return nil, err
 	}
-	for v, err := range durable.All[T](cursor) {
+	for v, err := range durable.All[entry](cursor) {
 		if err != nil {
 			return nil, err
 		}
