@@ -435,6 +435,11 @@ var Cases = []Case{
 		x.exec("insert into t values (4)")
 		_, err = x.db.ExecContext(x.ctx, "insert into t values (5)")
 		x.noteError("exec outside of it", err)
+		nested, err := x.db.BeginTx(x.ctx, nil)
+		x.noteError("begin another one", err)
+		if err == nil {
+			nested.Rollback()
+		}
 		x.commit()
 		x.rows("select a from t")
 		x.do("begin, rows left open, commit", func() string {
