@@ -50,7 +50,7 @@ func Split(text string) (list []string) {
 		next = TokenEnd(text, start)
 		switch token := text[start:next]; {
 		case IsBlank(token):
-		case token == ";" && s.ends():
+		case token == ";" && begin >= 0 && s.ends():
 			list = append(list, text[begin:end])
 			begin, s = -1, splitter{}
 		default:
@@ -77,11 +77,14 @@ type splitter struct {
 }
 
 // ends reports whether a semicolon ends the statement.
-func (s *splitter) ends() bool { return s.tokens > 0 && (!s.isTrigger || s.isEnd) }
+func (s *splitter) ends() bool { return !s.isTrigger || s.isEnd }
 
 func (s *splitter) take(token string) {
 	word := strings.ToUpper(token)
-	s.tokens++
+	if s.tokens++; s.tokens == 1 && word == "EXPLAIN" {
+		s.tokens = 0 // what is explained begins
+		return
+	}
 	s.isTrigger = s.isTrigger || s.isCreate && word == "TRIGGER"
 	s.isCreate = s.tokens == 1 && word == "CREATE" || s.isCreate && s.tokens == 2 && (word == "TEMP" || word == "TEMPORARY")
 	s.isEnd = s.semicolon && word == "END"

@@ -45,6 +45,7 @@ func TestSplit(t *testing.T) {
 		{"select ';'", "insert into t values (';') /* ; */ returning a"},
 		{"create trigger g after insert on t begin delete from t; select case when 1 then 2 end; end", "select 1"},
 		{"CREATE TEMP TRIGGER g after insert on t begin delete from t; END", "select 1"},
+		{"explain create trigger g after insert on t begin delete from t; end", "explain select 1", "explain"},
 		{"create table trigger_of (x)", "select 1 as trigger", "end"},
 		{"create view trigger as select 1", "select 2"},
 		{"create trigger [end] after insert on t begin select 1 as 'end'; select \"end\" from t; end"},

@@ -311,4 +311,3 @@ var schemaCases = []Case{
 		})
 	}},
 }
-
