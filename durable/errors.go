@@ -195,7 +195,7 @@ func classify(err error) error {
 		return err
 	}
 	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: kindOf(js)}
-	if e.kind == nil && classifySQL != nil {
+	if e.kind == nil && classifySQL != nil && e.Name == "Error" { // a TypeError, say, quotes what is wrong
 		return classifySQL(e)
 	}
 	return e

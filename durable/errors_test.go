@@ -166,6 +166,7 @@ func TestEachRowHasAMessage(t *testing.T) {
 
 // Users' text may be anything, also what workerd says of other failures.
 func TestTextOfUsersDoesNotDecideWhatFailed(t *testing.T) {
+	defer func() { classifySQL = nil }()
 	for _, c := range classified {
 		for _, frame := range []string{
 			"%: SQLITE_ERROR",
@@ -185,8 +186,13 @@ func TestTextOfUsersDoesNotDecideWhatFailed(t *testing.T) {
 				}
 			}
 		}
+		classifySQL = sqlError
 		for _, begins := range []string{"Invalid URL: ", "Fetch API cannot load: ", `Invalid header value: "`, "x"} {
-			err := classify(&jsrt.Error{Name: "TypeError", Message: begins + c.message})
+			err := classify(&jsrt.Error{Name: "TypeError", Message: begins + c.message + ": SQLITE_TOOBIG"})
+			var e *SQLError
+			if errors.As(err, &e) {
+				t.Errorf("%q became an error of SQLite", err)
+			}
 			for _, sentinel := range sentinels {
 				if errors.Is(err, sentinel) {
 					t.Errorf("%q is %q", begins+c.message, sentinel)
