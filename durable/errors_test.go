@@ -166,7 +166,7 @@ func TestEachRowHasAMessage(t *testing.T) {
 
 // Users' text may be anything, also what workerd says of other failures.
 func TestTextOfUsersDoesNotDecideWhatFailed(t *testing.T) {
-	defer func() { classifySQL = nil }()
+	defer func(before func(*Error) error) { classifySQL = before }(classifySQL)
 	for _, c := range classified {
 		for _, frame := range []string{
 			"%: SQLITE_ERROR",
