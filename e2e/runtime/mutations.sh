@@ -14,7 +14,7 @@ mutate() {
 		return
 	fi
 	rm -rf "$tree" && mkdir "$tree"
-	git ls-files -z go.mod go.sum package.json internal durable dedupe cmd e2e/internal e2e/runtime | xargs -0 cp --parents -t "$tree"
+	git ls-files -z go.mod go.sum package.json internal durable dedupe e2e/internal e2e/runtime | xargs -0 cp --parents -t "$tree"
 	ln -s "$PWD/node_modules" "$tree/node_modules"
 	while [ $# -gt 0 ]; do
 		perl -0pi -e "$2" "$tree/$1"
