@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 NPM := node_modules/.package-lock.json
-NODE = $(or $(wildcard node_modules/node-linux-*/bin/node),node)
+# the shell looks for it: make would not see what npm installs in the same run
+NODE = $$(ls node_modules/node-linux-*/bin/node 2>/dev/null || echo node)
 JS := GOOS=js GOARCH=wasm
 PORT ?= 8787
 # a folder, or a wrangler config
@@ -53,7 +54,7 @@ bench: $(NPM) ## measure against hand-written JavaScript and an empty Go program
 
 fuzz: $(NPM) ## fuzz codecs, keys, messages, records and parsers, and each way in which values come to Go, a minute each (FUZZTIME=…)
 	go test -fuzz FuzzCastIntegers -fuzztime $(or $(FUZZTIME),1m) ./durable
-	@for p in internal/jsrt dedupe/dodedupe dedupe/dedupehttp flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
+	@for p in internal/jsrt durable/internal/sqltext dedupe/dodedupe dedupe/dedupehttp flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
 		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),1m) ./$$p || exit 1; done; done
 	go test -count=1 -timeout 0 -v -run '^TestHostileValues$$' ./e2e/boundary -fuzz-for $(or $(FUZZTIME),1m) -seed $$RANDOM
 

@@ -14,7 +14,7 @@ mutate() {
 		return
 	fi
 	rm -rf "$tree" && mkdir "$tree"
-	git ls-files -z go.mod go.sum package.json internal durable dedupe cmd e2e/internal e2e/runtime | xargs -0 cp --parents -t "$tree"
+	git ls-files -z go.mod go.sum package.json internal durable dedupe e2e/internal e2e/runtime | xargs -0 cp --parents -t "$tree"
 	ln -s "$PWD/node_modules" "$tree/node_modules"
 	while [ $# -gt 0 ]; do
 		perl -0pi -e "$2" "$tree/$1"
@@ -65,11 +65,11 @@ mutate "what waits for a later request waits for ever" TestRequestThatWaitsForAL
 	's/rt\.enter\(this, "capdo_deadlock", call\.id\)/undefined/'
 mutate "a wait with a timer is a deadlock" TestRequestThatWaitsForALaterOneNeedsATimer $js/runtime.mjs \
 	's/return this\.timers\.size === 0 \&\& /return /'
-mutate "the clock is the platform's wall clock of the moment" TestTimeNeverGoesBack $js/runtime.mjs \
+mutate "the clock goes back" TestTimeNeverGoesBack $js/runtime.mjs \
 	's/(Object\.assign\(go\.importObject\.gojs, \{)/$1 "runtime.nanotime1": (sp) => { go.mem.setBigInt64((sp >>> 0) + 8, BigInt(Math.round((1e6 - performance.now() % 1e6) * 1e6)), true); },/'
 mutate "a constructor that waits does not hold events back" TestConstructorThatFailsLaterFailsWhatWaitsForIt $js/shim.mjs \
 	's/    if \(this\.building\) return .*?\n//'
-mutate "the next event of an idle object gives no turn" TestIdleObjectIsWokenByItsNextEvent $jsrt/boundary_js.go \
+mutate "entering a context lets nobody go on who waits for it" TestIdleObjectIsWokenByItsNextEvent $jsrt/boundary_js.go \
 	's/\tcurrent = c\n\tc\.ready\(\)/\tcurrent = c/'
 mutate "a handle is freed while a call reads it" TestHandlesStayWhatTheyAre $jsrt/boundary_js.go \
 	's/\n\truntime\.KeepAlive\(r\) \/\/ until here.*?\n/\n/; s/\n\truntime\.KeepAlive\(args\)\n/\n/; s/(\tb := takeBuffer\(\)\n)(\tsize := 0\n)/\tc, index := r.c, r.index\n$1$2/; s/(\tn := jsCall\()r\.c\.id, r\.index/\truntime.GC()\n$1c.id, index/; s/unpack\(r\.c, b, n\)\n\tgiveBuffer/unpack(c, b, n)\n\tgiveBuffer/; s/(if err := )r(\.c\.enter\(\); err != nil \{\n\t\tgiveBuffer)/$1(\&Ref{c: c})$2/'

@@ -2,7 +2,9 @@
 package node
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,27 +63,36 @@ func isEnough(version string) bool {
 // with wrangler: npm installs the package of one platform only.
 func Workerd(dir string) (string, error) {
 	arch := map[string]string{"amd64": "64", "arm64": "arm64"}[runtime.GOARCH]
-	p, err := Module(dir, "@cloudflare/workerd-"+runtime.GOOS+"-"+arch+"/bin/workerd")
-	if err != nil {
-		return "", fmt.Errorf("workerd for %s/%s is not installed in %s or a folder above it\nhint: npm install --save-dev wrangler (in a clone of capdo: make build)", runtime.GOOS, runtime.GOARCH, dir)
+	p, abs, err := find(dir, "@cloudflare/workerd-"+runtime.GOOS+"-"+arch+"/bin/workerd")
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("workerd for %s/%s is not installed in %s or a folder above it\nhint: npm install --save-dev wrangler (in a clone of capdo: make build)", runtime.GOOS, runtime.GOARCH, abs)
 	}
-	return p, nil
+	return p, err
 }
 
 // Module returns the path of a file in node_modules of dir or a folder above it; name begins with the package's name.
 func Module(dir, name string) (string, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
+	p, abs, err := find(dir, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		pkg, _, _ := strings.Cut(name, "/")
+		err = fmt.Errorf("the npm package %s is not installed in %s or a folder above it\nhint: npm install --save-dev %s (in a clone of capdo: make build)", pkg, abs, pkg)
+	}
+	return p, err
+}
+
+// find looks for a file in node_modules of dir and of each folder above it. abs is
+// dir's absolute path. Without the file the error is fs.ErrNotExist.
+func find(dir, name string) (path, abs string, err error) {
+	if abs, err = filepath.Abs(dir); err != nil {
+		return "", "", err
 	}
 	for d := abs; ; d = filepath.Dir(d) {
 		p := filepath.Join(d, "node_modules", name)
 		if _, err := os.Stat(p); err == nil {
-			return p, nil
+			return p, abs, nil
 		}
 		if d == filepath.Dir(d) {
-			pkg, _, _ := strings.Cut(name, "/")
-			return "", fmt.Errorf("the npm package %s is not installed in %s or a folder above it\nhint: npm install --save-dev %s (in a clone of capdo: make build)", pkg, abs, pkg)
+			return "", abs, fs.ErrNotExist
 		}
 	}
 }

@@ -1,3 +1,5 @@
+//go:build !js
+
 package node
 
 import (
@@ -28,9 +30,11 @@ func TestWorkerdIsTheOneOfThisPlatform(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, dir, "@cloudflare/workerd-plan9-64/bin/workerd")
-	if p, err := Workerd(inner); err == nil {
+	t.Chdir(inner)
+	if p, err := Workerd("."); err == nil {
 		t.Fatalf("found %s, which is for another platform", p)
-	} else if !strings.Contains(err.Error(), "hint: npm install --save-dev wrangler") || !strings.Contains(err.Error(), runtime.GOOS+"/"+runtime.GOARCH) {
+	} else if !strings.Contains(err.Error(), "hint: npm install --save-dev wrangler") ||
+		!strings.Contains(err.Error(), runtime.GOOS+"/"+runtime.GOARCH+" is not installed in "+inner) {
 		t.Errorf("the error does not help: %v", err)
 	}
 	names := map[string]string{
