@@ -51,6 +51,9 @@ func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 
 // Fetch sends a request out of the Worker, as JavaScript's global fetch does, under the rules of [Stub.Fetch]. Redirects are not followed.
 func (e *Env) Fetch(ctx context.Context, r *Request) (*Response, error) {
+	if e == nil {
+		return nil, errNoEnv
+	}
 	resp, err := fetch(ctx, e.ref.Context(), nil, r)
 	return resp, classify(err)
 }

@@ -25,7 +25,9 @@ func Handle(h http.Handler) {
 
 type envKey struct{}
 
-// Env returns the Worker's environment in a handler that [Handle] serves, or nil.
+// Env returns the Worker's environment in a handler that [Handle] serves. It
+// returns nil for other requests, such as those to an object, which keeps the
+// environment that it was constructed with; the methods of a nil *Env fail.
 func Env(r *http.Request) *durable.Env {
 	env, _ := r.Context().Value(envKey{}).(*durable.Env)
 	return env
@@ -43,8 +45,9 @@ func Env(r *http.Request) *durable.Env {
 // Flush sends what was written.
 //
 // A panic of h becomes an error for the caller, or breaks the body off when the
-// header has gone out. So does a trailer, which Workers cannot send. Hijacking
-// fails with [http.ErrNotSupported].
+// header has gone out. Trailers are left out, and a line in the log says so:
+// Workers cannot send them. Hijacking and deadlines of the connection fail with
+// [http.ErrNotSupported].
 //
 // The request's RemoteAddr has the address of CF-Connecting-IP, and port 0. It is
 // "" where that header is missing, as in an object that a Worker calls.

@@ -215,7 +215,7 @@ func (w *responseWriter) run(h http.Handler, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 	}
 	if name := w.trailer(); name != "" {
-		w.failed = fmt.Errorf("durablehttp: the handler sets the trailer %s, which Workers cannot send", name)
+		println("durablehttp: the trailer", name, "is left out: Workers cannot send trailers")
 	}
 }
 
@@ -270,7 +270,7 @@ func (w *responseWriter) finish() {
 // too long for it.
 func (w *responseWriter) sendWhole() {
 	w.sendHeader()
-	if w.isHead && w.hasBody() && w.length < 0 && w.written > 0 {
+	if w.hasBody() && w.length < 0 && (w.written > 0 || !w.isHead) {
 		w.sent.Set("Content-Length", strconv.FormatInt(w.written, 10))
 	}
 }

@@ -132,8 +132,16 @@ func Forward(w http.ResponseWriter, r *http.Request, stub *durable.Stub) error {
 	return nil
 }
 
-// copyResponse sends a response to a writer that somebody else has made.
+// copyResponse sends a response to a writer that somebody else has made. What the
+// platform decodes when it is read goes on as it is then.
 func copyResponse(w http.ResponseWriter, resp *durable.Response) {
+	if e := w.Header().Get("Content-Encoding"); resp.Body != nil && (e == "gzip" || e == "br") {
+		w.Header().Del("Content-Encoding")
+		w.Header().Del("Content-Length")
+	}
+	if len(w.Header()["Content-Type"]) == 0 {
+		w.Header()["Content-Type"] = nil // none is guessed
+	}
 	w.WriteHeader(resp.Status)
 	if resp.Body == nil {
 		return

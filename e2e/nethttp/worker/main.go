@@ -29,40 +29,29 @@ type plain struct{ http.ResponseWriter }
 
 func (p plain) Flush() { p.ResponseWriter.(http.Flusher).Flush() }
 
-func serve(w http.ResponseWriter, r *http.Request) error {
-	ns, err := durablehttp.Env(r).Namespace("SITE")
-	if err != nil {
-		return err
-	}
-	stub, err := ns.GetByName("site", nil)
-	if err != nil {
-		return err
-	}
-	if r.Header.Get("X-Way") == "copied" {
-		w = plain{w}
-	}
-	return durablehttp.Forward(w, r, stub)
-}
-
 func main() {
 	durable.Register("Site", NewSite)
 	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
-		switch http.Header(r.Header).Get("X-Way") {
-		case "":
+		way := http.Header(r.Header).Get("X-Way")
+		if way == "" {
 			return durablehttp.Serve(ctx, handler, r)
-		case "object":
-			ns, err := env.Namespace("SITE")
-			if err != nil {
-				return nil, err
-			}
-			stub, err := ns.GetByName("site", nil)
-			if err != nil {
-				return nil, err
-			}
+		}
+		ns, err := env.Namespace("SITE")
+		if err != nil {
+			return nil, err
+		}
+		stub, err := ns.GetByName("site", nil)
+		if err != nil {
+			return nil, err
+		}
+		if way == "object" {
 			return stub.Fetch(ctx, r)
 		}
 		return durablehttp.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := serve(w, r); err != nil {
+			if way == "copied" {
+				w = plain{w}
+			}
+			if err := durablehttp.Forward(w, r, stub); err != nil {
 				http.Error(w, err.Error(), http.StatusBadGateway)
 			}
 		}), r)
