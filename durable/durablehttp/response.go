@@ -156,7 +156,7 @@ func (w *responseWriter) sendHeader() {
 		w.sent.Set("Content-Type", http.DetectContentType(w.whole.Bytes()))
 	}
 	for name, values := range w.sent {
-		if !isToken(name) || name == "Connection" || name == "Transfer-Encoding" { // the connection is not the handler's
+		if !isToken(name) || isConnections(name) {
 			delete(w.sent, name)
 			continue
 		}
@@ -166,6 +166,12 @@ func (w *responseWriter) sendHeader() {
 		}
 		w.sent[name] = clean
 	}
+}
+
+// isConnections reports whether a header is about the connection, which is not
+// the handler's.
+func isConnections(name string) bool {
+	return name == "Connection" || name == "Transfer-Encoding" || name == "Trailer"
 }
 
 // isToken reports whether a name can be that of a header; net/http's server

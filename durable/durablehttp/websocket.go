@@ -150,6 +150,9 @@ func copyResponse(w http.ResponseWriter, resp *durable.Response) {
 		defer c.Close()
 	}
 	rc := http.NewResponseController(w)
+	if w.Header().Get("Content-Length") == "" { // it may be long until something comes
+		rc.Flush()
+	}
 	b := make([]byte, pieceSize)
 	for {
 		n, err := resp.Body.Read(b)

@@ -46,6 +46,30 @@ func TestHandlersAnswerAsBehindNetHTTP(t *testing.T) {
 	native.Config.ErrorLog = log.New(io.Discard, "", 0)
 	native.Start()
 	t.Cleanup(native.Close)
+	url := serve(t)
+	if len(cases.All) < 80 {
+		t.Errorf("%d cases", len(cases.All))
+	}
+	used := map[string]bool{}
+	for i, c := range cases.All {
+		t.Run(c.Name, func(t *testing.T) {
+			want := ask(t, native.URL, c, "", fmt.Sprint(i), 0)
+			for _, way := range ways {
+				got := ask(t, url, c, way, fmt.Sprint(i, way), strings.Count(want.notes, "\n"))
+				compare(t, c.Name, way, got, want, used)
+			}
+		})
+	}
+	for name := range differences {
+		if !used[name] && !t.Failed() {
+			t.Errorf("%q is listed as a difference, and there is none", name)
+		}
+	}
+}
+
+// serve starts the Worker and returns its URL.
+func serve(t *testing.T) string {
+	t.Helper()
 	l, err := workerd.Start(t.Context(), workerd.Config{
 		Binary: built.Binary, Main: "entry.mjs", Modules: workerd.BuildModules(built.Dir), Objects: workerd.Namespaces(built.Classes...),
 		Disk: t.TempDir(), Flags: []string{"enable_request_signal"},
@@ -59,24 +83,7 @@ func TestHandlersAnswerAsBehindNetHTTP(t *testing.T) {
 			t.Logf("workerd printed:\n%.5000s", l.Log())
 		}
 	})
-	if len(cases.All) < 80 {
-		t.Errorf("%d cases", len(cases.All))
-	}
-	used := map[string]bool{}
-	for i, c := range cases.All {
-		t.Run(c.Name, func(t *testing.T) {
-			want := ask(t, native.URL, c, "", fmt.Sprint(i), 0)
-			for _, way := range ways {
-				got := ask(t, l.URL, c, way, fmt.Sprint(i, way), strings.Count(want.notes, "\n"))
-				compare(t, c.Name, way, got, want, used)
-			}
-		})
-	}
-	for name := range differences {
-		if !used[name] && !t.Failed() {
-			t.Errorf("%q is listed as a difference, and there is none", name)
-		}
-	}
+	return l.URL
 }
 
 // ask sends the request of a case over a connection of its own, so that each end
@@ -85,15 +92,27 @@ func TestHandlersAnswerAsBehindNetHTTP(t *testing.T) {
 func ask(t *testing.T, url string, c cases.Case, way, id string, notes int) seen {
 	t.Helper()
 	s := exchange(t, url, c, http.Header{"X-Case": {c.Name}, "X-Way": {way}, "X-Id": {id}})
-	if way != "" {
-		way = "object"
-	}
+	s.notes = takeNotes(t, url, way, id, notes)
+	return s
+}
+
+// takeNotes waits for at least n notes of a handler.
+func takeNotes(t *testing.T, url, way, id string, n int) (notes string) {
+	t.Helper()
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		s.notes += exchange(t, url, cases.Case{}, http.Header{"X-Notes": {id}, "X-Way": {way}}).body
-		if strings.Count(s.notes, "\n") >= notes || time.Now().After(end) {
-			return s
+		notes += exchange(t, url, cases.Case{}, http.Header{"X-Notes": {id}, "X-Way": {where(way)}}).body
+		if strings.Count(notes, "\n") >= n || time.Now().After(end) {
+			return notes
 		}
 	}
+}
+
+// where is the way to the handlers' memory.
+func where(way string) string {
+	if way == "" {
+		return ""
+	}
+	return "object"
 }
 
 func exchange(t *testing.T, url string, c cases.Case, extra http.Header) seen {

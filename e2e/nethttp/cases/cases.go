@@ -38,13 +38,19 @@ type Case struct {
 
 // Handler serves the case that the header X-Case names.
 func Handler() http.Handler {
-	byName := map[string]http.HandlerFunc{}
+	byName := map[string]http.HandlerFunc{"events on demand": onDemand}
 	for _, c := range All {
 		byName[c.Name] = c.Handler
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Notes") != "" {
 			io.WriteString(w, takeNotes(r.Header.Get("X-Notes")))
+			return
+		}
+		if id := r.Header.Get("X-Next"); id != "" {
+			mu.Lock()
+			next[id]++
+			mu.Unlock()
 			return
 		}
 		byName[r.Header.Get("X-Case")](w, r)
@@ -54,6 +60,7 @@ func Handler() http.Handler {
 var (
 	mu    sync.Mutex
 	notes = map[string]string{}
+	next  = map[string]int{} // how many events on demand the client has asked for
 )
 
 // note keeps what a handler sees, for the test to compare.
@@ -191,6 +198,24 @@ func events(n int) http.HandlerFunc {
 			time.Sleep(2 * time.Millisecond)
 		}
 	}
+}
+
+// onDemand sends an event for each request that has the header X-Next, until the
+// client leaves.
+func onDemand(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.WriteHeader(200)
+	w.(http.Flusher).Flush()
+	for sent, id := 0, r.Header.Get("X-Id"); r.Context().Err() == nil; time.Sleep(5 * time.Millisecond) {
+		mu.Lock()
+		wanted := next[id]
+		mu.Unlock()
+		for ; sent < wanted; sent++ {
+			fmt.Fprintf(w, "data: %d\n\n", sent)
+			w.(http.Flusher).Flush()
+		}
+	}
+	note(r, "%v", r.Context().Err())
 }
 
 var page = template.Must(template.New("").Parse("<p>{{.}}</p>"))
