@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"os"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // difference is what is not as behind net/http's server.
@@ -46,6 +48,18 @@ var differences = map[string]difference{
 	"multipart beyond memory":      {multipart, nil, func(got, _ seen) bool { return strings.Contains(got.notes, "not implemented on js") }},
 	"ResponseController deadlines": {controls, nil, func(got, _ seen) bool { return got.notes == "feature not supported feature not supported\n" }},
 	"ResponseController Hijack":    {controls, nil, func(got, _ seen) bool { return got.status == 501 && got.notes == "true\n" }},
+}
+
+func TestDifferencesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, d := range differences {
+		if !strings.Contains(string(page), "| "+d.why) {
+			t.Errorf("%s: docs/http.md does not say: %s", name, d.why)
+		}
+	}
 }
 
 var (
