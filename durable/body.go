@@ -84,13 +84,12 @@ func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader) {
 
 // stream reads a ReadableStream.
 type stream struct {
-	ctx       context.Context
-	body      *jsrt.Ref
-	reader    *jsrt.Ref
-	chunk     []byte
-	err       error
-	closed    func()
-	isFetched bool // it is a response's
+	ctx    context.Context
+	body   *jsrt.Ref
+	reader *jsrt.Ref
+	chunk  []byte
+	err    error
+	closed func()
 }
 
 // pass hands the stream over to JavaScript, if it is one of the context and

@@ -41,6 +41,7 @@ type Response struct {
 
 // Fetch sends a request to the object and returns its response, whose Body must be read or closed. The host in the URL is for the object to
 // interpret. When ctx ends, the request and a body that is still arriving are cancelled.
+// The body arrives as the object has encoded it.
 func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	target, err := s.live()
 	if err != nil {
@@ -51,11 +52,28 @@ func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 }
 
 // Fetch sends a request out of the Worker, as JavaScript's global fetch does, under the rules of [Stub.Fetch]. Redirects are not followed.
+//
+// With an Accept-Encoding in the header the body arrives as the server has encoded
+// it. Without one the platform decodes gzip and br, and the response has neither
+// Content-Encoding nor Content-Length then.
 func (e *Env) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	if e == nil {
 		return nil, errNoEnv
 	}
 	resp, err := fetch(ctx, e.ref.Context(), nil, r)
+	return resp, classify(err)
+}
+
+// Fetch is [Env.Fetch] without an environment, for the handler that ctx comes
+// from. Where ctx comes from none, it is the handler that has started the running
+// goroutine.
+func Fetch(ctx context.Context, r *Request) (*Response, error) {
+	helpers, err := helpersOf(ctx)
+	if err != nil {
+		closeBody(r.Body)
+		return nil, err
+	}
+	resp, err := fetch(ctx, helpers.Context(), nil, r)
 	return resp, classify(err)
 }
 
@@ -83,7 +101,7 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		resp.WebSocket = &WebSocket{ref: ref}
 	}
 	if ref, ok := parts[2].(*jsrt.Ref); ok {
-		resp.Body = &stream{ctx: ctx, body: ref, closed: stop, isFetched: true}
+		resp.Body = &stream{ctx: ctx, body: ref, closed: stop}
 	} else {
 		stop()
 	}
@@ -140,8 +158,8 @@ func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(
 
 var errNoResponse = errors.New("durable: Fetch returned neither a response nor an error")
 
-// reply returns what JavaScript makes a response of: status, headers, body,
-// WebSocket, and whether the body is one that was fetched.
+// reply returns what JavaScript makes a response of: status, headers, body and
+// WebSocket.
 func reply(ctx context.Context, i *jsrt.Invocation, resp *Response) (any, error) {
 	status := resp.Status
 	switch {
@@ -162,11 +180,10 @@ func reply(ctx context.Context, i *jsrt.Invocation, resp *Response) (any, error)
 		i.SendBody(func() { send(ctx) })
 	}
 	if resp.WebSocket == nil {
-		s, ok := resp.Body.(*stream)
-		return []any{status, headerPairs(resp.Header), body, nil, ok && s.isFetched && send == nil}, nil
+		return []any{status, headerPairs(resp.Header), body, nil}, nil
 	}
 	socket, err := resp.WebSocket.in(i.Context())
-	return []any{status, headerPairs(resp.Header), body, socket, false}, err
+	return []any{status, headerPairs(resp.Header), body, socket}, err
 }
 
 func headerPairs(h map[string][]string) []any {

@@ -77,10 +77,14 @@ func NewWebSocketPair(ctx context.Context) (client, server *WebSocket, err error
 	return &WebSocket{ref: ends[0].(*jsrt.Ref)}, &WebSocket{ref: ends[1].(*jsrt.Ref)}, nil
 }
 
-// helpersOf returns the helpers of the I/O context that a handler's ctx belongs to.
+// helpersOf returns the helpers of the I/O context that a handler's ctx belongs
+// to, or the running goroutine.
 func helpersOf(ctx context.Context) (*jsrt.Ref, error) {
 	if i := jsrt.FromContext(ctx); i != nil {
 		return i.Context().Helpers(), nil
+	}
+	if c := jsrt.Here(); c != nil {
+		return c.Helpers(), nil
 	}
 	if runtime.GOOS == "js" {
 		return nil, errNoHandler
@@ -89,7 +93,8 @@ func helpersOf(ctx context.Context) (*jsrt.Ref, error) {
 	return nil, err
 }
 
-var errNoHandler = errors.New("durable: the context does not come from a handler")
+var errNoHandler = errors.New("durable: neither the context nor the goroutine comes from a handler" +
+	"\nhint: use the handler's context, or a goroutine that the handler has started")
 
 // Send sends a message. It is queued at once (see [WebSocket.Buffered]), and
 // leaves after the writes to storage before it are durable. It fails with

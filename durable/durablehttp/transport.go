@@ -1,60 +1,242 @@
 package durablehttp
 
 import (
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
+	"runtime"
+	"strconv"
+	"strings"
 
 	"flow.internal/capdo/durable"
 )
+
+// In a Worker http.DefaultTransport, hence http.DefaultClient, http.Get and what
+// builds on them, sends requests by the Worker's own fetch. It uses the handler
+// that the request's context comes from. Where the context comes from none, it
+// uses the handler that has started the running goroutine; without either the
+// request fails.
+func init() {
+	if runtime.GOOS == "js" {
+		http.DefaultTransport = transport{fetch: durable.Fetch}
+	}
+}
 
 // Transport returns a RoundTripper whose requests go to the object behind stub, so that
 //
 //	client := &http.Client{Transport: durablehttp.Transport(stub)}
 //
-// talks to it. The host in the URL is for the object to interpret; redirects are
-// followed by the client, not by workerd. Bodies are streamed both ways; trailers
-// are refused. What upgraded to a WebSocket is returned by [WebSocket].
-func Transport(stub *durable.Stub) http.RoundTripper { return transport(stub.Fetch) }
+// talks to it. The host in the URL, or Request.Host, is for the object to
+// interpret; redirects are followed by the client, not by workerd. It does what
+// net/http's Transport does; docs/http.md has what differs. What upgraded to a
+// WebSocket is returned by [WebSocket].
+func Transport(stub *durable.Stub) http.RoundTripper {
+	return transport{fetch: stub.Fetch, takesHost: true}
+}
 
 // Outbound returns a RoundTripper whose requests leave the Worker, or the object,
-// by its own fetch, under the same rules.
-func Outbound(env *durable.Env) http.RoundTripper { return transport(env.Fetch) }
+// by its own fetch, under the same rules. A Request.Host other than the URL's is
+// refused.
+func Outbound(env *durable.Env) http.RoundTripper { return transport{fetch: env.Fetch} }
 
-type transport func(context.Context, *durable.Request) (*durable.Response, error)
+type transport struct {
+	fetch     func(context.Context, *durable.Request) (*durable.Response, error)
+	takesHost bool // the URL's host may be any
+}
 
-func (fetch transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	in, err := send(r, r.URL.String(), fetch)
+// RoundTrip implements http.RoundTripper.
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	out, err := t.request(r)
 	if err != nil {
+		closeBody(r)
 		return nil, err
 	}
-	resp := &http.Response{
-		Status: fmt.Sprintf("%d %s", in.Status, http.StatusText(in.Status)), StatusCode: in.Status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: in.Header, Body: http.NoBody, ContentLength: -1, Request: r,
+	body := newSentBody(r)
+	if body != nil {
+		out.Body = body
 	}
-	if in.WebSocket != nil {
-		resp.Body = upgraded{in.WebSocket}
-	} else if body, ok := in.Body.(io.ReadCloser); ok {
-		resp.Body = body
-	} else {
-		resp.ContentLength = 0
+	// net/http's Transport asks for gzip where nobody has said what to ask for.
+	unzips := r.Header.Get("Accept-Encoding") == "" && r.Header.Get("Range") == "" && r.Method != http.MethodHead
+	if unzips {
+		out.Header["Accept-Encoding"] = []string{"gzip"}
+	}
+	in, err := t.fetch(r.Context(), out)
+	if err != nil {
+		if body != nil && body.failed != nil {
+			return nil, body.failed
+		}
+		if cause := r.Context().Err(); cause != nil {
+			return nil, cause
+		}
+		return nil, err
+	}
+	resp := response(r, in)
+	if unzips && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") && resp.Body != http.NoBody {
+		resp.Header.Del("Content-Encoding")
+		resp.Header.Del("Content-Length")
+		resp.Body, resp.ContentLength, resp.Uncompressed = &unzipped{body: resp.Body}, -1, true
 	}
 	return resp, nil
 }
 
-// send sends a request to a URL by fetch.
-func send(r *http.Request, url string, fetch transport) (*durable.Response, error) {
+// request is what fetch gets of r, but for its body.
+func (t transport) request(r *http.Request) (*durable.Request, error) {
 	if len(r.Trailer) > 0 {
-		if r.Body != nil {
-			r.Body.Close()
-		}
 		return nil, fmt.Errorf("durablehttp: %w: fetch cannot send trailers", http.ErrNotSupported)
 	}
-	out := &durable.Request{Method: r.Method, URL: url, Header: r.Header}
-	if r.Body != nil && r.Body != http.NoBody {
-		out.Body = r.Body
+	if r.URL == nil || r.URL.Host == "" {
+		return nil, errors.New("http: no Host in request URL") // as net/http says it
 	}
-	return fetch(r.Context(), out)
+	target := url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Opaque: r.URL.Opaque, Path: r.URL.Path, RawPath: r.URL.RawPath,
+		RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery} // fetch takes neither user nor fragment
+	if r.Host != "" && r.Host != r.URL.Host {
+		if !t.takesHost {
+			return nil, fmt.Errorf("durablehttp: %w: Request.Host is %q and the URL's host %q: fetch sends that of the URL", http.ErrNotSupported, r.Host, r.URL.Host)
+		}
+		target.Host = r.Host
+	}
+	header, err := sentHeader(r)
+	return &durable.Request{Method: r.Method, URL: target.String(), Header: header}, err
 }
+
+// sentHeader is the header as net/http's Transport sends it.
+func sentHeader(r *http.Request) (http.Header, error) {
+	h := maps.Clone(r.Header)
+	if h == nil {
+		h = http.Header{}
+	}
+	for _, name := range []string{"Host", "Content-Length", "Transfer-Encoding", "Trailer"} { // the request's fields say them
+		delete(h, name)
+	}
+	for name, values := range h {
+		if !isToken(name) {
+			return nil, fmt.Errorf("net/http: invalid header field name %q", name)
+		}
+		for _, v := range values {
+			if strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
+				return nil, fmt.Errorf("net/http: invalid header field value for %q", name)
+			}
+		}
+	}
+	if _, ok := h["User-Agent"]; !ok {
+		h["User-Agent"] = []string{"Go-http-client/1.1"}
+	}
+	if r.ContentLength > 0 && r.Body != nil {
+		h["Content-Length"] = []string{strconv.FormatInt(r.ContentLength, 10)}
+	}
+	return h, nil
+}
+
+// response is net/http's view of in.
+func response(r *http.Request, in *durable.Response) *http.Response {
+	resp := &http.Response{
+		Status: fmt.Sprintf("%d %s", in.Status, http.StatusText(in.Status)), StatusCode: in.Status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: in.Header, Body: http.NoBody, Request: r,
+	}
+	body, ok := in.Body.(io.ReadCloser)
+	switch {
+	case in.WebSocket != nil:
+		resp.Body = upgraded{in.WebSocket}
+	case ok:
+		resp.Body = receivedBody{r.Context(), body}
+		resp.ContentLength = lengthOf(resp.Header)
+	case r.Method == http.MethodHead:
+		resp.ContentLength = lengthOf(resp.Header)
+	}
+	return resp
+}
+
+// lengthOf is the length that a header announces, -1 for none.
+func lengthOf(h http.Header) int64 {
+	n, err := strconv.ParseUint(h.Get("Content-Length"), 10, 63)
+	if err != nil {
+		return -1
+	}
+	return int64(n)
+}
+
+func closeBody(r *http.Request) {
+	if r.Body != nil {
+		r.Body.Close()
+	}
+}
+
+// sentBody is a request's body. It has the length that the request says, or
+// fails.
+type sentBody struct {
+	io.ReadCloser
+	length int64 // -1 when unknown
+	read   int64
+	failed error
+}
+
+func newSentBody(r *http.Request) *sentBody {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	b := &sentBody{ReadCloser: r.Body, length: r.ContentLength}
+	if b.length == 0 { // net/http: unknown, since there is a body
+		b.length = -1
+	}
+	return b
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	if b.failed != nil {
+		return 0, b.failed
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	switch {
+	case b.length >= 0 && b.read > b.length || b.length >= 0 && b.read < b.length && err == io.EOF:
+		b.failed = fmt.Errorf("http: ContentLength=%d with Body length %d", b.length, b.read)
+		return 0, b.failed
+	case err != nil && err != io.EOF:
+		b.failed = err
+	}
+	return n, err
+}
+
+// receivedBody is a response's. It ends with io.EOF, or with what net/http's
+// Transport says.
+type receivedBody struct {
+	ctx context.Context
+	io.ReadCloser
+}
+
+func (b receivedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == nil || err == io.EOF:
+	case b.ctx.Err() != nil:
+		err = b.ctx.Err()
+	case errors.Is(err, durable.ErrDisconnected):
+		err = fmt.Errorf("%w (%v)", io.ErrUnexpectedEOF, err)
+	}
+	return n, err
+}
+
+// unzipped decodes a body when it is first read.
+type unzipped struct {
+	body io.ReadCloser
+	z    *gzip.Reader
+	err  error
+}
+
+func (u *unzipped) Read(p []byte) (int, error) {
+	if u.z == nil && u.err == nil {
+		u.z, u.err = gzip.NewReader(u.body)
+	}
+	if u.err != nil {
+		return 0, u.err
+	}
+	return u.z.Read(p)
+}
+
+func (u *unzipped) Close() error { return u.body.Close() }

@@ -108,7 +108,11 @@ func Forward(w http.ResponseWriter, r *http.Request, stub *durable.Stub) error {
 			target.Scheme = "https"
 		}
 	}
-	resp, err := send(r, target.String(), stub.Fetch)
+	out := &durable.Request{Method: r.Method, URL: target.String(), Header: r.Header}
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = r.Body
+	}
+	resp, err := stub.Fetch(r.Context(), out)
 	if err != nil {
 		return err
 	}
@@ -132,13 +136,8 @@ func Forward(w http.ResponseWriter, r *http.Request, stub *durable.Stub) error {
 	return nil
 }
 
-// copyResponse sends a response to a writer that somebody else has made. What the
-// platform decodes when it is read goes on as it is then.
+// copyResponse sends a response to a writer that somebody else has made.
 func copyResponse(w http.ResponseWriter, resp *durable.Response) {
-	if e := w.Header().Get("Content-Encoding"); resp.Body != nil && (e == "gzip" || e == "br") {
-		w.Header().Del("Content-Encoding")
-		w.Header().Del("Content-Length")
-	}
 	if len(w.Header()["Content-Type"]) == 0 {
 		w.Header()["Content-Type"] = nil // none is guessed
 	}

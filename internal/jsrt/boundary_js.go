@@ -276,8 +276,9 @@ func (p *idle) give(w *worker) bool {
 
 func (w *worker) serve(i *Invocation) {
 	for {
-		setMark(nil)
+		setMark(&i.c.mark)
 		i.serve()
+		setMark(nil)
 		if !workers.give(w) {
 			return
 		}

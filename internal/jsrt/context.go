@@ -20,6 +20,7 @@ type Context struct {
 	tx      *transaction    // the innermost synchronous transaction, while its function runs
 	givenUp *transaction    // those that were given up while their goroutine still lives, linked by next
 	section section
+	mark    mark // of goroutines that work for the context, outside of sections
 }
 
 // mu guards the maps that goroutines share. There is one thread and no preemption, but an allocation may give way to another

@@ -15,7 +15,8 @@ export const helpers = {
 
   // fetch sends a request to target, a stub, or out of the Worker where that is
   // null, and returns the response's parts. Where the request is refused,
-  // nobody reads its body.
+  // nobody reads its body. What an object answers stays as it is encoded, and so
+  // does what was asked for with Accept-Encoding; else the platform decodes.
   fetch: async (target, method, url, headers, body, signal) => {
     let request;
     try {
@@ -24,8 +25,10 @@ export const helpers = {
       cancel(body, e);
       throw e;
     }
-    const r = await (target ?? globalThis).fetch(request);
-    return [r.status, [...r.headers], r.body, r.webSocket];
+    const isDecoded = !target && !request.headers.has("accept-encoding");
+    const r = await (target ?? globalThis).fetch(request, { encodeResponseBody: isDecoded ? "automatic" : "manual" });
+    const h = [...r.headers];
+    return [r.status, isDecoded ? h.filter(isOfDecoded(r.headers)) : h, r.body, r.webSocket];
   },
   abortController: () => new AbortController(),
   // pipe is how Go streams a body out: it writes to one end and hands the other
@@ -129,4 +132,10 @@ export function refuse(ws, reason) {
   } catch {
     // it has been accepted, or is gone already
   }
+}
+
+// isOfDecoded tells which headers hold for a body that the platform has decoded.
+function isOfDecoded(headers) {
+  const decoded = ["gzip", "br"].includes(headers.get("content-encoding"));
+  return ([name]) => !decoded || name !== "content-encoding" && name !== "content-length";
 }

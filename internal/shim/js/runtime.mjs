@@ -51,6 +51,20 @@ const then = Function.prototype.call.bind(Promise.prototype.then);
 // Where Go runs for no context: what package syscall/js calls back. No I/O is possible there.
 const nowhere = { id: 0, closed: false, lines: null };
 
+// GLOBAL is the number that wasm_exec.js gives to globalThis. Package syscall/js
+// sees it without fetch, which would run for whichever context has Go's stack.
+// net/http says what the promise is rejected with.
+const GLOBAL = 5;
+const refused = () => Promise.reject(new Error("requests of a Worker share the Go program, so http.Transport and syscall/js cannot tell for which one to fetch" +
+  "\nhint: import durable/durablehttp, and use http.DefaultTransport or durablehttp.Outbound"));
+const visible = new Proxy(globalThis, {
+  get(target, name) {
+    if (name === "fetch") return refused;
+    const value = target[name];
+    return typeof value === "function" && !("prototype" in value) ? value.bind(target) : value;
+  },
+});
+
 export class Runtime {
   constructor(module, { argv = ["js"], env = {} } = {}) {
     this.dead = null;          // the Error that ended the program
@@ -88,6 +102,7 @@ export class Runtime {
     this.begin(nowhere);
     try {
       this.go.run(instance).catch((e) => this.end(e));
+      this.go._values[GLOBAL] = visible;
       this.callBack();
     } catch (e) {
       this.end(e);
