@@ -53,7 +53,7 @@ func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 
 // Fetch sends a request out of the Worker, as JavaScript's global fetch does, under the rules of [Stub.Fetch]. Redirects are not followed.
 //
-// With an Accept-Encoding in the header the body arrives as the server has encoded
+// With an Accept-Encoding or Range in the header the body arrives as the server has encoded
 // it. Without one the platform decodes gzip and br, and the response has neither
 // Content-Encoding nor Content-Length then.
 func (e *Env) Fetch(ctx context.Context, r *Request) (*Response, error) {
@@ -79,20 +79,27 @@ func Fetch(ctx context.Context, r *Request) (*Response, error) {
 
 // fetch sends a request to target, a stub, or to the outside where that is nil.
 func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Response, error) {
-	signal, stop, err := abortSignal(ctx, c)
-	if err != nil {
-		return nil, err
-	}
 	body, send, err := outgoing(c, r.Body, r.Header)
 	if err != nil {
-		stop()
 		return nil, err
 	}
-	stopSending := startSending(ctx, send)
+	signal, abort, stop, err := abortSignal(ctx, c, send != nil)
+	if err != nil {
+		closeBody(r.Body)
+		return nil, err
+	}
+	var failed error
+	stopSending := startSending(ctx, send, func(err error) {
+		failed = err
+		abort()
+	})
 	v, err := c.Helpers().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL, headerPairs(r.Header), body, signal)
 	if err != nil {
 		stopSending() // nobody reads the rest of the body
 		stop()
+		if failed != nil {
+			return nil, failed
+		}
 		return nil, err
 	}
 	parts := v.([]any)
@@ -108,32 +115,35 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 	return resp, nil
 }
 
-// startSending writes a request's body, and returns what gives that up.
-func startSending(ctx context.Context, send func(context.Context)) (stop func()) {
+// startSending writes a request's body, and returns what gives that up. failed is
+// told of an error of the body's own.
+func startSending(ctx context.Context, send sender, failed func(error)) (stop func()) {
 	if send == nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer cancel()
-		send(ctx)
+		send(ctx, failed)
 	}()
 	return cancel
 }
 
-// abortSignal returns an AbortSignal that fires when ctx ends, and what stops watching it; nil where ctx cannot end.
-func abortSignal(ctx context.Context, c *jsrt.Context) (signal any, stop func(), err error) {
-	if ctx.Done() == nil {
-		return nil, func() {}, nil
+// abortSignal returns an AbortSignal that fires when ctx ends or abort is called,
+// and what stops watching ctx. The signal is nil where ctx cannot end and nobody
+// needs abort.
+func abortSignal(ctx context.Context, c *jsrt.Context, needed bool) (signal any, abort, stop func(), err error) {
+	if ctx.Done() == nil && !needed {
+		return nil, func() {}, func() {}, nil
 	}
 	v, err := c.Helpers().Call("abortController")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	controller := v.(*jsrt.Ref)
 	signal, err = controller.Get("signal")
 	cancel := context.AfterFunc(ctx, func() { controller.Call("abort") })
-	return signal, func() { cancel() }, err
+	return signal, func() { controller.Call("abort") }, func() { cancel() }, err
 }
 
 // serveFetch handles a fetch event: args are method, url, headers, body, and in the stateless Worker env.
@@ -177,7 +187,7 @@ func reply(ctx context.Context, i *jsrt.Invocation, resp *Response) (any, error)
 		return nil, err
 	}
 	if send != nil {
-		i.SendBody(func() { send(ctx) })
+		i.SendBody(func() { send(ctx, func(error) {}) })
 	}
 	if resp.WebSocket == nil {
 		return []any{status, headerPairs(resp.Header), body, nil}, nil

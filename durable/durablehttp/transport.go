@@ -1,6 +1,7 @@
 package durablehttp
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -56,10 +57,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, err
 	}
-	body := newSentBody(r)
-	if body != nil {
-		out.Body = body
-	}
+	out.Body = bodyOf(r)
 	// net/http's Transport asks for gzip where nobody has said what to ask for.
 	unzips := r.Header.Get("Accept-Encoding") == "" && r.Header.Get("Range") == "" && r.Method != http.MethodHead
 	if unzips {
@@ -67,9 +65,6 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	in, err := t.fetch(r.Context(), out)
 	if err != nil {
-		if body != nil && body.failed != nil {
-			return nil, body.failed
-		}
 		if cause := r.Context().Err(); cause != nil {
 			return nil, cause
 		}
@@ -89,8 +84,13 @@ func (t transport) request(r *http.Request) (*durable.Request, error) {
 	if len(r.Trailer) > 0 {
 		return nil, fmt.Errorf("durablehttp: %w: fetch cannot send trailers", http.ErrNotSupported)
 	}
-	if r.URL == nil || r.URL.Host == "" {
-		return nil, errors.New("http: no Host in request URL") // as net/http says it
+	switch { // the errors are net/http's
+	case r.URL == nil:
+		return nil, errors.New("http: nil Request.URL")
+	case r.URL.Scheme != "http" && r.URL.Scheme != "https":
+		return nil, fmt.Errorf("unsupported protocol scheme %q", r.URL.Scheme)
+	case r.URL.Host == "":
+		return nil, errors.New("http: no Host in request URL")
 	}
 	target := url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Opaque: r.URL.Opaque, Path: r.URL.Path, RawPath: r.URL.RawPath,
 		RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery} // fetch takes neither user nor fragment
@@ -135,7 +135,7 @@ func sentHeader(r *http.Request) (http.Header, error) {
 // response is net/http's view of in.
 func response(r *http.Request, in *durable.Response) *http.Response {
 	resp := &http.Response{
-		Status: fmt.Sprintf("%d %s", in.Status, http.StatusText(in.Status)), StatusCode: in.Status,
+		Status: fmt.Sprint(in.Status, " ", cmp.Or(http.StatusText(in.Status), fmt.Sprint("status code ", in.Status))), StatusCode: in.Status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: in.Header, Body: http.NoBody, Request: r,
 	}
@@ -171,34 +171,26 @@ func closeBody(r *http.Request) {
 // fails.
 type sentBody struct {
 	io.ReadCloser
-	length int64 // -1 when unknown
+	length int64
 	read   int64
-	failed error
 }
 
-func newSentBody(r *http.Request) *sentBody {
-	if r.Body == nil || r.Body == http.NoBody {
+// bodyOf is the request's body, nil for none.
+func bodyOf(r *http.Request) io.Reader {
+	switch {
+	case r.Body == nil || r.Body == http.NoBody:
 		return nil
+	case r.ContentLength <= 0: // net/http: unknown, since there is a body
+		return r.Body
 	}
-	b := &sentBody{ReadCloser: r.Body, length: r.ContentLength}
-	if b.length == 0 { // net/http: unknown, since there is a body
-		b.length = -1
-	}
-	return b
+	return &sentBody{ReadCloser: r.Body, length: r.ContentLength}
 }
 
 func (b *sentBody) Read(p []byte) (int, error) {
-	if b.failed != nil {
-		return 0, b.failed
-	}
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
-	switch {
-	case b.length >= 0 && b.read > b.length || b.length >= 0 && b.read < b.length && err == io.EOF:
-		b.failed = fmt.Errorf("http: ContentLength=%d with Body length %d", b.length, b.read)
-		return 0, b.failed
-	case err != nil && err != io.EOF:
-		b.failed = err
+	if b.read > b.length || b.read < b.length && err == io.EOF {
+		return 0, fmt.Errorf("http: ContentLength=%d with Body length %d", b.length, b.read)
 	}
 	return n, err
 }
@@ -216,8 +208,8 @@ func (b receivedBody) Read(p []byte) (int, error) {
 	case err == nil || err == io.EOF:
 	case b.ctx.Err() != nil:
 		err = b.ctx.Err()
-	case errors.Is(err, durable.ErrDisconnected):
-		err = fmt.Errorf("%w (%v)", io.ErrUnexpectedEOF, err)
+	default:
+		err = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	}
 	return n, err
 }

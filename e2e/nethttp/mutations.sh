@@ -20,7 +20,6 @@ mutate "more than the announced length passes" $same $response 's/w\.length >= 0
 mutate "headers that come late go out" $same $response 's/w\.status, w\.sent = status, maps\.Clone\(w\.header\)/w.status, w.sent = status, w.header; _ = maps.Clone(w.header)/'
 mutate "HEAD has no length" $same $response 's/\(w\.written > 0 \|\| !w\.isHead\)/!w.isHead/'
 mutate "a panic is a complete response" $same $response 's/w\.failed = fmt\.Errorf\("panic: %v", p\)/println(p)/; s/import \(/import (\n\t_ "fmt"/' 
-mutate "a body that Go decoded is said to be encoded" $same $http/websocket.go 's/w\.Header\(\)\.Del\("Content-Encoding"\)//'
 mutate "events wait for more" TestEventsArriveAsTheyAreFlushed $response 's/return w\.stream\.Flush\(\)/return nil/'
 mutate "a middleware holds events back" TestEventsArriveAsTheyAreFlushed $http/websocket.go 's/\t\t\trc\.Flush\(\)[^\n]*\n//'
 exit $failed

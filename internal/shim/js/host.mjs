@@ -16,7 +16,7 @@ export const helpers = {
   // fetch sends a request to target, a stub, or out of the Worker where that is
   // null, and returns the response's parts. Where the request is refused,
   // nobody reads its body. What an object answers stays as it is encoded, and so
-  // does what was asked for with Accept-Encoding; else the platform decodes.
+  // does what was asked for with Accept-Encoding or Range; else the platform decodes.
   fetch: async (target, method, url, headers, body, signal) => {
     let request;
     try {
@@ -25,10 +25,10 @@ export const helpers = {
       cancel(body, e);
       throw e;
     }
-    const isDecoded = !target && !request.headers.has("accept-encoding");
+    const isDecoded = !target && !request.headers.has("accept-encoding") && !request.headers.has("range");
     const r = await (target ?? globalThis).fetch(request, { encodeResponseBody: isDecoded ? "automatic" : "manual" });
     const h = [...r.headers];
-    return [r.status, isDecoded ? h.filter(isOfDecoded(r.headers)) : h, r.body, r.webSocket];
+    return [r.status, isDecoded && r.body ? h.filter(isOfDecoded(r.headers)) : h, r.body, r.webSocket];
   },
   abortController: () => new AbortController(),
   // pipe is how Go streams a body out: it writes to one end and hands the other

@@ -1,0 +1,22 @@
+//go:build !js
+
+package httpclient
+
+// difference is what a client in a Worker does not see as a native one does.
+type difference struct {
+	why  string   // as docs/http.md has it
+	ways []string // on which it is so; all when nil
+	has  string   // what it sees has this text
+}
+
+const (
+	host     = "`Request.Host` other than the URL's host is refused, with `http.ErrNotSupported`. With `Transport` it works."
+	trailers = "`Request.Trailer` is refused, with `http.ErrNotSupported`."
+	panics   = "An object whose handler panics before it has sent anything: the error has the panic's text."
+)
+
+var differences = map[string]difference{
+	"a Host of its own":       {host, []string{"default", "without a context", "in an object", "outbound"}, "Request.Host is"},
+	"a trailer":               {trailers, nil, "fetch cannot send trailers"},
+	"abort before the header": {panics, []string{"object"}, "abort Handler"},
+}

@@ -1,0 +1,134 @@
+//go:build !js
+
+// Package httpclient compares an http.Client in a Worker and in an object with one
+// in a native program.
+package httpclient
+
+import (
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/e2e/httpclient/cases"
+	"flow.internal/capdo/e2e/internal/worker"
+	"flow.internal/capdo/internal/workerd"
+)
+
+var built worker.Built
+
+func TestMain(m *testing.M) { worker.Main(m, &built) }
+
+// ways are http.DefaultTransport with the handler's context, without one, and in
+// an object; Outbound; and Transport, where the server is an object.
+var ways = []string{"default", "without a context", "in an object", "outbound", "object"}
+
+// serve starts the server and the Worker.
+func serve(t *testing.T) (server, url string) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(cases.Server())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Start()
+	t.Cleanup(s.Close)
+	l, err := workerd.Start(t.Context(), workerd.Config{
+		Binary: built.Binary, Main: "entry.mjs", Modules: workerd.BuildModules(built.Dir), Objects: workerd.Namespaces(built.Classes...),
+		Disk: t.TempDir(), Flags: []string{"enable_request_signal"}, Private: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Kill()
+		if t.Failed() {
+			t.Logf("workerd printed:\n%.5000s", l.Log())
+		}
+	})
+	return s.URL, l.URL
+}
+
+// run has the Worker run a case.
+func run(t *testing.T, url, server, way, name string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"X-Case": {name}, "X-Way": {way}, "X-Server": {server}}
+	client := &http.Client{Timeout: 30 * time.Second}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Errorf("%q %q: %v", name, way, err)
+		return ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Errorf("%q %q: %v", name, way, err)
+	}
+	return string(b)
+}
+
+func TestClientsSeeWhatNativeOnesSee(t *testing.T) {
+	server, url := serve(t)
+	if len(cases.All) < 80 {
+		t.Errorf("%d cases", len(cases.All))
+	}
+	for _, c := range cases.All {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			want := c.Run(cases.Env{Context: t.Context(), Client: &http.Client{Transport: &http.Transport{}}, URL: server})
+			d, differs := differences[c.Name]
+			used := false
+			for _, way := range ways {
+				got := run(t, url, server, way, c.Name)
+				switch {
+				case differs && (d.ways == nil || slices.Contains(d.ways, way)):
+					used = true
+					if got == want || !strings.Contains(got, d.has) {
+						t.Errorf("%q %q: got\n%s\nwhich is not the difference that is listed: %s; a native client has\n%s", c.Name, way, got, d.why, want)
+					}
+				case got != want:
+					t.Errorf("%q %q: got\n%s\nwant\n%s", c.Name, way, got, want)
+				}
+			}
+			if differs && !used {
+				t.Errorf("%q is listed as a difference, and there is none", c.Name)
+			}
+		})
+	}
+}
+
+// Requests share the Go program: a goroutine of one may run while workerd thinks
+// of another.
+func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
+	server, url := serve(t)
+	var wg sync.WaitGroup
+	for range 10 {
+		for _, way := range []string{"default", "in an object"} {
+			wg.Go(func() {
+				if got := run(t, url, server, way, "hold"); got != "done" {
+					t.Errorf("%s: %s", way, got)
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+func TestDifferencesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, d := range differences {
+		if !strings.Contains(string(page), "| "+d.why) {
+			t.Errorf("%s: docs/http.md does not say: %s", name, d.why)
+		}
+	}
+}

@@ -1,0 +1,103 @@
+// The program that the tests of e2e/httpclient serve: it runs the cases in the
+// Worker and in an object, against a server outside and one in an object.
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durablehttp"
+	"flow.internal/capdo/e2e/httpclient/cases"
+)
+
+// Site is an object that is the server, and that runs cases itself.
+type Site struct{ env *durable.Env }
+
+// NewSite makes one.
+func NewSite(_ context.Context, _ *durable.State, env *durable.Env) (*Site, error) {
+	return &Site{env}, nil
+}
+
+var server = cases.Server()
+
+// Fetch implements durable.Fetcher.
+func (s *Site) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
+	if http.Header(r.Header).Get("X-Case") != "" {
+		return durablehttp.Serve(ctx, handler(s.env), r)
+	}
+	return durablehttp.Serve(ctx, server, r)
+}
+
+// handler runs the case that X-Case names, the way that X-Way names.
+func handler(env *durable.Env) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, way := r.Header.Get("X-Case"), r.Header.Get("X-Way")
+		e := cases.Env{Context: r.Context(), Client: &http.Client{}, URL: r.Header.Get("X-Server")}
+		ns, err := env.Namespace("SITE")
+		if err != nil {
+			panic(err)
+		}
+		stub, err := ns.GetByName(way, nil)
+		if err != nil {
+			panic(err)
+		}
+		switch way {
+		case "in an object":
+			r.Header.Set("X-Way", "default")
+			if err := durablehttp.Forward(w, r, stub); err != nil {
+				panic(err)
+			}
+			return
+		case "without a context":
+			e.Context = context.Background()
+		case "outbound":
+			e.Client.Transport = durablehttp.Outbound(env)
+		case "object":
+			e.Client.Transport = durablehttp.Transport(stub)
+		}
+		if name == "hold" {
+			hold(w, e)
+			return
+		}
+		for _, c := range cases.All {
+			if c.Name == name {
+				io.WriteString(w, c.Run(e))
+			}
+		}
+	})
+}
+
+// hold has a goroutine without a context make many requests, while others do.
+func hold(w http.ResponseWriter, e cases.Env) {
+	done := make(chan string)
+	go func() {
+		for range 20 {
+			resp, err := http.Get(e.URL + "/bytes/70000")
+			if err != nil {
+				done <- err.Error()
+				return
+			}
+			time.Sleep(time.Millisecond)
+			b, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if len(b) != 70000 || err != nil {
+				done <- strings.Join([]string{"read", string(b[:min(len(b), 10)])}, " ")
+				return
+			}
+		}
+		done <- "done"
+	}()
+	io.WriteString(w, <-done)
+}
+
+func main() {
+	durable.Register("Site", NewSite)
+	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+		return durablehttp.Serve(ctx, handler(env), r)
+	})
+	durable.Run()
+}
