@@ -16,12 +16,17 @@ type Env struct{ ref *jsrt.Ref }
 var errNoEnv = errors.New("durable: the environment is nil" +
 	"\nhint: durablehttp.Env finds it in requests that durablehttp.Handle serves; an object keeps the one it was constructed with")
 
-// Var returns a variable or secret, and whether there is one of that name.
+// Var returns a variable or secret, and whether there is one of that name. One that
+// is no text in the config, such as a number or an object, is returned as JSON. It
+// fails for a binding of another kind, such as a namespace.
 func (e *Env) Var(name string) (value string, ok bool, err error) {
 	if e == nil {
 		return "", false, errNoEnv
 	}
-	v, err := e.ref.Get(name)
+	v, err := e.ref.Context().Helpers().Call("variable", e.ref, name)
+	if v == false {
+		return "", false, errors.New("durable: " + strconv.Quote(name) + " is a binding, not a variable")
+	}
 	value, ok = v.(string)
 	return value, ok, classify(err)
 }

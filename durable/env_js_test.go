@@ -14,7 +14,7 @@ func TestMissingBindingIsNamedWithThoseThatExist(t *testing.T) {
 		p.want(t, "", func(_ context.Context, l *Lab) (string, error) {
 			for _, binding := range []string{"NOPE", "COLOUR", ""} { // a variable is none
 				_, err := l.env.Namespace(binding)
-				if !errors.Is(err, durable.ErrNoBinding) || !strings.Contains(err.Error(), `"`+binding+`"`) || !strings.Contains(err.Error(), "BARE, COLOUR, COUNTER, ") || !strings.Contains(err.Error(), "LAB") {
+				if !errors.Is(err, durable.ErrNoBinding) || !strings.Contains(err.Error(), `"`+binding+`"`) || !strings.Contains(err.Error(), "BARE, COLOUR, COUNT, COUNTER, ") || !strings.Contains(err.Error(), "LAB") {
 					t.Errorf("%s, %q: %v", name, binding, err)
 				}
 			}
@@ -47,5 +47,21 @@ func TestEnvironmentThatIsNilSaysSo(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "the environment is nil") || !strings.Contains(err.Error(), "hint: ") {
 			t.Errorf("%s: %v", call, err)
 		}
+	}
+}
+
+func TestVariablesThatAreNoTextAreJSON(t *testing.T) {
+	for name, p := range map[string]place{"the Worker": worker(t), "an object": object(t)} {
+		p.want(t, "", func(_ context.Context, l *Lab) (string, error) {
+			for variable, want := range map[string]string{"LIMITS": `{"cents":500,"of":[1,true,null]}`, "COUNT": "42", "ON": "true"} {
+				if v, ok, err := l.env.Var(variable); v != want || !ok || err != nil {
+					t.Errorf("%s, %s: %q, %v, %v", name, variable, v, ok, err)
+				}
+			}
+			if v, ok, err := l.env.Var("COUNTER"); v != "" || ok || err == nil || !strings.Contains(err.Error(), `"COUNTER" is a binding`) {
+				t.Errorf("%s, COUNTER: %q, %v, %v", name, v, ok, err)
+			}
+			return "", nil
+		})
 	}
 }

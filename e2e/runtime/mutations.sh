@@ -13,7 +13,7 @@ mutate "the collector of JavaScript calls Go" TestCollectorEndsNothing $js/conte
 	's/(  constructor\(rt, state\) \{)/  static collected = new FinalizationRegistry((rt) => { const [c] = rt.open; c?.close(); });\n$1 Context.collected?.register({}, rt);/'
 mutate "a constructor that fails after a crash leaves an object" TestConstructorThatFailsAfterACrash $js/shim.mjs \
 	's/this\.build\(\(e, context\) => context\.reset\(e\)\);/this.build(() => {});/; s/failed\(e, context\);\n      throw e;/failed(e, context);\n      return;/'
-mutate "what only a callback can wake is a deadlock" TestDefaultHTTPClientWorks $js/runtime.mjs \
+mutate "what only a callback can wake is a deadlock" TestCallbacksOfSyscallJSWork $js/runtime.mjs \
 	's/ \&\& this\.callbacks\.size === 0;/;/'
 mutate "a WebSocket that Go reads does not hold its context open" TestReadDeadlineFiresInAnObjectWithoutEvents $js/context.mjs \
 	's/this\.calls\.size > 0 \|\| this\.sockets\.size > 0/this.calls.size > 0/'

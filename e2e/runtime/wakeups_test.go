@@ -5,9 +5,6 @@ package runtime
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -177,24 +174,29 @@ func (l *lab) cpu() time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// net/http's own client has package syscall/js call back, for no context.
-func TestDefaultHTTPClientWorks(t *testing.T) {
+// Package syscall/js calls back for no context.
+func TestCallbacksOfSyscallJSWork(t *testing.T) {
 	t.Parallel()
-	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d, _ := time.ParseDuration(r.URL.Query().Get("d"))
-		time.Sleep(d)
-		w.Write([]byte("hello"))
-	}))
-	defer slow.Close()
 	l := start(t)
-	get := func(path, d string) <-chan answer {
-		return l.begin(path + "m=httpget&n=100&u=" + url.QueryEscape(slow.URL+"/?d="+d))
+	callBack := func(path string, ms int) <-chan answer {
+		return l.begin(fmt.Sprintf("%sm=callback&n=%d", path, ms))
 	}
-	deadlocked := get("/?", "8s") // nothing but a callback is in flight
-	l.wantWithin(20*seconds, get("/?", "0s"), "hello")
-	l.wantWithin(20*seconds, get("/direct?o=a&", "0s"), "hello")
-	l.want("/?o=a&m=get&k=got", "hello")
-	l.wantWithin(20*seconds, deadlocked, "hello")
+	deadlocked := callBack("/?", 8000) // nothing but a callback is in flight
+	l.wantWithin(20*seconds, callBack("/?", 1), "called back")
+	l.wantWithin(20*seconds, callBack("/direct?o=a&", 1), "called back")
+	l.want("/?o=a&m=get&k=got", "called back")
+	l.wantWithin(20*seconds, deadlocked, "called back")
+}
+
+// What fetches for whichever request has Go's stack fails at times; here it says
+// what to do, always.
+func TestFetchOfSyscallJSIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	a := l.get("/?m=transport")
+	if !strings.Contains(a.body, "net/http: fetch() failed") || !strings.Contains(a.body, "hint: import durable/durablehttp") {
+		t.Errorf("%d %q", a.status, a.body)
+	}
 }
 
 func TestReadDeadlineFiresInAnObjectWithoutEvents(t *testing.T) {

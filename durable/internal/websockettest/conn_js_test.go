@@ -261,3 +261,14 @@ func TestWebSocketsNeedAHandlersContext(t *testing.T) {
 		t.Errorf("dialing: %v", err)
 	}
 }
+
+func TestAConnectionIsAcceptedOnce(t *testing.T) {
+	stub := durabletest.New(t, "SITE")
+	_, resp, err := stub.DialWebSocket(t.Context(), "http://worker/echo", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := resp.WebSocket.Accept(); err == nil || c != nil {
+		t.Errorf("the second Accept: %v, %v", c, err)
+	}
+}

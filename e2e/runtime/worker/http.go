@@ -156,21 +156,4 @@ var responses = scenarioMap{
 		time.Sleep(200 * time.Millisecond)
 		return "done", nil
 	},
-	// httpget is for net/http's own client, whose answers come through package syscall/js.
-	"httpget": func(ctx context.Context, c *call) (string, error) {
-		resp, err := http.Get(c.Get("u"))
-		if err != nil {
-			return "", err
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil {
-			return "", err
-		}
-		time.Sleep(c.ms("n"))
-		if c.state != nil {
-			err = c.kv().Put("got", string(b))
-		}
-		return string(b), err
-	},
 }

@@ -13,6 +13,14 @@ export function setCaller(context) { caller = context; }
 export const helpers = {
   keys: (o) => Object.keys(o),
 
+  // variable is a variable or secret: text, or what the config has as JSON. It is
+  // undefined where there is none, and false for a binding of another kind.
+  variable: (env, name) => {
+    const v = Object.hasOwn(env, name) ? env[name] : undefined;
+    if (v === undefined || typeof v === "string") return v;
+    return typeof v !== "object" || v === null || [Object.prototype, Array.prototype].includes(Object.getPrototypeOf(v)) ? JSON.stringify(v) : false;
+  },
+
   // fetch sends a request to target, a stub, or out of the Worker where that is
   // null, and returns the response's parts. Where the request is refused,
   // nobody reads its body. What an object answers stays as it is encoded, and so

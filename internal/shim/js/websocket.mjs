@@ -32,6 +32,9 @@ export function send(ws, data, max) {
 // is unread.
 const SMALL = 64 << 10;
 
+// accepted are the WebSockets that have an inbox: each message goes to one.
+const accepted = new WeakSet();
+
 // unread is what all inboxes of the isolate hold, in bytes, as they count them. An
 // inbox that nobody reads to its end gives back what it holds when it is collected.
 let unread = 0;
@@ -59,6 +62,8 @@ export class Inbox {
   // a small message each, and each of them only as much as it leaves to the others.
   accept(max, all, overhead, code, reason) {
     const { ws, held } = this;
+    if (accepted.has(ws)) throw new TypeError("the WebSocket was accepted before");
+    accepted.add(ws);
     const fits = (size) => held.size === 0 ? size <= SMALL || unread + size <= all
       : held.size + size <= Math.min(max, all - unread - size);
     collected.register(this, held);

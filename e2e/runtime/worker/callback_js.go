@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"syscall/js"
+	"time"
+)
+
+func init() {
+	// callback waits for a js.Func to be called.
+	scenarios["callback"] = func(_ context.Context, c *call) (string, error) {
+		called := make(chan string, 1)
+		f := js.FuncOf(func(js.Value, []js.Value) any {
+			called <- "called back"
+			return nil
+		})
+		defer f.Release()
+		js.Global().Get("scheduler").Call("wait", c.ms("n").Milliseconds()).Call("then", f)
+		text := <-called
+		time.Sleep(100 * time.Millisecond)
+		if c.state == nil {
+			return text, nil
+		}
+		return text, c.kv().Put("got", text)
+	}
+	// transport uses net/http's own, as a library may.
+	scenarios["transport"] = func(ctx context.Context, _ *call) (string, error) {
+		r, err := http.NewRequestWithContext(ctx, "GET", "http://127.0.0.1/", nil)
+		if err != nil {
+			return "", err
+		}
+		_, err = new(http.Transport).RoundTrip(r)
+		return err.Error(), nil
+	}
+}
