@@ -75,6 +75,7 @@ mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtim
 	e2e/explore/faults.sh
 	e2e/runtime/mutations.sh
 	e2e/nethttp/mutations.sh
+	e2e/httpclient/mutations.sh
 
 clean: ## remove what was built, and wrangler's local state
 	rm -rf {examples,docs}/*/{build,.wrangler} node_modules .bin

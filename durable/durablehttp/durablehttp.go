@@ -1,6 +1,12 @@
-// Package durablehttp adapts net/http to Durable Objects: handlers that serve a Worker's or an object's fetch events, and a
-// RoundTripper that sends requests to an object. It links net/http, about 0.6 MB compressed; a program that speaks RPC only does
-// without it.
+// Package durablehttp adapts net/http to Workers and Durable Objects: handlers that
+// serve fetch events, and RoundTrippers that send requests to an object or out of
+// the Worker. Importing it makes http.DefaultTransport work in a Worker.
+//
+// It adds 1.5 MB (gzip) to the 0.8 MB of a Worker, and an http.Client 0.5 MB more. A
+// program that speaks RPC only does without it: [durable.HandleFetch] and
+// [durable.Fetch] cost nothing.
+//
+// docs/http.md says what differs from net/http.
 package durablehttp
 
 import (

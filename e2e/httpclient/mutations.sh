@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Breaks what sends requests, each time in a copy of its own, and expects the
+# comparison with net/http's client to fail.
+package=e2e/httpclient
+source "$(dirname "$0")/../internal/mutate.sh"
+
+transport=durable/durablehttp/transport.go
+same=TestClientsSeeWhatNativeOnesSee
+mutate "a body that fails does not abort the request" $same durable/body.go 's/\t\t\tfailed\(err\)\n//'
+mutate "the platform decodes what was asked for" $same internal/shim/js/host.mjs 's/ && !request\.headers\.has\("accept-encoding"\)//'
+mutate "gzip is not decoded" $same $transport 's/if unzips && strings/if false && strings/'
+mutate "the length is not sent" $same $transport 's/if r\.ContentLength > 0 && r\.Body != nil/if false/'
+mutate "another length passes" $same $transport 's/return &sentBody\{ReadCloser: r\.Body, length: r\.ContentLength\}/return r.Body/' durable/body.go 's/Call\("pipe", lengthOf\(header\)\)/Call("pipe", nil); _ = lengthOf/'
+mutate "the URL keeps its user" $same $transport 's/Scheme: r\.URL\.Scheme,/Scheme: r.URL.Scheme, User: r.URL.User,/'
+mutate "a broken body has another error" $same $transport 's/err = fmt\.Errorf\("%w: %w", io\.ErrUnexpectedEOF, err\)/break/'
+mutate "a context's end has another error" $same $transport 's/err = b\.ctx\.Err\(\)/break/; s/return nil, cause/return nil, err/'
+mutate "headers of the connection are sent" $same $transport 's/delete\(h, name\)/_ = name/'
+mutate "invalid values go to JavaScript" $same $transport 's/c < . . && c != .\\t. \|\| c == 0x7f/false/'
+mutate "goroutines have no mark" $same internal/jsrt/boundary_js.go 's/setMark\(&i\.c\.mark\)/setMark(nil)/'
+mutate "a goroutine without a context fetches for whoever has the stack" TestGoroutinesWithoutAContextFetchForTheirOwnHandler internal/jsrt/section.go 's/\tm := marked\(\)\n\tif m == nil \{\n\t\treturn nil\n\t\}/\tm := &current.mark/'
+exit $failed
