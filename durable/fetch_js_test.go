@@ -159,3 +159,25 @@ func TestFetchThatReturnsNothingIsAnError(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestStatusZeroIs200(t *testing.T) {
+	for name, body := range map[string]io.Reader{"bytes": bytes.NewBufferString("text"), "a stream": strings.NewReader("text"), "none": nil} {
+		stub := serveLabs(t, func(context.Context, *durable.Request) (*durable.Response, error) {
+			return &durable.Response{Body: body}, nil
+		})
+		resp, err := stub.Fetch(t.Context(), &durable.Request{URL: "https://object.example/"})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		got := ""
+		if resp.Body != nil {
+			b, err := io.ReadAll(resp.Body)
+			if got = string(b); err != nil {
+				t.Error(name, err)
+			}
+		}
+		if resp.Status != 200 || (got == "text") != (body != nil) {
+			t.Errorf("%s: %d %q", name, resp.Status, got)
+		}
+	}
+}

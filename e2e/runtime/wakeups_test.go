@@ -199,6 +199,19 @@ func TestFetchOfSyscallJSIsRefusedByName(t *testing.T) {
 	}
 }
 
+// A Worker has no sockets in Go; Go's own say so at once.
+func TestDialFails(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	for _, to := range []string{"example.com:5432", "127.0.0.1:5432", "localhost:5432"} {
+		if a := l.get("/?m=dial&k=" + to); !strings.HasPrefix(a.body, "dial tcp") {
+			t.Errorf("%s: %d %q", to, a.status, a.body)
+		} else {
+			t.Log(a.body)
+		}
+	}
+}
+
 func TestReadDeadlineFiresInAnObjectWithoutEvents(t *testing.T) {
 	t.Parallel()
 	l := start(t)

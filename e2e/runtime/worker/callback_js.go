@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"syscall/js"
 	"time"
@@ -32,5 +33,14 @@ func init() {
 		}
 		_, err = new(http.Transport).RoundTrip(r)
 		return err.Error(), nil
+	}
+	// dial opens a connection as a client of a database would.
+	scenarios["dial"] = func(ctx context.Context, c *call) (string, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.Get("k"))
+		if err != nil {
+			return err.Error(), nil
+		}
+		conn.Close()
+		return "connected", nil
 	}
 }
