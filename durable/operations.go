@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"flow.internal/capdo/internal/jsrt"
@@ -36,7 +37,7 @@ type ListOptions struct {
 	End        string // the key to stop before
 	Prefix     string
 	Reverse    bool // from the last to the first
-	Limit      int  // at most so many; 0 means all
+	Limit      int  // at most so many; 0 means all, and a negative one is refused
 
 	AllowConcurrency, NoCache bool // as in GetOptions; not for the synchronous KV
 }
@@ -52,11 +53,8 @@ func (o *Operations) Get(ctx context.Context, key string, opts *GetOptions) (val
 	if err := o.backend.checkKeys(key); err != nil {
 		return nil, false, err
 	}
-	v, err := o.ref.Await(ctx, "get", append([]any{key}, opts.js()...)...)
-	if err != nil {
-		return nil, false, classify(err)
-	}
-	return v, v != nil, checkValue(v)
+	v, ok, err := o.ref.AwaitLookup(ctx, "get", append([]any{key}, opts.js()...)...)
+	return stored(key, v, ok, err)
 }
 
 // GetMany returns those of the keys that have a value, in the order of the keys' UTF-8 bytes. Keys are [MaxEntries] at most.
@@ -69,6 +67,9 @@ func (o *Operations) GetMany(ctx context.Context, keys []string, opts *GetOption
 
 // List returns the entries selected, in order.
 func (o *Operations) List(ctx context.Context, opts *ListOptions) ([]Entry, error) {
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
 	return o.entries(ctx, "list", opts.js()...)
 }
 
@@ -83,10 +84,11 @@ func (o *Operations) entries(ctx context.Context, method string, args ...any) ([
 // Put stores a value. It fails with a [*LimitError] when key and value exceed [MaxKeyValueSize], or in key-value storage [MaxKeySizeKV] or
 // [MaxValueSizeKV].
 func (o *Operations) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
-	if err := o.backend.checkEntry(key, value); err != nil {
+	value, err := o.backend.entry(key, value)
+	if err != nil {
 		return err
 	}
-	_, err := o.ref.Await(ctx, "put", append([]any{key, value}, opts.js()...)...)
+	_, err = o.ref.Await(ctx, "put", append([]any{key, value}, opts.js()...)...)
 	return classify(err)
 }
 
@@ -97,10 +99,11 @@ func (o *Operations) PutMany(ctx context.Context, entries []Entry, opts *PutOpti
 	}
 	m := make(map[string]any, len(entries))
 	for _, e := range entries {
-		if err := o.backend.checkEntry(e.Key, e.Value); err != nil {
+		v, err := o.backend.entry(e.Key, e.Value)
+		if err != nil {
 			return err
 		}
-		m[e.Key] = e.Value
+		m[e.Key] = v
 	}
 	_, err := o.ref.Await(ctx, "put", append([]any{m}, opts.js()...)...)
 	return classify(err)
@@ -158,6 +161,17 @@ func (o *Operations) DeleteAlarm(ctx context.Context, opts *SetAlarmOptions) err
 // Transaction is a [Storage.Transaction] that is under way.
 type Transaction struct{ Operations }
 
+// stored is what came of looking a key up.
+func stored(key string, v any, ok bool, err error) (any, bool, error) {
+	if err == nil {
+		err = checkValue(v)
+	}
+	if err != nil {
+		return nil, false, in("key "+quotedKey(key), classify(err))
+	}
+	return v, ok, nil
+}
+
 // newEntries reads an array of pairs.
 func newEntries(v any) ([]Entry, error) {
 	pairs, _ := v.([]any)
@@ -165,7 +179,7 @@ func newEntries(v any) ([]Entry, error) {
 	for _, p := range pairs {
 		pair := p.([]any)
 		if err := checkValue(pair[1]); err != nil {
-			return nil, err
+			return nil, in("key "+quotedKey(pair[0].(string)), err)
 		}
 		entries = append(entries, Entry{pair[0].(string), pair[1]})
 	}
@@ -210,6 +224,22 @@ func (o *SetAlarmOptions) js() []any {
 	return []any{map[string]any{"allowConcurrency": o.AllowConcurrency, "allowUnconfirmed": o.AllowUnconfirmed}}
 }
 
+func (o *ListOptions) check() error {
+	if o != nil && o.Limit < 0 {
+		return &LimitError{"ListOptions.Limit, where 0 means all", math.MaxInt32, o.Limit}
+	}
+	return nil
+}
+
+// after has a list go on behind a key.
+func (o *ListOptions) after(key string) {
+	if o.Reverse {
+		o.End = key
+	} else {
+		o.Start, o.StartAfter = "", key
+	}
+}
+
 func (o *ListOptions) js() []any {
 	if o == nil {
 		return nil
@@ -226,7 +256,7 @@ func (o *ListOptions) js() []any {
 		}
 	}
 	if o.Limit > 0 {
-		m["limit"] = o.Limit
+		m["limit"] = min(o.Limit, math.MaxInt32) // more than there can be, and all that workerd takes
 	}
 	return []any{m}
 }

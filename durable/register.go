@@ -15,8 +15,12 @@ import (
 // object and fails the calls that were waiting.
 //
 // What else T implements decides which events the class receives: [Fetcher], [Alarmer], [WebSocketMessager], [WebSocketCloser],
-// [WebSocketErrorer]. methods are its RPC methods. Register panics when the name or a method's name is taken or not an identifier.
+// [WebSocketErrorer]. methods are its RPC methods. Register panics when the name
+// or a method's name is taken, is not an identifier or means something else to
+// workerd or JavaScript, and when T has a method of a handler's name with another
+// signature, or has handlers only as *T.
 func Register[T any](name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T]) {
+	//checkHandlers[T](name)
 	var zero T
 	c := &class{name: name, events: eventsOf(zero), hasSocketHandlers: hasSocketHandlers(zero)}
 	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) { return construct(ctx, state, env) }
@@ -138,8 +142,8 @@ type class struct {
 }
 
 func (c *class) addMethod(name string, retryable bool, call func(any, context.Context, []any) (any, error)) {
-	if !isIdentifier(name) || isReserved(name) {
-		panic("durable: class " + c.name + ": " + strconv.Quote(name) + " cannot be the name of an RPC method")
+	if why := unfitForMethod(name); why != "" {
+		panic("durable: class " + c.name + ": " + strconv.Quote(name) + " cannot be the name of an RPC method: " + why)
 	}
 	for _, m := range c.methods {
 		if m == name {
@@ -151,15 +155,6 @@ func (c *class) addMethod(name string, retryable bool, call func(any, context.Co
 		c.retryable = append(c.retryable, name)
 	}
 	c.calls = append(c.calls, call)
-}
-
-// isReserved: names that workerd gives another meaning on a Durable Object.
-func isReserved(name string) bool {
-	switch name {
-	case "constructor", "fetch", "alarm", "connect", "dup", "then", "webSocketMessage", "webSocketClose", "webSocketError", "ctx", "env":
-		return true
-	}
-	return false
 }
 
 func isIdentifier(s string) bool {
