@@ -88,11 +88,11 @@ func TestTypedCallRefusesWhatDoesNotFit(t *testing.T) {
 		{"a missing argument that may be nil", func() error { _, err := durable.Call[struct{}](t.Context(), stub, "note"); return err },
 			"nothing to note", durable.ErrRemote},
 		{"a result of another type", func() error { _, err := durable.Call[string](t.Context(), stub, "add", 1, 2); return err },
-			"durable: a number does not fit Go's string unchanged", durable.ErrValue},
+			"durable: a number does not fit Go's string unchanged (result)", durable.ErrValue},
 		{"a result that is too large", func() error { _, err := durable.Call[int8](t.Context(), stub, "add", 100, 100); return err },
-			"durable: a number does not fit Go's int8 unchanged", durable.ErrValue},
+			"durable: a number does not fit Go's int8 unchanged (result)", durable.ErrValue},
 		{"an argument without equivalent", func() error { _, err := durable.Call[int](t.Context(), stub, "add", func() {}, 1); return err },
-			"durable: a value without equivalent does not fit Go's func() unchanged", durable.ErrValue},
+			"durable: Go's func() has no equivalent in JavaScript (argument 1)", durable.ErrValue},
 	}
 	for _, tt := range tests {
 		if err := tt.call(); err == nil || err.Error() != tt.text || !errors.Is(err, tt.is) {

@@ -78,7 +78,7 @@ func (d *valueDecoder) value(c *codec, value any, to reflect.Value) *valueErr {
 		}
 	case formTime:
 		if t, ok := value.(time.Time); ok {
-			to.Set(reflect.ValueOf(t).Convert(c.t))
+			*timeBehind(to.Addr()) = t
 			return nil
 		}
 	case formText:
@@ -227,7 +227,9 @@ func (d *valueDecoder) elements(c *codec, value any, to reflect.Value) *valueErr
 		return d.list(c, v, to)
 	case []byte:
 		if to.Kind() == reflect.Array && c.elem.form == formUint && c.t.Elem().Kind() == reflect.Uint8 && to.Len() == len(v) {
-			reflect.Copy(to, reflect.ValueOf(v).Convert(reflect.SliceOf(c.t.Elem())))
+			for i, b := range v {
+				to.Index(i).SetUint(uint64(b))
+			}
 			return nil
 		}
 	}

@@ -149,7 +149,7 @@ func (e *valueEncoder) value(c *codec, v reflect.Value) (any, *valueErr) {
 		}
 		return v.Bytes(), nil
 	case formTime:
-		t := v.Convert(timeType).Interface().(time.Time)
+		t := *timeBehind(pointerTo(v))
 		return t, checkTime(t)
 	case formText:
 		return c.text(v)
@@ -446,17 +446,18 @@ func bigIntValue(text string) (any, *valueErr) {
 // number returns what stands for a json.Number: the same number, if JavaScript
 // has it.
 func number(text string) (any, *valueErr) {
-	mantissa, exponent, hasExponent := strings.Cut(strings.ToLower(text), "e")
+	mantissa, exponent, hasExponent := cutExponent(text)
 	if text == "" {
 		return int64(0), nil
 	}
 	if rest := strings.TrimPrefix(text, "-"); strings.Trim(rest, "0123456789") == "" && rest != "" && (rest[0] != '0' || text == "0") {
 		return digits(text), nil
 	}
-	significant := strings.Trim(strings.Replace(strings.TrimPrefix(mantissa, "-"), ".", "", 1), "0")
+	whole, fraction, _ := strings.Cut(strings.TrimPrefix(mantissa, "-"), ".")
+	significant := strings.Trim(whole+fraction, "0")
 	f, err := strconv.ParseFloat(text, 64)
 	switch {
-	case err != nil || strings.Trim(significant+exponent, "0123456789+-") != "" || hasExponent && exponent == "" || !isJSONInteger(mantissa):
+	case err != nil || strings.Trim(significant+exponent, "0123456789+-") != "" || hasExponent && exponent == "" || whole == "" || whole[0] == '0' && whole != "0":
 		return nil, refused("a json.Number that JavaScript has no number for")
 	case (len(significant) > 15 || math.Abs(f) < 2.3e-308 && significant != "") && formatFloat(f, 64) != text:
 		return nil, refused("a json.Number with more digits than a JavaScript number has")
@@ -464,8 +465,9 @@ func number(text string) (any, *valueErr) {
 	return f, nil
 }
 
-// isJSONInteger: what is before the point has no zero too many.
-func isJSONInteger(mantissa string) bool {
-	whole, _, _ := strings.Cut(strings.TrimPrefix(mantissa, "-"), ".")
-	return whole == "0" || whole != "" && whole[0] != '0'
+func cutExponent(text string) (mantissa, exponent string, found bool) {
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		return text[:i], text[i+1:], true
+	}
+	return text, "", false
 }

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -75,8 +76,8 @@ type Error struct {
 	// Retryable: workerd says that the same call may succeed when repeated. It does not say that the call did not take effect.
 	Retryable bool
 	// Props are further properties of the error, those that the remote code set:
-	// booleans, numbers, text. Of an error that a handler returns, those are sent
-	// whose values [Encode] makes one of these; others are left out.
+	// booleans, numbers, text. Of an error that a handler returns, those of such
+	// types are sent, named ones too, and others are left out.
 	Props map[string]any
 
 	kind error
@@ -258,18 +259,20 @@ func throw(err error) *jsrt.Error {
 
 func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// errorProp returns a property as a primitive value, or nil.
-func errorProp(v any) any {
-	if v == nil {
-		return nil
-	}
-	v, err := Encode(v)
-	if err != nil {
-		return nil
-	}
-	switch v.(type) {
-	case bool, float64, int64, uint64, string:
-		return v
+// errorProp returns a property as a primitive value, or nil. (Not by Encode,
+// which would be part of every program then.)
+func errorProp(x any) any {
+	switch v := reflect.ValueOf(x); v.Kind() {
+	case reflect.Bool:
+		return v.Bool()
+	case reflect.String:
+		return validText(v.String())
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return v.Int()
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return v.Uint()
+	case reflect.Float32, reflect.Float64:
+		return v.Float()
 	}
 	return nil
 }

@@ -1,9 +1,11 @@
 package durable
 
 import (
+	"context"
 	"iter"
 
 	"flow.internal/capdo/internal/jsrt"
+	"flow.internal/capdo/internal/plain"
 )
 
 // KV is the synchronous key-value store of an object backed by SQLite. Put takes
@@ -41,7 +43,37 @@ func (kv *KV) Put(key string, value any) error {
 	if value, err = kv.storage.backend.entry(key, value); err != nil {
 		return err
 	}
-	_, err = ref.Call("put", key, value)
+	return put(ref, key, value)
+}
+
+func put(ref *jsrt.Ref, key string, value any) error {
+	_, err := ref.Call("put", key, value)
+	return classify(err)
+}
+
+func init() {
+	plain.Put = func(kv any, key string, value any) error { return kv.(*KV).putPlain(key, value) }
+	plain.PutAsync = func(ctx context.Context, storage any, key string, value any) error {
+		return storage.(*Storage).putPlain(ctx, key, value)
+	}
+}
+
+func (kv *KV) putPlain(key string, value any) error {
+	ref, err := kv.storage.part("kv", &kv.ref)
+	if err == nil {
+		err = kv.storage.backend.checkEntry(key, value)
+	}
+	if err != nil {
+		return err
+	}
+	return put(ref, key, value)
+}
+
+func (o *Operations) putPlain(ctx context.Context, key string, value any) error {
+	if err := o.backend.checkEntry(key, value); err != nil {
+		return err
+	}
+	_, err := o.ref.Await(ctx, "put", key, value)
 	return classify(err)
 }
 

@@ -20,7 +20,7 @@ import (
 // workerd or JavaScript, and when T has a method of a handler's name with another
 // signature, or has handlers only as *T.
 func Register[T any](name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T]) {
-	//checkHandlers[T](name)
+	checkHandlers[T](name)
 	var zero T
 	c := &class{name: name, events: eventsOf(zero), hasSocketHandlers: hasSocketHandlers(zero)}
 	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) { return construct(ctx, state, env) }

@@ -147,13 +147,29 @@ func (b codecBuilder) byMethods(c *codec) bool {
 		if !c.unmarshals {
 			c.noDecode = noText(unmarshalsJSON, "UnmarshalJSON", "MarshalText", "UnmarshalText")
 		}
-	case t.Kind() == reflect.Struct && t.ConvertibleTo(timeType):
+	case isTime(t):
 		c.form = formTime
 	default:
 		return false
 	}
 	return true
 }
+
+// isTime reports whether t is made of time.Time.
+func isTime(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct || t.NumField() != timeType.NumField() {
+		return false
+	}
+	for i := range t.NumField() {
+		if f, g := t.Field(i), timeType.Field(i); f.Name != g.Name || f.PkgPath != g.PkgPath || f.Type != g.Type {
+			return false
+		}
+	}
+	return true
+}
+
+// timeBehind is where a value made of time.Time has one.
+func timeBehind(p reflect.Value) *time.Time { return (*time.Time)(p.UnsafePointer()) }
 
 func noText(isJSON bool, jsonMethod, has, lacks string) string {
 	if isJSON {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/plain"
 )
 
 // appointment is an alarm of the object that a ledger is embedded in. The platform's one alarm is due when the first of the ledger's and this
@@ -53,7 +54,7 @@ func (a *appointments) read() (p appointment, err error) {
 }
 
 func (a *appointments) write(p appointment) error {
-	return a.storage.KV().Put(appointmentKey, appendNumbers([]byte{appointmentVersion}, p.at, p.next, p.retries))
+	return plain.Put(a.storage.KV(), appointmentKey, appendNumbers([]byte{appointmentVersion}, p.at, p.next, p.retries))
 }
 
 func (a *appointments) drop() error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/plain"
 	"flow.internal/capdo/internal/sha256"
 )
 
@@ -104,7 +105,7 @@ func (c chunked) earliest(ctx context.Context, now int64) (due int64, some bool,
 
 // note and noted are those of all objects with key-value storage.
 func (s slotAlarm) note(ctx context.Context, name string, value []byte) error {
-	return s.storage.Put(ctx, name, value, nil)
+	return plain.PutAsync(ctx, s.storage, name, value)
 }
 
 func (s slotAlarm) noted(ctx context.Context, name string) ([]byte, error) {
@@ -273,7 +274,7 @@ func (x *indexed) replace(ctx context.Context, place, right, name string) error 
 		return nil
 	}
 	if right != "" {
-		if err := x.storage.Put(ctx, right, name, nil); err != nil {
+		if err := plain.PutAsync(ctx, x.storage, right, name); err != nil {
 			return err
 		}
 	}

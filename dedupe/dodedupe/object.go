@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/plain"
 )
 
 // Register declares the Durable Object class that keeps the records, under the
@@ -86,9 +87,9 @@ func (s objectStorage) get() (record []byte, ok bool, err error) {
 }
 
 func (s objectStorage) put(record []byte) error {
-	err := s.storage.KV().Put(recordKey, record)
+	err := plain.Put(s.storage.KV(), recordKey, record)
 	if errors.Is(err, durable.ErrNoSQL) {
-		err = s.storage.Put(context.Background(), recordKey, record, nil)
+		err = plain.PutAsync(context.Background(), s.storage, recordKey, record)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/plain"
 )
 
 // ledgerKey is where the entry of an object with a single one is, and the beginning of its other keys; see recordKey.
@@ -38,7 +39,7 @@ func (s single) get(context.Context, string) (record []byte, ok bool, err error)
 }
 
 func (s single) put(_ context.Context, _ string, e, _ *entry) error {
-	return s.storage.KV().Put(ledgerKey, e.encode())
+	return plain.Put(s.storage.KV(), ledgerKey, e.encode())
 }
 
 func (s single) remove(context.Context, string) error {
@@ -63,7 +64,7 @@ func (s single) transact(_ context.Context, fn func() error) error {
 }
 
 func (s single) note(_ context.Context, name string, value []byte) error {
-	return s.storage.KV().Put(name, value)
+	return plain.Put(s.storage.KV(), name, value)
 }
 
 func (s single) noted(_ context.Context, name string) ([]byte, error) {
