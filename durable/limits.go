@@ -148,7 +148,7 @@ func valueSize(v any) (n int) {
 			}
 		}
 	default:
-		return innerSize(v)
+		return max(1, innerSize(v)-1) // without the tag
 	}
 	return n
 }
