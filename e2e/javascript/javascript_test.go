@@ -84,7 +84,9 @@ func TestGoAndJavaScript(t *testing.T) {
 
 	t.Run("Go calls the methods of a JavaScript class with its own values", func(t *testing.T) {
 		want := `[42,1152921504606846976,{"name":"RangeError","message":"too far","code":7,"remote":true},` +
-			`"durable: the value is of a kind that Go has no equivalent for, such as a Map, a Set or an Error of JavaScript"]`
+			`"durable: a JavaScript Map has no equivalent in Go (result)",` +
+			`"durable: a JavaScript Float64Array has no equivalent in Go (result, at [\"a b\"][0])",` +
+			`"map[__proto__:1 constructor:2 hasOwnProperty:5 then:3 toJSON:4]"]`
 		if _, _, got := get(t, worker+"/abacus"); !sameJSON(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}

@@ -8,6 +8,8 @@ export class Abacus extends DurableObject {
   big() { return 2n ** 60n; }
   fail() { throw Object.assign(new RangeError("too far"), { code: 7 }); }
   map() { return new Map([["a", 1]]); }
+  floats() { return { "a b": [new Float64Array(2)] }; }
+  echo(v) { return v; }
 }
 
 const plain = (v) => typeof v === "bigint" ? `${v}n` : v instanceof Uint8Array || v instanceof ArrayBuffer ? [...new Uint8Array(v)] : v;

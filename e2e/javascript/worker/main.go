@@ -87,6 +87,11 @@ func abacus(w http.ResponseWriter, r *http.Request) {
 	add(nil, err)
 	_, err = durable.Call[any](ctx, stub, "map")
 	add(nil, err)
+	_, err = durable.Call[any](ctx, stub, "floats")
+	add(nil, err)
+	keys := map[string]any{"__proto__": 1.0, "constructor": 2.0, "then": 3.0, "toJSON": 4.0, "hasOwnProperty": 5.0}
+	same, err := durable.Call[map[string]any](ctx, stub, "echo", keys)
+	add(fmt.Sprint(same), err)
 	json.NewEncoder(w).Encode(results)
 }
 
