@@ -23,6 +23,13 @@ import (
 
 // A family of types with embedded structs, after which StructOf types come.
 type (
+	labeled struct {
+		V int `json:"X"`
+	}
+	prefers struct {
+		Deeper
+		labeled
+	}
 	inner  struct{ X, Y int }
 	Tagged struct {
 		X int `json:"x"`
@@ -118,7 +125,7 @@ type (
 	}
 )
 
-var family = []any{embeds{}, hides{}, tags{}, equals{}, wins{}, left{}, nested{}, pointers{}, basic{}, twice{}, options{}, collections{}, list{},
+var family = []any{prefers{}, embeds{}, hides{}, tags{}, equals{}, wins{}, left{}, nested{}, pointers{}, basic{}, twice{}, options{}, collections{}, list{},
 	Named(""), Number(0), Counts{}, uint64(0), int8(0), []Number{}, map[Number]Named{}, "", false, 0.0}
 
 var parts = []reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[string](), reflect.TypeFor[uint64](), reflect.TypeFor[bool](), reflect.TypeFor[float64](),
@@ -241,33 +248,42 @@ func TestValuesAreThoseOfJSON(t *testing.T) {
 			p.Elem().Set(reflect.MakeMap(p.Elem().Type()))
 		}
 		fill(t, p.Elem(), 0)
-		in := p.Elem().Interface()
-		text, err := json.Marshal(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.UseNumber()
-		var want any
-		if err := d.Decode(&want); err != nil {
-			t.Fatal(err)
-		}
-		got, err := Encode(in)
-		if diff := cmp.Diff(want, asJSON(got)); err != nil || diff != "" {
-			t.Fatalf("%#v: %v\n%s", in, err, diff)
-		}
-		if got == nil {
-			return
-		}
-		back, wantBack := reflect.New(p.Type().Elem()), reflect.New(p.Type().Elem())
-		err, wantErr := Decode(got, back.Interface()), json.Unmarshal(text, wantBack.Interface())
-		exact := cmp.Exporter(func(reflect.Type) bool { return true })
-		sameTime := cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) })
-		sameAddr := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-		if diff := cmp.Diff(wantBack.Interface(), back.Interface(), exact, sameTime, sameAddr); (err == nil) != (wantErr == nil) || err == nil && diff != "" {
-			t.Fatalf("%s: %v, encoding/json: %v\n%s", text, err, wantErr, diff)
-		}
+		compareWithJSON(t, p)
 	})
+	for _, v := range family { // of nothing but zeros
+		compareWithJSON(t, reflect.New(reflect.TypeOf(v)))
+	}
+}
+
+// compareWithJSON fails the test unless what p points to becomes what
+// encoding/json makes of it, and comes back as it does from there.
+func compareWithJSON(t interface{ Fatalf(string, ...any) }, p reflect.Value) {
+	in := p.Elem().Interface()
+	text, err := json.Marshal(in)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var want any
+	if err := d.Decode(&want); err != nil {
+		t.Fatalf("%v", err)
+	}
+	got, err := Encode(in)
+	if diff := cmp.Diff(want, asJSON(got)); err != nil || diff != "" {
+		t.Fatalf("%#v: %v\n%s", in, err, diff)
+	}
+	if got == nil {
+		return
+	}
+	back, wantBack := reflect.New(p.Type().Elem()), reflect.New(p.Type().Elem())
+	err, wantErr := Decode(got, back.Interface()), json.Unmarshal(text, wantBack.Interface())
+	exact := cmp.Exporter(func(reflect.Type) bool { return true })
+	sameTime := cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) })
+	sameAddr := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+	if diff := cmp.Diff(wantBack.Interface(), back.Interface(), exact, sameTime, sameAddr); (err == nil) != (wantErr == nil) || err == nil && diff != "" {
+		t.Fatalf("%s: %v, encoding/json: %v\n%s", text, err, wantErr, diff)
+	}
 }
 
 type (

@@ -423,7 +423,7 @@ export function dump(v) {
   }
   if (v === null) return "N";
   if (v instanceof ArrayBuffer && !isProxyOfBuffer(v)) v = new Uint8Array(v);
-  else if (v instanceof Uint8Array) v = new Uint8Array(structuredClone(real.buffer(v)), real.offset(v), real.length(v));
+  else if (ArrayBuffer.isView(v) && v instanceof Uint8Array) v = new Uint8Array(structuredClone(real.buffer(v)), real.offset(v), real.length(v));
   else if (ArrayBuffer.isView(v)) return "r";
   if (ArrayBuffer.isView(v)) return `b${v.length}:${sum(v)}`;
   if (v instanceof Date) return `d${Date.prototype.getTime.call(v)}`;
