@@ -61,7 +61,6 @@ type (
 var (
 	contextType         = reflect.TypeFor[context.Context]()
 	errorType           = reflect.TypeFor[error]()
-	timeType            = reflect.TypeFor[time.Time]()
 	bigIntType          = reflect.TypeFor[BigInt]()
 	textMarshalerType   = reflect.TypeFor[textMarshaler]()
 	textUnmarshalerType = reflect.TypeFor[textUnmarshaler]()

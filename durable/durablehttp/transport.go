@@ -13,27 +13,19 @@ import (
 //
 //	client := &http.Client{Transport: durablehttp.Transport(stub)}
 //
-// talks to it. The host in the URL is for the object to interpret; redirects are followed by the client, not by workerd. Bodies are
-// streamed both ways; trailers are refused. What upgraded to a WebSocket is returned by [WebSocket].
+// talks to it. The host in the URL is for the object to interpret; redirects are
+// followed by the client, not by workerd. Bodies are streamed both ways; trailers
+// are refused. What upgraded to a WebSocket is returned by [WebSocket].
 func Transport(stub *durable.Stub) http.RoundTripper { return transport(stub.Fetch) }
 
-// Outbound returns a RoundTripper whose requests leave the Worker, or the object, by its own fetch, under the same rules.
+// Outbound returns a RoundTripper whose requests leave the Worker, or the object,
+// by its own fetch, under the same rules.
 func Outbound(env *durable.Env) http.RoundTripper { return transport(env.Fetch) }
 
 type transport func(context.Context, *durable.Request) (*durable.Response, error)
 
 func (fetch transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	out := &durable.Request{Method: r.Method, URL: r.URL.String(), Header: r.Header}
-	if r.Body != nil && r.Body != http.NoBody {
-		out.Body = r.Body
-	}
-	if len(r.Trailer) > 0 {
-		if r.Body != nil {
-			r.Body.Close()
-		}
-		return nil, fmt.Errorf("durablehttp: %w: fetch cannot send trailers", http.ErrNotSupported)
-	}
-	in, err := fetch(r.Context(), out)
+	in, err := send(r, r.URL.String(), fetch)
 	if err != nil {
 		return nil, err
 	}
@@ -50,4 +42,19 @@ func (fetch transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.ContentLength = 0
 	}
 	return resp, nil
+}
+
+// send sends a request to a URL by fetch.
+func send(r *http.Request, url string, fetch transport) (*durable.Response, error) {
+	if len(r.Trailer) > 0 {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, fmt.Errorf("durablehttp: %w: fetch cannot send trailers", http.ErrNotSupported)
+	}
+	out := &durable.Request{Method: r.Method, URL: url, Header: r.Header}
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = r.Body
+	}
+	return fetch(r.Context(), out)
 }
