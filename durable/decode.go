@@ -274,10 +274,10 @@ func (d *valueDecoder) entries(c *codec, m map[string]any, to reflect.Value) *va
 		element.SetZero()
 		key.SetZero()
 		if err := c.key.setKey(k, key); err != nil {
-			return err.at(step(k))
+			return err.at(keyStep)
 		}
 		if err := d.element(c.elem, x, element); err != nil {
-			return err.at(step(k))
+			return err.at(keyStep)
 		}
 		to.SetMapIndex(key, element)
 	}
@@ -325,7 +325,7 @@ func (d *valueDecoder) fields(c *codec, m map[string]any, to reflect.Value) *val
 		}
 		matched++
 		if err := d.field(f, x, to); err != nil {
-			return err.at(step(f.name))
+			return err.at("." + f.name)
 		}
 	}
 	if matched < len(m) && len(c.fields) > 0 {
@@ -347,7 +347,7 @@ func (d *valueDecoder) foldedFields(c *codec, m map[string]any, to reflect.Value
 		for name := range m {
 			if len(name) < 4*len(f.name) && strings.EqualFold(name, f.name) && !c.has(name, i) {
 				if found != "" {
-					return refused("two properties differ from the name of a field of Go's " + c.t.String() + " in case only").at(step(f.name))
+					return refused("two properties differ from the name of a field of Go's " + c.t.String() + " in case only").at("." + f.name)
 				}
 				found = name
 			}
@@ -356,7 +356,7 @@ func (d *valueDecoder) foldedFields(c *codec, m map[string]any, to reflect.Value
 			continue
 		}
 		if err := d.field(f, m[found], to); err != nil {
-			return err.at(step(found))
+			return err.at("." + f.name)
 		}
 	}
 	return nil
@@ -453,9 +453,9 @@ func checkForeign(v any, depth int) *valueErr {
 			}
 		}
 	case map[string]any:
-		for k, e := range v {
+		for _, e := range v {
 			if err := checkForeign(e, depth+1); err != nil {
-				return err.at(step(k))
+				return err.at(keyStep)
 			}
 		}
 	}

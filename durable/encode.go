@@ -89,7 +89,7 @@ func (e *valueEncoder) object(v map[string]any) (any, bool, *valueErr) {
 			err = checkText(k)
 		}
 		if err != nil {
-			return nil, false, err.at(step(k))
+			return nil, false, err.at(keyStep)
 		}
 		if changed && out == nil {
 			out = make(map[string]any, len(v))
@@ -108,9 +108,11 @@ func (e *valueEncoder) object(v map[string]any) (any, bool, *valueErr) {
 	return out, true, nil
 }
 
+const badText = "text that is not valid UTF-8 would change as a JavaScript string"
+
 func checkText(s string) *valueErr {
 	if !utf8.ValidString(s) {
-		return refused("text that is not valid UTF-8 would change as a JavaScript string")
+		return refused(badText)
 	}
 	return nil
 }
@@ -235,13 +237,13 @@ func (e *valueEncoder) entries(c *codec, v reflect.Value) (any, *valueErr) {
 	for it := v.MapRange(); it.Next(); {
 		k, err := c.key.keyText(it.Key())
 		if err != nil {
-			return nil, err.at("[key]")
+			return nil, err.at(keyStep)
 		}
 		if _, isTaken := m[k]; isTaken {
-			return nil, refused("two keys of Go's " + c.t.String() + " are one as text").at(step(k))
+			return nil, refused("two keys of Go's " + c.t.String() + " are one as text").at(keyStep)
 		}
 		if m[k], err = e.value(c.elem, it.Value()); err != nil {
-			return nil, err.at(step(k))
+			return nil, err.at(keyStep)
 		}
 	}
 	e.depth--
@@ -277,7 +279,7 @@ func (e *valueEncoder) fields(c *codec, v reflect.Value) (any, *valueErr) {
 			x, err = quote(f.codec, x)
 		}
 		if err != nil {
-			return nil, err.at(step(f.name))
+			return nil, err.at("." + f.name)
 		}
 		m[f.name] = x
 	}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"flow.internal/capdo/internal/jsrt"
 )
@@ -275,7 +276,7 @@ func throw(err error) *jsrt.Error {
 		case "remote", "retryable", "overloaded", "durableObjectReset", "durableObjectId", "valueRefused": // they speak of the call that failed, not of this one
 			continue
 		}
-		if p := errorProp(v); p != nil && checkText(k) == nil {
+		if p := errorProp(v); p != nil && utf8.ValidString(k) {
 			js.Props[k] = p
 		}
 	}
@@ -287,16 +288,16 @@ func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 // errorProp returns a property as a primitive value, or nil. (Not by Encode,
 // which would be part of every program then.)
 func errorProp(x any) any {
-	switch v := reflect.ValueOf(x); v.Kind() {
-	case reflect.Bool:
+	switch v := reflect.ValueOf(x); {
+	case v.Kind() == reflect.Bool:
 		return v.Bool()
-	case reflect.String:
+	case v.Kind() == reflect.String:
 		return validText(v.String())
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+	case v.CanInt():
 		return v.Int()
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+	case v.CanUint():
 		return v.Uint()
-	case reflect.Float32, reflect.Float64:
+	case v.CanFloat():
 		return v.Float()
 	}
 	return nil

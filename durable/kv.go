@@ -22,7 +22,10 @@ type KV struct {
 
 // Get returns the value stored under key, and whether there is one. It fails with [ErrNoSQL] where the class is not backed by SQLite, as
 // Put and Delete do.
-func (kv *KV) Get(key string) (value any, ok bool, err error) {
+func (kv *KV) Get(key string) (value any, ok bool, err error) { return stored(kv.getPlain(key)) }
+
+// getPlain returns what stayed in JavaScript, too.
+func (kv *KV) getPlain(key string) (value any, ok bool, err error) {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {
 		return nil, false, err
@@ -30,8 +33,8 @@ func (kv *KV) Get(key string) (value any, ok bool, err error) {
 	if err := checkKeyText(key); err != nil {
 		return nil, false, err
 	}
-	v, ok, err := ref.Lookup("get", key)
-	return stored(key, v, ok, err)
+	value, ok, err = ref.Lookup("get", key)
+	return value, ok, classify(err)
 }
 
 // Put stores a value. It fails with a [*LimitError] when the value with its key exceeds [MaxKeyValueSize].
@@ -52,6 +55,10 @@ func put(ref *jsrt.Ref, key string, value any) error {
 }
 
 func init() {
+	plain.Get = func(kv any, key string) (any, bool, error) { return kv.(*KV).getPlain(key) }
+	plain.GetAsync = func(ctx context.Context, storage any, key string) (any, bool, error) {
+		return storage.(*Storage).getPlain(ctx, key)
+	}
 	plain.Put = func(kv any, key string, value any) error { return kv.(*KV).putPlain(key, value) }
 	plain.PutAsync = func(ctx context.Context, storage any, key string, value any) error {
 		return storage.(*Storage).putPlain(ctx, key, value)
@@ -61,7 +68,7 @@ func init() {
 func (kv *KV) putPlain(key string, value any) error {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err == nil {
-		err = kv.storage.backend.checkEntry(key, value)
+		err = kv.storage.backend.checkPlain(key, value)
 	}
 	if err != nil {
 		return err
@@ -69,8 +76,23 @@ func (kv *KV) putPlain(key string, value any) error {
 	return put(ref, key, value)
 }
 
+// checkPlain is checkEntry for text and bytes.
+func (b *backend) checkPlain(key string, value any) error {
+	if err := b.checkKey(key); err != nil {
+		return err
+	}
+	if text, ok := value.(string); ok {
+		return b.checkSize(key, stringSize(text))
+	}
+	return b.checkSize(key, len(value.([]byte)))
+}
+
+func (o *Operations) getPlain(ctx context.Context, key string) (value any, ok bool, err error) {
+	return o.get(ctx, key, nil)
+}
+
 func (o *Operations) putPlain(ctx context.Context, key string, value any) error {
-	if err := o.backend.checkEntry(key, value); err != nil {
+	if err := o.backend.checkPlain(key, value); err != nil {
 		return err
 	}
 	_, err := o.ref.Await(ctx, "put", key, value)
@@ -145,7 +167,7 @@ func Get[T any](kv *KV, key string) (value T, ok bool, err error) {
 	}
 	if err := Decode(v, &value); err != nil {
 		var zero T
-		return zero, false, in("key "+quotedKey(key), err)
+		return zero, false, in("value", err)
 	}
 	return value, true, nil
 }

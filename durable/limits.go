@@ -83,8 +83,8 @@ func (b *backend) checkKey(key string) error {
 }
 
 func checkKeyText(key string) error {
-	if err := checkText(key); err != nil {
-		return in("key "+quotedKey(key), err)
+	if !utf8.ValidString(key) {
+		return errKeyText
 	}
 	return checkPairSize(len(key))
 }
@@ -96,7 +96,7 @@ func (b *backend) entry(key string, value any) (any, error) {
 		err = b.checkEntry(key, value)
 	}
 	if err != nil {
-		return nil, in("key "+quotedKey(key), err)
+		return nil, in("value", err)
 	}
 	return value, nil
 }
@@ -105,7 +105,11 @@ func (b *backend) checkEntry(key string, value any) error {
 	if err := b.checkKey(key); err != nil {
 		return err
 	}
-	n := valueSize(value)
+	return b.checkSize(key, valueSize(value))
+}
+
+// checkSize checks a key with a value of n bytes.
+func (b *backend) checkSize(key string, n int) error {
 	if n > MaxValueSizeKV && b.isKV() {
 		return &LimitError{"size of a value, in bytes", MaxValueSizeKV, n}
 	}
@@ -120,6 +124,8 @@ func checkPairSize(n int) error {
 }
 
 const fineTime = "a time with fractions of a millisecond would change when stored; use Truncate(time.Millisecond)"
+
+var errKeyText = wrappedError("durable: "+badText+" (key)", ErrValue)
 
 var errFineTime = wrappedError("durable: "+fineTime, ErrValue)
 

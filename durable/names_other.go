@@ -9,8 +9,8 @@ import (
 )
 
 func init() {
-	checkMethods = func(t reflect.Type) string {
-		return handlers.Check(t, [5]reflect.Type{reflect.TypeFor[Fetcher](), reflect.TypeFor[Alarmer](),
+	checkMethods = func(pointer any) string {
+		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{reflect.TypeFor[Fetcher](), reflect.TypeFor[Alarmer](),
 			reflect.TypeFor[WebSocketMessager](), reflect.TypeFor[WebSocketCloser](), reflect.TypeFor[WebSocketErrorer]()})
 	}
 }

@@ -4,7 +4,6 @@ package durable
 
 import (
 	"context"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -56,7 +55,7 @@ func TestHandlersThatWouldNeverBeCalledAreRefused(t *testing.T) {
 			t.Error(got)
 		}
 	}
-	defer func(check func(reflect.Type) string) { checkMethods = check }(checkMethods)
+	defer func(check func(any) string) { checkMethods = check }(checkMethods)
 	checkMethods = nil // as in a Worker
 	if got := tryRegister[nearAlarm]() + tryRegister[byPointer](); strings.Count(got, "would never be called") != 2 {
 		t.Errorf("in a Worker: %q", got)

@@ -50,11 +50,16 @@ type Entry struct {
 
 // Get returns the value stored under key, and whether there is one.
 func (o *Operations) Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
+	return stored(o.get(ctx, key, opts))
+}
+
+// get returns what stayed in JavaScript, too.
+func (o *Operations) get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
 	if err := o.backend.checkKeys(key); err != nil {
 		return nil, false, err
 	}
-	v, ok, err := o.ref.AwaitLookup(ctx, "get", append([]any{key}, opts.js()...)...)
-	return stored(key, v, ok, err)
+	value, ok, err = o.ref.AwaitLookup(ctx, "get", append([]any{key}, opts.js()...)...)
+	return value, ok, classify(err)
 }
 
 // GetMany returns those of the keys that have a value, in the order of the keys' UTF-8 bytes. Keys are [MaxEntries] at most.
@@ -98,10 +103,10 @@ func (o *Operations) PutMany(ctx context.Context, entries []Entry, opts *PutOpti
 		return &LimitError{"entries in one call", MaxEntries, len(entries)}
 	}
 	m := make(map[string]any, len(entries))
-	for _, e := range entries {
+	for i, e := range entries {
 		v, err := o.backend.entry(e.Key, e.Value)
 		if err != nil {
-			return err
+			return in("entry"+indexStep(i), err)
 		}
 		m[e.Key] = v
 	}
@@ -162,12 +167,12 @@ func (o *Operations) DeleteAlarm(ctx context.Context, opts *SetAlarmOptions) err
 type Transaction struct{ Operations }
 
 // stored is what came of looking a key up.
-func stored(key string, v any, ok bool, err error) (any, bool, error) {
+func stored(v any, ok bool, err error) (any, bool, error) {
 	if err == nil {
-		err = checkValue(v)
+		err = in("value", checkValue(v))
 	}
 	if err != nil {
-		return nil, false, in("key "+quotedKey(key), classify(err))
+		return nil, false, err
 	}
 	return v, ok, nil
 }
@@ -176,10 +181,10 @@ func stored(key string, v any, ok bool, err error) (any, bool, error) {
 func newEntries(v any) ([]Entry, error) {
 	pairs, _ := v.([]any)
 	entries := make([]Entry, 0, len(pairs))
-	for _, p := range pairs {
+	for i, p := range pairs {
 		pair := p.([]any)
 		if err := checkValue(pair[1]); err != nil {
-			return nil, in("key "+quotedKey(pair[0].(string)), err)
+			return nil, in("entry"+indexStep(i), err)
 		}
 		entries = append(entries, Entry{pair[0].(string), pair[1]})
 	}

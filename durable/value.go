@@ -82,7 +82,7 @@ type valueErr struct {
 	what  string
 	where string   // such as: argument 1
 	path  []string // from the inside out
-	cause error    // of a type's own method
+	cause error    // of a type's own method; its text may quote the value, so only Unwrap tells
 }
 
 func refused(what string) *valueErr { return &valueErr{what: what} }
@@ -104,13 +104,6 @@ func in(where string, err error) error {
 	return err
 }
 
-func quotedKey(key string) string {
-	if len(key) > 64 {
-		key = key[:64] + "…"
-	}
-	return strconv.Quote(key)
-}
-
 func (e *valueErr) Error() string {
 	text := "durable: " + e.what
 	path := ""
@@ -125,9 +118,6 @@ func (e *valueErr) Error() string {
 	case e.where != "":
 		text += " (" + e.where + ")"
 	}
-	if e.cause != nil {
-		text += ": " + e.cause.Error()
-	}
 	return text
 }
 
@@ -139,13 +129,9 @@ func (e *valueErr) Unwrap() []error {
 	return []error{ErrValue, e.cause}
 }
 
-// step says which property of an object is meant.
-func step(name string) string {
-	if isIdentifier(name) {
-		return "." + name
-	}
-	return "[" + quotedKey(name) + "]"
-}
+// keyStep is the place of a value in a map, or in an object that is no struct. The
+// key is the user's, and belongs in no log.
+const keyStep = "[key]"
 
 func indexStep(i int) string { return "[" + strconv.Itoa(i) + "]" }
 

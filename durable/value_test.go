@@ -349,7 +349,7 @@ func TestWhatWouldChangeIsRefusedByName(t *testing.T) {
 		text string
 	}{
 		{opaque{1}, "Go's durable.opaque has its state in unexported fields"},
-		{struct{ A []map[string]opaque }{[]map[string]opaque{{"k": {1}}}}, "(at .A[0].k)"},
+		{struct{ A []map[string]opaque }{[]map[string]opaque{{"k": {1}}}}, "(at .A[0][key])"},
 		{around{}, "embedded field Opaque"},
 		{noted{time.Unix(0, 0), "lost"}, "leaves out the other fields"},
 		{rawJSON{json.RawMessage("1")}, "Go's json.RawMessage has MarshalJSON and no MarshalText; hint: give it MarshalText (at .Raw)"},
@@ -357,7 +357,7 @@ func TestWhatWouldChangeIsRefusedByName(t *testing.T) {
 		{stamp(time.UnixMilli(maxDate + 1)), "JavaScript Date"},
 		{map[float64]int{1: 2}, "keys that are neither text nor integers"},
 		{make(chan int), "Go's chan int has no equivalent"}, {complex(1, 1), "complex128"}, {func() {}, "func()"},
-		{"\xff", "not valid UTF-8"}, {map[string]any{"a": []any{"\xff"}}, "(at .a[0])"}, {map[string]int{"\xff": 1}, "not valid UTF-8"},
+		{"\xff", "not valid UTF-8"}, {map[string]any{"a": []any{"\xff"}}, "(at [key][0])"}, {map[string]int{"\xff": 1}, "not valid UTF-8"},
 		{self, "pointer that leads to itself"}, {anySelf, "pointer that leads to itself"}, {ring, "contains itself"}, {deepList, "nested"}, {m, "contains itself"},
 		{BigInt("x"), "BigInt"}, {json.Number("1e400"), "json.Number"}, {json.Number("0.12345678901234567"), "digits"},
 	} {

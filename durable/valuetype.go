@@ -59,13 +59,8 @@ type (
 )
 
 var (
-	contextType         = reflect.TypeFor[context.Context]()
-	errorType           = reflect.TypeFor[error]()
-	bigIntType          = reflect.TypeFor[BigInt]()
-	textMarshalerType   = reflect.TypeFor[textMarshaler]()
-	textUnmarshalerType = reflect.TypeFor[textUnmarshaler]()
-	jsonMarshalerType   = reflect.TypeFor[jsonMarshaler]()
-	jsonUnmarshalerType = reflect.TypeFor[jsonUnmarshaler]()
+	contextType = reflect.TypeFor[context.Context]()
+	errorType   = reflect.TypeFor[error]()
 )
 
 // codecs are those of the types seen so far. The map is replaced, never changed:
@@ -126,12 +121,12 @@ func (b codecBuilder) byMethods(c *codec) bool {
 		return false
 	}
 	p := reflect.PointerTo(t)
-	c.marshals, c.unmarshals = p.Implements(textMarshalerType), p.Implements(textUnmarshalerType)
-	marshalsJSON, unmarshalsJSON := p.Implements(jsonMarshalerType), p.Implements(jsonUnmarshalerType)
+	c.marshals, c.unmarshals = p.Implements(reflect.TypeFor[textMarshaler]()), p.Implements(reflect.TypeFor[textUnmarshaler]())
+	marshalsJSON, unmarshalsJSON := p.Implements(reflect.TypeFor[jsonMarshaler]()), p.Implements(reflect.TypeFor[jsonUnmarshaler]())
 	switch {
 	case t == timeType:
 		c.form = formTime
-	case t == bigIntType:
+	case t == reflect.TypeFor[BigInt]():
 		c.form = formDigits
 	case isNamed(t, "math/big", "Int"):
 		c.form = formBigInt
@@ -187,7 +182,7 @@ func promotes(t reflect.Type) (promoted int) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		switch {
-		case f.Anonymous && promoted == 0 && (f.Type.Implements(textMarshalerType) || reflect.PointerTo(f.Type).Implements(textMarshalerType)):
+		case f.Anonymous && promoted == 0 && (f.Type.Implements(reflect.TypeFor[textMarshaler]()) || reflect.PointerTo(f.Type).Implements(reflect.TypeFor[textMarshaler]())):
 			promoted = i + 1
 		case (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-":
 			others++

@@ -38,7 +38,7 @@ const (
 // read returns the appointment, the zero one if there is none. It fails with
 // ErrVersion for one that a newer program wrote, and with ErrCorrupt.
 func (a *appointments) read() (p appointment, err error) {
-	v, ok, err := a.storage.KV().Get(appointmentKey)
+	v, ok, err := plain.Get(a.storage.KV(), appointmentKey)
 	if err != nil || !ok {
 		return p, err
 	}

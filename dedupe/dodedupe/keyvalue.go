@@ -43,7 +43,7 @@ func chunkName(name string, n int) string { return name + "." + strconv.Itoa(n) 
 
 // readChunks returns the record under a name, and the names of its continuation.
 func readChunks(ctx context.Context, storage *durable.Storage, name string) (record []byte, more []string, ok bool, err error) {
-	v, ok, err := storage.Get(ctx, name, nil)
+	v, ok, err := plain.GetAsync(ctx, storage, name)
 	if err != nil || !ok {
 		return nil, nil, false, err
 	}
@@ -109,7 +109,7 @@ func (s slotAlarm) note(ctx context.Context, name string, value []byte) error {
 }
 
 func (s slotAlarm) noted(ctx context.Context, name string) ([]byte, error) {
-	v, ok, err := s.storage.Get(ctx, name, nil)
+	v, ok, err := plain.GetAsync(ctx, s.storage, name)
 	return notedBytes(v, ok), err
 }
 

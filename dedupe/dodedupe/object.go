@@ -78,9 +78,9 @@ const recordKey = "_capdo_dedupe"
 type objectStorage struct{ storage *durable.Storage }
 
 func (s objectStorage) get() (record []byte, ok bool, err error) {
-	v, ok, err := s.storage.KV().Get(recordKey)
+	v, ok, err := plain.Get(s.storage.KV(), recordKey)
 	if errors.Is(err, durable.ErrNoSQL) {
-		v, ok, err = s.storage.Get(context.Background(), recordKey, nil)
+		v, ok, err = plain.GetAsync(context.Background(), s.storage, recordKey)
 	}
 	record, _ = v.([]byte) // anything else is as corrupt as no bytes
 	return record, ok, err

@@ -33,7 +33,7 @@ func (s slotAlarm) clear(ctx context.Context) error { return s.storage.DeleteAll
 type single struct{ slotAlarm }
 
 func (s single) get(context.Context, string) (record []byte, ok bool, err error) {
-	v, ok, err := s.storage.KV().Get(ledgerKey)
+	v, ok, err := plain.Get(s.storage.KV(), ledgerKey)
 	record, _ = v.([]byte) // anything else is as corrupt as no bytes
 	return record, ok, err
 }
@@ -68,7 +68,7 @@ func (s single) note(_ context.Context, name string, value []byte) error {
 }
 
 func (s single) noted(_ context.Context, name string) ([]byte, error) {
-	v, ok, err := s.storage.KV().Get(name)
+	v, ok, err := plain.Get(s.storage.KV(), name)
 	return notedBytes(v, ok), err
 }
 

@@ -19,8 +19,8 @@ import (
 func init() {
 	theWorld.changed.L = &theWorld.mu
 	theWorld.inner = jsrt.Install(&theWorld).(program)
-	theWorld.inner.CheckMethods(func(t reflect.Type) string {
-		return handlers.Check(t, [5]reflect.Type{reflect.TypeFor[durable.Fetcher](), reflect.TypeFor[durable.Alarmer](),
+	theWorld.inner.CheckMethods(func(pointer any) string {
+		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{reflect.TypeFor[durable.Fetcher](), reflect.TypeFor[durable.Alarmer](),
 			reflect.TypeFor[durable.WebSocketMessager](), reflect.TypeFor[durable.WebSocketCloser](), reflect.TypeFor[durable.WebSocketErrorer]()})
 	})
 	durable.Register("DurableTestSQLite", newBlank)
@@ -43,7 +43,7 @@ type program interface {
 	jsrt.Program
 	NewEnv(*jsrt.Ref) *durable.Env
 	NewStub(*jsrt.Ref) *durable.Stub
-	CheckMethods(func(reflect.Type) string)
+	CheckMethods(func(pointer any) string)
 }
 
 // stateful is what an object's I/O context carries.

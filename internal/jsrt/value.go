@@ -183,7 +183,7 @@ func appendInt(b []byte, v int64) ([]byte, error) {
 // and any other number in nine.
 func appendNumber(b []byte, f float64) []byte {
 	if n := int32(f); float64(n) == f && (n != 0 || !math.Signbit(f)) {
-		return binary.LittleEndian.AppendUint32(append(b, tagInt), uint32(n))
+		return appendLen(append(b, tagInt), int(n))
 	}
 	return appendFloat(append(b, tagNumber), f)
 }
@@ -192,6 +192,9 @@ func appendFloat(b []byte, f float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
 }
 
+// appendLen is not inlined, and so not part of the code a dozen times.
+//
+//go:noinline
 func appendLen(b []byte, n int) []byte { return binary.LittleEndian.AppendUint32(b, uint32(n)) }
 
 func appendString(b []byte, s string) ([]byte, error) {
