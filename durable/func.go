@@ -25,7 +25,7 @@ func Func[T any](name string, fn any) RPCMethod[T] {
 	if err := checkFunc[T](f); err != nil {
 		panic("durable: method " + name + ": " + err.Error())
 	}
-	return RPCMethod[T]{name: name, fn: func(object T, ctx context.Context, args []any) (any, error) { return invoke(f, object, ctx, args) }}
+	return RPCMethod[T]{name: name, fn: func(object T, ctx context.Context, args []any) (any, error) { return invoke(name, f, object, ctx, args) }}
 }
 
 func checkFunc[T any](f reflect.Value) error {
@@ -52,7 +52,7 @@ func checkFunc[T any](f reflect.Value) error {
 	return nil
 }
 
-func invoke(f reflect.Value, object any, ctx context.Context, args []any) (any, error) {
+func invoke(method string, f reflect.Value, object any, ctx context.Context, args []any) (any, error) {
 	t := f.Type()
 	if len(args) > t.NumIn()-2 {
 		return nil, refused(strconv.Itoa(len(args)) + " arguments for a method that takes " + strconv.Itoa(t.NumIn()-2))
@@ -65,7 +65,7 @@ func invoke(f reflect.Value, object any, ctx context.Context, args []any) (any, 
 			arg = args[i-2]
 		}
 		if err := Decode(arg, p.Interface()); err != nil {
-			return nil, in("argument "+strconv.Itoa(i-1), err)
+			return nil, in("argument "+strconv.Itoa(i-1)+" of "+method, err)
 		}
 		values = append(values, p.Elem())
 	}
@@ -74,5 +74,5 @@ func invoke(f reflect.Value, object any, ctx context.Context, args []any) (any, 
 		return nil, err
 	}
 	v, err := Encode(out[0].Interface())
-	return v, in("result", err)
+	return v, in("result of "+method, err)
 }

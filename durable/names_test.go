@@ -88,7 +88,7 @@ func TestTypesAreCheckedBeforeAMethodRuns(t *testing.T) {
 			register()
 		}()
 	}
-	if _, err := Call[opaque](t.Context(), nil, "a"); err == nil || !strings.Contains(err.Error(), "(result)") {
+	if _, err := Call[opaque](t.Context(), nil, "a"); err == nil || !strings.Contains(err.Error(), "(result of a)") {
 		t.Errorf("Call: %v", err)
 	}
 }

@@ -93,12 +93,12 @@ func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, er
 // written in Go (see [Func]) or in JavaScript. Errors are those of [Stub.Call], and [ErrValue] for a value that cannot be converted.
 func Call[Result any](ctx context.Context, s *Stub, method string, args ...any) (result Result, err error) {
 	if err := codecOf(reflect.TypeFor[Result]()).check(true); err != nil {
-		return result, in("result", err)
+		return result, in("result of "+method, err)
 	}
 	values := make([]any, len(args))
 	for i, a := range args {
 		if values[i], err = Encode(a); err != nil {
-			return result, in("argument "+strconv.Itoa(i+1), err)
+			return result, in("argument "+strconv.Itoa(i+1)+" of "+method, err)
 		}
 	}
 	ref, err := s.live()
@@ -109,7 +109,7 @@ func Call[Result any](ctx context.Context, s *Stub, method string, args ...any) 
 	if err != nil {
 		return result, s.failed(err)
 	}
-	return result, in("result", Decode(v, &result))
+	return result, in("result of "+method, Decode(v, &result))
 }
 
 // Release frees the stub ahead of Go's collector. Later calls fail.

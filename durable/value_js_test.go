@@ -2,8 +2,10 @@ package durable_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -36,12 +38,31 @@ func TestStructsAreStoredAndComeBack(t *testing.T) {
 		if v, ok, err := durable.Get[order](s.KV(), "absent"); ok || err != nil || v.ID != 0 {
 			t.Errorf("an absent key: %v, %v, %v", v, ok, err)
 		}
-		if _, ok, err := durable.Get[int](s.KV(), "k"); ok || !errors.Is(err, durable.ErrValue) || !strings.Contains(err.Error(), `(key "k")`) {
+		if _, ok, err := durable.Get[int](s.KV(), "k"); ok || !errors.Is(err, durable.ErrValue) || !strings.Contains(err.Error(), "(value)") {
 			t.Errorf("a value of another type: %v, %v", ok, err)
 		}
 		err := s.KV().Put("k", map[string]any{"a": []any{make(chan int)}})
-		if want := `durable: Go's chan int has no equivalent in JavaScript (key "k", at .a[0])`; err == nil || err.Error() != want {
+		if want := "durable: Go's chan int has no equivalent in JavaScript (value, at [key][0])"; err == nil || err.Error() != want {
 			t.Errorf("%v; want %s", err, want)
+		}
+	})
+}
+
+// Keys are their owner's, and an error may end in a log.
+func TestErrorsAboutValuesQuoteNone(t *testing.T) {
+	const secret, bad = "secret", "secret\xff"
+	onBothBackends(t, func(t *testing.T, ctx context.Context, s *durable.Storage) {
+		_, _, get := s.Get(ctx, bad, nil)
+		_, getMany := s.GetMany(ctx, []string{bad}, nil)
+		_, remove := s.Delete(ctx, bad, nil)
+		for i, err := range []error{get, getMany, remove, s.Put(ctx, bad, 1, nil), s.Put(ctx, secret, make(chan int), nil),
+			s.Put(ctx, secret, map[string]any{secret: bad}, nil), s.Put(ctx, secret, map[string]string{bad: secret}, nil),
+			s.PutMany(ctx, []durable.Entry{{Key: secret, Value: bad}}, nil), s.Put(ctx, secret, json.Number(secret), nil),
+			durable.Decode(secret, new(netip.Addr)), durable.Decode(map[string]any{secret: secret}, new(map[netip.Addr]int)),
+			durable.Decode(map[string]any{secret: secret}, new(map[string]int)), durable.Decode([]any{secret}, new([]time.Time))} {
+			if !errors.Is(err, durable.ErrValue) || strings.Contains(err.Error(), secret) {
+				t.Errorf("case %d: %v", i, err)
+			}
 		}
 	})
 }
