@@ -2,8 +2,10 @@ package durable
 
 import (
 	"errors"
+	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"flow.internal/capdo/internal/jsrt"
 )
@@ -30,7 +32,7 @@ var (
 	// ErrRemote: the object's own code returned an error, or threw one.
 	ErrRemote = errors.New("the Durable Object's code failed")
 	// ErrValue: a value has no equivalent on the other side of the boundary between Go and JavaScript, or would change.
-	ErrValue = errors.New("the value cannot be converted unchanged")
+	ErrValue = jsrt.ErrValue
 	// ErrJurisdiction: the jurisdiction is not known, or there are none, as in local workerd.
 	ErrJurisdiction = errors.New("no such jurisdiction")
 	// ErrNoAlarmHandler: the class has no Alarm method, so it cannot set alarms.
@@ -76,7 +78,9 @@ type Error struct {
 	Message string
 	// Retryable: workerd says that the same call may succeed when repeated. It does not say that the call did not take effect.
 	Retryable bool
-	// Props are further primitive properties of the error: those that the remote code set.
+	// Props are further properties of the error, those that the remote code set:
+	// booleans, numbers, text. Of an error that a handler returns, those of such
+	// types are sent, named ones too, and others are left out.
 	Props map[string]any
 
 	kind error
@@ -228,6 +232,8 @@ func kindOf(js *jsrt.Error) error {
 		return ErrObjectReset
 	case js.Flag("remote"): // what an object's code says of a call of its own is not what happened to this one
 		return ErrRemote
+	case js.Flag("valueRefused"):
+		return ErrValue
 	case js.Flag("overloaded"):
 		return ErrOverloaded
 	}
@@ -251,20 +257,48 @@ func kindOfMessage(message string) error {
 	return nil
 }
 
-// throw is classify's inverse: what a handler's error is to the caller.
+// throw is classify's inverse: what a handler's error is to the caller. Name and
+// message always arrive; of the properties those that [Error] promises.
 func throw(err error) *jsrt.Error {
-	js := &jsrt.Error{Name: "Error", Message: strings.ToValidUTF8(err.Error(), "\uFFFD")}
+	js := &jsrt.Error{Name: "Error", Message: validText(err.Error())}
 	var e *Error
-	if errors.As(err, &e) {
-		js.Name = e.Name
-		js.Props = map[string]any{}
-		for k, v := range e.Props {
-			switch k {
-			case "remote", "retryable", "overloaded", "durableObjectReset", "durableObjectId": // they speak of the call that failed, not of this one
-			default:
-				js.Props[k] = v
-			}
+	if !errors.As(err, &e) {
+		return js
+	}
+	if e.Name != "" {
+		js.Name = validText(e.Name)
+	}
+	js.Props = map[string]any{}
+	for k, v := range e.Props {
+		switch k {
+		case "name", "message", "stack":
+			continue
+		case "remote", "retryable", "overloaded", "durableObjectReset", "durableObjectId", "valueRefused": // they speak of the call that failed, not of this one
+			continue
+		}
+		if p := errorProp(v); p != nil && utf8.ValidString(k) {
+			js.Props[k] = p
 		}
 	}
 	return js
+}
+
+func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// errorProp returns a property as a primitive value, or nil. (Not by Encode,
+// which would be part of every program then.)
+func errorProp(x any) any {
+	switch v := reflect.ValueOf(x); {
+	case v.Kind() == reflect.Bool:
+		return v.Bool()
+	case v.Kind() == reflect.String:
+		return validText(v.String())
+	case v.CanInt():
+		return v.Int()
+	case v.CanUint():
+		return v.Uint()
+	case v.CanFloat():
+		return v.Float()
+	}
+	return nil
 }

@@ -1,14 +1,20 @@
 package durable
 
 import (
+	"context"
 	"iter"
 
 	"flow.internal/capdo/internal/jsrt"
+	"flow.internal/capdo/internal/plain"
 )
 
-// KV is the synchronous key-value store of an object backed by SQLite. Values are what JavaScript's structured clone and Go share: nil,
-// bool, float64 (any integer up to ±(2^53-1) is one, exactly), int64 beyond that, string, []byte, time.Time (in ms), []any and
-// map[string]any. [Encode] and [Decode] convert other types. A value that would change on its way is refused with [ErrValue].
+// KV is the synchronous key-value store of an object backed by SQLite. Put takes
+// what [Encode] converts. Get returns what structured clone and Go share: nil,
+// bool, float64 (any integer up to ±(2^53-1) is one, exactly), int64 or uint64
+// beyond that, string, []byte, time.Time (in ms), []any and map[string]any; the
+// function [Get] and [Decode] convert that to other types. A value that would
+// change on its way is refused with [ErrValue]. nil is a value: a key under which
+// it is stored is there.
 type KV struct {
 	storage *Storage
 	ref     *jsrt.Ref
@@ -16,19 +22,19 @@ type KV struct {
 
 // Get returns the value stored under key, and whether there is one. It fails with [ErrNoSQL] where the class is not backed by SQLite, as
 // Put and Delete do.
-func (kv *KV) Get(key string) (value any, ok bool, err error) {
+func (kv *KV) Get(key string) (value any, ok bool, err error) { return stored(kv.getPlain(key)) }
+
+// getPlain returns what stayed in JavaScript, too.
+func (kv *KV) getPlain(key string) (value any, ok bool, err error) {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := checkPairSize(len(key)); err != nil {
+	if err := checkKeyText(key); err != nil {
 		return nil, false, err
 	}
-	v, err := ref.Call("get", key)
-	if err != nil {
-		return nil, false, classify(err)
-	}
-	return v, v != nil, checkValue(v)
+	value, ok, err = ref.Lookup("get", key)
+	return value, ok, classify(err)
 }
 
 // Put stores a value. It fails with a [*LimitError] when the value with its key exceeds [MaxKeyValueSize].
@@ -37,10 +43,59 @@ func (kv *KV) Put(key string, value any) error {
 	if err != nil {
 		return err
 	}
-	if err := kv.storage.backend.checkEntry(key, value); err != nil {
+	if value, err = kv.storage.backend.entry(key, value); err != nil {
 		return err
 	}
-	_, err = ref.Call("put", key, value)
+	return put(ref, key, value)
+}
+
+func put(ref *jsrt.Ref, key string, value any) error {
+	_, err := ref.Call("put", key, value)
+	return classify(err)
+}
+
+func init() {
+	plain.Get = func(kv any, key string) (any, bool, error) { return kv.(*KV).getPlain(key) }
+	plain.GetAsync = func(ctx context.Context, storage any, key string) (any, bool, error) {
+		return storage.(*Storage).getPlain(ctx, key)
+	}
+	plain.Put = func(kv any, key string, value any) error { return kv.(*KV).putPlain(key, value) }
+	plain.PutAsync = func(ctx context.Context, storage any, key string, value any) error {
+		return storage.(*Storage).putPlain(ctx, key, value)
+	}
+}
+
+func (kv *KV) putPlain(key string, value any) error {
+	ref, err := kv.storage.part("kv", &kv.ref)
+	if err == nil {
+		err = kv.storage.backend.checkPlain(key, value)
+	}
+	if err != nil {
+		return err
+	}
+	return put(ref, key, value)
+}
+
+// checkPlain is checkEntry for text and bytes.
+func (b *backend) checkPlain(key string, value any) error {
+	if err := b.checkKey(key); err != nil {
+		return err
+	}
+	if text, ok := value.(string); ok {
+		return b.checkSize(key, stringSize(text))
+	}
+	return b.checkSize(key, len(value.([]byte)))
+}
+
+func (o *Operations) getPlain(ctx context.Context, key string) (value any, ok bool, err error) {
+	return o.get(ctx, key, nil)
+}
+
+func (o *Operations) putPlain(ctx context.Context, key string, value any) error {
+	if err := o.backend.checkPlain(key, value); err != nil {
+		return err
+	}
+	_, err := o.ref.Await(ctx, "put", key, value)
 	return classify(err)
 }
 
@@ -50,7 +105,7 @@ func (kv *KV) Delete(key string) (existed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := checkPairSize(len(key)); err != nil {
+	if err := checkKeyText(key); err != nil {
 		return false, err
 	}
 	v, err := ref.Call("delete", key)
@@ -58,40 +113,61 @@ func (kv *KV) Delete(key string) (existed bool, err error) {
 	return existed, classify(err)
 }
 
-// List iterates over the entries selected, in order; an error comes last, with no entry. opts.AllowConcurrency and opts.NoCache have no
-// meaning here. workerd has one iteration at a time: beginning another one ends the first with an error.
+// List iterates over the entries selected, in order; an error comes last, with
+// no entry. It reads 128 entries at a time, and goes on behind the last one: what
+// is written meanwhile is seen where it comes later. Any number of iterations
+// may be under way. opts.AllowConcurrency and opts.NoCache have no meaning here.
 func (kv *KV) List(opts *ListOptions) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		ref, err := kv.storage.part("kv", &kv.ref)
-		if err != nil {
-			yield(Entry{}, err)
-			return
+		var page ListOptions
+		if opts != nil {
+			page = *opts
 		}
-		v, err := ref.Context().Helpers().Call("iterate", append([]any{ref, "list"}, opts.js()...)...)
-		if err != nil {
-			yield(Entry{}, classify(err))
-			return
+		left := page.Limit
+		if err == nil {
+			err = page.check()
 		}
-		rows := v.(*jsrt.Ref)
-		defer rows.Release()
-		for {
-			v, err := rows.Context().Helpers().Call("take", rows, batchRows)
-			entries, entriesErr := newEntries(v)
-			if err == nil {
-				err = entriesErr
+		for err == nil {
+			if page.Limit = batchRows; left > 0 {
+				page.Limit = min(batchRows, left)
+			}
+			var entries []Entry
+			if entries, err = kv.page(ref, &page); err != nil {
+				break
 			}
 			for _, e := range entries {
 				if !yield(e, nil) {
 					return
 				}
 			}
-			if err != nil {
-				yield(Entry{}, classify(err))
+			if left -= len(entries); len(entries) < page.Limit || left == 0 {
 				return
 			}
-			if len(entries) < batchRows {
-				return
-			}
+			page.after(entries[len(entries)-1].Key)
 		}
+		yield(Entry{}, err)
 	}
+}
+
+func (kv *KV) page(ref *jsrt.Ref, o *ListOptions) ([]Entry, error) {
+	v, err := ref.Context().Helpers().Call("list", append([]any{ref}, o.js()...)...)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return newEntries(v)
+}
+
+// Get returns the value stored under key in kv as a T, converted as by [Decode],
+// and whether there is one. It fails with [ErrValue] where the value is not a T.
+func Get[T any](kv *KV, key string) (value T, ok bool, err error) {
+	v, ok, err := kv.Get(key)
+	if err != nil || !ok {
+		return value, false, err
+	}
+	if err := Decode(v, &value); err != nil {
+		var zero T
+		return zero, false, in("value", err)
+	}
+	return value, true, nil
 }

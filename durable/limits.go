@@ -3,6 +3,7 @@ package durable
 import (
 	"errors"
 	"time"
+	"unicode/utf8"
 
 	"flow.internal/capdo/internal/jsrt"
 )
@@ -72,20 +73,43 @@ func (b *backend) checkKeys(keys ...string) error {
 }
 
 func (b *backend) checkKey(key string) error {
+	if err := checkKeyText(key); err != nil {
+		return err
+	}
 	if len(key) > MaxKeySizeKV && b.isKV() {
 		return &LimitError{"size of a key, in bytes", MaxKeySizeKV, len(key)}
 	}
+	return nil
+}
+
+func checkKeyText(key string) error {
+	if !utf8.ValidString(key) {
+		return errKeyText
+	}
 	return checkPairSize(len(key))
+}
+
+// entry returns a value as it is stored under key.
+func (b *backend) entry(key string, value any) (any, error) {
+	value, err := Encode(value)
+	if err == nil {
+		err = b.checkEntry(key, value)
+	}
+	if err != nil {
+		return nil, in("value", err)
+	}
+	return value, nil
 }
 
 func (b *backend) checkEntry(key string, value any) error {
 	if err := b.checkKey(key); err != nil {
 		return err
 	}
-	n, err := valueSize(value)
-	if err != nil {
-		return err
-	}
+	return b.checkSize(key, valueSize(value))
+}
+
+// checkSize checks a key with a value of n bytes.
+func (b *backend) checkSize(key string, n int) error {
 	if n > MaxValueSizeKV && b.isKV() {
 		return &LimitError{"size of a value, in bytes", MaxValueSizeKV, n}
 	}
@@ -99,57 +123,135 @@ func checkPairSize(n int) error {
 	return nil
 }
 
-// errFineTime and errForeignValue refuse what would change on its way.
-var (
-	errFineTime     = wrappedError("durable: a time with fractions of a millisecond would change when stored; use Truncate(time.Millisecond)", ErrValue)
-	errForeignValue = wrappedError("durable: the value is of a kind that Go has no equivalent for, such as a Map, a Set or an Error of JavaScript", ErrValue)
-	errValueType    = wrappedError("durable: a Go value of this type cannot be stored; see durable.KV for those that can, and durable.Encode", ErrValue)
-)
+const fineTime = "a time with fractions of a millisecond would change when stored; use Truncate(time.Millisecond)"
+
+var errKeyText = wrappedError("durable: "+badText+" (key)", ErrValue)
+
+var errFineTime = wrappedError("durable: "+fineTime, ErrValue)
 
 func wrappedError(text string, kind error) error { return &wrapped{text, kind} }
 
-// valueSize measures a value as structured clone stores it, which is what is limited: a string takes one byte for each character when all
-// are below U+0100, else two for each UTF-16 unit. Of a string or bytes it counts the content only, and leaves the dozen bytes that
-// serialization adds to the slack that Cloudflare gives (34 bytes, ENFORCED_MAX_VALUE_SIZE in workerd's actor-storage.h). What is composed
-// is measured from above: its parts, and the most that serialization adds to each.
-func valueSize(v any) (n int, err error) {
+// valueSize measures a value that Encode has made as structured clone stores it,
+// which is what is limited: a string takes one byte for each character when all
+// are below U+0100, else two for each UTF-16 unit. Of the whole it counts the
+// content only, and leaves the dozen bytes that serialization adds to the slack
+// that Cloudflare gives (34 bytes, ENFORCED_MAX_VALUE_SIZE in workerd's
+// actor-storage.h). What is inside another is measured as V8 writes it
+// (value-serializer.cc): a tag, lengths of 7 bits a byte, the content.
+func valueSize(v any) (n int) {
 	switch v := v.(type) {
 	case string:
-		return stringSize(v), nil
+		return stringSize(v)
 	case []byte:
-		return len(v), nil
-	case nil, bool:
-		return 1, nil
-	case int, int32, int64, float64:
-		return 8, nil
-	case time.Time:
-		if v.Nanosecond()%int(time.Millisecond) != 0 {
-			return 0, errFineTime
-		}
-		return 8, nil
+		return len(v)
 	case []any:
-		for _, e := range v {
-			m, err := valueSize(e)
-			if err != nil {
-				return 0, err
-			}
-			n += m + framing(e)
-		}
-		return n, nil
+		return elementsSize(v)
 	case map[string]any:
 		for k, e := range v {
-			m, err := valueSize(e)
-			if err != nil {
-				return 0, err
+			n += innerSize(k) + innerSize(e)
+			if isNumber(e) { // a field that was ever a fraction stays one
+				n += fractionSize - innerSize(e)
 			}
-			n += stringSize(k) + framing(k) + m + framing(e)
 		}
-		return n, nil
+	default:
+		return max(1, innerSize(v)-1) // without the tag
 	}
-	return 0, errValueType
+	return n
+}
+
+// elementsSize: where one number of a list is not a small integer, V8 may keep
+// all of them as fractions.
+func elementsSize(list []any) (n int) {
+	hasFraction := false
+	for _, e := range list {
+		size := innerSize(e)
+		hasFraction = hasFraction || size == fractionSize && isNumber(e)
+		n += size
+	}
+	if !hasFraction {
+		return n
+	}
+	for _, e := range list {
+		if isNumber(e) {
+			n += fractionSize - innerSize(e)
+		}
+	}
+	return n
+}
+
+// fractionSize is that of a number that is not a small integer: a tag and eight
+// bytes.
+const fractionSize = 1 + 8
+
+func isNumber(v any) bool {
+	switch v := v.(type) {
+	case float64:
+		return true
+	case int64:
+		return v <= maxSafeInteger && v >= -maxSafeInteger
+	}
+	return false
+}
+
+// innerSize measures a value inside another.
+func innerSize(v any) int {
+	switch v := v.(type) {
+	case nil, bool:
+		return 1
+	case float64:
+		return numberSize(v)
+	case int64:
+		if v > maxSafeInteger || v < -maxSafeInteger {
+			return bigIntSize(8)
+		}
+		return numberSize(float64(v))
+	case uint64:
+		return bigIntSize(8)
+	case BigInt:
+		return bigIntSize((len(v)*10/3/64 + 1) * 8) // 10 bits are 3 digits at least
+	case time.Time:
+		return 1 + 8
+	case string:
+		n := stringSize(v)
+		if n > utf8.RuneCountInString(v) { // two bytes each, which may be aligned
+			n++
+		}
+		return 1 + lengthSize(n) + n
+	case []byte:
+		return 1 + lengthSize(len(v)) + len(v) + 1 + 1 + 1 + lengthSize(len(v)) + 1
+	case []any:
+		return 1 + lengthSize(len(v)) + valueSize(v) + 1 + 1 + lengthSize(len(v))
+	case map[string]any:
+		return 1 + valueSize(v) + 1 + lengthSize(len(v))
+	}
+	return 8
+}
+
+const maxSafeInteger = 1<<53 - 1
+
+// numberSize: a small integer takes a tag and 7 bits a byte of 2|n|, any other
+// number a tag and eight bytes.
+func numberSize(f float64) int {
+	if n := int32(f); float64(n) == f && n >= -1<<30 && n < 1<<30 {
+		return 1 + lengthSize(int(uint32(n)<<1^uint32(n>>31)))
+	}
+	return fractionSize
+}
+
+func bigIntSize(digits int) int { return 1 + lengthSize(digits<<1) + digits }
+
+// lengthSize is how many bytes a number takes at 7 bits a byte.
+func lengthSize(n int) (size int) {
+	for size = 1; n >= 1<<7; n >>= 7 {
+		size++
+	}
+	return size
 }
 
 func stringSize(s string) int {
+	if n := utf8.RuneCountInString(s); n == len(s) {
+		return n
+	}
 	units, width := 0, 1
 	for _, r := range s {
 		units++
@@ -161,44 +263,6 @@ func stringSize(s string) int {
 		}
 	}
 	return units * width
-}
-
-// framing is the most that serialization adds to a value inside another.
-func framing(v any) int {
-	switch v.(type) {
-	case nil, bool:
-		return 0
-	case float64, time.Time:
-		return 1 // a tag
-	case int, int32, int64:
-		return 3 // a tag, and of a BigInt its sign and length
-	case string:
-		return 7 // a tag, a length, and one byte of alignment
-	case []byte:
-		return 15 // a buffer's tag and length, and a view's with its offset and flags
-	}
-	return 12 // the tags and lengths at both ends of an array or object
-}
-
-// checkValue refuses values that stayed in JavaScript, and errors among values.
-func checkValue(v any) error {
-	switch v := v.(type) {
-	case *jsrt.Ref, *jsrt.Error:
-		return errForeignValue
-	case []any:
-		for _, e := range v {
-			if err := checkValue(e); err != nil {
-				return err
-			}
-		}
-	case map[string]any:
-		for _, e := range v {
-			if err := checkValue(e); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // Bounds of [RetryOptions].

@@ -79,7 +79,7 @@ func TestLimitsOfKeyAndOfValueInKeyValueStorage(t *testing.T) {
 			wantLimit(t, name+" with a long key", durable.MaxKeySizeKV, func(n int) error { return put(strings.Repeat("k", n), "v") })
 			wantLimit(t, name+" of bytes", durable.MaxValueSizeKV, func(n int) error { return put("key", make([]byte, n)) })
 			wantLimit(t, name+" of a list", durable.MaxValueSizeKV, func(n int) error {
-				return put("key", []any{strings.Repeat("v", n-16), 0.5})
+				return put("key", []any{strings.Repeat("v", n-13), 0.5})
 			})
 		}
 		for name, look := range looks(ctx, s) {

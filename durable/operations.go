@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"flow.internal/capdo/internal/jsrt"
@@ -36,7 +37,7 @@ type ListOptions struct {
 	End        string // the key to stop before
 	Prefix     string
 	Reverse    bool // from the last to the first
-	Limit      int  // at most so many; 0 means all
+	Limit      int  // at most so many; 0 means all, and a negative one is refused
 
 	AllowConcurrency, NoCache bool // as in GetOptions; not for the synchronous KV
 }
@@ -49,14 +50,16 @@ type Entry struct {
 
 // Get returns the value stored under key, and whether there is one.
 func (o *Operations) Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
+	return stored(o.get(ctx, key, opts))
+}
+
+// get returns what stayed in JavaScript, too.
+func (o *Operations) get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
 	if err := o.backend.checkKeys(key); err != nil {
 		return nil, false, err
 	}
-	v, err := o.ref.Await(ctx, "get", append([]any{key}, opts.js()...)...)
-	if err != nil {
-		return nil, false, classify(err)
-	}
-	return v, v != nil, checkValue(v)
+	value, ok, err = o.ref.AwaitLookup(ctx, "get", append([]any{key}, opts.js()...)...)
+	return value, ok, classify(err)
 }
 
 // GetMany returns those of the keys that have a value, in the order of the keys' UTF-8 bytes. Keys are [MaxEntries] at most.
@@ -69,6 +72,9 @@ func (o *Operations) GetMany(ctx context.Context, keys []string, opts *GetOption
 
 // List returns the entries selected, in order.
 func (o *Operations) List(ctx context.Context, opts *ListOptions) ([]Entry, error) {
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
 	return o.entries(ctx, "list", opts.js()...)
 }
 
@@ -83,10 +89,11 @@ func (o *Operations) entries(ctx context.Context, method string, args ...any) ([
 // Put stores a value. It fails with a [*LimitError] when key and value exceed [MaxKeyValueSize], or in key-value storage [MaxKeySizeKV] or
 // [MaxValueSizeKV].
 func (o *Operations) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
-	if err := o.backend.checkEntry(key, value); err != nil {
+	value, err := o.backend.entry(key, value)
+	if err != nil {
 		return err
 	}
-	_, err := o.ref.Await(ctx, "put", append([]any{key, value}, opts.js()...)...)
+	_, err = o.ref.Await(ctx, "put", append([]any{key, value}, opts.js()...)...)
 	return classify(err)
 }
 
@@ -96,11 +103,12 @@ func (o *Operations) PutMany(ctx context.Context, entries []Entry, opts *PutOpti
 		return &LimitError{"entries in one call", MaxEntries, len(entries)}
 	}
 	m := make(map[string]any, len(entries))
-	for _, e := range entries {
-		if err := o.backend.checkEntry(e.Key, e.Value); err != nil {
-			return err
+	for i, e := range entries {
+		v, err := o.backend.entry(e.Key, e.Value)
+		if err != nil {
+			return in("entry"+indexStep(i), err)
 		}
-		m[e.Key] = e.Value
+		m[e.Key] = v
 	}
 	_, err := o.ref.Await(ctx, "put", append([]any{m}, opts.js()...)...)
 	return classify(err)
@@ -158,14 +166,25 @@ func (o *Operations) DeleteAlarm(ctx context.Context, opts *SetAlarmOptions) err
 // Transaction is a [Storage.Transaction] that is under way.
 type Transaction struct{ Operations }
 
+// stored is what came of looking a key up.
+func stored(v any, ok bool, err error) (any, bool, error) {
+	if err == nil {
+		err = in("value", checkValue(v))
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return v, ok, nil
+}
+
 // newEntries reads an array of pairs.
 func newEntries(v any) ([]Entry, error) {
 	pairs, _ := v.([]any)
 	entries := make([]Entry, 0, len(pairs))
-	for _, p := range pairs {
+	for i, p := range pairs {
 		pair := p.([]any)
 		if err := checkValue(pair[1]); err != nil {
-			return nil, err
+			return nil, in("entry"+indexStep(i), err)
 		}
 		entries = append(entries, Entry{pair[0].(string), pair[1]})
 	}
@@ -210,6 +229,22 @@ func (o *SetAlarmOptions) js() []any {
 	return []any{map[string]any{"allowConcurrency": o.AllowConcurrency, "allowUnconfirmed": o.AllowUnconfirmed}}
 }
 
+func (o *ListOptions) check() error {
+	if o != nil && o.Limit < 0 {
+		return &LimitError{"ListOptions.Limit, where 0 means all", math.MaxInt32, o.Limit}
+	}
+	return nil
+}
+
+// after has a list go on behind a key.
+func (o *ListOptions) after(key string) {
+	if o.Reverse {
+		o.End = key
+	} else {
+		o.Start, o.StartAfter = "", key
+	}
+}
+
 func (o *ListOptions) js() []any {
 	if o == nil {
 		return nil
@@ -226,7 +261,7 @@ func (o *ListOptions) js() []any {
 		}
 	}
 	if o.Limit > 0 {
-		m["limit"] = o.Limit
+		m["limit"] = min(o.Limit, math.MaxInt32) // more than there can be, and all that workerd takes
 	}
 	return []any{m}
 }

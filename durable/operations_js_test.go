@@ -163,7 +163,8 @@ func TestValuesNeverChangeSilently(t *testing.T) {
 		{"a time with ns in a list", []any{time.Unix(1, 1)}, nil},
 		{"a string that is not UTF-8", "\xff", nil},
 		{"a channel", make(chan int), nil},
-		{"a struct", struct{ A int }{1}, nil},
+		{"a struct", struct{ A int }{1}, map[string]any{"A": 1.0}},
+		{"a struct whose state is hidden", struct{ a int }{1}, nil},
 	}
 	onBothBackends(t, func(t *testing.T, ctx context.Context, s *durable.Storage) {
 		for _, tt := range tests {

@@ -15,10 +15,15 @@ import (
 // object and fails the calls that were waiting.
 //
 // What else T implements decides which events the class receives: [Fetcher], [Alarmer], [WebSocketMessager], [WebSocketCloser],
-// [WebSocketErrorer]. methods are its RPC methods. Register panics when the name or a method's name is taken or not an identifier.
+// [WebSocketErrorer]. methods are its RPC methods. Register panics when the name
+// or a method's name is taken, is not an identifier or means something else to
+// workerd or JavaScript, and when T has a method of a handler's name with another
+// signature, or has handlers only as *T.
 func Register[T any](name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T]) {
 	var zero T
-	c := &class{name: name, events: eventsOf(zero), hasSocketHandlers: hasSocketHandlers(zero)}
+	checkHandlers(name, zero, &zero)
+	handled := handlersOf(zero)
+	c := &class{name: name, events: eventsOf(handled), hasSocketHandlers: hasSocketHandlers(handled)}
 	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) { return construct(ctx, state, env) }
 	for _, m := range methods {
 		c.addMethod(m.name, m.retryable, func(object any, ctx context.Context, args []any) (any, error) { return m.fn(object.(T), ctx, args) })
@@ -72,30 +77,51 @@ type AlarmInfo struct {
 	IsRetry       bool
 }
 
-// eventsOf names the events that an object handles as JavaScript does.
-func eventsOf(object any) []any {
-	var events []any
+// Events that a class handles.
+const (
+	onFetch = 1 << iota
+	onAlarm
+	onMessage
+	onClose
+	onError
+)
+
+var eventNames = [...]string{"fetch", "alarm", "webSocketMessage", "webSocketClose", "webSocketError"}
+
+func handlersOf(object any) (events uint8) {
 	if _, ok := object.(Fetcher); ok {
-		events = append(events, "fetch")
+		events |= onFetch
 	}
 	if _, ok := object.(Alarmer); ok {
-		events = append(events, "alarm")
+		events |= onAlarm
 	}
 	if _, ok := object.(WebSocketMessager); ok {
-		events = append(events, "webSocketMessage")
+		events |= onMessage
 	}
-	if hasSocketHandlers(object) { // also where it does not want to know: a close is answered, and the socket forgotten
-		events = append(events, "webSocketClose", "webSocketError")
+	if _, ok := object.(WebSocketCloser); ok {
+		events |= onClose
+	}
+	if _, ok := object.(WebSocketErrorer); ok {
+		events |= onError
 	}
 	return events
 }
 
-func hasSocketHandlers(object any) bool {
-	switch object.(type) {
-	case WebSocketMessager, WebSocketCloser, WebSocketErrorer:
-		return true
+func hasSocketHandlers(events uint8) bool { return events >= onMessage }
+
+// eventsOf returns the names of events. A class that handles some of WebSockets
+// gets both a close and an error where it does not want to know, too: a close is
+// answered, and the socket forgotten.
+func eventsOf(events uint8) (names []any) {
+	if hasSocketHandlers(events) {
+		events |= onClose | onError
 	}
-	return false
+	for i, name := range eventNames {
+		if events&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // HandleFetch makes fn serve the stateless Worker's fetch events. It panics when called twice.
@@ -138,8 +164,8 @@ type class struct {
 }
 
 func (c *class) addMethod(name string, retryable bool, call func(any, context.Context, []any) (any, error)) {
-	if !isIdentifier(name) || isReserved(name) {
-		panic("durable: class " + c.name + ": " + strconv.Quote(name) + " cannot be the name of an RPC method")
+	if why := unfitForMethod(name); why != "" {
+		panic("durable: class " + c.name + ": " + strconv.Quote(name) + " cannot be the name of an RPC method: " + why)
 	}
 	for _, m := range c.methods {
 		if m == name {
@@ -151,15 +177,6 @@ func (c *class) addMethod(name string, retryable bool, call func(any, context.Co
 		c.retryable = append(c.retryable, name)
 	}
 	c.calls = append(c.calls, call)
-}
-
-// isReserved: names that workerd gives another meaning on a Durable Object.
-func isReserved(name string) bool {
-	switch name {
-	case "constructor", "fetch", "alarm", "connect", "dup", "then", "webSocketMessage", "webSocketClose", "webSocketError", "ctx", "env":
-		return true
-	}
-	return false
 }
 
 func isIdentifier(s string) bool {

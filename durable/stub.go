@@ -3,6 +3,8 @@ package durable
 import (
 	"context"
 	"errors"
+	"reflect"
+	"strconv"
 
 	"flow.internal/capdo/internal/jsrt"
 )
@@ -12,6 +14,7 @@ import (
 type Stub struct {
 	ref     *jsrt.Ref
 	isDead  bool
+	isGone  bool                // released
 	replace func() (any, error) // gets a new JavaScript stub; nil for those that do not die
 }
 
@@ -36,6 +39,9 @@ func (s *Stub) connect() error {
 
 // live returns the JavaScript stub, a new one where the last is dead.
 func (s *Stub) live() (*jsrt.Ref, error) {
+	if s.isGone {
+		return nil, errReleasedStub
+	}
 	if s.isDead && s.replace != nil {
 		if err := s.connect(); err != nil {
 			return nil, err
@@ -58,6 +64,9 @@ func (s *Stub) failed(err error) error {
 
 // ID returns the object's id.
 func (s *Stub) ID() (*ID, error) {
+	if s.isGone {
+		return nil, errReleasedStub
+	}
 	v, err := s.ref.Get("id")
 	return newID(nil, v, err)
 }
@@ -83,10 +92,13 @@ func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, er
 // Call calls an RPC method with values, converted as by [Encode], and returns its result, converted as by [Decode]. The object may be
 // written in Go (see [Func]) or in JavaScript. Errors are those of [Stub.Call], and [ErrValue] for a value that cannot be converted.
 func Call[Result any](ctx context.Context, s *Stub, method string, args ...any) (result Result, err error) {
+	if err := codecOf(reflect.TypeFor[Result]()).check(true); err != nil {
+		return result, in("result of "+method, err)
+	}
 	values := make([]any, len(args))
 	for i, a := range args {
 		if values[i], err = Encode(a); err != nil {
-			return result, err
+			return result, in("argument "+strconv.Itoa(i+1)+" of "+method, err)
 		}
 	}
 	ref, err := s.live()
@@ -97,8 +109,13 @@ func Call[Result any](ctx context.Context, s *Stub, method string, args ...any) 
 	if err != nil {
 		return result, s.failed(err)
 	}
-	return result, Decode(v, &result)
+	return result, in("result of "+method, Decode(v, &result))
 }
 
-// Release frees the stub ahead of Go's collector.
-func (s *Stub) Release() { s.ref.Release() }
+// Release frees the stub ahead of Go's collector. Later calls fail.
+func (s *Stub) Release() {
+	s.isGone = true
+	s.ref.Release()
+}
+
+var errReleasedStub = errors.New("durable: the Stub has been released; hint: get another one from its Namespace")

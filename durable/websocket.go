@@ -176,14 +176,15 @@ func (ws *WebSocket) ReadyState() (ReadyState, error) {
 }
 
 // SetAttachment keeps a value with the socket, which survives the object's eviction, though not the connection's end. Values are those of
-// [KV]; [Encode] converts other types. It fails with a [*LimitError] beyond [MaxWebSocketAttachment], counted as V8 serializes it: about 2
+// [KV]. It fails with a [*LimitError] beyond [MaxWebSocketAttachment], counted as V8 serializes it: about 2
 // bytes, the characters of strings (each two bytes in one that has any beyond U+00FF), 1 to 10 bytes for a number, and 2 to 5 for each value
 // besides.
 func (ws *WebSocket) SetAttachment(value any) error {
-	if _, err := valueSize(value); err != nil {
-		return err
+	value, err := Encode(value)
+	if err != nil {
+		return in("attachment", err)
 	}
-	_, err := ws.ref.Call("serializeAttachment", value)
+	_, err = ws.ref.Call("serializeAttachment", value)
 	return attachmentError(err)
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/plain"
 )
 
 // appointment is an alarm of the object that a ledger is embedded in. The platform's one alarm is due when the first of the ledger's and this
@@ -37,7 +38,7 @@ const (
 // read returns the appointment, the zero one if there is none. It fails with
 // ErrVersion for one that a newer program wrote, and with ErrCorrupt.
 func (a *appointments) read() (p appointment, err error) {
-	v, ok, err := a.storage.KV().Get(appointmentKey)
+	v, ok, err := plain.Get(a.storage.KV(), appointmentKey)
 	if err != nil || !ok {
 		return p, err
 	}
@@ -53,7 +54,7 @@ func (a *appointments) read() (p appointment, err error) {
 }
 
 func (a *appointments) write(p appointment) error {
-	return a.storage.KV().Put(appointmentKey, appendNumbers([]byte{appointmentVersion}, p.at, p.next, p.retries))
+	return plain.Put(a.storage.KV(), appointmentKey, appendNumbers([]byte{appointmentVersion}, p.at, p.next, p.retries))
 }
 
 func (a *appointments) drop() error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/plain"
 	"flow.internal/capdo/internal/sha256"
 )
 
@@ -42,7 +43,7 @@ func chunkName(name string, n int) string { return name + "." + strconv.Itoa(n) 
 
 // readChunks returns the record under a name, and the names of its continuation.
 func readChunks(ctx context.Context, storage *durable.Storage, name string) (record []byte, more []string, ok bool, err error) {
-	v, ok, err := storage.Get(ctx, name, nil)
+	v, ok, err := plain.GetAsync(ctx, storage, name)
 	if err != nil || !ok {
 		return nil, nil, false, err
 	}
@@ -104,11 +105,11 @@ func (c chunked) earliest(ctx context.Context, now int64) (due int64, some bool,
 
 // note and noted are those of all objects with key-value storage.
 func (s slotAlarm) note(ctx context.Context, name string, value []byte) error {
-	return s.storage.Put(ctx, name, value, nil)
+	return plain.PutAsync(ctx, s.storage, name, value)
 }
 
 func (s slotAlarm) noted(ctx context.Context, name string) ([]byte, error) {
-	v, ok, err := s.storage.Get(ctx, name, nil)
+	v, ok, err := plain.GetAsync(ctx, s.storage, name)
 	return notedBytes(v, ok), err
 }
 
@@ -273,7 +274,7 @@ func (x *indexed) replace(ctx context.Context, place, right, name string) error 
 		return nil
 	}
 	if right != "" {
-		if err := x.storage.Put(ctx, right, name, nil); err != nil {
+		if err := plain.PutAsync(ctx, x.storage, right, name); err != nil {
 			return err
 		}
 	}

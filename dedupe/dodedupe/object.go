@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/plain"
 )
 
 // Register declares the Durable Object class that keeps the records, under the
@@ -77,18 +78,18 @@ const recordKey = "_capdo_dedupe"
 type objectStorage struct{ storage *durable.Storage }
 
 func (s objectStorage) get() (record []byte, ok bool, err error) {
-	v, ok, err := s.storage.KV().Get(recordKey)
+	v, ok, err := plain.Get(s.storage.KV(), recordKey)
 	if errors.Is(err, durable.ErrNoSQL) {
-		v, ok, err = s.storage.Get(context.Background(), recordKey, nil)
+		v, ok, err = plain.GetAsync(context.Background(), s.storage, recordKey)
 	}
 	record, _ = v.([]byte) // anything else is as corrupt as no bytes
 	return record, ok, err
 }
 
 func (s objectStorage) put(record []byte) error {
-	err := s.storage.KV().Put(recordKey, record)
+	err := plain.Put(s.storage.KV(), recordKey, record)
 	if errors.Is(err, durable.ErrNoSQL) {
-		err = s.storage.Put(context.Background(), recordKey, record, nil)
+		err = plain.PutAsync(context.Background(), s.storage, recordKey, record)
 	}
 	return err
 }

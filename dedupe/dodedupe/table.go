@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/plain"
 )
 
 // ledgerKey is where the entry of an object with a single one is, and the beginning of its other keys; see recordKey.
@@ -32,13 +33,13 @@ func (s slotAlarm) clear(ctx context.Context) error { return s.storage.DeleteAll
 type single struct{ slotAlarm }
 
 func (s single) get(context.Context, string) (record []byte, ok bool, err error) {
-	v, ok, err := s.storage.KV().Get(ledgerKey)
+	v, ok, err := plain.Get(s.storage.KV(), ledgerKey)
 	record, _ = v.([]byte) // anything else is as corrupt as no bytes
 	return record, ok, err
 }
 
 func (s single) put(_ context.Context, _ string, e, _ *entry) error {
-	return s.storage.KV().Put(ledgerKey, e.encode())
+	return plain.Put(s.storage.KV(), ledgerKey, e.encode())
 }
 
 func (s single) remove(context.Context, string) error {
@@ -63,11 +64,11 @@ func (s single) transact(_ context.Context, fn func() error) error {
 }
 
 func (s single) note(_ context.Context, name string, value []byte) error {
-	return s.storage.KV().Put(name, value)
+	return plain.Put(s.storage.KV(), name, value)
 }
 
 func (s single) noted(_ context.Context, name string) ([]byte, error) {
-	v, ok, err := s.storage.KV().Get(name)
+	v, ok, err := plain.Get(s.storage.KV(), name)
 	return notedBytes(v, ok), err
 }
 

@@ -3,6 +3,7 @@ package durabletest
 import (
 	"context"
 	"errors"
+	"reflect"
 	"runtime"
 	"strconv"
 	"strings"
@@ -11,14 +12,19 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/internal/handlers"
 	"flow.internal/capdo/internal/jsrt"
 )
 
 func init() {
-	durable.Register("DurableTestSQLite", newBlank)
-	durable.Register("DurableTestKV", newBlank)
 	theWorld.changed.L = &theWorld.mu
 	theWorld.inner = jsrt.Install(&theWorld).(program)
+	theWorld.inner.CheckMethods(func(pointer any) string {
+		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{reflect.TypeFor[durable.Fetcher](), reflect.TypeFor[durable.Alarmer](),
+			reflect.TypeFor[durable.WebSocketMessager](), reflect.TypeFor[durable.WebSocketCloser](), reflect.TypeFor[durable.WebSocketErrorer]()})
+	})
+	durable.Register("DurableTestSQLite", newBlank)
+	durable.Register("DurableTestKV", newBlank)
 	if runtime.GOOS == "js" {
 		jsrt.OnTest(theWorld.serve)
 	}
@@ -37,6 +43,7 @@ type program interface {
 	jsrt.Program
 	NewEnv(*jsrt.Ref) *durable.Env
 	NewStub(*jsrt.Ref) *durable.Stub
+	CheckMethods(func(pointer any) string)
 }
 
 // stateful is what an object's I/O context carries.

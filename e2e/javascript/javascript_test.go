@@ -32,12 +32,12 @@ func serve(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	main, err := filepath.Abs("testdata/main.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
 	modules := workerd.BuildModules(dir)
-	modules["main.mjs"] = main
+	for _, name := range []string{"main.mjs", "clone.mjs"} {
+		if modules[name], err = filepath.Abs(filepath.Join("testdata", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	p, err := workerd.Start(context.Background(), workerd.Config{
 		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Ledger", "Abacus"), Disk: t.TempDir(), Private: true,
 	})
@@ -74,7 +74,7 @@ func TestGoAndJavaScript(t *testing.T) {
 	t.Run("JavaScript calls the methods of a Go class with its own values", func(t *testing.T) {
 		want := `[42,"1152921504606846977n",` +
 			`{"id":"p","amount":42,"at":"1970-01-01T00:00:00.005Z","raw":[0,255],"tags":["é"],"labels":{"x":1},"parent":null},` +
-			`{"name":"Error","message":"durable: a string does not fit Go's int64 unchanged (argument 1)"},` +
+			`{"name":"Error","message":"durable: a string does not fit Go's int64 unchanged (argument 1 of add)"},` +
 			`{"name":"Declined","message":"no funds","code":51},` +
 			`{"name":"TypeError","message":"The RPC receiver does not implement the method \"nothing\"."}]`
 		if _, _, got := get(t, worker+"/js"); !sameJSON(got, want) {
@@ -84,7 +84,9 @@ func TestGoAndJavaScript(t *testing.T) {
 
 	t.Run("Go calls the methods of a JavaScript class with its own values", func(t *testing.T) {
 		want := `[42,1152921504606846976,{"name":"RangeError","message":"too far","code":7,"remote":true},` +
-			`"durable: the value is of a kind that Go has no equivalent for, such as a Map, a Set or an Error of JavaScript"]`
+			`"durable: a JavaScript Map has no equivalent in Go (result of map)",` +
+			`"durable: a JavaScript Float64Array has no equivalent in Go (result of floats, at [key][0])",` +
+			`"map[__proto__:1 constructor:2 hasOwnProperty:5 then:3 toJSON:4]"]`
 		if _, _, got := get(t, worker+"/abacus"); !sameJSON(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}

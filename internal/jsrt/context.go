@@ -65,7 +65,10 @@ func (r *Ref) Context() *Context {
 }
 
 // Get reads a property.
-func (r *Ref) Get(name string) (any, error) { return r.call(name, true, nil) }
+func (r *Ref) Get(name string) (any, error) {
+	v, err := r.call(name, true, nil)
+	return orNil(v), err
+}
 
 // Call calls a synchronous method. A method that returns a promise is an error: its outcome would be lost; see [Ref.Await].
 func (r *Ref) Call(name string, args ...any) (any, error) {
@@ -73,12 +76,40 @@ func (r *Ref) Call(name string, args ...any) (any, error) {
 	if _, ok := v.(pending); ok {
 		panic("jsrt: " + name + " returns a promise; use Await")
 	}
-	return v, err
+	return orNil(v), err
+}
+
+// Lookup is Call for a method that returns undefined where there is nothing,
+// which is not null; then ok is false.
+func (r *Ref) Lookup(name string, args ...any) (v any, ok bool, err error) {
+	return found(r.call(name, false, args))
+}
+
+// AwaitLookup is [Ref.Lookup] for a promise, as [Ref.Await].
+func (r *Ref) AwaitLookup(ctx context.Context, name string, args ...any) (v any, ok bool, err error) {
+	return found(r.await(ctx, name, args))
+}
+
+func found(v any, err error) (any, bool, error) {
+	_, isUndefined := v.(undefined)
+	return orNil(v), err == nil && !isUndefined, err
+}
+
+func orNil(v any) any {
+	if _, ok := v.(undefined); ok {
+		return nil
+	}
+	return v
 }
 
 // Await calls a method and waits for the promise it returns, if it returns one. When ctx ends first its cause is returned, and the
 // promise's outcome is dropped.
 func (r *Ref) Await(ctx context.Context, name string, args ...any) (any, error) {
+	v, err := r.await(ctx, name, args)
+	return orNil(v), err
+}
+
+func (r *Ref) await(ctx context.Context, name string, args []any) (any, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

@@ -26,6 +26,7 @@ const (
 	tagRef    // u32 index in the context's table
 	tagError  // an object with name and message
 	tagPending
+	tagInt // int32, of a number that is one
 )
 
 // maxSafeInteger is the largest integer that every smaller one in magnitude is distinct from as a JavaScript number
@@ -44,11 +45,33 @@ const maxDate = 8_640_000_000_000_000
 
 var (
 	errMalformed = errors.New("jsrt: malformed value; app.wasm and the modules beside it come from different builds")
-	errTooDeep   = errors.New("jsrt: a value that is nested more than " + strconv.Itoa(maxDepth) + " deep, or contains itself")
-	errReleased  = errors.New("jsrt: the handle has been released")
-	errChanged   = errors.New("jsrt: a buffer of the value was resized or transferred before Go could read it")
-	errDate      = errors.New("jsrt: a time that a JavaScript Date cannot be")
+	errReleased  = errors.New("the handle has been released")
 )
+
+// ErrValue is what a refused value matches.
+var ErrValue = errors.New("the value cannot be converted unchanged")
+
+// refusal is an error about a value that would change on its way.
+type refusal string
+
+func (r refusal) Error() string        { return "durable: " + string(r) }
+func (r refusal) Is(target error) bool { return target == ErrValue }
+
+const (
+	errTooDeep refusal = "a value that is nested more than 500 deep, or contains itself"
+	errChanged refusal = "a buffer of the value was resized or transferred before Go could read it"
+	errDate    refusal = "a time that a JavaScript Date cannot be"
+	errText    refusal = "text that is not valid UTF-8 would change as a JavaScript string"
+	errDigits  refusal = "a BigInt is not an integer in decimal digits"
+	errType    refusal = "a Go value of this type cannot be passed to JavaScript"
+)
+
+// BigInt is a JavaScript BigInt in decimal digits, where no other Go type stands
+// for it; see package durable.
+type BigInt string
+
+// undefined is an outcome that JavaScript knows from null; see [Ref.Lookup].
+type undefined struct{}
 
 // encode appends v's encoding to b, for a context to decode.
 func encode(b []byte, c *Context, v any) ([]byte, error) { return encoder{c}.value(b, v, 0) }
@@ -74,8 +97,18 @@ func (e encoder) value(b []byte, v any, depth int) ([]byte, error) {
 		return appendInt(b, int64(v))
 	case int64:
 		return appendInt(b, v)
+	case uint64:
+		if v > math.MaxInt64 {
+			return appendString(append(b, tagBigInt), strconv.FormatUint(v, 10))
+		}
+		return appendInt(b, int64(v))
+	case BigInt:
+		if !v.isValid() {
+			return b, errDigits
+		}
+		return appendString(append(b, tagBigInt), string(v))
 	case float64:
-		return appendFloat(append(b, tagNumber), v), nil
+		return appendNumber(b, v), nil
 	case string:
 		return appendString(append(b, tagString), v)
 	case []byte:
@@ -96,7 +129,7 @@ func (e encoder) value(b []byte, v any, depth int) ([]byte, error) {
 	case *Error:
 		return e.object(append(b, tagError), v.fields(), depth+1)
 	}
-	return b, errors.New("jsrt: cannot pass a Go value of this type to JavaScript")
+	return b, errType
 }
 
 func (e encoder) ref(b []byte, r *Ref) ([]byte, error) {
@@ -143,18 +176,30 @@ func appendInt(b []byte, v int64) ([]byte, error) {
 	if v > maxSafeInteger || v < -maxSafeInteger {
 		return appendString(append(b, tagBigInt), strconv.FormatInt(v, 10))
 	}
-	return appendFloat(append(b, tagNumber), float64(v)), nil
+	return appendNumber(b, float64(v)), nil
+}
+
+// appendNumber writes small integers as such: V8 stores those in a few bytes,
+// and any other number in nine.
+func appendNumber(b []byte, f float64) []byte {
+	if n := int32(f); float64(n) == f && (n != 0 || !math.Signbit(f)) {
+		return appendLen(append(b, tagInt), int(n))
+	}
+	return appendFloat(append(b, tagNumber), f)
 }
 
 func appendFloat(b []byte, f float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
 }
 
+// appendLen is not inlined, and so not part of the code a dozen times.
+//
+//go:noinline
 func appendLen(b []byte, n int) []byte { return binary.LittleEndian.AppendUint32(b, uint32(n)) }
 
 func appendString(b []byte, s string) ([]byte, error) {
 	if !utf8.ValidString(s) {
-		return b, errors.New("jsrt: a string that is not valid UTF-8 would change as a JavaScript string")
+		return b, errText
 	}
 	return append(appendLen(b, len(s)), s...), nil
 }
@@ -167,8 +212,12 @@ type decoder struct {
 	depth int
 }
 
-// outcome decodes all that there is; an error is one, not a value.
+// outcome decodes all that there is; an error is one, not a value, and undefined
+// is not null.
 func outcome(d *decoder) (any, error) {
+	if len(d.b) == 1 && d.b[0] == tagUndefined {
+		return undefined{}, nil
+	}
 	v, err := d.value()
 	if err == nil && len(d.b) > 0 {
 		err = errMalformed
@@ -193,6 +242,9 @@ func (d *decoder) value() (any, error) {
 		return true, nil
 	case tagNumber:
 		return d.float()
+	case tagInt:
+		n, err := d.len()
+		return float64(int32(n)), err
 	case tagDate:
 		ms, err := d.float()
 		if err != nil {
@@ -215,7 +267,7 @@ func (d *decoder) value() (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return strconv.ParseInt(s, 10, 64)
+		return bigInt(s)
 	case tagArray:
 		return d.array()
 	case tagObject:
@@ -235,6 +287,36 @@ func (d *decoder) value() (any, error) {
 		return newError(fields), err
 	}
 	return nil, errMalformed
+}
+
+// bigInt returns what stands for a BigInt, and becomes it again: an int64 or a
+// uint64 beyond ±(2^53-1), else a [BigInt].
+func bigInt(digits string) (any, error) {
+	if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
+		if n > maxSafeInteger || n < -maxSafeInteger {
+			return n, nil
+		}
+		return BigInt(strconv.FormatInt(n, 10)), nil
+	}
+	if n, err := strconv.ParseUint(digits, 10, 64); err == nil {
+		return n, nil
+	}
+	if !BigInt(digits).isValid() {
+		return nil, errMalformed
+	}
+	return BigInt(digits), nil
+}
+
+func (b BigInt) isValid() bool {
+	if len(b) > 0 && b[0] == '-' {
+		b = b[1:]
+	}
+	for i := range len(b) {
+		if b[i] < '0' || b[i] > '9' {
+			return false
+		}
+	}
+	return len(b) > 0
 }
 
 func (d *decoder) take(n int) ([]byte, error) {

@@ -493,7 +493,8 @@ const frameOf = (r) => r.below(2)
     new DataView(new ArrayBuffer(20), 4, 3), new ArrayBuffer(16_384), new Float64Array([NaN])]);
 // frameDump: workerd makes three U+FFFD of a lone surrogate.
 const lone = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-const frameDump = (f) => dump(typeof f === "string" ? f.replace(lone, "\ufffd".repeat(3)) : f);
+const frameBytes = (f) => ArrayBuffer.isView(f) ? new Uint8Array(f.buffer, f.byteOffset, f.byteLength) : f;
+const frameDump = (f) => dump(typeof f !== "string" ? frameBytes(f) : f.replace(lone, "\ufffd".repeat(3)));
 
 export class Plain extends DurableObject {
   sent = new Map();

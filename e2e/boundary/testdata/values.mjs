@@ -67,10 +67,10 @@ const leaves = {
   loneSurrogate: (r) => refused(r.pick(["\ud800", "a\udc00b", "x".repeat(5000) + "\ud83d", "é".repeat(30) + "\udfff", "\udc00\ud800"]),
     true),
   bigint: (r) => {
-    const v = r.pick([0n, 7n, -1n, 2n ** 53n, 2n ** 63n - 1n, -(2n ** 63n), BigInt(r.next()) << 20n]);
-    return ok(v, (got) => BigInt(got) === v);
+    return ok(r.pick([0n, 7n, -1n, 2n ** 53n, 2n ** 63n - 1n, -(2n ** 63n), BigInt(r.next()) << 20n, 2n ** 63n, 2n ** 64n - 1n,
+      -(2n ** 63n) - 1n, 1n << 70n, -(1n << 900n), 1n << 10_000n]));
   },
-  hugeBigint: (r) => refused(r.pick([2n ** 63n, -(2n ** 63n) - 1n, 1n << 70n, 1n << 10_000n, -(1n << 900n)]), true),
+  hugeBigint: (r) => refused(r.pick([1n << 20_000n, -(1n << 90_000n)]), true),
   symbol: (r) => ok(r.pick([Symbol("s"), Symbol.iterator])),
   function: (r) => ok(r.pick([() => 1, function () {}, class {}, async () => {}, Math.max])),
   date: (r) => {
@@ -116,14 +116,14 @@ function bytesOfAllKinds() {
     view: (r) => {
       const b = fill(r, new Uint8Array(r.pick(SIZES) + 64)), C = r.pick(KINDS), size = C.BYTES_PER_ELEMENT ?? 1;
       const at = 8 * r.below(4), n = Math.floor((b.length - at - r.below(32)) / size), v = new C(b.buffer, at, n);
-      return ok(v, isBytes(b.slice(at, at + n * size)));
+      return ok(v, C === Uint8Array ? isBytes(b.slice(at, at + n)) : same(v));
     },
     shared: (r) => { const v = new SharedArrayBuffer(r.pick(SIZES)); return ok(v); },
     viewOfShared: (r) => { const b = fill(r, new Uint8Array(new SharedArrayBuffer(r.pick(SIZES)))); return ok(b, isBytes(own(b))); },
     detached: (r) => {
       const buffer = new ArrayBuffer(r.pick(SIZES) + 8), C = r.pick(KINDS), v = r.below(2) ? buffer : new C(buffer, 0, 1);
       structuredClone(buffer, { transfer: [buffer] });
-      return refused(v);
+      return v === buffer || C === Uint8Array ? refused(v) : either(v, same(v));
     },
     lengthTracking: (r) => {
       const n = r.pick(SIZES), buffer = new ArrayBuffer(n, { maxByteLength: n + 70_000 }), b = fill(r, new Uint8Array(buffer));
@@ -133,7 +133,7 @@ function bytesOfAllKinds() {
     outOfBounds: (r) => { // a view of what a resizable buffer has no longer
       const buffer = new ArrayBuffer(64, { maxByteLength: 128 }), C = r.pick(KINDS), v = new C(buffer, 8, 4);
       buffer.resize(r.pick([0, 8, 9]));
-      return either(v, isBytes([]));
+      return either(v, C === Uint8Array ? isBytes([]) : same(v));
     },
     lyingView: (r) => { // whose class says something else than the engine
       const n = r.pick(SIZES);
@@ -154,7 +154,7 @@ function bytesOfAllKinds() {
     ownLength: (r) => { // length and others as properties of its own
       const v = fill(r, new (r.pick([Uint8Array, Int8Array]))(r.pick(SIZES))), want = new Uint8Array(v.buffer.slice(0));
       for (const k of ["length", "byteLength", "byteOffset", "buffer"]) Object.defineProperty(v, k, { value: 1e6 });
-      return ok(v, isBytes(want));
+      return ok(v, v instanceof Uint8Array ? isBytes(want) : same(v));
     },
     lyingDataView: (r) => {
       class Lying extends DataView {
@@ -163,7 +163,8 @@ function bytesOfAllKinds() {
         get byteOffset() { return -1; }
       }
       const b = fill(r, new Uint8Array(r.pick(SIZES)));
-      return ok(new Lying(b.buffer), isBytes(own(b)));
+      const v = new Lying(b.buffer);
+      return ok(v, same(v));
     },
     strayPrototype: (r) => { // bytes of another class
       const b = fill(r, new Uint8Array(r.pick(SIZES))), want = own(b);
@@ -338,7 +339,7 @@ const composites = {
       new Uint8Array(buffer)), want = b.slice(), v = {};
     const change = r.pick([() => buffer.resize(0), () => buffer.resize(n >> 1), () => buffer.resize(n + 100_000),
       () => structuredClone(buffer, { transfer: [buffer] })]);
-    const view = r.pick([b, buffer, new Uint8Array(buffer, 0, n), new DataView(buffer)]);
+    const view = r.pick([b, buffer, new Uint8Array(buffer, 0, n)]);
     if (r.below(2)) {
       v.view = view;
       counted(v, "later", 1, change);
@@ -351,7 +352,7 @@ const composites = {
   manyReferences: (r) => {
     const v = Array.from({ length: r.pick([10, 300, 3000]) }, () => () => 1);
     if (r.below(2)) return ok(v, (got) => v.every((f, i) => got[i] === f));
-    v.push(r.pick(["\ud800", 1n << 70n, new Date(NaN)])); // refused at the end: none of them may be left
+    v.push(r.pick(["\ud800", 1n << 20_000n, new Date(NaN)])); // refused at the end: none of them may be left
     return refused(v, true);
   },
 };
@@ -415,17 +416,15 @@ export function dump(v) {
     case "undefined": return "N";
     case "boolean": return v ? "T" : "F";
     case "number": return numberDump(v);
-    case "bigint": return v < 2n ** 53n && v > -(2n ** 53n) ? numberDump(Number(v)) : `i${v}`;
+    case "bigint": return `i${v}`;
     case "string": { const b = utf8.encode(v); return `s${b.length}:${sum(b)}`; }
     case "object": break;
     default: return "r";
   }
   if (v === null) return "N";
   if (v instanceof ArrayBuffer && !isProxyOfBuffer(v)) v = new Uint8Array(v);
-  else if (ArrayBuffer.isView(v)) {
-    v = new Uint8Array(structuredClone(v instanceof DataView ? v.buffer : real.buffer(v)),
-      v instanceof DataView ? v.byteOffset : real.offset(v), v instanceof DataView ? v.byteLength : real.length(v));
-  }
+  else if (ArrayBuffer.isView(v) && v instanceof Uint8Array) v = new Uint8Array(structuredClone(real.buffer(v)), real.offset(v), real.length(v));
+  else if (ArrayBuffer.isView(v)) return "r";
   if (ArrayBuffer.isView(v)) return `b${v.length}:${sum(v)}`;
   if (v instanceof Date) return `d${Date.prototype.getTime.call(v)}`;
   if (v instanceof Error) return `e${dump({ ...v, name: String(v.name), message: String(v.message) })}`;

@@ -30,6 +30,10 @@ func dump(v any) string {
 			return dump(float64(v)) // as it goes back
 		}
 		return fmt.Sprint("i", v)
+	case uint64:
+		return fmt.Sprint("i", v)
+	case jsrt.BigInt:
+		return "i" + string(v)
 	case string:
 		return fmt.Sprintf("s%d:%s", len(v), sum([]byte(v)))
 	case []byte:

@@ -1,6 +1,7 @@
 // JavaScript on the other side of RPC: a Worker that calls a Go class, and a class that Go calls.
 import { DurableObject } from "cloudflare:workers";
 import * as entry from "./entry.mjs";
+import { goThere } from "./clone.mjs";
 export const { Ledger } = entry;
 
 export class Abacus extends DurableObject {
@@ -8,6 +9,8 @@ export class Abacus extends DurableObject {
   big() { return 2n ** 60n; }
   fail() { throw Object.assign(new RangeError("too far"), { code: 7 }); }
   map() { return new Map([["a", 1]]); }
+  floats() { return { "a b": [new Float64Array(2)] }; }
+  echo(v) { return v; }
 }
 
 const plain = (v) => typeof v === "bigint" ? `${v}n` : v instanceof Uint8Array || v instanceof ArrayBuffer ? [...new Uint8Array(v)] : v;
@@ -21,8 +24,11 @@ async function callGo(stub) {
 
 export default {
   async fetch(request, env, ctx) {
-    if (new URL(request.url).pathname !== "/js") return entry.default.fetch(request, env, ctx);
-    const results = await callGo(env.LEDGER.getByName("a"));
+    const path = new URL(request.url).pathname, stub = env.LEDGER.getByName("a");
+    if (path === "/clone") return Response.json(await goThere((v) => stub.echo(v)));
+    if (path === "/kept") return Response.json(await goThere((v) => stub.keep(v)));
+    if (path !== "/js") return entry.default.fetch(request, env, ctx);
+    const results = await callGo(stub);
     return new Response(JSON.stringify(results, (key, v) => plain(v)));
   },
 };

@@ -18,9 +18,11 @@ import (
 )
 
 // Ledger has methods with Go types.
-type Ledger struct{}
+type Ledger struct{ kv *durable.KV }
 
-func NewLedger(context.Context, *durable.State, *durable.Env) (Ledger, error) { return Ledger{}, nil }
+func NewLedger(_ context.Context, state *durable.State, _ *durable.Env) (Ledger, error) {
+	return Ledger{state.Storage().KV()}, nil
+}
 
 // Payment is an object to JavaScript.
 type Payment struct {
@@ -40,16 +42,30 @@ func (Ledger) Double(_ context.Context, p Payment) (Payment, error) {
 	return p, nil
 }
 
+// Echo returns what it is given.
+func (Ledger) Echo(_ context.Context, v any) (any, error) { return v, nil }
+
+// Keep stores what it is given, and returns what is stored then.
+func (l Ledger) Keep(_ context.Context, v any) (any, error) {
+	if err := l.kv.Put("kept", v); err != nil {
+		return nil, err
+	}
+	got, _, err := l.kv.Get("kept")
+	return got, err
+}
+
 func (Ledger) Decline(context.Context) error {
 	return &durable.Error{Name: "Declined", Message: "no funds", Props: map[string]any{"code": 51.0}}
 }
 
 func main() {
 	durable.Register("Ledger", NewLedger, durable.Func[Ledger]("add", Ledger.Add), durable.Func[Ledger]("double", Ledger.Double),
-		durable.Func[Ledger]("decline", Ledger.Decline))
+		durable.Func[Ledger]("decline", Ledger.Decline),
+		durable.Func[Ledger]("echo", Ledger.Echo), durable.Func[Ledger]("keep", Ledger.Keep))
 	mux := http.NewServeMux()
 	mux.HandleFunc("/abacus", abacus)
 	mux.HandleFunc("/outbound", outbound)
+	mux.HandleFunc("/round", round)
 	durablehttp.Handle(mux)
 	if err := durable.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -87,6 +103,11 @@ func abacus(w http.ResponseWriter, r *http.Request) {
 	add(nil, err)
 	_, err = durable.Call[any](ctx, stub, "map")
 	add(nil, err)
+	_, err = durable.Call[any](ctx, stub, "floats")
+	add(nil, err)
+	keys := map[string]any{"__proto__": 1.0, "constructor": 2.0, "then": 3.0, "toJSON": 4.0, "hasOwnProperty": 5.0}
+	same, err := durable.Call[map[string]any](ctx, stub, "echo", keys)
+	add(fmt.Sprint(same), err)
 	json.NewEncoder(w).Encode(results)
 }
 

@@ -2,7 +2,7 @@
 // It has what needs a JavaScript constructor or a callback, or would take Go
 // several crossings.
 
-import { ByRef, asError } from "./value.mjs";
+import { ByRef, asError, nameOf } from "./value.mjs";
 import { Inbox, send, socketID } from "./websocket.mjs";
 
 let caller = null; // the context whose Go code calls
@@ -12,6 +12,7 @@ export function setCaller(context) { caller = context; }
 
 export const helpers = {
   keys: (o) => Object.keys(o),
+  nameOf,
 
   // variable is a variable or secret: text, or what the config has as JSON. It is
   // undefined where there is none, and false for a binding of another kind.
@@ -58,12 +59,7 @@ export const helpers = {
 
   id: (id) => [id.toString(), id.name, id.jurisdiction],
   entries: async (target, method, ...args) => [...await target[method](...args)],
-  iterate: (target, method, ...args) => target[method](...args)[Symbol.iterator](),
-  take: (rows, limit) => {
-    const out = [];
-    for (let r; out.length < limit && !(r = rows.next()).done;) out.push(r.value);
-    return out;
-  },
+  list: (kv, options) => [...kv.list(options)],
 
   // within calls target[method] with a callback that Go runs: it has begun when
   // the promise is fulfilled, with what the callback is given, and is over when

@@ -269,7 +269,8 @@ export class Runtime {
     try {
       return writer.encode(v, context, memory, view, start, end);
     } catch (e) {
-      return writer.encode(new TypeError(errorFields(e).message.slice(0, 200) || "a value that cannot be read"), context, memory, view, start, end);
+      const refused = new TypeError(errorFields(e).message.slice(0, 200) || "a value that cannot be read");
+      return writer.encode(Object.assign(refused, { valueRefused: true }), context, memory, view, start, end);
     } finally {
       writer.trim();
       if (!this.dead) this.writer = writer;

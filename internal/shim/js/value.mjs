@@ -8,7 +8,7 @@
 // only ever one of the two.
 
 const UNDEFINED = 0, NULL = 1, FALSE = 2, TRUE = 3, NUMBER = 4, STRING = 5, BYTES = 6, ARRAY = 7, OBJECT = 8, DATE = 9, BIGINT = 10,
-  REF = 11, ERROR = 12, PENDING = 13;
+  REF = 11, ERROR = 12, PENDING = 13, INT = 14;
 
 // Limits of one encoded value. Go needs up to 24 bytes for each value in an
 // array, and each level of nesting takes stack on both sides; 128 MB are all
@@ -16,6 +16,9 @@ const UNDEFINED = 0, NULL = 1, FALSE = 2, TRUE = 3, NUMBER = 4, STRING = 5, BYTE
 export const MAX_DEPTH = 500;
 export const MAX_VALUES = 1 << 21;
 export const MAX_BYTES = 64 << 20;
+
+// MAX_BITS of a BigInt: beyond that, writing its digits takes seconds.
+const MAX_BITS = 1 << 14;
 
 // LARGE: bytes of at least this length are not copied until Go has memory for them.
 const LARGE = 16 << 10;
@@ -38,21 +41,19 @@ const getter = (object, name) => uncurry(Object.getOwnPropertyDescriptor(object,
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
 const kindOf = getter(typedArray, Symbol.toStringTag), lengthOf = getter(typedArray, "byteLength");
 const bufferOf = getter(typedArray, "buffer"), offsetOf = getter(typedArray, "byteOffset");
-const viewBuffer = getter(DataView.prototype, "buffer"), viewOffset = getter(DataView.prototype, "byteOffset");
-const viewLength = getter(DataView.prototype, "byteLength"), bufferLength = getter(ArrayBuffer.prototype, "byteLength");
+const bufferLength = getter(ArrayBuffer.prototype, "byteLength");
 const timeOf = uncurry(Date.prototype.getTime);
 
 const isPlain = (v) => { const p = Object.getPrototypeOf(v); return p === Object.prototype || p === null; };
 
-// asBytes returns a Uint8Array over an ArrayBuffer or a view of one, or null.
-// It throws where the buffer is detached, and for what has an ArrayBuffer's
-// prototype and is none: its length would be whatever it says.
+// asBytes returns a Uint8Array over an ArrayBuffer or a Uint8Array, else null:
+// other views are not bytes. It throws where the buffer is detached, and for
+// what has an ArrayBuffer's prototype and is none: its length would be whatever
+// it says.
 function asBytes(v) {
   if (ArrayBuffer.isView(v)) {
-    const kind = kindOf(v);
-    if (kind === undefined) return new Uint8Array(viewBuffer(v), viewOffset(v), viewLength(v));
-    if (kind === "Uint8Array" && lengthOf(v) > 0) return v;
-    return new Uint8Array(bufferOf(v), offsetOf(v), lengthOf(v));
+    if (kindOf(v) !== "Uint8Array") return null;
+    return lengthOf(v) > 0 ? v : new Uint8Array(bufferOf(v), offsetOf(v), lengthOf(v));
   }
   return v instanceof ArrayBuffer && bufferLength(v) >= 0 ? new Uint8Array(v) : null;
 }
@@ -68,6 +69,13 @@ function attempt(f, otherwise) {
 
 const text = (v) => attempt(() => String(v).slice(0, MAX_ERROR_TEXT).toWellFormed(), "(a value without text)");
 
+// nameOf says what kind of value Go has no equivalent for.
+export function nameOf(v) {
+  if (typeof v !== "object") return `a ${typeof v}`;
+  const name = attempt(() => kindOf(v)) ?? text(attempt(() => v.constructor.name, ""));
+  return /^[\w$]{1,100}$/.test(name) ? `a JavaScript ${name}` : "a JavaScript object of a class without a name";
+}
+
 // errorFields is what Go learns of a thrown value: name, message and its own
 // primitive properties (retryable, overloaded, code…). It never throws: it is
 // called where something has been thrown already.
@@ -79,6 +87,7 @@ export function errorFields(e) {
     if (k === "name" || k === "message" || !k.isWellFormed()) continue;
     if (typeof v === "string") set(fields, k, text(v));
     else if (typeof v === "number" || typeof v === "boolean") set(fields, k, v);
+    else if (typeof v === "bigint" && BigInt.asIntN(64, v) === v) set(fields, k, v);
   }
   return fields;
 }
@@ -253,7 +262,7 @@ export class Writer {
       case "number": return this.number(NUMBER, v);
       case "string": this.byte(STRING); return this.string(v);
       case "bigint":
-        if (BigInt.asIntN(64, v) !== v) throw new RangeError("a BigInt of more than 64 bits cannot be a Go integer");
+        if (BigInt.asIntN(MAX_BITS, v) !== v) throw new RangeError(`a BigInt of more than ${MAX_BITS} bits`);
         this.byte(BIGINT);
         return this.string(v.toString());
       case "object": return v === null ? this.byte(NULL) : this.object(v);
@@ -328,6 +337,7 @@ export class Reader {
       case FALSE: return false;
       case TRUE: return true;
       case NUMBER: return this.view.getFloat64(this.take(8), true);
+      case INT: return this.view.getInt32(this.take(4), true);
       case STRING: return this.string();
       case BYTES: { const n = this.count(), at = this.take(n); return this.u8.slice(at, at + n); }
       case ARRAY: {

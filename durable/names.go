@@ -1,0 +1,68 @@
+package durable
+
+import (
+	"context"
+	"strings"
+)
+
+// unfitNames are names that RPC methods cannot have, each between spaces, and why.
+// (A switch over them would be three times as much code.)
+var unfitNames = [...]struct{ names, why string }{
+	{" constructor fetch alarm webSocketMessage webSocketClose webSocketError ", "workerd gives it another meaning on a Durable Object"},
+	{" connect dup then id name ", "a stub has a member of that name, which callers would get instead"},
+	{" ctx env ", "it is a property of every Durable Object"},
+	{" toString toLocaleString valueOf hasOwnProperty isPrototypeOf propertyIsEnumerable" +
+		" __proto__ __defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__ ",
+		"every JavaScript object has a member of that name, which callers would get instead"},
+}
+
+// unfitForMethod returns why an RPC method cannot have a name, or "".
+func unfitForMethod(name string) string {
+	if !isIdentifier(name) {
+		return "it is not an identifier of JavaScript's"
+	}
+	for _, unfit := range unfitNames {
+		if strings.Contains(unfit.names, " "+name+" ") {
+			return unfit.why
+		}
+	}
+	return ""
+}
+
+// checkHandlers panics for a method that looks like a handler, and would never be
+// called. Tests and native programs look at every such method, by its name; a
+// Worker, where that would cost 80 KiB, at the likeliest. object is of a class's
+// type T, nil where that is an interface, and pointer a *T.
+func checkHandlers(class string, object, pointer any) {
+	why := ""
+	switch {
+	case object == nil:
+		why = "its type is an interface, which does not say what events the class handles; hint: register the type behind it"
+	case checkMethods != nil:
+		why = checkMethods(pointer)
+	case handlersOf(pointer)&^handlersOf(object) != 0:
+		why = "its handlers have pointer receivers and would never be called; hint: register the pointer's type"
+	case handlersOf(object)&onAlarm == 0 && isNearAlarmer(object):
+		why = "its method Alarm would never be called; hint: the signature must be Alarm(ctx context.Context, info durable.AlarmInfo) error"
+	}
+	if why != "" {
+		panic("durable: class " + class + ": " + why)
+	}
+}
+
+// checkMethods says what is wrong with the methods of a class whose type pointer
+// points to; nil in a Worker.
+var checkMethods func(pointer any) string
+
+// CheckMethods is for package durabletest.
+func (w *worker) CheckMethods(check func(pointer any) string) { checkMethods = check }
+
+func isNearAlarmer(object any) bool {
+	switch object.(type) {
+	case interface{ Alarm(context.Context) error }, interface{ Alarm() error }, interface {
+		Alarm(context.Context, *AlarmInfo) error
+	}:
+		return true
+	}
+	return false
+}
