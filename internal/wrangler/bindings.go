@@ -10,7 +10,7 @@ import (
 
 func (k *checker) bindingFields() {
 	for i, b := range k.DurableObjects.Bindings {
-		at := k.path("durable_objects.bindings", i)
+		at := k.path("durable_objects", "bindings", i)
 		if b.Name == "" || b.ClassName == "" {
 			k.add(Error, "binding-field", at, fmt.Sprintf("binding %d has no name or no class_name", i+1), "give it both")
 		}
@@ -41,7 +41,7 @@ func (k *checker) bindingNames() {
 	}
 	for i, b := range k.DurableObjects.Bindings {
 		if other, ok := taken[b.Name]; ok && b.Name != "" {
-			k.add(Error, "binding-name-taken", k.path("durable_objects.bindings", i, "name"), fmt.Sprintf("the name %s is taken by another entry, in %s", b.Name, other), "bindings, vars and secrets need names of their own")
+			k.add(Error, "binding-name-taken", k.path("durable_objects", "bindings", i, "name"), fmt.Sprintf("the name %s is taken by another entry, in %s", b.Name, other), "bindings, vars and secrets need names of their own")
 		}
 		taken[b.Name] = "durable_objects"
 	}
@@ -82,7 +82,7 @@ func stringsOf(v any, key string) []string {
 
 func (k *checker) bindingsNotInherited() {
 	if k.lacksBindings() {
-		k.add(Warning, "bindings-not-inherited", "env."+k.Env, "durable_objects is set at the top level, but not here: environments do not inherit it", fmt.Sprintf("add durable_objects to env.%s; if it is to have none, with empty bindings", k.Env))
+		k.add(Warning, "bindings-not-inherited", joined("env", k.Env), "durable_objects is set at the top level, but not here: environments do not inherit it", fmt.Sprintf("add durable_objects to env.%s; if it is to have none, with empty bindings", k.Env))
 	}
 }
 
@@ -95,7 +95,7 @@ func (k *checker) lacksBindings() bool {
 func (k *checker) boundClasses() {
 	for _, class := range sortedKeys(k.bound) {
 		l, b := k.classes[class], k.DurableObjects.Bindings[k.bound[class]]
-		at := k.path("durable_objects.bindings", k.bound[class], "class_name")
+		at := k.path("durable_objects", "bindings", k.bound[class], "class_name")
 		switch {
 		case l != nil && l.state == deleted:
 			k.add(Error, "deleted-class-bound", at, fmt.Sprintf("class %s, bound as %s, is deleted by %s", class, b.Name, l.entry),
@@ -126,7 +126,7 @@ func (k *checker) registeredClasses() {
 				k.deletedClassRegistered(class, l)
 			}
 		case isBound:
-			k.notLive(Error, class, l, k.path("durable_objects.bindings", k.bound[class], "class_name"))
+			k.notLive(Error, class, l, k.path("durable_objects", "bindings", k.bound[class], "class_name"))
 		case l != nil && l.entry == "exports": // renamed or transferred; to keep the class for a while is what Cloudflare recommends
 		default:
 			k.notLive(Warning, class, l, k.lifecyclePath())

@@ -62,6 +62,9 @@ func (c *Config) Out() string {
 	if path.Base(filepath.ToSlash(c.Main)) == EntryModule {
 		main = c.Main
 	}
+	if filepath.IsAbs(main) {
+		return filepath.Dir(main)
+	}
 	return filepath.Join(filepath.Dir(c.Path), filepath.Dir(main))
 }
 
@@ -117,6 +120,7 @@ type checker struct {
 	classes    map[string]*lifecycle // what migrations and exports say of each class
 	bound      map[string]int        // class of this Worker → its first binding
 	registered map[string]bool       // by the program
+	freeTag    string                // see nextTag
 	problems   []Problem
 }
 
@@ -229,11 +233,11 @@ func (k *checker) codeUpdateStrategy() {
 		return
 	}
 	if s.Mode != "immediate" && s.Mode != "deferred" {
-		k.add(Error, "code-update-strategy", k.path("durable_objects.code_update_strategy.mode"), fmt.Sprintf("the mode of code_update_strategy is %q", s.Mode),
+		k.add(Error, "code-update-strategy", k.path("durable_objects", "code_update_strategy", "mode"), fmt.Sprintf("the mode of code_update_strategy is %q", s.Mode),
 			`set it to "immediate" or "deferred"`)
 	}
 	if ms := s.MaxDelay * 1000; s.MaxDelay < 0 || s.MaxDelay > maxDelay || math.Abs(ms-math.Round(ms)) > 1e-6 {
-		k.add(Error, "code-update-strategy", k.path("durable_objects.code_update_strategy.max_delay"),
+		k.add(Error, "code-update-strategy", k.path("durable_objects", "code_update_strategy", "max_delay"),
 			fmt.Sprintf("max_delay %v is not a number of seconds from 0 to %d, to the millisecond", s.MaxDelay, maxDelay), "leave it out for 300 s")
 	}
 }
@@ -250,12 +254,13 @@ var known = map[string][]string{
 func (k *checker) unknownFields() {
 	for _, table := range sortedKeys(known) {
 		array, isArray := strings.CutSuffix(table, ".*")
+		at := k.path(strings.ReplaceAll(array, ".", separator))
 		if !isArray {
-			k.unknownField(k.path(table), known[table])
+			k.unknownField(at, known[table])
 			continue
 		}
-		for _, i := range k.positions.keys(k.path(array)) {
-			k.unknownField(k.path(array, i), known[table])
+		for _, i := range k.positions.keys(at) {
+			k.unknownField(join(at, i), known[table])
 		}
 	}
 }

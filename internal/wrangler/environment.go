@@ -46,7 +46,7 @@ func (c *Config) inherit() {
 }
 
 // sets reports whether an environment has a key of its own.
-func (c *Config) sets(key string) bool { return c.positions.has("env." + c.Env + "." + key) }
+func (c *Config) sets(key string) bool { return c.positions.has(joined("env", c.Env, key)) }
 
 // Environment returns the environment of that name; of the name "", the config itself.
 func (c *Config) Environment(name string) (*Config, error) {
@@ -65,13 +65,10 @@ func (c *Config) Environment(name string) (*Config, error) {
 
 // path returns the path of an entry of this environment in the file, where it may be one of the top level's. Parts are keys and indexes.
 func (c *Config) path(parts ...any) string {
-	path := ""
-	for _, part := range parts {
-		path = join(path, fmt.Sprint(part))
-	}
-	key, _, _ := strings.Cut(path, ".")
+	path := joined(parts...)
+	key, _, _ := strings.Cut(path, separator)
 	if c.Env == "" || inherited[key] != nil && !c.sets(key) {
 		return path
 	}
-	return join("env."+c.Env, path)
+	return join(joined("env", c.Env), path)
 }

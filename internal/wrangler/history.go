@@ -3,7 +3,6 @@ package wrangler
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 )
 
@@ -43,10 +42,10 @@ func (k *checker) tags() {
 		at := k.path("migrations", i, "tag")
 		switch {
 		case m.Tag == "":
-			k.add(Error, "migration-tag", at, fmt.Sprintf("migration %d has no tag", i+1), "give it a tag of its own, such as "+nextTag(k.Migrations))
+			k.add(Error, "migration-tag", at, fmt.Sprintf("migration %d has no tag", i+1), "give it a tag of its own, such as "+k.nextTag())
 		case seen[m.Tag]:
 			k.add(Error, "duplicate-tag", at, fmt.Sprintf("the tag %q is taken by an earlier migration: wrangler would not know which of them has been applied", m.Tag),
-				"give it a tag of its own, such as "+nextTag(k.Migrations))
+				"give it a tag of its own, such as "+k.nextTag())
 		case i > 0 && isBefore(m.Tag, k.Migrations[i-1].Tag):
 			k.add(Warning, "tag-order", at, fmt.Sprintf("the tag %q comes after %q: migrations are applied in the order of the file", m.Tag, k.Migrations[i-1].Tag),
 				"add new migrations at the end, and never move one that has been deployed")
@@ -69,13 +68,20 @@ func isBefore(a, b string) bool {
 }
 
 // nextTag returns a tag that is free, quoted.
-func nextTag(migrations []Migration) string {
-	for n := len(migrations); ; n++ {
-		tag := fmt.Sprintf("v%d", n)
-		if !slices.ContainsFunc(migrations, func(m Migration) bool { return m.Tag == tag }) {
-			return strconv.Quote(tag)
-		}
+func (k *checker) nextTag() string {
+	if k.freeTag != "" {
+		return k.freeTag
 	}
+	taken := map[string]bool{}
+	for _, m := range k.Migrations {
+		taken[m.Tag] = true
+	}
+	n := len(k.Migrations)
+	for taken[fmt.Sprintf("v%d", n)] {
+		n++
+	}
+	k.freeTag = strconv.Quote(fmt.Sprintf("v%d", n))
+	return k.freeTag
 }
 
 // replay applies the migrations one after the other, the steps of each in wrangler's order: deleted, renamed, transferred, new.

@@ -2,6 +2,7 @@ package wrangler
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,17 +25,13 @@ var paths = []string{
 // dir, where relative paths lead to the same files. It lacks the user's build
 // steps.
 func Moved(path, dir string) ([]byte, error) {
-	b, err := os.ReadFile(path)
+	f, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	decode, encode := toml.Unmarshal, toml.Marshal
-	if filepath.Ext(path) != ".toml" {
-		decode, encode = unmarshalJSON, json.Marshal
-	}
-	config := map[string]any{}
-	if err := decode(b, &config); err != nil {
-		return nil, err
+	config, err := f.decode()
+	if err != nil {
+		return nil, fmt.Errorf("%s:%w", path, err)
 	}
 	from, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
@@ -48,7 +45,10 @@ func Moved(path, dir string) ([]byte, error) {
 			m.move(e)
 		}
 	}
-	return encode(config)
+	if f.isTOML {
+		return toml.Marshal(config)
+	}
+	return json.Marshal(config)
 }
 
 // mover moves configs from one folder to another; both are absolute.
