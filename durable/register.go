@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"flow.internal/capdo/internal/jsname"
 	"flow.internal/capdo/internal/jsrt"
 	"flow.internal/capdo/internal/section"
 )
@@ -138,7 +139,7 @@ type class struct {
 }
 
 func (c *class) addMethod(name string, retryable bool, call func(any, context.Context, []any) (any, error)) {
-	if !isIdentifier(name) || isReserved(name) {
+	if !jsname.IsIdentifier(name) || isReserved(name) {
 		panic("durable: class " + c.name + ": " + strconv.Quote(name) + " cannot be the name of an RPC method")
 	}
 	for _, m := range c.methods {
@@ -162,16 +163,6 @@ func isReserved(name string) bool {
 	return false
 }
 
-func isIdentifier(s string) bool {
-	for i, r := range s {
-		letter := r == '_' || r == '$' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
-		if !letter && (i == 0 || r < '0' || r > '9') {
-			return false
-		}
-	}
-	return s != ""
-}
-
 // worker is the whole program, as the runtime sees it.
 type worker struct {
 	classes []*class
@@ -183,8 +174,8 @@ var program worker
 func init() { jsrt.Install(&program) }
 
 func (w *worker) addClass(c *class) {
-	if !isIdentifier(c.name) {
-		panic("durable: " + strconv.Quote(c.name) + " cannot be the name of a class")
+	if !jsname.IsIdentifier(c.name) || jsname.IsReserved(c.name) {
+		panic("durable: " + strconv.Quote(c.name) + " cannot be the name of a class (letters and digits, beginning with a letter, and no reserved word of JavaScript)")
 	}
 	for _, other := range w.classes {
 		if other.name == c.name {

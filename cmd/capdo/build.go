@@ -69,7 +69,7 @@ type report struct {
 
 // build builds the program. Nothing is written unless it compiles and fits the config.
 func (p *project) build(ctx context.Context) (*report, error) {
-	config, err := p.config()
+	config, err := p.config(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,12 @@ func (p *project) build(ctx context.Context) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	problems := wrangler.Check(config, staged.Description, time.Now())
+	problems, err := until(ctx, func() ([]wrangler.Problem, error) {
+		return wrangler.Check(config, staged.Description, time.Now()), nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	if hasErrors(problems) {
 		return nil, problemsError(problems)
 	}
@@ -86,7 +91,7 @@ func (p *project) build(ctx context.Context) (*report, error) {
 }
 
 // config reads the config, or its environment.
-func (p *project) config() (*wrangler.Config, error) {
+func (p *project) config(ctx context.Context) (*wrangler.Config, error) {
 	path := p.file
 	if path == "" {
 		var err error
@@ -94,11 +99,31 @@ func (p *project) config() (*wrangler.Config, error) {
 			return nil, err
 		}
 	}
-	c, err := wrangler.Load(path)
+	c, err := until(ctx, func() (*wrangler.Config, error) { return wrangler.Load(path) })
 	if err != nil {
 		return nil, err
 	}
 	return c.Environment(p.env)
+}
+
+// until returns what f returns, or the end of ctx where that comes first: f
+// computes, and is left to itself then.
+func until[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, err := f()
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		return r.v, r.err
+	case <-ctx.Done():
+		return *new(T), context.Cause(ctx)
+	}
 }
 
 func (p *project) stage(ctx context.Context) (*build.Staged, error) {

@@ -51,12 +51,12 @@ docs/migrations.md says what each rule means.`,
 // addEnv adds a flag that chooses one of the config's environments.
 func addEnv(cmd *cobra.Command, env *string, usage string) {
 	cmd.Flags().StringVar(env, "env", *env, usage)
-	cmd.RegisterFlagCompletionFunc("env", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cmd.RegisterFlagCompletionFunc("env", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		var p project
 		if err := p.take(append(args, ".")[0]); err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		c, err := p.config()
+		c, err := p.config(cmd.Context())
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -88,7 +88,7 @@ func (p *project) take(path string) error {
 
 // check prints what is wrong with the config.
 func (p *project) check(ctx context.Context, w io.Writer, asJSON bool) error {
-	config, err := p.config()
+	config, err := p.config(ctx)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,12 @@ func (p *project) check(ctx context.Context, w io.Writer, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	problems := wrangler.CheckAll(config, staged.Description, time.Now())
+	problems, err := until(ctx, func() ([]wrangler.Problem, error) {
+		return wrangler.CheckAll(config, staged.Description, time.Now()), nil
+	})
+	if err != nil {
+		return err
+	}
 	if asJSON {
 		err = printJSON(w, append([]wrangler.Problem{}, problems...))
 	} else {

@@ -64,7 +64,7 @@ func (d *deployment) run(ctx context.Context, p *project) error {
 	if err := t.find(p.dir); err != nil {
 		return err
 	}
-	config, err := p.config()
+	config, err := p.config(ctx)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
 
 // dev serves a project until ctx ends or wrangler does.
 func dev(ctx context.Context, p *project, s *server) error {
-	config, err := p.config()
+	config, err := p.config(ctx)
 	if err != nil {
 		return err
 	}

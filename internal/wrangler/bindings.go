@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"flow.internal/capdo/internal/jsname"
 )
 
 func (k *checker) bindingFields() {
@@ -17,7 +19,7 @@ func (k *checker) bindingFields() {
 		if b.Environment != "" && b.ScriptName == "" {
 			k.add(Error, "binding-field", join(at, "environment"), fmt.Sprintf("binding %s has an environment, but no script_name", b.Name), "add the script_name of the Worker that has the class, or leave environment out")
 		}
-		if b.Name != "" && !identifier.MatchString(b.Name) {
+		if b.Name != "" && !jsname.IsIdentifier(b.Name) {
 			k.add(Warning, "binding-name", join(at, "name"), fmt.Sprintf("binding %s is not named like a variable of JavaScript", b.Name), "a name has letters, digits, _ and $, and does not begin with a digit")
 		}
 	}

@@ -44,7 +44,7 @@ func (p Problem) String() string {
 
 // Rules are the names of all rules. docs/migrations.md says what each means, and who says so.
 var Rules = []string{
-	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit", "cpu-limit-plan", "code-update-strategy", "unknown-field",
+	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit", "cpu-limit-plan", "code-update-strategy", "unknown-field", "no-handler", "entrypoint-missing",
 	"binding-field", "binding-name", "binding-name-taken", "bindings-not-inherited",
 	"migration-tag", "duplicate-tag", "tag-order", "step-field", "class-name", "class-unknown", "class-live", "class-twice", "storage-switch",
 	"kv-storage", "transfer-from-self",
@@ -82,7 +82,7 @@ func Check(c *Config, program shim.Description, now time.Time) []Problem {
 	}
 	for _, rules := range []func(*checker){
 		(*checker).main, (*checker).compatibilityDate, (*checker).compatibilityFlags, (*checker).requestSignal,
-		(*checker).cpuLimit, (*checker).codeUpdateStrategy, (*checker).unknownFields,
+		(*checker).cpuLimit, (*checker).codeUpdateStrategy, (*checker).unknownFields, (*checker).handlers, (*checker).entrypoints,
 		(*checker).bindingFields, (*checker).bindingNames, (*checker).bindingsNotInherited,
 		(*checker).tags, (*checker).replay, (*checker).oneKindOfLifecycle, (*checker).exports,
 		(*checker).boundClasses, (*checker).registeredClasses, (*checker).liveClasses,
@@ -156,23 +156,37 @@ func (k *checker) compatibilityDate() {
 // flag is a compatibility flag that a program may need (https://developers.cloudflare.com/workers/configuration/compatibility-flags/).
 type flag struct {
 	name string
+	off  string                        // the flag that turns it off
 	from string                        // the date from which it is on by itself
 	need func(shim.Description) string // who needs it, or ""
 }
 
 // flags, the latest first.
 var flags = []flag{
-	// workerd runs a promise's continuation in the context that awaits it, whoever resolves it. The Go runtime rests on that.
-	{"handle_cross_request_promise_resolution", "2024-10-14", func(shim.Description) string { return "Go programs need" }},
-	// Stubs have methods. Without, a call fails with "is not a function".
-	{"rpc", "2024-04-03", func(d shim.Description) string {
+	// Errors of methods keep name and properties on the way to the caller. Without, errors that a caller acts on arrive as plain ones.
+	{"enhanced_error_serialization", "legacy_error_serialization", "2026-04-21", methodsNeed},
+	// deleteAll deletes the alarm, as durable.Storage.DeleteAll promises.
+	{"delete_all_deletes_alarm", "delete_all_preserves_alarm", "2026-02-24", func(d shim.Description) string {
 		for _, c := range d.Classes {
-			if len(c.Methods) > 0 {
-				return fmt.Sprintf("the methods of class %s need", c.Name)
+			if slices.Contains(c.Events, "alarm") {
+				return fmt.Sprintf("the alarms of class %s need", c.Name)
 			}
 		}
 		return ""
 	}},
+	// workerd runs a promise's continuation in the context that awaits it, whoever resolves it. The Go runtime rests on that.
+	{"handle_cross_request_promise_resolution", "no_handle_cross_request_promise_resolution", "2024-10-14", func(shim.Description) string { return "Go programs need" }},
+	// Stubs have methods. Without, a call fails with "is not a function".
+	{"rpc", "no_rpc", "2024-04-03", methodsNeed},
+}
+
+func methodsNeed(d shim.Description) string {
+	for _, c := range d.Classes {
+		if len(c.Methods) > 0 {
+			return fmt.Sprintf("the methods of class %s need", c.Name)
+		}
+	}
+	return ""
 }
 
 func (k *checker) compatibilityFlags() {
@@ -182,8 +196,8 @@ func (k *checker) compatibilityFlags() {
 		if need == "" {
 			continue
 		}
-		if i := slices.Index(k.CompatibilityFlags, "no_"+f.name); i >= 0 {
-			k.add(Error, "compatibility-flag", k.path("compatibility_flags", i), fmt.Sprintf("no_%s turns off what %s", f.name, need),
+		if i := slices.Index(k.CompatibilityFlags, f.off); i >= 0 {
+			k.add(Error, "compatibility-flag", k.path("compatibility_flags", i), fmt.Sprintf("%s turns off what %s", f.off, need),
 				"take it out of compatibility_flags")
 			continue
 		}

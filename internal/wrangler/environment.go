@@ -22,6 +22,7 @@ var inherited = map[string]func(env, top *Config){
 	"build":               func(env, top *Config) { env.Build = top.Build },
 	"migrations":          func(env, top *Config) { env.Migrations = top.Migrations },
 	"exports":             func(env, top *Config) { env.Exports = top.Exports },
+	"triggers":            func(*Config, *Config) {}, // see raw
 	"limits":              func(env, top *Config) { env.Limits = top.Limits },
 }
 
@@ -32,8 +33,8 @@ func (c *Config) inherit() {
 	for name, env := range c.Environments {
 		env.Path, env.Env, env.positions, env.Environments = c.Path, name, c.positions, nil
 		env.raw, _ = raws[name].(map[string]any)
-		for _, key := range []string{"assets", "logfwdr"} {
-			if !env.sets(key) {
+		for _, key := range []string{"assets", "logfwdr", "triggers"} {
+			if !env.sets(key) && c.raw[key] != nil {
 				env.raw[key] = c.raw[key]
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+
+	"flow.internal/capdo/internal/jsname"
 )
 
 // state is where a class stands in its life. A class that nothing speaks of has none.
@@ -226,11 +228,9 @@ func (s *migration) twice() {
 	}
 }
 
-// identifier is what JavaScript can export a class under, in ASCII, as wrangler and package durable have it.
-var identifier = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
-
 func (k *checker) className(class, path string) {
-	if !identifier.MatchString(class) {
-		k.add(Error, "class-name", path, fmt.Sprintf("%q cannot be the name of a class", class), "a name has letters, digits, _ and $, and does not begin with a digit")
+	if !jsname.IsIdentifier(class) || jsname.IsReserved(class) {
+		k.add(Error, "class-name", path, fmt.Sprintf("%q cannot be the name of a class", class),
+			"a name has letters, digits, _ and $, does not begin with a digit, and is no reserved word of JavaScript")
 	}
 }
