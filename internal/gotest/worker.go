@@ -14,7 +14,8 @@ import (
 
 // worker is what tests find in workerd: the classes, bindings and variables of a wrangler config, and the classes of durabletest.
 type worker struct {
-	wrangler *wrangler.Config // nil where there is none
+	wrangler *wrangler.Config  // nil where there is none
+	secrets  map[string]string // of .dev.vars
 	objects  []workerd.Namespace
 }
 
@@ -44,19 +45,16 @@ func findWorker(dir string) (*worker, error) {
 	if w.wrangler, err = wrangler.Load(path); err != nil {
 		return nil, err
 	}
+	if w.secrets, err = w.wrangler.Secrets("test"); err != nil {
+		return nil, err
+	}
+	storage := w.wrangler.Storage()
 	for _, b := range w.wrangler.DurableObjects.Bindings {
 		if b.ScriptName == "" || b.ScriptName == w.wrangler.Name {
-			w.objects = append(w.objects, workerd.Namespace{Binding: b.Name, Class: b.ClassName, Key: b.ClassName, KV: w.isKV(b.ClassName)})
+			w.objects = append(w.objects, workerd.Namespace{Binding: b.Name, Class: b.ClassName, Key: b.ClassName, KV: storage[b.ClassName] == wrangler.LegacyKV})
 		}
 	}
 	return w, nil
-}
-
-func (w *worker) isKV(class string) bool {
-	if w.wrangler.Exports[class].Storage == "legacy-kv" {
-		return true
-	}
-	return slices.ContainsFunc(w.wrangler.Migrations, func(m wrangler.Migration) bool { return slices.Contains(m.NewClasses, class) })
 }
 
 func (w *worker) classes() map[string]string {
@@ -81,6 +79,10 @@ func (w *worker) config() *workerd.Config {
 		} else if b, err := json.Marshal(v); err == nil {
 			c.JSON[name] = string(b)
 		}
+	}
+	for name, v := range w.secrets {
+		delete(c.JSON, name)
+		c.Vars[name] = v
 	}
 	return c
 }

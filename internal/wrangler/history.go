@@ -32,8 +32,26 @@ func (l *lifecycle) isLive() bool { return l != nil && (l.state == live || l.sta
 
 const (
 	sqlite   = "sqlite"
-	legacyKV = "legacy-kv"
+	legacyKV = LegacyKV
 )
+
+// LegacyKV is the key-value storage of [Config.Storage].
+const LegacyKV = "legacy-kv"
+
+// Storage returns the storage of each live class, as the config's history or
+// its exports have it in the end.
+func (c *Config) Storage() map[string]string {
+	k := &checker{Config: c, classes: map[string]*lifecycle{}, registered: map[string]bool{}}
+	k.replay()
+	k.exports()
+	storage := map[string]string{}
+	for class, l := range k.classes {
+		if l.isLive() {
+			storage[class] = l.storage
+		}
+	}
+	return storage
+}
 
 var storageNames = map[string]string{sqlite: "SQLite storage", legacyKV: "key-value storage"}
 

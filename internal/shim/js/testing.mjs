@@ -132,11 +132,16 @@ const tools = (env, context) => {
   const bindingOf = (name) => Object.keys(config.classes).find((binding) => config.classes[binding] === name);
   const object = (ns, id) => ns.get(ns.idFromString(id));
   return {
-    env: (vars) => new ByRef({ ...visible(env), ...vars }),
+    env: () => new ByRef(visible(env)),
+    vars: (v) => { vars = v; },
     worker: env[WORKER],
     evict: (name, id) => unsafe.evict(object(env[bindingOf(name)], id)),
+    // reset ends whatever the test has begun, but for goroutines that compute or sleep: they find that their I/O is over. workerd tells
+    // nobody of the objects that it deletes.
     reset: async () => {
       await unsafe.deleteAllDurableObjects(); // which leaves empty databases
+      for (const c of [...context.rt.contexts.values()]) if (c !== context) c.close();
+      context.rt.watch(context); // one of those may have kept the time
       await env[HOST].fetch("http://host/objects", { method: "DELETE" });
     },
     // restart has this workerd killed, when Go is idle. The promise that Go waits for is settled in the next one.
@@ -145,7 +150,9 @@ const tools = (env, context) => {
   };
 };
 
-const visible = ({ [HOST]: _host, [WORKER]: _worker, ...env }) => env;
+let vars = {}; // that the test has set
+
+const visible = ({ [HOST]: _host, [WORKER]: _worker, ...env }) => ({ ...env, ...vars });
 
 // Worker serves fetch as the default export of the Worker does.
 export class Worker extends WorkerEntrypoint {
