@@ -30,6 +30,7 @@ touched.`,
 		Example: `  capdo build
   capdo build ./examples/counter
   capdo build wrangler.staging.jsonc
+  capdo build --main ./cmd/worker --config deploy/wrangler.jsonc
   capdo build --json | jq .size_gz`,
 		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,6 +49,7 @@ touched.`,
 			return printReport(os.Stdout, r)
 		},
 	}
+	addPlace(cmd)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "x", false, "print the commands")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return cmd

@@ -42,6 +42,7 @@ the first deploy, and what cannot be undone.`,
 			return d.run(cmd.Context(), &p)
 		},
 	}
+	addPlace(cmd)
 	addEnv(cmd, &d.env, "the environment to deploy (default $CLOUDFLARE_ENV, or else the top level)")
 	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "stop before the upload; needs neither network nor login")
 	cmd.Flags().BoolVarP(&d.verbose, "verbose", "x", false, "print the commands")

@@ -51,6 +51,7 @@ With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
 			return dev(cmd.Context(), &p, &s)
 		},
 	}
+	addPlace(cmd)
 	cmd.Flags().IntVar(&s.port, "port", 8787, "port to listen on")
 	cmd.Flags().StringVar(&s.persistTo, "persist-to", "", "folder of the storage (default .wrangler/state beside the config)")
 	cmd.Flags().StringVar(&s.ip, "ip", "127.0.0.1", "address to listen on")
@@ -79,7 +80,9 @@ func dev(ctx context.Context, p *project, s *server) error {
 		return err
 	}
 	defer w.Close()
-	w.config = filepath.Base(config.Path)
+	if err := w.addConfig(config.Path); err != nil {
+		return err
+	}
 	r, err := p.build(ctx)
 	if err != nil {
 		return err

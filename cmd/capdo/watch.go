@@ -26,7 +26,7 @@ const settle = 100 * time.Millisecond
 type watcher struct {
 	*fsnotify.Watcher
 	dir     string
-	config  string          // the name of the config, if wrangler does not find it by itself
+	config  string          // the config, absolute
 	verbose bool            // print the commands
 	embeds  map[string]bool // folders with embedded files
 }
@@ -55,6 +55,9 @@ func (w *watcher) update(ctx context.Context) error {
 		return err
 	}
 	dirs := map[string]bool{w.dir: true}
+	if w.config != "" {
+		dirs[filepath.Dir(w.config)] = true
+	}
 	w.embeds = map[string]bool{}
 	for _, p := range packages {
 		dirs[p.Dir], dirs[p.Module.Dir] = true, true
@@ -74,6 +77,14 @@ func (w *watcher) update(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// addConfig watches a config, too.
+func (w *watcher) addConfig(path string) (err error) {
+	if w.config, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	return w.Add(filepath.Dir(w.config))
 }
 
 // wait returns when something has changed and then nothing for a while, or with an error when ctx ends.
@@ -101,7 +112,7 @@ func (w *watcher) concerns(e fsnotify.Event) bool {
 	switch {
 	case e.Op == fsnotify.Chmod, strings.HasPrefix(name, "."), strings.HasSuffix(name, "~"), strings.HasSuffix(name, "_test.go"):
 		return false
-	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc", "wrangler.toml", w.config}, name),
+	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc", "wrangler.toml", filepath.Base(w.config)}, name),
 		slices.Contains([]string{".go", ".s", ".h"}, filepath.Ext(name)),
 		w.embeds[filepath.Dir(e.Name)]:
 		return true

@@ -1,6 +1,7 @@
 package gotest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -27,7 +28,7 @@ var own = []workerd.Namespace{
 
 // findWorker reads the wrangler config for a package's tests: the one in its testdata or its folder, else in a folder above, up to the
 // module's.
-func findWorker(dir string) (*worker, error) {
+func findWorker(dir, env string) (*worker, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -39,13 +40,19 @@ func findWorker(dir string) (*worker, error) {
 			break
 		}
 		if _, statErr := os.Stat(filepath.Join(d, "go.mod")); statErr == nil || d == filepath.Dir(d) {
+			if env != "" {
+				return nil, fmt.Errorf("there is no wrangler config, and so no environment %q\nhint: to hand on environment variables use --pass-env", env)
+			}
 			return w, nil
 		}
 	}
 	if w.wrangler, err = wrangler.Load(path); err != nil {
 		return nil, err
 	}
-	if w.secrets, err = w.wrangler.Secrets("test"); err != nil {
+	if w.wrangler, err = w.wrangler.Environment(env); err != nil {
+		return nil, fmt.Errorf("%w; to hand on environment variables use --pass-env", err)
+	}
+	if w.secrets, err = w.wrangler.Secrets(cmp.Or(env, "test")); err != nil {
 		return nil, err
 	}
 	storage := w.wrangler.Storage()
