@@ -61,13 +61,19 @@ type project struct {
 	file    string // the config, if it is not the one that wrangler finds in dir
 	env     string // the config's environment, or ""
 	verbose bool
+	isLocal bool // for a server on this machine: names are kept, for profiles
 }
 
 // report is what a build has to tell. Its problems are warnings.
 type report struct {
 	*build.Result
 	Problems []wrangler.Problem `json:"problems"`
+	Largest  []build.Package    `json:"largest,omitempty"` // packages of a program of more than largeProgram
 }
+
+// largeProgram is the size, compressed, above which a build says what makes the
+// program large: 3 MB, Cloudflare's limit on the Free plan.
+const largeProgram = 3_000_000
 
 // build builds the program. Nothing is written unless it compiles and fits the config.
 func (p *project) build(ctx context.Context) (*report, error) {
@@ -89,7 +95,18 @@ func (p *project) build(ctx context.Context) (*report, error) {
 		return nil, problemsError(problems)
 	}
 	result, err := staged.Publish(config.Out())
-	return &report{result, append([]wrangler.Problem{}, problems...)}, err
+	if err != nil {
+		return nil, err
+	}
+	r := &report{Result: result, Problems: append([]wrangler.Problem{}, problems...)}
+	if result.SizeGz > largeProgram && !p.isLocal {
+		packages, err := build.Packages(ctx, p.dir)
+		if err != nil {
+			return nil, err
+		}
+		r.Largest = packages[:min(len(packages), 10)]
+	}
+	return r, nil
 }
 
 // config reads the config, or its environment.
@@ -130,11 +147,11 @@ func until[T any](ctx context.Context, f func() (T, error)) (T, error) {
 
 func (p *project) stage(ctx context.Context) (*build.Staged, error) {
 	if p.verbose {
-		return build.Stage(ctx, p.dir, logf)
+		return build.Stage(ctx, p.dir, build.Options{KeepNames: p.isLocal, Logf: logf})
 	}
 	done := progress(os.Stderr, "building "+p.dir)
 	defer done()
-	return build.Stage(ctx, p.dir, nil)
+	return build.Stage(ctx, p.dir, build.Options{KeepNames: p.isLocal})
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -152,6 +169,12 @@ func printReport(w io.Writer, r *report) error {
 	}
 	if r.Fetch {
 		fmt.Fprintf(t, "  Worker\tfetch\n")
+	}
+	if len(r.Largest) > 0 {
+		fmt.Fprintf(t, "The program is large. The code of its largest packages:\n")
+	}
+	for _, p := range r.Largest {
+		fmt.Fprintf(t, "  %s\t%s\n", p.Path, size(p.Size))
 	}
 	return t.Flush()
 }

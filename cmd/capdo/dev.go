@@ -44,7 +44,7 @@ With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
 			if n := cmd.ArgsLenAtDash(); n >= 0 {
 				args, s.flags = args[:n], args[n:]
 			}
-			p := project{verbose: s.verbose}
+			p := project{verbose: s.verbose, isLocal: true}
 			if err := p.takeArg(cmd, args); err != nil {
 				return err
 			}
