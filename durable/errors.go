@@ -186,7 +186,7 @@ func classify(err error) error {
 	if !ok {
 		return err
 	}
-	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: kindOf(js)}
+	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: withSentinels(kindOf(js), js)}
 	if e.kind == nil && classifySQL != nil {
 		return classifySQL(e)
 	}
@@ -241,5 +241,6 @@ func throw(err error) *jsrt.Error {
 			}
 		}
 	}
+	nameSentinels(js, err)
 	return js
 }
