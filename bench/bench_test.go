@@ -62,7 +62,7 @@ func start(b *testing.B) *workerd.Process {
 	if _, err := build.Run(context.Background(), "worker", dir, nil); err != nil {
 		b.Fatal(err)
 	}
-	binary, err := node.Module(".", "workerd/bin/workerd")
+	binary, err := node.Workerd(".")
 	if err != nil {
 		b.Fatal(err)
 	}

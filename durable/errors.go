@@ -50,7 +50,9 @@ var (
 	ErrCloseCode = errors.New("no such WebSocket close code")
 	// ErrNoUpgrade: a request does not ask for a WebSocket, or the answer to one that does is not one.
 	ErrNoUpgrade = errors.New("no WebSocket upgrade")
-	// ErrBacklog: messages arrived faster than they were read, so the connection was closed.
+	// ErrBacklog: messages arrived faster than they were read, so the connection
+	// was closed. Of [WebSocket.Send]: the other side reads more slowly than it is
+	// sent to, and the message was not sent.
 	ErrBacklog = errors.New("too many WebSocket messages were left unread")
 	// ErrContextClosed: the invocation that a handle belongs to has ended, or its object was evicted.
 	ErrContextClosed = jsrt.ErrContextClosed
@@ -136,47 +138,55 @@ func (e *Error) isOverloaded() bool {
 // storageReset is what an object's failing storage does.
 var storageReset = errors.Join(ErrStorage, ErrObjectReset)
 
-// messages say what happened where no property of the error does. Texts are workerd's of 2026-11-17, and those of
-// https://developers.cloudflare.com/durable-objects/observability/troubleshooting/ (2026-11); errors_test.go has them whole.
+// messages say what happened where no property of the error does. Each is known
+// by how it begins, and by what comes later where its middle varies: text of
+// users is in the middle or at the end of what workerd says, never at the
+// beginning. Texts are workerd's of 2026-11-17, and those of
+// https://developers.cloudflare.com/durable-objects/observability/troubleshooting/
+// (2026-11); errors_test.go has them whole.
 var messages = []struct {
-	contains string
-	kind     error
+	begins, has string
+	kind        error
 }{
-	{"Durable Object is overloaded", ErrOverloaded},
-	{"generating too much load on Durable Objects", ErrOverloaded},
-	{"doing too many concurrent storage operations", ErrOverloaded},
-	{"caused object to be reset", storageReset},
-	{"overflowing the storage cache", storageReset},
-	{"rolled back to its last known good state", storageReset},
-	{"reset because its code was updated", ErrObjectReset},
-	{"because the object was reset", ErrObjectReset},
-	{"instance is no longer active", ErrObjectReset},
-	{"memory limit and was reset", ErrObjectReset},
-	{"CPU time limit and was reset", ErrObjectReset},
-	{"and the Durable Object was reset", ErrObjectReset},
-	{"Network connection lost", ErrDisconnected},
-	{"Invalid Durable Object ID", ErrInvalidID},
-	{"Durable Object ID is not valid for this namespace", ErrInvalidID},
-	{"must have an alarm() handler", ErrNoAlarmHandler},
-	{"cannot be called with an alarm time", ErrValue},
-	{"This API doesn't support dates", ErrValue},
-	{"is not of type 'date'", ErrValue},
-	{"Jurisdiction restrictions are not implemented", ErrJurisdiction},
-	{"SQL is not enabled", ErrNoSQL},
-	{"only available for SQLite-backed Durable Objects", ErrNoSQL},
-	{"is not backed by SQL", ErrNoSQL},
-	{"does not implement point-in-time recovery", errors.ErrUnsupported},
-	{"Can't call WebSocket send() after close()", ErrWebSocketClosed},
+	{"Durable Object is overloaded", "", ErrOverloaded},
+	{"Your account is generating too much load on Durable Objects", "", ErrOverloaded},
+	{"Your account is doing too many concurrent storage operations", "", ErrOverloaded},
+	{"Durable Object storage operation exceeded timeout", "caused object to be reset", storageReset},
+	{"Internal error while starting up Durable Object storage", "caused object to be reset", storageReset},
+	{"Internal error in Durable Object storage", "caused object to be reset", storageReset},
+	{"Durable Object's isolate exceeded its memory limit due to overflowing the storage cache", "", storageReset},
+	{"Durable Object was reset and rolled back to its last known good state", "", storageReset},
+	{"Durable Object reset because its code was updated", "", ErrObjectReset},
+	{"Durable Object connection closed because the object was reset", "", ErrObjectReset},
+	{"Connection closed: this Durable Object instance is no longer active", "", ErrObjectReset},
+	{"Durable Object's isolate exceeded its memory limit and was reset", "", ErrObjectReset},
+	{"Durable Object exceeded its CPU time limit and was reset", "", ErrObjectReset},
+	{"A call to blockConcurrencyWhile() in a Durable Object", "and the Durable Object was reset", ErrObjectReset},
+	{"Network connection lost", "", ErrDisconnected},
+	{"Invalid Durable Object ID", "", ErrInvalidID},
+	{"Durable Object ID is not valid for this namespace", "", ErrInvalidID},
+	{"Your Durable Object class must have an alarm() handler", "", ErrNoAlarmHandler},
+	{"setAlarm() cannot be called with an alarm time", "", ErrValue},
+	{"This API doesn't support dates", "", ErrValue},
+	{"Failed to execute 'setAlarm' on 'DurableObjectStorage'", "is not of type 'date'", ErrValue},
+	{"Jurisdiction restrictions are not implemented", "", ErrJurisdiction},
+	{"SQL is not enabled", "", ErrNoSQL},
+	{"The storage.", "only available for SQLite-backed Durable Objects", ErrNoSQL},
+	{"Durable Object is not backed by SQL", "", ErrNoSQL},
+	{"This Durable Object is not backed by SQL", "", ErrNoSQL},
+	{"This Durable Object's storage back-end does not implement point-in-time recovery", "", errors.ErrUnsupported},
+	{"Can't call WebSocket send() after close()", "", ErrWebSocketClosed},
 }
 
-// limitMessages are those of limits that workerd enforces itself, up to the actual figure.
+// limitMessages are those of limits that workerd enforces itself, up to the
+// actual figure.
 var limitMessages = []struct {
-	contains, limit string
-	max             int
+	begins, limit string
+	max           int
 }{
-	{"limited to 32MiB, but the size of this value was: ", "size of an RPC call's arguments or result, in bytes", MaxRPCSize},
-	{"A key of size ", "size of a key, in bytes", MaxKeySizeKV},
-	{"A value of size ", "size of a value, in bytes", MaxValueSizeKV},
+	{"Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: ", "size of an RPC call's arguments or result, in bytes", MaxRPCSize},
+	{"Keys cannot be larger than 2048 bytes. A key of size ", "size of a key, in bytes", MaxKeySizeKV},
+	{"Values cannot be larger than 131072 bytes. A value of size ", "size of a value, in bytes", MaxValueSizeKV},
 	{"Maximum number of key value pairs is 128. ", "entries in one call", MaxEntries},
 }
 
@@ -187,10 +197,25 @@ func classify(err error) error {
 		return err
 	}
 	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: withSentinels(kindOf(js), js)}
-	if e.kind == nil && classifySQL != nil {
+	if e.kind == nil && classifySQL != nil && e.Name == "Error" { // a TypeError, say, quotes what is wrong
 		return classifySQL(e)
 	}
 	return e
+}
+
+// classifyStatement is classify for what a SQL statement fails with: an error
+// of SQLite is that first, whatever its text says. SQLite quotes what users
+// wrote, such as a MATCH or a JSON path.
+func classifyStatement(err error) error {
+	js, ok := err.(*jsrt.Error)
+	if !ok || js.Flag("durableObjectReset") {
+		return classify(err)
+	}
+	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props}
+	if sql := parseSQLError(e); sql != nil {
+		return sql
+	}
+	return classify(err)
 }
 
 func kindOf(js *jsrt.Error) error {
@@ -211,12 +236,12 @@ func kindOf(js *jsrt.Error) error {
 
 func kindOfMessage(message string) error {
 	for _, m := range messages {
-		if strings.Contains(message, m.contains) {
+		if rest, ok := strings.CutPrefix(message, m.begins); ok && strings.Contains(rest, m.has) {
 			return m.kind
 		}
 	}
 	for _, m := range limitMessages {
-		if _, figure, ok := strings.Cut(message, m.contains); ok {
+		if figure, ok := strings.CutPrefix(message, m.begins); ok {
 			figure, _, _ = strings.Cut(figure, " ")
 			if actual, err := strconv.Atoi(figure); err == nil {
 				return &LimitError{m.limit, m.max, actual}

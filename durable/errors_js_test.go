@@ -44,6 +44,31 @@ func TestErrorOfTheObjectsCodeKeepsItsNameAndProperties(t *testing.T) {
 	}
 }
 
+// What users wrote may be in it, and says nothing about the call.
+func TestErrorOfTheObjectsCodeIsRemoteWhateverItsText(t *testing.T) {
+	o := object(t)
+	for _, text := range []string{"Durable Object is overloaded. Too many requests queued.", "Network connection lost.", "Durable Object reset because its code was updated.",
+		"Internal error in Durable Object storage write caused object to be reset", "x: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_UNIQUE)"} {
+		_, err := o(t.Context(), fail(errors.New(text)))
+		wantKind(t, err, durable.ErrRemote, text)
+		for _, kind := range []error{durable.ErrOverloaded, durable.ErrDisconnected, durable.ErrObjectReset, durable.ErrStorage, durable.ErrConstraint} {
+			if errors.Is(err, kind) {
+				t.Errorf("%q is %q", text, kind)
+			}
+		}
+		if durable.Retryable(err) || durable.Overloaded(err) {
+			t.Errorf("%q may be repeated", text)
+		}
+	}
+	_, err := o(t.Context(), func(ctx context.Context, l *Lab) (string, error) {
+		return "", l.state.Abort(ctx, "asked for: Internal error in Durable Object storage caused object to be reset", nil)
+	})
+	wantKind(t, err, durable.ErrObjectReset, "asked for")
+	if errors.Is(err, durable.ErrStorage) {
+		t.Errorf("the reason of an Abort is the storage's: %#v", err)
+	}
+}
+
 func TestErrorSaysOfACallOfTheObjectNothingAboutTheCallToIt(t *testing.T) {
 	_, err := object(t)(t.Context(), func(ctx context.Context, l *Lab) (string, error) {
 		return l.other("aborts")(ctx, func(ctx context.Context, l *Lab) (string, error) { return "", l.state.Abort(ctx, "enough", nil) })

@@ -133,7 +133,7 @@ func TestEachMessageMatchesOneRowOnly(t *testing.T) {
 	for _, c := range classified {
 		n := 0
 		for _, m := range messages {
-			if strings.Contains(c.message, m.contains) {
+			if rest, ok := strings.CutPrefix(c.message, m.begins); ok && strings.Contains(rest, m.has) {
 				n++
 			}
 		}
@@ -144,22 +144,60 @@ func TestEachMessageMatchesOneRowOnly(t *testing.T) {
 }
 
 func TestEachRowHasAMessage(t *testing.T) {
-	has := func(text string) bool {
+	has := func(begins, text string) bool {
 		for _, c := range classified {
-			if strings.Contains(c.message, text) {
+			if rest, ok := strings.CutPrefix(c.message, begins); ok && strings.Contains(rest, text) {
 				return true
 			}
 		}
 		return false
 	}
 	for _, m := range messages {
-		if !has(m.contains) {
-			t.Errorf("no message has %q in it", m.contains)
+		if !has(m.begins, m.has) {
+			t.Errorf("no message begins %q and has %q", m.begins, m.has)
 		}
 	}
 	for _, m := range limitMessages {
-		if !has(m.contains) {
-			t.Errorf("no message has %q in it", m.contains)
+		if !has(m.begins, "") {
+			t.Errorf("no message begins %q", m.begins)
+		}
+	}
+}
+
+// Users' text may be anything, also what workerd says of other failures.
+func TestTextOfUsersDoesNotDecideWhatFailed(t *testing.T) {
+	defer func(before func(*Error) error) { classifySQL = before }(classifySQL)
+	for _, c := range classified {
+		for _, frame := range []string{
+			"%: SQLITE_ERROR",
+			"bad JSON path: '%': SQLITE_ERROR",
+			"% at offset 3: SQLITE_ERROR",
+			"%: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_TRIGGER)",
+		} {
+			text := strings.Replace(frame, "%", c.message, 1)
+			err := classifyStatement(&jsrt.Error{Name: "Error", Message: text})
+			var e *SQLError
+			if !errors.As(err, &e) || errors.Is(err, ErrConstraint) != strings.Contains(frame, "CONSTRAINT") {
+				t.Fatalf("%q became %#v", text, err)
+			}
+			for _, sentinel := range sentinels {
+				if errors.Is(err, sentinel) {
+					t.Errorf("a statement: %q is %q", text, sentinel)
+				}
+			}
+		}
+		classifySQL = sqlError
+		for _, begins := range []string{"Invalid URL: ", "Fetch API cannot load: ", `Invalid header value: "`, "x"} {
+			err := classify(&jsrt.Error{Name: "TypeError", Message: begins + c.message + ": SQLITE_TOOBIG"})
+			var e *SQLError
+			if errors.As(err, &e) {
+				t.Errorf("%q became an error of SQLite", err)
+			}
+			for _, sentinel := range sentinels {
+				if errors.Is(err, sentinel) {
+					t.Errorf("%q is %q", begins+c.message, sentinel)
+				}
+			}
 		}
 	}
 }

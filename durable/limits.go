@@ -245,7 +245,14 @@ const (
 	MaxWebSocketCloseReason = 123
 	// MaxWebSocketEventTimeout is the longest time that a handler can be given.
 	MaxWebSocketEventTimeout = 7 * 24 * time.Hour
-	// MaxWebSocketBacklog is how many bytes of messages a [Conn] keeps unread, with 100 for each besides its own. It is this library's: a
-	// message that is alone is kept whatever its size.
+	// MaxWebSocketBacklog is how many bytes of messages a [Conn] keeps unread, with
+	// 600 for each message besides its own. It is this library's: a message that is
+	// alone is kept whatever its size, if there is room for it.
 	MaxWebSocketBacklog = 32 << 20
+	// MaxWebSocketBacklogs is how many bytes all of an isolate's connections keep
+	// unread, of the 128 MB that it has. It is this library's.
+	MaxWebSocketBacklogs = 48 << 20
+	// MaxWebSocketUnsent is how many bytes of a socket's messages may wait for the
+	// network before another one is sent. It is this library's.
+	MaxWebSocketUnsent = 4 << 20
 )

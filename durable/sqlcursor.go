@@ -52,7 +52,7 @@ func (c *Cursor) fill(out []any) {
 	c.rows = out[0].([]any)
 	c.rowsRead, c.rowsWritten = int(out[1].(float64)), int(out[2].(float64))
 	if err, ok := out[3].(error); ok {
-		c.err = classify(err)
+		c.err = classifyStatement(err)
 	}
 }
 
@@ -73,7 +73,7 @@ func (c *Cursor) fetch() {
 	c.row, c.rows = nil, nil
 	v, err := c.more.Call("next", batchRows, batchBytes)
 	if err != nil {
-		c.err = classify(err)
+		c.err = classifyStatement(err)
 		c.Close()
 		return
 	}
@@ -120,10 +120,13 @@ func (c *Cursor) RowsWritten() int { return c.rowsWritten }
 //   - to a string from TEXT, to a []byte from a BLOB or NULL;
 //   - to an integer of any size from a number without fraction, or from decimal text; to a bool from 0 and 1;
 //   - to a float64 or float32 from a number;
-//   - to a time.Time from text in the format that it binds in, in RFC 3339, or as SQLite's datetime and date return it, in UTC;
+//   - to a time.Time from text as SQLite's functions, JavaScript and Go drivers
+//     write times, in UTC;
 //   - to an any: nil, float64, string or []byte;
 //   - to a pointer to one of these, which is nil for NULL;
-//   - or anything with a method Scan(any) error, as package database/sql has them. What would be refused as inexact goes to a method
+//   - or anything with a method Scan(any) error, as package database/sql has
+//     them: it gets text, and where it refuses that, the time that the text is.
+//     What would be refused as inexact goes to a method
 //     ScanInexact(float64) error, if there is one.
 //
 // A value that does not fit exactly is refused with [ErrValue], and a number beyond ±(2^53-1) except into a float64: where it is an INTEGER, it

@@ -126,29 +126,12 @@ func (e *SQLError) classify() {
 	}
 }
 
-// sqlFailure is classify for the error of a query whose integer parameters have a cast.
+// sqlFailure is classifyStatement for the error of a statement whose integer
+// parameters have a cast.
 func sqlFailure(err error, query string, isInteger []bool) error {
-	err = classify(err)
-	e, ok := err.(*SQLError)
-	if !ok || e.Offset < 0 || isInteger == nil {
-		return err
-	}
-	if hasManyStatements(query) { // it may be one without parameters that failed
-		e.Offset = -1
-	} else {
+	err = classifyStatement(err)
+	if e, ok := err.(*SQLError); ok && e.Offset >= 0 && isInteger != nil {
 		e.Offset = uncastOffset(query, isInteger, e.Offset)
 	}
-	return e
-}
-
-// hasManyStatements reports whether anything but space comes after a semicolon.
-func hasManyStatements(query string) bool {
-	for i := 0; i < len(query); {
-		end := tokenEnd(query, i)
-		if query[i] == ';' {
-			return strings.TrimSpace(query[end:]) != ""
-		}
-		i = end
-	}
-	return false
+	return err
 }

@@ -3,6 +3,8 @@ package durable
 import (
 	"strings"
 	"testing"
+
+	"flow.internal/capdo/durable/internal/sqltext"
 )
 
 func TestCastIntegers(t *testing.T) {
@@ -65,17 +67,6 @@ func TestUncastOffsetFindsThePlaceInTheQueryAsWritten(t *testing.T) {
 	}
 }
 
-func TestHasManyStatements(t *testing.T) {
-	for query, want := range map[string]bool{
-		"select 1": false, "select 1; \n": false, "select ';'": false, "select 1 /* ; */": false, "": false,
-		"select 1; select 2": true, "; select 1": true, "select 1; -- ?": true,
-	} {
-		if got := hasManyStatements(query); got != want {
-			t.Errorf("%q: %v", query, got)
-		}
-	}
-}
-
 func FuzzCastIntegers(f *testing.F) {
 	for _, s := range []string{"", "select ?, ?2, :a, '?''', \"?\", `?`, [?] -- ?\n /* ? */; select $a::b(c)", "?99999999999999999999", "$(", "/*", "--", "'", "[", "?;?", "$a(\x00"} {
 		f.Add(s, uint8(0b10110))
@@ -106,7 +97,6 @@ func FuzzCastIntegers(f *testing.F) {
 			}
 			end = o
 		}
-		hasManyStatements(query)
 	})
 }
 
@@ -114,7 +104,7 @@ func FuzzCastIntegers(f *testing.F) {
 func uncast(t *testing.T, query, text string, isInteger []bool) string {
 	var b strings.Builder
 	done := 0
-	eachParameter(query, func(number, start, end int) {
+	sqltext.EachParameter(query, func(number, start, end int) {
 		if start < done || end <= start || end > len(query) {
 			t.Fatalf("parameter at %d:%d after %d", start, end, done)
 		}

@@ -6,10 +6,14 @@ import (
 	"math"
 	"strconv"
 	"time"
+	"unicode/utf8"
+
+	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// sqlTime is how a time is bound.
-const sqlTime = "2006-01-02T15:04:05.000Z"
+// sqlTime is how a time is bound, in UTC: as SQLite writes it, with the decimals
+// that it needs. A text that ends sorts before one that goes on.
+const sqlTime = "2006-01-02 15:04:05.999999999"
 
 // refusal is why a value is not bound or scanned. It matches [ErrValue].
 type refusal string
@@ -21,7 +25,17 @@ const (
 	errNaN       refusal = "durable: SQLite would store NaN as NULL"
 	errYear      refusal = "durable: a time before the year 0 or after 9999 has no text that SQLite knows"
 	errUint      refusal = "durable: the integer is beyond int64, the largest that SQLite has"
+	errUTF8      refusal = "durable: text that is not UTF-8 cannot be bound; hint: bind a []byte"
+	errQueryUTF8 refusal = "durable: the SQL is not UTF-8"
+	errQueryNUL  refusal = "durable: SQLite ends a statement at a NUL byte; hint: bind text that has one as an argument"
+
+	errParametersBefore refusal = "durable: only the last statement can have parameters; hint: run the others by themselves"
+
+	errNoParameters refusal = "durable: a query without a statement has no parameters, but there are arguments"
+
 	errParameter refusal = "durable: a Go value of this type cannot be a SQL parameter; see durable.SQL.Exec for those that can"
+
+	errValuer refusal = "durable: a type with methods may be a driver.Valuer, which durable calls only where durablesql is linked; hint: convert it, or import _ \"flow.internal/capdo/durable/durablesql\""
 
 	errNull        refusal = "NULL does not fit; scan into a pointer to a pointer"
 	errMisfit      refusal = "the value does not fit its destination without changing"
@@ -59,7 +73,7 @@ func bind(a any) (v any, isInteger bool, err error) {
 	case nil:
 		return nil, false, nil
 	case string:
-		return a, false, checkSQLSize(len(a))
+		return bindText(a)
 	case []byte:
 		if a == nil {
 			return nil, false, nil
@@ -87,7 +101,14 @@ func bind(a any) (v any, isInteger bool, err error) {
 		}
 		return n, true, err
 	}
-	return bindPointer(a)
+	return bindOther(a)
+}
+
+func bindText(s string) (v any, isInteger bool, err error) {
+	if !utf8.ValidString(s) {
+		return nil, false, errUTF8
+	}
+	return s, false, checkSQLSize(len(s))
 }
 
 func toInt64(a any) (n int64, ok bool, err error) {
@@ -119,57 +140,9 @@ func toInt64(a any) (n int64, ok bool, err error) {
 	return 0, false, nil
 }
 
-func bindPointer(a any) (v any, isInteger bool, err error) {
-	switch a := a.(type) {
-	case *string:
-		return bindElement(a)
-	case *[]byte:
-		return bindElement(a)
-	case *bool:
-		return bindElement(a)
-	case *time.Time:
-		return bindElement(a)
-	case *float64:
-		return bindElement(a)
-	case *float32:
-		return bindElement(a)
-	case *int:
-		return bindElement(a)
-	case *int8:
-		return bindElement(a)
-	case *int16:
-		return bindElement(a)
-	case *int32:
-		return bindElement(a)
-	case *int64:
-		return bindElement(a)
-	case *uint:
-		return bindElement(a)
-	case *uint8:
-		return bindElement(a)
-	case *uint16:
-		return bindElement(a)
-	case *uint32:
-		return bindElement(a)
-	case *uint64:
-		return bindElement(a)
-	}
-	return nil, false, errParameter
-}
-
-func bindElement[T any](p *T) (v any, isInteger bool, err error) {
-	if p == nil {
-		return nil, false, nil
-	}
-	return bind(*p)
-}
-
 func bindTime(t time.Time) (any, error) {
 	t = t.UTC()
-	switch {
-	case t.Nanosecond()%int(time.Millisecond) != 0:
-		return nil, errFineTime
-	case t.Year() < 0 || t.Year() > 9999:
+	if t.Year() < 0 || t.Year() > 9999 {
 		return nil, errYear
 	}
 	return t.Format(sqlTime), nil
@@ -332,14 +305,23 @@ func scanScanner(s interface{ Scan(any) error }, v any) error {
 			}
 			return errInexact
 		}
-		if n, err := toInteger(x); err == nil {
+		if n, err := toInteger(x); err == nil && !isNegativeZero(x) {
 			v = n
 		}
 	case []byte:
 		v = bytes.Clone(x)
 	}
-	return s.Scan(v)
+	err := s.Scan(v)
+	if text, ok := v.(string); ok && err != nil { // sql.NullTime takes no text
+		if t, ok := sqltext.ParseTime(text); ok && s.Scan(t) == nil {
+			return nil
+		}
+	}
+	return err
 }
+
+// isNegativeZero: no integer is.
+func isNegativeZero(f float64) bool { return f == 0 && math.Signbit(f) }
 
 // as is for destinations that hold what has arrived as it is.
 func as[T string | []byte | float64](v any) (T, error) {
@@ -384,10 +366,8 @@ func toTime(v any) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	for _, layout := range []string{time.RFC3339, time.DateTime, time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, nil
-		}
+	if t, ok := sqltext.ParseTime(s); ok {
+		return t, nil
 	}
 	return time.Time{}, errTime
 }

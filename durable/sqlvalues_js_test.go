@@ -114,25 +114,14 @@ func TestSQLRoundTripsKeepTheValue(t *testing.T) {
 		if got := one[time.Time](t, db, "select ?", at); !got.Equal(at) || got.Location() != time.UTC {
 			t.Errorf("%v became %v", at, got)
 		}
-		if got := one[string](t, db, "select ?", at); got != "2026-01-02T02:04:05.120Z" {
+		if got := one[string](t, db, "select ?", at); got != "2026-01-02 02:04:05.12" {
 			t.Errorf("a time is stored as %s", got)
 		}
-		if got := one[bool](t, db, "select ?1 = strftime('%Y-%m-%dT%H:%M:%fZ', ?1) and datetime(?1) = '2026-01-02 02:04:05'", at); !got {
+		if got := one[bool](t, db, "select strftime('%Y-%m-%dT%H:%M:%fZ', ?1) = '2026-01-02T02:04:05.120Z' and datetime(?1) = '2026-01-02 02:04:05'", at); !got {
 			t.Error("SQLite reads a time differently")
 		}
 		if got := one[time.Time](t, db, "select current_timestamp"); time.Since(got).Abs() > time.Minute {
 			t.Errorf("SQLite's time is read as %v", got)
-		}
-	})
-}
-
-func TestSQLTextThatIsNotUTF8IsRefused(t *testing.T) {
-	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
-		if _, err := db.Exec("select ?", "\xff"); err == nil {
-			t.Error("it was bound")
-		}
-		if _, err := db.Exec("select '\xff'"); err == nil {
-			t.Error("it was run")
 		}
 	})
 }
@@ -218,7 +207,7 @@ func TestSQLStructsGoInAndComeOut(t *testing.T) {
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
 		mustExec(t, db, "create table users (id integer primary key, full_name text, nick text, avatar blob, active boolean, score real, created datetime)")
 		for _, u := range users {
-			mustExec(t, db, "insert into users values (?, ?, ?, ?, ?, ?, ?)", int64(u.ID), u.Name, u.Nick, u.Avatar, u.Active, u.Score, u.Created)
+			mustExec(t, db, "insert into users values (?, ?, ?, ?, ?, ?, ?)", u.ID, u.Name, u.Nick, u.Avatar, u.Active, u.Score, u.Created)
 		}
 		i := 0
 		for got, err := range durable.All[user](mustExec(t, db, "select * from users order by id")) {

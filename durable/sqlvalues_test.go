@@ -1,11 +1,17 @@
 package durable
 
 import (
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"flow.internal/capdo/durable/internal/sqltext"
 )
 
 func TestBindRefusesWhatWouldChange(t *testing.T) {
@@ -13,16 +19,126 @@ func TestBindRefusesWhatWouldChange(t *testing.T) {
 		"NaN":                           math.NaN(),
 		"NaN in 32 bits":                float32(math.NaN()),
 		"an unsigned integer too large": uint64(1 << 63),
-		"microseconds":                  time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC),
 		"the year 10000":                time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
 		"a year before 0":               time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC),
 		"a year that UTC has":           time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -3600)),
 		"another type":                  struct{}{},
-		"a named type":                  time.Second,
+		"a named struct":                time.Location{},
+		"a pointer to a struct":         new(struct{}),
+		"nil of a pointer to a struct":  (*struct{})(nil),
 		"a list":                        []string{"a"},
+		"an array":                      [2]byte{},
+		"a map":                         map[string]int{},
+		"a function":                    func() {},
+		"text that is not UTF-8":        "a\xff",
+		"such text of a named type":     nickname("a\xff"),
+		"a pointer to such text":        new("a\xff"),
 	} {
 		if got, _, err := bind(v); !errors.Is(err, ErrValue) {
 			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+// valuer is what package database/sql/driver calls one, and amount another.
+type valuer struct{ v any }
+
+func (v valuer) Value() (driver.Value, error) { return v.v, nil }
+
+type amount int
+
+func (a *amount) Value() (driver.Value, error) { return int64(*a) * 100, nil }
+
+type failing struct{}
+
+func (failing) Value() (driver.Value, error) { return nil, errFailing }
+
+var errFailing = errors.New("no value")
+
+func TestBindTakesWhatDatabaseSQLTakes(t *testing.T) {
+	at, five, name := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), amount(5), "Ada"
+	pname := &name
+	cases := []struct{ in, want any }{
+		{sql.NullString{}, nil}, {sql.NullString{String: "a", Valid: true}, "a"}, {sql.NullInt64{Int64: 5, Valid: true}, int64(5)},
+		{sql.NullTime{Time: at, Valid: true}, "2026-01-02 03:04:05.000006"}, {sql.Null[bool]{V: true, Valid: true}, 1},
+		{(*sql.NullString)(nil), nil}, {&sql.NullInt64{Int64: 5, Valid: true}, int64(5)}, {userID(7), int64(7)}, {nickname("x"), "x"},
+		{json.RawMessage("{}"), errValuer}, {time.Second, errValuer}, {spoken(5), int64(5)}, {new(spoken(5)), int64(5)}, {five, int64(5)}, {&five, errValuer},
+		{valuer{[]byte{1}}, errValuer}, {failing{}, errValuer}, {(*amount)(nil), errValuer},
+		{new(userID(7)), int64(7)}, {(*userID)(nil), nil}, {&pname, "Ada"}, {(**string)(nil), nil}, {new(*string), nil}, {(*time.Time)(nil), nil},
+		{&at, "2026-01-02 03:04:05.000006"}, {new(any(5)), int64(5)}, {new(any), nil},
+	}
+	for _, c := range cases {
+		wantBound(t, c.in, c.want)
+	}
+	sqltext.CallValuer = askValuer // as where durablesql is linked
+	defer func() { sqltext.CallValuer = nil }()
+	for _, c := range cases {
+		if c.want != errValuer {
+			wantBound(t, c.in, c.want)
+		}
+	}
+	wantBound(t, json.RawMessage("{}"), []byte("{}"))
+	wantBound(t, time.Second, int64(1e9))
+	wantBound(t, &five, int64(500))
+	wantBound(t, valuer{[]byte{1}}, []byte{1})
+	wantBound(t, valuer{at}, "2026-01-02 03:04:05.000006")
+	wantBound(t, valuer{nil}, nil)
+	wantBound(t, failing{}, errFailing)
+	wantBound(t, valuer{struct{}{}}, ErrValue)
+	wantBound(t, valuer{valuer{1}}, ErrValue)
+	wantBound(t, valuer{math.NaN()}, ErrValue)
+}
+
+func wantBound(t *testing.T, in, want any) {
+	t.Helper()
+	got, _, err := bind(in)
+	if failure, isError := want.(error); isError {
+		if !errors.Is(err, failure) {
+			t.Errorf("%T %v: %v, %v", in, in, got, err)
+		}
+	} else if !reflect.DeepEqual(got, want) || err != nil {
+		t.Errorf("%T %v became %#v, %v, want %#v", in, in, got, err, want)
+	}
+}
+
+func askValuer(v any) (any, bool, error) {
+	valuer, ok := v.(driver.Valuer)
+	if d := reflect.ValueOf(v); !ok || d.Kind() == reflect.Pointer && d.IsNil() {
+		return nil, ok, nil
+	}
+	value, err := valuer.Value()
+	return value, true, err
+}
+
+// spoken has a method, but is no Valuer.
+type spoken int
+
+func (spoken) String() string { return "five" }
+
+func TestBoundTimesSortAndHaveOneText(t *testing.T) {
+	last := ""
+	for _, c := range []struct {
+		t    time.Time
+		want string
+	}{
+		{time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), "0000-01-01 00:00:00"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)), "2026-01-02 02:04:05"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), "2026-01-02 03:04:05"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 1, time.UTC), "2026-01-02 03:04:05.000000001"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 99e6, time.UTC), "2026-01-02 03:04:05.099"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 100e6, time.UTC), "2026-01-02 03:04:05.1"},
+		{time.Date(2026, 1, 2, 3, 4, 5, 120e6, time.UTC), "2026-01-02 03:04:05.12"},
+		{time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC), "2026-01-02 03:04:06"},
+		{time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), "9999-12-31 23:59:59.999999999"},
+	} {
+		got, _, err := bind(c.t)
+		if got != c.want || err != nil || c.want <= last {
+			t.Errorf("%v became %v, %v after %s", c.t, got, err, last)
+		}
+		last = c.want
+		var back time.Time
+		if err := scan(&back, c.want); err != nil || !back.Equal(c.t) || back.Location() != time.UTC {
+			t.Errorf("%s came back as %v, %v", c.want, back, err)
 		}
 	}
 }
@@ -109,6 +225,13 @@ func TestTimesAreReadAsSQLiteWritesThem(t *testing.T) {
 		"2026-01-02 03:04:05":           time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		"2026-01-02 03:04:05.678":       time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC),
 		"2026-01-02":                    time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC),
+		"2026-01-02T03:04:05":           time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		"2026-01-02 03:04":              time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC),
+		"2026-01-02T03:04Z":             time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC),
+
+		"2026-01-02 03:04:05.123456789+01:00":     time.Date(2026, 1, 2, 2, 4, 5, 123456789, time.UTC), // as other Go drivers write it
+		"2026-01-02 03:04:05.123456789 +0100 CET": time.Date(2026, 1, 2, 2, 4, 5, 123456789, time.UTC),
+		"2026-01-02 03:04:05.123456789Z":          time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC),
 	} {
 		var got time.Time
 		if err := scan(&got, text); err != nil || !got.Equal(want) {
@@ -134,14 +257,38 @@ type scanner struct{ v any }
 func (s *scanner) Scan(v any) error { s.v = v; return nil }
 
 func TestScannersGetWhatDatabaseSQLGivesThem(t *testing.T) {
-	for v, want := range map[any]any{5.0: int64(5), 0.5: 0.5, "a": "a", nil: nil, 1e300: 1e300} {
+	for v, want := range map[any]any{5.0: int64(5), 0.0: int64(0), 0.5: 0.5, "a": "a", nil: nil, 1e300: 1e300} {
 		var s scanner
 		if err := scan(&s, v); err != nil || s.v != want {
 			t.Errorf("%#v arrives as %#v, %v", v, s.v, err)
 		}
 	}
+	var zero scanner
+	if err := scan(&zero, math.Copysign(0, -1)); err != nil || zero.v != 0.0 || !math.Signbit(zero.v.(float64)) {
+		t.Errorf("-0 arrives as %#v, %v", zero.v, err)
+	}
 	if err := scan(&scanner{}, float64(1<<53)); !errors.Is(err, ErrValue) {
 		t.Errorf("an inexact integer: %v", err)
+	}
+}
+
+func TestScannersOfTimesGetOneOfText(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, dest := range []any{new(sql.NullTime), new(sql.Null[time.Time])} {
+		for v, want := range map[any]any{"2026-01-02 03:04:05": at, nil: nil} {
+			if err := scan(dest, v); err != nil {
+				t.Errorf("%v into %T: %v", v, dest, err)
+			} else if got, _ := dest.(driver.Valuer).Value(); got != want {
+				t.Errorf("%v into %T became %v", v, dest, got)
+			}
+		}
+		if err := scan(dest, "soon"); err == nil {
+			t.Errorf("text was scanned into %T", dest)
+		}
+	}
+	var s sql.NullString
+	if err := scan(&s, "2026-01-02"); err != nil || s.String != "2026-01-02" {
+		t.Errorf("%v, %v", s, err)
 	}
 }
 

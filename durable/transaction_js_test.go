@@ -184,3 +184,21 @@ func TestNoOtherGoroutineWritesInsideATransaction(t *testing.T) {
 	o.want(t, "", get("inside"))
 	o.want(t, "written", get("outside"))
 }
+
+// Go is resumed by a file's callback, enters a transaction, which resumes it
+// below itself, and uses a file again.
+func TestTransactionSyncBetweenUsesOfFiles(t *testing.T) {
+	o := object(t)
+	o.want(t, "", func(ctx context.Context, l *Lab) (string, error) {
+		for range 3 {
+			if _, err := os.Stat("."); err != nil {
+				return "", err
+			}
+			if _, err := commit(ctx, l); err != nil {
+				return "", err
+			}
+		}
+		_, err := os.Stat(".")
+		return "", err
+	})
+}

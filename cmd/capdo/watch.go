@@ -22,13 +22,20 @@ import (
 const settle = 100 * time.Millisecond
 
 // watcher waits for changes of what a program is built from: the packages of its own module and of modules that are replaced by a
-// folder, their embedded files, go.mod and go.sum, and the wrangler config.
+// folder, their embedded files, go.mod and go.sum, and the wrangler config; and of the files with variables.
 type watcher struct {
 	*fsnotify.Watcher
 	dir     string
 	config  string          // the config, absolute
 	verbose bool            // print the commands
 	embeds  map[string]bool // folders with embedded files
+	files   map[string]bool // files with variables that wrangler was told of
+}
+
+// changes say what has changed.
+type changes struct {
+	build     bool // what the program is built from
+	variables bool // the files with variables, which wrangler reads
 }
 
 func newWatcher(ctx context.Context, dir string, verbose bool) (*watcher, error) {
@@ -58,6 +65,9 @@ func (w *watcher) update(ctx context.Context) error {
 	if w.config != "" {
 		dirs[filepath.Dir(w.config)] = true
 	}
+	for file := range w.files {
+		dirs[filepath.Dir(file)] = true
+	}
 	w.embeds = map[string]bool{}
 	for _, p := range packages {
 		dirs[p.Dir], dirs[p.Module.Dir] = true, true
@@ -79,45 +89,77 @@ func (w *watcher) update(ctx context.Context) error {
 	return nil
 }
 
-// addConfig watches a config, too.
-func (w *watcher) addConfig(path string) (err error) {
+// addConfig watches a config, and the files with variables that wrangler's
+// flags name in place of .dev.vars. wrangler runs in the config's folder.
+func (w *watcher) addConfig(path string, flags []string) (err error) {
 	if w.config, err = filepath.Abs(path); err != nil {
 		return err
 	}
-	return w.Add(filepath.Dir(w.config))
+	if err := w.Add(filepath.Dir(w.config)); err != nil {
+		return fmt.Errorf("cannot watch %s: %w", filepath.Dir(w.config), err)
+	}
+	w.files = map[string]bool{}
+	for file, rest, ok := cutFlag(flags, "--env-file", "--envFile"); ok; file, rest, ok = cutFlag(rest, "--env-file", "--envFile") {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(filepath.Dir(w.config), file)
+		}
+		w.files[filepath.Clean(file)] = true
+		if err := w.Add(filepath.Dir(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot watch %s: %w", file, err)
+		}
+	}
+	return nil
 }
 
 // wait returns when something has changed and then nothing for a while, or with an error when ctx ends.
-func (w *watcher) wait(ctx context.Context) error {
+func (w *watcher) wait(ctx context.Context) (changes, error) {
 	var quiet <-chan time.Time
+	var all changes
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return changes{}, ctx.Err()
 		case e := <-w.Events:
-			if w.concerns(e) {
+			if c := w.concerns(e); c != (changes{}) {
+				all.build, all.variables = all.build || c.build, all.variables || c.variables
 				quiet = time.After(settle)
 			}
 		case <-w.Errors: // events were lost
+			all = changes{true, true}
 			quiet = time.After(settle)
 		case <-quiet:
-			return nil
+			return all, nil
 		}
 	}
 }
 
-// concerns reports whether an event may change the build.
-func (w *watcher) concerns(e fsnotify.Event) bool {
+// concerns says what an event may change.
+func (w *watcher) concerns(e fsnotify.Event) changes {
 	name := filepath.Base(e.Name)
 	switch {
-	case e.Op == fsnotify.Chmod, strings.HasPrefix(name, "."), strings.HasSuffix(name, "~"), strings.HasSuffix(name, "_test.go"):
-		return false
+	case e.Op == fsnotify.Chmod, strings.HasSuffix(name, "~"), strings.HasSuffix(name, "_test.go"):
+		return changes{}
+	case isVariables(name) && filepath.Dir(e.Name) == filepath.Dir(w.config), w.files[e.Name]:
+		return changes{variables: true}
+	case strings.HasPrefix(name, "."):
+		return changes{}
 	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc", "wrangler.toml", filepath.Base(w.config)}, name),
 		slices.Contains([]string{".go", ".s", ".h"}, filepath.Ext(name)),
 		w.embeds[filepath.Dir(e.Name)]:
-		return true
+		return changes{build: true}
 	}
-	return e.Op.Has(fsnotify.Create) && w.isPackage(e.Name)
+	return changes{build: e.Op.Has(fsnotify.Create) && w.isPackage(e.Name)}
+}
+
+// isVariables reports whether a file is one that wrangler dev reads variables
+// and secrets from: .dev.vars, .dev.vars.staging, .env, .env.local, …
+func isVariables(name string) bool {
+	for _, file := range []string{".dev.vars", ".env"} {
+		if name == file || strings.HasPrefix(name, file+".") && !strings.HasSuffix(name, ".swp") && !strings.HasSuffix(name, ".example") {
+			return true
+		}
+	}
+	return false
 }
 
 // isPackage reports whether what is new is a folder with Go files. Any folder is watched from here on: they may be yet to come.

@@ -39,14 +39,16 @@ var watched = map[string]string{
 	"app/text/text.go":        "package text\n\nimport _ \"embed\"\n\n//go:embed data/hello.txt\nvar Hello string\n",
 	"app/text/data/hello.txt": "hello",
 	"app/unused/unused.go":    "package unused\n",
+	"app/vars/one":            "A=1\n",
+	"app/config/staging.toml": "name = \"w\"\n",
 	"lib/go.mod":              "module lib\n\ngo 1.26\n",
 	"lib/lib.go":              "package lib\n",
 }
 
-func TestAChangeIsNoticedWhenItMayChangeTheBuild(t *testing.T) {
+func TestAChangeIsNoticedWhenItMayChangeTheProgram(t *testing.T) {
 	tests := []struct {
 		name, file string
-		want       bool
+		want       any // true for a build, or "variables"
 	}{
 		{"a Go file of the program", "app/cmd/main.go", true},
 		{"a new Go file", "app/cmd/more.go", true},
@@ -56,9 +58,23 @@ func TestAChangeIsNoticedWhenItMayChangeTheBuild(t *testing.T) {
 		{"go.mod, above the program", "app/go.mod", true},
 		{"go.sum", "app/go.sum", true},
 		{"the wrangler config", "app/cmd/wrangler.jsonc", true},
-		{"a config that was chosen", "app/cmd/staging.toml", true},
+		{"a config that was chosen, in a folder of its own", "app/config/staging.toml", true},
 		{"a new package", "app/cmd/sub/sub.go", true},
 
+		{"variables", "app/config/.dev.vars", "variables"},
+		{"an environment's variables", "app/config/.dev.vars.staging", "variables"},
+		{"variables in .env", "app/config/.env", "variables"},
+		{"an environment's variables in .env", "app/config/.env.staging.local", "variables"},
+
+		{"a file that a flag names", "app/vars/one", "variables"},
+		{"another file that a flag names", "app/vars/two", "variables"},
+
+		{"a file beside one that a flag names", "app/vars/three", false},
+		{"another program's variables", "app/text/.dev.vars", false},
+		{"variables beside the program, and not the config", "app/cmd/.dev.vars", false},
+		{"an example of variables", "app/config/.dev.vars.example", false},
+		{"an editor's swap file of variables", "app/config/.dev.vars.swp", false},
+		{"another tool's file", "app/config/.envrc", false},
 		{"a test", "app/cmd/main_test.go", false},
 		{"a package that the program does not import", "app/unused/unused.go", false},
 		{"what is no source", "app/cmd/README.md", false},
@@ -75,16 +91,19 @@ func TestAChangeIsNoticedWhenItMayChangeTheBuild(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer w.Close()
-			w.config = "staging.toml"
+			if err := w.addConfig(filepath.Join(dir, "app/config/staging.toml"), []string{"--env-file=../vars/one", "--x", "--env-file", "../vars/two"}); err != nil {
+				t.Fatal(err)
+			}
 			change(t, filepath.Join(dir, tt.file), "// new")
 			limit := 5 * time.Second
-			if !tt.want {
+			want := changes{build: tt.want == true, variables: tt.want == "variables"}
+			if tt.want == false {
 				limit = 4 * settle
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
-			if got := w.wait(ctx) == nil; got != tt.want {
-				t.Errorf("a change of %s is noticed: %v", tt.file, got)
+			if got, err := w.wait(ctx); got != want || (err == nil) != (tt.want != false) {
+				t.Errorf("a change of %s is noticed: %+v, %v", tt.file, got, err)
 			}
 		})
 	}
@@ -98,7 +117,7 @@ func TestUpdateFollowsTheImports(t *testing.T) {
 	}
 	defer w.Close()
 	change(t, filepath.Join(dir, "app/cmd/main.go"), "package main\n\nimport (\n\t_ \"app/missing\"\n\t_ \"app/unused\"\n)\n\nfunc main() {}\n")
-	if err := w.wait(t.Context()); err != nil {
+	if _, err := w.wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.update(t.Context()); err != nil {

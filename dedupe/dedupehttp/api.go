@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/budget"
 )
 
 // API says what [NewHandler] serves, to whom. Its functions are called for each request, as what they return may belong to it: a
@@ -40,8 +41,10 @@ var OpenAPI []byte
 // Nothing but the description is served without a bearer token, from wherever it is asked. The token decides about the tenant, and so about
 // the ledger; no other's can be reached. Keys are in the request's body, where no path is made of them and no proxy's log has them.
 //
-// A body is refused before it is read if it is longer than any that makes sense: 16 KiB, or 1.4 MiB with a result. A claim that waits takes up to
-// a minute: a server's WriteTimeout has to be longer.
+// A body is refused before it is read if it is longer than any that makes sense:
+// 16 KiB, or 1.4 MiB with a result. In a Worker requests are refused as overloaded
+// beyond [MaxInFlight]. A claim that waits is answered after [MaxRequestWait]: a
+// server's WriteTimeout has to be longer.
 func NewHandler(api API) http.Handler {
 	if api.Tokens == nil {
 		panic("dedupehttp: API.Tokens is nil\nhint: nothing can be served without tokens; see ParseTokens")
@@ -51,6 +54,11 @@ func NewHandler(api API) http.Handler {
 	}
 	return &apiHandler{api}
 }
+
+// MaxRequestWait is how long a request that claims waits. A client that wants to
+// wait for longer sends it again, as [Client] does: one that has left before its
+// request was begun, which no Worker is told, is waited for no longer.
+const MaxRequestWait = 10 * time.Second
 
 const openAPIPath = "/v1/openapi.yaml"
 
@@ -63,7 +71,9 @@ func (a *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(OpenAPI)
 		return
 	}
-	answer, err := a.serve(w, r)
+	c := &apiCall{api: a, r: r}
+	defer func() { c.share.Close() }()
+	answer, err := c.serve(w)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
@@ -73,13 +83,13 @@ func (a *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(err) // structs of texts, numbers and bytes
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Write(append(body, '\n'))
+	secure(w.Header())
+	writePieces(w, append(body, '\n'))
 }
 
 // serve does what a request asks for. It looks at nothing before it knows the tenant.
-func (a *apiHandler) serve(w http.ResponseWriter, r *http.Request) (answer any, err error) {
+func (c *apiCall) serve(w http.ResponseWriter) (answer any, err error) {
+	a, r := c.api, c.r
 	tokens, err := a.Tokens(r)
 	if err == nil && tokens == nil {
 		err = ErrNoTokens
@@ -92,6 +102,7 @@ func (a *apiHandler) serve(w http.ResponseWriter, r *http.Request) (answer any, 
 		w.Header().Set("WWW-Authenticate", `Bearer realm="ledger"`)
 		return nil, ErrUnauthorized
 	}
+	c.tenant = tenant
 	path := r.URL.EscapedPath()
 	if path == openAPIPath {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -105,8 +116,10 @@ func (a *apiHandler) serve(w http.ResponseWriter, r *http.Request) (answer any, 
 		w.Header().Set("Allow", "POST")
 		return nil, refusal{code: "method_not_allowed"}
 	}
-	c := &apiCall{api: a, r: r, tenant: tenant}
-	if c.values, err = op.read(w, r); err != nil {
+	if c.share = inFlight.Share(tenant); !c.share.Take(RequestCost) {
+		return nil, dedupe.ErrOverloaded
+	}
+	if c.values, err = op.read(w, r, c.share); err != nil {
 		return nil, err
 	}
 	return op.run(c, r.Context())
@@ -148,12 +161,13 @@ func holderFields() []apiField {
 	return []apiField{textOf("ledger"), bytesOf("key"), bytesOf("owner"), int64Of("fence")}
 }
 
-// apiCall is a request whose body has been read.
+// apiCall is a request.
 type apiCall struct {
 	api    *apiHandler
 	r      *http.Request
 	tenant string
 	values apiValues
+	share  *budget.Share // of the isolate's memory
 }
 
 // Bodies of responses. A time is in RFC 3339, a 64-bit number decimal text: JavaScript's numbers are exact up to 2^53 only.
@@ -194,6 +208,10 @@ func (c *apiCall) claim(ctx context.Context) (any, error) {
 	if opts.Owner == "" {
 		return nil, malformed("owner is empty", "make a random one for each attempt, and repeat it when its answer is lost")
 	}
+	if err := opts.Check(c.values.bytes["key"]); err != nil {
+		return nil, err
+	}
+	opts.Wait = min(opts.Wait, MaxRequestWait)
 	ledger, err := c.ledger()
 	if err != nil {
 		return nil, err
@@ -207,6 +225,9 @@ func (c *apiCall) claim(ctx context.Context) (any, error) {
 	case dedupe.Acquired:
 		a.Outcome, a.Fence, a.TakenOver = "acquired", claim.Fence, claim.TakenOver
 	case dedupe.Replay:
+		if !c.share.Take(BodyCost * len(claim.Result)) {
+			return nil, dedupe.ErrOverloaded // the claim has changed nothing
+		}
 		a.Outcome, a.Result, a.CompletedAt = "replay", append([]byte{}, claim.Result...), claim.CompletedAt.UTC()
 	case dedupe.InProgress:
 		a.Outcome, a.RetryAfterMS = "in_progress", int64((claim.RetryAfter+time.Millisecond-1)/time.Millisecond)

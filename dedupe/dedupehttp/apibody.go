@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/budget"
 	"flow.internal/capdo/internal/jsontext"
 )
 
@@ -80,7 +81,7 @@ func (op *operation) limit() int64 {
 }
 
 // read reads and checks a request's body.
-func (op *operation) read(w http.ResponseWriter, r *http.Request) (apiValues, error) {
+func (op *operation) read(w http.ResponseWriter, r *http.Request, share *budget.Share) (apiValues, error) {
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		return apiValues{}, malformed("the URL has a query", "send everything in the body: URLs are logged")
 	}
@@ -92,9 +93,11 @@ func (op *operation) read(w http.ResponseWriter, r *http.Request) (apiValues, er
 	if r.ContentLength > op.limit() {
 		return apiValues{}, refusal{code: "request_too_large"}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, op.limit()))
+	body, err := readAll(w, r, op.limit(), share)
 	var large *http.MaxBytesError
 	switch {
+	case err == (errNoRoom{}):
+		return apiValues{}, dedupe.ErrOverloaded
 	case errors.As(err, &large):
 		return apiValues{}, refusal{code: "request_too_large"}
 	case err != nil:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 // Limits of the tokens that [ParseTokens] reads.
@@ -46,7 +47,31 @@ type tokenEntry struct {
 // A tenant's name has 1 to [MaxTenantSize] letters, digits, and characters of "-_."; a token has [MinTokenSize] to [MaxTokenSize] of
 // those and of "~+/", and may end in "=". No token may be there twice. ParseTokens fails with [ErrNoTokens] where there is no entry, and with
 // [ErrMalformedTokens], which says which entry is wrong and how, and shows nothing of it.
+//
+// A Worker calls it for each request, whose environment has the secret. What it
+// read last it remembers, so that it reads a secret once.
 func ParseTokens(secret string) (*Tokens, error) {
+	// Both texts are the server's own, so their comparison tells a client nothing.
+	if last := lastTokens.Load(); last != nil && last.secret == secret {
+		return last.tokens, nil
+	}
+	tokens, err := parseTokens(secret)
+	if err != nil {
+		return nil, err
+	}
+	lastTokens.Store(&parsedTokens{secret, tokens})
+	return tokens, nil
+}
+
+// parsedTokens are the tokens of a secret. Nothing changes them.
+type parsedTokens struct {
+	secret string
+	tokens *Tokens
+}
+
+var lastTokens atomic.Pointer[parsedTokens]
+
+func parseTokens(secret string) (*Tokens, error) {
 	t := &Tokens{}
 	seen := map[[sha256.Size]byte]bool{}
 	for entry := range strings.FieldsFuncSeq(secret, func(r rune) bool { return r == ',' || r == '\n' }) {

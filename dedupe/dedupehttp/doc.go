@@ -38,14 +38,20 @@
 // none; see below.) Not repeated are Set-Cookie, Date, hop-by-hop headers and those that Connection names, and what handlers further out have
 // set, who do so themselves.
 //
-// [DefaultStore] stores all statuses but 408, 409, 425, 429 and 503, after which
-// the next request runs the handler again. A handler answers 503 to say: I have
-// done nothing, run me again. Any other 5xx is stored, as Stripe does it, since
-// nobody knows how far the handler came: from then on the key is answered with
-// the failure. A handler that bears to be repeated, because it passes its key or
-// its fence on to whatever it changes, is better off with
-// [RepeatServerErrors]: after a 5xx it runs again when the lease is over, and
-// [ClaimOf] says that it has taken over.
+// [DefaultStore] stores all statuses but 409, 425 and 429, after which the next
+// request runs the handler again. So it does after whatever a handler answers that
+// has called [NoEffect]: I have done nothing, run me again. A bare 503 does not say
+// that: it is what timeouts and proxies answer while the work goes on. As any other
+// 5xx it is stored, as Stripe does it, since nobody knows how far the handler came:
+// from then on the key is answered with the failure. A handler that may be
+// repeated, because it passes its key or its fence on to whatever it changes, is
+// better off with [RepeatServerErrors]: after a 5xx it runs again when the lease is
+// over, and [ClaimOf] says that it has taken over.
+//
+// Do not use [http.TimeoutHandler] inside of the middleware, nor another timeout
+// that answers for a handler which goes on: its 503 would be the key's answer, and
+// what the handler comes to would be lost. [Options].Timeout keeps the claim until
+// the handler has returned, and stores its response.
 //
 // A handler's panic, [http.ErrAbortHandler] included, counts as status 500, and
 // goes on to the server once that is stored.
@@ -57,7 +63,8 @@
 //
 // # Problems
 //
-// What the middleware itself answers is a [Problem]. In none of these cases has this request run the handler, except in the last:
+// What the middleware itself answers is a [Problem]. In none of these cases has
+// this request run the handler, except in the last two:
 //
 //	400 idempotency_key_missing, idempotency_key_invalid, idempotency_key_too_long
 //	400 body_unreadable         the body broke off
@@ -68,6 +75,7 @@
 //	500 body_incomplete         shorter than announced: it was read before, further out
 //	500 record_unreadable       what the ledger has is corrupt, or of a newer version
 //	503 ledger_failed, overloaded, outcome_unknown
+//	503 timed_out               the handler runs, and takes longer than Options.Timeout
 //	503 taken_over              the handler lost its claim meanwhile: the response of another counts
 //
 // A repetition after a panic gets 500 handler_panicked. 409 and 503 have Retry-After.
@@ -77,7 +85,7 @@
 // Of any number of requests with one key, one at a time runs the handler, and once a response is stored, none does. The request is read in full
 // before. The client may go away: the handler's context ends neither with it nor with a deadline that was set further out, and its response is
 // stored. (In a Worker, that is as long as the platform goes on without the client, about 25 s.) A handler that streams learns from Write that
-// nobody listens. Limit the time of a handler inside of the middleware.
+// nobody listens. [Options].Timeout limits how long the client waits.
 //
 // The handler runs a second time if its program died, or if the ledger did not
 // take its response, though it was asked again until the lease was over. In the
@@ -87,7 +95,18 @@
 // second effect even then by [Fence], where the system that it changes rejects
 // smaller ones, or by an idempotency key of the service that it calls.
 //
+// In a Worker a handler that goes on after its client was answered, or has left,
+// has 28 s. Then its I/O ends, and its lease is not extended any more: the key's
+// next request takes over when that is over.
+//
 // After outcome_unknown the key may stay in progress, without anybody working on it, until the lease is over.
+//
+// # Memory
+//
+// In a Worker the bodies and the number of requests in flight are bounded, and
+// shared between scopes and tenants: see [MaxInFlight]. What is refused gets 503
+// overloaded before its body is read. A response that there is no room for goes out
+// as it comes, as one that is too large to be kept.
 //
 // # HTTP API
 //

@@ -1,17 +1,15 @@
 package dedupehttp
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/internal/keepopen"
+	"flow.internal/capdo/internal/budget"
 )
 
 // LedgerFunc returns the ledger for a request. In a Worker a ledger belongs to the invocation: make it from durablehttp.Env(r). Its error is
@@ -51,31 +49,45 @@ type Options struct {
 	// request runs the handler again, at once ([dedupe.ReleaseClaim]) or after the
 	// lease ([dedupe.LeaveToLease]). [DefaultStore] when nil;
 	// [RepeatServerErrors] is for handlers that may run again after a failure.
+	// Where a handler has called [NoEffect] Store is not asked.
 	Store func(status int) dedupe.Disposition
+	// Timeout is how long a client waits from when the handler begins; no limit
+	// when 0. Then the handler's context ends, with the cause
+	// [http.ErrHandlerTimeout], and the client gets status 503 and the code
+	// timed_out. The handler keeps its claim until it has returned, and its
+	// response is stored for the key's next request. A response that has begun to
+	// go out is broken off. Do not use [http.TimeoutHandler] inside of the
+	// middleware; see the package's documentation.
+	Timeout time.Duration
 	// Streaming: the response goes out as the handler writes it, and its body is not kept.
 	Streaming bool
 }
 
-// DefaultStore stores all that a handler answers, but for statuses by which it says that it has done nothing, and that the request may be
-// repeated: 408, 409, 425, 429 and 503. After those the next request runs the handler at once.
+// DefaultStore stores all that a handler answers, except 409, 425 and 429: by
+// their definition the request was not carried out, and may be repeated. After
+// those the next request runs the handler at once.
+//
+// It stores 503 and 408, too, as any other failure. A handler says them when it
+// has done nothing, but http.TimeoutHandler and the like, and proxies, say them
+// of work that goes on. A handler that has done nothing calls [NoEffect].
 func DefaultStore(status int) dedupe.Disposition {
 	switch status {
-	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
 		return dedupe.ReleaseClaim
 	}
 	return dedupe.StoreResult
 }
 
-// RepeatServerErrors is [DefaultStore], except that it stores no status of 500
-// or more: the key's next request runs the handler again, after the lease, since
-// the failed run may have had an effect, and may still have it. It is for
-// handlers that bear to be repeated: they pass the key or the fence on to
-// whatever they change, or look at [ClaimOf] and ask what has been done.
+// RepeatServerErrors is [DefaultStore], except that it stores neither 408 nor a
+// status of 500 or more: the key's next request runs the handler again, after the
+// lease, since the failed run may have had an effect, and may still have it. It is
+// for handlers that may be repeated: they pass the key or the fence on to whatever
+// they change, or look at [ClaimOf] and ask what has been done.
 func RepeatServerErrors(status int) dedupe.Disposition {
-	if d := DefaultStore(status); d == dedupe.ReleaseClaim || status < http.StatusInternalServerError {
-		return d
+	if status == http.StatusRequestTimeout || status >= http.StatusInternalServerError {
+		return dedupe.LeaveToLease
 	}
-	return dedupe.LeaveToLease
+	return DefaultStore(status)
 }
 
 // Idempotent returns middleware that runs a handler once for each Idempotency-Key; see the package's documentation. It panics when ledger or scope is
@@ -137,48 +149,10 @@ func (o *Options) complete() string {
 		return err.Error()
 	case o.MaxBody < 0:
 		return "MaxBody is negative"
+	case o.Timeout < 0:
+		return "Timeout is negative"
 	}
 	return ""
-}
-
-// running is what a handler's context has.
-type running struct {
-	key   string
-	claim dedupe.Claim
-}
-
-type runningKey struct{}
-
-// Key returns the Idempotency-Key that a handler runs under, without quotes and
-// escapes, and whether there is one: a request without a key has none. It is
-// what the client sent. To use it as the idempotency key of a service that knows
-// no scopes, put the scope before it.
-func Key(ctx context.Context) (key string, ok bool) {
-	r, ok := ctx.Value(runningKey{}).(*running)
-	if !ok {
-		return "", false
-	}
-	return r.key, true
-}
-
-// ClaimOf returns the claim that a handler runs under, and whether there is one.
-// If it is TakenOver, an earlier run of the handler may have had its effect:
-// look before acting again. The claim is completed by the middleware.
-func ClaimOf(ctx context.Context) (claim dedupe.Claim, ok bool) {
-	r, ok := ctx.Value(runningKey{}).(*running)
-	if !ok {
-		return dedupe.Claim{}, false
-	}
-	return r.claim, true
-}
-
-// Fence returns the fence of the claim that a handler runs under, and whether
-// there is one. It grows from each run of a key's handler to the next, so that
-// the system which the handler writes to can reject the writes of an earlier run;
-// see [dedupe.Claim].
-func Fence(ctx context.Context) (fence int64, ok bool) {
-	claim, ok := ClaimOf(ctx)
-	return claim.Fence, ok
 }
 
 type middleware struct {
@@ -194,52 +168,70 @@ func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.next.ServeHTTP(w, r)
 		return
 	}
-	e, problem := m.prepare(w, r, values)
-	if problem == nil {
-		problem = e.run()
-	}
-	if problem != nil {
+	if problem := m.serve(w, r, values); problem != nil {
 		problem.write(w)
 	}
 }
 
+// serve serves a request with a key. What it returns is to be sent instead.
+func (m *middleware) serve(w http.ResponseWriter, r *http.Request, values []string) *Problem {
+	e, problem := m.prepare(w, r, values)
+	defer func() {
+		if !e.goesOn {
+			e.share.Close()
+		}
+	}()
+	if problem != nil {
+		return problem
+	}
+	return e.run()
+}
+
 // prepare does all that comes before the claim.
 func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []string) (*execution, *Problem) {
+	e := &execution{m: m, w: w, r: r}
 	key, problem := parseKey(values)
 	if problem != nil {
-		return nil, problem
+		return e, problem
 	}
 	scope, err := m.scope(r)
 	if err != nil || scope == "" {
-		return nil, &Problem{
+		return e, &Problem{
 			Status: http.StatusForbidden, Code: "scope_unknown", Detail: "It is not known whose Idempotency-Key this is.", Hint: "authenticate the request",
 		}
 	}
-	body, problem := m.readBody(w, r)
-	if problem != nil {
-		return nil, problem
+	if r.ContentLength > m.MaxBody {
+		return e, &bodyTooLarge
+	}
+	e.share = inFlight.Share(scope)
+	if !e.share.Take(RequestCost) {
+		return e, &noRoom
+	}
+	if e.body, problem = m.readBody(w, r, e.share); problem != nil {
+		return e, problem
 	}
 	ledger, err := m.ledger(r)
 	if err != nil || ledger == nil {
-		return nil, &ledgerFailed
+		return e, &ledgerFailed
 	}
-	return &execution{m: m, w: w, r: r, body: body, sent: key, key: ledgerKey(scope, key), ledger: &claimer{Ledger: ledger, client: r.Context()}}, nil
+	e.sent, e.key, e.ledger = key, ledgerKey(scope, key), &claimer{Ledger: ledger, client: r.Context()}
+	return e, nil
 }
 
 // readBody returns the whole body of a request, if it is within the limit. A body
 // that is shorter than announced was read further out, by who parses forms or
 // keeps a log, say: all such requests would look alike, and the handler would
 // see nothing of them.
-func (m *middleware) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
-	if r.ContentLength > m.MaxBody {
-		return nil, &bodyTooLarge
-	}
+func (m *middleware) readBody(w http.ResponseWriter, r *http.Request, share *budget.Share) ([]byte, *Problem) {
 	var body []byte
 	if r.Body != nil {
 		var err error
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, m.MaxBody))
+		body, err = readAll(w, r, m.MaxBody, share)
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, &bodyTooLarge
+		}
+		if err == (errNoRoom{}) {
+			return nil, &noRoom
 		}
 		if err != nil {
 			return nil, &bodyUnreadable
@@ -265,97 +257,6 @@ var (
 		Hint:   "the server must not read the body before it checks the Idempotency-Key; if there is no body, send Content-Length: 0",
 	}
 )
-
-// execution is one request with a key.
-type execution struct {
-	m      *middleware
-	w      http.ResponseWriter
-	r      *http.Request
-	body   []byte
-	sent   string // the Idempotency-Key
-	key    []byte // the ledger's
-	ledger *claimer
-
-	// Once the handler runs:
-	response    *recorder
-	returned    bool // it did not panic
-	kept        *record
-	disposition dedupe.Disposition
-}
-
-var errNotKept = errors.New("the response is not kept")
-
-// run claims the key, has the handler run, stores its response and sends it; or sends the one that was stored before. What it returns is to be
-// sent instead.
-func (e *execution) run() *Problem {
-	defer keepopen.Invocation(e.r.Context())()
-	opts := dedupe.DoOptions{
-		ClaimOptions: dedupe.ClaimOptions{Fingerprint: fingerprint(e.r, e.body), Lease: e.m.Lease, TTL: e.m.TTL, Wait: e.m.Wait},
-		OnFailure:    func(error) dedupe.Disposition { return e.disposition },
-	}
-	result, err := dedupe.Do(context.WithoutCancel(e.r.Context()), e.ledger, e.key, opts, e.work)
-	switch {
-	case e.response == nil && err != nil:
-		return claimProblem(err)
-	case e.response == nil:
-		return e.replay(result)
-	case e.response.through:
-		return nil
-	case e.kept != nil && errors.Is(err, dedupe.ErrFenced):
-		return &takenOver // another's response is the key's: let the client get that
-	case err != nil: // it is not kept, or perhaps not; the client has to have it all the same
-		e.kept = nil
-	}
-	e.response.send(e.kept)
-	return nil
-}
-
-// work runs the handler, and returns what is to be stored.
-func (e *execution) work(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
-	defer e.settlePanic()
-	e.response = newRecorder(e.w, e.m.Streaming)
-	r := e.r.WithContext(context.WithValue(ctx, runningKey{}, &running{e.sent, claim}))
-	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(e.body)), int64(len(e.body)), nil
-	e.m.next.ServeHTTP(e.response, r)
-	e.response.finish()
-	e.returned = true
-	if e.disposition = e.m.Store(e.response.status); e.disposition != dedupe.StoreResult {
-		return nil, errNotKept
-	}
-	e.kept = e.response.record(e.ledger.expires(e.m.TTL))
-	return e.kept.encode(), nil
-}
-
-// settlePanic treats a handler that panics, or ends its goroutine, like one that
-// answers with status 500. The panic goes on, unrecovered, so that whoever
-// reports it sees where it began. dedupe.Do still extends the lease.
-func (e *execution) settlePanic() {
-	if e.returned {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.r.Context()), max(e.m.Lease, time.Second))
-	defer cancel()
-	switch e.m.Store(http.StatusInternalServerError) { // an error leaves the claim to its lease, and there is nobody to be told
-	case dedupe.StoreResult:
-		dedupe.Complete(ctx, e.ledger, e.ledger.claim, panicRecord(e.ledger.expires(e.m.TTL)).encode())
-	case dedupe.ReleaseClaim:
-		e.ledger.Release(ctx, e.ledger.claim)
-	}
-}
-
-// replay sends the response that was stored.
-func (e *execution) replay(result []byte) *Problem {
-	c, err := decodeRecord(result)
-	if err != nil {
-		return &Problem{
-			Status: http.StatusInternalServerError, Code: "record_unreadable",
-			Detail: "The response to this Idempotency-Key cannot be repeated: " + err.Error() + ".",
-			Hint:   "the operation was carried out before; do not repeat it with another key before you know its outcome",
-		}
-	}
-	c.replay(e.w)
-	return nil
-}
 
 // claimer is the ledger that dedupe.Do sees.
 type claimer struct {
@@ -399,6 +300,16 @@ var (
 	ledgerFailed = Problem{
 		Status: http.StatusServiceUnavailable, Code: "ledger_failed", RetryAfter: soon,
 		Detail: "The ledger of Idempotency-Keys cannot be reached. The operation was not carried out.", Hint: "send the request again, with the same key",
+	}
+	noRoom = Problem{
+		Status: http.StatusServiceUnavailable, Code: "overloaded", RetryAfter: soon,
+		Detail: "More requests are in flight than there is memory for. The operation was not carried out by this request.",
+		Hint:   "send the request again, later, with the same key",
+	}
+	timedOut = Problem{
+		Status: http.StatusServiceUnavailable, Code: "timed_out", RetryAfter: soon,
+		Detail: "The operation takes longer than a request may. It is still in progress.",
+		Hint:   "send the request again, with the same key, to get its response",
 	}
 	takenOver = Problem{
 		Status: http.StatusServiceUnavailable, Code: "taken_over", RetryAfter: soon,

@@ -162,9 +162,7 @@ func (c *record) replay(w http.ResponseWriter) {
 	}
 	c.setExpires(h)
 	w.WriteHeader(c.status)
-	if len(c.body) > 0 {
-		w.Write(c.body) // an error means that nobody is there to be told
-	}
+	writePieces(w, c.body) // an error means that nobody is there to be told
 }
 
 func (c *record) setExpires(h http.Header) {

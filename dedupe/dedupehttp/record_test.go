@@ -121,7 +121,7 @@ func FuzzResponse(f *testing.F) {
 			return
 		}
 		first, repeated := httptest.NewRecorder(), httptest.NewRecorder()
-		rec := newRecorder(first, false)
+		rec := newRecorder(first, false, nil)
 		rec.Header().Set(name1, value1)
 		rec.Header()[name2] = append(rec.Header()[name2], value2)
 		rec.WriteHeader(status)

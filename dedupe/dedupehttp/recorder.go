@@ -7,11 +7,15 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
+
+	"flow.internal/capdo/internal/budget"
 )
 
-// recorder is the ResponseWriter that a handler writes to. It holds the response back until that is stored; one that is too large to be kept,
-// or that may be streamed, it passes through as it comes.
+// recorder is the ResponseWriter that a handler writes to. It holds the response
+// back until that is stored; one that is too large to be kept, that there is no
+// memory for, or that may be streamed, it passes through as it comes.
 type recorder struct {
 	w         http.ResponseWriter
 	streaming bool
@@ -19,13 +23,16 @@ type recorder struct {
 	header    http.Header // the handler's
 	sent      http.Header // as it was at WriteHeader
 	status    int
-	body      bytes.Buffer
+	body      heldBack
 	through   bool // the response has begun to go out
-	passed    bool // some of its body has
+	passed    bool // some of its body has, or is lost
+
+	mu   sync.Mutex // where the client may leave before the handler returns
+	left bool       // w is not to be used any more
 }
 
-func newRecorder(w http.ResponseWriter, streaming bool) *recorder {
-	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()), header: w.Header().Clone()}
+func newRecorder(w http.ResponseWriter, streaming bool, share *budget.Share) *recorder {
+	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()), header: w.Header().Clone(), body: heldBack{share: share}}
 }
 
 // Header returns the handler's header. At first it is as handlers further out have left it.
@@ -36,6 +43,12 @@ func (rec *recorder) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("dedupehttp: WriteHeader: %d is not a status", status)) // as net/http does
 	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.writeHeader(status)
+}
+
+func (rec *recorder) writeHeader(status int) {
 	if rec.status != 0 || status < 200 {
 		return
 	}
@@ -45,18 +58,24 @@ func (rec *recorder) WriteHeader(status int) {
 	}
 }
 
-// Write adds to the body.
+// Write adds to the body. Once the client has left it fails with
+// [http.ErrHandlerTimeout] where the body is not kept.
 func (rec *recorder) Write(p []byte) (int, error) {
-	rec.WriteHeader(http.StatusOK)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.writeHeader(http.StatusOK)
 	if !bodyAllowed(rec.status) {
 		return 0, http.ErrBodyNotAllowed
 	}
-	if !rec.through && rec.body.Len()+len(p) > MaxKeptBody {
+	if !rec.through && (rec.body.Len()+len(p) > MaxKeptBody || !rec.body.fits(len(p))) {
 		rec.begin()
 	}
 	if rec.through {
 		rec.passed = rec.passed || len(p) > 0
-		return rec.w.Write(p)
+		if rec.left {
+			return 0, http.ErrHandlerTimeout
+		}
+		return writePieces(rec.w, p)
 	}
 	return rec.body.Write(p)
 }
@@ -66,17 +85,36 @@ func (rec *recorder) Flush() { rec.FlushError() }
 
 // FlushError sends what was written, if the response is not held back.
 func (rec *recorder) FlushError() error {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
 	if !rec.streaming && !rec.through {
 		return nil
 	}
-	rec.WriteHeader(http.StatusOK)
+	rec.writeHeader(http.StatusOK)
+	if rec.left {
+		return http.ErrHandlerTimeout
+	}
 	return http.NewResponseController(rec.w).Flush()
 }
 
 // begin sends what there is, and lets through what follows.
 func (rec *recorder) begin() {
 	rec.through = true
+	if rec.left {
+		rec.passed = rec.passed || rec.body.Len() > 0
+		rec.body.Buffer = bytes.Buffer{}
+		return
+	}
 	rec.send(nil)
+}
+
+// leave has nothing go to the client from here on, and reports whether nothing
+// has yet.
+func (rec *recorder) leave() (untouched bool) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.left = true
+	return !rec.through
 }
 
 // send sends status, header and what is held back of the body; c is the record that was stored, if any.
@@ -90,9 +128,9 @@ func (rec *recorder) send(c *record) {
 	rec.w.WriteHeader(rec.status)
 	if rec.body.Len() > 0 {
 		rec.passed = true
-		rec.w.Write(rec.body.Bytes()) // an error means that nobody is there to be told
+		writePieces(rec.w, rec.body.Bytes()) // an error means that nobody is there to be told
 	}
-	rec.body = bytes.Buffer{}
+	rec.body.Buffer = bytes.Buffer{}
 }
 
 // finish ends a response that was held back, once the handler has returned.

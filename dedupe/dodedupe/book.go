@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/budget"
 )
 
 // table is what a book needs of an object. Writes take effect when they are called, together with those before them; what the methods
@@ -51,8 +52,9 @@ type book struct {
 
 	mu sync.Mutex
 	memory
-	parked map[string]*parking
-	waits  int // how many callers wait, for whatever key
+	parked  map[string]*parking
+	waiters *budget.Budget // of callers who wait, with those of other objects; nil for no limit
+	tenant  string         // whose they are
 }
 
 // counter is the key of a sequence's last number; other keys are not empty.

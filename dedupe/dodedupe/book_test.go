@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/budget"
 )
 
 // shelf is a book whose clock and table are the test's.
@@ -404,7 +405,8 @@ func TestFaultsOfASequenceLeaveNoGap(t *testing.T) {
 }
 
 func TestWaitersLeaveNothingBehind(t *testing.T) {
-	s := newShelf(t)
+	s, room := newShelf(t), budget.New(10)
+	s.book.waiters = room
 	s.claim("a", 1000, 5000, dedupe.Acquired)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -413,16 +415,18 @@ func TestWaitersLeaveNothingBehind(t *testing.T) {
 	if a, err := s.book.wait(t.Context(), "k", "", 20); a.outcome != dedupe.InProgress || err != nil {
 		t.Errorf("%+v, %v", a, err)
 	}
-	if len(s.book.parked) != 0 || s.book.waits != 0 {
-		t.Errorf("parked: %d keys, %d callers", len(s.book.parked), s.book.waits)
+	if len(s.book.parked) != 0 || !room.Take("", 5) {
+		t.Errorf("parked: %d keys; there is not room for everybody", len(s.book.parked))
 	}
 }
 
-func TestObjectRefusesToHaveMoreCallersWaitThanItsLimit(t *testing.T) {
-	s := newShelf(t)
+func TestObjectsRefuseToHaveMoreCallersWaitThanTheirLimit(t *testing.T) {
+	s, other, room := newShelf(t), newShelf(t), budget.New(10)
+	s.book.waiters, other.book.waiters, other.book.tenant = room, room, "another"
 	a := s.claim("a", 1000, 5000, dedupe.Acquired)
+	other.claim("a", 1000, 5000, dedupe.Acquired)
 	var parked []*parking
-	for n := range waitLimit {
+	for n := range 5 { // as many as it leaves
 		_, p, err := s.book.standing(t.Context(), "k", "", true)
 		if p == nil || err != nil {
 			t.Fatalf("caller %d: %v, %v", n, p, err)
@@ -441,6 +445,9 @@ func TestObjectRefusesToHaveMoreCallersWaitThanItsLimit(t *testing.T) {
 	if !maps.EqualFunc(before, s.table.rows, func(a, b fakeRow) bool { return string(a.record) == string(b.record) && a.due == b.due }) {
 		t.Error("the refused wait changed a record")
 	}
+	if a, err := other.book.wait(t.Context(), "k", "", 1); a.outcome != dedupe.InProgress || err != nil {
+		t.Errorf("a wait of another scope: %+v, %v", a, err)
+	}
 	s.book.leave("k", parked[0])
 	if a, err := s.book.wait(t.Context(), "k", "", 1); a.outcome != dedupe.InProgress || err != nil {
 		t.Errorf("after one has left: %+v, %v", a, err)
@@ -450,8 +457,8 @@ func TestObjectRefusesToHaveMoreCallersWaitThanItsLimit(t *testing.T) {
 		<-p.changed
 		s.book.leave("k", p)
 	}
-	if len(s.book.parked) != 0 || s.book.waits != 0 {
-		t.Errorf("parked: %d keys, %d callers", len(s.book.parked), s.book.waits)
+	if len(s.book.parked) != 0 || !room.Take("", 5) {
+		t.Errorf("parked: %d keys; there is not room for everybody", len(s.book.parked))
 	}
 }
 

@@ -78,9 +78,11 @@
 // A caller that waits is parked in the object, in a call that claims nothing,
 // and claims when that returns: one who is gone by then holds nothing. Every
 // change of the key wakes him. When such a call is lost he claims again, and
-// when that happens twice in succession his wait is over. At most 1,000 wait in
-// an object; beyond, a Claim that would wait fails with [dedupe.ErrOverloaded],
-// and has changed nothing.
+// when that happens twice in succession his wait is over. It lasts 10 s at most,
+// so that a caller who is gone, and whom nobody reports, is not waited for longer.
+// At most [MaxWaiters] wait in all objects of an isolate, and of one scope as many
+// as it leaves to the others; beyond, a Claim that would wait fails with
+// [dedupe.ErrOverloaded], and has changed nothing.
 //
 // An alarm removes up to 200 records that have expired, sets itself again, and
 // empties the object when none is left. A sequence's counter stays. A class

@@ -88,7 +88,7 @@ func embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
 		return nil, err
 	}
 	user := &appointments{rows: newRows(state.Storage())}
-	object := &ledgerObject{many: book{table: user, clock: unixMilli, many: true, shared: true}}
+	object := &ledgerObject{many: book{table: user, clock: unixMilli, many: true, shared: true, waiters: isolateWaiters, tenant: tenantOf(id)}}
 	object.many.section = func(ctx context.Context) (bool, func(), error) { return section.Enter(ctx, state.Storage()) }
 	if opts.OnExpired != nil {
 		object.many.tell = func(ctx context.Context, key string, e *entry) error {

@@ -129,8 +129,8 @@ func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	return claim, nil
 }
 
-// claim claims, and waits and claims again, until there is an outcome or the
-// wait is over. What is lost of a wait is no outcome of the claim, which is
+// claim claims, and waits for a slice of time and claims again, until there is an
+// outcome or the wait is over. What is lost of a wait is no outcome of the claim, which is
 // known by then: it claims once more, and does not wait any more when that
 // happens twice in succession.
 func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64) (answer, error) {
@@ -142,7 +142,7 @@ func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOption
 		if err != nil || a.outcome != dedupe.InProgress || left <= 0 || lost == 2 {
 			return a, err
 		}
-		msg := appendNumbers(message(inside, string(opts.Fingerprint)), left)
+		msg := appendNumbers(message(inside, string(opts.Fingerprint)), min(left, waitSlice))
 		waited, err := ask(l.call.attempt(ctx, object, methodAwait, msg))
 		switch {
 		case err == nil && waited.outcome == dedupe.Replay:

@@ -65,11 +65,14 @@ func newLedgerObject(ctx context.Context, state *durable.State, env *durable.Env
 		one:  book{table: single{alarm}, clock: unixMilli},
 		many: book{table: newRows(storage), clock: unixMilli, many: true},
 	}
+	id, err := state.ID()
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range []*book{&o.one, &o.many} {
+		b.waiters, b.tenant = isolateWaiters, tenantOf(id)
+	}
 	if opts != nil && opts.OnExpired != nil {
-		id, err := state.ID()
-		if err != nil {
-			return nil, err
-		}
 		tell := func(ctx context.Context, key string, e *entry) error {
 			name := id.Name()
 			if name == "" {
@@ -89,6 +92,15 @@ func newLedgerObject(ctx context.Context, state *durable.State, env *durable.Env
 	}
 	o.holdsMany.Store(some)
 	return o, err
+}
+
+// tenantOf says whose the callers of an object are: those of a ledger with that
+// scope, or else of this object.
+func tenantOf(id *durable.ID) string {
+	if scope, isLedger := objectScope(id.Name()); isLedger {
+		return "scope " + scope
+	}
+	return "object " + id.String()
 }
 
 // book returns where a key's entry is: keys are empty in an object that keeps one.

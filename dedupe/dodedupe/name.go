@@ -28,17 +28,23 @@ func objectPrefix(kind, scope string) string {
 
 // parseObjectName returns the scope of an object and its key; nil if it keeps many, or if the name is another one.
 func parseObjectName(name string) (scope string, key []byte) {
+	scope, ok := objectScope(name)
+	if !ok {
+		return "", nil
+	}
+	key, err := base64.RawURLEncoding.DecodeString(name[strings.LastIndexByte(name, ':')+1:])
+	if err != nil { // a bucket
+		return scope, nil
+	}
+	return scope, key
+}
+
+// objectScope returns the scope of an object, if its name is of that form.
+func objectScope(name string) (scope string, ok bool) {
 	parts := strings.Split(name, ":")
 	if len(parts) != 3 {
-		return "", nil
+		return "", false
 	}
 	s, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return "", nil
-	}
-	key, err = base64.RawURLEncoding.DecodeString(parts[2])
-	if err != nil { // a bucket
-		return string(s), nil
-	}
-	return string(s), key
+	return string(s), err == nil
 }

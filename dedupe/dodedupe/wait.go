@@ -5,12 +5,23 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/budget"
 )
 
-// waitLimit is how many callers an object has wait at once. A thousand took 20
-// MiB of Go's memory, their callers' part included, of the 128 MB that an
-// isolate has.
-const waitLimit = 1000
+// MaxWaiters is how many callers may wait at once in all objects of an isolate,
+// in ledgers of whatever scope. A scope may have as many as it leaves to the
+// others: half where it is alone. Whoever is beyond that gets
+// [dedupe.ErrOverloaded]. 3,000 callers took 95 MiB of wasm memory, their own part
+// included, of the 128 MB that an isolate has.
+// https://developers.cloudflare.com/workers/platform/limits/#memory
+const MaxWaiters = 1000
+
+// isolateWaiters is the isolate's: its objects share one program.
+var isolateWaiters = budget.New(MaxWaiters)
+
+// waitSlice is how long a caller waits in an object at a time, in ms. Then it asks
+// again: one that has gone, and that nobody tells the object of, takes no longer.
+const waitSlice = 10_000
 
 // parking is where those who wait for a key are.
 type parking struct {
@@ -18,14 +29,14 @@ type parking struct {
 	waiting int
 }
 
-// wait waits until the key is not held any more, but no longer than given, and
-// says how it stands then. It claims nothing: one who waits may be gone by
+// wait waits until the key is not held any more, but no longer than given, nor
+// than waitSlice, and says how it stands then. It claims nothing: one who waits may be gone by
 // then. It fails with dedupe.ErrOverloaded where too many wait already.
 func (b *book) wait(ctx context.Context, key, fingerprint string, limit int64) (answer, error) {
 	if limit < 0 || limit > maxWait {
 		return answer{}, undone{dedupe.ErrInvalidWait}
 	}
-	end := time.Now().Add(time.Duration(limit) * time.Millisecond)
+	end := time.Now().Add(time.Duration(min(limit, waitSlice)) * time.Millisecond)
 	for {
 		a, p, err := b.standing(ctx, key, fingerprint, time.Until(end) > 0)
 		if err != nil || p == nil {
@@ -70,7 +81,7 @@ func (b *book) standing(ctx context.Context, key, fingerprint string, park bool)
 		return answer{dedupe.InProgress, e, 0}, nil, nil
 	case !park:
 		return answer{dedupe.InProgress, e, e.until - now}, nil, nil
-	case b.waits >= waitLimit:
+	case !b.waiters.Take(b.tenant, 1):
 		return answer{}, nil, undone{dedupe.ErrOverloaded}
 	}
 	p := b.parked[key]
@@ -82,7 +93,6 @@ func (b *book) standing(ctx context.Context, key, fingerprint string, park bool)
 		b.parked[key] = p
 	}
 	p.waiting++
-	b.waits++
 	return answer{dedupe.InProgress, e, e.until - now}, p, nil
 }
 
@@ -90,7 +100,7 @@ func (b *book) standing(ctx context.Context, key, fingerprint string, park bool)
 func (b *book) leave(key string, p *parking) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waits--
+	b.waiters.Give(b.tenant, 1)
 	if p.waiting--; p.waiting == 0 && b.parked[key] == p {
 		delete(b.parked, key)
 	}

@@ -178,3 +178,41 @@ func TestLongNameIsKnownToWhoIsTold(t *testing.T) {
 		}
 	}
 }
+
+// Nobody tells an object that a caller has gone. One who is there asks again.
+func TestACallerWaitsInSlices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		s.claim("a", 3_600_000, 3_600_000, dedupe.Acquired)
+		begin := time.Now()
+		a, err := s.book.wait(t.Context(), "k", "", maxWait)
+		if took := time.Since(begin); err != nil || a.outcome != dedupe.InProgress || took != waitSlice*time.Millisecond {
+			t.Errorf("%v, %v after %v", a.outcome, err, took)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		awaits := 0
+		f := &fakeLedgerObjects{clock: func() int64 { return time.Now().UnixMilli() }}
+		f.network = func(_ int, method string) (fault, error) {
+			if method == methodAwait {
+				awaits++
+			}
+			return fine, nil
+		}
+		l := fakeLedger(t, f, PerKey())
+		held, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(45*time.Second, func() {
+			if err := l.Complete(t.Context(), held, []byte("result")); err != nil {
+				t.Error(err)
+			}
+		})
+		begin := time.Now()
+		c, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, Wait: dedupe.MaxWait})
+		if took := time.Since(begin); err != nil || c.Outcome != dedupe.Replay || took != 45*time.Second || awaits != 5 {
+			t.Errorf("%v, %v after %v, in %d waits", c.Outcome, err, took, awaits)
+		}
+	})
+}

@@ -199,7 +199,7 @@ func fail(w http.ResponseWriter, err error) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case errors.Is(err, errDeclined):
 		http.Error(w, "declined", http.StatusPaymentRequired)
-	case errors.As(err, &unknown): // not 503, which says that nothing was done
+	case errors.As(err, &unknown): // the truth, and whom to ask
 		log.Error("failed", "err", err)
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Retry-After", strconv.Itoa(int(lease.Seconds())))

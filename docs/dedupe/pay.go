@@ -181,6 +181,9 @@ func charge(w http.ResponseWriter, r *http.Request) {
 	key, _ := dedupehttp.Key(r.Context())
 	claim, _ := dedupehttp.ClaimOf(r.Context())
 	receipt, err := askBank(r.Context(), durablehttp.Env(r), chargeReference(name, key), claim, cents)
+	if errors.Is(err, dedupe.ErrNoEffect) { // the bank was busy: the key's next request may ask it at once
+		dedupehttp.NoEffect(r.Context())
+	}
 	answer(w, http.StatusCreated, receipt, err)
 }
 

@@ -13,11 +13,13 @@ import (
 //
 //	client := &http.Client{Transport: durablehttp.Transport(stub)}
 //
-// talks to it. The host in the URL is for the object to interpret; redirects are followed by the client, not by workerd. Bodies are
-// streamed both ways; trailers are refused. What upgraded to a WebSocket is returned by [WebSocket].
+// talks to it. The host in the URL is for the object to interpret; redirects are
+// followed by the client, not by workerd. Bodies are streamed both ways; trailers
+// are refused. What upgraded to a WebSocket is returned by [WebSocket].
 func Transport(stub *durable.Stub) http.RoundTripper { return transport(stub.Fetch) }
 
-// Outbound returns a RoundTripper whose requests leave the Worker, or the object, by its own fetch, under the same rules.
+// Outbound returns a RoundTripper whose requests leave the Worker, or the object,
+// by its own fetch, under the same rules.
 func Outbound(env *durable.Env) http.RoundTripper { return transport(env.Fetch) }
 
 type transport func(context.Context, *durable.Request) (*durable.Response, error)

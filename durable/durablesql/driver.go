@@ -10,6 +10,7 @@ import (
 	"weak"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/internal/sqltext"
 )
 
 // Open returns the object's database. It need not be closed: it ends with the object's instance.
@@ -24,7 +25,6 @@ func Open(state *durable.State) *sql.DB {
 type connector struct {
 	state weak.Pointer[durable.State]
 	gate  *gate
-	total int64 // total_changes() after the last statement
 }
 
 func (c *connector) Connect(context.Context) (driver.Conn, error) { return &conn{connector: c}, nil }
@@ -63,12 +63,9 @@ var (
 
 // exec runs a query, when no transaction is open but the connection's own.
 func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue) (*durable.Cursor, error) {
-	values := make([]any, len(args))
-	for i, a := range args {
-		if a.Name != "" {
-			return nil, errNamed
-		}
-		values[i] = a.Value
+	values, err := positional(query, args)
+	if err != nil {
+		return nil, err
 	}
 	storage, err := c.storage()
 	if err != nil {
@@ -85,10 +82,12 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue)
 	if err != nil {
 		return nil, err
 	}
-	return storage.SQL().Exec(query, values...)
+	cursor, err := storage.SQL().Exec(answerProbe(query), values...)
+	if err != nil && c.tx != nil && sqltext.HasVerb(query, "ROLLBACK") {
+		c.tx.refused = true
+	}
+	return cursor, err
 }
-
-var errNamed = errors.New("durablesql: arguments with names are refused, because workerd binds by position; pass them in the order of the parameters' first use")
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	defer c.inside()()
@@ -96,7 +95,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err != nil {
 		return nil, err
 	}
-	return newRows(c, cursor), nil
+	return newRows(c, query, cursor), nil
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
@@ -110,27 +109,28 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if err := cursor.Err(); err != nil {
 		return nil, err
 	}
-	return c.result()
+	return c.result(query)
 }
 
-// result asks what the last statement did. Nothing comes between: it is not waited for anything.
-func (c *conn) result() (driver.Result, error) {
+// result asks what the last statement did. Nothing comes between: it is not
+// waited for anything. changes() is of an earlier statement, where the last one
+// is none that changes rows.
+func (c *conn) result(query string) (driver.Result, error) {
 	storage, err := c.storage()
 	if err != nil {
 		return nil, err
 	}
-	cursor, err := storage.SQL().Exec("SELECT CAST(last_insert_rowid() AS TEXT) AS id, changes() AS changes, total_changes() AS total")
+	cursor, err := storage.SQL().Exec("SELECT CAST(last_insert_rowid() AS TEXT) AS id, changes() AS changes")
 	if err != nil {
 		return nil, err
 	}
-	r, err := durable.One[struct{ ID, Changes, Total int64 }](cursor)
+	r, err := durable.One[struct{ ID, Changes int64 }](cursor)
 	if err != nil {
 		return nil, err
 	}
-	if r.Total == c.total { // it changed nothing; changes() is of an earlier one
+	if text, _ := sqltext.Statements(query); !sqltext.IsWrite(sqltext.Verb(text)) {
 		r.Changes = 0
 	}
-	c.total = r.Total
 	return result{r.ID, r.Changes}, nil
 }
 
@@ -186,14 +186,15 @@ func named(args []driver.Value) []driver.NamedValue {
 
 type rows struct {
 	conn    *conn
+	query   string
 	cursor  *durable.Cursor
 	columns []column
-	dest    []any // pointers to columns
-	isTime  map[string]bool
+	dest    []any  // pointers to columns
+	isTime  []bool // for each column, once it is asked for
 }
 
-func newRows(c *conn, cursor *durable.Cursor) *rows {
-	r := &rows{conn: c, cursor: cursor, columns: make([]column, len(cursor.ColumnNames()))}
+func newRows(c *conn, query string, cursor *durable.Cursor) *rows {
+	r := &rows{conn: c, query: query, cursor: cursor, columns: make([]column, len(cursor.ColumnNames()))}
 	for i := range r.columns {
 		r.dest = append(r.dest, &r.columns[i])
 	}

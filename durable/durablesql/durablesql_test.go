@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
-	"time"
 
 	"flow.internal/capdo/durable"
 )
@@ -68,22 +67,6 @@ func TestAnInexactNumberIsNoIntegersText(t *testing.T) {
 		}
 		if _, err := strconv.ParseInt(text, 10, 64); err == nil {
 			t.Errorf("%v is written %s", f, text)
-		}
-	}
-}
-
-func TestParseTimeTakesWhatSQLiteAndGoWrite(t *testing.T) {
-	for text, want := range map[string]time.Time{
-		"2026-01-02T03:04:05.120Z": time.Date(2026, 1, 2, 3, 4, 5, 120e6, time.UTC),
-		"2026-01-02 03:04:05":      time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		"2026-01-02":               time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC),
-		"2026-01-02-03":            {},
-		"0123-5678-":               {},
-		"now":                      {},
-		"":                         {},
-	} {
-		if got, ok := parseTime(text); got != want || ok == want.IsZero() {
-			t.Errorf("%q became %v, %v", text, got, ok)
 		}
 	}
 }

@@ -8,15 +8,22 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"weak"
 
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// ErrTransactionOpen: a transaction is open, and the same event, or one that cannot be told from it for want of a handler's context, uses the
-// database outside of it. Use the Tx.
+// ErrTransactionOpen: a transaction is open, and the same event uses the
+// database outside of it, or an event that cannot be told from it, because one
+// of them was not given its handler's context. Use the Tx.
 var ErrTransactionOpen = errors.New("durablesql: a transaction is open, and this would run inside it; use the Tx")
+
+// ErrPartialRollback: within the transaction there was a ROLLBACK TO, which the
+// platform refuses. What was to be taken back would be committed, so the
+// transaction is rolled back. (Some libraries ignore the statement's error.)
+var ErrPartialRollback = errors.New("durablesql: ROLLBACK TO is refused by the platform, so the whole transaction is rolled back; hint: use no nested transactions")
 
 // errRolledBack is what a transaction's function returns to have it rolled back.
 var errRolledBack = errors.New("durablesql: rolled back")
@@ -39,14 +46,16 @@ func gateOf(state *durable.State) *gate {
 }
 
 // pass returns once no transaction is open, and opens next, if there is one.
+// Where one is open that would wait for its own user, who waits here, it is
+// refused.
 func (g *gate) pass(ctx context.Context, next *tx) error {
 	for {
 		open := g.enter(next)
 		if open == nil {
 			return nil
 		}
-		if event := jsrt.FromContext(ctx); event == nil || event == open.event {
-			return ErrTransactionOpen // waiting might never end
+		if !open.isEnding() && open.mayWaitFor(ctx) {
+			return ErrTransactionOpen
 		}
 		select {
 		case <-open.over:
@@ -76,13 +85,27 @@ func (g *gate) leave() {
 // tx is a transaction. Storage.Transaction runs in a goroutine of its own, and is told how to end.
 type tx struct {
 	conn    *conn
+	ctx     context.Context // when it is done, database/sql rolls back
 	event   *jsrt.Invocation
 	begun   chan jsrt.Section
 	section jsrt.Section
-	leave   func()     // its user's goroutine is no longer inside
-	end     chan error // nil to commit; buffered
+	leave   func()      // its user's goroutine is no longer inside
+	end     chan error  // nil to commit; buffered
+	ending  atomic.Bool // its user has ended it
+	refused bool        // it was to take back a part of it, which is refused
 	over    chan struct{}
 	err     error // of it, once it is over
+}
+
+// isEnding reports whether the transaction will be over without its user, who
+// has ended it, or whose context has.
+func (t *tx) isEnding() bool { return t.ending.Load() || t.ctx.Err() != nil }
+
+// mayWaitFor reports whether the transaction may be of the same event as ctx:
+// it is, or one of the two events is not known.
+func (t *tx) mayWaitFor(ctx context.Context) bool {
+	event := jsrt.FromContext(ctx)
+	return event == nil || t.event == nil || event == t.event
 }
 
 func (c *conn) Begin() (driver.Tx, error) {
@@ -100,7 +123,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, err
 	}
-	t := &tx{conn: c, event: jsrt.FromContext(ctx), begun: make(chan jsrt.Section, 1), end: make(chan error, 1), over: make(chan struct{})}
+	t := &tx{conn: c, ctx: ctx, event: jsrt.FromContext(ctx), begun: make(chan jsrt.Section, 1), end: make(chan error, 1), over: make(chan struct{})}
 	if err := c.gate.pass(ctx, t); err != nil {
 		return nil, err
 	}
@@ -147,7 +170,15 @@ func (t *tx) check() error {
 	}
 }
 
-func (t *tx) Commit() error { return t.finish(nil) }
+func (t *tx) Commit() error {
+	if !t.refused {
+		return t.finish(nil)
+	}
+	if err := t.Rollback(); err != nil {
+		return err
+	}
+	return ErrPartialRollback
+}
 
 func (t *tx) Rollback() error {
 	if err := t.finish(errRolledBack); err != errRolledBack {
@@ -157,6 +188,7 @@ func (t *tx) Rollback() error {
 }
 
 func (t *tx) finish(how error) error {
+	t.ending.Store(true)
 	t.end <- how
 	<-t.over
 	t.leave()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"runtime"
 	"testing"
 
 	"flow.internal/capdo/durable"
@@ -215,27 +216,127 @@ func TestASynchronousTransactionHoldsTheDBsStatements(t *testing.T) {
 	})
 }
 
-func TestATransactionEndsWithItsContext(t *testing.T) {
-	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
-		short, end := context.WithCancel(ctx)
-		tx := begin(t, db, short)
-		mustExec(t, tx, "insert into t values (1, 'a')")
-		end()
-		n, err := -1, durablesql.ErrTransactionOpen
-		for range 100 { // database/sql rolls it back in another goroutine
-			if !errors.Is(err, durablesql.ErrTransactionOpen) {
-				break
+// A transaction that ended is over, however it did.
+func TestATransactionThatEndsIsWaitedFor(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, tx *sql.Tx, cancel func()){
+		"its context is canceled": func(_ *testing.T, _ *sql.Tx, cancel func()) { cancel() },
+		"canceled, then Commit": func(t *testing.T, tx *sql.Tx, cancel func()) {
+			cancel()
+			if err := tx.Commit(); !errors.Is(err, context.Canceled) && err != sql.ErrTxDone {
+				t.Errorf("Commit: %v", err)
 			}
-			if err := state.Storage().Sync(ctx); err != nil {
+		},
+		"canceled, then Rollback": func(t *testing.T, tx *sql.Tx, cancel func()) {
+			cancel()
+			if err := tx.Rollback(); err != nil && err != sql.ErrTxDone {
+				t.Errorf("Rollback: %v", err)
+			}
+		},
+		"canceled while rows are open": func(t *testing.T, tx *sql.Tx, cancel func()) {
+			rows, err := tx.QueryContext(t.Context(), "select id from t")
+			if err != nil {
 				t.Fatal(err)
 			}
-			err = db.QueryRowContext(ctx, "select count(*) from t").Scan(&n)
+			rows.Next()
+			cancel()
+			tx.Commit()
+		},
+		"in another goroutine": func(t *testing.T, tx *sql.Tx, cancel func()) {
+			go func() { tx.Rollback(); cancel() }()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
+				short, cancel := context.WithCancel(ctx)
+				defer cancel()
+				tx := begin(t, db, short)
+				mustExec(t, tx, "insert into t values (1, 'a')")
+				end(t, tx, cancel)
+				if name == "in another goroutine" {
+					runtime.Gosched()
+				}
+				for range 2 {
+					if n := count(t, db, ctx); n != 0 {
+						t.Errorf("%d rows", n)
+					}
+				}
+				mustExec(t, db, "insert into t values (2, 'b')")
+				if _, err := tx.ExecContext(ctx, "insert into t values (3, 'c')"); err != sql.ErrTxDone {
+					t.Errorf("afterwards: %v", err)
+				}
+				again := begin(t, db, ctx)
+				mustExec(t, again, "insert into t values (4, 'd')")
+				if err := again.Commit(); err != nil {
+					t.Error(err)
+				}
+				if n := count(t, db, ctx); n != 2 {
+					t.Errorf("%d rows in the end", n)
+				}
+			})
+		})
+	}
+}
+
+// Of a transaction that was begun without the handler's context nobody knows
+// whose it is: waiting for it might never end.
+func TestATransactionWithoutTheHandlersContextIsNotWaitedFor(t *testing.T) {
+	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
+		tx, err := db.Begin()
+		if err != nil {
+			t.Fatal(err)
 		}
-		if n != 0 || err != nil {
-			t.Errorf("%d rows, %v", n, err)
+		for name, run := range map[string]func() error{
+			"a statement": func() error { _, err := db.ExecContext(ctx, "insert into t values (1, 'a')"); return err },
+			"a query":     func() error { return db.QueryRowContext(ctx, "select 1").Scan(new(int)) },
+			"another":     func() error { _, err := db.BeginTx(ctx, nil); return err },
+			"on a Conn": func() error {
+				conn, err := db.Conn(ctx)
+				if err != nil {
+					return err
+				}
+				defer conn.Close()
+				_, err = conn.ExecContext(ctx, "insert into t values (1, 'a')")
+				return err
+			},
+		} {
+			if err := run(); !errors.Is(err, durablesql.ErrTransactionOpen) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
-		if _, err := tx.ExecContext(ctx, "insert into t values (2, 'b')"); err != sql.ErrTxDone {
-			t.Errorf("afterwards: %v", err)
+		mustExec(t, tx, "insert into t values (2, 'b')")
+		if err := tx.Commit(); err != nil {
+			t.Error(err)
+		}
+		if n := count(t, db, ctx); n != 1 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+// Libraries make nested transactions of SAVEPOINT and ROLLBACK TO, and some
+// ignore what these return.
+func TestATransactionOfWhichAPartWasToBeTakenBackIsNotCommitted(t *testing.T) {
+	withDB(t, func(ctx context.Context, _ *durable.State, db *sql.DB) {
+		for _, c := range []struct {
+			statements []string
+			want       error
+			rows       int
+		}{
+			{[]string{"savepoint a", "insert into t(s) values ('a')", "release a"}, nil, 1},
+			{[]string{"savepoint a", "insert into t(s) values ('b')", " /* x */ rollback to a; -- x"}, durablesql.ErrPartialRollback, 1},
+			{[]string{"insert into t(s) values ('c')", "rollback"}, durablesql.ErrPartialRollback, 1},
+			{[]string{"insert or rollback into t(s) values ('d')"}, nil, 2},
+		} {
+			tx := begin(t, db, ctx)
+			for _, s := range c.statements {
+				tx.ExecContext(ctx, s)
+			}
+			if err := tx.Commit(); err != c.want {
+				t.Errorf("%q: %v", c.statements, err)
+			}
+			if n := count(t, db, ctx); n != c.rows {
+				t.Errorf("%q: %d rows, want %d", c.statements, n, c.rows)
+			}
 		}
 	})
 }

@@ -142,6 +142,10 @@ func (w *world) execute(t *testing.T, p *page, dir string) {
 			if !json.Valid([]byte(b.text)) {
 				t.Errorf("%s:%d: this is not JSON", p.path, b.line)
 			}
+		case "sql":
+			if b.notes["from"] == "" {
+				t.Errorf("%s:%d: SQL has to be from a file, which a test runs", p.path, b.line)
+			}
 		default:
 			t.Errorf("%s:%d: nobody knows what to do with a block of %q", p.path, b.line, b.language)
 		}

@@ -32,7 +32,7 @@ type rules struct {
 
 func startRules(t *testing.T) *rules {
 	t.Helper()
-	binary, err := node.Module(".", "workerd/bin/workerd")
+	binary, err := node.Workerd(".")
 	if err != nil {
 		t.Fatal(err)
 	}

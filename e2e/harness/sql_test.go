@@ -157,7 +157,7 @@ func (s *server) testSQLLimits() {
 			return "INSERT INTO texts VALUES (?)", []string{text(n)}
 		}, 413, "limit_exceeded", "ErrLimit"},
 		{"bytes of a statement", 100_000, func(n int) (string, []string) {
-			return "SELECT 1 WHERE 0 --" + strings.Repeat("x", n-len("SELECT 1 WHERE 0 --")), nil
+			return "SELECT /*" + strings.Repeat("x", n-len("SELECT /**/1 WHERE 0")) + "*/1 WHERE 0", nil
 		}, 413, "limit_exceeded", "ErrLimit"},
 		{"bound parameters", 100, func(n int) (string, []string) {
 			return "SELECT 1 WHERE 0 IN (" + strings.Join(slicesRepeat("?", n), ",") + ") AND 0", slicesRepeat(`{"type":"null"}`, n)

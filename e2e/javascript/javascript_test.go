@@ -28,7 +28,7 @@ func serve(t *testing.T) string {
 	if _, err := build.Run(context.Background(), "worker", dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	binary, err := node.Module(".", "workerd/bin/workerd")
+	binary, err := node.Workerd(".")
 	if err != nil {
 		t.Fatal(err)
 	}

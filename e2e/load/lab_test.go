@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -40,6 +41,7 @@ type lab struct {
 	process *workerd.Process
 	disk    string
 	calls   sync.WaitGroup // requests that nobody may have waited for
+	stalled []net.Conn     // connections whose requests are not complete
 }
 
 func start(t *testing.T) *lab {
@@ -59,6 +61,7 @@ func start(t *testing.T) *lab {
 	}
 	t.Cleanup(func() {
 		l.process.Kill()
+		l.leave()
 		l.calls.Wait()
 		if log := l.process.Log(); t.Failed() {
 			t.Logf("workerd printed:\n%s", log[max(0, len(log)-4000):])

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe"
 )
 
 var large = flag.Bool("large", false, "run with the larger sizes")
@@ -22,8 +23,8 @@ func size(usual, withLarge int) int {
 }
 
 const (
-	waiters    = 500
-	waitLimit  = 1000 // of an object, as package dodedupe has it
+	waiters    = 400
+	waitLimit  = dodedupe.MaxWaiters / 2 // of a scope that is alone
 	sweepLimit = 200
 	tellLimit  = 50
 )

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M, dir string) (int, error) {
-	binary, err := node.Module(".", "workerd/bin/workerd")
+	binary, err := node.Workerd(".")
 	if err != nil {
 		return 1, err
 	}

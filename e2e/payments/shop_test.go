@@ -103,7 +103,7 @@ type shop struct {
 
 func openShop(t *testing.T, bank *processor, trouble bool, versions ...map[string]string) *shop {
 	t.Helper()
-	binary, err := node.Module(".", "workerd/bin/workerd")
+	binary, err := node.Workerd(".")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -157,7 +157,15 @@ around "a body that was read before" dedupe/dedupehttp/middleware.go \
 	's/int64\(len\(body\)\) < r.ContentLength/false/' $http '^TestABodyThatWasReadBeforeIsRefused$'
 around "a body of unknown length that was read before" dedupe/dedupehttp/middleware.go \
 	's/unknown && len\(body\) == 0/false/; s/unknown := /_ = /' $http '^TestABodyThatWasReadBeforeIsRefused$'
-around "a panic whose record is given up at once" dedupe/dedupehttp/middleware.go \
+around "a bare 503 that releases the claim" dedupe/dedupehttp/middleware.go \
+	's/case http.StatusConflict, /case http.StatusServiceUnavailable, http.StatusConflict, /' $http '^TestAHandlerThatIsCutOffRunsOnce$'
+around "a release that hides the run before" dedupe/dedupehttp/execution.go \
+	's/d == dedupe.ReleaseClaim && e.running.claim.TakenOver/false/' $http '^TestARunThatHasTakenOverDoesNotHideTheOneBefore$'
+around "half a body that is stored as a whole one" dedupe/dedupehttp/execution.go \
+	's/withServer\(ctx\), runningKey/ctx, runningKey/' $http '^TestAnUpstreamThatBreaksOffIsAFailureThatIsKept$'
+around "a client that waits although its time is over" dedupe/dedupehttp/execution.go \
+	's/close\(e.late\)/_ = e.late/' $http '^TestAHandlerThatIsCutOffRunsOnce$'
+around "a panic whose record is given up at once" dedupe/dedupehttp/execution.go \
 	's/dedupe.Complete\(ctx, e.ledger, /e.ledger.Complete(ctx, /' $http '^TestHandlerRunsOnceThoughTheLedgerFailsForAMoment$'
 
 around "two ids that become one" internal/jsontext/jsontext.go \

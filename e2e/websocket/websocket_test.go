@@ -45,8 +45,9 @@ func start(t testing.TB, outbound string) *lab {
 	modules := workerd.BuildModules(built.Dir)
 	modules["main.mjs"] = main
 	l := &lab{t: t, config: workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Chat"), Disk: t.TempDir(),
+		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Chat", "Stuck"), Disk: t.TempDir(),
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, Outbound: outbound,
+		V8Flags: []string{"--expose-gc"},
 	}}
 	l.restart()
 	t.Cleanup(func() {

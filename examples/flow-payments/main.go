@@ -51,7 +51,7 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-func routes(program *flow.Program) *http.ServeMux {
+func routes(program *flow.Program) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", guarded.Wrap(&flowhttp.Trigger{
 		Routes:   map[string]*flow.Program{"/payments": program},
@@ -61,7 +61,7 @@ func routes(program *flow.Program) *http.ServeMux {
 	}))
 	mux.Handle("GET /payments/{id}", guarded.Wrap(http.HandlerFunc(status)))
 	live.Mount(mux)
-	return mux
+	return guard.Private(mux)
 }
 
 // bindings gives the flow what it requires, from the request's env.
@@ -106,8 +106,6 @@ func status(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	json.NewEncoder(w).Encode(map[string]any{"payment": id, "charges": n})
 }
 

@@ -16,7 +16,7 @@ import (
 type object struct {
 	state    *durable.State
 	records  *dodedupe.Records
-	mux      *http.ServeMux
+	mux      http.Handler
 	instance string // tells this instance from later ones
 }
 
@@ -56,7 +56,6 @@ func (o *object) hello(w http.ResponseWriter, _ *http.Request) {
 // accept takes a WebSocket, which WebSocketMessage is told of also after the
 // object was evicted.
 func (o *object) accept(w http.ResponseWriter, r *http.Request) {
-	secure(w.Header())
 	if (&durable.Request{Header: r.Header}).IsUpgrade() {
 		if _, err := durablehttp.AcceptWebSocket(w, r, o.state); err != nil {
 			fail(w, err)

@@ -74,7 +74,7 @@ var guarded = guard.Guard{Token: "HARNESS_TOKEN"}
 
 // newMux serves the Worker's requests. Only /health and the page are for
 // everybody.
-func newMux() *http.ServeMux {
+func newMux() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", page)
 	for _, r := range routes() {
@@ -89,7 +89,7 @@ func newMux() *http.ServeMux {
 		mux.Handle(r.pattern, guarded.Wrap(serve))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(w, r, mux) })
-	return mux
+	return guard.Private(mux)
 }
 
 // notFound answers a request that no route is for; with the method that the
@@ -109,7 +109,7 @@ func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 
 // newObjectMux serves an object's requests. Those that come are the Worker's,
 // or fetchStub's.
-func newObjectMux(o *object) *http.ServeMux {
+func newObjectMux(o *object) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", o.hello)
 	for _, r := range routes() {
@@ -117,7 +117,7 @@ func newObjectMux(o *object) *http.ServeMux {
 			mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { r.object(o, w, req) })
 		}
 	}
-	return mux
+	return guard.Private(mux)
 }
 
 // forward has an object answer: that of ?object= behind ?binding=.
@@ -175,7 +175,6 @@ dd { margin: 0 }
 	}
 	b.WriteString("</dl>\n</html>\n")
 	h := w.Header()
-	secure(h)
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	w.Write([]byte(b.String()))

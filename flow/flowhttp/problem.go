@@ -39,13 +39,19 @@ func (p *problem) write(w http.ResponseWriter) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	secure(h)
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", seconds(p.retryAfter))
 	}
 	w.WriteHeader(p.Status)
 	w.Write(append(body, '\n'))
+}
+
+// secure keeps an answer out of caches, and browsers from taking it for what it
+// is not.
+func secure(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 // row is how an error is answered.

@@ -109,7 +109,7 @@ type settings struct {
 
 // prepare writes the Worker that the program runs in.
 func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
-	binary, err := node.Module(r.Dir, "workerd/bin/workerd")
+	binary, err := node.Workerd(r.Dir)
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func run(folder string, m *testing.M, built *Built) (code int, err error) {
 		return 0, err
 	}
 	defer os.RemoveAll(built.Dir)
-	if built.Binary, err = node.Module(".", "workerd/bin/workerd"); err != nil {
+	if built.Binary, err = node.Workerd("."); err != nil {
 		return 0, err
 	}
 	r, err := build.Run(context.Background(), folder, built.Dir, nil)

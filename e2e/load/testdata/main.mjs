@@ -1,5 +1,6 @@
 // The main module of the load: the generated entry, with objects that show what is in them and count what they do.
 import * as entry from "./entry.mjs";
+import { stats } from "./shim.mjs";
 
 const counts = { waits: 0, waiting: 0 };
 const alarms = new Map(); // by object: what each alarm did
@@ -56,6 +57,8 @@ export default {
     switch (url.pathname) {
       case "/inspect": return Response.json({ ...await stub().inspect(), alarms: alarms.get(q.get("object")) ?? [] });
       case "/digest": return Response.json(await stub().digest());
+      case "/spin": for (const end = performance.now() + Number(q.get("ms")); performance.now() < end;); return Response.json(null);
+      case "/stats": return Response.json(stats());
       case "/counts": return Response.json(counts);
       case "/hold": held = true; return Response.json(null);
       case "/ring": held = false; return Response.json(null);

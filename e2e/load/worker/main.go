@@ -23,6 +23,7 @@ import (
 func main() {
 	dodedupe.RegisterLedger("Ledger", nil)
 	dodedupe.RegisterLedger("Telling", &dodedupe.LedgerClass{OnExpired: tell})
+	mountService()
 	http.HandleFunc("/told", serveTold)
 	http.HandleFunc("/memory", serveMemory)
 	http.HandleFunc("/", serve)

@@ -2,7 +2,7 @@
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
 import { stats } from "./shim.mjs";
-export const Chat = entry.Chat;
+export const { Chat, Stuck } = entry;
 
 // surrogate returns what a text with a lone surrogate comes back as.
 async function surrogate(stub) {
@@ -18,6 +18,7 @@ export default {
     const url = new URL(request.url), stub = env.CHAT.getByName(url.searchParams.get("o"));
     switch (url.pathname) {
       case "/evict": await unsafe.evict(stub); return new Response("evicted");
+      case "/collect": globalThis.gc(); return new Response("collected");
       case "/stats": return Response.json(stats());
       case "/surrogate": return new Response(await surrogate(stub));
     }

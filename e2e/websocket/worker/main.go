@@ -102,26 +102,36 @@ func dial(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, ": ", err)
 }
 
+// forward has an object answer.
+func forward(w http.ResponseWriter, r *http.Request, binding string) {
+	ns, err := durablehttp.Env(r).Namespace(binding)
+	if err == nil {
+		var stub *durable.Stub
+		if stub, err = ns.GetByName(r.FormValue("o"), nil); err == nil {
+			err = durablehttp.Forward(w, r, stub)
+		}
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+	}
+}
+
 func main() {
 	durable.Register("Chat", func(_ context.Context, state *durable.State, _ *durable.Env) (*Chat, error) {
 		built++
 		return &Chat{state}, nil
 	})
-	mux := http.NewServeMux()
-	mux.HandleFunc("/chat", func(w http.ResponseWriter, r *http.Request) {
-		ns, err := durablehttp.Env(r).Namespace("CHAT")
-		if err == nil {
-			var stub *durable.Stub
-			if stub, err = ns.GetByName(r.FormValue("o"), nil); err == nil {
-				err = durablehttp.Forward(w, r, stub)
-			}
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-		}
+	durable.Register("Stuck", func(_ context.Context, state *durable.State, _ *durable.Env) (*Stuck, error) {
+		return &Stuck{state}, nil
 	})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/release", func(http.ResponseWriter, *http.Request) { close(stuck) })
+	mux.HandleFunc("/stuck", func(w http.ResponseWriter, r *http.Request) { forward(w, r, "STUCK") })
+	mux.HandleFunc("/chat", func(w http.ResponseWriter, r *http.Request) { forward(w, r, "CHAT") })
 	mux.HandleFunc("/conn", conn)
 	mux.HandleFunc("/dial", dial)
+	mux.HandleFunc("/unread", unread)
+	mux.HandleFunc("/flood", flood)
 	mux.HandleFunc("/events", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Join(events, "; ")) })
 	mux.HandleFunc("/gc", func(http.ResponseWriter, *http.Request) { runtime.GC() })
 	durablehttp.Handle(mux)

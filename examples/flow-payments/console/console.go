@@ -32,6 +32,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"flow.internal/capdo/durable"
@@ -119,6 +120,11 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusUnauthorized, "the console needs the token", "send it as Authorization: Bearer …")
 		return
 	}
+	if isLive && !(&durable.Request{Header: r.Header}).IsUpgrade() {
+		w.Header().Set("Upgrade", "websocket")
+		fail(w, http.StatusUpgradeRequired, "the live figures are sent over a WebSocket", "send the header Upgrade: websocket, or ask /console/state")
+		return
+	}
 	stub, err := c.object(durablehttp.Env(r))
 	if err != nil {
 		slog.Error("console: no object", "err", err)
@@ -128,8 +134,10 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 	inner := r.Clone(r.Context())
 	inner.Header = http.Header{} // the object has no use for the token
 	if isLive {
-		inner.Header.Set("Upgrade", r.Header.Get("Upgrade"))
-		w.Header().Set("Sec-WebSocket-Protocol", protocol)
+		inner.Header.Set("Upgrade", "websocket")
+		if slices.Contains(protocols(r), protocol) { // a page that offers none takes none
+			w.Header().Set("Sec-WebSocket-Protocol", protocol)
+		}
 	}
 	if err := durablehttp.Forward(w, inner, stub); err != nil {
 		slog.Error("console: the object does not answer", "err", err)
@@ -137,10 +145,19 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// protocols are the subprotocols that a page offers.
+func protocols(r *http.Request) []string {
+	all := strings.Split(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), ",")
+	for i := range all {
+		all[i] = strings.TrimSpace(all[i])
+	}
+	return all
+}
+
 // tokenOf finds the token among the subprotocols that a page offers.
 func tokenOf(r *http.Request) (token string, ok bool) {
-	for p := range strings.SplitSeq(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), ",") {
-		if encoded, ok := strings.CutPrefix(strings.TrimSpace(p), protocolToken); ok {
+	for _, p := range protocols(r) {
+		if encoded, ok := strings.CutPrefix(p, protocolToken); ok {
 			b, err := base64.RawURLEncoding.DecodeString(encoded)
 			return string(b), err == nil
 		}
@@ -150,8 +167,7 @@ func tokenOf(r *http.Request) (token string, ok bool) {
 
 func fail(w http.ResponseWriter, status int, what, hint string) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	guard.SetPrivate(w.Header())
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(struct {
 		Error string `json:"error"`

@@ -261,6 +261,28 @@ func open(t *testing.T) *durable.Conn {
 	return conn
 }
 
+// A client gets no subprotocol that it did not offer.
+func TestASubprotocolIsOnlyForWhoOffersIt(t *testing.T) {
+	for offered, want := range map[string]string{"": "", "chat": "", "capdo.token.eA": "", "capdo.consoles": "", "chat, capdo.console": "capdo.console"} {
+		h := map[string][]string{"Upgrade": {"websocket"}}
+		if offered != "" {
+			h["Sec-Websocket-Protocol"] = []string{offered}
+		}
+		resp, err := durabletest.Worker(t).Fetch(t.Context(), &durable.Request{Method: "GET", URL: "http://127.0.0.1/console/live", Header: h})
+		if err != nil || resp.WebSocket == nil {
+			t.Fatalf("%q: %+v %v", offered, resp, err)
+		}
+		if got := strings.Join(resp.Header["Sec-Websocket-Protocol"], ","); got != want {
+			t.Errorf("who offers %q gets %q, want %q", offered, got, want)
+		}
+		conn, err := resp.WebSocket.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close(1000, "")
+	}
+}
+
 // readUntil reads snapshots until one has that number of the sequence, and counts them.
 func readUntil(t *testing.T, conn *durable.Conn, sequence int64) (n int) {
 	t.Helper()

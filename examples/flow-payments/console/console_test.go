@@ -113,9 +113,14 @@ func TestFiguresAreForTheAuthorized(t *testing.T) {
 		{"a page without origin", all, here + "/console/live", map[string]string{"Origin": "null"}, 403},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if test.header == nil {
+				test.header = map[string]string{}
+			}
+			test.header["Upgrade"] = "WebSocket"
 			r := get(test.opts, test.url, test.header)
 			text := body(t, r)
-			if r.StatusCode != test.want || !strings.HasPrefix(text, `{"error":"`) || r.Header.Get("Cache-Control") != "no-store" {
+			if r.StatusCode != test.want || !strings.HasPrefix(text, `{"error":"`) || r.Header.Get("Cache-Control") != "no-store" ||
+				r.Header.Get("X-Content-Type-Options") != "nosniff" || r.Header.Get("Sec-WebSocket-Protocol") == protocol {
 				t.Errorf("%d, want %d: %s", r.StatusCode, test.want, text)
 			}
 			if asks := r.Header.Get("WWW-Authenticate") == "Bearer"; asks != (test.want == 401) {
@@ -125,5 +130,16 @@ func TestFiguresAreForTheAuthorized(t *testing.T) {
 				t.Error("the answer has the token")
 			}
 		})
+	}
+}
+
+// TestLiveIsForWebSockets: who asks for something else is told what to do.
+func TestLiveIsForWebSockets(t *testing.T) {
+	all := &Options{Authorized: func(*http.Request) bool { return true }}
+	for _, upgrade := range []string{"", "h2c"} {
+		r := get(all, "http://127.0.0.1:8787/console/live", map[string]string{"Upgrade": upgrade, "Sec-WebSocket-Protocol": "capdo.console"})
+		if text := body(t, r); r.StatusCode != 426 || r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Sec-WebSocket-Protocol") != "" {
+			t.Errorf("%d %s %v", r.StatusCode, text, r.Header)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
+	"flow.internal/capdo/examples/internal/guard"
 )
 
 // What an object's storage and its sockets are limited to.
@@ -184,8 +185,7 @@ func (o *object) serve(w http.ResponseWriter, r *http.Request) {
 		o.accept(w, r, string(b))
 	default:
 		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		guard.SetPrivate(w.Header())
 		w.Write(b)
 	}
 }

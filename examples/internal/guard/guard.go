@@ -67,8 +67,7 @@ func (f *Refusal) Write(w http.ResponseWriter) {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	SetPrivate(h)
 	w.WriteHeader(f.Status)
 	json.NewEncoder(w).Encode(f)
 }

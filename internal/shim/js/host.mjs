@@ -3,7 +3,7 @@
 // several crossings.
 
 import { ByRef, asError } from "./value.mjs";
-import { Inbox, socketID } from "./websocket.mjs";
+import { Inbox, send, socketID } from "./websocket.mjs";
 
 let caller = null; // the context whose Go code calls
 
@@ -32,6 +32,7 @@ export const helpers = {
   pipe: () => { const { readable, writable } = new IdentityTransformStream(); return [readable, writable.getWriter()]; },
 
   pair: () => Object.values(new WebSocketPair()),
+  send,
   inbox: (ws, ...how) => new Inbox(ws, caller).accept(...how),
   acceptWebSocket: (state, ws, tags) => {
     state.acceptWebSocket(ws, tags);

@@ -176,9 +176,10 @@ export class Runtime {
     this.callBack();
   }
   callBack() {
+    const isBelow = this.isBelow; // a callback may begin a transaction, which resumes Go below itself
     this.isBelow = true;
     while (!this.dead && callBack());
-    this.isBelow = false;
+    this.isBelow = isBelow;
   }
 
   // watchCalls notes while an import of Go's runs JavaScript of any kind.

@@ -20,6 +20,23 @@ export const messageBytes = (data) => typeof data === "string" ? utf8.encode(dat
 // dropped, and V8's collector would take its time to say so.
 const CLOSING_MS = 5000;
 
+// send sends data, unless more than max bytes of what was sent before wait for the
+// network.
+export function send(ws, data, max) {
+  if (ws.bufferedAmount > max) return false;
+  ws.send(data);
+  return true;
+}
+
+// SMALL is the size of a message, in bytes, that is always received where no other
+// is unread.
+const SMALL = 64 << 10;
+
+// unread is what all inboxes of the isolate hold, in bytes, as they count them. An
+// inbox that nobody reads to its end gives back what it holds when it is collected.
+let unread = 0;
+const collected = new FinalizationRegistry((held) => { unread -= held.size; });
+
 // Inbox keeps what an accepted WebSocket receives until Go asks for it: workerd
 // delivers as fast as it arrives. While the socket is open its context is held:
 // the object is not idle, and timers go on.
@@ -29,27 +46,33 @@ export class Inbox {
     this.context = context;
     this.messages = []; // [whether it is text, bytes]
     this.head = 0;      // of messages: those before have been taken
-    this.size = 0;      // of the others, in bytes
+    this.held = { size: 0 }; // of the others, in bytes
     this.end = null;    // what comes after them: [close code, reason], or an Error
     this.closingSince = 0;
     this.arrived = null;
     this.arrival = null; // a promise that something has arrived, and what resolves it
   }
 
-  // accept begins to receive. A message that would make the inbox larger than
-  // max bytes, each counting overhead besides its own, ends it, unless it is
-  // the only one.
-  accept(max, overhead, code, reason) {
-    const { ws } = this;
+  // accept begins to receive. A message that would make the inbox larger than max
+  // bytes, each counting overhead besides its own, ends it, unless it is the only
+  // one: what it holds is lost. All inboxes together hold at most all bytes, besides
+  // a small message each, and each of them only as much as it leaves to the others.
+  accept(max, all, overhead, code, reason) {
+    const { ws, held } = this;
+    const fits = (size) => held.size === 0 ? size <= SMALL || unread + size <= all
+      : held.size + size <= Math.min(max, all - unread - size);
+    collected.register(this, held);
     ws.binaryType = "arraybuffer";
     ws.addEventListener("message", ({ data }) => {
       if (this.end) return;
       const bytes = messageBytes(data), size = bytes.length + overhead;
-      if (this.size > 0 && this.size + size > max) {
+      if (!fits(size)) {
+        this.drop();
         this.finish([0, ""]);
         return ws.close(code, reason);
       }
-      this.size += size;
+      held.size += size;
+      unread += size;
       this.messages.push([typeof data === "string", bytes]);
       this.arrived?.();
     });
@@ -65,8 +88,14 @@ export class Inbox {
   // leave closes what is still open when its invocation is over, be it because
   // the Go program ended.
   leave() {
+    this.drop(); // nobody can read it any more
     this.finish([1011, ""]);
     if (this.ws.readyState < 3) this.ws.close(1011, "the invocation is over");
+  }
+  // drop gives up what nobody has read.
+  drop() {
+    unread -= this.held.size;
+    this.held.size = this.messages.length = this.head = 0;
   }
   finish(end) {
     this.end ??= end;
@@ -89,7 +118,9 @@ export class Inbox {
     const message = this.messages[this.head];
     this.messages[this.head++] = null;
     if (this.head === this.messages.length) this.messages.length = this.head = 0;
-    this.size -= message[1].length + overhead;
+    const size = message[1].length + overhead;
+    this.held.size -= size;
+    unread -= size;
     return message;
   }
   wait() {

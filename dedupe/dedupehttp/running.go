@@ -1,0 +1,68 @@
+package dedupehttp
+
+import (
+	"context"
+	"sync/atomic"
+
+	"flow.internal/capdo/dedupe"
+)
+
+// running is what a handler's context has.
+type running struct {
+	key      string
+	claim    dedupe.Claim
+	noEffect atomic.Bool
+}
+
+type runningKey struct{}
+
+// Key returns the Idempotency-Key that a handler runs under, without quotes and
+// escapes, and whether there is one: a request without a key has none. It is
+// what the client sent. To use it as the idempotency key of a service that knows
+// no scopes, put the scope before it.
+func Key(ctx context.Context) (key string, ok bool) {
+	r, ok := ctx.Value(runningKey{}).(*running)
+	if !ok {
+		return "", false
+	}
+	return r.key, true
+}
+
+// ClaimOf returns the claim that a handler runs under, and whether there is one.
+// If it is TakenOver, an earlier run of the handler may have had its effect:
+// look before acting again. The claim is completed by the middleware.
+func ClaimOf(ctx context.Context) (claim dedupe.Claim, ok bool) {
+	r, ok := ctx.Value(runningKey{}).(*running)
+	if !ok {
+		return dedupe.Claim{}, false
+	}
+	return r.claim, true
+}
+
+// Fence returns the fence of the claim that a handler runs under, and whether
+// there is one. It grows from each run of a key's handler to the next, so that
+// the system which the handler writes to can reject the writes of an earlier run;
+// see [dedupe.Claim].
+func Fence(ctx context.Context) (fence int64, ok bool) {
+	claim, ok := ClaimOf(ctx)
+	return claim.Fence, ok
+}
+
+// NoEffect says that a handler has done nothing and will do nothing: neither
+// itself nor anything that it has started, such as a call that it has given up.
+// Whatever it answers then is not stored, and the key's next request runs the
+// handler again, at once. Where the claim is TakenOver, that is after the lease, so
+// that the next run is told, too, that an earlier one may have had its effect.
+//
+//	if errors.Is(err, errBusy) { // refused before anything was charged
+//		dedupehttp.NoEffect(r.Context())
+//		http.Error(w, "the bank is busy", http.StatusServiceUnavailable)
+//		return
+//	}
+//
+// Without a key it does nothing.
+func NoEffect(ctx context.Context) {
+	if r, ok := ctx.Value(runningKey{}).(*running); ok {
+		r.noEffect.Store(true)
+	}
+}

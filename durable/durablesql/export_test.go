@@ -1,0 +1,4 @@
+package durablesql
+
+// SQLiteVersion is what a probe is answered with.
+const SQLiteVersion = sqliteVersion

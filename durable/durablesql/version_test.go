@@ -1,0 +1,25 @@
+//go:build !js
+
+package durablesql
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// workerd has SQLite's version as a string.
+func TestTheVersionIsThatOfWorkerdsSQLite(t *testing.T) {
+	found, err := filepath.Glob("../../node_modules/@cloudflare/workerd-*/bin/workerd")
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no workerd: %v; hint: npm ci", err)
+	}
+	program, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(program, []byte(sqliteVersion+"\x00")) {
+		t.Errorf("%s does not contain %q", found[0], sqliteVersion)
+	}
+}

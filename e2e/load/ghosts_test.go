@@ -1,0 +1,47 @@
+//go:build !js
+
+package load
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupehttp"
+)
+
+// A client that leaves before its request was begun is never reported, in
+// JavaScript neither: its wait goes on. It ends after MaxRequestWait all the same.
+func TestClientsThatLeaveEarlyAreNotWaitedForLong(t *testing.T) {
+	const clients = 50
+	l := start(t)
+	l.hold("greedy", "k")
+	l.calls.Go(func() { l.post("/spin", url.Values{"ms": {"1500"}}, nil) })
+	time.Sleep(300 * time.Millisecond) // the isolate is busy
+	begin := time.Now()
+	for range clients {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(l.process.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := tenantsClaim("k", dedupe.MaxWait)
+		fmt.Fprint(conn, "POST /v1/claims HTTP/1.1\r\nHost: localhost\r\n")
+		for name, value := range l.header("greedy", nil) {
+			fmt.Fprintf(conn, "%s: %s\r\n", name, value)
+		}
+		fmt.Fprintf(conn, "Content-Length: %d\r\n\r\n%s", len(body), body)
+		conn.Close()
+	}
+	await(l, "/counts", nil, func(c counts) bool { return c.Waiting > 0 })
+	ghosts := ask[counts](l, "/counts", nil)
+	await(l, "/counts", nil, func(c counts) bool { return c.Waiting == 0 })
+	took := time.Since(begin)
+	t.Logf("%d of %d clients that left are waited for, until %v after they left", ghosts.Waiting, clients, took.Round(time.Millisecond))
+	if took > dedupehttp.MaxRequestWait+15*time.Second { // of 60 s that they asked for
+		t.Errorf("they are waited for until %v", took)
+	}
+}

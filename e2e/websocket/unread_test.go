@@ -1,0 +1,125 @@
+//go:build !js
+
+package websocket
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/durable"
+	"github.com/coder/websocket"
+)
+
+// memory returns what workerd has resident and what wasm memory comes to, in MiB.
+func (l *lab) memory() (resident, wasm int) {
+	l.t.Helper()
+	for range 3 {
+		l.get("/collect")
+	}
+	var pages, n int
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", l.PID()))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	fmt.Sscan(string(b), &pages, &n)
+	var s struct{ Memory int }
+	if err := json.Unmarshal([]byte(l.get("/stats")), &s); err != nil {
+		l.t.Fatal(err)
+	}
+	return n * os.Getpagesize() >> 20, s.Memory >> 20
+}
+
+// send sends n messages, as long as the Worker takes them and a few seconds.
+func send(ctx context.Context, c *websocket.Conn, n, size int) {
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+	defer cancel()
+	for range n {
+		if c.Write(ctx, websocket.MessageBinary, make([]byte, size)) != nil {
+			return
+		}
+	}
+}
+
+// Of 150 connections 20 are not read, and are sent as much as they take. What is
+// kept for them is bounded, and the others are served.
+func TestConnectionsThatNobodyReads(t *testing.T) {
+	for name, c := range map[string]struct {
+		path    string
+		n, size int
+		told    int // connections that are closed, at least: what the others hold fits
+	}{
+		"a Conn, large messages":     {"/unread", 64, 512 << 10, 18},
+		"a Conn, small messages":     {"/unread", 40_000, 1, 10},
+		"an object's stuck handlers": {"/stuck?o=a", 64, 512 << 10, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := start(t, "")
+			var others []*websocket.Conn
+			for range 130 {
+				others = append(others, l.dial("/conn"))
+			}
+			before, _ := l.memory()
+			var wg sync.WaitGroup
+			for range 20 {
+				conn := l.dial(c.path)
+				wg.Go(func() { send(t.Context(), conn, c.n, c.size) })
+			}
+			wg.Wait()
+			resident, wasm := l.memory()
+			t.Logf("workerd's memory %d MiB, then %d; wasm %d MiB", before, resident, wasm)
+			if grown := resident - before; c.size > 1 && grown > mostGrown || wasm > 96 { // dropped small messages leave room that malloc keeps
+				t.Errorf("memory has grown by %d MiB, and wasm memory to %d", grown, wasm)
+			}
+			for i, o := range others {
+				if got, err := ask(t.Context(), o, fmt.Sprint("hello ", i)); err != nil || got != fmt.Sprint("hello ", i) {
+					t.Fatalf("another connection: %q, %v", got, err)
+				}
+			}
+			l.get("/release")
+			for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+				if n := strings.Count(l.get("/events"), "unread: "+durable.ErrBacklog.Error()); n >= c.told {
+					break
+				} else if time.Now().After(end) {
+					t.Fatalf("%d were told that they have read too slowly", n)
+				}
+			}
+		})
+	}
+}
+
+// mostGrown is what workerd's memory may grow by, in MiB. (Without bounds it is
+// 600 to 1,100.) What is collected, and not given back yet, counts too.
+const mostGrown = 200
+
+// The Worker is told when a client does not read what it sends, and may go on.
+func TestClientsThatDoNotRead(t *testing.T) {
+	l := start(t, "")
+	before, _ := l.memory()
+	for range 20 {
+		l.dial("/flood?n=64&size=524288")
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		events := l.get("/events")
+		if strings.Count(events, "flood: "+durable.ErrBacklog.Error()) == 20 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal(events)
+		}
+	}
+	resident, wasm := l.memory()
+	t.Logf("workerd's memory %d MiB, then %d; wasm %d MiB", before, resident, wasm)
+	if grown := resident - before; grown > mostGrown {
+		t.Errorf("memory has grown by %d MiB", grown)
+	}
+	other := l.dial("/conn")
+	if got, err := ask(t.Context(), other, "hello"); err != nil || got != "hello" {
+		t.Errorf("another connection: %q, %v", got, err)
+	}
+}
