@@ -194,6 +194,35 @@ type instance struct {
 
 func (it *instance) State() *State { return it.state }
 
+// Class, State and Name are for package jsrt's messages.
+func (w *worker) Class(c *jsrt.Context) string {
+	if it, ok := c.Object.(*instance); ok {
+		return it.class.name
+	}
+	return "the Worker"
+}
+
+func (w *worker) State(c *jsrt.Context) *jsrt.Ref {
+	if it, ok := c.Object.(*instance); ok {
+		return it.state.ref
+	}
+	return nil
+}
+
+func (w *worker) Name(i *jsrt.Invocation) string {
+	it, _ := i.Context().Object.(*instance)
+	switch {
+	case i.Kind == jsrt.Method && it != nil:
+		return it.class.methods[i.Index]
+	case int(i.Kind) < len(eventNames):
+		return eventNames[i.Kind]
+	}
+	return "a test"
+}
+
+// eventNames are by [jsrt.Kind].
+var eventNames = [...]string{"constructor", "fetch", "alarm", "method", "a test", "webSocketMessage", "webSocketClose", "webSocketError"}
+
 // NewEnv and NewStub are for package durabletest.
 func (w *worker) NewEnv(ref *jsrt.Ref) *Env   { return &Env{ref: ref} }
 func (w *worker) NewStub(ref *jsrt.Ref) *Stub { return &Stub{ref: ref} }
@@ -207,8 +236,9 @@ func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any
 			return nil, err
 		}
 		state.hasSocketHandlers = class.hasSocketHandlers
-		object, err := class.construct(ctx, state, &Env{ref: args[1].(*jsrt.Ref)})
-		c.Object = &instance{class, object, state}
+		it := &instance{class: class, state: state}
+		c.Object = it
+		it.object, err = class.construct(ctx, state, &Env{ref: args[1].(*jsrt.Ref)})
 		return nil, err
 	}
 	it, _ := c.Object.(*instance)

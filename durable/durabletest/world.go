@@ -297,3 +297,12 @@ func (w *world) Throw(err error) *jsrt.Error { return w.inner.Throw(err) }
 
 // Describe is package durable's.
 func (w *world) Describe() map[string]any { return w.inner.Describe() }
+
+// Class is package durable's.
+func (w *world) Class(c *jsrt.Context) string { return w.inner.Class(c) }
+
+// State is package durable's.
+func (w *world) State(c *jsrt.Context) *jsrt.Ref { return w.inner.State(c) }
+
+// Name is package durable's.
+func (w *world) Name(i *jsrt.Invocation) string { return w.inner.Name(i) }

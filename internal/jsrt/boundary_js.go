@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"time"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -68,6 +69,14 @@ func exportTick(context int32) { enterContext(context) }
 func exportCancel(context, id int32) {
 	if i := enterContext(context).invocation(id); i != nil {
 		i.cancel(ErrCallerGone)
+	}
+}
+
+//go:wasmexport capdo_look
+func exportLook(context, patience int32) {
+	if c := enterContext(context); !c.isLooking {
+		c.isLooking = true
+		go c.look(time.Duration(patience) * time.Millisecond)
 	}
 }
 
