@@ -69,6 +69,9 @@ type report struct {
 	*build.Result
 	Problems []wrangler.Problem `json:"problems"`
 	Largest  []build.Package    `json:"largest,omitempty"` // packages of a program of more than largeProgram
+
+	config *wrangler.Config // that it was checked with
+	staged *build.Staged
 }
 
 // largeProgram is the size, compressed, above which a build says what makes the
@@ -98,7 +101,7 @@ func (p *project) build(ctx context.Context) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &report{Result: result, Problems: append([]wrangler.Problem{}, problems...)}
+	r := &report{Result: result, Problems: append([]wrangler.Problem{}, problems...), config: config, staged: staged}
 	if result.SizeGz > largeProgram && !p.isLocal {
 		packages, err := build.Packages(ctx, p.dir)
 		if err != nil {

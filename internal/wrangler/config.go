@@ -28,6 +28,7 @@ type Config struct {
 
 	Environments map[string]*Config `key:"env"` // of the top level, with what they inherit
 
+	file      *file // of the whole config; nil for an environment
 	positions *positions
 	raw       map[string]any // the whole config or environment, as it is written
 }
@@ -113,7 +114,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Path: path}
+	c := &Config{Path: path, file: f}
 	if c.raw, err = f.decode(); err != nil {
 		return nil, fmt.Errorf("%s:%w", path, err)
 	}

@@ -53,6 +53,29 @@ func (c *Config) Storage() map[string]string {
 	return storage
 }
 
+// Renames returns the classes that the config's history or its exports have
+// renamed, each to what it is called in the end.
+func (c *Config) Renames() (renames []Rename) {
+	k := &checker{Config: c, classes: map[string]*lifecycle{}, registered: map[string]bool{}}
+	k.replay()
+	k.exports()
+	for _, class := range sortedKeys(k.classes) {
+		to := k.classes[class]
+		last := class
+		for range k.classes { // no longer than a chain can be
+			if to == nil || to.state != renamed {
+				break
+			}
+			last = to.to
+			to = k.classes[last]
+		}
+		if last != class && to.isLive() {
+			renames = append(renames, Rename{class, last})
+		}
+	}
+	return renames
+}
+
 var storageNames = map[string]string{sqlite: "SQLite storage", legacyKV: "key-value storage"}
 
 // A history of migrations is told apart by tags: wrangler looks for the deployed one, and has Cloudflare apply what comes after it.
