@@ -102,7 +102,7 @@ func classNames(r *report) (names []string) {
 func (s *server) warnOfRenames(c *wrangler.Config) {
 	for _, r := range c.Renames() {
 		dir := filepath.Join(s.storage.dir, "v3", "do", c.Name+"-"+r.From)
-		files, _ := filepath.Glob(filepath.Join(dir, "*.sqlite"))
+		files, _ := filepath.Glob(filepath.Join(dir, strings.Repeat("?", 64)+".sqlite"))
 		if len(files) == 0 || s.warned[r] {
 			continue
 		}
