@@ -38,6 +38,10 @@ touched.`,
 			if err := p.takeArg(cmd, args); err != nil {
 				return err
 			}
+			if !asJSON && p.isBuilt(cmd.Context()) {
+				fmt.Println("capdo deploy has just built this")
+				return nil
+			}
 			r, err := p.build(cmd.Context())
 			if err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"flow.internal/capdo/internal/wrangler"
 	"github.com/spf13/cobra"
@@ -23,7 +24,8 @@ it, warnings are printed. Then it runs the project's own wrangler deploy, with
 the flags after --, and ends with its exit status. Wrangler asks nothing: log in
 before with npx wrangler login, or set CLOUDFLARE_API_TOKEN.
 
-If the config has a build command, wrangler runs that before it uploads.
+If the config has a build command, wrangler runs that before it uploads. A capdo
+build in it builds only what has changed since.
 
 docs/deploy.md says how to set up an environment for tests, what to look at after
 the first deploy, and what cannot be undone.`,
@@ -69,10 +71,16 @@ func (d *deployment) run(ctx context.Context, p *project) error {
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	r, err := p.build(ctx)
 	if err != nil {
 		return err
 	}
+	b, err := p.built(config, begun)
+	if err != nil {
+		return err
+	}
+	t.env = []string{b.variable()}
 	printProblems(os.Stderr, r.Problems)
 	printReport(os.Stderr, r)
 	return t.run(ctx, filepath.Dir(config.Path), d.args(config)...)

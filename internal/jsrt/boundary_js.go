@@ -389,7 +389,7 @@ func flag(b bool) int32 {
 }
 
 func (i *Invocation) deadlocked() {
-	println("capdo: " + ErrDeadlock.Error() + "\n" + stack(true))
+	print("capdo: " + ErrDeadlock.Error() + "\n" + stack(true) + "\n")
 	i.Reply(nil, ErrDeadlock)
 	i.cancel(ErrDeadlock)
 	i.tasks = 1
@@ -398,7 +398,7 @@ func (i *Invocation) deadlocked() {
 
 func panicError(p any) error {
 	msg := "panic: " + panicText(p)
-	println(msg + " [recovered by capdo; the caller gets it as an error]\n" + stack(false))
+	print(msg + " [recovered by capdo; the caller gets it as an error]\n" + stack(false) + "\n") // one write, one entry in the log
 	return errors.New(msg)
 }
 

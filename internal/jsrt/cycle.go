@@ -208,5 +208,5 @@ func (s *search) report() {
 		step.call.isTold = true
 		text += step.from + " → "
 	}
-	println(text + s.end + "\nhint: if the last one needs a lock that the first one holds, neither ends: release it before you call another object, and give calls a deadline")
+	print(text + s.end + "\nhint: if the last one needs a lock that the first one holds, neither ends: release it before you call another object, and give calls a deadline\n") // one write, one entry in the log
 }
