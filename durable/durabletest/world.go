@@ -104,6 +104,7 @@ func (w *world) leave(t testing.TB) {
 	if _, err := w.tools.Await(context.Background(), "reset"); err != nil {
 		t.Errorf("durabletest: the objects of this test cannot be deleted: %v", err)
 	}
+	clear(w.alarms) // another test's object may have the same id
 	w.owner = ""
 	w.changed.Broadcast()
 }
