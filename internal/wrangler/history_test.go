@@ -30,3 +30,23 @@ func TestRenamesAreFollowedToTheEnd(t *testing.T) {
 		}
 	}
 }
+
+func TestStorageIsTheHistorysInTheEnd(t *testing.T) {
+	tests := []struct {
+		name, config string
+		want         map[string]string
+	}{
+		{"created", `{"migrations": [{"tag": "v1", "new_classes": ["A"], "new_sqlite_classes": ["B"]}]}`, map[string]string{"A": LegacyKV, "B": sqlite}},
+		{"renamed", `{"migrations": [{"tag": "v1", "new_classes": ["A"]}, {"tag": "v2", "renamed_classes": [{"from": "A", "to": "B"}]}]}`, map[string]string{"B": LegacyKV}},
+		{"deleted and created anew", `{"migrations": [{"tag": "v1", "new_classes": ["A"]}, {"tag": "v2", "deleted_classes": ["A"]}, {"tag": "v3", "new_sqlite_classes": ["A"]}]}`,
+			map[string]string{"A": sqlite}},
+		{"a name that was another class's", `{"migrations": [{"tag": "v1", "new_classes": ["A"]}, {"tag": "v2", "renamed_classes": [{"from": "A", "to": "B"}]}, {"tag": "v3", "new_sqlite_classes": ["A"]}]}`,
+			map[string]string{"A": sqlite, "B": LegacyKV}},
+		{"in exports", `{"exports": {"A": {"type": "durable-object", "storage": "legacy-kv"}}}`, map[string]string{"A": LegacyKV}},
+	}
+	for _, tt := range tests {
+		if diff := cmp.Diff(tt.want, load(t, "wrangler.json", tt.config).Storage()); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", tt.name, diff)
+		}
+	}
+}
