@@ -41,6 +41,9 @@ var (
 	errSoldOut  = errors.New("sold out")
 	errFunds    = errors.New("no funds")
 	errNameless = errors.New("nameless")
+
+	// elsewhere has come from a program that has registered what this one has not.
+	elsewhere = &durable.Error{Name: "Error", Message: "elsewhere", Props: map[string]any{"durableError": "other.name"}}
 )
 
 func init() {
@@ -54,7 +57,7 @@ func (l Ledger) Refuse(ctx context.Context, n int) (callback, error) {
 	case n < 0:
 		return callback{func() {}}, nil
 	case n == 0:
-		return callback{}, fmt.Errorf("refused: %w", errors.Join(errSoldOut, errFunds, errNameless))
+		return callback{}, fmt.Errorf("refused: %w", errors.Join(errSoldOut, errFunds, errNameless, elsewhere))
 	}
 	ns, err := l.env.Namespace("LEDGER")
 	if err != nil {
@@ -127,7 +130,7 @@ func TestRegisteredErrorsCrossCalls(t *testing.T) {
 			t.Errorf("over %d hops: %v", hops, err)
 		}
 		var e *durable.Error
-		if !errors.As(err, &e) || e.Props["durableError"] != "shop.sold-out shop.funds" {
+		if !errors.As(err, &e) || e.Props["durableError"] != "other.name shop.sold-out shop.funds" {
 			t.Errorf("over %d hops: %#v", hops, err)
 		}
 	}
