@@ -60,8 +60,12 @@ func load(t *testing.T, file, config string) *Config {
 // program registers classes; one that has a method is written with parentheses.
 func program(classes string) (d shim.Description) {
 	for _, name := range strings.Fields(classes) {
+		name, alarm := strings.CutSuffix(name, ":alarm")
 		class, method := strings.CutSuffix(name, "()")
 		c := shim.Class{Name: class}
+		if alarm {
+			c.Events = []string{"alarm"}
+		}
 		if method {
 			c.Methods = []string{"call"}
 		}
@@ -129,6 +133,10 @@ var generalCases = []checkCase{
 	{"methods need a newer one", with(`compatibility_date = "2026-04-21"`), "Counter()", nil},
 	{"the day before that is not enough", with(`compatibility_date = "2026-04-20"`), "Counter()", []string{
 		"4:22: error: compatibility_date 2026-04-20 is too old: the methods of class Counter need enhanced_error_serialization, which is on from 2026-04-21 [compatibility-flag]",
+	}},
+	{"alarms need one that is nearly as new", with(`compatibility_date = "2026-02-24"`), "Counter:alarm", nil},
+	{"the day before that is not enough for them", with(`compatibility_date = "2026-02-23"`), "Counter:alarm", []string{
+		"4:22: error: compatibility_date 2026-02-23 is too old: the alarms of class Counter need delete_all_deletes_alarm, which is on from 2026-02-24 [compatibility-flag]",
 	}},
 	{"a date that is too old for two reasons is reported once", with(`compatibility_date = "2023-01-01"`), "Counter()", []string{
 		"4:22: error: compatibility_date 2023-01-01 is too old: the methods of class Counter need enhanced_error_serialization, which is on from 2026-04-21 [compatibility-flag]",
