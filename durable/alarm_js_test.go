@@ -46,6 +46,18 @@ func TestAlarmRings(t *testing.T) {
 	o.want(t, "none", getAlarm)
 }
 
+func TestAlarmWithFractionsIsNotEarly(t *testing.T) {
+	o, at := object(t), time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	for _, fraction := range []time.Duration{0, 1, 999 * time.Microsecond, time.Millisecond - 1} {
+		want := at
+		if fraction > 0 {
+			want = at.Add(time.Millisecond)
+		}
+		o.want(t, "", setAlarm(at.Add(fraction)))
+		o.want(t, want.UTC().Format(time.RFC3339Nano), getAlarm)
+	}
+}
+
 func TestAlarmThatPanicsIsDeliveredAgain(t *testing.T) {
 	deliveries := make(chan durable.AlarmInfo, 2)
 	set(t, &onAlarm, func(_ context.Context, l *Lab, info durable.AlarmInfo) error {

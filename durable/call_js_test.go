@@ -12,9 +12,11 @@ import (
 )
 
 // Ledger has methods with Go types.
-type Ledger struct{}
+type Ledger struct{ env *durable.Env }
 
-func NewLedger(context.Context, *durable.State, *durable.Env) (Ledger, error) { return Ledger{}, nil }
+func NewLedger(_ context.Context, _ *durable.State, env *durable.Env) (Ledger, error) {
+	return Ledger{env}, nil
+}
 
 // payment has a field of every kind.
 type payment struct {
@@ -49,9 +51,11 @@ func (Ledger) Decline(context.Context) (string, error) {
 func registerLedger() {
 	var odd []durable.RPCMethod[Ledger]
 	for _, name := range oddNames {
-		odd = append(odd, durable.Func[Ledger](name, func(Ledger, context.Context) (string, error) { return name, nil }))
+		odd = append(odd, durable.Implement(find, Ledger.Find), durable.Implement(empty, Ledger.Empty), durable.Implement(refuse, Ledger.Refuse),
+			durable.Func[Ledger](name, func(Ledger, context.Context) (string, error) { return name, nil }))
 	}
-	durable.Register("Ledger", NewLedger, append(odd, durable.Func[Ledger]("add", Ledger.Add), durable.Func[Ledger]("echo", Ledger.Echo),
+	durable.Register("Ledger", NewLedger, append(odd, durable.Implement(find, Ledger.Find), durable.Implement(empty, Ledger.Empty), durable.Implement(refuse, Ledger.Refuse),
+		durable.Func[Ledger]("add", Ledger.Add), durable.Func[Ledger]("echo", Ledger.Echo),
 		durable.Func[Ledger]("note", Ledger.Note), durable.Func[Ledger]("decline", Ledger.Decline))...)
 }
 

@@ -200,7 +200,7 @@ func classify(err error) error {
 	if !ok {
 		return err
 	}
-	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: kindOf(js)}
+	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: withSentinels(kindOf(js), js)}
 	if e.kind == nil && classifySQL != nil && e.Name == "Error" { // a TypeError, say, quotes what is wrong
 		return classifySQL(e)
 	}
@@ -280,6 +280,7 @@ func throw(err error) *jsrt.Error {
 			js.Props[k] = p
 		}
 	}
+	nameSentinels(js, err)
 	return js
 }
 

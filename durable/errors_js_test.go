@@ -217,7 +217,7 @@ func TestValueWithoutEquivalentIsRefused(t *testing.T) {
 // The runtime waits 30 s, and so does this.
 func TestBlockConcurrencyWhileThatHangsIsEndedAfter30Seconds(t *testing.T) {
 	if os.Getenv("CAPDO_SLOW") == "" {
-		t.Skip("takes 30 s: CAPDO_SLOW=1 capdo test --env CAPDO_SLOW --hang 1m")
+		t.Skip("takes 30 s: CAPDO_SLOW=1 capdo test --pass-env CAPDO_SLOW --hang 1m")
 	}
 	begun := time.Now()
 	_, err := object(t)(t.Context(), func(ctx context.Context, l *Lab) (string, error) {

@@ -3,6 +3,8 @@ package durable
 import (
 	"context"
 	"strings"
+
+	"flow.internal/capdo/internal/jsname"
 )
 
 // unfitNames are names that RPC methods cannot have, each between spaces, and why.
@@ -18,7 +20,7 @@ var unfitNames = [...]struct{ names, why string }{
 
 // unfitForMethod returns why an RPC method cannot have a name, or "".
 func unfitForMethod(name string) string {
-	if !isIdentifier(name) {
+	if !jsname.IsIdentifier(name) {
 		return "it is not an identifier of JavaScript's"
 	}
 	for _, unfit := range unfitNames {

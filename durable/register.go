@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"flow.internal/capdo/internal/jsname"
 	"flow.internal/capdo/internal/jsrt"
 	"flow.internal/capdo/internal/section"
 )
@@ -179,16 +180,6 @@ func (c *class) addMethod(name string, retryable bool, call func(any, context.Co
 	c.calls = append(c.calls, call)
 }
 
-func isIdentifier(s string) bool {
-	for i, r := range s {
-		letter := r == '_' || r == '$' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
-		if !letter && (i == 0 || r < '0' || r > '9') {
-			return false
-		}
-	}
-	return s != ""
-}
-
 // worker is the whole program, as the runtime sees it.
 type worker struct {
 	classes []*class
@@ -200,8 +191,8 @@ var program worker
 func init() { jsrt.Install(&program) }
 
 func (w *worker) addClass(c *class) {
-	if !isIdentifier(c.name) {
-		panic("durable: " + strconv.Quote(c.name) + " cannot be the name of a class")
+	if !jsname.IsIdentifier(c.name) || jsname.IsReserved(c.name) {
+		panic("durable: " + strconv.Quote(c.name) + " cannot be the name of a class (letters and digits, beginning with a letter, and no reserved word of JavaScript)")
 	}
 	for _, other := range w.classes {
 		if other.name == c.name {
@@ -220,6 +211,35 @@ type instance struct {
 
 func (it *instance) State() *State { return it.state }
 
+// Class, State and Name are for package jsrt's messages.
+func (w *worker) Class(c *jsrt.Context) string {
+	if it, ok := c.Object.(*instance); ok {
+		return it.class.name
+	}
+	return "the Worker"
+}
+
+func (w *worker) State(c *jsrt.Context) *jsrt.Ref {
+	if it, ok := c.Object.(*instance); ok {
+		return it.state.ref
+	}
+	return nil
+}
+
+func (w *worker) Name(i *jsrt.Invocation) string {
+	it, _ := i.Context().Object.(*instance)
+	switch {
+	case i.Kind == jsrt.Method && it != nil:
+		return it.class.methods[i.Index]
+	case int(i.Kind) < len(kindNames):
+		return kindNames[i.Kind]
+	}
+	return "a test"
+}
+
+// kindNames are by [jsrt.Kind].
+var kindNames = [...]string{"constructor", "fetch", "alarm", "method", "a test", "webSocketMessage", "webSocketClose", "webSocketError"}
+
 // NewEnv and NewStub are for package durabletest.
 func (w *worker) NewEnv(ref *jsrt.Ref) *Env   { return &Env{ref: ref} }
 func (w *worker) NewStub(ref *jsrt.Ref) *Stub { return &Stub{ref: ref} }
@@ -233,8 +253,9 @@ func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any
 			return nil, err
 		}
 		state.hasSocketHandlers = class.hasSocketHandlers
-		object, err := class.construct(ctx, state, &Env{ref: args[1].(*jsrt.Ref)})
-		c.Object = &instance{class, object, state}
+		it := &instance{class: class, state: state}
+		c.Object = it
+		it.object, err = class.construct(ctx, state, &Env{ref: args[1].(*jsrt.Ref)})
 		return nil, err
 	}
 	it, _ := c.Object.(*instance)

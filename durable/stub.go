@@ -34,6 +34,7 @@ func (s *Stub) connect() error {
 		return classify(err)
 	}
 	s.ref, s.isDead = v.(*jsrt.Ref), false
+	s.ref.MarkObject()
 	return nil
 }
 

@@ -30,12 +30,17 @@ touched.`,
 		Example: `  capdo build
   capdo build ./examples/counter
   capdo build wrangler.staging.jsonc
+  capdo build --main ./cmd/worker --config deploy/wrangler.jsonc
   capdo build --json | jq .size_gz`,
 		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := project{verbose: verbose}
 			if err := p.takeArg(cmd, args); err != nil {
 				return err
+			}
+			if !asJSON && p.isBuilt(cmd.Context()) {
+				fmt.Println("capdo deploy has just built this")
+				return nil
 			}
 			r, err := p.build(cmd.Context())
 			if err != nil {
@@ -48,6 +53,7 @@ touched.`,
 			return printReport(os.Stdout, r)
 		},
 	}
+	addPlace(cmd)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "x", false, "print the commands")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return cmd
@@ -59,17 +65,26 @@ type project struct {
 	file    string // the config, if it is not the one that wrangler finds in dir
 	env     string // the config's environment, or ""
 	verbose bool
+	isLocal bool // for a server on this machine: names are kept, for profiles
 }
 
 // report is what a build has to tell. Its problems are warnings.
 type report struct {
 	*build.Result
 	Problems []wrangler.Problem `json:"problems"`
+	Largest  []build.Package    `json:"largest,omitempty"` // packages of a program of more than largeProgram
+
+	config *wrangler.Config // that it was checked with
+	staged *build.Staged
 }
+
+// largeProgram is the size, compressed, above which a build says what makes the
+// program large: 3 MB, Cloudflare's limit on the Free plan.
+const largeProgram = 3_000_000
 
 // build builds the program. Nothing is written unless it compiles and fits the config.
 func (p *project) build(ctx context.Context) (*report, error) {
-	config, err := p.config()
+	config, err := p.config(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -77,16 +92,32 @@ func (p *project) build(ctx context.Context) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	problems := wrangler.Check(config, staged.Description, time.Now())
+	problems, err := until(ctx, func() ([]wrangler.Problem, error) {
+		return wrangler.Check(config, staged.Description, time.Now()), nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	if hasErrors(problems) {
 		return nil, problemsError(problems)
 	}
 	result, err := staged.Publish(config.Out())
-	return &report{result, append([]wrangler.Problem{}, problems...)}, err
+	if err != nil {
+		return nil, err
+	}
+	r := &report{Result: result, Problems: append([]wrangler.Problem{}, problems...), config: config, staged: staged}
+	if result.SizeGz > largeProgram && !p.isLocal {
+		packages, err := build.Packages(ctx, p.dir)
+		if err != nil {
+			return nil, err
+		}
+		r.Largest = packages[:min(len(packages), 10)]
+	}
+	return r, nil
 }
 
 // config reads the config, or its environment.
-func (p *project) config() (*wrangler.Config, error) {
+func (p *project) config(ctx context.Context) (*wrangler.Config, error) {
 	path := p.file
 	if path == "" {
 		var err error
@@ -94,20 +125,40 @@ func (p *project) config() (*wrangler.Config, error) {
 			return nil, err
 		}
 	}
-	c, err := wrangler.Load(path)
+	c, err := until(ctx, func() (*wrangler.Config, error) { return wrangler.Load(path) })
 	if err != nil {
 		return nil, err
 	}
 	return c.Environment(p.env)
 }
 
+// until returns what f returns, or the end of ctx where that comes first: f
+// computes, and is left to itself then.
+func until[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, err := f()
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		return r.v, r.err
+	case <-ctx.Done():
+		return *new(T), context.Cause(ctx)
+	}
+}
+
 func (p *project) stage(ctx context.Context) (*build.Staged, error) {
 	if p.verbose {
-		return build.Stage(ctx, p.dir, logf)
+		return build.Stage(ctx, p.dir, build.Options{KeepNames: p.isLocal, Logf: logf})
 	}
 	done := progress(os.Stderr, "building "+p.dir)
 	defer done()
-	return build.Stage(ctx, p.dir, nil)
+	return build.Stage(ctx, p.dir, build.Options{KeepNames: p.isLocal})
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -125,6 +176,12 @@ func printReport(w io.Writer, r *report) error {
 	}
 	if r.Fetch {
 		fmt.Fprintf(t, "  Worker\tfetch\n")
+	}
+	if len(r.Largest) > 0 {
+		fmt.Fprintf(t, "The program is large. The code of its largest packages:\n")
+	}
+	for _, p := range r.Largest {
+		fmt.Fprintf(t, "  %s\t%s\n", p.Path, size(p.Size))
 	}
 	return t.Flush()
 }

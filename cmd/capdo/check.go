@@ -42,6 +42,7 @@ docs/migrations.md says what each rule means.`,
 			return p.check(cmd.Context(), os.Stdout, asJSON)
 		},
 	}
+	addPlace(cmd)
 	addEnv(cmd, &p.env, "check only this environment")
 	cmd.Flags().BoolVarP(&p.verbose, "verbose", "x", false, "print the commands")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the problems as JSON")
@@ -51,12 +52,12 @@ docs/migrations.md says what each rule means.`,
 // addEnv adds a flag that chooses one of the config's environments.
 func addEnv(cmd *cobra.Command, env *string, usage string) {
 	cmd.Flags().StringVar(env, "env", *env, usage)
-	cmd.RegisterFlagCompletionFunc("env", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cmd.RegisterFlagCompletionFunc("env", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		var p project
 		if err := p.take(append(args, ".")[0]); err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		c, err := p.config()
+		c, err := p.config(cmd.Context())
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -64,13 +65,51 @@ func addEnv(cmd *cobra.Command, env *string, usage string) {
 	})
 }
 
-// takeArg takes a command's argument.
+// addPlace adds flags for a program and a config that are not in one folder.
+func addPlace(cmd *cobra.Command) {
+	cmd.Flags().String("main", "", "folder of the package main, where it is not beside the config")
+	cmd.Flags().String("config", "", "the wrangler config, where it is not beside the package main")
+	cmd.MarkFlagDirname("main")
+	cmd.MarkFlagFilename("config", "toml", "json", "jsonc")
+}
+
+// takeArg takes a command's argument, and the flags of addPlace.
 func (p *project) takeArg(cmd *cobra.Command, args []string) error {
 	path, err := oneArg(cmd, args, "folder or config")
 	if err != nil {
 		return err
 	}
-	return p.take(path)
+	main, _ := cmd.Flags().GetString("main")
+	config, _ := cmd.Flags().GetString("config")
+	switch {
+	case config != "" && len(args) > 0:
+		return fmt.Errorf("the config is named twice: %s and --config %s\nhint: leave one out, or name the folder of the package main with --main", path, config)
+	case config != "" && main == "":
+		main = "."
+	}
+	if config != "" {
+		path = config
+	}
+	if err := p.take(path); err != nil {
+		return err
+	}
+	if main == "" {
+		return nil
+	}
+	if p.file == "" { // the config is the one in the folder
+		if p.file, err = wrangler.Find(p.dir); err != nil {
+			return err
+		}
+	}
+	info, err := os.Stat(main)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a folder", main)
+	}
+	if err != nil {
+		return fmt.Errorf("--main: %w\nhint: name the folder of the package main", err)
+	}
+	p.dir = main
+	return nil
 }
 
 // take takes a folder, or a config that is the one of its folder.
@@ -88,7 +127,7 @@ func (p *project) take(path string) error {
 
 // check prints what is wrong with the config.
 func (p *project) check(ctx context.Context, w io.Writer, asJSON bool) error {
-	config, err := p.config()
+	config, err := p.config(ctx)
 	if err != nil {
 		return err
 	}
@@ -96,7 +135,12 @@ func (p *project) check(ctx context.Context, w io.Writer, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	problems := wrangler.CheckAll(config, staged.Description, time.Now())
+	problems, err := until(ctx, func() ([]wrangler.Problem, error) {
+		return wrangler.CheckAll(config, staged.Description, time.Now()), nil
+	})
+	if err != nil {
+		return err
+	}
 	if asJSON {
 		err = printJSON(w, append([]wrangler.Problem{}, problems...))
 	} else {

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"regexp"
 	"strings"
+	"time"
 
 	"flow.internal/capdo/internal/wrangler"
 	"github.com/spf13/cobra"
@@ -23,7 +24,8 @@ it, warnings are printed. Then it runs the project's own wrangler deploy, with
 the flags after --, and ends with its exit status. Wrangler asks nothing: log in
 before with npx wrangler login, or set CLOUDFLARE_API_TOKEN.
 
-If the config has a build command, wrangler runs that before it uploads.
+If the config has a build command, wrangler runs that before it uploads. A capdo
+build in it builds only what has changed since.
 
 docs/deploy.md says how to set up an environment for tests, what to look at after
 the first deploy, and what cannot be undone.`,
@@ -42,6 +44,7 @@ the first deploy, and what cannot be undone.`,
 			return d.run(cmd.Context(), &p)
 		},
 	}
+	addPlace(cmd)
 	addEnv(cmd, &d.env, "the environment to deploy (default $CLOUDFLARE_ENV, or else the top level)")
 	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "stop before the upload; needs neither network nor login")
 	cmd.Flags().BoolVarP(&d.verbose, "verbose", "x", false, "print the commands")
@@ -57,21 +60,27 @@ type deployment struct {
 }
 
 func (d *deployment) run(ctx context.Context, p *project) error {
-	if err := d.refuse("--env", "-e", "--config", "-c", "--cwd"); err != nil {
+	if err := d.checkFlags(); err != nil {
 		return err
 	}
 	t := tool{verbose: d.verbose}
 	if err := t.find(p.dir); err != nil {
 		return err
 	}
-	config, err := p.config()
+	config, err := p.config(ctx)
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	r, err := p.build(ctx)
 	if err != nil {
 		return err
 	}
+	b, err := p.built(config, begun)
+	if err != nil {
+		return err
+	}
+	t.env = []string{b.variable()}
 	printProblems(os.Stderr, r.Problems)
 	printReport(os.Stderr, r)
 	return t.run(ctx, filepath.Dir(config.Path), d.args(config)...)
@@ -86,13 +95,49 @@ func (d *deployment) args(c *wrangler.Config) []string {
 	return append(args, d.flags...)
 }
 
-// refuse refuses flags for wrangler with which it would deploy something else than was checked.
-func (d *deployment) refuse(flags ...string) error {
-	for _, f := range d.flags {
-		name, _, _ := strings.Cut(f, "=")
-		if slices.Contains(flags, name) {
-			return fmt.Errorf("%s cannot be given to wrangler: it would deploy something else than was checked\nhint: give dir and --env to capdo deploy itself", name)
+// passed are wrangler's flags that change nothing of what was checked, and
+// whether they take a value.
+var passed = map[string]bool{
+	"--tag": true, "--message": true, "--outdir": true, "--outfile": true, "--metafile": true, "--secrets-file": true, "--env-file": true,
+	"--profile": true, "--old-asset-ttl": true, "--containers-rollout": true, "--durable-objects-code-update-mode": true,
+	"--routes": true, "--route": true, "--domains": true, "--domain": true, "--zone": true, "--zones": true, "--zone-id": true, "--zone-ids": true,
+	"--minify": false, "--no-minify": false, "--upload-source-maps": false, "--no-upload-source-maps": false, "--dry-run": false,
+	"--keep-vars": false, "--no-keep-vars": false, "--strict": false, "--no-strict": false, "--logpush": false, "--no-logpush": false,
+	"--experimental-route-zones": false, "--x-route-zones": false,
+}
+
+// checkFlags refuses flags and arguments for wrangler with which it might
+// deploy something else than was checked, or to another place.
+func (d *deployment) checkFlags() error {
+	for flags := d.flags; len(flags) > 0; {
+		arg := flags[0]
+		flags = flags[1:]
+		name, _, hasValue := strings.Cut(arg, "=")
+		takesValue, ok := passed[dashed(name)]
+		switch {
+		case !strings.HasPrefix(arg, "-") || arg == "-" || arg == "--":
+			return fmt.Errorf("%s cannot be given to wrangler: it would deploy something else than was checked\nhint: give the folder or the config to capdo deploy itself", arg)
+		case !ok:
+			return fmt.Errorf("%s cannot be given to wrangler: it might deploy something else than was checked\nhint: %s", name, instead(name))
+		case takesValue && !hasValue && len(flags) > 0:
+			flags = flags[1:]
 		}
 	}
 	return nil
+}
+
+// dashed is how wrangler writes the name of a flag, which it takes in camel
+// case, too.
+func dashed(name string) string { return strings.ToLower(upper.ReplaceAllString(name, "-$0")) }
+
+var upper = regexp.MustCompile(`[A-Z]`)
+
+func instead(name string) string {
+	switch dashed(name) {
+	case "--env", "-e", "--config", "-c", "--cwd":
+		return "give dir and --env to capdo deploy itself"
+	case "--dispatch-namespace", "--name":
+		return "what is checked is the Worker that the config names; run npx wrangler deploy yourself for another"
+	}
+	return "set it in the config, which is checked, or run npx wrangler deploy yourself"
 }

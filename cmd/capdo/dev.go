@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"flow.internal/capdo/internal/wrangler"
 	"github.com/spf13/cobra"
 )
 
@@ -46,13 +43,14 @@ With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
 			if n := cmd.ArgsLenAtDash(); n >= 0 {
 				args, s.flags = args[:n], args[n:]
 			}
-			p := project{verbose: s.verbose}
+			p := project{verbose: s.verbose, isLocal: true}
 			if err := p.takeArg(cmd, args); err != nil {
 				return err
 			}
 			return dev(cmd.Context(), &p, &s)
 		},
 	}
+	addPlace(cmd)
 	cmd.Flags().IntVar(&s.port, "port", 8787, "port to listen on")
 	cmd.Flags().StringVar(&s.persistTo, "persist-to", "", "folder of the storage (default .wrangler/state beside the config)")
 	cmd.Flags().StringVar(&s.ip, "ip", "127.0.0.1", "address to listen on")
@@ -62,7 +60,7 @@ With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
 
 // dev serves a project until ctx ends or wrangler does.
 func dev(ctx context.Context, p *project, s *server) error {
-	config, err := p.config()
+	config, err := p.config(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,8 +79,7 @@ func dev(ctx context.Context, p *project, s *server) error {
 		return err
 	}
 	defer w.Close()
-	w.config = filepath.Base(config.Path)
-	if err := w.watchVariables(filepath.Dir(config.Path), s.flags); err != nil {
+	if err := w.addConfig(config.Path, s.flags); err != nil {
 		return err
 	}
 	r, err := p.build(ctx)
@@ -91,7 +88,8 @@ func dev(ctx context.Context, p *project, s *server) error {
 	}
 	printProblems(os.Stderr, r.Problems)
 	printReport(os.Stderr, r)
-	if err := s.takeConfig(config); err != nil {
+	s.original, s.copied = config.Path, filepath.Join(s.storage.own(), filepath.Base(config.Path))
+	if err := s.serve(r); err != nil {
 		return err
 	}
 
@@ -153,7 +151,7 @@ func (p *project) rebuild(ctx context.Context, s *server, w *watcher) (*report, 
 	if err != nil {
 		return nil, err
 	}
-	return r, s.copyConfig()
+	return r, s.serve(r)
 }
 
 // server is a wrangler dev.
@@ -164,9 +162,8 @@ type server struct {
 	persistTo string
 	flags     []string // the user's, for wrangler
 
-	storage  storage
-	original string // the user's config
-	copied   string // the one that wrangler reads in its place, or ""
+	storage storage
+	inputs
 }
 
 // takeStorage locks the storage that the user has chosen, with capdo's flag or
@@ -211,72 +208,6 @@ func cutFlag(args []string, names ...string) (value string, rest []string, ok bo
 
 func (s *server) address() string { return "http://" + net.JoinHostPort(s.ip, strconv.Itoa(s.port)) }
 
-// takeConfig chooses the config for wrangler: the user's. Where that has a
-// build command wrangler would run it, and look for changes of what goes into
-// it, not of what comes out; so it gets a copy without, beside its storage.
-func (s *server) takeConfig(c *wrangler.Config) error {
-	s.original = c.Path
-	if c.Build.Command == "" {
-		return nil
-	}
-	s.copied = filepath.Join(s.storage.own(), filepath.Base(c.Path))
-	return s.copyConfig()
-}
-
-// copyConfig brings the copy, if there is one, up to date; wrangler reloads
-// when it changes. Files with variables, which wrangler looks for beside the
-// config, are linked.
-func (s *server) copyConfig() error {
-	if s.copied == "" {
-		return nil
-	}
-	b, err := wrangler.Moved(s.original, s.storage.own())
-	if err != nil {
-		return err
-	}
-	if err := s.linkVariables(); err != nil {
-		return err
-	}
-	if old, err := os.ReadFile(s.copied); err == nil && bytes.Equal(old, b) {
-		return nil
-	}
-	return os.WriteFile(s.copied, b, 0o644)
-}
-
-// reload has wrangler read its variables again. It looks for changes of its config
-// only, and then reads everything: what would last otherwise is a token that was
-// removed. The config's content stays as it is.
-func (s *server) reload() error {
-	config := s.original
-	if s.copied != "" {
-		if err := s.linkVariables(); err != nil {
-			return err
-		}
-		config = s.copied
-	}
-	now := time.Now()
-	return os.Chtimes(config, now, now)
-}
-
-func (s *server) linkVariables() error {
-	dir, err := filepath.Abs(filepath.Dir(s.original))
-	if err != nil {
-		return err
-	}
-	for _, pattern := range []string{".dev.vars*", ".env*"} {
-		files, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil {
-			return err
-		}
-		for _, f := range files {
-			if err := os.Symlink(f, filepath.Join(s.storage.own(), filepath.Base(f))); err != nil && !errors.Is(err, fs.ErrExist) {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // checkPort refuses a port that is taken: wrangler would go to another one.
 func (s *server) checkPort() error {
 	l, err := net.Listen("tcp", net.JoinHostPort(s.ip, strconv.Itoa(s.port)))
@@ -291,14 +222,7 @@ func (s *server) checkPort() error {
 
 // run serves until ctx ends or wrangler does.
 func (s *server) run(ctx context.Context) error {
-	config := filepath.Base(s.original)
-	if s.copied != "" {
-		config = s.copied
-	}
-	args := []string{"dev", "--config", config, "--ip", s.ip, "--port", strconv.Itoa(s.port)}
-	if s.copied != "" || s.persistTo != "" {
-		args = append(args, "--persist-to", s.storage.dir)
-	}
+	args := []string{"dev", "--config", s.copied, "--ip", s.ip, "--port", strconv.Itoa(s.port), "--persist-to", s.storage.dir}
 	if !s.isLocal() {
 		args = append(args, "--var", "CAPDO_LOCAL:false")
 	}

@@ -15,14 +15,16 @@ import (
 // testFlags are capdo's own flags of test and exec.
 type testFlags struct {
 	hang    time.Duration
-	env     []string
+	env     string // of the wrangler config
+	passEnv []string
 	verbose bool
 	report  string // file for what verbose says: go test shows no output of tests that pass
 }
 
 func (f *testFlags) add(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.hang, "hang", 10*time.Second, "end a test program in which nothing happens for that long, with goroutine traces")
-	cmd.Flags().StringSliceVar(&f.env, "env", nil, "names of environment variables that tests may see (Go's own, such as GODEBUG, they always do)")
+	cmd.Flags().StringVar(&f.env, "env", "", "the environment of the wrangler config that tests run in")
+	cmd.Flags().StringSliceVar(&f.passEnv, "pass-env", nil, "names of environment variables that tests may see (Go's own, such as GODEBUG, they always do)")
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "x", false, "print the commands, and how long workerd took to start")
 }
 
@@ -50,7 +52,7 @@ go test, also as an editor runs it; capdo test is the short form.`,
 
 // exec runs the test program, and passes its exit code on.
 func (f *testFlags) exec(ctx context.Context, program string, args []string) error {
-	o := gotest.Options{Program: program, Args: slices.Clone(args), Dir: ".", Env: f.env, Hang: f.hang, Stdout: os.Stdout, Stderr: os.Stderr}
+	o := gotest.Options{Program: program, Args: slices.Clone(args), Dir: ".", PassEnv: f.passEnv, Env: f.env, Hang: f.hang, Stdout: os.Stdout, Stderr: os.Stderr}
 	r, err := gotest.Run(ctx, o)
 	if f.verbose {
 		f.print(program, r)

@@ -70,6 +70,9 @@ func (s *scaffold) create(ctx context.Context) error {
 	if s.Name = filepath.Base(abs); !workerName.MatchString(s.Name) {
 		return fmt.Errorf("%q cannot be the name of a Worker\nhint: use 2 to 63 lower-case letters, digits and dashes, beginning with a letter", s.Name)
 	}
+	if isStandard(s.Name) {
+		return fmt.Errorf("%q cannot be the name of a module: it is one of Go's own\nhint: use another name, such as %s-worker", s.Name, s.Name)
+	}
 	if _, err := os.Lstat(s.dir); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s exists already\nhint: choose another name, or remove it", s.dir)
 	}
@@ -90,6 +93,21 @@ func (s *scaffold) create(ctx context.Context) error {
 	}
 	fmt.Print("  go tool capdo test    # its tests, in workerd\n  go tool capdo dev     # serve it on http://127.0.0.1:8787\n")
 	return nil
+}
+
+// isStandard reports whether Go takes a module's path for a package of the
+// standard library, which hides it, or for a pattern.
+func isStandard(name string) bool {
+	switch name {
+	case "all", "std", "cmd", "tool", "work":
+		return true
+	}
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return false // go mod tidy will say so
+	}
+	_, err = os.Stat(filepath.Join(strings.TrimSpace(string(root)), "src", name))
+	return err == nil
 }
 
 // find finds capdo's source and the versions that it is used with.
@@ -151,8 +169,14 @@ func (s *scaffold) write() error {
 			return err
 		}
 		name := strings.TrimSuffix(t.Name(), ".tmpl")
-		if name == "gitignore" {
+		switch name {
+		case "gitignore":
 			name = ".gitignore"
+		case "vscode.json":
+			name = filepath.Join(".vscode", "settings.json")
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(tmp, name)), 0o755); err != nil {
+			return err
 		}
 		if err := os.WriteFile(filepath.Join(tmp, name), b.Bytes(), 0o644); err != nil {
 			return err

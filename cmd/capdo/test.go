@@ -27,12 +27,13 @@ run their seed corpus.
 
 Tests find the files of their package's folder and all in its testdata. What
 they write is in memory, but for profiles. They see Go's own environment
-variables, such as GODEBUG, and those named with --env.
+variables, such as GODEBUG, and those named with --pass-env.
 
 An editor can do the same: GOOS=js GOARCH=wasm go test -exec 'capdo exec' ./…
 
 Flags of capdo's own:
-  --env names       environment variables that tests may see, comma-separated
+  --pass-env names  environment variables that tests may see, comma-separated
+  --env name        the environment of the wrangler config that tests run in
   --hang duration   end a test program in which nothing happens for that long,
                     with goroutine traces (default 10s)
   -x                print the commands, and how long workerd took to start`,
@@ -77,7 +78,7 @@ func newTestRun(args []string) (*testRun, error) {
 		case arg == "-x":
 			t.verbose = true
 			t.exec = append(t.exec, "-x")
-		case arg[:min(1, len(arg))] == "-" && (name == "env" || name == "hang"):
+		case arg[:min(1, len(arg))] == "-" && (name == "env" || name == "pass-env" || name == "hang"):
 			if !hasValue {
 				if len(args) == 0 {
 					return nil, fmt.Errorf("flag needs an argument: --%s", name)

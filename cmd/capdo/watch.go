@@ -26,7 +26,7 @@ const settle = 100 * time.Millisecond
 type watcher struct {
 	*fsnotify.Watcher
 	dir     string
-	config  string          // the name of the config, if wrangler does not find it by itself
+	config  string          // the config, absolute
 	verbose bool            // print the commands
 	embeds  map[string]bool // folders with embedded files
 	files   map[string]bool // files with variables that wrangler was told of
@@ -62,6 +62,9 @@ func (w *watcher) update(ctx context.Context) error {
 		return err
 	}
 	dirs := map[string]bool{w.dir: true}
+	if w.config != "" {
+		dirs[filepath.Dir(w.config)] = true
+	}
 	for file := range w.files {
 		dirs[filepath.Dir(file)] = true
 	}
@@ -86,17 +89,19 @@ func (w *watcher) update(ctx context.Context) error {
 	return nil
 }
 
-// watchVariables watches the files that wrangler's flags name in place of
-// .dev.vars. wrangler runs in dir.
-func (w *watcher) watchVariables(dir string, flags []string) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
+// addConfig watches a config, and the files with variables that wrangler's
+// flags name in place of .dev.vars. wrangler runs in the config's folder.
+func (w *watcher) addConfig(path string, flags []string) (err error) {
+	if w.config, err = filepath.Abs(path); err != nil {
 		return err
+	}
+	if err := w.Add(filepath.Dir(w.config)); err != nil {
+		return fmt.Errorf("cannot watch %s: %w", filepath.Dir(w.config), err)
 	}
 	w.files = map[string]bool{}
 	for file, rest, ok := cutFlag(flags, "--env-file", "--envFile"); ok; file, rest, ok = cutFlag(rest, "--env-file", "--envFile") {
 		if !filepath.IsAbs(file) {
-			file = filepath.Join(dir, file)
+			file = filepath.Join(filepath.Dir(w.config), file)
 		}
 		w.files[filepath.Clean(file)] = true
 		if err := w.Add(filepath.Dir(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -134,11 +139,11 @@ func (w *watcher) concerns(e fsnotify.Event) changes {
 	switch {
 	case e.Op == fsnotify.Chmod, strings.HasSuffix(name, "~"), strings.HasSuffix(name, "_test.go"):
 		return changes{}
-	case isVariables(name) && filepath.Dir(e.Name) == w.dir, w.files[e.Name]:
+	case isVariables(name) && filepath.Dir(e.Name) == filepath.Dir(w.config), w.files[e.Name]:
 		return changes{variables: true}
 	case strings.HasPrefix(name, "."):
 		return changes{}
-	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc", "wrangler.toml", w.config}, name),
+	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc", "wrangler.toml", filepath.Base(w.config)}, name),
 		slices.Contains([]string{".go", ".s", ".h"}, filepath.Ext(name)),
 		w.embeds[filepath.Dir(e.Name)]:
 		return changes{build: true}

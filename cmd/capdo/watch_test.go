@@ -40,6 +40,7 @@ var watched = map[string]string{
 	"app/text/data/hello.txt": "hello",
 	"app/unused/unused.go":    "package unused\n",
 	"app/vars/one":            "A=1\n",
+	"app/config/staging.toml": "name = \"w\"\n",
 	"lib/go.mod":              "module lib\n\ngo 1.26\n",
 	"lib/lib.go":              "package lib\n",
 }
@@ -57,22 +58,23 @@ func TestAChangeIsNoticedWhenItMayChangeTheProgram(t *testing.T) {
 		{"go.mod, above the program", "app/go.mod", true},
 		{"go.sum", "app/go.sum", true},
 		{"the wrangler config", "app/cmd/wrangler.jsonc", true},
-		{"a config that was chosen", "app/cmd/staging.toml", true},
+		{"a config that was chosen, in a folder of its own", "app/config/staging.toml", true},
 		{"a new package", "app/cmd/sub/sub.go", true},
 
-		{"variables", "app/cmd/.dev.vars", "variables"},
-		{"an environment's variables", "app/cmd/.dev.vars.staging", "variables"},
-		{"variables in .env", "app/cmd/.env", "variables"},
-		{"an environment's variables in .env", "app/cmd/.env.staging.local", "variables"},
+		{"variables", "app/config/.dev.vars", "variables"},
+		{"an environment's variables", "app/config/.dev.vars.staging", "variables"},
+		{"variables in .env", "app/config/.env", "variables"},
+		{"an environment's variables in .env", "app/config/.env.staging.local", "variables"},
 
 		{"a file that a flag names", "app/vars/one", "variables"},
 		{"another file that a flag names", "app/vars/two", "variables"},
 
 		{"a file beside one that a flag names", "app/vars/three", false},
 		{"another program's variables", "app/text/.dev.vars", false},
-		{"an example of variables", "app/cmd/.dev.vars.example", false},
-		{"an editor's swap file of variables", "app/cmd/.dev.vars.swp", false},
-		{"another tool's file", "app/cmd/.envrc", false},
+		{"variables beside the program, and not the config", "app/cmd/.dev.vars", false},
+		{"an example of variables", "app/config/.dev.vars.example", false},
+		{"an editor's swap file of variables", "app/config/.dev.vars.swp", false},
+		{"another tool's file", "app/config/.envrc", false},
 		{"a test", "app/cmd/main_test.go", false},
 		{"a package that the program does not import", "app/unused/unused.go", false},
 		{"what is no source", "app/cmd/README.md", false},
@@ -89,8 +91,7 @@ func TestAChangeIsNoticedWhenItMayChangeTheProgram(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer w.Close()
-			w.config = "staging.toml"
-			if err := w.watchVariables(filepath.Join(dir, "app/cmd"), []string{"--env-file=../vars/one", "--x", "--env-file", "../vars/two"}); err != nil {
+			if err := w.addConfig(filepath.Join(dir, "app/config/staging.toml"), []string{"--env-file=../vars/one", "--x", "--env-file", "../vars/two"}); err != nil {
 				t.Fatal(err)
 			}
 			change(t, filepath.Join(dir, tt.file), "// new")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 
 	"flow.internal/capdo/internal/build"
@@ -16,6 +17,7 @@ type tool struct {
 	node, script string
 	verbose      bool
 	hold         []*os.File // stay open until nothing of it is left
+	env          []string   // variables for it
 }
 
 // find locates them in dir or a folder above it.
@@ -48,7 +50,7 @@ func (t *tool) run(ctx context.Context, dir string, args ...string) error {
 	defer group.kill()
 	cmd := exec.CommandContext(ctx, t.node, append([]string{t.script}, args...)...)
 	cmd.Dir = dir
-	cmd.Env = append(quiet, os.Environ()...)
+	cmd.Env = slices.Concat(quiet, os.Environ(), t.env)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

@@ -24,7 +24,7 @@ func main() {
 		durable.Func[*Auction]("withdraw", (*Auction).Withdraw),
 		durable.Func[*Auction]("restore", (*Auction).Restore),
 	)
-	durable.Register("Tally", NewTally, durable.Func[*Tally]("add", (*Tally).Add))
+	durable.Register("Tally", NewTally, durable.Implement(add, (*Tally).Add))
 	durablehttp.Handle(routes())
 	if err := durable.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -228,6 +228,9 @@ func (a *Auction) tell(v any) error {
 	return err
 }
 
+// add is a method whose callers the compiler checks.
+var add = durable.NewMethod[int64, int64]("add")
+
 // Tally counts, in storage of its own.
 type Tally struct{ state *durable.State }
 
@@ -307,7 +310,7 @@ func bid(w http.ResponseWriter, r *http.Request) {
 func count(ctx context.Context, env *durable.Env) {
 	tally, err := object(env, "TALLY", "bids")
 	if err == nil {
-		_, err = durable.Call[int64](ctx, tally, "add", 1)
+		_, err = add.Call(ctx, tally, 1)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "a bid was not counted:", err)

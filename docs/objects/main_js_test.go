@@ -148,7 +148,7 @@ func TestTheWorkerAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := int64(0); n != 1; time.Sleep(10 * time.Millisecond) { // the Worker counts after it has answered
-		if n, err = durable.Call[int64](t.Context(), tally, "add", 0); n > 1 || err != nil {
+		if n, err = add.Call(t.Context(), tally, 0); n > 1 || err != nil {
 			t.Fatalf("%d bids were counted, %v", n, err)
 		}
 	}

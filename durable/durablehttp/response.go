@@ -211,7 +211,7 @@ func (w *responseWriter) run(h http.Handler, r *http.Request) {
 		if p := recover(); p != nil {
 			w.failed = fmt.Errorf("panic: %v", p)
 			if p != http.ErrAbortHandler {
-				println(w.failed.Error(), "[recovered by durablehttp]\n"+string(debug.Stack()))
+				print(w.failed.Error() + " [recovered by durablehttp]\n" + string(debug.Stack())) // one write, one entry in the log
 			}
 		}
 		w.finish()

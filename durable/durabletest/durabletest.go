@@ -19,21 +19,23 @@ const (
 
 // Options change what [Env] returns; nil means none.
 type Options struct {
-	// Vars are variables besides those of the wrangler config, or in place of them. Objects do not see these.
-	Vars map[string]string
+	// Vars are variables besides those of the wrangler config and .dev.vars, or
+	// in place of them: strings, and what durable.Encode converts. The Worker
+	// sees them, and so do objects that are built from now on, until the test
+	// is over.
+	Vars map[string]any
 }
 
 // Env returns the environment of the test's wrangler config.
 func Env(t testing.TB, o *Options) *durable.Env {
 	t.Helper()
 	w := enter(t)
-	vars := map[string]any{}
-	if o != nil {
-		for k, v := range o.Vars {
-			vars[k] = v
+	if o != nil && len(o.Vars) > 0 {
+		if err := w.setVars(t, o.Vars); err != nil {
+			t.Fatalf("durabletest.Env: %v", err)
 		}
 	}
-	env, err := w.env(vars)
+	env, err := w.env()
 	if err != nil {
 		t.Fatalf("durabletest.Env: %v", err)
 	}
@@ -81,15 +83,28 @@ func Run(t testing.TB, stub *durable.Stub, fn func(ctx context.Context, state *d
 }
 
 // RunAlarm has an object's pending alarm delivered now, waits until its handler has returned, and returns the handler's error. ran
-// reports whether an alarm was pending. The handler sees the present as the alarm's time. After an error workerd delivers it again by itself.
+// reports whether an alarm was pending. The handler sees the present as the alarm's time; see [RunAlarmAt]. After an error workerd delivers it
+// again by itself.
 func RunAlarm(t testing.TB, stub *durable.Stub) (ran bool, err error) {
+	t.Helper()
+	return runAlarm(t, stub, time.Time{})
+}
+
+// RunAlarmAt is RunAlarm with a time for the handler: at is the ScheduledTime
+// that it sees. The clock, time.Now, stays as it is.
+func RunAlarmAt(t testing.TB, stub *durable.Stub, at time.Time) (ran bool, err error) {
+	t.Helper()
+	return runAlarm(t, stub, at)
+}
+
+func runAlarm(t testing.TB, stub *durable.Stub, at time.Time) (ran bool, err error) {
 	t.Helper()
 	w := enter(t)
 	v, err := w.visit(stub)
 	if err != nil {
 		t.Fatalf("durabletest.RunAlarm: %v", err)
 	}
-	delivered, err := w.hasten(v)
+	delivered, err := w.hasten(v, at)
 	v.leave()
 	if err != nil {
 		t.Fatalf("durabletest.RunAlarm: %v", err)
@@ -97,18 +112,28 @@ func RunAlarm(t testing.TB, stub *durable.Stub) (ran bool, err error) {
 	if delivered == nil {
 		return false, nil
 	}
+	ctx := uncanceled(t)
 	select {
 	case err = <-delivered:
 		return true, err
-	case <-t.Context().Done():
-		return false, context.Cause(t.Context())
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
 	}
+}
+
+// uncanceled is the test's context, or one without end in t.Cleanup, where that
+// has ended.
+func uncanceled(t testing.TB) context.Context {
+	if ctx := t.Context(); ctx.Err() == nil {
+		return ctx
+	}
+	return context.WithoutCancel(t.Context())
 }
 
 // List returns the ids of a namespace's objects that have been called, in order.
 func List(t testing.TB, binding string) []string {
 	t.Helper()
-	v, err := enter(t).tools.Await(t.Context(), "list", binding)
+	v, err := enter(t).tools.Await(uncanceled(t), "list", binding)
 	if err != nil {
 		t.Fatalf("durabletest.List: %v", err)
 	}
@@ -120,16 +145,20 @@ func List(t testing.TB, binding string) []string {
 	return ids
 }
 
-// Evict takes an object out of memory, as workerd does with one that is idle. Its next event finds it built anew.
+// Evict takes an object out of memory, as workerd does with one that is idle. Its next event finds it built anew. An object in which an event
+// is open is never idle: inside [Run] of the same object Evict fails the test.
 func Evict(t testing.TB, stub *durable.Stub) {
 	t.Helper()
 	w := enter(t)
-	name, err := stub.Call(t.Context(), "capdoTestID", nil)
+	name, err := stub.Call(uncanceled(t), "capdoTestID", nil)
 	if err != nil {
 		t.Fatalf("durabletest.Evict: %v", err)
 	}
 	class, id, _ := strings.Cut(string(name), "/")
-	if _, err := w.tools.Await(t.Context(), "evict", class, id); err != nil {
+	if w.isVisited(id) {
+		t.Fatal("durabletest.Evict: the function of durabletest.Run is inside the object\nhint: evict it after Run has returned")
+	}
+	if _, err := w.tools.Await(uncanceled(t), "evict", class, id); err != nil {
 		t.Fatalf("durabletest.Evict: %v", err)
 	}
 }
@@ -139,7 +168,7 @@ func Evict(t testing.TB, stub *durable.Stub) {
 func Abort(t testing.TB, stub *durable.Stub) {
 	t.Helper()
 	enter(t)
-	if _, err := stub.Call(t.Context(), "capdoTestAbort", nil); !errors.Is(err, durable.ErrObjectReset) {
+	if _, err := stub.Call(uncanceled(t), "capdoTestAbort", nil); !errors.Is(err, durable.ErrObjectReset) {
 		t.Fatalf("durabletest.Abort: %v", err)
 	}
 }

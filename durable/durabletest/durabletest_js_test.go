@@ -17,7 +17,8 @@ import (
 type Counter struct {
 	state *durable.State
 	env   *durable.Env
-	calls int // since it was built
+	calls int       // since it was built
+	rang  time.Time // the last alarm, as its handler saw it
 }
 
 func NewCounter(_ context.Context, state *durable.State, env *durable.Env) (*Counter, error) {
@@ -59,6 +60,7 @@ func (c *Counter) Wait(ctx context.Context, _ []byte) ([]byte, error) {
 }
 
 func (c *Counter) Alarm(_ context.Context, info durable.AlarmInfo) error {
+	c.rang = info.ScheduledTime
 	n, err := c.add("alarms")
 	if err == nil && n == 1 {
 		err = errors.New("not at first")
@@ -68,8 +70,12 @@ func (c *Counter) Alarm(_ context.Context, info durable.AlarmInfo) error {
 
 func main() {
 	durable.Register("Counter", NewCounter, durable.Method("increment", (*Counter).Increment), durable.Method("calls", (*Counter).Calls),
-		durable.Method("greeting", (*Counter).Greeting), durable.Method("wait", (*Counter).Wait))
+		durable.Method("greeting", (*Counter).Greeting), durable.Method("wait", (*Counter).Wait), durable.Method("leave", (*Counter).Leave), durable.Method("seen", (*Counter).Seen), durable.Method("rang", (*Counter).Rang))
 	durable.HandleFetch(func(_ context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+		if strings.HasSuffix(r.URL, "/vars") {
+			all, err := seen(env)
+			return &durable.Response{Status: 200, Body: strings.NewReader(all)}, err
+		}
 		greeting, _, err := env.Var("GREETING")
 		return &durable.Response{Status: 200, Body: strings.NewReader(greeting + " " + r.Method + " " + r.URL)}, err
 	})
@@ -107,10 +113,10 @@ func TestEnvHasTheConfigsBindingsAndVariables(t *testing.T) {
 		t.Errorf("the object sees %q", got)
 	}
 	_, err := env.Namespace("NOPE")
-	if !errors.Is(err, durable.ErrNoBinding) || !strings.Contains(err.Error(), "COUNTER, DURABLETEST_KV, DURABLETEST_SQLITE, GREETING, LIST)") {
+	if !errors.Is(err, durable.ErrNoBinding) || !strings.Contains(err.Error(), "COUNTER, DURABLETEST_KV, DURABLETEST_SQLITE, GREETING, LIST, SECRET)") {
 		t.Errorf("an unknown binding: %v", err)
 	}
-	env = durabletest.Env(t, &durabletest.Options{Vars: map[string]string{"GREETING": "other", "MORE": "m"}})
+	env = durabletest.Env(t, &durabletest.Options{Vars: map[string]any{"GREETING": "other", "MORE": "m"}})
 	if v, _, _ := env.Var("GREETING"); v != "other" {
 		t.Errorf("GREETING is %q", v)
 	}

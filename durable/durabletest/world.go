@@ -3,6 +3,8 @@ package durabletest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"reflect"
 	"runtime"
 	"strconv"
@@ -61,11 +63,19 @@ type world struct {
 	users   map[testing.TB]bool // it, and its subtests
 	visits  map[string]*visit   // that have not begun
 	lastID  int
-	alarms  map[string]chan error // object id → where its next alarm's outcome goes
+	inside  map[string]int    // object id → how many visits are inside
+	alarms  map[string]*alarm // object id → its next one
+	vars    map[string]any    // that the test has set
+}
+
+// alarm is one that a test has delivered.
+type alarm struct {
+	outcome chan error
+	at      time.Time // that the handler is to see; zero for the present
 }
 
 var theWorld = world{
-	ready: make(chan struct{}), users: map[testing.TB]bool{}, visits: map[string]*visit{}, alarms: map[string]chan error{},
+	ready: make(chan struct{}), users: map[testing.TB]bool{}, visits: map[string]*visit{}, alarms: map[string]*alarm{}, inside: map[string]int{},
 }
 
 // enter waits for the test's turn.
@@ -101,16 +111,41 @@ func (w *world) leave(t testing.TB) {
 	if _, err := w.tools.Await(context.Background(), "reset"); err != nil {
 		t.Errorf("durabletest: the objects of this test cannot be deleted: %v", err)
 	}
+	clear(w.alarms) // another test's object may have the same id
 	w.owner = ""
 	w.changed.Broadcast()
 }
 
-func (w *world) env(vars map[string]any) (*durable.Env, error) {
-	v, err := w.tools.Call("env", vars)
+func (w *world) env() (*durable.Env, error) {
+	v, err := w.tools.Call("env")
 	if err != nil {
 		return nil, err
 	}
 	return w.inner.NewEnv(v.(*jsrt.Ref)), nil
+}
+
+// setVars adds variables until the test is over.
+func (w *world) setVars(t testing.TB, vars map[string]any) error {
+	before := w.vars
+	all := maps.Clone(before)
+	if all == nil {
+		all = map[string]any{}
+	}
+	for k, v := range vars {
+		encoded, err := durable.Encode(v)
+		if err != nil {
+			return fmt.Errorf("variable %s: %w", k, err)
+		}
+		all[k] = encoded
+	}
+	t.Cleanup(func() { w.tellVars(before) })
+	return w.tellVars(all)
+}
+
+func (w *world) tellVars(vars map[string]any) error {
+	w.vars = vars
+	_, err := w.tools.Call("vars", vars)
+	return err
 }
 
 func (w *world) worker() (*durable.Stub, error) {
@@ -122,14 +157,17 @@ func (w *world) worker() (*durable.Stub, error) {
 }
 
 func (w *world) restart(ctx context.Context) error {
-	_, err := w.tools.Await(ctx, "restart")
-	return err
+	if _, err := w.tools.Await(ctx, "restart"); err != nil {
+		return err
+	}
+	return w.tellVars(w.vars)
 }
 
 // visit is a stay inside an object.
 type visit struct {
 	ctx   context.Context
 	state *durable.State
+	id    string // the object's
 	begun chan struct{}
 	done  chan struct{}
 	over  chan error // of the call that leads there
@@ -149,32 +187,54 @@ func (w *world) visit(stub *durable.Stub) (*visit, error) {
 	}()
 	select {
 	case <-v.begun:
+		id, err := v.state.ID()
+		if err != nil {
+			v.leave()
+			return nil, err
+		}
+		v.id = id.String()
+		w.count(v, 1)
 		return v, nil
 	case err := <-v.over:
 		return nil, err
 	}
 }
 
+// count notes that a visit is inside, or no longer.
+func (w *world) count(v *visit, n int) {
+	if v.id == "" {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.inside[v.id] += n; w.inside[v.id] == 0 {
+		delete(w.inside, v.id)
+	}
+}
+
+func (w *world) isVisited(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.inside[id] > 0
+}
+
 func (v *visit) leave() {
+	theWorld.count(v, -1)
 	close(v.done)
 	<-v.over // an error is the object's, which has been reset, and fn has met it
 }
 
 // hasten sets an object's alarm to now, and returns where the outcome will come from; nil where no alarm is pending.
-func (w *world) hasten(v *visit) (chan error, error) {
-	id, err := v.state.ID()
-	if err != nil {
+func (w *world) hasten(v *visit, at time.Time) (chan error, error) {
+	pending, err := v.state.Storage().GetAlarm(v.ctx, nil)
+	if err != nil || pending.IsZero() {
 		return nil, err
 	}
-	at, err := v.state.Storage().GetAlarm(v.ctx, nil)
-	if err != nil || at.IsZero() {
-		return nil, err
-	}
-	outcome := make(chan error, 1)
+	a := &alarm{make(chan error, 1), at}
 	w.mu.Lock()
-	w.alarms[id.String()] = outcome
+	w.alarms[v.id] = a
 	w.mu.Unlock()
-	return outcome, v.state.Storage().SetAlarm(v.ctx, time.Now(), nil)
+	return a.outcome, v.state.Storage().SetAlarm(v.ctx, time.Now(), nil)
 }
 
 // serve handles what testing.mjs asks for: index 0 hands over the tools, and is open as long as the program; index 1 is a visit.
@@ -204,32 +264,40 @@ func (w *world) serve(ctx context.Context, i *jsrt.Invocation, args []any) (any,
 
 // Serve passes events on to package durable, and tells RunAlarm of alarms.
 func (w *world) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (out any, err error) {
-	if i.Kind == jsrt.Alarm {
-		err = errors.New("the alarm handler panicked")
-		defer func() { w.rang(i.Context(), err) }()
+	if i.Kind != jsrt.Alarm {
+		return w.inner.Serve(ctx, i, args)
+	}
+	a := w.takeAlarm(i.Context())
+	if a == nil {
+		return w.inner.Serve(ctx, i, args)
+	}
+	err = errors.New("the alarm handler panicked")
+	defer func() { a.outcome <- err }()
+	if !a.at.IsZero() {
+		args = append([]any{a.at}, args[1:]...)
 	}
 	out, err = w.inner.Serve(ctx, i, args)
 	return out, err
 }
 
-func (w *world) rang(c *jsrt.Context, err error) {
+// takeAlarm returns the alarm that a test waits for, if it is this object's.
+func (w *world) takeAlarm(c *jsrt.Context) *alarm {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.alarms) == 0 {
-		return
+		return nil
 	}
 	object, ok := c.Object.(stateful)
 	if !ok {
-		return
+		return nil
 	}
-	id, idErr := object.State().ID()
-	if idErr != nil {
-		return
+	id, err := object.State().ID()
+	if err != nil {
+		return nil
 	}
-	if outcome := w.alarms[id.String()]; outcome != nil {
-		delete(w.alarms, id.String())
-		outcome <- err
-	}
+	a := w.alarms[id.String()]
+	delete(w.alarms, id.String())
+	return a
 }
 
 // Throw and Describe are package durable's.
@@ -237,3 +305,12 @@ func (w *world) Throw(err error) *jsrt.Error { return w.inner.Throw(err) }
 
 // Describe is package durable's.
 func (w *world) Describe() map[string]any { return w.inner.Describe() }
+
+// Class is package durable's.
+func (w *world) Class(c *jsrt.Context) string { return w.inner.Class(c) }
+
+// State is package durable's.
+func (w *world) State(c *jsrt.Context) *jsrt.Ref { return w.inner.State(c) }
+
+// Name is package durable's.
+func (w *world) Name(i *jsrt.Invocation) string { return w.inner.Name(i) }

@@ -256,7 +256,7 @@ func TestEveryExampleDeploysDry(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			staged, err := build.Stage(context.Background(), dir, nil)
+			staged, err := build.Stage(context.Background(), dir, build.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,6 +13,10 @@ mutate "the collector of JavaScript calls Go" TestCollectorEndsNothing $js/conte
 	's/(  constructor\(rt, state\) \{)/  static collected = new FinalizationRegistry((rt) => { const [c] = rt.open; c?.close(); });\n$1 Context.collected?.register({}, rt);/'
 mutate "a constructor that fails after a crash leaves an object" TestConstructorThatFailsAfterACrash $js/shim.mjs \
 	's/this\.build\(\(e, context\) => context\.reset\(e\)\);/this.build(() => {});/; s/failed\(e, context\);\n      throw e;/failed(e, context);\n      return;/'
+mutate "a call is thought to be any invocation that its object has" TestCyclesOfCallsAreSaid $jsrt/cycle.go \
+	's/i\.id > int32\(call\.number\) \&\& //; s/i\.id < first\.id/i.id > first.id/'
+mutate "a look waits for the end of the section" TestCyclesOfCallsAreSaid $jsrt/cycle.go \
+	's/if c\.section\.hasBegun \{\n\t\tsetMark/if false {\n\t\tsetMark/'
 mutate "what only a callback can wake is a deadlock" TestCallbacksOfSyscallJSWork $js/runtime.mjs \
 	's/ \&\& this\.callbacks\.size === 0;/;/'
 mutate "a WebSocket that Go reads does not hold its context open" TestReadDeadlineFiresInAnObjectWithoutEvents $js/context.mjs \

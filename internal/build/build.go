@@ -43,15 +43,24 @@ const describeTimeout = 30 * time.Second
 // Run compiles the main package in dir to out, asks the program what it registers, and generates its entry module. Files whose
 // content is unchanged are not touched. logf, if not nil, is told each command.
 func Run(ctx context.Context, dir, out string, logf func(string, ...any)) (*Result, error) {
-	s, err := Stage(ctx, dir, logf)
+	s, err := Stage(ctx, dir, Options{Logf: logf})
 	if err != nil {
 		return nil, err
 	}
 	return s.Publish(out)
 }
 
+// Options change a build.
+type Options struct {
+	// KeepNames keeps the names of functions in the program, for profiles and
+	// for JavaScript's stack traces. They take about 2 % of its size.
+	KeepNames bool
+	Logf      func(string, ...any) // is told each command, if not nil
+}
+
 // Stage does all of Run but the writing, so that a build which turns out to be wrong does not replace one that works.
-func Stage(ctx context.Context, dir string, logf func(string, ...any)) (*Staged, error) {
+func Stage(ctx context.Context, dir string, o Options) (*Staged, error) {
+	logf := o.Logf
 	if logf == nil {
 		logf = func(string, ...any) {}
 	}
@@ -64,7 +73,7 @@ func Stage(ctx context.Context, dir string, logf func(string, ...any)) (*Staged,
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	if err := compile(ctx, dir, filepath.Join(tmp, "app.wasm"), logf); err != nil {
+	if err := compile(ctx, dir, filepath.Join(tmp, "app.wasm"), o.KeepNames, logf); err != nil {
 		return nil, err
 	}
 	if err := copyRuntime(ctx, tmp); err != nil {
@@ -106,8 +115,16 @@ func (s *Staged) Publish(out string) (*Result, error) {
 	return &Result{Description: s.Description, Dir: out, Size: len(wasm), SizeGz: gzipSize(wasm)}, nil
 }
 
-func compile(ctx context.Context, dir, wasm string, logf func(string, ...any)) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", wasm, ".")
+func compile(ctx context.Context, dir, wasm string, keepNames bool, logf func(string, ...any)) error {
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-o", wasm, "."}
+	if !keepNames {
+		flags, err := linkerFlags(ctx, dir)
+		if err != nil {
+			return err
+		}
+		args = slices.Insert(args, 3, flags...)
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
 	logf("cd %s && GOOS=js GOARCH=wasm %s", dir, CommandLine(cmd.Args))

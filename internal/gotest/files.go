@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // fileIndex is what testfs.mjs makes its folders and files from.
@@ -40,8 +41,8 @@ func packFiles(dir string, f flags) (*fileIndex, []byte, error) {
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if e.IsDir() && e.Name() == "testdata" {
-			err = filepath.WalkDir(path, p.visit)
+		if e.Name() == "testdata" && isDir(path) {
+			err = p.addDir(path, nil)
 		} else {
 			err = p.add(path)
 		}
@@ -52,20 +53,40 @@ func packFiles(dir string, f flags) (*fileIndex, []byte, error) {
 	return &p.index, p.content, nil
 }
 
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
 type packer struct {
 	index   fileIndex
 	content []byte
 }
 
-func (p *packer) visit(path string, d fs.DirEntry, err error) error {
+// addDir adds a folder with all in it, also behind links. A link to one of the
+// folders around it is left out.
+func (p *packer) addDir(path string, around []fs.FileInfo) error {
+	info, err := os.Stat(path)
+	if err != nil || slices.ContainsFunc(around, func(i fs.FileInfo) bool { return os.SameFile(i, info) }) {
+		return err
+	}
+	p.index.Dirs = append(p.index.Dirs, path)
+	entries, err := os.ReadDir(path)
 	if err != nil {
 		return err
 	}
-	if d.IsDir() {
-		p.index.Dirs = append(p.index.Dirs, path)
-		return nil
+	around = append(slices.Clone(around), info)
+	for _, e := range entries {
+		child := filepath.Join(path, e.Name())
+		add := p.add
+		if isDir(child) {
+			add = func(path string) error { return p.addDir(path, around) }
+		}
+		if err := add(child); err != nil {
+			return err
+		}
 	}
-	return p.add(path)
+	return nil
 }
 
 // add adds a file, also one behind a link; what is none is left out.

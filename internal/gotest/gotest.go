@@ -25,7 +25,8 @@ type Options struct {
 	Program string   // the test program, as go test -exec hands it over
 	Args    []string // its arguments, -test.… flags
 	Dir     string   // the package's folder
-	Env     []string // names of environment variables that the tests may see, besides those of Go's runtime
+	Env     string   // of the wrangler config, or ""
+	PassEnv []string // names of environment variables that the tests may see, besides those of Go's runtime
 	Hang    time.Duration
 	Stdout  io.Writer
 	Stderr  io.Writer
@@ -112,7 +113,7 @@ func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := findWorker(r.Dir)
+	w, err := findWorker(r.Dir, r.Env)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
 	config.Output = &output{stdout: r.Stdout, stderr: r.Stderr}
 	r.host.disk = config.Disk
 	s := settings{
-		Argv: append([]string{r.Program}, r.Args...), Env: environment(r.Env), Outputs: r.flags.outputs,
+		Argv: append([]string{r.Program}, r.Args...), Env: environment(r.PassEnv), Outputs: r.flags.outputs,
 		Begin: time.Now().UnixMilli(), Timeout: r.flags.timeout.Milliseconds(), Hang: r.Hang.Milliseconds(), Classes: w.classes(),
 	}
 	if err := s.check(); err != nil {
@@ -146,7 +147,7 @@ func (s *settings) check() error {
 		add(k + "=" + v)
 	}
 	if size >= argumentSpace {
-		return fmt.Errorf("the test's arguments and environment take %d bytes; a Go program for js has room for %d\nhint: hand on fewer or shorter environment variables with -env, or a shorter -run pattern", size, argumentSpace)
+		return fmt.Errorf("the test's arguments and environment take %d bytes; a Go program for js has room for %d\nhint: hand on fewer or shorter environment variables with --pass-env, or a shorter -run pattern", size, argumentSpace)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"time"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -68,6 +69,14 @@ func exportTick(context int32) { enterContext(context) }
 func exportCancel(context, id int32) {
 	if i := enterContext(context).invocation(id); i != nil {
 		i.cancel(ErrCallerGone)
+	}
+}
+
+//go:wasmexport capdo_look
+func exportLook(context, patience int32) {
+	if c := enterContext(context); !c.isLooking {
+		c.isLooking = true
+		go c.look(time.Duration(patience) * time.Millisecond)
 	}
 }
 
@@ -381,7 +390,7 @@ func flag(b bool) int32 {
 }
 
 func (i *Invocation) deadlocked() {
-	println("capdo: " + ErrDeadlock.Error() + "\n" + stack(true))
+	print("capdo: " + ErrDeadlock.Error() + "\n" + stack(true) + "\n")
 	i.Reply(nil, ErrDeadlock)
 	i.cancel(ErrDeadlock)
 	i.tasks = 1
@@ -390,7 +399,7 @@ func (i *Invocation) deadlocked() {
 
 func panicError(p any) error {
 	msg := "panic: " + panicText(p)
-	println(msg + " [recovered by capdo; the caller gets it as an error]\n" + stack(false))
+	print(msg + " [recovered by capdo; the caller gets it as an error]\n" + stack(false) + "\n") // one write, one entry in the log
 	return errors.New(msg)
 }
 

@@ -21,6 +21,9 @@ type Context struct {
 	givenUp *transaction    // those that were given up while their goroutine still lives, linked by next
 	section section
 	mark    mark // of goroutines that work for the context, outside of sections
+
+	objectID  string // once a call of the object has been waiting for long, see look
+	isLooking bool
 }
 
 // mu guards the maps that goroutines share. There is one thread and no preemption, but an allocation may give way to another
@@ -36,15 +39,17 @@ type waiter struct {
 // op is a promise that a goroutine waits for.
 type op struct {
 	settled chan struct{} // buffered, so that settling never waits
+	call    *objectCall   // that the promise is for, or nil
 	size    int32         // of the outcome, in bytes at most
 	closed  bool          // the context ended first
 }
 
 // Ref is a JavaScript value that stays in JavaScript. It is usable in its own context only; operations see to that.
 type Ref struct {
-	c       *Context
-	index   int32
-	cleanup runtime.Cleanup
+	c        *Context
+	index    int32
+	isObject bool // a stub, see MarkObject
+	cleanup  runtime.Cleanup
 }
 
 // Helpers is the object of host.mjs that does what would need a JavaScript
@@ -115,7 +120,7 @@ func (r *Ref) await(ctx context.Context, name string, args []any) (any, error) {
 	}
 	v, err := r.call(name, false, args)
 	if p, ok := v.(pending); ok {
-		return r.c.await(ctx, p)
+		return r.c.await(ctx, p, r.objectCalled(ctx, name, args))
 	}
 	return v, err
 }
@@ -216,8 +221,11 @@ func (c *Context) ready() {
 	}
 }
 
-func (c *Context) await(ctx context.Context, p pending) (any, error) {
-	o := &op{settled: make(chan struct{}, 1)}
+func (c *Context) await(ctx context.Context, p pending, call *objectCall) (any, error) {
+	o := &op{settled: make(chan struct{}, 1), call: call}
+	if call != nil {
+		call.number = p
+	}
 	c.addOp(p, o)
 	select {
 	case <-o.settled:
@@ -268,6 +276,9 @@ func (c *Context) close() {
 	c.closed = true
 	c.Object = nil
 	delete(contexts, c.id)
+	if objects[c.objectID] == c {
+		delete(objects, c.objectID)
+	}
 	for _, o := range c.ops {
 		o.closed = true
 		o.settled <- struct{}{}

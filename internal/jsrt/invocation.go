@@ -29,6 +29,11 @@ type Program interface {
 	Throw(error) *Error
 	// Describe says what entry module the program needs.
 	Describe() map[string]any
+	// Class, Name and State are for messages: the name of an object's class, the
+	// name of what an invocation runs, and an object's DurableObjectState.
+	Class(c *Context) string
+	Name(i *Invocation) string
+	State(c *Context) *Ref
 }
 
 var (

@@ -73,7 +73,7 @@ func (c *Context) BeginSection(ctx context.Context, method string, args ...any) 
 	v, err := c.Helpers().call(method, false, args)
 	if p, ok := v.(pending); ok {
 		c.section.beginning = p
-		return c.await(ctx, p)
+		return c.await(ctx, p, nil)
 	}
 	return v, err
 }

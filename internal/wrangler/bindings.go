@@ -6,18 +6,20 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"flow.internal/capdo/internal/jsname"
 )
 
 func (k *checker) bindingFields() {
 	for i, b := range k.DurableObjects.Bindings {
-		at := k.path("durable_objects.bindings", i)
+		at := k.path("durable_objects", "bindings", i)
 		if b.Name == "" || b.ClassName == "" {
 			k.add(Error, "binding-field", at, fmt.Sprintf("binding %d has no name or no class_name", i+1), "give it both")
 		}
 		if b.Environment != "" && b.ScriptName == "" {
 			k.add(Error, "binding-field", join(at, "environment"), fmt.Sprintf("binding %s has an environment, but no script_name", b.Name), "add the script_name of the Worker that has the class, or leave environment out")
 		}
-		if b.Name != "" && !identifier.MatchString(b.Name) {
+		if b.Name != "" && !jsname.IsIdentifier(b.Name) {
 			k.add(Warning, "binding-name", join(at, "name"), fmt.Sprintf("binding %s is not named like a variable of JavaScript", b.Name), "a name has letters, digits, _ and $, and does not begin with a digit")
 		}
 	}
@@ -41,7 +43,7 @@ func (k *checker) bindingNames() {
 	}
 	for i, b := range k.DurableObjects.Bindings {
 		if other, ok := taken[b.Name]; ok && b.Name != "" {
-			k.add(Error, "binding-name-taken", k.path("durable_objects.bindings", i, "name"), fmt.Sprintf("the name %s is taken by another entry, in %s", b.Name, other), "bindings, vars and secrets need names of their own")
+			k.add(Error, "binding-name-taken", k.path("durable_objects", "bindings", i, "name"), fmt.Sprintf("the name %s is taken by another entry, in %s", b.Name, other), "bindings, vars and secrets need names of their own")
 		}
 		taken[b.Name] = "durable_objects"
 	}
@@ -82,7 +84,7 @@ func stringsOf(v any, key string) []string {
 
 func (k *checker) bindingsNotInherited() {
 	if k.lacksBindings() {
-		k.add(Warning, "bindings-not-inherited", "env."+k.Env, "durable_objects is set at the top level, but not here: environments do not inherit it", fmt.Sprintf("add durable_objects to env.%s; if it is to have none, with empty bindings", k.Env))
+		k.add(Warning, "bindings-not-inherited", joined("env", k.Env), "durable_objects is set at the top level, but not here: environments do not inherit it", fmt.Sprintf("add durable_objects to env.%s; if it is to have none, with empty bindings", k.Env))
 	}
 }
 
@@ -95,7 +97,7 @@ func (k *checker) lacksBindings() bool {
 func (k *checker) boundClasses() {
 	for _, class := range sortedKeys(k.bound) {
 		l, b := k.classes[class], k.DurableObjects.Bindings[k.bound[class]]
-		at := k.path("durable_objects.bindings", k.bound[class], "class_name")
+		at := k.path("durable_objects", "bindings", k.bound[class], "class_name")
 		switch {
 		case l != nil && l.state == deleted:
 			k.add(Error, "deleted-class-bound", at, fmt.Sprintf("class %s, bound as %s, is deleted by %s", class, b.Name, l.entry),
@@ -126,7 +128,7 @@ func (k *checker) registeredClasses() {
 				k.deletedClassRegistered(class, l)
 			}
 		case isBound:
-			k.notLive(Error, class, l, k.path("durable_objects.bindings", k.bound[class], "class_name"))
+			k.notLive(Error, class, l, k.path("durable_objects", "bindings", k.bound[class], "class_name"))
 		case l != nil && l.entry == "exports": // renamed or transferred; to keep the class for a while is what Cloudflare recommends
 		default:
 			k.notLive(Warning, class, l, k.lifecyclePath())

@@ -44,7 +44,7 @@ func (p Problem) String() string {
 
 // Rules are the names of all rules. docs/migrations.md says what each means, and who says so.
 var Rules = []string{
-	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit", "cpu-limit-plan", "code-update-strategy", "unknown-field",
+	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit", "cpu-limit-plan", "code-update-strategy", "unknown-field", "no-handler", "entrypoint-missing",
 	"binding-field", "binding-name", "binding-name-taken", "bindings-not-inherited",
 	"migration-tag", "duplicate-tag", "tag-order", "step-field", "class-name", "class-unknown", "class-live", "class-twice", "storage-switch",
 	"kv-storage", "transfer-from-self",
@@ -61,6 +61,9 @@ func (c *Config) Out() string {
 	main := "build/" + EntryModule
 	if path.Base(filepath.ToSlash(c.Main)) == EntryModule {
 		main = c.Main
+	}
+	if filepath.IsAbs(main) {
+		return filepath.Dir(main)
 	}
 	return filepath.Join(filepath.Dir(c.Path), filepath.Dir(main))
 }
@@ -79,7 +82,7 @@ func Check(c *Config, program shim.Description, now time.Time) []Problem {
 	}
 	for _, rules := range []func(*checker){
 		(*checker).main, (*checker).compatibilityDate, (*checker).compatibilityFlags, (*checker).requestSignal,
-		(*checker).cpuLimit, (*checker).codeUpdateStrategy, (*checker).unknownFields,
+		(*checker).cpuLimit, (*checker).codeUpdateStrategy, (*checker).unknownFields, (*checker).handlers, (*checker).entrypoints,
 		(*checker).bindingFields, (*checker).bindingNames, (*checker).bindingsNotInherited,
 		(*checker).tags, (*checker).replay, (*checker).oneKindOfLifecycle, (*checker).exports,
 		(*checker).boundClasses, (*checker).registeredClasses, (*checker).liveClasses,
@@ -117,6 +120,7 @@ type checker struct {
 	classes    map[string]*lifecycle // what migrations and exports say of each class
 	bound      map[string]int        // class of this Worker → its first binding
 	registered map[string]bool       // by the program
+	freeTag    string                // see nextTag
 	problems   []Problem
 }
 
@@ -152,23 +156,37 @@ func (k *checker) compatibilityDate() {
 // flag is a compatibility flag that a program may need (https://developers.cloudflare.com/workers/configuration/compatibility-flags/).
 type flag struct {
 	name string
+	off  string                        // the flag that turns it off
 	from string                        // the date from which it is on by itself
 	need func(shim.Description) string // who needs it, or ""
 }
 
 // flags, the latest first.
 var flags = []flag{
-	// workerd runs a promise's continuation in the context that awaits it, whoever resolves it. The Go runtime rests on that.
-	{"handle_cross_request_promise_resolution", "2024-10-14", func(shim.Description) string { return "Go programs need" }},
-	// Stubs have methods. Without, a call fails with "is not a function".
-	{"rpc", "2024-04-03", func(d shim.Description) string {
+	// Errors of methods keep name and properties on the way to the caller. Without, errors that a caller acts on arrive as plain ones.
+	{"enhanced_error_serialization", "legacy_error_serialization", "2026-04-21", methodsNeed},
+	// deleteAll deletes the alarm, as durable.Storage.DeleteAll promises.
+	{"delete_all_deletes_alarm", "delete_all_preserves_alarm", "2026-02-24", func(d shim.Description) string {
 		for _, c := range d.Classes {
-			if len(c.Methods) > 0 {
-				return fmt.Sprintf("the methods of class %s need", c.Name)
+			if slices.Contains(c.Events, "alarm") {
+				return fmt.Sprintf("the alarms of class %s need", c.Name)
 			}
 		}
 		return ""
 	}},
+	// workerd runs a promise's continuation in the context that awaits it, whoever resolves it. The Go runtime rests on that.
+	{"handle_cross_request_promise_resolution", "no_handle_cross_request_promise_resolution", "2024-10-14", func(shim.Description) string { return "Go programs need" }},
+	// Stubs have methods. Without, a call fails with "is not a function".
+	{"rpc", "no_rpc", "2024-04-03", methodsNeed},
+}
+
+func methodsNeed(d shim.Description) string {
+	for _, c := range d.Classes {
+		if len(c.Methods) > 0 {
+			return fmt.Sprintf("the methods of class %s need", c.Name)
+		}
+	}
+	return ""
 }
 
 func (k *checker) compatibilityFlags() {
@@ -178,8 +196,8 @@ func (k *checker) compatibilityFlags() {
 		if need == "" {
 			continue
 		}
-		if i := slices.Index(k.CompatibilityFlags, "no_"+f.name); i >= 0 {
-			k.add(Error, "compatibility-flag", k.path("compatibility_flags", i), fmt.Sprintf("no_%s turns off what %s", f.name, need),
+		if i := slices.Index(k.CompatibilityFlags, f.off); i >= 0 {
+			k.add(Error, "compatibility-flag", k.path("compatibility_flags", i), fmt.Sprintf("%s turns off what %s", f.off, need),
 				"take it out of compatibility_flags")
 			continue
 		}
@@ -229,11 +247,11 @@ func (k *checker) codeUpdateStrategy() {
 		return
 	}
 	if s.Mode != "immediate" && s.Mode != "deferred" {
-		k.add(Error, "code-update-strategy", k.path("durable_objects.code_update_strategy.mode"), fmt.Sprintf("the mode of code_update_strategy is %q", s.Mode),
+		k.add(Error, "code-update-strategy", k.path("durable_objects", "code_update_strategy", "mode"), fmt.Sprintf("the mode of code_update_strategy is %q", s.Mode),
 			`set it to "immediate" or "deferred"`)
 	}
 	if ms := s.MaxDelay * 1000; s.MaxDelay < 0 || s.MaxDelay > maxDelay || math.Abs(ms-math.Round(ms)) > 1e-6 {
-		k.add(Error, "code-update-strategy", k.path("durable_objects.code_update_strategy.max_delay"),
+		k.add(Error, "code-update-strategy", k.path("durable_objects", "code_update_strategy", "max_delay"),
 			fmt.Sprintf("max_delay %v is not a number of seconds from 0 to %d, to the millisecond", s.MaxDelay, maxDelay), "leave it out for 300 s")
 	}
 }
@@ -250,12 +268,13 @@ var known = map[string][]string{
 func (k *checker) unknownFields() {
 	for _, table := range sortedKeys(known) {
 		array, isArray := strings.CutSuffix(table, ".*")
+		at := k.path(strings.ReplaceAll(array, ".", separator))
 		if !isArray {
-			k.unknownField(k.path(table), known[table])
+			k.unknownField(at, known[table])
 			continue
 		}
-		for _, i := range k.positions.keys(k.path(array)) {
-			k.unknownField(k.path(array, i), known[table])
+		for _, i := range k.positions.keys(at) {
+			k.unknownField(join(at, i), known[table])
 		}
 	}
 }

@@ -43,6 +43,8 @@ func declares(exports string) string {
 
 const counterLive = "[exports.Counter]\ntype = 'durable-object'\nstorage = 'sqlite'\n"
 
+const testBinding = "durable_objects.bindings = [{ name = 'COUNTER', class_name = 'Counter' }]\n"
+
 // today is a day on which the configs of these tests are checked.
 var today = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
@@ -58,8 +60,12 @@ func load(t *testing.T, file, config string) *Config {
 // program registers classes; one that has a method is written with parentheses.
 func program(classes string) (d shim.Description) {
 	for _, name := range strings.Fields(classes) {
+		name, alarm := strings.CutSuffix(name, ":alarm")
 		class, method := strings.CutSuffix(name, "()")
 		c := shim.Class{Name: class}
+		if alarm {
+			c.Events = []string{"alarm"}
+		}
 		if method {
 			c.Methods = []string{"call"}
 		}
@@ -117,24 +123,59 @@ var generalCases = []checkCase{
 	{"main may be in another folder", with(`main = "./dist/entry.mjs"`), "Counter", nil},
 
 	{"the compatibility date must be there", "main = 'entry.mjs'\n", "", []string{"1:1: error: there is no compatibility_date [compatibility-date]"}},
-	{"the compatibility date must be a date", with(`compatibility_date = "today"`), "Counter", []string{`4:22: error: compatibility_date "today" is not a date like 2024-10-14 [compatibility-date]`}},
+	{"the compatibility date must be a date", with(`compatibility_date = "today"`), "Counter", []string{`4:22: error: compatibility_date "today" is not a date like 2026-04-21 [compatibility-date]`}},
 	{"the compatibility date may be today", with(`compatibility_date = "2026-11-22"`), "Counter", nil},
 	{"the compatibility date cannot be tomorrow", with(`compatibility_date = "2026-11-23"`), "Counter", []string{"4:22: error: compatibility_date 2026-11-23 is in the future [compatibility-date]"}},
 	{"the first good compatibility date is enough", with(`compatibility_date = "2024-10-14"`), "Counter", nil},
 	{"the day before it is not", with(`compatibility_date = "2024-10-13"`), "Counter", []string{
 		"4:22: error: compatibility_date 2024-10-13 is too old: Go programs need handle_cross_request_promise_resolution, which is on from 2024-10-14 [compatibility-flag]",
 	}},
+	{"methods need a newer one", with(`compatibility_date = "2026-04-21"`), "Counter()", nil},
+	{"the day before that is not enough", with(`compatibility_date = "2026-04-20"`), "Counter()", []string{
+		"4:22: error: compatibility_date 2026-04-20 is too old: the methods of class Counter need enhanced_error_serialization, which is on from 2026-04-21 [compatibility-flag]",
+	}},
+	{"alarms need one that is nearly as new", with(`compatibility_date = "2026-02-24"`), "Counter:alarm", nil},
+	{"the day before that is not enough for them", with(`compatibility_date = "2026-02-23"`), "Counter:alarm", []string{
+		"4:22: error: compatibility_date 2026-02-23 is too old: the alarms of class Counter need delete_all_deletes_alarm, which is on from 2026-02-24 [compatibility-flag]",
+	}},
 	{"a date that is too old for two reasons is reported once", with(`compatibility_date = "2023-01-01"`), "Counter()", []string{
-		"4:22: error: compatibility_date 2023-01-01 is too old: Go programs need handle_cross_request_promise_resolution, which is on from 2024-10-14 [compatibility-flag]",
+		"4:22: error: compatibility_date 2023-01-01 is too old: the methods of class Counter need enhanced_error_serialization, which is on from 2026-04-21 [compatibility-flag]",
 	}},
 	{"an old date with the flag is enough", with("compatibility_date = \"2024-01-01\"\ncompatibility_flags = [\"handle_cross_request_promise_resolution\"]"), "Counter", nil},
-	{"but not for methods", with("compatibility_date = \"2024-01-01\"\ncompatibility_flags = [\"handle_cross_request_promise_resolution\"]"), "Counter()", []string{
+	{"but not for methods", with("compatibility_date = \"2024-01-01\"\ncompatibility_flags = [\"handle_cross_request_promise_resolution\", \"enhanced_error_serialization\"]"), "Counter()", []string{
 		"4:22: error: compatibility_date 2024-01-01 is too old: the methods of class Counter need rpc, which is on from 2024-04-03 [compatibility-flag]",
 	}},
-	{"an old date with both flags is enough for methods", with("compatibility_date = \"2024-01-01\"\ncompatibility_flags = [\"handle_cross_request_promise_resolution\", \"rpc\"]"), "Counter()", nil},
+	{"an old date with all flags is enough for methods", with("compatibility_date = \"2024-01-01\"\ncompatibility_flags = [\"handle_cross_request_promise_resolution\", \"rpc\", \"enhanced_error_serialization\"]"), "Counter()", nil},
 	{"a new date with a flag turned off is not", with("compatibility_date = \"2026-11-01\"\ncompatibility_flags = [\"no_handle_cross_request_promise_resolution\",\n\"no_rpc\"]"), "Counter()", []string{
 		"5:24: error: no_handle_cross_request_promise_resolution turns off what Go programs need [compatibility-flag]",
 		"6:1: error: no_rpc turns off what the methods of class Counter need [compatibility-flag]",
+	}},
+	{"a flag can be turned off by another name", base + `compatibility_flags = ["legacy_error_serialization"]`, "Counter()", []string{
+		"7:24: error: legacy_error_serialization turns off what the methods of class Counter need [compatibility-flag]",
+	}},
+	{"crons have no handler", base + "[triggers]\ncrons = ['* * * * *']\n", "Counter", []string{
+		"8:1: error: triggers.crons is set, but a Go program has no handler of scheduled events [no-handler]",
+	}},
+	{"no crons need none", base + "[triggers]\ncrons = []\n", "Counter", nil},
+	{"an environment inherits crons", base + "[triggers]\ncrons = ['* * * * *']\n[env.test]\n" + testBinding + "[env.none]\ntriggers.crons = []\n" + testBinding, "Counter", []string{
+		"8:1: error: triggers.crons is set, but a Go program has no handler of scheduled events [no-handler]",
+	}},
+	{"a consumer of a queue has no handler", base + "[[queues.consumers]]\nqueue = 'q'\n", "Counter", []string{
+		"7:10: error: queues.consumers is set, but a Go program has no handler of queues [no-handler]",
+	}},
+	{"a producer needs none", base + "[[queues.producers]]\nqueue = 'q'\nbinding = 'Q'\n", "Counter", nil},
+	{"a workflow of this Worker is not exported", base + "[[workflows]]\nname = 'w'\nbinding = 'W'\nclass_name = 'Flow'\n[[workflows]]\nname = 'o'\nbinding = 'O'\nclass_name = 'Flow'\nscript_name = 'other'\n", "Counter", []string{
+		"7:3: error: workflow w is class Flow, which a Go program does not export [entrypoint-missing]",
+	}},
+	{"an entrypoint of this Worker is not exported", base + "services = [{ binding = 'A', service = 'hello', entrypoint = 'Api' }, { binding = 'B', service = 'hello' }, { binding = 'C', service = 'other', entrypoint = 'Api' }]\n", "Counter", []string{
+		"7:13: error: service A is entrypoint Api, which a Go program does not export [entrypoint-missing]",
+	}},
+	{"a container's class is not registered", base + "containers = [{ class_name = 'Lost' }, { class_name = 'Counter' }]\n", "Counter", []string{
+		"7:30: error: the container's class Lost is not registered by the program [entrypoint-missing]",
+	}},
+	{"a reserved word is no name of a class", with("migrations = [{ tag = \"v1\", new_sqlite_classes = [\"Counter\", \"default\"] }]"), "Counter default", []string{
+		`6:62: error: "default" cannot be the name of a class [class-name]`,
+		`6:62: warning: class default is registered by the program, but not bound [class-without-binding]`,
 	}},
 	{"without methods rpc may be off", base + `compatibility_flags = ["no_rpc"]`, "Counter", nil},
 
@@ -318,7 +359,10 @@ var exportCases = []checkCase{
 	{"a class in exports must be registered", with(`migrations = []`, `durable_objects.bindings = []`) + counterLive, "", []string{
 		"7:10: error: class Counter, live since exports, is not registered by the program [lifecycle-without-class]",
 	}},
-	{"other exports are none of our business", base + "[exports.Api]\ntype = 'worker'\n[exports.Flow]\ntype = 'workflow'\nname = 'x'\n", "Counter", nil},
+	{"other exports are not in a Go program", declares("[exports.Api]\ntype = 'worker'\n[exports.Flow]\ntype = 'workflow'\nname = 'x'\n" + counterLive), "Counter", []string{
+		"7:10: error: Api in exports is a worker, which a Go program does not export [entrypoint-missing]",
+		"9:10: error: Flow in exports is a workflow, which a Go program does not export [entrypoint-missing]",
+	}},
 	{"exports exclude migrations", base + counterLive, "Counter", []string{
 		"7:2: error: classes are declared both in migrations and in exports [exports-and-migrations]",
 	}},

@@ -3,6 +3,7 @@
 package wrangler
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,8 +135,8 @@ func TestAnErrorInAConfigNamesItsPlace(t *testing.T) {
 		{"JSONC ends early", "wrangler.jsonc", "{\n", ":2:1: parsing value: unexpected EOF"},
 		{"JSONC file is empty", "wrangler.jsonc", "", ":1:1: parsing value: unexpected EOF"},
 		{"JSONC value of another type", "wrangler.jsonc", "{\n  // so\n  \"name\": 3\n}", ":3:11: name cannot be of type number"},
-		{"JSONC value of another type, deep", "wrangler.jsonc", "{\"durable_objects\": {\n  \"bindings\": {}}}", ":2:15: durable_objects.bindings cannot be of type object"},
-		{"JSONC value of another type in an environment", "wrangler.jsonc", "{\"env\": {\"test\": {\n  \"name\": 3}}}", ":2:11: env.name cannot be of type number"},
+		{"JSONC value of another type, deep", "wrangler.jsonc", "{\"durable_objects\": {\n  \"bindings\": {}}}", ":2:3: durable_objects.bindings cannot be of type object"},
+		{"JSONC value of another type in an environment", "wrangler.jsonc", "{\"env\": {\"test\": {\n  \"name\": 3}}}", ":2:11: env.test.name cannot be of type number"},
 		{"JSONC is a list", "wrangler.jsonc", "[]", ":1:1: the config cannot be of type array"},
 		{"JSON is read like JSONC", "wrangler.json", "{\"name\": \"a\"}\n}", ":2:1: invalid character '}' after top-level value"},
 	}
@@ -198,7 +199,7 @@ func TestAnEnvironmentInheritsWhatWranglerSaysItDoes(t *testing.T) {
 	c := load(t, "wrangler.jsonc", file)
 	want := map[string]*Config{
 		"bare": {Env: "bare", Name: "hello-bare", Main: "a/entry.mjs", CompatibilityDate: "2026-11-01", CompatibilityFlags: []string{"rpc"}, Limits: Limits{CPUMs: 5}, Migrations: []Migration{{Tag: "v1"}}},
-		"full": {Env: "full", Name: "other", Main: "b/entry.mjs", CompatibilityDate: "2026-11-02", CompatibilityFlags: []string{}, Migrations: []Migration{}, Exports: map[string]Export{"A": {}}, Vars: map[string]any{"B": 1.0}},
+		"full": {Env: "full", Name: "other", Main: "b/entry.mjs", CompatibilityDate: "2026-11-02", CompatibilityFlags: []string{}, Migrations: []Migration{}, Exports: map[string]Export{"A": {}}, Vars: map[string]any{"B": json.Number("1")}},
 	}
 	want["full"].DurableObjects.Bindings = []Binding{}
 	if diff := cmp.Diff(want, c.Environments, cmpopts.IgnoreFields(Config{}, "Path"), cmpopts.IgnoreUnexported(Config{})); diff != "" {

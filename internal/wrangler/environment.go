@@ -22,6 +22,7 @@ var inherited = map[string]func(env, top *Config){
 	"build":               func(env, top *Config) { env.Build = top.Build },
 	"migrations":          func(env, top *Config) { env.Migrations = top.Migrations },
 	"exports":             func(env, top *Config) { env.Exports = top.Exports },
+	"triggers":            func(*Config, *Config) {}, // see raw
 	"limits":              func(env, top *Config) { env.Limits = top.Limits },
 }
 
@@ -32,8 +33,8 @@ func (c *Config) inherit() {
 	for name, env := range c.Environments {
 		env.Path, env.Env, env.positions, env.Environments = c.Path, name, c.positions, nil
 		env.raw, _ = raws[name].(map[string]any)
-		for _, key := range []string{"assets", "logfwdr"} {
-			if !env.sets(key) {
+		for _, key := range []string{"assets", "logfwdr", "triggers"} {
+			if !env.sets(key) && c.raw[key] != nil {
 				env.raw[key] = c.raw[key]
 			}
 		}
@@ -46,7 +47,7 @@ func (c *Config) inherit() {
 }
 
 // sets reports whether an environment has a key of its own.
-func (c *Config) sets(key string) bool { return c.positions.has("env." + c.Env + "." + key) }
+func (c *Config) sets(key string) bool { return c.positions.has(joined("env", c.Env, key)) }
 
 // Environment returns the environment of that name; of the name "", the config itself.
 func (c *Config) Environment(name string) (*Config, error) {
@@ -65,13 +66,10 @@ func (c *Config) Environment(name string) (*Config, error) {
 
 // path returns the path of an entry of this environment in the file, where it may be one of the top level's. Parts are keys and indexes.
 func (c *Config) path(parts ...any) string {
-	path := ""
-	for _, part := range parts {
-		path = join(path, fmt.Sprint(part))
-	}
-	key, _, _ := strings.Cut(path, ".")
+	path := joined(parts...)
+	key, _, _ := strings.Cut(path, separator)
 	if c.Env == "" || inherited[key] != nil && !c.sets(key) {
 		return path
 	}
-	return join("env."+c.Env, path)
+	return join(joined("env", c.Env), path)
 }

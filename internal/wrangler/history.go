@@ -3,8 +3,9 @@ package wrangler
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
+
+	"flow.internal/capdo/internal/jsname"
 )
 
 // state is where a class stands in its life. A class that nothing speaks of has none.
@@ -31,8 +32,49 @@ func (l *lifecycle) isLive() bool { return l != nil && (l.state == live || l.sta
 
 const (
 	sqlite   = "sqlite"
-	legacyKV = "legacy-kv"
+	legacyKV = LegacyKV
 )
+
+// LegacyKV is the key-value storage of [Config.Storage].
+const LegacyKV = "legacy-kv"
+
+// Storage returns the storage of each live class, as the config's history or
+// its exports have it in the end.
+func (c *Config) Storage() map[string]string {
+	k := &checker{Config: c, classes: map[string]*lifecycle{}, registered: map[string]bool{}}
+	k.replay()
+	k.exports()
+	storage := map[string]string{}
+	for class, l := range k.classes {
+		if l.isLive() {
+			storage[class] = l.storage
+		}
+	}
+	return storage
+}
+
+// Renames returns the classes that the config's history or its exports have
+// renamed, each to what it is called in the end.
+func (c *Config) Renames() (renames []Rename) {
+	k := &checker{Config: c, classes: map[string]*lifecycle{}, registered: map[string]bool{}}
+	k.replay()
+	k.exports()
+	for _, class := range sortedKeys(k.classes) {
+		to := k.classes[class]
+		last := class
+		for range k.classes { // no longer than a chain can be
+			if to == nil || to.state != renamed {
+				break
+			}
+			last = to.to
+			to = k.classes[last]
+		}
+		if last != class && to.isLive() {
+			renames = append(renames, Rename{class, last})
+		}
+	}
+	return renames
+}
 
 var storageNames = map[string]string{sqlite: "SQLite storage", legacyKV: "key-value storage"}
 
@@ -43,10 +85,10 @@ func (k *checker) tags() {
 		at := k.path("migrations", i, "tag")
 		switch {
 		case m.Tag == "":
-			k.add(Error, "migration-tag", at, fmt.Sprintf("migration %d has no tag", i+1), "give it a tag of its own, such as "+nextTag(k.Migrations))
+			k.add(Error, "migration-tag", at, fmt.Sprintf("migration %d has no tag", i+1), "give it a tag of its own, such as "+k.nextTag())
 		case seen[m.Tag]:
 			k.add(Error, "duplicate-tag", at, fmt.Sprintf("the tag %q is taken by an earlier migration: wrangler would not know which of them has been applied", m.Tag),
-				"give it a tag of its own, such as "+nextTag(k.Migrations))
+				"give it a tag of its own, such as "+k.nextTag())
 		case i > 0 && isBefore(m.Tag, k.Migrations[i-1].Tag):
 			k.add(Warning, "tag-order", at, fmt.Sprintf("the tag %q comes after %q: migrations are applied in the order of the file", m.Tag, k.Migrations[i-1].Tag),
 				"add new migrations at the end, and never move one that has been deployed")
@@ -69,13 +111,20 @@ func isBefore(a, b string) bool {
 }
 
 // nextTag returns a tag that is free, quoted.
-func nextTag(migrations []Migration) string {
-	for n := len(migrations); ; n++ {
-		tag := fmt.Sprintf("v%d", n)
-		if !slices.ContainsFunc(migrations, func(m Migration) bool { return m.Tag == tag }) {
-			return strconv.Quote(tag)
-		}
+func (k *checker) nextTag() string {
+	if k.freeTag != "" {
+		return k.freeTag
 	}
+	taken := map[string]bool{}
+	for _, m := range k.Migrations {
+		taken[m.Tag] = true
+	}
+	n := len(k.Migrations)
+	for taken[fmt.Sprintf("v%d", n)] {
+		n++
+	}
+	k.freeTag = strconv.Quote(fmt.Sprintf("v%d", n))
+	return k.freeTag
 }
 
 // replay applies the migrations one after the other, the steps of each in wrangler's order: deleted, renamed, transferred, new.
@@ -220,11 +269,9 @@ func (s *migration) twice() {
 	}
 }
 
-// identifier is what JavaScript can export a class under, in ASCII, as wrangler and package durable have it.
-var identifier = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
-
 func (k *checker) className(class, path string) {
-	if !identifier.MatchString(class) {
-		k.add(Error, "class-name", path, fmt.Sprintf("%q cannot be the name of a class", class), "a name has letters, digits, _ and $, and does not begin with a digit")
+	if !jsname.IsIdentifier(class) || jsname.IsReserved(class) {
+		k.add(Error, "class-name", path, fmt.Sprintf("%q cannot be the name of a class", class),
+			"a name has letters, digits, _ and $, does not begin with a digit, and is no reserved word of JavaScript")
 	}
 }

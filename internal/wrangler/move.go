@@ -2,6 +2,7 @@ package wrangler
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,27 +21,20 @@ var paths = []string{
 	"containers.*.image", "containers.*.image_build_context", "alias.*",
 }
 
-// Moved returns a config, in its own format, as it has to read in the folder
+// Moved returns the config, in its own format, as it has to read in the folder
 // dir, where relative paths lead to the same files. It lacks the user's build
-// steps.
-func Moved(path, dir string) ([]byte, error) {
-	b, err := os.ReadFile(path)
+// steps. main, if not "", takes the place of main; not so where the config has a
+// base_dir, in which wrangler wants main to be.
+func (c *Config) Moved(dir, main string) ([]byte, error) {
+	config, err := c.file.decode()
+	if err != nil {
+		return nil, fmt.Errorf("%s:%w", c.Path, err)
+	}
+	from, err := filepath.Abs(filepath.Dir(c.Path))
 	if err != nil {
 		return nil, err
 	}
-	decode, encode := toml.Unmarshal, toml.Marshal
-	if filepath.Ext(path) != ".toml" {
-		decode, encode = unmarshalJSON, json.Marshal
-	}
-	config := map[string]any{}
-	if err := decode(b, &config); err != nil {
-		return nil, err
-	}
-	from, err := filepath.Abs(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	m := mover{from, dir}
+	m := mover{from, dir, main}
 	m.move(config)
 	environments, _ := config["env"].(map[string]any)
 	for _, e := range environments {
@@ -48,16 +42,22 @@ func Moved(path, dir string) ([]byte, error) {
 			m.move(e)
 		}
 	}
-	return encode(config)
+	if c.file.isTOML {
+		return toml.Marshal(config)
+	}
+	return json.Marshal(config)
 }
 
 // mover moves configs from one folder to another; both are absolute.
-type mover struct{ from, to string }
+type mover struct{ from, to, main string }
 
 func (m mover) move(config map[string]any) {
 	delete(config, "build")
 	for _, p := range paths {
 		m.moveEntry(config, strings.Split(p, "."))
+	}
+	if config["main"] != nil && config["base_dir"] == nil && m.main != "" {
+		config["main"] = m.main
 	}
 }
 

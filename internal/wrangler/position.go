@@ -1,9 +1,8 @@
 package wrangler
 
 import (
-	"bytes"
 	"cmp"
-	"maps"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,108 +17,171 @@ type Position struct {
 	Column int `json:"column"`
 }
 
-// positions says where the entries of a config stand, by path: keys and indexes joined by dots, such as
-// "migrations.1.new_classes.0". A table or an array that has a key stands where the key does, everything else where its value does.
-// What is null stands nowhere: to wrangler it is not there.
-type positions map[string]Position
-
-// find returns the place of an entry, or of the nearest one around it.
-func (p positions) find(path string) Position {
-	for path != "" {
-		if at, ok := p[path]; ok {
-			return at
-		}
-		path = path[:max(strings.LastIndexByte(path, '.'), 0)]
-	}
-	return Position{1, 1}
-}
-
-// has reports whether there is an entry.
-func (p positions) has(path string) bool {
-	_, ok := p[path]
-	return ok
-}
-
-// keys returns the keys directly under a path, in the order of the file.
-func (p positions) keys(path string) []string {
-	var keys []string
-	for _, entry := range slices.Sorted(maps.Keys(p)) {
-		if key, ok := strings.CutPrefix(entry, path+"."); ok && !strings.Contains(key, ".") {
-			keys = append(keys, key)
-		}
-	}
-	slices.SortStableFunc(keys, func(a, b string) int { return p[join(path, a)].compare(p[join(path, b)]) })
-	return keys
-}
+// String returns the position as compilers write it.
+func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Line, p.Column) }
 
 func (p Position) compare(q Position) int {
 	return cmp.Or(cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
 }
 
+// separator is between the keys and indexes of a path, such as migrations, 1,
+// new_classes, 0. A key that has it too is not found, and what is in it stands
+// where the entry around it does.
+const separator = "\x00"
+
 func join(path, key string) string {
 	if path == "" {
 		return key
 	}
-	return path + "." + key
+	return path + separator + key
+}
+
+// joined returns the path of keys and indexes.
+func joined(parts ...any) string {
+	path := ""
+	for _, part := range parts {
+		path = join(path, fmt.Sprint(part))
+	}
+	return path
+}
+
+// positions says where the entries of a config stand. A table or an array that
+// has a key stands where the key does, everything else where its value does.
+// What is null stands nowhere: to wrangler it is not there.
+type positions struct {
+	at       Position
+	isThere  bool
+	children map[string]*positions
+	tables   int // of one of TOML's arrays of tables: how many there have been
+}
+
+// child returns an entry, which it makes where there is none.
+func (p *positions) child(key string) *positions {
+	c := p.children[key]
+	if c == nil {
+		c = &positions{}
+		if p.children == nil {
+			p.children = map[string]*positions{}
+		}
+		p.children[key] = c
+	}
+	return c
+}
+
+// look follows a path as far as there are entries.
+func (p *positions) look(path string) (nearest *positions, isWhole bool) {
+	for nearest = p; path != ""; {
+		key, rest, _ := strings.Cut(path, separator)
+		if p = p.children[key]; p == nil {
+			return nearest, false
+		}
+		if p.isThere {
+			nearest = p
+		}
+		path = rest
+	}
+	return nearest, nearest == p
+}
+
+// find returns the place of an entry, or of the nearest one around it.
+func (p *positions) find(path string) Position {
+	if nearest, _ := p.look(path); nearest.isThere {
+		return nearest.at
+	}
+	return Position{1, 1}
+}
+
+// has reports whether there is an entry.
+func (p *positions) has(path string) bool {
+	_, isWhole := p.look(path)
+	return isWhole
+}
+
+// keys returns the keys directly under a path, in the order of the file.
+func (p *positions) keys(path string) []string {
+	entry, isWhole := p.look(path)
+	if !isWhole {
+		return nil
+	}
+	var keys []string
+	for _, key := range sortedKeys(entry.children) {
+		if entry.children[key].isThere {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortStableFunc(keys, func(a, b string) int { return entry.children[a].at.compare(entry.children[b].at) })
+	return keys
+}
+
+// lineStarts are the offsets at which a text's lines begin.
+type lineStarts []int
+
+func newLineStarts(text []byte) lineStarts {
+	l := lineStarts{0}
+	for i, c := range text {
+		if c == '\n' {
+			l = append(l, i+1)
+		}
+	}
+	return l
+}
+
+func (l lineStarts) at(offset int) Position {
+	n, _ := slices.BinarySearch(l, offset+1) // lines that begin at offset or before
+	return Position{n, offset - l[n-1] + 1}
 }
 
 // index collects positions.
 type index struct {
-	positions
-	text   []byte
-	arrays map[string]int // TOML's arrays of tables: how many tables there have been
+	root  positions
+	lines lineStarts
 }
 
-func newIndex(text []byte) *index { return &index{positions{}, text, map[string]int{}} }
+func (x *index) set(p *positions, offset int) { p.at, p.isThere = x.lines.at(offset), true }
 
-func (x *index) set(path string, offset int) {
-	before := x.text[:offset]
-	x.positions[path] = Position{1 + bytes.Count(before, []byte("\n")), offset - bytes.LastIndexByte(before, '\n')}
-}
-
-// jsonPositions indexes JSON with comments. What does not parse has no positions.
-func jsonPositions(text []byte) positions {
-	x := newIndex(text)
-	if v, err := hujson.Parse(text); err == nil {
-		x.json("", v)
+// positions indexes the config. What does not parse has no positions.
+func (f *file) positions() *positions {
+	x := &index{lines: newLineStarts(f.text)}
+	if f.isTOML {
+		x.tomlFile(f.text)
+	} else if v, err := hujson.Parse(f.text); err == nil {
+		x.json(&x.root, v)
 	}
-	return x.positions
+	return &x.root
 }
 
-func (x *index) json(path string, v hujson.Value) {
+func (x *index) json(p *positions, v hujson.Value) {
 	switch v := v.Value.(type) {
 	case *hujson.Object:
 		for _, m := range v.Members {
 			name, _ := m.Name.Value.(hujson.Literal)
-			member := join(path, name.String())
-			x.jsonEntry(member, m.Value, m.Name.StartOffset)
+			delete(p.children, name.String()) // of a key that is given twice, the last counts
+			x.jsonEntry(p.child(name.String()), m.Value, m.Name.StartOffset)
 		}
 	case *hujson.Array:
 		for i, e := range v.Elements {
-			x.jsonEntry(join(path, strconv.Itoa(i)), e, e.StartOffset)
+			x.jsonEntry(p.child(strconv.Itoa(i)), e, e.StartOffset)
 		}
 	}
 }
 
 // jsonEntry notes a value, which if it is an object or array stands at offset.
-func (x *index) jsonEntry(path string, v hujson.Value, offset int) {
+func (x *index) jsonEntry(p *positions, v hujson.Value, offset int) {
 	switch v.Value.Kind() {
 	case 'n':
 		return
 	case '{', '[':
-		x.set(path, offset)
+		x.set(p, offset)
 	default:
-		x.set(path, v.StartOffset)
+		x.set(p, v.StartOffset)
 	}
-	x.json(path, v)
+	x.json(p, v)
 }
 
-// tomlPositions indexes TOML. What does not parse has no positions.
-func tomlPositions(text []byte) positions {
-	x := newIndex(text)
+func (x *index) tomlFile(text []byte) {
 	p := unstable.Parser{}
 	p.Reset(text)
-	table := ""
+	table := &x.root
 	for p.NextExpression() {
 		switch e := p.Expression(); e.Kind {
 		case unstable.Table, unstable.ArrayTable:
@@ -128,59 +190,58 @@ func tomlPositions(text []byte) positions {
 			x.keyValue(table, e)
 		}
 	}
-	return x.positions
 }
 
-// header notes the keys of a [table] or [[table]], and returns its path. A key of an array of tables means the latest table.
-func (x *index) header(n *unstable.Node) string {
-	path := ""
+// header notes the keys of a [table] or [[table]], and returns its entry. A key of an array of tables means the latest table.
+func (x *index) header(n *unstable.Node) *positions {
+	p := &x.root
 	for it := n.Key(); it.Next(); {
 		key := it.Node()
-		path = join(path, string(key.Data))
-		x.first(path, key)
+		p = p.child(string(key.Data))
+		x.first(p, key)
 		isNew := n.Kind == unstable.ArrayTable && it.IsLast()
 		if isNew {
-			x.arrays[path]++
+			p.tables++
 		}
-		if tables := x.arrays[path]; tables > 0 {
-			path = join(path, strconv.Itoa(tables-1))
+		if p.tables > 0 {
+			p = p.child(strconv.Itoa(p.tables - 1))
 		}
 		if isNew {
-			x.first(path, key)
+			x.first(p, key)
 		}
 	}
-	return path
+	return p
 }
 
-func (x *index) keyValue(path string, n *unstable.Node) {
+func (x *index) keyValue(p *positions, n *unstable.Node) {
 	for it := n.Key(); it.Next(); {
-		path = join(path, string(it.Node().Data))
-		x.first(path, it.Node())
+		p = p.child(string(it.Node().Data))
+		x.first(p, it.Node())
 	}
-	x.toml(path, n.Value())
+	x.toml(p, n.Value())
 }
 
-func (x *index) toml(path string, v *unstable.Node) {
+func (x *index) toml(p *positions, v *unstable.Node) {
 	switch v.Kind {
 	case unstable.InlineTable:
 		for it := v.Children(); it.Next(); {
-			x.keyValue(path, it.Node())
+			x.keyValue(p, it.Node())
 		}
 	case unstable.Array:
 		i := 0
 		for it := v.Children(); it.Next(); i++ {
-			element := join(path, strconv.Itoa(i))
+			element := p.child(strconv.Itoa(i))
 			x.first(element, it.Node())
 			x.toml(element, it.Node())
 		}
 	default:
-		x.set(path, int(v.Raw.Offset))
+		x.set(p, int(v.Raw.Offset))
 	}
 }
 
 // first notes where an entry stands that may be opened in several places. Arrays in arrays have no place of their own.
-func (x *index) first(path string, n *unstable.Node) {
-	if !x.has(path) && n.Kind != unstable.Array {
-		x.set(path, int(n.Raw.Offset))
+func (x *index) first(p *positions, n *unstable.Node) {
+	if !p.isThere && n.Kind != unstable.Array {
+		x.set(p, int(n.Raw.Offset))
 	}
 }

@@ -4,6 +4,7 @@ package wrangler
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -31,6 +32,19 @@ func marked(t *testing.T, text string) (string, map[string]Position) {
 		text = text[1:]
 	}
 	return plain.String(), at
+}
+
+// flat returns the entries by their paths, with dots.
+func flat(path string, p *positions) map[string]Position {
+	all := map[string]Position{}
+	for key, c := range p.children {
+		at := strings.TrimPrefix(path+"."+key, ".")
+		if c.isThere {
+			all[at] = c.at
+		}
+		maps.Copy(all, flat(at, c))
+	}
+	return all
 }
 
 func TestEveryEntryHasAPosition(t *testing.T) {
@@ -73,11 +87,8 @@ since = «since»2026-11-01
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			text, want := marked(t, tt.text)
-			got := jsonPositions([]byte(text))
-			if strings.HasSuffix(tt.file, ".toml") {
-				got = tomlPositions([]byte(text))
-			}
-			if diff := cmp.Diff(positions(want), got); diff != "" {
+			f := &file{isTOML: strings.HasSuffix(tt.file, ".toml"), text: []byte(text)}
+			if diff := cmp.Diff(want, flat("", f.positions())); diff != "" {
 				t.Errorf("(-want +got)\n%s\n%s", diff, text)
 			}
 		})
@@ -85,7 +96,7 @@ since = «since»2026-11-01
 }
 
 func TestWhatIsMissingStandsWhereTheNearestEntryAroundItDoes(t *testing.T) {
-	p := jsonPositions([]byte("{\n  \"exports\": {\n    \"A\": { \"type\": \"x\" }\n  }\n}"))
+	p := (&file{text: []byte("{\n  \"exports\": {\n    \"A\": { \"type\": \"x\" }\n  }\n}")}).positions()
 	tests := []struct{ path, want string }{
 		{"exports.A.type", "3:20"},
 		{"exports.A.storage", "3:5"},
@@ -94,7 +105,7 @@ func TestWhatIsMissingStandsWhereTheNearestEntryAroundItDoes(t *testing.T) {
 		{"", "1:1"},
 	}
 	for _, tt := range tests {
-		at := p.find(tt.path)
+		at := p.find(strings.ReplaceAll(tt.path, ".", separator))
 		if got := fmt.Sprintf("%d:%d", at.Line, at.Column); got != tt.want {
 			t.Errorf("%s stands at %s, want %s", tt.path, got, tt.want)
 		}
@@ -103,8 +114,8 @@ func TestWhatIsMissingStandsWhereTheNearestEntryAroundItDoes(t *testing.T) {
 
 func TestWhatDoesNotParseHasNoPositionsToTrip(t *testing.T) {
 	for _, text := range []string{"", "{", "[[", "a = ", "{\"a\": [", "\xff"} {
-		jsonPositions([]byte(text))
-		tomlPositions([]byte(text))
+		(&file{text: []byte(text)}).positions()
+		(&file{isTOML: true, text: []byte(text)}).positions()
 	}
 }
 
@@ -112,8 +123,12 @@ func FuzzPositions(f *testing.F) {
 	f.Add(fullTOML)
 	f.Add(fullJSONC)
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, p := range []positions{jsonPositions([]byte(text)), tomlPositions([]byte(text))} {
-			for path, at := range p {
+		for _, isTOML := range []bool{false, true} {
+			file := &file{isTOML: isTOML, text: []byte(text)}
+			if len(text) > 1000 || file.tooDeep() >= 0 {
+				continue
+			}
+			for path, at := range flat("", file.positions()) {
 				if at.Line < 1 || at.Column < 1 || at.Line > 1+strings.Count(text, "\n") {
 					t.Errorf("%q stands at %v", path, at)
 				}

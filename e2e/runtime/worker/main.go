@@ -88,6 +88,8 @@ func (l *Lab) Fetch(ctx context.Context, r *durable.Request) (*durable.Response,
 		return acceptSocket(ctx, r)
 	case strings.Contains(r.URL, "status="):
 		return raw(r)
+	case strings.Contains(r.URL, "m=ring"):
+		return l.serveRing(ctx, r)
 	}
 	return durablehttp.Serve(ctx, http.HandlerFunc(serveObject), r)
 }

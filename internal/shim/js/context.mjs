@@ -30,6 +30,7 @@ export class Invocation {
     this.doneAt = 0;    // when its client had its answer, or had gone, in ms; 0 before
     this.settle = null; // {resolve, reject} of a promised answer
     this.ended = null;  // called when it is over
+    this.seenAt = 0;    // when a look has first found it the oldest, in ms
   }
 
   reply(v, phase) {
@@ -78,6 +79,7 @@ export class Context {
     this.watchedAt = 0;
     this.idleSince = Date.now();
     this.quietSince = 0;  // when nothing was in flight any more
+    this.lookedAt = 0;    // when Go last looked for cycles of calls
     this.lines = null;    // of output
     rt.contexts.set(this.id, this);
     if (state) this.listen();
@@ -193,12 +195,21 @@ export class Context {
   // look is what a context does from time to time while it waits.
   look(now) {
     for (const inbox of [...this.sockets]) inbox.look(now);
-    if (this.state || this.calls.size === 0) return;
+    if (this.calls.size === 0) return;
     const { rt } = this, [call] = this.calls.values();
+    if (this.state) return this.lookForCycles(call, now);
     if (call.doneAt && now - call.doneAt > CLOSE_MS) return this.close();
     if (call.doneAt && now - call.doneAt > TIME_UP_MS) return rt.enter(this, "capdo_time_up", call.id);
     if (!rt.quiet()) this.quietSince = 0;
     else if ((this.quietSince ||= now) <= now - DEADLOCK_MS) rt.enter(this, "capdo_deadlock", call.id);
+  }
+
+  lookForCycles(oldest, now) {
+    const { patience } = this.rt;
+    oldest.seenAt ||= now;
+    if (this.promises === 0 || now - oldest.seenAt < patience || now - this.lookedAt < patience / 2) return;
+    this.lookedAt = now;
+    this.rt.enter(this, "capdo_look", patience);
   }
 
   // ---- Ends ----------------------------------------------------------------

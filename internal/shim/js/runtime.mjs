@@ -41,6 +41,11 @@ const IDLE_MS = 10_000;
 // object stays for CROWDED_IDLE_MS.
 const CROWDED = 80 << 20, CROWDED_IDLE_MS = 1000;
 
+// CYCLE_MS: where an event of an object has been open for so long, and I/O is
+// under way, Go looks for calls that wait for one another; and again after half
+// of that.
+export const CYCLE_MS = 10_000;
+
 // MAX_ID is the last of the numbers that both sides know things by; they start anew after it.
 const MAX_ID = 0x7fffffff;
 
@@ -80,6 +85,7 @@ export class Runtime {
     this.inFlight = 0;         // promises that Go waits for, and turns that were asked for
     this.open = new Set();     // contexts in which something is open, the one that was looked at last at the end
     this.lastSweep = 0;        // when objects without events were looked for, in ms
+    this.patience = CYCLE_MS;
     this.keeper = null;        // the context that has a timeout for Go's nearest deadline
     this.callbacks = new Set();  // js.Funcs that have not been called yet
     this.writer = new Writer();

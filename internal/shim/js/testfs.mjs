@@ -4,7 +4,7 @@
 import index from "./files.json";  // {cwd, dirs: [path], files: [{path, size, mtime, mode}]}; the files' content
 import content from "./files.bin"; // is in here, one after another
 
-const S_IFDIR = 0o040000, S_IFREG = 0o100000;
+const S_IFDIR = 0o040000, S_IFREG = 0o100000, S_IFCHR = 0o020000, S_IFMT = 0o170000;
 const O_WRONLY = 1, O_RDWR = 2, O_CREAT = 64, O_EXCL = 128, O_TRUNC = 512, O_APPEND = 1024, O_DIRECTORY = 65536;
 
 const failure = (code, path) => Object.assign(new Error(`${code}: ${path}`), { code });
@@ -19,6 +19,7 @@ class Node {
     this.ino = ++inodes;
   }
   get isDir() { return this.data instanceof Map; }
+  get isNull() { return (this.mode & S_IFMT) === S_IFCHR; } // /dev/null
   stat() {
     return {
       dev: 1, ino: this.ino, mode: this.mode, nlink: 1, uid: 0, gid: 0, rdev: 0, size: this.size, blksize: 4096,
@@ -26,6 +27,7 @@ class Node {
     };
   }
   resize(size) {
+    if (this.isNull) return;
     if (size > this.data.length) {
       const grown = new Uint8Array(Math.max(size, 2 * this.data.length, 256));
       grown.set(this.data.subarray(0, this.size));
@@ -36,6 +38,7 @@ class Node {
     this.mtime = Date.now();
   }
   write(bytes, at) {
+    if (this.isNull) return bytes.length;
     if (at + bytes.length > this.size) this.resize(at + bytes.length);
     this.data.set(bytes, at);
     this.mtime = Date.now();
@@ -188,6 +191,7 @@ const makeDir = (path) => absolute(path).reduce((dir, p) => {
 }, root);
 
 makeDir("/tmp");
+makeDir("/dev").data.set("null", new Node(S_IFCHR | 0o666, new Uint8Array(0)));
 for (const path of [cwd, ...index.dirs]) makeDir(path);
 let at = 0;
 for (const { path, size, mtime, mode } of index.files) {

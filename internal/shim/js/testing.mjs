@@ -7,7 +7,7 @@ import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import { retryable } from "cloudflare:durable-objects";
 import unsafe from "workerd:unsafe";
 import { Context } from "./context.mjs";
-import { Runtime } from "./runtime.mjs";
+import { CYCLE_MS, Runtime, WATCH_MS } from "./runtime.mjs";
 import { GoObject, fetchWorker, start, runtime, TEST } from "./shim.mjs";
 import { redirect } from "./stdio.mjs";
 import { ByRef } from "./value.mjs";
@@ -57,7 +57,7 @@ class TestRuntime extends Runtime {
   // enter: a program that does not use package durabletest has nothing to be told, and may not have the exports; it just goes on.
   enter(context, name, ...args) {
     if (this.isFrozen) return; // it goes on elsewhere
-    entries++;
+    if (name !== "capdo_look") entries++; // a look is nothing that happens to the test
     this.isTold ??= Boolean(this.exports?.capdo_describe && this.describe());
     super.enter(context, this.isTold ? name : "resume", ...args);
   }
@@ -80,14 +80,17 @@ start(() => {
 class TestContext extends Context {
   // look ends a program in which nothing happens any more. Go says where its
   // goroutines wait, as it does when -timeout is over or, where there is none,
-  // when it finds a deadlock.
+  // when it finds a deadlock. Before that the objects look for calls that wait
+  // for one another.
   look(now) {
     const { rt } = this, isWaiting = rt.deadline() < deadline;
     if (isWaiting || this.seen !== entries) {
       this.seen = entries;
       this.since = now;
     }
-    if (now - this.since < config.hang) return;
+    const quiet = now - this.since;
+    rt.patience = quiet < config.hang ? CYCLE_MS : 0;
+    if (quiet < config.hang + (rt.open.size > 1 ? 2 * WATCH_MS : 0)) return;
     const promises = [...rt.contexts.values()].reduce((n, c) => n + c.promises, 0);
     const what = promises ? `${promises} of workerd's promises, which do not settle` : "itself: nothing is in flight that could wake a goroutine (a deadlock)";
     say(`nothing has happened for ${config.hang / 1000} s; the test waits for ${what}`);
@@ -132,11 +135,16 @@ const tools = (env, context) => {
   const bindingOf = (name) => Object.keys(config.classes).find((binding) => config.classes[binding] === name);
   const object = (ns, id) => ns.get(ns.idFromString(id));
   return {
-    env: (vars) => new ByRef({ ...visible(env), ...vars }),
+    env: () => new ByRef(visible(env)),
+    vars: (v) => { vars = v; },
     worker: env[WORKER],
     evict: (name, id) => unsafe.evict(object(env[bindingOf(name)], id)),
+    // reset ends whatever the test has begun, but for goroutines that compute or sleep: they find that their I/O is over. workerd tells
+    // nobody of the objects that it deletes.
     reset: async () => {
       await unsafe.deleteAllDurableObjects(); // which leaves empty databases
+      for (const c of [...context.rt.contexts.values()]) if (c !== context) c.close();
+      context.rt.watch(context); // one of those may have kept the time
       await env[HOST].fetch("http://host/objects", { method: "DELETE" });
     },
     // restart has this workerd killed, when Go is idle. The promise that Go waits for is settled in the next one.
@@ -145,7 +153,9 @@ const tools = (env, context) => {
   };
 };
 
-const visible = ({ [HOST]: _host, [WORKER]: _worker, ...env }) => env;
+let vars = {}; // that the test has set
+
+const visible = ({ [HOST]: _host, [WORKER]: _worker, ...env }) => ({ ...env, ...vars });
 
 // Worker serves fetch as the default export of the Worker does.
 export class Worker extends WorkerEntrypoint {

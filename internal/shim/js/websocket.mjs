@@ -36,9 +36,10 @@ const SMALL = 64 << 10;
 const accepted = new WeakSet();
 
 // unread is what all inboxes of the isolate hold, in bytes, as they count them. An
-// inbox that nobody reads to its end gives back what it holds when it is collected.
+// inbox that nobody reads to its end gives back what it holds when it is collected;
+// before compatibility date 2025-05-05, which has no registry, it stays counted.
 let unread = 0;
-const collected = new FinalizationRegistry((held) => { unread -= held.size; });
+const collected = globalThis.FinalizationRegistry && new FinalizationRegistry((held) => { unread -= held.size; });
 
 // Inbox keeps what an accepted WebSocket receives until Go asks for it: workerd
 // delivers as fast as it arrives. While the socket is open its context is held:
@@ -66,7 +67,7 @@ export class Inbox {
     accepted.add(ws);
     const fits = (size) => held.size === 0 ? size <= SMALL || unread + size <= all
       : held.size + size <= Math.min(max, all - unread - size);
-    collected.register(this, held);
+    collected?.register(this, held);
     ws.binaryType = "arraybuffer";
     ws.addEventListener("message", ({ data }) => {
       if (this.end) return;

@@ -6,12 +6,13 @@ import { start, fetchWorker, GoObject } from "./shim.mjs";
 
 start(program);
 
-export class Plain extends DurableObject {
+class Class0 extends DurableObject {
   #go;
   constructor(state, env) { super(state, env); this.#go = new GoObject(0, state, env); }
 }
+export { Class0 as Plain };
 
-export class Everything extends DurableObject {
+class Class1 extends DurableObject {
   #go;
   constructor(state, env) { super(state, env); this.#go = new GoObject(1, state, env); }
   fetch(request) { return this.#go.fetch(request); }
@@ -23,5 +24,6 @@ export class Everything extends DurableObject {
   putIfAbsent(...args) { return this.#go.method(1, args); }
   static { retryable(this.prototype.get, this.prototype.putIfAbsent); }
 }
+export { Class1 as Everything };
 
 export default { fetch: fetchWorker };

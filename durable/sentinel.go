@@ -1,0 +1,103 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"flow.internal/capdo/internal/jsrt"
+)
+
+// namedErrors are the errors that [RegisterError] has been given.
+var namedErrors []namedError
+
+type namedError struct {
+	name string
+	err  error
+}
+
+// sentinelProp is the property of a JavaScript error that names the sentinels
+// which the error matches, separated by spaces.
+const sentinelProp = "durableError"
+
+// RegisterError gives an error a name by which it crosses calls between
+// objects: where an RPC method returns an error that matches sentinel, as by
+// errors.Is, the error at the caller does, too. Callers of another program must
+// have registered the name as well, for an error of their own. It is meant to
+// be called before [Run]:
+//
+//	var ErrSoldOut = errors.New("sold out")
+//
+//	func init() { durable.RegisterError("shop.sold-out", ErrSoldOut) }
+//
+// JavaScript finds the name in the error's property durableError. RegisterError
+// panics when the name is taken, is empty, or has spaces.
+func RegisterError(name string, err error) {
+	if name == "" || strings.ContainsAny(name, " \t\r\n") || err == nil {
+		panic("durable: an error needs a name without spaces, and must not be nil")
+	}
+	for _, s := range namedErrors {
+		if s.name == name {
+			panic("durable: the error " + name + " is registered twice")
+		}
+	}
+	namedErrors = append(namedErrors, namedError{name, err})
+}
+
+// nameSentinels notes on a JavaScript error which sentinels err matches. Names
+// that this program does not know stay: they pass through it.
+func nameSentinels(js *jsrt.Error, err error) {
+	known, _ := js.Props[sentinelProp].(string)
+	names := strings.Fields(known)
+	for _, s := range namedErrors {
+		if errors.Is(err, s.err) && !contains(names, s.name) {
+			names = append(names, s.name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	if js.Props == nil {
+		js.Props = map[string]any{}
+	}
+	js.Props[sentinelProp] = strings.Join(names, " ")
+}
+
+// withSentinels returns the kind of an error that another object has thrown,
+// joined with the sentinels that it names.
+func withSentinels(kind error, js *jsrt.Error) error {
+	list, _ := js.Props[sentinelProp].(string)
+	if list == "" || !js.Flag("remote") {
+		return kind
+	}
+	names, kinds := strings.Fields(list), []error{kind}
+	for _, s := range namedErrors {
+		if contains(names, s.name) {
+			kinds = append(kinds, s.err)
+		}
+	}
+	if len(kinds) == 1 {
+		return kind
+	}
+	return errors.Join(kinds...)
+}
+
+func contains(list []string, s string) bool {
+	for _, e := range list {
+		if e == s {
+			return true
+		}
+	}
+	return false
+}
+
+// className returns the name of the class whose handler ctx belongs to, with a
+// dot, or "".
+func className(ctx context.Context) string {
+	if i := jsrt.FromContext(ctx); i != nil {
+		if it, ok := i.Context().Object.(*instance); ok {
+			return it.class.name + "."
+		}
+	}
+	return ""
+}

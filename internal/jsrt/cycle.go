@@ -1,0 +1,212 @@
+package jsrt
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+// maxSteps bounds a search for a cycle, in calls and invocations looked at.
+const maxSteps = 10_000
+
+// objectCall is a call of an object that has not been answered.
+type objectCall struct {
+	ctx    context.Context // of the goroutine that waits
+	number pending
+	callee *Ref
+	method string
+	begun  time.Time
+	id     string // the callee's, once it has been looked up
+	isTold bool   // a cycle that it belongs to has been reported
+}
+
+// objects are contexts by the ids of their objects, where calls have been
+// waiting for long.
+var objects = map[string]*Context{}
+
+// MarkObject says that r is another object's stub.
+func (r *Ref) MarkObject() { r.isObject = true }
+
+// objectCalled returns the call that a method of r is, or that a helper makes
+// of its first argument; nil where no object is called.
+func (r *Ref) objectCalled(ctx context.Context, method string, args []any) *objectCall {
+	if !r.isObject {
+		if len(args) == 0 {
+			return nil
+		}
+		first, ok := args[0].(*Ref)
+		if !ok || first == nil || !first.isObject {
+			return nil
+		}
+		r = first
+	}
+	return &objectCall{ctx: ctx, callee: r, method: method, begun: time.Now()}
+}
+
+// look reports cycles of calls that begin in the object c and have gone on for
+// longer than patience: its calls wait for an object that waits for c. A lock that is held over a call makes such a
+// cycle wait for ever. JavaScript asks for a look where an event of c has been
+// open for long and has I/O under way. Each object finds out its own id, and
+// those of the objects that it calls; the last one to do so finds the cycle.
+func (c *Context) look(patience time.Duration) {
+	defer func() { c.isLooking = false }()
+	if c.section.hasBegun {
+		setMark(c.section.mark) // it would be held back, too
+	}
+	calls := c.longCalls(patience)
+	if len(calls) == 0 {
+		return
+	}
+	if c.objectID == "" {
+		id := objectID(program.State(c))
+		if id == "" || c.closed {
+			return
+		}
+		c.objectID, objects[id] = id, c
+	}
+	for _, call := range calls {
+		if call.id == "" {
+			call.id = objectID(call.callee)
+		}
+	}
+	for _, call := range calls {
+		s := search{start: c, patience: patience, seen: map[*Invocation]bool{}}
+		if !call.isTold && s.follow(call) {
+			s.report()
+		}
+	}
+}
+
+// objectID returns the id of a stub's object, or of a DurableObjectState's; ""
+// where it has none.
+func objectID(r *Ref) string {
+	v, err := r.Get("id")
+	id, ok := v.(*Ref)
+	if err != nil || !ok {
+		return ""
+	}
+	defer id.Release()
+	if v, err = r.c.Helpers().Call("id", id); err != nil {
+		return ""
+	}
+	text, _ := v.([]any)[0].(string)
+	return text
+}
+
+// longCalls returns the calls that goroutines of c have been waiting for, for
+// longer than patience.
+func (c *Context) longCalls(patience time.Duration) (calls []*objectCall) {
+	mu.Lock()
+	defer mu.Unlock()
+	for _, o := range c.ops {
+		if o.call != nil && time.Since(o.call.begun) > patience {
+			calls = append(calls, o.call)
+		}
+	}
+	return calls
+}
+
+// search looks for a way back to the object it starts at.
+type search struct {
+	start    *Context
+	patience time.Duration
+	path     []step
+	end      string // what the last call waits for
+	seen     map[*Invocation]bool
+	steps    int
+}
+
+// step is a call, and what makes it.
+type step struct {
+	from string
+	call *objectCall
+}
+
+// follow goes from a call on to what answers it, and reports whether it comes
+// back to where it started.
+func (s *search) follow(call *objectCall) bool {
+	c := objects[call.id]
+	if c == nil || c.closed {
+		return false
+	}
+	s.path = append(s.path, step{called(call.callee.c, FromContext(call.ctx)), call})
+	if c == s.start && c.section.hasBegun { // which holds the call back
+		s.end = called(c, nil) + "." + call.method + ", held back by a transaction or a blocked section"
+		return true
+	}
+	i := s.answering(c, call)
+	if i != nil && c == s.start {
+		s.end = called(c, i)
+		return true
+	}
+	if i != nil && !s.seen[i] && s.goOn(c, i) {
+		return true
+	}
+	s.path = s.path[:len(s.path)-1]
+	return false
+}
+
+// goOn follows the calls that an invocation of c waits for. (A goroutine whose
+// context is not the invocation's may work for any.)
+func (s *search) goOn(c *Context, i *Invocation) bool {
+	s.seen[i] = true
+	for _, next := range c.longCalls(s.patience) {
+		from := FromContext(next.ctx)
+		if next.id != "" && (from == nil || from == i) && s.step() && s.follow(next) {
+			return true
+		}
+	}
+	return false
+}
+
+// answering returns the open invocation of c that a call waits for, as far as
+// one can tell: the first that began after the call.
+func (s *search) answering(c *Context, call *objectCall) (first *Invocation) {
+	for i := c.open; i != nil && s.step(); i = i.next {
+		if i.answers(call) && (first == nil || i.id < first.id) {
+			first = i
+		}
+	}
+	return first
+}
+
+func (s *search) step() bool {
+	s.steps++
+	return s.steps <= maxSteps
+}
+
+// answers reports whether an invocation may be the one that a call of its
+// object waits for. Numbers are given in order; a constructor holds back
+// whatever comes.
+func (i *Invocation) answers(call *objectCall) bool {
+	switch i.Kind {
+	case Construct:
+		return true
+	case Fetch, Method:
+		return i.id > int32(call.number) && program.Name(i) == call.method
+	}
+	return false
+}
+
+// called is what an invocation of an object is called: Class(id).method.
+func called(c *Context, i *Invocation) string {
+	name := program.Class(c)
+	if len(c.objectID) > 8 {
+		name += "(" + c.objectID[:8] + "…)"
+	}
+	if i != nil {
+		name += "." + program.Name(i)
+	}
+	return name
+}
+
+// report says what waits for what. Names of objects are their owner's, so it
+// has their ids.
+func (s *search) report() {
+	text := "capdo: a cycle of calls has gone on for " + strconv.Itoa(int(time.Since(s.path[len(s.path)-1].call.begun).Seconds())) + " s: "
+	for _, step := range s.path {
+		step.call.isTold = true
+		text += step.from + " → "
+	}
+	print(text + s.end + "\nhint: if the last one needs a lock that the first one holds, neither ends: release it before you call another object, and give calls a deadline\n") // one write, one entry in the log
+}
