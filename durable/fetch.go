@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -10,7 +11,7 @@ import (
 
 // Request is an HTTP request, to an object or to the Worker. Package durablehttp turns it into net/http's.
 type Request struct {
-	Method string              // "GET", …
+	Method string              // "" is GET
 	URL    string              // absolute
 	Header map[string][]string // as in net/http
 	Body   io.Reader           // nil for none
@@ -70,7 +71,7 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		return nil, err
 	}
 	stopSending := startSending(ctx, send)
-	v, err := c.Helpers().Await(ctx, "fetch", target, r.Method, r.URL, headerPairs(r.Header), body, signal)
+	v, err := c.Helpers().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL, headerPairs(r.Header), body, signal)
 	if err != nil {
 		stopSending() // nobody reads the rest of the body
 		stop()

@@ -232,7 +232,7 @@ var mux = func() http.Handler {
 
 var router = func() http.Handler {
 	m := chi.NewRouter()
-	m.Use(middleware.RequestID, middleware.RealIP, middleware.Compress(5), middleware.StripSlashes)
+	m.Use(middleware.RequestID, middleware.Compress(5), middleware.StripSlashes)
 	m.Get("/users/{id}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		fmt.Fprint(w, "user ", chi.URLParam(r, "id"))
@@ -267,7 +267,7 @@ var All = []Case{
 	{Name: "500", Handler: status(500, "failed")},
 	{Name: "503 with Retry-After", Handler: func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "3")
-		http.Error(w, "later", 503)
+		http.Error(w, "later", http.StatusServiceUnavailable)
 	}},
 	{Name: "599", Handler: status(599, "odd")},
 	{Name: "600", Handler: status(600, "very odd")},
@@ -354,10 +354,10 @@ var All = []Case{
 	{Name: "a template", Handler: func(w http.ResponseWriter, r *http.Request) { page.Execute(w, "<hello>") }},
 	{Name: "http.Error", Handler: func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "999")
-		http.Error(w, "sorry", 422)
+		http.Error(w, "sorry", http.StatusUnprocessableEntity)
 	}},
 	{Name: "http.NotFound", Handler: http.NotFound},
-	{Name: "http.Redirect", Request: "GET /a/b?c=d", Handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "../x?y", 302) }},
+	{Name: "http.Redirect", Request: "GET /a/b?c=d", Handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "../x?y", http.StatusFound) }},
 	{Name: "gzip middleware", Header: of("Accept-Encoding", "gzip"), Handler: compress(text(long))},
 	{Name: "gzip middleware, flushed", Header: of("Accept-Encoding", "gzip"), Handler: compress(events(5))},
 	{Name: "gzip middleware, not asked for", Handler: compress(text("plain"))},
@@ -437,7 +437,7 @@ var All = []Case{
 	{Name: "MaxBytesHandler", Request: "POST /", Body: "0123456789", Handler: http.MaxBytesHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		note(r, "%q %v", b, err)
-		http.Error(w, "too large", 413)
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 	}), 4).ServeHTTP},
 	{Name: "a proxy", Request: "GET /x?y=z", Handler: proxy(answer(203, strings.NewReader("from upstream"), "X-Up", "1", "Content-Type", "text/plain"))},
 	{Name: "a proxy whose upstream breaks off", Handler: proxy(func(r *http.Request) (*http.Response, error) {
