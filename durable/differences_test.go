@@ -20,9 +20,9 @@ import (
 )
 
 type (
-	bothTexts   struct{ n int }
-	readsText   struct{ n int }
-	pointerText struct{ n int }
+	bothTexts   struct{}
+	readsText   struct{}
+	pointerText struct{}
 	keyWithText string
 	accented    struct {
 		A int `json:"é→"`
