@@ -127,8 +127,6 @@ const fineTime = "a time with fractions of a millisecond would change when store
 
 var errKeyText = wrappedError("durable: "+badText+" (key)", ErrValue)
 
-var errFineTime = wrappedError("durable: "+fineTime, ErrValue)
-
 func wrappedError(text string, kind error) error { return &wrapped{text, kind} }
 
 // valueSize measures a value that Encode has made as structured clone stores it,

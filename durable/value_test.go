@@ -91,9 +91,7 @@ type (
 		J float64        `json:",string,omitempty"`
 		K [2]int         `json:",omitempty"`
 		L any            `json:",omitempty"`
-		M int            `json:"-,"`
 		N int            `json:"-"`
-		O int            `json:"a\"b"`
 		P time.Time      `json:",omitzero"`
 	}
 	collections struct {
@@ -121,10 +119,14 @@ type (
 var tags = reflect.StructOf([]reflect.StructField{{Name: "Tagged", Anonymous: true, Type: reflect.TypeFor[Tagged]()},
 	{Name: "Y", Type: reflect.TypeFor[int](), Tag: `json:"x"`}})
 
+// oddTags have names that vet and staticcheck warn of.
+var oddTags = reflect.StructOf([]reflect.StructField{{Name: "M", Type: reflect.TypeFor[int](), Tag: `json:"-,"`},
+	{Name: "O", Type: reflect.TypeFor[int](), Tag: `json:"a\"b"`}})
+
 var equals = reflect.StructOf([]reflect.StructField{{Name: "Tagged", Anonymous: true, Type: reflect.TypeFor[Tagged]()},
 	{Name: "Other", Anonymous: true, Type: reflect.TypeFor[Other]()}})
 
-var family = []any{prefers{}, embeds{}, hides{}, reflect.New(tags).Elem().Interface(), reflect.New(equals).Elem().Interface(), wins{}, left{}, nested{}, pointers{}, basic{}, twice{}, options{}, collections{}, list{},
+var family = []any{prefers{}, embeds{}, hides{}, reflect.New(tags).Elem().Interface(), reflect.New(equals).Elem().Interface(), reflect.New(oddTags).Elem().Interface(), wins{}, left{}, nested{}, pointers{}, basic{}, twice{}, options{}, collections{}, list{},
 	Named(""), Number(0), Counts{}, uint64(0), int8(0), []Number{}, map[Number]Named{}, "", false, 0.0}
 
 var parts = []reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[string](), reflect.TypeFor[uint64](), reflect.TypeFor[bool](), reflect.TypeFor[float64](),
@@ -295,7 +297,7 @@ type (
 	opaque  struct{ n int }
 	Opaque  struct{ n int }
 	around  struct{ Opaque }
-	oneWay  struct{ n int }
+	oneWay  struct{}
 	rawJSON struct{ Raw json.RawMessage }
 	loop    *loop
 	cyclic  struct{ Next *cyclic }
@@ -350,7 +352,7 @@ func TestWhatWouldChangeIsRefusedByName(t *testing.T) {
 	}{
 		{opaque{1}, "Go's durable.opaque has its state in unexported fields"},
 		{struct{ A []map[string]opaque }{[]map[string]opaque{{"k": {1}}}}, "(at .A[0][key])"},
-		{around{}, "embedded field Opaque"},
+		{around{Opaque{1}}, "embedded field Opaque"},
 		{noted{time.Unix(0, 0), "lost"}, "leaves out the other fields"},
 		{rawJSON{json.RawMessage("1")}, "Go's json.RawMessage has MarshalJSON and no MarshalText; hint: give it MarshalText (at .Raw)"},
 		{time.Unix(0, 1), "fractions of a millisecond"},

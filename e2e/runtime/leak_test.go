@@ -27,6 +27,16 @@ func (l *lab) size() (s size) {
 	return s
 }
 
+// memory is the size of the program's memory, without a collection.
+func (l *lab) memory() int {
+	l.t.Helper()
+	var s size
+	if a := l.get("/stats"); json.Unmarshal([]byte(a.body), &s) != nil {
+		l.t.Fatalf("GET /stats: %d %q", a.status, a.body)
+	}
+	return s.Memory
+}
+
 // A pending setTimeout keeps an object from being evicted, and bills: a Go timer may have one only while an invocation is open.
 func TestGoTimerLeavesNoTimeoutPendingWhenNothingIsOpen(t *testing.T) {
 	t.Parallel()

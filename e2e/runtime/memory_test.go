@@ -68,6 +68,31 @@ func TestIdleObjectsLeaveGo(t *testing.T) {
 	l.want("/direct?o=o1&m=ping", "pong")
 }
 
+// Go's heap puts no pressure on V8's collector: what idle objects hold is
+// released soon whether V8 collects or not, so 400 MB of them never exist at once.
+func TestManyLargeIdleObjectsFit(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.want("/?m=objectsize&n=1000000", "")
+	most := 0
+	for i := range 400 {
+		l.want(fmt.Sprintf("/direct?o=large%d&m=ping", i), "pong")
+		most = max(most, l.memory())
+		time.Sleep(60 * time.Millisecond)
+	}
+	begin := time.Now()
+	for end := begin.Add(20 * seconds); l.size().Contexts > 0; time.Sleep(500 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%+v", l.size())
+		}
+	}
+	s := l.size()
+	t.Logf("400 objects of 1 MB: %d MB of wasm memory at most; %v after the last event %d KB of Go's heap in use", most>>20, time.Since(begin).Round(time.Second), s.Heap>>10)
+	if s.Heap > 2<<20 || most > 120<<20 {
+		t.Errorf("%d MB at most, then %+v", most>>20, s)
+	}
+}
+
 // The platform ends an isolate at 128 MB, and wasm memory never shrinks.
 func TestGarbageDoesNotGrowMemoryToTheLimit(t *testing.T) {
 	t.Parallel()

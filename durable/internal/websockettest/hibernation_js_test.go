@@ -226,7 +226,7 @@ func TestAttachmentsKeepTheirValue(t *testing.T) {
 	dial(t, room, "/")
 	values := map[string]any{
 		"a string": "text 😀", "bytes": []byte{1, 2}, "a number": 1.5, "a large integer": int64(1<<60 + 1), "true": true,
-		"a time": time.UnixMilli(1234), "a list": []any{"a", nil, []any{}}, "a map": map[string]any{"k": map[string]any{"n": 1.0}},
+		"a time": time.UnixMilli(1234), "a list": []any{"a", nil, []any{}}, "an empty object": map[string]any{}, "a map": map[string]any{"k": map[string]any{"n": 1.0}},
 	}
 	accepted(t, room, func(_ *durable.State, ws *durable.WebSocket) {
 		if v, ok, err := ws.Attachment(); v != nil || ok || err != nil {
@@ -244,8 +244,8 @@ func TestAttachmentsKeepTheirValue(t *testing.T) {
 			if v, ok, err := ws.Attachment(); !reflect.DeepEqual(v, want) || !ok || err != nil {
 				t.Errorf("%s: %#v, %v, %v", name, v, ok, err)
 			}
-			if err := ws.SetAttachment(struct{}{}); !errors.Is(err, durable.ErrValue) {
-				t.Errorf("a struct: %v", err)
+			if err := ws.SetAttachment(struct{ n int }{1}); !errors.Is(err, durable.ErrValue) {
+				t.Errorf("what has its state in an unexported field: %v", err)
 			}
 		})
 	}

@@ -129,15 +129,24 @@ func (o *Room) WebSocketError(_ context.Context, ws *durable.WebSocket, err erro
 }
 
 // Quiet has no handler for closes.
-type Quiet struct{ *Room }
+type Quiet struct{ room *Room }
 
 func NewQuiet(ctx context.Context, state *durable.State, env *durable.Env) (*Quiet, error) {
 	room, err := NewRoom(ctx, state, env)
 	return &Quiet{room}, err
 }
 
-// WebSocketClose hides Room's.
-func (*Quiet) WebSocketClose() {}
+func (o *Quiet) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
+	return o.room.Fetch(ctx, r)
+}
+
+func (o *Quiet) WebSocketMessage(ctx context.Context, ws *durable.WebSocket, m durable.Message) error {
+	return o.room.WebSocketMessage(ctx, ws, m)
+}
+
+func (o *Quiet) WebSocketError(ctx context.Context, ws *durable.WebSocket, err error) error {
+	return o.room.WebSocketError(ctx, ws, err)
+}
 
 // Site serves net/http handlers.
 type Site struct{ mux http.Handler }
