@@ -123,6 +123,9 @@ func Load(path string) (*Config, error) {
 	if err := assign("", reflect.ValueOf(c).Elem(), c.raw); errors.As(err, &mismatch) {
 		return nil, fmt.Errorf("%s:%s: %w", path, c.positions.find(mismatch.path), err)
 	}
+	if n := len(c.Environments); n > maxEnvironments {
+		return nil, fmt.Errorf("%s:%s: the config has %d environments, of at most %d\nhint: put them into several configs", path, c.positions.find("env"), n, maxEnvironments)
+	}
 	c.inherit()
 	return c, nil
 }

@@ -22,6 +22,9 @@ import (
 const (
 	maxSize  = 1 << 20 // bytes
 	maxDepth = 100     // objects and arrays in one another
+
+	// An environment is checked with all that it has from the top level.
+	maxEnvironments = 100
 )
 
 var byteOrderMark = []byte("\xef\xbb\xbf")

@@ -138,3 +138,20 @@ func TestAnEnvironmentsNameMayHaveADot(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestEnvironmentsAreBounded(t *testing.T) {
+	config := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, ", \"e%d\": {}", i)
+		}
+		return `{ "name": "w", "env": { ` + strings.TrimPrefix(b.String(), ", ") + ` } }`
+	}
+	if c, err := Load(writeConfig(t, "wrangler.json", config(maxEnvironments))); err != nil || len(c.Environments) != maxEnvironments {
+		t.Errorf("as many as there may be: %v", err)
+	}
+	_, err := Load(writeConfig(t, "wrangler.json", config(maxEnvironments+1)))
+	if err == nil || !strings.Contains(err.Error(), "wrangler.json:1:16: the config has 101 environments, of at most 100\nhint: ") {
+		t.Errorf("one more: %v", err)
+	}
+}
