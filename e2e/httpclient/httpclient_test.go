@@ -108,17 +108,32 @@ func TestClientsSeeWhatNativeOnesSee(t *testing.T) {
 // of another.
 func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
 	server, url := serve(t)
-	var wg sync.WaitGroup
+	var holding, passing sync.WaitGroup
 	for range 10 {
 		for _, way := range []string{"default", "in an object"} {
-			wg.Go(func() {
+			holding.Go(func() {
 				if got := run(t, url, server, way, "hold"); got != "done" {
 					t.Errorf("%s: %s", way, got)
 				}
 			})
 		}
 	}
-	wg.Wait()
+	over := make(chan bool)
+	for range 3 { // requests that come and go meanwhile
+		passing.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+					run(t, url, server, "default", "204")
+				}
+			}
+		})
+	}
+	holding.Wait()
+	close(over)
+	passing.Wait()
 }
 
 func TestDifferencesAreDocumented(t *testing.T) {
