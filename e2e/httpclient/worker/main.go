@@ -4,9 +4,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"flow.internal/capdo/durable"
@@ -59,8 +59,15 @@ func handler(env *durable.Env) http.Handler {
 		case "object":
 			e.Client.Transport = durablehttp.Transport(stub)
 		}
-		if name == "hold" {
+		switch name {
+		case "hold":
 			hold(w, e)
+			return
+		case "turn":
+			select {
+			case turns <- true:
+			default:
+			}
 			return
 		}
 		for _, c := range cases.All {
@@ -71,27 +78,39 @@ func handler(env *durable.Env) http.Handler {
 	})
 }
 
-// hold has a goroutine without a context make many requests, while others do.
+// turns wakes a goroutine in another request's turn. That request ends at once.
+var turns = make(chan bool)
+
+// hold has a goroutine without a context make requests, each when another request
+// wakes it.
 func hold(w http.ResponseWriter, e cases.Env) {
-	done := make(chan string)
+	done := make(chan string, 1)
 	go func() {
 		for range 20 {
+			<-turns
 			resp, err := http.Get(e.URL + "/bytes/70000")
 			if err != nil {
 				done <- err.Error()
 				return
 			}
-			time.Sleep(time.Millisecond)
+			<-turns
 			b, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			if len(b) != 70000 || err != nil {
-				done <- strings.Join([]string{"read", string(b[:min(len(b), 10)])}, " ")
+				done <- fmt.Sprint("read ", len(b), " bytes, ", err)
 				return
 			}
 		}
 		done <- "done"
 	}()
-	io.WriteString(w, <-done)
+	for { // with a timer: else nothing in the request is under way
+		select {
+		case text := <-done:
+			io.WriteString(w, text)
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 func main() {
