@@ -86,7 +86,7 @@ var turns = make(chan bool)
 func hold(w http.ResponseWriter, e cases.Env) {
 	done := make(chan string, 1)
 	go func() {
-		for range 20 {
+		for range 8 {
 			<-turns
 			resp, err := http.Get(e.URL + "/bytes/70000")
 			if err != nil {
