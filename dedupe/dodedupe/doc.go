@@ -2,13 +2,13 @@
 // one object per key, so that each key has one writer wherever its callers are.
 //
 //	func main() {
-//		dodedupe.Register("Dedupe")
+//		dodedupe.RegisterStore("Dedupe")
 //		durable.HandleFetch(serve)
 //		durable.Run()
 //	}
 //
 //	func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
-//		store, err := dodedupe.New(env, nil)
+//		store, err := dodedupe.NewStore(env, nil)
 //		…
 //		inserted, err := store.PutIfAbsent(ctx, key, time.Hour)
 //		…

@@ -16,9 +16,9 @@ import (
 
 // A Worker that answers 200 to the first request for a path within an hour, and 409 to others.
 func Example() {
-	dodedupe.Register("Dedupe")
+	dodedupe.RegisterStore("Dedupe")
 	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
-		store, err := dodedupe.New(env, &dodedupe.Options{Scope: "paths"})
+		store, err := dodedupe.NewStore(env, &dodedupe.StoreOptions{Scope: "paths"})
 		if err != nil {
 			return nil, err
 		}
@@ -40,7 +40,7 @@ func Example() {
 }
 
 func ExampleNew() {
-	_, err := dodedupe.New(nil, nil)
+	_, err := dodedupe.NewStore(nil, nil)
 
 	var e *dedupe.Error
 	if errors.As(err, &e) {
@@ -128,7 +128,7 @@ func ExampleRegisterLedger() {
 			})
 		return err
 	}
-	dodedupe.RegisterLedger("RecoveringLedger", &dodedupe.LedgerClass{OnExpired: again})
+	dodedupe.RegisterLedger("RecoveringLedger", &dodedupe.LedgerClassOptions{OnExpired: again})
 	fmt.Println(durable.Run() != nil) // natively
 	// Output: true
 }

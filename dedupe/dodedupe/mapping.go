@@ -34,13 +34,13 @@ func (m Mapping) String() string {
 	return strconv.Itoa(m.buckets) + " buckets"
 }
 
-// place returns the object that keeps a key, and the key's name in there:
+// locate returns the object that keeps a key, and its key in there:
 //
 //	capdo.<kind>.v1:<base64url of the scope>:<base64url of the key>       "", per key
 //	capdo.<kind>.v1:<base64url of the scope>:<bucket>/<buckets>           the key
 //
 // where the bucket is the FNV-1a hash of the key, 64 bits, with its halves combined by exclusive or, modulo the number of buckets.
-func (m Mapping) place(kind, scope string, key []byte) (object, inside string) {
+func (m Mapping) locate(kind, scope string, key []byte) (object, innerKey string) {
 	if m.buckets == 0 {
 		return objectName(kind, scope, key), ""
 	}

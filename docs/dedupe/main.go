@@ -20,8 +20,8 @@ import (
 )
 
 func main() {
-	dodedupe.Register("Dedupe")                                                 // for Store
-	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClass{OnExpired: resume}) // for Ledger and Sequencer
+	dodedupe.RegisterStore("Dedupe")                                                 // for Store
+	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClassOptions{OnExpired: resume}) // for Ledger and Sequencer
 	durable.Register("Account", NewAccount, durable.Func[*Account]("deposit", (*Account).Deposit))
 	durable.Register("Bank", NewBank)
 	durablehttp.Handle(routes())
@@ -45,7 +45,7 @@ func routes() http.Handler {
 
 // webhook handles each delivery once, as far as one step can.
 func webhook(w http.ResponseWriter, r *http.Request) {
-	store, err := dodedupe.New(durablehttp.Env(r), &dodedupe.Options{Scope: "webhooks"})
+	store, err := dodedupe.NewStore(durablehttp.Env(r), &dodedupe.StoreOptions{Scope: "webhooks"})
 	if err != nil {
 		fail(w, err)
 		return

@@ -62,7 +62,7 @@ func forget(w http.ResponseWriter, r *http.Request) {
 }
 
 func newStore(r *http.Request) (dedupe.Store, error) {
-	return dodedupe.New(durablehttp.Env(r), &dodedupe.Options{Binding: bindingOf(r), Scope: scope})
+	return dodedupe.NewStore(durablehttp.Env(r), &dodedupe.StoreOptions{Binding: bindingOf(r), Scope: scope})
 }
 
 // readKey reads a request's body and key.

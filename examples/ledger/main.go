@@ -23,7 +23,7 @@ func main() {
 }
 
 func register(tokens func(r *http.Request) (*dedupehttp.Tokens, error)) {
-	dodedupe.Register("Dedupe")
+	dodedupe.RegisterStore("Dedupe")
 	dodedupe.RegisterLedger("Ledger", nil)
 	durablehttp.Handle(dedupehttp.NewHandler(dedupehttp.API{
 		Tokens:    tokens,
@@ -58,5 +58,5 @@ func sequencer(r *http.Request, tenant string) (dedupe.Sequencer, error) {
 }
 
 func store(r *http.Request, tenant string) (dedupe.Store, error) {
-	return dodedupe.New(durablehttp.Env(r), &dodedupe.Options{Scope: scope(tenant)})
+	return dodedupe.NewStore(durablehttp.Env(r), &dodedupe.StoreOptions{Scope: scope(tenant)})
 }

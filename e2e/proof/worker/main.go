@@ -33,7 +33,7 @@ type answer struct {
 }
 
 func main() {
-	dodedupe.Register("Dedupe")
+	dodedupe.RegisterStore("Dedupe")
 	registerLedger("Ledger", "ledger")
 	registerLedger("LedgerKV", "kv")
 	durable.Register("Account", newAccount, durable.Method("perform", (*account).perform))
@@ -46,7 +46,7 @@ func main() {
 }
 
 func registerLedger(class, target string) {
-	dodedupe.RegisterLedger(class, &dodedupe.LedgerClass{OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
+	dodedupe.RegisterLedger(class, &dodedupe.LedgerClassOptions{OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
 		return expired(ctx, env, target, e)
 	}})
 }
@@ -87,7 +87,7 @@ func status(err error) string {
 func perform(ctx context.Context, env *durable.Env, target string, q url.Values, a *answer) error {
 	switch target {
 	case "store":
-		s, err := dodedupe.New(env, nil)
+		s, err := dodedupe.NewStore(env, nil)
 		if err != nil {
 			return err
 		}
