@@ -27,7 +27,7 @@ func TestCostsAreThoseOfTheDocumentation(t *testing.T) {
 	var want []string
 	for _, c := range costs {
 		want = append(want, strings.Join([]string{
-			"| " + c.operation, fmt.Sprint(requests[c.operation]), figure(c.perKey), figure(c.inBucket), figure(c.watched), figure(c.read) + " |"}, " | "))
+			"| " + c.operation, fmt.Sprint(requests[c.operation]), figure(c.perKey), figure(c.inBucket), figure(c.Notify), figure(c.read) + " |"}, " | "))
 	}
 	_, table, _ := strings.Cut(string(b), "|---|---|---|---|---|---|\n")
 	table, _, _ = strings.Cut(table, "\n\n")

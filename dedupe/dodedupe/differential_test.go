@@ -46,7 +46,7 @@ func TestLedgerDoesWhatTheReferenceDoes(t *testing.T) {
 				p := newPair(t, m)
 				t.Repeat(map[string]func(*rapid.T){
 					"claim": p.claim, "complete": p.complete, "extend": p.extend, "release": p.release, "forget": p.forget, "next": p.next,
-					"alarm": p.alarm, "evict": p.evict, "time": func(t *rapid.T) { p.now = p.now.Add(ms(12).Draw(t, "passes")) },
+					"alarm": p.Alarm, "evict": p.evict, "time": func(t *rapid.T) { p.now = p.now.Add(ms(12).Draw(t, "passes")) },
 					"jump": p.jump,
 				})
 			})
@@ -156,7 +156,7 @@ func (p *pair) alarm(t *rapid.T) {
 // evict drops what the objects have in memory.
 func (p *pair) evict(*rapid.T) {
 	for _, o := range p.objects.objects {
-		for _, b := range []*book{&o.one, &o.many} {
+		for _, b := range []*book{&o.one, &o.Many} {
 			b.memory = memory{}
 		}
 	}

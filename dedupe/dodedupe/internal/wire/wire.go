@@ -20,7 +20,15 @@ const (
 )
 
 // ErrNeedsSQLite is package dodedupe's.
-var ErrNeedsSQLite = effect.Chain(errors.New("ledgers, sequencers and buckets need a class in new_sqlite_classes"), durable.ErrNoSQL)
+var ErrNeedsSQLite error = needsSQLite{}
+
+type needsSQLite struct{}
+
+func (needsSQLite) Error() string {
+	return "the class has key-value storage\nhint: ledgers, sequencers and buckets need a class in new_sqlite_classes"
+}
+
+func (needsSQLite) Is(target error) bool { return target == durable.ErrNoSQL }
 
 // codes are the errors that keep their identity on the way to the caller.
 var codes = [...]error{
