@@ -14,6 +14,8 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
 	"flow.internal/capdo/durable"
 )
 
@@ -46,7 +48,7 @@ func TestLedgerDoesWhatTheReferenceDoes(t *testing.T) {
 				p := newPair(t, m)
 				t.Repeat(map[string]func(*rapid.T){
 					"claim": p.claim, "complete": p.complete, "extend": p.extend, "release": p.release, "forget": p.forget, "next": p.next,
-					"alarm": p.Alarm, "evict": p.evict, "time": func(t *rapid.T) { p.now = p.now.Add(ms(12).Draw(t, "passes")) },
+					"alarm": p.alarm, "evict": p.evict, "time": func(t *rapid.T) { p.now = p.now.Add(ms(12).Draw(t, "passes")) },
 					"jump": p.jump,
 				})
 			})
@@ -55,7 +57,7 @@ func TestLedgerDoesWhatTheReferenceDoes(t *testing.T) {
 }
 
 func newPair(t *rapid.T, m Mapping) *pair {
-	p := &pair{now: time.UnixMilli(noon)}
+	p := &pair{now: time.UnixMilli(faulty.Noon)}
 	clock := func() time.Time { return p.now }
 	p.objects = &fakeLedgerObjects{clock: func() int64 { return p.now.UnixMilli() }}
 	p.reference, p.numbers = dedupetest.NewMemoryLedger(clock), dedupetest.NewMemorySequencer(clock)
@@ -156,9 +158,7 @@ func (p *pair) alarm(t *rapid.T) {
 // evict drops what the objects have in memory.
 func (p *pair) evict(*rapid.T) {
 	for _, o := range p.objects.objects {
-		for _, b := range []*book{&o.one, &o.Many} {
-			b.memory = memory{}
-		}
+		o.one, o.many = engine.New(*o.one.Config), engine.New(*o.many.Config)
 	}
 }
 

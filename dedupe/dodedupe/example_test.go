@@ -39,7 +39,7 @@ func Example() {
 	// Output: natively: true
 }
 
-func ExampleNew() {
+func ExampleNewStore() {
 	_, err := dodedupe.NewStore(nil, nil)
 
 	var e *dedupe.Error

@@ -1,6 +1,17 @@
 //go:build !js
 
-package .
+package dodedupe
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
+	"flow.internal/capdo/durable"
+)
 
 // fakeObjects is a namespace: objects over fake storages, and a network in front that can be told to fail.
 type fakeObjects struct {
@@ -15,7 +26,7 @@ type fakeObjects struct {
 	mu       sync.Mutex
 	sent     int
 	storages map[string]*faulty.Storage
-	objects  map[string]*object
+	objects  map[string]*storeObject
 }
 
 // lost is how a message gets lost, as the caller sees it.
@@ -37,7 +48,7 @@ func (f *fakeObjects) call(ctx context.Context, name, method string, msg []byte)
 	}
 	var out []byte
 	var thrown error
-	failed := what.do(func() { out, thrown = f.deliver(ctx, name, method, msg) })
+	failed := what.Do(func() { out, thrown = f.deliver(ctx, name, method, msg) })
 	switch {
 	case failed != nil:
 		return nil, err
@@ -48,26 +59,22 @@ func (f *fakeObjects) call(ctx context.Context, name, method string, msg []byte)
 }
 
 func (f *fakeObjects) deliver(ctx context.Context, name, method string, msg []byte) ([]byte, error) {
-	o := f.object(name)
-	switch method {
-	case wire.MethodReserveKey:
-		return o.putIfAbsent(ctx, msg)
-	case wire.MethodLookKey:
-		return o.look(ctx, msg)
-	case wire.MethodForgetKey:
-		return o.forget(ctx, msg)
+	for _, m := range storeMethods {
+		if m.name == method {
+			return m.handle(f.object(name), ctx, msg)
+		}
 	}
 	return nil, errors.New("no such method")
 }
 
-func (f *fakeObjects) object(name string) *object {
+func (f *fakeObjects) object(name string) *storeObject {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if o := f.objects[name]; o != nil {
 		return o
 	}
 	if f.objects == nil {
-		f.objects, f.storages = map[string]*object{}, map[string]*faulty.Storage{}
+		f.objects, f.storages = map[string]*storeObject{}, map[string]*faulty.Storage{}
 	}
 	if f.storages[name] == nil {
 		f.storages[name] = &faulty.Storage{}
@@ -75,11 +82,11 @@ func (f *fakeObjects) object(name string) *object {
 			f.prepare(f.storages[name])
 		}
 	}
-	clock := f.Clock
+	clock := f.clock
 	if clock == nil {
 		clock = unixMilli
 	}
-	f.objects[name] = &object{Key{storage: f.storages[name], clock: clock}}
+	f.objects[name] = &storeObject{reservation.Key{Storage: f.storages[name], Clock: clock}}
 	return f.objects[name]
 }
 
@@ -88,4 +95,11 @@ func (f *fakeObjects) storage(scope, key string) *faulty.Storage {
 	name := objectName(kindStore, scope, []byte(key))
 	f.object(name)
 	return f.storages[name]
+}
+
+func mustReply(b []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return b
 }

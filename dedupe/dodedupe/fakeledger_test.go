@@ -1,8 +1,22 @@
 //go:build !js
 
-package .
+package dodedupe
 
-// fakeLedgerObjects is a namespace of ledger objects over fake tables, and a network in front that can be told to fail.
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+	"flow.internal/capdo/durable"
+)
+
+// fakeLedgerObjects is a namespace of ledger objects over backends in memory, and a network in front that can be told to fail.
 type fakeLedgerObjects struct {
 	// clock, if set, is the objects', and alarms do not ring by themselves.
 	clock func() int64
@@ -23,11 +37,13 @@ func (f *fakeLedgerObjects) object(name string) *ledgerObject {
 	if f.objects == nil {
 		f.objects = map[string]*ledgerObject{}
 	}
-	one, many := faulty.NewBackend(), faulty.NewBackend()
-	o := &ledgerObject{one: book{backend: one, clock: unixMilli}, Many: book{backend: many, clock: unixMilli, Many: true}}
+	clock := f.clock
+	if clock == nil {
+		clock = unixMilli
+	}
+	o, one, many := newFakeLedgerObject(clock)
 	f.objects[name] = o
-	if f.Clock != nil {
-		o.one.Clock, o.Many.Clock = f.Clock, f.Clock
+	if f.clock != nil {
 		return o
 	}
 	var timer *time.Timer
@@ -41,6 +57,15 @@ func (f *fakeLedgerObjects) object(name string) *ledgerObject {
 	return o
 }
 
+// newFakeLedgerObject returns an object with its backends.
+func newFakeLedgerObject(clock func() int64) (o *ledgerObject, one, many *faulty.Backend) {
+	one, many = faulty.NewBackend(), faulty.NewBackend()
+	return &ledgerObject{
+		one:  engine.New(engine.Config{Backend: one, Clock: clock}),
+		many: engine.New(engine.Config{Backend: many, Clock: clock, Many: true}),
+	}, one, many
+}
+
 func (f *fakeLedgerObjects) call(ctx context.Context, name, method string, msg []byte) ([]byte, error) {
 	f.mu.Lock()
 	n := len(f.sent)
@@ -52,7 +77,7 @@ func (f *fakeLedgerObjects) call(ctx context.Context, name, method string, msg [
 	}
 	var out []byte
 	var thrown error
-	failed := what.do(func() { out, thrown = f.object(name).deliver(ctx, method, msg) })
+	failed := what.Do(func() { out, thrown = f.object(name).call(ctx, "", method, msg) })
 	switch {
 	case failed != nil:
 		return nil, lostErr
@@ -60,10 +85,6 @@ func (f *fakeLedgerObjects) call(ctx context.Context, name, method string, msg [
 		return nil, effect.Chain(durable.ErrRemote, &durable.Error{Name: "Error", Message: thrown.Error(), Props: map[string]any{"remote": true}})
 	}
 	return out, nil
-}
-
-func (o *ledgerObject) deliver(ctx context.Context, method string, msg []byte) ([]byte, error) {
-	return o.call(ctx, "", method, msg)
 }
 
 func fakeLedger(t *testing.T, f *fakeLedgerObjects, m Mapping) *Ledger {

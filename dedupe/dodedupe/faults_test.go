@@ -1,6 +1,18 @@
 //go:build !js
 
-package .
+package dodedupe
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+)
 
 // providerActs are the operations of a ledger and a sequencer, on the key k.
 var providerActs = map[string]func(p *provided) (string, error){
@@ -23,8 +35,8 @@ type provided struct {
 }
 
 func provide(t *testing.T, m Mapping) *provided {
-	p := &provided{t: t, now: noon, objects: &fakeLedgerObjects{}}
-	p.objects.Clock = func() int64 { return p.now }
+	p := &provided{t: t, now: faulty.Noon, objects: &fakeLedgerObjects{}}
+	p.objects.clock = func() int64 { return p.now }
 	p.ledger = fakeLedger(t, p.objects, m)
 	var err error
 	p.claim, err = p.ledger.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Owner: "a", Lease: time.Second, TTL: time.Minute})
@@ -32,7 +44,7 @@ func provide(t *testing.T, m Mapping) *provided {
 		t.Fatal(err)
 	}
 	p.now += 10
-	object, _ := m.place(kindLedger, "", []byte("new"))
+	object, _ := m.locate(kindLedger, "", []byte("new"))
 	p.objects.object(object)
 	return p
 }
@@ -40,7 +52,7 @@ func provide(t *testing.T, m Mapping) *provided {
 func (p *provided) tables() (all []*faulty.Backend) {
 	for _, name := range slices.Sorted(maps.Keys(p.objects.objects)) {
 		o := p.objects.objects[name]
-		all = append(all, o.one.backend.(*faulty.Backend), o.Many.backend.(*faulty.Backend))
+		all = append(all, o.one.Backend.(*faulty.Backend), o.many.Backend.(*faulty.Backend))
 	}
 	return all
 }
@@ -72,12 +84,12 @@ func TestFaultsOfStorageUnderTheProvider(t *testing.T) {
 	for name, act := range providerActs {
 		for _, m := range []Mapping{PerKey(), Buckets(1)} {
 			twin := provide(t, m)
-			before := twin.State()
+			before := twin.state()
 			want, err := act(twin)
 			if err != nil {
 				t.Fatal(name, err)
 			}
-			after := twin.State()
+			after := twin.state()
 			for n := range 8 {
 				for _, kind := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
 					for _, times := range []int{1, 2, 1000} {
@@ -85,17 +97,17 @@ func TestFaultsOfStorageUnderTheProvider(t *testing.T) {
 						p.breakFrom(n, times, kind)
 						got, err := act(p)
 						p.breakFrom(0, 0, faulty.Fine)
-						effect.Unknown := errors.Is(err, dedupe.ErrUnknownOutcome)
+						unknown := errors.Is(err, dedupe.ErrUnknownOutcome)
 						switch {
-						case err == nil && (got != want || p.State() != after):
-							t.Errorf("%s, %v, fault %d from %d: %s, %s", name, m, kind, n, got, p.State())
-						case err != nil && !effect.Unknown && p.State() != before:
-							t.Errorf("%s, %v, fault %d from %d: %v is definite, and stored is\n%s", name, m, kind, n, err, p.State())
-						case effect.Unknown && times == 1:
+						case err == nil && (got != want || p.state() != after):
+							t.Errorf("%s, %v, fault %d from %d: %s, %s", name, m, kind, n, got, p.state())
+						case err != nil && !unknown && p.state() != before:
+							t.Errorf("%s, %v, fault %d from %d: %v is definite, and stored is\n%s", name, m, kind, n, err, p.state())
+						case unknown && times == 1:
 							t.Errorf("%s, %v, fault %d from %d: %v", name, m, kind, n, err)
 						}
-						if got, err := act(p); got != want || err != nil || p.State() != after {
-							t.Errorf("%s, %v, fault %d from %d, and again: %s, %v\n%s\nwant\n%s", name, m, kind, n, got, err, p.State(), after)
+						if got, err := act(p); got != want || err != nil || p.state() != after {
+							t.Errorf("%s, %v, fault %d from %d, and again: %s, %v\n%s\nwant\n%s", name, m, kind, n, got, err, p.state(), after)
 						}
 					}
 				}

@@ -1,4 +1,20 @@
-package .
+package dodedupe
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durabletest"
+)
 
 // stubborn is a store whose callers do not give up: a call that failed is repeated by the same owner, which resolves every unknown outcome. It
 // lives on over restarts.
@@ -14,7 +30,7 @@ type stubborn struct {
 }
 
 // inserter inserts a key for an owner.
-type inserter func(ctx context.Context, key []byte, by owner) (inserted bool, err error)
+type inserter func(ctx context.Context, key []byte, by reservation.Owner) (inserted bool, err error)
 
 // renew opens the store with the handles of a new workerd.
 func (s *stubborn) renew() {
@@ -31,7 +47,7 @@ func (s *stubborn) Name() string { return "stubborn" }
 
 func (s *stubborn) PutIfAbsent(ctx context.Context, key []byte, _ time.Duration) (inserted bool, err error) {
 	time.Sleep(rand.N(40 * time.Millisecond)) // workerd looks at its timers and sockets, and is killed, when nothing else is to do
-	by := newOwner()
+	by := reservation.NewOwner()
 	insert := func() error { inserted, err = s.now().insert(ctx, key, by); return err }
 	err = s.insist(ctx, insert)
 	if s.calls.Add(1)%3 == 0 { // a kill seldom loses the answer of a winner; so lose some
@@ -129,16 +145,16 @@ func disturb(t *testing.T) {
 }
 
 func stubbornStore(t *testing.T) (inserter, func(context.Context, []byte) error) {
-	s, err := New(durabletest.Env(t, nil), nil)
+	s, err := NewStore(durabletest.Env(t, nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	insert := func(ctx context.Context, key []byte, by owner) (bool, error) {
-		body, err := s.call.deliver(ctx, objectName(kindStore, "", key), methodPut, encodePut(by, 3_600_000))
+	insert := func(ctx context.Context, key []byte, by reservation.Owner) (bool, error) {
+		body, err := s.call.deliver(ctx, objectName(kindStore, "", key), wire.MethodReserveKey, wire.EncodeReserve(by, 3_600_000))
 		if err != nil {
 			return false, err
 		}
-		inserted, _, err := cutBool(body)
+		inserted, _, err := wire.CutBool(body)
 		return inserted, err
 	}
 	return insert, s.Forget
@@ -150,7 +166,7 @@ func stubbornLedger(m Mapping) func(t *testing.T) (inserter, func(context.Contex
 	fences, holders := map[string]int64{}, map[string]string{}
 	return func(t *testing.T) (inserter, func(context.Context, []byte) error) {
 		l := openLedger(t, m)
-		insert := func(ctx context.Context, key []byte, by owner) (bool, error) {
+		insert := func(ctx context.Context, key []byte, by reservation.Owner) (bool, error) {
 			c, err := l.Claim(ctx, key, dedupe.ClaimOptions{Owner: string(by[:]), Lease: time.Hour})
 			if err != nil || c.Outcome != dedupe.Acquired {
 				return false, err

@@ -39,14 +39,6 @@ func TestLedgerInOneBucketOnRealObjects(t *testing.T) {
 }
 
 // Older accounts have classes with key-value storage.
-func TestLedgerOnKeyValueStorage(t *testing.T) {
-	dedupetest.TestLedger(t, realLedger("LEDGER_KV", PerKey()))
-}
-
-func TestLedgerInBucketsOnKeyValueStorage(t *testing.T) {
-	dedupetest.TestLedger(t, realLedger("LEDGER_KV", Buckets(2)))
-}
-
 func realSequencer(binding string) func(t *testing.T) dedupe.Sequencer {
 	return func(t *testing.T) dedupe.Sequencer {
 		s, err := NewSequencer(durabletest.Env(t, nil), &LedgerOptions{Binding: binding, Scope: t.Name()})
@@ -58,8 +50,32 @@ func realSequencer(binding string) func(t *testing.T) dedupe.Sequencer {
 }
 
 func TestSequencerOnRealObjects(t *testing.T) { dedupetest.TestSequencer(t, realSequencer("")) }
-func TestSequencerOnKeyValueStorage(t *testing.T) {
-	dedupetest.TestSequencer(t, realSequencer("LEDGER_KV"))
+
+// Only a store with an object per key works with key-value storage. Everything
+// else is refused by name, and nothing was done.
+func TestKeyValueStorageIsRefused(t *testing.T) {
+	for _, binding := range []string{"LEDGER_KV", "SHOP_KV"} {
+		store, err := NewStore(durabletest.Env(t, nil), &StoreOptions{Binding: binding, Mapping: Buckets(2)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []Mapping{PerKey(), Buckets(2)} {
+			_, err := realLedger(binding, m)(t).Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, Wait: time.Minute})
+			wantNeedsSQLite(t, err)
+		}
+		_, err = realSequencer(binding)(t).Next(t.Context(), []byte("s"), []byte("k"), nil, 0)
+		wantNeedsSQLite(t, err)
+		_, err = store.PutIfAbsent(t.Context(), []byte("k"), 0)
+		wantNeedsSQLite(t, err)
+		wantNeedsSQLite(t, store.Forget(t.Context(), []byte("k")))
+	}
+}
+
+func wantNeedsSQLite(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, ErrNeedsSQLite) || !errors.Is(err, durable.ErrNoSQL) || errors.Is(err, dedupe.ErrUnknownOutcome) {
+		t.Errorf("%v", err)
+	}
 }
 
 func openLedger(t *testing.T, m Mapping) *Ledger {
@@ -89,7 +105,7 @@ func ledgerStub(t *testing.T, object string) *durable.Stub {
 func both(t *testing.T, test func(t *testing.T, m Mapping, object string)) {
 	for _, m := range []Mapping{PerKey(), Buckets(1)} {
 		t.Run(m.String(), func(t *testing.T) {
-			object, _ := m.place(kindLedger, "", []byte("k"))
+			object, _ := m.locate(kindLedger, "", []byte("k"))
 			test(t, m, object)
 		})
 	}
@@ -145,11 +161,11 @@ func TestAlarmEmptiesALedgersObject(t *testing.T) {
 			t.Error(err)
 		}
 		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) { // a fence is kept for a minute; as if that was over
-			if _, ok, err := state.Storage().KV().Get(markName); !ok || err != nil {
+			if _, ok, err := state.Storage().KV().Get(fenceName); !ok || err != nil {
 				t.Errorf("the fence is not kept: %v, %v", ok, err)
 			}
-			old := appendNumbers([]byte{markVersion}, seed(unixMilli()-clockSlack-10))
-			if err := state.Storage().KV().Put(markName, old); err != nil {
+			old := codec.AppendNumbers([]byte{fenceVersion}, entry.FenceAt(unixMilli()-entry.ClockSlack-10))
+			if err := state.Storage().KV().Put(fenceName, old); err != nil {
 				t.Error(err)
 			}
 		})
@@ -218,7 +234,7 @@ func TestLedgerHammerUnderResets(t *testing.T) {
 			})
 		}
 		for n := range resets {
-			object, _ := m.place(kindLedger, "", []byte(string(rune('a'+n%keys))+strconv.Itoa(int(h.round.Load())/8)))
+			object, _ := m.locate(kindLedger, "", []byte(string(rune('a'+n%keys))+strconv.Itoa(int(h.round.Load())/8)))
 			durabletest.Abort(t, ledgerStub(t, object))
 			time.Sleep(20 * time.Millisecond)
 		}

@@ -1,6 +1,21 @@
 //go:build !js
 
-package .
+package dodedupe
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
+)
 
 // These messages are in use between programs of different age. No message has a time of the caller in it, only durations.
 func TestLedgerMessageBytesArePinned(t *testing.T) {
@@ -26,17 +41,17 @@ func TestLedgerMessageBytesArePinned(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Release(t.Context(), claim)
-		inside := "00"
+		innerKey := "00"
 		if m != PerKey() {
-			inside = "016b"
+			innerKey = "016b"
 		}
 		want := map[string]string{
-			methodClaim:    "01" + inside + "026f77" + "0166" + "e807" + "e0d403",
-			methodExtend:   "01" + inside + "026f77" + fence + "e807",
-			methodComplete: "01" + inside + "026f77" + fence + "726573",
-			methodRelease:  "01" + inside + "026f77" + fence,
-			methodSeek:     "01" + inside,
-			methodDrop:     "01" + inside + "01" + fence,
+			wire.MethodClaim:    "01" + innerKey + "026f77" + "0166" + "e807" + "e0d403",
+			wire.MethodExtend:   "01" + innerKey + "026f77" + fence + "e807",
+			wire.MethodComplete: "01" + innerKey + "026f77" + fence + "726573",
+			wire.MethodRelease:  "01" + innerKey + "026f77" + fence,
+			wire.MethodLook:     "01" + innerKey,
+			wire.MethodForget:   "01" + innerKey + "01" + fence,
 		}
 		for method, w := range want {
 			if sent[method] != w {
@@ -48,11 +63,11 @@ func TestLedgerMessageBytesArePinned(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		"acquired":    {wire.EncodeAnswer(&entry.Answer{dedupe.Acquired, entry.Entry{Number: 1000, Attempt: 2, TakenOver: true}, 0}), "01e8070201"},
-		"replay":      {wire.EncodeAnswer(&entry.Answer{dedupe.Replay, entry.Entry{Attempt: 2, Until: 1000, Result: []byte("res")}, 0}), "0202e807726573"},
-		"in progress": {wire.EncodeAnswer(&entry.Answer{dedupe.InProgress, entry.Entry{Attempt: 2}, 1000}), "0302e807"},
-		"mismatch":    {must(wire.Reply(nil, effect.None(dedupe.ErrMismatch))), "0107"},
-		"fenced":      {must(wire.Reply(nil, effect.None(dedupe.ErrFenced))), "0108"},
+		"acquired":    {wire.EncodeAnswer(&entry.Answer{Outcome: dedupe.Acquired, Entry: entry.Entry{Number: 1000, Attempt: 2, TakenOver: true}, RetryAfter: 0}), "01e8070201"},
+		"replay":      {wire.EncodeAnswer(&entry.Answer{Outcome: dedupe.Replay, Entry: entry.Entry{Attempt: 2, Until: 1000, Result: []byte("res")}, RetryAfter: 0}), "0202e807726573"},
+		"in progress": {wire.EncodeAnswer(&entry.Answer{Outcome: dedupe.InProgress, Entry: entry.Entry{Attempt: 2}, RetryAfter: 1000}), "0302e807"},
+		"mismatch":    {mustReply(wire.Reply(nil, effect.None(dedupe.ErrMismatch))), "0107"},
+		"fenced":      {mustReply(wire.Reply(nil, effect.None(dedupe.ErrFenced))), "0108"},
 	} {
 		if got := hex.EncodeToString(c.got); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -70,9 +85,8 @@ func TestMessageOfAnotherVersionOrMalformedIsRefused(t *testing.T) {
 		"nothing": {nil, ErrMalformed}, "a newer version": {append([]byte{2}, whole[1:]...), ErrVersion}, "a part": {whole[:len(whole)-3], ErrMalformed},
 		"more": {append(slices.Clone(whole), 0), ErrMalformed}, "a number in another form": {append(whole[:len(whole)-2:len(whole)-2], 0x88, 0x80, 0), ErrMalformed},
 	} {
-		many := faulty.NewBackend()
-		o := &ledgerObject{one: book{backend: faulty.NewBackend(), clock: unixMilli}, Many: book{backend: many, clock: unixMilli}}
-		out, err := o.claim(t.Context(), c.msg)
+		o, _, many := newFakeLedgerObject(unixMilli)
+		out, err := o.call(t.Context(), "", wire.MethodClaim, c.msg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +94,7 @@ func TestMessageOfAnotherVersionOrMalformedIsRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 		if len(many.Ops) != 0 {
-			t.Errorf("%s: the table saw %v", name, many.Ops)
+			t.Errorf("%s: the backend saw %v", name, many.Ops)
 		}
 	}
 }
@@ -88,11 +102,11 @@ func TestMessageOfAnotherVersionOrMalformedIsRefused(t *testing.T) {
 // A newer object's answer, or its error, is no success: the outcome is unknown, or it says that nothing was changed.
 func TestAnswerOfANewerObjectIsNotMisread(t *testing.T) {
 	for _, c := range []struct {
-		entry.Answer  []byte
-		effect.Unknown bool
+		answer  []byte
+		unknown bool
 	}{
-		{[]byte{2, 0, 1, 1, 1, 0}, true}, {[]byte{messageVersion, doneCode, 9, 1}, true}, {[]byte{messageVersion, doneCode, 1, 1, 1, 0, 7}, true},
-		{[]byte{messageVersion, 200}, false},
+		{[]byte{2, 0, 1, 1, 1, 0}, true}, {[]byte{1, 0, 9, 1}, true}, {[]byte{1, 0, 1, 1, 1, 0, 7}, true},
+		{[]byte{1, 200}, false},
 	} {
 		l, err := newLedger(func(context.Context, string, string, []byte) ([]byte, error) { return c.answer, nil }, nil)
 		if err != nil {

@@ -1,6 +1,25 @@
 //go:build !js
 
-package .
+package dodedupe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
+)
+
+func atNoon() int64 { return faulty.Noon }
 
 // FuzzLedgerObject: whatever the messages are, an object answers, and leaves readable records behind.
 func FuzzLedgerObject(f *testing.F) {
@@ -10,15 +29,13 @@ func FuzzLedgerObject(f *testing.F) {
 	f.Add(codec.AppendNumbers(wire.Message("k", "owner", "f"), 5000), append(codec.AppendNumbers(wire.Message("k", "owner"), 1), "result"...))
 	f.Add([]byte{2}, []byte{})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
-		one, many := faulty.NewBackend(), faulty.NewBackend()
-		clock := func() int64 { return noon }
-		o := &ledgerObject{one: book{backend: one, clock: clock}, Many: book{backend: many, clock: clock}}
+		o, one, many := newFakeLedgerObject(atNoon)
 		for _, msg := range [][]byte{first, second} {
 			for _, m := range ledgerMethods {
 				if m.name == wire.MethodAwait {
 					continue // it would wait
 				}
-				out, err := m.handle(o, t.Context(), msg)
+				out, err := m.serve(o, t.Context(), msg)
 				if err != nil {
 					t.Fatalf("%s %x: thrown: %v", m.name, msg, err)
 				}
@@ -37,14 +54,14 @@ func FuzzLedgerObject(f *testing.F) {
 	})
 }
 
-// FuzzLedgerMessages: what a caller says is what the object hears, in each message, and what the object answers is what the caller gets. The book's
-// own decisions are told from entries, so nothing is compared with itself.
+// FuzzLedgerMessages: what a caller says is what the object hears, in each message, and what the object answers is what the caller gets. The
+// engine's own decisions are told from entries, so nothing is compared with itself.
 func FuzzLedgerMessages(f *testing.F) {
 	f.Add([]byte("k"), "owner", []byte("f"), []byte("result"), int64(1000), int64(5000))
 	f.Add([]byte("\x00"), "", []byte{}, []byte{}, int64(1), int64(1))
 	f.Add(bytes.Repeat([]byte{0xff}, dedupe.MaxKeySize), strings.Repeat("\xff", 64), bytes.Repeat([]byte{1}, 64), bytes.Repeat([]byte{2}, 300), entry.MaxLease, codec.MaxTTL)
 	f.Fuzz(func(t *testing.T, key []byte, owner string, fingerprint, result []byte, lease, ttl int64) {
-		objects := &fakeLedgerObjects{clock: func() int64 { return noon }}
+		objects := &fakeLedgerObjects{clock: func() int64 { return faulty.Noon }}
 		l, err := newLedger(objects.call, &LedgerOptions{Mapping: Buckets(1)})
 		if err != nil {
 			t.Fatal(err)
@@ -63,9 +80,9 @@ func FuzzLedgerMessages(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		object, inside := l.mapping.place(kindLedger, "", key)
+		object, innerKey := l.mapping.locate(kindLedger, "", key)
 		heard := func() entry.Entry {
-			e, err := entry.Decode(objects.object(object).Many.backend.(*faulty.Backend).Rows[inside].Record)
+			e, err := entry.Decode(objects.object(object).many.Backend.(*faulty.Backend).Rows[innerKey].Record)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,23 +93,23 @@ func FuzzLedgerMessages(f *testing.F) {
 		}
 		e := heard()
 		if owner != "" && e.Owner != owner || e.Owner != c.Owner || e.Fingerprint != string(fingerprint) ||
-			e.Until != noon+o.Lease.Milliseconds() || e.TTL != o.TTL.Milliseconds() || e.Number != c.Fence {
+			e.Until != faulty.Noon+o.Lease.Milliseconds() || e.TTL != o.TTL.Milliseconds() || e.Number != c.Fence {
 			t.Fatalf("the object heard %+v, and answered %+v, of %+v", e, c, o)
 		}
 		if err := errors.Join(l.Extend(t.Context(), c, 2*o.Lease), l.Complete(t.Context(), c, result)); err != nil && !errors.Is(err, dedupe.ErrInvalidLease) {
 			t.Fatal(err)
 		}
-		if e := heard(); e.State != done || !bytes.Equal(e.Result, result) {
+		if e := heard(); e.State != entry.Done || !bytes.Equal(e.Result, result) {
 			t.Fatalf("completed with %q, and the object heard %+v", result, e)
 		}
 		o.Owner += "x"
 		if len(o.Owner) > dedupe.MaxOwnerSize {
 			o.Owner = "x"
 		}
-		if r, err := l.Claim(t.Context(), key, o); err != nil || r.Outcome != dedupe.Replay || !bytes.Equal(r.Result, result) || r.CompletedAt.UnixMilli() != noon {
+		if r, err := l.Claim(t.Context(), key, o); err != nil || r.Outcome != dedupe.Replay || !bytes.Equal(r.Result, result) || r.CompletedAt.UnixMilli() != faulty.Noon {
 			t.Fatalf("%+v, %v; want a replay of %q", r, err, result)
 		}
-		if err := l.Forget(t.Context(), key); err != nil || len(objects.object(object).Many.backend.(*faulty.Backend).Rows) != 0 {
+		if err := l.Forget(t.Context(), key); err != nil || len(objects.object(object).many.Backend.(*faulty.Backend).Rows) != 0 {
 			t.Fatalf("forgotten: %v, and there is a record", err)
 		}
 	})
@@ -104,25 +121,23 @@ func FuzzStoredEntry(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{entry.Version + 1, 7})
 	f.Add([]byte{1, 2, 3})
-	f.Add((&entry.Entry{State: held, Number: noon * 1000, Attempt: 1, FirstSeen: noon, TTL: 300, Until: noon + 31, Owner: "a"}).Encode())
-	f.Add((&entry.Entry{State: done, Number: 1, Attempt: 1, FirstSeen: codec.MaxNow, TTL: codec.MaxTTL, Until: codec.MaxNow, Result: []byte("r")}).Encode())
-	f.Add((&entry.Entry{State: entry.Numbered, Number: entry.FenceAt(entry.Never), FirstSeen: noon, TTL: 1}).Encode())
+	f.Add((&entry.Entry{State: entry.Held, Number: faulty.Noon * 1000, Attempt: 1, FirstSeen: faulty.Noon, TTL: 300, Until: faulty.Noon + 31, Owner: "a"}).Encode())
+	f.Add((&entry.Entry{State: entry.Done, Number: 1, Attempt: 1, FirstSeen: codec.MaxNow, TTL: codec.MaxTTL, Until: codec.MaxNow, Result: []byte("r")}).Encode())
+	f.Add((&entry.Entry{State: entry.Numbered, Number: entry.FenceAt(entry.Never), FirstSeen: faulty.Noon, TTL: 1}).Encode())
 	f.Fuzz(func(t *testing.T, stored []byte) {
 		before, unreadable := entry.Decode(stored)
 		for _, key := range []string{"", "k"} {
 			for _, c := range messagesTo(key) {
-				one, many := faulty.NewBackend(), faulty.NewBackend()
-				clock := func() int64 { return noon }
-				o := &ledgerObject{one: book{backend: one, clock: clock}, Many: book{backend: many, clock: clock}}
+				o, one, many := newFakeLedgerObject(atNoon)
 				table := map[bool]*faulty.Backend{true: one, false: many}[key == ""]
-				table.Rows[key] = faulty.Row{slices.Clone(stored), before.NotifyAt != 0, before.Due()}
-				out, err := o.deliver(t.Context(), c.method, c.msg)
+				table.Rows[key] = faulty.Row{Record: slices.Clone(stored), Notify: before.NotifyAt != 0, Due: before.Due()}
+				out, err := o.call(t.Context(), "", c.method, c.msg)
 				if err != nil {
 					t.Fatalf("%s: thrown: %v", c.method, err)
 				}
 				_, err = wire.DecodeReply(out)
 				switch {
-				case unreadable != nil && c.method == methodSeek: // it says that there is something
+				case unreadable != nil && c.method == wire.MethodLook: // it says that there is something
 				case unreadable != nil && (!errors.Is(err, unreadable) || !effect.Definite(err)):
 					t.Fatalf("%s of %x: %v, want %v", c.method, stored, err, unreadable)
 				}
@@ -135,7 +150,7 @@ func FuzzStoredEntry(f *testing.F) {
 					}
 				}
 			}
-			forgetStored(t, key, faulty.Row{stored, before.NotifyAt != 0, before.Due()})
+			forgetStored(t, key, faulty.Row{Record: stored, Notify: before.NotifyAt != 0, Due: before.Due()})
 		}
 	})
 }
@@ -150,9 +165,9 @@ func messagesTo(key string) []messageTo {
 	all := []messageTo{
 		{wire.MethodClaim, codec.AppendNumbers(wire.Message(key, "b", "f"), 1000, 5000)},
 		{wire.MethodAwait, codec.AppendNumbers(wire.Message(key, "f"), 0)},
-		{wire.MethodComplete, append(codec.AppendNumbers(wire.Message(key, "a"), noon*1000), "result"...)},
-		{wire.MethodExtend, codec.AppendNumbers(wire.Message(key, "a"), noon*1000, 1000)},
-		{wire.MethodRelease, codec.AppendNumbers(wire.Message(key, "a"), noon*1000)},
+		{wire.MethodComplete, append(codec.AppendNumbers(wire.Message(key, "a"), faulty.Noon*1000), "result"...)},
+		{wire.MethodExtend, codec.AppendNumbers(wire.Message(key, "a"), faulty.Noon*1000, 1000)},
+		{wire.MethodRelease, codec.AppendNumbers(wire.Message(key, "a"), faulty.Noon*1000)},
 		{wire.MethodLook, wire.Message(key)},
 	}
 	if key != "" {
@@ -161,13 +176,28 @@ func messagesTo(key string) []messageTo {
 	return all
 }
 
+// forgetStored forgets what is stored, and expects the key to be free.
+func forgetStored(t *testing.T, key string, row faulty.Row) {
+	t.Helper()
+	o, one, many := newFakeLedgerObject(atNoon)
+	backend := map[bool]*faulty.Backend{true: one, false: many}[key == ""]
+	backend.Rows[key] = row
+	if err := caller(o.call).forget(context.Background(), "", key); err != nil {
+		t.Fatalf("forget of %x: %v", row.Record, err)
+	}
+	left, ok := backend.Rows[key]
+	if e, err := entry.Decode(left.Record); ok && (err != nil || e.State != entry.Free) {
+		t.Fatalf("forgotten: %x left %+v, %v", row.Record, e, err)
+	}
+}
+
 // FuzzReplyToLedger: whatever an object answers, a caller gets an answer of the form that there is, or an error; and nothing that makes no sense counts as
 // done, or as certainly not done.
 func FuzzReplyToLedger(f *testing.F) {
 	for _, body := range [][]byte{{}, {1, 1, 1, 0}, {2, 1, 1, 'r'}, {3, 1, 0}, {1, 5}, {0, 0}, {5, 5, 1}} {
-		f.Add(must(wire.Reply(body, nil)))
+		f.Add(mustReply(wire.Reply(body, nil)))
 	}
-	f.Add(must(wire.Reply(nil, effect.None(dedupe.ErrFenced))))
+	f.Add(mustReply(wire.Reply(nil, effect.None(dedupe.ErrFenced))))
 	f.Add([]byte{9})
 	f.Fuzz(func(t *testing.T, out []byte) {
 		call := func(context.Context, string, string, []byte) ([]byte, error) { return out, nil }

@@ -1,33 +1,30 @@
 //go:build !js
 
-package .
+package dodedupe
 
-// TestKnownMistakes has the mistakes of earlier implementations that are below the interfaces of package dedupe; those of the interfaces are in the
-// names of dedupetest's tests. What looks for one returns what is wrong: nothing here, and something where the mistake is made on purpose.
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
+)
+
+// TestKnownMistakes has the mistakes of earlier implementations that are below
+// the interfaces of package dedupe; those of the interfaces are in the names of
+// dedupetest's tests.
 func TestKnownMistakes(t *testing.T) {
-	for _, m := range []struct {
-		name string
-		find func(t *testing.T, made bool) (wrong string)
-	}{
-		{"record written but its alarm not (a store)", missingAlarmOfASlot},
-		{"record written but its alarm not (a ledger)", missingAlarmOfABook},
-		{"late Forget deleting a successor (a store)", lateForgetOfAStore},
-		{"late Forget deleting a successor (a ledger)", lateForgetOfALedger},
-		{"caller's clock expiring live entries", callersClock},
-		{"scope a:x aliasing scope a key x", aliasedScopes},
-		{"alarm errors swallowed (a store)", swallowedBySlot},
-		{"alarm errors swallowed (a ledger)", swallowedByBook},
-		{"a sweep that lists the whole object", boundlessSweep},
-	} {
-		t.Run("known mistake: "+m.name, func(t *testing.T) {
-			if wrong := m.find(t, false); wrong != "" {
-				t.Error(wrong)
-			}
-			if m.find(t, true) == "" {
-				t.Error("it is not found where it is made")
-			}
-		})
-	}
+	faulty.TestMistakes(t, []faulty.Mistake{
+		{Name: "late Forget deleting a successor (a store)", Find: lateForgetOfAStore},
+		{Name: "caller's clock expiring live entries", Find: callersClock},
+		{Name: "scope a:x aliasing scope a key x", Find: aliasedScopes},
+	})
 }
 
 // lateForgetOfAStore has the second message of a Forget arrive when the key has been forgotten and inserted again.
@@ -56,7 +53,7 @@ func lateForgetOfAStore(t *testing.T, made bool) string {
 	if err := late.Forget(t.Context(), []byte("k")); err != nil {
 		t.Error(err)
 	}
-	if !f.storage("", "k").ok {
+	if !f.storage("", "k").OK {
 		return "the successor's record is gone"
 	}
 	return ""
@@ -64,8 +61,8 @@ func lateForgetOfAStore(t *testing.T, made bool) string {
 
 // callersClock has callers whose clocks are an hour further each time. Only the object's counts, which stands.
 func callersClock(t *testing.T, made bool) string {
-	callers := int64(noon)
-	clock := func() int64 { return noon }
+	callers := int64(faulty.Noon)
+	clock := func() int64 { return faulty.Noon }
 	if made {
 		clock = func() int64 { callers += 3_600_000; return callers }
 	}
@@ -106,7 +103,7 @@ func aliasedScopes(t *testing.T, made bool) string {
 		call := func(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
 			return f.call(ctx, name(object), method, msg)
 		}
-		store, err := newStore(call, &Options{Scope: c.scope})
+		store, err := newStore(call, &StoreOptions{Scope: c.scope})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,11 +1,22 @@
 //go:build !js
 
-package .
+package dodedupe
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"flow.internal/capdo/dedupe"
+)
 
 func TestLedgerNamesArePinned(t *testing.T) {
 	for _, c := range []struct {
-		m                          Mapping
-		scope, key, object, inside string
+		m                            Mapping
+		scope, key, object, innerKey string
 	}{
 		{PerKey(), "", "order-1041", "capdo.ledger.v1::b3JkZXItMTA0MQ", ""},
 		{PerKey(), "a:x", "k", "capdo.ledger.v1:YTp4:aw", ""},
@@ -13,8 +24,8 @@ func TestLedgerNamesArePinned(t *testing.T) {
 		{Buckets(8), "orders", "order-1041", "capdo.ledger.v1:b3JkZXJz:2/8", "order-1041"},
 		{Buckets(65536), "", "\x00", "capdo.ledger.v1::2707/65536", "\x00"},
 	} {
-		if object, inside := c.m.place(kindLedger, c.scope, []byte(c.key)); object != c.object || inside != c.inside {
-			t.Errorf("%v, scope %q, key %q: %s, %q; want %s", c.m, c.scope, c.key, object, inside, c.object)
+		if object, innerKey := c.m.locate(kindLedger, c.scope, []byte(c.key)); object != c.object || innerKey != c.innerKey {
+			t.Errorf("%v, scope %q, key %q: %s, %q; want %s", c.m, c.scope, c.key, object, innerKey, c.object)
 		}
 	}
 	if got := objectName(kindSequence, "s", []byte("stream")); got != "capdo.sequence.v1:cw:c3RyZWFt" {
@@ -30,7 +41,7 @@ func TestLedgerNamesArePinned(t *testing.T) {
 func TestBucketsAreEven(t *testing.T) {
 	counts := map[string]int{}
 	for n := range 8000 {
-		object, _ := Buckets(8).place(kindLedger, "", fmt.Append(nil, "key ", n))
+		object, _ := Buckets(8).locate(kindLedger, "", fmt.Append(nil, "key ", n))
 		counts[object]++
 	}
 	for object, n := range counts {
@@ -120,17 +131,17 @@ func FuzzLedgerNames(f *testing.F) {
 		if m.invalid != 0 {
 			m = PerKey()
 		}
-		object, inside := m.place(kindLedger, scope, key)
+		object, innerKey := m.locate(kindLedger, scope, key)
 		parts := strings.Split(object, ":")
 		if len(parts) != 3 || parts[0] != "capdo.ledger.v1" || decode64(t, parts[1]) != scope {
 			t.Fatalf("scope %q: %q", scope, object)
 		}
 		if m.buckets == 0 {
-			if inside != "" || decode64(t, parts[2]) != string(key) {
-				t.Fatalf("key %q: %q, %q", key, object, inside)
+			if innerKey != "" || decode64(t, parts[2]) != string(key) {
+				t.Fatalf("key %q: %q, %q", key, object, innerKey)
 			}
-		} else if n, of, ok := strings.Cut(parts[2], "/"); !ok || inside != string(key) || of != strconv.Itoa(m.buckets) || !within(n, m.buckets) {
-			t.Fatalf("key %q: %q, %q", key, object, inside)
+		} else if n, of, ok := strings.Cut(parts[2], "/"); !ok || innerKey != string(key) || of != strconv.Itoa(m.buckets) || !within(n, m.buckets) {
+			t.Fatalf("key %q: %q, %q", key, object, innerKey)
 		}
 		if stream := objectName(kindSequence, scope, key); stream != "capdo.sequence.v1:"+parts[1]+":"+base64.RawURLEncoding.EncodeToString(key) {
 			t.Fatalf("stream %q: %q", key, stream)

@@ -15,10 +15,15 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
 )
 
-func open(t *testing.T, f *fakeObjects, opts *Options) *Store {
+func open(t *testing.T, f *fakeObjects, opts *StoreOptions) *Store {
 	t.Helper()
 	s, err := newStore(f.call, opts)
 	if err != nil {
@@ -38,7 +43,7 @@ func newConformant(t *testing.T) dedupe.Store {
 			}
 			timer = time.AfterFunc(time.Until(time.UnixMilli(at)), func() {
 				for _, o := range f.all() {
-					if o.key.Storage == storage(s) {
+					if o.key.Storage == reservation.Storage(s) {
 						o.key.Alarm(context.Background())
 					}
 				}
@@ -48,7 +53,7 @@ func newConformant(t *testing.T) dedupe.Store {
 	return open(t, f, nil)
 }
 
-func (f *fakeObjects) all() (all []*object) {
+func (f *fakeObjects) all() (all []*storeObject) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, o := range f.objects {
@@ -72,7 +77,7 @@ func TestScopesAreApart(t *testing.T) {
 	for _, c := range []struct{ scope, key string }{
 		{"", "k"}, {"a", "k"}, {"a:x", "k"}, {"a", "x:k"}, {"a:", "x:k"}, {"a:x:", "k"}, {"YQ", "k"}, {"\xff", "k"}, {"\ufffd", "k"}, {"k", "k"}, {"a\x00", "k"},
 	} {
-		s := open(t, f, &Options{Scope: c.scope})
+		s := open(t, f, &StoreOptions{Scope: c.scope})
 		for _, want := range []bool{true, false} {
 			if got, err := s.PutIfAbsent(t.Context(), []byte(c.key), time.Hour); got != want || err != nil {
 				t.Errorf("scope %q, key %q: %v, %v", c.scope, c.key, got, err)
@@ -90,21 +95,21 @@ func TestTTLArrivesInMilliseconds(t *testing.T) {
 		{0, 300 * time.Millisecond, 300}, {0, 1, 1}, {0, 1500 * time.Microsecond, 2}, {0, 0, 86_400_000}, {time.Minute, 0, 60_000},
 		{time.Microsecond, 0, 1}, {time.Minute, time.Second, 1000}, {0, dedupe.MaxTTL, codec.MaxTTL}, {0, 9_223_372 * time.Second, 9_223_372_000},
 	} {
-		f := &fakeObjects{clock: func() int64 { return noon }}
-		s := open(t, f, &Options{DefaultTTL: c.storeDefault})
-		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), c.TTL); !inserted || err != nil {
-			t.Errorf("TTL %v: %v, %v", c.TTL, inserted, err)
+		f := &fakeObjects{clock: func() int64 { return faulty.Noon }}
+		s := open(t, f, &StoreOptions{DefaultTTL: c.storeDefault})
+		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), c.ttl); !inserted || err != nil {
+			t.Errorf("TTL %v: %v, %v", c.ttl, inserted, err)
 		}
 		r, err := reservation.Decode(f.storage("", "k").Record)
-		if err != nil || r.Expires-r.Claimed != c.want || f.storage("", "k").Alarm != noon+c.want {
-			t.Errorf("TTL %v with default %v: record %+v, alarm %d, %v", c.TTL, c.storeDefault, r, f.storage("", "k").Alarm, err)
+		if err != nil || r.Expires-r.Claimed != c.want || f.storage("", "k").Alarm != faulty.Noon+c.want {
+			t.Errorf("TTL %v with default %v: record %+v, alarm %d, %v", c.ttl, c.storeDefault, r, f.storage("", "k").Alarm, err)
 		}
 	}
 }
 
 func TestOptionsAreChecked(t *testing.T) {
 	for _, ttl := range []time.Duration{-1, dedupe.MaxTTL + 1} {
-		if s, err := newStore(nil, &Options{DefaultTTL: ttl}); s != nil || !errors.Is(err, dedupe.ErrInvalidTTL) {
+		if s, err := newStore(nil, &StoreOptions{DefaultTTL: ttl}); s != nil || !errors.Is(err, dedupe.ErrInvalidTTL) {
 			t.Errorf("default TTL %v: %v", ttl, err)
 		}
 	}
@@ -208,7 +213,7 @@ func outcome(inserted bool, err error) string {
 }
 
 // Known mistakes: the record is written but its alarm not, leaving a claim nobody knows they hold; a lock is left behind when the
-// insert fails. Here every plan of faults of the network in both attempts, and of storage in one operation, meets a caller; then another
+// insert faulty.Fails. Here every plan of faults of the network in both attempts, and of storage in one operation, meets a caller; then another
 // one comes, undisturbed.
 func TestNoPlanOfFaultsGivesTwoWinnersOrAnUnknownHolder(t *testing.T) {
 	kinds := []faulty.Fault{faulty.Fine, faulty.Fails, faulty.PerformsThenFails}
@@ -235,7 +240,7 @@ func TestNoPlanOfFaultsGivesTwoWinnersOrAnUnknownHolder(t *testing.T) {
 	}
 }
 
-// A failing store fails for a while: no operation after the n-th works until the caller has given up.
+// A failing store faulty.Fails for a while: no operation after the n-th works until the caller has given up.
 func TestStorageThatStaysBrokenGivesNoTwoWinners(t *testing.T) {
 	for from := range 6 {
 		for _, kind := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
@@ -259,7 +264,7 @@ func meetFaults(t *testing.T, network func(int, string) (faulty.Fault, error), s
 	disk := f.storage("", "k")
 	trail := fmt.Sprint(first, " (", err, ") after ", disk.Ops)
 	f.network, disk.Plan = nil, nil
-	held := disk.ok
+	held := disk.OK
 	second, err := s.PutIfAbsent(t.Context(), []byte("k"), time.Hour)
 	switch {
 	case err != nil:
@@ -330,7 +335,7 @@ func TestForgetWhoseReplyIsLostIsRepeated(t *testing.T) {
 		if err := s.Forget(t.Context(), []byte("k")); err != nil {
 			t.Errorf("%v: %v", plan, err)
 		}
-		if disk := f.storage("", "k"); disk.ok || disk.Alarm != 0 {
+		if disk := f.storage("", "k"); disk.OK || disk.Alarm != 0 {
 			t.Errorf("%v: the record is still there", plan)
 		}
 	}
@@ -432,7 +437,7 @@ func TestErrorsByWhetherTheyAreRepeated(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		err      error
-		effect.Definite bool
+		definite bool
 	}{
 		{"reset", durable.ErrObjectReset, false},
 		{"disconnected", durable.ErrDisconnected, false},
@@ -463,7 +468,7 @@ func TestWhatTheObjectRefusesArrivesAsItIs(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		stored []byte
-		faulty.Fault  func(int, string) faulty.Fault
+		fault  func(int, string) faulty.Fault
 		want   error
 		text   string
 	}{
@@ -471,7 +476,7 @@ func TestWhatTheObjectRefusesArrivesAsItIs(t *testing.T) {
 		{"a newer record", []byte{9}, nil, ErrVersion, "version"},
 		{"storage that cannot be read", nil, func(int, string) faulty.Fault { return faulty.Fails }, nil, faulty.ErrInjected.Error()},
 	} {
-		f := &fakeObjects{prepare: func(s *faulty.Storage) { s.Record, s.ok, s.Plan = c.stored, c.stored != nil, c.Plan }}
+		f := &fakeObjects{prepare: func(s *faulty.Storage) { s.Record, s.OK, s.Plan = c.stored, c.stored != nil, c.fault }}
 		inserted, err := open(t, f, nil).PutIfAbsent(t.Context(), []byte("k"), 0)
 		var e *dedupe.Error
 		if inserted || !errors.As(err, &e) || e.Kind != dedupe.Other || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) ||
@@ -483,7 +488,7 @@ func TestWhatTheObjectRefusesArrivesAsItIs(t *testing.T) {
 
 func TestForgetRemovesARecordThatCannotBeRead(t *testing.T) {
 	for _, stored := range [][]byte{{}, {1, 2, 3}, {9}} {
-		f := &fakeObjects{prepare: func(s *faulty.Storage) { s.Record, s.ok = stored, true }}
+		f := &fakeObjects{prepare: func(s *faulty.Storage) { s.Record, s.OK = stored, true }}
 		s := open(t, f, nil)
 		if err := s.Forget(t.Context(), []byte("k")); err != nil {
 			t.Errorf("record %x: %v", stored, err)
@@ -511,9 +516,9 @@ func TestReplyOfAnotherVersionLeavesTheOutcomeUnknown(t *testing.T) {
 
 func TestRequestOfAnotherVersionIsRefused(t *testing.T) {
 	o := (&fakeObjects{}).object("o")
-	for _, method := range []func(context.Context, []byte) ([]byte, error){o.putIfAbsent, o.look, o.forget} {
+	for _, m := range storeMethods {
 		for msg, want := range map[string]error{"": ErrMalformed, "\x02": ErrVersion, "\x00": ErrVersion} {
-			out, err := method(t.Context(), []byte(msg))
+			out, err := m.handle(o, t.Context(), []byte(msg))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -579,7 +584,7 @@ func TestForgetThatIsCancelledBetweenItsCallsChangesNothing(t *testing.T) {
 		return f.call(c, name, method, msg)
 	}
 	err := s.Forget(ctx, []byte("k"))
-	if !errors.Is(err, context.Canceled) || errors.Is(err, dedupe.ErrUnknownOutcome) || !f.storage("", "k").ok {
+	if !errors.Is(err, context.Canceled) || errors.Is(err, dedupe.ErrUnknownOutcome) || !f.storage("", "k").OK {
 		t.Errorf("%v", err)
 	}
 }
@@ -601,24 +606,24 @@ func TestErrorsDoNotTellKeys(t *testing.T) {
 }
 
 func TestOwnersDiffer(t *testing.T) {
-	seen := map[owner]bool{}
+	seen := map[reservation.Owner]bool{}
 	for range 1000 {
 		seen[reservation.NewOwner()] = true
 	}
-	if len(seen) != 1000 || seen[owner{}] {
+	if len(seen) != 1000 || seen[reservation.Owner{}] {
 		t.Errorf("%d of 1000 owners differ", len(seen))
 	}
 }
 
 func TestNativelyThereIsNoRuntime(t *testing.T) {
-	for _, opts := range []*Options{nil, {Binding: "B", Scope: "s"}} {
-		s, err := New(&durable.Env{}, opts)
+	for _, opts := range []*StoreOptions{nil, {Binding: "B", Scope: "s"}} {
+		s, err := NewStore(&durable.Env{}, opts)
 		var e *dedupe.Error
-		if s != nil || !errors.As(err, &e) || e.Kind != dedupe.RuntimeUnavailable || e.Op != "New" || !errors.Is(err, errors.ErrUnsupported) {
+		if s != nil || !errors.As(err, &e) || e.Kind != dedupe.RuntimeUnavailable || e.Op != "NewStore" || !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%v, %v", s, err)
 		}
 	}
-	if s, err := New(nil, nil); s != nil || !errors.Is(err, errors.ErrUnsupported) {
+	if s, err := NewStore(nil, nil); s != nil || !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("%v, %v", s, err)
 	}
 }

@@ -53,15 +53,15 @@ func recordOf(kv bool, inside string) storedRecord {
 // ledger: a newer record is left whole by claims and alarms of the older
 // program, and the newer one, when it is back, tells of its holder.
 func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
-	watched(t, func(t *testing.T, opts *LedgerOptions) {
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		expired := make(chan Expired, 10)
 		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
-		l := watchedLedger(t, opts)
+		l := notifyingLedger(t, opts)
 		c, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: 400 * time.Millisecond, TTL: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
-		object, inside := opts.Mapping.place(kindLedger, opts.Scope, []byte("dead"))
+		object, inside := opts.Mapping.locate(kindLedger, opts.Scope, []byte("dead"))
 		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)
 		if err != nil {
 			t.Fatal(err)
@@ -81,13 +81,13 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 			})
 			return whole
 		}
-		newer := version(entryVersion + 1)
+		newer := version(entry.Version + 1)
 		durabletest.Evict(t, stub)
 		time.Sleep(500 * time.Millisecond)
 		if _, err := durabletest.RunAlarm(t, stub); err != nil {
 			t.Errorf("the older program's alarm: %v", err)
 		}
-		if _, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Second}); !definite(err) || !isUnreadable(err) {
+		if _, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Second}); !effect.Definite(err) || !codec.Unreadable(err) {
 			t.Errorf("the older program's claim: %v", err)
 		}
 		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
@@ -95,14 +95,14 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 				t.Errorf("%x became %x", newer, b)
 			}
 			at, err := state.Storage().GetAlarm(ctx, nil)
-			if in := time.Until(at); err != nil || at.IsZero() || in > newerRetry*time.Millisecond {
+			if in := time.Until(at); err != nil || at.IsZero() || in > entry.NewerRetry*time.Millisecond {
 				t.Errorf("the next alarm is at %v, %v", at, err)
 			}
 		})
 		if len(expired) > 0 {
 			t.Errorf("the older program told of %+v", <-expired)
 		}
-		version(entryVersion)
+		version(entry.Version)
 		durabletest.Evict(t, stub)
 		// the place in the index is a minute away; the newer program is there
 		// at once with per-key objects
@@ -124,8 +124,8 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 // ledger the next instance gives a larger one than what the object stored,
 // though its own clock is behind that.
 func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
-	watched(t, func(t *testing.T, opts *LedgerOptions) {
-		l := watchedLedger(t, opts)
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
+		l := notifyingLedger(t, opts)
 		claim := func() dedupe.Claim {
 			t.Helper()
 			c, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, TTL: time.Hour})
@@ -134,7 +134,7 @@ func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
 			}
 			return c
 		}
-		object, _ := opts.Mapping.place(kindLedger, opts.Scope, []byte("k"))
+		object, _ := opts.Mapping.locate(kindLedger, opts.Scope, []byte("k"))
 		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)
 		if err != nil {
 			t.Fatal(err)
@@ -150,19 +150,19 @@ func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
 		ahead := c.Fence + 30_000_000 // the clock of the machine before was 30 s ahead
 		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
 			s, kv := state.Storage(), opts.Binding == "WATCHED_KV"
-			v, ok, err := s.Get(ctx, markName, nil)
+			v, ok, err := s.Get(ctx, fenceName, nil)
 			if !kv {
-				v, ok, err = s.KV().Get(markName)
+				v, ok, err = s.KV().Get(fenceName)
 			}
-			r, bad := versioned(notedBytes(v, ok), markVersion)
+			r, bad := codec.Versioned(notedBytes(v, ok), fenceVersion)
 			if err != nil || bad != nil || r.number() != c.Fence {
 				t.Fatalf("the fence %d is stored as %v, %v, %v", c.Fence, v, err, bad)
 			}
-			mark := appendNumbers([]byte{markVersion}, ahead)
+			mark := codec.AppendNumbers([]byte{fenceVersion}, ahead)
 			if kv {
-				err = s.Put(ctx, markName, mark, nil)
+				err = s.Put(ctx, fenceName, mark, nil)
 			} else {
-				err = s.KV().Put(markName, mark)
+				err = s.KV().Put(fenceName, mark)
 			}
 			if err != nil {
 				t.Fatal(err)

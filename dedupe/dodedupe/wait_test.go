@@ -1,6 +1,21 @@
 //go:build !js
 
-package .
+package dodedupe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
+)
 
 // A wait is bounded by what its caller allows, in all, whatever is lost of it;
 // and what is lost of it is no outcome of the claim, which is known: the key is
@@ -66,40 +81,31 @@ func TestErrorsOfAWaitAreDefinite(t *testing.T) {
 func TestLongNameIsKnownToWhoIsTold(t *testing.T) {
 	for _, m := range []Mapping{PerKey(), Buckets(2)} {
 		for _, size := range []int{10, 700, 1500, 60_000} {
-			f := &fakeLedgerObjects{clock: func() int64 { return noon }}
+			f := &fakeLedgerObjects{clock: func() int64 { return faulty.Noon }}
 			l := fakeLedger(t, f, m)
 			l.scope = fmt.Sprintf("%0*d", size, 0)
-			object, inside := m.place(kindLedger, l.scope, []byte("k"))
+			object, innerKey := m.locate(kindLedger, l.scope, []byte("k"))
 			o := f.object(object)
 			tell := func(context.Context, string, *entry.Entry) error { return nil }
-			o.one.Notify, o.Many.Notify = tell, tell
+			o.one.Notify, o.many.Notify = tell, tell
 			for range 2 {
 				if _, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			name, err := o.engine(inside).rememberedName(t.Context())
+			name, err := o.engine(innerKey).Name().Stored()
 			if want := len(object) > 1024; err != nil || want && name != object || !want && name != "" {
 				t.Errorf("%v, a scope of %d bytes: a name of %d bytes is kept, of %d; %v", m, size, len(name), len(object), err)
 			}
-			if e := newExpired(object, inside, &entry.Entry{}); e.Scope != l.scope || string(e.Key) != "k" {
+			if e := newExpired(object, innerKey, &entry.Entry{}); e.Scope != l.scope || string(e.Key) != "k" {
 				t.Errorf("%v: told of key %q in a scope of %d bytes", m, e.Key, len(e.Scope))
 			}
 		}
 	}
 }
 
-// Nobody tells an object that a caller has gone. One who is there asks again.
+// A caller that waits for longer than a slice asks again.
 func TestACallerWaitsInSlices(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
-		s.claim("a", 3_600_000, 3_600_000, dedupe.Acquired)
-		begin := time.Now()
-		a, err := s.engine.Wait(t.Context(), "k", "", maxWait)
-		if took := time.Since(begin); err != nil || a.Outcome != dedupe.InProgress || took != WaitSlice*time.Millisecond {
-			t.Errorf("%v, %v after %v", a.Outcome, err, took)
-		}
-	})
 	synctest.Test(t, func(t *testing.T) {
 		awaits := 0
 		f := &fakeLedgerObjects{clock: func() int64 { return time.Now().UnixMilli() }}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"context"
 	"testing"
 
 	"flow.internal/capdo/dedupe"
@@ -47,23 +46,5 @@ func TestUnreadableEntryIsLeftAndCanBeForgotten(t *testing.T) {
 		}
 		s.forget()
 		s.claim("a", 1, 1, dedupe.Acquired)
-	}
-}
-
-// forgetStored forgets what is stored, and expects the key to be free.
-func forgetStored(t *testing.T, key string, row faulty.Row) {
-	t.Helper()
-	table := faulty.NewBackend()
-	table.Rows[key] = row
-	b := New(Config{Backend: table, Clock: func() int64 { return noon }})
-	found, err := b.Look(context.Background(), key)
-	if err == nil {
-		err = b.Forget(context.Background(), key, found)
-	}
-	if err != nil {
-		t.Fatalf("forget of %x: %v", row.Record, err)
-	}
-	if e, _, err := b.read(context.Background(), key); err != nil || e.State != entry.Absent && e.State != entry.Free {
-		t.Fatalf("forgotten: %x left %+v, %v", row.Record, e, err)
 	}
 }

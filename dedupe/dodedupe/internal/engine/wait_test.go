@@ -134,3 +134,16 @@ func TestEveryChangeWakesThoseWhoWait(t *testing.T) {
 		}
 	}
 }
+
+// Nobody tells an object that a caller has gone. One who is there asks again.
+func TestAWaitIsOfASlice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFixture(t)
+		s.claim("a", 3_600_000, 3_600_000, dedupe.Acquired)
+		begin := time.Now()
+		a, err := s.engine.Wait(t.Context(), "k", "", maxWait)
+		if took := time.Since(begin); err != nil || a.Outcome != dedupe.InProgress || took != WaitSlice*time.Millisecond {
+			t.Errorf("%v, %v after %v", a.Outcome, err, took)
+		}
+	})
+}

@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// told, where a test has set it, is what the classes Watched and WatchedKV do.
+// told, where a test has set it, is what the class Notifying does.
 var told func(ctx context.Context, env *durable.Env, e Expired) error
 
 func onExpired(ctx context.Context, env *durable.Env, e Expired) error {
@@ -24,18 +24,16 @@ func onExpired(ctx context.Context, env *durable.Env, e Expired) error {
 	return told(ctx, env, e)
 }
 
-// watched runs a test on each way to keep a ledger.
-func watched(t *testing.T, test func(t *testing.T, opts *LedgerOptions)) {
-	for _, binding := range []string{"WATCHED", "WATCHED_KV"} {
-		for _, m := range []Mapping{PerKey(), Buckets(2)} {
-			t.Run(binding+" "+m.String(), func(t *testing.T) {
-				test(t, &LedgerOptions{Binding: binding, Mapping: m, Scope: "a:scope"})
-			})
-		}
+// eachMapping runs a test on each way to keep a ledger.
+func eachMapping(t *testing.T, test func(t *testing.T, opts *LedgerOptions)) {
+	for _, m := range []Mapping{PerKey(), Buckets(2)} {
+		t.Run(m.String(), func(t *testing.T) {
+			test(t, &LedgerOptions{Binding: "NOTIFYING", Mapping: m, Scope: "a:scope"})
+		})
 	}
 }
 
-func watchedLedger(t *testing.T, opts *LedgerOptions) *Ledger {
+func notifyingLedger(t *testing.T, opts *LedgerOptions) *Ledger {
 	t.Helper()
 	l, err := NewLedger(durabletest.Env(t, nil), opts)
 	if err != nil {
@@ -46,8 +44,8 @@ func watchedLedger(t *testing.T, opts *LedgerOptions) *Ledger {
 
 // A holder dies; the object notices, and has its work done by somebody else. What was done, or taken over in time, is not told of.
 func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
-	watched(t, func(t *testing.T, opts *LedgerOptions) {
-		l := watchedLedger(t, opts)
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
+		l := notifyingLedger(t, opts)
 		expired := make(chan Expired, 10)
 		setHook(t, &told, func(ctx context.Context, env *durable.Env, e Expired) error {
 			l, err := NewLedger(env, opts)
@@ -95,7 +93,7 @@ func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
 
 // The object is not in memory when the lease ends, and its function fails at first.
 func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
-	watched(t, func(t *testing.T, opts *LedgerOptions) {
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		attempts := make(chan Expired, 10)
 		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error {
 			attempts <- e
@@ -104,7 +102,7 @@ func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
 			}
 			return nil
 		})
-		l := watchedLedger(t, opts)
+		l := notifyingLedger(t, opts)
 		if _, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: 400 * time.Millisecond, TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +114,7 @@ func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
 		if len(attempts) != 2 {
 			t.Fatalf("told %d times", len(attempts))
 		}
-		l = watchedLedger(t, opts)
+		l = notifyingLedger(t, opts)
 		if c, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Minute}); c.Outcome != dedupe.Acquired || !c.TakenOver || err != nil {
 			t.Errorf("%+v, %v", c, err)
 		}
@@ -125,11 +123,11 @@ func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
 
 // The object is started by its alarm: nobody has told this instance its name.
 func TestExpiredClaimInALongScopeIsToldOfAfterSIGKILL(t *testing.T) {
-	watched(t, func(t *testing.T, opts *LedgerOptions) {
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		opts.Scope = strings.Repeat("a long scope", 100)
 		expired := make(chan Expired, 10)
 		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
-		if _, err := watchedLedger(t, opts).Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Second, TTL: time.Hour}); err != nil {
+		if _, err := notifyingLedger(t, opts).Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Second, TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		durabletest.Restart(t)
@@ -161,7 +159,7 @@ func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
 					}
 					return nil
 				})
-				l := watchedLedger(t, &LedgerOptions{Binding: binding, Mapping: Buckets(1), Scope: t.Name()})
+				l := notifyingLedger(t, &LedgerOptions{Binding: binding, Mapping: Buckets(1), Scope: t.Name()})
 				for n, key := range []string{"poison", "good", "later"} {
 					lease := time.Duration(300+n*5)*time.Millisecond + time.Duration(n/2)*time.Second
 					if _, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: lease}); err != nil {
@@ -186,19 +184,19 @@ func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
 }
 
 func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
-	watched(t, func(t *testing.T, opts *LedgerOptions) {
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		key := strings.Repeat("k", dedupe.MaxKeySize)
 		opts.Scope = strings.Repeat("a long scope", 100)
 		expired := make(chan Expired, 1)
 		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
-		l := watchedLedger(t, opts)
+		l := notifyingLedger(t, opts)
 		if _, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: 10 * time.Millisecond, TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		if e := <-expired; string(e.Key) != key || e.Scope != opts.Scope { // longer than the name that an object knows of itself
 			t.Errorf("told of a key of %d bytes in a scope of %d", len(e.Key), len(e.Scope))
 		}
-		object, _ := opts.Mapping.place(kindLedger, opts.Scope, []byte(key))
+		object, _ := opts.Mapping.locate(kindLedger, opts.Scope, []byte(key))
 		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)
 		if err != nil {
 			t.Fatal(err)
@@ -224,10 +222,10 @@ func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
 func TestEveryHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
 	for _, binding := range []string{"WATCHED", "WATCHED_KV"} {
 		t.Run(binding, func(t *testing.T) {
-			const holders = watchLimit + 10
+			const holders = noticeLimit + 10
 			expired := make(chan string, 2*holders)
 			setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- string(e.Key); return nil })
-			l := watchedLedger(t, &LedgerOptions{Binding: binding, Mapping: Buckets(1)})
+			l := notifyingLedger(t, &LedgerOptions{Binding: binding, Mapping: Buckets(1)})
 			for n := range holders {
 				opts := dedupe.ClaimOptions{Lease: 500 * time.Millisecond, TTL: time.Millisecond}
 				if _, err := l.Claim(t.Context(), fmt.Append(nil, n), opts); err != nil {
