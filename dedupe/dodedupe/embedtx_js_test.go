@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durabletest"
 )

@@ -9,6 +9,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durabletest"
 )
@@ -87,8 +88,8 @@ func stub(t *testing.T, key string) *durable.Stub {
 // contents is what an object holds.
 type contents struct {
 	tables int
-	record reservation.Record    // the zero one if there is none
-	alarm  time.Time // the zero time if there is none
+	record reservation.Record // the zero one if there is none
+	alarm  time.Time          // the zero time if there is none
 }
 
 func peek(t *testing.T, key string) (c contents) {

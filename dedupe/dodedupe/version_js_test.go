@@ -7,45 +7,49 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// storedRecord is where an object keeps the record of a key, with what is before it.
-type storedRecord struct {
-	get func(ctx context.Context, s *durable.Storage) []byte
-	put func(ctx context.Context, s *durable.Storage, b []byte) error
-	at  int // the record's version
+// Names and versions of what objects store; they are in use.
+const (
+	entryName        = "_capdo_ledger"
+	fenceName        = "_capdo_fence"
+	fenceVersion     = 1
+	userAlarmName    = "_capdo_alarm"
+	userAlarmVersion = 1
+)
+
+// storedRecord is the record of a key, as an object keeps it.
+type storedRecord struct{ innerKey string }
+
+func (r storedRecord) get(t *testing.T, s *durable.Storage) []byte {
+	t.Helper()
+	backend := engine.SQL(s)
+	if r.innerKey == "" {
+		backend = engine.Single(s)
+	}
+	b, _, err := backend.Get(r.innerKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
-func recordOf(kv bool, inside string) storedRecord {
-	value := func(v any, _ bool, _ error) []byte { b, _ := v.([]byte); return b }
-	async := func(name string, at int) storedRecord {
-		return storedRecord{
-			func(ctx context.Context, s *durable.Storage) []byte { return value(s.Get(ctx, name, nil)) },
-			func(ctx context.Context, s *durable.Storage, b []byte) error { return s.Put(ctx, name, b, nil) }, at,
-		}
+func (r storedRecord) put(t *testing.T, s *durable.Storage, b []byte) {
+	t.Helper()
+	var err error
+	if r.innerKey == "" {
+		err = s.KV().Put(entryName, b)
+	} else {
+		_, err = s.SQL().Exec("UPDATE _capdo_entries SET record = ? WHERE key = ?", b, []byte(r.innerKey))
 	}
-	switch {
-	case kv && inside == "":
-		return async(ledgerKey, 0)
-	case kv:
-		return async(entryName(inside), len(appendText(nil, inside)))
-	case inside == "":
-		return storedRecord{
-			func(_ context.Context, s *durable.Storage) []byte { return value(s.KV().Get(ledgerKey)) },
-			func(_ context.Context, s *durable.Storage, b []byte) error { return s.KV().Put(ledgerKey, b) }, 0,
-		}
-	}
-	return storedRecord{
-		func(ctx context.Context, s *durable.Storage) []byte {
-			b, _, _ := newRows(s).get(ctx, inside)
-			return b
-		},
-		func(_ context.Context, s *durable.Storage, b []byte) error {
-			_, err := s.SQL().Exec("UPDATE _capdo_entries SET record = ? WHERE key = ?", b, []byte(inside))
-			return err
-		}, 0,
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -61,7 +65,7 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		object, inside := opts.Mapping.locate(kindLedger, opts.Scope, []byte("dead"))
+		object, innerKey := opts.Mapping.locate(kindLedger, opts.Scope, []byte("dead"))
 		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)
 		if err != nil {
 			t.Fatal(err)
@@ -70,14 +74,12 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := recordOf(opts.Binding == "WATCHED_KV", inside)
+		r := storedRecord{innerKey}
 		version := func(v byte) (whole []byte) {
 			durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-				whole = bytes.Clone(r.get(ctx, state.Storage()))
-				whole[r.at] = v
-				if err := r.put(ctx, state.Storage(), whole); err != nil {
-					t.Fatal(err)
-				}
+				whole = bytes.Clone(r.get(t, state.Storage()))
+				whole[0] = v
+				r.put(t, state.Storage(), whole)
 			})
 			return whole
 		}
@@ -91,7 +93,7 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 			t.Errorf("the older program's claim: %v", err)
 		}
 		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-			if b := r.get(ctx, state.Storage()); !bytes.Equal(b, newer) {
+			if b := r.get(t, state.Storage()); !bytes.Equal(b, newer) {
 				t.Errorf("%x became %x", newer, b)
 			}
 			at, err := state.Storage().GetAlarm(ctx, nil)
@@ -148,23 +150,15 @@ func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
 			t.Fatal(err)
 		}
 		ahead := c.Fence + 30_000_000 // the clock of the machine before was 30 s ahead
-		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-			s, kv := state.Storage(), opts.Binding == "WATCHED_KV"
-			v, ok, err := s.Get(ctx, fenceName, nil)
-			if !kv {
-				v, ok, err = s.KV().Get(fenceName)
-			}
-			r, bad := codec.Versioned(notedBytes(v, ok), fenceVersion)
-			if err != nil || bad != nil || r.number() != c.Fence {
+		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) {
+			kv := state.Storage().KV()
+			v, _, err := kv.Get(fenceName)
+			stored, _ := v.([]byte)
+			r, bad := codec.Versioned(stored, fenceVersion)
+			if err != nil || bad != nil || r.Number() != c.Fence {
 				t.Fatalf("the fence %d is stored as %v, %v, %v", c.Fence, v, err, bad)
 			}
-			mark := codec.AppendNumbers([]byte{fenceVersion}, ahead)
-			if kv {
-				err = s.Put(ctx, fenceName, mark, nil)
-			} else {
-				err = s.KV().Put(fenceName, mark)
-			}
-			if err != nil {
+			if err := kv.Put(fenceName, codec.AppendNumbers([]byte{fenceVersion}, ahead)); err != nil {
 				t.Fatal(err)
 			}
 		})
