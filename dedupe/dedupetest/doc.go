@@ -24,7 +24,7 @@
 //	a takeover beyond the window that looks fresh  Ledger
 //	a change that wakes nobody                     Ledger, and dodedupe's TestEveryChangeWakesThoseWhoWait
 //	an alarm that a user's panic stops             dodedupe's TestTroubleWithOneHolderDoesNotDelayOthers
-//	a cache that outlives a rollback               dodedupe's TestBookKeepsItsInvariants, and TestEmbeddedLedgerInATransaction in workerd
+//	a cache that outlives a rollback               dodedupe's TestEngineKeepsItsInvariants, and TestEmbeddedLedgerInATransaction in workerd
 //	an older program unhooking newer records       dodedupe's TestOlderProgramLeavesNewerRecords
 //	a fence that grows in memory only              dodedupe's TestFencesGrowOverEvictionAndForgetting
 //	a clock that was ahead lengthening leases      MemoryLedger's TestClockThatWasAhead, and dodedupe's
@@ -34,7 +34,7 @@
 //	scope a:x aliasing scope a key x               dodedupe's TestKnownMistakes
 //	alarm errors swallowed                         dodedupe's TestKnownMistakes
 //	a sweep that lists the whole object            dodedupe's TestKnownMistakes, and TestKnownMistakeOfASweep in workerd
-//	user alarm and TTL alarm clobbering each       dodedupe's TestEmbeddedLedgerAndUserAlarmsShareTheSlot
+//	user alarm and TTL alarm clobbering each       dodedupe's TestEmbeddedLedgerAndUserShareTheAlarm
 //	  other
 //	user storage keys colliding with internal      dodedupe's TestEmbeddedLedgerAndUserStorageAreApart, TestStorageKeyIsPinned
 //	  ones

@@ -14,8 +14,8 @@
 //		…
 //	}
 //
-// The wrangler config binds the class, which a new account can only have
-// SQLite-backed; the store works on key-value backed classes, too:
+// The wrangler config binds the class. A new account can only have SQLite-backed
+// ones; the store works on key-value backed classes, too:
 //
 //	[[durable_objects.bindings]]
 //	name = "DEDUPE"
@@ -52,9 +52,12 @@
 //
 // # Ledgers and sequencers
 //
-// They are another class, which [RegisterLedger] declares, and which is bound as LEDGER by default; a Worker that only has a [Store] does not
-// carry its code. A [Ledger] has an object per key ([PerKey]), or a fixed number of them ([Buckets]), as has a [Store] in buckets; a [Sequencer] has one per
-// stream. All work on SQLite-backed and on key-value backed classes. Their names are
+// They are another class, which [RegisterLedger] declares, and which is bound as
+// LEDGER by default; a Worker that only has a [Store] does not carry its code. A
+// [Ledger] has an object per key ([PerKey]), or a fixed number of them
+// ([Buckets]), as has a [Store] in buckets; a [Sequencer] has one per stream. The
+// class has to be SQLite-backed: on a key-value backed one every call fails with
+// [ErrNeedsSQLite]. Their names are
 //
 //	capdo.ledger.v1:<base64url of the scope>:<base64url of the key>
 //	capdo.ledger.v1:<base64url of the scope>:<bucket>/<buckets>
@@ -75,11 +78,11 @@
 // seen before is not longer than [dedupe.MaxLease]. Who holds such a key and
 // dies is told of only when the key is looked at, or when the clock gets there.
 //
-// A caller that waits is parked in the object, in a call that claims nothing,
-// and claims when that returns: one who is gone by then holds nothing. Every
-// change of the key wakes him. When such a call is lost he claims again, and
-// when that happens twice in succession his wait is over. It lasts 10 s at most,
-// so that a caller who is gone, and whom nobody reports, is not waited for longer.
+// A caller waits in the object, in a call that claims nothing, and claims when
+// that returns: one who is gone by then holds nothing. Every change of the key
+// wakes the caller. When such a call is lost it claims again, and when that
+// happens twice in succession its wait is over. A call lasts 10 s at most: that
+// is how long an object waits for a caller who is gone.
 // At most [MaxWaiters] wait in all objects of an isolate, and of one scope as many
 // as it leaves to the others; beyond, a Claim that would wait fails with
 // [dedupe.ErrOverloaded], and has changed nothing.
@@ -115,5 +118,5 @@
 // holders are told of within a minute of the time when a program runs again
 // that knows it.
 //
-// Natively (without GOOS=js) the package compiles, and [New] returns an error of kind [dedupe.RuntimeUnavailable].
+// Natively (without GOOS=js) the package compiles, and [NewStore] returns an error of kind [dedupe.RuntimeUnavailable].
 package dodedupe

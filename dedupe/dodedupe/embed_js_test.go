@@ -359,7 +359,7 @@ func (o hostOf) deleteUserAlarm() {
 }
 
 // Known mistake: user alarm and TTL alarm clobber each other.
-func TestEmbeddedLedgerAndUserAlarmsShareTheSlot(t *testing.T) {
+func TestEmbeddedLedgerAndUserShareTheAlarm(t *testing.T) {
 	o := openHost(t)
 	hour := time.Now().Add(time.Hour).Truncate(time.Millisecond)
 	near := func(at time.Time, in time.Duration) bool {

@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/internal/section"
 )
 
-func TestAlarmEmptiesABook(t *testing.T) {
+func TestAlarmEmptiesTheObject(t *testing.T) {
 	s := newFixture(t)
 	for n := range 3 * sweepLimit {
 		_, err := s.engine.Claim(t.Context(), fmt.Sprint(n), entry.Request{Owner: "a", Lease: 10, TTL: 1000})
@@ -45,7 +45,7 @@ func TestAlarmEmptiesABook(t *testing.T) {
 }
 
 // Known mistake: alarm errors are swallowed. And the next operation sets the alarm again.
-func TestErrorsOfABooksAlarmGetOut(t *testing.T) {
+func TestErrorsOfAnAlarmGetOut(t *testing.T) {
 	for _, op := range []string{"sweep", "earliest", "setAlarm"} {
 		s := newFixture(t)
 		s.claim("a", 1000, 1000, dedupe.Acquired)
@@ -65,7 +65,7 @@ func TestErrorsOfABooksAlarmGetOut(t *testing.T) {
 func TestAlarmWhoseStorageFailsBacksOff(t *testing.T) {
 	for _, op := range []string{"put", "sweep", "expired"} {
 		s := newFixture(t)
-		keys := s.watching(fineBy)
+		keys := s.notifying(fineBy)
 		s.hold("k", "a", 1000)
 		if op == "sweep" {
 			s.engine.Notify = nil

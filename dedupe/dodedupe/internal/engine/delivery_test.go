@@ -136,7 +136,7 @@ func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
 func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
 	for _, op := range []string{"setAlarm", "sweep", "put"} {
 		s := newFixture(t)
-		keys := s.watching(func(string) error { return errBoom })
+		keys := s.notifying(func(string) error { return errBoom })
 		s.hold("k", "a", 1000)
 		for range 12 {
 			s.now += 3 * noticePeriod
@@ -144,7 +144,7 @@ func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
 			s.engine.Alarm(t.Context())
 			s.evict()
 			keys2 := keys
-			keys = s.watching(func(string) error { return errBoom })
+			keys = s.notifying(func(string) error { return errBoom })
 			*keys = append(*keys, *keys2...)
 			if len(*keys) > 0 {
 				break // it was told of, though something else failed
@@ -164,7 +164,7 @@ func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
 // The texts of panics are the users'; those of other values are not printed.
 func TestPanicBecomesAnError(t *testing.T) {
 	s := newFixture(t)
-	s.watching(func(string) error { panic(errors.New("its text")) })
+	s.notifying(func(string) error { panic(errors.New("its text")) })
 	s.hold("k", "a", 1000)
 	s.now += 1000
 	if err := s.engine.Alarm(t.Context()); !errors.Is(err, errPanic) || !strings.Contains(err.Error(), "its text") {

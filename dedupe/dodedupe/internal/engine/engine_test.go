@@ -58,7 +58,7 @@ func TestCompletionAfterTheWindowIsKeptForTheLease(t *testing.T) {
 }
 
 // Known mistake: the clock runs backwards, and lengthens or revives what it should not.
-func TestClockOfABookDoesNotRunBackwards(t *testing.T) {
+func TestClockDoesNotRunBackwards(t *testing.T) {
 	s := newFixture(t)
 	s.claim("a", 100, 1000, dedupe.Acquired)
 	s.now = noon + 100
@@ -78,7 +78,7 @@ func TestClockOfABookDoesNotRunBackwards(t *testing.T) {
 }
 
 // The cost: a first claim is a put and an alarm, a duplicate nothing, a completion a put.
-func TestWritesOfABook(t *testing.T) {
+func TestWrites(t *testing.T) {
 	s := newFixture(t)
 	writes := func(what string, want ...string) {
 		t.Helper()
@@ -170,7 +170,7 @@ func TestTakeoverBeyondTheWindowIsKnown(t *testing.T) {
 		for _, late := range []int64{0, 99, 100, 3_600_000} {
 			s := newFixture(t)
 			if tells {
-				s.watching(fineBy)
+				s.notifying(fineBy)
 			}
 			ask := func(owner, fingerprint string) (entry.Answer, error) {
 				return s.engine.Claim(t.Context(), "k", entry.Request{Owner: owner, Fingerprint: fingerprint, Lease: 30_000, TTL: 1000})

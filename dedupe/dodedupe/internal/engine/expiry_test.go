@@ -18,10 +18,10 @@ import (
 )
 
 // Known mistake: an older program unhooks newer records. It leaves them whole,
-// watched and expiring, whatever they are and whatever it is asked.
+// with their notices, and expiring, whatever they are and whatever it is asked.
 func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 	s := newFixture(t)
-	s.watching(fineBy)
+	s.notifying(fineBy)
 	var whole [][]byte
 	for n := range 3 * noticeLimit {
 		s.hold(fmt.Sprint(n), "a", 1000)
@@ -34,7 +34,7 @@ func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 	}
 	s.now += 1000
 	s.evict()
-	s.watching(func(key string) error { t.Errorf("the older program tells of %s", key); return nil })
+	s.notifying(func(key string) error { t.Errorf("the older program tells of %s", key); return nil })
 	s.hold("its own", "a", 500_000)
 	for range 10 {
 		s.ring()
@@ -58,7 +58,7 @@ func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 		}
 	}
 	s.evict()
-	keys := s.watching(fineBy)
+	keys := s.notifying(fineBy)
 	for range 10 {
 		s.now = max(s.now, min(s.backend.Alarm, s.now+entry.NewerRetry))
 		s.ring()
@@ -68,8 +68,8 @@ func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 	}
 }
 
-// watching has the shelf's book tell of holders, and returns the keys that it tells of.
-func (s *fixture) watching(tell func(key string) error) *[]string {
+// notifying has the engine tell of holders, and returns the keys that it tells of.
+func (s *fixture) notifying(tell func(key string) error) *[]string {
 	keys := &[]string{}
 	var mu sync.Mutex
 	s.engine.Notify = func(_ context.Context, key string, _ *entry.Entry) error {
@@ -94,7 +94,7 @@ func fineBy(string) error { return nil }
 
 func TestHolderIsToldOfOnceWhenItsLeaseIsOver(t *testing.T) {
 	s := newFixture(t)
-	keys := s.watching(fineBy)
+	keys := s.notifying(fineBy)
 	s.hold("k", "a", 1000)
 	if s.backend.Alarm != noon+1000 {
 		t.Errorf("the alarm is set for noon%+d", s.backend.Alarm-noon)
@@ -124,7 +124,7 @@ func TestHolderThatLivesIsNotToldOf(t *testing.T) {
 		},
 	} {
 		s := newFixture(t)
-		keys := s.watching(fineBy)
+		keys := s.notifying(fineBy)
 		h := s.hold("k", "a", 1000)
 		s.want(live(s, h), nil)
 		s.now += 1000
@@ -140,9 +140,9 @@ func TestHolderThatLivesIsNotToldOf(t *testing.T) {
 	}
 }
 
-func TestHolderThatIsLateButLivesIsWatchedAgain(t *testing.T) {
+func TestLateHolderThatExtendsIsToldOfAgain(t *testing.T) {
 	s := newFixture(t)
-	keys := s.watching(fineBy)
+	keys := s.notifying(fineBy)
 	h := s.hold("k", "a", 1000)
 	s.now += 1000
 	s.ring()
@@ -162,7 +162,7 @@ func TestHolderThatIsLateButLivesIsWatchedAgain(t *testing.T) {
 func TestFailureIsToldOfAgainForAnHour(t *testing.T) {
 	s, boom := newFixture(t), errors.New("boom")
 	var at []int64
-	keys := s.watching(func(string) error { at = append(at, s.now-noon-1000); return boom })
+	keys := s.notifying(func(string) error { at = append(at, s.now-noon-1000); return boom })
 	s.hold("k", "a", 1000)
 	for range 100 {
 		s.now = max(s.now, s.backend.Alarm)
@@ -195,7 +195,7 @@ func TestFailureIsToldOfAgainForAnHour(t *testing.T) {
 // Failures do not keep others from their turn.
 func TestFailuresDoNotStarveOthers(t *testing.T) {
 	s := newFixture(t)
-	keys := s.watching(func(key string) error {
+	keys := s.notifying(func(key string) error {
 		if key == "good" {
 			return nil
 		}
@@ -220,7 +220,7 @@ func TestFailuresDoNotStarveOthers(t *testing.T) {
 // The alarm's error has all that failed.
 func TestAlarmThatFailsTwiceSaysBoth(t *testing.T) {
 	s, boom := newFixture(t), errors.New("boom")
-	s.watching(func(string) error { return boom })
+	s.notifying(func(string) error { return boom })
 	s.hold("k", "a", 1000)
 	s.now += 1000
 	s.backend.Plan = faulty.Failing("sweep")
@@ -232,7 +232,7 @@ func TestAlarmThatFailsTwiceSaysBoth(t *testing.T) {
 // An entry whose window ends with its lease is told of before it is removed.
 func TestHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
 	s, failure := newFixture(t), errors.New("fails")
-	keys := s.watching(func(string) error { err := failure; failure = nil; return err })
+	keys := s.notifying(func(string) error { err := failure; failure = nil; return err })
 	s.claim("a", 1000, 10, dedupe.Acquired)
 	s.now += 1000
 	if err := s.engine.Alarm(t.Context()); err == nil || len(s.backend.Rows) != 1 {
@@ -246,10 +246,10 @@ func TestHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
 	}
 }
 
-// A program that tells nobody removes what an earlier one watched.
-func TestWatchedEntriesOfAProgramThatTellsNobodyAreRemoved(t *testing.T) {
+// A program that tells nobody removes what is due for a notice.
+func TestEntriesDueForANoticeThatNobodyWantsAreRemoved(t *testing.T) {
 	s := newFixture(t)
-	s.watching(fineBy)
+	s.notifying(fineBy)
 	s.claim("a", 1000, 2000, dedupe.Acquired)
 	s.evict()
 	s.now += 1000
@@ -261,10 +261,10 @@ func TestWatchedEntriesOfAProgramThatTellsNobodyAreRemoved(t *testing.T) {
 	}
 }
 
-// A watched record that is corrupt is left as it is, and has no alarm of its own.
-func TestWatchedRecordThatIsCorruptIsLeftAlone(t *testing.T) {
+// A corrupt record that is due for a notice is left as it is, and has no alarm of its own.
+func TestCorruptRecordDueForANoticeIsLeftAlone(t *testing.T) {
 	s := newFixture(t)
-	keys := s.watching(fineBy)
+	keys := s.notifying(fineBy)
 	corrupt := []byte{entry.Version, 9, 9}
 	s.backend.Rows["k"] = faulty.Row{Record: corrupt, Notify: true, Due: noon}
 	s.ring()
@@ -278,13 +278,13 @@ func TestClaimThatMovesOnWhileItIsToldOfIsNotTouched(t *testing.T) {
 	s := newFixture(t)
 	s.hold("k", "a", 1000)
 	var next entry.Holder
-	s.watching(func(string) error {
+	s.notifying(func(string) error {
 		if next.Owner == "" {
 			next = s.hold("k", "b", 5000)
 		}
 		return errors.New("fails")
 	})
-	s.hold("k", "a", 1000) // watched from now on
+	s.hold("k", "a", 1000) // with a notice from now on
 	s.want(s.engine.Extend(t.Context(), "k", s.hold("k", "a", 1000), 1001), nil)
 	s.now += 1001
 	s.engine.Alarm(t.Context())

@@ -11,7 +11,7 @@ import (
 )
 
 // Known mistake: a late Forget deletes a successor.
-func TestLateForgetOfALedgerLeavesTheSuccessor(t *testing.T) {
+func TestLateForgetLeavesTheSuccessor(t *testing.T) {
 	s := newFixture(t)
 	s.claim("a", 1000, 5000, dedupe.Acquired)
 	s.now += 10

@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// machine is a book on a table, with what has been seen of it: what has to stay
+// machine is an engine on a backend, with what has been seen of it: what has to stay
 // true over whatever callers, alarms, evictions, faults, programs of other
 // versions, transactions that are rolled back, users' functions, and clocks
 // that jump both ways do.
@@ -80,7 +80,7 @@ func (m *machine) notify(_ context.Context, key string, e *entry.Entry) error {
 	return behaves(key)
 }
 
-func TestBookKeepsItsInvariants(t *testing.T) {
+func TestEngineKeepsItsInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine()
 		t.Repeat(map[string]func(*rapid.T){
@@ -92,7 +92,7 @@ func TestBookKeepsItsInvariants(t *testing.T) {
 	})
 }
 
-// stored returns a key's entry and when that is, as the book sees it.
+// stored returns a key's entry and when that is, as the engine sees it.
 func (m *machine) stored(t *rapid.T, key string) (e entry.Entry, now int64) {
 	now = m.now
 	if latest := m.engine.clock.latest; latest <= m.now+entry.ClockSlack {
@@ -332,7 +332,7 @@ func (m *machine) ring(t *rapid.T) {
 
 var errBoom = errors.New("boom")
 
-// evict drops what the book has in memory.
+// evict drops what the engine has in memory.
 func (m *machine) evict(*rapid.T) { m.restart() }
 
 // clock has time pass, stand, or be set back.

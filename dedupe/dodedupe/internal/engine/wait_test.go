@@ -114,7 +114,7 @@ func TestEveryChangeWakesThoseWhoWait(t *testing.T) {
 				synctest.Wait()
 				s.engine.mu.Lock()
 				failing := true
-				s.backend.Plan = func(_ int, o string) faulty.Fault { // under the book's lock
+				s.backend.Plan = func(_ int, o string) faulty.Fault { // under the engine's lock
 					if o == op && failing {
 						failing = false
 						return faulty.PerformsThenFails

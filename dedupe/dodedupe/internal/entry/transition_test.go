@@ -67,7 +67,7 @@ func TestTransitionsKeepEntriesReadable(t *testing.T) {
 		e, now := anEntry(t), rapid.SampledFrom([]int64{0, 1, noon, codec.MaxNow - 1, codec.MaxNow}).Draw(t, "now")
 		now = max(now, e.Latest())
 		if now > codec.MaxNow {
-			t.Skip("a time that no book shows")
+			t.Skip("a time that no engine shows")
 		}
 		h, lease := Holder{Owner: e.Owner, Fence: e.Number}, rapid.SampledFrom([]int64{1, 1000, MaxLease}).Draw(t, "lease")
 		r := Request{Owner: anOwner.Draw(t, "claimant"), Fingerprint: e.Fingerprint, Lease: lease, TTL: rapid.SampledFrom([]int64{1, 1000, codec.MaxTTL}).Draw(t, "its TTL")}
