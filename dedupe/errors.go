@@ -29,8 +29,8 @@ var (
 	ErrForeignClaim = errors.New("the claim is another ledger's")
 	// ErrInProgress: another owner holds the key; the error is an [*InProgressError].
 	ErrInProgress = errors.New("the key is in progress")
-	// ErrInvalidLease: the lease is not positive or exceeds [MaxLease].
-	ErrInvalidLease = errors.New("the lease is not positive or longer than 24 hours")
+	// ErrInvalidLease: the lease is negative or exceeds [MaxLease].
+	ErrInvalidLease = errors.New("the lease is negative or longer than 24 hours")
 	// ErrInvalidWait: the wait is negative or exceeds [MaxWait].
 	ErrInvalidWait = errors.New("the wait is negative or longer than a minute")
 	// ErrOwnerTooLarge: the owner token exceeds [MaxOwnerSize].

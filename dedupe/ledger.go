@@ -13,6 +13,8 @@ const (
 	MaxFingerprintSize = 64
 	// MaxResultSize is the size of the largest result, in bytes.
 	MaxResultSize = 1 << 20
+	// DefaultLease is what a lease of 0 means.
+	DefaultLease = 30 * time.Second
 	// MaxLease is the longest lease. The shortest is 1 ms.
 	MaxLease = 24 * time.Hour
 	// MaxWait is the longest wait of a Claim.
@@ -43,7 +45,7 @@ type Ledger interface {
 	// Name says what kind of ledger it is, such as "dedupe.durable_objects".
 	Name() string
 
-	// Claim asks for the right to do a key's work, and says in the claim's Outcome what became of it. The same owner is given the same
+	// Claim asks for the right to do a key's work, and the claim's Outcome reports the result. The same owner is given the same
 	// claim again while its lease lasts. A lease that is over can be taken over, and until then its holder may still complete.
 	//
 	// It fails with [ErrMismatch] when the key is in progress or completed with another fingerprint, with [ErrKeyEmpty], [ErrKeyTooLarge],
@@ -60,7 +62,8 @@ type Ledger interface {
 	// large; the function [Complete] does both.
 	Complete(ctx context.Context, claim Claim, result []byte) error
 
-	// Extend has a claim's lease last for at least that much longer from now; it never shortens it.
+	// Extend has a claim's lease last for at least that much longer from now, or
+	// for [DefaultLease] if that is 0; it never shortens it.
 	Extend(ctx context.Context, claim Claim, lease time.Duration) error
 
 	// Release gives a claim back, so that the next one acquires the key at once, with any fingerprint. Attempts go on being counted.
@@ -77,9 +80,9 @@ type ClaimOptions struct {
 	// Owner is the token of this attempt: any bytes, at most [MaxOwnerSize]. When empty, Claim makes a random one.
 	Owner string
 	// Fingerprint stands for the payload, such as a hash of it: any bytes, at most [MaxFingerprintSize]. Claims of a key must agree about
-	// it; none is a fingerprint, too.
+	// it: an empty fingerprint matches only an empty one.
 	Fingerprint []byte
-	// Lease is how long the claim lasts, from 1 ms, a fraction of one counting as a whole, to [MaxLease]. It is required.
+	// Lease is how long the claim lasts: up to [MaxLease], in ms, rounded up; [DefaultLease] when 0.
 	Lease time.Duration
 	// TTL is how long the key is remembered after it was first seen, in ms, rounded up; 0 means the ledger's default.
 	TTL time.Duration
@@ -116,11 +119,11 @@ type Claim struct {
 	Result      []byte
 	CompletedAt time.Time
 
-	// RetryAfter is when the holder's lease ends. Set if InProgress.
+	// RetryAfter is the time until the holder's lease ends. Set if InProgress.
 	RetryAfter time.Duration
 }
 
-// Outcome says what became of a [Claim].
+// Outcome is what became of a [Claim].
 type Outcome int
 
 // Outcomes.
@@ -189,9 +192,13 @@ func CheckResult(result []byte) error {
 	return nil
 }
 
-// LeaseMillis returns a lease in ms, rounded up. It fails with [ErrInvalidLease] for one that is not positive, or beyond [MaxLease].
+// LeaseMillis returns a lease in ms, rounded up. A lease of 0 is [DefaultLease]. It
+// fails with [ErrInvalidLease] for one that is negative, or beyond [MaxLease].
 func LeaseMillis(lease time.Duration) (int64, error) {
-	if lease <= 0 || lease > MaxLease {
+	if lease == 0 {
+		lease = DefaultLease
+	}
+	if lease < 0 || lease > MaxLease {
 		return 0, ErrInvalidLease
 	}
 	return int64((lease + time.Millisecond - 1) / time.Millisecond), nil

@@ -38,7 +38,7 @@
 // none; see below.) Not repeated are Set-Cookie, Date, hop-by-hop headers and those that Connection names, and what handlers further out have
 // set, who do so themselves.
 //
-// [DefaultStore] stores all statuses but 409, 425 and 429, after which the next
+// [DefaultDisposition] stores all statuses but 409, 425 and 429, after which the next
 // request runs the handler again. So it does after whatever a handler answers that
 // has called [NoEffect]: I have done nothing, run me again. A bare 503 does not say
 // that: it is what timeouts and proxies answer while the work goes on. As any other

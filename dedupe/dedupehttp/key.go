@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/problem"
 )
 
 // MaxIdempotencyKey is the size of the longest key in the header Idempotency-Key, in bytes, without quotes and escapes.
@@ -16,7 +17,7 @@ const MaxIdempotencyKey = 255
 const keyInvalid = "idempotency_key_invalid"
 
 // parseKey returns the key that the values of the header Idempotency-Key say: a String of RFC 9651, or the bare key.
-func parseKey(values []string) (string, *Problem) {
+func parseKey(values []string) (string, *problem.Problem) {
 	switch len(values) {
 	case 0:
 		return "", keyProblem("idempotency_key_missing", "This request needs the header Idempotency-Key.")
@@ -40,9 +41,9 @@ func parseKey(values []string) (string, *Problem) {
 	return key, nil
 }
 
-func keyProblem(code, detail string) *Problem {
+func keyProblem(code, detail string) *problem.Problem {
 	hint := `send one header like Idempotency-Key: "8e03978e-40d5-43e8-bc93-6894a57f9324"`
-	return &Problem{Status: http.StatusBadRequest, Code: code, Detail: detail, Hint: hint}
+	return &problem.Problem{Status: http.StatusBadRequest, Code: code, Detail: detail, Hint: hint}
 }
 
 // isBare: visible characters, without those that would end the value, or begin another, in a structured field. (A list of two keys must not

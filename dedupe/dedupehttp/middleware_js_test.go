@@ -156,7 +156,7 @@ func TestWorkerRunsTheHandlerOnceForRequestsAtOnce(t *testing.T) {
 	}, &dedupehttp.Options{Wait: dedupe.MaxWait}, func(e dedupe.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		if e.What == dedupe.WhatInProgress {
+		if e.Result == dedupe.EventInProgress {
 			if inProgress++; inProgress == requests-1 {
 				close(others)
 			}

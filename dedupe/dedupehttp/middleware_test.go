@@ -24,14 +24,15 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupehttp"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
+	"flow.internal/capdo/internal/problem"
 )
 
 func oneScope(*http.Request) (string, error) { return "tenant", nil }
 
 // wrap returns h behind the middleware, on an empty ledger.
 func wrap(h http.HandlerFunc, o *dedupehttp.Options) http.Handler {
-	return on(dedupetest.NewMemoryLedger(nil), h, o)
+	return on(memdedupe.NewLedger(nil), h, o)
 }
 
 func on(l dedupe.Ledger, h http.HandlerFunc, o *dedupehttp.Options) http.Handler {
@@ -54,7 +55,7 @@ func do(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 // wantProblem checks a response of the middleware itself.
 func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code string) {
 	t.Helper()
-	var p dedupehttp.Problem
+	var p problem.Problem
 	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != status || p.Status != status || p.Code != code || p.Detail == "" {
 		t.Errorf("status %d, %s, %v; want %d, %s", w.Code, w.Body, err, status, code)
 	}
@@ -298,7 +299,7 @@ func (f *faulty) Release(ctx context.Context, c dedupe.Claim) error {
 
 func TestRefusedRequestsDoNotReachTheHandler(t *testing.T) {
 	const key, body, scope = "secret-key", "secret-body", "secret-scope"
-	memory := func() dedupe.Ledger { return dedupetest.NewMemoryLedger(nil) }
+	memory := func() dedupe.Ledger { return memdedupe.NewLedger(nil) }
 	none := func(err error) dedupehttp.LedgerFunc {
 		return func(*http.Request) (dedupe.Ledger, error) { return nil, err }
 	}
@@ -433,7 +434,7 @@ func TestKeyIsForOneRequest(t *testing.T) {
 func TestScopesDoNotMeet(t *testing.T) {
 	runs := 0
 	scope := func(r *http.Request) (string, error) { return r.Header.Get("Tenant"), nil }
-	ledger := dedupehttp.Fixed(dedupetest.NewMemoryLedger(nil))
+	ledger := dedupehttp.Fixed(memdedupe.NewLedger(nil))
 	h := dedupehttp.Idempotent(ledger, scope, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		runs++
 		fmt.Fprint(w, r.Header.Get("Tenant"))
@@ -477,8 +478,8 @@ func TestHundredRequestsAtOnceRunTheHandlerOnce(t *testing.T) {
 	const requests = 100
 	var inProgress, runs atomic.Int32
 	others := make(chan bool)
-	ledger := dedupe.Observed(dedupetest.NewMemoryLedger(nil), nil, func(e dedupe.Event) {
-		if e.What == dedupe.WhatInProgress && inProgress.Add(1) == requests-1 {
+	ledger := dedupe.Observed(memdedupe.NewLedger(nil), nil, func(e dedupe.Event) {
+		if e.Result == dedupe.EventInProgress && inProgress.Add(1) == requests-1 {
 			close(others)
 		}
 	})
@@ -537,7 +538,7 @@ func TestStatusDecidesWhetherAResponseIsKept(t *testing.T) {
 func TestOptionStoreDecides(t *testing.T) {
 	for d, want := range map[dedupe.Disposition]int{dedupe.StoreResult: 200, dedupe.ReleaseClaim: 200, dedupe.LeaveToLease: 409} {
 		runs, asked := 0, 0
-		o := &dedupehttp.Options{Store: func(status int) dedupe.Disposition {
+		o := &dedupehttp.Options{Disposition: func(status int) dedupe.Disposition {
 			if asked = status; runs > 1 {
 				return dedupe.StoreResult
 			}
@@ -560,7 +561,7 @@ func TestHandlerThatPanicsCountsAs500(t *testing.T) {
 		for _, kept := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, " kept ", kept), func(t *testing.T) {
 				runs := 0
-				o := &dedupehttp.Options{Store: func(status int) dedupe.Disposition {
+				o := &dedupehttp.Options{Disposition: func(status int) dedupe.Disposition {
 					if status == 500 && kept {
 						return dedupe.StoreResult
 					}
@@ -590,7 +591,7 @@ func TestHandlerThatPanicsCountsAs500(t *testing.T) {
 					t.Errorf("sent: %v", first)
 				}
 				w := do(h, post("k", "body"))
-				var p dedupehttp.Problem
+				var p problem.Problem
 				switch {
 				case !kept && (runs != 2 || w.Code != 200):
 					t.Errorf("%d runs; %d %s", runs, w.Code, w.Body)

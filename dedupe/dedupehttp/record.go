@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/internal/inflight"
 )
 
 // Limits of what is kept of a response, which together with a status fit into [dedupe.MaxResultSize].
@@ -162,7 +163,7 @@ func (c *record) replay(w http.ResponseWriter) {
 	}
 	c.setExpires(h)
 	w.WriteHeader(c.status)
-	writePieces(w, c.body) // an error means that nobody is there to be told
+	inflight.WritePieces(w, c.body) // an error means that nobody is there to be told
 }
 
 func (c *record) setExpires(h http.Header) {

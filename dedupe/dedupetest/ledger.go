@@ -39,6 +39,7 @@ var ledgerTests = []struct {
 	{"an expired lease can be taken over (known mistake: in-progress records with the done-TTL)", ledgerTest.takeover},
 	{"an expired lease that nobody has taken can be completed", ledgerTest.lateHolder}, // stealable, not stolen
 	{"an extended lease lasts and is never shortened", ledgerTest.extend},
+	{"a lease of 0 is the default", ledgerTest.defaultLease},
 	{"a released key is acquired at once and its attempts are counted", ledgerTest.release},
 	{"the key of a claim that failed is free (known mistake: uniqueness lock left behind when the insert fails)", ledgerTest.failedClaim},
 	{"another fingerprint mismatches, in progress and completed (known mistake: payload hash stored and never compared)", ledgerTest.fingerprint},
@@ -352,10 +353,28 @@ func (l ledgerTest) extend() {
 	}
 	time.Sleep(100*time.Millisecond + slack)
 	l.claim("key", long("b"), dedupe.InProgress)
-	for _, d := range []time.Duration{0, -1, dedupe.MaxLease + 1, math.MinInt64, math.MaxInt64} {
+	for _, d := range []time.Duration{-1, dedupe.MaxLease + 1, math.MinInt64, math.MaxInt64} {
 		l.wantError(l.ledger.Extend(l.Context(), c, d), "Extend", dedupe.ErrInvalidLease)
 	}
 	l.complete(c, "result")
+}
+
+func (l ledgerTest) defaultLease() {
+	left := func(key string) time.Duration {
+		l.Helper()
+		return l.claim(key, long("b"), dedupe.InProgress).RetryAfter
+	}
+	l.claim("claimed", lease("a", 0), dedupe.Acquired)
+	if d := left("claimed"); d <= 0 || d > dedupe.DefaultLease {
+		l.Errorf("a lease of 0 lasts for %v more", d)
+	}
+	c := l.claim("extended", lease("a", time.Second), dedupe.Acquired)
+	if err := l.ledger.Extend(l.Context(), c, 0); err != nil {
+		l.Fatal(err)
+	}
+	if d := left("extended"); d <= time.Second || d > dedupe.DefaultLease {
+		l.Errorf("a lease that is extended by 0 lasts for %v more", d)
+	}
 }
 
 func (l ledgerTest) release() {
@@ -381,7 +400,7 @@ func (l ledgerTest) failedClaim() {
 	_, err := l.ledger.Claim(ended, []byte("ended"), long("a"))
 	l.wantError(err, "Claim", context.Canceled)
 	o := long("a")
-	o.Lease = 0
+	o.Lease = -1
 	_, err = l.ledger.Claim(l.Context(), []byte("invalid"), o)
 	l.wantError(err, "Claim", dedupe.ErrInvalidLease)
 	for _, key := range []string{"ended", "invalid"} {

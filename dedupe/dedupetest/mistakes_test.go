@@ -3,6 +3,7 @@
 package dedupetest
 
 import (
+	"context"
 	"maps"
 	"runtime"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/internal/memory"
 )
 
 // mistake is a mistake that somebody makes on purpose, and how the names begin of the subtests that fail of it; no others do.
@@ -79,7 +81,7 @@ func TestMistakesOfAStoreAreFound(t *testing.T) {
 	for _, test := range storeTests {
 		suite[test.name] = func(t testing.TB, s dedupe.Store) { test.run(storeTest{t, s}) }
 	}
-	testMistakes(t, suite, func() dedupe.Store { return NewMemory(nil) }, storeMistakes)
+	testMistakes(t, suite, func() dedupe.Store { return memory.NewStore(nil) }, storeMistakes)
 }
 
 func TestMistakesOfALedgerAreFound(t *testing.T) {
@@ -87,7 +89,7 @@ func TestMistakesOfALedgerAreFound(t *testing.T) {
 	for _, test := range ledgerTests {
 		suite[test.name] = func(t testing.TB, l dedupe.Ledger) { test.run(ledgerTest{t, l}) }
 	}
-	testMistakes(t, suite, func() dedupe.Ledger { return NewMemoryLedger(nil) }, ledgerMistakes)
+	testMistakes(t, suite, func() dedupe.Ledger { return memory.NewLedger(nil) }, ledgerMistakes)
 }
 
 func TestMistakesOfASequencerAreFound(t *testing.T) {
@@ -95,5 +97,13 @@ func TestMistakesOfASequencerAreFound(t *testing.T) {
 	for _, test := range sequencerTests {
 		suite[test.name] = func(t testing.TB, s dedupe.Sequencer) { test.run(sequencerTest{t, s}) }
 	}
-	testMistakes(t, suite, func() dedupe.Sequencer { return NewMemorySequencer(nil) }, sequencerMistakes)
+	testMistakes(t, suite, func() dedupe.Sequencer { return memory.NewSequencer(nil) }, sequencerMistakes)
+}
+
+// check is what a store looks at first.
+func check(ctx context.Context, key []byte) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return dedupe.CheckKey(key)
 }

@@ -13,9 +13,9 @@ import (
 	"pgregory.net/rapid"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupetest"
 	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
 	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+	"flow.internal/capdo/dedupe/memdedupe"
 	"flow.internal/capdo/durable"
 )
 
@@ -34,8 +34,8 @@ type pair struct {
 	objects   *fakeLedgerObjects
 	ledger    *Ledger
 	sequencer *Sequencer
-	reference *dedupetest.MemoryLedger
-	numbers   *dedupetest.MemorySequencer
+	reference *memdedupe.Ledger
+	numbers   *memdedupe.Sequencer
 	claims    [][2]dedupe.Claim // acquired
 	swept     bool              // alarms have removed what the reference would know again if the clock was set back
 }
@@ -60,7 +60,7 @@ func newPair(t *rapid.T, m Mapping) *pair {
 	p := &pair{now: time.UnixMilli(faulty.Noon)}
 	clock := func() time.Time { return p.now }
 	p.objects = &fakeLedgerObjects{clock: func() int64 { return p.now.UnixMilli() }}
-	p.reference, p.numbers = dedupetest.NewMemoryLedger(clock), dedupetest.NewMemorySequencer(clock)
+	p.reference, p.numbers = memdedupe.NewLedger(clock), memdedupe.NewSequencer(clock)
 	p.sequencer = newSequencer(p.objects.call, nil)
 	var err error
 	if p.ledger, err = newLedger(p.objects.call, &LedgerOptions{Mapping: m}); err != nil {

@@ -41,7 +41,7 @@ func setHook[T any](t *testing.T, hook *T, fn T) {
 	before := *hook
 	*hook = fn
 	t.Cleanup(func() {
-		time.Sleep(2 * 100*time.Millisecond) // objects are reset when a test ends, and a timer that is set in one then holds up those of others
+		time.Sleep(2 * 100 * time.Millisecond) // objects are reset when a test ends, and a timer that is set in one then holds up those of others
 		*hook = before
 	})
 }

@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	dodedupe.RegisterStore("Dedupe")                                                 // for Store
+	dodedupe.RegisterStore("Dedupe")                                                   // for Store
 	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClassOptions{OnExpired: resume}) // for Ledger and Sequencer
 	durable.Register("Account", NewAccount, durable.Func[*Account]("deposit", (*Account).Deposit))
 	durable.Register("Bank", NewBank)
@@ -38,7 +38,7 @@ func routes() http.Handler {
 	mux.HandleFunc("GET /orders/{order}/payment", status)
 	mux.HandleFunc("POST /orders/{order}/events/{event}", number)
 	mux.HandleFunc("POST /accounts/{account}/deposits/{deposit}", deposit)
-	idempotent := dedupehttp.Idempotent(httpLedger, customer, &dedupehttp.Options{Required: true, Lease: lease, Store: dedupehttp.RepeatServerErrors})
+	idempotent := dedupehttp.Idempotent(httpLedger, customer, &dedupehttp.Options{Required: true, Lease: lease, Disposition: dedupehttp.RepeatServerErrors})
 	mux.Handle("POST /charges", idempotent(http.HandlerFunc(charge)))
 	return mux
 }
@@ -83,7 +83,7 @@ func orders(env *durable.Env) (dedupe.Ledger, error) {
 		return nil, err
 	}
 	return dedupe.Observed(ledger, nil, func(e dedupe.Event) {
-		log.Info("ledger", "op", e.Op, "what", e.What, "attempt", e.Attempt, "ms", e.Took.Milliseconds(), "err", e.Err)
+		log.Info("ledger", "op", e.Op, "result", e.Result, "attempt", e.Attempt, "ms", e.Took.Milliseconds(), "err", e.Err)
 	}), nil
 }
 

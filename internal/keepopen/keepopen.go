@@ -2,20 +2,17 @@
 // on that its response, or its client, does not wait for.
 package keepopen
 
-import (
-	"context"
+import "context"
 
-	"flow.internal/capdo/internal/jsrt"
-)
+// Begin keeps the invocation that ctx belongs to open until done is called.
+// Package durable sets it; a program without it has no invocations.
+var Begin func(ctx context.Context) (done func())
 
 // Invocation keeps the invocation that ctx belongs to open until done is called.
 // The platform ends it all the same after about 30 s. Elsewhere it does nothing.
 func Invocation(ctx context.Context) (done func()) {
-	i := jsrt.FromContext(ctx)
-	if i == nil {
+	if Begin == nil {
 		return func() {}
 	}
-	over := make(chan struct{})
-	i.Go(func(context.Context) { <-over })
-	return func() { close(over) }
+	return Begin(ctx)
 }

@@ -1,4 +1,4 @@
-package dedupehttp
+package ledgerapi
 
 import (
 	"bytes"
@@ -74,12 +74,12 @@ func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
 	u, err := url.Parse(baseURL)
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("dedupehttp: the base URL is not https://host\nhint: it may have a port and a path, but no user, query or fragment")
+		return nil, errors.New("ledgerapi: the base URL is not https://host\nhint: it may have a port and a path, but no user, query or fragment")
 	case u.Scheme == "http" && opts.HTTPClient == nil && !isLoopback(u.Hostname()):
-		return nil, errors.New("dedupehttp: the base URL is http, and the token would be readable on its way\nhint: use https, or an HTTPClient that protects it otherwise")
+		return nil, errors.New("ledgerapi: the base URL is http, and the token would be readable on its way\nhint: use https, or an HTTPClient that protects it otherwise")
 	case !isToken(token):
 		const hint = "it is what follows tenant: in the server's secret"
-		return nil, fmt.Errorf("dedupehttp: the token is not %d to %d letters, digits or \"-_.~+/\"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
+		return nil, fmt.Errorf("ledgerapi: the token is not %d to %d letters, digits or \"-_.~+/\"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
 	}
 	c := &Client{base: strings.TrimRight(u.String(), "/"), token: token, attempts: opts.Attempts, http: newHTTPClient(opts.HTTPClient)}
 	if c.attempts <= 0 {

@@ -1,4 +1,4 @@
-package dedupehttp
+package ledgerapi
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/problem"
 )
 
 // ErrUnavailable: the server has no ledger to ask. Nothing was done.
@@ -44,7 +45,7 @@ var apiProblems = []apiProblem{
 		"a key or stream is larger than 2048 bytes", "send a hash of it"},
 	{"invalid_ttl", http.StatusBadRequest, dedupe.ErrInvalidTTL, "ttl_ms is negative or longer than 10 years", ""},
 	{"invalid_lease", http.StatusBadRequest, dedupe.ErrInvalidLease,
-		"lease_ms is not positive or longer than 24 hours", "extend the lease while the work goes on"},
+		"lease_ms is negative or longer than 24 hours", "extend the lease while the work goes on"},
 	{"invalid_wait", http.StatusBadRequest, dedupe.ErrInvalidWait,
 		"wait_ms is negative or longer than a minute", "claim again after it, with the same owner"},
 	{"owner_too_large", http.StatusBadRequest, dedupe.ErrOwnerTooLarge, "owner is larger than 64 bytes", ""},
@@ -94,12 +95,12 @@ func unavailable(err error) error {
 }
 
 // problemOf returns what err is to a client.
-func problemOf(err error) Problem {
+func problemOf(err error) problem.Problem {
 	var r refusal
 	var m malformedError
 	switch {
 	case errors.As(err, &m):
-		return Problem{Status: http.StatusBadRequest, Code: codeMalformed, Detail: m.detail, Hint: m.hint}
+		return problem.Problem{Status: http.StatusBadRequest, Code: codeMalformed, Detail: m.detail, Hint: m.hint}
 	case !errors.As(err, &r):
 		r.code = codeInternal
 		var e *dedupe.Error
@@ -109,10 +110,10 @@ func problemOf(err error) Problem {
 	}
 	for _, p := range apiProblems {
 		if p.code == r.code || r.code == codeInternal && p.err != nil && errors.Is(err, p.err) {
-			return Problem{Status: p.status, Code: p.code, Detail: p.detail, Hint: p.hint}
+			return problem.Problem{Status: p.status, Code: p.code, Detail: p.detail, Hint: p.hint}
 		}
 	}
-	panic("dedupehttp: no problem has the code " + r.code)
+	panic("ledgerapi: no problem has the code " + r.code)
 }
 
 // refuse answers with a problem, and logs it unless it is the client's.
@@ -124,7 +125,7 @@ func (a *apiHandler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if gone := r.Context().Err() != nil; p.Status >= 500 && !gone {
 		a.Log.ErrorContext(context.WithoutCancel(r.Context()), "the ledger's API failed", "code", p.Code, "err", logged(err))
 	}
-	p.write(w)
+	p.Write(w)
 }
 
 // logged returns the cause of a refusal.

@@ -1,4 +1,4 @@
-package dedupehttp
+package ledgerapi
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/internal/inflight"
 	"flow.internal/capdo/internal/budget"
 	"flow.internal/capdo/internal/jsontext"
 )
@@ -93,10 +94,10 @@ func (op *operation) read(w http.ResponseWriter, r *http.Request, share *budget.
 	if r.ContentLength > op.limit() {
 		return apiValues{}, refusal{code: "request_too_large"}
 	}
-	body, err := readAll(w, r, op.limit(), share)
+	body, err := inflight.ReadAll(w, r, op.limit(), share)
 	var large *http.MaxBytesError
 	switch {
-	case err == (errNoRoom{}):
+	case err == inflight.ErrNoRoom:
 		return apiValues{}, dedupe.ErrOverloaded
 	case errors.As(err, &large):
 		return apiValues{}, refusal{code: "request_too_large"}

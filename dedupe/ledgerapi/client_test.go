@@ -1,6 +1,6 @@
 //go:build !js
 
-package dedupehttp
+package ledgerapi
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 // Tokens of the tests. Blue has two, as in a rotation.
@@ -31,16 +32,16 @@ const (
 // backend is an API on what is in memory, of two tenants each.
 type backend struct {
 	API
-	ledgers map[string]*dedupetest.MemoryLedger
-	stores  map[string]*dedupetest.Memory
+	ledgers map[string]*memdedupe.Ledger
+	stores  map[string]*memdedupe.Store
 	log     *bytes.Buffer
 }
 
 func newBackend() *backend {
 	b := &backend{log: &bytes.Buffer{}}
-	b.ledgers = map[string]*dedupetest.MemoryLedger{"red": dedupetest.NewMemoryLedger(nil), "blue": dedupetest.NewMemoryLedger(nil)}
-	b.stores = map[string]*dedupetest.Memory{"red": dedupetest.NewMemory(nil), "blue": dedupetest.NewMemory(nil)}
-	sequencers := map[string]*dedupetest.MemorySequencer{"red": dedupetest.NewMemorySequencer(nil), "blue": dedupetest.NewMemorySequencer(nil)}
+	b.ledgers = map[string]*memdedupe.Ledger{"red": memdedupe.NewLedger(nil), "blue": memdedupe.NewLedger(nil)}
+	b.stores = map[string]*memdedupe.Store{"red": memdedupe.NewStore(nil), "blue": memdedupe.NewStore(nil)}
+	sequencers := map[string]*memdedupe.Sequencer{"red": memdedupe.NewSequencer(nil), "blue": memdedupe.NewSequencer(nil)}
 	b.API = API{
 		Tokens:    func(*http.Request) (*Tokens, error) { return ParseTokens(allTokens) },
 		Ledger:    func(_ *http.Request, tenant string) (dedupe.Ledger, error) { return b.ledgers[tenant], nil },

@@ -1,4 +1,4 @@
-package dedupehttp
+package ledgerapi
 
 import (
 	"context"
@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/internal/inflight"
 	"flow.internal/capdo/internal/budget"
+	"flow.internal/capdo/internal/problem"
 )
 
 // API says what [NewHandler] serves, to whom. Its functions are called for each request, as what they return may belong to it: a
@@ -43,11 +45,11 @@ var OpenAPI []byte
 //
 // A body is refused before it is read if it is longer than any that makes sense:
 // 16 KiB, or 1.4 MiB with a result. In a Worker requests are refused as overloaded
-// beyond [MaxInFlight]. A claim that waits is answered after [MaxRequestWait]: a
+// beyond a share of the isolate's memory; see package dedupehttp. A claim that waits is answered after [MaxRequestWait]: a
 // server's WriteTimeout has to be longer.
 func NewHandler(api API) http.Handler {
 	if api.Tokens == nil {
-		panic("dedupehttp: API.Tokens is nil\nhint: nothing can be served without tokens; see ParseTokens")
+		panic("ledgerapi: API.Tokens is nil\nhint: nothing can be served without tokens; see ParseTokens")
 	}
 	if api.Log == nil {
 		api.Log = slog.Default()
@@ -83,8 +85,8 @@ func (a *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(err) // structs of texts, numbers and bytes
 	}
 	w.Header().Set("Content-Type", "application/json")
-	secure(w.Header())
-	writePieces(w, append(body, '\n'))
+	problem.Secure(w.Header())
+	inflight.WritePieces(w, append(body, '\n'))
 }
 
 // serve does what a request asks for. It looks at nothing before it knows the tenant.
@@ -116,7 +118,7 @@ func (c *apiCall) serve(w http.ResponseWriter) (answer any, err error) {
 		w.Header().Set("Allow", "POST")
 		return nil, refusal{code: "method_not_allowed"}
 	}
-	if c.share = inFlight.Share(tenant); !c.share.Take(RequestCost) {
+	if c.share = inflight.Budget.Share(tenant); !c.share.Take(inflight.RequestCost) {
 		return nil, dedupe.ErrOverloaded
 	}
 	if c.values, err = op.read(w, r, c.share); err != nil {
@@ -140,7 +142,7 @@ func (a *apiHandler) hasStore() bool     { return a.Store != nil }
 var operations = map[string]operation{
 	"/v1/claims":          {claimFields(), (*apiHandler).hasLedger, (*apiCall).claim},
 	"/v1/claims/complete": {append(holderFields(), bytesOf("result")), (*apiHandler).hasLedger, (*apiCall).complete},
-	"/v1/claims/extend":   {append(holderFields(), millisOf("lease_ms")), (*apiHandler).hasLedger, (*apiCall).extend},
+	"/v1/claims/extend":   {append(holderFields(), optional(millisOf("lease_ms"))), (*apiHandler).hasLedger, (*apiCall).extend},
 	"/v1/claims/release":  {holderFields(), (*apiHandler).hasLedger, (*apiCall).release},
 	"/v1/claims/forget":   {[]apiField{bytesOf("key")}, (*apiHandler).hasLedger, (*apiCall).forgetClaim},
 	"/v1/sequences/next":  {nextFields(), (*apiHandler).hasSequencer, (*apiCall).next},
@@ -149,8 +151,8 @@ var operations = map[string]operation{
 }
 
 func claimFields() []apiField {
-	required := []apiField{bytesOf("key"), bytesOf("owner"), millisOf("lease_ms")}
-	return append(required, optional(bytesOf("fingerprint")), optional(millisOf("ttl_ms")), optional(millisOf("wait_ms")))
+	required := []apiField{bytesOf("key"), bytesOf("owner")}
+	return append(required, optional(millisOf("lease_ms")), optional(bytesOf("fingerprint")), optional(millisOf("ttl_ms")), optional(millisOf("wait_ms")))
 }
 
 func nextFields() []apiField {
@@ -225,7 +227,7 @@ func (c *apiCall) claim(ctx context.Context) (any, error) {
 	case dedupe.Acquired:
 		a.Outcome, a.Fence, a.TakenOver = "acquired", claim.Fence, claim.TakenOver
 	case dedupe.Replay:
-		if !c.share.Take(BodyCost * len(claim.Result)) {
+		if !c.share.Take(inflight.BodyCost * len(claim.Result)) {
 			return nil, dedupe.ErrOverloaded // the claim has changed nothing
 		}
 		a.Outcome, a.Result, a.CompletedAt = "replay", append([]byte{}, claim.Result...), claim.CompletedAt.UTC()

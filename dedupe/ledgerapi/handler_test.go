@@ -1,6 +1,6 @@
 //go:build !js
 
-package dedupehttp
+package ledgerapi
 
 import (
 	"bufio"
@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/problem"
 )
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
@@ -159,7 +160,6 @@ func hostileRequests(identity string, fence int64) []hostile {
 		{name: "a field that is unknown", body: with(`"tenant":"blue"`), status: 400, code: "invalid_request"},
 		{name: "a prototype", body: with(`"__proto__":{"key":"x"}`), status: 400, code: "invalid_request"},
 		{name: "no key", body: `{"owner":"bw==","lease_ms":1}`, status: 400, code: "invalid_request"},
-		{name: "no lease", body: `{"key":"aw==","owner":"bw=="}`, status: 400, code: "invalid_request"},
 		{name: "no owner at all", body: `{"key":"aw==","lease_ms":1}`, status: 400, code: "invalid_request"},
 		{name: "an owner that is empty", body: `{"key":"aw==","owner":"","lease_ms":1}`, status: 400, code: "invalid_request"},
 		{name: "a key that is null", body: `{"key":null,"owner":"bw==","lease_ms":1}`, status: 400, code: "invalid_request"},
@@ -177,7 +177,6 @@ func hostileRequests(identity string, fence int64) []hostile {
 		{name: "deep arrays", body: strings.Repeat("[", 16000), status: 400, code: "invalid_request"},
 		{name: "deep arrays inside", body: `{"key":` + strings.Repeat("[", 16000), status: 400, code: "invalid_request"},
 
-		{name: "a lease of 0", body: leased("0"), status: 400, code: "invalid_lease"},
 		{name: "a negative lease", body: leased("-1"), status: 400, code: "invalid_lease"},
 		{name: "a lease that overflows", body: leased("9223372036854775807"), status: 400, code: "invalid_lease"},
 		{name: "a lease that overflows to a short one", body: leased("18446744073710"), status: 400, code: "invalid_lease"}, // times 1e6, modulo 2^64: 448,384 ns
@@ -248,7 +247,7 @@ func TestHostileRequestsAreRefusedAndChangeNothing(t *testing.T) {
 	url := serve(t, NewHandler(b.API))
 	for _, h := range hostileRequests(held.Ledger, held.Fence) {
 		status, header, body := send(t, url, h.request())
-		var p Problem
+		var p problem.Problem
 		json.Unmarshal([]byte(body), &p)
 		if status != h.status || h.code != "" && (p.Code != h.code || p.Status != status || p.Detail == "") || changes.Load() != 0 {
 			t.Errorf("%s: %d %.200s, %d changes; want %d %s", h.name, status, body, changes.Swap(0), h.status, h.code)
@@ -354,7 +353,7 @@ func wantCode(t *testing.T, b *backend, code string) {
 	r.Header.Set("Content-Type", "application/json")
 	rec := httptest.NewRecorder()
 	NewHandler(b.API).ServeHTTP(rec, r)
-	var p Problem
+	var p problem.Problem
 	if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil || p.Code != code || p.Status != rec.Code {
 		t.Errorf("%d %s, want code %s", rec.Code, rec.Body, code)
 	}
@@ -479,5 +478,26 @@ func TestAServerMayHaveThePathElsewhere(t *testing.T) {
 	c := connect(t, serve(t, mux)+"/ledger/", redToken, nil)
 	if claim, err := c.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute}); err != nil || claim.Outcome != dedupe.Acquired {
 		t.Errorf("%+v, %v", claim, err)
+	}
+}
+
+// A lease that is left out is the default, as one of 0 is.
+func TestALeaseMayBeLeftOut(t *testing.T) {
+	url := serve(t, NewHandler(newBackend().API))
+	for key, lease := range map[string]string{"left out": "", "zero": `,"lease_ms":0`} {
+		claim := func(owner string) string {
+			t.Helper()
+			body := fmt.Sprintf(`{"key":%q,"owner":%q%s}`, b64(key), b64(owner), lease)
+			status, _, text := send(t, url, (&hostile{body: body}).request())
+			if status != 200 {
+				t.Fatalf("%s: %d %s", key, status, text)
+			}
+			return text
+		}
+		claim("a")
+		var a claimAnswer
+		if err := json.Unmarshal([]byte(claim("b")), &a); err != nil || a.Outcome != "in_progress" || a.RetryAfterMS < 20_000 || a.RetryAfterMS > 30_000 {
+			t.Errorf("%s: %+v, %v", key, a, err)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package dedupetest_test
+package memdedupe_test
 
 import (
 	"testing"
@@ -6,16 +6,17 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
-func newMemory(*testing.T) dedupe.Store { return dedupetest.NewMemory(nil) }
+func newStore(*testing.T) dedupe.Store { return memdedupe.NewStore(nil) }
 
-func TestMemory(t *testing.T)       { dedupetest.TestStore(t, newMemory) }
-func TestMemoryHammer(t *testing.T) { dedupetest.Hammer(t, newMemory) }
+func TestStore(t *testing.T)  { dedupetest.TestStore(t, newStore) }
+func TestHammer(t *testing.T) { dedupetest.Hammer(t, newStore) }
 
-func TestMemoryClockDoesNotRunBackwards(t *testing.T) {
+func TestClockDoesNotRunBackwards(t *testing.T) {
 	now := time.Unix(1000, 0)
-	m := dedupetest.NewMemory(func() time.Time { return now })
+	m := memdedupe.NewStore(func() time.Time { return now })
 	put := func(ttl time.Duration, want bool) {
 		t.Helper()
 		if got, err := m.PutIfAbsent(t.Context(), []byte("key"), ttl); got != want || err != nil {

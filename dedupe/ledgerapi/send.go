@@ -1,4 +1,4 @@
-package dedupehttp
+package ledgerapi
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/problem"
 )
 
 // clientCall is a request that may be sent several times.
@@ -24,8 +25,8 @@ type clientCall struct {
 	repeatable bool          // also where it may have taken effect
 }
 
-// setback is what came of an attempt other than an answer.
-type setback struct {
+// attemptError is what came of an attempt other than an answer.
+type attemptError struct {
 	err     error
 	unknown bool // it may have taken effect
 	again   bool // another attempt may succeed
@@ -75,19 +76,19 @@ func pause(ctx context.Context, n int) bool {
 }
 
 // attempt sends a call once.
-func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, read func(answer []byte) error) *setback {
+func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, read func(answer []byte) error) *attemptError {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime+call.wait)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+call.path, bytes.NewReader(payload))
 	if err != nil {
-		return &setback{err: err}
+		return &attemptError{err: err}
 	}
 	r.Header.Set("Authorization", "Bearer "+c.token)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json, application/problem+json")
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return &setback{err: err, unknown: !c.neverSent(err), again: true}
+		return &attemptError{err: err, unknown: !c.neverSent(err), again: true}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -102,7 +103,7 @@ func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, r
 		err = read(answer)
 	}
 	if err != nil {
-		return &setback{fmt.Errorf("%s answers what is not understood: %w\nhint: is it a ledger of this version?", c.base, err), true, true}
+		return &attemptError{fmt.Errorf("%s answers what is not understood: %w\nhint: is it a ledger of this version?", c.base, err), true, true}
 	}
 	return nil
 }
@@ -131,31 +132,31 @@ func readAnswer(resp *http.Response, media string, limit int64) ([]byte, error) 
 }
 
 // refused reads a response that is none to the call. Only what the API itself says is definite: others may have passed the request on.
-func (c *Client) refused(resp *http.Response) *setback {
+func (c *Client) refused(resp *http.Response) *attemptError {
 	status := resp.StatusCode
-	var p Problem
+	var p problem.Problem
 	if b, err := readAnswer(resp, "application/problem+json", maxBody); err != nil || json.Unmarshal(b, &p) != nil {
-		p = Problem{}
+		p = problem.Problem{}
 	}
 	for _, known := range apiProblems {
 		switch {
 		case known.code != p.Code || known.status != status:
 		case known.err != nil:
 			unknown := known.err == dedupe.ErrUnknownOutcome
-			return &setback{c.told(known.err, known.hint), unknown, unknown}
+			return &attemptError{c.told(known.err, known.hint), unknown, unknown}
 		default:
 			internal := known.code == codeInternal
-			return &setback{fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status, known.code, known.hint), internal, internal}
+			return &attemptError{fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status, known.code, known.hint), internal, internal}
 		}
 	}
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return &setback{err: c.told(ErrUnauthorized, "who refuses it may be in front of the ledger")}
+		return &attemptError{err: c.told(ErrUnauthorized, "who refuses it may be in front of the ledger")}
 	case 300 <= status && status < 400:
-		return &setback{err: fmt.Errorf("%s answers %d, a redirect, which is not followed\nhint: is the base URL right?", c.base, status), unknown: true}
+		return &attemptError{err: fmt.Errorf("%s answers %d, a redirect, which is not followed\nhint: is the base URL right?", c.base, status), unknown: true}
 	}
 	err := fmt.Errorf("%s answers %d without a code of the ledger\nhint: is the base URL right? What is in front of the ledger may have answered", c.base, status)
-	return &setback{err, true, status >= 500}
+	return &attemptError{err, true, status >= 500}
 }
 
 // told is an error that the server told. Those that package dedupe has are complete in themselves.

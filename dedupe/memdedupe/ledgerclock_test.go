@@ -1,12 +1,13 @@
 //go:build !js
 
-package dedupetest
+package memdedupe_test
 
 import (
 	"testing"
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 // The clock was a month ahead for a moment. A lease that was given meanwhile
@@ -14,7 +15,7 @@ import (
 // fences go on growing.
 func TestClockThatWasAhead(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
-	l := NewMemoryLedger(func() time.Time { return now })
+	l := memdedupe.NewLedger(func() time.Time { return now })
 	claim := func(key, owner string, want dedupe.Outcome) dedupe.Claim {
 		t.Helper()
 		c, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Owner: owner, Lease: 30 * time.Second, TTL: time.Hour})

@@ -2,7 +2,6 @@ package flowhttp
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -10,15 +9,12 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/flow"
+	"flow.internal/capdo/internal/problem"
 )
 
-// problem is the body of an error response.
-type problem struct {
-	Status   int            `json:"status"`
-	Title    string         `json:"title"`
-	Code     string         `json:"code"`
-	Detail   string         `json:"detail"`
-	Hint     string         `json:"hint,omitempty"`
+// failure is the body of an error response.
+type failure struct {
+	problem.Problem
 	Findings []flow.Finding `json:"findings,omitempty"`
 
 	// Outcome is "unknown" if an effectful node has run and nobody knows whether
@@ -27,31 +23,12 @@ type problem struct {
 	Outcome string `json:"outcome,omitempty"`
 	Node    string `json:"node,omitempty"`
 	Fence   int64  `json:"fence,string,omitempty"`
-
-	retryAfter time.Duration
 }
 
-func (p *problem) write(w http.ResponseWriter) {
-	p.Title = http.StatusText(p.Status)
-	body, err := json.Marshal(p)
-	if err != nil {
-		panic(err) // texts and numbers
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	secure(h)
-	if p.retryAfter > 0 {
-		h.Set("Retry-After", seconds(p.retryAfter))
-	}
-	w.WriteHeader(p.Status)
-	w.Write(append(body, '\n'))
-}
+func (f *failure) write(w http.ResponseWriter) { problem.Write(w, &f.Problem, f) }
 
-// secure keeps an answer out of caches, and browsers from taking it for what it
-// is not.
-func secure(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+func newFailure(status int, code, detail, hint string) *failure {
+	return &failure{Problem: problem.Problem{Status: status, Code: code, Detail: detail, Hint: hint}}
 }
 
 // row is how an error is answered.
@@ -72,27 +49,27 @@ const again = "send the same request again: what has been done is not done again
 
 // rows has the errors in the order in which they are looked for: an error may match several.
 var rows = []row{
-	{errNoRoute, http.StatusNotFound, "no-route", "there is no flow at this path", "check the path; it is matched as a whole"},
+	{errNoRoute, http.StatusNotFound, "no_route", "there is no flow at this path", "check the path; it is matched as a whole"},
 	{errMethod, http.StatusMethodNotAllowed, "method", "flows are started with POST", "use POST, with the flow's input as JSON"},
 	{flow.ErrInput, http.StatusBadRequest, "input", "the body is not the JSON that the flow takes", "check that it is JSON, and the types of its members"},
-	{flow.ErrNoKey, http.StatusBadRequest, "no-key", "the body has no idempotency key", "give it, as a string that is not empty, or a number"},
-	{dedupe.ErrKeyTooLarge, http.StatusBadRequest, "key-too-large", "the idempotency key is too long", "use a shorter one; with scope and node it has up to 2048 bytes"},
+	{flow.ErrNoKey, http.StatusBadRequest, "no_key", "the body has no idempotency key", "give it, as a string that is not empty, or a number"},
+	{dedupe.ErrKeyTooLarge, http.StatusBadRequest, "key_too_large", "the idempotency key is too long", "use a shorter one; with scope and node it has up to 2048 bytes"},
 	{dedupe.ErrMismatch, http.StatusUnprocessableEntity, "mismatch", "the idempotency key was used with another payload", "use a new key for a new payload"},
 	{flow.ErrBegun, http.StatusConflict, "begun", "this work has begun before, and is not begun twice", "look up what became of it; its output is not kept"},
-	{dedupe.ErrInProgress, http.StatusConflict, "in-progress", "another request is doing this work", "repeat the request after Retry-After to get its result"},
+	{dedupe.ErrInProgress, http.StatusConflict, "in_progress", "another request is doing this work", "repeat the request after Retry-After to get its result"},
 	{flow.ErrOutput, http.StatusInternalServerError, "output", "the work was done, and its output cannot be kept", "look up what became of it; repeating the request does not help"},
 	{dedupe.ErrFenced, http.StatusServiceUnavailable, "fenced", "another request has taken the work over", again},
-	{dedupe.ErrLeaseExpired, http.StatusServiceUnavailable, "lease-expired", "the ledger did not answer until the lease of this work was over", again},
+	{dedupe.ErrLeaseExpired, http.StatusServiceUnavailable, "lease_expired", "the ledger did not answer until the lease of this work was over", again},
 	{dedupe.ErrOverloaded, http.StatusServiceUnavailable, "overloaded", "the ledger is overloaded", again},
-	{dedupe.ErrUnknownOutcome, http.StatusServiceUnavailable, "unknown-outcome", "the ledger did not answer", again},
+	{dedupe.ErrUnknownOutcome, http.StatusServiceUnavailable, "outcome_unknown", "the ledger did not answer", again},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, codeDeadline, "the flow took too long; whether its work was done is not known", again},
 	{context.Canceled, http.StatusServiceUnavailable, codeCancelled, "the run was cancelled", again},
 	{errBody, http.StatusBadRequest, "body", "the body could not be read", "send it again"},
 	{errNoBind, http.StatusInternalServerError, "bindings", "the flow's capabilities could not be made", "check the bindings of the wrangler config"},
 }
 
-// problemOf says how an error is answered, and whether the outcome is known.
-func problemOf(err error) *problem {
+// failureOf says how an error is answered, and whether the outcome is known.
+func failureOf(err error) *failure {
 	p := known(err)
 	node := (*flow.NodeError)(nil)
 	switch {
@@ -106,28 +83,30 @@ func problemOf(err error) *problem {
 
 // known says how an error is answered. No text of a handler gets out, except
 // those of a [flow.Rejection], which are meant to.
-func known(err error) *problem {
+func known(err error) *failure {
 	var invalid *flow.InvalidError
 	var rejection *flow.Rejection
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return &problem{Status: http.StatusRequestEntityTooLarge, Code: "too-large",
-			Detail: "the body is larger than " + strconv.FormatInt(large.Limit, 10) + " bytes", Hint: "send less"}
+		return newFailure(http.StatusRequestEntityTooLarge, "too_large",
+			"the body is larger than "+strconv.FormatInt(large.Limit, 10)+" bytes", "send less")
 	case errors.As(err, &invalid):
-		return &problem{Status: http.StatusInternalServerError, Code: string(invalid.Findings[0].Code),
-			Detail: "the flow lacks what it requires; nothing was done", Hint: invalid.Findings[0].Hint, Findings: invalid.Findings}
+		f := newFailure(http.StatusInternalServerError, string(invalid.Findings[0].Code),
+			"the flow lacks what it requires; nothing was done", invalid.Findings[0].Hint)
+		f.Findings = invalid.Findings
+		return f
 	case errors.As(err, &rejection):
-		return &problem{Status: http.StatusUnprocessableEntity, Code: "rejected", Detail: rejection.Detail, Hint: rejection.Hint}
+		return newFailure(http.StatusUnprocessableEntity, "rejected", rejection.Detail, rejection.Hint)
 	}
 	for _, row := range rows {
 		if errors.Is(err, row.err) {
-			p := &problem{Status: row.status, Code: row.code, Detail: row.detail, Hint: row.hint}
-			p.retryAfter = retryAfter(p, err)
+			p := newFailure(row.status, row.code, row.detail, row.hint)
+			p.RetryAfter = retryAfter(p, err)
 			return p
 		}
 	}
-	p := &problem{Status: http.StatusInternalServerError, Code: "failed", Detail: "the flow failed", Hint: again}
+	p := newFailure(http.StatusInternalServerError, "failed", "the flow failed", again)
 	if node := (*flow.NodeError)(nil); errors.As(err, &node) {
 		p.Detail = "the flow failed at node " + strconv.Quote(node.Node)
 	}
@@ -135,7 +114,7 @@ func known(err error) *problem {
 }
 
 // retryAfter is when to try again: after the holder's lease, or in a second where nothing better is known.
-func retryAfter(p *problem, err error) time.Duration {
+func retryAfter(p *failure, err error) time.Duration {
 	var progress *dedupe.InProgressError
 	switch {
 	case errors.As(err, &progress):
@@ -144,9 +123,4 @@ func retryAfter(p *problem, err error) time.Duration {
 		return time.Second
 	}
 	return 0
-}
-
-// seconds is a header's form of a duration, rounded up.
-func seconds(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

@@ -1,6 +1,6 @@
 //go:build !js
 
-package dedupehttp
+package ledgerapi
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 	"strings"
 	"testing"
 
+	"flow.internal/capdo/internal/problem"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -96,7 +97,7 @@ func conforms(r *http.Request, body []byte, rec *httptest.ResponseRecorder) erro
 	if rec.Header().Get("Cache-Control") != "no-store" || rec.Header().Get("X-Content-Type-Options") != "nosniff" {
 		return fmt.Errorf("headers %v", rec.Header())
 	}
-	var p Problem
+	var p problem.Problem
 	if json.Unmarshal(rec.Body.Bytes(), &p); rec.Code != http.StatusOK && !slices.Contains(list(response["x-codes"]), p.Code) {
 		return fmt.Errorf("%d has the code %s", rec.Code, p.Code)
 	}
@@ -191,7 +192,7 @@ func TestDocumentHasEveryRouteAndFieldAndNoOther(t *testing.T) {
 }
 
 func TestDocumentHasEveryFieldOfResponsesAndNoOther(t *testing.T) {
-	for name, v := range map[string]any{"Claim": claimAnswer{}, "Entry": seqAnswer{}, "Put": putAnswer{}, "Done": doneAnswer{}, "Problem": Problem{}} {
+	for name, v := range map[string]any{"Claim": claimAnswer{}, "Entry": seqAnswer{}, "Put": putAnswer{}, "Done": doneAnswer{}, "Problem": problem.Problem{}} {
 		var names, required []string
 		for f := range reflect.TypeOf(v).Fields() {
 			tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")

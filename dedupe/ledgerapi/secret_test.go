@@ -1,4 +1,4 @@
-package dedupehttp
+package ledgerapi
 
 import (
 	"fmt"

@@ -1,6 +1,6 @@
 //go:build !js
 
-package dedupehttp_test
+package ledgerapi_test
 
 import (
 	"context"
@@ -10,22 +10,22 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupehttp"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/ledgerapi"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 // A ledger is served to the tenants whose tokens a secret has, and work is done once for whoever asks for it. In a Worker the ledger is a
 // dodedupe.Ledger with the tenant in its scope; see examples/ledger.
 func ExampleNewHandler() {
 	const token = "0123456789abcdef0123456789abcdef" // openssl rand -hex 32
-	ledgers := map[string]dedupe.Ledger{"shop": dedupetest.NewMemoryLedger(nil)}
-	server := httptest.NewServer(dedupehttp.NewHandler(dedupehttp.API{
-		Tokens: func(*http.Request) (*dedupehttp.Tokens, error) { return dedupehttp.ParseTokens("shop:" + token) },
+	ledgers := map[string]dedupe.Ledger{"shop": memdedupe.NewLedger(nil)}
+	server := httptest.NewServer(ledgerapi.NewHandler(ledgerapi.API{
+		Tokens: func(*http.Request) (*ledgerapi.Tokens, error) { return ledgerapi.ParseTokens("shop:" + token) },
 		Ledger: func(_ *http.Request, tenant string) (dedupe.Ledger, error) { return ledgers[tenant], nil },
 	}))
 	defer server.Close()
 
-	ledger, err := dedupehttp.NewClient(server.URL, token, nil)
+	ledger, err := ledgerapi.NewClient(server.URL, token, nil)
 	if err != nil {
 		fmt.Println(err)
 		return

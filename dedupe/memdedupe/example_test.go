@@ -1,16 +1,16 @@
-package dedupetest_test
+package memdedupe_test
 
 import (
 	"context"
 	"fmt"
 	"time"
 
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
-func ExampleNewMemory() {
+func ExampleNewStore() {
 	ctx, now := context.Background(), time.Unix(0, 0)
-	store := dedupetest.NewMemory(func() time.Time { return now })
+	store := memdedupe.NewStore(func() time.Time { return now })
 
 	fmt.Println(store.PutIfAbsent(ctx, []byte("key"), time.Second))
 	now = now.Add(999 * time.Millisecond)
