@@ -26,14 +26,14 @@ type Options struct {
 // Env returns the environment of the test's wrangler config.
 func Env(t testing.TB, o *Options) *durable.Env {
 	t.Helper()
-	w := enter(t)
+	h := enter(t)
 	vars := map[string]any{}
 	if o != nil {
 		for k, v := range o.Vars {
 			vars[k] = v
 		}
 	}
-	env, err := w.env(vars)
+	env, err := h.env(vars)
 	if err != nil {
 		t.Fatalf("durabletest.Env: %v", err)
 	}
@@ -72,7 +72,7 @@ func New(t testing.TB, binding string) *durable.Stub {
 // goroutine, so it may end the test.
 func Run(t testing.TB, stub *durable.Stub, fn func(ctx context.Context, state *durable.State)) {
 	t.Helper()
-	v, err := enter(t).visit(stub)
+	v, err := enter(t).callInside(stub)
 	if err != nil {
 		t.Fatalf("durabletest.Run: %v", err)
 	}
@@ -84,12 +84,12 @@ func Run(t testing.TB, stub *durable.Stub, fn func(ctx context.Context, state *d
 // reports whether an alarm was pending. The handler sees the present as the alarm's time. After an error workerd delivers it again by itself.
 func RunAlarm(t testing.TB, stub *durable.Stub) (ran bool, err error) {
 	t.Helper()
-	w := enter(t)
-	v, err := w.visit(stub)
+	h := enter(t)
+	v, err := h.callInside(stub)
 	if err != nil {
 		t.Fatalf("durabletest.RunAlarm: %v", err)
 	}
-	delivered, err := w.hasten(v)
+	delivered, err := h.deliverAlarm(v)
 	v.leave()
 	if err != nil {
 		t.Fatalf("durabletest.RunAlarm: %v", err)
@@ -123,13 +123,13 @@ func List(t testing.TB, binding string) []string {
 // Evict takes an object out of memory, as workerd does with one that is idle. Its next event finds it built anew.
 func Evict(t testing.TB, stub *durable.Stub) {
 	t.Helper()
-	w := enter(t)
+	h := enter(t)
 	name, err := stub.Call(t.Context(), "capdoTestID", nil)
 	if err != nil {
 		t.Fatalf("durabletest.Evict: %v", err)
 	}
 	class, id, _ := strings.Cut(string(name), "/")
-	if _, err := w.tools.Await(t.Context(), "evict", class, id); err != nil {
+	if _, err := h.tools.Await(t.Context(), "evict", class, id); err != nil {
 		t.Fatalf("durabletest.Evict: %v", err)
 	}
 }
@@ -149,10 +149,10 @@ func Abort(t testing.TB, stub *durable.Stub) {
 // (Env, Namespace, Stub, State) is dead.
 func Restart(t testing.TB) {
 	t.Helper()
-	w := enter(t)
+	h := enter(t)
 	ctx, stop := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer stop()
-	if err := w.restart(ctx); err != nil {
+	if err := h.restart(ctx); err != nil {
 		t.Fatalf("durabletest.Restart: %v", err)
 	}
 }

@@ -17,10 +17,10 @@ import (
 func init() {
 	durable.Register("DurableTestSQLite", newBlank)
 	durable.Register("DurableTestKV", newBlank)
-	theWorld.changed.L = &theWorld.mu
-	theWorld.inner = jsrt.Install(&theWorld).(program)
+	theHarness.changed.L = &theHarness.mu
+	theHarness.inner = jsrt.Install(&theHarness).(program)
 	if runtime.GOOS == "js" {
-		jsrt.OnTest(theWorld.serve)
+		jsrt.OnTest(theHarness.serve)
 	}
 }
 
@@ -42,85 +42,85 @@ type program interface {
 // stateful is what an object's I/O context carries.
 type stateful interface{ State() *durable.State }
 
-// world is all that the tests of a program share.
-type world struct {
+// harness is all that the tests of a program share.
+type harness struct {
 	inner program
 	tools *jsrt.Ref // see testing.mjs
 	ready chan struct{}
 
 	mu      sync.Mutex
 	changed sync.Cond
-	owner   string              // the test that has the storage to itself
-	users   map[testing.TB]bool // it, and its subtests
-	visits  map[string]*visit   // that have not begun
+	owner   string                 // the test that has the storage to itself
+	users   map[testing.TB]bool    // it, and its subtests
+	calls   map[string]*insideCall // that have not begun
 	lastID  int
 	alarms  map[string]chan error // object id → where its next alarm's outcome goes
 }
 
-var theWorld = world{
-	ready: make(chan struct{}), users: map[testing.TB]bool{}, visits: map[string]*visit{}, alarms: map[string]chan error{},
+var theHarness = harness{
+	ready: make(chan struct{}), users: map[testing.TB]bool{}, calls: map[string]*insideCall{}, alarms: map[string]chan error{},
 }
 
 // enter waits for the test's turn.
-func enter(t testing.TB) *world {
+func enter(t testing.TB) *harness {
 	t.Helper()
 	if runtime.GOOS != "js" {
 		t.Fatal("package durabletest needs workerd\nhint: run the tests with capdo test, or GOOS=js GOARCH=wasm go test -exec 'capdo exec'")
 	}
-	w := &theWorld
-	<-w.ready
+	h := &theHarness
+	<-h.ready
 	owner, _, _ := strings.Cut(t.Name(), "/")
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for w.owner != "" && w.owner != owner {
-		w.changed.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.owner != "" && h.owner != owner {
+		h.changed.Wait()
 	}
-	w.owner = owner
-	if !w.users[t] {
-		w.users[t] = true
-		t.Cleanup(func() { w.leave(t) })
+	h.owner = owner
+	if !h.users[t] {
+		h.users[t] = true
+		t.Cleanup(func() { h.leave(t) })
 	}
-	return w
+	return h
 }
 
 // leave deletes every object when the last user is gone.
-func (w *world) leave(t testing.TB) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.users, t)
-	if len(w.users) > 0 {
+func (h *harness) leave(t testing.TB) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.users, t)
+	if len(h.users) > 0 {
 		return
 	}
-	if _, err := w.tools.Await(context.Background(), "reset"); err != nil {
+	if _, err := h.tools.Await(context.Background(), "reset"); err != nil {
 		t.Errorf("durabletest: the objects of this test cannot be deleted: %v", err)
 	}
-	w.owner = ""
-	w.changed.Broadcast()
+	h.owner = ""
+	h.changed.Broadcast()
 }
 
-func (w *world) env(vars map[string]any) (*durable.Env, error) {
-	v, err := w.tools.Call("env", vars)
+func (h *harness) env(vars map[string]any) (*durable.Env, error) {
+	v, err := h.tools.Call("env", vars)
 	if err != nil {
 		return nil, err
 	}
-	return w.inner.NewEnv(v.(*jsrt.Ref)), nil
+	return h.inner.NewEnv(v.(*jsrt.Ref)), nil
 }
 
-func (w *world) worker() (*durable.Stub, error) {
-	v, err := w.tools.Get("worker")
+func (h *harness) worker() (*durable.Stub, error) {
+	v, err := h.tools.Get("worker")
 	if err != nil {
 		return nil, err
 	}
-	return w.inner.NewStub(v.(*jsrt.Ref)), nil
+	return h.inner.NewStub(v.(*jsrt.Ref)), nil
 }
 
-func (w *world) restart(ctx context.Context) error {
-	_, err := w.tools.Await(ctx, "restart")
+func (h *harness) restart(ctx context.Context) error {
+	_, err := h.tools.Await(ctx, "restart")
 	return err
 }
 
-// visit is a stay inside an object.
-type visit struct {
+// insideCall is a call that keeps an object open for a function of a test.
+type insideCall struct {
 	ctx   context.Context
 	state *durable.State
 	begun chan struct{}
@@ -128,14 +128,14 @@ type visit struct {
 	over  chan error // of the call that leads there
 }
 
-// visit calls an object, and returns once the call has arrived. It stays open until leave.
-func (w *world) visit(stub *durable.Stub) (*visit, error) {
-	v := &visit{begun: make(chan struct{}), done: make(chan struct{}), over: make(chan error, 1)}
-	w.mu.Lock()
-	w.lastID++
-	id := strconv.Itoa(w.lastID)
-	w.visits[id] = v
-	w.mu.Unlock()
+// callInside calls an object, and returns once the call has arrived. It stays open until leave.
+func (h *harness) callInside(stub *durable.Stub) (*insideCall, error) {
+	v := &insideCall{begun: make(chan struct{}), done: make(chan struct{}), over: make(chan error, 1)}
+	h.mu.Lock()
+	h.lastID++
+	id := strconv.Itoa(h.lastID)
+	h.calls[id] = v
+	h.mu.Unlock()
 	go func() {
 		_, err := stub.Call(context.Background(), "capdoTest", []byte(id))
 		v.over <- err
@@ -148,13 +148,13 @@ func (w *world) visit(stub *durable.Stub) (*visit, error) {
 	}
 }
 
-func (v *visit) leave() {
+func (v *insideCall) leave() {
 	close(v.done)
 	<-v.over // an error is the object's, which has been reset, and fn has met it
 }
 
-// hasten sets an object's alarm to now, and returns where the outcome will come from; nil where no alarm is pending.
-func (w *world) hasten(v *visit) (chan error, error) {
+// deliverAlarm sets an object's alarm to now, and returns where the outcome will come from; nil where no alarm is pending.
+func (h *harness) deliverAlarm(v *insideCall) (chan error, error) {
 	id, err := v.state.ID()
 	if err != nil {
 		return nil, err
@@ -164,25 +164,25 @@ func (w *world) hasten(v *visit) (chan error, error) {
 		return nil, err
 	}
 	outcome := make(chan error, 1)
-	w.mu.Lock()
-	w.alarms[id.String()] = outcome
-	w.mu.Unlock()
+	h.mu.Lock()
+	h.alarms[id.String()] = outcome
+	h.mu.Unlock()
 	return outcome, v.state.Storage().SetAlarm(v.ctx, time.Now(), nil)
 }
 
-// serve handles what testing.mjs asks for: index 0 hands over the tools, and is open as long as the program; index 1 is a visit.
-func (w *world) serve(ctx context.Context, i *jsrt.Invocation, args []any) (any, error) {
+// serve handles what testing.mjs asks for: index 0 hands over the tools, and is open as long as the program; index 1 is an inside call.
+func (h *harness) serve(ctx context.Context, i *jsrt.Invocation, args []any) (any, error) {
 	if i.Index == 0 {
-		w.tools = args[0].(*jsrt.Ref)
-		close(w.ready)
+		h.tools = args[0].(*jsrt.Ref)
+		close(h.ready)
 		<-ctx.Done()
 		return nil, nil
 	}
 	token, _ := args[0].([]byte)
-	w.mu.Lock()
-	v := w.visits[string(token)]
-	delete(w.visits, string(token))
-	w.mu.Unlock()
+	h.mu.Lock()
+	v := h.calls[string(token)]
+	delete(h.calls, string(token))
+	h.mu.Unlock()
 	if v == nil {
 		return nil, errors.New("durabletest: only durabletest.Run calls this method")
 	}
@@ -196,19 +196,19 @@ func (w *world) serve(ctx context.Context, i *jsrt.Invocation, args []any) (any,
 }
 
 // Serve passes events on to package durable, and tells RunAlarm of alarms.
-func (w *world) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (out any, err error) {
+func (h *harness) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (out any, err error) {
 	if i.Kind == jsrt.Alarm {
 		err = errors.New("the alarm handler panicked")
-		defer func() { w.rang(i.Context(), err) }()
+		defer func() { h.alarmRang(i.Context(), err) }()
 	}
-	out, err = w.inner.Serve(ctx, i, args)
+	out, err = h.inner.Serve(ctx, i, args)
 	return out, err
 }
 
-func (w *world) rang(c *jsrt.Context, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.alarms) == 0 {
+func (h *harness) alarmRang(c *jsrt.Context, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.alarms) == 0 {
 		return
 	}
 	object, ok := c.Object.(stateful)
@@ -219,14 +219,14 @@ func (w *world) rang(c *jsrt.Context, err error) {
 	if idErr != nil {
 		return
 	}
-	if outcome := w.alarms[id.String()]; outcome != nil {
-		delete(w.alarms, id.String())
+	if outcome := h.alarms[id.String()]; outcome != nil {
+		delete(h.alarms, id.String())
 		outcome <- err
 	}
 }
 
 // Throw and Describe are package durable's.
-func (w *world) Throw(err error) *jsrt.Error { return w.inner.Throw(err) }
+func (h *harness) Throw(err error) *jsrt.Error { return h.inner.Throw(err) }
 
 // Describe is package durable's.
-func (w *world) Describe() map[string]any { return w.inner.Describe() }
+func (h *harness) Describe() map[string]any { return h.inner.Describe() }
