@@ -152,7 +152,7 @@ func stubbornStore(t *testing.T) (inserter, func(context.Context, []byte) error)
 		t.Fatal(err)
 	}
 	insert := func(ctx context.Context, key []byte, by reservation.Owner) (bool, error) {
-		body, err := s.call.deliver(ctx, objectName(kindStore, "", key), wire.MethodReserveKey, wire.EncodeReserve(by, 3_600_000))
+		body, err := s.call.deliver(ctx, objectName(kindStore, "", key), wire.MethodPut, wire.EncodePut(by, 3_600_000))
 		if err != nil {
 			return false, err
 		}

@@ -104,9 +104,9 @@ func (s *Store) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) 
 	}
 	object, innerKey := s.mapping.locate(kindStore, s.scope, key)
 	owner := reservation.NewOwner()
-	method, msg := wire.MethodReserveKey, []byte(nil)
+	method, msg := wire.MethodPut, []byte(nil)
 	if innerKey == "" {
-		msg = wire.EncodeReserve(owner, ms)
+		msg = wire.EncodePut(owner, ms)
 	} else {
 		method, msg = wire.MethodReserve, codec.AppendNumbers(wire.Message(innerKey, string(owner[:])), ms)
 	}

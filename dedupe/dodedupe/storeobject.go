@@ -25,7 +25,7 @@ var storeMethods = []struct {
 	name   string
 	handle func(*storeObject, context.Context, []byte) ([]byte, error)
 }{
-	{wire.MethodReserveKey, (*storeObject).reserve},
+	{wire.MethodPut, (*storeObject).reserve},
 	{wire.MethodLookKey, (*storeObject).look},
 	{wire.MethodForgetKey, (*storeObject).forget},
 }
@@ -40,7 +40,7 @@ func newStoreObject(_ context.Context, state *durable.State, _ *durable.Env) (*s
 func unixMilli() int64 { return time.Now().UnixMilli() }
 
 func (o *storeObject) reserve(ctx context.Context, msg []byte) ([]byte, error) {
-	owner, ttl, err := wire.DecodeReserve(msg)
+	owner, ttl, err := wire.DecodePut(msg)
 	if err != nil {
 		return wire.Reply(nil, err)
 	}

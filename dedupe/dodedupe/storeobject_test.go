@@ -15,9 +15,9 @@ import (
 // FuzzObject: whatever the messages are, an object answers or throws, and leaves a record or nothing behind.
 func FuzzObject(f *testing.F) {
 	f.Add([]byte{}, []byte{})
-	f.Add(wire.EncodeReserve(reservation.Owner{1, 2, 3}, 1), wire.EncodeReserve(reservation.Owner{}, 5))
-	f.Add(wire.EncodeReserve(reservation.Owner{1, 2, 3}, 0), wire.EncodeForget(nil))
-	f.Add(wire.EncodeReserve(reservation.Owner{1, 2, 3}, math.MaxInt64), wire.EncodeLook())
+	f.Add(wire.EncodePut(reservation.Owner{1, 2, 3}, 1), wire.EncodePut(reservation.Owner{}, 5))
+	f.Add(wire.EncodePut(reservation.Owner{1, 2, 3}, 0), wire.EncodeForget(nil))
+	f.Add(wire.EncodePut(reservation.Owner{1, 2, 3}, math.MaxInt64), wire.EncodeLook())
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		s := &faulty.Storage{}
 		o := &storeObject{reservation.Key{Storage: s, Clock: func() int64 { return 1000 }}}

@@ -35,7 +35,6 @@ type answer struct {
 func main() {
 	dodedupe.RegisterStore("Dedupe")
 	registerLedger("Ledger", "ledger")
-	registerLedger("LedgerKV", "kv")
 	durable.Register("Account", newAccount, durable.Method("perform", (*account).perform))
 	durable.Register("Racy", newRacy, durable.Method("put", (*racy).put), durable.Method("forget", (*racy).forget))
 	durablehttp.Handle(http.HandlerFunc(serve))
@@ -98,8 +97,6 @@ func perform(ctx context.Context, env *durable.Env, target string, q url.Values,
 		return performLedger(ctx, env, &dodedupe.LedgerOptions{}, q, a)
 	case "buckets":
 		return performLedger(ctx, env, &dodedupe.LedgerOptions{Mapping: dodedupe.Buckets(4)}, q, a)
-	case "kv":
-		return performLedger(ctx, env, &dodedupe.LedgerOptions{Binding: "LEDGERKV"}, q, a)
 	case "embedded":
 		return performEmbedded(ctx, env, q, a)
 	case "sequence":

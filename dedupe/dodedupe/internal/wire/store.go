@@ -12,23 +12,23 @@ import (
 // Methods of an object that keeps the reservation of one key. After its version
 // a message has
 //
-//	reserveKey   owner (16 bytes), TTL in ms (uvarint)      reply   0 or 1: inserted
+//	putIfAbsent  owner (16 bytes), TTL in ms (uvarint)      reply   0 or 1: inserted
 //	lookKey      nothing                                    reply   0, or 1 and the record as it is stored
 //	forgetKey    the record, as lookKey returned it         reply   nothing
 const (
-	MethodReserveKey = "reserveKey"
-	MethodLookKey    = "lookKey"
-	MethodForgetKey  = "forgetKey"
+	MethodPut       = "putIfAbsent"
+	MethodLookKey   = "lookKey"
+	MethodForgetKey = "forgetKey"
 )
 
-// EncodeReserve returns the message of reserveKey.
-func EncodeReserve(o reservation.Owner, ttl int64) []byte {
+// EncodePut returns the message of putIfAbsent.
+func EncodePut(o reservation.Owner, ttl int64) []byte {
 	b := append([]byte{messageVersion}, o[:]...)
 	return binary.AppendUvarint(b, uint64(ttl))
 }
 
-// DecodeReserve reads the message of reserveKey.
-func DecodeReserve(msg []byte) (o reservation.Owner, ttl int64, err error) {
+// DecodePut reads the message of putIfAbsent.
+func DecodePut(msg []byte) (o reservation.Owner, ttl int64, err error) {
 	b, err := content(msg)
 	if err != nil {
 		return o, 0, effect.None(err)

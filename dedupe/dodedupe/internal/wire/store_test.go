@@ -22,7 +22,7 @@ func TestMessageBytesArePinned(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		"reserveKey":     {EncodeReserve(someOwner, 86_400_000), "01" + "000102030405060708090a0b0c0d0e0f" + "80b89929"},
+		"putIfAbsent":    {EncodePut(someOwner, 86_400_000), "01" + "000102030405060708090a0b0c0d0e0f" + "80b89929"},
 		"lookKey":        {EncodeLook(), "01"},
 		"forgetKey":      {EncodeForget([]byte{0xaa, 0xbb}), "01aabb"},
 		"inserted":       {must(Reply(EncodeBool(true), nil)), "010001"},
@@ -42,7 +42,7 @@ func TestMessageBytesArePinned(t *testing.T) {
 }
 
 func TestMalformedPutMessageIsRefused(t *testing.T) {
-	valid := EncodeReserve(someOwner, 1000)
+	valid := EncodePut(someOwner, 1000)
 	withTTL := func(b ...byte) []byte { return append(bytes.Clone(valid[:17]), b...) }
 	for name, c := range map[string]struct {
 		msg  []byte
@@ -57,7 +57,7 @@ func TestMalformedPutMessageIsRefused(t *testing.T) {
 		"a TTL of 2^63":      {withTTL(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01), codec.ErrMalformed},
 		"a TTL that is more": {withTTL(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f), codec.ErrMalformed},
 	} {
-		if o, ttl, err := DecodeReserve(c.msg); o != (reservation.Owner{}) || ttl != 0 || !errors.Is(err, c.want) || !effect.Definite(err) {
+		if o, ttl, err := DecodePut(c.msg); o != (reservation.Owner{}) || ttl != 0 || !errors.Is(err, c.want) || !effect.Definite(err) {
 			t.Errorf("%s: %x, %d, %v; want %v", name, o, ttl, err, c.want)
 		}
 	}
@@ -66,19 +66,19 @@ func TestMalformedPutMessageIsRefused(t *testing.T) {
 func FuzzPutMessage(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{2})
-	f.Add(EncodeReserve(someOwner, 1))
-	f.Add(EncodeReserve(someOwner, math.MaxInt64))
-	f.Add(append(EncodeReserve(someOwner, 1), 0))
-	f.Add(append(EncodeReserve(someOwner, 0)[:17], 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f))
+	f.Add(EncodePut(someOwner, 1))
+	f.Add(EncodePut(someOwner, math.MaxInt64))
+	f.Add(append(EncodePut(someOwner, 1), 0))
+	f.Add(append(EncodePut(someOwner, 0)[:17], 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f))
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		o, ttl, err := DecodeReserve(msg)
+		o, ttl, err := DecodePut(msg)
 		if err != nil {
 			if o != (reservation.Owner{}) || ttl != 0 || !errors.Is(err, codec.ErrMalformed) && !errors.Is(err, codec.ErrVersion) {
 				t.Fatalf("%x: %x, %d, %v", msg, o, ttl, err)
 			}
 			return
 		}
-		o2, ttl2, err := DecodeReserve(EncodeReserve(o, ttl))
+		o2, ttl2, err := DecodePut(EncodePut(o, ttl))
 		if o2 != o || ttl2 != ttl || err != nil || ttl < 0 {
 			t.Fatalf("%x: %x %d, then %x %d, %v", msg, o, ttl, o2, ttl2, err)
 		}
