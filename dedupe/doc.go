@@ -20,8 +20,10 @@
 //
 // A [Sequencer] numbers the entries of a stream, each key once.
 //
-// This package has the interfaces and what all of their implementations share; it depends on nothing but the standard library. Those on Durable
-// Objects are in package dodedupe. Package dedupetest has the tests that each of them passes, and references in memory for tests.
+// This package has the interfaces and what all of their implementations share; it
+// depends on nothing but the standard library. Those on Durable Objects are in
+// package dodedupe, those in memory in package memdedupe. Package dedupetest has
+// the tests that each of them passes.
 //
 // # Limits
 //

@@ -63,7 +63,9 @@
 //
 // # Problems
 //
-// What the middleware itself answers is a [Problem]. In none of these cases has
+// What the middleware itself answers is application/problem+json (RFC 9457), with
+// the members status, title, code, detail and hint. Act on code and status, never
+// on the texts. They never contain a key or a payload. In none of these cases has
 // this request run the handler, except in the last two:
 //
 //	400 idempotency_key_missing, idempotency_key_invalid, idempotency_key_too_long
@@ -107,10 +109,4 @@
 // shared between scopes and tenants: see [MaxInFlight]. What is refused gets 503
 // overloaded before its body is read. A response that there is no room for goes out
 // as it comes, as one that is too large to be kept.
-//
-// # HTTP API
-//
-// [NewHandler] serves a ledger, a sequencer and a store to services in any language: JSON over HTTP, described by [OpenAPI], with bearer tokens that
-// decide whose keys are reached. [Client] is the same from Go: a [dedupe.Ledger], with the others from its methods. examples/ledger is a Worker
-// that serves them from Durable Objects.
 package dedupehttp

@@ -1,4 +1,5 @@
-// Package dedupetest tests implementations of package dedupe's interfaces, and has one in memory to test other code with.
+// Package dedupetest tests implementations of package dedupe's interfaces. To test
+// other code use those of package memdedupe.
 //
 //	func TestStore(t *testing.T) {
 //		dedupetest.TestStore(t, func(t *testing.T) dedupe.Store { return newStore(t) })
@@ -11,7 +12,7 @@
 //
 // What implementations are known to have got wrong is in the names of the tests that find it: go test -run '/known_mistake'. The first of these
 // are subtests here, of [TestStore], [TestLedger] and [TestSequencer], which each mistake, made on purpose, has to fail; those that are below the
-// interfaces are package dodedupe's.
+// interfaces are package dodedupe's and those below it.
 //
 //	sub-second TTL becoming 24 h                   Store, Ledger, Sequencer
 //	ttl*1000 overflowing to inserted every time    Store, Ledger, Sequencer
@@ -27,7 +28,7 @@
 //	a cache that outlives a rollback               dodedupe's TestEngineKeepsItsInvariants, and TestEmbeddedLedgerInATransaction in workerd
 //	an older program unhooking newer records       dodedupe's TestOlderProgramLeavesNewerRecords
 //	a fence that grows in memory only              dodedupe's TestFencesGrowOverEvictionAndForgetting
-//	a clock that was ahead lengthening leases      MemoryLedger's TestClockThatWasAhead, and dodedupe's
+//	a clock that was ahead lengthening leases      memdedupe's TestClockThatWasAhead, and dodedupe's
 //	an error that is definite after a write        dodedupe's TestErrorAfterAWriteIsNotDefinite
 //	record written but its alarm not               dodedupe's TestKnownMistakes
 //	caller's clock expiring live entries           dodedupe's TestKnownMistakes
