@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Event is one operation on a [Ledger], as [Observed] reports it. There is no payload in it, and of the key at most a hash.
+// Event is one operation on a [Ledger], as [Observed] reports it. There is no
+// payload in it, and of the key at most a hash.
 type Event struct {
 	Op      string // "Claim", "Complete", "Extend", "Release", "Forget"
 	Result  EventResult
@@ -31,11 +32,14 @@ const (
 	EventFailed     EventResult = "failed"
 )
 
-// Observed returns a ledger that does what another one does, and reports each operation to observe when it is over. observe is called by
-// the goroutine of the caller, and should return soon.
+// Observed returns a ledger that does what another one does, and reports each
+// operation to observe when it is over. observe is called by the goroutine of
+// the caller, and should return soon.
 //
-// hash makes an event's KeyHash; with nil it is 0. A key that can be guessed can be told by a plain hash: use a keyed one, such as an HMAC's
-// first 8 bytes, or [hash/maphash] where events of one process need not be compared with another's.
+// hash makes an event's KeyHash; with nil it is 0. A key that can be guessed
+// can be told by a plain hash: use a keyed one, such as an HMAC's first 8
+// bytes, or [hash/maphash] where events of one process need not be compared
+// with another's.
 func Observed(ledger Ledger, hash func(key []byte) uint64, observe func(Event)) Ledger {
 	return &observed{ledger, hash, observe}
 }

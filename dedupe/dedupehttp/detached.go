@@ -35,7 +35,8 @@ func (l *detachedLedger) Claim(ctx context.Context, key []byte, opts dedupe.Clai
 	return claim, err
 }
 
-// expires is when the key will be forgotten, or earlier by what the claim took; zero if unknown, because another attempt was the first.
+// expires is when the key will be forgotten, or earlier by what the claim took;
+// zero if unknown, because another attempt was the first.
 func (l *detachedLedger) expires(ttl time.Duration) time.Time {
 	if l.claim.Attempt != 1 {
 		return time.Time{}

@@ -41,8 +41,8 @@ type execution struct {
 
 var errNotKept = errors.New("the response is not kept")
 
-// run claims the key, has the handler run, stores its response and sends it; or sends the one that was stored before. What it returns is to be
-// sent instead.
+// run claims the key, has the handler run, stores its response and sends it; or
+// sends the one that was stored before. What it returns is to be sent instead.
 func (e *execution) run() *problem.Problem {
 	if e.m.Timeout > 0 {
 		return e.runWithin()

@@ -12,8 +12,9 @@ import (
 	"flow.internal/capdo/internal/problem"
 )
 
-// LedgerFunc returns the ledger for a request. In a Worker a ledger belongs to the invocation: make it from durablehttp.Env(r). Its error is
-// answered with status 503, and is seen nowhere.
+// LedgerFunc returns the ledger for a request. In a Worker a ledger belongs to
+// the invocation: make it from durablehttp.Env(r). Its error is answered with
+// status 503, and is seen nowhere.
 type LedgerFunc func(*http.Request) (dedupe.Ledger, error)
 
 // Fixed returns a [LedgerFunc] for one ledger, which all requests have.
@@ -21,13 +22,16 @@ func Fixed(ledger dedupe.Ledger) LedgerFunc {
 	return func(*http.Request) (dedupe.Ledger, error) { return ledger, nil }
 }
 
-// ScopeFunc says whose key it is that a request carries, such as the tenant that was authenticated: any bytes. Equal keys of two scopes are two
-// keys. Within a scope, who repeats a request gets the response of the first: where users of a tenant must not see each other's, let the scope
-// name the user, too. An error, or an empty scope, is answered with status 403.
+// ScopeFunc says whose key it is that a request carries, such as the tenant
+// that was authenticated: any bytes. Equal keys of two scopes are two keys.
+// Within a scope, who repeats a request gets the response of the first: where
+// users of a tenant must not see each other's, let the scope name the user,
+// too. An error, or an empty scope, is answered with status 403.
 type ScopeFunc func(*http.Request) (string, error)
 
-// Idempotent returns middleware that runs a handler once for each Idempotency-Key; see the package's documentation. It panics when ledger or scope is
-// nil, and when an option is out of its limits.
+// Idempotent returns middleware that runs a handler once for each
+// Idempotency-Key; see the package's documentation. It panics when ledger or
+// scope is nil, and when an option is out of its limits.
 func Idempotent(ledger LedgerFunc, scope ScopeFunc, opts *Options) func(http.Handler) http.Handler {
 	var o Options
 	if opts != nil {

@@ -11,7 +11,8 @@ import (
 
 // Options say how [Idempotent] works; nil means the defaults.
 type Options struct {
-	// Required: a request without a key is answered with status 400. By default it goes to the handler, as if the middleware were not there.
+	// Required: a request without a key is answered with status 400. By default
+	// it goes to the handler, as if the middleware were not there.
 	Required bool
 	// Methods are those that the middleware is for, in upper or lower case; POST
 	// and PATCH when empty. Others go to the handler. PUT and DELETE, which may
@@ -20,12 +21,16 @@ type Options struct {
 	Methods []string
 	// TTL is how long a key is remembered from its first request on; [dedupe.DefaultTTL] when 0.
 	TTL time.Duration
-	// Lease is how long a key stays in progress when its program dies, from 1 ms to [dedupe.MaxLease]; [dedupe.DefaultLease] when 0. While the handler runs it is extended.
+	// Lease is how long a key stays in progress when its program dies, from 1
+	// ms to [dedupe.MaxLease]; [dedupe.DefaultLease] when 0. While the handler
+	// runs it is extended.
 	Lease time.Duration
-	// Wait is how long a request waits while another with its key is in progress, at most [dedupe.MaxWait]. With 0 it is answered with status 409 at
-	// once, and otherwise when the wait is over.
+	// Wait is how long a request waits while another with its key is in
+	// progress, at most [dedupe.MaxWait]. With 0 it is answered with status 409
+	// at once, and otherwise when the wait is over.
 	Wait time.Duration
-	// MaxBody is the size of the largest request, in bytes; 1 MiB when 0. It is read into memory before the handler runs.
+	// MaxBody is the size of the largest request, in bytes; 1 MiB when 0. It is
+	// read into memory before the handler runs.
 	MaxBody int64
 	// Disposition says what becomes of a response by its status: [dedupe.StoreResult],
 	// so that the key is answered with it from then on, or whether the key's next

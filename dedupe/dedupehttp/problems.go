@@ -23,7 +23,8 @@ var (
 	}
 )
 
-// minRetryAfter is what a client should wait at least before it tries again. A holder is done long before its lease is over.
+// minRetryAfter is what a client should wait at least before it tries again. A
+// holder is done long before its lease is over.
 const minRetryAfter = time.Second
 
 var (

@@ -118,7 +118,8 @@ func (rec *recorder) leave() (untouched bool) {
 	return !rec.through
 }
 
-// send sends status, header and what is held back of the body; c is the record that was stored, if any.
+// send sends status, header and what is held back of the body; c is the record
+// that was stored, if any.
 func (rec *recorder) send(c *record) {
 	h := rec.w.Header()
 	clear(h)

@@ -148,7 +148,8 @@ func TestWhatCannotBeKeptIsRefused(t *testing.T) {
 	}, nil), post("k", "body"))
 }
 
-// Whatever a handler sets as a header, no line of it ends early: on a real connection, where it would show.
+// Whatever a handler sets as a header, no line of it ends early: on a real
+// connection, where it would show.
 func TestHeadersCannotBeInjected(t *testing.T) {
 	server := httptest.NewServer(wrap(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Value", "a\r\nX-Injected: b\r\n\r\n<html>\x00")
@@ -330,8 +331,8 @@ func (l *refusing) Complete(ctx context.Context, c dedupe.Claim, result []byte) 
 	return l.Ledger.Complete(ctx, c, result)
 }
 
-// A handler that was taken for dead has the smaller fence, and its client is sent to the response that counts, or gets no more than had
-// begun to go out.
+// A handler that was taken for dead has the smaller fence, and its client is
+// sent to the response that counts, or gets no more than had begun to go out.
 func TestResponseOfAHandlerThatWasTakenOverDoesNotCount(t *testing.T) {
 	w := takenOver(t, false, "second")
 	wantProblem(t, w, 503, "taken_over")
@@ -340,7 +341,8 @@ func TestResponseOfAHandlerThatWasTakenOverDoesNotCount(t *testing.T) {
 	}
 }
 
-// takenOver returns the response of a handler beside which another has run for the same key; later requests get the body.
+// takenOver returns the response of a handler beside which another has run for
+// the same key; later requests get the body.
 func takenOver(t *testing.T, streaming bool, body string) *httptest.ResponseRecorder {
 	clock := time.Now()
 	l := memdedupe.NewLedger(func() time.Time { return clock })
@@ -406,7 +408,8 @@ func (l *watching) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions)
 	return l.Ledger.Claim(ctx, key, o)
 }
 
-// The client hangs up on a real connection, and the handler goes on, for longer than the lease; then its response is there.
+// The client hangs up on a real connection, and the handler goes on, for longer
+// than the lease; then its response is there.
 func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
 	const lease = 600 * time.Millisecond
 	extended, completed := make(chan bool, 100), make(chan bool, 1)
@@ -463,7 +466,8 @@ func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
 	}
 }
 
-// A client that goes away while its claim is under way does not leave the key behind, claimed by nobody; one that waits just ends.
+// A client that goes away while its claim is under way does not leave the key
+// behind, claimed by nobody; one that waits just ends.
 func TestClientThatGoesAwayBeforeTheHandlerRuns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	runs := 0
@@ -495,7 +499,8 @@ func TestClientThatGoesAwayBeforeTheHandlerRuns(t *testing.T) {
 	}
 }
 
-// A claim whose answer is lost is asked for again, by the same owner: what it had got is not left behind.
+// A claim whose answer is lost is asked for again, by the same owner: what it
+// had got is not left behind.
 func TestClaimWhoseAnswerWasLostIsNotLeftBehind(t *testing.T) {
 	l := &losing{Ledger: memdedupe.NewLedger(nil)}
 	h := on(l, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "done") }, nil)

@@ -76,7 +76,8 @@ func withKey(change func([]byte) []byte) func() dedupe.Store {
 // wholeSeconds is a TTL as one who counts in seconds keeps it, with the default for none.
 func wholeSeconds(ttl time.Duration) time.Duration { return ttl / time.Second * time.Second }
 
-// timesThousand is a TTL in ms, as one who multiplies first computes it; what is not positive has expired at once.
+// timesThousand is a TTL in ms, as one who multiplies first computes it; what
+// is not positive has expired at once.
 func timesThousand(ttl time.Duration) time.Duration {
 	return max(ttl*1000/time.Second*time.Millisecond, time.Nanosecond)
 }

@@ -14,8 +14,9 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// TestLedger checks everything that [dedupe.Ledger] promises. newLedger returns a ledger without records, such as one with a scope of its
-// own; each subtest calls it once. Subtests run one after the other and take about 10 s together.
+// TestLedger checks everything that [dedupe.Ledger] promises. newLedger returns
+// a ledger without records, such as one with a scope of its own; each subtest
+// calls it once. Subtests run one after the other and take about 10 s together.
 func TestLedger(t *testing.T, newLedger func(t *testing.T) dedupe.Ledger) {
 	for _, test := range ledgerTests {
 		t.Run(test.name, func(t *testing.T) { test.run(ledgerTest{t, newLedger(t)}) })
@@ -393,7 +394,8 @@ func (l ledgerTest) release() {
 	l.claim("key", o, dedupe.Acquired)
 }
 
-// failedClaim has claims fail in the ways that every ledger has, and expects the next one to acquire.
+// failedClaim has claims fail in the ways that every ledger has, and expects
+// the next one to acquire.
 func (l ledgerTest) failedClaim() {
 	ended, cancel := context.WithCancel(l.Context())
 	cancel()

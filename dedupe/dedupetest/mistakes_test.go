@@ -16,7 +16,8 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// mistake is a mistake that somebody makes on purpose, and how the names begin of the subtests that fail of it; no others do.
+// mistake is a mistake that somebody makes on purpose, and how the names begin
+// of the subtests that fail of it; no others do.
 type mistake[T any] struct {
 	name  string
 	make  func() T
@@ -50,8 +51,9 @@ func fails(t *testing.T, test func(t testing.TB)) (failed bool) {
 	return failed
 }
 
-// testMistakes runs a suite over what is right, which has to pass, and over each mistake, of which just those subtests have to fail that it
-// says, by how their names begin.
+// testMistakes runs a suite over what is right, which has to pass, and over
+// each mistake, of which just those subtests have to fail that it says, by how
+// their names begin.
 func testMistakes[T any](t *testing.T, suite map[string]func(t testing.TB, impl T), right func() T, mistakes []mistake[T]) {
 	found := map[string]bool{}
 	for _, m := range append([]mistake[T]{{"none", right, nil}}, mistakes...) {

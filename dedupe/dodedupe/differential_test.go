@@ -19,7 +19,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Walks of this package are longer than rapid's are, and leave no files. go test -rapid.checks=10000 has more of them.
+// Walks of this package are longer than rapid's are, and leave no files. go
+// test -rapid.checks=10000 has more of them.
 func init() {
 	for name, value := range map[string]string{"rapid.checks": "1000", "rapid.steps": "80", "rapid.nofailfile": "true"} {
 		if err := flag.Set(name, value); err != nil {
@@ -40,7 +41,8 @@ type pair struct {
 	swept     bool              // alarms have removed what the reference would know again if the clock was set back
 }
 
-// TestLedgerDoesWhatTheReferenceDoes walks through everything that callers, time, alarms and evictions can do, with both mappings.
+// TestLedgerDoesWhatTheReferenceDoes walks through everything that callers,
+// time, alarms and evictions can do, with both mappings.
 func TestLedgerDoesWhatTheReferenceDoes(t *testing.T) {
 	for _, m := range []Mapping{PerKey(), Buckets(2)} {
 		t.Run(m.String(), func(t *testing.T) {

@@ -15,9 +15,11 @@ import (
 	"flow.internal/capdo/internal/section"
 )
 
-// Embedded is a ledger within an object of any class, in the object's own SQLite storage: what the object stores and what the ledger knows
-// of it are one transaction, so that an effect on the object happens exactly once. It is a [dedupe.Ledger] whose calls do not leave the object,
-// shared by all of its handlers.
+// Embedded is a ledger within an object of any class, in the object's own
+// SQLite storage: what the object stores and what the ledger knows of it are
+// one transaction, so that an effect on the object happens exactly once. It is
+// a [dedupe.Ledger] whose calls do not leave the object, shared by all of its
+// handlers.
 //
 //	func NewAccount(ctx context.Context, state *durable.State, env *durable.Env) (*Account, error) {
 //		ledger, err := dodedupe.Embed(state, nil)
@@ -31,9 +33,11 @@ import (
 //
 //	func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error { return a.ledger.Alarm(ctx, a.remind) }
 //
-// The object has one alarm, which the ledger needs: its class implements [durable.Alarmer] as above, and sets alarms of its own with
-// SetAlarm, GetAlarm and DeleteAlarm of Embedded in place of those of [durable.Storage]; likewise DeleteAll. The names of the ledger's
-// tables and keys begin with "_capdo_".
+// The object has one alarm, which the ledger needs: its class implements
+// [durable.Alarmer] as above, and sets alarms of its own with SetAlarm,
+// GetAlarm and DeleteAlarm of Embedded in place of those of [durable.Storage];
+// likewise DeleteAll. The names of the ledger's tables and keys begin with
+// "_capdo_".
 //
 // Within a [durable.Storage.Transaction] the ledger's calls are part of it, and
 // are rolled back with it. Calls of other goroutines wait until it is over, so
@@ -62,8 +66,10 @@ const (
 	opCompleteTx = "CompleteTx"
 )
 
-// Embed returns the ledger of an object, for the constructor of its class to call. It fails with [ErrNeedsSQLite] in a class with key-value
-// storage, with [dedupe.ErrInvalidTTL], and natively with an error of kind [dedupe.RuntimeUnavailable].
+// Embed returns the ledger of an object, for the constructor of its class to
+// call. It fails with [ErrNeedsSQLite] in a class with key-value storage, with
+// [dedupe.ErrInvalidTTL], and natively with an error of kind
+// [dedupe.RuntimeUnavailable].
 func Embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
 	e, err := embed(state, opts)
 	if err != nil {
@@ -112,12 +118,15 @@ type OnceOptions struct {
 	TTL         time.Duration // as in [dedupe.ClaimOptions]
 }
 
-// Once does a key's work unless it has been done, and stores its result, at most [dedupe.MaxResultSize] bytes, in the same transaction: whatever work
-// has written to the object's storage is there if and only if the result is. Where the key is completed, Once returns its result,
-// and work does not run.
+// Once does a key's work unless it has been done, and stores its result, at
+// most [dedupe.MaxResultSize] bytes, in the same transaction: whatever work has
+// written to the object's storage is there if and only if the result is. Where
+// the key is completed, Once returns its result, and work does not run.
 //
-// work is like the function of [durable.Storage.TransactionSync]: it must not wait, nor use the ledger. When it fails nothing has changed, and
-// Once returns its error. Once fails like [dedupe.Ledger.Claim], and with a [*dedupe.InProgressError] while somebody else holds the key by a claim.
+// work is like the function of [durable.Storage.TransactionSync]: it must not
+// wait, nor use the ledger. When it fails nothing has changed, and Once returns
+// its error. Once fails like [dedupe.Ledger.Claim], and with a
+// [*dedupe.InProgressError] while somebody else holds the key by a claim.
 func (e *Embedded) Once(ctx context.Context, key []byte, opts *OnceOptions, work func(fence int64) ([]byte, error)) (result []byte, replayed bool, err error) {
 	if opts == nil {
 		opts = &OnceOptions{}
@@ -145,9 +154,10 @@ func (e *Embedded) Once(ctx context.Context, key []byte, opts *OnceOptions, work
 	return done.Value, done.Replayed, nil
 }
 
-// CompleteTx completes a claim with what work returns, in the same transaction as what work writes to the object's storage; see Once for
-// work. Where the holder has completed the claim before, it returns that result, and work does not run. It fails like
-// [dedupe.Ledger.Complete].
+// CompleteTx completes a claim with what work returns, in the same transaction
+// as what work writes to the object's storage; see Once for work. Where the
+// holder has completed the claim before, it returns that result, and work does
+// not run. It fails like [dedupe.Ledger.Complete].
 func (e *Embedded) CompleteTx(ctx context.Context, claim dedupe.Claim, work func() ([]byte, error)) (result []byte, err error) {
 	if err := claim.Check(e.identity); err != nil {
 		return nil, fail(opCompleteTx, err)

@@ -57,7 +57,8 @@ func (h *host) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	return h.ledger.Alarm(ctx, func(ctx context.Context, info durable.AlarmInfo) error { return onHostAlarm(ctx, h, info) })
 }
 
-// Jobs are functions that run in a host. Tests and objects are one program, so all that a call has to carry is a number.
+// Jobs are functions that run in a host. Tests and objects are one program, so
+// all that a call has to carry is a number.
 var (
 	hostJobs    sync.Map
 	lastHostJob atomic.Int64
@@ -293,7 +294,8 @@ func TestOnceRespectsClaims(t *testing.T) {
 	o.wantBalance("5")
 }
 
-// Work that waits for what is outside, such as a card processor, is between the claim and the transaction that completes it.
+// Work that waits for what is outside, such as a card processor, is between the
+// claim and the transaction that completes it.
 func TestCompleteTxCommitsTheEffectWithTheResult(t *testing.T) {
 	o := openHost(t)
 	claim, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})

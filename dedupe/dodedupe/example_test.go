@@ -78,7 +78,8 @@ func ExampleNewSequencer() {
 	// Output: natively: true
 }
 
-// Account is an object whose balance changes exactly once for each deposit, however often that is sent.
+// Account is an object whose balance changes exactly once for each deposit,
+// however often that is sent.
 type Account struct {
 	storage *durable.Storage
 	ledger  *dodedupe.Embedded

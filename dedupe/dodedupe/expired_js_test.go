@@ -42,7 +42,8 @@ func notifyingLedger(t *testing.T, opts *LedgerOptions) *Ledger {
 	return l
 }
 
-// A holder dies; the object notices, and has its work done by somebody else. What was done, or taken over in time, is not told of.
+// A holder dies; the object notices, and has its work done by somebody else.
+// What was done, or taken over in time, is not told of.
 func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		l := notifyingLedger(t, opts)

@@ -13,10 +13,12 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// fakeObjects is a namespace: objects over fake storages, and a network in front that can be told to fail.
+// fakeObjects is a namespace: objects over fake storages, and a network in
+// front that can be told to fail.
 type fakeObjects struct {
 	clock func() int64
-	// network, if set, decides about the n-th message, counted from 0, and returns the error that the caller gets.
+	// network, if set, decides about the n-th message, counted from 0, and
+	// returns the error that the caller gets.
 	network func(n int, method string) (faulty.Fault, error)
 	// prepare, if set, sees each storage before it is used.
 	prepare func(s *faulty.Storage)

@@ -16,11 +16,13 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// fakeLedgerObjects is a namespace of ledger objects over backends in memory, and a network in front that can be told to fail.
+// fakeLedgerObjects is a namespace of ledger objects over backends in memory,
+// and a network in front that can be told to fail.
 type fakeLedgerObjects struct {
 	// clock, if set, is the objects', and alarms do not ring by themselves.
 	clock func() int64
-	// network, if set, decides about the n-th message, counted from 0, and returns the error that the caller gets.
+	// network, if set, decides about the n-th message, counted from 0, and
+	// returns the error that the caller gets.
 	network func(n int, method string) (faulty.Fault, error)
 
 	mu      sync.Mutex

@@ -78,8 +78,9 @@ func (p *provided) breakFrom(n, times int, kind faulty.Fault) {
 	}
 }
 
-// One fault of storage is made up for by the provider's repetition, or is an error that is definite, and then nothing was changed. More may leave
-// the outcome unknown; then the caller's repetition finds what would have been.
+// One fault of storage is made up for by the provider's repetition, or is an
+// error that is definite, and then nothing was changed. More may leave the
+// outcome unknown; then the caller's repetition finds what would have been.
 func TestFaultsOfStorageUnderTheProvider(t *testing.T) {
 	for name, act := range providerActs {
 		for _, m := range []Mapping{PerKey(), Buckets(1)} {

@@ -30,7 +30,8 @@ func TestForgetWhoseReplyIsLostIsRepeated(t *testing.T) {
 	}
 }
 
-// Known mistake: a late Forget deletes a successor. Here the reply of the removal is lost, and before it is repeated another caller inserts.
+// Known mistake: a late Forget deletes a successor. Here the reply of the
+// removal is lost, and before it is repeated another caller inserts.
 func TestRepeatedForgetLeavesTheSuccessor(t *testing.T) {
 	f := &fakeObjects{}
 	s, other := open(t, f, nil), open(t, f, nil)

@@ -18,8 +18,9 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// stubborn is a store whose callers do not give up: a call that failed is repeated by the same owner, which resolves every unknown outcome. It
-// lives on over restarts.
+// stubborn is a store whose callers do not give up: a call that failed is
+// repeated by the same owner, which resolves every unknown outcome. It lives on
+// over restarts.
 type stubborn struct {
 	open func() (insert inserter, forget func(ctx context.Context, key []byte) error)
 
@@ -68,7 +69,8 @@ func (s *stubborn) now() *stubborn {
 	return &stubborn{insert: s.insert, forget: s.forget}
 }
 
-// insist repeats a call until it is answered: at once if it was the object that was reset, else with new handles.
+// insist repeats a call until it is answered: at once if it was the object that
+// was reset, else with new handles.
 func (s *stubborn) insist(ctx context.Context, call func() error) error {
 	for {
 		s.mu.Lock()
@@ -90,8 +92,9 @@ func (s *stubborn) insist(ctx context.Context, call func() error) error {
 	}
 }
 
-// TestHammerUnderSIGKILL runs the hammer while workerd is killed, and objects are evicted and reset: in each round a key has one winner, whatever
-// answers were lost.
+// TestHammerUnderSIGKILL runs the hammer while workerd is killed, and objects
+// are evicted and reset: in each round a key has one winner, whatever answers
+// were lost.
 func TestHammerUnderSIGKILL(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) (inserter, func(context.Context, []byte) error){
 		"store": stubbornStore, "ledger per key": stubbornLedger(PerKey()),

@@ -20,17 +20,21 @@ import (
 
 // LedgerOptions configures a [Ledger] or a [Sequencer]. Nil means the defaults.
 type LedgerOptions struct {
-	// Binding is the Durable Object binding of the class that [RegisterLedger] declared; "LEDGER" when empty.
+	// Binding is the Durable Object binding of the class that [RegisterLedger]
+	// declared; "LEDGER" when empty.
 	Binding string
-	// Scope keeps the keys of several users of one class apart: any bytes, none by default. Another scope is another, empty ledger.
+	// Scope keeps the keys of several users of one class apart: any bytes, none
+	// by default. Another scope is another, empty ledger.
 	Scope string
 	// DefaultTTL is what a TTL of 0 means; [dedupe.DefaultTTL] when 0.
 	DefaultTTL time.Duration
-	// Mapping says which object keeps a key: [PerKey], the default, or [Buckets]. Sequencers have an object per stream.
+	// Mapping says which object keeps a key: [PerKey], the default, or
+	// [Buckets]. Sequencers have an object per stream.
 	Mapping Mapping
 }
 
-// Ledger is a [dedupe.Ledger] on Durable Objects. It belongs to the invocation that its env was handed to.
+// Ledger is a [dedupe.Ledger] on Durable Objects. It belongs to the invocation
+// that its env was handed to.
 type Ledger struct {
 	call     caller
 	scope    string
@@ -52,8 +56,9 @@ const (
 	opNext         = "Next"
 )
 
-// NewLedger returns the ledger that a binding leads to. It fails with [durable.ErrNoBinding], [dedupe.ErrInvalidTTL] and [ErrBuckets], and
-// natively with an error of kind [dedupe.RuntimeUnavailable]. It sends nothing.
+// NewLedger returns the ledger that a binding leads to. It fails with
+// [durable.ErrNoBinding], [dedupe.ErrInvalidTTL] and [ErrBuckets], and natively
+// with an error of kind [dedupe.RuntimeUnavailable]. It sends nothing.
 func NewLedger(env *durable.Env, opts *LedgerOptions) (*Ledger, error) {
 	call, err := opts.caller(env)
 	if err != nil {
@@ -101,8 +106,10 @@ const defaultLedgerBinding = "LEDGER"
 // Name returns "dedupe.durable_objects".
 func (l *Ledger) Name() string { return providerName }
 
-// Claim asks for the right to do a key's work; see [dedupe.Ledger]. When the answer is lost it repeats the call once, with the same owner. A
-// wait is a call of its own, in which the object claims nothing: one that ends with ctx has no effect.
+// Claim asks for the right to do a key's work; see [dedupe.Ledger]. When the
+// answer is lost it repeats the call once, with the same owner. A wait is a
+// call of its own, in which the object claims nothing: one that ends with ctx
+// has no effect.
 func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
 	ttl, err := dedupe.TTLMillis(opts.TTL, l.ttl)
 	if err == nil {
@@ -225,7 +232,8 @@ func (l *Ledger) change(ctx context.Context, op, method string, claim *dedupe.Cl
 	return nil
 }
 
-// Forget removes a key's record; see [dedupe.Ledger]. Like [Store.Forget] it takes two calls, and removes nothing that comes later.
+// Forget removes a key's record; see [dedupe.Ledger]. Like [Store.Forget] it
+// takes two calls, and removes nothing that comes later.
 func (l *Ledger) Forget(ctx context.Context, key []byte) error {
 	err := dedupe.CheckKey(key)
 	if err == nil {

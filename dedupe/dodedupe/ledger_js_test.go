@@ -147,7 +147,8 @@ func TestLedgerSurvivesSIGKILLAndEviction(t *testing.T) {
 	})
 }
 
-// The alarm comes to an object that has no message since it was built, so it does not know what it keeps.
+// The alarm comes to an object that has no message since it was built, so it
+// does not know what it keeps.
 func TestAlarmEmptiesALedgersObject(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, object string) {
 		l := openLedger(t, m)
@@ -198,7 +199,8 @@ func TestAlarmEmptiesALedgersObject(t *testing.T) {
 	})
 }
 
-// An object that is reset while somebody waits in it ends the wait; the client claims or waits anew.
+// An object that is reset while somebody waits in it ends the wait; the client
+// claims or waits anew.
 func TestWaiterOutlivesAReset(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, object string) {
 		l := openLedger(t, m)
@@ -222,8 +224,9 @@ func TestWaiterOutlivesAReset(t *testing.T) {
 	})
 }
 
-// TestLedgerHammerUnderResets: callers do the work of a few keys while their objects are reset. Whatever errors they met, fences grew, and a
-// key that was completed has the result that was acknowledged.
+// TestLedgerHammerUnderResets: callers do the work of a few keys while their
+// objects are reset. Whatever errors they met, fences grew, and a key that was
+// completed has the result that was acknowledged.
 func TestLedgerHammerUnderResets(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, _ string) {
 		const callers, keys, resets = 8, 4, 40
@@ -262,7 +265,8 @@ type resetHammer struct {
 	acquired, completed, failed int
 }
 
-// work claims a key, and completes it, or checks the replay. A key is never forgotten here, so its first result is its last.
+// work claims a key, and completes it, or checks the replay. A key is never
+// forgotten here, so its first result is its last.
 func (h *resetHammer) work(key string, round int) {
 	key += strconv.Itoa(round / 8)
 	l := h.ledger

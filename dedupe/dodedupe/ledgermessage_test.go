@@ -17,7 +17,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 )
 
-// These messages are in use between programs of different age. No message has a time of the caller in it, only durations.
+// These messages are in use between programs of different age. No message has a
+// time of the caller in it, only durations.
 func TestLedgerMessageBytesArePinned(t *testing.T) {
 	sent := map[string]string{}
 	f := &fakeLedgerObjects{}
@@ -75,7 +76,8 @@ func TestLedgerMessageBytesArePinned(t *testing.T) {
 	}
 }
 
-// A newer client's message is refused, and nothing is changed: the client can say so, and fall back.
+// A newer client's message is refused, and nothing is changed: the client can
+// say so, and fall back.
 func TestMessageOfAnotherVersionOrMalformedIsRefused(t *testing.T) {
 	whole := codec.AppendNumbers(wire.Message("k", "owner", "f"), 1000, 5000)
 	for name, c := range map[string]struct {
@@ -99,7 +101,8 @@ func TestMessageOfAnotherVersionOrMalformedIsRefused(t *testing.T) {
 	}
 }
 
-// A newer object's answer, or its error, is no success: the outcome is unknown, or it says that nothing was changed.
+// A newer object's answer, or its error, is no success: the outcome is unknown,
+// or it says that nothing was changed.
 func TestAnswerOfANewerObjectIsNotMisread(t *testing.T) {
 	for _, c := range []struct {
 		answer  []byte

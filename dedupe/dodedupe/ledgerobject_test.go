@@ -21,7 +21,8 @@ import (
 
 func atNoon() int64 { return faulty.Noon }
 
-// FuzzLedgerObject: whatever the messages are, an object answers, and leaves readable records behind.
+// FuzzLedgerObject: whatever the messages are, an object answers, and leaves
+// readable records behind.
 func FuzzLedgerObject(f *testing.F) {
 	claim := codec.AppendNumbers(wire.Message("k", "owner", "f"), 1000, 5000)
 	f.Add(claim, claim)
@@ -54,8 +55,9 @@ func FuzzLedgerObject(f *testing.F) {
 	})
 }
 
-// FuzzLedgerMessages: what a caller says is what the object hears, in each message, and what the object answers is what the caller gets. The
-// engine's own decisions are told from entries, so nothing is compared with itself.
+// FuzzLedgerMessages: what a caller says is what the object hears, in each
+// message, and what the object answers is what the caller gets. The engine's
+// own decisions are told from entries, so nothing is compared with itself.
 func FuzzLedgerMessages(f *testing.F) {
 	f.Add([]byte("k"), "owner", []byte("f"), []byte("result"), int64(1000), int64(5000))
 	f.Add([]byte("\x00"), "", []byte{}, []byte{}, int64(1), int64(1))
@@ -115,8 +117,9 @@ func FuzzLedgerMessages(f *testing.F) {
 	})
 }
 
-// FuzzStoredEntry: whatever is stored, an object answers each message; what it cannot read is an error that says so and that nothing was changed, and
-// stays as it is until it is forgotten.
+// FuzzStoredEntry: whatever is stored, an object answers each message; what it
+// cannot read is an error that says so and that nothing was changed, and stays
+// as it is until it is forgotten.
 func FuzzStoredEntry(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{entry.Version + 1, 7})
@@ -191,7 +194,8 @@ func forgetStored(t *testing.T, key string, row faulty.Row) {
 	}
 }
 
-// FuzzReplyToLedger: whatever an object answers, a caller gets an answer of the form that there is, or an error; and nothing that makes no sense counts as
+// FuzzReplyToLedger: whatever an object answers, a caller gets an answer of the
+// form that there is, or an error; and nothing that makes no sense counts as
 // done, or as certainly not done.
 func FuzzReplyToLedger(f *testing.F) {
 	for _, body := range [][]byte{{}, {1, 1, 1, 0}, {2, 1, 1, 'r'}, {3, 1, 0}, {1, 5}, {0, 0}, {5, 5, 1}} {

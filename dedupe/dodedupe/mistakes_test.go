@@ -27,7 +27,8 @@ func TestKnownMistakes(t *testing.T) {
 	})
 }
 
-// lateForgetOfAStore has the second message of a Forget arrive when the key has been forgotten and inserted again.
+// lateForgetOfAStore has the second message of a Forget arrive when the key has
+// been forgotten and inserted again.
 func lateForgetOfAStore(t *testing.T, made bool) string {
 	f := &fakeObjects{}
 	late, other := open(t, f, nil), open(t, f, nil)
@@ -59,7 +60,8 @@ func lateForgetOfAStore(t *testing.T, made bool) string {
 	return ""
 }
 
-// callersClock has callers whose clocks are an hour further each time. Only the object's counts, which stands.
+// callersClock has callers whose clocks are an hour further each time. Only the
+// object's counts, which stands.
 func callersClock(t *testing.T, made bool) string {
 	callers := int64(faulty.Noon)
 	clock := func() int64 { return faulty.Noon }

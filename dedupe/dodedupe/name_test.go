@@ -120,7 +120,8 @@ func decode64(t *testing.T, s string) string {
 	return string(out)
 }
 
-// FuzzLedgerNames: scope and key, or stream, can be read back from where they are kept, so no two share a place.
+// FuzzLedgerNames: scope and key, or stream, can be read back from where they
+// are kept, so no two share a place.
 func FuzzLedgerNames(f *testing.F) {
 	f.Add("", []byte("a"), 0)
 	f.Add("a:x", []byte("k"), 1)

@@ -12,7 +12,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Sequencer is a [dedupe.Sequencer] on Durable Objects, one object per stream. It belongs to the invocation that its env was handed to.
+// Sequencer is a [dedupe.Sequencer] on Durable Objects, one object per stream.
+// It belongs to the invocation that its env was handed to.
 type Sequencer struct {
 	call  caller
 	scope string
@@ -21,7 +22,8 @@ type Sequencer struct {
 
 var _ dedupe.Sequencer = (*Sequencer)(nil)
 
-// NewSequencer returns the sequencer that a binding leads to, and fails like [NewLedger]. It sends nothing.
+// NewSequencer returns the sequencer that a binding leads to, and fails like
+// [NewLedger]. It sends nothing.
 func NewSequencer(env *durable.Env, opts *LedgerOptions) (*Sequencer, error) {
 	call, err := opts.caller(env)
 	if err != nil {
@@ -40,8 +42,8 @@ func newSequencer(call caller, opts *LedgerOptions) *Sequencer {
 // Name returns "dedupe.durable_objects".
 func (s *Sequencer) Name() string { return providerName }
 
-// Next returns the number of an entry; see [dedupe.Sequencer]. When the answer is lost it repeats the call once, and is told the same
-// again.
+// Next returns the number of an entry; see [dedupe.Sequencer]. When the answer
+// is lost it repeats the call once, and is told the same again.
 func (s *Sequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
 	ms, err := dedupe.TTLMillis(ttl, s.ttl)
 	for _, k := range [][]byte{stream, key} {

@@ -213,9 +213,10 @@ func outcome(inserted bool, err error) string {
 	return "duplicate"
 }
 
-// Known mistakes: the record is written but its alarm not, leaving a claim nobody knows they hold; a lock is left behind when the
-// insert faulty.Fails. Here every plan of faults of the network in both attempts, and of storage in one operation, meets a caller; then another
-// one comes, undisturbed.
+// Known mistakes: the record is written but its alarm not, leaving a claim
+// nobody knows they hold; a lock is left behind when the insert faulty.Fails.
+// Here every plan of faults of the network in both attempts, and of storage in
+// one operation, meets a caller; then another one comes, undisturbed.
 func TestNoPlanOfFaultsGivesTwoWinnersOrAnUnknownHolder(t *testing.T) {
 	kinds := []faulty.Fault{faulty.Fine, faulty.Fails, faulty.PerformsThenFails}
 	tally := map[string]int{}
@@ -241,7 +242,8 @@ func TestNoPlanOfFaultsGivesTwoWinnersOrAnUnknownHolder(t *testing.T) {
 	}
 }
 
-// A failing store faulty.Fails for a while: no operation after the n-th works until the caller has given up.
+// A failing store faulty.Fails for a while: no operation after the n-th works
+// until the caller has given up.
 func TestStorageThatStaysBrokenGivesNoTwoWinners(t *testing.T) {
 	for from := range 6 {
 		for _, kind := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
@@ -282,8 +284,9 @@ func meetFaults(t *testing.T, network func(int, string) (faulty.Fault, error), s
 	return first
 }
 
-// TestHammerWithFaults: many callers, few keys, a network and storages that fail at random. No key has two winners; a key without any has
-// a caller who knows that it may be the one.
+// TestHammerWithFaults: many callers, few keys, a network and storages that
+// fail at random. No key has two winners; a key without any has a caller who
+// knows that it may be the one.
 func TestHammerWithFaults(t *testing.T) {
 	const callers, keys = 16, 40
 	chance := func() faulty.Fault {

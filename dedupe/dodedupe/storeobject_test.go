@@ -12,7 +12,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 )
 
-// FuzzObject: whatever the messages are, an object answers or throws, and leaves a record or nothing behind.
+// FuzzObject: whatever the messages are, an object answers or throws, and
+// leaves a record or nothing behind.
 func FuzzObject(f *testing.F) {
 	f.Add([]byte{}, []byte{})
 	f.Add(wire.EncodePut(reservation.Owner{1, 2, 3}, 1), wire.EncodePut(reservation.Owner{}, 5))

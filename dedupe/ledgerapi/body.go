@@ -53,7 +53,8 @@ type apiValues struct {
 	number map[string]int64
 }
 
-// duration returns a number of ms. One that is too large or small for a Duration is beyond every limit, and stays so.
+// duration returns a number of ms. One that is too large or small for a
+// Duration is beyond every limit, and stays so.
 func (v *apiValues) duration(name string) time.Duration {
 	ms := v.number[name]
 	switch limit := int64(math.MaxInt64 / time.Millisecond); {
@@ -107,8 +108,9 @@ func (op *operation) read(w http.ResponseWriter, r *http.Request, share *budget.
 	return decodeBody(body, op.fields)
 }
 
-// decodeBody reads a JSON object that has those fields, each once, and no other. It is stricter than package json, which overlooks duplicates and
-// the case of names; as no value is an array or an object, nothing can be nested.
+// decodeBody reads a JSON object that has those fields, each once, and no
+// other. It is stricter than package json, which overlooks duplicates and the
+// case of names; as no value is an array or an object, nothing can be nested.
 func decodeBody(body []byte, fields []apiField) (apiValues, error) {
 	v := apiValues{map[string][]byte{}, map[string]string{}, map[string]int64{}}
 	if json.Valid(body) && !jsontext.IsUnicode(body) {

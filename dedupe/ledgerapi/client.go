@@ -21,23 +21,30 @@ import (
 
 // ClientOptions configures a [Client]. Nil means the defaults.
 type ClientOptions struct {
-	// HTTPClient sends the requests, in a Worker one with durablehttp.Outbound or durablehttp.Transport. Its own redirect policy is not used:
-	// redirects are not followed. Nil means one with connections of its own.
+	// HTTPClient sends the requests, in a Worker one with durablehttp.Outbound
+	// or durablehttp.Transport. Its own redirect policy is not used: redirects
+	// are not followed. Nil means one with connections of its own.
 	HTTPClient *http.Client
 	// Attempts is how often a call is sent at most; 3 when 0.
 	Attempts int
 }
 
-// Client is a [dedupe.Ledger] that another program serves with [NewHandler], such as the Worker in examples/ledger; its
-// Sequencer and Store are served with it. Its methods may be called by any number of goroutines.
+// Client is a [dedupe.Ledger] that another program serves with [NewHandler],
+// such as the Worker in examples/ledger; its Sequencer and Store are served
+// with it. Its methods may be called by any number of goroutines.
 //
-// An answer may get lost. Claim, Complete, Extend and Release have an owner, by which the ledger knows them again, so the client repeats them,
-// after about 0.1 s, then 0.2 s and so on, as long as ctx lasts. The other operations it repeats only if no connection was made, so that nothing
-// can have been sent. What then is still not known is [dedupe.ErrUnknownOutcome]. An attempt is given 10 s, and the time of its wait.
+// An answer may get lost. Claim, Complete, Extend and Release have an owner, by
+// which the ledger knows them again, so the client repeats them, after about
+// 0.1 s, then 0.2 s and so on, as long as ctx lasts. The other operations it
+// repeats only if no connection was made, so that nothing can have been sent.
+// What then is still not known is [dedupe.ErrUnknownOutcome]. An attempt is
+// given 10 s, and the time of its wait.
 //
-// Besides the errors of package dedupe there are [ErrUnauthorized], [ErrNoTokens] and [ErrUnavailable]; with all of them nothing was done.
+// Besides the errors of package dedupe there are [ErrUnauthorized],
+// [ErrNoTokens] and [ErrUnavailable]; with all of them nothing was done.
 //
-// A claim belongs to the server's base URL and the tenant, not to the token: another client may complete it, with another token of the tenant.
+// A claim belongs to the server's base URL and the tenant, not to the token:
+// another client may complete it, with another token of the tenant.
 type Client struct {
 	base     string
 	token    string
@@ -64,8 +71,10 @@ const (
 	waitGrace   = 5 * time.Second  // for a request that waits when its context ends
 )
 
-// NewClient returns a client for the server at baseURL, such as "https://ledger.example.com", with a token of [ParseTokens]' form. It fails for any
-// other, and for a URL with http: but of this machine, unless there is an HTTPClient to send it: the token would be readable on its way. It sends
+// NewClient returns a client for the server at baseURL, such as
+// "https://ledger.example.com", with a token of [ParseTokens]' form. It fails
+// for any other, and for a URL with http: but of this machine, unless there is
+// an HTTPClient to send it: the token would be readable on its way. It sends
 // nothing.
 func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
 	if opts == nil {
@@ -115,8 +124,10 @@ func (c *Client) Store() dedupe.Store { return clientStore{c} }
 // identity begins the Ledger of claims; what the server calls its ledger follows.
 func (c *Client) identity() string { return "dedupe.http:" + c.base + "#" }
 
-// Claim asks for the right to do a key's work; see [dedupe.Ledger]. It waits by requests that wait for a second at most, and returns when the
-// last of them is answered, so an end of ctx takes effect as much later; a deadline is kept. What that request acquired is the caller's.
+// Claim asks for the right to do a key's work; see [dedupe.Ledger]. It waits by
+// requests that wait for a second at most, and returns when the last of them is
+// answered, so an end of ctx takes effect as much later; a deadline is kept.
+// What that request acquired is the caller's.
 func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
 	err := opts.Check(key)
 	if err == nil {
@@ -190,8 +201,9 @@ func addTTL(body map[string]any, ttl time.Duration) {
 	}
 }
 
-// await is claim for a key that is in progress. It sees to the end what it has begun, as a server need not notice that its client has
-// gone, and would claim for it.
+// await is claim for a key that is in progress. It sees to the end what it has
+// begun, as a server need not notice that its client has gone, and would claim
+// for it.
 func (c *Client) await(ctx context.Context, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
 	wait = min(wait, waitSlice)
 	if end, ok := ctx.Deadline(); ok {
@@ -266,7 +278,8 @@ func done(answer []byte) error {
 	return nil
 }
 
-// Forget removes a key's record; see [dedupe.Ledger]. It is not repeated, as it would remove what came after.
+// Forget removes a key's record; see [dedupe.Ledger]. It is not repeated, as it
+// would remove what came after.
 func (c *Client) Forget(ctx context.Context, key []byte) error {
 	return c.forget(ctx, "/v1/claims/forget", key)
 }

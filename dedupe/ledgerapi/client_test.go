@@ -105,7 +105,8 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 var errLost = errors.New("the answer was lost")
 
-// lossy performs requests, and then loses the answers of those that lose chooses, by the number of the request from 1.
+// lossy performs requests, and then loses the answers of those that lose
+// chooses, by the number of the request from 1.
 func lossy(lose func(n int64) bool) (http.RoundTripper, *atomic.Int64) {
 	var n atomic.Int64
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -437,7 +438,8 @@ func TestAWaitEndsOnTheServerWhenItsClientGoes(t *testing.T) {
 	}
 }
 
-// A server need not notice that its client has gone. So nobody goes before the server's wait is over.
+// A server need not notice that its client has gone. So nobody goes before the
+// server's wait is over.
 func TestAWaitThatIsGivenUpLeavesNoWaiterBehind(t *testing.T) {
 	b := newBackend()
 	l := &observedWait{b.ledgers["red"], make(chan struct{}), make(chan error, 1)}
@@ -466,7 +468,8 @@ func TestAWaitThatIsGivenUpLeavesNoWaiterBehind(t *testing.T) {
 	}
 }
 
-// What a waiter acquires in the moment in which it is given up is told, even if the first answer is lost.
+// What a waiter acquires in the moment in which it is given up is told, even if
+// the first answer is lost.
 func TestAWaitThatAcquiresWhileItIsGivenUpSaysSo(t *testing.T) {
 	b := newBackend()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -15,38 +15,46 @@ import (
 	"flow.internal/capdo/internal/problem"
 )
 
-// API says what [NewHandler] serves, to whom. Its functions are called for each request, as what they return may belong to it: a
-// dodedupe.Ledger does.
+// API says what [NewHandler] serves, to whom. Its functions are called for each
+// request, as what they return may belong to it: a dodedupe.Ledger does.
 type API struct {
-	// Tokens returns the tokens that let in; see [ParseTokens]. It is required. As long as it fails, as with [ErrNoTokens], nobody is let in.
+	// Tokens returns the tokens that let in; see [ParseTokens]. It is required.
+	// As long as it fails, as with [ErrNoTokens], nobody is let in.
 	Tokens func(r *http.Request) (*Tokens, error)
 
-	// Ledger, Sequencer and Store return what is a tenant's, and no other's: such as that of a scope with the tenant's name in it. Each may be
-	// nil, and its operations are not there then.
+	// Ledger, Sequencer and Store return what is a tenant's, and no other's:
+	// such as that of a scope with the tenant's name in it. Each may be nil,
+	// and its operations are not there then.
 	Ledger    func(r *http.Request, tenant string) (dedupe.Ledger, error)
 	Sequencer func(r *http.Request, tenant string) (dedupe.Sequencer, error)
 	Store     func(r *http.Request, tenant string) (dedupe.Store, error)
 
-	// Log gets the failures that are not the client's; nil means [slog.Default]. There are no keys, payloads and tokens in them, if there are none in
-	// the errors of the functions above.
+	// Log gets the failures that are not the client's; nil means
+	// [slog.Default]. There are no keys, payloads and tokens in them, if there
+	// are none in the errors of the functions above.
 	Log *slog.Logger
 }
 
-// OpenAPI is the description of the HTTP API, an OpenAPI 3.1 document in YAML. It is served at /v1/openapi.yaml.
+// OpenAPI is the description of the HTTP API, an OpenAPI 3.1 document in YAML.
+// It is served at /v1/openapi.yaml.
 //
 //go:embed openapi.yaml
 var OpenAPI []byte
 
-// NewHandler returns a handler that serves ledgers, sequencers and stores over HTTP, under /v1/, as [OpenAPI] describes; [Client] is its
-// client. It panics if api.Tokens is nil.
+// NewHandler returns a handler that serves ledgers, sequencers and stores over
+// HTTP, under /v1/, as [OpenAPI] describes; [Client] is its client. It panics
+// if api.Tokens is nil.
 //
-// Nothing but the description is served without a bearer token, from wherever it is asked. The token decides about the tenant, and so about
-// the ledger; no other's can be reached. Keys are in the request's body, where no path is made of them and no proxy's log has them.
+// Nothing but the description is served without a bearer token, from wherever
+// it is asked. The token decides about the tenant, and so about the ledger; no
+// other's can be reached. Keys are in the request's body, where no path is made
+// of them and no proxy's log has them.
 //
-// A body is refused before it is read if it is longer than any that makes sense:
-// 16 KiB, or 1.4 MiB with a result. In a Worker requests are refused as overloaded
-// beyond a share of the isolate's memory; see package dedupehttp. A claim that waits is answered after [MaxRequestWait]: a
-// server's WriteTimeout has to be longer.
+// A body is refused before it is read if it is longer than any that makes
+// sense: 16 KiB, or 1.4 MiB with a result. In a Worker requests are refused as
+// overloaded beyond a share of the isolate's memory; see package dedupehttp. A
+// claim that waits is answered after [MaxRequestWait]: a server's WriteTimeout
+// has to be longer.
 func NewHandler(api API) http.Handler {
 	if api.Tokens == nil {
 		panic("ledgerapi: API.Tokens is nil\nhint: nothing can be served without tokens; see ParseTokens")
@@ -172,7 +180,8 @@ type apiCall struct {
 	share  *budget.Share // of the isolate's memory
 }
 
-// Bodies of responses. A time is in RFC 3339, a 64-bit number decimal text: JavaScript's numbers are exact up to 2^53 only.
+// Bodies of responses. A time is in RFC 3339, a 64-bit number decimal text:
+// JavaScript's numbers are exact up to 2^53 only.
 type (
 	claimAnswer struct {
 		Outcome      string    `json:"outcome"` // "acquired", "replay", "in_progress"

@@ -85,7 +85,8 @@ var claimBody = fmt.Sprintf(`{"key":%q,"owner":%q,"lease_ms":60000}`, b64(secret
 
 func bearer(token string) string { return "Authorization: Bearer " + token + "\r\n" }
 
-// hostileRequests are sent while "held" is held by "holder" in red's ledger with that identity and fence.
+// hostileRequests are sent while "held" is held by "holder" in red's ledger
+// with that identity and fence.
 func hostileRequests(identity string, fence int64) []hostile {
 	holder := func(ledger, key, owner, fence string) string {
 		return fmt.Sprintf(`{"ledger":%q,"key":%q,"owner":%q,"fence":%s,"result":"","lease_ms":1}`, ledger, b64(key), b64(owner), fence)
@@ -345,7 +346,8 @@ func TestErrorsComeThrough(t *testing.T) {
 	}
 }
 
-// wantCode checks the code of a claim, that its status is the table's, and what is logged: failures of the server, and no key that is not in them.
+// wantCode checks the code of a claim, that its status is the table's, and what
+// is logged: failures of the server, and no key that is not in them.
 func wantCode(t *testing.T, b *backend, code string) {
 	t.Helper()
 	r := httptest.NewRequest("POST", "/v1/claims", strings.NewReader(claimBody))
@@ -433,7 +435,8 @@ func TestWhatIsNotServedIsNotThere(t *testing.T) {
 	}
 }
 
-// FuzzDecodeBody looks for bodies that are taken and are not JSON, or mean something else to package json.
+// FuzzDecodeBody looks for bodies that are taken and are not JSON, or mean
+// something else to package json.
 func FuzzDecodeBody(f *testing.F) {
 	for _, h := range hostileRequests("ledger", 7) {
 		if len(h.body) < 4<<10 { // with larger ones it tries less

@@ -62,7 +62,8 @@ func (c *Client) send(ctx context.Context, call clientCall, read func(answer []b
 	}
 }
 
-// pause waits before the attempt that follows the nth, each time twice as long, and reports whether ctx lasts.
+// pause waits before the attempt that follows the nth, each time twice as long,
+// and reports whether ctx lasts.
 func pause(ctx context.Context, n int) bool {
 	d := 100 * time.Millisecond << min(n-1, 5)
 	t := time.NewTimer(d/2 + rand.N(d))
@@ -108,8 +109,8 @@ func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, r
 	return nil
 }
 
-// neverSent reports whether an error says that there was no connection to send anything on. A transport of another kind may have sent
-// it before.
+// neverSent reports whether an error says that there was no connection to send
+// anything on. A transport of another kind may have sent it before.
 func (c *Client) neverSent(err error) bool {
 	_, plain := c.http.Transport.(*http.Transport)
 	var op *net.OpError
@@ -131,7 +132,8 @@ func readAnswer(resp *http.Response, media string, limit int64) ([]byte, error) 
 	return b, err
 }
 
-// refused reads a response that is none to the call. Only what the API itself says is definite: others may have passed the request on.
+// refused reads a response that is none to the call. Only what the API itself
+// says is definite: others may have passed the request on.
 func (c *Client) refused(resp *http.Response) *attemptError {
 	status := resp.StatusCode
 	var p problem.Problem

@@ -40,13 +40,16 @@ type tokenEntry struct {
 	tenant string
 }
 
-// ParseTokens reads tokens from a secret: entries "tenant:token", separated by commas or line ends, with space around them if need be. A
-// tenant may have several tokens, so that they can be changed without an interruption: add the new one, move the clients, remove the
-// old one.
+// ParseTokens reads tokens from a secret: entries "tenant:token", separated by
+// commas or line ends, with space around them if need be. A tenant may have
+// several tokens, so that they can be changed without an interruption: add the
+// new one, move the clients, remove the old one.
 //
-// A tenant's name has 1 to [MaxTenantSize] letters, digits, and characters of "-_."; a token has [MinTokenSize] to [MaxTokenSize] of
-// those and of "~+/", and may end in "=". No token may be there twice. ParseTokens fails with [ErrNoTokens] where there is no entry, and with
-// [ErrMalformedTokens], which says which entry is wrong and how, and shows nothing of it.
+// A tenant's name has 1 to [MaxTenantSize] letters, digits, and characters of
+// "-_."; a token has [MinTokenSize] to [MaxTokenSize] of those and of "~+/",
+// and may end in "=". No token may be there twice. ParseTokens fails with
+// [ErrNoTokens] where there is no entry, and with [ErrMalformedTokens], which
+// says which entry is wrong and how, and shows nothing of it.
 //
 // A Worker calls it for each request, whose environment has the secret. What it
 // read last it remembers, so that it reads a secret once.
@@ -110,7 +113,8 @@ func isTenant(s string) bool {
 	return s != "" && len(s) <= MaxTenantSize && strings.IndexFunc(s, func(r rune) bool { return !isNameRune(r) }) < 0
 }
 
-// isToken reports whether s is what RFC 6750 calls a b64token, of a length that is neither guessable nor unreasonable.
+// isToken reports whether s is what RFC 6750 calls a b64token, of a length that
+// is neither guessable nor unreasonable.
 func isToken(s string) bool {
 	if len(s) < MinTokenSize || len(s) > MaxTokenSize {
 		return false
@@ -122,7 +126,8 @@ func isNameRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
 }
 
-// tenant returns whose token it is. It looks at every entry, and takes the same time whatever is given.
+// tenant returns whose token it is. It looks at every entry, and takes the same
+// time whatever is given.
 func (t *Tokens) tenant(token string) (tenant string, ok bool) {
 	hash := sha256.Sum256([]byte(token))
 	found := -1

@@ -40,7 +40,8 @@ var _ dedupe.Ledger = (*Ledger)(nil)
 
 var ledgers atomic.Int64
 
-// NewLedger returns an empty ledger that reads the time from now; nil means [time.Now]. A wait always takes real time.
+// NewLedger returns an empty ledger that reads the time from now; nil means
+// [time.Now]. A wait always takes real time.
 func NewLedger(now func() time.Time) *Ledger {
 	if now == nil {
 		now = time.Now

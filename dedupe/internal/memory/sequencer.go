@@ -29,7 +29,8 @@ type SequenceEntry struct {
 
 var _ dedupe.Sequencer = (*Sequencer)(nil)
 
-// NewSequencer returns a sequencer without streams that reads the time from now; nil means [time.Now].
+// NewSequencer returns a sequencer without streams that reads the time from
+// now; nil means [time.Now].
 func NewSequencer(now func() time.Time) *Sequencer {
 	if now == nil {
 		now = time.Now

@@ -1,7 +1,9 @@
 package engine
 
-// cost is a line of the table in docs/cost.md: the rows that an operation writes in an object of one key, in a bucket, and in a bucket of a
-// class with OnExpired; and the rows that it reads in a bucket. -1: there is no such operation.
+// cost is a line of the table in docs/cost.md: the rows that an operation
+// writes in an object of one key, in a bucket, and in a bucket of a class with
+// OnExpired; and the rows that it reads in a bucket. -1: there is no such
+// operation.
 type cost struct {
 	operation                        string
 	perKey, inBucket, notifies, read int

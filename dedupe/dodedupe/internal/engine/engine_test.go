@@ -132,8 +132,9 @@ func TestObjectRefusesWhatIsInvalidBeforeItWrites(t *testing.T) {
 	}
 }
 
-// Perform, then fail: whichever operation of a claim and completion fails, and however, an error that says that nothing was changed is right,
-// and the same owner gets what it would have got when it asks again.
+// Perform, then fail: whichever operation of a claim and completion fails, and
+// however, an error that says that nothing was changed is right, and the same
+// owner gets what it would have got when it asks again.
 func TestFaultsOfATableLeaveNoClaimThatNobodyKnows(t *testing.T) {
 	for n := range 4 {
 		for _, f := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {

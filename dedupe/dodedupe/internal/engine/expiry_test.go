@@ -158,7 +158,8 @@ func TestLateHolderThatExtendsIsToldOfAgain(t *testing.T) {
 	}
 }
 
-// A function that fails is called again, less and less often, for an hour, and its error is the alarm's.
+// A function that fails is called again, less and less often, for an hour, and
+// its error is the alarm's.
 func TestFailureIsToldOfAgainForAnHour(t *testing.T) {
 	s, boom := newFixture(t), errors.New("boom")
 	var at []int64

@@ -67,7 +67,8 @@ func TestManyFencesWithinAMillisecond(t *testing.T) {
 	}
 }
 
-// A fence is remembered by the object, too, so that one who repairs a record within the millisecond of its claim gets another.
+// A fence is remembered by the object, too, so that one who repairs a record
+// within the millisecond of its claim gets another.
 func TestFencesGrowOverARecordThatBecameUnreadable(t *testing.T) {
 	s := newFixture(t)
 	first := s.claim("a", 1000, 5000, dedupe.Acquired)

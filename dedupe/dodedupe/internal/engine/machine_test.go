@@ -185,7 +185,8 @@ func (m *machine) acquire(key string, e *entry.Entry) {
 	m.holders[key] = append(m.holders[key], entry.Holder{Owner: e.Owner, Fence: e.Number})
 }
 
-// change has a holder of any time change its claim, and checks that the present one can, another cannot.
+// change has a holder of any time change its claim, and checks that the present
+// one can, another cannot.
 func (m *machine) change(t *rapid.T, may func(e *entry.Entry, h entry.Holder) bool, change func(key string, h entry.Holder) error) (key string, h entry.Holder, before entry.Entry, changed bool) {
 	key = m.readable(t)
 	if len(m.holders[key]) == 0 {

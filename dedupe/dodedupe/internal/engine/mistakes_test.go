@@ -95,7 +95,8 @@ func (g greedy) Sweep(now int64, _ int, keep func(int64) error) error {
 	return g.Backend.Sweep(now, 1<<30, keep)
 }
 
-// boundlessSweep looks at how much an alarm does; TestKnownMistakeOfASweep in workerd, at what SQLite reads for it.
+// boundlessSweep looks at how much an alarm does; TestKnownMistakeOfASweep in
+// workerd, at what SQLite reads for it.
 func boundlessSweep(t *testing.T, made bool) string {
 	s := newFixture(t)
 	if made {

@@ -10,7 +10,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// A sweep reads as many rows as it removes, a few times, and not all that there are. Listing them, which is made here, does.
+// A sweep reads as many rows as it removes, a few times, and not all that there
+// are. Listing them, which is made here, does.
 func TestKnownMistakeOfASweep(t *testing.T) {
 	t.Run("known mistake: a sweep that lists the whole object into memory", func(t *testing.T) {
 		durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {

@@ -61,7 +61,8 @@ func anEntry(t *rapid.T) Entry {
 	return e
 }
 
-// TestTransitionsKeepEntriesReadable: whatever an entry is, and whenever, what becomes of it can be stored and read again, and ends.
+// TestTransitionsKeepEntriesReadable: whatever an entry is, and whenever, what
+// becomes of it can be stored and read again, and ends.
 func TestTransitionsKeepEntriesReadable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e, now := anEntry(t), rapid.SampledFrom([]int64{0, 1, noon, codec.MaxNow - 1, codec.MaxNow}).Draw(t, "now")

@@ -396,9 +396,11 @@ func (s *ctxStorage) Clear(ctx context.Context) error {
 	return s.Storage.Clear(ctx)
 }
 
-// Known mistakes: the record is written but its alarm is not, leaving a claim nobody knows; a lock is left behind when the insert fails.
-// Whichever operation of a claim fails, and however: where the error says that nothing was changed, nothing was; else the same owner, and
-// only that, gets the key when it asks again.
+// Known mistakes: the record is written but its alarm is not, leaving a claim
+// nobody knows; a lock is left behind when the insert fails. Whichever
+// operation of a claim fails, and however: where the error says that nothing
+// was changed, nothing was; else the same owner, and only that, gets the key
+// when it asks again.
 func TestFaultsOfStorageLeaveNoClaimThatNobodyKnows(t *testing.T) {
 	for n := range 3 {
 		for _, f := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
@@ -456,7 +458,8 @@ type model struct {
 	largest          int64 // now that the object knows of
 }
 
-// TestKeyFollowsTheModel walks at random through claims, repetitions, forgets, alarms, evictions and a clock that jumps.
+// TestKeyFollowsTheModel walks at random through claims, repetitions, forgets,
+// alarms, evictions and a clock that jumps.
 func TestKeyFollowsTheModel(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 0))

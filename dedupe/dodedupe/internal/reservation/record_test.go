@@ -78,7 +78,8 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// Known mistake: user keys collide with internal ones. The internal one is in the reserved name space; like objects' names it is in use.
+// Known mistake: user keys collide with internal ones. The internal one is in
+// the reserved name space; like objects' names it is in use.
 func TestStorageKeyIsPinned(t *testing.T) {
 	if recordKey != "_capdo_dedupe" {
 		t.Errorf("the record is stored under %q", recordKey)

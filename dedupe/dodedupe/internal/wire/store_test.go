@@ -16,7 +16,8 @@ import (
 
 var someOwner = reservation.Owner{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 
-// Known mistake: the caller's clock expires live entries. No message has a time in it, only a duration.
+// Known mistake: the caller's clock expires live entries. No message has a time
+// in it, only a duration.
 func TestMessageBytesArePinned(t *testing.T) {
 	for name, c := range map[string]struct {
 		got  []byte
