@@ -4,15 +4,20 @@ package keepopen
 
 import "context"
 
-// Begin keeps the invocation that ctx belongs to open until done is called.
-// Package durable sets it; a program without it has no invocations.
-var Begin func(ctx context.Context) (done func())
+// Key is under what a context has its invocation.
+type Key struct{}
+
+// invocation is that of package jsrt.
+type invocation interface{ Go(fn func(context.Context)) }
 
 // Invocation keeps the invocation that ctx belongs to open until done is called.
 // The platform ends it all the same after about 30 s. Elsewhere it does nothing.
 func Invocation(ctx context.Context) (done func()) {
-	if Begin == nil {
+	i, ok := ctx.Value(Key{}).(invocation)
+	if !ok {
 		return func() {}
 	}
-	return Begin(ctx)
+	over := make(chan struct{})
+	i.Go(func(context.Context) { <-over })
+	return func() { close(over) }
 }
