@@ -93,6 +93,9 @@ func FuzzLedgerMessages(f *testing.F) {
 		if o.TTL == 0 {
 			o.TTL = dedupe.DefaultTTL
 		}
+		if o.Lease == 0 {
+			o.Lease = dedupe.DefaultLease
+		}
 		e := heard()
 		if owner != "" && e.Owner != owner || e.Owner != c.Owner || e.Fingerprint != string(fingerprint) ||
 			e.Until != faulty.Noon+o.Lease.Milliseconds() || e.TTL != o.TTL.Milliseconds() || e.Number != c.Fence {
