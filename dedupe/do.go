@@ -96,7 +96,7 @@ func (e *InProgressError) Unwrap() error { return ErrInProgress }
 // so the next holder is told, too, that an earlier attempt may have had its
 // effect.
 //
-// When work has returned, the end of ctx no longer matters. Do repeats Complete
+// Once work has returned, canceling ctx no longer affects Do. Do repeats Complete
 // as [Complete] does, and extends the lease meanwhile. It gives up when the
 // lease is over, at the earliest after the time of a lease and at the latest
 // after that of 10, where a lease counts as a second at least.
@@ -107,6 +107,9 @@ func (e *InProgressError) Unwrap() error { return ErrInProgress }
 // for this caller, who gets it, and for later ones, who do not: the work is not
 // done again.
 func Do(ctx context.Context, ledger Ledger, key []byte, opts DoOptions, work func(ctx context.Context, claim Claim) ([]byte, error)) ([]byte, error) {
+	if opts.Lease == 0 {
+		opts.Lease = DefaultLease
+	}
 	begin := time.Now()
 	claim, err := ledger.Claim(ctx, key, opts.ClaimOptions)
 	if errors.Is(err, ErrUnknownOutcome) && claim.Owner != "" && ctx.Err() == nil {

@@ -10,6 +10,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 var errWork = errors.New("the work failed")
@@ -31,7 +32,7 @@ func wantOutcome(t *testing.T, l dedupe.Ledger, want dedupe.Outcome, result stri
 }
 
 func TestDoRunsWorkOnceAndReplays(t *testing.T) {
-	l := dedupetest.NewMemoryLedger(nil)
+	l := memdedupe.NewLedger(nil)
 	for range 2 {
 		got, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("result", nil))
 		if string(got) != "result" || err != nil {
@@ -50,7 +51,7 @@ func TestDoDisposesOfAFailureAsTheCallerChooses(t *testing.T) {
 		want   dedupe.Outcome
 		result string
 	}{{dedupe.ReleaseClaim, dedupe.Acquired, ""}, {dedupe.StoreResult, dedupe.Replay, "failure"}, {dedupe.LeaveToLease, dedupe.InProgress, ""}} {
-		l := dedupetest.NewMemoryLedger(nil)
+		l := memdedupe.NewLedger(nil)
 		o := options(time.Minute)
 		o.OnFailure = func(err error) dedupe.Disposition {
 			if err != errWork {
@@ -65,7 +66,7 @@ func TestDoDisposesOfAFailureAsTheCallerChooses(t *testing.T) {
 		wantOutcome(t, l, c.want, c.result)
 	}
 	for err, want := range map[error]dedupe.Outcome{errWork: dedupe.InProgress, dedupe.NoEffect(errWork): dedupe.Acquired} { // the default
-		l := dedupetest.NewMemoryLedger(nil)
+		l := memdedupe.NewLedger(nil)
 		_, got := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("", err))
 		if !errors.Is(got, errWork) || got.Error() != errWork.Error() || errors.Is(got, dedupe.ErrNoEffect) != (want == dedupe.Acquired) {
 			t.Errorf("%v", got)
@@ -92,7 +93,7 @@ func TestDoKeepsThatAnEarlierAttemptMayHaveHadItsEffect(t *testing.T) {
 			return err
 		},
 	} {
-		l := dedupetest.NewMemoryLedger(nil)
+		l := memdedupe.NewLedger(nil)
 		if _, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Millisecond}); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +109,7 @@ func TestDoKeepsThatAnEarlierAttemptMayHaveHadItsEffect(t *testing.T) {
 }
 
 func TestDoLeavesAPanicToTheLease(t *testing.T) {
-	l := dedupetest.NewMemoryLedger(nil)
+	l := memdedupe.NewLedger(nil)
 	func() {
 		defer func() {
 			if recover() != "boom" {
@@ -121,7 +122,7 @@ func TestDoLeavesAPanicToTheLease(t *testing.T) {
 }
 
 func TestDoKeepsTheLeaseAlive(t *testing.T) {
-	l := dedupetest.NewMemoryLedger(nil)
+	l := memdedupe.NewLedger(nil)
 	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(1500*time.Millisecond), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
 		time.Sleep(2 * time.Second)
 		wantOutcome(t, l, dedupe.InProgress, "")
@@ -133,7 +134,7 @@ func TestDoKeepsTheLeaseAlive(t *testing.T) {
 }
 
 func TestDoEndsWorkWhoseClaimIsOver(t *testing.T) {
-	l := dedupetest.NewMemoryLedger(nil)
+	l := memdedupe.NewLedger(nil)
 	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(60*time.Millisecond), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
 		l.Forget(t.Context(), []byte("k"))
 		wantOutcome(t, l, dedupe.Acquired, "")
@@ -147,7 +148,7 @@ func TestDoEndsWorkWhoseClaimIsOver(t *testing.T) {
 }
 
 func TestDoCompletesThoughItsContextHasEnded(t *testing.T) {
-	l := dedupetest.NewMemoryLedger(nil)
+	l := memdedupe.NewLedger(nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	got, err := dedupe.Do(ctx, l, []byte("k"), options(time.Minute), func(context.Context, dedupe.Claim) ([]byte, error) {
 		cancel()
@@ -160,7 +161,7 @@ func TestDoCompletesThoughItsContextHasEnded(t *testing.T) {
 }
 
 func TestDoSaysThatAKeyIsInProgress(t *testing.T) {
-	l := dedupetest.NewMemoryLedger(nil)
+	l := memdedupe.NewLedger(nil)
 	wantOutcome(t, l, dedupe.Acquired, "")
 	_, err := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("", nil))
 	var p *dedupe.InProgressError
@@ -175,12 +176,12 @@ func TestObservedReportsWhatHappensWithoutKeys(t *testing.T) {
 	var got []string
 	hashes := map[uint64]bool{}
 	hash := func(key []byte) uint64 { return uint64(len(key)) + uint64(key[0])<<8 }
-	l := dedupe.Observed(dedupetest.NewMemoryLedger(func() time.Time { return now }), hash, func(e dedupe.Event) {
+	l := dedupe.Observed(memdedupe.NewLedger(func() time.Time { return now }), hash, func(e dedupe.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		got = append(got, e.Op+" "+string(e.What))
+		got = append(got, e.Op+" "+string(e.Result))
 		hashes[e.KeyHash] = true
-		if (e.Err != nil) != (e.What == dedupe.WhatFailed || e.What == dedupe.WhatFenced || e.What == dedupe.WhatMismatched) || e.Took < 0 {
+		if (e.Err != nil) != (e.Result == dedupe.EventFailed || e.Result == dedupe.EventFenced || e.Result == dedupe.EventMismatched) || e.Took < 0 {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -188,7 +189,7 @@ func TestObservedReportsWhatHappensWithoutKeys(t *testing.T) {
 	first, _ := l.Claim(t.Context(), key, o)
 	l.Claim(t.Context(), key, o)
 	l.Claim(t.Context(), key, dedupe.ClaimOptions{Lease: time.Second, Fingerprint: []byte("f")})
-	l.Claim(t.Context(), key, dedupe.ClaimOptions{})
+	l.Claim(t.Context(), key, dedupe.ClaimOptions{Lease: -1})
 	now = now.Add(time.Second)
 	second, _ := l.Claim(t.Context(), key, o)
 	l.Complete(t.Context(), first, nil)
@@ -197,7 +198,7 @@ func TestObservedReportsWhatHappensWithoutKeys(t *testing.T) {
 	l.Claim(t.Context(), key, o)
 	l.Release(t.Context(), second)
 	l.Forget(t.Context(), key)
-	want := []string{"Claim acquired", "Claim in progress", "Claim mismatched", "Claim failed", "Claim expired", "Complete fenced", "Extend done",
+	want := []string{"Claim acquired", "Claim in_progress", "Claim mismatched", "Claim failed", "Claim expired", "Complete fenced", "Extend done",
 		"Complete done", "Claim replayed", "Release fenced", "Forget done"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q\nwant %q", got, want)
@@ -209,6 +210,6 @@ func TestObservedReportsWhatHappensWithoutKeys(t *testing.T) {
 
 func TestObservedLedgerConforms(t *testing.T) {
 	dedupetest.TestLedger(t, func(*testing.T) dedupe.Ledger {
-		return dedupe.Observed(dedupetest.NewMemoryLedger(nil), nil, func(dedupe.Event) {})
+		return dedupe.Observed(memdedupe.NewLedger(nil), nil, func(dedupe.Event) {})
 	})
 }

@@ -10,12 +10,15 @@ var (
 	ErrKeyTooLarge = errors.New("the key is larger than 2048 bytes")
 	// ErrInvalidTTL: the TTL is negative or exceeds [MaxTTL].
 	ErrInvalidTTL = errors.New("the TTL is negative or longer than 10 years")
-	// ErrUnknownOutcome: the call was sent and its answer did not arrive. It may have taken effect, and may still do so.
+	// ErrUnknownOutcome: the call was sent and its answer did not arrive. It
+	// may have taken effect, and may still do so.
 	ErrUnknownOutcome = errors.New("the outcome is unknown")
-	// ErrOverloaded: the store has more to do than it can. The call definitely had no effect; repeating it at once makes it worse.
+	// ErrOverloaded: the store has more to do than it can. The call definitely
+	// had no effect; repeating it at once makes it worse.
 	ErrOverloaded = errors.New("the store is overloaded")
 
-	// ErrMismatch: the key is in use with another fingerprint. Repeating the call does not help: it is another payload.
+	// ErrMismatch: the key is in use with another fingerprint. Repeating the
+	// call does not help: it is another payload.
 	ErrMismatch = errors.New("the key is in use with another fingerprint")
 	// ErrFenced: the claim is over; another holder may be at work. Nothing was changed.
 	ErrFenced = errors.New("the claim is over")
@@ -23,14 +26,15 @@ var (
 	// could not be extended; another holder may be at work. It is the cause of
 	// the context that [Do] gives the work.
 	ErrLeaseExpired = errors.New("the lease ended and could not be extended")
-	// ErrNotAcquired: the claim does not hold its key, because its outcome is another one than [Acquired].
+	// ErrNotAcquired: the claim does not hold its key, because its outcome is
+	// another one than [Acquired].
 	ErrNotAcquired = errors.New("the claim was not acquired")
 	// ErrForeignClaim: another ledger made the claim.
 	ErrForeignClaim = errors.New("the claim is another ledger's")
 	// ErrInProgress: another owner holds the key; the error is an [*InProgressError].
 	ErrInProgress = errors.New("the key is in progress")
-	// ErrInvalidLease: the lease is not positive or exceeds [MaxLease].
-	ErrInvalidLease = errors.New("the lease is not positive or longer than 24 hours")
+	// ErrInvalidLease: the lease is negative or exceeds [MaxLease].
+	ErrInvalidLease = errors.New("the lease is negative or longer than 24 hours")
 	// ErrInvalidWait: the wait is negative or exceeds [MaxWait].
 	ErrInvalidWait = errors.New("the wait is negative or longer than a minute")
 	// ErrOwnerTooLarge: the owner token exceeds [MaxOwnerSize].
@@ -45,7 +49,8 @@ var (
 type Error struct {
 	Op   string // "PutIfAbsent", "Claim", …
 	Kind Kind
-	// Retryable: the same call may succeed when it is repeated, later if it matches [ErrOverloaded], and repeating it does no harm.
+	// Retryable: the same call may succeed when it is repeated, later if it
+	// matches [ErrOverloaded], and repeating it does no harm.
 	Retryable bool
 	Err       error // the cause; matches this package's errors and those of the layers below
 }
@@ -78,7 +83,8 @@ type Kind int
 const (
 	// Other: the cause says more.
 	Other Kind = iota
-	// RuntimeUnavailable: the program does not run where the store is, such as natively instead of in workerd.
+	// RuntimeUnavailable: the program does not run where the store is, such as
+	// natively instead of in workerd.
 	RuntimeUnavailable
 )
 

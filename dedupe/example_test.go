@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 func ExampleStore() {
 	ctx := context.Background()
-	var store dedupe.Store = dedupetest.NewMemory(nil)
+	var store dedupe.Store = memdedupe.NewStore(nil)
 
 	for range 2 {
 		inserted, err := store.PutIfAbsent(ctx, []byte("order-1041"), 24*time.Hour)
@@ -28,7 +28,7 @@ func ExampleStore() {
 }
 
 func ExampleError() {
-	store := dedupetest.NewMemory(nil)
+	store := memdedupe.NewStore(nil)
 	_, err := store.PutIfAbsent(context.Background(), nil, time.Hour)
 
 	var e *dedupe.Error
@@ -63,7 +63,7 @@ func ExampleTTLMillis() {
 
 func ExampleLedger() {
 	ctx := context.Background()
-	var ledger dedupe.Ledger = dedupetest.NewMemoryLedger(nil)
+	var ledger dedupe.Ledger = memdedupe.NewLedger(nil)
 	options := dedupe.ClaimOptions{Fingerprint: []byte("hash of the payload"), Lease: 30 * time.Second, TTL: 24 * time.Hour}
 
 	for range 2 {
@@ -81,7 +81,7 @@ func ExampleLedger() {
 
 func ExampleDo() {
 	ctx := context.Background()
-	ledger := dedupetest.NewMemoryLedger(nil)
+	ledger := memdedupe.NewLedger(nil)
 	options := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 30 * time.Second}}
 
 	for range 2 {
@@ -99,7 +99,7 @@ func ExampleDo() {
 
 func ExampleSequencer() {
 	ctx := context.Background()
-	var sequencer dedupe.Sequencer = dedupetest.NewMemorySequencer(nil)
+	var sequencer dedupe.Sequencer = memdedupe.NewSequencer(nil)
 
 	for _, event := range []string{"created", "paid", "created"} {
 		seq, err := sequencer.Next(ctx, []byte("order-1041"), []byte(event), nil, 24*time.Hour)
@@ -112,12 +112,12 @@ func ExampleSequencer() {
 }
 
 func ExampleObserved() {
-	count := map[dedupe.What]int{}
-	ledger := dedupe.Observed(dedupetest.NewMemoryLedger(nil), nil, func(e dedupe.Event) { count[e.What]++ })
+	count := map[dedupe.EventResult]int{}
+	ledger := dedupe.Observed(memdedupe.NewLedger(nil), nil, func(e dedupe.Event) { count[e.Result]++ })
 
 	for range 3 {
 		ledger.Claim(context.Background(), []byte("order-1041"), dedupe.ClaimOptions{Lease: time.Minute})
 	}
 	fmt.Println(count)
-	// Output: map[acquired:1 in progress:2]
+	// Output: map[acquired:1 in_progress:2]
 }

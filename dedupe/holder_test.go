@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 // faulty is a ledger whose operations fail as long as there is an error for
@@ -25,7 +25,7 @@ type faulty struct {
 	completions      int
 }
 
-func newFaulty() *faulty { return &faulty{Ledger: dedupetest.NewMemoryLedger(nil)} }
+func newFaulty() *faulty { return &faulty{Ledger: memdedupe.NewLedger(nil)} }
 
 func (f *faulty) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 	c, err := f.Ledger.Claim(ctx, key, o)
@@ -370,7 +370,7 @@ func TestCompleteIsRepeatedUntilItsContextEnds(t *testing.T) {
 		}
 		wantOutcome(t, f, dedupe.Replay, "r")
 	})
-	l := dedupetest.NewMemoryLedger(nil)
+	l := memdedupe.NewLedger(nil)
 	c, _ := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Hour})
 	if err := dedupe.Complete(t.Context(), l, c, make([]byte, dedupe.MaxResultSize+1)); !errors.Is(err, dedupe.ErrResultTooLarge) {
 		t.Errorf("%v", err)
@@ -380,7 +380,7 @@ func TestCompleteIsRepeatedUntilItsContextEnds(t *testing.T) {
 
 // A failure that is to be kept, and cannot be, is kept as one without its text.
 func TestALargeFailureIsFinal(t *testing.T) {
-	l, o := dedupetest.NewMemoryLedger(nil), options(time.Minute)
+	l, o := memdedupe.NewLedger(nil), options(time.Minute)
 	o.OnFailure = func(error) dedupe.Disposition { return dedupe.StoreResult }
 	_, err := dedupe.Do(t.Context(), l, []byte("k"), o, work(strings.Repeat("f", dedupe.MaxResultSize+1), errWork))
 	if !errors.Is(err, errWork) || !errors.Is(err, dedupe.ErrResultTooLarge) {

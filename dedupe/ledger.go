@@ -13,14 +13,18 @@ const (
 	MaxFingerprintSize = 64
 	// MaxResultSize is the size of the largest result, in bytes.
 	MaxResultSize = 1 << 20
+	// DefaultLease is what a lease of 0 means.
+	DefaultLease = 30 * time.Second
 	// MaxLease is the longest lease. The shortest is 1 ms.
 	MaxLease = 24 * time.Hour
 	// MaxWait is the longest wait of a Claim.
 	MaxWait = time.Minute
 )
 
-// Ledger records work by key, so that it is done once and its result is kept: a key is claimed for the time of a lease, and then completed
-// with a result that later claims are answered with. Its methods may be called by any number of goroutines. Errors are of type [*Error].
+// Ledger records work by key, so that it is done once and its result is kept: a
+// key is claimed for the time of a lease, and then completed with a result that
+// later claims are answered with. Its methods may be called by any number of
+// goroutines. Errors are of type [*Error].
 //
 // A key's window begins when it is first seen, and lasts for the TTL of that
 // claim; later attempts do not extend it. What becomes of an attempt is
@@ -36,20 +40,29 @@ const (
 // next looked at; that of a key first seen before ends [MaxLease] after that at
 // the latest.
 //
-// Complete, Extend and Release fail with [ErrFenced], and change nothing, when the claim is not the key's present one: when another owner has taken
-// it over, when it was released, forgotten, or ended with its window. They fail with [ErrNotAcquired] for a claim that is not [Acquired],
-// and with [ErrForeignClaim] for one of another ledger. After [ErrUnknownOutcome] each may be repeated.
+// Complete, Extend and Release fail with [ErrFenced], and change nothing, when
+// the claim is not the key's present one: when another owner has taken it over,
+// when it was released, forgotten, or ended with its window. They fail with
+// [ErrNotAcquired] for a claim that is not [Acquired], and with
+// [ErrForeignClaim] for one of another ledger. After [ErrUnknownOutcome] each
+// may be repeated.
 type Ledger interface {
 	// Name says what kind of ledger it is, such as "dedupe.durable_objects".
 	Name() string
 
-	// Claim asks for the right to do a key's work, and says in the claim's Outcome what became of it. The same owner is given the same
-	// claim again while its lease lasts. A lease that is over can be taken over, and until then its holder may still complete.
+	// Claim asks for the right to do a key's work, and the claim's Outcome
+	// reports the result. The same owner is given the same claim again while
+	// its lease lasts. A lease that is over can be taken over, and until then
+	// its holder may still complete.
 	//
-	// It fails with [ErrMismatch] when the key is in progress or completed with another fingerprint, with [ErrKeyEmpty], [ErrKeyTooLarge],
-	// [ErrOwnerTooLarge], [ErrFingerprintTooLarge], [ErrInvalidLease], [ErrInvalidTTL], [ErrInvalidWait] and [ErrOverloaded], and with ctx's cause when that ended before
-	// anything was sent, or while it waited. With [ErrUnknownOutcome] the key may have been claimed all the same, by the Owner of the claim
-	// that is returned: repeat it with that, or leave it to the lease.
+	// It fails with [ErrMismatch] when the key is in progress or completed with
+	// another fingerprint, with [ErrKeyEmpty], [ErrKeyTooLarge],
+	// [ErrOwnerTooLarge], [ErrFingerprintTooLarge], [ErrInvalidLease],
+	// [ErrInvalidTTL], [ErrInvalidWait] and [ErrOverloaded], and with ctx's
+	// cause when that ended before anything was sent, or while it waited. With
+	// [ErrUnknownOutcome] the key may have been claimed all the same, by the
+	// Owner of the claim that is returned: repeat it with that, or leave it to
+	// the lease.
 	Claim(ctx context.Context, key []byte, opts ClaimOptions) (Claim, error)
 
 	// Complete stores a claim's result, at most [MaxResultSize] bytes, else
@@ -60,10 +73,12 @@ type Ledger interface {
 	// large; the function [Complete] does both.
 	Complete(ctx context.Context, claim Claim, result []byte) error
 
-	// Extend has a claim's lease last for at least that much longer from now; it never shortens it.
+	// Extend has a claim's lease last for at least that much longer from now, or
+	// for [DefaultLease] if that is 0; it never shortens it.
 	Extend(ctx context.Context, claim Claim, lease time.Duration) error
 
-	// Release gives a claim back, so that the next one acquires the key at once, with any fingerprint. Attempts go on being counted.
+	// Release gives a claim back, so that the next one acquires the key at
+	// once, with any fingerprint. Attempts go on being counted.
 	Release(ctx context.Context, claim Claim) error
 
 	// Forget removes a key's record, whoever holds it and even if it is
@@ -74,14 +89,18 @@ type Ledger interface {
 
 // ClaimOptions say how a key is claimed.
 type ClaimOptions struct {
-	// Owner is the token of this attempt: any bytes, at most [MaxOwnerSize]. When empty, Claim makes a random one.
+	// Owner is the token of this attempt: any bytes, at most [MaxOwnerSize].
+	// When empty, Claim makes a random one.
 	Owner string
-	// Fingerprint stands for the payload, such as a hash of it: any bytes, at most [MaxFingerprintSize]. Claims of a key must agree about
-	// it; none is a fingerprint, too.
+	// Fingerprint stands for the payload, such as a hash of it: any bytes, at
+	// most [MaxFingerprintSize]. Claims of a key must agree about it: an empty
+	// fingerprint matches only an empty one.
 	Fingerprint []byte
-	// Lease is how long the claim lasts, from 1 ms, a fraction of one counting as a whole, to [MaxLease]. It is required.
+	// Lease is how long the claim lasts: up to [MaxLease], in ms, rounded up;
+	// [DefaultLease] when 0.
 	Lease time.Duration
-	// TTL is how long the key is remembered after it was first seen, in ms, rounded up; 0 means the ledger's default.
+	// TTL is how long the key is remembered after it was first seen, in ms,
+	// rounded up; 0 means the ledger's default.
 	TTL time.Duration
 	// Wait is how long to wait where another owner holds the key, at most
 	// [MaxWait], in all and whatever is lost on the way; Claim returns as soon
@@ -92,8 +111,9 @@ type ClaimOptions struct {
 	Wait time.Duration
 }
 
-// Claim is what [Ledger.Claim] returns. One that is [Acquired] may be completed, extended and released from elsewhere: keep or send its
-// Ledger, Key, Owner, Fence and Outcome.
+// Claim is what [Ledger.Claim] returns. One that is [Acquired] may be
+// completed, extended and released from elsewhere: keep or send its Ledger,
+// Key, Owner, Fence and Outcome.
 type Claim struct {
 	Outcome Outcome
 	Ledger  string // which ledger made it
@@ -112,15 +132,16 @@ type Claim struct {
 	// Set if Acquired.
 	TakenOver bool
 
-	// Result is what the key was completed with, and CompletedAt when, in ms, by the ledger's clock. Set if Replay.
+	// Result is what the key was completed with, and CompletedAt when, in ms,
+	// by the ledger's clock. Set if Replay.
 	Result      []byte
 	CompletedAt time.Time
 
-	// RetryAfter is when the holder's lease ends. Set if InProgress.
+	// RetryAfter is the time until the holder's lease ends. Set if InProgress.
 	RetryAfter time.Duration
 }
 
-// Outcome says what became of a [Claim].
+// Outcome is what became of a [Claim].
 type Outcome int
 
 // Outcomes.
@@ -163,7 +184,8 @@ func (o *ClaimOptions) Check(key []byte) error {
 	return lease
 }
 
-// Check returns the error for a claim that the ledger of that identity cannot complete, extend or release.
+// Check returns the error for a claim that the ledger of that identity cannot
+// complete, extend or release.
 func (c *Claim) Check(ledger string) error {
 	switch {
 	case c.Outcome != Acquired:
@@ -189,9 +211,13 @@ func CheckResult(result []byte) error {
 	return nil
 }
 
-// LeaseMillis returns a lease in ms, rounded up. It fails with [ErrInvalidLease] for one that is not positive, or beyond [MaxLease].
+// LeaseMillis returns a lease in ms, rounded up. A lease of 0 is [DefaultLease]. It
+// fails with [ErrInvalidLease] for one that is negative, or beyond [MaxLease].
 func LeaseMillis(lease time.Duration) (int64, error) {
-	if lease <= 0 || lease > MaxLease {
+	if lease == 0 {
+		lease = DefaultLease
+	}
+	if lease < 0 || lease > MaxLease {
 		return 0, ErrInvalidLease
 	}
 	return int64((lease + time.Millisecond - 1) / time.Millisecond), nil

@@ -6,36 +6,40 @@ import (
 	"time"
 )
 
-// Event is one operation on a [Ledger], as [Observed] reports it. There is no payload in it, and of the key at most a hash.
+// Event is one operation on a [Ledger], as [Observed] reports it. There is no
+// payload in it, and of the key at most a hash.
 type Event struct {
 	Op      string // "Claim", "Complete", "Extend", "Release", "Forget"
-	What    What
+	Result  EventResult
 	KeyHash uint64 // see Observed
 	Attempt int    // of the claim
 	Took    time.Duration
 	Err     error // as it was returned; it has no key in it
 }
 
-// What says what happened, for counters.
-type What string
+// EventResult is what an operation came to, for counters.
+type EventResult string
 
-// What happens.
+// Results of operations.
 const (
-	WhatAcquired   What = "acquired"
-	WhatExpired    What = "expired" // acquired, after the lease of the holder before ran out
-	WhatReplayed   What = "replayed"
-	WhatInProgress What = "in progress"
-	WhatMismatched What = "mismatched"
-	WhatFenced     What = "fenced"
-	WhatDone       What = "done" // another operation than Claim, without an error
-	WhatFailed     What = "failed"
+	EventAcquired   EventResult = "acquired"
+	EventExpired    EventResult = "expired" // acquired, after the lease of the holder before ran out
+	EventReplayed   EventResult = "replayed"
+	EventInProgress EventResult = "in_progress"
+	EventMismatched EventResult = "mismatched"
+	EventFenced     EventResult = "fenced"
+	EventDone       EventResult = "done" // another operation than Claim, without an error
+	EventFailed     EventResult = "failed"
 )
 
-// Observed returns a ledger that does what another one does, and reports each operation to observe when it is over. observe is called by
-// the goroutine of the caller, and should return soon.
+// Observed returns a ledger that does what another one does, and reports each
+// operation to observe when it is over. observe is called by the goroutine of
+// the caller, and should return soon.
 //
-// hash makes an event's KeyHash; with nil it is 0. A key that can be guessed can be told by a plain hash: use a keyed one, such as an HMAC's
-// first 8 bytes, or [hash/maphash] where events of one process need not be compared with another's.
+// hash makes an event's KeyHash; with nil it is 0. A key that can be guessed
+// can be told by a plain hash: use a keyed one, such as an HMAC's first 8
+// bytes, or [hash/maphash] where events of one process need not be compared
+// with another's.
 func Observed(ledger Ledger, hash func(key []byte) uint64, observe func(Event)) Ledger {
 	return &observed{ledger, hash, observe}
 }
@@ -53,58 +57,58 @@ func (o *observed) Claim(ctx context.Context, key []byte, opts ClaimOptions) (Cl
 	return claim, err
 }
 
-func claimed(c *Claim) What {
+func claimed(c *Claim) EventResult {
 	switch {
 	case c.Outcome == Replay:
-		return WhatReplayed
+		return EventReplayed
 	case c.Outcome == InProgress:
-		return WhatInProgress
+		return EventInProgress
 	case c.TakenOver:
-		return WhatExpired
+		return EventExpired
 	}
-	return WhatAcquired
+	return EventAcquired
 }
 
 func (o *observed) Complete(ctx context.Context, claim Claim, result []byte) error {
 	begin := time.Now()
 	err := o.Ledger.Complete(ctx, claim, result)
-	o.report("Complete", claim.Key, claim.Attempt, begin, WhatDone, err)
+	o.report("Complete", claim.Key, claim.Attempt, begin, EventDone, err)
 	return err
 }
 
 func (o *observed) Extend(ctx context.Context, claim Claim, lease time.Duration) error {
 	begin := time.Now()
 	err := o.Ledger.Extend(ctx, claim, lease)
-	o.report("Extend", claim.Key, claim.Attempt, begin, WhatDone, err)
+	o.report("Extend", claim.Key, claim.Attempt, begin, EventDone, err)
 	return err
 }
 
 func (o *observed) Release(ctx context.Context, claim Claim) error {
 	begin := time.Now()
 	err := o.Ledger.Release(ctx, claim)
-	o.report("Release", claim.Key, claim.Attempt, begin, WhatDone, err)
+	o.report("Release", claim.Key, claim.Attempt, begin, EventDone, err)
 	return err
 }
 
 func (o *observed) Forget(ctx context.Context, key []byte) error {
 	begin := time.Now()
 	err := o.Ledger.Forget(ctx, key)
-	o.report("Forget", key, 0, begin, WhatDone, err)
+	o.report("Forget", key, 0, begin, EventDone, err)
 	return err
 }
 
-func (o *observed) report(op string, key []byte, attempt int, begin time.Time, what What, err error) {
+func (o *observed) report(op string, key []byte, attempt int, begin time.Time, result EventResult, err error) {
 	switch {
 	case errors.Is(err, ErrMismatch):
-		what = WhatMismatched
+		result = EventMismatched
 	case errors.Is(err, ErrFenced):
-		what = WhatFenced
+		result = EventFenced
 	case err != nil:
-		what = WhatFailed
+		result = EventFailed
 	}
 	var hash uint64
 	if o.hash != nil {
 		hash = o.hash(key)
 	}
-	o.observe(Event{op, what, hash, attempt, time.Since(begin), err})
+	o.observe(Event{op, result, hash, attempt, time.Since(begin), err})
 }

@@ -15,19 +15,24 @@ const (
 	MaxTTL = 10 * 365 * 24 * time.Hour
 )
 
-// Store remembers keys. Its methods may be called by any number of goroutines. Errors are of type [*Error].
+// Store remembers keys. Its methods may be called by any number of goroutines.
+// Errors are of type [*Error].
 type Store interface {
 	// Name says what kind of store it is, such as "dedupe.durable_objects".
 	Name() string
 
-	// PutIfAbsent reserves a key for ttl and reports whether it was this call that did. It changes nothing when the key has a
-	// live record. The TTL is kept in ms, rounded up; 0 means the store's default.
+	// PutIfAbsent reserves a key for ttl and reports whether it was this call
+	// that did. It changes nothing when the key has a live record. The TTL is
+	// kept in ms, rounded up; 0 means the store's default.
 	//
-	// It fails with [ErrKeyEmpty], [ErrKeyTooLarge], [ErrInvalidTTL] and [ErrOverloaded], with ctx's cause when that ended
-	// before anything was sent, and with [ErrUnknownOutcome] when the key may have been reserved all the same.
+	// It fails with [ErrKeyEmpty], [ErrKeyTooLarge], [ErrInvalidTTL] and
+	// [ErrOverloaded], with ctx's cause when that ended before anything was
+	// sent, and with [ErrUnknownOutcome] when the key may have been reserved
+	// all the same.
 	PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (inserted bool, err error)
 
-	// Forget removes a key's record, whoever inserted it, so that the key can be inserted at once. A key without a record is fine.
+	// Forget removes a key's record, whoever inserted it, so that the key can
+	// be inserted at once. A key without a record is fine.
 	//
 	// It fails like PutIfAbsent. After [ErrUnknownOutcome] it may be repeated.
 	Forget(ctx context.Context, key []byte) error
@@ -44,8 +49,9 @@ func CheckKey(key []byte) error {
 	return nil
 }
 
-// TTLMillis returns a TTL in ms, rounded up. For a ttl of 0 it is the store's own default, for a default of 0 it is [DefaultTTL]. It fails
-// with [ErrInvalidTTL] for a TTL that is negative or beyond [MaxTTL].
+// TTLMillis returns a TTL in ms, rounded up. For a ttl of 0 it is the store's
+// own default, for a default of 0 it is [DefaultTTL]. It fails with
+// [ErrInvalidTTL] for a TTL that is negative or beyond [MaxTTL].
 func TTLMillis(ttl, storeDefault time.Duration) (int64, error) {
 	if ttl == 0 {
 		ttl = storeDefault

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 	"flow.internal/capdo/flow"
 )
 
@@ -44,7 +44,7 @@ func Example() {
 		return
 	}
 
-	bindings := flow.Bindings{flow.Dedupe: dedupetest.NewMemoryLedger(nil)}
+	bindings := flow.Bindings{flow.Dedupe: memdedupe.NewLedger(nil)}
 	for range 3 {
 		out, err := program.Run(context.Background(), bindings, []byte(`{"id":"pay_1","amount":1250}`))
 		fmt.Println(string(out), err)

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 // What stands around a node misbehaves: its caller leaves, the ledger does not
@@ -115,7 +115,7 @@ func TestALostAnswerNeitherLosesNorRepeatsWork(t *testing.T) {
 		for _, lose := range []lossy{{before: 2}, {after: 2}} {
 			synctest.Test(t, func(t *testing.T) {
 				var n atomic.Int64
-				lose.Ledger = dedupetest.NewMemoryLedger(nil)
+				lose.Ledger = memdedupe.NewLedger(nil)
 				p, b := one(t, d, counted(&n, nil)), Bindings{Dedupe: &lose}
 				want(t, p, b, pay1, `"run 1"`)
 				if d == AtMostOnce {
@@ -260,7 +260,7 @@ func TestAnErrorSaysWhetherTheOutcomeIsKnown(t *testing.T) {
 			}
 		}
 		var n atomic.Int64
-		l := &lossy{Ledger: dedupetest.NewMemoryLedger(nil), before: 1 << 30}
+		l := &lossy{Ledger: memdedupe.NewLedger(nil), before: 1 << 30}
 		_, err := one(t, ExactlyOnce, counted(&n, nil)).Run(t.Context(), Bindings{Dedupe: l}, []byte(pay1))
 		if node := (*NodeError)(nil); !errors.As(err, &node) || !node.Unknown || n.Load() != 1 {
 			t.Errorf("done and not recorded: %+v", node)

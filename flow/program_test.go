@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 type payment struct {
@@ -39,7 +39,7 @@ func one(t *testing.T, d Delivery, work func(ctx context.Context, p payment) (st
 	return p
 }
 
-func memory() Bindings { return Bindings{Dedupe: dedupetest.NewMemoryLedger(nil)} }
+func memory() Bindings { return Bindings{Dedupe: memdedupe.NewLedger(nil)} }
 
 func want(t *testing.T, p *Program, b Bindings, in, out string) {
 	t.Helper()
@@ -91,7 +91,7 @@ func TestCompileKeepsACopy(t *testing.T) {
 	f := payments()
 	p, err := Compile(f, map[string]Handler{"validate": echo(), "charge": echo(), "number": echo()}, nil)
 	f.Nodes[1].Requires[0], f.Nodes[1].Idempotency.Key = "other", "/other"
-	if err != nil || p.Preflight(Bindings{Dedupe: dedupetest.NewMemoryLedger(nil), "processor": 1, Sequencer: dedupetest.NewMemorySequencer(nil)}) != nil ||
+	if err != nil || p.Preflight(Bindings{Dedupe: memdedupe.NewLedger(nil), "processor": 1, Sequencer: memdedupe.NewSequencer(nil)}) != nil ||
 		p.steps[1].node.Idempotency.Key != "/id" {
 		t.Errorf("%v", err)
 	}
@@ -113,13 +113,13 @@ func TestPreflightListsAllThatIsMissingBeforeAnyWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := Bindings{Dedupe: "a text"}
-	b.Add(Sequencer, (*dedupetest.MemorySequencer)(nil), errors.New("no binding LEDGER"))
+	b.Add(Sequencer, (*memdedupe.Sequencer)(nil), errors.New("no binding LEDGER"))
 	_, err = p.Run(t.Context(), b, []byte(pay1))
 	var invalid *InvalidError
 	if !errors.As(err, &invalid) || fmt.Sprint(codes(invalid.Findings)) != "[CAP102 CAP101 CAP101]" || began {
 		t.Fatalf("%v; work began: %v", err, began)
 	}
-	b = Bindings{Dedupe: dedupetest.NewMemoryLedger(nil), "processor": 1, Sequencer: dedupetest.NewMemoryLedger(nil)}
+	b = Bindings{Dedupe: memdedupe.NewLedger(nil), "processor": 1, Sequencer: memdedupe.NewLedger(nil)}
 	if err := p.Preflight(b); !errors.As(err, new(*InvalidError)) {
 		t.Errorf("a ledger as a sequencer: %v", err)
 	}
@@ -429,7 +429,7 @@ func (u unanswered) Complete(ctx context.Context, c dedupe.Claim, result []byte)
 func TestAnOutputWhoseRecordIsInDoubtIsToldToTheNextCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
-		p, l := one(t, ExactlyOnce, counted(&n, nil)), dedupetest.NewMemoryLedger(nil)
+		p, l := one(t, ExactlyOnce, counted(&n, nil)), memdedupe.NewLedger(nil)
 		wantError(t, p, Bindings{Dedupe: unanswered{l}}, pay1, dedupe.ErrUnknownOutcome) // not the output: it may not be the one that is kept
 		want(t, p, Bindings{Dedupe: l}, pay1, `"run 1"`)
 	})
@@ -438,7 +438,7 @@ func TestAnOutputWhoseRecordIsInDoubtIsToldToTheNextCaller(t *testing.T) {
 func TestAtMostOnceDoesNotRunOnAnUnknownOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
-		wantError(t, one(t, AtMostOnce, counted(&n, nil)), Bindings{Dedupe: unanswered{dedupetest.NewMemoryLedger(nil)}}, pay1, dedupe.ErrUnknownOutcome)
+		wantError(t, one(t, AtMostOnce, counted(&n, nil)), Bindings{Dedupe: unanswered{memdedupe.NewLedger(nil)}}, pay1, dedupe.ErrUnknownOutcome)
 		if n.Load() != 0 {
 			t.Error("it ran")
 		}

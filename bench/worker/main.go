@@ -7,6 +7,6 @@ import (
 )
 
 func main() {
-	dodedupe.Register("Dedupe")
+	dodedupe.RegisterStore("Dedupe")
 	durable.Run()
 }

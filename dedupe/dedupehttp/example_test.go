@@ -11,15 +11,15 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupehttp"
-	"flow.internal/capdo/dedupe/dedupetest"
 	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/dedupe/memdedupe"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
 )
 
 // A server that charges once for each key of a tenant.
 func ExampleIdempotent() {
-	ledger := dedupetest.NewMemoryLedger(nil) // in earnest, one that outlives the process
+	ledger := memdedupe.NewLedger(nil) // in earnest, one that outlives the process
 	tenant := func(r *http.Request) (string, error) { return r.Header.Get("X-Tenant"), nil }
 	idempotent := dedupehttp.Idempotent(dedupehttp.Fixed(ledger), tenant, &dedupehttp.Options{Required: true})
 
@@ -93,7 +93,7 @@ func ExampleFence() {
 		}
 		balance, newest = balance+1, fence
 	})
-	ledger := dedupehttp.Fixed(dedupetest.NewMemoryLedger(nil))
+	ledger := dedupehttp.Fixed(memdedupe.NewLedger(nil))
 	h := dedupehttp.Idempotent(ledger, func(*http.Request) (string, error) { return "acme", nil }, nil)(credit)
 
 	r := httptest.NewRequest("POST", "/credits", nil)

@@ -14,6 +14,7 @@ import (
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/internal/budget"
 	"flow.internal/capdo/internal/keepopen"
+	"flow.internal/capdo/internal/problem"
 )
 
 // execution is one request with a key.
@@ -24,7 +25,7 @@ type execution struct {
 	body   []byte
 	sent   string // the Idempotency-Key
 	key    []byte // the ledger's
-	ledger *claimer
+	ledger *detachedLedger
 	late   chan struct{} // closed when the handler has had its time
 	timer  *time.Timer   // that closes it
 	share  *budget.Share // of the isolate's memory
@@ -40,9 +41,9 @@ type execution struct {
 
 var errNotKept = errors.New("the response is not kept")
 
-// run claims the key, has the handler run, stores its response and sends it; or sends the one that was stored before. What it returns is to be
-// sent instead.
-func (e *execution) run() *Problem {
+// run claims the key, has the handler run, stores its response and sends it; or
+// sends the one that was stored before. What it returns is to be sent instead.
+func (e *execution) run() *problem.Problem {
 	if e.m.Timeout > 0 {
 		return e.runWithin()
 	}
@@ -60,7 +61,7 @@ func (e *execution) do() ([]byte, error) {
 }
 
 // answer sends what do has come to.
-func (e *execution) answer(result []byte, err error) *Problem {
+func (e *execution) answer(result []byte, err error) *problem.Problem {
 	switch {
 	case e.response == nil && err != nil:
 		return claimProblem(err)
@@ -87,7 +88,7 @@ type ending struct {
 
 // runWithin is run where the client waits for a limited time. The handler has a
 // goroutine of its own, which goes on without the client.
-func (e *execution) runWithin() *Problem {
+func (e *execution) runWithin() *problem.Problem {
 	e.late = make(chan struct{})
 	over, gone := make(chan ending), make(chan struct{})
 	go func() {
@@ -123,7 +124,7 @@ func (e *execution) runWithin() *Problem {
 }
 
 // answer goes on in the server's goroutine as the handler's own has ended.
-func (end *ending) answer(e *execution) *Problem {
+func (end *ending) answer(e *execution) *problem.Problem {
 	switch {
 	case end.returned:
 		return e.answer(end.result, end.err)
@@ -186,7 +187,7 @@ func withServer(ctx context.Context) context.Context {
 func (e *execution) dispose(status int) dedupe.Disposition {
 	d := dedupe.ReleaseClaim
 	if !e.running.noEffect.Load() {
-		d = e.m.Store(status)
+		d = e.m.Disposition(status)
 	}
 	if d == dedupe.ReleaseClaim && e.running.claim.TakenOver {
 		return dedupe.LeaveToLease
@@ -212,13 +213,13 @@ func (e *execution) settlePanic() {
 }
 
 // replay sends the response that was stored.
-func (e *execution) replay(result []byte) *Problem {
+func (e *execution) replay(result []byte) *problem.Problem {
 	if !e.share.Take(len(result)) {
 		return &noRoom
 	}
 	c, err := decodeRecord(result)
 	if err != nil {
-		return &Problem{
+		return &problem.Problem{
 			Status: http.StatusInternalServerError, Code: "record_unreadable",
 			Detail: "The response to this Idempotency-Key cannot be repeated: " + err.Error() + ".",
 			Hint:   "the operation was carried out before; do not repeat it with another key before you know its outcome",

@@ -15,7 +15,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupehttp"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 func TestMethodsAreListedInEitherCase(t *testing.T) {
@@ -74,7 +74,7 @@ func TestARouteDoesNotReplayAnothersResponse(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, runs := dedupetest.NewMemoryLedger(nil), 0
+			l, runs := memdedupe.NewLedger(nil), 0
 			mux := http.NewServeMux()
 			for _, what := range []string{"charges", "refunds"} {
 				h := on(l, func(w http.ResponseWriter, r *http.Request) { runs++; fmt.Fprint(w, what, " done") }, nil)
@@ -196,7 +196,7 @@ func TestAHandlerHasItsKeyAndItsClaim(t *testing.T) {
 // of the failed run is over.
 func TestServerErrorsAreRepeatedIfThatIsAskedFor(t *testing.T) {
 	for status := 200; status < 600; status++ {
-		want := dedupehttp.DefaultStore(status)
+		want := dedupehttp.DefaultDisposition(status)
 		if status >= 500 || status == 408 {
 			want = dedupe.LeaveToLease
 		}
@@ -217,7 +217,7 @@ func TestServerErrorsAreRepeatedIfThatIsAskedFor(t *testing.T) {
 					panic("boom")
 				}
 				w.WriteHeader(502)
-			}, &dedupehttp.Options{Store: dedupehttp.RepeatServerErrors})
+			}, &dedupehttp.Options{Disposition: dedupehttp.RepeatServerErrors})
 			func() {
 				defer func() { recover() }()
 				do(h, post("k", "body"))

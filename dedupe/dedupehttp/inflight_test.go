@@ -3,7 +3,6 @@
 package dedupehttp
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -14,29 +13,23 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupetest"
-	"flow.internal/capdo/internal/budget"
+	"flow.internal/capdo/dedupe/internal/inflight"
+	"flow.internal/capdo/dedupe/memdedupe"
+	"flow.internal/capdo/internal/problem"
 )
 
 // withBudget has the package count requests, as in a Worker, and checks that
 // nothing is left of them.
 func withBudget(t *testing.T, limit int, test func(t *testing.T)) {
 	t.Helper()
-	defer func(before *budget.Budget) { inFlight = before }(inFlight)
-	inFlight = budget.New(limit)
-	test(t)
-	if t.Failed() {
-		return
-	}
-	if !inFlight.Take("probe", limit/2) {
+	if !inflight.WithLimit(limit, func() { test(t) }) && !t.Failed() {
 		t.Error("requests that are over still count")
 	}
 }
 
 func behind(h http.HandlerFunc, o *Options) http.Handler {
 	one := func(*http.Request) (string, error) { return "tenant", nil }
-	return Idempotent(Fixed(dedupetest.NewMemoryLedger(nil)), one, o)(h)
+	return Idempotent(Fixed(memdedupe.NewLedger(nil)), one, o)(h)
 }
 
 func request(key string, length int64, body io.Reader) *http.Request {
@@ -53,7 +46,7 @@ func serveOne(h http.Handler, r *http.Request) (w *httptest.ResponseRecorder) {
 	return w
 }
 
-func (p *Problem) is(w *httptest.ResponseRecorder) bool {
+func isProblem(w *httptest.ResponseRecorder, p problem.Problem) bool {
 	return w.Code == p.Status && strings.Contains(w.Body.String(), `"code":"`+p.Code+`"`) && w.Header().Get("Retry-After") != ""
 }
 
@@ -62,18 +55,18 @@ var neverRead = iotest.ErrReader(errors.New("it was read"))
 func TestARequestIsRefusedBeforeItsBodyIsRead(t *testing.T) {
 	withBudget(t, 1<<20, func(t *testing.T) {
 		h := behind(func(http.ResponseWriter, *http.Request) { t.Error("the handler runs") }, nil)
-		if w := serveOne(h, request("k", 300_000, neverRead)); !noRoom.is(w) {
+		if w := serveOne(h, request("k", 300_000, neverRead)); !isProblem(w, noRoom) {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 		read := 0
 		endless := iotest.OneByteReader(io.LimitReader(&counting{&read}, 1<<20))
-		if w := serveOne(h, request("k", -1, endless)); !noRoom.is(w) || read > 200_000 {
+		if w := serveOne(h, request("k", -1, endless)); !isProblem(w, noRoom) || read > 200_000 {
 			t.Errorf("%d %s, after %d bytes", w.Code, w.Body, read)
 		}
 	})
-	withBudget(t, RequestCost, func(t *testing.T) {
+	withBudget(t, inflight.RequestCost, func(t *testing.T) {
 		h := behind(func(http.ResponseWriter, *http.Request) { t.Error("the handler runs") }, nil)
-		if w := serveOne(h, request("k", 0, http.NoBody)); !noRoom.is(w) {
+		if w := serveOne(h, request("k", 0, http.NoBody)); !isProblem(w, noRoom) {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	})
@@ -97,7 +90,7 @@ func TestARequestCountsUntilItIsOver(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				withBudget(t, 1<<20, func(t *testing.T) {
 					h := behind(func(w http.ResponseWriter, r *http.Request) {
-						if inFlight.Take("tenant", 1<<19-RequestCost-3*50_000+1) {
+						if inflight.Budget.Take("tenant", 1<<19-inflight.RequestCost-3*50_000+1) {
 							t.Error("it does not count")
 						}
 						h(w, r)
@@ -120,10 +113,10 @@ func TestAHandlerThatGoesOnCounts(t *testing.T) {
 		withBudget(t, 1<<20, func(t *testing.T) {
 			h := behind(func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Minute) }, &Options{Timeout: time.Second})
 			body := strings.Repeat("b", 100_000)
-			if w := serveOne(h, request("k", 100_000, strings.NewReader(body))); !timedOut.is(w) {
+			if w := serveOne(h, request("k", 100_000, strings.NewReader(body))); !isProblem(w, timedOut) {
 				t.Fatalf("%d %s", w.Code, w.Body)
 			}
-			if w := serveOne(h, request("l", 100_000, neverRead)); !noRoom.is(w) {
+			if w := serveOne(h, request("l", 100_000, neverRead)); !isProblem(w, noRoom) {
 				t.Errorf("while it goes on: %d %s", w.Code, w.Body)
 			}
 			time.Sleep(2 * time.Minute)
@@ -148,47 +141,6 @@ func TestAResponseWithoutRoomIsNotHeldBack(t *testing.T) {
 		w := serveOne(h, request("k", 0, http.NoBody))
 		if w.Code != 200 || w.Body.Len() != 0 || w.Header().Get("Idempotent-Incomplete") != "true" || runs != 1 {
 			t.Errorf("%d, %d bytes, %v, after %d runs", w.Code, w.Body.Len(), w.Header(), runs)
-		}
-	})
-}
-
-// The API refuses likewise, and what is refused has changed nothing.
-func TestTheAPIRefusesWhatThereIsNoRoomFor(t *testing.T) {
-	const token = "0123456789abcdef0123456789abcdef"
-	tokens, err := ParseTokens("t:" + token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ledger := dedupetest.NewMemoryLedger(nil)
-	claim, err := ledger.Claim(context.Background(), []byte("key"), dedupe.ClaimOptions{Lease: time.Hour})
-	if err == nil {
-		err = ledger.Complete(context.Background(), claim, make([]byte, 300_000))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := NewHandler(API{
-		Tokens: func(*http.Request) (*Tokens, error) { return tokens, nil },
-		Ledger: func(*http.Request, string) (dedupe.Ledger, error) { return ledger, nil },
-	})
-	call := func(path string, length int64, body io.Reader) *httptest.ResponseRecorder {
-		r := request("", length, body)
-		r.URL.Path = path
-		r.Header.Set("Authorization", "Bearer "+token)
-		r.Header.Set("Content-Type", "application/json")
-		return serveOne(h, r)
-	}
-	withBudget(t, 1<<20, func(t *testing.T) {
-		if w := call("/v1/claims/complete", 300_000, neverRead); !noRoom.is(w) {
-			t.Errorf("a large result: %d %s", w.Code, w.Body)
-		}
-		body := `{"key":"a2V5","owner":"bw==","lease_ms":1000}`
-		if w := call("/v1/claims", int64(len(body)), strings.NewReader(body)); !noRoom.is(w) {
-			t.Errorf("a large replay: %d %.200s", w.Code, w.Body)
-		}
-		body = `{"key":"b3RoZXI=","owner":"bw==","lease_ms":1000}`
-		if w := call("/v1/claims", int64(len(body)), strings.NewReader(body)); w.Code != 200 {
-			t.Errorf("a claim that has room: %d %s", w.Code, w.Body)
 		}
 	})
 }

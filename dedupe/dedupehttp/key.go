@@ -8,15 +8,18 @@ import (
 	"strings"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/problem"
 )
 
-// MaxIdempotencyKey is the size of the longest key in the header Idempotency-Key, in bytes, without quotes and escapes.
+// MaxIdempotencyKey is the size of the longest key in the header
+// Idempotency-Key, in bytes, without quotes and escapes.
 const MaxIdempotencyKey = 255
 
 const keyInvalid = "idempotency_key_invalid"
 
-// parseKey returns the key that the values of the header Idempotency-Key say: a String of RFC 9651, or the bare key.
-func parseKey(values []string) (string, *Problem) {
+// parseKey returns the key that the values of the header Idempotency-Key say: a
+// String of RFC 9651, or the bare key.
+func parseKey(values []string) (string, *problem.Problem) {
 	switch len(values) {
 	case 0:
 		return "", keyProblem("idempotency_key_missing", "This request needs the header Idempotency-Key.")
@@ -40,13 +43,15 @@ func parseKey(values []string) (string, *Problem) {
 	return key, nil
 }
 
-func keyProblem(code, detail string) *Problem {
+func keyProblem(code, detail string) *problem.Problem {
 	hint := `send one header like Idempotency-Key: "8e03978e-40d5-43e8-bc93-6894a57f9324"`
-	return &Problem{Status: http.StatusBadRequest, Code: code, Detail: detail, Hint: hint}
+	return &problem.Problem{Status: http.StatusBadRequest, Code: code, Detail: detail, Hint: hint}
 }
 
-// isBare: visible characters, without those that would end the value, or begin another, in a structured field. (A list of two keys must not
-// pass for one: where header values are joined, as in Workers, a comma is all that is left of the second header.)
+// isBare: visible characters, without those that would end the value, or begin
+// another, in a structured field. (A list of two keys must not pass for one:
+// where header values are joined, as in Workers, a comma is all that is left of
+// the second header.)
 func isBare(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte(`",;\`, c) >= 0 {
@@ -56,7 +61,8 @@ func isBare(s string) bool {
 	return true
 }
 
-// unquote returns what the string of a structured field stands for. It stops where that is too long.
+// unquote returns what the string of a structured field stands for. It stops
+// where that is too long.
 func unquote(s string) (string, bool) {
 	var key []byte
 	for i := 1; i < len(s) && len(key) <= MaxIdempotencyKey; i++ {
@@ -81,7 +87,8 @@ const (
 	keyHashed = 2 // the SHA-256 of that
 )
 
-// ledgerKey returns the key under which a scope's key is in the ledger. No two pairs have the same one, short of a collision of SHA-256.
+// ledgerKey returns the key under which a scope's key is in the ledger. No two
+// pairs have the same one, short of a collision of SHA-256.
 func ledgerKey(scope, key string) []byte {
 	k := append(binary.AppendUvarint([]byte{keyWhole}, uint64(len(scope))), scope...)
 	k = append(k, key...)

@@ -123,7 +123,8 @@ func TestScopesAndKeysDoNotMeetInTheLedger(t *testing.T) {
 			t.Error("another scope has the same key")
 		}
 	}
-	// An attacker's scope and key cannot say what a hashed one becomes: that begins with another byte.
+	// An attacker's scope and key cannot say what a hashed one becomes: that
+	// begins with another byte.
 	if k := ledgerKey(long, "k"); k[0] != keyHashed || len(k) != 33 {
 		t.Errorf("%d bytes, of kind %d", len(k), k[0])
 	}

@@ -32,7 +32,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// serve has the Worker serve a handler behind the middleware, which tells what happens on the ledger.
+// serve has the Worker serve a handler behind the middleware, which tells what
+// happens on the ledger.
 func serve(h http.HandlerFunc, o *dedupehttp.Options, observe func(dedupe.Event)) {
 	ledger := func(r *http.Request) (dedupe.Ledger, error) {
 		l, err := dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "http"})
@@ -160,7 +161,7 @@ func TestWorkerRunsTheHandlerOnceForRequestsAtOnce(t *testing.T) {
 	}, &dedupehttp.Options{Wait: dedupe.MaxWait}, func(e dedupe.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		if e.What == dedupe.WhatInProgress {
+		if e.Result == dedupe.EventInProgress {
 			if inProgress++; inProgress == requests-1 {
 				close(others)
 			}
@@ -187,7 +188,8 @@ func TestWorkerRunsTheHandlerOnceForRequestsAtOnce(t *testing.T) {
 	}
 }
 
-// A client hangs up, before the response began or in the midst of it; the handler goes on in the Worker, and its response is there for the next.
+// A client hangs up, before the response began or in the midst of it; the
+// handler goes on in the Worker, and its response is there for the next.
 func TestWorkerGoesOnWithoutTheClient(t *testing.T) {
 	for name, o := range map[string]*dedupehttp.Options{"held-back": {}, "streaming": {Streaming: true}} {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -24,14 +23,15 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupehttp"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
+	"flow.internal/capdo/internal/problem"
 )
 
 func oneScope(*http.Request) (string, error) { return "tenant", nil }
 
 // wrap returns h behind the middleware, on an empty ledger.
 func wrap(h http.HandlerFunc, o *dedupehttp.Options) http.Handler {
-	return on(dedupetest.NewMemoryLedger(nil), h, o)
+	return on(memdedupe.NewLedger(nil), h, o)
 }
 
 func on(l dedupe.Ledger, h http.HandlerFunc, o *dedupehttp.Options) http.Handler {
@@ -54,7 +54,7 @@ func do(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 // wantProblem checks a response of the middleware itself.
 func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code string) {
 	t.Helper()
-	var p dedupehttp.Problem
+	var p problem.Problem
 	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != status || p.Status != status || p.Code != code || p.Detail == "" {
 		t.Errorf("status %d, %s, %v; want %d, %s", w.Code, w.Body, err, status, code)
 	}
@@ -298,7 +298,7 @@ func (f *faulty) Release(ctx context.Context, c dedupe.Claim) error {
 
 func TestRefusedRequestsDoNotReachTheHandler(t *testing.T) {
 	const key, body, scope = "secret-key", "secret-body", "secret-scope"
-	memory := func() dedupe.Ledger { return dedupetest.NewMemoryLedger(nil) }
+	memory := func() dedupe.Ledger { return memdedupe.NewLedger(nil) }
 	none := func(err error) dedupehttp.LedgerFunc {
 		return func(*http.Request) (dedupe.Ledger, error) { return nil, err }
 	}
@@ -433,7 +433,7 @@ func TestKeyIsForOneRequest(t *testing.T) {
 func TestScopesDoNotMeet(t *testing.T) {
 	runs := 0
 	scope := func(r *http.Request) (string, error) { return r.Header.Get("Tenant"), nil }
-	ledger := dedupehttp.Fixed(dedupetest.NewMemoryLedger(nil))
+	ledger := dedupehttp.Fixed(memdedupe.NewLedger(nil))
 	h := dedupehttp.Idempotent(ledger, scope, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		runs++
 		fmt.Fprint(w, r.Header.Get("Tenant"))
@@ -477,8 +477,8 @@ func TestHundredRequestsAtOnceRunTheHandlerOnce(t *testing.T) {
 	const requests = 100
 	var inProgress, runs atomic.Int32
 	others := make(chan bool)
-	ledger := dedupe.Observed(dedupetest.NewMemoryLedger(nil), nil, func(e dedupe.Event) {
-		if e.What == dedupe.WhatInProgress && inProgress.Add(1) == requests-1 {
+	ledger := dedupe.Observed(memdedupe.NewLedger(nil), nil, func(e dedupe.Event) {
+		if e.Result == dedupe.EventInProgress && inProgress.Add(1) == requests-1 {
 			close(others)
 		}
 	})
@@ -513,121 +513,6 @@ func TestWaitThatIsOverIsInProgress(t *testing.T) {
 	},
 		&dedupehttp.Options{Wait: time.Millisecond})
 	if w := do(h, post("k", "body")); w.Code != 200 {
-		t.Errorf("%d %s", w.Code, w.Body)
-	}
-}
-
-func TestStatusDecidesWhetherAResponseIsKept(t *testing.T) {
-	again := map[int]bool{409: true, 425: true, 429: true} // 408 and 503 are what timeouts say, of work that goes on
-	for status := 200; status < 600; status++ {
-		runs := 0
-		h := wrap(func(w http.ResponseWriter, r *http.Request) { runs++; w.WriteHeader(status) }, nil)
-		for range 2 {
-			w := do(h, post("k", "body"))
-			if w.Code != status || (w.Header().Get("Idempotency-Expires") == "") != again[status] {
-				t.Errorf("%d: %d %v", status, w.Code, w.Header())
-			}
-		}
-		if again[status] != (runs == 2) {
-			t.Errorf("%d: the handler ran %d times", status, runs)
-		}
-	}
-}
-
-func TestOptionStoreDecides(t *testing.T) {
-	for d, want := range map[dedupe.Disposition]int{dedupe.StoreResult: 200, dedupe.ReleaseClaim: 200, dedupe.LeaveToLease: 409} {
-		runs, asked := 0, 0
-		o := &dedupehttp.Options{Store: func(status int) dedupe.Disposition {
-			if asked = status; runs > 1 {
-				return dedupe.StoreResult
-			}
-			return d
-		}}
-		h := wrap(func(w http.ResponseWriter, r *http.Request) { runs++ }, o)
-		do(h, post("k", "body"))
-		w := do(h, post("k", "body"))
-		if w.Code != want || asked != 200 || (runs == 2) != (d == dedupe.ReleaseClaim) {
-			t.Errorf("disposition %d: %d after %d runs", d, w.Code, runs)
-		}
-		if runs == 2 && w.Header().Get("Idempotency-Expires") != "" {
-			t.Error("a second attempt claims to know when the key was first seen")
-		}
-	}
-}
-
-func TestHandlerThatPanicsCountsAs500(t *testing.T) {
-	for name, stop := range map[string]any{"a panic": "boom", "ErrAbortHandler": http.ErrAbortHandler, "Goexit": nil} {
-		for _, kept := range []bool{true, false} {
-			t.Run(fmt.Sprint(name, " kept ", kept), func(t *testing.T) {
-				runs := 0
-				o := &dedupehttp.Options{Store: func(status int) dedupe.Disposition {
-					if status == 500 && kept {
-						return dedupe.StoreResult
-					}
-					return dedupe.ReleaseClaim
-				}}
-				h := wrap(func(w http.ResponseWriter, r *http.Request) {
-					if runs++; runs == 2 {
-						return
-					}
-					w.WriteHeader(201)
-					io.WriteString(w, "half of the secret")
-					if stop == nil {
-						runtime.Goexit()
-					}
-					panic(stop)
-				}, o)
-				first, ended := httptest.NewRecorder(), make(chan any)
-				go func() {
-					defer func() { ended <- recover() }()
-					h.ServeHTTP(first, post("k", "body"))
-					t.Error("the panic did not go on")
-				}()
-				if got := <-ended; got != stop {
-					t.Errorf("the panic went on as %v", got)
-				}
-				if first.Body.Len() > 0 || len(first.Header()) > 0 {
-					t.Errorf("sent: %v", first)
-				}
-				w := do(h, post("k", "body"))
-				var p dedupehttp.Problem
-				switch {
-				case !kept && (runs != 2 || w.Code != 200):
-					t.Errorf("%d runs; %d %s", runs, w.Code, w.Body)
-				case kept && (runs != 1 || w.Code != 500 || w.Header().Get("Idempotent-Replayed") != "true" || w.Header().Get("Idempotency-Expires") == "" ||
-					json.Unmarshal(w.Body.Bytes(), &p) != nil || p.Code != "handler_panicked"):
-					t.Errorf("%d runs; %d %s %v", runs, w.Code, w.Body, w.Header())
-				}
-			})
-		}
-	}
-}
-
-// The panic is not recovered on its way, so that the server's log has the stack of where it began.
-func TestPanicKeepsItsStack(t *testing.T) {
-	defer func() {
-		recover()
-		stack := make([]byte, 64<<10)
-		if stack = stack[:runtime.Stack(stack, false)]; !bytes.Contains(stack, []byte("thisHandlerPanics")) {
-			t.Errorf("%s", stack)
-		}
-	}()
-	do(wrap(thisHandlerPanics, nil), post("k", "body"))
-}
-
-func thisHandlerPanics(http.ResponseWriter, *http.Request) { panic("boom") }
-
-func TestInvalidStatusIsAPanicOfTheHandler(t *testing.T) {
-	h := wrap(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(1000) }, nil)
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("no panic")
-			}
-		}()
-		do(h, post("k", "body"))
-	}()
-	if w := do(h, post("k", "body")); w.Code != 500 || !strings.Contains(w.Body.String(), "handler_panicked") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

@@ -10,13 +10,16 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/internal/inflight"
 )
 
-// Limits of what is kept of a response, which together with a status fit into [dedupe.MaxResultSize].
+// Limits of what is kept of a response, which together with a status fit into
+// [dedupe.MaxResultSize].
 const (
 	// MaxKeptBody is the size of the largest body that is kept, in bytes.
 	MaxKeptBody = 960 << 10
-	// MaxKeptHeader is the size of the largest header that is kept, in bytes: of names and values, and a few bytes for each.
+	// MaxKeptHeader is the size of the largest header that is kept, in bytes:
+	// of names and values, and a few bytes for each.
 	MaxKeptHeader = 63 << 10
 )
 
@@ -44,8 +47,9 @@ type record struct {
 	expires    time.Time // to the second; zero if unknown
 }
 
-// The format of a record: its first two bytes; then flags, status, expiry in Unix seconds or 0, header, body. Numbers are varints, strings and
-// lists come after their length.
+// The format of a record: its first two bytes; then flags, status, expiry in
+// Unix seconds or 0, header, body. Numbers are varints, strings and lists come
+// after their length.
 const (
 	recordMagic   = 'H'
 	recordVersion = 1
@@ -162,7 +166,7 @@ func (c *record) replay(w http.ResponseWriter) {
 	}
 	c.setExpires(h)
 	w.WriteHeader(c.status)
-	writePieces(w, c.body) // an error means that nobody is there to be told
+	inflight.WritePieces(w, c.body) // an error means that nobody is there to be told
 }
 
 func (c *record) setExpires(h http.Header) {
@@ -171,8 +175,9 @@ func (c *record) setExpires(h http.Header) {
 	}
 }
 
-// notKept are headers that belong to one response, or to one connection (RFC 9110, section 7.6.1), or that the middleware sets itself. A
-// cookie is for who got the first response; nobody else should get it from a store.
+// notKept are headers that belong to one response, or to one connection (RFC
+// 9110, section 7.6.1), or that the middleware sets itself. A cookie is for who
+// got the first response; nobody else should get it from a store.
 var notKept = []string{
 	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 	"Date", "Set-Cookie", headerReplayed, headerExpires, headerIncomplete,
@@ -181,8 +186,9 @@ var notKept = []string{
 // ofBody are headers that describe a body, and would lie about one that is not there.
 var ofBody = []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Range", "Content-Digest", "Content-Md5", "Digest"}
 
-// keptHeader returns what is kept of a header that was before when the handler began, and of that what describes the body only with it. What is not
-// the handler's is left to whom it belongs.
+// keptHeader returns what is kept of a header that was before when the handler
+// began, and of that what describes the body only with it. What is not the
+// handler's is left to whom it belongs.
 func keptHeader(header, before http.Header, withBody bool) http.Header {
 	kept := http.Header{}
 	for name, values := range header {
@@ -206,7 +212,8 @@ func keptHeader(header, before http.Header, withBody bool) http.Header {
 	return kept
 }
 
-// cleanHeader returns a copy of a header in canonical form, without trailers, and without what would end a line, as net/http's server does it.
+// cleanHeader returns a copy of a header in canonical form, without trailers,
+// and without what would end a line, as net/http's server does it.
 func cleanHeader(header http.Header) http.Header {
 	clean := make(http.Header, len(header))
 	for _, as := range slices.Sorted(maps.Keys(header)) {

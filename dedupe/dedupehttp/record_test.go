@@ -110,7 +110,8 @@ func FuzzDecodeRecord(f *testing.F) {
 	})
 }
 
-// Whatever a handler sets, its response can be stored and read again, and the first client gets what the others get.
+// Whatever a handler sets, its response can be stored and read again, and the
+// first client gets what the others get.
 func FuzzResponse(f *testing.F) {
 	f.Add(200, "Content-Type", "text/plain", "X-A", "b", []byte("body"))
 	f.Add(201, "Set-Cookie", "a=b", "set-cookie", "c\r\nX-Injected: d", []byte(nil))

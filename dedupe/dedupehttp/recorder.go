@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"flow.internal/capdo/dedupe/internal/inflight"
 	"flow.internal/capdo/internal/budget"
 )
 
@@ -23,7 +24,7 @@ type recorder struct {
 	header    http.Header // the handler's
 	sent      http.Header // as it was at WriteHeader
 	status    int
-	body      heldBack
+	body      inflight.Buffer
 	through   bool // the response has begun to go out
 	passed    bool // some of its body has, or is lost
 
@@ -32,7 +33,7 @@ type recorder struct {
 }
 
 func newRecorder(w http.ResponseWriter, streaming bool, share *budget.Share) *recorder {
-	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()), header: w.Header().Clone(), body: heldBack{share: share}}
+	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()), header: w.Header().Clone(), body: inflight.Buffer{Share: share, Limit: MaxKeptBody}}
 }
 
 // Header returns the handler's header. At first it is as handlers further out have left it.
@@ -67,7 +68,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 	if !bodyAllowed(rec.status) {
 		return 0, http.ErrBodyNotAllowed
 	}
-	if !rec.through && (rec.body.Len()+len(p) > MaxKeptBody || !rec.body.fits(len(p))) {
+	if !rec.through && (rec.body.Len()+len(p) > MaxKeptBody || !rec.body.Fits(len(p))) {
 		rec.begin()
 	}
 	if rec.through {
@@ -75,7 +76,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 		if rec.left {
 			return 0, http.ErrHandlerTimeout
 		}
-		return writePieces(rec.w, p)
+		return inflight.WritePieces(rec.w, p)
 	}
 	return rec.body.Write(p)
 }
@@ -117,7 +118,8 @@ func (rec *recorder) leave() (untouched bool) {
 	return !rec.through
 }
 
-// send sends status, header and what is held back of the body; c is the record that was stored, if any.
+// send sends status, header and what is held back of the body; c is the record
+// that was stored, if any.
 func (rec *recorder) send(c *record) {
 	h := rec.w.Header()
 	clear(h)
@@ -128,7 +130,7 @@ func (rec *recorder) send(c *record) {
 	rec.w.WriteHeader(rec.status)
 	if rec.body.Len() > 0 {
 		rec.passed = true
-		writePieces(rec.w, rec.body.Bytes()) // an error means that nobody is there to be told
+		inflight.WritePieces(rec.w, rec.body.Bytes()) // an error means that nobody is there to be told
 	}
 	rec.body.Buffer = bytes.Buffer{}
 }

@@ -18,7 +18,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupehttp"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 func TestLargeResponsesRunTheHandlerOnce(t *testing.T) {
@@ -148,7 +148,8 @@ func TestWhatCannotBeKeptIsRefused(t *testing.T) {
 	}, nil), post("k", "body"))
 }
 
-// Whatever a handler sets as a header, no line of it ends early: on a real connection, where it would show.
+// Whatever a handler sets as a header, no line of it ends early: on a real
+// connection, where it would show.
 func TestHeadersCannotBeInjected(t *testing.T) {
 	server := httptest.NewServer(wrap(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Value", "a\r\nX-Injected: b\r\n\r\n<html>\x00")
@@ -216,7 +217,7 @@ func TestTrailersAreNotSent(t *testing.T) {
 func TestStoredResponseThatCannotBeReadIsAnErrorAndRunsNothing(t *testing.T) {
 	for name, result := range map[string]string{"nothing": "", "corrupt": "H\x01\x00", "of another": "receipt secret", "of a newer version": "H\x02secret"} {
 		t.Run(name, func(t *testing.T) {
-			l := &rewriting{Ledger: dedupetest.NewMemoryLedger(nil), result: []byte(result)}
+			l := &rewriting{Ledger: memdedupe.NewLedger(nil), result: []byte(result)}
 			runs := 0
 			h := on(l, func(http.ResponseWriter, *http.Request) { runs++ }, nil)
 			do(h, post("k", "body"))
@@ -252,7 +253,7 @@ func TestClientGetsItsResponseEvenIfTheLedgerFails(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c.fault.Ledger = dedupetest.NewMemoryLedger(nil)
+				c.fault.Ledger = memdedupe.NewLedger(nil)
 				w := do(on(&c.fault, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(c.status); io.WriteString(w, "done") }, nil), post("k", "body"))
 				if w.Code != c.status || w.Body.String() != "done" || w.Header().Get("Idempotency-Expires") != "" {
 					t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
@@ -267,7 +268,7 @@ func TestClientGetsItsResponseEvenIfTheLedgerFails(t *testing.T) {
 // with a larger fence.
 func TestHandlerRunsAgainAfterTheLeaseIfItsResponseWasNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &refusing{Ledger: dedupetest.NewMemoryLedger(nil), completions: 1 << 30}
+		l := &refusing{Ledger: memdedupe.NewLedger(nil), completions: 1 << 30}
 		var claims []dedupe.Claim
 		h := on(l, func(w http.ResponseWriter, r *http.Request) {
 			claim, _ := dedupehttp.ClaimOf(r.Context())
@@ -292,7 +293,7 @@ func TestHandlerRunsAgainAfterTheLeaseIfItsResponseWasNotStored(t *testing.T) {
 func TestHandlerRunsOnceThoughTheLedgerFailsForAMoment(t *testing.T) {
 	for _, panics := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			l := &refusing{Ledger: dedupetest.NewMemoryLedger(nil), completions: 4}
+			l := &refusing{Ledger: memdedupe.NewLedger(nil), completions: 4}
 			runs := 0
 			h := on(l, func(w http.ResponseWriter, r *http.Request) {
 				if runs++; panics {
@@ -330,8 +331,8 @@ func (l *refusing) Complete(ctx context.Context, c dedupe.Claim, result []byte) 
 	return l.Ledger.Complete(ctx, c, result)
 }
 
-// A handler that was taken for dead has the smaller fence, and its client is sent to the response that counts, or gets no more than had
-// begun to go out.
+// A handler that was taken for dead has the smaller fence, and its client is
+// sent to the response that counts, or gets no more than had begun to go out.
 func TestResponseOfAHandlerThatWasTakenOverDoesNotCount(t *testing.T) {
 	w := takenOver(t, false, "second")
 	wantProblem(t, w, 503, "taken_over")
@@ -340,10 +341,11 @@ func TestResponseOfAHandlerThatWasTakenOverDoesNotCount(t *testing.T) {
 	}
 }
 
-// takenOver returns the response of a handler beside which another has run for the same key; later requests get the body.
+// takenOver returns the response of a handler beside which another has run for
+// the same key; later requests get the body.
 func takenOver(t *testing.T, streaming bool, body string) *httptest.ResponseRecorder {
 	clock := time.Now()
-	l := dedupetest.NewMemoryLedger(func() time.Time { return clock })
+	l := memdedupe.NewLedger(func() time.Time { return clock })
 	runs, fences := 0, [2]int64{}
 	var h http.Handler
 	h = on(l, func(w http.ResponseWriter, r *http.Request) {
@@ -372,7 +374,7 @@ func takenOver(t *testing.T, streaming bool, body string) *httptest.ResponseReco
 func TestContextOfTheHandler(t *testing.T) {
 	type value struct{}
 	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), value{}, "v"), time.Hour)
-	l := dedupetest.NewMemoryLedger(nil)
+	l := memdedupe.NewLedger(nil)
 	var key []byte
 	watched := &watching{Ledger: l, claimed: func(k []byte, _ dedupe.ClaimOptions) { key = k }}
 	h := on(watched, func(w http.ResponseWriter, r *http.Request) {
@@ -406,11 +408,12 @@ func (l *watching) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions)
 	return l.Ledger.Claim(ctx, key, o)
 }
 
-// The client hangs up on a real connection, and the handler goes on, for longer than the lease; then its response is there.
+// The client hangs up on a real connection, and the handler goes on, for longer
+// than the lease; then its response is there.
 func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
 	const lease = 600 * time.Millisecond
 	extended, completed := make(chan bool, 100), make(chan bool, 1)
-	ledger := dedupe.Observed(dedupetest.NewMemoryLedger(nil), nil, func(e dedupe.Event) {
+	ledger := dedupe.Observed(memdedupe.NewLedger(nil), nil, func(e dedupe.Event) {
 		switch e.Op {
 		case "Extend":
 			extended <- e.Err == nil
@@ -463,11 +466,12 @@ func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
 	}
 }
 
-// A client that goes away while its claim is under way does not leave the key behind, claimed by nobody; one that waits just ends.
+// A client that goes away while its claim is under way does not leave the key
+// behind, claimed by nobody; one that waits just ends.
 func TestClientThatGoesAwayBeforeTheHandlerRuns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	runs := 0
-	l := &watching{Ledger: dedupetest.NewMemoryLedger(nil), claimed: func([]byte, dedupe.ClaimOptions) { cancel() }}
+	l := &watching{Ledger: memdedupe.NewLedger(nil), claimed: func([]byte, dedupe.ClaimOptions) { cancel() }}
 	var h http.Handler
 	h = on(l, func(w http.ResponseWriter, r *http.Request) {
 		runs++
@@ -495,9 +499,10 @@ func TestClientThatGoesAwayBeforeTheHandlerRuns(t *testing.T) {
 	}
 }
 
-// A claim whose answer is lost is asked for again, by the same owner: what it had got is not left behind.
+// A claim whose answer is lost is asked for again, by the same owner: what it
+// had got is not left behind.
 func TestClaimWhoseAnswerWasLostIsNotLeftBehind(t *testing.T) {
-	l := &losing{Ledger: dedupetest.NewMemoryLedger(nil)}
+	l := &losing{Ledger: memdedupe.NewLedger(nil)}
 	h := on(l, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "done") }, nil)
 	if w := do(h, post("k", "body")); w.Body.String() != "done" || w.Header().Get("Idempotency-Expires") == "" || l.claims != 2 {
 		t.Errorf("%d %s after %d claims", w.Code, w.Body, l.claims)
@@ -526,7 +531,7 @@ func TestOptionsGoToTheLedger(t *testing.T) {
 		{nil, dedupe.ClaimOptions{Lease: 30 * time.Second, TTL: dedupe.DefaultTTL}},
 		{&dedupehttp.Options{Lease: time.Minute, TTL: time.Hour}, dedupe.ClaimOptions{Lease: time.Minute, TTL: time.Hour}},
 	} {
-		l := &watching{Ledger: dedupetest.NewMemoryLedger(nil), claimed: func(key []byte, got dedupe.ClaimOptions) {
+		l := &watching{Ledger: memdedupe.NewLedger(nil), claimed: func(key []byte, got dedupe.ClaimOptions) {
 			if got.Lease != c.want.Lease || got.TTL != c.want.TTL || len(got.Fingerprint) != 32 || !bytes.HasSuffix(key, []byte("tenantk")) {
 				t.Errorf("%q, %+v", key, got)
 			}
@@ -539,7 +544,7 @@ func TestOptionsGoToTheLedger(t *testing.T) {
 
 func TestKeyEndsWithItsTTL(t *testing.T) {
 	clock := time.Now()
-	l := dedupetest.NewMemoryLedger(func() time.Time { return clock })
+	l := memdedupe.NewLedger(func() time.Time { return clock })
 	runs := 0
 	h := on(l, func(http.ResponseWriter, *http.Request) { runs++ }, &dedupehttp.Options{TTL: time.Hour})
 	expires, err := time.Parse(http.TimeFormat, do(h, post("k", "body")).Header().Get("Idempotency-Expires"))
@@ -557,7 +562,7 @@ func TestKeyEndsWithItsTTL(t *testing.T) {
 }
 
 func TestIdempotentRefusesWhatCannotWork(t *testing.T) {
-	ledger := dedupehttp.Fixed(dedupetest.NewMemoryLedger(nil))
+	ledger := dedupehttp.Fixed(memdedupe.NewLedger(nil))
 	for want, f := range map[string]func(){
 		"there is no ledger":      func() { dedupehttp.Idempotent(nil, oneScope, nil) },
 		"there is no scope":       func() { dedupehttp.Idempotent(ledger, nil, nil) },
@@ -566,7 +571,7 @@ func TestIdempotentRefusesWhatCannotWork(t *testing.T) {
 		"MaxBody is negative":     func() { dedupehttp.Idempotent(ledger, oneScope, &dedupehttp.Options{MaxBody: -1}) },
 		"the TTL is negative":     func() { dedupehttp.Idempotent(ledger, oneScope, &dedupehttp.Options{TTL: -1}) },
 		"the lease is":            func() { dedupehttp.Idempotent(ledger, oneScope, &dedupehttp.Options{Lease: dedupe.MaxLease + 1}) },
-		"the lease is not":        func() { dedupehttp.Idempotent(ledger, oneScope, &dedupehttp.Options{Lease: -1}) },
+		"the lease is negative":   func() { dedupehttp.Idempotent(ledger, oneScope, &dedupehttp.Options{Lease: -1}) },
 		"the wait is negative or": func() { dedupehttp.Idempotent(ledger, oneScope, &dedupehttp.Options{Wait: dedupe.MaxWait + 1}) },
 	} {
 		func() {

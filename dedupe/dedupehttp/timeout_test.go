@@ -23,7 +23,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupehttp"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 // A handler takes far longer than its client waits, and does not heed its
@@ -40,7 +40,7 @@ func TestAHandlerThatIsCutOffRunsOnce(t *testing.T) {
 			opts: dedupehttp.Options{Timeout: time.Second}, meanwhile: 409, afterwards: "charged 1",
 		},
 		"by Options.Timeout, and may be repeated": {
-			opts: dedupehttp.Options{Timeout: time.Second, Store: dedupehttp.RepeatServerErrors}, meanwhile: 409, afterwards: "charged 1",
+			opts: dedupehttp.Options{Timeout: time.Second, Disposition: dedupehttp.RepeatServerErrors}, meanwhile: 409, afterwards: "charged 1",
 		},
 		"by http.TimeoutHandler inside": {
 			cutOff:    func(h http.Handler) http.Handler { return http.TimeoutHandler(h, time.Second, "too late") },
@@ -70,7 +70,7 @@ func TestAHandlerThatIsCutOffRunsOnce(t *testing.T) {
 				if c.cutOff != nil {
 					h = c.cutOff(h)
 				}
-				h = on(dedupetest.NewMemoryLedger(nil), h.ServeHTTP, &c.opts)
+				h = on(memdedupe.NewLedger(nil), h.ServeHTTP, &c.opts)
 				begin := time.Now()
 				first := do(h, post("k", "body"))
 				if took := time.Since(begin); first.Code != c.meanwhile && first.Code != 503 || took > 2*time.Second {
@@ -153,7 +153,7 @@ func TestAHandlerInTimeIsAsWithoutATimeout(t *testing.T) {
 // What the client does not wait for is the response's being stored, too.
 func TestTimeoutIsAlsoForTheLedger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ledger := &slowToComplete{dedupetest.NewMemoryLedger(nil)}
+		ledger := &slowToComplete{memdedupe.NewLedger(nil)}
 		runs := 0
 		h := on(ledger, func(w http.ResponseWriter, r *http.Request) { runs++; io.WriteString(w, "done") }, &dedupehttp.Options{Timeout: time.Second})
 		wantProblem(t, do(h, post("k", "body")), 503, "timed_out")
@@ -272,7 +272,7 @@ func TestNoEffectLetsTheNextRequestRunTheHandler(t *testing.T) {
 					dedupehttp.NoEffect(r.Context())
 				}
 				w.WriteHeader(status)
-			}, &dedupehttp.Options{Store: store})
+			}, &dedupehttp.Options{Disposition: store})
 			for range 2 {
 				if w := do(h, post("k", "body")); w.Code != status || w.Header().Get("Idempotent-Replayed") != "" {
 					t.Errorf("%d: %d %v", status, w.Code, w.Header())
@@ -308,7 +308,7 @@ func TestARunThatHasTakenOverDoesNotHideTheOneBefore(t *testing.T) {
 					case 2:
 						answer(w, r)
 					}
-				}, &dedupehttp.Options{Store: dedupehttp.RepeatServerErrors})
+				}, &dedupehttp.Options{Disposition: dedupehttp.RepeatServerErrors})
 				for range 3 {
 					func() {
 						defer func() { recover() }()

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/internal/memory"
 )
 
 // brokenLedger is the reference with a mistake in it.
 type brokenLedger struct {
-	*MemoryLedger
+	*memory.Ledger
 	claimed  func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error)
 	complete func(ctx context.Context, claim dedupe.Claim, result []byte) error
 	extended func(ctx context.Context, claim dedupe.Claim, lease time.Duration) error
@@ -28,56 +29,56 @@ func (b *brokenLedger) Claim(ctx context.Context, key []byte, o dedupe.ClaimOpti
 	if b.claimed != nil {
 		return b.claimed(ctx, key, o)
 	}
-	return b.MemoryLedger.Claim(ctx, key, o)
+	return b.Ledger.Claim(ctx, key, o)
 }
 
 func (b *brokenLedger) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
 	if b.complete != nil {
 		return b.complete(ctx, claim, result)
 	}
-	return b.MemoryLedger.Complete(ctx, claim, result)
+	return b.Ledger.Complete(ctx, claim, result)
 }
 
 func (b *brokenLedger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
 	if b.extended != nil {
 		return b.extended(ctx, claim, lease)
 	}
-	return b.MemoryLedger.Extend(ctx, claim, lease)
+	return b.Ledger.Extend(ctx, claim, lease)
 }
 
 func (b *brokenLedger) Release(ctx context.Context, claim dedupe.Claim) error {
 	if b.release != nil {
 		return b.release(ctx, claim)
 	}
-	return b.MemoryLedger.Release(ctx, claim)
+	return b.Ledger.Release(ctx, claim)
 }
 
 func (b *brokenLedger) Forget(ctx context.Context, key []byte) error {
 	if b.forget != nil {
 		return b.forget(ctx, key)
 	}
-	return b.MemoryLedger.Forget(ctx, key)
+	return b.Ledger.Forget(ctx, key)
 }
 
 func (b *brokenLedger) Name() string {
 	if b.name != nil {
 		return b.name()
 	}
-	return b.MemoryLedger.Name()
+	return b.Ledger.Name()
 }
 
 // of changes, or looks at, the entry of a key if there is one.
-func (b *brokenLedger) of(key []byte, change func(e *memoryEntry)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if e := b.entries[string(key)]; e != nil {
+func (b *brokenLedger) of(key []byte, change func(e *memory.Entry)) {
+	b.Mu.Lock()
+	defer b.Mu.Unlock()
+	if e := b.Entries[string(key)]; e != nil {
 		change(e)
 	}
 }
 
 func ledger(breakIt func(b *brokenLedger)) func() dedupe.Ledger {
 	return func() dedupe.Ledger {
-		b := &brokenLedger{MemoryLedger: NewMemoryLedger(nil)}
+		b := &brokenLedger{Ledger: memory.NewLedger(nil)}
 		breakIt(b)
 		return b
 	}
@@ -90,7 +91,7 @@ func withOptions(change func(o *dedupe.ClaimOptions)) func() dedupe.Ledger {
 			if _, err := dedupe.TTLMillis(o.TTL, 0); err == nil && o.Check(key) == nil {
 				change(&o)
 			}
-			return b.MemoryLedger.Claim(ctx, key, o)
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	})
 }
@@ -99,10 +100,10 @@ func withOptions(change func(o *dedupe.ClaimOptions)) func() dedupe.Ledger {
 func withLedgerKey(change func([]byte) []byte) func() dedupe.Ledger {
 	return ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			c, err := b.MemoryLedger.Claim(ctx, change(key), o)
+			c, err := b.Ledger.Claim(ctx, change(key), o)
 			return c, err
 		}
-		b.forget = func(ctx context.Context, key []byte) error { return b.MemoryLedger.Forget(ctx, change(key)) }
+		b.forget = func(ctx context.Context, key []byte) error { return b.Ledger.Forget(ctx, change(key)) }
 	})
 }
 
@@ -113,9 +114,9 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	}), []string{"a long TTL", "work is done"}},
 	{"uniqueness lock left behind when the insert fails", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			c, err := b.MemoryLedger.Claim(ctx, key, o)
+			c, err := b.Ledger.Claim(ctx, key, o)
 			if err != nil && !errors.Is(err, dedupe.ErrMismatch) && o.Wait == 0 {
-				b.MemoryLedger.Claim(context.WithoutCancel(ctx), key, long("lock"))
+				b.Ledger.Claim(context.WithoutCancel(ctx), key, long("lock"))
 			}
 			return c, err
 		}
@@ -125,31 +126,31 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	}), []string{"what becomes of an attempt", "a waiter with", "another fingerprint mismatches", "errors do not", "owner and fingerprint"}},
 	{"payload hash compared after completion only", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			b.of(key, func(e *memoryEntry) {
-				if e.held {
-					o.Fingerprint = e.fingerprint
+			b.of(key, func(e *memory.Entry) {
+				if e.Held {
+					o.Fingerprint = e.Fingerprint
 				}
 			})
-			return b.MemoryLedger.Claim(ctx, key, o)
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"what becomes of an attempt", "a waiter with", "another fingerprint mismatches", "errors do not", "owner and fingerprint"}},
 	{"late Forget deleting a successor", ledger(func(b *brokenLedger) {
 		b.release = func(ctx context.Context, claim dedupe.Claim) error {
-			err := b.MemoryLedger.Release(ctx, claim)
+			err := b.Ledger.Release(ctx, claim)
 			if errors.Is(err, dedupe.ErrFenced) {
-				b.of(claim.Key, func(e *memoryEntry) { e.held, e.done = false, false })
+				b.of(claim.Key, func(e *memory.Entry) { e.Held, e.Done = false, false })
 			}
 			return err
 		}
 	}), []string{"a claim that was", "a claim with", "a holder whose"}},
 	{"in-progress records with the done-TTL", withOptions(func(o *dedupe.ClaimOptions) {
 		o.Lease = max(o.Lease, min(o.TTL, dedupe.MaxLease))
-	}), []string{"a holder whose", "a waiter acquires", "an expired lease can", "the first claim"}},
+	}), []string{"a holder whose", "a lease of 0", "a waiter acquires", "an expired lease can", "the first claim"}},
 	{"complete dropping the fingerprint", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
-			err := b.MemoryLedger.Complete(ctx, claim, result)
+			err := b.Ledger.Complete(ctx, claim, result)
 			if err == nil {
-				b.of(claim.Key, func(e *memoryEntry) { e.fingerprint = nil })
+				b.of(claim.Key, func(e *memory.Entry) { e.Fingerprint = nil })
 			}
 			return err
 		}
@@ -157,103 +158,108 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	{"get, wait, put", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			seen := false
-			b.of(key, func(*memoryEntry) { seen = true })
+			b.of(key, func(*memory.Entry) { seen = true })
 			if !seen && o.Check(key) == nil {
 				time.Sleep(time.Nanosecond)
-				b.mu.Lock()
-				delete(b.entries, string(key))
-				b.mu.Unlock()
+				b.Mu.Lock()
+				delete(b.Entries, string(key))
+				b.Mu.Unlock()
 			}
-			return b.MemoryLedger.Claim(ctx, key, o)
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"one of many", "work is done"}},
 	{"the same owner is a stranger", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			b.of(key, func(e *memoryEntry) {
-				if e.held && e.owner == o.Owner && b.now().UnixMilli() < e.leaseEnd {
+			b.of(key, func(e *memory.Entry) {
+				if e.Held && e.Owner == o.Owner && b.Now().UnixMilli() < e.LeaseEnd {
 					o.Owner += "'"
 				}
 			})
-			return b.MemoryLedger.Claim(ctx, key, o)
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"owner and fingerprint", "the same owner"}},
 	{"the last completion wins", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
-			err := b.MemoryLedger.Complete(ctx, claim, result)
+			err := b.Ledger.Complete(ctx, claim, result)
 			if err == nil {
-				b.of(claim.Key, func(e *memoryEntry) { e.result = bytes.Clone(result) })
+				b.of(claim.Key, func(e *memory.Entry) { e.Result = bytes.Clone(result) })
 			}
 			return err
 		}
 	}), []string{"a second completion"}},
 	{"results are text", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
-			return b.MemoryLedger.Complete(ctx, claim, []byte(strings.ToValidUTF8(string(result), "?")))
+			return b.Ledger.Complete(ctx, claim, []byte(strings.ToValidUTF8(string(result), "?")))
 		}
 	}), []string{"a completed key is"}},
 	{"the fence is not compared", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
-			b.of(claim.Key, func(e *memoryEntry) { claim.Fence = e.fence })
-			return b.MemoryLedger.Complete(ctx, claim, result)
+			b.of(claim.Key, func(e *memory.Entry) { claim.Fence = e.Fence })
+			return b.Ledger.Complete(ctx, claim, result)
 		}
 	}), []string{"a claim with", "errors do not"}},
 	{"the owner is not compared", ledger(func(b *brokenLedger) {
 		b.extended = func(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
-			b.of(claim.Key, func(e *memoryEntry) { claim.Owner = e.owner })
-			return b.MemoryLedger.Extend(ctx, claim, lease)
+			b.of(claim.Key, func(e *memory.Entry) { claim.Owner = e.Owner })
+			return b.Ledger.Extend(ctx, claim, lease)
 		}
 	}), []string{"a claim with"}},
 	{"an expired lease is stolen", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
-			b.of(claim.Key, func(e *memoryEntry) {
-				if e.held && b.now().UnixMilli() >= e.leaseEnd {
+			b.of(claim.Key, func(e *memory.Entry) {
+				if e.Held && b.Now().UnixMilli() >= e.LeaseEnd {
 					claim.Fence = -1
 				}
 			})
-			return b.MemoryLedger.Complete(ctx, claim, result)
+			return b.Ledger.Complete(ctx, claim, result)
 		}
 	}), []string{"an expired lease that"}},
 	{"a fence begins anew after Forget", ledger(func(b *brokenLedger) {
 		b.forget = func(ctx context.Context, key []byte) error {
-			err := b.MemoryLedger.Forget(ctx, key)
+			err := b.Ledger.Forget(ctx, key)
 			if err == nil {
-				b.mu.Lock()
-				b.fence = 0
-				b.mu.Unlock()
+				b.Mu.Lock()
+				b.Fence = 0
+				b.Mu.Unlock()
 			}
 			return err
 		}
 	}), []string{"fences grow over"}},
+	{"a lease of 0 is the longest", withOptions(func(o *dedupe.ClaimOptions) {
+		if o.Lease == 0 {
+			o.Lease = dedupe.MaxLease
+		}
+	}), []string{"a lease of 0"}},
 	{"extend shortens", ledger(func(b *brokenLedger) {
 		b.extended = func(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
-			err := b.MemoryLedger.Extend(ctx, claim, lease)
+			err := b.Ledger.Extend(ctx, claim, lease)
 			if err == nil {
-				b.of(claim.Key, func(e *memoryEntry) { e.leaseEnd = b.latest + lease.Milliseconds() })
+				b.of(claim.Key, func(e *memory.Entry) { e.LeaseEnd = b.Latest + lease.Milliseconds() })
 			}
 			return err
 		}
-	}), []string{"an extended lease"}},
+	}), []string{"a lease of 0", "an extended lease"}},
 	{"release forgets the attempts", ledger(func(b *brokenLedger) {
 		b.release = func(ctx context.Context, claim dedupe.Claim) error {
-			err := b.MemoryLedger.Release(ctx, claim)
+			err := b.Ledger.Release(ctx, claim)
 			if err == nil {
-				b.of(claim.Key, func(e *memoryEntry) { e.attempt = 0 })
+				b.of(claim.Key, func(e *memory.Entry) { e.Attempt = 0 })
 			}
 			return err
 		}
 	}), []string{"a released key", "a waiter is woken by the release"}},
 	{"a takeover looks like a release", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			c, err := b.MemoryLedger.Claim(ctx, key, o)
+			c, err := b.Ledger.Claim(ctx, key, o)
 			c.TakenOver = false
 			return c, err
 		}
 	}), []string{"what becomes of an attempt", "a holder whose", "a waiter acquires", "an expired lease can"}},
 	{"the window begins with the completion", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
-			err := b.MemoryLedger.Complete(ctx, claim, result)
+			err := b.Ledger.Complete(ctx, claim, result)
 			if err == nil {
-				b.of(claim.Key, func(e *memoryEntry) { e.firstSeen = e.completed })
+				b.of(claim.Key, func(e *memory.Entry) { e.FirstSeen = e.CompletedAt })
 			}
 			return err
 		}
@@ -261,23 +267,23 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	{"results end with the window", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
 			ttl := int64(0)
-			b.of(claim.Key, func(e *memoryEntry) { ttl = e.ttl })
-			err := b.MemoryLedger.Complete(ctx, claim, result)
+			b.of(claim.Key, func(e *memory.Entry) { ttl = e.TTL })
+			err := b.Ledger.Complete(ctx, claim, result)
 			if err == nil {
-				b.of(claim.Key, func(e *memoryEntry) { e.ttl = ttl })
+				b.of(claim.Key, func(e *memory.Entry) { e.TTL = ttl })
 			}
 			return err
 		}
 	}), []string{"what becomes of an attempt"}},
 	{"a takeover beyond the window that looks fresh", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			b.mu.Lock()
-			now := b.now().UnixMilli()
-			if e := b.entries[string(key)]; e != nil && e.held && now >= e.leaseEnd && now >= e.firstSeen+e.ttl {
-				delete(b.entries, string(key))
+			b.Mu.Lock()
+			now := b.Now().UnixMilli()
+			if e := b.Entries[string(key)]; e != nil && e.Held && now >= e.LeaseEnd && now >= e.FirstSeen+e.TTL {
+				delete(b.Entries, string(key))
 			}
-			b.mu.Unlock()
-			return b.MemoryLedger.Claim(ctx, key, o)
+			b.Mu.Unlock()
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"what becomes of an attempt"}},
 	{"a change that wakes nobody", ledger(func(b *brokenLedger) {
@@ -285,26 +291,26 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			if err := check2(ctx, key, "Forget"); err != nil {
 				return err
 			}
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			delete(b.entries, string(key))
+			b.Mu.Lock()
+			defer b.Mu.Unlock()
+			delete(b.Entries, string(key))
 			return nil
 		}
 	}), []string{"a waiter is woken by Forget"}},
 	{"results end with the lease", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
-			err := b.MemoryLedger.Complete(ctx, claim, result)
+			err := b.Ledger.Complete(ctx, claim, result)
 			if err == nil {
-				b.of(claim.Key, func(e *memoryEntry) { e.ttl = min(e.ttl, e.leaseEnd-e.firstSeen) })
+				b.of(claim.Key, func(e *memory.Entry) { e.TTL = min(e.TTL, e.LeaseEnd-e.FirstSeen) })
 			}
 			return err
 		}
 	}), []string{"what becomes of an attempt", "a completed key outlives", "an expired lease that"}},
 	{"a result that is too large ends the claim", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
-			err := b.MemoryLedger.Complete(ctx, claim, result)
+			err := b.Ledger.Complete(ctx, claim, result)
 			if errors.Is(err, dedupe.ErrResultTooLarge) {
-				b.MemoryLedger.Complete(ctx, claim, nil)
+				b.Ledger.Complete(ctx, claim, nil)
 			}
 			return err
 		}
@@ -316,10 +322,10 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			wait := o.Wait
 			if wait <= 0 || wait > dedupe.MaxWait {
-				return b.MemoryLedger.Claim(ctx, key, o)
+				return b.Ledger.Claim(ctx, key, o)
 			}
 			o.Wait = 0
-			c, err := b.MemoryLedger.Claim(ctx, key, o)
+			c, err := b.Ledger.Claim(ctx, key, o)
 			if err != nil || c.Outcome != dedupe.InProgress {
 				return c, err
 			}
@@ -328,21 +334,21 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			case <-ctx.Done():
 			}
 			o.Wait = wait
-			return b.MemoryLedger.Claim(ctx, key, o)
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"a waiter is woken by Forget", "a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release"}},
 	{"a waiter who has gone claims", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			c, err := b.MemoryLedger.Claim(ctx, key, o)
+			c, err := b.Ledger.Claim(ctx, key, o)
 			if err != nil && o.Wait > 0 && ctx.Err() != nil {
-				go b.MemoryLedger.Claim(context.WithoutCancel(ctx), key, o)
+				go b.Ledger.Claim(context.WithoutCancel(ctx), key, o)
 			}
 			return c, err
 		}
 	}), []string{"a wait ends"}},
 	{"waiters are not told of a mismatch", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			c, err := b.MemoryLedger.Claim(ctx, key, o)
+			c, err := b.Ledger.Claim(ctx, key, o)
 			if errors.Is(err, dedupe.ErrMismatch) && o.Wait > 0 {
 				return dedupe.Claim{Outcome: dedupe.InProgress}, nil
 			}
@@ -355,25 +361,25 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	{"forget spares what is completed", ledger(func(b *brokenLedger) {
 		b.forget = func(ctx context.Context, key []byte) error {
 			err, spare := check2(ctx, key, "Forget"), false
-			b.of(key, func(e *memoryEntry) { spare = e.done })
+			b.of(key, func(e *memory.Entry) { spare = e.Done })
 			if err != nil || spare {
 				return err
 			}
-			return b.MemoryLedger.Forget(ctx, key)
+			return b.Ledger.Forget(ctx, key)
 		}
 	}), []string{"fences grow over", "forget makes a"}},
 	{"invalid leases claim for a minute", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			if o.Lease <= 0 || o.Lease > dedupe.MaxLease {
+			if o.Lease < 0 || o.Lease > dedupe.MaxLease {
 				o.Lease = time.Minute
 			}
-			return b.MemoryLedger.Claim(ctx, key, o)
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"an invalid claim", "the key of"}},
 	{"claims of other ledgers are taken", ledger(func(b *brokenLedger) {
 		b.release = func(ctx context.Context, claim dedupe.Claim) error {
-			claim.Ledger = b.identity
-			return b.MemoryLedger.Release(ctx, claim)
+			claim.Ledger = b.Identity
+			return b.Ledger.Release(ctx, claim)
 		}
 	}), []string{"a claim that does", "errors do not"}},
 	{"owners are cut at 63 bytes", withOptions(func(o *dedupe.ClaimOptions) {
@@ -384,7 +390,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			if len(o.Fingerprint) == dedupe.MaxFingerprintSize {
 				return dedupe.Claim{}, &dedupe.Error{Op: "Claim", Err: dedupe.ErrFingerprintTooLarge}
 			}
-			return b.MemoryLedger.Claim(ctx, key, o)
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"owner and fingerprint"}},
 	{"keys are trimmed", withLedgerKey(trimmed), []string{"keys that look"}},
@@ -392,22 +398,22 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	{"results are kept without copying", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
 			again := false
-			b.of(claim.Key, func(e *memoryEntry) { again = e.done })
-			err := b.MemoryLedger.Complete(ctx, claim, result)
+			b.of(claim.Key, func(e *memory.Entry) { again = e.Done })
+			err := b.Ledger.Complete(ctx, claim, result)
 			if err == nil && !again {
-				b.of(claim.Key, func(e *memoryEntry) { e.result = result })
+				b.of(claim.Key, func(e *memory.Entry) { e.Result = result })
 			}
 			return err
 		}
 	}), []string{"key, fingerprint and"}},
 	{"the context is ignored", ledger(func(b *brokenLedger) {
 		b.extended = func(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
-			return b.MemoryLedger.Extend(context.WithoutCancel(ctx), claim, lease)
+			return b.Ledger.Extend(context.WithoutCancel(ctx), claim, lease)
 		}
 	}), []string{"a context that"}},
 	{"errors tell keys", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, claim dedupe.Claim, result []byte) error {
-			err := b.MemoryLedger.Complete(ctx, claim, result)
+			err := b.Ledger.Complete(ctx, claim, result)
 			if err != nil {
 				err = fmt.Errorf("%s: %w", claim.Key, err)
 			}
@@ -416,12 +422,12 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	}), []string{"errors do not"}},
 	{"release leaves the claim to its lease", ledger(func(b *brokenLedger) {
 		b.release = func(ctx context.Context, claim dedupe.Claim) error {
-			b.mu.Lock()
-			e := b.entries[string(claim.Key)]
-			over := e == nil || e.done || !e.held
-			b.mu.Unlock()
-			if over || claim.Check(b.identity) != nil || ctx.Err() != nil || e.fence != claim.Fence || e.owner != claim.Owner {
-				return b.MemoryLedger.Release(ctx, claim)
+			b.Mu.Lock()
+			e := b.Entries[string(claim.Key)]
+			over := e == nil || e.Done || !e.Held
+			b.Mu.Unlock()
+			if over || claim.Check(b.Identity) != nil || ctx.Err() != nil || e.Fence != claim.Fence || e.Owner != claim.Owner {
+				return b.Ledger.Release(ctx, claim)
 			}
 			return nil
 		}
@@ -431,7 +437,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 
 // brokenSequencer is the reference with a mistake in it.
 type brokenSequencer struct {
-	*MemorySequencer
+	*memory.Sequencer
 	next func(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error)
 	name func() string
 }
@@ -440,19 +446,19 @@ func (b *brokenSequencer) Next(ctx context.Context, stream, key, payloadHash []b
 	if b.next != nil {
 		return b.next(ctx, stream, key, payloadHash, ttl)
 	}
-	return b.MemorySequencer.Next(ctx, stream, key, payloadHash, ttl)
+	return b.Sequencer.Next(ctx, stream, key, payloadHash, ttl)
 }
 
 func (b *brokenSequencer) Name() string {
 	if b.name != nil {
 		return b.name()
 	}
-	return b.MemorySequencer.Name()
+	return b.Sequencer.Name()
 }
 
 func sequencer(breakIt func(b *brokenSequencer)) func() dedupe.Sequencer {
 	return func() dedupe.Sequencer {
-		b := &brokenSequencer{MemorySequencer: NewMemorySequencer(nil)}
+		b := &brokenSequencer{Sequencer: memory.NewSequencer(nil)}
 		breakIt(b)
 		return b
 	}
@@ -466,7 +472,7 @@ func withArguments(change func(stream, key, hash *[]byte, ttl *time.Duration)) f
 			if errors.Join(err, dedupe.CheckKey(stream), dedupe.CheckKey(key)) == nil && len(hash) <= dedupe.MaxFingerprintSize {
 				change(&stream, &key, &hash, &ttl)
 			}
-			return b.MemorySequencer.Next(ctx, stream, key, hash, ttl)
+			return b.Sequencer.Next(ctx, stream, key, hash, ttl)
 		}
 	})
 }
@@ -475,9 +481,9 @@ func withArguments(change func(stream, key, hash *[]byte, ttl *time.Duration)) f
 func afterNext(spoil func(b *brokenSequencer, stream []byte, seq *dedupe.Seq, err error)) func() dedupe.Sequencer {
 	return sequencer(func(b *brokenSequencer) {
 		b.next = func(ctx context.Context, stream, key, hash []byte, ttl time.Duration) (dedupe.Seq, error) {
-			seq, err := b.MemorySequencer.Next(ctx, stream, key, hash, ttl)
-			b.mu.Lock()
-			defer b.mu.Unlock()
+			seq, err := b.Sequencer.Next(ctx, stream, key, hash, ttl)
+			b.Mu.Lock()
+			defer b.Mu.Unlock()
 			spoil(b, stream, &seq, err)
 			return seq, err
 		}
@@ -489,9 +495,9 @@ var sequencerMistakes = []mistake[dedupe.Sequencer]{
 	{"ttl*1000 overflowing to inserted every time", withArguments(func(_, _, _ *[]byte, ttl *time.Duration) { *ttl = timesThousand(*ttl) }), []string{"a long TTL"}},
 	{"uniqueness lock left behind when the insert fails", sequencer(func(b *brokenSequencer) {
 		b.next = func(ctx context.Context, stream, key, hash []byte, ttl time.Duration) (dedupe.Seq, error) {
-			seq, err := b.MemorySequencer.Next(ctx, stream, key, hash, ttl)
+			seq, err := b.Sequencer.Next(ctx, stream, key, hash, ttl)
 			if err != nil && !errors.Is(err, dedupe.ErrMismatch) {
-				b.MemorySequencer.Next(context.WithoutCancel(ctx), stream, key, nil, time.Hour)
+				b.Sequencer.Next(context.WithoutCancel(ctx), stream, key, nil, time.Hour)
 			}
 			return seq, err
 		}
@@ -499,32 +505,32 @@ var sequencerMistakes = []mistake[dedupe.Sequencer]{
 	{"payload hash stored and never compared", withArguments(func(_, _, hash *[]byte, _ *time.Duration) { *hash = nil }), []string{"another hash mismatches"}},
 	{"a mismatch takes a number", afterNext(func(b *brokenSequencer, stream []byte, _ *dedupe.Seq, err error) {
 		if errors.Is(err, dedupe.ErrMismatch) {
-			b.last[string(stream)]++
+			b.Last[string(stream)]++
 		}
 	}), []string{"another hash mismatches"}},
 	{"a late repeat takes a number", afterNext(func(b *brokenSequencer, stream []byte, seq *dedupe.Seq, err error) {
 		if err == nil && time.Since(seq.FirstSeen) >= 10*time.Millisecond {
-			b.last[string(stream)]++
+			b.Last[string(stream)]++
 		}
 	}), []string{"the same key"}},
 	{"a number is left out", afterNext(func(b *brokenSequencer, stream []byte, seq *dedupe.Seq, _ error) {
 		if seq.N == 12 && seq.Inserted {
-			b.last[string(stream)]++
+			b.Last[string(stream)]++
 		}
 	}), []string{"keys are numbered", "streams and keys"}},
 	{"get, wait, put", sequencer(func(b *brokenSequencer) {
 		b.next = func(ctx context.Context, stream, key, hash []byte, ttl time.Duration) (dedupe.Seq, error) {
 			id := [2]string{string(stream), string(key)}
-			b.mu.Lock()
-			_, seen := b.entries[id]
-			b.mu.Unlock()
+			b.Mu.Lock()
+			_, seen := b.Entries[id]
+			b.Mu.Unlock()
 			if !seen {
 				time.Sleep(time.Nanosecond)
-				b.mu.Lock()
-				delete(b.entries, id)
-				b.mu.Unlock()
+				b.Mu.Lock()
+				delete(b.Entries, id)
+				b.Mu.Unlock()
 			}
-			return b.MemorySequencer.Next(ctx, stream, key, hash, ttl)
+			return b.Sequencer.Next(ctx, stream, key, hash, ttl)
 		}
 	}), []string{"a concurrent sequence"}},
 	{"first seen is now", afterNext(func(_ *brokenSequencer, _ []byte, seq *dedupe.Seq, _ error) { seq.FirstSeen = time.Now() }), []string{"the same key"}},

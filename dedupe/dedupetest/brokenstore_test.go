@@ -12,11 +12,12 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/internal/memory"
 )
 
 // brokenStore is the reference with a mistake in it.
 type brokenStore struct {
-	*Memory
+	*memory.Store
 	put    func(ctx context.Context, key []byte, ttl time.Duration) (bool, error)
 	forget func(ctx context.Context, key []byte) error
 	name   func() string
@@ -26,27 +27,27 @@ func (b brokenStore) PutIfAbsent(ctx context.Context, key []byte, ttl time.Durat
 	if b.put != nil {
 		return b.put(ctx, key, ttl)
 	}
-	return b.Memory.PutIfAbsent(ctx, key, ttl)
+	return b.Store.PutIfAbsent(ctx, key, ttl)
 }
 
 func (b brokenStore) Forget(ctx context.Context, key []byte) error {
 	if b.forget != nil {
 		return b.forget(ctx, key)
 	}
-	return b.Memory.Forget(ctx, key)
+	return b.Store.Forget(ctx, key)
 }
 
 func (b brokenStore) Name() string {
 	if b.name != nil {
 		return b.name()
 	}
-	return b.Memory.Name()
+	return b.Store.Name()
 }
 
 // store makes a broken store.
 func store(breakIt func(b *brokenStore)) func() dedupe.Store {
 	return func() dedupe.Store {
-		b := &brokenStore{Memory: NewMemory(nil)}
+		b := &brokenStore{Store: memory.NewStore(nil)}
 		breakIt(b)
 		return b
 	}
@@ -58,7 +59,7 @@ func withTTL(change func(time.Duration) time.Duration) func() dedupe.Store {
 			if _, err := dedupe.TTLMillis(ttl, 0); err == nil {
 				ttl = change(ttl)
 			}
-			return b.Memory.PutIfAbsent(ctx, key, ttl)
+			return b.Store.PutIfAbsent(ctx, key, ttl)
 		}
 	})
 }
@@ -66,16 +67,17 @@ func withTTL(change func(time.Duration) time.Duration) func() dedupe.Store {
 func withKey(change func([]byte) []byte) func() dedupe.Store {
 	return store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-			return b.Memory.PutIfAbsent(ctx, change(key), ttl)
+			return b.Store.PutIfAbsent(ctx, change(key), ttl)
 		}
-		b.forget = func(ctx context.Context, key []byte) error { return b.Memory.Forget(ctx, change(key)) }
+		b.forget = func(ctx context.Context, key []byte) error { return b.Store.Forget(ctx, change(key)) }
 	})
 }
 
 // wholeSeconds is a TTL as one who counts in seconds keeps it, with the default for none.
 func wholeSeconds(ttl time.Duration) time.Duration { return ttl / time.Second * time.Second }
 
-// timesThousand is a TTL in ms, as one who multiplies first computes it; what is not positive has expired at once.
+// timesThousand is a TTL in ms, as one who multiplies first computes it; what
+// is not positive has expired at once.
 func timesThousand(ttl time.Duration) time.Duration {
 	return max(ttl*1000/time.Second*time.Millisecond, time.Nanosecond)
 }
@@ -99,9 +101,9 @@ var storeMistakes = []mistake[dedupe.Store]{
 	{"ttl*1000 overflowing to inserted every time", withTTL(timesThousand), []string{"a TTL of", "a long TTL"}},
 	{"uniqueness lock left behind when the insert fails", store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-			inserted, err := b.Memory.PutIfAbsent(ctx, key, ttl)
+			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			if err != nil {
-				b.Memory.PutIfAbsent(context.WithoutCancel(ctx), key, time.Hour)
+				b.Store.PutIfAbsent(context.WithoutCancel(ctx), key, time.Hour)
 			}
 			return inserted, err
 		}
@@ -110,15 +112,15 @@ var storeMistakes = []mistake[dedupe.Store]{
 		var mu sync.Mutex
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
 			mu.Lock()
-			seen := time.Now().UnixMilli() < b.expires[string(key)]
+			seen := time.Now().UnixMilli() < b.Expires[string(key)]
 			mu.Unlock()
 			if seen || len(key) == 0 {
-				return b.Memory.PutIfAbsent(ctx, key, ttl)
+				return b.Store.PutIfAbsent(ctx, key, ttl)
 			}
 			time.Sleep(time.Nanosecond)
 			mu.Lock()
 			defer mu.Unlock()
-			_, err := b.Memory.PutIfAbsent(ctx, key, ttl)
+			_, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			return err == nil, err
 		}
 	}), []string{"hammer", "one of many"}},
@@ -134,20 +136,20 @@ var storeMistakes = []mistake[dedupe.Store]{
 	{"a TTL of 0 is over at once", withTTL(func(ttl time.Duration) time.Duration { return max(ttl, 1) }), []string{"a TTL of"}},
 	{"a hit extends the TTL", store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-			inserted, err := b.Memory.PutIfAbsent(ctx, key, ttl)
+			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			if !inserted && err == nil {
-				b.mu.Lock()
-				defer b.mu.Unlock()
-				b.expires[string(key)] = b.latest + ttl.Milliseconds()
+				b.Mu.Lock()
+				defer b.Mu.Unlock()
+				b.Expires[string(key)] = b.Latest + ttl.Milliseconds()
 			}
 			return inserted, err
 		}
 	}), []string{"a hit does", "a record expires"}},
 	{"a timer deletes whatever is there", store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-			inserted, err := b.Memory.PutIfAbsent(ctx, key, ttl)
+			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			if inserted {
-				time.AfterFunc(ttl, func() { b.Memory.Forget(context.Background(), key) })
+				time.AfterFunc(ttl, func() { b.Store.Forget(context.Background(), key) })
 			}
 			return inserted, err
 		}
@@ -162,7 +164,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 			if string(last) == string(key) && len(key) > 0 { // as it reads by now
 				return false, nil
 			}
-			inserted, err := b.Memory.PutIfAbsent(ctx, key, ttl)
+			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			if inserted && string(key) == "first" {
 				last = key
 			}
@@ -174,7 +176,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 			if ttl == time.Millisecond {
 				key = append([]byte("short"), key...)
 			}
-			return b.Memory.PutIfAbsent(ctx, key, ttl)
+			return b.Store.PutIfAbsent(ctx, key, ttl)
 		}
 	}), []string{"the first insert"}},
 	{"forget does nothing", store(func(b *brokenStore) {
@@ -182,38 +184,38 @@ var storeMistakes = []mistake[dedupe.Store]{
 	}), []string{"a record outlives", "forget makes a", "hammer", "keys have 1"}},
 	{"forget forgets everything", store(func(b *brokenStore) {
 		b.forget = func(ctx context.Context, key []byte) error {
-			err := b.Memory.Forget(ctx, key)
+			err := b.Store.Forget(ctx, key)
 			if err == nil {
-				clear(b.expires)
+				clear(b.Expires)
 			}
 			return err
 		}
 	}), []string{"forget leaves other"}},
 	{"forget minds absence", store(func(b *brokenStore) {
 		b.forget = func(ctx context.Context, key []byte) error {
-			if _, ok := b.expires[string(key)]; !ok && check(ctx, key) == nil {
+			if _, ok := b.Expires[string(key)]; !ok && check(ctx, key) == nil {
 				return errors.New("not found")
 			}
-			return b.Memory.Forget(ctx, key)
+			return b.Store.Forget(ctx, key)
 		}
 	}), []string{"forget makes a"}},
 	{"an invalid TTL inserts all the same", store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-			inserted, err := b.Memory.PutIfAbsent(ctx, key, ttl)
+			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			if errors.Is(err, dedupe.ErrInvalidTTL) {
-				b.Memory.PutIfAbsent(ctx, key, time.Hour)
+				b.Store.PutIfAbsent(ctx, key, time.Hour)
 			}
 			return inserted, err
 		}
 	}), []string{"an invalid TTL", "the key of"}},
 	{"the context is ignored", store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-			return b.Memory.PutIfAbsent(context.WithoutCancel(ctx), key, ttl)
+			return b.Store.PutIfAbsent(context.WithoutCancel(ctx), key, ttl)
 		}
 	}), []string{"a context that", "errors do not", "the key of"}},
 	{"errors tell keys", store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-			inserted, err := b.Memory.PutIfAbsent(ctx, key, ttl)
+			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			if err != nil {
 				err = fmt.Errorf("%s: %w", key, err)
 			}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/internal/memory"
 )
 
 // doMistakes are a ledger's, on which Do cannot keep its word.
@@ -26,21 +27,21 @@ var doMistakes = []mistake[dedupe.Ledger]{
 	{"a repeated completion is fenced", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, c dedupe.Claim, result []byte) error {
 			done := false
-			b.of(c.Key, func(e *memoryEntry) { done = e.done })
+			b.of(c.Key, func(e *memory.Entry) { done = e.Done })
 			if done {
 				return &dedupe.Error{Op: "Complete", Err: dedupe.ErrFenced}
 			}
-			return b.MemoryLedger.Complete(ctx, c, result)
+			return b.Ledger.Complete(ctx, c, result)
 		}
 	}), []string{"a completion whose answer is lost"}},
 	{"a completion after the lease's end is dropped without an error", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, c dedupe.Claim, result []byte) error {
 			over := false
-			b.of(c.Key, func(e *memoryEntry) { over = e.leaseEnd-e.firstSeen > doLease.Milliseconds() })
+			b.of(c.Key, func(e *memory.Entry) { over = e.LeaseEnd-e.FirstSeen > doLease.Milliseconds() })
 			if over {
 				return nil
 			}
-			return b.MemoryLedger.Complete(ctx, c, result)
+			return b.Ledger.Complete(ctx, c, result)
 		}
 	}), []string{"the lease is kept until", "work is told"}},
 	{"a completion stores nothing", ledger(func(b *brokenLedger) {
@@ -48,27 +49,27 @@ var doMistakes = []mistake[dedupe.Ledger]{
 	}), []string{"the lease is kept until", "a completion", "a claim whose answer is lost", "work "}},
 	{"a lease keeps nobody out", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			b.of(key, func(e *memoryEntry) { e.leaseEnd = 0 })
-			return b.MemoryLedger.Claim(ctx, key, o)
+			b.of(key, func(e *memory.Entry) { e.LeaseEnd = 0 })
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"the lease is kept until", "a claim whose answer is lost", "a failure leaves"}},
 	{"a result that is too large is cut off", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, c dedupe.Claim, result []byte) error {
-			return b.MemoryLedger.Complete(ctx, c, result[:min(len(result), dedupe.MaxResultSize)])
+			return b.Ledger.Complete(ctx, c, result[:min(len(result), dedupe.MaxResultSize)])
 		}
 	}), []string{"work with a result that is too large"}},
 	{"a result that is too large ends the claim", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, c dedupe.Claim, result []byte) error {
-			err := b.MemoryLedger.Complete(ctx, c, result)
+			err := b.Ledger.Complete(ctx, c, result)
 			if errors.Is(err, dedupe.ErrResultTooLarge) {
-				b.MemoryLedger.Release(ctx, c)
+				b.Ledger.Release(ctx, c)
 			}
 			return err
 		}
 	}), []string{"work with a result that is too large"}},
 	{"a takeover is not told", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
-			c, err := b.MemoryLedger.Claim(ctx, key, o)
+			c, err := b.Ledger.Claim(ctx, key, o)
 			c.TakenOver = false
 			return c, err
 		}
@@ -76,7 +77,7 @@ var doMistakes = []mistake[dedupe.Ledger]{
 	{"the same owner is a stranger", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			o.Owner = ""
-			return b.MemoryLedger.Claim(ctx, key, o)
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"a claim whose answer is lost"}},
 	{"release leaves the claim to its lease", ledger(func(b *brokenLedger) {
@@ -87,7 +88,7 @@ var doMistakes = []mistake[dedupe.Ledger]{
 	{"an error of Extend, and the lease is never over", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			o.Lease = max(o.Lease, 100*doLease)
-			return b.MemoryLedger.Claim(ctx, key, o)
+			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"the context of work ends", "work is told"}},
 }
@@ -97,7 +98,7 @@ func hasPrefix(name string, prefixes []string) bool {
 }
 
 func TestMistakesUnderDoAreFound(t *testing.T) {
-	for _, m := range append([]mistake[dedupe.Ledger]{{"none", func() dedupe.Ledger { return NewMemoryLedger(nil) }, nil}}, doMistakes...) {
+	for _, m := range append([]mistake[dedupe.Ledger]{{"none", func() dedupe.Ledger { return memory.NewLedger(nil) }, nil}}, doMistakes...) {
 		t.Run(m.name, func(t *testing.T) {
 			for _, test := range doTests {
 				failed := fails(t, func(t testing.TB) { test.run(ledgerTest{t, m.make()}, "key") })
@@ -122,7 +123,7 @@ func TestMistakesUnderDoAreFound(t *testing.T) {
 func TestDoRunsAmidFaults(t *testing.T) {
 	for name, broken := range map[string]bool{"right": false, "broken": true} {
 		t.Run(name, func(t *testing.T) {
-			make := func() dedupe.Ledger { return NewMemoryLedger(nil) }
+			make := func() dedupe.Ledger { return memory.NewLedger(nil) }
 			if broken {
 				make = doMistakes[0].make
 			}

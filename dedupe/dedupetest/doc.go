@@ -1,17 +1,22 @@
-// Package dedupetest tests implementations of package dedupe's interfaces, and has one in memory to test other code with.
+// Package dedupetest tests implementations of package dedupe's interfaces. To test
+// other code use those of package memdedupe.
 //
 //	func TestStore(t *testing.T) {
 //		dedupetest.TestStore(t, func(t *testing.T) dedupe.Store { return newStore(t) })
 //	}
 //
-// The tests work in real time, so that they also run against a store behind a network. What they conclude is true on a slow machine, too:
-// a test that comes too late to look at a short-lived record tries again with one that lives longer.
+// The tests work in real time, so that they also run against a store behind a
+// network. What they conclude is true on a slow machine, too: a test that comes
+// too late to look at a short-lived record tries again with one that lives
+// longer.
 //
 // # Known mistakes
 //
-// What implementations are known to have got wrong is in the names of the tests that find it: go test -run '/known_mistake'. The first of these
-// are subtests here, of [TestStore], [TestLedger] and [TestSequencer], which each mistake, made on purpose, has to fail; those that are below the
-// interfaces are package dodedupe's.
+// What implementations are known to have got wrong is in the names of the tests
+// that find it: go test -run '/known_mistake'. The first of these are subtests
+// here, of [TestStore], [TestLedger] and [TestSequencer], which each mistake,
+// made on purpose, has to fail; those that are below the interfaces are package
+// dodedupe's and those below it.
 //
 //	sub-second TTL becoming 24 h                   Store, Ledger, Sequencer
 //	ttl*1000 overflowing to inserted every time    Store, Ledger, Sequencer
@@ -24,17 +29,17 @@
 //	a takeover beyond the window that looks fresh  Ledger
 //	a change that wakes nobody                     Ledger, and dodedupe's TestEveryChangeWakesThoseWhoWait
 //	an alarm that a user's panic stops             dodedupe's TestTroubleWithOneHolderDoesNotDelayOthers
-//	a cache that outlives a rollback               dodedupe's TestBookKeepsItsInvariants, and TestEmbeddedLedgerInATransaction in workerd
+//	a cache that outlives a rollback               dodedupe's TestEngineKeepsItsInvariants, and TestEmbeddedLedgerInATransaction in workerd
 //	an older program unhooking newer records       dodedupe's TestOlderProgramLeavesNewerRecords
 //	a fence that grows in memory only              dodedupe's TestFencesGrowOverEvictionAndForgetting
-//	a clock that was ahead lengthening leases      MemoryLedger's TestClockThatWasAhead, and dodedupe's
+//	a clock that was ahead lengthening leases      memdedupe's TestClockThatWasAhead, and dodedupe's
 //	an error that is definite after a write        dodedupe's TestErrorAfterAWriteIsNotDefinite
 //	record written but its alarm not               dodedupe's TestKnownMistakes
 //	caller's clock expiring live entries           dodedupe's TestKnownMistakes
 //	scope a:x aliasing scope a key x               dodedupe's TestKnownMistakes
 //	alarm errors swallowed                         dodedupe's TestKnownMistakes
 //	a sweep that lists the whole object            dodedupe's TestKnownMistakes, and TestKnownMistakeOfASweep in workerd
-//	user alarm and TTL alarm clobbering each       dodedupe's TestEmbeddedLedgerAndUserAlarmsShareTheSlot
+//	user alarm and TTL alarm clobbering each       dodedupe's TestEmbeddedLedgerAndUserShareTheAlarm
 //	  other
 //	user storage keys colliding with internal      dodedupe's TestEmbeddedLedgerAndUserStorageAreApart, TestStorageKeyIsPinned
 //	  ones

@@ -18,8 +18,9 @@ const (
 	hammerRounds  = 4
 )
 
-// Hammer lets 32 callers fight for 8 keys, each in its own order. Every key must have exactly one winner, who forgets it for the next of
-// 4 rounds. newStore is called once.
+// Hammer lets 32 callers fight for 8 keys, each in its own order. Every key
+// must have exactly one winner, who forgets it for the next of 4 rounds.
+// newStore is called once.
 func Hammer(t *testing.T, newStore func(t *testing.T) dedupe.Store) { hammer(t, newStore(t)) }
 
 func hammer(t testing.TB, s dedupe.Store) {

@@ -14,8 +14,9 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// TestLedger checks everything that [dedupe.Ledger] promises. newLedger returns a ledger without records, such as one with a scope of its
-// own; each subtest calls it once. Subtests run one after the other and take about 10 s together.
+// TestLedger checks everything that [dedupe.Ledger] promises. newLedger returns
+// a ledger without records, such as one with a scope of its own; each subtest
+// calls it once. Subtests run one after the other and take about 10 s together.
 func TestLedger(t *testing.T, newLedger func(t *testing.T) dedupe.Ledger) {
 	for _, test := range ledgerTests {
 		t.Run(test.name, func(t *testing.T) { test.run(ledgerTest{t, newLedger(t)}) })
@@ -39,6 +40,7 @@ var ledgerTests = []struct {
 	{"an expired lease can be taken over (known mistake: in-progress records with the done-TTL)", ledgerTest.takeover},
 	{"an expired lease that nobody has taken can be completed", ledgerTest.lateHolder}, // stealable, not stolen
 	{"an extended lease lasts and is never shortened", ledgerTest.extend},
+	{"a lease of 0 is the default", ledgerTest.defaultLease},
 	{"a released key is acquired at once and its attempts are counted", ledgerTest.release},
 	{"the key of a claim that failed is free (known mistake: uniqueness lock left behind when the insert fails)", ledgerTest.failedClaim},
 	{"another fingerprint mismatches, in progress and completed (known mistake: payload hash stored and never compared)", ledgerTest.fingerprint},
@@ -352,10 +354,28 @@ func (l ledgerTest) extend() {
 	}
 	time.Sleep(100*time.Millisecond + slack)
 	l.claim("key", long("b"), dedupe.InProgress)
-	for _, d := range []time.Duration{0, -1, dedupe.MaxLease + 1, math.MinInt64, math.MaxInt64} {
+	for _, d := range []time.Duration{-1, dedupe.MaxLease + 1, math.MinInt64, math.MaxInt64} {
 		l.wantError(l.ledger.Extend(l.Context(), c, d), "Extend", dedupe.ErrInvalidLease)
 	}
 	l.complete(c, "result")
+}
+
+func (l ledgerTest) defaultLease() {
+	left := func(key string) time.Duration {
+		l.Helper()
+		return l.claim(key, long("b"), dedupe.InProgress).RetryAfter
+	}
+	l.claim("claimed", lease("a", 0), dedupe.Acquired)
+	if d := left("claimed"); d <= 0 || d > dedupe.DefaultLease {
+		l.Errorf("a lease of 0 lasts for %v more", d)
+	}
+	c := l.claim("extended", lease("a", time.Second), dedupe.Acquired)
+	if err := l.ledger.Extend(l.Context(), c, 0); err != nil {
+		l.Fatal(err)
+	}
+	if d := left("extended"); d <= time.Second || d > dedupe.DefaultLease {
+		l.Errorf("a lease that is extended by 0 lasts for %v more", d)
+	}
 }
 
 func (l ledgerTest) release() {
@@ -374,14 +394,15 @@ func (l ledgerTest) release() {
 	l.claim("key", o, dedupe.Acquired)
 }
 
-// failedClaim has claims fail in the ways that every ledger has, and expects the next one to acquire.
+// failedClaim has claims fail in the ways that every ledger has, and expects
+// the next one to acquire.
 func (l ledgerTest) failedClaim() {
 	ended, cancel := context.WithCancel(l.Context())
 	cancel()
 	_, err := l.ledger.Claim(ended, []byte("ended"), long("a"))
 	l.wantError(err, "Claim", context.Canceled)
 	o := long("a")
-	o.Lease = 0
+	o.Lease = -1
 	_, err = l.ledger.Claim(l.Context(), []byte("invalid"), o)
 	l.wantError(err, "Claim", dedupe.ErrInvalidLease)
 	for _, key := range []string{"ended", "invalid"} {

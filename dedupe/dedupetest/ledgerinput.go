@@ -27,7 +27,6 @@ func (l ledgerTest) invalidClaim() {
 		{"a key that is too large", make([]byte, dedupe.MaxKeySize+1), long("a"), dedupe.ErrKeyTooLarge},
 		{"an owner that is too large", nil, change(func(o *dedupe.ClaimOptions) { o.Owner = strings.Repeat("o", 65) }), dedupe.ErrOwnerTooLarge},
 		{"a fingerprint that is too large", nil, change(func(o *dedupe.ClaimOptions) { o.Fingerprint = make([]byte, 65) }), dedupe.ErrFingerprintTooLarge},
-		{"no lease", nil, change(func(o *dedupe.ClaimOptions) { o.Lease = 0 }), dedupe.ErrInvalidLease},
 		{"a negative lease", nil, change(func(o *dedupe.ClaimOptions) { o.Lease = -1 }), dedupe.ErrInvalidLease},
 		{"a lease that is too long", nil, change(func(o *dedupe.ClaimOptions) { o.Lease = dedupe.MaxLease + 1 }), dedupe.ErrInvalidLease},
 		{"a negative TTL", nil, change(func(o *dedupe.ClaimOptions) { o.TTL = -1 }), dedupe.ErrInvalidTTL},

@@ -9,7 +9,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// waiters claims a key with a wait, n times at once, and returns what they got once do has been called. It checks that they waited for it.
+// waiters claims a key with a wait, n times at once, and returns what they got
+// once do has been called. It checks that they waited for it.
 func (l ledgerTest) waiters(n int, key string, do func()) []dedupe.Claim {
 	l.Helper()
 	const wait = 20 * time.Second

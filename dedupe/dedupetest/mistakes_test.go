@@ -3,6 +3,7 @@
 package dedupetest
 
 import (
+	"context"
 	"maps"
 	"runtime"
 	"slices"
@@ -12,9 +13,11 @@ import (
 	"testing/synctest"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// mistake is a mistake that somebody makes on purpose, and how the names begin of the subtests that fail of it; no others do.
+// mistake is a mistake that somebody makes on purpose, and how the names begin
+// of the subtests that fail of it; no others do.
 type mistake[T any] struct {
 	name  string
 	make  func() T
@@ -48,8 +51,9 @@ func fails(t *testing.T, test func(t testing.TB)) (failed bool) {
 	return failed
 }
 
-// testMistakes runs a suite over what is right, which has to pass, and over each mistake, of which just those subtests have to fail that it
-// says, by how their names begin.
+// testMistakes runs a suite over what is right, which has to pass, and over
+// each mistake, of which just those subtests have to fail that it says, by how
+// their names begin.
 func testMistakes[T any](t *testing.T, suite map[string]func(t testing.TB, impl T), right func() T, mistakes []mistake[T]) {
 	found := map[string]bool{}
 	for _, m := range append([]mistake[T]{{"none", right, nil}}, mistakes...) {
@@ -79,7 +83,7 @@ func TestMistakesOfAStoreAreFound(t *testing.T) {
 	for _, test := range storeTests {
 		suite[test.name] = func(t testing.TB, s dedupe.Store) { test.run(storeTest{t, s}) }
 	}
-	testMistakes(t, suite, func() dedupe.Store { return NewMemory(nil) }, storeMistakes)
+	testMistakes(t, suite, func() dedupe.Store { return memory.NewStore(nil) }, storeMistakes)
 }
 
 func TestMistakesOfALedgerAreFound(t *testing.T) {
@@ -87,7 +91,7 @@ func TestMistakesOfALedgerAreFound(t *testing.T) {
 	for _, test := range ledgerTests {
 		suite[test.name] = func(t testing.TB, l dedupe.Ledger) { test.run(ledgerTest{t, l}) }
 	}
-	testMistakes(t, suite, func() dedupe.Ledger { return NewMemoryLedger(nil) }, ledgerMistakes)
+	testMistakes(t, suite, func() dedupe.Ledger { return memory.NewLedger(nil) }, ledgerMistakes)
 }
 
 func TestMistakesOfASequencerAreFound(t *testing.T) {
@@ -95,5 +99,13 @@ func TestMistakesOfASequencerAreFound(t *testing.T) {
 	for _, test := range sequencerTests {
 		suite[test.name] = func(t testing.TB, s dedupe.Sequencer) { test.run(sequencerTest{t, s}) }
 	}
-	testMistakes(t, suite, func() dedupe.Sequencer { return NewMemorySequencer(nil) }, sequencerMistakes)
+	testMistakes(t, suite, func() dedupe.Sequencer { return memory.NewSequencer(nil) }, sequencerMistakes)
+}
+
+// check is what a store looks at first.
+func check(ctx context.Context, key []byte) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return dedupe.CheckKey(key)
 }

@@ -15,8 +15,9 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// TestStore checks everything that [dedupe.Store] promises. newStore returns a store without records, such as one with a scope of its
-// own; each subtest calls it once. Subtests run one after the other and take about 2 s together.
+// TestStore checks everything that [dedupe.Store] promises. newStore returns a
+// store without records, such as one with a scope of its own; each subtest
+// calls it once. Subtests run one after the other and take about 2 s together.
 func TestStore(t *testing.T, newStore func(t *testing.T) dedupe.Store) {
 	for _, test := range storeTests {
 		t.Run(test.name, func(t *testing.T) { test.run(storeTest{t, newStore(t)}) })
@@ -53,7 +54,8 @@ type storeTest struct {
 	store dedupe.Store
 }
 
-// slack is how late a store may notice that a record has expired: clocks have ms, and caller and store may have two.
+// slack is how late a store may notice that a record has expired: clocks have
+// ms, and caller and store may have two.
 const slack = 60 * time.Millisecond
 
 func (s storeTest) put(key string, ttl time.Duration) bool {
@@ -72,8 +74,8 @@ func (s storeTest) wantPut(key string, ttl time.Duration, inserted bool) {
 	}
 }
 
-// inTime runs a test that has to look at something before it is over, which lives for d; while it comes too late, again with a new key and a longer
-// life.
+// inTime runs a test that has to look at something before it is over, which
+// lives for d; while it comes too late, again with a new key and a longer life.
 func inTime(t testing.TB, d time.Duration, test func(key string, d time.Duration) (inTime bool)) {
 	t.Helper()
 	for n := 0; !test("key "+strconv.Itoa(n), d); n++ {
@@ -205,7 +207,8 @@ func (s storeTest) tinyTTL() {
 	s.wantPut("key", time.Hour, true)
 }
 
-// longTTLs are such as overflow 64 bits when they, in ns, are multiplied by 1000 or more. A few, because a product may come out large.
+// longTTLs are such as overflow 64 bits when they, in ns, are multiplied by
+// 1000 or more. A few, because a product may come out large.
 func longTTLs() []time.Duration {
 	return []time.Duration{107 * 24 * time.Hour, 200 * 24 * time.Hour, 365 * 24 * time.Hour, 9_223_372_037 * time.Millisecond, dedupe.MaxTTL}
 }
@@ -259,8 +262,9 @@ func (s storeTest) keySizes() {
 	}
 }
 
-// lookalikes are keys that a careless mapping would confuse: bytes that are not text, texts that differ in case, form or length only, and
-// keys that read as encodings of others or as parts of a path or name.
+// lookalikes are keys that a careless mapping would confuse: bytes that are not
+// text, texts that differ in case, form or length only, and keys that read as
+// encodings of others or as parts of a path or name.
 func lookalikes() []string {
 	keys := []string{
 		"a", "A", "a ", " a", "a\x00", "\x00a", "\x00", "\x00\x00", "a\n", "a\r\n", "aa", "\u00e5", "a\u030a", "\ufffd", "\xff", "\xff\xfe", "\xc3",

@@ -12,27 +12,24 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-func TestCostsAreThoseOfTheDocumentation(t *testing.T) {
+// The rows of docs/cost.md are compared in internal/engine.
+func TestRequestsAreThoseOfTheDocumentation(t *testing.T) {
 	b, err := os.ReadFile("../../docs/cost.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	requests := countRequests(t)
-	figure := func(n int) string {
-		if n < 0 {
-			return ""
-		}
-		return fmt.Sprint(n)
-	}
-	var want []string
-	for _, c := range costs {
-		want = append(want, strings.Join([]string{
-			"| " + c.operation, fmt.Sprint(requests[c.operation]), figure(c.perKey), figure(c.inBucket), figure(c.watched), figure(c.read) + " |"}, " | "))
-	}
 	_, table, _ := strings.Cut(string(b), "|---|---|---|---|---|---|\n")
 	table, _, _ = strings.Cut(table, "\n\n")
-	if got := strings.Split(table, "\n"); strings.Join(got, "\n") != strings.Join(want, "\n") {
-		t.Errorf("docs/cost.md has\n%s\nand it is\n%s", table, strings.Join(want, "\n"))
+	rows := strings.Split(table, "\n")
+	for _, row := range rows {
+		cells := strings.Split(strings.Trim(row, "| "), " | ")
+		if n, ok := requests[cells[0]]; !ok || len(cells) < 2 || cells[1] != fmt.Sprint(n) {
+			t.Errorf("docs/cost.md has %q, and it takes %d requests", row, n)
+		}
+	}
+	if len(rows) != len(requests) {
+		t.Errorf("docs/cost.md has %d operations of %d", len(rows), len(requests))
 	}
 }
 
@@ -40,7 +37,7 @@ func TestCostsAreThoseOfTheDocumentation(t *testing.T) {
 func countRequests(t *testing.T) map[string]int {
 	f := &fakeLedgerObjects{}
 	l := fakeLedger(t, f, Buckets(1))
-	s, err := newStore(f.call, &Options{Mapping: Buckets(1)})
+	s, err := newStore(f.call, &StoreOptions{Mapping: Buckets(1)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,11 +13,14 @@ import (
 	"pgregory.net/rapid"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+	"flow.internal/capdo/dedupe/memdedupe"
 	"flow.internal/capdo/durable"
 )
 
-// Walks of this package are longer than rapid's are, and leave no files. go test -rapid.checks=10000 has more of them.
+// Walks of this package are longer than rapid's are, and leave no files. go
+// test -rapid.checks=10000 has more of them.
 func init() {
 	for name, value := range map[string]string{"rapid.checks": "1000", "rapid.steps": "80", "rapid.nofailfile": "true"} {
 		if err := flag.Set(name, value); err != nil {
@@ -32,13 +35,14 @@ type pair struct {
 	objects   *fakeLedgerObjects
 	ledger    *Ledger
 	sequencer *Sequencer
-	reference *dedupetest.MemoryLedger
-	numbers   *dedupetest.MemorySequencer
+	reference *memdedupe.Ledger
+	numbers   *memdedupe.Sequencer
 	claims    [][2]dedupe.Claim // acquired
 	swept     bool              // alarms have removed what the reference would know again if the clock was set back
 }
 
-// TestLedgerDoesWhatTheReferenceDoes walks through everything that callers, time, alarms and evictions can do, with both mappings.
+// TestLedgerDoesWhatTheReferenceDoes walks through everything that callers,
+// time, alarms and evictions can do, with both mappings.
 func TestLedgerDoesWhatTheReferenceDoes(t *testing.T) {
 	for _, m := range []Mapping{PerKey(), Buckets(2)} {
 		t.Run(m.String(), func(t *testing.T) {
@@ -55,10 +59,10 @@ func TestLedgerDoesWhatTheReferenceDoes(t *testing.T) {
 }
 
 func newPair(t *rapid.T, m Mapping) *pair {
-	p := &pair{now: time.UnixMilli(noon)}
+	p := &pair{now: time.UnixMilli(faulty.Noon)}
 	clock := func() time.Time { return p.now }
 	p.objects = &fakeLedgerObjects{clock: func() int64 { return p.now.UnixMilli() }}
-	p.reference, p.numbers = dedupetest.NewMemoryLedger(clock), dedupetest.NewMemorySequencer(clock)
+	p.reference, p.numbers = memdedupe.NewLedger(clock), memdedupe.NewSequencer(clock)
 	p.sequencer = newSequencer(p.objects.call, nil)
 	var err error
 	if p.ledger, err = newLedger(p.objects.call, &LedgerOptions{Mapping: m}); err != nil {
@@ -156,9 +160,7 @@ func (p *pair) alarm(t *rapid.T) {
 // evict drops what the objects have in memory.
 func (p *pair) evict(*rapid.T) {
 	for _, o := range p.objects.objects {
-		for _, b := range []*book{&o.one, &o.many} {
-			b.memory = memory{}
-		}
+		o.one, o.many = engine.New(*o.one.Config), engine.New(*o.many.Config)
 	}
 }
 

@@ -1,21 +1,23 @@
-// Package dodedupe keeps a [dedupe.Store], a [dedupe.Ledger] and a [dedupe.Sequencer] in Durable Objects, on classes that are written in Go. The store has
-// one object per key, so that each key has one writer wherever its callers are.
+// Package dodedupe keeps a [dedupe.Store], a [dedupe.Ledger] and a
+// [dedupe.Sequencer] in Durable Objects, on classes that are written in Go. The
+// store has one object per key, so that each key has one writer wherever its
+// callers are.
 //
 //	func main() {
-//		dodedupe.Register("Dedupe")
+//		dodedupe.RegisterStore("Dedupe")
 //		durable.HandleFetch(serve)
 //		durable.Run()
 //	}
 //
 //	func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
-//		store, err := dodedupe.New(env, nil)
+//		store, err := dodedupe.NewStore(env, nil)
 //		…
 //		inserted, err := store.PutIfAbsent(ctx, key, time.Hour)
 //		…
 //	}
 //
-// The wrangler config binds the class, which a new account can only have
-// SQLite-backed; the store works on key-value backed classes, too:
+// The wrangler config binds the class. A new account can only have SQLite-backed
+// ones; the store works on key-value backed classes, too:
 //
 //	[[durable_objects.bindings]]
 //	name = "DEDUPE"
@@ -28,8 +30,9 @@
 // # Limits
 //
 // Those of package dedupe. An object takes about 1,000 requests per second
-// (https://developers.cloudflare.com/durable-objects/platform/limits/), which here is a limit per key; beyond, calls fail with
-// [dedupe.ErrOverloaded]. A key that is live takes one SQLite database, 12 KiB, and one alarm.
+// (https://developers.cloudflare.com/durable-objects/platform/limits/), which
+// here is a limit per key; beyond, calls fail with [dedupe.ErrOverloaded]. A
+// key that is live takes one SQLite database, 12 KiB, and one alarm.
 //
 // # Which object keeps a key
 //
@@ -37,24 +40,32 @@
 //
 //	capdo.dedupe.v1:<base64url of the scope>:<base64url of the key>
 //
-// without padding (RFC 4648, section 5). No two pairs of scope and key have the same name, whatever bytes they consist of. Another
-// binding, class or scope is another store, in which no key has been seen yet.
+// without padding (RFC 4648, section 5). No two pairs of scope and key have the
+// same name, whatever bytes they consist of. Another binding, class or scope is
+// another store, in which no key has been seen yet.
 //
 // # Ordering
 //
-// The object decides in one step that reads, decides and writes without waiting between, and its answer does not leave before the
-// write is durable. Its alarm deletes the record, and with it everything that the object has stored, after it has expired; whether it has is
-// decided when it is read, so an alarm may be late. Time is the object's clock; if that is set back, it stands still for the records
-// that have been written and for as long as the object stays in memory.
+// The object decides in one step that reads, decides and writes without waiting
+// between, and its answer does not leave before the write is durable. Its alarm
+// deletes the record, and with it everything that the object has stored, after
+// it has expired; whether it has is decided when it is read, so an alarm may be
+// late. Time is the object's clock; if that is set back, it stands still for
+// the records that have been written and for as long as the object stays in
+// memory.
 //
-// Each PutIfAbsent has an owner token of 128 random bits, which its one repetition carries, too. Forget looks at the record and removes
-// what it saw, so it removes nothing that came later.
+// Each PutIfAbsent has an owner token of 128 random bits, which its one
+// repetition carries, too. Forget looks at the record and removes what it saw,
+// so it removes nothing that came later.
 //
 // # Ledgers and sequencers
 //
-// They are another class, which [RegisterLedger] declares, and which is bound as LEDGER by default; a Worker that only has a [Store] does not
-// carry its code. A [Ledger] has an object per key ([PerKey]), or a fixed number of them ([Buckets]), as has a [Store] in buckets; a [Sequencer] has one per
-// stream. All work on SQLite-backed and on key-value backed classes. Their names are
+// They are another class, which [RegisterLedger] declares, and which is bound as
+// LEDGER by default; a Worker that only has a [Store] does not carry its code. A
+// [Ledger] has an object per key ([PerKey]), or a fixed number of them
+// ([Buckets]), as has a [Store] in buckets; a [Sequencer] has one per stream. The
+// class has to be SQLite-backed: on a key-value backed one every call fails with
+// [ErrNeedsSQLite]. Their names are
 //
 //	capdo.ledger.v1:<base64url of the scope>:<base64url of the key>
 //	capdo.ledger.v1:<base64url of the scope>:<bucket>/<buckets>
@@ -75,11 +86,11 @@
 // seen before is not longer than [dedupe.MaxLease]. Who holds such a key and
 // dies is told of only when the key is looked at, or when the clock gets there.
 //
-// A caller that waits is parked in the object, in a call that claims nothing,
-// and claims when that returns: one who is gone by then holds nothing. Every
-// change of the key wakes him. When such a call is lost he claims again, and
-// when that happens twice in succession his wait is over. It lasts 10 s at most,
-// so that a caller who is gone, and whom nobody reports, is not waited for longer.
+// A caller waits in the object, in a call that claims nothing, and claims when
+// that returns: one who is gone by then holds nothing. Every change of the key
+// wakes the caller. When such a call is lost it claims again, and when that
+// happens twice in succession its wait is over. A call lasts 10 s at most: that
+// is how long an object waits for a caller who is gone.
 // At most [MaxWaiters] wait in all objects of an isolate, and of one scope as many
 // as it leaves to the others; beyond, a Claim that would wait fails with
 // [dedupe.ErrOverloaded], and has changed nothing.
@@ -100,14 +111,16 @@
 //
 // # A ledger inside an object
 //
-// [Embed] gives an object of any SQLite-backed class a ledger of its own, in the same database: [Embedded.Once] and [Embedded.CompleteTx] commit what the
-// object writes together with the key's completion, so an effect on the object happens exactly once. It shares the object's one
-// alarm with the object's own.
+// [Embed] gives an object of any SQLite-backed class a ledger of its own, in
+// the same database: [Embedded.Once] and [Embedded.CompleteTx] commit what the
+// object writes together with the key's completion, so an effect on the object
+// happens exactly once. It shares the object's one alarm with the object's own.
 //
 // # Caveats
 //
-// A PutIfAbsent that ended with [dedupe.ErrUnknownOutcome], or whose first attempt was lost, may be delivered late, after a Forget even.
-// The record then stays until its TTL is over.
+// A PutIfAbsent that ended with [dedupe.ErrUnknownOutcome], or whose first
+// attempt was lost, may be delivered late, after a Forget even. The record then
+// stays until its TTL is over.
 //
 // A record that is corrupt, or that a newer version wrote, is left alone: calls
 // fail with [ErrCorrupt] or [ErrVersion] and change nothing. Forget removes
@@ -115,5 +128,6 @@
 // holders are told of within a minute of the time when a program runs again
 // that knows it.
 //
-// Natively (without GOOS=js) the package compiles, and [New] returns an error of kind [dedupe.RuntimeUnavailable].
+// Natively (without GOOS=js) the package compiles, and [NewStore] returns an
+// error of kind [dedupe.RuntimeUnavailable].
 package dodedupe

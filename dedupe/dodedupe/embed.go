@@ -7,13 +7,19 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/internal/section"
 )
 
-// Embedded is a ledger within an object of any class, in the object's own SQLite storage: what the object stores and what the ledger knows
-// of it are one transaction, so that an effect on the object happens exactly once. It is a [dedupe.Ledger] whose calls do not leave the object,
-// shared by all of its handlers.
+// Embedded is a ledger within an object of any class, in the object's own
+// SQLite storage: what the object stores and what the ledger knows of it are
+// one transaction, so that an effect on the object happens exactly once. It is
+// a [dedupe.Ledger] whose calls do not leave the object, shared by all of its
+// handlers.
 //
 //	func NewAccount(ctx context.Context, state *durable.State, env *durable.Env) (*Account, error) {
 //		ledger, err := dodedupe.Embed(state, nil)
@@ -27,9 +33,11 @@ import (
 //
 //	func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error { return a.ledger.Alarm(ctx, a.remind) }
 //
-// The object has one alarm, which the ledger needs: its class implements [durable.Alarmer] as above, and sets alarms of its own with
-// SetAlarm, GetAlarm and DeleteAlarm of Embedded in place of those of [durable.Storage]; likewise DeleteAll. The names of the ledger's
-// tables and keys begin with "_capdo_".
+// The object has one alarm, which the ledger needs: its class implements
+// [durable.Alarmer] as above, and sets alarms of its own with SetAlarm,
+// GetAlarm and DeleteAlarm of Embedded in place of those of [durable.Storage];
+// likewise DeleteAll. The names of the ledger's tables and keys begin with
+// "_capdo_".
 //
 // Within a [durable.Storage.Transaction] the ledger's calls are part of it, and
 // are rolled back with it. Calls of other goroutines wait until it is over, so
@@ -39,16 +47,14 @@ import (
 // for that.
 type Embedded struct {
 	*Ledger
-	storage *durable.Storage
-	book    *book
-	user    *appointments
+	engine *engine.Embedded
 }
 
 // EmbedOptions configures an [Embedded] ledger. Nil means the defaults.
 type EmbedOptions struct {
 	// DefaultTTL is what a TTL of 0 means; [dedupe.DefaultTTL] when 0.
 	DefaultTTL time.Duration
-	// OnExpired is as in [LedgerClass].
+	// OnExpired is as in [LedgerClassOptions].
 	OnExpired func(ctx context.Context, claim Expired) error
 }
 
@@ -60,8 +66,10 @@ const (
 	opCompleteTx = "CompleteTx"
 )
 
-// Embed returns the ledger of an object, for the constructor of its class to call. It fails with [durable.ErrNoSQL] in a class with key-value
-// storage, with [dedupe.ErrInvalidTTL], and natively with an error of kind [dedupe.RuntimeUnavailable].
+// Embed returns the ledger of an object, for the constructor of its class to
+// call. It fails with [ErrNeedsSQLite] in a class with key-value storage, with
+// [dedupe.ErrInvalidTTL], and natively with an error of kind
+// [dedupe.RuntimeUnavailable].
 func Embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
 	e, err := embed(state, opts)
 	if err != nil {
@@ -80,23 +88,28 @@ func embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
 	if _, err := dedupe.TTLMillis(0, opts.DefaultTTL); err != nil {
 		return nil, err
 	}
-	if _, err := hasRows(state.Storage()); err != nil {
+	if _, err := engine.HasEntries(state.Storage()); err != nil {
+		if errors.Is(err, durable.ErrNoSQL) {
+			err = ErrNeedsSQLite
+		}
 		return nil, err
 	}
 	id, err := state.ID()
 	if err != nil {
 		return nil, err
 	}
-	user := &appointments{rows: newRows(state.Storage())}
-	object := &ledgerObject{many: book{table: user, clock: unixMilli, many: true, shared: true, waiters: isolateWaiters, tenant: tenantOf(id)}}
-	object.many.section = func(ctx context.Context) (bool, func(), error) { return section.Enter(ctx, state.Storage()) }
+	config := engine.Config{Clock: unixMilli, Waiters: isolateWaiters, Tenant: tenantOf(id)}
+	config.Enter = func(ctx context.Context) (bool, func(), error) { return section.Enter(ctx, state.Storage()) }
 	if opts.OnExpired != nil {
-		object.many.tell = func(ctx context.Context, key string, e *entry) error {
+		config.Notify = func(ctx context.Context, key string, e *entry.Entry) error {
 			return opts.OnExpired(ctx, newExpired("", key, e))
 		}
 	}
-	ledger := &Ledger{call: object.call, ttl: opts.DefaultTTL, mapping: Buckets(1), identity: "dedupe.durable_objects:embedded:" + id.String()}
-	return &Embedded{ledger, state.Storage(), &object.many, user}, nil
+	embedded := engine.NewEmbedded(state.Storage(), config)
+	object := &ledgerObject{many: embedded.Engine}
+	identity := providerName + ":embedded:" + id.String()
+	ledger := &Ledger{call: object.call, ttl: opts.DefaultTTL, mapping: Buckets(1), identity: identity}
+	return &Embedded{ledger, embedded}, nil
 }
 
 // OnceOptions say how [Embedded.Once] does a key's work. Nil means the defaults.
@@ -105,12 +118,15 @@ type OnceOptions struct {
 	TTL         time.Duration // as in [dedupe.ClaimOptions]
 }
 
-// Once does a key's work unless it has been done, and stores its result, at most [dedupe.MaxResultSize] bytes, in the same transaction: whatever work
-// has written to the object's storage is there if and only if the result is. Where the key is completed, Once returns its result,
-// and work does not run.
+// Once does a key's work unless it has been done, and stores its result, at
+// most [dedupe.MaxResultSize] bytes, in the same transaction: whatever work has
+// written to the object's storage is there if and only if the result is. Where
+// the key is completed, Once returns its result, and work does not run.
 //
-// work is like the function of [durable.Storage.TransactionSync]: it must not wait, nor use the ledger. When it fails nothing has changed, and
-// Once returns its error. Once fails like [dedupe.Ledger.Claim], and with a [*dedupe.InProgressError] while somebody else holds the key by a claim.
+// work is like the function of [durable.Storage.TransactionSync]: it must not
+// wait, nor use the ledger. When it fails nothing has changed, and Once returns
+// its error. Once fails like [dedupe.Ledger.Claim], and with a
+// [*dedupe.InProgressError] while somebody else holds the key by a claim.
 func (e *Embedded) Once(ctx context.Context, key []byte, opts *OnceOptions, work func(fence int64) ([]byte, error)) (result []byte, replayed bool, err error) {
 	if opts == nil {
 		opts = &OnceOptions{}
@@ -126,127 +142,73 @@ func (e *Embedded) Once(ctx context.Context, key []byte, opts *OnceOptions, work
 	if err != nil {
 		return nil, false, fail(opOnce, err)
 	}
-	owner := newOwner()
-	r := request{string(owner[:]), string(opts.Fingerprint), maxLease, ttl}
-	result, replayed, failed, err := e.book.once(ctx, string(key), r, work)
+	owner := reservation.NewOwner()
+	r := entry.Request{Owner: string(owner[:]), Fingerprint: string(opts.Fingerprint), Lease: entry.MaxLease, TTL: ttl}
+	done, err := e.engine.Transactions().Once(ctx, string(key), r, work)
 	switch {
-	case failed != nil:
-		return nil, false, failed
+	case done.Failed != nil:
+		return nil, false, done.Failed
 	case err != nil:
 		return nil, false, fail(opOnce, err)
 	}
-	return result, replayed, nil
+	return done.Value, done.Replayed, nil
 }
 
-// CompleteTx completes a claim with what work returns, in the same transaction as what work writes to the object's storage; see Once for
-// work. Where the holder has completed the claim before, it returns that result, and work does not run. It fails like
-// [dedupe.Ledger.Complete].
+// CompleteTx completes a claim with what work returns, in the same transaction
+// as what work writes to the object's storage; see Once for work. Where the
+// holder has completed the claim before, it returns that result, and work does
+// not run. It fails like [dedupe.Ledger.Complete].
 func (e *Embedded) CompleteTx(ctx context.Context, claim dedupe.Claim, work func() ([]byte, error)) (result []byte, err error) {
 	if err := claim.Check(e.identity); err != nil {
 		return nil, fail(opCompleteTx, err)
 	}
-	result, failed, err := e.book.completeTx(ctx, string(claim.Key), holder{claim.Owner, claim.Fence}, work)
+	h := entry.Holder{Owner: claim.Owner, Fence: claim.Fence}
+	done, err := e.engine.Transactions().Complete(ctx, string(claim.Key), h, work)
 	switch {
-	case failed != nil:
-		return nil, failed
+	case done.Failed != nil:
+		return nil, done.Failed
 	case err != nil:
 		return nil, fail(opCompleteTx, err)
 	}
-	return result, nil
+	return done.Value, nil
 }
 
 // DeleteAll deletes everything that the object has stored, with the ledger and
 // all alarms, and wakes who waits. Fences go on growing for as long as the
 // object stays in memory, and after that as the clock does.
-func (e *Embedded) DeleteAll(ctx context.Context) error {
-	unlock, err := e.book.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	e.book.doubt()
-	e.user.running = appointment{}
-	defer e.book.wakeAll()
-	return e.storage.DeleteAll(context.WithoutCancel(ctx), nil)
+func (e *Embedded) DeleteAll(ctx context.Context) error { return e.engine.DeleteAll(ctx) }
+
+// SetAlarm sets the object's own alarm, in place of one that is set; see
+// [durable.Operations.SetAlarm]. It works within a
+// [durable.Storage.Transaction], and is rolled back with it.
+func (e *Embedded) SetAlarm(ctx context.Context, at time.Time) error {
+	return e.engine.SetAlarm(ctx, at)
+}
+
+// GetAlarm returns when the object's own alarm is due, the zero time if none is
+// set. While one is delivered it is not set any more. It fails with
+// [ErrVersion] for one that a newer program has set.
+func (e *Embedded) GetAlarm() (time.Time, error) { return e.engine.GetAlarm() }
+
+// DeleteAlarm deletes the object's own alarm, if one is set.
+func (e *Embedded) DeleteAlarm(ctx context.Context) error { return e.engine.DeleteAlarm(ctx) }
+
+// Alarm does what the ledger's alarm has to do, and calls user if the object's
+// own alarm is due. It is to be called by the class's Alarm method. The
+// object's own alarm is delivered as the platform delivers alarms: at least
+// once, and again after errors, panics and crashes, up to 6 times, after 2 s
+// first. A class that sets none may pass nil. user and [EmbedOptions.OnExpired]
+// may run at the same time: neither waits for the other.
+func (e *Embedded) Alarm(ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error) error {
+	return e.engine.Alarm(ctx, user)
 }
 
 // call is a caller that does not leave the object.
 func (o *ledgerObject) call(ctx context.Context, _, method string, msg []byte) ([]byte, error) {
 	for _, m := range ledgerMethods {
 		if m.name == method {
-			return m.handle(o, ctx, msg)
+			return m.serve(o, ctx, msg)
 		}
 	}
-	return nil, undone{ErrMalformed}
-}
-
-// once does a key's work and completes it, in one transaction. failed is the error of work.
-func (b *book) once(ctx context.Context, key string, r request, work func(fence int64) ([]byte, error)) (result []byte, replayed bool, failed, err error) {
-	unlock, err := b.lock(ctx)
-	if err != nil {
-		return nil, false, nil, err
-	}
-	defer unlock()
-	ctx = context.WithoutCancel(ctx)
-	stored, now, err := b.read(ctx, key)
-	if err != nil {
-		return nil, false, nil, err
-	}
-	fence, err := b.nextFence(ctx, &stored, now)
-	if err != nil {
-		return nil, false, nil, err
-	}
-	next, outcome, err := stored.claim(r, now, fence)
-	switch {
-	case err != nil:
-		return nil, false, nil, err
-	case outcome == dedupe.Replay:
-		b.settle(ctx, next.due())
-		return next.result, true, nil, nil
-	case outcome == dedupe.InProgress:
-		b.settle(ctx, next.due())
-		return nil, false, nil, &dedupe.InProgressError{RetryAfter: time.Duration(next.until-now) * time.Millisecond, Attempt: int(next.attempt)}
-	}
-	b.fence = fence
-	result, failed, err = b.completeBy(ctx, key, &next, &stored, now, func() ([]byte, error) { return work(fence) })
-	return result, false, failed, err
-}
-
-// completeTx completes a claim with what work returns, in one transaction.
-func (b *book) completeTx(ctx context.Context, key string, h holder, work func() ([]byte, error)) (result []byte, failed, err error) {
-	unlock, err := b.lock(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer unlock()
-	ctx = context.WithoutCancel(ctx)
-	stored, now, err := b.read(ctx, key)
-	if err != nil {
-		return nil, nil, err
-	}
-	next, changes, err := stored.complete(h, nil, now)
-	if err != nil || !changes {
-		return next.result, nil, err
-	}
-	return b.completeBy(ctx, key, &stored, &stored, now, work)
-}
-
-// completeBy completes a held entry, which may be in the place of another.
-func (b *book) completeBy(ctx context.Context, key string, e, before *entry, now int64, work func() ([]byte, error)) (result []byte, failed, err error) {
-	var next entry
-	err = b.table.transact(ctx, func() error {
-		if result, failed = work(); failed != nil {
-			return failed
-		}
-		var err error
-		if next, _, err = e.complete(holder{e.owner, e.number}, result, now); err != nil {
-			return err
-		}
-		return b.put(ctx, key, &next, before)
-	})
-	if failed != nil || err != nil {
-		b.doubt()
-		return nil, failed, err
-	}
-	return result, nil, afterWrite(b.arm(ctx, next.due()))
+	return nil, effect.None(ErrMalformed)
 }

@@ -41,7 +41,7 @@ func setHook[T any](t *testing.T, hook *T, fn T) {
 	before := *hook
 	*hook = fn
 	t.Cleanup(func() {
-		time.Sleep(2 * alarmPace) // objects are reset when a test ends, and a timer that is set in one then holds up those of others
+		time.Sleep(2 * 100 * time.Millisecond) // objects are reset when a test ends, and a timer that is set in one then holds up those of others
 		*hook = before
 	})
 }
@@ -57,7 +57,8 @@ func (h *host) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	return h.ledger.Alarm(ctx, func(ctx context.Context, info durable.AlarmInfo) error { return onHostAlarm(ctx, h, info) })
 }
 
-// Jobs are functions that run in a host. Tests and objects are one program, so all that a call has to carry is a number.
+// Jobs are functions that run in a host. Tests and objects are one program, so
+// all that a call has to carry is a number.
 var (
 	hostJobs    sync.Map
 	lastHostJob atomic.Int64
@@ -293,7 +294,8 @@ func TestOnceRespectsClaims(t *testing.T) {
 	o.wantBalance("5")
 }
 
-// Work that waits for what is outside, such as a card processor, is between the claim and the transaction that completes it.
+// Work that waits for what is outside, such as a card processor, is between the
+// claim and the transaction that completes it.
 func TestCompleteTxCommitsTheEffectWithTheResult(t *testing.T) {
 	o := openHost(t)
 	claim, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})
@@ -359,7 +361,7 @@ func (o hostOf) deleteUserAlarm() {
 }
 
 // Known mistake: user alarm and TTL alarm clobber each other.
-func TestEmbeddedLedgerAndUserAlarmsShareTheSlot(t *testing.T) {
+func TestEmbeddedLedgerAndUserShareTheAlarm(t *testing.T) {
 	o := openHost(t)
 	hour := time.Now().Add(time.Hour).Truncate(time.Millisecond)
 	near := func(at time.Time, in time.Duration) bool {

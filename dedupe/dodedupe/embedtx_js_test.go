@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durabletest"
 )
@@ -254,15 +255,15 @@ func TestUserAlarmAndOnExpiredDoNotDelayEachOther(t *testing.T) {
 }
 
 // An alarm that a newer program has set is left to it, and the ledger goes on.
-func TestAppointmentOfANewerProgramIsLeftToIt(t *testing.T) {
+func TestUserAlarmOfANewerProgramIsLeftToIt(t *testing.T) {
 	o := openHost(t)
-	newer := []byte{appointmentVersion + 1, 1, 2, 3}
-	o.must(func(ctx context.Context, h *host) error { return h.state.Storage().KV().Put(appointmentKey, newer) })
+	newer := []byte{userAlarmVersion + 1, 1, 2, 3}
+	o.must(func(ctx context.Context, h *host) error { return h.state.Storage().KV().Put(userAlarmName, newer) })
 	c, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Hour})
 	if err != nil || c.Outcome != dedupe.Acquired {
 		t.Errorf("a claim: %+v, %v", c, err)
 	}
-	if at := o.alarmAt(); time.Until(at) > newerRetry*time.Millisecond {
+	if at := o.alarmAt(); time.Until(at) > entry.NewerRetry*time.Millisecond {
 		t.Errorf("the alarm is at %v, too late for the program that knows it", at)
 	}
 	if _, err := durabletest.RunAlarm(t, o.stub); err != nil {
@@ -272,13 +273,13 @@ func TestAppointmentOfANewerProgramIsLeftToIt(t *testing.T) {
 		if _, err := h.ledger.GetAlarm(); !errors.Is(err, ErrVersion) {
 			t.Errorf("GetAlarm: %v", err)
 		}
-		v, _, err := h.state.Storage().KV().Get(appointmentKey)
+		v, _, err := h.state.Storage().KV().Get(userAlarmName)
 		if b, _ := v.([]byte); string(b) != string(newer) {
 			t.Errorf("it became %x", v)
 		}
 		return err
 	})
-	if at := o.alarmAt(); at.IsZero() || time.Until(at) > newerRetry*time.Millisecond {
+	if at := o.alarmAt(); at.IsZero() || time.Until(at) > entry.NewerRetry*time.Millisecond {
 		t.Errorf("after the alarm the next is at %v", at)
 	}
 	hour := time.Now().Add(time.Hour).Truncate(time.Millisecond)

@@ -16,9 +16,9 @@ import (
 
 // A Worker that answers 200 to the first request for a path within an hour, and 409 to others.
 func Example() {
-	dodedupe.Register("Dedupe")
+	dodedupe.RegisterStore("Dedupe")
 	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
-		store, err := dodedupe.New(env, &dodedupe.Options{Scope: "paths"})
+		store, err := dodedupe.NewStore(env, &dodedupe.StoreOptions{Scope: "paths"})
 		if err != nil {
 			return nil, err
 		}
@@ -39,8 +39,8 @@ func Example() {
 	// Output: natively: true
 }
 
-func ExampleNew() {
-	_, err := dodedupe.New(nil, nil)
+func ExampleNewStore() {
+	_, err := dodedupe.NewStore(nil, nil)
 
 	var e *dedupe.Error
 	if errors.As(err, &e) {
@@ -78,7 +78,8 @@ func ExampleNewSequencer() {
 	// Output: natively: true
 }
 
-// Account is an object whose balance changes exactly once for each deposit, however often that is sent.
+// Account is an object whose balance changes exactly once for each deposit,
+// however often that is sent.
 type Account struct {
 	storage *durable.Storage
 	ledger  *dodedupe.Embedded
@@ -128,7 +129,7 @@ func ExampleRegisterLedger() {
 			})
 		return err
 	}
-	dodedupe.RegisterLedger("RecoveringLedger", &dodedupe.LedgerClass{OnExpired: again})
+	dodedupe.RegisterLedger("RecoveringLedger", &dodedupe.LedgerClassOptions{OnExpired: again})
 	fmt.Println(durable.Run() != nil) // natively
 	// Output: true
 }

@@ -12,12 +12,15 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// stubborn is a store whose callers do not give up: a call that failed is repeated by the same owner, which resolves every unknown outcome. It
-// lives on over restarts.
+// stubborn is a store whose callers do not give up: a call that failed is
+// repeated by the same owner, which resolves every unknown outcome. It lives on
+// over restarts.
 type stubborn struct {
 	open func() (insert inserter, forget func(ctx context.Context, key []byte) error)
 
@@ -30,7 +33,7 @@ type stubborn struct {
 }
 
 // inserter inserts a key for an owner.
-type inserter func(ctx context.Context, key []byte, by owner) (inserted bool, err error)
+type inserter func(ctx context.Context, key []byte, by reservation.Owner) (inserted bool, err error)
 
 // renew opens the store with the handles of a new workerd.
 func (s *stubborn) renew() {
@@ -47,7 +50,7 @@ func (s *stubborn) Name() string { return "stubborn" }
 
 func (s *stubborn) PutIfAbsent(ctx context.Context, key []byte, _ time.Duration) (inserted bool, err error) {
 	time.Sleep(rand.N(40 * time.Millisecond)) // workerd looks at its timers and sockets, and is killed, when nothing else is to do
-	by := newOwner()
+	by := reservation.NewOwner()
 	insert := func() error { inserted, err = s.now().insert(ctx, key, by); return err }
 	err = s.insist(ctx, insert)
 	if s.calls.Add(1)%3 == 0 { // a kill seldom loses the answer of a winner; so lose some
@@ -66,7 +69,8 @@ func (s *stubborn) now() *stubborn {
 	return &stubborn{insert: s.insert, forget: s.forget}
 }
 
-// insist repeats a call until it is answered: at once if it was the object that was reset, else with new handles.
+// insist repeats a call until it is answered: at once if it was the object that
+// was reset, else with new handles.
 func (s *stubborn) insist(ctx context.Context, call func() error) error {
 	for {
 		s.mu.Lock()
@@ -88,8 +92,9 @@ func (s *stubborn) insist(ctx context.Context, call func() error) error {
 	}
 }
 
-// TestHammerUnderSIGKILL runs the hammer while workerd is killed, and objects are evicted and reset: in each round a key has one winner, whatever
-// answers were lost.
+// TestHammerUnderSIGKILL runs the hammer while workerd is killed, and objects
+// are evicted and reset: in each round a key has one winner, whatever answers
+// were lost.
 func TestHammerUnderSIGKILL(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) (inserter, func(context.Context, []byte) error){
 		"store": stubbornStore, "ledger per key": stubbornLedger(PerKey()),
@@ -145,16 +150,16 @@ func disturb(t *testing.T) {
 }
 
 func stubbornStore(t *testing.T) (inserter, func(context.Context, []byte) error) {
-	s, err := New(durabletest.Env(t, nil), nil)
+	s, err := NewStore(durabletest.Env(t, nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	insert := func(ctx context.Context, key []byte, by owner) (bool, error) {
-		body, err := s.call.deliver(ctx, objectName(kindStore, "", key), methodPut, encodePut(by, 3_600_000))
+	insert := func(ctx context.Context, key []byte, by reservation.Owner) (bool, error) {
+		body, err := s.call.deliver(ctx, objectName(kindStore, "", key), wire.MethodPut, wire.EncodePut(by, 3_600_000))
 		if err != nil {
 			return false, err
 		}
-		inserted, _, err := cutBool(body)
+		inserted, _, err := wire.CutBool(body)
 		return inserted, err
 	}
 	return insert, s.Forget
@@ -166,7 +171,7 @@ func stubbornLedger(m Mapping) func(t *testing.T) (inserter, func(context.Contex
 	fences, holders := map[string]int64{}, map[string]string{}
 	return func(t *testing.T) (inserter, func(context.Context, []byte) error) {
 		l := openLedger(t, m)
-		insert := func(ctx context.Context, key []byte, by owner) (bool, error) {
+		insert := func(ctx context.Context, key []byte, by reservation.Owner) (bool, error) {
 			c, err := l.Claim(ctx, key, dedupe.ClaimOptions{Owner: string(by[:]), Lease: time.Hour})
 			if err != nil || c.Outcome != dedupe.Acquired {
 				return false, err
@@ -181,48 +186,4 @@ func stubbornLedger(m Mapping) func(t *testing.T) (inserter, func(context.Contex
 		}
 		return insert, l.Forget
 	}
-}
-
-// A sweep reads as many rows as it removes, a few times, and not all that there are. Listing them, which is made here, does.
-func TestKnownMistakeOfASweep(t *testing.T) {
-	t.Run("known mistake: a sweep that lists the whole object into memory", func(t *testing.T) {
-		durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
-			if read := rowsReadBySweep(ctx, t, state, func(table *rows) error { return table.sweep(ctx, noon+101, 10, func(int64) error { return nil }) }); read > 100 {
-				t.Errorf("a sweep of 10 records of 500 reads %d rows", read)
-			}
-			listing := func(table *rows) error {
-				c, err := table.run("SELECT key, due FROM _capdo_entries")
-				for err == nil && c.Next() {
-				}
-				return errors.Join(err, table.sweep(ctx, noon+101, 10, func(int64) error { return nil }))
-			}
-			if read := rowsReadBySweep(ctx, t, state, listing); read < 500 {
-				t.Errorf("listing them reads %d rows", read)
-			}
-		})
-	})
-}
-
-func rowsReadBySweep(ctx context.Context, t *testing.T, state *durable.State, sweep func(table *rows) error) (read int) {
-	t.Helper()
-	table := newRows(state.Storage())
-	for n := range 500 {
-		if err := table.put(ctx, string(rune('a'+n)), &entry{state: held, firstSeen: noon, ttl: 1 + int64(n)}, &entry{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var cursors []*durable.Cursor
-	run := table.run
-	table.run = func(query string, args ...any) (*durable.Cursor, error) {
-		c, err := run(query, args...)
-		cursors = append(cursors, c)
-		return c, err
-	}
-	if err := sweep(table); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range cursors {
-		read += c.RowsRead()
-	}
-	return read
 }

@@ -9,22 +9,32 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
 )
 
 // LedgerOptions configures a [Ledger] or a [Sequencer]. Nil means the defaults.
 type LedgerOptions struct {
-	// Binding is the Durable Object binding of the class that [RegisterLedger] declared; "LEDGER" when empty.
+	// Binding is the Durable Object binding of the class that [RegisterLedger]
+	// declared; "LEDGER" when empty.
 	Binding string
-	// Scope keeps the keys of several users of one class apart: any bytes, none by default. Another scope is another, empty ledger.
+	// Scope keeps the keys of several users of one class apart: any bytes, none
+	// by default. Another scope is another, empty ledger.
 	Scope string
 	// DefaultTTL is what a TTL of 0 means; [dedupe.DefaultTTL] when 0.
 	DefaultTTL time.Duration
-	// Mapping says which object keeps a key: [PerKey], the default, or [Buckets]. Sequencers have an object per stream.
+	// Mapping says which object keeps a key: [PerKey], the default, or
+	// [Buckets]. Sequencers have an object per stream.
 	Mapping Mapping
 }
 
-// Ledger is a [dedupe.Ledger] on Durable Objects. It belongs to the invocation that its env was handed to.
+// Ledger is a [dedupe.Ledger] on Durable Objects. It belongs to the invocation
+// that its env was handed to.
 type Ledger struct {
 	call     caller
 	scope    string
@@ -46,8 +56,9 @@ const (
 	opNext         = "Next"
 )
 
-// NewLedger returns the ledger that a binding leads to. It fails with [durable.ErrNoBinding], [dedupe.ErrInvalidTTL] and [ErrBuckets], and
-// natively with an error of kind [dedupe.RuntimeUnavailable]. It sends nothing.
+// NewLedger returns the ledger that a binding leads to. It fails with
+// [durable.ErrNoBinding], [dedupe.ErrInvalidTTL] and [ErrBuckets], and natively
+// with an error of kind [dedupe.RuntimeUnavailable]. It sends nothing.
 func NewLedger(env *durable.Env, opts *LedgerOptions) (*Ledger, error) {
 	call, err := opts.caller(env)
 	if err != nil {
@@ -63,7 +74,7 @@ func newLedger(call caller, opts *LedgerOptions) (*Ledger, error) {
 	if opts.Mapping.invalid != 0 {
 		return nil, fail(opNewLedger, ErrBuckets)
 	}
-	identity := "dedupe.durable_objects:" + opts.binding() + ":" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
+	identity := providerName + ":" + opts.binding() + ":" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
 	return &Ledger{call, opts.Scope, opts.DefaultTTL, opts.Mapping, identity}, nil
 }
 
@@ -93,10 +104,12 @@ func (o *LedgerOptions) caller(env *durable.Env) (caller, error) {
 const defaultLedgerBinding = "LEDGER"
 
 // Name returns "dedupe.durable_objects".
-func (l *Ledger) Name() string { return "dedupe.durable_objects" }
+func (l *Ledger) Name() string { return providerName }
 
-// Claim asks for the right to do a key's work; see [dedupe.Ledger]. When the answer is lost it repeats the call once, with the same owner. A
-// wait is a call of its own, in which the object claims nothing: one that ends with ctx has no effect.
+// Claim asks for the right to do a key's work; see [dedupe.Ledger]. When the
+// answer is lost it repeats the call once, with the same owner. A wait is a
+// call of its own, in which the object claims nothing: one that ends with ctx
+// has no effect.
 func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
 	ttl, err := dedupe.TTLMillis(opts.TTL, l.ttl)
 	if err == nil {
@@ -106,7 +119,7 @@ func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 		return dedupe.Claim{}, fail(opClaim, err)
 	}
 	if opts.Owner == "" {
-		o := newOwner()
+		o := reservation.NewOwner()
 		opts.Owner = string(o[:])
 	}
 	a, err := l.claim(ctx, key, &opts, ttl)
@@ -117,70 +130,66 @@ func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	if err != nil {
 		return dedupe.Claim{}, fail(opClaim, err)
 	}
-	claim.Outcome, claim.Attempt = a.outcome, int(a.entry.attempt)
-	switch a.outcome {
+	claim.Outcome, claim.Attempt = a.Outcome, int(a.Entry.Attempt)
+	switch a.Outcome {
 	case dedupe.Acquired:
-		claim.Fence, claim.TakenOver = a.entry.number, a.entry.takenOver
+		claim.Fence, claim.TakenOver = a.Entry.Number, a.Entry.TakenOver
 	case dedupe.Replay:
-		claim.Result, claim.CompletedAt = a.entry.result, time.UnixMilli(a.entry.until)
+		claim.Result, claim.CompletedAt = a.Entry.Result, time.UnixMilli(a.Entry.Until)
 	case dedupe.InProgress:
-		claim.RetryAfter = time.Duration(a.retryAfter) * time.Millisecond
+		claim.RetryAfter = time.Duration(a.RetryAfter) * time.Millisecond
 	}
 	return claim, nil
 }
 
-// claim claims, and waits for a slice of time and claims again, until there is an
-// outcome or the wait is over. What is lost of a wait is no outcome of the claim, which is
-// known by then: it claims once more, and does not wait any more when that
-// happens twice in succession.
-func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64) (answer, error) {
-	object, inside := l.mapping.place(kindLedger, l.scope, key)
+// claim claims, and waits for a slice of time and claims again, until there is
+// an outcome or the wait is over. A wait that is lost changes nothing, and what
+// the claim came to is known by then: it claims once more, and does not wait any
+// more when that happens twice in succession.
+func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64) (entry.Answer, error) {
+	object, innerKey := l.mapping.locate(kindLedger, l.scope, key)
 	end := time.Now().Add(opts.Wait)
 	for lost := 0; ; {
-		a, err := l.askClaim(ctx, object, inside, opts, ttl)
+		a, err := l.askClaim(ctx, object, innerKey, opts, ttl)
 		left := time.Until(end).Milliseconds()
-		if err != nil || a.outcome != dedupe.InProgress || left <= 0 || lost == 2 {
+		if err != nil || a.Outcome != dedupe.InProgress || left <= 0 || lost == 2 {
 			return a, err
 		}
-		msg := appendNumbers(message(inside, string(opts.Fingerprint)), min(left, waitSlice))
-		waited, err := ask(l.call.attempt(ctx, object, methodAwait, msg))
+		msg := codec.AppendNumbers(wire.Message(innerKey, string(opts.Fingerprint)), min(left, engine.WaitSlice))
+		waited, err := ask(l.call.attempt(ctx, object, wire.MethodAwait, msg))
 		switch {
-		case err == nil && waited.outcome == dedupe.Replay:
+		case err == nil && waited.Outcome == dedupe.Replay:
 			return waited, nil
 		case err == nil:
 			lost = 0
 		case ctx.Err() != nil: // a wait claims nothing
-			return answer{}, context.Cause(ctx)
-		case definite(err):
-			return answer{}, err
+			return entry.Answer{}, context.Cause(ctx)
+		case effect.Definite(err):
+			return entry.Answer{}, err
 		default:
 			lost++
 		}
 	}
 }
 
-// askClaim claims. A name that the object cannot know goes along; an object of
-// an older program does not take it.
-func (l *Ledger) askClaim(ctx context.Context, object, inside string, opts *dedupe.ClaimOptions, ttl int64) (answer, error) {
+// askClaim claims. A name that the object cannot know goes along.
+func (l *Ledger) askClaim(ctx context.Context, object, innerKey string, opts *dedupe.ClaimOptions, ttl int64) (entry.Answer, error) {
 	lease, _ := dedupe.LeaseMillis(opts.Lease)
-	msg := appendNumbers(message(inside, opts.Owner, string(opts.Fingerprint)), lease, ttl)
+	msg := codec.AppendNumbers(wire.Message(innerKey, opts.Owner, string(opts.Fingerprint)), lease, ttl)
 	if isLongName(object) {
-		a, err := ask(l.call.deliver(ctx, object, methodClaim, appendText(msg[:len(msg):len(msg)], object)))
-		if !errors.Is(err, ErrMalformed) || !definite(err) {
-			return a, err
-		}
+		msg = codec.AppendText(msg, object)
 	}
-	return ask(l.call.deliver(ctx, object, methodClaim, msg))
+	return ask(l.call.deliver(ctx, object, wire.MethodClaim, msg))
 }
 
 // ask reads a reply that has an outcome.
-func ask(body []byte, err error) (answer, error) {
+func ask(body []byte, err error) (entry.Answer, error) {
 	if err != nil {
-		return answer{}, err
+		return entry.Answer{}, err
 	}
-	a, err := decodeAnswer(body)
+	a, err := wire.DecodeAnswer(body)
 	if err != nil {
-		return answer{}, unknown(err)
+		return entry.Answer{}, effect.Unknown(err)
 	}
 	return a, nil
 }
@@ -190,7 +199,7 @@ func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 	if err := dedupe.CheckResult(result); err != nil {
 		return fail(opComplete, err)
 	}
-	return l.change(ctx, opComplete, methodComplete, &claim, func(msg []byte) []byte { return append(msg, result...) })
+	return l.change(ctx, opComplete, wire.MethodComplete, &claim, func(msg []byte) []byte { return append(msg, result...) })
 }
 
 // Extend has a claim's lease last longer; see [dedupe.Ledger].
@@ -199,12 +208,12 @@ func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Dura
 	if err != nil {
 		return fail(opExtend, err)
 	}
-	return l.change(ctx, opExtend, methodExtend, &claim, func(msg []byte) []byte { return appendNumbers(msg, ms) })
+	return l.change(ctx, opExtend, wire.MethodExtend, &claim, func(msg []byte) []byte { return codec.AppendNumbers(msg, ms) })
 }
 
 // Release gives a claim back; see [dedupe.Ledger].
 func (l *Ledger) Release(ctx context.Context, claim dedupe.Claim) error {
-	return l.change(ctx, opRelease, methodRelease, &claim, func(msg []byte) []byte { return msg })
+	return l.change(ctx, opRelease, wire.MethodRelease, &claim, func(msg []byte) []byte { return msg })
 }
 
 // change sends a message about a claim, which finish completes.
@@ -214,8 +223,8 @@ func (l *Ledger) change(ctx context.Context, op, method string, claim *dedupe.Cl
 		err = dedupe.ErrFenced
 	}
 	if err == nil {
-		object, inside := l.mapping.place(kindLedger, l.scope, claim.Key)
-		_, err = l.call.deliver(ctx, object, method, finish(appendNumbers(message(inside, claim.Owner), claim.Fence)))
+		object, innerKey := l.mapping.locate(kindLedger, l.scope, claim.Key)
+		_, err = l.call.deliver(ctx, object, method, finish(codec.AppendNumbers(wire.Message(innerKey, claim.Owner), claim.Fence)))
 	}
 	if err != nil {
 		return fail(op, err)
@@ -223,12 +232,13 @@ func (l *Ledger) change(ctx context.Context, op, method string, claim *dedupe.Cl
 	return nil
 }
 
-// Forget removes a key's record; see [dedupe.Ledger]. Like [Store.Forget] it takes two calls, and removes nothing that comes later.
+// Forget removes a key's record; see [dedupe.Ledger]. Like [Store.Forget] it
+// takes two calls, and removes nothing that comes later.
 func (l *Ledger) Forget(ctx context.Context, key []byte) error {
 	err := dedupe.CheckKey(key)
 	if err == nil {
-		object, inside := l.mapping.place(kindLedger, l.scope, key)
-		err = l.call.forgetInside(ctx, object, inside)
+		object, innerKey := l.mapping.locate(kindLedger, l.scope, key)
+		err = l.call.forget(ctx, object, innerKey)
 	}
 	if err != nil {
 		return fail(opForget, err)

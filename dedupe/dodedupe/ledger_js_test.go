@@ -2,6 +2,7 @@ package dodedupe
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,8 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durabletest"
 )
@@ -39,14 +42,6 @@ func TestLedgerInOneBucketOnRealObjects(t *testing.T) {
 }
 
 // Older accounts have classes with key-value storage.
-func TestLedgerOnKeyValueStorage(t *testing.T) {
-	dedupetest.TestLedger(t, realLedger("LEDGER_KV", PerKey()))
-}
-
-func TestLedgerInBucketsOnKeyValueStorage(t *testing.T) {
-	dedupetest.TestLedger(t, realLedger("LEDGER_KV", Buckets(2)))
-}
-
 func realSequencer(binding string) func(t *testing.T) dedupe.Sequencer {
 	return func(t *testing.T) dedupe.Sequencer {
 		s, err := NewSequencer(durabletest.Env(t, nil), &LedgerOptions{Binding: binding, Scope: t.Name()})
@@ -58,8 +53,32 @@ func realSequencer(binding string) func(t *testing.T) dedupe.Sequencer {
 }
 
 func TestSequencerOnRealObjects(t *testing.T) { dedupetest.TestSequencer(t, realSequencer("")) }
-func TestSequencerOnKeyValueStorage(t *testing.T) {
-	dedupetest.TestSequencer(t, realSequencer("LEDGER_KV"))
+
+// Only a store with an object per key works with key-value storage. Everything
+// else is refused by name, and nothing was done.
+func TestKeyValueStorageIsRefused(t *testing.T) {
+	for _, binding := range []string{"LEDGER_KV", "SHOP_KV"} {
+		store, err := NewStore(durabletest.Env(t, nil), &StoreOptions{Binding: binding, Mapping: Buckets(2)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []Mapping{PerKey(), Buckets(2)} {
+			_, err := realLedger(binding, m)(t).Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, Wait: time.Minute})
+			wantNeedsSQLite(t, err)
+		}
+		_, err = realSequencer(binding)(t).Next(t.Context(), []byte("s"), []byte("k"), nil, 0)
+		wantNeedsSQLite(t, err)
+		_, err = store.PutIfAbsent(t.Context(), []byte("k"), 0)
+		wantNeedsSQLite(t, err)
+		wantNeedsSQLite(t, store.Forget(t.Context(), []byte("k")))
+	}
+}
+
+func wantNeedsSQLite(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, ErrNeedsSQLite) || !errors.Is(err, durable.ErrNoSQL) || errors.Is(err, dedupe.ErrUnknownOutcome) {
+		t.Errorf("%v", err)
+	}
 }
 
 func openLedger(t *testing.T, m Mapping) *Ledger {
@@ -89,7 +108,7 @@ func ledgerStub(t *testing.T, object string) *durable.Stub {
 func both(t *testing.T, test func(t *testing.T, m Mapping, object string)) {
 	for _, m := range []Mapping{PerKey(), Buckets(1)} {
 		t.Run(m.String(), func(t *testing.T) {
-			object, _ := m.place(kindLedger, "", []byte("k"))
+			object, _ := m.locate(kindLedger, "", []byte("k"))
 			test(t, m, object)
 		})
 	}
@@ -128,7 +147,8 @@ func TestLedgerSurvivesSIGKILLAndEviction(t *testing.T) {
 	})
 }
 
-// The alarm comes to an object that has no message since it was built, so it does not know what it keeps.
+// The alarm comes to an object that has no message since it was built, so it
+// does not know what it keeps.
 func TestAlarmEmptiesALedgersObject(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, object string) {
 		l := openLedger(t, m)
@@ -145,11 +165,11 @@ func TestAlarmEmptiesALedgersObject(t *testing.T) {
 			t.Error(err)
 		}
 		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) { // a fence is kept for a minute; as if that was over
-			if _, ok, err := state.Storage().KV().Get(markName); !ok || err != nil {
+			if _, ok, err := state.Storage().KV().Get(fenceName); !ok || err != nil {
 				t.Errorf("the fence is not kept: %v, %v", ok, err)
 			}
-			old := appendNumbers([]byte{markVersion}, seed(unixMilli()-clockSlack-10))
-			if err := state.Storage().KV().Put(markName, old); err != nil {
+			old := codec.AppendNumbers([]byte{fenceVersion}, entry.FenceAt(unixMilli()-entry.ClockSlack-10))
+			if err := state.Storage().KV().Put(fenceName, old); err != nil {
 				t.Error(err)
 			}
 		})
@@ -179,7 +199,8 @@ func TestAlarmEmptiesALedgersObject(t *testing.T) {
 	})
 }
 
-// An object that is reset while somebody waits in it ends the wait; the client claims or waits anew.
+// An object that is reset while somebody waits in it ends the wait; the client
+// claims or waits anew.
 func TestWaiterOutlivesAReset(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, object string) {
 		l := openLedger(t, m)
@@ -203,8 +224,9 @@ func TestWaiterOutlivesAReset(t *testing.T) {
 	})
 }
 
-// TestLedgerHammerUnderResets: callers do the work of a few keys while their objects are reset. Whatever errors they met, fences grew, and a
-// key that was completed has the result that was acknowledged.
+// TestLedgerHammerUnderResets: callers do the work of a few keys while their
+// objects are reset. Whatever errors they met, fences grew, and a key that was
+// completed has the result that was acknowledged.
 func TestLedgerHammerUnderResets(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, _ string) {
 		const callers, keys, resets = 8, 4, 40
@@ -218,7 +240,7 @@ func TestLedgerHammerUnderResets(t *testing.T) {
 			})
 		}
 		for n := range resets {
-			object, _ := m.place(kindLedger, "", []byte(string(rune('a'+n%keys))+strconv.Itoa(int(h.round.Load())/8)))
+			object, _ := m.locate(kindLedger, "", []byte(string(rune('a'+n%keys))+strconv.Itoa(int(h.round.Load())/8)))
 			durabletest.Abort(t, ledgerStub(t, object))
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -243,7 +265,8 @@ type resetHammer struct {
 	acquired, completed, failed int
 }
 
-// work claims a key, and completes it, or checks the replay. A key is never forgotten here, so its first result is its last.
+// work claims a key, and completes it, or checks the replay. A key is never
+// forgotten here, so its first result is its last.
 func (h *resetHammer) work(key string, round int) {
 	key += strconv.Itoa(round / 8)
 	l := h.ledger

@@ -5,14 +5,23 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/budget"
 )
 
-// LedgerClass configures what [RegisterLedger] declares. Nil means the defaults.
-type LedgerClass struct {
-	// OnExpired, if set, is called by the object's alarm soon after a claim's lease ran out while its holder had neither completed nor
-	// released it, so that recovery drives itself: it may do the work again, as [dedupe.Do] does, through a ledger on env. It may be
-	// called more than once for a claim, and for several claims at the same time.
+// LedgerClassOptions configures what [RegisterLedger] declares. Nil means the
+// defaults.
+type LedgerClassOptions struct {
+	// OnExpired, if set, is called by the object's alarm soon after a claim's
+	// lease ran out while its holder had neither completed nor released it, so
+	// that recovery drives itself: it may do the work again, as [dedupe.Do]
+	// does, through a ledger on env. It may be called more than once for a
+	// claim, and for several claims at the same time.
 	//
 	// After an error or a panic, or when the program ends meanwhile, it is
 	// called again, after 1 s first, then at ever longer intervals, for an hour
@@ -22,76 +31,103 @@ type LedgerClass struct {
 	OnExpired func(ctx context.Context, env *durable.Env, claim Expired) error
 }
 
-// RegisterLedger declares the Durable Object class that keeps what a [Ledger], a [Sequencer], and a [Store] in buckets know, under the name that the
-// wrangler config knows it by. It works with either storage backend. RegisterLedger panics like [durable.Register].
-func RegisterLedger(class string, opts *LedgerClass) {
-	construct := func(ctx context.Context, state *durable.State, env *durable.Env) (*ledgerObject, error) {
-		return newLedgerObject(ctx, state, env, opts)
+// RegisterLedger declares the Durable Object class that keeps what a [Ledger], a
+// [Sequencer], and a [Store] in buckets know, under the name that the wrangler
+// config knows it by. The class is SQLite-backed: with key-value storage all
+// calls fail with [ErrNeedsSQLite]. RegisterLedger panics like
+// [durable.Register].
+func RegisterLedger(class string, opts *LedgerClassOptions) {
+	construct := func(_ context.Context, state *durable.State, env *durable.Env) (*ledgerObject, error) {
+		return newLedgerObject(state, env, opts)
 	}
 	var methods []durable.RPCMethod[*ledgerObject]
 	for _, m := range ledgerMethods {
-		methods = append(methods, durable.Method(m.name, m.handle).Retryable())
+		methods = append(methods, durable.Method(m.name, m.serve).Retryable())
 	}
 	durable.Register(class, construct, methods...)
 }
 
-// ledgerMethods are the object's methods. All may be delivered again: those that change something say whose claim it is, and what was seen.
-var ledgerMethods = []struct {
+// MaxWaiters is how many callers may wait at once in all objects of an isolate,
+// in ledgers of whatever scope. A scope may have as many as it leaves to the
+// others: half where it is alone. Whoever is beyond that gets
+// [dedupe.ErrOverloaded]. 3,000 callers took 95 MiB of wasm memory, their own
+// part included, of the 128 MB that an isolate has.
+// https://developers.cloudflare.com/workers/platform/limits/#memory
+const MaxWaiters = 1000
+
+// isolateWaiters is the isolate's: its objects share one program.
+var isolateWaiters = budget.New(MaxWaiters)
+
+// ledgerMethod is a method of the ledger's object.
+type ledgerMethod struct {
 	name   string
-	handle func(*ledgerObject, context.Context, []byte) ([]byte, error)
-}{
-	{methodClaim, (*ledgerObject).claim},
-	{methodAwait, (*ledgerObject).await},
-	{methodComplete, (*ledgerObject).complete},
-	{methodExtend, (*ledgerObject).extend},
-	{methodRelease, (*ledgerObject).release},
-	{methodSeek, (*ledgerObject).seek},
-	{methodDrop, (*ledgerObject).drop},
-	{methodNext, (*ledgerObject).next},
-	{methodReserve, (*ledgerObject).reserve},
+	handle func(o *ledgerObject, ctx context.Context, m *codec.Reader) ([]byte, error)
 }
 
-// ledgerObject is a Durable Object that keeps the entry of one key, or those of many. Which it is shows in its first message, and is never
-// another.
+// ledgerMethods are the object's methods. All may be delivered again: those that
+// change something say whose claim it is, and what was seen.
+var ledgerMethods = []ledgerMethod{
+	{wire.MethodClaim, (*ledgerObject).claim},
+	{wire.MethodAwait, (*ledgerObject).await},
+	{wire.MethodComplete, (*ledgerObject).complete},
+	{wire.MethodExtend, (*ledgerObject).extend},
+	{wire.MethodRelease, (*ledgerObject).release},
+	{wire.MethodLook, (*ledgerObject).look},
+	{wire.MethodForget, (*ledgerObject).forget},
+	{wire.MethodNext, (*ledgerObject).next},
+	{wire.MethodReserve, (*ledgerObject).reserve},
+}
+
+func (m ledgerMethod) serve(o *ledgerObject, ctx context.Context, msg []byte) ([]byte, error) {
+	if o.unusable != nil {
+		return wire.Reply(nil, effect.None(o.unusable))
+	}
+	r, err := wire.Read(msg)
+	if err != nil {
+		return wire.Reply(nil, err)
+	}
+	body, err := m.handle(o, ctx, r)
+	return wire.Reply(body, err)
+}
+
+// ledgerObject is a Durable Object that keeps the entry of one key, or those of
+// many. Which it is shows in its first message, and is never another.
 type ledgerObject struct {
-	one, many book
+	one, many *engine.Engine
 	holdsMany atomic.Bool
+	unusable  error // of a class with key-value storage
 }
 
-func newLedgerObject(ctx context.Context, state *durable.State, env *durable.Env, opts *LedgerClass) (*ledgerObject, error) {
+func newLedgerObject(state *durable.State, env *durable.Env, opts *LedgerClassOptions) (*ledgerObject, error) {
 	storage := state.Storage()
-	alarm := slotAlarm{storage}
-	o := &ledgerObject{
-		one:  book{table: single{alarm}, clock: unixMilli},
-		many: book{table: newRows(storage), clock: unixMilli, many: true},
+	some, err := engine.HasEntries(storage)
+	if errors.Is(err, durable.ErrNoSQL) {
+		return &ledgerObject{unusable: ErrNeedsSQLite}, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	id, err := state.ID()
 	if err != nil {
 		return nil, err
 	}
-	for _, b := range []*book{&o.one, &o.many} {
-		b.waiters, b.tenant = isolateWaiters, tenantOf(id)
-	}
+	o := &ledgerObject{}
+	config := engine.Config{Clock: unixMilli, Waiters: isolateWaiters, Tenant: tenantOf(id)}
 	if opts != nil && opts.OnExpired != nil {
-		tell := func(ctx context.Context, key string, e *entry) error {
-			name := id.Name()
-			if name == "" {
-				var err error
-				if name, err = o.book(key).rememberedName(ctx); err != nil {
-					return err
-				}
+		config.Notify = func(ctx context.Context, key string, e *entry.Entry) error {
+			name, err := o.name(id, key)
+			if err != nil {
+				return err
 			}
 			return opts.OnExpired(ctx, env, newExpired(name, key, e))
 		}
-		o.one.tell, o.many.tell = tell, tell
 	}
-	some, err := hasRows(storage)
-	if errors.Is(err, durable.ErrNoSQL) {
-		o.one.table, o.many.table = chunked{alarm}, &indexed{slotAlarm: alarm}
-		some, err = hasEntries(ctx, storage)
-	}
+	config.Backend = engine.Single(storage)
+	o.one = engine.New(config)
+	config.Backend, config.Many = engine.SQL(storage), true
+	o.many = engine.New(config)
 	o.holdsMany.Store(some)
-	return o, err
+	return o, nil
 }
 
 // tenantOf says whose the callers of an object are: those of a ledger with that
@@ -103,146 +139,124 @@ func tenantOf(id *durable.ID) string {
 	return "object " + id.String()
 }
 
-// book returns where a key's entry is: keys are empty in an object that keeps one.
-func (o *ledgerObject) book(key string) *book {
+// name returns the object's name.
+func (o *ledgerObject) name(id *durable.ID, key string) (string, error) {
+	if name := id.Name(); name != "" {
+		return name, nil
+	}
+	return o.engine(key).Name().Stored()
+}
+
+// engine returns the one that has a key's entry: keys are empty in an object
+// that keeps one.
+func (o *ledgerObject) engine(key string) *engine.Engine {
 	if key == "" {
-		return &o.one
+		return o.one
 	}
 	o.holdsMany.Store(true)
-	return &o.many
+	return o.many
 }
 
-func (o *ledgerObject) claim(ctx context.Context, msg []byte) ([]byte, error) {
-	m, err := unpack(msg)
+func (o *ledgerObject) claim(ctx context.Context, m *codec.Reader) ([]byte, error) {
+	key, name := m.Text(), ""
+	r := entry.Request{Owner: m.Text(), Fingerprint: m.Text(), Lease: m.Number(), TTL: m.Number()}
+	if len(m.Rest) > 0 {
+		name = m.Text()
+		m.Failed = m.Failed || !isLongName(name)
+	}
+	if err := wire.End(m); err != nil {
+		return nil, err
+	}
+	e := o.engine(key)
+	if err := e.Name().Store(ctx, name); err != nil {
+		return nil, err
+	}
+	a, err := e.Claim(ctx, key, r)
 	if err != nil {
-		return reply(nil, err)
+		return nil, err
 	}
-	key, r, name := m.text(), request{owner: m.text(), fingerprint: m.text(), lease: m.number(), ttl: m.number()}, ""
-	if len(m.rest) > 0 {
-		name = m.text()
-		m.failed = m.failed || !isLongName(name)
-	}
-	if err := m.end(); err != nil {
-		return reply(nil, undone{err})
-	}
-	b := o.book(key)
-	if err := b.rememberName(ctx, name); err != nil {
-		return reply(nil, err)
-	}
-	return replyAnswer(b.claim(ctx, key, r))
+	return wire.EncodeAnswer(&a), nil
 }
 
-func (o *ledgerObject) await(ctx context.Context, msg []byte) ([]byte, error) {
-	m, err := unpack(msg)
+func (o *ledgerObject) await(ctx context.Context, m *codec.Reader) ([]byte, error) {
+	key, fingerprint, limit := m.Text(), m.Text(), m.Number()
+	if err := wire.End(m); err != nil {
+		return nil, err
+	}
+	a, err := o.engine(key).Wait(ctx, key, fingerprint, limit)
 	if err != nil {
-		return reply(nil, err)
+		return nil, err
 	}
-	key, fingerprint, limit := m.text(), m.text(), m.number()
-	if err := m.end(); err != nil {
-		return reply(nil, undone{err})
-	}
-	return replyAnswer(o.book(key).wait(ctx, key, fingerprint, limit))
+	return wire.EncodeAnswer(&a), nil
 }
 
-func replyAnswer(a answer, err error) ([]byte, error) {
-	if err != nil {
-		return reply(nil, err)
+func (o *ledgerObject) complete(ctx context.Context, m *codec.Reader) ([]byte, error) {
+	key, h := m.Text(), entry.Holder{Owner: m.Text(), Fence: m.Number()}
+	if m.Failed {
+		return nil, effect.None(ErrMalformed)
 	}
-	return reply(encodeAnswer(&a), nil)
+	return nil, o.engine(key).Complete(ctx, key, h, m.Rest)
 }
 
-func (o *ledgerObject) complete(ctx context.Context, msg []byte) ([]byte, error) {
-	m, err := unpack(msg)
-	if err != nil {
-		return reply(nil, err)
+func (o *ledgerObject) extend(ctx context.Context, m *codec.Reader) ([]byte, error) {
+	key, h, lease := m.Text(), entry.Holder{Owner: m.Text(), Fence: m.Number()}, m.Number()
+	if err := wire.End(m); err != nil {
+		return nil, err
 	}
-	key, h := m.text(), holder{m.text(), m.number()}
-	if m.failed {
-		return reply(nil, undone{ErrMalformed})
-	}
-	return reply(nil, o.book(key).complete(ctx, key, h, m.rest))
+	return nil, o.engine(key).Extend(ctx, key, h, lease)
 }
 
-func (o *ledgerObject) extend(ctx context.Context, msg []byte) ([]byte, error) {
-	m, err := unpack(msg)
-	if err != nil {
-		return reply(nil, err)
+func (o *ledgerObject) release(ctx context.Context, m *codec.Reader) ([]byte, error) {
+	key, h := m.Text(), entry.Holder{Owner: m.Text(), Fence: m.Number()}
+	if err := wire.End(m); err != nil {
+		return nil, err
 	}
-	key, h, lease := m.text(), holder{m.text(), m.number()}, m.number()
-	if err := m.end(); err != nil {
-		return reply(nil, undone{err})
-	}
-	return reply(nil, o.book(key).extend(ctx, key, h, lease))
+	return nil, o.engine(key).Release(ctx, key, h)
 }
 
-func (o *ledgerObject) release(ctx context.Context, msg []byte) ([]byte, error) {
-	m, err := unpack(msg)
-	if err != nil {
-		return reply(nil, err)
+func (o *ledgerObject) look(ctx context.Context, m *codec.Reader) ([]byte, error) {
+	key := m.Text()
+	if err := wire.End(m); err != nil {
+		return nil, err
 	}
-	key, h := m.text(), holder{m.text(), m.number()}
-	if err := m.end(); err != nil {
-		return reply(nil, undone{err})
-	}
-	return reply(nil, o.book(key).release(ctx, key, h))
+	found, err := o.engine(key).Look(ctx, key)
+	return codec.AppendNumbers(nil, int64(found.What), found.Fence), err
 }
 
-func (o *ledgerObject) seek(ctx context.Context, msg []byte) ([]byte, error) {
-	m, err := unpack(msg)
-	if err != nil {
-		return reply(nil, err)
+func (o *ledgerObject) forget(ctx context.Context, m *codec.Reader) ([]byte, error) {
+	key, found := m.Text(), entry.Found{What: entry.What(m.Number()), Fence: m.Number()}
+	if err := wire.End(m); err != nil {
+		return nil, err
 	}
-	key := m.text()
-	if err := m.end(); err != nil {
-		return reply(nil, undone{err})
-	}
-	what, fence, err := o.book(key).look(ctx, key)
-	return reply(appendNumbers(nil, what, fence), err)
+	return nil, o.engine(key).Forget(ctx, key, found)
 }
 
-func (o *ledgerObject) drop(ctx context.Context, msg []byte) ([]byte, error) {
-	m, err := unpack(msg)
-	if err != nil {
-		return reply(nil, err)
-	}
-	key, what, fence := m.text(), m.number(), m.number()
-	if err := m.end(); err != nil {
-		return reply(nil, undone{err})
-	}
-	return reply(nil, o.book(key).forget(ctx, key, what, fence))
-}
-
-func (o *ledgerObject) next(ctx context.Context, msg []byte) ([]byte, error) {
-	m, err := unpack(msg)
-	if err != nil {
-		return reply(nil, err)
-	}
-	key, r := m.text(), request{owner: m.text(), fingerprint: m.text(), ttl: m.number()}
-	if err := m.end(); err != nil {
-		return reply(nil, undone{err})
+func (o *ledgerObject) next(ctx context.Context, m *codec.Reader) ([]byte, error) {
+	key, r := m.Text(), entry.Request{Owner: m.Text(), Fingerprint: m.Text(), TTL: m.Number()}
+	if err := wire.End(m); err != nil {
+		return nil, err
 	}
 	o.holdsMany.Store(true)
-	e, inserted, err := o.many.next(ctx, key, r)
-	return reply(appendNumbers(nil, e.number, e.firstSeen, number(inserted)), err)
+	e, inserted, err := o.many.Sequence().Next(ctx, key, r)
+	return codec.AppendNumbers(nil, e.Number, e.FirstSeen, codec.Bool(inserted)), err
 }
 
-func (o *ledgerObject) reserve(ctx context.Context, msg []byte) ([]byte, error) {
-	m, err := unpack(msg)
-	if err != nil {
-		return reply(nil, err)
+func (o *ledgerObject) reserve(ctx context.Context, m *codec.Reader) ([]byte, error) {
+	key, r := m.Text(), entry.Request{Owner: m.Text(), TTL: m.Number()}
+	if err := wire.End(m); err != nil {
+		return nil, err
 	}
-	key, r := m.text(), request{owner: m.text(), ttl: m.number()}
-	if err := m.end(); err != nil {
-		return reply(nil, undone{err})
-	}
-	inserted, err := o.book(key).reserve(ctx, key, r)
-	return reply(encodeBool(inserted), err)
+	inserted, err := o.engine(key).Reserve(ctx, key, r)
+	return wire.EncodeBool(inserted), err
 }
 
-// Alarm removes what has expired.
+// Alarm removes what has expired, and tells of holders that died.
 func (o *ledgerObject) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
-	if o.holdsMany.Load() {
-		return o.many.alarm(ctx)
+	switch {
+	case o.unusable != nil:
+		return nil
+	case o.holdsMany.Load():
+		return o.many.Alarm(ctx)
 	}
-	return o.one.alarm(ctx)
+	return o.one.Alarm(ctx)
 }

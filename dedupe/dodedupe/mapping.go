@@ -17,8 +17,10 @@ type Mapping struct{ buckets, invalid int }
 // PerKey gives each key an object of its own.
 func PerKey() Mapping { return Mapping{} }
 
-// Buckets spreads the keys over n objects, from 1 to [MaxBuckets]. Each has one database and one alarm, whatever the number of its keys,
-// and takes about 1,000 requests per second. Another n is another, empty ledger: there is no rebalancing.
+// Buckets spreads the keys over n objects, from 1 to [MaxBuckets]. Each has one
+// database and one alarm, whatever the number of its keys, and takes about
+// 1,000 requests per second. Another n is another, empty ledger: there is no
+// rebalancing.
 func Buckets(n int) Mapping {
 	if n < 1 || n > MaxBuckets {
 		return Mapping{invalid: 1}
@@ -34,13 +36,14 @@ func (m Mapping) String() string {
 	return strconv.Itoa(m.buckets) + " buckets"
 }
 
-// place returns the object that keeps a key, and the key's name in there:
+// locate returns the object that keeps a key, and its key in there:
 //
 //	capdo.<kind>.v1:<base64url of the scope>:<base64url of the key>       "", per key
 //	capdo.<kind>.v1:<base64url of the scope>:<bucket>/<buckets>           the key
 //
-// where the bucket is the FNV-1a hash of the key, 64 bits, with its halves combined by exclusive or, modulo the number of buckets.
-func (m Mapping) place(kind, scope string, key []byte) (object, inside string) {
+// where the bucket is the FNV-1a hash of the key, 64 bits, with its halves
+// combined by exclusive or, modulo the number of buckets.
+func (m Mapping) locate(kind, scope string, key []byte) (object, innerKey string) {
 	if m.buckets == 0 {
 		return objectName(kind, scope, key), ""
 	}

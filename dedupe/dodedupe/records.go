@@ -10,7 +10,7 @@ import (
 
 // Records keeps what a [Store], a [Ledger] and a [Sequencer] know in objects of
 // a class of your own, which has further objects for other things. A class that
-// does nothing else needs only [Register] or [RegisterLedger].
+// does nothing else needs only [RegisterStore] or [RegisterLedger].
 //
 //	durable.Register("Shop", NewShop, dodedupe.RecordMethods((*Shop).Records)...)
 //
@@ -21,16 +21,19 @@ import (
 //		…
 //	}
 //
-// Both storage backends will do. The names of the objects that have records
-// begin with [RecordPrefix]. Such an object belongs to its records: it is
-// emptied when they have expired, so the class must keep nothing else in there.
+// In a class with key-value storage only a [Store] per key works. The names of
+// the objects that have records begin with [RecordPrefix]. Such an object
+// belongs to its records: it is emptied when they have expired, so the class
+// must keep nothing else in there.
 type Records struct {
-	store  *object
+	store  *storeObject
 	ledger *ledgerObject
 }
 
 // RecordPrefix begins the names of all objects that have records.
 const RecordPrefix = "capdo."
+
+const opRecords = "NewRecords"
 
 // NewRecords returns the records of an object, for the constructor of its class
 // to call. Natively it fails with an error of kind [dedupe.RuntimeUnavailable].
@@ -38,18 +41,16 @@ func NewRecords(ctx context.Context, state *durable.State, env *durable.Env) (*R
 	if runtime.GOOS != "js" {
 		return nil, fail(opRecords, errors.ErrUnsupported)
 	}
-	store, err := newObject(ctx, state, env)
+	store, err := newStoreObject(ctx, state, env)
 	if err != nil {
 		return nil, fail(opRecords, err)
 	}
-	ledger, err := newLedgerObject(ctx, state, env, nil)
+	ledger, err := newLedgerObject(state, env, nil)
 	if err != nil {
 		return nil, fail(opRecords, err)
 	}
 	return &Records{store, ledger}, nil
 }
-
-const opRecords = "NewRecords"
 
 // RecordMethods returns the RPC methods that a [Store], a [Ledger] and a
 // [Sequencer] call, for [durable.Register]. records returns those of an object.
@@ -64,7 +65,7 @@ func RecordMethods[T any](records func(T) *Records) []durable.RPCMethod[T] {
 		add(m.name, func(r *Records, ctx context.Context, msg []byte) ([]byte, error) { return m.handle(r.store, ctx, msg) })
 	}
 	for _, m := range ledgerMethods {
-		add(m.name, func(r *Records, ctx context.Context, msg []byte) ([]byte, error) { return m.handle(r.ledger, ctx, msg) })
+		add(m.name, func(r *Records, ctx context.Context, msg []byte) ([]byte, error) { return m.serve(r.ledger, ctx, msg) })
 	}
 	return methods
 }
@@ -72,18 +73,30 @@ func RecordMethods[T any](records func(T) *Records) []durable.RPCMethod[T] {
 // Alarm removes what has expired, if the object has records. It reports whether
 // it does: otherwise the alarm is the class's own, and Alarm has done nothing.
 func (r *Records) Alarm(ctx context.Context) (mine bool, err error) {
-	if r.ledger.holdsMany.Load() {
-		return true, r.ledger.many.alarm(ctx)
-	}
-	if _, some, err := r.ledger.one.table.get(ctx, ""); err != nil {
+	some, err := r.ledger.holdsSome()
+	if err != nil {
 		return true, err
-	} else if some {
-		return true, r.ledger.one.alarm(ctx)
 	}
-	if _, some, err := r.store.slot.look(); err != nil {
+	if some {
+		return true, r.ledger.Alarm(ctx, durable.AlarmInfo{})
+	}
+	if _, some, err := r.store.key.Look(); err != nil || some {
+		if err == nil {
+			err = r.store.key.Alarm(ctx)
+		}
 		return true, err
-	} else if some {
-		return true, r.store.slot.alarm(ctx)
 	}
 	return false, nil
+}
+
+// holdsSome reports whether the object keeps entries.
+func (o *ledgerObject) holdsSome() (bool, error) {
+	switch {
+	case o.unusable != nil:
+		return false, nil
+	case o.holdsMany.Load():
+		return true, nil
+	}
+	_, some, err := o.one.Backend.Get("")
+	return some, err
 }

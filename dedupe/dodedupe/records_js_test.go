@@ -38,7 +38,7 @@ func (s *shop) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 func storeOn(binding string) func(t *testing.T) dedupe.Store {
 	return func(t *testing.T) dedupe.Store {
 		t.Helper()
-		s, err := New(durabletest.Env(t, nil), &Options{Binding: binding})
+		s, err := NewStore(durabletest.Env(t, nil), &StoreOptions{Binding: binding})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,6 @@ func TestStoreOnKeyValue(t *testing.T)       { dedupetest.TestStore(t, storeOn("
 func TestHammerOnKeyValue(t *testing.T)      { dedupetest.Hammer(t, storeOn("DEDUPE_KV")) }
 func TestStoreInOtherClassKV(t *testing.T)   { dedupetest.TestStore(t, storeOn("SHOP_KV")) }
 func TestSequencerInOtherClass(t *testing.T) { testSequencerOn(t, "SHOP") }
-func TestSequencerInOtherKV(t *testing.T)    { testSequencerOn(t, "SHOP_KV") }
 
 func testSequencerOn(t *testing.T, binding string) {
 	dedupetest.TestSequencer(t, func(t *testing.T) dedupe.Sequencer {

@@ -5,10 +5,15 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
 )
 
-// Sequencer is a [dedupe.Sequencer] on Durable Objects, one object per stream. It belongs to the invocation that its env was handed to.
+// Sequencer is a [dedupe.Sequencer] on Durable Objects, one object per stream.
+// It belongs to the invocation that its env was handed to.
 type Sequencer struct {
 	call  caller
 	scope string
@@ -17,7 +22,8 @@ type Sequencer struct {
 
 var _ dedupe.Sequencer = (*Sequencer)(nil)
 
-// NewSequencer returns the sequencer that a binding leads to, and fails like [NewLedger]. It sends nothing.
+// NewSequencer returns the sequencer that a binding leads to, and fails like
+// [NewLedger]. It sends nothing.
 func NewSequencer(env *durable.Env, opts *LedgerOptions) (*Sequencer, error) {
 	call, err := opts.caller(env)
 	if err != nil {
@@ -34,10 +40,10 @@ func newSequencer(call caller, opts *LedgerOptions) *Sequencer {
 }
 
 // Name returns "dedupe.durable_objects".
-func (s *Sequencer) Name() string { return "dedupe.durable_objects" }
+func (s *Sequencer) Name() string { return providerName }
 
-// Next returns the number of an entry; see [dedupe.Sequencer]. When the answer is lost it repeats the call once, and is told the same
-// again.
+// Next returns the number of an entry; see [dedupe.Sequencer]. When the answer
+// is lost it repeats the call once, and is told the same again.
 func (s *Sequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
 	ms, err := dedupe.TTLMillis(ttl, s.ttl)
 	for _, k := range [][]byte{stream, key} {
@@ -53,16 +59,16 @@ func (s *Sequencer) Next(ctx context.Context, stream, key, payloadHash []byte, t
 	if err != nil {
 		return dedupe.Seq{}, fail(opNext, err)
 	}
-	owner := newOwner()
-	msg := appendNumbers(message(string(key), string(owner[:]), string(payloadHash)), ms)
-	body, err := s.call.deliver(ctx, objectName(kindSequence, s.scope, stream), methodNext, msg)
+	owner := reservation.NewOwner()
+	msg := codec.AppendNumbers(wire.Message(string(key), string(owner[:]), string(payloadHash)), ms)
+	body, err := s.call.deliver(ctx, objectName(kindSequence, s.scope, stream), wire.MethodNext, msg)
 	if err != nil {
 		return dedupe.Seq{}, fail(opNext, err)
 	}
-	r := reader{rest: body}
-	seq := dedupe.Seq{N: r.number(), FirstSeen: time.UnixMilli(r.number()), Inserted: r.bool()}
-	if err := r.end(); err != nil {
-		return dedupe.Seq{}, fail(opNext, unknown(err))
+	r := codec.Reader{Rest: body}
+	seq := dedupe.Seq{N: r.Number(), FirstSeen: time.UnixMilli(r.Number()), Inserted: r.Bool()}
+	if err := r.End(); err != nil {
+		return dedupe.Seq{}, fail(opNext, effect.Unknown(err))
 	}
 	return seq, nil
 }

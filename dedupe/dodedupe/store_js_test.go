@@ -9,19 +9,19 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durabletest"
 )
 
 func TestMain(m *testing.M) {
-	Register("Dedupe")
-	Register("DedupeKV")
+	RegisterStore("Dedupe")
+	RegisterStore("DedupeKV")
 	registerShop("Shop")
 	registerShop("ShopKV")
 	RegisterLedger("Ledger", nil)
 	RegisterLedger("LedgerKV", nil)
-	RegisterLedger("Watched", &LedgerClass{OnExpired: onExpired})
-	RegisterLedger("WatchedKV", &LedgerClass{OnExpired: onExpired})
+	RegisterLedger("Notifying", &LedgerClassOptions{OnExpired: onExpired})
 	registerHost("Host")
 	registerHost("HostKV")
 	m.Run()
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // newReal returns a store on real objects.
 func newReal(t *testing.T) dedupe.Store {
 	t.Helper()
-	s, err := New(durabletest.Env(t, nil), nil)
+	s, err := NewStore(durabletest.Env(t, nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestStoreOnRealObjects(t *testing.T) { dedupetest.TestStore(t, newReal) }
 func realStoreInBuckets(binding string) func(t *testing.T) dedupe.Store {
 	return func(t *testing.T) dedupe.Store {
 		t.Helper()
-		s, err := New(durabletest.Env(t, nil), &Options{Binding: binding, Mapping: Buckets(2)})
+		s, err := NewStore(durabletest.Env(t, nil), &StoreOptions{Binding: binding, Mapping: Buckets(2)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,17 +51,15 @@ func realStoreInBuckets(binding string) func(t *testing.T) dedupe.Store {
 }
 
 func TestStoreInBuckets(t *testing.T) { dedupetest.TestStore(t, realStoreInBuckets("")) }
-func TestStoreInBucketsOnKeyValue(t *testing.T) {
-	dedupetest.TestStore(t, realStoreInBuckets("LEDGER_KV"))
-}
+
 func TestHammerInBuckets(t *testing.T) { dedupetest.Hammer(t, realStoreInBuckets("")) }
 
 func TestHammerOnRealObjects(t *testing.T) { dedupetest.Hammer(t, newReal) }
 
-func TestNewFailsWithoutItsBinding(t *testing.T) {
-	_, err := New(durabletest.Env(t, nil), &Options{Binding: "NOPE"})
+func TestNewStoreFailsWithoutItsBinding(t *testing.T) {
+	_, err := NewStore(durabletest.Env(t, nil), &StoreOptions{Binding: "NOPE"})
 	var e *dedupe.Error
-	if !errors.Is(err, durable.ErrNoBinding) || !errors.As(err, &e) || e.Op != "New" || e.Kind != dedupe.Other {
+	if !errors.Is(err, durable.ErrNoBinding) || !errors.As(err, &e) || e.Op != "NewStore" || e.Kind != dedupe.Other {
 		t.Errorf("%v", err)
 	}
 }
@@ -90,8 +88,8 @@ func stub(t *testing.T, key string) *durable.Stub {
 // contents is what an object holds.
 type contents struct {
 	tables int
-	record record    // the zero one if there is none
-	alarm  time.Time // the zero time if there is none
+	record reservation.Record // the zero one if there is none
+	alarm  time.Time          // the zero time if there is none
 }
 
 func peek(t *testing.T, key string) (c contents) {
@@ -118,9 +116,9 @@ func read(ctx context.Context, s *durable.Storage) (c contents, err error) {
 		}
 	}
 	if c.tables > 0 {
-		b, ok, err := objectStorage{s}.get()
+		b, ok, err := reservation.In(s).Get()
 		if err == nil && ok {
-			c.record, err = decodeRecord(b)
+			c.record, err = reservation.Decode(b)
 		}
 		if err != nil {
 			return c, err
@@ -133,7 +131,7 @@ func read(ctx context.Context, s *durable.Storage) (c contents, err error) {
 func wantLive(t *testing.T, key string, ttl time.Duration) {
 	t.Helper()
 	c := peek(t, key)
-	if c.record.expires-c.record.claimed != ttl.Milliseconds() || c.alarm.UnixMilli() != c.record.expires {
+	if c.record.Expires-c.record.Claimed != ttl.Milliseconds() || c.alarm.UnixMilli() != c.record.Expires {
 		t.Errorf("the object holds %+v", c)
 	}
 }

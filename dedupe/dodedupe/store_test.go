@@ -15,10 +15,15 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
 )
 
-func open(t *testing.T, f *fakeObjects, opts *Options) *Store {
+func open(t *testing.T, f *fakeObjects, opts *StoreOptions) *Store {
 	t.Helper()
 	s, err := newStore(f.call, opts)
 	if err != nil {
@@ -30,16 +35,16 @@ func open(t *testing.T, f *fakeObjects, opts *Options) *Store {
 // newConformant returns a store over objects whose alarms ring.
 func newConformant(t *testing.T) dedupe.Store {
 	f := &fakeObjects{}
-	f.prepare = func(s *fakeStorage) {
+	f.prepare = func(s *faulty.Storage) {
 		var timer *time.Timer
-		s.armed = func(at int64) {
+		s.Armed = func(at int64) {
 			if timer != nil {
 				timer.Stop()
 			}
 			timer = time.AfterFunc(time.Until(time.UnixMilli(at)), func() {
 				for _, o := range f.all() {
-					if o.slot.storage == storage(s) {
-						o.slot.alarm(context.Background())
+					if o.key.Storage == reservation.Storage(s) {
+						o.key.Alarm(context.Background())
 					}
 				}
 			})
@@ -48,7 +53,7 @@ func newConformant(t *testing.T) dedupe.Store {
 	return open(t, f, nil)
 }
 
-func (f *fakeObjects) all() (all []*object) {
+func (f *fakeObjects) all() (all []*storeObject) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, o := range f.objects {
@@ -57,7 +62,8 @@ func (f *fakeObjects) all() (all []*object) {
 	return all
 }
 
-func TestStore(t *testing.T)  { dedupetest.TestStore(t, newConformant) }
+func TestStore(t *testing.T) { dedupetest.TestStore(t, newConformant) }
+
 func TestHammer(t *testing.T) { dedupetest.Hammer(t, newConformant) }
 
 func TestName(t *testing.T) {
@@ -72,7 +78,7 @@ func TestScopesAreApart(t *testing.T) {
 	for _, c := range []struct{ scope, key string }{
 		{"", "k"}, {"a", "k"}, {"a:x", "k"}, {"a", "x:k"}, {"a:", "x:k"}, {"a:x:", "k"}, {"YQ", "k"}, {"\xff", "k"}, {"\ufffd", "k"}, {"k", "k"}, {"a\x00", "k"},
 	} {
-		s := open(t, f, &Options{Scope: c.scope})
+		s := open(t, f, &StoreOptions{Scope: c.scope})
 		for _, want := range []bool{true, false} {
 			if got, err := s.PutIfAbsent(t.Context(), []byte(c.key), time.Hour); got != want || err != nil {
 				t.Errorf("scope %q, key %q: %v, %v", c.scope, c.key, got, err)
@@ -88,23 +94,23 @@ func TestTTLArrivesInMilliseconds(t *testing.T) {
 		want              int64
 	}{
 		{0, 300 * time.Millisecond, 300}, {0, 1, 1}, {0, 1500 * time.Microsecond, 2}, {0, 0, 86_400_000}, {time.Minute, 0, 60_000},
-		{time.Microsecond, 0, 1}, {time.Minute, time.Second, 1000}, {0, dedupe.MaxTTL, maxTTL}, {0, 9_223_372 * time.Second, 9_223_372_000},
+		{time.Microsecond, 0, 1}, {time.Minute, time.Second, 1000}, {0, dedupe.MaxTTL, codec.MaxTTL}, {0, 9_223_372 * time.Second, 9_223_372_000},
 	} {
-		f := &fakeObjects{clock: func() int64 { return noon }}
-		s := open(t, f, &Options{DefaultTTL: c.storeDefault})
+		f := &fakeObjects{clock: func() int64 { return faulty.Noon }}
+		s := open(t, f, &StoreOptions{DefaultTTL: c.storeDefault})
 		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), c.ttl); !inserted || err != nil {
 			t.Errorf("TTL %v: %v, %v", c.ttl, inserted, err)
 		}
-		r, err := decodeRecord(f.storage("", "k").record)
-		if err != nil || r.expires-r.claimed != c.want || f.storage("", "k").alarm != noon+c.want {
-			t.Errorf("TTL %v with default %v: record %+v, alarm %d, %v", c.ttl, c.storeDefault, r, f.storage("", "k").alarm, err)
+		r, err := reservation.Decode(f.storage("", "k").Record)
+		if err != nil || r.Expires-r.Claimed != c.want || f.storage("", "k").Alarm != faulty.Noon+c.want {
+			t.Errorf("TTL %v with default %v: record %+v, alarm %d, %v", c.ttl, c.storeDefault, r, f.storage("", "k").Alarm, err)
 		}
 	}
 }
 
 func TestOptionsAreChecked(t *testing.T) {
 	for _, ttl := range []time.Duration{-1, dedupe.MaxTTL + 1} {
-		if s, err := newStore(nil, &Options{DefaultTTL: ttl}); s != nil || !errors.Is(err, dedupe.ErrInvalidTTL) {
+		if s, err := newStore(nil, &StoreOptions{DefaultTTL: ttl}); s != nil || !errors.Is(err, dedupe.ErrInvalidTTL) {
 			t.Errorf("default TTL %v: %v", ttl, err)
 		}
 	}
@@ -135,18 +141,18 @@ func TestNothingIsSentForWhatIsInvalid(t *testing.T) {
 }
 
 // faults is a network in which the n-th message meets the n-th fault, as a lost connection.
-func faults(list ...fault) func(int, string) (fault, error) {
-	return func(n int, _ string) (fault, error) {
+func faults(list ...faulty.Fault) func(int, string) (faulty.Fault, error) {
+	return func(n int, _ string) (faulty.Fault, error) {
 		if n < len(list) {
 			return list[n], lost()
 		}
-		return fine, nil
+		return faulty.Fine, nil
 	}
 }
 
 // Known mistake: a lost reply turns the winner into a duplicate.
 func TestWinnerWhoseReplyIsLostWins(t *testing.T) {
-	for name, plan := range map[string][]fault{"reply": {performsThenFails}, "request": {fails}} {
+	for name, plan := range map[string][]faulty.Fault{"reply": {faulty.PerformsThenFails}, "request": {faulty.Fails}} {
 		f := &fakeObjects{network: faults(plan...)}
 		s := open(t, f, nil)
 		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); !inserted || err != nil || f.sent != 2 {
@@ -159,7 +165,7 @@ func TestWinnerWhoseReplyIsLostWins(t *testing.T) {
 }
 
 func TestDuplicateWhoseReplyIsLostStaysOne(t *testing.T) {
-	f := &fakeObjects{network: faults(fine, performsThenFails)}
+	f := &fakeObjects{network: faults(faulty.Fine, faulty.PerformsThenFails)}
 	s := open(t, f, nil)
 	for _, want := range []bool{true, false} {
 		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); inserted != want || err != nil {
@@ -169,7 +175,7 @@ func TestDuplicateWhoseReplyIsLostStaysOne(t *testing.T) {
 }
 
 func TestOutcomeIsUnknownAfterTwoLostReplies(t *testing.T) {
-	f := &fakeObjects{network: faults(performsThenFails, performsThenFails)}
+	f := &fakeObjects{network: faults(faulty.PerformsThenFails, faulty.PerformsThenFails)}
 	s := open(t, f, nil)
 	_, err := s.PutIfAbsent(t.Context(), []byte("k"), 0)
 	wantUnknown(t, err, false, durable.ErrDisconnected)
@@ -207,21 +213,22 @@ func outcome(inserted bool, err error) string {
 	return "duplicate"
 }
 
-// Known mistakes: the record is written but its alarm not, leaving a claim nobody knows they hold; a lock is left behind when the
-// insert fails. Here every plan of faults of the network in both attempts, and of storage in one operation, meets a caller; then another
-// one comes, undisturbed.
+// Known mistakes: the record is written but its alarm not, leaving a claim
+// nobody knows they hold; a lock is left behind when the insert faulty.Fails.
+// Here every plan of faults of the network in both attempts, and of storage in
+// one operation, meets a caller; then another one comes, undisturbed.
 func TestNoPlanOfFaultsGivesTwoWinnersOrAnUnknownHolder(t *testing.T) {
-	kinds := []fault{fine, fails, performsThenFails}
+	kinds := []faulty.Fault{faulty.Fine, faulty.Fails, faulty.PerformsThenFails}
 	tally := map[string]int{}
 	for _, first := range kinds {
 		for _, second := range kinds {
 			for op := range 7 {
 				for _, kind := range kinds {
-					got := meetFaults(t, faults(first, second), func(n int, _ string) fault {
+					got := meetFaults(t, faults(first, second), func(n int, _ string) faulty.Fault {
 						if n == op {
 							return kind
 						}
-						return fine
+						return faulty.Fine
 					})
 					tally[got]++
 				}
@@ -235,39 +242,40 @@ func TestNoPlanOfFaultsGivesTwoWinnersOrAnUnknownHolder(t *testing.T) {
 	}
 }
 
-// A failing store fails for a while: no operation after the n-th works until the caller has given up.
+// A failing store faulty.Fails for a while: no operation after the n-th works
+// until the caller has given up.
 func TestStorageThatStaysBrokenGivesNoTwoWinners(t *testing.T) {
 	for from := range 6 {
-		for _, kind := range []fault{fails, performsThenFails} {
-			meetFaults(t, nil, func(n int, _ string) fault {
+		for _, kind := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
+			meetFaults(t, nil, func(n int, _ string) faulty.Fault {
 				if n >= from {
 					return kind
 				}
-				return fine
+				return faulty.Fine
 			})
 		}
 	}
 }
 
-func meetFaults(t *testing.T, network func(int, string) (fault, error), storage func(int, string) fault) (first string) {
+func meetFaults(t *testing.T, network func(int, string) (faulty.Fault, error), storage func(int, string) faulty.Fault) (first string) {
 	t.Helper()
-	f := &fakeObjects{network: network, prepare: func(s *fakeStorage) { s.fault = storage }}
+	f := &fakeObjects{network: network, prepare: func(s *faulty.Storage) { s.Plan = storage }}
 	s := open(t, f, nil)
 	inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), time.Hour)
 	first = outcome(inserted, err)
 
 	disk := f.storage("", "k")
-	trail := fmt.Sprint(first, " (", err, ") after ", disk.ops)
-	f.network, disk.fault = nil, nil
-	held := disk.ok
+	trail := fmt.Sprint(first, " (", err, ") after ", disk.Ops)
+	f.network, disk.Plan = nil, nil
+	held := disk.OK
 	second, err := s.PutIfAbsent(t.Context(), []byte("k"), time.Hour)
 	switch {
 	case err != nil:
 		t.Errorf("%s: the next caller gets %v", trail, err)
 	case first == "duplicate":
 		t.Errorf("%s: nobody else was there", trail)
-	case first == "inserted" && (second || !held || disk.alarm == 0):
-		t.Errorf("%s: record %v, alarm %d, next caller inserted = %v", trail, held, disk.alarm, second)
+	case first == "inserted" && (second || !held || disk.Alarm == 0):
+		t.Errorf("%s: record %v, alarm %d, next caller inserted = %v", trail, held, disk.Alarm, second)
 	case first == "not inserted" && (held || !second):
 		t.Errorf("%s: a claim that nobody knows", trail)
 	case second == held:
@@ -276,22 +284,23 @@ func meetFaults(t *testing.T, network func(int, string) (fault, error), storage 
 	return first
 }
 
-// TestHammerWithFaults: many callers, few keys, a network and storages that fail at random. No key has two winners; a key without any has
-// a caller who knows that it may be the one.
+// TestHammerWithFaults: many callers, few keys, a network and storages that
+// fail at random. No key has two winners; a key without any has a caller who
+// knows that it may be the one.
 func TestHammerWithFaults(t *testing.T) {
 	const callers, keys = 16, 40
-	chance := func() fault {
+	chance := func() faulty.Fault {
 		switch rand.IntN(6) {
 		case 0:
-			return fails
+			return faulty.Fails
 		case 1:
-			return performsThenFails
+			return faulty.PerformsThenFails
 		}
-		return fine
+		return faulty.Fine
 	}
 	f := &fakeObjects{
-		network: func(int, string) (fault, error) { return chance(), lost() },
-		prepare: func(s *fakeStorage) { s.fault = func(int, string) fault { return chance() } },
+		network: func(int, string) (faulty.Fault, error) { return chance(), lost() },
+		prepare: func(s *faulty.Storage) { s.Plan = func(int, string) faulty.Fault { return chance() } },
 		before:  func(int) { runtime.Gosched() },
 	}
 	s := open(t, f, nil)
@@ -319,71 +328,18 @@ func TestHammerWithFaults(t *testing.T) {
 	}
 }
 
-func TestForgetWhoseReplyIsLostIsRepeated(t *testing.T) {
-	for _, plan := range [][]fault{{fails}, {performsThenFails}, {fine, fails}, {fine, performsThenFails}, {fails, fine, performsThenFails}} {
-		f := &fakeObjects{}
-		s := open(t, f, nil)
-		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); !inserted || err != nil {
-			t.Fatal(inserted, err)
-		}
-		f.sent, f.network = 0, faults(plan...)
-		if err := s.Forget(t.Context(), []byte("k")); err != nil {
-			t.Errorf("%v: %v", plan, err)
-		}
-		if disk := f.storage("", "k"); disk.ok || disk.alarm != 0 {
-			t.Errorf("%v: the record is still there", plan)
-		}
-	}
-}
-
-// Known mistake: a late Forget deletes a successor. Here the reply of the removal is lost, and before it is repeated another caller inserts.
-func TestRepeatedForgetLeavesTheSuccessor(t *testing.T) {
-	f := &fakeObjects{}
-	s, other := open(t, f, nil), open(t, f, nil)
-	put := func(want bool) {
-		t.Helper()
-		if inserted, err := other.PutIfAbsent(t.Context(), []byte("k"), time.Hour); inserted != want || err != nil {
-			t.Errorf("%v, %v", inserted, err)
-		}
-	}
-	put(true)
-	f.sent, f.network = 0, faults(fine, performsThenFails) // look, forget
-	f.before = func(n int) {
-		if n == 2 {
-			f.before = nil
-			put(true)
-		}
-	}
-	if err := s.Forget(t.Context(), []byte("k")); err != nil {
-		t.Error(err)
-	}
-	put(false)
-}
-
-func TestForgetThatStaysUnknownMayBeRepeated(t *testing.T) {
-	f := &fakeObjects{}
-	s := open(t, f, nil)
-	s.PutIfAbsent(t.Context(), []byte("k"), 0)
-	f.sent, f.network = 0, faults(fine, performsThenFails, fails)
-	wantUnknown(t, s.Forget(t.Context(), []byte("k")), true, durable.ErrDisconnected)
-	f.network = nil
-	if err := s.Forget(t.Context(), []byte("k")); err != nil {
-		t.Error(err)
-	}
-}
-
 // replies is a network that answers the n-th message with the n-th error, without delivering it.
-func replies(errs ...error) func(int, string) (fault, error) {
-	return func(n int, _ string) (fault, error) {
+func replies(errs ...error) func(int, string) (faulty.Fault, error) {
+	return func(n int, _ string) (faulty.Fault, error) {
 		if n < len(errs) && errs[n] != nil {
-			return fails, errs[n]
+			return faulty.Fails, errs[n]
 		}
-		return fine, nil
+		return faulty.Fine, nil
 	}
 }
 
 func TestOverloadIsDefiniteAndNotRepeated(t *testing.T) {
-	overload := &chain{[]error{durable.ErrOverloaded, &durable.Error{Message: "Durable Object is overloaded.", Props: map[string]any{"overloaded": true}}}}
+	overload := effect.Chain(durable.ErrOverloaded, &durable.Error{Message: "Durable Object is overloaded.", Props: map[string]any{"overloaded": true}})
 	f := &fakeObjects{network: replies(overload, overload)}
 	s := open(t, f, nil)
 	_, put := s.PutIfAbsent(t.Context(), []byte("k"), 0)
@@ -401,12 +357,12 @@ func TestOverloadIsDefiniteAndNotRepeated(t *testing.T) {
 
 // An object that is reset for its use of memory reports overload, too, but may have run the call.
 func TestOverloadThatResetsTheObjectIsUnknown(t *testing.T) {
-	reset := &chain{[]error{durable.ErrOverloaded, &durable.Error{Message: "exceeded its memory limit", Props: map[string]any{"overloaded": true, "durableObjectReset": true}}}}
-	f := &fakeObjects{network: func(n int, _ string) (fault, error) {
+	reset := effect.Chain(durable.ErrOverloaded, &durable.Error{Message: "exceeded its memory limit", Props: map[string]any{"overloaded": true, "durableObjectReset": true}})
+	f := &fakeObjects{network: func(n int, _ string) (faulty.Fault, error) {
 		if n == 0 {
-			return performsThenFails, reset
+			return faulty.PerformsThenFails, reset
 		}
-		return fine, nil
+		return faulty.Fine, nil
 	}}
 	s := open(t, f, nil)
 	if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); !inserted || err != nil {
@@ -416,9 +372,9 @@ func TestOverloadThatResetsTheObjectIsUnknown(t *testing.T) {
 
 // Whatever the second attempt ends with, the first may have taken effect.
 func TestOutcomeStaysUnknownWhenOnlyTheSecondAttemptIsDefinite(t *testing.T) {
-	for _, second := range []error{durable.ErrOverloaded, undone{ErrCorrupt}, undone{errInjected}, durable.ErrLimit} {
-		f := &fakeObjects{network: func(n int, _ string) (fault, error) {
-			return []fault{performsThenFails, fails}[n], []error{lost(), second}[n]
+	for _, second := range []error{durable.ErrOverloaded, effect.None(ErrCorrupt), effect.None(faulty.ErrInjected), durable.ErrLimit} {
+		f := &fakeObjects{network: func(n int, _ string) (faulty.Fault, error) {
+			return []faulty.Fault{faulty.PerformsThenFails, faulty.Fails}[n], []error{lost(), second}[n]
 		}}
 		_, err := open(t, f, nil).PutIfAbsent(t.Context(), []byte("k"), 0)
 		wantUnknown(t, err, false, durable.ErrDisconnected, second)
@@ -438,13 +394,13 @@ func TestErrorsByWhetherTheyAreRepeated(t *testing.T) {
 		{"disconnected", durable.ErrDisconnected, false},
 		{"retryable", &durable.Error{Message: "?", Retryable: true}, false},
 		{"unclassified", &durable.Error{Message: "internal error; reference = 123"}, false},
-		{"a panic of the object", &chain{[]error{durable.ErrRemote, &durable.Error{Message: "panic: x"}}}, false},
+		{"a panic of the object", effect.Chain(durable.ErrRemote, &durable.Error{Message: "panic: x"}), false},
 		{"the Go program ended", &durable.Error{Name: "GoRuntimeError", Message: "exited", Props: map[string]any{"goRuntimeExited": true}}, false},
 		{"an unknown error", errors.New("?"), false},
 		{"the caller's invocation is over", durable.ErrContextClosed, false},
 		{"overloaded", durable.ErrOverloaded, true},
 		{"a limit", &durable.LimitError{Limit: "size", Max: 1, Actual: 2}, true},
-		{"no stub", undone{durable.ErrContextClosed}, true},
+		{"no stub", effect.None(durable.ErrContextClosed), true},
 		{"natively", fmt.Errorf("natively: %w", errors.ErrUnsupported), true},
 	} {
 		f := &fakeObjects{network: replies(c.err, c.err)}
@@ -463,33 +419,20 @@ func TestWhatTheObjectRefusesArrivesAsItIs(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		stored []byte
-		fault  func(int, string) fault
+		fault  func(int, string) faulty.Fault
 		want   error
 		text   string
 	}{
 		{"a corrupt record", []byte{1, 2, 3}, nil, ErrCorrupt, "corrupt"},
 		{"a newer record", []byte{9}, nil, ErrVersion, "version"},
-		{"storage that cannot be read", nil, func(int, string) fault { return fails }, nil, errInjected.Error()},
+		{"storage that cannot be read", nil, func(int, string) faulty.Fault { return faulty.Fails }, nil, faulty.ErrInjected.Error()},
 	} {
-		f := &fakeObjects{prepare: func(s *fakeStorage) { s.record, s.ok, s.fault = c.stored, c.stored != nil, c.fault }}
+		f := &fakeObjects{prepare: func(s *faulty.Storage) { s.Record, s.OK, s.Plan = c.stored, c.stored != nil, c.fault }}
 		inserted, err := open(t, f, nil).PutIfAbsent(t.Context(), []byte("k"), 0)
 		var e *dedupe.Error
 		if inserted || !errors.As(err, &e) || e.Kind != dedupe.Other || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) ||
 			errors.Is(err, dedupe.ErrUnknownOutcome) || f.sent != 1 {
 			t.Errorf("%s: %v, %v after %d messages", c.name, inserted, err, f.sent)
-		}
-	}
-}
-
-func TestForgetRemovesARecordThatCannotBeRead(t *testing.T) {
-	for _, stored := range [][]byte{{}, {1, 2, 3}, {9}} {
-		f := &fakeObjects{prepare: func(s *fakeStorage) { s.record, s.ok = stored, true }}
-		s := open(t, f, nil)
-		if err := s.Forget(t.Context(), []byte("k")); err != nil {
-			t.Errorf("record %x: %v", stored, err)
-		}
-		if inserted, err := s.PutIfAbsent(t.Context(), []byte("k"), 0); !inserted || err != nil {
-			t.Errorf("record %x: %v, %v", stored, inserted, err)
 		}
 	}
 }
@@ -511,13 +454,13 @@ func TestReplyOfAnotherVersionLeavesTheOutcomeUnknown(t *testing.T) {
 
 func TestRequestOfAnotherVersionIsRefused(t *testing.T) {
 	o := (&fakeObjects{}).object("o")
-	for _, method := range []func(context.Context, []byte) ([]byte, error){o.putIfAbsent, o.look, o.forget} {
+	for _, m := range storeMethods {
 		for msg, want := range map[string]error{"": ErrMalformed, "\x02": ErrVersion, "\x00": ErrVersion} {
-			out, err := method(t.Context(), []byte(msg))
+			out, err := m.handle(o, t.Context(), []byte(msg))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := decodeReply(out); !errors.Is(err, want) || !definite(err) {
+			if _, err := wire.DecodeReply(out); !errors.Is(err, want) || !effect.Definite(err) {
 				t.Errorf("message %x: %v, want %v", msg, err, want)
 			}
 		}
@@ -529,12 +472,12 @@ func TestContextThatEndsInFlightLeavesTheOutcomeUnknown(t *testing.T) {
 	for _, own := range []bool{true, false} { // the call returns the cause, or an error of its own
 		ctx, cancel := context.WithCancelCause(t.Context())
 		f := &fakeObjects{}
-		f.network = func(int, string) (fault, error) {
+		f.network = func(int, string) (faulty.Fault, error) {
 			cancel(cause)
 			if own {
-				return performsThenFails, cause
+				return faulty.PerformsThenFails, cause
 			}
-			return performsThenFails, lost()
+			return faulty.PerformsThenFails, lost()
 		}
 		_, err := open(t, f, nil).PutIfAbsent(ctx, []byte("k"), 0)
 		wantUnknown(t, err, false, cause)
@@ -558,36 +501,20 @@ func TestContextThatEndsInFlightLeavesTheOutcomeUnknown(t *testing.T) {
 func TestContextThatEndsDuringTheRepetition(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &fakeObjects{}
-	f.network = func(n int, _ string) (fault, error) {
+	f.network = func(n int, _ string) (faulty.Fault, error) {
 		if n == 1 {
 			cancel()
 		}
-		return performsThenFails, lost()
+		return faulty.PerformsThenFails, lost()
 	}
 	_, err := open(t, f, nil).PutIfAbsent(ctx, []byte("k"), 0)
 	wantUnknown(t, err, false, context.Canceled, durable.ErrDisconnected)
 }
 
-// A context that ends between the look and the removal of Forget.
-func TestForgetThatIsCancelledBetweenItsCallsChangesNothing(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	f := &fakeObjects{}
-	s := open(t, f, nil)
-	s.PutIfAbsent(t.Context(), []byte("k"), 0)
-	s.call = func(c context.Context, name, method string, msg []byte) ([]byte, error) {
-		defer cancel()
-		return f.call(c, name, method, msg)
-	}
-	err := s.Forget(ctx, []byte("k"))
-	if !errors.Is(err, context.Canceled) || errors.Is(err, dedupe.ErrUnknownOutcome) || !f.storage("", "k").ok {
-		t.Errorf("%v", err)
-	}
-}
-
 func TestErrorsDoNotTellKeys(t *testing.T) {
 	const secret = "card-4111111111111111"
 	name := objectName(kindStore, "", []byte(secret))
-	for _, plan := range [][]fault{{performsThenFails, performsThenFails}, {fails, fails}} {
+	for _, plan := range [][]faulty.Fault{{faulty.PerformsThenFails, faulty.PerformsThenFails}, {faulty.Fails, faulty.Fails}} {
 		f := &fakeObjects{network: faults(plan...)}
 		s := open(t, f, nil)
 		_, put := s.PutIfAbsent(t.Context(), []byte(secret), 0)
@@ -601,24 +528,24 @@ func TestErrorsDoNotTellKeys(t *testing.T) {
 }
 
 func TestOwnersDiffer(t *testing.T) {
-	seen := map[owner]bool{}
+	seen := map[reservation.Owner]bool{}
 	for range 1000 {
-		seen[newOwner()] = true
+		seen[reservation.NewOwner()] = true
 	}
-	if len(seen) != 1000 || seen[owner{}] {
+	if len(seen) != 1000 || seen[reservation.Owner{}] {
 		t.Errorf("%d of 1000 owners differ", len(seen))
 	}
 }
 
 func TestNativelyThereIsNoRuntime(t *testing.T) {
-	for _, opts := range []*Options{nil, {Binding: "B", Scope: "s"}} {
-		s, err := New(&durable.Env{}, opts)
+	for _, opts := range []*StoreOptions{nil, {Binding: "B", Scope: "s"}} {
+		s, err := NewStore(&durable.Env{}, opts)
 		var e *dedupe.Error
-		if s != nil || !errors.As(err, &e) || e.Kind != dedupe.RuntimeUnavailable || e.Op != "New" || !errors.Is(err, errors.ErrUnsupported) {
+		if s != nil || !errors.As(err, &e) || e.Kind != dedupe.RuntimeUnavailable || e.Op != "NewStore" || !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%v, %v", s, err)
 		}
 	}
-	if s, err := New(nil, nil); s != nil || !errors.Is(err, errors.ErrUnsupported) {
+	if s, err := NewStore(nil, nil); s != nil || !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("%v, %v", s, err)
 	}
 }

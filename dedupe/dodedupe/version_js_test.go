@@ -7,45 +7,49 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// storedRecord is where an object keeps the record of a key, with what is before it.
-type storedRecord struct {
-	get func(ctx context.Context, s *durable.Storage) []byte
-	put func(ctx context.Context, s *durable.Storage, b []byte) error
-	at  int // the record's version
+// Names and versions of what objects store; they are in use.
+const (
+	entryName        = "_capdo_ledger"
+	fenceName        = "_capdo_fence"
+	fenceVersion     = 1
+	userAlarmName    = "_capdo_alarm"
+	userAlarmVersion = 1
+)
+
+// storedRecord is the record of a key, as an object keeps it.
+type storedRecord struct{ innerKey string }
+
+func (r storedRecord) get(t *testing.T, s *durable.Storage) []byte {
+	t.Helper()
+	backend := engine.SQL(s)
+	if r.innerKey == "" {
+		backend = engine.Single(s)
+	}
+	b, _, err := backend.Get(r.innerKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
-func recordOf(kv bool, inside string) storedRecord {
-	value := func(v any, _ bool, _ error) []byte { b, _ := v.([]byte); return b }
-	async := func(name string, at int) storedRecord {
-		return storedRecord{
-			func(ctx context.Context, s *durable.Storage) []byte { return value(s.Get(ctx, name, nil)) },
-			func(ctx context.Context, s *durable.Storage, b []byte) error { return s.Put(ctx, name, b, nil) }, at,
-		}
+func (r storedRecord) put(t *testing.T, s *durable.Storage, b []byte) {
+	t.Helper()
+	var err error
+	if r.innerKey == "" {
+		err = s.KV().Put(entryName, b)
+	} else {
+		_, err = s.SQL().Exec("UPDATE _capdo_entries SET record = ? WHERE key = ?", b, []byte(r.innerKey))
 	}
-	switch {
-	case kv && inside == "":
-		return async(ledgerKey, 0)
-	case kv:
-		return async(entryName(inside), len(appendText(nil, inside)))
-	case inside == "":
-		return storedRecord{
-			func(_ context.Context, s *durable.Storage) []byte { return value(s.KV().Get(ledgerKey)) },
-			func(_ context.Context, s *durable.Storage, b []byte) error { return s.KV().Put(ledgerKey, b) }, 0,
-		}
-	}
-	return storedRecord{
-		func(ctx context.Context, s *durable.Storage) []byte {
-			b, _, _ := newRows(s).get(ctx, inside)
-			return b
-		},
-		func(_ context.Context, s *durable.Storage, b []byte) error {
-			_, err := s.SQL().Exec("UPDATE _capdo_entries SET record = ? WHERE key = ?", b, []byte(inside))
-			return err
-		}, 0,
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -53,15 +57,15 @@ func recordOf(kv bool, inside string) storedRecord {
 // ledger: a newer record is left whole by claims and alarms of the older
 // program, and the newer one, when it is back, tells of its holder.
 func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
-	watched(t, func(t *testing.T, opts *LedgerOptions) {
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		expired := make(chan Expired, 10)
 		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
-		l := watchedLedger(t, opts)
+		l := notifyingLedger(t, opts)
 		c, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: 400 * time.Millisecond, TTL: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
-		object, inside := opts.Mapping.place(kindLedger, opts.Scope, []byte("dead"))
+		object, innerKey := opts.Mapping.locate(kindLedger, opts.Scope, []byte("dead"))
 		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)
 		if err != nil {
 			t.Fatal(err)
@@ -70,39 +74,37 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := recordOf(opts.Binding == "WATCHED_KV", inside)
+		r := storedRecord{innerKey}
 		version := func(v byte) (whole []byte) {
 			durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-				whole = bytes.Clone(r.get(ctx, state.Storage()))
-				whole[r.at] = v
-				if err := r.put(ctx, state.Storage(), whole); err != nil {
-					t.Fatal(err)
-				}
+				whole = bytes.Clone(r.get(t, state.Storage()))
+				whole[0] = v
+				r.put(t, state.Storage(), whole)
 			})
 			return whole
 		}
-		newer := version(entryVersion + 1)
+		newer := version(entry.Version + 1)
 		durabletest.Evict(t, stub)
 		time.Sleep(500 * time.Millisecond)
 		if _, err := durabletest.RunAlarm(t, stub); err != nil {
 			t.Errorf("the older program's alarm: %v", err)
 		}
-		if _, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Second}); !definite(err) || !isUnreadable(err) {
+		if _, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Second}); !effect.Definite(err) || !codec.Unreadable(err) {
 			t.Errorf("the older program's claim: %v", err)
 		}
 		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-			if b := r.get(ctx, state.Storage()); !bytes.Equal(b, newer) {
+			if b := r.get(t, state.Storage()); !bytes.Equal(b, newer) {
 				t.Errorf("%x became %x", newer, b)
 			}
 			at, err := state.Storage().GetAlarm(ctx, nil)
-			if in := time.Until(at); err != nil || at.IsZero() || in > newerRetry*time.Millisecond {
+			if in := time.Until(at); err != nil || at.IsZero() || in > entry.NewerRetry*time.Millisecond {
 				t.Errorf("the next alarm is at %v, %v", at, err)
 			}
 		})
 		if len(expired) > 0 {
 			t.Errorf("the older program told of %+v", <-expired)
 		}
-		version(entryVersion)
+		version(entry.Version)
 		durabletest.Evict(t, stub)
 		// the place in the index is a minute away; the newer program is there
 		// at once with per-key objects
@@ -124,8 +126,8 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 // ledger the next instance gives a larger one than what the object stored,
 // though its own clock is behind that.
 func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
-	watched(t, func(t *testing.T, opts *LedgerOptions) {
-		l := watchedLedger(t, opts)
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
+		l := notifyingLedger(t, opts)
 		claim := func() dedupe.Claim {
 			t.Helper()
 			c, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, TTL: time.Hour})
@@ -134,7 +136,7 @@ func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
 			}
 			return c
 		}
-		object, _ := opts.Mapping.place(kindLedger, opts.Scope, []byte("k"))
+		object, _ := opts.Mapping.locate(kindLedger, opts.Scope, []byte("k"))
 		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)
 		if err != nil {
 			t.Fatal(err)
@@ -148,23 +150,15 @@ func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
 			t.Fatal(err)
 		}
 		ahead := c.Fence + 30_000_000 // the clock of the machine before was 30 s ahead
-		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-			s, kv := state.Storage(), opts.Binding == "WATCHED_KV"
-			v, ok, err := s.Get(ctx, markName, nil)
-			if !kv {
-				v, ok, err = s.KV().Get(markName)
-			}
-			r, bad := versioned(notedBytes(v, ok), markVersion)
-			if err != nil || bad != nil || r.number() != c.Fence {
+		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) {
+			kv := state.Storage().KV()
+			v, _, err := kv.Get(fenceName)
+			stored, _ := v.([]byte)
+			r, bad := codec.Versioned(stored, fenceVersion)
+			if err != nil || bad != nil || r.Number() != c.Fence {
 				t.Fatalf("the fence %d is stored as %v, %v, %v", c.Fence, v, err, bad)
 			}
-			mark := appendNumbers([]byte{markVersion}, ahead)
-			if kv {
-				err = s.Put(ctx, markName, mark, nil)
-			} else {
-				err = s.KV().Put(markName, mark)
-			}
-			if err != nil {
+			if err := kv.Put(fenceName, codec.AppendNumbers([]byte{fenceVersion}, ahead)); err != nil {
 				t.Fatal(err)
 			}
 		})

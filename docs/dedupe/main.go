@@ -20,8 +20,8 @@ import (
 )
 
 func main() {
-	dodedupe.Register("Dedupe")                                                 // for Store
-	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClass{OnExpired: resume}) // for Ledger and Sequencer
+	dodedupe.RegisterStore("Dedupe")                                                   // for Store
+	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClassOptions{OnExpired: resume}) // for Ledger and Sequencer
 	durable.Register("Account", NewAccount, durable.Func[*Account]("deposit", (*Account).Deposit))
 	durable.Register("Bank", NewBank)
 	durablehttp.Handle(routes())
@@ -38,14 +38,14 @@ func routes() http.Handler {
 	mux.HandleFunc("GET /orders/{order}/payment", status)
 	mux.HandleFunc("POST /orders/{order}/events/{event}", number)
 	mux.HandleFunc("POST /accounts/{account}/deposits/{deposit}", deposit)
-	idempotent := dedupehttp.Idempotent(httpLedger, customer, &dedupehttp.Options{Required: true, Lease: lease, Store: dedupehttp.RepeatServerErrors})
+	idempotent := dedupehttp.Idempotent(httpLedger, customer, &dedupehttp.Options{Required: true, Lease: lease, Disposition: dedupehttp.RepeatServerErrors})
 	mux.Handle("POST /charges", idempotent(http.HandlerFunc(charge)))
 	return mux
 }
 
 // webhook handles each delivery once, as far as one step can.
 func webhook(w http.ResponseWriter, r *http.Request) {
-	store, err := dodedupe.New(durablehttp.Env(r), &dodedupe.Options{Scope: "webhooks"})
+	store, err := dodedupe.NewStore(durablehttp.Env(r), &dodedupe.StoreOptions{Scope: "webhooks"})
 	if err != nil {
 		fail(w, err)
 		return
@@ -83,7 +83,7 @@ func orders(env *durable.Env) (dedupe.Ledger, error) {
 		return nil, err
 	}
 	return dedupe.Observed(ledger, nil, func(e dedupe.Event) {
-		log.Info("ledger", "op", e.Op, "what", e.What, "attempt", e.Attempt, "ms", e.Took.Milliseconds(), "err", e.Err)
+		log.Info("ledger", "op", e.Op, "result", e.Result, "attempt", e.Attempt, "ms", e.Took.Milliseconds(), "err", e.Err)
 	}), nil
 }
 

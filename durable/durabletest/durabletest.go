@@ -29,13 +29,13 @@ type Options struct {
 // Env returns the environment of the test's wrangler config.
 func Env(t testing.TB, o *Options) *durable.Env {
 	t.Helper()
-	w := enter(t)
+	h := enter(t)
 	if o != nil && len(o.Vars) > 0 {
-		if err := w.setVars(t, o.Vars); err != nil {
+		if err := h.setVars(t, o.Vars); err != nil {
 			t.Fatalf("durabletest.Env: %v", err)
 		}
 	}
-	env, err := w.env()
+	env, err := h.env()
 	if err != nil {
 		t.Fatalf("durabletest.Env: %v", err)
 	}
@@ -74,7 +74,7 @@ func New(t testing.TB, binding string) *durable.Stub {
 // goroutine, so it may end the test.
 func Run(t testing.TB, stub *durable.Stub, fn func(ctx context.Context, state *durable.State)) {
 	t.Helper()
-	v, err := enter(t).visit(stub)
+	v, err := enter(t).callInside(stub)
 	if err != nil {
 		t.Fatalf("durabletest.Run: %v", err)
 	}
@@ -99,12 +99,12 @@ func RunAlarmAt(t testing.TB, stub *durable.Stub, at time.Time) (ran bool, err e
 
 func runAlarm(t testing.TB, stub *durable.Stub, at time.Time) (ran bool, err error) {
 	t.Helper()
-	w := enter(t)
-	v, err := w.visit(stub)
+	h := enter(t)
+	v, err := h.callInside(stub)
 	if err != nil {
 		t.Fatalf("durabletest.RunAlarm: %v", err)
 	}
-	delivered, err := w.hasten(v, at)
+	delivered, err := h.deliverAlarm(v, at)
 	v.leave()
 	if err != nil {
 		t.Fatalf("durabletest.RunAlarm: %v", err)
@@ -149,16 +149,16 @@ func List(t testing.TB, binding string) []string {
 // is open is never idle: inside [Run] of the same object Evict fails the test.
 func Evict(t testing.TB, stub *durable.Stub) {
 	t.Helper()
-	w := enter(t)
+	h := enter(t)
 	name, err := stub.Call(uncanceled(t), "capdoTestID", nil)
 	if err != nil {
 		t.Fatalf("durabletest.Evict: %v", err)
 	}
 	class, id, _ := strings.Cut(string(name), "/")
-	if w.isVisited(id) {
+	if h.isInside(id) {
 		t.Fatal("durabletest.Evict: the function of durabletest.Run is inside the object\nhint: evict it after Run has returned")
 	}
-	if _, err := w.tools.Await(uncanceled(t), "evict", class, id); err != nil {
+	if _, err := h.tools.Await(uncanceled(t), "evict", class, id); err != nil {
 		t.Fatalf("durabletest.Evict: %v", err)
 	}
 }
@@ -178,10 +178,10 @@ func Abort(t testing.TB, stub *durable.Stub) {
 // (Env, Namespace, Stub, State) is dead.
 func Restart(t testing.TB) {
 	t.Helper()
-	w := enter(t)
+	h := enter(t)
 	ctx, stop := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer stop()
-	if err := w.restart(ctx); err != nil {
+	if err := h.restart(ctx); err != nil {
 		t.Fatalf("durabletest.Restart: %v", err)
 	}
 }

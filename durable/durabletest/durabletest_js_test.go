@@ -145,7 +145,7 @@ func TestRunWorksInsideTheObject(t *testing.T) {
 		if err := state.Storage().KV().Put("n", 41.0); err != nil {
 			t.Error(err)
 		}
-		if got := call(t, stub, "increment"); got != "42" { // from inside, with the visit open
+		if got := call(t, stub, "increment"); got != "42" { // from inside, with the call open
 			t.Errorf("counted %s", got)
 		}
 		if ctx.Err() != nil {

@@ -41,6 +41,7 @@ func (s *server) testNoSQL() {
 	if name := s.wantError("POST /sql/exec", `{"query":"SELECT 1"}`, 400, "no_sql", ""); name != "ErrNoSQL" {
 		s.t.Errorf("the error is named %q", name)
 	}
+	s.wantError("POST /sequence/next?binding=FLOW_DO", `{"stream":"s","key":"k"}`, 400, "no_sql", "") // sequencers need SQLite
 }
 
 func (s *server) testObjects() {

@@ -20,9 +20,10 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupehttp"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/ledgerapi"
 	"flow.internal/capdo/e2e/internal/dev"
+	"flow.internal/capdo/internal/problem"
 )
 
 func TestMain(m *testing.M) { dev.Main(m) }
@@ -55,14 +56,14 @@ func serve(t *testing.T, secret string) *dev.Server {
 }
 
 // connect returns a client of the next tenant, who has no records yet.
-func (w *worker) connect(t *testing.T) *dedupehttp.Client {
+func (w *worker) connect(t *testing.T) *ledgerapi.Client {
 	t.Helper()
 	return w.client(t, tokenOf(w.tenants.Add(1)))
 }
 
-func (w *worker) client(t *testing.T, token string) *dedupehttp.Client {
+func (w *worker) client(t *testing.T, token string) *ledgerapi.Client {
 	t.Helper()
-	c, err := dedupehttp.NewClient(w.URL, token, &dedupehttp.ClientOptions{HTTPClient: httpClient})
+	c, err := ledgerapi.NewClient(w.URL, token, &ledgerapi.ClientOptions{HTTPClient: httpClient})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func (w *worker) apart(t *testing.T) {
 	}
 }
 
-// refuses is a part of package dedupehttp's table, here with workerd's parsers in front.
+// refuses is a part of package ledgerapi's table, here with workerd's parsers in front.
 func (w *worker) refuses(t *testing.T) {
 	tenant := w.tenants.Add(1)
 	key := base64.StdEncoding.EncodeToString([]byte("hostile-key"))
@@ -181,7 +182,7 @@ func post(t *testing.T, method, url, body string, header http.Header) (status in
 	if err != nil {
 		t.Fatal(err)
 	}
-	var p dedupehttp.Problem
+	var p problem.Problem
 	json.Unmarshal(b, &p)
 	return resp.StatusCode, p.Code, string(b)
 }
@@ -263,11 +264,11 @@ func TestWithoutTokensNothingIsServed(t *testing.T) {
 					t.Errorf("%s: %d %s", path, status, text)
 				}
 			}
-			c, err := dedupehttp.NewClient(s.URL, tokenOf(1), nil)
+			c, err := ledgerapi.NewClient(s.URL, tokenOf(1), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.Claim(t.Context(), []byte("key"), dedupe.ClaimOptions{Lease: time.Minute}); !errors.Is(err, dedupehttp.ErrNoTokens) {
+			if _, err := c.Claim(t.Context(), []byte("key"), dedupe.ClaimOptions{Lease: time.Minute}); !errors.Is(err, ledgerapi.ErrNoTokens) {
 				t.Errorf("the client says %v", err)
 			}
 			const named = "the secret LEDGER_TOKENS: the "

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupehttp"
+	"flow.internal/capdo/dedupe/ledgerapi"
 )
 
 // A client that leaves before its request was begun is never reported, in
@@ -41,7 +41,7 @@ func TestClientsThatLeaveEarlyAreNotWaitedForLong(t *testing.T) {
 	await(l, "/counts", nil, func(c counts) bool { return c.Waiting == 0 })
 	took := time.Since(begin)
 	t.Logf("%d of %d clients that left are waited for, until %v after they left", ghosts.Waiting, clients, took.Round(time.Millisecond))
-	if took > dedupehttp.MaxRequestWait+15*time.Second { // of 60 s that they asked for
+	if took > ledgerapi.MaxRequestWait+15*time.Second { // of 60 s that they asked for
 		t.Errorf("they are waited for until %v", took)
 	}
 }

@@ -191,8 +191,6 @@ func placesOf(target, key string) (list []place) {
 		return []place{{"DEDUPE", "capdo.dedupe.v1::" + end, ""}}
 	case "ledger":
 		return []place{{"LEDGER", "capdo.ledger.v1::" + end, ""}}
-	case "kv":
-		return []place{{"LEDGERKV", "capdo.ledger.v1::" + end, ""}}
 	case "embedded":
 		return []place{{"ACCOUNT", "account-" + key, key}}
 	}

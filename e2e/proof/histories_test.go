@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-var disturbed = load{targets: []string{"store", "ledger", "buckets", "kv", "embedded", "sequence"}, clients: 12, disturbed: true}
+var disturbed = load{targets: []string{"store", "ledger", "buckets", "embedded", "sequence"}, clients: 12, disturbed: true}
 
 // On a machine that has other work to do not everything comes about in a round.
 const maxRounds = 3

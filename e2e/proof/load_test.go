@@ -323,7 +323,7 @@ func (c *caller) chooseEmbedded(in input) input {
 
 // chooseDeath is a claim whose holder is never heard of again.
 func (c *caller) chooseDeath() input {
-	in := c.place(pick(c.random, "ledger", "buckets", "kv", "embedded"), 2)
+	in := c.place(pick(c.random, "ledger", "buckets", "embedded"), 2)
 	in.key = pick(c.random, "", "x") + "dead" + in.owner
 	in.op, in.id, in.fingerprint = "claim", in.owner, "p"
 	return c.withJumps(in)
@@ -333,7 +333,7 @@ func (c *caller) chooseDeath() input {
 // testdata/clock.go.txt has the same. What lasts outlasts any jump.
 func (c *caller) withJumps(in input) input {
 	n, err := strconv.Atoi(in.key)
-	hasClock := in.target == "ledger" || in.target == "kv" || in.target == "embedded"
+	hasClock := in.target == "ledger" || in.target == "embedded"
 	if hasClock && (strings.HasPrefix(in.key, "x") || err == nil && n%2 == 1 && n%3 != 0) {
 		in.jumps = 1000
 	}

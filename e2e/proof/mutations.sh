@@ -36,50 +36,51 @@ mutate() {
 }
 
 # A step's mutex would hold others off during an await, so that is taken away, too.
-await='s.mu.Unlock()\n\ttime.Sleep(5 * time.Millisecond)\n\ts.mu.Lock()'
-mutate "a ledger that does not compare owner and fence" dedupe/dodedupe/entry.go \
-	's/return e\.number == h\.fence && e\.owner == h\.owner/return true/'
-mutate "an await between the store's read and its write" dedupe/dodedupe/slot.go \
-	's/("sync"\n)/$1\t"time"\n/; s/(r, now, err := s\.read\(\)\n\tif err != nil \{\n\t\treturn false, err\n\t\}\n)/$1\t'"$await"'\n/'
-mutate "an await between the ledger's read and its write" dedupe/dodedupe/book.go \
-	's/("sync"\n)/$1\t"time"\n/; s/(fence, err := b\.nextFence\(ctx, &stored, now\)\n)/$1\t'"${await//s.mu/b.mu}"'\n/'
+await='k.mu.Unlock()\n\ttime.Sleep(5 * time.Millisecond)\n\tk.mu.Lock()'
+inside=dedupe/dodedupe/internal
+mutate "a ledger that does not compare owner and fence" $inside/entry/transition.go \
+	's/return e\.Number == h\.Fence && e\.Owner == h\.Owner/return true/'
+mutate "an await between the store's read and its write" $inside/reservation/key.go \
+	's/("sync"\n)/$1\t"time"\n/; s/(r, now, err := k\.read\(\)\n\tif err != nil \{\n\t\treturn false, err\n\t\}\n)/$1\t'"$await"'\n/'
+mutate "an await between the ledger's read and its write" $inside/engine/engine.go \
+	's/("context"\n)/$1\t"time"\n/; s/(fence, err := e\.fences\.next\(&stored, now\)\n)/$1\t'"${await//k.mu/e.mu}"'\n/'
 mutate "a wait that claims for somebody who is gone" dedupe/dodedupe/ledger.go \
 	's/(\/\/ a wait claims nothing\n)/$1\t\t\trest := *opts\n\t\t\trest.Wait = 50 * time.Millisecond\n\t\t\tl.claim(context.WithoutCancel(ctx), key, \&rest, ttl)\n/'
-mutate "a wait that claims before its caller does" dedupe/dodedupe/wait.go \
-	's/(if err != nil \|\| p == nil \{\n)(\t\t\treturn a, err)/$1\t\t\tif err == nil \&\& a.outcome == dedupe.InProgress \&\& a.retryAfter == 0 {\n\t\t\t\tb.claim(ctx, key, request{owner: "parked", fingerprint: fingerprint, lease: 60000, ttl: 60000})\n\t\t\t}\n$2/'
-mutate "a sequencer that writes number and record apart" dedupe/dodedupe/book.go \
-	's/("sync"\n)/$1\t"time"\n/; s/err = b\.table\.transact\(ctx, func\(\) error \{\n(\t\tif err := b\.put\(ctx, counter.*?\n\t\t\}\n)/err = func() error {\n$1\t\ttime.Sleep(5 * time.Millisecond)\n/s; s/(return b\.put\(ctx, key, &e, &stored\)\n\t\})\)/$1()/'
-mutate "a fingerprint dropped at completion" dedupe/dodedupe/entry.go \
-	's/(e\.state, e\.until, e\.watch, e\.result = done, now, 0, result)/$1\n\te.fingerprint = ""/'
-mutate "a lease that is over before its end" dedupe/dodedupe/entry.go \
-	's/(leased := e\.state == held && now) < e\.until/$1+40 < e.until/'
-mutate "a window that ends before its time" dedupe/dodedupe/entry.go \
-	's/(e\.state == absent \|\| now) >= e\.expires\(\)/$1+80 >= e.expires()/'
-mutate "a key-value record that is not removed" dedupe/dodedupe/keyvalue.go \
-	's/_, err := c\.storage\.DeleteMany\(ctx, append\(chunkNames\(ledgerKey\), ledgerKey\), nil\)\n\treturn err/return nil/'
-mutate "a fence that an eviction forgets" dedupe/dodedupe/memory.go \
-	's/return min\(max\(b\.fence\+1, mark\+1, e\.number\+1, seed\(now\)\), seed\(never\)\), nil/return b.fence + 1 + 0*mark, nil/'
+mutate "a wait that claims before its caller does" $inside/engine/wait.go \
+	's/(if err != nil \|\| k == nil \{\n)(\t\t\treturn a, err)/$1\t\t\tif err == nil \&\& a.Outcome == dedupe.InProgress \&\& a.RetryAfter == 0 {\n\t\t\t\te.Claim(ctx, key, entry.Request{Owner: "parked", Fingerprint: fingerprint, Lease: 60000, TTL: 60000})\n\t\t\t}\n$2/'
+mutate "a sequencer that writes number and record apart" $inside/engine/sequence.go \
+	's/("context"\n)/$1\t"time"\n/; s/err = s\.Backend\.Transact\(func\(\) error \{\n(\t\tif err := s\.put\(counterKey.*?\n\t\t\}\n)/err = func() error {\n$1\t\ttime.Sleep(5 * time.Millisecond)\n/s; s/(return s\.put\(key, &e, &stored\)\n\t\})\)/$1()/'
+mutate "a fingerprint dropped at completion" $inside/entry/transition.go \
+	's/(e\.State, e\.Until, e\.NotifyAt, e\.Result = Done, now, 0, result)/$1\n\te.Fingerprint = ""/'
+mutate "a lease that is over before its end" $inside/entry/transition.go \
+	's/(leased := e\.State == Held && now) < e\.Until/$1+40 < e.Until/'
+mutate "a window that ends before its time" $inside/entry/entry.go \
+	's/(e\.State == Absent \|\| now) >= e\.Expires\(\)/$1+80 >= e.Expires()/'
+mutate "a record that is not removed" $inside/engine/single.go \
+	's/_, err := s\.storage\.KV\(\)\.Delete\(singleKey\)\n\treturn err/return nil/'
+mutate "a fence that an eviction forgets" $inside/engine/fence.go \
+	's/return min\(max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\), entry\.FenceAt\(entry\.Never\)\), nil/return f.given + 1 + 0*stored, nil/'
 
 # What the histories have around the ledgers: clocks that jump, transactions, functions that fail, versions, overload, limits, and Do.
 left='are not removed' dead='nobody was told' ran='^TestWorkOfDo'
-mutate "a fence that follows the clock" dedupe/dodedupe/memory.go \
-	's/return min\(max\(b\.fence\+1, mark\+1, e\.number\+1, seed\(now\)\), seed\(never\)\), nil/_, _ = mark, e\n\treturn seed(b.clock()), nil/'
-mutate "an alarm that is set for the time that it rings for" dedupe/dodedupe/alarm.go \
-	's/b\.behind = min\(max\(at\.UnixMilli\(\)-b\.clock\(\), 0\), clockSlack\)/_ = at/' '' "$dead"
-mutate "a transaction that cannot be rolled back" dedupe/dodedupe/rows.go \
-	's/(func \(r \*rows\) get\(.*?\n)/var kept = map[*rows]map[string][]byte{}\n\n$1\tif v, ok := kept[r][key]; ok {\n\t\treturn v, true, nil\n\t}\n/; s/(func \(r \*rows\) put\(.*?\n)/$1\tif kept[r] == nil {\n\t\tkept[r] = map[string][]byte{}\n\t}\n\tkept[r][key] = e.encode()\n/'
-mutate "a holder who is told of once" dedupe/dodedupe/watch.go \
+mutate "a fence that follows the clock" $inside/engine/fence.go \
+	's/return min\(max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\), entry\.FenceAt\(entry\.Never\)\), nil/_, _ = stored, e\n\treturn entry.FenceAt(f.Clock()), nil/'
+mutate "an alarm that is set for the time that it rings for" $inside/engine/delivery.go \
+	's/d\.alarm\.behind = min\(max\(at\.UnixMilli\(\)-d\.Clock\(\), 0\), entry\.ClockSlack\)/_ = entry.ClockSlack/' '' "$dead"
+mutate "a transaction that cannot be rolled back" $inside/engine/sql.go \
+	's/(func \(t \*table\) Get\(.*?\n)/var kept = map[*table]map[string][]byte{}\n\n$1\tif v, ok := kept[t][key]; ok {\n\t\treturn v, true, nil\n\t}\n/; s/(func \(t \*table\) Put\(.*?\n)/$1\tif kept[t] == nil {\n\t\tkept[t] = map[string][]byte{}\n\t}\n\tkept[t][key] = e.Encode()\n/'
+mutate "a holder who is told of once" $inside/engine/expiry.go \
 	's/over = over \|\| err == nil/over = true/' '' "$dead"
-mutate "a function that fails and takes the alarm with it" dedupe/dodedupe/alarm.go \
-	's/err = b\.arm\(r\.ctx, 0\)/b.armed = b.clock() + 1000/; s/return b\.rearm\(ctx\)/return nil/' '' "$dead\|$left"
-mutate "records that are not removed" dedupe/dodedupe/rows.go \
+mutate "a function that fails and takes the alarm with it" $inside/engine/delivery.go \
+	's/return d\.alarm\.ensure\(ctx, 0\)/d.alarm.at = d.Clock() + 1000\n\treturn nil/; s/return d\.alarm\.reset\(ctx\)/return nil/' '' "$dead\|$left"
+mutate "records that are not removed" $inside/engine/sql.go \
 	's/"DELETE FROM _capdo_entries WHERE key IN "\+/"DELETE FROM _capdo_entries WHERE 1 = 0 AND key IN "+/' '' "$left"
-mutate "an older program that unhooks what a newer one wrote" dedupe/dodedupe/table.go \
-	's/return now \+ newerRetry, true, nil/return never, true, nil/' '' "$dead\|$left"
-mutate "a refusal after an attempt that was lost" dedupe/dodedupe/store.go \
-	's/(causes = append\(causes, err\) \/\/ even)/if definite(err) {\n\t\t\treturn nil, err\n\t\t}\n\t\t$1/'
-mutate "a result that is cut at its limit" dedupe/dodedupe/entry.go \
-	's/(e\.state, e\.until, e\.watch, e\.result = done, now, 0, result)\n/$1\n\tif len(result) == dedupe.MaxResultSize {\n\t\te.result = result[:len(result)-1]\n\t}\n/' "$ran" ', and {'
+mutate "an older program that unhooks what a newer one wrote" $inside/engine/single.go \
+	's/return now \+ entry\.NewerRetry, true, nil/return entry.Never, true, nil/' '' "$dead\|$left"
+mutate "a refusal after an attempt that was lost" dedupe/dodedupe/caller.go \
+	's/(causes = append\(causes, err\) \/\/ even)/if effect.Definite(err) {\n\t\t\treturn nil, err\n\t\t}\n\t\t$1/'
+mutate "a result that is cut at its limit" $inside/entry/transition.go \
+	's/(e\.State, e\.Until, e\.NotifyAt, e\.Result = Done, now, 0, result)\n/$1\n\tif len(result) == dedupe.MaxResultSize {\n\t\te.Result = result[:len(result)-1]\n\t}\n/' "$ran" ', and {'
 mutate "a lease that Do does not extend" dedupe/holder.go \
 	's/\tgo h.extend\(extending\)\n/\t_ = extending\n/; s/func\(\) \{ h.ended\(ErrLeaseExpired\) \}/func() {}/' "$ran" 'is overtaken'
 mutate "a takeover that a release forgets" dedupe/do.go \
@@ -149,15 +150,15 @@ around "a completion without an end" dedupe/holder.go \
 	's/maxLeases\*atLeast/1000*maxLeases*atLeast/' ./dedupe '^TestDoGivesUpCompletingWhenTheLeaseIsOver$'
 
 http=./dedupe/dedupehttp
-around "methods in lower case that switch the middleware off" dedupe/dedupehttp/middleware.go \
-	's/o.Methods\[i\] = strings.ToUpper\(method\)//; s/for i, method/for _, method/' $http '^TestMethodsAreListedInEitherCase$'
+around "methods in lower case that switch the middleware off" dedupe/dedupehttp/options.go \
+	's/o.Methods\[i\] = strings.ToUpper\(method\)/o.Methods[i] = method + strings.ToUpper("")/' $http '^TestMethodsAreListedInEitherCase$'
 around "a key that is for two routes behind StripPrefix" dedupe/dedupehttp/key.go \
 	's/path != parts\[1\] \|\| query != parts\[2\]/false/; s/path, query := target\(r\); /path, query := target(r); path == query \&\& /' $http '^TestARouteDoesNotReplayAnothersResponse$'
 around "a body that was read before" dedupe/dedupehttp/middleware.go \
 	's/int64\(len\(body\)\) < r.ContentLength/false/' $http '^TestABodyThatWasReadBeforeIsRefused$'
 around "a body of unknown length that was read before" dedupe/dedupehttp/middleware.go \
 	's/unknown && len\(body\) == 0/false/; s/unknown := /_ = /' $http '^TestABodyThatWasReadBeforeIsRefused$'
-around "a bare 503 that releases the claim" dedupe/dedupehttp/middleware.go \
+around "a bare 503 that releases the claim" dedupe/dedupehttp/options.go \
 	's/case http.StatusConflict, /case http.StatusServiceUnavailable, http.StatusConflict, /' $http '^TestAHandlerThatIsCutOffRunsOnce$'
 around "a release that hides the run before" dedupe/dedupehttp/execution.go \
 	's/d == dedupe.ReleaseClaim && e.running.claim.TakenOver/false/' $http '^TestARunThatHasTakenOverDoesNotHideTheOneBefore$'

@@ -22,14 +22,14 @@ import (
 // records.
 var (
 	clockChanges = []change{
-		{"ledgerobject.go", "clock: unixMilli", "clock: ownClock(state)"},
-		{"embed.go", "clock: unixMilli", "clock: ownClock(state)"},
-		{"book.go", "newerRetry = 60_000", "newerRetry = 1000"},
+		{"ledgerobject.go", "Clock: unixMilli", "Clock: ownClock(state)"},
+		{"embed.go", "Clock: unixMilli", "Clock: ownClock(state)"},
+		{"internal/entry/entry.go", "NewerRetry = 60_000", "NewerRetry = 1000"},
 	}
 	newerChanges = []change{
-		{"entry.go", "entryVersion  = 2", "entryVersion  = 3"},
-		{"entry.go", "if _, err := versioned(b, entryVersion)", "if len(b) > 0 && b[0] == 2 {\n\t\tb = append([]byte{entryVersion}, b[1:]...)\n\t}\n\tif _, err := versioned(b, entryVersion)"},
-		{"entry.go", "head[0] < entryVersion", "head[0] < 2"},
+		{"internal/entry/record.go", "Version       = 2", "Version       = 3"},
+		{"internal/entry/record.go", "if _, err := codec.Versioned(b, Version)", "if len(b) > 0 && b[0] == 2 {\n\t\tb = append([]byte{Version}, b[1:]...)\n\t}\n\tif _, err := codec.Versioned(b, Version)"},
+		{"internal/entry/record.go", "head[0] < Version", "head[0] < 2"},
 	}
 )
 
@@ -92,7 +92,7 @@ func overlay(scratch, name string, changes []change) error {
 		if !strings.Contains(string(text), c.old) {
 			return fmt.Errorf("%s has no %q any more", c.file, c.old)
 		}
-		replace[file] = filepath.Join(dir, c.file)
+		replace[file] = filepath.Join(dir, strings.ReplaceAll(c.file, "/", "_"))
 		if err := os.WriteFile(replace[file], []byte(strings.ReplaceAll(string(text), c.old, c.new)), 0o600); err != nil {
 			return err
 		}

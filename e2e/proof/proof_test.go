@@ -46,7 +46,7 @@ func newLab(t testing.TB) *lab {
 	r := newReports(t)
 	l := &lab{reports: r, config: workerd.Config{
 		Binary: built.Binary, Main: "main.mjs", Disk: t.TempDir(), Flags: []string{"unsafe_module"}, Outbound: r.address,
-		Objects: workerd.Namespaces("Dedupe", "Ledger", "LedgerKV", "Racy", "Account"),
+		Objects: workerd.Namespaces("Dedupe", "Ledger", "Racy", "Account"),
 	}}
 	l.serve(built.Dir, main)
 	l.config.Objects[2].KV = true

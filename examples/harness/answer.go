@@ -71,7 +71,7 @@ var kinds = []struct {
 	{durable.ErrValue, "ErrValue", "invalid_value", http.StatusBadRequest},
 	{durable.ErrOverloaded, "ErrOverloaded", "overloaded", http.StatusServiceUnavailable},
 	{dedupe.ErrOverloaded, "ErrOverloaded", "overloaded", http.StatusServiceUnavailable},
-	{dedupe.ErrUnknownOutcome, "ErrUnknownOutcome", "unknown_outcome", http.StatusServiceUnavailable},
+	{dedupe.ErrUnknownOutcome, "ErrUnknownOutcome", "outcome_unknown", http.StatusServiceUnavailable},
 	{durable.ErrObjectReset, "ErrObjectReset", "object_reset", http.StatusServiceUnavailable},
 	{durable.ErrDisconnected, "ErrDisconnected", "disconnected", http.StatusServiceUnavailable},
 }

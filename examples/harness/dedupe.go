@@ -62,7 +62,7 @@ func forget(w http.ResponseWriter, r *http.Request) {
 }
 
 func newStore(r *http.Request) (dedupe.Store, error) {
-	return dodedupe.New(durablehttp.Env(r), &dodedupe.Options{Binding: bindingOf(r), Scope: scope})
+	return dodedupe.NewStore(durablehttp.Env(r), &dodedupe.StoreOptions{Binding: bindingOf(r), Scope: scope})
 }
 
 // readKey reads a request's body and key.
@@ -129,7 +129,11 @@ func nextNumber(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	sequencer, err := dodedupe.NewSequencer(durablehttp.Env(r), &dodedupe.LedgerOptions{Binding: bindingOf(r), Scope: scope})
+	binding := r.URL.Query().Get("binding")
+	if binding == "" {
+		binding = sqlBinding // sequencers need SQLite
+	}
+	sequencer, err := dodedupe.NewSequencer(durablehttp.Env(r), &dodedupe.LedgerOptions{Binding: binding, Scope: scope})
 	if err != nil {
 		fail(w, err)
 		return

@@ -19,7 +19,7 @@ type route struct {
 	object  func(*object, http.ResponseWriter, *http.Request)
 }
 
-const defaultObject, defaultBinding = "harness", "FLOW_DO"
+const defaultObject, defaultBinding, sqlBinding = "harness", "FLOW_DO", "FLOW_SQL_DO"
 
 // routes are all of them, in the order of the page.
 func routes() []route {

@@ -1,5 +1,5 @@
 // Ledger is a Worker that serves the idempotency ledger, the sequencer and the dedupe store over HTTP, to the tenants whose tokens its secret
-// LEDGER_TOKENS has. Package dedupehttp has the API and its client; README.md says how to run it.
+// LEDGER_TOKENS has. Package ledgerapi has the API and its client; README.md says how to run it.
 package main
 
 import (
@@ -8,8 +8,8 @@ import (
 	"os"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupehttp"
 	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/dedupe/ledgerapi"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
 )
@@ -22,10 +22,10 @@ func main() {
 	}
 }
 
-func register(tokens func(r *http.Request) (*dedupehttp.Tokens, error)) {
-	dodedupe.Register("Dedupe")
+func register(tokens func(r *http.Request) (*ledgerapi.Tokens, error)) {
+	dodedupe.RegisterStore("Dedupe")
 	dodedupe.RegisterLedger("Ledger", nil)
-	durablehttp.Handle(dedupehttp.NewHandler(dedupehttp.API{
+	durablehttp.Handle(ledgerapi.NewHandler(ledgerapi.API{
 		Tokens:    tokens,
 		Ledger:    ledger,
 		Sequencer: sequencer,
@@ -34,12 +34,12 @@ func register(tokens func(r *http.Request) (*dedupehttp.Tokens, error)) {
 }
 
 // tokens reads the secret anew for each request: a Worker's environment belongs to the request.
-func tokens(r *http.Request) (*dedupehttp.Tokens, error) {
+func tokens(r *http.Request) (*ledgerapi.Tokens, error) {
 	secret, _, err := durablehttp.Env(r).Var("LEDGER_TOKENS")
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := dedupehttp.ParseTokens(secret)
+	tokens, err := ledgerapi.ParseTokens(secret)
 	if err != nil {
 		return nil, fmt.Errorf("the secret LEDGER_TOKENS: %w", err)
 	}
@@ -58,5 +58,5 @@ func sequencer(r *http.Request, tenant string) (dedupe.Sequencer, error) {
 }
 
 func store(r *http.Request, tenant string) (dedupe.Store, error) {
-	return dodedupe.New(durablehttp.Env(r), &dodedupe.Options{Scope: scope(tenant)})
+	return dodedupe.NewStore(durablehttp.Env(r), &dodedupe.StoreOptions{Scope: scope(tenant)})
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupehttp"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/ledgerapi"
 	"flow.internal/capdo/durable/durablehttp"
 	"flow.internal/capdo/durable/durabletest"
 )
@@ -16,15 +16,15 @@ import (
 const token = "0123456789abcdef0123456789abcdef"
 
 func TestMain(m *testing.M) {
-	register(func(*http.Request) (*dedupehttp.Tokens, error) { return dedupehttp.ParseTokens("tenant:" + token) })
+	register(func(*http.Request) (*ledgerapi.Tokens, error) { return ledgerapi.ParseTokens("tenant:" + token) })
 	os.Exit(m.Run())
 }
 
 // connect returns a client that runs in workerd, as one in another Worker does.
-func connect(t *testing.T) *dedupehttp.Client {
+func connect(t *testing.T) *ledgerapi.Client {
 	t.Helper()
 	worker := &http.Client{Transport: durablehttp.Transport(durabletest.Worker(t))}
-	c, err := dedupehttp.NewClient("http://ledger", token, &dedupehttp.ClientOptions{HTTPClient: worker})
+	c, err := ledgerapi.NewClient("http://ledger", token, &ledgerapi.ClientOptions{HTTPClient: worker})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/flow"
+	"flow.internal/capdo/internal/problem"
 )
 
 // Trigger runs a flow for each POST to its route: the body, JSON, is the flow's input, and the flow's output the response. Errors are sent as
@@ -37,7 +38,7 @@ type Trigger struct {
 func (t *Trigger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out, err := t.serve(w, r)
 	if err != nil {
-		p := problemOf(err)
+		p := failureOf(err)
 		if p.Status >= http.StatusInternalServerError && t.Report != nil {
 			t.Report(r, err)
 		}
@@ -46,7 +47,7 @@ func (t *Trigger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	secure(h)
+	problem.Secure(h)
 	w.Write(append(out, '\n'))
 }
 

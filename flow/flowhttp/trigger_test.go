@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
-	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 	"flow.internal/capdo/flow"
 )
 
@@ -59,7 +59,7 @@ func send(t *testing.T, h http.Handler, r *http.Request, status int, code string
 	body, _ := io.ReadAll(resp.Body)
 	got := strings.TrimSpace(string(body))
 	if status != http.StatusOK {
-		var p problem
+		var p failure
 		if err := json.Unmarshal(body, &p); err != nil || resp.Header.Get("Content-Type") != "application/problem+json" || p.Status != status ||
 			p.Title != http.StatusText(status) || p.Detail == "" || p.Hint == "" || strings.Contains(got, secret) ||
 			code == "rejected" && p.Detail != "the amount is not positive" {
@@ -79,7 +79,7 @@ func post(path, body string) *http.Request {
 
 func TestARequestRunsTheFlowOfItsPath(t *testing.T) {
 	n := 0
-	tr := trigger(program(t, flow.ExactlyOnce, func(_ context.Context, in map[string]any) (any, error) { n++; return n, nil }), dedupetest.NewMemoryLedger(nil))
+	tr := trigger(program(t, flow.ExactlyOnce, func(_ context.Context, in map[string]any) (any, error) { n++; return n, nil }), memdedupe.NewLedger(nil))
 	for range 3 {
 		resp := send(t, tr, post("/f", `{"id":"a"}`), 200, "1")
 		if resp.Header.Get("Content-Type") != "application/json" {
@@ -87,26 +87,26 @@ func TestARequestRunsTheFlowOfItsPath(t *testing.T) {
 		}
 	}
 	send(t, tr, post("/f", `{"id":"a","more":1}`), 422, "mismatch")
-	send(t, tr, post("/f", `{"id":"`+strings.Repeat("k", 2048)+`"}`), 400, "key-too-large")
-	send(t, tr, post("/f/", `{}`), 404, "no-route")
-	send(t, tr, post("/F", `{}`), 404, "no-route")
+	send(t, tr, post("/f", `{"id":"`+strings.Repeat("k", 2048)+`"}`), 400, "key_too_large")
+	send(t, tr, post("/f/", `{}`), 404, "no_route")
+	send(t, tr, post("/F", `{}`), 404, "no_route")
 	for _, method := range []string{"GET", "PUT", "DELETE", "HEAD", "OPTIONS"} {
 		if resp := send(t, tr, httptest.NewRequest(method, "/f", nil), 405, "method"); resp.Header.Get("Allow") != "POST" {
 			t.Errorf("%s: %s", method, resp.Header)
 		}
 	}
-	for body, code := range map[string]string{`{"id":"` + secret: "input", ``: "input", `7`: "no-key", `{}`: "no-key", `{"id":["` + secret + `"]}`: "no-key"} {
+	for body, code := range map[string]string{`{"id":"` + secret: "input", ``: "input", `7`: "no_key", `{}`: "no_key", `{"id":["` + secret + `"]}`: "no_key"} {
 		send(t, tr, post("/f", body), 400, code)
 	}
 }
 
 func TestABodyIsBounded(t *testing.T) {
-	tr := trigger(program(t, flow.AtLeastOnce, func(_ context.Context, in map[string]any) (any, error) { return len(in), nil }), dedupetest.NewMemoryLedger(nil))
+	tr := trigger(program(t, flow.AtLeastOnce, func(_ context.Context, in map[string]any) (any, error) { return len(in), nil }), memdedupe.NewLedger(nil))
 	send(t, tr, post("/f", `{"a":"`+strings.Repeat("x", 1<<20-8)+`"}`), 200, "1")
-	send(t, tr, post("/f", `{"a":"`+strings.Repeat("x", 1<<20-7)+`"}`), 413, "too-large")
+	send(t, tr, post("/f", `{"a":"`+strings.Repeat("x", 1<<20-7)+`"}`), 413, "too_large")
 	tr.MaxBody = 10
 	send(t, tr, post("/f", `{"a":1234}`), 200, "1")
-	send(t, tr, post("/f", `{"a":12345}`), 413, "too-large")
+	send(t, tr, post("/f", `{"a":12345}`), 413, "too_large")
 }
 
 func TestEachErrorHasItsStatus(t *testing.T) {
@@ -118,14 +118,14 @@ func TestEachErrorHasItsStatus(t *testing.T) {
 	}{
 		{errors.New(secret), 500, "failed", ""},
 		{fmt.Errorf("%s: %w", secret, dedupe.ErrOverloaded), 503, "overloaded", "1"},
-		{fmt.Errorf("%s: %w", secret, dedupe.ErrUnknownOutcome), 503, "unknown-outcome", "1"},
+		{fmt.Errorf("%s: %w", secret, dedupe.ErrUnknownOutcome), 503, "outcome_unknown", "1"},
 		{fmt.Errorf("%s: %w", secret, dedupe.ErrFenced), 503, "fenced", "1"},
 		{&flow.Rejection{Detail: "the amount is not positive", Hint: "a positive one"}, 422, "rejected", ""},
 		{context.Canceled, 503, "cancelled", "1"},
 		{context.DeadlineExceeded, 504, "deadline", "1"},
 		{flow.ErrOutput, 500, "output", ""},
 	} {
-		tr := trigger(program(t, flow.AtLeastOnce, fails(c.err)), dedupetest.NewMemoryLedger(nil))
+		tr := trigger(program(t, flow.AtLeastOnce, fails(c.err)), memdedupe.NewLedger(nil))
 		var reported error
 		tr.Report = func(_ *http.Request, err error) { reported = err }
 		resp := send(t, tr, post("/f", `{"id":"`+secret+`"}`), c.status, c.code)
@@ -134,14 +134,14 @@ func TestEachErrorHasItsStatus(t *testing.T) {
 		}
 	}
 	panics := program(t, flow.AtLeastOnce, func(context.Context, map[string]any) (any, error) { panic(secret) })
-	send(t, trigger(panics, dedupetest.NewMemoryLedger(nil)), post("/f", `{}`), 500, "failed")
+	send(t, trigger(panics, memdedupe.NewLedger(nil)), post("/f", `{}`), 500, "failed")
 }
 
 func TestWhatIsNotBoundIsListed(t *testing.T) {
 	tr := trigger(program(t, flow.AtLeastOnce, fails(nil)), nil)
 	w := httptest.NewRecorder()
 	tr.ServeHTTP(w, post("/f", `{}`))
-	var p problem
+	var p failure
 	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 500 || p.Code != "CAP101" || len(p.Findings) != 1 || p.Findings[0].Node != "work" {
 		t.Errorf("%d %s %v", w.Code, w.Body, err)
 	}
@@ -153,13 +153,13 @@ func TestWhatIsNotBoundIsListed(t *testing.T) {
 
 func TestADuplicateInFlightIsToldWhenToComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := dedupetest.NewMemoryLedger(nil)
+		l := memdedupe.NewLedger(nil)
 		tr := trigger(program(t, flow.ExactlyOnce, func(context.Context, map[string]any) (any, error) { time.Sleep(20 * time.Second); return "done", nil }), l)
 		first := make(chan struct{})
 		go func() { send(t, tr, post("/f", `{"id":"a"}`), 200, `"done"`); close(first) }()
 		time.Sleep(time.Second)
 		begin := time.Now()
-		resp := send(t, tr, post("/f", `{"id":"a"}`), 409, "in-progress")
+		resp := send(t, tr, post("/f", `{"id":"a"}`), 409, "in_progress")
 		if waited, again := time.Since(begin), resp.Header.Get("Retry-After"); waited != 10*time.Second || again != "29" { // the lease was extended a second ago
 			t.Errorf("waited %v, Retry-After %q", waited, again)
 		}
@@ -169,7 +169,7 @@ func TestADuplicateInFlightIsToldWhenToComeBack(t *testing.T) {
 }
 
 func TestWorkThatHasBegunIsAConflictWithoutRetryAfter(t *testing.T) {
-	tr := trigger(program(t, flow.AtMostOnce, func(context.Context, map[string]any) (any, error) { return "done", nil }), dedupetest.NewMemoryLedger(nil))
+	tr := trigger(program(t, flow.AtMostOnce, func(context.Context, map[string]any) (any, error) { return "done", nil }), memdedupe.NewLedger(nil))
 	send(t, tr, post("/f", `{"id":"a"}`), 200, `"done"`)
 	if resp := send(t, tr, post("/f", `{"id":"a"}`), 409, "begun"); resp.Header.Get("Retry-After") != "" {
 		t.Errorf("%s", resp.Header)
@@ -181,7 +181,7 @@ func TestADeadlineIs504AndAClientThatIsGone503(t *testing.T) {
 		notices := func(ctx context.Context, _ map[string]any) (any, error) { <-ctx.Done(); return nil, ctx.Err() }
 		ignores := func(context.Context, map[string]any) (any, error) { time.Sleep(time.Hour); return nil, nil }
 		for _, work := range []func(context.Context, map[string]any) (any, error){notices, ignores} {
-			tr := trigger(program(t, flow.ExactlyOnce, work), dedupetest.NewMemoryLedger(nil))
+			tr := trigger(program(t, flow.ExactlyOnce, work), memdedupe.NewLedger(nil))
 			begin := time.Now()
 			send(t, tr, post("/f", `{"id":"a"}`), 504, "deadline")
 			if took := time.Since(begin); took < 30*time.Second || took > 31*time.Second {
@@ -207,22 +207,22 @@ func TestAnAnswerSaysWhetherTheOutcomeIsKnown(t *testing.T) {
 		outcome string
 	}{{errors.New("EOF"), "unknown"}, {context.DeadlineExceeded, "unknown"}, {dedupe.NoEffect(errors.New("503")), ""}, {&flow.Rejection{Detail: "no", Hint: "no"}, ""}} {
 		w := httptest.NewRecorder()
-		trigger(program(t, flow.ExactlyOnce, fails(c.err)), dedupetest.NewMemoryLedger(nil)).ServeHTTP(w, post("/f", `{"id":"a"}`))
-		var p problem
+		trigger(program(t, flow.ExactlyOnce, fails(c.err)), memdedupe.NewLedger(nil)).ServeHTTP(w, post("/f", `{"id":"a"}`))
+		var p failure
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Outcome != c.outcome || (p.Node == "work") != (c.outcome != "") || (p.Fence == 1) != (c.outcome != "") {
 			t.Errorf("%v: %s", c.err, w.Body)
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ignores := func(context.Context, map[string]any) (any, error) { time.Sleep(30 * time.Minute); return "late", nil }
-		tr := trigger(program(t, flow.ExactlyOnce, ignores), dedupetest.NewMemoryLedger(nil))
+		tr := trigger(program(t, flow.ExactlyOnce, ignores), memdedupe.NewLedger(nil))
 		w := httptest.NewRecorder()
 		tr.ServeHTTP(w, post("/f", `{"id":"a"}`))
 		if !strings.Contains(w.Body.String(), `"outcome":"unknown"`) {
 			t.Errorf("%s", w.Body)
 		}
 		for range 50 { // longer than a lease
-			send(t, tr, post("/f", `{"id":"a"}`), 409, "in-progress")
+			send(t, tr, post("/f", `{"id":"a"}`), 409, "in_progress")
 		}
 		time.Sleep(30 * time.Minute)
 		send(t, tr, post("/f", `{"id":"a"}`), 200, `"late"`)
@@ -230,7 +230,7 @@ func TestAnAnswerSaysWhetherTheOutcomeIsKnown(t *testing.T) {
 }
 
 func TestABodyThatWasReadBeforeIsRefused(t *testing.T) {
-	tr := trigger(program(t, flow.AtLeastOnce, fails(nil)), dedupetest.NewMemoryLedger(nil))
+	tr := trigger(program(t, flow.AtLeastOnce, fails(nil)), memdedupe.NewLedger(nil))
 	r := post("/f", `{} `)
 	r.Body.Read(make([]byte, 1))
 	send(t, tr, r, 400, "body")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"flow.internal/capdo/internal/keepopen"
 )
 
 // Kind says what an invocation is for; must match the JavaScript half.
@@ -136,7 +138,7 @@ func (i *Invocation) Err() error {
 
 // Value returns the invocation itself for [FromContext].
 func (i *Invocation) Value(key any) any {
-	if key == (invocationKey{}) {
+	if key == (keepopen.Key{}) {
 		return i
 	}
 	return i.context().Value(key)
@@ -145,11 +147,9 @@ func (i *Invocation) Value(key any) any {
 // ErrCallerGone is the cause of a context whose caller has disconnected.
 var ErrCallerGone = errors.New("the caller has disconnected")
 
-type invocationKey struct{}
-
 // FromContext returns the invocation that ctx belongs to, or nil.
 func FromContext(ctx context.Context) *Invocation {
-	i, _ := ctx.Value(invocationKey{}).(*Invocation)
+	i, _ := ctx.Value(keepopen.Key{}).(*Invocation)
 	return i
 }
 

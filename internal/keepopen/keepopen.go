@@ -2,17 +2,19 @@
 // on that its response, or its client, does not wait for.
 package keepopen
 
-import (
-	"context"
+import "context"
 
-	"flow.internal/capdo/internal/jsrt"
-)
+// Key is under what a context has its invocation.
+type Key struct{}
+
+// invocation is that of package jsrt.
+type invocation interface{ Go(fn func(context.Context)) }
 
 // Invocation keeps the invocation that ctx belongs to open until done is called.
 // The platform ends it all the same after about 30 s. Elsewhere it does nothing.
 func Invocation(ctx context.Context) (done func()) {
-	i := jsrt.FromContext(ctx)
-	if i == nil {
+	i, ok := ctx.Value(Key{}).(invocation)
+	if !ok {
 		return func() {}
 	}
 	over := make(chan struct{})

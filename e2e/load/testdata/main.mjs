@@ -14,9 +14,9 @@ const observed = (Class) => class extends Class {
     return created ? sql.exec(query, ...binds).one() : null;
   }
   #due() {
-    const query = "SELECT count(*) AS due, coalesce(sum(watched), 0) AS watched, max(due) AS last" +
-      " FROM _capdo_entries WHERE watched IN (0, 1) AND due < ?";
-    return this.#one(query, Date.now() + 600_000) ?? { due: 0, watched: 0, last: null };
+    const query = "SELECT count(*) AS due, coalesce(sum(notify), 0) AS notices, max(due) AS last" +
+      " FROM _capdo_entries WHERE notify IN (0, 1) AND due < ?";
+    return this.#one(query, Date.now() + 600_000) ?? { due: 0, notices: 0, last: null };
   }
   async awaitKey(...args) {
     counts.waits++;
@@ -33,7 +33,7 @@ const observed = (Class) => class extends Class {
     await super.alarm(info);
     const after = this.#due(), name = this.ctx.id.name;
     if (!alarms.has(name)) alarms.set(name, []);
-    alarms.get(name).push({ removed: before.due - after.due, told: before.watched - after.watched });
+    alarms.get(name).push({ removed: before.due - after.due, told: before.notices - after.notices });
   }
   async inspect() {
     const rows = this.#one("SELECT count(*) AS n FROM _capdo_entries")?.n ?? -1;
@@ -41,7 +41,7 @@ const observed = (Class) => class extends Class {
   }
   // digest stands for all that is stored, byte by byte.
   async digest() {
-    const rows = [...this.ctx.storage.sql.exec("SELECT hex(key), watched, due, hex(record) FROM _capdo_entries ORDER BY key").raw()];
+    const rows = [...this.ctx.storage.sql.exec("SELECT hex(key), notify, due, hex(record) FROM _capdo_entries ORDER BY key").raw()];
     const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(JSON.stringify(rows)));
     return new Uint8Array(hash).toHex();
   }

@@ -22,7 +22,7 @@ import (
 
 func main() {
 	dodedupe.RegisterLedger("Ledger", nil)
-	dodedupe.RegisterLedger("Telling", &dodedupe.LedgerClass{OnExpired: tell})
+	dodedupe.RegisterLedger("Telling", &dodedupe.LedgerClassOptions{OnExpired: tell})
 	mountService()
 	http.HandleFunc("/told", serveTold)
 	http.HandleFunc("/memory", serveMemory)

@@ -11,6 +11,7 @@ import (
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupehttp"
 	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/dedupe/ledgerapi"
 	"flow.internal/capdo/durable/durablehttp"
 )
 
@@ -26,8 +27,8 @@ var tokens = func() string {
 // mountService serves the HTTP API at /v1/, and a handler behind the middleware at
 // /charges.
 func mountService() {
-	http.Handle("/v1/", dedupehttp.NewHandler(dedupehttp.API{
-		Tokens: func(*http.Request) (*dedupehttp.Tokens, error) { return dedupehttp.ParseTokens(tokens) },
+	http.Handle("/v1/", ledgerapi.NewHandler(ledgerapi.API{
+		Tokens: func(*http.Request) (*ledgerapi.Tokens, error) { return ledgerapi.ParseTokens(tokens) },
 		Ledger: func(r *http.Request, tenant string) (dedupe.Ledger, error) {
 			return dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: tenant})
 		},

@@ -4,7 +4,6 @@ import * as entry from "./entry.mjs";
 export const { Racy } = entry;
 export class Dedupe extends entry.Dedupe { inspect() { return inspect(this.ctx); } }
 export class Ledger extends entry.Ledger { inspect() { return inspect(this.ctx); } }
-export class LedgerKV extends entry.LedgerKV { inspect() { return inspect(this.ctx); } }
 export class Account extends entry.Account { inspect() { return inspect(this.ctx); } }
 
 // inspect says what an object has stored: the keys of its records, its other
@@ -28,7 +27,7 @@ async function inspect({ storage }) {
 // calls that failed for whatever reason, but for those that were refused.
 class FaultyStub {
   constructor(stub, plan) {
-    for (const method of ["putIfAbsent", "look", "forget", "claim", "complete", "extend", "release", "seek", "drop", "awaitKey", "next", "perform"]) {
+    for (const method of ["putIfAbsent", "lookKey", "forgetKey", "claim", "complete", "extend", "release", "look", "forget", "awaitKey", "next", "perform"]) {
       this[method] = (args) => this.#call(plan, () => stub[method](args));
     }
   }

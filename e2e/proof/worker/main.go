@@ -33,9 +33,8 @@ type answer struct {
 }
 
 func main() {
-	dodedupe.Register("Dedupe")
+	dodedupe.RegisterStore("Dedupe")
 	registerLedger("Ledger", "ledger")
-	registerLedger("LedgerKV", "kv")
 	durable.Register("Account", newAccount, durable.Method("perform", (*account).perform))
 	durable.Register("Racy", newRacy, durable.Method("put", (*racy).put), durable.Method("forget", (*racy).forget))
 	durablehttp.Handle(http.HandlerFunc(serve))
@@ -46,7 +45,7 @@ func main() {
 }
 
 func registerLedger(class, target string) {
-	dodedupe.RegisterLedger(class, &dodedupe.LedgerClass{OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
+	dodedupe.RegisterLedger(class, &dodedupe.LedgerClassOptions{OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
 		return expired(ctx, env, target, e)
 	}})
 }
@@ -87,7 +86,7 @@ func status(err error) string {
 func perform(ctx context.Context, env *durable.Env, target string, q url.Values, a *answer) error {
 	switch target {
 	case "store":
-		s, err := dodedupe.New(env, nil)
+		s, err := dodedupe.NewStore(env, nil)
 		if err != nil {
 			return err
 		}
@@ -98,8 +97,6 @@ func perform(ctx context.Context, env *durable.Env, target string, q url.Values,
 		return performLedger(ctx, env, &dodedupe.LedgerOptions{}, q, a)
 	case "buckets":
 		return performLedger(ctx, env, &dodedupe.LedgerOptions{Mapping: dodedupe.Buckets(4)}, q, a)
-	case "kv":
-		return performLedger(ctx, env, &dodedupe.LedgerOptions{Binding: "LEDGERKV"}, q, a)
 	case "embedded":
 		return performEmbedded(ctx, env, q, a)
 	case "sequence":

@@ -104,7 +104,7 @@ func scenario(ctx context.Context, c *call) (string, error) {
 
 func main() {
 	durable.Register("Lab", NewLab, durable.Method("run", (*Lab).Run), durable.Func[*Lab]("list", (*Lab).List))
-	dodedupe.Register("Dedupe")
+	dodedupe.RegisterStore("Dedupe")
 	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 		if strings.Contains(r.URL, "status=") {
 			return raw(r)

@@ -55,7 +55,7 @@ var basics = scenarioMap{
 
 	// claim is PutIfAbsent of the dedupe store.
 	"claim": func(ctx context.Context, c *call) (string, error) {
-		store, err := dodedupe.New(c.env, nil)
+		store, err := dodedupe.NewStore(c.env, nil)
 		if err != nil {
 			return "", err
 		}

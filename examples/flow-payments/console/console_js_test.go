@@ -157,7 +157,7 @@ func TestWithoutItsObjectTheConsoleHarmsNothing(t *testing.T) {
 }
 
 func TestFiguresAndHashesSurviveEvictionAndSIGKILL(t *testing.T) {
-	e := event{Op: "Claim", What: dedupe.WhatAcquired, Key: []byte("k"), Attempt: 1, Fence: 1, Lease: 1000, TTL: 1000}
+	e := event{Op: "Claim", What: dedupe.EventAcquired, Key: []byte("k"), Attempt: 1, Fence: 1, Lease: 1000, TTL: 1000}
 	if err := send(t, e, e); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestFiguresAndHashesSurviveEvictionAndSIGKILL(t *testing.T) {
 
 func TestHashesAreTheObjectsOwn(t *testing.T) {
 	seen := map[string]bool{}
-	r := report{Events: []event{{Op: "Claim", What: dedupe.WhatAcquired, Key: []byte("k"), Attempt: 1}}}
+	r := report{Events: []event{{Op: "Claim", What: dedupe.EventAcquired, Key: []byte("k"), Attempt: 1}}}
 	for range 2 {
 		other := durabletest.New(t, "CONSOLE")
 		if _, err := durable.Call[any](t.Context(), other, methodReport, r); err != nil {

@@ -17,14 +17,14 @@ const (
 // event is one operation on a ledger or a sequencer, as the Worker reports it to the object. It carries durations, since the clocks of the two
 // are not compared; and the key as it is, of which the object keeps no more than a hash.
 type event struct {
-	Op      string      `json:"op"` // that of [dedupe.Event], or "Next"
-	What    dedupe.What `json:"what"`
-	Key     []byte      `json:"key"`
-	Attempt int         `json:"attempt"`
-	Fence   int64       `json:"fence"`
-	Lease   int64       `json:"lease"`  // ms, from now
-	TTL     int64       `json:"ttl"`    // ms, from now
-	Number  int64       `json:"number"` // of a sequence
+	Op      string             `json:"op"` // that of [dedupe.Event], or "Next"
+	What    dedupe.EventResult `json:"what"`
+	Key     []byte             `json:"key"`
+	Attempt int                `json:"attempt"`
+	Fence   int64              `json:"fence"`
+	Lease   int64              `json:"lease"`  // ms, from now
+	TTL     int64              `json:"ttl"`    // ms, from now
+	Number  int64              `json:"number"` // of a sequence
 }
 
 // figures are what the page shows. Times are in ms since 1970 by the object's clock.
@@ -87,7 +87,7 @@ func (f *figures) add(e *event, hash func(key []byte) string, now int64) {
 	f.Totals.add(e)
 	f.bucket(now).add(e)
 	switch e.What {
-	case dedupe.WhatMismatched, dedupe.WhatFenced, dedupe.WhatFailed: // they change nothing
+	case dedupe.EventMismatched, dedupe.EventFenced, dedupe.EventFailed: // they change nothing
 		return
 	}
 	key := hash(e.Key)
@@ -100,27 +100,27 @@ func (f *figures) add(e *event, hash func(key []byte) string, now int64) {
 
 func (c *counts) add(e *event) {
 	switch e.What {
-	case dedupe.WhatAcquired:
+	case dedupe.EventAcquired:
 		c.Acquired++
-	case dedupe.WhatExpired:
+	case dedupe.EventExpired:
 		c.TakenOver++
-	case dedupe.WhatReplayed:
+	case dedupe.EventReplayed:
 		c.Replayed++
 		c.Duplicates++
-	case dedupe.WhatInProgress:
+	case dedupe.EventInProgress:
 		c.InProgress++
 		c.Duplicates++
-	case dedupe.WhatMismatched:
+	case dedupe.EventMismatched:
 		c.Mismatched++
-	case dedupe.WhatFenced:
+	case dedupe.EventFenced:
 		c.Fenced++
-	case dedupe.WhatFailed:
+	case dedupe.EventFailed:
 		c.Failed++
 	}
 	switch {
-	case e.What == dedupe.WhatDone && e.Op == "Complete":
+	case e.What == dedupe.EventDone && e.Op == "Complete":
 		c.Completed++
-	case e.What == dedupe.WhatDone && e.Op == "Release":
+	case e.What == dedupe.EventDone && e.Op == "Release":
 		c.Released++
 	}
 }
@@ -150,7 +150,7 @@ func (f *figures) entry(key string) *entry {
 
 // update notes what an event says. Reports of several Workers may arrive out of order: what an older holder did changes nothing.
 func (k *entry) update(e *event, now int64) {
-	if e.What == dedupe.WhatReplayed || e.What == dedupe.WhatInProgress {
+	if e.What == dedupe.EventReplayed || e.What == dedupe.EventInProgress {
 		k.Duplicates++
 		k.duplicate(e, now)
 		return
@@ -181,7 +181,7 @@ func (k *entry) duplicate(e *event, now int64) {
 	}
 	switch {
 	case e.Attempt < k.Attempt || k.State == stateCompleted:
-	case e.What == dedupe.WhatReplayed:
+	case e.What == dedupe.EventReplayed:
 		k.State, k.LeaseEnds = stateCompleted, 0
 	case k.State != stateReleased:
 		k.State, k.LeaseEnds = stateInProgress, now+e.Lease

@@ -19,20 +19,20 @@ func plain(key []byte) string { return string(key) }
 
 // claim is the event of one that is acquired, with a lease of 10 s and a TTL of 1,000 s.
 func claim(attempt int, fence int64) event {
-	e := event{Op: "Claim", What: dedupe.WhatAcquired, Key: []byte("k"), Attempt: attempt, Fence: fence, Lease: 10_000, TTL: 1_000_000}
+	e := event{Op: "Claim", What: dedupe.EventAcquired, Key: []byte("k"), Attempt: attempt, Fence: fence, Lease: 10_000, TTL: 1_000_000}
 	if attempt > 1 {
-		e.What = dedupe.WhatExpired
+		e.What = dedupe.EventExpired
 	}
 	return e
 }
 
-func of(op string, what dedupe.What, attempt int, fence, lease int64) event {
+func of(op string, what dedupe.EventResult, attempt int, fence, lease int64) event {
 	return event{Op: op, What: what, Key: []byte("k"), Attempt: attempt, Fence: fence, Lease: lease}
 }
 
 // TestEntryFollowsItsKey plays events, one a second, and looks at what is known of their key then.
 func TestEntryFollowsItsKey(t *testing.T) {
-	const replayed, busy, done = dedupe.WhatReplayed, dedupe.WhatInProgress, dedupe.WhatDone
+	const replayed, busy, done = dedupe.EventReplayed, dedupe.EventInProgress, dedupe.EventDone
 	expires := int64(begin + 1_000_000)
 	for name, test := range map[string]struct {
 		events []event
@@ -67,8 +67,8 @@ func TestEntryFollowsItsKey(t *testing.T) {
 		"a result that was not heard of": {[]event{of("Claim", replayed, 2, 0, 0)}, entry{State: "completed", Attempt: 2, Duplicates: 1}},
 		"a completion that was not heard of": {[]event{claim(1, 7), of("Claim", replayed, 1, 0, 0)},
 			entry{State: "completed", Attempt: 1, Fence: 7, Duplicates: 1, Expires: expires}},
-		"refusals say nothing of the key": {[]event{claim(1, 7), of("Claim", dedupe.WhatMismatched, 0, 0, 0), of("Complete", dedupe.WhatFenced, 1, 7, 0),
-			of("Complete", dedupe.WhatFailed, 1, 7, 0)},
+		"refusals say nothing of the key": {[]event{claim(1, 7), of("Claim", dedupe.EventMismatched, 0, 0, 0), of("Complete", dedupe.EventFenced, 1, 7, 0),
+			of("Complete", dedupe.EventFailed, 1, 7, 0)},
 			entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 10_000, Expires: expires}},
 		"released, and a waiter is told late": {[]event{claim(1, 7), of("Release", done, 1, 7, 0), of("Claim", busy, 1, 0, 9_000)},
 			entry{State: "released", Attempt: 1, Fence: 7, Duplicates: 1, Expires: expires}},
@@ -89,11 +89,11 @@ func TestEntryFollowsItsKey(t *testing.T) {
 func TestTotalsCountEachEventOnce(t *testing.T) {
 	var f figures
 	for i, e := range []event{
-		claim(1, 1), claim(2, 2), claim(2, 3), of("Claim", dedupe.WhatReplayed, 1, 0, 0), of("Claim", dedupe.WhatInProgress, 1, 0, 0),
-		of("Claim", dedupe.WhatMismatched, 1, 0, 0),
-		of("Extend", dedupe.WhatDone, 2, 3, 1), of("Complete", dedupe.WhatDone, 2, 3, 0), of("Release", dedupe.WhatDone, 2, 3, 0),
-		of("Release", dedupe.WhatFenced, 2, 1, 0),
-		of("Complete", dedupe.WhatFailed, 2, 1, 0), {Op: "Next", What: dedupe.WhatDone, Number: 5}, {Op: "Next", What: dedupe.WhatDone, Number: 4},
+		claim(1, 1), claim(2, 2), claim(2, 3), of("Claim", dedupe.EventReplayed, 1, 0, 0), of("Claim", dedupe.EventInProgress, 1, 0, 0),
+		of("Claim", dedupe.EventMismatched, 1, 0, 0),
+		of("Extend", dedupe.EventDone, 2, 3, 1), of("Complete", dedupe.EventDone, 2, 3, 0), of("Release", dedupe.EventDone, 2, 3, 0),
+		of("Release", dedupe.EventFenced, 2, 1, 0),
+		of("Complete", dedupe.EventFailed, 2, 1, 0), {Op: "Next", What: dedupe.EventDone, Number: 5}, {Op: "Next", What: dedupe.EventDone, Number: 4},
 	} {
 		f.add(&e, plain, begin+int64(i))
 	}
@@ -101,7 +101,7 @@ func TestTotalsCountEachEventOnce(t *testing.T) {
 	if f.Totals != want || f.Buckets[0].counts != want || f.Sequence != 5 || f.Since != begin {
 		t.Errorf("%+v", f)
 	}
-	f.add(&event{Op: "Forget", What: dedupe.WhatDone, Key: []byte("k")}, plain, begin)
+	f.add(&event{Op: "Forget", What: dedupe.EventDone, Key: []byte("k")}, plain, begin)
 	if len(f.Keys) != 0 {
 		t.Errorf("a key that was forgotten is still there: %+v", *f.Keys[0])
 	}

@@ -136,16 +136,16 @@ func (o *observedLedger) Claim(ctx context.Context, key []byte, opts dedupe.Clai
 	return claim, err
 }
 
-func claimed(c *dedupe.Claim) dedupe.What {
+func claimed(c *dedupe.Claim) dedupe.EventResult {
 	switch {
 	case c.Outcome == dedupe.Replay:
-		return dedupe.WhatReplayed
+		return dedupe.EventReplayed
 	case c.Outcome == dedupe.InProgress:
-		return dedupe.WhatInProgress
+		return dedupe.EventInProgress
 	case c.TakenOver:
-		return dedupe.WhatExpired
+		return dedupe.EventExpired
 	}
-	return dedupe.WhatAcquired
+	return dedupe.EventAcquired
 }
 
 func (o *observedLedger) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
@@ -176,13 +176,13 @@ func (o *observedLedger) Forget(ctx context.Context, key []byte) error {
 func (o *observedLedger) report(e event, key []byte, err error) {
 	switch {
 	case errors.Is(err, dedupe.ErrMismatch):
-		e.What = dedupe.WhatMismatched
+		e.What = dedupe.EventMismatched
 	case errors.Is(err, dedupe.ErrFenced):
-		e.What = dedupe.WhatFenced
+		e.What = dedupe.EventFenced
 	case err != nil:
-		e.What = dedupe.WhatFailed
+		e.What = dedupe.EventFailed
 	case e.What == "":
-		e.What = dedupe.WhatDone
+		e.What = dedupe.EventDone
 	}
 	if dedupe.CheckKey(key) == nil {
 		e.Key = bytes.Clone(key)
@@ -198,7 +198,7 @@ type observedSequencer struct {
 func (o *observedSequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
 	seq, err := o.Sequencer.Next(ctx, stream, key, payloadHash, ttl)
 	if err == nil {
-		o.observe(event{Op: "Next", What: dedupe.WhatDone, Number: seq.N})
+		o.observe(event{Op: "Next", What: dedupe.EventDone, Number: seq.N})
 	}
 	return seq, err
 }

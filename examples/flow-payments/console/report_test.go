@@ -14,6 +14,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dedupetest"
+	"flow.internal/capdo/dedupe/memdedupe"
 )
 
 func TestEachEventIsSentOnceAndOneAtATime(t *testing.T) {
@@ -112,20 +113,20 @@ func (r *recorder) observe(e event) {
 
 func TestAnObservedLedgerIsALedger(t *testing.T) {
 	dedupetest.TestLedger(t, func(*testing.T) dedupe.Ledger {
-		return &observedLedger{dedupetest.NewMemoryLedger(nil), new(recorder).observe}
+		return &observedLedger{memdedupe.NewLedger(nil), new(recorder).observe}
 	})
 }
 
 func TestAnObservedSequencerIsASequencer(t *testing.T) {
 	dedupetest.TestSequencer(t, func(*testing.T) dedupe.Sequencer {
-		return &observedSequencer{dedupetest.NewMemorySequencer(nil), new(recorder).observe}
+		return &observedSequencer{memdedupe.NewSequencer(nil), new(recorder).observe}
 	})
 }
 
 func TestEventsSayWhatTheLedgerDid(t *testing.T) {
 	now := time.UnixMilli(begin)
 	var r recorder
-	l := &observedLedger{dedupetest.NewMemoryLedger(func() time.Time { return now }), r.observe}
+	l := &observedLedger{memdedupe.NewLedger(func() time.Time { return now }), r.observe}
 	ctx, key := t.Context(), []byte("k")
 	claim := func(owner, fingerprint string) dedupe.Claim {
 		c, _ := l.Claim(ctx, key, dedupe.ClaimOptions{Owner: owner, Fingerprint: []byte(fingerprint), Lease: 10 * time.Second, TTL: time.Hour})
@@ -150,21 +151,21 @@ func TestEventsSayWhatTheLedgerDid(t *testing.T) {
 	f1, f2, f3 := first.Fence, second.Fence, third.Fence
 	const hour = 3_600_000
 	want := []event{
-		{Op: "Claim", What: dedupe.WhatAcquired, Attempt: 1, Fence: f1, Lease: 10_000, TTL: hour},
-		{Op: "Claim", What: dedupe.WhatInProgress, Attempt: 1, Lease: 6_000, TTL: hour},
-		{Op: "Claim", What: dedupe.WhatMismatched, Lease: 10_000, TTL: hour},
-		{Op: "Extend", What: dedupe.WhatDone, Attempt: 1, Fence: f1, Lease: 20_000},
-		{Op: "Claim", What: dedupe.WhatExpired, Attempt: 2, Fence: f2, Lease: 10_000, TTL: hour},
-		{Op: "Complete", What: dedupe.WhatFenced, Attempt: 1, Fence: f1},
-		{Op: "Complete", What: dedupe.WhatDone, Attempt: 2, Fence: f2},
-		{Op: "Claim", What: dedupe.WhatReplayed, Attempt: 2, Lease: 10_000, TTL: hour},
-		{Op: "Complete", What: dedupe.WhatFailed},
-		{Op: "Forget", What: dedupe.WhatDone},
-		{Op: "Claim", What: dedupe.WhatAcquired, Attempt: 1, Fence: f3, Lease: 1_000, TTL: 24 * hour},
-		{Op: "Release", What: dedupe.WhatDone, Attempt: 1, Fence: f3},
+		{Op: "Claim", What: dedupe.EventAcquired, Attempt: 1, Fence: f1, Lease: 10_000, TTL: hour},
+		{Op: "Claim", What: dedupe.EventInProgress, Attempt: 1, Lease: 6_000, TTL: hour},
+		{Op: "Claim", What: dedupe.EventMismatched, Lease: 10_000, TTL: hour},
+		{Op: "Extend", What: dedupe.EventDone, Attempt: 1, Fence: f1, Lease: 20_000},
+		{Op: "Claim", What: dedupe.EventExpired, Attempt: 2, Fence: f2, Lease: 10_000, TTL: hour},
+		{Op: "Complete", What: dedupe.EventFenced, Attempt: 1, Fence: f1},
+		{Op: "Complete", What: dedupe.EventDone, Attempt: 2, Fence: f2},
+		{Op: "Claim", What: dedupe.EventReplayed, Attempt: 2, Lease: 10_000, TTL: hour},
+		{Op: "Complete", What: dedupe.EventFailed},
+		{Op: "Forget", What: dedupe.EventDone},
+		{Op: "Claim", What: dedupe.EventAcquired, Attempt: 1, Fence: f3, Lease: 1_000, TTL: 24 * hour},
+		{Op: "Release", What: dedupe.EventDone, Attempt: 1, Fence: f3},
 	}
 	for i, e := range r.events {
-		if wantKey := "k"; e.What != dedupe.WhatFailed && !bytes.Equal(e.Key, []byte(wantKey)) {
+		if wantKey := "k"; e.What != dedupe.EventFailed && !bytes.Equal(e.Key, []byte(wantKey)) {
 			t.Errorf("event %d is about the key %q", i, e.Key)
 		}
 		e.Key = nil

@@ -1,0 +1,45 @@
+package dedupehttp
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+)
+
+// detachedLedger is the ledger that dedupe.Do sees.
+type detachedLedger struct {
+	dedupe.Ledger
+	client context.Context // ends with the client
+	claim  dedupe.Claim
+	at     time.Time // before the claim
+}
+
+// Claim claims without regard to the client: a departing client leaves no
+// orphaned claim. Only waiting ends with the client.
+func (l *detachedLedger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (claim dedupe.Claim, err error) {
+	wait := opts.Wait
+	opts.Wait = 0
+	l.at = time.Now()
+	claim, err = l.Ledger.Claim(ctx, key, opts)
+	if err == nil && claim.Outcome == dedupe.InProgress && wait > 0 {
+		opts.Wait = wait
+		claim, err = l.Ledger.Claim(l.client, key, opts)
+	}
+	if errors.Is(err, dedupe.ErrUnknownOutcome) && claim.Owner != "" { // such as that of a wait whose client has gone
+		opts.Wait, opts.Owner = 0, claim.Owner
+		claim, err = l.Ledger.Claim(ctx, key, opts)
+	}
+	l.claim = claim
+	return claim, err
+}
+
+// expires is when the key will be forgotten, or earlier by what the claim took;
+// zero if unknown, because another attempt was the first.
+func (l *detachedLedger) expires(ttl time.Duration) time.Time {
+	if l.claim.Attempt != 1 {
+		return time.Time{}
+	}
+	return l.at.Add(ttl).Truncate(time.Second)
+}

@@ -1,0 +1,35 @@
+package dodedupe
+
+import (
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/durable"
+)
+
+// Expired tells of a claim whose lease ran out while its holder had neither
+// completed nor released it: most likely the holder died, and its work may have
+// been done in part. When it was looked at, nobody had taken the claim over.
+type Expired struct {
+	// Scope is the ledger's. It is not known if it has more than about 70 kB
+	// together with the key in an object of its own.
+	Scope   string
+	Key     []byte
+	Fence   int64
+	Attempt int
+}
+
+func newExpired(object, key string, e *entry.Entry) Expired {
+	scope, named := parseObjectName(object)
+	if key != "" {
+		named = []byte(key)
+	}
+	return Expired{scope, named, e.Number, int(e.Attempt)}
+}
+
+// maxStoredName is the longest name that an object keeps: that of a scope of
+// about 70 kB.
+const maxStoredName = 100 << 10
+
+// isLongName reports whether an object cannot know a name by itself.
+func isLongName(name string) bool {
+	return len(name) > durable.MaxNameSize && len(name) <= maxStoredName
+}

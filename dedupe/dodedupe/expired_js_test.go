@@ -1,0 +1,265 @@
+package dodedupe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durabletest"
+)
+
+// told, where a test has set it, is what the class Notifying does.
+var told func(ctx context.Context, env *durable.Env, e Expired) error
+
+func onExpired(ctx context.Context, env *durable.Env, e Expired) error {
+	if told == nil {
+		return nil
+	}
+	return told(ctx, env, e)
+}
+
+// eachMapping runs a test on each way to keep a ledger.
+func eachMapping(t *testing.T, test func(t *testing.T, opts *LedgerOptions)) {
+	for _, m := range []Mapping{PerKey(), Buckets(2)} {
+		t.Run(m.String(), func(t *testing.T) {
+			test(t, &LedgerOptions{Binding: "NOTIFYING", Mapping: m, Scope: "a:scope"})
+		})
+	}
+}
+
+func notifyingLedger(t *testing.T, opts *LedgerOptions) *Ledger {
+	t.Helper()
+	l, err := NewLedger(durabletest.Env(t, nil), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// A holder dies; the object notices, and has its work done by somebody else.
+// What was done, or taken over in time, is not told of.
+func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
+		l := notifyingLedger(t, opts)
+		expired := make(chan Expired, 10)
+		setHook(t, &told, func(ctx context.Context, env *durable.Env, e Expired) error {
+			l, err := NewLedger(env, opts)
+			if err != nil {
+				return err
+			}
+			_, err = dedupe.Do(ctx, l, e.Key, dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: time.Minute}},
+				func(context.Context, dedupe.Claim) ([]byte, error) { return []byte("recovered"), nil })
+			expired <- e
+			return err
+		})
+		claim := func(key string, lease time.Duration) dedupe.Claim {
+			t.Helper()
+			c, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: lease, TTL: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		dead := claim("dead", 150*time.Millisecond)
+		if err := l.Complete(t.Context(), claim("done", 150*time.Millisecond), []byte("done")); err != nil {
+			t.Error(err)
+		}
+		if err := l.Release(t.Context(), claim("released", 150*time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		if err := l.Extend(t.Context(), claim("extended", 150*time.Millisecond), time.Minute); err != nil {
+			t.Error(err)
+		}
+		e := <-expired
+		if e.Scope != "a:scope" || string(e.Key) != "dead" || e.Fence != dead.Fence || e.Attempt != 1 {
+			t.Errorf("told of %+v", e)
+		}
+		if c := claim("dead", time.Minute); c.Outcome != dedupe.Replay || string(c.Result) != "recovered" {
+			t.Errorf("%+v", c)
+		}
+		if len(expired) > 0 {
+			t.Errorf("and told of %+v", <-expired)
+		}
+		if err := l.Complete(t.Context(), dead, nil); !errors.Is(err, dedupe.ErrFenced) {
+			t.Errorf("the dead holder: %v", err)
+		}
+	})
+}
+
+// The object is not in memory when the lease ends, and its function fails at first.
+func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
+		attempts := make(chan Expired, 10)
+		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error {
+			attempts <- e
+			if len(attempts) < 2 {
+				return errors.New("boom")
+			}
+			return nil
+		})
+		l := notifyingLedger(t, opts)
+		if _, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: 400 * time.Millisecond, TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		durabletest.Restart(t)
+		begin := time.Now()
+		for len(attempts) < 2 && time.Since(begin) < 20*time.Second {
+			time.Sleep(20 * time.Millisecond)
+		}
+		if len(attempts) != 2 {
+			t.Fatalf("told %d times", len(attempts))
+		}
+		l = notifyingLedger(t, opts)
+		if c, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Minute}); c.Outcome != dedupe.Acquired || !c.TakenOver || err != nil {
+			t.Errorf("%+v, %v", c, err)
+		}
+	})
+}
+
+// The object is started by its alarm: nobody has told this instance its name.
+func TestExpiredClaimInALongScopeIsToldOfAfterSIGKILL(t *testing.T) {
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
+		opts.Scope = strings.Repeat("a long scope", 100)
+		expired := make(chan Expired, 10)
+		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
+		if _, err := notifyingLedger(t, opts).Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Second, TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		durabletest.Restart(t)
+		if e := <-expired; e.Scope != opts.Scope || string(e.Key) != "dead" {
+			t.Errorf("told of key %q in a scope of %d bytes", e.Key, len(e.Scope))
+		}
+	})
+}
+
+// Whatever a function does for one key, others are told of at once.
+func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
+	for name, trouble := range map[string]func(context.Context) error{
+		"fails":  func(context.Context) error { return errors.New("boom") },
+		"panics": func(context.Context) error { panic("boom") },
+		"exits":  func(context.Context) error { runtime.Goexit(); return nil },
+		"hangs":  func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := make(chan string, 100)
+			end, over := context.WithCancel(t.Context())
+			defer over()
+			poisoned := false
+			setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error {
+				seen <- string(e.Key)
+				if string(e.Key) == "poison" && !poisoned {
+					poisoned = true
+					return trouble(end)
+				}
+				return nil
+			})
+			l := notifyingLedger(t, &LedgerOptions{Binding: "NOTIFYING", Mapping: Buckets(1), Scope: t.Name()})
+			for n, key := range []string{"poison", "good", "later"} {
+				lease := time.Duration(300+n*5)*time.Millisecond + time.Duration(n/2)*time.Second
+				if _, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: lease}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			begin, counts := time.Now(), map[string]int{}
+			for counts["good"] == 0 || counts["later"] == 0 || counts["poison"] < 2 {
+				select {
+				case key := <-seen:
+					counts[key]++
+				case <-time.After(20 * time.Second):
+					t.Fatalf("in 20 s told of %v", counts)
+				}
+			}
+			if took := time.Since(begin); took > 10*time.Second {
+				t.Errorf("others were told of after %v", took)
+			}
+		})
+	}
+}
+
+func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
+	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
+		key := strings.Repeat("k", dedupe.MaxKeySize)
+		opts.Scope = strings.Repeat("a long scope", 100)
+		expired := make(chan Expired, 1)
+		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
+		l := notifyingLedger(t, opts)
+		if _, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: 10 * time.Millisecond, TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		if e := <-expired; string(e.Key) != key || e.Scope != opts.Scope { // longer than the name that an object knows of itself
+			t.Errorf("told of a key of %d bytes in a scope of %d", len(e.Key), len(e.Scope))
+		}
+		object, _ := opts.Mapping.locate(kindLedger, opts.Scope, []byte(key))
+		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stub, err := ns.GetByName(object, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		over := false // the alarm is set for the end of the window
+		for end := time.Now().Add(5 * time.Second); !over && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
+				at, err := state.Storage().GetAlarm(ctx, nil)
+				over = time.Until(at) > time.Minute && err == nil
+			})
+		}
+		if !over {
+			t.Error("the alarm does not end")
+		}
+	})
+}
+
+// More holders die at once than one alarm tells of, and their windows are over, too.
+func TestEveryHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
+	const holders = 60 // more than one alarm tells of
+	expired := make(chan string, 2*holders)
+	setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- string(e.Key); return nil })
+	l := notifyingLedger(t, &LedgerOptions{Binding: "NOTIFYING", Mapping: Buckets(1)})
+	for n := range holders {
+		opts := dedupe.ClaimOptions{Lease: 500 * time.Millisecond, TTL: time.Millisecond}
+		if _, err := l.Claim(t.Context(), fmt.Append(nil, n), opts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[string]bool{}
+	for len(seen) < holders {
+		select {
+		case key := <-expired:
+			seen[key] = true
+		case <-time.After(10 * time.Second):
+			t.Fatalf("told of %d holders", len(seen))
+		}
+	}
+}
+
+func TestEmbeddedLedgerTellsOfHoldersThatDied(t *testing.T) {
+	o := openHost(t)
+	expired := make(chan Expired, 10)
+	setHook(t, &onHostExpired, func(ctx context.Context, h *host, e Expired) error {
+		_, _, err := h.ledger.Once(ctx, e.Key, nil, func(int64) ([]byte, error) { return []byte("recovered"), h.deposit(5) })
+		expired <- e
+		return err
+	})
+	dead, err := o.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ran, err := durabletest.RunAlarm(t, o.stub); !ran || err != nil || len(expired) > 0 {
+		t.Errorf("before the lease ends: %v, %v, told %d times", ran, err, len(expired))
+	}
+	if e := <-expired; string(e.Key) != "dead" || e.Fence != dead.Fence || e.Attempt != 1 || e.Scope != "" {
+		t.Errorf("%+v", e)
+	}
+	if c, err := o.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Minute}); c.Outcome != dedupe.Replay || string(c.Result) != "recovered" || err != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+	o.wantBalance("5")
+}

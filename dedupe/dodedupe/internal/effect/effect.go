@@ -1,0 +1,88 @@
+// Package effect says of errors whether what failed so has had an effect: an
+// object's step, or a call that was sent to an object.
+package effect
+
+import (
+	"errors"
+	"strings"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/durable"
+)
+
+// noEffectError is the error of an attempt that definitely changed nothing.
+type noEffectError struct{ error }
+
+func (e noEffectError) Unwrap() error { return e.error }
+
+// None returns the error of an attempt that definitely changed nothing.
+func None(err error) error { return noEffectError{err} }
+
+// afterWriteError is the error of an attempt that failed after it had stored
+// something: whatever its cause is, the attempt did not change nothing.
+type afterWriteError struct{ error }
+
+func (e afterWriteError) Unwrap() error { return e.error }
+
+// AfterWrite returns the error of an attempt that failed after it had stored
+// something; nil for nil.
+func AfterWrite(err error) error {
+	if err == nil {
+		return nil
+	}
+	return afterWriteError{err}
+}
+
+// IsNone reports that an attempt changed nothing, as the object says.
+func IsNone(err error) bool {
+	var n noEffectError
+	return errors.As(err, &n) && !isAfterWrite(err)
+}
+
+func isAfterWrite(err error) bool {
+	var w afterWriteError
+	return errors.As(err, &w)
+}
+
+// chain is an error that matches all of several.
+type chain struct{ errs []error }
+
+// Chain returns an error that matches all of several, whose text is theirs.
+func Chain(errs ...error) error { return &chain{errs} }
+
+func (c *chain) Error() string {
+	texts := make([]string, len(c.errs))
+	for i, err := range c.errs {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, ": ")
+}
+
+func (c *chain) Unwrap() []error { return c.errs }
+
+// Unknown returns [dedupe.ErrUnknownOutcome] with its causes.
+func Unknown(causes ...error) error {
+	return Chain(append([]error{dedupe.ErrUnknownOutcome}, causes...)...)
+}
+
+// Definite reports whether the attempt that failed so changed nothing. What is
+// not known to be harmless counts as unknown: a lost connection, a reset, an
+// error or panic of the object's code half-way, a reply that makes no sense,
+// the end of the caller's context.
+func Definite(err error) bool {
+	if isAfterWrite(err) {
+		return false
+	}
+	return IsNone(err) || Overloaded(err) || errors.Is(err, durable.ErrLimit) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// Overloaded reports that the call was turned away. An object that is reset for
+// its use of memory is overloaded, too, but it may have run the call before
+// (workerd, src/workerd/io/actor-cache.c++, "broken.exceededMemory").
+func Overloaded(err error) bool {
+	if !errors.Is(err, durable.ErrOverloaded) {
+		return false
+	}
+	var e *durable.Error
+	return !errors.As(err, &e) || e.Props["durableObjectReset"] != true
+}

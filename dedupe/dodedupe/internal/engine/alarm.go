@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"context"
+
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+)
+
+const (
+	// overdue is after how long, in ms, an alarm that has not rung is one that
+	// the platform gave up.
+	overdue = 60_000
+	// firstBackOff is for how long, in ms, an alarm whose storage failed does
+	// not ring again.
+	firstBackOff = 1000
+	maxBackOffs  = 5 // it doubles so often
+)
+
+// alarm is the object's one alarm, as far as this instance knows it.
+type alarm struct {
+	*Config
+	at    int64 // when it is due at the latest, if this instance knows; else 0
+	stale bool  // it may be missing: a step that was to set it has failed, or may be rolled back
+	// notBefore keeps an alarm whose storage fails from ringing again at once,
+	// twice as long each time.
+	notBefore, failures int64
+	// behind is by how much the clock was behind the platform's, at least, when
+	// the alarm rang last. workerd loses an alarm that is set, while it rings,
+	// for the time that it rings for.
+	behind int64
+}
+
+func (a *alarm) forgetStored() { a.at, a.stale = 0, true }
+
+// ensure makes sure that there is an alarm at a time or before.
+func (a *alarm) ensure(ctx context.Context, at int64) error {
+	now := a.Clock()
+	if a.at != 0 && a.at <= at && now < a.at+overdue {
+		return nil
+	}
+	a.forgetStored()
+	due, _, err := a.Backend.Earliest(now)
+	if err != nil {
+		return err
+	}
+	if due >= entry.Never {
+		a.at, a.stale = due, false
+		return nil
+	}
+	due = max(due, a.notBefore) + a.behind
+	set, err := a.Backend.AlarmAt(ctx)
+	if err != nil {
+		return err
+	}
+	if set <= now || set > due { // one that is past may have been given up
+		return a.set(ctx, due, now)
+	}
+	a.at, a.stale = set, false
+	return nil
+}
+
+// tryEnsure sets the alarm that a step before failed to set, or that this
+// instance does not know of. A step that writes nothing does not fail with it:
+// the next one tries again.
+func (a *alarm) tryEnsure(ctx context.Context, due int64) {
+	if a.stale {
+		due = 0
+	}
+	_ = a.ensure(ctx, due)
+}
+
+// ensureAny makes sure that there is an alarm: one that is set for later will
+// do.
+func (a *alarm) ensureAny(ctx context.Context, at int64) error {
+	a.forgetStored()
+	set, err := a.Backend.AlarmAt(ctx)
+	if err != nil {
+		return err
+	}
+	if now := a.Clock(); set <= now {
+		return a.set(ctx, at, now)
+	}
+	a.at, a.stale = set, false
+	return nil
+}
+
+// reset sets the alarm to the time when it is due, be it later than it was.
+func (a *alarm) reset(ctx context.Context) error {
+	a.forgetStored()
+	now := a.Clock()
+	due, _, err := a.Backend.Earliest(now)
+	if err != nil {
+		return err
+	}
+	if due >= entry.Never {
+		a.at, a.stale = due, false
+		return nil
+	}
+	return a.set(ctx, max(due, a.notBefore)+a.behind, now)
+}
+
+func (a *alarm) set(ctx context.Context, due, now int64) error {
+	err := a.Backend.SetAlarm(ctx, max(due, now))
+	if err == nil {
+		a.at, a.stale = due, false
+	}
+	return err
+}
+
+// backOff has the alarm not ring again at once.
+func (a *alarm) backOff() {
+	a.notBefore = a.Clock() + firstBackOff<<min(a.failures, maxBackOffs)
+	a.failures++
+}

@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"context"
+	"sync"
+
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/internal/budget"
+)
+
+// Config is what an engine works with.
+type Config struct {
+	Backend Backend
+	Clock   func() int64 // Unix time in ms
+	// Notify, if set, is told of holders that died.
+	Notify func(ctx context.Context, key string, e *entry.Entry) error
+	Many   bool // the object keeps many keys
+	Shared bool // the object has other things, too
+	// Enter, if set, waits until no other goroutine's transaction is under way,
+	// and says whether it is inside one of its own.
+	Enter   func(ctx context.Context) (inside bool, leave func(), err error)
+	Waiters *budget.Budget // of callers who wait, with those of other objects; nil for no limit
+	Tenant  string         // whose they are
+}
+
+// core is an instance of an object: how it reaches what is stored, and all that
+// it remembers of it and of time. Nothing of that may outlive what it describes:
+//
+//	what                          is dropped
+//	clock.latest                  when the clock shows that it was wrong by more than entry.ClockSlack
+//	fences.given                  never: what was given is not given again, not even if its claim was rolled back
+//	fences.stored, alarm.at,      when a write has failed, or may be rolled back: it was made inside a user's transaction;
+//	nameStored                    when the object is emptied or deleted; and alarm.at when the alarm rings, and when it should have rung
+//	alarm.notBefore               when an alarm has done its work
+//	alarm.behind                  when the alarm rings
+//
+// Whether there is a table is not remembered, and what users' alarms are is read
+// each time. Callers that wait hold nothing: every write of a key wakes those
+// who wait for it, who look again.
+type core struct {
+	*Config
+	mu         sync.Mutex
+	clock      clock
+	fences     fences
+	alarm      alarm
+	waiters    waiters
+	nameStored bool // see Name
+}
+
+func newCore(config *Config) *core {
+	return &core{Config: config, clock: clock{Config: config}, fences: fences{Config: config}, alarm: alarm{Config: config}, waiters: waiters{Config: config}}
+}
+
+// forgetStored drops what may not be true of what is stored.
+func (c *core) forgetStored() {
+	c.fences.forgetStored()
+	c.alarm.forgetStored()
+	c.nameStored = false
+}
+
+// emptied notes that the object has nothing stored.
+func (c *core) emptied() {
+	c.fences.emptied()
+	c.alarm.at, c.alarm.stale = 0, false
+	c.nameStored = false
+}
+
+// lock begins a step, and unlock ends it. In an object that a user's code has
+// transactions in, a step waits until nobody else's is under way: it would
+// become part of it, and be rolled back with it. In one of the same goroutine
+// it does, and then nothing that it learnt of storage is remembered.
+func (c *core) lock(ctx context.Context) (unlock func(), err error) {
+	inside, leave := false, func() {}
+	if c.Enter != nil {
+		if inside, leave, err = c.Enter(ctx); err != nil {
+			return nil, effect.None(err)
+		}
+	}
+	c.mu.Lock()
+	return func() {
+		if inside {
+			c.forgetStored()
+		}
+		c.mu.Unlock()
+		leave()
+	}, nil
+}
+
+// step runs one step: it reads, decides and writes, and lets no other step in
+// between. What it has begun it ends, so its context does not end with ctx.
+func (c *core) step(ctx context.Context, run func(ctx context.Context) error) error {
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return run(context.WithoutCancel(ctx))
+}
+
+// read returns a key's entry as it is stored, and now, which what is stored
+// keeps from running backwards, too. What has a time that cannot be is stored
+// anew. Errors of reading have no effect.
+func (c *core) read(ctx context.Context, key string) (e entry.Entry, now int64, err error) {
+	record, ok, err := c.Backend.Get(key)
+	if err == nil && ok {
+		e, err = entry.Decode(record)
+	}
+	if err != nil {
+		return entry.Entry{}, 0, effect.None(err)
+	}
+	now = c.clock.now()
+	if clock := c.Clock(); e.Ahead(clock) {
+		next := e.Rebased(clock)
+		err := c.Backend.Put(key, &next, &e)
+		if c.forgetStored(); err != nil {
+			return entry.Entry{}, 0, err
+		}
+		c.alarm.tryEnsure(ctx, next.Due())
+		e = next
+	}
+	c.clock.latest = min(max(now, e.Latest()), codec.MaxNow)
+	return e, c.clock.latest, nil
+}
+
+// write stores an entry in place of another and sees to the alarm. Where that
+// fails the entry stands, and the caller has to repeat or to count it as
+// unknown.
+func (c *core) write(ctx context.Context, key string, e, before *entry.Entry) error {
+	if err := c.put(key, e, before); err != nil {
+		return err
+	}
+	return effect.AfterWrite(c.alarm.ensure(ctx, e.Due()))
+}
+
+// put stores an entry, and wakes those who wait for the key. If somebody wants
+// to be told of holders that died, a held entry says when.
+func (c *core) put(key string, e, before *entry.Entry) error {
+	if c.Notify != nil && e.State == entry.Held {
+		e.NotifyAt = e.Until
+	}
+	if e.State != entry.Held || e.Number != before.Number { // an extension lets nobody in
+		defer c.waiters.wake(key)
+	}
+	err := c.Backend.Put(key, e, before)
+	if err != nil { // it may be there all the same
+		c.forgetStored()
+	}
+	return err
+}
+
+// clearIfEmpty leaves an object without records without anything, once it has
+// no fence to keep.
+func (c *core) clearIfEmpty(ctx context.Context) (cleared bool, err error) {
+	_, some, err := c.Backend.Earliest(c.Clock())
+	if err != nil || some {
+		return false, err
+	}
+	until, err := c.fences.keptUntil()
+	if err != nil {
+		return false, err
+	}
+	if until != 0 && !c.Shared {
+		return true, c.alarm.ensureAny(ctx, until)
+	}
+	if err := c.Backend.Clear(ctx); err != nil {
+		c.forgetStored()
+		return false, err
+	}
+	if c.Shared { // the fence stays
+		c.alarm.at, c.alarm.stale = 0, false
+		return true, nil
+	}
+	c.emptied()
+	return true, nil
+}

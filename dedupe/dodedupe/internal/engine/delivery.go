@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/internal/section"
+)
+
+const (
+	// callbackTime is how long one call of OnExpired may take. Then its ctx
+	// ends, and nothing waits for it any more.
+	callbackTime = 5 * time.Minute
+	// deliveryTime is for how long an alarm that waits for calls sees to what
+	// becomes due meanwhile. An alarm may take 15 minutes
+	// (https://developers.cloudflare.com/durable-objects/platform/limits/).
+	deliveryTime = 9 * time.Minute
+	// deliveryPace is how often it does at most.
+	deliveryPace = 100 * time.Millisecond
+	// callbackLimit is how many calls may be under way at once.
+	callbackLimit = 1000
+)
+
+// Errors of a user's function that did not return.
+var (
+	errPanic   = errors.New("a function panicked")
+	errGoexit  = errors.New("a function ended its goroutine")
+	errTooLong = errors.New("a function took longer than 5 minutes")
+)
+
+// delivery is one of the alarm. Each function of a user runs in a goroutine of
+// its own: what it does, and for how long, delays nothing else.
+type delivery struct {
+	expiry
+	ctx     context.Context
+	user    func() (func(ctx context.Context) error, error)
+	ended   chan error // of functions
+	running int
+	started bool
+	errs    []error
+}
+
+// Alarm tells of holders that died, and removes what has expired. It may come
+// early, late or twice. Its errors have the platform deliver it again. Before it
+// calls a function it has set the next alarm, and put off the entry that it
+// tells of, so that neither the end of the program nor an alarm that is given up
+// leaves others without theirs.
+func (e *Engine) Alarm(ctx context.Context) error { return e.deliver(ctx, nil) }
+
+// deliver is Alarm, with a function that user returns, too, if it is time: it
+// may take as long as it likes.
+func (e *Engine) deliver(ctx context.Context, user func() (func(ctx context.Context) error, error)) error {
+	d := &delivery{expiry: expiry{e.core}, ctx: ctx, user: user, ended: make(chan error, callbackLimit+1)}
+	begin := time.Now()
+	next := begin.Add(d.turn())
+	timer := time.NewTimer(deliveryPace) // most functions end before, and leave no timer that lasts
+	defer timer.Stop()
+	for d.running > 0 {
+		select {
+		case err := <-d.ended:
+			d.running--
+			d.note(err)
+		case <-timer.C:
+			if !time.Now().Before(next) && time.Since(begin) < deliveryTime { // later it only waits
+				next = time.Now().Add(d.turn())
+			}
+			timer.Reset(max(time.Until(next), deliveryPace))
+		}
+	}
+	if d.started {
+		d.note(d.end())
+	}
+	return errors.Join(d.errs...)
+}
+
+func (d *delivery) note(err error) {
+	if err != nil {
+		d.errs = append(d.errs, err)
+	}
+}
+
+// turn does what is due, sets the next alarm, and begins to tell. It returns
+// after how long there is more to do.
+func (d *delivery) turn() (next time.Duration) {
+	if d.user != nil {
+		fn, err := d.user()
+		d.note(err)
+		if fn != nil {
+			d.start(0, fn, nil)
+		}
+	}
+	next = deliveryTime
+	d.note(d.step(d.ctx, func(ctx context.Context) error {
+		notices, failed := d.expire(ctx)
+		if failed != nil {
+			d.note(failed)
+		}
+		if err := d.setNext(ctx); err != nil { // the platform delivers the alarm again, and what was put off is told of then
+			next = deliveryPace
+			return err
+		}
+		next = max(time.Duration(d.alarm.at-d.Clock())*time.Millisecond, deliveryPace)
+		if failed != nil {
+			d.forgetStored() // the next step looks whether the alarm is there
+		}
+		for _, n := range notices {
+			d.startNotice(n)
+		}
+		return nil
+	}))
+	return next
+}
+
+// expire removes what has expired, and returns who is to be told of.
+func (d *delivery) expire(ctx context.Context) ([]notice, error) {
+	d.alarm.forgetStored()
+	d.alarm.behind = 0
+	if at := section.Scheduled(ctx); !at.IsZero() {
+		d.alarm.behind = min(max(at.UnixMilli()-d.Clock(), 0), entry.ClockSlack)
+	}
+	now := d.clock.now()
+	failed := d.sweep(now)
+	notices, err := d.postpone(now, min(noticeLimit, callbackLimit-d.running))
+	if failed = errors.Join(failed, err); failed != nil {
+		d.forgetStored()
+		d.alarm.backOff()
+		return notices, failed
+	}
+	d.alarm.notBefore, d.alarm.failures = 0, 0
+	return notices, nil
+}
+
+// setNext sets the next alarm, or leaves the object empty.
+func (d *delivery) setNext(ctx context.Context) error {
+	cleared, err := d.clearIfEmpty(ctx)
+	if err != nil || cleared {
+		return err
+	}
+	return d.alarm.ensure(ctx, 0)
+}
+
+// end sets the next alarm when all functions have ended: what was told of is due
+// later.
+func (d *delivery) end() error {
+	return d.step(d.ctx, func(ctx context.Context) error {
+		if cleared, err := d.clearIfEmpty(ctx); cleared || err != nil {
+			return err
+		}
+		return d.alarm.reset(ctx)
+	})
+}
+
+func (d *delivery) startNotice(n notice) {
+	tell := func(ctx context.Context) error { return d.notify(ctx, n) }
+	d.start(callbackTime, tell, func() error {
+		if !n.last {
+			return nil
+		}
+		return d.settled(d.ctx, n.Keyed)
+	})
+}
+
+// start calls a function in a goroutine of its own, which may take a time, or as
+// long as it likes if that is 0. If it takes longer, late is called.
+func (d *delivery) start(limit time.Duration, fn func(ctx context.Context) error, late func() error) {
+	ctx, cancel := context.WithCancelCause(d.ctx)
+	var once sync.Once
+	end := func(err error) {
+		once.Do(func() {
+			cancel(err)
+			d.ended <- err
+		})
+	}
+	if limit > 0 {
+		timer := time.AfterFunc(limit, func() { end(errors.Join(errTooLong, late())) })
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	}
+	d.running, d.started = d.running+1, true
+	go func() {
+		err := errGoexit
+		defer func() {
+			if p := recover(); p != nil {
+				println("panic: " + panicText(p) + " [recovered by capdo; it is the alarm's error]\n" + stack())
+				err = effect.Chain(errPanic, errors.New(panicText(p)))
+			}
+			end(err)
+		}()
+		err = fn(ctx)
+	}()
+}
+
+func stack() string {
+	b := make([]byte, 16<<10)
+	return string(b[:runtime.Stack(b, false)])
+}
+
+func panicText(p any) string {
+	switch p := p.(type) {
+	case error:
+		return p.Error()
+	case string:
+		return p
+	}
+	return "(a value that is neither an error nor a string)"
+}

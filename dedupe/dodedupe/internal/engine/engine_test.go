@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
+)
+
+func TestLeaseIsStealableAtItsEndAndNotBefore(t *testing.T) {
+	s := newFixture(t)
+	first := s.claim("a", 1000, 86_400_000, dedupe.Acquired)
+	s.now = noon + 999
+	if a := s.claim("b", 1000, 1, dedupe.InProgress); a.RetryAfter != 1 {
+		t.Errorf("retry after %d ms", a.RetryAfter)
+	}
+	s.now = noon + 1000
+	second := s.claim("b", 1000, 1, dedupe.Acquired)
+	if !second.Entry.TakenOver || second.Entry.Attempt != 2 || second.Entry.FirstSeen != noon || second.Entry.TTL != 86_400_000 {
+		t.Errorf("%+v", second.Entry)
+	}
+	s.want(s.engine.Complete(t.Context(), "k", holderOf(first), nil), dedupe.ErrFenced)
+}
+
+func TestWindowBeginsWhenTheKeyIsFirstSeen(t *testing.T) {
+	s := newFixture(t)
+	s.claim("a", 100, 1000, dedupe.Acquired)
+	s.now = noon + 900
+	b := s.claim("b", 50, 1000, dedupe.Acquired)
+	s.want(s.engine.Complete(t.Context(), "k", holderOf(b), []byte("r")), nil)
+	s.now = noon + 999
+	s.claim("c", 50, 1000, dedupe.Replay)
+	s.now = noon + 1000
+	if a := s.claim("c", 50, 1000, dedupe.Acquired); a.Entry.Attempt != 1 {
+		t.Errorf("%+v", a.Entry)
+	}
+}
+
+func TestCompletionAfterTheWindowIsKeptForTheLease(t *testing.T) {
+	s := newFixture(t)
+	a := s.claim("a", 1000, 10, dedupe.Acquired)
+	s.now = noon + 500
+	for range 2 {
+		s.want(s.engine.Complete(t.Context(), "k", holderOf(a), []byte("r")), nil)
+	}
+	s.now = noon + 999
+	s.claim("b", 50, 1000, dedupe.Replay)
+	s.now = noon + 1000
+	s.claim("b", 50, 1000, dedupe.Acquired)
+}
+
+// Known mistake: the clock runs backwards, and lengthens or revives what it should not.
+func TestClockDoesNotRunBackwards(t *testing.T) {
+	s := newFixture(t)
+	s.claim("a", 100, 1000, dedupe.Acquired)
+	s.now = noon + 100
+	b := s.claim("b", 100, 1000, dedupe.Acquired)
+	s.now = noon - 5000
+	s.claim("c", 100, 1000, dedupe.InProgress)
+	s.want(s.engine.Complete(t.Context(), "k", holderOf(b), nil), nil)
+	if e, _ := entry.Decode(s.backend.Rows["k"].Record); e.Until != noon+100 {
+		t.Errorf("completed at noon%+d", e.Until-noon)
+	}
+	s.evict()
+	s.claim("c", 100, 1000, dedupe.Replay)
+	s.forget()
+	if a := s.claim("d", 100, 1000, dedupe.Acquired); a.Entry.FirstSeen != noon+100 || a.Entry.Number <= b.Entry.Number {
+		t.Errorf("%+v after fence %d", a.Entry, b.Entry.Number)
+	}
+}
+
+// The cost: a first claim is a put and an alarm, a duplicate nothing, a completion a put.
+func TestWrites(t *testing.T) {
+	s := newFixture(t)
+	writes := func(what string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, op := range s.backend.Ops {
+			if op != "get" && op != "earliest" && op != "alarmAt" && op != "noted" {
+				got = append(got, op)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s writes %v, want %v", what, got, want)
+		}
+		s.backend.Ops = nil
+	}
+	a := s.claim("a", 1000, 5000, dedupe.Acquired)
+	writes("a first claim", "put", "setAlarm")
+	s.claim("b", 1000, 5000, dedupe.InProgress)
+	s.claim("a", 1000, 5000, dedupe.Acquired)
+	writes("a duplicate")
+	s.want(s.engine.Complete(t.Context(), "k", holderOf(a), []byte("r")), nil)
+	writes("a completion", "put")
+	s.claim("b", 1000, 5000, dedupe.Replay)
+	s.want(s.engine.Complete(t.Context(), "k", holderOf(a), []byte("r")), nil)
+	writes("a replay and a second completion")
+	s.evict()
+	s.claim("b", 1000, 5000, dedupe.Replay)
+	writes("a duplicate after an eviction")
+}
+
+// Result stored before its size is checked; lease, TTL and owner likewise.
+func TestObjectRefusesWhatIsInvalidBeforeItWrites(t *testing.T) {
+	s := newFixture(t)
+	a := s.claim("a", 1000, 5000, dedupe.Acquired)
+	before := slices.Clone(s.backend.Rows["k"].Record)
+	s.want(s.engine.Complete(t.Context(), "k", holderOf(a), make([]byte, dedupe.MaxResultSize+1)), dedupe.ErrResultTooLarge)
+	for _, lease := range []int64{0, -1, entry.MaxLease + 1, math.MaxInt64} {
+		s.want(s.engine.Extend(t.Context(), "k", holderOf(a), lease), dedupe.ErrInvalidLease)
+		_, err := s.engine.Claim(t.Context(), "k", entry.Request{Owner: "b", Lease: lease, TTL: 1})
+		s.want(err, dedupe.ErrInvalidLease)
+	}
+	for _, ttl := range []int64{0, -1, codec.MaxTTL + 1, math.MaxInt64} {
+		_, err := s.engine.Claim(t.Context(), "k2", entry.Request{Owner: "b", Lease: 1, TTL: ttl})
+		s.want(err, dedupe.ErrInvalidTTL)
+	}
+	_, err := s.engine.Claim(t.Context(), "k2", entry.Request{Owner: strings.Repeat("o", 65), Lease: 1, TTL: 1})
+	s.want(err, dedupe.ErrOwnerTooLarge)
+	_, err = s.engine.Wait(t.Context(), "k", "", maxWait+1)
+	s.want(err, dedupe.ErrInvalidWait)
+	if len(s.backend.Rows) != 1 || !bytes.Equal(s.backend.Rows["k"].Record, before) {
+		t.Errorf("%d records: %x, before %x", len(s.backend.Rows), s.backend.Rows["k"].Record, before)
+	}
+}
+
+// Perform, then fail: whichever operation of a claim and completion fails, and
+// however, an error that says that nothing was changed is right, and the same
+// owner gets what it would have got when it asks again.
+func TestFaultsOfATableLeaveNoClaimThatNobodyKnows(t *testing.T) {
+	for n := range 4 {
+		for _, f := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
+			s := newFixture(t)
+			s.backend.Plan = faulty.At{N: n, Kind: f}.Plan()
+			_, err := s.engine.Claim(t.Context(), "k", entry.Request{Owner: "a", Lease: 1000, TTL: 5000})
+			s.want(err, faulty.ErrInjected)
+			s.backend.Plan = nil
+			stored := len(s.backend.Rows) > 0
+			if effect.Definite(err) && stored {
+				t.Errorf("operation %d, fault %d: the error says that nothing was changed, and there is a record", n, f)
+			}
+			a := s.claim("a", 1000, 5000, dedupe.Acquired)
+			if s.backend.Alarm != noon+5000 || a.Entry.Attempt != 1 {
+				t.Errorf("operation %d, fault %d: %+v, alarm %d", n, f, a.Entry, s.backend.Alarm)
+			}
+			s.claim("b", 1000, 5000, dedupe.InProgress)
+
+			s.evict()
+			s.backend.Ops = nil
+			s.backend.Plan = faulty.At{N: n, Kind: f}.Plan()
+			s.want(s.engine.Complete(t.Context(), "k", holderOf(a), []byte("r")), faulty.ErrInjected)
+			s.backend.Plan = nil
+			s.want(s.engine.Complete(t.Context(), "k", holderOf(a), []byte("r")), nil)
+			s.claim("b", 1000, 5000, dedupe.Replay)
+		}
+	}
+}
+
+// Known mistake: a takeover beyond the window that looks fresh, of an object
+// with an alarm that tells, late or not.
+func TestTakeoverBeyondTheWindowIsKnown(t *testing.T) {
+	for _, tells := range []bool{true, false} {
+		for _, late := range []int64{0, 99, 100, 3_600_000} {
+			s := newFixture(t)
+			if tells {
+				s.notifying(fineBy)
+			}
+			ask := func(owner, fingerprint string) (entry.Answer, error) {
+				return s.engine.Claim(t.Context(), "k", entry.Request{Owner: owner, Fingerprint: fingerprint, Lease: 30_000, TTL: 1000})
+			}
+			a, err := ask("a", "1")
+			s.want(err, nil)
+			s.want(s.engine.Extend(t.Context(), "k", holderOf(a), 60_000), nil)
+			s.now += 60_000 + late
+			known := tells || late < dedupe.KeptAfter(1000) // an alarm that has not rung has nobody forgotten
+			_, mismatch := ask("b", "2")
+			if errors.Is(mismatch, dedupe.ErrMismatch) != known {
+				t.Errorf("another fingerprint %d ms later: %v", late, mismatch)
+			}
+			if !known {
+				continue
+			}
+			if b, err := ask("b", "1"); err != nil || !b.Entry.TakenOver || b.Entry.Attempt != 2 {
+				t.Errorf("%d ms later, tells %v: taken over %v, attempt %d, %v", late, tells, b.Entry.TakenOver, b.Entry.Attempt, err)
+			}
+		}
+	}
+}
+
+// What a late attempt stores is kept for a tenth of the TTL at least.
+func TestResultOfALateAttemptIsKept(t *testing.T) {
+	const day = 86_400_000
+	for _, before := range []int64{1, 1000, day / 10, day / 2} { // the end of the window
+		s := newFixture(t)
+		a := s.claim("a", 30_000, day, dedupe.Acquired)
+		s.want(s.engine.Release(t.Context(), "k", holderOf(a)), nil)
+		s.now += day - before
+		b := s.claim("b", 30_000, day, dedupe.Acquired)
+		s.now += 1000
+		s.want(s.engine.Complete(t.Context(), "k", holderOf(b), []byte("r")), nil)
+		kept := max(noon+day, s.now+day/10)
+		for _, at := range []int64{s.now + 29_001, kept - 1} {
+			s.now = at
+			s.evict()
+			s.claim("c", 30_000, day, dedupe.Replay)
+		}
+		s.now = kept
+		if c := s.claim("c", 30_000, day, dedupe.Acquired); c.Entry.Attempt != 1 {
+			t.Errorf("%d ms before the end: %+v", before, c.Entry)
+		}
+	}
+}

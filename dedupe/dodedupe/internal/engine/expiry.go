@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+)
+
+const (
+	// sweepLimit is how many records are removed at once; if there are more,
+	// the next alarm comes at once.
+	sweepLimit = 200
+	// noticeLimit is how many holders are told of at once; likewise.
+	noticeLimit = 50
+	// noticePeriod is for how long after the end of its lease, in ms, a holder
+	// is told of again after errors.
+	noticePeriod = 60 * 60 * 1000
+)
+
+// expiry removes records, and tells of holders that died.
+type expiry struct{ *core }
+
+// notice is a holder who is to be told of.
+type notice struct {
+	entry.Keyed
+	last bool // if it fails, too, it is given up
+}
+
+// sweep removes what has expired.
+func (x expiry) sweep(now int64) error {
+	return x.Backend.Sweep(now, sweepLimit, func(fence int64) error { return x.fences.keep(fence, now) })
+}
+
+// postpone returns the holders whose leases are over, who are to be told of.
+// Each is put off before: it is told of again after 1 s, and then after ever
+// longer times, unless that is over by then.
+func (x expiry) postpone(now int64, limit int) (notices []notice, failed error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	expired, failed := x.Backend.Expired(now, limit)
+	for _, k := range expired {
+		next := k.Entry
+		next.NotifyAt = now + max(1000, now-k.Entry.Until)
+		if x.Notify == nil {
+			next.NotifyAt = 0
+		}
+		if err := x.Backend.Put(k.Key, &next, &k.Entry); err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		if x.Notify != nil {
+			last := k.Entry.NotifyAt-k.Entry.Until >= noticePeriod
+			notices = append(notices, notice{entry.Keyed{Key: k.Key, Entry: next}, last})
+		}
+	}
+	return notices, failed
+}
+
+// notify tells of a holder, and has it not told of again if that succeeds, or if
+// it was the last time.
+func (x expiry) notify(ctx context.Context, n notice) (err error) {
+	over := n.last // also after a panic
+	defer func() {
+		if over {
+			err = errors.Join(err, x.settled(ctx, n.Keyed))
+		}
+	}()
+	err = x.Notify(ctx, n.Key, &n.Entry)
+	over = over || err == nil
+	return err
+}
+
+// settled has a holder not told of any more.
+func (x expiry) settled(ctx context.Context, k entry.Keyed) error {
+	return x.step(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		stored, _, err := x.read(ctx, k.Key)
+		if err != nil || stored.NotifyAt != k.Entry.NotifyAt || stored.Number != k.Entry.Number { // it moved on
+			return err
+		}
+		next := stored
+		next.NotifyAt = 0
+		err = x.Backend.Put(k.Key, &next, &stored)
+		if err != nil {
+			x.forgetStored()
+		}
+		return err
+	})
+}

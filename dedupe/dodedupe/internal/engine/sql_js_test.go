@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/durable"
+	"flow.internal/capdo/durable/durabletest"
+)
+
+// A sweep reads as many rows as it removes, a few times, and not all that there
+// are. Listing them, which is made here, does.
+func TestKnownMistakeOfASweep(t *testing.T) {
+	t.Run("known mistake: a sweep that lists the whole object into memory", func(t *testing.T) {
+		durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
+			if read := rowsReadBySweep(ctx, t, state, func(table *table) error { return table.Sweep(noon+101, 10, func(int64) error { return nil }) }); read > 100 {
+				t.Errorf("a sweep of 10 records of 500 reads %d rows", read)
+			}
+			listing := func(table *table) error {
+				c, err := table.run("SELECT key, due FROM _capdo_entries")
+				for err == nil && c.Next() {
+				}
+				return errors.Join(err, table.Sweep(noon+101, 10, func(int64) error { return nil }))
+			}
+			if read := rowsReadBySweep(ctx, t, state, listing); read < 500 {
+				t.Errorf("listing them reads %d rows", read)
+			}
+		})
+	})
+}
+
+func rowsReadBySweep(ctx context.Context, t *testing.T, state *durable.State, sweep func(table *table) error) (read int) {
+	t.Helper()
+	table := newTable(state.Storage())
+	for n := range 500 {
+		if err := table.Put(string(rune('a'+n)), &entry.Entry{State: entry.Held, FirstSeen: noon, TTL: 1 + int64(n)}, &entry.Entry{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var cursors []*durable.Cursor
+	run := table.run
+	table.run = func(query string, args ...any) (*durable.Cursor, error) {
+		c, err := run(query, args...)
+		cursors = append(cursors, c)
+		return c, err
+	}
+	if err := sweep(table); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cursors {
+		read += c.RowsRead()
+	}
+	return read
+}

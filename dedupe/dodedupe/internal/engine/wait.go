@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+)
+
+const (
+	maxWait = int64(dedupe.MaxWait / time.Millisecond)
+	// WaitSlice is how long a caller waits in an object at a time, in ms. Then
+	// it asks again: one that has gone, and that nobody tells the object of,
+	// takes no longer.
+	WaitSlice = 10_000
+)
+
+// waiters are the callers who wait, by key.
+type waiters struct {
+	*Config
+	keys map[string]*waiting
+}
+
+// waiting is where those who wait for a key are.
+type waiting struct {
+	changed chan struct{} // closed when the key's record has changed
+	callers int
+}
+
+// join adds a caller; nil if too many wait already.
+func (w *waiters) join(key string) *waiting {
+	if !w.Waiters.Take(w.Tenant, 1) {
+		return nil
+	}
+	k := w.keys[key]
+	if k == nil {
+		if w.keys == nil {
+			w.keys = map[string]*waiting{}
+		}
+		k = &waiting{changed: make(chan struct{})}
+		w.keys[key] = k
+	}
+	k.callers++
+	return k
+}
+
+// leave undoes join.
+func (w *waiters) leave(key string, k *waiting) {
+	w.Waiters.Give(w.Tenant, 1)
+	if k.callers--; k.callers == 0 && w.keys[key] == k {
+		delete(w.keys, key)
+	}
+}
+
+// wake ends the waits for a key: those who waited look again.
+func (w *waiters) wake(key string) {
+	if k := w.keys[key]; k != nil {
+		delete(w.keys, key)
+		close(k.changed)
+	}
+}
+
+// wakeAll ends all waits.
+func (w *waiters) wakeAll() {
+	for key := range w.keys {
+		w.wake(key)
+	}
+}
+
+// Wait waits until the key is not held any more, but no longer than limit, in
+// ms, nor than WaitSlice, and says how it stands then. It claims nothing: one
+// who waits may be gone by then. It fails with dedupe.ErrOverloaded where too
+// many wait already.
+func (e *Engine) Wait(ctx context.Context, key, fingerprint string, limit int64) (a entry.Answer, err error) {
+	if limit < 0 || limit > maxWait {
+		return a, effect.None(dedupe.ErrInvalidWait)
+	}
+	end := time.Now().Add(time.Duration(min(limit, WaitSlice)) * time.Millisecond)
+	for {
+		a, k, err := e.lookOrJoin(ctx, key, fingerprint, time.Until(end) > 0)
+		if err != nil || k == nil {
+			return a, err
+		}
+		timer := time.NewTimer(min(time.Until(end), time.Duration(a.RetryAfter)*time.Millisecond))
+		select {
+		case <-k.changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			err = effect.None(context.Cause(ctx))
+		}
+		timer.Stop()
+		e.mu.Lock()
+		e.waiters.leave(key, k)
+		e.mu.Unlock()
+		if err != nil {
+			return entry.Answer{}, err
+		}
+	}
+}
+
+// lookOrJoin says how a key stands. Where it is held, and the caller may wait,
+// it returns where.
+func (e *Engine) lookOrJoin(ctx context.Context, key, fingerprint string, mayWait bool) (a entry.Answer, k *waiting, err error) {
+	err = e.step(ctx, func(ctx context.Context) error {
+		if a, err = e.inspect(ctx, key, fingerprint); err != nil || a.RetryAfter == 0 || !mayWait {
+			return err
+		}
+		if k = e.waiters.join(key); k == nil {
+			return effect.None(dedupe.ErrOverloaded)
+		}
+		return nil
+	})
+	return a, k, err
+}
+
+// inspect says how a key stands: completed, or in progress for some time, or,
+// if it is free, for 0 ms.
+func (e *Engine) inspect(ctx context.Context, key, fingerprint string) (entry.Answer, error) {
+	stored, now, err := e.read(ctx, key)
+	if err != nil {
+		return entry.Answer{}, err
+	}
+	if e.alarm.stale {
+		e.alarm.tryEnsure(ctx, stored.Due())
+	}
+	current := stored.At(now)
+	switch {
+	case (current.State == entry.Held || current.State == entry.Done) && current.Fingerprint != fingerprint:
+		return entry.Answer{}, effect.None(dedupe.ErrMismatch)
+	case current.State == entry.Done:
+		return entry.Answer{Outcome: dedupe.Replay, Entry: current}, nil
+	case current.State != entry.Held:
+		return entry.Answer{Outcome: dedupe.InProgress, Entry: current}, nil
+	}
+	return entry.Answer{Outcome: dedupe.InProgress, Entry: current, RetryAfter: max(current.Until-now, 0)}, nil
+}

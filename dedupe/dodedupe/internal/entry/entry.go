@@ -1,0 +1,178 @@
+// Package entry has what a ledger or a sequencer knows of a key, and the
+// transitions from one such state to the next. They decide and change nothing,
+// and know the time only from their caller. All times are Unix times in ms, by
+// the object's clock.
+package entry
+
+import (
+	"errors"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+)
+
+// Entry is what is known of a key. The zero Entry is that of a key nobody has
+// seen.
+type Entry struct {
+	State     State
+	TakenOver bool  // the lease of the holder before ran out
+	Number    int64 // the fence of the last claim, or the number in a sequence
+	Attempt   int64 // claims within the window
+	FirstSeen int64
+	TTL       int64
+	Until     int64 // Held: the end of the lease; Done: when it was completed
+	NotifyAt  int64 // Held: when to notify that the holder has died; 0: never
+	Owner     string
+	// Fingerprint is that of the payload. It outlives the completion: later
+	// claims are compared with it, too.
+	Fingerprint string
+	Result      []byte // Done only
+}
+
+// State is the state of a key.
+type State byte
+
+// States.
+const (
+	Absent   State = iota
+	Free           // released
+	Held           // until the lease is over, and then until somebody takes it over
+	Done           // completed
+	Numbered       // in a sequence, or reserved in a store
+	Counting       // a sequence's last number
+)
+
+const (
+	MaxLease = int64(dedupe.MaxLease / time.Millisecond)
+	// Never is beyond every time that an entry may have.
+	Never = codec.MaxNow + codec.MaxTTL
+	// ClockSlack is how much clocks of the machines that an object is on, one
+	// after the other, may differ, in ms, and how far one may be set back: by
+	// less, time stands still. By more, the clock was wrong before, or is now:
+	// entries of later begin anew.
+	ClockSlack = 60_000
+	// NewerRetry is after how long, in ms, a program that cannot read what a
+	// newer one wrote looks whether it can.
+	NewerRetry = 60_000
+)
+
+// Keyed is an entry with its key.
+type Keyed struct {
+	Key   string
+	Entry Entry
+}
+
+// Found is what a Forget saw, and is to remove.
+type Found struct {
+	What  What
+	Fence int64
+}
+
+// What is what there is of a key.
+type What int64
+
+// What there is.
+const (
+	Nothing    What = iota
+	Readable        // a record with that fence
+	Unreadable      // a record that cannot be read
+)
+
+// Expires is when the entry stops to count: when its window is over. If it is
+// held, a lease that ran out counts for some time after that: a successor has
+// to know that the work may have been done in part.
+func (e *Entry) Expires() int64 {
+	end := e.FirstSeen + e.TTL
+	if e.State == Held {
+		end = max(end, e.Until+dedupe.KeptAfter(e.TTL))
+	}
+	return min(end, Never-1)
+}
+
+// Kept is until when the entry stays stored; 0 for a key nobody has seen.
+func (e *Entry) Kept() int64 {
+	switch e.State {
+	case Absent:
+		return 0
+	case Counting:
+		return Never
+	}
+	return e.Expires()
+}
+
+// Due is when the alarm has something to do for the entry: to notify of its
+// holder, and then to remove it.
+func (e *Entry) Due() int64 {
+	if e.NotifyAt != 0 {
+		return e.NotifyAt
+	}
+	return e.Kept()
+}
+
+// Fence is the entry's fence; 0 if its number is none that a holder was given.
+func (e *Entry) Fence() int64 {
+	if e.State == Free || e.State == Held || e.State == Done {
+		return e.Number
+	}
+	return 0
+}
+
+// FenceAt is the smallest fence that may be given at a time: the time in µs.
+func FenceAt(now int64) int64 { return now * 1000 }
+
+// At returns the entry as it counts at a time. That of a holder who has died
+// counts until somebody was notified of it, by the alarm, or because he takes
+// over.
+func (e Entry) At(now int64) Entry {
+	if e.State == Absent || now >= e.Expires() && e.NotifyAt == 0 {
+		return Entry{}
+	}
+	return e
+}
+
+// Latest is a time that the object's clock has shown.
+func (e *Entry) Latest() int64 {
+	if e.State == Done {
+		return max(e.FirstSeen, e.Until)
+	}
+	return e.FirstSeen
+}
+
+// Ahead reports whether the entry has a time that cannot be, so that the clock
+// was wrong when it was written, or is now.
+func (e *Entry) Ahead(now int64) bool {
+	return e.Latest() > now+ClockSlack || e.State == Held && e.Until > now+ClockSlack+MaxLease
+}
+
+// Rebased returns an entry that is ahead as if what it says had happened now.
+// Its lease is as long as it was. If somebody claimed it whose key was first
+// seen earlier, all that is known is that it is not longer than a lease may be.
+func (e Entry) Rebased(now int64) Entry {
+	if ahead := e.FirstSeen - now; ahead > ClockSlack {
+		e.FirstSeen = now
+		if e.State == Held {
+			e.Until = max(e.Until-ahead, 1)
+		}
+	}
+	switch e.State {
+	case Held:
+		e.Until = min(e.Until, now+MaxLease)
+	case Done:
+		e.Until = min(e.Until, now)
+	}
+	if e.NotifyAt != 0 {
+		e.NotifyAt = min(e.NotifyAt, e.Until)
+	}
+	return e
+}
+
+// Postpone returns what becomes of a record that is due for a notice and cannot
+// be read: one that a newer program wrote is looked at again later, a corrupt
+// one is left alone.
+func Postpone(unreadable error, now int64) (notify bool, due int64) {
+	if errors.Is(unreadable, codec.ErrVersion) {
+		return true, now + NewerRetry
+	}
+	return false, Never
+}

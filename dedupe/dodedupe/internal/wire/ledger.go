@@ -1,0 +1,103 @@
+package wire
+
+import (
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
+	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+)
+
+// Methods of an object that keeps entries. After its version a message has the
+// following; the key is empty if the object keeps one key only,
+//
+//	claim      key, owner, fingerprint (texts), lease, TTL (ms),  reply   outcome
+//	           the object's name (text) if it cannot know it
+//	awaitKey   key, fingerprint (texts), limit (ms)               reply   outcome; a key that is free is in progress for 0 ms
+//	complete   key, owner (texts), fence, result (the rest)       reply   nothing
+//	extend     key, owner (texts), fence, lease (ms)              reply   nothing
+//	release    key, owner (texts), fence                          reply   nothing
+//	look       key (text)                                         reply   what there is, its fence
+//	forget     key (text), what there is, its fence               reply   nothing
+//	next       key, owner, payload hash (texts), TTL (ms)         reply   number, first seen (ms), inserted (0 or 1)
+//	reserve    key, owner (texts), TTL (ms)                       reply   0 or 1: inserted
+//
+// and an outcome is
+//
+//	1   fence, attempt, taken over (0 or 1)                       acquired
+//	2   attempt, completed (ms), result (the rest)                replay
+//	3   attempt, retry after (ms)                                 in progress
+const (
+	MethodClaim    = "claim"
+	MethodAwait    = "awaitKey"
+	MethodComplete = "complete"
+	MethodExtend   = "extend"
+	MethodRelease  = "release"
+	MethodLook     = "look"
+	MethodForget   = "forget"
+	MethodNext     = "next"
+	MethodReserve  = "reserve"
+)
+
+// Message begins a message with its texts.
+func Message(texts ...string) []byte {
+	n := 1
+	for _, s := range texts {
+		n += 2 + len(s)
+	}
+	b := append(make([]byte, 0, n+16), messageVersion)
+	for _, s := range texts {
+		b = codec.AppendText(b, s)
+	}
+	return b
+}
+
+// Read begins to read a message.
+func Read(msg []byte) (*codec.Reader, error) {
+	b, err := content(msg)
+	if err != nil {
+		return nil, effect.None(err)
+	}
+	return &codec.Reader{Rest: b}, nil
+}
+
+// End returns the error of a message that has not been read to its end, or not
+// well.
+func End(m *codec.Reader) error {
+	if err := m.End(); err != nil {
+		return effect.None(err)
+	}
+	return nil
+}
+
+// EncodeAnswer returns an outcome.
+func EncodeAnswer(a *entry.Answer) []byte {
+	b := codec.AppendNumbers(make([]byte, 0, 32+len(a.Entry.Result)), int64(a.Outcome))
+	switch a.Outcome {
+	case dedupe.Acquired:
+		return codec.AppendNumbers(b, a.Entry.Number, a.Entry.Attempt, codec.Bool(a.Entry.TakenOver))
+	case dedupe.Replay:
+		return append(codec.AppendNumbers(b, a.Entry.Attempt, a.Entry.Until), a.Entry.Result...)
+	}
+	return codec.AppendNumbers(b, a.Entry.Attempt, a.RetryAfter)
+}
+
+// DecodeAnswer reads an outcome.
+func DecodeAnswer(body []byte) (a entry.Answer, err error) {
+	r := codec.Reader{Rest: body}
+	a.Outcome = dedupe.Outcome(r.Number())
+	switch a.Outcome {
+	case dedupe.Acquired:
+		a.Entry.Number, a.Entry.Attempt, a.Entry.TakenOver = r.Number(), r.Number(), r.Bool()
+	case dedupe.Replay:
+		a.Entry.Attempt, a.Entry.Until = r.Number(), r.Number()
+		a.Entry.Result, r.Rest = r.Rest, nil
+	case dedupe.InProgress:
+		a.Entry.Attempt, a.RetryAfter = r.Number(), r.Number()
+	default:
+		return entry.Answer{}, codec.ErrMalformed
+	}
+	if err := r.End(); err != nil {
+		return entry.Answer{}, err
+	}
+	return a, nil
+}

@@ -1,0 +1,125 @@
+// Package inflight bounds what the requests of an isolate take of its memory
+// together: those of package dedupehttp's middleware and of package ledgerapi.
+package inflight
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"runtime"
+	"slices"
+
+	"flow.internal/capdo/internal/budget"
+)
+
+// Limits of what requests take. An isolate has 128 MB, with JavaScript's memory
+// and all else in the program, and wasm memory never shrinks
+// (https://developers.cloudflare.com/workers/platform/limits/#memory). They are
+// not for programs outside of Workers.
+const (
+	// Max is what all requests in flight may count, in bytes.
+	Max = 56 << 20
+	// RequestCost is what a request counts, in bytes, besides its bodies: 3,000
+	// that waited took 32 to 40 KiB each, their part in the object included.
+	RequestCost = 32 << 10
+	// BodyCost is what a byte counts of a request's body, of a result and of a
+	// response that is held back: each is copied twice, at most, on its way to the
+	// ledger. Bodies count by the length that is announced, or as they grow.
+	BodyCost = 3
+)
+
+// Budget is the isolate's budget: objects and requests of an isolate share one
+// program.
+var Budget = func() *budget.Budget {
+	if runtime.GOOS != "js" {
+		return nil
+	}
+	return budget.New(Max)
+}()
+
+// WithLimit has the requests of fn counted against a limit, as in a Worker. It is
+// for tests. It reports whether nothing is left of them.
+func WithLimit(limit int, fn func()) (nothingLeft bool) {
+	defer func(before *budget.Budget) { Budget = before }(Budget)
+	Budget = budget.New(limit)
+	fn()
+	return Budget.Take("probe", limit/2)
+}
+
+// ErrNoRoom: a body is refused that there is no memory for.
+var ErrNoRoom = errors.New("there is no memory for the body")
+
+// ReadAll reads a body of at most limit bytes as far as the share has room for it.
+func ReadAll(w http.ResponseWriter, r *http.Request, limit int64, share *budget.Share) ([]byte, error) {
+	body := http.MaxBytesReader(w, r.Body, limit)
+	if n := r.ContentLength; n >= 0 {
+		if !share.Take(BodyCost * int(n)) {
+			return nil, ErrNoRoom
+		}
+		return readUpTo(body, make([]byte, 0, n+1)) // one more, so that it is not grown to see the end
+	}
+	const first = 4 << 10
+	b := make([]byte, 0, first)
+	for {
+		if !share.Take(BodyCost * (cap(b) - len(b))) {
+			return nil, ErrNoRoom
+		}
+		var err error
+		if b, err = readUpTo(body, b); err != nil || len(b) < cap(b) {
+			return b, err
+		}
+		b = append(make([]byte, 0, 2*cap(b)), b...)
+	}
+}
+
+// readUpTo reads until the end, or until b is full.
+func readUpTo(r io.Reader, b []byte) ([]byte, error) {
+	for len(b) < cap(b) {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// WritePieces writes a body in pieces: a writer that buffers copies no more than
+// one.
+func WritePieces(w io.Writer, body []byte) (written int, err error) {
+	for piece := range slices.Chunk(body, 32<<10) {
+		n, err := w.Write(piece)
+		if written += n; err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+// Buffer is a response's body that is held back, as far as there is room.
+type Buffer struct {
+	bytes.Buffer
+	Share *budget.Share
+	Limit int // the largest body that is held back
+	room  int
+}
+
+// freeBytes is how many bytes of a response count nothing: RequestCost has them.
+const freeBytes = 4 << 10
+
+// Fits reports whether n more bytes have room.
+func (b *Buffer) Fits(n int) bool {
+	b.room = max(b.room, freeBytes)
+	for size := b.Len() + n; b.room < size; {
+		more := min(max(b.room, n), max(b.Limit-b.room, n))
+		if !b.Share.Take(BodyCost * more) {
+			return false
+		}
+		b.room += more
+	}
+	return true
+}

@@ -1,0 +1,376 @@
+package ledgerapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+)
+
+// ClientOptions configures a [Client]. Nil means the defaults.
+type ClientOptions struct {
+	// HTTPClient sends the requests, in a Worker one with durablehttp.Outbound
+	// or durablehttp.Transport. Its own redirect policy is not used: redirects
+	// are not followed. Nil means one with connections of its own.
+	HTTPClient *http.Client
+	// Attempts is how often a call is sent at most; 3 when 0.
+	Attempts int
+}
+
+// Client is a [dedupe.Ledger] that another program serves with [NewHandler],
+// such as the Worker in examples/ledger; its Sequencer and Store are served
+// with it. Its methods may be called by any number of goroutines.
+//
+// An answer may get lost. Claim, Complete, Extend and Release have an owner, by
+// which the ledger knows them again, so the client repeats them, after about
+// 0.1 s, then 0.2 s and so on, as long as ctx lasts. The other operations it
+// repeats only if no connection was made, so that nothing can have been sent.
+// What then is still not known is [dedupe.ErrUnknownOutcome]. An attempt is
+// given 10 s, and the time of its wait.
+//
+// Besides the errors of package dedupe there are [ErrUnauthorized],
+// [ErrNoTokens] and [ErrUnavailable]; with all of them nothing was done.
+//
+// A claim belongs to the server's base URL and the tenant, not to the token:
+// another client may complete it, with another token of the tenant.
+type Client struct {
+	base     string
+	token    string
+	http     *http.Client
+	attempts int
+}
+
+var _ dedupe.Ledger = (*Client)(nil)
+
+// Names of operations, for errors.
+const (
+	opClaim    = "Claim"
+	opComplete = "Complete"
+	opExtend   = "Extend"
+	opRelease  = "Release"
+	opForget   = "Forget"
+	opNext     = "Next"
+	opPut      = "PutIfAbsent"
+)
+
+const (
+	attemptTime = 10 * time.Second // for an attempt that does not wait
+	waitSlice   = time.Second      // the longest wait of one request
+	waitGrace   = 5 * time.Second  // for a request that waits when its context ends
+)
+
+// NewClient returns a client for the server at baseURL, such as
+// "https://ledger.example.com", with a token of [ParseTokens]' form. It fails
+// for any other, and for a URL with http: but of this machine, unless there is
+// an HTTPClient to send it: the token would be readable on its way. It sends
+// nothing.
+func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
+	if opts == nil {
+		opts = &ClientOptions{}
+	}
+	u, err := url.Parse(baseURL)
+	switch {
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("ledgerapi: the base URL is not https://host\nhint: it may have a port and a path, but no user, query or fragment")
+	case u.Scheme == "http" && opts.HTTPClient == nil && !isLoopback(u.Hostname()):
+		return nil, errors.New("ledgerapi: the base URL is http, and the token would be readable on its way\nhint: use https, or an HTTPClient that protects it otherwise")
+	case !isToken(token):
+		const hint = "it is what follows tenant: in the server's secret"
+		return nil, fmt.Errorf("ledgerapi: the token is not %d to %d letters, digits or \"-_.~+/\"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
+	}
+	c := &Client{base: strings.TrimRight(u.String(), "/"), token: token, attempts: opts.Attempts, http: newHTTPClient(opts.HTTPClient)}
+	if c.attempts <= 0 {
+		c.attempts = 3
+	}
+	return c, nil
+}
+
+func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
+
+func newHTTPClient(given *http.Client) *http.Client {
+	own := &http.Client{}
+	if given != nil {
+		*own = *given
+	} else if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		t = t.Clone()
+		t.MaxIdleConnsPerHost = 64
+		own.Transport = t
+	}
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // it would get the token
+	return own
+}
+
+// Name returns "dedupe.http".
+func (c *Client) Name() string { return "dedupe.http" }
+
+// Sequencer returns the sequencer that is served beside the ledger.
+func (c *Client) Sequencer() dedupe.Sequencer { return clientSequencer{c} }
+
+// Store returns the store that is served beside the ledger.
+func (c *Client) Store() dedupe.Store { return clientStore{c} }
+
+// identity begins the Ledger of claims; what the server calls its ledger follows.
+func (c *Client) identity() string { return "dedupe.http:" + c.base + "#" }
+
+// Claim asks for the right to do a key's work; see [dedupe.Ledger]. It waits by
+// requests that wait for a second at most, and returns when the last of them is
+// answered, so an end of ctx takes effect as much later; a deadline is kept.
+// What that request acquired is the caller's.
+func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
+	err := opts.Check(key)
+	if err == nil {
+		_, err = dedupe.TTLMillis(opts.TTL, 0)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return dedupe.Claim{}, clientError(opClaim, err)
+	}
+	if opts.Owner == "" {
+		opts.Owner = rand.Text()
+	}
+	key = bytes.Clone(key)
+	end := time.Now().Add(opts.Wait)
+	claim, err := c.claim(ctx, key, &opts, 0)
+	for err == nil && claim.Outcome == dedupe.InProgress {
+		left := time.Until(end)
+		if left <= 0 {
+			break
+		}
+		claim, err = c.await(ctx, key, &opts, left)
+	}
+	switch {
+	case errors.Is(err, dedupe.ErrUnknownOutcome):
+		return dedupe.Claim{Ledger: c.identity(), Key: key, Owner: opts.Owner}, clientError(opClaim, err)
+	case err != nil:
+		return dedupe.Claim{}, clientError(opClaim, err)
+	}
+	return claim, nil
+}
+
+// claim claims, and has the server wait for so long.
+func (c *Client) claim(ctx context.Context, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
+	lease, _ := dedupe.LeaseMillis(o.Lease)
+	body := map[string]any{"key": key, "owner": []byte(o.Owner), "lease_ms": lease}
+	if len(o.Fingerprint) > 0 {
+		body["fingerprint"] = o.Fingerprint
+	}
+	addTTL(body, o.TTL)
+	if wait > 0 {
+		body["wait_ms"] = int64((wait + time.Millisecond - 1) / time.Millisecond)
+	}
+	claim := dedupe.Claim{Key: key, Owner: o.Owner}
+	call := clientCall{path: "/v1/claims", body: body, wait: wait, repeatable: true}
+	err := c.send(ctx, call, func(answer []byte) error {
+		var a claimAnswer
+		if err := json.Unmarshal(answer, &a); err != nil {
+			return err
+		}
+		claim.Ledger, claim.Attempt = c.identity()+a.Ledger, a.Attempt
+		switch {
+		case a.Outcome == "acquired" && a.Fence > 0:
+			claim.Outcome, claim.Fence, claim.TakenOver = dedupe.Acquired, a.Fence, a.TakenOver
+		case a.Outcome == "replay" && !a.CompletedAt.IsZero():
+			claim.Outcome, claim.Result, claim.CompletedAt = dedupe.Replay, a.Result, a.CompletedAt.Local()
+		case a.Outcome == "in_progress" && 0 <= a.RetryAfterMS && a.RetryAfterMS <= math.MaxInt64/int64(time.Millisecond):
+			claim.Outcome, claim.RetryAfter = dedupe.InProgress, time.Duration(a.RetryAfterMS)*time.Millisecond
+		default:
+			return errors.New("an outcome that is none")
+		}
+		return nil
+	})
+	return claim, err
+}
+
+func addTTL(body map[string]any, ttl time.Duration) {
+	if ms, err := dedupe.TTLMillis(ttl, 0); err == nil && ttl != 0 {
+		body["ttl_ms"] = ms
+	}
+}
+
+// await is claim for a key that is in progress. It sees to the end what it has
+// begun, as a server need not notice that its client has gone, and would claim
+// for it.
+func (c *Client) await(ctx context.Context, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
+	wait = min(wait, waitSlice)
+	if end, ok := ctx.Deadline(); ok {
+		wait = max(min(wait, time.Until(end)), time.Millisecond)
+	}
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		late := time.AfterFunc(waitGrace, cancel)
+		context.AfterFunc(lasting, func() { late.Stop() })
+	})
+	defer stop()
+	claim, err := c.claim(lasting, key, o, wait)
+	switch {
+	case ctx.Err() == nil || err == nil && claim.Outcome != dedupe.InProgress:
+		return claim, err
+	case errors.Is(err, dedupe.ErrUnknownOutcome):
+		return claim, unknownOutcome(err, context.Cause(ctx))
+	}
+	return claim, context.Cause(ctx)
+}
+
+// Complete stores a claim's result; see [dedupe.Ledger].
+func (c *Client) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
+	if err := dedupe.CheckResult(result); err != nil {
+		return clientError(opComplete, err)
+	}
+	return c.change(ctx, opComplete, "/v1/claims/complete", &claim, map[string]any{"result": append([]byte{}, result...)})
+}
+
+// Extend has a claim's lease last longer; see [dedupe.Ledger].
+func (c *Client) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
+	ms, err := dedupe.LeaseMillis(lease)
+	if err != nil {
+		return clientError(opExtend, err)
+	}
+	return c.change(ctx, opExtend, "/v1/claims/extend", &claim, map[string]any{"lease_ms": ms})
+}
+
+// Release gives a claim back; see [dedupe.Ledger].
+func (c *Client) Release(ctx context.Context, claim dedupe.Claim) error {
+	return c.change(ctx, opRelease, "/v1/claims/release", &claim, map[string]any{})
+}
+
+// change sends a request about a claim.
+func (c *Client) change(ctx context.Context, op, path string, claim *dedupe.Claim, body map[string]any) error {
+	ledger, own := strings.CutPrefix(claim.Ledger, c.identity())
+	expect := claim.Ledger
+	if !own {
+		expect = c.identity()
+	}
+	err := claim.Check(expect)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		body["ledger"], body["key"], body["owner"], body["fence"] = ledger, claim.Key, []byte(claim.Owner), strconv.FormatInt(claim.Fence, 10)
+		err = c.send(ctx, clientCall{path: path, body: body, repeatable: true}, done)
+	}
+	return clientError(op, err)
+}
+
+// done reads the answer to what has no result.
+func done(answer []byte) error {
+	var a doneAnswer
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return err
+	}
+	if !a.Done {
+		return errors.New("not done")
+	}
+	return nil
+}
+
+// Forget removes a key's record; see [dedupe.Ledger]. It is not repeated, as it
+// would remove what came after.
+func (c *Client) Forget(ctx context.Context, key []byte) error {
+	return c.forget(ctx, "/v1/claims/forget", key)
+}
+
+func (c *Client) forget(ctx context.Context, path string, key []byte) error {
+	err := checkCall(ctx, key)
+	if err == nil {
+		err = c.send(ctx, clientCall{path: path, body: map[string]any{"key": key}}, done)
+	}
+	return clientError(opForget, err)
+}
+
+func checkCall(ctx context.Context, keys ...[]byte) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for _, key := range keys {
+		if err := dedupe.CheckKey(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type clientSequencer struct{ client *Client }
+
+func (s clientSequencer) Name() string { return s.client.Name() }
+
+func (s clientSequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
+	_, err := dedupe.TTLMillis(ttl, 0)
+	if err == nil {
+		err = checkCall(ctx, stream, key)
+	}
+	if err == nil && len(payloadHash) > dedupe.MaxFingerprintSize {
+		err = dedupe.ErrFingerprintTooLarge
+	}
+	if err != nil {
+		return dedupe.Seq{}, clientError(opNext, err)
+	}
+	body := map[string]any{"stream": stream, "key": key}
+	if len(payloadHash) > 0 {
+		body["payload_hash"] = payloadHash
+	}
+	addTTL(body, ttl)
+	var a seqAnswer
+	call := clientCall{path: "/v1/sequences/next", body: body} // a repetition could not tell whether it was this call that inserted
+	err = s.client.send(ctx, call, func(answer []byte) error {
+		if err := json.Unmarshal(answer, &a); err != nil {
+			return err
+		}
+		if a.N <= 0 {
+			return errors.New("a number that is none")
+		}
+		return nil
+	})
+	if err != nil {
+		return dedupe.Seq{}, clientError(opNext, err)
+	}
+	return dedupe.Seq{N: a.N, Inserted: a.Inserted, FirstSeen: a.FirstSeen.Local()}, nil
+}
+
+type clientStore struct{ client *Client }
+
+func (s clientStore) Name() string { return s.client.Name() }
+
+func (s clientStore) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
+	_, err := dedupe.TTLMillis(ttl, 0)
+	if err == nil {
+		err = checkCall(ctx, key)
+	}
+	if err != nil {
+		return false, clientError(opPut, err)
+	}
+	body := map[string]any{"key": key}
+	addTTL(body, ttl)
+	var a struct {
+		Inserted *bool `json:"inserted"`
+	}
+	call := clientCall{path: "/v1/keys", body: body} // a repetition would make a duplicate of the winner
+	err = s.client.send(ctx, call, func(answer []byte) error {
+		if err := json.Unmarshal(answer, &a); err != nil {
+			return err
+		}
+		if a.Inserted == nil {
+			return errors.New("no inserted")
+		}
+		return nil
+	})
+	return err == nil && *a.Inserted, clientError(opPut, err)
+}
+
+func (s clientStore) Forget(ctx context.Context, key []byte) error {
+	return s.client.forget(ctx, "/v1/keys/forget", key)
+}

@@ -1,0 +1,195 @@
+package ledgerapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"mime"
+	"net"
+	"net/http"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/problem"
+)
+
+// clientCall is a request that may be sent several times.
+type clientCall struct {
+	path       string
+	body       map[string]any
+	wait       time.Duration // that the server is asked to wait
+	repeatable bool          // also where it may have taken effect
+}
+
+// attemptError is what came of an attempt other than an answer.
+type attemptError struct {
+	err     error
+	unknown bool // it may have taken effect
+	again   bool // another attempt may succeed
+}
+
+// send sends a call until there is an answer, which read reads, and says what is known otherwise.
+func (c *Client) send(ctx context.Context, call clientCall, read func(answer []byte) error) error {
+	payload, err := json.Marshal(call.body)
+	if err != nil {
+		return err
+	}
+	var lost []error
+	for n := 1; ; n++ {
+		s := c.attempt(ctx, call, payload, read)
+		if s == nil {
+			return nil
+		}
+		if s.unknown || lost != nil { // once lost, a definite error of another attempt says nothing about the first
+			lost = append(lost, s.err)
+		}
+		if s.again && (call.repeatable || !s.unknown) && n < c.attempts && pause(ctx, n) {
+			continue
+		}
+		switch {
+		case lost != nil && ctx.Err() != nil:
+			return unknownOutcome(append(lost, context.Cause(ctx))...)
+		case lost != nil:
+			return unknownOutcome(lost...)
+		case s.again && ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		return s.err
+	}
+}
+
+// pause waits before the attempt that follows the nth, each time twice as long,
+// and reports whether ctx lasts.
+func pause(ctx context.Context, n int) bool {
+	d := 100 * time.Millisecond << min(n-1, 5)
+	t := time.NewTimer(d/2 + rand.N(d))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return ctx.Err() == nil
+	}
+}
+
+// attempt sends a call once.
+func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, read func(answer []byte) error) *attemptError {
+	ctx, cancel := context.WithTimeout(ctx, attemptTime+call.wait)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+call.path, bytes.NewReader(payload))
+	if err != nil {
+		return &attemptError{err: err}
+	}
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json, application/problem+json")
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return &attemptError{err: err, unknown: !c.neverSent(err), again: true}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return c.refused(resp)
+	}
+	limit := int64(maxBody)
+	if call.path == "/v1/claims" {
+		limit = maxResultBody
+	}
+	answer, err := readAnswer(resp, "application/json", limit)
+	if err == nil {
+		err = read(answer)
+	}
+	if err != nil {
+		return &attemptError{fmt.Errorf("%s answers what is not understood: %w\nhint: is it a ledger of this version?", c.base, err), true, true}
+	}
+	return nil
+}
+
+// neverSent reports whether an error says that there was no connection to send
+// anything on. A transport of another kind may have sent it before.
+func (c *Client) neverSent(err error) bool {
+	_, plain := c.http.Transport.(*http.Transport)
+	var op *net.OpError
+	return (plain || c.http.Transport == nil) && errors.As(err, &op) && op.Op == "dial"
+}
+
+// readAnswer reads a response's body, if it is of that type and size.
+func readAnswer(resp *http.Response, media string, limit int64) ([]byte, error) {
+	if got, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || got != media {
+		return nil, fmt.Errorf("its Content-Type is not %s", media)
+	}
+	if resp.ContentLength > limit {
+		return nil, errors.New("it is too large")
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = errors.New("it is too large")
+	}
+	return b, err
+}
+
+// refused reads a response that is none to the call. Only what the API itself
+// says is definite: others may have passed the request on.
+func (c *Client) refused(resp *http.Response) *attemptError {
+	status := resp.StatusCode
+	var p problem.Problem
+	if b, err := readAnswer(resp, "application/problem+json", maxBody); err != nil || json.Unmarshal(b, &p) != nil {
+		p = problem.Problem{}
+	}
+	for _, known := range apiProblems {
+		switch {
+		case known.code != p.Code || known.status != status:
+		case known.err != nil:
+			unknown := known.err == dedupe.ErrUnknownOutcome
+			return &attemptError{c.told(known.err, known.hint), unknown, unknown}
+		default:
+			internal := known.code == codeInternal
+			return &attemptError{fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status, known.code, known.hint), internal, internal}
+		}
+	}
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return &attemptError{err: c.told(ErrUnauthorized, "who refuses it may be in front of the ledger")}
+	case 300 <= status && status < 400:
+		return &attemptError{err: fmt.Errorf("%s answers %d, a redirect, which is not followed\nhint: is the base URL right?", c.base, status), unknown: true}
+	}
+	err := fmt.Errorf("%s answers %d without a code of the ledger\nhint: is the base URL right? What is in front of the ledger may have answered", c.base, status)
+	return &attemptError{err, true, status >= 500}
+}
+
+// told is an error that the server told. Those that package dedupe has are complete in themselves.
+func (c *Client) told(err error, hint string) error {
+	switch err {
+	case ErrUnauthorized, ErrNoTokens, ErrUnavailable:
+		return fmt.Errorf("%w by %s\nhint: %s", err, c.base, hint)
+	}
+	return err
+}
+
+func unknownOutcome(causes ...error) error {
+	err := dedupe.ErrUnknownOutcome
+	for _, cause := range causes {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
+}
+
+// clientError makes the error that the caller of a method gets.
+func clientError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &dedupe.Error{Op: op, Err: err}
+	var dial *net.OpError
+	switch {
+	case errors.Is(err, dedupe.ErrUnknownOutcome):
+		e.Retryable = op != opPut
+	case errors.Is(err, dedupe.ErrOverloaded), errors.Is(err, ErrUnavailable), errors.As(err, &dial):
+		e.Retryable = true
+	}
+	return e
+}

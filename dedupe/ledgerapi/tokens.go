@@ -1,0 +1,154 @@
+package ledgerapi
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+)
+
+// Limits of the tokens that [ParseTokens] reads.
+const (
+	// MinTokenSize is the length of the shortest token, in characters.
+	MinTokenSize = 32
+	// MaxTokenSize is the length of the longest token, in characters.
+	MaxTokenSize = 512
+	// MaxTenantSize is the length of the longest name of a tenant, in characters.
+	MaxTenantSize = 64
+	// MaxTokens is the largest number of tokens.
+	MaxTokens = 1000
+)
+
+// Errors about tokens.
+var (
+	// ErrNoTokens: there is no token, so nobody is let in.
+	ErrNoTokens = errors.New("the ledger has no tokens")
+	// ErrMalformedTokens: the text is not a list of tokens.
+	ErrMalformedTokens = errors.New("the list of tokens is malformed")
+	// ErrUnauthorized: the server does not accept the client's token. Nothing was done.
+	ErrUnauthorized = errors.New("the token is not accepted")
+)
+
+// Tokens are the bearer tokens that let into an API ([NewHandler]), each for one tenant.
+type Tokens struct{ entries []tokenEntry }
+
+type tokenEntry struct {
+	hash   [sha256.Size]byte
+	tenant string
+}
+
+// ParseTokens reads tokens from a secret: entries "tenant:token", separated by
+// commas or line ends, with space around them if need be. A tenant may have
+// several tokens, so that they can be changed without an interruption: add the
+// new one, move the clients, remove the old one.
+//
+// A tenant's name has 1 to [MaxTenantSize] letters, digits, and characters of
+// "-_."; a token has [MinTokenSize] to [MaxTokenSize] of those and of "~+/",
+// and may end in "=". No token may be there twice. ParseTokens fails with
+// [ErrNoTokens] where there is no entry, and with [ErrMalformedTokens], which
+// says which entry is wrong and how, and shows nothing of it.
+//
+// A Worker calls it for each request, whose environment has the secret. What it
+// read last it remembers, so that it reads a secret once.
+func ParseTokens(secret string) (*Tokens, error) {
+	// Both texts are the server's own, so their comparison tells a client nothing.
+	if last := lastTokens.Load(); last != nil && last.secret == secret {
+		return last.tokens, nil
+	}
+	tokens, err := parseTokens(secret)
+	if err != nil {
+		return nil, err
+	}
+	lastTokens.Store(&parsedTokens{secret, tokens})
+	return tokens, nil
+}
+
+// parsedTokens are the tokens of a secret. Nothing changes them.
+type parsedTokens struct {
+	secret string
+	tokens *Tokens
+}
+
+var lastTokens atomic.Pointer[parsedTokens]
+
+func parseTokens(secret string) (*Tokens, error) {
+	t := &Tokens{}
+	seen := map[[sha256.Size]byte]bool{}
+	for entry := range strings.FieldsFuncSeq(secret, func(r rune) bool { return r == ',' || r == '\n' }) {
+		entry = strings.TrimSpace(entry)
+		if entry == "" {
+			continue
+		}
+		n := len(t.entries) + 1
+		tenant, token, _ := strings.Cut(entry, ":")
+		hash := sha256.Sum256([]byte(token))
+		wrong := ""
+		switch {
+		case n > MaxTokens:
+			wrong = fmt.Sprintf("is one more than the %d that there may be", MaxTokens)
+		case !isTenant(tenant):
+			wrong = fmt.Sprintf(`does not begin with a tenant's name, 1 to %d letters, digits or "-_.", and a colon`, MaxTenantSize)
+		case !isToken(token):
+			wrong = fmt.Sprintf(`does not end in a token, %d to %d letters, digits or "-_.~+/"`, MinTokenSize, MaxTokenSize)
+		case seen[hash]:
+			wrong = "has the token of another entry"
+		}
+		if wrong != "" {
+			const hint = "write tenant:token, separated by commas; make a token with: openssl rand -hex 32"
+			return nil, fmt.Errorf("%w: entry %d %s\nhint: %s", ErrMalformedTokens, n, wrong, hint)
+		}
+		seen[hash] = true
+		t.entries = append(t.entries, tokenEntry{hash, tenant})
+	}
+	if len(t.entries) == 0 {
+		return nil, ErrNoTokens
+	}
+	return t, nil
+}
+
+func isTenant(s string) bool {
+	return s != "" && len(s) <= MaxTenantSize && strings.IndexFunc(s, func(r rune) bool { return !isNameRune(r) }) < 0
+}
+
+// isToken reports whether s is what RFC 6750 calls a b64token, of a length that
+// is neither guessable nor unreasonable.
+func isToken(s string) bool {
+	if len(s) < MinTokenSize || len(s) > MaxTokenSize {
+		return false
+	}
+	return strings.IndexFunc(strings.TrimRight(s, "="), func(r rune) bool { return !isNameRune(r) && !strings.ContainsRune("~+/", r) }) < 0
+}
+
+func isNameRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
+}
+
+// tenant returns whose token it is. It looks at every entry, and takes the same
+// time whatever is given.
+func (t *Tokens) tenant(token string) (tenant string, ok bool) {
+	hash := sha256.Sum256([]byte(token))
+	found := -1
+	for i := range t.entries {
+		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], t.entries[i].hash[:]), i, found)
+	}
+	if found < 0 {
+		return "", false
+	}
+	return t.entries[found].tenant, true
+}
+
+// authorize returns the tenant that a request's token belongs to.
+func (t *Tokens) authorize(r *http.Request) (tenant string, ok bool) {
+	given := r.Header.Values("Authorization")
+	if len(given) != 1 {
+		return "", false
+	}
+	scheme, token, _ := strings.Cut(given[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") || !isToken(token) {
+		return "", false
+	}
+	return t.tenant(token)
+}

@@ -1,0 +1,80 @@
+package ledgerapi
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const goodToken = "0123456789abcdef0123456789abcdef"
+
+func TestParseTokens(t *testing.T) {
+	long := strings.Repeat("a", MaxTokenSize)
+	for _, c := range []struct {
+		name, secret string
+		tokens       int
+		err          error
+	}{
+		{"one", "red:" + goodToken, 1, nil},
+		{"commas and line ends", "red:" + goodToken + "1,red:" + goodToken + "2\nblue:" + goodToken + "3\r\n", 3, nil},
+		{"space and empty entries", " red:" + goodToken + " ,\n,, blue:" + goodToken + "= ,", 2, nil},
+		{"the longest", strings.Repeat("t", MaxTenantSize) + ":" + long, 1, nil},
+		{"every character", "a.b_c-9:" + goodToken + "AZaz09-_.~+/==", 1, nil},
+		{"nothing", "", 0, ErrNoTokens},
+		{"separators", " ,\n, ", 0, ErrNoTokens},
+		{"no tenant", goodToken, 0, ErrMalformedTokens},
+		{"an empty tenant", ":" + goodToken, 0, ErrMalformedTokens},
+		{"a tenant that is too long", strings.Repeat("t", MaxTenantSize+1) + ":" + goodToken, 0, ErrMalformedTokens},
+		{"a tenant with space", "r ed:" + goodToken, 0, ErrMalformedTokens},
+		{"a tenant that is not ASCII", "röt:" + goodToken, 0, ErrMalformedTokens},
+		{"a tenant with a slash", "../red:" + goodToken, 0, ErrMalformedTokens},
+		{"no token", "red:", 0, ErrMalformedTokens},
+		{"a short token", "red:" + goodToken[1:], 0, ErrMalformedTokens},
+		{"a long token", "red:" + long + "a", 0, ErrMalformedTokens},
+		{"a token with space", "red:" + goodToken + " x", 0, ErrMalformedTokens},
+		{"a token with a colon", "red:blue:" + goodToken, 0, ErrMalformedTokens},
+		{"a token with = inside", "red:" + goodToken + "=x", 0, ErrMalformedTokens},
+		{"quotes", `"red:` + goodToken + `"`, 0, ErrMalformedTokens},
+		{"a token twice", "red:" + goodToken + ",red:" + goodToken, 0, ErrMalformedTokens},
+		{"a token of two tenants", "red:" + goodToken + ",blue:" + goodToken, 0, ErrMalformedTokens},
+		{"a good one and a broken one", "red:" + goodToken + ",blue", 0, ErrMalformedTokens},
+	} {
+		tokens, err := ParseTokens(c.secret)
+		if !errors.Is(err, c.err) || (err == nil) != (c.tokens > 0) || err == nil && len(tokens.entries) != c.tokens {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err != nil && (strings.Contains(err.Error(), goodToken[1:]) || strings.Contains(err.Error(), "red")) {
+			t.Errorf("%s: error %q tells the secret", c.name, err)
+		}
+	}
+}
+
+func TestTokensBelongToTenants(t *testing.T) {
+	tokens, err := ParseTokens("red:" + goodToken + "1,blue:" + goodToken + "2,blue:" + goodToken + "3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for authorization, want := range map[string]string{
+		"Bearer " + goodToken + "1": "red", "bearer " + goodToken + "2": "blue", "BEARER " + goodToken + "3": "blue",
+		"Bearer " + goodToken: "", "Bearer " + goodToken + "4": "", "Bearer  " + goodToken + "1": "", "": "", "Bearer": "",
+	} {
+		r := &http.Request{Header: http.Header{"Authorization": {authorization}}}
+		if got, ok := tokens.authorize(r); got != want || ok != (want != "") {
+			t.Errorf("%q is %q's, %v; want %q", authorization, got, ok, want)
+		}
+	}
+}
+
+func TestTooManyTokensAreRefused(t *testing.T) {
+	var b strings.Builder
+	for n := range MaxTokens + 1 {
+		b.WriteString("t:" + goodToken + strings.Repeat("x", n%100) + strings.Repeat("y", n/100) + "\n")
+	}
+	if _, err := ParseTokens(b.String()); !errors.Is(err, ErrMalformedTokens) {
+		t.Error(err)
+	}
+	if _, err := ParseTokens(b.String()[:strings.LastIndex(strings.TrimSpace(b.String()), "\n")]); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,40 @@
+//go:build !js
+
+package memdedupe_test
+
+import (
+	"testing"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/memdedupe"
+)
+
+// The clock was a month ahead for a moment. A lease that was given meanwhile
+// ends when it would have if it were given now, and others are not touched;
+// fences go on growing.
+func TestClockThatWasAhead(t *testing.T) {
+	now := time.UnixMilli(1_800_000_000_000)
+	l := memdedupe.NewLedger(func() time.Time { return now })
+	claim := func(key, owner string, want dedupe.Outcome) dedupe.Claim {
+		t.Helper()
+		c, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Owner: owner, Lease: 30 * time.Second, TTL: time.Hour})
+		if err != nil || c.Outcome != want {
+			t.Fatalf("%s by %s: %v, %v", key, owner, c.Outcome, err)
+		}
+		return c
+	}
+	const month = 30 * 24 * time.Hour
+	now = now.Add(month)
+	first := claim("one", "a", dedupe.Acquired)
+	now = now.Add(-month)
+	if c := claim("one", "b", dedupe.InProgress); c.RetryAfter > 30*time.Second {
+		t.Errorf("retry after %v of a lease of 30 s", c.RetryAfter)
+	}
+	claim("other", "a", dedupe.Acquired)
+	now = now.Add(30 * time.Second)
+	if c := claim("one", "b", dedupe.Acquired); c.Fence <= first.Fence || !c.TakenOver {
+		t.Errorf("%+v", c)
+	}
+	claim("other", "b", dedupe.Acquired)
+}

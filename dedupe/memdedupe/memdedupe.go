@@ -1,0 +1,86 @@
+// Package memdedupe has a [dedupe.Store], a [dedupe.Ledger] and a
+// [dedupe.Sequencer] in memory: for a program that is one process, and for tests.
+// They do what those of package dodedupe do, and pass the same tests. They forget
+// everything when the process ends. What has expired is removed as more comes.
+package memdedupe
+
+import (
+	"context"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/internal/memory"
+)
+
+// Store is a [dedupe.Store] in memory.
+type Store struct{ store *memory.Store }
+
+// Ledger is a [dedupe.Ledger] in memory. Only this ledger takes its claims.
+type Ledger struct{ ledger *memory.Ledger }
+
+// Sequencer is a [dedupe.Sequencer] in memory. It keeps the number of each
+// stream.
+type Sequencer struct{ sequencer *memory.Sequencer }
+
+var (
+	_ dedupe.Store     = (*Store)(nil)
+	_ dedupe.Ledger    = (*Ledger)(nil)
+	_ dedupe.Sequencer = (*Sequencer)(nil)
+)
+
+// NewStore returns an empty store that reads the time from now; nil means
+// [time.Now].
+func NewStore(now func() time.Time) *Store { return &Store{memory.NewStore(now)} }
+
+// NewLedger returns an empty ledger that reads the time from now; nil means
+// [time.Now]. A wait always takes real time.
+func NewLedger(now func() time.Time) *Ledger { return &Ledger{memory.NewLedger(now)} }
+
+// NewSequencer returns a sequencer without streams that reads the time from now;
+// nil means [time.Now].
+func NewSequencer(now func() time.Time) *Sequencer { return &Sequencer{memory.NewSequencer(now)} }
+
+// Name returns "dedupe.memory".
+func (s *Store) Name() string { return s.store.Name() }
+
+// PutIfAbsent reserves a key; see [dedupe.Store].
+func (s *Store) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (inserted bool, err error) {
+	return s.store.PutIfAbsent(ctx, key, ttl)
+}
+
+// Forget removes a key's record; see [dedupe.Store].
+func (s *Store) Forget(ctx context.Context, key []byte) error { return s.store.Forget(ctx, key) }
+
+// Name returns "dedupe.memory".
+func (l *Ledger) Name() string { return l.ledger.Name() }
+
+// Claim asks for the right to do a key's work; see [dedupe.Ledger].
+func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
+	return l.ledger.Claim(ctx, key, opts)
+}
+
+// Complete stores a claim's result; see [dedupe.Ledger].
+func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
+	return l.ledger.Complete(ctx, claim, result)
+}
+
+// Extend has a claim's lease last longer; see [dedupe.Ledger].
+func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
+	return l.ledger.Extend(ctx, claim, lease)
+}
+
+// Release gives a claim back; see [dedupe.Ledger].
+func (l *Ledger) Release(ctx context.Context, claim dedupe.Claim) error {
+	return l.ledger.Release(ctx, claim)
+}
+
+// Forget removes a key's record; see [dedupe.Ledger].
+func (l *Ledger) Forget(ctx context.Context, key []byte) error { return l.ledger.Forget(ctx, key) }
+
+// Name returns "dedupe.memory".
+func (s *Sequencer) Name() string { return s.sequencer.Name() }
+
+// Next returns the number of an entry; see [dedupe.Sequencer].
+func (s *Sequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
+	return s.sequencer.Next(ctx, stream, key, payloadHash, ttl)
+}
