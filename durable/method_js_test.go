@@ -100,11 +100,11 @@ func TestTypedMethodsSayWhatDoesNotFit(t *testing.T) {
 		{"the argument, at the object", func() error {
 			_, err := durable.NewMethod[map[string]any, []payment]("find").Call(ctx, stub, map[string]any{"limit": "2"})
 			return err
-		}, "Ledger.find: argument: durable: a string does not fit Go's int unchanged (field Limit)", durable.ErrRemote},
+		}, "Ledger.find: argument: durable: a string does not fit Go's int unchanged (at .limit)", durable.ErrRemote},
 		{"the argument, at the caller", func() error {
 			_, err := durable.NewMethod[callback, []payment]("find").Call(ctx, stub, callback{func() {}})
 			return err
-		}, "find: argument: durable: a value without equivalent does not fit Go's func() unchanged", durable.ErrValue},
+		}, "find: argument: durable: Go's func() has no equivalent in JavaScript (at .F)", durable.ErrValue},
 		{"the result, at the caller", func() error {
 			_, err := durable.NewMethod[query, int]("find").Call(ctx, stub, query{"p", 1})
 			return err
@@ -112,7 +112,7 @@ func TestTypedMethodsSayWhatDoesNotFit(t *testing.T) {
 		{"the result, at the object", func() error {
 			_, err := refuse.Call(ctx, stub, -1)
 			return err
-		}, "Ledger.refuse: result: durable: a value without equivalent does not fit Go's func() unchanged", durable.ErrRemote},
+		}, "Ledger.refuse: result: durable: Go's func() has no equivalent in JavaScript (at .F)", durable.ErrRemote},
 		{"two arguments", func() error { _, err := durable.Call[int](ctx, stub, "refuse", 1, 2); return err },
 			"Ledger.refuse: argument: durable: the method takes one argument", durable.ErrRemote},
 	}

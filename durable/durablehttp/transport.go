@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -106,14 +105,15 @@ func (t transport) request(r *http.Request) (*durable.Request, error) {
 
 // sentHeader is the header as net/http's Transport sends it.
 func sentHeader(r *http.Request) (http.Header, error) {
-	h := maps.Clone(r.Header)
-	if h == nil {
-		h = http.Header{}
-	}
-	for _, name := range []string{"Host", "Content-Length", "Transfer-Encoding", "Trailer"} { // the request's fields say them
-		delete(h, name)
-	}
-	for name, values := range h {
+	h := http.Header{}
+	for name, values := range r.Header {
+		switch http.CanonicalHeaderKey(name) {
+		case "Host", "Content-Length", "Transfer-Encoding", "Trailer": // the request's fields say them
+			continue
+		case "Cookie": // fetch would join them with a comma
+			values = []string{strings.Join(values, "; ")}
+		}
+		h[name] = values
 		if !isToken(name) {
 			return nil, fmt.Errorf("net/http: invalid header field name %q", name)
 		}

@@ -194,7 +194,10 @@ func receiver(d *ast.FuncDecl) string {
 	if star, ok := expr.(*ast.StarExpr); ok {
 		expr = star.X
 	}
-	if index, ok := expr.(*ast.IndexExpr); ok {
+	switch index := expr.(type) {
+	case *ast.IndexExpr:
+		expr = index.X
+	case *ast.IndexListExpr:
 		expr = index.X
 	}
 	return expr.(*ast.Ident).Name + "."

@@ -14,8 +14,10 @@ mutate "another length passes" $same $transport 's/return &sentBody\{ReadCloser:
 mutate "the URL keeps its user" $same $transport 's/Scheme: r\.URL\.Scheme,/Scheme: r.URL.Scheme, User: r.URL.User,/'
 mutate "a broken body has another error" $same $transport 's/err = fmt\.Errorf\("%w: %w", io\.ErrUnexpectedEOF, err\)/break/'
 mutate "a context's end has another error" $same $transport 's/err = b\.ctx\.Err\(\)/break/; s/return nil, cause/return nil, err/'
-mutate "headers of the connection are sent" $same $transport 's/delete\(h, name\)/_ = name/'
+mutate "headers of the connection are sent" $same $transport 's/case "Host", "Content-Length"/case "X-None", "Content-Length"/'
 mutate "invalid values go to JavaScript" $same $transport 's/c < . . && c != .\\t. \|\| c == 0x7f/false/'
 mutate "goroutines have no mark" $same internal/jsrt/boundary_js.go 's/setMark\(&i\.c\.mark\)/setMark(nil)/'
 mutate "a goroutine without a context fetches for whoever has the stack" TestGoroutinesWithoutAContextFetchForTheirOwnHandler internal/jsrt/section.go 's/\tm := marked\(\)\n\tif m == nil \{\n\t\treturn nil\n\t\}/\tm := &current.mark/'
+mutate "a body that waits is not closed" $same durable/fetch.go 's/if !isOver \{/if !isOver \&\& false {/'
+mutate "cookies are joined with commas" $same $transport 's/values = \[\]string\{strings\.Join\(values, "; "\)\}//'
 exit $failed
