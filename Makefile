@@ -74,6 +74,7 @@ mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtim
 	go test -count=1 -timeout 20m -v -run '^TestMutations$$' ./e2e/boundary -all-mutations
 	e2e/explore/faults.sh
 	e2e/runtime/mutations.sh
+	e2e/nethttp/mutations.sh
 
 clean: ## remove what was built, and wrangler's local state
 	rm -rf {examples,docs}/*/{build,.wrangler} node_modules .bin

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
+	"sync"
 
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// outgoing turns a body into what JavaScript sends: bytes, or a stream that send writes.
-func outgoing(c *jsrt.Context, body io.Reader) (value any, send func(context.Context), err error) {
+// outgoing turns a body into what JavaScript sends: bytes, or a stream that send
+// writes, or one of JavaScript's that goes on as it is.
+func outgoing(c *jsrt.Context, body io.Reader, header map[string][]string) (value any, send func(context.Context), err error) {
 	switch b := body.(type) {
 	case nil:
 		return nil, nil, nil
@@ -18,9 +21,14 @@ func outgoing(c *jsrt.Context, body io.Reader) (value any, send func(context.Con
 			return nil, nil, nil
 		}
 		return b.Bytes(), nil, nil
+	case *stream:
+		if ref := b.pass(c); ref != nil {
+			return ref, nil, nil
+		}
 	}
-	v, err := c.Helpers().Call("pipe")
+	v, err := c.Helpers().Call("pipe", lengthOf(header))
 	if err != nil {
+		closeBody(body)
 		return nil, nil, err
 	}
 	ends := v.([]any)
@@ -28,12 +36,33 @@ func outgoing(c *jsrt.Context, body io.Reader) (value any, send func(context.Con
 	return ends[0], func(ctx context.Context) { pump(ctx, writer, body) }, nil
 }
 
+// lengthOf returns the Content-Length, or nil without a proper one.
+func lengthOf(header map[string][]string) any {
+	if len(header["Content-Length"]) != 1 {
+		return nil
+	}
+	n, err := strconv.ParseInt(header["Content-Length"][0], 10, 53)
+	if err != nil || n < 0 {
+		return nil
+	}
+	return float64(n)
+}
+
+func closeBody(body io.Reader) {
+	if c, ok := body.(io.Closer); ok {
+		c.Close()
+	}
+}
+
+// pieces are buffers for bodies that are sent.
+var pieces = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
 // pump writes a body to a WritableStreamDefaultWriter, as fast as it is read.
 func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader) {
-	if c, ok := body.(io.Closer); ok {
-		defer c.Close()
-	}
-	buf := make([]byte, 64<<10)
+	defer closeBody(body)
+	piece := pieces.Get().(*[64 << 10]byte)
+	defer pieces.Put(piece)
+	buf := piece[:]
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {
@@ -55,13 +84,29 @@ func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader) {
 
 // stream reads a ReadableStream.
 type stream struct {
-	ctx    context.Context
-	body   *jsrt.Ref
-	reader *jsrt.Ref
-	chunk  []byte
-	err    error
-	closed func()
+	ctx       context.Context
+	body      *jsrt.Ref
+	reader    *jsrt.Ref
+	chunk     []byte
+	err       error
+	closed    func()
+	isFetched bool // it is a response's
 }
+
+// pass hands the stream over to JavaScript, if it is one of the context and
+// nobody has read from it.
+func (s *stream) pass(c *jsrt.Context) *jsrt.Ref {
+	if s.reader != nil || s.err != nil || s.body.Context() != c {
+		return nil
+	}
+	s.err = errPassed
+	if s.closed != nil {
+		s.closed()
+	}
+	return s.body
+}
+
+var errPassed = errors.New("durable: the body has been passed on")
 
 func (s *stream) Read(p []byte) (int, error) {
 	for len(s.chunk) == 0 && s.err == nil {

@@ -16,8 +16,8 @@ import (
 // workerd delivers messages as fast as they arrive, and nothing can slow the other
 // side down. What is not read yet is kept, up to [MaxWebSocketBacklog], and up to
 // [MaxWebSocketBacklogs] of all connections of the isolate, of which each may have
-// as much as it leaves to the others; then the connection is closed with code 1008
-// and Read fails with [ErrBacklog].
+// as much as it leaves to the others. Beyond that the connection is closed with
+// code 1008, its unread messages are lost, and Read fails with [ErrBacklog].
 type Conn struct {
 	socket *WebSocket
 	inbox  *jsrt.Ref

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,8 +13,14 @@ import (
 // handed to.
 type Env struct{ ref *jsrt.Ref }
 
+var errNoEnv = errors.New("durable: the environment is nil" +
+	"\nhint: durablehttp.Env finds it in requests that durablehttp.Handle serves; an object keeps the one it was constructed with")
+
 // Var returns a variable or secret, and whether there is one of that name.
 func (e *Env) Var(name string) (value string, ok bool, err error) {
+	if e == nil {
+		return "", false, errNoEnv
+	}
 	v, err := e.ref.Get(name)
 	value, ok = v.(string)
 	return value, ok, classify(err)
@@ -21,6 +28,9 @@ func (e *Env) Var(name string) (value string, ok bool, err error) {
 
 // Namespace returns the Durable Object namespace bound to the name. It fails with [ErrNoBinding], naming the bindings there are, and with [ErrContextClosed].
 func (e *Env) Namespace(binding string) (*Namespace, error) {
+	if e == nil {
+		return nil, errNoEnv
+	}
 	v, err := e.ref.Get(binding)
 	if err != nil {
 		return nil, classify(err)

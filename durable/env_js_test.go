@@ -37,3 +37,15 @@ func TestVariablesAreThere(t *testing.T) {
 		})
 	}
 }
+
+func TestEnvironmentThatIsNilSaysSo(t *testing.T) {
+	var env *durable.Env
+	_, _, varErr := env.Var("COLOUR")
+	_, nsErr := env.Namespace("LAB")
+	_, fetchErr := env.Fetch(t.Context(), &durable.Request{URL: "https://example.com/"})
+	for call, err := range map[string]error{"Var": varErr, "Namespace": nsErr, "Fetch": fetchErr} {
+		if err == nil || !strings.Contains(err.Error(), "the environment is nil") || !strings.Contains(err.Error(), "hint: ") {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+}

@@ -1,7 +1,9 @@
 package durable
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"io"
 
 	"flow.internal/capdo/internal/jsrt"
@@ -9,14 +11,23 @@ import (
 
 // Request is an HTTP request, to an object or to the Worker. Package durablehttp turns it into net/http's.
 type Request struct {
-	Method string              // "GET", …
+	Method string              // "" is GET
 	URL    string              // absolute
 	Header map[string][]string // as in net/http
 	Body   io.Reader           // nil for none
 }
 
-// Response is an HTTP response. Body may be nil; a *bytes.Buffer is sent at once, with its length, anything else is streamed. A Body that is
-// an io.Closer is closed in the end.
+// Response is an HTTP response. Status 0 is 200.
+//
+// Body may be nil; a *bytes.Buffer is sent at once, with its length, anything
+// else is streamed. With a Content-Length in Header a stream has that length: a
+// Body of another breaks off. A Body whose Read fails breaks off, too. The Body of
+// a response that came from [Stub.Fetch] or [Env.Fetch], and that nobody has read
+// from, goes on to the client without passing through Go. A Body that is an
+// io.Closer is closed in the end, also where the status has none: 204, 205, 304.
+//
+// The Body is sent as it is: with a Content-Encoding in Header it is encoded
+// already.
 //
 // A WebSocket makes it the answer to a request for one, with status 101 (which 0 means then) and no body. It is one end of a
 // [NewWebSocketPair], or what another Response brought, which is passed on so. One that nobody passes on or accepts stays open for
@@ -41,6 +52,9 @@ func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 
 // Fetch sends a request out of the Worker, as JavaScript's global fetch does, under the rules of [Stub.Fetch]. Redirects are not followed.
 func (e *Env) Fetch(ctx context.Context, r *Request) (*Response, error) {
+	if e == nil {
+		return nil, errNoEnv
+	}
 	resp, err := fetch(ctx, e.ref.Context(), nil, r)
 	return resp, classify(err)
 }
@@ -51,13 +65,13 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 	if err != nil {
 		return nil, err
 	}
-	body, send, err := outgoing(c, r.Body)
+	body, send, err := outgoing(c, r.Body, r.Header)
 	if err != nil {
 		stop()
 		return nil, err
 	}
 	stopSending := startSending(ctx, send)
-	v, err := c.Helpers().Await(ctx, "fetch", target, r.Method, r.URL, headerPairs(r.Header), body, signal)
+	v, err := c.Helpers().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL, headerPairs(r.Header), body, signal)
 	if err != nil {
 		stopSending() // nobody reads the rest of the body
 		stop()
@@ -69,7 +83,7 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		resp.WebSocket = &WebSocket{ref: ref}
 	}
 	if ref, ok := parts[2].(*jsrt.Ref); ok {
-		resp.Body = &stream{ctx: ctx, body: ref, closed: stop}
+		resp.Body = &stream{ctx: ctx, body: ref, closed: stop, isFetched: true}
 	} else {
 		stop()
 	}
@@ -115,10 +129,32 @@ func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(
 		env = &Env{ref: args[4].(*jsrt.Ref)}
 	}
 	resp, err := serve(ctx, env, r)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case resp == nil:
+		return nil, errNoResponse
 	}
-	body, send, err := outgoing(i.Context(), resp.Body)
+	return reply(ctx, i, resp)
+}
+
+var errNoResponse = errors.New("durable: Fetch returned neither a response nor an error")
+
+// reply returns what JavaScript makes a response of: status, headers, body,
+// WebSocket, and whether the body is one that was fetched.
+func reply(ctx context.Context, i *jsrt.Invocation, resp *Response) (any, error) {
+	status := resp.Status
+	switch {
+	case status == 0 && resp.WebSocket != nil:
+		status = 101
+	case status == 0:
+		status = 200
+	}
+	if status == 101 || status == 204 || status == 205 || status == 304 {
+		closeBody(resp.Body) // it has none
+		resp.Body = nil
+	}
+	body, send, err := outgoing(i.Context(), resp.Body, resp.Header)
 	if err != nil {
 		return nil, err
 	}
@@ -126,14 +162,11 @@ func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(
 		i.SendBody(func() { send(ctx) })
 	}
 	if resp.WebSocket == nil {
-		return []any{resp.Status, headerPairs(resp.Header), body}, nil
+		s, ok := resp.Body.(*stream)
+		return []any{status, headerPairs(resp.Header), body, nil, ok && s.isFetched && send == nil}, nil
 	}
 	socket, err := resp.WebSocket.in(i.Context())
-	status := resp.Status
-	if status == 0 {
-		status = 101
-	}
-	return []any{status, headerPairs(resp.Header), body, socket}, err
+	return []any{status, headerPairs(resp.Header), body, socket, false}, err
 }
 
 func headerPairs(h map[string][]string) []any {

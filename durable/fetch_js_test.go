@@ -151,3 +151,11 @@ func (h held) Read([]byte) (int, error) {
 	h.ended <- context.Cause(h.ctx)
 	return 0, io.EOF
 }
+
+func TestFetchThatReturnsNothingIsAnError(t *testing.T) {
+	stub := serveLabs(t, func(context.Context, *durable.Request) (*durable.Response, error) { return nil, nil })
+	_, err := stub.Fetch(t.Context(), &durable.Request{URL: "https://object.example/"})
+	if err == nil || !strings.Contains(err.Error(), "neither a response nor an error") {
+		t.Error(err)
+	}
+}

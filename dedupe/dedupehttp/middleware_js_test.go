@@ -5,10 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"flow.internal/capdo/dedupe"
@@ -273,6 +277,28 @@ func TestWorkersHandlerThatPanicsCountsAs500(t *testing.T) {
 		t.Errorf("%d %s after %d runs", a.status, a.body, runs)
 	}
 }
+
+func TestWorkerKeepsNoHalfOfAResponse(t *testing.T) {
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "upstream"})
+	proxy.ErrorLog = log.New(io.Discard, "", 0)
+	proxy.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		half := io.MultiReader(strings.NewReader(strings.Repeat("half", 50_000)), iotest.ErrReader(io.ErrUnexpectedEOF))
+		return &http.Response{StatusCode: 201, Header: http.Header{}, ContentLength: -1, Body: io.NopCloser(half)}, nil
+	})
+	runs := 0
+	serve(func(w http.ResponseWriter, r *http.Request) { runs++; proxy.ServeHTTP(w, r) }, nil, ignore)
+	if a, err := send(t.Context(), t, "k"); err == nil && a.status != 500 {
+		t.Errorf("first %d, %d bytes", a.status, len(a.body))
+	}
+	a := mustSend(t, "k")
+	if a.status != 500 || a.header.Get("Idempotent-Replayed") != "true" || bytes.Contains(a.body, []byte("half")) || runs != 1 {
+		t.Errorf("then %d, %d bytes, after %d runs", a.status, len(a.body), runs)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestWorkerRefusesAnotherRequestAndOneWithoutItsLedger(t *testing.T) {
 	serve(func(http.ResponseWriter, *http.Request) {}, nil, ignore)

@@ -4,9 +4,12 @@
 package durablehttp
 
 import (
+	"bytes"
 	"context"
-	"fmt"
+	"crypto/tls"
+	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"flow.internal/capdo/durable"
@@ -22,42 +25,80 @@ func Handle(h http.Handler) {
 
 type envKey struct{}
 
-// Env returns the Worker's environment in a handler that [Handle] serves, or nil.
+// Env returns the Worker's environment in a handler that [Handle] serves. It
+// returns nil for other requests, such as those to an object, which keeps the
+// environment that it was constructed with; the methods of a nil *Env fail.
 func Env(r *http.Request) *durable.Env {
 	env, _ := r.Context().Value(envKey{}).(*durable.Env)
 	return env
 }
 
-// Serve answers one request with h; an object's Fetch method can be
+// Serve answers one request with h, as net/http's server does; docs/http.md lists
+// what differs. An object's Fetch method can be
 //
 //	func (o *Object) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 //		return durablehttp.Serve(ctx, o.mux, r)
 //	}
 //
-// The response is buffered up to 64 KiB, then streamed, as it is from the first Flush. A panic of h becomes an error for the
-// caller, or breaks the stream off when the response had begun; so does a trailer, which Workers cannot send. Hijacking fails with
+// A response of up to 64 KiB is sent as a whole when h returns, with its length.
+// A longer one is streamed in pieces of 32 KiB; from the first Flush on, each
+// Flush sends what was written.
+//
+// A panic of h becomes an error for the caller, or breaks the body off when the
+// header has gone out. Trailers are left out, and a line in the log says so:
+// Workers cannot send them. Hijacking and deadlines of the connection fail with
 // [http.ErrNotSupported].
+//
+// The request's RemoteAddr has the address of CF-Connecting-IP, and port 0. It is
+// "" where that header is missing, as in an object that a Worker calls.
 func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Response, error) {
+	req, err := request(ctx, r)
+	if err != nil {
+		return badRequest(), nil
+	}
+	w := newResponseWriter(r.Method)
+	go w.run(h, req)
+	<-w.began
+	return w.response()
+}
+
+// request is what net/http's server would make of r.
+func request(ctx context.Context, r *durable.Request) (*http.Request, error) {
+	ctx = context.WithValue(ctx, http.ServerContextKey, server)
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, r.Body)
 	if err != nil {
-		return nil, fmt.Errorf("durablehttp: %w", err)
+		return nil, err
 	}
 	req.Header = r.Header
 	req.Host = req.URL.Host
 	req.RequestURI = req.URL.RequestURI()
+	if req.URL.Scheme == "https" {
+		req.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: req.URL.Hostname()}
+	}
+	if req.URL, err = url.ParseRequestURI(req.RequestURI); err != nil {
+		return nil, err
+	}
+	if ip := req.Header.Get("CF-Connecting-IP"); ip != "" {
+		req.RemoteAddr = net.JoinHostPort(ip, "0")
+	}
 	if req.ContentLength = contentLength(r); r.Body == nil {
 		req.Body = http.NoBody
 	}
-	w := &responseWriter{header: http.Header{}, began: make(chan struct{}), over: make(chan struct{})}
-	go w.run(h, req)
-	<-w.began
-	if w.failed != nil {
-		return nil, w.failed
+	return req, nil
+}
+
+// server is by what a handler knows that it may abort with http.ErrAbortHandler:
+// httputil.ReverseProxy does so where it finds one, and else sends a body that
+// broke off as if it were complete.
+var server = new(http.Server)
+
+// badRequest is what net/http's server answers to what is not a request.
+func badRequest() *durable.Response {
+	return &durable.Response{
+		Status: http.StatusBadRequest,
+		Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}},
+		Body:   bytes.NewBufferString("400 Bad Request"),
 	}
-	if w.socket != nil {
-		return &durable.Response{Header: w.sent, WebSocket: w.socket}, nil
-	}
-	return &durable.Response{Status: w.status, Header: w.sent, Body: w.body()}, nil
 }
 
 // contentLength is what net/http's server sets: -1 where it is unknown.

@@ -25,17 +25,7 @@ func Outbound(env *durable.Env) http.RoundTripper { return transport(env.Fetch) 
 type transport func(context.Context, *durable.Request) (*durable.Response, error)
 
 func (fetch transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	out := &durable.Request{Method: r.Method, URL: r.URL.String(), Header: r.Header}
-	if r.Body != nil && r.Body != http.NoBody {
-		out.Body = r.Body
-	}
-	if len(r.Trailer) > 0 {
-		if r.Body != nil {
-			r.Body.Close()
-		}
-		return nil, fmt.Errorf("durablehttp: %w: fetch cannot send trailers", http.ErrNotSupported)
-	}
-	in, err := fetch(r.Context(), out)
+	in, err := send(r, r.URL.String(), fetch)
 	if err != nil {
 		return nil, err
 	}
@@ -52,4 +42,19 @@ func (fetch transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.ContentLength = 0
 	}
 	return resp, nil
+}
+
+// send sends a request to a URL by fetch.
+func send(r *http.Request, url string, fetch transport) (*durable.Response, error) {
+	if len(r.Trailer) > 0 {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, fmt.Errorf("durablehttp: %w: fetch cannot send trailers", http.ErrNotSupported)
+	}
+	out := &durable.Request{Method: r.Method, URL: url, Header: r.Header}
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = r.Body
+	}
+	return fetch(r.Context(), out)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"runtime"
 	"testing"
 
 	"flow.internal/capdo/durable"
@@ -242,7 +241,9 @@ func TestATransactionThatEndsIsWaitedFor(t *testing.T) {
 			tx.Commit()
 		},
 		"in another goroutine": func(t *testing.T, tx *sql.Tx, cancel func()) {
-			go func() { tx.Rollback(); cancel() }()
+			begun := make(chan bool)
+			go func() { close(begun); tx.Rollback(); cancel() }()
+			<-begun
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -252,9 +253,6 @@ func TestATransactionThatEndsIsWaitedFor(t *testing.T) {
 				tx := begin(t, db, short)
 				mustExec(t, tx, "insert into t values (1, 'a')")
 				end(t, tx, cancel)
-				if name == "in another goroutine" {
-					runtime.Gosched()
-				}
 				for range 2 {
 					if n := count(t, db, ctx); n != 0 {
 						t.Errorf("%d rows", n)

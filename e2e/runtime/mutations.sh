@@ -1,45 +1,8 @@
 #!/usr/bin/env bash
-# Breaks the shared runtime, each time in a copy of its own, and expects a test of e2e/runtime to fail.
-set -euo pipefail
-cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-failed=0
-
-# mutate NAME TEST FILE PERL-EXPRESSION [FILE PERL-EXPRESSION]…; only those whose name has $ONLY in it
-mutate() {
-	local name=$1 test=$2 tree=$scratch/tree log=$scratch/log
-	shift 2
-	if [[ $name != *${ONLY:-}* ]]; then
-		return
-	fi
-	rm -rf "$tree" && mkdir "$tree"
-	git ls-files -z go.mod go.sum package.json internal durable dedupe e2e/internal e2e/runtime | xargs -0 cp --parents -t "$tree"
-	ln -s "$PWD/node_modules" "$tree/node_modules"
-	while [ $# -gt 0 ]; do
-		perl -0pi -e "$2" "$tree/$1"
-		if cmp -s "$1" "$tree/$1"; then
-			echo "$name: the mutation does not apply to $1 any more"
-			failed=1
-			return
-		fi
-		shift 2
-	done
-	if ! (cd "$tree" && go test -count=1 -run '^$' ./e2e/runtime) >"$log" 2>&1; then
-		echo "$name: does not compile"
-		tail -5 "$log"
-		failed=1
-		return
-	fi
-	(cd "$tree" && go test -count=1 -timeout 4m -run "^$test\$" ./e2e/runtime) >"$log" 2>&1 && status=0 || status=$?
-	if [ $status -ne 0 ] && grep -q -- "--- FAIL: $test\|panic: test timed out" "$log"; then
-		echo "$name: found"
-		return
-	fi
-	echo "$name: NOT FOUND by $test"
-	tail -5 "$log"
-	failed=1
-}
+# Breaks the shared runtime, each time in a copy of its own, and expects a test of
+# e2e/runtime to fail.
+package=e2e/runtime
+source "$(dirname "$0")/../internal/mutate.sh"
 
 js=internal/shim/js jsrt=internal/jsrt
 mutate "a value is written beyond its buffer" TestHolesOverwriteNothing $js/value.mjs \

@@ -204,19 +204,8 @@ func TestAConnectionThatIsNotReadIsClosed(t *testing.T) {
 	if err := <-left; !errors.As(err, &e) || e.Code != 1008 {
 		t.Errorf("the sender got %v", err)
 	}
-	n := 0
-	for {
-		m, err := c.Read(t.Context())
-		if err != nil {
-			if !errors.Is(err, durable.ErrBacklog) {
-				t.Errorf("reading ended with %v", err)
-			}
-			break
-		}
-		n += len(m.Data) + 100
-	}
-	if n > durable.MaxWebSocketBacklog || n < durable.MaxWebSocketBacklog-1<<20-100 {
-		t.Errorf("%d bytes were kept", n)
+	if m, err := c.Read(t.Context()); !errors.Is(err, durable.ErrBacklog) {
+		t.Errorf("read %d bytes, %v", len(m.Data), err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
@@ -67,11 +68,18 @@ func handler() http.Handler {
 			return
 		}
 		for range floods {
-			if err = c.Write(r.Context(), durable.BinaryMessage(make([]byte, 1<<20))); err != nil {
+			for {
+				err = c.Write(r.Context(), durable.BinaryMessage(make([]byte, 1<<20)))
+				if !errors.Is(err, durable.ErrBacklog) {
+					break
+				}
+				time.Sleep(time.Millisecond) // until the network has taken some
+			}
+			if err != nil {
 				break
 			}
 		}
-		if err == nil {
+		if err == nil || errors.Is(err, durable.ErrWebSocketClosed) {
 			_, err = c.Read(r.Context())
 		}
 		left <- err

@@ -28,8 +28,12 @@ export const helpers = {
     return [r.status, [...r.headers], r.body, r.webSocket];
   },
   abortController: () => new AbortController(),
-  // pipe is how Go streams a body out: it writes to one end and hands the other over.
-  pipe: () => { const { readable, writable } = new IdentityTransformStream(); return [readable, writable.getWriter()]; },
+  // pipe is how Go streams a body out: it writes to one end and hands the other
+  // over. A body of another length than was said breaks off.
+  pipe: (length) => {
+    const { readable, writable } = length === null ? new IdentityTransformStream() : new FixedLengthStream(length);
+    return [readable, writable.getWriter()];
+  },
 
   pair: () => Object.values(new WebSocketPair()),
   send,

@@ -80,9 +80,9 @@ export function fetchWorker(request, env, execution) {
 const requestParts = (r) => [r.method, r.url, [...r.headers], r.body];
 
 async function respond(parts) {
-  const [status, headers, body, webSocket] = await parts;
-  try {
-    return new Response(body, { status, headers, webSocket });
+  const [status, headers, body, webSocket, isFetched] = await parts;
+  try { // Go has encoded what it writes; what was fetched and not read is encoded still
+    return new Response(body, { status, headers, webSocket, encodeBody: isFetched ? "automatic" : "manual" });
   } catch (e) { // such as a status that has no body: nobody will read what Go is about to write
     cancel(body, e);
     if (webSocket) refuse(webSocket, "the response was refused");
