@@ -129,7 +129,7 @@ func Do(ctx context.Context, ledger Ledger, key []byte, opts DoOptions, work fun
 		// Nobody knows how much is left of the lease: the owner may have had
 		// it before, or the claim may have waited.
 		begin = time.Now()
-		if err := extendOnce(ctx, ledger, claim, opts.Lease); err != nil {
+		if err := extendOnce(ctx, ledger, claim, opts.Lease); err != nil && ctx.Err() == nil {
 			return nil, err
 		}
 	}

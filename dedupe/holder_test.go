@@ -263,6 +263,31 @@ func TestTheCallerMayLeaveAtEveryPoint(t *testing.T) {
 
 // How much is left of a lease is not known to a caller that waited, nor to one
 // whose owner has it from before.
+// A claim that took long is extended before the work. If its caller has left by
+// then, it is released all the same.
+func TestASlowClaimIsReleasedIfItsCallerHasLeft(t *testing.T) {
+	began(t, func(t *testing.T, _ func() time.Duration) {
+		f := newFaulty()
+		ctx, leave := context.WithCancel(t.Context())
+		f.claimed = func(*dedupe.Claim) error {
+			time.Sleep(20 * time.Second)
+			leave()
+			return nil
+		}
+		_, err := dedupe.Do(ctx, f, []byte("k"), options(30*time.Second), func(context.Context, dedupe.Claim) ([]byte, error) {
+			t.Error("work runs though its caller has left")
+			return nil, nil
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+		f.claimed = nil
+		if c, err := f.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{}); c.Outcome != dedupe.Acquired || err != nil {
+			t.Errorf("the next claim: %v, %v", c.Outcome, err)
+		}
+	})
+}
+
 func TestDoExtendsALeaseThatItDoesNotKnow(t *testing.T) {
 	began(t, func(t *testing.T, since func() time.Duration) {
 		f := newFaulty()

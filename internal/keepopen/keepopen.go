@@ -8,7 +8,9 @@ import "context"
 type Key struct{}
 
 // invocation is that of package jsrt.
-type invocation interface{ Go(fn func(context.Context)) }
+type invocation interface {
+	Go(fn func(context.Context))
+}
 
 // Invocation keeps the invocation that ctx belongs to open until done is called.
 // The platform ends it all the same after about 30 s. Elsewhere it does nothing.
