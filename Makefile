@@ -9,7 +9,7 @@ PORT ?= 8787
 # a folder, or a wrangler config
 CONFIG ?= examples/harness
 
-.PHONY: help dev build test check fmt bench fuzz explore soak load mutations clean
+.PHONY: wrangler help dev build test check fmt bench fuzz explore soak load mutations clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -67,6 +67,9 @@ soak: $(NPM) ## the histories of e2e/proof and the mixes of e2e/stress for longe
 
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large
+
+wrangler: $(NPM) ## every config that capdo judges, judged by wrangler, too (make test asks about a third)
+	go test -count=1 -run '^TestCapdoAgainstWrangler$$' ./e2e/config -all
 
 mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtime in ways that tests have to notice (about 35 minutes)
 	dedupe/mutations.sh
