@@ -9,7 +9,7 @@ PORT ?= 8787
 # a folder, or a wrangler config
 CONFIG ?= examples/harness
 
-.PHONY: wrangler help dev build test check fmt bench fuzz explore soak load mutations clean
+.PHONY: help dev build test check fmt bench fuzz explore soak load mutations wrangler clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
