@@ -28,7 +28,8 @@ test: $(NPM) ## run every test: native with -race, in workerd, and under wrangle
 	go test -race ./dedupe/... ./durable/... ./flow/... ./internal/...
 	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
 	.bin/capdo test -timeout 12m ./...
-	go test -count=1 ./bench/... ./cmd/... ./e2e/... ./examples/... # they build what Go's test cache does not know of
+	go test -count=1 ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v e2e/load) ./examples/... # they build what Go's test cache does not know of
+	go test -count=1 -run '^TestLedgerUnderLoad$$' ./e2e/load
 
 check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }
@@ -65,7 +66,7 @@ soak: $(NPM) ## the histories of e2e/proof and the mixes of e2e/stress for longe
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 	cd e2e/stress && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 
-load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
+load: $(NPM) ## the ledger under load, with larger sizes; tenants that load it, and clients that leave (about four minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large
 
 wrangler: $(NPM) ## every config that capdo judges, judged by wrangler, too (make test asks about a third)
