@@ -89,7 +89,7 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		return nil, err
 	}
 	var failed error
-	stopSending := startSending(ctx, send, func(err error) {
+	stopSending := startSending(ctx, r.Body, send, func(err error) {
 		failed = err
 		abort()
 	})
@@ -117,16 +117,23 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 
 // startSending writes a request's body, and returns what gives that up. failed is
 // told of an error of the body's own.
-func startSending(ctx context.Context, send sender, failed func(error)) (stop func()) {
+func startSending(ctx context.Context, body io.Reader, send sender, failed func(error)) (stop func()) {
 	if send == nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	isOver := false
 	go func() {
-		defer cancel()
 		send(ctx, failed)
+		isOver = true
+		cancel()
 	}()
-	return cancel
+	return func() {
+		cancel()
+		if !isOver {
+			closeBody(body) // Read may wait
+		}
+	}
 }
 
 // abortSignal returns an AbortSignal that fires when ctx ends or abort is called,

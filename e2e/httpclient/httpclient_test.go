@@ -136,6 +136,15 @@ func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
 	passing.Wait()
 }
 
+func TestBodyThatWaitsIsClosedWhenItsRequestIsGivenUp(t *testing.T) {
+	server, url := serve(t)
+	for _, way := range ways {
+		if got := run(t, url, server, way, "given up"); got != "true io: read/write on closed pipe" {
+			t.Errorf("%s: %s", way, got)
+		}
+	}
+}
+
 func TestDifferencesAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/http.md")
 	if err != nil {
