@@ -53,7 +53,7 @@ func TestHandlersAnswerAsBehindNetHTTP(t *testing.T) {
 	used := map[string]bool{}
 	for i, c := range cases.All {
 		t.Run(c.Name, func(t *testing.T) {
-			want := ask(t, native.URL, c, "", fmt.Sprint(i), 0)
+			want := ask(t, native.URL, c, "", fmt.Sprint(i), c.Notes)
 			for _, way := range ways {
 				got := ask(t, url, c, way, fmt.Sprint(i, way), strings.Count(want.notes, "\n"))
 				compare(t, c.Name, way, got, want, used)
