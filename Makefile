@@ -9,7 +9,7 @@ PORT ?= 8787
 # a folder, or a wrangler config
 CONFIG ?= examples/harness
 
-.PHONY: help dev build test check fmt bench fuzz explore soak load mutations clean
+.PHONY: help dev build test check fmt bench fuzz explore soak load mutations wrangler clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,7 +28,8 @@ test: $(NPM) ## run every test: native with -race, in workerd, and under wrangle
 	go test -race ./dedupe/... ./durable/... ./flow/... ./internal/...
 	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
 	.bin/capdo test -timeout 12m ./...
-	go test -count=1 ./bench/... ./cmd/... ./e2e/... ./examples/... # they build what Go's test cache does not know of
+	go test -count=1 ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v e2e/load) ./examples/... # they build what Go's test cache does not know of
+	go test -count=1 -run '^TestLedgerUnderLoad$$' ./e2e/load
 
 check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }
@@ -65,8 +66,11 @@ soak: $(NPM) ## the histories of e2e/proof and the mixes of e2e/stress for longe
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 	cd e2e/stress && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 
-load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
+load: $(NPM) ## the ledger under load, with larger sizes; tenants that load it, and clients that leave (about four minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large
+
+wrangler: $(NPM) ## every config that capdo judges, judged by wrangler, too (make test asks about a third)
+	go test -count=1 -run '^TestCapdoAgainstWrangler$$' ./e2e/config -all
 
 mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtime in ways that tests have to notice (about 35 minutes)
 	dedupe/mutations.sh

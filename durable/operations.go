@@ -140,10 +140,11 @@ type GetAlarmOptions struct{ AllowConcurrency bool }
 // SetAlarmOptions change SetAlarm and DeleteAlarm; nil means none. See [PutOptions].
 type SetAlarmOptions struct{ AllowConcurrency, AllowUnconfirmed bool }
 
-// SetAlarm schedules the object's one alarm, replacing an earlier one; the time is kept in ms, rounded up so that it
-// does not ring early, and one that has passed means at once. It
-// fails with [ErrValue] for a time that the runtime's dates do not hold: 1970 and earlier, and after 2262-04-11. The class must implement
-// [Alarmer], else [ErrNoAlarmHandler].
+// SetAlarm schedules the object's one alarm, replacing an earlier one; the time
+// is kept in ms, rounded up so that it does not ring early, and one that has
+// passed means at once. It fails with [ErrValue] for a time that the runtime's
+// dates do not hold: 1970 and earlier, and after 2262-04-11. The class must
+// implement [Alarmer], else [ErrNoAlarmHandler].
 func (o *Operations) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOptions) error {
 	ms := at.Add(time.Millisecond - 1).UnixMilli()
 	_, err := o.ref.Await(ctx, "setAlarm", append([]any{ms}, opts.js()...)...)

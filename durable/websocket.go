@@ -175,10 +175,12 @@ func (ws *WebSocket) ReadyState() (ReadyState, error) {
 	return ReadyState(n), classify(err)
 }
 
-// SetAttachment keeps a value with the socket, which survives the object's eviction, though not the connection's end. Values are those of
-// [KV]. It fails with a [*LimitError] beyond [MaxWebSocketAttachment], counted as V8 serializes it: about 2
-// bytes, the characters of strings (each two bytes in one that has any beyond U+00FF), 1 to 10 bytes for a number, and 2 to 5 for each value
-// besides.
+// SetAttachment keeps a value with the socket, which survives the object's
+// eviction, though not the connection's end. Values are those of [KV]. It fails
+// with a [*LimitError] beyond [MaxWebSocketAttachment], counted as V8
+// serializes it: about 2 bytes, the characters of strings (each two bytes in
+// one that has any beyond U+00FF), 1 to 10 bytes for a number, and 2 to 5 for
+// each value besides.
 func (ws *WebSocket) SetAttachment(value any) error {
 	value, err := Encode(value)
 	if err != nil {

@@ -56,7 +56,7 @@ func Env(r *http.Request) *durable.Env {
 // [http.ErrNotSupported].
 //
 // The request's RemoteAddr has the address of CF-Connecting-IP, and port 0. It is
-// "" where that header is missing, as in an object that a Worker calls.
+// "" where that header is missing, as in a request that a Worker makes itself.
 func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Response, error) {
 	req, err := request(ctx, r)
 	if err != nil {

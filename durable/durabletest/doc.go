@@ -28,8 +28,9 @@
 // Tests do not see each other's objects: a test that uses this package has workerd's storage to itself, with its subtests, until it is
 // over; then every object is deleted. Other such tests wait for their turn, also those that called t.Parallel. (Packages run side by side.)
 //
-// Who has the storage is the test, or subtest, that uses this package first. So subtests do not see each other's objects unless their parent
-// has used it before:
+// Who has the storage is the test, or subtest, that uses this package first. So
+// subtests do not see each other's objects unless their parent has used it
+// before:
 //
 //	func TestIsolated(t *testing.T) {
 //		t.Run("one", func(t *testing.T) { durabletest.New(t, "COUNTER") })
@@ -41,13 +42,17 @@
 //		t.Run("one", func(t *testing.T) { durabletest.List(t, "COUNTER") }) // one
 //	}
 //
-// A function of t.Cleanup that is registered after the first use still finds the objects. What a test has started in an object ends with the
-// test: contexts are canceled, and I/O fails with durable.ErrContextClosed. A goroutine that sleeps goes on until it wakes.
+// A function of t.Cleanup that is registered after the first use still finds
+// the objects. What a test has started in an object ends with the test:
+// contexts are canceled, and I/O fails with durable.ErrContextClosed. A
+// goroutine that sleeps goes on until it wakes.
 //
 // # Variables
 //
-// The environment has the variables of the wrangler config, and those of .dev.vars.test beside it, or if there is no such file of .dev.vars,
-// as wrangler dev reads it. [Options] add to them, or replace them, for the rest of the test.
+// The environment has the variables of the wrangler config, and those of
+// .dev.vars.test beside it, or if there is no such file of .dev.vars, as
+// wrangler dev reads it. [Options] add to them, or replace them, for the rest
+// of the test.
 //
 // # Caveats
 //

@@ -82,9 +82,10 @@ func Run(t testing.TB, stub *durable.Stub, fn func(ctx context.Context, state *d
 	fn(v.ctx, v.state)
 }
 
-// RunAlarm has an object's pending alarm delivered now, waits until its handler has returned, and returns the handler's error. ran
-// reports whether an alarm was pending. The handler sees the present as the alarm's time; see [RunAlarmAt]. After an error workerd delivers it
-// again by itself.
+// RunAlarm has an object's pending alarm delivered now, waits until its handler
+// has returned, and returns the handler's error. ran reports whether an alarm
+// was pending. The handler sees the present as the alarm's time; see
+// [RunAlarmAt]. After an error workerd delivers it again by itself.
 func RunAlarm(t testing.TB, stub *durable.Stub) (ran bool, err error) {
 	t.Helper()
 	return runAlarm(t, stub, time.Time{})
@@ -145,8 +146,9 @@ func List(t testing.TB, binding string) []string {
 	return ids
 }
 
-// Evict takes an object out of memory, as workerd does with one that is idle. Its next event finds it built anew. An object in which an event
-// is open is never idle: inside [Run] of the same object Evict fails the test.
+// Evict takes an object out of memory, as workerd does with one that is idle.
+// Its next event finds it built anew. An object in which an event is open is
+// never idle: inside [Run] of the same object Evict fails the test.
 func Evict(t testing.TB, stub *durable.Stub) {
 	t.Helper()
 	h := enter(t)

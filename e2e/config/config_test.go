@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -200,20 +201,27 @@ func (r *row) description() (d shim.Description) {
 	return d
 }
 
+// Without -all wrangler is asked about every third row: each takes a second or
+// two of CPU time. Of the others capdo's verdict is compared with what is written
+// down of wrangler's. make wrangler asks about all.
+var all = flag.Bool("all", false, "ask wrangler about every row")
+
 func TestCapdoAgainstWrangler(t *testing.T) {
 	w := find(t)
 	two := make(chan struct{}, 2)
-	for _, r := range rows {
+	for i, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			two <- struct{}{}
 			defer func() { <-two }()
 			path := r.write(t)
 			problems, mine := r.check(t, path)
-			theirs, output := w.dryRun(t, path, r.env)
-			wantTheirs, says, _ := strings.Cut(r.wrangler, ": ")
-			if theirs != wantTheirs || !strings.Contains(output, says) {
-				t.Errorf("wrangler: %s, want %s\n%s", theirs, r.wrangler, output)
+			theirs, says, _ := strings.Cut(r.wrangler, ": ")
+			if *all || i%3 == 0 {
+				got, output := w.dryRun(t, path, r.env)
+				if got != theirs || !strings.Contains(output, says) {
+					t.Errorf("wrangler: %s, want %s\n%s", got, r.wrangler, output)
+				}
 			}
 			if diff := cmp.Diff(r.capdo, mine); diff != "" {
 				t.Errorf("capdo: (-want +got)\n%s", diff)

@@ -36,20 +36,8 @@ func serve(t *testing.T) (server, url string) {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Start()
 	t.Cleanup(s.Close)
-	l, err := workerd.Start(t.Context(), workerd.Config{
-		Binary: built.Binary, Main: "entry.mjs", Modules: workerd.BuildModules(built.Dir), Objects: workerd.Namespaces(built.Classes...),
-		Disk: t.TempDir(), Flags: []string{"enable_request_signal"}, Private: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		l.Kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%.5000s", l.Log())
-		}
-	})
-	return s.URL, l.URL
+	p := built.Start(t, workerd.Config{Flags: []string{"enable_request_signal"}, Private: true})
+	return s.URL, p.URL
 }
 
 // run has the Worker run a case.
@@ -134,6 +122,15 @@ func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
 	holding.Wait()
 	close(over)
 	passing.Wait()
+}
+
+func TestBodyThatWaitsIsClosedWhenItsRequestIsGivenUp(t *testing.T) {
+	server, url := serve(t)
+	for _, way := range ways {
+		if got := run(t, url, server, way, "given up"); got != "true io: read/write on closed pipe" {
+			t.Errorf("%s: %s", way, got)
+		}
+	}
 }
 
 func TestDifferencesAreDocumented(t *testing.T) {

@@ -53,7 +53,7 @@ func TestHandlersAnswerAsBehindNetHTTP(t *testing.T) {
 	used := map[string]bool{}
 	for i, c := range cases.All {
 		t.Run(c.Name, func(t *testing.T) {
-			want := ask(t, native.URL, c, "", fmt.Sprint(i), 0)
+			want := ask(t, native.URL, c, "", fmt.Sprint(i), c.Notes)
 			for _, way := range ways {
 				got := ask(t, url, c, way, fmt.Sprint(i, way), strings.Count(want.notes, "\n"))
 				compare(t, c.Name, way, got, want, used)
@@ -70,20 +70,8 @@ func TestHandlersAnswerAsBehindNetHTTP(t *testing.T) {
 // serve starts the Worker and returns its URL.
 func serve(t *testing.T) string {
 	t.Helper()
-	l, err := workerd.Start(t.Context(), workerd.Config{
-		Binary: built.Binary, Main: "entry.mjs", Modules: workerd.BuildModules(built.Dir), Objects: workerd.Namespaces(built.Classes...),
-		Disk: t.TempDir(), Flags: []string{"enable_request_signal"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		l.Kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%.5000s", l.Log())
-		}
-	})
-	return l.URL
+	p := built.Start(t, workerd.Config{Flags: []string{"enable_request_signal"}})
+	return p.URL
 }
 
 // ask sends the request of a case over a connection of its own, so that each end

@@ -85,7 +85,7 @@ func TestValueThatCannotBeEncodedHoldsNothing(t *testing.T) {
 func TestReleasedHandleIsRefused(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	if a := l.get("/?o=a&m=released"); !strings.Contains(a.body, "the handle has been released") {
+	if a := l.get("/?o=a&m=released"); !strings.Contains(a.body, "the Stub has been released; hint: ") {
 		t.Errorf("%d %q", a.status, a.body)
 	}
 	l.want("/?o=a&m=ping", "pong")

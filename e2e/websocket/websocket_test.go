@@ -327,3 +327,15 @@ func TestDialingOutOfTheWorker(t *testing.T) {
 		t.Errorf("a refusal: %s", got)
 	}
 }
+
+// A client of a WebSocket has its whole answer when the socket is closed. Only then
+// the time begins after which a stateless request's work ends.
+func TestConnectionOutlivesTheTimeAfterAnAnswer(t *testing.T) {
+	t.Parallel()
+	l := start(t, "")
+	conn := l.dial("/conn")
+	time.Sleep(31 * time.Second)
+	if got, err := ask(t.Context(), conn, "hello"); got != "hello" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -169,7 +169,7 @@ dd { margin: 0 }
 <dl>
 `)
 	for _, route := range routes() {
-		line := strings.ReplaceAll(route.curl, "$URL", r.URL.Scheme+"://"+r.Host)
+		line := strings.ReplaceAll(route.curl, "$URL", origin(r))
 		b.WriteString("<dt><code>" + html.EscapeString(route.pattern) + "</code></dt>\n<dd>" + html.EscapeString(route.about) +
 			"<pre>curl -s " + html.EscapeString(line) + "</pre></dd>\n")
 	}
@@ -178,4 +178,12 @@ dd { margin: 0 }
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	w.Write([]byte(b.String()))
+}
+
+// origin is how the client has reached the Worker.
+func origin(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
 }

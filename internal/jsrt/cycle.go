@@ -44,10 +44,11 @@ func (r *Ref) objectCalled(ctx context.Context, method string, args []any) *obje
 }
 
 // look reports cycles of calls that begin in the object c and have gone on for
-// longer than patience: its calls wait for an object that waits for c. A lock that is held over a call makes such a
-// cycle wait for ever. JavaScript asks for a look where an event of c has been
-// open for long and has I/O under way. Each object finds out its own id, and
-// those of the objects that it calls; the last one to do so finds the cycle.
+// longer than patience: its calls wait for an object that waits for c. A lock
+// that is held over a call makes such a cycle wait for ever. JavaScript asks
+// for a look where an event of c has been open for long and has I/O under way.
+// Each object finds out its own id, and those of the objects that it calls; the
+// last one to do so finds the cycle.
 func (c *Context) look(patience time.Duration) {
 	defer func() { c.isLooking = false }()
 	if c.section.hasBegun {

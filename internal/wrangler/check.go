@@ -163,7 +163,8 @@ type flag struct {
 
 // flags, the latest first.
 var flags = []flag{
-	// Errors of methods keep name and properties on the way to the caller. Without, errors that a caller acts on arrive as plain ones.
+	// Errors of methods keep name and properties on the way to the caller.
+	// Without, errors that a caller acts on arrive as plain ones.
 	{"enhanced_error_serialization", "legacy_error_serialization", "2026-04-21", methodsNeed},
 	// deleteAll deletes the alarm, as durable.Storage.DeleteAll promises.
 	{"delete_all_deletes_alarm", "delete_all_preserves_alarm", "2026-02-24", func(d shim.Description) string {
@@ -174,7 +175,8 @@ var flags = []flag{
 		}
 		return ""
 	}},
-	// workerd runs a promise's continuation in the context that awaits it, whoever resolves it. The Go runtime rests on that.
+	// workerd runs a promise's continuation in the context that awaits it,
+	// whoever resolves it. The Go runtime rests on that.
 	{"handle_cross_request_promise_resolution", "no_handle_cross_request_promise_resolution", "2024-10-14", func(shim.Description) string { return "Go programs need" }},
 	// Stubs have methods. Without, a call fails with "is not a function".
 	{"rpc", "no_rpc", "2024-04-03", methodsNeed},

@@ -192,7 +192,8 @@ func (x *index) tomlFile(text []byte) {
 	}
 }
 
-// header notes the keys of a [table] or [[table]], and returns its entry. A key of an array of tables means the latest table.
+// header notes the keys of a [table] or [[table]], and returns its entry. A key
+// of an array of tables means the latest table.
 func (x *index) header(n *unstable.Node) *positions {
 	p := &x.root
 	for it := n.Key(); it.Next(); {

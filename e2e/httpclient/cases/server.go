@@ -80,7 +80,11 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %s %s\n", r.Method, r.Host, r.RequestURI)
 	for _, name := range seen {
 		if v, ok := r.Header[name]; ok {
-			fmt.Fprintf(w, "%s: %s\n", name, strings.Join(v, ", "))
+			separator := ", "
+			if name == "Cookie" {
+				separator = "; " // one header or several mean the same
+			}
+			fmt.Fprintf(w, "%s: %s\n", name, strings.Join(v, separator))
 		}
 	}
 	if len(body) > 100 {

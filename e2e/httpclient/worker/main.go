@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -63,6 +64,9 @@ func handler(env *durable.Env) http.Handler {
 		case "hold":
 			hold(w, e)
 			return
+		case "given up":
+			io.WriteString(w, giveUp(e))
+			return
 		case "turn":
 			select {
 			case turns <- true:
@@ -76,6 +80,22 @@ func handler(env *durable.Env) http.Handler {
 			}
 		}
 	})
+}
+
+// giveUp gives a request up while its body has nothing to send. The body is closed,
+// so whoever writes to it learns that nobody reads. (With net/http's own transport
+// the writer waits for ever; http.RoundTripper says that the body is closed.)
+func giveUp(e cases.Env) string {
+	ctx, cancel := context.WithTimeout(e.Context, 100*time.Millisecond)
+	defer cancel()
+	body, writer := io.Pipe()
+	r, err := http.NewRequestWithContext(ctx, "POST", e.URL+"/echo", body)
+	if err != nil {
+		return err.Error()
+	}
+	_, err = e.Do(r)
+	_, writeErr := writer.Write([]byte("late"))
+	return fmt.Sprint(errors.Is(err, context.DeadlineExceeded), " ", writeErr)
 }
 
 // turns wakes a goroutine in another request's turn. That request ends at once.

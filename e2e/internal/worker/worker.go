@@ -9,6 +9,7 @@ import (
 
 	"flow.internal/capdo/internal/build"
 	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/internal/workerd"
 )
 
 // Built is a Worker to serve in workerd.
@@ -16,6 +17,24 @@ type Built struct {
 	Dir     string   // what capdo build wrote
 	Binary  string   // workerd's
 	Classes []string // that the program registers
+}
+
+// Start serves the Worker until the test is over. c has what is special about it.
+func (b *Built) Start(t *testing.T, c workerd.Config) *workerd.Process {
+	t.Helper()
+	c.Binary, c.Main, c.Disk = b.Binary, "entry.mjs", t.TempDir()
+	c.Modules, c.Objects = workerd.BuildModules(b.Dir), workerd.Namespaces(b.Classes...)
+	p, err := workerd.Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("workerd printed:\n%.5000s", p.Log())
+		}
+	})
+	return p
 }
 
 // Main builds the program in the folder worker to *built, runs the tests, and exits.

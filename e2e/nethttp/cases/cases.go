@@ -33,6 +33,7 @@ type Case struct {
 	Header  http.Header
 	Body    string
 	Chunked bool // the body goes without its length
+	Notes   int  // to wait for: the handler may go on when its client has all
 	Handler http.HandlerFunc
 }
 
@@ -425,7 +426,7 @@ var All = []Case{
 
 	// Handlers of the standard library, and others' routers.
 	{Name: "TimeoutHandler in time", Handler: http.TimeoutHandler(text("text"), 30*time.Second, "too late").ServeHTTP},
-	{Name: "TimeoutHandler", Handler: http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	{Name: "TimeoutHandler", Notes: 1, Handler: http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		var err error
 		for err == nil { // TimeoutHandler may learn it later than its handler

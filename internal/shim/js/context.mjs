@@ -33,6 +33,9 @@ export class Invocation {
     this.seenAt = 0;    // when a look has first found it the oldest, in ms
   }
 
+  // isUpgraded: the answer is a WebSocket, so its client has all of it when that is closed.
+  get isUpgraded() { return this.value?.[0] === 101; }
+
   reply(v, phase) {
     this.value = v;
     this.isAnswered = true;
@@ -198,6 +201,7 @@ export class Context {
     if (this.calls.size === 0) return;
     const { rt } = this, [call] = this.calls.values();
     if (this.state) return this.lookForCycles(call, now);
+    if (call.doneAt && call.isUpgraded && this.sockets.size > 0) call.doneAt = now;
     if (call.doneAt && now - call.doneAt > CLOSE_MS) return this.close();
     if (call.doneAt && now - call.doneAt > TIME_UP_MS) return rt.enter(this, "capdo_time_up", call.id);
     if (!rt.quiet()) this.quietSince = 0;

@@ -139,8 +139,9 @@ const tools = (env, context) => {
     vars: (v) => { vars = v; },
     worker: env[WORKER],
     evict: (name, id) => unsafe.evict(object(env[bindingOf(name)], id)),
-    // reset ends whatever the test has begun, but for goroutines that compute or sleep: they find that their I/O is over. workerd tells
-    // nobody of the objects that it deletes.
+    // reset ends whatever the test has begun, but for goroutines that compute
+    // or sleep: they find that their I/O is over. workerd tells nobody of the
+    // objects that it deletes.
     reset: async () => {
       await unsafe.deleteAllDurableObjects(); // which leaves empty databases
       for (const c of [...context.rt.contexts.values()]) if (c !== context) c.close();

@@ -1,0 +1,86 @@
+package durablehttp
+
+import (
+	"io"
+	"maps"
+	"net/http"
+
+	"flow.internal/capdo/durable"
+)
+
+// Forward answers the request with what the object behind stub answers, be it a
+// WebSocket. Where no middleware is between, the object's body is not read: it
+// goes from one stream to the other without Go. Else it is copied, and flushed
+// as it arrives.
+//
+// An error means that nothing has been written. A body that breaks off breaks
+// the response off, by a panic with [http.ErrAbortHandler].
+func Forward(w http.ResponseWriter, r *http.Request, stub *durable.Stub) error {
+	target := *r.URL
+	if target.Host == "" { // as it is in a handler
+		target.Scheme, target.Host = "http", r.Host
+		if r.TLS != nil {
+			target.Scheme = "https"
+		}
+	}
+	out := &durable.Request{Method: r.Method, URL: target.String(), Header: r.Header}
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = r.Body
+	}
+	resp, err := stub.Fetch(r.Context(), out)
+	if err != nil {
+		return err
+	}
+	if resp.WebSocket != nil {
+		rw, err := writerOf(w)
+		if err != nil {
+			return err
+		}
+		maps.Copy(rw.header, resp.Header)
+		rw.upgraded(resp.WebSocket)
+		return nil
+	}
+	maps.Copy(w.Header(), resp.Header)
+	if rw, ok := w.(*responseWriter); ok && rw.status == 0 {
+		resp.Header = rw.header
+		rw.passed = resp
+		close(rw.began)
+		return nil
+	}
+	copyResponse(w, resp)
+	return nil
+}
+
+// copyResponse sends a response to a writer that somebody else has made.
+func copyResponse(w http.ResponseWriter, resp *durable.Response) {
+	if len(w.Header()["Content-Type"]) == 0 {
+		w.Header()["Content-Type"] = nil // none is guessed
+	}
+	w.WriteHeader(resp.Status)
+	if resp.Body == nil {
+		return
+	}
+	if c, ok := resp.Body.(io.Closer); ok {
+		defer c.Close()
+	}
+	rc := http.NewResponseController(w)
+	if w.Header().Get("Content-Length") == "" { // it may be long until something comes
+		rc.Flush()
+	}
+	b := make([]byte, pieceSize)
+	for {
+		n, err := resp.Body.Read(b)
+		if n > 0 {
+			if _, err := w.Write(b[:n]); err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			rc.Flush() // a writer that cannot flush keeps what it gets
+		}
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
