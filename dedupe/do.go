@@ -96,10 +96,10 @@ func (e *InProgressError) Unwrap() error { return ErrInProgress }
 // so the next holder is told, too, that an earlier attempt may have had its
 // effect.
 //
-// Once work has returned, canceling ctx no longer affects Do. Do repeats Complete
-// as [Complete] does, and extends the lease meanwhile. It gives up when the
-// lease is over, at the earliest after the time of a lease and at the latest
-// after that of 10, where a lease counts as a second at least.
+// Once work has returned, canceling ctx no longer affects Do. Do repeats
+// Complete as [Complete] does, and extends the lease meanwhile. It gives up
+// when the lease is over, at the earliest after the time of a lease and at the
+// latest after that of 10, where a lease counts as a second at least.
 //
 // Do fails like [Ledger.Claim], [Ledger.Extend] and [Complete], and with an
 // [*InProgressError]. If Complete failed, the work was done, and its result is

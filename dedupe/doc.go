@@ -22,10 +22,10 @@
 //
 // A [Sequencer] numbers the entries of a stream, each key once.
 //
-// This package has the interfaces and what all of their implementations share; it
-// depends on nothing but the standard library. Those on Durable Objects are in
-// package dodedupe, those in memory in package memdedupe. Package dedupetest has
-// the tests that each of them passes.
+// This package has the interfaces and what all of their implementations share;
+// it depends on nothing but the standard library. Those on Durable Objects are
+// in package dodedupe, those in memory in package memdedupe. Package dedupetest
+// has the tests that each of them passes.
 //
 // # Limits
 //
@@ -57,15 +57,16 @@
 // the record that the lost call perhaps inserted been forgotten meanwhile,
 // callers in between were told of a duplicate, too.
 //
-// A holder that loses its lease may go on working beside the next one. Under [Do]
-// the context of the work ends with the lease, by the program's own clock, so work
-// that watches its context does not; but what it has sent may still arrive. The
-// system that the work changes prevents a second effect: by an idempotency key, or
-// by the fence, of which it keeps the largest and rejects smaller ones. The
-// repository's docs/dedupe.md says when work can run twice.
+// A holder that loses its lease may go on working beside the next one. Under
+// [Do] the context of the work ends with the lease, by the program's own clock,
+// so work that watches its context does not; but what it has sent may still
+// arrive. The system that the work changes prevents a second effect: by an
+// idempotency key, or by the fence, of which it keeps the largest and rejects
+// smaller ones. The repository's docs/dedupe.md says when work can run twice.
 //
 // Work whose failure may have had an effect is not given to the next caller at
-// once: Do leaves its claim to the lease, unless the error matches [ErrNoEffect].
+// once: Do leaves its claim to the lease, unless the error matches
+// [ErrNoEffect].
 //
 // A store deduplicates what it is asked about. Work that takes longer than the
 // TTL may be begun a second time.

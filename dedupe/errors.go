@@ -20,7 +20,8 @@ var (
 	// ErrMismatch: the key is in use with another fingerprint. Repeating the
 	// call does not help: it is another payload.
 	ErrMismatch = errors.New("the key is in use with another fingerprint")
-	// ErrFenced: the claim is over; another holder may be at work. Nothing was changed.
+	// ErrFenced: the claim is over; another holder may be at work. Nothing was
+	// changed.
 	ErrFenced = errors.New("the claim is over")
 	// ErrLeaseExpired: the lease ended by the holder's own clock, because it
 	// could not be extended; another holder may be at work. It is the cause of
@@ -31,7 +32,8 @@ var (
 	ErrNotAcquired = errors.New("the claim was not acquired")
 	// ErrForeignClaim: another ledger made the claim.
 	ErrForeignClaim = errors.New("the claim is another ledger's")
-	// ErrInProgress: another owner holds the key; the error is an [*InProgressError].
+	// ErrInProgress: another owner holds the key; the error is an
+	// [*InProgressError].
 	ErrInProgress = errors.New("the key is in progress")
 	// ErrInvalidLease: the lease is negative or exceeds [MaxLease].
 	ErrInvalidLease = errors.New("the lease is negative or longer than 24 hours")
@@ -45,7 +47,8 @@ var (
 	ErrResultTooLarge = errors.New("the result is larger than 1 MiB")
 )
 
-// Error is what a [Store], a [Ledger] and a [Sequencer] fail with. Its text never contains a key.
+// Error is what a [Store], a [Ledger] and a [Sequencer] fail with. Its text
+// never contains a key.
 type Error struct {
 	Op   string // "PutIfAbsent", "Claim", …
 	Kind Kind
@@ -64,7 +67,8 @@ func (e *Error) Error() string {
 	return s + ": " + e.Kind.String()
 }
 
-// Unwrap returns the cause, and for [RuntimeUnavailable] also [errors.ErrUnsupported].
+// Unwrap returns the cause, and for [RuntimeUnavailable] also
+// [errors.ErrUnsupported].
 func (e *Error) Unwrap() []error {
 	var errs []error
 	if e.Err != nil {

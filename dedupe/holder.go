@@ -9,8 +9,8 @@ import (
 )
 
 // ResultOmitted is the result of a key whose work was done with a result that
-// is larger than [MaxResultSize]. [Complete] and [Do] store it, so that the work
-// is not done again; Do answers it with [ErrResultTooLarge]. Who calls
+// is larger than [MaxResultSize]. [Complete] and [Do] store it, so that the
+// work is not done again; Do answers it with [ErrResultTooLarge]. Who calls
 // [Ledger.Claim] finds it in the claim's Result.
 const ResultOmitted = "\x00dedupe: the work was done, and its result was larger than 1 MiB"
 
@@ -61,7 +61,8 @@ func repeatComplete(ctx context.Context, ledger Ledger, claim Claim, result []by
 	}
 }
 
-// mayHelp reports whether a call that failed so may succeed when it is repeated.
+// mayHelp reports whether a call that failed so may succeed when it is
+// repeated.
 func mayHelp(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Retryable || errors.Is(err, ErrUnknownOutcome) || errors.Is(err, ErrOverloaded)

@@ -187,7 +187,8 @@ func TestDoDoesNotRepeatWhatCannotHelp(t *testing.T) {
 	}
 }
 
-// Once an answer was lost the result may be stored, whatever a later attempt says.
+// Once an answer was lost the result may be stored, whatever a later attempt
+// says.
 func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	began(t, func(t *testing.T, since func() time.Duration) {
 		f, n := newFaulty(), 0
@@ -356,8 +357,8 @@ func TestDoAsksWhetherItsResultIsStored(t *testing.T) {
 	})
 }
 
-// Whatever ends work without a return leaves the claim to its lease, and nothing
-// behind that goes on extending it.
+// Whatever ends work without a return leaves the claim to its lease, and
+// nothing behind that goes on extending it.
 func TestWorkThatDoesNotReturnLeavesTheClaimToItsLease(t *testing.T) {
 	for name, end := range map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit} {
 		began(t, func(t *testing.T, since func() time.Duration) {
@@ -417,7 +418,8 @@ func TestALargeFailureIsFinal(t *testing.T) {
 	}
 }
 
-// A lease that cannot be extended before the work is given up: nothing was done.
+// A lease that cannot be extended before the work is given up: nothing was
+// done.
 func TestDoDoesNotWaitForAnExtendThatHangsBeforeTheWork(t *testing.T) {
 	began(t, func(t *testing.T, since func() time.Duration) {
 		o := options(30 * time.Second)

@@ -5,11 +5,13 @@ import (
 	"time"
 )
 
-// Limits that every ledger and every sequencer keeps, besides those of a [Store].
+// Limits that every ledger and every sequencer keeps, besides those of a
+// [Store].
 const (
 	// MaxOwnerSize is the size of the longest owner token, in bytes.
 	MaxOwnerSize = 64
-	// MaxFingerprintSize is the size of the longest fingerprint, in bytes; a SHA-512 fits.
+	// MaxFingerprintSize is the size of the longest fingerprint, in bytes; a
+	// SHA-512 fits.
 	MaxFingerprintSize = 64
 	// MaxResultSize is the size of the largest result, in bytes.
 	MaxResultSize = 1 << 20
@@ -67,14 +69,14 @@ type Ledger interface {
 
 	// Complete stores a claim's result, at most [MaxResultSize] bytes, else
 	// [ErrResultTooLarge], and ends the claim. A repetition by the same holder
-	// changes nothing, not even the result, and is no error. If it fails the key
-	// stays in progress: the work has been done, and will be done again after the
-	// lease. So repeat what failed, and store something in place of what is too
-	// large; the function [Complete] does both.
+	// changes nothing, not even the result, and is no error. If it fails the
+	// key stays in progress: the work has been done, and will be done again
+	// after the lease. So repeat what failed, and store something in place of
+	// what is too large; the function [Complete] does both.
 	Complete(ctx context.Context, claim Claim, result []byte) error
 
-	// Extend has a claim's lease last for at least that much longer from now, or
-	// for [DefaultLease] if that is 0; it never shortens it.
+	// Extend has a claim's lease last for at least that much longer from now,
+	// or for [DefaultLease] if that is 0; it never shortens it.
 	Extend(ctx context.Context, claim Claim, lease time.Duration) error
 
 	// Release gives a claim back, so that the next one acquires the key at
@@ -127,9 +129,9 @@ type Claim struct {
 	Fence int64
 	// Attempt counts the claims of the key within its window, from 1.
 	Attempt int
-	// TakenOver: the lease of the holder before ran out, so its work may have been
-	// done, in part or whole, and may still be going on. Look before acting again.
-	// Set if Acquired.
+	// TakenOver: the lease of the holder before ran out, so its work may have
+	// been done, in part or whole, and may still be going on. Look before
+	// acting again. Set if Acquired.
 	TakenOver bool
 
 	// Result is what the key was completed with, and CompletedAt when, in ms,
@@ -211,8 +213,9 @@ func CheckResult(result []byte) error {
 	return nil
 }
 
-// LeaseMillis returns a lease in ms, rounded up. A lease of 0 is [DefaultLease]. It
-// fails with [ErrInvalidLease] for one that is negative, or beyond [MaxLease].
+// LeaseMillis returns a lease in ms, rounded up. A lease of 0 is
+// [DefaultLease]. It fails with [ErrInvalidLease] for one that is negative, or
+// beyond [MaxLease].
 func LeaseMillis(lease time.Duration) (int64, error) {
 	if lease == 0 {
 		lease = DefaultLease

@@ -9,7 +9,8 @@ import (
 const (
 	// MaxKeySize is the size of the longest key, in bytes.
 	MaxKeySize = 2048
-	// DefaultTTL is what a TTL of 0 means to a store that was not told otherwise.
+	// DefaultTTL is what a TTL of 0 means to a store that was not told
+	// otherwise.
 	DefaultTTL = 24 * time.Hour
 	// MaxTTL is the longest TTL: 10 years of 365 days.
 	MaxTTL = 10 * 365 * 24 * time.Hour
@@ -38,7 +39,8 @@ type Store interface {
 	Forget(ctx context.Context, key []byte) error
 }
 
-// CheckKey returns [ErrKeyEmpty] or [ErrKeyTooLarge] for a key that no store takes.
+// CheckKey returns [ErrKeyEmpty] or [ErrKeyTooLarge] for a key that no store
+// takes.
 func CheckKey(key []byte) error {
 	switch {
 	case len(key) == 0:

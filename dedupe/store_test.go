@@ -94,7 +94,8 @@ func TestSentinelsAreDistinct(t *testing.T) {
 	}
 }
 
-// FuzzTTLMillis: a valid TTL is never shortened, and lengthened by less than 1 ms.
+// FuzzTTLMillis: a valid TTL is never shortened, and lengthened by less than 1
+// ms.
 func FuzzTTLMillis(f *testing.F) {
 	for _, d := range []time.Duration{0, 1, -1, 999_999, 1_000_000, dedupe.MaxTTL, dedupe.MaxTTL + 1, math.MaxInt64, math.MinInt64} {
 		f.Add(int64(d), int64(0))

@@ -14,10 +14,12 @@ const (
 	Sequencer = "sequencer" // a [dedupe.Sequencer]
 )
 
-// Bindings are the capabilities of one invocation, by name. In a Worker they belong to the request's env.
+// Bindings are the capabilities of one invocation, by name. In a Worker they
+// belong to the request's env.
 type Bindings map[string]any
 
-// Add binds what a constructor returned. With an error the capability stays unbound, and [Program.Preflight] says why, if the flow requires it.
+// Add binds what a constructor returned. With an error the capability stays
+// unbound, and [Program.Preflight] says why, if the flow requires it.
 func (b Bindings) Add(capability string, resource any, err error) {
 	if err != nil {
 		resource = err
@@ -25,8 +27,9 @@ func (b Bindings) Add(capability string, resource any, err error) {
 	b[capability] = resource
 }
 
-// Preflight returns, as an [*InvalidError], all that the flow requires and bindings have not: [NotBound] and [WrongType].
-// [Program.Run] calls it before any work.
+// Preflight returns, as an [*InvalidError], all that the flow requires and
+// bindings have not: [NotBound] and [WrongType]. [Program.Run] calls it before
+// any work.
 func (p *Program) Preflight(b Bindings) error {
 	var v validator
 	for _, s := range p.steps {
@@ -56,9 +59,12 @@ func fits(name string, bound any) (ok bool) {
 	return ok
 }
 
-// Claim is what a handler runs under when its node is delivered to exactly once or at most once.
+// Claim is what a handler runs under when its node is delivered to exactly once
+// or at most once.
 type Claim struct {
-	// Key stands for the piece of work: pass it on to whatever takes an idempotency key. It has the sender's key in it, so it is no text for a log.
+	// Key stands for the piece of work: pass it on to whatever takes an
+	// idempotency key. It has the sender's key in it, so it is no text for a
+	// log.
 	Key []byte
 	// Fence grows with each claim of the key. The system that the node changes
 	// has to reject a fence that is smaller than one it has seen.
@@ -79,7 +85,8 @@ type invocation struct {
 
 type invocationKey struct{}
 
-// ClaimOf returns the claim that a handler runs under, in its context; ok is false where its node is delivered to at least once.
+// ClaimOf returns the claim that a handler runs under, in its context; ok is
+// false where its node is delivered to at least once.
 func ClaimOf(ctx context.Context) (claim Claim, ok bool) {
 	i, _ := ctx.Value(invocationKey{}).(*invocation)
 	if i == nil || i.claim.Key == nil {
@@ -88,7 +95,8 @@ func ClaimOf(ctx context.Context) (claim Claim, ok bool) {
 	return i.claim, true
 }
 
-// Resource returns what is bound as a capability, in a handler's context. It fails with [ErrResource] when the handler's node does not require the
+// Resource returns what is bound as a capability, in a handler's context. It
+// fails with [ErrResource] when the handler's node does not require the
 // capability, and when something of another type is bound.
 func Resource[T any](ctx context.Context, capability string) (resource T, err error) {
 	i, _ := ctx.Value(invocationKey{}).(*invocation)

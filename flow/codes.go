@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Code names a kind of finding. Codes are stable: act on them, never on messages.
+// Code names a kind of finding. Codes are stable: act on them, never on
+// messages.
 type Code string
 
 // Codes of [Flow.Validate].
@@ -105,7 +106,8 @@ func (f Finding) String() string {
 	return b.String()
 }
 
-// InvalidError has all that is wrong. [Compile] and [Program.Preflight] fail with it.
+// InvalidError has all that is wrong. [Compile] and [Program.Preflight] fail
+// with it.
 type InvalidError struct {
 	Flow     string
 	Findings []Finding // at least one

@@ -4,7 +4,8 @@ import "time"
 
 // Limits that [Flow.Validate] keeps.
 const (
-	// MaxNameSize is the size of the longest name of a flow, a node or a capability, in bytes.
+	// MaxNameSize is the size of the longest name of a flow, a node or a
+	// capability, in bytes.
 	MaxNameSize = 64
 	// MaxNodes is how many nodes a flow has at most.
 	MaxNodes = 256
@@ -12,39 +13,48 @@ const (
 	MaxEdges = 1024
 	// MaxScopeSize is the size of the longest scope, in bytes.
 	MaxScopeSize = 256
-	// MinTTL is the shortest TTL of a node that is claimed: a sender repeats what it has sent for at least that long.
+	// MinTTL is the shortest TTL of a node that is claimed: a sender repeats
+	// what it has sent for at least that long.
 	MinTTL = 5 * time.Minute
 )
 
-// Flow is a graph of nodes without cycles. Its entry, the first node that no edge leads to, is given the flow's input, and every other node
-// what those before it put out. Its JSON form is described in docs/spec/capabilities-and-binding.md.
+// Flow is a graph of nodes without cycles. Its entry, the first node that no
+// edge leads to, is given the flow's input, and every other node what those
+// before it put out. Its JSON form is described in
+// docs/spec/capabilities-and-binding.md.
 type Flow struct {
 	Name  string `json:"name"`
 	Nodes []Node `json:"nodes"`
 	Edges []Edge `json:"edges,omitempty"`
 }
 
-// Node is a step: what it does to the world, how far its output depends on its input alone, and what it needs.
+// Node is a step: what it does to the world, how far its output depends on its
+// input alone, and what it needs.
 type Node struct {
 	Name        string       `json:"name"`
 	Effects     Effects      `json:"effects"`
 	Determinism Determinism  `json:"determinism"`
 	Idempotency *Idempotency `json:"idempotency,omitempty"`
-	// Hints say what the node's code is known to do: "effects:effectful", "determinism:best-effort". They must not exceed what the node declares.
+	// Hints say what the node's code is known to do: "effects:effectful",
+	// "determinism:best-effort". They must not exceed what the node declares.
 	Hints []string `json:"hints,omitempty"`
-	// Requires names capabilities, such as [Dedupe], that have to be bound. A handler is given these and no others.
+	// Requires names capabilities, such as [Dedupe], that have to be bound. A
+	// handler is given these and no others.
 	Requires []string `json:"requires,omitempty"`
 }
 
-// Idempotency says which inputs of a node are the same piece of work, and for how long that is remembered.
+// Idempotency says which inputs of a node are the same piece of work, and for
+// how long that is remembered.
 type Idempotency struct {
-	// Key is a JSON pointer (RFC 6901) into the node's input, such as "/id". It leads to a string that is not empty, or to a number.
+	// Key is a JSON pointer (RFC 6901) into the node's input, such as "/id". It
+	// leads to a string that is not empty, or to a number.
 	Key string `json:"key,omitempty"`
-	// Scope keeps keys apart, together with the node's name; the flow's name when empty.
+	// Scope keeps keys apart, together with the node's name; the flow's name
+	// when empty.
 	Scope string `json:"scope,omitempty"`
 	// Fingerprint names the members of the node's input that make its payload,
-	// such as "/amount": JSON pointers. A key that comes with another payload is
-	// refused. When there are none, the payload is all that was sent to the
+	// such as "/amount": JSON pointers. A key that comes with another payload
+	// is refused. When there are none, the payload is all that was sent to the
 	// flow. Name them where senders add what changes, such as a count of
 	// deliveries.
 	Fingerprint []string `json:"fingerprint,omitempty"`
@@ -80,10 +90,12 @@ const (
 	Nondeterministic Determinism = "nondeterministic" // it may give any
 )
 
-// Delivery is how often a node runs for what is, by its idempotency key, the same piece of work.
+// Delivery is how often a node runs for what is, by its idempotency key, the
+// same piece of work.
 type Delivery string
 
-// Deliveries. What each does when a caller fails is in the package's documentation.
+// Deliveries. What each does when a caller fails is in the package's
+// documentation.
 const (
 	AtLeastOnce Delivery = "at-least-once" // once for each run of the flow that gets there
 	AtMostOnce  Delivery = "at-most-once"  // never again once it has begun
@@ -104,7 +116,8 @@ func (e Effects) rank() int     { return rank(e, Pure, ReadOnly, Effectful) }
 func (d Determinism) rank() int { return rank(d, Strict, Stable, BestEffort, Nondeterministic) }
 func (d Delivery) rank() int    { return rank(d, AtLeastOnce, AtMostOnce, ExactlyOnce) }
 
-// New begins a flow, which Node and Edge add to. [Flow.Validate] says what is wrong with it.
+// New begins a flow, which Node and Edge add to. [Flow.Validate] says what is
+// wrong with it.
 func New(name string) *Flow { return &Flow{Name: name} }
 
 // Node adds a node.
@@ -126,7 +139,8 @@ func (f *Flow) Edge(from, to string, delivery Delivery) *Flow {
 // NodeOption completes a node that [Flow.Node] adds.
 type NodeOption func(*Node)
 
-// Idempotent gives a node its idempotency: key and scope as in [Idempotency], the TTL rounded up to ms.
+// Idempotent gives a node its idempotency: key and scope as in [Idempotency],
+// the TTL rounded up to ms.
 func Idempotent(key, scope string, ttl time.Duration) NodeOption {
 	ms := ttl / time.Millisecond
 	if ttl%time.Millisecond > 0 {

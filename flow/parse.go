@@ -11,8 +11,10 @@ import (
 // MaxFlowSize is the size of the largest JSON form of a flow, in bytes.
 const MaxFlowSize = 1 << 20
 
-// Parse reads a flow's JSON form. Whatever is not in that form is refused: unknown names, names in other letters, names that come twice, what
-// follows the flow, more than [MaxFlowSize] bytes. It does not validate; encoding/json writes the form that Parse reads.
+// Parse reads a flow's JSON form. Whatever is not in that form is refused:
+// unknown names, names in other letters, names that come twice, what follows
+// the flow, more than [MaxFlowSize] bytes. It does not validate; encoding/json
+// writes the form that Parse reads.
 func Parse(text []byte) (*Flow, error) {
 	if len(text) > MaxFlowSize {
 		return nil, fmt.Errorf("flow: the JSON form has %d bytes\nhint: %d are allowed", len(text), MaxFlowSize)
@@ -35,8 +37,9 @@ func Parse(text []byte) (*Flow, error) {
 	return f, nil
 }
 
-// checkNames refuses what encoding/json overlooks in one value: names that come twice in an object, and those that differ from a
-// field's only in their letters' case.
+// checkNames refuses what encoding/json overlooks in one value: names that come
+// twice in an object, and those that differ from a field's only in their
+// letters' case.
 func checkNames(d *json.Decoder) error {
 	token, err := d.Token()
 	if err != nil {

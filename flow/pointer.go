@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// isPointer reports whether text is a JSON pointer (RFC 6901) that leads somewhere below the root.
+// isPointer reports whether text is a JSON pointer (RFC 6901) that leads
+// somewhere below the root.
 func isPointer(text string) bool {
 	if !strings.HasPrefix(text, "/") || len(text) > MaxScopeSize {
 		return false

@@ -17,15 +17,18 @@ import (
 
 // Handler is the code of a node. [Func] makes one of a function.
 type Handler struct {
-	// Run is given the node's input, as JSON, and returns its output. It may run more than once for the same input, and in several places at the same
+	// Run is given the node's input, as JSON, and returns its output. It may
+	// run more than once for the same input, and in several places at the same
 	// time: see [Delivery].
 	Run func(ctx context.Context, in json.RawMessage) (json.RawMessage, error)
-	// Effects and Determinism are what the code is known to do, if it is; they must not exceed what the node declares.
+	// Effects and Determinism are what the code is known to do, if it is; they
+	// must not exceed what the node declares.
 	Effects     Effects
 	Determinism Determinism
 }
 
-// Func makes a handler of a function, whose input and output are JSON. An input that does not fit In is [ErrInput].
+// Func makes a handler of a function, whose input and output are JSON. An input
+// that does not fit In is [ErrInput].
 func Func[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler {
 	return Handler{Run: func(ctx context.Context, in json.RawMessage) (json.RawMessage, error) {
 		var v In
@@ -46,13 +49,16 @@ func Func[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler 
 
 // Options are those of a [Program]. Nil means the defaults.
 type Options struct {
-	// Lease is how long a claim lasts after its holder has crashed: until then callers of the same key wait. 30 s when 0.
+	// Lease is how long a claim lasts after its holder has crashed: until then
+	// callers of the same key wait. 30 s when 0.
 	Lease time.Duration
-	// Wait is how long a caller waits for another one of the same key; 10 s when 0, at most [dedupe.MaxWait].
+	// Wait is how long a caller waits for another one of the same key; 10 s
+	// when 0, at most [dedupe.MaxWait].
 	Wait time.Duration
 }
 
-// Program is a flow with its handlers. Its methods may be called by any number of goroutines.
+// Program is a flow with its handlers. Its methods may be called by any number
+// of goroutines.
 type Program struct {
 	name  string
 	steps []step // in an order in which they can run
@@ -68,8 +74,10 @@ type step struct {
 	from     []string // nodes whose output is its input; none: the flow's input
 }
 
-// Compile makes a program of a flow and its handlers, by node. It fails with an [*InvalidError], for what [Flow.Validate] says and for handlers that are
-// missing, left over, or do more than their node declares; and with [dedupe.ErrInvalidLease] and [dedupe.ErrInvalidWait].
+// Compile makes a program of a flow and its handlers, by node. It fails with an
+// [*InvalidError], for what [Flow.Validate] says and for handlers that are
+// missing, left over, or do more than their node declares; and with
+// [dedupe.ErrInvalidLease] and [dedupe.ErrInvalidWait].
 func Compile(f *Flow, handlers map[string]Handler, opts *Options) (*Program, error) {
 	findings := append(f.Validate(), checkHandlers(f, handlers)...)
 	if err := invalid(short(f.Name), findings); err != nil {
@@ -114,7 +122,8 @@ func checkHandlers(f *Flow, handlers map[string]Handler) []Finding {
 	return v.findings
 }
 
-// arrange copies a valid flow, its nodes in an order in which each comes after those that lead to it.
+// arrange copies a valid flow, its nodes in an order in which each comes after
+// those that lead to it.
 func (p *Program) arrange(f *Flow, handlers map[string]Handler) {
 	into, leadsOn := map[string][]Edge{}, map[string]bool{}
 	for _, e := range f.Edges {
@@ -151,21 +160,24 @@ func newStep(n Node, into []Edge, h Handler) step {
 	return s
 }
 
-// grace is how long Run waits, after the end of its context, for a handler to notice.
+// grace is how long Run waits, after the end of its context, for a handler to
+// notice.
 const grace = time.Second
 
-// Run runs the flow on an input, JSON, and returns the output of the last node; where several nodes lead nowhere, an object of their outputs by
-// name. One node runs at a time. The first that fails ends the run, with a [*NodeError]; what has been done stays done, and a run with the same
-// input goes on where claims and their results say that this one has stopped.
+// Run runs the flow on an input, JSON, and returns the output of the last node;
+// where several nodes lead nowhere, an object of their outputs by name. One
+// node runs at a time. The first that fails ends the run, with a [*NodeError];
+// what has been done stays done, and a run with the same input goes on where
+// claims and their results say that this one has stopped.
 //
-// It fails with an [*InvalidError] before any work when a required capability is
-// not bound, and with [ErrInput] when the input is not JSON, or has text that
-// stands for no value.
+// It fails with an [*InvalidError] before any work when a required capability
+// is not bound, and with [ErrInput] when the input is not JSON, or has text
+// that stands for no value.
 //
-// It returns no later than a second after ctx has ended. A handler that does not
-// notice goes on by itself, keeps its claim meanwhile, and its result is kept. In
-// a Worker that is for as long as the platform keeps the invocation open, about
-// 30 s; then the claim is left to its lease.
+// It returns no later than a second after ctx has ended. A handler that does
+// not notice goes on by itself, keeps its claim meanwhile, and its result is
+// kept. In a Worker that is for as long as the platform keeps the invocation
+// open, about 30 s; then the claim is left to its lease.
 func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error) {
 	if err := p.Preflight(b); err != nil {
 		return nil, err

@@ -25,7 +25,8 @@ type payment struct {
 
 const pay1 = `{"id":"pay_1","amount":1250}`
 
-// one is a flow in which work runs with a delivery, after an entry that hands on its input.
+// one is a flow in which work runs with a delivery, after an entry that hands
+// on its input.
 func one(t *testing.T, d Delivery, work func(ctx context.Context, p payment) (string, error)) *Program {
 	t.Helper()
 	f := New("one").Node("in", Pure, Strict).Node("work", Effectful, BestEffort, Requires(Dedupe)).Edge("in", "work", d)

@@ -8,7 +8,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// Validate returns all that is wrong with a flow by itself. Handlers and bindings are looked at by [Compile] and [Program.Preflight].
+// Validate returns all that is wrong with a flow by itself. Handlers and
+// bindings are looked at by [Compile] and [Program.Preflight].
 func (f *Flow) Validate() []Finding {
 	v := validator{flow: f, nodes: map[string]*Node{}}
 	if len(f.Nodes) > MaxNodes || len(f.Edges) > MaxEdges {
@@ -92,7 +93,8 @@ func (v *validator) hint(n *Node, hint string) {
 	}
 }
 
-// conflicts compares what is said about a node's code, by a hint or by its handler, with what the node declares.
+// conflicts compares what is said about a node's code, by a hint or by its
+// handler, with what the node declares.
 func (n *Node) conflicts(who string, effects Effects, determinism Determinism) []Finding {
 	var v validator
 	if n.Effects.rank() >= 0 && effects.rank() > n.Effects.rank() {
@@ -251,7 +253,8 @@ func (v *validator) cyclic() (names []string) {
 	return names
 }
 
-// before returns the nodes that lead to a node, by way of those that through lets pass.
+// before returns the nodes that lead to a node, by way of those that through
+// lets pass.
 func (v *validator) before(name string, through func(name string) bool) map[string]bool {
 	found := map[string]bool{}
 	for left := []string{name}; len(left) > 0; {
@@ -267,7 +270,8 @@ func (v *validator) before(name string, through func(name string) bool) map[stri
 	return found
 }
 
-// unrepeatable looks for nodes before an exactly-once target that run again when a sender repeats itself, and may put out something else then.
+// unrepeatable looks for nodes before an exactly-once target that run again
+// when a sender repeats itself, and may put out something else then.
 func (v *validator) unrepeatable(n *Node) {
 	repeated := func(name string) bool { return !v.claimed(name) }
 	before := v.before(n.Name, repeated)

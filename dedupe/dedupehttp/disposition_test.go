@@ -104,7 +104,8 @@ func TestHandlerThatPanicsCountsAs500(t *testing.T) {
 	}
 }
 
-// The panic is not recovered on its way, so that the server's log has the stack of where it began.
+// The panic is not recovered on its way, so that the server's log has the stack
+// of where it began.
 func TestPanicKeepsItsStack(t *testing.T) {
 	defer func() {
 		recover()

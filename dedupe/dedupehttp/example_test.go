@@ -82,7 +82,8 @@ func ExampleLedgerFunc() {
 	// Output: natively: true
 }
 
-// What a handler writes to refuses those that were taken for dead, by their fence.
+// What a handler writes to refuses those that were taken for dead, by their
+// fence.
 func ExampleFence() {
 	balance, newest := 0, int64(0) // in earnest, a row of a database, and one transaction
 	credit := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

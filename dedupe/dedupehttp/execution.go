@@ -180,10 +180,10 @@ func withServer(ctx context.Context) context.Context {
 	return context.WithValue(ctx, http.ServerContextKey, &http.Server{})
 }
 
-// dispose returns what becomes of the claim after a response of that status. That
-// nothing was done is said of this run only: a claim that is taken over is not
-// released, since the next run would not be told any more that an earlier one may
-// have had its effect.
+// dispose returns what becomes of the claim after a response of that status.
+// That nothing was done is said of this run only: a claim that is taken over is
+// not released, since the next run would not be told any more that an earlier
+// one may have had its effect.
 func (e *execution) dispose(status int) dedupe.Disposition {
 	d := dedupe.ReleaseClaim
 	if !e.running.noEffect.Load() {
@@ -195,8 +195,8 @@ func (e *execution) dispose(status int) dedupe.Disposition {
 	return d
 }
 
-// settlePanic treats a handler that panics, or ends its goroutine, like one that
-// answers with status 500. The panic goes on, unrecovered, so that whoever
+// settlePanic treats a handler that panics, or ends its goroutine, like one
+// that answers with status 500. The panic goes on, unrecovered, so that whoever
 // reports it sees where it began. dedupe.Do still extends the lease.
 func (e *execution) settlePanic() {
 	if e.returned {

@@ -192,8 +192,8 @@ func TestAHandlerHasItsKeyAndItsClaim(t *testing.T) {
 	}
 }
 
-// A handler that bears to be repeated runs again after a failure, when the lease
-// of the failed run is over.
+// A handler that bears to be repeated runs again after a failure, when the
+// lease of the failed run is over.
 func TestServerErrorsAreRepeatedIfThatIsAskedFor(t *testing.T) {
 	for status := 200; status < 600; status++ {
 		want := dedupehttp.DefaultDisposition(status)

@@ -124,8 +124,8 @@ func TestAHandlerThatGoesOnCounts(t *testing.T) {
 	})
 }
 
-// A response that there is no room for goes out as it comes, and its handler runs
-// once all the same.
+// A response that there is no room for goes out as it comes, and its handler
+// runs once all the same.
 func TestAResponseWithoutRoomIsNotHeldBack(t *testing.T) {
 	withBudget(t, 1<<20, func(t *testing.T) {
 		runs := 0

@@ -81,7 +81,8 @@ func unquote(s string) (string, bool) {
 	return string(key), false
 }
 
-// How a scope and a key become a ledger's key. Another way would forget every live record.
+// How a scope and a key become a ledger's key. Another way would forget every
+// live record.
 const (
 	keyWhole  = 1 // the length of the scope as a varint, the scope, the key
 	keyHashed = 2 // the SHA-256 of that
@@ -99,10 +100,10 @@ func ledgerKey(scope, key string) []byte {
 	return append([]byte{keyHashed}, sum[:]...)
 }
 
-// fingerprint stands for what a request asks for: its method, path and query, the
-// headers that say what the body means, and the body. Where a handler further out
-// has changed the URL, such as http.StripPrefix, both count: two routes that lead
-// to one handler are two requests.
+// fingerprint stands for what a request asks for: its method, path and query,
+// the headers that say what the body means, and the body. Where a handler
+// further out has changed the URL, such as http.StripPrefix, both count: two
+// routes that lead to one handler are two requests.
 func fingerprint(r *http.Request, body []byte) []byte {
 	h := sha256.New()
 	parts := []string{

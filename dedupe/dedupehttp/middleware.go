@@ -113,10 +113,10 @@ func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []st
 	return e, nil
 }
 
-// readBody returns the whole body of a request, if it is within the limit. A body
-// that is shorter than announced was read further out, by who parses forms or
-// keeps a log, say: all such requests would look alike, and the handler would
-// see nothing of them.
+// readBody returns the whole body of a request, if it is within the limit. A
+// body that is shorter than announced was read further out, by who parses forms
+// or keeps a log, say: all such requests would look alike, and the handler
+// would see nothing of them.
 func (m *middleware) readBody(w http.ResponseWriter, r *http.Request, share *budget.Share) ([]byte, *problem.Problem) {
 	var body []byte
 	if r.Body != nil {

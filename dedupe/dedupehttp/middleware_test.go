@@ -67,7 +67,8 @@ func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code st
 	}
 }
 
-// wantReplay checks that a response repeats another, whose headers that are not repeated are given.
+// wantReplay checks that a response repeats another, whose headers that are not
+// repeated are given.
 func wantReplay(t *testing.T, w, first *httptest.ResponseRecorder, except ...string) {
 	t.Helper()
 	want := first.Header().Clone()

@@ -14,12 +14,13 @@ type Options struct {
 	// Required: a request without a key is answered with status 400. By default
 	// it goes to the handler, as if the middleware were not there.
 	Required bool
-	// Methods are those that the middleware is for, in upper or lower case; POST
-	// and PATCH when empty. Others go to the handler. PUT and DELETE, which may
-	// be repeated by their definition, are among them if they are listed. GET,
-	// HEAD, OPTIONS and TRACE cannot be.
+	// Methods are those that the middleware is for, in upper or lower case;
+	// POST and PATCH when empty. Others go to the handler. PUT and DELETE,
+	// which may be repeated by their definition, are among them if they are
+	// listed. GET, HEAD, OPTIONS and TRACE cannot be.
 	Methods []string
-	// TTL is how long a key is remembered from its first request on; [dedupe.DefaultTTL] when 0.
+	// TTL is how long a key is remembered from its first request on;
+	// [dedupe.DefaultTTL] when 0.
 	TTL time.Duration
 	// Lease is how long a key stays in progress when its program dies, from 1
 	// ms to [dedupe.MaxLease]; [dedupe.DefaultLease] when 0. While the handler
@@ -32,28 +33,30 @@ type Options struct {
 	// MaxBody is the size of the largest request, in bytes; 1 MiB when 0. It is
 	// read into memory before the handler runs.
 	MaxBody int64
-	// Disposition says what becomes of a response by its status: [dedupe.StoreResult],
-	// so that the key is answered with it from then on, or whether the key's next
-	// request runs the handler again, at once ([dedupe.ReleaseClaim]) or after the
-	// lease ([dedupe.LeaveToLease]). [DefaultDisposition] when nil;
-	// [RepeatServerErrors] is for handlers that may run again after a failure.
-	// Where a handler has called [NoEffect] it is not asked.
+	// Disposition says what becomes of a response by its status:
+	// [dedupe.StoreResult], so that the key is answered with it from then on,
+	// or whether the key's next request runs the handler again, at once
+	// ([dedupe.ReleaseClaim]) or after the lease ([dedupe.LeaveToLease]).
+	// [DefaultDisposition] when nil; [RepeatServerErrors] is for handlers that
+	// may run again after a failure. Where a handler has called [NoEffect] it
+	// is not asked.
 	Disposition func(status int) dedupe.Disposition
 	// Timeout is how long a client waits from when the handler begins; no limit
 	// when 0. Then the handler's context ends, with the cause
 	// [http.ErrHandlerTimeout], and the client gets status 503 and the code
 	// timed_out. The handler keeps its claim until it has returned, and its
-	// response is stored for the key's next request. A response that has begun to
-	// go out is broken off. Do not use [http.TimeoutHandler] inside of the
+	// response is stored for the key's next request. A response that has begun
+	// to go out is broken off. Do not use [http.TimeoutHandler] inside of the
 	// middleware; see the package's documentation.
 	Timeout time.Duration
-	// Streaming: the response goes out as the handler writes it, and its body is not kept.
+	// Streaming: the response goes out as the handler writes it, and its body
+	// is not kept.
 	Streaming bool
 }
 
-// DefaultDisposition stores all that a handler answers, except 409, 425 and 429: by
-// their definition the request was not carried out, and may be repeated. After
-// those the next request runs the handler at once.
+// DefaultDisposition stores all that a handler answers, except 409, 425 and
+// 429: by their definition the request was not carried out, and may be
+// repeated. After those the next request runs the handler at once.
 //
 // It stores 503 and 408, too, as any other failure. A handler says them when it
 // has done nothing, but http.TimeoutHandler and the like, and proxies, say them
@@ -66,11 +69,12 @@ func DefaultDisposition(status int) dedupe.Disposition {
 	return dedupe.StoreResult
 }
 
-// RepeatServerErrors is [DefaultDisposition], except that it stores neither 408 nor a
-// status of 500 or more: the key's next request runs the handler again, after the
-// lease, since the failed run may have had an effect, and may still have it. It is
-// for handlers that may be repeated: they pass the key or the fence on to whatever
-// they change, or look at [ClaimOf] and ask what has been done.
+// RepeatServerErrors is [DefaultDisposition], except that it stores neither 408
+// nor a status of 500 or more: the key's next request runs the handler again,
+// after the lease, since the failed run may have had an effect, and may still
+// have it. It is for handlers that may be repeated: they pass the key or the
+// fence on to whatever they change, or look at [ClaimOf] and ask what has been
+// done.
 func RepeatServerErrors(status int) dedupe.Disposition {
 	if status == http.StatusRequestTimeout || status >= http.StatusInternalServerError {
 		return dedupe.LeaveToLease

@@ -48,7 +48,8 @@ var (
 	}
 )
 
-// panicRecord returns what is kept in place of the response of a handler that panicked.
+// panicRecord returns what is kept in place of the response of a handler that
+// panicked.
 func panicRecord(expires time.Time) *record {
 	rec := &recorder{header: http.Header{}}
 	problem.Problem{

@@ -85,7 +85,8 @@ func appendHeader(b []byte, header http.Header) []byte {
 	return b
 }
 
-// decodeRecord fails with errRecord or errRecordVersion. The record may refer to b.
+// decodeRecord fails with errRecord or errRecordVersion. The record may refer
+// to b.
 func decodeRecord(b []byte) (*record, error) {
 	if len(b) < 2 || b[0] != recordMagic {
 		return nil, errRecord
@@ -108,7 +109,8 @@ func decodeRecord(b []byte) (*record, error) {
 	return c, nil
 }
 
-// recordParser reads a record from its beginning. After a failure it returns zeros.
+// recordParser reads a record from its beginning. After a failure it returns
+// zeros.
 type recordParser struct {
 	rest   []byte
 	failed bool
@@ -183,7 +185,8 @@ var notKept = []string{
 	"Date", "Set-Cookie", headerReplayed, headerExpires, headerIncomplete,
 }
 
-// ofBody are headers that describe a body, and would lie about one that is not there.
+// ofBody are headers that describe a body, and would lie about one that is not
+// there.
 var ofBody = []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Range", "Content-Digest", "Content-Md5", "Digest"}
 
 // keptHeader returns what is kept of a header that was before when the handler

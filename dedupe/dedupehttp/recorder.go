@@ -14,9 +14,10 @@ import (
 	"flow.internal/capdo/internal/budget"
 )
 
-// recorder is the ResponseWriter that a handler writes to. It holds the response
-// back until that is stored; one that is too large to be kept, that there is no
-// memory for, or that may be streamed, it passes through as it comes.
+// recorder is the ResponseWriter that a handler writes to. It holds the
+// response back until that is stored; one that is too large to be kept, that
+// there is no memory for, or that may be streamed, it passes through as it
+// comes.
 type recorder struct {
 	w         http.ResponseWriter
 	streaming bool
@@ -36,10 +37,12 @@ func newRecorder(w http.ResponseWriter, streaming bool, share *budget.Share) *re
 	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()), header: w.Header().Clone(), body: inflight.Buffer{Share: share, Limit: MaxKeptBody}}
 }
 
-// Header returns the handler's header. At first it is as handlers further out have left it.
+// Header returns the handler's header. At first it is as handlers further out
+// have left it.
 func (rec *recorder) Header() http.Header { return rec.header }
 
-// WriteHeader fixes the status and the header. Informational responses (1xx) are not sent.
+// WriteHeader fixes the status and the header. Informational responses (1xx)
+// are not sent.
 func (rec *recorder) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("dedupehttp: WriteHeader: %d is not a status", status)) // as net/http does

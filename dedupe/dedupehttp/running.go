@@ -18,8 +18,8 @@ type runningKey struct{}
 
 // Key returns the Idempotency-Key that a handler runs under, without quotes and
 // escapes, and whether there is one: a request without a key has none. It is
-// what the client sent. To use it as the idempotency key of a service that knows
-// no scopes, put the scope before it.
+// what the client sent. To use it as the idempotency key of a service that
+// knows no scopes, put the scope before it.
 func Key(ctx context.Context) (key string, ok bool) {
 	r, ok := ctx.Value(runningKey{}).(*running)
 	if !ok {
@@ -28,9 +28,9 @@ func Key(ctx context.Context) (key string, ok bool) {
 	return r.key, true
 }
 
-// ClaimOf returns the claim that a handler runs under, and whether there is one.
-// If it is TakenOver, an earlier run of the handler may have had its effect:
-// look before acting again. The claim is completed by the middleware.
+// ClaimOf returns the claim that a handler runs under, and whether there is
+// one. If it is TakenOver, an earlier run of the handler may have had its
+// effect: look before acting again. The claim is completed by the middleware.
 func ClaimOf(ctx context.Context) (claim dedupe.Claim, ok bool) {
 	r, ok := ctx.Value(runningKey{}).(*running)
 	if !ok {
@@ -41,8 +41,8 @@ func ClaimOf(ctx context.Context) (claim dedupe.Claim, ok bool) {
 
 // Fence returns the fence of the claim that a handler runs under, and whether
 // there is one. It grows from each run of a key's handler to the next, so that
-// the system which the handler writes to can reject the writes of an earlier run;
-// see [dedupe.Claim].
+// the system which the handler writes to can reject the writes of an earlier
+// run; see [dedupe.Claim].
 func Fence(ctx context.Context) (fence int64, ok bool) {
 	claim, ok := ClaimOf(ctx)
 	return claim.Fence, ok
@@ -51,8 +51,9 @@ func Fence(ctx context.Context) (fence int64, ok bool) {
 // NoEffect says that a handler has done nothing and will do nothing: neither
 // itself nor anything that it has started, such as a call that it has given up.
 // Whatever it answers then is not stored, and the key's next request runs the
-// handler again, at once. Where the claim is TakenOver, that is after the lease, so
-// that the next run is told, too, that an earlier one may have had its effect.
+// handler again, at once. Where the claim is TakenOver, that is after the
+// lease, so that the next run is told, too, that an earlier one may have had
+// its effect.
 //
 //	if errors.Is(err, errBusy) { // refused before anything was charged
 //		dedupehttp.NoEffect(r.Context())

@@ -16,8 +16,8 @@ func (a answer) isProblem(status int, code string) bool {
 	return a.status == status && bytes.Contains(a.body, []byte(`"code":"`+code+`"`))
 }
 
-// The client is answered, and the Worker goes on: the lease is extended, and the
-// response is there for the next request.
+// The client is answered, and the Worker goes on: the lease is extended, and
+// the response is there for the next request.
 func TestWorkersTimeoutKeepsTheClaim(t *testing.T) {
 	var runs atomic.Int32
 	extended := make(chan error, 100)
@@ -59,8 +59,8 @@ func TestWorkersTimeoutKeepsTheClaim(t *testing.T) {
 }
 
 // Cloudflare ends what an invocation does about 30 s after its answer, and the
-// library before that. A handler that needs longer loses its claim when the lease
-// is over, and the next run is told that it has taken over.
+// library before that. A handler that needs longer loses its claim when the
+// lease is over, and the next run is told that it has taken over.
 func TestAHandlerThatOutlivesItsWorkerIsTakenOver(t *testing.T) {
 	outlived, over := make(chan bool), make(chan bool)
 	var told []bool

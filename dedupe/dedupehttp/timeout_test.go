@@ -114,8 +114,8 @@ func TestTimeoutEndsTheHandlersContext(t *testing.T) {
 	})
 }
 
-// What a request in time leaves behind for the rest of its Timeout is nothing: a
-// body each would be much.
+// What a request in time leaves behind for the rest of its Timeout is nothing:
+// a body each would be much.
 func TestAHandlerInTimeLeavesNoBody(t *testing.T) {
 	h := wrap(func(w http.ResponseWriter, r *http.Request) {}, &dedupehttp.Options{Timeout: time.Hour})
 	heap := func() uint64 {
@@ -204,7 +204,8 @@ func TestTimeoutBreaksOffAResponseThatHasBegun(t *testing.T) {
 	}
 }
 
-// What the handler writes after its client was answered is kept, and reaches no client.
+// What the handler writes after its client was answered is kept, and reaches no
+// client.
 func TestLateWritesAreRecorded(t *testing.T) {
 	for size, kept := range map[int]bool{10: true, dedupehttp.MaxKeptBody: true, dedupehttp.MaxKeptBody + 1: false} {
 		for _, streaming := range []bool{false, true} {

@@ -73,7 +73,8 @@ func withKey(change func([]byte) []byte) func() dedupe.Store {
 	})
 }
 
-// wholeSeconds is a TTL as one who counts in seconds keeps it, with the default for none.
+// wholeSeconds is a TTL as one who counts in seconds keeps it, with the default
+// for none.
 func wholeSeconds(ttl time.Duration) time.Duration { return ttl / time.Second * time.Second }
 
 // timesThousand is a TTL in ms, as one who multiplies first computes it; what

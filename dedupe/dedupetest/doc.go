@@ -1,5 +1,5 @@
-// Package dedupetest tests implementations of package dedupe's interfaces. To test
-// other code use those of package memdedupe.
+// Package dedupetest tests implementations of package dedupe's interfaces. To
+// test other code use those of package memdedupe.
 //
 //	func TestStore(t *testing.T) {
 //		dedupetest.TestStore(t, func(t *testing.T) dedupe.Store { return newStore(t) })

@@ -36,7 +36,8 @@ func (r *record) Errorf(string, ...any) { r.failed.Store(true) }
 func (r *record) Fatal(...any)          { r.failed.Store(true); runtime.Goexit() }
 func (r *record) Fatalf(string, ...any) { r.failed.Store(true); runtime.Goexit() }
 
-// fails reports whether a test fails. Time is synctest's, so nothing is late, and it takes none.
+// fails reports whether a test fails. Time is synctest's, so nothing is late,
+// and it takes none.
 func fails(t *testing.T, test func(t testing.TB)) (failed bool) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &record{TB: t}

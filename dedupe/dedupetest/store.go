@@ -223,7 +223,8 @@ func (s storeTest) longTTL() {
 	}
 }
 
-// failedInsert has inserts fail in the ways that every store has, and expects the next one to win.
+// failedInsert has inserts fail in the ways that every store has, and expects
+// the next one to win.
 func (s storeTest) failedInsert() {
 	ended, cancel := context.WithCancel(s.Context())
 	cancel()

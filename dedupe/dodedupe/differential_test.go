@@ -29,7 +29,8 @@ func init() {
 	}
 }
 
-// pair is a ledger with a sequencer, and the references, which are asked the same at the same time.
+// pair is a ledger with a sequencer, and the references, which are asked the
+// same at the same time.
 type pair struct {
 	now       time.Time
 	objects   *fakeLedgerObjects
@@ -138,7 +139,8 @@ func (p *pair) next(t *rapid.T) {
 	agree(t, fmt.Sprint(a.N, a.Inserted, a.FirstSeen.UnixMilli(), describe(nil, errA)), fmt.Sprint(b.N, b.Inserted, b.FirstSeen.UnixMilli(), describe(nil, errB)))
 }
 
-// jump has the clock be wrong, or right again, by more than what it stands still for.
+// jump has the clock be wrong, or right again, by more than what it stands
+// still for.
 func (p *pair) jump(t *rapid.T) {
 	by := rapid.SampledFrom([]time.Duration{-time.Hour, time.Hour}).Draw(t, "jumps")
 	if by < 0 && p.swept {

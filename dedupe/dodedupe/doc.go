@@ -16,8 +16,8 @@
 //		…
 //	}
 //
-// The wrangler config binds the class. A new account can only have SQLite-backed
-// ones; the store works on key-value backed classes, too:
+// The wrangler config binds the class. A new account can only have
+// SQLite-backed ones; the store works on key-value backed classes, too:
 //
 //	[[durable_objects.bindings]]
 //	name = "DEDUPE"
@@ -60,12 +60,12 @@
 //
 // # Ledgers and sequencers
 //
-// They are another class, which [RegisterLedger] declares, and which is bound as
-// LEDGER by default; a Worker that only has a [Store] does not carry its code. A
-// [Ledger] has an object per key ([PerKey]), or a fixed number of them
-// ([Buckets]), as has a [Store] in buckets; a [Sequencer] has one per stream. The
-// class has to be SQLite-backed: on a key-value backed one every call fails with
-// [ErrNeedsSQLite]. Their names are
+// They are another class, which [RegisterLedger] declares, and which is bound
+// as LEDGER by default; a Worker that only has a [Store] does not carry its
+// code. A [Ledger] has an object per key ([PerKey]), or a fixed number of them
+// ([Buckets]), as has a [Store] in buckets; a [Sequencer] has one per stream.
+// The class has to be SQLite-backed: on a key-value backed one every call fails
+// with [ErrNeedsSQLite]. Their names are
 //
 //	capdo.ledger.v1:<base64url of the scope>:<base64url of the key>
 //	capdo.ledger.v1:<base64url of the scope>:<bucket>/<buckets>
@@ -90,9 +90,9 @@
 // that returns: one who is gone by then holds nothing. Every change of the key
 // wakes the caller. When such a call is lost it claims again, and when that
 // happens twice in succession its wait is over. A call lasts 10 s at most: that
-// is how long an object waits for a caller who is gone.
-// At most [MaxWaiters] wait in all objects of an isolate, and of one scope as many
-// as it leaves to the others; beyond, a Claim that would wait fails with
+// is how long an object waits for a caller who is gone. At most [MaxWaiters]
+// wait in all objects of an isolate, and of one scope as many as it leaves to
+// the others; beyond, a Claim that would wait fails with
 // [dedupe.ErrOverloaded], and has changed nothing.
 //
 // An alarm removes up to 200 records that have expired, sets itself again, and
@@ -107,7 +107,8 @@
 //
 // # A class that does more
 //
-// [Records] let a class of one's own have objects with records beside its other objects.
+// [Records] let a class of one's own have objects with records beside its other
+// objects.
 //
 // # A ledger inside an object
 //

@@ -112,7 +112,8 @@ func embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
 	return &Embedded{ledger, embedded}, nil
 }
 
-// OnceOptions say how [Embedded.Once] does a key's work. Nil means the defaults.
+// OnceOptions say how [Embedded.Once] does a key's work. Nil means the
+// defaults.
 type OnceOptions struct {
 	Fingerprint []byte        // as in [dedupe.ClaimOptions]
 	TTL         time.Duration // as in [dedupe.ClaimOptions]

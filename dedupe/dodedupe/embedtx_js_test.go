@@ -17,7 +17,8 @@ import (
 
 var errRolledBack = errors.New("rolled back")
 
-// inTransaction runs fn in a user's transaction of the host's storage, and ends it with end.
+// inTransaction runs fn in a user's transaction of the host's storage, and ends
+// it with end.
 func (o hostOf) inTransaction(end error, fn func(ctx context.Context, h *host) error) {
 	o.t.Helper()
 	err := o.run(o.t.Context(), func(ctx context.Context, h *host) error {

@@ -17,10 +17,11 @@ var (
 	// ErrVersion: a record or a message is of a version that this program does
 	// not know; a newer one wrote it. A record is left as it is.
 	ErrVersion = codec.ErrVersion
-	// ErrMalformed: a message that caller and object exchange cannot be decoded.
+	// ErrMalformed: a message that caller and object exchange cannot be
+	// decoded.
 	ErrMalformed = codec.ErrMalformed
-	// ErrNeedsSQLite: the class that the binding leads to has key-value storage,
-	// where only a [Store] with an object per key works. It matches
+	// ErrNeedsSQLite: the class that the binding leads to has key-value
+	// storage, where only a [Store] with an object per key works. It matches
 	// [durable.ErrNoSQL]. Declare another class, in new_sqlite_classes.
 	ErrNeedsSQLite = wire.ErrNeedsSQLite
 )

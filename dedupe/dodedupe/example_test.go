@@ -14,7 +14,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// A Worker that answers 200 to the first request for a path within an hour, and 409 to others.
+// A Worker that answers 200 to the first request for a path within an hour, and
+// 409 to others.
 func Example() {
 	dodedupe.RegisterStore("Dedupe")
 	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
@@ -49,7 +50,8 @@ func ExampleNewStore() {
 	// Output: runtime unavailable
 }
 
-// A Worker that charges once for each path, and answers repetitions with the receipt.
+// A Worker that charges once for each path, and answers repetitions with the
+// receipt.
 func ExampleNewLedger() {
 	dodedupe.RegisterLedger("Ledger", nil)
 	serve := func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) { // for durable.HandleFetch

@@ -92,7 +92,8 @@ func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
 	})
 }
 
-// The object is not in memory when the lease ends, and its function fails at first.
+// The object is not in memory when the lease ends, and its function fails at
+// first.
 func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		attempts := make(chan Expired, 10)
@@ -217,7 +218,8 @@ func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
 	})
 }
 
-// More holders die at once than one alarm tells of, and their windows are over, too.
+// More holders die at once than one alarm tells of, and their windows are over,
+// too.
 func TestEveryHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
 	const holders = 60 // more than one alarm tells of
 	expired := make(chan string, 2*holders)

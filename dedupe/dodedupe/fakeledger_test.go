@@ -110,7 +110,8 @@ func TestSequencer(t *testing.T) {
 	dedupetest.TestSequencer(t, func(t *testing.T) dedupe.Sequencer { return newSequencer((&fakeLedgerObjects{}).call, nil) })
 }
 
-// lossy delivers each message in vain the first time: by turns the message is lost, or its answer.
+// lossy delivers each message in vain the first time: by turns the message is
+// lost, or its answer.
 func (f *fakeLedgerObjects) lossy() caller {
 	var mu sync.Mutex
 	sent := map[string]bool{}

@@ -64,7 +64,8 @@ func (p *provided) state() (s string) {
 	return s
 }
 
-// breakFrom has storage fail in the n-th call from now on, and in so many after that.
+// breakFrom has storage fail in the n-th call from now on, and in so many after
+// that.
 func (p *provided) breakFrom(n, times int, kind faulty.Fault) {
 	calls := 0
 	for _, table := range p.tables() {

@@ -144,8 +144,8 @@ func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 
 // claim claims, and waits for a slice of time and claims again, until there is
 // an outcome or the wait is over. A wait that is lost changes nothing, and what
-// the claim came to is known by then: it claims once more, and does not wait any
-// more when that happens twice in succession.
+// the claim came to is known by then: it claims once more, and does not wait
+// any more when that happens twice in succession.
 func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64) (entry.Answer, error) {
 	object, innerKey := l.mapping.locate(kindLedger, l.scope, key)
 	end := time.Now().Add(opts.Wait)

@@ -17,7 +17,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// realLedger returns ledgers on real objects, each subtest's with a scope of its own.
+// realLedger returns ledgers on real objects, each subtest's with a scope of
+// its own.
 func realLedger(binding string, mapping Mapping) func(t *testing.T) dedupe.Ledger {
 	return func(t *testing.T) dedupe.Ledger {
 		t.Helper()

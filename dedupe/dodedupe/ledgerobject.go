@@ -31,10 +31,10 @@ type LedgerClassOptions struct {
 	OnExpired func(ctx context.Context, env *durable.Env, claim Expired) error
 }
 
-// RegisterLedger declares the Durable Object class that keeps what a [Ledger], a
-// [Sequencer], and a [Store] in buckets know, under the name that the wrangler
-// config knows it by. The class is SQLite-backed: with key-value storage all
-// calls fail with [ErrNeedsSQLite]. RegisterLedger panics like
+// RegisterLedger declares the Durable Object class that keeps what a [Ledger],
+// a [Sequencer], and a [Store] in buckets know, under the name that the
+// wrangler config knows it by. The class is SQLite-backed: with key-value
+// storage all calls fail with [ErrNeedsSQLite]. RegisterLedger panics like
 // [durable.Register].
 func RegisterLedger(class string, opts *LedgerClassOptions) {
 	construct := func(_ context.Context, state *durable.State, env *durable.Env) (*ledgerObject, error) {
@@ -64,8 +64,8 @@ type ledgerMethod struct {
 	handle func(o *ledgerObject, ctx context.Context, m *codec.Reader) ([]byte, error)
 }
 
-// ledgerMethods are the object's methods. All may be delivered again: those that
-// change something say whose claim it is, and what was seen.
+// ledgerMethods are the object's methods. All may be delivered again: those
+// that change something say whose claim it is, and what was seen.
 var ledgerMethods = []ledgerMethod{
 	{wire.MethodClaim, (*ledgerObject).claim},
 	{wire.MethodAwait, (*ledgerObject).await},

@@ -83,7 +83,8 @@ func callersClock(t *testing.T, made bool) string {
 	return ""
 }
 
-// joined is an object's name as one makes it who joins scope and key as they are.
+// joined is an object's name as one makes it who joins scope and key as they
+// are.
 func joined(name string) string {
 	parts := strings.Split(name, ":")
 	for i, p := range parts[1:] {

@@ -81,7 +81,8 @@ func TestObjectNamesArePinned(t *testing.T) {
 	}
 }
 
-// FuzzObjectName: scope and key can be read back from the name, so no two pairs share one.
+// FuzzObjectName: scope and key can be read back from the name, so no two pairs
+// share one.
 func FuzzObjectName(f *testing.F) {
 	f.Add("", []byte("a"))
 	f.Add("a:x", []byte("k"))
@@ -101,7 +102,8 @@ func FuzzObjectName(f *testing.F) {
 	})
 }
 
-// decode64 is written anew, so that a mistake in how the names are made is not made twice.
+// decode64 is written anew, so that a mistake in how the names are made is not
+// made twice.
 func decode64(t *testing.T, s string) string {
 	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	var out []byte

@@ -122,8 +122,8 @@ func (s *Store) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) 
 }
 
 // Forget removes a key's record; see [dedupe.Store]. It takes two calls, where
-// there is one to remove: it looks at the record and then removes just that one,
-// so that a repetition or a late arrival of the second cannot remove a
+// there is one to remove: it looks at the record and then removes just that
+// one, so that a repetition or a late arrival of the second cannot remove a
 // successor's.
 func (s *Store) Forget(ctx context.Context, key []byte) error {
 	if err := dedupe.CheckKey(key); err != nil {

@@ -140,7 +140,8 @@ func TestNothingIsSentForWhatIsInvalid(t *testing.T) {
 	}
 }
 
-// faults is a network in which the n-th message meets the n-th fault, as a lost connection.
+// faults is a network in which the n-th message meets the n-th fault, as a lost
+// connection.
 func faults(list ...faulty.Fault) func(int, string) (faulty.Fault, error) {
 	return func(n int, _ string) (faulty.Fault, error) {
 		if n < len(list) {
@@ -328,7 +329,8 @@ func TestHammerWithFaults(t *testing.T) {
 	}
 }
 
-// replies is a network that answers the n-th message with the n-th error, without delivering it.
+// replies is a network that answers the n-th message with the n-th error,
+// without delivering it.
 func replies(errs ...error) func(int, string) (faulty.Fault, error) {
 	return func(n int, _ string) (faulty.Fault, error) {
 		if n < len(errs) && errs[n] != nil {
@@ -355,7 +357,8 @@ func TestOverloadIsDefiniteAndNotRepeated(t *testing.T) {
 	}
 }
 
-// An object that is reset for its use of memory reports overload, too, but may have run the call.
+// An object that is reset for its use of memory reports overload, too, but may
+// have run the call.
 func TestOverloadThatResetsTheObjectIsUnknown(t *testing.T) {
 	reset := effect.Chain(durable.ErrOverloaded, &durable.Error{Message: "exceeded its memory limit", Props: map[string]any{"overloaded": true, "durableObjectReset": true}})
 	f := &fakeObjects{network: func(n int, _ string) (faulty.Fault, error) {

@@ -55,7 +55,8 @@ func TestWaitIsBoundedWhateverIsLost(t *testing.T) {
 	}
 }
 
-// What a wait ends with that is definite is the claim's error, and never an unknown outcome.
+// What a wait ends with that is definite is the claim's error, and never an
+// unknown outcome.
 func TestErrorsOfAWaitAreDefinite(t *testing.T) {
 	for _, cause := range []error{effect.None(dedupe.ErrOverloaded), effect.None(dedupe.ErrMismatch), effect.None(ErrVersion), errors.ErrUnsupported} {
 		f := &fakeLedgerObjects{network: func(_ int, method string) (faulty.Fault, error) {

@@ -208,7 +208,8 @@ func (v *apiValues) set(f apiField, value json.Token) error {
 	return nil
 }
 
-// decodeBase64 takes the one encoding of each text of bytes only: no line ends, no spare bits.
+// decodeBase64 takes the one encoding of each text of bytes only: no line ends,
+// no spare bits.
 func decodeBase64(s string) ([]byte, error) {
 	if strings.ContainsAny(s, "\r\n") {
 		return nil, fmt.Errorf("a line end")

@@ -121,7 +121,8 @@ func (c *Client) Sequencer() dedupe.Sequencer { return clientSequencer{c} }
 // Store returns the store that is served beside the ledger.
 func (c *Client) Store() dedupe.Store { return clientStore{c} }
 
-// identity begins the Ledger of claims; what the server calls its ledger follows.
+// identity begins the Ledger of claims; what the server calls its ledger
+// follows.
 func (c *Client) identity() string { return "dedupe.http:" + c.base + "#" }
 
 // Claim asks for the right to do a key's work; see [dedupe.Ledger]. It waits by

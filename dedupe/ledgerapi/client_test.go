@@ -261,7 +261,8 @@ func TestClientRepeatsEverythingThatWasNeverSent(t *testing.T) {
 	}
 }
 
-// What else may answer where a ledger is expected, and what a client makes of it.
+// What else may answer where a ledger is expected, and what a client makes of
+// it.
 func TestClientMistrustsOtherAnswers(t *testing.T) {
 	big := strings.Repeat(" ", maxResultBody+1)
 	for _, c := range []struct {
@@ -390,7 +391,8 @@ func TestAClaimMayBeCompletedWithAnotherTokenOfItsTenantOnly(t *testing.T) {
 	}
 }
 
-// observedWait is a ledger that says when a claim begins to wait, and how it ended.
+// observedWait is a ledger that says when a claim begins to wait, and how it
+// ended.
 type observedWait struct {
 	dedupe.Ledger
 	began chan struct{}

@@ -28,7 +28,8 @@ const (
 	codeMalformed = "invalid_request"
 )
 
-// apiProblems are all of them. Where an error matches several, the first counts.
+// apiProblems are all of them. Where an error matches several, the first
+// counts.
 var apiProblems = []apiProblem{
 	{"outcome_unknown", http.StatusServiceUnavailable, dedupe.ErrUnknownOutcome,
 		"the outcome is unknown: it may have been done", "repeat it, a claim with the same owner"},

@@ -65,9 +65,9 @@ func NewHandler(api API) http.Handler {
 	return &apiHandler{api}
 }
 
-// MaxRequestWait is how long a request that claims waits. A client that wants to
-// wait for longer sends it again, as [Client] does: one that has left before its
-// request was begun, which no Worker is told, is waited for no longer.
+// MaxRequestWait is how long a request that claims waits. A client that wants
+// to wait for longer sends it again, as [Client] does: one that has left before
+// its request was begun, which no Worker is told, is waited for no longer.
 const MaxRequestWait = 10 * time.Second
 
 const openAPIPath = "/v1/openapi.yaml"
@@ -97,7 +97,8 @@ func (a *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inflight.WritePieces(w, append(body, '\n'))
 }
 
-// serve does what a request asks for. It looks at nothing before it knows the tenant.
+// serve does what a request asks for. It looks at nothing before it knows the
+// tenant.
 func (c *apiCall) serve(w http.ResponseWriter) (answer any, err error) {
 	a, r := c.api, c.r
 	tokens, err := a.Tokens(r)

@@ -26,7 +26,8 @@ import (
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-// send sends a request, as it is, and returns the status and the body that come back.
+// send sends a request, as it is, and returns the status and the body that come
+// back.
 func send(t testing.TB, url, request string) (int, http.Header, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))

@@ -59,7 +59,8 @@ func (n node) requestSchema(path string) node {
 	return n.at("paths", path, "post", "requestBody", "content", "application/json", "schema")
 }
 
-// documented passes on what a handler does, and checks that it is as the document says.
+// documented passes on what a handler does, and checks that it is as the
+// document says.
 func documented(t testing.TB, b *backend) http.Handler {
 	h := NewHandler(b.API)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +80,8 @@ func documented(t testing.TB, b *backend) http.Handler {
 	})
 }
 
-// conforms compares a response, and a request that was answered, with the document.
+// conforms compares a response, and a request that was answered, with the
+// document.
 func conforms(r *http.Request, body []byte, rec *httptest.ResponseRecorder) error {
 	operation := document.at("paths", r.URL.Path, strings.ToLower(r.Method))
 	if operation == nil {

@@ -21,7 +21,8 @@ func requestOf(version string, n int) *http.Request {
 	return &http.Request{Header: http.Header{"Authorization": {fmt.Sprintf("Bearer %s-%060d", version, n)}}}
 }
 
-// What each request does: it gets the secret's text anew, and looks its token up.
+// What each request does: it gets the secret's text anew, and looks its token
+// up.
 func BenchmarkTokensOfARequest(b *testing.B) {
 	secret, r := manyTokens("v"), requestOf("v", 500)
 	for b.Loop() {

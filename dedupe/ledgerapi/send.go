@@ -32,7 +32,8 @@ type attemptError struct {
 	again   bool // another attempt may succeed
 }
 
-// send sends a call until there is an answer, which read reads, and says what is known otherwise.
+// send sends a call until there is an answer, which read reads, and says what
+// is known otherwise.
 func (c *Client) send(ctx context.Context, call clientCall, read func(answer []byte) error) error {
 	payload, err := json.Marshal(call.body)
 	if err != nil {
@@ -161,7 +162,8 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 	return &attemptError{err, true, status >= 500}
 }
 
-// told is an error that the server told. Those that package dedupe has are complete in themselves.
+// told is an error that the server told. Those that package dedupe has are
+// complete in themselves.
 func (c *Client) told(err error, hint string) error {
 	switch err {
 	case ErrUnauthorized, ErrNoTokens, ErrUnavailable:

@@ -16,7 +16,8 @@ const (
 	MinTokenSize = 32
 	// MaxTokenSize is the length of the longest token, in characters.
 	MaxTokenSize = 512
-	// MaxTenantSize is the length of the longest name of a tenant, in characters.
+	// MaxTenantSize is the length of the longest name of a tenant, in
+	// characters.
 	MaxTenantSize = 64
 	// MaxTokens is the largest number of tokens.
 	MaxTokens = 1000
@@ -28,11 +29,13 @@ var (
 	ErrNoTokens = errors.New("the ledger has no tokens")
 	// ErrMalformedTokens: the text is not a list of tokens.
 	ErrMalformedTokens = errors.New("the list of tokens is malformed")
-	// ErrUnauthorized: the server does not accept the client's token. Nothing was done.
+	// ErrUnauthorized: the server does not accept the client's token. Nothing
+	// was done.
 	ErrUnauthorized = errors.New("the token is not accepted")
 )
 
-// Tokens are the bearer tokens that let into an API ([NewHandler]), each for one tenant.
+// Tokens are the bearer tokens that let into an API ([NewHandler]), each for
+// one tenant.
 type Tokens struct{ entries []tokenEntry }
 
 type tokenEntry struct {
@@ -54,7 +57,8 @@ type tokenEntry struct {
 // A Worker calls it for each request, whose environment has the secret. What it
 // read last it remembers, so that it reads a secret once.
 func ParseTokens(secret string) (*Tokens, error) {
-	// Both texts are the server's own, so their comparison tells a client nothing.
+	// Both texts are the server's own, so their comparison tells a client
+	// nothing.
 	if last := lastTokens.Load(); last != nil && last.secret == secret {
 		return last.tokens, nil
 	}

@@ -1,7 +1,8 @@
 // Package memdedupe has a [dedupe.Store], a [dedupe.Ledger] and a
-// [dedupe.Sequencer] in memory: for a program that is one process, and for tests.
-// They do what those of package dodedupe do, and pass the same tests. They forget
-// everything when the process ends. What has expired is removed as more comes.
+// [dedupe.Sequencer] in memory: for a program that is one process, and for
+// tests. They do what those of package dodedupe do, and pass the same tests.
+// They forget everything when the process ends. What has expired is removed as
+// more comes.
 package memdedupe
 
 import (
@@ -36,8 +37,8 @@ func NewStore(now func() time.Time) *Store { return &Store{memory.NewStore(now)}
 // [time.Now]. A wait always takes real time.
 func NewLedger(now func() time.Time) *Ledger { return &Ledger{memory.NewLedger(now)} }
 
-// NewSequencer returns a sequencer without streams that reads the time from now;
-// nil means [time.Now].
+// NewSequencer returns a sequencer without streams that reads the time from
+// now; nil means [time.Now].
 func NewSequencer(now func() time.Time) *Sequencer { return &Sequencer{memory.NewSequencer(now)} }
 
 // Name returns "dedupe.memory".

@@ -17,9 +17,9 @@ type failure struct {
 	problem.Problem
 	Findings []flow.Finding `json:"findings,omitempty"`
 
-	// Outcome is "unknown" if an effectful node has run and nobody knows whether
-	// it has had its effect: ask the system that Node changes, by the sender's
-	// key and by Fence.
+	// Outcome is "unknown" if an effectful node has run and nobody knows
+	// whether it has had its effect: ask the system that Node changes, by the
+	// sender's key and by Fence.
 	Outcome string `json:"outcome,omitempty"`
 	Node    string `json:"node,omitempty"`
 	Fence   int64  `json:"fence,string,omitempty"`
@@ -47,7 +47,8 @@ const (
 
 const again = "send the same request again: what has been done is not done again, where a node runs exactly once"
 
-// rows has the errors in the order in which they are looked for: an error may match several.
+// rows has the errors in the order in which they are looked for: an error may
+// match several.
 var rows = []row{
 	{errNoRoute, http.StatusNotFound, "no_route", "there is no flow at this path", "check the path; it is matched as a whole"},
 	{errMethod, http.StatusMethodNotAllowed, "method", "flows are started with POST", "use POST, with the flow's input as JSON"},
@@ -113,7 +114,8 @@ func known(err error) *failure {
 	return p
 }
 
-// retryAfter is when to try again: after the holder's lease, or in a second where nothing better is known.
+// retryAfter is when to try again: after the holder's lease, or in a second
+// where nothing better is known.
 func retryAfter(p *failure, err error) time.Duration {
 	var progress *dedupe.InProgressError
 	switch {

@@ -12,25 +12,29 @@ import (
 	"flow.internal/capdo/internal/problem"
 )
 
-// Trigger runs a flow for each POST to its route: the body, JSON, is the flow's input, and the flow's output the response. Errors are sent as
-// application/problem+json (RFC 9457), with a code to act on, and without keys or payloads; docs/spec/capabilities-and-binding.md has them.
+// Trigger runs a flow for each POST to its route: the body, JSON, is the flow's
+// input, and the flow's output the response. Errors are sent as
+// application/problem+json (RFC 9457), with a code to act on, and without keys
+// or payloads; docs/spec/capabilities-and-binding.md has them.
 //
 // The request's context ends the run when its client goes away, provided that
 // the server says so: on Workers that takes the compatibility flag
 // enable_request_signal. What an effectful node was at then may have had its
-// effect: its claim is left to its lease, or kept as long as its handler runs. The
-// answer to such a failure has "outcome":"unknown", the node, and the fence to ask
-// with.
+// effect: its claim is left to its lease, or kept as long as its handler runs.
+// The answer to such a failure has "outcome":"unknown", the node, and the fence
+// to ask with.
 type Trigger struct {
 	// Routes are the flows by path. Paths match as a whole.
 	Routes map[string]*flow.Program
-	// Bindings returns the capabilities of a request. In a Worker those of its env; they belong to the request.
+	// Bindings returns the capabilities of a request. In a Worker those of its
+	// env; they belong to the request.
 	Bindings func(*http.Request) (flow.Bindings, error)
 	// Timeout is how long a run may take; 30 s when 0.
 	Timeout time.Duration
 	// MaxBody is the size of the largest body, in bytes; 1 MiB when 0.
 	MaxBody int64
-	// Report, if set, is told of each error that is answered with a status of 500 or more, for a log. Its text is as discreet as the handlers' errors.
+	// Report, if set, is told of each error that is answered with a status of
+	// 500 or more, for a log. Its text is as discreet as the handlers' errors.
 	Report func(*http.Request, error)
 }
 

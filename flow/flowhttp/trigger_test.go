@@ -50,7 +50,8 @@ func trigger(p *flow.Program, l dedupe.Ledger) *Trigger {
 
 const secret = "s3cret"
 
-// send sends a request and wants a status, and the code of a problem, or the response.
+// send sends a request and wants a status, and the code of a problem, or the
+// response.
 func send(t *testing.T, h http.Handler, r *http.Request, status int, code string) *http.Response {
 	t.Helper()
 	w := httptest.NewRecorder()

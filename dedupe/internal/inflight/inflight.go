@@ -24,8 +24,9 @@ const (
 	// that waited took 32 to 40 KiB each, their part in the object included.
 	RequestCost = 32 << 10
 	// BodyCost is what a byte counts of a request's body, of a result and of a
-	// response that is held back: each is copied twice, at most, on its way to the
-	// ledger. Bodies count by the length that is announced, or as they grow.
+	// response that is held back: each is copied twice, at most, on its way to
+	// the ledger. Bodies count by the length that is announced, or as they
+	// grow.
 	BodyCost = 3
 )
 
@@ -38,8 +39,8 @@ var Budget = func() *budget.Budget {
 	return budget.New(Max)
 }()
 
-// WithLimit has the requests of fn counted against a limit, as in a Worker. It is
-// for tests. It reports whether nothing is left of them.
+// WithLimit has the requests of fn counted against a limit, as in a Worker. It
+// is for tests. It reports whether nothing is left of them.
 func WithLimit(limit int, fn func()) (nothingLeft bool) {
 	defer func(before *budget.Budget) { Budget = before }(Budget)
 	Budget = budget.New(limit)
@@ -50,7 +51,8 @@ func WithLimit(limit int, fn func()) (nothingLeft bool) {
 // ErrNoRoom: a body is refused that there is no memory for.
 var ErrNoRoom = errors.New("there is no memory for the body")
 
-// ReadAll reads a body of at most limit bytes as far as the share has room for it.
+// ReadAll reads a body of at most limit bytes as far as the share has room for
+// it.
 func ReadAll(w http.ResponseWriter, r *http.Request, limit int64, share *budget.Share) ([]byte, error) {
 	body := http.MaxBytesReader(w, r.Body, limit)
 	if n := r.ContentLength; n >= 0 {
@@ -88,8 +90,8 @@ func readUpTo(r io.Reader, b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// WritePieces writes a body in pieces: a writer that buffers copies no more than
-// one.
+// WritePieces writes a body in pieces: a writer that buffers copies no more
+// than one.
 func WritePieces(w io.Writer, body []byte) (written int, err error) {
 	for piece := range slices.Chunk(body, 32<<10) {
 		n, err := w.Write(piece)
@@ -108,7 +110,8 @@ type Buffer struct {
 	room  int
 }
 
-// freeBytes is how many bytes of a response count nothing: RequestCost has them.
+// freeBytes is how many bytes of a response count nothing: RequestCost has
+// them.
 const freeBytes = 4 << 10
 
 // Fits reports whether n more bytes have room.

@@ -133,7 +133,8 @@ func (l *Ledger) acquire(key []byte, before *Entry, o dedupe.ClaimOptions, ttl i
 // of later times counts as wrong.
 const clockSlack = 60_000
 
-// steady returns the time by a clock that does not run backwards, unless it was wrong.
+// steady returns the time by a clock that does not run backwards, unless it was
+// wrong.
 func steady(latest, clock int64) int64 {
 	if latest > clock+clockSlack {
 		return clock
@@ -161,7 +162,8 @@ func (e *Entry) over(now int64) bool {
 	return now >= e.FirstSeen+e.TTL && !(e.Held && now < e.LeaseEnd+dedupe.KeptAfter(e.TTL))
 }
 
-// rebase has what happened while the clock was ahead count as if it happened now.
+// rebase has what happened while the clock was ahead count as if it happened
+// now.
 func (e *Entry) rebase(clock int64) {
 	if ahead := e.FirstSeen - clock; ahead > clockSlack {
 		e.FirstSeen, e.LeaseEnd = clock, e.LeaseEnd-ahead

@@ -9,7 +9,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// Sequencer is a [dedupe.Sequencer] in memory. It keeps the number of each stream.
+// Sequencer is a [dedupe.Sequencer] in memory. It keeps the number of each
+// stream.
 type Sequencer struct {
 	Now func() time.Time
 

@@ -1,5 +1,5 @@
-// Package memory has the implementations of package memdedupe. What is in them is
-// exported to the tests of package dedupetest, which break it.
+// Package memory has the implementations of package memdedupe. What is in them
+// is exported to the tests of package dedupetest, which break it.
 package memory
 
 import (
@@ -23,7 +23,8 @@ type Store struct {
 
 var _ dedupe.Store = (*Store)(nil)
 
-// NewStore returns an empty store that reads the time from now; nil means [time.Now].
+// NewStore returns an empty store that reads the time from now; nil means
+// [time.Now].
 func NewStore(now func() time.Time) *Store {
 	if now == nil {
 		now = time.Now

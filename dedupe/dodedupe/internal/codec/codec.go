@@ -52,7 +52,8 @@ func Bool(v bool) int64 {
 	return 0
 }
 
-// Reader takes a message or a record apart. Once it has failed it returns zeros.
+// Reader takes a message or a record apart. Once it has failed it returns
+// zeros.
 type Reader struct {
 	Rest   []byte
 	Failed bool

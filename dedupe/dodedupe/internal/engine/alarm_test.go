@@ -44,7 +44,8 @@ func TestAlarmEmptiesTheObject(t *testing.T) {
 	}
 }
 
-// Known mistake: alarm errors are swallowed. And the next operation sets the alarm again.
+// Known mistake: alarm errors are swallowed. And the next operation sets the
+// alarm again.
 func TestErrorsOfAnAlarmGetOut(t *testing.T) {
 	for _, op := range []string{"sweep", "earliest", "setAlarm"} {
 		s := newFixture(t)

@@ -6,12 +6,13 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 )
 
-// Backend is what an engine needs of an object. Writes take effect when they are
-// called, together with those before them; what SetAlarm and Clear wait for is
-// only the report.
+// Backend is what an engine needs of an object. Writes take effect when they
+// are called, together with those before them; what SetAlarm and Clear wait for
+// is only the report.
 type Backend interface {
 	Get(key string) (record []byte, ok bool, err error)
-	// Put stores an entry in place of what Get found, the zero entry if nothing.
+	// Put stores an entry in place of what Get found, the zero entry if
+	// nothing.
 	Put(key string, e, before *entry.Entry) error
 	Remove(key string) error
 	// Sweep removes what is due and needs no notice, the oldest first, and has

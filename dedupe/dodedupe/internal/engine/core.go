@@ -26,7 +26,8 @@ type Config struct {
 }
 
 // core is an instance of an object: how it reaches what is stored, and all that
-// it remembers of it and of time. Nothing of that may outlive what it describes:
+// it remembers of it and of time. Nothing of that may outlive what it
+// describes:
 //
 //	what                          is dropped
 //	clock.latest                  when the clock shows that it was wrong by more than entry.ClockSlack
@@ -36,9 +37,9 @@ type Config struct {
 //	alarm.notBefore               when an alarm has done its work
 //	alarm.behind                  when the alarm rings
 //
-// Whether there is a table is not remembered, and what users' alarms are is read
-// each time. Callers that wait hold nothing: every write of a key wakes those
-// who wait for it, who look again.
+// Whether there is a table is not remembered, and what users' alarms are is
+// read each time. Callers that wait hold nothing: every write of a key wakes
+// those who wait for it, who look again.
 type core struct {
 	*Config
 	mu         sync.Mutex

@@ -10,7 +10,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// countedTable counts the rows that are read and written, by SQLite's own count.
+// countedTable counts the rows that are read and written, by SQLite's own
+// count.
 type countedTable struct {
 	*table
 	cursors []*durable.Cursor

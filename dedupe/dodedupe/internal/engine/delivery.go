@@ -46,10 +46,10 @@ type delivery struct {
 }
 
 // Alarm tells of holders that died, and removes what has expired. It may come
-// early, late or twice. Its errors have the platform deliver it again. Before it
-// calls a function it has set the next alarm, and put off the entry that it
-// tells of, so that neither the end of the program nor an alarm that is given up
-// leaves others without theirs.
+// early, late or twice. Its errors have the platform deliver it again. Before
+// it calls a function it has set the next alarm, and put off the entry that it
+// tells of, so that neither the end of the program nor an alarm that is given
+// up leaves others without theirs.
 func (e *Engine) Alarm(ctx context.Context) error { return e.deliver(ctx, nil) }
 
 // deliver is Alarm, with a function that user returns, too, if it is time: it
@@ -144,8 +144,8 @@ func (d *delivery) setNext(ctx context.Context) error {
 	return d.alarm.ensure(ctx, 0)
 }
 
-// end sets the next alarm when all functions have ended: what was told of is due
-// later.
+// end sets the next alarm when all functions have ended: what was told of is
+// due later.
 func (d *delivery) end() error {
 	return d.step(d.ctx, func(ctx context.Context) error {
 		if cleared, err := d.clearIfEmpty(ctx); cleared || err != nil {
@@ -165,8 +165,8 @@ func (d *delivery) startNotice(n notice) {
 	})
 }
 
-// start calls a function in a goroutine of its own, which may take a time, or as
-// long as it likes if that is 0. If it takes longer, late is called.
+// start calls a function in a goroutine of its own, which may take a time, or
+// as long as it likes if that is 0. If it takes longer, late is called.
 func (d *delivery) start(limit time.Duration, fn func(ctx context.Context) error, late func() error) {
 	ctx, cancel := context.WithCancelCause(d.ctx)
 	var once sync.Once

@@ -132,7 +132,8 @@ func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
 	}
 }
 
-// Alarms that fail before they tell do not count: a holder is told of, however late.
+// Alarms that fail before they tell do not count: a holder is told of, however
+// late.
 func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
 	for _, op := range []string{"setAlarm", "sweep", "put"} {
 		s := newFixture(t)

@@ -1,7 +1,7 @@
 // Package engine applies the transitions of package entry to what an object
 // stores: claims and what holders do, waiting, expiry, alarms. An [Engine] is
-// one instance of an object. Each of its methods but Wait and those of alarms is
-// one step: it reads, decides and writes, and lets no other step in between.
+// one instance of an object. Each of its methods but Wait and those of alarms
+// is one step: it reads, decides and writes, and lets no other step in between.
 package engine
 
 import (
@@ -102,8 +102,8 @@ func (e *Engine) change(ctx context.Context, key string, transition func(entry.E
 	})
 }
 
-// Reserve gives a key to its caller unless another one has it. The same owner is
-// told again what it was told before.
+// Reserve gives a key to its caller unless another one has it. The same owner
+// is told again what it was told before.
 func (e *Engine) Reserve(ctx context.Context, key string, r entry.Request) (inserted bool, err error) {
 	if err := r.CheckRecord(); err != nil {
 		return false, effect.None(err)

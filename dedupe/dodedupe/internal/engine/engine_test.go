@@ -57,7 +57,8 @@ func TestCompletionAfterTheWindowIsKeptForTheLease(t *testing.T) {
 	s.claim("b", 50, 1000, dedupe.Acquired)
 }
 
-// Known mistake: the clock runs backwards, and lengthens or revives what it should not.
+// Known mistake: the clock runs backwards, and lengthens or revives what it
+// should not.
 func TestClockDoesNotRunBackwards(t *testing.T) {
 	s := newFixture(t)
 	s.claim("a", 100, 1000, dedupe.Acquired)
@@ -77,7 +78,8 @@ func TestClockDoesNotRunBackwards(t *testing.T) {
 	}
 }
 
-// The cost: a first claim is a put and an alarm, a duplicate nothing, a completion a put.
+// The cost: a first claim is a put and an alarm, a duplicate nothing, a
+// completion a put.
 func TestWrites(t *testing.T) {
 	s := newFixture(t)
 	writes := func(what string, want ...string) {

@@ -58,8 +58,8 @@ func (x expiry) postpone(now int64, limit int) (notices []notice, failed error) 
 	return notices, failed
 }
 
-// notify tells of a holder, and has it not told of again if that succeeds, or if
-// it was the last time.
+// notify tells of a holder, and has it not told of again if that succeeds, or
+// if it was the last time.
 func (x expiry) notify(ctx context.Context, n notice) (err error) {
 	over := n.last // also after a panic
 	defer func() {

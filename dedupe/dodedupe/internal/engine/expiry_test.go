@@ -68,7 +68,8 @@ func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 	}
 }
 
-// notifying has the engine tell of holders, and returns the keys that it tells of.
+// notifying has the engine tell of holders, and returns the keys that it tells
+// of.
 func (s *fixture) notifying(tell func(key string) error) *[]string {
 	keys := &[]string{}
 	var mu sync.Mutex
@@ -262,7 +263,8 @@ func TestEntriesDueForANoticeThatNobodyWantsAreRemoved(t *testing.T) {
 	}
 }
 
-// A corrupt record that is due for a notice is left as it is, and has no alarm of its own.
+// A corrupt record that is due for a notice is left as it is, and has no alarm
+// of its own.
 func TestCorruptRecordDueForANoticeIsLeftAlone(t *testing.T) {
 	s := newFixture(t)
 	keys := s.notifying(fineBy)

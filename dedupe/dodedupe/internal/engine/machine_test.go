@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// machine is an engine on a backend, with what has been seen of it: what has to stay
-// true over whatever callers, alarms, evictions, faults, programs of other
+// machine is an engine on a backend, with what has been seen of it: what has to
+// stay true over whatever callers, alarms, evictions, faults, programs of other
 // versions, transactions that are rolled back, users' functions, and clocks
 // that jump both ways do.
 type machine struct {

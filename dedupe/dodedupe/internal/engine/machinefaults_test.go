@@ -175,7 +175,8 @@ func (m *machine) alarmThatFails(t *rapid.T) {
 	m.ring(t) // the platform delivers an alarm again that failed
 }
 
-// end lets time pass, and expects that every holder who died is told of, and that nothing is left.
+// end lets time pass, and expects that every holder who died is told of, and
+// that nothing is left.
 func (m *machine) end(t *rapid.T) {
 	if len(m.newer) > 0 {
 		m.version(t)

@@ -7,8 +7,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
 )
 
-// nameName is where the object's name is kept if it is longer than an object can
-// know: version 1, the name. Callers say it in their claims.
+// nameName is where the object's name is kept if it is longer than an object
+// can know: version 1, the name. Callers say it in their claims.
 const (
 	nameName    = "_capdo_name"
 	nameVersion = 1

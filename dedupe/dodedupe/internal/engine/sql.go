@@ -36,9 +36,9 @@ func HasEntries(storage *durable.Storage) (bool, error) {
 	return c.Next(), c.Err()
 }
 
-// exec runs a statement. The table is made where one finds that it is not there:
-// whether it is is nothing to remember, as what made it may be rolled back, or
-// everything be deleted.
+// exec runs a statement. The table is made where one finds that it is not
+// there: whether it is is nothing to remember, as what made it may be rolled
+// back, or everything be deleted.
 func (t *table) exec(query string, args ...any) (*durable.Cursor, error) {
 	c, err := t.run(query, args...)
 	if !isNoTable(err) {
@@ -71,7 +71,8 @@ func (t *table) Get(key string) (record []byte, ok bool, err error) {
 
 func (t *table) Put(key string, e, before *entry.Entry) error {
 	if before.State != entry.Absent && before.Due() == e.Due() && before.NotifyAt == e.NotifyAt {
-		// SQLite writes the index anew if an update as much as names its columns
+		// SQLite writes the index anew if an update as much as names its
+		// columns
 		_, err := t.exec("UPDATE _capdo_entries SET record = ? WHERE key = ?", e.Encode(), []byte(key))
 		return err
 	}

@@ -37,8 +37,8 @@ func (e *Entry) Encode() []byte {
 	return append(b, e.Result...)
 }
 
-// Decode fails with [codec.ErrVersion] or [codec.ErrCorrupt]. The entry's result
-// is part of b.
+// Decode fails with [codec.ErrVersion] or [codec.ErrCorrupt]. The entry's
+// result is part of b.
 func Decode(b []byte) (Entry, error) {
 	if _, err := codec.Versioned(b, Version); err != nil {
 		return Entry{}, err

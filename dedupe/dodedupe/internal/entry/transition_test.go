@@ -10,7 +10,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTransitionsOfASequence: the pure transition has one number for a key while it counts.
+// TestTransitionsOfASequence: the pure transition has one number for a key
+// while it counts.
 func TestTransitionsOfASequence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var e Entry
@@ -45,7 +46,8 @@ func TestTransitionsOfASequence(t *testing.T) {
 	})
 }
 
-// anEntry is one that may be stored, with times at the ends of what they may be.
+// anEntry is one that may be stored, with times at the ends of what they may
+// be.
 func anEntry(t *rapid.T) Entry {
 	number := func(name string, most int64) int64 {
 		return rapid.OneOf(rapid.Int64Range(0, most), rapid.SampledFrom([]int64{0, 1, most - 1, most})).Draw(t, name)

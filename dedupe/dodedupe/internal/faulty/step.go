@@ -44,8 +44,8 @@ func Answered(got string, err error) (string, error) {
 
 // TestSteps meets each operation with every fault in every call of storage that
 // it makes, and its repetition with another. Then it is repeated, undisturbed,
-// in the same instance of the object and in a new one: it has to end as if there
-// had been no fault, with an alarm. Where somebody else's operation comes
+// in the same instance of the object and in a new one: it has to end as if
+// there had been no fault, with an alarm. Where somebody else's operation comes
 // instead, that has to set the alarm.
 func TestSteps(t *testing.T, steps map[string]func(t *testing.T) *Step) {
 	for name, begin := range steps {
@@ -85,9 +85,9 @@ type run struct {
 }
 
 // attempt does the operation with a fault, and checks what holds after each: it
-// is reported, an error that says that nothing was changed is right, and what is
-// stored is either what was there or what is to be. hit is false if there was no
-// such call.
+// is reported, an error that says that nothing was changed is right, and what
+// is stored is either what was there or what is to be. hit is false if there
+// was no such call.
 func (r run) attempt(s *Step, at At) (hit bool) {
 	r.Helper()
 	s.Log.Ops, s.Log.Plan = nil, at.Plan()
@@ -138,8 +138,8 @@ func (r run) repeat(s *Step, first, second At, evict bool) {
 	}
 }
 
-// giveUp has the caller, or the platform, give up. Another operation sees to the
-// alarm then.
+// giveUp has the caller, or the platform, give up. Another operation sees to
+// the alarm then.
 func (r run) giveUp(s *Step, first At, evict bool) {
 	r.Helper()
 	r.attempt(s, first)

@@ -20,8 +20,8 @@ type Storage interface {
 	Clear(ctx context.Context) error              // the record and the alarm
 }
 
-// Key is an object's one key. Each of its methods is one step: it reads, decides
-// and writes, and waits for nothing between.
+// Key is an object's one key. Each of its methods is one step: it reads,
+// decides and writes, and waits for nothing between.
 type Key struct {
 	Storage Storage
 	Clock   func() int64 // Unix time in ms
@@ -73,9 +73,9 @@ func (k *Key) Look() (record []byte, ok bool, err error) {
 	return record, ok, err
 }
 
-// Forget removes the record that Look returned. Another one is a successor's: it
-// came after this one was gone, so there is nothing left to forget. Thus Forget
-// may be repeated, or arrive late.
+// Forget removes the record that Look returned. Another one is a successor's:
+// it came after this one was gone, so there is nothing left to forget. Thus
+// Forget may be repeated, or arrive late.
 func (k *Key) Forget(ctx context.Context, seen []byte) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -319,7 +319,8 @@ func TestAlarm(t *testing.T) {
 	})
 }
 
-// Known mistake: alarm errors are swallowed, so that the platform does not retry.
+// Known mistake: alarm errors are swallowed, so that the platform does not
+// retry.
 func TestAlarmReportsErrors(t *testing.T) {
 	for _, c := range []struct {
 		after int64
@@ -362,7 +363,8 @@ func TestOperationsOfAStep(t *testing.T) {
 	}
 }
 
-// Known mistake: the record is written but its alarm is not, because the caller went away.
+// Known mistake: the record is written but its alarm is not, because the caller
+// went away.
 func TestAlarmIsSetThoughTheCallerIsGone(t *testing.T) {
 	b := newFixture(t)
 	strict := &ctxStorage{Storage: b.storage}
@@ -379,7 +381,8 @@ func TestAlarmIsSetThoughTheCallerIsGone(t *testing.T) {
 	b.wantNothing()
 }
 
-// ctxStorage does nothing for a context that has ended, as durable.Storage does.
+// ctxStorage does nothing for a context that has ended, as durable.Storage
+// does.
 type ctxStorage struct{ *faulty.Storage }
 
 func (s *ctxStorage) SetAlarm(ctx context.Context, at int64) error {
@@ -450,7 +453,8 @@ func TestConcurrentStepsHaveOneWinner(t *testing.T) {
 	}
 }
 
-// model is what a key is to do, said in another way: by a history of claims instead of bytes.
+// model is what a key is to do, said in another way: by a history of claims
+// instead of bytes.
 type model struct {
 	held             bool
 	by               byte

@@ -9,10 +9,10 @@ import (
 	"flow.internal/capdo/internal/plain"
 )
 
-// recordKey is where the record is, in the object's key-value storage. Keys that
-// begin with "_capdo_" are this module's, as those that begin with "_cf_" are
-// the platform's; an object that has a user's data, too, must not use them for
-// it.
+// recordKey is where the record is, in the object's key-value storage. Keys
+// that begin with "_capdo_" are this module's, as those that begin with "_cf_"
+// are the platform's; an object that has a user's data, too, must not use them
+// for it.
 const recordKey = "_capdo_dedupe"
 
 // In returns the storage of an object that has nothing else to keep. In a
