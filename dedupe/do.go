@@ -135,7 +135,8 @@ func Do(ctx context.Context, ledger Ledger, key []byte, opts DoOptions, work fun
 	}
 	if ctx.Err() != nil {
 		err := &Error{Op: "Do", Err: context.Cause(ctx)}
-		if claim.TakenOver { // a release would keep from the next holder that it takes over
+		// A release would hide from the next holder that it takes over.
+		if claim.TakenOver {
 			return nil, err
 		}
 		return nil, join(err, release(ctx, ledger, claim, opts.Lease))
@@ -169,7 +170,8 @@ func (h *holder) settle(ctx context.Context, result []byte, err error, opts *DoO
 		d = opts.OnFailure(err)
 	} else if err != nil {
 		d = DefaultDisposition(err)
-		if h.claim.TakenOver && d == ReleaseClaim { // that nothing was done is said of this attempt only
+		// The error says only of this attempt that it did nothing.
+		if h.claim.TakenOver && d == ReleaseClaim {
 			d = LeaveToLease
 		}
 	}

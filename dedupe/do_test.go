@@ -65,7 +65,8 @@ func TestDoDisposesOfAFailureAsTheCallerChooses(t *testing.T) {
 		}
 		wantOutcome(t, l, c.want, c.result)
 	}
-	for err, want := range map[error]dedupe.Outcome{errWork: dedupe.InProgress, dedupe.NoEffect(errWork): dedupe.Acquired} { // the default
+	// The default disposition.
+	for err, want := range map[error]dedupe.Outcome{errWork: dedupe.InProgress, dedupe.NoEffect(errWork): dedupe.Acquired} {
 		l := memdedupe.NewLedger(nil)
 		_, got := dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), work("", err))
 		if !errors.Is(got, errWork) || got.Error() != errWork.Error() || errors.Is(got, dedupe.ErrNoEffect) != (want == dedupe.Acquired) {
@@ -144,7 +145,8 @@ func TestDoEndsWorkWhoseClaimIsOver(t *testing.T) {
 	if !errors.Is(err, dedupe.ErrFenced) {
 		t.Errorf("%v", err)
 	}
-	wantOutcome(t, l, dedupe.InProgress, "") // the successor's claim was not released
+	// The successor's claim was not released.
+	wantOutcome(t, l, dedupe.InProgress, "")
 }
 
 func TestDoCompletesThoughItsContextHasEnded(t *testing.T) {

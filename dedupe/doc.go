@@ -16,9 +16,10 @@
 // not lose the work, there is the [Ledger]: a key is claimed for the time of a
 // lease, with a fence, and completed with a result. [Do] does all of it:
 //
-//	receipt, err := dedupe.Do(ctx, ledger, orderID, options, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
+//	work := func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
 //		return charge(ctx, claim.Fence)
-//	})
+//	}
+//	receipt, err := dedupe.Do(ctx, ledger, orderID, options, work)
 //
 // A [Sequencer] numbers the entries of a stream, each key once.
 //

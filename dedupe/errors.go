@@ -55,7 +55,9 @@ type Error struct {
 	// Retryable: the same call may succeed when it is repeated, later if it
 	// matches [ErrOverloaded], and repeating it does no harm.
 	Retryable bool
-	Err       error // the cause; matches this package's errors and those of the layers below
+	// Err is the cause. It matches this package's errors and those of the
+	// layers below.
+	Err error
 }
 
 // Error names the operation and the cause.

@@ -351,7 +351,8 @@ func TestDoAsksWhetherItsResultIsStored(t *testing.T) {
 		o := options(30 * time.Second)
 		o.Owner = "owner"
 		got, err := dedupe.Do(t.Context(), f, []byte("k"), o, work("receipt", nil))
-		if string(got) != "receipt" || err != nil || f.extensions != 2 { // one before, one that is fenced
+		// One before, one that is fenced.
+		if string(got) != "receipt" || err != nil || f.extensions != 2 {
 			t.Errorf("%q, %v, %d extensions", got, err, f.extensions)
 		}
 	})

@@ -22,14 +22,16 @@ type EventResult string
 
 // Results of operations.
 const (
-	EventAcquired   EventResult = "acquired"
-	EventExpired    EventResult = "expired" // acquired, after the lease of the holder before ran out
+	EventAcquired EventResult = "acquired"
+	// Acquired, after the lease of the previous holder ran out.
+	EventExpired    EventResult = "expired"
 	EventReplayed   EventResult = "replayed"
 	EventInProgress EventResult = "in_progress"
 	EventMismatched EventResult = "mismatched"
 	EventFenced     EventResult = "fenced"
-	EventDone       EventResult = "done" // another operation than Claim, without an error
-	EventFailed     EventResult = "failed"
+	// An operation other than Claim succeeded.
+	EventDone   EventResult = "done"
+	EventFailed EventResult = "failed"
 )
 
 // Observed returns a ledger that does what another one does, and reports each

@@ -29,7 +29,8 @@ type Sequencer interface {
 
 // Seq is the place of an entry in a stream.
 type Seq struct {
-	N         int64     // from 1
-	Inserted  bool      // it was this call that made the entry
-	FirstSeen time.Time // when the entry was made, in ms, by the sequencer's clock
+	N        int64 // from 1
+	Inserted bool  // it was this call that made the entry
+	// FirstSeen is when the entry was made, in ms, by the sequencer's clock.
+	FirstSeen time.Time
 }

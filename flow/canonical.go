@@ -69,7 +69,8 @@ func canonicalNumber(text string) (json.Number, error) {
 	if digits == "" {
 		return "0", nil
 	}
-	point := len(whole) - (len(whole) + len(fraction) - len(digits)) // digits before the decimal point
+	// Digits before the decimal point.
+	point := len(whole) - (len(whole) + len(fraction) - len(digits))
 	digits = strings.TrimRight(digits, "0")
 	if exponent != "" {
 		e, err := strconv.ParseInt(exponent, 10, 32)

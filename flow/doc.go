@@ -3,10 +3,14 @@
 //
 //	f := flow.New("payments").
 //		Node("validate", flow.Pure, flow.Strict).
-//		Node("charge", flow.Effectful, flow.BestEffort, flow.Idempotent("/id", "", 24*time.Hour), flow.Requires(flow.Dedupe)).
+//		Node("charge", flow.Effectful, flow.BestEffort,
+//			flow.Idempotent("/id", "", 24*time.Hour), flow.Requires(flow.Dedupe)).
 //		Edge("validate", "charge", flow.ExactlyOnce)
 //
-//	program, err := flow.Compile(f, map[string]flow.Handler{"validate": flow.Func(validate), "charge": flow.Func(charge)}, nil)
+//	program, err := flow.Compile(f, map[string]flow.Handler{
+//		"validate": flow.Func(validate),
+//		"charge":   flow.Func(charge),
+//	}, nil)
 //	…
 //	receipt, err := program.Run(ctx, flow.Bindings{flow.Dedupe: ledger}, payload)
 //

@@ -74,9 +74,12 @@ type Effects string
 
 // Effects, each including those before it.
 const (
-	Pure      Effects = "pure"      // nothing, and it reads nothing but its input
-	ReadOnly  Effects = "read-only" // it reads
-	Effectful Effects = "effectful" // it changes something
+	// Pure changes nothing, and reads nothing but its input.
+	Pure Effects = "pure"
+	// ReadOnly changes nothing.
+	ReadOnly Effects = "read-only"
+	// Effectful changes something.
+	Effectful Effects = "effectful"
 )
 
 // Determinism is how far a node's output depends on its input alone.
@@ -84,22 +87,30 @@ type Determinism string
 
 // Determinism, each allowing more than those before it.
 const (
-	Strict           Determinism = "strict"           // the same input gives the same output, always
-	Stable           Determinism = "stable"           // … as long as what it reads does not change, and that changes rarely
-	BestEffort       Determinism = "best-effort"      // … usually
-	Nondeterministic Determinism = "nondeterministic" // it may give any
+	// Strict: the same input always gives the same output.
+	Strict Determinism = "strict"
+	// Stable: the same input gives the same output while what the node reads
+	// does not change, which it rarely does.
+	Stable Determinism = "stable"
+	// BestEffort: the same input usually gives the same output.
+	BestEffort Determinism = "best-effort"
+	// Nondeterministic: the same input may give any output.
+	Nondeterministic Determinism = "nondeterministic"
 )
 
 // Delivery is how often a node runs for what is, by its idempotency key, the
 // same piece of work.
 type Delivery string
 
-// Deliveries. What each does when a caller fails is in the package's
-// documentation.
+// Deliveries. The package's documentation says what each does when a caller
+// fails.
 const (
-	AtLeastOnce Delivery = "at-least-once" // once for each run of the flow that gets there
-	AtMostOnce  Delivery = "at-most-once"  // never again once it has begun
-	ExactlyOnce Delivery = "exactly-once"  // until it has succeeded; then its output is replayed
+	// AtLeastOnce: once for each run of the flow that gets there.
+	AtLeastOnce Delivery = "at-least-once"
+	// AtMostOnce: never again once it has begun.
+	AtMostOnce Delivery = "at-most-once"
+	// ExactlyOnce: until it has succeeded; then its output is replayed.
+	ExactlyOnce Delivery = "exactly-once"
 )
 
 // rank returns the place of a value among those that it may have, or -1.

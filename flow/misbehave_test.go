@@ -28,7 +28,8 @@ func TestANodeDoesNotRunBesideItselfWhenItsCallerLeaves(t *testing.T) {
 				t.Error("two run at a time")
 			}
 			defer together.Add(-1)
-			time.Sleep(2 * time.Minute) // by a client that does not look at its context
+			// By a client that does not look at its context.
+			time.Sleep(2 * time.Minute)
 			return fmt.Sprint("charge ", charges.Add(1)), nil
 		})
 		b := memory()

@@ -33,7 +33,8 @@ func Func[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler 
 	return Handler{Run: func(ctx context.Context, in json.RawMessage) (json.RawMessage, error) {
 		var v In
 		if json.Unmarshal(in, &v) != nil {
-			return nil, ErrInput // the decoder's error may have a value of the input in it
+			// The decoder's error may contain a value of the input.
+			return nil, ErrInput
 		}
 		out, err := f(ctx, v)
 		if err != nil {

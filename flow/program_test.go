@@ -73,7 +73,8 @@ func TestOutputsFlowAndJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.steps[0].handler = Handler{Run: func(_ context.Context, in json.RawMessage) (json.RawMessage, error) {
-		return []byte(strings.Replace(string(in), `"x"`, ` "y":0, "x"`, 1)), nil // not in the one form
+		// Not in the one form.
+		return []byte(strings.Replace(string(in), `"x"`, ` "y":0, "x"`, 1)), nil
 	}}
 	in := `{"x":[1000,null],"y":2.5}`
 	want(t, p, nil, ` { "y" : 1.50, "x":[ 1e3, null ] , "y":2.50} `,
@@ -83,7 +84,8 @@ func TestOutputsFlowAndJoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, alone, nil, `{}`, `{"id":"a","amount":1}`) // as the handler wrote it
+	// As the handler wrote it.
+	want(t, alone, nil, `{}`, `{"id":"a","amount":1}`)
 	wantError(t, p, nil, `{"y":1} {}`, ErrInput)
 	wantError(t, p, nil, ``, ErrInput)
 }
@@ -179,7 +181,8 @@ func TestExactlyOnceOf100Callers(t *testing.T) {
 	<-started
 	close(finish)
 	wg.Wait()
-	want(t, p, b, `{"amount":1250, "id":"pay_1"}`, `"run 1"`) // another spelling of the same
+	// Another spelling of the same.
+	want(t, p, b, `{"amount":1250, "id":"pay_1"}`, `"run 1"`)
 	if n.Load() != 1 {
 		t.Errorf("%d runs", n.Load())
 	}
@@ -196,7 +199,8 @@ func TestExactlyOnceTellsKeysAndPayloadsApart(t *testing.T) {
 	}
 	wantError(t, p, b, `{"id":"`+strings.Repeat("k", dedupe.MaxKeySize)+`"}`, dedupe.ErrKeyTooLarge)
 	wantError(t, p, b, `{"id":"pay_3","amount":"much"}`, ErrInput)
-	want(t, p, b, `{"id":"pay_3","amount":3}`, `"run 3"`) // what failed is claimed no more, even for another payload
+	// What failed is claimed no more, even for another payload.
+	want(t, p, b, `{"id":"pay_3","amount":3}`, `"run 3"`)
 }
 
 func TestKeysOfTwoNodesScopesAndTypesDiffer(t *testing.T) {
@@ -342,10 +346,12 @@ func TestADeadlineEndsARunWhetherItsHandlerNoticesOrNot(t *testing.T) {
 				t.Errorf("notices: %v: %v after %v", notices, err, took)
 			}
 			if notices {
-				wantError(t, p, b, pay1, dedupe.ErrInProgress) // the call to the processor may have had its effect
+				// The call to the processor may have had its effect.
+				wantError(t, p, b, pay1, dedupe.ErrInProgress)
 			} else {
 				<-done
-				want(t, p, b, pay1, `"late"`) // the work went on, within its lease, and counts
+				// The work went on, within its lease, and counts.
+				want(t, p, b, pay1, `"late"`)
 			}
 		}
 	})
@@ -377,13 +383,15 @@ func TestAtMostOnceNeverBeginsTwice(t *testing.T) {
 		failure := errors.New("no connection")
 		failing := one(t, AtMostOnce, counted(&n, failure))
 		wantError(t, failing, b, `{"id":"pay_2"}`, failure)
-		time.Sleep(2 * time.Minute) // no lease, however long over, lets it run again
+		// No lease, however long over, lets it run again.
+		time.Sleep(2 * time.Minute)
 		wantError(t, failing, b, `{"id":"pay_2"}`, ErrBegun)
 		if n.Load() != 2 {
 			t.Errorf("%d runs", n.Load())
 		}
 		time.Sleep(MinTTL)
-		wantError(t, failing, b, `{"id":"pay_2"}`, failure) // the key is forgotten
+		// The key is forgotten.
+		wantError(t, failing, b, `{"id":"pay_2"}`, failure)
 	})
 }
 
@@ -431,7 +439,8 @@ func TestAnOutputWhoseRecordIsInDoubtIsToldToTheNextCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
 		p, l := one(t, ExactlyOnce, counted(&n, nil)), memdedupe.NewLedger(nil)
-		wantError(t, p, Bindings{Dedupe: unanswered{l}}, pay1, dedupe.ErrUnknownOutcome) // not the output: it may not be the one that is kept
+		// Not the output: it may not be the one that is kept.
+		wantError(t, p, Bindings{Dedupe: unanswered{l}}, pay1, dedupe.ErrUnknownOutcome)
 		want(t, p, Bindings{Dedupe: l}, pay1, `"run 1"`)
 	})
 }

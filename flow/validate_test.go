@@ -96,7 +96,8 @@ func TestEachCodeIsFound(t *testing.T) {
 		{"hints below what is declared", func(f *Flow) { node(f, "charge").Hints = []string{"determinism:strict", "effects:pure"} }, nil, "", ""},
 		{"chance before exactly once", func(f *Flow) { node(f, "validate").Determinism = BestEffort }, []Code{UnrepeatableInput}, "charge", ""},
 		{"chance before at most once", func(f *Flow) { node(f, "validate").Determinism = BestEffort; f.Edges[0].Delivery = AtMostOnce }, nil, "", ""},
-		{"chance whose outcome is kept", func(f *Flow) { // charge is best-effort, and runs exactly once
+		// charge is best-effort, and runs exactly once.
+		{"chance whose outcome is kept", func(f *Flow) {
 			f.Edges[1].Delivery = ExactlyOnce
 			*node(f, "number") = Node{"number", Effectful, Stable, &Idempotency{Key: "/id", TTL: 300_000}, nil, []string{Dedupe}}
 		}, nil, "", ""},

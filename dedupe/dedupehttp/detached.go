@@ -27,7 +27,8 @@ func (l *detachedLedger) Claim(ctx context.Context, key []byte, opts dedupe.Clai
 		opts.Wait = wait
 		claim, err = l.Ledger.Claim(l.client, key, opts)
 	}
-	if errors.Is(err, dedupe.ErrUnknownOutcome) && claim.Owner != "" { // such as that of a wait whose client has gone
+	// Such as the claim of a wait whose client has left.
+	if errors.Is(err, dedupe.ErrUnknownOutcome) && claim.Owner != "" {
 		opts.Wait, opts.Owner = 0, claim.Owner
 		claim, err = l.Ledger.Claim(ctx, key, opts)
 	}

@@ -19,7 +19,8 @@ import (
 )
 
 func TestStatusDecidesWhetherAResponseIsKept(t *testing.T) {
-	again := map[int]bool{409: true, 425: true, 429: true} // 408 and 503 are what timeouts say, of work that goes on
+	// Timeouts answer 408 and 503 while the work goes on.
+	again := map[int]bool{409: true, 425: true, 429: true}
 	for status := 200; status < 600; status++ {
 		runs := 0
 		h := wrap(func(w http.ResponseWriter, r *http.Request) { runs++; w.WriteHeader(status) }, nil)

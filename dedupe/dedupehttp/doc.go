@@ -1,7 +1,8 @@
 // Package dedupehttp brings idempotent execution to HTTP, on a [dedupe.Ledger]:
 // middleware that runs a handler once for each Idempotency-Key.
 //
-//	idempotent := dedupehttp.Idempotent(dedupehttp.Fixed(ledger), tenant, &dedupehttp.Options{Required: true})
+//	options := &dedupehttp.Options{Required: true}
+//	idempotent := dedupehttp.Idempotent(dedupehttp.Fixed(ledger), tenant, options)
 //	mux.Handle("POST /charges", authenticated(idempotent(charge)))
 //
 // A client that got no answer sends the request again, with the same key, and
@@ -12,7 +13,8 @@
 // request:
 //
 //	func ledger(r *http.Request) (dedupe.Ledger, error) {
-//		return dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "http"})
+//		options := &dodedupe.LedgerOptions{Scope: "http"}
+//		return dodedupe.NewLedger(durablehttp.Env(r), options)
 //	}
 //
 // Let nothing else use that ledger's scope. [dedupe.Observed] around the ledger
@@ -82,17 +84,18 @@
 // status, never on the texts. They never contain a key or a payload. In none of
 // these cases has this request run the handler, except in the last two:
 //
-//	400 idempotency_key_missing, idempotency_key_invalid, idempotency_key_too_long
+//	400 idempotency_key_missing, idempotency_key_invalid,
+//	    idempotency_key_too_long
 //	400 body_unreadable         the body broke off
 //	403 scope_unknown           ScopeFunc has failed, or returned nothing
 //	409 in_progress             another request with this key is not over
 //	413 body_too_large          beyond Options.MaxBody
 //	422 idempotency_key_reused  for another request
-//	500 body_incomplete         shorter than announced: it was read before, further out
-//	500 record_unreadable       what the ledger has is corrupt, or of a newer version
+//	500 body_incomplete         shorter than announced: an outer handler read it
+//	500 record_unreadable       the ledger's record is corrupt, or of a newer version
 //	503 ledger_failed, overloaded, outcome_unknown
-//	503 timed_out               the handler runs, and takes longer than Options.Timeout
-//	503 taken_over              the handler lost its claim meanwhile: the response of another counts
+//	503 timed_out               the handler runs for longer than Options.Timeout
+//	503 taken_over              the handler lost its claim: another response counts
 //
 // A repetition after a panic gets 500 handler_panicked. 409 and 503 have
 // Retry-After.

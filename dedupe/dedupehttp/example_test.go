@@ -19,7 +19,8 @@ import (
 
 // A server that charges once for each key of a tenant.
 func ExampleIdempotent() {
-	ledger := memdedupe.NewLedger(nil) // in earnest, one that outlives the process
+	// In production, use a ledger that outlives the process.
+	ledger := memdedupe.NewLedger(nil)
 	tenant := func(r *http.Request) (string, error) { return r.Header.Get("X-Tenant"), nil }
 	idempotent := dedupehttp.Idempotent(dedupehttp.Fixed(ledger), tenant, &dedupehttp.Options{Required: true})
 
@@ -85,7 +86,8 @@ func ExampleLedgerFunc() {
 // What a handler writes to refuses those that were taken for dead, by their
 // fence.
 func ExampleFence() {
-	balance, newest := 0, int64(0) // in earnest, a row of a database, and one transaction
+	// In production, these are a row of a database, changed in one transaction.
+	balance, newest := 0, int64(0)
 	credit := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fence, _ := dedupehttp.Fence(r.Context())
 		if fence < newest {

@@ -70,8 +70,12 @@ func (e *execution) answer(result []byte, err error) *problem.Problem {
 	case e.response.through:
 		return nil
 	case e.kept != nil && errors.Is(err, dedupe.ErrFenced):
-		return &takenOver // another's response is the key's: let the client get that
-	case err != nil: // it is not kept, or perhaps not; the client has to have it all the same
+		// Another run's response is stored for the key: the client gets that
+		// one.
+		return &takenOver
+	case err != nil:
+		// The response is not kept, or perhaps not; the client gets it all the
+		// same.
 		e.kept = nil
 	}
 	e.response.send(e.kept)
@@ -118,7 +122,8 @@ func (e *execution) runWithin() *problem.Problem {
 	e.goesOn = true
 	defer close(gone)
 	if untouched := e.response.leave(); !untouched {
-		panic(http.ErrAbortHandler) // half of a response must not pass for a whole one
+		// Half of a response must not pass for a whole one.
+		panic(http.ErrAbortHandler)
 	}
 	return &timedOut
 }
@@ -204,7 +209,8 @@ func (e *execution) settlePanic() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.r.Context()), max(e.m.Lease, time.Second))
 	defer cancel()
-	switch e.dispose(http.StatusInternalServerError) { // an error leaves the claim to its lease, and there is nobody to be told
+	// If this fails, the lease ends the claim. No one is there to be told.
+	switch e.dispose(http.StatusInternalServerError) {
 	case dedupe.StoreResult:
 		dedupe.Complete(ctx, e.ledger, e.ledger.claim, panicRecord(e.ledger.expires(e.m.TTL)).encode())
 	case dedupe.ReleaseClaim:

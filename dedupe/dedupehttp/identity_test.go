@@ -87,7 +87,8 @@ func TestARouteDoesNotReplayAnothersResponse(t *testing.T) {
 			}
 			first := send("/charges/new?a=1")
 			wantReplay(t, send("/charges/new?a=1"), first)
-			wantReplay(t, send("http://example.com/charges/new?a=1"), first) // a proxy's form of the same
+			// A proxy's form of the same.
+			wantReplay(t, send("http://example.com/charges/new?a=1"), first)
 			for _, other := range []string{"/refunds/new?a=1", "/charges/new?a=2", "/charges/new", "/charges/old?a=1"} {
 				wantProblem(t, send(other), 422, "idempotency_key_reused")
 			}

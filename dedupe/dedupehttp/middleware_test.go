@@ -117,7 +117,8 @@ func TestHandlerRunsOnceAndItsResponseIsRepeated(t *testing.T) {
 	}
 	hop := []string{"Set-Cookie", "Connection", "X-Hop", "Keep-Alive", "Transfer-Encoding", "Proxy-Authenticate", "Upgrade", "Date"}
 	wantReplay(t, do(h, post(`"k"`, `{"amount":1}`)), first, hop...)
-	wantReplay(t, do(h, post("k", `{"amount":1}`)), first, hop...) // bare, it is the same key
+	// Without quotes, it is the same key.
+	wantReplay(t, do(h, post("k", `{"amount":1}`)), first, hop...)
 	if runs != 1 {
 		t.Errorf("the handler ran %d times", runs)
 	}
@@ -274,7 +275,8 @@ func TestMethodsThatAreListedAreIdempotent(t *testing.T) {
 // faulty is a ledger whose operations also fail.
 type faulty struct {
 	dedupe.Ledger
-	claim, complete, release error // after they were carried out, if they can be
+	// The errors of calls that were carried out, if they can be.
+	claim, complete, release error
 	nothing                  error // instead of any
 }
 

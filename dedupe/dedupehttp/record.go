@@ -23,7 +23,8 @@ const (
 	MaxKeptHeader = 63 << 10
 )
 
-const _ = uint(dedupe.MaxResultSize - MaxKeptBody - MaxKeptHeader - 64) // they fit
+// A record of the largest body and header fits into a result.
+const _ = uint(dedupe.MaxResultSize - MaxKeptBody - MaxKeptHeader - 64)
 
 // Headers of responses.
 const (
@@ -40,8 +41,10 @@ var (
 
 // record is what is kept of a response.
 type record struct {
-	status     int
-	header     http.Header // a name without values: the header is not sent, though the server would, or a handler further out has set it
+	status int
+	// A name without values stands for a header that is not sent, although the
+	// server or an outer handler would send it.
+	header     http.Header
 	body       []byte
 	incomplete bool      // the body is not kept, and perhaps not the header
 	expires    time.Time // to the second; zero if unknown
@@ -141,11 +144,13 @@ func (p *recordParser) header() http.Header {
 	h := http.Header{}
 	for range p.number() {
 		name := string(p.bytes())
-		if !isHeaderName(name) || h[name] != nil { // it has no name after a failure
+		// After a failure the name is empty.
+		if !isHeaderName(name) || h[name] != nil {
 			p.failed = true
 			return nil
 		}
-		h[name] = []string{} // room grows with what is read, not with what a length says
+		// Memory grows with what is read, not with what a length announces.
+		h[name] = []string{}
 		for range p.number() {
 			value := string(p.bytes())
 			if p.failed || value != cleanValue(value) {
@@ -168,7 +173,8 @@ func (c *record) replay(w http.ResponseWriter) {
 	}
 	c.setExpires(h)
 	w.WriteHeader(c.status)
-	inflight.WritePieces(w, c.body) // an error means that nobody is there to be told
+	// An error means that the client has gone.
+	inflight.WritePieces(w, c.body)
 }
 
 func (c *record) setExpires(h http.Header) {

@@ -45,7 +45,8 @@ func (rec *recorder) Header() http.Header { return rec.header }
 // are not sent.
 func (rec *recorder) WriteHeader(status int) {
 	if status < 100 || status > 999 {
-		panic(fmt.Sprintf("dedupehttp: WriteHeader: %d is not a status", status)) // as net/http does
+		// As net/http does.
+		panic(fmt.Sprintf("dedupehttp: WriteHeader: %d is not a status", status))
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -133,7 +134,8 @@ func (rec *recorder) send(c *record) {
 	rec.w.WriteHeader(rec.status)
 	if rec.body.Len() > 0 {
 		rec.passed = true
-		inflight.WritePieces(rec.w, rec.body.Bytes()) // an error means that nobody is there to be told
+		// An error means that the client has gone.
+		inflight.WritePieces(rec.w, rec.body.Bytes())
 	}
 	rec.body.Buffer = bytes.Buffer{}
 }

@@ -76,7 +76,8 @@ func TestAHandlerThatOutlivesItsWorkerIsTakenOver(t *testing.T) {
 	if a := mustSend(t, "k"); !a.isProblem(503, "timed_out") {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	for time.Since(begin) < 20*time.Second { // it is at work, and its lease is extended
+	// It is at work, and its lease is extended.
+	for time.Since(begin) < 20*time.Second {
 		if a := mustSend(t, "k"); !a.isProblem(409, "in_progress") {
 			t.Fatalf("after %v: %d %s", time.Since(begin), a.status, a.body)
 		}

@@ -162,7 +162,8 @@ var storeMistakes = []mistake[dedupe.Store]{
 	{"keys are kept without copying", store(func(b *brokenStore) {
 		last := []byte{}
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-			if string(last) == string(key) && len(key) > 0 { // as it reads by now
+			// last is the caller's slice, with whatever is in it by now.
+			if string(last) == string(key) && len(key) > 0 {
 				return false, nil
 			}
 			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)

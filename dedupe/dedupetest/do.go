@@ -69,9 +69,12 @@ const doLease = 3 * time.Second
 // troubled is a ledger around which something goes wrong.
 type troubled struct {
 	dedupe.Ledger
-	claim    func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error)
-	trouble  atomic.Pointer[func(ctx context.Context) error] // instead of Extend
-	complete func() (before, after error)                    // of completions, in place of their answer
+	claim func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error)
+	// trouble, if set, replaces Extend.
+	trouble atomic.Pointer[func(ctx context.Context) error]
+	// complete returns the errors of completions: before they run, and in place
+	// of their answer.
+	complete func() (before, after error)
 }
 
 func (l *troubled) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {

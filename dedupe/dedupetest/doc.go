@@ -27,20 +27,28 @@
 //	in-progress records with the done-TTL          Ledger
 //	complete dropping the fingerprint              Ledger
 //	a takeover beyond the window that looks fresh  Ledger
-//	a change that wakes nobody                     Ledger, and dodedupe's TestEveryChangeWakesThoseWhoWait
-//	an alarm that a user's panic stops             dodedupe's TestTroubleWithOneHolderDoesNotDelayOthers
-//	a cache that outlives a rollback               dodedupe's TestEngineKeepsItsInvariants, and TestEmbeddedLedgerInATransaction in workerd
-//	an older program unhooking newer records       dodedupe's TestOlderProgramLeavesNewerRecords
-//	a fence that grows in memory only              dodedupe's TestFencesGrowOverEvictionAndForgetting
-//	a clock that was ahead lengthening leases      memdedupe's TestClockThatWasAhead, and dodedupe's
-//	an error that is definite after a write        dodedupe's TestErrorAfterAWriteIsNotDefinite
+//	a change that wakes nobody                     Ledger, and dodedupe's
+//	                                               TestEveryChangeWakesThoseWhoWait
+//	an alarm that a user's panic stops             dodedupe's
+//	                                               TestTroubleWithOneHolderDoesNotDelayOthers
+//	a cache that outlives a rollback               dodedupe's TestEngineKeepsItsInvariants,
+//	                                               TestEmbeddedLedgerInATransaction
+//	an older program unhooking newer records       dodedupe's
+//	                                               TestOlderProgramLeavesNewerRecords
+//	a fence that grows in memory only              dodedupe's
+//	                                               TestFencesGrowOverEvictionAndForgetting
+//	a clock that was ahead lengthening leases      TestClockThatWasAhead of memdedupe and
+//	                                               of dodedupe
+//	an error that is definite after a write        dodedupe's
+//	                                               TestErrorAfterAWriteIsNotDefinite
 //	record written but its alarm not               dodedupe's TestKnownMistakes
 //	caller's clock expiring live entries           dodedupe's TestKnownMistakes
 //	scope a:x aliasing scope a key x               dodedupe's TestKnownMistakes
 //	alarm errors swallowed                         dodedupe's TestKnownMistakes
-//	a sweep that lists the whole object            dodedupe's TestKnownMistakes, and TestKnownMistakeOfASweep in workerd
-//	user alarm and TTL alarm clobbering each       dodedupe's TestEmbeddedLedgerAndUserShareTheAlarm
-//	  other
-//	user storage keys colliding with internal      dodedupe's TestEmbeddedLedgerAndUserStorageAreApart, TestStorageKeyIsPinned
-//	  ones
+//	a sweep that lists the whole object            dodedupe's TestKnownMistakes,
+//	                                               TestKnownMistakeOfASweep
+//	user alarm and TTL alarm clobbering each       dodedupe's
+//	  other                                        TestEmbeddedLedgerAndUserShareTheAlarm
+//	user storage keys colliding with internal      dodedupe's TestStorageKeyIsPinned,
+//	  ones                                         TestEmbeddedLedgerAndUserStorageAreApart
 package dedupetest

@@ -38,7 +38,8 @@ var ledgerTests = []struct {
 	{"a claim that was completed, released or forgotten is over", ledgerTest.overHolder},
 	{"fences grow over release, expiry, completion and Forget", ledgerTest.fences},
 	{"an expired lease can be taken over (known mistake: in-progress records with the done-TTL)", ledgerTest.takeover},
-	{"an expired lease that nobody has taken can be completed", ledgerTest.lateHolder}, // stealable, not stolen
+	// Stealable, not stolen.
+	{"an expired lease that nobody has taken can be completed", ledgerTest.lateHolder},
 	{"an extended lease lasts and is never shortened", ledgerTest.extend},
 	{"a lease of 0 is the default", ledgerTest.defaultLease},
 	{"a released key is acquired at once and its attempts are counted", ledgerTest.release},
@@ -558,7 +559,8 @@ func (l ledgerTest) do() {
 			o := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 5 * time.Second, Wait: 20 * time.Second, Fingerprint: []byte("f")}}
 			result, err := dedupe.Do(l.Context(), l.ledger, key, o, func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
 				if works[n%keys].Add(1) == 1 {
-					return nil, dedupe.NoEffect(errors.New("the first attempt fails")) // and releases
+					// This error also releases the claim.
+					return nil, dedupe.NoEffect(errors.New("the first attempt fails"))
 				}
 				time.Sleep(20 * time.Millisecond)
 				return key, nil

@@ -41,7 +41,9 @@ func (call caller) deliver(ctx context.Context, object, method string, msg []byt
 		if body, err = call.attempt(ctx, object, method, msg); err == nil {
 			return body, nil
 		}
-		causes = append(causes, err) // even if it is definite: the first attempt may have taken effect
+		// Even if this error is definite, the first attempt may have had an
+		// effect.
+		causes = append(causes, err)
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		causes = append(causes, cause)

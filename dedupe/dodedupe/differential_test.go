@@ -39,7 +39,9 @@ type pair struct {
 	reference *memdedupe.Ledger
 	numbers   *memdedupe.Sequencer
 	claims    [][2]dedupe.Claim // acquired
-	swept     bool              // alarms have removed what the reference would know again if the clock was set back
+	// swept: alarms have removed what the reference would know again if the
+	// clock was set back.
+	swept bool
 }
 
 // TestLedgerDoesWhatTheReferenceDoes walks through everything that callers,

@@ -21,17 +21,20 @@ import (
 // a [dedupe.Ledger] whose calls do not leave the object, shared by all of its
 // handlers.
 //
-//	func NewAccount(ctx context.Context, state *durable.State, env *durable.Env) (*Account, error) {
+//	func NewAccount(_ context.Context, state *durable.State, _ *durable.Env) (*Account, error) {
 //		ledger, err := dodedupe.Embed(state, nil)
 //		return &Account{state, ledger}, err
 //	}
 //
 //	func (a *Account) Deposit(ctx context.Context, d Deposit) (string, error) {
-//		balance, _, err := a.ledger.Once(ctx, []byte(d.ID), nil, func(int64) ([]byte, error) { return a.add(d.Amount) })
+//		add := func(int64) ([]byte, error) { return a.add(d.Amount) }
+//		balance, _, err := a.ledger.Once(ctx, []byte(d.ID), nil, add)
 //		return string(balance), err
 //	}
 //
-//	func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error { return a.ledger.Alarm(ctx, a.remind) }
+//	func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
+//		return a.ledger.Alarm(ctx, a.remind)
+//	}
 //
 // The object has one alarm, which the ledger needs: its class implements
 // [durable.Alarmer] as above, and sets alarms of its own with SetAlarm,

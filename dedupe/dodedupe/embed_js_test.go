@@ -41,7 +41,9 @@ func setHook[T any](t *testing.T, hook *T, fn T) {
 	before := *hook
 	*hook = fn
 	t.Cleanup(func() {
-		time.Sleep(2 * 100 * time.Millisecond) // objects are reset when a test ends, and a timer that is set in one then holds up those of others
+		// Objects are reset when a test ends, and a timer that is set in one
+		// then holds up those of others.
+		time.Sleep(2 * 100 * time.Millisecond)
 		*hook = before
 	})
 }
@@ -430,7 +432,8 @@ func TestUserAlarmIsDeliveredOnceAndOnTime(t *testing.T) {
 	}
 	at := time.Now().Add(300 * time.Millisecond).Truncate(time.Millisecond)
 	o.setUserAlarm(at)
-	if ran, err := durabletest.RunAlarm(t, o.stub); !ran || err != nil { // too early
+	// The alarm comes too early.
+	if ran, err := durabletest.RunAlarm(t, o.stub); !ran || err != nil {
 		t.Errorf("%v, %v", ran, err)
 	}
 	info := <-delivered
@@ -460,7 +463,8 @@ func TestUserAlarmThatFailsIsDeliveredAgain(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Hour}); err != nil { // the ledger's alarm is far away
+	// The ledger's alarm is far away.
+	if _, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	o.setUserAlarm(time.Now())

@@ -59,7 +59,8 @@ func TestEmbeddedLedgerInATransaction(t *testing.T) {
 		"alarm": func(ctx context.Context, h *host) error { return h.ledger.SetAlarm(ctx, time.Now().Add(time.Hour)) },
 	}
 	for name, use := range uses {
-		for _, used := range []bool{false, true} { // whether the ledger has tables already
+		// Whether the ledger has tables already.
+		for _, used := range []bool{false, true} {
 			t.Run(name+", used before "+strconv.FormatBool(used), func(t *testing.T) {
 				o := openHost(t)
 				if used {

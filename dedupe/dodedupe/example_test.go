@@ -54,7 +54,8 @@ func ExampleNewStore() {
 // receipt.
 func ExampleNewLedger() {
 	dodedupe.RegisterLedger("Ledger", nil)
-	serve := func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) { // for durable.HandleFetch
+	// For durable.HandleFetch.
+	serve := func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 		ledger, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: "charges", Mapping: dodedupe.Buckets(16)})
 		if err != nil {
 			return nil, err

@@ -193,7 +193,8 @@ func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
 		if _, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: 10 * time.Millisecond, TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
-		if e := <-expired; string(e.Key) != key || e.Scope != opts.Scope { // longer than the name that an object knows of itself
+		// The name is longer than what an object knows of itself.
+		if e := <-expired; string(e.Key) != key || e.Scope != opts.Scope {
 			t.Errorf("told of a key of %d bytes in a scope of %d", len(e.Key), len(e.Scope))
 		}
 		object, _ := opts.Mapping.locate(kindLedger, opts.Scope, []byte(key))

@@ -42,7 +42,8 @@ func TestRepeatedForgetLeavesTheSuccessor(t *testing.T) {
 		}
 	}
 	put(true)
-	f.sent, f.network = 0, faults(faulty.Fine, faulty.PerformsThenFails) // look, forget
+	// The messages are look, then forget.
+	f.sent, f.network = 0, faults(faulty.Fine, faulty.PerformsThenFails)
 	f.before = func(n int) {
 		if n == 2 {
 			f.before = nil

@@ -49,11 +49,14 @@ func (s *stubborn) renew() {
 func (s *stubborn) Name() string { return "stubborn" }
 
 func (s *stubborn) PutIfAbsent(ctx context.Context, key []byte, _ time.Duration) (inserted bool, err error) {
-	time.Sleep(rand.N(40 * time.Millisecond)) // workerd looks at its timers and sockets, and is killed, when nothing else is to do
+	// workerd looks at its timers and sockets, and is killed, when nothing else
+	// is to do.
+	time.Sleep(rand.N(40 * time.Millisecond))
 	by := reservation.NewOwner()
 	insert := func() error { inserted, err = s.now().insert(ctx, key, by); return err }
 	err = s.insist(ctx, insert)
-	if s.calls.Add(1)%3 == 0 { // a kill seldom loses the answer of a winner; so lose some
+	// A kill seldom loses the answer of a winner; so lose some.
+	if s.calls.Add(1)%3 == 0 {
 		err = s.insist(ctx, insert)
 	}
 	return inserted, err

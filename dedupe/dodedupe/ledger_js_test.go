@@ -161,11 +161,13 @@ func TestAlarmEmptiesALedgersObject(t *testing.T) {
 		}
 		mustClaim(t, l, dedupe.ClaimOptions{Lease: time.Minute}, dedupe.InProgress)
 		durabletest.Evict(t, stub)
-		time.Sleep(1200 * time.Millisecond) // a lease that ran out counts for a tenth of the TTL
+		// A lease that ran out counts for a tenth of the TTL.
+		time.Sleep(1200 * time.Millisecond)
 		if _, err := durabletest.RunAlarm(t, stub); err != nil {
 			t.Error(err)
 		}
-		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) { // a fence is kept for a minute; as if that was over
+		// A fence is kept for a minute; as if that was over.
+		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) {
 			if _, ok, err := state.Storage().KV().Get(fenceName); !ok || err != nil {
 				t.Errorf("the fence is not kept: %v, %v", ok, err)
 			}
@@ -260,9 +262,10 @@ type resetHammer struct {
 	over   atomic.Bool
 	round  atomic.Int64
 
-	mu                          sync.Mutex
-	fences                      map[string]int64
-	results                     map[string]string // as acknowledged, until forgotten
+	mu     sync.Mutex
+	fences map[string]int64
+	// As acknowledged, until forgotten.
+	results                     map[string]string
 	acquired, completed, failed int
 }
 

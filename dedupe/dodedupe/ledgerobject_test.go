@@ -143,7 +143,8 @@ func FuzzStoredEntry(f *testing.F) {
 				}
 				_, err = wire.DecodeReply(out)
 				switch {
-				case unreadable != nil && c.method == wire.MethodLook: // it says that there is something
+				case unreadable != nil && c.method == wire.MethodLook:
+					// It says that there is something.
 				case unreadable != nil && (!errors.Is(err, unreadable) || !effect.Definite(err)):
 					t.Fatalf("%s of %x: %v, want %v", c.method, stored, err, unreadable)
 				}

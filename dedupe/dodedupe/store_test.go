@@ -472,7 +472,8 @@ func TestRequestOfAnotherVersionIsRefused(t *testing.T) {
 
 func TestContextThatEndsInFlightLeavesTheOutcomeUnknown(t *testing.T) {
 	cause := errors.New("cause")
-	for _, own := range []bool{true, false} { // the call returns the cause, or an error of its own
+	// The call returns the cause, or an error of its own.
+	for _, own := range []bool{true, false} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		f := &fakeObjects{}
 		f.network = func(int, string) (faulty.Fault, error) {

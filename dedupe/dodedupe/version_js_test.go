@@ -149,7 +149,8 @@ func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
 		if err := l.Forget(t.Context(), c.Key); err != nil {
 			t.Fatal(err)
 		}
-		ahead := c.Fence + 30_000_000 // the clock of the machine before was 30 s ahead
+		// The clock of the machine before was 30 s ahead.
+		ahead := c.Fence + 30_000_000
 		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) {
 			kv := state.Storage().KV()
 			v, _, err := kv.Get(fenceName)

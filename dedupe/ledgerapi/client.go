@@ -68,7 +68,8 @@ const (
 const (
 	attemptTime = 10 * time.Second // for an attempt that does not wait
 	waitSlice   = time.Second      // the longest wait of one request
-	waitGrace   = 5 * time.Second  // for a request that waits when its context ends
+	// For a request that waits when its context ends.
+	waitGrace = 5 * time.Second
 )
 
 // NewClient returns a client for the server at baseURL, such as
@@ -108,7 +109,8 @@ func newHTTPClient(given *http.Client) *http.Client {
 		t.MaxIdleConnsPerHost = 64
 		own.Transport = t
 	}
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // it would get the token
+	// A redirect would receive the token.
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return own
 }
 
@@ -326,7 +328,8 @@ func (s clientSequencer) Next(ctx context.Context, stream, key, payloadHash []by
 	}
 	addTTL(body, ttl)
 	var a seqAnswer
-	call := clientCall{path: "/v1/sequences/next", body: body} // a repetition could not tell whether it was this call that inserted
+	// A repetition could not tell whether this call inserted the entry.
+	call := clientCall{path: "/v1/sequences/next", body: body}
 	err = s.client.send(ctx, call, func(answer []byte) error {
 		if err := json.Unmarshal(answer, &a); err != nil {
 			return err
@@ -359,7 +362,8 @@ func (s clientStore) PutIfAbsent(ctx context.Context, key []byte, ttl time.Durat
 	var a struct {
 		Inserted *bool `json:"inserted"`
 	}
-	call := clientCall{path: "/v1/keys", body: body} // a repetition would make a duplicate of the winner
+	// A repetition would report the winner as a duplicate.
+	call := clientCall{path: "/v1/keys", body: body}
 	err = s.client.send(ctx, call, func(answer []byte) error {
 		if err := json.Unmarshal(answer, &a); err != nil {
 			return err

@@ -123,7 +123,8 @@ func lossy(lose func(n int64) bool) (http.RoundTripper, *atomic.Int64) {
 
 func TestClientConvergesOverLostAnswers(t *testing.T) {
 	b := newBackend()
-	rt, sent := lossy(func(n int64) bool { return n%2 == 1 }) // each first attempt
+	// Each first attempt.
+	rt, sent := lossy(func(n int64) bool { return n%2 == 1 })
 	c := connect(t, serve(t, NewHandler(b.API)), redToken, rt)
 	claim, err := c.Claim(t.Context(), []byte("key"), dedupe.ClaimOptions{Lease: time.Minute})
 	if err != nil || claim.Outcome != dedupe.Acquired || claim.Attempt != 1 {
@@ -168,7 +169,8 @@ func TestClientSaysWhenTheOutcomeIsUnknown(t *testing.T) {
 	held.Ledger = c.identity() + held.Ledger
 	wantUnknown(t, c.Extend(t.Context(), held, time.Minute), "Extend", true)
 	wantUnknown(t, c.Complete(t.Context(), held, nil), "Complete", true)
-	wantUnknown(t, c.Release(t.Context(), held), "Release", true) // completed meanwhile
+	// Completed meanwhile.
+	wantUnknown(t, c.Release(t.Context(), held), "Release", true)
 	if n := sent.Load(); n != 4*3 {
 		t.Errorf("%d requests, want 3 for each call", n)
 	}
@@ -230,7 +232,8 @@ func TestClientIsSureWhereNothingListens(t *testing.T) {
 	if _, err := c.Claim(ctx, []byte("key"), dedupe.ClaimOptions{Lease: 1}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, dedupe.ErrUnknownOutcome) {
 		t.Errorf("%v, want the end of the context", err)
 	}
-	c.http.Transport = roundTrip(http.DefaultTransport.RoundTrip) // which may have been sent before, for all that is known
+	// For all that is known, the request was sent before.
+	c.http.Transport = roundTrip(http.DefaultTransport.RoundTrip)
 	_, put = c.Store().PutIfAbsent(t.Context(), []byte("key"), 0)
 	wantUnknown(t, put, "PutIfAbsent", false)
 }
@@ -375,7 +378,8 @@ func TestAClaimMayBeCompletedWithAnotherTokenOfItsTenantOnly(t *testing.T) {
 	}
 	red := connect(t, url, redToken, nil)
 	elsewhere := connect(t, serve(t, NewHandler(newBackend().API)), blueToken, nil)
-	alias := connect(t, serve(t, NewHandler(b.API)), blueToken, nil) // of the same ledger, at another URL
+	// Of the same ledger, at another URL.
+	alias := connect(t, serve(t, NewHandler(b.API)), blueToken, nil)
 	for _, c := range []*Client{red, elsewhere, alias} {
 		for _, err := range []error{c.Complete(t.Context(), claim, nil), c.Extend(t.Context(), claim, time.Hour), c.Release(t.Context(), claim)} {
 			if !errors.Is(err, dedupe.ErrForeignClaim) {

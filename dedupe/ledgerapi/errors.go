@@ -17,7 +17,9 @@ var ErrUnavailable = errors.New("the ledger is not available")
 type apiProblem struct {
 	code   string
 	status int
-	err    error // what has this code, and what a client makes of it; nil if it is an error of HTTP
+	// err is the error that has this code, and that a client returns for it;
+	// nil for an error of HTTP.
+	err    error
 	detail string
 	hint   string
 }
@@ -60,7 +62,8 @@ var apiProblems = []apiProblem{
 		"the server has no tokens, and lets nobody in", "set its secret, such as LEDGER_TOKENS, to tenant:token; its log says more"},
 	{"unavailable", http.StatusServiceUnavailable, ErrUnavailable,
 		"the server has no ledger to ask; nothing was done", "look at its log"},
-	{codeMalformed, http.StatusBadRequest, nil, "", ""}, // refusal has the texts
+	// refusal has the texts.
+	{codeMalformed, http.StatusBadRequest, nil, "", ""},
 	{"request_too_large", http.StatusRequestEntityTooLarge, nil, "the body is larger than any that is taken", ""},
 	{"unsupported_media_type", http.StatusUnsupportedMediaType, nil,
 		"the body is not declared as JSON", "send the header Content-Type: application/json, and no Content-Encoding"},

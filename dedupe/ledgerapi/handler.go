@@ -185,14 +185,17 @@ type apiCall struct {
 // JavaScript's numbers are exact up to 2^53 only.
 type (
 	claimAnswer struct {
-		Outcome      string    `json:"outcome"` // "acquired", "replay", "in_progress"
-		Ledger       string    `json:"ledger"`
-		Attempt      int       `json:"attempt"`
-		Fence        int64     `json:"fence,string,omitzero"`   // if acquired
-		TakenOver    bool      `json:"taken_over,omitzero"`     // if acquired
-		Result       []byte    `json:"result,omitzero"`         // if a replay; not nil then
-		CompletedAt  time.Time `json:"completed_at,omitzero"`   // if a replay
-		RetryAfterMS int64     `json:"retry_after_ms,omitzero"` // if in progress
+		// Outcome is "acquired", "replay" or "in_progress".
+		Outcome   string `json:"outcome"`
+		Ledger    string `json:"ledger"`
+		Attempt   int    `json:"attempt"`
+		Fence     int64  `json:"fence,string,omitzero"` // if acquired
+		TakenOver bool   `json:"taken_over,omitzero"`   // if acquired
+		// Set if a replay, and then never nil.
+		Result      []byte    `json:"result,omitzero"`
+		CompletedAt time.Time `json:"completed_at,omitzero"` // if a replay
+		// Set if in progress.
+		RetryAfterMS int64 `json:"retry_after_ms,omitzero"`
 	}
 	seqAnswer struct {
 		N         int64     `json:"n,string"`

@@ -36,7 +36,8 @@ func send(t testing.TB, url, request string) (int, http.Header, string) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	go io.WriteString(conn, request) // the answer may come before the server has read all
+	// The answer may come before the server has read all.
+	go io.WriteString(conn, request)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +182,8 @@ func hostileRequests(identity string, fence int64) []hostile {
 
 		{name: "a negative lease", body: leased("-1"), status: 400, code: "invalid_lease"},
 		{name: "a lease that overflows", body: leased("9223372036854775807"), status: 400, code: "invalid_lease"},
-		{name: "a lease that overflows to a short one", body: leased("18446744073710"), status: 400, code: "invalid_lease"}, // times 1e6, modulo 2^64: 448,384 ns
+		// Times 1e6, modulo 2^64: 448,384 ns.
+		{name: "a lease that overflows to a short one", body: leased("18446744073710"), status: 400, code: "invalid_lease"},
 		{name: "a lease beyond 64 bits", body: leased("18446744073709551617"), status: 400, code: "invalid_request"},
 		{name: "a lease with a fraction", body: leased("1.5"), status: 400, code: "invalid_request"},
 		{name: "a lease with an exponent", body: leased("1e3"), status: 400, code: "invalid_request"},

@@ -45,7 +45,9 @@ func (c *Client) send(ctx context.Context, call clientCall, read func(answer []b
 		if s == nil {
 			return nil
 		}
-		if s.unknown || lost != nil { // once lost, a definite error of another attempt says nothing about the first
+		// After a lost attempt, a definite error of another one says nothing
+		// about the first.
+		if s.unknown || lost != nil {
 			lost = append(lost, s.err)
 		}
 		if s.again && (call.repeatable || !s.unknown) && n < c.attempts && pause(ctx, n) {

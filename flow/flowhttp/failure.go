@@ -76,7 +76,8 @@ func failureOf(err error) *failure {
 	switch {
 	case errors.As(err, &node) && node.Unknown:
 		p.Outcome, p.Node, p.Fence = "unknown", node.Node, node.Fence
-	case node == nil && (p.Code == codeDeadline || p.Code == codeCancelled): // a handler goes on by itself
+	case node == nil && (p.Code == codeDeadline || p.Code == codeCancelled):
+		// A handler continues by itself.
 		p.Outcome = "unknown"
 	}
 	return p

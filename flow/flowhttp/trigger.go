@@ -75,7 +75,8 @@ func (t *Trigger) serve(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	ctx, cancel := context.WithTimeout(r.Context(), orDefault(t.Timeout, 30*time.Second))
 	defer cancel()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, orDefault(t.MaxBody, 1<<20)))
-	if err == nil && int64(len(body)) < r.ContentLength { // somebody has read of it before
+	// Part of the body was read before.
+	if err == nil && int64(len(body)) < r.ContentLength {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {

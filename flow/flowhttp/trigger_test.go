@@ -161,7 +161,8 @@ func TestADuplicateInFlightIsToldWhenToComeBack(t *testing.T) {
 		time.Sleep(time.Second)
 		begin := time.Now()
 		resp := send(t, tr, post("/f", `{"id":"a"}`), 409, "in_progress")
-		if waited, again := time.Since(begin), resp.Header.Get("Retry-After"); waited != 10*time.Second || again != "29" { // the lease was extended a second ago
+		// The lease was extended a second ago.
+		if waited, again := time.Since(begin), resp.Header.Get("Retry-After"); waited != 10*time.Second || again != "29" {
 			t.Errorf("waited %v, Retry-After %q", waited, again)
 		}
 		<-first

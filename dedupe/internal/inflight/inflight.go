@@ -59,7 +59,8 @@ func ReadAll(w http.ResponseWriter, r *http.Request, limit int64, share *budget.
 		if !share.Take(BodyCost * int(n)) {
 			return nil, ErrNoRoom
 		}
-		return readUpTo(body, make([]byte, 0, n+1)) // one more, so that it is not grown to see the end
+		// One byte more, so that the buffer does not grow to see the end.
+		return readUpTo(body, make([]byte, 0, n+1))
 	}
 	const first = 4 << 10
 	b := make([]byte, 0, first)

@@ -19,8 +19,10 @@ const (
 // alarm is the object's one alarm, as far as this instance knows it.
 type alarm struct {
 	*Config
-	at    int64 // when it is due at the latest, if this instance knows; else 0
-	stale bool  // it may be missing: a step that was to set it has failed, or may be rolled back
+	at int64 // when it is due at the latest, if this instance knows; else 0
+	// stale: the alarm may be missing, because the step that was to set it
+	// failed, or may be rolled back.
+	stale bool
 	// notBefore keeps an alarm whose storage fails from ringing again at once,
 	// twice as long each time.
 	notBefore, failures int64

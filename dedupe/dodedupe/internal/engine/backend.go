@@ -29,8 +29,10 @@ type Backend interface {
 	// Transact does all puts of fn or none.
 	Transact(fn func() error) error
 	SetAlarm(ctx context.Context, at int64) error
-	AlarmAt(ctx context.Context) (at int64, err error) // when the alarm is due that is set; 0 if none is
-	Clear(ctx context.Context) error                   // everything, with the alarm
+	// AlarmAt returns when the alarm is due; 0 if none is set.
+	AlarmAt(ctx context.Context) (at int64, err error)
+	// Clear deletes everything, with the alarm.
+	Clear(ctx context.Context) error
 	// Note and Noted keep bytes under a name beside the entries, nil if there
 	// are none.
 	Note(name string, value []byte) error

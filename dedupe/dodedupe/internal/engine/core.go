@@ -20,22 +20,28 @@ type Config struct {
 	Shared bool // the object has other things, too
 	// Enter, if set, waits until no other goroutine's transaction is under way,
 	// and says whether it is inside one of its own.
-	Enter   func(ctx context.Context) (inside bool, leave func(), err error)
-	Waiters *budget.Budget // of callers who wait, with those of other objects; nil for no limit
-	Tenant  string         // whose they are
+	Enter func(ctx context.Context) (inside bool, leave func(), err error)
+	// Waiters limits the callers who wait, in all objects together; nil for no
+	// limit.
+	Waiters *budget.Budget
+	Tenant  string // whom they count for
 }
 
 // core is an instance of an object: how it reaches what is stored, and all that
 // it remembers of it and of time. Nothing of that may outlive what it
 // describes:
 //
-//	what                          is dropped
-//	clock.latest                  when the clock shows that it was wrong by more than entry.ClockSlack
-//	fences.given                  never: what was given is not given again, not even if its claim was rolled back
-//	fences.stored, alarm.at,      when a write has failed, or may be rolled back: it was made inside a user's transaction;
-//	nameStored                    when the object is emptied or deleted; and alarm.at when the alarm rings, and when it should have rung
-//	alarm.notBefore               when an alarm has done its work
-//	alarm.behind                  when the alarm rings
+//	clock.latest      dropped when the clock shows that it was wrong by more
+//	                  than entry.ClockSlack
+//	fences.given      never dropped: what was given is not given again, not
+//	                  even if its claim was rolled back
+//	fences.stored,    dropped when a write has failed; when one may be rolled
+//	alarm.at,         back, because it was made inside a user's transaction;
+//	nameStored        and when the object is emptied or deleted
+//	alarm.at          dropped, too, when the alarm rings, and when it should
+//	                  have rung
+//	alarm.notBefore   dropped when an alarm has done its work
+//	alarm.behind      dropped when the alarm rings
 //
 // Whether there is a table is not remembered, and what users' alarms are is
 // read each time. Callers that wait hold nothing: every write of a key wakes
@@ -51,7 +57,13 @@ type core struct {
 }
 
 func newCore(config *Config) *core {
-	return &core{Config: config, clock: clock{Config: config}, fences: fences{Config: config}, alarm: alarm{Config: config}, waiters: waiters{Config: config}}
+	return &core{
+		Config:  config,
+		clock:   clock{Config: config},
+		fences:  fences{Config: config},
+		alarm:   alarm{Config: config},
+		waiters: waiters{Config: config},
+	}
 }
 
 // forgetStored drops what may not be true of what is stored.
@@ -141,7 +153,8 @@ func (c *core) put(key string, e, before *entry.Entry) error {
 	if c.Notify != nil && e.State == entry.Held {
 		e.NotifyAt = e.Until
 	}
-	if e.State != entry.Held || e.Number != before.Number { // an extension lets nobody in
+	// An extension admits no one.
+	if e.State != entry.Held || e.Number != before.Number {
 		defer c.waiters.wake(key)
 	}
 	err := c.Backend.Put(key, e, before)

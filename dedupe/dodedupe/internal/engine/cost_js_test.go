@@ -146,7 +146,8 @@ func operate(ctx context.Context, b *Engine, many bool, run func(operation strin
 	run("extend within the TTL", func() error { return b.Extend(ctx, "k", holderOf(a), 120_000) })
 	run("extend beyond the TTL", func() error { return b.Extend(ctx, "k", holderOf(a), 7_200_000) })
 	run("complete, after a lease that outlasts the TTL", func() error { return b.Complete(ctx, "k", holderOf(a), []byte("result")) })
-	time.Sleep(5 * time.Millisecond) // a fence that is not in the past would be kept
+	// A fence that is not in the past would be kept.
+	time.Sleep(5 * time.Millisecond)
 	run("forget", func() error { return b.Forget(ctx, "k", entry.Found{What: entry.Readable, Fence: a.Entry.Number}) })
 	run("claim after forget", claim)
 	run("release", func() error { return b.Release(ctx, "k", holderOf(a)) })

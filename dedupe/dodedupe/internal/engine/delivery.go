@@ -58,7 +58,8 @@ func (e *Engine) deliver(ctx context.Context, user func() (func(ctx context.Cont
 	d := &delivery{expiry: expiry{e.core}, ctx: ctx, user: user, ended: make(chan error, callbackLimit+1)}
 	begin := time.Now()
 	next := begin.Add(d.turn())
-	timer := time.NewTimer(deliveryPace) // most functions end before, and leave no timer that lasts
+	// Most functions end before it fires, so that no timer outlasts them.
+	timer := time.NewTimer(deliveryPace)
 	defer timer.Stop()
 	for d.running > 0 {
 		select {
@@ -66,7 +67,8 @@ func (e *Engine) deliver(ctx context.Context, user func() (func(ctx context.Cont
 			d.running--
 			d.note(err)
 		case <-timer.C:
-			if !time.Now().Before(next) && time.Since(begin) < deliveryTime { // later it only waits
+			// After deliveryTime it only waits.
+			if !time.Now().Before(next) && time.Since(begin) < deliveryTime {
 				next = time.Now().Add(d.turn())
 			}
 			timer.Reset(max(time.Until(next), deliveryPace))
@@ -100,7 +102,9 @@ func (d *delivery) turn() (next time.Duration) {
 		if failed != nil {
 			d.note(failed)
 		}
-		if err := d.setNext(ctx); err != nil { // the platform delivers the alarm again, and what was put off is told of then
+		// The platform delivers the alarm again. Holders that were put off are
+		// notified then.
+		if err := d.setNext(ctx); err != nil {
 			next = deliveryPace
 			return err
 		}

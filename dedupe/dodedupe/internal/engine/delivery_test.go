@@ -82,7 +82,8 @@ func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
 				h := s.hold("late", "a", 1000)
 				s.want(s.engine.Extend(t.Context(), "late", h, 20_000), nil)
 				var errs []error
-				for told.count("late") == 0 || told.count("poison") < 2 { // as the platform does: one delivery after the other
+				// As the platform does: one delivery after the other.
+				for told.count("late") == 0 || told.count("poison") < 2 {
 					if s.backend.Alarm == 0 {
 						t.Fatalf("no alarm is set, told of %q", told.keys)
 					}

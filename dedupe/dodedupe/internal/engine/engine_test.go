@@ -182,7 +182,8 @@ func TestTakeoverBeyondTheWindowIsKnown(t *testing.T) {
 			s.want(err, nil)
 			s.want(s.engine.Extend(t.Context(), "k", holderOf(a), 60_000), nil)
 			s.now += 60_000 + late
-			known := tells || late < dedupe.KeptAfter(1000) // an alarm that has not rung has nobody forgotten
+			// Nobody is forgotten before the alarm rings.
+			known := tells || late < dedupe.KeptAfter(1000)
 			_, mismatch := ask("b", "2")
 			if errors.Is(mismatch, dedupe.ErrMismatch) != known {
 				t.Errorf("another fingerprint %d ms later: %v", late, mismatch)
@@ -200,7 +201,8 @@ func TestTakeoverBeyondTheWindowIsKnown(t *testing.T) {
 // What a late attempt stores is kept for a tenth of the TTL at least.
 func TestResultOfALateAttemptIsKept(t *testing.T) {
 	const day = 86_400_000
-	for _, before := range []int64{1, 1000, day / 10, day / 2} { // the end of the window
+	// before is the time until the window ends.
+	for _, before := range []int64{1, 1000, day / 10, day / 2} {
 		s := newFixture(t)
 		a := s.claim("a", 30_000, day, dedupe.Acquired)
 		s.want(s.engine.Release(t.Context(), "k", holderOf(a)), nil)

@@ -76,7 +76,8 @@ func (x expiry) notify(ctx context.Context, n notice) (err error) {
 func (x expiry) settled(ctx context.Context, k entry.Keyed) error {
 	return x.step(context.WithoutCancel(ctx), func(ctx context.Context) error {
 		stored, _, err := x.read(ctx, k.Key)
-		if err != nil || stored.NotifyAt != k.Entry.NotifyAt || stored.Number != k.Entry.Number { // it moved on
+		// The entry has changed since.
+		if err != nil || stored.NotifyAt != k.Entry.NotifyAt || stored.Number != k.Entry.Number {
 			return err
 		}
 		next := stored

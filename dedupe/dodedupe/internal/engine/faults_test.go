@@ -71,7 +71,8 @@ func (s *fixture) numbering(key, owner, hash string) func(e *Engine) (string, er
 
 func (s *fixture) ringing() func(e *Engine) (string, error) {
 	return func(e *Engine) (string, error) {
-		s.backend.Alarm = 0 // the platform has taken it, and leaves it so if the error is the last
+		// The platform has taken it, and leaves it so if the error is the last.
+		s.backend.Alarm = 0
 		return "", e.Alarm(s.Context())
 	}
 }

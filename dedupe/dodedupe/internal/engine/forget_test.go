@@ -18,7 +18,8 @@ func TestLateForgetLeavesTheSuccessor(t *testing.T) {
 	found, err := s.engine.Look(t.Context(), "k")
 	s.want(err, nil)
 	successor := int64(0)
-	for range 2 { // the second is the repetition, or the first that was under way for long
+	// The second is the repetition, or the first that was under way for long.
+	for range 2 {
 		s.want(s.engine.Forget(t.Context(), "k", found), nil)
 		if a := s.claim("b", 1000, 5000, dedupe.Acquired); successor != 0 && a.Entry.Number != successor {
 			t.Errorf("the successor's fence %d became %d", successor, a.Entry.Number)

@@ -22,15 +22,19 @@ type machine struct {
 	now     int64
 	backend *faulty.Backend
 	engine  *Engine
-	inside  bool                      // a user's transaction is under way
-	fences  map[string]int64          // the largest of a key
-	loose   map[string]bool           // keys whose fences were given before the object was emptied: then they grow as the clock does
+	inside  bool             // a user's transaction is under way
+	fences  map[string]int64 // the largest of a key
+	// Keys whose fences were given before the object was emptied: then they
+	// grow as the clock does.
+	loose   map[string]bool
 	holders map[string][]entry.Holder // all of a key
 	results map[claimed]string        // what was completed
 	looks   []looked
-	open    map[claimed]bool // claims that their holders have not ended, and that nobody has taken over
-	newer   map[string]bool  // keys whose records are of a newer version
-	soon    int64            // when the clock was at its highest since the alarm was set
+	// Claims that their holders have not ended, and that nobody has taken over.
+	open  map[claimed]bool
+	newer map[string]bool // keys whose records are of a newer version
+	// When the clock was at its highest since the alarm was set.
+	soon int64
 
 	mu      sync.Mutex
 	told    map[claimed]int

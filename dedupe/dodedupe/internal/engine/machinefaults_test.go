@@ -89,7 +89,8 @@ func (m *machine) inTransaction(t *rapid.T, key string) {
 func (m *machine) fault(t *rapid.T) {
 	key := m.readable(t)
 	n, kind := rapid.IntRange(0, 6).Draw(t, "the call that fails"), rapid.SampledFrom([]faulty.Fault{faulty.Fails, faulty.PerformsThenFails}).Draw(t, "how")
-	m.engine.Wait(t.Context(), key, "", 0) // it corrects times that cannot be, whatever comes of the claim
+	// It corrects times that cannot be, whatever comes of the claim.
+	m.engine.Wait(t.Context(), key, "", 0)
 	m.backend.Ops = nil
 	m.backend.Plan = faulty.At{N: n, Kind: kind}.Plan()
 	stored, now := m.stored(t, key)

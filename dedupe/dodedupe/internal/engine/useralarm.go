@@ -90,7 +90,9 @@ func (s shared) Clear(ctx context.Context) error { return s.storage.DeleteAlarm(
 type Embedded struct {
 	*Engine
 	backend shared
-	running userAlarm // which is stored, and whose handler runs; the zero one if none does
+	// running is the stored alarm whose handler runs; the zero alarm if none
+	// does.
+	running userAlarm
 }
 
 // NewEmbedded returns the engine of such an object. The config has no backend.
@@ -173,7 +175,8 @@ func (e *Embedded) beginUserAlarm(ctx context.Context) (u userAlarm, info durabl
 	err = e.step(ctx, func(ctx context.Context) error {
 		u, err = e.backend.read()
 		now := e.Clock()
-		if errors.Is(err, codec.ErrVersion) { // it waits for the program that knows it
+		// The alarm waits for a program that can read it.
+		if errors.Is(err, codec.ErrVersion) {
 			return nil
 		}
 		if err != nil || u.at == 0 || now < u.next {
@@ -231,7 +234,8 @@ func (e *Embedded) endUserAlarm() {
 func (e *Embedded) dropDelivered(ctx context.Context, u userAlarm) error {
 	return e.step(ctx, func(context.Context) error {
 		stored, err := e.backend.read()
-		if u.next = stored.next; err != nil || stored != u { // that may have been put off
+		// Its next delivery may have been put off.
+		if u.next = stored.next; err != nil || stored != u {
 			return err
 		}
 		return e.backend.drop()

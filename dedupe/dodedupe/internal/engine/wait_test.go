@@ -50,7 +50,8 @@ func TestObjectsRefuseToHaveMoreCallersWaitThanTheirLimit(t *testing.T) {
 	if !effect.Definite(err) {
 		t.Errorf("%v is not definite", err)
 	}
-	if a, err := s.engine.Wait(t.Context(), "k", "", 0); a.Outcome != dedupe.InProgress || err != nil { // it need not wait
+	// It need not wait.
+	if a, err := s.engine.Wait(t.Context(), "k", "", 0); a.Outcome != dedupe.InProgress || err != nil {
 		t.Errorf("without a wait: %+v, %v", a, err)
 	}
 	if !maps.EqualFunc(before, s.backend.Rows, func(a, b faulty.Row) bool { return string(a.Record) == string(b.Record) && a.Due == b.Due }) {
@@ -114,7 +115,8 @@ func TestEveryChangeWakesThoseWhoWait(t *testing.T) {
 				synctest.Wait()
 				s.engine.mu.Lock()
 				failing := true
-				s.backend.Plan = func(_ int, o string) faulty.Fault { // under the engine's lock
+				// Under the engine's lock.
+				s.backend.Plan = func(_ int, o string) faulty.Fault {
 					if o == op && failing {
 						failing = false
 						return faulty.PerformsThenFails

@@ -37,7 +37,7 @@ type State byte
 const (
 	Absent   State = iota
 	Free           // released
-	Held           // until the lease is over, and then until somebody takes it over
+	Held           // also when the lease is over, until it is taken over
 	Done           // completed
 	Numbered       // in a sequence, or reserved in a store
 	Counting       // a sequence's last number

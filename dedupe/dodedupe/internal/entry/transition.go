@@ -41,9 +41,11 @@ type Holder struct {
 
 // Answer is what a claim gets.
 type Answer struct {
-	Outcome    dedupe.Outcome
-	Entry      Entry
-	RetryAfter int64 // in progress: until the lease is over; 0 where the key can be claimed now
+	Outcome dedupe.Outcome
+	Entry   Entry
+	// RetryAfter is the time until the lease ends, if in progress; 0 if the key
+	// can be claimed now.
+	RetryAfter int64
 }
 
 // Claim returns what becomes of the entry, and of the claim. fence is the one
@@ -87,7 +89,9 @@ func (e Entry) Complete(h Holder, result []byte, now int64) (next Entry, changed
 		return e, false, dedupe.ErrFenced
 	}
 	kept := now + dedupe.KeptAfter(e.TTL)
-	if now >= e.FirstSeen+e.TTL { // the window is over: the result is kept as long as the lease would have lasted, at least
+	// The window is over: the result is kept at least until the end of the
+	// lease.
+	if now >= e.FirstSeen+e.TTL {
 		kept = max(kept, e.Until)
 	}
 	e.TTL = min(max(e.TTL, kept-e.FirstSeen), codec.MaxTTL)

@@ -258,7 +258,8 @@ func TestLateForgetLeavesTheSuccessor(t *testing.T) {
 	seen := b.look()
 	b.wantForget(seen)
 	b.wantPut(2, 1000, true)
-	b.wantForget(seen) // the repetition, or the first that was under way for long
+	// The repetition, or the first that was under way for long.
+	b.wantForget(seen)
 	b.wantRecord(2, faulty.Noon, faulty.Noon+1000)
 
 	b.now += 1000
@@ -422,7 +423,8 @@ func TestFaultsOfStorageLeaveNoClaimThatNobodyKnows(t *testing.T) {
 				b.wantPut(2, 1000, !held)
 				b.wantPut(1, 1000, held)
 				if held {
-					b.wantRecord(1, faulty.Noon, faulty.Noon+1000) // with its alarm
+					// With its alarm.
+					b.wantRecord(1, faulty.Noon, faulty.Noon+1000)
 				}
 			})
 		}

@@ -32,7 +32,8 @@ func (r Record) Live(now int64) bool { return now < r.Expires }
 
 const (
 	recordVersion = 1
-	recordSize    = 1 + 16 + 8 + 8 // version, owner, claimed, expires; big-endian
+	// Version, owner, claimed, expires; big-endian.
+	recordSize = 1 + 16 + 8 + 8
 )
 
 // Encode returns the record as it is stored.

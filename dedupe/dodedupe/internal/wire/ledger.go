@@ -8,24 +8,33 @@ import (
 )
 
 // Methods of an object that keeps entries. After its version a message has the
-// following; the key is empty if the object keeps one key only,
+// following, where the key is empty if the object keeps one key only,
 //
-//	claim      key, owner, fingerprint (texts), lease, TTL (ms),  reply   outcome
-//	           the object's name (text) if it cannot know it
-//	awaitKey   key, fingerprint (texts), limit (ms)               reply   outcome; a key that is free is in progress for 0 ms
-//	complete   key, owner (texts), fence, result (the rest)       reply   nothing
-//	extend     key, owner (texts), fence, lease (ms)              reply   nothing
-//	release    key, owner (texts), fence                          reply   nothing
-//	look       key (text)                                         reply   what there is, its fence
-//	forget     key (text), what there is, its fence               reply   nothing
-//	next       key, owner, payload hash (texts), TTL (ms)         reply   number, first seen (ms), inserted (0 or 1)
-//	reserve    key, owner (texts), TTL (ms)                       reply   0 or 1: inserted
+//	claim      key, owner, fingerprint (texts), lease, TTL (ms); and the object's
+//	           name (text) if the object cannot know it
+//	awaitKey   key, fingerprint (texts), limit (ms)
+//	complete   key, owner (texts), fence, result (the rest)
+//	extend     key, owner (texts), fence, lease (ms)
+//	release    key, owner (texts), fence
+//	look       key (text)
+//	forget     key (text), what there is, its fence
+//	next       key, owner, payload hash (texts), TTL (ms)
+//	reserve    key, owner (texts), TTL (ms)
+//
+// the replies have
+//
+//	claim      an outcome
+//	awaitKey   an outcome; a key that is free is in progress for 0 ms
+//	look       what there is, its fence
+//	next       number, first seen (ms), inserted (0 or 1)
+//	reserve    inserted (0 or 1)
+//	others     nothing
 //
 // and an outcome is
 //
-//	1   fence, attempt, taken over (0 or 1)                       acquired
-//	2   attempt, completed (ms), result (the rest)                replay
-//	3   attempt, retry after (ms)                                 in progress
+//	1          acquired: fence, attempt, taken over (0 or 1)
+//	2          replay: attempt, completed (ms), result (the rest)
+//	3          in progress: attempt, retry after (ms)
 const (
 	MethodClaim    = "claim"
 	MethodAwait    = "awaitKey"

@@ -12,9 +12,15 @@ import (
 // Methods of an object that keeps the reservation of one key. After its version
 // a message has
 //
-//	putIfAbsent  owner (16 bytes), TTL in ms (uvarint)      reply   0 or 1: inserted
-//	lookKey      nothing                                    reply   0, or 1 and the record as it is stored
-//	forgetKey    the record, as lookKey returned it         reply   nothing
+//	putIfAbsent   owner (16 bytes), TTL in ms (uvarint)
+//	lookKey       nothing
+//	forgetKey     the record, as lookKey returned it
+//
+// and the replies have
+//
+//	putIfAbsent   0 or 1: inserted
+//	lookKey       0, or 1 and the record as it is stored
+//	forgetKey     nothing
 const (
 	MethodPut       = "putIfAbsent"
 	MethodLookKey   = "lookKey"
