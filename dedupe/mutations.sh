@@ -53,7 +53,7 @@ mutate "an older program that unhooks newer records" $entry/entry.go 's/if error
 mutate "an older program that forgets the fences of newer records" $entry/record.go 's/if head\[0\] > Version \{\n\t\treturn e\.Number/if head[0] > Version {\n\t\treturn 0/' 'Fences|Invariants'
 # Time.
 mutate "a fence that grows in memory only" $engine/fence.go 's/if fence == 0 \|\| !f\.Many/if fence != 0 || !f.Many/' 'Fence|Invariants'
-mutate "a fence that follows the clock" $engine/fence.go 's/return min\(max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\), entry\.FenceAt\(entry\.Never\)\), nil/_, _ = stored, e\n\treturn entry.FenceAt(f.Clock()), nil/' 'Fence|Invariants'
+mutate "a fence that follows the clock" $engine/fence.go 's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/_ = stored\n\tfence := entry.FenceAt(f.Clock())/' 'Fence|Invariants'
 mutate "an object that is emptied with its fence" $engine/core.go 's/if until != 0 && !c\.Shared/if until != 0 \&\& c.Shared/' 'Fence|Empties'
 mutate "a clock that was ahead and is believed" $engine/clock.go 's/if c\.latest > clock\+entry\.ClockSlack/if c.latest > clock+1000*3_600_000*entry.ClockSlack/' 'Ahead|Reference'
 mutate "an entry of a clock that was ahead and is believed" $entry/entry.go 's/return e\.Latest\(\) > now\+ClockSlack \|\|/return/' 'Ahead|Reference'

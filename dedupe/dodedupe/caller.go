@@ -28,11 +28,11 @@ func namespaceCaller(n *durable.Namespace) caller {
 
 // deliver delivers a message that is safe to repeat, and repeats it once when
 // its outcome is unknown. Nothing is sent once ctx has ended.
-func (call caller) deliver(ctx context.Context, object, method string, msg []byte) (body []byte, err error) {
+func (call caller) deliver(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	body, err = call.attempt(ctx, object, method, msg)
+	body, err := call.attempt(ctx, object, method, msg)
 	if err == nil || effect.Definite(err) {
 		return body, err
 	}
@@ -84,6 +84,7 @@ func (call caller) forget(ctx context.Context, object, innerKey string) error {
 	if err := r.End(); err != nil || entry.What(what) == entry.Nothing {
 		return err
 	}
-	_, err = call.deliver(ctx, object, wire.MethodForget, codec.AppendNumbers(wire.Message(innerKey), what, fence))
+	msg := codec.AppendNumbers(wire.Message(innerKey), what, fence)
+	_, err = call.deliver(ctx, object, wire.MethodForget, msg)
 	return err
 }

@@ -102,7 +102,9 @@ func embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
 		return nil, err
 	}
 	config := engine.Config{Clock: unixMilli, Waiters: isolateWaiters, Tenant: tenantOf(id)}
-	config.Enter = func(ctx context.Context) (bool, func(), error) { return section.Enter(ctx, state.Storage()) }
+	config.Enter = func(ctx context.Context) (bool, func(), error) {
+		return section.Enter(ctx, state.Storage())
+	}
 	if opts.OnExpired != nil {
 		config.Notify = func(ctx context.Context, key string, e *entry.Entry) error {
 			return opts.OnExpired(ctx, newExpired("", key, e))
@@ -111,7 +113,12 @@ func embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
 	embedded := engine.NewEmbedded(state.Storage(), config)
 	object := &ledgerObject{many: embedded.Engine}
 	identity := providerName + ":embedded:" + id.String()
-	ledger := &Ledger{call: object.call, ttl: opts.DefaultTTL, mapping: Buckets(1), identity: identity}
+	ledger := &Ledger{
+		call:     object.call,
+		ttl:      opts.DefaultTTL,
+		mapping:  Buckets(1),
+		identity: identity,
+	}
 	return &Embedded{ledger, embedded}, nil
 }
 
@@ -131,7 +138,9 @@ type OnceOptions struct {
 // wait, nor use the ledger. When it fails nothing has changed, and Once returns
 // its error. Once fails like [dedupe.Ledger.Claim], and with a
 // [*dedupe.InProgressError] while somebody else holds the key by a claim.
-func (e *Embedded) Once(ctx context.Context, key []byte, opts *OnceOptions, work func(fence int64) ([]byte, error)) (result []byte, replayed bool, err error) {
+func (e *Embedded) Once(
+	ctx context.Context, key []byte, opts *OnceOptions, work func(fence int64) ([]byte, error),
+) (result []byte, replayed bool, err error) {
 	if opts == nil {
 		opts = &OnceOptions{}
 	}
@@ -147,7 +156,12 @@ func (e *Embedded) Once(ctx context.Context, key []byte, opts *OnceOptions, work
 		return nil, false, fail(opOnce, err)
 	}
 	owner := reservation.NewOwner()
-	r := entry.Request{Owner: string(owner[:]), Fingerprint: string(opts.Fingerprint), Lease: entry.MaxLease, TTL: ttl}
+	r := entry.Request{
+		Owner:       string(owner[:]),
+		Fingerprint: string(opts.Fingerprint),
+		Lease:       entry.MaxLease,
+		TTL:         ttl,
+	}
 	done, err := e.engine.Transactions().Once(ctx, string(key), r, work)
 	switch {
 	case done.Failed != nil:
@@ -162,7 +176,9 @@ func (e *Embedded) Once(ctx context.Context, key []byte, opts *OnceOptions, work
 // as what work writes to the object's storage; see Once for work. Where the
 // holder has completed the claim before, it returns that result, and work does
 // not run. It fails like [dedupe.Ledger.Complete].
-func (e *Embedded) CompleteTx(ctx context.Context, claim dedupe.Claim, work func() ([]byte, error)) (result []byte, err error) {
+func (e *Embedded) CompleteTx(
+	ctx context.Context, claim dedupe.Claim, work func() ([]byte, error),
+) (result []byte, err error) {
 	if err := claim.Check(e.identity); err != nil {
 		return nil, fail(opCompleteTx, err)
 	}
@@ -203,7 +219,9 @@ func (e *Embedded) DeleteAlarm(ctx context.Context) error { return e.engine.Dele
 // once, and again after errors, panics and crashes, up to 6 times, after 2 s
 // first. A class that sets none may pass nil. user and [EmbedOptions.OnExpired]
 // may run at the same time: neither waits for the other.
-func (e *Embedded) Alarm(ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error) error {
+func (e *Embedded) Alarm(
+	ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error,
+) error {
 	return e.engine.Alarm(ctx, user)
 }
 

@@ -74,7 +74,8 @@ func newLedger(call caller, opts *LedgerOptions) (*Ledger, error) {
 	if opts.Mapping.invalid != 0 {
 		return nil, fail(opNewLedger, ErrBuckets)
 	}
-	identity := providerName + ":" + opts.binding() + ":" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
+	scope := base64.RawURLEncoding.EncodeToString([]byte(opts.Scope))
+	identity := providerName + ":" + opts.binding() + ":" + scope + ":" + opts.Mapping.String()
 	return &Ledger{call, opts.Scope, opts.DefaultTTL, opts.Mapping, identity}, nil
 }
 
@@ -110,7 +111,9 @@ func (l *Ledger) Name() string { return providerName }
 // answer is lost it repeats the call once, with the same owner. A wait is a
 // call of its own, in which the object claims nothing: one that ends with ctx
 // has no effect.
-func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
+func (l *Ledger) Claim(
+	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
+) (dedupe.Claim, error) {
 	ttl, err := dedupe.TTLMillis(opts.TTL, l.ttl)
 	if err == nil {
 		err = opts.Check(key)
@@ -146,7 +149,9 @@ func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 // an outcome or the wait is over. A wait that is lost changes nothing, and what
 // the claim came to is known by then: it claims once more, and does not wait
 // any more when that happens twice in succession.
-func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64) (entry.Answer, error) {
+func (l *Ledger) claim(
+	ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64,
+) (entry.Answer, error) {
 	object, innerKey := l.mapping.locate(kindLedger, l.scope, key)
 	end := time.Now().Add(opts.Wait)
 	for lost := 0; ; {
@@ -155,7 +160,8 @@ func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOption
 		if err != nil || a.Outcome != dedupe.InProgress || left <= 0 || lost == 2 {
 			return a, err
 		}
-		msg := codec.AppendNumbers(wire.Message(innerKey, string(opts.Fingerprint)), min(left, engine.WaitSlice))
+		msg := wire.Message(innerKey, string(opts.Fingerprint))
+		msg = codec.AppendNumbers(msg, min(left, engine.WaitSlice))
 		waited, err := ask(l.call.attempt(ctx, object, wire.MethodAwait, msg))
 		switch {
 		case err == nil && waited.Outcome == dedupe.Replay:
@@ -173,9 +179,12 @@ func (l *Ledger) claim(ctx context.Context, key []byte, opts *dedupe.ClaimOption
 }
 
 // askClaim claims. A name that the object cannot know goes along.
-func (l *Ledger) askClaim(ctx context.Context, object, innerKey string, opts *dedupe.ClaimOptions, ttl int64) (entry.Answer, error) {
+func (l *Ledger) askClaim(
+	ctx context.Context, object, innerKey string, opts *dedupe.ClaimOptions, ttl int64,
+) (entry.Answer, error) {
 	lease, _ := dedupe.LeaseMillis(opts.Lease)
-	msg := codec.AppendNumbers(wire.Message(innerKey, opts.Owner, string(opts.Fingerprint)), lease, ttl)
+	msg := wire.Message(innerKey, opts.Owner, string(opts.Fingerprint))
+	msg = codec.AppendNumbers(msg, lease, ttl)
 	if isLongName(object) {
 		msg = codec.AppendText(msg, object)
 	}
@@ -199,7 +208,8 @@ func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 	if err := dedupe.CheckResult(result); err != nil {
 		return fail(opComplete, err)
 	}
-	return l.change(ctx, opComplete, wire.MethodComplete, &claim, func(msg []byte) []byte { return append(msg, result...) })
+	finish := func(msg []byte) []byte { return append(msg, result...) }
+	return l.change(ctx, opComplete, wire.MethodComplete, &claim, finish)
 }
 
 // Extend has a claim's lease last longer; see [dedupe.Ledger].
@@ -208,23 +218,28 @@ func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Dura
 	if err != nil {
 		return fail(opExtend, err)
 	}
-	return l.change(ctx, opExtend, wire.MethodExtend, &claim, func(msg []byte) []byte { return codec.AppendNumbers(msg, ms) })
+	finish := func(msg []byte) []byte { return codec.AppendNumbers(msg, ms) }
+	return l.change(ctx, opExtend, wire.MethodExtend, &claim, finish)
 }
 
 // Release gives a claim back; see [dedupe.Ledger].
 func (l *Ledger) Release(ctx context.Context, claim dedupe.Claim) error {
-	return l.change(ctx, opRelease, wire.MethodRelease, &claim, func(msg []byte) []byte { return msg })
+	finish := func(msg []byte) []byte { return msg }
+	return l.change(ctx, opRelease, wire.MethodRelease, &claim, finish)
 }
 
 // change sends a message about a claim, which finish completes.
-func (l *Ledger) change(ctx context.Context, op, method string, claim *dedupe.Claim, finish func(msg []byte) []byte) error {
+func (l *Ledger) change(
+	ctx context.Context, op, method string, claim *dedupe.Claim, finish func(msg []byte) []byte,
+) error {
 	err := claim.Check(l.identity)
 	if err == nil && claim.Fence < 0 {
 		err = dedupe.ErrFenced
 	}
 	if err == nil {
 		object, innerKey := l.mapping.locate(kindLedger, l.scope, claim.Key)
-		_, err = l.call.deliver(ctx, object, method, finish(codec.AppendNumbers(wire.Message(innerKey, claim.Owner), claim.Fence)))
+		msg := codec.AppendNumbers(wire.Message(innerKey, claim.Owner), claim.Fence)
+		_, err = l.call.deliver(ctx, object, method, finish(msg))
 	}
 	if err != nil {
 		return fail(op, err)

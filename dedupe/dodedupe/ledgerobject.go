@@ -37,7 +37,9 @@ type LedgerClassOptions struct {
 // storage all calls fail with [ErrNeedsSQLite]. RegisterLedger panics like
 // [durable.Register].
 func RegisterLedger(class string, opts *LedgerClassOptions) {
-	construct := func(_ context.Context, state *durable.State, env *durable.Env) (*ledgerObject, error) {
+	construct := func(
+		_ context.Context, state *durable.State, env *durable.Env,
+	) (*ledgerObject, error) {
 		return newLedgerObject(state, env, opts)
 	}
 	var methods []durable.RPCMethod[*ledgerObject]
@@ -98,7 +100,9 @@ type ledgerObject struct {
 	unusable  error // of a class with key-value storage
 }
 
-func newLedgerObject(state *durable.State, env *durable.Env, opts *LedgerClassOptions) (*ledgerObject, error) {
+func newLedgerObject(
+	state *durable.State, env *durable.Env, opts *LedgerClassOptions,
+) (*ledgerObject, error) {
 	storage := state.Storage()
 	some, err := engine.HasEntries(storage)
 	if errors.Is(err, durable.ErrNoSQL) {

@@ -48,7 +48,8 @@ func (m Mapping) locate(kind, scope string, key []byte) (object, innerKey string
 		return objectName(kind, scope, key), ""
 	}
 	bucket := int(bucketHash(key) % uint32(m.buckets))
-	return objectPrefix(kind, scope) + strconv.Itoa(bucket) + "/" + strconv.Itoa(m.buckets), string(key)
+	object = objectPrefix(kind, scope) + strconv.Itoa(bucket) + "/" + strconv.Itoa(m.buckets)
+	return object, string(key)
 }
 
 func bucketHash(key []byte) uint32 {

@@ -57,15 +57,20 @@ func NewRecords(ctx context.Context, state *durable.State, env *durable.Env) (*R
 func RecordMethods[T any](records func(T) *Records) []durable.RPCMethod[T] {
 	var methods []durable.RPCMethod[T]
 	add := func(name string, handle func(*Records, context.Context, []byte) ([]byte, error)) {
-		methods = append(methods, durable.Method(name, func(object T, ctx context.Context, msg []byte) ([]byte, error) {
+		serve := func(object T, ctx context.Context, msg []byte) ([]byte, error) {
 			return handle(records(object), ctx, msg)
-		}).Retryable())
+		}
+		methods = append(methods, durable.Method(name, serve).Retryable())
 	}
 	for _, m := range storeMethods {
-		add(m.name, func(r *Records, ctx context.Context, msg []byte) ([]byte, error) { return m.handle(r.store, ctx, msg) })
+		add(m.name, func(r *Records, ctx context.Context, msg []byte) ([]byte, error) {
+			return m.handle(r.store, ctx, msg)
+		})
 	}
 	for _, m := range ledgerMethods {
-		add(m.name, func(r *Records, ctx context.Context, msg []byte) ([]byte, error) { return m.serve(r.ledger, ctx, msg) })
+		add(m.name, func(r *Records, ctx context.Context, msg []byte) ([]byte, error) {
+			return m.serve(r.ledger, ctx, msg)
+		})
 	}
 	return methods
 }

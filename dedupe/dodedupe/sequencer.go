@@ -44,7 +44,9 @@ func (s *Sequencer) Name() string { return providerName }
 
 // Next returns the number of an entry; see [dedupe.Sequencer]. When the answer
 // is lost it repeats the call once, and is told the same again.
-func (s *Sequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
+func (s *Sequencer) Next(
+	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
 	ms, err := dedupe.TTLMillis(ttl, s.ttl)
 	for _, k := range [][]byte{stream, key} {
 		if err == nil {
@@ -61,7 +63,8 @@ func (s *Sequencer) Next(ctx context.Context, stream, key, payloadHash []byte, t
 	}
 	owner := reservation.NewOwner()
 	msg := codec.AppendNumbers(wire.Message(string(key), string(owner[:]), string(payloadHash)), ms)
-	body, err := s.call.deliver(ctx, objectName(kindSequence, s.scope, stream), wire.MethodNext, msg)
+	object := objectName(kindSequence, s.scope, stream)
+	body, err := s.call.deliver(ctx, object, wire.MethodNext, msg)
 	if err != nil {
 		return dedupe.Seq{}, fail(opNext, err)
 	}

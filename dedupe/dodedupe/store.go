@@ -94,7 +94,9 @@ func (s *Store) Name() string { return providerName }
 // PutIfAbsent reserves a key; see [dedupe.Store]. When the answer is lost it
 // repeats the call once, with the same owner token: the winner is told true
 // again. A false then means that another call holds the key.
-func (s *Store) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (inserted bool, err error) {
+func (s *Store) PutIfAbsent(
+	ctx context.Context, key []byte, ttl time.Duration,
+) (inserted bool, err error) {
 	ms, err := dedupe.TTLMillis(ttl, s.ttl)
 	if err != nil {
 		return false, fail(opPut, err)
@@ -104,11 +106,10 @@ func (s *Store) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) 
 	}
 	object, innerKey := s.mapping.locate(kindStore, s.scope, key)
 	owner := reservation.NewOwner()
-	method, msg := wire.MethodPut, []byte(nil)
-	if innerKey == "" {
-		msg = wire.EncodePut(owner, ms)
-	} else {
-		method, msg = wire.MethodReserve, codec.AppendNumbers(wire.Message(innerKey, string(owner[:])), ms)
+	method, msg := wire.MethodPut, wire.EncodePut(owner, ms)
+	if innerKey != "" {
+		method = wire.MethodReserve
+		msg = codec.AppendNumbers(wire.Message(innerKey, string(owner[:])), ms)
 	}
 	body, err := s.call.deliver(ctx, object, method, msg)
 	if err != nil {

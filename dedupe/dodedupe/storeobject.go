@@ -34,7 +34,8 @@ var storeMethods = []struct {
 type storeObject struct{ key reservation.Key }
 
 func newStoreObject(_ context.Context, state *durable.State, _ *durable.Env) (*storeObject, error) {
-	return &storeObject{reservation.Key{Storage: reservation.In(state.Storage()), Clock: unixMilli}}, nil
+	storage := reservation.In(state.Storage())
+	return &storeObject{reservation.Key{Storage: storage, Clock: unixMilli}}, nil
 }
 
 func unixMilli() int64 { return time.Now().UnixMilli() }
@@ -65,4 +66,6 @@ func (o *storeObject) forget(ctx context.Context, msg []byte) ([]byte, error) {
 }
 
 // Alarm deletes the record once it has expired.
-func (o *storeObject) Alarm(ctx context.Context, _ durable.AlarmInfo) error { return o.key.Alarm(ctx) }
+func (o *storeObject) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
+	return o.key.Alarm(ctx)
+}

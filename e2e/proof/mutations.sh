@@ -59,12 +59,12 @@ mutate "a window that ends before its time" $inside/entry/entry.go \
 mutate "a record that is not removed" $inside/engine/single.go \
 	's/_, err := s\.storage\.KV\(\)\.Delete\(singleKey\)\n\treturn err/return nil/'
 mutate "a fence that an eviction forgets" $inside/engine/fence.go \
-	's/return min\(max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\), entry\.FenceAt\(entry\.Never\)\), nil/return f.given + 1 + 0*stored, nil/'
+	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/fence := f.given + 1 + 0*stored/'
 
 # What the histories have around the ledgers: clocks that jump, transactions, functions that fail, versions, overload, limits, and Do.
 left='are not removed' dead='nobody was told' ran='^TestWorkOfDo'
 mutate "a fence that follows the clock" $inside/engine/fence.go \
-	's/return min\(max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\), entry\.FenceAt\(entry\.Never\)\), nil/_, _ = stored, e\n\treturn entry.FenceAt(f.Clock()), nil/'
+	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/_ = stored\n\tfence := entry.FenceAt(f.Clock())/'
 mutate "an alarm that is set for the time that it rings for" $inside/engine/delivery.go \
 	's/d\.alarm\.behind = min\(max\(at\.UnixMilli\(\)-d\.Clock\(\), 0\), entry\.ClockSlack\)/_ = entry.ClockSlack/' '' "$dead"
 mutate "a transaction that cannot be rolled back" $inside/engine/sql.go \

@@ -73,7 +73,8 @@ func Definite(err error) bool {
 	if isAfterWrite(err) {
 		return false
 	}
-	return IsNone(err) || Overloaded(err) || errors.Is(err, durable.ErrLimit) || errors.Is(err, errors.ErrUnsupported)
+	return IsNone(err) || Overloaded(err) ||
+		errors.Is(err, durable.ErrLimit) || errors.Is(err, errors.ErrUnsupported)
 }
 
 // Overloaded reports that the call was turned away. An object that is reset for

@@ -33,12 +33,16 @@ var (
 	errTooLong = errors.New("a function took longer than 5 minutes")
 )
 
-// delivery is one of the alarm. Each function of a user runs in a goroutine of
-// its own: what it does, and for how long, delays nothing else.
+// dueFunc returns the function that a user's alarm calls, nil if none is due.
+type dueFunc func() (func(ctx context.Context) error, error)
+
+// delivery is one delivery of the alarm. Each function of a user runs in a
+// goroutine of its own: whatever it does, and for how long, delays nothing
+// else.
 type delivery struct {
 	expiry
 	ctx     context.Context
-	user    func() (func(ctx context.Context) error, error)
+	user    dueFunc
 	ended   chan error // of functions
 	running int
 	started bool
@@ -52,10 +56,15 @@ type delivery struct {
 // up leaves others without theirs.
 func (e *Engine) Alarm(ctx context.Context) error { return e.deliver(ctx, nil) }
 
-// deliver is Alarm, with a function that user returns, too, if it is time: it
-// may take as long as it likes.
-func (e *Engine) deliver(ctx context.Context, user func() (func(ctx context.Context) error, error)) error {
-	d := &delivery{expiry: expiry{e.core}, ctx: ctx, user: user, ended: make(chan error, callbackLimit+1)}
+// deliver is Alarm. It also calls the function that user returns, if that is
+// due, which may take as long as it likes.
+func (e *Engine) deliver(ctx context.Context, user dueFunc) error {
+	d := &delivery{
+		expiry: expiry{e.core},
+		ctx:    ctx,
+		user:   user,
+		ended:  make(chan error, callbackLimit+1),
+	}
 	begin := time.Now()
 	next := begin.Add(d.turn())
 	// Most functions end before it fires, so that no timer outlasts them.
@@ -171,7 +180,9 @@ func (d *delivery) startNotice(n notice) {
 
 // start calls a function in a goroutine of its own, which may take a time, or
 // as long as it likes if that is 0. If it takes longer, late is called.
-func (d *delivery) start(limit time.Duration, fn func(ctx context.Context) error, late func() error) {
+func (d *delivery) start(
+	limit time.Duration, fn func(ctx context.Context) error, late func() error,
+) {
 	ctx, cancel := context.WithCancelCause(d.ctx)
 	var once sync.Once
 	end := func(err error) {
@@ -189,8 +200,9 @@ func (d *delivery) start(limit time.Duration, fn func(ctx context.Context) error
 		err := errGoexit
 		defer func() {
 			if p := recover(); p != nil {
-				println("panic: " + panicText(p) + " [recovered by capdo; it is the alarm's error]\n" + stack())
-				err = effect.Chain(errPanic, errors.New(panicText(p)))
+				text := panicText(p)
+				println("panic: " + text + " [recovered by capdo; it is the alarm's error]\n" + stack())
+				err = effect.Chain(errPanic, errors.New(text))
 			}
 			end(err)
 		}()

@@ -21,7 +21,9 @@ func New(config Config) *Engine { return &Engine{newCore(&config)} }
 // Claim claims a key. The same owner is told again what it was told before, or
 // would have been: a caller whose answer was lost repeats the call, and the
 // alarm is set then if it was not.
-func (e *Engine) Claim(ctx context.Context, key string, r entry.Request) (a entry.Answer, err error) {
+func (e *Engine) Claim(
+	ctx context.Context, key string, r entry.Request,
+) (a entry.Answer, err error) {
 	if err := r.Check(); err != nil {
 		return a, effect.None(err)
 	}
@@ -32,7 +34,9 @@ func (e *Engine) Claim(ctx context.Context, key string, r entry.Request) (a entr
 	return a, err
 }
 
-func (e *Engine) claim(ctx context.Context, key string, r entry.Request) (a entry.Answer, err error) {
+func (e *Engine) claim(
+	ctx context.Context, key string, r entry.Request,
+) (a entry.Answer, err error) {
 	stored, now, err := e.read(ctx, key)
 	if err != nil {
 		return a, err
@@ -85,7 +89,10 @@ func (e *Engine) Release(ctx context.Context, key string, h entry.Holder) error 
 }
 
 // change applies a holder's transition.
-func (e *Engine) change(ctx context.Context, key string, transition func(entry.Entry, int64) (entry.Entry, bool, error)) error {
+func (e *Engine) change(
+	ctx context.Context, key string,
+	transition func(stored entry.Entry, now int64) (next entry.Entry, changed bool, err error),
+) error {
 	return e.step(ctx, func(ctx context.Context) error {
 		stored, now, err := e.read(ctx, key)
 		if err != nil {
@@ -104,7 +111,9 @@ func (e *Engine) change(ctx context.Context, key string, transition func(entry.E
 
 // Reserve gives a key to its caller unless another one has it. The same owner
 // is told again what it was told before.
-func (e *Engine) Reserve(ctx context.Context, key string, r entry.Request) (inserted bool, err error) {
+func (e *Engine) Reserve(
+	ctx context.Context, key string, r entry.Request,
+) (inserted bool, err error) {
 	if err := r.CheckRecord(); err != nil {
 		return false, effect.None(err)
 	}
@@ -115,7 +124,9 @@ func (e *Engine) Reserve(ctx context.Context, key string, r entry.Request) (inse
 	return inserted, err
 }
 
-func (e *Engine) reserve(ctx context.Context, key string, r entry.Request) (inserted bool, err error) {
+func (e *Engine) reserve(
+	ctx context.Context, key string, r entry.Request,
+) (inserted bool, err error) {
 	stored, now, err := e.read(ctx, key)
 	if err != nil {
 		return false, err

@@ -29,7 +29,8 @@ type notice struct {
 
 // sweep removes what has expired.
 func (x expiry) sweep(now int64) error {
-	return x.Backend.Sweep(now, sweepLimit, func(fence int64) error { return x.fences.keep(fence, now) })
+	keep := func(fence int64) error { return x.fences.keep(fence, now) }
+	return x.Backend.Sweep(now, sweepLimit, keep)
 }
 
 // postpone returns the holders whose leases are over, who are to be told of.

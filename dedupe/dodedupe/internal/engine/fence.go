@@ -34,7 +34,8 @@ func (f *fences) next(e *entry.Entry, now int64) (int64, error) {
 	if err != nil {
 		return 0, effect.None(err)
 	}
-	return min(max(f.given+1, stored+1, e.Number+1, entry.FenceAt(now)), entry.FenceAt(entry.Never)), nil
+	fence := max(f.given+1, stored+1, e.Number+1, entry.FenceAt(now))
+	return min(fence, entry.FenceAt(entry.Never)), nil
 }
 
 func (f *fences) read() (int64, error) {
@@ -80,7 +81,8 @@ func (f *fences) keep(fence, now int64) error {
 	if err != nil || fence <= stored {
 		return err
 	}
-	if err := f.Backend.Note(fenceName, codec.AppendNumbers([]byte{fenceVersion}, fence)); err != nil {
+	note := codec.AppendNumbers([]byte{fenceVersion}, fence)
+	if err := f.Backend.Note(fenceName, note); err != nil {
 		f.forgetStored()
 		return err
 	}

@@ -18,7 +18,9 @@ type Sequence struct{ *core }
 func (e *Engine) Sequence() Sequence { return Sequence{e.core} }
 
 // Next gives a key its number.
-func (s Sequence) Next(ctx context.Context, key string, r entry.Request) (e entry.Entry, inserted bool, err error) {
+func (s Sequence) Next(
+	ctx context.Context, key string, r entry.Request,
+) (e entry.Entry, inserted bool, err error) {
 	if err := r.CheckRecord(); err != nil {
 		return e, false, effect.None(err)
 	}
@@ -32,7 +34,9 @@ func (s Sequence) Next(ctx context.Context, key string, r entry.Request) (e entr
 	return e, inserted, err
 }
 
-func (s Sequence) next(ctx context.Context, key string, r entry.Request) (e entry.Entry, inserted bool, err error) {
+func (s Sequence) next(
+	ctx context.Context, key string, r entry.Request,
+) (e entry.Entry, inserted bool, err error) {
 	last, _, err := s.read(ctx, counterKey)
 	if err != nil {
 		return e, false, err

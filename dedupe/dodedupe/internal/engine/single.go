@@ -33,7 +33,9 @@ func (o object) Clear(ctx context.Context) error { return o.storage.DeleteAll(ct
 
 func (o object) Transact(fn func() error) error { return o.storage.TransactionSync(fn) }
 
-func (o object) Note(name string, value []byte) error { return plain.Put(o.storage.KV(), name, value) }
+func (o object) Note(name string, value []byte) error {
+	return plain.Put(o.storage.KV(), name, value)
+}
 
 // Noted returns no bytes, which are corrupt, for a value that is not bytes.
 func (o object) Noted(name string) ([]byte, error) {

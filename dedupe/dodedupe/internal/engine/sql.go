@@ -23,7 +23,8 @@ func newTable(storage *durable.Storage) *table {
 
 // Names that begin with "_capdo_" are this module's.
 const schema = `
-	CREATE TABLE IF NOT EXISTS _capdo_entries (key BLOB PRIMARY KEY, notify INTEGER, due INTEGER, record BLOB NOT NULL) WITHOUT ROWID;
+	CREATE TABLE IF NOT EXISTS _capdo_entries (
+		key BLOB PRIMARY KEY, notify INTEGER, due INTEGER, record BLOB NOT NULL) WITHOUT ROWID;
 	CREATE INDEX IF NOT EXISTS _capdo_entries_due ON _capdo_entries (notify, due)`
 
 // HasEntries reports whether the object keeps entries in SQL. It fails with
@@ -71,13 +72,14 @@ func (t *table) Get(key string) (record []byte, ok bool, err error) {
 
 func (t *table) Put(key string, e, before *entry.Entry) error {
 	if before.State != entry.Absent && before.Due() == e.Due() && before.NotifyAt == e.NotifyAt {
-		// SQLite writes the index anew if an update as much as names its
-		// columns
-		_, err := t.exec("UPDATE _capdo_entries SET record = ? WHERE key = ?", e.Encode(), []byte(key))
+		// SQLite rewrites the index if an update even names its columns.
+		_, err := t.exec("UPDATE _capdo_entries SET record = ? WHERE key = ?",
+			e.Encode(), []byte(key))
 		return err
 	}
 	_, err := t.exec("INSERT INTO _capdo_entries (key, notify, due, record) VALUES (?, ?, ?, ?) "+
-		"ON CONFLICT (key) DO UPDATE SET notify = excluded.notify, due = excluded.due, record = excluded.record",
+		"ON CONFLICT (key) DO UPDATE SET "+
+		"notify = excluded.notify, due = excluded.due, record = excluded.record",
 		[]byte(key), e.NotifyAt != 0, e.Due(), e.Encode())
 	return err
 }
@@ -90,7 +92,8 @@ func (t *table) Remove(key string) error {
 func (t *table) Sweep(now int64, limit int, keep func(fence int64) error) error {
 	return t.Transact(func() error {
 		c, err := t.exec("DELETE FROM _capdo_entries WHERE key IN "+
-			"(SELECT key FROM _capdo_entries WHERE notify = 0 AND due <= ? ORDER BY due LIMIT ?) RETURNING substr(record, 1, ?)",
+			"(SELECT key FROM _capdo_entries WHERE notify = 0 AND due <= ? ORDER BY due LIMIT ?) "+
+			"RETURNING substr(record, 1, ?)",
 			now, limit, entry.HeadSize)
 		if err != nil {
 			return err
@@ -111,7 +114,8 @@ func (t *table) Sweep(now int64, limit int, keep func(fence int64) error) error 
 }
 
 func (t *table) Expired(now int64, limit int) (expired []entry.Keyed, err error) {
-	c, err := t.exec("SELECT key, record FROM _capdo_entries WHERE notify = 1 AND due <= ? ORDER BY due LIMIT ?", now, limit)
+	c, err := t.exec("SELECT key, record FROM _capdo_entries "+
+		"WHERE notify = 1 AND due <= ? ORDER BY due LIMIT ?", now, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +137,9 @@ func (t *table) Expired(now int64, limit int) (expired []entry.Keyed, err error)
 	}
 	for key, err := range unreadable {
 		notify, due := entry.Postpone(err, now)
-		if _, err := t.exec("UPDATE _capdo_entries SET notify = ?, due = ? WHERE key = ?", notify, due, []byte(key)); err != nil {
+		_, err := t.exec("UPDATE _capdo_entries SET notify = ?, due = ? WHERE key = ?",
+			notify, due, []byte(key))
+		if err != nil {
 			return expired, err
 		}
 	}
@@ -141,8 +147,10 @@ func (t *table) Expired(now int64, limit int) (expired []entry.Keyed, err error)
 }
 
 func (t *table) Earliest(int64) (due int64, some bool, err error) {
-	c, err := t.run("SELECT due FROM (SELECT min(due) AS due FROM _capdo_entries WHERE notify = 0 " +
-		"UNION ALL SELECT min(due) FROM _capdo_entries WHERE notify = 1) WHERE due IS NOT NULL ORDER BY due LIMIT 1")
+	c, err := t.run("SELECT due FROM (" +
+		"SELECT min(due) AS due FROM _capdo_entries WHERE notify = 0 " +
+		"UNION ALL SELECT min(due) FROM _capdo_entries WHERE notify = 1) " +
+		"WHERE due IS NOT NULL ORDER BY due LIMIT 1")
 	if isNoTable(err) {
 		return entry.Never, false, nil
 	}

@@ -23,7 +23,9 @@ type Result struct {
 }
 
 // Once does a key's work unless it has been done.
-func (t Transactions) Once(ctx context.Context, key string, r entry.Request, work func(fence int64) ([]byte, error)) (result Result, err error) {
+func (t Transactions) Once(
+	ctx context.Context, key string, r entry.Request, work func(fence int64) ([]byte, error),
+) (result Result, err error) {
 	err = t.step(ctx, func(ctx context.Context) error {
 		result, err = t.once(ctx, key, r, work)
 		return err
@@ -31,7 +33,9 @@ func (t Transactions) Once(ctx context.Context, key string, r entry.Request, wor
 	return result, err
 }
 
-func (t Transactions) once(ctx context.Context, key string, r entry.Request, work func(fence int64) ([]byte, error)) (Result, error) {
+func (t Transactions) once(
+	ctx context.Context, key string, r entry.Request, work func(fence int64) ([]byte, error),
+) (Result, error) {
 	stored, now, err := t.read(ctx, key)
 	if err != nil {
 		return Result{}, err
@@ -58,7 +62,9 @@ func (t Transactions) once(ctx context.Context, key string, r entry.Request, wor
 
 // Complete completes a claim with what work returns. Where the holder has
 // completed it before, it returns that result.
-func (t Transactions) Complete(ctx context.Context, key string, h entry.Holder, work func() ([]byte, error)) (result Result, err error) {
+func (t Transactions) Complete(
+	ctx context.Context, key string, h entry.Holder, work func() ([]byte, error),
+) (result Result, err error) {
 	err = t.step(ctx, func(ctx context.Context) error {
 		stored, now, err := t.read(ctx, key)
 		if err != nil {
@@ -79,14 +85,17 @@ func (t Transactions) Complete(ctx context.Context, key string, h entry.Holder, 
 }
 
 // complete completes a held entry, which may be in the place of another.
-func (t Transactions) complete(ctx context.Context, key string, e, before *entry.Entry, now int64, work func() ([]byte, error)) (result Result, err error) {
+func (t Transactions) complete(
+	ctx context.Context, key string, e, before *entry.Entry, now int64, work func() ([]byte, error),
+) (result Result, err error) {
 	var next entry.Entry
 	err = t.Backend.Transact(func() error {
 		if result.Value, result.Failed = work(); result.Failed != nil {
 			return result.Failed
 		}
+		holder := entry.Holder{Owner: e.Owner, Fence: e.Number}
 		var err error
-		if next, _, err = e.Complete(entry.Holder{Owner: e.Owner, Fence: e.Number}, result.Value, now); err != nil {
+		if next, _, err = e.Complete(holder, result.Value, now); err != nil {
 			return err
 		}
 		return t.put(key, &next, before)

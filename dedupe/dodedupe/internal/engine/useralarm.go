@@ -55,7 +55,8 @@ func (s shared) read() (u userAlarm, err error) {
 }
 
 func (s shared) write(u userAlarm) error {
-	return s.Note(userAlarmName, codec.AppendNumbers([]byte{userAlarmVersion}, u.at, u.next, u.retries))
+	note := codec.AppendNumbers([]byte{userAlarmVersion}, u.at, u.next, u.retries)
+	return s.Note(userAlarmName, note)
 }
 
 func (s shared) drop() error {
@@ -150,7 +151,9 @@ func (e *Embedded) DeleteAll(ctx context.Context) error {
 
 // Alarm does what the ledger's alarm has to do, and calls user if the object's
 // own alarm is due; see package dodedupe.
-func (e *Embedded) Alarm(ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error) error {
+func (e *Embedded) Alarm(
+	ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error,
+) error {
 	return e.deliver(ctx, func() (func(context.Context) error, error) {
 		u, info, due, err := e.beginUserAlarm(ctx)
 		if err != nil || !due {
@@ -171,7 +174,9 @@ func (e *Embedded) Alarm(ctx context.Context, user func(ctx context.Context, inf
 // beginUserAlarm returns the object's own alarm if it is due. Its next delivery
 // is arranged before, in case that this one does not end; one that takes longer
 // than until then is not delivered again meanwhile.
-func (e *Embedded) beginUserAlarm(ctx context.Context) (u userAlarm, info durable.AlarmInfo, due bool, err error) {
+func (e *Embedded) beginUserAlarm(
+	ctx context.Context,
+) (u userAlarm, info durable.AlarmInfo, due bool, err error) {
 	err = e.step(ctx, func(ctx context.Context) error {
 		u, err = e.backend.read()
 		now := e.Clock()
@@ -185,7 +190,11 @@ func (e *Embedded) beginUserAlarm(ctx context.Context) (u userAlarm, info durabl
 		if e.running != (userAlarm{}) {
 			return e.postponeRunning(u, now)
 		}
-		info = durable.AlarmInfo{ScheduledTime: time.UnixMilli(u.at), RetryCount: int(u.retries), IsRetry: u.retries > 0}
+		info = durable.AlarmInfo{
+			ScheduledTime: time.UnixMilli(u.at),
+			RetryCount:    int(u.retries),
+			IsRetry:       u.retries > 0,
+		}
 		due, err = e.arrangeRetry(ctx, &u, now)
 		return err
 	})
@@ -206,7 +215,9 @@ func (e *Embedded) postponeRunning(u userAlarm, now int64) error {
 
 // arrangeRetry stores when an alarm is delivered next, or drops it if this is
 // its last delivery.
-func (e *Embedded) arrangeRetry(ctx context.Context, u *userAlarm, now int64) (due bool, err error) {
+func (e *Embedded) arrangeRetry(
+	ctx context.Context, u *userAlarm, now int64,
+) (due bool, err error) {
 	if u.retries == maxRetries {
 		e.running = *u
 		return true, e.backend.drop()

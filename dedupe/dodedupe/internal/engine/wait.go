@@ -73,9 +73,11 @@ func (w *waiters) wakeAll() {
 // ms, nor than WaitSlice, and says how it stands then. It claims nothing: one
 // who waits may be gone by then. It fails with dedupe.ErrOverloaded where too
 // many wait already.
-func (e *Engine) Wait(ctx context.Context, key, fingerprint string, limit int64) (a entry.Answer, err error) {
+func (e *Engine) Wait(
+	ctx context.Context, key, fingerprint string, limit int64,
+) (entry.Answer, error) {
 	if limit < 0 || limit > maxWait {
-		return a, effect.None(dedupe.ErrInvalidWait)
+		return entry.Answer{}, effect.None(dedupe.ErrInvalidWait)
 	}
 	end := time.Now().Add(time.Duration(min(limit, WaitSlice)) * time.Millisecond)
 	for {
@@ -102,7 +104,9 @@ func (e *Engine) Wait(ctx context.Context, key, fingerprint string, limit int64)
 
 // lookOrJoin says how a key stands. Where it is held, and the caller may wait,
 // it returns where.
-func (e *Engine) lookOrJoin(ctx context.Context, key, fingerprint string, mayWait bool) (a entry.Answer, k *waiting, err error) {
+func (e *Engine) lookOrJoin(
+	ctx context.Context, key, fingerprint string, mayWait bool,
+) (a entry.Answer, k *waiting, err error) {
 	err = e.step(ctx, func(ctx context.Context) error {
 		if a, err = e.inspect(ctx, key, fingerprint); err != nil || a.RetryAfter == 0 || !mayWait {
 			return err
@@ -126,13 +130,15 @@ func (e *Engine) inspect(ctx context.Context, key, fingerprint string) (entry.An
 		e.alarm.tryEnsure(ctx, stored.Due())
 	}
 	current := stored.At(now)
+	claimed := current.State == entry.Held || current.State == entry.Done
 	switch {
-	case (current.State == entry.Held || current.State == entry.Done) && current.Fingerprint != fingerprint:
+	case claimed && current.Fingerprint != fingerprint:
 		return entry.Answer{}, effect.None(dedupe.ErrMismatch)
 	case current.State == entry.Done:
 		return entry.Answer{Outcome: dedupe.Replay, Entry: current}, nil
 	case current.State != entry.Held:
 		return entry.Answer{Outcome: dedupe.InProgress, Entry: current}, nil
 	}
-	return entry.Answer{Outcome: dedupe.InProgress, Entry: current, RetryAfter: max(current.Until-now, 0)}, nil
+	left := max(current.Until-now, 0)
+	return entry.Answer{Outcome: dedupe.InProgress, Entry: current, RetryAfter: left}, nil
 }

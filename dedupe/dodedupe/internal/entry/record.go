@@ -48,7 +48,8 @@ func Decode(b []byte) (Entry, error) {
 	}
 	e := Entry{State: stateOf(b[1]), TakenOver: b[1]&takenOverFlag != 0}
 	r := codec.Reader{Rest: b[2:]}
-	e.Number, e.Attempt, e.FirstSeen, e.TTL, e.Until = r.Number(), r.Number(), r.Number(), r.Number(), r.Number()
+	e.Number, e.Attempt = r.Number(), r.Number()
+	e.FirstSeen, e.TTL, e.Until = r.Number(), r.Number(), r.Number()
 	if b[1]&notifyFlag != 0 {
 		e.NotifyAt = r.Number()
 		r.Failed = r.Failed || e.NotifyAt == 0

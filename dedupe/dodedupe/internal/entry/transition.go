@@ -64,8 +64,15 @@ func (e Entry) Claim(r Request, now, fence int64) (Entry, dedupe.Outcome, error)
 		return e, dedupe.InProgress, nil
 	}
 	next := Entry{
-		State: Held, TakenOver: e.State == Held, Number: fence, Attempt: e.Attempt + 1,
-		FirstSeen: now, TTL: r.TTL, Until: now + r.Lease, Owner: r.Owner, Fingerprint: r.Fingerprint,
+		State:       Held,
+		TakenOver:   e.State == Held,
+		Number:      fence,
+		Attempt:     e.Attempt + 1,
+		FirstSeen:   now,
+		TTL:         r.TTL,
+		Until:       now + r.Lease,
+		Owner:       r.Owner,
+		Fingerprint: r.Fingerprint,
 	}
 	if e.State != Absent { // the window's base is when the key was first seen
 		next.FirstSeen, next.TTL = e.FirstSeen, e.TTL
@@ -134,6 +141,13 @@ func (e Entry) Enter(r Request, now, number int64) (next Entry, inserted bool, e
 		}
 		return e, e.Owner == r.Owner, nil
 	}
-	next = Entry{State: Numbered, Number: number, FirstSeen: now, TTL: r.TTL, Owner: r.Owner, Fingerprint: r.Fingerprint}
+	next = Entry{
+		State:       Numbered,
+		Number:      number,
+		FirstSeen:   now,
+		TTL:         r.TTL,
+		Owner:       r.Owner,
+		Fingerprint: r.Fingerprint,
+	}
 	return next, true, nil
 }

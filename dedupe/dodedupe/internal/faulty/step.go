@@ -97,7 +97,8 @@ func (r run) attempt(s *Step, at At) (hit bool) {
 	if len(s.Log.Ops) <= at.N {
 		return false
 	}
-	if s.OnlyReads && err == nil && s.State() == before && slices.Contains([]string{"earliest", "alarmAt", "setAlarm"}, s.Log.Ops[at.N]) {
+	ofAlarm := slices.Contains([]string{"earliest", "alarmAt", "setAlarm"}, s.Log.Ops[at.N])
+	if s.OnlyReads && err == nil && s.State() == before && ofAlarm {
 		return true // the next step tries again
 	}
 	switch {

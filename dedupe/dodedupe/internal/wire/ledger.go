@@ -83,7 +83,8 @@ func EncodeAnswer(a *entry.Answer) []byte {
 	b := codec.AppendNumbers(make([]byte, 0, 32+len(a.Entry.Result)), int64(a.Outcome))
 	switch a.Outcome {
 	case dedupe.Acquired:
-		return codec.AppendNumbers(b, a.Entry.Number, a.Entry.Attempt, codec.Bool(a.Entry.TakenOver))
+		takenOver := codec.Bool(a.Entry.TakenOver)
+		return codec.AppendNumbers(b, a.Entry.Number, a.Entry.Attempt, takenOver)
 	case dedupe.Replay:
 		return append(codec.AppendNumbers(b, a.Entry.Attempt, a.Entry.Until), a.Entry.Result...)
 	}

@@ -25,7 +25,8 @@ var ErrNeedsSQLite error = needsSQLite{}
 type needsSQLite struct{}
 
 func (needsSQLite) Error() string {
-	return "the class has key-value storage\nhint: ledgers, sequencers and buckets need a class in new_sqlite_classes"
+	return "the class has key-value storage\n" +
+		"hint: ledgers, sequencers and buckets need a class in new_sqlite_classes"
 }
 
 func (needsSQLite) Is(target error) bool { return target == durable.ErrNoSQL }
