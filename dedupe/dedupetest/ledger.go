@@ -481,7 +481,7 @@ func (l ledgerTest) beyondWindow() {
 		l.claim("dead "+key, o, dedupe.Acquired)
 		seen := time.Now()
 		sleepUntil(begin.Add(ttl - kept/4))
-		l.complete(late, "result")
+		completeErr := l.ledger.Complete(l.Context(), late, []byte("result"))
 		completed := time.Now()
 		sleepUntil(seen.Add(ttl + kept/2))
 		o2.Owner, o2.Lease = "b", time.Minute
@@ -493,7 +493,7 @@ func (l ledgerTest) beyondWindow() {
 		if time.Now().After(begin.Add(ttl+kept*3/4)) || completed.After(begin.Add(ttl)) {
 			return false // too late to tell
 		}
-		if err := errors.Join(replayErr, takenErr); err != nil {
+		if err := errors.Join(completeErr, replayErr, takenErr); err != nil {
 			l.Fatal(err)
 		}
 		if replay.Outcome != dedupe.Replay || string(replay.Result) != "result" {
