@@ -106,7 +106,10 @@ func (e *InProgressError) Unwrap() error { return ErrInProgress }
 // returned with the error. A result that is too large is [ErrResultTooLarge]
 // for this caller, who gets it, and for later ones, who do not: the work is not
 // done again.
-func Do(ctx context.Context, ledger Ledger, key []byte, opts DoOptions, work func(ctx context.Context, claim Claim) ([]byte, error)) ([]byte, error) {
+func Do(
+	ctx context.Context, ledger Ledger, key []byte, opts DoOptions,
+	work func(ctx context.Context, claim Claim) ([]byte, error),
+) ([]byte, error) {
 	if opts.Lease == 0 {
 		opts.Lease = DefaultLease
 	}
@@ -123,7 +126,8 @@ func Do(ctx context.Context, ledger Ledger, key []byte, opts DoOptions, work fun
 	case Replay:
 		return replayed(&claim)
 	case InProgress:
-		return nil, &Error{Op: "Do", Retryable: true, Err: &InProgressError{claim.RetryAfter, claim.Attempt}}
+		err := &InProgressError{claim.RetryAfter, claim.Attempt}
+		return nil, &Error{Op: "Do", Retryable: true, Err: err}
 	}
 	if opts.Owner != "" || time.Since(begin) > opts.Lease/3 {
 		// Nobody knows how much is left of the lease: the owner may have had

@@ -28,7 +28,9 @@ func Complete(ctx context.Context, ledger Ledger, claim Claim, result []byte) er
 
 // complete is Complete with the time that an attempt may take. After it another
 // one is made, since the answer may be lost.
-func complete(ctx context.Context, ledger Ledger, claim Claim, result []byte, attempt time.Duration) error {
+func complete(
+	ctx context.Context, ledger Ledger, claim Claim, result []byte, attempt time.Duration,
+) error {
 	err := repeatComplete(ctx, ledger, claim, result, attempt)
 	if errors.Is(err, ErrResultTooLarge) {
 		return join(err, repeatComplete(ctx, ledger, claim, []byte(ResultOmitted), attempt))
@@ -36,7 +38,9 @@ func complete(ctx context.Context, ledger Ledger, claim Claim, result []byte, at
 	return err
 }
 
-func repeatComplete(ctx context.Context, ledger Ledger, claim Claim, result []byte, attempt time.Duration) error {
+func repeatComplete(
+	ctx context.Context, ledger Ledger, claim Claim, result []byte, attempt time.Duration,
+) error {
 	var unknown error // of the last attempt that may have stored the result
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		within, cancel := context.WithTimeout(ctx, attempt)
@@ -97,7 +101,9 @@ type holder struct {
 
 // hold begins to extend a lease that lasts until begin+lease at least. The
 // context that it returns ends with ctx and with the lease.
-func hold(ctx context.Context, ledger Ledger, claim Claim, lease time.Duration, begin time.Time) (*holder, context.Context) {
+func hold(
+	ctx context.Context, ledger Ledger, claim Claim, lease time.Duration, begin time.Time,
+) (*holder, context.Context) {
 	workCtx, over := context.WithCancelCause(ctx)
 	extending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := &holder{ledger: ledger, claim: claim, lease: lease, end: begin.Add(lease), over: over}

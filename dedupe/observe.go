@@ -99,7 +99,9 @@ func (o *observed) Forget(ctx context.Context, key []byte) error {
 	return err
 }
 
-func (o *observed) report(op string, key []byte, attempt int, begin time.Time, result EventResult, err error) {
+func (o *observed) report(
+	op string, key []byte, attempt int, begin time.Time, result EventResult, err error,
+) {
 	switch {
 	case errors.Is(err, ErrMismatch):
 		result = EventMismatched

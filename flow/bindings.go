@@ -101,7 +101,8 @@ func ClaimOf(ctx context.Context) (claim Claim, ok bool) {
 func Resource[T any](ctx context.Context, capability string) (resource T, err error) {
 	i, _ := ctx.Value(invocationKey{}).(*invocation)
 	if i == nil || !slices.Contains(i.node.Requires, capability) {
-		return resource, fmt.Errorf("%w: %q is not required\nhint: add it to what the node requires", ErrResource, short(capability))
+		return resource, fmt.Errorf("%w: %q is not required\nhint: add it to what the node requires",
+			ErrResource, short(capability))
 	}
 	resource, ok := i.bindings[capability].(T)
 	if !ok {

@@ -19,7 +19,9 @@ const (
 
 // deliver runs a node as its edges say. sent is the flow's input, in its one
 // form.
-func (p *Program) deliver(ctx context.Context, s *step, b Bindings, sent, in json.RawMessage, ran *attempt) (out json.RawMessage, err error) {
+func (p *Program) deliver(
+	ctx context.Context, s *step, b Bindings, sent, in json.RawMessage, ran *attempt,
+) (out json.RawMessage, err error) {
 	defer recovered(&err)
 	if s.delivery == AtLeastOnce {
 		return s.call(ctx, b, in, Claim{}, ran)
@@ -108,7 +110,10 @@ type work func(ctx context.Context, claim dedupe.Claim) (json.RawMessage, error)
 // exactlyOnce runs work until it has succeeded once, and replays its output.
 // Work whose output cannot be kept has been done all the same: that is its
 // result, for good.
-func exactlyOnce(ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions, onFailure func(error) dedupe.Disposition, run work) (json.RawMessage, error) {
+func exactlyOnce(
+	ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions,
+	onFailure func(error) dedupe.Disposition, run work,
+) (json.RawMessage, error) {
 	do := dedupe.DoOptions{ClaimOptions: opts, OnFailure: onFailure}
 	result, err := dedupe.Do(ctx, ledger, key, do, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
 		out, err := run(ctx, claim)
@@ -128,7 +133,9 @@ func exactlyOnce(ctx context.Context, ledger dedupe.Ledger, key []byte, opts ded
 
 // atMostOnce has the ledger remember that work has begun, and only then begins.
 // The work does not run under the lease: nobody ever takes it over.
-func atMostOnce(ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions, run work) (json.RawMessage, error) {
+func atMostOnce(
+	ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions, run work,
+) (json.RawMessage, error) {
 	var mine dedupe.Claim
 	result, err := dedupe.Do(ctx, ledger, key, dedupe.DoOptions{ClaimOptions: opts}, func(_ context.Context, claim dedupe.Claim) ([]byte, error) {
 		mine = claim

@@ -132,7 +132,9 @@ func (d Delivery) rank() int    { return rank(d, AtLeastOnce, AtMostOnce, Exactl
 func New(name string) *Flow { return &Flow{Name: name} }
 
 // Node adds a node.
-func (f *Flow) Node(name string, effects Effects, determinism Determinism, options ...NodeOption) *Flow {
+func (f *Flow) Node(
+	name string, effects Effects, determinism Determinism, options ...NodeOption,
+) *Flow {
 	n := Node{Name: name, Effects: effects, Determinism: determinism}
 	for _, o := range options {
 		o(&n)

@@ -245,7 +245,10 @@ func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage) ([]
 	return join(outputs, p.ends), nil
 }
 
-func (p *Program) step(ctx context.Context, s *step, b Bindings, sent json.RawMessage, outputs map[string]json.RawMessage, ran *attempt) (json.RawMessage, error) {
+func (p *Program) step(
+	ctx context.Context, s *step, b Bindings, sent json.RawMessage,
+	outputs map[string]json.RawMessage, ran *attempt,
+) (json.RawMessage, error) {
 	in, err := sent, error(nil)
 	if len(s.from) > 0 {
 		if in, err = canonical(join(outputs, s.from)); err != nil {
@@ -278,7 +281,9 @@ type attempt struct {
 }
 
 // call runs a node's handler.
-func (s *step) call(ctx context.Context, b Bindings, in json.RawMessage, claim Claim, ran *attempt) (json.RawMessage, error) {
+func (s *step) call(
+	ctx context.Context, b Bindings, in json.RawMessage, claim Claim, ran *attempt,
+) (json.RawMessage, error) {
 	*ran = attempt{true, claim}
 	ctx = context.WithValue(ctx, invocationKey{}, &invocation{s.node, b, claim})
 	out, err := s.handler.Run(ctx, in)

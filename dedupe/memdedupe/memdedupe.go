@@ -45,7 +45,9 @@ func NewSequencer(now func() time.Time) *Sequencer { return &Sequencer{memory.Ne
 func (s *Store) Name() string { return s.store.Name() }
 
 // PutIfAbsent reserves a key; see [dedupe.Store].
-func (s *Store) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (inserted bool, err error) {
+func (s *Store) PutIfAbsent(
+	ctx context.Context, key []byte, ttl time.Duration,
+) (inserted bool, err error) {
 	return s.store.PutIfAbsent(ctx, key, ttl)
 }
 
@@ -56,7 +58,9 @@ func (s *Store) Forget(ctx context.Context, key []byte) error { return s.store.F
 func (l *Ledger) Name() string { return l.ledger.Name() }
 
 // Claim asks for the right to do a key's work; see [dedupe.Ledger].
-func (l *Ledger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
+func (l *Ledger) Claim(
+	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
+) (dedupe.Claim, error) {
 	return l.ledger.Claim(ctx, key, opts)
 }
 
@@ -82,6 +86,8 @@ func (l *Ledger) Forget(ctx context.Context, key []byte) error { return l.ledger
 func (s *Sequencer) Name() string { return s.sequencer.Name() }
 
 // Next returns the number of an entry; see [dedupe.Sequencer].
-func (s *Sequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
+func (s *Sequencer) Next(
+	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
 	return s.sequencer.Next(ctx, stream, key, payloadHash, ttl)
 }

@@ -53,7 +53,9 @@ var ErrNoRoom = errors.New("there is no memory for the body")
 
 // ReadAll reads a body of at most limit bytes as far as the share has room for
 // it.
-func ReadAll(w http.ResponseWriter, r *http.Request, limit int64, share *budget.Share) ([]byte, error) {
+func ReadAll(
+	w http.ResponseWriter, r *http.Request, limit int64, share *budget.Share,
+) ([]byte, error) {
 	body := http.MaxBytesReader(w, r.Body, limit)
 	if n := r.ContentLength; n >= 0 {
 		if !share.Take(BodyCost * int(n)) {

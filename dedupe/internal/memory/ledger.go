@@ -47,14 +47,21 @@ func NewLedger(now func() time.Time) *Ledger {
 		now = time.Now
 	}
 	identity := "dedupe.memory/" + strconv.FormatInt(ledgers.Add(1), 10)
-	return &Ledger{Now: now, Identity: identity, Entries: map[string]*Entry{}, Changed: make(chan struct{})}
+	return &Ledger{
+		Now:      now,
+		Identity: identity,
+		Entries:  map[string]*Entry{},
+		Changed:  make(chan struct{}),
+	}
 }
 
 // Name returns "dedupe.memory".
 func (l *Ledger) Name() string { return "dedupe.memory" }
 
 // Claim asks for the right to do a key's work; see [dedupe.Ledger].
-func (l *Ledger) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
+func (l *Ledger) Claim(
+	ctx context.Context, key []byte, o dedupe.ClaimOptions,
+) (dedupe.Claim, error) {
 	ttl, err := dedupe.TTLMillis(o.TTL, 0)
 	if err == nil {
 		err = o.Check(key)
@@ -90,7 +97,9 @@ func (l *Ledger) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions) (
 }
 
 // claim is one step.
-func (l *Ledger) claim(key []byte, o dedupe.ClaimOptions, ttl int64) (dedupe.Claim, chan struct{}, error) {
+func (l *Ledger) claim(
+	key []byte, o dedupe.ClaimOptions, ttl int64,
+) (dedupe.Claim, chan struct{}, error) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()
 	claim := dedupe.Claim{Ledger: l.Identity, Key: bytes.Clone(key), Owner: o.Owner}
@@ -100,17 +109,20 @@ func (l *Ledger) claim(key []byte, o dedupe.ClaimOptions, ttl int64) (dedupe.Cla
 	}
 	switch {
 	case e != nil && e.Done:
-		claim.Outcome, claim.Result, claim.CompletedAt = dedupe.Replay, bytes.Clone(e.Result), time.UnixMilli(e.CompletedAt)
+		claim.Outcome, claim.Result = dedupe.Replay, bytes.Clone(e.Result)
+		claim.CompletedAt = time.UnixMilli(e.CompletedAt)
 		claim.Attempt = e.Attempt
 		return claim, nil, nil
 	case e != nil && e.Held && l.Latest < e.LeaseEnd && e.Owner != o.Owner:
-		claim.Outcome, claim.RetryAfter = dedupe.InProgress, time.Duration(e.LeaseEnd-l.Latest)*time.Millisecond
+		claim.Outcome = dedupe.InProgress
+		claim.RetryAfter = time.Duration(e.LeaseEnd-l.Latest) * time.Millisecond
 		claim.Attempt = e.Attempt
 		return claim, l.Changed, nil
 	case e == nil || !e.Held || l.Latest >= e.LeaseEnd:
 		e = l.acquire(key, e, o, ttl)
 	}
-	claim.Outcome, claim.Fence, claim.Attempt, claim.TakenOver = dedupe.Acquired, e.Fence, e.Attempt, e.TakenOver
+	claim.Outcome, claim.Fence = dedupe.Acquired, e.Fence
+	claim.Attempt, claim.TakenOver = e.Attempt, e.TakenOver
 	return claim, nil, nil
 }
 
@@ -122,7 +134,8 @@ func (l *Ledger) acquire(key []byte, before *Entry, o dedupe.ClaimOptions, ttl i
 	lease, _ := dedupe.LeaseMillis(o.Lease)
 	e.LeaseEnd = l.Latest + lease
 	if before != nil {
-		e.Attempt, e.FirstSeen, e.TTL, e.TakenOver = before.Attempt+1, before.FirstSeen, before.TTL, before.Held
+		e.Attempt, e.TakenOver = before.Attempt+1, before.Held
+		e.FirstSeen, e.TTL = before.FirstSeen, before.TTL
 	}
 	l.Entries[string(key)] = e
 	sweep(l.Entries, &l.sweepAt, func(e *Entry) bool { return e.over(l.Latest) })
@@ -225,7 +238,9 @@ func (l *Ledger) Release(ctx context.Context, claim dedupe.Claim) error {
 }
 
 // update changes the entry that a claim holds, or held last.
-func (l *Ledger) update(ctx context.Context, op string, claim dedupe.Claim, change func(*Entry) error) error {
+func (l *Ledger) update(
+	ctx context.Context, op string, claim dedupe.Claim, change func(*Entry) error,
+) error {
 	err := claim.Check(l.Identity)
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -43,7 +43,9 @@ func NewSequencer(now func() time.Time) *Sequencer {
 func (s *Sequencer) Name() string { return "dedupe.memory" }
 
 // Next returns the number of an entry; see [dedupe.Sequencer].
-func (s *Sequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
+func (s *Sequencer) Next(
+	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
 	ms, err := dedupe.TTLMillis(ttl, 0)
 	if err == nil {
 		err = check(ctx, stream)

@@ -36,7 +36,9 @@ func NewStore(now func() time.Time) *Store {
 func (s *Store) Name() string { return "dedupe.memory" }
 
 // PutIfAbsent reserves a key; see [dedupe.Store].
-func (s *Store) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (inserted bool, err error) {
+func (s *Store) PutIfAbsent(
+	ctx context.Context, key []byte, ttl time.Duration,
+) (inserted bool, err error) {
 	ms, err := dedupe.TTLMillis(ttl, 0)
 	if err == nil {
 		err = check(ctx, key)
