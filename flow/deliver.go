@@ -38,7 +38,8 @@ func (p *Program) deliver(
 	opts.Fingerprint, opts.TTL = fingerprint, time.Duration(s.node.Idempotency.TTL)*time.Millisecond
 	ledger := b[Dedupe].(dedupe.Ledger) // Preflight has looked
 	run := func(ctx context.Context, c dedupe.Claim) (json.RawMessage, error) {
-		return s.call(ctx, b, in, Claim{Key: key, Fence: c.Fence, Attempt: c.Attempt, TakenOver: c.TakenOver}, ran)
+		claim := Claim{Key: key, Fence: c.Fence, Attempt: c.Attempt, TakenOver: c.TakenOver}
+		return s.call(ctx, b, in, claim, ran)
 	}
 	if s.delivery == AtMostOnce {
 		return atMostOnce(ctx, ledger, key, opts, run)
@@ -115,7 +116,7 @@ func exactlyOnce(
 	onFailure func(error) dedupe.Disposition, run work,
 ) (json.RawMessage, error) {
 	do := dedupe.DoOptions{ClaimOptions: opts, OnFailure: onFailure}
-	result, err := dedupe.Do(ctx, ledger, key, do, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
+	marked := func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
 		out, err := run(ctx, claim)
 		if err == nil && len(out) >= dedupe.MaxResultSize {
 			err = ErrOutput
@@ -124,7 +125,8 @@ func exactlyOnce(
 			return []byte{markLost}, err
 		}
 		return append([]byte{markOutput}, out...), nil
-	})
+	}
+	result, err := dedupe.Do(ctx, ledger, key, do, marked)
 	if err != nil {
 		return nil, err
 	}
@@ -137,10 +139,11 @@ func atMostOnce(
 	ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions, run work,
 ) (json.RawMessage, error) {
 	var mine dedupe.Claim
-	result, err := dedupe.Do(ctx, ledger, key, dedupe.DoOptions{ClaimOptions: opts}, func(_ context.Context, claim dedupe.Claim) ([]byte, error) {
+	begin := func(_ context.Context, claim dedupe.Claim) ([]byte, error) {
 		mine = claim
 		return []byte{markBegun}, nil
-	})
+	}
+	result, err := dedupe.Do(ctx, ledger, key, dedupe.DoOptions{ClaimOptions: opts}, begin)
 	switch {
 	case err != nil:
 		return nil, err

@@ -108,10 +108,11 @@ func checkHandlers(f *Flow, handlers map[string]Handler) []Finding {
 		if h.Run == nil {
 			v.add(NoHandler, n.Name, nil, "there is no handler for the node")
 		}
-		for _, unknown := range []bool{h.Effects != "" && h.Effects.rank() < 0, h.Determinism != "" && h.Determinism.rank() < 0} {
-			if unknown {
-				v.add(UnknownValue, n.Name, nil, "the handler declares what is not known")
-			}
+		if h.Effects != "" && h.Effects.rank() < 0 {
+			v.add(UnknownValue, n.Name, nil, "the handler declares what is not known")
+		}
+		if h.Determinism != "" && h.Determinism.rank() < 0 {
+			v.add(UnknownValue, n.Name, nil, "the handler declares what is not known")
 		}
 		v.findings = append(v.findings, n.conflicts("its handler", h.Effects, h.Determinism)...)
 	}
