@@ -74,36 +74,36 @@
 //
 // A fence is the object's time in µs when the key was claimed, or more than the
 // largest that the object has given. When a record is removed, its fence is
-// stored, so fences grow over all that deletes a record, over evictions, and
-// whatever the clock does. An object that has nothing else to keep is emptied,
-// with its fence, a minute after that at the earliest: only when the clock is
-// then set back to before it, a fence of before may come again.
+// stored, so fences grow across deletions and evictions, whatever the clock
+// does. An object that has nothing else to keep is emptied, with its fence, at
+// the earliest a minute after the time of that fence: only if the clock is then
+// set back beyond that time, a fence may be reused.
 //
 // While the clock is up to a minute behind what an object has seen or stored,
 // time stands still for it. When it is further behind, it was wrong before:
-// what was stored meanwhile is dated anew when its key is next looked at, so
-// that no lease is longer than it was given for; one of a key that was first
-// seen before is not longer than [dedupe.MaxLease]. Who holds such a key and
-// dies is told of only when the key is looked at, or when the clock gets there.
+// what was stored meanwhile is dated anew when its key is next read, so that no
+// lease is longer than requested; if the key was first seen before that, its
+// lease is not longer than [dedupe.MaxLease]. If the holder of such a key dies,
+// OnExpired is called only when the key is read, or when the clock gets there.
 //
 // A caller waits in the object, in a call that claims nothing, and claims when
-// that returns: one who is gone by then holds nothing. Every change of the key
-// wakes the caller. When such a call is lost it claims again, and when that
-// happens twice in succession its wait is over. A call lasts 10 s at most: that
-// is how long an object waits for a caller who is gone. At most [MaxWaiters]
-// wait in all objects of an isolate, and of one scope as many as it leaves to
-// the others; beyond, a Claim that would wait fails with
+// that call returns: a caller that has left by then holds nothing. Every change
+// of the key wakes the caller. If such a call is lost, the caller claims again;
+// if that happens twice in succession, its wait is over. A call lasts at most
+// 10 s: that is how long an object waits for a caller that has left. At most
+// [MaxWaiters] wait in all objects of an isolate, and of one scope as many as
+// it leaves to the others; beyond, a Claim that would wait fails with
 // [dedupe.ErrOverloaded], and has changed nothing.
 //
 // An alarm removes up to 200 records that have expired, sets itself again, and
 // empties the object when none is left. A sequence's counter stays. A class
-// that is registered with an OnExpired function has its alarm tell of holders
-// that died, up to 50 at a time, when their leases end. Each call has a
-// goroutine and 5 minutes of its own, the entry is put off and the next alarm
-// is set before, and meanwhile the alarm goes on with what becomes due:
-// whatever a function does, others are told of in time. An alarm whose storage
-// fails rings again after 1 s, and later after up to 32 s. docs/cost.md has the
-// rows that operations read and write.
+// that is registered with an OnExpired function has its alarm call it for
+// holders that died, up to 50 at a time, when their leases end. Each call has a
+// goroutine and 5 minutes of its own. Before the call, the entry is postponed
+// and the next alarm is set; during the call, the alarm handles what becomes
+// due. So no call delays the call for another holder. If an alarm's storage
+// fails, the alarm rings again after 1 s, and later after up to 32 s.
+// docs/cost.md has the rows that operations read and write.
 //
 // # A class that does more
 //
@@ -125,9 +125,9 @@
 //
 // A record that is corrupt, or that a newer version wrote, is left alone: calls
 // fail with [ErrCorrupt] or [ErrVersion] and change nothing. Forget removes
-// such a record, too. What a newer version wrote goes on expiring, and its
-// holders are told of within a minute of the time when a program runs again
-// that knows it.
+// such a record, too. Records of a newer version still expire. For holders of
+// such records that died, OnExpired is called within a minute after a program
+// that knows the version runs again.
 //
 // Natively (without GOOS=js) the package compiles, and [NewStore] returns an
 // error of kind [dedupe.RuntimeUnavailable].

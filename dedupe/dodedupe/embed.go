@@ -214,7 +214,7 @@ func (e *Embedded) GetAlarm() (time.Time, error) { return e.engine.GetAlarm() }
 func (e *Embedded) DeleteAlarm(ctx context.Context) error { return e.engine.DeleteAlarm(ctx) }
 
 // Alarm does what the ledger's alarm has to do, and calls user if the object's
-// own alarm is due. It is to be called by the class's Alarm method. The
+// own alarm is due. The class's Alarm method calls it. The
 // object's own alarm is delivered as the platform delivers alarms: at least
 // once, and again after errors, panics and crashes, up to 6 times, after 2 s
 // first. A class that sets none may pass nil. user and [EmbedOptions.OnExpired]

@@ -178,7 +178,8 @@ func (l *Ledger) claim(
 	}
 }
 
-// askClaim claims. A name that the object cannot know goes along.
+// askClaim claims. The message has the object's name if the object cannot know
+// it.
 func (l *Ledger) askClaim(
 	ctx context.Context, object, innerKey string, opts *dedupe.ClaimOptions, ttl int64,
 ) (entry.Answer, error) {

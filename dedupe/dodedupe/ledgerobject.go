@@ -93,7 +93,7 @@ func (m ledgerMethod) serve(o *ledgerObject, ctx context.Context, msg []byte) ([
 }
 
 // ledgerObject is a Durable Object that keeps the entry of one key, or those of
-// many. Which it is shows in its first message, and is never another.
+// many keys. Its first message decides which, for good.
 type ledgerObject struct {
 	one, many *engine.Engine
 	holdsMany atomic.Bool
@@ -134,8 +134,8 @@ func newLedgerObject(
 	return o, nil
 }
 
-// tenantOf says whose the callers of an object are: those of a ledger with that
-// scope, or else of this object.
+// tenantOf names the tenant that an object's callers count for: the scope of
+// the ledger, or else the object itself.
 func tenantOf(id *durable.ID) string {
 	if scope, isLedger := objectScope(id.Name()); isLedger {
 		return "scope " + scope
@@ -151,8 +151,8 @@ func (o *ledgerObject) name(id *durable.ID, key string) (string, error) {
 	return o.engine(key).Name().Stored()
 }
 
-// engine returns the one that has a key's entry: keys are empty in an object
-// that keeps one.
+// engine returns the engine that has a key's entry: the key is empty in an
+// object that keeps a single one.
 func (o *ledgerObject) engine(key string) *engine.Engine {
 	if key == "" {
 		return o.one
@@ -254,7 +254,7 @@ func (o *ledgerObject) reserve(ctx context.Context, m *codec.Reader) ([]byte, er
 	return wire.EncodeBool(inserted), err
 }
 
-// Alarm removes what has expired, and tells of holders that died.
+// Alarm removes what has expired, and notifies of holders that died.
 func (o *ledgerObject) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	switch {
 	case o.unusable != nil:

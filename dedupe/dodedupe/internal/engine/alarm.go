@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	// overdue is after how long, in ms, an alarm that has not rung is one that
-	// the platform gave up.
+	// overdue is the time, in ms, after which the platform must have given up
+	// an alarm that has not rung.
 	overdue = 60_000
-	// firstBackOff is for how long, in ms, an alarm whose storage failed does
-	// not ring again.
+	// firstBackOff is the time, in ms, until an alarm whose storage failed
+	// rings again. It doubles up to maxBackOffs times.
 	firstBackOff = 1000
-	maxBackOffs  = 5 // it doubles so often
+	maxBackOffs  = 5
 )
 
 // alarm is the object's one alarm, as far as this instance knows it.
@@ -61,9 +61,9 @@ func (a *alarm) ensure(ctx context.Context, at int64) error {
 	return nil
 }
 
-// tryEnsure sets the alarm that a step before failed to set, or that this
-// instance does not know of. A step that writes nothing does not fail with it:
-// the next one tries again.
+// tryEnsure sets the alarm that an earlier step failed to set, or that this
+// instance does not know of. A step that writes nothing does not fail if that
+// fails: the next step tries again.
 func (a *alarm) tryEnsure(ctx context.Context, due int64) {
 	if a.stale {
 		due = 0
@@ -71,8 +71,8 @@ func (a *alarm) tryEnsure(ctx context.Context, due int64) {
 	_ = a.ensure(ctx, due)
 }
 
-// ensureAny makes sure that there is an alarm: one that is set for later will
-// do.
+// ensureAny makes sure that there is an alarm, which may be set for later than
+// at.
 func (a *alarm) ensureAny(ctx context.Context, at int64) error {
 	a.forgetStored()
 	set, err := a.Backend.AlarmAt(ctx)
@@ -86,7 +86,8 @@ func (a *alarm) ensureAny(ctx context.Context, at int64) error {
 	return nil
 }
 
-// reset sets the alarm to the time when it is due, be it later than it was.
+// reset sets the alarm to the time when it is due, even if that is later than
+// before.
 func (a *alarm) reset(ctx context.Context) error {
 	a.forgetStored()
 	now := a.Clock()
@@ -109,7 +110,7 @@ func (a *alarm) set(ctx context.Context, due, now int64) error {
 	return err
 }
 
-// backOff has the alarm not ring again at once.
+// backOff delays the next alarm.
 func (a *alarm) backOff() {
 	a.notBefore = a.Clock() + firstBackOff<<min(a.failures, maxBackOffs)
 	a.failures++

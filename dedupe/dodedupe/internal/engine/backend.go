@@ -15,15 +15,16 @@ type Backend interface {
 	// nothing.
 	Put(key string, e, before *entry.Entry) error
 	Remove(key string) error
-	// Sweep removes what is due and needs no notice, the oldest first, and has
-	// keep keep the largest fence of it.
+	// Sweep removes records that are due and need no notice, the oldest first,
+	// and calls keep with their largest fence.
 	Sweep(now int64, limit int, keep func(fence int64) error) error
-	// Expired returns what is due for a notice, the oldest first. A record that
-	// it cannot read it leaves, and postpones as [entry.Postpone] says.
+	// Expired returns entries that are due for a notice, the oldest first. It
+	// leaves out records that it cannot read, and postpones them as
+	// [entry.Postpone] says.
 	Expired(now int64, limit int) ([]entry.Keyed, error)
 	// Earliest returns when the next record is due, entry.Never if none is, and
-	// whether there are records at all. One that a newer program wrote may be
-	// due at any time: where only its record says when, that is put off by
+	// whether there are records at all. A record of a newer program may be due
+	// at any time: if only the record says when, it is due after
 	// entry.NewerRetry.
 	Earliest(now int64) (due int64, some bool, err error)
 	// Transact does all puts of fn or none.

@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Backend Backend
 	Clock   func() int64 // Unix time in ms
-	// Notify, if set, is told of holders that died.
+	// Notify, if set, is called for holders that died.
 	Notify func(ctx context.Context, key string, e *entry.Entry) error
 	Many   bool // the object keeps many keys
 	Shared bool // the object has other things, too
@@ -43,9 +43,9 @@ type Config struct {
 //	alarm.notBefore   dropped when an alarm has done its work
 //	alarm.behind      dropped when the alarm rings
 //
-// Whether there is a table is not remembered, and what users' alarms are is
-// read each time. Callers that wait hold nothing: every write of a key wakes
-// those who wait for it, who look again.
+// An instance does not remember whether there is a table, and reads users'
+// alarms each time. Waiting callers hold nothing: every write of a key wakes
+// the callers that wait for it, and they read the key again.
 type core struct {
 	*Config
 	mu         sync.Mutex
@@ -80,10 +80,11 @@ func (c *core) emptied() {
 	c.nameStored = false
 }
 
-// lock begins a step, and unlock ends it. In an object that a user's code has
-// transactions in, a step waits until nobody else's is under way: it would
-// become part of it, and be rolled back with it. In one of the same goroutine
-// it does, and then nothing that it learnt of storage is remembered.
+// lock begins a step, and unlock ends it. If a user's code has transactions in
+// the object, a step waits until no other goroutine's transaction is under way:
+// the step would become part of it, and be rolled back with it. A step inside a
+// transaction of its own goroutine does become part of it. Then nothing that
+// the step read from storage is remembered.
 func (c *core) lock(ctx context.Context) (unlock func(), err error) {
 	inside, leave := false, func() {}
 	if c.Enter != nil {
@@ -112,9 +113,9 @@ func (c *core) step(ctx context.Context, run func(ctx context.Context) error) er
 	return run(context.WithoutCancel(ctx))
 }
 
-// read returns a key's entry as it is stored, and now, which what is stored
-// keeps from running backwards, too. What has a time that cannot be is stored
-// anew. Errors of reading have no effect.
+// read returns a key's entry as it is stored, and the present time, which is
+// never before the times in the entry. An entry with an impossible time is
+// stored anew. Errors of reading have no effect.
 func (c *core) read(ctx context.Context, key string) (e entry.Entry, now int64, err error) {
 	record, ok, err := c.Backend.Get(key)
 	if err == nil && ok {
@@ -137,9 +138,9 @@ func (c *core) read(ctx context.Context, key string) (e entry.Entry, now int64, 
 	return e, c.clock.latest, nil
 }
 
-// write stores an entry in place of another and sees to the alarm. Where that
-// fails the entry stands, and the caller has to repeat or to count it as
-// unknown.
+// write stores an entry in place of another and ensures the alarm. If the alarm
+// fails, the entry stays: the caller has to repeat the call, or to treat its
+// outcome as unknown.
 func (c *core) write(ctx context.Context, key string, e, before *entry.Entry) error {
 	if err := c.put(key, e, before); err != nil {
 		return err
@@ -147,8 +148,8 @@ func (c *core) write(ctx context.Context, key string, e, before *entry.Entry) er
 	return effect.AfterWrite(c.alarm.ensure(ctx, e.Due()))
 }
 
-// put stores an entry, and wakes those who wait for the key. If somebody wants
-// to be told of holders that died, a held entry says when.
+// put stores an entry, and wakes the callers that wait for the key. If there is
+// a Notify function, a held entry has the time to call it.
 func (c *core) put(key string, e, before *entry.Entry) error {
 	if c.Notify != nil && e.State == entry.Held {
 		e.NotifyAt = e.Until
@@ -158,14 +159,14 @@ func (c *core) put(key string, e, before *entry.Entry) error {
 		defer c.waiters.wake(key)
 	}
 	err := c.Backend.Put(key, e, before)
-	if err != nil { // it may be there all the same
+	if err != nil { // the entry may have been stored nevertheless
 		c.forgetStored()
 	}
 	return err
 }
 
-// clearIfEmpty leaves an object without records without anything, once it has
-// no fence to keep.
+// clearIfEmpty deletes everything from an object that has no records and no
+// fence to keep.
 func (c *core) clearIfEmpty(ctx context.Context) (cleared bool, err error) {
 	_, some, err := c.Backend.Earliest(c.Clock())
 	if err != nil || some {

@@ -14,13 +14,13 @@ import (
 
 const (
 	// callbackTime is how long one call of OnExpired may take. Then its ctx
-	// ends, and nothing waits for it any more.
+	// ends, and the alarm no longer waits for it.
 	callbackTime = 5 * time.Minute
-	// deliveryTime is for how long an alarm that waits for calls sees to what
-	// becomes due meanwhile. An alarm may take 15 minutes
+	// deliveryTime is for how long an alarm that waits for calls also handles
+	// what becomes due. An alarm may take 15 minutes
 	// (https://developers.cloudflare.com/durable-objects/platform/limits/).
 	deliveryTime = 9 * time.Minute
-	// deliveryPace is how often it does at most.
+	// deliveryPace is the shortest time between two such turns.
 	deliveryPace = 100 * time.Millisecond
 	// callbackLimit is how many calls may be under way at once.
 	callbackLimit = 1000
@@ -49,11 +49,11 @@ type delivery struct {
 	errs    []error
 }
 
-// Alarm tells of holders that died, and removes what has expired. It may come
-// early, late or twice. Its errors have the platform deliver it again. Before
-// it calls a function it has set the next alarm, and put off the entry that it
-// tells of, so that neither the end of the program nor an alarm that is given
-// up leaves others without theirs.
+// Alarm calls Notify for holders that died, and removes what has expired. It
+// may come early, late or twice. If it fails, the platform delivers it again.
+// Before it calls a function, it has postponed the entry and set the next
+// alarm: so no notice is lost if the program ends, or if the platform gives up
+// this alarm.
 func (e *Engine) Alarm(ctx context.Context) error { return e.deliver(ctx, nil) }
 
 // deliver is Alarm. It also calls the function that user returns, if that is
@@ -95,8 +95,8 @@ func (d *delivery) note(err error) {
 	}
 }
 
-// turn does what is due, sets the next alarm, and begins to tell. It returns
-// after how long there is more to do.
+// turn does what is due, sets the next alarm, and starts the calls of
+// functions. It returns the time until more is due.
 func (d *delivery) turn() (next time.Duration) {
 	if d.user != nil {
 		fn, err := d.user()
@@ -129,7 +129,7 @@ func (d *delivery) turn() (next time.Duration) {
 	return next
 }
 
-// expire removes what has expired, and returns who is to be told of.
+// expire removes what has expired, and returns the notices to give.
 func (d *delivery) expire(ctx context.Context) ([]notice, error) {
 	d.alarm.forgetStored()
 	d.alarm.behind = 0
@@ -157,8 +157,8 @@ func (d *delivery) setNext(ctx context.Context) error {
 	return d.alarm.ensure(ctx, 0)
 }
 
-// end sets the next alarm when all functions have ended: what was told of is
-// due later.
+// end sets the next alarm when all functions have ended: entries whose notice
+// succeeded are due later than before.
 func (d *delivery) end() error {
 	return d.step(d.ctx, func(ctx context.Context) error {
 		if cleared, err := d.clearIfEmpty(ctx); cleared || err != nil {
@@ -178,8 +178,8 @@ func (d *delivery) startNotice(n notice) {
 	})
 }
 
-// start calls a function in a goroutine of its own, which may take a time, or
-// as long as it likes if that is 0. If it takes longer, late is called.
+// start calls a function in a goroutine of its own. If the function takes
+// longer than limit, start calls late; a limit of 0 is none.
 func (d *delivery) start(
 	limit time.Duration, fn func(ctx context.Context) error, late func() error,
 ) {

@@ -11,20 +11,20 @@ const (
 	// sweepLimit is how many records are removed at once; if there are more,
 	// the next alarm comes at once.
 	sweepLimit = 200
-	// noticeLimit is how many holders are told of at once; likewise.
+	// noticeLimit is how many notices are given at once; likewise.
 	noticeLimit = 50
-	// noticePeriod is for how long after the end of its lease, in ms, a holder
-	// is told of again after errors.
+	// noticePeriod is for how long after the end of the lease, in ms, a notice
+	// that fails is repeated.
 	noticePeriod = 60 * 60 * 1000
 )
 
-// expiry removes records, and tells of holders that died.
+// expiry removes records, and gives notice of holders that died.
 type expiry struct{ *core }
 
-// notice is a holder who is to be told of.
+// notice is about a holder that died.
 type notice struct {
 	entry.Keyed
-	last bool // if it fails, too, it is given up
+	last bool // even if it fails, it is not repeated
 }
 
 // sweep removes what has expired.
@@ -33,9 +33,9 @@ func (x expiry) sweep(now int64) error {
 	return x.Backend.Sweep(now, sweepLimit, keep)
 }
 
-// postpone returns the holders whose leases are over, who are to be told of.
-// Each is put off before: it is told of again after 1 s, and then after ever
-// longer times, unless that is over by then.
+// postpone returns notices about the holders whose leases are over. It first
+// postpones each entry: unless its notice succeeds, it is repeated after 1 s,
+// and then after ever longer times.
 func (x expiry) postpone(now int64, limit int) (notices []notice, failed error) {
 	if limit <= 0 {
 		return nil, nil
@@ -59,8 +59,8 @@ func (x expiry) postpone(now int64, limit int) (notices []notice, failed error) 
 	return notices, failed
 }
 
-// notify tells of a holder, and has it not told of again if that succeeds, or
-// if it was the last time.
+// notify calls Notify, and settles the entry if that succeeds, or if it was the
+// last time.
 func (x expiry) notify(ctx context.Context, n notice) (err error) {
 	over := n.last // also after a panic
 	defer func() {
@@ -73,7 +73,7 @@ func (x expiry) notify(ctx context.Context, n notice) (err error) {
 	return err
 }
 
-// settled has a holder not told of any more.
+// settled ends the notices about a holder.
 func (x expiry) settled(ctx context.Context, k entry.Keyed) error {
 	return x.step(context.WithoutCancel(ctx), func(ctx context.Context) error {
 		stored, _, err := x.read(ctx, k.Key)

@@ -6,8 +6,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 )
 
-// fences has the fences of an object grow. The largest of the records that are
-// gone is stored.
+// fences gives the fences of an object, each larger than those before. It
+// stores the largest fence of the records that are gone.
 type fences struct {
 	*Config
 	given  int64 // the largest that was given
@@ -69,10 +69,9 @@ func decodeFence(v []byte) (int64, error) {
 	return fence, nil
 }
 
-// keep has a fence outlive its record, which is about to be removed, and this
-// instance: the clock that the next one has may be behind. An object of one key
-// is emptied then; it keeps its fence only as long as the clock might come back
-// to it.
+// keep stores a fence whose record is about to be removed, for later instances:
+// their clock may be behind. An object of one key is emptied then, and keeps
+// the fence only while the clock might come back to its time.
 func (f *fences) keep(fence, now int64) error {
 	if fence == 0 || !f.Many && fence < entry.FenceAt(now-entry.ClockSlack) {
 		return nil
@@ -90,8 +89,8 @@ func (f *fences) keep(fence, now int64) error {
 	return nil
 }
 
-// keptUntil returns until when the object has a fence to keep though it has no
-// records; 0 if it has none.
+// keptUntil returns until when an object without records has to keep its fence;
+// 0 if it has none to keep.
 func (f *fences) keptUntil() (until int64, err error) {
 	stored, err := f.read()
 	if err != nil || stored == 0 {

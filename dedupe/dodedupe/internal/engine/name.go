@@ -14,13 +14,14 @@ const (
 	nameVersion = 1
 )
 
-// Name is the object's name, for whom it tells of holders that died.
+// Name is the object's name, which notices of holders that died need.
 type Name struct{ *core }
 
-// Name returns that of the object.
+// Name returns the name of the object.
 func (e *Engine) Name() Name { return Name{e.core} }
 
-// Store stores the name, if somebody is to be told it. An empty one is none.
+// Store stores the name if there is a Notify function. It ignores an empty
+// name.
 func (n Name) Store(ctx context.Context, name string) error {
 	if n.Notify == nil || name == "" {
 		return nil

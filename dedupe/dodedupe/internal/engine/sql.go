@@ -37,9 +37,9 @@ func HasEntries(storage *durable.Storage) (bool, error) {
 	return c.Next(), c.Err()
 }
 
-// exec runs a statement. The table is made where one finds that it is not
-// there: whether it is is nothing to remember, as what made it may be rolled
-// back, or everything be deleted.
+// exec runs a statement, and creates the table if the statement finds that it
+// is missing. Whether it exists cannot be remembered: its creation may be
+// rolled back, or everything be deleted.
 func (t *table) exec(query string, args ...any) (*durable.Cursor, error) {
 	c, err := t.run(query, args...)
 	if !isNoTable(err) {

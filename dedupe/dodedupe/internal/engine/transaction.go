@@ -12,14 +12,14 @@ import (
 // Transactions do a key's work and complete it, in one transaction.
 type Transactions struct{ *core }
 
-// Transactions returns those of the object.
+// Transactions returns the transactions of the object.
 func (e *Engine) Transactions() Transactions { return Transactions{e.core} }
 
-// Result is what a transaction has come to.
+// Result is the result of a transaction.
 type Result struct {
 	Value    []byte
-	Replayed bool  // it was done before
-	Failed   error // the work's
+	Replayed bool  // the work was done before
+	Failed   error // the error of the work
 }
 
 // Once does a key's work unless it has been done.

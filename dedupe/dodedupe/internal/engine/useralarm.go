@@ -13,8 +13,8 @@ import (
 // userAlarm is an alarm of the object that a ledger is embedded in. The
 // platform's one alarm is due when the first of the ledger's and this is.
 type userAlarm struct {
-	at      int64 // when the user wants it; 0: not
-	next    int64 // when it is delivered next: later than that, after errors
+	at      int64 // when the user wants it; 0 if it is not set
+	next    int64 // when it is delivered next: after errors, later than at
 	retries int64
 }
 
@@ -64,8 +64,8 @@ func (s shared) drop() error {
 	return err
 }
 
-// Earliest has the ledger go on where the user's alarm cannot be read: one that
-// a newer program wrote stays, and an alarm comes for it from time to time.
+// Earliest does not fail if the user's alarm cannot be read: one that a newer
+// program wrote stays, and the object's alarm rings for it from time to time.
 func (s shared) Earliest(now int64) (due int64, some bool, err error) {
 	due, some, err = s.table.Earliest(now)
 	if err != nil {
@@ -83,7 +83,8 @@ func (s shared) Earliest(now int64) (due int64, some bool, err error) {
 	return min(due, u.next), true, nil
 }
 
-// Clear finds no entries, and leaves the rest to its owner.
+// Clear deletes the alarm only: there are no entries, and the rest is the
+// user's.
 func (s shared) Clear(ctx context.Context) error { return s.storage.DeleteAlarm(ctx, nil) }
 
 // Embedded is the engine of an object that has other things to keep, and an
@@ -171,9 +172,9 @@ func (e *Embedded) Alarm(
 	})
 }
 
-// beginUserAlarm returns the object's own alarm if it is due. Its next delivery
-// is arranged before, in case that this one does not end; one that takes longer
-// than until then is not delivered again meanwhile.
+// beginUserAlarm returns the object's own alarm if it is due. It first arranges
+// the next delivery, in case this one does not end. While a delivery is
+// running, there is no other.
 func (e *Embedded) beginUserAlarm(
 	ctx context.Context,
 ) (u userAlarm, info durable.AlarmInfo, due bool, err error) {

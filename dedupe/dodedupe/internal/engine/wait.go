@@ -12,8 +12,8 @@ import (
 const (
 	maxWait = int64(dedupe.MaxWait / time.Millisecond)
 	// WaitSlice is how long a caller waits in an object at a time, in ms. Then
-	// it asks again: one that has gone, and that nobody tells the object of,
-	// takes no longer.
+	// the caller asks again: so a caller that has left, unknown to the object,
+	// occupies it for no longer.
 	WaitSlice = 10_000
 )
 
@@ -23,7 +23,7 @@ type waiters struct {
 	keys map[string]*waiting
 }
 
-// waiting is where those who wait for a key are.
+// waiting is the callers who wait for one key.
 type waiting struct {
 	changed chan struct{} // closed when the key's record has changed
 	callers int
@@ -70,9 +70,9 @@ func (w *waiters) wakeAll() {
 }
 
 // Wait waits until the key is not held any more, but no longer than limit, in
-// ms, nor than WaitSlice, and says how it stands then. It claims nothing: one
-// who waits may be gone by then. It fails with dedupe.ErrOverloaded where too
-// many wait already.
+// ms, nor than WaitSlice, and returns the key's state. It claims nothing: the
+// caller may have left by then. It fails with dedupe.ErrOverloaded if too many
+// callers wait already.
 func (e *Engine) Wait(
 	ctx context.Context, key, fingerprint string, limit int64,
 ) (entry.Answer, error) {
@@ -102,8 +102,8 @@ func (e *Engine) Wait(
 	}
 }
 
-// lookOrJoin says how a key stands. Where it is held, and the caller may wait,
-// it returns where.
+// lookOrJoin returns the state of a key. If the key is held and the caller may
+// wait, the caller joins those who wait.
 func (e *Engine) lookOrJoin(
 	ctx context.Context, key, fingerprint string, mayWait bool,
 ) (a entry.Answer, k *waiting, err error) {
@@ -119,8 +119,8 @@ func (e *Engine) lookOrJoin(
 	return a, k, err
 }
 
-// inspect says how a key stands: completed, or in progress for some time, or,
-// if it is free, for 0 ms.
+// inspect returns the state of a key: completed, or in progress for some time,
+// which is 0 ms if the key is free.
 func (e *Engine) inspect(ctx context.Context, key, fingerprint string) (entry.Answer, error) {
 	stored, now, err := e.read(ctx, key)
 	if err != nil {

@@ -47,13 +47,13 @@ const (
 	MaxLease = int64(dedupe.MaxLease / time.Millisecond)
 	// Never is beyond every time that an entry may have.
 	Never = codec.MaxNow + codec.MaxTTL
-	// ClockSlack is how much clocks of the machines that an object is on, one
-	// after the other, may differ, in ms, and how far one may be set back: by
-	// less, time stands still. By more, the clock was wrong before, or is now:
-	// entries of later begin anew.
+	// ClockSlack is how much, in ms, the clocks of the machines that an object
+	// is on, one after the other, may differ, and how far a clock may be set
+	// back: then time stands still. If it is more, the clock was wrong before,
+	// or is wrong now: entries with later times are dated anew.
 	ClockSlack = 60_000
-	// NewerRetry is after how long, in ms, a program that cannot read what a
-	// newer one wrote looks whether it can.
+	// NewerRetry is the time, in ms, after which a program tries again to read
+	// what a newer program wrote.
 	NewerRetry = 60_000
 )
 
@@ -69,19 +69,19 @@ type Found struct {
 	Fence int64
 }
 
-// What is what there is of a key.
+// What says whether a key has a record.
 type What int64
 
-// What there is.
+// Values of What.
 const (
-	Nothing    What = iota
-	Readable        // a record with that fence
-	Unreadable      // a record that cannot be read
+	Nothing    What = iota // no record
+	Readable               // a record, with a fence
+	Unreadable             // a record that cannot be read
 )
 
-// Expires is when the entry stops to count: when its window is over. If it is
-// held, a lease that ran out counts for some time after that: a successor has
-// to know that the work may have been done in part.
+// Expires is when the entry stops counting: when its window is over. A held
+// entry whose lease ran out counts for some time after that: a successor has to
+// know that the work may have been done in part.
 func (e *Entry) Expires() int64 {
 	end := e.FirstSeen + e.TTL
 	if e.State == Held {
@@ -101,8 +101,8 @@ func (e *Entry) Kept() int64 {
 	return e.Expires()
 }
 
-// Due is when the alarm has something to do for the entry: to notify of its
-// holder, and then to remove it.
+// Due is when the alarm has something to do for the entry: first to notify of
+// its holder, later to remove it.
 func (e *Entry) Due() int64 {
 	if e.NotifyAt != 0 {
 		return e.NotifyAt
@@ -110,7 +110,7 @@ func (e *Entry) Due() int64 {
 	return e.Kept()
 }
 
-// Fence is the entry's fence; 0 if its number is none that a holder was given.
+// Fence is the entry's fence; 0 if its number is not a fence.
 func (e *Entry) Fence() int64 {
 	if e.State == Free || e.State == Held || e.State == Done {
 		return e.Number
@@ -121,9 +121,8 @@ func (e *Entry) Fence() int64 {
 // FenceAt is the smallest fence that may be given at a time: the time in µs.
 func FenceAt(now int64) int64 { return now * 1000 }
 
-// At returns the entry as it counts at a time. That of a holder who has died
-// counts until somebody was notified of it, by the alarm, or because he takes
-// over.
+// At returns the entry as it counts at a time. The entry of a holder that died
+// counts until the alarm has given notice of it, or until it is taken over.
 func (e Entry) At(now int64) Entry {
 	if e.State == Absent || now >= e.Expires() && e.NotifyAt == 0 {
 		return Entry{}
@@ -139,15 +138,15 @@ func (e *Entry) Latest() int64 {
 	return e.FirstSeen
 }
 
-// Ahead reports whether the entry has a time that cannot be, so that the clock
-// was wrong when it was written, or is now.
+// Ahead reports whether the entry has an impossible time, so that the clock was
+// wrong when it was written, or is wrong now.
 func (e *Entry) Ahead(now int64) bool {
 	return e.Latest() > now+ClockSlack || e.State == Held && e.Until > now+ClockSlack+MaxLease
 }
 
-// Rebased returns an entry that is ahead as if what it says had happened now.
-// Its lease is as long as it was. If somebody claimed it whose key was first
-// seen earlier, all that is known is that it is not longer than a lease may be.
+// Rebased returns an entry that is ahead as if it had been written now, with a
+// lease of the same length. If the key was first seen before that, the length
+// is not known: the lease is at most MaxLease.
 func (e Entry) Rebased(now int64) Entry {
 	if ahead := e.FirstSeen - now; ahead > ClockSlack {
 		e.FirstSeen = now
@@ -167,9 +166,8 @@ func (e Entry) Rebased(now int64) Entry {
 	return e
 }
 
-// Postpone returns what becomes of a record that is due for a notice and cannot
-// be read: one that a newer program wrote is looked at again later, a corrupt
-// one is left alone.
+// Postpone returns when a record that is due for a notice and cannot be read is
+// due again: a record of a newer program later, a corrupt one never.
 func Postpone(unreadable error, now int64) (notify bool, due int64) {
 	if errors.Is(unreadable, codec.ErrVersion) {
 		return true, now + NewerRetry

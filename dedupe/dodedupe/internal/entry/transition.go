@@ -5,13 +5,13 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
 )
 
-// Request is a claim, or what Next asks.
+// Request is what a claim, a reservation or a call of Next asks for.
 type Request struct {
 	Owner, Fingerprint string
 	Lease, TTL         int64
 }
 
-// Check returns the error for a claim that cannot be.
+// Check returns the error of an invalid claim.
 func (r *Request) Check() error {
 	switch {
 	case r.Lease < 1 || r.Lease > MaxLease:
@@ -22,7 +22,7 @@ func (r *Request) Check() error {
 	return r.CheckRecord()
 }
 
-// CheckRecord returns the error for what cannot be stored.
+// CheckRecord returns the error of what cannot be stored.
 func (r *Request) CheckRecord() error {
 	switch {
 	case r.TTL < 1 || r.TTL > codec.MaxTTL:
@@ -48,8 +48,8 @@ type Answer struct {
 	RetryAfter int64
 }
 
-// Claim returns what becomes of the entry, and of the claim. fence is the one
-// to give if it acquires.
+// Claim returns the entry after a claim, and the claim's outcome. fence is what
+// the claim gets if it acquires the key.
 func (e Entry) Claim(r Request, now, fence int64) (Entry, dedupe.Outcome, error) {
 	e = e.At(now)
 	leased := e.State == Held && now < e.Until
@@ -83,8 +83,8 @@ func (e Entry) Claim(r Request, now, fence int64) (Entry, dedupe.Outcome, error)
 // HeldBy reports whether the last claim was h's.
 func (e *Entry) HeldBy(h Holder) bool { return e.Number == h.Fence && e.Owner == h.Owner }
 
-// Complete returns the entry with its result. The second time it returns it as
-// it is.
+// Complete returns the entry with its result, unchanged if the holder has
+// completed it before.
 func (e Entry) Complete(h Holder, result []byte, now int64) (next Entry, changed bool, err error) {
 	e = e.At(now)
 	switch {
@@ -118,7 +118,8 @@ func (e Entry) Extend(h Holder, lease, now int64) (next Entry, changed bool, err
 	return e, changed, nil
 }
 
-// Release returns the entry free. The second time it returns it as it is.
+// Release returns the entry free, unchanged if the holder has released it
+// before.
 func (e Entry) Release(h Holder, now int64) (next Entry, changed bool, err error) {
 	e = e.At(now)
 	switch {

@@ -36,9 +36,9 @@ type Key struct {
 // owner is told again what it was told before, or would have been: a caller
 // whose answer was lost repeats the call.
 //
-// Where the alarm fails the record stands, and the caller has to repeat or to
-// count it as unknown. Taking it back would take it from under a repetition
-// that has already been answered.
+// If the alarm fails, the record stays, and the caller has to repeat the call,
+// or to treat its outcome as unknown. Removing the record would take it from a
+// repetition that may have been answered already.
 func (k *Key) PutIfAbsent(ctx context.Context, o Owner, ttl int64) (inserted bool, err error) {
 	if ttl < 1 || ttl > codec.MaxTTL {
 		return false, effect.None(dedupe.ErrInvalidTTL)
