@@ -9,23 +9,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strconv"
 	"strings"
 
 	"flow.internal/capdo/durable"
 )
-
-// In a Worker http.DefaultTransport, hence http.DefaultClient, http.Get and what
-// builds on them, sends requests by the Worker's own fetch. It uses the handler
-// that the request's context comes from. Where the context comes from none, it
-// uses the handler that has started the running goroutine; without either the
-// request fails.
-func init() {
-	if runtime.GOOS == "js" {
-		http.DefaultTransport = transport{fetch: durable.Fetch}
-	}
-}
 
 // Transport returns a RoundTripper whose requests go to the object behind stub, so that
 //

@@ -16,7 +16,7 @@ const (
 )
 
 var differences = map[string]difference{
-	"a Host of its own":       {host, []string{"default", "without a context", "in an object", "outbound"}, "Request.Host is"},
-	"a trailer":               {trailers, nil, "fetch cannot send trailers"},
+	"a Host of its own":       {host, []string{"default", "without a context", "in an object", "copy", "outbound"}, "Request.Host is"},
+	"a trailer":               {trailers, []string{"default", "without a context", "in an object", "outbound", "object"}, "fetch cannot send trailers"},
 	"abort before the header": {panics, []string{"object"}, "abort Handler"},
 }

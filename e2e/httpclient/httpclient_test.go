@@ -26,8 +26,8 @@ var built worker.Built
 func TestMain(m *testing.M) { worker.Main(m, &built) }
 
 // ways are http.DefaultTransport with the handler's context, without one, and in
-// an object; Outbound; and Transport, where the server is an object.
-var ways = []string{"default", "without a context", "in an object", "outbound", "object"}
+// an object; a copy of it; Outbound; and Transport, where the server is an object.
+var ways = []string{"default", "without a context", "in an object", "copy", "outbound", "object"}
 
 // serve starts the server and the Worker.
 func serve(t *testing.T) (server, url string) {
@@ -127,6 +127,9 @@ func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
 func TestBodyThatWaitsIsClosedWhenItsRequestIsGivenUp(t *testing.T) {
 	server, url := serve(t)
 	for _, way := range ways {
+		if way == "copy" { // its body is read by net/http's Transport itself, which leaves it open
+			continue
+		}
 		if got := run(t, url, server, way, "given up"); got != "true io: read/write on closed pipe" {
 			t.Errorf("%s: %s", way, got)
 		}

@@ -20,4 +20,5 @@ mutate "goroutines have no mark" $same internal/jsrt/boundary_js.go 's/setMark\(
 mutate "a goroutine without a context fetches for whoever has the stack" TestGoroutinesWithoutAContextFetchForTheirOwnHandler internal/jsrt/section.go 's/\tm := marked\(\)\n\tif m == nil \{\n\t\treturn nil\n\t\}/\tm := &current.mark/'
 mutate "cookies are joined with commas" $same $transport 's/values = \[\]string\{strings\.Join\(values, "; "\)\}//'
 mutate "a body that waits is not closed" TestBodyThatWaitsIsClosedWhenItsRequestIsGivenUp durable/fetch.go 's/if !isOver \{/if !isOver \&\& false {/'
+mutate "copies have no way to dial" $same durable/durablehttp/default_js.go 's/\tt\.DialContext, t\.DialTLSContext = .*//'
 exit $failed

@@ -55,6 +55,8 @@ func handler(env *durable.Env) http.Handler {
 			return
 		case "without a context":
 			e.Context = context.Background()
+		case "copy":
+			e.Client.Transport = http.DefaultTransport.(*http.Transport).Clone()
 		case "outbound":
 			e.Client.Transport = durablehttp.Outbound(env)
 		case "object":

@@ -157,17 +157,36 @@ func (s *Server) Memory() (bytes int) {
 	return bytes
 }
 
-// Kill ends capdo, wrangler and workerd with SIGKILL.
+// Kill ends capdo, wrangler and workerd with SIGKILL. It returns when all of
+// them have ended, so that Run finds the port and the storage free.
 func (s *Server) Kill() {
-	for _, pid := range s.processes() {
+	pids := s.processes()
+	for _, pid := range pids {
 		if p, err := os.FindProcess(pid); err == nil {
 			p.Kill()
 		}
 	}
 	<-s.ended
+	for _, pid := range pids[1:] { // only capdo is a child, which can be waited for
+		for isRunning(pid) {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
 	if s.t.Failed() {
 		s.t.Logf("capdo dev printed:\n%s", s.Log)
 	}
+}
+
+// isRunning reports whether a thread of the process has not ended. A process
+// that nobody has waited for keeps the entry of its first thread.
+func isRunning(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	_, state, _ := strings.Cut(string(stat), ") ") // after the name, which may have spaces
+	return len(threads) > 1 || !strings.HasPrefix(state, "Z")
 }
 
 func children(pid int) (pids []int) {

@@ -1,0 +1,72 @@
+package durablehttp
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"flow.internal/capdo/durable"
+)
+
+// dial returns how a copy of http.DefaultTransport connects: at the other end of
+// the connection the request is read, and sent by fetch.
+func dial(scheme, port string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		near, far := net.Pipe()
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		c := &connection{Conn: near, cancel: cancel}
+		go func() {
+			defer far.Close()
+			c.err = relay(ctx, far, scheme, strings.TrimSuffix(address, ":"+port))
+		}()
+		return c, nil
+	}
+}
+
+// relay sends the request that arrives at conn, and writes its response there.
+func relay(ctx context.Context, conn net.Conn, scheme, host string) error {
+	r, err := http.ReadRequest(bufio.NewReader(conn))
+	if err != nil {
+		return err
+	}
+	r = r.WithContext(ctx)
+	r.RequestURI, r.URL.Scheme, r.URL.Host = "", scheme, host
+	r.Header.Del("Connection")
+	if r.Header["User-Agent"] == nil {
+		r.Header["User-Agent"] = nil // none was wanted
+	}
+	resp, err := transport{fetch: durable.Fetch}.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	resp.Close = true
+	if resp.ContentLength < 0 && r.Method != http.MethodHead {
+		resp.TransferEncoding = []string{"chunked"} // or else a body that breaks off would look complete
+	}
+	return resp.Write(conn)
+}
+
+// connection is the end that net/http has.
+type connection struct {
+	net.Conn
+	cancel func()
+	err    error // that of relay, once the other end is closed
+}
+
+func (c *connection) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF && c.err != nil {
+		err = c.err
+	}
+	return n, err
+}
+
+// Close gives the request up.
+func (c *connection) Close() error {
+	c.cancel()
+	return c.Conn.Close()
+}
