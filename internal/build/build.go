@@ -40,10 +40,17 @@ var names = slices.Concat([]string{"app.wasm", "wasm_exec.js"}, shim.Modules, []
 // describeTimeout bounds how long a program may take to reach durable.Run.
 const describeTimeout = 30 * time.Second
 
-// Run compiles the main package in dir to out, asks the program what it registers, and generates its entry module. Files whose
-// content is unchanged are not touched. logf, if not nil, is told each command.
+// Options say how a program is compiled; nil means the defaults.
+type Options struct {
+	Names bool                 // keep the names of Go's functions in app.wasm, for profiles
+	Logf  func(string, ...any) // is told each command
+}
+
+// Run compiles the main package in dir to out, asks the program what it
+// registers, and generates its entry module. Files whose content is unchanged
+// are not touched. logf, if not nil, is told each command.
 func Run(ctx context.Context, dir, out string, logf func(string, ...any)) (*Result, error) {
-	s, err := Stage(ctx, dir, logf)
+	s, err := Stage(ctx, dir, &Options{Logf: logf})
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +58,11 @@ func Run(ctx context.Context, dir, out string, logf func(string, ...any)) (*Resu
 }
 
 // Stage does all of Run but the writing, so that a build which turns out to be wrong does not replace one that works.
-func Stage(ctx context.Context, dir string, logf func(string, ...any)) (*Staged, error) {
+func Stage(ctx context.Context, dir string, o *Options) (*Staged, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	logf := o.Logf
 	if logf == nil {
 		logf = func(string, ...any) {}
 	}
@@ -64,7 +75,7 @@ func Stage(ctx context.Context, dir string, logf func(string, ...any)) (*Staged,
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	if err := compile(ctx, dir, filepath.Join(tmp, "app.wasm"), logf); err != nil {
+	if err := compile(ctx, dir, filepath.Join(tmp, "app.wasm"), o.Names, logf); err != nil {
 		return nil, err
 	}
 	if err := copyRuntime(ctx, tmp); err != nil {
@@ -106,8 +117,12 @@ func (s *Staged) Publish(out string) (*Result, error) {
 	return &Result{Description: s.Description, Dir: out, Size: len(wasm), SizeGz: gzipSize(wasm)}, nil
 }
 
-func compile(ctx context.Context, dir, wasm string, logf func(string, ...any)) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", wasm, ".")
+func compile(ctx context.Context, dir, wasm string, names bool, logf func(string, ...any)) error {
+	strip := "-ldflags=-s -w"
+	if names {
+		strip = "-ldflags=-w" // -s takes the section with the names away
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", strip, "-o", wasm, ".")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
 	logf("cd %s && GOOS=js GOARCH=wasm %s", dir, CommandLine(cmd.Args))
