@@ -41,13 +41,15 @@ func main() {
 	names := flag.String("peers", "", "names of the peers to measure (default all)")
 	callers := flag.String("callers", "1,16,64", "numbers of callers")
 	rounds := flag.Int("rounds", 0, "number of rounds (default 3, or 2 with -quick)")
+	pprof := flag.String("pprof", "", "instead record where the CPU of one kind of work goes in one peer, to this file, for go tool pprof")
 	out := flag.String("o", "bench", "folder of RESULTS.md and results")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
-	p := plan{rounds: 3, duration: 600 * time.Millisecond, warm: 600 * time.Millisecond, cold: 9, progress: os.Stderr}
+	p := plan{rounds: 3, duration: 480 * time.Millisecond, warm: time.Second, cold: 7, progress: os.Stderr}
 	if *quick {
+		*callers = "1,16"
 		p.rounds, p.duration, p.warm, p.cold = 2, 150*time.Millisecond, 200*time.Millisecond, 3
 	}
 	if *rounds > 0 {
@@ -55,11 +57,15 @@ func main() {
 	}
 	err := p.choose(*only, *names, *callers)
 	var r *Results
-	if err == nil {
+	switch {
+	case err != nil:
+	case *pprof != "":
+		err = p.profileOf(ctx, p.peers[0], p.works[0], p.callers[0], *pprof)
+	default:
 		r, err = p.run(ctx)
 	}
 	switch {
-	case err != nil:
+	case err != nil || r == nil:
 	case *only != "" || *names != "":
 		r.printTable(os.Stdout, p.works, p.peers, p.callers)
 	default:
@@ -189,7 +195,7 @@ func (p *plan) warmUp(ctx context.Context, servers []*server, bar *progressbar.P
 					return fmt.Errorf("%s: %w\n%s", s.Name, err, s.Log())
 				}
 			}
-			if _, err := measure(ctx, s, w, 16, p.warm); err != nil {
+			if _, err := measure(ctx, s, w, slices.Max(p.callers), p.warm); err != nil {
 				return err
 			}
 		}

@@ -24,7 +24,7 @@ type Row struct {
 	Work, Peer   string
 	Callers      int
 	Requests     int
-	CPU          float64 // µs of the peer's process for each request
+	CPU          float64 // µs of the peer's process for each request, the median of the rounds
 	Low, High    float64 // the rounds with the smallest and the largest CPU
 	PerSecond    float64
 	P50, P99     float64 // µs
@@ -56,11 +56,11 @@ func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
 // summarize computes a row from its measurements.
 func (r *Row) summarize() {
-	var cpu, elapsed time.Duration
+	var elapsed time.Duration
 	var latencies []time.Duration
 	var rounds []float64
 	for _, m := range r.measurements {
-		cpu, elapsed = cpu+m.cpu, elapsed+m.elapsed
+		elapsed += m.elapsed
 		latencies = append(latencies, m.latencies...)
 		rounds = append(rounds, micros(m.cpu)/float64(max(m.requests, 1)))
 	}
@@ -69,8 +69,7 @@ func (r *Row) summarize() {
 	if r.Requests == 0 {
 		return
 	}
-	r.CPU = micros(cpu) / float64(r.Requests)
-	r.Low, r.High = slices.Min(rounds), slices.Max(rounds)
+	r.CPU, r.Low, r.High = median(rounds), slices.Min(rounds), slices.Max(rounds)
 	r.PerSecond = float64(r.Requests) / elapsed.Seconds()
 	r.P50, r.P99 = micros(quantile(latencies, 50)), micros(quantile(latencies, 99))
 }
