@@ -42,6 +42,7 @@ func main() {
 	callers := flag.String("callers", "1,16,64", "numbers of callers")
 	rounds := flag.Int("rounds", 0, "number of rounds (default 3, or 2 with -quick)")
 	pprof := flag.String("pprof", "", "instead record where the CPU of one kind of work goes in one peer, to this file, for go tool pprof")
+	count := flag.Bool("crossings", false, "instead count how often a request crosses between JavaScript and Go")
 	out := flag.String("o", "bench", "folder of RESULTS.md and results")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -59,6 +60,8 @@ func main() {
 	var r *Results
 	switch {
 	case err != nil:
+	case *count:
+		err = p.printCrossings(ctx, os.Stdout)
 	case *pprof != "":
 		err = p.profileOf(ctx, p.peers[0], p.works[0], p.callers[0], *pprof)
 	default:
