@@ -53,10 +53,28 @@ func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader) {
 	}
 }
 
+// incoming returns a request's body: a stream, bytes, bytes and a stream with
+// more of them, or an error. It returns nil for none.
+func incoming(ctx context.Context, v any) *stream {
+	switch v := v.(type) {
+	case *jsrt.Ref:
+		return &stream{ctx: ctx, body: v}
+	case []byte:
+		return &stream{chunk: v, err: io.EOF}
+	case []any:
+		s := incoming(ctx, v[1])
+		s.chunk = v[0].([]byte)
+		return s
+	case *jsrt.Error:
+		return &stream{err: classify(v)}
+	}
+	return nil
+}
+
 // stream reads a ReadableStream.
 type stream struct {
 	ctx    context.Context
-	body   *jsrt.Ref
+	body   *jsrt.Ref // nil where all has been read
 	reader *jsrt.Ref
 	chunk  []byte
 	err    error
@@ -98,10 +116,14 @@ func (s *stream) next() ([]byte, error) {
 	return chunk, nil
 }
 
+var errClosedBody = errors.New("durable: read of a closed body")
+
 // Close gives up what has not been read.
 func (s *stream) Close() error {
-	if s.err == nil {
-		s.err = errors.New("durable: read of a closed body")
+	if s.body == nil {
+		s.chunk, s.err = nil, errClosedBody
+	} else if s.err == nil {
+		s.chunk, s.err = nil, errClosedBody
 		target := s.reader
 		if target == nil {
 			target = s.body

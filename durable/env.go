@@ -21,16 +21,11 @@ func (e *Env) Var(name string) (value string, ok bool, err error) {
 
 // Namespace returns the Durable Object namespace bound to the name. It fails with [ErrNoBinding], naming the bindings there are, and with [ErrContextClosed].
 func (e *Env) Namespace(binding string) (*Namespace, error) {
-	v, err := e.ref.Get(binding)
+	v, err := e.ref.Context().Helpers().Call("namespace", e.ref, binding)
 	if err != nil {
 		return nil, classify(err)
 	}
 	ref, ok := v.(*jsrt.Ref)
-	if ok {
-		if m, _ := ref.Get("idFromName"); m == nil {
-			ok = false
-		}
-	}
 	if !ok {
 		return nil, &wrapped{"durable: " + ErrNoBinding.Error() + ": " + strconv.Quote(binding) + " (bindings of this Worker: " + e.bindings() + ")", ErrNoBinding}
 	}

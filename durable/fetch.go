@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"io"
+	"strings"
 
 	"flow.internal/capdo/internal/jsrt"
 )
@@ -57,7 +58,7 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		return nil, err
 	}
 	stopSending := startSending(ctx, send)
-	v, err := c.Helpers().Await(ctx, "fetch", target, r.Method, r.URL, headerPairs(r.Header), body, signal)
+	v, err := c.Helpers().Await(ctx, "fetch", target, r.Method, r.URL, outgoingHeader(r.Header), body, signal)
 	if err != nil {
 		stopSending() // nobody reads the rest of the body
 		stop()
@@ -107,8 +108,8 @@ func abortSignal(ctx context.Context, c *jsrt.Context) (signal any, stop func(),
 // serveFetch handles a fetch event: args are method, url, headers, body, and in the stateless Worker env.
 func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(context.Context, *Env, *Request) (*Response, error)) (any, error) {
 	r := &Request{Method: args[0].(string), URL: args[1].(string), Header: headerMap(args[2])}
-	if body, ok := args[3].(*jsrt.Ref); ok {
-		r.Body = &stream{ctx: ctx, body: body}
+	if body := incoming(ctx, args[3]); body != nil {
+		r.Body = body
 	}
 	var env *Env
 	if len(args) > 4 {
@@ -126,14 +127,30 @@ func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(
 		i.SendBody(func() { send(ctx) })
 	}
 	if resp.WebSocket == nil {
-		return []any{resp.Status, headerPairs(resp.Header), body}, nil
+		return []any{resp.Status, outgoingHeader(resp.Header), body}, nil
 	}
 	socket, err := resp.WebSocket.in(i.Context())
 	status := resp.Status
 	if status == 0 {
 		status = 101
 	}
-	return []any{status, headerPairs(resp.Header), body, socket}, err
+	return []any{status, outgoingHeader(resp.Header), body, socket}, err
+}
+
+// outgoingHeader is what JavaScript's Headers are made of: nil, an object, or
+// pairs where a name has several values.
+func outgoingHeader(h map[string][]string) any {
+	if len(h) == 0 {
+		return nil
+	}
+	object := make(map[string]any, len(h))
+	for k, vs := range h {
+		if len(vs) != 1 {
+			return headerPairs(h)
+		}
+		object[k] = vs[0]
+	}
+	return object
 }
 
 func headerPairs(h map[string][]string) []any {
@@ -146,24 +163,36 @@ func headerPairs(h map[string][]string) []any {
 	return pairs
 }
 
+// headerMap reads what headerText of host.mjs has written.
 func headerMap(v any) map[string][]string {
-	list, _ := v.([]any)
-	h := make(map[string][]string, len(list))
-	for _, p := range list {
-		pair := p.([]any)
-		k := canonical(pair[0].(string))
-		h[k] = append(h[k], pair[1].(string))
+	text, _ := v.(string)
+	n := strings.Count(text, "\n") / 2
+	h, values := make(map[string][]string, n), make([]string, 0, n)
+	for text != "" {
+		var name, value string
+		name, text, _ = strings.Cut(text, "\n")
+		value, text, _ = strings.Cut(text, "\n")
+		k := canonical(name)
+		if before, ok := h[k]; ok {
+			h[k] = append(before, value)
+			continue
+		}
+		values = append(values, value)
+		h[k] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return h
 }
 
 // canonical is textproto.CanonicalMIMEHeaderKey for the lower-case names that JavaScript's Headers have.
 func canonical(k string) string {
-	b := []byte(k)
-	for i, c := range b {
-		if (i == 0 || b[i-1] == '-') && 'a' <= c && c <= 'z' {
-			b[i] = c - 'a' + 'A'
+	var b strings.Builder
+	b.Grow(len(k))
+	for i := range len(k) {
+		c := k[i]
+		if (i == 0 || k[i-1] == '-') && 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
 		}
+		b.WriteByte(c)
 	}
-	return string(b)
+	return b.String()
 }

@@ -1,8 +1,10 @@
 package durable
 
 import (
+	"context"
 	"time"
 
+	"flow.internal/capdo/internal/direct"
 	"flow.internal/capdo/internal/jsrt"
 )
 
@@ -163,6 +165,15 @@ func (n *Namespace) Get(id *ID, o *StubOptions) (*Stub, error) {
 		id = own
 	}
 	return n.newStub("get", id.ref, o)
+}
+
+func init() {
+	direct.Call = func(ctx context.Context, namespace any, name, method string, args []byte) (result []byte, sent bool, err error) {
+		ref := namespace.(*Namespace).ref
+		v, sent, err := ref.Context().Helpers().Send(ctx, "callByName", ref, name, method, args)
+		result, _ = v.([]byte)
+		return result, sent, classify(err)
+	}
 }
 
 // GetByName returns a stub for the object with that name, like Get of IDFromName.

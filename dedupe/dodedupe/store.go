@@ -10,6 +10,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/direct"
 )
 
 // Options configures a [Store]. Nil means the defaults.
@@ -83,12 +84,11 @@ func newStore(call caller, opts *Options) (*Store, error) {
 
 func namespaceCaller(n *durable.Namespace) caller {
 	return func(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
-		stub, err := n.GetByName(object, nil)
-		if err != nil {
-			return nil, undone{err}
+		b, sent, err := direct.Call(ctx, n, object, method, msg)
+		if err != nil && !sent && ctx.Err() == nil {
+			err = undone{err}
 		}
-		defer stub.Release()
-		return stub.Call(ctx, method, msg)
+		return b, err
 	}
 }
 

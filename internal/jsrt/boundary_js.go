@@ -45,7 +45,8 @@ func jsFree(context, ref int32)
 
 //go:wasmexport capdo_invoke
 func exportInvoke(context, id, size, kind, index int32) {
-	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind), Index: int(index), tasks: 1}
+	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind &^ stateless), Index: int(index), tasks: 1}
+	i.c.ends = kind&stateless != 0
 	i.c.addInvocation(i)
 	if w := workers.take(); w != nil {
 		w.next <- i
@@ -53,6 +54,10 @@ func exportInvoke(context, id, size, kind, index int32) {
 		go (&worker{next: make(chan *Invocation, 1)}).serve(i)
 	}
 }
+
+// stateless is added to the kind of an invocation whose context ends with it;
+// must match context.mjs.
+const stateless = 1 << 8
 
 //go:wasmexport capdo_settle
 func exportSettle(context, value, size int32) {
@@ -369,6 +374,9 @@ func (i *Invocation) done() {
 	i.c.removeInvocation(i)
 	if !i.isOver {
 		jsProceed(i.c.id, i.id, phaseOver)
+	}
+	if i.c.ends {
+		i.c.close()
 	}
 }
 

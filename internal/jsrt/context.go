@@ -13,6 +13,7 @@ type Context struct {
 
 	id      int32
 	closed  bool
+	ends    bool        // with its only invocation: it is a stateless one's
 	open    *Invocation // those that are not over, linked by next
 	first   *waiter     // goroutines that need this context to be current
 	last    *waiter
@@ -78,14 +79,22 @@ func (r *Ref) Call(name string, args ...any) (any, error) {
 // Await calls a method and waits for the promise it returns, if it returns one. When ctx ends first its cause is returned, and the
 // promise's outcome is dropped.
 func (r *Ref) Await(ctx context.Context, name string, args ...any) (any, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	v, err := r.call(name, false, args)
-	if p, ok := v.(pending); ok {
-		return r.c.await(ctx, p)
-	}
+	v, _, err := r.Send(ctx, name, args...)
 	return v, err
+}
+
+// Send is Await, and reports whether the method was called and did not throw at
+// once.
+func (r *Ref) Send(ctx context.Context, name string, args ...any) (v any, sent bool, err error) {
+	if ctx.Err() != nil {
+		return nil, false, context.Cause(ctx)
+	}
+	v, err = r.call(name, false, args)
+	if p, ok := v.(pending); ok {
+		v, err = r.c.await(ctx, p)
+		return v, true, err
+	}
+	return v, err == nil, err
 }
 
 func (r *Ref) call(name string, get bool, args []any) (any, error) {
@@ -233,6 +242,9 @@ func (c *Context) settle(p pending, size int32) bool {
 
 // close ends the context: nothing waits for it any longer, and the contexts of its handlers end. (Those that waited for their turn have it already, and find it closed.)
 func (c *Context) close() {
+	if c.closed {
+		return
+	}
 	c.closed = true
 	c.Object = nil
 	delete(contexts, c.id)

@@ -10,8 +10,24 @@ let caller = null; // the context whose Go code calls
 // setCaller says for which context Go calls.
 export function setCaller(context) { caller = context; }
 
+// headerText is Headers in one string, a line for each name and each value.
+// workerd lets no line break into either.
+export function headerText(headers) {
+  let text = "";
+  for (const [name, value] of headers) text += `${name}\n${value}\n`;
+  return text;
+}
+
 export const helpers = {
   keys: (o) => Object.keys(o),
+
+  // namespace returns a binding, or null where that is no namespace.
+  namespace: (env, name) => {
+    const binding = env[name];
+    return binding?.idFromName == null ? null : binding;
+  },
+  // callByName calls a method of an object through a stub of its own.
+  callByName: (namespace, name, method, ...args) => namespace.getByName(name)[method](...args),
 
   // fetch sends a request to target, a stub, or out of the Worker where that is
   // null, and returns the response's parts. Where the request is refused,
@@ -19,13 +35,13 @@ export const helpers = {
   fetch: async (target, method, url, headers, body, signal) => {
     let request;
     try {
-      request = new Request(url, { method, headers, body, signal, redirect: "manual" });
+      request = new Request(url, { method, headers: headers ?? {}, body, signal, redirect: "manual" });
     } catch (e) {
       cancel(body, e);
       throw e;
     }
     const r = await (target ?? globalThis).fetch(request);
-    return [r.status, [...r.headers], r.body, r.webSocket];
+    return [r.status, headerText(r.headers), r.body, r.webSocket];
   },
   abortController: () => new AbortController(),
   // pipe is how Go streams a body out: it writes to one end and hands the other over.
