@@ -227,7 +227,10 @@ func unpack(c *Context, b []byte, n int32) (any, error) {
 }
 
 // take fetches a value that waits, into memory of its own, which byte slices in it alias.
-func take(c *Context, value, size int32) (any, error) {
+func take(c *Context, value, size int32) (any, error) { return takeInto(&decoder{c: c}, value, size) }
+
+func takeInto(d *decoder, value, size int32) (any, error) {
+	c := d.c
 	b := make([]byte, max(size, 1))
 	switch jsTake(c.id, value, unsafe.Pointer(&b[0]), size) {
 	case 0:
@@ -235,7 +238,8 @@ func take(c *Context, value, size int32) (any, error) {
 	case -1:
 		return nil, errChanged
 	}
-	return outcome(&decoder{b: b[:size], c: c, alias: true})
+	d.b, d.alias = b[:size], true
+	return outcome(d)
 }
 
 func release(c *Context, index int32) {
@@ -310,7 +314,7 @@ func (i *Invocation) run() (v any, err error) {
 			err = panicError(p)
 		}
 	}()
-	args, err := take(i.c, i.id, i.size)
+	args, err := takeInto(&decoder{c: i.c, brief: i.c.ends}, i.id, i.size)
 	if err != nil {
 		return nil, err
 	}

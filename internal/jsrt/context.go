@@ -38,6 +38,8 @@ type op struct {
 	settled chan struct{} // buffered, so that settling never waits
 	size    int32         // of the outcome, in bytes at most
 	closed  bool          // the context ended first
+	ending  error         // the invocation that waits was cancelled first
+	next    *op           // of those that one invocation waits for
 }
 
 // Ref is a JavaScript value that stays in JavaScript. It is usable in its own context only; operations see to that.
@@ -196,6 +198,9 @@ func (c *Context) ready() {
 func (c *Context) await(ctx context.Context, p pending) (any, error) {
 	o := &op{settled: make(chan struct{}, 1)}
 	c.addOp(p, o)
+	if i, ok := ctx.(*Invocation); ok {
+		return c.awaitInvocation(i, p, o)
+	}
 	select {
 	case <-o.settled:
 	case <-ctx.Done():
@@ -208,6 +213,44 @@ func (c *Context) await(ctx context.Context, p pending) (any, error) {
 		return nil, ErrContextClosed
 	}
 	return take(c, int32(p), o.size)
+}
+
+// awaitInvocation does without the context behind the invocation: making one
+// and selecting takes longer than the rest.
+func (c *Context) awaitInvocation(i *Invocation, p pending, o *op) (any, error) {
+	if i.ending != nil { // between the call and here
+		o.cancel(i.ending)
+	}
+	i.addWait(o)
+	<-o.settled
+	i.removeWait(o)
+	switch {
+	case o.closed:
+		return nil, ErrContextClosed
+	case o.ending == nil:
+		return take(c, int32(p), o.size)
+	case c.removeOp(p) == nil: // it has settled, too
+		discard(c, p)
+	}
+	return nil, o.ending
+}
+
+// cancel has who waits for it go on, unless it has settled.
+func (o *op) cancel(cause error) {
+	select {
+	case o.settled <- struct{}{}:
+		o.ending = cause
+	default:
+	}
+}
+
+// settle has who waits for it go on. Where the invocation was cancelled before,
+// that has been seen to.
+func (o *op) settle() {
+	select {
+	case o.settled <- struct{}{}:
+	default:
+	}
 }
 
 func (c *Context) addOp(p pending, o *op) {
@@ -235,7 +278,7 @@ func (c *Context) settle(p pending, size int32) bool {
 	}
 	if o != nil {
 		o.size = size
-		o.settled <- struct{}{}
+		o.settle()
 	}
 	return o != nil
 }
@@ -250,7 +293,7 @@ func (c *Context) close() {
 	delete(contexts, c.id)
 	for _, o := range c.ops {
 		o.closed = true
-		o.settled <- struct{}{}
+		o.settle()
 	}
 	c.ops = nil
 	c.section.release()
