@@ -9,6 +9,9 @@ import (
 )
 
 // Request is an HTTP request, to an object or to the Worker. Package durablehttp turns it into net/http's.
+//
+// In the Worker, a body that says it has at most 16 KiB (Content-Length) has
+// been read when the handler begins. If that failed, reading it fails.
 type Request struct {
 	Method string              // "GET", …
 	URL    string              // absolute

@@ -21,6 +21,7 @@ const root = "../.."
 // notRun are the blocks that nobody executes, by page and first line, with the reason that the page has.
 var notRun = map[string]string{
 	"docs/operating.md: for time.Since(start) < time.Second { work() } // never ends: count the work instead": "it never ends",
+	"docs/operating.md: go tool capdo dev --profile                     # in one terminal; put load on it": "needs load; the test of capdo profile does the same",
 	"docs/operating.md: make test":                                        "run by CI, takes minutes",
 	"docs/operating.md: npx wrangler secret put LEDGER_TOKENS --env test": "needs a Cloudflare account",
 	"README.md: make test":                                                "run by CI, takes minutes",
