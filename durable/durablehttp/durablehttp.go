@@ -49,7 +49,7 @@ func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Re
 		req.Body = http.NoBody
 	}
 	w := &responseWriter{header: http.Header{}, began: make(chan struct{}), over: make(chan struct{})}
-	go w.run(h, req)
+	w.start(h, req)
 	<-w.began
 	if w.failed != nil {
 		return nil, w.failed

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/jsrt"
 )
 
 const bufferSize = 64 << 10
@@ -81,6 +82,53 @@ func (w *responseWriter) body() io.Reader {
 		return w.reader
 	}
 	return &w.buffer
+}
+
+// start runs the handler in a goroutine of its own.
+func (w *responseWriter) start(h http.Handler, r *http.Request) {
+	j := job{w, h, r, jsrt.Inside()}
+	if idle.n == 0 {
+		go serveJobs(j)
+		return
+	}
+	idle.n--
+	idle.list[idle.n] <- j
+}
+
+// job is a request to answer. Its handler is in the critical section that Serve
+// was called in.
+type job struct {
+	w       *responseWriter
+	h       http.Handler
+	r       *http.Request
+	section jsrt.Section
+}
+
+// idle are goroutines that have answered a request, and wait for the next one.
+// Their stacks have grown to what handlers need, which takes time.
+var idle struct {
+	list [32]chan job
+	n    int
+}
+
+func serveJobs(j job) {
+	next := make(chan job, 1)
+	for {
+		j.run()
+		if idle.n == len(idle.list) {
+			return
+		}
+		idle.list[idle.n] = next
+		idle.n++
+		j = <-next
+	}
+}
+
+func (j *job) run() {
+	leave := j.section.Enter()
+	defer leave()
+	j.w.run(j.h, j.r)
+	*j = job{}
 }
 
 func (w *responseWriter) run(h http.Handler, r *http.Request) {

@@ -60,6 +60,5 @@ fault "a turn wakes only the first who waits for it" internal/jsrt/context.go 's
 fault "a context that closes leaves its promises waiting" internal/jsrt/context.go 's/\t\to\.closed = true\n\t\to\.settle\(\)\n/\t\to.closed = true\n/'
 fault "a stateless context that Go has closed is entered again" $js/runtime.mjs 's/ \|\| context\.isOver\) return;/) return;/'
 fault "Go keeps a stateless context beyond its invocation" internal/jsrt/boundary_js.go 's/\tif i\.c\.ends \{\n\t\ti\.c\.close\(\)\n\t\}\n//'
-fault "who waits for a promise is not told that the invocation ends" internal/jsrt/invocation.go 's/\tfor o := i\.waits; o != nil; o = o\.next \{\n\t\to\.cancel\(i\.ending\)\n\t\}\n//'
 fault "who waits for the end of a transaction waits beyond the object's" internal/jsrt/context.go 's/\tc\.section\.release\(\)\n//'
 exit $failed

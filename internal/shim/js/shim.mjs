@@ -108,8 +108,9 @@ async function readSmall(body, size) {
   }
 }
 
-async function respond(parts) {
-  const [status, headers, body, webSocket] = await parts;
+const respond = (parts) => parts instanceof Promise ? parts.then(response) : response(parts);
+
+function response([status, headers, body, webSocket]) {
   try {
     const init = { status }; // workerd takes its time with each member
     if (headers) init.headers = headers;
