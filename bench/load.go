@@ -25,7 +25,7 @@ type sample struct {
 func measure(ctx context.Context, s *server, w *work, callers int, d time.Duration) (*sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, d+time.Minute)
 	defer cancel()
-	l := load{base: s.serial, limit: int64(w.limitFor(s.peer))}
+	l := load{base: s.serial, limit: int64(w.limitFor(s.peer, callers))}
 	var dos []func(int) error
 	for caller := range callers {
 		do, done, err := w.caller(ctx, s, caller)

@@ -129,10 +129,8 @@ func (p *plan) run(ctx context.Context) (*Results, error) {
 	bar := progressbar.NewOptions(p.steps(), progressbar.OptionSetWriter(p.progress), progressbar.OptionShowCount(),
 		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetDescription("building"))
 	defer bar.Close()
-	r := &Results{Date: time.Now().UTC().Format(time.DateOnly), Versions: versions(b)}
-	others := busy()
-	time.Sleep(time.Second)
-	r.Load = fmt.Sprintf("%.0f %% of the processors were busy in the second before", others())
+	r := &Results{Date: time.Now().UTC().Format(time.DateOnly), Versions: versions(b), Rounds: p.rounds, LoadBefore: machineLoad()}
+	defer func() { r.LoadAfter = machineLoad() }()
 	built := map[string]map[string]string{}
 	for _, s := range append([]*peer{emptyPeer}, p.peers...) {
 		if built[s.Name], err = b.modules(ctx, s); err != nil {
@@ -198,7 +196,7 @@ func (p *plan) warmUp(ctx context.Context, servers []*server, bar *progressbar.P
 					return fmt.Errorf("%s: %w\n%s", s.Name, err, s.Log())
 				}
 			}
-			if _, err := measure(ctx, s, w, slices.Max(p.callers), p.warm); err != nil {
+			if _, err := measure(ctx, s, w, min(slices.Max(p.callers), 16), p.warm); err != nil {
 				return err
 			}
 		}

@@ -50,30 +50,11 @@ func residentOf(pid int) (int64, error) {
 	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
 }
 
-// busy returns how much of the machine's time others than idle take, in
-// percent, between two calls of its function.
-func busy() (since func() float64) {
-	before, idleBefore := machine()
-	return func() float64 {
-		after, idleAfter := machine()
-		if after == before {
-			return 0
-		}
-		return 100 * (1 - float64(idleAfter-idleBefore)/float64(after-before))
-	}
-}
-
-func machine() (all, idle int64) {
-	b, _ := os.ReadFile("/proc/stat")
-	line, _, _ := strings.Cut(string(b), "\n")
-	for i, f := range strings.Fields(line)[1:] {
-		n, _ := strconv.ParseInt(f, 10, 64)
-		if i < 8 { // the guests' are part of the users'
-			all += n
-		}
-		if i == 3 || i == 4 {
-			idle += n
-		}
-	}
-	return all, idle
+// machineLoad is how many threads ran or could have run, on average over the
+// last minute.
+func machineLoad() float64 {
+	b, _ := os.ReadFile("/proc/loadavg")
+	text, _, _ := strings.Cut(string(b), " ")
+	load, _ := strconv.ParseFloat(text, 64)
+	return load
 }

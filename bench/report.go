@@ -84,7 +84,9 @@ func (r *Results) markdown() []byte {
 	fmt.Fprintf(&b, `<!-- Written by go run ./bench. DO NOT EDIT. -->
 # What a request costs
 
-From one run of %s on %s: %s. %s; nothing kept others from running meanwhile.
+From one run of %s on %s, in %d rounds: %s. The machine's load was %.1f before
+and %.1f after it: with more than a quiet machine's, below 1 before, other
+programs took part of the processors, and figures vary by more than they differ.
 
 Five programs serve the same requests. Each has a workerd process of its own.
 One driver sends the same load to each, in rounds in which they take turns, and
@@ -104,7 +106,7 @@ range over the rounds is in [results/requests.csv](results/requests.csv).
 
 ![CPU for each kind of request, as a ratio to JavaScript over RPC](results/cpu.svg)
 
-`, how, r.Date, strings.Join(r.Versions, ", "), r.Load)
+`, how, r.Date, r.Rounds, strings.Join(r.Versions, ", "), r.LoadBefore, r.LoadAfter)
 	r.cpuTables(&b)
 	fmt.Fprintf(&b, "\n![Requests a second for a key that is taken](results/rate.svg)\n\n")
 	r.rateTables(&b)

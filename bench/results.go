@@ -11,12 +11,14 @@ import (
 type Results struct {
 	Date     string
 	Versions []string
-	Load     string // of others, while it was measured
 	Quick    bool
-	Requests []Row
-	Memory   []Memory
-	Cold     []Cold
-	Sizes    []Size
+	Rounds   int
+
+	LoadBefore, LoadAfter float64 // of the machine, an average over the last minute
+	Requests              []Row
+	Memory                []Memory
+	Cold                  []Cold
+	Sizes                 []Size
 }
 
 // Row is one kind of work, by so many callers, of one peer.

@@ -18,7 +18,7 @@ type work struct {
 	Name    string
 	Title   string
 	without []string // peers that do not do it
-	limit   int      // of requests in one measurement: each makes an object; 0 means none
+	limit   int      // of requests in one measurement: each takes long, or makes an object; 0 means none
 	prepare func(*server) error
 	// caller returns what one of the callers does again and again. serial is
 	// unique.
@@ -34,7 +34,7 @@ var works = []*work{
 	{Name: "sequence", Title: "next number of a stream", caller: each((*server).sequence)},
 	{Name: "kv", Title: "put, get and list of ten", prepare: (*server).fillKV, caller: each((*server).kv)},
 	{Name: "insert", Title: "SQL insert", caller: each((*server).insert)},
-	{Name: "scan", Title: "SQL scan of 10,000 rows", prepare: (*server).seed, caller: each((*server).scan)},
+	{Name: "scan", Title: "SQL scan of 10,000 rows", limit: 64, prepare: (*server).seed, caller: each((*server).scan)},
 	{Name: "alarm", Title: "alarm: set and delivered", caller: each((*server).alarm)},
 	{Name: "echo", Title: "WebSocket echo", caller: echo},
 	{Name: "idempotent", Title: "Idempotent middleware, a new key", limit: 160, without: []string{"simple", "handlefetch"}, caller: each((*server).charge)},
@@ -44,10 +44,11 @@ var works = []*work{
 
 func (w *work) isFor(p *peer) bool { return !slices.Contains(w.without, p.Name) }
 
-// limitFor is smaller for the peer whose objects take megabytes each.
-func (w *work) limitFor(p *peer) int {
-	if p.Name == "simple" {
-		return w.limit / 4
+// limitFor is smaller for the peer whose objects take megabytes each, but not
+// smaller than the number of callers.
+func (w *work) limitFor(p *peer, callers int) int {
+	if p.Name == "simple" && w.limit > 0 {
+		return max(w.limit/4, callers)
 	}
 	return w.limit
 }
