@@ -85,8 +85,8 @@ func (r *Results) markdown() []byte {
 # What a request costs
 
 From one run of %s on %s, in %d rounds: %s. The machine's load was %.1f before
-and %.1f after it: with more than a quiet machine's, below 1 before, other
-programs took part of the processors, and figures vary by more than they differ.
+and %.1f after it. Where the first is above 1, other programs shared the
+processors, and small differences mean nothing.
 
 Five programs serve the same requests. Each has a workerd process of its own.
 One driver sends the same load to each, in rounds in which they take turns, and
