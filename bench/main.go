@@ -43,6 +43,7 @@ func main() {
 	rounds := flag.Int("rounds", 0, "number of rounds (default 3, or 2 with -quick)")
 	pprof := flag.String("pprof", "", "instead record where the CPU of one kind of work goes in one peer, to this file, for go tool pprof")
 	count := flag.Bool("crossings", false, "instead count how often a request crosses between JavaScript and Go")
+	again := flag.Bool("report", false, "instead write the page and the charts anew, from results/results.json")
 	out := flag.String("o", "bench", "folder of RESULTS.md and results")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -60,6 +61,8 @@ func main() {
 	var r *Results
 	switch {
 	case err != nil:
+	case *again:
+		r, err = readResults(*out)
 	case *count:
 		err = p.printCrossings(ctx, os.Stdout)
 	case *pprof != "":
@@ -72,7 +75,7 @@ func main() {
 	case *only != "" || *names != "":
 		r.printTable(os.Stdout, p.works, p.peers, p.callers)
 	default:
-		r.Quick = *quick
+		r.Quick = r.Quick || *quick
 		err = r.write(*out)
 	}
 	if err != nil {

@@ -59,6 +59,16 @@ func (r *Results) write(dir string) error {
 	return nil
 }
 
+// readResults reads what write has written.
+func readResults(dir string) (*Results, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "results", "results.json"))
+	if err != nil {
+		return nil, err
+	}
+	r := &Results{}
+	return r, json.Unmarshal(b, r)
+}
+
 func (r *Results) requestsCSV() []byte {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)

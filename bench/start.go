@@ -69,7 +69,7 @@ func (b *builder) coldStart(ctx context.Context, p *peer, modules map[string]str
 
 func median(v []float64) float64 {
 	v = slices.Sorted(slices.Values(v))
-	return quantile(v, 50)
+	return (v[len(v)/2] + v[(len(v)-1)/2]) / 2
 }
 
 // sizes compiles the programs whose size is reported.

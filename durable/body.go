@@ -95,13 +95,13 @@ func (s *stream) Read(p []byte) (int, error) {
 
 func (s *stream) next() ([]byte, error) {
 	if s.reader == nil {
-		v, err := s.body.Call("getReader")
+		v, err := s.body.Context().Helpers().Call("reader", s.body)
 		if err != nil {
 			return nil, classify(err)
 		}
 		s.reader = v.(*jsrt.Ref)
 	}
-	v, err := s.reader.Await(s.ctx, "read")
+	v, err := s.reader.Context().Helpers().Await(s.ctx, "read", s.reader)
 	if err != nil {
 		return nil, classify(err)
 	}

@@ -18,6 +18,9 @@ export function headerText(headers) {
   return text;
 }
 
+// CHUNK is how many bytes of a body are read at most at a time.
+const CHUNK = 64 << 10;
+
 export const helpers = {
   keys: (o) => Object.keys(o),
 
@@ -44,6 +47,16 @@ export const helpers = {
     return [r.status, headerText(r.headers), r.body, r.webSocket];
   },
   abortController: () => new AbortController(),
+  // reader returns one that reads into large buffers, where the stream can: the
+  // other kind reads 4 KiB at a time.
+  reader: (body) => {
+    try {
+      return body.getReader({ mode: "byob" });
+    } catch {
+      return body.getReader(); // made in JavaScript
+    }
+  },
+  read: (reader) => reader instanceof ReadableStreamBYOBReader ? reader.read(new Uint8Array(CHUNK)) : reader.read(),
   // pipe is how Go streams a body out: it writes to one end and hands the other over.
   pipe: () => { const { readable, writable } = new IdentityTransformStream(); return [readable, writable.getWriter()]; },
 
