@@ -208,7 +208,7 @@ func title(name string) string {
 }
 
 func (r *Results) coldTable(b *bytes.Buffer) {
-	fmt.Fprint(b, "\n## Cold start\n\n![The first request of a fresh process](results/cold.svg)\n\nFresh processes, in ms, medians. The first request starts the Go program; workerd has compiled it before it listens.\nThe empty Go program is one that does nothing, started by the first request.\n\n| peer | workerd listens | first request | lowest to highest | second request |\n|---|---:|---:|---:|---:|\n")
+	fmt.Fprint(b, "\n## Cold start\n\n![The first request of a fresh process](results/cold.svg)\n\nFresh processes, in ms, medians. The first request starts the Go program.\nThe empty Go program is one that does nothing, started by the first request.\n\n| peer | workerd listens | first request | lowest to highest | second request |\n|---|---:|---:|---:|---:|\n")
 	for _, c := range r.Cold {
 		fmt.Fprintf(b, "| %s | %.0f | %.1f | %.1f–%.1f | %.1f |\n", title(c.Peer), c.Start/1000, c.First/1000, c.FirstLow/1000, c.FirstHigh/1000, c.Second/1000)
 	}

@@ -58,8 +58,7 @@ func Connect(ctx context.Context, address string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	// wrangler's inspector refuses programs that say not where they come from.
-	conn, _, err := websocket.Dial(ctx, target, &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"http://127.0.0.1"}}})
+	conn, _, err := websocket.Dial(ctx, target, origin())
 	if err != nil {
 		return nil, fmt.Errorf("the inspector at %s: %w", address, err)
 	}
