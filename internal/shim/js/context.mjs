@@ -18,6 +18,10 @@ const TIME_UP_MS = 24_000, CLOSE_MS = 28_000;
 // What of an invocation goes on; must match internal/jsrt.
 const TASKS = 0, OVER = 1, BODY = 2;
 
+// STATELESS is added to the kind of an invocation whose context ends with it;
+// must match internal/jsrt.
+const STATELESS = 1 << 8;
+
 // Invocation is one call into Go. Its answer is there at once when Go did not
 // have to wait, else it is promised.
 export class Invocation {
@@ -46,6 +50,7 @@ export class Invocation {
     if (phase === TASKS) this.doneAt ||= Date.now();
     if (phase !== OVER) return;
     this.isOver = true;
+    this.context.over();
     this.context.calls.delete(this.id);
     this.context.idleSince = Date.now();
     this.ended?.();
@@ -73,6 +78,7 @@ export class Context {
     this.sockets = new Set(); // WebSockets that Go reads
     this.promises = 0;  // that Go waits for
     this.closed = false;
+    this.isOver = false; // Go has closed it
     this.isAsked = false; // for a turn
     this.askedAt = 0;
     this.isListening = false;
@@ -170,7 +176,7 @@ export class Context {
   invoke(kind, index, args, { signal, background } = {}) {
     const { rt } = this, id = rt.keep(this, args), call = new Invocation(this, id);
     this.calls.set(id, call);
-    rt.enter(this, "capdo_invoke", id, this.encoded.get(id)?.size ?? 0, kind, index);
+    rt.enter(this, "capdo_invoke", id, this.encoded.get(id)?.size ?? 0, this.state ? kind : kind | STATELESS, index);
     if (call.isOver) { // the common case: nothing was armed for it
       this.rest();
       return call.answer();
@@ -251,12 +257,15 @@ export class Context {
   }
   isIdle() { return this.state !== null && this.promises === 0 && !this.isOpen(); }
 
+  // over: Go closes a stateless context with its invocation.
+  over() { if (!this.state) this.isOver = true; }
+
   // close tells Go that the context is gone: goroutines that still want its I/O
   // get an error. What it holds is forgotten.
   close() {
     const { rt } = this;
     if (this.closed) return;
-    rt.enter(this, "capdo_close");
+    if (!this.isOver) rt.enter(this, "capdo_close");
     this.closed = true;
     rt.contexts.delete(this.id);
     rt.open.delete(this);
