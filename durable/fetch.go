@@ -180,7 +180,7 @@ func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(
 var errNoResponse = errors.New("durable: Fetch returned neither a response nor an error")
 
 // reply returns what JavaScript makes a response of: status, headers, body and
-// WebSocket.
+// WebSocket, and whether the body is encoded already.
 func reply(ctx context.Context, i *jsrt.Invocation, resp *Response) (any, error) {
 	status := resp.Status
 	switch {
@@ -200,11 +200,26 @@ func reply(ctx context.Context, i *jsrt.Invocation, resp *Response) (any, error)
 	if send != nil {
 		i.SendBody(func() { send(ctx, func(error) {}) })
 	}
-	if resp.WebSocket == nil {
-		return []any{status, outgoingHeader(resp.Header), body}, nil
+	header := outgoingHeader(resp.Header)
+	switch {
+	case resp.WebSocket != nil:
+		socket, err := resp.WebSocket.in(i.Context())
+		return []any{status, header, body, socket}, err
+	case isEncoded(resp.Header):
+		return []any{status, header, body, nil, true}, nil
 	}
-	socket, err := resp.WebSocket.in(i.Context())
-	return []any{status, outgoingHeader(resp.Header), body, socket}, err
+	return []any{status, header, body}, nil
+}
+
+// isEncoded reports whether there is a Content-Encoding, in whatever case.
+func isEncoded(h map[string][]string) bool {
+	const name = "Content-Encoding"
+	for k := range h {
+		if len(k) == len(name) && strings.EqualFold(k, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // outgoingHeader is what JavaScript's Headers are made of: nil, an object, or

@@ -52,7 +52,7 @@ export class Invocation {
     this.isOver = true;
     this.context.over();
     this.context.calls.delete(this.id);
-    this.context.idleSince = Date.now();
+    if (this.context.state) this.context.idleSince = Date.now();
     this.ended?.();
   }
   fail(error) {
@@ -86,7 +86,7 @@ export class Context {
     this.notify = null;   // resolves what listen awaits
     this.timeout = null;  // {at, handle}
     this.watchedAt = 0;
-    this.idleSince = Date.now();
+    this.idleSince = state ? Date.now() : 0; // in ms; objects only
     this.quietSince = 0;  // when nothing was in flight any more
     this.lookedAt = 0;    // when Go last looked for cycles of calls
     this.lines = null;    // of output
@@ -169,11 +169,12 @@ export class Context {
 
   // ---- Invocations ---------------------------------------------------------
 
-  // invoke calls Go and returns its answer, or a promise of it. signal says
-  // that the caller went away; background keeps a stateless context alive until
+  // invoke calls Go and returns its answer, or a promise of it. The signal of
+  // request says that the caller went away; it is made when it is first asked
+  // for. background keeps a stateless context alive until
   // the invocation is over (ExecutionContext.waitUntil). An object's would get
   // no turn after the answer, either.
-  invoke(kind, index, args, { signal, background } = {}) {
+  invoke(kind, index, args, { request, background } = {}) {
     const { rt } = this, id = rt.keep(this, args), call = new Invocation(this, id);
     this.calls.set(id, call);
     rt.enter(this, "capdo_invoke", id, this.encoded.get(id)?.size ?? 0, this.state ? kind : kind | STATELESS, index);
@@ -189,7 +190,7 @@ export class Context {
     call.ended = resolve;
     if (this.state) this.state.waitUntil(ended);
     else background?.(ended);
-    signal?.addEventListener("abort", () => { if (!call.isOver) this.cancel(call); });
+    request?.signal.addEventListener("abort", () => { if (!call.isOver) this.cancel(call); });
     this.listen();
     rt.watch(this);
     return call.answer();

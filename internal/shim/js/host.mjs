@@ -14,7 +14,7 @@ export function setCaller(context) { caller = context; }
 // workerd lets no line break into either.
 export function headerText(headers) {
   let text = "";
-  for (const [name, value] of headers) text += `${name}\n${value}\n`;
+  headers.forEach((value, name) => { text += `${name}\n${value}\n`; }); // for … of takes twice as long
   return text;
 }
 
@@ -55,8 +55,7 @@ export const helpers = {
     }
     const isDecoded = !target && !request.headers.has("accept-encoding") && !request.headers.has("range");
     const r = await (target ?? globalThis).fetch(request, { encodeResponseBody: isDecoded ? "automatic" : "manual" });
-    const h = isDecoded && r.body ? [...r.headers].filter(isOfDecoded(r.headers)) : r.headers;
-    return [r.status, headerText(h), r.body, r.webSocket];
+    return [r.status, headerText(isDecoded && r.body ? decoded(r.headers) : r.headers), r.body, r.webSocket];
   },
   abortController: () => new AbortController(),
   // reader returns one that reads into large buffers, where the stream can: the
@@ -167,8 +166,11 @@ export function refuse(ws, reason) {
   }
 }
 
-// isOfDecoded tells which headers hold for a body that the platform has decoded.
-function isOfDecoded(headers) {
-  const decoded = ["gzip", "br"].includes(headers.get("content-encoding"));
-  return ([name]) => !decoded || name !== "content-encoding" && name !== "content-length";
+// decoded returns the headers that hold for a body that the platform has decoded.
+function decoded(headers) {
+  if (!["gzip", "br"].includes(headers.get("content-encoding"))) return headers;
+  const rest = new Headers(headers);
+  rest.delete("content-encoding");
+  rest.delete("content-length");
+  return rest;
 }

@@ -65,7 +65,7 @@ export class GoObject {
   }
   method(index, args) { return this.invoke(METHOD, index, args); }
   alarm(info) { return this.invoke(ALARM, 0, [info?.scheduledTime, info?.retryCount ?? 0, info?.isRetry ?? false]); }
-  fetch(request) { return respond(this.invoke(FETCH, 0, requestParts(request), { signal: request.signal })); }
+  fetch(request) { return respond(this.invoke(FETCH, 0, requestParts(request), { request })); }
   webSocketMessage(ws, data) { return this.invoke(MESSAGE, 0, [socketID(ws), ws, typeof data === "string", messageBytes(data)]); }
   webSocketClose(ws, code, reason, wasClean) { return this.invoke(CLOSE, 0, [socketID(ws), ws, code, reason.toWellFormed(), wasClean]); }
   webSocketError(ws, error) { return this.invoke(ERR, 0, [socketID(ws), ws, error]); }
@@ -77,7 +77,7 @@ const SMALL = 16 << 10;
 // fetchWorker serves the stateless Worker's fetch event.
 export function fetchWorker(request, env, execution) {
   const serve = (body) => {
-    const options = { signal: request.signal, background: (p) => execution.waitUntil(p) };
+    const options = { request, background: (p) => execution.waitUntil(p) };
     return respond(new Context(runtime(), null).invoke(FETCH, 0, [...requestParts(request, body), new ByRef(env)], options));
   };
   const { body } = request;
@@ -110,11 +110,13 @@ async function readSmall(body, size) {
 
 const respond = (parts) => parts instanceof Promise ? parts.then(response) : response(parts);
 
-function response([status, headers, body, webSocket]) {
+function response([status, headers, body, webSocket, isEncoded]) {
   try {
-    const init = { status, encodeBody: "manual" }; // workerd takes its time with each member
+    if (status === 200 && !headers) return new Response(body); // workerd takes its time with options, and with each of them
+    const init = { status };
     if (headers) init.headers = headers;
     if (webSocket) init.webSocket = webSocket;
+    if (isEncoded) Object.assign(init, { encodeBody: "manual" });
     return new Response(body, init);
   } catch (e) { // such as a status that has no body: nobody will read what Go is about to write
     cancel(body, e);
