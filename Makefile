@@ -9,10 +9,10 @@ PORT ?= 8787
 # a folder, or a wrangler config
 CONFIG ?= examples/harness
 
-.PHONY: help dev build test check fmt bench fuzz explore soak load mutations wrangler clean
+.PHONY: help dev build test check fmt bench bench-quick fuzz explore soak load mutations wrangler clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 dev: $(NPM) ## serve examples/harness (CONFIG=… for another config) on http://127.0.0.1:8787 (PORT=…) with wrangler dev, rebuilding on changes
 	@echo "compiling capdo (the first time takes half a minute) …"
@@ -50,8 +50,11 @@ check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API 
 fmt: ## format the Go code
 	gofmt -w $$(git ls-files '*.go')
 
-bench: $(NPM) ## measure against hand-written JavaScript and an empty Go program, in one workerd (about a minute)
-	go test -run '^$$' -bench . -benchtime 1x ./bench
+bench: $(NPM) ## measure against JavaScript and a simple port to Go, and write bench/RESULTS.md (less than 10 minutes)
+	go run ./bench
+
+bench-quick: $(NPM) ## bench with fewer and shorter rounds, into .bin/bench (less than 2 minutes)
+	mkdir -p .bin/bench && go run ./bench -quick -o .bin/bench
 
 fuzz: $(NPM) ## fuzz codecs, keys, messages, records and parsers, and each way in which values come to Go, a minute each (FUZZTIME=…)
 	go test -fuzz FuzzCastIntegers -fuzztime $(or $(FUZZTIME),1m) ./durable

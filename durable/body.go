@@ -29,6 +29,9 @@ func outgoing(c *jsrt.Context, body io.Reader, header map[string][]string) (valu
 		if ref := b.pass(c); ref != nil {
 			return ref, nil, nil
 		}
+		if rest, ok := b.rest(); ok {
+			return rest, nil, nil
+		}
 	}
 	v, err := c.Helpers().Call("pipe", lengthOf(header))
 	if err != nil {
@@ -93,10 +96,28 @@ func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader, failed func(err
 	}
 }
 
+// incoming returns a request's body: a stream, bytes, bytes and a stream with
+// more of them, or an error. It returns nil for none.
+func incoming(ctx context.Context, v any) *stream {
+	switch v := v.(type) {
+	case *jsrt.Ref:
+		return &stream{ctx: ctx, body: v}
+	case []byte:
+		return &stream{chunk: v, err: io.EOF}
+	case []any:
+		s := incoming(ctx, v[1])
+		s.chunk = v[0].([]byte)
+		return s
+	case *jsrt.Error:
+		return &stream{err: classify(v)}
+	}
+	return nil
+}
+
 // stream reads a ReadableStream.
 type stream struct {
 	ctx    context.Context
-	body   *jsrt.Ref
+	body   *jsrt.Ref // nil where all has been read
 	reader *jsrt.Ref
 	chunk  []byte
 	err    error
@@ -106,7 +127,7 @@ type stream struct {
 // pass hands the stream over to JavaScript, if it is one of the context and
 // nobody has read from it.
 func (s *stream) pass(c *jsrt.Context) *jsrt.Ref {
-	if s.reader != nil || s.err != nil || s.body.Context() != c {
+	if s.reader != nil || s.err != nil || len(s.chunk) > 0 || s.body.Context() != c {
 		return nil
 	}
 	s.err = errPassed
@@ -114,6 +135,18 @@ func (s *stream) pass(c *jsrt.Context) *jsrt.Ref {
 		s.closed()
 	}
 	return s.body
+}
+
+// rest returns what is left of a stream that has been read to its end.
+func (s *stream) rest() (value any, ok bool) {
+	if s.body != nil || s.err != io.EOF {
+		return nil, false
+	}
+	if len(s.chunk) > 0 {
+		value = s.chunk
+	}
+	s.chunk, s.err = nil, errPassed
+	return value, true
 }
 
 var errPassed = errors.New("durable: the body has been passed on")
@@ -132,13 +165,13 @@ func (s *stream) Read(p []byte) (int, error) {
 
 func (s *stream) next() ([]byte, error) {
 	if s.reader == nil {
-		v, err := s.body.Call("getReader")
+		v, err := s.body.Context().Helpers().Call("reader", s.body)
 		if err != nil {
 			return nil, classify(err)
 		}
 		s.reader = v.(*jsrt.Ref)
 	}
-	v, err := s.reader.Await(s.ctx, "read")
+	v, err := s.reader.Context().Helpers().Await(s.ctx, "read", s.reader)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -153,10 +186,14 @@ func (s *stream) next() ([]byte, error) {
 	return chunk, nil
 }
 
+var errClosedBody = errors.New("durable: read of a closed body")
+
 // Close gives up what has not been read.
 func (s *stream) Close() error {
-	if s.err == nil {
-		s.err = errors.New("durable: read of a closed body")
+	if s.body == nil {
+		s.chunk, s.err = nil, errClosedBody
+	} else if s.err == nil {
+		s.chunk, s.err = nil, errClosedBody
 		target := s.reader
 		if target == nil {
 			target = s.body

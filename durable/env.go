@@ -36,16 +36,11 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 	if e == nil {
 		return nil, errNoEnv
 	}
-	v, err := e.ref.Get(binding)
+	v, err := e.ref.Context().Helpers().Call("namespace", e.ref, binding)
 	if err != nil {
 		return nil, classify(err)
 	}
 	ref, ok := v.(*jsrt.Ref)
-	if ok {
-		if m, _ := ref.Get("idFromName"); m == nil {
-			ok = false
-		}
-	}
 	if !ok {
 		return nil, &wrapped{"durable: " + ErrNoBinding.Error() + ": " + strconv.Quote(binding) + " (bindings of this Worker: " + e.bindings() + ")", ErrNoBinding}
 	}

@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"flow.internal/capdo/internal/jsrt"
 )
 
 // Request is an HTTP request, to an object or to the Worker. Package durablehttp turns it into net/http's.
+//
+// In the Worker, a body that says it has at most 16 KiB (Content-Length) has
+// been read when the handler begins. If that failed, reading it fails.
 type Request struct {
 	Method string              // "" is GET
 	URL    string              // absolute
@@ -93,7 +97,7 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		failed = err
 		abort()
 	})
-	v, err := c.Helpers().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL, headerPairs(r.Header), body, signal)
+	v, err := c.Helpers().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL, outgoingHeader(r.Header), body, signal)
 	if err != nil {
 		stopSending() // nobody reads the rest of the body
 		stop()
@@ -156,8 +160,8 @@ func abortSignal(ctx context.Context, c *jsrt.Context, needed bool) (signal any,
 // serveFetch handles a fetch event: args are method, url, headers, body, and in the stateless Worker env.
 func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(context.Context, *Env, *Request) (*Response, error)) (any, error) {
 	r := &Request{Method: args[0].(string), URL: args[1].(string), Header: headerMap(args[2])}
-	if body, ok := args[3].(*jsrt.Ref); ok {
-		r.Body = &stream{ctx: ctx, body: body}
+	if body := incoming(ctx, args[3]); body != nil {
+		r.Body = body
 	}
 	var env *Env
 	if len(args) > 4 {
@@ -176,7 +180,7 @@ func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(
 var errNoResponse = errors.New("durable: Fetch returned neither a response nor an error")
 
 // reply returns what JavaScript makes a response of: status, headers, body and
-// WebSocket.
+// WebSocket, and whether the body is encoded already.
 func reply(ctx context.Context, i *jsrt.Invocation, resp *Response) (any, error) {
 	status := resp.Status
 	switch {
@@ -196,11 +200,42 @@ func reply(ctx context.Context, i *jsrt.Invocation, resp *Response) (any, error)
 	if send != nil {
 		i.SendBody(func() { send(ctx, func(error) {}) })
 	}
-	if resp.WebSocket == nil {
-		return []any{status, headerPairs(resp.Header), body, nil}, nil
+	header := outgoingHeader(resp.Header)
+	switch {
+	case resp.WebSocket != nil:
+		socket, err := resp.WebSocket.in(i.Context())
+		return []any{status, header, body, socket}, err
+	case isEncoded(resp.Header):
+		return []any{status, header, body, nil, true}, nil
 	}
-	socket, err := resp.WebSocket.in(i.Context())
-	return []any{status, headerPairs(resp.Header), body, socket}, err
+	return []any{status, header, body}, nil
+}
+
+// isEncoded reports whether there is a Content-Encoding, in whatever case.
+func isEncoded(h map[string][]string) bool {
+	const name = "Content-Encoding"
+	for k := range h {
+		if len(k) == len(name) && strings.EqualFold(k, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// outgoingHeader is what JavaScript's Headers are made of: nil, an object, or
+// pairs where a name has several values.
+func outgoingHeader(h map[string][]string) any {
+	if len(h) == 0 {
+		return nil
+	}
+	object := make(map[string]any, len(h))
+	for k, vs := range h {
+		if len(vs) != 1 {
+			return headerPairs(h)
+		}
+		object[k] = vs[0]
+	}
+	return object
 }
 
 func headerPairs(h map[string][]string) []any {
@@ -213,24 +248,36 @@ func headerPairs(h map[string][]string) []any {
 	return pairs
 }
 
+// headerMap reads what headerText of host.mjs has written.
 func headerMap(v any) map[string][]string {
-	list, _ := v.([]any)
-	h := make(map[string][]string, len(list))
-	for _, p := range list {
-		pair := p.([]any)
-		k := canonical(pair[0].(string))
-		h[k] = append(h[k], pair[1].(string))
+	text, _ := v.(string)
+	n := strings.Count(text, "\n") / 2
+	h, values := make(map[string][]string, n), make([]string, 0, n)
+	for text != "" {
+		var name, value string
+		name, text, _ = strings.Cut(text, "\n")
+		value, text, _ = strings.Cut(text, "\n")
+		k := canonical(name)
+		if before, ok := h[k]; ok {
+			h[k] = append(before, value)
+			continue
+		}
+		values = append(values, value)
+		h[k] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return h
 }
 
 // canonical is textproto.CanonicalMIMEHeaderKey for the lower-case names that JavaScript's Headers have.
 func canonical(k string) string {
-	b := []byte(k)
-	for i, c := range b {
-		if (i == 0 || b[i-1] == '-') && 'a' <= c && c <= 'z' {
-			b[i] = c - 'a' + 'A'
+	var b strings.Builder
+	b.Grow(len(k))
+	for i := range len(k) {
+		c := k[i]
+		if (i == 0 || k[i-1] == '-') && 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
 		}
+		b.WriteByte(c)
 	}
-	return string(b)
+	return b.String()
 }

@@ -1,8 +1,10 @@
 package durable
 
 import (
+	"context"
 	"time"
 
+	"flow.internal/capdo/internal/direct"
 	"flow.internal/capdo/internal/jsrt"
 )
 
@@ -163,6 +165,30 @@ func (n *Namespace) Get(id *ID, o *StubOptions) (*Stub, error) {
 		id = own
 	}
 	return n.newStub("get", id.ref, o)
+}
+
+func init() {
+	direct.Call = func(ctx context.Context, namespace any, name, method string, args []byte) (result []byte, sent bool, err error) {
+		n := namespace.(*Namespace)
+		if !n.ref.Context().IsStateless() {
+			return n.callByStub(ctx, name, method, args)
+		}
+		v, sent, err := n.ref.Context().Helpers().Send(ctx, "callByName", n.ref, name, method, args)
+		result, _ = v.([]byte)
+		return result, sent, classify(err)
+	}
+}
+
+// callByStub is for calls from an object. Those can be part of a cycle, which is
+// reported with the id of the stub.
+func (n *Namespace) callByStub(ctx context.Context, name, method string, args []byte) (result []byte, sent bool, err error) {
+	stub, err := n.GetByName(name, nil)
+	if err != nil {
+		return nil, false, err
+	}
+	defer stub.Release()
+	result, err = stub.Call(ctx, method, args)
+	return result, true, err
 }
 
 // GetByName returns a stub for the object with that name, like Get of IDFromName.

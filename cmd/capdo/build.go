@@ -18,7 +18,7 @@ import (
 )
 
 func newBuild() *cobra.Command {
-	var verbose, asJSON bool
+	var verbose, asJSON, names bool
 	cmd := &cobra.Command{
 		Use:   "build [dir or config]",
 		Short: "Compile a program and write the folder that wrangler serves",
@@ -26,15 +26,19 @@ func newBuild() *cobra.Command {
 asks it which classes it registers, and checks that against the wrangler config
 in dir. When all is well it writes app.wasm, entry.mjs and the modules that the
 two need to the folder of the config's main. Files that have not changed are not
-touched.`,
+touched.
+
+--profile keeps the names of Go's functions, which makes app.wasm larger: build
+without it what you deploy.`,
 		Example: `  capdo build
   capdo build ./examples/counter
   capdo build wrangler.staging.jsonc
   capdo build --main ./cmd/worker --config deploy/wrangler.jsonc
+  capdo build --profile && workerd serve --inspector-addr=127.0.0.1:9229 config.capnp
   capdo build --json | jq .size_gz`,
 		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p := project{verbose: verbose}
+			p := project{verbose: verbose, names: names}
 			if err := p.takeArg(cmd, args); err != nil {
 				return err
 			}
@@ -56,6 +60,7 @@ touched.`,
 	addPlace(cmd)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "x", false, "print the commands")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	cmd.Flags().BoolVar(&names, "profile", false, "keep the names of Go's functions, for capdo profile")
 	return cmd
 }
 
@@ -64,6 +69,7 @@ type project struct {
 	dir     string
 	file    string // the config, if it is not the one that wrangler finds in dir
 	env     string // the config's environment, or ""
+	names   bool   // keep the names of functions in app.wasm
 	verbose bool
 	isLocal bool // for a server on this machine: names are kept, for profiles
 }
@@ -153,12 +159,14 @@ func until[T any](ctx context.Context, f func() (T, error)) (T, error) {
 }
 
 func (p *project) stage(ctx context.Context) (*build.Staged, error) {
+	o := build.Options{KeepNames: p.names || p.isLocal}
 	if p.verbose {
-		return build.Stage(ctx, p.dir, build.Options{KeepNames: p.isLocal, Logf: logf})
+		o.Logf = logf
+		return build.Stage(ctx, p.dir, o)
 	}
 	done := progress(os.Stderr, "building "+p.dir)
 	defer done()
-	return build.Stage(ctx, p.dir, build.Options{KeepNames: p.isLocal})
+	return build.Stage(ctx, p.dir, o)
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -33,9 +33,13 @@ storage is refused: both would have each object in memory, and two callers could
 hold one key. --persist-to gives it storage of its own.
 
 With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
-"false", for Workers that ask only the network for a token.`,
+"false", for Workers that ask only the network for a token.
+
+--profile keeps the names of Go's functions, and has wrangler's inspector listen
+where capdo profile looks for it.`,
 		Example: `  capdo dev
   capdo dev ./examples/counter --port 9000
+  capdo dev --profile
   capdo dev wrangler.staging.jsonc --persist-to .wrangler/staging
   capdo dev -- --log-level debug`,
 		ValidArgsFunction: completeDir,
@@ -54,6 +58,8 @@ With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
 	cmd.Flags().IntVar(&s.port, "port", 8787, "port to listen on")
 	cmd.Flags().StringVar(&s.persistTo, "persist-to", "", "folder of the storage (default .wrangler/state beside the config)")
 	cmd.Flags().StringVar(&s.ip, "ip", "127.0.0.1", "address to listen on")
+	cmd.Flags().BoolVar(&s.profile, "profile", false, "build and serve for capdo profile")
+	cmd.Flags().IntVar(&s.inspector, "inspector-port", inspectorPort, "port of the inspector, with --profile")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "x", false, "print the commands")
 	return cmd
 }
@@ -71,7 +77,7 @@ func dev(ctx context.Context, p *project, s *server) error {
 		return err
 	}
 	defer s.storage.release()
-	if err := s.checkPort(); err != nil {
+	if err := s.checkPorts(); err != nil {
 		return err
 	}
 	w, err := newWatcher(ctx, p.dir, p.verbose)
@@ -160,6 +166,8 @@ type server struct {
 	ip        string
 	port      int
 	persistTo string
+	profile   bool // with an inspector on a port of its own
+	inspector int
 	flags     []string // the user's, for wrangler
 
 	storage storage
@@ -208,12 +216,21 @@ func cutFlag(args []string, names ...string) (value string, rest []string, ok bo
 
 func (s *server) address() string { return "http://" + net.JoinHostPort(s.ip, strconv.Itoa(s.port)) }
 
-// checkPort refuses a port that is taken: wrangler would go to another one.
-func (s *server) checkPort() error {
-	l, err := net.Listen("tcp", net.JoinHostPort(s.ip, strconv.Itoa(s.port)))
+// checkPorts refuses ports that are taken: wrangler would go to others.
+func (s *server) checkPorts() error {
+	if s.profile {
+		if err := checkPort("127.0.0.1", s.inspector, "choose another port with --inspector-port, and name it to capdo profile"); err != nil {
+			return err
+		}
+	}
+	return checkPort(s.ip, s.port, "choose another port with --port")
+}
+
+func checkPort(ip string, port int, hint string) error {
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("port %d of %s is taken\nhint: stop what listens there, or choose another port with --port", s.port, s.ip)
+		return fmt.Errorf("port %d of %s is taken\nhint: stop what listens there, or %s", port, ip, hint)
 	case err != nil:
 		return fmt.Errorf("cannot listen: %w\nhint: choose with --ip and --port", err)
 	}
@@ -225,6 +242,9 @@ func (s *server) run(ctx context.Context) error {
 	args := []string{"dev", "--config", s.copied, "--ip", s.ip, "--port", strconv.Itoa(s.port), "--persist-to", s.storage.dir}
 	if !s.isLocal() {
 		args = append(args, "--var", "CAPDO_LOCAL:false")
+	}
+	if s.profile {
+		args = append(args, "--inspector-port", strconv.Itoa(s.inspector))
 	}
 	return s.tool.run(ctx, filepath.Dir(s.original), append(args, s.flags...)...)
 }

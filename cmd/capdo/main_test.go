@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"listen":   listen,
 			"http":     httpGet,
 			"await":    await,
+			"load":     load,
 		},
 	})
 }
@@ -106,6 +107,27 @@ func httpGet(ts *testscript.TestScript, neg bool, args []string) {
 		defer resp.Body.Close()
 		return io.ReadAll(resp.Body)
 	})
+}
+
+// load PATH sends requests to $PORT, one after another, until the script is over.
+func load(ts *testscript.TestScript, neg bool, args []string) {
+	url := "http://127.0.0.1:" + ts.Getenv("PORT") + args[0]
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		client := http.Client{Timeout: 10 * time.Second}
+		for {
+			if resp, err := client.Get(url); err == nil {
+				resp.Body.Close()
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}()
+	ts.Defer(func() { close(stop); <-stopped })
 }
 
 // await FILE PATTERN waits until the file matches.

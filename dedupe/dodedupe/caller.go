@@ -9,6 +9,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/direct"
 )
 
 // caller calls a method of the object with that name, each time through a fresh
@@ -17,12 +18,11 @@ type caller func(ctx context.Context, object, method string, msg []byte) ([]byte
 
 func namespaceCaller(n *durable.Namespace) caller {
 	return func(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
-		stub, err := n.GetByName(object, nil)
-		if err != nil {
-			return nil, effect.None(err)
+		b, sent, err := direct.Call(ctx, n, object, method, msg)
+		if err != nil && !sent && ctx.Err() == nil {
+			err = effect.None(err)
 		}
-		defer stub.Release()
-		return stub.Call(ctx, method, msg)
+		return b, err
 	}
 }
 

@@ -63,7 +63,7 @@ func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Re
 		return badRequest(), nil
 	}
 	w := newResponseWriter(r.Method)
-	go w.run(h, req)
+	w.start(h, req)
 	<-w.began
 	return w.response()
 }

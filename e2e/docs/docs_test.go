@@ -21,11 +21,12 @@ const root = "../.."
 // notRun are the blocks that nobody executes, by page and first line, with the reason that the page has.
 var notRun = map[string]string{
 	"docs/operating.md: for time.Since(start) < time.Second { work() } // never ends: count the work instead": "it never ends",
-	"docs/operating.md: make test":                                        "run by CI, takes minutes",
-	"docs/operating.md: npx wrangler secret put LEDGER_TOKENS --env test": "needs a Cloudflare account",
-	"README.md: make test":                                                "run by CI, takes minutes",
-	"docs/deploy.md: go tool capdo deploy --env test":                     "needs a Cloudflare account",
-	"docs/deploy.md: export CLOUDFLARE_API_TOKEN=…":                       "needs a Cloudflare account",
+	"docs/operating.md: go tool capdo dev --profile":                                                          "needs load; the test of capdo profile does the same",
+	"docs/operating.md: make test":                                                                            "run by CI, takes minutes",
+	"docs/operating.md: npx wrangler secret put LEDGER_TOKENS --env test":                                     "needs a Cloudflare account",
+	"README.md: make test":                            "run by CI, takes minutes",
+	"docs/deploy.md: go tool capdo deploy --env test": "needs a Cloudflare account",
+	"docs/deploy.md: export CLOUDFLARE_API_TOKEN=…":   "needs a Cloudflare account",
 	`docs/deploy.md: curl -H "$TOKEN" $URL/dedupe/put_if_absent --json '{"key":"alpha","ttl_seconds":60}'`: "needs a Cloudflare account",
 	"docs/deploy.md: npx wrangler rollback --env test":                                                     "needs a Cloudflare account",
 }

@@ -57,6 +57,8 @@ fault "a request that is answered goes on for ever" $js/context.mjs 's/TIME_UP_M
 fault "a goroutine does I/O in whatever context runs" internal/jsrt/context.go 's/case c != current:\n\t\t\tc\.park\(\)/case c != current \&\& c.tx != nil:\n\t\t\tc.park()/'
 fault "a transaction takes others with it" internal/jsrt/section.go 's/return s\.hasBegun \&\& /return false \&\& /'
 fault "a turn wakes only the first who waits for it" internal/jsrt/context.go 's/for ; w != nil; w = w\.next \{\n\t\tw\.ready/if w != nil {\n\t\tw.ready/'
-fault "a context that closes leaves its promises waiting" internal/jsrt/context.go 's/\t\to\.closed = true\n\t\to\.settled <- struct\{\}\{\}\n/\t\to.closed = true\n/'
+fault "a context that closes leaves its promises waiting" internal/jsrt/context.go 's/\t\to\.closed = true\n\t\to\.settle\(\)\n/\t\to.closed = true\n/'
+fault "a stateless context that Go has closed is entered again" $js/runtime.mjs 's/ \|\| context\.isOver\) return;/) return;/'
+fault "Go keeps a stateless context beyond its invocation" internal/jsrt/boundary_js.go 's/\tif i\.c\.ends \{\n\t\ti\.c\.close\(\)\n\t\}\n//'
 fault "who waits for the end of a transaction waits beyond the object's" internal/jsrt/context.go 's/\tc\.section\.release\(\)\n//'
 exit $failed

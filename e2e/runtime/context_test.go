@@ -44,6 +44,17 @@ func TestCancelledRequestEndsItsContextAndReleasesItsLock(t *testing.T) {
 	l.want("/?o=afterwards&m=get&k=k", "held")
 }
 
+func TestAbandonedRequestWaitsForNoAnswer(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.abandon("/?m=awaits")
+	begin := time.Now()
+	l.want("/?m=wasCanceled", "the caller has disconnected")
+	if took := time.Since(begin); took > 20*time.Second { // the answer takes a minute, and the context's end 28 s
+		t.Errorf("that took %v", took)
+	}
+}
+
 func TestLockOfAnAbandonedRequestIsReleased(t *testing.T) {
 	t.Parallel()
 	l := start(t)

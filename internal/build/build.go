@@ -40,8 +40,9 @@ var names = slices.Concat([]string{"app.wasm", "wasm_exec.js"}, shim.Modules, []
 // describeTimeout bounds how long a program may take to reach durable.Run.
 const describeTimeout = 30 * time.Second
 
-// Run compiles the main package in dir to out, asks the program what it registers, and generates its entry module. Files whose
-// content is unchanged are not touched. logf, if not nil, is told each command.
+// Run compiles the main package in dir to out, asks the program what it
+// registers, and generates its entry module. Files whose content is unchanged
+// are not touched. logf, if not nil, is told each command.
 func Run(ctx context.Context, dir, out string, logf func(string, ...any)) (*Result, error) {
 	s, err := Stage(ctx, dir, Options{Logf: logf})
 	if err != nil {

@@ -46,7 +46,8 @@ func jsFree(context, ref int32)
 
 //go:wasmexport capdo_invoke
 func exportInvoke(context, id, size, kind, index int32) {
-	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind), Index: int(index), tasks: 1}
+	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind &^ stateless), Index: int(index), tasks: 1}
+	i.c.ends = kind&stateless != 0
 	i.c.addInvocation(i)
 	if w := workers.take(); w != nil {
 		w.next <- i
@@ -54,6 +55,10 @@ func exportInvoke(context, id, size, kind, index int32) {
 		go (&worker{next: make(chan *Invocation, 1)}).serve(i)
 	}
 }
+
+// stateless is added to the kind of an invocation whose context ends with it;
+// must match context.mjs.
+const stateless = 1 << 8
 
 //go:wasmexport capdo_settle
 func exportSettle(context, value, size int32) {
@@ -231,7 +236,10 @@ func unpack(c *Context, b []byte, n int32) (any, error) {
 }
 
 // take fetches a value that waits, into memory of its own, which byte slices in it alias.
-func take(c *Context, value, size int32) (any, error) {
+func take(c *Context, value, size int32) (any, error) { return takeInto(&decoder{c: c}, value, size) }
+
+func takeInto(d *decoder, value, size int32) (any, error) {
+	c := d.c
 	b := make([]byte, max(size, 1))
 	switch jsTake(c.id, value, unsafe.Pointer(&b[0]), size) {
 	case 0:
@@ -239,7 +247,8 @@ func take(c *Context, value, size int32) (any, error) {
 	case -1:
 		return nil, errChanged
 	}
-	return outcome(&decoder{b: b[:size], c: c, alias: true})
+	d.b, d.alias = b[:size], true
+	return outcome(d)
 }
 
 func release(c *Context, index int32) {
@@ -315,7 +324,7 @@ func (i *Invocation) run() (v any, err error) {
 			err = panicError(p)
 		}
 	}()
-	args, err := take(i.c, i.id, i.size)
+	args, err := takeInto(&decoder{c: i.c, brief: i.c.ends}, i.id, i.size)
 	if err != nil {
 		return nil, err
 	}
@@ -379,6 +388,9 @@ func (i *Invocation) done() {
 	i.c.removeInvocation(i)
 	if !i.isOver {
 		jsProceed(i.c.id, i.id, phaseOver)
+	}
+	if i.c.ends {
+		i.c.close()
 	}
 }
 

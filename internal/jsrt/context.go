@@ -13,6 +13,7 @@ type Context struct {
 
 	id      int32
 	closed  bool
+	ends    bool        // with its only invocation: it is a stateless one's
 	open    *Invocation // those that are not over, linked by next
 	first   *waiter     // goroutines that need this context to be current
 	last    *waiter
@@ -42,6 +43,8 @@ type op struct {
 	call    *objectCall   // that the promise is for, or nil
 	size    int32         // of the outcome, in bytes at most
 	closed  bool          // the context ended first
+	ending  error         // the invocation that waits was cancelled first
+	next    *op           // of those that one invocation waits for
 }
 
 // Ref is a JavaScript value that stays in JavaScript. It is usable in its own context only; operations see to that.
@@ -51,6 +54,9 @@ type Ref struct {
 	isObject bool // a stub, see MarkObject
 	cleanup  runtime.Cleanup
 }
+
+// IsStateless reports whether the context ends with its only invocation.
+func (c *Context) IsStateless() bool { return c != nil && c.ends }
 
 // Helpers is the object of host.mjs that does what would need a JavaScript
 // constructor, or several calls.
@@ -92,7 +98,8 @@ func (r *Ref) Lookup(name string, args ...any) (v any, ok bool, err error) {
 
 // AwaitLookup is [Ref.Lookup] for a promise, as [Ref.Await].
 func (r *Ref) AwaitLookup(ctx context.Context, name string, args ...any) (v any, ok bool, err error) {
-	return found(r.await(ctx, name, args))
+	v, _, err = r.send(ctx, name, args)
+	return found(v, err)
 }
 
 func found(v any, err error) (any, bool, error) {
@@ -110,19 +117,27 @@ func orNil(v any) any {
 // Await calls a method and waits for the promise it returns, if it returns one. When ctx ends first its cause is returned, and the
 // promise's outcome is dropped.
 func (r *Ref) Await(ctx context.Context, name string, args ...any) (any, error) {
-	v, err := r.await(ctx, name, args)
+	v, _, err := r.send(ctx, name, args)
 	return orNil(v), err
 }
 
-func (r *Ref) await(ctx context.Context, name string, args []any) (any, error) {
+// Send is Await, and reports whether the method was called and did not throw at
+// once.
+func (r *Ref) Send(ctx context.Context, name string, args ...any) (v any, sent bool, err error) {
+	v, sent, err = r.send(ctx, name, args)
+	return orNil(v), sent, err
+}
+
+func (r *Ref) send(ctx context.Context, name string, args []any) (v any, sent bool, err error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, false, context.Cause(ctx)
 	}
-	v, err := r.call(name, false, args)
+	v, err = r.call(name, false, args)
 	if p, ok := v.(pending); ok {
-		return r.c.await(ctx, p, r.objectCalled(ctx, name, args))
+		v, err = r.c.await(ctx, p, r.objectCalled(ctx, name, args))
+		return v, true, err
 	}
-	return v, err
+	return v, err == nil, err
 }
 
 func (r *Ref) call(name string, get bool, args []any) (any, error) {
@@ -227,6 +242,9 @@ func (c *Context) await(ctx context.Context, p pending, call *objectCall) (any, 
 		call.number = p
 	}
 	c.addOp(p, o)
+	if i, ok := ctx.(*Invocation); ok {
+		return c.awaitInvocation(i, p, o)
+	}
 	select {
 	case <-o.settled:
 	case <-ctx.Done():
@@ -239,6 +257,44 @@ func (c *Context) await(ctx context.Context, p pending, call *objectCall) (any, 
 		return nil, ErrContextClosed
 	}
 	return take(c, int32(p), o.size)
+}
+
+// awaitInvocation does without the context behind the invocation: making one
+// and selecting takes longer than the rest.
+func (c *Context) awaitInvocation(i *Invocation, p pending, o *op) (any, error) {
+	if i.ending != nil { // between the call and here
+		o.cancel(i.ending)
+	}
+	i.addWait(o)
+	<-o.settled
+	i.removeWait(o)
+	switch {
+	case o.closed:
+		return nil, ErrContextClosed
+	case o.ending == nil:
+		return take(c, int32(p), o.size)
+	case c.removeOp(p) == nil: // it has settled, too
+		discard(c, p)
+	}
+	return nil, o.ending
+}
+
+// cancel has who waits for it go on, unless it has settled.
+func (o *op) cancel(cause error) {
+	select {
+	case o.settled <- struct{}{}:
+		o.ending = cause
+	default:
+	}
+}
+
+// settle has who waits for it go on. Where the invocation was cancelled before,
+// that has been seen to.
+func (o *op) settle() {
+	select {
+	case o.settled <- struct{}{}:
+	default:
+	}
 }
 
 func (c *Context) addOp(p pending, o *op) {
@@ -266,13 +322,16 @@ func (c *Context) settle(p pending, size int32) bool {
 	}
 	if o != nil {
 		o.size = size
-		o.settled <- struct{}{}
+		o.settle()
 	}
 	return o != nil
 }
 
 // close ends the context: nothing waits for it any longer, and the contexts of its handlers end. (Those that waited for their turn have it already, and find it closed.)
 func (c *Context) close() {
+	if c.closed {
+		return
+	}
 	c.closed = true
 	c.Object = nil
 	delete(contexts, c.id)
@@ -281,7 +340,7 @@ func (c *Context) close() {
 	}
 	for _, o := range c.ops {
 		o.closed = true
-		o.settled <- struct{}{}
+		o.settle()
 	}
 	c.ops = nil
 	c.section.release()

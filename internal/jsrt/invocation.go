@@ -75,6 +75,7 @@ type Invocation struct {
 	ctx    context.Context
 	stop   context.CancelCauseFunc
 	ending error // cause of a cancellation that came before
+	waits  *op   // promises that its goroutines wait for, linked by next
 
 	// The context of the goroutines that Go has started.
 	taskCtx  context.Context
@@ -117,8 +118,22 @@ func (i *Invocation) cancel(cause error) {
 	if i.ending == nil {
 		i.ending = cause
 	}
+	for o := i.waits; o != nil; o = o.next {
+		o.cancel(i.ending)
+	}
 	if i.ctx != nil {
 		i.stop(cause)
+	}
+}
+
+func (i *Invocation) addWait(o *op) { o.next, i.waits = i.waits, o }
+
+func (i *Invocation) removeWait(o *op) {
+	for p := &i.waits; *p != nil; p = &(*p).next {
+		if *p == o {
+			*p = o.next
+			return
+		}
 	}
 }
 

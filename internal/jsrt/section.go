@@ -86,14 +86,14 @@ func (c *Context) LeaveSection() {
 	<-c.section.taken
 }
 
-// Inside returns the critical section that the running goroutine is in, if any,
-// for [Section.Enter].
+// Inside returns what the running goroutine works for, for [Section.Enter]: a
+// context, and perhaps its critical section.
 func Inside() Section { return Section{marked()} }
 
-// Section is a critical section, as a goroutine is in it.
+// Section is what a goroutine works for; the zero Section is nothing.
 type Section struct{ mark *mark }
 
-// Enter has the running goroutine be in the section, too, until leave.
+// Enter has the running goroutine work for it, too, until leave.
 func (s Section) Enter() (leave func()) {
 	before := marked()
 	setMark(s.mark)

@@ -204,11 +204,13 @@ func appendString(b []byte, s string) ([]byte, error) {
 	return append(appendLen(b, len(s)), s...), nil
 }
 
-// decoder reads values. Byte slices it returns alias its buffer when alias is set.
+// decoder reads values. Byte slices it returns alias its buffer when alias is
+// set.
 type decoder struct {
 	b     []byte
 	c     *Context
 	alias bool
+	brief bool // references live as long as their context
 	depth int
 }
 
@@ -274,6 +276,9 @@ func (d *decoder) value() (any, error) {
 		return d.object()
 	case tagRef:
 		n, err := d.len()
+		if d.brief {
+			return &Ref{c: d.c, index: int32(n)}, err
+		}
 		return newRef(d.c, int32(n)), err
 	case tagPending:
 		n, err := d.len()

@@ -37,6 +37,7 @@ type Config struct {
 	Private     bool              // fetch may also reach this machine and its network, as under wrangler dev; else only the internet
 	Outbound    string            // host:port of the HTTP server that fetch reaches, whatever the URL; empty means the public Internet
 	Output      io.Writer         // gets what workerd and the Worker print, in place of Log
+	Inspector   bool              // serve V8's inspector, at Process.Inspector
 }
 
 // Namespace is a Durable Object namespace of the Worker's own.
@@ -69,7 +70,8 @@ func BuildModules(dir string) map[string]string {
 
 // Process is a running workerd.
 type Process struct {
-	URL string // http://127.0.0.1:PORT
+	URL       string // http://127.0.0.1:PORT
+	Inspector string // 127.0.0.1:PORT, with Config.Inspector
 
 	cmd    *exec.Cmd
 	done   chan struct{}
@@ -97,7 +99,11 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 		return nil, err
 	}
 	defer r.Close()
-	p.cmd = exec.Command(c.Binary, "serve", "--experimental", "--control-fd=3", file)
+	args := []string{"serve", "--experimental", "--control-fd=3"}
+	if c.Inspector {
+		args = append(args, "--inspector-addr=127.0.0.1:0")
+	}
+	p.cmd = exec.Command(c.Binary, append(args, file)...)
 	p.cmd.ExtraFiles = []*os.File{w}
 	p.cmd.SysProcAttr = endWithParent
 	p.cmd.Stdout, p.cmd.Stderr = p, p
@@ -109,7 +115,7 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.listening(ctx, r); err != nil {
+	if err := p.listening(ctx, r, c.Inspector); err != nil {
 		p.Kill()
 		return nil, fmt.Errorf("workerd did not start: %w\n%s", err, p.Log())
 	}
@@ -131,8 +137,8 @@ func (p *Process) run() error {
 	return <-started
 }
 
-// listening waits for workerd's report of its port.
-func (p *Process) listening(ctx context.Context, r *os.File) error {
+// listening waits for workerd's report of its port, and of the inspector's.
+func (p *Process) listening(ctx context.Context, r *os.File, inspector bool) error {
 	deadline := time.Now().Add(30 * time.Second)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
@@ -144,8 +150,16 @@ func (p *Process) listening(ctx context.Context, r *os.File) error {
 			Event string `json:"event"`
 			Port  int    `json:"port"`
 		}
-		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Event == "listen" {
+		if json.Unmarshal(lines.Bytes(), &m) != nil {
+			continue
+		}
+		switch m.Event {
+		case "listen":
 			p.URL = fmt.Sprintf("http://127.0.0.1:%d", m.Port)
+		case "listen-inspector":
+			p.Inspector = fmt.Sprintf("127.0.0.1:%d", m.Port)
+		}
+		if p.URL != "" && (p.Inspector != "" || !inspector) {
 			return nil
 		}
 	}

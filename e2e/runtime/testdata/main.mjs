@@ -62,6 +62,25 @@ async function socketEnd(stub) {
   return Promise.race([closed, new Promise((resolve) => setTimeout(() => resolve("still open after 20 s"), 20_000))]);
 }
 
+// forged is a request whose body is not what its length says.
+function forged(kind) {
+  const native = (text) => {
+    const { readable, writable } = new IdentityTransformStream(), writer = writable.getWriter();
+    writer.write(new TextEncoder().encode(text)).then(() => writer.close()).catch(() => {});
+    return readable;
+  };
+  const script = (start) => new ReadableStream({ start });
+  const body = {
+    longer: () => native("x".repeat(100_000)),
+    shorter: () => native("x"),
+    script: () => script((c) => { c.enqueue(new TextEncoder().encode("xxx")); c.close(); }),
+    fails: () => script((c) => c.error(new Error("no more of it"))),
+    empty: () => script((c) => c.close()),
+    minus: () => native("xxx"),
+  }[kind]();
+  return new Request("http://x/body", { method: "POST", body, headers: { "content-length": kind === "minus" ? "-1" : "3" } });
+}
+
 export default {
   async fetch(request, env, ctx) {
     const url = new URL(request.url), q = url.searchParams, n = Number(q.get("n")), object = env.LAB.getByName(q.get("o") ?? "");
@@ -83,6 +102,11 @@ export default {
       case "/abortAll": await unsafe.abortAllDurableObjects(); return new Response("aborted");
       case "/gc": globalThis.gc(); return new Response("collected");
       case "/strange": return Response.json(await strange(object));
+      case "/forged": return entry.default.fetch(forged(q.get("kind")), env, ctx);
+      case "/open": { // but for this request's own
+        const { contexts, calls } = stats();
+        return new Response(`${contexts} ${calls}`);
+      }
       case "/stats": return Response.json({ ...stats(), timeouts: pending.size });
       // A caller outside of Go: nothing but the object itself can end its call.
       case "/direct": return answer(object.run(new TextEncoder().encode(url.search.slice(1))).then((b) => new TextDecoder().decode(b)));

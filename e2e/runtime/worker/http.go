@@ -43,6 +43,19 @@ func serveThrough(c *call, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// serveBody says how many times x a request's body has, and how it ends.
+func serveBody(w http.ResponseWriter, r *http.Request) {
+	n, buf := 0, make([]byte, 1000)
+	for {
+		got, err := r.Body.Read(buf)
+		n += strings.Count(string(buf[:got]), "x")
+		if err != nil {
+			fmt.Fprintf(w, "%d x, then %v", n, err)
+			return
+		}
+	}
+}
+
 // flusher passes on at once what it gets.
 type flusher struct{ http.ResponseWriter }
 

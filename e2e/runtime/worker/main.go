@@ -119,6 +119,10 @@ func main() {
 
 func serve(env *durable.Env, w http.ResponseWriter, r *http.Request) {
 	c := &call{env: env, Values: r.URL.Query()}
+	if r.URL.Path == "/body" {
+		serveBody(w, r)
+		return
+	}
 	if r.URL.Path == "/object" {
 		serveThrough(c, w, r)
 		return

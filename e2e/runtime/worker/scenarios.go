@@ -85,6 +85,12 @@ var basics = scenarioMap{
 		defer mu.Unlock()
 		return err.Error(), nil
 	},
+	// awaits calls an object that takes a minute, until its caller goes away.
+	"awaits": func(ctx context.Context, c *call) (string, error) {
+		_, err := c.run(ctx, "slow", "m=sleep&n=60000")
+		canceled <- err
+		return "", err
+	},
 	// giveup gives a call up before it is answered, and is over.
 	"giveup": func(ctx context.Context, c *call) (string, error) {
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)

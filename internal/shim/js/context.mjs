@@ -18,6 +18,10 @@ const TIME_UP_MS = 24_000, CLOSE_MS = 28_000;
 // What of an invocation goes on; must match internal/jsrt.
 const TASKS = 0, OVER = 1, BODY = 2;
 
+// STATELESS is added to the kind of an invocation whose context ends with it;
+// must match internal/jsrt.
+const STATELESS = 1 << 8;
+
 // Invocation is one call into Go. Its answer is there at once when Go did not
 // have to wait, else it is promised.
 export class Invocation {
@@ -46,8 +50,9 @@ export class Invocation {
     if (phase === TASKS) this.doneAt ||= Date.now();
     if (phase !== OVER) return;
     this.isOver = true;
+    this.context.over();
     this.context.calls.delete(this.id);
-    this.context.idleSince = Date.now();
+    if (this.context.state) this.context.idleSince = Date.now();
     this.ended?.();
   }
   fail(error) {
@@ -73,6 +78,7 @@ export class Context {
     this.sockets = new Set(); // WebSockets that Go reads
     this.promises = 0;  // that Go waits for
     this.closed = false;
+    this.isOver = false; // Go has closed it
     this.isAsked = false; // for a turn
     this.askedAt = 0;
     this.isListening = false;
@@ -80,7 +86,7 @@ export class Context {
     this.notify = null;   // resolves what listen awaits
     this.timeout = null;  // {at, handle}
     this.watchedAt = 0;
-    this.idleSince = Date.now();
+    this.idleSince = state ? Date.now() : 0; // in ms; objects only
     this.quietSince = 0;  // when nothing was in flight any more
     this.lookedAt = 0;    // when Go last looked for cycles of calls
     this.lines = null;    // of output
@@ -163,14 +169,15 @@ export class Context {
 
   // ---- Invocations ---------------------------------------------------------
 
-  // invoke calls Go and returns its answer, or a promise of it. signal says
-  // that the caller went away; background keeps a stateless context alive until
+  // invoke calls Go and returns its answer, or a promise of it. The signal of
+  // request says that the caller went away; it is made when it is first asked
+  // for. background keeps a stateless context alive until
   // the invocation is over (ExecutionContext.waitUntil). An object's would get
   // no turn after the answer, either.
-  invoke(kind, index, args, { signal, background } = {}) {
+  invoke(kind, index, args, { request, background } = {}) {
     const { rt } = this, id = rt.keep(this, args), call = new Invocation(this, id);
     this.calls.set(id, call);
-    rt.enter(this, "capdo_invoke", id, this.encoded.get(id)?.size ?? 0, kind, index);
+    rt.enter(this, "capdo_invoke", id, this.encoded.get(id)?.size ?? 0, this.state ? kind : kind | STATELESS, index);
     if (call.isOver) { // the common case: nothing was armed for it
       this.rest();
       return call.answer();
@@ -183,7 +190,7 @@ export class Context {
     call.ended = resolve;
     if (this.state) this.state.waitUntil(ended);
     else background?.(ended);
-    signal?.addEventListener("abort", () => { if (!call.isOver) this.cancel(call); });
+    request?.signal.addEventListener("abort", () => { if (!call.isOver) this.cancel(call); });
     this.listen();
     rt.watch(this);
     return call.answer();
@@ -251,12 +258,15 @@ export class Context {
   }
   isIdle() { return this.state !== null && this.promises === 0 && !this.isOpen(); }
 
+  // over: Go closes a stateless context with its invocation.
+  over() { if (!this.state) this.isOver = true; }
+
   // close tells Go that the context is gone: goroutines that still want its I/O
   // get an error. What it holds is forgotten.
   close() {
     const { rt } = this;
     if (this.closed) return;
-    rt.enter(this, "capdo_close");
+    if (!this.isOver) rt.enter(this, "capdo_close");
     this.closed = true;
     rt.contexts.delete(this.id);
     rt.open.delete(this);

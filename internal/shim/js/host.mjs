@@ -10,6 +10,17 @@ let caller = null; // the context whose Go code calls
 // setCaller says for which context Go calls.
 export function setCaller(context) { caller = context; }
 
+// headerText is Headers in one string, a line for each name and each value.
+// workerd lets no line break into either.
+export function headerText(headers) {
+  let text = "";
+  headers.forEach((value, name) => { text += `${name}\n${value}\n`; }); // for … of takes twice as long
+  return text;
+}
+
+// CHUNK is how many bytes of a body are read at most at a time.
+const CHUNK = 64 << 10;
+
 export const helpers = {
   keys: (o) => Object.keys(o),
   nameOf,
@@ -22,6 +33,14 @@ export const helpers = {
     return typeof v !== "object" || v === null || [Object.prototype, Array.prototype].includes(Object.getPrototypeOf(v)) ? JSON.stringify(v) : false;
   },
 
+  // namespace returns a binding, or null where that is no namespace.
+  namespace: (env, name) => {
+    const binding = env[name];
+    return binding?.idFromName == null ? null : binding;
+  },
+  // callByName calls a method of an object through a stub of its own.
+  callByName: (namespace, name, method, ...args) => namespace.getByName(name)[method](...args),
+
   // fetch sends a request to target, a stub, or out of the Worker where that is
   // null, and returns the response's parts. Where the request is refused,
   // nobody reads its body. What an object answers stays as it is encoded, and so
@@ -29,17 +48,26 @@ export const helpers = {
   fetch: async (target, method, url, headers, body, signal) => {
     let request;
     try {
-      request = new Request(url, { method, headers, body, signal, redirect: "manual" });
+      request = new Request(url, { method, headers: headers ?? {}, body, signal, redirect: "manual" });
     } catch (e) {
       cancel(body, e);
       throw e;
     }
     const isDecoded = !target && !request.headers.has("accept-encoding") && !request.headers.has("range");
     const r = await (target ?? globalThis).fetch(request, { encodeResponseBody: isDecoded ? "automatic" : "manual" });
-    const h = [...r.headers];
-    return [r.status, isDecoded && r.body ? h.filter(isOfDecoded(r.headers)) : h, r.body, r.webSocket];
+    return [r.status, headerText(isDecoded && r.body ? decoded(r.headers) : r.headers), r.body, r.webSocket];
   },
   abortController: () => new AbortController(),
+  // reader returns one that reads into large buffers, where the stream can: the
+  // other kind reads 4 KiB at a time.
+  reader: (body) => {
+    try {
+      return body.getReader({ mode: "byob" });
+    } catch {
+      return body.getReader(); // made in JavaScript
+    }
+  },
+  read: (reader) => reader instanceof ReadableStreamBYOBReader ? reader.read(new Uint8Array(CHUNK)) : reader.read(),
   // pipe is how Go streams a body out: it writes to one end and hands the other
   // over. A body of another length than was said breaks off.
   pipe: (length) => {
@@ -138,8 +166,11 @@ export function refuse(ws, reason) {
   }
 }
 
-// isOfDecoded tells which headers hold for a body that the platform has decoded.
-function isOfDecoded(headers) {
-  const decoded = ["gzip", "br"].includes(headers.get("content-encoding"));
-  return ([name]) => !decoded || name !== "content-encoding" && name !== "content-length";
+// decoded returns the headers that hold for a body that the platform has decoded.
+function decoded(headers) {
+  if (!["gzip", "br"].includes(headers.get("content-encoding"))) return headers;
+  const rest = new Headers(headers);
+  rest.delete("content-encoding");
+  rest.delete("content-length");
+  return rest;
 }

@@ -54,7 +54,7 @@ const MAX_ID = 0x7fffffff;
 const then = Function.prototype.call.bind(Promise.prototype.then);
 
 // Where Go runs for no context: what package syscall/js calls back. No I/O is possible there.
-const nowhere = { id: 0, closed: false, lines: null };
+const nowhere = { id: 0, closed: false, isOver: false, lines: null };
 
 // GLOBAL is the number that wasm_exec.js gives to globalThis. Package syscall/js
 // sees it without fetch, which would run for whichever context has Go's stack.
@@ -171,7 +171,7 @@ export class Runtime {
   // behind.
   enter(context, name, a, b, c, d) {
     if (this.running) this.interrupted();
-    if (this.dead || context.closed) return;
+    if (this.dead || context.closed || context.isOver) return;
     this.begin(context);
     try {
       this.exports[name](context.id, a, b, c, d);

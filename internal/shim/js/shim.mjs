@@ -9,9 +9,9 @@
 //   stdio.mjs      Go's standard output, and files
 
 import { Context } from "./context.mjs";
-import { cancel, helpers, refuse } from "./host.mjs";
+import { cancel, headerText, helpers, refuse } from "./host.mjs";
 import { Runtime } from "./runtime.mjs";
-import { ByRef } from "./value.mjs";
+import { ByRef, asError } from "./value.mjs";
 import { Inbox, messageBytes, socketID } from "./websocket.mjs";
 
 let boot = null; // makes a Runtime
@@ -65,24 +65,59 @@ export class GoObject {
   }
   method(index, args) { return this.invoke(METHOD, index, args); }
   alarm(info) { return this.invoke(ALARM, 0, [info?.scheduledTime, info?.retryCount ?? 0, info?.isRetry ?? false]); }
-  fetch(request) { return respond(this.invoke(FETCH, 0, requestParts(request), { signal: request.signal })); }
+  fetch(request) { return respond(this.invoke(FETCH, 0, requestParts(request), { request })); }
   webSocketMessage(ws, data) { return this.invoke(MESSAGE, 0, [socketID(ws), ws, typeof data === "string", messageBytes(data)]); }
   webSocketClose(ws, code, reason, wasClean) { return this.invoke(CLOSE, 0, [socketID(ws), ws, code, reason.toWellFormed(), wasClean]); }
   webSocketError(ws, error) { return this.invoke(ERR, 0, [socketID(ws), ws, error]); }
 }
 
+// SMALL: a body that says it has at most so many bytes crosses with its request.
+const SMALL = 16 << 10;
+
 // fetchWorker serves the stateless Worker's fetch event.
 export function fetchWorker(request, env, execution) {
-  const options = { signal: request.signal, background: (p) => execution.waitUntil(p) };
-  return respond(new Context(runtime(), null).invoke(FETCH, 0, [...requestParts(request), new ByRef(env)], options));
+  const serve = (body) => {
+    const options = { request, background: (p) => execution.waitUntil(p) };
+    return respond(new Context(runtime(), null).invoke(FETCH, 0, [...requestParts(request, body), new ByRef(env)], options));
+  };
+  const { body } = request;
+  if (!body) return serve(null);
+  const length = request.headers.get("content-length"), size = length === null ? NaN : Number(length);
+  return Number.isInteger(size) && size >= 0 && size <= SMALL ? readSmall(body, size).then(serve) : serve(body);
 }
 
-const requestParts = (r) => [r.method, r.url, [...r.headers], r.body];
+const requestParts = (r, body = r.body) => [r.method, r.url, headerText(r.headers), body];
 
-async function respond(parts) {
-  const [status, headers, body, webSocket] = await parts;
+// readSmall reads a body to its end, and one byte beyond what it says it has.
+// It returns the bytes, or where there is more the bytes and the rest, or why
+// it cannot be read.
+async function readSmall(body, size) {
+  let reader;
   try {
-    return new Response(body, { status, headers, webSocket, encodeBody: "manual" });
+    reader = body.getReader({ mode: "byob" });
+  } catch {
+    return body; // it was made in JavaScript, or somebody reads it
+  }
+  try {
+    const { value } = await reader.readAtLeast(size + 1, new Uint8Array(size + 1));
+    if (!(value?.length > size)) return value ?? new Uint8Array();
+    reader.releaseLock();
+    return [value, body];
+  } catch (e) {
+    return asError(e);
+  }
+}
+
+const respond = (parts) => parts instanceof Promise ? parts.then(response) : response(parts);
+
+function response([status, headers, body, webSocket, isEncoded]) {
+  try {
+    if (status === 200 && !headers) return new Response(body); // workerd takes its time with options, and with each of them
+    const init = { status };
+    if (headers) init.headers = headers;
+    if (webSocket) init.webSocket = webSocket;
+    if (isEncoded) Object.assign(init, { encodeBody: "manual" });
+    return new Response(body, init);
   } catch (e) { // such as a status that has no body: nobody will read what Go is about to write
     cancel(body, e);
     if (webSocket) refuse(webSocket, "the response was refused");

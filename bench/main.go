@@ -1,0 +1,244 @@
+//go:build !js
+
+// Bench measures capdo against other ways to write the same Worker: two in
+// JavaScript, and one in Go as a simple port has it. One driver puts the same
+// load on each, in rounds that take turns, and checks every answer. It writes
+// RESULTS.md, and in the folder results the figures and their charts.
+//
+//	go run ./bench [-quick] [-only hello,taken] [-peers js-rpc,nethttp]
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// plan is how much is measured.
+type plan struct {
+	rounds   int
+	callers  []int
+	duration time.Duration // of one measurement
+	warm     time.Duration // of each kind of work, before
+	cold     int           // cold starts
+	works    []*work
+	peers    []*peer
+	progress io.Writer
+}
+
+func main() {
+	quick := flag.Bool("quick", false, "measure for less than two minutes: the figures vary more")
+	only := flag.String("only", "", "names of the kinds of work to measure (default all); then nothing is written but a table")
+	names := flag.String("peers", "", "names of the peers to measure (default all)")
+	callers := flag.String("callers", "1,16,64", "numbers of callers")
+	rounds := flag.Int("rounds", 0, "number of rounds (default 3, or 2 with -quick)")
+	pprof := flag.String("pprof", "", "instead record where the CPU of one kind of work goes in one peer, to this file, for go tool pprof")
+	count := flag.Bool("crossings", false, "instead count how often a request crosses between JavaScript and Go")
+	again := flag.Bool("report", false, "instead write the page and the charts anew, from results/results.json")
+	out := flag.String("o", "bench", "folder of RESULTS.md and results")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	p := plan{rounds: 3, duration: 480 * time.Millisecond, warm: time.Second, cold: 7, progress: os.Stderr}
+	if *quick {
+		*callers = "1,16"
+		p.rounds, p.duration, p.warm, p.cold = 2, 150*time.Millisecond, 200*time.Millisecond, 3
+	}
+	if *rounds > 0 {
+		p.rounds = *rounds
+	}
+	err := p.choose(*only, *names, *callers)
+	var r *Results
+	switch {
+	case err != nil:
+	case *again:
+		r, err = readResults(*out)
+	case *count:
+		err = p.printCrossings(ctx, os.Stdout)
+	case *pprof != "":
+		err = p.profileOf(ctx, p.peers[0], p.works[0], p.callers[0], *pprof)
+	default:
+		r, err = p.run(ctx)
+	}
+	switch {
+	case err != nil || r == nil:
+	case *only != "" || *names != "":
+		r.printTable(os.Stdout, p.works, p.peers, p.callers)
+	default:
+		r.Quick = r.Quick || *quick
+		err = r.write(*out)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+// choose takes the kinds of work, the peers and the numbers of callers that are
+// named.
+func (p *plan) choose(only, names, callers string) error {
+	for _, w := range works {
+		if only == "" || slices.Contains(strings.Split(only, ","), w.Name) {
+			p.works = append(p.works, w)
+		}
+	}
+	for _, s := range peers {
+		if names == "" || slices.Contains(strings.Split(names, ","), s.Name) {
+			p.peers = append(p.peers, s)
+		}
+	}
+	if len(p.works) == 0 || len(p.peers) == 0 {
+		return fmt.Errorf("there is no such work, or no such peer\nhint: works are %s; peers are %s", list(works, func(w *work) string { return w.Name }), list(peers, func(p *peer) string { return p.Name }))
+	}
+	for _, text := range strings.Split(callers, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxCallers {
+			return fmt.Errorf("%q is not a number of callers from 1 to %d", text, maxCallers)
+		}
+		p.callers = append(p.callers, n)
+	}
+	return nil
+}
+
+func list[T any](all []T, name func(T) string) string {
+	var names []string
+	for _, v := range all {
+		names = append(names, name(v))
+	}
+	return strings.Join(names, ", ")
+}
+
+// run measures everything.
+func (p *plan) run(ctx context.Context) (*Results, error) {
+	dir, err := os.MkdirTemp("", "capdo-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	b, err := newBuilder(dir)
+	if err != nil {
+		return nil, err
+	}
+	bar := progressbar.NewOptions(p.steps(), progressbar.OptionSetWriter(p.progress), progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetDescription("building"))
+	defer bar.Close()
+	r := &Results{Date: time.Now().UTC().Format(time.DateOnly), Versions: versions(b), Rounds: p.rounds, LoadBefore: machineLoad()}
+	defer func() { r.LoadAfter = machineLoad() }()
+	built := map[string]map[string]string{}
+	for _, s := range append([]*peer{emptyPeer}, p.peers...) {
+		if built[s.Name], err = b.modules(ctx, s); err != nil {
+			return nil, err
+		}
+		bar.Add(1)
+	}
+	if r.Sizes, err = b.sizes(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.coldStarts(ctx, b, built, r, bar); err != nil {
+		return nil, err
+	}
+	return r, p.requests(ctx, b, built, r, bar)
+}
+
+// steps is how many the progress bar has.
+func (p *plan) steps() int {
+	return 1 + len(p.peers) + p.cold*(1+len(p.peers)) + len(p.peers)*len(p.works)*(1+p.rounds*len(p.callers))
+}
+
+// requests puts the load on.
+func (p *plan) requests(ctx context.Context, b *builder, built map[string]map[string]string, r *Results, bar *progressbar.ProgressBar) error {
+	var servers []*server
+	for _, peer := range p.peers {
+		s, err := b.start(ctx, peer, built[peer.Name], false)
+		if err != nil {
+			return err
+		}
+		defer s.stop()
+		servers = append(servers, s)
+	}
+	if err := p.warmUp(ctx, servers, bar); err != nil {
+		return err
+	}
+	if err := p.measureAll(ctx, servers, r, bar); err != nil {
+		return err
+	}
+	for i := range r.Requests {
+		r.Requests[i].summarize()
+	}
+	for _, s := range servers {
+		m, err := s.memory()
+		if err != nil {
+			return err
+		}
+		r.Memory = append(r.Memory, m)
+	}
+	return nil
+}
+
+// warmUp prepares each kind of work, and has V8 compile what it is served by.
+func (p *plan) warmUp(ctx context.Context, servers []*server, bar *progressbar.ProgressBar) error {
+	bar.Describe("warming up")
+	for _, s := range servers {
+		for _, w := range p.works {
+			bar.Add(1)
+			if !w.isFor(s.peer) {
+				continue
+			}
+			if w.prepare != nil {
+				if err := w.prepare(s); err != nil {
+					return fmt.Errorf("%s: %w\n%s", s.Name, err, s.Log())
+				}
+			}
+			if _, err := measure(ctx, s, w, min(slices.Max(p.callers), 16), p.warm); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// measureAll measures in rounds. Within one, the peers take turns for each kind
+// of work, and each begins once in a while.
+func (p *plan) measureAll(ctx context.Context, servers []*server, r *Results, bar *progressbar.ProgressBar) error {
+	for round := range p.rounds {
+		bar.Describe(fmt.Sprintf("round %d of %d", round+1, p.rounds))
+		for _, w := range p.works {
+			for _, callers := range p.callers {
+				for i := range servers {
+					bar.Add(1)
+					if err := r.measure(ctx, servers[(i+round)%len(servers)], w, callers, p.duration); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Results) measure(ctx context.Context, s *server, w *work, callers int, d time.Duration) error {
+	if !w.isFor(s.peer) {
+		return nil
+	}
+	m, err := measure(ctx, s, w, callers, d)
+	if err != nil {
+		return err
+	}
+	row := r.row(w.Name, s.Name, callers)
+	if row == nil {
+		r.Requests = append(r.Requests, Row{Work: w.Name, Peer: s.Name, Callers: callers})
+		row = &r.Requests[len(r.Requests)-1]
+	}
+	row.measurements = append(row.measurements, m)
+	return nil
+}

@@ -1,0 +1,131 @@
+//go:build !js
+
+package main
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// coldStarts measures the first request of fresh processes, which take turns.
+func (p *plan) coldStarts(ctx context.Context, b *builder, built map[string]map[string]string, r *Results, bar *progressbar.ProgressBar) error {
+	bar.Describe("cold starts")
+	all := append([]*peer{emptyPeer}, p.peers...)
+	start, first, second := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+	for range p.cold {
+		for _, peer := range all {
+			bar.Add(1)
+			times, err := b.coldStart(ctx, peer, built[peer.Name])
+			if err != nil {
+				return fmt.Errorf("%s: %w", peer.Name, err)
+			}
+			start[peer.Name] = append(start[peer.Name], times[0])
+			first[peer.Name] = append(first[peer.Name], times[1])
+			second[peer.Name] = append(second[peer.Name], times[2])
+		}
+	}
+	for _, peer := range all {
+		f := first[peer.Name]
+		r.Cold = append(r.Cold, Cold{
+			Peer: peer.Name, Start: median(start[peer.Name]), Second: median(second[peer.Name]),
+			First: median(f), FirstLow: slices.Min(f), FirstHigh: slices.Max(f),
+		})
+	}
+	return nil
+}
+
+// coldStart returns how long a process takes to listen, and its first two
+// requests.
+func (b *builder) coldStart(ctx context.Context, p *peer, modules map[string]string) (us [3]float64, err error) {
+	begin := time.Now()
+	s, err := b.start(ctx, p, modules, false)
+	if err != nil {
+		return us, err
+	}
+	defer s.stop()
+	for i := range us {
+		us[i] = micros(time.Since(begin))
+		if i == len(us)-1 {
+			break
+		}
+		begin = time.Now()
+		if err := s.hello(0, 0); err != nil {
+			return us, err
+		}
+	}
+	return us, nil
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return (v[len(v)/2] + v[(len(v)-1)/2]) / 2
+}
+
+// sizes compiles the programs whose size is reported.
+func (b *builder) sizes(ctx context.Context) ([]Size, error) {
+	var sizes []Size
+	for _, p := range []struct{ title, dir string }{
+		{"an empty Go program", "bench/peers/empty"},
+		{"a Worker that only dedupes", "bench/peers/dedupe"},
+		{"the peer with HandleFetch", "bench/peers/handlefetch"},
+		{"the peer with net/http", "bench/peers/nethttp"},
+		{"the peer with a runtime per object", "bench/peers/simple"},
+		{"examples/harness", "examples/harness"},
+	} {
+		file := filepath.Join(b.dir, "size.wasm")
+		if err := compile(ctx, filepath.Join(b.root, p.dir), file); err != nil {
+			return nil, err
+		}
+		wasm, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		var gz counter
+		z := gzip.NewWriter(&gz)
+		z.Write(wasm)
+		z.Close()
+		sizes = append(sizes, Size{p.title, len(wasm), int(gz)})
+	}
+	return sizes, nil
+}
+
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
+
+// memory asks how much the process has, and how much of it is Go's.
+func (s *server) memory() (m Memory, err error) {
+	m.Peer = s.Name
+	if m.Resident, err = residentOf(s.PID()); err != nil || s.Go == "" {
+		return m, err
+	}
+	b, err := s.send("GET", "/memory", nil)
+	if err == nil {
+		err = json.Unmarshal(b, &m.Wasm)
+	}
+	return m, err
+}
+
+// versions says what was measured, and on what.
+func versions(b *builder) []string {
+	out, _ := exec.Command(b.workerd, "--version").Output()
+	list := []string{runtime.Version(), strings.TrimSpace(string(out)), runtime.GOOS + "/" + runtime.GOARCH, fmt.Sprintf("%d processors", runtime.NumCPU())}
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			return append(list, strings.TrimSpace(value))
+		}
+	}
+	return list
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	pprof "github.com/google/pprof/profile"
+	"github.com/spf13/cobra"
+
+	"flow.internal/capdo/internal/profile"
+)
+
+// inspectorPort is where capdo dev --profile has the inspector, and capdo
+// profile looks for it, unless they are told otherwise.
+const inspectorPort = 9229
+
+// limits of how long a profile may be.
+const minSeconds, maxSeconds = 1, 600
+
+func newProfile() *cobra.Command {
+	var r recording
+	cmd := &cobra.Command{
+		Use:   "profile [dir or config]",
+		Short: "Record where the CPU of a Worker goes, for go tool pprof",
+		Long: `Profile records for a while what a Worker that runs on this machine computes,
+in Go and in JavaScript, and writes that as a file for go tool pprof, which
+draws a flame graph of it. Put load on the Worker meanwhile.
+
+The Worker has to be built with the names of its functions: serve it with
+capdo dev --profile in another terminal. The names come from app.wasm of dir
+(default: the current folder). What was built by capdo build --profile and is
+served by workerd serve --inspector-addr=HOST:PORT can be recorded, too.
+
+Where a goroutine has waited, its stack begins with the function that did; the
+functions that called it are missing. "(program)" is the time of workerd itself,
+"(native)" that of its functions in C++. Without load there is nothing to see:
+idle time is left out.`,
+		Example: `  capdo dev --profile                             in one terminal
+  capdo profile --seconds 20 -o cpu.pprof         in another one, with load on
+  go tool pprof -http=127.0.0.1:8080 cpu.pprof    the flame graph`,
+		ValidArgsFunction: completeDir,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var p project
+			if err := p.takeArg(cmd, args); err != nil {
+				return err
+			}
+			return r.run(cmd.Context(), &p)
+		},
+	}
+	addPlace(cmd)
+	cmd.Flags().IntVar(&r.seconds, "seconds", 10, "how long to record; Ctrl-C ends it earlier")
+	cmd.Flags().StringVarP(&r.out, "output", "o", "cpu.pprof", "file to write")
+	cmd.Flags().StringVar(&r.inspector, "inspector", "127.0.0.1:"+strconv.Itoa(inspectorPort), "address of the Worker's inspector")
+	return cmd
+}
+
+// recording is how a profile is made.
+type recording struct {
+	seconds   int
+	out       string
+	inspector string
+}
+
+// run records and writes a profile, and says what took most.
+func (r *recording) run(ctx context.Context, p *project) error {
+	if r.seconds < minSeconds || r.seconds > maxSeconds {
+		return fmt.Errorf("--seconds can be %d to %d, not %d", minSeconds, maxSeconds, r.seconds)
+	}
+	names, err := p.functionNames(ctx)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(r.out), ".capdo-*") // before: it would be a pity later
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w\nhint: choose another file with -o", r.out, err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	cpu, err := r.record(ctx)
+	if err != nil {
+		return err
+	}
+	result := profile.Convert(cpu, names)
+	if len(result.Sample) == 0 {
+		return errors.New("the Worker computed nothing meanwhile\nhint: send it requests while capdo profile records")
+	}
+	if err := errors.Join(result.Write(f), f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), r.out); err != nil {
+		return err
+	}
+	printProfile(os.Stdout, result)
+	fmt.Fprintf(os.Stdout, "\n%s: open it with go tool pprof -http=127.0.0.1:8080 %[1]s\n", r.out)
+	return nil
+}
+
+// functionNames reads the names that functions have in a profile from what was
+// built.
+func (p *project) functionNames(ctx context.Context) (map[string]string, error) {
+	c, err := p.config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(c.Out(), "app.wasm")
+	wasm, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w\nhint: serve it with capdo dev --profile", err)
+	}
+	names, err := profile.Names(wasm)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\nhint: serve it with capdo dev --profile, or build it with capdo build --profile", file, err)
+	}
+	return names, nil
+}
+
+// record returns what the inspector has seen, until time is up or ctx ends.
+func (r *recording) record(ctx context.Context) (*profile.CPU, error) {
+	s, err := profile.Connect(ctx, r.inspector)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if err := s.Start(ctx); err != nil {
+		return nil, err
+	}
+	done := progress(os.Stderr, fmt.Sprintf("recording for %d s", r.seconds))
+	select {
+	case <-time.After(time.Duration(r.seconds) * time.Second):
+	case <-ctx.Done():
+	}
+	done()
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return s.Stop(stop)
+}
+
+// shown is how many functions are printed.
+const shown = 15
+
+// printProfile prints the functions that took most by themselves.
+func printProfile(w io.Writer, p *pprof.Profile) {
+	self, total := map[string]int64{}, int64(0)
+	for _, s := range p.Sample {
+		if len(s.Location) > 0 {
+			self[s.Location[0].Line[0].Function.Name] += s.Value[1]
+		}
+		total += s.Value[1]
+	}
+	var names []string
+	for name := range self {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return int(self[b] - self[a]) })
+	fmt.Fprintf(w, "%.1f s of CPU in %.1f s; by function, without those it calls:\n", float64(total)/1e9, float64(p.DurationNanos)/1e9)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, name := range names[:min(shown, len(names))] {
+		fmt.Fprintf(t, "  %.1f %%\t%.100s\n", 100*float64(self[name])/float64(max(total, 1)), name)
+	}
+	t.Flush()
+}

@@ -1,0 +1,98 @@
+package profile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"regexp"
+)
+
+// unusual is what Go's linker writes "_" for in the names of a wasm module.
+// (nameRegexp in cmd/link/internal/wasm/asm.go)
+var unusual = regexp.MustCompile(`[^\w.]`)
+
+// ErrNoNames is that a module was built without the names of its functions.
+var ErrNoNames = errors.New("app.wasm has no names of functions")
+
+// Names maps the names that a module's functions have in a profile to Go's.
+// The module has both: its name section, and the table of Go's runtime, whose
+// names end with a zero byte.
+func Names(wasm []byte) (map[string]string, error) {
+	section, err := nameSection(wasm)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, name := range section {
+		names[name] = name
+	}
+	for text := range bytes.SplitSeq(wasm, []byte{0}) {
+		if len(text) == 0 || len(text) > 1000 || !unusual.Match(text) {
+			continue
+		}
+		written := string(unusual.ReplaceAll(text, []byte("_")))
+		if names[written] == written {
+			names[written] = string(text)
+		}
+	}
+	return names, nil
+}
+
+// nameSection lists the functions of a module's name section.
+func nameSection(wasm []byte) ([]string, error) {
+	const magic = 8
+	if len(wasm) < magic || string(wasm[:4]) != "\x00asm" {
+		return nil, errors.New("app.wasm is not a WebAssembly module")
+	}
+	for r := (reader{b: wasm[magic:]}); len(r.b) > 0 && !r.bad; {
+		kind := r.take(1)
+		content := reader{b: r.take(r.number())}
+		if len(kind) == 1 && kind[0] == 0 && string(content.take(content.number())) == "name" {
+			return functionNames(content)
+		}
+	}
+	return nil, ErrNoNames
+}
+
+// functionNames reads the subsection with the functions' names.
+func functionNames(r reader) (names []string, err error) {
+	for len(r.b) > 0 && !r.bad {
+		kind := r.take(1)
+		content := reader{b: r.take(r.number())}
+		if len(kind) != 1 || kind[0] != 1 {
+			continue
+		}
+		for n := content.number(); n > 0 && !content.bad; n-- {
+			content.number()
+			names = append(names, string(content.take(content.number())))
+		}
+		return names, nil
+	}
+	return nil, ErrNoNames
+}
+
+// reader reads a module's numbers and bytes. Where there are too few it is bad.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) take(n int) []byte {
+	if n < 0 || n > len(r.b) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}
+
+func (r *reader) number() int {
+	n, size := binary.Uvarint(r.b)
+	if size <= 0 || n > 1<<31 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[size:]
+	return int(n)
+}
