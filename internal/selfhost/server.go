@@ -25,36 +25,53 @@ const killAfter = 2 * time.Second
 // log gets what capdo says; what workerd and the Worker print goes there, too,
 // with JSONLogs, else to out.
 func Run(ctx context.Context, o *Options, log *slog.Logger, out io.Writer) error {
-	data, err := OpenData(o.Data, o.Listen)
-	if err != nil {
-		return err
-	}
-	defer data.Close()
-	bucket := ""
-	if o.Cluster != nil {
-		bucket = o.Cluster.Bucket
-	}
-	if err := data.Claim(bucket); err != nil {
-		return err
-	}
 	if err := checkAddress(o.Listen); err != nil {
 		return err
 	}
-	s := &server{Options: o, log: log, relay: relay{text: out}}
+	around, cancel := context.WithCancel(context.WithoutCancel(ctx)) // health is told until the end
+	defer cancel()
+	s := &Server{Options: o, log: log, relay: relay{text: out}, up: make(chan struct{})}
 	if o.JSONLogs {
 		s.relay.json = log
 	}
-	around, cancel := context.WithCancel(context.WithoutCancel(ctx)) // health is told until the end
-	defer cancel()
 	if o.Health != "" {
 		if err := s.health.listen(around, o.Health); err != nil {
 			return err
 		}
 	}
-	if err := s.start(data.lock); err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
-	return s.wait(ctx)
+	select {
+	case <-s.ended:
+		return s.Err()
+	case <-ctx.Done():
+		return s.Stop()
+	}
+}
+
+// Start starts a server without waiting for it. The caller ends it with Stop or
+// Kill.
+func Start(o *Options, log *slog.Logger, out io.Writer) (*Server, error) {
+	s := &Server{Options: o, log: log, relay: relay{text: out}, up: make(chan struct{})}
+	return s, s.open()
+}
+
+// open takes the data folder, and starts workerd.
+func (s *Server) open() error {
+	data, err := OpenData(s.Data, s.Listen)
+	if err != nil {
+		return err
+	}
+	defer data.Close() // workerd has the lock, too
+	bucket := ""
+	if s.Cluster != nil {
+		bucket = s.Cluster.Bucket
+	}
+	if err := data.Claim(bucket); err != nil {
+		return err
+	}
+	return s.start(data.lock)
 }
 
 // checkAddress says what is wrong with an address before workerd does.
@@ -66,20 +83,43 @@ func checkAddress(address string) error {
 	return l.Close()
 }
 
-// server is a workerd that runs.
-type server struct {
+// Server is a workerd that runs.
+type Server struct {
 	*Options
 	log    *slog.Logger
 	relay  relay
 	health health
 
 	cmd   *exec.Cmd
-	ended chan error
+	up    chan struct{} // closed when it serves
+	ended chan struct{} // closed when it has ended
+	exit  error         // how; set before that
+}
+
+// Up is closed when the server listens, in a cluster also for other nodes.
+func (s *Server) Up() <-chan struct{} { return s.up }
+
+// Ended is closed when workerd has ended.
+func (s *Server) Ended() <-chan struct{} { return s.ended }
+
+// Err explains why workerd ended by itself.
+func (s *Server) Err() error { return explain(s.relay.tail(), exitError(s.exit)) }
+
+// Process is workerd's.
+func (s *Server) Process() *os.Process { return s.cmd.Process }
+
+// Ready reports why new requests should not come here.
+func (s *Server) Ready(ctx context.Context) error { return s.health.checkReady(ctx) }
+
+// Kill ends workerd at once.
+func (s *Server) Kill() {
+	s.cmd.Process.Kill()
+	<-s.ended
 }
 
 // start writes the config and starts workerd, which keeps the lock as long as it
 // lives.
-func (s *server) start(lock *os.File) error {
+func (s *Server) start(lock *os.File) error {
 	text, err := s.capnp()
 	if err != nil {
 		return err
@@ -109,7 +149,7 @@ func (s *server) start(lock *os.File) error {
 
 // run starts the process. The kernel ends it with the thread that started it, so
 // that has to live as long.
-func (s *server) run(events *os.File) error {
+func (s *Server) run(events *os.File) error {
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -119,7 +159,7 @@ func (s *server) run(events *os.File) error {
 		return err
 	}
 	started := make(chan error, 1)
-	s.ended = make(chan error, 1)
+	s.ended = make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
 		err := s.cmd.Start()
@@ -131,7 +171,8 @@ func (s *server) run(events *os.File) error {
 		streams.Go(func() { s.relay.read(stdout) })
 		streams.Go(func() { s.relay.read(stderr) })
 		streams.Wait()
-		s.ended <- s.cmd.Wait()
+		s.exit = s.cmd.Wait()
+		close(s.ended)
 	}()
 	if err := <-started; err != nil {
 		events.Close()
@@ -142,7 +183,7 @@ func (s *server) run(events *os.File) error {
 }
 
 // watch notes the ports that workerd reports.
-func (s *server) watch(events *os.File) {
+func (s *Server) watch(events *os.File) {
 	defer events.Close()
 	lines := bufio.NewScanner(events)
 	for lines.Scan() {
@@ -161,6 +202,7 @@ func (s *server) watch(events *os.File) {
 			url := fmt.Sprintf("http://127.0.0.1:%d/", e.Port)
 			s.health.alive.Store(&url)
 			s.announce()
+			close(s.up)
 		}
 	}
 }
@@ -175,7 +217,7 @@ func reachable(address string) string {
 }
 
 // announce says that requests are served.
-func (s *server) announce() {
+func (s *Server) announce() {
 	notify("READY=1")
 	scheme := "http"
 	if s.TLSCert != "" {
@@ -188,26 +230,20 @@ func (s *server) announce() {
 	s.log.Info("serving", attrs...)
 }
 
-// wait waits for the end of workerd, and stops it when ctx ends.
-func (s *server) wait(ctx context.Context) error {
-	select {
-	case err := <-s.ended:
-		return explain(s.relay.tail(), exitError(err))
-	case <-ctx.Done():
-	}
+// Stop has workerd finish what is under way, hand its objects over, and end.
+func (s *Server) Stop() error {
 	s.health.stopping.Store(true)
 	notify("STOPPING=1")
 	s.log.Info("stopping", "timeout", s.StopTimeout.String())
 	begin := time.Now()
 	terminate(s.cmd.Process)
 	select {
-	case err := <-s.ended:
+	case <-s.ended:
 		s.log.Info("stopped", "after_ms", time.Since(begin).Milliseconds())
-		return stopError(err)
+		return stopError(s.exit)
 	case <-time.After(s.StopTimeout + killAfter):
 		s.log.Error("workerd did not stop in time: killing it")
-		s.cmd.Process.Kill()
-		<-s.ended
+		s.Kill()
 		return errors.New("workerd did not stop in time, and was killed\nhint: requests that were under way may have failed; a longer --stop-timeout gives them more time")
 	}
 }
