@@ -48,6 +48,11 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOFLAGS", goEnv[2])
 			e.Setenv("HOME", os.Getenv("HOME"))
 			e.Setenv("NODE_MODULES", modules)
+			capdo, err := exec.LookPath("capdo") // this test, under the command's name
+			if err != nil {
+				return err
+			}
+			e.Setenv("CAPDO", capdo)
 			e.Setenv("LONG", strings.Repeat("long ", 2000))
 			e.Setenv("WRANGLER_LOG_PATH", filepath.Join(e.WorkDir, ".wrangler-logs"))
 			e.Setenv("WRANGLER_REGISTRY_PATH", filepath.Join(e.WorkDir, ".wrangler-registry"))

@@ -74,7 +74,8 @@ func (r *relay) tail() string {
 
 // record is a line of workerd's structured log.
 type record struct {
-	Timestamp, Level, Message, Source string
+	Timestamp              json.RawMessage // ms, as a number or a string
+	Level, Message, Source string
 }
 
 func parseRecord(line string) (r record, ok bool) {
@@ -90,7 +91,7 @@ var levels = map[string]slog.Level{"debug": slog.LevelDebug, "trace": slog.Level
 // workerd's, the rest is the Worker's.
 func (r *relay) log(w record) {
 	at := time.Now()
-	if ms, err := strconv.ParseInt(w.Timestamp, 10, 64); err == nil {
+	if ms, err := strconv.ParseInt(strings.Trim(string(w.Timestamp), `"`), 10, 64); err == nil {
 		at = time.UnixMilli(ms)
 	}
 	from := "worker"

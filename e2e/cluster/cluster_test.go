@@ -1,0 +1,253 @@
+//go:build !js
+
+package cluster
+
+import (
+	"context"
+	"flag"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
+
+const callers = 6
+
+func same(int) string { return "nodes" }
+
+// fault is something that happens to nodes while callers call.
+type fault struct {
+	name string
+	do   func(t testing.TB, w *load, n *node)
+}
+
+var faults = []fault{
+	{"SIGKILL", killed},
+	{"SIGTERM", stopped},
+	{"SIGSTOP beyond the lease, then SIGCONT", paused},
+	{"the bucket is slow", func(t testing.TB, w *load, _ *node) {
+		w.badWeather(t, weather{delay: 400 * time.Millisecond}, 4*time.Second)
+	}},
+	{"the bucket answers 500 and 503", func(t testing.TB, w *load, _ *node) { w.badWeather(t, weather{broken: 0.4}, 4*time.Second) }},
+	{"the bucket is away", func(t testing.TB, w *load, _ *node) { w.badWeather(t, weather{away: true}, 3*time.Second) }},
+	{"a node is cut from the bucket", cutFromBucket},
+	{"a node is cut from the others", cutFromPeers},
+	{"a node is cut from everything", cutFromAll},
+}
+
+func killed(t testing.TB, w *load, n *node) {
+	n.avoid.Store(true)
+	n.kill()
+	w.takeover(t, n)
+	n.start(t)
+	n.await(t)
+}
+
+// stopped ends a node gracefully: no call fails for it.
+func stopped(t testing.TB, w *load, n *node) {
+	n.avoid.Store(true) // as a load balancer does that asks for /readyz
+	time.Sleep(patience / 2)
+	w.mu.Lock()
+	before := w.figures.unknown
+	w.mu.Unlock()
+	if err := n.running().Stop(); err != nil {
+		t.Errorf("node %d: %v", n.number, err)
+	}
+	w.awaitKeys(t, isolated{n: true})
+	w.mu.Lock()
+	failed := w.figures.unknown - before
+	w.mu.Unlock()
+	t.Logf("  %d calls with an unknown outcome around SIGTERM", failed)
+	if failed > 0 {
+		t.Errorf("%d calls failed around SIGTERM", failed)
+	}
+	n.start(t)
+	n.await(t)
+}
+
+// paused is a node that was not there for longer than its lease, and does not
+// know it.
+func paused(t testing.TB, w *load, n *node) {
+	s := n.running()
+	if err := s.Process().Signal(syscall.SIGSTOP); err != nil {
+		t.Error(err)
+		return
+	}
+	n.avoid.Store(true)
+	w.takeover(t, n)
+	n.avoid.Store(false) // callers come back the moment it goes on
+	if err := s.Process().Signal(syscall.SIGCONT); err != nil {
+		t.Error(err)
+		return
+	}
+	time.Sleep(2 * time.Second)
+	t.Logf("  the node that was paused ended: %v", n.revive(t))
+}
+
+// badWeather is for all nodes. A node may give up, and is started again.
+func (w *load) badWeather(t testing.TB, bad weather, d time.Duration) {
+	for _, n := range w.nodes {
+		n.link.set(bad)
+	}
+	time.Sleep(d)
+	for _, n := range w.nodes {
+		n.link.set(weather{})
+	}
+	w.recover(t)
+}
+
+func (w *load) recover(t testing.TB) {
+	for _, n := range w.nodes {
+		if n.revive(t) {
+			t.Logf("  node %d had ended: %s", n.number, lastLine(n.log.tail()))
+		}
+	}
+	w.awaitKeys(t, nil)
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[max(0, len(lines)-2)]
+}
+
+func cutFromBucket(t testing.TB, w *load, n *node) {
+	n.link.set(weather{away: true})
+	n.avoid.Store(true)
+	w.takeover(t, n)
+	n.link.set(weather{})
+	w.recover(t)
+}
+
+func cutFromPeers(t testing.TB, w *load, n *node) {
+	if err := w.network.cutPeers(n.number, len(w.nodes), true); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(3 * time.Second)
+	if err := w.network.cutPeers(n.number, len(w.nodes), false); err != nil {
+		t.Error(err)
+	}
+	w.recover(t)
+}
+
+func cutFromAll(t testing.TB, w *load, n *node) {
+	if !w.network.spaces {
+		t.Logf("  not done: %s", w.network.why)
+		return
+	}
+	if err := w.network.cutAll(n.number, true); err != nil {
+		t.Error(err)
+	}
+	n.avoid.Store(true)
+	w.takeover(t, n)
+	if err := w.network.cutAll(n.number, false); err != nil {
+		t.Error(err)
+	}
+	w.recover(t)
+}
+
+// takeover waits until all keys answer without a node, and notes how long that
+// took.
+func (w *load) takeover(t testing.TB, gone *node) {
+	t.Helper()
+	took := w.awaitKeys(t, isolated{gone: true}).Round(100 * time.Millisecond)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.figures.takeovers = append(w.figures.takeovers, took)
+}
+
+// run has callers work while faults happen, one after the other, and judges what
+// they saw.
+func run(t *testing.T, l *lab, list []fault, until time.Time) *load {
+	w := newLoad(l)
+	ctx, cancel := context.WithCancel(t.Context())
+	wait := w.work(ctx, callers)
+	time.Sleep(2 * time.Second)
+	for i, f := range list {
+		if time.Now().After(until) {
+			t.Errorf("no time for: %s", f.name)
+			break
+		}
+		begin := time.Now()
+		n := l.nodes[i%len(l.nodes)]
+		t.Logf("%s: node %d", f.name, n.number)
+		f.do(t, w, n)
+		t.Logf("  %.1f s", time.Since(begin).Seconds())
+		w.mu.Lock()
+		w.figures.faults++
+		w.mu.Unlock()
+	}
+	time.Sleep(time.Second)
+	cancel()
+	wait()
+	w.awaitKeys(t, nil)
+	numbers := w.readOut(t)
+	w.judge(t)
+	t.Logf("%d numbers of sequences, no gap", numbers)
+	return w
+}
+
+func (w *load) judge(t *testing.T) {
+	begin := time.Now()
+	verdict, ok := w.history.Check()
+	t.Logf("%v: %s; checked in %v", &w.figures, verdict, time.Since(begin).Round(time.Millisecond))
+	if !ok {
+		t.Error("the history has no explanation")
+	}
+	if len(w.odd) > 0 {
+		t.Logf("errors besides: %v", w.odd)
+	}
+}
+
+func where(t testing.TB, w *network) {
+	if w.spaces {
+		t.Log("each node is in a network namespace of its own")
+	} else {
+		t.Logf("no network namespaces, all nodes are on loopback: %s", w.why)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	w := newNetwork(t, 3)
+	where(t, w)
+	l := run(t, newLab(t, 3, w, same), faults, time.Now().Add(4*time.Minute))
+	if l.figures.fenced == 0 || l.figures.waits == 0 || l.figures.replays == 0 || len(l.figures.takeovers) == 0 {
+		t.Errorf("the load is not what it has to be: %v", &l.figures)
+	}
+}
+
+// Two nodes that do not share their bucket's prefix are two ledgers: each key
+// has two holders. The checker has to notice.
+func TestSplitClusterIsCaught(t *testing.T) {
+	l := newLab(t, 2, &network{why: "not needed"}, func(n int) string { return []string{"one", "two"}[n-1] })
+	w := newLoad(l)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	w.work(ctx, callers)()
+	verdict, ok := w.history.Check()
+	t.Logf("%v: %s", &w.figures, strings.SplitN(verdict, "\n", 2)[0])
+	if ok {
+		t.Error("the checker did not notice")
+	}
+}
+
+func TestSoak(t *testing.T) {
+	if *soakFor == 0 {
+		t.Skip("without -soak")
+	}
+	end := time.Now().Add(*soakFor)
+	for round := 1; time.Now().Before(end) && !t.Failed(); round++ {
+		w := newNetwork(t, 3)
+		where(t, w)
+		list := slices.Clone(faults)
+		for i := range list { // other nodes, another order
+			j := (i + round*4) % len(list)
+			list[i], list[j] = list[j], list[i]
+		}
+		run(t, newLab(t, 3, w, same), list, end.Add(4*time.Minute))
+		os.Stderr.WriteString(".")
+	}
+}

@@ -1,0 +1,224 @@
+//go:build !js
+
+// Package cluster checks that claims, completions, sequences and waits are
+// linearizable across the nodes of a cluster, while nodes are killed, stopped
+// and paused, and while bucket and network fail.
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/e2e/internal/worker"
+	"flow.internal/capdo/internal/freeport"
+	"flow.internal/capdo/internal/s3server"
+	"flow.internal/capdo/internal/selfhost"
+	"flow.internal/capdo/internal/wrangler"
+)
+
+var built worker.Built
+
+func TestMain(m *testing.M) { worker.Main(m, &built) }
+
+// divisor shortens leases to 10 s.
+const divisor = 2
+
+const lease = 20 * time.Second / divisor
+
+// lab is a cluster and its bucket.
+type lab struct {
+	network *network
+	nodes   []*node
+	traffic *traffic
+	bucket  *s3server.Server
+}
+
+// node is one workerd.
+type node struct {
+	number  int
+	link    *link
+	options selfhost.Options
+	avoid   atomic.Bool // clients are told not to use it, as a load balancer would
+	log     *logText
+
+	mu     sync.Mutex
+	server *selfhost.Server
+}
+
+// logText keeps what a node printed.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logText) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := l.text.String()
+	return text[max(0, len(text)-3000):]
+}
+
+// newLab starts that many nodes. The prefix of node n in the bucket is what the
+// function says.
+func newLab(t testing.TB, nodes int, w *network, prefix func(n int) string) *lab {
+	t.Helper()
+	program, err := s3server.Build(t.Context(), func() {
+		fmt.Fprintln(os.Stderr, "building versitygw, an S3-compatible server: this takes minutes, once")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{network: w, traffic: &traffic{kinds: map[string]int{}}}
+	l.bucket, err = s3server.Start(t.Context(), program, fmt.Sprintf("127.0.0.1:%d", port(t)), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.bucket.Stop)
+	for _, v := range l.bucket.Env() {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	config, err := wrangler.Load("worker/wrangler.jsonc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= nodes; n++ {
+		l.nodes = append(l.nodes, l.newNode(t, n, config, prefix(n)))
+	}
+	for _, n := range l.nodes {
+		n.start(t)
+	}
+	for _, n := range l.nodes {
+		n.await(t)
+	}
+	return l
+}
+
+func port(t testing.TB) int {
+	t.Helper()
+	p, err := freeport.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (l *lab) newNode(t testing.TB, number int, config *wrangler.Config, prefix string) *node {
+	t.Helper()
+	n := &node{number: number, log: &logText{}, link: newLink(t, l.network.home(), l.bucket.Endpoint, l.traffic)}
+	listen, peers := fmt.Sprintf("127.0.0.1:%d", port(t)), fmt.Sprintf("127.0.0.1:%d", port(t))
+	advertise := peers
+	if l.network.spaces {
+		listen, peers = l.network.host(number)+":8787", l.network.host(number)+":7000"
+		advertise = peers
+	} else {
+		advertise = l.network.newGate(t, peers)
+	}
+	n.options = selfhost.Options{
+		Workerd: l.network.workerd(t, number, built.Binary), Config: config, Build: built.Dir, Data: filepath.Join(t.TempDir(), "data"),
+		Listen: listen, StopTimeout: 8 * time.Second, JSONLogs: true,
+		Cluster: &selfhost.Cluster{
+			Bucket: "s3://" + l.bucket.Bucket + "/" + prefix, Endpoint: n.link.address, Region: "us-east-1", Listen: peers, Advertise: advertise,
+			Key: strings.Repeat("k", 32), TimeDivisor: divisor,
+		},
+	}
+	t.Cleanup(func() {
+		n.kill()
+		if t.Failed() {
+			t.Logf("node %d printed:\n%s", number, n.log.tail())
+		}
+	})
+	return n
+}
+
+func (n *node) start(t testing.TB) {
+	t.Helper()
+	s, err := selfhost.Start(&n.options, slog.New(slog.NewTextHandler(n.log, nil)), n.log)
+	if err != nil {
+		t.Errorf("node %d: %v", n.number, err)
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.server = s
+}
+
+func (n *node) running() *selfhost.Server {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.server
+}
+
+// await waits until the node serves and is a member.
+func (n *node) await(t testing.TB) {
+	t.Helper()
+	s := n.running()
+	if s == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	select {
+	case <-s.Up():
+	case <-s.Ended():
+		t.Errorf("node %d: %v", n.number, s.Err())
+		return
+	case <-ctx.Done():
+		t.Errorf("node %d does not start", n.number)
+		return
+	}
+	for ctx.Err() == nil {
+		resp, err := http.Get("http://" + n.options.Cluster.Advertise + "/ready")
+		if err == nil {
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				n.avoid.Store(false)
+				return
+			}
+		}
+		select {
+		case <-s.Ended():
+			t.Errorf("node %d: %v", n.number, s.Err())
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	t.Errorf("node %d is not ready", n.number)
+}
+
+func (n *node) kill() {
+	if s := n.running(); s != nil {
+		s.Kill()
+	}
+}
+
+// revive starts the node again if it has ended, as a supervisor does.
+func (n *node) revive(t testing.TB) (ended bool) {
+	t.Helper()
+	s := n.running()
+	select {
+	case <-s.Ended():
+		n.start(t)
+		ended = true
+	default:
+	}
+	n.await(t)
+	return ended
+}
