@@ -3,15 +3,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,6 +25,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"flow.internal/capdo/internal/freeport"
+	"flow.internal/capdo/internal/s3server"
 )
 
 func TestMain(m *testing.M) {
@@ -48,6 +54,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOFLAGS", goEnv[2])
 			e.Setenv("HOME", os.Getenv("HOME"))
 			e.Setenv("NODE_MODULES", modules)
+			e.Setenv("GOROOT", runtime.GOROOT())
 			capdo, err := exec.LookPath("capdo") // this test, under the command's name
 			if err != nil {
 				return err
@@ -61,6 +68,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport": freePort,
+			"s3server": startS3Server,
+			"skewed":   startSkewed,
 			"listen":   listen,
 			"http":     httpGet,
 			"await":    await,
@@ -83,6 +92,37 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	port, err := freeport.Get()
 	ts.Check(err)
 	ts.Setenv("PORT", strconv.Itoa(port))
+}
+
+// s3server starts an S3-compatible server with a bucket "cluster", and sets the
+// AWS variables for it.
+func startS3Server(ts *testscript.TestScript, neg bool, args []string) {
+	program, err := s3server.Build(context.Background(), func() { fmt.Fprintln(os.Stderr, "building versitygw: this takes minutes, once") })
+	ts.Check(err)
+	port, err := freeport.Get()
+	ts.Check(err)
+	s, err := s3server.Start(context.Background(), program, fmt.Sprintf("127.0.0.1:%d", port), ts.MkAbs("s3"))
+	ts.Check(err)
+	ts.Defer(s.Stop)
+	for _, v := range s.Env() {
+		name, value, _ := strings.Cut(v, "=")
+		ts.Setenv(name, value)
+	}
+}
+
+// skewed sets $SKEWED to the URL of the same server with the clock of an hour
+// ago.
+func startSkewed(ts *testscript.TestScript, neg bool, args []string) {
+	to, err := url.Parse(ts.Getenv("GOOD"))
+	ts.Check(err)
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.ModifyResponse = func(r *http.Response) error {
+		r.Header.Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+		return nil
+	}
+	s := httptest.NewServer(proxy)
+	ts.Defer(s.Close)
+	ts.Setenv("SKEWED", s.URL)
 }
 
 // listen listens on $PORT until the script is over; with ! it waits until somebody else could.

@@ -6,9 +6,7 @@
 package cluster
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -48,7 +46,9 @@ type node struct {
 	number  int
 	link    *link
 	options selfhost.Options
-	avoid   atomic.Bool // clients are told not to use it, as a load balancer would
+	avoid   atomic.Bool  // clients are told not to use it, as a load balancer would
+	down    atomic.Bool  // it is not to be started again
+	ends    atomic.Int64 // how often it ended by itself
 	log     *logText
 
 	mu     sync.Mutex
@@ -65,6 +65,19 @@ func (l *logText) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(b)
+}
+
+// crashes are the messages of crashes of workerd's own.
+func (l *logText) crashes() (list []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := strings.Split(l.text.String(), "\n")
+	for i, line := range lines {
+		if strings.Contains(line, "panicked at") || strings.Contains(line, "*** Fatal") {
+			list = append(list, strings.Join(lines[i:min(i+2, len(lines))], " "))
+		}
+	}
+	return list
 }
 
 func (l *logText) tail() string {
@@ -157,6 +170,25 @@ func (n *node) start(t testing.TB) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.server = s
+	go n.supervise(t, s)
+}
+
+// supervise starts the node again when it ends by itself, as systemd does.
+func (n *node) supervise(t testing.TB, s *selfhost.Server) {
+	select {
+	case <-s.Ended():
+	case <-t.Context().Done():
+		return
+	}
+	if n.down.Load() || n.running() != s {
+		return
+	}
+	n.ends.Add(1)
+	n.avoid.Store(true)
+	fmt.Fprintf(n.log, "ended by itself: %v\n", s.Err())
+	if pause(t.Context(), time.Second/2) {
+		n.start(t)
+	}
 }
 
 func (n *node) running() *selfhost.Server {
@@ -165,60 +197,46 @@ func (n *node) running() *selfhost.Server {
 	return n.server
 }
 
-// await waits until the node serves and is a member.
+// await waits until the node serves and is a member, whatever it takes to start.
 func (n *node) await(t testing.TB) {
 	t.Helper()
-	s := n.running()
-	if s == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	select {
-	case <-s.Up():
-	case <-s.Ended():
-		t.Errorf("node %d: %v", n.number, s.Err())
-		return
-	case <-ctx.Done():
-		t.Errorf("node %d does not start", n.number)
-		return
-	}
-	for ctx.Err() == nil {
-		resp, err := http.Get("http://" + n.options.Cluster.Advertise + "/ready")
-		if err == nil {
-			io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				n.avoid.Store(false)
-				return
-			}
-		}
-		select {
-		case <-s.Ended():
-			t.Errorf("node %d: %v", n.number, s.Err())
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if n.ready() {
+			n.avoid.Store(false)
 			return
-		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	t.Errorf("node %d is not ready", n.number)
+	t.Errorf("node %d does not get ready", n.number)
 }
 
+var probe = &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+func (n *node) ready() bool {
+	select {
+	case <-n.running().Up():
+	default:
+		return false
+	}
+	resp, err := probe.Get("http://" + n.options.Cluster.Listen + "/ready")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// kill ends the node, which is not started again by itself.
 func (n *node) kill() {
+	n.down.Store(true)
 	if s := n.running(); s != nil {
 		s.Kill()
 	}
 }
 
-// revive starts the node again if it has ended, as a supervisor does.
-func (n *node) revive(t testing.TB) (ended bool) {
+// revive starts a node that the test has ended.
+func (n *node) revive(t testing.TB) {
 	t.Helper()
-	s := n.running()
-	select {
-	case <-s.Ended():
-		n.start(t)
-		ended = true
-	default:
-	}
+	n.down.Store(false)
+	n.start(t)
 	n.await(t)
-	return ended
 }

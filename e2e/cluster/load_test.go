@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ type load struct {
 	keys    map[string]*key // by target and key
 	names   []string
 	figures figures
-	odd     map[string]int // statuses that nobody expects
+	why     map[string]int // of unknown outcomes
 }
 
 // key is what callers know of one.
@@ -56,7 +57,7 @@ func (f *figures) String() string {
 }
 
 func newLoad(l *lab) *load {
-	return &load{lab: l, history: proof.NewHistory(), begin: time.Now(), keys: map[string]*key{}, odd: map[string]int{}}
+	return &load{lab: l, history: proof.NewHistory(), begin: time.Now(), keys: map[string]*key{}, why: map[string]int{}}
 }
 
 // patience is for how long a caller waits for an answer: shorter than a takeover.
@@ -235,26 +236,34 @@ func (c *caller) send(n *node, o proof.Operation, wait int) (a proof.Answer, sen
 	resp, err := c.client.Post("http://"+n.options.Listen+"/?"+q.Encode(), "", nil) // not GET, which net/http repeats
 	if err != nil {
 		var op *net.OpError
-		return proof.Answer{Unknown: true}, !errors.As(err, &op) || op.Op != "dial"
+		if errors.As(err, &op) && op.Op == "dial" {
+			return a, false
+		}
+		return c.unknown(n, errors.Unwrap(err).Error()), true
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &a) != nil {
-		return proof.Answer{Unknown: true}, true
+		return c.unknown(n, fmt.Sprintf("%s %.100q %v", resp.Status, body, err)), true
 	}
 	switch a.Status {
 	case "ok", "fenced", "mismatch":
 		return a, true
 	case "overloaded":
 		return a, false
-	case "unknown":
-	default:
-		c.mu.Lock()
-		c.odd[a.Status]++
-		c.mu.Unlock()
 	}
-	return proof.Answer{Unknown: true}, true
+	return c.unknown(n, a.Status), true
 }
+
+// unknown notes why an outcome is.
+func (c *caller) unknown(n *node, why string) proof.Answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.why[fmt.Sprintf("node %d: %s", n.number, address.ReplaceAllString(why, "…"))]++
+	return proof.Answer{Unknown: true}
+}
+
+var address = regexp.MustCompile(`[0-9.]+:[0-9]+`)
 
 // isolated are nodes that answer nothing while they are cut off.
 type isolated map[*node]bool
