@@ -110,7 +110,7 @@ func (w *load) weather(bad weather, d time.Duration) {
 }
 
 func badBucket(t testing.TB, w *load, _ *node) {
-	w.weather(weather{delay: 400 * time.Millisecond, broken: 0.3}, 3*time.Second)
+	w.weather(weather{delay: 400 * time.Millisecond, broken: 0.3}, 2*time.Second)
 	w.weather(weather{away: true}, 2*time.Second)
 	w.recover(t)
 }
@@ -134,7 +134,7 @@ func cutFromPeers(t testing.TB, w *load, n *node) {
 	if err := w.network.cutPeers(n.number, len(w.nodes), true); err != nil {
 		t.Error(err)
 	}
-	time.Sleep(3 * time.Second)
+	time.Sleep(2 * time.Second)
 	if err := w.network.cutPeers(n.number, len(w.nodes), false); err != nil {
 		t.Error(err)
 	}
@@ -176,7 +176,8 @@ func run(t *testing.T, l *lab, list []fault) *load {
 	w := newLoad(l)
 	ctx, cancel := context.WithCancel(t.Context())
 	wait := w.work(ctx, callers)
-	time.Sleep(2 * time.Second)
+	for w.inUse() < 30 && pause(ctx, 50*time.Millisecond) { // some on each node
+	}
 	for i, f := range list {
 		begin := time.Now()
 		n := l.nodes[i%len(l.nodes)]
@@ -195,6 +196,13 @@ func run(t *testing.T, l *lab, list []fault) *load {
 	w.judge(t)
 	t.Logf("%d numbers of sequences, no gap", numbers)
 	return w
+}
+
+// inUse is how many keys there are.
+func (w *load) inUse() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.names)
 }
 
 func (w *load) judge(t *testing.T) {

@@ -243,16 +243,20 @@ func (c *caller) send(n *node, o proof.Operation, wait int) (a proof.Answer, sen
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &a) != nil {
+	var told struct {
+		proof.Answer
+		Detail string
+	}
+	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &told) != nil {
 		return c.unknown(n, fmt.Sprintf("%s %.100q %v", resp.Status, body, err)), true
 	}
-	switch a.Status {
+	switch a = told.Answer; a.Status {
 	case "ok", "fenced", "mismatch":
 		return a, true
 	case "overloaded":
 		return a, false
 	}
-	return c.unknown(n, a.Status), true
+	return c.unknown(n, o.Op+" "+a.Status+": "+told.Detail), true
 }
 
 // unknown notes why an outcome is.
@@ -284,19 +288,21 @@ func (w *load) awaitKeys(t testing.TB, except isolated) time.Duration {
 	w.mu.Unlock()
 	names = names[max(0, len(names)-40):]
 	var wg sync.WaitGroup
+	atOnce := make(chan struct{}, 20)
 	for i, n := range w.nodes {
-		if except[n] {
-			continue
-		}
 		c := &caller{load: w, id: 1000 + i, client: newClient()}
-		wg.Go(func() {
-			for _, id := range names {
+		for _, id := range names {
+			if except[n] {
+				continue
+			}
+			wg.Go(func() {
+				atOnce <- struct{}{}
+				defer func() { <-atOnce }()
 				if !c.find(n, id) {
 					t.Errorf("%s does not answer through node %d", id, n.number)
-					return
 				}
-			}
-		})
+			})
+		}
 	}
 	wg.Wait()
 	return time.Since(begin)

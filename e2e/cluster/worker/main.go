@@ -28,6 +28,7 @@ type answer struct {
 	Fence    int64
 	Result   string
 	Number   int64
+	Detail   string // of an outcome that is unknown
 }
 
 func main() {
@@ -42,7 +43,10 @@ func main() {
 
 func serve(w http.ResponseWriter, r *http.Request) {
 	var a answer
-	a.Status = status(perform(r.Context(), durablehttp.Env(r), r.URL.Query(), &a))
+	err := perform(r.Context(), durablehttp.Env(r), r.URL.Query(), &a)
+	if a.Status = status(err); a.Status == "unknown" {
+		a.Detail = err.Error()
+	}
 	json.NewEncoder(w).Encode(a)
 }
 
