@@ -9,10 +9,10 @@ PORT ?= 8787
 # a folder, or a wrangler config
 CONFIG ?= examples/harness
 
-.PHONY: help dev build test check fmt bench fuzz explore soak load mutations clean
+.PHONY: help dev build test check fmt bench fuzz explore soak soak-cluster load mutations clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 dev: $(NPM) ## serve examples/harness (CONFIG=… for another config) on http://127.0.0.1:8787 (PORT=…) with wrangler dev, rebuilding on changes
 	@echo "compiling capdo (the first time takes half a minute) …"
@@ -64,6 +64,9 @@ explore: $(NPM) ## the shared runtime on a simulated workerd, in many orders of 
 soak: $(NPM) ## the histories of e2e/proof and the mixes of e2e/stress for longer, each for SOAK=5m
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 	cd e2e/stress && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
+
+soak-cluster: $(NPM) ## histories across three nodes under every fault of nodes, bucket and network, for SOAK=10m
+	go test -count=1 -timeout 0 -v ./e2e/cluster -run '^TestSoak$$' -soak $(or $(SOAK),10m)
 
 load: $(NPM) ## the ledger under load, with larger sizes (about two minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large

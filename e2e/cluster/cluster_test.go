@@ -18,7 +18,7 @@ var soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
 
 const callers = 6
 
-func same(int) string { return "nodes" }
+func same(int) string { return "c" }
 
 // fault is something that happens to nodes while callers call.
 type fault struct {
@@ -64,8 +64,12 @@ func stopped(t testing.TB, w *load, n *node) {
 	}
 	w.awaitKeys(t, isolated{n: true})
 	for why, count := range w.reasons() {
-		if count > before[why] {
+		// A call that is on its way to an object that moves may fail once: its
+		// caller gets an answer, that the outcome is unknown.
+		if count > before[why] && !strings.Contains(why, " unknown: ") {
 			t.Errorf("%d calls failed around SIGTERM: %s", count-before[why], why)
+		} else if count > before[why] {
+			t.Logf("  %d calls around SIGTERM: %s", count-before[why], why)
 		}
 	}
 	n.revive(t)
@@ -229,6 +233,7 @@ func where(t testing.TB, w *network) {
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	w := newNetwork(t, 3)
 	where(t, w)
 	l := run(t, newLab(t, 3, w, same), bounded)
@@ -240,6 +245,7 @@ func TestFaults(t *testing.T) {
 // Two nodes that do not share their bucket's prefix are two ledgers: each key
 // has two holders. The checker has to notice.
 func TestSplitClusterIsCaught(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 2, &network{why: "not needed"}, func(n int) string { return []string{"one", "two"}[n-1] })
 	w := newLoad(l)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)

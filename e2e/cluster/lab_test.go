@@ -39,6 +39,8 @@ type lab struct {
 	nodes   []*node
 	traffic *traffic
 	bucket  *s3server.Server
+
+	credentials string // a file
 }
 
 // node is one workerd.
@@ -103,9 +105,9 @@ func newLab(t testing.TB, nodes int, w *network, prefix func(n int) string) *lab
 		t.Fatal(err)
 	}
 	t.Cleanup(l.bucket.Stop)
-	for _, v := range l.bucket.Env() {
-		name, value, _ := strings.Cut(v, "=")
-		t.Setenv(name, value)
+	l.credentials = filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(l.credentials, []byte(strings.Join(l.bucket.Env(), "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	config, err := wrangler.Load("worker/wrangler.jsonc")
 	if err != nil {
@@ -147,7 +149,7 @@ func (l *lab) newNode(t testing.TB, number int, config *wrangler.Config, prefix 
 		Workerd: l.network.workerd(t, number, built.Binary), Config: config, Build: built.Dir, Data: filepath.Join(t.TempDir(), "data"),
 		Listen: listen, StopTimeout: 8 * time.Second, JSONLogs: true,
 		Cluster: &selfhost.Cluster{
-			Bucket: "s3://" + l.bucket.Bucket + "/" + prefix, Endpoint: n.link.address, Region: "us-east-1", Listen: peers, Advertise: advertise,
+			Bucket: "s3://" + l.bucket.Bucket + "/" + prefix, Endpoint: n.link.address, Region: "us-east-1", CredentialsFile: l.credentials, Listen: peers, Advertise: advertise,
 			Key: strings.Repeat("k", 32), TimeDivisor: divisor,
 		},
 	}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,7 +22,10 @@ import (
 
 var measureFor = flag.Duration("measure", 0, "how long TestThroughput measures each figure; 0 skips it")
 
-const measuring = 16 // callers
+const (
+	measuring = 16        // callers
+	taken     = int64(30) // keys
+)
 
 // TestThroughput measures what docs/scale.md says: what more nodes on the same
 // machine bring, and what an operation asks of the bucket.
@@ -34,7 +39,13 @@ func TestThroughput(t *testing.T) {
 		quiet := l.traffic.during(*measureFor, func() { time.Sleep(*measureFor) })
 		t.Logf("%d nodes, idle: %v a second of all", nodes, quiet.per(int64(measureFor.Seconds())))
 		w.measure(t, "new keys", func(n int64) proof.Operation { return claimOf(fmt.Sprint("new", n), "o") })
-		w.measure(t, "a key that is taken", func(n int64) proof.Operation { return claimOf(fmt.Sprint("new", n%200+1), fmt.Sprint(n)) })
+		c := &caller{load: w, client: &http.Client{Timeout: 20 * time.Second}}
+		for n := range taken {
+			if a, _ := c.send(l.nodes[int(n)%nodes], claimOf(fmt.Sprint("taken", n), "holder"), 0); a.Status != "ok" {
+				t.Fatalf("a claim says %+v", a)
+			}
+		}
+		w.measure(t, "keys that are taken", func(n int64) proof.Operation { return claimOf(fmt.Sprint("taken", n/3%taken), fmt.Sprint(n)) })
 		w.measure(t, "numbers of a stream", func(n int64) proof.Operation {
 			return proof.Operation{Target: "sequence", Key: fmt.Sprint("s", n%50), Op: "next", Entry: int(n), Owner: fmt.Sprint(n), Fingerprint: "p"}
 		})
@@ -52,6 +63,7 @@ func claimOf(key, owner string) proof.Operation {
 // measure has callers make operations on all nodes in turn.
 func (w *load) measure(t *testing.T, name string, operation func(n int64) proof.Operation) {
 	var made, done atomic.Int64
+	nodes, server := w.cpu(t)
 	used := w.traffic.during(*measureFor, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), *measureFor)
 		defer cancel()
@@ -70,10 +82,34 @@ func (w *load) measure(t *testing.T, name string, operation func(n int64) proof.
 		}
 		wg.Wait()
 	})
-	t.Logf("%d nodes, %s: %.0f a second; each asks of the bucket %v", len(w.nodes), name, float64(done.Load())/measureFor.Seconds(), used.per(done.Load()))
+	nodesAfter, serverAfter := w.cpu(t)
+	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 / float64(max(done.Load(), 1)) }
+	t.Logf("%d nodes, %s: %.0f a second; each takes %.1f ms of CPU time in nodes, %.1f ms in the bucket's server, and asks of the bucket %v",
+		len(w.nodes), name, float64(done.Load())/measureFor.Seconds(), each(nodesAfter-nodes), each(serverAfter-server), used.per(done.Load()))
 	if done.Load() == 0 || done.Load() < made.Load()*9/10 {
 		t.Errorf("%d of %d calls were answered", done.Load(), made.Load())
 	}
+}
+
+// cpu returns the CPU time that the nodes and the bucket's server have taken. On
+// a machine that has other work to do it says more than the time on a clock.
+func (w *load) cpu(t *testing.T) (nodes, server time.Duration) {
+	for _, n := range w.nodes {
+		nodes += cpuOf(t, n.running().Process().Pid)
+	}
+	return nodes, cpuOf(t, w.bucket.PID())
+}
+
+// cpuOf reads /proc: the 14th and 15th field are ticks of 10 ms.
+func cpuOf(t *testing.T, pid int) time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // use is what was asked of the bucket.
