@@ -47,13 +47,13 @@ type key struct {
 
 // figures count what happened.
 type figures struct {
-	operations, unknown, fenced, acquired, replays, notSent, waits, faults int
-	takeovers                                                              []time.Duration
+	operations, unknown, fenced, acquired, replays, notSent, waits, faults, graceful int
+	takeovers                                                                        []time.Duration
 }
 
 func (f *figures) String() string {
-	return fmt.Sprintf("%d operations, %d unknown outcomes, %d not sent (the node was gone), %d acquired, %d replays, %d fenced, %d waits, %d faults, takeovers after %v",
-		f.operations, f.unknown, f.notSent, f.acquired, f.replays, f.fenced, f.waits, f.faults, f.takeovers)
+	return fmt.Sprintf("%d operations, %d unknown outcomes, %d not sent (the node was gone), %d acquired, %d replays, %d fenced, %d waits, %d faults, %d graceful stops judged, takeovers after %v",
+		f.operations, f.unknown, f.notSent, f.acquired, f.replays, f.fenced, f.waits, f.faults, f.graceful, f.takeovers)
 }
 
 func newLoad(l *lab) *load {
@@ -267,7 +267,8 @@ func (c *caller) unknown(n *node, why string) proof.Answer {
 	return proof.Answer{Unknown: true}
 }
 
-var address = regexp.MustCompile(`[0-9.]+:[0-9]+`)
+// address is what differs between two failures of one kind.
+var address = regexp.MustCompile(`[0-9.]+:[0-9]+|reference = \w+`)
 
 // isolated are nodes that answer nothing while they are cut off.
 type isolated map[*node]bool

@@ -26,10 +26,11 @@ var notRun = map[string]string{
 	"README.md: make test":                                                "run by CI, takes minutes",
 	"docs/deploy.md: go tool capdo deploy --env test":                     "needs a Cloudflare account",
 	"docs/deploy.md: export CLOUDFLARE_API_TOKEN=…":                       "needs a Cloudflare account",
-	`docs/deploy.md: curl -H "$TOKEN" $URL/dedupe/put_if_absent --json '{"key":"alpha","ttl_seconds":60}'`:  "needs a Cloudflare account",
-	"docs/self-hosting.md: openssl rand -hex 32 > cluster-key       # the same on all nodes":                "needs machines and a bucket",
-	"docs/self-hosting.md: go run ./cmd/capdo cluster examples/ledger --nodes 3 --env-file /tmp/ledger.env": "builds an S3 server, which takes minutes; cmd/capdo has a script that runs it",
-	"docs/deploy.md: npx wrangler rollback --env test":                                                      "needs a Cloudflare account",
+	`docs/deploy.md: curl -H "$TOKEN" $URL/dedupe/put_if_absent --json '{"key":"alpha","ttl_seconds":60}'`: "needs a Cloudflare account",
+	"docs/self-hosting.md: openssl rand -hex 32 > cluster-key":                                             "needs machines and a bucket",
+	"docs/self-hosting.md: go run ./cmd/capdo cluster examples/ledger --nodes 3 --env-file ledger.env":     "builds an S3 server, which takes minutes; cmd/capdo has a script that runs it",
+	"docs/scale.md: go test -v ./e2e/cluster -run TestThroughput -measure 8s":                              "a measurement, takes two minutes",
+	"docs/deploy.md: npx wrangler rollback --env test":                                                     "needs a Cloudflare account",
 }
 
 // inProject are the pages whose commands are typed in a project as capdo new writes it; those of the others are typed in the clone.

@@ -240,7 +240,7 @@ func (s *Server) Stop() error {
 	select {
 	case <-s.ended:
 		s.log.Info("stopped", "after_ms", time.Since(begin).Milliseconds())
-		return stopError(s.exit)
+		return s.stopError()
 	case <-time.After(s.StopTimeout + killAfter):
 		s.log.Error("workerd did not stop in time: killing it")
 		s.Kill()
@@ -256,10 +256,10 @@ func exitError(err error) error {
 }
 
 // stopError is nil for a workerd that ended because it was asked to.
-func stopError(err error) error {
+func (s *Server) stopError() error {
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return fmt.Errorf("workerd stopped with %w", err)
+	if errors.As(s.exit, &exit) && exit.ExitCode() > 0 {
+		return fmt.Errorf("workerd did not stop in good order: %w", explain(s.relay.tail(), s.exit))
 	}
 	return nil
 }
