@@ -16,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,7 +41,7 @@ func TestScripts(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(modules, "wrangler")); err != nil {
 		t.Fatalf("%v\nhint: run make build in %s first", err, repo)
 	}
-	goEnv := goOutput(t, "env", "GOCACHE", "GOMODCACHE", "GOFLAGS")
+	goEnv := goOutput(t, "env", "GOCACHE", "GOMODCACHE", "GOFLAGS", "GOROOT")
 	goVersion := goOutput(t, "list", "-m", "-f", "{{.GoVersion}}")[0]
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -54,7 +53,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOFLAGS", goEnv[2])
 			e.Setenv("HOME", os.Getenv("HOME"))
 			e.Setenv("NODE_MODULES", modules)
-			e.Setenv("GOROOT", runtime.GOROOT())
+			e.Setenv("GOROOT", goEnv[3])
 			capdo, err := exec.LookPath("capdo") // this test, under the command's name
 			if err != nil {
 				return err

@@ -244,14 +244,17 @@ func (s *serve) takeCluster() error {
 
 // build builds, unless it is told not to.
 func (s *serve) build(ctx context.Context, p *project, config *wrangler.Config) error {
+	entry := filepath.Join(config.Out(), "entry.mjs")
 	if s.noBuild {
-		entry := filepath.Join(config.Out(), "entry.mjs")
 		if _, err := os.Stat(entry); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("there is no build: %s is missing\nhint: run capdo build first, or leave --no-build out", entry)
 		}
 		return nil
 	}
 	r, err := p.build(ctx)
+	if _, there := os.Stat(entry); err != nil && there == nil && !errors.As(err, new(problemsError)) {
+		return fmt.Errorf("%w\nhint: --no-build serves the build that is there", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ var (
 		{"the bucket answers 500 and 503", func(t testing.TB, w *load, _ *node) { w.weather(weather{broken: 0.5}, 10*time.Second); w.recover(t) }},
 		{"the bucket is away for longer than leases", func(t testing.TB, w *load, _ *node) { w.weather(weather{away: true}, 2*lease); w.recover(t) }},
 		{"a node is cut from the bucket", cutFromBucket},
+		{"a rolling restart", rolling},
 	}, bounded...)
 )
 
@@ -71,6 +72,13 @@ func stopped(t testing.TB, w *load, n *node) {
 		judgeStop(t, before, after)
 	}
 	n.revive(t)
+}
+
+// rolling restarts all nodes, one after the other.
+func rolling(t testing.TB, w *load, _ *node) {
+	for _, n := range w.nodes {
+		stopped(t, w, n)
+	}
 }
 
 func judgeStop(t testing.TB, before, after map[string]int) {

@@ -43,7 +43,7 @@ func OpenData(dir, address string) (*Data, error) {
 		}
 		return nil, heldError(dir, f.Name())
 	}
-	err = errors.Join(f.Truncate(0), os.WriteFile(f.Name(), fmt.Appendf(nil, "%s\n%d\n", address, os.Getpid()), 0o600))
+	err = errors.Join(os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600), f.Truncate(0), os.WriteFile(f.Name(), fmt.Appendf(nil, "%s\n%d\n", address, os.Getpid()), 0o600))
 	if err != nil {
 		f.Close()
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -220,5 +221,21 @@ plain
 	}
 	if r.tail() != "leaving the cluster\ncounted 1\nplain" {
 		t.Errorf("the last lines are %q", r.tail())
+	}
+}
+
+func TestNotify(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	notify("READY=1")
+	b := make([]byte, 100)
+	n, err := l.Read(b)
+	if err != nil || string(b[:n]) != "READY=1" {
+		t.Errorf("systemd is told %q, %v", b[:n], err)
 	}
 }
