@@ -25,7 +25,7 @@ build: $(NPM) ## compile everything for both platforms, and build examples/harne
 	go run ./cmd/capdo build examples/harness
 
 test: $(NPM) ## run every test: native with -race, in workerd, and under wrangler dev (about 10 minutes on 2 cores)
-	go test -race ./dedupe/... ./durable/... ./flow/... ./internal/...
+	go test -timeout 30m -race ./dedupe/... ./durable/... ./flow/... ./internal/... # internal/s3server builds versitygw, once
 	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
 	.bin/capdo test -timeout 6m ./...
 	go test -count=1 ./bench/... ./cmd/... ./e2e/... ./examples/... # they build what Go's test cache does not know of

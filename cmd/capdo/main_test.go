@@ -71,6 +71,7 @@ func TestScripts(t *testing.T) {
 			"skewed":   startSkewed,
 			"listen":   listen,
 			"http":     httpGet,
+			"answer":   httpAnswer,
 			"await":    await,
 		},
 	})
@@ -150,6 +151,28 @@ func httpGet(ts *testscript.TestScript, neg bool, args []string) {
 		defer resp.Body.Close()
 		return io.ReadAll(resp.Body)
 	})
+}
+
+// answer PATH PATTERN asks $PORT until there is an answer, which has to match:
+// asking may have an effect.
+func httpAnswer(ts *testscript.TestScript, neg bool, args []string) {
+	var first []byte
+	poll(ts, "", func() ([]byte, error) {
+		client := http.Client{Timeout: 30 * time.Second}
+		resp, err := client.Get("http://127.0.0.1:" + ts.Getenv("PORT") + args[0])
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return nil, errors.New(resp.Status)
+		}
+		first, err = io.ReadAll(resp.Body)
+		return first, err
+	})
+	if !regexp.MustCompile("(?m)" + args[1]).Match(first) {
+		ts.Fatalf("the answer does not match %q: %s", args[1], first)
+	}
 }
 
 // await FILE PATTERN waits until the file matches.
