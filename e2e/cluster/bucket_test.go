@@ -28,6 +28,7 @@ type weather struct {
 type link struct {
 	address string
 	weather atomic.Pointer[weather]
+	rotated atomic.Bool // a request had the access key "rotated"
 	traffic *traffic
 }
 
@@ -72,6 +73,10 @@ func (l *link) serve(proxy http.Handler, w http.ResponseWriter, r *http.Request)
 		time.Sleep(rand.N(now.delay))
 	}
 	switch {
+	case strings.Contains(r.Header.Get("Authorization"), "Credential=rotated/"):
+		l.rotated.Store(true) // the server knows no such key
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
 	case now.away:
 		panic(http.ErrAbortHandler)
 	case rand.Float64() < now.broken:

@@ -212,6 +212,7 @@ func run(t *testing.T, l *lab, list []fault) *load {
 		begin := time.Now()
 		n := l.nodes[i%len(l.nodes)]
 		t.Logf("%s: node %d", f.name, n.number)
+		w.own(n)
 		f.do(t, w, n)
 		t.Logf("  %.1f s", time.Since(begin).Seconds())
 		w.mu.Lock()

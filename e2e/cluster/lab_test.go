@@ -149,7 +149,7 @@ func (l *lab) newNode(t testing.TB, number int, config *wrangler.Config, prefix 
 		Workerd: l.network.workerd(t, number, built.Binary), Config: config, Build: built.Dir, Data: filepath.Join(t.TempDir(), "data"),
 		Listen: listen, StopTimeout: 8 * time.Second, JSONLogs: true,
 		Cluster: &selfhost.Cluster{
-			Bucket: "s3://" + l.bucket.Bucket + "/" + prefix, Endpoint: n.link.address, Region: "us-east-1", CredentialsFile: l.credentials, Listen: peers, Advertise: advertise,
+			Bucket: "s3://" + l.bucket.Bucket + "/" + prefix, Endpoint: n.link.address, Region: s3server.Region, CredentialsFile: l.credentials, Listen: peers, Advertise: advertise,
 			Key: strings.Repeat("k", 32), TimeDivisor: divisor,
 		},
 	}

@@ -270,6 +270,15 @@ func (c *caller) unknown(n *node, why string) proof.Answer {
 // address is what differs between two failures of one kind.
 var address = regexp.MustCompile(`[0-9.]+:[0-9]+|reference = \w+`)
 
+// own has a node own some keys: the one that is first asked for an object has it.
+func (w *load) own(n *node) {
+	c := &caller{load: w, id: 3000, client: newClient()}
+	for i := range 3 {
+		o := proof.Operation{Op: "claim", Owner: fmt.Sprintf("3000-%d", c.made.Add(1)), Fingerprint: "p"}
+		c.call(n, c.on("ledger", fmt.Sprintf("own%d-%d", c.made.Load(), i), o), 0)
+	}
+}
+
 // isolated are nodes that answer nothing while they are cut off.
 type isolated map[*node]bool
 

@@ -57,9 +57,9 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if c.bucket, err = s3server.Start(ctx, o.Program, fmt.Sprintf("127.0.0.1:%d", port), filepath.Join(o.Dir, "bucket")); err != nil {
 		return nil, err
 	}
-	for _, v := range c.bucket.Env() { // workerd has this process's environment
-		name, value, _ := strings.Cut(v, "=")
-		os.Setenv(name, value)
+	if err := os.WriteFile(c.credentials(), []byte(strings.Join(c.bucket.Env(), "\n")+"\n"), 0o600); err != nil {
+		c.bucket.Stop()
+		return nil, err
 	}
 	if err := c.startNodes(ctx); err != nil {
 		c.Stop()
@@ -67,6 +67,10 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	return c, nil
 }
+
+// credentials is a file: variables of the user's own environment, such as a
+// session token, are not for this bucket.
+func (c *Cluster) credentials() string { return filepath.Join(c.Dir, "bucket", "credentials") }
 
 func (c *Cluster) startNodes(ctx context.Context) error {
 	host, first, err := net.SplitHostPort(c.Listen)
@@ -198,7 +202,8 @@ func (n *Node) Restart() error {
 	o.Data = filepath.Join(n.dir(), "data")
 	o.Listen, o.Health = fmt.Sprintf("127.0.0.1:%d", port), ""
 	o.Cluster = &selfhost.Cluster{
-		Bucket: "s3://" + n.Cluster.bucket.Bucket + "/" + prefix, Listen: n.advertise, Advertise: n.advertise, Key: n.Cluster.key, TimeDivisor: TimeDivisor,
+		Bucket: "s3://" + n.Cluster.bucket.Bucket + "/" + prefix, Endpoint: n.Cluster.bucket.Endpoint, Region: s3server.Region,
+		CredentialsFile: n.Cluster.credentials(), Listen: n.advertise, Advertise: n.advertise, Key: n.Cluster.key, TimeDivisor: TimeDivisor,
 	}
 	s, err := selfhost.Start(&o, slog.New(slog.NewTextHandler(n.log, nil)), n.log)
 	if err != nil {
@@ -226,7 +231,7 @@ func (n *Node) ended(s *selfhost.Server) {
 	if mine {
 		err := s.Err()
 		fmt.Fprintln(n.log, err)
-		n.set("ended by itself: see " + n.log.Name())
+		n.set("ended, see its log")
 	}
 }
 

@@ -81,9 +81,12 @@ type Server struct {
 	done chan struct{}
 }
 
+// Region is the server's.
+const Region = "us-east-1"
+
 // Env are the environment variables with the server's credentials.
 func (s *Server) Env() []string {
-	return []string{"AWS_ENDPOINT_URL=" + s.Endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=" + s.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.Secret}
+	return []string{"AWS_ENDPOINT_URL=" + s.Endpoint, "AWS_REGION=" + Region, "AWS_ACCESS_KEY_ID=" + s.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.Secret}
 }
 
 // Start starts the program at an address of this machine, with its objects in
