@@ -236,6 +236,12 @@ func (w *load) inUse() int {
 	return len(w.names)
 }
 
+func (w *load) acquired() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.figures.acquired
+}
+
 func (w *load) judge(t *testing.T) {
 	begin := time.Now()
 	verdict, ok := w.history.Check()
@@ -260,10 +266,9 @@ func where(t testing.TB, w *network) {
 }
 
 func TestFaults(t *testing.T) {
-	t.Parallel()
 	w := newNetwork(t, 3)
 	where(t, w)
-	l := run(t, newLab(t, 3, w, same), bounded)
+	l := run(t, newLab(t, 3, w, same, divisor), bounded)
 	if l.figures.fenced == 0 || l.figures.waits == 0 || l.figures.replays == 0 || len(l.figures.takeovers) == 0 {
 		t.Errorf("the load is not what it has to be: %v", &l.figures)
 	}
@@ -272,12 +277,15 @@ func TestFaults(t *testing.T) {
 // Two nodes that do not share their bucket's prefix are two ledgers: each key
 // has two holders. The checker has to notice.
 func TestSplitClusterIsCaught(t *testing.T) {
-	t.Parallel()
-	l := newLab(t, 2, &network{why: "not needed"}, func(n int) string { return []string{"one", "two"}[n-1] })
+	l := newLab(t, 2, &network{why: "not needed"}, func(n int) string { return []string{"one", "two"}[n-1] }, 1)
 	w := newLoad(l)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
-	w.work(ctx, callers)()
+	wait := w.work(ctx, callers)
+	for w.acquired() < 30 && pause(ctx, 50*time.Millisecond) {
+	}
+	cancel()
+	wait()
 	verdict, ok := w.history.Check()
 	t.Logf("%v: %s", &w.figures, strings.SplitN(verdict, "\n", 2)[0])
 	if ok {
@@ -298,7 +306,7 @@ func TestSoak(t *testing.T) {
 			j := (i + round*4) % len(list)
 			list[i], list[j] = list[j], list[i]
 		}
-		run(t, newLab(t, 3, w, same), list)
+		run(t, newLab(t, 3, w, same, divisor), list)
 		os.Stderr.WriteString(".")
 	}
 }

@@ -12,8 +12,7 @@ import (
 // The file with the bucket's credentials is read again when another takes its
 // place, without a restart.
 func TestCredentialsRotate(t *testing.T) {
-	t.Parallel()
-	l := newLab(t, 1, &network{why: "not needed"}, same)
+	l := newLab(t, 1, &network{why: "not needed"}, same, 1)
 	good, err := os.ReadFile(l.credentials)
 	if err != nil {
 		t.Fatal(err)
@@ -30,14 +29,14 @@ func TestCredentialsRotate(t *testing.T) {
 	}
 	n := l.nodes[0]
 	replace("AWS_ACCESS_KEY_ID=rotated\nAWS_SECRET_ACCESS_KEY=another\n")
-	for end := time.Now().Add(lease); !n.link.rotated.Load(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patient); !n.link.rotated.Load(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("no request has the new access key")
 		}
 	}
 	replace(string(good))
 	c := &caller{load: newLoad(l), client: &http.Client{Timeout: 20 * time.Second}}
-	for end := time.Now().Add(lease); ; {
+	for end := time.Now().Add(patient); ; {
 		a, _ := c.send(n, claimOf("key", "holder"), 0)
 		if a.Outcome == "acquired" {
 			break

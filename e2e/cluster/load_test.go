@@ -323,7 +323,7 @@ func (c *caller) find(n *node, id string) bool {
 	c.mu.Lock()
 	k := c.keys[id]
 	c.mu.Unlock()
-	for end := time.Now().Add(3 * lease); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(patient); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		o := proof.Operation{Target: k.target, Key: k.name, Op: "claim", Owner: fmt.Sprintf("%d-%d", c.id, c.made.Add(1)), Fingerprint: "q"}
 		// Another fingerprint than the holder's: the answer changes nothing unless the key is free.
 		if a, sent := c.call(n, o, 0); sent && !a.Unknown {

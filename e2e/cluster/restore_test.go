@@ -17,8 +17,7 @@ import (
 // A copy of the bucket, taken while no node runs, is a backup: new nodes with
 // empty folders begin with it.
 func TestRestore(t *testing.T) {
-	t.Parallel()
-	l := newLab(t, 2, &network{why: "not needed"}, same)
+	l := newLab(t, 2, &network{why: "not needed"}, same, 1)
 	w := newLoad(l)
 	c := &caller{load: w, client: &http.Client{Timeout: 20 * time.Second}}
 	const keys = 8
@@ -46,7 +45,7 @@ func TestRestore(t *testing.T) {
 	n.await(t)
 	for k := range keys {
 		var a proof.Answer
-		for end := time.Now().Add(3 * lease); time.Now().Before(end) && a.Status != "ok"; {
+		for end := time.Now().Add(patient); time.Now().Before(end) && a.Status != "ok"; {
 			a, _ = c.send(n, claimOf(fmt.Sprint(k), "another"), 0)
 		}
 		if a.Outcome != "in progress" {
