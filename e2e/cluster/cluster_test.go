@@ -28,12 +28,10 @@ type fault struct {
 
 var (
 	bounded = []fault{
-		{"SIGKILL", killed},
+		{"SIGKILL; another node has SIGSTOP beyond its lease, then SIGCONT; a third is cut from everything", lost},
 		{"SIGTERM", stopped},
-		{"SIGSTOP beyond the lease, then SIGCONT", paused},
 		{"the bucket is slow and answers 500 and 503, then is away", badBucket},
 		{"a node is cut from the others", cutFromPeers},
-		{"a node is cut from everything", cutFromAll},
 	}
 	long = append([]fault{
 		{"the bucket is slow", func(t testing.TB, w *load, _ *node) {
@@ -44,6 +42,9 @@ var (
 		{"the bucket is away for longer than leases", func(t testing.TB, w *load, _ *node) { w.weather(weather{away: true}, 2*lease); w.recover(t) }},
 		{"a node is cut from the bucket", cutFromBucket},
 		{"a rolling restart", rolling},
+		{"SIGKILL", killed},
+		{"a node is cut from everything", cutFromAll},
+		{"SIGSTOP beyond the lease, then SIGCONT", func(t testing.TB, w *load, n *node) { paused(t, w, n, func() { w.takeover(t, n) }) }},
 	}, bounded...)
 )
 
@@ -107,16 +108,39 @@ func (w *load) reasons() map[string]int {
 	return maps.Clone(w.why)
 }
 
+// lost leaves one node, or two of three, which take everything over: all in the
+// time of one lease.
+func lost(t testing.TB, w *load, n *node) {
+	second, third := w.nodes[n.number%len(w.nodes)], w.nodes[(n.number+1)%len(w.nodes)]
+	gone := []*node{n, second}
+	if len(w.nodes) > 3 {
+		gone = append(gone, third)
+		w.own(third)
+		w.cutAll(t, third, true)
+	}
+	w.own(second)
+	paused(t, w, second, func() {
+		n.avoid.Store(true)
+		n.kill()
+		w.takeover(t, gone...)
+	})
+	if len(w.nodes) > 3 {
+		w.cutAll(t, third, false)
+	}
+	n.revive(t)
+	w.recover(t)
+}
+
 // paused is a node that was not there for longer than its lease, and does not
-// know it.
-func paused(t testing.TB, w *load, n *node) {
+// know it. Then others have taken over.
+func paused(t testing.TB, w *load, n *node, takenOver func()) {
 	s := n.running()
 	if err := s.Process().Signal(syscall.SIGSTOP); err != nil {
 		t.Error(err)
 		return
 	}
 	n.avoid.Store(true)
-	w.takeover(t, n)
+	takenOver()
 	n.avoid.Store(false) // callers come back the moment it goes on
 	ends := n.ends.Load()
 	if err := s.Process().Signal(syscall.SIGCONT); err != nil {
@@ -171,30 +195,39 @@ func cutFromPeers(t testing.TB, w *load, n *node) {
 	w.recover(t)
 }
 
-// cutFromAll cuts a node from bucket, peers and clients. Without network
-// namespaces it is cut from the bucket only.
+// cutFromAll cuts a node from bucket, peers and clients.
 func cutFromAll(t testing.TB, w *load, n *node) {
-	if !w.network.spaces {
-		t.Logf("  only from the bucket: %s", w.network.why)
-		cutFromBucket(t, w, n)
-		return
-	}
-	if err := w.network.cutAll(n.number, true); err != nil {
-		t.Error(err)
-	}
-	n.avoid.Store(true)
+	w.cutAll(t, n, true)
 	w.takeover(t, n)
-	if err := w.network.cutAll(n.number, false); err != nil {
-		t.Error(err)
-	}
+	w.cutAll(t, n, false)
 	w.recover(t)
 }
 
-// takeover waits until all keys answer without a node, and notes how long that
-// took.
-func (w *load) takeover(t testing.TB, gone *node) {
+// cutAll cuts a node, or heals that. Without network namespaces it is cut from
+// the bucket only.
+func (w *load) cutAll(t testing.TB, n *node, cut bool) {
+	if cut {
+		n.avoid.Store(true)
+	}
+	if !w.network.spaces {
+		t.Logf("  only from the bucket: %s", w.network.why)
+		n.link.set(weather{away: cut})
+		return
+	}
+	if err := w.network.cutAll(n.number, cut); err != nil {
+		t.Error(err)
+	}
+}
+
+// takeover waits until all keys answer without some nodes, and notes how long
+// that took.
+func (w *load) takeover(t testing.TB, gone ...*node) {
 	t.Helper()
-	took := w.awaitKeys(t, isolated{gone: true}).Round(100 * time.Millisecond)
+	without := isolated{}
+	for _, n := range gone {
+		without[n] = true
+	}
+	took := w.awaitKeys(t, without).Round(100 * time.Millisecond)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.figures.takeovers = append(w.figures.takeovers, took)
@@ -222,7 +255,7 @@ func run(t *testing.T, l *lab, list []fault) *load {
 	time.Sleep(time.Second)
 	cancel()
 	wait()
-	w.awaitKeys(t, nil)
+	w.recover(t)
 	numbers := w.readOut(t)
 	w.judge(t)
 	t.Logf("%d numbers of sequences, no gap", numbers)
@@ -266,9 +299,9 @@ func where(t testing.TB, w *network) {
 }
 
 func TestFaults(t *testing.T) {
-	w := newNetwork(t, 3)
+	w := newNetwork(t, 4)
 	where(t, w)
-	l := run(t, newLab(t, 3, w, same, divisor), bounded)
+	l := run(t, newLab(t, 4, w, same), bounded)
 	if l.figures.fenced == 0 || l.figures.waits == 0 || l.figures.replays == 0 || len(l.figures.takeovers) == 0 {
 		t.Errorf("the load is not what it has to be: %v", &l.figures)
 	}
@@ -277,7 +310,8 @@ func TestFaults(t *testing.T) {
 // Two nodes that do not share their bucket's prefix are two ledgers: each key
 // has two holders. The checker has to notice.
 func TestSplitClusterIsCaught(t *testing.T) {
-	l := newLab(t, 2, &network{why: "not needed"}, func(n int) string { return []string{"one", "two"}[n-1] }, 1)
+	t.Parallel()
+	l := newLab(t, 2, &network{why: "not needed"}, func(n int) string { return []string{"one", "two"}[n-1] })
 	w := newLoad(l)
 	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
@@ -306,7 +340,7 @@ func TestSoak(t *testing.T) {
 			j := (i + round*4) % len(list)
 			list[i], list[j] = list[j], list[i]
 		}
-		run(t, newLab(t, 3, w, same, divisor), list)
+		run(t, newLab(t, 3, w, same), list)
 		os.Stderr.WriteString(".")
 	}
 }

@@ -12,7 +12,8 @@ import (
 // The file with the bucket's credentials is read again when another takes its
 // place, without a restart.
 func TestCredentialsRotate(t *testing.T) {
-	l := newLab(t, 1, &network{why: "not needed"}, same, 1)
+	t.Parallel()
+	l := newLab(t, 1, &network{why: "not needed"}, same)
 	good, err := os.ReadFile(l.credentials)
 	if err != nil {
 		t.Fatal(err)

@@ -296,9 +296,9 @@ func (w *load) awaitKeys(t testing.TB, except isolated) time.Duration {
 		}
 	}
 	w.mu.Unlock()
-	names = names[max(0, len(names)-40):]
+	names = names[max(0, len(names)-24):]
 	var wg sync.WaitGroup
-	atOnce := make(chan struct{}, 20)
+	atOnce := make(chan struct{}, 8)
 	for i, n := range w.nodes {
 		c := &caller{load: w, id: 1000 + i, client: newClient()}
 		for _, id := range names {
@@ -346,10 +346,10 @@ func (w *load) readOut(t testing.TB) (numbers int) {
 		for entry := range k.asked {
 			o := proof.Operation{Target: k.target, Key: k.name, Op: "next", Entry: entry, Fingerprint: "p"}
 			var a proof.Answer
-			for range 20 {
+			for end := time.Now().Add(patient); a.Number == 0 && time.Now().Before(end); {
 				o.Owner = fmt.Sprintf("2000-%d", c.made.Add(1))
-				if a, _ = c.call(c.any(), o, 0); a.Number != 0 {
-					break
+				if a, _ = c.call(c.any(), o, 0); a.Number == 0 {
+					time.Sleep(100 * time.Millisecond)
 				}
 			}
 			seen[a.Number] = true

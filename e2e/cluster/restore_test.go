@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +18,8 @@ import (
 // A copy of the bucket, taken while no node runs, is a backup: new nodes with
 // empty folders begin with it.
 func TestRestore(t *testing.T) {
-	l := newLab(t, 2, &network{why: "not needed"}, same, 1)
+	t.Parallel()
+	l := newLab(t, 2, &network{why: "not needed"}, same)
 	w := newLoad(l)
 	c := &caller{load: w, client: &http.Client{Timeout: 20 * time.Second}}
 	const keys = 8
@@ -26,12 +28,16 @@ func TestRestore(t *testing.T) {
 			t.Fatalf("key %d: %+v", n, a)
 		}
 	}
+	var wg sync.WaitGroup
 	for _, n := range l.nodes {
 		n.down.Store(true)
-		if err := n.running().Stop(); err != nil {
-			t.Fatal(err)
-		}
+		wg.Go(func() {
+			if err := n.running().Stop(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
+	wg.Wait()
 	if out, err := exec.Command("cp", "-a", filepath.Join(l.bucket.Dir, "c"), filepath.Join(l.bucket.Dir, "restored")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -34,7 +34,7 @@ func TestThroughput(t *testing.T) {
 		t.Skip("without -measure")
 	}
 	for nodes := 1; nodes <= 3; nodes++ {
-		l := newLab(t, nodes, &network{why: "not needed"}, same, divisor)
+		l := newLab(t, nodes, &network{why: "not needed"}, same)
 		w := newLoad(l)
 		quiet := l.traffic.during(*measureFor, func() { time.Sleep(*measureFor) })
 		t.Logf("%d nodes, idle: %v a second of all", nodes, quiet.per(int64(measureFor.Seconds())))
