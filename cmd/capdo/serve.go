@@ -114,12 +114,24 @@ func (s *serve) run(ctx context.Context, p *project) error {
 		return err
 	}
 	err = selfhost.Run(ctx, &s.options, s.logger(), os.Stderr)
-	if err != nil && s.options.JSONLogs {
+	return s.report(ctx, err)
+}
+
+// report says why serving ended, also where it was asked to end, as a line of the
+// log where that is JSON.
+func (s *serve) report(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.options.JSONLogs:
 		message, hint, _ := strings.Cut(err.Error(), "\nhint: ")
 		s.logger().Error(message, "hint", hint)
-		return exitStatus(1)
+	case ctx.Err() != nil:
+		printError(os.Stderr, err)
+	default:
+		return err
 	}
-	return err
+	return exitStatus(1)
 }
 
 // take completes the options from flags, files and the config.
