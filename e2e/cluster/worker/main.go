@@ -43,7 +43,13 @@ func main() {
 
 func serve(w http.ResponseWriter, r *http.Request) {
 	var a answer
-	err := perform(r.Context(), durablehttp.Env(r), r.URL.Query(), &a)
+	ctx := r.Context()
+	if ms, err := strconv.Atoi(r.URL.Query().Get("deadline_ms")); err == nil {
+		within, cancel := context.WithTimeout(ctx, time.Duration(ms)*time.Millisecond)
+		defer cancel()
+		ctx = within
+	}
+	err := perform(ctx, durablehttp.Env(r), r.URL.Query(), &a)
 	if a.Status = status(err); a.Status == "unknown" {
 		a.Detail = err.Error()
 	}
