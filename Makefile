@@ -9,10 +9,10 @@ PORT ?= 8787
 # a folder, or a wrangler config
 CONFIG ?= examples/harness
 
-.PHONY: help dev build test check fmt bench bench-quick fuzz explore soak load mutations wrangler clean
+.PHONY: help dev build test test-cluster check fmt bench bench-quick fuzz explore soak soak-cluster load mutations wrangler clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 dev: $(NPM) ## serve examples/harness (CONFIG=… for another config) on http://127.0.0.1:8787 (PORT=…) with wrangler dev, rebuilding on changes
 	@echo "compiling capdo (the first time takes half a minute) …"
@@ -24,11 +24,11 @@ build: $(NPM) ## compile everything for both platforms, and build examples/harne
 	$(JS) go build ./...
 	go run ./cmd/capdo build examples/harness
 
-test: $(NPM) ## run every test: native with -race, in workerd, and under wrangler dev (about 10 minutes on 2 cores)
-	go test -race ./dedupe/... ./durable/... ./flow/... ./internal/...
+test: $(NPM) ## run every test but a cluster's: native with -race, in workerd, and under wrangler dev (about 10 minutes on 2 cores)
+	go test -race ./dedupe/... ./durable/... ./flow/... $$(go list ./internal/... | grep -v internal/s3server)
 	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
 	.bin/capdo test -timeout 12m ./...
-	go test -count=1 ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v e2e/load) ./examples/... # they build what Go's test cache does not know of
+	go test -count=1 -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/... # they build what Go's test cache does not know of
 	go test -count=1 -run '^TestLedgerUnderLoad$$' ./e2e/load
 
 check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms
@@ -68,6 +68,13 @@ explore: $(NPM) ## the shared runtime on a simulated workerd, in many orders of 
 soak: $(NPM) ## the histories of e2e/proof and the mixes of e2e/stress for longer, each for SOAK=5m
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 	cd e2e/stress && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
+
+test-cluster: $(NPM) ## every test with more than one node; the first time it builds an S3 server, which takes minutes
+	go test -count=1 -timeout 30m ./internal/s3server ./e2e/cluster
+	go test -count=1 -run '^TestClusterScripts$$' ./cmd/capdo
+
+soak-cluster: $(NPM) ## histories across three nodes under every fault of nodes, bucket and network, for SOAK=10m
+	go test -count=1 -timeout 0 -v ./e2e/cluster -run '^TestSoak$$' -soak $(or $(SOAK),10m)
 
 load: $(NPM) ## the ledger under load, with larger sizes; tenants that load it, and clients that leave (about four minutes)
 	go test -count=1 -timeout 10m -v ./e2e/load -large

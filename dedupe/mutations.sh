@@ -64,7 +64,7 @@ mutate "a late result that is forgotten" $entry/transition.go 's/kept := now \+ 
 # Waits.
 mutate "a change that wakes nobody" $engine/core.go 's/defer c\.waiters\.wake\(key\)\n\t\}\n\terr := c\.Backend\.Put/}\n\terr := c.Backend.Put/' 'Wake|Waiter|LedgerPerKey'
 mutate "a Forget that wakes nobody" $engine/forget.go 's/\tdefer e\.waiters\.wake\(key\)\n//' 'Wake|LedgerPerKey'
-mutate "a wait that begins anew when it is lost" dodedupe/ledger.go 's/l\.call\.attempt\(ctx, object, wire\.MethodAwait, msg\)/l.call.deliver(ctx, object, wire.MethodAwait, msg)/' 'Wait'
+mutate "a wait that begins anew when it is lost" dodedupe/caller.go 's/call\.attempt\(ctx, object, wire\.MethodAwait, msg\)/call.deliver(ctx, object, wire.MethodAwait, msg)/' 'Wait'
 mutate "a wait whose loss is the claim's" dodedupe/ledger.go 's/default:\n\t\t\tlost\+\+/default:\n\t\t\treturn entry.Answer{}, effect.Unknown(err)/' 'Wait'
 # Names.
 mutate "a long name that nobody says" dodedupe/expired.go 's/return len\(name\) > durable\.MaxNameSize/return len(name) > 1000*durable.MaxNameSize/' 'LongName'

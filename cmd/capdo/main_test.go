@@ -3,11 +3,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +24,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"flow.internal/capdo/internal/freeport"
+	"flow.internal/capdo/internal/s3server"
 )
 
 func TestMain(m *testing.M) {
@@ -27,7 +32,14 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts drives the real command. A script's folder is a module that depends on this one; $NODE_MODULES is where wrangler is.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
+
+// TestClusterScripts are those that need an S3 server, which make test-cluster
+// runs: to build it takes minutes.
+func TestClusterScripts(t *testing.T) { runScripts(t, "testdata/cluster") }
+
+func runScripts(t *testing.T, dir string) {
+	t.Helper()
 	repo, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -36,10 +48,10 @@ func TestScripts(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(modules, "wrangler")); err != nil {
 		t.Fatalf("%v\nhint: run make build in %s first", err, repo)
 	}
-	goEnv := goOutput(t, "env", "GOCACHE", "GOMODCACHE", "GOFLAGS")
+	goEnv := goOutput(t, "env", "GOCACHE", "GOMODCACHE", "GOFLAGS", "GOROOT")
 	goVersion := goOutput(t, "list", "-m", "-f", "{{.GoVersion}}")[0]
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
@@ -48,6 +60,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOFLAGS", goEnv[2])
 			e.Setenv("HOME", os.Getenv("HOME"))
 			e.Setenv("NODE_MODULES", modules)
+			e.Setenv("GOROOT", goEnv[3])
+			capdo, err := exec.LookPath("capdo") // this test, under the command's name
+			if err != nil {
+				return err
+			}
+			e.Setenv("CAPDO", capdo)
 			e.Setenv("LONG", strings.Repeat("long ", 2000))
 			e.Setenv("WRANGLER_LOG_PATH", filepath.Join(e.WorkDir, ".wrangler-logs"))
 			e.Setenv("WRANGLER_REGISTRY_PATH", filepath.Join(e.WorkDir, ".wrangler-registry"))
@@ -56,8 +74,11 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport": freePort,
+			"s3server": startS3Server,
+			"skewed":   startSkewed,
 			"listen":   listen,
 			"http":     httpGet,
+			"answer":   httpAnswer,
 			"await":    await,
 			"load":     load,
 		},
@@ -79,6 +100,37 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	port, err := freeport.Get()
 	ts.Check(err)
 	ts.Setenv("PORT", strconv.Itoa(port))
+}
+
+// s3server starts an S3-compatible server with a bucket "cluster", and sets the
+// AWS variables for it.
+func startS3Server(ts *testscript.TestScript, neg bool, args []string) {
+	program, err := s3server.Build(context.Background(), func() { fmt.Fprintln(os.Stderr, "building versitygw: this takes minutes, once") })
+	ts.Check(err)
+	port, err := freeport.Get()
+	ts.Check(err)
+	s, err := s3server.Start(context.Background(), program, fmt.Sprintf("127.0.0.1:%d", port), ts.MkAbs("s3"))
+	ts.Check(err)
+	ts.Defer(s.Stop)
+	for _, v := range s.Env() {
+		name, value, _ := strings.Cut(v, "=")
+		ts.Setenv(name, value)
+	}
+}
+
+// skewed sets $SKEWED to the URL of the same server with the clock of an hour
+// ago.
+func startSkewed(ts *testscript.TestScript, neg bool, args []string) {
+	to, err := url.Parse(ts.Getenv("GOOD"))
+	ts.Check(err)
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.ModifyResponse = func(r *http.Response) error {
+		r.Header.Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+		return nil
+	}
+	s := httptest.NewServer(proxy)
+	ts.Defer(s.Close)
+	ts.Setenv("SKEWED", s.URL)
 }
 
 // listen listens on $PORT until the script is over; with ! it waits until somebody else could.
@@ -128,6 +180,28 @@ func load(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}()
 	ts.Defer(func() { close(stop); <-stopped })
+}
+
+// answer PATH PATTERN asks $PORT until there is an answer, which has to match:
+// asking may have an effect.
+func httpAnswer(ts *testscript.TestScript, neg bool, args []string) {
+	var first []byte
+	poll(ts, "", func() ([]byte, error) {
+		client := http.Client{Timeout: 30 * time.Second}
+		resp, err := client.Get("http://127.0.0.1:" + ts.Getenv("PORT") + args[0])
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return nil, errors.New(resp.Status)
+		}
+		first, err = io.ReadAll(resp.Body)
+		return first, err
+	})
+	if !regexp.MustCompile("(?m)" + args[1]).Match(first) {
+		ts.Fatalf("the answer does not match %q: %s", args[1], first)
+	}
 }
 
 // await FILE PATTERN waits until the file matches.

@@ -3,9 +3,12 @@ package dodedupe
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"time"
 
 	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
 	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
+	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
@@ -26,29 +29,81 @@ func namespaceCaller(n *durable.Namespace) caller {
 	}
 }
 
-// deliver delivers a message that is safe to repeat, and repeats it once when
-// its outcome is unknown. Nothing is sent once ctx has ended.
-func (call caller) deliver(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
+// deliver delivers a message that is safe to repeat. It repeats the message once
+// when its outcome is unknown, and then again, until ctx's deadline, while that
+// may pass: an object moves to another node, say. Without a deadline nobody has
+// said how long that is worth, and there is no more than the one repetition.
+// Nothing is sent once ctx has ended.
+func (call caller) deliver(ctx context.Context, object, method string, msg []byte) (body []byte, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	body, err := call.attempt(ctx, object, method, msg)
-	if err == nil || effect.Definite(err) {
-		return body, err
-	}
-	causes := []error{err}
-	if ctx.Err() == nil {
-		if body, err = call.attempt(ctx, object, method, msg); err == nil {
-			return body, nil
+	var causes []error
+	for n := 0; ; n++ {
+		body, err = call.bounded(ctx, object, method, msg)
+		if err == nil || n == 0 && effect.Definite(err) {
+			return body, err
 		}
-		// Even if this error is definite, the first attempt may have had an
-		// effect.
-		causes = append(causes, err)
+		causes = append(causes[:min(n, 1)], err) // the first, and the last even if it is definite: the first may have taken effect
+		if ctx.Err() != nil || n > 0 && !(passes(ctx, err) && pause(ctx, n)) {
+			break
+		}
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		causes = append(causes, cause)
 	}
 	return nil, effect.Unknown(causes...)
+}
+
+// attemptTime is what an attempt is given where there is time for more of them:
+// the machine that it went to may be gone, and nothing say so.
+const attemptTime = 10 * time.Second
+
+// bounded is attempt, which ends early where ctx has a deadline.
+func (call caller) bounded(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
+	if _, ok := ctx.Deadline(); ok {
+		within, cancel := context.WithTimeout(ctx, attemptTime)
+		defer cancel()
+		ctx = within
+	}
+	return call.attempt(ctx, object, method, msg)
+}
+
+// passes reports that ctx has a deadline, and that a call which failed so may
+// succeed before it: the platform lost it, and the object did not refuse it.
+// While objects move, workerd also says "internal error".
+func passes(ctx context.Context, err error) bool {
+	if _, limited := ctx.Deadline(); !limited || durable.Overloaded(err) || effect.Definite(err) || errors.Is(err, durable.ErrRemote) {
+		return false
+	}
+	var platform *durable.Error
+	return errors.As(err, &platform) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// pause waits before the repetition after the nth, from 0.1 s to 2 s and by
+// chance up to half of that less, and reports whether there is time for it.
+func pause(ctx context.Context, n int) bool {
+	d := min(50*time.Millisecond<<min(n, 10), 2*time.Second)
+	d -= rand.N(d / 2)
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return ctx.Err() == nil
+	}
+}
+
+// wait has an object wait for as long as msg says, a slice at most. What is not
+// answered a little later is lost.
+func (call caller) wait(ctx context.Context, object string, msg []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, engine.WaitSlice*time.Millisecond+attemptTime/2)
+	defer cancel()
+	return call.attempt(ctx, object, wire.MethodAwait, msg)
 }
 
 func (call caller) attempt(ctx context.Context, object, method string, msg []byte) ([]byte, error) {

@@ -105,6 +105,19 @@
 // fails, the alarm rings again after 1 s, and later after up to 32 s.
 // docs/cost.md has the rows that operations read and write.
 //
+// # Lost calls
+//
+// A call whose answer is lost may have had its effect. Each carries the owner's
+// token, so repeating it does no harm: the winner is told again that it is the
+// winner. It is repeated once at once, and then, if its context has a deadline,
+// until that, with pauses that grow from about 0.1 s to 2 s, less a part by
+// chance, and 10 s for each attempt. So give calls a deadline that is longer than
+// a node of a cluster is missed for, and they ride over the loss of one. Where the
+// deadline comes first they fail with [dedupe.ErrUnknownOutcome]; repeat a claim
+// with its owner. Without a deadline there is the one repetition: a request does
+// not go on for ever. [dedupe.ErrOverloaded] and errors of the object itself are
+// not repeated.
+//
 // # A class that does more
 //
 // [Records] let a class of one's own have objects with records beside its other

@@ -108,9 +108,10 @@ const defaultLedgerBinding = "LEDGER"
 func (l *Ledger) Name() string { return providerName }
 
 // Claim asks for the right to do a key's work; see [dedupe.Ledger]. When the
-// answer is lost it repeats the call once, with the same owner. A wait is a
-// call of its own, in which the object claims nothing: one that ends with ctx
-// has no effect.
+// answer is lost it repeats the call, with the same owner: once, or, where ctx
+// has a deadline, until then (see "Lost calls" in the package's documentation).
+// A wait is a call of its own, in which the object claims nothing: one that ends
+// with ctx has no effect.
 func (l *Ledger) Claim(
 	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
 ) (dedupe.Claim, error) {
@@ -162,7 +163,7 @@ func (l *Ledger) claim(
 		}
 		msg := wire.Message(innerKey, string(opts.Fingerprint))
 		msg = codec.AppendNumbers(msg, min(left, engine.WaitSlice))
-		waited, err := ask(l.call.attempt(ctx, object, wire.MethodAwait, msg))
+		waited, err := ask(l.call.wait(ctx, object, msg))
 		switch {
 		case err == nil && waited.Outcome == dedupe.Replay:
 			return waited, nil

@@ -43,7 +43,7 @@ func newSequencer(call caller, opts *LedgerOptions) *Sequencer {
 func (s *Sequencer) Name() string { return providerName }
 
 // Next returns the number of an entry; see [dedupe.Sequencer]. When the answer
-// is lost it repeats the call once, and is told the same again.
+// is lost it repeats the call, as [Ledger.Claim] does, and is told the same again.
 func (s *Sequencer) Next(
 	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {

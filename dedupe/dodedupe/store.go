@@ -92,8 +92,8 @@ func newStore(call caller, opts *StoreOptions) (*Store, error) {
 func (s *Store) Name() string { return providerName }
 
 // PutIfAbsent reserves a key; see [dedupe.Store]. When the answer is lost it
-// repeats the call once, with the same owner token: the winner is told true
-// again. A false then means that another call holds the key.
+// repeats the call, as [Ledger.Claim] does, with the same owner token: the winner
+// is told true again. A false then means that another call holds the key.
 func (s *Store) PutIfAbsent(
 	ctx context.Context, key []byte, ttl time.Duration,
 ) (inserted bool, err error) {

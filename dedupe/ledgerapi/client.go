@@ -25,7 +25,8 @@ type ClientOptions struct {
 	// or durablehttp.Transport. Its own redirect policy is not used: redirects
 	// are not followed. Nil means one with connections of its own.
 	HTTPClient *http.Client
-	// Attempts is how often a call is sent at most; 3 when 0.
+	// Attempts is how often a call is sent at most. When 0 it is sent again until
+	// its context's deadline, and 3 times where there is none.
 	Attempts int
 }
 
@@ -34,11 +35,14 @@ type ClientOptions struct {
 // with it. Its methods may be called by any number of goroutines.
 //
 // An answer may get lost. Claim, Complete, Extend and Release have an owner, by
-// which the ledger knows them again, so the client repeats them, after about
-// 0.1 s, then 0.2 s and so on, as long as ctx lasts. The other operations it
-// repeats only if no connection was made, so that nothing can have been sent.
-// What then is still not known is [dedupe.ErrUnknownOutcome]. An attempt is
-// given 10 s, and the time of its wait.
+// which the ledger knows them again, so the client repeats them until ctx's
+// deadline: after about 0.1 s, then 0.2 s and so on up to 2 s, each changed by
+// chance, and not before the server's Retry-After. So a deadline that is longer
+// than the server is away for rides over that. Without a deadline a call is sent
+// 3 times. The other operations it repeats only if no connection was made, so
+// that nothing can have been sent. What then is still not known is
+// [dedupe.ErrUnknownOutcome]. An attempt is given 10 s, and the time of its wait.
+// [dedupe.ErrOverloaded] is not repeated.
 //
 // Besides the errors of package dedupe there are [ErrUnauthorized],
 // [ErrNoTokens] and [ErrUnavailable]; with all of them nothing was done.
@@ -49,7 +53,7 @@ type Client struct {
 	base     string
 	token    string
 	http     *http.Client
-	attempts int
+	attempts int // at most; 0: until the deadline
 }
 
 var _ dedupe.Ledger = (*Client)(nil)
@@ -91,11 +95,7 @@ func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
 		const hint = "it is what follows tenant: in the server's secret"
 		return nil, fmt.Errorf("ledgerapi: the token is not %d to %d letters, digits or \"-_.~+/\"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
 	}
-	c := &Client{base: strings.TrimRight(u.String(), "/"), token: token, attempts: opts.Attempts, http: newHTTPClient(opts.HTTPClient)}
-	if c.attempts <= 0 {
-		c.attempts = 3
-	}
-	return c, nil
+	return &Client{base: strings.TrimRight(u.String(), "/"), token: token, attempts: max(opts.Attempts, 0), http: newHTTPClient(opts.HTTPClient)}, nil
 }
 
 func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
@@ -147,7 +147,8 @@ func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	}
 	key = bytes.Clone(key)
 	end := time.Now().Add(opts.Wait)
-	claim, err := c.claim(ctx, key, &opts, 0)
+	until, _ := ctx.Deadline()
+	claim, err := c.claim(ctx, until, key, &opts, 0)
 	for err == nil && claim.Outcome == dedupe.InProgress {
 		left := time.Until(end)
 		if left <= 0 {
@@ -164,8 +165,9 @@ func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	return claim, nil
 }
 
-// claim claims, and has the server wait for so long.
-func (c *Client) claim(ctx context.Context, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
+// claim claims, and has the server wait for so long. The claim is repeated until
+// a time.
+func (c *Client) claim(ctx context.Context, until time.Time, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
 	lease, _ := dedupe.LeaseMillis(o.Lease)
 	body := map[string]any{"key": key, "owner": []byte(o.Owner), "lease_ms": lease}
 	if len(o.Fingerprint) > 0 {
@@ -176,7 +178,7 @@ func (c *Client) claim(ctx context.Context, key []byte, o *dedupe.ClaimOptions, 
 		body["wait_ms"] = int64((wait + time.Millisecond - 1) / time.Millisecond)
 	}
 	claim := dedupe.Claim{Key: key, Owner: o.Owner}
-	call := clientCall{path: "/v1/claims", body: body, wait: wait, repeatable: true}
+	call := clientCall{path: "/v1/claims", body: body, wait: wait, repeatable: true, until: until}
 	err := c.send(ctx, call, func(answer []byte) error {
 		var a claimAnswer
 		if err := json.Unmarshal(answer, &a); err != nil {
@@ -209,8 +211,9 @@ func addTTL(body map[string]any, ttl time.Duration) {
 // for it.
 func (c *Client) await(ctx context.Context, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
 	wait = min(wait, waitSlice)
-	if end, ok := ctx.Deadline(); ok {
-		wait = max(min(wait, time.Until(end)), time.Millisecond)
+	until, ok := ctx.Deadline()
+	if ok {
+		wait = max(min(wait, time.Until(until)), time.Millisecond)
 	}
 	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -219,7 +222,7 @@ func (c *Client) await(ctx context.Context, key []byte, o *dedupe.ClaimOptions, 
 		context.AfterFunc(lasting, func() { late.Stop() })
 	})
 	defer stop()
-	claim, err := c.claim(lasting, key, o, wait)
+	claim, err := c.claim(lasting, until, key, o, wait)
 	switch {
 	case ctx.Err() == nil || err == nil && claim.Outcome != dedupe.InProgress:
 		return claim, err
@@ -264,7 +267,8 @@ func (c *Client) change(ctx context.Context, op, path string, claim *dedupe.Clai
 	}
 	if err == nil {
 		body["ledger"], body["key"], body["owner"], body["fence"] = ledger, claim.Key, []byte(claim.Owner), strconv.FormatInt(claim.Fence, 10)
-		err = c.send(ctx, clientCall{path: path, body: body, repeatable: true}, done)
+		until, _ := ctx.Deadline()
+		err = c.send(ctx, clientCall{path: path, body: body, repeatable: true, until: until}, done)
 	}
 	return clientError(op, err)
 }
@@ -290,7 +294,8 @@ func (c *Client) Forget(ctx context.Context, key []byte) error {
 func (c *Client) forget(ctx context.Context, path string, key []byte) error {
 	err := checkCall(ctx, key)
 	if err == nil {
-		err = c.send(ctx, clientCall{path: path, body: map[string]any{"key": key}}, done)
+		until, _ := ctx.Deadline()
+		err = c.send(ctx, clientCall{path: path, body: map[string]any{"key": key}, until: until}, done)
 	}
 	return clientError(opForget, err)
 }
@@ -328,8 +333,9 @@ func (s clientSequencer) Next(ctx context.Context, stream, key, payloadHash []by
 	}
 	addTTL(body, ttl)
 	var a seqAnswer
+	until, _ := ctx.Deadline()
 	// A repetition could not tell whether this call inserted the entry.
-	call := clientCall{path: "/v1/sequences/next", body: body}
+	call := clientCall{path: "/v1/sequences/next", body: body, until: until}
 	err = s.client.send(ctx, call, func(answer []byte) error {
 		if err := json.Unmarshal(answer, &a); err != nil {
 			return err
@@ -362,8 +368,9 @@ func (s clientStore) PutIfAbsent(ctx context.Context, key []byte, ttl time.Durat
 	var a struct {
 		Inserted *bool `json:"inserted"`
 	}
+	until, _ := ctx.Deadline()
 	// A repetition would report the winner as a duplicate.
-	call := clientCall{path: "/v1/keys", body: body}
+	call := clientCall{path: "/v1/keys", body: body, until: until}
 	err = s.client.send(ctx, call, func(answer []byte) error {
 		if err := json.Unmarshal(answer, &a); err != nil {
 			return err

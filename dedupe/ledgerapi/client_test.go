@@ -425,7 +425,7 @@ func TestAWaitEndsOnTheServerWhenItsClientGoes(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error)
 	go func() {
-		_, err := c.claim(ctx, []byte("key"), &dedupe.ClaimOptions{Owner: "waiter", Lease: time.Minute}, time.Minute)
+		_, err := c.claim(ctx, time.Time{}, []byte("key"), &dedupe.ClaimOptions{Owner: "waiter", Lease: time.Minute}, time.Minute)
 		gone <- err
 	}()
 	<-l.began

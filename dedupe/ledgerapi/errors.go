@@ -123,7 +123,7 @@ func problemOf(err error) problem.Problem {
 // refuse answers with a problem, and logs it unless it is the client's.
 func (a *apiHandler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
-	if p.Code == "overloaded" {
+	if p.Code == "overloaded" || p.Code == "outcome_unknown" {
 		p.RetryAfter = time.Second
 	}
 	if gone := r.Context().Err() != nil; p.Status >= 500 && !gone {

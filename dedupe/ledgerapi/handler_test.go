@@ -369,7 +369,7 @@ func wantCode(t *testing.T, b *backend, code string) {
 	if logged := b.log.Len() > 0; logged != (rec.Code >= 500) {
 		t.Errorf("code %s: logged %q", code, b.log)
 	}
-	if (rec.Header().Get("Retry-After") != "") != (code == "overloaded") {
+	if (rec.Header().Get("Retry-After") != "") != (code == "overloaded" || code == "outcome_unknown") {
 		t.Errorf("code %s: Retry-After %q", code, rec.Header().Get("Retry-After"))
 	}
 	wantNoSecrets(t, code, rec.Body.String())

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"flow.internal/capdo/dedupe"
@@ -23,13 +24,37 @@ type clientCall struct {
 	body       map[string]any
 	wait       time.Duration // that the server is asked to wait
 	repeatable bool          // also where it may have taken effect
+	until      time.Time     // when the last attempt may begin; zero: there is no deadline
+}
+
+// ended returns why there are no more attempts in time, or nil.
+func (call *clientCall) ended(ctx context.Context) error {
+	if ctx.Err() == nil && !call.until.IsZero() && !time.Now().Before(call.until) {
+		return context.DeadlineExceeded // the context's own timer is about to say so
+	}
+	return context.Cause(ctx)
+}
+
+// unlimited is how often a call without a deadline is sent.
+const unlimited = 3
+
+// mayRepeat reports whether there may be an attempt after the nth.
+func (c *Client) mayRepeat(call *clientCall, n int) bool {
+	switch {
+	case c.attempts > 0 && n >= c.attempts:
+		return false
+	case call.until.IsZero():
+		return c.attempts > 0 || n < unlimited
+	}
+	return time.Now().Before(call.until)
 }
 
 // attemptError is what came of an attempt other than an answer.
 type attemptError struct {
 	err     error
-	unknown bool // it may have taken effect
-	again   bool // another attempt may succeed
+	unknown bool          // it may have taken effect
+	again   bool          // another attempt may succeed
+	after   time.Duration // the server's Retry-After
 }
 
 // send sends a call until there is an answer, which read reads, and says what
@@ -48,35 +73,59 @@ func (c *Client) send(ctx context.Context, call clientCall, read func(answer []b
 		// After a lost attempt, a definite error of another one says nothing
 		// about the first.
 		if s.unknown || lost != nil {
-			lost = append(lost, s.err)
+			lost = append(lost[:min(len(lost), 2)], s.err) // the first two, and the last
 		}
-		if s.again && (call.repeatable || !s.unknown) && n < c.attempts && pause(ctx, n) {
+		if s.again && (call.repeatable || !s.unknown) && c.mayRepeat(&call, n) && pause(ctx, call.until, backOff(n, s.after)) {
 			continue
 		}
+		cause := call.ended(ctx)
 		switch {
-		case lost != nil && ctx.Err() != nil:
-			return unknownOutcome(append(lost, context.Cause(ctx))...)
+		case lost != nil && cause != nil:
+			return unknownOutcome(append(lost, cause)...)
 		case lost != nil:
 			return unknownOutcome(lost...)
-		case s.again && ctx.Err() != nil:
-			return context.Cause(ctx)
+		case s.again && cause != nil:
+			return fmt.Errorf("%w: %w", cause, s.err)
 		}
 		return s.err
 	}
 }
 
-// pause waits before the attempt that follows the nth, each time twice as long,
-// and reports whether ctx lasts.
-func pause(ctx context.Context, n int) bool {
-	d := 100 * time.Millisecond << min(n-1, 5)
-	t := time.NewTimer(d/2 + rand.N(d))
+const (
+	maxBackOff    = 2 * time.Second
+	maxRetryAfter = 10 * time.Second // longer ones are not believed
+)
+
+// backOff is the pause after the nth attempt, each about twice as long, and at
+// least what the server asked for. It is by chance longer or shorter, so that
+// clients which lost their server at once do not come back at once.
+func backOff(n int, least time.Duration) time.Duration {
+	d := min(100*time.Millisecond<<min(n-1, 10), maxBackOff)
+	return max(d/2+rand.N(d), least+rand.N(least/4+1))
+}
+
+// pause waits, and reports whether ctx lasts, and until is not reached.
+func pause(ctx context.Context, until time.Time, d time.Duration) bool {
+	if !until.IsZero() {
+		d = min(d, time.Until(until))
+	}
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return false
 	case <-t.C:
-		return ctx.Err() == nil
+		return ctx.Err() == nil && (until.IsZero() || time.Now().Before(until))
 	}
+}
+
+// retryAfter reads a response's Retry-After, in seconds.
+func retryAfter(resp *http.Response) time.Duration {
+	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return min(time.Duration(min(seconds, 60))*time.Second, maxRetryAfter)
 }
 
 // attempt sends a call once.
@@ -96,7 +145,9 @@ func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, r
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return c.refused(resp)
+		s := c.refused(resp)
+		s.after = retryAfter(resp)
+		return s
 	}
 	limit := int64(maxBody)
 	if call.path == "/v1/claims" {
@@ -107,7 +158,7 @@ func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, r
 		err = read(answer)
 	}
 	if err != nil {
-		return &attemptError{fmt.Errorf("%s answers what is not understood: %w\nhint: is it a ledger of this version?", c.base, err), true, true}
+		return &attemptError{err: fmt.Errorf("%s answers what is not understood: %w\nhint: is it a ledger of this version?", c.base, err), unknown: true, again: true}
 	}
 	return nil
 }
@@ -148,10 +199,10 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 		case known.code != p.Code || known.status != status:
 		case known.err != nil:
 			unknown := known.err == dedupe.ErrUnknownOutcome
-			return &attemptError{c.told(known.err, known.hint), unknown, unknown}
+			return &attemptError{err: c.told(known.err, known.hint), unknown: unknown, again: unknown}
 		default:
 			internal := known.code == codeInternal
-			return &attemptError{fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status, known.code, known.hint), internal, internal}
+			return &attemptError{err: fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status, known.code, known.hint), unknown: internal, again: internal}
 		}
 	}
 	switch {
@@ -161,7 +212,7 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 		return &attemptError{err: fmt.Errorf("%s answers %d, a redirect, which is not followed\nhint: is the base URL right?", c.base, status), unknown: true}
 	}
 	err := fmt.Errorf("%s answers %d without a code of the ledger\nhint: is the base URL right? What is in front of the ledger may have answered", c.base, status)
-	return &attemptError{err, true, status >= 500}
+	return &attemptError{err: err, unknown: true, again: status >= 500}
 }
 
 // told is an error that the server told. Those that package dedupe has are

@@ -27,6 +27,7 @@ type shell struct {
 	in     io.WriteCloser
 	out    *bufio.Reader
 	port   string // in place of 8787
+	health string // in place of 8788
 	log    string // what the server printed
 	server int    // the process that the last server command is, 0 for none
 	last   string // what the last block printed
@@ -119,7 +120,12 @@ func steps(t *testing.T, text string) (all []step) {
 	return all
 }
 
-var serving = regexp.MustCompile(`^make dev$|\bcapdo dev\b`)
+// serving are commands that serve until they are stopped.
+var serving = regexp.MustCompile(`^make dev$|\bcapdo (dev|serve|cluster)\b`)
+
+func serves(command string) bool {
+	return serving.MatchString(command) && !strings.Contains(command, "--print-config") && !regexp.MustCompile(`\bcapdo cluster [a-z]+( \d)?$`).MatchString(command)
+}
 
 // block executes the commands of a block. answered says that another block has what the last one prints.
 func (s *shell) block(b block, answered bool) {
@@ -128,11 +134,11 @@ func (s *shell) block(b block, answered bool) {
 	_, fails := b.notes["fails"]
 	all := steps(s.t, b.text)
 	for i, c := range all {
-		if serving.MatchString(c.command) {
+		if serves(c.command) {
 			s.serve(c.command)
 			continue
 		}
-		command := strings.ReplaceAll(c.command, "8787", s.port)
+		command := strings.NewReplacer("8787", s.port, "8788", s.health).Replace(c.command)
 		last := i == len(all)-1
 		out, status := s.command(command)
 		s.last += out
@@ -165,10 +171,19 @@ func (s *shell) serve(command string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.port = strconv.Itoa(port)
-	if strings.HasPrefix(command, "make") {
+	health, err := freeport.Get()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.port, s.health = strconv.Itoa(port), strconv.Itoa(health)
+	switch {
+	case strings.HasPrefix(command, "make"):
 		command += " PORT=" + s.port
-	} else {
+	case strings.Contains(command, "capdo serve"):
+		command += " --listen 127.0.0.1:" + s.port + " --health 127.0.0.1:" + s.health
+	case strings.Contains(command, "capdo cluster"):
+		command += " --listen 127.0.0.1:" + s.port
+	default:
 		// without a port for the inspector two wranglers look for one at the same time, and find the same
 		own, wranglers, _ := strings.Cut(command, " -- ")
 		command = fmt.Sprintf("%s --port %s -- --inspector-port 0 %s", own, s.port, wranglers)

@@ -91,7 +91,9 @@ func TestWorker(t *testing.T) {
 	})
 	t.Run("keeps tenants apart", func(t *testing.T) { w.apart(t) })
 	t.Run("refuses hostile requests", func(t *testing.T) { w.refuses(t) })
-	t.Run("gives a claim again after SIGKILL", func(t *testing.T) { w.killed(t) }) // last, as it loses the log
+	t.Run("gives a claim again after SIGKILL", func(t *testing.T) { w.killed(t) }) // it loses the log
+	t.Run("callers with a deadline ride over SIGKILL", func(t *testing.T) { w.rides(t) })
+	t.Run("callers without one do not", func(t *testing.T) { w.doesNotRide(t) })
 }
 
 func (w *worker) apart(t *testing.T) {

@@ -78,7 +78,7 @@ mutate "records that are not removed" $inside/engine/sql.go \
 mutate "an older program that unhooks what a newer one wrote" $inside/engine/single.go \
 	's/return now \+ entry\.NewerRetry, true, nil/return entry.Never, true, nil/' '' "$dead\|$left"
 mutate "a refusal after an attempt that was lost" dedupe/dodedupe/caller.go \
-	's/(\/\/ Even if this error is definite)/if effect.Definite(err) {\n\t\t\treturn nil, err\n\t\t}\n\t\t$1/'
+	's/err == nil \|\| n == 0 && effect/err == nil || effect/'
 mutate "a result that is cut at its limit" $inside/entry/transition.go \
 	's/(e\.State, e\.Until, e\.NotifyAt, e\.Result = Done, now, 0, result)\n/$1\n\tif len(result) == dedupe.MaxResultSize {\n\t\te.Result = result[:len(result)-1]\n\t}\n/' "$ran" ', and {'
 mutate "a lease that Do does not extend" dedupe/holder.go \

@@ -8,63 +8,6 @@ import (
 	"testing"
 )
 
-// entries is how many keys a stream has.
-const entries = 8
-
-// stream is what the model knows of a sequence.
-type stream struct {
-	last    int64
-	entries [entries]numbered
-	at      int64 // it is that time or later
-}
-
-// numbered is an entry of a stream; without a number nobody has seen it.
-type numbered struct {
-	number             int64
-	owner, fingerprint string
-	window             span // the end of the time that it is remembered
-}
-
-// step is like that of a state.
-func (s stream) step(in input, out output) []stream {
-	now, ok := during(in, out, s.at)
-	if !ok {
-		return nil
-	}
-	next := unchanged(s, out)
-	add := func(told output, to stream, at int64) {
-		told.to = out.to
-		if out.unknown && to == s || !out.unknown && told != out {
-			return
-		}
-		to.at = at
-		next = append(next, to.observed(in, now))
-	}
-	e := &s.entries[in.entry]
-	if now, ok := now.before(e.window); ok && e.number != 0 {
-		told := output{status: "ok", number: e.number, inserted: e.owner == in.owner}
-		if e.fingerprint != in.fingerprint {
-			told = output{status: "mismatch"}
-		}
-		add(told, s, now.from)
-	}
-	if now, ok := now.after(e.window); ok {
-		to := s
-		to.last++
-		to.entries[in.entry] = numbered{to.last, in.owner, in.fingerprint, now.plus(in.ttl)}
-		add(output{status: "ok", number: to.last, inserted: true}, to, now.from)
-	}
-	return next
-}
-
-// observed is like that of a state.
-func (s stream) observed(in input, now span) stream {
-	for i := range s.entries {
-		s.entries[i].window = s.entries[i].window.observed(now, in.ttl)
-	}
-	return s
-}
-
 // told is what callers know of a stream's numbers.
 type told struct {
 	numbers map[int][]int64 // by entry, of all that callers asked for

@@ -116,6 +116,9 @@ func describe(err error) (status int, f failure) {
 // harness's.
 func fail(w http.ResponseWriter, err error) {
 	status, f := describe(err)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1") // what is not available now may be soon
+	}
 	if status >= http.StatusInternalServerError {
 		slog.Error("the harness failed", "code", f.Code, "err", err) // errors contain neither keys nor values
 	}

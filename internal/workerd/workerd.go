@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -207,12 +208,12 @@ const config :Workerd.Config = (
 	}
 	b.WriteString(" ],\n  sockets = [ (name = \"http\", address = \"127.0.0.1:0\", http = (), service = \"main\") ],\n")
 	fmt.Fprintf(&b, "  v8Flags = %s,\n);\nconst w :Workerd.Worker = (\n  modules = [\n", list(c.V8Flags))
-	for _, name := range c.moduleNames() {
-		file, err := filepath.Rel(dir, c.Modules[name])
+	for _, m := range ListModules(c.Modules, c.Main) {
+		file, err := filepath.Rel(dir, m.File)
 		if err != nil {
-			file = c.Modules[name] // workerd will say that it is not there
+			file = m.File // workerd will say that it is not there
 		}
-		fmt.Fprintf(&b, "    (name = %q, %s = embed %q),\n", name, kind(name), file)
+		fmt.Fprintf(&b, "    (name = %q, %s = embed %q),\n", m.Name, m.Kind, file)
 	}
 	date := c.Date
 	if date == "" {
@@ -229,10 +230,10 @@ const config :Workerd.Config = (
 		fmt.Fprintf(&b, "    (name = %q, durableObjectNamespace = %q),\n", n.Binding, n.Class)
 	}
 	for k, v := range c.Vars {
-		fmt.Fprintf(&b, "    (name = %q, text = %s),\n", k, quote(v))
+		fmt.Fprintf(&b, "    (name = %q, text = %s),\n", k, Quote(v))
 	}
 	for k, v := range c.JSON {
-		fmt.Fprintf(&b, "    (name = %q, json = %s),\n", k, quote(v))
+		fmt.Fprintf(&b, "    (name = %q, json = %s),\n", k, Quote(v))
 	}
 	for name := range c.Services {
 		fmt.Fprintf(&b, "    (name = %q, service = %q),\n", name, name)
@@ -261,8 +262,8 @@ func kind(name string) string {
 	return "data"
 }
 
-// quote writes a Cap'n Proto string: bytes that are not printable ASCII as \xHH.
-func quote(s string) string {
+// Quote writes a Cap'n Proto string: bytes that are not printable ASCII as \xHH.
+func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
 	for i := range len(s) {
@@ -280,16 +281,21 @@ func quote(s string) string {
 	return b.String()
 }
 
-// moduleNames puts the main module first, where workerd looks for it.
-func (c *Config) moduleNames() []string {
-	var names []string
-	for name := range c.Modules {
-		if name != c.Main {
-			names = append(names, name)
-		}
+// Module is a module of a Worker's.
+type Module struct {
+	Name, File string
+	Kind       string // the member of the config's union
+}
+
+// ListModules lists modules by name, after the main one, where workerd looks for
+// it.
+func ListModules(modules map[string]string, main string) []Module {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(modules)), func(name string) bool { return name == main })
+	var list []Module
+	for _, name := range append([]string{main}, names...) {
+		list = append(list, Module{name, modules[name], kind(name)})
 	}
-	slices.Sort(names)
-	return append([]string{c.Main}, names...)
+	return list
 }
 
 func list(s []string) string {

@@ -1,0 +1,125 @@
+//go:build !js
+
+package cluster
+
+import (
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// weather is how the bucket is, for one node.
+type weather struct {
+	delay  time.Duration // at most, for each request
+	broken float64       // the share of requests that are answered with 500 or 503
+	away   bool          // connections break off
+}
+
+// link is a node's way to the bucket: a reverse proxy in which faults are put.
+type link struct {
+	address string
+	weather atomic.Pointer[weather]
+	rotated atomic.Bool // a request had the access key "rotated"
+	traffic *traffic
+}
+
+// traffic counts what nodes ask of the bucket.
+type traffic struct {
+	requests, in, out atomic.Int64 // out: bytes to the bucket
+	mu                sync.Mutex
+	kinds             map[string]int // by method and what it is about
+}
+
+func (l *link) set(w weather) { l.weather.Store(&w) }
+
+// newLink listens at host, and passes requests on to the bucket's server.
+func newLink(t testing.TB, host, endpoint string, c *traffic) *link {
+	t.Helper()
+	to, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &link{address: "http://" + listener.Addr().String(), traffic: c}
+	l.set(weather{})
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Host = r.In.Host // it is signed
+		},
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.serve(proxy, w, r) }), ErrorLog: log.New(io.Discard, "", 0)}
+	go s.Serve(listener)
+	t.Cleanup(func() { s.Close() })
+	return l
+}
+
+func (l *link) serve(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
+	now := l.weather.Load()
+	if now.delay > 0 {
+		time.Sleep(rand.N(now.delay))
+	}
+	switch {
+	case strings.Contains(r.Header.Get("Authorization"), "Credential=rotated/"):
+		l.rotated.Store(true) // the server knows no such key
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	case now.away:
+		panic(http.ErrAbortHandler)
+	case rand.Float64() < now.broken:
+		w.WriteHeader([]int{500, 503}[rand.IntN(2)])
+		return
+	}
+	l.traffic.count(r)
+	r.Body = &counted{r.Body, &l.traffic.out}
+	proxy.ServeHTTP(&countedWriter{w, &l.traffic.in}, r)
+}
+
+func (c *traffic) count(r *http.Request) {
+	c.requests.Add(1)
+	kind := "other"
+	for _, k := range []string{"nodes", "alarms", "own.json", "log", "snapshot", "deploy"} {
+		if strings.Contains(r.URL.Path+r.URL.RawQuery, k) {
+			kind = k
+			break
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kinds[r.Method+" "+kind]++
+}
+
+type counted struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+type countedWriter struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (c *countedWriter) Write(b []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(b)
+	c.n.Add(int64(n))
+	return n, err
+}

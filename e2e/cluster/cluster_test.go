@@ -1,0 +1,346 @@
+//go:build !js
+
+package cluster
+
+import (
+	"context"
+	"flag"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
+
+const callers = 6
+
+func same(int) string { return "c" }
+
+// fault is something that happens to nodes while callers call.
+type fault struct {
+	name string
+	do   func(t testing.TB, w *load, n *node)
+}
+
+var (
+	bounded = []fault{
+		{"SIGKILL; another node has SIGSTOP beyond its lease, then SIGCONT; a third is cut from everything", lost},
+		{"SIGTERM", stopped},
+		{"the bucket is slow and answers 500 and 503, then is away", badBucket},
+		{"a node is cut from the others", cutFromPeers},
+	}
+	long = append([]fault{
+		{"the bucket is slow", func(t testing.TB, w *load, _ *node) {
+			w.weather(weather{delay: time.Second}, 10*time.Second)
+			w.recover(t)
+		}},
+		{"the bucket answers 500 and 503", func(t testing.TB, w *load, _ *node) { w.weather(weather{broken: 0.5}, 10*time.Second); w.recover(t) }},
+		{"the bucket is away for longer than leases", func(t testing.TB, w *load, _ *node) { w.weather(weather{away: true}, 2*lease); w.recover(t) }},
+		{"a node is cut from the bucket", cutFromBucket},
+		{"a rolling restart", rolling},
+		{"SIGKILL", killed},
+		{"a node is cut from everything", cutFromAll},
+		{"SIGSTOP beyond the lease, then SIGCONT", func(t testing.TB, w *load, n *node) { paused(t, w, n, func() { w.takeover(t, n) }) }},
+	}, bounded...)
+)
+
+func killed(t testing.TB, w *load, n *node) {
+	n.avoid.Store(true)
+	n.kill()
+	w.takeover(t, n)
+	n.revive(t)
+}
+
+// stopped ends a node gracefully: no call fails for it at HTTP. A call that is
+// on its way to an object that moves may fail once: its caller gets an answer,
+// that the outcome is unknown.
+func stopped(t testing.TB, w *load, n *node) {
+	n.avoid.Store(true) // as a load balancer does that asks for /readyz
+	time.Sleep(time.Second)
+	before, ends := w.reasons(), w.ends()
+	n.down.Store(true)
+	err := n.running().Stop()
+	w.awaitKeys(t, isolated{n: true})
+	after := w.reasons()
+	if err != nil || w.ends() != ends { // on a machine that is too busy, leases lapse
+		t.Logf("  not judged, as nodes ended by themselves meanwhile: %v", err)
+	} else {
+		w.figures.graceful++
+		judgeStop(t, before, after)
+	}
+	n.revive(t)
+}
+
+// rolling restarts all nodes, one after the other.
+func rolling(t testing.TB, w *load, _ *node) {
+	for _, n := range w.nodes {
+		stopped(t, w, n)
+	}
+}
+
+func judgeStop(t testing.TB, before, after map[string]int) {
+	for why, count := range after {
+		if count == before[why] {
+			continue
+		}
+		t.Logf("  %d calls around SIGTERM: %s", count-before[why], why)
+		if !strings.Contains(why, " unknown: ") {
+			t.Errorf("%d calls failed around SIGTERM: %s", count-before[why], why)
+		}
+	}
+}
+
+// ends is how often nodes have ended by themselves.
+func (w *load) ends() (n int64) {
+	for _, node := range w.nodes {
+		n += node.ends.Load()
+	}
+	return n
+}
+
+func (w *load) reasons() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.why)
+}
+
+// lost leaves one node, or two of three, which take everything over: all in the
+// time of one lease.
+func lost(t testing.TB, w *load, n *node) {
+	second, third := w.nodes[n.number%len(w.nodes)], w.nodes[(n.number+1)%len(w.nodes)]
+	gone := []*node{n, second}
+	if len(w.nodes) > 3 {
+		gone = append(gone, third)
+		w.own(third)
+		w.cutAll(t, third, true)
+	}
+	w.own(second)
+	paused(t, w, second, func() {
+		n.avoid.Store(true)
+		n.kill()
+		w.takeover(t, gone...)
+	})
+	if len(w.nodes) > 3 {
+		w.cutAll(t, third, false)
+	}
+	n.revive(t)
+	w.recover(t)
+}
+
+// paused is a node that was not there for longer than its lease, and does not
+// know it. Then others have taken over.
+func paused(t testing.TB, w *load, n *node, takenOver func()) {
+	s := n.running()
+	if err := s.Process().Signal(syscall.SIGSTOP); err != nil {
+		t.Error(err)
+		return
+	}
+	n.avoid.Store(true)
+	takenOver()
+	n.avoid.Store(false) // callers come back the moment it goes on
+	ends := n.ends.Load()
+	if err := s.Process().Signal(syscall.SIGCONT); err != nil {
+		t.Error(err)
+		return
+	}
+	time.Sleep(2 * time.Second)
+	n.await(t)
+	t.Logf("  the node that was paused ended itself: %v", n.ends.Load() > ends)
+}
+
+// weather is for all nodes.
+func (w *load) weather(bad weather, d time.Duration) {
+	for _, n := range w.nodes {
+		n.link.set(bad)
+	}
+	time.Sleep(d)
+	for _, n := range w.nodes {
+		n.link.set(weather{})
+	}
+}
+
+func badBucket(t testing.TB, w *load, _ *node) {
+	w.weather(weather{delay: 400 * time.Millisecond, broken: 0.3}, 2*time.Second)
+	w.weather(weather{away: true}, 2*time.Second)
+	w.recover(t)
+}
+
+func (w *load) recover(t testing.TB) {
+	for _, n := range w.nodes {
+		n.await(t)
+	}
+	w.awaitKeys(t, nil)
+}
+
+func cutFromBucket(t testing.TB, w *load, n *node) {
+	n.link.set(weather{away: true})
+	n.avoid.Store(true)
+	w.takeover(t, n)
+	n.link.set(weather{})
+	w.recover(t)
+}
+
+func cutFromPeers(t testing.TB, w *load, n *node) {
+	if err := w.network.cutPeers(n.number, len(w.nodes), true); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(2 * time.Second)
+	if err := w.network.cutPeers(n.number, len(w.nodes), false); err != nil {
+		t.Error(err)
+	}
+	w.recover(t)
+}
+
+// cutFromAll cuts a node from bucket, peers and clients.
+func cutFromAll(t testing.TB, w *load, n *node) {
+	w.cutAll(t, n, true)
+	w.takeover(t, n)
+	w.cutAll(t, n, false)
+	w.recover(t)
+}
+
+// cutAll cuts a node, or heals that. Without network namespaces it is cut from
+// the bucket only.
+func (w *load) cutAll(t testing.TB, n *node, cut bool) {
+	if cut {
+		n.avoid.Store(true)
+	}
+	if !w.network.spaces {
+		t.Logf("  only from the bucket: %s", w.network.why)
+		n.link.set(weather{away: cut})
+		return
+	}
+	if err := w.network.cutAll(n.number, cut); err != nil {
+		t.Error(err)
+	}
+}
+
+// takeover waits until all keys answer without some nodes, and notes how long
+// that took.
+func (w *load) takeover(t testing.TB, gone ...*node) {
+	t.Helper()
+	without := isolated{}
+	for _, n := range gone {
+		without[n] = true
+	}
+	took := w.awaitKeys(t, without).Round(100 * time.Millisecond)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.figures.takeovers = append(w.figures.takeovers, took)
+}
+
+// run has callers work while faults happen, one after the other, and judges what
+// they saw.
+func run(t *testing.T, l *lab, list []fault) *load {
+	w := newLoad(l)
+	ctx, cancel := context.WithCancel(t.Context())
+	wait := w.work(ctx, callers)
+	for w.inUse() < 30 && pause(ctx, 50*time.Millisecond) { // some on each node
+	}
+	for i, f := range list {
+		begin := time.Now()
+		n := l.nodes[i%len(l.nodes)]
+		t.Logf("%s: node %d", f.name, n.number)
+		w.own(n)
+		f.do(t, w, n)
+		t.Logf("  %.1f s", time.Since(begin).Seconds())
+		w.mu.Lock()
+		w.figures.faults++
+		w.mu.Unlock()
+	}
+	time.Sleep(time.Second)
+	cancel()
+	wait()
+	w.recover(t)
+	numbers := w.readOut(t)
+	w.judge(t)
+	t.Logf("%d numbers of sequences, no gap", numbers)
+	return w
+}
+
+// inUse is how many keys there are.
+func (w *load) inUse() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.names)
+}
+
+func (w *load) acquired() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.figures.acquired
+}
+
+func (w *load) judge(t *testing.T) {
+	begin := time.Now()
+	verdict, ok := w.history.Check()
+	t.Logf("%v: %s; checked in %v", &w.figures, verdict, time.Since(begin).Round(time.Millisecond))
+	if !ok {
+		t.Error("the history has no explanation")
+	}
+	for _, why := range slices.Sorted(maps.Keys(w.why)) {
+		t.Logf("  %d unknown: %s", w.why[why], why)
+	}
+	for _, n := range w.nodes {
+		t.Logf("  node %d ended by itself %d times; crashes: %q", n.number, n.ends.Load(), n.log.crashes())
+	}
+}
+
+func where(t testing.TB, w *network) {
+	if w.spaces {
+		t.Log("each node is in a network namespace of its own")
+	} else {
+		t.Logf("no network namespaces, all nodes are on loopback: %s", w.why)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	w := newNetwork(t, 4)
+	where(t, w)
+	l := run(t, newLab(t, 4, w, same), bounded)
+	if l.figures.fenced == 0 || l.figures.waits == 0 || l.figures.replays == 0 || len(l.figures.takeovers) == 0 {
+		t.Errorf("the load is not what it has to be: %v", &l.figures)
+	}
+}
+
+// Two nodes that do not share their bucket's prefix are two ledgers: each key
+// has two holders. The checker has to notice.
+func TestSplitClusterIsCaught(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, 2, &network{why: "not needed"}, func(n int) string { return []string{"one", "two"}[n-1] })
+	w := newLoad(l)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
+	defer cancel()
+	wait := w.work(ctx, callers)
+	for w.acquired() < 30 && pause(ctx, 50*time.Millisecond) {
+	}
+	cancel()
+	wait()
+	verdict, ok := w.history.Check()
+	t.Logf("%v: %s", &w.figures, strings.SplitN(verdict, "\n", 2)[0])
+	if ok {
+		t.Error("the checker did not notice")
+	}
+}
+
+func TestSoak(t *testing.T) {
+	if *soakFor == 0 {
+		t.Skip("without -soak")
+	}
+	end := time.Now().Add(*soakFor)
+	for round := 1; time.Now().Before(end) && !t.Failed(); round++ {
+		w := newNetwork(t, 3)
+		where(t, w)
+		list := slices.Clone(long)
+		for i := range list { // other nodes, another order
+			j := (i + round*4) % len(list)
+			list[i], list[j] = list[j], list[i]
+		}
+		run(t, newLab(t, 3, w, same), list)
+		os.Stderr.WriteString(".")
+	}
+}

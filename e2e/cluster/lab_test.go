@@ -1,0 +1,246 @@
+//go:build !js
+
+// Package cluster checks that claims, completions, sequences and waits are
+// linearizable across the nodes of a cluster, while nodes are killed, stopped
+// and paused, and while bucket and network fail.
+package cluster
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"flow.internal/capdo/e2e/internal/worker"
+	"flow.internal/capdo/internal/freeport"
+	"flow.internal/capdo/internal/s3server"
+	"flow.internal/capdo/internal/selfhost"
+	"flow.internal/capdo/internal/wrangler"
+)
+
+var built worker.Built
+
+func TestMain(m *testing.M) { worker.Main(m, &built) }
+
+// lease is workerd's. Tests could shorten it (unsafeTimeDivisor), but then a
+// machine that has other work to do does not renew it in time.
+const lease = 20 * time.Second
+
+// patient is for how long tests wait for what comes about for certain.
+const patient = 2 * time.Minute
+
+// lab is a cluster and its bucket.
+type lab struct {
+	network *network
+	nodes   []*node
+	traffic *traffic
+	bucket  *s3server.Server
+
+	credentials string // a file
+}
+
+// node is one workerd.
+type node struct {
+	number  int
+	link    *link
+	options selfhost.Options
+	avoid   atomic.Bool  // clients are told not to use it, as a load balancer would
+	down    atomic.Bool  // it is not to be started again
+	ends    atomic.Int64 // how often it ended by itself
+	log     *logText
+
+	mu     sync.Mutex
+	server *selfhost.Server
+}
+
+// logText keeps what a node printed.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// crashes are the messages of crashes of workerd's own.
+func (l *logText) crashes() (list []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := strings.Split(l.text.String(), "\n")
+	for i, line := range lines {
+		if strings.Contains(line, "panicked at") || strings.Contains(line, "*** Fatal") {
+			list = append(list, strings.Join(lines[i:min(i+2, len(lines))], " "))
+		}
+	}
+	return list
+}
+
+func (l *logText) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := l.text.String()
+	return text[max(0, len(text)-3000):]
+}
+
+// newLab starts that many nodes. The prefix of node n in the bucket is what the
+// function says.
+func newLab(t testing.TB, nodes int, w *network, prefix func(n int) string) *lab {
+	t.Helper()
+	program, err := s3server.Build(t.Context(), func() {
+		fmt.Fprintln(os.Stderr, "building versitygw, an S3-compatible server: this takes minutes, once")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{network: w, traffic: &traffic{kinds: map[string]int{}}}
+	l.bucket, err = s3server.Start(t.Context(), program, fmt.Sprintf("127.0.0.1:%d", port(t)), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.bucket.Stop)
+	l.credentials = filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(l.credentials, []byte(strings.Join(l.bucket.Env(), "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, err := wrangler.Load("worker/wrangler.jsonc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= nodes; n++ {
+		l.nodes = append(l.nodes, l.newNode(t, n, config, prefix(n)))
+	}
+	for _, n := range l.nodes {
+		n.start(t)
+	}
+	for _, n := range l.nodes {
+		n.await(t)
+	}
+	return l
+}
+
+func port(t testing.TB) int {
+	t.Helper()
+	p, err := freeport.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (l *lab) newNode(t testing.TB, number int, config *wrangler.Config, prefix string) *node {
+	t.Helper()
+	n := &node{number: number, log: &logText{}, link: newLink(t, l.network.home(), l.bucket.Endpoint, l.traffic)}
+	listen, peers := fmt.Sprintf("127.0.0.1:%d", port(t)), fmt.Sprintf("127.0.0.1:%d", port(t))
+	advertise := peers
+	if l.network.spaces {
+		listen, peers = l.network.host(number)+":8787", l.network.host(number)+":7000"
+		advertise = peers
+	} else {
+		advertise = l.network.newGate(t, peers)
+	}
+	n.options = selfhost.Options{
+		Workerd: l.network.workerd(t, number, built.Binary), Config: config, Build: built.Dir, Data: filepath.Join(t.TempDir(), "data"),
+		Listen: listen, StopTimeout: 8 * time.Second, JSONLogs: true,
+		Cluster: &selfhost.Cluster{
+			Bucket: "s3://" + l.bucket.Bucket + "/" + prefix, Endpoint: n.link.address, Region: s3server.Region, CredentialsFile: l.credentials, Listen: peers, Advertise: advertise,
+			Key: strings.Repeat("k", 32),
+		},
+	}
+	t.Cleanup(func() {
+		n.kill()
+		if t.Failed() {
+			t.Logf("node %d printed:\n%s", number, n.log.tail())
+		}
+	})
+	return n
+}
+
+func (n *node) start(t testing.TB) {
+	t.Helper()
+	s, err := selfhost.Start(&n.options, slog.New(slog.NewTextHandler(n.log, nil)), n.log)
+	if err != nil {
+		t.Errorf("node %d: %v", n.number, err)
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.server = s
+	go n.supervise(t, s)
+}
+
+// supervise starts the node again when it ends by itself, as systemd does.
+func (n *node) supervise(t testing.TB, s *selfhost.Server) {
+	select {
+	case <-s.Ended():
+	case <-t.Context().Done():
+		return
+	}
+	if n.down.Load() || n.running() != s {
+		return
+	}
+	n.ends.Add(1)
+	n.avoid.Store(true)
+	fmt.Fprintf(n.log, "ended by itself: %v\n", s.Err())
+	if pause(t.Context(), time.Second/2) {
+		n.start(t)
+	}
+}
+
+func (n *node) running() *selfhost.Server {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.server
+}
+
+// await waits until the node serves and is a member, whatever it takes to start.
+func (n *node) await(t testing.TB) {
+	t.Helper()
+	for end := time.Now().Add(patient); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if n.ready() {
+			n.avoid.Store(false)
+			return
+		}
+	}
+	t.Errorf("node %d does not get ready", n.number)
+}
+
+var probe = &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+func (n *node) ready() bool {
+	select {
+	case <-n.running().Up():
+	default:
+		return false
+	}
+	resp, err := probe.Get("http://" + n.options.Cluster.Listen + "/ready")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// kill ends the node, which is not started again by itself.
+func (n *node) kill() {
+	n.down.Store(true)
+	if s := n.running(); s != nil {
+		s.Kill()
+	}
+}
+
+// revive starts a node that the test has ended.
+func (n *node) revive(t testing.TB) {
+	t.Helper()
+	n.down.Store(false)
+	n.start(t)
+	n.await(t)
+}

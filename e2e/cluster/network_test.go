@@ -1,0 +1,218 @@
+//go:build !js
+
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// network is where nodes are: each in a network namespace of its own, or, where
+// that is not allowed, all on loopback with a proxy before each one's port for
+// the others.
+type network struct {
+	spaces bool
+	why    string // not spaces
+	id     string
+	subnet string // its first three numbers
+	gates  []*gate
+}
+
+// newNetwork makes namespaces for that many nodes, joined by a bridge.
+func newNetwork(t testing.TB, nodes int) *network {
+	t.Helper()
+	w := &network{id: fmt.Sprintf("cd%04x", rand.IntN(1<<16)), subnet: fmt.Sprintf("10.%d.%d", 64+rand.IntN(128), rand.IntN(256))}
+	t.Cleanup(w.remove)
+	if w.why = w.make(nodes); w.why == "" {
+		w.spaces = true
+		return w
+	}
+	w.remove()
+	return w
+}
+
+var loopback = flag.Bool("loopback", false, "no network namespaces, as for a user who is not root")
+
+func (w *network) make(nodes int) (why string) {
+	if *loopback {
+		return "-loopback"
+	}
+	if os.Getuid() != 0 {
+		return "network namespaces need root"
+	}
+	lines := []string{
+		fmt.Sprintf("link add %s type bridge", w.id),
+		fmt.Sprintf("addr add %s.1/24 dev %s", w.subnet, w.id),
+		fmt.Sprintf("link set %s up", w.id),
+	}
+	for n := 1; n <= nodes; n++ {
+		space, veth := w.space(n), w.veth(n)
+		lines = append(lines,
+			"netns add "+space,
+			fmt.Sprintf("link add %s type veth peer name eth0 netns %s", veth, space),
+			fmt.Sprintf("link set %s master %s up", veth, w.id),
+			fmt.Sprintf("-n %s addr add %s/24 dev eth0", space, w.host(n)),
+			fmt.Sprintf("-n %s link set lo up", space),
+			fmt.Sprintf("-n %s link set eth0 up", space),
+		)
+	}
+	for _, line := range lines {
+		if err := ip(line); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+func (w *network) space(n int) string { return fmt.Sprintf("%s-n%d", w.id, n) }
+func (w *network) veth(n int) string  { return fmt.Sprintf("%s-v%d", w.id, n) }
+func (w *network) host(n int) string  { return fmt.Sprintf("%s.%d", w.subnet, n+1) }
+
+// home is the host at which nodes reach the test.
+func (w *network) home() string {
+	if w.spaces {
+		return w.subnet + ".1"
+	}
+	return "127.0.0.1"
+}
+
+func (w *network) remove() {
+	spaces, _ := filepath.Glob("/run/netns/" + w.id + "-n*")
+	for _, s := range spaces {
+		ip("netns del " + filepath.Base(s))
+	}
+	ip("link del " + w.id)
+	for _, g := range w.gates {
+		g.listener.Close()
+	}
+}
+
+func ip(line string) error {
+	out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("ip %s: %w: %s", line, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// workerd returns a program that runs workerd where node n is.
+func (w *network) workerd(t testing.TB, n int, binary string) string {
+	t.Helper()
+	if !w.spaces {
+		return binary
+	}
+	script := filepath.Join(t.TempDir(), "workerd")
+	text := fmt.Sprintf("#!/bin/sh\nexec ip netns exec %s %s \"$@\"\n", w.space(n), binary)
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return script
+}
+
+// cutPeers cuts node n from the other nodes, or heals that. The bucket and the
+// clients still reach it.
+func (w *network) cutPeers(n, nodes int, cut bool) error {
+	if !w.spaces {
+		w.gates[n-1].cut(cut)
+		return nil
+	}
+	verb := map[bool]string{true: "add", false: "del"}[cut]
+	for other := 1; other <= nodes; other++ {
+		if other == n {
+			continue
+		}
+		if err := ip(fmt.Sprintf("-n %s route %s blackhole %s/32", w.space(n), verb, w.host(other))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutAll cuts node n from everything, or heals that.
+func (w *network) cutAll(n int, cut bool) error {
+	return ip(fmt.Sprintf("link set %s %s", w.veth(n), map[bool]string{true: "down", false: "up"}[cut]))
+}
+
+// gate is a proxy before a node's port for the others, on loopback.
+type gate struct {
+	listener net.Listener
+	to       string
+	closed   atomic.Bool
+	mu       sync.Mutex
+	open     map[net.Conn]bool
+}
+
+func (w *network) newGate(t testing.TB, to string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{listener: l, to: to, open: map[net.Conn]bool{}}
+	w.gates = append(w.gates, g)
+	go g.serve()
+	return l.Addr().String()
+}
+
+func (g *gate) serve() {
+	for {
+		c, err := g.listener.Accept()
+		if err != nil {
+			return
+		}
+		if g.closed.Load() {
+			c.Close()
+			continue
+		}
+		go g.pass(c)
+	}
+}
+
+func (g *gate) pass(c net.Conn) {
+	up, err := net.Dial("tcp", g.to)
+	if err != nil {
+		c.Close()
+		return
+	}
+	for _, conn := range []net.Conn{c, up} {
+		g.note(conn, true)
+		defer g.note(conn, false)
+		defer conn.Close()
+	}
+	go func() {
+		io.Copy(up, c)
+		up.(*net.TCPConn).CloseWrite()
+	}()
+	io.Copy(c, up)
+}
+
+func (g *gate) note(c net.Conn, open bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if open {
+		g.open[c] = true
+	} else {
+		delete(g.open, c)
+	}
+}
+
+func (g *gate) cut(cut bool) {
+	g.closed.Store(cut)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.open {
+		if cut {
+			c.Close()
+		}
+	}
+}

@@ -1,0 +1,151 @@
+// Package s3server runs an S3-compatible server on this machine, for a cluster
+// to try and to test: versitygw (Apache-2.0), which keeps objects as files.
+//
+// It is no dependency of capdo: with 80 modules and a program of 80 MB it would
+// be most of what everybody who builds capdo downloads and compiles. Its module
+// is pinned here, by hash, and built when it is first needed.
+package s3server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// The module file and the hashes of what it needs. To update: go get and go mod
+// tidy in a folder with these two, as go.mod and go.sum.
+var (
+	//go:embed versitygw.mod.txt
+	modFile []byte
+	//go:embed versitygw.sum.txt
+	sumFile []byte
+)
+
+const command = "github.com/versity/versitygw/cmd/versitygw"
+
+// Build returns the path of the server's program. It compiles it unless that has
+// been done before on this machine, which takes minutes: building is called
+// first.
+func Build(ctx context.Context, building func()) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(cache, "capdo", fmt.Sprintf("versitygw-%.8x", sha256.Sum256(append(modFile, sumFile...))))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if building != nil {
+		building()
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), "build-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	err = errors.Join(os.WriteFile(filepath.Join(dir, "go.mod"), modFile, 0o644), os.WriteFile(filepath.Join(dir, "go.sum"), sumFile, 0o644))
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-o", "versitygw", command)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOOS=", "GOARCH=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build %s: %w\n%s\nhint: it comes from the Go module proxy; go env GOPROXY says which one", command, err, strings.TrimSpace(string(out)))
+	}
+	return path, os.Rename(filepath.Join(dir, "versitygw"), path)
+}
+
+// Server is a running server with one bucket.
+type Server struct {
+	Endpoint          string // URL
+	Bucket            string // its name
+	AccessKey, Secret string
+	Dir               string // the bucket's folder: an object is a file
+
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// Region is the server's.
+const Region = "us-east-1"
+
+// Env are the environment variables with the server's credentials.
+func (s *Server) Env() []string {
+	return []string{"AWS_ENDPOINT_URL=" + s.Endpoint, "AWS_REGION=" + Region, "AWS_ACCESS_KEY_ID=" + s.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.Secret}
+}
+
+// Start starts the program at an address of this machine, with its objects in
+// dir, and returns when it answers.
+func Start(ctx context.Context, program, address, dir string) (*Server, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("the S3 server cannot listen: %w", err)
+	}
+	l.Close()
+	s := &Server{Endpoint: "http://" + address, Bucket: "cluster", AccessKey: "capdo", Secret: rand.Text(), done: make(chan struct{})}
+	s.Dir = filepath.Join(dir, s.Bucket)
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	s.cmd = exec.Command(program, "--port", address, "--keep-alive", "--quiet", "posix", dir)
+	s.cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.Secret)
+	s.cmd.SysProcAttr = endWithParent
+	var printed strings.Builder
+	s.cmd.Stderr = &printed
+	if err := s.run(); err != nil {
+		return nil, err
+	}
+	for {
+		select {
+		case <-s.done:
+			return nil, fmt.Errorf("the S3 server ended: %s\nhint: its folder is %s; it needs a file system with extended attributes", strings.TrimSpace(printed.String()), dir)
+		case <-ctx.Done():
+			s.Stop()
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+		if resp, err := http.Get(s.Endpoint); err == nil {
+			resp.Body.Close()
+			return s, nil
+		}
+	}
+}
+
+// run starts the process, on a thread that lives as long.
+func (s *Server) run() error {
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err := s.cmd.Start()
+		started <- err
+		if err == nil {
+			s.cmd.Wait()
+		}
+		close(s.done)
+	}()
+	return <-started
+}
+
+// PID returns the process id.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Stop ends the server.
+func (s *Server) Stop() {
+	s.cmd.Process.Kill()
+	<-s.done
+}

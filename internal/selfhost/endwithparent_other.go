@@ -1,0 +1,7 @@
+//go:build !linux
+
+package selfhost
+
+import "syscall"
+
+var endWithParent *syscall.SysProcAttr

@@ -1,0 +1,104 @@
+package selfhost
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// relay passes what workerd and the Worker print on, a line at a time, and keeps
+// the last lines.
+type relay struct {
+	json *slog.Logger // nil: the lines as they are
+	text io.Writer
+
+	mu   sync.Mutex
+	last []string
+}
+
+const (
+	keptLines = 20
+	lineLimit = 1 << 20
+)
+
+// read relays a stream until it ends. What is longer than lineLimit is several
+// lines.
+func (r *relay) read(stream io.Reader) {
+	lines := bufio.NewReaderSize(stream, lineLimit)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			r.pass(string(line))
+		}
+		if err != nil && err != bufio.ErrBufferFull {
+			return
+		}
+	}
+}
+
+func (r *relay) pass(line string) {
+	message := line
+	record, ok := parseRecord(line)
+	if ok {
+		message = record.Message
+	}
+	r.mu.Lock()
+	r.last = append(r.last, message)
+	if len(r.last) > keptLines {
+		r.last = r.last[1:]
+	}
+	r.mu.Unlock()
+	switch {
+	case r.json == nil:
+		io.WriteString(r.text, line+"\n")
+	case ok:
+		r.log(record)
+	default:
+		r.json.Info(line, "from", "workerd")
+	}
+}
+
+// tail is what was printed last.
+func (r *relay) tail() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.last, "\n")
+}
+
+// record is a line of workerd's structured log.
+type record struct {
+	Timestamp              json.RawMessage // ms, as a number or a string
+	Level, Message, Source string
+}
+
+func parseRecord(line string) (r record, ok bool) {
+	if !strings.HasPrefix(line, `{"timestamp":`) || json.Unmarshal([]byte(line), &r) != nil {
+		return r, false
+	}
+	return r, true
+}
+
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "trace": slog.LevelDebug, "warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError}
+
+// log gives workerd's record the form of capdo's own. What has a source is
+// workerd's, the rest is the Worker's.
+func (r *relay) log(w record) {
+	at := time.Now()
+	if ms, err := strconv.ParseInt(strings.Trim(string(w.Timestamp), `"`), 10, 64); err == nil {
+		at = time.UnixMilli(ms)
+	}
+	from := "worker"
+	if w.Source != "" {
+		from = "workerd"
+	}
+	out := slog.NewRecord(at, levels[w.Level], w.Message, 0)
+	out.AddAttrs(slog.String("from", from))
+	r.json.Handler().Handle(context.Background(), out)
+}

@@ -1,0 +1,265 @@
+package selfhost
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// killAfter is how much longer than Options.StopTimeout workerd has to end.
+const killAfter = 2 * time.Second
+
+// Run serves until ctx ends, which stops workerd gracefully, or workerd does.
+// log gets what capdo says; what workerd and the Worker print goes there, too,
+// with JSONLogs, else to out.
+func Run(ctx context.Context, o *Options, log *slog.Logger, out io.Writer) error {
+	if err := checkAddress(o.Listen); err != nil {
+		return err
+	}
+	around, cancel := context.WithCancel(context.WithoutCancel(ctx)) // health is told until the end
+	defer cancel()
+	s := &Server{Options: o, log: log, relay: relay{text: out}, up: make(chan struct{})}
+	if o.JSONLogs {
+		s.relay.json = log
+	}
+	if o.Health != "" {
+		if err := s.health.listen(around, o.Health); err != nil {
+			return err
+		}
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	select {
+	case <-s.ended:
+		return s.Err()
+	case <-ctx.Done():
+		return s.Stop()
+	}
+}
+
+// Start starts a server without waiting for it. The caller ends it with Stop or
+// Kill.
+func Start(o *Options, log *slog.Logger, out io.Writer) (*Server, error) {
+	s := &Server{Options: o, log: log, relay: relay{text: out}, up: make(chan struct{})}
+	return s, s.open()
+}
+
+// open takes the data folder, and starts workerd.
+func (s *Server) open() error {
+	data, err := OpenData(s.Data, s.Listen)
+	if err != nil {
+		return err
+	}
+	defer data.Close() // workerd has the lock, too
+	bucket := ""
+	if s.Cluster != nil {
+		bucket = s.Cluster.Bucket
+	}
+	if err := data.Claim(bucket); err != nil {
+		return err
+	}
+	return s.start(data.lock)
+}
+
+// checkAddress says what is wrong with an address before workerd does.
+func checkAddress(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("cannot listen: %w\nhint: choose another address with --listen", err)
+	}
+	return l.Close()
+}
+
+// Server is a workerd that runs.
+type Server struct {
+	*Options
+	log    *slog.Logger
+	relay  relay
+	health health
+
+	cmd   *exec.Cmd
+	up    chan struct{} // closed when it serves
+	ended chan struct{} // closed when it has ended
+	exit  error         // how; set before that
+}
+
+// Up is closed when the server listens, in a cluster also for other nodes.
+func (s *Server) Up() <-chan struct{} { return s.up }
+
+// Ended is closed when workerd has ended.
+func (s *Server) Ended() <-chan struct{} { return s.ended }
+
+// Err explains why workerd ended by itself.
+func (s *Server) Err() error { return explain(s.relay.tail(), exitError(s.exit)) }
+
+// Process is workerd's.
+func (s *Server) Process() *os.Process { return s.cmd.Process }
+
+// Ready reports why new requests should not come here.
+func (s *Server) Ready(ctx context.Context) error { return s.health.checkReady(ctx) }
+
+// Kill ends workerd at once.
+func (s *Server) Kill() {
+	s.cmd.Process.Kill()
+	<-s.ended
+}
+
+// start writes the config and starts workerd, which keeps the lock as long as it
+// lives.
+func (s *Server) start(lock *os.File) error {
+	text, err := s.capnp()
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(s.own(), "config.capnp")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return err
+	}
+	events, control, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	args := []string{"serve", "-I", "/", "--control-fd=3"}
+	if s.needsExperimental() {
+		args = append(args, "--experimental")
+	}
+	s.cmd = exec.Command(s.Workerd, append(args, config)...)
+	s.cmd.ExtraFiles = []*os.File{control, lock}
+	s.cmd.SysProcAttr = endWithParent
+	s.cmd.Env = os.Environ()
+	for name, value := range s.Secrets {
+		s.cmd.Env = append(s.cmd.Env, secretPrefix+name+"="+value)
+	}
+	return s.run(events)
+}
+
+// run starts the process. The kernel ends it with the thread that started it, so
+// that has to live as long.
+func (s *Server) run(events *os.File) error {
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	started := make(chan error, 1)
+	s.ended = make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		err := s.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		var streams sync.WaitGroup
+		streams.Go(func() { s.relay.read(stdout) })
+		streams.Go(func() { s.relay.read(stderr) })
+		streams.Wait()
+		s.exit = s.cmd.Wait()
+		close(s.ended)
+	}()
+	if err := <-started; err != nil {
+		events.Close()
+		return fmt.Errorf("cannot start workerd: %w", err)
+	}
+	go s.watch(events)
+	return nil
+}
+
+// watch notes the ports that workerd reports.
+func (s *Server) watch(events *os.File) {
+	defer events.Close()
+	lines := bufio.NewScanner(events)
+	for lines.Scan() {
+		var e struct {
+			Event, Socket string
+			Port          int
+		}
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			continue
+		}
+		switch {
+		case e.Event == "listen-cluster":
+			url := "http://" + net.JoinHostPort(reachable(s.Cluster.Listen), strconv.Itoa(e.Port)) + "/ready"
+			s.health.peers.Store(&url)
+		case e.Event == "listen" && e.Socket == "alive":
+			url := fmt.Sprintf("http://127.0.0.1:%d/", e.Port)
+			s.health.alive.Store(&url)
+			s.announce()
+			close(s.up)
+		}
+	}
+}
+
+// reachable is the host at which this machine reaches an address of its own.
+func reachable(address string) string {
+	host, _, _ := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return "127.0.0.1"
+	}
+	return host
+}
+
+// announce says that requests are served.
+func (s *Server) announce() {
+	notify("READY=1")
+	scheme := "http"
+	if s.TLSCert != "" {
+		scheme = "https"
+	}
+	attrs := []any{"url", scheme + "://" + s.Listen, "data", s.Data, "pid", s.cmd.Process.Pid}
+	if s.Cluster != nil {
+		attrs = append(attrs, "cluster", s.Cluster.Bucket, "advertise", s.Cluster.Advertise)
+	}
+	s.log.Info("serving", attrs...)
+}
+
+// Stop has workerd finish what is under way, hand its objects over, and end.
+func (s *Server) Stop() error {
+	s.health.stopping.Store(true)
+	notify("STOPPING=1")
+	s.log.Info("stopping", "timeout", s.StopTimeout.String())
+	begin := time.Now()
+	terminate(s.cmd.Process)
+	select {
+	case <-s.ended:
+		s.log.Info("stopped", "after_ms", time.Since(begin).Milliseconds())
+		return s.stopError()
+	case <-time.After(s.StopTimeout + killAfter):
+		s.log.Error("workerd did not stop in time: killing it")
+		s.Kill()
+		return errors.New("workerd did not stop in time, and was killed\nhint: requests that were under way may have failed; a longer --stop-timeout gives them more time")
+	}
+}
+
+func exitError(err error) error {
+	if err == nil {
+		return errors.New("exit status 0")
+	}
+	return err
+}
+
+// stopError is nil for a workerd that ended because it was asked to.
+func (s *Server) stopError() error {
+	var exit *exec.ExitError
+	if errors.As(s.exit, &exit) && exit.ExitCode() > 0 {
+		return fmt.Errorf("workerd did not stop in good order: %w", explain(s.relay.tail(), s.exit))
+	}
+	return nil
+}
