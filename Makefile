@@ -9,10 +9,10 @@ PORT ?= 8787
 # a folder, or a wrangler config
 CONFIG ?= examples/harness
 
-.PHONY: help dev build test test-cluster check fmt bench bench-quick fuzz explore soak soak-cluster load mutations wrangler clean
+.PHONY: help dev build test test-native test-workerd test-e2e test-cluster check fmt bench bench-quick fuzz explore soak soak-cluster load mutations wrangler clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 dev: $(NPM) ## serve examples/harness (CONFIG=… for another config) on http://127.0.0.1:8787 (PORT=…) with wrangler dev, rebuilding on changes
 	@echo "compiling capdo (the first time takes half a minute) …"
@@ -24,12 +24,22 @@ build: $(NPM) ## compile everything for both platforms, and build examples/harne
 	$(JS) go build ./...
 	go run ./cmd/capdo build examples/harness
 
-test: $(NPM) ## run every test but a cluster's: native with -race, in workerd, and under wrangler dev (about 10 minutes on 2 cores)
+test: $(NPM) .bin/capdo ## run every test but a cluster's: native with -race, in workerd, and under wrangler dev (about 11 minutes on 2 cores)
+	$(MAKE) --no-print-directory -j2 test-native test-workerd test-e2e
+	go test -count=1 -run '^TestLedgerUnderLoad$$' ./e2e/load # alone: it measures
+
+test-native: $(NPM) ## the packages natively, with -race
 	go test -race ./dedupe/... ./durable/... ./flow/... $$(go list ./internal/... | grep -v internal/s3server)
-	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
+
+test-workerd: $(NPM) .bin/capdo ## the packages in workerd
 	.bin/capdo test -timeout 12m ./...
-	go test -count=1 -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/... # they build what Go's test cache does not know of
-	go test -count=1 -run '^TestLedgerUnderLoad$$' ./e2e/load
+
+test-e2e: $(NPM) ## what needs more than one process: capdo, wrangler dev, kills, histories
+	go test -count=1 -timeout 20m -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/... # they build what Go's test cache does not know of
+
+.PHONY: .bin/capdo
+.bin/capdo:
+	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
 
 check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }

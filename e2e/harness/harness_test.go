@@ -19,11 +19,15 @@ import (
 func TestMain(m *testing.M) { dev.Main(m) }
 
 // TestHarness has both classes backed by SQLite, as the default config does.
-func TestHarness(t *testing.T) { testConfig(t, "wrangler.jsonc", false) }
+func TestHarness(t *testing.T) {
+	testConfig(t, "wrangler.jsonc", false, dedupeTests, storageTests, alarmTests, sqlTests, idTests, otherTests, guardTests)
+}
 
 // TestKeyValue has FlowDurableObject backed by key-value storage: the ticket's
-// config.
-func TestKeyValue(t *testing.T) { testConfig(t, "wrangler.toml", true) }
+// config. The class with SQL and the guard are the same as in the other config.
+func TestKeyValue(t *testing.T) {
+	testConfig(t, "wrangler.toml", true, dedupeTests, storageTests, alarmTests, sqlTests[:1], idTests, otherTests)
+}
 
 // test is about a server that all of a config share, one after the other.
 type test struct {
@@ -31,9 +35,9 @@ type test struct {
 	run  func(*server)
 }
 
-func testConfig(t *testing.T, config string, isKV bool) {
+func testConfig(t *testing.T, config string, isKV bool, groups ...[]test) {
 	s := &server{dev.Start(t, "../../examples/harness/"+config, "/health"), t, isKV}
-	for _, tests := range [][]test{dedupeTests, storageTests, alarmTests, sqlTests, idTests, otherTests, guardTests} {
+	for _, tests := range groups {
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) { test.run(s.in(t)) })
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 var sqlTests = []test{
-	{"sql: on key-value storage it is a named error", (*server).testNoSQL},
+	{"sql: on key-value storage it is a named error", (*server).testNoSQL}, // first: TestKeyValue runs it alone
 	{"sql: exec, and rows as objects", (*server).testObjects},
 	{"sql: bindings and raw rows keep their types", (*server).testRaw},
 	{"sql: a cursor's lines", (*server).testCursor},

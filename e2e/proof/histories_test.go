@@ -11,7 +11,7 @@ import (
 var disturbed = load{targets: []string{"store", "ledger", "buckets", "embedded", "sequence"}, clients: 12, disturbed: true}
 
 // On a machine that has other work to do not everything comes about in a round.
-const maxRounds = 3
+const maxRounds = 12
 
 func TestHistoriesUnderKillsCrashesAbortsEvictionsAndLostRepliesAreLinearizable(t *testing.T) {
 	total := figures{}

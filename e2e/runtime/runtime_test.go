@@ -76,7 +76,7 @@ type answer struct {
 	took   time.Duration
 }
 
-var client = &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
+var client = &http.Client{Timeout: 3 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
 
 func (l *lab) get(path string) answer {
 	start := time.Now()
