@@ -475,35 +475,46 @@ func (l ledgerTest) window() {
 // holder die whose lease outlasts his.
 func (l ledgerTest) beyondWindow() {
 	inTime(l.TB, 2*time.Second, func(key string, ttl time.Duration) bool {
-		begin, kept := time.Now(), time.Duration(dedupe.KeptAfter(ttl.Milliseconds()))*time.Millisecond
-		o := dedupe.ClaimOptions{Owner: "a", Fingerprint: []byte("f"), Lease: ttl + kept/4, TTL: ttl}
-		late, o2 := l.claim(key, o, dedupe.Acquired), o
+		kept := time.Duration(dedupe.KeptAfter(ttl.Milliseconds())) * time.Millisecond
+		o := dedupe.ClaimOptions{Owner: "a", Fingerprint: []byte("f"), Lease: ttl + kept/8, TTL: ttl}
+		first := time.Now()
 		l.claim("dead "+key, o, dedupe.Acquired)
+		begin := time.Now()
+		late := l.claim(key, o, dedupe.Acquired)
 		seen := time.Now()
-		sleepUntil(begin.Add(ttl - kept/4))
+
+		sleepUntil(begin.Add(ttl - kept/2))
+		completing := time.Now()
 		completeErr := l.ledger.Complete(l.Context(), late, []byte("result"))
-		completed := time.Now()
-		sleepUntil(seen.Add(ttl + kept/2))
-		o2.Owner, o2.Lease = "b", time.Minute
-		replay, replayErr := l.ledger.Claim(l.Context(), []byte(key), o2)
-		o2.Fingerprint = []byte("other")
-		_, mismatch := l.ledger.Claim(l.Context(), []byte("dead "+key), o2)
-		o2.Fingerprint = o.Fingerprint
-		taken, takenErr := l.ledger.Claim(l.Context(), []byte("dead "+key), o2)
-		if time.Now().After(begin.Add(ttl+kept*3/4)) || completed.After(begin.Add(ttl)) {
+		if time.Since(begin) > ttl {
 			return false // too late to tell
 		}
+		o.Owner, o.Lease = "b", time.Minute
+		sleepUntil(seen.Add(ttl + kept/8))
+		replay, replayErr := l.ledger.Claim(l.Context(), []byte(key), o)
+		if time.Since(completing) > kept {
+			return false
+		}
+		sleepUntil(seen.Add(ttl + kept/4))
+		o.Fingerprint = []byte("other")
+		_, mismatch := l.ledger.Claim(l.Context(), []byte("dead "+key), o)
+		o.Fingerprint = []byte("f")
+		taken, takenErr := l.ledger.Claim(l.Context(), []byte("dead "+key), o)
+		if time.Since(first) > ttl+kept {
+			return false
+		}
+
 		if err := errors.Join(completeErr, replayErr, takenErr); err != nil {
 			l.Fatal(err)
 		}
 		if replay.Outcome != dedupe.Replay || string(replay.Result) != "result" {
-			l.Errorf("%v after a result was stored whose window is over for %v: %+v", time.Since(completed), kept/2, replay)
+			l.Errorf("after the window of a result that was stored in time: %+v", replay)
 		}
 		if !errors.Is(mismatch, dedupe.ErrMismatch) {
-			l.Errorf("another fingerprint, %v after the lease ran out: %v", kept/4, mismatch)
+			l.Errorf("another fingerprint, soon after the lease ran out: %v", mismatch)
 		}
 		if taken.Outcome != dedupe.Acquired || !taken.TakenOver || taken.Attempt != 2 {
-			l.Errorf("%v after the lease ran out: %+v", kept/4, taken)
+			l.Errorf("soon after the lease ran out: %+v", taken)
 		}
 		return true
 	})

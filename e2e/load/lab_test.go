@@ -125,16 +125,15 @@ type inside struct {
 	Due, Watched int     // of the rows, those that are due within ten minutes
 	Last         float64 // when the last of them is, in Unix ms
 	Alarm        *float64
-	Alarms       []struct{ Removed, Told int }
+	Alarms       []alarm
 }
 
-// most returns the most that one of the object's alarms did.
-func (i *inside) most() (removed, told int) {
-	for _, a := range i.Alarms {
-		removed, told = max(removed, a.Removed), max(told, a.Told)
-	}
-	return removed, told
-}
+// alarm is what one of the object's alarms did, and how long it took.
+type alarm struct{ Removed, Told, MS int }
+
+// turns is how often an alarm may have looked for what is due: it does so again
+// after 100 ms while it waits for functions.
+func (a alarm) turns() int { return 1 + a.MS/100 }
 
 // target is a ledger: a binding, a scope, and how keys are mapped to objects.
 type target struct {

@@ -29,11 +29,11 @@ const observed = (Class) => class extends Class {
   }
   async alarm(info) {
     while (held) await scheduler.wait(5);
-    const before = this.#due();
+    const before = this.#due(), begin = Date.now();
     await super.alarm(info);
-    const after = this.#due(), name = this.ctx.id.name;
+    const after = this.#due(), ms = Date.now() - begin, name = this.ctx.id.name;
     if (!alarms.has(name)) alarms.set(name, []);
-    alarms.get(name).push({ removed: before.due - after.due, told: before.notices - after.notices });
+    alarms.get(name).push({ removed: before.due - after.due, told: before.notices - after.notices, ms });
   }
   async inspect() {
     const rows = this.#one("SELECT count(*) AS n FROM _capdo_entries")?.n ?? -1;
