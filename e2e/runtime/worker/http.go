@@ -56,8 +56,9 @@ func serveBody(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// passOn has an object's serveBody answer.
+// passOn has an object's serveBody answer, which is not told the body's length.
 func passOn(c *call, w http.ResponseWriter, r *http.Request) {
+	r.Header.Del("Content-Length")
 	stub, err := c.stub("reader")
 	if err == nil {
 		err = durablehttp.Forward(w, r, stub)
