@@ -222,30 +222,18 @@ func isEncoded(h map[string][]string) bool {
 	return false
 }
 
-// outgoingHeader is what JavaScript's Headers are made of: nil, an object, or
-// pairs where a name has several values.
+// outgoingHeader is nil, or names and values, one after the other.
 func outgoingHeader(h map[string][]string) any {
 	if len(h) == 0 {
 		return nil
 	}
-	object := make(map[string]any, len(h))
-	for k, vs := range h {
-		if len(vs) != 1 {
-			return headerPairs(h)
-		}
-		object[k] = vs[0]
-	}
-	return object
-}
-
-func headerPairs(h map[string][]string) []any {
-	pairs := []any{}
+	list := make([]any, 0, 2*len(h))
 	for k, vs := range h {
 		for _, v := range vs {
-			pairs = append(pairs, []any{k, v})
+			list = append(list, k, v)
 		}
 	}
-	return pairs
+	return list
 }
 
 // headerMap reads what headerText of host.mjs has written.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -160,6 +161,9 @@ func (w *responseWriter) sendHeader() {
 			delete(w.sent, name)
 			continue
 		}
+		if !slices.ContainsFunc(values, needsCleaning) {
+			continue
+		}
 		clean := make([]string, len(values))
 		for i, v := range values {
 			clean[i] = cleanValue(v)
@@ -184,6 +188,16 @@ func isToken(name string) bool {
 		}
 	}
 	return name != ""
+}
+
+// needsCleaning reports whether cleanValue might change a value.
+func needsCleaning(v string) bool {
+	for i := range len(v) {
+		if v[i] < ' ' || v[i] > '~' || v[i] == ' ' && (i == 0 || i == len(v)-1) {
+			return true
+		}
+	}
+	return false
 }
 
 // cleanValue returns a header's value as it can be sent: without line ends, as

@@ -13,21 +13,24 @@ import (
 )
 
 // TestBodies: a body that says it is small is read before Go is called, and one
-// that lies about it is nevertheless what the handler reads.
+// that lies about it is nevertheless what the handler reads. So it is where the
+// handler passes it on to an object.
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	for _, n := range []int{0, 1, 100, 16 << 10, 16<<10 + 1, 1 << 20} {
 		body := strings.Repeat("x", n)
-		for name, r := range map[string]io.Reader{"of known length": strings.NewReader(body), "chunked": io.MultiReader(strings.NewReader(body))} {
-			resp, err := client.Post(l.URL+"/body", "text/plain", r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := io.ReadAll(resp.Body)
-			resp.Body.Close()
-			if want := fmt.Sprintf("%d x, then EOF", n); string(b) != want || err != nil {
-				t.Errorf("%d bytes %s: %q %v, want %q", n, name, b, err, want)
+		for _, path := range []string{"/body", "/passed"} {
+			for name, r := range map[string]io.Reader{"of known length": strings.NewReader(body), "chunked": io.MultiReader(strings.NewReader(body))} {
+				resp, err := client.Post(l.URL+path, "text/plain", r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if want := fmt.Sprintf("%d x, then EOF", n); string(b) != want || err != nil {
+					t.Errorf("%s, %d bytes %s: %q %v, want %q", path, n, name, b, err, want)
+				}
 			}
 		}
 	}
@@ -41,6 +44,8 @@ func TestBodies(t *testing.T) {
 	} {
 		l.want("/forged?kind="+kind, want)
 	}
+	l.want("/forged?kind=longer&path=/passed", "100000 x, then EOF")
+	l.want("/forged?kind=shorter&path=/passed", "1 x, then EOF")
 }
 
 // TestBodyThatBreaksOff: a client that goes away in the middle of a small body

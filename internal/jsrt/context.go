@@ -14,6 +14,7 @@ type Context struct {
 	id      int32
 	closed  bool
 	ends    bool        // with its only invocation: it is a stateless one's
+	brief   int         // references that live as long as it does
 	open    *Invocation // those that are not over, linked by next
 	first   *waiter     // goroutines that need this context to be current
 	last    *waiter
@@ -177,8 +178,16 @@ func (r *Ref) Release() {
 // released is the index of a reference that was: JavaScript refuses it.
 const released = -1
 
+// maxBrief is how many references of a stateless context live as long as that
+// does: most contexts end soon, and a cleanup takes time.
+const maxBrief = 16
+
 func newRef(c *Context, index int32) *Ref {
 	r := &Ref{c: c, index: index}
+	if c.IsStateless() && c.brief < maxBrief {
+		c.brief++
+		return r
+	}
 	r.cleanup = runtime.AddCleanup(r, func(index int32) { release(c, index) }, index)
 	return r
 }

@@ -63,7 +63,7 @@ async function socketEnd(stub) {
 }
 
 // forged is a request whose body is not what its length says.
-function forged(kind) {
+function forged(kind, path) {
   const native = (text) => {
     const { readable, writable } = new IdentityTransformStream(), writer = writable.getWriter();
     writer.write(new TextEncoder().encode(text)).then(() => writer.close()).catch(() => {});
@@ -78,7 +78,7 @@ function forged(kind) {
     empty: () => script((c) => c.close()),
     minus: () => native("xxx"),
   }[kind]();
-  return new Request("http://x/body", { method: "POST", body, headers: { "content-length": kind === "minus" ? "-1" : "3" } });
+  return new Request("http://x" + path, { method: "POST", body, headers: { "content-length": kind === "minus" ? "-1" : "3" } });
 }
 
 export default {
@@ -102,7 +102,7 @@ export default {
       case "/abortAll": await unsafe.abortAllDurableObjects(); return new Response("aborted");
       case "/gc": globalThis.gc(); return new Response("collected");
       case "/strange": return Response.json(await strange(object));
-      case "/forged": return entry.default.fetch(forged(q.get("kind")), env, ctx);
+      case "/forged": return entry.default.fetch(forged(q.get("kind"), q.get("path") ?? "/body"), env, ctx);
       case "/open": { // but for this request's own
         const { contexts, calls } = stats();
         return new Response(`${contexts} ${calls}`);

@@ -123,6 +123,10 @@ func serve(env *durable.Env, w http.ResponseWriter, r *http.Request) {
 		serveBody(w, r)
 		return
 	}
+	if r.URL.Path == "/passed" {
+		passOn(c, w, r)
+		return
+	}
 	if r.URL.Path == "/object" {
 		serveThrough(c, w, r)
 		return

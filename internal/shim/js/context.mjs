@@ -249,7 +249,7 @@ export class Context {
       for (const inbox of [...this.sockets]) inbox.leave();
     }
     if (this.isOpen()) return rt.watch(this);
-    if (this.timeout) this.clearTimeout();
+    if (this.timeout && state) this.clearTimeout(); // a stateless context's ends with it
     rt.open.delete(this);
     if (rt.dead) return;
     if (rt.keeper === this) rt.handOver();

@@ -18,6 +18,15 @@ export function headerText(headers) {
   return text;
 }
 
+// withHeaders adds names and values, one after the other, to what has headers:
+// workerd takes less time for that than for headers among the options.
+export function withHeaders(target, list) {
+  if (list === null) return target;
+  const { headers } = target;
+  for (let i = 0; i < list.length; i += 2) headers.append(list[i], list[i + 1]);
+  return target;
+}
+
 // CHUNK is how many bytes of a body are read at most at a time.
 const CHUNK = 64 << 10;
 
@@ -48,7 +57,7 @@ export const helpers = {
   fetch: async (target, method, url, headers, body, signal) => {
     let request;
     try {
-      request = new Request(url, { method, headers: headers ?? {}, body, signal, redirect: "manual" });
+      request = withHeaders(new Request(url, { method, body, signal, redirect: "manual" }), headers);
     } catch (e) {
       cancel(body, e);
       throw e;

@@ -9,7 +9,7 @@
 //   stdio.mjs      Go's standard output, and files
 
 import { Context } from "./context.mjs";
-import { cancel, headerText, helpers, refuse } from "./host.mjs";
+import { cancel, headerText, helpers, refuse, withHeaders } from "./host.mjs";
 import { Runtime } from "./runtime.mjs";
 import { ByRef, asError } from "./value.mjs";
 import { Inbox, messageBytes, socketID } from "./websocket.mjs";
@@ -108,16 +108,18 @@ async function readSmall(body, size) {
   }
 }
 
+// newResponse: workerd takes its time with options, and with each of them.
+function newResponse(status, body, webSocket, isEncoded) {
+  if (isEncoded) return new Response(body, { status, encodeBody: "manual" });
+  if (webSocket) return new Response(body, { status, webSocket });
+  return status === 200 ? new Response(body) : new Response(body, { status });
+}
+
 const respond = (parts) => parts instanceof Promise ? parts.then(response) : response(parts);
 
 function response([status, headers, body, webSocket, isEncoded]) {
   try {
-    if (status === 200 && !headers) return new Response(body); // workerd takes its time with options, and with each of them
-    const init = { status };
-    if (headers) init.headers = headers;
-    if (webSocket) init.webSocket = webSocket;
-    if (isEncoded) Object.assign(init, { encodeBody: "manual" });
-    return new Response(body, init);
+    return withHeaders(newResponse(status, body, webSocket, isEncoded), headers);
   } catch (e) { // such as a status that has no body: nobody will read what Go is about to write
     cancel(body, e);
     if (webSocket) refuse(webSocket, "the response was refused");
