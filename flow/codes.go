@@ -40,6 +40,8 @@ const (
 const (
 	NoHandler   Code = "NODE401"
 	HandlerOnly Code = "NODE402"
+
+	IncompleteRecovery Code = "NODE403"
 )
 
 // Codes of [Program.Preflight].
@@ -52,34 +54,35 @@ const (
 type kind struct{ meaning, hint string }
 
 var kinds = map[Code]kind{
-	Cycle:             {"nodes lead in a circle", "remove one of the edges; a flow ends"},
-	UnknownNode:       {"an edge names a node that is not there", "add the node, or correct the name"},
-	DuplicateEdge:     {"an edge is there twice", "remove one; for several outputs put out an object"},
-	ScopeWithoutKey:   {"a scope, a fingerprint or a TTL without an idempotency key", "give the key too, a JSON pointer such as \"/id\", or remove these"},
-	Empty:             {"a flow without nodes", "add a node"},
-	Unreachable:       {"a node that the entry does not lead to", "lead an edge to it, or remove it"},
-	DuplicateNode:     {"two nodes of one name", "rename one"},
-	InvalidName:       {"a name of a flow, a node or a capability that is not allowed", "1 to 64 of a-z, 0-9, -, _, . and in capabilities :, a letter or a digit first"},
-	MixedDelivery:     {"edges of different delivery lead to one node", "a node runs once for all of its inputs: give its edges the same delivery"},
-	UnknownValue:      {"effects, a determinism, a delivery or a hint that is not known", "see docs/spec/capabilities-and-binding.md for those that are"},
-	InvalidKey:        {"an idempotency key or a fingerprint that is not a JSON pointer, or a scope that is too long", "a pointer is like \"/id\" (RFC 6901); a scope has up to 256 bytes"},
-	InvalidTTL:        {"a TTL that is negative or longer than 10 years", "ttl_ms is in milliseconds"},
-	TooLarge:          {"more than 256 nodes or 1,024 edges", "split the flow"},
-	UnusedKey:         {"an idempotency key on a node that nobody claims", "lead an exactly-once or at-most-once edge to the node, or remove its idempotency"},
-	ExactNoDedupe:     {"the target of an exactly-once edge does not require dedupe", "add \"dedupe\" to what the target requires, and bind a ledger"},
-	ExactNoKey:        {"the target of an exactly-once edge has no idempotency key", "give it one, a JSON pointer into its input such as \"/id\""},
-	ExactShortTTL:     {"the target of an exactly-once edge has no TTL, or one below 300,000 ms", "set ttl_ms to how long senders repeat themselves"},
-	MostNoDedupe:      {"the target of an at-most-once edge does not require dedupe", "add \"dedupe\" to what the target requires, and bind a ledger"},
-	MostNoKey:         {"the target of an at-most-once edge has no idempotency key", "give it one, a JSON pointer into its input such as \"/id\""},
-	MostShortTTL:      {"the target of an at-most-once edge has no TTL, or one below 300,000 ms", "set ttl_ms to how long senders repeat themselves"},
-	NotRepeated:       {"an exactly-once target behind an at-most-once one, where no repetition gets", "deliver to both exactly once, or to both at most once"},
-	EffectConflict:    {"a hint or the handler says that a node does more than its effects", "declare the effects that the code has, or change the code"},
-	DetConflict:       {"a hint or the handler says that a node is less deterministic than declared", "declare the determinism that the code has, or change the code"},
-	UnrepeatableInput: {"an exactly-once target whose input may differ when a sender repeats itself", "make that node stable, or deliver to it exactly once, too"},
-	NoHandler:         {"a node without a handler", "add a handler under the node's name"},
-	HandlerOnly:       {"a handler without a node", "add the node, or remove the handler"},
-	NotBound:          {"a required capability is not bound", "bind it where the bindings are made; in a Worker check its wrangler config"},
-	WrongType:         {"a capability is bound to something of another type", "dedupe is a dedupe.Ledger, sequencer a dedupe.Sequencer"},
+	Cycle:              {"nodes lead in a circle", "remove one of the edges; a flow ends"},
+	UnknownNode:        {"an edge names a node that is not there", "add the node, or correct the name"},
+	DuplicateEdge:      {"an edge is there twice", "remove one; for several outputs put out an object"},
+	ScopeWithoutKey:    {"a scope, a fingerprint or a TTL without an idempotency key", "give the key too, a JSON pointer such as \"/id\", or remove these"},
+	Empty:              {"a flow without nodes", "add a node"},
+	Unreachable:        {"a node that the entry does not lead to", "lead an edge to it, or remove it"},
+	DuplicateNode:      {"two nodes of one name", "rename one"},
+	InvalidName:        {"a name of a flow, a node or a capability that is not allowed", "1 to 64 of a-z, 0-9, -, _, . and in capabilities :, a letter or a digit first"},
+	MixedDelivery:      {"edges of different delivery lead to one node", "a node runs once for all of its inputs: give its edges the same delivery"},
+	UnknownValue:       {"effects, a determinism, a delivery or a hint that is not known", "see docs/spec/capabilities-and-binding.md for those that are"},
+	InvalidKey:         {"an idempotency key or a fingerprint that is not a JSON pointer, or a scope that is too long", "a pointer is like \"/id\" (RFC 6901); a scope has up to 256 bytes"},
+	InvalidTTL:         {"a TTL that is negative or longer than 10 years", "ttl_ms is in milliseconds"},
+	TooLarge:           {"more than 256 nodes or 1,024 edges", "split the flow"},
+	UnusedKey:          {"an idempotency key on a node that nobody claims", "lead an exactly-once or at-most-once edge to the node, or remove its idempotency"},
+	ExactNoDedupe:      {"the target of an exactly-once edge does not require dedupe", "add \"dedupe\" to what the target requires, and bind a ledger"},
+	ExactNoKey:         {"the target of an exactly-once edge has no idempotency key", "give it one, a JSON pointer into its input such as \"/id\""},
+	ExactShortTTL:      {"the target of an exactly-once edge has no TTL, or one below 300,000 ms", "set ttl_ms to how long senders repeat themselves"},
+	MostNoDedupe:       {"the target of an at-most-once edge does not require dedupe", "add \"dedupe\" to what the target requires, and bind a ledger"},
+	MostNoKey:          {"the target of an at-most-once edge has no idempotency key", "give it one, a JSON pointer into its input such as \"/id\""},
+	MostShortTTL:       {"the target of an at-most-once edge has no TTL, or one below 300,000 ms", "set ttl_ms to how long senders repeat themselves"},
+	NotRepeated:        {"an exactly-once target behind an at-most-once one, where no repetition gets", "deliver to both exactly once, or to both at most once"},
+	EffectConflict:     {"a hint or the handler says that a node does more than its effects", "declare the effects that the code has, or change the code"},
+	DetConflict:        {"a hint or the handler says that a node is less deterministic than declared", "declare the determinism that the code has, or change the code"},
+	UnrepeatableInput:  {"an exactly-once target whose input may differ when a sender repeats itself", "make that node stable, or deliver to it exactly once, too"},
+	NoHandler:          {"a node without a handler", "add a handler under the node's name"},
+	HandlerOnly:        {"a handler without a node", "add the node, or remove the handler"},
+	IncompleteRecovery: {"a recovery that lacks a function", "give it a DeadLetter, and Keep and Restore both or not at all"},
+	NotBound:           {"a required capability is not bound", "bind it where the bindings are made; in a Worker check its wrangler config"},
+	WrongType:          {"a capability is bound to something of another type", "dedupe is a dedupe.Ledger, sequencer a dedupe.Sequencer, runs a dedupe.Ledger, keys a flow.Sealer"},
 }
 
 // Finding is one thing that is wrong, with a flow or with what it is to run on.
