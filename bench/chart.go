@@ -13,7 +13,6 @@ import (
 // chart is groups of horizontal bars. A bar of 0 is not there.
 type chart struct {
 	name, title string
-	unit        string
 	series      []string
 	groups      []group
 }

@@ -12,6 +12,8 @@ import (
 const (
 	Dedupe    = "dedupe"    // a [dedupe.Ledger]
 	Sequencer = "sequencer" // a [dedupe.Sequencer]
+	Runs      = "runs"      // a [dedupe.Ledger] of runs under way, for [Recovery]
+	Keys      = "keys"      // a [Sealer] for their inputs
 )
 
 // Bindings are the capabilities of one invocation, by name. In a Worker they
@@ -34,25 +36,36 @@ func (p *Program) Preflight(b Bindings) error {
 	var v validator
 	for _, s := range p.steps {
 		for _, name := range s.node.Requires {
-			bound := b[name]
-			if err, failed := bound.(error); failed {
-				v.add(NotBound, s.node.Name, nil, "the required capability %q is not bound: %v", name, err)
-			} else if bound == nil {
-				v.add(NotBound, s.node.Name, nil, "the required capability %q is not bound", name)
-			} else if !fits(name, bound) {
-				v.add(WrongType, s.node.Name, nil, "the capability %q is bound to a %T", name, bound)
-			}
+			b.check(&v, s.node.Name, name)
 		}
+	}
+	if p.recovery != nil {
+		b.check(&v, "", Runs)
+		b.check(&v, "", Keys)
 	}
 	return invalid(p.name, v.findings)
 }
 
+// check adds what is wrong with what is bound as a capability.
+func (b Bindings) check(v *validator, node, name string) {
+	bound := b[name]
+	if err, failed := bound.(error); failed {
+		v.add(NotBound, node, nil, "the required capability %q is not bound: %v", name, err)
+	} else if bound == nil {
+		v.add(NotBound, node, nil, "the required capability %q is not bound", name)
+	} else if !fits(name, bound) {
+		v.add(WrongType, node, nil, "the capability %q is bound to a %T", name, bound)
+	}
+}
+
 func fits(name string, bound any) (ok bool) {
 	switch name {
-	case Dedupe:
+	case Dedupe, Runs:
 		_, ok = bound.(dedupe.Ledger)
 	case Sequencer:
 		_, ok = bound.(dedupe.Sequencer)
+	case Keys:
+		_, ok = bound.(Sealer)
 	default:
 		ok = true
 	}

@@ -41,6 +41,8 @@ const (
 const (
 	NoHandler   Code = "NODE401"
 	HandlerOnly Code = "NODE402"
+
+	IncompleteRecovery Code = "NODE403"
 )
 
 // Codes of [Program.Preflight].
@@ -157,13 +159,18 @@ var kinds = map[Code]kind{
 		"a handler without a node",
 		"add the node, or remove the handler",
 	},
+	IncompleteRecovery: {
+		"a recovery that lacks a function",
+		"give it a DeadLetter, and Keep and Restore both or not at all",
+	},
 	NotBound: {
 		"a required capability is not bound",
 		"bind it where the bindings are made; in a Worker check its wrangler config",
 	},
 	WrongType: {
 		"a capability is bound to something of another type",
-		"dedupe is a dedupe.Ledger, sequencer a dedupe.Sequencer",
+		"dedupe is a dedupe.Ledger, sequencer a dedupe.Sequencer, " +
+			"runs a dedupe.Ledger, keys a flow.Sealer",
 	},
 }
 

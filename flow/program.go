@@ -56,6 +56,8 @@ type Options struct {
 	// Wait is how long a caller waits for another one of the same key; 10 s
 	// when 0, at most [dedupe.MaxWait].
 	Wait time.Duration
+	// Recovery, if set, has runs that stopped in the middle taken up again.
+	Recovery *Recovery
 }
 
 // Program is a flow with its handlers. Its methods may be called by any number
@@ -65,6 +67,8 @@ type Program struct {
 	steps []step // in an order in which they can run
 	ends  []string
 	claim dedupe.ClaimOptions
+
+	recovery *Recovery // nil: none
 }
 
 // step is a node with what it takes to run it.
@@ -81,6 +85,11 @@ type step struct {
 // [dedupe.ErrInvalidLease] and [dedupe.ErrInvalidWait].
 func Compile(f *Flow, handlers map[string]Handler, opts *Options) (*Program, error) {
 	findings := append(f.Validate(), checkHandlers(f, handlers)...)
+	if opts != nil && opts.Recovery != nil {
+		var v validator
+		opts.Recovery.check(&v)
+		findings = append(findings, v.findings...)
+	}
 	if err := invalid(short(f.Name), findings); err != nil {
 		return nil, err
 	}
@@ -91,7 +100,13 @@ func Compile(f *Flow, handlers map[string]Handler, opts *Options) (*Program, err
 	if opts != nil && opts.Wait != 0 {
 		p.claim.Wait = opts.Wait
 	}
-	if err := p.claim.Check([]byte("k")); err != nil {
+	err := p.claim.Check([]byte("k"))
+	if opts != nil && opts.Recovery != nil {
+		p.recovery = opts.Recovery.withDefaults()
+		_, ttl := dedupe.TTLMillis(p.recovery.TTL, 0)
+		err = errors.Join(err, ttl)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("flow %q: %w", f.Name, err)
 	}
 	p.arrange(f, handlers)
@@ -196,7 +211,7 @@ func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error
 	leave := keepopen.Invocation(ctx)
 	go func() {
 		defer leave()
-		out, err := p.run(ctx, b, input)
+		out, err := p.run(ctx, b, input, p.recovery != nil)
 		done <- result{out, err}
 	}()
 	select {
@@ -214,16 +229,36 @@ func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error
 	}
 }
 
-// run runs the nodes in order. The first that fails ends the run. A node that
+// run runs the nodes in order, and has the run watched over from the first that
+// changes something, or is claimed.
+func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage, watched bool) ([]byte, error) {
+	outputs := map[string]json.RawMessage{}
+	first := len(p.steps)
+	if watched {
+		first = slices.IndexFunc(p.steps, func(s step) bool { return s.node.Effects == Effectful || s.delivery != AtLeastOnce })
+		if first < 0 {
+			first = len(p.steps)
+		}
+	}
+	err := p.runSteps(ctx, p.steps[:first], b, sent, outputs)
+	if err == nil && first < len(p.steps) {
+		err = p.watch(ctx, b, sent, func(ctx context.Context) error { return p.runSteps(ctx, p.steps[first:], b, sent, outputs) })
+	}
+	if err != nil {
+		return nil, err
+	}
+	return join(outputs, p.ends), nil
+}
+
+// runSteps runs nodes in order. The first that fails ends the run. A node that
 // has begun before does not: nodes that it does not lead to still have to be
 // done, and a repetition is the only one who does them.
-func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage) ([]byte, error) {
-	outputs := map[string]json.RawMessage{}
+func (p *Program) runSteps(ctx context.Context, steps []step, b Bindings, sent json.RawMessage, outputs map[string]json.RawMessage) error {
 	var begun error
-	for i := range p.steps {
-		s := &p.steps[i]
+	for i := range steps {
+		s := &steps[i]
 		if ctx.Err() != nil {
-			return nil, &NodeError{Node: s.node.Name, Err: context.Cause(ctx)}
+			return &NodeError{Node: s.node.Name, Err: context.Cause(ctx)}
 		}
 		if slices.ContainsFunc(s.from, func(name string) bool { return outputs[name] == nil }) {
 			continue // behind a node that has begun before
@@ -236,14 +271,11 @@ func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage) ([]
 		}
 		if err != nil {
 			unknown := ran.begun && s.node.onFailure(err) == dedupe.LeaveToLease
-			return nil, &NodeError{s.node.Name, err, unknown, ran.claim.Fence}
+			return &NodeError{s.node.Name, err, unknown, ran.claim.Fence}
 		}
 		outputs[s.node.Name] = out
 	}
-	if begun != nil {
-		return nil, begun
-	}
-	return join(outputs, p.ends), nil
+	return begun
 }
 
 func (p *Program) step(

@@ -23,7 +23,7 @@ func compile() (*flow.Program, error) {
 		Node("validate", flow.Pure, flow.Strict).
 		Node("charge", flow.Effectful, flow.BestEffort, flow.Idempotent("/id", "", window), flow.Fingerprint("/amount", "/currency"),
 			flow.Requires(flow.Dedupe, "processor", "crash")).
-		Node("sequence", flow.Effectful, flow.Stable, flow.Requires(flow.Sequencer)).
+		Node("sequence", flow.Effectful, flow.Stable, flow.Requires(flow.Sequencer, "crash")).
 		Node("respond", flow.Pure, flow.Strict).
 		Edge("validate", "charge", flow.ExactlyOnce).
 		Edge("charge", "sequence", flow.AtLeastOnce).
@@ -34,7 +34,7 @@ func compile() (*flow.Program, error) {
 		"charge":   flow.Func(charge),
 		"sequence": flow.Func(sequence),
 		"respond":  flow.Func(respond),
-	}, &flow.Options{Lease: lease})
+	}, &flow.Options{Lease: lease, Recovery: recovery()})
 }
 
 // payment is what a webhook brings.
@@ -103,6 +103,11 @@ func sequence(ctx context.Context, c charged) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	crash, err := flow.Resource[crash](ctx, "crash")
+	if err != nil {
+		return 0, err
+	}
+	crash.at("after-step")
 	seq, err := sequencer.Next(ctx, []byte("payments"), []byte(c.Payment), []byte(c.Charge), window)
 	return seq.N, err
 }

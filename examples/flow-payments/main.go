@@ -4,11 +4,13 @@
 //	curl 127.0.0.1:8787/payments --json '{"id":"pay_1","amount":1250,"currency":"EUR"}'  # {"payment":"pay_1","charge":"ch_1","sequence":1}
 //	curl 127.0.0.1:8787/payments/pay_1                                                   # {"charges":1,"payment":"pay_1"}
 //
-// With DEMO a request may ask for the program to end before or after the charge, with the header Crash: before-charge or after-charge. A repetition
-// then takes over when the lease of the crashed one is over, and gets the answer.
+// With DEMO a request may ask for the program to end before or after the charge, with the header Crash: before-charge, after-charge or after-step. A repetition
+// then takes over when the lease of the crashed one is over, and gets the answer. Where nobody repeats the request the run is taken up all the same
+// (recovery.go).
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -33,13 +35,13 @@ var guarded = guard.Guard{Token: "PAYMENTS_TOKEN"}
 var live = console.New(&console.Options{Authorized: guarded.Authorized})
 
 func main() {
-	console.Register("Console")
-	dodedupe.RegisterLedger("Ledger", nil)
-	registerProcessor("Processor")
 	program, err := compile()
 	if err != nil {
 		fail(err)
 	}
+	console.Register("Console")
+	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClassOptions{OnExpired: resume(program)})
+	registerProcessor("Processor")
 	durablehttp.Handle(routes(program))
 	if err := durable.Run(); err != nil {
 		fail(err)
@@ -66,15 +68,23 @@ func routes(program *flow.Program) http.Handler {
 
 // bindings gives the flow what it requires, from the request's env.
 func bindings(r *http.Request) (flow.Bindings, error) {
-	env, b := durablehttp.Env(r), flow.Bindings{}
+	return bindingsOf(r.Context(), durablehttp.Env(r), askedToCrash(r)), nil
+}
+
+func bindingsOf(ctx context.Context, env *durable.Env, crash crash) flow.Bindings {
+	b := flow.Bindings{}
 	ledger, err := newLedger(env)
-	b.Add(flow.Dedupe, live.Ledger(r.Context(), env, ledger), err)
+	b.Add(flow.Dedupe, live.Ledger(ctx, env, ledger), err)
 	sequencer, err := dodedupe.NewSequencer(env, ledgerOptions())
-	b.Add(flow.Sequencer, live.Sequencer(r.Context(), env, sequencer), err)
+	b.Add(flow.Sequencer, live.Sequencer(ctx, env, sequencer), err)
 	stub, err := newProcessor(env)
 	b.Add("processor", stub, err)
-	b.Add("crash", askedToCrash(r), nil)
-	return b, nil
+	b.Add("crash", crash, nil)
+	runs, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: runsScope})
+	b.Add(flow.Runs, runs, err)
+	keys, err := newKeys(env)
+	b.Add(flow.Keys, keys, err)
+	return b
 }
 
 func ledgerOptions() *dodedupe.LedgerOptions { return &dodedupe.LedgerOptions{Scope: "payments"} }
@@ -100,13 +110,21 @@ func status(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		n, err = durable.Call[int64](r.Context(), stub, "count", id)
 	}
+	var givenUp int64
+	if err == nil {
+		givenUp, err = durable.Call[int64](r.Context(), stub, "givenUp", id)
+	}
 	if err != nil {
 		slog.Error("a payment could not be looked up", "err", err)
 		http.Error(w, "the processor does not answer", http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]any{"payment": id, "charges": n})
+	answer := map[string]any{"payment": id, "charges": n}
+	if givenUp > 0 {
+		answer["given_up"] = givenUp
+	}
+	json.NewEncoder(w).Encode(answer)
 }
 
 // crash is the point at which a request asks the program to end.
@@ -114,10 +132,15 @@ type crash string
 
 // askedToCrash is for demonstrations: without the variable DEMO nobody is listened to.
 func askedToCrash(r *http.Request) crash {
-	if demo, _, err := durablehttp.Env(r).Var("DEMO"); err != nil || demo != "true" {
+	if !isDemo(durablehttp.Env(r)) {
 		return ""
 	}
 	return crash(r.Header.Get("Crash"))
+}
+
+func isDemo(env *durable.Env) bool {
+	demo, _, err := env.Var("DEMO")
+	return err == nil && demo == "true"
 }
 
 // at ends the program, with all that is under way in it, if this is the point.

@@ -15,7 +15,9 @@ func registerProcessor(class string) {
 	durable.Register(class, openProcessor,
 		durable.Func[*processor]("find", (*processor).find),
 		durable.Func[*processor]("charge", (*processor).charge),
-		durable.Func[*processor]("count", (*processor).count))
+		durable.Func[*processor]("count", (*processor).count),
+		durable.Func[*processor]("giveUp", (*processor).giveUp),
+		durable.Func[*processor]("givenUp", (*processor).givenUp))
 }
 
 // newProcessor returns the one object of the class.
@@ -32,6 +34,7 @@ func openProcessor(_ context.Context, state *durable.State, _ *durable.Env) (*pr
 	_, err := p.storage.SQL().Exec(`
 		CREATE TABLE IF NOT EXISTS fences (payment TEXT PRIMARY KEY, fence INTEGER);
 		CREATE TABLE IF NOT EXISTS charges (charge INTEGER PRIMARY KEY, payment TEXT, fence INTEGER, amount INTEGER, currency TEXT);
+		CREATE TABLE IF NOT EXISTS given_up (payment TEXT);
 		CREATE INDEX IF NOT EXISTS charges_by_payment ON charges (payment)`)
 	return p, err
 }
@@ -71,6 +74,18 @@ func (p *processor) charge(_ context.Context, payment string, fence, amount int6
 // count says how often a payment was charged.
 func (p *processor) count(_ context.Context, payment string) (int64, error) {
 	return one[int64](p, "SELECT count(*) FROM charges WHERE payment = ?", payment)
+}
+
+// giveUp notes that a payment is given up, and givenUp how often it was.
+func (p *processor) giveUp(ctx context.Context, payment string) (int64, error) {
+	if _, err := p.storage.SQL().Exec("INSERT INTO given_up VALUES (?)", payment); err != nil {
+		return 0, err
+	}
+	return p.givenUp(ctx, payment)
+}
+
+func (p *processor) givenUp(_ context.Context, payment string) (int64, error) {
+	return one[int64](p, "SELECT count(*) FROM given_up WHERE payment = ?", payment)
 }
 
 // one runs a statement that gives one row of one value.

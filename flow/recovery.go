@@ -1,0 +1,357 @@
+package flow
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"flow.internal/capdo/dedupe"
+)
+
+// Recovery has a run that stopped in the middle, because its program ended, say,
+// taken up again although nobody sends its input again. The run claims a key of
+// its own, and stores its input, before the first node that changes something or
+// that is claimed. When the lease is over and the run has not ended, the ledger
+// tells (OnExpired of dodedupe's ledger class), and [Program.Resume] runs the
+// flow again with the input that is stored: nodes that run exactly once and are
+// done replay their output, so the run goes on behind the last of them.
+//
+// A run has ended when all of its nodes are done, or when it failed with what
+// repeating does not change: a [Rejection], [ErrInput], [ErrNoKey], [ErrBegun],
+// [ErrOutput], [dedupe.ErrMismatch]. Its input is deleted then. After any other
+// failure it is taken up, though its sender was told of the failure, and may
+// repeat it, too.
+//
+// The capabilities [Runs] and [Keys] have to be bound.
+type Recovery struct {
+	// Attempts is how often a run is begun at most, the first time included; 5
+	// when 0. After the nth failure the next attempt is made 2ⁿ⁻¹ leases later, or
+	// 15 minutes if that is less.
+	Attempts int
+	// MaxInput is the size of the largest input that is stored, in bytes; 64 KiB
+	// when 0, and at most 1 MiB less 1 KiB. A run with a larger one fails with
+	// [ErrTooLarge], before any node that changes something.
+	MaxInput int
+	// TTL is how long an input is stored at most, and its run remembered; a day
+	// when 0.
+	TTL time.Duration
+	// Keep returns what is stored in place of the input, and Restore the input of
+	// that: for what must not be stored, as the number of a card. They must be
+	// set both, or not at all, in which case the input itself is stored.
+	Keep    func(in json.RawMessage) (json.RawMessage, error)
+	Restore func(ctx context.Context, b Bindings, kept json.RawMessage) (json.RawMessage, error)
+	// DeadLetter is told of a run that is given up. It is required. It is called
+	// again, up to 5 times, if it fails, or if the program ends meanwhile, and
+	// not any more once it has returned nil.
+	DeadLetter func(ctx context.Context, b Bindings, d DeadLetter) error
+}
+
+// DeadLetter is a run that is given up.
+type DeadLetter struct {
+	Run      string          // its id, which depends on the input alone
+	Input    json.RawMessage // the flow's, or nil if it cannot be read
+	Attempts int             // how often the run was begun
+	Err      error           // what the last attempt failed with; nil if the program ended meanwhile
+}
+
+// ErrTooLarge: the input is larger than what is stored for recovery
+// ([Recovery.MaxInput]). Nothing was done.
+var ErrTooLarge = errors.New("the input is larger than what is stored for recovery")
+
+// Sealer encrypts the inputs that are stored. Package flowseal has one; or
+// [Unsealed], if that is what you want.
+type Sealer interface {
+	// Seal encrypts a text. Only what it is about opens it again.
+	Seal(text, about []byte) (sealed []byte, err error)
+	Open(sealed, about []byte) (text []byte, err error)
+	// Digest returns 16 bytes or more that stand for a text, and do not tell it.
+	Digest(text []byte) []byte
+}
+
+// Unsealed stores inputs as they are. It opens no others.
+type Unsealed struct{}
+
+const markUnsealed = '='
+
+var errSealed = errors.New("flow: what is stored is sealed\nhint: bind the keys that sealed it")
+
+// Seal returns the text.
+func (Unsealed) Seal(text, _ []byte) ([]byte, error) {
+	return append([]byte{markUnsealed}, text...), nil
+}
+
+// Open returns the text.
+func (Unsealed) Open(sealed, _ []byte) ([]byte, error) {
+	if len(sealed) == 0 || sealed[0] != markUnsealed {
+		return nil, errSealed
+	}
+	return sealed[1:], nil
+}
+
+// Digest returns the text's SHA-256. Whoever guesses the text can check that.
+func (Unsealed) Digest(text []byte) []byte {
+	sum := sha256.Sum256(text)
+	return sum[:]
+}
+
+const (
+	defaultAttempts = 5
+	defaultMaxInput = 64 << 10
+	sealingSize     = 1 << 10 // for what sealing adds
+	maxBackOff      = 15 * time.Minute
+	maxBurials      = 5 // how often DeadLetter is called
+)
+
+// withDefaults returns a copy with the defaults filled in.
+func (r Recovery) withDefaults() *Recovery {
+	if r.Attempts <= 0 {
+		r.Attempts = defaultAttempts
+	}
+	if r.MaxInput <= 0 {
+		r.MaxInput = defaultMaxInput
+	}
+	r.MaxInput = min(r.MaxInput, dedupe.MaxResultSize-sealingSize)
+	if r.TTL == 0 {
+		r.TTL = dedupe.DefaultTTL
+	}
+	return &r
+}
+
+// check adds what is wrong with a recovery.
+func (r *Recovery) check(v *validator) {
+	switch {
+	case r.DeadLetter == nil:
+		v.add(IncompleteRecovery, "", nil, "Recovery has no DeadLetter")
+	case (r.Keep == nil) != (r.Restore == nil):
+		v.add(IncompleteRecovery, "", nil, "Recovery has one of Keep and Restore")
+	}
+}
+
+// final reports whether a run that failed so fails so again.
+func final(err error) bool {
+	var rejection *Rejection
+	for _, e := range []error{ErrInput, ErrNoKey, ErrBegun, ErrOutput, ErrTooLarge, dedupe.ErrMismatch, dedupe.ErrKeyTooLarge} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return errors.As(err, &rejection)
+}
+
+// run is one that is watched over.
+type run struct {
+	*Program
+	b        Bindings
+	id       string
+	key      []byte // claimed while the run goes on
+	inputKey []byte // completed with the input
+}
+
+// keyOf returns the key of a run, or of its input. Keys of nodes have three
+// parts.
+func (p *Program) keyOf(what, id string) []byte {
+	key, err := json.Marshal([]any{p.name, what, id, 1})
+	if err != nil {
+		panic(err) // texts
+	}
+	return key
+}
+
+func encoded(id []byte) string { return base64.RawURLEncoding.EncodeToString(id) }
+
+func (p *Program) newRun(b Bindings, id string) *run {
+	return &run{p, b, id, p.keyOf("run", id), p.keyOf("input", id)}
+}
+
+// runID returns the id of a run of this flow by its key.
+func (p *Program) runID(key []byte) (id string, ok bool) {
+	var parts []any
+	if json.Unmarshal(key, &parts) != nil || len(parts) != 4 || parts[0] != p.name || parts[1] != "run" || parts[3] != 1.0 {
+		return "", false
+	}
+	id, ok = parts[2].(string)
+	return id, ok
+}
+
+func (r *run) ledger() dedupe.Ledger { return r.b[Runs].(dedupe.Ledger) } // Preflight has looked
+func (r *run) sealer() Sealer        { return r.b[Keys].(Sealer) }
+
+func (r *run) options() dedupe.ClaimOptions {
+	return dedupe.ClaimOptions{Lease: r.claim.Lease, TTL: r.recovery.TTL}
+}
+
+// watch does the rest of a run, and has it taken up if that does not end. Where
+// another run with the same input is watched over, or was, this one need not be.
+func (p *Program) watch(ctx context.Context, b Bindings, input json.RawMessage, rest func(ctx context.Context) error) error {
+	r := p.newRun(b, encoded(b[Keys].(Sealer).Digest(append([]byte(p.name+"\n"), input...))))
+	sealed, err := r.seal(input)
+	if err != nil {
+		return err
+	}
+	ran, stored := false, false
+	onFailure := func(err error) dedupe.Disposition {
+		switch {
+		case !stored:
+			return dedupe.ReleaseClaim // nothing has begun
+		case final(err):
+			return dedupe.StoreResult
+		}
+		return dedupe.LeaveToLease
+	}
+	var failed error
+	_, err = dedupe.Do(ctx, r.ledger(), r.key, dedupe.DoOptions{ClaimOptions: r.options(), OnFailure: onFailure}, func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
+		ran = true
+		if failed = r.store(ctx, sealed); failed != nil {
+			return nil, failed
+		}
+		stored = true
+		failed = rest(ctx)
+		return []byte{markOutput}, failed
+	})
+	switch {
+	case !ran && (err == nil || errors.Is(err, dedupe.ErrInProgress)):
+		return rest(ctx)
+	case !ran:
+		return err
+	case failed == nil && err == nil, final(failed):
+		r.forget(ctx)
+	}
+	return failed // if only its end is not recorded, it is taken up, and nothing happens again
+}
+
+// seal returns what is stored of an input.
+func (r *run) seal(input json.RawMessage) ([]byte, error) {
+	if r.recovery.Keep != nil {
+		kept, err := r.recovery.Keep(input)
+		if err != nil {
+			return nil, err
+		}
+		input = kept
+	}
+	if len(input) > r.recovery.MaxInput {
+		return nil, ErrTooLarge
+	}
+	return r.sealer().Seal(input, r.key)
+}
+
+// store stores what is sealed, as the result of a key.
+func (r *run) store(ctx context.Context, sealed []byte) error {
+	opts := r.options()
+	opts.Lease, opts.Wait = 2*time.Second, 10*time.Second // who died in between had nothing to do but to store
+	claim, err := r.ledger().Claim(ctx, r.inputKey, opts)
+	switch {
+	case err != nil:
+		return err
+	case claim.Outcome == dedupe.Acquired:
+		return dedupe.Complete(ctx, r.ledger(), claim, sealed)
+	case claim.Outcome == dedupe.Replay: // by an earlier attempt
+		return nil
+	}
+	return &dedupe.Error{Op: "Claim", Retryable: true, Err: dedupe.ErrInProgress}
+}
+
+// forget deletes the input. If that fails, its TTL does.
+func (r *run) forget(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = r.ledger().Forget(ctx, r.inputKey)
+}
+
+// load returns the input; ok is false if none was stored, so that no node has
+// run.
+func (r *run) load(ctx context.Context) (input json.RawMessage, ok bool, err error) {
+	claim, err := r.ledger().Claim(ctx, r.inputKey, dedupe.ClaimOptions{Lease: time.Second, TTL: r.recovery.TTL, Wait: 10 * time.Second})
+	switch {
+	case err != nil:
+		return nil, true, err
+	case claim.Outcome == dedupe.Acquired:
+		return nil, false, r.ledger().Release(ctx, claim)
+	case claim.Outcome != dedupe.Replay:
+		return nil, true, &dedupe.Error{Op: "Claim", Retryable: true, Err: dedupe.ErrInProgress}
+	}
+	text, err := r.sealer().Open(claim.Result, r.key)
+	if err == nil && r.recovery.Restore != nil {
+		text, err = r.recovery.Restore(ctx, r.b, text)
+	}
+	if err == nil {
+		text, err = canonical(text)
+	}
+	return text, true, err
+}
+
+// Resume takes up a run whose lease is over. It is for the function that the
+// ledger of [Runs] calls then, with the key that it is told:
+//
+//	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClassOptions{
+//		OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
+//			return program.Resume(ctx, bindings(ctx, env), e.Key)
+//		},
+//	})
+//
+// It does nothing with a key that is not of a run of this flow, nor with a run
+// that has ended, or that somebody else is at. Its error is for a log: the run is
+// taken up again later, or given up ([Recovery.DeadLetter]).
+func (p *Program) Resume(ctx context.Context, b Bindings, key []byte) error {
+	id, ok := p.runID(key)
+	if !ok || p.recovery == nil {
+		return nil
+	}
+	if err := p.Preflight(b); err != nil {
+		return err
+	}
+	patient := *p
+	patient.claim.Wait = dedupe.MaxWait // for the leases of nodes, which end later
+	r := patient.newRun(b, id)
+	var held dedupe.Claim
+	opts := dedupe.DoOptions{ClaimOptions: r.options(), OnFailure: func(error) dedupe.Disposition { return dedupe.LeaveToLease }}
+	_, err := dedupe.Do(ctx, r.ledger(), r.key, opts, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
+		held = claim
+		return []byte{markOutput}, r.resume(ctx, claim.Attempt)
+	})
+	switch {
+	case errors.Is(err, dedupe.ErrInProgress) && held.Outcome != dedupe.Acquired:
+		return nil
+	case err == nil && held.Outcome == dedupe.Acquired:
+		r.forget(ctx)
+	case held.Outcome == dedupe.Acquired:
+		r.postpone(ctx, held)
+	}
+	return err
+}
+
+// resume is an attempt, under the run's claim.
+func (r *run) resume(ctx context.Context, attempt int) error {
+	input, stored, err := r.load(ctx)
+	switch {
+	case err == nil && !stored:
+		return nil // it ended before it had begun
+	case attempt > r.recovery.Attempts:
+		return r.bury(ctx, DeadLetter{Run: r.id, Input: input, Attempts: attempt - 1, Err: err}, attempt)
+	case err == nil:
+		_, err = r.run(ctx, r.b, input, false)
+	}
+	if err != nil && (final(err) || attempt >= r.recovery.Attempts) {
+		return r.bury(ctx, DeadLetter{Run: r.id, Input: input, Attempts: attempt, Err: err}, attempt)
+	}
+	return err
+}
+
+// bury tells of a run that is given up. That is tried several times, too.
+func (r *run) bury(ctx context.Context, d DeadLetter, attempt int) error {
+	err := r.recovery.DeadLetter(ctx, r.b, d)
+	if err != nil && attempt >= r.recovery.Attempts+maxBurials-1 {
+		return nil
+	}
+	return err
+}
+
+// postpone has the next attempt wait.
+func (r *run) postpone(ctx context.Context, claim dedupe.Claim) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	d := min(r.claim.Lease<<min(claim.Attempt-1, 16), maxBackOff)
+	_ = r.ledger().Extend(ctx, claim, max(d, r.claim.Lease)) // if that fails, it is at the end of the lease
+}
