@@ -24,22 +24,19 @@ build: $(NPM) ## compile everything for both platforms, and build examples/harne
 	$(JS) go build ./...
 	go run ./cmd/capdo build examples/harness
 
-test: $(NPM) .bin/capdo ## run every test but a cluster's: native with -race, in workerd, and under wrangler dev (about 11 minutes on 2 cores)
+test: $(NPM) ## run every test but a cluster's: native with -race, in workerd, and under wrangler dev (about 11 minutes on 2 cores)
 	$(MAKE) --no-print-directory -j2 test-native test-workerd test-e2e
 	go test -count=1 -run '^TestLedgerUnderLoad$$' ./e2e/load # alone: it measures
 
 test-native: $(NPM) ## the packages natively, with -race
 	go test -race ./dedupe/... ./durable/... ./flow/... $$(go list ./internal/... | grep -v internal/s3server)
 
-test-workerd: $(NPM) .bin/capdo ## the packages in workerd
+test-workerd: $(NPM) ## the packages in workerd
+	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
 	.bin/capdo test -timeout 12m ./...
 
 test-e2e: $(NPM) ## what needs more than one process: capdo, wrangler dev, kills, histories
 	go test -count=1 -timeout 20m -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/... # they build what Go's test cache does not know of
-
-.PHONY: .bin/capdo
-.bin/capdo:
-	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
 
 check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }

@@ -5,6 +5,7 @@ package dodedupe
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,16 +23,14 @@ type away struct {
 	until time.Time
 	err   error
 	hangs bool // calls are not answered, and nothing says so
-	sent  []time.Time
-	msgs  map[string]int
+
+	mu   sync.Mutex
+	sent []time.Time
+	msgs map[string]int
 }
 
 func (a *away) call(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
-	a.sent = append(a.sent, time.Now())
-	if a.msgs == nil {
-		a.msgs = map[string]int{}
-	}
-	a.msgs[method+string(msg)]++
+	a.note(method, msg)
 	switch {
 	case !time.Now().Before(a.until):
 		return a.fakeLedgerObjects.call(ctx, object, method, msg)
@@ -40,6 +39,16 @@ func (a *away) call(ctx context.Context, object, method string, msg []byte) ([]b
 		return nil, context.Cause(ctx)
 	}
 	return nil, a.err
+}
+
+func (a *away) note(method string, msg []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sent = append(a.sent, time.Now())
+	if a.msgs == nil {
+		a.msgs = map[string]int{}
+	}
+	a.msgs[method+string(msg)]++
 }
 
 func newAway(t *testing.T, d time.Duration, err error) (*away, *Ledger) {
