@@ -71,6 +71,12 @@
 // make of it does not count, so they may change from one version of the program
 // to the next.
 //
+// # Recovery
+//
+// With [Options.Recovery] a run that stopped in the middle is taken up by the
+// ledger's alarm, a bounded number of times, and then given up to a handler of
+// dead letters; see [Recovery].
+//
 // # Caveats
 //
 // Exactly once is what is recorded, not what the world sees. A node that had

@@ -185,4 +185,26 @@ around "a timeout that gives the claim back" flow/deliver.go \
 	's/return dedupe.DefaultDisposition\(err\)/return dedupe.ReleaseClaim/' ./flow '^TestAFailureThatMayHaveHadAnEffectLeavesTheClaimToItsLease$'
 around "a deploy that makes a repetition a mismatch" flow/deliver.go \
 	's/text := \[\]byte\(sent\)/text := []byte(in)/' ./flow '^TestADeployBetweenTwoAttemptsIsNoMismatch$'
+around "a run whose input is not stored" flow/recovery.go \
+	's/return dedupe.Complete\(ctx, r.ledger\(\), claim, sealed\)/return r.ledger().Release(ctx, claim)/' ./flow '^TestARunGoesOn'
+around "a run that is taken up for ever" flow/recovery.go \
+	's/attempt > r.recovery.Attempts/attempt > 1<<30/; s/attempt >= r.recovery.Attempts\)/attempt >= 1<<30)/' ./flow '^TestAttemptsAreBounded$'
+around "a dead letter that is told of again" flow/recovery.go \
+	's/(\terr := r.recovery.DeadLetter\(ctx, r.b, d\)\n)/$1\tif err == nil {\n\t\terr = ErrBegun\n\t}\n/' ./flow '^TestAttemptsAreBounded$'
+around "an input that stays" flow/recovery.go \
+	's/_ = r.ledger\(\).Forget\(ctx, r.inputKey\)/_ = ctx/' ./flow '^TestARunGoesOn'
+around "attempts one after the other" flow/recovery.go \
+	's/r.claim.Lease<<min\(claim.Attempt-1, 16\)/r.claim.Lease/' ./flow '^TestAttemptsAreBounded$'
+around "a failure that is final and taken up" flow/recovery.go \
+	's/return errors.As\(err, &rejection\)/return errors.As(err, \&rejection) \&\& false/' ./flow '^TestWhatFailsForGood'
+around "an input of another run" flow/flowseal/keys.go \
+	's/return append\(append\(\[\]byte\{\}, header...\), about...\)/return header/' ./flow/flowseal '^TestWhatIsChanged'
+around "a client that gives up before its deadline" dedupe/ledgerapi/send.go \
+	's/return time\.Now\(\)\.Before\(call\.until\)/return n < 3/' ./dedupe/ledgerapi '^TestCallsRideOver'
+around "a client that repeats with another owner" dedupe/ledgerapi/send.go \
+	's/(s := c\.attempt\(ctx, call, payload, read\))/call.body["owner"] = []byte{byte(n)}\n\t\tpayload, _ = json.Marshal(call.body)\n\t\t$1/' ./dedupe/ledgerapi '^TestCallsRideOver'
+around "a ledger that gives up before the deadline" dedupe/dodedupe/caller.go \
+	's/n > 0 && !\(passes\(ctx, err\) && pause\(ctx, n\)\)/n > 0/' ./dedupe/dodedupe '^TestCallsRideOver'
+around "a ledger that repeats for ever without a deadline" dedupe/dodedupe/caller.go \
+	's/!limited \|\| durable/!limited \&\& false || durable/' ./dedupe/dodedupe '^TestWhatIsRepeatedOnceOnly$'
 exit $failed

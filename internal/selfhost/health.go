@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// health answers /healthz and /readyz.
+// health answers /healthz, /readyz and /metrics.
 type health struct {
 	alive    atomic.Pointer[string] // URL that workerd's event loop answers at
 	peers    atomic.Pointer[string] // URL of the cluster's own readiness
 	stopping atomic.Bool
+	pid      atomic.Int64 // workerd's
 }
 
 // probe is for requests to this machine.
@@ -23,7 +24,7 @@ var probe = &http.Client{
 }
 
 // listen serves until ctx ends.
-func (h *health) listen(ctx context.Context, address string) error {
+func (h *health) listen(ctx context.Context, address string, m *metrics) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("cannot listen for health checks: %w\nhint: choose another address with --health, or none with --health=", err)
@@ -31,6 +32,7 @@ func (h *health) listen(ctx context.Context, address string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { answer(w, h.checkAlive(r.Context())) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, h.checkReady(r.Context())) })
+	mux.Handle("GET /metrics", m)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go s.Serve(l)
 	context.AfterFunc(ctx, func() { s.Close() })

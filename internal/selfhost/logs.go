@@ -19,6 +19,8 @@ type relay struct {
 	json *slog.Logger // nil: the lines as they are
 	text io.Writer
 
+	metrics *metrics // nil: none
+
 	mu   sync.Mutex
 	last []string
 }
@@ -55,6 +57,7 @@ func (r *relay) pass(line string) {
 		r.last = r.last[1:]
 	}
 	r.mu.Unlock()
+	r.metrics.count(record.origin(ok), levels[record.Level].String())
 	switch {
 	case r.json == nil:
 		io.WriteString(r.text, line+"\n")
@@ -87,18 +90,22 @@ func parseRecord(line string) (r record, ok bool) {
 
 var levels = map[string]slog.Level{"debug": slog.LevelDebug, "trace": slog.LevelDebug, "warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError}
 
-// log gives workerd's record the form of capdo's own. What has a source is
+// origin says who printed a line. What is no record, or has a source, is
 // workerd's, the rest is the Worker's.
+func (r *record) origin(isRecord bool) string {
+	if !isRecord || r.Source != "" {
+		return "workerd"
+	}
+	return "worker"
+}
+
+// log gives workerd's record the form of capdo's own.
 func (r *relay) log(w record) {
 	at := time.Now()
 	if ms, err := strconv.ParseInt(strings.Trim(string(w.Timestamp), `"`), 10, 64); err == nil {
 		at = time.UnixMilli(ms)
 	}
-	from := "worker"
-	if w.Source != "" {
-		from = "workerd"
-	}
 	out := slog.NewRecord(at, levels[w.Level], w.Message, 0)
-	out.AddAttrs(slog.String("from", from))
+	out.AddAttrs(slog.String("from", w.origin(true)))
 	r.json.Handler().Handle(context.Background(), out)
 }

@@ -35,7 +35,8 @@ func Run(ctx context.Context, o *Options, log *slog.Logger, out io.Writer) error
 		s.relay.json = log
 	}
 	if o.Health != "" {
-		if err := s.health.listen(around, o.Health); err != nil {
+		s.relay.metrics = &metrics{health: &s.health, data: o.Data, begin: time.Now()}
+		if err := s.health.listen(around, o.Health, s.relay.metrics); err != nil {
 			return err
 		}
 	}
@@ -178,6 +179,7 @@ func (s *Server) run(events *os.File) error {
 		events.Close()
 		return fmt.Errorf("cannot start workerd: %w", err)
 	}
+	s.health.pid.Store(int64(s.cmd.Process.Pid))
 	go s.watch(events)
 	return nil
 }
