@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-git ls-files -z go.mod go.sum dedupe durable internal/budget internal/direct internal/jsrt internal/keepopen internal/plain internal/section docs/cost.md | xargs -0 cp --parents -t "$scratch"
+git ls-files -z go.mod go.sum dedupe durable internal/budget internal/direct internal/jsname internal/jsrt internal/keepopen internal/plain internal/section docs/cost.md | xargs -0 cp --parents -t "$scratch"
 failed=0
 
 # mutate NAME FILE PERL-EXPRESSION [TESTS]; only those whose name has $ONLY in it
