@@ -65,7 +65,7 @@ bench-quick: $(NPM) ## bench with fewer and shorter rounds, into .bin/bench (les
 
 fuzz: $(NPM) ## fuzz codecs, keys, messages, records and parsers, and each way in which values come to Go, a minute each (FUZZTIME=…)
 	go test -fuzz FuzzCastIntegers -fuzztime $(or $(FUZZTIME),1m) ./durable
-	@for p in internal/jsrt durable/internal/sqltext dedupe/dodedupe $(addprefix dedupe/dodedupe/internal/,entry reservation wire) dedupe/dedupehttp dedupe/ledgerapi flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
+	@for p in internal/jsrt durable/durablehttp durable/internal/sqltext dedupe/dodedupe $(addprefix dedupe/dodedupe/internal/,entry reservation wire) dedupe/dedupehttp dedupe/ledgerapi flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
 		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),1m) ./$$p || exit 1; done; done
 	go test -count=1 -timeout 0 -v -run '^TestHostileValues$$' ./e2e/boundary -fuzz-for $(or $(FUZZTIME),1m) -seed $$RANDOM
 

@@ -71,7 +71,7 @@ type project struct {
 	env     string // the config's environment, or ""
 	names   bool   // keep the names of functions in app.wasm
 	verbose bool
-	isLocal bool // for a server on this machine: names are kept, for profiles
+	isLocal bool // for a server on this machine: names are kept, too
 }
 
 // report is what a build has to tell. Its problems are warnings.

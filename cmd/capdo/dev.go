@@ -35,8 +35,7 @@ hold one key. --persist-to gives it storage of its own.
 With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
 "false", for Workers that ask only the network for a token.
 
---profile keeps the names of Go's functions, and has wrangler's inspector listen
-where capdo profile looks for it.`,
+--profile has wrangler's inspector listen where capdo profile looks for it.`,
 		Example: `  capdo dev
   capdo dev ./examples/counter --port 9000
   capdo dev --profile
@@ -58,7 +57,7 @@ where capdo profile looks for it.`,
 	cmd.Flags().IntVar(&s.port, "port", 8787, "port to listen on")
 	cmd.Flags().StringVar(&s.persistTo, "persist-to", "", "folder of the storage (default .wrangler/state beside the config)")
 	cmd.Flags().StringVar(&s.ip, "ip", "127.0.0.1", "address to listen on")
-	cmd.Flags().BoolVar(&s.profile, "profile", false, "build and serve for capdo profile")
+	cmd.Flags().BoolVar(&s.profile, "profile", false, "serve for capdo profile")
 	cmd.Flags().IntVar(&s.inspector, "inspector-port", inspectorPort, "port of the inspector, with --profile")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "x", false, "print the commands")
 	return cmd

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"flow.internal/capdo/durable"
 )
@@ -81,7 +82,7 @@ func request(ctx context.Context, r *durable.Request) (*http.Request, error) {
 	if req.URL.Scheme == "https" {
 		req.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: req.URL.Hostname()}
 	}
-	if req.URL, err = url.ParseRequestURI(req.RequestURI); err != nil {
+	if req.URL, err = requestURL(req.URL, req.RequestURI); err != nil {
 		return nil, err
 	}
 	if ip := req.Header.Get("CF-Connecting-IP"); ip != "" {
@@ -91,6 +92,14 @@ func request(ctx context.Context, r *durable.Request) (*http.Request, error) {
 		req.Body = http.NoBody
 	}
 	return req, nil
+}
+
+// requestURL parses uri, the RequestURI of u. Mostly u has all that comes of that.
+func requestURL(u *url.URL, uri string) (*url.URL, error) {
+	if u.Opaque == "" && u.RawPath == "" && strings.HasPrefix(u.Path, "/") {
+		return &url.URL{Path: u.Path, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}, nil
+	}
+	return url.ParseRequestURI(uri)
 }
 
 // server is by what a handler knows that it may abort with http.ErrAbortHandler:
