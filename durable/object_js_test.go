@@ -3,6 +3,7 @@ package durable_test
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -26,6 +27,17 @@ func TestEnvObjectIsTheOneOfThatName(t *testing.T) {
 	}
 }
 
+// closed is a body that knows whether it has been closed.
+type closed struct {
+	io.Reader
+	isClosed bool
+}
+
+func (c *closed) Close() error {
+	c.isClosed = true
+	return nil
+}
+
 // A stub of Env.Object has the error of its binding, in whichever way it is
 // called first.
 func TestEnvObjectFailsAtItsFirstCall(t *testing.T) {
@@ -45,7 +57,11 @@ func TestEnvObjectFailsAtItsFirstCall(t *testing.T) {
 		"TypedMethod.Call": func(s *durable.Stub) error { _, err := method.Call(t.Context(), s, ""); return err },
 		"ID":               func(s *durable.Stub) error { _, err := s.ID(); return err },
 		"Fetch": func(s *durable.Stub) error {
-			_, err := s.Fetch(t.Context(), &durable.Request{Method: "GET", URL: "http://lab/"})
+			body := &closed{Reader: strings.NewReader("body")}
+			_, err := s.Fetch(t.Context(), &durable.Request{Method: "POST", URL: "http://lab/", Body: body})
+			if !body.isClosed {
+				t.Error("Fetch has not closed the request's body")
+			}
 			return err
 		},
 	}

@@ -75,7 +75,10 @@ func arm(ctx context.Context, txn *durable.Transaction) error {
 		return err
 	}
 	for _, e := range first {
-		key, _ := e.Value.(string)
+		var key string
+		if err := durable.Decode(e.Value, &key); err != nil {
+			return err
+		}
 		expires, err := expiry(ctx, &txn.AsyncKV, key)
 		if err != nil {
 			return err
@@ -133,7 +136,10 @@ func sweep(ctx context.Context, txn *durable.Transaction) error {
 	}
 	var gone []string
 	for _, e := range due {
-		key, _ := e.Value.(string)
+		var key string
+		if err := durable.Decode(e.Value, &key); err != nil {
+			return err
+		}
 		gone = append(gone, e.Key, key, ttlName(key))
 	}
 	_, err = txn.DeleteMany(ctx, gone, nil)

@@ -211,23 +211,27 @@ func remove(ctx context.Context, txn *durable.Transaction, key string) error {
 
 // expiry returns when a key expires, 0 for never.
 func expiry(ctx context.Context, o *durable.AsyncKV, key string) (int64, error) {
-	v, _, err := o.Get(ctx, ttlName(key), nil)
-	at, _ := v.(float64)
-	return int64(at), err
+	at, _, err := durable.GetAsync[int64](ctx, o, ttlName(key), nil)
+	return at, err
 }
 
 // look returns a key's value, unless it has expired.
 func look(ctx context.Context, o *durable.AsyncKV, key string) (v any, found bool, err error) {
 	entries, err := o.GetMany(ctx, []string{key, ttlName(key)}, nil)
+	if err != nil {
+		return nil, false, err
+	}
 	for _, e := range entries {
-		switch at, _ := e.Value.(float64); {
-		case e.Key == key:
+		if e.Key == key {
 			v, found = e.Value, true
-		case int64(at) <= now():
+			continue
+		}
+		var at int64
+		if err := durable.Decode(e.Value, &at); err != nil || at <= now() {
 			return nil, false, err
 		}
 	}
-	return v, found, err
+	return v, found, nil
 }
 
 func (o *object) get(w http.ResponseWriter, r *http.Request) {
