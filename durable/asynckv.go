@@ -115,7 +115,7 @@ func (kv *AsyncKV) Put(ctx context.Context, key string, value any, opts *PutOpti
 // PutMany stores entries, all or none, [MaxEntries] at most.
 func (kv *AsyncKV) PutMany(ctx context.Context, entries []Entry, opts *PutOptions) error {
 	if len(entries) > MaxEntries {
-		return &LimitError{"entries in one call", MaxEntries, len(entries)}
+		return &LimitError{Limit: "entries in one call", Max: MaxEntries, Actual: len(entries)}
 	}
 	m := make(map[string]any, len(entries))
 	for i, e := range entries {
@@ -249,7 +249,7 @@ func (o *SetAlarmOptions) js() []any {
 
 func (o *ListOptions) check() error {
 	if o != nil && o.Limit < 0 {
-		return &LimitError{"ListOptions.Limit, where 0 means all", math.MaxInt32, o.Limit}
+		return &LimitError{Limit: "ListOptions.Limit, where 0 means all", Max: math.MaxInt32, Actual: o.Limit}
 	}
 	return nil
 }

@@ -140,12 +140,12 @@ func (o *StubOptions) js() ([]any, error) {
 	}
 	if r := o.Retry; r != nil {
 		if r.MaxRetries < 0 || r.MaxRetries > MaxRetries {
-			return nil, &LimitError{"retries", MaxRetries, r.MaxRetries}
+			return nil, &LimitError{Limit: "retries", Max: MaxRetries, Actual: r.MaxRetries}
 		}
 		retry := map[string]any{"maxRetries": r.MaxRetries}
 		if ms := r.Timeout.Milliseconds(); r.Timeout != 0 {
 			if ms < MinRetryTimeout.Milliseconds() || r.Timeout > MaxRetryTimeout {
-				return nil, &LimitError{"timeout of retries, in ms from 500", int(MaxRetryTimeout.Milliseconds()), int(ms)}
+				return nil, &LimitError{Limit: "timeout of retries, in ms", Min: int(MinRetryTimeout.Milliseconds()), Max: int(MaxRetryTimeout.Milliseconds()), Actual: int(ms)}
 			}
 			retry["timeoutMs"] = ms
 		}

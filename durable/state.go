@@ -55,15 +55,16 @@ func (s *State) BlockConcurrencyWhile(ctx context.Context, fn func() error) erro
 	return within(ctx, s.ref, "blockConcurrencyWhile", func(*jsrt.Ref) error { return fn() })
 }
 
-// AbortOptions change Abort; nil means that an alarm is delivered again.
+// AbortOptions change Abort; nil means the zero value.
 type AbortOptions struct {
-	RetryAlarm bool // an alarm whose handler this ends is delivered again
+	// SkipAlarmRetry: an alarm whose handler this ends is not delivered again.
+	SkipAlarmRetry bool
 }
 
 // Abort resets the object: calls to it that are open fail with [ErrObjectReset] and the reason, writes that nobody was told of are gone, and
 // its next event finds a new instance. Abort returns only when the instance is gone, with [ErrContextClosed].
 func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error {
-	options := map[string]any{"retryAlarm": o == nil || o.RetryAlarm} // without options workerd delivers it again, too
+	options := map[string]any{"retryAlarm": o == nil || !o.SkipAlarmRetry} // workerd's default, too
 	_, err := s.ref.Context().Helpers().Await(ctx, "abort", reason, options)
 	return classify(err)
 }

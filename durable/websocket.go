@@ -146,7 +146,7 @@ func (ws *WebSocket) Close(code int, reason string) error {
 func checkClose(code int, reason string) error {
 	switch {
 	case len(reason) > MaxWebSocketCloseReason:
-		return &LimitError{"length of a close reason, in bytes", MaxWebSocketCloseReason, len(reason)}
+		return &LimitError{Limit: "length of a close reason, in bytes", Max: MaxWebSocketCloseReason, Actual: len(reason)}
 	case !utf8.ValidString(reason):
 		return wrappedError("durable: a close reason is not valid UTF-8", ErrValue)
 	case code == 0 && reason != "":
@@ -199,7 +199,7 @@ func attachmentError(err error) error {
 	_, figure, ok := strings.Cut(js.Message, "'attachment' was ")
 	figure, _, _ = strings.Cut(figure, " ")
 	if n, convErr := strconv.Atoi(figure); ok && convErr == nil {
-		return &LimitError{"size of an attachment, in bytes as serialized", MaxWebSocketAttachment, n}
+		return &LimitError{Limit: "size of an attachment, in bytes as serialized", Max: MaxWebSocketAttachment, Actual: n}
 	}
 	return classify(err)
 }
