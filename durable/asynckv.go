@@ -94,7 +94,7 @@ func (kv *AsyncKV) List(ctx context.Context, opts *ListOptions) ([]Entry, error)
 }
 
 func (kv *AsyncKV) entries(ctx context.Context, method string, args ...any) ([]Entry, error) {
-	v, err := kv.ref.Context().Helpers().Await(ctx, "entries", append([]any{kv.ref, method}, args...)...)
+	v, err := kv.ref.Context().Host().Await(ctx, "entries", append([]any{kv.ref, method}, args...)...)
 	if err != nil {
 		return nil, classify(err)
 	}

@@ -143,7 +143,7 @@ func (s *State) AcceptWebSocket(ws *WebSocket, tags ...string) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.ref.Context().Helpers().Call("acceptWebSocket", s.ref, ref, jsStrings(tags))
+	v, err := s.ref.Context().Host().Call("acceptWebSocket", s.ref, ref, jsStrings(tags))
 	if err != nil {
 		return classify(err)
 	}
@@ -175,7 +175,7 @@ func (s *State) WebSockets(tag string) ([]*WebSocket, error) {
 	if tag != "" {
 		args = append(args, tag)
 	}
-	v, err := s.ref.Context().Helpers().Call("webSockets", args...)
+	v, err := s.ref.Context().Host().Call("webSockets", args...)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -203,7 +203,7 @@ func (s *State) SetWebSocketAutoResponse(request, response string) error {
 func (s *State) ClearWebSocketAutoResponse() error { return s.autoResponse() }
 
 func (s *State) autoResponse(pair ...any) error {
-	_, err := s.ref.Context().Helpers().Call("autoResponse", append([]any{s.ref}, pair...)...)
+	_, err := s.ref.Context().Host().Call("autoResponse", append([]any{s.ref}, pair...)...)
 	return classify(err)
 }
 

@@ -84,7 +84,7 @@ func newID(n *Namespace, v any, err error) (*ID, error) {
 		return nil, classify(err)
 	}
 	id := &ID{ref: v.(*jsrt.Ref), namespace: n}
-	v, err = id.ref.Context().Helpers().Call("id", id.ref)
+	v, err = id.ref.Context().Host().Call("id", id.ref)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -173,7 +173,7 @@ func init() {
 		if !n.ref.Context().IsStateless() {
 			return n.callByStub(ctx, name, method, args)
 		}
-		v, sent, err := n.ref.Context().Helpers().Send(ctx, "callByName", n.ref, name, method, args)
+		v, sent, err := n.ref.Context().Host().Send(ctx, "callByName", n.ref, name, method, args)
 		result, _ = v.([]byte)
 		return result, sent, classify(err)
 	}
