@@ -35,7 +35,7 @@ type Cursor struct {
 	fields                any // of ScanStruct
 }
 
-// newCursor takes what helpers.query returns.
+// newCursor takes what host.query returns.
 func newCursor(out []any) *Cursor {
 	names := out[0].([]any)
 	c := &Cursor{columns: make([]string, len(names))}

@@ -49,7 +49,7 @@ var errNoRow = errors.New("durable: there is no row to scan; call Next first")
 // bindAll returns the arguments as JavaScript is to get them, after those given first, and which of them are integers.
 func bindAll(args []any, first ...any) (in []any, isInteger []bool, err error) {
 	if len(args) > MaxSQLParameters {
-		return nil, nil, &LimitError{"bound parameters of a statement", MaxSQLParameters, len(args)}
+		return nil, nil, &LimitError{Limit: "bound parameters of a statement", Max: MaxSQLParameters, Actual: len(args)}
 	}
 	in = append(make([]any, 0, len(first)+len(args)), first...)
 	for i, a := range args {
@@ -150,7 +150,7 @@ func bindTime(t time.Time) (any, error) {
 
 func checkSQLSize(n int) error {
 	if n > MaxSQLValueSize {
-		return &LimitError{"size of a SQL parameter, in bytes", MaxSQLValueSize, n}
+		return &LimitError{Limit: "size of a SQL parameter, in bytes", Max: MaxSQLValueSize, Actual: n}
 	}
 	return nil
 }

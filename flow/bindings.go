@@ -30,7 +30,7 @@ func (b Bindings) Add(capability string, resource any, err error) {
 }
 
 // Preflight returns, as an [*InvalidError], all that the flow requires and
-// bindings have not: [NotBound] and [WrongType]. [Program.Run] calls it before
+// bindings have not: [CodeNotBound] and [CodeWrongType]. [Program.Run] calls it before
 // any work.
 func (p *Program) Preflight(b Bindings) error {
 	var v validator
@@ -50,11 +50,11 @@ func (p *Program) Preflight(b Bindings) error {
 func (b Bindings) check(v *validator, node, name string) {
 	bound := b[name]
 	if err, failed := bound.(error); failed {
-		v.add(NotBound, node, nil, "the required capability %q is not bound: %v", name, err)
+		v.add(CodeNotBound, node, nil, "the required capability %q is not bound: %v", name, err)
 	} else if bound == nil {
-		v.add(NotBound, node, nil, "the required capability %q is not bound", name)
+		v.add(CodeNotBound, node, nil, "the required capability %q is not bound", name)
 	} else if !fits(name, bound) {
-		v.add(WrongType, node, nil, "the capability %q is bound to a %T", name, bound)
+		v.add(CodeWrongType, node, nil, "the capability %q is bound to a %T", name, bound)
 	}
 }
 

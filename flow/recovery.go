@@ -124,9 +124,9 @@ func (r Recovery) withDefaults() *Recovery {
 func (r *Recovery) check(v *validator) {
 	switch {
 	case r.DeadLetter == nil:
-		v.add(IncompleteRecovery, "", nil, "Recovery has no DeadLetter")
+		v.add(CodeIncompleteRecovery, "", nil, "Recovery has no DeadLetter")
 	case (r.Keep == nil) != (r.Restore == nil):
-		v.add(IncompleteRecovery, "", nil, "Recovery has one of Keep and Restore")
+		v.add(CodeIncompleteRecovery, "", nil, "Recovery has one of Keep and Restore")
 	}
 }
 

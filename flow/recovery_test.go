@@ -560,7 +560,7 @@ func TestARecoveryIsWhole(t *testing.T) {
 	f := New("f").Node("a", Pure, Strict)
 	for _, r := range []*Recovery{{}, {DeadLetter: bury, Keep: keep}} {
 		var invalid *InvalidError
-		if _, err := Compile(f, map[string]Handler{"a": echo()}, &Options{Recovery: r}); !errors.As(err, &invalid) || invalid.Findings[0].Code != IncompleteRecovery {
+		if _, err := Compile(f, map[string]Handler{"a": echo()}, &Options{Recovery: r}); !errors.As(err, &invalid) || invalid.Findings[0].Code != CodeIncompleteRecovery {
 			t.Errorf("%v", err)
 		}
 	}
