@@ -153,9 +153,21 @@ func Do(
 
 // extendOnce extends a lease before the work has begun.
 func extendOnce(ctx context.Context, ledger Ledger, claim Claim, lease time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, max(lease, time.Second))
+	ctx, cancel := bounded(ctx, max(lease, time.Second))
 	defer cancel()
 	return ledger.Extend(ctx, claim, lease)
+}
+
+// bounded returns a context that ends after d, but has no deadline of its own:
+// until a deadline ledgers repeat calls that they lost, which only the caller
+// knows to be worth it.
+func bounded(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // replayed returns what a key was completed with.
@@ -205,7 +217,7 @@ func join(err, second error) error {
 // release gives a claim back. It tries once: what it cannot give back now, the
 // end of the lease gives back.
 func release(ctx context.Context, ledger Ledger, claim Claim, lease time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(lease, time.Second))
+	ctx, cancel := bounded(context.WithoutCancel(ctx), max(lease, time.Second))
 	defer cancel()
 	return ledger.Release(ctx, claim)
 }

@@ -215,3 +215,41 @@ func TestObservedLedgerConforms(t *testing.T) {
 		return dedupe.Observed(memdedupe.NewLedger(nil), nil, func(dedupe.Event) {})
 	})
 }
+
+// deadlines notes whether calls have a deadline, until which a ledger would
+// repeat what it lost.
+type deadlines struct {
+	dedupe.Ledger
+	seen map[string]bool
+}
+
+func (d deadlines) Extend(ctx context.Context, c dedupe.Claim, lease time.Duration) error {
+	_, d.seen["Extend"] = ctx.Deadline()
+	return d.Ledger.Extend(ctx, c, lease)
+}
+
+func (d deadlines) Release(ctx context.Context, c dedupe.Claim) error {
+	_, d.seen["Release"] = ctx.Deadline()
+	return d.Ledger.Release(ctx, c)
+}
+
+// Whose caller has no deadline does not wait for a lease, because Do has given
+// one of its own to a call that it makes before or after the work.
+func TestDoGivesCallsNoDeadlineThatItsCallerDidNot(t *testing.T) {
+	for _, has := range []bool{false, true} {
+		d := deadlines{memdedupe.NewLedger(nil), map[string]bool{}}
+		ctx := t.Context()
+		if has {
+			within, cancel := context.WithTimeout(ctx, time.Hour)
+			defer cancel()
+			ctx = within
+		}
+		opts := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Owner: "again", Lease: dedupe.MaxLease}}
+		_, err := dedupe.Do(ctx, d, []byte("k"), opts, func(context.Context, dedupe.Claim) ([]byte, error) {
+			return nil, dedupe.NoEffect(errors.New("nothing was done"))
+		})
+		if !errors.Is(err, dedupe.ErrNoEffect) || d.seen["Extend"] != has || d.seen["Release"] {
+			t.Errorf("with a deadline %v: %v, %v", has, d.seen, err)
+		}
+	}
+}

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 	RegisterLedger("Notifying", &LedgerClassOptions{OnExpired: onExpired})
 	registerHost("Host")
 	registerHost("HostKV")
+	registerAway("Away")
 	m.Run()
 }
 
