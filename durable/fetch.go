@@ -49,6 +49,7 @@ type Response struct {
 func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	target, err := s.live()
 	if err != nil {
+		closeBody(r.Body)
 		return nil, err
 	}
 	resp, err := fetch(ctx, target.Context(), target, r)

@@ -26,9 +26,9 @@ type WebSocketCloser interface {
 	WebSocketClose(ctx context.Context, ws *WebSocket, code int, reason string, wasClean bool) error
 }
 
-// WebSocketErrorer is implemented by objects that want to know of errors that end a connection, such as a violation of the protocol. A
+// WebSocketErrorHandler is implemented by objects that want to know of errors that end a connection, such as a violation of the protocol. A
 // connection that is lost is no error but a close.
-type WebSocketErrorer interface {
+type WebSocketErrorHandler interface {
 	WebSocketError(ctx context.Context, ws *WebSocket, err error) error
 }
 
@@ -41,7 +41,7 @@ func (it *instance) serveWebSocket(ctx context.Context, kind jsrt.Kind, args []a
 	case jsrt.Err:
 		defer it.state.forget(args[0])
 		ws.lost = true
-		if o, ok := it.object.(WebSocketErrorer); ok {
+		if o, ok := it.object.(WebSocketErrorHandler); ok {
 			return o.WebSocketError(ctx, ws, thrown(args[2]))
 		}
 		return nil

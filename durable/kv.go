@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"iter"
+	"reflect"
 
 	"flow.internal/capdo/internal/jsrt"
 	"flow.internal/capdo/internal/plain"
@@ -11,8 +12,8 @@ import (
 // KV is the synchronous key-value store of an object backed by SQLite. Put takes
 // what [Encode] converts. Get returns what structured clone and Go share: nil,
 // bool, float64 (any integer up to ±(2^53-1) is one, exactly), int64 or uint64
-// beyond that, string, []byte, time.Time (in ms), []any and map[string]any; the
-// function [Get] and [Decode] convert that to other types. A value that would
+// beyond that, string, []byte, time.Time (in ms), []any and map[string]any. Use
+// the function [Get], which returns the type that you ask for, instead. A value that would
 // change on its way is refused with [ErrValue]. nil is a value: a key under which
 // it is stored is there.
 type KV struct {
@@ -20,8 +21,8 @@ type KV struct {
 	ref     *jsrt.Ref
 }
 
-// Get returns the value stored under key, and whether there is one. It fails with [ErrNoSQL] where the class is not backed by SQLite, as
-// Put and Delete do.
+// Get returns the value stored under key, and whether there is one. It fails with
+// [ErrNoSQL] where the class is not backed by SQLite, as Put and Delete do.
 func (kv *KV) Get(key string) (value any, ok bool, err error) { return stored(kv.getPlain(key)) }
 
 // getPlain returns what stayed in JavaScript, too.
@@ -87,15 +88,15 @@ func (b *backend) checkPlain(key string, value any) error {
 	return b.checkSize(key, len(value.([]byte)))
 }
 
-func (o *Operations) getPlain(ctx context.Context, key string) (value any, ok bool, err error) {
-	return o.get(ctx, key, nil)
+func (kv *AsyncKV) getPlain(ctx context.Context, key string) (value any, ok bool, err error) {
+	return kv.get(ctx, key, nil)
 }
 
-func (o *Operations) putPlain(ctx context.Context, key string, value any) error {
-	if err := o.backend.checkPlain(key, value); err != nil {
+func (kv *AsyncKV) putPlain(ctx context.Context, key string, value any) error {
+	if err := kv.backend.checkPlain(key, value); err != nil {
 		return err
 	}
-	_, err := o.ref.Await(ctx, "put", key, value)
+	_, err := kv.ref.Await(ctx, "put", key, value)
 	return classify(err)
 }
 
@@ -159,14 +160,31 @@ func (kv *KV) page(ref *jsrt.Ref, o *ListOptions) ([]Entry, error) {
 }
 
 // Get returns the value stored under key in kv as a T, converted as by [Decode],
-// and whether there is one. It fails with [ErrValue] where the value is not a T.
+// and whether there is one:
+//
+//	n, ok, err := durable.Get[int64](kv, "n")
+//
+// T is a type that Put took, or another one that holds the same value. Get fails
+// with [ErrValue] where the stored value is not a T, and value is zero then. An
+// absent key is no error: ok is false, and value is zero. A nil that is stored is
+// a value: it is an error for an int64, and a nil pointer, with ok, for a *int64.
 func Get[T any](kv *KV, key string) (value T, ok bool, err error) {
-	v, ok, err := kv.Get(key)
-	if err != nil || !ok {
+	return typed[T](kv.Get(key))
+}
+
+// typed converts what a store has returned.
+func typed[T any](v any, ok bool, err error) (value T, _ bool, _ error) {
+	if err != nil {
 		return value, false, err
 	}
+	if err := codecOf(reflect.TypeFor[T]()).check(true); err != nil {
+		return value, false, in("value", err)
+	}
+	if !ok {
+		return value, false, nil
+	}
 	if err := Decode(v, &value); err != nil {
-		var zero T
+		var zero T // Decode may have stored a part
 		return zero, false, in("value", err)
 	}
 	return value, true, nil

@@ -16,7 +16,7 @@ import (
 // object and fails the calls that were waiting.
 //
 // What else T implements decides which events the class receives: [Fetcher], [Alarmer], [WebSocketMessager], [WebSocketCloser],
-// [WebSocketErrorer]. methods are its RPC methods. Register panics when the name
+// [WebSocketErrorHandler]. methods are its RPC methods. Register panics when the name
 // or a method's name is taken, is not an identifier or means something else to
 // workerd or JavaScript, and when T has a method of a handler's name with another
 // signature, or has handlers only as *T.
@@ -102,7 +102,7 @@ func handlersOf(object any) (events uint8) {
 	if _, ok := object.(WebSocketCloser); ok {
 		events |= onClose
 	}
-	if _, ok := object.(WebSocketErrorer); ok {
+	if _, ok := object.(WebSocketErrorHandler); ok {
 		events |= onError
 	}
 	return events

@@ -23,7 +23,7 @@ func newState(ref *jsrt.Ref) (*State, error) {
 		return nil, classify(err)
 	}
 	s := v.(*jsrt.Ref)
-	return &State{ref: ref, storage: &Storage{Operations: Operations{s, &backend{storage: s}}}}, nil
+	return &State{ref: ref, storage: &Storage{AsyncKV: AsyncKV{s, &backend{storage: s}}}}, nil
 }
 
 // ID returns the object's id. It has the name that the object was called by, unless that was longer than 1,024 bytes.

@@ -173,8 +173,7 @@ func TestCriticalSectionsOfOneObjectWaitForEachOther(t *testing.T) {
 						t.Error("two transactions at once")
 					}
 					defer func() { inside-- }()
-					v, _, err := txn.Get(ctx, "n", nil)
-					n, _ := v.(float64)
+					n, _, err := durable.GetAsync[int](ctx, txn, "n", nil)
 					<-time.After(time.Millisecond)
 					return errors.Join(err, txn.Put(ctx, "n", n+1, nil))
 				})

@@ -10,7 +10,7 @@ import (
 // Storage is an object's private, durable storage, at most 10 GB (https://developers.cloudflare.com/durable-objects/platform/limits/).
 // Writes made without waiting in between are committed together, and no answer leaves the object before they are durable.
 type Storage struct {
-	Operations
+	AsyncKV
 	kv  KV
 	sql SQL
 }
@@ -54,7 +54,7 @@ func (s *Storage) DeleteAll(ctx context.Context, opts *PutOptions) error {
 // [State.BlockConcurrencyWhile].
 func (s *Storage) Transaction(ctx context.Context, fn func(txn *Transaction) error) error {
 	return within(ctx, s.ref, "transaction", func(ref *jsrt.Ref) error {
-		return fn(&Transaction{Operations{ref, s.backend}})
+		return fn(&Transaction{AsyncKV{ref, s.backend}})
 	})
 }
 

@@ -17,7 +17,7 @@
 //			t.Fatal(err)
 //		}
 //		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-//			if n, _, _ := state.Storage().KV().Get("n"); n != 1.0 {
+//			if n, _, err := durable.Get[int](state.Storage().KV(), "n"); n != 1 || err != nil {
 //				t.Errorf("n is %v", n)
 //			}
 //		})
