@@ -29,9 +29,14 @@
 //
 // # Deliveries
 //
-// [AtLeastOnce]: the runtime claims nothing. The node runs in each run of the flow that gets there. So does the entry, which no edge leads to.
+// [AtLeastOnce]: the runtime claims nothing. The node runs in each run of the
+// flow that gets there. So does the entry, which no edge leads to.
 //
-// [ExactlyOnce]: the runtime claims the key, keeps the lease until the node has returned, and completes the key with the output. Other callers of the same key get that output. While the node still runs they wait, and then fail with [dedupe.ErrInProgress]. With another payload they fail with [dedupe.ErrMismatch].
+// [ExactlyOnce]: the runtime claims the key, keeps the lease until the node has
+// returned, and completes the key with the output. Other callers of the same
+// key get that output. While the node still runs they wait, and then fail with
+// [dedupe.ErrInProgress]. With another payload they fail with
+// [dedupe.ErrMismatch].
 //
 // A failure that did nothing releases the claim, and the next caller runs the
 // node at once. These failures did nothing: any failure of a node that is not
@@ -41,7 +46,12 @@
 // or a crash. After that the next caller runs the node, and [ClaimOf] says that
 // it has taken over. So work may be late, but it is never lost.
 //
-// [AtMostOnce]: the runtime claims the key and completes it before the node runs. Later callers fail with [ErrBegun], whether the node succeeded or not. After a failure or a crash the node does not run again while the key is remembered, and its output is not kept. A later run executes the nodes that do not depend on this node, and then fails. Nothing behind such a node can be delivered exactly once.
+// [AtMostOnce]: the runtime claims the key and completes it before the node
+// runs. Later callers fail with [ErrBegun], whether the node succeeded or not.
+// After a failure or a crash the node does not run again while the key is
+// remembered, and its output is not kept. A later run executes the nodes that
+// do not depend on this node, and then fails. Nothing behind such a node can be
+// delivered exactly once.
 //
 // All edges to a node have the same delivery, because it runs once for all of
 // its inputs.
