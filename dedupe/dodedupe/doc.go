@@ -110,7 +110,7 @@
 //
 // A call whose answer is lost may have had its effect. Each call carries the
 // owner's token, so repeating it does no harm: the winner hears again that it
-// is the winner. A call is repeated once at once. If its context has a
+// is the winner. A call is repeated once immediately. If its context has a
 // deadline, it is then repeated until the deadline, with pauses that grow from
 // about 0.1 s to 2 s, less a random part, and 10 s for each attempt. So give
 // calls a deadline that is longer than a failed node of a cluster is missing.
