@@ -1,22 +1,21 @@
 // Package dedupetest tests implementations of package dedupe's interfaces. To
-// test other code use those of package memdedupe.
+// test other code, use the implementations of package memdedupe.
 //
 //	func TestStore(t *testing.T) {
 //		dedupetest.TestStore(t, func(t *testing.T) dedupe.Store { return newStore(t) })
 //	}
 //
-// The tests work in real time, so that they also run against a store behind a
-// network. What they conclude is true on a slow machine, too: a test that comes
-// too late to look at a short-lived record tries again with one that lives
-// longer.
+// The tests work in real time, so they also run against a store behind a
+// network. Their conclusions hold on a slow machine, too. If a test comes too
+// late to see a short-lived record, it tries again with one that lives longer.
 //
 // # Known mistakes
 //
-// What implementations are known to have got wrong is in the names of the tests
-// that find it: go test -run '/known_mistake'. The first of these are subtests
-// here, of [TestStore], [TestLedger] and [TestSequencer], which each mistake,
-// made on purpose, has to fail; those that are below the interfaces are package
-// dodedupe's and those below it.
+// The names of tests list the mistakes of earlier implementations: go test -run
+// '/known_mistake'. The first of these are subtests here, of [TestStore],
+// [TestLedger] and [TestSequencer]. Each mistake, made on purpose, must fail
+// its test. Mistakes below the interfaces are tested in package dodedupe and
+// those below it.
 //
 //	sub-second TTL becoming 24 h                   Store, Ledger, Sequencer
 //	ttl*1000 overflowing to inserted every time    Store, Ledger, Sequencer
