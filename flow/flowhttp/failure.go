@@ -54,6 +54,7 @@ var rows = []row{
 	{flow.ErrInput, http.StatusBadRequest, "input", "the body is not the JSON that the flow takes", "check that it is JSON, and the types of its members"},
 	{flow.ErrNoKey, http.StatusBadRequest, "no_key", "the body has no idempotency key", "give it, as a string that is not empty, or a number"},
 	{dedupe.ErrKeyTooLarge, http.StatusBadRequest, "key_too_large", "the idempotency key is too long", "use a shorter one; with scope and node it has up to 2048 bytes"},
+	{flow.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large", "the body is larger than what is stored of a run", "send less"},
 	{dedupe.ErrMismatch, http.StatusUnprocessableEntity, "mismatch", "the idempotency key was used with another payload", "use a new key for a new payload"},
 	{flow.ErrBegun, http.StatusConflict, "begun", "this work has begun before, and is not begun twice", "look up what became of it; its output is not kept"},
 	{dedupe.ErrInProgress, http.StatusConflict, "in_progress", "another request is doing this work", "repeat the request after Retry-After to get its result"},
