@@ -70,7 +70,7 @@ type lab struct {
 
 func start(t *testing.T, vars map[string]string) *lab {
 	t.Helper()
-	l := &lab{t: t, config: served, end: time.Now().Add(40 * time.Second)}
+	l := &lab{t: t, config: served, end: time.Now().Add(2 * time.Minute)}
 	l.config.Disk, l.config.Vars = t.TempDir(), vars
 	l.restart()
 	t.Cleanup(func() {

@@ -125,6 +125,7 @@ func TestEachErrorHasItsStatus(t *testing.T) {
 		{context.Canceled, 503, "cancelled", "1"},
 		{context.DeadlineExceeded, 504, "deadline", "1"},
 		{flow.ErrOutput, 500, "output", ""},
+		{flow.ErrTooLarge, 413, "too_large", ""},
 	} {
 		tr := trigger(program(t, flow.AtLeastOnce, fails(c.err)), memdedupe.NewLedger(nil))
 		var reported error
