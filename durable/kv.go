@@ -68,10 +68,10 @@ func init() {
 
 func (kv *KV) putPlain(key string, value any) error {
 	ref, err := kv.storage.part("kv", &kv.ref)
-	if err == nil {
-		err = kv.storage.backend.checkPlain(key, value)
-	}
 	if err != nil {
+		return err
+	}
+	if err := kv.storage.backend.checkPlain(key, value); err != nil {
 		return err
 	}
 	return put(ref, key, value)

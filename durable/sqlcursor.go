@@ -123,6 +123,7 @@ func (c *Cursor) RowsWritten() int { return c.rowsWritten }
 //   - to a time.Time from text as SQLite's functions, JavaScript and Go drivers
 //     write times, in UTC;
 //   - to an any: nil, float64, string or []byte;
+//   - to a named type made of one of these, but for time.Time;
 //   - to a pointer to one of these, which is nil for NULL;
 //   - or anything with a method Scan(any) error, as package database/sql has
 //     them: it gets text, and where it refuses that, the time that the text is.

@@ -116,10 +116,10 @@ func (l *Ledger) Claim(
 	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
 ) (dedupe.Claim, error) {
 	ttl, err := dedupe.TTLMillis(opts.TTL, l.ttl)
-	if err == nil {
-		err = opts.Check(key)
-	}
 	if err != nil {
+		return dedupe.Claim{}, fail(opClaim, err)
+	}
+	if err := opts.Check(key); err != nil {
 		return dedupe.Claim{}, fail(opClaim, err)
 	}
 	if opts.Owner == "" {
@@ -234,16 +234,15 @@ func (l *Ledger) Release(ctx context.Context, claim dedupe.Claim) error {
 func (l *Ledger) change(
 	ctx context.Context, op, method string, claim *dedupe.Claim, finish func(msg []byte) []byte,
 ) error {
-	err := claim.Check(l.identity)
-	if err == nil && claim.Fence < 0 {
-		err = dedupe.ErrFenced
+	if err := claim.Check(l.identity); err != nil {
+		return fail(op, err)
 	}
-	if err == nil {
-		object, innerKey := l.mapping.locate(kindLedger, l.scope, claim.Key)
-		msg := codec.AppendNumbers(wire.Message(innerKey, claim.Owner), claim.Fence)
-		_, err = l.call.deliver(ctx, object, method, finish(msg))
+	if claim.Fence < 0 {
+		return fail(op, dedupe.ErrFenced)
 	}
-	if err != nil {
+	object, innerKey := l.mapping.locate(kindLedger, l.scope, claim.Key)
+	msg := codec.AppendNumbers(wire.Message(innerKey, claim.Owner), claim.Fence)
+	if _, err := l.call.deliver(ctx, object, method, finish(msg)); err != nil {
 		return fail(op, err)
 	}
 	return nil
@@ -252,12 +251,11 @@ func (l *Ledger) change(
 // Forget removes a key's record; see [dedupe.Ledger]. Like [Store.Forget] it
 // takes two calls, and removes nothing that comes later.
 func (l *Ledger) Forget(ctx context.Context, key []byte) error {
-	err := dedupe.CheckKey(key)
-	if err == nil {
-		object, innerKey := l.mapping.locate(kindLedger, l.scope, key)
-		err = l.call.forget(ctx, object, innerKey)
+	if err := dedupe.CheckKey(key); err != nil {
+		return fail(opForget, err)
 	}
-	if err != nil {
+	object, innerKey := l.mapping.locate(kindLedger, l.scope, key)
+	if err := l.call.forget(ctx, object, innerKey); err != nil {
 		return fail(opForget, err)
 	}
 	return nil

@@ -132,14 +132,7 @@ func (c *Client) identity() string { return "dedupe.http:" + c.base + "#" }
 // answered, so an end of ctx takes effect as much later; a deadline is kept.
 // What that request acquired is the caller's.
 func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
-	err := opts.Check(key)
-	if err == nil {
-		_, err = dedupe.TTLMillis(opts.TTL, 0)
-	}
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
+	if err := checkClaim(ctx, key, &opts); err != nil {
 		return dedupe.Claim{}, clientError(opClaim, err)
 	}
 	if opts.Owner == "" {
@@ -261,15 +254,15 @@ func (c *Client) change(ctx context.Context, op, path string, claim *dedupe.Clai
 	if !own {
 		expect = c.identity()
 	}
-	err := claim.Check(expect)
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
+	if err := claim.Check(expect); err != nil {
+		return clientError(op, err)
 	}
-	if err == nil {
-		body["ledger"], body["key"], body["owner"], body["fence"] = ledger, claim.Key, []byte(claim.Owner), strconv.FormatInt(claim.Fence, 10)
-		until, _ := ctx.Deadline()
-		err = c.send(ctx, clientCall{path: path, body: body, repeatable: true, until: until}, done)
+	if err := context.Cause(ctx); err != nil {
+		return clientError(op, err)
 	}
+	body["ledger"], body["key"], body["owner"], body["fence"] = ledger, claim.Key, []byte(claim.Owner), strconv.FormatInt(claim.Fence, 10)
+	until, _ := ctx.Deadline()
+	err := c.send(ctx, clientCall{path: path, body: body, repeatable: true, until: until}, done)
 	return clientError(op, err)
 }
 
@@ -292,17 +285,27 @@ func (c *Client) Forget(ctx context.Context, key []byte) error {
 }
 
 func (c *Client) forget(ctx context.Context, path string, key []byte) error {
-	err := checkCall(ctx, key)
-	if err == nil {
-		until, _ := ctx.Deadline()
-		err = c.send(ctx, clientCall{path: path, body: map[string]any{"key": key}, until: until}, done)
+	if err := checkCall(ctx, key); err != nil {
+		return clientError(opForget, err)
 	}
+	until, _ := ctx.Deadline()
+	err := c.send(ctx, clientCall{path: path, body: map[string]any{"key": key}, until: until}, done)
 	return clientError(opForget, err)
 }
 
+func checkClaim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions) error {
+	if err := opts.Check(key); err != nil {
+		return err
+	}
+	if _, err := dedupe.TTLMillis(opts.TTL, 0); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
 func checkCall(ctx context.Context, keys ...[]byte) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return err
 	}
 	for _, key := range keys {
 		if err := dedupe.CheckKey(key); err != nil {
@@ -317,15 +320,14 @@ type clientSequencer struct{ client *Client }
 func (s clientSequencer) Name() string { return s.client.Name() }
 
 func (s clientSequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
-	_, err := dedupe.TTLMillis(ttl, 0)
-	if err == nil {
-		err = checkCall(ctx, stream, key)
-	}
-	if err == nil && len(payloadHash) > dedupe.MaxFingerprintSize {
-		err = dedupe.ErrFingerprintTooLarge
-	}
-	if err != nil {
+	if _, err := dedupe.TTLMillis(ttl, 0); err != nil {
 		return dedupe.Seq{}, clientError(opNext, err)
+	}
+	if err := checkCall(ctx, stream, key); err != nil {
+		return dedupe.Seq{}, clientError(opNext, err)
+	}
+	if len(payloadHash) > dedupe.MaxFingerprintSize {
+		return dedupe.Seq{}, clientError(opNext, dedupe.ErrFingerprintTooLarge)
 	}
 	body := map[string]any{"stream": stream, "key": key}
 	if len(payloadHash) > 0 {
@@ -336,7 +338,7 @@ func (s clientSequencer) Next(ctx context.Context, stream, key, payloadHash []by
 	until, _ := ctx.Deadline()
 	// A repetition could not tell whether this call inserted the entry.
 	call := clientCall{path: "/v1/sequences/next", body: body, until: until}
-	err = s.client.send(ctx, call, func(answer []byte) error {
+	err := s.client.send(ctx, call, func(answer []byte) error {
 		if err := json.Unmarshal(answer, &a); err != nil {
 			return err
 		}
@@ -356,11 +358,10 @@ type clientStore struct{ client *Client }
 func (s clientStore) Name() string { return s.client.Name() }
 
 func (s clientStore) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-	_, err := dedupe.TTLMillis(ttl, 0)
-	if err == nil {
-		err = checkCall(ctx, key)
+	if _, err := dedupe.TTLMillis(ttl, 0); err != nil {
+		return false, clientError(opPut, err)
 	}
-	if err != nil {
+	if err := checkCall(ctx, key); err != nil {
 		return false, clientError(opPut, err)
 	}
 	body := map[string]any{"key": key}
@@ -371,7 +372,7 @@ func (s clientStore) PutIfAbsent(ctx context.Context, key []byte, ttl time.Durat
 	until, _ := ctx.Deadline()
 	// A repetition would report the winner as a duplicate.
 	call := clientCall{path: "/v1/keys", body: body, until: until}
-	err = s.client.send(ctx, call, func(answer []byte) error {
+	err := s.client.send(ctx, call, func(answer []byte) error {
 		if err := json.Unmarshal(answer, &a); err != nil {
 			return err
 		}

@@ -285,10 +285,12 @@ func bid(w http.ResponseWriter, r *http.Request) {
 	env := durablehttp.Env(r)
 	auction := env.Object("AUCTION", r.PathValue("name"))
 	made, err := durable.Call[Bid](r.Context(), auction, "bid", r.URL.Query().Get("as"), cents)
-	if err == nil {
-		durable.WaitUntil(r.Context(), func(ctx context.Context) { count(ctx, env) }) // the client does not wait for this
+	if err != nil {
+		answer(w, nil, err)
+		return
 	}
-	answer(w, made, err)
+	durable.WaitUntil(r.Context(), func(ctx context.Context) { count(ctx, env) }) // the client does not wait for this
+	answer(w, made, nil)
 }
 
 func count(ctx context.Context, env *durable.Env) {

@@ -8,7 +8,6 @@ package boundary
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -48,21 +47,10 @@ func serve(t testing.TB, replaced map[string]string, gogc string) *workerd.Proce
 	for name, path := range replaced {
 		modules[name] = path
 	}
-	p, err := workerd.Start(context.Background(), workerd.Config{
+	return worker.Start(t, workerd.Config{
 		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Fuzz", "Plain"), Disk: t.TempDir(),
 		JSON: map[string]string{"ODD": `{"__proto__": [1, null], "": "\ud83d"}`, "GOGC": gogc}, Flags: []string{"experimental"},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			log := p.Log()
-			t.Logf("workerd printed:\n%s", log[:min(len(log), 4000)])
-		}
-	})
-	return p
 }
 
 // report is what the fuzzer in workerd answers.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/build"
 	"flow.internal/capdo/internal/node"
 	"flow.internal/capdo/internal/workerd"
@@ -38,17 +39,8 @@ func serve(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	p, err := workerd.Start(context.Background(), workerd.Config{
+	p := worker.Start(t, workerd.Config{
 		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Ledger", "Abacus"), Disk: t.TempDir(), Private: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%s", p.Log())
-		}
 	})
 	return p.URL
 }

@@ -145,23 +145,14 @@ func start(t testing.TB, m mix) *lab {
 	}
 	modules := workerd.BuildModules(built.Dir)
 	modules["main.mjs"] = main
-	process, err := workerd.Start(context.Background(), workerd.Config{
+	process := worker.Start(t, workerd.Config{
 		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces(built.Classes...), Disk: t.TempDir(),
 		Vars: map[string]string{"GOGC": m.gogc}, V8Flags: []string{"--expose-gc"},
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	l := &lab{Process: process, mix: m, t: t, figures: figures{}, objects: map[place]*sums{}}
 	l.patient = &http.Client{Timeout: m.within, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 	l.leaving = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialToReset}}
-	t.Cleanup(func() {
-		l.Kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%s", tail(l.Log()))
-		}
-	})
 	return l
 }
 
@@ -173,11 +164,6 @@ func dialToReset(ctx context.Context, network, address string) (net.Conn, error)
 		conn.(*net.TCPConn).SetLinger(0)
 	}
 	return conn, err
-}
-
-func tail(log string) string {
-	lines := strings.Split(log, "\n")
-	return strings.Join(lines[max(0, len(lines)-60):], "\n")
 }
 
 // get makes a request and returns its body, or the error that it was answered with.

@@ -105,14 +105,11 @@ func status(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "an id has 1 to 64 letters, digits, _ and -", http.StatusBadRequest)
 		return
 	}
-	stub, err := newProcessor(durablehttp.Env(r))
-	var n int64
-	if err == nil {
-		n, err = durable.Call[int64](r.Context(), stub, "count", id)
-	}
+	processor := durablehttp.Env(r).Object("PROCESSOR", "processor")
+	n, err := durable.Call[int64](r.Context(), processor, "count", id)
 	var givenUp int64
 	if err == nil {
-		givenUp, err = durable.Call[int64](r.Context(), stub, "givenUp", id)
+		givenUp, err = durable.Call[int64](r.Context(), processor, "givenUp", id)
 	}
 	if err != nil {
 		slog.Error("a payment could not be looked up", "err", err)

@@ -45,28 +45,10 @@ const (
 	maxSwept      = 40  // values; the three entries of each go in one call, of 128 at most
 )
 
-// load reads a value of the harness's own into dest, which stays as it is if
-// there is none.
-func load(ctx context.Context, o *durable.AsyncKV, key string, dest any) error {
-	v, ok, err := o.Get(ctx, key, nil)
-	if err != nil || !ok {
-		return err
-	}
-	return durable.Decode(v, dest)
-}
-
-func save(ctx context.Context, o *durable.AsyncKV, key string, v any) error {
-	encoded, err := durable.Encode(v)
-	if err != nil {
-		return err
-	}
-	return o.Put(ctx, key, encoded, nil)
-}
-
 // arm sets the object's alarm for what is due first.
 func arm(ctx context.Context, txn *durable.Transaction) error {
-	var user userAlarm
-	if err := load(ctx, &txn.AsyncKV, alarmKey, &user); err != nil {
+	user, _, err := durable.GetAsync[userAlarm](ctx, txn, alarmKey, nil)
+	if err != nil {
 		return err
 	}
 	due := user.Next
@@ -79,7 +61,7 @@ func arm(ctx context.Context, txn *durable.Transaction) error {
 		if err := durable.Decode(e.Value, &key); err != nil {
 			return err
 		}
-		expires, err := expiry(ctx, &txn.AsyncKV, key)
+		expires, err := expiry(ctx, txn, key)
 		if err != nil {
 			return err
 		}
@@ -95,8 +77,8 @@ func arm(ctx context.Context, txn *durable.Transaction) error {
 
 // ring delivers the user's alarm if it is time, and removes what has expired.
 func ring(ctx context.Context, txn *durable.Transaction) error {
-	var user userAlarm
-	if err := load(ctx, &txn.AsyncKV, alarmKey, &user); err != nil {
+	user, _, err := durable.GetAsync[userAlarm](ctx, txn, alarmKey, nil)
+	if err != nil {
 		return err
 	}
 	if user.Next != 0 && user.Next <= now() {
@@ -109,12 +91,12 @@ func ring(ctx context.Context, txn *durable.Transaction) error {
 
 // deliver notes a delivery. One that is to fail is followed by another.
 func deliver(ctx context.Context, txn *durable.Transaction, user userAlarm) error {
-	var log []delivery
-	if err := load(ctx, &txn.AsyncKV, logKey, &log); err != nil {
+	log, _, err := durable.GetAsync[[]delivery](ctx, txn, logKey, nil)
+	if err != nil {
 		return err
 	}
 	log = append(log, delivery{user.At, now(), user.Retries, user.Failures > 0})
-	if err := save(ctx, &txn.AsyncKV, logKey, log[max(0, len(log)-maxDeliveries):]); err != nil {
+	if err := txn.Put(ctx, logKey, log[max(0, len(log)-maxDeliveries):], nil); err != nil {
 		return err
 	}
 	if user.Failures == 0 || user.Retries == maxRetries {
@@ -124,7 +106,7 @@ func deliver(ctx context.Context, txn *durable.Transaction, user userAlarm) erro
 	user.Next = now() + firstRetryAfter<<user.Retries
 	user.Retries++
 	user.Failures--
-	return save(ctx, &txn.AsyncKV, alarmKey, user)
+	return txn.Put(ctx, alarmKey, user, nil)
 }
 
 // sweep removes values that have expired, the oldest first. If more are left,
@@ -166,14 +148,17 @@ func (r *alarmRequest) check() error {
 
 func (o *object) setAlarm(w http.ResponseWriter, r *http.Request) {
 	req, err := readBody[alarmRequest](w, r, maxKeyBody)
-	if err == nil {
-		err = req.check()
+	if err != nil {
+		fail(w, err)
+		return
 	}
-	if err == nil {
-		err = o.update(r.Context(), func(ctx context.Context, txn *durable.Transaction) error {
-			return save(ctx, &txn.AsyncKV, alarmKey, userAlarm{At: *req.ScheduledMS, Next: *req.ScheduledMS, Failures: req.Failures})
-		})
+	if err := req.check(); err != nil {
+		fail(w, err)
+		return
 	}
+	err = o.update(r.Context(), func(ctx context.Context, txn *durable.Transaction) error {
+		return txn.Put(ctx, alarmKey, userAlarm{At: *req.ScheduledMS, Next: *req.ScheduledMS, Failures: req.Failures}, nil)
+	})
 	if err != nil {
 		fail(w, err)
 		return
@@ -182,8 +167,8 @@ func (o *object) setAlarm(w http.ResponseWriter, r *http.Request) {
 }
 
 func (o *object) getAlarm(w http.ResponseWriter, r *http.Request) {
-	var user userAlarm
-	if err := load(r.Context(), &o.state.Storage().AsyncKV, alarmKey, &user); err != nil {
+	user, _, err := durable.GetAsync[userAlarm](r.Context(), o.state.Storage(), alarmKey, nil)
+	if err != nil {
 		fail(w, err)
 		return
 	}
@@ -207,10 +192,13 @@ func (o *object) deleteAlarm(w http.ResponseWriter, r *http.Request) {
 }
 
 func (o *object) deliveries(w http.ResponseWriter, r *http.Request) {
-	log := []delivery{}
-	if err := load(r.Context(), &o.state.Storage().AsyncKV, logKey, &log); err != nil {
+	log, found, err := durable.GetAsync[[]delivery](r.Context(), o.state.Storage(), logKey, nil)
+	if err != nil {
 		fail(w, err)
 		return
+	}
+	if !found {
+		log = []delivery{} // not null
 	}
 	reply(w, http.StatusOK, map[string]any{"deliveries": log})
 }

@@ -166,10 +166,11 @@ func (o *object) put(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v, err := req.parse()
-	if err == nil {
-		err = o.store(r.Context(), v)
-	}
 	if err != nil {
+		fail(w, err)
+		return
+	}
+	if err := o.store(r.Context(), v); err != nil {
 		fail(w, err)
 		return
 	}
@@ -198,7 +199,7 @@ func now() int64 { return time.Now().UnixMilli() }
 // remove deletes a key with all that belongs to it.
 func remove(ctx context.Context, txn *durable.Transaction, key string) error {
 	gone := []string{key, ttlName(key)}
-	expires, err := expiry(ctx, &txn.AsyncKV, key)
+	expires, err := expiry(ctx, txn, key)
 	if err != nil {
 		return err
 	}
@@ -210,8 +211,8 @@ func remove(ctx context.Context, txn *durable.Transaction, key string) error {
 }
 
 // expiry returns when a key expires, 0 for never.
-func expiry(ctx context.Context, o *durable.AsyncKV, key string) (int64, error) {
-	at, _, err := durable.GetAsync[int64](ctx, o, ttlName(key), nil)
+func expiry(ctx context.Context, from durable.AsyncGetter, key string) (int64, error) {
+	at, _, err := durable.GetAsync[int64](ctx, from, ttlName(key), nil)
 	return at, err
 }
 

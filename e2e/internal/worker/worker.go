@@ -20,21 +20,37 @@ type Built struct {
 }
 
 // Start serves the Worker until the test is over. c has what is special about it.
-func (b *Built) Start(t *testing.T, c workerd.Config) *workerd.Process {
+func (b *Built) Start(t testing.TB, c workerd.Config) *workerd.Process {
 	t.Helper()
 	c.Binary, c.Main, c.Disk = b.Binary, "entry.mjs", t.TempDir()
 	c.Modules, c.Objects = workerd.BuildModules(b.Dir), workerd.Namespaces(b.Classes...)
-	p, err := workerd.Start(t.Context(), c)
+	return Start(t, c)
+}
+
+// Start starts workerd, until the test is over. If the test fails, it prints what
+// workerd printed.
+func Start(t testing.TB, c workerd.Config) *workerd.Process {
+	t.Helper()
+	p, err := workerd.Start(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("workerd printed:\n%.5000s", p.Log())
+			t.Logf("workerd printed:\n%s", excerpt(p.Log()))
 		}
 	})
 	return p
+}
+
+// excerpt is the beginning and the end of a log.
+func excerpt(log string) string {
+	const most = 3000
+	if len(log) <= 2*most {
+		return log
+	}
+	return log[:most] + "\n…\n" + log[len(log)-most:]
 }
 
 // Main builds the program in the folder worker to *built, runs the tests, and exits.

@@ -124,14 +124,19 @@ func (o *object) write(w *write) {
 		o.paidFor = now
 	}
 	o.next, o.paidFor = nil, o.paidFor.Add(writeInterval)
+	w.err = o.store()
+}
+
+// store stores the figures, and sends them to the pages.
+func (o *object) store() error {
 	b, err := json.Marshal(&o.figures)
-	if err == nil {
-		err = o.state.Storage().KV().Put(keyFigures, string(b))
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = o.broadcast()
+	if err := o.state.Storage().KV().Put(keyFigures, string(b)); err != nil {
+		return err
 	}
-	w.err = err
+	return o.broadcast()
 }
 
 // snapshot is what the page is told, and /console/state answers.
@@ -204,9 +209,10 @@ func (o *object) accept(w http.ResponseWriter, r *http.Request, snapshot string)
 		return
 	}
 	ws, err := durablehttp.AcceptWebSocket(w, r, o.state)
-	if err == nil {
-		ws.Send(durable.TextMessage(snapshot))
+	if err != nil {
+		return // it has been answered
 	}
+	ws.Send(durable.TextMessage(snapshot))
 }
 
 // WebSocketMessage refuses what a page does not send.
