@@ -94,7 +94,7 @@ func (kv *AsyncKV) List(ctx context.Context, opts *ListOptions) ([]Entry, error)
 }
 
 func (kv *AsyncKV) entries(ctx context.Context, method string, args ...any) ([]Entry, error) {
-	v, err := kv.ref.Context().Helpers().Await(ctx, "entries", append([]any{kv.ref, method}, args...)...)
+	v, err := kv.ref.Context().Host().Await(ctx, "entries", append([]any{kv.ref, method}, args...)...)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -115,7 +115,7 @@ func (kv *AsyncKV) Put(ctx context.Context, key string, value any, opts *PutOpti
 // PutMany stores entries, all or none, [MaxEntries] at most.
 func (kv *AsyncKV) PutMany(ctx context.Context, entries []Entry, opts *PutOptions) error {
 	if len(entries) > MaxEntries {
-		return &LimitError{"entries in one call", MaxEntries, len(entries)}
+		return &LimitError{Limit: "entries in one call", Max: MaxEntries, Actual: len(entries)}
 	}
 	m := make(map[string]any, len(entries))
 	for i, e := range entries {
@@ -249,7 +249,7 @@ func (o *SetAlarmOptions) js() []any {
 
 func (o *ListOptions) check() error {
 	if o != nil && o.Limit < 0 {
-		return &LimitError{"ListOptions.Limit, where 0 means all", math.MaxInt32, o.Limit}
+		return &LimitError{Limit: "ListOptions.Limit, where 0 means all", Max: math.MaxInt32, Actual: o.Limit}
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ const (
 
 // Accept takes the connection into use. It fails for a socket that was accepted or passed on before.
 func (ws *WebSocket) Accept() (*Conn, error) {
-	v, err := ws.ref.Context().Helpers().Call("inbox", ws.ref, MaxWebSocketBacklog, MaxWebSocketBacklogs, messageOverhead, backlogCode, backlogReason)
+	v, err := ws.ref.Context().Host().Call("inbox", ws.ref, MaxWebSocketBacklog, MaxWebSocketBacklogs, messageOverhead, backlogCode, backlogReason)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -43,11 +43,11 @@ func (ws *WebSocket) Accept() (*Conn, error) {
 // may be nil; for subprotocols set Sec-WebSocket-Protocol. The response is that of the handshake: when it is not a WebSocket the error
 // is [ErrNoUpgrade] and the response is returned with it, whose Body must be read or closed.
 func DialWebSocket(ctx context.Context, url string, header map[string][]string) (*Conn, *Response, error) {
-	helpers, err := helpersOf(ctx)
+	host, err := hostOf(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	return dialed(fetch(ctx, helpers.Context(), nil, upgradeRequest(url, header)))
+	return dialed(fetch(ctx, host.Context(), nil, upgradeRequest(url, header)))
 }
 
 // DialWebSocket opens a connection to the object, as the function of that name does to a server. The object's Fetch gets the request.

@@ -23,7 +23,7 @@ func (e *Env) Var(name string) (value string, ok bool, err error) {
 	if e == nil {
 		return "", false, errNoEnv
 	}
-	v, err := e.ref.Context().Helpers().Call("variable", e.ref, name)
+	v, err := e.ref.Context().Host().Call("variable", e.ref, name)
 	if v == false {
 		return "", false, errors.New("durable: " + strconv.Quote(name) + " is a binding, not a variable")
 	}
@@ -36,7 +36,7 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 	if e == nil {
 		return nil, errNoEnv
 	}
-	v, err := e.ref.Context().Helpers().Call("namespace", e.ref, binding)
+	v, err := e.ref.Context().Host().Call("namespace", e.ref, binding)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -61,7 +61,7 @@ func (e *Env) Object(binding, name string) *Stub {
 }
 
 func (e *Env) bindings() string {
-	v, _ := e.ref.Context().Helpers().Call("keys", e.ref)
+	v, _ := e.ref.Context().Host().Call("keys", e.ref)
 	list, _ := v.([]any)
 	var names []string
 	for _, v := range list {

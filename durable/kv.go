@@ -152,7 +152,7 @@ func (kv *KV) List(opts *ListOptions) iter.Seq2[Entry, error] {
 }
 
 func (kv *KV) page(ref *jsrt.Ref, o *ListOptions) ([]Entry, error) {
-	v, err := ref.Context().Helpers().Call("list", append([]any{ref}, o.js()...)...)
+	v, err := ref.Context().Host().Call("list", append([]any{ref}, o.js()...)...)
 	if err != nil {
 		return nil, classify(err)
 	}

@@ -52,19 +52,20 @@ func (s *State) Props() (any, error) {
 // wait for another event of this object, which is held back. (A constructor
 // holds events back by itself, and needs no BlockConcurrencyWhile.)
 func (s *State) BlockConcurrencyWhile(ctx context.Context, fn func() error) error {
-	return within(ctx, s.ref, "blockConcurrencyWhile", func(*jsrt.Ref) error { return fn() })
+	return runExclusive(ctx, s.ref, "blockConcurrencyWhile", func(*jsrt.Ref) error { return fn() })
 }
 
-// AbortOptions change Abort; nil means that an alarm is delivered again.
+// AbortOptions change Abort; nil means the zero value.
 type AbortOptions struct {
-	RetryAlarm bool // an alarm whose handler this ends is delivered again
+	// SkipAlarmRetry: an alarm whose handler this ends is not delivered again.
+	SkipAlarmRetry bool
 }
 
 // Abort resets the object: calls to it that are open fail with [ErrObjectReset] and the reason, writes that nobody was told of are gone, and
 // its next event finds a new instance. Abort returns only when the instance is gone, with [ErrContextClosed].
 func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error {
-	options := map[string]any{"retryAlarm": o == nil || o.RetryAlarm} // without options workerd delivers it again, too
-	_, err := s.ref.Context().Helpers().Await(ctx, "abort", reason, options)
+	options := map[string]any{"retryAlarm": o == nil || !o.SkipAlarmRetry} // workerd's default, too
+	_, err := s.ref.Context().Host().Await(ctx, "abort", reason, options)
 	return classify(err)
 }
 
@@ -82,16 +83,16 @@ func enterSection(ctx context.Context, storage any) (inside bool, leave func(), 
 
 func init() { section.Enter = enterSection }
 
-// within runs fn as the callback of a method that takes an asynchronous one. fn gets what the callback gets. workerd has one such section
+// runExclusive runs fn as the callback of a method that takes an asynchronous one. fn gets what the callback gets. workerd has one such section
 // of an object at a time; others wait for it.
-func within(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) error {
+func runExclusive(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) error {
 	c := target.Context()
 	if err := c.EnterSection(ctx); err != nil {
 		return err
 	}
 	defer c.LeaveSection()
 	whole := context.WithoutCancel(ctx) // what has begun is ended in order
-	v, err := c.BeginSection(whole, "within", target, method)
+	v, err := c.BeginSection(whole, "runExclusive", target, method)
 	if err != nil {
 		return classify(err)
 	}

@@ -104,7 +104,7 @@ func TestAbortResetsTheObjectUnderItsOpenCalls(t *testing.T) {
 	<-waiting
 	_, err := o(t.Context(), func(ctx context.Context, l *Lab) (string, error) {
 		l.put("k", "nobody was told")
-		err := l.state.Abort(ctx, "enough", &durable.AbortOptions{RetryAlarm: true})
+		err := l.state.Abort(ctx, "enough", nil)
 		returned <- err
 		return "", err
 	})

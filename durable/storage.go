@@ -53,7 +53,7 @@ func (s *Storage) DeleteAll(ctx context.Context, opts *PutOptions) error {
 // returns, or panics. Use txn in fn, or SQL. What fn may wait for is said at
 // [State.BlockConcurrencyWhile].
 func (s *Storage) Transaction(ctx context.Context, fn func(txn *Transaction) error) error {
-	return within(ctx, s.ref, "transaction", func(ref *jsrt.Ref) error {
+	return runExclusive(ctx, s.ref, "transaction", func(ref *jsrt.Ref) error {
 		return fn(&Transaction{AsyncKV{ref, s.backend}})
 	})
 }

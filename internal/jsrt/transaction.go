@@ -18,7 +18,7 @@ type transaction struct {
 }
 
 // begin is called by JavaScript inside transactionSync. Then it resumes the Go program, which runs until every goroutine waits: also
-// others, but guard keeps their I/O out.
+// others, but checkTransaction keeps their I/O out.
 func (t *transaction) begin() {
 	t.outer, t.c.tx = t.c.tx, t
 	go t.call()
@@ -61,8 +61,8 @@ func (t *transaction) result() error {
 	return t.err
 }
 
-// guard decides about a goroutine that wants to do I/O while a transaction's function runs, or after one was given up.
-func (c *Context) guard() (wait bool, err error) {
+// checkTransaction decides about a goroutine that wants to do I/O while a transaction's function runs, or after one was given up.
+func (c *Context) checkTransaction() (wait bool, err error) {
 	g := goroutine()
 	for t := c.givenUp; t != nil; t = t.next {
 		if t.g == g {
