@@ -9,7 +9,8 @@
 //		return nil // seen before
 //	}
 //	if err := handle(message); err != nil {
-//		return errors.Join(err, store.Forget(ctx, []byte(messageID))) // let a redelivery through
+//		// let a redelivery through
+//		return errors.Join(err, store.Forget(ctx, []byte(messageID)))
 //	}
 //
 // Use a [Ledger] if a duplicate must get the first result, and if a crash must

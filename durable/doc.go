@@ -4,14 +4,17 @@
 //
 //	type Counter struct{ state *durable.State }
 //
-//	func NewCounter(ctx context.Context, state *durable.State, env *durable.Env) (*Counter, error) {
+//	func NewCounter(
+//		ctx context.Context, state *durable.State, env *durable.Env,
+//	) (*Counter, error) {
 //		return &Counter{state}, nil
 //	}
 //
 //	func (c *Counter) Add(ctx context.Context, n int64) (int64, error) { … }
 //
 //	func main() {
-//		durable.Register("Counter", NewCounter, durable.Func[*Counter]("add", (*Counter).Add))
+//		durable.Register("Counter", NewCounter,
+//			durable.Func[*Counter]("add", (*Counter).Add))
 //		durable.Run()
 //	}
 //

@@ -12,7 +12,8 @@
 //		"charge":   flow.Func(charge),
 //	}, nil)
 //	…
-//	receipt, err := program.Run(ctx, flow.Bindings{flow.Dedupe: ledger}, payload)
+//	bindings := flow.Bindings{flow.Dedupe: ledger}
+//	receipt, err := program.Run(ctx, bindings, payload)
 //
 // [Flow.Validate] and [Compile] check a flow before it can run.
 // [Program.Preflight] checks before each run that what it requires is there.

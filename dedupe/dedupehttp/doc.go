@@ -2,7 +2,8 @@
 // Idempotency-Key. It uses a [dedupe.Ledger].
 //
 //	options := &dedupehttp.Options{Required: true}
-//	idempotent := dedupehttp.Idempotent(dedupehttp.Fixed(ledger), tenant, options)
+//	fixed := dedupehttp.Fixed(ledger)
+//	idempotent := dedupehttp.Idempotent(fixed, tenant, options)
 //	mux.Handle("POST /charges", authenticated(idempotent(charge)))
 //
 // If a client gets no answer, it sends the request again, with the same key,
@@ -94,10 +95,12 @@
 //	413 body_too_large          beyond Options.MaxBody
 //	422 idempotency_key_reused  for another request
 //	500 body_incomplete         shorter than announced: an outer handler read it
-//	500 record_unreadable       the ledger's record is corrupt, or of a newer version
+//	500 record_unreadable       the ledger's record is corrupt, or of a
+//	                            newer version
 //	503 ledger_failed, overloaded, outcome_unknown
 //	503 timed_out               the handler runs for longer than Options.Timeout
-//	503 taken_over              the handler lost its claim: another response counts
+//	503 taken_over              the handler lost its claim, so another
+//	                            response counts
 //
 // A repetition after a panic gets 500 handler_panicked. 409 and 503 have
 // Retry-After.

@@ -8,7 +8,9 @@
 //		durable.Run()
 //	}
 //
-//	func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+//	func serve(
+//		ctx context.Context, env *durable.Env, r *durable.Request,
+//	) (*durable.Response, error) {
 //		store, err := dodedupe.NewStore(env, nil)
 //		…
 //		inserted, err := store.PutIfAbsent(ctx, key, time.Hour)

@@ -2,9 +2,12 @@
 // Code for that package (generated queries, query builders, ORMs, migrations)
 // then works inside a Durable Object:
 //
-//	func NewUsers(ctx context.Context, state *durable.State, env *durable.Env) (*Users, error) {
+//	func NewUsers(
+//		ctx context.Context, state *durable.State, env *durable.Env,
+//	) (*Users, error) {
 //		db := durablesql.Open(state)
-//		_, err := db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT)`)
+//		_, err := db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS users
+//			(id INTEGER PRIMARY KEY, name TEXT)`)
 //		return &Users{db: db}, err
 //	}
 //

@@ -20,7 +20,8 @@
 //			t.Fatal(err)
 //		}
 //		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-//			if n, _, err := durable.Get[int](state.Storage().KV(), "n"); n != 1 || err != nil {
+//			n, _, err := durable.Get[int](state.Storage().KV(), "n")
+//			if n != 1 || err != nil {
 //				t.Errorf("n is %v", n)
 //			}
 //		})
