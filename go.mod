@@ -33,7 +33,10 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-require github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
+require (
+	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
+	github.com/spf13/pflag v1.0.9
+)
 
 require (
 	ariga.io/atlas v0.32.1-0.20250325101103-175b25e1c1b9 // indirect
@@ -60,7 +63,6 @@ require (
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
 	github.com/sethvargo/go-retry v0.5.0 // indirect
-	github.com/spf13/pflag v1.0.9 // indirect
 	github.com/tmthrgd/go-hex v0.0.0-20190904060850-447a3041c3bc // indirect
 	github.com/vmihailenco/msgpack/v5 v5.4.1 // indirect
 	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
