@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -134,9 +133,7 @@ func (c *costing) run(w io.Writer) error {
 	}
 	r := c.report()
 	if c.json {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
+		return printJSON(w, r)
 	}
 	return r.print(w)
 }

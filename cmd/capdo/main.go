@@ -65,7 +65,7 @@ the serving and the deploying: a build folder is all it needs.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nhint: see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBuild(), newCheck(), newDev(), newDeploy(), newServe(), newCluster(), newTest(), newExec(), newNew(), newProfile(), newCost())
+	root.AddCommand(newBuild(), newCheck(), newDev(), newDeploy(), newServe(), newCluster(), newTest(), newExec(), newNew(), newProfile(), newBench(), newCost())
 	return root
 }
 
