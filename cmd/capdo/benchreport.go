@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -85,10 +86,20 @@ func (r *benchReport) failed() error {
 	case r.Requests == 0:
 		return fmt.Errorf("no request was counted\nhint: raise --duration")
 	case r.Failed > 0:
-		return fmt.Errorf("%s of %s requests failed: %s\nhint: statuses that are expected go into --ok",
-			grouped(float64(r.Failed)), grouped(float64(r.Requests)), strings.Join(r.failures(), ", "))
+		return fmt.Errorf("%s of %s requests failed: %s\nhint: %s",
+			grouped(float64(r.Failed)), grouped(float64(r.Requests)), strings.Join(r.failures(), ", "), r.hint())
 	}
 	return nil
+}
+
+func (r *benchReport) hint() string {
+	switch {
+	case r.PerSecond == 0 && len(r.Statuses) == 0:
+		return "see whether the server runs, and has this URL"
+	case len(r.Errors) > 0:
+		return "a lower --rate, or fewer --callers, show whether load is the reason"
+	}
+	return "statuses that are expected go into --ok"
 }
 
 func (r *benchReport) failures() (list []string) {
@@ -129,7 +140,7 @@ func (r *benchReport) print(w io.Writer) {
 
 func (r *benchReport) printHistogram(w io.Writer) {
 	const width = 40
-	most := slices.MaxFunc(r.Histogram, func(a, b benchBar) int { return int(a.Count - b.Count) }).Count
+	most := slices.MaxFunc(r.Histogram, func(a, b benchBar) int { return cmp.Compare(a.Count, b.Count) }).Count
 	for _, b := range r.Histogram {
 		bar := int((b.Count*width + most - 1) / most) // what is there is seen
 		line := fmt.Sprintf("up to %9g ms %12s %s", b.UpTo, grouped(float64(b.Count)), strings.Repeat("#", bar))
