@@ -176,7 +176,7 @@ func (c *costing) assumptions() []string {
 	}
 	if c.Buckets == 0 {
 		return append(a,
-			"an object of one key is a database of 12 KiB; what it reads is counted as in a bucket",
+			"an object of one key is a database of 12 KiB",
 			"the deletion of an object as a whole (deleteAll) counts no rows")
 	}
 	return append(a, "a key takes 944 bytes in a bucket besides its result, as in a local measurement")

@@ -74,16 +74,16 @@ func (w *Workload) Estimate() Estimate {
 
 func (w *Workload) add(e *Estimate, operation string, times float64) {
 	c := Of(operation)
-	written := c.InBucket
+	read, written := c.Read, c.InBucket
 	switch {
 	case w.Buckets == 0:
-		written = c.PerKey
+		read, written = c.ReadPerKey, c.PerKey
 	case w.OnExpired:
 		written = c.Notifies
 	}
 	e.Requests += times * float64(c.Requests)
 	e.RowsWritten += times * float64(written)
-	e.RowsRead += times * float64(c.Read) // not measured per key
+	e.RowsRead += times * float64(read)
 }
 
 // activeSeconds is how long objects are active. A bucket is billed once for the

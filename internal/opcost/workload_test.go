@@ -34,7 +34,7 @@ func TestEstimate(t *testing.T) {
 		want price.Usage
 	}{
 		// Claim 2 rows, complete 1, alarm 1. 30,000 databases of 12 KiB + 100.
-		{"per key", nil, 0, usage(2.8e6, 3584, 900_000*(2+2+13)+100_000, 3.6e6, 0.37164)},
+		{"per key", nil, 0, usage(2.8e6, 3584, 900_000*(3+1+3)+100_000, 3.6e6, 0.37164)},
 		// Claim 2, complete 1, alarm 3. 30,000 records of 944 + 100 bytes, four databases.
 		{"in buckets", nil, 4, usage(2.8e6, 3584, 900_000*(0+2+13)+100_000, 5.4e6, 0.031369152)},
 		// Complete writes 2.

@@ -52,10 +52,30 @@ func (c *countedTable) take() (read, written int) {
 	return read, written
 }
 
-// countedSingle counts writes, of a row each.
+// countedSingle counts reads and writes, of a row each.
 type countedSingle struct {
 	single
-	written int
+	read, written int
+}
+
+func (c *countedSingle) Get(key string) (record []byte, ok bool, err error) {
+	c.read++
+	return c.single.Get(key)
+}
+
+func (c *countedSingle) Noted(name string) ([]byte, error) {
+	c.read++
+	return c.single.Noted(name)
+}
+
+func (c *countedSingle) Expired(now int64, limit int) ([]entry.Keyed, error) {
+	c.read++
+	return c.single.Expired(now, limit)
+}
+
+func (c *countedSingle) Earliest(now int64) (due int64, some bool, err error) {
+	c.read++
+	return c.single.Earliest(now)
 }
 
 func (c *countedSingle) Put(key string, e, before *entry.Entry) error {
@@ -70,9 +90,10 @@ func (c *countedSingle) Remove(key string) error {
 
 // Sweep removes the record with a method of single.
 func (c *countedSingle) Sweep(now int64, limit int, keep func(fence int64) error) error {
-	_, before, _ := c.Get("")
+	c.read++
+	_, before, _ := c.single.Get("")
 	err := c.single.Sweep(now, limit, keep)
-	if _, after, _ := c.Get(""); before && !after {
+	if _, after, _ := c.single.Get(""); before && !after {
 		c.written++
 	}
 	return err
@@ -88,9 +109,10 @@ func (c *countedSingle) SetAlarm(ctx context.Context, at int64) error {
 	return c.single.SetAlarm(ctx, at)
 }
 
-func (c *countedSingle) take() (_, written int) {
-	written, c.written = c.written, 0
-	return 0, written
+func (c *countedSingle) take() (read, written int) {
+	read, written = c.read, c.written
+	c.read, c.written = 0, 0
+	return read, written
 }
 
 // TestCosts measures what is billed, in real objects.
@@ -98,7 +120,7 @@ func TestCosts(t *testing.T) {
 	const none = opcost.None
 	measured := make([]opcost.Cost, len(opcost.Table))
 	for i, c := range opcost.Table { // requests are counted in dodedupe
-		measured[i] = opcost.Cost{Operation: c.Operation, Requests: c.Requests, PerKey: none, InBucket: none, Notifies: none, Read: none}
+		measured[i] = opcost.Cost{Operation: c.Operation, Requests: c.Requests, PerKey: none, InBucket: none, Notifies: none, ReadPerKey: none, Read: none}
 	}
 	measure := func(many, notifies bool, note func(c *opcost.Cost, read, written int)) {
 		durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
@@ -120,7 +142,7 @@ func TestCosts(t *testing.T) {
 			})
 		})
 	}
-	measure(false, false, func(c *opcost.Cost, _, written int) { c.PerKey = written })
+	measure(false, false, func(c *opcost.Cost, read, written int) { c.PerKey, c.ReadPerKey = written, read })
 	measure(true, false, func(c *opcost.Cost, read, written int) { c.InBucket, c.Read = written, read })
 	measure(true, true, func(c *opcost.Cost, _, written int) { c.Notifies = written })
 	for i, c := range measured {
