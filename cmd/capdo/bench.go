@@ -21,6 +21,7 @@ const (
 	maxDuration = time.Hour
 	maxTimeout  = 10 * time.Minute
 	maxBody     = 16 << 20
+	maxBodies   = 1 << 30 // of the requests under way, where each has its own
 )
 
 // benching are the flags of capdo bench.
@@ -124,13 +125,13 @@ func (b *benching) run(ctx context.Context, url string, w io.Writer) error {
 		return err
 	}
 	b.request.keys.Run = rand.Text()[:8]
-	request, err := b.request.build(url, b.remote)
-	if err != nil {
-		return err
-	}
 	connections := b.callers
 	if b.rate > 0 {
 		connections = b.inFlight
+	}
+	request, err := b.request.build(url, b.remote, connections)
+	if err != nil {
+		return err
 	}
 	client, done := benchClient(connections)
 	defer done()

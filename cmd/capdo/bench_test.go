@@ -45,7 +45,7 @@ func TestBenchRequests(t *testing.T) {
 		body: `{"id":"{key}"}`, headers: []string{"X-Trace: t-{key}", "Host: shop.example", "user-agent: me"},
 		keyHeader: "Idempotency-Key", keys: loadtest.Keys{Template: "a b/{n}", Run: "r"},
 	}
-	request, err := f.build("http://127.0.0.1:1/orders/{key}", false)
+	request, err := f.build("http://127.0.0.1:1/orders/{key}", false, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +65,26 @@ func TestBenchRequests(t *testing.T) {
 	} {
 		if v[0] != v[1] {
 			t.Errorf("%s is %q, want %q", what, v[0], v[1])
+		}
+	}
+}
+
+// Bodies that differ are in memory for each request under way.
+func TestBenchBoundsBodies(t *testing.T) {
+	tests := []struct {
+		name   string
+		suffix string
+		atOnce int
+		ok     bool
+	}{
+		{"a body for all", "", 10_000, true},
+		{"1,000 bodies of 1 MB", keyMark, 1000, true},
+		{"10,000 bodies of 1 MB", keyMark, 10_000, false},
+	}
+	for _, tt := range tests {
+		f := requestFlags{body: strings.Repeat("a", 1e6) + tt.suffix, keys: loadtest.Keys{Template: "{n}"}}
+		if _, err := f.build("http://127.0.0.1/", false, tt.atOnce); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
 }

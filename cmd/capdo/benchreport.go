@@ -122,6 +122,9 @@ func (r *benchReport) print(w io.Writer) {
 		fmt.Fprintf(w, "interrupted, with %s requests unfinished\n", grouped(float64(r.Unfinished)))
 	}
 	fmt.Fprintf(w, "requests   %s; %.1f answered a second\n", grouped(float64(r.Requests)), r.PerSecond)
+	if r.Loop == "open" && !r.Interrupted && r.PerSecond < 0.9*r.Rate {
+		fmt.Fprintln(w, "           the server does not keep up with the rate: latencies grow with --duration")
+	}
 	fmt.Fprintf(w, "statuses   %s\n", counts(r.Statuses))
 	fmt.Fprintf(w, "errors     %s\n", counts(r.Errors))
 	if r.Requests == 0 {

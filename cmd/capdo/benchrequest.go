@@ -28,8 +28,9 @@ const keyMark = "{key}"
 
 type newRequest = func(ctx context.Context, serial int64) (*http.Request, error)
 
-// build returns what makes the requests. It has made one, so that none fails.
-func (f *requestFlags) build(target string, remote bool) (newRequest, error) {
+// build returns what makes the requests, of which some are there at once. It has
+// made one, so that none fails.
+func (f *requestFlags) build(target string, remote bool, atOnce int) (newRequest, error) {
 	body, err := f.readBody()
 	if err != nil {
 		return nil, err
@@ -48,10 +49,16 @@ func (f *requestFlags) build(target string, remote bool) (newRequest, error) {
 	if err := f.checkKeys(target, body); err != nil {
 		return nil, err
 	}
+	hasKey := bytes.Contains(body, []byte(keyMark))
+	if hasKey && len(body)*atOnce > maxBodies {
+		return nil, fmt.Errorf("%d bodies of %d bytes at once take over 1 GiB\nhint: take fewer --callers or a lower --max-in-flight, or send the key with --key-header, so that the body is in memory once", atOnce, len(body))
+	}
 	request := func(ctx context.Context, serial int64) (*http.Request, error) {
-		key := f.keys.Of(serial)
+		key, content := f.keys.Of(serial), body
 		to := strings.ReplaceAll(target, keyMark, url.PathEscape(key))
-		content := bytes.ReplaceAll(body, []byte(keyMark), []byte(key))
+		if hasKey {
+			content = bytes.ReplaceAll(body, []byte(keyMark), []byte(key))
+		}
 		req, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(content))
 		if err != nil {
 			return nil, err
@@ -124,7 +131,7 @@ func (f *requestFlags) readBody() ([]byte, error) {
 		return nil, fmt.Errorf("--body-file: %w", err)
 	}
 	if len(body) > maxBody {
-		return nil, fmt.Errorf("--body-file %s is over 16 MiB\nhint: bodies are kept in memory, once for each request under way", f.bodyFile)
+		return nil, fmt.Errorf("--body-file %s is over 16 MiB", f.bodyFile)
 	}
 	return body, nil
 }
