@@ -49,6 +49,8 @@ the serving and the deploying: a build folder is all it needs.`,
   capdo dev     serve on http://127.0.0.1:8787 and rebuild on each change
   capdo profile record where the CPU of what is served goes
   capdo serve   run it on a machine of your own
+  capdo bench   put load on it, and measure rates and latencies
+  capdo cost    estimate what a ledger costs at Cloudflare
   capdo deploy  check, build, and put it on Cloudflare's network`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -63,7 +65,7 @@ the serving and the deploying: a build folder is all it needs.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nhint: see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBuild(), newCheck(), newDev(), newDeploy(), newServe(), newCluster(), newTest(), newExec(), newNew(), newProfile())
+	root.AddCommand(newBuild(), newCheck(), newDev(), newDeploy(), newServe(), newCluster(), newTest(), newExec(), newNew(), newProfile(), newBench(), newCost())
 	return root
 }
 

@@ -81,6 +81,7 @@ func runScripts(t *testing.T, dir string) {
 			"answer":   httpAnswer,
 			"await":    await,
 			"load":     load,
+			"target":   startTarget,
 		},
 	})
 }

@@ -2,12 +2,14 @@ package engine
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durabletest"
+	"flow.internal/capdo/internal/opcost"
 )
 
 // countedTable counts the rows that are read and written, by SQLite's own
@@ -50,10 +52,30 @@ func (c *countedTable) take() (read, written int) {
 	return read, written
 }
 
-// countedSingle counts writes, of a row each.
+// countedSingle counts reads and writes, of a row each.
 type countedSingle struct {
 	single
-	written int
+	read, written int
+}
+
+func (c *countedSingle) Get(key string) (record []byte, ok bool, err error) {
+	c.read++
+	return c.single.Get(key)
+}
+
+func (c *countedSingle) Noted(name string) ([]byte, error) {
+	c.read++
+	return c.single.Noted(name)
+}
+
+func (c *countedSingle) Expired(now int64, limit int) ([]entry.Keyed, error) {
+	c.read++
+	return c.single.Expired(now, limit)
+}
+
+func (c *countedSingle) Earliest(now int64) (due int64, some bool, err error) {
+	c.read++
+	return c.single.Earliest(now)
 }
 
 func (c *countedSingle) Put(key string, e, before *entry.Entry) error {
@@ -66,6 +88,17 @@ func (c *countedSingle) Remove(key string) error {
 	return c.single.Remove(key)
 }
 
+// Sweep removes the record with a method of single.
+func (c *countedSingle) Sweep(now int64, limit int, keep func(fence int64) error) error {
+	c.read++
+	_, before, _ := c.single.Get("")
+	err := c.single.Sweep(now, limit, keep)
+	if _, after, _ := c.single.Get(""); before && !after {
+		c.written++
+	}
+	return err
+}
+
 func (c *countedSingle) Note(name string, value []byte) error {
 	c.written++
 	return c.single.Note(name, value)
@@ -76,46 +109,53 @@ func (c *countedSingle) SetAlarm(ctx context.Context, at int64) error {
 	return c.single.SetAlarm(ctx, at)
 }
 
-func (c *countedSingle) take() (_, written int) {
-	written, c.written = c.written, 0
-	return 0, written
+func (c *countedSingle) take() (read, written int) {
+	read, written = c.read, c.written
+	c.read, c.written = 0, 0
+	return read, written
 }
 
 // TestCosts measures what is billed, in real objects.
 func TestCosts(t *testing.T) {
-	measured := make([]cost, len(costs))
-	for i, c := range costs {
-		measured[i] = cost{c.operation, -1, -1, -1, -1}
+	const none = opcost.None
+	measured := make([]opcost.Cost, len(opcost.Table))
+	for i, c := range opcost.Table { // requests are counted in dodedupe
+		measured[i] = opcost.Cost{Operation: c.Operation, Requests: c.Requests, PerKey: none, InBucket: none, Notifies: none, ReadPerKey: none, Read: none}
 	}
-	measure := func(many, notifies bool, note func(c *cost, read, written int)) {
+	measure := func(many, notifies bool, note func(c *opcost.Cost, read, written int)) {
 		durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
-			e, take := countedEngine(state.Storage(), many, notifies)
-			operate(ctx, e, many, func(operation string, do func() error) {
+			ahead := time.Duration(0)
+			clock := func() int64 { return time.Now().Add(ahead).UnixMilli() }
+			e, take := countedEngine(state.Storage(), clock, many, notifies)
+			later := func(d time.Duration) { ahead += d }
+			operate(ctx, e, many, later, func(operation string, do func() error) {
 				take()
 				if err := do(); err != nil {
 					t.Errorf("%s: %v", operation, err)
 				}
 				read, written := take()
 				for i := range measured {
-					if measured[i].operation == operation {
+					if measured[i].Operation == operation {
 						note(&measured[i], read, written)
 					}
 				}
 			})
 		})
 	}
-	measure(false, false, func(c *cost, _, written int) { c.perKey = written })
-	measure(true, false, func(c *cost, read, written int) { c.inBucket, c.read = written, read })
-	measure(true, true, func(c *cost, _, written int) { c.notifies = written })
+	measure(false, false, func(c *opcost.Cost, read, written int) { c.PerKey, c.ReadPerKey = written, read })
+	measure(true, false, func(c *opcost.Cost, read, written int) { c.InBucket, c.Read = written, read })
+	measure(true, true, func(c *opcost.Cost, _, written int) { c.Notifies = written })
 	for i, c := range measured {
-		if c != costs[i] {
-			t.Errorf("measured %+v, stated is %+v", c, costs[i])
+		if c != opcost.Table[i] {
+			t.Errorf("measured %+v, stated is %+v", c, opcost.Table[i])
 		}
 	}
 }
 
-func countedEngine(storage *durable.Storage, many, notifies bool) (e *Engine, take func() (read, written int)) {
-	config := Config{Clock: func() int64 { return time.Now().UnixMilli() }, Many: many}
+func countedEngine(
+	storage *durable.Storage, clock func() int64, many, notifies bool,
+) (e *Engine, take func() (read, written int)) {
+	config := Config{Clock: clock, Many: many}
 	if notifies {
 		config.Notify = func(context.Context, string, *entry.Entry) error { return nil }
 	}
@@ -129,8 +169,12 @@ func countedEngine(storage *durable.Storage, many, notifies bool) (e *Engine, ta
 	return New(config), one.take
 }
 
-// operate does what the table names, in its order, through run.
-func operate(ctx context.Context, b *Engine, many bool, run func(operation string, do func() error)) {
+// operate does what the table names, in its order, through run. later lets time
+// pass.
+func operate(
+	ctx context.Context, b *Engine, many bool, later func(time.Duration),
+	run func(operation string, do func() error),
+) {
 	r := entry.Request{Owner: "a", Lease: 60_000, TTL: 3_600_000}
 	other := entry.Request{Owner: "b", Lease: 1, TTL: 1}
 	var a entry.Answer
@@ -155,6 +199,8 @@ func operate(ctx context.Context, b *Engine, many bool, run func(operation strin
 	run("complete", func() error { return b.Complete(ctx, "k", holderOf(a), []byte("result")) })
 	run("claim of a key that is completed", claimed("k", other))
 	if !many {
+		later(3 * time.Hour)
+		run("alarm that removes one record", func() error { return b.Alarm(ctx) })
 		return
 	}
 	reserve := func(owner string) func() error {
@@ -171,4 +217,35 @@ func operate(ctx context.Context, b *Engine, many bool, run func(operation strin
 	run("the first entry of a sequence", next("e", "a"))
 	run("an entry of a sequence", next("f", "a"))
 	run("an entry of a sequence that has its number", next("f", "b"))
+	expire(ctx, b, later, run)
+}
+
+// expire lets records of a bucket expire while another one stays.
+func expire(
+	ctx context.Context, b *Engine, later func(time.Duration),
+	run func(operation string, do func() error),
+) {
+	claim := func(key string, ttl time.Duration) {
+		run("", func() error {
+			a, err := b.Claim(ctx, key, entry.Request{Owner: "a", Lease: 60_000, TTL: ttl.Milliseconds()})
+			if err != nil {
+				return err
+			}
+			return b.Complete(ctx, key, holderOf(a), nil)
+		})
+	}
+	alarm := func() error { return b.Alarm(ctx) }
+	claim("stays", 100*time.Hour)
+	for range 2 { // the first one may give notice of a holder
+		later(3 * time.Hour)
+		run("", alarm)
+	}
+	claim("expires", time.Hour)
+	later(2 * time.Hour)
+	run("alarm that removes one record", alarm)
+	for i := range 10 {
+		claim("expires "+strconv.Itoa(i), time.Hour)
+	}
+	later(2 * time.Hour)
+	run("alarm that removes ten records", alarm)
 }

@@ -1,0 +1,155 @@
+// Package price has Cloudflare's published prices for Workers and for Durable
+// Objects backed by SQLite, and bills a month's usage with them.
+package price
+
+import "math"
+
+// Source is a page with prices, and the date that it was last changed when the
+// prices were copied.
+type Source struct {
+	URL  string `json:"url"`
+	Date string `json:"date"`
+}
+
+// Sources are the pages that the prices are from.
+var Sources = []Source{
+	{"https://developers.cloudflare.com/durable-objects/platform/pricing/", "2026-09-30"},
+	{"https://developers.cloudflare.com/workers/platform/pricing/", "2026-10-02"},
+}
+
+const (
+	// Subscription is the least that a month of Workers Paid costs, in dollars.
+	Subscription = 5
+	// Days is how many days a month has here.
+	Days = 30
+	// Memory is what an active object is billed for, in GB: 128 MB, however
+	// much it uses.
+	Memory = 0.128
+	// FreeCPU is the CPU time of an invocation on Workers Free, in ms.
+	FreeCPU = 10
+)
+
+// Usage is what a month uses.
+type Usage struct {
+	WorkerRequests float64 `json:"worker_requests"`
+	CPU            float64 `json:"worker_cpu_ms"`
+	Requests       float64 `json:"object_requests"` // alarms are requests, too
+	Duration       float64 `json:"object_duration_gb_s"`
+	RowsRead       float64 `json:"rows_read"`
+	RowsWritten    float64 `json:"rows_written"`
+	Stored         float64 `json:"stored_gb"` // at a time
+}
+
+// meter is one of the things that are billed.
+type meter struct {
+	name, unit string
+	of         func(*Usage) float64
+	included   float64 // a month, on Workers Paid
+	price      float64 // dollars for per
+	per        float64
+	whole      bool    // what is begun of per counts in full
+	free       float64 // a day on Workers Free; 0 means that it is not metered
+	total      bool    // free is at a time, not a day
+}
+
+const million = 1e6
+
+// Only the page of Durable Objects says that usage is rounded up. The examples
+// on the page of Workers are not.
+var meters = []meter{
+	{
+		name: "Worker requests", of: func(u *Usage) float64 { return u.WorkerRequests },
+		included: 10 * million, price: 0.30, per: million, free: 100_000,
+	},
+	{
+		name: "Worker CPU time", unit: "ms", of: func(u *Usage) float64 { return u.CPU },
+		included: 30 * million, price: 0.02, per: million,
+	},
+	{
+		name: "object requests", of: func(u *Usage) float64 { return u.Requests },
+		included: million, price: 0.15, per: million, whole: true, free: 100_000,
+	},
+	{
+		name: "object duration", unit: "GB-s", of: func(u *Usage) float64 { return u.Duration },
+		included: 400_000, price: 12.50, per: million, whole: true, free: 13_000,
+	},
+	{
+		name: "rows read", of: func(u *Usage) float64 { return u.RowsRead },
+		included: 25_000 * million, price: 0.001, per: million, whole: true, free: 5 * million,
+	},
+	{
+		name: "rows written", of: func(u *Usage) float64 { return u.RowsWritten },
+		included: 50 * million, price: 1, per: million, whole: true, free: 100_000,
+	},
+	{
+		name: "stored data", unit: "GB", of: func(u *Usage) float64 { return u.Stored },
+		included: 5, price: 0.20, per: 1, whole: true, free: 5, total: true,
+	},
+}
+
+// Line is a line of a bill of Workers Paid: Billed is what exceeds the included
+// amount, rounded up if the page says so.
+type Line struct {
+	Name     string  `json:"name"`
+	Unit     string  `json:"unit,omitempty"`
+	Amount   float64 `json:"amount"`
+	Included float64 `json:"included"`
+	Billed   float64 `json:"billed"`
+	Price    float64 `json:"price"`
+	Per      float64 `json:"per"`
+	Dollars  float64 `json:"dollars"`
+}
+
+// Bill is a month of Workers Paid.
+type Bill struct {
+	Subscription float64 `json:"subscription"`
+	Lines        []Line  `json:"lines"`
+	Total        float64 `json:"total"`
+}
+
+// Paid bills usage on Workers Paid. It takes the included amounts as unused by
+// whatever else the account does.
+func Paid(u Usage) Bill {
+	b := Bill{Subscription: Subscription, Total: Subscription}
+	for _, m := range meters {
+		l := Line{
+			Name: m.name, Unit: m.unit, Amount: m.of(&u),
+			Included: m.included, Price: m.price, Per: m.per,
+		}
+		l.Billed = max(l.Amount-m.included, 0)
+		if m.whole {
+			l.Billed = math.Ceil(l.Billed/m.per) * m.per
+		}
+		l.Dollars = l.Billed / m.per * m.price
+		b.Lines = append(b.Lines, l)
+		b.Total += l.Dollars
+	}
+	return b
+}
+
+// Limit is a limit of Workers Free, and the part of the usage that it is for.
+type Limit struct {
+	Name     string  `json:"name"`
+	Unit     string  `json:"unit,omitempty"`
+	Amount   float64 `json:"amount"`
+	Limit    float64 `json:"limit"`
+	Daily    bool    `json:"daily"` // else at any time
+	Exceeded bool    `json:"exceeded"`
+}
+
+// Free compares usage, spread evenly over the month, with the limits of Workers
+// Free. Beyond one of them operations of that type fail.
+func Free(u Usage) (limits []Limit) {
+	for _, m := range meters {
+		if m.free == 0 {
+			continue
+		}
+		l := Limit{Name: m.name, Unit: m.unit, Amount: m.of(&u), Limit: m.free, Daily: !m.total}
+		if l.Daily {
+			l.Amount /= Days
+		}
+		l.Exceeded = l.Amount > l.Limit
+		limits = append(limits, l)
+	}
+	return limits
+}
