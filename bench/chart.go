@@ -71,7 +71,8 @@ func (c *chart) csv() []byte {
 	return b.Bytes()
 }
 
-// Colors that those who see no difference between red and green tell apart, too.
+// Colors that those who see no difference between red and green tell apart,
+// too.
 var colors = []string{"#f0a30a", "#c8741a", "#8a8a8a", "#0072b2", "#56b4e9"}
 
 const (

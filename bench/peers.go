@@ -18,7 +18,8 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-// peer is one way to write the same Worker. Each has a workerd process of its own.
+// peer is one way to write the same Worker. Each has a workerd process of its
+// own.
 type peer struct {
 	Name  string
 	Title string

@@ -10,12 +10,12 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// sender writes a body to a stream. It tells failed of an error of the body's own
-// before it breaks the stream off.
+// sender writes a body to a stream. It tells failed of an error of the body's
+// own before it breaks the stream off.
 type sender func(ctx context.Context, failed func(error))
 
-// outgoing turns a body into what JavaScript sends: bytes, or a stream that send
-// writes, or one of JavaScript's that goes on as it is.
+// outgoing turns a body into what JavaScript sends: bytes, or a stream that
+// send writes, or one of JavaScript's that goes on as it is.
 func outgoing(c *jsrt.Context, body io.Reader, header map[string][]string) (value any, send sender, err error) {
 	switch b := body.(type) {
 	case nil:
@@ -65,9 +65,10 @@ func closeBody(body io.Reader) {
 // would make a Worker 3 KiB larger, gzip.)
 var spare atomic.Pointer[[64 << 10]byte]
 
-// pump writes a body to a WritableStreamDefaultWriter, as fast as it is read. Where
-// the body fails, abort breaks a response off, but workerd sends a request as if
-// it were complete (1.20261117.1, measured): failed has to abort the request first.
+// pump writes a body to a WritableStreamDefaultWriter, as fast as it is read.
+// Where the body fails, abort breaks a response off, but workerd sends a
+// request as if it were complete (1.20261117.1, measured): failed has to abort
+// the request first.
 func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader, failed func(error)) {
 	defer closeBody(body)
 	piece := spare.Swap(nil)

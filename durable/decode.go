@@ -438,7 +438,8 @@ func parseInteger(s string) (any, error) {
 	return n, err
 }
 
-// checkForeign refuses values that stayed in JavaScript, and errors among values.
+// checkForeign refuses values that stayed in JavaScript, and errors among
+// values.
 func checkForeign(v any, depth int) *valueErr {
 	if depth > maxNesting {
 		return refused("a value that is nested more than 500 deep, or contains itself")

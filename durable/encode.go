@@ -127,7 +127,8 @@ func checkTime(t time.Time) *valueErr {
 	return nil
 }
 
-// maxDate is the last moment that a JavaScript Date can be, in ms before and after 1970.
+// maxDate is the last moment that a JavaScript Date can be, in ms before and
+// after 1970.
 const maxDate = 8_640_000_000_000_000
 
 func (e *valueEncoder) value(c *codec, v reflect.Value) (any, *valueErr) {
@@ -203,8 +204,8 @@ func (e *valueEncoder) pointer(c *codec, v reflect.Value) (any, *valueErr) {
 	return out, err
 }
 
-// maxPointers is how many pointers may lead to a value, with those to the values
-// that it is in.
+// maxPointers is how many pointers may lead to a value, with those to the
+// values that it is in.
 const maxPointers = 4 * maxNesting
 
 func (e *valueEncoder) elements(c *codec, v reflect.Value) (any, *valueErr) {

@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// Func exports fn, usually a method expression such as (*Counter).Add, as an RPC
-// method whose arguments and result are Go values, converted as by [Decode] and
-// [Encode]:
+// Func exports fn, usually a method expression such as (*Counter).Add, as an
+// RPC method whose arguments and result are Go values, converted as by [Decode]
+// and [Encode]:
 //
 //	func(object T, ctx context.Context, …) error
 //	func(object T, ctx context.Context, …) (Result, error)

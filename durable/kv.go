@@ -8,20 +8,21 @@ import (
 	"flow.internal/capdo/internal/plain"
 )
 
-// KV is the synchronous key-value store of an object backed by SQLite. Put takes
-// what [Encode] converts. Get returns what structured clone and Go share: nil,
-// bool, float64 (any integer up to ±(2^53-1) is one, exactly), int64 or uint64
-// beyond that, string, []byte, time.Time (in ms), []any and map[string]any; the
-// function [Get] and [Decode] convert that to other types. A value that would
-// change on its way is refused with [ErrValue]. nil is a value: a key under which
-// it is stored is there.
+// KV is the synchronous key-value store of an object backed by SQLite. Put
+// takes what [Encode] converts. Get returns what structured clone and Go share:
+// nil, bool, float64 (any integer up to ±(2^53-1) is one, exactly), int64 or
+// uint64 beyond that, string, []byte, time.Time (in ms), []any and
+// map[string]any; the function [Get] and [Decode] convert that to other types.
+// A value that would change on its way is refused with [ErrValue]. nil is a
+// value: a key under which it is stored is there.
 type KV struct {
 	storage *Storage
 	ref     *jsrt.Ref
 }
 
-// Get returns the value stored under key, and whether there is one. It fails with [ErrNoSQL] where the class is not backed by SQLite, as
-// Put and Delete do.
+// Get returns the value stored under key, and whether there is one. It fails
+// with [ErrNoSQL] where the class is not backed by SQLite, as Put and Delete
+// do.
 func (kv *KV) Get(key string) (value any, ok bool, err error) { return stored(kv.getPlain(key)) }
 
 // getPlain returns what stayed in JavaScript, too.
@@ -37,7 +38,8 @@ func (kv *KV) getPlain(key string) (value any, ok bool, err error) {
 	return value, ok, classify(err)
 }
 
-// Put stores a value. It fails with a [*LimitError] when the value with its key exceeds [MaxKeyValueSize].
+// Put stores a value. It fails with a [*LimitError] when the value with its key
+// exceeds [MaxKeyValueSize].
 func (kv *KV) Put(key string, value any) error {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {
@@ -114,9 +116,10 @@ func (kv *KV) Delete(key string) (existed bool, err error) {
 }
 
 // List iterates over the entries selected, in order; an error comes last, with
-// no entry. It reads 128 entries at a time, and goes on behind the last one: what
-// is written meanwhile is seen where it comes later. Any number of iterations
-// may be under way. opts.AllowConcurrency and opts.NoCache have no meaning here.
+// no entry. It reads 128 entries at a time, and goes on behind the last one:
+// what is written meanwhile is seen where it comes later. Any number of
+// iterations may be under way. opts.AllowConcurrency and opts.NoCache have no
+// meaning here.
 func (kv *KV) List(opts *ListOptions) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		ref, err := kv.storage.part("kv", &kv.ref)
@@ -158,8 +161,9 @@ func (kv *KV) page(ref *jsrt.Ref, o *ListOptions) ([]Entry, error) {
 	return newEntries(v)
 }
 
-// Get returns the value stored under key in kv as a T, converted as by [Decode],
-// and whether there is one. It fails with [ErrValue] where the value is not a T.
+// Get returns the value stored under key in kv as a T, converted as by
+// [Decode], and whether there is one. It fails with [ErrValue] where the value
+// is not a T.
 func Get[T any](kv *KV, key string) (value T, ok bool, err error) {
 	v, ok, err := kv.Get(key)
 	if err != nil || !ok {

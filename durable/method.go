@@ -17,7 +17,8 @@ import "context"
 // JavaScript calls it as stub.list({limit: 10}).
 type TypedMethod[Arg, Result any] struct{ name string }
 
-// NewMethod returns a method of that name. [Register] says what names there are.
+// NewMethod returns a method of that name. [Register] says what names there
+// are.
 func NewMethod[Arg, Result any](name string) TypedMethod[Arg, Result] {
 	return TypedMethod[Arg, Result]{name}
 }

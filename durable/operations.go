@@ -8,21 +8,25 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Operations are the asynchronous key-value operations, which [Storage] and [Transaction] share. They work on both storage backends, on the
-// same data as the synchronous [KV]; see there for what values can be. Writes happen when the method is called, together with the writes
-// just before and after it that nothing is waited for in between; what a method waits for is only the report.
+// Operations are the asynchronous key-value operations, which [Storage] and
+// [Transaction] share. They work on both storage backends, on the same data as
+// the synchronous [KV]; see there for what values can be. Writes happen when
+// the method is called, together with the writes just before and after it that
+// nothing is waited for in between; what a method waits for is only the report.
 type Operations struct {
 	ref     *jsrt.Ref
 	backend *backend
 }
 
-// GetOptions change a read; nil means none. https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#get
+// GetOptions change a read; nil means none.
+// https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#get
 type GetOptions struct {
 	AllowConcurrency bool // other events may be delivered while this one waits
 	NoCache          bool // keep the value out of memory; key-value backed objects only
 }
 
-// PutOptions change a write; nil means none. https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#put
+// PutOptions change a write; nil means none.
+// https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#put
 type PutOptions struct {
 	AllowUnconfirmed bool // answers may leave the object before the write is durable
 	AllowConcurrency bool // other events may be delivered while this one waits
@@ -62,7 +66,8 @@ func (o *Operations) get(ctx context.Context, key string, opts *GetOptions) (val
 	return value, ok, classify(err)
 }
 
-// GetMany returns those of the keys that have a value, in the order of the keys' UTF-8 bytes. Keys are [MaxEntries] at most.
+// GetMany returns those of the keys that have a value, in the order of the
+// keys' UTF-8 bytes. Keys are [MaxEntries] at most.
 func (o *Operations) GetMany(ctx context.Context, keys []string, opts *GetOptions) ([]Entry, error) {
 	if err := o.backend.checkKeys(keys...); err != nil {
 		return nil, err
@@ -86,7 +91,8 @@ func (o *Operations) entries(ctx context.Context, method string, args ...any) ([
 	return newEntries(v)
 }
 
-// Put stores a value. It fails with a [*LimitError] when key and value exceed [MaxKeyValueSize], or in key-value storage [MaxKeySizeKV] or
+// Put stores a value. It fails with a [*LimitError] when key and value exceed
+// [MaxKeyValueSize], or in key-value storage [MaxKeySizeKV] or
 // [MaxValueSizeKV].
 func (o *Operations) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
 	value, err := o.backend.entry(key, value)
@@ -124,7 +130,8 @@ func (o *Operations) Delete(ctx context.Context, key string, opts *PutOptions) (
 	return existed, classify(err)
 }
 
-// DeleteMany removes keys, [MaxEntries] at most, and returns how many had a value.
+// DeleteMany removes keys, [MaxEntries] at most, and returns how many had a
+// value.
 func (o *Operations) DeleteMany(ctx context.Context, keys []string, opts *PutOptions) (deleted int, err error) {
 	if err := o.backend.checkKeys(keys...); err != nil {
 		return 0, err
@@ -137,7 +144,8 @@ func (o *Operations) DeleteMany(ctx context.Context, keys []string, opts *PutOpt
 // GetAlarmOptions change GetAlarm; nil means none.
 type GetAlarmOptions struct{ AllowConcurrency bool }
 
-// SetAlarmOptions change SetAlarm and DeleteAlarm; nil means none. See [PutOptions].
+// SetAlarmOptions change SetAlarm and DeleteAlarm; nil means none. See
+// [PutOptions].
 type SetAlarmOptions struct{ AllowConcurrency, AllowUnconfirmed bool }
 
 // SetAlarm schedules the object's one alarm, replacing an earlier one; the time
@@ -151,7 +159,8 @@ func (o *Operations) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmO
 	return classify(err)
 }
 
-// GetAlarm returns when the alarm is due; the zero time when there is none, or while it is being delivered.
+// GetAlarm returns when the alarm is due; the zero time when there is none, or
+// while it is being delivered.
 func (o *Operations) GetAlarm(ctx context.Context, opts *GetAlarmOptions) (time.Time, error) {
 	v, err := o.ref.Await(ctx, "getAlarm", opts.js()...)
 	if ms, ok := v.(float64); ok {

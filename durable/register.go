@@ -11,14 +11,16 @@ import (
 	"flow.internal/capdo/internal/section"
 )
 
-// Register declares a Durable Object class under the name that the wrangler config knows it by. construct runs once per instance,
-// before any event of it is delivered, also after an eviction; while it waits, events are held back. An error from it resets the
-// object and fails the calls that were waiting.
+// Register declares a Durable Object class under the name that the wrangler
+// config knows it by. construct runs once per instance, before any event of it
+// is delivered, also after an eviction; while it waits, events are held back.
+// An error from it resets the object and fails the calls that were waiting.
 //
-// What else T implements decides which events the class receives: [Fetcher], [Alarmer], [WebSocketMessager], [WebSocketCloser],
-// [WebSocketErrorer]. methods are its RPC methods. Register panics when the name
-// or a method's name is taken, is not an identifier or means something else to
-// workerd or JavaScript, and when T has a method of a handler's name with another
+// What else T implements decides which events the class receives: [Fetcher],
+// [Alarmer], [WebSocketMessager], [WebSocketCloser], [WebSocketErrorer].
+// methods are its RPC methods. Register panics when the name or a method's name
+// is taken, is not an identifier or means something else to workerd or
+// JavaScript, and when T has a method of a handler's name with another
 // signature, or has handlers only as *T.
 func Register[T any](name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T]) {
 	var zero T
@@ -32,23 +34,28 @@ func Register[T any](name string, construct func(ctx context.Context, state *Sta
 	program.addClass(c)
 }
 
-// RPCMethod is a method of T that Go and JavaScript Workers can call; see [Method] and [Func].
+// RPCMethod is a method of T that Go and JavaScript Workers can call; see
+// [Method] and [Func].
 type RPCMethod[T any] struct {
 	name      string
 	fn        func(object T, ctx context.Context, args []any) (any, error)
 	retryable bool
 }
 
-// Retryable marks the method as safe to be run more than once. workerd may then repeat a call whose connection was lost after the method had
-// begun; without the mark it repeats only what was not delivered. https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
+// Retryable marks the method as safe to be run more than once. workerd may then
+// repeat a call whose connection was lost after the method had begun; without
+// the mark it repeats only what was not delivered.
+// https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
 func (m RPCMethod[T]) Retryable() RPCMethod[T] {
 	m.retryable = true
 	return m
 }
 
-// Method exports fn, usually a method expression such as (*Counter).Increment, as an RPC method. It takes the caller's bytes, called with
-// [Stub.Call], and returns bytes, up to 32 MiB each (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error reaches the caller
-// with its message; fields of an [*Error] are kept.
+// Method exports fn, usually a method expression such as (*Counter).Increment,
+// as an RPC method. It takes the caller's bytes, called with [Stub.Call], and
+// returns bytes, up to 32 MiB each
+// (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error
+// reaches the caller with its message; fields of an [*Error] are kept.
 func Method[T any](name string, fn func(object T, ctx context.Context, args []byte) ([]byte, error)) RPCMethod[T] {
 	return RPCMethod[T]{name: name, fn: func(object T, ctx context.Context, args []any) (any, error) {
 		in, err := bytesArgument(args)
@@ -65,8 +72,10 @@ type Fetcher interface {
 	Fetch(ctx context.Context, r *Request) (*Response, error)
 }
 
-// Alarmer is implemented by objects that set alarms. An alarm is delivered at least once: after an error it is retried up to 6 times,
-// after 2 s and then twice as long each time (https://developers.cloudflare.com/durable-objects/api/alarms/).
+// Alarmer is implemented by objects that set alarms. An alarm is delivered at
+// least once: after an error it is retried up to 6 times, after 2 s and then
+// twice as long each time
+// (https://developers.cloudflare.com/durable-objects/api/alarms/).
 type Alarmer interface {
 	Alarm(ctx context.Context, info AlarmInfo) error
 }
@@ -111,8 +120,8 @@ func handlersOf(object any) (events uint8) {
 func hasSocketHandlers(events uint8) bool { return events >= onMessage }
 
 // eventsOf returns the names of events. A class that handles some of WebSockets
-// gets both a close and an error where it does not want to know, too: a close is
-// answered, and the socket forgotten.
+// gets both a close and an error where it does not want to know, too: a close
+// is answered, and the socket forgotten.
 func eventsOf(events uint8) (names []any) {
 	if hasSocketHandlers(events) {
 		events |= onClose | onError
@@ -125,7 +134,8 @@ func eventsOf(events uint8) (names []any) {
 	return names
 }
 
-// HandleFetch makes fn serve the stateless Worker's fetch events. It panics when called twice.
+// HandleFetch makes fn serve the stateless Worker's fetch events. It panics
+// when called twice.
 func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, error)) {
 	if program.fetch != nil {
 		panic("durable: HandleFetch called twice")
@@ -133,12 +143,15 @@ func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, 
 	program.fetch = fn
 }
 
-// Run serves until the isolate ends. It returns only where there is no workerd, with an error that wraps [errors.ErrUnsupported]; and at
-// once, with nil, in a test program that uses package durabletest, so that TestMain can call main to have everything registered.
+// Run serves until the isolate ends. It returns only where there is no workerd,
+// with an error that wraps [errors.ErrUnsupported]; and at once, with nil, in a
+// test program that uses package durabletest, so that TestMain can call main to
+// have everything registered.
 func Run() error { return jsrt.Run() }
 
-// WaitUntil runs fn in a goroutine that keeps the invocation ctx belongs to open after it was answered: fn may do I/O, and its ctx is not
-// canceled when the caller goes away. WaitUntil panics when ctx does not come from a handler.
+// WaitUntil runs fn in a goroutine that keeps the invocation ctx belongs to
+// open after it was answered: fn may do I/O, and its ctx is not canceled when
+// the caller goes away. WaitUntil panics when ctx does not come from a handler.
 //
 // In a stateless Worker, fn has about 28 s once the client has its whole
 // answer, or has gone, because Cloudflare ends such work after 30 s
@@ -202,7 +215,8 @@ func (w *worker) addClass(c *class) {
 	w.classes = append(w.classes, c)
 }
 
-// instance is what a Durable Object's I/O context carries. Package durabletest asks it for its state.
+// instance is what a Durable Object's I/O context carries. Package durabletest
+// asks it for its state.
 type instance struct {
 	class  *class
 	object any

@@ -43,7 +43,8 @@ import (
 // and after 9999 are refused. It comes back in UTC.
 //
 // Three kinds of text do not compare with a bound time, although SQLite's
-// functions read all of them: compare julianday(…) or unixepoch(…) of both sides.
+// functions read all of them: compare julianday(…) or unixepoch(…) of both
+// sides.
 //
 //   - With trailing zeros, as strftime('%f') and the modifier 'subsec' write
 //     them: an equal time is another text. Before and after are right.
@@ -94,8 +95,8 @@ func (s *SQL) Exec(query string, args ...any) (*Cursor, error) {
 }
 
 // runAll runs statements, of which the last one has the arguments: all or none.
-// (workerd would run several itself, but not undo them, and refuses to run those
-// before the last that return rows a second time.)
+// (workerd would run several itself, but not undo them, and refuses to run
+// those before the last that return rows a second time.)
 func (s *SQL) runAll(ref *jsrt.Ref, list []string, args []any) (c *Cursor, err error) {
 	last := len(list) - 1
 	if last == 0 {

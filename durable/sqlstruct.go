@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
-// All iterates over the rows that are left: structs as by [Cursor.ScanStruct], or the values of a single column, as by [Cursor.Scan]. An error
-// comes last, with a zero T. The cursor is closed when the iteration is over, also when it is left early.
+// All iterates over the rows that are left: structs as by [Cursor.ScanStruct],
+// or the values of a single column, as by [Cursor.Scan]. An error comes last,
+// with a zero T. The cursor is closed when the iteration is over, also when it
+// is left early.
 func All[T any](c *Cursor) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		defer c.Close()
@@ -26,7 +28,8 @@ func All[T any](c *Cursor) iter.Seq2[T, error] {
 	}
 }
 
-// One returns the only row that is left, as [All] would, and closes the cursor. It fails with [ErrNoRows] and [ErrManyRows].
+// One returns the only row that is left, as [All] would, and closes the cursor.
+// It fails with [ErrNoRows] and [ErrManyRows].
 func One[T any](c *Cursor) (T, error) {
 	defer c.Close()
 	var zero T
@@ -74,9 +77,12 @@ func isRecord(d reflect.Value) bool {
 	return !isScanner
 }
 
-// ScanStruct copies the current row into the struct that dest points to: each column into the field whose tag is sql:"column", else the one
-// that is named so, whatever the case; fields of embedded structs count. Fields take what [Cursor.Scan] does, and named types of it. A field
-// without a column keeps its value; a column without a field, or with another of the same name, is refused with [ErrValue].
+// ScanStruct copies the current row into the struct that dest points to: each
+// column into the field whose tag is sql:"column", else the one that is named
+// so, whatever the case; fields of embedded structs count. Fields take what
+// [Cursor.Scan] does, and named types of it. A field without a column keeps its
+// value; a column without a field, or with another of the same name, is refused
+// with [ErrValue].
 func (c *Cursor) ScanStruct(dest any) error {
 	p := reflect.ValueOf(dest)
 	if p.Kind() != reflect.Pointer || p.IsNil() || p.Elem().Kind() != reflect.Struct {
@@ -149,7 +155,8 @@ func fieldOf(t reflect.Type, column string) (named reflect.StructField, ok bool)
 	return named, ok
 }
 
-// basicType is the type that a named type of its kind can be converted to; nil for kinds that scan does not know.
+// basicType is the type that a named type of its kind can be converted to; nil
+// for kinds that scan does not know.
 func basicType(t reflect.Type) reflect.Type {
 	switch t.Kind() {
 	case reflect.Bool:

@@ -11,8 +11,8 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// sqlTime is how a time is bound, in UTC: as SQLite writes it, with the decimals
-// that it needs. A text that ends sorts before one that goes on.
+// sqlTime is how a time is bound, in UTC: as SQLite writes it, with the
+// decimals that it needs. A text that ends sorts before one that goes on.
 const sqlTime = "2006-01-02 15:04:05.999999999"
 
 // refusal is why a value is not bound or scanned. It matches [ErrValue].
@@ -46,7 +46,8 @@ const (
 
 var errNoRow = errors.New("durable: there is no row to scan; call Next first")
 
-// bindAll returns the arguments as JavaScript is to get them, after those given first, and which of them are integers.
+// bindAll returns the arguments as JavaScript is to get them, after those given
+// first, and which of them are integers.
 func bindAll(args []any, first ...any) (in []any, isInteger []bool, err error) {
 	if len(args) > MaxSQLParameters {
 		return nil, nil, &LimitError{"bound parameters of a statement", MaxSQLParameters, len(args)}
@@ -295,7 +296,8 @@ func scanNew[T any](d **T, v any) error {
 	return nil
 }
 
-// scanScanner passes a value as package database/sql does: int64 for a number without fraction.
+// scanScanner passes a value as package database/sql does: int64 for a number
+// without fraction.
 func scanScanner(s interface{ Scan(any) error }, v any) error {
 	switch x := v.(type) {
 	case float64:
@@ -335,7 +337,8 @@ func as[T string | []byte | float64](v any) (T, error) {
 	return t, errMisfit
 }
 
-// isInexact: SQLite has integers to ±2^63, and at ±2^53 a number may stand for its neighbour. What is beyond is REAL.
+// isInexact: SQLite has integers to ±2^63, and at ±2^53 a number may stand for
+// its neighbour. What is beyond is REAL.
 func isInexact(v any) bool {
 	f, _ := v.(float64)
 	return 1<<53 <= math.Abs(f) && math.Abs(f) <= 1<<63

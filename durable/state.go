@@ -8,7 +8,8 @@ import (
 	"flow.internal/capdo/internal/section"
 )
 
-// State is a Durable Object instance's own side: its id, its storage, and what it can do to itself.
+// State is a Durable Object instance's own side: its id, its storage, and what
+// it can do to itself.
 type State struct {
 	ref     *jsrt.Ref
 	storage *Storage
@@ -26,7 +27,8 @@ func newState(ref *jsrt.Ref) (*State, error) {
 	return &State{ref: ref, storage: &Storage{Operations: Operations{s, &backend{storage: s}}}}, nil
 }
 
-// ID returns the object's id. It has the name that the object was called by, unless that was longer than 1,024 bytes.
+// ID returns the object's id. It has the name that the object was called by,
+// unless that was longer than 1,024 bytes.
 func (s *State) ID() (*ID, error) {
 	v, err := s.ref.Get("id")
 	return newID(nil, v, err)
@@ -35,8 +37,9 @@ func (s *State) ID() (*ID, error) {
 // Storage returns the object's storage.
 func (s *State) Storage() *Storage { return s.storage }
 
-// Props returns the properties that the object's class was instantiated with; an empty map for none. They are values like those of [KV]; others
-// are refused with [ErrValue].
+// Props returns the properties that the object's class was instantiated with;
+// an empty map for none. They are values like those of [KV]; others are refused
+// with [ErrValue].
 func (s *State) Props() (any, error) {
 	v, err := s.ref.Get("props")
 	if err != nil {
@@ -60,8 +63,10 @@ type AbortOptions struct {
 	RetryAlarm bool // an alarm whose handler this ends is delivered again
 }
 
-// Abort resets the object: calls to it that are open fail with [ErrObjectReset] and the reason, writes that nobody was told of are gone, and
-// its next event finds a new instance. Abort returns only when the instance is gone, with [ErrContextClosed].
+// Abort resets the object: calls to it that are open fail with [ErrObjectReset]
+// and the reason, writes that nobody was told of are gone, and its next event
+// finds a new instance. Abort returns only when the instance is gone, with
+// [ErrContextClosed].
 func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error {
 	options := map[string]any{"retryAlarm": o == nil || o.RetryAlarm} // without options workerd delivers it again, too
 	_, err := s.ref.Context().Helpers().Await(ctx, "abort", reason, options)
@@ -82,8 +87,9 @@ func enterSection(ctx context.Context, storage any) (inside bool, leave func(), 
 
 func init() { section.Enter = enterSection }
 
-// within runs fn as the callback of a method that takes an asynchronous one. fn gets what the callback gets. workerd has one such section
-// of an object at a time; others wait for it.
+// within runs fn as the callback of a method that takes an asynchronous one. fn
+// gets what the callback gets. workerd has one such section of an object at a
+// time; others wait for it.
 func within(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) error {
 	c := target.Context()
 	if err := c.EnterSection(ctx); err != nil {

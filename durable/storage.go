@@ -7,8 +7,10 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Storage is an object's private, durable storage, at most 10 GB (https://developers.cloudflare.com/durable-objects/platform/limits/).
-// Writes made without waiting in between are committed together, and no answer leaves the object before they are durable.
+// Storage is an object's private, durable storage, at most 10 GB
+// (https://developers.cloudflare.com/durable-objects/platform/limits/). Writes
+// made without waiting in between are committed together, and no answer leaves
+// the object before they are durable.
 type Storage struct {
 	Operations
 	kv  KV
@@ -30,10 +32,12 @@ func (s *Storage) SQL() *SQL {
 	return &s.sql
 }
 
-// TransactionSync runs fn, which commits when it returns nil, and is rolled back when it returns an error (which TransactionSync
-// returns) or panics (which goes on). No I/O of this object's other goroutines happens meanwhile. fn must not wait for anything:
-// if it does, it is given up with [ErrTransactionParked], and later operations of its goroutine on this object fail likewise. It
-// needs a SQLite-backed class, else [ErrNoSQL].
+// TransactionSync runs fn, which commits when it returns nil, and is rolled
+// back when it returns an error (which TransactionSync returns) or panics
+// (which goes on). No I/O of this object's other goroutines happens meanwhile.
+// fn must not wait for anything: if it does, it is given up with
+// [ErrTransactionParked], and later operations of its goroutine on this object
+// fail likewise. It needs a SQLite-backed class, else [ErrNoSQL].
 func (s *Storage) TransactionSync(fn func() error) error {
 	if s.backend.isKV() { // local workerd has SQLite below, and would do it
 		return ErrNoSQL
@@ -41,8 +45,9 @@ func (s *Storage) TransactionSync(fn func() error) error {
 	return classify(s.ref.Transact(fn))
 }
 
-// DeleteAll deletes everything the object has stored, and its alarm (compatibility date 2026-02-24 or later). An object without stored data
-// costs nothing.
+// DeleteAll deletes everything the object has stored, and its alarm
+// (compatibility date 2026-02-24 or later). An object without stored data costs
+// nothing.
 func (s *Storage) DeleteAll(ctx context.Context, opts *PutOptions) error {
 	_, err := s.ref.Await(ctx, "deleteAll", opts.js()...)
 	return classify(err)
@@ -64,19 +69,23 @@ func (s *Storage) Sync(ctx context.Context) error {
 	return classify(err)
 }
 
-// CurrentBookmark returns a bookmark of the present state, for RestoreBookmark. (Point-in-time recovery is Cloudflare's: local workerd
-// returns one that cannot be restored.) https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#pitr-point-in-time-recovery-api
+// CurrentBookmark returns a bookmark of the present state, for RestoreBookmark.
+// (Point-in-time recovery is Cloudflare's: local workerd returns one that
+// cannot be restored.)
+// https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#pitr-point-in-time-recovery-api
 func (s *Storage) CurrentBookmark(ctx context.Context) (string, error) {
 	return s.bookmark(ctx, "getCurrentBookmark")
 }
 
-// BookmarkForTime returns a bookmark of the state at a time within the last 30 days.
+// BookmarkForTime returns a bookmark of the state at a time within the last 30
+// days.
 func (s *Storage) BookmarkForTime(ctx context.Context, at time.Time) (string, error) {
 	return s.bookmark(ctx, "getBookmarkForTime", at.UnixMilli())
 }
 
-// RestoreBookmark has the state of a bookmark restored when the object starts next, and returns a bookmark of the state just before that, with which
-// it can be undone. Call [State.Abort] then.
+// RestoreBookmark has the state of a bookmark restored when the object starts
+// next, and returns a bookmark of the state just before that, with which it can
+// be undone. Call [State.Abort] then.
 func (s *Storage) RestoreBookmark(ctx context.Context, bookmark string) (undo string, err error) {
 	return s.bookmark(ctx, "onNextSessionRestoreBookmark", bookmark)
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // Encode converts a Go value to one that JavaScript has, as [KV], RPC and
-// attachments do by themselves. It returns nil, a bool, a float64, an int64 or a
-// uint64 (a BigInt where it is beyond ±(2^53-1)), a [BigInt], a string, a
+// attachments do by themselves. It returns nil, a bool, a float64, an int64 or
+// a uint64 (a BigInt where it is beyond ±(2^53-1)), a [BigInt], a string, a
 // []byte, a time.Time, a []any or a map[string]any, which may share memory with
 // v.
 //
@@ -20,9 +20,9 @@ import (
 // What has no equivalent is refused with [ErrValue], and so is what would
 // change: text that is not UTF-8, a time with fractions of a millisecond, a
 // struct whose state is in unexported fields, a type with MarshalJSON and no
-// MarshalText, a value that contains itself or is nested more than 500 deep. The
-// error names the type and the place. docs/objects.md lists the differences from
-// encoding/json.
+// MarshalText, a value that contains itself or is nested more than 500 deep.
+// The error names the type and the place. docs/objects.md lists the differences
+// from encoding/json.
 func Encode(v any) (any, error) {
 	switch v := v.(type) {
 	case nil, bool, float64:
@@ -41,15 +41,15 @@ func Encode(v any) (any, error) {
 	return out, nil
 }
 
-// Decode stores a value, as it came from [KV] or RPC, in what dest points to: it
-// takes what [Encode] makes of a value of that type. It works as encoding/json:
-// properties without a field are ignored, names match whatever their case where
-// none is equal, null leaves a field as it is or makes it nil, and what a map or
-// a pointer holds stays where the value says nothing of it. A value that does
-// not fit exactly is refused with [ErrValue], which names the place, and so is
-// null as the whole value or in a list or map, where there is no nil. Decode
-// panics when dest is not a pointer, never because of the value. After an error
-// dest may hold a part of the value.
+// Decode stores a value, as it came from [KV] or RPC, in what dest points to:
+// it takes what [Encode] makes of a value of that type. It works as
+// encoding/json: properties without a field are ignored, names match whatever
+// their case where none is equal, null leaves a field as it is or makes it nil,
+// and what a map or a pointer holds stays where the value says nothing of it. A
+// value that does not fit exactly is refused with [ErrValue], which names the
+// place, and so is null as the whole value or in a list or map, where there is
+// no nil. Decode panics when dest is not a pointer, never because of the value.
+// After an error dest may hold a part of the value.
 func Decode(value, dest any) error {
 	p := reflect.ValueOf(dest)
 	if p.Kind() != reflect.Pointer || p.IsNil() {
@@ -129,8 +129,8 @@ func (e *valueErr) Unwrap() []error {
 	return []error{ErrValue, e.cause}
 }
 
-// keyStep is the place of a value in a map, or in an object that is no struct. The
-// key is the user's, and belongs in no log.
+// keyStep is the place of a value in a map, or in an object that is no struct.
+// The key is the user's, and belongs in no log.
 const keyStep = "[key]"
 
 func indexStep(i int) string { return "[" + strconv.Itoa(i) + "]" }

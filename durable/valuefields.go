@@ -68,8 +68,8 @@ func (b codecBuilder) structFields(c *codec) {
 	}
 }
 
-// newField reads a field's tag. isEmbedded: its own fields stand for it; not ok:
-// it is left out.
+// newField reads a field's tag. isEmbedded: its own fields stand for it; not
+// ok: it is left out.
 func newField(sf reflect.StructField) (f field, isEmbedded, ok bool) {
 	t := behind(sf.Type)
 	tag := sf.Tag.Get("json")
@@ -99,8 +99,8 @@ func behind(t reflect.Type) reflect.Type {
 	return t
 }
 
-// isTagName: encoding/json ignores names with other characters. It takes letters
-// and digits only beyond ASCII, where this takes all.
+// isTagName: encoding/json ignores names with other characters. It takes
+// letters and digits only beyond ASCII, where this takes all.
 func isTagName(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return r < ' ' || r == '"' || r == '\'' || r == '`' || r == '\\' || r == ',' || r == 0x7f

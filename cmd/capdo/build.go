@@ -88,7 +88,8 @@ type report struct {
 // program large: 3 MB, Cloudflare's limit on the Free plan.
 const largeProgram = 3_000_000
 
-// build builds the program. Nothing is written unless it compiles and fits the config.
+// build builds the program. Nothing is written unless it compiles and fits the
+// config.
 func (p *project) build(ctx context.Context) (*report, error) {
 	config, err := p.config(ctx)
 	if err != nil {
@@ -194,7 +195,8 @@ func printReport(w io.Writer, r *report) error {
 	return t.Flush()
 }
 
-// served lists the handlers of a class, then its methods, which have parentheses.
+// served lists the handlers of a class, then its methods, which have
+// parentheses.
 func served(c shim.Class) []string {
 	out := slices.Clone(c.Events)
 	for _, m := range c.Methods {

@@ -186,8 +186,8 @@ func emptyDir(dir string) error {
 	return os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o644)
 }
 
-// watchNodes shows the nodes until ctx ends: on a terminal a table that stays in
-// its place, elsewhere a table after each change of a state.
+// watchNodes shows the nodes until ctx ends: on a terminal a table that stays
+// in its place, elsewhere a table after each change of a state.
 func watchNodes(ctx context.Context, c *localcluster.Cluster, f *os.File) {
 	live := isTerminal(f)
 	tick := time.NewTicker(time.Second)

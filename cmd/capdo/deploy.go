@@ -86,7 +86,8 @@ func (d *deployment) run(ctx context.Context, p *project) error {
 	return t.run(ctx, filepath.Dir(config.Path), d.args(config)...)
 }
 
-// args are wrangler's arguments. The environment is always named, so that wrangler deploys the one that was checked.
+// args are wrangler's arguments. The environment is always named, so that
+// wrangler deploys the one that was checked.
 func (d *deployment) args(c *wrangler.Config) []string {
 	args := []string{"deploy", "--config", filepath.Base(c.Path), "--env=" + d.env}
 	if d.dryRun {

@@ -1,4 +1,5 @@
-// Command capdo builds Go programs into Workers with Durable Objects, checks them, runs them locally and deploys them.
+// Command capdo builds Go programs into Workers with Durable Objects, checks
+// them, runs them locally and deploys them.
 package main
 
 import (
@@ -67,7 +68,8 @@ the serving and the deploying: a build folder is all it needs.`,
 	return root
 }
 
-// exitStatus ends capdo with the status of a program that has said itself what was wrong.
+// exitStatus ends capdo with the status of a program that has said itself what
+// was wrong.
 type exitStatus int
 
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
@@ -77,7 +79,8 @@ type problemsError []wrangler.Problem
 
 func (e problemsError) Error() string { return e[0].Message }
 
-// printError writes what failed, then what to do. Errors carry their hints as lines at the end of their message.
+// printError writes what failed, then what to do. Errors carry their hints as
+// lines at the end of their message.
 func printError(w io.Writer, err error) {
 	var problems problemsError
 	if errors.As(err, &problems) {
@@ -110,7 +113,8 @@ func hasErrors(problems []wrangler.Problem) bool {
 // completeDir completes an argument that is a folder as a rule.
 var completeDir = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
 
-// oneArg takes the argument of a command, which is the current folder if there is none.
+// oneArg takes the argument of a command, which is the current folder if there
+// is none.
 func oneArg(cmd *cobra.Command, args []string, what string) (string, error) {
 	switch len(args) {
 	case 0:

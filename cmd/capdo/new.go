@@ -59,7 +59,8 @@ type scaffold struct {
 	Name, Capdo, Wrangler, Node, NodePackage string
 }
 
-// workerName is what Cloudflare takes as the name of a Worker, and Go as a module path.
+// workerName is what Cloudflare takes as the name of a Worker, and Go as a
+// module path.
 var workerName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,61}[a-z0-9]$`)
 
 func (s *scaffold) create(ctx context.Context) error {
@@ -185,7 +186,8 @@ func (s *scaffold) write() error {
 	return errors.Join(os.Chmod(tmp, 0o755), os.Rename(tmp, s.dir))
 }
 
-// install makes the project complete. What has been written stays when it fails.
+// install makes the project complete. What has been written stays when it
+// fails.
 func (s *scaffold) install(ctx context.Context) error {
 	for _, c := range [][]string{{"go", "mod", "tidy"}, {"npm", "install", "--no-audit", "--no-fund", "--loglevel=error"}} {
 		if s.verbose {

@@ -117,8 +117,8 @@ func (s *serve) run(ctx context.Context, p *project) error {
 	return s.report(ctx, err)
 }
 
-// report says why serving ended, also where it was asked to end, as a line of the
-// log where that is JSON.
+// report says why serving ended, also where it was asked to end, as a line of
+// the log where that is JSON.
 func (s *serve) report(ctx context.Context, err error) error {
 	switch {
 	case err == nil:

@@ -13,8 +13,8 @@ import (
 // time uses it. With two, each object would be in memory twice, and two callers
 // could hold one key.
 //
-// Its folder capdo has the lock, the copy of the config, and builds. Git ignores that
-// folder, whatever the project's own .gitignore says.
+// Its folder capdo has the lock, the copy of the config, and builds. Git
+// ignores that folder, whatever the project's own .gitignore says.
 type storage struct {
 	dir  string // absolute
 	lock *os.File

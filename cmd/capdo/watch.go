@@ -18,11 +18,14 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long nothing may change before a build: editors and version control write many files at once.
+// settle is how long nothing may change before a build: editors and version
+// control write many files at once.
 const settle = 100 * time.Millisecond
 
-// watcher waits for changes of what a program is built from: the packages of its own module and of modules that are replaced by a
-// folder, their embedded files, go.mod and go.sum, and the wrangler config; and of the files with variables.
+// watcher waits for changes of what a program is built from: the packages of
+// its own module and of modules that are replaced by a folder, their embedded
+// files, go.mod and go.sum, and the wrangler config; and of the files with
+// variables.
 type watcher struct {
 	*fsnotify.Watcher
 	dir     string
@@ -111,7 +114,8 @@ func (w *watcher) addConfig(path string, flags []string) (err error) {
 	return nil
 }
 
-// wait returns when something has changed and then nothing for a while, or with an error when ctx ends.
+// wait returns when something has changed and then nothing for a while, or with
+// an error when ctx ends.
 func (w *watcher) wait(ctx context.Context) (changes, error) {
 	var quiet <-chan time.Time
 	var all changes
@@ -162,7 +166,8 @@ func isVariables(name string) bool {
 	return false
 }
 
-// isPackage reports whether what is new is a folder with Go files. Any folder is watched from here on: they may be yet to come.
+// isPackage reports whether what is new is a folder with Go files. Any folder
+// is watched from here on: they may be yet to come.
 func (w *watcher) isPackage(path string) bool {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		return false
@@ -183,13 +188,15 @@ type goPackage struct {
 	}
 }
 
-// isLocal reports whether a package is the user's to edit, and not in the module cache or the standard library.
+// isLocal reports whether a package is the user's to edit, and not in the
+// module cache or the standard library.
 func (p *goPackage) isLocal() bool {
 	m := p.Module
 	return m != nil && p.Dir != "" && (m.Main || m.Replace != nil && m.Replace.Version == "")
 }
 
-// listPackages lists the local packages that the program in dir is built from, also where it does not build.
+// listPackages lists the local packages that the program in dir is built from,
+// also where it does not build.
 func listPackages(ctx context.Context, dir string, verbose bool) ([]goPackage, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-deps", "-json=Dir,EmbedFiles,Module", ".")
 	cmd.Dir = dir

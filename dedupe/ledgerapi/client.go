@@ -25,8 +25,8 @@ type ClientOptions struct {
 	// or durablehttp.Transport. Its own redirect policy is not used: redirects
 	// are not followed. Nil means one with connections of its own.
 	HTTPClient *http.Client
-	// Attempts is how often a call is sent at most. When 0 it is sent again until
-	// its context's deadline, and 3 times where there is none.
+	// Attempts is how often a call is sent at most. When 0 it is sent again
+	// until its context's deadline, and 3 times where there is none.
 	Attempts int
 }
 
@@ -38,11 +38,11 @@ type ClientOptions struct {
 // which the ledger knows them again, so the client repeats them until ctx's
 // deadline: after about 0.1 s, then 0.2 s and so on up to 2 s, each changed by
 // chance, and not before the server's Retry-After. So a deadline that is longer
-// than the server is away for rides over that. Without a deadline a call is sent
-// 3 times. The other operations it repeats only if no connection was made, so
-// that nothing can have been sent. What then is still not known is
-// [dedupe.ErrUnknownOutcome]. An attempt is given 10 s, and the time of its wait.
-// [dedupe.ErrOverloaded] is not repeated.
+// than the server is away for rides over that. Without a deadline a call is
+// sent 3 times. The other operations it repeats only if no connection was made,
+// so that nothing can have been sent. What then is still not known is
+// [dedupe.ErrUnknownOutcome]. An attempt is given 10 s, and the time of its
+// wait. [dedupe.ErrOverloaded] is not repeated.
 //
 // Besides the errors of package dedupe there are [ErrUnauthorized],
 // [ErrNoTokens] and [ErrUnavailable]; with all of them nothing was done.
@@ -165,8 +165,8 @@ func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	return claim, nil
 }
 
-// claim claims, and has the server wait for so long. The claim is repeated until
-// a time.
+// claim claims, and has the server wait for so long. The claim is repeated
+// until a time.
 func (c *Client) claim(ctx context.Context, until time.Time, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
 	lease, _ := dedupe.LeaseMillis(o.Lease)
 	body := map[string]any{"key": key, "owner": []byte(o.Owner), "lease_ms": lease}

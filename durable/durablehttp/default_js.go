@@ -11,8 +11,8 @@ import (
 
 // http.DefaultTransport stays an *http.Transport, for programs that expect one.
 // As it has a way to dial, it asks its registered protocols before it uses
-// net/http's own fetch, which knows nothing of I/O contexts. Its copies have the
-// way to dial only.
+// net/http's own fetch, which knows nothing of I/O contexts. Its copies have
+// the way to dial only.
 func init() {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {

@@ -11,8 +11,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// dial returns how a copy of http.DefaultTransport connects: at the other end of
-// the connection the request is read, and sent by fetch.
+// dial returns how a copy of http.DefaultTransport connects: at the other end
+// of the connection the request is read, and sent by fetch.
 func dial(scheme, port string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, address string) (net.Conn, error) {
 		near, far := net.Pipe()

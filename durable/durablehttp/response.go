@@ -16,8 +16,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// A response is sent as a whole up to wholeSize bytes. Beyond it is streamed, in
-// pieces of pieceSize bytes, or as the handler flushes.
+// A response is sent as a whole up to wholeSize bytes. Beyond it is streamed,
+// in pieces of pieceSize bytes, or as the handler flushes.
 const (
 	wholeSize = 64 << 10
 	pieceSize = 32 << 10

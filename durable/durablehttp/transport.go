@@ -15,7 +15,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Transport returns a RoundTripper whose requests go to the object behind stub, so that
+// Transport returns a RoundTripper whose requests go to the object behind stub,
+// so that
 //
 //	client := &http.Client{Transport: durablehttp.Transport(stub)}
 //
@@ -27,9 +28,9 @@ func Transport(stub *durable.Stub) http.RoundTripper {
 	return transport{fetch: stub.Fetch, takesHost: true}
 }
 
-// Outbound returns a RoundTripper whose requests leave the Worker, or the object,
-// by its own fetch, under the same rules. A Request.Host other than the URL's is
-// refused.
+// Outbound returns a RoundTripper whose requests leave the Worker, or the
+// object, by its own fetch, under the same rules. A Request.Host other than the
+// URL's is refused.
 func Outbound(env *durable.Env) http.RoundTripper { return transport{fetch: env.Fetch} }
 
 type transport struct {

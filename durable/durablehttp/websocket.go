@@ -10,11 +10,14 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Upgrade answers the request with a WebSocket, which the handler reads and writes; in a Worker or in an object, which is not evicted
-// meanwhile. When the handler returns the connection is closed: with code 1000, or 1011 after a panic, unless the handler has closed it.
-// Subprotocols are negotiated by setting Sec-WebSocket-Protocol in w.Header() before.
+// Upgrade answers the request with a WebSocket, which the handler reads and
+// writes; in a Worker or in an object, which is not evicted meanwhile. When the
+// handler returns the connection is closed: with code 1000, or 1011 after a
+// panic, unless the handler has closed it. Subprotocols are negotiated by
+// setting Sec-WebSocket-Protocol in w.Header() before.
 //
-// A request that does not ask for a WebSocket is answered with status 426, and the error is [durable.ErrNoUpgrade].
+// A request that does not ask for a WebSocket is answered with status 426, and
+// the error is [durable.ErrNoUpgrade].
 func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
 	var conn *durable.Conn
 	err := upgrade(w, r, func(rw *responseWriter, server *durable.WebSocket) (err error) {
@@ -28,9 +31,11 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
 	return conn, err
 }
 
-// AcceptWebSocket answers the request with a WebSocket whose messages the object's handlers get, such as [durable.WebSocketMessager]: see
-// [durable.State.AcceptWebSocket], also for tags. The object can be evicted meanwhile. A request that does not ask for a WebSocket is answered with status
-// 426, and the error is [durable.ErrNoUpgrade].
+// AcceptWebSocket answers the request with a WebSocket whose messages the
+// object's handlers get, such as [durable.WebSocketMessager]: see
+// [durable.State.AcceptWebSocket], also for tags. The object can be evicted
+// meanwhile. A request that does not ask for a WebSocket is answered with
+// status 426, and the error is [durable.ErrNoUpgrade].
 func AcceptWebSocket(w http.ResponseWriter, r *http.Request, state *durable.State, tags ...string) (*durable.WebSocket, error) {
 	var socket *durable.WebSocket
 	err := upgrade(w, r, func(_ *responseWriter, server *durable.WebSocket) error {
@@ -70,7 +75,8 @@ var (
 	errForeign = errors.New("durablehttp: the ResponseWriter is not one of this package, nor does its Unwrap method lead to one")
 )
 
-// writerOf finds the writer under those of middleware, as http.ResponseController does.
+// writerOf finds the writer under those of middleware, as
+// http.ResponseController does.
 func writerOf(w http.ResponseWriter) (*responseWriter, error) {
 	for {
 		switch t := w.(type) {

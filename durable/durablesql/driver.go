@@ -13,15 +13,17 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// Open returns the object's database. It need not be closed: it ends with the object's instance.
+// Open returns the object's database. It need not be closed: it ends with the
+// object's instance.
 func Open(state *durable.State) *sql.DB {
 	db := sql.OpenDB(&connector{state: weak.Make(state), gate: gateOf(state)})
 	runtime.AddCleanup(state, func(db *sql.DB) { db.Close() }, db)
 	return db
 }
 
-// connector makes connections, which differ only in what transaction they are in. It must not keep the state alive: a DB has a goroutine, which
-// ends when the DB is closed, which is when the state is collected.
+// connector makes connections, which differ only in what transaction they are
+// in. It must not keep the state alive: a DB has a goroutine, which ends when
+// the DB is closed, which is when the state is collected.
 type connector struct {
 	state weak.Pointer[durable.State]
 	gate  *gate

@@ -20,7 +20,8 @@ var (
 	ErrMigrationUnknown = errors.New("durablesql: the object has a migration that this program does not have; hint: run the version that has it, or a later one")
 	// ErrMigrationChanged: a migration that the object has is another one now.
 	ErrMigrationChanged = errors.New("durablesql: a migration was changed after the object had it; hint: restore it, and write another migration")
-	// ErrMigrationOrder: a migration is new, but before one that the object has.
+	// ErrMigrationOrder: a migration is new, but before one that the object
+	// has.
 	ErrMigrationOrder = errors.New("durablesql: a new migration comes before one that the object has; hint: give it a higher number")
 	// ErrMigrationFile: a file is not a migration.
 	ErrMigrationFile = errors.New("durablesql: not a migration")
@@ -47,8 +48,8 @@ var (
 // statements. What does not fit is refused with [ErrMigrationUnknown],
 // [ErrMigrationChanged] or [ErrMigrationOrder].
 //
-// PRAGMA foreign_keys does nothing in a transaction, as in SQLite elsewhere: use
-// PRAGMA defer_foreign_keys = on where a table is created anew.
+// PRAGMA foreign_keys does nothing in a transaction, as in SQLite elsewhere:
+// use PRAGMA defer_foreign_keys = on where a table is created anew.
 func Migrate(state *durable.State, files fs.FS) error {
 	list, err := readMigrations(files)
 	if err != nil {

@@ -25,10 +25,12 @@ var ErrTransactionOpen = errors.New("durablesql: a transaction is open, and this
 // transaction is rolled back. (Some libraries ignore the statement's error.)
 var ErrPartialRollback = errors.New("durablesql: ROLLBACK TO is refused by the platform, so the whole transaction is rolled back; hint: use no nested transactions")
 
-// errRolledBack is what a transaction's function returns to have it rolled back.
+// errRolledBack is what a transaction's function returns to have it rolled
+// back.
 var errRolledBack = errors.New("durablesql: rolled back")
 
-// gate keeps others out while a transaction is open. An object has one, however many times it is opened.
+// gate keeps others out while a transaction is open. An object has one, however
+// many times it is opened.
 type gate struct {
 	mu   sync.Mutex
 	open *tx
@@ -82,7 +84,8 @@ func (g *gate) leave() {
 	g.open = nil
 }
 
-// tx is a transaction. Storage.Transaction runs in a goroutine of its own, and is told how to end.
+// tx is a transaction. Storage.Transaction runs in a goroutine of its own, and
+// is told how to end.
 type tx struct {
 	conn    *conn
 	ctx     context.Context // when it is done, database/sql rolls back
@@ -160,7 +163,8 @@ func (c *conn) inside() (leave func()) {
 	return c.tx.section.Enter()
 }
 
-// check refuses statements of a transaction that was ended by others than its user: with the object.
+// check refuses statements of a transaction that was ended by others than its
+// user: with the object.
 func (t *tx) check() error {
 	select {
 	case <-t.over:

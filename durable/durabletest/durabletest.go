@@ -11,7 +11,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Names of bindings that every test has. Their objects have no code: [New] makes one, and [Run] works inside it.
+// Names of bindings that every test has. Their objects have no code: [New]
+// makes one, and [Run] works inside it.
 const (
 	SQLite = "DURABLETEST_SQLITE" // objects with SQLite storage
 	KV     = "DURABLETEST_KV"     // objects with key-value storage, as older accounts have
@@ -42,7 +43,8 @@ func Env(t testing.TB, o *Options) *durable.Env {
 	return env
 }
 
-// Worker returns the Worker that the program is, as registered with durable.HandleFetch. Only its Fetch is of use.
+// Worker returns the Worker that the program is, as registered with
+// durable.HandleFetch. Only its Fetch is of use.
 func Worker(t testing.TB) *durable.Stub {
 	t.Helper()
 	stub, err := enter(t).worker()
@@ -70,8 +72,9 @@ func New(t testing.TB, binding string) *durable.Stub {
 	return stub
 }
 
-// Run runs fn inside an object: with its state, while an invocation of it is open, which ctx belongs to. fn runs on the caller's
-// goroutine, so it may end the test.
+// Run runs fn inside an object: with its state, while an invocation of it is
+// open, which ctx belongs to. fn runs on the caller's goroutine, so it may end
+// the test.
 func Run(t testing.TB, stub *durable.Stub, fn func(ctx context.Context, state *durable.State)) {
 	t.Helper()
 	v, err := enter(t).callInside(stub)
@@ -131,7 +134,8 @@ func uncanceled(t testing.TB) context.Context {
 	return context.WithoutCancel(t.Context())
 }
 
-// List returns the ids of a namespace's objects that have been called, in order.
+// List returns the ids of a namespace's objects that have been called, in
+// order.
 func List(t testing.TB, binding string) []string {
 	t.Helper()
 	v, err := enter(t).tools.Await(uncanceled(t), "list", binding)
@@ -165,8 +169,9 @@ func Evict(t testing.TB, stub *durable.Stub) {
 	}
 }
 
-// Abort resets an object: calls to it that are open fail with durable.ErrObjectReset, writes that nobody was told of are gone, and stub
-// is dead: take a new one.
+// Abort resets an object: calls to it that are open fail with
+// durable.ErrObjectReset, writes that nobody was told of are gone, and stub is
+// dead: take a new one.
 func Abort(t testing.TB, stub *durable.Stub) {
 	t.Helper()
 	enter(t)
@@ -175,9 +180,10 @@ func Abort(t testing.TB, stub *durable.Stub) {
 	}
 }
 
-// Restart kills workerd with SIGKILL and starts it again on the same disk, while the test goes on: its own variables keep their values.
-// Objects are gone from memory, calls to them that were open fail with durable.ErrDisconnected, and every handle that was taken before
-// (Env, Namespace, Stub, State) is dead.
+// Restart kills workerd with SIGKILL and starts it again on the same disk,
+// while the test goes on: its own variables keep their values. Objects are gone
+// from memory, calls to them that were open fail with durable.ErrDisconnected,
+// and every handle that was taken before (Env, Namespace, Stub, State) is dead.
 func Restart(t testing.TB) {
 	t.Helper()
 	h := enter(t)

@@ -40,7 +40,8 @@ func newBlank(context.Context, *durable.State, *durable.Env) (blank, error) { re
 // Alarm is there so that tests can set one.
 func (blank) Alarm(context.Context, durable.AlarmInfo) error { return nil }
 
-// program is what package durable installed, with what it offers to this package.
+// program is what package durable installed, with what it offers to this
+// package.
 type program interface {
 	jsrt.Program
 	NewEnv(*jsrt.Ref) *durable.Env
@@ -173,7 +174,8 @@ type insideCall struct {
 	over  chan error // of the call that leads there
 }
 
-// callInside calls an object, and returns once the call has arrived. It stays open until leave.
+// callInside calls an object, and returns once the call has arrived. It stays
+// open until leave.
 func (h *harness) callInside(stub *durable.Stub) (*insideCall, error) {
 	v := &insideCall{begun: make(chan struct{}), done: make(chan struct{}), over: make(chan error, 1)}
 	h.mu.Lock()
@@ -224,7 +226,8 @@ func (v *insideCall) leave() {
 	<-v.over // an error is the object's, which has been reset, and fn has met it
 }
 
-// deliverAlarm sets an object's alarm to now, and returns where the outcome will come from; nil where no alarm is pending.
+// deliverAlarm sets an object's alarm to now, and returns where the outcome
+// will come from; nil where no alarm is pending.
 func (h *harness) deliverAlarm(v *insideCall, at time.Time) (chan error, error) {
 	pending, err := v.state.Storage().GetAlarm(v.ctx, nil)
 	if err != nil || pending.IsZero() {
@@ -237,7 +240,8 @@ func (h *harness) deliverAlarm(v *insideCall, at time.Time) (chan error, error) 
 	return a.outcome, v.state.Storage().SetAlarm(v.ctx, time.Now(), nil)
 }
 
-// serve handles what testing.mjs asks for: index 0 hands over the tools, and is open as long as the program; index 1 is a call inside an object.
+// serve handles what testing.mjs asks for: index 0 hands over the tools, and is
+// open as long as the program; index 1 is a call inside an object.
 func (h *harness) serve(ctx context.Context, i *jsrt.Invocation, args []any) (any, error) {
 	if i.Index == 0 {
 		h.tools = args[0].(*jsrt.Ref)

@@ -38,7 +38,8 @@ var (
 	fence   = regexp.MustCompile("^(\\s*)```(.*)$")
 )
 
-// known are what comments before a block can say. Other comments, and comments that no block follows, are mistakes.
+// known are what comments before a block can say. Other comments, and comments
+// that no block follows, are mistakes.
 var known = map[string]bool{"not run": true, "file": true, "from": true, "classes": true, "fails": true}
 
 // readPages returns README.md and all pages in docs.

@@ -37,8 +37,8 @@ type Answer struct {
 	Number   int64
 }
 
-// History is what callers asked for and were told, for Check. Its methods may be
-// called at the same time.
+// History is what callers asked for and were told, for Check. Its methods may
+// be called at the same time.
 type History struct {
 	mu    sync.Mutex
 	ops   []porcupine.Operation

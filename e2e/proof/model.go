@@ -49,7 +49,8 @@ type output struct {
 	to       int64 // Unix time in ms when it was told, or at the latest took effect; 0 if that is not known
 }
 
-// span is when something was, in ms, its ends included: nobody knows more precisely.
+// span is when something was, in ms, its ends included: nobody knows more
+// precisely.
 type span struct{ from, to int64 }
 
 func (s span) plus(ms int64) span { return span{s.from + ms, s.to + ms} }
@@ -64,8 +65,9 @@ func (s span) later(o span) span { return span{max(s.from, o.from), max(s.to, o.
 // forever is later than any time.
 const forever = 1 << 60
 
-// during is when an operation took effect that comes after those of before. There is no such time if it ended before they began. Where time does
-// not matter it stands still.
+// during is when an operation took effect that comes after those of before.
+// There is no such time if it ended before they began. Where time does not
+// matter it stands still.
 func during(in input, out output, before int64) (now span, ok bool) {
 	switch {
 	case in.from == 0:
@@ -77,7 +79,8 @@ func during(in input, out output, before int64) (now span, ok bool) {
 	return now, now.from <= now.to
 }
 
-// before and after split now by an end: what ends then counts before it, and not from then on. There may be no such part.
+// before and after split now by an end: what ends then counts before it, and
+// not from then on. There may be no such part.
 func (s span) before(end span) (part span, ok bool) {
 	part = span{s.from, min(s.to, end.to-1)}
 	return part, part.from <= part.to
@@ -111,7 +114,8 @@ type state struct {
 	ttl         int64 // ms
 }
 
-// step returns the states that an operation with that output may lead to. If it is unknown it may have happened or not.
+// step returns the states that an operation with that output may lead to. If it
+// is unknown it may have happened or not.
 func (s state) step(in input, out output) []state {
 	now, ok := during(in, out, s.at)
 	if !ok {
@@ -136,7 +140,8 @@ func (s state) step(in input, out output) []state {
 	return next
 }
 
-// unchanged begins the list of what an operation may lead to: if it is unknown, to nothing.
+// unchanged begins the list of what an operation may lead to: if it is unknown,
+// to nothing.
 func unchanged[S any](s S, out output) []S {
 	if out.unknown {
 		return []S{s}
@@ -144,7 +149,8 @@ func unchanged[S any](s S, out output) []S {
 	return nil
 }
 
-// observed is the state at a time when it has come about: what began with it, nobody knew when, has an end that can be told.
+// observed is the state at a time when it has come about: what began with it,
+// nobody knew when, has an end that can be told.
 func (s state) observed(in input, now span) state {
 	s.window = s.window.observed(now, max(in.ttl, in.lease)+in.jumps)
 	s.lease = s.lease.observed(now, in.lease+in.jumps)
@@ -164,12 +170,13 @@ type standing struct {
 	now span
 }
 
-// outcomeKept is for how long it is remembered at least what became of an attempt, in ms.
+// outcomeKept is for how long it is remembered at least what became of an
+// attempt, in ms.
 func (s state) outcomeKept() int64 { return (s.ttl + 9) / 10 }
 
 // standings are a key with its record and one without, as far as its window
-// allows. A lease goes on after that, and counts for a time when it ran out, and
-// until somebody has been told of its holder.
+// allows. A lease goes on after that, and counts for a time when it ran out,
+// and until somebody has been told of its holder.
 func (s state) standings(now span) (list []standing) {
 	end := s.window
 	if s.phase == held {
@@ -222,7 +229,8 @@ func (s standing) put(in input) []alternative {
 	return []alternative{{output{status: "ok", inserted: s.owner == in.owner}, s.state}}
 }
 
-// claim acquires, also from a holder whose lease may be over. One who was gone before the wait was over has claimed nothing.
+// claim acquires, also from a holder whose lease may be over. One who was gone
+// before the wait was over has claimed nothing.
 func (s standing) claim(in input, out output) (list []alternative) {
 	tell := func(outcome string, fence int64, result string, next state) {
 		list = append(list, alternative{output{status: "ok", outcome: outcome, fence: fence, result: result}, next})
@@ -287,7 +295,8 @@ func (in *input) stores() string {
 	return fmt.Sprintf("%s/%d", in.result, in.size)
 }
 
-// change completes, extends or releases. Where nobody was told the present fence, it may be the one that the caller has.
+// change completes, extends or releases. Where nobody was told the present
+// fence, it may be the one that the caller has.
 func (s standing) change(in input) []alternative {
 	if in.size > dedupe.MaxResultSize {
 		return []alternative{{output{status: "too large"}, s.state}}
@@ -356,7 +365,8 @@ func modelOf[S comparable](init S, step func(s S, in input, out output) []S) por
 
 var models = map[bool]porcupine.Model{false: modelOf(state{phase: absent}, state.step), true: modelOf(stream{}, stream.step)} // by whether it is a sequence
 
-// never is when a call returns whose outcome is unknown: it may take effect until the end.
+// never is when a call returns whose outcome is unknown: it may take effect
+// until the end.
 const never = math.MaxInt64
 
 // verdict is what the checker says of a history.
@@ -376,7 +386,8 @@ func (v *verdict) String() string {
 	return fmt.Sprintf("linearizable, %d keys", v.keys)
 }
 
-// check judges each key's history by itself, the shortest first, and stops at one that is bad.
+// check judges each key's history by itself, the shortest first, and stops at
+// one that is bad.
 func check(history []porcupine.Operation) *verdict {
 	type place struct{ target, key string }
 	byKey := map[place][]porcupine.Operation{}

@@ -37,7 +37,8 @@ func (l *lab) memory() int {
 	return s.Memory
 }
 
-// A pending setTimeout keeps an object from being evicted, and bills: a Go timer may have one only while an invocation is open.
+// A pending setTimeout keeps an object from being evicted, and bills: a Go
+// timer may have one only while an invocation is open.
 func TestGoTimerLeavesNoTimeoutPendingWhenNothingIsOpen(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -66,7 +67,8 @@ func TestObjectThatLivesLongHoldsNothingOfPastCalls(t *testing.T) {
 	}
 }
 
-// A promise may settle after the invocation that began it is over, while workerd still has the request's context.
+// A promise may settle after the invocation that began it is over, while
+// workerd still has the request's context.
 func TestOutcomeThatComesAfterItsContextClosedLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	l := start(t)

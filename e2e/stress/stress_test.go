@@ -35,7 +35,8 @@ var (
 	built worker.Built
 )
 
-// All mixes run at once: each waits 10 s in the end, until idle objects have left.
+// All mixes run at once: each waits 10 s in the end, until idle objects have
+// left.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "5")
@@ -180,7 +181,8 @@ func tail(log string) string {
 	return strings.Join(lines[max(0, len(lines)-60):], "\n")
 }
 
-// get makes a request and returns its body, or the error that it was answered with.
+// get makes a request and returns its body, or the error that it was answered
+// with.
 func (l *lab) get(c *http.Client, ctx context.Context, path string) (body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, "GET", l.URL+path, nil)
 	if err != nil {

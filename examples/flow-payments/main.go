@@ -1,11 +1,14 @@
-// Flow-payments is a Worker that takes payments from webhooks, which arrive any number of times, and charges each once.
+// Flow-payments is a Worker that takes payments from webhooks, which arrive any
+// number of times, and charges each once.
 //
 //	go run ./cmd/capdo dev examples/flow-payments -- --var DEMO:true
 //	curl 127.0.0.1:8787/payments --json '{"id":"pay_1","amount":1250,"currency":"EUR"}'  # {"payment":"pay_1","charge":"ch_1","sequence":1}
 //	curl 127.0.0.1:8787/payments/pay_1                                                   # {"charges":1,"payment":"pay_1"}
 //
-// With DEMO a request may ask for the program to end before or after the charge, with the header Crash: before-charge or after-charge. A repetition
-// then takes over when the lease of the crashed one is over, and gets the answer.
+// With DEMO a request may ask for the program to end before or after the
+// charge, with the header Crash: before-charge or after-charge. A repetition
+// then takes over when the lease of the crashed one is over, and gets the
+// answer.
 package main
 
 import (
@@ -112,7 +115,8 @@ func status(w http.ResponseWriter, r *http.Request) {
 // crash is the point at which a request asks the program to end.
 type crash string
 
-// askedToCrash is for demonstrations: without the variable DEMO nobody is listened to.
+// askedToCrash is for demonstrations: without the variable DEMO nobody is
+// listened to.
 func askedToCrash(r *http.Request) crash {
 	if demo, _, err := durablehttp.Env(r).Var("DEMO"); err != nil || demo != "true" {
 		return ""

@@ -7,8 +7,9 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// processor is the class of a card processor that is made up. It charges as often as it is asked to, so that a payment which is charged twice
-// shows, and refuses fences smaller than the largest that it has seen for a payment.
+// processor is the class of a card processor that is made up. It charges as
+// often as it is asked to, so that a payment which is charged twice shows, and
+// refuses fences smaller than the largest that it has seen for a payment.
 type processor struct{ storage *durable.Storage }
 
 func registerProcessor(class string) {
@@ -36,7 +37,8 @@ func openProcessor(_ context.Context, state *durable.State, _ *durable.Env) (*pr
 	return p, err
 }
 
-// find returns a payment's charge, or "", and shuts out all who have a smaller fence.
+// find returns a payment's charge, or "", and shuts out all who have a smaller
+// fence.
 func (p *processor) find(_ context.Context, payment string, fence int64) (charge string, err error) {
 	err = p.storage.TransactionSync(func() error {
 		_, err := p.storage.SQL().Exec("INSERT INTO fences VALUES (?, ?) ON CONFLICT (payment) DO UPDATE SET fence = max(fence, excluded.fence)", payment, fence)

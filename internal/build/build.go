@@ -1,4 +1,5 @@
-// Package build turns a Go program into the folder that wrangler and workerd serve.
+// Package build turns a Go program into the folder that wrangler and workerd
+// serve.
 package build
 
 import (
@@ -34,7 +35,8 @@ type Staged struct {
 	files map[string][]byte
 }
 
-// names are the files of a build, in the order in which they are written: entry.mjs, which wrangler serves, comes last.
+// names are the files of a build, in the order in which they are written:
+// entry.mjs, which wrangler serves, comes last.
 var names = slices.Concat([]string{"app.wasm", "wasm_exec.js"}, shim.Modules, []string{"entry.mjs"})
 
 // describeTimeout bounds how long a program may take to reach durable.Run.
@@ -59,7 +61,8 @@ type Options struct {
 	Logf      func(string, ...any) // is told each command, if not nil
 }
 
-// Stage does all of Run but the writing, so that a build which turns out to be wrong does not replace one that works.
+// Stage does all of Run but the writing, so that a build which turns out to be
+// wrong does not replace one that works.
 func Stage(ctx context.Context, dir string, o Options) (*Staged, error) {
 	logf := o.Logf
 	if logf == nil {
@@ -102,7 +105,8 @@ func load(dir string, d shim.Description) (*Staged, error) {
 	return s, nil
 }
 
-// Publish writes the build to the folder out. Files whose content is unchanged are not touched.
+// Publish writes the build to the folder out. Files whose content is unchanged
+// are not touched.
 func (s *Staged) Publish(out string) (*Result, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, err
@@ -141,7 +145,8 @@ func compile(ctx context.Context, dir, wasm string, keepNames bool, logf func(st
 	return checkWasm(dir, wasm)
 }
 
-// checkWasm tells a program from the archive that go build writes for a package that is none.
+// checkWasm tells a program from the archive that go build writes for a package
+// that is none.
 func checkWasm(dir, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -166,7 +171,8 @@ func CommandLine(args []string) string {
 	return strings.Join(out, " ")
 }
 
-// copyRuntime writes the modules that are the same for every program of this toolchain.
+// copyRuntime writes the modules that are the same for every program of this
+// toolchain.
 func copyRuntime(ctx context.Context, out string) error {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
@@ -218,7 +224,8 @@ func describe(ctx context.Context, dir, nodePath, out string, logf func(string, 
 
 var errTooSlow = errors.New("too slow")
 
-// write replaces a file in one step, and leaves it alone when nothing changed, so that watchers see just what did.
+// write replaces a file in one step, and leaves it alone when nothing changed,
+// so that watchers see just what did.
 func write(path string, b []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
 		return nil

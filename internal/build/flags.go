@@ -33,8 +33,8 @@ func linkerFlags(ctx context.Context, dir string) ([]string, error) {
 	return []string{"-ldflags=" + flags}, nil
 }
 
-// fields splits GOFLAGS as the go command does: at spaces, and a field may be in
-// quotes.
+// fields splits GOFLAGS as the go command does: at spaces, and a field may be
+// in quotes.
 func fields(s string) []string {
 	var out []string
 	for s = strings.TrimLeft(s, " \t\r\n"); s != ""; s = strings.TrimLeft(s, " \t\r\n") {

@@ -25,7 +25,8 @@ type fileEntry struct {
 // maxFiles bounds what a test takes along, in bytes.
 const maxFiles = 64 << 20
 
-// packFiles packs the files of a package's folder, and all in its testdata. The folders that output goes to will be there, too.
+// packFiles packs the files of a package's folder, and all in its testdata. The
+// folders that output goes to will be there, too.
 func packFiles(dir string, f flags) (*fileIndex, []byte, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

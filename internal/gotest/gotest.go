@@ -38,7 +38,8 @@ type Result struct {
 	Start, Tests, End time.Duration // until workerd was up, until the program was over, and until all was cleaned up
 }
 
-// Run runs the program. An error means that it could not be run, or not to its end.
+// Run runs the program. An error means that it could not be run, or not to its
+// end.
 func Run(ctx context.Context, o Options) (result Result, err error) {
 	r := &run{Options: o}
 	if r.flags, err = parseFlags(o.Args); err != nil {
@@ -132,11 +133,13 @@ func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
 	return config, err
 }
 
-// argumentSpace is the room that wasm_exec.js has for a Go program's arguments and environment, in bytes.
+// argumentSpace is the room that wasm_exec.js has for a Go program's arguments
+// and environment, in bytes.
 const argumentSpace = 8192
 
-// check finds out ahead what would end the program before its start. Each string takes its length, a zero, and is aligned to 8
-// bytes; each pointer to one takes 8, with one 0 after either list.
+// check finds out ahead what would end the program before its start. Each
+// string takes its length, a zero, and is aligned to 8 bytes; each pointer to
+// one takes 8, with one 0 after either list.
 func (s *settings) check() error {
 	size := 16
 	add := func(text string) { size += 8 + (len(text)+8)/8*8 }
@@ -253,7 +256,8 @@ func (r *run) await(ctx context.Context) (int, error) {
 	return o.Code, nil
 }
 
-// outcome has the program run, or go on after a restart, and waits until it is over, or asks for a restart.
+// outcome has the program run, or go on after a restart, and waits until it is
+// over, or asks for a restart.
 func (r *run) outcome(ctx context.Context, cancel context.CancelCauseFunc) (*outcome, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -286,7 +290,8 @@ func (r *run) get(ctx context.Context, path string) (body []byte, status string,
 
 var errTimeout = errors.New("timeout")
 
-// watch looks out for a program that keeps the processor busy: it does not notice its own -timeout then, and cannot be asked where it is.
+// watch looks out for a program that keeps the processor busy: it does not
+// notice its own -timeout then, and cannot be asked where it is.
 func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	begin := time.Now()
 	lastAlive, told := begin, false

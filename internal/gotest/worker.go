@@ -13,7 +13,8 @@ import (
 	"flow.internal/capdo/internal/wrangler"
 )
 
-// worker is what tests find in workerd: the classes, bindings and variables of a wrangler config, and the classes of durabletest.
+// worker is what tests find in workerd: the classes, bindings and variables of
+// a wrangler config, and the classes of durabletest.
 type worker struct {
 	wrangler *wrangler.Config  // nil where there is none
 	secrets  map[string]string // of .dev.vars
@@ -26,8 +27,8 @@ var own = []workerd.Namespace{
 	{Binding: "DURABLETEST_KV", Class: "DurableTestKV", Key: "DurableTestKV", KV: true},
 }
 
-// findWorker reads the wrangler config for a package's tests: the one in its testdata or its folder, else in a folder above, up to the
-// module's.
+// findWorker reads the wrangler config for a package's tests: the one in its
+// testdata or its folder, else in a folder above, up to the module's.
 func findWorker(dir, env string) (*worker, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -110,5 +111,6 @@ func (w *worker) entry() string {
 	return b.String()
 }
 
-// workerEntrypoint is what the tested Worker is exported under. No class can have that name.
+// workerEntrypoint is what the tested Worker is exported under. No class can
+// have that name.
 const workerEntrypoint = "capdo:worker"

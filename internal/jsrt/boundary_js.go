@@ -42,7 +42,8 @@ func jsWake(context int32)
 //go:wasmimport capdo free
 func jsFree(context, ref int32)
 
-// Exports. Each notes what happened; the runtime's own resume, which JavaScript calls next, runs the goroutines.
+// Exports. Each notes what happened; the runtime's own resume, which JavaScript
+// calls next, runs the goroutines.
 
 //go:wasmexport capdo_invoke
 func exportInvoke(context, id, size, kind, index int32) {
@@ -154,7 +155,8 @@ func nameOf(s string) (number int32, ok bool) {
 	return n, ok
 }
 
-// buffers are scratch space for arguments and results. A goroutine owns the one it took: an allocation may give way to another.
+// buffers are scratch space for arguments and results. A goroutine owns the one
+// it took: an allocation may give way to another.
 var buffers struct {
 	free [16][]byte
 	n    int
@@ -224,10 +226,12 @@ func transact(r *Ref, fn func() error) error {
 	return t.result()
 }
 
-// transacting is the transaction whose function JavaScript is about to call back.
+// transacting is the transaction whose function JavaScript is about to call
+// back.
 var transacting *transaction
 
-// unpack reads an outcome: n bytes in b, or the value that waits under the number -n.
+// unpack reads an outcome: n bytes in b, or the value that waits under the
+// number -n.
 func unpack(c *Context, b []byte, n int32) (any, error) {
 	if n < 0 {
 		return take(c, -n, jsSize(c.id, -n))
@@ -235,7 +239,8 @@ func unpack(c *Context, b []byte, n int32) (any, error) {
 	return outcome(&decoder{b: b[:n], c: c})
 }
 
-// take fetches a value that waits, into memory of its own, which byte slices in it alias.
+// take fetches a value that waits, into memory of its own, which byte slices in
+// it alias.
 func take(c *Context, value, size int32) (any, error) { return takeInto(&decoder{c: c}, value, size) }
 
 func takeInto(d *decoder, value, size int32) (any, error) {
@@ -263,8 +268,9 @@ func discard(c *Context, p pending) { jsDiscard(c.id, int32(p)) }
 
 func goroutine() uintptr
 
-// worker is a goroutine that serves one invocation after another: its stack has grown to what they need, and growing it anew is a
-// quarter of a short call's time.
+// worker is a goroutine that serves one invocation after another: its stack has
+// grown to what they need, and growing it anew is a quarter of a short call's
+// time.
 type worker struct{ next chan *Invocation }
 
 // workers are those that are idle.
@@ -317,7 +323,8 @@ var errNoTests = errors.New("durable.Run was called in a test program that does 
 
 var errGoexit = errors.New("the handler ended its goroutine with runtime.Goexit")
 
-// run calls the program, and makes a panic an error: the caller gets it, and the object goes on.
+// run calls the program, and makes a panic an error: the caller gets it, and
+// the object goes on.
 func (i *Invocation) run() (v any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -347,7 +354,8 @@ const (
 	phaseBody // the answer's body is being sent
 )
 
-// phase says what goes on once one of the goroutines that work for the invocation has ended.
+// phase says what goes on once one of the goroutines that work for the
+// invocation has ended.
 func (i *Invocation) phase() int32 {
 	switch {
 	case i.tasks <= 1:
@@ -432,7 +440,8 @@ func panicText(p any) string {
 	return "(a value that is neither an error nor a string)"
 }
 
-// Run gives the program over to JavaScript. It does not return, except in a test program.
+// Run gives the program over to JavaScript. It does not return, except in a
+// test program.
 func Run() error {
 	if onTest != nil {
 		return nil

@@ -6,9 +6,11 @@ import (
 	"sync"
 )
 
-// Context is an I/O context of workerd: one Durable Object instance, or one invocation of the stateless Worker.
+// Context is an I/O context of workerd: one Durable Object instance, or one
+// invocation of the stateless Worker.
 type Context struct {
-	// Object is what the program attached when the instance was constructed; nil in a stateless context.
+	// Object is what the program attached when the instance was constructed;
+	// nil in a stateless context.
 	Object any
 
 	id      int32
@@ -27,11 +29,14 @@ type Context struct {
 	isLooking bool
 }
 
-// mu guards the maps that goroutines share. There is one thread and no preemption, but an allocation may give way to another
-// goroutine. An export finds it free: when JavaScript has the stack, every goroutine waits for an event.
+// mu guards the maps that goroutines share. There is one thread and no
+// preemption, but an allocation may give way to another goroutine. An export
+// finds it free: when JavaScript has the stack, every goroutine waits for an
+// event.
 var mu sync.Mutex
 
-// waiter is a goroutine that waits for its context to be current. A list of them needs no allocation, hence no lock.
+// waiter is a goroutine that waits for its context to be current. A list of
+// them needs no allocation, hence no lock.
 type waiter struct {
 	ready chan struct{}
 	next  *waiter
@@ -47,7 +52,8 @@ type op struct {
 	next    *op           // of those that one invocation waits for
 }
 
-// Ref is a JavaScript value that stays in JavaScript. It is usable in its own context only; operations see to that.
+// Ref is a JavaScript value that stays in JavaScript. It is usable in its own
+// context only; operations see to that.
 type Ref struct {
 	c        *Context
 	index    int32
@@ -81,7 +87,8 @@ func (r *Ref) Get(name string) (any, error) {
 	return orNil(v), err
 }
 
-// Call calls a synchronous method. A method that returns a promise is an error: its outcome would be lost; see [Ref.Await].
+// Call calls a synchronous method. A method that returns a promise is an error:
+// its outcome would be lost; see [Ref.Await].
 func (r *Ref) Call(name string, args ...any) (any, error) {
 	v, err := r.call(name, false, args)
 	if _, ok := v.(pending); ok {
@@ -114,8 +121,9 @@ func orNil(v any) any {
 	return v
 }
 
-// Await calls a method and waits for the promise it returns, if it returns one. When ctx ends first its cause is returned, and the
-// promise's outcome is dropped.
+// Await calls a method and waits for the promise it returns, if it returns one.
+// When ctx ends first its cause is returned, and the promise's outcome is
+// dropped.
 func (r *Ref) Await(ctx context.Context, name string, args ...any) (any, error) {
 	v, _, err := r.send(ctx, name, args)
 	return orNil(v), err
@@ -150,9 +158,11 @@ func (r *Ref) call(name string, get bool, args []any) (any, error) {
 	return call(r, name, get, args)
 }
 
-// Transact runs fn inside r.transactionSync: what it writes is kept when it returns nil and rolled back when it returns an error
-// or panics. No other goroutine's I/O in this context runs meanwhile. fn must not wait: it is given up with
-// [ErrTransactionParked], rolled back, and what its goroutine tries to do afterwards in this context fails with the same error.
+// Transact runs fn inside r.transactionSync: what it writes is kept when it
+// returns nil and rolled back when it returns an error or panics. No other
+// goroutine's I/O in this context runs meanwhile. fn must not wait: it is given
+// up with [ErrTransactionParked], rolled back, and what its goroutine tries to
+// do afterwards in this context fails with the same error.
 func (r *Ref) Transact(fn func() error) error {
 	if r == nil {
 		return errUnsupported
@@ -163,8 +173,8 @@ func (r *Ref) Transact(fn func() error) error {
 	return transact(r, fn)
 }
 
-// Release frees the value for JavaScript's collector. A reference that is dropped without it is released when Go's collector
-// finds out.
+// Release frees the value for JavaScript's collector. A reference that is
+// dropped without it is released when Go's collector finds out.
 func (r *Ref) Release() {
 	if r == nil || r.index <= 0 {
 		return
@@ -314,7 +324,8 @@ func (c *Context) removeOp(p pending) *op {
 	return o
 }
 
-// settle is called when a promise has settled. It reports whether somebody still waits for it.
+// settle is called when a promise has settled. It reports whether somebody
+// still waits for it.
 func (c *Context) settle(p pending, size int32) bool {
 	o := c.removeOp(p)
 	if p == c.section.beginning {
@@ -327,7 +338,9 @@ func (c *Context) settle(p pending, size int32) bool {
 	return o != nil
 }
 
-// close ends the context: nothing waits for it any longer, and the contexts of its handlers end. (Those that waited for their turn have it already, and find it closed.)
+// close ends the context: nothing waits for it any longer, and the contexts of
+// its handlers end. (Those that waited for their turn have it already, and find
+// it closed.)
 func (c *Context) close() {
 	if c.closed {
 		return

@@ -25,14 +25,15 @@ const (
 
 // Program is what workerd's events are served by.
 type Program interface {
-	// Serve handles an invocation in a goroutine of its own; what it returns is what JavaScript gets.
+	// Serve handles an invocation in a goroutine of its own; what it returns is
+	// what JavaScript gets.
 	Serve(ctx context.Context, i *Invocation, args []any) (any, error)
 	// Throw turns an error into what JavaScript gets thrown.
 	Throw(error) *Error
 	// Describe says what entry module the program needs.
 	Describe() map[string]any
-	// Class, Name and State are for messages: the name of an object's class, the
-	// name of what an invocation runs, and an object's DurableObjectState.
+	// Class, Name and State are for messages: the name of an object's class,
+	// the name of what an invocation runs, and an object's DurableObjectState.
 	Class(c *Context) string
 	Name(i *Invocation) string
 	State(c *Context) *Ref
@@ -43,21 +44,24 @@ var (
 	serving bool // the program is complete
 )
 
-// Install sets what events are served by, once [Run] is called, and returns what was set before.
+// Install sets what events are served by, once [Run] is called, and returns
+// what was set before.
 func Install(p Program) (before Program) {
 	before, program = program, p
 	return before
 }
 
-// OnTest serves invocations of kind Test, which only test programs get, and whose main function never calls [Run].
+// OnTest serves invocations of kind Test, which only test programs get, and
+// whose main function never calls [Run].
 func OnTest(serve func(ctx context.Context, i *Invocation, args []any) (any, error)) {
 	onTest, serving = serve, true
 }
 
 var onTest func(context.Context, *Invocation, []any) (any, error)
 
-// Invocation is one call from workerd into Go. It is the context.Context of its handler: cancelled when the caller goes away (with
-// [ErrCallerGone] as cause), and when the invocation is over.
+// Invocation is one call from workerd into Go. It is the context.Context of its
+// handler: cancelled when the caller goes away (with [ErrCallerGone] as cause),
+// and when the invocation is over.
 type Invocation struct {
 	Kind  Kind
 	Index int
@@ -194,7 +198,8 @@ func (i *Invocation) Go(fn func(context.Context)) {
 	i.start(func() { fn(i.taskCtx) }, func() {})
 }
 
-// SendBody is Go for what sends the answer's body: the client has its answer when fn returns.
+// SendBody is Go for what sends the answer's body: the client has its answer
+// when fn returns.
 func (i *Invocation) SendBody(fn func()) {
 	i.bodies++
 	i.start(fn, func() { i.bodies-- })

@@ -12,7 +12,8 @@ import (
 // https://developers.cloudflare.com/workers/platform/limits/#memory
 const memoryLimit = 96 << 20
 
-// setMemoryLimit is runtime/debug's SetMemoryLimit; that package would link fmt.
+// setMemoryLimit is runtime/debug's SetMemoryLimit; that package would link
+// fmt.
 //
 //go:linkname setMemoryLimit runtime/debug.setMemoryLimit
 func setMemoryLimit(int64) int64

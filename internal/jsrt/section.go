@@ -19,15 +19,16 @@ type section struct {
 }
 
 // mark is what a goroutine inherits from the one that starts it: it says for
-// which context the goroutine works, and whether in its section. Its list makes it
-// a set of profiler labels, an empty one.
+// which context the goroutine works, and whether in its section. Its list makes
+// it a set of profiler labels, an empty one.
 type mark struct {
 	list []struct{}
 	_    byte // no two have the same address
 }
 
 // Here returns the context that the running goroutine works for: that of the
-// handler which has started it. It is nil where there is none, or that has gone.
+// handler which has started it. It is nil where there is none, or that has
+// gone.
 func Here() *Context {
 	m := marked()
 	if m == nil {

@@ -2,8 +2,9 @@ package jsrt
 
 import "runtime"
 
-// transaction is a synchronous transaction whose function runs. The function has a goroutine of its own, so that it can be given up
-// when it waits: JavaScript's transactionSync is on the stack below, and cannot.
+// transaction is a synchronous transaction whose function runs. The function
+// has a goroutine of its own, so that it can be given up when it waits:
+// JavaScript's transactionSync is on the stack below, and cannot.
 type transaction struct {
 	c        *Context
 	fn       func() error
@@ -17,8 +18,9 @@ type transaction struct {
 	exited   bool // runtime.Goexit, as in testing's FailNow
 }
 
-// begin is called by JavaScript inside transactionSync. Then it resumes the Go program, which runs until every goroutine waits: also
-// others, but guard keeps their I/O out.
+// begin is called by JavaScript inside transactionSync. Then it resumes the Go
+// program, which runs until every goroutine waits: also others, but guard keeps
+// their I/O out.
 func (t *transaction) begin() {
 	t.outer, t.c.tx = t.c.tx, t
 	go t.call()
@@ -61,7 +63,8 @@ func (t *transaction) result() error {
 	return t.err
 }
 
-// guard decides about a goroutine that wants to do I/O while a transaction's function runs, or after one was given up.
+// guard decides about a goroutine that wants to do I/O while a transaction's
+// function runs, or after one was given up.
 func (c *Context) guard() (wait bool, err error) {
 	g := goroutine()
 	for t := c.givenUp; t != nil; t = t.next {

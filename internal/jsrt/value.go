@@ -29,8 +29,8 @@ const (
 	tagInt // int32, of a number that is one
 )
 
-// maxSafeInteger is the largest integer that every smaller one in magnitude is distinct from as a JavaScript number
-// (Number.MAX_SAFE_INTEGER).
+// maxSafeInteger is the largest integer that every smaller one in magnitude is
+// distinct from as a JavaScript number (Number.MAX_SAFE_INTEGER).
 const maxSafeInteger = 1<<53 - 1
 
 // pending is a promise that has not settled; its number names it on both sides.
@@ -40,7 +40,8 @@ type pending int32
 // stack, here and in JavaScript.
 const maxDepth = 500
 
-// maxDate is the last moment that a JavaScript Date can be, in ms before and after 1970.
+// maxDate is the last moment that a JavaScript Date can be, in ms before and
+// after 1970.
 const maxDate = 8_640_000_000_000_000
 
 var (
@@ -66,8 +67,8 @@ const (
 	errType    refusal = "a Go value of this type cannot be passed to JavaScript"
 )
 
-// BigInt is a JavaScript BigInt in decimal digits, where no other Go type stands
-// for it; see package durable.
+// BigInt is a JavaScript BigInt in decimal digits, where no other Go type
+// stands for it; see package durable.
 type BigInt string
 
 // undefined is an outcome that JavaScript knows from null; see [Ref.Lookup].
@@ -214,8 +215,8 @@ type decoder struct {
 	depth int
 }
 
-// outcome decodes all that there is; an error is one, not a value, and undefined
-// is not null.
+// outcome decodes all that there is; an error is one, not a value, and
+// undefined is not null.
 func outcome(d *decoder) (any, error) {
 	if len(d.b) == 1 && d.b[0] == tagUndefined {
 		return undefined{}, nil

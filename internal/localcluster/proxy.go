@@ -46,8 +46,8 @@ func (n *Node) proxy() http.Handler {
 	})
 }
 
-// balance serves at an address with the nodes that are ready, in turn. A request
-// that fails is not sent again: its effect is unknown.
+// balance serves at an address with the nodes that are ready, in turn. A
+// request that fails is not sent again: its effect is unknown.
 func (c *Cluster) balance(address string) error {
 	var turn atomic.Int64
 	proxies := make([]http.Handler, len(c.Nodes))

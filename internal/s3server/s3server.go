@@ -34,8 +34,8 @@ var (
 
 const command = "github.com/versity/versitygw/cmd/versitygw"
 
-// Build returns the path of the server's program. It compiles it unless that has
-// been done before on this machine, which takes minutes: building is called
+// Build returns the path of the server's program. It compiles it unless that
+// has been done before on this machine, which takes minutes: building is called
 // first.
 func Build(ctx context.Context, building func()) (string, error) {
 	cache, err := os.UserCacheDir()

@@ -1,5 +1,5 @@
-// Package selfhost runs a built program on workerd, with a data folder, alone or
-// as a node of a cluster: what capdo serve does.
+// Package selfhost runs a built program on workerd, with a data folder, alone
+// or as a node of a cluster: what capdo serve does.
 package selfhost
 
 import (

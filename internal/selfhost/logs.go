@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// relay passes what workerd and the Worker print on, a line at a time, and keeps
-// the last lines.
+// relay passes what workerd and the Worker print on, a line at a time, and
+// keeps the last lines.
 type relay struct {
 	json *slog.Logger // nil: the lines as they are
 	text io.Writer

@@ -117,8 +117,8 @@ func (s *Server) Kill() {
 	<-s.ended
 }
 
-// start writes the config and starts workerd, which keeps the lock as long as it
-// lives.
+// start writes the config and starts workerd, which keeps the lock as long as
+// it lives.
 func (s *Server) start(lock *os.File) error {
 	text, err := s.capnp()
 	if err != nil {
@@ -147,8 +147,8 @@ func (s *Server) start(lock *os.File) error {
 	return s.run(events)
 }
 
-// run starts the process. The kernel ends it with the thread that started it, so
-// that has to live as long.
+// run starts the process. The kernel ends it with the thread that started it,
+// so that has to live as long.
 func (s *Server) run(events *os.File) error {
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package workerd starts the Workers runtime, for tests and benchmarks: one Worker, its Durable Object classes, a disk.
+// Package workerd starts the Workers runtime, for tests and benchmarks: one
+// Worker, its Durable Object classes, a disk.
 package workerd
 
 import (
@@ -123,7 +124,8 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 	return p, nil
 }
 
-// run starts the process, which ends with this one: the kernel sees to that as long as the thread that started it lives.
+// run starts the process, which ends with this one: the kernel sees to that as
+// long as the thread that started it lives.
 func (p *Process) run() error {
 	started := make(chan error, 1)
 	go func() {
@@ -191,7 +193,8 @@ func (p *Process) Kill() {
 	os.RemoveAll(p.config)
 }
 
-// capnp writes the configuration. workerd reads embedded files relative to its folder, dir.
+// capnp writes the configuration. workerd reads embedded files relative to its
+// folder, dir.
 func (c *Config) capnp(dir string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `using Workerd = import "/workerd/workerd.capnp";
@@ -262,7 +265,8 @@ func kind(name string) string {
 	return "data"
 }
 
-// Quote writes a Cap'n Proto string: bytes that are not printable ASCII as \xHH.
+// Quote writes a Cap'n Proto string: bytes that are not printable ASCII as
+// \xHH.
 func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -287,8 +291,8 @@ type Module struct {
 	Kind       string // the member of the config's union
 }
 
-// ListModules lists modules by name, after the main one, where workerd looks for
-// it.
+// ListModules lists modules by name, after the main one, where workerd looks
+// for it.
 func ListModules(modules map[string]string, main string) []Module {
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(modules)), func(name string) bool { return name == main })
 	var list []Module

@@ -25,7 +25,8 @@ func (k *checker) bindingFields() {
 	}
 }
 
-// kinds are the keys of a config that give bindings, as far as wrangler compares their names.
+// kinds are the keys of a config that give bindings, as far as wrangler
+// compares their names.
 var kinds = []string{
 	"durable_objects", "kv_namespaces", "queues", "d1_databases", "vectorize", "ai_search_namespaces", "ai_search", "agent_memory", "hyperdrive",
 	"r2_buckets", "logfwdr", "services", "analytics_engine_datasets", "browser", "analytics", "ai", "images", "stream", "media",
@@ -33,7 +34,8 @@ var kinds = []string{
 	"secrets_store_secrets", "artifacts", "assets", "flagship", "worker_loaders", "vpc_services", "vpc_networks",
 }
 
-// bindingNames: a Worker has its bindings, variables and secrets side by side, so that each needs a name of its own.
+// bindingNames: a Worker has its bindings, variables and secrets side by side,
+// so that each needs a name of its own.
 func (k *checker) bindingNames() {
 	taken := map[string]string{}
 	for _, kind := range kinds[1:] {
@@ -67,7 +69,8 @@ func namesOf(kind string, v any) []string {
 	return stringsOf(v, "binding")
 }
 
-// stringsOf returns the strings in an array, or those under a key of its tables.
+// stringsOf returns the strings in an array, or those under a key of its
+// tables.
 func stringsOf(v any, key string) []string {
 	var out []string
 	array, _ := v.([]any)
@@ -88,12 +91,14 @@ func (k *checker) bindingsNotInherited() {
 	}
 }
 
-// lacksBindings reports whether an environment leaves out the bindings that the top level has.
+// lacksBindings reports whether an environment leaves out the bindings that the
+// top level has.
 func (k *checker) lacksBindings() bool {
 	return k.Env != "" && k.positions.has("durable_objects") && !k.sets("durable_objects")
 }
 
-// boundClasses: a class of this Worker that a binding names must be in the program, and live.
+// boundClasses: a class of this Worker that a binding names must be in the
+// program, and live.
 func (k *checker) boundClasses() {
 	for _, class := range sortedKeys(k.bound) {
 		l, b := k.classes[class], k.DurableObjects.Bindings[k.bound[class]]
@@ -112,7 +117,8 @@ func (k *checker) boundClasses() {
 	}
 }
 
-// registeredClasses: a class of the program needs a lifecycle entry, and to be of use mostly a binding.
+// registeredClasses: a class of the program needs a lifecycle entry, and to be
+// of use mostly a binding.
 func (k *checker) registeredClasses() {
 	for _, class := range sortedKeys(k.registered) {
 		l := k.classes[class]
@@ -136,7 +142,8 @@ func (k *checker) registeredClasses() {
 	}
 }
 
-// isNamed reports whether a binding names a class, be it another Worker's of that name.
+// isNamed reports whether a binding names a class, be it another Worker's of
+// that name.
 func (k *checker) isNamed(class string) bool {
 	return slices.ContainsFunc(k.DurableObjects.Bindings, func(b Binding) bool { return b.ClassName == class })
 }
@@ -148,7 +155,8 @@ func bindingName(class string) string {
 	return strings.ToUpper(wordEnd.ReplaceAllString(class, "${1}_$2"))
 }
 
-// deletedClassRegistered: with exports, Cloudflare refuses to delete what the code still has.
+// deletedClassRegistered: with exports, Cloudflare refuses to delete what the
+// code still has.
 func (k *checker) deletedClassRegistered(class string, l *lifecycle) {
 	severity := Warning
 	if l.entry == "exports" {
@@ -178,7 +186,8 @@ func (k *checker) lifecyclePath() string {
 	return k.path("migrations")
 }
 
-// liveClasses: a class that the config creates must be in the program. Where it is bound too, boundClasses has said so.
+// liveClasses: a class that the config creates must be in the program. Where it
+// is bound too, boundClasses has said so.
 func (k *checker) liveClasses() {
 	for _, class := range sortedKeys(k.classes) {
 		l := k.classes[class]

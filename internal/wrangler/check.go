@@ -33,7 +33,8 @@ type Problem struct {
 	Hint     string   `json:"hint"` // what to do
 }
 
-// String returns the problem as compilers write theirs, on one line and without the hint.
+// String returns the problem as compilers write theirs, on one line and without
+// the hint.
 func (p Problem) String() string {
 	env := ""
 	if p.Env != "" {
@@ -42,7 +43,8 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s: %s%s [%s]", p.File, p.Line, p.Column, p.Severity, env, p.Message, p.Rule)
 }
 
-// Rules are the names of all rules. docs/migrations.md says what each means, and who says so.
+// Rules are the names of all rules. docs/migrations.md says what each means,
+// and who says so.
 var Rules = []string{
 	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit", "cpu-limit-plan", "code-update-strategy", "unknown-field", "no-handler", "entrypoint-missing",
 	"binding-field", "binding-name", "binding-name-taken", "bindings-not-inherited",
@@ -53,10 +55,12 @@ var Rules = []string{
 	"deleted-class-registered", "pending-class-bound",
 }
 
-// EntryModule is the file that a config's main names: what capdo build generates, in a folder of the user's choice.
+// EntryModule is the file that a config's main names: what capdo build
+// generates, in a folder of the user's choice.
 const EntryModule = "entry.mjs"
 
-// Out returns the folder of main, which is the one to build to: build, beside the config, where main is no entry.mjs.
+// Out returns the folder of main, which is the one to build to: build, beside
+// the config, where main is no entry.mjs.
 func (c *Config) Out() string {
 	main := "build/" + EntryModule
 	if path.Base(filepath.ToSlash(c.Main)) == EntryModule {
@@ -68,8 +72,9 @@ func (c *Config) Out() string {
 	return filepath.Join(filepath.Dir(c.Path), filepath.Dir(main))
 }
 
-// Check compares a config, or one environment of it, with what the program registers, and returns what is wrong in the order of the
-// file. now tells which compatibility dates are in the future.
+// Check compares a config, or one environment of it, with what the program
+// registers, and returns what is wrong in the order of the file. now tells
+// which compatibility dates are in the future.
 func Check(c *Config, program shim.Description, now time.Time) []Problem {
 	k := &checker{Config: c, program: program, now: now, classes: map[string]*lifecycle{}, bound: map[string]int{}, registered: map[string]bool{}}
 	for i, b := range c.DurableObjects.Bindings {
@@ -93,7 +98,8 @@ func Check(c *Config, program shim.Description, now time.Time) []Problem {
 	return k.problems
 }
 
-// CheckAll checks the top level and then each environment. What an environment has from the top level is reported once.
+// CheckAll checks the top level and then each environment. What an environment
+// has from the top level is reported once.
 func CheckAll(c *Config, program shim.Description, now time.Time) []Problem {
 	problems := Check(c, program, now)
 	top := map[Problem]bool{}
@@ -153,7 +159,8 @@ func (k *checker) compatibilityDate() {
 	}
 }
 
-// flag is a compatibility flag that a program may need (https://developers.cloudflare.com/workers/configuration/compatibility-flags/).
+// flag is a compatibility flag that a program may need
+// (https://developers.cloudflare.com/workers/configuration/compatibility-flags/).
 type flag struct {
 	name string
 	off  string                        // the flag that turns it off
@@ -214,7 +221,8 @@ func (k *checker) compatibilityFlags() {
 	}
 }
 
-// requestSignalFlag makes workerd tell a Worker that its client has disconnected
+// requestSignalFlag makes workerd tell a Worker that its client has
+// disconnected
 // (https://developers.cloudflare.com/changelog/2025-05-22-handle-request-cancellation).
 const requestSignalFlag = "enable_request_signal"
 
@@ -258,8 +266,8 @@ func (k *checker) codeUpdateStrategy() {
 	}
 }
 
-// known are the keys of the tables about Durable Objects in which wrangler tells what it does not know. A table that ends in * is each
-// of an array.
+// known are the keys of the tables about Durable Objects in which wrangler
+// tells what it does not know. A table that ends in * is each of an array.
 var known = map[string][]string{
 	"durable_objects":                      {"bindings", "code_update_strategy"},
 	"durable_objects.bindings.*":           {"name", "class_name", "script_name", "environment"},

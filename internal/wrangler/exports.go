@@ -34,7 +34,8 @@ func (k *checker) oneKindOfLifecycle() {
 	}
 }
 
-// durableExports are the exports that are Durable Object classes; others are entry points and workflows.
+// durableExports are the exports that are Durable Object classes; others are
+// entry points and workflows.
 func (c *Config) durableExports() map[string]Export {
 	classes := map[string]Export{}
 	for name, e := range c.Exports {
@@ -112,7 +113,8 @@ func (k *checker) notToSelf(class, field, worker string) {
 	}
 }
 
-// renameTarget: objects are handed over to a class that is declared beside, and live.
+// renameTarget: objects are handed over to a class that is declared beside, and
+// live.
 func (k *checker) renameTarget(class, to string) {
 	target, ok := k.Exports[to]
 	if to == class || !ok || target.Type != "durable-object" || target.stateName() != "created" {

@@ -27,7 +27,8 @@ func (k *checker) tableOf(key string) map[string]any {
 }
 
 // entrypoints: what the config says of this Worker's own exports must be there.
-// A Go program exports its classes, all of them Durable Objects, and the Worker.
+// A Go program exports its classes, all of them Durable Objects, and the
+// Worker.
 func (k *checker) entrypoints() {
 	workflows, _ := k.raw["workflows"].([]any)
 	for i, e := range workflows {

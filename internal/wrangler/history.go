@@ -8,7 +8,8 @@ import (
 	"flow.internal/capdo/internal/jsname"
 )
 
-// state is where a class stands in its life. A class that nothing speaks of has none.
+// state is where a class stands in its life. A class that nothing speaks of has
+// none.
 type state string
 
 const (
@@ -78,7 +79,8 @@ func (c *Config) Renames() (renames []Rename) {
 
 var storageNames = map[string]string{sqlite: "SQLite storage", legacyKV: "key-value storage"}
 
-// A history of migrations is told apart by tags: wrangler looks for the deployed one, and has Cloudflare apply what comes after it.
+// A history of migrations is told apart by tags: wrangler looks for the
+// deployed one, and has Cloudflare apply what comes after it.
 func (k *checker) tags() {
 	seen := map[string]bool{}
 	for i, m := range k.Migrations {
@@ -99,7 +101,8 @@ func (k *checker) tags() {
 
 var numbered = regexp.MustCompile(`^(.*?)([0-9]+)$`)
 
-// isBefore reports whether two tags are numbered alike, and a's number is the smaller one.
+// isBefore reports whether two tags are numbered alike, and a's number is the
+// smaller one.
 func isBefore(a, b string) bool {
 	x, y := numbered.FindStringSubmatch(a), numbered.FindStringSubmatch(b)
 	if x == nil || y == nil || x[1] != y[1] {
@@ -127,7 +130,8 @@ func (k *checker) nextTag() string {
 	return k.freeTag
 }
 
-// replay applies the migrations one after the other, the steps of each in wrangler's order: deleted, renamed, transferred, new.
+// replay applies the migrations one after the other, the steps of each in
+// wrangler's order: deleted, renamed, transferred, new.
 func (k *checker) replay() {
 	for i, m := range k.Migrations {
 		s := &migration{checker: k, entry: fmt.Sprintf("migration %q", m.Tag), seen: map[string]string{}, failed: map[string]bool{}}
@@ -227,7 +231,8 @@ func (s *migration) create(class, storage, path string) {
 	}
 }
 
-// kvStorage warns of what no new account can have (https://developers.cloudflare.com/changelog/post/2026-07-09-restrict-new-kv-backed-namespaces/).
+// kvStorage warns of what no new account can have
+// (https://developers.cloudflare.com/changelog/post/2026-07-09-restrict-new-kv-backed-namespaces/).
 func (k *checker) kvStorage(class, path, instead string) {
 	k.add(Warning, "kv-storage", path, fmt.Sprintf("class %s gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one", class),
 		fmt.Sprintf("use %s, unless the class has been deployed like this: storage cannot be switched", instead))
@@ -258,7 +263,8 @@ func (s *migration) transfer(t Transfer, path string) {
 	s.enter(t.To, "", fmt.Sprintf("transfers %s of %s to", t.From, t.FromScript), join(path, "to"))
 }
 
-// twice warns of a class that one migration names more than once, where wrangler has an answer.
+// twice warns of a class that one migration names more than once, where
+// wrangler has an answer.
 func (s *migration) twice() {
 	for _, r := range s.repeats {
 		if s.failed[r.first] || s.failed[r.second] {

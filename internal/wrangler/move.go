@@ -23,8 +23,8 @@ var paths = []string{
 
 // Moved returns the config, in its own format, as it has to read in the folder
 // dir, where relative paths lead to the same files. It lacks the user's build
-// steps. main, if not "", takes the place of main; not so where the config has a
-// base_dir, in which wrangler wants main to be.
+// steps. main, if not "", takes the place of main; not so where the config has
+// a base_dir, in which wrangler wants main to be.
 func (c *Config) Moved(dir, main string) ([]byte, error) {
 	config, err := c.file.decode()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 )
 
 // Secrets returns the variables that wrangler dev adds to those of the config:
-// what is in .dev.vars.NAME beside it, or if there is no such file in .dev.vars.
-// Where the config lists its secrets, others are left out.
+// what is in .dev.vars.NAME beside it, or if there is no such file in
+// .dev.vars. Where the config lists its secrets, others are left out.
 func (c *Config) Secrets(name string) (map[string]string, error) {
 	path := filepath.Join(filepath.Dir(c.Path), ".dev.vars")
 	b, err := os.ReadFile(path + "." + name)

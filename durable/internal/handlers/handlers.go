@@ -1,6 +1,6 @@
 // Package handlers finds methods that look like a Durable Object's handlers and
-// would never be called. It looks methods up by name, which makes a Worker 80 KiB
-// larger (gzip), so only tests and native programs link it.
+// would never be called. It looks methods up by name, which makes a Worker 80
+// KiB larger (gzip), so only tests and native programs link it.
 package handlers
 
 import "reflect"

@@ -8,8 +8,8 @@ import (
 )
 
 // EachParameter calls fn with the parameters of a query, as SQLite numbers them
-// from 1 in each of its statements: ? is one more than the highest so far, ?5 is
-// 5, and a name is, at its first use, as ? is
+// from 1 in each of its statements: ? is one more than the highest so far, ?5
+// is 5, and a name is, at its first use, as ? is
 // (https://www.sqlite.org/lang_expr.html#parameters). Those that SQLite refuses
 // are left out.
 func EachParameter(query string, fn func(number, start, end int)) {
@@ -49,8 +49,8 @@ func EachParameter(query string, fn func(number, start, end int)) {
 	}
 }
 
-// TokenEnd returns the end of the token, or of the half of one, that begins at i.
-// It follows sqlite3GetToken in SQLite's tokenize.c.
+// TokenEnd returns the end of the token, or of the half of one, that begins at
+// i. It follows sqlite3GetToken in SQLite's tokenize.c.
 func TokenEnd(q string, i int) int {
 	switch c := q[i]; {
 	case strings.HasPrefix(q[i:], "--"):

@@ -67,7 +67,8 @@ func Split(text string) (list []string) {
 	return list
 }
 
-// splitter knows of a statement whether it is a trigger, and where in it one is.
+// splitter knows of a statement whether it is a trigger, and where in it one
+// is.
 type splitter struct {
 	tokens    int
 	isCreate  bool // CREATE or CREATE TEMP is all that there is so far

@@ -96,7 +96,8 @@ func (f *Fuzz) Remote(ctx context.Context, method string, seed int) (string, err
 	return outcome(durable.Call[any](ctx, stub, method, seed)), nil
 }
 
-// Headers fetches from the object in JavaScript, and returns the headers of the response.
+// Headers fetches from the object in JavaScript, and returns the headers of the
+// response.
 func (f *Fuzz) Headers(ctx context.Context, seed int) (map[string]string, error) {
 	ns, err := f.env.Namespace("PLAIN")
 	if err != nil {

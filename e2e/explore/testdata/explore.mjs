@@ -219,7 +219,8 @@ class Schedule {
   }
 }
 
-// watch runs f as far as workerd's CPU limit, here of a second: V8 ends it, and no finally runs.
+// watch runs f as far as workerd's CPU limit, here of a second: V8 ends it, and
+// no finally runs.
 function watch(f) {
   globalThis.turn = f;
   try {
@@ -250,7 +251,8 @@ function scheduleOf(seed) {
   return new Schedule(make(pick, generate), random, pick);
 }
 
-// explore runs all interleavings of a small scenario: each is a list of choices.
+// explore runs all interleavings of a small scenario: each is a list of
+// choices.
 function explore(name, scenario, until) {
   let path = [], n = 0;
   for (;;) {

@@ -143,7 +143,8 @@ func (s *Server) processes() []int {
 	return pids
 }
 
-// Memory returns how many bytes of memory all workerds of the server have resident.
+// Memory returns how many bytes of memory all workerds of the server have
+// resident.
 func (s *Server) Memory() (bytes int) {
 	for _, pid := range s.processes() {
 		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))

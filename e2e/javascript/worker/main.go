@@ -1,5 +1,6 @@
-// The Worker of the tests with JavaScript on the other side: a class whose methods JavaScript calls, and a handler that calls a class written
-// in JavaScript.
+// The Worker of the tests with JavaScript on the other side: a class whose
+// methods JavaScript calls, and a handler that calls a class written in
+// JavaScript.
 package main
 
 import (
@@ -73,7 +74,8 @@ func main() {
 	}
 }
 
-// abacus calls the class written in JavaScript, and answers with what came of it.
+// abacus calls the class written in JavaScript, and answers with what came of
+// it.
 func abacus(w http.ResponseWriter, r *http.Request) {
 	ns, err := durablehttp.Env(r).Namespace("ABACUS")
 	if err != nil {

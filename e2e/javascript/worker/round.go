@@ -52,7 +52,8 @@ func samples() []any {
 	}
 }
 
-// round answers with the samples that came back as something else, and how many there are.
+// round answers with the samples that came back as something else, and how many
+// there are.
 func round(w http.ResponseWriter, r *http.Request) {
 	changed := []string{}
 	ns, err := durablehttp.Env(r).Namespace("ABACUS")
@@ -74,7 +75,8 @@ func round(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]any{"changed": changed, "samples": len(samples()), "error": fmt.Sprint(err)})
 }
 
-// isSame compares what two values become: times and big integers have more than one form in Go.
+// isSame compares what two values become: times and big integers have more than
+// one form in Go.
 func isSame(a, b any) bool {
 	x, errX := durable.Encode(a)
 	y, errY := durable.Encode(b)

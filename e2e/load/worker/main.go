@@ -1,4 +1,5 @@
-// The Worker that the load goes through: each request is one operation on many keys of a ledger, by as many callers.
+// The Worker that the load goes through: each request is one operation on many
+// keys of a ledger, by as many callers.
 package main
 
 import (
@@ -190,7 +191,8 @@ func taken(key string) dedupe.Claim {
 	return c
 }
 
-// work does a key's work where it is acquired: it extends the lease, and then completes the claim, or releases it.
+// work does a key's work where it is acquired: it extends the lease, and then
+// completes the claim, or releases it.
 func (o *order) work(key string) error {
 	c, err := o.claim(key)
 	if err != nil || c.Outcome != dedupe.Acquired {

@@ -24,8 +24,8 @@ var tokens = func() string {
 	return b.String()
 }()
 
-// mountService serves the HTTP API at /v1/, and a handler behind the middleware at
-// /charges.
+// mountService serves the HTTP API at /v1/, and a handler behind the middleware
+// at /charges.
 func mountService() {
 	http.Handle("/v1/", ledgerapi.NewHandler(ledgerapi.API{
 		Tokens: func(*http.Request) (*ledgerapi.Tokens, error) { return ledgerapi.ParseTokens(tokens) },

@@ -95,7 +95,8 @@ func (a *account) effect(q url.Values) error {
 
 var errWork = errors.New("the work failed")
 
-// performAlone performs an operation outside of transactions. Once makes its own.
+// performAlone performs an operation outside of transactions. Once makes its
+// own.
 func (a *account) performAlone(ctx context.Context, q url.Values, told *answer) error {
 	if q.Get("op") != "once" {
 		return performOn(ctx, a.ledger, a.identity, q, told)

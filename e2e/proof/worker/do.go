@@ -13,7 +13,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// ending is a ledger whose n-th call ends its caller's ctx, before it is made or after.
+// ending is a ledger whose n-th call ends its caller's ctx, before it is made
+// or after.
 type ending struct {
 	dedupe.Ledger
 	end        context.CancelFunc

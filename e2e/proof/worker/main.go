@@ -1,4 +1,5 @@
-// The Worker that the proof drives: each request is one operation on a store, a ledger or a sequencer.
+// The Worker that the proof drives: each request is one operation on a store, a
+// ledger or a sequencer.
 package main
 
 import (
@@ -135,7 +136,8 @@ func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerO
 	return performOn(ctx, l, ledgerName(opts), q, a)
 }
 
-// performOn performs an operation on a ledger, whose claims say that it is theirs.
+// performOn performs an operation on a ledger, whose claims say that it is
+// theirs.
 func performOn(ctx context.Context, l dedupe.Ledger, identity string, q url.Values, a *answer) error {
 	key := []byte(q.Get("key"))
 	switch q.Get("op") {

@@ -13,8 +13,9 @@ import (
 var locks sync.Map
 
 var cycles = scenarioMap{
-	// ring calls one object after another along path, which begins with this one.
-	// Each locks itself over its call, and the last one does first what end says.
+	// ring calls one object after another along path, which begins with this
+	// one. Each locks itself over its call, and the last one does first what
+	// end says.
 	"ring": func(ctx context.Context, c *call) (string, error) {
 		me, rest, goesOn := strings.Cut(c.Get("path"), ",")
 		if !goesOn && c.Get("end") != "" {

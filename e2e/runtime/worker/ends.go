@@ -59,7 +59,8 @@ var ends = scenarioMap{
 		}
 		return "done", nil
 	},
-	// lines prints a line in pieces, with I/O between, and the beginning of another.
+	// lines prints a line in pieces, with I/O between, and the beginning of
+	// another.
 	"lines": func(_ context.Context, c *call) (string, error) {
 		for i := range 5 {
 			if _, _, err := c.kv().Get("k"); err != nil {

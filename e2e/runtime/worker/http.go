@@ -106,7 +106,8 @@ func raw(r *durable.Request) (*durable.Response, error) {
 	return &durable.Response{Status: status, Body: struct{ io.Reader }{strings.NewReader(strings.Repeat("b", 100_000))}}, nil
 }
 
-// acceptSocket accepts a WebSocket whose other side has a second to say something.
+// acceptSocket accepts a WebSocket whose other side has a second to say
+// something.
 func acceptSocket(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 	if strings.HasSuffix(r.URL, "late") {
 		time.Sleep(50 * time.Millisecond)

@@ -1,5 +1,5 @@
-// The Worker that the runtime's tests drive. Each request runs one scenario, in the stateless Worker or, with o=NAME, inside the Durable
-// Object of that name.
+// The Worker that the runtime's tests drive. Each request runs one scenario, in
+// the stateless Worker or, with o=NAME, inside the Durable Object of that name.
 package main
 
 import (

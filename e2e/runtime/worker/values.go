@@ -60,7 +60,8 @@ var values = scenarioMap{
 		_, err = stub.Call(ctx, "abort", nil)
 		return fmt.Sprint(err), nil
 	},
-	// refs makes handles and drops them, and looks whether each is still what it was.
+	// refs makes handles and drops them, and looks whether each is still what
+	// it was.
 	"refs": func(ctx context.Context, c *call) (string, error) {
 		ns, err := c.env.Namespace("LAB")
 		if err != nil {
@@ -91,7 +92,8 @@ var values = scenarioMap{
 		}
 		return c.run(ctx, "other", "m=ping")
 	},
-	// target calls a method of JavaScript whose result has what is remote in it.
+	// target calls a method of JavaScript whose result has what is remote in
+	// it.
 	"target": func(ctx context.Context, c *call) (string, error) {
 		stub, err := c.stub("other")
 		if err != nil {

@@ -43,7 +43,8 @@ var wakeups = scenarioMap{
 			return "nothing yet", nil
 		}
 	},
-	// contend shares a lock with other objects, and does a transaction while it has it.
+	// contend shares a lock with other objects, and does a transaction while it
+	// has it.
 	"contend": func(_ context.Context, c *call) (string, error) {
 		for range c.int("n") {
 			if err := increment(c); err != nil {
@@ -84,7 +85,8 @@ var wakeups = scenarioMap{
 	},
 	"lock":  func(context.Context, *call) (string, error) { lock.Lock(); defer lock.Unlock(); return "locked", nil },
 	"cause": func(context.Context, *call) (string, error) { return (<-canceled).Error(), nil },
-	// now returns how far time has gone since it was looked at last, by whatever object.
+	// now returns how far time has gone since it was looked at last, by
+	// whatever object.
 	"now": func(context.Context, *call) (string, error) {
 		now := time.Now()
 		d := now.Sub(lastNow)

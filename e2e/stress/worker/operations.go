@@ -163,7 +163,8 @@ func fanOut(ctx context.Context, p *place, op *Op) ([]string, error) {
 	return slices.Concat(added...), errors.Join(errs...)
 }
 
-// cycle calls through the path, which may come back to where it was, and adds at its end.
+// cycle calls through the path, which may come back to where it was, and adds
+// at its end.
 func cycle(ctx context.Context, p *place, op *Op) ([]string, error) {
 	if len(op.Path) == 0 {
 		return addInTransactionSync(ctx, p, op)
@@ -181,7 +182,8 @@ func addLater(ctx context.Context, p *place, op *Op) ([]string, error) {
 	return nil, nil
 }
 
-// waitForOthers waits in one of the ways there are, to be woken by whoever runs then.
+// waitForOthers waits in one of the ways there are, to be woken by whoever runs
+// then.
 func waitForOthers(ctx context.Context, p *place, op *Op) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, op.wait()+time.Millisecond)
 	defer cancel()

@@ -25,7 +25,8 @@ type report struct {
 	Lost   int64   `json:"lost"` // events before them that did not get through
 }
 
-// queue has what the isolate's invocations have to report. One sends at a time, and what the others have meanwhile goes with the next.
+// queue has what the isolate's invocations have to report. One sends at a time,
+// and what the others have meanwhile goes with the next.
 type queue struct {
 	mu      sync.Mutex
 	pending report
@@ -59,8 +60,9 @@ func (q *queue) lose(n int64) {
 	q.pending.Lost += n
 }
 
-// flush sends what is pending, unless another has done so before its turn comes. What cannot be sent is lost, and counted: sent twice, it would
-// be wrong.
+// flush sends what is pending, unless another has done so before its turn
+// comes. What cannot be sent is lost, and counted: sent twice, it would be
+// wrong.
 func (q *queue) flush(ctx context.Context, send func(context.Context, report) error) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
@@ -81,10 +83,13 @@ func (q *queue) flush(ctx context.Context, send func(context.Context, report) er
 	}
 }
 
-// Ledger returns a ledger that does what another one does, and reports each operation to the console when it is over. ctx and env are
-// those of the invocation that uses it. The report is sent beside the work, which does not wait for it; when it fails only the figures suffer.
+// Ledger returns a ledger that does what another one does, and reports each
+// operation to the console when it is over. ctx and env are those of the
+// invocation that uses it. The report is sent beside the work, which does not
+// wait for it; when it fails only the figures suffer.
 //
-// A claim without a TTL is shown as if it had [dedupe.DefaultTTL]. Where env is nil, as natively, nothing is reported.
+// A claim without a TTL is shown as if it had [dedupe.DefaultTTL]. Where env is
+// nil, as natively, nothing is reported.
 func (c *Console) Ledger(ctx context.Context, env *durable.Env, ledger dedupe.Ledger) dedupe.Ledger {
 	if env == nil {
 		return ledger
@@ -92,8 +97,9 @@ func (c *Console) Ledger(ctx context.Context, env *durable.Env, ledger dedupe.Le
 	return &observedLedger{ledger, c.observer(ctx, env)}
 }
 
-// Sequencer returns a sequencer that does what another one does, and reports the numbers that it gives to the console, like [Console.Ledger].
-// The console shows the largest one, so it should be asked for one stream.
+// Sequencer returns a sequencer that does what another one does, and reports
+// the numbers that it gives to the console, like [Console.Ledger]. The console
+// shows the largest one, so it should be asked for one stream.
 func (c *Console) Sequencer(ctx context.Context, env *durable.Env, s dedupe.Sequencer) dedupe.Sequencer {
 	if env == nil {
 		return s
@@ -172,7 +178,8 @@ func (o *observedLedger) Forget(ctx context.Context, key []byte) error {
 	return err
 }
 
-// report hands an event on, with what became of the operation. A key that no ledger takes is not worth carrying.
+// report hands an event on, with what became of the operation. A key that no
+// ledger takes is not worth carrying.
 func (o *observedLedger) report(e event, key []byte, err error) {
 	switch {
 	case errors.Is(err, dedupe.ErrMismatch):

@@ -46,19 +46,21 @@ const CROWDED = 80 << 20, CROWDED_IDLE_MS = 1000;
 // of that.
 export const CYCLE_MS = 10_000;
 
-// MAX_ID is the last of the numbers that both sides know things by; they start anew after it.
+// MAX_ID is the last of the numbers that both sides know things by; they start
+// anew after it.
 const MAX_ID = 0x7fffffff;
 
 // then is a promise's own, whatever it has been given in its place: it never
 // calls back at once, and once only.
 const then = Function.prototype.call.bind(Promise.prototype.then);
 
-// Where Go runs for no context: what package syscall/js calls back. No I/O is possible there.
+// Where Go runs for no context: what package syscall/js calls back. No I/O is
+// possible there.
 const nowhere = { id: 0, closed: false, isOver: false, lines: null };
 
-// GLOBAL is the number that wasm_exec.js gives to globalThis. Package syscall/js
-// sees it without fetch, which would run for whichever context has Go's stack.
-// net/http says what the promise is rejected with.
+// GLOBAL is the number that wasm_exec.js gives to globalThis. Package
+// syscall/js sees it without fetch, which would run for whichever context has
+// Go's stack. net/http says what the promise is rejected with.
 const GLOBAL = 5;
 const refused = () => Promise.reject(new Error("requests of a Worker share the Go program, so http.Transport and syscall/js cannot tell for which one to fetch" +
   "\nhint: import durable/durablehttp, and use http.DefaultTransport or durablehttp.Outbound"));
@@ -116,7 +118,8 @@ export class Runtime {
     this.finish(nowhere);
   }
 
-  // describe asks the program what it registers; undefined where main has not called durable.Run.
+  // describe asks the program what it registers; undefined where main has not
+  // called durable.Run.
   describe() {
     let description;
     this.describing = (v) => { description = v; };
@@ -182,7 +185,8 @@ export class Runtime {
     this.finish(context);
   }
 
-  // interrupted: JavaScript runs from the start, and yet Go never gave the stack back.
+  // interrupted: JavaScript runs from the start, and yet Go never gave the
+  // stack back.
   interrupted() { this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit), or JavaScript that it called has called it")); }
 
   // isOver reports whether the program has ended. Who asks is not below Go.
@@ -191,7 +195,8 @@ export class Runtime {
     return this.dead !== null;
   }
 
-  // resume runs Go until every goroutine waits, for nothing that has happened already.
+  // resume runs Go until every goroutine waits, for nothing that has happened
+  // already.
   resume() {
     this.exports?.resume();
     this.callBack();
@@ -378,7 +383,8 @@ export class Runtime {
       },
       discard: (contextID, id) => { this.drop(this.contexts.get(contextID), id); },
 
-      // reply answers an invocation, and says what of it goes on; see phases in jsrt.
+      // reply answers an invocation, and says what of it goes on; see phases in
+      // jsrt.
       reply: (contextID, id, ptr, size, phase) => {
         if (id === 0) return this.describing(this.unpack(null, ptr, size));
         const context = this.contexts.get(contextID), call = context?.calls.get(id);
@@ -393,13 +399,15 @@ export class Runtime {
       },
       proceed: (contextID, id, phase) => { this.contexts.get(contextID)?.calls.get(id)?.proceed(phase); },
 
-      // wake asks for a context's turn, for goroutines that have I/O to do in it.
+      // wake asks for a context's turn, for goroutines that have I/O to do in
+      // it.
       wake: (contextID) => { this.contexts.get(contextID)?.wake(); },
       free: (contextID, ref) => { this.contexts.get(contextID)?.free(ref); },
     };
   }
 
-  // await makes a promise, or what has a method then, a value that arrives later.
+  // await makes a promise, or what has a method then, a value that arrives
+  // later.
   await(context, thenable) {
     const id = this.fresh(context), promise = Promise.resolve(thenable);
     context.encoded.set(id, null);

@@ -82,7 +82,8 @@ for (const [name, f] of Object.entries(fs)) {
   };
 }
 
-// callBack calls the first callback that waits, and reports whether there was one.
+// callBack calls the first callback that waits, and reports whether there was
+// one.
 export function callBack() {
   if (next === waiting.length) {
     if (next > 0) forgetCallbacks();

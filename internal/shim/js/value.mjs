@@ -20,10 +20,12 @@ export const MAX_BYTES = 64 << 20;
 // MAX_BITS of a BigInt: beyond that, writing its digits takes seconds.
 const MAX_BITS = 1 << 14;
 
-// LARGE: bytes of at least this length are not copied until Go has memory for them.
+// LARGE: bytes of at least this length are not copied until Go has memory for
+// them.
 const LARGE = 16 << 10;
 
-// MAX_ERROR_TEXT is the longest name or text that is kept of an error, in UTF-16 units.
+// MAX_ERROR_TEXT is the longest name or text that is kept of an error, in
+// UTF-16 units.
 const MAX_ERROR_TEXT = 16 << 10;
 
 const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -35,7 +37,8 @@ export class Pending { constructor(id) { this.id = id; } }
 // ByRef makes a plain object go to Go as a reference instead of by value.
 export class ByRef { constructor(target) { this.target = target; } }
 
-// What a value really is, whatever its class overrides: the engine's own getters.
+// What a value really is, whatever its class overrides: the engine's own
+// getters.
 const uncurry = (f) => Function.prototype.call.bind(f);
 const getter = (object, name) => uncurry(Object.getOwnPropertyDescriptor(object, name).get);
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
@@ -312,7 +315,8 @@ export class Writer {
 
 const foreign = "capdo: Go sent what JavaScript does not understand; app.wasm and the modules beside it come from different builds";
 
-// Reader decodes values from Go's memory, and never reads beyond the bytes that Go wrote.
+// Reader decodes values from Go's memory, and never reads beyond the bytes that
+// Go wrote.
 export class Reader {
   decode(context, memory, view, start, length) {
     this.u8 = memory;

@@ -20,24 +20,25 @@ export const messageBytes = (data) => typeof data === "string" ? utf8.encode(dat
 // dropped, and V8's collector would take its time to say so.
 const CLOSING_MS = 5000;
 
-// send sends data, unless more than max bytes of what was sent before wait for the
-// network.
+// send sends data, unless more than max bytes of what was sent before wait for
+// the network.
 export function send(ws, data, max) {
   if (ws.bufferedAmount > max) return false;
   ws.send(data);
   return true;
 }
 
-// SMALL is the size of a message, in bytes, that is always received where no other
-// is unread.
+// SMALL is the size of a message, in bytes, that is always received where no
+// other is unread.
 const SMALL = 64 << 10;
 
 // accepted are the WebSockets that have an inbox: each message goes to one.
 const accepted = new WeakSet();
 
-// unread is what all inboxes of the isolate hold, in bytes, as they count them. An
-// inbox that nobody reads to its end gives back what it holds when it is collected;
-// before compatibility date 2025-05-05, which has no registry, it stays counted.
+// unread is what all inboxes of the isolate hold, in bytes, as they count them.
+// An inbox that nobody reads to its end gives back what it holds when it is
+// collected; before compatibility date 2025-05-05, which has no registry, it
+// stays counted.
 let unread = 0;
 const collected = globalThis.FinalizationRegistry && new FinalizationRegistry((held) => { unread -= held.size; });
 
@@ -57,10 +58,11 @@ export class Inbox {
     this.arrival = null; // a promise that something has arrived, and what resolves it
   }
 
-  // accept begins to receive. A message that would make the inbox larger than max
-  // bytes, each counting overhead besides its own, ends it, unless it is the only
-  // one: what it holds is lost. All inboxes together hold at most all bytes, besides
-  // a small message each, and each of them only as much as it leaves to the others.
+  // accept begins to receive. A message that would make the inbox larger than
+  // max bytes, each counting overhead besides its own, ends it, unless it is
+  // the only one: what it holds is lost. All inboxes together hold at most all
+  // bytes, besides a small message each, and each of them only as much as it
+  // leaves to the others.
   accept(max, all, overhead, code, reason) {
     const { ws, held } = this;
     if (accepted.has(ws)) throw new TypeError("the WebSocket was accepted before");
