@@ -31,7 +31,7 @@ test: $(NPM) ## run every test but a cluster's: native with -race, in workerd, a
 	go test -count=1 -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/... # they build what Go's test cache does not know of
 	go test -count=1 -run '^TestLedgerUnderLoad$$' ./e2e/load
 
-check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms
+check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms, comments that fit
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }
 	go vet ./...
 	$(JS) go vet ./...
@@ -46,6 +46,7 @@ check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API 
 		diff <(go doc -all ./$$p) <($(JS) go doc -all ./$$p) || { echo "the API of $$p differs between platforms"; exit 1; }; \
 	done
 	@for f in internal/shim/js/*.mjs; do $(NODE) --check $$f; done
+	go test -count=1 -run '^TestCommentsFit$$' ./e2e/docs
 
 fmt: ## format the Go code
 	gofmt -w $$(git ls-files '*.go')

@@ -21,7 +21,7 @@ type page struct {
 // block is a fenced block, with what an HTML comment just before it says of it:
 //
 //	<!-- not run: why -->        nobody executes it; the test has a list of these
-//	<!-- file: main.go -->       the reader puts it into that file, in the folder where the shell is
+//	<!-- file: main.go -->       the reader puts it into that file, in the shell's folder
 //	<!-- from: docs/x/y.go -->   it stands like this in that file, which is tested
 //	<!-- classes: A, B -->       a wrangler config of a program with these classes
 //	<!-- fails -->               the last command of it ends with an error

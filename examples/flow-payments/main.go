@@ -2,8 +2,10 @@
 // number of times, and charges each once.
 //
 //	go run ./cmd/capdo dev examples/flow-payments -- --var DEMO:true
-//	curl 127.0.0.1:8787/payments --json '{"id":"pay_1","amount":1250,"currency":"EUR"}'  # {"payment":"pay_1","charge":"ch_1","sequence":1}
-//	curl 127.0.0.1:8787/payments/pay_1                                                   # {"charges":1,"payment":"pay_1"}
+//	curl 127.0.0.1:8787/payments --json '{"id":"pay_1","amount":1250,"currency":"EUR"}'
+//	# {"payment":"pay_1","charge":"ch_1","sequence":1}
+//	curl 127.0.0.1:8787/payments/pay_1
+//	# {"charges":1,"payment":"pay_1"}
 //
 // With DEMO a request may ask for the program to end before or after the
 // charge, with the header Crash: before-charge or after-charge. A repetition

@@ -1,7 +1,10 @@
 // Drives the real program and the real glue on a simulated workerd: node
 // --allow-natives-syntax explore.mjs BUILD [key=value …]
-//   seed=N  that schedule alone, with its events     first=N  where to begin     for=MS  for how long
-//   only=NAME  one scenario                          exhaustive=MS  all interleavings of the small scenarios, for so long
+//   seed=N         that schedule alone, with its events
+//   first=N        the first seed
+//   for=MS         for how long
+//   only=NAME      one scenario
+//   exhaustive=MS  all interleavings of the small scenarios, for so long
 
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
