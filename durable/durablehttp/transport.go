@@ -15,22 +15,22 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Transport returns a RoundTripper whose requests go to the object behind stub,
-// so that
+// Transport returns a RoundTripper that sends requests to the object behind
+// stub:
 //
 //	client := &http.Client{Transport: durablehttp.Transport(stub)}
 //
-// talks to it. The host in the URL, or Request.Host, is for the object to
-// interpret; redirects are followed by the client, not by workerd. It does what
-// net/http's Transport does; docs/http.md has what differs. What upgraded to a
-// WebSocket is returned by [WebSocket].
+// The object interprets the host of the URL, or Request.Host. The client
+// follows redirects; workerd does not. Transport behaves like net/http's
+// Transport; docs/http.md lists the differences. If a response upgrades to a
+// WebSocket, [WebSocket] returns it.
 func Transport(stub *durable.Stub) http.RoundTripper {
 	return transport{fetch: stub.Fetch, takesHost: true}
 }
 
-// Outbound returns a RoundTripper whose requests leave the Worker, or the
-// object, by its own fetch, under the same rules. A Request.Host other than the
-// URL's is refused.
+// Outbound returns a RoundTripper that sends requests out of the Worker or the
+// object with its own fetch, under the same rules. It refuses a Request.Host
+// other than the URL's.
 func Outbound(env *durable.Env) http.RoundTripper { return transport{fetch: env.Fetch} }
 
 type transport struct {

@@ -10,11 +10,11 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Upgrade answers the request with a WebSocket, which the handler reads and
-// writes; in a Worker or in an object, which is not evicted meanwhile. When the
-// handler returns the connection is closed: with code 1000, or 1011 after a
-// panic, unless the handler has closed it. Subprotocols are negotiated by
-// setting Sec-WebSocket-Protocol in w.Header() before.
+// Upgrade answers the request with a WebSocket that the handler reads and
+// writes, in a Worker or in an object. The object is not evicted while the
+// handler runs. When the handler returns, Upgrade's connection is closed with
+// code 1000, or with 1011 after a panic, unless the handler has closed it. To
+// choose a subprotocol, set Sec-WebSocket-Protocol in w.Header() before.
 //
 // A request that does not ask for a WebSocket is answered with status 426, and
 // the error is [durable.ErrNoUpgrade].
@@ -31,11 +31,11 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
 	return conn, err
 }
 
-// AcceptWebSocket answers the request with a WebSocket whose messages the
-// object's handlers get, such as [durable.WebSocketMessager]: see
-// [durable.State.AcceptWebSocket], also for tags. The object can be evicted
-// meanwhile. A request that does not ask for a WebSocket is answered with
-// status 426, and the error is [durable.ErrNoUpgrade].
+// AcceptWebSocket answers the request with a WebSocket. The object's handlers,
+// such as [durable.WebSocketMessager], get its messages, and the object can be
+// evicted between them. See [durable.State.AcceptWebSocket], also for the tags.
+// A request that does not ask for a WebSocket is answered with status 426, and
+// the error is [durable.ErrNoUpgrade].
 func AcceptWebSocket(w http.ResponseWriter, r *http.Request, state *durable.State, tags ...string) (*durable.WebSocket, error) {
 	var socket *durable.WebSocket
 	err := upgrade(w, r, func(_ *responseWriter, server *durable.WebSocket) error {

@@ -21,9 +21,9 @@ func Open(state *durable.State) *sql.DB {
 	return db
 }
 
-// connector makes connections, which differ only in what transaction they are
-// in. It must not keep the state alive: a DB has a goroutine, which ends when
-// the DB is closed, which is when the state is collected.
+// connector makes connections, which differ only in their transaction. It must
+// not keep the state alive: a DB has a goroutine that ends when the DB is
+// closed, and the DB is closed when the state is collected.
 type connector struct {
 	state weak.Pointer[durable.State]
 	gate  *gate

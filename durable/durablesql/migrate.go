@@ -15,20 +15,21 @@ import (
 
 // Errors of [Migrate]. The object is as it was before.
 var (
-	// ErrMigrationUnknown: the object has a migration that the program has not:
-	// a newer program has been there. Migrations are not taken back.
+	// ErrMigrationUnknown: the object has a migration that this program lacks,
+	// because a newer program ran before. Migrations are not undone.
 	ErrMigrationUnknown = errors.New("durablesql: the object has a migration that this program does not have; hint: run the version that has it, or a later one")
-	// ErrMigrationChanged: a migration that the object has is another one now.
+	// ErrMigrationChanged: the text of a migration that the object has run was
+	// changed.
 	ErrMigrationChanged = errors.New("durablesql: a migration was changed after the object had it; hint: restore it, and write another migration")
-	// ErrMigrationOrder: a migration is new, but before one that the object
-	// has.
+	// ErrMigrationOrder: a new migration has a lower number than one that the
+	// object has run.
 	ErrMigrationOrder = errors.New("durablesql: a new migration comes before one that the object has; hint: give it a higher number")
 	// ErrMigrationFile: a file is not a migration.
 	ErrMigrationFile = errors.New("durablesql: not a migration")
 )
 
-// Migrate brings an object's schema up to date. Call it in the constructor, for
-// it costs two small reads where nothing is to be done:
+// Migrate brings an object's schema up to date. Call it in the constructor: if
+// there is nothing to do, it costs two small reads.
 //
 //	//go:embed migrations/*.sql
 //	var files embed.FS
@@ -42,14 +43,14 @@ var (
 // line "-- +goose Up" begins the statements. Those after "-- +goose Down" are
 // never run.
 //
-// Each object runs each migration once, in order of the numbers, and all that
-// are new in one transaction: one that fails leaves nothing behind. Which ones
-// an object has is in its table _capdo_migrations, with a checksum of the
-// statements. What does not fit is refused with [ErrMigrationUnknown],
-// [ErrMigrationChanged] or [ErrMigrationOrder].
+// Each object runs each migration once, in the order of the numbers. It runs
+// all new ones in one transaction, so a failure leaves nothing behind. The
+// object's table _capdo_migrations lists those that have run, with a checksum
+// of the statements. Migrate fails with [ErrMigrationUnknown],
+// [ErrMigrationChanged] or [ErrMigrationOrder] if files and table do not match.
 //
-// PRAGMA foreign_keys does nothing in a transaction, as in SQLite elsewhere:
-// use PRAGMA defer_foreign_keys = on where a table is created anew.
+// PRAGMA foreign_keys does nothing in a transaction, as everywhere in SQLite.
+// To rebuild a table, use PRAGMA defer_foreign_keys = on.
 func Migrate(state *durable.State, files fs.FS) error {
 	list, err := readMigrations(files)
 	if err != nil {

@@ -40,8 +40,8 @@ func newBlank(context.Context, *durable.State, *durable.Env) (blank, error) { re
 // Alarm is there so that tests can set one.
 func (blank) Alarm(context.Context, durable.AlarmInfo) error { return nil }
 
-// program is what package durable installed, with what it offers to this
-// package.
+// program is the Program that package durable installed, with the methods that
+// it has for this package.
 type program interface {
 	jsrt.Program
 	NewEnv(*jsrt.Ref) *durable.Env
@@ -240,8 +240,8 @@ func (h *harness) deliverAlarm(v *insideCall, at time.Time) (chan error, error) 
 	return a.outcome, v.state.Storage().SetAlarm(v.ctx, time.Now(), nil)
 }
 
-// serve handles what testing.mjs asks for: index 0 hands over the tools, and is
-// open as long as the program; index 1 is a call inside an object.
+// serve handles the calls of testing.mjs. Index 0 passes the tools, and stays
+// open as long as the program runs. Index 1 is a call inside an object.
 func (h *harness) serve(ctx context.Context, i *jsrt.Invocation, args []any) (any, error) {
 	if i.Index == 0 {
 		h.tools = args[0].(*jsrt.Ref)
