@@ -10,18 +10,18 @@ import (
 )
 
 // Conn is a WebSocket connection that goroutines of the program read, in a
-// Worker or in an object, which is not evicted while it is open. It belongs to
-// the invocation or object that accepted it: in a Worker keep the invocation
-// open while it is used, with [WaitUntil]. All methods may be called at the
-// same time. What is still open when a Worker's invocation is over is closed
-// with code 1011.
+// Worker or in an object. An object is not evicted while its connection is
+// open. The connection belongs to the invocation or object that accepted it. In
+// a Worker, keep the invocation open with [WaitUntil] while you use the
+// connection: when the invocation ends, an open connection is closed with code
+// 1011. All methods may be called concurrently.
 //
-// workerd delivers messages as fast as they arrive, and nothing can slow the
-// other side down. What is not read yet is kept, up to [MaxWebSocketBacklog],
-// and up to [MaxWebSocketBacklogs] of all connections of the isolate, of which
-// each may have as much as it leaves to the others. Beyond that the connection
-// is closed with code 1008, its unread messages are lost, and Read fails with
-// [ErrBacklog].
+// workerd delivers messages as fast as they arrive, and nothing can slow down
+// the other side. A Conn keeps up to [MaxWebSocketBacklog] of unread messages;
+// all connections of the isolate together keep up to [MaxWebSocketBacklogs],
+// and each may use at most as much as it leaves free for the others. If a
+// message exceeds this, the connection is closed with code 1008, its unread
+// messages are lost, and Read fails with [ErrBacklog].
 type Conn struct {
 	socket *WebSocket
 	inbox  *jsrt.Ref
@@ -34,8 +34,8 @@ const (
 	backlogReason   = "messages arrive faster than they are read"
 )
 
-// Accept takes the connection into use. It fails for a socket that was accepted
-// or passed on before.
+// Accept starts receiving, and returns the connection. It fails for a socket
+// that was accepted or passed on before.
 func (ws *WebSocket) Accept() (*Conn, error) {
 	v, err := ws.ref.Context().Helpers().Call("inbox", ws.ref, MaxWebSocketBacklog, MaxWebSocketBacklogs, messageOverhead, backlogCode, backlogReason)
 	if err != nil {
@@ -46,9 +46,9 @@ func (ws *WebSocket) Accept() (*Conn, error) {
 
 // DialWebSocket opens a connection to a server, by a URL of scheme ws, wss,
 // http or https, in the handler's context that ctx comes from. header may be
-// nil; for subprotocols set Sec-WebSocket-Protocol. The response is that of the
-// handshake: when it is not a WebSocket the error is [ErrNoUpgrade] and the
-// response is returned with it, whose Body must be read or closed.
+// nil; set Sec-WebSocket-Protocol in it to ask for subprotocols. The response
+// is that of the handshake. If it is not a WebSocket, the error is
+// [ErrNoUpgrade]; then read or close the Body of the response.
 func DialWebSocket(ctx context.Context, url string, header map[string][]string) (*Conn, *Response, error) {
 	helpers, err := helpersOf(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func DialWebSocket(ctx context.Context, url string, header map[string][]string) 
 	return dialed(fetch(ctx, helpers.Context(), nil, upgradeRequest(url, header)))
 }
 
-// DialWebSocket opens a connection to the object, as the function of that name
+// DialWebSocket opens a connection to the object, as the function DialWebSocket
 // does to a server. The object's Fetch gets the request.
 func (s *Stub) DialWebSocket(ctx context.Context, url string, header map[string][]string) (*Conn, *Response, error) {
 	return dialed(s.Fetch(ctx, upgradeRequest(url, header)))
@@ -101,8 +101,8 @@ func (e *CloseError) Error() string {
 	return s
 }
 
-// Unwrap returns [io.EOF] for a normal closure (1000, 1001 for a side that goes
-// away, 1005), [ErrDisconnected] for a connection that was lost, else nil.
+// Unwrap returns [io.EOF] for a normal closure (codes 1000, 1001 and 1005),
+// [ErrDisconnected] for a connection that was lost, and nil otherwise.
 func (e *CloseError) Unwrap() error {
 	switch e.Code {
 	case 1000, 1001, codeNone:
@@ -113,10 +113,10 @@ func (e *CloseError) Unwrap() error {
 	return nil
 }
 
-// Read returns the next message. When there will be none it fails with a
+// Read returns the next message. If no more will arrive, it fails with a
 // [*CloseError], with [ErrBacklog], or with the error that broke the
-// connection; when ctx ends first, with its cause: then nothing is lost, and
-// the next Read gets what arrives. Each message goes to one reader.
+// connection. If ctx ends first, it fails with the cause of ctx; no message is
+// lost, and the next Read gets it. Each message goes to one reader.
 func (c *Conn) Read(ctx context.Context) (Message, error) {
 	for {
 		v, err := c.inbox.Await(ctx, "next", messageOverhead)
@@ -155,8 +155,8 @@ func (c *Conn) Write(ctx context.Context, m Message) error {
 	return c.socket.Send(m)
 }
 
-// Close begins to close the connection; see [WebSocket.Close]. Read goes on
-// until the other side has closed it, too.
+// Close starts closing the connection; see [WebSocket.Close]. Read continues
+// until the other side has closed it as well.
 func (c *Conn) Close(code int, reason string) error { return c.socket.Close(code, reason) }
 
 // WebSocket returns the socket that the connection uses, for its state.

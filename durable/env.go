@@ -10,15 +10,15 @@ import (
 )
 
 // Env is the Worker's environment: its bindings, from the wrangler config. It
-// belongs to the invocation or the object it was handed to.
+// belongs to the invocation or the object that got it.
 type Env struct{ ref *jsrt.Ref }
 
 var errNoEnv = errors.New("durable: the environment is nil" +
 	"\nhint: durablehttp.Env finds it in requests that durablehttp.Handle serves; an object keeps the one it was constructed with")
 
-// Var returns a variable or secret, and whether there is one of that name. One
-// that is no text in the config, such as a number or an object, is returned as
-// JSON. It fails for a binding of another kind, such as a namespace.
+// Var returns a variable or secret, and whether there is one of that name. If
+// the config's value is not text, such as a number or an object, Var returns it
+// as JSON. Var fails for a binding of another kind, such as a namespace.
 func (e *Env) Var(name string) (value string, ok bool, err error) {
 	if e == nil {
 		return "", false, errNoEnv
@@ -32,7 +32,7 @@ func (e *Env) Var(name string) (value string, ok bool, err error) {
 }
 
 // Namespace returns the Durable Object namespace bound to the name. It fails
-// with [ErrNoBinding], naming the bindings there are, and with
+// with [ErrNoBinding], whose text lists the bindings, and with
 // [ErrContextClosed].
 func (e *Env) Namespace(binding string) (*Namespace, error) {
 	if e == nil {

@@ -17,12 +17,13 @@ var (
 	ErrNoBinding = errors.New("no such Durable Object binding")
 	// ErrInvalidID: not an id, or an id of another namespace.
 	ErrInvalidID = errors.New("invalid Durable Object id")
-	// ErrLimit: a documented limit would be exceeded; the error is a
-	// [*LimitError], or wraps one, or is a [*SQLError] where SQLite found out.
-	// Nothing was done.
+	// ErrLimit: the call would exceed a documented limit, and had no effect.
+	// The error is a [*LimitError] or wraps one; if SQLite enforces the limit,
+	// it is a [*SQLError].
 	ErrLimit = errors.New("limit exceeded")
 	// ErrOverloaded: the object has too many requests queued, or the account
-	// asks for too much. Nothing was done; repeating it at once makes it worse.
+	// sends too many. The call had no effect. Repeating it at once makes the
+	// overload worse.
 	ErrOverloaded = errors.New("the Durable Object is overloaded")
 	// ErrObjectReset: the object was reset (an abort, a crash, new code) while
 	// the call was open. Whether the call took effect is unknown.
@@ -30,24 +31,24 @@ var (
 	// ErrDisconnected: the connection to the object was lost. Whether the call
 	// took effect is unknown.
 	ErrDisconnected = errors.New("the connection to the Durable Object was lost")
-	// ErrStorage: the object's storage failed, and writes that nobody was told
-	// of are gone. The object was reset: the error is an ErrObjectReset, too.
+	// ErrStorage: the object's storage failed. Writes that no caller has been
+	// told of are lost. The object was reset, so the error also matches
+	// ErrObjectReset.
 	ErrStorage = errors.New("the Durable Object's storage failed")
 	// ErrRemote: the object's own code returned an error, or threw one.
 	ErrRemote = errors.New("the Durable Object's code failed")
 	// ErrValue: a value has no equivalent on the other side of the boundary
-	// between Go and JavaScript, or would change.
+	// between Go and JavaScript, or would change on the way.
 	ErrValue = jsrt.ErrValue
-	// ErrJurisdiction: the jurisdiction is not known, or there are none, as in
-	// local workerd.
+	// ErrJurisdiction: the jurisdiction is unknown. Local workerd has none.
 	ErrJurisdiction = errors.New("no such jurisdiction")
 	// ErrNoAlarmHandler: the class has no Alarm method, so it cannot set
 	// alarms.
 	ErrNoAlarmHandler = errors.New("the class has no alarm handler")
 	// ErrNoSQL: the class is not backed by SQLite.
 	ErrNoSQL = errors.New("SQL is not enabled for this class")
-	// ErrConstraint: a constraint of a table would be violated; the error is a
-	// [*SQLError].
+	// ErrConstraint: the statement would violate a constraint of a table. The
+	// error is a [*SQLError].
 	ErrConstraint = errors.New("a constraint is violated")
 	// ErrNoRows and ErrManyRows: [One] found none, or more than one.
 	ErrNoRows   = errors.New("the query has no rows")
@@ -61,24 +62,25 @@ var (
 	// ErrCloseCode: a close code that must not be sent, or a reason without a
 	// code.
 	ErrCloseCode = errors.New("no such WebSocket close code")
-	// ErrNoUpgrade: a request does not ask for a WebSocket, or the answer to
-	// one that does is not one.
+	// ErrNoUpgrade: a request does not ask for a WebSocket, or it does and the
+	// response is not a WebSocket.
 	ErrNoUpgrade = errors.New("no WebSocket upgrade")
-	// ErrBacklog: messages arrived faster than they were read, so the
-	// connection was closed. Of [WebSocket.Send]: the other side reads more
-	// slowly than it is sent to, and the message was not sent.
+	// ErrBacklog: messages arrived faster than the program read them, so the
+	// connection was closed. From [WebSocket.Send] it means that the other side
+	// reads too slowly, and that the message was not sent.
 	ErrBacklog = errors.New("too many WebSocket messages were left unread")
 	// ErrContextClosed: the invocation that a handle belongs to has ended, or
 	// its object was evicted.
 	ErrContextClosed = jsrt.ErrContextClosed
-	// ErrForeignHandle: an ID, a WebSocket or another handle of one object or
+	// ErrForeignHandle: a handle (an ID, a WebSocket, …) of one object or
 	// request was used with a handle of another.
 	ErrForeignHandle = jsrt.ErrForeignHandle
-	// ErrNested: [Storage.Transaction] or [State.BlockConcurrencyWhile] inside
-	// one of them, by the same goroutine or one that it started.
+	// ErrNested: [Storage.Transaction] or [State.BlockConcurrencyWhile] was
+	// called inside one of them, by the same goroutine or by one that it
+	// started.
 	ErrNested = jsrt.ErrNestedSection
 	// ErrTransactionParked: the function of a synchronous transaction waited
-	// for something. It was rolled back.
+	// for something. The transaction was rolled back.
 	ErrTransactionParked = jsrt.ErrTransactionParked
 	// ErrTimeUp is the cause of a context whose stateless invocation is about
 	// to be ended: about 24 s after its client has the answer, or has gone.
@@ -88,7 +90,7 @@ var (
 	ErrDeadlock = jsrt.ErrDeadlock
 )
 
-// Error is a failure that workerd, or code on the other side of a call,
+// Error is a failure that workerd or the code on the other side of a call
 // reported.
 type Error struct {
 	Name    string // JavaScript's name for it: "Error", "TypeError", …
@@ -96,9 +98,9 @@ type Error struct {
 	// Retryable: workerd says that the same call may succeed when repeated. It
 	// does not say that the call did not take effect.
 	Retryable bool
-	// Props are further properties of the error, those that the remote code
-	// set: booleans, numbers, text. Of an error that a handler returns, those
-	// of such types are sent, named ones too, and others are left out.
+	// Props are properties that the remote code set on the error: booleans,
+	// numbers and text. If a handler returns an *Error, its Props of these
+	// types, or of types named after them, are sent. Others are dropped.
 	Props map[string]any
 
 	kind error
@@ -137,25 +139,25 @@ func (e *LimitError) Error() string {
 func (e *LimitError) Unwrap() error { return ErrLimit }
 
 // Retryable reports whether workerd says that the same call may succeed when it
-// is repeated, and that repeating it does no harm to the object. It does not
-// say that the call had no effect: repeat only what may happen twice, after a
-// pause that grows from one attempt to the next.
+// is repeated, and that repeating it does not harm the object. The call may
+// still have had an effect, so repeat only calls that may run twice. Wait
+// before each attempt, longer each time.
 // https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
 func Retryable(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Retryable && !e.isOverloaded() && !Overloaded(err)
 }
 
-// Overloaded reports whether the object has more to do than it can: it refused
-// the call ([ErrOverloaded]), or was reset over it, as one is that runs out of
-// memory. Send it less, or spread the work over more objects.
+// Overloaded reports whether the object had too much to do. It refused the call
+// ([ErrOverloaded]), or was reset because of the load, as an object that runs
+// out of memory is. Send fewer requests, or spread the work over more objects.
 func Overloaded(err error) bool {
 	var e *Error
 	return errors.Is(err, ErrOverloaded) || errors.As(err, &e) && e.isOverloaded() && errors.Is(e.kind, ErrObjectReset)
 }
 
-// isOverloaded: workerd says so, of this call or, in what a remote object says,
-// of another.
+// isOverloaded reports whether workerd says so, of this call or, in a remote
+// object's error, of another call.
 func (e *Error) isOverloaded() bool {
 	overloaded, _ := e.Props["overloaded"].(bool)
 	return overloaded
@@ -279,8 +281,9 @@ func kindOfMessage(message string) error {
 	return nil
 }
 
-// throw is classify's inverse: what a handler's error is to the caller. Name
-// and message always arrive; of the properties those that [Error] promises.
+// throw is the inverse of classify: it returns the error that the caller gets
+// for a handler's error. Name and message always arrive, and so do the
+// properties that [Error] promises.
 func throw(err error) *jsrt.Error {
 	js := &jsrt.Error{Name: "Error", Message: validText(err.Error())}
 	var e *Error

@@ -9,23 +9,22 @@ import (
 )
 
 // KV is the synchronous key-value store of an object backed by SQLite. Put
-// takes what [Encode] converts. Get returns what structured clone and Go share:
-// nil, bool, float64 (any integer up to ±(2^53-1) is one, exactly), int64 or
-// uint64 beyond that, string, []byte, time.Time (in ms), []any and
-// map[string]any; the function [Get] and [Decode] convert that to other types.
-// A value that would change on its way is refused with [ErrValue]. nil is a
-// value: a key under which it is stored is there.
+// takes any value that [Encode] converts. Get returns one of the types that
+// structured clone and Go share: nil, bool, float64 (also for integers, which
+// are exact up to ±(2^53-1)), int64 or uint64 (for larger integers), string,
+// []byte, time.Time (in ms), []any or map[string]any. The function [Get] and
+// [Decode] convert these to other types. A value that would change on the way
+// is refused with [ErrValue]. nil is a value: its key exists.
 type KV struct {
 	storage *Storage
 	ref     *jsrt.Ref
 }
 
-// Get returns the value stored under key, and whether there is one. It fails
-// with [ErrNoSQL] where the class is not backed by SQLite, as Put and Delete
-// do.
+// Get returns the value stored under key, and whether there is one. Get, Put
+// and Delete fail with [ErrNoSQL] if the class is not backed by SQLite.
 func (kv *KV) Get(key string) (value any, ok bool, err error) { return stored(kv.getPlain(key)) }
 
-// getPlain returns what stayed in JavaScript, too.
+// getPlain also returns values that stayed in JavaScript.
 func (kv *KV) getPlain(key string) (value any, ok bool, err error) {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {
@@ -115,11 +114,10 @@ func (kv *KV) Delete(key string) (existed bool, err error) {
 	return existed, classify(err)
 }
 
-// List iterates over the entries selected, in order; an error comes last, with
-// no entry. It reads 128 entries at a time, and goes on behind the last one:
-// what is written meanwhile is seen where it comes later. Any number of
-// iterations may be under way. opts.AllowConcurrency and opts.NoCache have no
-// meaning here.
+// List iterates over the selected entries in order; an error comes last, with
+// no entry. It reads 128 entries at a time, so it sees writes beyond the
+// current batch. Any number of iterations may run at a time. List ignores
+// opts.AllowConcurrency and opts.NoCache.
 func (kv *KV) List(opts *ListOptions) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		ref, err := kv.storage.part("kv", &kv.ref)

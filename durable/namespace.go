@@ -24,8 +24,9 @@ const (
 	JurisdictionUS          = "us"
 )
 
-// Jurisdiction returns the namespace of the objects that live, and stay, in a
-// jurisdiction. Local workerd refuses any, with [ErrJurisdiction].
+// Jurisdiction returns the namespace of the objects that stay in a
+// jurisdiction. Local workerd refuses every jurisdiction, with
+// [ErrJurisdiction].
 func (n *Namespace) Jurisdiction(jurisdiction string) (*Namespace, error) {
 	v, err := n.ref.Call("jurisdiction", jurisdiction)
 	if err != nil {
@@ -62,8 +63,8 @@ type IDOptions struct {
 	Jurisdiction string // one of the constants
 }
 
-// NewUniqueID returns a new random id. No name leads to its object: keep the
-// id's text.
+// NewUniqueID returns a new random id. Its object has no name: keep the id's
+// text to reach it again.
 func (n *Namespace) NewUniqueID(o *IDOptions) (*ID, error) {
 	var args []any
 	if o != nil && o.Jurisdiction != "" {
@@ -80,8 +81,8 @@ func (n *Namespace) IDFromName(name string) (*ID, error) {
 	return newID(n, v, err)
 }
 
-// IDFromString parses what [ID.String] returned. It fails with [ErrInvalidID]
-// for what is no id, or one of another namespace.
+// IDFromString parses the text of [ID.String]. It fails with [ErrInvalidID] for
+// text that is not an id, or is an id of another namespace.
 func (n *Namespace) IDFromString(text string) (*ID, error) {
 	v, err := n.ref.Call("idFromString", text)
 	return newID(n, v, err)
@@ -103,8 +104,8 @@ func newID(n *Namespace, v any, err error) (*ID, error) {
 	return id, nil
 }
 
-// Where an object is created when it is first called, if it is not restricted
-// by a jurisdiction; a hint, for [StubOptions].
+// Location hints, for [StubOptions]: where an object is created on its first
+// call, unless a jurisdiction restricts it.
 // https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint
 const (
 	LocationWesternNorthAmerica = "wnam"
@@ -120,7 +121,7 @@ const (
 	LocationMiddleEast          = "me"
 )
 
-// RoutingPrimaryOnly has calls go to the primary instance only, never to a read
+// RoutingPrimaryOnly sends calls to the primary instance only, never to a read
 // replica.
 const RoutingPrimaryOnly = "primary-only"
 
@@ -165,8 +166,8 @@ func (o *StubOptions) js() ([]any, error) {
 	return []any{m}, nil
 }
 
-// Get returns a stub for the object with that id, which is created when it is
-// first called. An id of another namespace is refused, with [ErrInvalidID].
+// Get returns a stub for the object with that id. The object is created on its
+// first call. Get refuses an id of another namespace with [ErrInvalidID].
 func (n *Namespace) Get(id *ID, o *StubOptions) (*Stub, error) {
 	if id.namespace == nil || id.namespace.binding != n.binding { // workerd does not check ids that are objects
 		own, err := n.IDFromString(id.text)

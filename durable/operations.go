@@ -10,9 +10,10 @@ import (
 
 // Operations are the asynchronous key-value operations, which [Storage] and
 // [Transaction] share. They work on both storage backends, on the same data as
-// the synchronous [KV]; see there for what values can be. Writes happen when
-// the method is called, together with the writes just before and after it that
-// nothing is waited for in between; what a method waits for is only the report.
+// the synchronous [KV], which says what values can be. A write happens when the
+// method is called, and is committed together with the writes just before and
+// after it, if nothing is waited for in between. The method then only waits for
+// the confirmation.
 type Operations struct {
 	ref     *jsrt.Ref
 	backend *backend
@@ -159,8 +160,8 @@ func (o *Operations) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmO
 	return classify(err)
 }
 
-// GetAlarm returns when the alarm is due; the zero time when there is none, or
-// while it is being delivered.
+// GetAlarm returns when the alarm is due. It returns the zero time if there is
+// none, and while the alarm is being delivered.
 func (o *Operations) GetAlarm(ctx context.Context, opts *GetAlarmOptions) (time.Time, error) {
 	v, err := o.ref.Await(ctx, "getAlarm", opts.js()...)
 	if ms, ok := v.(float64); ok {

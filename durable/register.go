@@ -12,11 +12,11 @@ import (
 )
 
 // Register declares a Durable Object class under the name that the wrangler
-// config knows it by. construct runs once per instance, before any event of it
-// is delivered, also after an eviction; while it waits, events are held back.
-// An error from it resets the object and fails the calls that were waiting.
+// config knows it by. construct runs once per instance, and again after an
+// eviction. It runs before any event is delivered; events wait while it waits.
+// If it returns an error, the object is reset and the waiting calls fail.
 //
-// What else T implements decides which events the class receives: [Fetcher],
+// The class receives the events for which T has a handler: [Fetcher],
 // [Alarmer], [WebSocketMessager], [WebSocketCloser], [WebSocketErrorer].
 // methods are its RPC methods. Register panics when the name or a method's name
 // is taken, is not an identifier or means something else to workerd or
@@ -42,9 +42,9 @@ type RPCMethod[T any] struct {
 	retryable bool
 }
 
-// Retryable marks the method as safe to be run more than once. workerd may then
-// repeat a call whose connection was lost after the method had begun; without
-// the mark it repeats only what was not delivered.
+// Retryable marks the method as safe to run more than once. workerd may then
+// repeat a call whose connection was lost after the method had begun. Without
+// the mark it repeats only calls that were not delivered.
 // https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
 func (m RPCMethod[T]) Retryable() RPCMethod[T] {
 	m.retryable = true
@@ -52,7 +52,7 @@ func (m RPCMethod[T]) Retryable() RPCMethod[T] {
 }
 
 // Method exports fn, usually a method expression such as (*Counter).Increment,
-// as an RPC method. It takes the caller's bytes, called with [Stub.Call], and
+// as an RPC method. It takes the bytes that a caller passes to [Stub.Call], and
 // returns bytes, up to 32 MiB each
 // (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error
 // reaches the caller with its message; fields of an [*Error] are kept.
@@ -143,20 +143,22 @@ func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, 
 	program.fetch = fn
 }
 
-// Run serves until the isolate ends. It returns only where there is no workerd,
-// with an error that wraps [errors.ErrUnsupported]; and at once, with nil, in a
-// test program that uses package durabletest, so that TestMain can call main to
-// have everything registered.
+// Run serves until the isolate ends. Without workerd it returns an error that
+// wraps [errors.ErrUnsupported]. In a test program that uses package
+// durabletest it returns nil at once, so that TestMain can call main to
+// register everything.
 func Run() error { return jsrt.Run() }
 
-// WaitUntil runs fn in a goroutine that keeps the invocation ctx belongs to
-// open after it was answered: fn may do I/O, and its ctx is not canceled when
-// the caller goes away. WaitUntil panics when ctx does not come from a handler.
+// WaitUntil runs fn in a goroutine. The invocation that ctx belongs to stays
+// open until fn returns, even after its response: fn may do I/O, and its ctx is
+// not canceled when the caller disconnects. WaitUntil panics when ctx does not
+// come from a handler.
 //
-// In a stateless Worker, fn has about 28 s once the client has its whole
-// answer, or has gone, because Cloudflare ends such work after 30 s
+// In a stateless Worker, fn has about 28 s after the client has received the
+// whole response or has disconnected, because Cloudflare ends such work after
+// 30 s
 // (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil):
-// its ctx ends after 24 s, with [ErrTimeUp], and then its I/O with
+// After 24 s its ctx ends with [ErrTimeUp]; after 28 s its I/O fails with
 // [ErrContextClosed]. Work that takes longer belongs in an object or an alarm.
 func WaitUntil(ctx context.Context, fn func(ctx context.Context)) {
 	i := jsrt.FromContext(ctx)

@@ -10,8 +10,8 @@ import (
 // the row that makes it so many bytes.
 const batchRows, batchBytes = 128, 64 << 10
 
-// Cursor iterates over the rows of a query, of which no more than a batch is in
-// memory (128 rows or 64 KiB, and the one row that exceeds it).
+// Cursor iterates over the rows of a query. It keeps only one batch of rows in
+// memory: up to 128 rows or 64 KiB, and the one row that exceeds it.
 //
 //	for c.Next() {
 //		err := c.Scan(&key, &value)
@@ -22,16 +22,16 @@ const batchRows, batchBytes = 128, 64 << 10
 //
 // # Other statements meanwhile
 //
-// A cursor is not a snapshot. The rows of the batch that was fetched stay as
-// they were; beyond it, it sees what other statements write: rows deleted are
-// gone, rows inserted ahead come, and one whose index entry moves may come
-// twice or never. A rollback ends it, also of a transaction that began later,
-// with a [*SQLError] of Code SQLITE_ABORT; Storage.DeleteAll ends it with an
-// error as well. While it has rows to read, DROP TABLE fails with
-// SQLITE_LOCKED, for every table. [Cursor.Close] does not change that at once:
-// workerd ends a query that was left early when JavaScript's collector finds
-// out. So read to the end, or let LIMIT end the query, before statements like
-// these.
+// A cursor is not a snapshot. The rows of the current batch do not change.
+// Later batches show what other statements have written: deleted rows are
+// missing, inserted rows appear, and a row whose index entry moves may appear
+// twice or never. A rollback, even of a transaction that began later, ends the
+// cursor with a [*SQLError] of Code SQLITE_ABORT; Storage.DeleteAll ends it
+// with an error, too. While the cursor has rows left, DROP TABLE fails with
+// SQLITE_LOCKED for every table. [Cursor.Close] does not change that at once,
+// because workerd ends such a query only when JavaScript's garbage collector
+// runs. So read to the end, or end the query with LIMIT, before such
+// statements.
 type Cursor struct {
 	columns               []string
 	rows                  []any
@@ -92,9 +92,9 @@ func (c *Cursor) fetch() {
 	}
 }
 
-// Err returns what ended the iteration early, if something did, once the rows
-// before it are read. (workerd reads one row ahead: the row just before the
-// error does not arrive.)
+// Err returns the error that ended the iteration, if any. Next returns the rows
+// before the error first. (workerd reads one row ahead, so the row just before
+// the error does not arrive.)
 func (c *Cursor) Err() error {
 	if c.isAtRow() {
 		return nil
@@ -105,8 +105,8 @@ func (c *Cursor) Err() error {
 // isAtRow: there is a row, or one that has arrived.
 func (c *Cursor) isAtRow() bool { return c.row != nil || len(c.rows) > 0 }
 
-// Close ends the iteration, and frees what it holds in JavaScript; Next does so
-// itself after the last row. Close may be called twice.
+// Close ends the iteration, and frees what the cursor holds in JavaScript. Next
+// does so after the last row. Close may be called twice.
 func (c *Cursor) Close() {
 	if c.isAtRow() {
 		c.err = nil // it was not what ended the iteration
@@ -142,9 +142,9 @@ func (c *Cursor) RowsWritten() int { return c.rowsWritten }
 //     What would be refused as inexact goes to a method
 //     ScanInexact(float64) error, if there is one.
 //
-// A value that does not fit exactly is refused with [ErrValue], and a number
-// beyond ±(2^53-1) except into a float64: where it is an INTEGER, it has
-// arrived inexact. See [SQL].
+// Scan refuses a value that does not fit exactly, with [ErrValue]. It also
+// refuses a number beyond ±(2^53-1) unless dest is a float64, because an
+// INTEGER of that size has lost precision. See [SQL].
 func (c *Cursor) Scan(dest ...any) error {
 	if err := c.checkRow(len(dest)); err != nil {
 		return err

@@ -7,16 +7,15 @@ import (
 )
 
 // SQLError is an error of SQLite (https://www.sqlite.org/rescode.html). It
-// matches [ErrConstraint] where its Code is SQLITE_CONSTRAINT, and [ErrLimit]
-// where a limit is exceeded; and it is an [*Error], too.
+// matches [ErrConstraint] if its Code is SQLITE_CONSTRAINT, and [ErrLimit] if a
+// limit is exceeded. It wraps an [*Error].
 type SQLError struct {
 	Message    string     // SQLite's, without codes and offset. It may quote the statement, but no parameters.
 	Code       string     // such as "SQLITE_CONSTRAINT"
 	Extended   string     // such as "SQLITE_CONSTRAINT_UNIQUE"; Code where there is none that says more
 	Constraint Constraint // which kind of constraint is violated, if one is
-	// Offset is where in the statement the error is, in bytes; -1 where that is
-	// not known. Where a query has several statements, it counts from the
-	// beginning of the one that failed.
+	// Offset is the position of the error in the failed statement, in bytes; -1
+	// if unknown.
 	Offset int
 
 	js   *Error

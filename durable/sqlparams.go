@@ -8,8 +8,8 @@ import (
 
 // workerd binds every JavaScript number as REAL, so a parameter that is an
 // integer is cast. The cast has a plus before it because CAST gives its result
-// an affinity, which a parameter has not: t = CAST(? AS INTEGER) compares
-// column t of type TEXT numerically, and without its index.
+// an affinity, and a parameter has none: t = CAST(? AS INTEGER) would compare a
+// TEXT column t as numbers, without its index.
 const castBefore, castAfter = "+CAST(", " AS INTEGER)"
 
 // castIntegers returns the query with a cast around the parameters whose

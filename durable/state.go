@@ -8,8 +8,8 @@ import (
 	"flow.internal/capdo/internal/section"
 )
 
-// State is a Durable Object instance's own side: its id, its storage, and what
-// it can do to itself.
+// State is an object's access to itself: its id, its storage, its sockets, and
+// methods that reset it or hold back its events.
 type State struct {
 	ref     *jsrt.Ref
 	storage *Storage
@@ -27,8 +27,8 @@ func newState(ref *jsrt.Ref) (*State, error) {
 	return &State{ref: ref, storage: &Storage{Operations: Operations{s, &backend{storage: s}}}}, nil
 }
 
-// ID returns the object's id. It has the name that the object was called by,
-// unless that was longer than 1,024 bytes.
+// ID returns the object's id. The id has the name by which the object was
+// called, unless that is longer than 1,024 bytes.
 func (s *State) ID() (*ID, error) {
 	v, err := s.ref.Get("id")
 	return newID(nil, v, err)
@@ -63,9 +63,9 @@ type AbortOptions struct {
 	RetryAlarm bool // an alarm whose handler this ends is delivered again
 }
 
-// Abort resets the object: calls to it that are open fail with [ErrObjectReset]
-// and the reason, writes that nobody was told of are gone, and its next event
-// finds a new instance. Abort returns only when the instance is gone, with
+// Abort resets the object. Its open calls fail with [ErrObjectReset] and the
+// reason, writes that no caller has been told of are lost, and the next event
+// gets a new instance. Abort returns only when the instance is gone, with
 // [ErrContextClosed].
 func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error {
 	options := map[string]any{"retryAlarm": o == nil || o.RetryAlarm} // without options workerd delivers it again, too

@@ -10,8 +10,8 @@ import (
 )
 
 // Stub calls one Durable Object. Calls through one stub are delivered in order.
-// When a call fails because the object was reset or could not be reached, that
-// is reported, and the next call takes a new connection.
+// If a call fails because the object was reset or could not be reached, the
+// call returns the error, and the next call opens a new connection.
 type Stub struct {
 	ref     *jsrt.Ref
 	isDead  bool
@@ -52,8 +52,8 @@ func (s *Stub) live() (*jsrt.Ref, error) {
 	return s.ref, nil
 }
 
-// failed gives a call's error its meaning, and remembers whether it was the
-// stub's last.
+// failed classifies a call's error, and remembers whether the stub can still be
+// used.
 func (s *Stub) failed(err error) error {
 	if err == nil {
 		return nil
@@ -80,8 +80,7 @@ func (s *Stub) ID() (*ID, error) {
 //
 // It fails with [ErrOverloaded] or [ErrLimit] when the call was not delivered,
 // with [ErrRemote] when the object's code failed, and with [ErrObjectReset] or
-// [ErrDisconnected] when what became of the call is unknown; the error is an
-// [*Error].
+// [ErrDisconnected] when its outcome is unknown. The error is an [*Error].
 func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, error) {
 	ref, err := s.live()
 	if err != nil {

@@ -51,16 +51,16 @@ func (m Message) js() (any, error) {
 
 var errNotUTF8 = wrappedError("durable: a message of text is not valid UTF-8; send bytes", ErrValue)
 
-// WebSocket is one end of a WebSocket connection. It is new, as
-// [NewWebSocketPair] or a [Response] brings it, until [State.AcceptWebSocket]
-// makes it one whose messages the object's handlers get, also after an
-// eviction; or [WebSocket.Accept] makes it a [Conn], which has the program's
-// own goroutines read them; or it is passed on in a Response. All methods may
-// be called at the same time.
+// WebSocket is one end of a WebSocket connection. It comes from
+// [NewWebSocketPair] or a [Response]. Then do one of three things with it: call
+// [State.AcceptWebSocket], so that the object's handlers get its messages, also
+// after an eviction; call [WebSocket.Accept] for a [Conn], whose messages the
+// program's goroutines read; or pass it on in a Response. All methods may be
+// called concurrently.
 //
 // A socket that an object accepted is the same *WebSocket in all its events and
 // in [State.WebSockets], so it can be the key of a map. After an eviction the
-// new instance has new ones; what is to be known of a socket then goes into its
+// new instance has new ones: keep what it needs to know about a socket in the
 // attachment.
 type WebSocket struct {
 	ref   *jsrt.Ref
@@ -127,8 +127,8 @@ func (ws *WebSocket) Send(m Message) error {
 	return classify(err)
 }
 
-// Buffered returns how many bytes have been sent that the network has not taken
-// yet.
+// Buffered returns the number of bytes that Send has queued and the network has
+// not taken yet.
 func (ws *WebSocket) Buffered() (int, error) {
 	v, err := ws.ref.Get("bufferedAmount")
 	n, _ := v.(float64)
@@ -188,9 +188,9 @@ func (ws *WebSocket) ReadyState() (ReadyState, error) {
 	return ReadyState(n), classify(err)
 }
 
-// SetAttachment keeps a value with the socket, which survives the object's
-// eviction, though not the connection's end. Values are those of [KV]. It fails
-// with a [*LimitError] beyond [MaxWebSocketAttachment], counted as V8
+// SetAttachment keeps a value with the socket. The value survives the object's
+// eviction, but not the end of the connection. Values are those of [KV]. It
+// fails with a [*LimitError] beyond [MaxWebSocketAttachment], counted as V8
 // serializes it: about 2 bytes, the characters of strings (each two bytes in
 // one that has any beyond U+00FF), 1 to 10 bytes for a number, and 2 to 5 for
 // each value besides.
