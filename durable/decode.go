@@ -134,7 +134,7 @@ func exactUint(v any) (uint64, bool) {
 	return uint64(n), ok && n >= 0
 }
 
-// exactFloat takes a BigInt that is a number, too.
+// exactFloat also accepts a BigInt that a float64 can hold.
 func exactFloat(v any) (float64, bool) {
 	switch v := v.(type) {
 	case float64:
@@ -310,8 +310,8 @@ func (c *codec) setKey(name string, to reflect.Value) *valueErr {
 	return refused("the name of a property does not fit Go's " + c.t.String() + " unchanged")
 }
 
-// fields stores properties in the fields of their names, and what is left in
-// those whose name differs in case only.
+// fields stores properties in the fields of the same name. It stores the other
+// properties in fields whose name differs only in case.
 func (d *valueDecoder) fields(c *codec, m map[string]any, to reflect.Value) *valueErr {
 	if err := d.enter(); err != nil {
 		return err
@@ -362,8 +362,8 @@ func (d *valueDecoder) foldedFields(c *codec, m map[string]any, to reflect.Value
 	return nil
 }
 
-// has reports whether a property belongs to another field: one of that very
-// name, or an earlier one that differs in case only.
+// has reports whether a property belongs to another field: one with exactly
+// that name, or an earlier one that differs only in case.
 func (c *codec) has(name string, besides int) bool {
 	for i := range c.fields {
 		f := &c.fields[i]
@@ -400,7 +400,7 @@ func (d *valueDecoder) field(f *field, value any, to reflect.Value) *valueErr {
 	return d.value(f.codec, value, to)
 }
 
-// unquote is the tag's option string.
+// unquote implements the tag's option string.
 func (d *valueDecoder) unquote(c *codec, value any, to reflect.Value) *valueErr {
 	s, ok := value.(string)
 	if !ok {
@@ -463,7 +463,7 @@ func checkForeign(v any, depth int) *valueErr {
 	return nil
 }
 
-// checkValue is checkForeign of a value as it came.
+// checkValue is checkForeign for a value before its conversion.
 func checkValue(v any) error {
 	if err := checkForeign(v, 0); err != nil {
 		return err

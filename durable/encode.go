@@ -24,8 +24,8 @@ func (e *valueEncoder) enter(n int) *valueErr {
 	return nil
 }
 
-// any converts what is in an any; changed says whether it returns something
-// else. What is made of basic types is converted without reflection.
+// any converts the value in an any; changed reports whether the result is
+// another value. It converts basic types without reflection.
 func (e *valueEncoder) any(v any) (out any, changed bool, err *valueErr) {
 	switch v := v.(type) {
 	case nil, bool, float64, int64, uint64:
@@ -204,8 +204,8 @@ func (e *valueEncoder) pointer(c *codec, v reflect.Value) (any, *valueErr) {
 	return out, err
 }
 
-// maxPointers is how many pointers may lead to a value, with those to the
-// values that it is in.
+// maxPointers limits how many pointers lead to a value, including those that
+// lead to the values around it.
 const maxPointers = 4 * maxNesting
 
 func (e *valueEncoder) elements(c *codec, v reflect.Value) (any, *valueErr) {
@@ -352,8 +352,8 @@ func marshalText(v reflect.Value) (string, *valueErr) {
 	return string(b), checkText(string(b))
 }
 
-// text returns what MarshalText says, unless that is said by an embedded field,
-// which knows nothing of the others.
+// text returns the result of MarshalText. It refuses an embedded field's
+// method, which would drop the other fields.
 func (c *codec) text(v reflect.Value) (any, *valueErr) {
 	if hasNilEmbedded(v) {
 		return c.textOrPanic(v)
@@ -386,7 +386,7 @@ func hasNilEmbedded(v reflect.Value) bool {
 	return false
 }
 
-// textOrPanic is for a MarshalText that may be an embedded nil's.
+// textOrPanic calls a MarshalText that may belong to an embedded nil pointer.
 func (c *codec) textOrPanic(v reflect.Value) (_ any, err *valueErr) {
 	defer func() {
 		if recover() != nil {
@@ -396,7 +396,7 @@ func (c *codec) textOrPanic(v reflect.Value) (_ any, err *valueErr) {
 	return marshalText(v)
 }
 
-// quote is the tag's option string.
+// quote implements the tag's option string.
 func quote(c *codec, v any) (any, *valueErr) {
 	switch v := v.(type) {
 	case bool:
@@ -427,8 +427,8 @@ func formatFloat(f float64, bits int) string {
 	return s
 }
 
-// digits returns the integer that stands for decimal digits, as a number where
-// it is one.
+// digits returns the integer that the decimal digits stand for, as a number if
+// JavaScript's numbers hold it exactly.
 func digits(text string) any {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n
@@ -446,8 +446,7 @@ func bigIntValue(text string) (any, *valueErr) {
 	return BigInt(text), nil
 }
 
-// number returns what stands for a json.Number: the same number, if JavaScript
-// has it.
+// number converts a json.Number to the same number, if JavaScript has it.
 func number(text string) (any, *valueErr) {
 	mantissa, exponent, hasExponent := cutExponent(text)
 	if text == "" {

@@ -14,12 +14,12 @@ import (
 //	func(object T, ctx context.Context, …) error
 //	func(object T, ctx context.Context, …) (Result, error)
 //
-// Go calls it with the function [Call], JavaScript as stub.add(1, 2). Arguments
-// that the caller leaves out are nil, or refused where there is no nil. Func
-// panics when fn is none of these, or when values of a parameter's or the
-// result's type cannot be converted, whatever they are: a result would be
-// refused only after the method had run. An error reaches the caller with its
-// message; of an [*Error] also name and properties.
+// Go calls it with the function [Call], JavaScript as stub.add(1, 2). An
+// argument that the caller leaves out is nil; if its type has no nil, the call
+// is refused. Func panics if fn has another signature. It also panics if no
+// value of a parameter's or the result's type can be converted, because a call
+// would otherwise fail only after the method had run. An error reaches the
+// caller with its message, and an [*Error] also with its name and properties.
 func Func[T any](name string, fn any) RPCMethod[T] {
 	f := reflect.ValueOf(fn)
 	if err := checkFunc[T](f); err != nil {

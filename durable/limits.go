@@ -11,8 +11,9 @@ import (
 // Limits of the platform, in bytes where no other unit is given. Source, where
 // none is named:
 // https://developers.cloudflare.com/durable-objects/platform/limits/ (read
-// 2026-11). What local workerd would accept is refused before the call, with a
-// [*LimitError]. docs/limits.md has these and the ones of accounts and plans.
+// 2026-11). If local workerd would accept more, the call is refused before it
+// is sent, with a [*LimitError]. docs/limits.md lists these limits and those of
+// accounts and plans.
 const (
 	// MaxKeyValueSize is the largest key and value together, in an object
 	// backed by SQLite: "2 MB", which is read as 2,000,000 bytes as on
@@ -34,8 +35,8 @@ const (
 
 // Limits of ids and calls.
 const (
-	// MaxNameSize is the longest name that an object is told of its own, see
-	// [ID.Name]. Longer names lead to their object all the same.
+	// MaxNameSize is the longest name that an object finds in its own
+	// [ID.Name]. A longer name still leads to its object.
 	// https://developers.cloudflare.com/changelog/post/2026-03-15-durable-object-id-name/
 	MaxNameSize = 1 << 10
 	// MaxRPCSize is the largest size of an RPC call's arguments, and of its
@@ -46,7 +47,7 @@ const (
 	MaxRPCSize = 32 << 20
 )
 
-// backend says what an object's storage is backed by, once somebody asks.
+// backend is the kind of an object's storage, which is looked up on first use.
 type backend struct {
 	storage  *jsrt.Ref
 	isKnown  bool
@@ -169,8 +170,8 @@ func valueSize(v any) (n int) {
 	return n
 }
 
-// elementsSize: where one number of a list is not a small integer, V8 may keep
-// all of them as fractions.
+// elementsSize measures a list. If one number is not a small integer, V8 may
+// store all numbers as fractions.
 func elementsSize(list []any) (n int) {
 	hasFraction := false
 	for _, e := range list {
@@ -330,13 +331,14 @@ const (
 	// MaxWebSocketEventTimeout is the longest time that a handler can be given.
 	MaxWebSocketEventTimeout = 7 * 24 * time.Hour
 	// MaxWebSocketBacklog is how many bytes of messages a [Conn] keeps unread,
-	// with 600 for each message besides its own. It is this library's: a
-	// message that is alone is kept whatever its size, if there is room for it.
+	// plus 600 bytes for each message. This library sets the limit. A single
+	// message may exceed it, if the isolate has room.
 	MaxWebSocketBacklog = 32 << 20
 	// MaxWebSocketBacklogs is how many bytes all of an isolate's connections
-	// keep unread, of the 128 MB that it has. It is this library's.
+	// keep unread, of the 128 MB that an isolate has. This library sets the
+	// limit.
 	MaxWebSocketBacklogs = 48 << 20
 	// MaxWebSocketUnsent is how many bytes of a socket's messages may wait for
-	// the network before another one is sent. It is this library's.
+	// the network before Send refuses another one. This library sets the limit.
 	MaxWebSocketUnsent = 4 << 20
 )

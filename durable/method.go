@@ -2,9 +2,8 @@ package durable
 
 import "context"
 
-// TypedMethod is an RPC method together with the types of its argument and its
-// result. The class is registered with it and callers call it, so that the
-// compiler checks both ends:
+// TypedMethod is an RPC method with the types of its argument and its result.
+// The class and its callers share it, so the compiler checks both:
 //
 //	var List = durable.NewMethod[ListArgs, []Item]("list")
 //
@@ -12,13 +11,13 @@ import "context"
 //
 //	items, err := List.Call(ctx, stub, ListArgs{Limit: 10})
 //
-// A method without argument or result has struct{} there; one with several
-// arguments has a struct. Values are converted as by [Encode] and [Decode], so
-// JavaScript calls it as stub.list({limit: 10}).
+// Use struct{} for a missing argument or result, and a struct for several
+// arguments. Values are converted as by [Encode] and [Decode], so JavaScript
+// calls it as stub.list({limit: 10}).
 type TypedMethod[Arg, Result any] struct{ name string }
 
-// NewMethod returns a method of that name. [Register] says what names there
-// are.
+// NewMethod returns a method of that name. [Register] says which names are
+// allowed.
 func NewMethod[Arg, Result any](name string) TypedMethod[Arg, Result] {
 	return TypedMethod[Arg, Result]{name}
 }
@@ -79,7 +78,7 @@ func Implement[T, Arg, Result any](m TypedMethod[Arg, Result], fn func(object T,
 	}}
 }
 
-// refused names the class, too.
+// refused adds the class to the error.
 func (m TypedMethod[Arg, Result]) refused(ctx context.Context, what string, err error) error {
 	return &wrapped{className(ctx) + m.name + ": " + what + ": " + err.Error(), err}
 }

@@ -15,8 +15,8 @@ import (
 //
 // # Values
 //
-// What is bound and scanned again is the same, or it is refused with
-// [ErrValue]:
+// A value that is bound and then scanned is the same value; otherwise it is
+// refused with [ErrValue]:
 //
 //   - Integers of any type and bool bind as INTEGER, exactly; a bool is 0 or 1.
 //     (JavaScript's numbers bind as REAL, so the statement that SQLite sees has
@@ -60,21 +60,21 @@ type SQL struct {
 // Exec runs one or more statements separated by semicolons; args bind to the
 // last one's parameters, in order of their numbers. Named parameters (:name)
 // have numbers, too, in order of their first use. An argument is nil, a bool, a
-// string, a []byte, a time.Time, an integer or a float of any size, a type made
-// of one of them, a pointer to one, or a [database/sql.NullString] and its
-// likes. Other types with methods than String may be a
-// [database/sql/driver.Valuer]: they are refused, unless package durablesql is
-// linked, which knows. Comments and empty statements are nothing, also as the
-// whole query.
+// string, a []byte, a time.Time, an integer or a float of any size, a type
+// based on one of these, a pointer to one, or a type like
+// [database/sql.NullString]. Other types that have methods besides String may
+// be a [database/sql/driver.Valuer]: they are refused unless the program links
+// package durablesql. Exec ignores comments and empty statements; the whole
+// query may be empty.
 //
-// The statements have run, and written, when Exec returns; only the rows of the
-// last one are still to be read. When one of several fails, what those before
-// it wrote is undone (which ends cursors that are open).
+// When Exec returns, all statements have run and written; only the rows of the
+// last one remain to be read. If one of several statements fails, the writes of
+// the earlier ones are undone, which ends open cursors.
 //
 // Errors of SQLite are returned as [*SQLError]. Exec fails with a [*LimitError]
 // beyond [MaxSQLParameters], [MaxSQLLength] and [MaxSQLValueSize], with
 // [ErrValue] for a query or an argument that would change, and with [ErrNoSQL].
-// BEGIN, SAVEPOINT and their likes are refused by the platform: use
+// The platform refuses BEGIN, SAVEPOINT and similar statements: use
 // [Storage.TransactionSync] or [Storage.Transaction].
 func (s *SQL) Exec(query string, args ...any) (*Cursor, error) {
 	ref, err := s.storage.part("sql", &s.ref)

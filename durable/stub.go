@@ -52,8 +52,8 @@ func (s *Stub) live() (*jsrt.Ref, error) {
 	return s.ref, nil
 }
 
-// failed classifies a call's error, and remembers whether the stub can still be
-// used.
+// failed classifies a call's error. If the error ended the stub's connection,
+// it marks the stub as dead.
 func (s *Stub) failed(err error) error {
 	if err == nil {
 		return nil

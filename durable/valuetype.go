@@ -9,11 +9,11 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// BigInt is a JavaScript BigInt in decimal digits, as an any holds it where
+// BigInt is a JavaScript BigInt in decimal digits. An any holds a BigInt if
 // neither int64 nor uint64 would become the same BigInt again: within
-// ±(2^53-1), where those become numbers, and beyond 64 bits. It becomes a
-// BigInt whatever its size. [Decode] takes one into any integer type that holds
-// it, and into a math/big.Int.
+// ±(2^53-1), where those become numbers, and beyond 64 bits. A BigInt of any
+// size becomes a JavaScript BigInt. [Decode] stores one in any integer type
+// that holds it, and in a math/big.Int.
 type BigInt = jsrt.BigInt
 
 // form says how values of a type are written.
@@ -63,9 +63,9 @@ var (
 	errorType   = reflect.TypeFor[error]()
 )
 
-// codecs are those of the types seen so far. The map is replaced, never
-// changed: a lock might have to be waited for, which the function of a
-// synchronous transaction must not do.
+// codecs has a codec for each type seen so far. The map is replaced, never
+// changed: the function of a synchronous transaction must not wait, and so must
+// not take a lock.
 var codecs atomic.Pointer[map[reflect.Type]*codec]
 
 func codecOf(t reflect.Type) *codec {

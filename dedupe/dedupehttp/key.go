@@ -17,7 +17,7 @@ const MaxIdempotencyKey = 255
 
 const keyInvalid = "idempotency_key_invalid"
 
-// parseKey returns the key that the values of the header Idempotency-Key say: a
+// parseKey returns the key in the values of the header Idempotency-Key: a
 // String of RFC 9651, or the bare key.
 func parseKey(values []string) (string, *problem.Problem) {
 	switch len(values) {
@@ -81,8 +81,8 @@ func unquote(s string) (string, bool) {
 	return string(key), false
 }
 
-// How a scope and a key become a ledger's key. Another way would forget every
-// live record.
+// This prefix is part of every ledger key. Changing it would forget every live
+// record.
 const (
 	keyWhole  = 1 // the length of the scope as a varint, the scope, the key
 	keyHashed = 2 // the SHA-256 of that

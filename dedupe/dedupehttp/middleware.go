@@ -13,20 +13,20 @@ import (
 )
 
 // LedgerFunc returns the ledger for a request. In a Worker a ledger belongs to
-// the invocation: make it from durablehttp.Env(r). Its error is answered with
-// status 503, and is seen nowhere.
+// the invocation: make it from durablehttp.Env(r). If it fails, the client gets
+// status 503; the error itself is neither sent nor logged.
 type LedgerFunc func(*http.Request) (dedupe.Ledger, error)
 
-// Fixed returns a [LedgerFunc] for one ledger, which all requests have.
+// Fixed returns a [LedgerFunc] that returns the same ledger for all requests.
 func Fixed(ledger dedupe.Ledger) LedgerFunc {
 	return func(*http.Request) (dedupe.Ledger, error) { return ledger, nil }
 }
 
-// ScopeFunc says whose key it is that a request carries, such as the tenant
-// that was authenticated: any bytes. Equal keys of two scopes are two keys.
-// Within a scope, who repeats a request gets the response of the first: where
-// users of a tenant must not see each other's, let the scope name the user,
-// too. An error, or an empty scope, is answered with status 403.
+// ScopeFunc returns the owner of a request's key, such as the authenticated
+// tenant: any bytes. Equal keys in two scopes are different keys. Within a
+// scope, anyone who repeats a request gets the response of the first. If users
+// of a tenant must not see each other's responses, include the user in the
+// scope. An error or an empty scope is answered with status 403.
 type ScopeFunc func(*http.Request) (string, error)
 
 // Idempotent returns middleware that runs a handler once for each
@@ -68,7 +68,8 @@ func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve serves a request with a key. What it returns is to be sent instead.
+// serve serves a request with a key. If it returns a problem, the caller sends
+// that.
 func (m *middleware) serve(w http.ResponseWriter, r *http.Request, values []string) *problem.Problem {
 	e, refused := m.prepare(w, r, values)
 	defer func() {
@@ -82,7 +83,7 @@ func (m *middleware) serve(w http.ResponseWriter, r *http.Request, values []stri
 	return e.run()
 }
 
-// prepare does all that comes before the claim.
+// prepare does everything that comes before the claim.
 func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []string) (*execution, *problem.Problem) {
 	e := &execution{m: m, w: w, r: r}
 	key, refused := parseKey(values)
@@ -114,9 +115,9 @@ func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []st
 }
 
 // readBody returns the whole body of a request, if it is within the limit. A
-// body that is shorter than announced was read further out, by who parses forms
-// or keeps a log, say: all such requests would look alike, and the handler
-// would see nothing of them.
+// body that is shorter than announced was read by an outer handler, for example
+// one that parses forms or keeps a log. All such requests would look alike, and
+// the handler would not get their bodies.
 func (m *middleware) readBody(w http.ResponseWriter, r *http.Request, share *budget.Share) ([]byte, *problem.Problem) {
 	var body []byte
 	if r.Body != nil {

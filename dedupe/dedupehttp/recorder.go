@@ -15,9 +15,9 @@ import (
 )
 
 // recorder is the ResponseWriter that a handler writes to. It holds the
-// response back until that is stored; one that is too large to be kept, that
-// there is no memory for, or that may be streamed, it passes through as it
-// comes.
+// response back until the response is stored. It passes a response through if
+// that is too large to keep, if there is no memory for it, or if it may be
+// streamed.
 type recorder struct {
 	w         http.ResponseWriter
 	streaming bool
@@ -113,8 +113,7 @@ func (rec *recorder) begin() {
 	rec.send(nil)
 }
 
-// leave has nothing go to the client from here on, and reports whether nothing
-// has yet.
+// leave stops sending to the client, and reports whether nothing was sent yet.
 func (rec *recorder) leave() (untouched bool) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -122,8 +121,8 @@ func (rec *recorder) leave() (untouched bool) {
 	return !rec.through
 }
 
-// send sends status, header and what is held back of the body; c is the record
-// that was stored, if any.
+// send sends the status, the header and the body that is held back; c is the
+// record that was stored, if any.
 func (rec *recorder) send(c *record) {
 	h := rec.w.Header()
 	clear(h)

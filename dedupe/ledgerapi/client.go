@@ -19,14 +19,15 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// ClientOptions configures a [Client]. Nil means the defaults.
+// ClientOptions configures a [Client]; nil means the defaults.
 type ClientOptions struct {
 	// HTTPClient sends the requests, in a Worker one with durablehttp.Outbound
 	// or durablehttp.Transport. Its own redirect policy is not used: redirects
 	// are not followed. Nil means one with connections of its own.
 	HTTPClient *http.Client
-	// Attempts is how often a call is sent at most. When 0 it is sent again
-	// until its context's deadline, and 3 times where there is none.
+	// Attempts is the largest number of times that a call is sent. When 0, a
+	// call is repeated until its context's deadline, or sent up to 3 times if
+	// there is none.
 	Attempts int
 }
 
@@ -34,18 +35,20 @@ type ClientOptions struct {
 // such as the Worker in examples/ledger; its Sequencer and Store are served
 // with it. Its methods may be called by any number of goroutines.
 //
-// An answer may get lost. Claim, Complete, Extend and Release have an owner, by
-// which the ledger knows them again, so the client repeats them until ctx's
-// deadline: after about 0.1 s, then 0.2 s and so on up to 2 s, each changed by
-// chance, and not before the server's Retry-After. So a deadline that is longer
-// than the server is away for rides over that. Without a deadline a call is
-// sent 3 times. The other operations it repeats only if no connection was made,
-// so that nothing can have been sent. What then is still not known is
-// [dedupe.ErrUnknownOutcome]. An attempt is given 10 s, and the time of its
-// wait. [dedupe.ErrOverloaded] is not repeated.
+// A response may get lost. Claim, Complete, Extend and Release have an owner,
+// by which the ledger recognizes a repetition. So the client repeats them until
+// ctx's deadline: after about 0.1 s, then 0.2 s and so on up to 2 s, with a
+// random variation, and not before the server's Retry-After. A deadline that is
+// longer than an outage of the server lets the call succeed after it. Without a
+// deadline a call is sent up to 3 times. The client repeats other operations
+// only if there was no connection, so that nothing can have been sent. If the
+// outcome is still unknown, the error is [dedupe.ErrUnknownOutcome]. An attempt
+// may take 10 s plus its wait. The client does not repeat a call after
+// [dedupe.ErrOverloaded].
 //
 // Besides the errors of package dedupe there are [ErrUnauthorized],
-// [ErrNoTokens] and [ErrUnavailable]; with all of them nothing was done.
+// [ErrNoTokens] and [ErrUnavailable]; after each of them the call had no
+// effect.
 //
 // A claim belongs to the server's base URL and the tenant, not to the token:
 // another client may complete it, with another token of the tenant.
@@ -77,10 +80,10 @@ const (
 )
 
 // NewClient returns a client for the server at baseURL, such as
-// "https://ledger.example.com", with a token of [ParseTokens]' form. It fails
-// for any other, and for a URL with http: but of this machine, unless there is
-// an HTTPClient to send it: the token would be readable on its way. It sends
-// nothing.
+// "https://ledger.example.com", with a token of the form that [ParseTokens]
+// reads. It fails for any other token. It also fails for a URL with http: to
+// another machine, unless an HTTPClient is given, because the token would be
+// readable on the way. It sends nothing.
 func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
 	if opts == nil {
 		opts = &ClientOptions{}
@@ -127,10 +130,11 @@ func (c *Client) Store() dedupe.Store { return clientStore{c} }
 // follows.
 func (c *Client) identity() string { return "dedupe.http:" + c.base + "#" }
 
-// Claim asks for the right to do a key's work; see [dedupe.Ledger]. It waits by
-// requests that wait for a second at most, and returns when the last of them is
-// answered, so an end of ctx takes effect as much later; a deadline is kept.
-// What that request acquired is the caller's.
+// Claim asks for the right to do a key's work; see [dedupe.Ledger]. To wait, it
+// sends requests that each wait for up to a second, and it returns after the
+// last response. So a cancellation of ctx takes effect up to a second later; a
+// deadline is kept. If the last request acquired the key, the caller has the
+// claim.
 func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
 	err := opts.Check(key)
 	if err == nil {
@@ -165,8 +169,8 @@ func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	return claim, nil
 }
 
-// claim claims, and has the server wait for so long. The claim is repeated
-// until a time.
+// claim claims a key; the server waits up to the given time. The claim is
+// repeated until a deadline.
 func (c *Client) claim(ctx context.Context, until time.Time, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
 	lease, _ := dedupe.LeaseMillis(o.Lease)
 	body := map[string]any{"key": key, "owner": []byte(o.Owner), "lease_ms": lease}
@@ -206,9 +210,9 @@ func addTTL(body map[string]any, ttl time.Duration) {
 	}
 }
 
-// await is claim for a key that is in progress. It sees to the end what it has
-// begun, as a server need not notice that its client has gone, and would claim
-// for it.
+// await is claim for a key that is in progress. It finishes each request that
+// it has begun: a server may not notice that its client has disconnected, and
+// would claim the key for it.
 func (c *Client) await(ctx context.Context, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
 	wait = min(wait, waitSlice)
 	until, ok := ctx.Deadline()
@@ -240,7 +244,7 @@ func (c *Client) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 	return c.change(ctx, opComplete, "/v1/claims/complete", &claim, map[string]any{"result": append([]byte{}, result...)})
 }
 
-// Extend has a claim's lease last longer; see [dedupe.Ledger].
+// Extend extends a claim's lease; see [dedupe.Ledger].
 func (c *Client) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
 	ms, err := dedupe.LeaseMillis(lease)
 	if err != nil {
@@ -249,7 +253,7 @@ func (c *Client) Extend(ctx context.Context, claim dedupe.Claim, lease time.Dura
 	return c.change(ctx, opExtend, "/v1/claims/extend", &claim, map[string]any{"lease_ms": ms})
 }
 
-// Release gives a claim back; see [dedupe.Ledger].
+// Release releases a claim; see [dedupe.Ledger].
 func (c *Client) Release(ctx context.Context, claim dedupe.Claim) error {
 	return c.change(ctx, opRelease, "/v1/claims/release", &claim, map[string]any{})
 }
@@ -273,7 +277,7 @@ func (c *Client) change(ctx context.Context, op, path string, claim *dedupe.Clai
 	return clientError(op, err)
 }
 
-// done reads the answer to what has no result.
+// done reads the response of an operation without a result.
 func done(answer []byte) error {
 	var a doneAnswer
 	if err := json.Unmarshal(answer, &a); err != nil {
@@ -285,8 +289,8 @@ func done(answer []byte) error {
 	return nil
 }
 
-// Forget removes a key's record; see [dedupe.Ledger]. It is not repeated, as it
-// would remove what came after.
+// Forget removes a key's record; see [dedupe.Ledger]. The client does not
+// repeat it, because a repetition could remove a later record.
 func (c *Client) Forget(ctx context.Context, key []byte) error {
 	return c.forget(ctx, "/v1/claims/forget", key)
 }

@@ -10,10 +10,10 @@ import (
 	"flow.internal/capdo/internal/problem"
 )
 
-// ErrUnavailable: the server has no ledger to ask. Nothing was done.
+// ErrUnavailable: the server cannot reach a ledger. The call had no effect.
 var ErrUnavailable = errors.New("the ledger is not available")
 
-// apiProblem is what the API can answer instead of what it was asked for.
+// apiProblem is an error response of the API.
 type apiProblem struct {
 	code   string
 	status int
@@ -30,8 +30,7 @@ const (
 	codeMalformed = "invalid_request"
 )
 
-// apiProblems are all of them. Where an error matches several, the first
-// counts.
+// apiProblems are all of them. If an error matches several, the first counts.
 var apiProblems = []apiProblem{
 	{"outcome_unknown", http.StatusServiceUnavailable, dedupe.ErrUnknownOutcome,
 		"the outcome is unknown: it may have been done", "repeat it, a claim with the same owner"},
@@ -83,7 +82,7 @@ func (e refusal) Error() string { return e.code }
 
 func (e refusal) Unwrap() error { return e.cause }
 
-// malformedError is the error of a request that is not as it should be.
+// malformedError is the error of a malformed request.
 type malformedError struct{ detail, hint string }
 
 func malformed(detail, hint string) error { return malformedError{detail, hint} }
@@ -98,7 +97,7 @@ func unavailable(err error) error {
 	return refusal{"unavailable", err}
 }
 
-// problemOf returns what err is to a client.
+// problemOf returns the problem that a client gets for err.
 func problemOf(err error) problem.Problem {
 	var r refusal
 	var m malformedError

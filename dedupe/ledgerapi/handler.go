@@ -15,23 +15,25 @@ import (
 	"flow.internal/capdo/internal/problem"
 )
 
-// API says what [NewHandler] serves, to whom. Its functions are called for each
-// request, as what they return may belong to it: a dodedupe.Ledger does.
+// API configures what [NewHandler] serves, and to whom. The handler calls these
+// functions for each request, because a ledger may belong to one request, as a
+// dodedupe.Ledger does.
 type API struct {
-	// Tokens returns the tokens that let in; see [ParseTokens]. It is required.
-	// As long as it fails, as with [ErrNoTokens], nobody is let in.
+	// Tokens returns the tokens that give access; see [ParseTokens]. It is
+	// required. While it fails, for example with [ErrNoTokens], nobody has
+	// access.
 	Tokens func(r *http.Request) (*Tokens, error)
 
-	// Ledger, Sequencer and Store return what is a tenant's, and no other's:
-	// such as that of a scope with the tenant's name in it. Each may be nil,
-	// and its operations are not there then.
+	// Ledger, Sequencer and Store return what belongs to one tenant only, for
+	// example by a scope that contains the tenant's name. If one is nil, the
+	// API does not have its operations.
 	Ledger    func(r *http.Request, tenant string) (dedupe.Ledger, error)
 	Sequencer func(r *http.Request, tenant string) (dedupe.Sequencer, error)
 	Store     func(r *http.Request, tenant string) (dedupe.Store, error)
 
-	// Log gets the failures that are not the client's; nil means
-	// [slog.Default]. There are no keys, payloads and tokens in them, if there
-	// are none in the errors of the functions above.
+	// Log gets the failures that are not the client's fault; nil means
+	// [slog.Default]. They contain no keys, payloads or tokens unless the
+	// errors of the functions above do.
 	Log *slog.Logger
 }
 
@@ -45,16 +47,15 @@ var OpenAPI []byte
 // HTTP, under /v1/, as [OpenAPI] describes; [Client] is its client. It panics
 // if api.Tokens is nil.
 //
-// Nothing but the description is served without a bearer token, from wherever
-// it is asked. The token decides about the tenant, and so about the ledger; no
-// other's can be reached. Keys are in the request's body, where no path is made
-// of them and no proxy's log has them.
+// Every request except that for the description needs a bearer token. The token
+// determines the tenant and so the ledger; a client cannot reach another
+// tenant's. Keys are in the request's body, so they are not part of a path or
+// of a proxy's log.
 //
-// A body is refused before it is read if it is longer than any that makes
-// sense: 16 KiB, or 1.4 MiB with a result. In a Worker requests are refused as
-// overloaded beyond a share of the isolate's memory; see package dedupehttp. A
-// claim that waits is answered after [MaxRequestWait]: a server's WriteTimeout
-// has to be longer.
+// A body of more than 16 KiB, or 1.4 MiB with a result, is refused before it is
+// read. In a Worker, requests that would exceed a share of the isolate's memory
+// are refused as overloaded; see package dedupehttp. A waiting claim is
+// answered after [MaxRequestWait]: a server's WriteTimeout must be longer.
 func NewHandler(api API) http.Handler {
 	if api.Tokens == nil {
 		panic("ledgerapi: API.Tokens is nil\nhint: nothing can be served without tokens; see ParseTokens")
@@ -65,9 +66,10 @@ func NewHandler(api API) http.Handler {
 	return &apiHandler{api}
 }
 
-// MaxRequestWait is how long a request that claims waits. A client that wants
-// to wait for longer sends it again, as [Client] does: one that has left before
-// its request was begun, which no Worker is told, is waited for no longer.
+// MaxRequestWait is how long a request that claims waits. To wait longer, a
+// client sends the claim again, as [Client] does. A Worker is not told of a
+// client that left before its request began, so the wait for such a client must
+// be short.
 const MaxRequestWait = 10 * time.Second
 
 const openAPIPath = "/v1/openapi.yaml"
@@ -97,8 +99,7 @@ func (a *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inflight.WritePieces(w, append(body, '\n'))
 }
 
-// serve does what a request asks for. It looks at nothing before it knows the
-// tenant.
+// serve executes a request. It reads nothing of it before it knows the tenant.
 func (c *apiCall) serve(w http.ResponseWriter) (answer any, err error) {
 	a, r := c.api, c.r
 	tokens, err := a.Tokens(r)

@@ -49,7 +49,7 @@ func (c *Client) mayRepeat(call *clientCall, n int) bool {
 	return time.Now().Before(call.until)
 }
 
-// attemptError is what came of an attempt other than an answer.
+// attemptError is the failure of an attempt that got no answer.
 type attemptError struct {
 	err     error
 	unknown bool          // it may have taken effect
@@ -57,8 +57,8 @@ type attemptError struct {
 	after   time.Duration // the server's Retry-After
 }
 
-// send sends a call until there is an answer, which read reads, and says what
-// is known otherwise.
+// send sends a call until it gets an answer, which read reads. Otherwise it
+// returns what is known about the outcome.
 func (c *Client) send(ctx context.Context, call clientCall, read func(answer []byte) error) error {
 	payload, err := json.Marshal(call.body)
 	if err != nil {
@@ -97,14 +97,14 @@ const (
 )
 
 // backOff is the pause after the nth attempt, each about twice as long, and at
-// least what the server asked for. It is by chance longer or shorter, so that
-// clients which lost their server at once do not come back at once.
+// least what the server asked for. It varies at random, so that clients that
+// lost their server at the same time do not return at the same time.
 func backOff(n int, least time.Duration) time.Duration {
 	d := min(100*time.Millisecond<<min(n-1, 10), maxBackOff)
 	return max(d/2+rand.N(d), least+rand.N(least/4+1))
 }
 
-// pause waits, and reports whether ctx lasts, and until is not reached.
+// pause waits, and reports whether neither ctx has ended nor until is reached.
 func pause(ctx context.Context, until time.Time, d time.Duration) bool {
 	if !until.IsZero() {
 		d = min(d, time.Until(until))
@@ -163,8 +163,9 @@ func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, r
 	return nil
 }
 
-// neverSent reports whether an error says that there was no connection to send
-// anything on. A transport of another kind may have sent it before.
+// neverSent reports whether an error proves that there was no connection, so
+// that nothing was sent. A transport of another kind may have sent something
+// before.
 func (c *Client) neverSent(err error) bool {
 	_, plain := c.http.Transport.(*http.Transport)
 	var op *net.OpError
@@ -186,8 +187,8 @@ func readAnswer(resp *http.Response, media string, limit int64) ([]byte, error) 
 	return b, err
 }
 
-// refused reads a response that is none to the call. Only what the API itself
-// says is definite: others may have passed the request on.
+// refused reads a response that does not answer the call. Only a response of
+// the API itself is definite: another server may have passed the request on.
 func (c *Client) refused(resp *http.Response) *attemptError {
 	status := resp.StatusCode
 	var p problem.Problem
@@ -215,8 +216,8 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 	return &attemptError{err: err, unknown: true, again: status >= 500}
 }
 
-// told is an error that the server told. Those that package dedupe has are
-// complete in themselves.
+// told is an error that the server reported. Errors of package dedupe need no
+// further text.
 func (c *Client) told(err error, hint string) error {
 	switch err {
 	case ErrUnauthorized, ErrNoTokens, ErrUnavailable:
