@@ -81,8 +81,7 @@ func unquote(s string) (string, bool) {
 	return string(key), false
 }
 
-// This prefix is part of every ledger key. Changing it would forget every live
-// record.
+// The forms of a ledger's key. A change would forget every live record.
 const (
 	keyWhole  = 1 // the length of the scope as a varint, the scope, the key
 	keyHashed = 2 // the SHA-256 of that
