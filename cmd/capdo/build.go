@@ -24,12 +24,12 @@ func newBuild() *cobra.Command {
 		Short: "Compile a program and write the folder that wrangler serves",
 		Long: `Build compiles the package main in dir (default: the current folder) for wasm,
 asks it which classes it registers, and checks that against the wrangler config
-in dir. When all is well it writes app.wasm, entry.mjs and the modules that the
-two need to the folder of the config's main. Files that have not changed are not
-touched.
+in dir. If there are no errors, it writes app.wasm, entry.mjs and the modules that
+they need to the folder of the config's main. It does not touch files that have
+not changed.
 
---profile keeps the names of Go's functions, which makes app.wasm larger: build
-without it what you deploy.`,
+--profile keeps the names of Go's functions, which makes app.wasm larger: do not
+use it for what you deploy.`,
 		Example: `  capdo build
   capdo build ./examples/counter
   capdo build wrangler.staging.jsonc

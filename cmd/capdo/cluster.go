@@ -23,25 +23,25 @@ func newCluster() *cobra.Command {
 	var o localcluster.Options
 	cmd := &cobra.Command{
 		Use:   "cluster [dir or config]",
-		Short: "Run several nodes on this machine, to try what happens when they die",
+		Short: "Run several nodes on this machine, to try out what happens when nodes fail",
 		Long: `Cluster builds the program in dir (default: the current folder), and runs it on
 several nodes, as capdo serve --cluster does on several machines. Their bucket is
-of an S3-compatible server that it builds the first time, which takes minutes,
-and runs. Everything listens on this machine only, unless --listen says otherwise.
+on an S3-compatible server. Cluster builds and runs that server; the first build
+takes minutes. Everything listens on this machine only, unless --listen says
+otherwise.
 
-The first address answers with the nodes that are ready, in turn; each node has
-the next port of its own. A table shows them while they run. From another
-terminal:
+The first address passes requests to the ready nodes, in turn. Each node has one
+of the next ports. A table shows the nodes while they run. In another terminal:
 
-  capdo cluster kill 2      end node 2 with SIGKILL
-  capdo cluster stop 2      have it hand its objects over and end
-  capdo cluster pause 2     stop it in its tracks (SIGSTOP); resume lets it go on
-  capdo cluster restart 2   start it, after stopping it if it runs
+  capdo cluster kill 2      kill node 2 with SIGKILL
+  capdo cluster stop 2      let node 2 hand over its objects, and stop it
+  capdo cluster pause 2     pause node 2 (SIGSTOP); resume continues it
+  capdo cluster restart 2   start node 2; if it runs, stop it first
   capdo cluster status
 
-A dead node's objects are taken over when its lease ends: after 10 s here, 20 s
-with capdo serve. All of it is for trying and for tests; docs/self-hosting.md is
-about serving.`,
+Other nodes take over a dead node's objects when its lease ends: after 10 s here, 20 s
+with capdo serve. Use capdo cluster for trials and tests only;
+docs/self-hosting.md is about serving.`,
 		Example: `  capdo cluster --nodes 3
   capdo cluster ./examples/ledger --env-file .dev.vars --listen 127.0.0.1:9000
   capdo cluster kill 2`,
@@ -56,16 +56,16 @@ about serving.`,
 	cmd.PersistentFlags().StringVar(&o.Dir, "dir", filepath.Join(".wrangler", "cluster"), "folder for the bucket, the nodes and their logs")
 	f := cmd.Flags()
 	f.IntVar(&o.Nodes, "nodes", 3, "how many nodes")
-	f.StringVar(&o.Listen, "listen", "127.0.0.1:8787", "address of all nodes, host:port; each has one of the ports after it")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8787", "address of the cluster, host:port; the nodes use the ports after it")
 	f.StringVar(&s.envFile, "env-file", "", "file with secrets and variables, lines NAME=value")
-	f.BoolVar(&s.noBuild, "no-build", false, "serve the build that is there")
-	f.StringVar(&s.options.Workerd, "workerd", "", "program of workerd (default: of the project's node_modules, else on PATH)")
-	f.DurationVar(&s.options.StopTimeout, "stop-timeout", 8*time.Second, "time of a node to hand its objects over")
-	f.BoolVar(&s.options.PrivateNetwork, "private-network", false, "let fetch reach private addresses, this machine's included")
+	f.BoolVar(&s.noBuild, "no-build", false, "serve the existing build")
+	f.StringVar(&s.options.Workerd, "workerd", "", "workerd's program (default: in the project's node_modules, or else on PATH)")
+	f.DurationVar(&s.options.StopTimeout, "stop-timeout", 8*time.Second, "time that a stopping node has to hand over its objects")
+	f.BoolVar(&s.options.PrivateNetwork, "private-network", false, "let fetch reach private addresses, including those of this machine")
 	f.BoolVarP(&p.verbose, "verbose", "x", false, "print the commands")
 	addEnv(cmd, &p.env, "the config's environment to serve (default: the top level)")
 	for _, action := range [][2]string{
-		{"kill", "End a node with SIGKILL"}, {"stop", "Have a node hand its objects over and end"}, {"pause", "Stop a node in its tracks"},
+		{"kill", "Kill a node with SIGKILL"}, {"stop", "Stop a node after it has handed over its objects"}, {"pause", "Pause a node (SIGSTOP)"},
 		{"resume", "Let a paused node go on"}, {"restart", "Start a node, after stopping it if it runs"},
 	} {
 		cmd.AddCommand(newClusterAction(action[0], action[1], &o.Dir))

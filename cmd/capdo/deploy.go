@@ -19,10 +19,10 @@ func newDeploy() *cobra.Command {
 		Use:   "deploy [dir or config] [-- wrangler flags]",
 		Short: "Check and build a program, then run wrangler deploy",
 		Long: `Deploy builds the program in dir (default: the current folder) like capdo build,
-with the check of capdo check for the environment that is deployed: errors stop
-it, warnings are printed. Then it runs the project's own wrangler deploy, with
-the flags after --, and ends with its exit status. Wrangler asks nothing: log in
-before with npx wrangler login, or set CLOUDFLARE_API_TOKEN.
+and checks the config like capdo check, for the environment that is deployed. It
+stops after an error; it prints warnings. Then it runs the project's own wrangler
+deploy with the flags after --, and exits with wrangler's status. Wrangler does
+not ask for a login: first run npx wrangler login, or set CLOUDFLARE_API_TOKEN.
 
 If the config has a build command, wrangler runs that before it uploads. A capdo
 build in it builds only what has changed since.
@@ -117,9 +117,9 @@ func (d *deployment) checkFlags() error {
 		takesValue, ok := passed[dashed(name)]
 		switch {
 		case !strings.HasPrefix(arg, "-") || arg == "-" || arg == "--":
-			return fmt.Errorf("%s cannot be given to wrangler: it would deploy something else than was checked\nhint: give the folder or the config to capdo deploy itself", arg)
+			return fmt.Errorf("%s cannot be passed to wrangler: it would deploy something other than what was checked\nhint: give the folder or the config to capdo deploy itself", arg)
 		case !ok:
-			return fmt.Errorf("%s cannot be given to wrangler: it might deploy something else than was checked\nhint: %s", name, instead(name))
+			return fmt.Errorf("%s cannot be passed to wrangler: it might deploy something other than what was checked\nhint: %s", name, instead(name))
 		case takesValue && !hasValue && len(flags) > 0:
 			flags = flags[1:]
 		}

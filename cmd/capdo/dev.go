@@ -23,20 +23,20 @@ func newDev() *cobra.Command {
 		Short: "Serve a program locally and rebuild it on each change",
 		Long: `Dev builds the program in dir (default: the current folder) like capdo build,
 and serves it with wrangler dev, which needs neither network nor login. When a
-Go file, an embedded file, go.mod, go.sum or the wrangler config changes it
-builds again, and wrangler reloads; when that fails the last good build stays.
-When .dev.vars or .env changes, or one of them for an environment, wrangler
-reloads, too.
+Go file, an embedded file, go.mod, go.sum or the wrangler config changes, it
+builds again and wrangler reloads. If that build fails, it keeps serving the last
+good one. Wrangler also reloads when .dev.vars or .env changes, or one of them for
+an environment.
 
-Storage is in .wrangler/state and survives. A second capdo dev with the same
+Storage is in .wrangler/state, and persists. A second capdo dev with the same
 storage is refused: both would have each object in memory, and two callers could
-hold one key. --persist-to gives it storage of its own.
+hold one key. Give it its own storage with --persist-to.
 
-With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
-"false", for Workers that ask only the network for a token.
+If --ip is an address that other machines reach, the variable CAPDO_LOCAL is
+"false", for Workers that ask only remote clients for a token.
 
---profile keeps the names of Go's functions, and has wrangler's inspector listen
-where capdo profile looks for it.`,
+--profile keeps the names of Go's functions, and starts wrangler's inspector at
+the address where capdo profile looks for it.`,
 		Example: `  capdo dev
   capdo dev ./examples/counter --port 9000
   capdo dev --profile

@@ -35,7 +35,7 @@ func newExec() *cobra.Command {
 		Short: "Run a compiled Go test program inside workerd, for go test -exec",
 		Long: `Exec runs a Go test program that was compiled with GOOS=js GOARCH=wasm inside
 workerd, in the current folder, and exits with its exit code. It is meant for
-go test, also as an editor runs it; capdo test is the short form.`,
+go test -exec, for example in an editor; capdo test is the short form.`,
 		Example: `  GOOS=js GOARCH=wasm go test -exec 'capdo exec' ./...
   GOOS=js GOARCH=wasm go test -exec 'capdo exec --hang 1m' -run Alarm -v .`,
 		Args: cobra.MinimumNArgs(1),

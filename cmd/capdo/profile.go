@@ -29,20 +29,20 @@ func newProfile() *cobra.Command {
 	var r recording
 	cmd := &cobra.Command{
 		Use:   "profile [dir or config]",
-		Short: "Record where the CPU of a Worker goes, for go tool pprof",
-		Long: `Profile records for a while what a Worker that runs on this machine computes,
-in Go and in JavaScript, and writes that as a file for go tool pprof, which
-draws a flame graph of it. Put load on the Worker meanwhile.
+		Short: "Record a CPU profile of a Worker, for go tool pprof",
+		Long: `Profile records the CPU use of a Worker on this machine, in Go and in
+JavaScript, and writes a file for go tool pprof, which draws a flame graph of
+it. Send the Worker requests during the recording.
 
-The Worker has to be built with the names of its functions: serve it with
-capdo dev --profile in another terminal. The names come from app.wasm of dir
-(default: the current folder). What was built by capdo build --profile and is
-served by workerd serve --inspector-addr=HOST:PORT can be recorded, too.
+The Worker must be built with the names of its functions: serve it with
+capdo dev --profile in another terminal. The names come from app.wasm in dir
+(default: the current folder). You can also record a program that was built with
+capdo build --profile and runs under workerd serve --inspector-addr=HOST:PORT.
 
-Where a goroutine has waited, its stack begins with the function that did; the
-functions that called it are missing. "(program)" is the time of workerd itself,
-"(native)" that of its functions in C++. Without load there is nothing to see:
-idle time is left out.`,
+If a goroutine has waited, its stack begins with the function that waited; the
+callers of that function are missing. "(program)" is the time of workerd itself,
+"(native)" that of its functions in C++. Idle time is left out, so without
+requests the profile is empty.`,
 		Example: `  capdo dev --profile                             in one terminal
   capdo profile --seconds 20 -o cpu.pprof         in another one, with load on
   go tool pprof -http=127.0.0.1:8080 cpu.pprof    the flame graph`,
@@ -90,7 +90,7 @@ func (r *recording) run(ctx context.Context, p *project) error {
 	}
 	result := profile.Convert(cpu, names)
 	if len(result.Sample) == 0 {
-		return errors.New("the Worker computed nothing meanwhile\nhint: send it requests while capdo profile records")
+		return errors.New("the Worker used no CPU during the recording\nhint: send it requests while capdo profile records")
 	}
 	if err := errors.Join(result.Write(f), f.Chmod(0o644), f.Close()); err != nil {
 		return err

@@ -36,15 +36,15 @@ func newServe() *cobra.Command {
 	var s serve
 	cmd := &cobra.Command{
 		Use:   "serve [dir or config]",
-		Short: "Run a program on a machine of one's own, alone or in a cluster",
+		Short: "Run a program on your own machine, alone or in a cluster",
 		Long: `Serve builds the program in dir (default: the current folder) like capdo build,
 and runs it on workerd until it gets SIGTERM or SIGINT. Objects are stored in the
-data folder; one process at a time uses it. With --no-build it serves the build
-that is there, and needs neither Go nor Node.js.
+data folder, which one process at a time can use. With --no-build it serves the
+existing build, and needs neither Go nor Node.js.
 
-Secrets come from --env-file, lines NAME=value, and take precedence over vars of
-the config. Only this machine reaches the default address. /healthz (workerd
-answers) and /readyz (new requests may come) have an address of their own.
+Secrets come from the lines NAME=value of --env-file, and take precedence over the
+config's vars. Only this machine reaches the default address. /healthz (workerd
+answers) and /readyz (ready for new requests) have an address of their own.
 
 With --cluster, processes on several machines serve together: workerd's
 experimental cluster mode. They share an S3-compatible bucket and a secret key.
@@ -52,7 +52,7 @@ Its credentials are those of $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or
 of --credentials-file, which is read again when it changes. Traffic between nodes
 is not encrypted: --advertise takes an address of a private network.
 
-docs/self-hosting.md has the rest: backup, upgrades, TLS, monitoring.`,
+docs/self-hosting.md describes backup, upgrades, TLS and monitoring.`,
 		Example: `  capdo serve --data /var/lib/ledger --env-file /etc/ledger/env
   capdo serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
   capdo serve --no-build --data /data --cluster s3://objects/ledger \
@@ -73,13 +73,13 @@ docs/self-hosting.md has the rest: backup, upgrades, TLS, monitoring.`,
 	f.StringVar(&s.options.Health, "health", "127.0.0.1:8788", "address of /healthz and /readyz; empty for none")
 	f.StringVar(&s.options.TLSCert, "tls-cert", "", "PEM file with the certificate and its chain, to serve https")
 	f.StringVar(&s.options.TLSKey, "tls-key", "", "PEM file with the certificate's key")
-	f.BoolVar(&s.options.BehindProxy, "behind-proxy", false, "believe X-Forwarded-Proto, which a proxy that ends TLS sets")
-	f.BoolVar(&s.options.PrivateNetwork, "private-network", false, "let fetch reach private addresses, this machine's included")
-	f.DurationVar(&s.options.StopTimeout, "stop-timeout", 8*time.Second, "time for requests under way, and to hand objects over, when it stops")
+	f.BoolVar(&s.options.BehindProxy, "behind-proxy", false, "trust X-Forwarded-Proto, from a proxy that terminates TLS")
+	f.BoolVar(&s.options.PrivateNetwork, "private-network", false, "let fetch reach private addresses, including those of this machine")
+	f.DurationVar(&s.options.StopTimeout, "stop-timeout", 8*time.Second, "on shutdown, time to finish open requests and to hand over objects")
 	f.StringVar(&s.logFormat, "log-format", "auto", "json, text, or auto: text on a terminal")
-	f.BoolVar(&s.noBuild, "no-build", false, "serve the build that is there")
-	f.BoolVar(&s.print, "print-config", false, "print workerd's config and end")
-	f.StringVar(&s.options.Workerd, "workerd", "", "program of workerd (default: of the project's node_modules, else on PATH)")
+	f.BoolVar(&s.noBuild, "no-build", false, "serve the existing build")
+	f.BoolVar(&s.print, "print-config", false, "print workerd's config and exit")
+	f.StringVar(&s.options.Workerd, "workerd", "", "workerd's program (default: in the project's node_modules, or else on PATH)")
 	f.StringVar(&s.cluster.Bucket, "cluster", "", "join the cluster with this bucket, s3://bucket/prefix")
 	f.StringVar(&s.cluster.Advertise, "advertise", "", "host:port at which the other nodes reach this one")
 	f.StringVar(&s.cluster.Listen, "cluster-listen", "", "host:port for the other nodes (default --advertise)")
@@ -265,7 +265,7 @@ func (s *serve) build(ctx context.Context, p *project, config *wrangler.Config) 
 	}
 	r, err := p.build(ctx)
 	if _, there := os.Stat(entry); err != nil && there == nil && !errors.As(err, new(problemsError)) {
-		return fmt.Errorf("%w\nhint: --no-build serves the build that is there", err)
+		return fmt.Errorf("%w\nhint: --no-build serves the existing build", err)
 	}
 	if err != nil {
 		return err

@@ -25,13 +25,13 @@ GOOS=js, GOARCH=wasm and -exec set: packages, flags, output and exit codes are
 go test's own. -race, -fuzz and -cpuprofile do not exist for wasm; fuzz targets
 run their seed corpus.
 
-Tests find the files of their package's folder and all in its testdata. What
-they write is in memory, but for profiles. They see Go's own environment
+Tests see the files in their package's folder and all files in its testdata. Files
+that they write stay in memory, except profiles. They see Go's own environment
 variables, such as GODEBUG, and those named with --pass-env.
 
 An editor can do the same: GOOS=js GOARCH=wasm go test -exec 'capdo exec' ./…
 
-Flags of capdo's own:
+capdo's own flags:
   --pass-env names  environment variables that tests may see, comma-separated
   --env name        the environment of the wrangler config that tests run in
   --hang duration   end a test program in which nothing happens for that long,

@@ -212,7 +212,7 @@ func describe(ctx context.Context, dir, nodePath, out string, logf func(string, 
 		msg = fmt.Appendf(bytes.TrimSpace(msg), "\nstopped after %v", describeTimeout)
 		fallthrough
 	case err != nil:
-		return nil, fmt.Errorf("the program in %s does not get as far as durable.Run:\n%s\nhint: main registers classes and handlers, then calls durable.Run; it must not wait or do I/O before", dir, bytes.TrimSpace(msg))
+		return nil, fmt.Errorf("the program in %s does not reach durable.Run:\n%s\nhint: main registers classes and handlers, then calls durable.Run; it must not wait or do I/O before", dir, bytes.TrimSpace(msg))
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {

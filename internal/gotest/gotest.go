@@ -307,7 +307,7 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 			cancel(errTimeout)
 		case !told && time.Since(lastAlive) > r.Hang:
 			told = true
-			fmt.Fprintf(r.Stderr, "capdo: the test program has been computing for %v without waiting for anything; it goes on until -timeout\nhint: -v shows which test it is in\n", r.Hang)
+			fmt.Fprintf(r.Stderr, "capdo: the test program has been computing for %v without waiting for anything; it continues until -timeout\nhint: -v shows which test it is in\n", r.Hang)
 		}
 	}
 }

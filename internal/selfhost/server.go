@@ -259,7 +259,7 @@ func exitError(err error) error {
 func (s *Server) stopError() error {
 	var exit *exec.ExitError
 	if errors.As(s.exit, &exit) && exit.ExitCode() > 0 {
-		return fmt.Errorf("workerd did not stop in good order: %w", explain(s.relay.tail(), s.exit))
+		return fmt.Errorf("workerd did not stop cleanly: %w", explain(s.relay.tail(), s.exit))
 	}
 	return nil
 }

@@ -166,7 +166,7 @@ func (p *Process) listening(ctx context.Context, r *os.File, inspector bool) err
 			return nil
 		}
 	}
-	return errors.Join(lines.Err(), errors.New("no word of a port"))
+	return errors.Join(lines.Err(), errors.New("workerd did not report its port"))
 }
 
 // Write collects the log.
