@@ -76,7 +76,7 @@ func (b *builder) modules(ctx context.Context, p *peer) (map[string]string, erro
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return nil, err
 		}
-		goroot, err := goEnv("GOROOT")
+		goroot, err := build.GoRoot(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -41,8 +41,8 @@ func TestAbortDecidesWhetherAnAlarmIsDeliveredAgain(t *testing.T) {
 		again   bool
 	}{
 		"without options": {nil, true},
-		"again":           {&durable.AbortOptions{RetryAlarm: true}, true},
-		"not again":       {&durable.AbortOptions{}, false},
+		"zero options":    {&durable.AbortOptions{}, true},
+		"not again":       {&durable.AbortOptions{SkipAlarmRetry: true}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			aborted := make(chan bool)

@@ -33,7 +33,7 @@ func outgoing(c *jsrt.Context, body io.Reader, header map[string][]string) (valu
 			return rest, nil, nil
 		}
 	}
-	v, err := c.Helpers().Call("pipe", lengthOf(header))
+	v, err := c.Host().Call("pipe", lengthOf(header))
 	if err != nil {
 		closeBody(body)
 		return nil, nil, err
@@ -166,13 +166,13 @@ func (s *stream) Read(p []byte) (int, error) {
 
 func (s *stream) next() ([]byte, error) {
 	if s.reader == nil {
-		v, err := s.body.Context().Helpers().Call("reader", s.body)
+		v, err := s.body.Context().Host().Call("reader", s.body)
 		if err != nil {
 			return nil, classify(err)
 		}
 		s.reader = v.(*jsrt.Ref)
 	}
-	v, err := s.reader.Context().Helpers().Await(s.ctx, "read", s.reader)
+	v, err := s.reader.Context().Host().Await(s.ctx, "read", s.reader)
 	if err != nil {
 		return nil, classify(err)
 	}

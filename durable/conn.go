@@ -37,7 +37,7 @@ const (
 // Accept starts receiving, and returns the connection. It fails for a socket
 // that was accepted or passed on before.
 func (ws *WebSocket) Accept() (*Conn, error) {
-	v, err := ws.ref.Context().Helpers().Call("inbox", ws.ref, MaxWebSocketBacklog, MaxWebSocketBacklogs, messageOverhead, backlogCode, backlogReason)
+	v, err := ws.ref.Context().Host().Call("inbox", ws.ref, MaxWebSocketBacklog, MaxWebSocketBacklogs, messageOverhead, backlogCode, backlogReason)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -50,11 +50,11 @@ func (ws *WebSocket) Accept() (*Conn, error) {
 // is that of the handshake. If it is not a WebSocket, the error is
 // [ErrNoUpgrade]; then read or close the Body of the response.
 func DialWebSocket(ctx context.Context, url string, header map[string][]string) (*Conn, *Response, error) {
-	helpers, err := helpersOf(ctx)
+	host, err := hostOf(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	return dialed(fetch(ctx, helpers.Context(), nil, upgradeRequest(url, header)))
+	return dialed(fetch(ctx, host.Context(), nil, upgradeRequest(url, header)))
 }
 
 // DialWebSocket opens a connection to the object, as the function DialWebSocket

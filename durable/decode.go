@@ -493,7 +493,7 @@ func jsType(v any) string {
 	case *jsrt.Error:
 		return "a JavaScript Error"
 	case *jsrt.Ref:
-		if name, err := v.Context().Helpers().Call("nameOf", v); err == nil {
+		if name, err := v.Context().Host().Call("nameOf", v); err == nil {
 			if name, ok := name.(string); ok {
 				return name
 			}

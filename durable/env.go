@@ -23,7 +23,7 @@ func (e *Env) Var(name string) (value string, ok bool, err error) {
 	if e == nil {
 		return "", false, errNoEnv
 	}
-	v, err := e.ref.Context().Helpers().Call("variable", e.ref, name)
+	v, err := e.ref.Context().Host().Call("variable", e.ref, name)
 	if v == false {
 		return "", false, errors.New("durable: " + strconv.Quote(name) + " is a binding, not a variable")
 	}
@@ -38,7 +38,7 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 	if e == nil {
 		return nil, errNoEnv
 	}
-	v, err := e.ref.Context().Helpers().Call("namespace", e.ref, binding)
+	v, err := e.ref.Context().Host().Call("namespace", e.ref, binding)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -49,8 +49,21 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 	return &Namespace{ref: ref, binding: binding}, nil
 }
 
+// Object returns a stub for the object of that name behind a binding, as
+// [Env.Namespace] and [Namespace.GetByName] do. It has no error of its own: what
+// is wrong, such as a binding that there is not, the stub's first call returns.
+func (e *Env) Object(binding, name string) *Stub {
+	return &Stub{isDead: true, replace: func() (any, error) {
+		n, err := e.Namespace(binding)
+		if err != nil {
+			return nil, err
+		}
+		return n.ref.Call("getByName", name)
+	}}
+}
+
 func (e *Env) bindings() string {
-	v, _ := e.ref.Context().Helpers().Call("keys", e.ref)
+	v, _ := e.ref.Context().Host().Call("keys", e.ref)
 	list, _ := v.([]any)
 	var names []string
 	for _, v := range list {

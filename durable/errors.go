@@ -125,12 +125,13 @@ func (w *wrapped) Unwrap() error { return w.kind }
 type LimitError struct {
 	Limit       string // what is limited, in words
 	Max, Actual int    // bytes or counts
+	Min         int    // likewise; 0 where there is no other
 }
 
 // Error names the limit, the maximum and the actual figure.
 func (e *LimitError) Error() string {
-	if e.Actual <= e.Max {
-		return e.Limit + ": " + strconv.Itoa(e.Actual) + " is too little; the maximum is " + strconv.Itoa(e.Max)
+	if e.Actual < e.Min {
+		return e.Limit + ": " + strconv.Itoa(e.Actual) + " is less than the minimum of " + strconv.Itoa(e.Min)
 	}
 	return e.Limit + ": " + strconv.Itoa(e.Actual) + " exceeds the maximum of " + strconv.Itoa(e.Max)
 }
@@ -274,7 +275,7 @@ func kindOfMessage(message string) error {
 		if figure, ok := strings.CutPrefix(message, m.begins); ok {
 			figure, _, _ = strings.Cut(figure, " ")
 			if actual, err := strconv.Atoi(figure); err == nil {
-				return &LimitError{m.limit, m.max, actual}
+				return &LimitError{Limit: m.limit, Max: m.max, Actual: actual}
 			}
 		}
 	}

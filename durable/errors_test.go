@@ -222,10 +222,10 @@ func TestGoErrorsPassUnclassified(t *testing.T) {
 
 func TestLimitsThatWorkerdEnforcesSayTheFigures(t *testing.T) {
 	for message, want := range map[string]LimitError{
-		"Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: 33554433 bytes.": {"size of an RPC call's arguments or result, in bytes", MaxRPCSize, 33554433},
-		"Keys cannot be larger than 2048 bytes. A key of size 2049 was provided.":                                         {"size of a key, in bytes", MaxKeySizeKV, 2049},
-		"Values cannot be larger than 131072 bytes. A value of size 131107 was provided.":                                 {"size of a value, in bytes", MaxValueSizeKV, 131107},
-		"Maximum number of key value pairs is 128. 129 pairs were provided.":                                              {"entries in one call", MaxEntries, 129},
+		"Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: 33554433 bytes.": {Limit: "size of an RPC call's arguments or result, in bytes", Max: MaxRPCSize, Actual: 33554433},
+		"Keys cannot be larger than 2048 bytes. A key of size 2049 was provided.":                                         {Limit: "size of a key, in bytes", Max: MaxKeySizeKV, Actual: 2049},
+		"Values cannot be larger than 131072 bytes. A value of size 131107 was provided.":                                 {Limit: "size of a value, in bytes", Max: MaxValueSizeKV, Actual: 131107},
+		"Maximum number of key value pairs is 128. 129 pairs were provided.":                                              {Limit: "entries in one call", Max: MaxEntries, Actual: 129},
 	} {
 		var limit *LimitError
 		if err := classify(&jsrt.Error{Message: message}); !errors.As(err, &limit) || *limit != want {
@@ -253,8 +253,10 @@ func TestLimitErrorSaysWhichLimit(t *testing.T) {
 		err  *LimitError
 		want string
 	}{
-		{&LimitError{"size of a key, in bytes", 10, 11}, "size of a key, in bytes: 11 exceeds the maximum of 10"},
-		{&LimitError{"timeout of retries, in ms from 500", 60000, 499}, "timeout of retries, in ms from 500: 499 is too little; the maximum is 60000"},
+		{&LimitError{Limit: "size of a key, in bytes", Max: 10, Actual: 11}, "size of a key, in bytes: 11 exceeds the maximum of 10"},
+		{&LimitError{Limit: "timeout of retries, in ms", Min: 500, Max: 60000, Actual: 499}, "timeout of retries, in ms: 499 is less than the minimum of 500"},
+		{&LimitError{Limit: "timeout of retries, in ms", Min: 500, Max: 60000, Actual: 60001}, "timeout of retries, in ms: 60001 exceeds the maximum of 60000"},
+		{&LimitError{Limit: "retries", Max: 5, Actual: -1}, "retries: -1 is less than the minimum of 0"},
 	} {
 		if !errors.Is(c.err, ErrLimit) || c.err.Error() != c.want {
 			t.Errorf("%v", c.err)

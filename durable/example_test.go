@@ -21,15 +21,14 @@ func NewCounter(ctx context.Context, state *durable.State, env *durable.Env) (*C
 // comes between.
 func (c *Counter) Increment(ctx context.Context, _ []byte) ([]byte, error) {
 	kv := c.state.Storage().KV()
-	v, _, err := kv.Get("n")
+	n, _, err := durable.Get[uint64](kv, "n") // 0 if there is none
 	if err != nil {
 		return nil, err
 	}
-	n, _ := v.(float64)
 	if err := kv.Put("n", n+1); err != nil {
 		return nil, err
 	}
-	return binary.LittleEndian.AppendUint64(nil, uint64(n+1)), nil
+	return binary.LittleEndian.AppendUint64(nil, n+1), nil
 }
 
 // Alarm is delivered when the alarm is due.
@@ -39,15 +38,7 @@ func (c *Counter) Alarm(ctx context.Context, info durable.AlarmInfo) error {
 
 func ExampleStub_Call() {
 	increment := func(ctx context.Context, env *durable.Env, name string) (uint64, error) {
-		ns, err := env.Namespace("COUNTER")
-		if err != nil {
-			return 0, err
-		}
-		stub, err := ns.GetByName(name, nil)
-		if err != nil {
-			return 0, err
-		}
-		out, err := stub.Call(ctx, "increment", nil)
+		out, err := env.Object("COUNTER", name).Call(ctx, "increment", nil)
 		if err != nil {
 			return 0, err
 		}
@@ -59,14 +50,13 @@ func ExampleStub_Call() {
 }
 
 func ExampleStorage_TransactionSync() {
-	transfer := func(s *durable.Storage, amount float64) error {
+	transfer := func(s *durable.Storage, amount int64) error {
 		return s.TransactionSync(func() error {
 			kv := s.KV()
-			v, _, err := kv.Get("balance")
+			balance, _, err := durable.Get[int64](kv, "balance")
 			if err != nil {
 				return err
 			}
-			balance, _ := v.(float64)
 			if balance < amount {
 				return errors.New("not enough") // rolled back
 			}

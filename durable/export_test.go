@@ -9,7 +9,7 @@ import (
 // FreeReference returns the number of the JavaScript reference that the
 // database's object would get next.
 func FreeReference(db *SQL) int {
-	v, err := db.storage.ref.Context().Helpers().Call("abortController")
+	v, err := db.storage.ref.Context().Host().Call("abortController")
 	if err != nil {
 		panic(err)
 	}

@@ -49,6 +49,7 @@ type Response struct {
 func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	target, err := s.live()
 	if err != nil {
+		closeBody(r.Body)
 		return nil, err
 	}
 	resp, err := fetch(ctx, target.Context(), target, r)
@@ -72,12 +73,12 @@ func (e *Env) Fetch(ctx context.Context, r *Request) (*Response, error) {
 // from. Where ctx comes from none, it is the handler that has started the running
 // goroutine.
 func Fetch(ctx context.Context, r *Request) (*Response, error) {
-	helpers, err := helpersOf(ctx)
+	host, err := hostOf(ctx)
 	if err != nil {
 		closeBody(r.Body)
 		return nil, err
 	}
-	resp, err := fetch(ctx, helpers.Context(), nil, r)
+	resp, err := fetch(ctx, host.Context(), nil, r)
 	return resp, classify(err)
 }
 
@@ -97,7 +98,7 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		failed = err
 		abort()
 	})
-	v, err := c.Helpers().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL, outgoingHeader(r.Header), body, signal)
+	v, err := c.Host().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL, outgoingHeader(r.Header), body, signal)
 	if err != nil {
 		stopSending() // nobody reads the rest of the body
 		stop()
@@ -147,7 +148,7 @@ func abortSignal(ctx context.Context, c *jsrt.Context, needed bool) (signal any,
 	if ctx.Done() == nil && !needed {
 		return nil, func() {}, func() {}, nil
 	}
-	v, err := c.Helpers().Call("abortController")
+	v, err := c.Host().Call("abortController")
 	if err != nil {
 		return nil, nil, nil, err
 	}

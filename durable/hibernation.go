@@ -32,10 +32,10 @@ type WebSocketCloser interface {
 	WebSocketClose(ctx context.Context, ws *WebSocket, code int, reason string, wasClean bool) error
 }
 
-// Objects implement WebSocketErrorer to be notified of errors that end a
+// Objects implement WebSocketErrorHandler to be notified of errors that end a
 // connection, such as a violation of the protocol. A lost connection is
 // reported as a close, not as an error.
-type WebSocketErrorer interface {
+type WebSocketErrorHandler interface {
 	WebSocketError(ctx context.Context, ws *WebSocket, err error) error
 }
 
@@ -49,7 +49,7 @@ func (it *instance) serveWebSocket(ctx context.Context, kind jsrt.Kind, args []a
 	case jsrt.Err:
 		defer it.state.forget(args[0])
 		ws.lost = true
-		if o, ok := it.object.(WebSocketErrorer); ok {
+		if o, ok := it.object.(WebSocketErrorHandler); ok {
 			return o.WebSocketError(ctx, ws, thrown(args[2]))
 		}
 		return nil
@@ -157,7 +157,7 @@ func (s *State) AcceptWebSocket(ws *WebSocket, tags ...string) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.ref.Context().Helpers().Call("acceptWebSocket", s.ref, ref, jsStrings(tags))
+	v, err := s.ref.Context().Host().Call("acceptWebSocket", s.ref, ref, jsStrings(tags))
 	if err != nil {
 		return classify(err)
 	}
@@ -169,11 +169,11 @@ func (s *State) AcceptWebSocket(ws *WebSocket, tags ...string) error {
 
 func checkTags(tags []string) error {
 	if len(tags) > MaxWebSocketTags {
-		return &LimitError{"tags of a WebSocket", MaxWebSocketTags, len(tags)}
+		return &LimitError{Limit: "tags of a WebSocket", Max: MaxWebSocketTags, Actual: len(tags)}
 	}
 	for _, t := range tags {
 		if len(t) > MaxWebSocketTagLength {
-			return &LimitError{"length of a tag, in bytes", MaxWebSocketTagLength, len(t)}
+			return &LimitError{Limit: "length of a tag, in bytes", Max: MaxWebSocketTagLength, Actual: len(t)}
 		}
 		if t == "" {
 			return wrappedError("durable: a tag is empty", ErrValue)
@@ -190,7 +190,7 @@ func (s *State) WebSockets(tag string) ([]*WebSocket, error) {
 	if tag != "" {
 		args = append(args, tag)
 	}
-	v, err := s.ref.Context().Helpers().Call("webSockets", args...)
+	v, err := s.ref.Context().Host().Call("webSockets", args...)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -210,7 +210,7 @@ func (s *State) WebSockets(tag string) ([]*WebSocket, error) {
 func (s *State) SetWebSocketAutoResponse(request, response string) error {
 	for what, text := range map[string]string{"request": request, "response": response} {
 		if len(text) > MaxWebSocketAutoResponse {
-			return &LimitError{"length of an automatic response's " + what + ", in bytes", MaxWebSocketAutoResponse, len(text)}
+			return &LimitError{Limit: "length of an automatic response's " + what + ", in bytes", Max: MaxWebSocketAutoResponse, Actual: len(text)}
 		}
 	}
 	return s.autoResponse(request, response)
@@ -220,7 +220,7 @@ func (s *State) SetWebSocketAutoResponse(request, response string) error {
 func (s *State) ClearWebSocketAutoResponse() error { return s.autoResponse() }
 
 func (s *State) autoResponse(pair ...any) error {
-	_, err := s.ref.Context().Helpers().Call("autoResponse", append([]any{s.ref}, pair...)...)
+	_, err := s.ref.Context().Host().Call("autoResponse", append([]any{s.ref}, pair...)...)
 	return classify(err)
 }
 
@@ -257,7 +257,7 @@ func (s *State) SetHibernatableWebSocketEventTimeout(d time.Duration) error {
 		ms--
 	}
 	if d < 0 || d > MaxWebSocketEventTimeout {
-		return &LimitError{"timeout of a WebSocket's event, in ms from 0", int(MaxWebSocketEventTimeout / time.Millisecond), int(ms)}
+		return &LimitError{Limit: "timeout of a WebSocket's event, in ms", Max: int(MaxWebSocketEventTimeout / time.Millisecond), Actual: int(ms)}
 	}
 	_, err := s.ref.Call("setHibernatableWebSocketEventTimeout", ms)
 	return classify(err)

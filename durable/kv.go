@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"iter"
+	"reflect"
 
 	"flow.internal/capdo/internal/jsrt"
 	"flow.internal/capdo/internal/plain"
@@ -12,9 +13,9 @@ import (
 // takes any value that [Encode] converts. Get returns one of the types that
 // structured clone and Go share: nil, bool, float64 (also for integers, which
 // are exact up to ±(2^53-1)), int64 or uint64 (for larger integers), string,
-// []byte, time.Time (in ms), []any or map[string]any. The function [Get] and
-// [Decode] convert these to other types. A value that would change on the way
-// is refused with [ErrValue]. nil is a value: its key exists.
+// []byte, time.Time (in ms), []any or map[string]any. Use
+// the function [Get] to read the type that you ask for. A value that would
+// change on the way is refused with [ErrValue]. nil is a value: its key exists.
 type KV struct {
 	storage *Storage
 	ref     *jsrt.Ref
@@ -88,15 +89,15 @@ func (b *backend) checkPlain(key string, value any) error {
 	return b.checkSize(key, len(value.([]byte)))
 }
 
-func (o *Operations) getPlain(ctx context.Context, key string) (value any, ok bool, err error) {
-	return o.get(ctx, key, nil)
+func (kv *AsyncKV) getPlain(ctx context.Context, key string) (value any, ok bool, err error) {
+	return kv.get(ctx, key, nil)
 }
 
-func (o *Operations) putPlain(ctx context.Context, key string, value any) error {
-	if err := o.backend.checkPlain(key, value); err != nil {
+func (kv *AsyncKV) putPlain(ctx context.Context, key string, value any) error {
+	if err := kv.backend.checkPlain(key, value); err != nil {
 		return err
 	}
-	_, err := o.ref.Await(ctx, "put", key, value)
+	_, err := kv.ref.Await(ctx, "put", key, value)
 	return classify(err)
 }
 
@@ -152,23 +153,39 @@ func (kv *KV) List(opts *ListOptions) iter.Seq2[Entry, error] {
 }
 
 func (kv *KV) page(ref *jsrt.Ref, o *ListOptions) ([]Entry, error) {
-	v, err := ref.Context().Helpers().Call("list", append([]any{ref}, o.js()...)...)
+	v, err := ref.Context().Host().Call("list", append([]any{ref}, o.js()...)...)
 	if err != nil {
 		return nil, classify(err)
 	}
 	return newEntries(v)
 }
 
-// Get returns the value stored under key in kv as a T, converted as by
-// [Decode], and whether there is one. It fails with [ErrValue] where the value
-// is not a T.
+// Get returns the value stored under key in kv as a T, converted as by [Decode],
+// and whether there is one:
+//
+//	n, ok, err := durable.Get[int64](kv, "n")
+//
+// T is a type that Put took, or another one that holds the same value. Get fails
+// with [ErrValue] where the stored value is not a T, and value is zero then. An
+// absent key is no error: ok is false, and value is zero. A nil that is stored is
+// a value: it is an error for an int64, and a nil pointer, with ok, for a *int64.
 func Get[T any](kv *KV, key string) (value T, ok bool, err error) {
-	v, ok, err := kv.Get(key)
-	if err != nil || !ok {
+	return typed[T](kv.Get(key))
+}
+
+// typed converts what a store has returned.
+func typed[T any](v any, ok bool, err error) (value T, _ bool, _ error) {
+	if err != nil {
 		return value, false, err
 	}
+	if err := codecOf(reflect.TypeFor[T]()).check(true); err != nil {
+		return value, false, in("value", err)
+	}
+	if !ok {
+		return value, false, nil
+	}
 	if err := Decode(v, &value); err != nil {
-		var zero T
+		var zero T // Decode may have stored a part
 		return zero, false, in("value", err)
 	}
 	return value, true, nil

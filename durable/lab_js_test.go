@@ -121,14 +121,7 @@ func through(stub *durable.Stub) place {
 // it.
 func (l *Lab) other(name string) place {
 	return func(ctx context.Context, fn job) (string, error) {
-		ns, err := l.env.Namespace("LAB")
-		if err != nil {
-			return "", err
-		}
-		stub, err := ns.GetByName(name, nil)
-		if err != nil {
-			return "", err
-		}
+		stub := l.env.Object("LAB", name)
 		defer stub.Release()
 		return through(stub)(ctx, fn)
 	}
@@ -194,8 +187,7 @@ func (l *Lab) put(key, value string) error { return l.kv().Put(key, value) }
 
 // get returns a string that was stored, or "".
 func (l *Lab) get(key string) (string, error) {
-	v, _, err := l.kv().Get(key)
-	s, _ := v.(string)
+	s, _, err := durable.Get[string](l.kv(), key)
 	return s, err
 }
 

@@ -75,7 +75,7 @@ func (b *backend) isKV() bool {
 
 func (b *backend) checkKeys(keys ...string) error {
 	if len(keys) > MaxEntries {
-		return &LimitError{"keys in one call", MaxEntries, len(keys)}
+		return &LimitError{Limit: "keys in one call", Max: MaxEntries, Actual: len(keys)}
 	}
 	for _, key := range keys {
 		if err := b.checkKey(key); err != nil {
@@ -90,7 +90,7 @@ func (b *backend) checkKey(key string) error {
 		return err
 	}
 	if len(key) > MaxKeySizeKV && b.isKV() {
-		return &LimitError{"size of a key, in bytes", MaxKeySizeKV, len(key)}
+		return &LimitError{Limit: "size of a key, in bytes", Max: MaxKeySizeKV, Actual: len(key)}
 	}
 	return nil
 }
@@ -124,14 +124,14 @@ func (b *backend) checkEntry(key string, value any) error {
 // checkSize checks a key with a value of n bytes.
 func (b *backend) checkSize(key string, n int) error {
 	if n > MaxValueSizeKV && b.isKV() {
-		return &LimitError{"size of a value, in bytes", MaxValueSizeKV, n}
+		return &LimitError{Limit: "size of a value, in bytes", Max: MaxValueSizeKV, Actual: n}
 	}
 	return checkPairSize(len(key) + n)
 }
 
 func checkPairSize(n int) error {
 	if n > MaxKeyValueSize {
-		return &LimitError{"size of a key and its value, in bytes", MaxKeyValueSize, n}
+		return &LimitError{Limit: "size of a key and its value, in bytes", Max: MaxKeyValueSize, Actual: n}
 	}
 	return nil
 }

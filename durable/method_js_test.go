@@ -60,15 +60,8 @@ func (l Ledger) Refuse(ctx context.Context, n int) (callback, error) {
 	case n == 0:
 		return callback{}, fmt.Errorf("refused: %w", errors.Join(errSoldOut, errFunds, errNameless, elsewhere))
 	}
-	ns, err := l.env.Namespace("LEDGER")
-	if err != nil {
-		return callback{}, err
-	}
-	stub, err := ns.GetByName(fmt.Sprint("refuse", n), nil)
-	if err != nil {
-		return callback{}, err
-	}
-	_, err = refuse.Call(ctx, stub, n-1)
+	stub := l.env.Object("LEDGER", fmt.Sprint("refuse", n))
+	_, err := refuse.Call(ctx, stub, n-1)
 	return callback{}, fmt.Errorf("passed on: %w", err)
 }
 

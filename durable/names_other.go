@@ -11,6 +11,6 @@ import (
 func init() {
 	checkMethods = func(pointer any) string {
 		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{reflect.TypeFor[Fetcher](), reflect.TypeFor[Alarmer](),
-			reflect.TypeFor[WebSocketMessager](), reflect.TypeFor[WebSocketCloser](), reflect.TypeFor[WebSocketErrorer]()})
+			reflect.TypeFor[WebSocketMessager](), reflect.TypeFor[WebSocketCloser](), reflect.TypeFor[WebSocketErrorHandler]()})
 	}
 }

@@ -93,7 +93,7 @@ func newID(n *Namespace, v any, err error) (*ID, error) {
 		return nil, classify(err)
 	}
 	id := &ID{ref: v.(*jsrt.Ref), namespace: n}
-	v, err = id.ref.Context().Helpers().Call("id", id.ref)
+	v, err = id.ref.Context().Host().Call("id", id.ref)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -152,12 +152,12 @@ func (o *StubOptions) js() ([]any, error) {
 	}
 	if r := o.Retry; r != nil {
 		if r.MaxRetries < 0 || r.MaxRetries > MaxRetries {
-			return nil, &LimitError{"retries", MaxRetries, r.MaxRetries}
+			return nil, &LimitError{Limit: "retries", Max: MaxRetries, Actual: r.MaxRetries}
 		}
 		retry := map[string]any{"maxRetries": r.MaxRetries}
 		if ms := r.Timeout.Milliseconds(); r.Timeout != 0 {
 			if ms < MinRetryTimeout.Milliseconds() || r.Timeout > MaxRetryTimeout {
-				return nil, &LimitError{"timeout of retries, in ms from 500", int(MaxRetryTimeout.Milliseconds()), int(ms)}
+				return nil, &LimitError{Limit: "timeout of retries, in ms", Min: int(MinRetryTimeout.Milliseconds()), Max: int(MaxRetryTimeout.Milliseconds()), Actual: int(ms)}
 			}
 			retry["timeoutMs"] = ms
 		}
@@ -185,7 +185,7 @@ func init() {
 		if !n.ref.Context().IsStateless() {
 			return n.callByStub(ctx, name, method, args)
 		}
-		v, sent, err := n.ref.Context().Helpers().Send(ctx, "callByName", n.ref, name, method, args)
+		v, sent, err := n.ref.Context().Host().Send(ctx, "callByName", n.ref, name, method, args)
 		result, _ = v.([]byte)
 		return result, sent, classify(err)
 	}

@@ -17,7 +17,7 @@ import (
 // If it returns an error, the object is reset and the waiting calls fail.
 //
 // The class receives the events for which T has a handler: [Fetcher],
-// [Alarmer], [WebSocketMessager], [WebSocketCloser], [WebSocketErrorer].
+// [Alarmer], [WebSocketMessager], [WebSocketCloser], [WebSocketErrorHandler].
 // methods are its RPC methods. Register panics when the name or a method's name
 // is taken, is not an identifier or means something else to workerd or
 // JavaScript, and when T has a method of a handler's name with another
@@ -111,7 +111,7 @@ func handlersOf(object any) (events uint8) {
 	if _, ok := object.(WebSocketCloser); ok {
 		events |= onClose
 	}
-	if _, ok := object.(WebSocketErrorer); ok {
+	if _, ok := object.(WebSocketErrorHandler); ok {
 		events |= onError
 	}
 	return events

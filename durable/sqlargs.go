@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"math"
 	"reflect"
 	"time"
 
@@ -16,26 +17,50 @@ func bindOther(a any) (v any, isInteger bool, err error) {
 		}
 		return bindResult(v)
 	}
-	d := reflect.ValueOf(a)
-	if d.Kind() == reflect.Pointer {
+	return bindKind(reflect.ValueOf(a))
+}
+
+// bindKind binds a value of a type that is known by its kind.
+func bindKind(d reflect.Value) (v any, isInteger bool, err error) {
+	switch kindOfType(d.Type()) {
+	case reflect.Pointer:
 		if d.IsNil() {
 			return nil, false, checkKind(d.Type().Elem())
 		}
 		return bind(d.Elem().Interface())
+	case reflect.Bool:
+		return bind(d.Bool())
+	case reflect.Int64:
+		return bindInteger(d.Int())
+	case reflect.Uint64:
+		if d.Uint() > math.MaxInt64 {
+			return nil, false, errUint
+		}
+		return bindInteger(int64(d.Uint()))
+	case reflect.Float64:
+		return bind(d.Float())
+	case reflect.String:
+		return bindText(d.String())
+	case reflect.Slice:
+		return bind(d.Bytes())
 	}
-	t := basicType(d.Type())
-	if t == nil || t == d.Type() {
-		return nil, false, errParameter
-	}
-	return bind(d.Convert(t).Interface())
+	return nil, false, errParameter
 }
 
-// bindResult binds what a Valuer returned, which is not asked again.
+// bindResult binds what a Valuer returned, which is not asked again: nil, a time
+// or a basic type of Go.
 func bindResult(v any) (any, bool, error) {
-	if v != nil && basicType(reflect.TypeOf(v)) != reflect.TypeOf(v) && reflect.TypeOf(v) != timeType {
+	if v == nil {
+		return nil, false, nil
+	}
+	t := reflect.TypeOf(v)
+	switch k := kindOfType(t); {
+	case t == timeType:
+		return bind(v)
+	case k == reflect.Invalid, k == reflect.Pointer, t.PkgPath() != "":
 		return nil, false, errParameter
 	}
-	return bind(v)
+	return bindKind(reflect.ValueOf(v))
 }
 
 var timeType = reflect.TypeFor[time.Time]()
@@ -46,7 +71,7 @@ func checkKind(t reflect.Type) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if basicType(t) == nil && t != timeType && t.Kind() != reflect.Interface && !isNull(t) {
+	if kindOfType(t) == reflect.Invalid && t != timeType && t.Kind() != reflect.Interface && !isNull(t) {
 		return errParameter
 	}
 	return nil

@@ -42,7 +42,7 @@ type Cursor struct {
 	fields                any // of ScanStruct
 }
 
-// newCursor takes what helpers.query returns.
+// newCursor takes what host.query returns.
 func newCursor(out []any) *Cursor {
 	names := out[0].([]any)
 	c := &Cursor{columns: make([]string, len(names))}
@@ -136,6 +136,7 @@ func (c *Cursor) RowsWritten() int { return c.rowsWritten }
 //   - to a time.Time from text as SQLite's functions, JavaScript and Go drivers
 //     write times, in UTC;
 //   - to an any: nil, float64, string or []byte;
+//   - to a named type made of one of these, but for time.Time;
 //   - to a pointer to one of these, which is nil for NULL;
 //   - or anything with a method Scan(any) error, as package database/sql has
 //     them: it gets text, and where it refuses that, the time that the text is.

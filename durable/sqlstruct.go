@@ -57,7 +57,7 @@ func scanRow[T any](c *Cursor) (v T, err error) {
 	if isRecord(d) {
 		err = c.scanStruct(d)
 	} else if err = c.checkRow(1); err == nil {
-		if err = scanField(d, c.row[0]); err != nil {
+		if err = scan(d.Addr().Interface(), c.row[0]); err != nil {
 			err = c.columnError(0, err)
 		}
 	}
@@ -102,7 +102,7 @@ func (c *Cursor) scanStruct(d reflect.Value) error {
 	for i, index := range fields {
 		field, err := d.FieldByIndexErr(index)
 		if err == nil {
-			err = scanField(field, c.row[i])
+			err = scan(field.Addr().Interface(), c.row[i])
 		}
 		if err != nil {
 			return c.columnError(i, err)
@@ -153,64 +153,4 @@ func fieldOf(t reflect.Type, column string) (named reflect.StructField, ok bool)
 		}
 	}
 	return named, ok
-}
-
-// basicType is the type that a named type of its kind can be converted to; nil
-// for kinds that scan does not know.
-func basicType(t reflect.Type) reflect.Type {
-	switch t.Kind() {
-	case reflect.Bool:
-		return reflect.TypeFor[bool]()
-	case reflect.String:
-		return reflect.TypeFor[string]()
-	case reflect.Float32:
-		return reflect.TypeFor[float32]()
-	case reflect.Float64:
-		return reflect.TypeFor[float64]()
-	case reflect.Int:
-		return reflect.TypeFor[int]()
-	case reflect.Int8:
-		return reflect.TypeFor[int8]()
-	case reflect.Int16:
-		return reflect.TypeFor[int16]()
-	case reflect.Int32:
-		return reflect.TypeFor[int32]()
-	case reflect.Int64:
-		return reflect.TypeFor[int64]()
-	case reflect.Uint:
-		return reflect.TypeFor[uint]()
-	case reflect.Uint8:
-		return reflect.TypeFor[uint8]()
-	case reflect.Uint16:
-		return reflect.TypeFor[uint16]()
-	case reflect.Uint32:
-		return reflect.TypeFor[uint32]()
-	case reflect.Uint64:
-		return reflect.TypeFor[uint64]()
-	case reflect.Slice:
-		if t.Elem() == reflect.TypeFor[byte]() {
-			return reflect.TypeFor[[]byte]()
-		}
-	}
-	return nil
-}
-
-// scanField is scan for named types, too.
-func scanField(d reflect.Value, v any) error {
-	err := scan(d.Addr().Interface(), v)
-	if err != errDestination {
-		return err
-	}
-	basic := basicType(d.Type())
-	switch {
-	case d.Kind() == reflect.Pointer && v == nil:
-		d.SetZero()
-		return nil
-	case d.Kind() == reflect.Pointer:
-		d.Set(reflect.New(d.Type().Elem()))
-		return scanField(d.Elem(), v)
-	case basic == nil || basic == d.Type():
-		return err
-	}
-	return scan(d.Addr().Convert(reflect.PointerTo(basic)).Interface(), v)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"reflect"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -50,7 +51,7 @@ var errNoRow = errors.New("durable: there is no row to scan; call Next first")
 // first, and which of them are integers.
 func bindAll(args []any, first ...any) (in []any, isInteger []bool, err error) {
 	if len(args) > MaxSQLParameters {
-		return nil, nil, &LimitError{"bound parameters of a statement", MaxSQLParameters, len(args)}
+		return nil, nil, &LimitError{Limit: "bound parameters of a statement", Max: MaxSQLParameters, Actual: len(args)}
 	}
 	in = append(make([]any, 0, len(first)+len(args)), first...)
 	for i, a := range args {
@@ -85,24 +86,25 @@ func bind(a any) (v any, isInteger bool, err error) {
 			return 1, true, nil
 		}
 		return 0, true, nil
-	case time.Time:
-		v, err := bindTime(a)
-		return v, false, err
-	case float32:
-		return bind(float64(a))
+	case int64:
+		return bindInteger(a)
 	case float64:
 		if math.IsNaN(a) {
 			return nil, false, errNaN
 		}
 		return a, false, nil
-	}
-	if n, ok, err := toInt64(a); ok || err != nil {
-		if n >= 1<<53 || n <= -1<<53 {
-			return strconv.FormatInt(n, 10), true, err // CAST makes an INTEGER of it, exactly
-		}
-		return n, true, err
+	case time.Time:
+		v, err := bindTime(a)
+		return v, false, err
 	}
 	return bindOther(a)
+}
+
+func bindInteger(n int64) (v any, isInteger bool, err error) {
+	if n >= 1<<53 || n <= -1<<53 {
+		return strconv.FormatInt(n, 10), true, nil // CAST makes an INTEGER of it, exactly
+	}
+	return n, true, nil
 }
 
 func bindText(s string) (v any, isInteger bool, err error) {
@@ -110,35 +112,6 @@ func bindText(s string) (v any, isInteger bool, err error) {
 		return nil, false, errUTF8
 	}
 	return s, false, checkSQLSize(len(s))
-}
-
-func toInt64(a any) (n int64, ok bool, err error) {
-	switch a := a.(type) {
-	case int:
-		return int64(a), true, nil
-	case int8:
-		return int64(a), true, nil
-	case int16:
-		return int64(a), true, nil
-	case int32:
-		return int64(a), true, nil
-	case int64:
-		return a, true, nil
-	case uint8:
-		return int64(a), true, nil
-	case uint16:
-		return int64(a), true, nil
-	case uint32:
-		return int64(a), true, nil
-	case uint:
-		return toInt64(uint64(a))
-	case uint64:
-		if a > math.MaxInt64 {
-			return 0, false, errUint
-		}
-		return int64(a), true, nil
-	}
-	return 0, false, nil
 }
 
 func bindTime(t time.Time) (any, error) {
@@ -151,12 +124,13 @@ func bindTime(t time.Time) (any, error) {
 
 func checkSQLSize(n int) error {
 	if n > MaxSQLValueSize {
-		return &LimitError{"size of a SQL parameter, in bytes", MaxSQLValueSize, n}
+		return &LimitError{Limit: "size of a SQL parameter, in bytes", Max: MaxSQLValueSize, Actual: n}
 	}
 	return nil
 }
 
-// scan copies a value into what dest points to.
+// scan copies a value into what dest points to. What most columns go to takes no
+// reflection.
 func scan(dest, v any) (err error) {
 	switch d := dest.(type) {
 	case *any:
@@ -176,128 +150,111 @@ func scan(dest, v any) (err error) {
 	case *string:
 		*d, err = as[string](v)
 		return err
+	case *int64:
+		*d, err = toInteger(v)
+		return err
 	case *float64:
 		*d, err = as[float64](v)
-		return err
-	case *float32:
-		f, err := as[float64](v)
-		if *d = float32(f); err == nil && float64(*d) != f {
-			err = errMisfit
-		}
-		return err
-	case *bool:
-		n, err := toInteger(v)
-		if *d = n == 1; err == nil && n != 0 && n != 1 {
-			err = errMisfit
-		}
 		return err
 	case *time.Time:
 		*d, err = toTime(v)
 		return err
+	case interface{ Scan(any) error }:
+		return scanScanner(d, v)
 	}
-	if err, ok := scanInteger(dest, v); ok {
+	p := reflect.ValueOf(dest)
+	if p.Kind() != reflect.Pointer || p.IsNil() {
+		return errDestination
+	}
+	return scanKind(p.Elem(), v)
+}
+
+// scanKind copies a value into one of a type that is known by its kind.
+func scanKind(d reflect.Value, v any) error {
+	switch kindOfType(d.Type()) {
+	case reflect.Pointer:
+		return scanPointer(d, v)
+	case reflect.Bool:
+		n, err := toInteger(v)
+		if err == nil && n != 0 && n != 1 {
+			err = errMisfit
+		}
+		d.SetBool(n == 1)
 		return err
-	}
-	if err, ok := scanPointer(dest, v); ok {
+	case reflect.Int64:
+		n, err := toInteger(v)
+		if err != nil {
+			return err
+		}
+		if d.OverflowInt(n) {
+			return errMisfit
+		}
+		d.SetInt(n)
+		return nil
+	case reflect.Uint64:
+		n, err := toInteger(v)
+		if err != nil {
+			return err
+		}
+		if n < 0 || d.OverflowUint(uint64(n)) {
+			return errMisfit
+		}
+		d.SetUint(uint64(n))
+		return nil
+	case reflect.Float64:
+		f, err := as[float64](v)
+		if d.SetFloat(f); err == nil && d.Float() != f { // a float32
+			err = errMisfit
+		}
 		return err
-	}
-	if s, ok := dest.(interface{ Scan(any) error }); ok {
-		return scanScanner(s, v)
+	case reflect.String:
+		s, err := as[string](v)
+		d.SetString(s)
+		return err
+	case reflect.Slice:
+		var b []byte
+		err := scan(&b, v)
+		d.SetBytes(b)
+		return err
 	}
 	return errDestination
 }
 
-func scanInteger(dest, v any) (err error, ok bool) {
-	switch d := dest.(type) {
-	case *int:
-		return scanInt(d, v), true
-	case *int8:
-		return scanInt(d, v), true
-	case *int16:
-		return scanInt(d, v), true
-	case *int32:
-		return scanInt(d, v), true
-	case *int64:
-		return scanInt(d, v), true
-	case *uint:
-		return scanInt(d, v), true
-	case *uint8:
-		return scanInt(d, v), true
-	case *uint16:
-		return scanInt(d, v), true
-	case *uint32:
-		return scanInt(d, v), true
-	case *uint64:
-		return scanInt(d, v), true
-	}
-	return nil, false
-}
-
-func scanInt[T int | int8 | int16 | int32 | int64 | uint | uint8 | uint16 | uint32 | uint64](d *T, v any) error {
-	n, err := toInteger(v)
-	if err != nil {
-		return err
-	}
-	if int64(T(n)) != n || n < 0 && T(n) > 0 {
-		return errMisfit
-	}
-	*d = T(n)
-	return nil
-}
-
-func scanPointer(dest, v any) (err error, ok bool) {
-	switch d := dest.(type) {
-	case **string:
-		return scanNew(d, v), true
-	case **[]byte:
-		return scanNew(d, v), true
-	case **bool:
-		return scanNew(d, v), true
-	case **time.Time:
-		return scanNew(d, v), true
-	case **float64:
-		return scanNew(d, v), true
-	case **float32:
-		return scanNew(d, v), true
-	case **int:
-		return scanNew(d, v), true
-	case **int8:
-		return scanNew(d, v), true
-	case **int16:
-		return scanNew(d, v), true
-	case **int32:
-		return scanNew(d, v), true
-	case **int64:
-		return scanNew(d, v), true
-	case **uint:
-		return scanNew(d, v), true
-	case **uint8:
-		return scanNew(d, v), true
-	case **uint16:
-		return scanNew(d, v), true
-	case **uint32:
-		return scanNew(d, v), true
-	case **uint64:
-		return scanNew(d, v), true
-	}
-	return nil, false
-}
-
-func scanNew[T any](d **T, v any) error {
-	*d = nil
+func scanPointer(d reflect.Value, v any) error {
+	d.SetZero()
 	if v == nil {
 		return nil
 	}
-	p := new(T)
-	if err := scan(p, v); err != nil {
+	p := reflect.New(d.Type().Elem())
+	if err := scan(p.Interface(), v); err != nil {
 		return err
 	}
-	*d = p
+	d.Set(p)
 	return nil
 }
 
-// scanScanner passes a value as package database/sql does: int64 for a number
-// without fraction.
+// kindOfType sorts types by how they are bound and scanned: Int64 stands for all
+// signed integers, Uint64 for the others, Float64 for a float32, too, and Slice
+// for bytes. Invalid is for types that cannot be.
+func kindOfType(t reflect.Type) reflect.Kind {
+	switch k := t.Kind(); k {
+	case reflect.Bool, reflect.String, reflect.Pointer:
+		return k
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return reflect.Int64
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return reflect.Uint64
+	case reflect.Float32, reflect.Float64:
+		return reflect.Float64
+	case reflect.Slice:
+		if t.Elem() == reflect.TypeFor[byte]() {
+			return reflect.Slice
+		}
+	}
+	return reflect.Invalid
+}
+
+// scanScanner passes a value as package database/sql does: int64 for a number without fraction.
 func scanScanner(s interface{ Scan(any) error }, v any) error {
 	switch x := v.(type) {
 	case float64:

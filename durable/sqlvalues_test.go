@@ -203,6 +203,77 @@ func TestScanNeverChangesAValue(t *testing.T) {
 	}
 }
 
+// checkKindOf checks that T, a type made of it, and pointers to it are bound and
+// scanned alike.
+func checkKindOf[T, Named any](t *testing.T, value T, bound any) {
+	t.Helper()
+	back := func(dest any) {
+		t.Helper()
+		in := bound
+		switch n := bound.(type) { // JavaScript has one type for numbers
+		case int64:
+			in = float64(n)
+		case int:
+			in = float64(n)
+		}
+		if err := scan(dest, in); err != nil {
+			t.Errorf("%T: %v", dest, err)
+		}
+	}
+	var plain T
+	var named Named
+	var pointer **T
+	back(&plain)
+	back(&named)
+	back(&pointer)
+	for _, got := range []any{plain, named, **pointer} {
+		if v, _, err := bind(got); !reflect.DeepEqual(v, bound) || err != nil {
+			t.Errorf("%T: %#v, %v; want %#v", got, v, err, bound)
+		}
+	}
+	if !reflect.DeepEqual(plain, value) {
+		t.Errorf("%T: %v came back as %v", value, value, plain)
+	}
+	if err := scan(&pointer, nil); pointer != nil || err != nil {
+		t.Errorf("%T: NULL became %v, %v", pointer, pointer, err)
+	}
+}
+
+func TestEveryKindIsBoundAndScanned(t *testing.T) {
+	type (
+		flag   bool
+		text   string
+		raw    []byte
+		i      int
+		i8     int8
+		i16    int16
+		i32    int32
+		i64    int64
+		u      uint
+		u8     uint8
+		u16    uint16
+		u32    uint32
+		u64    uint64
+		single float32
+		double float64
+	)
+	checkKindOf[bool, flag](t, true, 1)
+	checkKindOf[string, text](t, "a", "a")
+	checkKindOf[[]byte, raw](t, []byte("a"), []byte("a"))
+	checkKindOf[int, i](t, -1, int64(-1))
+	checkKindOf[int8, i8](t, -128, int64(-128))
+	checkKindOf[int16, i16](t, 1<<15-1, int64(1<<15-1))
+	checkKindOf[int32, i32](t, -1<<31, int64(-1<<31))
+	checkKindOf[int64, i64](t, 1<<63-1, "9223372036854775807")
+	checkKindOf[uint, u](t, 1, int64(1))
+	checkKindOf[uint8, u8](t, 255, int64(255))
+	checkKindOf[uint16, u16](t, 1<<16-1, int64(1<<16-1))
+	checkKindOf[uint32, u32](t, 1<<32-1, int64(1<<32-1))
+	checkKindOf[uint64, u64](t, 1<<63-1, "9223372036854775807")
+	checkKindOf[float32, single](t, 0.5, 0.5)
+	checkKindOf[float64, double](t, 0.1, 0.1)
+}
+
 func TestScanErrorsNameTheColumnAndTheWayOut(t *testing.T) {
 	c := &Cursor{columns: []string{"id"}, row: []any{float64(1 << 60)}}
 	var n int64

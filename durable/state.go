@@ -24,7 +24,7 @@ func newState(ref *jsrt.Ref) (*State, error) {
 		return nil, classify(err)
 	}
 	s := v.(*jsrt.Ref)
-	return &State{ref: ref, storage: &Storage{Operations: Operations{s, &backend{storage: s}}}}, nil
+	return &State{ref: ref, storage: &Storage{AsyncKV: AsyncKV{s, &backend{storage: s}}}}, nil
 }
 
 // ID returns the object's id. The id has the name by which the object was
@@ -55,12 +55,13 @@ func (s *State) Props() (any, error) {
 // wait for another event of this object, which is held back. (A constructor
 // holds events back by itself, and needs no BlockConcurrencyWhile.)
 func (s *State) BlockConcurrencyWhile(ctx context.Context, fn func() error) error {
-	return within(ctx, s.ref, "blockConcurrencyWhile", func(*jsrt.Ref) error { return fn() })
+	return runExclusive(ctx, s.ref, "blockConcurrencyWhile", func(*jsrt.Ref) error { return fn() })
 }
 
-// AbortOptions change Abort; nil means that an alarm is delivered again.
+// AbortOptions change Abort; nil means the zero value.
 type AbortOptions struct {
-	RetryAlarm bool // an alarm whose handler this ends is delivered again
+	// SkipAlarmRetry: an alarm whose handler this ends is not delivered again.
+	SkipAlarmRetry bool
 }
 
 // Abort resets the object. Its open calls fail with [ErrObjectReset] and the
@@ -68,8 +69,8 @@ type AbortOptions struct {
 // gets a new instance. Abort returns only when the instance is gone, with
 // [ErrContextClosed].
 func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error {
-	options := map[string]any{"retryAlarm": o == nil || o.RetryAlarm} // without options workerd delivers it again, too
-	_, err := s.ref.Context().Helpers().Await(ctx, "abort", reason, options)
+	options := map[string]any{"retryAlarm": o == nil || !o.SkipAlarmRetry} // workerd's default, too
+	_, err := s.ref.Context().Host().Await(ctx, "abort", reason, options)
 	return classify(err)
 }
 
@@ -87,17 +88,17 @@ func enterSection(ctx context.Context, storage any) (inside bool, leave func(), 
 
 func init() { section.Enter = enterSection }
 
-// within runs fn as the callback of a method that takes an asynchronous one. fn
+// runExclusive runs fn as the callback of a method that takes an asynchronous one. fn
 // gets what the callback gets. workerd has one such section of an object at a
 // time; others wait for it.
-func within(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) error {
+func runExclusive(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) error {
 	c := target.Context()
 	if err := c.EnterSection(ctx); err != nil {
 		return err
 	}
 	defer c.LeaveSection()
 	whole := context.WithoutCancel(ctx) // what has begun is ended in order
-	v, err := c.BeginSection(whole, "within", target, method)
+	v, err := c.BeginSection(whole, "runExclusive", target, method)
 	if err != nil {
 		return classify(err)
 	}

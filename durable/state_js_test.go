@@ -105,7 +105,7 @@ func TestAbortResetsTheObjectUnderItsOpenCalls(t *testing.T) {
 	<-waiting
 	_, err := o(t.Context(), func(ctx context.Context, l *Lab) (string, error) {
 		l.put("k", "nobody was told")
-		err := l.state.Abort(ctx, "enough", &durable.AbortOptions{RetryAlarm: true})
+		err := l.state.Abort(ctx, "enough", nil)
 		returned <- err
 		return "", err
 	})
@@ -175,8 +175,7 @@ func TestCriticalSectionsOfOneObjectWaitForEachOther(t *testing.T) {
 						t.Error("two transactions at once")
 					}
 					defer func() { inside-- }()
-					v, _, err := txn.Get(ctx, "n", nil)
-					n, _ := v.(float64)
+					n, _, err := durable.GetAsync[int](ctx, txn, "n", nil)
 					<-time.After(time.Millisecond)
 					return errors.Join(err, txn.Put(ctx, "n", n+1, nil))
 				})

@@ -12,7 +12,7 @@ import (
 // made without waiting in between are committed together, and no answer leaves
 // the object before they are durable.
 type Storage struct {
-	Operations
+	AsyncKV
 	kv  KV
 	sql SQL
 }
@@ -59,8 +59,8 @@ func (s *Storage) DeleteAll(ctx context.Context, opts *PutOptions) error {
 // and Transaction returns the error. Use txn or SQL in fn.
 // [State.BlockConcurrencyWhile] says what fn may wait for.
 func (s *Storage) Transaction(ctx context.Context, fn func(txn *Transaction) error) error {
-	return within(ctx, s.ref, "transaction", func(ref *jsrt.Ref) error {
-		return fn(&Transaction{Operations{ref, s.backend}})
+	return runExclusive(ctx, s.ref, "transaction", func(ref *jsrt.Ref) error {
+		return fn(&Transaction{AsyncKV{ref, s.backend}})
 	})
 }
 

@@ -13,8 +13,8 @@ import (
 // If a call fails because the object was reset or could not be reached, the
 // call returns the error, and the next call opens a new connection.
 type Stub struct {
-	ref     *jsrt.Ref
-	isDead  bool
+	ref     *jsrt.Ref           // nil before the first call, where Env.Object made it
+	isDead  bool                // live has to connect it
 	isGone  bool                // released
 	replace func() (any, error) // gets a new JavaScript stub; nil for those that do not die
 }
@@ -67,10 +67,11 @@ func (s *Stub) failed(err error) error {
 
 // ID returns the object's id.
 func (s *Stub) ID() (*ID, error) {
-	if s.isGone {
-		return nil, errReleasedStub
+	ref, err := s.live()
+	if err != nil {
+		return nil, err
 	}
-	v, err := s.ref.Get("id")
+	v, err := ref.Get("id")
 	return newID(nil, v, err)
 }
 
@@ -122,7 +123,9 @@ func Call[Result any](ctx context.Context, s *Stub, method string, args ...any) 
 // Release frees the stub ahead of Go's collector. Later calls fail.
 func (s *Stub) Release() {
 	s.isGone = true
-	s.ref.Release()
+	if s.ref != nil {
+		s.ref.Release()
+	}
 }
 
 var errReleasedStub = errors.New("durable: the Stub has been released; hint: get another one from its Namespace")

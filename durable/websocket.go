@@ -72,11 +72,11 @@ type WebSocket struct {
 // context that ctx comes from. One goes to the client, as [Response.WebSocket],
 // the other is accepted.
 func NewWebSocketPair(ctx context.Context) (client, server *WebSocket, err error) {
-	helpers, err := helpersOf(ctx)
+	host, err := hostOf(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := helpers.Call("pair")
+	v, err := host.Call("pair")
 	if err != nil {
 		return nil, nil, classify(err)
 	}
@@ -84,14 +84,14 @@ func NewWebSocketPair(ctx context.Context) (client, server *WebSocket, err error
 	return &WebSocket{ref: ends[0].(*jsrt.Ref)}, &WebSocket{ref: ends[1].(*jsrt.Ref)}, nil
 }
 
-// helpersOf returns the helpers of the I/O context that a handler's ctx belongs
+// hostOf returns the host of the I/O context that a handler's ctx belongs
 // to, or the running goroutine.
-func helpersOf(ctx context.Context) (*jsrt.Ref, error) {
+func hostOf(ctx context.Context) (*jsrt.Ref, error) {
 	if i := jsrt.FromContext(ctx); i != nil {
-		return i.Context().Helpers(), nil
+		return i.Context().Host(), nil
 	}
 	if c := jsrt.Here(); c != nil {
-		return c.Helpers(), nil
+		return c.Host(), nil
 	}
 	if runtime.GOOS == "js" {
 		return nil, errNoHandler
@@ -120,7 +120,7 @@ func (ws *WebSocket) Send(m Message) error {
 	case ws.lost:
 		return ErrWebSocketClosed
 	}
-	sent, err := ws.ref.Context().Helpers().Call("send", ws.ref, data, MaxWebSocketUnsent)
+	sent, err := ws.ref.Context().Host().Call("send", ws.ref, data, MaxWebSocketUnsent)
 	if err == nil && sent == false {
 		return ErrBacklog
 	}
@@ -158,7 +158,7 @@ func (ws *WebSocket) Close(code int, reason string) error {
 func checkClose(code int, reason string) error {
 	switch {
 	case len(reason) > MaxWebSocketCloseReason:
-		return &LimitError{"length of a close reason, in bytes", MaxWebSocketCloseReason, len(reason)}
+		return &LimitError{Limit: "length of a close reason, in bytes", Max: MaxWebSocketCloseReason, Actual: len(reason)}
 	case !utf8.ValidString(reason):
 		return wrappedError("durable: a close reason is not valid UTF-8", ErrValue)
 	case code == 0 && reason != "":
@@ -213,7 +213,7 @@ func attachmentError(err error) error {
 	_, figure, ok := strings.Cut(js.Message, "'attachment' was ")
 	figure, _, _ = strings.Cut(figure, " ")
 	if n, convErr := strconv.Atoi(figure); ok && convErr == nil {
-		return &LimitError{"size of an attachment, in bytes as serialized", MaxWebSocketAttachment, n}
+		return &LimitError{Limit: "size of an attachment, in bytes as serialized", Max: MaxWebSocketAttachment, Actual: n}
 	}
 	return classify(err)
 }

@@ -28,7 +28,7 @@ func (b Bindings) Add(capability string, resource any, err error) {
 }
 
 // Preflight returns, as an [*InvalidError], all that the flow requires and
-// bindings have not: [NotBound] and [WrongType]. [Program.Run] calls it before
+// bindings have not: [CodeNotBound] and [CodeWrongType]. [Program.Run] calls it before
 // any work.
 func (p *Program) Preflight(b Bindings) error {
 	var v validator
@@ -36,11 +36,11 @@ func (p *Program) Preflight(b Bindings) error {
 		for _, name := range s.node.Requires {
 			bound := b[name]
 			if err, failed := bound.(error); failed {
-				v.add(NotBound, s.node.Name, nil, "the required capability %q is not bound: %v", name, err)
+				v.add(CodeNotBound, s.node.Name, nil, "the required capability %q is not bound: %v", name, err)
 			} else if bound == nil {
-				v.add(NotBound, s.node.Name, nil, "the required capability %q is not bound", name)
+				v.add(CodeNotBound, s.node.Name, nil, "the required capability %q is not bound", name)
 			} else if !fits(name, bound) {
-				v.add(WrongType, s.node.Name, nil, "the capability %q is bound to a %T", name, bound)
+				v.add(CodeWrongType, s.node.Name, nil, "the capability %q is bound to a %T", name, bound)
 			}
 		}
 	}

@@ -11,157 +11,157 @@ type Code string
 
 // Codes of [Flow.Validate].
 const (
-	Cycle             Code = "DAG001"
-	UnknownNode       Code = "DAG002"
-	DuplicateEdge     Code = "DAG003"
-	ScopeWithoutKey   Code = "DAG004"
-	Empty             Code = "DAG005"
-	Unreachable       Code = "DAG006"
-	DuplicateNode     Code = "DAG007"
-	InvalidName       Code = "DAG008"
-	MixedDelivery     Code = "DAG009"
-	UnknownValue      Code = "DAG010"
-	InvalidKey        Code = "DAG011"
-	InvalidTTL        Code = "DAG012"
-	TooLarge          Code = "DAG013"
-	UnusedKey         Code = "DAG014"
-	ExactNoDedupe     Code = "EXACT001"
-	ExactNoKey        Code = "EXACT002"
-	ExactShortTTL     Code = "EXACT003"
-	MostNoDedupe      Code = "MOST001"
-	MostNoKey         Code = "MOST002"
-	MostShortTTL      Code = "MOST003"
-	NotRepeated       Code = "MOST004"
-	EffectConflict    Code = "EFFECT201"
-	DetConflict       Code = "DET302"
-	UnrepeatableInput Code = "DET303"
+	CodeCycle             Code = "DAG001"
+	CodeUnknownNode       Code = "DAG002"
+	CodeDuplicateEdge     Code = "DAG003"
+	CodeScopeWithoutKey   Code = "DAG004"
+	CodeEmpty             Code = "DAG005"
+	CodeUnreachable       Code = "DAG006"
+	CodeDuplicateNode     Code = "DAG007"
+	CodeInvalidName       Code = "DAG008"
+	CodeMixedDelivery     Code = "DAG009"
+	CodeUnknownValue      Code = "DAG010"
+	CodeInvalidKey        Code = "DAG011"
+	CodeInvalidTTL        Code = "DAG012"
+	CodeTooLarge          Code = "DAG013"
+	CodeUnusedKey         Code = "DAG014"
+	CodeExactNoDedupe     Code = "EXACT001"
+	CodeExactNoKey        Code = "EXACT002"
+	CodeExactShortTTL     Code = "EXACT003"
+	CodeMostNoDedupe      Code = "MOST001"
+	CodeMostNoKey         Code = "MOST002"
+	CodeMostShortTTL      Code = "MOST003"
+	CodeNotRepeated       Code = "MOST004"
+	CodeEffectConflict    Code = "EFFECT201"
+	CodeDetConflict       Code = "DET302"
+	CodeUnrepeatableInput Code = "DET303"
 )
 
 // Codes of [Compile].
 const (
-	NoHandler   Code = "NODE401"
-	HandlerOnly Code = "NODE402"
+	CodeNoHandler   Code = "NODE401"
+	CodeHandlerOnly Code = "NODE402"
 )
 
 // Codes of [Program.Preflight].
 const (
-	NotBound  Code = "CAP101"
-	WrongType Code = "CAP102"
+	CodeNotBound  Code = "CAP101"
+	CodeWrongType Code = "CAP102"
 )
 
 // kind is what a code means, and what to do about it.
 type kind struct{ meaning, hint string }
 
 var kinds = map[Code]kind{
-	Cycle: {
+	CodeCycle: {
 		"nodes lead in a circle",
 		"remove one of the edges; a flow ends",
 	},
-	UnknownNode: {
+	CodeUnknownNode: {
 		"an edge names a node that is not there",
 		"add the node, or correct the name",
 	},
-	DuplicateEdge: {
+	CodeDuplicateEdge: {
 		"an edge is there twice",
 		"remove one; for several outputs put out an object",
 	},
-	ScopeWithoutKey: {
+	CodeScopeWithoutKey: {
 		"a scope, a fingerprint or a TTL without an idempotency key",
 		"give the key too, a JSON pointer such as \"/id\", or remove these",
 	},
-	Empty: {
+	CodeEmpty: {
 		"a flow without nodes",
 		"add a node",
 	},
-	Unreachable: {
+	CodeUnreachable: {
 		"a node that the entry does not lead to",
 		"lead an edge to it, or remove it",
 	},
-	DuplicateNode: {
+	CodeDuplicateNode: {
 		"two nodes of one name",
 		"rename one",
 	},
-	InvalidName: {
+	CodeInvalidName: {
 		"a name of a flow, a node or a capability that is not allowed",
 		"1 to 64 of a-z, 0-9, -, _, . and in capabilities :, a letter or a digit first",
 	},
-	MixedDelivery: {
+	CodeMixedDelivery: {
 		"edges of different delivery lead to one node",
 		"a node runs once for all of its inputs: give its edges the same delivery",
 	},
-	UnknownValue: {
+	CodeUnknownValue: {
 		"effects, a determinism, a delivery or a hint that is not known",
 		"see docs/spec/capabilities-and-binding.md for those that are",
 	},
-	InvalidKey: {
+	CodeInvalidKey: {
 		"an idempotency key or a fingerprint that is not a JSON pointer, or a scope that is too long",
 		"a pointer is like \"/id\" (RFC 6901); a scope has up to 256 bytes",
 	},
-	InvalidTTL: {
+	CodeInvalidTTL: {
 		"a TTL that is negative or longer than 10 years",
 		"ttl_ms is in milliseconds",
 	},
-	TooLarge: {
+	CodeTooLarge: {
 		"more than 256 nodes or 1,024 edges",
 		"split the flow",
 	},
-	UnusedKey: {
+	CodeUnusedKey: {
 		"an idempotency key on a node that nobody claims",
 		"lead an exactly-once or at-most-once edge to the node, or remove its idempotency",
 	},
-	ExactNoDedupe: {
+	CodeExactNoDedupe: {
 		"the target of an exactly-once edge does not require dedupe",
 		"add \"dedupe\" to what the target requires, and bind a ledger",
 	},
-	ExactNoKey: {
+	CodeExactNoKey: {
 		"the target of an exactly-once edge has no idempotency key",
 		"give it one, a JSON pointer into its input such as \"/id\"",
 	},
-	ExactShortTTL: {
+	CodeExactShortTTL: {
 		"the target of an exactly-once edge has no TTL, or one below 300,000 ms",
 		"set ttl_ms to how long senders repeat themselves",
 	},
-	MostNoDedupe: {
+	CodeMostNoDedupe: {
 		"the target of an at-most-once edge does not require dedupe",
 		"add \"dedupe\" to what the target requires, and bind a ledger",
 	},
-	MostNoKey: {
+	CodeMostNoKey: {
 		"the target of an at-most-once edge has no idempotency key",
 		"give it one, a JSON pointer into its input such as \"/id\"",
 	},
-	MostShortTTL: {
+	CodeMostShortTTL: {
 		"the target of an at-most-once edge has no TTL, or one below 300,000 ms",
 		"set ttl_ms to how long senders repeat themselves",
 	},
-	NotRepeated: {
+	CodeNotRepeated: {
 		"an exactly-once target behind an at-most-once one, where no repetition gets",
 		"deliver to both exactly once, or to both at most once",
 	},
-	EffectConflict: {
+	CodeEffectConflict: {
 		"a hint or the handler says that a node does more than its effects",
 		"declare the effects that the code has, or change the code",
 	},
-	DetConflict: {
+	CodeDetConflict: {
 		"a hint or the handler says that a node is less deterministic than declared",
 		"declare the determinism that the code has, or change the code",
 	},
-	UnrepeatableInput: {
+	CodeUnrepeatableInput: {
 		"an exactly-once target whose input may differ when a sender repeats itself",
 		"make that node stable, or deliver to it exactly once, too",
 	},
-	NoHandler: {
+	CodeNoHandler: {
 		"a node without a handler",
 		"add a handler under the node's name",
 	},
-	HandlerOnly: {
+	CodeHandlerOnly: {
 		"a handler without a node",
 		"add the node, or remove the handler",
 	},
-	NotBound: {
+	CodeNotBound: {
 		"a required capability is not bound",
 		"bind it where the bindings are made; in a Worker check its wrangler config",
 	},
-	WrongType: {
+	CodeWrongType: {
 		"a capability is bound to something of another type",
 		"dedupe is a dedupe.Ledger, sequencer a dedupe.Sequencer",
 	},

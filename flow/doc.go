@@ -1,5 +1,5 @@
-// Package flow runs small flows: graphs of nodes with declared effects, whose
-// edges say how often a node runs for the same piece of work.
+// Package flow runs small flows. A flow is a graph of nodes with declared
+// effects. Each edge says how often a node runs for the same piece of work.
 //
 //	f := flow.New("payments").
 //		Node("validate", flow.Pure, flow.Strict).
@@ -12,72 +12,78 @@
 //		"charge":   flow.Func(charge),
 //	}, nil)
 //	…
-//	receipt, err := program.Run(ctx, flow.Bindings{flow.Dedupe: ledger}, payload)
+//	bindings := flow.Bindings{flow.Dedupe: ledger}
+//	receipt, err := program.Run(ctx, bindings, payload)
 //
-// A flow is checked before it can run ([Flow.Validate], [Compile]), and what it
-// requires before each run ([Program.Preflight]). Package flowhttp starts flows
-// by HTTP requests. docs/spec/capabilities-and-binding.md has the JSON form,
-// the codes of findings, and how capabilities are bound.
+// [Flow.Validate] and [Compile] check a flow before it can run.
+// [Program.Preflight] checks before each run that what it requires is there.
+// Package flowhttp starts flows by HTTP requests.
+// docs/spec/capabilities-and-binding.md has the JSON form, the codes of
+// findings, and how to bind capabilities.
 //
 // # Limits
 //
-// Up to [MaxNodes] nodes and [MaxEdges] edges, names of up to [MaxNameSize]
-// bytes, TTLs from [MinTTL] to [dedupe.MaxTTL]. What a claimed node puts out
-// has less than [dedupe.MaxResultSize] bytes. A key, with its scope and the
-// node's name, has up to [dedupe.MaxKeySize].
+// A flow has up to [MaxNodes] nodes and [MaxEdges] edges, names of up to
+// [MaxNameSize] bytes, and TTLs from [MinTTL] to [dedupe.MaxTTL]. The output of
+// a claimed node has less than [dedupe.MaxResultSize] bytes. A key, with its
+// scope and the node's name, has up to [dedupe.MaxKeySize].
 //
 // # Deliveries
 //
-// [AtLeastOnce]: the runtime claims nothing; the node runs in each run of the
+// [AtLeastOnce]: the runtime claims nothing. The node runs in each run of the
 // flow that gets there. So does the entry, which no edge leads to.
 //
 // [ExactlyOnce]: the runtime claims the key, keeps the lease until the node has
-// returned, and completes the key with the output. Callers of the same key are
-// given that output; while the node still runs they wait, and then fail with
+// returned, and completes the key with the output. Other callers of the same
+// key get that output. While the node still runs they wait, and then fail with
 // [dedupe.ErrInProgress]. With another payload they fail with
 // [dedupe.ErrMismatch].
 //
-// A failure that did nothing gives the claim back, and the next caller runs the
-// node at once: that of a node that is not effectful, a [Rejection],
-// [ErrInput], [ErrResource], and what matches [dedupe.ErrNoEffect]. Any other
-// failure of an effectful node may have had its effect. It leaves the claim to
-// its lease, as a panic or a crash does: the next caller runs the node when
-// that is over, and is told so by [ClaimOf]. So work is late and never lost.
+// A failure that did nothing releases the claim, and the next caller runs the
+// node at once. These failures did nothing: any failure of a node that is not
+// effectful, a [Rejection], [ErrInput], [ErrResource], and an error that
+// matches [dedupe.ErrNoEffect]. Any other failure of an effectful node may have
+// had its effect. The claim then stays until its lease ends, as after a panic
+// or a crash. After that the next caller runs the node, and [ClaimOf] says that
+// it has taken over. So work may be late, but it is never lost.
 //
 // [AtMostOnce]: the runtime claims the key and completes it before the node
-// runs. Later callers fail with [ErrBegun], whatever became of the node: failed
-// or crashed it does not run again while the key is remembered, and its output
-// is not kept. Their run does what does not depend on the node, and fails then.
-// Behind such a node nothing can be delivered exactly once.
+// runs. Later callers fail with [ErrBegun], whether the node succeeded or not.
+// After a failure or a crash the node does not run again while the key is
+// remembered, and its output is not kept. A later run executes the nodes that
+// do not depend on this node, and then fails. Nothing behind such a node can be
+// delivered exactly once.
 //
-// All edges to a node have the same delivery, since it runs once for all of its
-// inputs.
+// All edges to a node have the same delivery, because it runs once for all of
+// its inputs.
 //
 // # Ordering
 //
-// One node runs at a time, after all that lead to it, otherwise in the order of
-// the flow. The input of a node is the output of the one that leads to it;
-// where several do, an object of their outputs by name.
+// One node runs at a time. It runs after all nodes that lead to it, otherwise
+// in the order of the flow. The input of a node is the output of the one that
+// leads to it. If several nodes lead to it, the input is an object of their
+// outputs by name.
 //
 // # Identity
 //
-// Inputs are JSON in one form: names sorted and each once, numbers as RFC 8785
-// writes them, with all of their digits. So an id is one key however it is
-// spelled, and two ids are never one. Text that stands for no value, because it
-// is not UTF-8 or has half of a surrogate pair, is [ErrInput].
+// Inputs are JSON in one form. Names are sorted and appear once. Numbers are
+// written as in RFC 8785, with all of their digits. So one id is one key in any
+// spelling, and two ids are never one key. Text that is not UTF-8, or has half
+// of a surrogate pair, fails with [ErrInput].
 //
-// The payload that a key stands for is all that was sent to the flow, or the
-// members that the node names ([Idempotency.Fingerprint]). What other nodes
-// make of it does not count, so they may change from one version of the program
-// to the next.
+// The payload of a key is the flow's whole input, or the members that the node
+// names ([Idempotency.Fingerprint]). The output of other nodes does not count,
+// so they may change from one version of the program to the next.
 //
 // # Caveats
 //
-// Exactly once is what is recorded, not what the world sees. A node that had
-// its effect and then crashed, or failed, or lost its lease, runs again. So the
-// effect has to bear that: pass the key of [ClaimOf] to a processor that takes
-// one, or look up what has been done, or have the effect and its record in one
-// transaction, which refuses fences smaller than the largest that it has seen.
+// Exactly once applies to the record, not to effects outside of the ledger. A
+// node runs again if it had its effect and then crashed, failed, or lost its
+// lease. So make the effect safe to repeat. Pass the key of [ClaimOf] to a
+// processor that accepts one. Or look up what has been done. Or write the
+// effect and its record in one transaction, which refuses fences smaller than
+// the largest that it has seen.
 //
-// A repetition after the TTL, which counts from the first, is new work.
+// A repetition after the TTL is new work. The TTL starts when the key is first
+// seen.
 package flow

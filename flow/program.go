@@ -106,19 +106,19 @@ func checkHandlers(f *Flow, handlers map[string]Handler) []Finding {
 		nodes[n.Name] = true
 		h := handlers[n.Name]
 		if h.Run == nil {
-			v.add(NoHandler, n.Name, nil, "there is no handler for the node")
+			v.add(CodeNoHandler, n.Name, nil, "there is no handler for the node")
 		}
 		if h.Effects != "" && h.Effects.rank() < 0 {
-			v.add(UnknownValue, n.Name, nil, "the handler declares what is not known")
+			v.add(CodeUnknownValue, n.Name, nil, "the handler declares what is not known")
 		}
 		if h.Determinism != "" && h.Determinism.rank() < 0 {
-			v.add(UnknownValue, n.Name, nil, "the handler declares what is not known")
+			v.add(CodeUnknownValue, n.Name, nil, "the handler declares what is not known")
 		}
 		v.findings = append(v.findings, n.conflicts("its handler", h.Effects, h.Determinism)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(handlers)) {
 		if !nodes[name] {
-			v.add(HandlerOnly, name, nil, "there is no node for the handler")
+			v.add(CodeHandlerOnly, name, nil, "there is no node for the handler")
 		}
 	}
 	return v.findings

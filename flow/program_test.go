@@ -131,7 +131,7 @@ func TestPreflightListsAllThatIsMissingBeforeAnyWork(t *testing.T) {
 			t.Errorf("no %s in %v", text, err)
 		}
 	}
-	if !invalid.Has(NotBound) || invalid.Has(Cycle) {
+	if !invalid.Has(CodeNotBound) || invalid.Has(CodeCycle) {
 		t.Error("Has")
 	}
 }

@@ -13,14 +13,14 @@ import (
 func (f *Flow) Validate() []Finding {
 	v := validator{flow: f, nodes: map[string]*Node{}}
 	if len(f.Nodes) > MaxNodes || len(f.Edges) > MaxEdges {
-		v.add(TooLarge, "", nil, "%d nodes and %d edges", len(f.Nodes), len(f.Edges))
+		v.add(CodeTooLarge, "", nil, "%d nodes and %d edges", len(f.Nodes), len(f.Edges))
 		return v.findings
 	}
 	if len(f.Nodes) == 0 {
-		v.add(Empty, "", nil, "there is no node")
+		v.add(CodeEmpty, "", nil, "there is no node")
 	}
 	if !isName(f.Name, false) {
-		v.add(InvalidName, "", nil, "the flow's name is not allowed")
+		v.add(CodeInvalidName, "", nil, "the flow's name is not allowed")
 	}
 	for i := range f.Nodes {
 		v.node(&f.Nodes[i])
@@ -56,22 +56,22 @@ func short(s string) string {
 // node checks a node by itself.
 func (v *validator) node(n *Node) {
 	if v.nodes[n.Name] != nil {
-		v.add(DuplicateNode, n.Name, nil, "there is another node of that name")
+		v.add(CodeDuplicateNode, n.Name, nil, "there is another node of that name")
 	} else {
 		v.nodes[n.Name] = n
 	}
 	if !isName(n.Name, false) {
-		v.add(InvalidName, n.Name, nil, "the node's name is not allowed")
+		v.add(CodeInvalidName, n.Name, nil, "the node's name is not allowed")
 	}
 	if n.Effects.rank() < 0 {
-		v.add(UnknownValue, n.Name, nil, "effects are pure, read-only or effectful, not %q", short(string(n.Effects)))
+		v.add(CodeUnknownValue, n.Name, nil, "effects are pure, read-only or effectful, not %q", short(string(n.Effects)))
 	}
 	if n.Determinism.rank() < 0 {
-		v.add(UnknownValue, n.Name, nil, "determinism is strict, stable, best-effort or nondeterministic, not %q", short(string(n.Determinism)))
+		v.add(CodeUnknownValue, n.Name, nil, "determinism is strict, stable, best-effort or nondeterministic, not %q", short(string(n.Determinism)))
 	}
 	for _, c := range n.Requires {
 		if !isName(c, true) {
-			v.add(InvalidName, n.Name, nil, "the name of the capability %q is not allowed", short(c))
+			v.add(CodeInvalidName, n.Name, nil, "the name of the capability %q is not allowed", short(c))
 		}
 	}
 	for _, hint := range n.Hints {
@@ -89,7 +89,7 @@ func (v *validator) hint(n *Node, hint string) {
 	case what == "determinism" && determinism.rank() >= 0:
 		v.findings = append(v.findings, n.conflicts("a hint", "", determinism)...)
 	default:
-		v.add(UnknownValue, n.Name, nil, "a hint is effects: or determinism: and one of its values, not %q", short(hint))
+		v.add(CodeUnknownValue, n.Name, nil, "a hint is effects: or determinism: and one of its values, not %q", short(hint))
 	}
 }
 
@@ -98,10 +98,10 @@ func (v *validator) hint(n *Node, hint string) {
 func (n *Node) conflicts(who string, effects Effects, determinism Determinism) []Finding {
 	var v validator
 	if n.Effects.rank() >= 0 && effects.rank() > n.Effects.rank() {
-		v.add(EffectConflict, n.Name, nil, "the node is declared %s, and %s says %s", n.Effects, who, effects)
+		v.add(CodeEffectConflict, n.Name, nil, "the node is declared %s, and %s says %s", n.Effects, who, effects)
 	}
 	if n.Determinism.rank() >= 0 && determinism.rank() > n.Determinism.rank() {
-		v.add(DetConflict, n.Name, nil, "the node is declared %s, and %s says %s", n.Determinism, who, determinism)
+		v.add(CodeDetConflict, n.Name, nil, "the node is declared %s, and %s says %s", n.Determinism, who, determinism)
 	}
 	return v.findings
 }
@@ -112,21 +112,21 @@ func (v *validator) idempotency(n *Node) {
 		return
 	}
 	if i.Key == "" && (i.Scope != "" || i.TTL != 0 || len(i.Fingerprint) > 0) {
-		v.add(ScopeWithoutKey, n.Name, nil, "the node has a scope, a fingerprint or a TTL, and no idempotency key")
+		v.add(CodeScopeWithoutKey, n.Name, nil, "the node has a scope, a fingerprint or a TTL, and no idempotency key")
 	}
 	if i.Key != "" && !isPointer(i.Key) {
-		v.add(InvalidKey, n.Name, nil, "the idempotency key is not a JSON pointer")
+		v.add(CodeInvalidKey, n.Name, nil, "the idempotency key is not a JSON pointer")
 	}
 	for _, pointer := range i.Fingerprint {
 		if !isPointer(pointer) {
-			v.add(InvalidKey, n.Name, nil, "the fingerprint %q is not a JSON pointer", short(pointer))
+			v.add(CodeInvalidKey, n.Name, nil, "the fingerprint %q is not a JSON pointer", short(pointer))
 		}
 	}
 	if len(i.Scope) > MaxScopeSize {
-		v.add(InvalidKey, n.Name, nil, "the scope has %d bytes", len(i.Scope))
+		v.add(CodeInvalidKey, n.Name, nil, "the scope has %d bytes", len(i.Scope))
 	}
 	if i.TTL < 0 || i.TTL > dedupe.MaxTTL.Milliseconds() {
-		v.add(InvalidTTL, n.Name, nil, "ttl_ms is %d", i.TTL)
+		v.add(CodeInvalidTTL, n.Name, nil, "ttl_ms is %d", i.TTL)
 	}
 }
 
@@ -137,15 +137,15 @@ func (v *validator) edges() {
 	for i := range v.flow.Edges {
 		e := &v.flow.Edges[i]
 		if e.Delivery.rank() < 0 {
-			v.add(UnknownValue, "", e, "delivery is at-least-once, at-most-once or exactly-once, not %q", short(string(e.Delivery)))
+			v.add(CodeUnknownValue, "", e, "delivery is at-least-once, at-most-once or exactly-once, not %q", short(string(e.Delivery)))
 		}
 		for _, end := range slices.Compact([]string{e.From, e.To}) {
 			if v.nodes[end] == nil {
-				v.add(UnknownNode, "", e, "there is no node %q", short(end))
+				v.add(CodeUnknownNode, "", e, "there is no node %q", short(end))
 			}
 		}
 		if seen[[2]string{e.From, e.To}] {
-			v.add(DuplicateEdge, "", e, "the edge is there more than once")
+			v.add(CodeDuplicateEdge, "", e, "the edge is there more than once")
 			continue
 		}
 		seen[[2]string{e.From, e.To}] = true
@@ -158,10 +158,10 @@ func (v *validator) edges() {
 
 // delivery checks that the target of an edge can be delivered to in that way.
 func (v *validator) delivery(e *Edge) {
-	noDedupe, noKey, shortTTL := ExactNoDedupe, ExactNoKey, ExactShortTTL
+	noDedupe, noKey, shortTTL := CodeExactNoDedupe, CodeExactNoKey, CodeExactShortTTL
 	switch e.Delivery {
 	case AtMostOnce:
-		noDedupe, noKey, shortTTL = MostNoDedupe, MostNoKey, MostShortTTL
+		noDedupe, noKey, shortTTL = CodeMostNoDedupe, CodeMostNoKey, CodeMostShortTTL
 	case ExactlyOnce:
 	default:
 		return
@@ -191,17 +191,17 @@ func (v *validator) graph() {
 		into := v.into[n.Name]
 		for _, e := range into {
 			if e.Delivery != into[0].Delivery {
-				v.add(MixedDelivery, n.Name, e, "another edge to the node is %s", short(string(into[0].Delivery)))
+				v.add(CodeMixedDelivery, n.Name, e, "another edge to the node is %s", short(string(into[0].Delivery)))
 			}
 		}
 		if n.Idempotency != nil && n.Idempotency.Key != "" && !v.claimed(n.Name) {
-			v.add(UnusedKey, n.Name, nil, "no exactly-once or at-most-once edge leads to the node")
+			v.add(CodeUnusedKey, n.Name, nil, "no exactly-once or at-most-once edge leads to the node")
 		}
 		switch {
 		case slices.Contains(cyclic, n.Name):
-			v.add(Cycle, n.Name, nil, "the node leads to itself")
+			v.add(CodeCycle, n.Name, nil, "the node leads to itself")
 		case !reached[n.Name]:
-			v.add(Unreachable, n.Name, nil, "the node would never run")
+			v.add(CodeUnreachable, n.Name, nil, "the node would never run")
 		}
 		if len(into) > 0 && into[0].Delivery == ExactlyOnce {
 			v.unrepeatable(n)
@@ -277,7 +277,7 @@ func (v *validator) unrepeatable(n *Node) {
 	before := v.before(n.Name, repeated)
 	for _, m := range v.flow.Nodes {
 		if before[m.Name] && repeated(m.Name) && m.Determinism.rank() >= BestEffort.rank() {
-			v.add(UnrepeatableInput, n.Name, nil, "its input depends on node %q, which is %s", short(m.Name), m.Determinism)
+			v.add(CodeUnrepeatableInput, n.Name, nil, "its input depends on node %q, which is %s", short(m.Name), m.Determinism)
 		}
 	}
 }
@@ -292,7 +292,7 @@ func (v *validator) repeated(n *Node) {
 	before := v.before(n.Name, func(string) bool { return true })
 	for _, m := range v.flow.Nodes {
 		if before[m.Name] && len(v.into[m.Name]) > 0 && v.into[m.Name][0].Delivery == AtMostOnce {
-			v.add(NotRepeated, n.Name, nil, "a repetition ends at node %q, which is delivered to at most once", short(m.Name))
+			v.add(CodeNotRepeated, n.Name, nil, "a repetition ends at node %q, which is delivered to at most once", short(m.Name))
 			return
 		}
 	}

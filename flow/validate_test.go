@@ -53,48 +53,48 @@ func TestEachCodeIsFound(t *testing.T) {
 		node   string // of the first
 		edge   string
 	}{
-		{"a cycle", func(f *Flow) { f.Edge("number", "charge", ExactlyOnce) }, []Code{Cycle, Cycle}, "charge", ""},
-		{"an edge to itself", func(f *Flow) { f.Edge("number", "number", AtLeastOnce) }, []Code{Cycle}, "number", ""},
-		{"an edge to nowhere", func(f *Flow) { f.Edge("number", "mail", AtLeastOnce) }, []Code{UnknownNode}, "", "number mail"},
-		{"an edge from nowhere", func(f *Flow) { f.Edge("mail", "number", AtLeastOnce) }, []Code{UnknownNode}, "", "mail number"},
-		{"an edge twice", func(f *Flow) { f.Edge("charge", "number", ExactlyOnce) }, []Code{DuplicateEdge}, "", "charge number"},
-		{"a TTL without a key", func(f *Flow) { node(f, "number").Idempotency = &Idempotency{TTL: 1000} }, []Code{ScopeWithoutKey}, "number", ""},
-		{"a scope without a key", func(f *Flow) { node(f, "number").Idempotency = &Idempotency{Scope: "s"} }, []Code{ScopeWithoutKey}, "number", ""},
-		{"nothing", func(f *Flow) { f.Nodes, f.Edges = nil, nil }, []Code{Empty}, "", ""},
-		{"a second entry", func(f *Flow) { f.Node("mail", Effectful, Stable) }, []Code{Unreachable}, "mail", ""},
-		{"a node twice", func(f *Flow) { f.Node("number", Pure, Strict) }, []Code{DuplicateNode}, "number", ""},
-		{"a flow without a name", func(f *Flow) { f.Name = "" }, []Code{InvalidName}, "", ""},
+		{"a cycle", func(f *Flow) { f.Edge("number", "charge", ExactlyOnce) }, []Code{CodeCycle, CodeCycle}, "charge", ""},
+		{"an edge to itself", func(f *Flow) { f.Edge("number", "number", AtLeastOnce) }, []Code{CodeCycle}, "number", ""},
+		{"an edge to nowhere", func(f *Flow) { f.Edge("number", "mail", AtLeastOnce) }, []Code{CodeUnknownNode}, "", "number mail"},
+		{"an edge from nowhere", func(f *Flow) { f.Edge("mail", "number", AtLeastOnce) }, []Code{CodeUnknownNode}, "", "mail number"},
+		{"an edge twice", func(f *Flow) { f.Edge("charge", "number", ExactlyOnce) }, []Code{CodeDuplicateEdge}, "", "charge number"},
+		{"a TTL without a key", func(f *Flow) { node(f, "number").Idempotency = &Idempotency{TTL: 1000} }, []Code{CodeScopeWithoutKey}, "number", ""},
+		{"a scope without a key", func(f *Flow) { node(f, "number").Idempotency = &Idempotency{Scope: "s"} }, []Code{CodeScopeWithoutKey}, "number", ""},
+		{"nothing", func(f *Flow) { f.Nodes, f.Edges = nil, nil }, []Code{CodeEmpty}, "", ""},
+		{"a second entry", func(f *Flow) { f.Node("mail", Effectful, Stable) }, []Code{CodeUnreachable}, "mail", ""},
+		{"a node twice", func(f *Flow) { f.Node("number", Pure, Strict) }, []Code{CodeDuplicateNode}, "number", ""},
+		{"a flow without a name", func(f *Flow) { f.Name = "" }, []Code{CodeInvalidName}, "", ""},
 		{"a node with a long name", func(f *Flow) {
 			f.Node("m"+strings.Repeat("m", 64), Pure, Strict).Edge("number", "m"+strings.Repeat("m", 64), AtLeastOnce)
-		}, []Code{InvalidName}, strings.Repeat("m", 64) + "…", ""},
-		{"a capability with a space", func(f *Flow) { node(f, "charge").Requires = []string{Dedupe, "kv: orders"} }, []Code{InvalidName}, "charge", ""},
-		{"mixed deliveries", func(f *Flow) { f.Edge("validate", "number", AtMostOnce) }, []Code{MostNoDedupe, MostNoKey, MostShortTTL, MixedDelivery}, "number", "validate number"},
-		{"unknown effects", func(f *Flow) { node(f, "number").Effects = "none" }, []Code{UnknownValue}, "number", ""},
-		{"unknown determinism", func(f *Flow) { node(f, "number").Determinism = "" }, []Code{UnknownValue}, "number", ""},
-		{"an unknown hint", func(f *Flow) { node(f, "number").Hints = []string{"effects:none"} }, []Code{UnknownValue}, "number", ""},
-		{"an unknown delivery", func(f *Flow) { f.Edges[1].Delivery = "once" }, []Code{UnknownValue}, "", "charge number"},
-		{"a key that is no pointer", func(f *Flow) { node(f, "charge").Idempotency.Key = "id" }, []Code{InvalidKey}, "charge", ""},
-		{"a key with a bad escape", func(f *Flow) { node(f, "charge").Idempotency.Key = "/a~2" }, []Code{InvalidKey}, "charge", ""},
-		{"a long scope", func(f *Flow) { node(f, "charge").Idempotency.Scope = strings.Repeat("s", 257) }, []Code{InvalidKey}, "charge", ""},
-		{"an endless TTL", func(f *Flow) { node(f, "charge").Idempotency.TTL = 1 << 60 }, []Code{InvalidTTL}, "charge", ""},
-		{"too many nodes", func(f *Flow) { f.Nodes = make([]Node, MaxNodes+1) }, []Code{TooLarge}, "", ""},
-		{"too many edges", func(f *Flow) { f.Edges = make([]Edge, MaxEdges+1) }, []Code{TooLarge}, "", ""},
-		{"a key that nobody claims", func(f *Flow) { f.Edges[0].Delivery = AtLeastOnce }, []Code{UnusedKey}, "charge", ""},
-		{"exactly once without dedupe", func(f *Flow) { node(f, "charge").Requires = nil }, []Code{ExactNoDedupe}, "charge", "validate charge"},
-		{"exactly once without a key", func(f *Flow) { node(f, "charge").Idempotency = nil }, []Code{ExactNoKey, ExactShortTTL}, "charge", "validate charge"},
-		{"exactly once without a TTL", func(f *Flow) { node(f, "charge").Idempotency.TTL = 0 }, []Code{ExactShortTTL}, "charge", "validate charge"},
-		{"exactly once for 299,999 ms", func(f *Flow) { node(f, "charge").Idempotency.TTL = 299_999 }, []Code{ExactShortTTL}, "charge", "validate charge"},
+		}, []Code{CodeInvalidName}, strings.Repeat("m", 64) + "…", ""},
+		{"a capability with a space", func(f *Flow) { node(f, "charge").Requires = []string{Dedupe, "kv: orders"} }, []Code{CodeInvalidName}, "charge", ""},
+		{"mixed deliveries", func(f *Flow) { f.Edge("validate", "number", AtMostOnce) }, []Code{CodeMostNoDedupe, CodeMostNoKey, CodeMostShortTTL, CodeMixedDelivery}, "number", "validate number"},
+		{"unknown effects", func(f *Flow) { node(f, "number").Effects = "none" }, []Code{CodeUnknownValue}, "number", ""},
+		{"unknown determinism", func(f *Flow) { node(f, "number").Determinism = "" }, []Code{CodeUnknownValue}, "number", ""},
+		{"an unknown hint", func(f *Flow) { node(f, "number").Hints = []string{"effects:none"} }, []Code{CodeUnknownValue}, "number", ""},
+		{"an unknown delivery", func(f *Flow) { f.Edges[1].Delivery = "once" }, []Code{CodeUnknownValue}, "", "charge number"},
+		{"a key that is no pointer", func(f *Flow) { node(f, "charge").Idempotency.Key = "id" }, []Code{CodeInvalidKey}, "charge", ""},
+		{"a key with a bad escape", func(f *Flow) { node(f, "charge").Idempotency.Key = "/a~2" }, []Code{CodeInvalidKey}, "charge", ""},
+		{"a long scope", func(f *Flow) { node(f, "charge").Idempotency.Scope = strings.Repeat("s", 257) }, []Code{CodeInvalidKey}, "charge", ""},
+		{"an endless TTL", func(f *Flow) { node(f, "charge").Idempotency.TTL = 1 << 60 }, []Code{CodeInvalidTTL}, "charge", ""},
+		{"too many nodes", func(f *Flow) { f.Nodes = make([]Node, MaxNodes+1) }, []Code{CodeTooLarge}, "", ""},
+		{"too many edges", func(f *Flow) { f.Edges = make([]Edge, MaxEdges+1) }, []Code{CodeTooLarge}, "", ""},
+		{"a key that nobody claims", func(f *Flow) { f.Edges[0].Delivery = AtLeastOnce }, []Code{CodeUnusedKey}, "charge", ""},
+		{"exactly once without dedupe", func(f *Flow) { node(f, "charge").Requires = nil }, []Code{CodeExactNoDedupe}, "charge", "validate charge"},
+		{"exactly once without a key", func(f *Flow) { node(f, "charge").Idempotency = nil }, []Code{CodeExactNoKey, CodeExactShortTTL}, "charge", "validate charge"},
+		{"exactly once without a TTL", func(f *Flow) { node(f, "charge").Idempotency.TTL = 0 }, []Code{CodeExactShortTTL}, "charge", "validate charge"},
+		{"exactly once for 299,999 ms", func(f *Flow) { node(f, "charge").Idempotency.TTL = 299_999 }, []Code{CodeExactShortTTL}, "charge", "validate charge"},
 		{"exactly once for 300,000 ms", func(f *Flow) { node(f, "charge").Idempotency.TTL = 300_000 }, nil, "", ""},
-		{"at most once without dedupe", func(f *Flow) { f.Edges[0].Delivery = AtMostOnce; node(f, "charge").Requires = nil }, []Code{MostNoDedupe}, "charge", "validate charge"},
+		{"at most once without dedupe", func(f *Flow) { f.Edges[0].Delivery = AtMostOnce; node(f, "charge").Requires = nil }, []Code{CodeMostNoDedupe}, "charge", "validate charge"},
 		{"at most once without a key", func(f *Flow) {
 			f.Edges[0].Delivery = AtMostOnce
 			node(f, "charge").Idempotency = &Idempotency{TTL: 300_000}
-		}, []Code{ScopeWithoutKey, MostNoKey}, "charge", ""},
-		{"at most once for a second", func(f *Flow) { f.Edges[0].Delivery = AtMostOnce; node(f, "charge").Idempotency.TTL = 1000 }, []Code{MostShortTTL}, "charge", "validate charge"},
-		{"a hint of effects", func(f *Flow) { node(f, "validate").Hints = []string{"effects:read-only"} }, []Code{EffectConflict}, "validate", ""},
-		{"a hint of chance", func(f *Flow) { node(f, "number").Hints = []string{"determinism:nondeterministic"} }, []Code{DetConflict}, "number", ""},
+		}, []Code{CodeScopeWithoutKey, CodeMostNoKey}, "charge", ""},
+		{"at most once for a second", func(f *Flow) { f.Edges[0].Delivery = AtMostOnce; node(f, "charge").Idempotency.TTL = 1000 }, []Code{CodeMostShortTTL}, "charge", "validate charge"},
+		{"a hint of effects", func(f *Flow) { node(f, "validate").Hints = []string{"effects:read-only"} }, []Code{CodeEffectConflict}, "validate", ""},
+		{"a hint of chance", func(f *Flow) { node(f, "number").Hints = []string{"determinism:nondeterministic"} }, []Code{CodeDetConflict}, "number", ""},
 		{"hints below what is declared", func(f *Flow) { node(f, "charge").Hints = []string{"determinism:strict", "effects:pure"} }, nil, "", ""},
-		{"chance before exactly once", func(f *Flow) { node(f, "validate").Determinism = BestEffort }, []Code{UnrepeatableInput}, "charge", ""},
+		{"chance before exactly once", func(f *Flow) { node(f, "validate").Determinism = BestEffort }, []Code{CodeUnrepeatableInput}, "charge", ""},
 		{"chance before at most once", func(f *Flow) { node(f, "validate").Determinism = BestEffort; f.Edges[0].Delivery = AtMostOnce }, nil, "", ""},
 		// charge is best-effort, and runs exactly once.
 		{"chance whose outcome is kept", func(f *Flow) {
@@ -105,24 +105,24 @@ func TestEachCodeIsFound(t *testing.T) {
 			node(f, "validate").Determinism = Nondeterministic
 			f.Edges[0] = Edge{"validate", "clean", AtLeastOnce}
 			f.Node("clean", Pure, Strict).Edge("clean", "charge", ExactlyOnce)
-		}, []Code{UnrepeatableInput}, "charge", ""},
+		}, []Code{CodeUnrepeatableInput}, "charge", ""},
 		{"exactly once behind at most once", func(f *Flow) {
 			f.Edges[0].Delivery, f.Edges[1].Delivery = AtMostOnce, ExactlyOnce
 			*node(f, "number") = Node{"number", Effectful, Stable, &Idempotency{Key: "/id", TTL: 300_000}, nil, []string{Dedupe}}
-		}, []Code{NotRepeated}, "number", ""},
+		}, []Code{CodeNotRepeated}, "number", ""},
 		{"exactly once further behind at most once", func(f *Flow) {
 			f.Edges[0].Delivery = AtMostOnce
 			f.Edge("number", "mail", ExactlyOnce).Node("mail", Effectful, Stable, Idempotent("/id", "", MinTTL), Requires(Dedupe))
-		}, []Code{NotRepeated}, "mail", ""},
+		}, []Code{CodeNotRepeated}, "mail", ""},
 		{"at most once behind exactly once", func(f *Flow) {
 			f.Edges[1].Delivery = AtMostOnce
 			*node(f, "number") = Node{"number", Effectful, Stable, &Idempotency{Key: "/id", TTL: 300_000}, nil, []string{Dedupe}}
 		}, nil, "", ""},
-		{"a fingerprint that is no pointer", func(f *Flow) { node(f, "charge").Idempotency.Fingerprint = []string{"/amount", "id"} }, []Code{InvalidKey}, "charge", ""},
-		{"a fingerprint without a key", func(f *Flow) { f.Nodes[2].Idempotency = &Idempotency{Fingerprint: []string{"/id"}} }, []Code{ScopeWithoutKey}, "number", ""},
+		{"a fingerprint that is no pointer", func(f *Flow) { node(f, "charge").Idempotency.Fingerprint = []string{"/amount", "id"} }, []Code{CodeInvalidKey}, "charge", ""},
+		{"a fingerprint without a key", func(f *Flow) { f.Nodes[2].Idempotency = &Idempotency{Fingerprint: []string{"/id"}} }, []Code{CodeScopeWithoutKey}, "number", ""},
 		{"a fingerprint", func(f *Flow) { node(f, "charge").Idempotency.Fingerprint = []string{"/amount", "/a/0"} }, nil, "", ""},
 		{"several things at once", func(f *Flow) { f.Edge("number", "mail", "once").Node("", "", "") },
-			[]Code{InvalidName, UnknownValue, UnknownValue, UnknownValue, UnknownNode, Unreachable}, "", ""},
+			[]Code{CodeInvalidName, CodeUnknownValue, CodeUnknownValue, CodeUnknownValue, CodeUnknownNode, CodeUnreachable}, "", ""},
 	} {
 		f := payments()
 		c.change(f)
@@ -155,11 +155,11 @@ func TestHandlersAreComparedWithTheirNodes(t *testing.T) {
 		want   []Code
 	}{
 		{"they fit", func(h map[string]Handler) { h["charge"] = Handler{echo().Run, Effectful, Strict} }, nil},
-		{"one is missing", func(h map[string]Handler) { delete(h, "charge") }, []Code{NoHandler}},
-		{"one is left over", func(h map[string]Handler) { h["mail"] = echo() }, []Code{HandlerOnly}},
-		{"one does more", func(h map[string]Handler) { h["validate"] = Handler{echo().Run, ReadOnly, ""} }, []Code{EffectConflict}},
-		{"one is less deterministic", func(h map[string]Handler) { h["number"] = Handler{echo().Run, "", BestEffort} }, []Code{DetConflict}},
-		{"one is not known", func(h map[string]Handler) { h["number"] = Handler{echo().Run, "some", "any"} }, []Code{UnknownValue, UnknownValue}},
+		{"one is missing", func(h map[string]Handler) { delete(h, "charge") }, []Code{CodeNoHandler}},
+		{"one is left over", func(h map[string]Handler) { h["mail"] = echo() }, []Code{CodeHandlerOnly}},
+		{"one does more", func(h map[string]Handler) { h["validate"] = Handler{echo().Run, ReadOnly, ""} }, []Code{CodeEffectConflict}},
+		{"one is less deterministic", func(h map[string]Handler) { h["number"] = Handler{echo().Run, "", BestEffort} }, []Code{CodeDetConflict}},
+		{"one is not known", func(h map[string]Handler) { h["number"] = Handler{echo().Run, "some", "any"} }, []Code{CodeUnknownValue, CodeUnknownValue}},
 	} {
 		handlers := map[string]Handler{"validate": echo(), "charge": echo(), "number": echo()}
 		c.change(handlers)

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"text/template"
 
+	"flow.internal/capdo/internal/build"
 	"flow.internal/capdo/internal/node"
 	"github.com/spf13/cobra"
 )
@@ -103,11 +104,11 @@ func isStandard(name string) bool {
 	case "all", "std", "cmd", "tool", "work":
 		return true
 	}
-	root, err := exec.Command("go", "env", "GOROOT").Output()
+	root, err := build.GoRoot(context.Background())
 	if err != nil {
 		return false // go mod tidy will say so
 	}
-	_, err = os.Stat(filepath.Join(strings.TrimSpace(string(root)), "src", name))
+	_, err = os.Stat(filepath.Join(root, "src", name))
 	return err == nil
 }
 

@@ -199,7 +199,7 @@ func (e *Embedded) CompleteTx(
 func (e *Embedded) DeleteAll(ctx context.Context) error { return e.engine.DeleteAll(ctx) }
 
 // SetAlarm sets the object's own alarm, in place of one that is set; see
-// [durable.Operations.SetAlarm]. It works within a
+// [durable.AsyncKV.SetAlarm]. It works within a
 // [durable.Storage.Transaction], and is rolled back with it.
 func (e *Embedded) SetAlarm(ctx context.Context, at time.Time) error {
 	return e.engine.SetAlarm(ctx, at)

@@ -82,14 +82,7 @@ type hostOf struct {
 // openHost returns the test's host, the same after a restart.
 func openHost(t *testing.T) hostOf {
 	t.Helper()
-	ns, err := durabletest.Env(t, nil).Namespace("HOST")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stub, err := ns.GetByName(t.Name(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stub := durabletest.Env(t, nil).Object("HOST", t.Name())
 	return hostOf{t, stub}
 }
 

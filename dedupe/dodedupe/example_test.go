@@ -96,13 +96,13 @@ func NewAccount(_ context.Context, state *durable.State, _ *durable.Env) (*Accou
 // Deposit adds to the balance and returns it as it was after that.
 func (a *Account) Deposit(ctx context.Context, id string, amount int64) (string, error) {
 	balance, _, err := a.ledger.Once(ctx, []byte(id), nil, func(int64) ([]byte, error) {
-		v, _, err := a.storage.KV().Get("balance")
+		kv := a.storage.KV()
+		before, _, err := durable.Get[int64](kv, "balance") // 0 if there is none
 		if err != nil {
 			return nil, err
 		}
-		before, _ := v.(float64)
-		after := before + float64(amount)
-		return fmt.Append(nil, after), a.storage.KV().Put("balance", after)
+		after := before + amount
+		return fmt.Append(nil, after), kv.Put("balance", after)
 	})
 	return string(balance), err
 }

@@ -198,14 +198,7 @@ func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
 			t.Errorf("told of a key of %d bytes in a scope of %d", len(e.Key), len(e.Scope))
 		}
 		object, _ := opts.Mapping.locate(kindLedger, opts.Scope, []byte(key))
-		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stub, err := ns.GetByName(object, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stub := durabletest.Env(t, nil).Object(opts.Binding, object)
 		over := false // the alarm is set for the end of the window
 		for end := time.Now().Add(5 * time.Second); !over && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {

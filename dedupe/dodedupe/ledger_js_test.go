@@ -94,14 +94,7 @@ func openLedger(t *testing.T, m Mapping) *Ledger {
 // ledgerStub returns the object of a key.
 func ledgerStub(t *testing.T, object string) *durable.Stub {
 	t.Helper()
-	ns, err := durabletest.Env(t, nil).Namespace("LEDGER")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stub, err := ns.GetByName(object, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stub := durabletest.Env(t, nil).Object("LEDGER", object)
 	return stub
 }
 

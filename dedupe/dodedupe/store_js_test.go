@@ -74,14 +74,7 @@ func wantClaim(t *testing.T, s dedupe.Store, key string, ttl time.Duration, want
 // stub returns the object of a key.
 func stub(t *testing.T, key string) *durable.Stub {
 	t.Helper()
-	ns, err := durabletest.Env(t, nil).Namespace("DEDUPE")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stub, err := ns.GetByName(objectName(kindStore, "", []byte(key)), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stub := durabletest.Env(t, nil).Object("DEDUPE", objectName(kindStore, "", []byte(key)))
 	return stub
 }
 

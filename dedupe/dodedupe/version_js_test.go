@@ -66,14 +66,7 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 			t.Fatal(err)
 		}
 		object, innerKey := opts.Mapping.locate(kindLedger, opts.Scope, []byte("dead"))
-		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stub, err := ns.GetByName(object, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stub := durabletest.Env(t, nil).Object(opts.Binding, object)
 		r := storedRecord{innerKey}
 		version := func(v byte) (whole []byte) {
 			durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
@@ -137,14 +130,7 @@ func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
 			return c
 		}
 		object, _ := opts.Mapping.locate(kindLedger, opts.Scope, []byte("k"))
-		ns, err := durabletest.Env(t, nil).Namespace(opts.Binding)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stub, err := ns.GetByName(object, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stub := durabletest.Env(t, nil).Object(opts.Binding, object)
 		c := claim()
 		if err := l.Forget(t.Context(), c.Key); err != nil {
 			t.Fatal(err)

@@ -200,7 +200,7 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 		case known.code != p.Code || known.status != status:
 		case known.err != nil:
 			unknown := known.err == dedupe.ErrUnknownOutcome
-			return &attemptError{err: c.told(known.err, known.hint), unknown: unknown, again: unknown}
+			return &attemptError{err: c.serverError(known.err, known.hint), unknown: unknown, again: unknown}
 		default:
 			internal := known.code == codeInternal
 			return &attemptError{err: fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status, known.code, known.hint), unknown: internal, again: internal}
@@ -208,7 +208,7 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 	}
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return &attemptError{err: c.told(ErrUnauthorized, "who refuses it may be in front of the ledger")}
+		return &attemptError{err: c.serverError(ErrUnauthorized, "who refuses it may be in front of the ledger")}
 	case 300 <= status && status < 400:
 		return &attemptError{err: fmt.Errorf("%s answers %d, a redirect, which is not followed\nhint: is the base URL right?", c.base, status), unknown: true}
 	}
@@ -216,9 +216,9 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 	return &attemptError{err: err, unknown: true, again: status >= 500}
 }
 
-// told is an error that the server reported. Errors of package dedupe need no
+// serverError is an error that the server reported. Errors of package dedupe need no
 // further text.
-func (c *Client) told(err error, hint string) error {
+func (c *Client) serverError(err error, hint string) error {
 	switch err {
 	case ErrUnauthorized, ErrNoTokens, ErrUnavailable:
 		return fmt.Errorf("%w by %s\nhint: %s", err, c.base, hint)

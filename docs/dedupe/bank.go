@@ -26,11 +26,7 @@ func callBank(ctx context.Context, env *durable.Env, method, reference string, f
 	r.Header = http.Header{"Idempotency-Key": {strconv.Quote(reference)}, "Fence": {strconv.FormatInt(fence, 10)}}
 	fetch := env.Fetch
 	if !elsewhere {
-		bank, err := object(env, "BANK", "bank")
-		if err != nil {
-			return 0, nil, err
-		}
-		r.URL, fetch = "http://bank"+r.URL, bank.Fetch
+		r.URL, fetch = "http://bank"+r.URL, env.Object("BANK", "bank").Fetch
 	}
 	resp, err := fetch(ctx, r)
 	if err != nil || resp.Body == nil {

@@ -136,13 +136,12 @@ func NewAccount(ctx context.Context, state *durable.State, env *durable.Env) (*A
 // record are one transaction.
 func (a *Account) Deposit(ctx context.Context, id string, cents int64) (string, error) {
 	balance, _, err := a.ledger.Once(ctx, []byte(id), nil, func(int64) ([]byte, error) {
-		v, _, err := a.kv.Get("balance")
+		before, _, err := durable.Get[int64](a.kv, "balance") // 0 if there is none
 		if err != nil {
 			return nil, err
 		}
-		before, _ := v.(float64)
-		after := int64(before) + cents
-		return strconv.AppendInt(nil, after, 10), a.kv.Put("balance", float64(after))
+		after := before + cents
+		return strconv.AppendInt(nil, after, 10), a.kv.Put("balance", after)
 	})
 	return string(balance), err
 }
@@ -160,26 +159,13 @@ func deposit(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "cents is a whole number", http.StatusBadRequest)
 		return
 	}
-	account, err := object(durablehttp.Env(r), "ACCOUNT", r.PathValue("account"))
-	if err != nil {
-		fail(w, err)
-		return
-	}
+	account := durablehttp.Env(r).Object("ACCOUNT", r.PathValue("account"))
 	balance, err := durable.Call[string](r.Context(), account, "deposit", r.PathValue("deposit"), cents)
 	if err != nil {
 		fail(w, err)
 		return
 	}
 	fmt.Fprintln(w, balance)
-}
-
-// object returns the one of that name behind a binding.
-func object(env *durable.Env, binding, name string) (*durable.Stub, error) {
-	objects, err := env.Namespace(binding)
-	if err != nil {
-		return nil, err
-	}
-	return objects.GetByName(name, nil)
 }
 
 // answer sends what the bank has said, or why there is nothing.

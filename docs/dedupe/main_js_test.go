@@ -102,10 +102,7 @@ func TestRecoveryCompletesWhatWasCharged(t *testing.T) {
 	if receipt, err := askBank(t.Context(), env, orderReference("1044"), claim, 500); string(receipt) != "receipt 1" || err != nil {
 		t.Fatalf("%q, %v", receipt, err)
 	}
-	bank, err := object(env, "BANK", "bank")
-	if err != nil {
-		t.Fatal(err)
-	}
+	bank := env.Object("BANK", "bank")
 	for fence := claim.Fence; fence == claim.Fence; time.Sleep(10 * time.Millisecond) { // until the alarm has called resume, and that the bank
 		durabletest.Run(t, bank, func(ctx context.Context, state *durable.State) {
 			rows, err := state.Storage().SQL().Exec("SELECT fence FROM fences WHERE id = 'orders/1044'")

@@ -72,8 +72,12 @@ func (a *Auction) Bid(ctx context.Context, bidder string, cents int64) (Bid, err
 	bid := Bid{Bidder: bidder, Cents: cents, At: time.Now().Truncate(time.Millisecond)}
 	storage := a.state.Storage()
 	err := storage.TransactionSync(func() error {
-		if open, _, err := storage.KV().Get("open"); err != nil || open != true {
-			return errors.Join(err, &durable.Error{Name: "Closed", Message: "the auction is not open"})
+		open, _, err := durable.Get[bool](storage.KV(), "open")
+		if err != nil {
+			return err
+		}
+		if !open {
+			return &durable.Error{Name: "Closed", Message: "the auction is not open"}
 		}
 		highest, err := a.highest()
 		if err != nil {
@@ -115,11 +119,10 @@ func (a *Auction) Highest(ctx context.Context) (Bid, error) { return a.highest()
 // nothing.
 func (a *Auction) Withdraw(ctx context.Context, bidder string) (removed int64, err error) {
 	err = a.state.Storage().Transaction(ctx, func(txn *durable.Transaction) error {
-		count, _, err := txn.Get(ctx, "withdrawals", nil)
+		n, _, err := durable.GetAsync[int](ctx, txn, "withdrawals", nil) // 0 if there is none
 		if err != nil {
 			return err
 		}
-		n, _ := count.(float64) // absent: 0
 		if n >= 3 {
 			return errors.New("there have been three withdrawals") // rolled back
 		}
@@ -250,17 +253,13 @@ func NewTally(ctx context.Context, state *durable.State, env *durable.Env) (*Tal
 // Add adds to the count. It waits for storage only, and meanwhile no other
 // event is delivered.
 func (t *Tally) Add(ctx context.Context, n int64) (total int64, err error) {
-	v, ok, err := t.state.Storage().Get(ctx, "total", nil)
+	storage := t.state.Storage()
+	total, _, err = durable.GetAsync[int64](ctx, storage, "total", nil)
 	if err != nil {
 		return 0, err
 	}
-	if ok {
-		if err := durable.Decode(v, &total); err != nil {
-			return 0, err
-		}
-	}
 	total += n
-	return total, t.state.Storage().Put(ctx, "total", float64(total), nil)
+	return total, storage.Put(ctx, "total", total, nil)
 }
 
 // routes are the Worker's: what is not for one auction is answered here.
@@ -273,15 +272,6 @@ func routes() http.Handler {
 	return mux
 }
 
-// object returns the one of that name behind a binding.
-func object(env *durable.Env, binding, name string) (*durable.Stub, error) {
-	objects, err := env.Namespace(binding)
-	if err != nil {
-		return nil, err
-	}
-	return objects.GetByName(name, nil)
-}
-
 // open answers PUT /auctions/NAME?for=10m.
 func open(w http.ResponseWriter, r *http.Request) {
 	d, err := time.ParseDuration(r.URL.Query().Get("for"))
@@ -289,26 +279,20 @@ func open(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "for is a duration, such as 10m", http.StatusBadRequest)
 		return
 	}
-	auction, err := object(durablehttp.Env(r), "AUCTION", r.PathValue("name"))
-	if err == nil {
-		_, err = durable.Call[any](r.Context(), auction, "open", time.Now().Add(d).Truncate(time.Millisecond))
-	}
+	auction := durablehttp.Env(r).Object("AUCTION", r.PathValue("name"))
+	_, err = durable.Call[any](r.Context(), auction, "open", time.Now().Add(d).Truncate(time.Millisecond))
 	answer(w, map[string]bool{"open": true}, err)
 }
 
 // bid answers POST /auctions/NAME/bids?as=ada&cents=500.
 func bid(w http.ResponseWriter, r *http.Request) {
-	env, name := durablehttp.Env(r), r.PathValue("name")
 	cents, err := strconv.ParseInt(r.URL.Query().Get("cents"), 10, 64)
 	if err != nil {
 		http.Error(w, "cents is a whole number", http.StatusBadRequest)
 		return
 	}
-	auction, err := object(env, "AUCTION", name)
-	if err != nil {
-		answer(w, nil, err)
-		return
-	}
+	env := durablehttp.Env(r)
+	auction := env.Object("AUCTION", r.PathValue("name"))
 	made, err := durable.Call[Bid](r.Context(), auction, "bid", r.URL.Query().Get("as"), cents)
 	if err == nil {
 		durable.WaitUntil(r.Context(), func(ctx context.Context) { count(ctx, env) }) // the client does not wait for this
@@ -317,11 +301,8 @@ func bid(w http.ResponseWriter, r *http.Request) {
 }
 
 func count(ctx context.Context, env *durable.Env) {
-	tally, err := object(env, "TALLY", "bids")
-	if err == nil {
-		_, err = add.Call(ctx, tally, 1)
-	}
-	if err != nil {
+	tally := env.Object("TALLY", "bids")
+	if _, err := add.Call(ctx, tally, 1); err != nil {
 		fmt.Fprintln(os.Stderr, "a bid was not counted:", err)
 	}
 }
@@ -334,11 +315,8 @@ func highest(w http.ResponseWriter, r *http.Request) {
 	var wg sync.WaitGroup
 	for i, name := range names {
 		wg.Go(func() {
-			auction, err := object(durablehttp.Env(r), "AUCTION", name)
-			if err == nil {
-				bids[i], err = durable.Call[Bid](r.Context(), auction, "highest")
-			}
-			errs[i] = err
+			auction := durablehttp.Env(r).Object("AUCTION", name)
+			bids[i], errs[i] = durable.Call[Bid](r.Context(), auction, "highest")
 		})
 	}
 	wg.Wait()
@@ -347,11 +325,8 @@ func highest(w http.ResponseWriter, r *http.Request) {
 
 // forward has the auction answer itself, be it with a WebSocket.
 func forward(w http.ResponseWriter, r *http.Request) {
-	auction, err := object(durablehttp.Env(r), "AUCTION", r.PathValue("name"))
-	if err == nil {
-		err = durablehttp.Forward(w, r, auction)
-	}
-	if err != nil {
+	auction := durablehttp.Env(r).Object("AUCTION", r.PathValue("name"))
+	if err := durablehttp.Forward(w, r, auction); err != nil {
 		answer(w, nil, err)
 	}
 }

@@ -143,11 +143,9 @@ func TestTheWorkerAnswers(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &highest); err != nil || len(highest) != 2 || highest[0].Cents != 500 || highest[1].Cents != 0 {
 		t.Errorf("%s, %v", body, err)
 	}
-	tally, err := object(durabletest.Env(t, nil), "TALLY", "bids")
-	if err != nil {
-		t.Fatal(err)
-	}
+	tally := durabletest.Env(t, nil).Object("TALLY", "bids")
 	for n := int64(0); n != 1; time.Sleep(10 * time.Millisecond) { // the Worker counts after it has answered
+		var err error
 		if n, err = add.Call(t.Context(), tally, 0); n > 1 || err != nil {
 			t.Fatalf("%d bids were counted, %v", n, err)
 		}
@@ -186,16 +184,9 @@ func TestWatchersAreToldAlsoAfterAnEviction(t *testing.T) {
 
 func TestBidsOutliveACrash(t *testing.T) {
 	place := func(name string, cents int64) error {
-		auction, err := object(durabletest.Env(t, nil), "AUCTION", name)
-		if err != nil {
-			return err
-		}
-		return bids(t, auction, "ada", cents)
+		return bids(t, durabletest.Env(t, nil).Object("AUCTION", name), "ada", cents)
 	}
-	auction, err := object(durabletest.Env(t, nil), "AUCTION", "lamp")
-	if err != nil {
-		t.Fatal(err)
-	}
+	auction := durabletest.Env(t, nil).Object("AUCTION", "lamp")
 	if _, err := durable.Call[any](t.Context(), auction, "open", time.Now().Add(time.Hour).Truncate(time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}

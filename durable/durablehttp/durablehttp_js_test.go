@@ -32,16 +32,7 @@ func (Site) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, e
 // pass is the stateless Worker: it passes every request on to the object that
 // is named like the host.
 func pass(w http.ResponseWriter, r *http.Request) {
-	ns, err := durablehttp.Env(r).Namespace("SITE")
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	stub, err := ns.GetByName(r.Host, nil)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
+	stub := durablehttp.Env(r).Object("SITE", r.Host)
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: r.Host})
 	proxy.Transport = durablehttp.Transport(stub)
 	proxy.ServeHTTP(w, r)

@@ -92,7 +92,7 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue)
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	defer c.inside()()
+	defer c.enterTx()()
 	cursor, err := c.exec(ctx, query, args)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	defer c.inside()()
+	defer c.enterTx()()
 	cursor, err := c.exec(ctx, query, args)
 	if err != nil {
 		return nil, err
@@ -211,7 +211,7 @@ func (r *rows) Close() error {
 }
 
 func (r *rows) Next(dest []driver.Value) error {
-	defer r.conn.inside()()
+	defer r.conn.enterTx()()
 	if !r.cursor.Next() {
 		if err := r.cursor.Err(); err != nil {
 			return err

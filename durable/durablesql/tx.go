@@ -155,9 +155,9 @@ func (t *tx) run(ctx context.Context, storage *durable.Storage) {
 	close(t.over)
 }
 
-// inside has the running goroutine be in the connection's transaction, if there
-// is one, until leave.
-func (c *conn) inside() (leave func()) {
+// enterTx puts the running goroutine into the connection's transaction until
+// leave, if there is one.
+func (c *conn) enterTx() (leave func()) {
 	if c.tx == nil {
 		return func() {}
 	}

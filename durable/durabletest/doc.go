@@ -1,8 +1,11 @@
-// Package durabletest gives tests real Durable Objects: in workerd, with their storage on disk, and nothing emulated. A test program that
-// imports it is run by capdo test (or go test -exec 'capdo exec'); natively its functions fail the test.
+// Package durabletest gives tests real Durable Objects: in workerd, with their
+// storage on disk, and nothing emulated. Run a test program that imports it
+// with capdo test (or go test -exec 'capdo exec'). Natively its functions fail
+// the test.
 //
-// The bindings and variables are those of the wrangler config in the package's testdata, its own folder, or the nearest folder above it
-// in the module; [SQLite] and [KV] are there always. Classes must be registered before the first test:
+// The bindings and variables come from the wrangler config in the package's
+// testdata, its own folder, or the nearest folder above it in the module.
+// [SQLite] and [KV] are always there. Register classes before the first test:
 //
 //	func TestMain(m *testing.M) {
 //		main() // registers; durable.Run returns at once in a test program
@@ -17,7 +20,8 @@
 //			t.Fatal(err)
 //		}
 //		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
-//			if n, _, _ := state.Storage().KV().Get("n"); n != 1.0 {
+//			n, _, err := durable.Get[int](state.Storage().KV(), "n")
+//			if n != 1 || err != nil {
 //				t.Errorf("n is %v", n)
 //			}
 //		})
@@ -25,10 +29,12 @@
 //
 // # Isolation
 //
-// Tests do not see each other's objects: a test that uses this package has workerd's storage to itself, with its subtests, until it is
-// over; then every object is deleted. Other such tests wait for their turn, also those that called t.Parallel. (Packages run side by side.)
+// Tests do not see each other's objects. A test that uses this package has
+// workerd's storage to itself, with its subtests, until it is over. Then every
+// object is deleted. Other such tests wait for their turn, also those that
+// called t.Parallel. (Packages run side by side.)
 //
-// Who has the storage is the test, or subtest, that uses this package first. So
+// The storage belongs to the test, or subtest, that uses this package first. So
 // subtests do not see each other's objects unless their parent has used it
 // before:
 //
@@ -43,24 +49,26 @@
 //	}
 //
 // A function of t.Cleanup that is registered after the first use still finds
-// the objects. What a test has started in an object ends with the test:
-// contexts are canceled, and I/O fails with durable.ErrContextClosed. A
-// goroutine that sleeps goes on until it wakes.
+// the objects. Everything that a test has started in an object ends with the
+// test: contexts are canceled, and I/O fails with durable.ErrContextClosed. A
+// goroutine that sleeps continues until it wakes.
 //
 // # Variables
 //
 // The environment has the variables of the wrangler config, and those of
-// .dev.vars.test beside it, or if there is no such file of .dev.vars, as
-// wrangler dev reads it. [Options] add to them, or replace them, for the rest
-// of the test.
+// .dev.vars.test beside it. If there is no such file, it has those of
+// .dev.vars, as wrangler dev reads it. [Options] add to them, or replace them,
+// for the rest of the test.
 //
 // # Caveats
 //
-// Tests, objects and the Worker are one Go program in one isolate, as objects of a Worker are. What ends the program, such as a panic in
-// a goroutine of its own, ends the test run.
+// Tests, objects and the Worker are one Go program in one isolate, as objects
+// of a Worker are. If the program ends, for example by a panic in a goroutine
+// of its own, the test run ends.
 //
-// Bindings other than Durable Object namespaces of the Worker's own classes, and variables, are not there.
+// The only bindings are Durable Object namespaces of the Worker's own classes,
+// and variables.
 //
-// There is no test clock. [RunAlarmAt] gives an alarm's handler a time; give
-// your own code a func() time.Time for the rest.
+// There is no test clock. [RunAlarmAt] gives an alarm's handler a time. For the
+// rest, give your own code a func() time.Time.
 package durabletest

@@ -27,11 +27,10 @@ func NewCounter(_ context.Context, state *durable.State, env *durable.Env) (*Cou
 
 func (c *Counter) add(key string) (float64, error) {
 	kv := c.state.Storage().KV()
-	v, _, err := kv.Get(key)
+	n, _, err := durable.Get[float64](kv, key)
 	if err != nil {
 		return 0, err
 	}
-	n, _ := v.(float64)
 	return n + 1, kv.Put(key, n+1)
 }
 
@@ -242,14 +241,7 @@ func TestEvictBuildsTheObjectAnew(t *testing.T) {
 }
 
 func TestAbortFailsOpenCalls(t *testing.T) {
-	ns, err := durabletest.Env(t, nil).Namespace("COUNTER")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stub, err := ns.GetByName("a", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stub := durabletest.Env(t, nil).Object("COUNTER", "a")
 	call(t, stub, "increment")
 	open := make(chan error)
 	go func() {
@@ -261,9 +253,7 @@ func TestAbortFailsOpenCalls(t *testing.T) {
 	if err := <-open; !errors.Is(err, durable.ErrObjectReset) {
 		t.Errorf("the open call: %v", err)
 	}
-	if stub, err = ns.GetByName("a", nil); err != nil {
-		t.Fatal(err)
-	}
+	stub = durabletest.Env(t, nil).Object("COUNTER", "a")
 	if got := call(t, stub, "calls") + call(t, stub, "increment"); got != "02" {
 		t.Errorf("then: %s", got)
 	}
@@ -284,14 +274,7 @@ func counts(t *testing.T) {
 	if ids := durabletest.List(t, "COUNTER"); len(ids) != 0 {
 		t.Errorf("there are objects: %v", ids)
 	}
-	ns, err := durabletest.Env(t, nil).Namespace("COUNTER")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stub, err := ns.GetByName("shared", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stub := durabletest.Env(t, nil).Object("COUNTER", "shared")
 	for _, want := range []string{"1", "2", "3"} {
 		if got := call(t, stub, "increment"); got != want {
 			t.Errorf("counted %s, want %s", got, want)
@@ -302,14 +285,7 @@ func counts(t *testing.T) {
 
 func TestRestartKillsWorkerdAndTheTestGoesOn(t *testing.T) {
 	byName := func() *durable.Stub {
-		ns, err := durabletest.Env(t, nil).Namespace("COUNTER")
-		if err != nil {
-			t.Fatal(err)
-		}
-		stub, err := ns.GetByName("a", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stub := durabletest.Env(t, nil).Object("COUNTER", "a")
 		return stub
 	}
 	stub := byName()
@@ -345,19 +321,13 @@ func TestRestartKillsWorkerdAndTheTestGoesOn(t *testing.T) {
 // at the same time, or the reverse.
 func TestRestartAmidManyCalls(t *testing.T) {
 	for range 3 {
-		ns, err := durabletest.Env(t, nil).Namespace("COUNTER")
-		if err != nil {
-			t.Fatal(err)
-		}
+		env := durabletest.Env(t, nil)
 		lost := make(chan error, 8)
 		for i := range cap(lost) {
 			go func() {
 				for {
-					stub, err := ns.GetByName(strconv.Itoa(i), nil)
-					if err == nil {
-						_, err = stub.Call(context.Background(), "increment", nil)
-					}
-					if err != nil {
+					stub := env.Object("COUNTER", strconv.Itoa(i))
+					if _, err := stub.Call(context.Background(), "increment", nil); err != nil {
 						lost <- err
 						return
 					}

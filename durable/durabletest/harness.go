@@ -23,7 +23,7 @@ func init() {
 	theHarness.inner = jsrt.Install(&theHarness).(program)
 	theHarness.inner.CheckMethods(func(pointer any) string {
 		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{reflect.TypeFor[durable.Fetcher](), reflect.TypeFor[durable.Alarmer](),
-			reflect.TypeFor[durable.WebSocketMessager](), reflect.TypeFor[durable.WebSocketCloser](), reflect.TypeFor[durable.WebSocketErrorer]()})
+			reflect.TypeFor[durable.WebSocketMessager](), reflect.TypeFor[durable.WebSocketCloser](), reflect.TypeFor[durable.WebSocketErrorHandler]()})
 	})
 	durable.Register("DurableTestSQLite", newBlank)
 	durable.Register("DurableTestKV", newBlank)

@@ -186,7 +186,7 @@ func goNames(t *testing.T, dir string) map[string]bool {
 // embed.
 func promote(names map[string]bool) {
 	for name := range maps.Clone(names) {
-		if method, ok := strings.CutPrefix(name, "Operations."); ok {
+		if method, ok := strings.CutPrefix(name, "AsyncKV."); ok {
 			names["Storage."+method], names["Transaction."+method] = true, true
 		}
 	}

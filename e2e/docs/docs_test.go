@@ -40,8 +40,8 @@ var notRun = map[string]string{
 // writes it; those of the others are typed in the clone.
 var inProject = []string{"docs/deploy.md", "docs/migrations.md", "docs/testing.md"}
 
-// world is what pages share.
-type world struct {
+// workspace is what pages share.
+type workspace struct {
 	dir   string // where README.md's reader begins; the clone is capdo in there, the project counter
 	env   []string
 	check int // how many configs have been checked
@@ -52,7 +52,7 @@ type world struct {
 // project that those of the other pages have.
 func TestPages(t *testing.T) {
 	pages := readPages(t, root)
-	w, began := newWorld(t), false
+	w, began := newWorkspace(t), false
 	if !t.Run(pages[0].path, func(t *testing.T) {
 		began = true
 		w.execute(t, pages[0], w.dir)
@@ -86,11 +86,11 @@ func run(t *testing.T, dir, name string, args ...string) string {
 	return string(out)
 }
 
-// newWorld makes a repository to clone of the working tree as it is, and an npm
+// newWorkspace makes a repository to clone of the working tree as it is, and an npm
 // that installs by linking what this one has installed.
-func newWorld(t *testing.T) *world {
+func newWorkspace(t *testing.T) *workspace {
 	t.Helper()
-	w := &world{dir: t.TempDir()}
+	w := &workspace{dir: t.TempDir()}
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // execute executes a page's blocks, in order, in a shell that begins in dir.
-func (w *world) execute(t *testing.T, p *page, dir string) {
+func (w *workspace) execute(t *testing.T, p *page, dir string) {
 	s := openShell(t, dir, w.env)
 	for i, b := range p.blocks {
 		if t.Failed() {
@@ -189,7 +189,7 @@ func stands(t *testing.T, p *page, b block, file string) {
 
 // golang compiles a block, unless it is from a file that is compiled and
 // tested.
-func (w *world) golang(t *testing.T, p *page, b block) {
+func (w *workspace) golang(t *testing.T, p *page, b block) {
 	t.Helper()
 	if _, ok := b.notes["from"]; ok {
 		return
@@ -210,7 +210,7 @@ func (w *world) golang(t *testing.T, p *page, b block) {
 }
 
 // folder makes a new one in the clone.
-func (w *world) folder(t *testing.T) string {
+func (w *workspace) folder(t *testing.T) string {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -223,7 +223,7 @@ func (w *world) folder(t *testing.T) string {
 }
 
 // try executes what has to succeed of a block.
-func (w *world) try(t *testing.T, p *page, b block, dir, name string, args ...string) {
+func (w *workspace) try(t *testing.T, p *page, b block, dir, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Dir, cmd.Env = dir, w.env
@@ -236,7 +236,7 @@ var className = regexp.MustCompile(`"?class_name"?\s*[:=]\s*"(\w+)"`)
 
 // config has capdo check look at a wrangler config, or at a part of one, with a
 // program that registers the classes that it binds.
-func (w *world) config(t *testing.T, p *page, b block, file string) {
+func (w *workspace) config(t *testing.T, p *page, b block, file string) {
 	t.Helper()
 	text := b.text
 	if file == "wrangler.jsonc" && !strings.HasPrefix(text, "{") {

@@ -72,9 +72,8 @@ func TestValuesOfGoComeBackFromJavaScript(t *testing.T) {
 	var got struct {
 		Changed []string
 		Samples int
-		Error   string
 	}
-	if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Changed) > 0 || got.Samples < 30 || got.Error != "<nil>" {
-		t.Errorf("%v, %d samples, %s\n%s", err, got.Samples, got.Error, strings.Join(got.Changed, "\n"))
+	if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Changed) > 0 || got.Samples < 30 {
+		t.Errorf("%v, %d samples\n%s", err, got.Samples, strings.Join(got.Changed, "\n"))
 	}
 }

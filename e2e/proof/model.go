@@ -122,9 +122,9 @@ func (s state) step(in input, out output) []state {
 		return nil
 	}
 	next := unchanged(s, out)
-	for _, standing := range s.standings(now) {
-		for _, a := range standing.apply(in, out) {
-			if out.unknown && a.next == standing.state { // it is as if it had not happened
+	for _, possible := range s.possibleStates(now) {
+		for _, a := range possible.apply(in, out) {
+			if out.unknown && a.next == possible.state { // it is as if it had not happened
 				continue
 			}
 			switch {
@@ -164,8 +164,8 @@ func (s span) observed(now span, ms int64) span {
 	return s
 }
 
-// standing is how a key may stand, and when.
-type standing struct {
+// possible is a state that a key may be in, and when.
+type possible struct {
 	state
 	now span
 }
@@ -174,10 +174,10 @@ type standing struct {
 // attempt, in ms.
 func (s state) outcomeKept() int64 { return (s.ttl + 9) / 10 }
 
-// standings are a key with its record and one without, as far as its window
+// possibleStates are a key with its record and one without, as far as its window
 // allows. A lease goes on after that, and counts for a time when it ran out,
 // and until somebody has been told of its holder.
-func (s state) standings(now span) (list []standing) {
+func (s state) possibleStates(now span) (list []possible) {
 	end := s.window
 	if s.phase == held {
 		end = end.later(s.lease.plus(s.outcomeKept()))
@@ -188,11 +188,11 @@ func (s state) standings(now span) (list []standing) {
 	}
 	if now, ok := now.before(lasts); s.phase != absent && ok {
 		s.at = now.from
-		list = append(list, standing{s, now})
+		list = append(list, possible{s, now})
 	}
 	now, ok := now.after(end)
 	if ok {
-		list = append(list, standing{state{phase: absent, least: s.least, at: now.from}, now})
+		list = append(list, possible{state{phase: absent, least: s.least, at: now.from}, now})
 	}
 	return list
 }
@@ -208,7 +208,7 @@ func (a *alternative) fits(out output) bool {
 	return a.output == out
 }
 
-func (s standing) apply(in input, out output) []alternative {
+func (s possible) apply(in input, out output) []alternative {
 	switch in.op {
 	case "put":
 		return s.put(in)
@@ -222,7 +222,7 @@ func (s standing) apply(in input, out output) []alternative {
 	return s.change(in)
 }
 
-func (s standing) put(in input) []alternative {
+func (s possible) put(in input) []alternative {
 	if s.phase == absent {
 		return []alternative{{output{status: "ok", inserted: true}, state{phase: done, owner: in.owner, window: in.end(s.now, in.ttl), at: s.at}}}
 	}
@@ -231,7 +231,7 @@ func (s standing) put(in input) []alternative {
 
 // claim acquires, also from a holder whose lease may be over. One who was gone
 // before the wait was over has claimed nothing.
-func (s standing) claim(in input, out output) (list []alternative) {
+func (s possible) claim(in input, out output) (list []alternative) {
 	tell := func(outcome string, fence int64, result string, next state) {
 		list = append(list, alternative{output{status: "ok", outcome: outcome, fence: fence, result: result}, next})
 	}
@@ -274,13 +274,13 @@ func (s standing) claim(in input, out output) (list []alternative) {
 }
 
 // once claims and completes. What its work was told of a fence, it keeps.
-func (s standing) once(in input, out output) (list []alternative) {
+func (s possible) once(in input, out output) (list []alternative) {
 	for _, a := range s.claim(in, out) {
 		if a.outcome != "acquired" {
 			list = append(list, a)
 			continue
 		}
-		for _, to := range (standing{a.next, s.now}).changed(input{op: "complete", result: in.result, size: in.size, jumps: in.jumps}) {
+		for _, to := range (possible{a.next, s.now}).changed(input{op: "complete", result: in.result, size: in.size, jumps: in.jumps}) {
 			list = append(list, alternative{a.output, to})
 		}
 	}
@@ -297,7 +297,7 @@ func (in *input) stores() string {
 
 // change completes, extends or releases. Where nobody was told the present
 // fence, it may be the one that the caller has.
-func (s standing) change(in input) []alternative {
+func (s possible) change(in input) []alternative {
 	if in.size > dedupe.MaxResultSize {
 		return []alternative{{output{status: "too large"}, s.state}}
 	}
@@ -324,7 +324,7 @@ func (s standing) change(in input) []alternative {
 // changed returns what may become of a claim. Completed, it is kept for some
 // time after that, and if that is after the window, as long as the lease would
 // have lasted.
-func (s standing) changed(in input) []state {
+func (s possible) changed(in input) []state {
 	to := s.state
 	switch in.op {
 	case "release":

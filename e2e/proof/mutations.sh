@@ -72,7 +72,7 @@ mutate "a fence that follows the clock" $inside/engine/fence.go \
 mutate "an alarm that is set for the time that it rings for" $inside/engine/delivery.go \
 	's/d\.alarm\.behind = min\(max\(at\.UnixMilli\(\)-d\.Clock\(\), 0\), entry\.ClockSlack\)/_ = entry.ClockSlack/' '' "$dead"
 mutate "a transaction that cannot be rolled back" $inside/engine/sql.go \
-	's/(func \(t \*table\) Get\(.*?\n)/var kept = map[*table]map[string][]byte{}\n\n$1\tif v, ok := kept[t][key]; ok {\n\t\treturn v, true, nil\n\t}\n/; s/(func \(t \*table\) Put\(.*?\n)/$1\tif kept[t] == nil {\n\t\tkept[t] = map[string][]byte{}\n\t}\n\tkept[t][key] = e.Encode()\n/'
+	's/(func \(t \*sqlBackend\) Get\(.*?\n)/var kept = map[*sqlBackend]map[string][]byte{}\n\n$1\tif v, ok := kept[t][key]; ok {\n\t\treturn v, true, nil\n\t}\n/; s/(func \(t \*sqlBackend\) Put\(.*?\n)/$1\tif kept[t] == nil {\n\t\tkept[t] = map[string][]byte{}\n\t}\n\tkept[t][key] = e.Encode()\n/'
 mutate "a holder who is told of once" $inside/engine/expiry.go \
 	's/over = over \|\| err == nil/over = true/' '' "$dead"
 mutate "a function that fails and takes the alarm with it" $inside/engine/delivery.go \

@@ -47,7 +47,7 @@ const (
 
 // load reads a value of the harness's own into dest, which stays as it is if
 // there is none.
-func load(ctx context.Context, o *durable.Operations, key string, dest any) error {
+func load(ctx context.Context, o *durable.AsyncKV, key string, dest any) error {
 	v, ok, err := o.Get(ctx, key, nil)
 	if err != nil || !ok {
 		return err
@@ -55,7 +55,7 @@ func load(ctx context.Context, o *durable.Operations, key string, dest any) erro
 	return durable.Decode(v, dest)
 }
 
-func save(ctx context.Context, o *durable.Operations, key string, v any) error {
+func save(ctx context.Context, o *durable.AsyncKV, key string, v any) error {
 	encoded, err := durable.Encode(v)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func save(ctx context.Context, o *durable.Operations, key string, v any) error {
 // arm sets the object's alarm for what is due first.
 func arm(ctx context.Context, txn *durable.Transaction) error {
 	var user userAlarm
-	if err := load(ctx, &txn.Operations, alarmKey, &user); err != nil {
+	if err := load(ctx, &txn.AsyncKV, alarmKey, &user); err != nil {
 		return err
 	}
 	due := user.Next
@@ -75,8 +75,11 @@ func arm(ctx context.Context, txn *durable.Transaction) error {
 		return err
 	}
 	for _, e := range first {
-		key, _ := e.Value.(string)
-		expires, err := expiry(ctx, &txn.Operations, key)
+		var key string
+		if err := durable.Decode(e.Value, &key); err != nil {
+			return err
+		}
+		expires, err := expiry(ctx, &txn.AsyncKV, key)
 		if err != nil {
 			return err
 		}
@@ -93,7 +96,7 @@ func arm(ctx context.Context, txn *durable.Transaction) error {
 // ring delivers the user's alarm if it is time, and removes what has expired.
 func ring(ctx context.Context, txn *durable.Transaction) error {
 	var user userAlarm
-	if err := load(ctx, &txn.Operations, alarmKey, &user); err != nil {
+	if err := load(ctx, &txn.AsyncKV, alarmKey, &user); err != nil {
 		return err
 	}
 	if user.Next != 0 && user.Next <= now() {
@@ -107,11 +110,11 @@ func ring(ctx context.Context, txn *durable.Transaction) error {
 // deliver notes a delivery. One that is to fail is followed by another.
 func deliver(ctx context.Context, txn *durable.Transaction, user userAlarm) error {
 	var log []delivery
-	if err := load(ctx, &txn.Operations, logKey, &log); err != nil {
+	if err := load(ctx, &txn.AsyncKV, logKey, &log); err != nil {
 		return err
 	}
 	log = append(log, delivery{user.At, now(), user.Retries, user.Failures > 0})
-	if err := save(ctx, &txn.Operations, logKey, log[max(0, len(log)-maxDeliveries):]); err != nil {
+	if err := save(ctx, &txn.AsyncKV, logKey, log[max(0, len(log)-maxDeliveries):]); err != nil {
 		return err
 	}
 	if user.Failures == 0 || user.Retries == maxRetries {
@@ -121,7 +124,7 @@ func deliver(ctx context.Context, txn *durable.Transaction, user userAlarm) erro
 	user.Next = now() + firstRetryAfter<<user.Retries
 	user.Retries++
 	user.Failures--
-	return save(ctx, &txn.Operations, alarmKey, user)
+	return save(ctx, &txn.AsyncKV, alarmKey, user)
 }
 
 // sweep removes values that have expired, the oldest first. If more are left,
@@ -133,7 +136,10 @@ func sweep(ctx context.Context, txn *durable.Transaction) error {
 	}
 	var gone []string
 	for _, e := range due {
-		key, _ := e.Value.(string)
+		var key string
+		if err := durable.Decode(e.Value, &key); err != nil {
+			return err
+		}
 		gone = append(gone, e.Key, key, ttlName(key))
 	}
 	_, err = txn.DeleteMany(ctx, gone, nil)
@@ -165,7 +171,7 @@ func (o *object) setAlarm(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		err = o.update(r.Context(), func(ctx context.Context, txn *durable.Transaction) error {
-			return save(ctx, &txn.Operations, alarmKey, userAlarm{At: *req.ScheduledMS, Next: *req.ScheduledMS, Failures: req.Failures})
+			return save(ctx, &txn.AsyncKV, alarmKey, userAlarm{At: *req.ScheduledMS, Next: *req.ScheduledMS, Failures: req.Failures})
 		})
 	}
 	if err != nil {
@@ -177,7 +183,7 @@ func (o *object) setAlarm(w http.ResponseWriter, r *http.Request) {
 
 func (o *object) getAlarm(w http.ResponseWriter, r *http.Request) {
 	var user userAlarm
-	if err := load(r.Context(), &o.state.Storage().Operations, alarmKey, &user); err != nil {
+	if err := load(r.Context(), &o.state.Storage().AsyncKV, alarmKey, &user); err != nil {
 		fail(w, err)
 		return
 	}
@@ -202,7 +208,7 @@ func (o *object) deleteAlarm(w http.ResponseWriter, r *http.Request) {
 
 func (o *object) deliveries(w http.ResponseWriter, r *http.Request) {
 	log := []delivery{}
-	if err := load(r.Context(), &o.state.Storage().Operations, logKey, &log); err != nil {
+	if err := load(r.Context(), &o.state.Storage().AsyncKV, logKey, &log); err != nil {
 		fail(w, err)
 		return
 	}

@@ -81,8 +81,11 @@ func (o *object) live(ctx context.Context, entries []durable.Entry) (keys []stri
 	}
 	expired := map[string]bool{}
 	for _, e := range expires {
-		at, _ := e.Value.(float64)
-		expired[e.Key] = int64(at) <= now()
+		var at int64
+		if err := durable.Decode(e.Value, &at); err != nil {
+			return nil, err
+		}
+		expired[e.Key] = at <= now()
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Key, reserved) && !expired[ttlName(e.Key)] {

@@ -198,7 +198,7 @@ func now() int64 { return time.Now().UnixMilli() }
 // remove deletes a key with all that belongs to it.
 func remove(ctx context.Context, txn *durable.Transaction, key string) error {
 	gone := []string{key, ttlName(key)}
-	expires, err := expiry(ctx, &txn.Operations, key)
+	expires, err := expiry(ctx, &txn.AsyncKV, key)
 	if err != nil {
 		return err
 	}
@@ -210,24 +210,28 @@ func remove(ctx context.Context, txn *durable.Transaction, key string) error {
 }
 
 // expiry returns when a key expires, 0 for never.
-func expiry(ctx context.Context, o *durable.Operations, key string) (int64, error) {
-	v, _, err := o.Get(ctx, ttlName(key), nil)
-	at, _ := v.(float64)
-	return int64(at), err
+func expiry(ctx context.Context, o *durable.AsyncKV, key string) (int64, error) {
+	at, _, err := durable.GetAsync[int64](ctx, o, ttlName(key), nil)
+	return at, err
 }
 
 // look returns a key's value, unless it has expired.
-func look(ctx context.Context, o *durable.Operations, key string) (v any, found bool, err error) {
+func look(ctx context.Context, o *durable.AsyncKV, key string) (v any, found bool, err error) {
 	entries, err := o.GetMany(ctx, []string{key, ttlName(key)}, nil)
+	if err != nil {
+		return nil, false, err
+	}
 	for _, e := range entries {
-		switch at, _ := e.Value.(float64); {
-		case e.Key == key:
+		if e.Key == key {
 			v, found = e.Value, true
-		case int64(at) <= now():
+			continue
+		}
+		var at int64
+		if err := durable.Decode(e.Value, &at); err != nil || at <= now() {
 			return nil, false, err
 		}
 	}
-	return v, found, err
+	return v, found, nil
 }
 
 func (o *object) get(w http.ResponseWriter, r *http.Request) {
@@ -237,7 +241,7 @@ func (o *object) get(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	v, found, err := look(r.Context(), &o.state.Storage().Operations, key)
+	v, found, err := look(r.Context(), &o.state.Storage().AsyncKV, key)
 	if err != nil {
 		fail(w, err)
 		return
@@ -257,7 +261,7 @@ func (o *object) delete(w http.ResponseWriter, r *http.Request) {
 	}
 	var deleted bool
 	err := o.update(r.Context(), func(ctx context.Context, txn *durable.Transaction) (err error) {
-		if _, deleted, err = look(ctx, &txn.Operations, key); err != nil {
+		if _, deleted, err = look(ctx, &txn.AsyncKV, key); err != nil {
 			return err
 		}
 		return remove(ctx, txn, key)

@@ -174,13 +174,9 @@ func CommandLine(args []string) string {
 // copyRuntime writes the modules that are the same for every program of this
 // toolchain.
 func copyRuntime(ctx context.Context, out string) error {
-	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	wasmExec, err := WasmExec(ctx)
 	if err != nil {
-		return fmt.Errorf("go env GOROOT: %w", err)
-	}
-	wasmExec, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "wasm_exec.js"))
-	if err != nil {
-		return fmt.Errorf("this Go installation has no lib/wasm: %w\nhint: install Go from go.dev, or your distribution's package with the wasm files", err)
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(out, "wasm_exec.js"), wasmExec, 0o644); err != nil {
 		return err

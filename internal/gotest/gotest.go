@@ -10,11 +10,10 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
+	"flow.internal/capdo/internal/build"
 	"flow.internal/capdo/internal/node"
 	"flow.internal/capdo/internal/shim"
 	"flow.internal/capdo/internal/workerd"
@@ -175,7 +174,7 @@ func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]stri
 	if err != nil {
 		return nil, err
 	}
-	wasmExec, err := wasmExec(ctx)
+	wasmExec, err := build.WasmExec(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -210,14 +209,6 @@ func toJSON(v any) []byte {
 		panic(err) // strings and numbers only
 	}
 	return b
-}
-
-func wasmExec(ctx context.Context) ([]byte, error) {
-	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
-	if err != nil {
-		return nil, fmt.Errorf("go env GOROOT: %w", err)
-	}
-	return os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "wasm_exec.js"))
 }
 
 // outcome is what testing.mjs answers when the program is over.

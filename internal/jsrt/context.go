@@ -22,7 +22,7 @@ type Context struct {
 	ops     map[pending]*op // promises that goroutines of this context wait for; guarded by mu
 	tx      *transaction    // the innermost synchronous transaction, while its function runs
 	givenUp *transaction    // those that were given up while their goroutine still lives, linked by next
-	section section
+	section criticalSection
 	mark    mark // of goroutines that work for the context, outside of sections
 
 	objectID  string // once a call of the object has been waiting for long, see look
@@ -64,9 +64,9 @@ type Ref struct {
 // IsStateless reports whether the context ends with its only invocation.
 func (c *Context) IsStateless() bool { return c != nil && c.ends }
 
-// Helpers is the object of host.mjs whose methods call constructors, or combine
+// Host is the object of host.mjs whose methods call constructors, or combine
 // several calls.
-func (c *Context) Helpers() *Ref {
+func (c *Context) Host() *Ref {
 	if c == nil {
 		return nil
 	}
@@ -207,7 +207,7 @@ func (c *Context) enter() error {
 		case c != current:
 			c.park()
 		case c.tx != nil || c.givenUp != nil:
-			if wait, err := c.guard(); err != nil || !wait {
+			if wait, err := c.checkTransaction(); err != nil || !wait {
 				return err
 			}
 			c.park()

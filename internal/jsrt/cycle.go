@@ -87,7 +87,7 @@ func objectID(r *Ref) string {
 		return ""
 	}
 	defer id.Release()
-	if v, err = r.c.Helpers().Call("id", id); err != nil {
+	if v, err = r.c.Host().Call("id", id); err != nil {
 		return ""
 	}
 	text, _ := v.([]any)[0].(string)

@@ -2,13 +2,13 @@ package jsrt
 
 import "context"
 
-// section is the critical section of an object: a transaction, or a function
+// criticalSection is the critical section of an object: a transaction, or a function
 // with concurrency blocked. workerd runs one at a time, and holds back events
 // during it. This type holds back goroutines that are not inside. Otherwise
 // their writes would become part of the transaction, which may be rolled back
 // after they were told of success, and they would read values that the section
 // may change.
-type section struct {
+type criticalSection struct {
 	taken     chan struct{} // holds one while somebody is inside
 	owner     uintptr       // the goroutine that is
 	mark      *mark         // of that, and of the goroutines that it starts
@@ -66,11 +66,11 @@ func (c *Context) EnterSection(ctx context.Context) error {
 	}
 }
 
-// BeginSection calls the method of the helpers that begins the section, and
+// BeginSection calls the method of the host that begins the section, and
 // waits until workerd has begun it. From then on other goroutines are held
 // back.
 func (c *Context) BeginSection(ctx context.Context, method string, args ...any) (any, error) {
-	v, err := c.Helpers().call(method, false, args)
+	v, err := c.Host().call(method, false, args)
 	if p, ok := v.(pending); ok {
 		c.section.beginning = p
 		return c.await(ctx, p, nil)
@@ -103,18 +103,18 @@ func (s Section) Enter() (leave func()) {
 
 // holdsBack reports whether a section has begun and the running goroutine is
 // not inside. (Its owner may have set profiler labels, and has no mark then.)
-func (s *section) holdsBack() bool {
+func (s *criticalSection) holdsBack() bool {
 	return s.hasBegun && s.mark != marked() && s.owner != goroutine()
 }
 
 // wait returns when the section is over.
-func (s *section) wait() {
+func (s *criticalSection) wait() {
 	w := &waiter{ready: make(chan struct{}, 1)}
 	w.next, s.waiting = s.waiting, w
 	<-w.ready
 }
 
-func (s *section) release() {
+func (s *criticalSection) release() {
 	w := s.waiting
 	s.waiting = nil
 	for ; w != nil; w = w.next {

@@ -19,7 +19,7 @@ type transaction struct {
 }
 
 // begin is called by JavaScript inside transactionSync. Then it resumes the Go
-// program, which runs until every goroutine waits: also others, but guard keeps
+// program, which runs until every goroutine waits: also others, but checkTransaction keeps
 // their I/O out.
 func (t *transaction) begin() {
 	t.outer, t.c.tx = t.c.tx, t
@@ -63,9 +63,9 @@ func (t *transaction) result() error {
 	return t.err
 }
 
-// guard decides whether a goroutine may do I/O while a transaction's function
+// checkTransaction decides whether a goroutine may do I/O while a transaction's function
 // runs, or after one was abandoned.
-func (c *Context) guard() (wait bool, err error) {
+func (c *Context) checkTransaction() (wait bool, err error) {
 	g := goroutine()
 	for t := c.givenUp; t != nil; t = t.next {
 		if t.g == g {

@@ -85,27 +85,14 @@ func sequence(ctx context.Context, env *durable.Env, r *request) (any, error) {
 }
 
 func callThing(ctx context.Context, env *durable.Env, path string, r *request) (any, error) {
-	namespace, err := env.Namespace("THING")
-	if err != nil {
-		return nil, err
-	}
-	stub, err := namespace.GetByName(r.Key, nil)
-	if err != nil {
-		return nil, err
-	}
+	stub := env.Object("THING", r.Key)
 	defer stub.Release()
 	n, err := durable.Call[int64](ctx, stub, path[1:], r.Value)
 	return map[string]int64{"n": n}, err
 }
 
 // Echo returns the object that a WebSocket is connected with.
-func Echo(env *durable.Env) (*durable.Stub, error) {
-	namespace, err := env.Namespace("THING")
-	if err != nil {
-		return nil, err
-	}
-	return namespace.GetByName("echo", nil)
-}
+func Echo(env *durable.Env) *durable.Stub { return env.Object("THING", "echo") }
 
 // thing is an object with a table, a list of values, an alarm and an echo.
 type thing struct {

@@ -31,11 +31,7 @@ func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.
 	case "/down":
 		return &durable.Response{Status: 200, Body: bytes.NewBuffer(megabyte)}, nil
 	case "/ws":
-		stub, err := app.Echo(env)
-		if err != nil {
-			return nil, err
-		}
-		return stub.Fetch(ctx, r)
+		return app.Echo(env).Fetch(ctx, r)
 	case "/up":
 		n, err := io.Copy(io.Discard, r.Body)
 		return answer(map[string]int64{"n": n}, err)

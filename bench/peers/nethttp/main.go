@@ -47,11 +47,7 @@ func ledger(r *http.Request) (dedupe.Ledger, error) {
 }
 
 func socket(w http.ResponseWriter, r *http.Request) {
-	stub, err := app.Echo(durablehttp.Env(r))
-	if err == nil {
-		err = durablehttp.Forward(w, r, stub)
-	}
-	if err != nil {
+	if err := durablehttp.Forward(w, r, app.Echo(durablehttp.Env(r))); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
 }

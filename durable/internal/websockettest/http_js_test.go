@@ -20,14 +20,8 @@ var left = make(chan error, 10)
 func handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/room", func(w http.ResponseWriter, r *http.Request) {
-		ns, err := durablehttp.Env(r).Namespace("ROOM")
-		if err == nil {
-			var stub *durable.Stub
-			if stub, err = ns.GetByName(r.FormValue("name"), nil); err == nil {
-				err = durablehttp.Forward(w, r, stub)
-			}
-		}
-		if err != nil {
+		stub := durablehttp.Env(r).Object("ROOM", r.FormValue("name"))
+		if err := durablehttp.Forward(w, r, stub); err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 		}
 	})
@@ -100,14 +94,7 @@ const floods = durable.MaxWebSocketBacklog>>20 + 8
 
 // dialFromHandler has an object echo a text.
 func dialFromHandler(r *http.Request) (string, error) {
-	ns, err := durablehttp.Env(r).Namespace("SITE")
-	if err != nil {
-		return "", err
-	}
-	stub, err := ns.GetByName("site", nil)
-	if err != nil {
-		return "", err
-	}
+	stub := durablehttp.Env(r).Object("SITE", "site")
 	c, _, err := stub.DialWebSocket(r.Context(), "wss://site/echo", nil)
 	if err != nil {
 		return "", err

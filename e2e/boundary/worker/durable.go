@@ -84,14 +84,7 @@ func (f *Fuzz) Bind(_ context.Context, v any) ([]string, error) {
 // Remote calls a method of the object in JavaScript, and returns what that
 // returned, or threw, as a dump.
 func (f *Fuzz) Remote(ctx context.Context, method string, seed int) (string, error) {
-	ns, err := f.env.Namespace("PLAIN")
-	if err != nil {
-		return "", err
-	}
-	stub, err := ns.GetByName("plain", nil)
-	if err != nil {
-		return "", err
-	}
+	stub := f.env.Object("PLAIN", "plain")
 	defer stub.Release()
 	return outcome(durable.Call[any](ctx, stub, method, seed)), nil
 }
@@ -99,14 +92,7 @@ func (f *Fuzz) Remote(ctx context.Context, method string, seed int) (string, err
 // Headers fetches from the object in JavaScript, and returns the headers of the
 // response.
 func (f *Fuzz) Headers(ctx context.Context, seed int) (map[string]string, error) {
-	ns, err := f.env.Namespace("PLAIN")
-	if err != nil {
-		return nil, err
-	}
-	stub, err := ns.GetByName("plain", nil)
-	if err != nil {
-		return nil, err
-	}
+	stub := f.env.Object("PLAIN", "plain")
 	defer stub.Release()
 	resp, err := stub.Fetch(ctx, &durable.Request{Method: "GET", URL: fmt.Sprintf("http://plain/?seed=%d", seed)})
 	if err != nil {
@@ -147,14 +133,7 @@ func readVars(env *durable.Env, names []string) []string {
 // Sockets opens a connection to the object in JavaScript, which sends frames by
 // seed, and returns their dumps. What came goes back, too.
 func (f *Fuzz) Sockets(ctx context.Context, seed int) ([]string, error) {
-	ns, err := f.env.Namespace("PLAIN")
-	if err != nil {
-		return nil, err
-	}
-	stub, err := ns.GetByName("plain", nil)
-	if err != nil {
-		return nil, err
-	}
+	stub := f.env.Object("PLAIN", "plain")
 	defer stub.Release()
 	conn, _, err := stub.DialWebSocket(ctx, fmt.Sprintf("http://plain/?seed=%d", seed), nil)
 	if err != nil {

@@ -157,14 +157,7 @@ func (s *script) lock(ctx context.Context) error {
 }
 
 func (s *script) call(ctx context.Context, to int, b *script) error {
-	objects, err := s.env.Namespace("OBJECT")
-	if err != nil {
-		return err
-	}
-	stub, err := objects.GetByName(strconv.Itoa(to), nil)
-	if err != nil {
-		return err
-	}
+	stub := s.env.Object("OBJECT", strconv.Itoa(to))
 	defer stub.Release()
 	out, err := stub.Call(ctx, "run", b.code)
 	if err == nil && string(out) != string(b.code) {
@@ -256,11 +249,10 @@ func (s *script) useStorage(ctx context.Context, op int) error {
 // add reads and writes; nothing may come in between.
 func (s *script) add() error {
 	kv := s.state.Storage().KV()
-	v, _, err := kv.Get("n")
+	n, _, err := durable.Get[int64](kv, "n")
 	if err != nil {
 		return err
 	}
-	n, _ := v.(float64)
 	return kv.Put("n", n+1)
 }
 

@@ -38,14 +38,7 @@ func handler(env *durable.Env) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, way := r.Header.Get("X-Case"), r.Header.Get("X-Way")
 		e := cases.Env{Context: r.Context(), Client: &http.Client{}, URL: r.Header.Get("X-Server")}
-		ns, err := env.Namespace("SITE")
-		if err != nil {
-			panic(err)
-		}
-		stub, err := ns.GetByName(way, nil)
-		if err != nil {
-			panic(err)
-		}
+		stub := env.Object("SITE", way)
 		switch way {
 		case "in an object":
 			r.Header.Set("X-Way", "default")

@@ -77,16 +77,7 @@ func main() {
 // abacus calls the class written in JavaScript, and answers with what came of
 // it.
 func abacus(w http.ResponseWriter, r *http.Request) {
-	ns, err := durablehttp.Env(r).Namespace("ABACUS")
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	stub, err := ns.GetByName("a", nil)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
+	stub := durablehttp.Env(r).Object("ABACUS", "a")
 	ctx, results := r.Context(), []any{}
 	add := func(v any, err error) {
 		var e *durable.Error

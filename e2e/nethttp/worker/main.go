@@ -37,14 +37,7 @@ func main() {
 		if way == "" {
 			return durablehttp.Serve(ctx, handler, r)
 		}
-		ns, err := env.Namespace("SITE")
-		if err != nil {
-			return nil, err
-		}
-		stub, err := ns.GetByName("site", nil)
-		if err != nil {
-			return nil, err
-		}
+		stub := env.Object("SITE", "site")
 		if way == "object" {
 			return stub.Fetch(ctx, r)
 		}

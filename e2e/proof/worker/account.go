@@ -124,14 +124,7 @@ func (a *account) performAlone(ctx context.Context, q url.Values, told *answer) 
 }
 
 func performEmbedded(ctx context.Context, env *durable.Env, q url.Values, told *answer) error {
-	ns, err := env.Namespace("ACCOUNT")
-	if err != nil {
-		return err
-	}
-	stub, err := ns.GetByName("account-"+q.Get("key"), nil)
-	if err != nil {
-		return err
-	}
+	stub := env.Object("ACCOUNT", "account-"+q.Get("key"))
 	defer stub.Release()
 	b, err := stub.Call(ctx, "perform", []byte(q.Encode()))
 	switch {

@@ -32,14 +32,7 @@ func (r *racy) forget(_ context.Context, _ []byte) ([]byte, error) {
 }
 
 func performRacy(ctx context.Context, env *durable.Env, q url.Values, a *answer) error {
-	ns, err := env.Namespace("RACY")
-	if err != nil {
-		return err
-	}
-	stub, err := ns.GetByName(q.Get("key"), nil)
-	if err != nil {
-		return err
-	}
+	stub := env.Object("RACY", q.Get("key"))
 	defer stub.Release()
 	b, err := stub.Call(ctx, q.Get("op"), nil)
 	if err != nil {

@@ -45,11 +45,8 @@ func ring(ctx context.Context, c *call, rest string) (string, error) {
 	if c.Get("by") != "fetch" {
 		return c.run(ctx, next, query)
 	}
-	stub, err := c.stub(next)
-	if err != nil {
-		return "", err
-	}
-	_, err = stub.Fetch(ctx, &durable.Request{Method: "GET", URL: "http://ring/?" + query})
+	stub := c.stub(next)
+	_, err := stub.Fetch(ctx, &durable.Request{Method: "GET", URL: "http://ring/?" + query})
 	return "", err
 }
 

@@ -37,20 +37,11 @@ func (c *call) ms(name string) time.Duration { return time.Duration(c.int(name))
 func (c *call) kv() *durable.KV { return c.state.Storage().KV() }
 
 // stub returns the Lab object of that name.
-func (c *call) stub(name string) (*durable.Stub, error) {
-	ns, err := c.env.Namespace("LAB")
-	if err != nil {
-		return nil, err
-	}
-	return ns.GetByName(name, nil)
-}
+func (c *call) stub(name string) *durable.Stub { return c.env.Object("LAB", name) }
 
 // run runs a scenario in another object.
 func (c *call) run(ctx context.Context, object string, query string) (string, error) {
-	stub, err := c.stub(object)
-	if err != nil {
-		return "", err
-	}
+	stub := c.stub(object)
 	defer stub.Release()
 	out, err := stub.Call(ctx, "run", []byte(query))
 	return string(out), err

@@ -48,8 +48,7 @@ var basics = scenarioMap{
 	// put and get reach storage, in the object they run in.
 	"put": func(_ context.Context, c *call) (string, error) { return "", c.kv().Put(c.Get("k"), c.Get("v")) },
 	"get": func(_ context.Context, c *call) (string, error) {
-		v, _, err := c.kv().Get(c.Get("k"))
-		s, _ := v.(string)
+		s, _, err := durable.Get[string](c.kv(), c.Get("k"))
 		return s, err
 	},
 
@@ -114,14 +113,11 @@ var basics = scenarioMap{
 	// gives calls up before they are answered.
 	"churn": func(ctx context.Context, c *call) (string, error) {
 		for range c.int("n") {
-			stub, err := c.stub("other")
-			if err != nil {
+			stub := c.stub("other")
+			if _, err := stub.Call(ctx, "run", []byte("m=ping")); err != nil {
 				return "", err
 			}
-			if _, err = stub.Call(ctx, "run", []byte("m=ping")); err != nil {
-				return "", err
-			}
-			if _, err = c.run(ctx, "other", "m=ping"); err != nil {
+			if _, err := c.run(ctx, "other", "m=ping"); err != nil {
 				return "", err
 			}
 		}

@@ -38,8 +38,7 @@ var values = scenarioMap{
 	},
 	// length returns how long a list is that was stored.
 	"length": func(_ context.Context, c *call) (string, error) {
-		v, _, err := c.kv().Get(c.Get("k"))
-		list, _ := v.([]any)
+		list, _, err := durable.Get[[]any](c.kv(), c.Get("k"))
 		return fmt.Sprint(len(list)), err
 	},
 	"proto": func(ctx context.Context, c *call) (string, error) {
@@ -52,12 +51,9 @@ var values = scenarioMap{
 	},
 	// released uses a stub that was released.
 	"released": func(ctx context.Context, c *call) (string, error) {
-		stub, err := c.stub("other")
-		if err != nil {
-			return "", err
-		}
+		stub := c.stub("other")
 		stub.Release()
-		_, err = stub.Call(ctx, "abort", nil)
+		_, err := stub.Call(ctx, "abort", nil)
 		return fmt.Sprint(err), nil
 	},
 	// refs makes handles and drops them, and looks whether each is still what
@@ -81,10 +77,7 @@ var values = scenarioMap{
 	},
 	// names calls methods that are not there.
 	"names": func(ctx context.Context, c *call) (string, error) {
-		stub, err := c.stub("other")
-		if err != nil {
-			return "", err
-		}
+		stub := c.stub("other")
 		for i := range c.int("n") {
 			if _, err := stub.Call(ctx, fmt.Sprint("noSuchMethod", i), nil); err == nil {
 				return "", errors.New("a method that is not there was called")
@@ -95,10 +88,7 @@ var values = scenarioMap{
 	// target calls a method of JavaScript whose result has what is remote in
 	// it.
 	"target": func(ctx context.Context, c *call) (string, error) {
-		stub, err := c.stub("other")
-		if err != nil {
-			return "", err
-		}
+		stub := c.stub("other")
 		for range c.int("n") {
 			durable.Call[map[string]any](ctx, stub, "target")
 		}

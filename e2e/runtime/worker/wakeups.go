@@ -105,11 +105,10 @@ func increment(c *call) error {
 	busy.Lock()
 	defer busy.Unlock()
 	return c.state.Storage().TransactionSync(func() error {
-		v, _, err := c.kv().Get("n")
+		n, _, err := durable.Get[int64](c.kv(), "n")
 		if err != nil {
 			return err
 		}
-		n, _ := v.(float64)
 		return c.kv().Put("n", n+1)
 	})
 }

@@ -72,11 +72,11 @@ type Added struct {
 // Added returns what was added under the prefix: "" or "slow ".
 func (a *Actor) Added(_ context.Context, prefix string) (Added, error) {
 	kv, out := a.state.Storage().KV(), Added{}
-	v, _, err := kv.Get(prefix + "n")
+	n, _, err := durable.Get[float64](kv, prefix+"n")
 	if err != nil {
 		return out, err
 	}
-	out.N, _ = v.(float64)
+	out.N = n
 	prefix += "id "
 	for e, err := range kv.List(&durable.ListOptions{Prefix: prefix}) {
 		if err != nil {
@@ -94,8 +94,7 @@ func (a *Actor) add(prefix, id string, n float64) error {
 }
 
 func (a *Actor) count(prefix string) (float64, error) {
-	v, _, err := a.state.Storage().KV().Get(prefix + "n")
-	n, _ := v.(float64)
+	n, _, err := durable.Get[float64](a.state.Storage().KV(), prefix+"n")
 	return n, err
 }
 
@@ -108,20 +107,11 @@ func (a *Actor) addSync(id string) error {
 	return a.add("", id, n)
 }
 
-func (p *place) stub(object string) (*durable.Stub, error) {
-	ns, err := p.env.Namespace("ACTOR")
-	if err != nil {
-		return nil, err
-	}
-	return ns.GetByName(object, nil)
-}
+func (p *place) stub(object string) *durable.Stub { return p.env.Object("ACTOR", object) }
 
 // call runs an operation in an object.
 func (p *place) call(ctx context.Context, op Op) ([]string, error) {
-	stub, err := p.stub(op.Object)
-	if err != nil {
-		return nil, err
-	}
+	stub := p.stub(op.Object)
 	if op.N%2 == 0 {
 		defer stub.Release() // else Go's collector does
 	}
@@ -155,10 +145,7 @@ func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.
 			out, err = run(ctx, p, &op)
 		}
 	case "/added":
-		stub, err := p.stub(q.Get("object"))
-		if err != nil {
-			return nil, err
-		}
+		stub := p.stub(q.Get("object"))
 		out, err = durable.Call[Added](ctx, stub, "added", q.Get("prefix"))
 		if err != nil {
 			return nil, err

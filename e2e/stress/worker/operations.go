@@ -62,12 +62,11 @@ func addInTransactionSync(_ context.Context, p *place, op *Op) ([]string, error)
 
 func addInTransaction(ctx context.Context, p *place, op *Op) ([]string, error) {
 	err := p.actor.state.Storage().Transaction(ctx, func(txn *durable.Transaction) error {
-		v, _, err := txn.Get(ctx, "n", nil)
+		n, _, err := durable.GetAsync[float64](ctx, txn, "n", nil)
 		if err != nil {
 			return err
 		}
 		time.Sleep(op.wait())
-		n, _ := v.(float64)
 		return txn.PutMany(ctx, []durable.Entry{{Key: "n", Value: n + 1}, {Key: "id " + op.ID, Value: true}}, nil)
 	})
 	return []string{op.ID}, err
@@ -238,10 +237,7 @@ func giveUp(ctx context.Context, p *place, op *Op) ([]string, error) {
 
 // echo sends much, and looks whether it has arrived.
 func echo(ctx context.Context, p *place, op *Op) ([]string, error) {
-	stub, err := p.stub(op.Path[0])
-	if err != nil {
-		return nil, err
-	}
+	stub := p.stub(op.Path[0])
 	got, err := durable.Call[string](ctx, stub, "echo", make([]byte, op.N), strings.Repeat("é", op.N/2))
 	if want := fmt.Sprintf("%d %d", op.N, op.N/2*2); err == nil && got != want {
 		err = fmt.Errorf("sent %s, and %s arrived", want, got)
@@ -273,10 +269,7 @@ func store(_ context.Context, p *place, op *Op) ([]string, error) {
 // socket sends messages over a WebSocket, and reads the answers with a deadline
 // each; a last one does not come.
 func socket(ctx context.Context, p *place, op *Op) ([]string, error) {
-	stub, err := p.stub(op.Path[0])
-	if err != nil {
-		return nil, err
-	}
+	stub := p.stub(op.Path[0])
 	resp, err := stub.Fetch(ctx, &durable.Request{Method: "GET", URL: "http://actor/", Header: map[string][]string{"Upgrade": {"websocket"}}})
 	if err != nil {
 		return nil, err

@@ -104,14 +104,8 @@ func dial(w http.ResponseWriter, r *http.Request) {
 
 // forward has an object answer.
 func forward(w http.ResponseWriter, r *http.Request, binding string) {
-	ns, err := durablehttp.Env(r).Namespace(binding)
-	if err == nil {
-		var stub *durable.Stub
-		if stub, err = ns.GetByName(r.FormValue("o"), nil); err == nil {
-			err = durablehttp.Forward(w, r, stub)
-		}
-	}
-	if err != nil {
+	stub := durablehttp.Env(r).Object(binding, r.FormValue("o"))
+	if err := durablehttp.Forward(w, r, stub); err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 	}
 }

@@ -95,15 +95,8 @@ func (c *Console) Mount(mux *http.ServeMux) {
 }
 
 // object returns the one that keeps the figures.
-func (c *Console) object(env *durable.Env) (*durable.Stub, error) {
-	if env == nil {
-		return nil, errors.New("console: the request does not come from a Worker")
-	}
-	ns, err := env.Namespace(c.opts.Binding)
-	if err != nil {
-		return nil, err
-	}
-	return ns.GetByName("console", nil)
+func (c *Console) object(env *durable.Env) *durable.Stub {
+	return env.Object(c.opts.Binding, "console")
 }
 
 // Names of the subprotocols of /console/live. A page cannot send a header with
@@ -135,12 +128,6 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusUpgradeRequired, "the live figures are sent over a WebSocket", "send the header Upgrade: websocket, or ask /console/state")
 		return
 	}
-	stub, err := c.object(durablehttp.Env(r))
-	if err != nil {
-		slog.Error("console: no object", "err", err)
-		fail(w, http.StatusInternalServerError, "the console has no Durable Object", "bind the class that console.Register declares as "+c.opts.Binding)
-		return
-	}
 	inner := r.Clone(r.Context())
 	inner.Header = http.Header{} // the object has no use for the token
 	if isLive {
@@ -149,7 +136,13 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Sec-WebSocket-Protocol", protocol)
 		}
 	}
-	if err := durablehttp.Forward(w, inner, stub); err != nil {
+	err := durablehttp.Forward(w, inner, c.object(durablehttp.Env(r)))
+	if errors.Is(err, durable.ErrNoBinding) {
+		slog.Error("console: no object", "err", err)
+		fail(w, http.StatusInternalServerError, "the console has no Durable Object", "bind the class that console.Register declares as "+c.opts.Binding)
+		return
+	}
+	if err != nil {
 		slog.Error("console: the object does not answer", "err", err)
 		fail(w, http.StatusBadGateway, "the console's Durable Object does not answer", "try again; the Worker's log says more")
 	}

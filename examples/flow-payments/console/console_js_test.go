@@ -89,11 +89,7 @@ func await(t *testing.T, isWanted func(*figures) bool) figures {
 
 func stub(t *testing.T) *durable.Stub {
 	t.Helper()
-	s, err := New(nil).object(durabletest.Env(t, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return New(nil).object(durabletest.Env(t, nil))
 }
 
 func send(t *testing.T, events ...event) error {
@@ -131,8 +127,8 @@ func TestTheConsoleSeesWhatALedgerDoes(t *testing.T) {
 		t.Errorf("%d keys, %+v", len(f.Keys), *k)
 	}
 	durabletest.Run(t, stub(t), func(_ context.Context, state *durable.State) {
-		v, _, err := state.Storage().KV().Get(keyFigures)
-		if text, _ := v.(string); err != nil || text == "" || strings.Contains(text, "somebody") {
+		text, _, err := durable.Get[string](state.Storage().KV(), keyFigures)
+		if err != nil || text == "" || strings.Contains(text, "somebody") {
 			t.Errorf("stored, with %v: %s", err, text)
 		}
 	})

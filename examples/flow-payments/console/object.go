@@ -73,12 +73,11 @@ func newObject(_ context.Context, state *durable.State, _ *durable.Env) (*object
 			return nil, err
 		}
 	}
-	text, ok, err := kv.Get(keyFigures)
+	text, ok, err := durable.Get[string](kv, keyFigures)
 	if err != nil || !ok {
 		return o, err
 	}
-	b, _ := text.(string)
-	if err := json.Unmarshal([]byte(b), &o.figures); err != nil {
+	if err := json.Unmarshal([]byte(text), &o.figures); err != nil {
 		return nil, fmt.Errorf("console: the stored figures: %w\nhint: another version may have written them; give the console an object of another class", err)
 	}
 	return o, nil

@@ -110,11 +110,7 @@ func (c *Console) Sequencer(ctx context.Context, env *durable.Env, s dedupe.Sequ
 // observer returns what takes an invocation's events.
 func (c *Console) observer(ctx context.Context, env *durable.Env) func(event) {
 	send := func(ctx context.Context, r report) error {
-		stub, err := c.object(env)
-		if err != nil {
-			return err
-		}
-		_, err = durable.Call[any](ctx, stub, methodReport, r)
+		_, err := durable.Call[any](ctx, c.object(env), methodReport, r)
 		return err
 	}
 	return func(e event) {

@@ -1,7 +1,7 @@
 // Contexts and invocations: who may run when, what is open in whom, and what
 // becomes of it when a caller, an object or the program ends.
 
-import { helpers } from "./host.mjs";
+import { host } from "./host.mjs";
 import { flush } from "./stdio.mjs";
 
 // DEADLOCK_MS: a stateless request that waits is deadlocked when nothing at all
@@ -71,7 +71,7 @@ export class Context {
     this.rt = rt;
     this.state = state; // the DurableObjectState, or null for a stateless invocation
     this.id = rt.fresh();
-    this.refs = [helpers];
+    this.refs = [host];
     this.unused = [];
     this.calls = new Map(); // invocations that are not over
     this.encoded = new Map(); // values for Go to take: id → Encoded, or null for a promise that has not settled
@@ -271,7 +271,7 @@ export class Context {
     rt.contexts.delete(this.id);
     rt.open.delete(this);
     rt.inFlight -= this.promises + (this.isAsked ? 1 : 0);
-    this.refs = [helpers];
+    this.refs = [host];
     this.unused = [];
     this.encoded.clear();
     if (!this.state) for (const call of [...this.calls.values()]) call.fail(new Error("the invocation has been ended"));

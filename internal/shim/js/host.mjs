@@ -21,7 +21,7 @@ export function headerText(headers) {
 // CHUNK is how many bytes of a body are read at most at a time.
 const CHUNK = 64 << 10;
 
-export const helpers = {
+export const host = {
   keys: (o) => Object.keys(o),
   nameOf,
 
@@ -89,11 +89,11 @@ export const helpers = {
   entries: async (target, method, ...args) => [...await target[method](...args)],
   list: (kv, options) => [...kv.list(options)],
 
-  // within calls target[method] with a callback that Go runs: it has begun when
+  // runExclusive calls target[method] with a callback that Go runs: it has begun when
   // the promise is fulfilled, with what the callback is given, and is over when
   // Go says how it ended. Go is entered inside of it, so what Go begins there
   // belongs to it.
-  within: (target, method) => {
+  runExclusive: (target, method) => {
     const context = caller, begun = Promise.withResolvers();
     const done = target[method]((argument) => {
       if (context.closed) return undefined; // nobody is left who would end it

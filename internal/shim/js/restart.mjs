@@ -87,9 +87,9 @@ export function resume(rt, context, state) {
   rt.contexts.delete(context.id);
   context.id = state.context;
   rt.contexts.set(context.id, context);
-  const helpers = context.refs[0];
+  const host = context.refs[0];
   context.refs = Array(state.refs).fill(deadRef);
-  context.refs[0] = helpers;
+  context.refs[0] = host;
   context.refs[state.tools] = rt.tools;
   context.unused = state.unused;
   const call = new Invocation(context, state.call);

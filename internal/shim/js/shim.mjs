@@ -9,7 +9,7 @@
 //   stdio.mjs      Go's standard output, and files
 
 import { Context } from "./context.mjs";
-import { cancel, headerText, helpers, refuse } from "./host.mjs";
+import { cancel, headerText, host, refuse } from "./host.mjs";
 import { Runtime } from "./runtime.mjs";
 import { ByRef, asError } from "./value.mjs";
 import { Inbox, messageBytes, socketID } from "./websocket.mjs";
@@ -128,7 +128,7 @@ function response([status, headers, body, webSocket, isEncoded]) {
 // V8 throws away the shape of a class that has no instance at a garbage collection, and with it the code optimized for it: the hottest
 // functions were compiled again 20 to 35 times in 18,000 calls. So each class has an instance that stays.
 const noRuntime = { fresh: () => 0, contexts: new Map() }, noContext = new Context(noRuntime, null);
-export const shapes = [noContext, new Inbox(null, noContext), helpers];
+export const shapes = [noContext, new Inbox(null, noContext), host];
 
 // stats are the sizes of the tables, for tests that look for leaks.
 export function stats() {

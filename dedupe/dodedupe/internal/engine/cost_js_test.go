@@ -13,13 +13,13 @@ import (
 // countedTable counts the rows that are read and written, by SQLite's own
 // count.
 type countedTable struct {
-	*table
+	*sqlBackend
 	cursors []*durable.Cursor
 	others  int // alarms and notes, a row each
 }
 
 func newCountedTable(storage *durable.Storage) *countedTable {
-	c := &countedTable{table: newTable(storage)}
+	c := &countedTable{sqlBackend: newSQLBackend(storage)}
 	c.run(schema)
 	c.run = func(query string, args ...any) (*durable.Cursor, error) {
 		cursor, err := storage.SQL().Exec(query, args...)
@@ -33,12 +33,12 @@ func newCountedTable(storage *durable.Storage) *countedTable {
 
 func (c *countedTable) SetAlarm(ctx context.Context, at int64) error {
 	c.others++
-	return c.table.SetAlarm(ctx, at)
+	return c.sqlBackend.SetAlarm(ctx, at)
 }
 
 func (c *countedTable) Note(name string, value []byte) error {
 	c.others++
-	return c.table.Note(name, value)
+	return c.sqlBackend.Note(name, value)
 }
 
 func (c *countedTable) take() (read, written int) {

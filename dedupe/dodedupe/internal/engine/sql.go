@@ -8,17 +8,17 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// table is the backend of an object that keeps many keys' entries, in SQL.
-type table struct {
+// sqlBackend is the backend of an object that keeps many keys' entries, in SQL.
+type sqlBackend struct {
 	object
 	run func(query string, args ...any) (*durable.Cursor, error)
 }
 
 // SQL returns the backend of an object that keeps many keys' entries.
-func SQL(storage *durable.Storage) Backend { return newTable(storage) }
+func SQL(storage *durable.Storage) Backend { return newSQLBackend(storage) }
 
-func newTable(storage *durable.Storage) *table {
-	return &table{object: object{storage}, run: storage.SQL().Exec}
+func newSQLBackend(storage *durable.Storage) *sqlBackend {
+	return &sqlBackend{object: object{storage}, run: storage.SQL().Exec}
 }
 
 // Names that begin with "_capdo_" are this module's.
@@ -40,7 +40,7 @@ func HasEntries(storage *durable.Storage) (bool, error) {
 // exec runs a statement, and creates the table if the statement finds that it
 // is missing. Whether it exists cannot be remembered: its creation may be
 // rolled back, or everything be deleted.
-func (t *table) exec(query string, args ...any) (*durable.Cursor, error) {
+func (t *sqlBackend) exec(query string, args ...any) (*durable.Cursor, error) {
 	c, err := t.run(query, args...)
 	if !isNoTable(err) {
 		return c, err
@@ -56,7 +56,7 @@ func isNoTable(err error) bool {
 	return errors.As(err, &e) && strings.HasPrefix(e.Message, "no such table: _capdo_entries")
 }
 
-func (t *table) Get(key string) (record []byte, ok bool, err error) {
+func (t *sqlBackend) Get(key string) (record []byte, ok bool, err error) {
 	c, err := t.run("SELECT record FROM _capdo_entries WHERE key = ?", []byte(key))
 	if isNoTable(err) {
 		return nil, false, nil
@@ -70,7 +70,7 @@ func (t *table) Get(key string) (record []byte, ok bool, err error) {
 	return record, true, c.Scan(&record)
 }
 
-func (t *table) Put(key string, e, before *entry.Entry) error {
+func (t *sqlBackend) Put(key string, e, before *entry.Entry) error {
 	if before.State != entry.Absent && before.Due() == e.Due() && before.NotifyAt == e.NotifyAt {
 		// SQLite rewrites the index if an update even names its columns.
 		_, err := t.exec("UPDATE _capdo_entries SET record = ? WHERE key = ?",
@@ -84,12 +84,12 @@ func (t *table) Put(key string, e, before *entry.Entry) error {
 	return err
 }
 
-func (t *table) Remove(key string) error {
+func (t *sqlBackend) Remove(key string) error {
 	_, err := t.exec("DELETE FROM _capdo_entries WHERE key = ?", []byte(key))
 	return err
 }
 
-func (t *table) Sweep(now int64, limit int, keep func(fence int64) error) error {
+func (t *sqlBackend) Sweep(now int64, limit int, keep func(fence int64) error) error {
 	return t.Transact(func() error {
 		c, err := t.exec("DELETE FROM _capdo_entries WHERE key IN "+
 			"(SELECT key FROM _capdo_entries WHERE notify = 0 AND due <= ? ORDER BY due LIMIT ?) "+
@@ -113,7 +113,7 @@ func (t *table) Sweep(now int64, limit int, keep func(fence int64) error) error 
 	})
 }
 
-func (t *table) Expired(now int64, limit int) (expired []entry.Keyed, err error) {
+func (t *sqlBackend) Expired(now int64, limit int) (expired []entry.Keyed, err error) {
 	c, err := t.exec("SELECT key, record FROM _capdo_entries "+
 		"WHERE notify = 1 AND due <= ? ORDER BY due LIMIT ?", now, limit)
 	if err != nil {
@@ -146,7 +146,7 @@ func (t *table) Expired(now int64, limit int) (expired []entry.Keyed, err error)
 	return expired, nil
 }
 
-func (t *table) Earliest(int64) (due int64, some bool, err error) {
+func (t *sqlBackend) Earliest(int64) (due int64, some bool, err error) {
 	c, err := t.run("SELECT due FROM (" +
 		"SELECT min(due) AS due FROM _capdo_entries WHERE notify = 0 " +
 		"UNION ALL SELECT min(due) FROM _capdo_entries WHERE notify = 1) " +

@@ -15,14 +15,14 @@ import (
 func TestKnownMistakeOfASweep(t *testing.T) {
 	t.Run("known mistake: a sweep that lists the whole object into memory", func(t *testing.T) {
 		durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
-			if read := rowsReadBySweep(ctx, t, state, func(table *table) error { return table.Sweep(noon+101, 10, func(int64) error { return nil }) }); read > 100 {
+			if read := rowsReadBySweep(ctx, t, state, func(b *sqlBackend) error { return b.Sweep(noon+101, 10, func(int64) error { return nil }) }); read > 100 {
 				t.Errorf("a sweep of 10 records of 500 reads %d rows", read)
 			}
-			listing := func(table *table) error {
-				c, err := table.run("SELECT key, due FROM _capdo_entries")
+			listing := func(b *sqlBackend) error {
+				c, err := b.run("SELECT key, due FROM _capdo_entries")
 				for err == nil && c.Next() {
 				}
-				return errors.Join(err, table.Sweep(noon+101, 10, func(int64) error { return nil }))
+				return errors.Join(err, b.Sweep(noon+101, 10, func(int64) error { return nil }))
 			}
 			if read := rowsReadBySweep(ctx, t, state, listing); read < 500 {
 				t.Errorf("listing them reads %d rows", read)
@@ -31,22 +31,22 @@ func TestKnownMistakeOfASweep(t *testing.T) {
 	})
 }
 
-func rowsReadBySweep(ctx context.Context, t *testing.T, state *durable.State, sweep func(table *table) error) (read int) {
+func rowsReadBySweep(ctx context.Context, t *testing.T, state *durable.State, sweep func(*sqlBackend) error) (read int) {
 	t.Helper()
-	table := newTable(state.Storage())
+	b := newSQLBackend(state.Storage())
 	for n := range 500 {
-		if err := table.Put(string(rune('a'+n)), &entry.Entry{State: entry.Held, FirstSeen: noon, TTL: 1 + int64(n)}, &entry.Entry{}); err != nil {
+		if err := b.Put(string(rune('a'+n)), &entry.Entry{State: entry.Held, FirstSeen: noon, TTL: 1 + int64(n)}, &entry.Entry{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var cursors []*durable.Cursor
-	run := table.run
-	table.run = func(query string, args ...any) (*durable.Cursor, error) {
+	run := b.run
+	b.run = func(query string, args ...any) (*durable.Cursor, error) {
 		c, err := run(query, args...)
 		cursors = append(cursors, c)
 		return c, err
 	}
-	if err := sweep(table); err != nil {
+	if err := sweep(b); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range cursors {

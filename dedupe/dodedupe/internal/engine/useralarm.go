@@ -33,7 +33,7 @@ const (
 )
 
 // shared is the backend of an object that has other things to keep, too.
-type shared struct{ *table }
+type shared struct{ *sqlBackend }
 
 // read returns the user's alarm, the zero one if there is none. It fails with
 // [codec.ErrVersion] for one that a newer program wrote, and with
@@ -67,7 +67,7 @@ func (s shared) drop() error {
 // Earliest does not fail if the user's alarm cannot be read: one that a newer
 // program wrote stays, and the object's alarm rings for it from time to time.
 func (s shared) Earliest(now int64) (due int64, some bool, err error) {
-	due, some, err = s.table.Earliest(now)
+	due, some, err = s.sqlBackend.Earliest(now)
 	if err != nil {
 		return due, some, err
 	}
@@ -99,7 +99,7 @@ type Embedded struct {
 
 // NewEmbedded returns the engine of such an object. The config has no backend.
 func NewEmbedded(storage *durable.Storage, config Config) *Embedded {
-	backend := shared{newTable(storage)}
+	backend := shared{newSQLBackend(storage)}
 	config.Backend, config.Many, config.Shared = backend, true, true
 	return &Embedded{Engine: New(config), backend: backend}
 }

@@ -8,13 +8,13 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Operations are the asynchronous key-value operations, which [Storage] and
-// [Transaction] share. They work on both storage backends, on the same data as
-// the synchronous [KV], which says what values can be. A write happens when the
-// method is called, and is committed together with the writes just before and
-// after it, if nothing is waited for in between. The method then only waits for
-// the confirmation.
-type Operations struct {
+// AsyncKV is the asynchronous key-value store, which [Storage] and [Transaction]
+// embed. It works on both storage backends, on the same data as the synchronous
+// [KV], which says what values can be; [GetAsync] reads them as Go types. A
+// write happens when the method is called, and is committed together with the
+// writes just before and after it, if nothing is waited for in between. The
+// method then only waits for the confirmation.
+type AsyncKV struct {
 	ref     *jsrt.Ref
 	backend *backend
 }
@@ -47,45 +47,56 @@ type ListOptions struct {
 	AllowConcurrency, NoCache bool // as in GetOptions; not for the synchronous KV
 }
 
-// Entry is a key with its value.
+// Entry is a key with its value. [Decode] converts the value.
 type Entry struct {
 	Key   string
 	Value any
 }
 
-// Get returns the value stored under key, and whether there is one.
-func (o *Operations) Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
-	return stored(o.get(ctx, key, opts))
+// Get returns the value stored under key, and whether there is one. See [GetAsync].
+func (kv *AsyncKV) Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
+	return stored(kv.get(ctx, key, opts))
 }
 
 // get returns what stayed in JavaScript, too.
-func (o *Operations) get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
-	if err := o.backend.checkKeys(key); err != nil {
+func (kv *AsyncKV) get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
+	if err := kv.backend.checkKeys(key); err != nil {
 		return nil, false, err
 	}
-	value, ok, err = o.ref.AwaitLookup(ctx, "get", append([]any{key}, opts.js()...)...)
+	value, ok, err = kv.ref.AwaitLookup(ctx, "get", append([]any{key}, opts.js()...)...)
 	return value, ok, classify(err)
 }
 
-// GetMany returns those of the keys that have a value, in the order of the
-// keys' UTF-8 bytes. Keys are [MaxEntries] at most.
-func (o *Operations) GetMany(ctx context.Context, keys []string, opts *GetOptions) ([]Entry, error) {
-	if err := o.backend.checkKeys(keys...); err != nil {
+// AsyncGetter is what [GetAsync] reads from: a [*Storage] or a [*Transaction].
+type AsyncGetter interface {
+	Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error)
+}
+
+// GetAsync is [Get] of the asynchronous store, on both storage backends:
+//
+//	n, ok, err := durable.GetAsync[int64](ctx, txn, "n", nil)
+func GetAsync[T any](ctx context.Context, from AsyncGetter, key string, opts *GetOptions) (value T, ok bool, err error) {
+	return typed[T](from.Get(ctx, key, opts))
+}
+
+// GetMany returns those of the keys that have a value, in the order of the keys' UTF-8 bytes. Keys are [MaxEntries] at most.
+func (kv *AsyncKV) GetMany(ctx context.Context, keys []string, opts *GetOptions) ([]Entry, error) {
+	if err := kv.backend.checkKeys(keys...); err != nil {
 		return nil, err
 	}
-	return o.entries(ctx, "get", append([]any{jsStrings(keys)}, opts.js()...)...)
+	return kv.entries(ctx, "get", append([]any{jsStrings(keys)}, opts.js()...)...)
 }
 
 // List returns the entries selected, in order.
-func (o *Operations) List(ctx context.Context, opts *ListOptions) ([]Entry, error) {
+func (kv *AsyncKV) List(ctx context.Context, opts *ListOptions) ([]Entry, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	return o.entries(ctx, "list", opts.js()...)
+	return kv.entries(ctx, "list", opts.js()...)
 }
 
-func (o *Operations) entries(ctx context.Context, method string, args ...any) ([]Entry, error) {
-	v, err := o.ref.Context().Helpers().Await(ctx, "entries", append([]any{o.ref, method}, args...)...)
+func (kv *AsyncKV) entries(ctx context.Context, method string, args ...any) ([]Entry, error) {
+	v, err := kv.ref.Context().Host().Await(ctx, "entries", append([]any{kv.ref, method}, args...)...)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -95,49 +106,49 @@ func (o *Operations) entries(ctx context.Context, method string, args ...any) ([
 // Put stores a value. It fails with a [*LimitError] when key and value exceed
 // [MaxKeyValueSize], or in key-value storage [MaxKeySizeKV] or
 // [MaxValueSizeKV].
-func (o *Operations) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
-	value, err := o.backend.entry(key, value)
+func (kv *AsyncKV) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
+	value, err := kv.backend.entry(key, value)
 	if err != nil {
 		return err
 	}
-	_, err = o.ref.Await(ctx, "put", append([]any{key, value}, opts.js()...)...)
+	_, err = kv.ref.Await(ctx, "put", append([]any{key, value}, opts.js()...)...)
 	return classify(err)
 }
 
 // PutMany stores entries, all or none, [MaxEntries] at most.
-func (o *Operations) PutMany(ctx context.Context, entries []Entry, opts *PutOptions) error {
+func (kv *AsyncKV) PutMany(ctx context.Context, entries []Entry, opts *PutOptions) error {
 	if len(entries) > MaxEntries {
-		return &LimitError{"entries in one call", MaxEntries, len(entries)}
+		return &LimitError{Limit: "entries in one call", Max: MaxEntries, Actual: len(entries)}
 	}
 	m := make(map[string]any, len(entries))
 	for i, e := range entries {
-		v, err := o.backend.entry(e.Key, e.Value)
+		v, err := kv.backend.entry(e.Key, e.Value)
 		if err != nil {
 			return in("entry"+indexStep(i), err)
 		}
 		m[e.Key] = v
 	}
-	_, err := o.ref.Await(ctx, "put", append([]any{m}, opts.js()...)...)
+	_, err := kv.ref.Await(ctx, "put", append([]any{m}, opts.js()...)...)
 	return classify(err)
 }
 
 // Delete removes a key, and reports whether there was a value.
-func (o *Operations) Delete(ctx context.Context, key string, opts *PutOptions) (existed bool, err error) {
-	if err := o.backend.checkKeys(key); err != nil {
+func (kv *AsyncKV) Delete(ctx context.Context, key string, opts *PutOptions) (existed bool, err error) {
+	if err := kv.backend.checkKeys(key); err != nil {
 		return false, err
 	}
-	v, err := o.ref.Await(ctx, "delete", append([]any{key}, opts.js()...)...)
+	v, err := kv.ref.Await(ctx, "delete", append([]any{key}, opts.js()...)...)
 	existed, _ = v.(bool)
 	return existed, classify(err)
 }
 
 // DeleteMany removes keys, [MaxEntries] at most, and returns how many had a
 // value.
-func (o *Operations) DeleteMany(ctx context.Context, keys []string, opts *PutOptions) (deleted int, err error) {
-	if err := o.backend.checkKeys(keys...); err != nil {
+func (kv *AsyncKV) DeleteMany(ctx context.Context, keys []string, opts *PutOptions) (deleted int, err error) {
+	if err := kv.backend.checkKeys(keys...); err != nil {
 		return 0, err
 	}
-	v, err := o.ref.Await(ctx, "delete", append([]any{jsStrings(keys)}, opts.js()...)...)
+	v, err := kv.ref.Await(ctx, "delete", append([]any{jsStrings(keys)}, opts.js()...)...)
 	n, _ := v.(float64)
 	return int(n), classify(err)
 }
@@ -154,16 +165,16 @@ type SetAlarmOptions struct{ AllowConcurrency, AllowUnconfirmed bool }
 // passed means at once. It fails with [ErrValue] for a time that the runtime's
 // dates do not hold: 1970 and earlier, and after 2262-04-11. The class must
 // implement [Alarmer], else [ErrNoAlarmHandler].
-func (o *Operations) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOptions) error {
+func (kv *AsyncKV) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOptions) error {
 	ms := at.Add(time.Millisecond - 1).UnixMilli()
-	_, err := o.ref.Await(ctx, "setAlarm", append([]any{ms}, opts.js()...)...)
+	_, err := kv.ref.Await(ctx, "setAlarm", append([]any{ms}, opts.js()...)...)
 	return classify(err)
 }
 
 // GetAlarm returns when the alarm is due. It returns the zero time if there is
 // none, and while the alarm is being delivered.
-func (o *Operations) GetAlarm(ctx context.Context, opts *GetAlarmOptions) (time.Time, error) {
-	v, err := o.ref.Await(ctx, "getAlarm", opts.js()...)
+func (kv *AsyncKV) GetAlarm(ctx context.Context, opts *GetAlarmOptions) (time.Time, error) {
+	v, err := kv.ref.Await(ctx, "getAlarm", opts.js()...)
 	if ms, ok := v.(float64); ok {
 		return time.UnixMilli(int64(ms)), nil
 	}
@@ -171,13 +182,13 @@ func (o *Operations) GetAlarm(ctx context.Context, opts *GetAlarmOptions) (time.
 }
 
 // DeleteAlarm cancels the alarm, if there is one.
-func (o *Operations) DeleteAlarm(ctx context.Context, opts *SetAlarmOptions) error {
-	_, err := o.ref.Await(ctx, "deleteAlarm", opts.js()...)
+func (kv *AsyncKV) DeleteAlarm(ctx context.Context, opts *SetAlarmOptions) error {
+	_, err := kv.ref.Await(ctx, "deleteAlarm", opts.js()...)
 	return classify(err)
 }
 
 // Transaction is a [Storage.Transaction] that is under way.
-type Transaction struct{ Operations }
+type Transaction struct{ AsyncKV }
 
 // stored is what came of looking a key up.
 func stored(v any, ok bool, err error) (any, bool, error) {
@@ -244,7 +255,7 @@ func (o *SetAlarmOptions) js() []any {
 
 func (o *ListOptions) check() error {
 	if o != nil && o.Limit < 0 {
-		return &LimitError{"ListOptions.Limit, where 0 means all", math.MaxInt32, o.Limit}
+		return &LimitError{Limit: "ListOptions.Limit, where 0 means all", Max: math.MaxInt32, Actual: o.Limit}
 	}
 	return nil
 }
