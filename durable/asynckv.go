@@ -8,12 +8,12 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// AsyncKV is the asynchronous key-value store, which [Storage] and [Transaction]
-// embed. It works on both storage backends, on the same data as the synchronous
-// [KV], which says what values can be; [GetAsync] reads them as Go types. A
-// write happens when the method is called, and is committed together with the
-// writes just before and after it, if nothing is waited for in between. The
-// method then only waits for the confirmation.
+// AsyncKV is the asynchronous key-value store, which [Storage] and
+// [Transaction] embed. It works on both storage backends, on the same data as
+// the synchronous [KV], which says what values can be; [GetAsync] reads them as
+// Go types. A write happens when the method is called, and is committed
+// together with the writes just before and after it, if nothing is waited for
+// in between. The method then only waits for the confirmation.
 type AsyncKV struct {
 	ref     *jsrt.Ref
 	backend *backend
@@ -53,7 +53,8 @@ type Entry struct {
 	Value any
 }
 
-// Get returns the value stored under key, and whether there is one. See [GetAsync].
+// Get returns the value stored under key, and whether there is one. See
+// [GetAsync].
 func (kv *AsyncKV) Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
 	return stored(kv.get(ctx, key, opts))
 }
@@ -79,7 +80,8 @@ func GetAsync[T any](ctx context.Context, from AsyncGetter, key string, opts *Ge
 	return typed[T](from.Get(ctx, key, opts))
 }
 
-// GetMany returns those of the keys that have a value, in the order of the keys' UTF-8 bytes. Keys are [MaxEntries] at most.
+// GetMany returns those of the keys that have a value, in the order of the
+// keys' UTF-8 bytes. Keys are [MaxEntries] at most.
 func (kv *AsyncKV) GetMany(ctx context.Context, keys []string, opts *GetOptions) ([]Entry, error) {
 	if err := kv.backend.checkKeys(keys...); err != nil {
 		return nil, err

@@ -50,8 +50,9 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 }
 
 // Object returns a stub for the object of that name behind a binding, as
-// [Env.Namespace] and [Namespace.GetByName] do. It has no error of its own: what
-// is wrong, such as a binding that there is not, the stub's first call returns.
+// [Env.Namespace] and [Namespace.GetByName] do. It has no error of its own:
+// what is wrong, such as a binding that there is not, the stub's first call
+// returns.
 func (e *Env) Object(binding, name string) *Stub {
 	return &Stub{isDead: true, replace: func() (any, error) {
 		n, err := e.Namespace(binding)

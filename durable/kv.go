@@ -160,15 +160,16 @@ func (kv *KV) page(ref *jsrt.Ref, o *ListOptions) ([]Entry, error) {
 	return newEntries(v)
 }
 
-// Get returns the value stored under key in kv as a T, converted as by [Decode],
-// and whether there is one:
+// Get returns the value stored under key in kv as a T, converted as by
+// [Decode], and whether there is one:
 //
 //	n, ok, err := durable.Get[int64](kv, "n")
 //
-// T is a type that Put took, or another one that holds the same value. Get fails
-// with [ErrValue] where the stored value is not a T, and value is zero then. An
-// absent key is no error: ok is false, and value is zero. A nil that is stored is
-// a value: it is an error for an int64, and a nil pointer, with ok, for a *int64.
+// T is a type that Put took, or another one that holds the same value. Get
+// fails with [ErrValue] where the stored value is not a T, and value is zero
+// then. An absent key is no error: ok is false, and value is zero. A nil that
+// is stored is a value: it is an error for an int64, and a nil pointer, with
+// ok, for a *int64.
 func Get[T any](kv *KV, key string) (value T, ok bool, err error) {
 	return typed[T](kv.Get(key))
 }

@@ -47,8 +47,8 @@ func bindKind(d reflect.Value) (v any, isInteger bool, err error) {
 	return nil, false, errParameter
 }
 
-// bindResult binds what a Valuer returned, which is not asked again: nil, a time
-// or a basic type of Go.
+// bindResult binds what a Valuer returned, which is not asked again: nil, a
+// time or a basic type of Go.
 func bindResult(v any) (any, bool, error) {
 	if v == nil {
 		return nil, false, nil

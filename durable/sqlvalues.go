@@ -129,8 +129,8 @@ func checkSQLSize(n int) error {
 	return nil
 }
 
-// scan copies a value into what dest points to. What most columns go to takes no
-// reflection.
+// scan copies a value into what dest points to. What most columns go to takes
+// no reflection.
 func scan(dest, v any) (err error) {
 	switch d := dest.(type) {
 	case *any:
@@ -233,9 +233,9 @@ func scanPointer(d reflect.Value, v any) error {
 	return nil
 }
 
-// kindOfType sorts types by how they are bound and scanned: Int64 stands for all
-// signed integers, Uint64 for the others, Float64 for a float32, too, and Slice
-// for bytes. Invalid is for types that cannot be.
+// kindOfType sorts types by how they are bound and scanned: Int64 stands for
+// all signed integers, Uint64 for the others, Float64 for a float32, too, and
+// Slice for bytes. Invalid is for types that cannot be.
 func kindOfType(t reflect.Type) reflect.Kind {
 	switch k := t.Kind(); k {
 	case reflect.Bool, reflect.String, reflect.Pointer:
@@ -254,7 +254,8 @@ func kindOfType(t reflect.Type) reflect.Kind {
 	return reflect.Invalid
 }
 
-// scanScanner passes a value as package database/sql does: int64 for a number without fraction.
+// scanScanner passes a value as package database/sql does: int64 for a number
+// without fraction.
 func scanScanner(s interface{ Scan(any) error }, v any) error {
 	switch x := v.(type) {
 	case float64:

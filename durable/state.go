@@ -88,9 +88,9 @@ func enterSection(ctx context.Context, storage any) (inside bool, leave func(), 
 
 func init() { section.Enter = enterSection }
 
-// runExclusive runs fn as the callback of a method that takes an asynchronous one. fn
-// gets what the callback gets. workerd has one such section of an object at a
-// time; others wait for it.
+// runExclusive runs fn as the callback of a method that takes an asynchronous
+// one. fn gets what the callback gets. workerd has one such section of an
+// object at a time; others wait for it.
 func runExclusive(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) error {
 	c := target.Context()
 	if err := c.EnterSection(ctx); err != nil {

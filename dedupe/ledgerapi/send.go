@@ -216,8 +216,8 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 	return &attemptError{err: err, unknown: true, again: status >= 500}
 }
 
-// serverError is an error that the server reported. Errors of package dedupe need no
-// further text.
+// serverError is an error that the server reported. Errors of package dedupe
+// need no further text.
 func (c *Client) serverError(err error, hint string) error {
 	switch err {
 	case ErrUnauthorized, ErrNoTokens, ErrUnavailable:

@@ -86,8 +86,8 @@ func run(t *testing.T, dir, name string, args ...string) string {
 	return string(out)
 }
 
-// newWorkspace makes a repository to clone of the working tree as it is, and an npm
-// that installs by linking what this one has installed.
+// newWorkspace makes a repository to clone of the working tree as it is, and an
+// npm that installs by linking what this one has installed.
 func newWorkspace(t *testing.T) *workspace {
 	t.Helper()
 	w := &workspace{dir: t.TempDir()}

@@ -174,9 +174,9 @@ type possible struct {
 // attempt, in ms.
 func (s state) outcomeKept() int64 { return (s.ttl + 9) / 10 }
 
-// possibleStates are a key with its record and one without, as far as its window
-// allows. A lease goes on after that, and counts for a time when it ran out,
-// and until somebody has been told of its holder.
+// possibleStates are a key with its record and one without, as far as its
+// window allows. A lease goes on after that, and counts for a time when it ran
+// out, and until somebody has been told of its holder.
 func (s state) possibleStates(now span) (list []possible) {
 	end := s.window
 	if s.phase == held {

@@ -19,9 +19,9 @@ func registerProcessor(class string) {
 		durable.Func[*processor]("count", (*processor).count))
 }
 
-// newProcessor returns the one object of the class. Its error comes at once, and
-// not with the first call as that of [durable.Env.Object] does: a flow checks its
-// bindings before a node claims anything.
+// newProcessor returns the one object of the class. Its error comes at once,
+// and not with the first call as that of [durable.Env.Object] does: a flow
+// checks its bindings before a node claims anything.
 func newProcessor(env *durable.Env) (*durable.Stub, error) {
 	namespace, err := env.Namespace("PROCESSOR")
 	if err != nil {

@@ -2,12 +2,12 @@ package jsrt
 
 import "context"
 
-// criticalSection is the critical section of an object: a transaction, or a function
-// with concurrency blocked. workerd runs one at a time, and holds back events
-// during it. This type holds back goroutines that are not inside. Otherwise
-// their writes would become part of the transaction, which may be rolled back
-// after they were told of success, and they would read values that the section
-// may change.
+// criticalSection is the critical section of an object: a transaction, or a
+// function with concurrency blocked. workerd runs one at a time, and holds back
+// events during it. This type holds back goroutines that are not inside.
+// Otherwise their writes would become part of the transaction, which may be
+// rolled back after they were told of success, and they would read values that
+// the section may change.
 type criticalSection struct {
 	taken     chan struct{} // holds one while somebody is inside
 	owner     uintptr       // the goroutine that is

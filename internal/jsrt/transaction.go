@@ -19,8 +19,8 @@ type transaction struct {
 }
 
 // begin is called by JavaScript inside transactionSync. Then it resumes the Go
-// program, which runs until every goroutine waits: also others, but checkTransaction keeps
-// their I/O out.
+// program, which runs until every goroutine waits: also others, but
+// checkTransaction keeps their I/O out.
 func (t *transaction) begin() {
 	t.outer, t.c.tx = t.c.tx, t
 	go t.call()
@@ -63,8 +63,8 @@ func (t *transaction) result() error {
 	return t.err
 }
 
-// checkTransaction decides whether a goroutine may do I/O while a transaction's function
-// runs, or after one was abandoned.
+// checkTransaction decides whether a goroutine may do I/O while a transaction's
+// function runs, or after one was abandoned.
 func (c *Context) checkTransaction() (wait bool, err error) {
 	g := goroutine()
 	for t := c.givenUp; t != nil; t = t.next {
