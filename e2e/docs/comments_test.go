@@ -25,6 +25,7 @@ const (
 var (
 	slashes = regexp.MustCompile(`^\s*//`)
 	hash    = regexp.MustCompile(`^\s*#`)
+	output  = regexp.MustCompile(`^\s*// (Unordered o|O)utput:`)
 	onlyURL = regexp.MustCompile(`^\s*(//|#) *\(?https?://\S+$`)
 )
 
@@ -68,6 +69,8 @@ func TestLongCommentsAreFound(t *testing.T) {
 		"a raw string":    {"a.go", "package a\n\nvar x = `\n// " + long + "\n`\n", 0},
 		"a URL":           {"a.go", "package a\n\n// https://" + strings.Repeat("x", 100) + "\n", 0},
 		"text and a URL":  {"a.go", "package a\n\n// " + long[:50] + "https://" + strings.Repeat("x", 50) + "\n", 3},
+		"an output":       {"a_test.go", "package a\n\n// Output:\n// " + long + "\n", 0},
+		"after an output": {"a_test.go", "package a\n\n// Output:\n\n// " + long + "\n", 5},
 		"a directive":     {"a.go", "package a\n\n//go:generate " + long + "\n", 0},
 		"a line of code":  {"a.go", "package a\n\nvar x = \"" + long + "\" // why\n", 0},
 		"letters of text": {"a.go", "package a\n\n// " + strings.Repeat("ä", 97) + "\n", 0},
@@ -96,13 +99,14 @@ func longComments(name string, text []byte) []string {
 		inGo = commentLines(text)
 	}
 	var long []string
-	number := 0
+	number, inOutput := 0, false
 	for line := range bytes.Lines(text) {
 		number++
 		s := strings.TrimRight(string(line), "\n")
 		width := utf8.RuneCountInString(s) + (tabWidth-1)*strings.Count(s, "\t")
+		inOutput = comments.MatchString(s) && (inOutput || output.MatchString(s))
 		switch {
-		case width <= maxComment, !comments.MatchString(s), inGo != nil && !inGo[number]:
+		case width <= maxComment, inOutput, !comments.MatchString(s), inGo != nil && !inGo[number]:
 		case onlyURL.MatchString(s), strings.HasPrefix(s, "//go:"):
 		default:
 			long = append(long, fmt.Sprintf("%s:%d: the comment has %d columns\nhint: wrap it at 80", name, number, width))
