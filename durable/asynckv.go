@@ -55,12 +55,16 @@ type Entry struct {
 
 // Get returns the value stored under key, and whether there is one. See
 // [GetAsync].
-func (kv *AsyncKV) Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
+func (kv *AsyncKV) Get(
+	ctx context.Context, key string, opts *GetOptions,
+) (value any, ok bool, err error) {
 	return stored(kv.get(ctx, key, opts))
 }
 
 // get returns what stayed in JavaScript, too.
-func (kv *AsyncKV) get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
+func (kv *AsyncKV) get(
+	ctx context.Context, key string, opts *GetOptions,
+) (value any, ok bool, err error) {
 	if err := kv.backend.checkKeys(key); err != nil {
 		return nil, false, err
 	}
@@ -76,7 +80,9 @@ type AsyncGetter interface {
 // GetAsync is [Get] of the asynchronous store, on both storage backends:
 //
 //	n, ok, err := durable.GetAsync[int64](ctx, txn, "n", nil)
-func GetAsync[T any](ctx context.Context, from AsyncGetter, key string, opts *GetOptions) (value T, ok bool, err error) {
+func GetAsync[T any](
+	ctx context.Context, from AsyncGetter, key string, opts *GetOptions,
+) (value T, ok bool, err error) {
 	return typed[T](from.Get(ctx, key, opts))
 }
 
@@ -98,7 +104,8 @@ func (kv *AsyncKV) List(ctx context.Context, opts *ListOptions) ([]Entry, error)
 }
 
 func (kv *AsyncKV) entries(ctx context.Context, method string, args ...any) ([]Entry, error) {
-	v, err := kv.ref.Context().Host().Await(ctx, "entries", append([]any{kv.ref, method}, args...)...)
+	v, err := kv.ref.Context().Host().Await(ctx, "entries",
+		append([]any{kv.ref, method}, args...)...)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -135,7 +142,9 @@ func (kv *AsyncKV) PutMany(ctx context.Context, entries []Entry, opts *PutOption
 }
 
 // Delete removes a key, and reports whether there was a value.
-func (kv *AsyncKV) Delete(ctx context.Context, key string, opts *PutOptions) (existed bool, err error) {
+func (kv *AsyncKV) Delete(
+	ctx context.Context, key string, opts *PutOptions,
+) (existed bool, err error) {
 	if err := kv.backend.checkKeys(key); err != nil {
 		return false, err
 	}
@@ -146,7 +155,9 @@ func (kv *AsyncKV) Delete(ctx context.Context, key string, opts *PutOptions) (ex
 
 // DeleteMany removes keys, [MaxEntries] at most, and returns how many had a
 // value.
-func (kv *AsyncKV) DeleteMany(ctx context.Context, keys []string, opts *PutOptions) (deleted int, err error) {
+func (kv *AsyncKV) DeleteMany(
+	ctx context.Context, keys []string, opts *PutOptions,
+) (deleted int, err error) {
 	if err := kv.backend.checkKeys(keys...); err != nil {
 		return 0, err
 	}
@@ -238,7 +249,8 @@ func (o *PutOptions) js() []any {
 	if o == nil {
 		return nil
 	}
-	return []any{map[string]any{"allowUnconfirmed": o.AllowUnconfirmed, "allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache}}
+	return []any{map[string]any{"allowUnconfirmed": o.AllowUnconfirmed,
+		"allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache}}
 }
 
 func (o *GetAlarmOptions) js() []any {
@@ -252,12 +264,14 @@ func (o *SetAlarmOptions) js() []any {
 	if o == nil {
 		return nil
 	}
-	return []any{map[string]any{"allowConcurrency": o.AllowConcurrency, "allowUnconfirmed": o.AllowUnconfirmed}}
+	return []any{map[string]any{"allowConcurrency": o.AllowConcurrency,
+		"allowUnconfirmed": o.AllowUnconfirmed}}
 }
 
 func (o *ListOptions) check() error {
 	if o != nil && o.Limit < 0 {
-		return &LimitError{Limit: "ListOptions.Limit, where 0 means all", Max: math.MaxInt32, Actual: o.Limit}
+		return &LimitError{Limit: "ListOptions.Limit, where 0 means all",
+			Max: math.MaxInt32, Actual: o.Limit}
 	}
 	return nil
 }
@@ -276,18 +290,21 @@ func (o *ListOptions) js() []any {
 		return nil
 	}
 	m := map[string]any{}
-	for name, s := range map[string]string{"start": o.Start, "startAfter": o.StartAfter, "end": o.End, "prefix": o.Prefix} {
+	for name, s := range map[string]string{"start": o.Start, "startAfter": o.StartAfter,
+		"end": o.End, "prefix": o.Prefix} {
 		if s != "" {
 			m[name] = s
 		}
 	}
-	for name, b := range map[string]bool{"reverse": o.Reverse, "allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache} {
+	for name, b := range map[string]bool{"reverse": o.Reverse,
+		"allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache} {
 		if b {
 			m[name] = true
 		}
 	}
 	if o.Limit > 0 {
-		m["limit"] = min(o.Limit, math.MaxInt32) // more than there can be, and all that workerd takes
+		// more than there can be, and all that workerd takes
+		m["limit"] = min(o.Limit, math.MaxInt32)
 	}
 	return []any{m}
 }

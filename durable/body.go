@@ -16,7 +16,9 @@ type sender func(ctx context.Context, failed func(error))
 
 // outgoing converts a body to one that JavaScript sends: bytes, a stream that
 // send writes, or one of JavaScript's own streams.
-func outgoing(c *jsrt.Context, body io.Reader, header map[string][]string) (value any, send sender, err error) {
+func outgoing(
+	c *jsrt.Context, body io.Reader, header map[string][]string,
+) (value any, send sender, err error) {
 	switch b := body.(type) {
 	case nil:
 		return nil, nil, nil
@@ -40,7 +42,9 @@ func outgoing(c *jsrt.Context, body io.Reader, header map[string][]string) (valu
 	}
 	ends := v.([]any)
 	writer := ends[1].(*jsrt.Ref)
-	return ends[0], func(ctx context.Context, failed func(error)) { pump(ctx, writer, body, failed) }, nil
+	return ends[0], func(ctx context.Context, failed func(error)) {
+		pump(ctx, writer, body, failed)
+	}, nil
 }
 
 // lengthOf returns the Content-Length, or nil without a proper one.

@@ -37,7 +37,8 @@ const (
 // Accept starts receiving, and returns the connection. It fails for a socket
 // that was accepted or passed on before.
 func (ws *WebSocket) Accept() (*Conn, error) {
-	v, err := ws.ref.Context().Host().Call("inbox", ws.ref, MaxWebSocketBacklog, MaxWebSocketBacklogs, messageOverhead, backlogCode, backlogReason)
+	v, err := ws.ref.Context().Host().Call("inbox", ws.ref, MaxWebSocketBacklog,
+		MaxWebSocketBacklogs, messageOverhead, backlogCode, backlogReason)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -49,7 +50,9 @@ func (ws *WebSocket) Accept() (*Conn, error) {
 // nil; set Sec-WebSocket-Protocol in it to ask for subprotocols. The response
 // is that of the handshake. If it is not a WebSocket, the error is
 // [ErrNoUpgrade]; then read or close the Body of the response.
-func DialWebSocket(ctx context.Context, url string, header map[string][]string) (*Conn, *Response, error) {
+func DialWebSocket(
+	ctx context.Context, url string, header map[string][]string,
+) (*Conn, *Response, error) {
 	host, err := hostOf(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -59,7 +62,9 @@ func DialWebSocket(ctx context.Context, url string, header map[string][]string) 
 
 // DialWebSocket opens a connection to the object, as the function DialWebSocket
 // does to a server. The object's Fetch gets the request.
-func (s *Stub) DialWebSocket(ctx context.Context, url string, header map[string][]string) (*Conn, *Response, error) {
+func (s *Stub) DialWebSocket(
+	ctx context.Context, url string, header map[string][]string,
+) (*Conn, *Response, error) {
 	return dialed(s.Fetch(ctx, upgradeRequest(url, header)))
 }
 
@@ -80,7 +85,8 @@ func dialed(resp *Response, err error) (*Conn, *Response, error) {
 	case err != nil:
 		return nil, nil, classify(err)
 	case resp.WebSocket == nil:
-		return nil, resp, wrappedError("durable: the answer has status "+strconv.Itoa(resp.Status)+" and is not a WebSocket", ErrNoUpgrade)
+		return nil, resp, wrappedError("durable: the answer has status "+strconv.Itoa(resp.Status)+
+			" and is not a WebSocket", ErrNoUpgrade)
 	}
 	conn, err := resp.WebSocket.Accept()
 	return conn, resp, err

@@ -67,7 +67,8 @@ func (d *valueDecoder) value(c *codec, value any, to reflect.Value) *valueErr {
 			return nil
 		}
 	case formFloat:
-		if f, ok := exactFloat(value); ok && (to.Kind() == reflect.Float64 || float64(float32(f)) == f || f != f) {
+		if f, ok := exactFloat(value); ok &&
+			(to.Kind() == reflect.Float64 || float64(float32(f)) == f || f != f) {
 			to.SetFloat(f)
 			return nil
 		}
@@ -226,7 +227,8 @@ func (d *valueDecoder) elements(c *codec, value any, to reflect.Value) *valueErr
 	case []any:
 		return d.list(c, v, to)
 	case []byte:
-		if to.Kind() == reflect.Array && c.elem.form == formUint && c.t.Elem().Kind() == reflect.Uint8 && to.Len() == len(v) {
+		if to.Kind() == reflect.Array && c.elem.form == formUint &&
+			c.t.Elem().Kind() == reflect.Uint8 && to.Len() == len(v) {
 			for i, b := range v {
 				to.Index(i).SetUint(uint64(b))
 			}
@@ -243,7 +245,8 @@ func (d *valueDecoder) list(c *codec, list []any, to reflect.Value) *valueErr {
 	if to.Kind() == reflect.Slice {
 		to.Set(reflect.MakeSlice(c.t, len(list), len(list)))
 	} else if to.Len() != len(list) {
-		return refused("an array of " + strconv.Itoa(len(list)) + " does not fit Go's " + c.t.String() + " unchanged")
+		return refused("an array of " + strconv.Itoa(len(list)) + " does not fit Go's " +
+			c.t.String() + " unchanged")
 	}
 	for i, x := range list {
 		if err := d.element(c.elem, x, to.Index(i)); err != nil {
@@ -347,7 +350,8 @@ func (d *valueDecoder) foldedFields(c *codec, m map[string]any, to reflect.Value
 		for name := range m {
 			if len(name) < 4*len(f.name) && strings.EqualFold(name, f.name) && !c.has(name, i) {
 				if found != "" {
-					return refused("two properties differ from the name of a field of Go's " + c.t.String() + " in case only").at("." + f.name)
+					return refused("two properties differ from the name of a field of Go's " +
+						c.t.String() + " in case only").at("." + f.name)
 				}
 				found = name
 			}
@@ -378,7 +382,8 @@ func (d *valueDecoder) field(f *field, value any, to reflect.Value) *valueErr {
 	for i, n := range f.index {
 		if i > 0 && to.Kind() == reflect.Pointer {
 			if to.IsNil() && !to.CanSet() {
-				return refused("an embedded pointer to Go's unexported " + to.Type().Elem().String() + " is nil, and cannot be set")
+				return refused("an embedded pointer to Go's unexported " +
+					to.Type().Elem().String() + " is nil, and cannot be set")
 			}
 			if to.IsNil() {
 				to.Set(reflect.New(to.Type().Elem()))
@@ -404,7 +409,8 @@ func (d *valueDecoder) field(f *field, value any, to reflect.Value) *valueErr {
 func (d *valueDecoder) unquote(c *codec, value any, to reflect.Value) *valueErr {
 	s, ok := value.(string)
 	if !ok {
-		return refused(jsType(value) + " does not fit Go's " + c.t.String() + " with the option string unchanged")
+		return refused(jsType(value) + " does not fit Go's " + c.t.String() +
+			" with the option string unchanged")
 	}
 	var v any
 	var err error
@@ -425,7 +431,8 @@ func (d *valueDecoder) unquote(c *codec, value any, to reflect.Value) *valueErr 
 		v, err = parseInteger(s)
 	}
 	if err != nil {
-		return refused("a string does not fit Go's " + c.t.String() + " with the option string unchanged")
+		return refused("a string does not fit Go's " + c.t.String() +
+			" with the option string unchanged")
 	}
 	return d.value(c, v, to)
 }

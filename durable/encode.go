@@ -317,7 +317,8 @@ func isEmpty(v reflect.Value) bool {
 // isZero is what encoding/json's option omitzero means.
 func isZero(v reflect.Value) bool {
 	type zeroer interface{ IsZero() bool }
-	if isNil := (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) && v.IsNil(); isNil || !v.CanInterface() {
+	if isNil := (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) &&
+		v.IsNil(); isNil || !v.CanInterface() {
 		return v.IsZero()
 	}
 	if z, ok := v.Interface().(zeroer); ok {
@@ -347,7 +348,8 @@ func marshalText(v reflect.Value) (string, *valueErr) {
 	}
 	b, err := m.MarshalText()
 	if err != nil {
-		return "", &valueErr{what: "MarshalText of Go's " + v.Type().String() + " failed", cause: err}
+		return "", &valueErr{what: "MarshalText of Go's " + v.Type().String() +
+			" failed", cause: err}
 	}
 	return string(b), checkText(string(b))
 }
@@ -367,7 +369,8 @@ func (c *codec) text(v reflect.Value) (any, *valueErr) {
 		return s, nil
 	}
 	if part, err := marshalText(embedded); err == nil && part == s {
-		return nil, refused("Go's " + c.t.String() + " has MarshalText of its embedded " + c.t.Field(c.promoted-1).Name +
+		return nil, refused("Go's " + c.t.String() + " has MarshalText of its embedded " +
+			c.t.Field(c.promoted-1).Name +
 			", which leaves out the other fields; hint: give that field a name")
 	}
 	return s, nil
@@ -379,7 +382,8 @@ func hasNilEmbedded(v reflect.Value) bool {
 	}
 	for i := range v.NumField() {
 		f := v.Field(i)
-		if v.Type().Field(i).Anonymous && (f.Kind() == reflect.Pointer || f.Kind() == reflect.Interface) && f.IsNil() {
+		if v.Type().Field(i).Anonymous &&
+			(f.Kind() == reflect.Pointer || f.Kind() == reflect.Interface) && f.IsNil() {
 			return true
 		}
 	}
@@ -390,7 +394,8 @@ func hasNilEmbedded(v reflect.Value) bool {
 func (c *codec) textOrPanic(v reflect.Value) (_ any, err *valueErr) {
 	defer func() {
 		if recover() != nil {
-			err = refused("MarshalText of Go's " + c.t.String() + " panics; an embedded field is nil")
+			err = refused("MarshalText of Go's " + c.t.String() +
+				" panics; an embedded field is nil")
 		}
 	}()
 	return marshalText(v)
@@ -440,7 +445,8 @@ func digits(text string) any {
 }
 
 func bigIntValue(text string) (any, *valueErr) {
-	if rest := strings.TrimPrefix(text, "-"); rest == "" || strings.Trim(rest, "0123456789") != "" || rest[0] == '0' && text != "0" {
+	if rest := strings.TrimPrefix(text, "-"); rest == "" ||
+		strings.Trim(rest, "0123456789") != "" || rest[0] == '0' && text != "0" {
 		return nil, refused("a durable.BigInt that is not an integer in decimal digits")
 	}
 	return BigInt(text), nil
@@ -452,16 +458,19 @@ func number(text string) (any, *valueErr) {
 	if text == "" {
 		return int64(0), nil
 	}
-	if rest := strings.TrimPrefix(text, "-"); strings.Trim(rest, "0123456789") == "" && rest != "" && (rest[0] != '0' || text == "0") {
+	if rest := strings.TrimPrefix(text, "-"); strings.Trim(rest, "0123456789") == "" &&
+		rest != "" && (rest[0] != '0' || text == "0") {
 		return digits(text), nil
 	}
 	whole, fraction, _ := strings.Cut(strings.TrimPrefix(mantissa, "-"), ".")
 	significant := strings.Trim(whole+fraction, "0")
 	f, err := strconv.ParseFloat(text, 64)
 	switch {
-	case err != nil || strings.Trim(significant+exponent, "0123456789+-") != "" || hasExponent && exponent == "" || whole == "" || whole[0] == '0' && whole != "0":
+	case err != nil || strings.Trim(significant+exponent, "0123456789+-") != "" ||
+		hasExponent && exponent == "" || whole == "" || whole[0] == '0' && whole != "0":
 		return nil, refused("a json.Number that JavaScript has no number for")
-	case (len(significant) > 15 || math.Abs(f) < 2.3e-308 && significant != "") && formatFloat(f, 64) != text:
+	case (len(significant) > 15 || math.Abs(f) < 2.3e-308 && significant != "") &&
+		formatFloat(f, 64) != text:
 		return nil, refused("a json.Number with more digits than a JavaScript number has")
 	}
 	return f, nil

@@ -25,7 +25,8 @@ func (e *Env) Var(name string) (value string, ok bool, err error) {
 	}
 	v, err := e.ref.Context().Host().Call("variable", e.ref, name)
 	if v == false {
-		return "", false, errors.New("durable: " + strconv.Quote(name) + " is a binding, not a variable")
+		return "", false, errors.New("durable: " + strconv.Quote(name) +
+			" is a binding, not a variable")
 	}
 	value, ok = v.(string)
 	return value, ok, classify(err)
@@ -44,7 +45,8 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 	}
 	ref, ok := v.(*jsrt.Ref)
 	if !ok {
-		return nil, &wrapped{"durable: " + ErrNoBinding.Error() + ": " + strconv.Quote(binding) + " (bindings of this Worker: " + e.bindings() + ")", ErrNoBinding}
+		return nil, &wrapped{"durable: " + ErrNoBinding.Error() + ": " + strconv.Quote(binding) +
+			" (bindings of this Worker: " + e.bindings() + ")", ErrNoBinding}
 	}
 	return &Namespace{ref: ref, binding: binding}, nil
 }

@@ -131,9 +131,11 @@ type LimitError struct {
 // Error names the limit, the maximum and the actual figure.
 func (e *LimitError) Error() string {
 	if e.Actual < e.Min {
-		return e.Limit + ": " + strconv.Itoa(e.Actual) + " is less than the minimum of " + strconv.Itoa(e.Min)
+		return e.Limit + ": " + strconv.Itoa(e.Actual) + " is less than the minimum of " +
+			strconv.Itoa(e.Min)
 	}
-	return e.Limit + ": " + strconv.Itoa(e.Actual) + " exceeds the maximum of " + strconv.Itoa(e.Max)
+	return e.Limit + ": " + strconv.Itoa(e.Actual) + " exceeds the maximum of " +
+		strconv.Itoa(e.Max)
 }
 
 // Unwrap returns [ErrLimit].
@@ -154,7 +156,8 @@ func Retryable(err error) bool {
 // out of memory is. Send fewer requests, or spread the work over more objects.
 func Overloaded(err error) bool {
 	var e *Error
-	return errors.Is(err, ErrOverloaded) || errors.As(err, &e) && e.isOverloaded() && errors.Is(e.kind, ErrObjectReset)
+	return errors.Is(err, ErrOverloaded) ||
+		errors.As(err, &e) && e.isOverloaded() && errors.Is(e.kind, ErrObjectReset)
 }
 
 // isOverloaded reports whether workerd says so, of this call or, in a remote
@@ -180,17 +183,21 @@ var messages = []struct {
 	{"Durable Object is overloaded", "", ErrOverloaded},
 	{"Your account is generating too much load on Durable Objects", "", ErrOverloaded},
 	{"Your account is doing too many concurrent storage operations", "", ErrOverloaded},
-	{"Durable Object storage operation exceeded timeout", "caused object to be reset", storageReset},
-	{"Internal error while starting up Durable Object storage", "caused object to be reset", storageReset},
+	{"Durable Object storage operation exceeded timeout",
+		"caused object to be reset", storageReset},
+	{"Internal error while starting up Durable Object storage",
+		"caused object to be reset", storageReset},
 	{"Internal error in Durable Object storage", "caused object to be reset", storageReset},
-	{"Durable Object's isolate exceeded its memory limit due to overflowing the storage cache", "", storageReset},
+	{"Durable Object's isolate exceeded its memory limit due to overflowing the storage cache",
+		"", storageReset},
 	{"Durable Object was reset and rolled back to its last known good state", "", storageReset},
 	{"Durable Object reset because its code was updated", "", ErrObjectReset},
 	{"Durable Object connection closed because the object was reset", "", ErrObjectReset},
 	{"Connection closed: this Durable Object instance is no longer active", "", ErrObjectReset},
 	{"Durable Object's isolate exceeded its memory limit and was reset", "", ErrObjectReset},
 	{"Durable Object exceeded its CPU time limit and was reset", "", ErrObjectReset},
-	{"A call to blockConcurrencyWhile() in a Durable Object", "and the Durable Object was reset", ErrObjectReset},
+	{"A call to blockConcurrencyWhile() in a Durable Object",
+		"and the Durable Object was reset", ErrObjectReset},
 	{"Network connection lost", "", ErrDisconnected},
 	{"Invalid Durable Object ID", "", ErrInvalidID},
 	{"Durable Object ID is not valid for this namespace", "", ErrInvalidID},
@@ -203,7 +210,8 @@ var messages = []struct {
 	{"The storage.", "only available for SQLite-backed Durable Objects", ErrNoSQL},
 	{"Durable Object is not backed by SQL", "", ErrNoSQL},
 	{"This Durable Object is not backed by SQL", "", ErrNoSQL},
-	{"This Durable Object's storage back-end does not implement point-in-time recovery", "", errors.ErrUnsupported},
+	{"This Durable Object's storage back-end does not implement point-in-time recovery", "",
+		errors.ErrUnsupported},
 	{"Can't call WebSocket send() after close()", "", ErrWebSocketClosed},
 }
 
@@ -214,8 +222,10 @@ var limitMessages = []struct {
 	max           int
 }{
 	{"Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: ", "size of an RPC call's arguments or result, in bytes", MaxRPCSize},
-	{"Keys cannot be larger than 2048 bytes. A key of size ", "size of a key, in bytes", MaxKeySizeKV},
-	{"Values cannot be larger than 131072 bytes. A value of size ", "size of a value, in bytes", MaxValueSizeKV},
+	{"Keys cannot be larger than 2048 bytes. A key of size ",
+		"size of a key, in bytes", MaxKeySizeKV},
+	{"Values cannot be larger than 131072 bytes. A value of size ",
+		"size of a value, in bytes", MaxValueSizeKV},
 	{"Maximum number of key value pairs is 128. ", "entries in one call", MaxEntries},
 }
 
@@ -225,8 +235,10 @@ func classify(err error) error {
 	if !ok {
 		return err
 	}
-	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: withSentinels(kindOf(js), js)}
-	if e.kind == nil && classifySQL != nil && e.Name == "Error" { // a TypeError, say, quotes what is wrong
+	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"),
+		Props: js.Props, kind: withSentinels(kindOf(js), js)}
+	// a TypeError, say, quotes what is wrong
+	if e.kind == nil && classifySQL != nil && e.Name == "Error" {
 		return classifySQL(e)
 	}
 	return e
@@ -240,7 +252,8 @@ func classifyStatement(err error) error {
 	if !ok || js.Flag("durableObjectReset") {
 		return classify(err)
 	}
-	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props}
+	e := &Error{Name: js.Name, Message: js.Message,
+		Retryable: js.Flag("retryable"), Props: js.Props}
 	if sql := parseSQLError(e); sql != nil {
 		return sql
 	}

@@ -39,7 +39,8 @@ func checkFunc[T any](f reflect.Value) error {
 	case t.IsVariadic():
 		return errors.New("a variadic function cannot be an RPC method")
 	case t.NumIn() < 2 || t.In(0) != reflect.TypeFor[T]() || t.In(1) != contextType:
-		return errors.New("the function's first parameters must be of types " + reflect.TypeFor[T]().String() + " and context.Context")
+		return errors.New("the function's first parameters must be of types " +
+			reflect.TypeFor[T]().String() + " and context.Context")
 	case t.NumOut() < 1 || t.NumOut() > 2 || t.Out(t.NumOut()-1) != errorType:
 		return errors.New("the function must return error, or a result and error")
 	}
@@ -54,10 +55,13 @@ func checkFunc[T any](f reflect.Value) error {
 	return nil
 }
 
-func invoke(method string, f reflect.Value, object any, ctx context.Context, args []any) (any, error) {
+func invoke(
+	method string, f reflect.Value, object any, ctx context.Context, args []any,
+) (any, error) {
 	t := f.Type()
 	if len(args) > t.NumIn()-2 {
-		return nil, refused(strconv.Itoa(len(args)) + " arguments for a method that takes " + strconv.Itoa(t.NumIn()-2))
+		return nil, refused(strconv.Itoa(len(args)) + " arguments for a method that takes " +
+			strconv.Itoa(t.NumIn()-2))
 	}
 	values := []reflect.Value{reflect.ValueOf(object), reflect.ValueOf(ctx)}
 	for i := 2; i < t.NumIn(); i++ {

@@ -173,7 +173,8 @@ func checkTags(tags []string) error {
 	}
 	for _, t := range tags {
 		if len(t) > MaxWebSocketTagLength {
-			return &LimitError{Limit: "length of a tag, in bytes", Max: MaxWebSocketTagLength, Actual: len(t)}
+			return &LimitError{Limit: "length of a tag, in bytes",
+				Max: MaxWebSocketTagLength, Actual: len(t)}
 		}
 		if t == "" {
 			return wrappedError("durable: a tag is empty", ErrValue)
@@ -210,7 +211,8 @@ func (s *State) WebSockets(tag string) ([]*WebSocket, error) {
 func (s *State) SetWebSocketAutoResponse(request, response string) error {
 	for what, text := range map[string]string{"request": request, "response": response} {
 		if len(text) > MaxWebSocketAutoResponse {
-			return &LimitError{Limit: "length of an automatic response's " + what + ", in bytes", Max: MaxWebSocketAutoResponse, Actual: len(text)}
+			return &LimitError{Limit: "length of an automatic response's " + what + ", in bytes",
+				Max: MaxWebSocketAutoResponse, Actual: len(text)}
 		}
 	}
 	return s.autoResponse(request, response)
@@ -257,7 +259,8 @@ func (s *State) SetHibernatableWebSocketEventTimeout(d time.Duration) error {
 		ms--
 	}
 	if d < 0 || d > MaxWebSocketEventTimeout {
-		return &LimitError{Limit: "timeout of a WebSocket's event, in ms", Max: int(MaxWebSocketEventTimeout / time.Millisecond), Actual: int(ms)}
+		return &LimitError{Limit: "timeout of a WebSocket's event, in ms",
+			Max: int(MaxWebSocketEventTimeout / time.Millisecond), Actual: int(ms)}
 	}
 	_, err := s.ref.Call("setHibernatableWebSocketEventTimeout", ms)
 	return classify(err)

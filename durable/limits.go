@@ -131,7 +131,8 @@ func (b *backend) checkSize(key string, n int) error {
 
 func checkPairSize(n int) error {
 	if n > MaxKeyValueSize {
-		return &LimitError{Limit: "size of a key and its value, in bytes", Max: MaxKeyValueSize, Actual: n}
+		return &LimitError{Limit: "size of a key and its value, in bytes",
+			Max: MaxKeyValueSize, Actual: n}
 	}
 	return nil
 }

@@ -28,7 +28,9 @@ func (m TypedMethod[Arg, Result]) Name() string { return m.name }
 // Call calls the method of an object. Its errors are those of the function
 // [Call]; they name the method, and if a value does not fit, whether it is the
 // argument or the result.
-func (m TypedMethod[Arg, Result]) Call(ctx context.Context, s *Stub, arg Arg) (result Result, err error) {
+func (m TypedMethod[Arg, Result]) Call(
+	ctx context.Context, s *Stub, arg Arg,
+) (result Result, err error) {
 	v, err := Encode(arg)
 	if err != nil {
 		return result, m.failed("argument", err)
@@ -52,7 +54,9 @@ func (m TypedMethod[Arg, Result]) failed(what string, err error) error {
 
 // Implement returns the method of T, for [Register]. fn is usually a method
 // expression such as (*Shop).List.
-func Implement[T, Arg, Result any](m TypedMethod[Arg, Result], fn func(object T, ctx context.Context, arg Arg) (Result, error)) RPCMethod[T] {
+func Implement[T, Arg, Result any](
+	m TypedMethod[Arg, Result], fn func(object T, ctx context.Context, arg Arg) (Result, error),
+) RPCMethod[T] {
 	return RPCMethod[T]{name: m.name, fn: func(object T, ctx context.Context, args []any) (any, error) {
 		var in any
 		if len(args) > 0 {

@@ -10,8 +10,10 @@ import (
 // unfitNames are names that RPC methods cannot have, each between spaces, and
 // why. (A switch over them would be three times as much code.)
 var unfitNames = [...]struct{ names, why string }{
-	{" constructor fetch alarm webSocketMessage webSocketClose webSocketError ", "workerd gives it another meaning on a Durable Object"},
-	{" connect dup then id name ", "a stub has a member of that name, which callers would get instead"},
+	{" constructor fetch alarm webSocketMessage webSocketClose webSocketError ",
+		"workerd gives it another meaning on a Durable Object"},
+	{" connect dup then id name ",
+		"a stub has a member of that name, which callers would get instead"},
 	{" ctx env ", "it is a property of every Durable Object"},
 	{" toString toLocaleString valueOf hasOwnProperty isPrototypeOf propertyIsEnumerable" +
 		" __proto__ __defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__ ",

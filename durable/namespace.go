@@ -135,8 +135,9 @@ type StubOptions struct {
 // RetryOptions bound workerd's own retries of a call that could not be
 // delivered.
 type RetryOptions struct {
-	MaxRetries int           // 0 to [MaxRetries]
-	Timeout    time.Duration // [MinRetryTimeout] to [MaxRetryTimeout], in whole ms; 0 means the default
+	MaxRetries int // 0 to [MaxRetries]
+	// [MinRetryTimeout] to [MaxRetryTimeout], in whole ms; 0 means the default
+	Timeout time.Duration
 }
 
 func (o *StubOptions) js() ([]any, error) {
@@ -157,7 +158,9 @@ func (o *StubOptions) js() ([]any, error) {
 		retry := map[string]any{"maxRetries": r.MaxRetries}
 		if ms := r.Timeout.Milliseconds(); r.Timeout != 0 {
 			if ms < MinRetryTimeout.Milliseconds() || r.Timeout > MaxRetryTimeout {
-				return nil, &LimitError{Limit: "timeout of retries, in ms", Min: int(MinRetryTimeout.Milliseconds()), Max: int(MaxRetryTimeout.Milliseconds()), Actual: int(ms)}
+				return nil, &LimitError{Limit: "timeout of retries, in ms",
+					Min: int(MinRetryTimeout.Milliseconds()),
+					Max: int(MaxRetryTimeout.Milliseconds()), Actual: int(ms)}
 			}
 			retry["timeoutMs"] = ms
 		}
@@ -169,7 +172,8 @@ func (o *StubOptions) js() ([]any, error) {
 // Get returns a stub for the object with that id. The object is created on its
 // first call. Get refuses an id of another namespace with [ErrInvalidID].
 func (n *Namespace) Get(id *ID, o *StubOptions) (*Stub, error) {
-	if id.namespace == nil || id.namespace.binding != n.binding { // workerd does not check ids that are objects
+	// workerd does not check ids that are objects
+	if id.namespace == nil || id.namespace.binding != n.binding {
 		own, err := n.IDFromString(id.text)
 		if err != nil {
 			return nil, err
@@ -193,7 +197,9 @@ func init() {
 
 // callByStub is for calls from an object. Those can be part of a cycle, which
 // is reported with the id of the stub.
-func (n *Namespace) callByStub(ctx context.Context, name, method string, args []byte) (result []byte, sent bool, err error) {
+func (n *Namespace) callByStub(
+	ctx context.Context, name, method string, args []byte,
+) (result []byte, sent bool, err error) {
 	stub, err := n.GetByName(name, nil)
 	if err != nil {
 		return nil, false, err

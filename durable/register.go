@@ -22,14 +22,22 @@ import (
 // is taken, is not an identifier or means something else to workerd or
 // JavaScript, and when T has a method of a handler's name with another
 // signature, or has handlers only as *T.
-func Register[T any](name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T]) {
+func Register[T any](
+	name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T],
+) {
 	var zero T
 	checkHandlers(name, zero, &zero)
 	handled := handlersOf(zero)
-	c := &class{name: name, events: eventsOf(handled), hasSocketHandlers: hasSocketHandlers(handled)}
-	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) { return construct(ctx, state, env) }
+	c := &class{name: name, events: eventsOf(handled),
+		hasSocketHandlers: hasSocketHandlers(handled)}
+	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) {
+		return construct(ctx, state, env)
+	}
 	for _, m := range methods {
-		c.addMethod(m.name, m.retryable, func(object any, ctx context.Context, args []any) (any, error) { return m.fn(object.(T), ctx, args) })
+		c.addMethod(m.name, m.retryable,
+			func(object any, ctx context.Context, args []any) (any, error) {
+				return m.fn(object.(T), ctx, args)
+			})
 	}
 	program.addClass(c)
 }
@@ -56,7 +64,9 @@ func (m RPCMethod[T]) Retryable() RPCMethod[T] {
 // returns bytes, up to 32 MiB each
 // (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error
 // reaches the caller with its message; fields of an [*Error] are kept.
-func Method[T any](name string, fn func(object T, ctx context.Context, args []byte) ([]byte, error)) RPCMethod[T] {
+func Method[T any](
+	name string, fn func(object T, ctx context.Context, args []byte) ([]byte, error),
+) RPCMethod[T] {
 	return RPCMethod[T]{name: name, fn: func(object T, ctx context.Context, args []any) (any, error) {
 		in, err := bytesArgument(args)
 		if err != nil {
@@ -96,7 +106,8 @@ const (
 	onError
 )
 
-var eventNames = [...]string{"fetch", "alarm", "webSocketMessage", "webSocketClose", "webSocketError"}
+var eventNames = [...]string{"fetch", "alarm", "webSocketMessage", "webSocketClose",
+	"webSocketError"}
 
 func handlersOf(object any) (events uint8) {
 	if _, ok := object.(Fetcher); ok {
@@ -179,9 +190,12 @@ type class struct {
 	calls             []func(object any, ctx context.Context, args []any) (any, error)
 }
 
-func (c *class) addMethod(name string, retryable bool, call func(any, context.Context, []any) (any, error)) {
+func (c *class) addMethod(
+	name string, retryable bool, call func(any, context.Context, []any) (any, error),
+) {
 	if why := unfitForMethod(name); why != "" {
-		panic("durable: class " + c.name + ": " + strconv.Quote(name) + " cannot be the name of an RPC method: " + why)
+		panic("durable: class " + c.name + ": " + strconv.Quote(name) +
+			" cannot be the name of an RPC method: " + why)
 	}
 	for _, m := range c.methods {
 		if m == name {
@@ -207,7 +221,8 @@ func init() { jsrt.Install(&program) }
 
 func (w *worker) addClass(c *class) {
 	if !jsname.IsIdentifier(c.name) || jsname.IsReserved(c.name) {
-		panic("durable: " + strconv.Quote(c.name) + " cannot be the name of a class (letters and digits, beginning with a letter, and no reserved word of JavaScript)")
+		panic("durable: " + strconv.Quote(c.name) +
+			" cannot be the name of a class (letters and digits, beginning with a letter, and no reserved word of JavaScript)")
 	}
 	for _, other := range w.classes {
 		if other.name == c.name {
@@ -254,7 +269,8 @@ func (w *worker) Name(i *jsrt.Invocation) string {
 }
 
 // kindNames are by [jsrt.Kind].
-var kindNames = [...]string{"constructor", "fetch", "alarm", "method", "a test", "webSocketMessage", "webSocketClose", "webSocketError"}
+var kindNames = [...]string{"constructor", "fetch", "alarm", "method", "a test", "webSocketMessage",
+	"webSocketClose", "webSocketError"}
 
 // NewEnv and NewStub are for package durabletest.
 func (w *worker) NewEnv(ref *jsrt.Ref) *Env   { return &Env{ref: ref} }
@@ -330,7 +346,8 @@ func (w *worker) Describe() map[string]any {
 		for j, m := range c.methods {
 			methods[j] = m
 		}
-		classes[i] = map[string]any{"name": c.name, "events": c.events, "methods": methods, "retryable": c.retryable}
+		classes[i] = map[string]any{"name": c.name, "events": c.events, "methods": methods,
+			"retryable": c.retryable}
 	}
 	return map[string]any{"classes": classes, "fetch": w.fetch != nil}
 }

@@ -138,7 +138,8 @@ func run(ref *jsrt.Ref, query string, args []any) (*Cursor, error) {
 	}
 	text := castIntegers(query, isInteger)
 	if len(text) > MaxSQLLength {
-		return nil, &LimitError{Limit: "length of a SQL statement, in bytes", Max: MaxSQLLength, Actual: len(text)}
+		return nil, &LimitError{Limit: "length of a SQL statement, in bytes", Max: MaxSQLLength,
+			Actual: len(text)}
 	}
 	in[3] = text
 	v, err := ref.Context().Host().Call("query", in...)

@@ -163,7 +163,8 @@ func (c *Cursor) checkRow(dests int) error {
 	case c.row == nil:
 		return errNoRow
 	case dests != len(c.row):
-		return refusal("durable: Scan into " + strconv.Itoa(dests) + " values of a row with " + strconv.Itoa(len(c.row)) + " columns")
+		return refusal("durable: Scan into " + strconv.Itoa(dests) + " values of a row with " +
+			strconv.Itoa(len(c.row)) + " columns")
 	}
 	return nil
 }

@@ -10,9 +10,13 @@ import (
 // matches [ErrConstraint] if its Code is SQLITE_CONSTRAINT, and [ErrLimit] if a
 // limit is exceeded. It wraps an [*Error].
 type SQLError struct {
-	Message    string     // SQLite's, without codes and offset. It may quote the statement, but no parameters.
-	Code       string     // such as "SQLITE_CONSTRAINT"
-	Extended   string     // such as "SQLITE_CONSTRAINT_UNIQUE"; Code where there is none that says more
+	// SQLite's, without codes and offset. It may quote the statement, but no
+	// parameters.
+	Message string
+	Code    string // such as "SQLITE_CONSTRAINT"
+	// such as "SQLITE_CONSTRAINT_UNIQUE"; Code where there is none that says
+	// more
+	Extended   string
 	Constraint Constraint // which kind of constraint is violated, if one is
 	// Offset is the position of the error in the failed statement, in bytes; -1
 	// if unknown.
@@ -84,14 +88,16 @@ func sqlError(js *Error) error {
 // code may not be there; nil for other errors.
 func parseSQLError(js *Error) *SQLError {
 	text, extended := js.Message, ""
-	if before, code, ok := cutLast(strings.TrimSuffix(text, ")"), " (extended: "); ok && isSQLCode(code) {
+	if before, code, ok := cutLast(strings.TrimSuffix(text, ")"), " (extended: "); ok &&
+		isSQLCode(code) {
 		text, extended = before, code
 	}
 	message, code, ok := cutLast(text, ": ")
 	if !ok || !isSQLCode(code) {
 		return nil
 	}
-	e := &SQLError{Message: message, Code: code, Extended: cmp.Or(extended, code), Offset: -1, js: js}
+	e := &SQLError{Message: message, Code: code, Extended: cmp.Or(extended, code),
+		Offset: -1, js: js}
 	if before, n, ok := cutLast(message, " at offset "); ok {
 		if n, err := strconv.Atoi(n); err == nil {
 			e.Message, e.Offset = before, n
@@ -110,7 +116,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 func isSQLCode(s string) bool {
-	return strings.HasPrefix(s, "SQLITE_") && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == ""
+	return strings.HasPrefix(s, "SQLITE_") &&
+		strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == ""
 }
 
 func (e *SQLError) classify() {

@@ -126,10 +126,12 @@ func (c *Cursor) fieldsOf(t reflect.Type) ([][]int, error) {
 	for i, column := range c.columns {
 		field, ok := fieldOf(t, column)
 		if !ok {
-			return nil, refusal("durable: " + t.String() + " has no field for column " + strconv.Quote(column))
+			return nil, refusal("durable: " + t.String() + " has no field for column " +
+				strconv.Quote(column))
 		}
 		if taken[field.Name] {
-			return nil, refusal("durable: two columns are for field " + field.Name + " of " + t.String() + "; hint: name them apart with AS")
+			return nil, refusal("durable: two columns are for field " + field.Name + " of " +
+				t.String() + "; hint: name them apart with AS")
 		}
 		taken[field.Name] = true
 		f.index[i] = field.Index

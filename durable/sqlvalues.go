@@ -51,7 +51,8 @@ var errNoRow = errors.New("durable: there is no row to scan; call Next first")
 // first, and which of them are integers.
 func bindAll(args []any, first ...any) (in []any, isInteger []bool, err error) {
 	if len(args) > MaxSQLParameters {
-		return nil, nil, &LimitError{Limit: "bound parameters of a statement", Max: MaxSQLParameters, Actual: len(args)}
+		return nil, nil, &LimitError{Limit: "bound parameters of a statement",
+			Max: MaxSQLParameters, Actual: len(args)}
 	}
 	in = append(make([]any, 0, len(first)+len(args)), first...)
 	for i, a := range args {
@@ -124,7 +125,8 @@ func bindTime(t time.Time) (any, error) {
 
 func checkSQLSize(n int) error {
 	if n > MaxSQLValueSize {
-		return &LimitError{Limit: "size of a SQL parameter, in bytes", Max: MaxSQLValueSize, Actual: n}
+		return &LimitError{Limit: "size of a SQL parameter, in bytes",
+			Max: MaxSQLValueSize, Actual: n}
 	}
 	return nil
 }

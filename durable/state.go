@@ -91,7 +91,9 @@ func init() { section.Enter = enterSection }
 // runExclusive runs fn as the callback of a method that takes an asynchronous
 // one. fn gets what the callback gets. workerd has one such section of an
 // object at a time; others wait for it.
-func runExclusive(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) error {
+func runExclusive(
+	ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error,
+) error {
 	c := target.Context()
 	if err := c.EnterSection(ctx); err != nil {
 		return err

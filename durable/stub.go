@@ -99,7 +99,9 @@ func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, er
 // its result, converted as by [Decode]. The object may be written in Go (see
 // [Func]) or in JavaScript. Errors are those of [Stub.Call], and [ErrValue] for
 // a value that cannot be converted.
-func Call[Result any](ctx context.Context, s *Stub, method string, args ...any) (result Result, err error) {
+func Call[Result any](
+	ctx context.Context, s *Stub, method string, args ...any,
+) (result Result, err error) {
 	if err := codecOf(reflect.TypeFor[Result]()).check(true); err != nil {
 		return result, in("result of "+method, err)
 	}

@@ -65,7 +65,9 @@ var errNotUTF8 = wrappedError("durable: a message of text is not valid UTF-8; se
 type WebSocket struct {
 	ref   *jsrt.Ref
 	state *State // once accepted there
-	lost  bool   // the program was told that the connection is: workerd drops in silence what is sent
+	// the program was told that the connection is: workerd drops in silence
+	// what is sent
+	lost bool
 }
 
 // NewWebSocketPair returns the two ends of a new connection, in the handler's
@@ -158,12 +160,14 @@ func (ws *WebSocket) Close(code int, reason string) error {
 func checkClose(code int, reason string) error {
 	switch {
 	case len(reason) > MaxWebSocketCloseReason:
-		return &LimitError{Limit: "length of a close reason, in bytes", Max: MaxWebSocketCloseReason, Actual: len(reason)}
+		return &LimitError{Limit: "length of a close reason, in bytes",
+			Max: MaxWebSocketCloseReason, Actual: len(reason)}
 	case !utf8.ValidString(reason):
 		return wrappedError("durable: a close reason is not valid UTF-8", ErrValue)
 	case code == 0 && reason != "":
 		return wrappedError("durable: a close reason needs a code", ErrCloseCode)
-	case code == 0, code == 1000, 3000 <= code && code <= 4999, 1001 <= code && code <= 1003, 1007 <= code && code <= 1014:
+	case code == 0, code == 1000, 3000 <= code && code <= 4999, 1001 <= code &&
+		code <= 1003, 1007 <= code && code <= 1014:
 		return nil
 	}
 	return wrappedError("durable: "+ErrCloseCode.Error()+": "+strconv.Itoa(code), ErrCloseCode)
@@ -213,7 +217,8 @@ func attachmentError(err error) error {
 	_, figure, ok := strings.Cut(js.Message, "'attachment' was ")
 	figure, _, _ = strings.Cut(figure, " ")
 	if n, convErr := strconv.Atoi(figure); ok && convErr == nil {
-		return &LimitError{Limit: "size of an attachment, in bytes as serialized", Max: MaxWebSocketAttachment, Actual: n}
+		return &LimitError{Limit: "size of an attachment, in bytes as serialized",
+			Max: MaxWebSocketAttachment, Actual: n}
 	}
 	return classify(err)
 }

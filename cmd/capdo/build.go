@@ -60,7 +60,8 @@ use it for what you deploy.`,
 	addPlace(cmd)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "x", false, "print the commands")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
-	cmd.Flags().BoolVar(&names, "profile", false, "keep the names of Go's functions, for capdo profile")
+	cmd.Flags().BoolVar(&names, "profile", false,
+		"keep the names of Go's functions, for capdo profile")
 	return cmd
 }
 
@@ -78,7 +79,8 @@ type project struct {
 type report struct {
 	*build.Result
 	Problems []wrangler.Problem `json:"problems"`
-	Largest  []build.Package    `json:"largest,omitempty"` // packages of a program of more than largeProgram
+	// packages of a program of more than largeProgram
+	Largest []build.Package `json:"largest,omitempty"`
 
 	config *wrangler.Config // that it was checked with
 	staged *build.Staged
@@ -112,7 +114,8 @@ func (p *project) build(ctx context.Context) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &report{Result: result, Problems: append([]wrangler.Problem{}, problems...), config: config, staged: staged}
+	r := &report{Result: result, Problems: append([]wrangler.Problem{}, problems...),
+		config: config, staged: staged}
 	if result.SizeGz > largeProgram && !p.isLocal {
 		packages, err := build.Packages(ctx, p.dir)
 		if err != nil {

@@ -53,20 +53,28 @@ docs/self-hosting.md is about serving.`,
 			return s.runCluster(cmd.Context(), &p, o)
 		},
 	}
-	cmd.PersistentFlags().StringVar(&o.Dir, "dir", filepath.Join(".wrangler", "cluster"), "folder for the bucket, the nodes and their logs")
+	cmd.PersistentFlags().StringVar(&o.Dir, "dir", filepath.Join(".wrangler", "cluster"),
+		"folder for the bucket, the nodes and their logs")
 	f := cmd.Flags()
 	f.IntVar(&o.Nodes, "nodes", 3, "how many nodes")
-	f.StringVar(&o.Listen, "listen", "127.0.0.1:8787", "address of the cluster, host:port; the nodes use the ports after it")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8787",
+		"address of the cluster, host:port; the nodes use the ports after it")
 	f.StringVar(&s.envFile, "env-file", "", "file with secrets and variables, lines NAME=value")
 	f.BoolVar(&s.noBuild, "no-build", false, "serve the existing build")
-	f.StringVar(&s.options.Workerd, "workerd", "", "workerd's program (default: in the project's node_modules, or else on PATH)")
-	f.DurationVar(&s.options.StopTimeout, "stop-timeout", 8*time.Second, "time that a stopping node has to hand over its objects")
-	f.BoolVar(&s.options.PrivateNetwork, "private-network", false, "let fetch reach private addresses, including those of this machine")
+	f.StringVar(&s.options.Workerd, "workerd", "",
+		"workerd's program (default: in the project's node_modules, or else on PATH)")
+	f.DurationVar(&s.options.StopTimeout, "stop-timeout", 8*time.Second,
+		"time that a stopping node has to hand over its objects")
+	f.BoolVar(&s.options.PrivateNetwork, "private-network", false,
+		"let fetch reach private addresses, including those of this machine")
 	f.BoolVarP(&p.verbose, "verbose", "x", false, "print the commands")
 	addEnv(cmd, &p.env, "the config's environment to serve (default: the top level)")
 	for _, action := range [][2]string{
-		{"kill", "Kill a node with SIGKILL"}, {"stop", "Stop a node after it has handed over its objects"}, {"pause", "Pause a node (SIGSTOP)"},
-		{"resume", "Let a paused node go on"}, {"restart", "Start a node, after stopping it if it runs"},
+		{"kill", "Kill a node with SIGKILL"},
+		{"stop", "Stop a node after it has handed over its objects"},
+		{"pause", "Pause a node (SIGSTOP)"},
+		{"resume", "Let a paused node go on"},
+		{"restart", "Start a node, after stopping it if it runs"},
 	} {
 		cmd.AddCommand(newClusterAction(action[0], action[1], &o.Dir))
 	}
@@ -115,7 +123,8 @@ func newClusterStatus(dir *string) *cobra.Command {
 // runCluster runs nodes until ctx ends.
 func (s *serve) runCluster(ctx context.Context, p *project, o localcluster.Options) error {
 	if o.Nodes < 1 || o.Nodes > 20 {
-		return fmt.Errorf("--nodes is %d\nhint: it is 1 to 20; each node is a process with all of the program", o.Nodes)
+		return fmt.Errorf("--nodes is %d"+
+			"\nhint: it is 1 to 20; each node is a process with all of the program", o.Nodes)
 	}
 	config, err := p.config(ctx)
 	if err != nil {
@@ -146,7 +155,8 @@ func (s *serve) runCluster(ctx context.Context, p *project, o localcluster.Optio
 	if err := c.Control(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%d nodes serve at http://%s; logs are in %s\n", o.Nodes, o.Listen, o.Dir)
+	fmt.Fprintf(os.Stderr, "%d nodes serve at http://%s; logs are in %s\n",
+		o.Nodes, o.Listen, o.Dir)
 	watchNodes(ctx, c, os.Stdout)
 	return nil
 }
@@ -171,12 +181,15 @@ func emptyDir(dir string) error {
 		return fmt.Errorf("%w\nhint: choose another folder with --dir", err)
 	}
 	for _, e := range entries {
-		if name := e.Name(); name != "bucket" && name != "control" && name != ".gitignore" && !strings.HasPrefix(name, "node") {
-			return fmt.Errorf("%s has %s in it, which is not of a cluster\nhint: choose a folder of its own with --dir", dir, name)
+		if name := e.Name(); name != "bucket" && name != "control" && name != ".gitignore" &&
+			!strings.HasPrefix(name, "node") {
+			return fmt.Errorf("%s has %s in it, which is not of a cluster"+
+				"\nhint: choose a folder of its own with --dir", dir, name)
 		}
 	}
 	if _, err := localcluster.Command(context.Background(), dir, "GET", "/status"); err == nil {
-		return fmt.Errorf("another cluster runs in %s\nhint: end that one, or choose another folder with --dir", dir)
+		return fmt.Errorf("another cluster runs in %s"+
+			"\nhint: end that one, or choose another folder with --dir", dir)
 	}
 	for _, e := range entries {
 		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
@@ -217,7 +230,8 @@ func printNodes(w io.Writer, nodes []localcluster.NodeStatus) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NODE\tURL\tSTATE\tFOR\tOBJECTS\tREQUESTS\tFAILED")
 	for _, n := range nodes {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%v\t%d\t%d\t%d\n", n.Node, n.URL, n.State, time.Duration(n.Seconds)*time.Second, n.Objects, n.Requests, n.Failed)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%v\t%d\t%d\t%d\n", n.Node, n.URL, n.State,
+			time.Duration(n.Seconds)*time.Second, n.Objects, n.Requests, n.Failed)
 	}
 	return t.Flush()
 }

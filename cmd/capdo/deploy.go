@@ -46,7 +46,8 @@ the first deploy, and what cannot be undone.`,
 	}
 	addPlace(cmd)
 	addEnv(cmd, &d.env, "the environment to deploy (default $CLOUDFLARE_ENV, or else the top level)")
-	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "stop before the upload; needs neither network nor login")
+	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false,
+		"stop before the upload; needs neither network nor login")
 	cmd.Flags().BoolVarP(&d.verbose, "verbose", "x", false, "print the commands")
 	return cmd
 }
@@ -99,11 +100,16 @@ func (d *deployment) args(c *wrangler.Config) []string {
 // passed are wrangler's flags that change nothing of what was checked, and
 // whether they take a value.
 var passed = map[string]bool{
-	"--tag": true, "--message": true, "--outdir": true, "--outfile": true, "--metafile": true, "--secrets-file": true, "--env-file": true,
-	"--profile": true, "--old-asset-ttl": true, "--containers-rollout": true, "--durable-objects-code-update-mode": true,
-	"--routes": true, "--route": true, "--domains": true, "--domain": true, "--zone": true, "--zones": true, "--zone-id": true, "--zone-ids": true,
-	"--minify": false, "--no-minify": false, "--upload-source-maps": false, "--no-upload-source-maps": false, "--dry-run": false,
-	"--keep-vars": false, "--no-keep-vars": false, "--strict": false, "--no-strict": false, "--logpush": false, "--no-logpush": false,
+	"--tag": true, "--message": true, "--outdir": true, "--outfile": true, "--metafile": true,
+	"--secrets-file": true, "--env-file": true,
+	"--profile": true, "--old-asset-ttl": true, "--containers-rollout": true,
+	"--durable-objects-code-update-mode": true,
+	"--routes":                           true, "--route": true, "--domains": true,
+	"--domain": true, "--zone": true, "--zones": true, "--zone-id": true, "--zone-ids": true,
+	"--minify": false, "--no-minify": false, "--upload-source-maps": false,
+	"--no-upload-source-maps": false, "--dry-run": false,
+	"--keep-vars": false, "--no-keep-vars": false, "--strict": false, "--no-strict": false,
+	"--logpush": false, "--no-logpush": false,
 	"--experimental-route-zones": false, "--x-route-zones": false,
 }
 

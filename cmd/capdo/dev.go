@@ -56,10 +56,12 @@ the address where capdo profile looks for it.`,
 	}
 	addPlace(cmd)
 	cmd.Flags().IntVar(&s.port, "port", 8787, "port to listen on")
-	cmd.Flags().StringVar(&s.persistTo, "persist-to", "", "folder of the storage (default .wrangler/state beside the config)")
+	cmd.Flags().StringVar(&s.persistTo, "persist-to", "",
+		"folder of the storage (default .wrangler/state beside the config)")
 	cmd.Flags().StringVar(&s.ip, "ip", "127.0.0.1", "address to listen on")
 	cmd.Flags().BoolVar(&s.profile, "profile", false, "build and serve for capdo profile")
-	cmd.Flags().IntVar(&s.inspector, "inspector-port", inspectorPort, "port of the inspector, with --profile")
+	cmd.Flags().IntVar(&s.inspector, "inspector-port", inspectorPort,
+		"port of the inspector, with --profile")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "x", false, "print the commands")
 	return cmd
 }
@@ -144,7 +146,8 @@ func buildAnew(ctx context.Context, p *project, s *server, w *watcher) {
 		fmt.Fprintln(os.Stderr, "[capdo] the last good build stays")
 	default:
 		printProblems(os.Stderr, r.Problems)
-		fmt.Fprintf(os.Stderr, "[capdo] rebuilt in %.1f s, %s gz\n", time.Since(start).Seconds(), size(r.SizeGz))
+		fmt.Fprintf(os.Stderr, "[capdo] rebuilt in %.1f s, %s gz\n",
+			time.Since(start).Seconds(), size(r.SizeGz))
 	}
 }
 
@@ -214,12 +217,15 @@ func cutFlag(args []string, names ...string) (value string, rest []string, ok bo
 	return "", args, false
 }
 
-func (s *server) address() string { return "http://" + net.JoinHostPort(s.ip, strconv.Itoa(s.port)) }
+func (s *server) address() string {
+	return "http://" + net.JoinHostPort(s.ip, strconv.Itoa(s.port))
+}
 
 // checkPorts refuses ports that are taken: wrangler would go to others.
 func (s *server) checkPorts() error {
 	if s.profile {
-		if err := checkPort("127.0.0.1", s.inspector, "choose another port with --inspector-port, and name it to capdo profile"); err != nil {
+		if err := checkPort("127.0.0.1", s.inspector,
+			"choose another port with --inspector-port, and name it to capdo profile"); err != nil {
 			return err
 		}
 	}
@@ -230,7 +236,8 @@ func checkPort(ip string, port int, hint string) error {
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("port %d of %s is taken\nhint: stop what listens there, or %s", port, ip, hint)
+		return fmt.Errorf("port %d of %s is taken"+
+			"\nhint: stop what listens there, or %s", port, ip, hint)
 	case err != nil:
 		return fmt.Errorf("cannot listen: %w\nhint: choose with --ip and --port", err)
 	}
@@ -239,7 +246,8 @@ func checkPort(ip string, port int, hint string) error {
 
 // run serves until ctx ends or wrangler does.
 func (s *server) run(ctx context.Context) error {
-	args := []string{"dev", "--config", s.copied, "--ip", s.ip, "--port", strconv.Itoa(s.port), "--persist-to", s.storage.dir}
+	args := []string{"dev", "--config", s.copied, "--ip", s.ip, "--port", strconv.Itoa(s.port),
+		"--persist-to", s.storage.dir}
 	if !s.isLocal() {
 		args = append(args, "--var", "CAPDO_LOCAL:false")
 	}
@@ -252,7 +260,8 @@ func (s *server) run(ctx context.Context) error {
 // isLocal reports whether only this machine reaches the server.
 func (s *server) isLocal() bool {
 	for _, f := range s.flags {
-		if name, _, _ := strings.Cut(f, "="); slices.Contains([]string{"--ip", "--tunnel", "--remote", "-r"}, name) {
+		if name, _, _ := strings.Cut(f, "="); slices.Contains([]string{"--ip", "--tunnel",
+			"--remote", "-r"}, name) {
 			return false
 		}
 	}

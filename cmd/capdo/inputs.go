@@ -51,7 +51,8 @@ func (s *server) serve(r *report) error {
 			return err
 		}
 	}
-	os.RemoveAll(filepath.Join(s.storage.own(), "build"+strconv.Itoa(s.number-2))) // wrangler may still read the one before
+	// wrangler may still read the one before
+	os.RemoveAll(filepath.Join(s.storage.own(), "build"+strconv.Itoa(s.number-2)))
 	if before.number > 0 && !slices.Equal(before.classes, s.classes) {
 		fmt.Fprintln(os.Stderr, "[capdo] the classes are now "+strings.Join(s.classes, ", "))
 	}
@@ -152,7 +153,8 @@ func (s *server) linkVariables() error {
 			return err
 		}
 		for _, f := range files {
-			if err := os.Symlink(f, filepath.Join(s.storage.own(), filepath.Base(f))); err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := os.Symlink(f, filepath.Join(s.storage.own(), filepath.Base(f))); err != nil &&
+				!errors.Is(err, fs.ErrExist) {
 				return err
 			}
 		}

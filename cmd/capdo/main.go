@@ -64,7 +64,8 @@ the serving and the deploying: a build folder is all it needs.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nhint: see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBuild(), newCheck(), newDev(), newDeploy(), newServe(), newCluster(), newTest(), newExec(), newNew(), newProfile())
+	root.AddCommand(newBuild(), newCheck(), newDev(), newDeploy(), newServe(), newCluster(),
+		newTest(), newExec(), newNew(), newProfile())
 	return root
 }
 
@@ -107,7 +108,8 @@ func printProblems(w io.Writer, problems []wrangler.Problem) {
 }
 
 func hasErrors(problems []wrangler.Problem) bool {
-	return slices.ContainsFunc(problems, func(p wrangler.Problem) bool { return p.Severity == wrangler.Error })
+	return slices.ContainsFunc(problems,
+		func(p wrangler.Problem) bool { return p.Severity == wrangler.Error })
 }
 
 // completeDir completes an argument that is a folder as a rule.
@@ -122,5 +124,6 @@ func oneArg(cmd *cobra.Command, args []string, what string) (string, error) {
 	case 1:
 		return args[0], nil
 	}
-	return "", fmt.Errorf("%s takes one %s, not %s\nhint: see %[1]s --help", cmd.CommandPath(), what, strings.Join(args, " "))
+	return "", fmt.Errorf("%s takes one %s, not %s\nhint: see %[1]s --help", cmd.CommandPath(),
+		what, strings.Join(args, " "))
 }

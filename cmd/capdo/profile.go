@@ -58,7 +58,8 @@ requests the profile is empty.`,
 	addPlace(cmd)
 	cmd.Flags().IntVar(&r.seconds, "seconds", 10, "how long to record; Ctrl-C ends it earlier")
 	cmd.Flags().StringVarP(&r.out, "output", "o", "cpu.pprof", "file to write")
-	cmd.Flags().StringVar(&r.inspector, "inspector", "127.0.0.1:"+strconv.Itoa(inspectorPort), "address of the Worker's inspector")
+	cmd.Flags().StringVar(&r.inspector, "inspector", "127.0.0.1:"+strconv.Itoa(inspectorPort),
+		"address of the Worker's inspector")
 	return cmd
 }
 
@@ -90,7 +91,8 @@ func (r *recording) run(ctx context.Context, p *project) error {
 	}
 	result := profile.Convert(cpu, names)
 	if len(result.Sample) == 0 {
-		return errors.New("the Worker used no CPU during the recording\nhint: send it requests while capdo profile records")
+		return errors.New("the Worker used no CPU during the recording" +
+			"\nhint: send it requests while capdo profile records")
 	}
 	if err := errors.Join(result.Write(f), f.Chmod(0o644), f.Close()); err != nil {
 		return err
@@ -117,7 +119,8 @@ func (p *project) functionNames(ctx context.Context) (map[string]string, error) 
 	}
 	names, err := profile.Names(wasm)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w\nhint: serve it with capdo dev --profile, or build it with capdo build --profile", file, err)
+		return nil, fmt.Errorf("%s: %w"+
+			"\nhint: serve it with capdo dev --profile, or build it with capdo build --profile", file, err)
 	}
 	return names, nil
 }
@@ -160,7 +163,8 @@ func printProfile(w io.Writer, p *pprof.Profile) {
 		names = append(names, name)
 	}
 	slices.SortFunc(names, func(a, b string) int { return int(self[b] - self[a]) })
-	fmt.Fprintf(w, "%.1f s of CPU in %.1f s; by function, without those it calls:\n", float64(total)/1e9, float64(p.DurationNanos)/1e9)
+	fmt.Fprintf(w, "%.1f s of CPU in %.1f s; by function, without those it calls:\n",
+		float64(total)/1e9, float64(p.DurationNanos)/1e9)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, name := range names[:min(shown, len(names))] {
 		fmt.Fprintf(t, "  %.1f %%\t%.100s\n", 100*float64(self[name])/float64(max(total, 1)), name)

@@ -78,7 +78,8 @@ func newTestRun(args []string) (*testRun, error) {
 		case arg == "-x":
 			t.verbose = true
 			t.exec = append(t.exec, "-x")
-		case arg[:min(1, len(arg))] == "-" && (name == "env" || name == "pass-env" || name == "hang"):
+		case arg[:min(1, len(arg))] == "-" &&
+			(name == "env" || name == "pass-env" || name == "hang"):
 			if !hasValue {
 				if len(args) == 0 {
 					return nil, fmt.Errorf("flag needs an argument: --%s", name)
@@ -112,7 +113,8 @@ func (t *testRun) run(ctx context.Context) error {
 		t.exec = append(t.exec, "--report="+report.Name())
 	}
 	execFlag := quoteFields(append([]string{self, "exec"}, t.exec...))
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-exec=" + execFlag}, t.args...)...)
+	cmd := exec.CommandContext(ctx, "go",
+		append([]string{"test", "-exec=" + execFlag}, t.args...)...)
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

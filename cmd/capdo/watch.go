@@ -102,7 +102,8 @@ func (w *watcher) addConfig(path string, flags []string) (err error) {
 		return fmt.Errorf("cannot watch %s: %w", filepath.Dir(w.config), err)
 	}
 	w.files = map[string]bool{}
-	for file, rest, ok := cutFlag(flags, "--env-file", "--envFile"); ok; file, rest, ok = cutFlag(rest, "--env-file", "--envFile") {
+	for file, rest, ok := cutFlag(flags, "--env-file",
+		"--envFile"); ok; file, rest, ok = cutFlag(rest, "--env-file", "--envFile") {
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(filepath.Dir(w.config), file)
 		}
@@ -147,7 +148,8 @@ func (w *watcher) concerns(e fsnotify.Event) changes {
 		return changes{variables: true}
 	case strings.HasPrefix(name, "."):
 		return changes{}
-	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc", "wrangler.toml", filepath.Base(w.config)}, name),
+	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc",
+		"wrangler.toml", filepath.Base(w.config)}, name),
 		slices.Contains([]string{".go", ".s", ".h"}, filepath.Ext(name)),
 		w.embeds[filepath.Dir(e.Name)]:
 		return changes{build: true}
@@ -159,7 +161,8 @@ func (w *watcher) concerns(e fsnotify.Event) changes {
 // and secrets from: .dev.vars, .dev.vars.staging, .env, .env.local, …
 func isVariables(name string) bool {
 	for _, file := range []string{".dev.vars", ".env"} {
-		if name == file || strings.HasPrefix(name, file+".") && !strings.HasSuffix(name, ".swp") && !strings.HasSuffix(name, ".example") {
+		if name == file || strings.HasPrefix(name, file+".") && !strings.HasSuffix(name, ".swp") &&
+			!strings.HasSuffix(name, ".example") {
 			return true
 		}
 	}

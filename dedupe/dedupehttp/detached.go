@@ -18,7 +18,9 @@ type detachedLedger struct {
 
 // Claim continues when the client disconnects, so that no claim is orphaned.
 // Only waiting ends with the client.
-func (l *detachedLedger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (claim dedupe.Claim, err error) {
+func (l *detachedLedger) Claim(
+	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
+) (claim dedupe.Claim, err error) {
 	wait := opts.Wait
 	opts.Wait = 0
 	l.at = time.Now()

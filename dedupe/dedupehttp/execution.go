@@ -55,8 +55,9 @@ func (e *execution) run() *problem.Problem {
 func (e *execution) do() ([]byte, error) {
 	defer keepopen.Invocation(e.r.Context())()
 	opts := dedupe.DoOptions{
-		ClaimOptions: dedupe.ClaimOptions{Fingerprint: fingerprint(e.r, e.body), Lease: e.m.Lease, TTL: e.m.TTL, Wait: e.m.Wait},
-		OnFailure:    func(error) dedupe.Disposition { return e.disposition },
+		ClaimOptions: dedupe.ClaimOptions{Fingerprint: fingerprint(e.r, e.body), Lease: e.m.Lease,
+			TTL: e.m.TTL, Wait: e.m.Wait},
+		OnFailure: func(error) dedupe.Disposition { return e.disposition },
 	}
 	return dedupe.Do(context.WithoutCancel(e.r.Context()), e.ledger, e.key, opts, e.work)
 }
@@ -143,7 +144,8 @@ func (end *ending) answer(e *execution) *problem.Problem {
 // report logs a panic that no server sees any more, as net/http's does.
 func (end *ending) report() {
 	if end.panicked != nil && end.panicked != http.ErrAbortHandler {
-		slog.Error("dedupehttp: a handler panicked after its client was answered", "panic", end.panicked, "stack", string(debug.Stack()))
+		slog.Error("dedupehttp: a handler panicked after its client was answered", "panic",
+			end.panicked, "stack", string(debug.Stack()))
 	}
 }
 
@@ -155,7 +157,8 @@ func (e *execution) work(ctx context.Context, claim dedupe.Claim) ([]byte, error
 	ctx, stop := e.limit(context.WithValue(withServer(ctx), runningKey{}, e.running))
 	defer stop()
 	r := e.r.WithContext(ctx)
-	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(e.body)), int64(len(e.body)), nil
+	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(e.body)),
+		int64(len(e.body)), nil
 	e.m.next.ServeHTTP(e.response, r)
 	e.response.finish()
 	e.returned = true
@@ -208,12 +211,14 @@ func (e *execution) settlePanic() {
 	if e.returned {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.r.Context()), max(e.m.Lease, time.Second))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.r.Context()),
+		max(e.m.Lease, time.Second))
 	defer cancel()
 	// If this fails, the lease ends the claim. Nobody can receive the error.
 	switch e.dispose(http.StatusInternalServerError) {
 	case dedupe.StoreResult:
-		dedupe.Complete(ctx, e.ledger, e.ledger.claim, panicRecord(e.ledger.expires(e.m.TTL)).encode())
+		dedupe.Complete(ctx, e.ledger, e.ledger.claim,
+			panicRecord(e.ledger.expires(e.m.TTL)).encode())
 	case dedupe.ReleaseClaim:
 		e.ledger.Release(ctx, e.ledger.claim)
 	}

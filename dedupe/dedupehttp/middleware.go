@@ -41,7 +41,8 @@ func Idempotent(ledger LedgerFunc, scope ScopeFunc, opts *Options) func(http.Han
 		panic("dedupehttp: Idempotent: " + problem)
 	}
 	if ledger == nil {
-		panic("dedupehttp: Idempotent: there is no ledger\nhint: dedupehttp.Fixed(ledger) makes a LedgerFunc of one")
+		panic("dedupehttp: Idempotent: there is no ledger" +
+			"\nhint: dedupehttp.Fixed(ledger) makes a LedgerFunc of one")
 	}
 	if scope == nil {
 		panic("dedupehttp: Idempotent: there is no scope\n" +
@@ -70,7 +71,9 @@ func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve serves a request with a key. If it returns a problem, the caller sends
 // that.
-func (m *middleware) serve(w http.ResponseWriter, r *http.Request, values []string) *problem.Problem {
+func (m *middleware) serve(
+	w http.ResponseWriter, r *http.Request, values []string,
+) *problem.Problem {
 	e, refused := m.prepare(w, r, values)
 	defer func() {
 		if !e.goesOn {
@@ -84,7 +87,9 @@ func (m *middleware) serve(w http.ResponseWriter, r *http.Request, values []stri
 }
 
 // prepare does everything that comes before the claim.
-func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []string) (*execution, *problem.Problem) {
+func (m *middleware) prepare(
+	w http.ResponseWriter, r *http.Request, values []string,
+) (*execution, *problem.Problem) {
 	e := &execution{m: m, w: w, r: r}
 	key, refused := parseKey(values)
 	if refused != nil {
@@ -93,7 +98,9 @@ func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []st
 	scope, err := m.scope(r)
 	if err != nil || scope == "" {
 		return e, &problem.Problem{
-			Status: http.StatusForbidden, Code: "scope_unknown", Detail: "It is not known whose Idempotency-Key this is.", Hint: "authenticate the request",
+			Status: http.StatusForbidden, Code: "scope_unknown",
+			Detail: "It is not known whose Idempotency-Key this is.",
+			Hint:   "authenticate the request",
 		}
 	}
 	if r.ContentLength > m.MaxBody {
@@ -110,7 +117,8 @@ func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []st
 	if err != nil || ledger == nil {
 		return e, &ledgerFailed
 	}
-	e.sent, e.key, e.ledger = key, ledgerKey(scope, key), &detachedLedger{Ledger: ledger, client: r.Context()}
+	e.sent, e.key, e.ledger = key, ledgerKey(scope, key), &detachedLedger{Ledger: ledger,
+		client: r.Context()}
 	return e, nil
 }
 
@@ -118,7 +126,9 @@ func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []st
 // body that is shorter than announced was read by an outer handler, for example
 // one that parses forms or keeps a log. All such requests would look alike, and
 // the handler would not get their bodies.
-func (m *middleware) readBody(w http.ResponseWriter, r *http.Request, share *budget.Share) ([]byte, *problem.Problem) {
+func (m *middleware) readBody(
+	w http.ResponseWriter, r *http.Request, share *budget.Share,
+) ([]byte, *problem.Problem) {
 	var body []byte
 	if r.Body != nil {
 		var err error

@@ -106,7 +106,8 @@ func (o *Options) complete() string {
 	if o.Disposition == nil {
 		o.Disposition = DefaultDisposition
 	}
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions,
+		http.MethodTrace} {
 		if slices.Contains(o.Methods, method) {
 			return method + " is a safe method, and needs no key"
 		}

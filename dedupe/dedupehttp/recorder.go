@@ -34,7 +34,8 @@ type recorder struct {
 }
 
 func newRecorder(w http.ResponseWriter, streaming bool, share *budget.Share) *recorder {
-	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()), header: w.Header().Clone(), body: inflight.Buffer{Share: share, Limit: MaxKeptBody}}
+	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()),
+		header: w.Header().Clone(), body: inflight.Buffer{Share: share, Limit: MaxKeptBody}}
 }
 
 // Header returns the handler's header. At first it is as handlers further out
@@ -145,7 +146,8 @@ func (rec *recorder) finish() {
 	if rec.through {
 		return
 	}
-	if _, ok := rec.sent["Content-Type"]; !ok && rec.body.Len() > 0 && rec.sent.Get("Content-Encoding") == "" {
+	if _, ok := rec.sent["Content-Type"]; !ok && rec.body.Len() > 0 &&
+		rec.sent.Get("Content-Encoding") == "" {
 		rec.sent.Set("Content-Type", http.DetectContentType(rec.body.Bytes()))
 	}
 	if !slices.Equal(rec.sent["Content-Length"], []string{strconv.Itoa(rec.body.Len())}) {
@@ -155,7 +157,8 @@ func (rec *recorder) finish() {
 
 // record returns what is to be kept of the response.
 func (rec *recorder) record(expires time.Time) *record {
-	c := &record{status: rec.status, incomplete: rec.passed, body: rec.body.Bytes(), expires: expires}
+	c := &record{status: rec.status, incomplete: rec.passed, body: rec.body.Bytes(),
+		expires: expires}
 	c.header = keptHeader(rec.sent, rec.before, !c.incomplete)
 	if len(appendHeader(nil, c.header)) > MaxKeptHeader {
 		c.header, c.body, c.incomplete = nil, nil, true

@@ -90,15 +90,18 @@ func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
 	}
 	u, err := url.Parse(baseURL)
 	switch {
-	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("ledgerapi: the base URL is not https://host\nhint: it may have a port and a path, but no user, query or fragment")
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil ||
+		u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("ledgerapi: the base URL is not https://host" +
+			"\nhint: it may have a port and a path, but no user, query or fragment")
 	case u.Scheme == "http" && opts.HTTPClient == nil && !isLoopback(u.Hostname()):
 		return nil, errors.New("ledgerapi: the base URL is http, and the token would be readable on its way\nhint: use https, or an HTTPClient that protects it otherwise")
 	case !isToken(token):
 		const hint = "it is what follows tenant: in the server's secret"
 		return nil, fmt.Errorf("ledgerapi: the token is not %d to %d letters, digits or \"-_.~+/\"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
 	}
-	return &Client{base: strings.TrimRight(u.String(), "/"), token: token, attempts: max(opts.Attempts, 0), http: newHTTPClient(opts.HTTPClient)}, nil
+	return &Client{base: strings.TrimRight(u.String(), "/"), token: token,
+		attempts: max(opts.Attempts, 0), http: newHTTPClient(opts.HTTPClient)}, nil
 }
 
 func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
@@ -113,7 +116,9 @@ func newHTTPClient(given *http.Client) *http.Client {
 		own.Transport = t
 	}
 	// A redirect would receive the token.
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	own.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 	return own
 }
 
@@ -135,7 +140,9 @@ func (c *Client) identity() string { return "dedupe.http:" + c.base + "#" }
 // last response. So a cancellation of ctx takes effect up to a second later; a
 // deadline is kept. If the last request acquired the key, the caller has the
 // claim.
-func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
+func (c *Client) Claim(
+	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
+) (dedupe.Claim, error) {
 	err := opts.Check(key)
 	if err == nil {
 		_, err = dedupe.TTLMillis(opts.TTL, 0)
@@ -162,7 +169,8 @@ func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	}
 	switch {
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
-		return dedupe.Claim{Ledger: c.identity(), Key: key, Owner: opts.Owner}, clientError(opClaim, err)
+		return dedupe.Claim{Ledger: c.identity(), Key: key, Owner: opts.Owner},
+			clientError(opClaim, err)
 	case err != nil:
 		return dedupe.Claim{}, clientError(opClaim, err)
 	}
@@ -171,7 +179,9 @@ func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 
 // claim claims a key; the server waits up to the given time. The claim is
 // repeated until a deadline.
-func (c *Client) claim(ctx context.Context, until time.Time, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
+func (c *Client) claim(
+	ctx context.Context, until time.Time, key []byte, o *dedupe.ClaimOptions, wait time.Duration,
+) (dedupe.Claim, error) {
 	lease, _ := dedupe.LeaseMillis(o.Lease)
 	body := map[string]any{"key": key, "owner": []byte(o.Owner), "lease_ms": lease}
 	if len(o.Fingerprint) > 0 {
@@ -193,9 +203,12 @@ func (c *Client) claim(ctx context.Context, until time.Time, key []byte, o *dedu
 		case a.Outcome == "acquired" && a.Fence > 0:
 			claim.Outcome, claim.Fence, claim.TakenOver = dedupe.Acquired, a.Fence, a.TakenOver
 		case a.Outcome == "replay" && !a.CompletedAt.IsZero():
-			claim.Outcome, claim.Result, claim.CompletedAt = dedupe.Replay, a.Result, a.CompletedAt.Local()
-		case a.Outcome == "in_progress" && 0 <= a.RetryAfterMS && a.RetryAfterMS <= math.MaxInt64/int64(time.Millisecond):
-			claim.Outcome, claim.RetryAfter = dedupe.InProgress, time.Duration(a.RetryAfterMS)*time.Millisecond
+			claim.Outcome, claim.Result, claim.CompletedAt = dedupe.Replay, a.Result,
+				a.CompletedAt.Local()
+		case a.Outcome == "in_progress" && 0 <= a.RetryAfterMS &&
+			a.RetryAfterMS <= math.MaxInt64/int64(time.Millisecond):
+			claim.Outcome, claim.RetryAfter = dedupe.InProgress,
+				time.Duration(a.RetryAfterMS)*time.Millisecond
 		default:
 			return errors.New("an outcome that is none")
 		}
@@ -213,7 +226,9 @@ func addTTL(body map[string]any, ttl time.Duration) {
 // await is claim for a key that is in progress. It finishes each request that
 // it has begun: a server may not notice that its client has disconnected, and
 // would claim the key for it.
-func (c *Client) await(ctx context.Context, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
+func (c *Client) await(
+	ctx context.Context, key []byte, o *dedupe.ClaimOptions, wait time.Duration,
+) (dedupe.Claim, error) {
 	wait = min(wait, waitSlice)
 	until, ok := ctx.Deadline()
 	if ok {
@@ -241,7 +256,8 @@ func (c *Client) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 	if err := dedupe.CheckResult(result); err != nil {
 		return clientError(opComplete, err)
 	}
-	return c.change(ctx, opComplete, "/v1/claims/complete", &claim, map[string]any{"result": append([]byte{}, result...)})
+	return c.change(ctx, opComplete, "/v1/claims/complete", &claim,
+		map[string]any{"result": append([]byte{}, result...)})
 }
 
 // Extend extends a claim's lease; see [dedupe.Ledger].
@@ -259,7 +275,9 @@ func (c *Client) Release(ctx context.Context, claim dedupe.Claim) error {
 }
 
 // change sends a request about a claim.
-func (c *Client) change(ctx context.Context, op, path string, claim *dedupe.Claim, body map[string]any) error {
+func (c *Client) change(
+	ctx context.Context, op, path string, claim *dedupe.Claim, body map[string]any,
+) error {
 	ledger, own := strings.CutPrefix(claim.Ledger, c.identity())
 	expect := claim.Ledger
 	if !own {
@@ -270,7 +288,8 @@ func (c *Client) change(ctx context.Context, op, path string, claim *dedupe.Clai
 		err = context.Cause(ctx)
 	}
 	if err == nil {
-		body["ledger"], body["key"], body["owner"], body["fence"] = ledger, claim.Key, []byte(claim.Owner), strconv.FormatInt(claim.Fence, 10)
+		body["ledger"], body["key"], body["owner"], body["fence"] = ledger, claim.Key,
+			[]byte(claim.Owner), strconv.FormatInt(claim.Fence, 10)
 		until, _ := ctx.Deadline()
 		err = c.send(ctx, clientCall{path: path, body: body, repeatable: true, until: until}, done)
 	}
@@ -299,7 +318,8 @@ func (c *Client) forget(ctx context.Context, path string, key []byte) error {
 	err := checkCall(ctx, key)
 	if err == nil {
 		until, _ := ctx.Deadline()
-		err = c.send(ctx, clientCall{path: path, body: map[string]any{"key": key}, until: until}, done)
+		err = c.send(ctx, clientCall{path: path, body: map[string]any{"key": key},
+			until: until}, done)
 	}
 	return clientError(opForget, err)
 }
@@ -320,7 +340,9 @@ type clientSequencer struct{ client *Client }
 
 func (s clientSequencer) Name() string { return s.client.Name() }
 
-func (s clientSequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
+func (s clientSequencer) Next(
+	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
 	_, err := dedupe.TTLMillis(ttl, 0)
 	if err == nil {
 		err = checkCall(ctx, stream, key)

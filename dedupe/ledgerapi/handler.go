@@ -58,7 +58,8 @@ var OpenAPI []byte
 // answered after [MaxRequestWait]: a server's WriteTimeout must be longer.
 func NewHandler(api API) http.Handler {
 	if api.Tokens == nil {
-		panic("ledgerapi: API.Tokens is nil\nhint: nothing can be served without tokens; see ParseTokens")
+		panic("ledgerapi: API.Tokens is nil" +
+			"\nhint: nothing can be served without tokens; see ParseTokens")
 	}
 	if api.Log == nil {
 		api.Log = slog.Default()
@@ -77,7 +78,8 @@ const openAPIPath = "/v1/openapi.yaml"
 type apiHandler struct{ API }
 
 func (a *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.EscapedPath() == openAPIPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+	if r.URL.EscapedPath() == openAPIPath &&
+		(r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		w.Header().Set("Content-Type", "application/yaml")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Write(OpenAPI)
@@ -150,23 +152,29 @@ func (a *apiHandler) hasStore() bool     { return a.Store != nil }
 
 // operations are the API's, by path.
 var operations = map[string]operation{
-	"/v1/claims":          {claimFields(), (*apiHandler).hasLedger, (*apiCall).claim},
-	"/v1/claims/complete": {append(holderFields(), bytesOf("result")), (*apiHandler).hasLedger, (*apiCall).complete},
-	"/v1/claims/extend":   {append(holderFields(), optional(millisOf("lease_ms"))), (*apiHandler).hasLedger, (*apiCall).extend},
-	"/v1/claims/release":  {holderFields(), (*apiHandler).hasLedger, (*apiCall).release},
-	"/v1/claims/forget":   {[]apiField{bytesOf("key")}, (*apiHandler).hasLedger, (*apiCall).forgetClaim},
-	"/v1/sequences/next":  {nextFields(), (*apiHandler).hasSequencer, (*apiCall).next},
-	"/v1/keys":            {[]apiField{bytesOf("key"), optional(millisOf("ttl_ms"))}, (*apiHandler).hasStore, (*apiCall).put},
-	"/v1/keys/forget":     {[]apiField{bytesOf("key")}, (*apiHandler).hasStore, (*apiCall).forgetKey},
+	"/v1/claims": {claimFields(), (*apiHandler).hasLedger, (*apiCall).claim},
+	"/v1/claims/complete": {append(holderFields(), bytesOf("result")), (*apiHandler).hasLedger,
+		(*apiCall).complete},
+	"/v1/claims/extend": {append(holderFields(), optional(millisOf("lease_ms"))),
+		(*apiHandler).hasLedger, (*apiCall).extend},
+	"/v1/claims/release": {holderFields(), (*apiHandler).hasLedger, (*apiCall).release},
+	"/v1/claims/forget": {[]apiField{bytesOf("key")}, (*apiHandler).hasLedger,
+		(*apiCall).forgetClaim},
+	"/v1/sequences/next": {nextFields(), (*apiHandler).hasSequencer, (*apiCall).next},
+	"/v1/keys": {[]apiField{bytesOf("key"), optional(millisOf("ttl_ms"))},
+		(*apiHandler).hasStore, (*apiCall).put},
+	"/v1/keys/forget": {[]apiField{bytesOf("key")}, (*apiHandler).hasStore, (*apiCall).forgetKey},
 }
 
 func claimFields() []apiField {
 	required := []apiField{bytesOf("key"), bytesOf("owner")}
-	return append(required, optional(millisOf("lease_ms")), optional(bytesOf("fingerprint")), optional(millisOf("ttl_ms")), optional(millisOf("wait_ms")))
+	return append(required, optional(millisOf("lease_ms")), optional(bytesOf("fingerprint")),
+		optional(millisOf("ttl_ms")), optional(millisOf("wait_ms")))
 }
 
 func nextFields() []apiField {
-	return []apiField{bytesOf("stream"), bytesOf("key"), optional(bytesOf("payload_hash")), optional(millisOf("ttl_ms"))}
+	return []apiField{bytesOf("stream"), bytesOf("key"), optional(bytesOf("payload_hash")),
+		optional(millisOf("ttl_ms"))}
 }
 
 func holderFields() []apiField {
@@ -219,10 +227,12 @@ func (c *apiCall) ledger() (dedupe.Ledger, error) {
 func (c *apiCall) claim(ctx context.Context) (any, error) {
 	opts := dedupe.ClaimOptions{
 		Owner: string(c.values.bytes["owner"]), Fingerprint: c.values.bytes["fingerprint"],
-		Lease: c.values.duration("lease_ms"), TTL: c.values.duration("ttl_ms"), Wait: c.values.duration("wait_ms"),
+		Lease: c.values.duration("lease_ms"), TTL: c.values.duration("ttl_ms"),
+		Wait: c.values.duration("wait_ms"),
 	}
 	if opts.Owner == "" {
-		return nil, malformed("owner is empty", "make a random one for each attempt, and repeat it when its answer is lost")
+		return nil, malformed("owner is empty",
+			"make a random one for each attempt, and repeat it when its answer is lost")
 	}
 	if err := opts.Check(c.values.bytes["key"]); err != nil {
 		return nil, err
@@ -244,9 +254,11 @@ func (c *apiCall) claim(ctx context.Context) (any, error) {
 		if !c.share.Take(inflight.BodyCost * len(claim.Result)) {
 			return nil, dedupe.ErrOverloaded // the claim has changed nothing
 		}
-		a.Outcome, a.Result, a.CompletedAt = "replay", append([]byte{}, claim.Result...), claim.CompletedAt.UTC()
+		a.Outcome, a.Result, a.CompletedAt = "replay", append([]byte{}, claim.Result...),
+			claim.CompletedAt.UTC()
 	case dedupe.InProgress:
-		a.Outcome, a.RetryAfterMS = "in_progress", int64((claim.RetryAfter+time.Millisecond-1)/time.Millisecond)
+		a.Outcome, a.RetryAfterMS = "in_progress",
+			int64((claim.RetryAfter+time.Millisecond-1)/time.Millisecond)
 	default:
 		return nil, fmt.Errorf("a claim with %v", claim.Outcome)
 	}
@@ -261,7 +273,8 @@ func (c *apiCall) change(do func(l dedupe.Ledger, claim dedupe.Claim) error) (an
 	}
 	return doneAnswer{true}, do(ledger, dedupe.Claim{
 		Outcome: dedupe.Acquired, Ledger: c.values.text["ledger"],
-		Key: c.values.bytes["key"], Owner: string(c.values.bytes["owner"]), Fence: c.values.number["fence"],
+		Key: c.values.bytes["key"], Owner: string(c.values.bytes["owner"]),
+		Fence: c.values.number["fence"],
 	})
 }
 
@@ -278,7 +291,9 @@ func (c *apiCall) extend(ctx context.Context) (any, error) {
 }
 
 func (c *apiCall) release(ctx context.Context) (any, error) {
-	return c.change(func(l dedupe.Ledger, claim dedupe.Claim) error { return l.Release(ctx, claim) })
+	return c.change(func(l dedupe.Ledger, claim dedupe.Claim) error {
+		return l.Release(ctx, claim)
+	})
 }
 
 func (c *apiCall) forgetClaim(ctx context.Context) (any, error) {
@@ -295,7 +310,8 @@ func (c *apiCall) next(ctx context.Context) (any, error) {
 		return nil, unavailable(err)
 	}
 	v := c.values
-	seq, err := sequencer.Next(ctx, v.bytes["stream"], v.bytes["key"], v.bytes["payload_hash"], v.duration("ttl_ms"))
+	seq, err := sequencer.Next(ctx, v.bytes["stream"], v.bytes["key"], v.bytes["payload_hash"],
+		v.duration("ttl_ms"))
 	return seqAnswer{seq.N, seq.Inserted, seq.FirstSeen.UTC()}, err
 }
 

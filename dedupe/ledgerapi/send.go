@@ -75,7 +75,8 @@ func (c *Client) send(ctx context.Context, call clientCall, read func(answer []b
 		if s.unknown || lost != nil {
 			lost = append(lost[:min(len(lost), 2)], s.err) // the first two, and the last
 		}
-		if s.again && (call.repeatable || !s.unknown) && c.mayRepeat(&call, n) && pause(ctx, call.until, backOff(n, s.after)) {
+		if s.again && (call.repeatable || !s.unknown) && c.mayRepeat(&call, n) &&
+			pause(ctx, call.until, backOff(n, s.after)) {
 			continue
 		}
 		cause := call.ended(ctx)
@@ -129,10 +130,13 @@ func retryAfter(resp *http.Response) time.Duration {
 }
 
 // attempt sends a call once.
-func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, read func(answer []byte) error) *attemptError {
+func (c *Client) attempt(
+	ctx context.Context, call clientCall, payload []byte, read func(answer []byte) error,
+) *attemptError {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime+call.wait)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+call.path, bytes.NewReader(payload))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+call.path,
+		bytes.NewReader(payload))
 	if err != nil {
 		return &attemptError{err: err}
 	}
@@ -158,7 +162,8 @@ func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, r
 		err = read(answer)
 	}
 	if err != nil {
-		return &attemptError{err: fmt.Errorf("%s answers what is not understood: %w\nhint: is it a ledger of this version?", c.base, err), unknown: true, again: true}
+		return &attemptError{err: fmt.Errorf("%s answers what is not understood: %w"+
+			"\nhint: is it a ledger of this version?", c.base, err), unknown: true, again: true}
 	}
 	return nil
 }
@@ -192,7 +197,8 @@ func readAnswer(resp *http.Response, media string, limit int64) ([]byte, error) 
 func (c *Client) refused(resp *http.Response) *attemptError {
 	status := resp.StatusCode
 	var p problem.Problem
-	if b, err := readAnswer(resp, "application/problem+json", maxBody); err != nil || json.Unmarshal(b, &p) != nil {
+	if b, err := readAnswer(resp, "application/problem+json", maxBody); err != nil ||
+		json.Unmarshal(b, &p) != nil {
 		p = problem.Problem{}
 	}
 	for _, known := range apiProblems {
@@ -200,19 +206,24 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 		case known.code != p.Code || known.status != status:
 		case known.err != nil:
 			unknown := known.err == dedupe.ErrUnknownOutcome
-			return &attemptError{err: c.serverError(known.err, known.hint), unknown: unknown, again: unknown}
+			return &attemptError{err: c.serverError(known.err, known.hint),
+				unknown: unknown, again: unknown}
 		default:
 			internal := known.code == codeInternal
-			return &attemptError{err: fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status, known.code, known.hint), unknown: internal, again: internal}
+			return &attemptError{err: fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status,
+				known.code, known.hint), unknown: internal, again: internal}
 		}
 	}
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return &attemptError{err: c.serverError(ErrUnauthorized, "who refuses it may be in front of the ledger")}
+		return &attemptError{err: c.serverError(ErrUnauthorized,
+			"who refuses it may be in front of the ledger")}
 	case 300 <= status && status < 400:
-		return &attemptError{err: fmt.Errorf("%s answers %d, a redirect, which is not followed\nhint: is the base URL right?", c.base, status), unknown: true}
+		return &attemptError{err: fmt.Errorf("%s answers %d, a redirect, which is not followed"+
+			"\nhint: is the base URL right?", c.base, status), unknown: true}
 	}
-	err := fmt.Errorf("%s answers %d without a code of the ledger\nhint: is the base URL right? What is in front of the ledger may have answered", c.base, status)
+	err := fmt.Errorf("%s answers %d without a code of the ledger"+
+		"\nhint: is the base URL right? What is in front of the ledger may have answered", c.base, status)
 	return &attemptError{err: err, unknown: true, again: status >= 500}
 }
 
@@ -244,7 +255,8 @@ func clientError(op string, err error) error {
 	switch {
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
 		e.Retryable = op != opPut
-	case errors.Is(err, dedupe.ErrOverloaded), errors.Is(err, ErrUnavailable), errors.As(err, &dial):
+	case errors.Is(err, dedupe.ErrOverloaded), errors.Is(err,
+		ErrUnavailable), errors.As(err, &dial):
 		e.Retryable = true
 	}
 	return e

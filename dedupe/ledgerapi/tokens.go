@@ -82,7 +82,8 @@ var lastTokens atomic.Pointer[parsedTokens]
 func parseTokens(secret string) (*Tokens, error) {
 	t := &Tokens{}
 	seen := map[[sha256.Size]byte]bool{}
-	for entry := range strings.FieldsFuncSeq(secret, func(r rune) bool { return r == ',' || r == '\n' }) {
+	for entry := range strings.FieldsFuncSeq(secret,
+		func(r rune) bool { return r == ',' || r == '\n' }) {
 		entry = strings.TrimSpace(entry)
 		if entry == "" {
 			continue
@@ -97,7 +98,8 @@ func parseTokens(secret string) (*Tokens, error) {
 		case !isTenant(tenant):
 			wrong = fmt.Sprintf(`does not begin with a tenant's name, 1 to %d letters, digits or "-_.", and a colon`, MaxTenantSize)
 		case !isToken(token):
-			wrong = fmt.Sprintf(`does not end in a token, %d to %d letters, digits or "-_.~+/"`, MinTokenSize, MaxTokenSize)
+			wrong = fmt.Sprintf(`does not end in a token, %d to %d letters, digits or "-_.~+/"`,
+				MinTokenSize, MaxTokenSize)
 		case seen[hash]:
 			wrong = "has the token of another entry"
 		}
@@ -115,7 +117,8 @@ func parseTokens(secret string) (*Tokens, error) {
 }
 
 func isTenant(s string) bool {
-	return s != "" && len(s) <= MaxTenantSize && strings.IndexFunc(s, func(r rune) bool { return !isNameRune(r) }) < 0
+	return s != "" && len(s) <= MaxTenantSize &&
+		strings.IndexFunc(s, func(r rune) bool { return !isNameRune(r) }) < 0
 }
 
 // isToken reports whether s is a b64token of RFC 6750 with an allowed length.
@@ -123,11 +126,13 @@ func isToken(s string) bool {
 	if len(s) < MinTokenSize || len(s) > MaxTokenSize {
 		return false
 	}
-	return strings.IndexFunc(strings.TrimRight(s, "="), func(r rune) bool { return !isNameRune(r) && !strings.ContainsRune("~+/", r) }) < 0
+	return strings.IndexFunc(strings.TrimRight(s, "="),
+		func(r rune) bool { return !isNameRune(r) && !strings.ContainsRune("~+/", r) }) < 0
 }
 
 func isNameRune(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' ||
+		strings.ContainsRune("-_.", r)
 }
 
 // tenant returns the tenant of a token. It compares every entry, so its time
@@ -136,7 +141,8 @@ func (t *Tokens) tenant(token string) (tenant string, ok bool) {
 	hash := sha256.Sum256([]byte(token))
 	found := -1
 	for i := range t.entries {
-		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], t.entries[i].hash[:]), i, found)
+		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:],
+			t.entries[i].hash[:]), i, found)
 	}
 	if found < 0 {
 		return "", false

@@ -22,7 +22,9 @@ func init() {
 	t.DialContext, t.DialTLSContext = dial("http", "80"), dial("https", "443")
 	t.RegisterProtocol("http", transport{fetch: durable.Fetch})
 	t.RegisterProtocol("https", transport{fetch: durable.Fetch})
-	net.DefaultResolver.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errNoNetwork }
+	net.DefaultResolver.Dial = func(context.Context, string, string) (net.Conn, error) {
+		return nil, errNoNetwork
+	}
 }
 
 var errNoNetwork = errors.New("a Worker has no sockets and no resolver" +

@@ -45,7 +45,8 @@ func relay(ctx context.Context, conn net.Conn, scheme, host string) error {
 	defer resp.Body.Close()
 	resp.Close = true
 	if resp.ContentLength < 0 && r.Method != http.MethodHead {
-		resp.TransferEncoding = []string{"chunked"} // or else a body that breaks off would look complete
+		// or else a body that breaks off would look complete
+		resp.TransferEncoding = []string{"chunked"}
 	}
 	return resp.Write(conn)
 }

@@ -33,7 +33,9 @@ type responseWriter struct {
 	length  int64       // that the handler has announced; -1 for none
 	written int64       // by the handler
 	whole   bytes.Buffer
-	stream  *bufio.Writer  // to the pipe; nil before the header has gone out, and where there is no body
+	// to the pipe; nil before the header has gone out, and where there is no
+	// body
+	stream  *bufio.Writer
 	pipe    *io.PipeWriter // once streaming
 	reader  *io.PipeReader
 	hasGone bool          // the header
@@ -47,7 +49,8 @@ type responseWriter struct {
 
 func newResponseWriter(method string) *responseWriter {
 	return &responseWriter{
-		isHead: method == http.MethodHead, header: http.Header{}, length: -1, began: make(chan struct{}), over: make(chan struct{}),
+		isHead: method == http.MethodHead, header: http.Header{}, length: -1,
+		began: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
@@ -152,7 +155,8 @@ const sniffSize = 512
 func (w *responseWriter) sendHeader() {
 	w.hasGone = true
 	_, hasType := w.sent["Content-Type"]
-	if !hasType && w.whole.Len() > 0 && w.sent.Get("Content-Encoding") == "" && w.sent.Get("Transfer-Encoding") == "" {
+	if !hasType && w.whole.Len() > 0 && w.sent.Get("Content-Encoding") == "" &&
+		w.sent.Get("Transfer-Encoding") == "" {
 		w.sent.Set("Content-Type", http.DetectContentType(w.whole.Bytes()))
 	}
 	for name, values := range w.sent {
@@ -211,7 +215,8 @@ func (w *responseWriter) run(h http.Handler, r *http.Request) {
 		if p := recover(); p != nil {
 			w.failed = fmt.Errorf("panic: %v", p)
 			if p != http.ErrAbortHandler {
-				print(w.failed.Error() + " [recovered by durablehttp]\n" + string(debug.Stack())) // one write, one entry in the log
+				// one write, one entry in the log
+				print(w.failed.Error() + " [recovered by durablehttp]\n" + string(debug.Stack()))
 			}
 		}
 		w.finish()
@@ -237,7 +242,8 @@ func (w *responseWriter) trailer() string {
 
 var (
 	errShort    = errors.New("durablehttp: the handler wrote less than the Content-Length that it announced")
-	errNoSocket = errors.New("durablehttp: status 101 without a WebSocket\nhint: use durablehttp.Upgrade or AcceptWebSocket")
+	errNoSocket = errors.New("durablehttp: status 101 without a WebSocket" +
+		"\nhint: use durablehttp.Upgrade or AcceptWebSocket")
 )
 
 // finish ends the response when the handler has returned.

@@ -36,7 +36,9 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
 // evicted between them. See [durable.State.AcceptWebSocket], also for the tags.
 // A request that does not ask for a WebSocket is answered with status 426, and
 // the error is [durable.ErrNoUpgrade].
-func AcceptWebSocket(w http.ResponseWriter, r *http.Request, state *durable.State, tags ...string) (*durable.WebSocket, error) {
+func AcceptWebSocket(
+	w http.ResponseWriter, r *http.Request, state *durable.State, tags ...string,
+) (*durable.WebSocket, error) {
 	var socket *durable.WebSocket
 	err := upgrade(w, r, func(_ *responseWriter, server *durable.WebSocket) error {
 		if err := state.AcceptWebSocket(server, tags...); err != nil {
@@ -49,7 +51,9 @@ func AcceptWebSocket(w http.ResponseWriter, r *http.Request, state *durable.Stat
 }
 
 // upgrade makes one end of a pair the response, once the other is accepted.
-func upgrade(w http.ResponseWriter, r *http.Request, accept func(rw *responseWriter, server *durable.WebSocket) error) error {
+func upgrade(
+	w http.ResponseWriter, r *http.Request, accept func(rw *responseWriter, server *durable.WebSocket) error,
+) error {
 	rw, err := writerOf(w)
 	if err != nil {
 		return err
@@ -95,7 +99,8 @@ func writerOf(w http.ResponseWriter) (*responseWriter, error) {
 
 // upgraded sends the response.
 func (w *responseWriter) upgraded(socket *durable.WebSocket) {
-	w.hasGone, w.status, w.sent, w.socket = true, http.StatusSwitchingProtocols, maps.Clone(w.header), socket
+	w.hasGone, w.status, w.sent, w.socket = true, http.StatusSwitchingProtocols,
+		maps.Clone(w.header), socket
 	close(w.began)
 }
 

@@ -29,8 +29,10 @@ type connector struct {
 	gate  *gate
 }
 
-func (c *connector) Connect(context.Context) (driver.Conn, error) { return &conn{connector: c}, nil }
-func (c *connector) Driver() driver.Driver                        { return noDriver{} }
+func (c *connector) Connect(context.Context) (driver.Conn, error) {
+	return &conn{connector: c}, nil
+}
+func (c *connector) Driver() driver.Driver { return noDriver{} }
 
 func (c *connector) storage() (*durable.Storage, error) {
 	state := c.state.Value()
@@ -64,7 +66,9 @@ var (
 )
 
 // exec runs a query, when no transaction is open but the connection's own.
-func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue) (*durable.Cursor, error) {
+func (c *conn) exec(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (*durable.Cursor, error) {
 	values, err := positional(query, args)
 	if err != nil {
 		return nil, err
@@ -91,7 +95,9 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue)
 	return cursor, err
 }
 
-func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *conn) QueryContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (driver.Rows, error) {
 	defer c.enterTx()()
 	cursor, err := c.exec(ctx, query, args)
 	if err != nil {
@@ -100,7 +106,9 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	return newRows(c, query, cursor), nil
 }
 
-func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *conn) ExecContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (driver.Result, error) {
 	defer c.enterTx()()
 	cursor, err := c.exec(ctx, query, args)
 	if err != nil {
@@ -196,7 +204,8 @@ type rows struct {
 }
 
 func newRows(c *conn, query string, cursor *durable.Cursor) *rows {
-	r := &rows{conn: c, query: query, cursor: cursor, columns: make([]column, len(cursor.ColumnNames()))}
+	r := &rows{conn: c, query: query, cursor: cursor,
+		columns: make([]column, len(cursor.ColumnNames()))}
 	for i := range r.columns {
 		r.dest = append(r.dest, &r.columns[i])
 	}

@@ -90,7 +90,8 @@ type migrationError struct {
 }
 
 func (e *migrationError) Error() string {
-	return "durablesql: migration " + e.name + ": " + strings.TrimPrefix(e.err.Error(), "durablesql: ")
+	return "durablesql: migration " + e.name + ": " +
+		strings.TrimPrefix(e.err.Error(), "durablesql: ")
 }
 func (e *migrationError) Unwrap() error { return e.err }
 
@@ -118,7 +119,8 @@ func appliedMigrations(db *durable.SQL) ([]migration, error) {
 // pendingMigrations returns those of the program that the object has not.
 func pendingMigrations(list, has []migration) ([]migration, error) {
 	for i, m := range has {
-		at, ok := slices.BinarySearchFunc(list, m.Version, func(m migration, v int64) int { return cmp.Compare(m.Version, v) })
+		at, ok := slices.BinarySearchFunc(list, m.Version,
+			func(m migration, v int64) int { return cmp.Compare(m.Version, v) })
 		switch {
 		case !ok:
 			return nil, &migrationError{m.Name, ErrMigrationUnknown}
@@ -160,7 +162,8 @@ func readMigrations(files fs.FS) ([]migration, error) {
 		return nil, err
 	}
 	if len(names) == 0 {
-		return nil, &migrationError{"*.sql", refuseFile("there is no such file; hint: fs.Sub for the files of a folder")}
+		return nil, &migrationError{"*.sql",
+			refuseFile("there is no such file; hint: fs.Sub for the files of a folder")}
 	}
 	var list []migration
 	for _, name := range names {
@@ -177,7 +180,8 @@ func readMigrations(files fs.FS) ([]migration, error) {
 	slices.SortFunc(list, func(a, b migration) int { return cmp.Compare(a.Version, b.Version) })
 	for i := 1; i < len(list); i++ {
 		if list[i].Version == list[i-1].Version {
-			return nil, &migrationError{list[i].Name, refuseFile("it has the number of " + list[i-1].Name)}
+			return nil, &migrationError{list[i].Name,
+				refuseFile("it has the number of " + list[i-1].Name)}
 		}
 	}
 	return list, nil
@@ -202,7 +206,8 @@ func parseMigration(name, text string) (migration, error) {
 	}
 	sum := fnv.New128a()
 	sum.Write([]byte(up))
-	return migration{Version: version, Name: name, Checksum: hex.EncodeToString(sum.Sum(nil)), up: up}, nil
+	return migration{Version: version, Name: name,
+		Checksum: hex.EncodeToString(sum.Sum(nil)), up: up}, nil
 }
 
 // upStatements returns what is to be run of a file, without space around it.
@@ -223,7 +228,8 @@ func upStatements(text string) (string, error) {
 			part = command
 		case command == "STATEMENTBEGIN" || command == "STATEMENTEND": // SQLite finds the ends itself
 		default:
-			return "", refuseFile("the line -- +goose " + command + " is not known, or not in this place")
+			return "", refuseFile("the line -- +goose " + command +
+				" is not known, or not in this place")
 		}
 	}
 	if part == "" {

@@ -120,14 +120,17 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	switch {
 	case opts.ReadOnly:
 		return nil, errors.New("durablesql: read-only transactions are refused: SQLite in workerd does not enforce them")
-	case opts.Isolation != driver.IsolationLevel(sql.LevelDefault) && opts.Isolation != driver.IsolationLevel(sql.LevelSerializable):
-		return nil, errors.New("durablesql: isolation level " + sql.IsolationLevel(opts.Isolation).String() + " is refused: every transaction is serializable")
+	case opts.Isolation != driver.IsolationLevel(sql.LevelDefault) &&
+		opts.Isolation != driver.IsolationLevel(sql.LevelSerializable):
+		return nil, errors.New("durablesql: isolation level " +
+			sql.IsolationLevel(opts.Isolation).String() + " is refused: every transaction is serializable")
 	}
 	storage, err := c.storage()
 	if err != nil {
 		return nil, err
 	}
-	t := &tx{conn: c, ctx: ctx, event: jsrt.FromContext(ctx), begun: make(chan jsrt.Section, 1), end: make(chan error, 1), over: make(chan struct{})}
+	t := &tx{conn: c, ctx: ctx, event: jsrt.FromContext(ctx), begun: make(chan jsrt.Section, 1),
+		end: make(chan error, 1), over: make(chan struct{})}
 	if err := c.gate.pass(ctx, t); err != nil {
 		return nil, err
 	}

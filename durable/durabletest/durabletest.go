@@ -162,7 +162,8 @@ func Evict(t testing.TB, stub *durable.Stub) {
 	}
 	class, id, _ := strings.Cut(string(name), "/")
 	if h.isInside(id) {
-		t.Fatal("durabletest.Evict: the function of durabletest.Run is inside the object\nhint: evict it after Run has returned")
+		t.Fatal("durabletest.Evict: the function of durabletest.Run is inside the object" +
+			"\nhint: evict it after Run has returned")
 	}
 	if _, err := h.tools.Await(uncanceled(t), "evict", class, id); err != nil {
 		t.Fatalf("durabletest.Evict: %v", err)
@@ -175,7 +176,8 @@ func Evict(t testing.TB, stub *durable.Stub) {
 func Abort(t testing.TB, stub *durable.Stub) {
 	t.Helper()
 	enter(t)
-	if _, err := stub.Call(uncanceled(t), "capdoTestAbort", nil); !errors.Is(err, durable.ErrObjectReset) {
+	if _, err := stub.Call(uncanceled(t), "capdoTestAbort", nil); !errors.Is(err,
+		durable.ErrObjectReset) {
 		t.Fatalf("durabletest.Abort: %v", err)
 	}
 }

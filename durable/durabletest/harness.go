@@ -23,7 +23,9 @@ func init() {
 	theHarness.inner = jsrt.Install(&theHarness).(program)
 	theHarness.inner.CheckMethods(func(pointer any) string {
 		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{reflect.TypeFor[durable.Fetcher](), reflect.TypeFor[durable.Alarmer](),
-			reflect.TypeFor[durable.WebSocketMessager](), reflect.TypeFor[durable.WebSocketCloser](), reflect.TypeFor[durable.WebSocketErrorHandler]()})
+			reflect.TypeFor[durable.WebSocketMessager](),
+			reflect.TypeFor[durable.WebSocketCloser](),
+			reflect.TypeFor[durable.WebSocketErrorHandler]()})
 	})
 	durable.Register("DurableTestSQLite", newBlank)
 	durable.Register("DurableTestKV", newBlank)
@@ -76,14 +78,16 @@ type alarm struct {
 }
 
 var theHarness = harness{
-	ready: make(chan struct{}), users: map[testing.TB]bool{}, calls: map[string]*insideCall{}, alarms: map[string]*alarm{}, inside: map[string]int{},
+	ready: make(chan struct{}), users: map[testing.TB]bool{}, calls: map[string]*insideCall{},
+	alarms: map[string]*alarm{}, inside: map[string]int{},
 }
 
 // enter waits for the test's turn.
 func enter(t testing.TB) *harness {
 	t.Helper()
 	if runtime.GOOS != "js" {
-		t.Fatal("package durabletest needs workerd\nhint: run the tests with capdo test, or GOOS=js GOARCH=wasm go test -exec 'capdo exec'")
+		t.Fatal("package durabletest needs workerd" +
+			"\nhint: run the tests with capdo test, or GOOS=js GOARCH=wasm go test -exec 'capdo exec'")
 	}
 	h := &theHarness
 	<-h.ready
@@ -177,7 +181,8 @@ type insideCall struct {
 // callInside calls an object, and returns once the call has arrived. It stays
 // open until leave.
 func (h *harness) callInside(stub *durable.Stub) (*insideCall, error) {
-	v := &insideCall{begun: make(chan struct{}), done: make(chan struct{}), over: make(chan error, 1)}
+	v := &insideCall{begun: make(chan struct{}), done: make(chan struct{}),
+		over: make(chan error, 1)}
 	h.mu.Lock()
 	h.lastID++
 	id := strconv.Itoa(h.lastID)

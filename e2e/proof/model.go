@@ -30,10 +30,12 @@ type input struct {
 	tx          string // the user's transaction that it is made in: transaction, sync or none
 	rollback    bool   // that transaction is rolled back, or the work of once fails
 	lease, ttl  int64  // ms; those of a key are always the same
-	jumps       int64  // ms that the object's clock may have jumped, one way or the other, between any two times
-	wait        int64  // ms
-	patience    int64  // ms after which one who waits is gone; 0 if never
-	from        int64  // Unix time in ms when the call was made; 0 where the time does not matter
+	// ms that the object's clock may have jumped, one way or the other, between
+	// any two times
+	jumps    int64
+	wait     int64 // ms
+	patience int64 // ms after which one who waits is gone; 0 if never
+	from     int64 // Unix time in ms when the call was made; 0 where the time does not matter
 }
 
 // output is what its caller was told: nothing, if unknown.
@@ -46,7 +48,9 @@ type output struct {
 	fence    int64
 	result   string
 	number   int64
-	to       int64 // Unix time in ms when it was told, or at the latest took effect; 0 if that is not known
+	// Unix time in ms when it was told, or at the latest took effect; 0 if that
+	// is not known
+	to int64
 }
 
 // span is when something was, in ms, its ends included: nobody knows more
@@ -224,7 +228,8 @@ func (s possible) apply(in input, out output) []alternative {
 
 func (s possible) put(in input) []alternative {
 	if s.phase == absent {
-		return []alternative{{output{status: "ok", inserted: true}, state{phase: done, owner: in.owner, window: in.end(s.now, in.ttl), at: s.at}}}
+		return []alternative{{output{status: "ok", inserted: true},
+			state{phase: done, owner: in.owner, window: in.end(s.now, in.ttl), at: s.at}}}
 	}
 	return []alternative{{output{status: "ok", inserted: s.owner == in.owner}, s.state}}
 }
@@ -233,7 +238,8 @@ func (s possible) put(in input) []alternative {
 // before the wait was over has claimed nothing.
 func (s possible) claim(in input, out output) (list []alternative) {
 	tell := func(outcome string, fence int64, result string, next state) {
-		list = append(list, alternative{output{status: "ok", outcome: outcome, fence: fence, result: result}, next})
+		list = append(list, alternative{output{status: "ok", outcome: outcome, fence: fence,
+			result: result}, next})
 	}
 	leased, isLeased := s.now.before(s.lease)
 	over, isOver := s.now.after(s.lease)
@@ -261,7 +267,8 @@ func (s possible) claim(in input, out output) (list []alternative) {
 	if s.phase == held && !isOver || !out.unknown && out.fence <= s.least {
 		return list
 	}
-	next := state{phase: held, owner: in.owner, fingerprint: in.fingerprint, fence: out.fence, least: max(s.least, out.fence), window: s.window, at: s.at, ttl: s.ttl}
+	next := state{phase: held, owner: in.owner, fingerprint: in.fingerprint, fence: out.fence,
+		least: max(s.least, out.fence), window: s.window, at: s.at, ttl: s.ttl}
 	if s.phase == absent {
 		next.window, next.ttl = in.end(s.now, in.ttl), in.ttl
 	}
@@ -280,7 +287,8 @@ func (s possible) once(in input, out output) (list []alternative) {
 			list = append(list, a)
 			continue
 		}
-		for _, to := range (possible{a.next, s.now}).changed(input{op: "complete", result: in.result, size: in.size, jumps: in.jumps}) {
+		for _, to := range (possible{a.next, s.now}).changed(input{op: "complete",
+			result: in.result, size: in.size, jumps: in.jumps}) {
 			list = append(list, alternative{a.output, to})
 		}
 	}
@@ -363,7 +371,9 @@ func modelOf[S comparable](init S, step func(s S, in input, out output) []S) por
 	return m.ToModel()
 }
 
-var models = map[bool]porcupine.Model{false: modelOf(state{phase: absent}, state.step), true: modelOf(stream{}, stream.step)} // by whether it is a sequence
+// by whether it is a sequence
+var models = map[bool]porcupine.Model{false: modelOf(state{phase: absent}, state.step),
+	true: modelOf(stream{}, stream.step)}
 
 // never is when a call returns whose outcome is unknown: it may take effect
 // until the end.
@@ -399,7 +409,8 @@ func check(history []porcupine.Operation) *verdict {
 	v := &verdict{keys: len(byKey)}
 	shortest := func(a, b place) int { return cmp.Compare(len(byKey[a]), len(byKey[b])) }
 	for _, p := range slices.SortedFunc(maps.Keys(byKey), shortest) {
-		switch porcupine.CheckOperationsTimeout(models[p.target == "sequence"], byKey[p], 20*time.Second) {
+		switch porcupine.CheckOperationsTimeout(models[p.target == "sequence"], byKey[p],
+			20*time.Second) {
 		case porcupine.Illegal:
 			v.bad = byKey[p]
 			return v
@@ -418,7 +429,8 @@ func describe(ops []porcupine.Operation) string {
 		if o.Return != never {
 			returned = time.Duration(o.Return).String()
 		}
-		fmt.Fprintf(&b, "  %v to %s: %+v -> %+v\n", time.Duration(o.Call), returned, o.Input, o.Output)
+		fmt.Fprintf(&b, "  %v to %s: %+v -> %+v\n", time.Duration(o.Call), returned,
+			o.Input, o.Output)
 	}
 	return b.String()
 }

@@ -23,7 +23,8 @@ const lease = 3 * time.Second
 func compile() (*flow.Program, error) {
 	f := flow.New("payments").
 		Node("validate", flow.Pure, flow.Strict).
-		Node("charge", flow.Effectful, flow.BestEffort, flow.Idempotent("/id", "", window), flow.Fingerprint("/amount", "/currency"),
+		Node("charge", flow.Effectful, flow.BestEffort, flow.Idempotent("/id", "", window),
+			flow.Fingerprint("/amount", "/currency"),
 			flow.Requires(flow.Dedupe, "processor", "crash")).
 		Node("sequence", flow.Effectful, flow.Stable, flow.Requires(flow.Sequencer)).
 		Node("respond", flow.Pure, flow.Strict).
@@ -59,11 +60,14 @@ const maxAmount = 100_000_000
 func validate(_ context.Context, p payment) (payment, error) {
 	switch {
 	case !isID(p.ID):
-		return p, &flow.Rejection{Detail: "the id is not valid", Hint: "an id has 1 to 64 letters, digits, _ and -"}
+		return p, &flow.Rejection{Detail: "the id is not valid",
+			Hint: "an id has 1 to 64 letters, digits, _ and -"}
 	case p.Amount < 1 || p.Amount > maxAmount:
-		return p, &flow.Rejection{Detail: "the amount is not valid", Hint: "an amount is from 1 to 100000000, in the currency's smallest unit"}
+		return p, &flow.Rejection{Detail: "the amount is not valid",
+			Hint: "an amount is from 1 to 100000000, in the currency's smallest unit"}
 	case !isCurrency(p.Currency):
-		return p, &flow.Rejection{Detail: "the currency is not valid", Hint: "a currency is three capital letters, such as EUR"}
+		return p, &flow.Rejection{Detail: "the currency is not valid",
+			Hint: "a currency is three capital letters, such as EUR"}
 	}
 	return p, nil
 }

@@ -62,7 +62,8 @@ func routes(program *flow.Program) http.Handler {
 		Routes:   map[string]*flow.Program{"/payments": program},
 		Bindings: bindings,
 		MaxBody:  4 << 10,
-		Report:   func(_ *http.Request, err error) { slog.Error("a payment failed", "err", err) }, // errors here have no payload
+		// errors here have no payload
+		Report: func(_ *http.Request, err error) { slog.Error("a payment failed", "err", err) },
 	}))
 	mux.Handle("GET /payments/{id}", guarded.Wrap(http.HandlerFunc(status)))
 	live.Mount(mux)

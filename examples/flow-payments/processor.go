@@ -41,13 +41,16 @@ func openProcessor(_ context.Context, state *durable.State, _ *durable.Env) (*pr
 
 // find returns a payment's charge, or "", and shuts out all who have a smaller
 // fence.
-func (p *processor) find(_ context.Context, payment string, fence int64) (charge string, err error) {
+func (p *processor) find(
+	_ context.Context, payment string, fence int64,
+) (charge string, err error) {
 	err = p.storage.TransactionSync(func() error {
 		_, err := p.storage.SQL().Exec("INSERT INTO fences VALUES (?, ?) ON CONFLICT (payment) DO UPDATE SET fence = max(fence, excluded.fence)", payment, fence)
 		if err != nil {
 			return err
 		}
-		charge, err = one[string](p, "SELECT coalesce(min('ch_' || charge), '') FROM charges WHERE payment = ?", payment)
+		charge, err = one[string](p,
+			"SELECT coalesce(min('ch_' || charge), '') FROM charges WHERE payment = ?", payment)
 		return err
 	})
 	return charge, err
@@ -56,9 +59,12 @@ func (p *processor) find(_ context.Context, payment string, fence int64) (charge
 var errStale = errors.New("another claim of the payment was here before")
 
 // charge charges, once more each time. Fence and charge are one transaction.
-func (p *processor) charge(_ context.Context, payment string, fence, amount int64, currency string) (charge string, err error) {
+func (p *processor) charge(
+	_ context.Context, payment string, fence, amount int64, currency string,
+) (charge string, err error) {
 	err = p.storage.TransactionSync(func() error {
-		newer, err := one[int64](p, "SELECT count(*) FROM fences WHERE payment = ? AND fence > ?", payment, fence)
+		newer, err := one[int64](p,
+			"SELECT count(*) FROM fences WHERE payment = ? AND fence > ?", payment, fence)
 		if err != nil {
 			return err
 		}

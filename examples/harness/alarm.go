@@ -130,7 +130,8 @@ func deliver(ctx context.Context, txn *durable.Transaction, user userAlarm) erro
 // sweep removes values that have expired, the oldest first. If more are left,
 // the alarm comes again at once.
 func sweep(ctx context.Context, txn *durable.Transaction) error {
-	due, err := txn.List(ctx, &durable.ListOptions{Start: duePlace(0), End: duePlace(now() + 1), Limit: maxSwept})
+	due, err := txn.List(ctx,
+		&durable.ListOptions{Start: duePlace(0), End: duePlace(now() + 1), Limit: maxSwept})
 	if err != nil || len(due) == 0 {
 		return err
 	}
@@ -171,7 +172,8 @@ func (o *object) setAlarm(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		err = o.update(r.Context(), func(ctx context.Context, txn *durable.Transaction) error {
-			return save(ctx, &txn.AsyncKV, alarmKey, userAlarm{At: *req.ScheduledMS, Next: *req.ScheduledMS, Failures: req.Failures})
+			return save(ctx, &txn.AsyncKV, alarmKey,
+				userAlarm{At: *req.ScheduledMS, Next: *req.ScheduledMS, Failures: req.Failures})
 		})
 	}
 	if err != nil {

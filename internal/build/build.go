@@ -87,7 +87,8 @@ func Stage(ctx context.Context, dir string, o Options) (*Staged, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(tmp, "entry.mjs"), []byte(shim.Entry(*d)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(tmp, "entry.mjs"),
+		[]byte(shim.Entry(*d)), 0o644); err != nil {
 		return nil, err
 	}
 	return load(tmp, *d)
@@ -117,10 +118,13 @@ func (s *Staged) Publish(out string) (*Result, error) {
 		}
 	}
 	wasm := s.files["app.wasm"]
-	return &Result{Description: s.Description, Dir: out, Size: len(wasm), SizeGz: gzipSize(wasm)}, nil
+	return &Result{Description: s.Description, Dir: out, Size: len(wasm),
+		SizeGz: gzipSize(wasm)}, nil
 }
 
-func compile(ctx context.Context, dir, wasm string, keepNames bool, logf func(string, ...any)) error {
+func compile(
+	ctx context.Context, dir, wasm string, keepNames bool, logf func(string, ...any),
+) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-o", wasm, "."}
 	if !keepNames {
 		flags, err := linkerFlags(ctx, dir)
@@ -155,7 +159,8 @@ func checkWasm(dir, path string) error {
 	defer f.Close()
 	magic := make([]byte, 4)
 	if _, err := io.ReadFull(f, magic); err != nil || string(magic) != "\x00asm" {
-		return fmt.Errorf("the package in %s is not a main package\nhint: capdo builds a package main, whose main function registers classes and calls durable.Run", dir)
+		return fmt.Errorf("the package in %s is not a main package"+
+			"\nhint: capdo builds a package main, whose main function registers classes and calls durable.Run", dir)
 	}
 	return nil
 }
@@ -194,7 +199,9 @@ func copyRuntime(ctx context.Context, out string) error {
 }
 
 // describe starts the program in the folder out and asks it what it registers.
-func describe(ctx context.Context, dir, nodePath, out string, logf func(string, ...any)) (*shim.Description, error) {
+func describe(
+	ctx context.Context, dir, nodePath, out string, logf func(string, ...any),
+) (*shim.Description, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, describeTimeout, errTooSlow)
 	defer cancel()
 	file := filepath.Join(out, "description.json")
@@ -208,7 +215,8 @@ func describe(ctx context.Context, dir, nodePath, out string, logf func(string, 
 		msg = fmt.Appendf(bytes.TrimSpace(msg), "\nstopped after %v", describeTimeout)
 		fallthrough
 	case err != nil:
-		return nil, fmt.Errorf("the program in %s does not reach durable.Run:\n%s\nhint: main registers classes and handlers, then calls durable.Run; it must not wait or do I/O before", dir, bytes.TrimSpace(msg))
+		return nil, fmt.Errorf("the program in %s does not reach durable.Run:\n%s"+
+			"\nhint: main registers classes and handlers, then calls durable.Run; it must not wait or do I/O before", dir, bytes.TrimSpace(msg))
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {

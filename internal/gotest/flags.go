@@ -19,7 +19,8 @@ type flags struct {
 // to cache it: that list does not have workerd and the wrangler config in it,
 // so results are not cached.
 var outputFlags = map[string]bool{
-	"coverprofile": true, "gocoverdir": true, "outputdir": true, "memprofile": true, "blockprofile": true, "mutexprofile": true, "trace": true,
+	"coverprofile": true, "gocoverdir": true, "outputdir": true, "memprofile": true,
+	"blockprofile": true, "mutexprofile": true, "trace": true,
 }
 
 func parseFlags(args []string) (f flags, err error) {

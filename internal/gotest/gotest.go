@@ -25,7 +25,9 @@ type Options struct {
 	Args    []string // its arguments, -test.… flags
 	Dir     string   // the package's folder
 	Env     string   // of the wrangler config, or ""
-	PassEnv []string // names of environment variables that the tests may see, besides those of Go's runtime
+	// names of environment variables that the tests may see, besides those of
+	// Go's runtime
+	PassEnv []string
 	Hang    time.Duration
 	Stdout  io.Writer
 	Stderr  io.Writer
@@ -33,8 +35,10 @@ type Options struct {
 
 // Result says how a run went.
 type Result struct {
-	Code              int           // the program's exit code
-	Start, Tests, End time.Duration // until workerd was up, until the program was over, and until all was cleaned up
+	Code int // the program's exit code
+	// until workerd was up, until the program was over, and until all was
+	// cleaned up
+	Start, Tests, End time.Duration
 }
 
 // Run runs the program. An error means that it could not be run, or not to its
@@ -98,9 +102,10 @@ type run struct {
 
 // settings are what testing.mjs reads.
 type settings struct {
-	Argv    []string          `json:"argv"`
-	Env     map[string]string `json:"env"`
-	Outputs []string          `json:"outputs"` // files and folders to hand over when the program is over
+	Argv []string          `json:"argv"`
+	Env  map[string]string `json:"env"`
+	// files and folders to hand over when the program is over
+	Outputs []string          `json:"outputs"`
 	Begin   int64             `json:"begin"`   // in ms since 1970
 	Timeout int64             `json:"timeout"` // of -timeout, in ms; 0 for none
 	Hang    int64             `json:"hang"`    // in ms
@@ -122,8 +127,10 @@ func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
 	config.Output = &output{stdout: r.Stdout, stderr: r.Stderr}
 	r.host.disk = config.Disk
 	s := settings{
-		Argv: append([]string{r.Program}, r.Args...), Env: environment(r.PassEnv), Outputs: r.flags.outputs,
-		Begin: time.Now().UnixMilli(), Timeout: r.flags.timeout.Milliseconds(), Hang: r.Hang.Milliseconds(), Classes: w.classes(),
+		Argv: append([]string{r.Program}, r.Args...), Env: environment(r.PassEnv),
+		Outputs: r.flags.outputs,
+		Begin:   time.Now().UnixMilli(), Timeout: r.flags.timeout.Milliseconds(),
+		Hang: r.Hang.Milliseconds(), Classes: w.classes(),
 	}
 	if err := s.check(); err != nil {
 		return nil, err
@@ -179,9 +186,11 @@ func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]stri
 		return nil, err
 	}
 	files := map[string][]byte{
-		"entry.mjs": []byte(w.entry()), "test.json": toJSON(s), "files.json": toJSON(index), "files.bin": content, "wasm_exec.js": wasmExec,
+		"entry.mjs": []byte(w.entry()), "test.json": toJSON(s), "files.json": toJSON(index),
+		"files.bin": content, "wasm_exec.js": wasmExec,
 	}
-	for _, name := range append([]string{"testing.mjs", "testfs.mjs", "restart.mjs"}, shim.Modules...) {
+	for _, name := range append([]string{"testing.mjs", "testfs.mjs", "restart.mjs"},
+		shim.Modules...) {
 		if files[name], err = shim.Files.ReadFile("js/" + name); err != nil {
 			return nil, err
 		}
@@ -191,7 +200,8 @@ func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]stri
 		return nil, err
 	}
 	if files["app.wasm"], err = exportGlobals(program); err != nil {
-		return nil, fmt.Errorf("%s: %w\nhint: compile it with GOOS=js GOARCH=wasm; capdo test does", r.Program, err)
+		return nil, fmt.Errorf("%s: %w"+
+			"\nhint: compile it with GOOS=js GOARCH=wasm; capdo test does", r.Program, err)
 	}
 	modules := map[string]string{}
 	for name, b := range files {
@@ -240,7 +250,8 @@ func (r *run) await(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	for _, f := range o.Files {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(f.Path), 0o755), os.WriteFile(f.Path, f.Bytes, 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(f.Path), 0o755),
+			os.WriteFile(f.Path, f.Bytes, 0o644)); err != nil {
 			return 0, err
 		}
 	}

@@ -40,9 +40,11 @@ func findWorker(dir, env string) (*worker, error) {
 		if path, err = wrangler.Find(d); err == nil {
 			break
 		}
-		if _, statErr := os.Stat(filepath.Join(d, "go.mod")); statErr == nil || d == filepath.Dir(d) {
+		if _, statErr := os.Stat(filepath.Join(d, "go.mod")); statErr == nil ||
+			d == filepath.Dir(d) {
 			if env != "" {
-				return nil, fmt.Errorf("there is no wrangler config, and so no environment %q\nhint: to hand on environment variables use --pass-env", env)
+				return nil, fmt.Errorf("there is no wrangler config, and so no environment %q"+
+					"\nhint: to hand on environment variables use --pass-env", env)
 			}
 			return w, nil
 		}
@@ -59,7 +61,9 @@ func findWorker(dir, env string) (*worker, error) {
 	storage := w.wrangler.Storage()
 	for _, b := range w.wrangler.DurableObjects.Bindings {
 		if b.ScriptName == "" || b.ScriptName == w.wrangler.Name {
-			w.objects = append(w.objects, workerd.Namespace{Binding: b.Name, Class: b.ClassName, Key: b.ClassName, KV: storage[b.ClassName] == wrangler.LegacyKV})
+			w.objects = append(w.objects,
+				workerd.Namespace{Binding: b.Name, Class: b.ClassName, Key: b.ClassName,
+					KV: storage[b.ClassName] == wrangler.LegacyKV})
 		}
 	}
 	return w, nil
@@ -75,7 +79,10 @@ func (w *worker) classes() map[string]string {
 
 // config is workerd's, as far as the wrangler config says.
 func (w *worker) config() *workerd.Config {
-	c := &workerd.Config{Objects: w.objects, Entrypoints: map[string]string{"capdo:worker": workerEntrypoint}, Flags: []string{"unsafe_module"}, Private: true, Vars: map[string]string{}, JSON: map[string]string{}}
+	c := &workerd.Config{Objects: w.objects,
+		Entrypoints: map[string]string{"capdo:worker": workerEntrypoint},
+		Flags:       []string{"unsafe_module"}, Private: true, Vars: map[string]string{},
+		JSON: map[string]string{}}
 	if w.wrangler == nil {
 		return c
 	}

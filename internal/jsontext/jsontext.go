@@ -33,7 +33,8 @@ func hasLoneSurrogate(text []byte) bool {
 		if text = text[5:]; !utf16.IsSurrogate(r) {
 			continue
 		}
-		if !bytes.HasPrefix(text, []byte(`\u`)) || utf16.DecodeRune(r, hexRune(text[2:6])) == utf8.RuneError {
+		if !bytes.HasPrefix(text, []byte(`\u`)) ||
+			utf16.DecodeRune(r, hexRune(text[2:6])) == utf8.RuneError {
 			return true
 		}
 		text = text[6:]

@@ -47,7 +47,8 @@ func jsFree(context, ref int32)
 
 //go:wasmexport capdo_invoke
 func exportInvoke(context, id, size, kind, index int32) {
-	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind &^ stateless), Index: int(index), tasks: 1}
+	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind &^ stateless),
+		Index: int(index), tasks: 1}
 	i.c.ends = kind&stateless != 0
 	i.c.addInvocation(i)
 	if w := workers.take(); w != nil {
@@ -203,7 +204,8 @@ func call(r *Ref, name string, get bool, args []any) (any, error) {
 		giveBuffer(b)
 		return nil, err
 	}
-	n := jsCall(r.c.id, r.index, number, flag(get), unsafe.Pointer(&b[0]), int32(size), int32(len(b)))
+	n := jsCall(r.c.id, r.index, number, flag(get), unsafe.Pointer(&b[0]),
+		int32(size), int32(len(b)))
 	v, err := unpack(r.c, b, n)
 	giveBuffer(b)
 	runtime.KeepAlive(r) // until here: when it and args are collected, their numbers mean something else
@@ -242,7 +244,9 @@ func unpack(c *Context, b []byte, n int32) (any, error) {
 
 // take fetches a value that JavaScript keeps, into new memory. Byte slices in
 // the value alias that memory.
-func take(c *Context, value, size int32) (any, error) { return takeInto(&decoder{c: c}, value, size) }
+func take(c *Context, value, size int32) (any, error) {
+	return takeInto(&decoder{c: c}, value, size)
+}
 
 func takeInto(d *decoder, value, size int32) (any, error) {
 	c := d.c
@@ -418,7 +422,8 @@ func (i *Invocation) deadlocked() {
 
 func panicError(p any) error {
 	msg := "panic: " + panicText(p)
-	print(msg + " [recovered by capdo; the caller gets it as an error]\n" + stack(false) + "\n") // one write, one entry in the log
+	// one write, one entry in the log
+	print(msg + " [recovered by capdo; the caller gets it as an error]\n" + stack(false) + "\n")
 	return errors.New(msg)
 }
 

@@ -13,15 +13,17 @@ type Context struct {
 	// nil in a stateless context.
 	Object any
 
-	id      int32
-	closed  bool
-	ends    bool        // with its only invocation: it is a stateless one's
-	open    *Invocation // those that are not over, linked by next
-	first   *waiter     // goroutines that need this context to be current
-	last    *waiter
-	ops     map[pending]*op // promises that goroutines of this context wait for; guarded by mu
-	tx      *transaction    // the innermost synchronous transaction, while its function runs
-	givenUp *transaction    // those that were given up while their goroutine still lives, linked by next
+	id     int32
+	closed bool
+	ends   bool        // with its only invocation: it is a stateless one's
+	open   *Invocation // those that are not over, linked by next
+	first  *waiter     // goroutines that need this context to be current
+	last   *waiter
+	ops    map[pending]*op // promises that goroutines of this context wait for; guarded by mu
+	tx     *transaction    // the innermost synchronous transaction, while its function runs
+	// those that were given up while their goroutine still lives, linked by
+	// next
+	givenUp *transaction
 	section criticalSection
 	mark    mark // of goroutines that work for the context, outside of sections
 
@@ -104,7 +106,9 @@ func (r *Ref) Lookup(name string, args ...any) (v any, ok bool, err error) {
 }
 
 // AwaitLookup is [Ref.Lookup] for a method that returns a promise.
-func (r *Ref) AwaitLookup(ctx context.Context, name string, args ...any) (v any, ok bool, err error) {
+func (r *Ref) AwaitLookup(
+	ctx context.Context, name string, args ...any,
+) (v any, ok bool, err error) {
 	v, _, err = r.send(ctx, name, args)
 	return found(v, err)
 }

@@ -132,7 +132,8 @@ func (s *search) follow(call *objectCall) bool {
 	}
 	s.path = append(s.path, step{called(call.callee.c, FromContext(call.ctx)), call})
 	if c == s.start && c.section.hasBegun { // which holds the call back
-		s.end = called(c, nil) + "." + call.method + ", held back by a transaction or a blocked section"
+		s.end = called(c, nil) + "." + call.method +
+			", held back by a transaction or a blocked section"
 		return true
 	}
 	i := s.answering(c, call)
@@ -204,10 +205,12 @@ func called(c *Context, i *Invocation) string {
 // report describes which call waits for which. It shows the ids of objects,
 // because their names are user data.
 func (s *search) report() {
-	text := "capdo: a cycle of calls has gone on for " + strconv.Itoa(int(time.Since(s.path[len(s.path)-1].call.begun).Seconds())) + " s: "
+	text := "capdo: a cycle of calls has gone on for " +
+		strconv.Itoa(int(time.Since(s.path[len(s.path)-1].call.begun).Seconds())) + " s: "
 	for _, step := range s.path {
 		step.call.isTold = true
 		text += step.from + " → "
 	}
-	print(text + s.end + "\nhint: if the last one needs a lock that the first one holds, neither ends: release it before you call another object, and give calls a deadline\n") // one write, one entry in the log
+	// one write, one entry in the log
+	print(text + s.end + "\nhint: if the last one needs a lock that the first one holds, neither ends: release it before you call another object, and give calls a deadline\n")
 }

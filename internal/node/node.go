@@ -65,7 +65,9 @@ func Workerd(dir string) (string, error) {
 	arch := map[string]string{"amd64": "64", "arm64": "arm64"}[runtime.GOARCH]
 	p, abs, err := find(dir, "@cloudflare/workerd-"+runtime.GOOS+"-"+arch+"/bin/workerd")
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("workerd for %s/%s is not installed in %s or a folder above it\nhint: npm install --save-dev wrangler (in a clone of capdo: make build)", runtime.GOOS, runtime.GOARCH, abs)
+		err = fmt.Errorf("workerd for %s/%s is not installed in %s or a folder above it"+
+			"\nhint: npm install --save-dev wrangler (in a clone of capdo: make build)",
+			runtime.GOOS, runtime.GOARCH, abs)
 	}
 	return p, err
 }
@@ -76,7 +78,8 @@ func Module(dir, name string) (string, error) {
 	p, abs, err := find(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		pkg, _, _ := strings.Cut(name, "/")
-		err = fmt.Errorf("the npm package %s is not installed in %s or a folder above it\nhint: npm install --save-dev %s (in a clone of capdo: make build)", pkg, abs, pkg)
+		err = fmt.Errorf("the npm package %s is not installed in %s or a folder above it"+
+			"\nhint: npm install --save-dev %s (in a clone of capdo: make build)", pkg, abs, pkg)
 	}
 	return p, err
 }

@@ -85,7 +85,8 @@ func parseRecord(line string) (r record, ok bool) {
 	return r, true
 }
 
-var levels = map[string]slog.Level{"debug": slog.LevelDebug, "trace": slog.LevelDebug, "warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError}
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "trace": slog.LevelDebug,
+	"warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError}
 
 // log gives workerd's record the form of capdo's own. What has a source is
 // workerd's, the rest is the Worker's.

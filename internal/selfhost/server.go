@@ -196,7 +196,8 @@ func (s *Server) watch(events *os.File) {
 		}
 		switch {
 		case e.Event == "listen-cluster":
-			url := "http://" + net.JoinHostPort(reachable(s.Cluster.Listen), strconv.Itoa(e.Port)) + "/ready"
+			url := "http://" + net.JoinHostPort(reachable(s.Cluster.Listen),
+				strconv.Itoa(e.Port)) + "/ready"
 			s.health.peers.Store(&url)
 		case e.Event == "listen" && e.Socket == "alive":
 			url := fmt.Sprintf("http://127.0.0.1:%d/", e.Port)
@@ -244,7 +245,8 @@ func (s *Server) Stop() error {
 	case <-time.After(s.StopTimeout + killAfter):
 		s.log.Error("workerd did not stop in time: killing it")
 		s.Kill()
-		return errors.New("workerd did not stop in time, and was killed\nhint: requests that were under way may have failed; a longer --stop-timeout gives them more time")
+		return errors.New("workerd did not stop in time, and was killed" +
+			"\nhint: requests that were under way may have failed; a longer --stop-timeout gives them more time")
 	}
 }
 

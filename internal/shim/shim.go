@@ -17,7 +17,8 @@ import (
 var Files embed.FS
 
 // Modules are those of Files that every program needs, besides wasm_exec.js.
-var Modules = []string{"shim.mjs", "value.mjs", "runtime.mjs", "context.mjs", "host.mjs", "websocket.mjs", "stdio.mjs"}
+var Modules = []string{"shim.mjs", "value.mjs", "runtime.mjs", "context.mjs", "host.mjs",
+	"websocket.mjs", "stdio.mjs"}
 
 // Description is what a program says of itself; package durable produces it.
 type Description struct {
@@ -36,7 +37,8 @@ type Class struct {
 // parameters are those of the handlers that a class can have.
 var parameters = map[string]string{
 	"fetch": "request", "alarm": "info",
-	"webSocketMessage": "ws, data", "webSocketClose": "ws, code, reason, wasClean", "webSocketError": "ws, error",
+	"webSocketMessage": "ws, data", "webSocketClose": "ws, code, reason, wasClean",
+	"webSocketError": "ws, error",
 }
 
 // Entry generates the module that workerd loads. A class defines just the
@@ -70,7 +72,8 @@ class Class%d extends DurableObject {
 			fmt.Fprintf(&b, "  %s(...args) { return this.#go.method(%d, args); }\n", m, j)
 		}
 		if len(c.Retryable) > 0 {
-			fmt.Fprintf(&b, "  static { retryable(this.prototype.%s); }\n", strings.Join(c.Retryable, ", this.prototype."))
+			fmt.Fprintf(&b, "  static { retryable(this.prototype.%s); }\n",
+				strings.Join(c.Retryable, ", this.prototype."))
 		}
 		fmt.Fprintf(&b, "}\nexport { Class%d as %s };\n", i, c.Name)
 	}

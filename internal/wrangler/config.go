@@ -89,8 +89,10 @@ type Transfer struct {
 // Export declares the state of a class; a map of them takes the place of
 // migrations.
 type Export struct {
-	Type          string `key:"type"`    // "durable-object", or another kind of export
-	State         string `key:"state"`   // "" and "created", "expecting-transfer": live; "deleted", "renamed", "transferred": gone
+	Type string `key:"type"` // "durable-object", or another kind of export
+	// "" and "created", "expecting-transfer": live; "deleted", "renamed",
+	// "transferred": gone
+	State         string `key:"state"`
 	Storage       string `key:"storage"` // "sqlite" or "legacy-kv"
 	RenamedTo     string `key:"renamed_to"`
 	TransferredTo string `key:"transferred_to"`
@@ -112,7 +114,8 @@ func Find(dir string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("there is no wrangler config in %s\nhint: create a wrangler.jsonc there, with name, \"main\": \"build/entry.mjs\", compatibility_date, durable_objects and migrations", dir)
+	return "", fmt.Errorf("there is no wrangler config in %s"+
+		"\nhint: create a wrangler.jsonc there, with name, \"main\": \"build/entry.mjs\", compatibility_date, durable_objects and migrations", dir)
 }
 
 // Load reads a config with all its environments. An error in it names file,
@@ -132,7 +135,9 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("%s:%s: %w", path, c.positions.find(mismatch.path), err)
 	}
 	if n := len(c.Environments); n > maxEnvironments {
-		return nil, fmt.Errorf("%s:%s: the config has %d environments, of at most %d\nhint: put them into several configs", path, c.positions.find("env"), n, maxEnvironments)
+		return nil, fmt.Errorf("%s:%s: the config has %d environments, of at most %d"+
+			"\nhint: put them into several configs", path, c.positions.find("env"),
+			n, maxEnvironments)
 	}
 	c.inherit()
 	return c, nil

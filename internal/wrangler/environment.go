@@ -19,14 +19,16 @@ var inherited = map[string]func(env, top *Config){
 			env.Name = top.Name + "-" + env.Env
 		}
 	},
-	"main":                func(env, top *Config) { env.Main = top.Main },
-	"compatibility_date":  func(env, top *Config) { env.CompatibilityDate = top.CompatibilityDate },
-	"compatibility_flags": func(env, top *Config) { env.CompatibilityFlags = top.CompatibilityFlags },
-	"build":               func(env, top *Config) { env.Build = top.Build },
-	"migrations":          func(env, top *Config) { env.Migrations = top.Migrations },
-	"exports":             func(env, top *Config) { env.Exports = top.Exports },
-	"triggers":            func(*Config, *Config) {}, // see raw
-	"limits":              func(env, top *Config) { env.Limits = top.Limits },
+	"main":               func(env, top *Config) { env.Main = top.Main },
+	"compatibility_date": func(env, top *Config) { env.CompatibilityDate = top.CompatibilityDate },
+	"compatibility_flags": func(env, top *Config) {
+		env.CompatibilityFlags = top.CompatibilityFlags
+	},
+	"build":      func(env, top *Config) { env.Build = top.Build },
+	"migrations": func(env, top *Config) { env.Migrations = top.Migrations },
+	"exports":    func(env, top *Config) { env.Exports = top.Exports },
+	"triggers":   func(*Config, *Config) {}, // see raw
+	"limits":     func(env, top *Config) { env.Limits = top.Limits },
 }
 
 // inherit completes the environments.
@@ -63,9 +65,11 @@ func (c *Config) Environment(name string) (*Config, error) {
 	}
 	names := slices.Sorted(maps.Keys(c.Environments))
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%s has no environment %q, nor any other\nhint: add env.%s to it", c.Path, name, name)
+		return nil, fmt.Errorf("%s has no environment %q, nor any other\nhint: add env.%s to it",
+			c.Path, name, name)
 	}
-	return nil, fmt.Errorf("%s has no environment %q\nhint: it has %s", c.Path, name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%s has no environment %q\nhint: it has %s", c.Path, name,
+		strings.Join(names, ", "))
 }
 
 // path returns the path of an entry of this environment in the file, where it

@@ -16,7 +16,8 @@ import (
 // wrangler 4.164, which joins some to the folder and resolves others, so that
 // absolute paths would not do.)
 var paths = []string{
-	"main", "base_dir", "tsconfig", "pages_build_output_dir", "assets.directory", "site.bucket", "site.entry-point",
+	"main", "base_dir", "tsconfig", "pages_build_output_dir", "assets.directory", "site.bucket",
+	"site.entry-point",
 	"text_blobs.*", "data_blobs.*", "wasm_modules.*", "d1_databases.*.migrations_dir",
 	"containers.*.image", "containers.*.image_build_context", "alias.*",
 }

@@ -110,7 +110,8 @@ func (p *positions) keys(path string) []string {
 			keys = append(keys, key)
 		}
 	}
-	slices.SortStableFunc(keys, func(a, b string) int { return entry.children[a].at.compare(entry.children[b].at) })
+	slices.SortStableFunc(keys,
+		func(a, b string) int { return entry.children[a].at.compare(entry.children[b].at) })
 	return keys
 }
 

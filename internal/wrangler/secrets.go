@@ -42,7 +42,8 @@ func (c *Config) Secrets(name string) (map[string]string, error) {
 var variable = regexp.MustCompile("(?m)^\\s*(?:export\\s+)?([\\w.-]+)(?:\\s*=\\s*?|:\\s+?)(\\s*'(?:\\\\'|[^'])*'|\\s*\"(?:\\\\\"|[^\"])*\"|\\s*`(?:\\\\`|[^`])*`|[^#\\r\\n]+)?\\s*(?:#.*)?$")
 
 func parseVars(text string) map[string]string {
-	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(text, string(byteOrderMark)))
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(text,
+		string(byteOrderMark)))
 	vars := map[string]string{}
 	for _, m := range variable.FindAllStringSubmatch(text, -1) {
 		vars[m[1]] = unquote(strings.TrimSpace(m[2]))

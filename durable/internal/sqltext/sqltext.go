@@ -106,5 +106,6 @@ func after(q string, i int, s string) int {
 
 // isWord: what names, keywords and numbers consist of.
 func isWord(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '$' || c >= 0x80
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' ||
+		c == '$' || c >= 0x80
 }

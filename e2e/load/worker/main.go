@@ -72,9 +72,10 @@ type tally struct {
 	mu                                               sync.Mutex
 	Acquired, TakenOver, Replay, InProgress, Attempt int // Attempt is the highest
 	Overloaded                                       int
-	Done                                             int            // completed or released
-	Wrong                                            int            // a result that is not the key's, or a key that has two holders
-	Errors                                           map[string]int // others, by text
+	Done                                             int // completed or released
+	// a result that is not the key's, or a key that has two holders
+	Wrong  int
+	Errors map[string]int // others, by text
 }
 
 func serve(w http.ResponseWriter, r *http.Request) {
@@ -108,10 +109,13 @@ func newOrder(ctx context.Context, env *durable.Env, q url.Values) (*order, erro
 		return n
 	}
 	o := &order{
-		ctx: ctx, op: q.Get("op"), prefix: q.Get("prefix"), from: number("from"), to: number("to"), keys: number("keys"), parallel: number("parallel"),
-		until: int64(number("until")), releases: number("releases"), tally: tally{Errors: map[string]int{}},
+		ctx: ctx, op: q.Get("op"), prefix: q.Get("prefix"), from: number("from"), to: number("to"),
+		keys: number("keys"), parallel: number("parallel"),
+		until: int64(number("until")), releases: number("releases"),
+		tally: tally{Errors: map[string]int{}},
 	}
-	o.options = dedupe.ClaimOptions{Lease: time.Hour, TTL: time.Hour, Wait: time.Duration(number("wait")) * time.Millisecond}
+	o.options = dedupe.ClaimOptions{Lease: time.Hour, TTL: time.Hour,
+		Wait: time.Duration(number("wait")) * time.Millisecond}
 	if n := number("lease"); n > 0 {
 		o.options.Lease = time.Duration(n) * time.Millisecond
 	}

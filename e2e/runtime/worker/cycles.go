@@ -41,7 +41,8 @@ var cycles = scenarioMap{
 // ring calls the next object of a ring.
 func ring(ctx context.Context, c *call, rest string) (string, error) {
 	next, _, _ := strings.Cut(rest, ",")
-	query := url.Values{"m": {"ring"}, "path": {rest}, "end": {c.Get("end")}, "by": {c.Get("by")}}.Encode()
+	query := url.Values{"m": {"ring"}, "path": {rest}, "end": {c.Get("end")},
+		"by": {c.Get("by")}}.Encode()
 	if c.Get("by") != "fetch" {
 		return c.run(ctx, next, query)
 	}

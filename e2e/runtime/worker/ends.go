@@ -24,7 +24,10 @@ func constructorFails() error {
 }
 
 var ends = scenarioMap{
-	"failnext": func(_ context.Context, c *call) (string, error) { failing = c.Get("how"); return "", nil },
+	"failnext": func(_ context.Context, c *call) (string, error) {
+		failing = c.Get("how")
+		return "", nil
+	},
 	// gatecrash ends the program in a turn that was asked for.
 	"gatecrash": func(_ context.Context, c *call) (string, error) {
 		<-gate

@@ -46,7 +46,9 @@ var basics = scenarioMap{
 	},
 
 	// put and get reach storage, in the object they run in.
-	"put": func(_ context.Context, c *call) (string, error) { return "", c.kv().Put(c.Get("k"), c.Get("v")) },
+	"put": func(_ context.Context, c *call) (string, error) {
+		return "", c.kv().Put(c.Get("k"), c.Get("v"))
+	},
 	"get": func(_ context.Context, c *call) (string, error) {
 		s, _, err := durable.Get[string](c.kv(), c.Get("k"))
 		return s, err

@@ -43,7 +43,9 @@ var values = scenarioMap{
 	},
 	"proto": func(ctx context.Context, c *call) (string, error) {
 		err := errors.Join(
-			c.state.Storage().PutMany(ctx, []durable.Entry{{Key: "__proto__", Value: map[string]any{"x": 1.0}}, {Key: "b", Value: "w"}}, nil),
+			c.state.Storage().PutMany(ctx,
+				[]durable.Entry{{Key: "__proto__", Value: map[string]any{"x": 1.0}},
+					{Key: "b", Value: "w"}}, nil),
 			c.kv().Put("m", map[string]any{"__proto__": "x", "a": "y"}))
 		list, err2 := c.state.Storage().List(ctx, &durable.ListOptions{End: "c"})
 		v, _, err3 := c.kv().Get("m")

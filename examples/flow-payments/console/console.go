@@ -120,12 +120,14 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 	}
 	if !c.opts.Authorized(asked) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		fail(w, http.StatusUnauthorized, "the console needs the token", "send it as Authorization: Bearer …")
+		fail(w, http.StatusUnauthorized, "the console needs the token",
+			"send it as Authorization: Bearer …")
 		return
 	}
 	if isLive && !(&durable.Request{Header: r.Header}).IsUpgrade() {
 		w.Header().Set("Upgrade", "websocket")
-		fail(w, http.StatusUpgradeRequired, "the live figures are sent over a WebSocket", "send the header Upgrade: websocket, or ask /console/state")
+		fail(w, http.StatusUpgradeRequired, "the live figures are sent over a WebSocket",
+			"send the header Upgrade: websocket, or ask /console/state")
 		return
 	}
 	inner := r.Clone(r.Context())
@@ -139,12 +141,14 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 	err := durablehttp.Forward(w, inner, c.object(durablehttp.Env(r)))
 	if errors.Is(err, durable.ErrNoBinding) {
 		slog.Error("console: no object", "err", err)
-		fail(w, http.StatusInternalServerError, "the console has no Durable Object", "bind the class that console.Register declares as "+c.opts.Binding)
+		fail(w, http.StatusInternalServerError, "the console has no Durable Object",
+			"bind the class that console.Register declares as "+c.opts.Binding)
 		return
 	}
 	if err != nil {
 		slog.Error("console: the object does not answer", "err", err)
-		fail(w, http.StatusBadGateway, "the console's Durable Object does not answer", "try again; the Worker's log says more")
+		fail(w, http.StatusBadGateway, "the console's Durable Object does not answer",
+			"try again; the Worker's log says more")
 	}
 }
 
@@ -198,7 +202,8 @@ func (c *Console) page(w http.ResponseWriter, r *http.Request) {
 		demo, _, _ = env.Var("DEMO")
 	}
 	var b bytes.Buffer
-	err := pageTemplate.Execute(&b, map[string]any{"Payments": c.opts.Payments, "Demo": demo == "true"})
+	err := pageTemplate.Execute(&b,
+		map[string]any{"Payments": c.opts.Payments, "Demo": demo == "true"})
 	if err != nil {
 		slog.Error("console: the page", "err", err)
 		fail(w, http.StatusInternalServerError, "the page cannot be made", "")

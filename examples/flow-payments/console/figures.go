@@ -32,9 +32,10 @@ type event struct {
 // figures are what the page shows. Times are in ms since 1970 by the object's
 // clock.
 type figures struct {
-	Since    int64    `json:"since"` // when the first event was reported
-	Totals   counts   `json:"totals"`
-	Buckets  []bucket `json:"buckets"`  // of the last five minutes, those in which something happened, in order
+	Since  int64  `json:"since"` // when the first event was reported
+	Totals counts `json:"totals"`
+	// of the last five minutes, those in which something happened, in order
+	Buckets  []bucket `json:"buckets"`
 	Keys     []*entry `json:"keys"`     // the newest first
 	Sequence int64    `json:"sequence"` // the largest number given
 	Lost     int64    `json:"lost"`     // events that did not get through
@@ -132,8 +133,10 @@ func (c *counts) add(e *event) {
 func (f *figures) bucket(now int64) *counts {
 	length := bucketLength.Milliseconds()
 	at := now - now%length
-	f.Buckets = slices.DeleteFunc(f.Buckets, func(b bucket) bool { return b.At <= at-maxBuckets*length })
-	if n := len(f.Buckets); n == 0 || f.Buckets[n-1].At < at { // where the clock was set back the last one goes on
+	f.Buckets = slices.DeleteFunc(f.Buckets,
+		func(b bucket) bool { return b.At <= at-maxBuckets*length })
+	// where the clock was set back the last one goes on
+	if n := len(f.Buckets); n == 0 || f.Buckets[n-1].At < at {
 		f.Buckets = append(f.Buckets, bucket{At: at})
 	}
 	return &f.Buckets[len(f.Buckets)-1].counts

@@ -21,9 +21,11 @@ import (
 // What an object's storage and its sockets are limited to.
 const (
 	writeInterval = 250 * time.Millisecond // from one write to the next, on average
-	writesAtOnce  = 40                     // after a pause; so a payment by itself is seen at once, and is not lost in a crash
-	maxViewers    = 100
-	maxUnread     = 256 << 10 // bytes that a slow viewer may be behind
+	// after a pause; so a payment by itself is seen at once, and is not lost in
+	// a crash
+	writesAtOnce = 40
+	maxViewers   = 100
+	maxUnread    = 256 << 10 // bytes that a slow viewer may be behind
 )
 
 const methodReport = "report"
@@ -78,7 +80,8 @@ func newObject(_ context.Context, state *durable.State, _ *durable.Env) (*object
 		return o, err
 	}
 	if err := json.Unmarshal([]byte(text), &o.figures); err != nil {
-		return nil, fmt.Errorf("console: the stored figures: %w\nhint: another version may have written them; give the console an object of another class", err)
+		return nil, fmt.Errorf("console: the stored figures: %w"+
+			"\nhint: another version may have written them; give the console an object of another class", err)
 	}
 	return o, nil
 }
@@ -199,7 +202,8 @@ func (o *object) serve(w http.ResponseWriter, r *http.Request) {
 func (o *object) accept(w http.ResponseWriter, r *http.Request, snapshot string) {
 	sockets, err := o.state.WebSockets("")
 	if err == nil && len(sockets) >= maxViewers {
-		fail(w, http.StatusServiceUnavailable, "100 consoles are open, which is the most", "close one")
+		fail(w, http.StatusServiceUnavailable,
+			"100 consoles are open, which is the most", "close one")
 		return
 	}
 	if err == nil {
@@ -216,6 +220,8 @@ func (o *object) accept(w http.ResponseWriter, r *http.Request, snapshot string)
 }
 
 // WebSocketMessage refuses what a page does not send.
-func (o *object) WebSocketMessage(_ context.Context, ws *durable.WebSocket, _ durable.Message) error {
+func (o *object) WebSocketMessage(
+	_ context.Context, ws *durable.WebSocket, _ durable.Message,
+) error {
 	return ws.Close(1008, "the console only listens for ping")
 }

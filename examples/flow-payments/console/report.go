@@ -79,7 +79,8 @@ func (q *queue) flush(ctx context.Context, send func(context.Context, report) er
 	}
 	if err := send(ctx, r); err != nil {
 		q.lose(r.Lost + int64(len(r.Events)))
-		slog.Warn("console: a report was lost; the ledger is not affected", "events", len(r.Events), "err", err)
+		slog.Warn("console: a report was lost; the ledger is not affected", "events",
+			len(r.Events), "err", err)
 	}
 }
 
@@ -90,7 +91,9 @@ func (q *queue) flush(ctx context.Context, send func(context.Context, report) er
 //
 // A claim without a TTL is shown as if it had [dedupe.DefaultTTL]. Where env is
 // nil, as natively, nothing is reported.
-func (c *Console) Ledger(ctx context.Context, env *durable.Env, ledger dedupe.Ledger) dedupe.Ledger {
+func (c *Console) Ledger(
+	ctx context.Context, env *durable.Env, ledger dedupe.Ledger,
+) dedupe.Ledger {
 	if env == nil {
 		return ledger
 	}
@@ -100,7 +103,9 @@ func (c *Console) Ledger(ctx context.Context, env *durable.Env, ledger dedupe.Le
 // Sequencer returns a sequencer that does what another one does, and reports
 // the numbers that it gives to the console, like [Console.Ledger]. The console
 // shows the largest one, so it should be asked for one stream.
-func (c *Console) Sequencer(ctx context.Context, env *durable.Env, s dedupe.Sequencer) dedupe.Sequencer {
+func (c *Console) Sequencer(
+	ctx context.Context, env *durable.Env, s dedupe.Sequencer,
+) dedupe.Sequencer {
 	if env == nil {
 		return s
 	}
@@ -116,7 +121,9 @@ func (c *Console) observer(ctx context.Context, env *durable.Env) func(event) {
 	return func(e event) {
 		c.queue.add(e)
 		durable.WaitUntil(ctx, func(ctx context.Context) { c.queue.flush(ctx, send) })
-		runtime.Gosched() // let it begin: should what comes next end the program, the report has a chance
+		// let it begin: should what comes next end the program, the report has
+		// a chance
+		runtime.Gosched()
 	}
 }
 
@@ -125,9 +132,12 @@ type observedLedger struct {
 	observe func(event)
 }
 
-func (o *observedLedger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
+func (o *observedLedger) Claim(
+	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
+) (dedupe.Claim, error) {
 	claim, err := o.Ledger.Claim(ctx, key, opts)
-	e := event{Op: "Claim", What: claimed(&claim), Attempt: claim.Attempt, Fence: claim.Fence, Lease: opts.Lease.Milliseconds(), TTL: opts.TTL.Milliseconds()}
+	e := event{Op: "Claim", What: claimed(&claim), Attempt: claim.Attempt, Fence: claim.Fence,
+		Lease: opts.Lease.Milliseconds(), TTL: opts.TTL.Milliseconds()}
 	if claim.Outcome == dedupe.InProgress {
 		e.Lease = claim.RetryAfter.Milliseconds()
 	}
@@ -156,9 +166,12 @@ func (o *observedLedger) Complete(ctx context.Context, claim dedupe.Claim, resul
 	return err
 }
 
-func (o *observedLedger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
+func (o *observedLedger) Extend(
+	ctx context.Context, claim dedupe.Claim, lease time.Duration,
+) error {
 	err := o.Ledger.Extend(ctx, claim, lease)
-	o.report(event{Op: "Extend", Attempt: claim.Attempt, Fence: claim.Fence, Lease: lease.Milliseconds()}, claim.Key, err)
+	o.report(event{Op: "Extend", Attempt: claim.Attempt, Fence: claim.Fence,
+		Lease: lease.Milliseconds()}, claim.Key, err)
 	return err
 }
 
@@ -198,7 +211,9 @@ type observedSequencer struct {
 	observe func(event)
 }
 
-func (o *observedSequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
+func (o *observedSequencer) Next(
+	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
 	seq, err := o.Sequencer.Next(ctx, stream, key, payloadHash, ttl)
 	if err == nil {
 		o.observe(event{Op: "Next", What: dedupe.EventDone, Number: seq.N})
