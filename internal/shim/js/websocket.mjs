@@ -5,14 +5,15 @@ import { utf8 } from "./value.mjs";
 const socketIDs = new WeakMap();
 let lastSocketID = 0;
 
-// socketID is a number for a WebSocket, so that Go knows it again.
+// socketID returns a number for a WebSocket, by which Go recognizes it.
 export function socketID(ws) {
   let id = socketIDs.get(ws);
   if (id === undefined) socketIDs.set(ws, id = ++lastSocketID);
   return id;
 }
 
-// messageBytes: as a string, a long message would be copied once more in Go.
+// messageBytes converts a message to bytes: Go would copy a long string once
+// more.
 export const messageBytes = (data) => typeof data === "string" ? utf8.encode(data) : new Uint8Array(data);
 
 // CLOSING_MS: a WebSocket whose other side has not answered a close after this
@@ -93,14 +94,14 @@ export class Inbox {
     this.context.addSocket(this);
     return this;
   }
-  // leave closes what is still open when its invocation is over, be it because
-  // the Go program ended.
+  // leave closes a WebSocket that is still open when its invocation ends, also
+  // when the Go program ends.
   leave() {
     this.drop(); // nobody can read it any more
     this.finish([1011, ""]);
     if (this.ws.readyState < 3) this.ws.close(1011, "the invocation is over");
   }
-  // drop gives up what nobody has read.
+  // drop discards unread messages.
   drop() {
     unread -= this.held.size;
     this.held.size = this.messages.length = this.head = 0;
@@ -116,8 +117,8 @@ export class Inbox {
     if (this.ws.readyState === 2 && (this.closingSince ||= now) <= now - CLOSING_MS) this.finish([1006, ""]);
   }
 
-  // next returns a message or, where there is none, the end; else a promise
-  // that there is one, of nothing.
+  // next returns a message, or the end if there are no more. If neither is
+  // there yet, it returns a promise that resolves to undefined when one is.
   next(overhead) {
     if (this.head === this.messages.length) {
       if (this.end instanceof Error) throw this.end;
