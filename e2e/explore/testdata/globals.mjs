@@ -139,9 +139,9 @@ export class SimReadable {
 }
 
 class SimResponse {
-  constructor(body, init) {
-    if ([101, 204, 205, 304].includes(init.status) && body) throw new TypeError("Response with null body status cannot have body.");
-    Object.assign(this, { body, status: init.status });
+  constructor(body, { status = 200 } = {}) {
+    if ([101, 204, 205, 304].includes(status) && body) throw new TypeError("Response with null body status cannot have body.");
+    Object.assign(this, { body, status, headers: { append() {} } });
   }
 }
 
