@@ -114,7 +114,7 @@ var passed = map[string]bool{
 }
 
 // checkFlags refuses flags and arguments for wrangler with which it might
-// deploy something else than was checked, or to another place.
+// deploy something other than what was checked, or to another place.
 func (d *deployment) checkFlags() error {
 	for flags := d.flags; len(flags) > 0; {
 		arg := flags[0]
