@@ -38,7 +38,7 @@ test-workerd: $(NPM) ## the packages in workerd
 test-e2e: $(NPM) ## what needs more than one process: capdo, wrangler dev, kills, histories
 	go test -count=1 -timeout 20m -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/... # they build what Go's test cache does not know of
 
-check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms
+check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms, comments that fit
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }
 	go vet ./...
 	$(JS) go vet ./...
@@ -53,6 +53,7 @@ check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API 
 		diff <(go doc -all ./$$p) <($(JS) go doc -all ./$$p) || { echo "the API of $$p differs between platforms"; exit 1; }; \
 	done
 	@for f in internal/shim/js/*.mjs; do $(NODE) --check $$f; done
+	go test -count=1 -run '^TestCommentsFit$$' ./e2e/docs
 
 fmt: ## format the Go code
 	gofmt -w $$(git ls-files '*.go')

@@ -28,7 +28,8 @@ func (r *Results) charts() []chart {
 	for _, p := range peers {
 		titles = append(titles, p.Title)
 	}
-	cpu := chart{name: "cpu", title: "CPU of a request at 16 callers, JavaScript over RPC = 1", series: titles}
+	cpu := chart{name: "cpu",
+		title: "CPU of a request at 16 callers, JavaScript over RPC = 1", series: titles}
 	for _, w := range works {
 		g := group{label: w.Title}
 		for _, p := range peers {
@@ -48,9 +49,11 @@ func (r *Results) charts() []chart {
 		}
 		rate.groups = append(rate.groups, g)
 	}
-	cold := chart{name: "cold", title: "First request of a fresh process, ms", series: []string{"first request", "second request"}}
+	cold := chart{name: "cold", title: "First request of a fresh process, ms",
+		series: []string{"first request", "second request"}}
 	for _, c := range r.Cold {
-		cold.groups = append(cold.groups, group{title(c.Peer), []float64{c.First / 1000, c.Second / 1000}})
+		cold.groups = append(cold.groups,
+			group{title(c.Peer), []float64{c.First / 1000, c.Second / 1000}})
 	}
 	return []chart{cpu, rate, cold}
 }
@@ -70,7 +73,8 @@ func (c *chart) csv() []byte {
 	return b.Bytes()
 }
 
-// Colors that those who see no difference between red and green tell apart, too.
+// Colors that those who see no difference between red and green tell apart,
+// too.
 var colors = []string{"#f0a30a", "#c8741a", "#8a8a8a", "#0072b2", "#56b4e9"}
 
 const (
@@ -108,12 +112,15 @@ func (c *chart) svg() []byte {
 }
 
 func (c *chart) draw(b *bytes.Buffer, g group, y int, largest float64) {
-	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end" fill="#222">%s</text>`+"\n", labelWidth-8, y+barHeight*len(g.values)/2+4, html.EscapeString(g.label))
+	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end" fill="#222">%s</text>`+"\n", labelWidth-8,
+		y+barHeight*len(g.values)/2+4, html.EscapeString(g.label))
 	for i, v := range g.values {
 		if v > 0 {
 			width := v / largest * barsWidth
 			fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/><text x="%.1f" y="%d" font-size="9" fill="#444">%s</text>`+"\n",
-				labelWidth, y, width, barHeight-1, colors[(i+len(colors)-len(c.series))%len(colors)], labelWidth+width+4, y+barHeight-2, figure(v))
+				labelWidth, y, width, barHeight-1,
+				colors[(i+len(colors)-len(c.series))%len(colors)], labelWidth+width+4,
+				y+barHeight-2, figure(v))
 		}
 		y += barHeight
 	}

@@ -115,7 +115,8 @@ func (p *plan) printCrossingsOf(ctx context.Context, w io.Writer, s *server) err
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%s, %s: into Go %.2f in the Worker, %.2f in objects\n", s.Title, work.Title, c.into("worker"), c.into("object"))
+		fmt.Fprintf(w, "%s, %s: into Go %.2f in the Worker, %.2f in objects\n", s.Title, work.Title,
+			c.into("worker"), c.into("object"))
 		for _, what := range slices.Sorted(maps.Keys(c)) {
 			fmt.Fprintf(w, "\t%.2f\t%s\n", c[what], what)
 		}

@@ -22,7 +22,9 @@ type sample struct {
 // measure puts load on a peer for a time, or for as many requests as the work
 // is limited to. Every answer is checked. A quarter of the time before does not
 // count: workerd has evicted the objects that were idle for ten seconds.
-func measure(ctx context.Context, s *server, w *work, callers int, d time.Duration) (*sample, error) {
+func measure(
+	ctx context.Context, s *server, w *work, callers int, d time.Duration,
+) (*sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, d+time.Minute)
 	defer cancel()
 	l := load{base: s.serial, limit: int64(w.limitFor(s.peer, callers))}
@@ -37,7 +39,8 @@ func measure(ctx context.Context, s *server, w *work, callers int, d time.Durati
 	}
 	if l.limit == 0 {
 		if _, err := l.all(dos, d/4); err != nil {
-			return nil, fmt.Errorf("%s of %s by %d callers: %w\n%s", w.Name, s.Name, callers, err, s.Log())
+			return nil, fmt.Errorf("%s of %s by %d callers: %w\n%s", w.Name, s.Name,
+				callers, err, s.Log())
 		}
 	}
 	before, err := cpuOf(s.PID())
@@ -48,7 +51,8 @@ func measure(ctx context.Context, s *server, w *work, callers int, d time.Durati
 	latencies, err := l.all(dos, d)
 	s.serial += int(l.sent.Load())
 	if err != nil {
-		return nil, fmt.Errorf("%s of %s by %d callers: %w\n%s", w.Name, s.Name, callers, err, s.Log())
+		return nil, fmt.Errorf("%s of %s by %d callers: %w\n%s", w.Name, s.Name,
+			callers, err, s.Log())
 	}
 	elapsed := time.Since(start)
 	after, err := cpuOf(s.PID())

@@ -37,19 +37,24 @@ type plan struct {
 
 func main() {
 	quick := flag.Bool("quick", false, "measure for less than two minutes: the figures vary more")
-	only := flag.String("only", "", "names of the kinds of work to measure (default all); then nothing is written but a table")
+	only := flag.String("only", "",
+		"names of the kinds of work to measure (default all); then nothing is written but a table")
 	names := flag.String("peers", "", "names of the peers to measure (default all)")
 	callers := flag.String("callers", "1,16,64", "numbers of callers")
 	rounds := flag.Int("rounds", 0, "number of rounds (default 3, or 2 with -quick)")
-	pprof := flag.String("pprof", "", "instead record where the CPU of one kind of work goes in one peer, to this file, for go tool pprof")
-	count := flag.Bool("crossings", false, "instead count how often a request crosses between JavaScript and Go")
-	again := flag.Bool("report", false, "instead write the page and the charts anew, from results/results.json")
+	pprof := flag.String("pprof", "",
+		"instead record where the CPU of one kind of work goes in one peer, to this file, for go tool pprof")
+	count := flag.Bool("crossings", false,
+		"instead count how often a request crosses between JavaScript and Go")
+	again := flag.Bool("report", false,
+		"instead write the page and the charts anew, from results/results.json")
 	out := flag.String("o", "bench", "folder of RESULTS.md and results")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
-	p := plan{rounds: 3, duration: 480 * time.Millisecond, warm: time.Second, cold: 7, progress: os.Stderr}
+	p := plan{rounds: 3, duration: 480 * time.Millisecond, warm: time.Second, cold: 7,
+		progress: os.Stderr}
 	if *quick {
 		*callers = "1,16"
 		p.rounds, p.duration, p.warm, p.cold = 2, 150*time.Millisecond, 200*time.Millisecond, 3
@@ -98,7 +103,10 @@ func (p *plan) choose(only, names, callers string) error {
 		}
 	}
 	if len(p.works) == 0 || len(p.peers) == 0 {
-		return fmt.Errorf("there is no such work, or no such peer\nhint: works are %s; peers are %s", list(works, func(w *work) string { return w.Name }), list(peers, func(p *peer) string { return p.Name }))
+		return fmt.Errorf("there is no such work, or no such peer"+
+			"\nhint: works are %s; peers are %s",
+			list(works, func(w *work) string { return w.Name }),
+			list(peers, func(p *peer) string { return p.Name }))
 	}
 	for _, text := range strings.Split(callers, ",") {
 		n, err := strconv.Atoi(text)
@@ -130,9 +138,11 @@ func (p *plan) run(ctx context.Context) (*Results, error) {
 		return nil, err
 	}
 	bar := progressbar.NewOptions(p.steps(), progressbar.OptionSetWriter(p.progress), progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetDescription("building"))
+		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond),
+		progressbar.OptionSetDescription("building"))
 	defer bar.Close()
-	r := &Results{Date: time.Now().UTC().Format(time.DateOnly), Versions: versions(b), Rounds: p.rounds, LoadBefore: machineLoad()}
+	r := &Results{Date: time.Now().UTC().Format(time.DateOnly), Versions: versions(b),
+		Rounds: p.rounds, LoadBefore: machineLoad()}
 	defer func() { r.LoadAfter = machineLoad() }()
 	built := map[string]map[string]string{}
 	for _, s := range append([]*peer{emptyPeer}, p.peers...) {
@@ -152,11 +162,14 @@ func (p *plan) run(ctx context.Context) (*Results, error) {
 
 // steps is how many the progress bar has.
 func (p *plan) steps() int {
-	return 1 + len(p.peers) + p.cold*(1+len(p.peers)) + len(p.peers)*len(p.works)*(1+p.rounds*len(p.callers))
+	return 1 + len(p.peers) + p.cold*(1+len(p.peers)) +
+		len(p.peers)*len(p.works)*(1+p.rounds*len(p.callers))
 }
 
 // requests puts the load on.
-func (p *plan) requests(ctx context.Context, b *builder, built map[string]map[string]string, r *Results, bar *progressbar.ProgressBar) error {
+func (p *plan) requests(
+	ctx context.Context, b *builder, built map[string]map[string]string, r *Results, bar *progressbar.ProgressBar,
+) error {
 	var servers []*server
 	for _, peer := range p.peers {
 		s, err := b.start(ctx, peer, built[peer.Name], false)
@@ -209,14 +222,17 @@ func (p *plan) warmUp(ctx context.Context, servers []*server, bar *progressbar.P
 
 // measureAll measures in rounds. Within one, the peers take turns for each kind
 // of work, and each begins once in a while.
-func (p *plan) measureAll(ctx context.Context, servers []*server, r *Results, bar *progressbar.ProgressBar) error {
+func (p *plan) measureAll(
+	ctx context.Context, servers []*server, r *Results, bar *progressbar.ProgressBar,
+) error {
 	for round := range p.rounds {
 		bar.Describe(fmt.Sprintf("round %d of %d", round+1, p.rounds))
 		for _, w := range p.works {
 			for _, callers := range p.callers {
 				for i := range servers {
 					bar.Add(1)
-					if err := r.measure(ctx, servers[(i+round)%len(servers)], w, callers, p.duration); err != nil {
+					if err := r.measure(ctx,
+						servers[(i+round)%len(servers)], w, callers, p.duration); err != nil {
 						return err
 					}
 				}
@@ -226,7 +242,9 @@ func (p *plan) measureAll(ctx context.Context, servers []*server, r *Results, ba
 	return nil
 }
 
-func (r *Results) measure(ctx context.Context, s *server, w *work, callers int, d time.Duration) error {
+func (r *Results) measure(
+	ctx context.Context, s *server, w *work, callers int, d time.Duration,
+) error {
 	if !w.isFor(s.peer) {
 		return nil
 	}

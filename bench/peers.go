@@ -18,7 +18,8 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-// peer is one way to write the same Worker. Each has a workerd process of its own.
+// peer is one way to write the same Worker. Each has a workerd process of its
+// own.
 type peer struct {
 	Name  string
 	Title string
@@ -33,7 +34,8 @@ var peers = []*peer{
 	{Name: "js-rpc", Title: "JavaScript, RPC", Main: "rpc.mjs"},
 	{Name: "js-json", Title: "JavaScript, fetch + JSON", Main: "json.mjs"},
 	{Name: "simple", Title: "Go, a runtime per object", Main: "simple.mjs", Go: "simple"},
-	{Name: "handlefetch", Title: "capdo, HandleFetch", Main: "capdo.mjs", Go: "handlefetch", Capdo: true},
+	{Name: "handlefetch", Title: "capdo, HandleFetch", Main: "capdo.mjs",
+		Go: "handlefetch", Capdo: true},
 	{Name: "nethttp", Title: "capdo, net/http", Main: "capdo.mjs", Go: "nethttp", Capdo: true},
 }
 
@@ -79,7 +81,8 @@ func (b *builder) modules(ctx context.Context, p *peer) (map[string]string, erro
 		if err != nil {
 			return nil, err
 		}
-		m["wasm_exec.js"], m["app.wasm"] = filepath.Join(goroot, "lib", "wasm", "wasm_exec.js"), filepath.Join(out, "app.wasm")
+		m["wasm_exec.js"], m["app.wasm"] = filepath.Join(goroot, "lib", "wasm", "wasm_exec.js"),
+			filepath.Join(out, "app.wasm")
 		if err := compile(ctx, b.peerDir(p), m["app.wasm"]); err != nil {
 			return nil, err
 		}
@@ -114,12 +117,15 @@ type server struct {
 const maxCallers = 64
 
 // start serves a peer with storage of its own.
-func (b *builder) start(ctx context.Context, p *peer, modules map[string]string, inspector bool) (*server, error) {
+func (b *builder) start(
+	ctx context.Context, p *peer, modules map[string]string, inspector bool,
+) (*server, error) {
 	disk, err := os.MkdirTemp(b.dir, "disk-")
 	if err != nil {
 		return nil, err
 	}
-	c := workerd.Config{Binary: b.workerd, Main: p.Main, Modules: modules, Disk: disk, Inspector: inspector}
+	c := workerd.Config{Binary: b.workerd, Main: p.Main, Modules: modules, Disk: disk,
+		Inspector: inspector}
 	if p != emptyPeer {
 		c.Objects = workerd.Namespaces("Dedupe", "Ledger", "Thing")
 	}
@@ -127,7 +133,8 @@ func (b *builder) start(ctx context.Context, p *peer, modules map[string]string,
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxCallers, MaxConnsPerHost: maxCallers}}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxCallers,
+		MaxConnsPerHost: maxCallers}}
 	return &server{peer: p, Process: process, client: client, last: make([]int, maxCallers)}, nil
 }
 

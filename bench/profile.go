@@ -69,7 +69,9 @@ func (p *plan) profileOf(ctx context.Context, s *peer, w *work, callers int, fil
 }
 
 // named is modules for a build that keeps the names.
-func (b *builder) named(ctx context.Context, p *peer) (map[string]string, map[string]string, error) {
+func (b *builder) named(
+	ctx context.Context, p *peer,
+) (map[string]string, map[string]string, error) {
 	modules, err := b.modules(ctx, p)
 	if err != nil || !p.Capdo {
 		return modules, nil, err

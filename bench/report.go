@@ -24,7 +24,8 @@ func (r *Results) printTable(w io.Writer, works []*work, peers []*peer, callers 
 			for _, p := range peers {
 				if row := r.row(w.Name, p.Name, n); row != nil {
 					fmt.Fprintf(t, "%s\t%d\t%s\t%.0f\t%.0f\t%.0f\t%.2f\t%.0f\t%.0f\t%.0f\t%d\t\n", w.Name, n, p.Name,
-						row.CPU, row.Low, row.High, r.ratio(w.Name, p.Name, n), row.PerSecond, row.P50, row.P99, row.Requests)
+						row.CPU, row.Low, row.High, r.ratio(w.Name, p.Name, n), row.PerSecond,
+						row.P50, row.P99, row.Requests)
 				}
 			}
 		}
@@ -72,10 +73,13 @@ func readResults(dir string) (*Results, error) {
 func (r *Results) requestsCSV() []byte {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
-	w.Write([]string{"work", "callers", "peer", "requests", "cpu_us", "cpu_us_low", "cpu_us_high", "cpu_ratio", "per_second", "p50_us", "p99_us"})
+	w.Write([]string{"work", "callers", "peer", "requests", "cpu_us", "cpu_us_low", "cpu_us_high",
+		"cpu_ratio", "per_second", "p50_us", "p99_us"})
 	for _, row := range r.Requests {
-		record := []string{row.Work, strconv.Itoa(row.Callers), row.Peer, strconv.Itoa(row.Requests)}
-		for _, v := range []float64{row.CPU, row.Low, row.High, r.ratio(row.Work, row.Peer, row.Callers), row.PerSecond, row.P50, row.P99} {
+		record := []string{row.Work, strconv.Itoa(row.Callers), row.Peer,
+			strconv.Itoa(row.Requests)}
+		for _, v := range []float64{row.CPU, row.Low, row.High,
+			r.ratio(row.Work, row.Peer, row.Callers), row.PerSecond, row.P50, row.P99} {
 			record = append(record, strconv.FormatFloat(v, 'f', 2, 64))
 		}
 		w.Write(record)
@@ -164,7 +168,8 @@ func (r *Results) cpuTables(b *bytes.Buffer) {
 	for _, n := range r.callers() {
 		fmt.Fprintf(b, "## CPU, %s\n\nµs for a request, the median of the rounds (ratio; lowest to highest round)\n\n", callersText(n))
 		r.table(b, n, func(w *work, row *Row) string {
-			return fmt.Sprintf("%.0f (**%.2f**; %.0f–%.0f)", row.CPU, r.ratio(w.Name, row.Peer, n), row.Low, row.High)
+			return fmt.Sprintf("%.0f (**%.2f**; %.0f–%.0f)", row.CPU, r.ratio(w.Name, row.Peer, n),
+				row.Low, row.High)
 		})
 		fmt.Fprintln(b)
 	}
@@ -210,7 +215,8 @@ func title(name string) string {
 func (r *Results) coldTable(b *bytes.Buffer) {
 	fmt.Fprint(b, "\n## Cold start\n\n![The first request of a fresh process](results/cold.svg)\n\nFresh processes, in ms, medians. The first request starts the Go program.\nThe empty Go program is one that does nothing, started by the first request.\n\n| peer | workerd listens | first request | lowest to highest | second request |\n|---|---:|---:|---:|---:|\n")
 	for _, c := range r.Cold {
-		fmt.Fprintf(b, "| %s | %.0f | %.1f | %.1f–%.1f | %.1f |\n", title(c.Peer), c.Start/1000, c.First/1000, c.FirstLow/1000, c.FirstHigh/1000, c.Second/1000)
+		fmt.Fprintf(b, "| %s | %.0f | %.1f | %.1f–%.1f | %.1f |\n", title(c.Peer), c.Start/1000,
+			c.First/1000, c.FirstLow/1000, c.FirstHigh/1000, c.Second/1000)
 	}
 }
 

@@ -19,7 +19,9 @@ import (
 )
 
 // coldStarts measures the first request of fresh processes, which take turns.
-func (p *plan) coldStarts(ctx context.Context, b *builder, built map[string]map[string]string, r *Results, bar *progressbar.ProgressBar) error {
+func (p *plan) coldStarts(
+	ctx context.Context, b *builder, built map[string]map[string]string, r *Results, bar *progressbar.ProgressBar,
+) error {
 	bar.Describe("cold starts")
 	all := append([]*peer{emptyPeer}, p.peers...)
 	start, first, second := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
@@ -47,7 +49,9 @@ func (p *plan) coldStarts(ctx context.Context, b *builder, built map[string]map[
 
 // coldStart returns how long a process takes to listen, and its first two
 // requests.
-func (b *builder) coldStart(ctx context.Context, p *peer, modules map[string]string) (us [3]float64, err error) {
+func (b *builder) coldStart(
+	ctx context.Context, p *peer, modules map[string]string,
+) (us [3]float64, err error) {
 	begin := time.Now()
 	s, err := b.start(ctx, p, modules, false)
 	if err != nil {
@@ -120,7 +124,8 @@ func (s *server) memory() (m Memory, err error) {
 // versions says what was measured, and on what.
 func versions(b *builder) []string {
 	out, _ := exec.Command(b.workerd, "--version").Output()
-	list := []string{runtime.Version(), strings.TrimSpace(string(out)), runtime.GOOS + "/" + runtime.GOARCH, fmt.Sprintf("%d processors", runtime.NumCPU())}
+	list := []string{runtime.Version(), strings.TrimSpace(string(out)),
+		runtime.GOOS + "/" + runtime.GOARCH, fmt.Sprintf("%d processors", runtime.NumCPU())}
 	info, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(info)) {
 		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {

@@ -18,7 +18,9 @@ type work struct {
 	Name    string
 	Title   string
 	without []string // peers that do not do it
-	limit   int      // of requests in one measurement: each takes long, or makes an object; 0 means none
+	// of requests in one measurement: each takes long, or makes an object; 0
+	// means none
+	limit   int
 	prepare func(*server) error
 	// caller returns what one of the callers does again and again. serial is
 	// unique.
@@ -28,16 +30,21 @@ type work struct {
 // works are all kinds of work, in the order of the tables.
 var works = []*work{
 	{Name: "hello", Title: "hello world, without an object", caller: each((*server).hello)},
-	{Name: "taken", Title: "claim of a key that is taken", prepare: (*server).takeKeys, caller: each((*server).taken)},
+	{Name: "taken", Title: "claim of a key that is taken", prepare: (*server).takeKeys,
+		caller: each((*server).taken)},
 	{Name: "new", Title: "claim of a new key", limit: 160, caller: each((*server).newKey)},
-	{Name: "complete", Title: "claim + complete, of a new key", limit: 160, caller: each((*server).claimComplete)},
+	{Name: "complete", Title: "claim + complete, of a new key", limit: 160,
+		caller: each((*server).claimComplete)},
 	{Name: "sequence", Title: "next number of a stream", caller: each((*server).sequence)},
-	{Name: "kv", Title: "put, get and list of ten", prepare: (*server).fillKV, caller: each((*server).kv)},
+	{Name: "kv", Title: "put, get and list of ten", prepare: (*server).fillKV,
+		caller: each((*server).kv)},
 	{Name: "insert", Title: "SQL insert", caller: each((*server).insert)},
-	{Name: "scan", Title: "SQL scan of 10,000 rows", limit: 64, prepare: (*server).seed, caller: each((*server).scan)},
+	{Name: "scan", Title: "SQL scan of 10,000 rows", limit: 64, prepare: (*server).seed,
+		caller: each((*server).scan)},
 	{Name: "alarm", Title: "alarm: set and delivered", caller: each((*server).alarm)},
 	{Name: "echo", Title: "WebSocket echo", caller: echo},
-	{Name: "idempotent", Title: "Idempotent middleware, a new key", limit: 160, without: []string{"simple", "handlefetch"}, caller: each((*server).charge)},
+	{Name: "idempotent", Title: "Idempotent middleware, a new key", limit: 160,
+		without: []string{"simple", "handlefetch"}, caller: each((*server).charge)},
 	{Name: "up", Title: "1 MB up", caller: each((*server).up)},
 	{Name: "down", Title: "1 MB down", caller: each((*server).down)},
 }
@@ -54,7 +61,9 @@ func (w *work) limitFor(p *peer, callers int) int {
 }
 
 // each is for callers that have nothing of their own.
-func each(do func(s *server, caller, serial int) error) func(context.Context, *server, int) (func(int) error, func(), error) {
+func each(
+	do func(s *server, caller, serial int) error,
+) func(context.Context, *server, int) (func(int) error, func(), error) {
 	return func(_ context.Context, s *server, caller int) (func(int) error, func(), error) {
 		return func(serial int) error { return do(s, caller, serial) }, func() {}, nil
 	}
@@ -129,7 +138,8 @@ func (s *server) claimComplete(_, serial int) error {
 // sequence: each caller has a stream of its own, so the number is known.
 func (s *server) sequence(caller, serial int) error {
 	s.last[caller]++
-	return s.expect(s.last[caller], "/sequence", "key-"+strconv.Itoa(serial), "stream-"+strconv.Itoa(caller))
+	return s.expect(s.last[caller], "/sequence", "key-"+strconv.Itoa(serial),
+		"stream-"+strconv.Itoa(caller))
 }
 
 const things = 16

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Breaks the ledger's engine in the ways that native tests have to notice, each time in a copy, and expects them to fail. e2e/proof has those that
-# take a history.
+# Breaks the ledger's engine in the ways that native tests have to notice, each
+# time in a copy, and expects them to fail. e2e/proof has those that take a
+# history.
 set -euo pipefail
 cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 scratch=$(mktemp -d)
@@ -8,7 +9,8 @@ trap 'rm -rf "$scratch"' EXIT
 git ls-files -z go.mod go.sum dedupe durable internal docs/cost.md | xargs -0 cp --parents -t "$scratch"
 failed=0
 
-# mutate NAME FILE PERL-EXPRESSION [TESTS]; only those whose name has $ONLY in it
+# mutate NAME FILE PERL-EXPRESSION [TESTS]; only those whose name has $ONLY in
+# it
 mutate() {
 	local name=$1 file=dedupe/$2 expression=$3 tests=${4:-.} log=$scratch/log
 	if [[ $name != *${ONLY:-}* ]]; then

@@ -8,24 +8,26 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// AsyncKV is the asynchronous key-value store, which [Storage] and [Transaction]
-// embed. It works on both storage backends, on the same data as the synchronous
-// [KV]; see there for what values can be, and [GetAsync] for reading them as
-// types of Go. A write happens when its method is called, together with the
-// writes just before and after it if nothing is waited for in between. The
-// method waits only for the report.
+// AsyncKV is the asynchronous key-value store, which [Storage] and
+// [Transaction] embed. It works on both storage backends, on the same data as
+// the synchronous [KV], which says what values can be; [GetAsync] reads them as
+// Go types. A write happens when the method is called, and is committed
+// together with the writes just before and after it, if nothing is waited for
+// in between. The method then only waits for the confirmation.
 type AsyncKV struct {
 	ref     *jsrt.Ref
 	backend *backend
 }
 
-// GetOptions change a read; nil means none. https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#get
+// GetOptions change a read; nil means none.
+// https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#get
 type GetOptions struct {
 	AllowConcurrency bool // other events may be delivered while this one waits
 	NoCache          bool // keep the value out of memory; key-value backed objects only
 }
 
-// PutOptions change a write; nil means none. https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#put
+// PutOptions change a write; nil means none.
+// https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#put
 type PutOptions struct {
 	AllowUnconfirmed bool // answers may leave the object before the write is durable
 	AllowConcurrency bool // other events may be delivered while this one waits
@@ -51,13 +53,18 @@ type Entry struct {
 	Value any
 }
 
-// Get returns the value stored under key, and whether there is one. See [GetAsync].
-func (kv *AsyncKV) Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
+// Get returns the value stored under key, and whether there is one. See
+// [GetAsync].
+func (kv *AsyncKV) Get(
+	ctx context.Context, key string, opts *GetOptions,
+) (value any, ok bool, err error) {
 	return stored(kv.get(ctx, key, opts))
 }
 
 // get returns what stayed in JavaScript, too.
-func (kv *AsyncKV) get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error) {
+func (kv *AsyncKV) get(
+	ctx context.Context, key string, opts *GetOptions,
+) (value any, ok bool, err error) {
 	if err := kv.backend.checkKeys(key); err != nil {
 		return nil, false, err
 	}
@@ -73,11 +80,14 @@ type AsyncGetter interface {
 // GetAsync is [Get] of the asynchronous store, on both storage backends:
 //
 //	n, ok, err := durable.GetAsync[int64](ctx, txn, "n", nil)
-func GetAsync[T any](ctx context.Context, from AsyncGetter, key string, opts *GetOptions) (value T, ok bool, err error) {
+func GetAsync[T any](
+	ctx context.Context, from AsyncGetter, key string, opts *GetOptions,
+) (value T, ok bool, err error) {
 	return typed[T](from.Get(ctx, key, opts))
 }
 
-// GetMany returns those of the keys that have a value, in the order of the keys' UTF-8 bytes. Keys are [MaxEntries] at most.
+// GetMany returns those of the keys that have a value, in the order of the
+// keys' UTF-8 bytes. Keys are [MaxEntries] at most.
 func (kv *AsyncKV) GetMany(ctx context.Context, keys []string, opts *GetOptions) ([]Entry, error) {
 	if err := kv.backend.checkKeys(keys...); err != nil {
 		return nil, err
@@ -94,14 +104,16 @@ func (kv *AsyncKV) List(ctx context.Context, opts *ListOptions) ([]Entry, error)
 }
 
 func (kv *AsyncKV) entries(ctx context.Context, method string, args ...any) ([]Entry, error) {
-	v, err := kv.ref.Context().Host().Await(ctx, "entries", append([]any{kv.ref, method}, args...)...)
+	v, err := kv.ref.Context().Host().Await(ctx, "entries",
+		append([]any{kv.ref, method}, args...)...)
 	if err != nil {
 		return nil, classify(err)
 	}
 	return newEntries(v)
 }
 
-// Put stores a value. It fails with a [*LimitError] when key and value exceed [MaxKeyValueSize], or in key-value storage [MaxKeySizeKV] or
+// Put stores a value. It fails with a [*LimitError] when key and value exceed
+// [MaxKeyValueSize], or in key-value storage [MaxKeySizeKV] or
 // [MaxValueSizeKV].
 func (kv *AsyncKV) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
 	value, err := kv.backend.entry(key, value)
@@ -130,7 +142,9 @@ func (kv *AsyncKV) PutMany(ctx context.Context, entries []Entry, opts *PutOption
 }
 
 // Delete removes a key, and reports whether there was a value.
-func (kv *AsyncKV) Delete(ctx context.Context, key string, opts *PutOptions) (existed bool, err error) {
+func (kv *AsyncKV) Delete(
+	ctx context.Context, key string, opts *PutOptions,
+) (existed bool, err error) {
 	if err := kv.backend.checkKeys(key); err != nil {
 		return false, err
 	}
@@ -139,8 +153,11 @@ func (kv *AsyncKV) Delete(ctx context.Context, key string, opts *PutOptions) (ex
 	return existed, classify(err)
 }
 
-// DeleteMany removes keys, [MaxEntries] at most, and returns how many had a value.
-func (kv *AsyncKV) DeleteMany(ctx context.Context, keys []string, opts *PutOptions) (deleted int, err error) {
+// DeleteMany removes keys, [MaxEntries] at most, and returns how many had a
+// value.
+func (kv *AsyncKV) DeleteMany(
+	ctx context.Context, keys []string, opts *PutOptions,
+) (deleted int, err error) {
 	if err := kv.backend.checkKeys(keys...); err != nil {
 		return 0, err
 	}
@@ -152,7 +169,8 @@ func (kv *AsyncKV) DeleteMany(ctx context.Context, keys []string, opts *PutOptio
 // GetAlarmOptions change GetAlarm; nil means none.
 type GetAlarmOptions struct{ AllowConcurrency bool }
 
-// SetAlarmOptions change SetAlarm and DeleteAlarm; nil means none. See [PutOptions].
+// SetAlarmOptions change SetAlarm and DeleteAlarm; nil means none. See
+// [PutOptions].
 type SetAlarmOptions struct{ AllowConcurrency, AllowUnconfirmed bool }
 
 // SetAlarm schedules the object's one alarm, replacing an earlier one; the time
@@ -166,7 +184,8 @@ func (kv *AsyncKV) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOpt
 	return classify(err)
 }
 
-// GetAlarm returns when the alarm is due; the zero time when there is none, or while it is being delivered.
+// GetAlarm returns when the alarm is due. It returns the zero time if there is
+// none, and while the alarm is being delivered.
 func (kv *AsyncKV) GetAlarm(ctx context.Context, opts *GetAlarmOptions) (time.Time, error) {
 	v, err := kv.ref.Await(ctx, "getAlarm", opts.js()...)
 	if ms, ok := v.(float64); ok {
@@ -230,7 +249,8 @@ func (o *PutOptions) js() []any {
 	if o == nil {
 		return nil
 	}
-	return []any{map[string]any{"allowUnconfirmed": o.AllowUnconfirmed, "allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache}}
+	return []any{map[string]any{"allowUnconfirmed": o.AllowUnconfirmed,
+		"allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache}}
 }
 
 func (o *GetAlarmOptions) js() []any {
@@ -244,12 +264,14 @@ func (o *SetAlarmOptions) js() []any {
 	if o == nil {
 		return nil
 	}
-	return []any{map[string]any{"allowConcurrency": o.AllowConcurrency, "allowUnconfirmed": o.AllowUnconfirmed}}
+	return []any{map[string]any{"allowConcurrency": o.AllowConcurrency,
+		"allowUnconfirmed": o.AllowUnconfirmed}}
 }
 
 func (o *ListOptions) check() error {
 	if o != nil && o.Limit < 0 {
-		return &LimitError{Limit: "ListOptions.Limit, where 0 means all", Max: math.MaxInt32, Actual: o.Limit}
+		return &LimitError{Limit: "ListOptions.Limit, where 0 means all",
+			Max: math.MaxInt32, Actual: o.Limit}
 	}
 	return nil
 }
@@ -268,18 +290,21 @@ func (o *ListOptions) js() []any {
 		return nil
 	}
 	m := map[string]any{}
-	for name, s := range map[string]string{"start": o.Start, "startAfter": o.StartAfter, "end": o.End, "prefix": o.Prefix} {
+	for name, s := range map[string]string{"start": o.Start, "startAfter": o.StartAfter,
+		"end": o.End, "prefix": o.Prefix} {
 		if s != "" {
 			m[name] = s
 		}
 	}
-	for name, b := range map[string]bool{"reverse": o.Reverse, "allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache} {
+	for name, b := range map[string]bool{"reverse": o.Reverse,
+		"allowConcurrency": o.AllowConcurrency, "noCache": o.NoCache} {
 		if b {
 			m[name] = true
 		}
 	}
 	if o.Limit > 0 {
-		m["limit"] = min(o.Limit, math.MaxInt32) // more than there can be, and all that workerd takes
+		// more than there can be, and all that workerd takes
+		m["limit"] = min(o.Limit, math.MaxInt32)
 	}
 	return []any{m}
 }

@@ -10,13 +10,15 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// sender writes a body to a stream. It tells failed of an error of the body's own
-// before it breaks the stream off.
+// sender writes a body to a stream. If reading the body fails, it calls failed
+// before it breaks off the stream.
 type sender func(ctx context.Context, failed func(error))
 
-// outgoing turns a body into what JavaScript sends: bytes, or a stream that send
-// writes, or one of JavaScript's that goes on as it is.
-func outgoing(c *jsrt.Context, body io.Reader, header map[string][]string) (value any, send sender, err error) {
+// outgoing converts a body to one that JavaScript sends: bytes, a stream that
+// send writes, or one of JavaScript's own streams.
+func outgoing(
+	c *jsrt.Context, body io.Reader, header map[string][]string,
+) (value any, send sender, err error) {
 	switch b := body.(type) {
 	case nil:
 		return nil, nil, nil
@@ -40,7 +42,9 @@ func outgoing(c *jsrt.Context, body io.Reader, header map[string][]string) (valu
 	}
 	ends := v.([]any)
 	writer := ends[1].(*jsrt.Ref)
-	return ends[0], func(ctx context.Context, failed func(error)) { pump(ctx, writer, body, failed) }, nil
+	return ends[0], func(ctx context.Context, failed func(error)) {
+		pump(ctx, writer, body, failed)
+	}, nil
 }
 
 // lengthOf returns the Content-Length, or nil without a proper one.
@@ -61,13 +65,14 @@ func closeBody(body io.Reader) {
 	}
 }
 
-// spare is a buffer for a body that is sent, while none has it. (A sync.Pool
-// would make a Worker 3 KiB larger, gzip.)
+// spare is an unused buffer for sending a body. (A sync.Pool would make a
+// Worker 3 KiB larger, gzip.)
 var spare atomic.Pointer[[64 << 10]byte]
 
-// pump writes a body to a WritableStreamDefaultWriter, as fast as it is read. Where
-// the body fails, abort breaks a response off, but workerd sends a request as if
-// it were complete (1.20261117.1, measured): failed has to abort the request first.
+// pump writes a body to a WritableStreamDefaultWriter, as fast as it is read.
+// If reading the body fails, abort breaks off a response. But workerd sends a
+// request as if it were complete (1.20261117.1, measured), so failed has to
+// abort the request first.
 func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader, failed func(error)) {
 	defer closeBody(body)
 	piece := spare.Swap(nil)
@@ -124,8 +129,8 @@ type stream struct {
 	closed func()
 }
 
-// pass hands the stream over to JavaScript, if it is one of the context and
-// nobody has read from it.
+// pass returns the stream for JavaScript to send, if it belongs to the context
+// and nothing was read from it.
 func (s *stream) pass(c *jsrt.Context) *jsrt.Ref {
 	if s.reader != nil || s.err != nil || len(s.chunk) > 0 || s.body.Context() != c {
 		return nil
@@ -137,7 +142,7 @@ func (s *stream) pass(c *jsrt.Context) *jsrt.Ref {
 	return s.body
 }
 
-// rest returns what is left of a stream that has been read to its end.
+// rest returns the bytes that remain of a stream that was read to its end.
 func (s *stream) rest() (value any, ok bool) {
 	if s.body != nil || s.err != io.EOF {
 		return nil, false
@@ -188,7 +193,7 @@ func (s *stream) next() ([]byte, error) {
 
 var errClosedBody = errors.New("durable: read of a closed body")
 
-// Close gives up what has not been read.
+// Close discards the unread rest.
 func (s *stream) Close() error {
 	if s.body == nil {
 		s.chunk, s.err = nil, errClosedBody

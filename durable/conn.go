@@ -9,15 +9,19 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Conn is a WebSocket connection that goroutines of the program read, in a Worker or in an object, which is not evicted while it is open. It belongs to
-// the invocation or object that accepted it: in a Worker keep the invocation open while it is used, with [WaitUntil]. All methods may be
-// called at the same time. What is still open when a Worker's invocation is over is closed with code 1011.
+// Conn is a WebSocket connection that goroutines of the program read, in a
+// Worker or in an object. An object is not evicted while its connection is
+// open. The connection belongs to the invocation or object that accepted it. In
+// a Worker, keep the invocation open with [WaitUntil] while you use the
+// connection: when the invocation ends, an open connection is closed with code
+// 1011. All methods may be called concurrently.
 //
-// workerd delivers messages as fast as they arrive, and nothing can slow the other
-// side down. What is not read yet is kept, up to [MaxWebSocketBacklog], and up to
-// [MaxWebSocketBacklogs] of all connections of the isolate, of which each may have
-// as much as it leaves to the others. Beyond that the connection is closed with
-// code 1008, its unread messages are lost, and Read fails with [ErrBacklog].
+// workerd delivers messages as fast as they arrive, and nothing can slow down
+// the other side. A Conn keeps up to [MaxWebSocketBacklog] of unread messages;
+// all connections of the isolate together keep up to [MaxWebSocketBacklogs],
+// and each may use at most as much as it leaves free for the others. If a
+// message exceeds this, the connection is closed with code 1008, its unread
+// messages are lost, and Read fails with [ErrBacklog].
 type Conn struct {
 	socket *WebSocket
 	inbox  *jsrt.Ref
@@ -30,19 +34,25 @@ const (
 	backlogReason   = "messages arrive faster than they are read"
 )
 
-// Accept takes the connection into use. It fails for a socket that was accepted or passed on before.
+// Accept starts receiving, and returns the connection. It fails for a socket
+// that was accepted or passed on before.
 func (ws *WebSocket) Accept() (*Conn, error) {
-	v, err := ws.ref.Context().Host().Call("inbox", ws.ref, MaxWebSocketBacklog, MaxWebSocketBacklogs, messageOverhead, backlogCode, backlogReason)
+	v, err := ws.ref.Context().Host().Call("inbox", ws.ref, MaxWebSocketBacklog,
+		MaxWebSocketBacklogs, messageOverhead, backlogCode, backlogReason)
 	if err != nil {
 		return nil, classify(err)
 	}
 	return &Conn{ws, v.(*jsrt.Ref)}, nil
 }
 
-// DialWebSocket opens a connection to a server, by a URL of scheme ws, wss, http or https, in the handler's context that ctx comes from. header
-// may be nil; for subprotocols set Sec-WebSocket-Protocol. The response is that of the handshake: when it is not a WebSocket the error
-// is [ErrNoUpgrade] and the response is returned with it, whose Body must be read or closed.
-func DialWebSocket(ctx context.Context, url string, header map[string][]string) (*Conn, *Response, error) {
+// DialWebSocket opens a connection to a server, by a URL of scheme ws, wss,
+// http or https, in the handler's context that ctx comes from. header may be
+// nil; set Sec-WebSocket-Protocol in it to ask for subprotocols. The response
+// is that of the handshake. If it is not a WebSocket, the error is
+// [ErrNoUpgrade]; then read or close the Body of the response.
+func DialWebSocket(
+	ctx context.Context, url string, header map[string][]string,
+) (*Conn, *Response, error) {
 	host, err := hostOf(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -50,8 +60,11 @@ func DialWebSocket(ctx context.Context, url string, header map[string][]string) 
 	return dialed(fetch(ctx, host.Context(), nil, upgradeRequest(url, header)))
 }
 
-// DialWebSocket opens a connection to the object, as the function of that name does to a server. The object's Fetch gets the request.
-func (s *Stub) DialWebSocket(ctx context.Context, url string, header map[string][]string) (*Conn, *Response, error) {
+// DialWebSocket opens a connection to the object, as the function DialWebSocket
+// does to a server. The object's Fetch gets the request.
+func (s *Stub) DialWebSocket(
+	ctx context.Context, url string, header map[string][]string,
+) (*Conn, *Response, error) {
 	return dialed(s.Fetch(ctx, upgradeRequest(url, header)))
 }
 
@@ -72,7 +85,8 @@ func dialed(resp *Response, err error) (*Conn, *Response, error) {
 	case err != nil:
 		return nil, nil, classify(err)
 	case resp.WebSocket == nil:
-		return nil, resp, wrappedError("durable: the answer has status "+strconv.Itoa(resp.Status)+" and is not a WebSocket", ErrNoUpgrade)
+		return nil, resp, wrappedError("durable: the answer has status "+strconv.Itoa(resp.Status)+
+			" and is not a WebSocket", ErrNoUpgrade)
 	}
 	conn, err := resp.WebSocket.Accept()
 	return conn, resp, err
@@ -93,7 +107,8 @@ func (e *CloseError) Error() string {
 	return s
 }
 
-// Unwrap returns [io.EOF] for a normal closure (1000, 1001 for a side that goes away, 1005), [ErrDisconnected] for a connection that was lost, else nil.
+// Unwrap returns [io.EOF] for a normal closure (codes 1000, 1001 and 1005),
+// [ErrDisconnected] for a connection that was lost, and nil otherwise.
 func (e *CloseError) Unwrap() error {
 	switch e.Code {
 	case 1000, 1001, codeNone:
@@ -104,9 +119,10 @@ func (e *CloseError) Unwrap() error {
 	return nil
 }
 
-// Read returns the next message. When there will be none it fails with a [*CloseError], with [ErrBacklog], or with the error that broke the
-// connection; when ctx ends first, with its cause: then nothing is lost, and the next Read gets what arrives. Each message goes to one
-// reader.
+// Read returns the next message. If no more will arrive, it fails with a
+// [*CloseError], with [ErrBacklog], or with the error that broke the
+// connection. If ctx ends first, it fails with the cause of ctx; no message is
+// lost, and the next Read gets it. Each message goes to one reader.
 func (c *Conn) Read(ctx context.Context) (Message, error) {
 	for {
 		v, err := c.inbox.Await(ctx, "next", messageOverhead)
@@ -136,7 +152,8 @@ func closed(code int, reason any) error {
 	return &CloseError{code, text}
 }
 
-// Write sends a message; see [WebSocket.Send]. It does not wait for the network.
+// Write sends a message; see [WebSocket.Send]. It does not wait for the
+// network.
 func (c *Conn) Write(ctx context.Context, m Message) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -144,7 +161,8 @@ func (c *Conn) Write(ctx context.Context, m Message) error {
 	return c.socket.Send(m)
 }
 
-// Close begins to close the connection; see [WebSocket.Close]. Read goes on until the other side has closed it, too.
+// Close starts closing the connection; see [WebSocket.Close]. Read continues
+// until the other side has closed it as well.
 func (c *Conn) Close(code int, reason string) error { return c.socket.Close(code, reason) }
 
 // WebSocket returns the socket that the connection uses, for its state.

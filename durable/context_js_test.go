@@ -131,8 +131,9 @@ func TestLockHeldAcrossASubrequestIsWaitedForByOtherRequests(t *testing.T) {
 	}
 }
 
-// A stateless request that only waits for another request's goroutine has no I/O of its own: it must not be ended as hung while the
-// other lives. Whether it is gets asked every 5 s.
+// A stateless request that only waits for another request's goroutine has no
+// I/O of its own: it must not be ended as hung while the other lives. Whether
+// it is gets asked every 5 s.
 func TestStatelessRequestMayWaitLongForAnothersGoroutine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 6 s")
@@ -221,7 +222,8 @@ func TestWaitUntilNeedsAHandlersContext(t *testing.T) {
 	durable.WaitUntil(t.Context(), func(context.Context) {})
 }
 
-// The next timer of the program may be armed in the context of an object that is reset: another context has to take it over.
+// The next timer of the program may be armed in the context of an object that
+// is reset: another context has to take it over.
 func TestTimersOutliveAnObjectThatIsReset(t *testing.T) {
 	for name, reset := range map[string]func(stub *durable.Stub, o place) error{
 		"aborted from outside": func(stub *durable.Stub, _ place) error { durabletest.Abort(t, stub); return nil },

@@ -67,7 +67,8 @@ func (d *valueDecoder) value(c *codec, value any, to reflect.Value) *valueErr {
 			return nil
 		}
 	case formFloat:
-		if f, ok := exactFloat(value); ok && (to.Kind() == reflect.Float64 || float64(float32(f)) == f || f != f) {
+		if f, ok := exactFloat(value); ok &&
+			(to.Kind() == reflect.Float64 || float64(float32(f)) == f || f != f) {
 			to.SetFloat(f)
 			return nil
 		}
@@ -134,7 +135,7 @@ func exactUint(v any) (uint64, bool) {
 	return uint64(n), ok && n >= 0
 }
 
-// exactFloat takes a BigInt that is a number, too.
+// exactFloat also accepts a BigInt that a float64 can hold.
 func exactFloat(v any) (float64, bool) {
 	switch v := v.(type) {
 	case float64:
@@ -226,7 +227,8 @@ func (d *valueDecoder) elements(c *codec, value any, to reflect.Value) *valueErr
 	case []any:
 		return d.list(c, v, to)
 	case []byte:
-		if to.Kind() == reflect.Array && c.elem.form == formUint && c.t.Elem().Kind() == reflect.Uint8 && to.Len() == len(v) {
+		if to.Kind() == reflect.Array && c.elem.form == formUint &&
+			c.t.Elem().Kind() == reflect.Uint8 && to.Len() == len(v) {
 			for i, b := range v {
 				to.Index(i).SetUint(uint64(b))
 			}
@@ -243,7 +245,8 @@ func (d *valueDecoder) list(c *codec, list []any, to reflect.Value) *valueErr {
 	if to.Kind() == reflect.Slice {
 		to.Set(reflect.MakeSlice(c.t, len(list), len(list)))
 	} else if to.Len() != len(list) {
-		return refused("an array of " + strconv.Itoa(len(list)) + " does not fit Go's " + c.t.String() + " unchanged")
+		return refused("an array of " + strconv.Itoa(len(list)) + " does not fit Go's " +
+			c.t.String() + " unchanged")
 	}
 	for i, x := range list {
 		if err := d.element(c.elem, x, to.Index(i)); err != nil {
@@ -310,8 +313,8 @@ func (c *codec) setKey(name string, to reflect.Value) *valueErr {
 	return refused("the name of a property does not fit Go's " + c.t.String() + " unchanged")
 }
 
-// fields stores properties in the fields of their names, and what is left in
-// those whose name differs in case only.
+// fields stores properties in the fields of the same name. It stores the other
+// properties in fields whose name differs only in case.
 func (d *valueDecoder) fields(c *codec, m map[string]any, to reflect.Value) *valueErr {
 	if err := d.enter(); err != nil {
 		return err
@@ -347,7 +350,8 @@ func (d *valueDecoder) foldedFields(c *codec, m map[string]any, to reflect.Value
 		for name := range m {
 			if len(name) < 4*len(f.name) && strings.EqualFold(name, f.name) && !c.has(name, i) {
 				if found != "" {
-					return refused("two properties differ from the name of a field of Go's " + c.t.String() + " in case only").at("." + f.name)
+					return refused("two properties differ from the name of a field of Go's " +
+						c.t.String() + " in case only").at("." + f.name)
 				}
 				found = name
 			}
@@ -362,8 +366,8 @@ func (d *valueDecoder) foldedFields(c *codec, m map[string]any, to reflect.Value
 	return nil
 }
 
-// has reports whether a property belongs to another field: one of that very
-// name, or an earlier one that differs in case only.
+// has reports whether a property belongs to another field: one with exactly
+// that name, or an earlier one that differs only in case.
 func (c *codec) has(name string, besides int) bool {
 	for i := range c.fields {
 		f := &c.fields[i]
@@ -378,7 +382,8 @@ func (d *valueDecoder) field(f *field, value any, to reflect.Value) *valueErr {
 	for i, n := range f.index {
 		if i > 0 && to.Kind() == reflect.Pointer {
 			if to.IsNil() && !to.CanSet() {
-				return refused("an embedded pointer to Go's unexported " + to.Type().Elem().String() + " is nil, and cannot be set")
+				return refused("an embedded pointer to Go's unexported " +
+					to.Type().Elem().String() + " is nil, and cannot be set")
 			}
 			if to.IsNil() {
 				to.Set(reflect.New(to.Type().Elem()))
@@ -400,11 +405,12 @@ func (d *valueDecoder) field(f *field, value any, to reflect.Value) *valueErr {
 	return d.value(f.codec, value, to)
 }
 
-// unquote is the tag's option string.
+// unquote implements the tag's option string.
 func (d *valueDecoder) unquote(c *codec, value any, to reflect.Value) *valueErr {
 	s, ok := value.(string)
 	if !ok {
-		return refused(jsType(value) + " does not fit Go's " + c.t.String() + " with the option string unchanged")
+		return refused(jsType(value) + " does not fit Go's " + c.t.String() +
+			" with the option string unchanged")
 	}
 	var v any
 	var err error
@@ -425,7 +431,8 @@ func (d *valueDecoder) unquote(c *codec, value any, to reflect.Value) *valueErr 
 		v, err = parseInteger(s)
 	}
 	if err != nil {
-		return refused("a string does not fit Go's " + c.t.String() + " with the option string unchanged")
+		return refused("a string does not fit Go's " + c.t.String() +
+			" with the option string unchanged")
 	}
 	return d.value(c, v, to)
 }
@@ -438,7 +445,8 @@ func parseInteger(s string) (any, error) {
 	return n, err
 }
 
-// checkForeign refuses values that stayed in JavaScript, and errors among values.
+// checkForeign refuses values that stayed in JavaScript, and errors among
+// values.
 func checkForeign(v any, depth int) *valueErr {
 	if depth > maxNesting {
 		return refused("a value that is nested more than 500 deep, or contains itself")
@@ -462,7 +470,7 @@ func checkForeign(v any, depth int) *valueErr {
 	return nil
 }
 
-// checkValue is checkForeign of a value as it came.
+// checkValue is checkForeign for a value before its conversion.
 func checkValue(v any) error {
 	if err := checkForeign(v, 0); err != nil {
 		return err

@@ -24,8 +24,8 @@ func (e *valueEncoder) enter(n int) *valueErr {
 	return nil
 }
 
-// any converts what is in an any; changed says whether it returns something
-// else. What is made of basic types is converted without reflection.
+// any converts the value in an any; changed reports whether the result is
+// another value. It converts basic types without reflection.
 func (e *valueEncoder) any(v any) (out any, changed bool, err *valueErr) {
 	switch v := v.(type) {
 	case nil, bool, float64, int64, uint64:
@@ -127,7 +127,8 @@ func checkTime(t time.Time) *valueErr {
 	return nil
 }
 
-// maxDate is the last moment that a JavaScript Date can be, in ms before and after 1970.
+// maxDate is the last moment that a JavaScript Date can be, in ms before and
+// after 1970.
 const maxDate = 8_640_000_000_000_000
 
 func (e *valueEncoder) value(c *codec, v reflect.Value) (any, *valueErr) {
@@ -203,8 +204,8 @@ func (e *valueEncoder) pointer(c *codec, v reflect.Value) (any, *valueErr) {
 	return out, err
 }
 
-// maxPointers is how many pointers may lead to a value, with those to the values
-// that it is in.
+// maxPointers limits how many pointers lead to a value, including those that
+// lead to the values around it.
 const maxPointers = 4 * maxNesting
 
 func (e *valueEncoder) elements(c *codec, v reflect.Value) (any, *valueErr) {
@@ -316,7 +317,8 @@ func isEmpty(v reflect.Value) bool {
 // isZero is what encoding/json's option omitzero means.
 func isZero(v reflect.Value) bool {
 	type zeroer interface{ IsZero() bool }
-	if isNil := (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) && v.IsNil(); isNil || !v.CanInterface() {
+	if isNil := (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) &&
+		v.IsNil(); isNil || !v.CanInterface() {
 		return v.IsZero()
 	}
 	if z, ok := v.Interface().(zeroer); ok {
@@ -346,13 +348,14 @@ func marshalText(v reflect.Value) (string, *valueErr) {
 	}
 	b, err := m.MarshalText()
 	if err != nil {
-		return "", &valueErr{what: "MarshalText of Go's " + v.Type().String() + " failed", cause: err}
+		return "", &valueErr{what: "MarshalText of Go's " + v.Type().String() +
+			" failed", cause: err}
 	}
 	return string(b), checkText(string(b))
 }
 
-// text returns what MarshalText says, unless that is said by an embedded field,
-// which knows nothing of the others.
+// text returns the result of MarshalText. It refuses an embedded field's
+// method, which would drop the other fields.
 func (c *codec) text(v reflect.Value) (any, *valueErr) {
 	if hasNilEmbedded(v) {
 		return c.textOrPanic(v)
@@ -366,7 +369,8 @@ func (c *codec) text(v reflect.Value) (any, *valueErr) {
 		return s, nil
 	}
 	if part, err := marshalText(embedded); err == nil && part == s {
-		return nil, refused("Go's " + c.t.String() + " has MarshalText of its embedded " + c.t.Field(c.promoted-1).Name +
+		return nil, refused("Go's " + c.t.String() + " has MarshalText of its embedded " +
+			c.t.Field(c.promoted-1).Name +
 			", which leaves out the other fields; hint: give that field a name")
 	}
 	return s, nil
@@ -378,24 +382,26 @@ func hasNilEmbedded(v reflect.Value) bool {
 	}
 	for i := range v.NumField() {
 		f := v.Field(i)
-		if v.Type().Field(i).Anonymous && (f.Kind() == reflect.Pointer || f.Kind() == reflect.Interface) && f.IsNil() {
+		if v.Type().Field(i).Anonymous &&
+			(f.Kind() == reflect.Pointer || f.Kind() == reflect.Interface) && f.IsNil() {
 			return true
 		}
 	}
 	return false
 }
 
-// textOrPanic is for a MarshalText that may be an embedded nil's.
+// textOrPanic calls a MarshalText that may belong to an embedded nil pointer.
 func (c *codec) textOrPanic(v reflect.Value) (_ any, err *valueErr) {
 	defer func() {
 		if recover() != nil {
-			err = refused("MarshalText of Go's " + c.t.String() + " panics; an embedded field is nil")
+			err = refused("MarshalText of Go's " + c.t.String() +
+				" panics; an embedded field is nil")
 		}
 	}()
 	return marshalText(v)
 }
 
-// quote is the tag's option string.
+// quote implements the tag's option string.
 func quote(c *codec, v any) (any, *valueErr) {
 	switch v := v.(type) {
 	case bool:
@@ -426,8 +432,8 @@ func formatFloat(f float64, bits int) string {
 	return s
 }
 
-// digits returns the integer that stands for decimal digits, as a number where
-// it is one.
+// digits returns the integer that the decimal digits stand for, as a number if
+// JavaScript's numbers hold it exactly.
 func digits(text string) any {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n
@@ -439,29 +445,32 @@ func digits(text string) any {
 }
 
 func bigIntValue(text string) (any, *valueErr) {
-	if rest := strings.TrimPrefix(text, "-"); rest == "" || strings.Trim(rest, "0123456789") != "" || rest[0] == '0' && text != "0" {
+	if rest := strings.TrimPrefix(text, "-"); rest == "" ||
+		strings.Trim(rest, "0123456789") != "" || rest[0] == '0' && text != "0" {
 		return nil, refused("a durable.BigInt that is not an integer in decimal digits")
 	}
 	return BigInt(text), nil
 }
 
-// number returns what stands for a json.Number: the same number, if JavaScript
-// has it.
+// number converts a json.Number to the same number, if JavaScript has it.
 func number(text string) (any, *valueErr) {
 	mantissa, exponent, hasExponent := cutExponent(text)
 	if text == "" {
 		return int64(0), nil
 	}
-	if rest := strings.TrimPrefix(text, "-"); strings.Trim(rest, "0123456789") == "" && rest != "" && (rest[0] != '0' || text == "0") {
+	if rest := strings.TrimPrefix(text, "-"); strings.Trim(rest, "0123456789") == "" &&
+		rest != "" && (rest[0] != '0' || text == "0") {
 		return digits(text), nil
 	}
 	whole, fraction, _ := strings.Cut(strings.TrimPrefix(mantissa, "-"), ".")
 	significant := strings.Trim(whole+fraction, "0")
 	f, err := strconv.ParseFloat(text, 64)
 	switch {
-	case err != nil || strings.Trim(significant+exponent, "0123456789+-") != "" || hasExponent && exponent == "" || whole == "" || whole[0] == '0' && whole != "0":
+	case err != nil || strings.Trim(significant+exponent, "0123456789+-") != "" ||
+		hasExponent && exponent == "" || whole == "" || whole[0] == '0' && whole != "0":
 		return nil, refused("a json.Number that JavaScript has no number for")
-	case (len(significant) > 15 || math.Abs(f) < 2.3e-308 && significant != "") && formatFloat(f, 64) != text:
+	case (len(significant) > 15 || math.Abs(f) < 2.3e-308 && significant != "") &&
+		formatFloat(f, 64) != text:
 		return nil, refused("a json.Number with more digits than a JavaScript number has")
 	}
 	return f, nil

@@ -9,29 +9,32 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Env is the Worker's environment: its bindings, from the wrangler config. It belongs to the invocation or the object it was
-// handed to.
+// Env is the Worker's environment: its bindings, from the wrangler config. It
+// belongs to the invocation or the object that got it.
 type Env struct{ ref *jsrt.Ref }
 
 var errNoEnv = errors.New("durable: the environment is nil" +
 	"\nhint: durablehttp.Env finds it in requests that durablehttp.Handle serves; an object keeps the one it was constructed with")
 
-// Var returns a variable or secret, and whether there is one of that name. One that
-// is no text in the config, such as a number or an object, is returned as JSON. It
-// fails for a binding of another kind, such as a namespace.
+// Var returns a variable or secret, and whether there is one of that name. If
+// the config's value is not text, such as a number or an object, Var returns it
+// as JSON. Var fails for a binding of another kind, such as a namespace.
 func (e *Env) Var(name string) (value string, ok bool, err error) {
 	if e == nil {
 		return "", false, errNoEnv
 	}
 	v, err := e.ref.Context().Host().Call("variable", e.ref, name)
 	if v == false {
-		return "", false, errors.New("durable: " + strconv.Quote(name) + " is a binding, not a variable")
+		return "", false, errors.New("durable: " + strconv.Quote(name) +
+			" is a binding, not a variable")
 	}
 	value, ok = v.(string)
 	return value, ok, classify(err)
 }
 
-// Namespace returns the Durable Object namespace bound to the name. It fails with [ErrNoBinding], naming the bindings there are, and with [ErrContextClosed].
+// Namespace returns the Durable Object namespace bound to the name. It fails
+// with [ErrNoBinding], whose text lists the bindings, and with
+// [ErrContextClosed].
 func (e *Env) Namespace(binding string) (*Namespace, error) {
 	if e == nil {
 		return nil, errNoEnv
@@ -42,14 +45,16 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 	}
 	ref, ok := v.(*jsrt.Ref)
 	if !ok {
-		return nil, &wrapped{"durable: " + ErrNoBinding.Error() + ": " + strconv.Quote(binding) + " (bindings of this Worker: " + e.bindings() + ")", ErrNoBinding}
+		return nil, &wrapped{"durable: " + ErrNoBinding.Error() + ": " + strconv.Quote(binding) +
+			" (bindings of this Worker: " + e.bindings() + ")", ErrNoBinding}
 	}
 	return &Namespace{ref: ref, binding: binding}, nil
 }
 
 // Object returns a stub for the object of that name behind a binding, as
-// [Env.Namespace] and [Namespace.GetByName] do. It has no error of its own: what
-// is wrong, such as a binding that there is not, the stub's first call returns.
+// [Env.Namespace] and [Namespace.GetByName] do. It has no error of its own:
+// what is wrong, such as a binding that there is not, the stub's first call
+// returns.
 func (e *Env) Object(binding, name string) *Stub {
 	return &Stub{isDead: true, replace: func() (any, error) {
 		n, err := e.Namespace(binding)

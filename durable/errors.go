@@ -12,75 +12,95 @@ import (
 
 // Errors to test for with [errors.Is]. Act on these, never on messages.
 var (
-	// ErrNoBinding: the environment has no Durable Object namespace under that name.
+	// ErrNoBinding: the environment has no Durable Object namespace under that
+	// name.
 	ErrNoBinding = errors.New("no such Durable Object binding")
 	// ErrInvalidID: not an id, or an id of another namespace.
 	ErrInvalidID = errors.New("invalid Durable Object id")
-	// ErrLimit: a documented limit would be exceeded; the error is a [*LimitError], or wraps one, or is a [*SQLError] where SQLite found out.
-	// Nothing was done.
+	// ErrLimit: the call would exceed a documented limit, and had no effect.
+	// The error is a [*LimitError] or wraps one; if SQLite enforces the limit,
+	// it is a [*SQLError].
 	ErrLimit = errors.New("limit exceeded")
-	// ErrOverloaded: the object has too many requests queued, or the account asks for too much. Nothing was done; repeating it at once
-	// makes it worse.
+	// ErrOverloaded: the object has too many requests queued, or the account
+	// sends too many. The call had no effect. Repeating it at once makes the
+	// overload worse.
 	ErrOverloaded = errors.New("the Durable Object is overloaded")
-	// ErrObjectReset: the object was reset (an abort, a crash, new code) while the call was open. Whether the call took effect is unknown.
+	// ErrObjectReset: the object was reset (an abort, a crash, new code) while
+	// the call was open. Whether the call took effect is unknown.
 	ErrObjectReset = errors.New("the Durable Object was reset")
-	// ErrDisconnected: the connection to the object was lost. Whether the call took effect is unknown.
+	// ErrDisconnected: the connection to the object was lost. Whether the call
+	// took effect is unknown.
 	ErrDisconnected = errors.New("the connection to the Durable Object was lost")
-	// ErrStorage: the object's storage failed, and writes that nobody was told of are gone. The object was reset: the error is an
-	// ErrObjectReset, too.
+	// ErrStorage: the object's storage failed. Writes that no caller has been
+	// told of are lost. The object was reset, so the error also matches
+	// ErrObjectReset.
 	ErrStorage = errors.New("the Durable Object's storage failed")
 	// ErrRemote: the object's own code returned an error, or threw one.
 	ErrRemote = errors.New("the Durable Object's code failed")
-	// ErrValue: a value has no equivalent on the other side of the boundary between Go and JavaScript, or would change.
+	// ErrValue: a value has no equivalent on the other side of the boundary
+	// between Go and JavaScript, or would change on the way.
 	ErrValue = jsrt.ErrValue
-	// ErrJurisdiction: the jurisdiction is not known, or there are none, as in local workerd.
+	// ErrJurisdiction: the jurisdiction is unknown. Local workerd has none.
 	ErrJurisdiction = errors.New("no such jurisdiction")
-	// ErrNoAlarmHandler: the class has no Alarm method, so it cannot set alarms.
+	// ErrNoAlarmHandler: the class has no Alarm method, so it cannot set
+	// alarms.
 	ErrNoAlarmHandler = errors.New("the class has no alarm handler")
 	// ErrNoSQL: the class is not backed by SQLite.
 	ErrNoSQL = errors.New("SQL is not enabled for this class")
-	// ErrConstraint: a constraint of a table would be violated; the error is a [*SQLError].
+	// ErrConstraint: the statement would violate a constraint of a table. The
+	// error is a [*SQLError].
 	ErrConstraint = errors.New("a constraint is violated")
 	// ErrNoRows and ErrManyRows: [One] found none, or more than one.
 	ErrNoRows   = errors.New("the query has no rows")
 	ErrManyRows = errors.New("the query has more than one row")
-	// ErrNoWebSocketHandler: the class handles no events of WebSockets, so it cannot accept them.
+	// ErrNoWebSocketHandler: the class handles no events of WebSockets, so it
+	// cannot accept them.
 	ErrNoWebSocketHandler = errors.New("the class has no WebSocket handler")
-	// ErrWebSocketClosed: the WebSocket is closed, or Close was called: nothing can be sent.
+	// ErrWebSocketClosed: the WebSocket is closed, or Close was called: nothing
+	// can be sent.
 	ErrWebSocketClosed = errors.New("the WebSocket is closed")
-	// ErrCloseCode: a close code that must not be sent, or a reason without a code.
+	// ErrCloseCode: a close code that must not be sent, or a reason without a
+	// code.
 	ErrCloseCode = errors.New("no such WebSocket close code")
-	// ErrNoUpgrade: a request does not ask for a WebSocket, or the answer to one that does is not one.
+	// ErrNoUpgrade: a request does not ask for a WebSocket, or it does and the
+	// response is not a WebSocket.
 	ErrNoUpgrade = errors.New("no WebSocket upgrade")
-	// ErrBacklog: messages arrived faster than they were read, so the connection
-	// was closed. Of [WebSocket.Send]: the other side reads more slowly than it is
-	// sent to, and the message was not sent.
+	// ErrBacklog: messages arrived faster than the program read them, so the
+	// connection was closed. From [WebSocket.Send] it means that the other side
+	// reads too slowly, and that the message was not sent.
 	ErrBacklog = errors.New("too many WebSocket messages were left unread")
-	// ErrContextClosed: the invocation that a handle belongs to has ended, or its object was evicted.
+	// ErrContextClosed: the invocation that a handle belongs to has ended, or
+	// its object was evicted.
 	ErrContextClosed = jsrt.ErrContextClosed
-	// ErrForeignHandle: an ID, a WebSocket or another handle of one object or request was used with a handle of another.
+	// ErrForeignHandle: a handle (an ID, a WebSocket, …) of one object or
+	// request was used with a handle of another.
 	ErrForeignHandle = jsrt.ErrForeignHandle
-	// ErrNested: [Storage.Transaction] or [State.BlockConcurrencyWhile] inside
-	// one of them, by the same goroutine or one that it started.
+	// ErrNested: [Storage.Transaction] or [State.BlockConcurrencyWhile] was
+	// called inside one of them, by the same goroutine or by one that it
+	// started.
 	ErrNested = jsrt.ErrNestedSection
-	// ErrTransactionParked: the function of a synchronous transaction waited for something. It was rolled back.
+	// ErrTransactionParked: the function of a synchronous transaction waited
+	// for something. The transaction was rolled back.
 	ErrTransactionParked = jsrt.ErrTransactionParked
 	// ErrTimeUp is the cause of a context whose stateless invocation is about
 	// to be ended: about 24 s after its client has the answer, or has gone.
 	ErrTimeUp = jsrt.ErrTimeUp
-	// ErrDeadlock: nothing is in flight that could wake the request's goroutine.
+	// ErrDeadlock: nothing is in flight that could wake the request's
+	// goroutine.
 	ErrDeadlock = jsrt.ErrDeadlock
 )
 
-// Error is a failure that workerd, or code on the other side of a call, reported.
+// Error is a failure that workerd or the code on the other side of a call
+// reported.
 type Error struct {
 	Name    string // JavaScript's name for it: "Error", "TypeError", …
 	Message string
-	// Retryable: workerd says that the same call may succeed when repeated. It does not say that the call did not take effect.
+	// Retryable: workerd says that the same call may succeed when repeated. It
+	// does not say that the call did not take effect.
 	Retryable bool
-	// Props are further properties of the error, those that the remote code set:
-	// booleans, numbers, text. Of an error that a handler returns, those of such
-	// types are sent, named ones too, and others are left out.
+	// Props are properties that the remote code set on the error: booleans,
+	// numbers and text. If a handler returns an *Error, its Props of these
+	// types, or of types named after them, are sent. Others are dropped.
 	Props map[string]any
 
 	kind error
@@ -111,30 +131,37 @@ type LimitError struct {
 // Error names the limit, the maximum and the actual figure.
 func (e *LimitError) Error() string {
 	if e.Actual < e.Min {
-		return e.Limit + ": " + strconv.Itoa(e.Actual) + " is less than the minimum of " + strconv.Itoa(e.Min)
+		return e.Limit + ": " + strconv.Itoa(e.Actual) + " is less than the minimum of " +
+			strconv.Itoa(e.Min)
 	}
-	return e.Limit + ": " + strconv.Itoa(e.Actual) + " exceeds the maximum of " + strconv.Itoa(e.Max)
+	return e.Limit + ": " + strconv.Itoa(e.Actual) + " exceeds the maximum of " +
+		strconv.Itoa(e.Max)
 }
 
 // Unwrap returns [ErrLimit].
 func (e *LimitError) Unwrap() error { return ErrLimit }
 
-// Retryable reports whether workerd says that the same call may succeed when it is repeated, and that repeating it does no harm to the
-// object. It does not say that the call had no effect: repeat only what may happen twice, after a pause that grows from one attempt to the
-// next. https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
+// Retryable reports whether workerd says that the same call may succeed when it
+// is repeated, and that repeating it does not harm the object. The call may
+// still have had an effect, so repeat only calls that may run twice. Wait
+// before each attempt, longer each time.
+// https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
 func Retryable(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Retryable && !e.isOverloaded() && !Overloaded(err)
 }
 
-// Overloaded reports whether the object has more to do than it can: it refused the call ([ErrOverloaded]), or was reset over it, as one is that
-// runs out of memory. Send it less, or spread the work over more objects.
+// Overloaded reports whether the object had too much to do. It refused the call
+// ([ErrOverloaded]), or was reset because of the load, as an object that runs
+// out of memory is. Send fewer requests, or spread the work over more objects.
 func Overloaded(err error) bool {
 	var e *Error
-	return errors.Is(err, ErrOverloaded) || errors.As(err, &e) && e.isOverloaded() && errors.Is(e.kind, ErrObjectReset)
+	return errors.Is(err, ErrOverloaded) ||
+		errors.As(err, &e) && e.isOverloaded() && errors.Is(e.kind, ErrObjectReset)
 }
 
-// isOverloaded: workerd says so, of this call or, in what a remote object says, of another.
+// isOverloaded reports whether workerd says so, of this call or, in a remote
+// object's error, of another call.
 func (e *Error) isOverloaded() bool {
 	overloaded, _ := e.Props["overloaded"].(bool)
 	return overloaded
@@ -156,17 +183,21 @@ var messages = []struct {
 	{"Durable Object is overloaded", "", ErrOverloaded},
 	{"Your account is generating too much load on Durable Objects", "", ErrOverloaded},
 	{"Your account is doing too many concurrent storage operations", "", ErrOverloaded},
-	{"Durable Object storage operation exceeded timeout", "caused object to be reset", storageReset},
-	{"Internal error while starting up Durable Object storage", "caused object to be reset", storageReset},
+	{"Durable Object storage operation exceeded timeout",
+		"caused object to be reset", storageReset},
+	{"Internal error while starting up Durable Object storage",
+		"caused object to be reset", storageReset},
 	{"Internal error in Durable Object storage", "caused object to be reset", storageReset},
-	{"Durable Object's isolate exceeded its memory limit due to overflowing the storage cache", "", storageReset},
+	{"Durable Object's isolate exceeded its memory limit due to overflowing the storage cache",
+		"", storageReset},
 	{"Durable Object was reset and rolled back to its last known good state", "", storageReset},
 	{"Durable Object reset because its code was updated", "", ErrObjectReset},
 	{"Durable Object connection closed because the object was reset", "", ErrObjectReset},
 	{"Connection closed: this Durable Object instance is no longer active", "", ErrObjectReset},
 	{"Durable Object's isolate exceeded its memory limit and was reset", "", ErrObjectReset},
 	{"Durable Object exceeded its CPU time limit and was reset", "", ErrObjectReset},
-	{"A call to blockConcurrencyWhile() in a Durable Object", "and the Durable Object was reset", ErrObjectReset},
+	{"A call to blockConcurrencyWhile() in a Durable Object",
+		"and the Durable Object was reset", ErrObjectReset},
 	{"Network connection lost", "", ErrDisconnected},
 	{"Invalid Durable Object ID", "", ErrInvalidID},
 	{"Durable Object ID is not valid for this namespace", "", ErrInvalidID},
@@ -179,7 +210,8 @@ var messages = []struct {
 	{"The storage.", "only available for SQLite-backed Durable Objects", ErrNoSQL},
 	{"Durable Object is not backed by SQL", "", ErrNoSQL},
 	{"This Durable Object is not backed by SQL", "", ErrNoSQL},
-	{"This Durable Object's storage back-end does not implement point-in-time recovery", "", errors.ErrUnsupported},
+	{"This Durable Object's storage back-end does not implement point-in-time recovery", "",
+		errors.ErrUnsupported},
 	{"Can't call WebSocket send() after close()", "", ErrWebSocketClosed},
 }
 
@@ -190,8 +222,10 @@ var limitMessages = []struct {
 	max           int
 }{
 	{"Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: ", "size of an RPC call's arguments or result, in bytes", MaxRPCSize},
-	{"Keys cannot be larger than 2048 bytes. A key of size ", "size of a key, in bytes", MaxKeySizeKV},
-	{"Values cannot be larger than 131072 bytes. A value of size ", "size of a value, in bytes", MaxValueSizeKV},
+	{"Keys cannot be larger than 2048 bytes. A key of size ",
+		"size of a key, in bytes", MaxKeySizeKV},
+	{"Values cannot be larger than 131072 bytes. A value of size ",
+		"size of a value, in bytes", MaxValueSizeKV},
 	{"Maximum number of key value pairs is 128. ", "entries in one call", MaxEntries},
 }
 
@@ -201,8 +235,10 @@ func classify(err error) error {
 	if !ok {
 		return err
 	}
-	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props, kind: withSentinels(kindOf(js), js)}
-	if e.kind == nil && classifySQL != nil && e.Name == "Error" { // a TypeError, say, quotes what is wrong
+	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"),
+		Props: js.Props, kind: withSentinels(kindOf(js), js)}
+	// a TypeError, say, quotes what is wrong
+	if e.kind == nil && classifySQL != nil && e.Name == "Error" {
 		return classifySQL(e)
 	}
 	return e
@@ -216,7 +252,8 @@ func classifyStatement(err error) error {
 	if !ok || js.Flag("durableObjectReset") {
 		return classify(err)
 	}
-	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"), Props: js.Props}
+	e := &Error{Name: js.Name, Message: js.Message,
+		Retryable: js.Flag("retryable"), Props: js.Props}
 	if sql := parseSQLError(e); sql != nil {
 		return sql
 	}
@@ -258,8 +295,9 @@ func kindOfMessage(message string) error {
 	return nil
 }
 
-// throw is classify's inverse: what a handler's error is to the caller. Name and
-// message always arrive; of the properties those that [Error] promises.
+// throw is the inverse of classify: it returns the error that the caller gets
+// for a handler's error. Name and message always arrive, and so do the
+// properties that [Error] promises.
 func throw(err error) *jsrt.Error {
 	js := &jsrt.Error{Name: "Error", Message: validText(err.Error())}
 	var e *Error

@@ -12,7 +12,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// wantKind fails the test unless err is that, and says that, in its own words or workerd's.
+// wantKind fails the test unless err is that, and says that, in its own words
+// or workerd's.
 func wantKind(t *testing.T, err, kind error, text string) {
 	t.Helper()
 	if !errors.Is(err, kind) || !strings.Contains(err.Error(), text) {

@@ -14,9 +14,12 @@ import (
 var sentinels = []error{ErrNoBinding, ErrInvalidID, ErrLimit, ErrOverloaded, ErrObjectReset, ErrDisconnected, ErrStorage, ErrRemote, ErrValue,
 	ErrJurisdiction, ErrNoAlarmHandler, ErrNoSQL, ErrContextClosed, ErrTransactionParked, ErrTimeUp, ErrDeadlock, errors.ErrUnsupported}
 
-// classified are errors as workerd makes them. What local workerd can be made to say, errors_js_test.go provokes; the others are Cloudflare's
-// only: documented on https://developers.cloudflare.com/durable-objects/observability/troubleshooting/, or found in workerd's program
-// of 2026-11-17, some with properties as they were reported.
+// classified are errors as workerd makes them. What local workerd can be made
+// to say, errors_js_test.go provokes; the others are Cloudflare's only:
+// documented on
+// https://developers.cloudflare.com/durable-objects/observability/troubleshooting/,
+// or found in workerd's program of 2026-11-17, some with properties as they
+// were reported.
 var classified = []struct {
 	message               string
 	props                 string // the properties that are true
@@ -63,7 +66,8 @@ var classified = []struct {
 	{"Network connection lost.", "retryable", []error{ErrDisconnected}, true, false},
 	{"Network connection lost.", "", []error{ErrDisconnected}, false, false},
 
-	// Remote: what an object says of calls of its own is not what happened to its caller.
+	// Remote: what an object says of calls of its own is not what happened to
+	// its caller.
 	{"panic: boom", "remote", []error{ErrRemote}, false, false},
 	{"Durable Object is overloaded. Too many requests queued.", "remote overloaded", []error{ErrRemote}, false, false},
 	{"Durable Object is overloaded. Too many requests queued.", "remote overloaded retryable", []error{ErrRemote}, false, false},

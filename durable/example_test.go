@@ -17,7 +17,8 @@ func NewCounter(ctx context.Context, state *durable.State, env *durable.Env) (*C
 	return &Counter{state}, nil
 }
 
-// Increment reads and writes without waiting in between, so that no other event comes between.
+// Increment reads and writes without waiting in between, so that no other event
+// comes between.
 func (c *Counter) Increment(ctx context.Context, _ []byte) ([]byte, error) {
 	kv := c.state.Storage().KV()
 	n, _, err := durable.Get[uint64](kv, "n") // 0 if there is none

@@ -10,7 +10,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Request is an HTTP request, to an object or to the Worker. Package durablehttp turns it into net/http's.
+// Request is an HTTP request, to an object or to the Worker. Package
+// durablehttp turns it into net/http's.
 //
 // In the Worker, a body that says it has at most 16 KiB (Content-Length) has
 // been read when the handler begins. If that failed, reading it fails.
@@ -33,9 +34,10 @@ type Request struct {
 // The Body is sent as it is: with a Content-Encoding in Header it is encoded
 // already.
 //
-// A WebSocket makes it the answer to a request for one, with status 101 (which 0 means then) and no body. It is one end of a
-// [NewWebSocketPair], or what another Response brought, which is passed on so. One that nobody passes on or accepts stays open for
-// nobody: accept and close it.
+// A WebSocket makes it the answer to a request for one, with status 101 (which
+// 0 means then) and no body. It is one end of a [NewWebSocketPair], or what
+// another Response brought, which is passed on so. One that nobody passes on or
+// accepts stays open for nobody: accept and close it.
 type Response struct {
 	Status    int
 	Header    map[string][]string
@@ -43,9 +45,10 @@ type Response struct {
 	WebSocket *WebSocket
 }
 
-// Fetch sends a request to the object and returns its response, whose Body must be read or closed. The host in the URL is for the object to
-// interpret. When ctx ends, the request and a body that is still arriving are cancelled.
-// The body arrives as the object has encoded it.
+// Fetch sends a request to the object and returns its response, whose Body must
+// be read or closed. The host in the URL is for the object to interpret. When
+// ctx ends, the request and a body that is still arriving are cancelled. The
+// body arrives as the object has encoded it.
 func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	target, err := s.live()
 	if err != nil {
@@ -56,7 +59,8 @@ func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	return resp, s.failed(err)
 }
 
-// Fetch sends a request out of the Worker, as JavaScript's global fetch does, under the rules of [Stub.Fetch]. Redirects are not followed.
+// Fetch sends a request out of the Worker, as JavaScript's global fetch does,
+// under the rules of [Stub.Fetch]. Redirects are not followed.
 //
 // With an Accept-Encoding or Range in the header the body arrives as the server has encoded
 // it. Without one the platform decodes gzip and br, and the response has neither
@@ -158,7 +162,8 @@ func abortSignal(ctx context.Context, c *jsrt.Context, needed bool) (signal any,
 	return signal, func() { controller.Call("abort") }, func() { cancel() }, err
 }
 
-// serveFetch handles a fetch event: args are method, url, headers, body, and in the stateless Worker env.
+// serveFetch handles a fetch event: args are method, url, headers, body, and in
+// the stateless Worker env.
 func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(context.Context, *Env, *Request) (*Response, error)) (any, error) {
 	r := &Request{Method: args[0].(string), URL: args[1].(string), Header: headerMap(args[2])}
 	if body := incoming(ctx, args[3]); body != nil {
@@ -257,7 +262,8 @@ func headerMap(v any) map[string][]string {
 	return h
 }
 
-// canonical is textproto.CanonicalMIMEHeaderKey for the lower-case names that JavaScript's Headers have.
+// canonical is textproto.CanonicalMIMEHeaderKey for the lower-case names that
+// JavaScript's Headers have.
 func canonical(k string) string {
 	var b strings.Builder
 	b.Grow(len(k))

@@ -7,19 +7,19 @@ import (
 	"strconv"
 )
 
-// Func exports fn, usually a method expression such as (*Counter).Add, as an RPC
-// method whose arguments and result are Go values, converted as by [Decode] and
-// [Encode]:
+// Func exports fn, usually a method expression such as (*Counter).Add, as an
+// RPC method whose arguments and result are Go values, converted as by [Decode]
+// and [Encode]:
 //
 //	func(object T, ctx context.Context, …) error
 //	func(object T, ctx context.Context, …) (Result, error)
 //
-// Go calls it with the function [Call], JavaScript as stub.add(1, 2). Arguments
-// that the caller leaves out are nil, or refused where there is no nil. Func
-// panics when fn is none of these, or when values of a parameter's or the
-// result's type cannot be converted, whatever they are: a result would be
-// refused only after the method had run. An error reaches the caller with its
-// message; of an [*Error] also name and properties.
+// Go calls it with the function [Call], JavaScript as stub.add(1, 2). An
+// argument that the caller leaves out is nil; if its type has no nil, the call
+// is refused. Func panics if fn has another signature. It also panics if no
+// value of a parameter's or the result's type can be converted, because a call
+// would otherwise fail only after the method had run. An error reaches the
+// caller with its message, and an [*Error] also with its name and properties.
 func Func[T any](name string, fn any) RPCMethod[T] {
 	f := reflect.ValueOf(fn)
 	if err := checkFunc[T](f); err != nil {
@@ -39,7 +39,8 @@ func checkFunc[T any](f reflect.Value) error {
 	case t.IsVariadic():
 		return errors.New("a variadic function cannot be an RPC method")
 	case t.NumIn() < 2 || t.In(0) != reflect.TypeFor[T]() || t.In(1) != contextType:
-		return errors.New("the function's first parameters must be of types " + reflect.TypeFor[T]().String() + " and context.Context")
+		return errors.New("the function's first parameters must be of types " +
+			reflect.TypeFor[T]().String() + " and context.Context")
 	case t.NumOut() < 1 || t.NumOut() > 2 || t.Out(t.NumOut()-1) != errorType:
 		return errors.New("the function must return error, or a result and error")
 	}
@@ -54,10 +55,13 @@ func checkFunc[T any](f reflect.Value) error {
 	return nil
 }
 
-func invoke(method string, f reflect.Value, object any, ctx context.Context, args []any) (any, error) {
+func invoke(
+	method string, f reflect.Value, object any, ctx context.Context, args []any,
+) (any, error) {
 	t := f.Type()
 	if len(args) > t.NumIn()-2 {
-		return nil, refused(strconv.Itoa(len(args)) + " arguments for a method that takes " + strconv.Itoa(t.NumIn()-2))
+		return nil, refused(strconv.Itoa(len(args)) + " arguments for a method that takes " +
+			strconv.Itoa(t.NumIn()-2))
 	}
 	values := []reflect.Value{reflect.ValueOf(object), reflect.ValueOf(ctx)}
 	for i := 2; i < t.NumIn(); i++ {

@@ -9,30 +9,38 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// WebSocketMessager is implemented by objects that accept WebSockets: it is told of each message. Messages of one socket begin to be handled in
-// order, and at the same time where handlers wait, however many: an object that has to wait should limit what it lets in.
+// Objects that accept WebSockets implement WebSocketMessager, which gets each
+// message. The handlers of one socket's messages start in order. While one
+// waits, the next one starts, without a limit: an object whose handlers wait
+// should limit how many run at a time.
 //
-// An error that any of these handlers returns, or a panic, is logged by workerd; object and socket go on.
+// If one of these handlers returns an error or panics, workerd logs it; the
+// object and the socket continue.
 type WebSocketMessager interface {
 	WebSocketMessage(ctx context.Context, ws *WebSocket, m Message) error
 }
 
-// WebSocketCloser is implemented by objects that want to know when a socket is closed: with the other side's code (1005 for none) and
-// reason, or with 1006 and wasClean false when the connection was lost. That the object closed it is told when the other side has answered.
+// Objects implement WebSocketCloser to be notified when a socket is closed.
+// code (1005 for none) and reason are the other side's. If the connection was
+// lost, code is 1006 and wasClean is false. If the object closed the socket,
+// the handler runs once the other side has answered.
 //
-// When the handler has returned the close is answered with the same code, unless Close was called before; and so it is in a class without
-// this handler.
+// When the handler has returned, the close is answered with the same code,
+// unless Close was called before. A class without this handler answers in the
+// same way.
 type WebSocketCloser interface {
 	WebSocketClose(ctx context.Context, ws *WebSocket, code int, reason string, wasClean bool) error
 }
 
-// WebSocketErrorHandler is implemented by objects that want to know of errors that end a connection, such as a violation of the protocol. A
-// connection that is lost is no error but a close.
+// Objects implement WebSocketErrorHandler to be notified of errors that end a
+// connection, such as a violation of the protocol. A lost connection is
+// reported as a close, not as an error.
 type WebSocketErrorHandler interface {
 	WebSocketError(ctx context.Context, ws *WebSocket, err error) error
 }
 
-// serveWebSocket handles an event of an accepted socket; args begin with its number and itself.
+// serveWebSocket handles an event of an accepted socket; args begin with its
+// number and itself.
 func (it *instance) serveWebSocket(ctx context.Context, kind jsrt.Kind, args []any) error {
 	ws := it.state.socket(args[0], args[1])
 	switch kind {
@@ -60,8 +68,9 @@ func (it *instance) serveWebSocket(ctx context.Context, kind jsrt.Kind, args []a
 	return nil
 }
 
-// answerClose is for hibernation, where workerd does not answer by itself, whatever the compatibility date. Where Close was called before it
-// does nothing.
+// answerClose is for hibernation, where workerd does not answer by itself,
+// whatever the compatibility date. Where Close was called before it does
+// nothing.
 func (ws *WebSocket) answerClose(code int, reason string) {
 	if code == codeNone {
 		ws.ref.Call("close")
@@ -92,7 +101,8 @@ type sockets struct {
 	m  map[int64]*WebSocket
 }
 
-// socket returns the WebSocket of that number. What the program has already is returned again, and ref released.
+// socket returns the WebSocket of that number. What the program has already is
+// returned again, and ref released.
 func (s *State) socket(number, ref any) *WebSocket {
 	s.sockets.mu.Lock()
 	defer s.sockets.mu.Unlock()
@@ -126,12 +136,16 @@ func socketNumber(v any) int64 {
 	return int64(n)
 }
 
-// AcceptWebSocket accepts a connection for the object: its handlers ([WebSocketMessager] and others) get what arrives, and the object can be
-// evicted meanwhile (https://developers.cloudflare.com/durable-objects/best-practices/websockets/#websocket-hibernation). ws is one end of a
-// [NewWebSocketPair] whose other end has not been used yet. The class must implement one of the handlers, else [ErrNoWebSocketHandler].
+// AcceptWebSocket accepts a connection for the object. The object's handlers
+// ([WebSocketMessager] and others) get the messages, and the object can be
+// evicted between them
+// (https://developers.cloudflare.com/durable-objects/best-practices/websockets/#websocket-hibernation).
+// ws is one end of a [NewWebSocketPair] whose other end has not been used yet.
+// The class must implement one of the handlers, else [ErrNoWebSocketHandler].
 //
-// By its tags the socket is found with [State.WebSockets]. They are 10 at most, of 256 bytes each, else a [*LimitError], and not empty, else
-// [ErrValue]. An object holds 32,768 accepted sockets at most.
+// [State.WebSockets] finds the socket by its tags. They are 10 at most, of 256
+// bytes each, else a [*LimitError], and not empty, else [ErrValue]. An object
+// holds 32,768 accepted sockets at most.
 func (s *State) AcceptWebSocket(ws *WebSocket, tags ...string) error {
 	if !s.hasSocketHandlers {
 		return ErrNoWebSocketHandler
@@ -159,7 +173,8 @@ func checkTags(tags []string) error {
 	}
 	for _, t := range tags {
 		if len(t) > MaxWebSocketTagLength {
-			return &LimitError{Limit: "length of a tag, in bytes", Max: MaxWebSocketTagLength, Actual: len(t)}
+			return &LimitError{Limit: "length of a tag, in bytes",
+				Max: MaxWebSocketTagLength, Actual: len(t)}
 		}
 		if t == "" {
 			return wrappedError("durable: a tag is empty", ErrValue)
@@ -168,8 +183,9 @@ func checkTags(tags []string) error {
 	return nil
 }
 
-// WebSockets returns the accepted sockets that have the tag, or with "" all, whichever instance of the object accepted them. Sockets that are
-// closing may be among them.
+// WebSockets returns the accepted sockets that have the tag, or with "" all,
+// whichever instance of the object accepted them. Sockets that are closing may
+// be among them.
 func (s *State) WebSockets(tag string) ([]*WebSocket, error) {
 	args := []any{s.ref}
 	if tag != "" {
@@ -187,13 +203,16 @@ func (s *State) WebSockets(tag string) ([]*WebSocket, error) {
 	return out, nil
 }
 
-// SetWebSocketAutoResponse has messages of exactly that text answered with another one by workerd, on each accepted socket: the object is
-// neither told nor woken. It replaces an earlier one, and holds for later instances as long as sockets are open. Either has 2,048 bytes at most,
-// else a [*LimitError].
+// SetWebSocketAutoResponse makes workerd answer each message that equals
+// request with response, on each accepted socket. The object is neither
+// notified nor woken. It replaces an earlier pair, and remains in force for
+// later instances while sockets are open. A text of more than 2,048 bytes is
+// refused with a [*LimitError].
 func (s *State) SetWebSocketAutoResponse(request, response string) error {
 	for what, text := range map[string]string{"request": request, "response": response} {
 		if len(text) > MaxWebSocketAutoResponse {
-			return &LimitError{Limit: "length of an automatic response's " + what + ", in bytes", Max: MaxWebSocketAutoResponse, Actual: len(text)}
+			return &LimitError{Limit: "length of an automatic response's " + what + ", in bytes",
+				Max: MaxWebSocketAutoResponse, Actual: len(text)}
 		}
 	}
 	return s.autoResponse(request, response)
@@ -207,7 +226,8 @@ func (s *State) autoResponse(pair ...any) error {
 	return classify(err)
 }
 
-// WebSocketAutoResponse returns what SetWebSocketAutoResponse has set, and whether it has.
+// WebSocketAutoResponse returns what SetWebSocketAutoResponse has set, and
+// whether it has.
 func (s *State) WebSocketAutoResponse() (request, response string, ok bool, err error) {
 	v, err := s.ref.Call("getWebSocketAutoResponse")
 	pair, ok := v.(*jsrt.Ref)
@@ -224,9 +244,12 @@ func (s *State) WebSocketAutoResponse() (request, response string, ok bool, err 
 	return request, response, true, nil
 }
 
-// SetHibernatableWebSocketEventTimeout limits how long a handler of a WebSocket's event may take, in whole ms, rounded up: beyond it the
-// object is reset. (Local workerd only drops the event: what its handler begins afterwards does not happen.) 0 means no limit, 7 days are the
-// most, else a [*LimitError]. https://developers.cloudflare.com/durable-objects/api/state/#sethibernatablewebsocketeventtimeout
+// SetHibernatableWebSocketEventTimeout limits how long a handler of a
+// WebSocket's event may take, in whole ms, rounded up: beyond it the object is
+// reset. (Local workerd only drops the event: what its handler begins
+// afterwards does not happen.) 0 means no limit, 7 days are the most, else a
+// [*LimitError].
+// https://developers.cloudflare.com/durable-objects/api/state/#sethibernatablewebsocketeventtimeout
 func (s *State) SetHibernatableWebSocketEventTimeout(d time.Duration) error {
 	ms := d.Milliseconds()
 	switch rest := d % time.Millisecond; {
@@ -236,13 +259,15 @@ func (s *State) SetHibernatableWebSocketEventTimeout(d time.Duration) error {
 		ms--
 	}
 	if d < 0 || d > MaxWebSocketEventTimeout {
-		return &LimitError{Limit: "timeout of a WebSocket's event, in ms", Max: int(MaxWebSocketEventTimeout / time.Millisecond), Actual: int(ms)}
+		return &LimitError{Limit: "timeout of a WebSocket's event, in ms",
+			Max: int(MaxWebSocketEventTimeout / time.Millisecond), Actual: int(ms)}
 	}
 	_, err := s.ref.Call("setHibernatableWebSocketEventTimeout", ms)
 	return classify(err)
 }
 
-// HibernatableWebSocketEventTimeout returns what SetHibernatableWebSocketEventTimeout has set, 0 for none.
+// HibernatableWebSocketEventTimeout returns what
+// SetHibernatableWebSocketEventTimeout has set, 0 for none.
 func (s *State) HibernatableWebSocketEventTimeout() (time.Duration, error) {
 	v, err := s.ref.Call("getHibernatableWebSocketEventTimeout")
 	ms, _ := v.(float64)

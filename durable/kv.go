@@ -9,23 +9,23 @@ import (
 	"flow.internal/capdo/internal/plain"
 )
 
-// KV is the synchronous key-value store of an object backed by SQLite. Put takes
-// what [Encode] converts. Get returns what structured clone and Go share: nil,
-// bool, float64 (any integer up to ±(2^53-1) is one, exactly), int64 or uint64
-// beyond that, string, []byte, time.Time (in ms), []any and map[string]any. Use
-// the function [Get], which returns the type that you ask for, instead. A value that would
-// change on its way is refused with [ErrValue]. nil is a value: a key under which
-// it is stored is there.
+// KV is the synchronous key-value store of an object backed by SQLite. Put
+// takes any value that [Encode] converts. Get returns one of the types that
+// structured clone and Go share: nil, bool, float64 (also for integers, which
+// are exact up to ±(2^53-1)), int64 or uint64 (for larger integers), string,
+// []byte, time.Time (in ms), []any or map[string]any. Use
+// the function [Get] to read the type that you ask for. A value that would
+// change on the way is refused with [ErrValue]. nil is a value: its key exists.
 type KV struct {
 	storage *Storage
 	ref     *jsrt.Ref
 }
 
-// Get returns the value stored under key, and whether there is one. It fails with
-// [ErrNoSQL] where the class is not backed by SQLite, as Put and Delete do.
+// Get returns the value stored under key, and whether there is one. Get, Put
+// and Delete fail with [ErrNoSQL] if the class is not backed by SQLite.
 func (kv *KV) Get(key string) (value any, ok bool, err error) { return stored(kv.getPlain(key)) }
 
-// getPlain returns what stayed in JavaScript, too.
+// getPlain also returns values that stayed in JavaScript.
 func (kv *KV) getPlain(key string) (value any, ok bool, err error) {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {
@@ -38,7 +38,8 @@ func (kv *KV) getPlain(key string) (value any, ok bool, err error) {
 	return value, ok, classify(err)
 }
 
-// Put stores a value. It fails with a [*LimitError] when the value with its key exceeds [MaxKeyValueSize].
+// Put stores a value. It fails with a [*LimitError] when the value with its key
+// exceeds [MaxKeyValueSize].
 func (kv *KV) Put(key string, value any) error {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {
@@ -114,10 +115,10 @@ func (kv *KV) Delete(key string) (existed bool, err error) {
 	return existed, classify(err)
 }
 
-// List iterates over the entries selected, in order; an error comes last, with
-// no entry. It reads 128 entries at a time, and goes on behind the last one: what
-// is written meanwhile is seen where it comes later. Any number of iterations
-// may be under way. opts.AllowConcurrency and opts.NoCache have no meaning here.
+// List iterates over the selected entries in order; an error comes last, with
+// no entry. It reads 128 entries at a time, so it sees writes beyond the
+// current batch. Any number of iterations may run at a time. List ignores
+// opts.AllowConcurrency and opts.NoCache.
 func (kv *KV) List(opts *ListOptions) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		ref, err := kv.storage.part("kv", &kv.ref)
@@ -159,15 +160,16 @@ func (kv *KV) page(ref *jsrt.Ref, o *ListOptions) ([]Entry, error) {
 	return newEntries(v)
 }
 
-// Get returns the value stored under key in kv as a T, converted as by [Decode],
-// and whether there is one:
+// Get returns the value stored under key in kv as a T, converted as by
+// [Decode], and whether there is one:
 //
 //	n, ok, err := durable.Get[int64](kv, "n")
 //
-// T is a type that Put took, or another one that holds the same value. Get fails
-// with [ErrValue] where the stored value is not a T, and value is zero then. An
-// absent key is no error: ok is false, and value is zero. A nil that is stored is
-// a value: it is an error for an int64, and a nil pointer, with ok, for a *int64.
+// T is a type that Put took, or another one that holds the same value. Get
+// fails with [ErrValue] where the stored value is not a T, and value is zero
+// then. An absent key is no error: ok is false, and value is zero. A nil that
+// is stored is a value: it is an error for an int64, and a nil pointer, with
+// ok, for a *int64.
 func Get[T any](kv *KV, key string) (value T, ok bool, err error) {
 	return typed[T](kv.Get(key))
 }

@@ -16,14 +16,15 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// Lab is where a test's functions run: a Durable Object or, where state is nil, a request of the stateless Worker.
+// Lab is where a test's functions run: a Durable Object or, where state is nil,
+// a request of the stateless Worker.
 type Lab struct {
 	state *durable.State
 	env   *durable.Env
 }
 
-// job is a function that handles a call of a Lab, or a request. Tests and objects are one program, so all that a call has to carry is its
-// number.
+// job is a function that handles a call of a Lab, or a request. Tests and
+// objects are one program, so all that a call has to carry is its number.
 type job func(ctx context.Context, l *Lab) (string, error)
 
 var (
@@ -116,7 +117,8 @@ func through(stub *durable.Stub) place {
 	}
 }
 
-// other returns the Lab of that name, as the one whose handler asks can call it.
+// other returns the Lab of that name, as the one whose handler asks can call
+// it.
 func (l *Lab) other(name string) place {
 	return func(ctx context.Context, fn job) (string, error) {
 		stub := l.env.Object("LAB", name)
@@ -146,7 +148,8 @@ func (p place) want(t *testing.T, want string, fn job) {
 	}
 }
 
-// wantError fails the test unless fn, run there, fails with an error that the other side returned, and that has text in it.
+// wantError fails the test unless fn, run there, fails with an error that the
+// other side returned, and that has text in it.
 func (p place) wantError(t *testing.T, text string, fn job) {
 	t.Helper()
 	if out, err := p(t.Context(), fn); !errors.Is(err, durable.ErrRemote) || !strings.Contains(err.Error(), text) {

@@ -8,42 +8,55 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Limits of the platform, in bytes where no other unit is given. Source, where none is named:
-// https://developers.cloudflare.com/durable-objects/platform/limits/ (read 2026-11). What local workerd would accept is refused before the
-// call, with a [*LimitError]. docs/limits.md has these and the ones of accounts and plans.
+// Limits of the platform, in bytes where no other unit is given. Source, where
+// none is named:
+// https://developers.cloudflare.com/durable-objects/platform/limits/ (read
+// 2026-11). If local workerd would accept more, the call is refused before it
+// is sent, with a [*LimitError]. docs/limits.md lists these limits and those of
+// accounts and plans.
 const (
-	// MaxKeyValueSize is the largest key and value together, in an object backed by SQLite: "2 MB", which is read as 2,000,000 bytes as on
-	// https://developers.cloudflare.com/d1/platform/limits/, because the platform's megabytes are decimal where it says what they are.
+	// MaxKeyValueSize is the largest key and value together, in an object
+	// backed by SQLite: "2 MB", which is read as 2,000,000 bytes as on
+	// https://developers.cloudflare.com/d1/platform/limits/, because the
+	// platform's megabytes are decimal where it says what they are.
 	MaxKeyValueSize = 2_000_000
-	// MaxKeySizeKV is the largest key, in an object backed by key-value storage: 2 KiB.
+	// MaxKeySizeKV is the largest key, in an object backed by key-value
+	// storage: 2 KiB.
 	MaxKeySizeKV = 2 << 10
-	// MaxValueSizeKV is the largest value, in an object backed by key-value storage: 128 KiB.
+	// MaxValueSizeKV is the largest value, in an object backed by key-value
+	// storage: 128 KiB.
 	MaxValueSizeKV = 128 << 10
-	// MaxEntries is the largest number of keys or entries in one call of GetMany, PutMany or DeleteMany.
-	// https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/ (2026-11)
+	// MaxEntries is the largest number of keys or entries in one call of
+	// GetMany, PutMany or DeleteMany.
+	// https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/
+	// (2026-11)
 	MaxEntries = 128
 )
 
 // Limits of ids and calls.
 const (
-	// MaxNameSize is the longest name that an object is told of its own, see [ID.Name]. Longer names lead to their object all the same.
+	// MaxNameSize is the longest name that an object finds in its own
+	// [ID.Name]. A longer name still leads to its object.
 	// https://developers.cloudflare.com/changelog/post/2026-03-15-durable-object-id-name/
 	MaxNameSize = 1 << 10
-	// MaxRPCSize is the largest size of an RPC call's arguments, and of its result, serialized: 32 MiB. Serialization adds 20 bytes to the
-	// bytes given to [Stub.Call], and 15 to those returned (workerd 2026-11-17, which enforces it).
-	// https://developers.cloudflare.com/workers/runtime-apis/rpc/ (2026-11)
+	// MaxRPCSize is the largest size of an RPC call's arguments, and of its
+	// result, serialized: 32 MiB. Serialization adds 20 bytes to the bytes
+	// given to [Stub.Call], and 15 to those returned (workerd 2026-11-17, which
+	// enforces it). https://developers.cloudflare.com/workers/runtime-apis/rpc/
+	// (2026-11)
 	MaxRPCSize = 32 << 20
 )
 
-// backend says what an object's storage is backed by, once somebody asks.
+// backend is the kind of an object's storage, which is looked up on first use.
 type backend struct {
 	storage  *jsrt.Ref
 	isKnown  bool
 	isSQLite bool
 }
 
-// isKV asks for what only SQLite has. (Local workerd hands out the property sql of others, too, and refuses its use.) Where another error
-// comes, the operation that asks will meet it itself.
+// isKV asks for what only SQLite has. (Local workerd hands out the property sql
+// of others, too, and refuses its use.) Where another error comes, the
+// operation that asks will meet it itself.
 func (b *backend) isKV() bool {
 	if b == nil { // of a Storage that is no object's
 		return false
@@ -118,7 +131,8 @@ func (b *backend) checkSize(key string, n int) error {
 
 func checkPairSize(n int) error {
 	if n > MaxKeyValueSize {
-		return &LimitError{Limit: "size of a key and its value, in bytes", Max: MaxKeyValueSize, Actual: n}
+		return &LimitError{Limit: "size of a key and its value, in bytes",
+			Max: MaxKeyValueSize, Actual: n}
 	}
 	return nil
 }
@@ -129,11 +143,11 @@ var errKeyText = wrappedError("durable: "+badText+" (key)", ErrValue)
 
 func wrappedError(text string, kind error) error { return &wrapped{text, kind} }
 
-// valueSize measures a value that Encode has made as structured clone stores it,
-// which is what is limited: a string takes one byte for each character when all
-// are below U+0100, else two for each UTF-16 unit. Of the whole it counts the
-// content only, and leaves the dozen bytes that serialization adds to the slack
-// that Cloudflare gives (34 bytes, ENFORCED_MAX_VALUE_SIZE in workerd's
+// valueSize measures a value that Encode has made as structured clone stores
+// it, which is what is limited: a string takes one byte for each character when
+// all are below U+0100, else two for each UTF-16 unit. Of the whole it counts
+// the content only, and leaves the dozen bytes that serialization adds to the
+// slack that Cloudflare gives (34 bytes, ENFORCED_MAX_VALUE_SIZE in workerd's
 // actor-storage.h). What is inside another is measured as V8 writes it
 // (value-serializer.cc): a tag, lengths of 7 bits a byte, the content.
 func valueSize(v any) (n int) {
@@ -157,8 +171,8 @@ func valueSize(v any) (n int) {
 	return n
 }
 
-// elementsSize: where one number of a list is not a small integer, V8 may keep
-// all of them as fractions.
+// elementsSize measures a list. If one number is not a small integer, V8 may
+// store all numbers as fractions.
 func elementsSize(list []any) (n int) {
 	hasFraction := false
 	for _, e := range list {
@@ -270,12 +284,16 @@ const (
 	MaxRetryTimeout = 60 * time.Second
 )
 
-// Limits of SQL. The first three are enforced before a statement runs. The rest are SQLite's to enforce, with a [*SQLError] that matches
-// [ErrLimit]; so is the size of a row, which may not exceed [MaxSQLValueSize] either, but local workerd (1.20261117) lets rows and values
-// that SQL itself makes grow to about 8 MB, and functions have 127 arguments.
-// https://developers.cloudflare.com/durable-objects/platform/limits/#sql-storage-limits (2026-11)
+// Limits of SQL. The first three are enforced before a statement runs. The rest
+// are SQLite's to enforce, with a [*SQLError] that matches [ErrLimit]; so is
+// the size of a row, which may not exceed [MaxSQLValueSize] either, but local
+// workerd (1.20261117) lets rows and values that SQL itself makes grow to about
+// 8 MB, and functions have 127 arguments.
+// https://developers.cloudflare.com/durable-objects/platform/limits/#sql-storage-limits
+// (2026-11)
 const (
-	// MaxSQLLength is the longest query, in bytes: all statements of one Exec, with comments and with what Exec adds to integer parameters.
+	// MaxSQLLength is the longest query, in bytes: all statements of one Exec,
+	// with comments and with what Exec adds to integer parameters.
 	MaxSQLLength = 100_000
 	// MaxSQLParameters is how many parameters one statement can have.
 	MaxSQLParameters = 100
@@ -289,32 +307,39 @@ const (
 	MaxSQLFunctionArguments = 32
 )
 
-// Limits of WebSockets. Sources: https://developers.cloudflare.com/durable-objects/api/state/#acceptwebsocket and the methods after it,
-// https://developers.cloudflare.com/workers/platform/limits/#websockets, and RFC 6455; enforced before a call, except for the first two,
-// which are workerd's.
+// Limits of WebSockets. Sources:
+// https://developers.cloudflare.com/durable-objects/api/state/#acceptwebsocket
+// and the methods after it,
+// https://developers.cloudflare.com/workers/platform/limits/#websockets, and
+// RFC 6455; enforced before a call, except for the first two, which are
+// workerd's.
 const (
-	// MaxWebSocketMessage is the largest message that is received, in bytes; a longer one closes the socket with code 1009.
+	// MaxWebSocketMessage is the largest message that is received, in bytes; a
+	// longer one closes the socket with code 1009.
 	MaxWebSocketMessage = 32 << 20
-	// MaxWebSocketAttachment is the largest attachment, in bytes as V8 serializes it: what [WebSocket.SetAttachment] says.
+	// MaxWebSocketAttachment is the largest attachment, in bytes as V8
+	// serializes it: what [WebSocket.SetAttachment] says.
 	MaxWebSocketAttachment = 16 << 10
 	// MaxWebSocketTags is how many tags a socket can have.
 	MaxWebSocketTags = 10
 	// MaxWebSocketTagLength is the longest tag, in bytes.
 	MaxWebSocketTagLength = 256
-	// MaxWebSocketAutoResponse is the longest request, and response, of an automatic response, in bytes each.
+	// MaxWebSocketAutoResponse is the longest request, and response, of an
+	// automatic response, in bytes each.
 	MaxWebSocketAutoResponse = 2 << 10
 	// MaxWebSocketCloseReason is the longest reason for closing, in bytes.
 	MaxWebSocketCloseReason = 123
 	// MaxWebSocketEventTimeout is the longest time that a handler can be given.
 	MaxWebSocketEventTimeout = 7 * 24 * time.Hour
-	// MaxWebSocketBacklog is how many bytes of messages a [Conn] keeps unread, with
-	// 600 for each message besides its own. It is this library's: a message that is
-	// alone is kept whatever its size, if there is room for it.
+	// MaxWebSocketBacklog is how many bytes of messages a [Conn] keeps unread,
+	// plus 600 bytes for each message. This library sets the limit. A single
+	// message may exceed it, if the isolate has room.
 	MaxWebSocketBacklog = 32 << 20
-	// MaxWebSocketBacklogs is how many bytes all of an isolate's connections keep
-	// unread, of the 128 MB that it has. It is this library's.
+	// MaxWebSocketBacklogs is how many bytes all of an isolate's connections
+	// keep unread, of the 128 MB that an isolate has. This library sets the
+	// limit.
 	MaxWebSocketBacklogs = 48 << 20
-	// MaxWebSocketUnsent is how many bytes of a socket's messages may wait for the
-	// network before another one is sent. It is this library's.
+	// MaxWebSocketUnsent is how many bytes of a socket's messages may wait for
+	// the network before Send refuses another one. This library sets the limit.
 	MaxWebSocketUnsent = 4 << 20
 )

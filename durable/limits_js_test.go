@@ -13,7 +13,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// wantLimit fails the test unless the call is accepted with max, and refused with one more.
+// wantLimit fails the test unless the call is accepted with max, and refused
+// with one more.
 func wantLimit(t *testing.T, what string, max int, call func(n int) error) {
 	t.Helper()
 	if err := call(max); err != nil {
@@ -166,7 +167,8 @@ func TestLimitOfTheNameThatAnObjectIsTold(t *testing.T) {
 	}
 }
 
-// The runtime keeps an alarm's time as nanoseconds since 1970, in 64 bits; one that has passed is due at once.
+// The runtime keeps an alarm's time as nanoseconds since 1970, in 64 bits; one
+// that has passed is due at once.
 func TestLimitOfAlarmTimes(t *testing.T) {
 	const last = math.MaxInt64 / 1_000_000 // ms
 	inside(t, durabletest.SQLite, func(ctx context.Context, s *durable.Storage) {

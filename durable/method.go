@@ -2,9 +2,8 @@ package durable
 
 import "context"
 
-// TypedMethod is an RPC method together with the types of its argument and its
-// result. The class is registered with it and callers call it, so that the
-// compiler checks both ends:
+// TypedMethod is an RPC method with the types of its argument and its result.
+// The class and its callers share it, so the compiler checks both:
 //
 //	var List = durable.NewMethod[ListArgs, []Item]("list")
 //
@@ -12,12 +11,13 @@ import "context"
 //
 //	items, err := List.Call(ctx, stub, ListArgs{Limit: 10})
 //
-// A method without argument or result has struct{} there; one with several
-// arguments has a struct. Values are converted as by [Encode] and [Decode], so
-// JavaScript calls it as stub.list({limit: 10}).
+// Use struct{} for a missing argument or result, and a struct for several
+// arguments. Values are converted as by [Encode] and [Decode], so JavaScript
+// calls it as stub.list({limit: 10}).
 type TypedMethod[Arg, Result any] struct{ name string }
 
-// NewMethod returns a method of that name. [Register] says what names there are.
+// NewMethod returns a method of that name. [Register] says which names are
+// allowed.
 func NewMethod[Arg, Result any](name string) TypedMethod[Arg, Result] {
 	return TypedMethod[Arg, Result]{name}
 }
@@ -28,7 +28,9 @@ func (m TypedMethod[Arg, Result]) Name() string { return m.name }
 // Call calls the method of an object. Its errors are those of the function
 // [Call]; they name the method, and if a value does not fit, whether it is the
 // argument or the result.
-func (m TypedMethod[Arg, Result]) Call(ctx context.Context, s *Stub, arg Arg) (result Result, err error) {
+func (m TypedMethod[Arg, Result]) Call(
+	ctx context.Context, s *Stub, arg Arg,
+) (result Result, err error) {
 	v, err := Encode(arg)
 	if err != nil {
 		return result, m.failed("argument", err)
@@ -52,7 +54,9 @@ func (m TypedMethod[Arg, Result]) failed(what string, err error) error {
 
 // Implement returns the method of T, for [Register]. fn is usually a method
 // expression such as (*Shop).List.
-func Implement[T, Arg, Result any](m TypedMethod[Arg, Result], fn func(object T, ctx context.Context, arg Arg) (Result, error)) RPCMethod[T] {
+func Implement[T, Arg, Result any](
+	m TypedMethod[Arg, Result], fn func(object T, ctx context.Context, arg Arg) (Result, error),
+) RPCMethod[T] {
 	return RPCMethod[T]{name: m.name, fn: func(object T, ctx context.Context, args []any) (any, error) {
 		var in any
 		if len(args) > 0 {
@@ -78,7 +82,7 @@ func Implement[T, Arg, Result any](m TypedMethod[Arg, Result], fn func(object T,
 	}}
 }
 
-// refused names the class, too.
+// refused adds the class to the error.
 func (m TypedMethod[Arg, Result]) refused(ctx context.Context, what string, err error) error {
 	return &wrapped{className(ctx) + m.name + ": " + what + ": " + err.Error(), err}
 }

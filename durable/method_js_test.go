@@ -42,7 +42,8 @@ var (
 	errFunds    = errors.New("no funds")
 	errNameless = errors.New("nameless")
 
-	// elsewhere has come from a program that has registered what this one has not.
+	// elsewhere has come from a program that has registered what this one has
+	// not.
 	elsewhere = &durable.Error{Name: "Error", Message: "elsewhere", Props: map[string]any{"durableError": "other.name"}}
 )
 

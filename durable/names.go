@@ -7,11 +7,13 @@ import (
 	"flow.internal/capdo/internal/jsname"
 )
 
-// unfitNames are names that RPC methods cannot have, each between spaces, and why.
-// (A switch over them would be three times as much code.)
+// unfitNames are names that RPC methods cannot have, each between spaces, and
+// why. (A switch over them would be three times as much code.)
 var unfitNames = [...]struct{ names, why string }{
-	{" constructor fetch alarm webSocketMessage webSocketClose webSocketError ", "workerd gives it another meaning on a Durable Object"},
-	{" connect dup then id name ", "a stub has a member of that name, which callers would get instead"},
+	{" constructor fetch alarm webSocketMessage webSocketClose webSocketError ",
+		"workerd gives it another meaning on a Durable Object"},
+	{" connect dup then id name ",
+		"a stub has a member of that name, which callers would get instead"},
 	{" ctx env ", "it is a property of every Durable Object"},
 	{" toString toLocaleString valueOf hasOwnProperty isPrototypeOf propertyIsEnumerable" +
 		" __proto__ __defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__ ",
@@ -31,10 +33,10 @@ func unfitForMethod(name string) string {
 	return ""
 }
 
-// checkHandlers panics for a method that looks like a handler, and would never be
-// called. Tests and native programs look at every such method, by its name; a
-// Worker, where that would cost 80 KiB, at the likeliest. object is of a class's
-// type T, nil where that is an interface, and pointer a *T.
+// checkHandlers panics for a method that looks like a handler but would never
+// be called. Tests and native programs check every such method by its name. A
+// Worker checks only the most likely ones, since the rest would cost 80 KiB.
+// object has a class's type T (nil if T is an interface), and pointer is a *T.
 func checkHandlers(class string, object, pointer any) {
 	why := ""
 	switch {
@@ -52,8 +54,8 @@ func checkHandlers(class string, object, pointer any) {
 	}
 }
 
-// checkMethods says what is wrong with the methods of a class whose type pointer
-// points to; nil in a Worker.
+// checkMethods returns what is wrong with the methods of the class type that
+// pointer points to. It is nil in a Worker.
 var checkMethods func(pointer any) string
 
 // CheckMethods is for package durabletest.

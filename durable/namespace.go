@@ -8,13 +8,15 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Namespace is a Durable Object namespace: the objects of one class, reached through a binding.
+// Namespace is a Durable Object namespace: the objects of one class, reached
+// through a binding.
 type Namespace struct {
 	ref     *jsrt.Ref
 	binding string
 }
 
-// Jurisdictions, for [Namespace.Jurisdiction] and [IDOptions]. https://developers.cloudflare.com/durable-objects/reference/data-location/
+// Jurisdictions, for [Namespace.Jurisdiction] and [IDOptions].
+// https://developers.cloudflare.com/durable-objects/reference/data-location/
 const (
 	JurisdictionEU          = "eu"
 	JurisdictionFedRAMP     = "fedramp"
@@ -22,7 +24,9 @@ const (
 	JurisdictionUS          = "us"
 )
 
-// Jurisdiction returns the namespace of the objects that live, and stay, in a jurisdiction. Local workerd refuses any, with [ErrJurisdiction].
+// Jurisdiction returns the namespace of the objects that stay in a
+// jurisdiction. Local workerd refuses every jurisdiction, with
+// [ErrJurisdiction].
 func (n *Namespace) Jurisdiction(jurisdiction string) (*Namespace, error) {
 	v, err := n.ref.Call("jurisdiction", jurisdiction)
 	if err != nil {
@@ -43,10 +47,12 @@ type ID struct {
 // String returns the id as 64 hexadecimal digits, for [Namespace.IDFromString].
 func (id *ID) String() string { return id.text }
 
-// Name returns the name that the id was derived from; "" for other ids. An object's own id lacks names beyond [MaxNameSize].
+// Name returns the name that the id was derived from; "" for other ids. An
+// object's own id lacks names beyond [MaxNameSize].
 func (id *ID) Name() string { return id.name }
 
-// Jurisdiction returns the jurisdiction that the id is restricted to, "" for none.
+// Jurisdiction returns the jurisdiction that the id is restricted to, "" for
+// none.
 func (id *ID) Jurisdiction() string { return id.jurisdiction }
 
 // Equal reports whether both ids are of the same object.
@@ -57,7 +63,8 @@ type IDOptions struct {
 	Jurisdiction string // one of the constants
 }
 
-// NewUniqueID returns a new random id. No name leads to its object: keep the id's text.
+// NewUniqueID returns a new random id. Its object has no name: keep the id's
+// text to reach it again.
 func (n *Namespace) NewUniqueID(o *IDOptions) (*ID, error) {
 	var args []any
 	if o != nil && o.Jurisdiction != "" {
@@ -67,13 +74,15 @@ func (n *Namespace) NewUniqueID(o *IDOptions) (*ID, error) {
 	return newID(n, v, err)
 }
 
-// IDFromName derives an id from a name: the same name, of any length, always gives the same id.
+// IDFromName derives an id from a name: the same name, of any length, always
+// gives the same id.
 func (n *Namespace) IDFromName(name string) (*ID, error) {
 	v, err := n.ref.Call("idFromName", name)
 	return newID(n, v, err)
 }
 
-// IDFromString parses what [ID.String] returned. It fails with [ErrInvalidID] for what is no id, or one of another namespace.
+// IDFromString parses the text of [ID.String]. It fails with [ErrInvalidID] for
+// text that is not an id, or is an id of another namespace.
 func (n *Namespace) IDFromString(text string) (*ID, error) {
 	v, err := n.ref.Call("idFromString", text)
 	return newID(n, v, err)
@@ -95,7 +104,8 @@ func newID(n *Namespace, v any, err error) (*ID, error) {
 	return id, nil
 }
 
-// Where an object is created when it is first called, if it is not restricted by a jurisdiction; a hint, for [StubOptions].
+// Location hints, for [StubOptions]: where an object is created on its first
+// call, unless a jurisdiction restricts it.
 // https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint
 const (
 	LocationWesternNorthAmerica = "wnam"
@@ -111,7 +121,8 @@ const (
 	LocationMiddleEast          = "me"
 )
 
-// RoutingPrimaryOnly has calls go to the primary instance only, never to a read replica.
+// RoutingPrimaryOnly sends calls to the primary instance only, never to a read
+// replica.
 const RoutingPrimaryOnly = "primary-only"
 
 // StubOptions change how an object is reached; nil means the defaults.
@@ -121,10 +132,12 @@ type StubOptions struct {
 	Retry        *RetryOptions
 }
 
-// RetryOptions bound workerd's own retries of a call that could not be delivered.
+// RetryOptions bound workerd's own retries of a call that could not be
+// delivered.
 type RetryOptions struct {
-	MaxRetries int           // 0 to [MaxRetries]
-	Timeout    time.Duration // [MinRetryTimeout] to [MaxRetryTimeout], in whole ms; 0 means the default
+	MaxRetries int // 0 to [MaxRetries]
+	// [MinRetryTimeout] to [MaxRetryTimeout], in whole ms; 0 means the default
+	Timeout time.Duration
 }
 
 func (o *StubOptions) js() ([]any, error) {
@@ -145,7 +158,9 @@ func (o *StubOptions) js() ([]any, error) {
 		retry := map[string]any{"maxRetries": r.MaxRetries}
 		if ms := r.Timeout.Milliseconds(); r.Timeout != 0 {
 			if ms < MinRetryTimeout.Milliseconds() || r.Timeout > MaxRetryTimeout {
-				return nil, &LimitError{Limit: "timeout of retries, in ms", Min: int(MinRetryTimeout.Milliseconds()), Max: int(MaxRetryTimeout.Milliseconds()), Actual: int(ms)}
+				return nil, &LimitError{Limit: "timeout of retries, in ms",
+					Min: int(MinRetryTimeout.Milliseconds()),
+					Max: int(MaxRetryTimeout.Milliseconds()), Actual: int(ms)}
 			}
 			retry["timeoutMs"] = ms
 		}
@@ -154,10 +169,11 @@ func (o *StubOptions) js() ([]any, error) {
 	return []any{m}, nil
 }
 
-// Get returns a stub for the object with that id, which is created when it is first called. An id of another namespace is refused, with
-// [ErrInvalidID].
+// Get returns a stub for the object with that id. The object is created on its
+// first call. Get refuses an id of another namespace with [ErrInvalidID].
 func (n *Namespace) Get(id *ID, o *StubOptions) (*Stub, error) {
-	if id.namespace == nil || id.namespace.binding != n.binding { // workerd does not check ids that are objects
+	// workerd does not check ids that are objects
+	if id.namespace == nil || id.namespace.binding != n.binding {
 		own, err := n.IDFromString(id.text)
 		if err != nil {
 			return nil, err
@@ -179,9 +195,11 @@ func init() {
 	}
 }
 
-// callByStub is for calls from an object. Those can be part of a cycle, which is
-// reported with the id of the stub.
-func (n *Namespace) callByStub(ctx context.Context, name, method string, args []byte) (result []byte, sent bool, err error) {
+// callByStub is for calls from an object. Those can be part of a cycle, which
+// is reported with the id of the stub.
+func (n *Namespace) callByStub(
+	ctx context.Context, name, method string, args []byte,
+) (result []byte, sent bool, err error) {
 	stub, err := n.GetByName(name, nil)
 	if err != nil {
 		return nil, false, err
@@ -191,7 +209,8 @@ func (n *Namespace) callByStub(ctx context.Context, name, method string, args []
 	return result, true, err
 }
 
-// GetByName returns a stub for the object with that name, like Get of IDFromName.
+// GetByName returns a stub for the object with that name, like Get of
+// IDFromName.
 func (n *Namespace) GetByName(name string, o *StubOptions) (*Stub, error) {
 	return n.newStub("getByName", name, o)
 }

@@ -11,45 +11,62 @@ import (
 	"flow.internal/capdo/internal/section"
 )
 
-// Register declares a Durable Object class under the name that the wrangler config knows it by. construct runs once per instance,
-// before any event of it is delivered, also after an eviction; while it waits, events are held back. An error from it resets the
-// object and fails the calls that were waiting.
+// Register declares a Durable Object class under the name that the wrangler
+// config knows it by. construct runs once per instance, and again after an
+// eviction. It runs before any event is delivered; events wait while it waits.
+// If it returns an error, the object is reset and the waiting calls fail.
 //
-// What else T implements decides which events the class receives: [Fetcher], [Alarmer], [WebSocketMessager], [WebSocketCloser],
-// [WebSocketErrorHandler]. methods are its RPC methods. Register panics when the name
-// or a method's name is taken, is not an identifier or means something else to
-// workerd or JavaScript, and when T has a method of a handler's name with another
+// The class receives the events for which T has a handler: [Fetcher],
+// [Alarmer], [WebSocketMessager], [WebSocketCloser], [WebSocketErrorHandler].
+// methods are its RPC methods. Register panics when the name or a method's name
+// is taken, is not an identifier or means something else to workerd or
+// JavaScript, and when T has a method of a handler's name with another
 // signature, or has handlers only as *T.
-func Register[T any](name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T]) {
+func Register[T any](
+	name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T],
+) {
 	var zero T
 	checkHandlers(name, zero, &zero)
 	handled := handlersOf(zero)
-	c := &class{name: name, events: eventsOf(handled), hasSocketHandlers: hasSocketHandlers(handled)}
-	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) { return construct(ctx, state, env) }
+	c := &class{name: name, events: eventsOf(handled),
+		hasSocketHandlers: hasSocketHandlers(handled)}
+	c.construct = func(ctx context.Context, state *State, env *Env) (any, error) {
+		return construct(ctx, state, env)
+	}
 	for _, m := range methods {
-		c.addMethod(m.name, m.retryable, func(object any, ctx context.Context, args []any) (any, error) { return m.fn(object.(T), ctx, args) })
+		c.addMethod(m.name, m.retryable,
+			func(object any, ctx context.Context, args []any) (any, error) {
+				return m.fn(object.(T), ctx, args)
+			})
 	}
 	program.addClass(c)
 }
 
-// RPCMethod is a method of T that Go and JavaScript Workers can call; see [Method] and [Func].
+// RPCMethod is a method of T that Go and JavaScript Workers can call; see
+// [Method] and [Func].
 type RPCMethod[T any] struct {
 	name      string
 	fn        func(object T, ctx context.Context, args []any) (any, error)
 	retryable bool
 }
 
-// Retryable marks the method as safe to be run more than once. workerd may then repeat a call whose connection was lost after the method had
-// begun; without the mark it repeats only what was not delivered. https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
+// Retryable marks the method as safe to run more than once. workerd may then
+// repeat a call whose connection was lost after the method had begun. Without
+// the mark it repeats only calls that were not delivered.
+// https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
 func (m RPCMethod[T]) Retryable() RPCMethod[T] {
 	m.retryable = true
 	return m
 }
 
-// Method exports fn, usually a method expression such as (*Counter).Increment, as an RPC method. It takes the caller's bytes, called with
-// [Stub.Call], and returns bytes, up to 32 MiB each (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error reaches the caller
-// with its message; fields of an [*Error] are kept.
-func Method[T any](name string, fn func(object T, ctx context.Context, args []byte) ([]byte, error)) RPCMethod[T] {
+// Method exports fn, usually a method expression such as (*Counter).Increment,
+// as an RPC method. It takes the bytes that a caller passes to [Stub.Call], and
+// returns bytes, up to 32 MiB each
+// (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error
+// reaches the caller with its message; fields of an [*Error] are kept.
+func Method[T any](
+	name string, fn func(object T, ctx context.Context, args []byte) ([]byte, error),
+) RPCMethod[T] {
 	return RPCMethod[T]{name: name, fn: func(object T, ctx context.Context, args []any) (any, error) {
 		in, err := bytesArgument(args)
 		if err != nil {
@@ -65,8 +82,10 @@ type Fetcher interface {
 	Fetch(ctx context.Context, r *Request) (*Response, error)
 }
 
-// Alarmer is implemented by objects that set alarms. An alarm is delivered at least once: after an error it is retried up to 6 times,
-// after 2 s and then twice as long each time (https://developers.cloudflare.com/durable-objects/api/alarms/).
+// Alarmer is implemented by objects that set alarms. An alarm is delivered at
+// least once: after an error it is retried up to 6 times, after 2 s and then
+// twice as long each time
+// (https://developers.cloudflare.com/durable-objects/api/alarms/).
 type Alarmer interface {
 	Alarm(ctx context.Context, info AlarmInfo) error
 }
@@ -87,7 +106,8 @@ const (
 	onError
 )
 
-var eventNames = [...]string{"fetch", "alarm", "webSocketMessage", "webSocketClose", "webSocketError"}
+var eventNames = [...]string{"fetch", "alarm", "webSocketMessage", "webSocketClose",
+	"webSocketError"}
 
 func handlersOf(object any) (events uint8) {
 	if _, ok := object.(Fetcher); ok {
@@ -111,8 +131,8 @@ func handlersOf(object any) (events uint8) {
 func hasSocketHandlers(events uint8) bool { return events >= onMessage }
 
 // eventsOf returns the names of events. A class that handles some of WebSockets
-// gets both a close and an error where it does not want to know, too: a close is
-// answered, and the socket forgotten.
+// gets both a close and an error where it does not want to know, too: a close
+// is answered, and the socket forgotten.
 func eventsOf(events uint8) (names []any) {
 	if hasSocketHandlers(events) {
 		events |= onClose | onError
@@ -125,7 +145,8 @@ func eventsOf(events uint8) (names []any) {
 	return names
 }
 
-// HandleFetch makes fn serve the stateless Worker's fetch events. It panics when called twice.
+// HandleFetch makes fn serve the stateless Worker's fetch events. It panics
+// when called twice.
 func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, error)) {
 	if program.fetch != nil {
 		panic("durable: HandleFetch called twice")
@@ -133,17 +154,22 @@ func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, 
 	program.fetch = fn
 }
 
-// Run serves until the isolate ends. It returns only where there is no workerd, with an error that wraps [errors.ErrUnsupported]; and at
-// once, with nil, in a test program that uses package durabletest, so that TestMain can call main to have everything registered.
+// Run serves until the isolate ends. Without workerd it returns an error that
+// wraps [errors.ErrUnsupported]. In a test program that uses package
+// durabletest it returns nil at once, so that TestMain can call main to
+// register everything.
 func Run() error { return jsrt.Run() }
 
-// WaitUntil runs fn in a goroutine that keeps the invocation ctx belongs to open after it was answered: fn may do I/O, and its ctx is not
-// canceled when the caller goes away. WaitUntil panics when ctx does not come from a handler.
+// WaitUntil runs fn in a goroutine. The invocation that ctx belongs to stays
+// open until fn returns, even after its response: fn may do I/O, and its ctx is
+// not canceled when the caller disconnects. WaitUntil panics when ctx does not
+// come from a handler.
 //
-// In a stateless Worker, fn has about 28 s once the client has its whole
-// answer, or has gone, because Cloudflare ends such work after 30 s
+// In a stateless Worker, fn has about 28 s after the client has received the
+// whole response or has disconnected, because Cloudflare ends such work after
+// 30 s
 // (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil):
-// its ctx ends after 24 s, with [ErrTimeUp], and then its I/O with
+// After 24 s its ctx ends with [ErrTimeUp]; after 28 s its I/O fails with
 // [ErrContextClosed]. Work that takes longer belongs in an object or an alarm.
 func WaitUntil(ctx context.Context, fn func(ctx context.Context)) {
 	i := jsrt.FromContext(ctx)
@@ -164,9 +190,12 @@ type class struct {
 	calls             []func(object any, ctx context.Context, args []any) (any, error)
 }
 
-func (c *class) addMethod(name string, retryable bool, call func(any, context.Context, []any) (any, error)) {
+func (c *class) addMethod(
+	name string, retryable bool, call func(any, context.Context, []any) (any, error),
+) {
 	if why := unfitForMethod(name); why != "" {
-		panic("durable: class " + c.name + ": " + strconv.Quote(name) + " cannot be the name of an RPC method: " + why)
+		panic("durable: class " + c.name + ": " + strconv.Quote(name) +
+			" cannot be the name of an RPC method: " + why)
 	}
 	for _, m := range c.methods {
 		if m == name {
@@ -192,7 +221,8 @@ func init() { jsrt.Install(&program) }
 
 func (w *worker) addClass(c *class) {
 	if !jsname.IsIdentifier(c.name) || jsname.IsReserved(c.name) {
-		panic("durable: " + strconv.Quote(c.name) + " cannot be the name of a class (letters and digits, beginning with a letter, and no reserved word of JavaScript)")
+		panic("durable: " + strconv.Quote(c.name) +
+			" cannot be the name of a class (letters and digits, beginning with a letter, and no reserved word of JavaScript)")
 	}
 	for _, other := range w.classes {
 		if other.name == c.name {
@@ -202,7 +232,8 @@ func (w *worker) addClass(c *class) {
 	w.classes = append(w.classes, c)
 }
 
-// instance is what a Durable Object's I/O context carries. Package durabletest asks it for its state.
+// instance is what a Durable Object's I/O context carries. Package durabletest
+// asks it for its state.
 type instance struct {
 	class  *class
 	object any
@@ -238,7 +269,8 @@ func (w *worker) Name(i *jsrt.Invocation) string {
 }
 
 // kindNames are by [jsrt.Kind].
-var kindNames = [...]string{"constructor", "fetch", "alarm", "method", "a test", "webSocketMessage", "webSocketClose", "webSocketError"}
+var kindNames = [...]string{"constructor", "fetch", "alarm", "method", "a test", "webSocketMessage",
+	"webSocketClose", "webSocketError"}
 
 // NewEnv and NewStub are for package durabletest.
 func (w *worker) NewEnv(ref *jsrt.Ref) *Env   { return &Env{ref: ref} }
@@ -314,7 +346,8 @@ func (w *worker) Describe() map[string]any {
 		for j, m := range c.methods {
 			methods[j] = m
 		}
-		classes[i] = map[string]any{"name": c.name, "events": c.events, "methods": methods, "retryable": c.retryable}
+		classes[i] = map[string]any{"name": c.name, "events": c.events, "methods": methods,
+			"retryable": c.retryable}
 	}
 	return map[string]any{"classes": classes, "fetch": w.fetch != nil}
 }

@@ -9,8 +9,9 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// An alarm may be due before workerd is killed, while there is none, or when there is another one that has not got the program yet. It must
-// not ring where the kill makes the test forget it, nor begin the program anew.
+// An alarm may be due before workerd is killed, while there is none, or when
+// there is another one that has not got the program yet. It must not ring where
+// the kill makes the test forget it, nor begin the program anew.
 func TestAlarmThatIsDueAroundARestartRingsOnceAndTheTestKnows(t *testing.T) {
 	rang := make(chan struct{}, 10)
 	set(t, &onAlarm, func(_ context.Context, l *Lab, _ durable.AlarmInfo) error {

@@ -20,18 +20,17 @@ type namedError struct {
 // which the error matches, separated by spaces.
 const sentinelProp = "durableError"
 
-// RegisterError gives an error a name by which it crosses calls between
-// objects: where an RPC method returns an error that matches sentinel, as by
-// errors.Is, the error at the caller does, too. Callers of another program must
-// have registered the name as well, for an error of their own. It is meant to
-// be called before [Run]:
+// RegisterError gives a sentinel error a name, so that callers of RPC methods
+// can test for it: if a method returns an error that matches err by errors.Is,
+// the caller's error matches it, too. A caller in another program must register
+// the name for an error of its own. Call RegisterError before [Run]:
 //
 //	var ErrSoldOut = errors.New("sold out")
 //
 //	func init() { durable.RegisterError("shop.sold-out", ErrSoldOut) }
 //
-// JavaScript finds the name in the error's property durableError. RegisterError
-// panics when the name is taken, is empty, or has spaces.
+// In JavaScript the name is in the error's property durableError. RegisterError
+// panics if the name is taken, is empty, or contains a space.
 func RegisterError(name string, err error) {
 	if name == "" || strings.ContainsAny(name, " \t\r\n") || err == nil {
 		panic("durable: an error needs a name without spaces, and must not be nil")

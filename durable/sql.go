@@ -15,8 +15,8 @@ import (
 //
 // # Values
 //
-// What is bound and scanned again is the same, or it is refused with
-// [ErrValue]:
+// A value that is bound and then scanned is the same value; otherwise it is
+// refused with [ErrValue]:
 //
 //   - Integers of any type and bool bind as INTEGER, exactly; a bool is 0 or 1.
 //     (JavaScript's numbers bind as REAL, so the statement that SQLite sees has
@@ -43,7 +43,8 @@ import (
 // and after 9999 are refused. It comes back in UTC.
 //
 // Three kinds of text do not compare with a bound time, although SQLite's
-// functions read all of them: compare julianday(…) or unixepoch(…) of both sides.
+// functions read all of them: compare julianday(…) or unixepoch(…) of both
+// sides.
 //
 //   - With trailing zeros, as strftime('%f') and the modifier 'subsec' write
 //     them: an equal time is another text. Before and after are right.
@@ -59,21 +60,21 @@ type SQL struct {
 // Exec runs one or more statements separated by semicolons; args bind to the
 // last one's parameters, in order of their numbers. Named parameters (:name)
 // have numbers, too, in order of their first use. An argument is nil, a bool, a
-// string, a []byte, a time.Time, an integer or a float of any size, a type made
-// of one of them, a pointer to one, or a [database/sql.NullString] and its
-// likes. Other types with methods than String may be a
-// [database/sql/driver.Valuer]: they are refused, unless package durablesql is
-// linked, which knows. Comments and empty statements are nothing, also as the
-// whole query.
+// string, a []byte, a time.Time, an integer or a float of any size, a type
+// based on one of these, a pointer to one, or a type like
+// [database/sql.NullString]. Other types that have methods besides String may
+// be a [database/sql/driver.Valuer]: they are refused unless the program links
+// package durablesql. Exec ignores comments and empty statements; the whole
+// query may be empty.
 //
-// The statements have run, and written, when Exec returns; only the rows of the
-// last one are still to be read. When one of several fails, what those before
-// it wrote is undone (which ends cursors that are open).
+// When Exec returns, all statements have run and written; only the rows of the
+// last one remain to be read. If one of several statements fails, the writes of
+// the earlier ones are undone, which ends open cursors.
 //
 // Errors of SQLite are returned as [*SQLError]. Exec fails with a [*LimitError]
 // beyond [MaxSQLParameters], [MaxSQLLength] and [MaxSQLValueSize], with
 // [ErrValue] for a query or an argument that would change, and with [ErrNoSQL].
-// BEGIN, SAVEPOINT and their likes are refused by the platform: use
+// The platform refuses BEGIN, SAVEPOINT and similar statements: use
 // [Storage.TransactionSync] or [Storage.Transaction].
 func (s *SQL) Exec(query string, args ...any) (*Cursor, error) {
 	ref, err := s.storage.part("sql", &s.ref)
@@ -94,8 +95,8 @@ func (s *SQL) Exec(query string, args ...any) (*Cursor, error) {
 }
 
 // runAll runs statements, of which the last one has the arguments: all or none.
-// (workerd would run several itself, but not undo them, and refuses to run those
-// before the last that return rows a second time.)
+// (workerd would run several itself, but not undo them, and refuses to run
+// those before the last that return rows a second time.)
 func (s *SQL) runAll(ref *jsrt.Ref, list []string, args []any) (c *Cursor, err error) {
 	last := len(list) - 1
 	if last == 0 {
@@ -137,7 +138,8 @@ func run(ref *jsrt.Ref, query string, args []any) (*Cursor, error) {
 	}
 	text := castIntegers(query, isInteger)
 	if len(text) > MaxSQLLength {
-		return nil, &LimitError{Limit: "length of a SQL statement, in bytes", Max: MaxSQLLength, Actual: len(text)}
+		return nil, &LimitError{Limit: "length of a SQL statement, in bytes", Max: MaxSQLLength,
+			Actual: len(text)}
 	}
 	in[3] = text
 	v, err := ref.Context().Host().Call("query", in...)

@@ -47,8 +47,8 @@ func bindKind(d reflect.Value) (v any, isInteger bool, err error) {
 	return nil, false, errParameter
 }
 
-// bindResult binds what a Valuer returned, which is not asked again: nil, a time
-// or a basic type of Go.
+// bindResult binds what a Valuer returned, which is not asked again: nil, a
+// time or a basic type of Go.
 func bindResult(v any) (any, bool, error) {
 	if v == nil {
 		return nil, false, nil
@@ -71,7 +71,8 @@ func checkKind(t reflect.Type) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if kindOfType(t) == reflect.Invalid && t != timeType && t.Kind() != reflect.Interface && !isNull(t) {
+	if kindOfType(t) == reflect.Invalid && t != timeType &&
+		t.Kind() != reflect.Interface && !isNull(t) {
 		return errParameter
 	}
 	return nil
@@ -107,7 +108,8 @@ func callValuer(a any) (v any, ok bool, err error) {
 
 // isNull: sql.NullString and its likes.
 func isNull(t reflect.Type) bool {
-	return t.Kind() == reflect.Struct && t.PkgPath() == "database/sql" && t.NumField() == 2 && t.Field(1).Name == "Valid"
+	return t.Kind() == reflect.Struct && t.PkgPath() == "database/sql" && t.NumField() == 2 &&
+		t.Field(1).Name == "Valid"
 }
 
 // mayBeValuer: it has methods. Package reflect could say which, but its code

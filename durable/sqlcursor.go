@@ -6,10 +6,12 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Rows cross from JavaScript in batches of so many rows; one ends early with the row that makes it so many bytes.
+// Rows cross from JavaScript in batches of so many rows; one ends early with
+// the row that makes it so many bytes.
 const batchRows, batchBytes = 128, 64 << 10
 
-// Cursor iterates over the rows of a query, of which no more than a batch is in memory (128 rows or 64 KiB, and the one row that exceeds it).
+// Cursor iterates over the rows of a query. It keeps only one batch of rows in
+// memory: up to 128 rows or 64 KiB, and the one row that exceeds it.
 //
 //	for c.Next() {
 //		err := c.Scan(&key, &value)
@@ -20,11 +22,16 @@ const batchRows, batchBytes = 128, 64 << 10
 //
 // # Other statements meanwhile
 //
-// A cursor is not a snapshot. The rows of the batch that was fetched stay as they were; beyond it, it sees what other statements write: rows
-// deleted are gone, rows inserted ahead come, and one whose index entry moves may come twice or never. A rollback ends it, also of a
-// transaction that began later, with a [*SQLError] of Code SQLITE_ABORT; Storage.DeleteAll ends it with an error as well. While it has rows to
-// read, DROP TABLE fails with SQLITE_LOCKED, for every table. [Cursor.Close] does not change that at once: workerd ends a query that was
-// left early when JavaScript's collector finds out. So read to the end, or let LIMIT end the query, before statements like these.
+// A cursor is not a snapshot. The rows of the current batch do not change.
+// Later batches show what other statements have written: deleted rows are
+// missing, inserted rows appear, and a row whose index entry moves may appear
+// twice or never. A rollback, even of a transaction that began later, ends the
+// cursor with a [*SQLError] of Code SQLITE_ABORT; Storage.DeleteAll ends it
+// with an error, too. While the cursor has rows left, DROP TABLE fails with
+// SQLITE_LOCKED for every table. [Cursor.Close] does not change that at once,
+// because workerd ends such a query only when JavaScript's garbage collector
+// runs. So read to the end, or end the query with LIMIT, before such
+// statements.
 type Cursor struct {
 	columns               []string
 	rows                  []any
@@ -85,8 +92,9 @@ func (c *Cursor) fetch() {
 	}
 }
 
-// Err returns what ended the iteration early, if something did, once the rows before it are read. (workerd reads one row ahead: the row just
-// before the error does not arrive.)
+// Err returns the error that ended the iteration, if any. Next returns the rows
+// before the error first. (workerd reads one row ahead, so the row just before
+// the error does not arrive.)
 func (c *Cursor) Err() error {
 	if c.isAtRow() {
 		return nil
@@ -97,7 +105,8 @@ func (c *Cursor) Err() error {
 // isAtRow: there is a row, or one that has arrived.
 func (c *Cursor) isAtRow() bool { return c.row != nil || len(c.rows) > 0 }
 
-// Close ends the iteration, and frees what it holds in JavaScript; Next does so itself after the last row. Close may be called twice.
+// Close ends the iteration, and frees what the cursor holds in JavaScript. Next
+// does so after the last row. Close may be called twice.
 func (c *Cursor) Close() {
 	if c.isAtRow() {
 		c.err = nil // it was not what ended the iteration
@@ -106,19 +115,23 @@ func (c *Cursor) Close() {
 	c.more, c.row, c.rows = nil, nil, nil
 }
 
-// ColumnNames returns the columns' names. SQLite names an expression without AS by its text.
+// ColumnNames returns the columns' names. SQLite names an expression without AS
+// by its text.
 func (c *Cursor) ColumnNames() []string { return c.columns }
 
-// RowsRead returns how many rows the query has read so far, as billing counts them; a cursor reads a batch ahead.
+// RowsRead returns how many rows the query has read so far, as billing counts
+// them; a cursor reads a batch ahead.
 func (c *Cursor) RowsRead() int { return c.rowsRead }
 
-// RowsWritten returns how many rows the query has written so far, as billing counts them: each index adds one.
+// RowsWritten returns how many rows the query has written so far, as billing
+// counts them: each index adds one.
 func (c *Cursor) RowsWritten() int { return c.rowsWritten }
 
 // Scan copies the current row into dest, one pointer per column:
 //
 //   - to a string from TEXT, to a []byte from a BLOB or NULL;
-//   - to an integer of any size from a number without fraction, or from decimal text; to a bool from 0 and 1;
+//   - to an integer of any size from a number without fraction, or from decimal
+//     text; to a bool from 0 and 1;
 //   - to a float64 or float32 from a number;
 //   - to a time.Time from text as SQLite's functions, JavaScript and Go drivers
 //     write times, in UTC;
@@ -130,8 +143,9 @@ func (c *Cursor) RowsWritten() int { return c.rowsWritten }
 //     What would be refused as inexact goes to a method
 //     ScanInexact(float64) error, if there is one.
 //
-// A value that does not fit exactly is refused with [ErrValue], and a number beyond ±(2^53-1) except into a float64: where it is an INTEGER, it
-// has arrived inexact. See [SQL].
+// Scan refuses a value that does not fit exactly, with [ErrValue]. It also
+// refuses a number beyond ±(2^53-1) unless dest is a float64, because an
+// INTEGER of that size has lost precision. See [SQL].
 func (c *Cursor) Scan(dest ...any) error {
 	if err := c.checkRow(len(dest)); err != nil {
 		return err
@@ -149,7 +163,8 @@ func (c *Cursor) checkRow(dests int) error {
 	case c.row == nil:
 		return errNoRow
 	case dests != len(c.row):
-		return refusal("durable: Scan into " + strconv.Itoa(dests) + " values of a row with " + strconv.Itoa(len(c.row)) + " columns")
+		return refusal("durable: Scan into " + strconv.Itoa(dests) + " values of a row with " +
+			strconv.Itoa(len(c.row)) + " columns")
 	}
 	return nil
 }

@@ -160,7 +160,8 @@ func TestSQLCursorsCountRows(t *testing.T) {
 	})
 }
 
-// What workerd makes of a cursor when something else is run; the doc comment of Cursor says it, too.
+// What workerd makes of a cursor when something else is run; the doc comment of
+// Cursor says it, too.
 func TestSQLAnOpenCursorSeesWhatIsWritten(t *testing.T) {
 	fill := func(t *testing.T, db *durable.SQL) {
 		mustExec(t, db, "drop table if exists t")
@@ -233,7 +234,8 @@ func TestSQLAnOpenCursorSeesWhatIsWritten(t *testing.T) {
 	})
 }
 
-// The collector frees what is not closed, but one that is closed must be free at once.
+// The collector frees what is not closed, but one that is closed must be free
+// at once.
 func TestSQLClosedCursorsHoldNothingInJavaScript(t *testing.T) {
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
 		mustExec(t, db, "select 1")

@@ -6,15 +6,20 @@ import (
 	"strings"
 )
 
-// SQLError is an error of SQLite (https://www.sqlite.org/rescode.html). It matches [ErrConstraint] where its Code is SQLITE_CONSTRAINT, and
-// [ErrLimit] where a limit is exceeded; and it is an [*Error], too.
+// SQLError is an error of SQLite (https://www.sqlite.org/rescode.html). It
+// matches [ErrConstraint] if its Code is SQLITE_CONSTRAINT, and [ErrLimit] if a
+// limit is exceeded. It wraps an [*Error].
 type SQLError struct {
-	Message    string     // SQLite's, without codes and offset. It may quote the statement, but no parameters.
-	Code       string     // such as "SQLITE_CONSTRAINT"
-	Extended   string     // such as "SQLITE_CONSTRAINT_UNIQUE"; Code where there is none that says more
+	// SQLite's, without codes and offset. It may quote the statement, but no
+	// parameters.
+	Message string
+	Code    string // such as "SQLITE_CONSTRAINT"
+	// such as "SQLITE_CONSTRAINT_UNIQUE"; Code where there is none that says
+	// more
+	Extended   string
 	Constraint Constraint // which kind of constraint is violated, if one is
-	// Offset is where in the statement the error is, in bytes; -1 where that is not known. Where a query has several statements, it counts from
-	// the beginning of the one that failed.
+	// Offset is the position of the error in the failed statement, in bytes; -1
+	// if unknown.
 	Offset int
 
 	js   *Error
@@ -24,7 +29,8 @@ type SQLError struct {
 // Constraint is a kind of constraint.
 type Constraint string
 
-// Kinds of constraints, as SQLite's extended codes name them (https://www.sqlite.org/rescode.html#constraint_check).
+// Kinds of constraints, as SQLite's extended codes name them
+// (https://www.sqlite.org/rescode.html#constraint_check).
 const (
 	ConstraintCheck      Constraint = "CHECK"
 	ConstraintDataType   Constraint = "DATATYPE" // of a STRICT table
@@ -45,7 +51,8 @@ func (e *SQLError) Error() string {
 	return s + ": " + e.Extended
 }
 
-// Unwrap returns the [*Error], and the sentinel that the error matches, if there is one.
+// Unwrap returns the [*Error], and the sentinel that the error matches, if
+// there is one.
 func (e *SQLError) Unwrap() []error {
 	if e.kind == nil {
 		return []error{e.js}
@@ -53,7 +60,8 @@ func (e *SQLError) Unwrap() []error {
 	return []error{e.kind, e.js}
 }
 
-// sqlLimits are what SQLite says of limits that it has no code for. Texts as of workerd 2026-11-17.
+// sqlLimits are what SQLite says of limits that it has no code for. Texts as of
+// workerd 2026-11-17.
 var sqlLimits = []string{
 	"too many SQL variables",
 	"variable number must be between",
@@ -64,7 +72,8 @@ var sqlLimits = []string{
 	"Expression tree is too large",
 }
 
-// classifySQL is classify's part for errors of SQLite. It is there once somebody uses SQL, so that programs without it do not link it.
+// classifySQL is classify's part for errors of SQLite. It is there once
+// somebody uses SQL, so that programs without it do not link it.
 var classifySQL func(*Error) error
 
 func sqlError(js *Error) error {
@@ -74,18 +83,21 @@ func sqlError(js *Error) error {
 	return js
 }
 
-// parseSQLError reads workerd's form of an error of SQLite, "message at offset 1: SQLITE_CODE (extended: SQLITE_CODE_MORE)", of which
-// offset and extended code may not be there; nil for other errors.
+// parseSQLError reads workerd's form of an error of SQLite, "message at offset
+// 1: SQLITE_CODE (extended: SQLITE_CODE_MORE)", of which offset and extended
+// code may not be there; nil for other errors.
 func parseSQLError(js *Error) *SQLError {
 	text, extended := js.Message, ""
-	if before, code, ok := cutLast(strings.TrimSuffix(text, ")"), " (extended: "); ok && isSQLCode(code) {
+	if before, code, ok := cutLast(strings.TrimSuffix(text, ")"), " (extended: "); ok &&
+		isSQLCode(code) {
 		text, extended = before, code
 	}
 	message, code, ok := cutLast(text, ": ")
 	if !ok || !isSQLCode(code) {
 		return nil
 	}
-	e := &SQLError{Message: message, Code: code, Extended: cmp.Or(extended, code), Offset: -1, js: js}
+	e := &SQLError{Message: message, Code: code, Extended: cmp.Or(extended, code),
+		Offset: -1, js: js}
 	if before, n, ok := cutLast(message, " at offset "); ok {
 		if n, err := strconv.Atoi(n); err == nil {
 			e.Message, e.Offset = before, n
@@ -104,7 +116,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 func isSQLCode(s string) bool {
-	return strings.HasPrefix(s, "SQLITE_") && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == ""
+	return strings.HasPrefix(s, "SQLITE_") &&
+		strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == ""
 }
 
 func (e *SQLError) classify() {

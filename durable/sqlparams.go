@@ -6,11 +6,14 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// workerd binds every JavaScript number as REAL, so a parameter that is an integer is cast. The cast has a plus before it because CAST gives its
-// result an affinity, which a parameter has not: t = CAST(? AS INTEGER) compares column t of type TEXT numerically, and without its index.
+// workerd binds every JavaScript number as REAL, so a parameter that is an
+// integer is cast. The cast has a plus before it because CAST gives its result
+// an affinity, and a parameter has none: t = CAST(? AS INTEGER) would compare a
+// TEXT column t as numbers, without its index.
 const castBefore, castAfter = "+CAST(", " AS INTEGER)"
 
-// castIntegers returns the query with a cast around the parameters whose argument is an integer.
+// castIntegers returns the query with a cast around the parameters whose
+// argument is an integer.
 func castIntegers(query string, isInteger []bool) string {
 	var b strings.Builder
 	done := 0
@@ -34,7 +37,8 @@ func castIntegers(query string, isInteger []bool) string {
 	return b.String()
 }
 
-// uncastOffset returns where in query is what is at offset in castIntegers' result.
+// uncastOffset returns where in query is what is at offset in castIntegers'
+// result.
 func uncastOffset(query string, isInteger []bool, offset int) int {
 	sqltext.EachParameter(query, func(number, start, end int) {
 		if number > len(isInteger) || !isInteger[number-1] || offset <= start {

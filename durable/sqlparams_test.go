@@ -100,7 +100,8 @@ func FuzzCastIntegers(f *testing.F) {
 	})
 }
 
-// uncast takes the casts out of text again, where the parameters of the query say that they are.
+// uncast takes the casts out of text again, where the parameters of the query
+// say that they are.
 func uncast(t *testing.T, query, text string, isInteger []bool) string {
 	var b strings.Builder
 	done := 0

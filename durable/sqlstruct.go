@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
-// All iterates over the rows that are left: structs as by [Cursor.ScanStruct], or the values of a single column, as by [Cursor.Scan]. An error
-// comes last, with a zero T. The cursor is closed when the iteration is over, also when it is left early.
+// All iterates over the rows that are left: structs as by [Cursor.ScanStruct],
+// or the values of a single column, as by [Cursor.Scan]. An error comes last,
+// with a zero T. All closes the cursor when the iteration ends, even if the
+// loop stops early.
 func All[T any](c *Cursor) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		defer c.Close()
@@ -26,7 +28,8 @@ func All[T any](c *Cursor) iter.Seq2[T, error] {
 	}
 }
 
-// One returns the only row that is left, as [All] would, and closes the cursor. It fails with [ErrNoRows] and [ErrManyRows].
+// One returns the only row that is left, as [All] would, and closes the cursor.
+// It fails with [ErrNoRows] or [ErrManyRows] if there is not exactly one.
 func One[T any](c *Cursor) (T, error) {
 	defer c.Close()
 	var zero T
@@ -74,9 +77,12 @@ func isRecord(d reflect.Value) bool {
 	return !isScanner
 }
 
-// ScanStruct copies the current row into the struct that dest points to: each column into the field whose tag is sql:"column", else the one
-// that is named so, whatever the case; fields of embedded structs count. Fields take what [Cursor.Scan] does. A field
-// without a column keeps its value; a column without a field, or with another of the same name, is refused with [ErrValue].
+// ScanStruct copies the current row into the struct that dest points to. A
+// column goes into the field with the tag sql:"column", or else into the field
+// of that name in any case. Fields of embedded structs count. A field can have
+// any type that [Cursor.Scan] takes, or a type named after one. A field without
+// a column keeps its value. ScanStruct refuses a column without a field and two
+// columns of one name, with [ErrValue].
 func (c *Cursor) ScanStruct(dest any) error {
 	p := reflect.ValueOf(dest)
 	if p.Kind() != reflect.Pointer || p.IsNil() || p.Elem().Kind() != reflect.Struct {
@@ -120,10 +126,12 @@ func (c *Cursor) fieldsOf(t reflect.Type) ([][]int, error) {
 	for i, column := range c.columns {
 		field, ok := fieldOf(t, column)
 		if !ok {
-			return nil, refusal("durable: " + t.String() + " has no field for column " + strconv.Quote(column))
+			return nil, refusal("durable: " + t.String() + " has no field for column " +
+				strconv.Quote(column))
 		}
 		if taken[field.Name] {
-			return nil, refusal("durable: two columns are for field " + field.Name + " of " + t.String() + "; hint: name them apart with AS")
+			return nil, refusal("durable: two columns are for field " + field.Name + " of " +
+				t.String() + "; hint: name them apart with AS")
 		}
 		taken[field.Name] = true
 		f.index[i] = field.Index

@@ -12,8 +12,8 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// sqlTime is how a time is bound, in UTC: as SQLite writes it, with the decimals
-// that it needs. A text that ends sorts before one that goes on.
+// sqlTime is how a time is bound, in UTC: as SQLite writes it, with the
+// decimals that it needs. A text that ends sorts before one that goes on.
 const sqlTime = "2006-01-02 15:04:05.999999999"
 
 // refusal is why a value is not bound or scanned. It matches [ErrValue].
@@ -47,10 +47,12 @@ const (
 
 var errNoRow = errors.New("durable: there is no row to scan; call Next first")
 
-// bindAll returns the arguments as JavaScript is to get them, after those given first, and which of them are integers.
+// bindAll returns the arguments as JavaScript is to get them, after those given
+// first, and which of them are integers.
 func bindAll(args []any, first ...any) (in []any, isInteger []bool, err error) {
 	if len(args) > MaxSQLParameters {
-		return nil, nil, &LimitError{Limit: "bound parameters of a statement", Max: MaxSQLParameters, Actual: len(args)}
+		return nil, nil, &LimitError{Limit: "bound parameters of a statement",
+			Max: MaxSQLParameters, Actual: len(args)}
 	}
 	in = append(make([]any, 0, len(first)+len(args)), first...)
 	for i, a := range args {
@@ -123,13 +125,14 @@ func bindTime(t time.Time) (any, error) {
 
 func checkSQLSize(n int) error {
 	if n > MaxSQLValueSize {
-		return &LimitError{Limit: "size of a SQL parameter, in bytes", Max: MaxSQLValueSize, Actual: n}
+		return &LimitError{Limit: "size of a SQL parameter, in bytes",
+			Max: MaxSQLValueSize, Actual: n}
 	}
 	return nil
 }
 
-// scan copies a value into what dest points to. What most columns go to takes no
-// reflection.
+// scan copies a value into what dest points to. What most columns go to takes
+// no reflection.
 func scan(dest, v any) (err error) {
 	switch d := dest.(type) {
 	case *any:
@@ -232,9 +235,9 @@ func scanPointer(d reflect.Value, v any) error {
 	return nil
 }
 
-// kindOfType sorts types by how they are bound and scanned: Int64 stands for all
-// signed integers, Uint64 for the others, Float64 for a float32, too, and Slice
-// for bytes. Invalid is for types that cannot be.
+// kindOfType sorts types by how they are bound and scanned: Int64 stands for
+// all signed integers, Uint64 for the others, Float64 for a float32, too, and
+// Slice for bytes. Invalid is for types that cannot be.
 func kindOfType(t reflect.Type) reflect.Kind {
 	switch k := t.Kind(); k {
 	case reflect.Bool, reflect.String, reflect.Pointer:
@@ -253,7 +256,8 @@ func kindOfType(t reflect.Type) reflect.Kind {
 	return reflect.Invalid
 }
 
-// scanScanner passes a value as package database/sql does: int64 for a number without fraction.
+// scanScanner passes a value as package database/sql does: int64 for a number
+// without fraction.
 func scanScanner(s interface{ Scan(any) error }, v any) error {
 	switch x := v.(type) {
 	case float64:
@@ -293,7 +297,8 @@ func as[T string | []byte | float64](v any) (T, error) {
 	return t, errMisfit
 }
 
-// isInexact: SQLite has integers to ±2^63, and at ±2^53 a number may stand for its neighbour. What is beyond is REAL.
+// isInexact: SQLite has integers to ±2^63, and at ±2^53 a number may stand for
+// its neighbour. What is beyond is REAL.
 func isInexact(v any) bool {
 	f, _ := v.(float64)
 	return 1<<53 <= math.Abs(f) && math.Abs(f) <= 1<<63

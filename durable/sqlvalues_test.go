@@ -203,8 +203,8 @@ func TestScanNeverChangesAValue(t *testing.T) {
 	}
 }
 
-// checkKindOf checks that T, a type made of it, and pointers to it are bound and
-// scanned alike.
+// checkKindOf checks that T, a type made of it, and pointers to it are bound
+// and scanned alike.
 func checkKindOf[T, Named any](t *testing.T, value T, bound any) {
 	t.Helper()
 	back := func(dest any) {

@@ -8,7 +8,8 @@ import (
 	"flow.internal/capdo/internal/section"
 )
 
-// State is a Durable Object instance's own side: its id, its storage, and what it can do to itself.
+// State is an object's access to itself: its id, its storage, its sockets, and
+// methods that reset it or hold back its events.
 type State struct {
 	ref     *jsrt.Ref
 	storage *Storage
@@ -26,7 +27,8 @@ func newState(ref *jsrt.Ref) (*State, error) {
 	return &State{ref: ref, storage: &Storage{AsyncKV: AsyncKV{s, &backend{storage: s}}}}, nil
 }
 
-// ID returns the object's id. It has the name that the object was called by, unless that was longer than 1,024 bytes.
+// ID returns the object's id. The id has the name by which the object was
+// called, unless that is longer than 1,024 bytes.
 func (s *State) ID() (*ID, error) {
 	v, err := s.ref.Get("id")
 	return newID(nil, v, err)
@@ -35,8 +37,9 @@ func (s *State) ID() (*ID, error) {
 // Storage returns the object's storage.
 func (s *State) Storage() *Storage { return s.storage }
 
-// Props returns the properties that the object's class was instantiated with; an empty map for none. They are values like those of [KV]; others
-// are refused with [ErrValue].
+// Props returns the properties that the object's class was instantiated with;
+// an empty map for none. They are values like those of [KV]; others are refused
+// with [ErrValue].
 func (s *State) Props() (any, error) {
 	v, err := s.ref.Get("props")
 	if err != nil {
@@ -61,8 +64,10 @@ type AbortOptions struct {
 	SkipAlarmRetry bool
 }
 
-// Abort resets the object: calls to it that are open fail with [ErrObjectReset] and the reason, writes that nobody was told of are gone, and
-// its next event finds a new instance. Abort returns only when the instance is gone, with [ErrContextClosed].
+// Abort resets the object. Its open calls fail with [ErrObjectReset] and the
+// reason, writes that no caller has been told of are lost, and the next event
+// gets a new instance. Abort returns only when the instance is gone, with
+// [ErrContextClosed].
 func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error {
 	options := map[string]any{"retryAlarm": o == nil || !o.SkipAlarmRetry} // workerd's default, too
 	_, err := s.ref.Context().Host().Await(ctx, "abort", reason, options)
@@ -83,9 +88,12 @@ func enterSection(ctx context.Context, storage any) (inside bool, leave func(), 
 
 func init() { section.Enter = enterSection }
 
-// runExclusive runs fn as the callback of a method that takes an asynchronous one. fn gets what the callback gets. workerd has one such section
-// of an object at a time; others wait for it.
-func runExclusive(ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error) error {
+// runExclusive runs fn as the callback of a method that takes an asynchronous
+// one. fn gets what the callback gets. workerd has one such section of an
+// object at a time; others wait for it.
+func runExclusive(
+	ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error,
+) error {
 	c := target.Context()
 	if err := c.EnterSection(ctx); err != nil {
 		return err

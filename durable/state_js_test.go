@@ -29,7 +29,8 @@ func TestBlockConcurrencyWhileHoldsOtherEventsBack(t *testing.T) {
 	wantOutcome(t, reading, "blocked")
 }
 
-// What wakes a goroutine inside comes from outside, where the input gate is closed.
+// What wakes a goroutine inside comes from outside, where the input gate is
+// closed.
 func TestSectionsWaitForOtherObjects(t *testing.T) {
 	sections := map[string]func(context.Context, *Lab, func() error) error{
 		"BlockConcurrencyWhile": func(ctx context.Context, l *Lab, fn func() error) error {
@@ -142,7 +143,8 @@ func TestPropsAreEmptyForAnOrdinaryObject(t *testing.T) {
 	})
 }
 
-// Timers of a critical section are its own: what another context wakes could not get in.
+// Timers of a critical section are its own: what another context wakes could
+// not get in.
 func TestCriticalSectionIsWokenByItsTimersWhateverElseIsArmed(t *testing.T) {
 	for range 20 {
 		o, other := object(t), object(t)

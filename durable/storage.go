@@ -7,8 +7,10 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Storage is an object's private, durable storage, at most 10 GB (https://developers.cloudflare.com/durable-objects/platform/limits/).
-// Writes made without waiting in between are committed together, and no answer leaves the object before they are durable.
+// Storage is an object's private, durable storage, at most 10 GB
+// (https://developers.cloudflare.com/durable-objects/platform/limits/). Writes
+// made without waiting in between are committed together, and no answer leaves
+// the object before they are durable.
 type Storage struct {
 	AsyncKV
 	kv  KV
@@ -30,10 +32,13 @@ func (s *Storage) SQL() *SQL {
 	return &s.sql
 }
 
-// TransactionSync runs fn, which commits when it returns nil, and is rolled back when it returns an error (which TransactionSync
-// returns) or panics (which goes on). No I/O of this object's other goroutines happens meanwhile. fn must not wait for anything:
-// if it does, it is given up with [ErrTransactionParked], and later operations of its goroutine on this object fail likewise. It
-// needs a SQLite-backed class, else [ErrNoSQL].
+// TransactionSync runs fn in a transaction. If fn returns nil, the transaction
+// commits. If fn returns an error or panics, it is rolled back, and
+// TransactionSync returns the error or repeats the panic. This object's other
+// goroutines do no I/O while fn runs. fn must not wait for anything. If it
+// does, TransactionSync fails with [ErrTransactionParked], and so do later
+// operations of fn's goroutine on this object. TransactionSync needs a
+// SQLite-backed class, else [ErrNoSQL].
 func (s *Storage) TransactionSync(fn func() error) error {
 	if s.backend.isKV() { // local workerd has SQLite below, and would do it
 		return ErrNoSQL
@@ -41,17 +46,18 @@ func (s *Storage) TransactionSync(fn func() error) error {
 	return classify(s.ref.Transact(fn))
 }
 
-// DeleteAll deletes everything the object has stored, and its alarm (compatibility date 2026-02-24 or later). An object without stored data
-// costs nothing.
+// DeleteAll deletes everything the object has stored, and its alarm
+// (compatibility date 2026-02-24 or later). An object without stored data costs
+// nothing.
 func (s *Storage) DeleteAll(ctx context.Context, opts *PutOptions) error {
 	_, err := s.ref.Await(ctx, "deleteAll", opts.js()...)
 	return classify(err)
 }
 
-// Transaction runs fn in a transaction that may wait for I/O. It commits when
-// fn returns nil and is rolled back when fn returns an error, which Transaction
-// returns, or panics. Use txn in fn, or SQL. What fn may wait for is said at
-// [State.BlockConcurrencyWhile].
+// Transaction runs fn in a transaction; fn may wait for I/O. If fn returns nil,
+// the transaction commits. If fn returns an error or panics, it is rolled back,
+// and Transaction returns the error. Use txn or SQL in fn.
+// [State.BlockConcurrencyWhile] says what fn may wait for.
 func (s *Storage) Transaction(ctx context.Context, fn func(txn *Transaction) error) error {
 	return runExclusive(ctx, s.ref, "transaction", func(ref *jsrt.Ref) error {
 		return fn(&Transaction{AsyncKV{ref, s.backend}})
@@ -64,19 +70,23 @@ func (s *Storage) Sync(ctx context.Context) error {
 	return classify(err)
 }
 
-// CurrentBookmark returns a bookmark of the present state, for RestoreBookmark. (Point-in-time recovery is Cloudflare's: local workerd
-// returns one that cannot be restored.) https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#pitr-point-in-time-recovery-api
+// CurrentBookmark returns a bookmark of the present state, for RestoreBookmark.
+// (Only Cloudflare has point-in-time recovery: local workerd returns a bookmark
+// that cannot be restored.)
+// https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#pitr-point-in-time-recovery-api
 func (s *Storage) CurrentBookmark(ctx context.Context) (string, error) {
 	return s.bookmark(ctx, "getCurrentBookmark")
 }
 
-// BookmarkForTime returns a bookmark of the state at a time within the last 30 days.
+// BookmarkForTime returns a bookmark of the state at a time within the last 30
+// days.
 func (s *Storage) BookmarkForTime(ctx context.Context, at time.Time) (string, error) {
 	return s.bookmark(ctx, "getBookmarkForTime", at.UnixMilli())
 }
 
-// RestoreBookmark has the state of a bookmark restored when the object starts next, and returns a bookmark of the state just before that, with which
-// it can be undone. Call [State.Abort] then.
+// RestoreBookmark restores the state of a bookmark when the object starts next;
+// call [State.Abort] to restart it. It returns a bookmark of the state just
+// before the restore, which undoes it.
 func (s *Storage) RestoreBookmark(ctx context.Context, bookmark string) (undo string, err error) {
 	return s.bookmark(ctx, "onNextSessionRestoreBookmark", bookmark)
 }

@@ -9,8 +9,9 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Stub calls one Durable Object. Calls through one stub are delivered in order. When a call fails because the object was reset or could not
-// be reached, that is reported, and the next call takes a new connection.
+// Stub calls one Durable Object. Calls through one stub are delivered in order.
+// If a call fails because the object was reset or could not be reached, the
+// call returns the error, and the next call opens a new connection.
 type Stub struct {
 	ref     *jsrt.Ref           // nil before the first call, where Env.Object made it
 	isDead  bool                // live has to connect it
@@ -51,7 +52,8 @@ func (s *Stub) live() (*jsrt.Ref, error) {
 	return s.ref, nil
 }
 
-// failed gives a call's error its meaning, and remembers whether it was the stub's last.
+// failed classifies a call's error. If the error ended the stub's connection,
+// it marks the stub as dead.
 func (s *Stub) failed(err error) error {
 	if err == nil {
 		return nil
@@ -73,11 +75,13 @@ func (s *Stub) ID() (*ID, error) {
 	return newID(nil, v, err)
 }
 
-// Call calls an RPC method with bytes and returns its bytes, up to [MaxRPCSize] each way. When ctx ends first, its cause is returned; the
-// object may still run the method.
+// Call calls an RPC method with bytes and returns its bytes, up to [MaxRPCSize]
+// each way. When ctx ends first, its cause is returned; the object may still
+// run the method.
 //
-// It fails with [ErrOverloaded] or [ErrLimit] when the call was not delivered, with [ErrRemote] when the object's code failed, and with
-// [ErrObjectReset] or [ErrDisconnected] when what became of the call is unknown; the error is an [*Error].
+// It fails with [ErrOverloaded] or [ErrLimit] when the call was not delivered,
+// with [ErrRemote] when the object's code failed, and with [ErrObjectReset] or
+// [ErrDisconnected] when its outcome is unknown. The error is an [*Error].
 func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, error) {
 	ref, err := s.live()
 	if err != nil {
@@ -91,9 +95,13 @@ func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, er
 	return b, nil
 }
 
-// Call calls an RPC method with values, converted as by [Encode], and returns its result, converted as by [Decode]. The object may be
-// written in Go (see [Func]) or in JavaScript. Errors are those of [Stub.Call], and [ErrValue] for a value that cannot be converted.
-func Call[Result any](ctx context.Context, s *Stub, method string, args ...any) (result Result, err error) {
+// Call calls an RPC method with values, converted as by [Encode], and returns
+// its result, converted as by [Decode]. The object may be written in Go (see
+// [Func]) or in JavaScript. Errors are those of [Stub.Call], and [ErrValue] for
+// a value that cannot be converted.
+func Call[Result any](
+	ctx context.Context, s *Stub, method string, args ...any,
+) (result Result, err error) {
 	if err := codecOf(reflect.TypeFor[Result]()).check(true); err != nil {
 		return result, in("result of "+method, err)
 	}

@@ -42,8 +42,9 @@ func TestSwarmOf200GoroutinesOver50ObjectsAnd50Requests(t *testing.T) {
 	}
 }
 
-// run runs two goroutines that share everything with those of other objects and requests, with storage and subrequests in between. In an
-// object each counts in storage, and the count must come out.
+// run runs two goroutines that share everything with those of other objects and
+// requests, with storage and subrequests in between. In an object each counts
+// in storage, and the count must come out.
 func (s *swarm) run(ctx context.Context, l *Lab) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -110,7 +111,8 @@ func (s *swarm) wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// io does I/O: in an object with its own storage and now and then a subrequest, in a request with a subrequest.
+// io does I/O: in an object with its own storage and now and then a subrequest,
+// in a request with a subrequest.
 func (s *swarm) io(ctx context.Context, l *Lab, g, round int) error {
 	if l.state == nil || rand.IntN(4) == 0 {
 		target := l.other(fmt.Sprint("swarm target ", rand.IntN(20)))

@@ -18,7 +18,8 @@ import (
 
 var errRollBack = errors.New("rolled back")
 
-// transact writes "inside" in a synchronous transaction of l, then calls fn in it, and returns how it ended.
+// transact writes "inside" in a synchronous transaction of l, then calls fn in
+// it, and returns how it ended.
 func transact(l *Lab, fn func(l *Lab) error) (panicked any, err error) {
 	defer func() { panicked = recover() }()
 	err = l.state.Storage().TransactionSync(func() error { return errors.Join(l.put("inside", "written"), fn(l)) })

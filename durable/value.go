@@ -6,23 +6,24 @@ import (
 	"strings"
 )
 
-// Encode converts a Go value to one that JavaScript has, as [KV], RPC and
-// attachments do by themselves. It returns nil, a bool, a float64, an int64 or a
-// uint64 (a BigInt where it is beyond ±(2^53-1)), a [BigInt], a string, a
-// []byte, a time.Time, a []any or a map[string]any, which may share memory with
-// v.
+// Encode converts a Go value to one that JavaScript has. [KV], RPC and
+// attachments call it themselves. It returns nil, a bool, a float64, an int64
+// or a uint64 (which become a BigInt beyond ±(2^53-1)), a [BigInt], a string, a
+// []byte, a time.Time, a []any or a map[string]any. The result may share memory
+// with v.
 //
 // Structs become objects by the rules of encoding/json: its tags and their
 // options, its rules for embedded structs, nil slices and maps as null. Types
-// with MarshalText become text, a time.Time or a type made of it a Date, a
-// math/big.Int a number or BigInt, []byte a Uint8Array.
+// with MarshalText become text; a time.Time, or a type based on it, becomes a
+// Date; a math/big.Int becomes a number or a BigInt; and []byte becomes a
+// Uint8Array.
 //
-// What has no equivalent is refused with [ErrValue], and so is what would
-// change: text that is not UTF-8, a time with fractions of a millisecond, a
+// Encode refuses values that have no equivalent or would change, with
+// [ErrValue]: text that is not UTF-8, a time with fractions of a millisecond, a
 // struct whose state is in unexported fields, a type with MarshalJSON and no
-// MarshalText, a value that contains itself or is nested more than 500 deep. The
-// error names the type and the place. docs/objects.md lists the differences from
-// encoding/json.
+// MarshalText, a value that contains itself or is nested more than 500 deep.
+// The error names the type and the place. docs/objects.md lists the differences
+// from encoding/json.
 func Encode(v any) (any, error) {
 	switch v := v.(type) {
 	case nil, bool, float64:
@@ -41,15 +42,15 @@ func Encode(v any) (any, error) {
 	return out, nil
 }
 
-// Decode stores a value, as it came from [KV] or RPC, in what dest points to: it
-// takes what [Encode] makes of a value of that type. It works as encoding/json:
-// properties without a field are ignored, names match whatever their case where
-// none is equal, null leaves a field as it is or makes it nil, and what a map or
-// a pointer holds stays where the value says nothing of it. A value that does
-// not fit exactly is refused with [ErrValue], which names the place, and so is
-// null as the whole value or in a list or map, where there is no nil. Decode
-// panics when dest is not a pointer, never because of the value. After an error
-// dest may hold a part of the value.
+// Decode stores a value from [KV] or RPC in the variable that dest points to.
+// It accepts what [Encode] makes of a value of that type. Its rules are those
+// of encoding/json: it ignores properties without a field; it matches names
+// exactly or else in any case; null leaves a field as it is, or makes it nil;
+// and maps and pointers keep what the value does not mention. Decode refuses a
+// value that does not fit exactly with [ErrValue], which names the place. It
+// also refuses null as the whole value, or in a list or map, if the type has no
+// nil. Decode panics if dest is not a pointer, never because of the value.
+// After an error dest may hold part of the value.
 func Decode(value, dest any) error {
 	p := reflect.ValueOf(dest)
 	if p.Kind() != reflect.Pointer || p.IsNil() {
@@ -96,7 +97,7 @@ func (e *valueErr) at(step string) *valueErr {
 	return e
 }
 
-// in says of which value the error is.
+// in adds the place of the value that the error is about.
 func in(where string, err error) error {
 	if e, ok := err.(*valueErr); ok {
 		e.where = where
@@ -121,7 +122,7 @@ func (e *valueErr) Error() string {
 	return text
 }
 
-// Unwrap returns ErrValue, and what a type's own method said.
+// Unwrap returns ErrValue, and the error of the type's own method.
 func (e *valueErr) Unwrap() []error {
 	if e.cause == nil {
 		return []error{ErrValue}
@@ -129,8 +130,8 @@ func (e *valueErr) Unwrap() []error {
 	return []error{ErrValue, e.cause}
 }
 
-// keyStep is the place of a value in a map, or in an object that is no struct. The
-// key is the user's, and belongs in no log.
+// keyStep is the place of a value in a map, or in an object that is not a
+// struct. The key is user data and must not be logged.
 const keyStep = "[key]"
 
 func indexStep(i int) string { return "[" + strconv.Itoa(i) + "]" }

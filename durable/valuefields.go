@@ -47,14 +47,17 @@ func (b codecBuilder) structFields(c *codec) {
 					f.codec = b.codec(sf.Type)
 					f.checkQuoted(c)
 					found = append(found, f)
-					if count[at.t] > 1 { // at this level there are others like it: they hide one another
+					// at this level there are others like it: they hide one
+					// another
+					if count[at.t] > 1 {
 						found = append(found, f)
 					}
 					continue
 				}
 				t := behind(sf.Type)
 				if isOpaque(b.codec(t)) {
-					c.refuse(": the state of its embedded field " + sf.Name + " is not in exported fields; hint: give that a name, or a json tag")
+					c.refuse(": the state of its embedded field " + sf.Name +
+						" is not in exported fields; hint: give that a name, or a json tag")
 				}
 				if nextCount[t]++; nextCount[t] == 1 {
 					next = append(next, level{t, f.index})
@@ -68,8 +71,8 @@ func (b codecBuilder) structFields(c *codec) {
 	}
 }
 
-// newField reads a field's tag. isEmbedded: its own fields stand for it; not ok:
-// it is left out.
+// newField reads a field's tag. isEmbedded: its own fields stand for it; not
+// ok: it is left out.
 func newField(sf reflect.StructField) (f field, isEmbedded, ok bool) {
 	t := behind(sf.Type)
 	tag := sf.Tag.Get("json")
@@ -99,8 +102,8 @@ func behind(t reflect.Type) reflect.Type {
 	return t
 }
 
-// isTagName: encoding/json ignores names with other characters. It takes letters
-// and digits only beyond ASCII, where this takes all.
+// isTagName: encoding/json ignores names with other characters. It takes
+// letters and digits only beyond ASCII, where this takes all.
 func isTagName(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return r < ' ' || r == '"' || r == '\'' || r == '`' || r == '\\' || r == ',' || r == 0x7f
@@ -157,7 +160,8 @@ func dominant(found []field) []field {
 			n++
 		}
 		first := &found[0]
-		if n == 1 || len(found[1].index) != len(first.index) || found[1].isTagged != first.isTagged {
+		if n == 1 || len(found[1].index) != len(first.index) ||
+			found[1].isTagged != first.isTagged {
 			fields = append(fields, *first)
 		}
 		found = found[n:]

@@ -9,11 +9,11 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// BigInt is a JavaScript BigInt in decimal digits, as an any holds it where
+// BigInt is a JavaScript BigInt in decimal digits. An any holds a BigInt if
 // neither int64 nor uint64 would become the same BigInt again: within
-// ±(2^53-1), where those become numbers, and beyond 64 bits. It becomes a BigInt
-// whatever its size. [Decode] takes one into any integer type that holds it, and
-// into a math/big.Int.
+// ±(2^53-1), where those become numbers, and beyond 64 bits. A BigInt of any
+// size becomes a JavaScript BigInt. [Decode] stores one in any integer type
+// that holds it, and in a math/big.Int.
 type BigInt = jsrt.BigInt
 
 // form says how values of a type are written.
@@ -41,12 +41,14 @@ const (
 
 // codec says how values of one type are converted. It is made once for a type.
 type codec struct {
-	t                    reflect.Type
-	form                 form
-	noEncode, noDecode   string // why not; "" where it is possible
-	elem, key            *codec
-	fields               []field     // of a struct
-	promoted             int         // formText: 1 + the embedded field that MarshalText belongs to, in a struct with other fields
+	t                  reflect.Type
+	form               form
+	noEncode, noDecode string // why not; "" where it is possible
+	elem, key          *codec
+	fields             []field // of a struct
+	// formText: 1 + the embedded field that MarshalText belongs to, in a struct
+	// with other fields
+	promoted             int
 	marshals, unmarshals bool        // has MarshalText, UnmarshalText
 	encodes, decodes     atomic.Bool // check has found nothing
 }
@@ -63,9 +65,9 @@ var (
 	errorType   = reflect.TypeFor[error]()
 )
 
-// codecs are those of the types seen so far. The map is replaced, never changed:
-// a lock might have to be waited for, which the function of a synchronous
-// transaction must not do.
+// codecs has a codec for each type seen so far. The map is replaced, never
+// changed: the function of a synchronous transaction must not wait, and so must
+// not take a lock.
 var codecs atomic.Pointer[map[reflect.Type]*codec]
 
 func codecOf(t reflect.Type) *codec {
@@ -111,7 +113,9 @@ func (b codecBuilder) codec(t reflect.Type) *codec {
 	return c
 }
 
-func isNamed(t reflect.Type, path, name string) bool { return t.Name() == name && t.PkgPath() == path }
+func isNamed(t reflect.Type, path, name string) bool {
+	return t.Name() == name && t.PkgPath() == path
+}
 
 // byMethods makes the codec of a type that says itself what its values look
 // like, and of those known by name. It reports whether t is one.
@@ -121,8 +125,10 @@ func (b codecBuilder) byMethods(c *codec) bool {
 		return false
 	}
 	p := reflect.PointerTo(t)
-	c.marshals, c.unmarshals = p.Implements(reflect.TypeFor[textMarshaler]()), p.Implements(reflect.TypeFor[textUnmarshaler]())
-	marshalsJSON, unmarshalsJSON := p.Implements(reflect.TypeFor[jsonMarshaler]()), p.Implements(reflect.TypeFor[jsonUnmarshaler]())
+	c.marshals, c.unmarshals = p.Implements(reflect.TypeFor[textMarshaler]()),
+		p.Implements(reflect.TypeFor[textUnmarshaler]())
+	marshalsJSON, unmarshalsJSON := p.Implements(reflect.TypeFor[jsonMarshaler]()),
+		p.Implements(reflect.TypeFor[jsonUnmarshaler]())
 	switch {
 	case t == timeType:
 		c.form = formTime
@@ -155,7 +161,8 @@ func isTime(t reflect.Type) bool {
 		return false
 	}
 	for i := range t.NumField() {
-		if f, g := t.Field(i), timeType.Field(i); f.Name != g.Name || f.PkgPath != g.PkgPath || f.Type != g.Type {
+		if f, g := t.Field(i), timeType.Field(i); f.Name != g.Name || f.PkgPath != g.PkgPath ||
+			f.Type != g.Type {
 			return false
 		}
 	}
@@ -182,7 +189,9 @@ func promotes(t reflect.Type) (promoted int) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		switch {
-		case f.Anonymous && promoted == 0 && (f.Type.Implements(reflect.TypeFor[textMarshaler]()) || reflect.PointerTo(f.Type).Implements(reflect.TypeFor[textMarshaler]())):
+		case f.Anonymous && promoted == 0 &&
+			(f.Type.Implements(reflect.TypeFor[textMarshaler]()) ||
+				reflect.PointerTo(f.Type).Implements(reflect.TypeFor[textMarshaler]())):
 			promoted = i + 1
 		case (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-":
 			others++
@@ -213,7 +222,8 @@ func (b codecBuilder) byKind(c *codec) {
 		c.form, c.elem = formPointer, b.codec(t.Elem())
 	case reflect.Slice, reflect.Array:
 		c.form, c.elem = formList, b.codec(t.Elem())
-		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 && c.elem.form == formUint {
+		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 &&
+			c.elem.form == formUint {
 			c.form = formBytes
 		}
 	case reflect.Map:

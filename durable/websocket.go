@@ -12,8 +12,9 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Message is what a WebSocket carries: text, in UTF-8, or bytes. Text that is sent as anything else arrives with U+FFFD in place of each wrong
-// byte; JavaScript's lone surrogates as three.
+// Message is what a WebSocket carries: text, in UTF-8, or bytes. Text that is
+// sent as anything else arrives with U+FFFD in place of each wrong byte;
+// JavaScript's lone surrogates as three.
 type Message struct {
 	Text bool
 	Data []byte
@@ -50,20 +51,28 @@ func (m Message) js() (any, error) {
 
 var errNotUTF8 = wrappedError("durable: a message of text is not valid UTF-8; send bytes", ErrValue)
 
-// WebSocket is one end of a WebSocket connection. It is new, as [NewWebSocketPair] or a [Response] brings it, until [State.AcceptWebSocket]
-// makes it one whose messages the object's handlers get, also after an eviction; or [WebSocket.Accept] makes it a [Conn], which has the
-// program's own goroutines read them; or it is passed on in a Response. All methods may be called at the same time.
+// WebSocket is one end of a WebSocket connection. It comes from
+// [NewWebSocketPair] or a [Response]. Then do one of three things with it: call
+// [State.AcceptWebSocket], so that the object's handlers get its messages, also
+// after an eviction; call [WebSocket.Accept] for a [Conn], whose messages the
+// program's goroutines read; or pass it on in a Response. All methods may be
+// called concurrently.
 //
-// A socket that an object accepted is the same *WebSocket in all its events and in [State.WebSockets], so it can be the key of a map. After an
-// eviction the new instance has new ones; what is to be known of a socket then goes into its attachment.
+// A socket that an object accepted is the same *WebSocket in all its events and
+// in [State.WebSockets], so it can be the key of a map. After an eviction the
+// new instance has new ones: keep what it needs to know about a socket in the
+// attachment.
 type WebSocket struct {
 	ref   *jsrt.Ref
 	state *State // once accepted there
-	lost  bool   // the program was told that the connection is: workerd drops in silence what is sent
+	// the program was told that the connection is: workerd drops in silence
+	// what is sent
+	lost bool
 }
 
-// NewWebSocketPair returns the two ends of a new connection, in the handler's context that ctx comes from. One goes to the client, as
-// [Response.WebSocket], the other is accepted.
+// NewWebSocketPair returns the two ends of a new connection, in the handler's
+// context that ctx comes from. One goes to the client, as [Response.WebSocket],
+// the other is accepted.
 func NewWebSocketPair(ctx context.Context) (client, server *WebSocket, err error) {
 	host, err := hostOf(ctx)
 	if err != nil {
@@ -98,12 +107,13 @@ var errNoHandler = errors.New("durable: neither the context nor the goroutine co
 
 // Send sends a message. It is queued at once (see [WebSocket.Buffered]), and
 // leaves after the writes to storage before it are durable. It fails with
-// [ErrBacklog], and sends nothing, while more than [MaxWebSocketUnsent] bytes of
-// earlier messages wait for the network: the other side reads too slowly, or not at
-// all. Then try again later, leave the message out, or close the socket. It fails
-// with [ErrWebSocketClosed] once the socket is closed or Close was called, and when
-// the handlers or [Conn.Read] were told that the connection is lost; with
-// [ErrValue] for text that is not UTF-8. Success does not imply delivery.
+// [ErrBacklog], and sends nothing, while more than [MaxWebSocketUnsent] bytes
+// of earlier messages wait for the network: the other side reads too slowly, or
+// not at all. Then try again later, leave the message out, or close the socket.
+// It fails with [ErrWebSocketClosed] once the socket is closed or Close was
+// called, and when the handlers or [Conn.Read] were told that the connection is
+// lost; with [ErrValue] for text that is not UTF-8. Success does not imply
+// delivery.
 func (ws *WebSocket) Send(m Message) error {
 	data, err := m.js()
 	switch {
@@ -119,18 +129,22 @@ func (ws *WebSocket) Send(m Message) error {
 	return classify(err)
 }
 
-// Buffered returns how many bytes have been sent that the network has not taken yet.
+// Buffered returns the number of bytes that Send has queued and the network has
+// not taken yet.
 func (ws *WebSocket) Buffered() (int, error) {
 	v, err := ws.ref.Get("bufferedAmount")
 	n, _ := v.(float64)
 	return int(n), classify(err)
 }
 
-// Close begins to close the socket, with a code and a reason for the other side; a code of 0 sends neither. Closing it again does nothing.
+// Close begins to close the socket, with a code and a reason for the other
+// side; a code of 0 sends neither. Closing it again does nothing.
 //
-// Codes are 1000, for a normal closure, 3000 to 4999, and those for what servers say: 1001 to 1003 and 1007 to 1014; others are refused with
-// [ErrCloseCode]. (Browsers send only the first two kinds.) A reason has at most [MaxWebSocketCloseReason] bytes, else a [*LimitError], and
-// goes with a code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4
+// Codes are 1000, for a normal closure, 3000 to 4999, and those for what
+// servers say: 1001 to 1003 and 1007 to 1014; others are refused with
+// [ErrCloseCode]. (Browsers send only the first two kinds.) A reason has at
+// most [MaxWebSocketCloseReason] bytes, else a [*LimitError], and goes with a
+// code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4
 func (ws *WebSocket) Close(code int, reason string) error {
 	if err := checkClose(code, reason); err != nil {
 		return err
@@ -146,18 +160,21 @@ func (ws *WebSocket) Close(code int, reason string) error {
 func checkClose(code int, reason string) error {
 	switch {
 	case len(reason) > MaxWebSocketCloseReason:
-		return &LimitError{Limit: "length of a close reason, in bytes", Max: MaxWebSocketCloseReason, Actual: len(reason)}
+		return &LimitError{Limit: "length of a close reason, in bytes",
+			Max: MaxWebSocketCloseReason, Actual: len(reason)}
 	case !utf8.ValidString(reason):
 		return wrappedError("durable: a close reason is not valid UTF-8", ErrValue)
 	case code == 0 && reason != "":
 		return wrappedError("durable: a close reason needs a code", ErrCloseCode)
-	case code == 0, code == 1000, 3000 <= code && code <= 4999, 1001 <= code && code <= 1003, 1007 <= code && code <= 1014:
+	case code == 0, code == 1000, 3000 <= code && code <= 4999, 1001 <= code &&
+		code <= 1003, 1007 <= code && code <= 1014:
 		return nil
 	}
 	return wrappedError("durable: "+ErrCloseCode.Error()+": "+strconv.Itoa(code), ErrCloseCode)
 }
 
-// ReadyState says how far a socket is. https://developer.mozilla.org/docs/Web/API/WebSocket/readyState
+// ReadyState says how far a socket is.
+// https://developer.mozilla.org/docs/Web/API/WebSocket/readyState
 type ReadyState int
 
 // The states. A socket that is not accepted yet counts as open.
@@ -175,9 +192,9 @@ func (ws *WebSocket) ReadyState() (ReadyState, error) {
 	return ReadyState(n), classify(err)
 }
 
-// SetAttachment keeps a value with the socket, which survives the object's
-// eviction, though not the connection's end. Values are those of [KV]. It fails
-// with a [*LimitError] beyond [MaxWebSocketAttachment], counted as V8
+// SetAttachment keeps a value with the socket. The value survives the object's
+// eviction, but not the end of the connection. Values are those of [KV]. It
+// fails with a [*LimitError] beyond [MaxWebSocketAttachment], counted as V8
 // serializes it: about 2 bytes, the characters of strings (each two bytes in
 // one that has any beyond U+00FF), 1 to 10 bytes for a number, and 2 to 5 for
 // each value besides.
@@ -190,7 +207,8 @@ func (ws *WebSocket) SetAttachment(value any) error {
 	return attachmentError(err)
 }
 
-// attachmentError makes an error about the size the *LimitError that it is; its text has both figures.
+// attachmentError makes an error about the size the *LimitError that it is; its
+// text has both figures.
 func attachmentError(err error) error {
 	js, ok := err.(*jsrt.Error)
 	if !ok {
@@ -199,12 +217,14 @@ func attachmentError(err error) error {
 	_, figure, ok := strings.Cut(js.Message, "'attachment' was ")
 	figure, _, _ = strings.Cut(figure, " ")
 	if n, convErr := strconv.Atoi(figure); ok && convErr == nil {
-		return &LimitError{Limit: "size of an attachment, in bytes as serialized", Max: MaxWebSocketAttachment, Actual: n}
+		return &LimitError{Limit: "size of an attachment, in bytes as serialized",
+			Max: MaxWebSocketAttachment, Actual: n}
 	}
 	return classify(err)
 }
 
-// Attachment returns what SetAttachment has kept, and whether there is anything but nil.
+// Attachment returns what SetAttachment has kept, and whether there is anything
+// but nil.
 func (ws *WebSocket) Attachment() (value any, ok bool, err error) {
 	v, err := ws.ref.Call("deserializeAttachment")
 	if err != nil {
@@ -213,7 +233,8 @@ func (ws *WebSocket) Attachment() (value any, ok bool, err error) {
 	return v, v != nil, checkValue(v)
 }
 
-// Tags returns the tags that the socket was accepted with by [State.AcceptWebSocket], each once, in no particular order.
+// Tags returns the tags that the socket was accepted with by
+// [State.AcceptWebSocket], each once, in no particular order.
 func (ws *WebSocket) Tags() ([]string, error) {
 	v, err := ws.call("getTags")
 	list, _ := v.([]any)
@@ -224,14 +245,16 @@ func (ws *WebSocket) Tags() ([]string, error) {
 	return tags, err
 }
 
-// AutoResponseTimestamp returns when the socket was last answered by [State.SetWebSocketAutoResponse], and whether it was, in ms.
+// AutoResponseTimestamp returns when the socket was last answered by
+// [State.SetWebSocketAutoResponse], and whether it was, in ms.
 func (ws *WebSocket) AutoResponseTimestamp() (at time.Time, ok bool, err error) {
 	v, err := ws.call("getWebSocketAutoResponseTimestamp")
 	at, ok = v.(time.Time)
 	return at, ok, err
 }
 
-// in returns the socket's reference for use in a context: the only one that it can be used in is its own.
+// in returns the socket's reference for use in a context: the only one that it
+// can be used in is its own.
 func (ws *WebSocket) in(c *jsrt.Context) (*jsrt.Ref, error) {
 	if ws.ref.Context() != c {
 		return nil, errForeignSocket

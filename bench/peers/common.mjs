@@ -41,7 +41,8 @@ export class Thing extends DurableObject {
   webSocketMessage(ws, data) { ws.send(data); }
 }
 
-// charge runs its handler once for each Idempotency-Key, and keeps the response.
+// charge runs its handler once for each Idempotency-Key, and keeps the
+// response.
 export async function charge(request, ledger) {
   const key = request.headers.get("Idempotency-Key"), body = new Uint8Array(await request.arrayBuffer());
   const head = new TextEncoder().encode(`${request.method} ${request.url} ${request.headers.get("Content-Type")}\n`);

@@ -24,12 +24,12 @@ func newBuild() *cobra.Command {
 		Short: "Compile a program and write the folder that wrangler serves",
 		Long: `Build compiles the package main in dir (default: the current folder) for wasm,
 asks it which classes it registers, and checks that against the wrangler config
-in dir. When all is well it writes app.wasm, entry.mjs and the modules that the
-two need to the folder of the config's main. Files that have not changed are not
-touched.
+in dir. If there are no errors, it writes app.wasm, entry.mjs and the modules that
+they need to the folder of the config's main. It does not touch files that have
+not changed.
 
---profile keeps the names of Go's functions, which makes app.wasm larger: build
-without it what you deploy.`,
+--profile keeps the names of Go's functions, which makes app.wasm larger: do not
+use it for what you deploy.`,
 		Example: `  capdo build
   capdo build ./examples/counter
   capdo build wrangler.staging.jsonc
@@ -60,7 +60,8 @@ without it what you deploy.`,
 	addPlace(cmd)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "x", false, "print the commands")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
-	cmd.Flags().BoolVar(&names, "profile", false, "keep the names of Go's functions, for capdo profile")
+	cmd.Flags().BoolVar(&names, "profile", false,
+		"keep the names of Go's functions, for capdo profile")
 	return cmd
 }
 
@@ -78,7 +79,8 @@ type project struct {
 type report struct {
 	*build.Result
 	Problems []wrangler.Problem `json:"problems"`
-	Largest  []build.Package    `json:"largest,omitempty"` // packages of a program of more than largeProgram
+	// packages of a program of more than largeProgram
+	Largest []build.Package `json:"largest,omitempty"`
 
 	config *wrangler.Config // that it was checked with
 	staged *build.Staged
@@ -88,7 +90,8 @@ type report struct {
 // program large: 3 MB, Cloudflare's limit on the Free plan.
 const largeProgram = 3_000_000
 
-// build builds the program. Nothing is written unless it compiles and fits the config.
+// build builds the program. Nothing is written unless it compiles and fits the
+// config.
 func (p *project) build(ctx context.Context) (*report, error) {
 	config, err := p.config(ctx)
 	if err != nil {
@@ -111,7 +114,8 @@ func (p *project) build(ctx context.Context) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &report{Result: result, Problems: append([]wrangler.Problem{}, problems...), config: config, staged: staged}
+	r := &report{Result: result, Problems: append([]wrangler.Problem{}, problems...),
+		config: config, staged: staged}
 	if result.SizeGz > largeProgram && !p.isLocal {
 		packages, err := build.Packages(ctx, p.dir)
 		if err != nil {
@@ -194,7 +198,8 @@ func printReport(w io.Writer, r *report) error {
 	return t.Flush()
 }
 
-// served lists the handlers of a class, then its methods, which have parentheses.
+// served lists the handlers of a class, then its methods, which have
+// parentheses.
 func served(c shim.Class) []string {
 	out := slices.Clone(c.Events)
 	for _, m := range c.Methods {

@@ -34,7 +34,8 @@ docs/migrations.md says what each rule means.`,
   capdo check ./examples/counter --env test
   capdo check wrangler.staging.jsonc
   capdo check --json | jq '.[] | select(.severity == "error")'`,
-		ValidArgsFunction: cobra.FixedCompletions([]string{"toml", "json", "jsonc"}, cobra.ShellCompDirectiveFilterFileExt),
+		ValidArgsFunction: cobra.FixedCompletions([]string{"toml", "json", "jsonc"},
+			cobra.ShellCompDirectiveFilterFileExt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := p.takeArg(cmd, args); err != nil {
 				return err
@@ -83,7 +84,8 @@ func (p *project) takeArg(cmd *cobra.Command, args []string) error {
 	config, _ := cmd.Flags().GetString("config")
 	switch {
 	case config != "" && len(args) > 0:
-		return fmt.Errorf("the config is named twice: %s and --config %s\nhint: leave one out, or name the folder of the package main with --main", path, config)
+		return fmt.Errorf("the config is named twice: %s and --config %s"+
+			"\nhint: leave one out, or name the folder of the package main with --main", path, config)
 	case config != "" && main == "":
 		main = "."
 	}
@@ -145,7 +147,8 @@ func (p *project) check(ctx context.Context, w io.Writer, asJSON bool) error {
 		err = printJSON(w, append([]wrangler.Problem{}, problems...))
 	} else {
 		printProblems(w, problems)
-		fmt.Fprintf(w, "%s: %s (%s)\n", config.Path, tally(problems), subject(config, staged.Description))
+		fmt.Fprintf(w, "%s: %s (%s)\n", config.Path, tally(problems),
+			subject(config, staged.Description))
 	}
 	if err == nil && hasErrors(problems) {
 		return exitStatus(1)

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// What docs/migrations.md shows of capdo check is what testdata/script/check.txtar compares.
+// What docs/migrations.md shows of capdo check is what
+// testdata/script/check.txtar compares.
 func TestTheDocumentShowsWhatCheckPrints(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/migrations.md")
 	if err != nil {

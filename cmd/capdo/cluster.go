@@ -23,25 +23,25 @@ func newCluster() *cobra.Command {
 	var o localcluster.Options
 	cmd := &cobra.Command{
 		Use:   "cluster [dir or config]",
-		Short: "Run several nodes on this machine, to try what happens when they die",
+		Short: "Run several nodes on this machine, to try out what happens when nodes fail",
 		Long: `Cluster builds the program in dir (default: the current folder), and runs it on
 several nodes, as capdo serve --cluster does on several machines. Their bucket is
-of an S3-compatible server that it builds the first time, which takes minutes,
-and runs. Everything listens on this machine only, unless --listen says otherwise.
+on an S3-compatible server. Cluster builds and runs that server; the first build
+takes minutes. Everything listens on this machine only, unless --listen says
+otherwise.
 
-The first address answers with the nodes that are ready, in turn; each node has
-the next port of its own. A table shows them while they run. From another
-terminal:
+The first address passes requests to the ready nodes, in turn. Each node has one
+of the next ports. A table shows the nodes while they run. In another terminal:
 
-  capdo cluster kill 2      end node 2 with SIGKILL
-  capdo cluster stop 2      have it hand its objects over and end
-  capdo cluster pause 2     stop it in its tracks (SIGSTOP); resume lets it go on
-  capdo cluster restart 2   start it, after stopping it if it runs
+  capdo cluster kill 2      kill node 2 with SIGKILL
+  capdo cluster stop 2      let node 2 hand over its objects, and stop it
+  capdo cluster pause 2     pause node 2 (SIGSTOP); resume continues it
+  capdo cluster restart 2   start node 2; if it runs, stop it first
   capdo cluster status
 
-A dead node's objects are taken over when its lease ends: after 10 s here, 20 s
-with capdo serve. All of it is for trying and for tests; docs/self-hosting.md is
-about serving.`,
+Other nodes take over a dead node's objects when its lease ends: after 10 s here, 20 s
+with capdo serve. Use capdo cluster for trials and tests only;
+docs/self-hosting.md is about serving.`,
 		Example: `  capdo cluster --nodes 3
   capdo cluster ./examples/ledger --env-file .dev.vars --listen 127.0.0.1:9000
   capdo cluster kill 2`,
@@ -53,20 +53,28 @@ about serving.`,
 			return s.runCluster(cmd.Context(), &p, o)
 		},
 	}
-	cmd.PersistentFlags().StringVar(&o.Dir, "dir", filepath.Join(".wrangler", "cluster"), "folder for the bucket, the nodes and their logs")
+	cmd.PersistentFlags().StringVar(&o.Dir, "dir", filepath.Join(".wrangler", "cluster"),
+		"folder for the bucket, the nodes and their logs")
 	f := cmd.Flags()
 	f.IntVar(&o.Nodes, "nodes", 3, "how many nodes")
-	f.StringVar(&o.Listen, "listen", "127.0.0.1:8787", "address of all nodes, host:port; each has one of the ports after it")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8787",
+		"address of the cluster, host:port; the nodes use the ports after it")
 	f.StringVar(&s.envFile, "env-file", "", "file with secrets and variables, lines NAME=value")
-	f.BoolVar(&s.noBuild, "no-build", false, "serve the build that is there")
-	f.StringVar(&s.options.Workerd, "workerd", "", "program of workerd (default: of the project's node_modules, else on PATH)")
-	f.DurationVar(&s.options.StopTimeout, "stop-timeout", 8*time.Second, "time of a node to hand its objects over")
-	f.BoolVar(&s.options.PrivateNetwork, "private-network", false, "let fetch reach private addresses, this machine's included")
+	f.BoolVar(&s.noBuild, "no-build", false, "serve the existing build")
+	f.StringVar(&s.options.Workerd, "workerd", "",
+		"workerd's program (default: in the project's node_modules, or else on PATH)")
+	f.DurationVar(&s.options.StopTimeout, "stop-timeout", 8*time.Second,
+		"time that a stopping node has to hand over its objects")
+	f.BoolVar(&s.options.PrivateNetwork, "private-network", false,
+		"let fetch reach private addresses, including those of this machine")
 	f.BoolVarP(&p.verbose, "verbose", "x", false, "print the commands")
 	addEnv(cmd, &p.env, "the config's environment to serve (default: the top level)")
 	for _, action := range [][2]string{
-		{"kill", "End a node with SIGKILL"}, {"stop", "Have a node hand its objects over and end"}, {"pause", "Stop a node in its tracks"},
-		{"resume", "Let a paused node go on"}, {"restart", "Start a node, after stopping it if it runs"},
+		{"kill", "Kill a node with SIGKILL"},
+		{"stop", "Stop a node after it has handed over its objects"},
+		{"pause", "Pause a node (SIGSTOP)"},
+		{"resume", "Let a paused node go on"},
+		{"restart", "Start a node, after stopping it if it runs"},
 	} {
 		cmd.AddCommand(newClusterAction(action[0], action[1], &o.Dir))
 	}
@@ -115,7 +123,8 @@ func newClusterStatus(dir *string) *cobra.Command {
 // runCluster runs nodes until ctx ends.
 func (s *serve) runCluster(ctx context.Context, p *project, o localcluster.Options) error {
 	if o.Nodes < 1 || o.Nodes > 20 {
-		return fmt.Errorf("--nodes is %d\nhint: it is 1 to 20; each node is a process with all of the program", o.Nodes)
+		return fmt.Errorf("--nodes is %d"+
+			"\nhint: it is 1 to 20; each node is a process with all of the program", o.Nodes)
 	}
 	config, err := p.config(ctx)
 	if err != nil {
@@ -146,7 +155,8 @@ func (s *serve) runCluster(ctx context.Context, p *project, o localcluster.Optio
 	if err := c.Control(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%d nodes serve at http://%s; logs are in %s\n", o.Nodes, o.Listen, o.Dir)
+	fmt.Fprintf(os.Stderr, "%d nodes serve at http://%s; logs are in %s\n",
+		o.Nodes, o.Listen, o.Dir)
 	watchNodes(ctx, c, os.Stdout)
 	return nil
 }
@@ -171,12 +181,15 @@ func emptyDir(dir string) error {
 		return fmt.Errorf("%w\nhint: choose another folder with --dir", err)
 	}
 	for _, e := range entries {
-		if name := e.Name(); name != "bucket" && name != "control" && name != ".gitignore" && !strings.HasPrefix(name, "node") {
-			return fmt.Errorf("%s has %s in it, which is not of a cluster\nhint: choose a folder of its own with --dir", dir, name)
+		if name := e.Name(); name != "bucket" && name != "control" && name != ".gitignore" &&
+			!strings.HasPrefix(name, "node") {
+			return fmt.Errorf("%s has %s in it, which is not of a cluster"+
+				"\nhint: choose a folder of its own with --dir", dir, name)
 		}
 	}
 	if _, err := localcluster.Command(context.Background(), dir, "GET", "/status"); err == nil {
-		return fmt.Errorf("another cluster runs in %s\nhint: end that one, or choose another folder with --dir", dir)
+		return fmt.Errorf("another cluster runs in %s"+
+			"\nhint: end that one, or choose another folder with --dir", dir)
 	}
 	for _, e := range entries {
 		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
@@ -186,8 +199,8 @@ func emptyDir(dir string) error {
 	return os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o644)
 }
 
-// watchNodes shows the nodes until ctx ends: on a terminal a table that stays in
-// its place, elsewhere a table after each change of a state.
+// watchNodes shows the nodes until ctx ends: on a terminal a table that stays
+// in its place, elsewhere a table after each change of a state.
 func watchNodes(ctx context.Context, c *localcluster.Cluster, f *os.File) {
 	live := isTerminal(f)
 	tick := time.NewTicker(time.Second)
@@ -217,7 +230,8 @@ func printNodes(w io.Writer, nodes []localcluster.NodeStatus) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NODE\tURL\tSTATE\tFOR\tOBJECTS\tREQUESTS\tFAILED")
 	for _, n := range nodes {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%v\t%d\t%d\t%d\n", n.Node, n.URL, n.State, time.Duration(n.Seconds)*time.Second, n.Objects, n.Requests, n.Failed)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%v\t%d\t%d\t%d\n", n.Node, n.URL, n.State,
+			time.Duration(n.Seconds)*time.Second, n.Objects, n.Requests, n.Failed)
 	}
 	return t.Flush()
 }

@@ -19,10 +19,10 @@ func newDeploy() *cobra.Command {
 		Use:   "deploy [dir or config] [-- wrangler flags]",
 		Short: "Check and build a program, then run wrangler deploy",
 		Long: `Deploy builds the program in dir (default: the current folder) like capdo build,
-with the check of capdo check for the environment that is deployed: errors stop
-it, warnings are printed. Then it runs the project's own wrangler deploy, with
-the flags after --, and ends with its exit status. Wrangler asks nothing: log in
-before with npx wrangler login, or set CLOUDFLARE_API_TOKEN.
+and checks the config like capdo check, for the environment that is deployed. It
+stops after an error; it prints warnings. Then it runs the project's own wrangler
+deploy with the flags after --, and exits with wrangler's status. Wrangler does
+not ask for a login: first run npx wrangler login, or set CLOUDFLARE_API_TOKEN.
 
 If the config has a build command, wrangler runs that before it uploads. A capdo
 build in it builds only what has changed since.
@@ -46,7 +46,8 @@ the first deploy, and what cannot be undone.`,
 	}
 	addPlace(cmd)
 	addEnv(cmd, &d.env, "the environment to deploy (default $CLOUDFLARE_ENV, or else the top level)")
-	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "stop before the upload; needs neither network nor login")
+	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false,
+		"stop before the upload; needs neither network nor login")
 	cmd.Flags().BoolVarP(&d.verbose, "verbose", "x", false, "print the commands")
 	return cmd
 }
@@ -86,7 +87,8 @@ func (d *deployment) run(ctx context.Context, p *project) error {
 	return t.run(ctx, filepath.Dir(config.Path), d.args(config)...)
 }
 
-// args are wrangler's arguments. The environment is always named, so that wrangler deploys the one that was checked.
+// args are wrangler's arguments. The environment is always named, so that
+// wrangler deploys the one that was checked.
 func (d *deployment) args(c *wrangler.Config) []string {
 	args := []string{"deploy", "--config", filepath.Base(c.Path), "--env=" + d.env}
 	if d.dryRun {
@@ -98,16 +100,21 @@ func (d *deployment) args(c *wrangler.Config) []string {
 // passed are wrangler's flags that change nothing of what was checked, and
 // whether they take a value.
 var passed = map[string]bool{
-	"--tag": true, "--message": true, "--outdir": true, "--outfile": true, "--metafile": true, "--secrets-file": true, "--env-file": true,
-	"--profile": true, "--old-asset-ttl": true, "--containers-rollout": true, "--durable-objects-code-update-mode": true,
-	"--routes": true, "--route": true, "--domains": true, "--domain": true, "--zone": true, "--zones": true, "--zone-id": true, "--zone-ids": true,
-	"--minify": false, "--no-minify": false, "--upload-source-maps": false, "--no-upload-source-maps": false, "--dry-run": false,
-	"--keep-vars": false, "--no-keep-vars": false, "--strict": false, "--no-strict": false, "--logpush": false, "--no-logpush": false,
+	"--tag": true, "--message": true, "--outdir": true, "--outfile": true, "--metafile": true,
+	"--secrets-file": true, "--env-file": true,
+	"--profile": true, "--old-asset-ttl": true, "--containers-rollout": true,
+	"--durable-objects-code-update-mode": true,
+	"--routes":                           true, "--route": true, "--domains": true,
+	"--domain": true, "--zone": true, "--zones": true, "--zone-id": true, "--zone-ids": true,
+	"--minify": false, "--no-minify": false, "--upload-source-maps": false,
+	"--no-upload-source-maps": false, "--dry-run": false,
+	"--keep-vars": false, "--no-keep-vars": false, "--strict": false, "--no-strict": false,
+	"--logpush": false, "--no-logpush": false,
 	"--experimental-route-zones": false, "--x-route-zones": false,
 }
 
 // checkFlags refuses flags and arguments for wrangler with which it might
-// deploy something else than was checked, or to another place.
+// deploy something other than what was checked, or to another place.
 func (d *deployment) checkFlags() error {
 	for flags := d.flags; len(flags) > 0; {
 		arg := flags[0]
@@ -116,9 +123,9 @@ func (d *deployment) checkFlags() error {
 		takesValue, ok := passed[dashed(name)]
 		switch {
 		case !strings.HasPrefix(arg, "-") || arg == "-" || arg == "--":
-			return fmt.Errorf("%s cannot be given to wrangler: it would deploy something else than was checked\nhint: give the folder or the config to capdo deploy itself", arg)
+			return fmt.Errorf("%s cannot be passed to wrangler: it would deploy something other than what was checked\nhint: give the folder or the config to capdo deploy itself", arg)
 		case !ok:
-			return fmt.Errorf("%s cannot be given to wrangler: it might deploy something else than was checked\nhint: %s", name, instead(name))
+			return fmt.Errorf("%s cannot be passed to wrangler: it might deploy something other than what was checked\nhint: %s", name, instead(name))
 		case takesValue && !hasValue && len(flags) > 0:
 			flags = flags[1:]
 		}

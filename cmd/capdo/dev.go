@@ -23,17 +23,17 @@ func newDev() *cobra.Command {
 		Short: "Serve a program locally and rebuild it on each change",
 		Long: `Dev builds the program in dir (default: the current folder) like capdo build,
 and serves it with wrangler dev, which needs neither network nor login. When a
-Go file, an embedded file, go.mod, go.sum or the wrangler config changes it
-builds again, and wrangler reloads; when that fails the last good build stays.
-When .dev.vars or .env changes, or one of them for an environment, wrangler
-reloads, too.
+Go file, an embedded file, go.mod, go.sum or the wrangler config changes, it
+builds again and wrangler reloads. If that build fails, it keeps serving the last
+good one. Wrangler also reloads when .dev.vars or .env changes, or one of them for
+an environment.
 
-Storage is in .wrangler/state and survives. A second capdo dev with the same
+Storage is in .wrangler/state, and persists. A second capdo dev with the same
 storage is refused: both would have each object in memory, and two callers could
-hold one key. --persist-to gives it storage of its own.
+hold one key. Give it its own storage with --persist-to.
 
-With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
-"false", for Workers that ask only the network for a token.
+If --ip is an address that other machines reach, the variable CAPDO_LOCAL is
+"false", for Workers that ask only remote clients for a token.
 
 --profile has wrangler's inspector listen where capdo profile looks for it.`,
 		Example: `  capdo dev
@@ -55,10 +55,12 @@ With --ip of an address that other machines reach, the variable CAPDO_LOCAL is
 	}
 	addPlace(cmd)
 	cmd.Flags().IntVar(&s.port, "port", 8787, "port to listen on")
-	cmd.Flags().StringVar(&s.persistTo, "persist-to", "", "folder of the storage (default .wrangler/state beside the config)")
+	cmd.Flags().StringVar(&s.persistTo, "persist-to", "",
+		"folder of the storage (default .wrangler/state beside the config)")
 	cmd.Flags().StringVar(&s.ip, "ip", "127.0.0.1", "address to listen on")
 	cmd.Flags().BoolVar(&s.profile, "profile", false, "serve for capdo profile")
-	cmd.Flags().IntVar(&s.inspector, "inspector-port", inspectorPort, "port of the inspector, with --profile")
+	cmd.Flags().IntVar(&s.inspector, "inspector-port", inspectorPort,
+		"port of the inspector, with --profile")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "x", false, "print the commands")
 	return cmd
 }
@@ -143,7 +145,8 @@ func buildAnew(ctx context.Context, p *project, s *server, w *watcher) {
 		fmt.Fprintln(os.Stderr, "[capdo] the last good build stays")
 	default:
 		printProblems(os.Stderr, r.Problems)
-		fmt.Fprintf(os.Stderr, "[capdo] rebuilt in %.1f s, %s gz\n", time.Since(start).Seconds(), size(r.SizeGz))
+		fmt.Fprintf(os.Stderr, "[capdo] rebuilt in %.1f s, %s gz\n",
+			time.Since(start).Seconds(), size(r.SizeGz))
 	}
 }
 
@@ -213,12 +216,15 @@ func cutFlag(args []string, names ...string) (value string, rest []string, ok bo
 	return "", args, false
 }
 
-func (s *server) address() string { return "http://" + net.JoinHostPort(s.ip, strconv.Itoa(s.port)) }
+func (s *server) address() string {
+	return "http://" + net.JoinHostPort(s.ip, strconv.Itoa(s.port))
+}
 
 // checkPorts refuses ports that are taken: wrangler would go to others.
 func (s *server) checkPorts() error {
 	if s.profile {
-		if err := checkPort("127.0.0.1", s.inspector, "choose another port with --inspector-port, and name it to capdo profile"); err != nil {
+		if err := checkPort("127.0.0.1", s.inspector,
+			"choose another port with --inspector-port, and name it to capdo profile"); err != nil {
 			return err
 		}
 	}
@@ -229,7 +235,8 @@ func checkPort(ip string, port int, hint string) error {
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("port %d of %s is taken\nhint: stop what listens there, or %s", port, ip, hint)
+		return fmt.Errorf("port %d of %s is taken"+
+			"\nhint: stop what listens there, or %s", port, ip, hint)
 	case err != nil:
 		return fmt.Errorf("cannot listen: %w\nhint: choose with --ip and --port", err)
 	}
@@ -238,7 +245,8 @@ func checkPort(ip string, port int, hint string) error {
 
 // run serves until ctx ends or wrangler does.
 func (s *server) run(ctx context.Context) error {
-	args := []string{"dev", "--config", s.copied, "--ip", s.ip, "--port", strconv.Itoa(s.port), "--persist-to", s.storage.dir}
+	args := []string{"dev", "--config", s.copied, "--ip", s.ip, "--port", strconv.Itoa(s.port),
+		"--persist-to", s.storage.dir}
 	if !s.isLocal() {
 		args = append(args, "--var", "CAPDO_LOCAL:false")
 	}
@@ -251,7 +259,8 @@ func (s *server) run(ctx context.Context) error {
 // isLocal reports whether only this machine reaches the server.
 func (s *server) isLocal() bool {
 	for _, f := range s.flags {
-		if name, _, _ := strings.Cut(f, "="); slices.Contains([]string{"--ip", "--tunnel", "--remote", "-r"}, name) {
+		if name, _, _ := strings.Cut(f, "="); slices.Contains([]string{"--ip", "--tunnel",
+			"--remote", "-r"}, name) {
 			return false
 		}
 	}

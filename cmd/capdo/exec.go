@@ -22,10 +22,14 @@ type testFlags struct {
 }
 
 func (f *testFlags) add(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&f.hang, "hang", 10*time.Second, "end a test program in which nothing happens for that long, with goroutine traces")
-	cmd.Flags().StringVar(&f.env, "env", "", "the environment of the wrangler config that tests run in")
-	cmd.Flags().StringSliceVar(&f.passEnv, "pass-env", nil, "names of environment variables that tests may see (Go's own, such as GODEBUG, they always do)")
-	cmd.Flags().BoolVarP(&f.verbose, "verbose", "x", false, "print the commands, and how long workerd took to start")
+	cmd.Flags().DurationVar(&f.hang, "hang", 10*time.Second,
+		"end a test program in which nothing happens for that long, with goroutine traces")
+	cmd.Flags().StringVar(&f.env, "env", "",
+		"the environment of the wrangler config that tests run in")
+	cmd.Flags().StringSliceVar(&f.passEnv, "pass-env", nil,
+		"names of environment variables that tests may see (Go's own, such as GODEBUG, they always do)")
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "x", false,
+		"print the commands, and how long workerd took to start")
 }
 
 func newExec() *cobra.Command {
@@ -35,7 +39,7 @@ func newExec() *cobra.Command {
 		Short: "Run a compiled Go test program inside workerd, for go test -exec",
 		Long: `Exec runs a Go test program that was compiled with GOOS=js GOARCH=wasm inside
 workerd, in the current folder, and exits with its exit code. It is meant for
-go test, also as an editor runs it; capdo test is the short form.`,
+go test -exec, for example in an editor; capdo test is the short form.`,
 		Example: `  GOOS=js GOARCH=wasm go test -exec 'capdo exec' ./...
   GOOS=js GOARCH=wasm go test -exec 'capdo exec --hang 1m' -run Alarm -v .`,
 		Args: cobra.MinimumNArgs(1),
@@ -52,7 +56,8 @@ go test, also as an editor runs it; capdo test is the short form.`,
 
 // exec runs the test program, and passes its exit code on.
 func (f *testFlags) exec(ctx context.Context, program string, args []string) error {
-	o := gotest.Options{Program: program, Args: slices.Clone(args), Dir: ".", PassEnv: f.passEnv, Env: f.env, Hang: f.hang, Stdout: os.Stdout, Stderr: os.Stderr}
+	o := gotest.Options{Program: program, Args: slices.Clone(args), Dir: ".", PassEnv: f.passEnv,
+		Env: f.env, Hang: f.hang, Stdout: os.Stdout, Stderr: os.Stderr}
 	r, err := gotest.Run(ctx, o)
 	if f.verbose {
 		f.print(program, r)
@@ -74,5 +79,6 @@ func (f *testFlags) print(program string, r gotest.Result) {
 		w = file
 	}
 	ms := time.Millisecond
-	fmt.Fprintf(w, "%s: workerd was up after %v, the tests took %v, and the end %v\n", filepath.Base(program), r.Start.Round(ms), r.Tests.Round(ms), r.End.Round(ms))
+	fmt.Fprintf(w, "%s: workerd was up after %v, the tests took %v, and the end %v\n",
+		filepath.Base(program), r.Start.Round(ms), r.Tests.Round(ms), r.End.Round(ms))
 }

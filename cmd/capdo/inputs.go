@@ -15,11 +15,11 @@ import (
 	"flow.internal/capdo/internal/wrangler"
 )
 
-// inputs are what wrangler reads, beside the storage: a copy of the user's config,
-// and builds.
+// inputs are what wrangler reads, beside the storage: a copy of the user's
+// config, and builds.
 //
-// wrangler looks for changes of each file by itself, and ends when a binding has
-// no class. The user's config changes before there is a program for it. So
+// wrangler looks for changes of each file by itself, and ends when a binding
+// has no class. The user's config changes before there is a program for it. So
 // wrangler reads the config that the last good build was checked with; and a
 // build that has other classes, or another config, goes to a folder of its own.
 // The copy names that folder, so it is the one file whose change wrangler sees.
@@ -51,7 +51,8 @@ func (s *server) serve(r *report) error {
 			return err
 		}
 	}
-	os.RemoveAll(filepath.Join(s.storage.own(), "build"+strconv.Itoa(s.number-2))) // wrangler may still read the one before
+	// wrangler may still read the one before
+	os.RemoveAll(filepath.Join(s.storage.own(), "build"+strconv.Itoa(s.number-2)))
 	if before.number > 0 && !slices.Equal(before.classes, s.classes) {
 		fmt.Fprintln(os.Stderr, "[capdo] the classes are now "+strings.Join(s.classes, ", "))
 	}
@@ -59,7 +60,8 @@ func (s *server) serve(r *report) error {
 	return nil
 }
 
-// inputsFor returns what wrangler is to read for a build, and the config's copy.
+// inputsFor returns what wrangler is to read for a build, and the config's
+// copy.
 func (s *server) inputsFor(r *report) (*inputs, []byte, error) {
 	in := s.inputs
 	in.classes = classNames(r)
@@ -97,8 +99,8 @@ func classNames(r *report) (names []string) {
 	return names
 }
 
-// warnOfRenames says where the objects of renamed classes are: wrangler dev knows
-// a class by its name, and an object's id depends on it.
+// warnOfRenames says where the objects of renamed classes are: wrangler dev
+// knows a class by its name, and an object's id depends on it.
 func (s *server) warnOfRenames(c *wrangler.Config) {
 	for _, r := range c.Renames() {
 		dir := filepath.Join(s.storage.dir, "v3", "do", c.Name+"-"+r.From)
@@ -127,9 +129,9 @@ func fromHere(path string) string {
 	return path
 }
 
-// reload has wrangler read its variables again. It looks for changes of its config
-// only, and then reads everything: what would last otherwise is a token that was
-// removed. The config's content stays as it is.
+// reload has wrangler read its variables again. It looks for changes of its
+// config only, and then reads everything: what would last otherwise is a token
+// that was removed. The config's content stays as it is.
 func (s *server) reload() error {
 	if err := s.linkVariables(); err != nil {
 		return err
@@ -151,7 +153,8 @@ func (s *server) linkVariables() error {
 			return err
 		}
 		for _, f := range files {
-			if err := os.Symlink(f, filepath.Join(s.storage.own(), filepath.Base(f))); err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := os.Symlink(f, filepath.Join(s.storage.own(), filepath.Base(f))); err != nil &&
+				!errors.Is(err, fs.ErrExist) {
 				return err
 			}
 		}

@@ -1,4 +1,5 @@
-// Command capdo builds Go programs into Workers with Durable Objects, checks them, runs them locally and deploys them.
+// Command capdo builds Go programs into Workers with Durable Objects, checks
+// them, runs them locally and deploys them.
 package main
 
 import (
@@ -65,11 +66,13 @@ the serving and the deploying: a build folder is all it needs.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nhint: see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBuild(), newCheck(), newDev(), newDeploy(), newServe(), newCluster(), newTest(), newExec(), newNew(), newProfile(), newBench(), newCost())
+	root.AddCommand(newBuild(), newCheck(), newDev(), newDeploy(), newServe(), newCluster(),
+		newTest(), newExec(), newNew(), newProfile(), newBench(), newCost())
 	return root
 }
 
-// exitStatus ends capdo with the status of a program that has said itself what was wrong.
+// exitStatus ends capdo with the status of a program that has said itself what
+// was wrong.
 type exitStatus int
 
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
@@ -79,7 +82,8 @@ type problemsError []wrangler.Problem
 
 func (e problemsError) Error() string { return e[0].Message }
 
-// printError writes what failed, then what to do. Errors carry their hints as lines at the end of their message.
+// printError writes what failed, then what to do. Errors carry their hints as
+// lines at the end of their message.
 func printError(w io.Writer, err error) {
 	var problems problemsError
 	if errors.As(err, &problems) {
@@ -106,13 +110,15 @@ func printProblems(w io.Writer, problems []wrangler.Problem) {
 }
 
 func hasErrors(problems []wrangler.Problem) bool {
-	return slices.ContainsFunc(problems, func(p wrangler.Problem) bool { return p.Severity == wrangler.Error })
+	return slices.ContainsFunc(problems,
+		func(p wrangler.Problem) bool { return p.Severity == wrangler.Error })
 }
 
 // completeDir completes an argument that is a folder as a rule.
 var completeDir = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
 
-// oneArg takes the argument of a command, which is the current folder if there is none.
+// oneArg takes the argument of a command, which is the current folder if there
+// is none.
 func oneArg(cmd *cobra.Command, args []string, what string) (string, error) {
 	switch len(args) {
 	case 0:
@@ -120,5 +126,6 @@ func oneArg(cmd *cobra.Command, args []string, what string) (string, error) {
 	case 1:
 		return args[0], nil
 	}
-	return "", fmt.Errorf("%s takes one %s, not %s\nhint: see %[1]s --help", cmd.CommandPath(), what, strings.Join(args, " "))
+	return "", fmt.Errorf("%s takes one %s, not %s\nhint: see %[1]s --help", cmd.CommandPath(),
+		what, strings.Join(args, " "))
 }

@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"capdo": main})
 }
 
-// TestScripts drives the real command. A script's folder is a module that depends on this one; $NODE_MODULES is where wrangler is.
+// TestScripts drives the real command. A script's folder is a module that
+// depends on this one; $NODE_MODULES is where wrangler is.
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
 
 // TestClusterScripts are those that need an S3 server, which make test-cluster
@@ -134,7 +135,8 @@ func startSkewed(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("SKEWED", s.URL)
 }
 
-// listen listens on $PORT until the script is over; with ! it waits until somebody else could.
+// listen listens on $PORT until the script is over; with ! it waits until
+// somebody else could.
 func listen(ts *testscript.TestScript, neg bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
 	for end := time.Now().Add(5 * time.Second); neg && err != nil && time.Now().Before(end); {
@@ -162,7 +164,8 @@ func httpGet(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// load PATH sends requests to $PORT, one after another, until the script is over.
+// load PATH sends requests to $PORT, one after another, until the script is
+// over.
 func load(ts *testscript.TestScript, neg bool, args []string) {
 	url := "http://127.0.0.1:" + ts.Getenv("PORT") + args[0]
 	stop, stopped := make(chan struct{}), make(chan struct{})

@@ -45,7 +45,8 @@ The last part of name is the name of the module and of the Worker.`,
 			return s.create(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&s.source, "capdo", "", "folder of capdo's source (default: what this command was built from)")
+	cmd.Flags().StringVar(&s.source, "capdo", "",
+		"folder of capdo's source (default: what this command was built from)")
 	cmd.Flags().BoolVar(&s.bare, "no-install", false, "do not run go mod tidy and npm install")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "x", false, "print the commands")
 	return cmd
@@ -60,7 +61,8 @@ type scaffold struct {
 	Name, Capdo, Wrangler, Node, NodePackage string
 }
 
-// workerName is what Cloudflare takes as the name of a Worker, and Go as a module path.
+// workerName is what Cloudflare takes as the name of a Worker, and Go as a
+// module path.
 var workerName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,61}[a-z0-9]$`)
 
 func (s *scaffold) create(ctx context.Context) error {
@@ -69,10 +71,12 @@ func (s *scaffold) create(ctx context.Context) error {
 		return err
 	}
 	if s.Name = filepath.Base(abs); !workerName.MatchString(s.Name) {
-		return fmt.Errorf("%q cannot be the name of a Worker\nhint: use 2 to 63 lower-case letters, digits and dashes, beginning with a letter", s.Name)
+		return fmt.Errorf("%q cannot be the name of a Worker"+
+			"\nhint: use 2 to 63 lower-case letters, digits and dashes, beginning with a letter", s.Name)
 	}
 	if isStandard(s.Name) {
-		return fmt.Errorf("%q cannot be the name of a module: it is one of Go's own\nhint: use another name, such as %s-worker", s.Name, s.Name)
+		return fmt.Errorf("%q cannot be the name of a module: it is one of Go's own"+
+			"\nhint: use another name, such as %s-worker", s.Name, s.Name)
 	}
 	if _, err := os.Lstat(s.dir); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s exists already\nhint: choose another name, or remove it", s.dir)
@@ -123,10 +127,12 @@ func (s *scaffold) find(project string) error {
 	}
 	mod, err := os.ReadFile(filepath.Join(source, "go.mod"))
 	if err != nil || !bytes.HasPrefix(mod, []byte("module flow.internal/capdo\n")) {
-		return fmt.Errorf("%s is not the source of capdo\nhint: name the folder of a clone with --capdo", source)
+		return fmt.Errorf("%s is not the source of capdo"+
+			"\nhint: name the folder of a clone with --capdo", source)
 	}
 	s.Capdo = source
-	if rel, err := filepath.Rel(project, source); err == nil && !strings.HasPrefix(rel, filepath.Join("..", "..", "..")) {
+	if rel, err := filepath.Rel(project, source); err == nil &&
+		!strings.HasPrefix(rel, filepath.Join("..", "..", "..")) {
 		s.Capdo = filepath.ToSlash(rel) // near enough to be moved together
 	}
 	return s.findVersions(source)
@@ -186,9 +192,11 @@ func (s *scaffold) write() error {
 	return errors.Join(os.Chmod(tmp, 0o755), os.Rename(tmp, s.dir))
 }
 
-// install makes the project complete. What has been written stays when it fails.
+// install makes the project complete. What has been written stays when it
+// fails.
 func (s *scaffold) install(ctx context.Context) error {
-	for _, c := range [][]string{{"go", "mod", "tidy"}, {"npm", "install", "--no-audit", "--no-fund", "--loglevel=error"}} {
+	for _, c := range [][]string{{"go", "mod", "tidy"},
+		{"npm", "install", "--no-audit", "--no-fund", "--loglevel=error"}} {
 		if s.verbose {
 			fmt.Fprintf(os.Stderr, "cd %s && %s\n", s.dir, strings.Join(c, " "))
 		}
@@ -198,7 +206,9 @@ func (s *scaffold) install(ctx context.Context) error {
 		out, err := cmd.CombinedOutput()
 		done()
 		if err != nil {
-			return fmt.Errorf("%s is written, but %s fails there: %w\n%s\nhint: repeat that in %[1]s", s.dir, strings.Join(c[:2], " "), err, bytes.TrimSpace(out))
+			return fmt.Errorf("%s is written, but %s fails there: %w\n%s"+
+				"\nhint: repeat that in %[1]s", s.dir, strings.Join(c[:2], " "), err,
+				bytes.TrimSpace(out))
 		}
 	}
 	return nil

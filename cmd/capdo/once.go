@@ -15,8 +15,8 @@ import (
 	"flow.internal/capdo/internal/wrangler"
 )
 
-// builtVariable tells a capdo build that runs below capdo deploy, as the config's
-// build command, what has been built.
+// builtVariable tells a capdo build that runs below capdo deploy, as the
+// config's build command, what has been built.
 const builtVariable = "CAPDO_BUILT"
 
 // built is a build, and what it depends on besides files.

@@ -29,20 +29,20 @@ func newProfile() *cobra.Command {
 	var r recording
 	cmd := &cobra.Command{
 		Use:   "profile [dir or config]",
-		Short: "Record where the CPU of a Worker goes, for go tool pprof",
-		Long: `Profile records for a while what a Worker that runs on this machine computes,
-in Go and in JavaScript, and writes that as a file for go tool pprof, which
-draws a flame graph of it. Put load on the Worker meanwhile.
+		Short: "Record a CPU profile of a Worker, for go tool pprof",
+		Long: `Profile records the CPU use of a Worker on this machine, in Go and in
+JavaScript, and writes a file for go tool pprof, which draws a flame graph of
+it. Send the Worker requests during the recording.
 
-The Worker has to be built with the names of its functions: serve it with
-capdo dev --profile in another terminal. The names come from app.wasm of dir
-(default: the current folder). What was built by capdo build --profile and is
-served by workerd serve --inspector-addr=HOST:PORT can be recorded, too.
+The Worker must be built with the names of its functions: serve it with
+capdo dev --profile in another terminal. The names come from app.wasm in dir
+(default: the current folder). You can also record a program that was built with
+capdo build --profile and runs under workerd serve --inspector-addr=HOST:PORT.
 
-Where a goroutine has waited, its stack begins with the function that did; the
-functions that called it are missing. "(program)" is the time of workerd itself,
-"(native)" that of its functions in C++. Without load there is nothing to see:
-idle time is left out.`,
+If a goroutine has waited, its stack begins with the function that waited; the
+callers of that function are missing. "(program)" is the time of workerd itself,
+"(native)" that of its functions in C++. Idle time is left out, so without
+requests the profile is empty.`,
 		Example: `  capdo dev --profile                             in one terminal
   capdo profile --seconds 20 -o cpu.pprof         in another one, with load on
   go tool pprof -http=127.0.0.1:8080 cpu.pprof    the flame graph`,
@@ -58,7 +58,8 @@ idle time is left out.`,
 	addPlace(cmd)
 	cmd.Flags().IntVar(&r.seconds, "seconds", 10, "how long to record; Ctrl-C ends it earlier")
 	cmd.Flags().StringVarP(&r.out, "output", "o", "cpu.pprof", "file to write")
-	cmd.Flags().StringVar(&r.inspector, "inspector", "127.0.0.1:"+strconv.Itoa(inspectorPort), "address of the Worker's inspector")
+	cmd.Flags().StringVar(&r.inspector, "inspector", "127.0.0.1:"+strconv.Itoa(inspectorPort),
+		"address of the Worker's inspector")
 	return cmd
 }
 
@@ -90,7 +91,8 @@ func (r *recording) run(ctx context.Context, p *project) error {
 	}
 	result := profile.Convert(cpu, names)
 	if len(result.Sample) == 0 {
-		return errors.New("the Worker computed nothing meanwhile\nhint: send it requests while capdo profile records")
+		return errors.New("the Worker used no CPU during the recording" +
+			"\nhint: send it requests while capdo profile records")
 	}
 	if err := errors.Join(result.Write(f), f.Chmod(0o644), f.Close()); err != nil {
 		return err
@@ -117,7 +119,8 @@ func (p *project) functionNames(ctx context.Context) (map[string]string, error) 
 	}
 	names, err := profile.Names(wasm)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w\nhint: serve it with capdo dev --profile, or build it with capdo build --profile", file, err)
+		return nil, fmt.Errorf("%s: %w"+
+			"\nhint: serve it with capdo dev --profile, or build it with capdo build --profile", file, err)
 	}
 	return names, nil
 }
@@ -160,7 +163,8 @@ func printProfile(w io.Writer, p *pprof.Profile) {
 		names = append(names, name)
 	}
 	slices.SortFunc(names, func(a, b string) int { return int(self[b] - self[a]) })
-	fmt.Fprintf(w, "%.1f s of CPU in %.1f s; by function, without those it calls:\n", float64(total)/1e9, float64(p.DurationNanos)/1e9)
+	fmt.Fprintf(w, "%.1f s of CPU in %.1f s; by function, without those it calls:\n",
+		float64(total)/1e9, float64(p.DurationNanos)/1e9)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, name := range names[:min(shown, len(names))] {
 		fmt.Fprintf(t, "  %.1f %%\t%.100s\n", 100*float64(self[name])/float64(max(total, 1)), name)

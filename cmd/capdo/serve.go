@@ -36,15 +36,15 @@ func newServe() *cobra.Command {
 	var s serve
 	cmd := &cobra.Command{
 		Use:   "serve [dir or config]",
-		Short: "Run a program on a machine of one's own, alone or in a cluster",
+		Short: "Run a program on your own machine, alone or in a cluster",
 		Long: `Serve builds the program in dir (default: the current folder) like capdo build,
 and runs it on workerd until it gets SIGTERM or SIGINT. Objects are stored in the
-data folder; one process at a time uses it. With --no-build it serves the build
-that is there, and needs neither Go nor Node.js.
+data folder, which one process at a time can use. With --no-build it serves the
+existing build, and needs neither Go nor Node.js.
 
-Secrets come from --env-file, lines NAME=value, and take precedence over vars of
-the config. Only this machine reaches the default address. /healthz (workerd
-answers) and /readyz (new requests may come) have an address of their own.
+Secrets come from the lines NAME=value of --env-file, and take precedence over the
+config's vars. Only this machine reaches the default address. /healthz (workerd
+answers) and /readyz (ready for new requests) have an address of their own.
 
 With --cluster, processes on several machines serve together: workerd's
 experimental cluster mode. They share an S3-compatible bucket and a secret key.
@@ -52,7 +52,7 @@ Its credentials are those of $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or
 of --credentials-file, which is read again when it changes. Traffic between nodes
 is not encrypted: --advertise takes an address of a private network.
 
-docs/self-hosting.md has the rest: backup, upgrades, TLS, monitoring.`,
+docs/self-hosting.md describes backup, upgrades, TLS and monitoring.`,
 		Example: `  capdo serve --data /var/lib/ledger --env-file /etc/ledger/env
   capdo serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
   capdo serve --no-build --data /data --cluster s3://objects/ledger \
@@ -70,23 +70,34 @@ docs/self-hosting.md has the rest: backup, upgrades, TLS, monitoring.`,
 	f.StringVar(&s.options.Listen, "listen", "127.0.0.1:8787", "address to serve at, host:port")
 	f.StringVar(&s.options.Data, "data", "", "folder for objects (default data beside the config)")
 	f.StringVar(&s.envFile, "env-file", "", "file with secrets and variables, lines NAME=value")
-	f.StringVar(&s.options.Health, "health", "127.0.0.1:8788", "address of /healthz and /readyz; empty for none")
-	f.StringVar(&s.options.TLSCert, "tls-cert", "", "PEM file with the certificate and its chain, to serve https")
+	f.StringVar(&s.options.Health, "health", "127.0.0.1:8788",
+		"address of /healthz and /readyz; empty for none")
+	f.StringVar(&s.options.TLSCert, "tls-cert", "",
+		"PEM file with the certificate and its chain, to serve https")
 	f.StringVar(&s.options.TLSKey, "tls-key", "", "PEM file with the certificate's key")
-	f.BoolVar(&s.options.BehindProxy, "behind-proxy", false, "believe X-Forwarded-Proto, which a proxy that ends TLS sets")
-	f.BoolVar(&s.options.PrivateNetwork, "private-network", false, "let fetch reach private addresses, this machine's included")
-	f.DurationVar(&s.options.StopTimeout, "stop-timeout", 8*time.Second, "time for requests under way, and to hand objects over, when it stops")
+	f.BoolVar(&s.options.BehindProxy, "behind-proxy", false,
+		"trust X-Forwarded-Proto, from a proxy that terminates TLS")
+	f.BoolVar(&s.options.PrivateNetwork, "private-network", false,
+		"let fetch reach private addresses, including those of this machine")
+	f.DurationVar(&s.options.StopTimeout, "stop-timeout", 8*time.Second,
+		"on shutdown, time to finish open requests and to hand over objects")
 	f.StringVar(&s.logFormat, "log-format", "auto", "json, text, or auto: text on a terminal")
-	f.BoolVar(&s.noBuild, "no-build", false, "serve the build that is there")
-	f.BoolVar(&s.print, "print-config", false, "print workerd's config and end")
-	f.StringVar(&s.options.Workerd, "workerd", "", "program of workerd (default: of the project's node_modules, else on PATH)")
-	f.StringVar(&s.cluster.Bucket, "cluster", "", "join the cluster with this bucket, s3://bucket/prefix")
-	f.StringVar(&s.cluster.Advertise, "advertise", "", "host:port at which the other nodes reach this one")
-	f.StringVar(&s.cluster.Listen, "cluster-listen", "", "host:port for the other nodes (default --advertise)")
+	f.BoolVar(&s.noBuild, "no-build", false, "serve the existing build")
+	f.BoolVar(&s.print, "print-config", false, "print workerd's config and exit")
+	f.StringVar(&s.options.Workerd, "workerd", "",
+		"workerd's program (default: in the project's node_modules, or else on PATH)")
+	f.StringVar(&s.cluster.Bucket, "cluster", "",
+		"join the cluster with this bucket, s3://bucket/prefix")
+	f.StringVar(&s.cluster.Advertise, "advertise", "",
+		"host:port at which the other nodes reach this one")
+	f.StringVar(&s.cluster.Listen, "cluster-listen", "",
+		"host:port for the other nodes (default --advertise)")
 	f.StringVar(&s.keyFile, "key-file", "", "file with the cluster's secret key, 32 bytes or more")
-	f.StringVar(&s.cluster.Endpoint, "endpoint", "", "URL of the S3-compatible server (default $AWS_ENDPOINT_URL)")
+	f.StringVar(&s.cluster.Endpoint, "endpoint", "",
+		"URL of the S3-compatible server (default $AWS_ENDPOINT_URL)")
 	f.StringVar(&s.cluster.Region, "region", "", "region of the bucket (default $AWS_REGION)")
-	f.StringVar(&s.cluster.CredentialsFile, "credentials-file", "", "file with lines AWS_ACCESS_KEY_ID=, AWS_SECRET_ACCESS_KEY= and AWS_SESSION_TOKEN=")
+	f.StringVar(&s.cluster.CredentialsFile, "credentials-file", "",
+		"file with lines AWS_ACCESS_KEY_ID=, AWS_SECRET_ACCESS_KEY= and AWS_SESSION_TOKEN=")
 	f.IntVar(&s.cluster.TimeDivisor, "unsafe-time-divisor", 1, "")
 	f.MarkHidden("unsafe-time-divisor")
 	addEnv(cmd, &p.env, "the config's environment to serve (default: the top level)")
@@ -117,8 +128,8 @@ func (s *serve) run(ctx context.Context, p *project) error {
 	return s.report(ctx, err)
 }
 
-// report says why serving ended, also where it was asked to end, as a line of the
-// log where that is JSON.
+// report says why serving ended, also where it was asked to end, as a line of
+// the log where that is JSON.
 func (s *serve) report(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -141,7 +152,8 @@ func (s *serve) take(p *project, config *wrangler.Config) (err error) {
 		return err
 	}
 	if config.CompatibilityDate == "" {
-		return fmt.Errorf("%s has no compatibility_date\nhint: capdo check says what a config needs", config.Path)
+		return fmt.Errorf("%s has no compatibility_date"+
+			"\nhint: capdo check says what a config needs", config.Path)
 	}
 	o.Config = config
 	o.JSONLogs = s.logFormat == "json" || s.logFormat == "auto" && !isTerminal(os.Stderr)
@@ -205,7 +217,8 @@ func checkHostPort(flag, address string) error {
 		return nil
 	}
 	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
-		return fmt.Errorf("%s is %q\nhint: it is host:port, such as 127.0.0.1:8787, or 0.0.0.0:8787 for all of this machine's addresses", flag, address)
+		return fmt.Errorf("%s is %q"+
+			"\nhint: it is host:port, such as 127.0.0.1:8787, or 0.0.0.0:8787 for all of this machine's addresses", flag, address)
 	}
 	return nil
 }
@@ -225,15 +238,19 @@ func (s *serve) takeTLS() error {
 func (s *serve) takeCluster() error {
 	c := &s.cluster
 	if c.Bucket == "" {
-		for flag, value := range map[string]string{"--advertise": c.Advertise, "--cluster-listen": c.Listen, "--key-file": s.keyFile, "--endpoint": c.Endpoint, "--credentials-file": c.CredentialsFile} {
+		for flag, value := range map[string]string{"--advertise": c.Advertise,
+			"--cluster-listen": c.Listen, "--key-file": s.keyFile, "--endpoint": c.Endpoint,
+			"--credentials-file": c.CredentialsFile} {
 			if value != "" {
-				return fmt.Errorf("%s is for a node of a cluster\nhint: name its bucket with --cluster s3://bucket/prefix", flag)
+				return fmt.Errorf("%s is for a node of a cluster"+
+					"\nhint: name its bucket with --cluster s3://bucket/prefix", flag)
 			}
 		}
 		return nil
 	}
 	if s.keyFile == "" || c.Advertise == "" {
-		return errors.New("--cluster needs --advertise and --key-file\nhint: --advertise is this node's address on the private network, such as 10.0.0.7:7000; make a key with: openssl rand -hex 32 > key")
+		return errors.New("--cluster needs --advertise and --key-file" +
+			"\nhint: --advertise is this node's address on the private network, such as 10.0.0.7:7000; make a key with: openssl rand -hex 32 > key")
 	}
 	if c.Listen == "" {
 		c.Listen = c.Advertise
@@ -259,13 +276,15 @@ func (s *serve) build(ctx context.Context, p *project, config *wrangler.Config) 
 	entry := filepath.Join(config.Out(), "entry.mjs")
 	if s.noBuild {
 		if _, err := os.Stat(entry); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("there is no build: %s is missing\nhint: run capdo build first, or leave --no-build out", entry)
+			return fmt.Errorf("there is no build: %s is missing"+
+				"\nhint: run capdo build first, or leave --no-build out", entry)
 		}
 		return nil
 	}
 	r, err := p.build(ctx)
-	if _, there := os.Stat(entry); err != nil && there == nil && !errors.As(err, new(problemsError)) {
-		return fmt.Errorf("%w\nhint: --no-build serves the build that is there", err)
+	if _, there := os.Stat(entry); err != nil && there == nil &&
+		!errors.As(err, new(problemsError)) {
+		return fmt.Errorf("%w\nhint: --no-build serves the existing build", err)
 	}
 	if err != nil {
 		return err

@@ -13,8 +13,8 @@ import (
 // time uses it. With two, each object would be in memory twice, and two callers
 // could hold one key.
 //
-// Its folder capdo has the lock, the copy of the config, and builds. Git ignores that
-// folder, whatever the project's own .gitignore says.
+// Its folder capdo has the lock, the copy of the config, and builds. Git
+// ignores that folder, whatever the project's own .gitignore says.
 type storage struct {
 	dir  string // absolute
 	lock *os.File
@@ -53,7 +53,8 @@ func (s *storage) take(address string) error {
 func (s *storage) open() (*os.File, error) {
 	for {
 		err := os.MkdirAll(s.own(), 0o755)
-		if errors.Is(err, fs.ErrExist) && !isOther(s.own()) { // another process made it, and removed it
+		// another process made it, and removed it
+		if errors.Is(err, fs.ErrExist) && !isOther(s.own()) {
 			continue
 		}
 		if err != nil {
@@ -96,7 +97,8 @@ func (s *storage) heldError() error {
 	if address, pid, ok := strings.Cut(strings.TrimSpace(string(b)), "\n"); ok {
 		where = fmt.Sprintf(", on %s (process %s)", address, pid)
 	}
-	return fmt.Errorf("another capdo dev serves with the storage in %s%s\nhint: use that one, or give this one storage of its own with --persist-to", s.dir, where)
+	return fmt.Errorf("another capdo dev serves with the storage in %s%s"+
+		"\nhint: use that one, or give this one storage of its own with --persist-to", s.dir, where)
 }
 
 // release removes what capdo dev has put there, and unlocks it. The lock's file

@@ -25,13 +25,13 @@ GOOS=js, GOARCH=wasm and -exec set: packages, flags, output and exit codes are
 go test's own. -race, -fuzz and -cpuprofile do not exist for wasm; fuzz targets
 run their seed corpus.
 
-Tests find the files of their package's folder and all in its testdata. What
-they write is in memory, but for profiles. They see Go's own environment
+Tests see the files in their package's folder and all files in its testdata. Files
+that they write stay in memory, except profiles. They see Go's own environment
 variables, such as GODEBUG, and those named with --pass-env.
 
 An editor can do the same: GOOS=js GOARCH=wasm go test -exec 'capdo exec' ./…
 
-Flags of capdo's own:
+capdo's own flags:
   --pass-env names  environment variables that tests may see, comma-separated
   --env name        the environment of the wrangler config that tests run in
   --hang duration   end a test program in which nothing happens for that long,
@@ -78,7 +78,8 @@ func newTestRun(args []string) (*testRun, error) {
 		case arg == "-x":
 			t.verbose = true
 			t.exec = append(t.exec, "-x")
-		case arg[:min(1, len(arg))] == "-" && (name == "env" || name == "pass-env" || name == "hang"):
+		case arg[:min(1, len(arg))] == "-" &&
+			(name == "env" || name == "pass-env" || name == "hang"):
 			if !hasValue {
 				if len(args) == 0 {
 					return nil, fmt.Errorf("flag needs an argument: --%s", name)
@@ -112,7 +113,8 @@ func (t *testRun) run(ctx context.Context) error {
 		t.exec = append(t.exec, "--report="+report.Name())
 	}
 	execFlag := quoteFields(append([]string{self, "exec"}, t.exec...))
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-exec=" + execFlag}, t.args...)...)
+	cmd := exec.CommandContext(ctx, "go",
+		append([]string{"test", "-exec=" + execFlag}, t.args...)...)
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

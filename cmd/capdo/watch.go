@@ -18,11 +18,14 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long nothing may change before a build: editors and version control write many files at once.
+// settle is how long nothing may change before a build: editors and version
+// control write many files at once.
 const settle = 100 * time.Millisecond
 
-// watcher waits for changes of what a program is built from: the packages of its own module and of modules that are replaced by a
-// folder, their embedded files, go.mod and go.sum, and the wrangler config; and of the files with variables.
+// watcher waits for changes of what a program is built from: the packages of
+// its own module and of modules that are replaced by a folder, their embedded
+// files, go.mod and go.sum, and the wrangler config; and of the files with
+// variables.
 type watcher struct {
 	*fsnotify.Watcher
 	dir     string
@@ -99,7 +102,8 @@ func (w *watcher) addConfig(path string, flags []string) (err error) {
 		return fmt.Errorf("cannot watch %s: %w", filepath.Dir(w.config), err)
 	}
 	w.files = map[string]bool{}
-	for file, rest, ok := cutFlag(flags, "--env-file", "--envFile"); ok; file, rest, ok = cutFlag(rest, "--env-file", "--envFile") {
+	for file, rest, ok := cutFlag(flags, "--env-file",
+		"--envFile"); ok; file, rest, ok = cutFlag(rest, "--env-file", "--envFile") {
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(filepath.Dir(w.config), file)
 		}
@@ -111,7 +115,8 @@ func (w *watcher) addConfig(path string, flags []string) (err error) {
 	return nil
 }
 
-// wait returns when something has changed and then nothing for a while, or with an error when ctx ends.
+// wait returns when something has changed and then nothing for a while, or with
+// an error when ctx ends.
 func (w *watcher) wait(ctx context.Context) (changes, error) {
 	var quiet <-chan time.Time
 	var all changes
@@ -143,7 +148,8 @@ func (w *watcher) concerns(e fsnotify.Event) changes {
 		return changes{variables: true}
 	case strings.HasPrefix(name, "."):
 		return changes{}
-	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc", "wrangler.toml", filepath.Base(w.config)}, name),
+	case slices.Contains([]string{"go.mod", "go.sum", "wrangler.json", "wrangler.jsonc",
+		"wrangler.toml", filepath.Base(w.config)}, name),
 		slices.Contains([]string{".go", ".s", ".h"}, filepath.Ext(name)),
 		w.embeds[filepath.Dir(e.Name)]:
 		return changes{build: true}
@@ -155,14 +161,16 @@ func (w *watcher) concerns(e fsnotify.Event) changes {
 // and secrets from: .dev.vars, .dev.vars.staging, .env, .env.local, …
 func isVariables(name string) bool {
 	for _, file := range []string{".dev.vars", ".env"} {
-		if name == file || strings.HasPrefix(name, file+".") && !strings.HasSuffix(name, ".swp") && !strings.HasSuffix(name, ".example") {
+		if name == file || strings.HasPrefix(name, file+".") && !strings.HasSuffix(name, ".swp") &&
+			!strings.HasSuffix(name, ".example") {
 			return true
 		}
 	}
 	return false
 }
 
-// isPackage reports whether what is new is a folder with Go files. Any folder is watched from here on: they may be yet to come.
+// isPackage reports whether what is new is a folder with Go files. Any folder
+// is watched from here on: they may be yet to come.
 func (w *watcher) isPackage(path string) bool {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		return false
@@ -183,13 +191,15 @@ type goPackage struct {
 	}
 }
 
-// isLocal reports whether a package is the user's to edit, and not in the module cache or the standard library.
+// isLocal reports whether a package is the user's to edit, and not in the
+// module cache or the standard library.
 func (p *goPackage) isLocal() bool {
 	m := p.Module
 	return m != nil && p.Dir != "" && (m.Main || m.Replace != nil && m.Replace.Version == "")
 }
 
-// listPackages lists the local packages that the program in dir is built from, also where it does not build.
+// listPackages lists the local packages that the program in dir is built from,
+// also where it does not build.
 func listPackages(ctx context.Context, dir string, verbose bool) ([]goPackage, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-deps", "-json=Dir,EmbedFiles,Module", ".")
 	cmd.Dir = dir

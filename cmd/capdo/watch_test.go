@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// tree writes files and returns their folder, without symbolic links in its name.
+// tree writes files and returns their folder, without symbolic links in its
+// name.
 func tree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())

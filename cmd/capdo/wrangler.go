@@ -29,7 +29,8 @@ func (t *tool) find(dir string) (err error) {
 	return err
 }
 
-// quiet keeps wrangler off the network, from asking questions and from advertising; the user's own environment takes precedence.
+// quiet keeps wrangler off the network, from asking questions and from
+// advertising; the user's own environment takes precedence.
 var quiet = []string{
 	"WRANGLER_SEND_METRICS=false",
 	"WRANGLER_SEND_ERROR_REPORTS=false",

@@ -16,9 +16,11 @@ type detachedLedger struct {
 	at     time.Time // before the claim
 }
 
-// Claim claims without regard to the client: a departing client leaves no
-// orphaned claim. Only waiting ends with the client.
-func (l *detachedLedger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (claim dedupe.Claim, err error) {
+// Claim continues when the client disconnects, so that no claim is orphaned.
+// Only waiting ends with the client.
+func (l *detachedLedger) Claim(
+	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
+) (claim dedupe.Claim, err error) {
 	wait := opts.Wait
 	opts.Wait = 0
 	l.at = time.Now()
@@ -36,8 +38,9 @@ func (l *detachedLedger) Claim(ctx context.Context, key []byte, opts dedupe.Clai
 	return claim, err
 }
 
-// expires is when the key will be forgotten, or earlier by what the claim took;
-// zero if unknown, because another attempt was the first.
+// expires is the time when the key will be forgotten. It may be too early by
+// the duration of the claim. It is zero if another attempt was the first,
+// because then the time is unknown.
 func (l *detachedLedger) expires(ttl time.Duration) time.Time {
 	if l.claim.Attempt != 1 {
 		return time.Time{}

@@ -41,8 +41,9 @@ type execution struct {
 
 var errNotKept = errors.New("the response is not kept")
 
-// run claims the key, has the handler run, stores its response and sends it; or
-// sends the one that was stored before. What it returns is to be sent instead.
+// run claims the key, runs the handler, stores its response and sends it. If a
+// response was stored before, run sends that. If run returns a problem, the
+// caller sends it instead.
 func (e *execution) run() *problem.Problem {
 	if e.m.Timeout > 0 {
 		return e.runWithin()
@@ -50,17 +51,18 @@ func (e *execution) run() *problem.Problem {
 	return e.answer(e.do())
 }
 
-// do claims the key, has the handler run, and stores its response.
+// do claims the key, runs the handler, and stores its response.
 func (e *execution) do() ([]byte, error) {
 	defer keepopen.Invocation(e.r.Context())()
 	opts := dedupe.DoOptions{
-		ClaimOptions: dedupe.ClaimOptions{Fingerprint: fingerprint(e.r, e.body), Lease: e.m.Lease, TTL: e.m.TTL, Wait: e.m.Wait},
-		OnFailure:    func(error) dedupe.Disposition { return e.disposition },
+		ClaimOptions: dedupe.ClaimOptions{Fingerprint: fingerprint(e.r, e.body), Lease: e.m.Lease,
+			TTL: e.m.TTL, Wait: e.m.Wait},
+		OnFailure: func(error) dedupe.Disposition { return e.disposition },
 	}
 	return dedupe.Do(context.WithoutCancel(e.r.Context()), e.ledger, e.key, opts, e.work)
 }
 
-// answer sends what do has come to.
+// answer sends the outcome of do.
 func (e *execution) answer(result []byte, err error) *problem.Problem {
 	switch {
 	case e.response == nil && err != nil:
@@ -90,8 +92,8 @@ type ending struct {
 	panicked any // nil for a goroutine that ended itself
 }
 
-// runWithin is run where the client waits for a limited time. The handler has a
-// goroutine of its own, which goes on without the client.
+// runWithin is run for a client that waits for a limited time. The handler runs
+// in its own goroutine, which continues without the client.
 func (e *execution) runWithin() *problem.Problem {
 	e.late = make(chan struct{})
 	over, gone := make(chan ending), make(chan struct{})
@@ -142,7 +144,8 @@ func (end *ending) answer(e *execution) *problem.Problem {
 // report logs a panic that no server sees any more, as net/http's does.
 func (end *ending) report() {
 	if end.panicked != nil && end.panicked != http.ErrAbortHandler {
-		slog.Error("dedupehttp: a handler panicked after its client was answered", "panic", end.panicked, "stack", string(debug.Stack()))
+		slog.Error("dedupehttp: a handler panicked after its client was answered", "panic",
+			end.panicked, "stack", string(debug.Stack()))
 	}
 }
 
@@ -154,7 +157,8 @@ func (e *execution) work(ctx context.Context, claim dedupe.Claim) ([]byte, error
 	ctx, stop := e.limit(context.WithValue(withServer(ctx), runningKey{}, e.running))
 	defer stop()
 	r := e.r.WithContext(ctx)
-	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(e.body)), int64(len(e.body)), nil
+	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(e.body)),
+		int64(len(e.body)), nil
 	e.m.next.ServeHTTP(e.response, r)
 	e.response.finish()
 	e.returned = true
@@ -165,8 +169,8 @@ func (e *execution) work(ctx context.Context, claim dedupe.Claim) ([]byte, error
 	return e.kept.encode(), nil
 }
 
-// limit gives the handler its time, if that is limited. The client waits no
-// longer either, also while the response is being stored.
+// limit starts the handler's timeout, if there is one. It also limits how long
+// the client waits for the response to be stored.
 func (e *execution) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	if e.late == nil {
 		return ctx, func() {}
@@ -175,9 +179,9 @@ func (e *execution) limit(ctx context.Context) (context.Context, context.CancelF
 	return context.WithTimeoutCause(ctx, e.m.Timeout, http.ErrHandlerTimeout)
 }
 
-// withServer says that a server runs the handler. httputil.ReverseProxy panics
-// when its upstream breaks off in the middle of a body, but elsewhere than in a
-// server it returns, and half a body would be stored as a whole one.
+// withServer marks the context as a server's. httputil.ReverseProxy then panics
+// when its upstream breaks off in the middle of a body. Without the mark it
+// returns, and half a body would be stored as a whole one.
 func withServer(ctx context.Context) context.Context {
 	if ctx.Value(http.ServerContextKey) != nil {
 		return ctx
@@ -185,10 +189,10 @@ func withServer(ctx context.Context) context.Context {
 	return context.WithValue(ctx, http.ServerContextKey, &http.Server{})
 }
 
-// dispose returns what becomes of the claim after a response of that status.
-// That nothing was done is said of this run only: a claim that is taken over is
-// not released, since the next run would not be told any more that an earlier
-// one may have had its effect.
+// dispose returns the disposition of the claim after a response with that
+// status. NoEffect covers only this run. So a claim that was taken over is not
+// released: the next run must still learn that an earlier one may have had its
+// effect.
 func (e *execution) dispose(status int) dedupe.Disposition {
 	d := dedupe.ReleaseClaim
 	if !e.running.noEffect.Load() {
@@ -201,18 +205,20 @@ func (e *execution) dispose(status int) dedupe.Disposition {
 }
 
 // settlePanic treats a handler that panics, or ends its goroutine, like one
-// that answers with status 500. The panic goes on, unrecovered, so that whoever
-// reports it sees where it began. dedupe.Do still extends the lease.
+// that answers with status 500. The panic continues unrecovered, so that its
+// report shows where it began. dedupe.Do still extends the lease.
 func (e *execution) settlePanic() {
 	if e.returned {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.r.Context()), max(e.m.Lease, time.Second))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.r.Context()),
+		max(e.m.Lease, time.Second))
 	defer cancel()
-	// If this fails, the lease ends the claim. No one is there to be told.
+	// If this fails, the lease ends the claim. Nobody can receive the error.
 	switch e.dispose(http.StatusInternalServerError) {
 	case dedupe.StoreResult:
-		dedupe.Complete(ctx, e.ledger, e.ledger.claim, panicRecord(e.ledger.expires(e.m.TTL)).encode())
+		dedupe.Complete(ctx, e.ledger, e.ledger.claim,
+			panicRecord(e.ledger.expires(e.m.TTL)).encode())
 	case dedupe.ReleaseClaim:
 		e.ledger.Release(ctx, e.ledger.claim)
 	}

@@ -17,12 +17,13 @@ const MaxIdempotencyKey = 255
 
 const keyInvalid = "idempotency_key_invalid"
 
-// parseKey returns the key that the values of the header Idempotency-Key say: a
+// parseKey returns the key in the values of the header Idempotency-Key: a
 // String of RFC 9651, or the bare key.
 func parseKey(values []string) (string, *problem.Problem) {
 	switch len(values) {
 	case 0:
-		return "", keyProblem("idempotency_key_missing", "This request needs the header Idempotency-Key.")
+		return "", keyProblem("idempotency_key_missing",
+			"This request needs the header Idempotency-Key.")
 	case 1:
 	default:
 		return "", keyProblem(keyInvalid, "The header Idempotency-Key is there more than once.")
@@ -34,9 +35,11 @@ func parseKey(values []string) (string, *problem.Problem) {
 	}
 	switch {
 	case len(key) > MaxIdempotencyKey:
-		return "", keyProblem("idempotency_key_too_long", "The key in the header Idempotency-Key is longer than 255 bytes.")
+		return "", keyProblem("idempotency_key_too_long",
+			"The key in the header Idempotency-Key is longer than 255 bytes.")
 	case !ok:
-		return "", keyProblem(keyInvalid, "The header Idempotency-Key is not one string of printable ASCII characters, without parameters.")
+		return "", keyProblem(keyInvalid,
+			"The header Idempotency-Key is not one string of printable ASCII characters, without parameters.")
 	case key == "":
 		return "", keyProblem(keyInvalid, "The key in the header Idempotency-Key is empty.")
 	}
@@ -81,8 +84,7 @@ func unquote(s string) (string, bool) {
 	return string(key), false
 }
 
-// How a scope and a key become a ledger's key. Another way would forget every
-// live record.
+// The forms of a ledger's key. A change would forget every live record.
 const (
 	keyWhole  = 1 // the length of the scope as a varint, the scope, the key
 	keyHashed = 2 // the SHA-256 of that
@@ -108,7 +110,8 @@ func fingerprint(r *http.Request, body []byte) []byte {
 	h := sha256.New()
 	parts := []string{
 		r.Method, r.URL.EscapedPath(), r.URL.RawQuery,
-		strings.Join(r.Header.Values("Content-Type"), ", "), strings.Join(r.Header.Values("Content-Encoding"), ", "),
+		strings.Join(r.Header.Values("Content-Type"), ", "),
+		strings.Join(r.Header.Values("Content-Encoding"), ", "),
 	}
 	if path, query := target(r); path != parts[1] || query != parts[2] {
 		parts = append([]string{changedURL, path, query}, parts...)

@@ -2,18 +2,18 @@ package dedupehttp
 
 import "flow.internal/capdo/dedupe/internal/inflight"
 
-// Limits of what requests take of an isolate's memory together, those of
-// package ledgerapi included. A request that would exceed them is refused with
-// [dedupe.ErrOverloaded], status 503 and Retry-After, before its body is read.
-// A tenant, or a scope, may have as much as it leaves to the others: half where
-// it is alone. They are not for programs outside of Workers.
+// Limits of the memory of an isolate that all requests may use together,
+// including those of package ledgerapi. A request that would exceed them is
+// refused before its body is read, with [dedupe.ErrOverloaded], status 503 and
+// Retry-After. A tenant or scope may use at most as much as it leaves free for
+// the others: half, if it is alone. The limits apply only in Workers.
 const (
-	// MaxInFlight is what all requests in flight may count, in bytes.
+	// MaxInFlight is the limit for all requests in flight, in bytes.
 	MaxInFlight = inflight.Max
-	// RequestCost is what a request counts, in bytes, besides its bodies.
+	// RequestCost is the cost of a request without its bodies, in bytes.
 	RequestCost = inflight.RequestCost
-	// BodyCost is what a byte counts of a request's body, of a result and of a
-	// response that is held back. Bodies count by the length that is announced,
-	// or as they grow.
+	// BodyCost is the cost of each byte of a request's body, a result or a
+	// response that is held back. A body counts with its announced length, or
+	// as it grows.
 	BodyCost = inflight.BodyCost
 )

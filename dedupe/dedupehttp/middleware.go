@@ -13,20 +13,20 @@ import (
 )
 
 // LedgerFunc returns the ledger for a request. In a Worker a ledger belongs to
-// the invocation: make it from durablehttp.Env(r). Its error is answered with
-// status 503, and is seen nowhere.
+// the invocation: make it from durablehttp.Env(r). If it fails, the client gets
+// status 503; the error itself is neither sent nor logged.
 type LedgerFunc func(*http.Request) (dedupe.Ledger, error)
 
-// Fixed returns a [LedgerFunc] for one ledger, which all requests have.
+// Fixed returns a [LedgerFunc] that returns the same ledger for all requests.
 func Fixed(ledger dedupe.Ledger) LedgerFunc {
 	return func(*http.Request) (dedupe.Ledger, error) { return ledger, nil }
 }
 
-// ScopeFunc says whose key it is that a request carries, such as the tenant
-// that was authenticated: any bytes. Equal keys of two scopes are two keys.
-// Within a scope, who repeats a request gets the response of the first: where
-// users of a tenant must not see each other's, let the scope name the user,
-// too. An error, or an empty scope, is answered with status 403.
+// ScopeFunc returns the owner of a request's key, such as the authenticated
+// tenant: any bytes. Equal keys in two scopes are different keys. Within a
+// scope, anyone who repeats a request gets the response of the first. If users
+// of a tenant must not see each other's responses, include the user in the
+// scope. An error or an empty scope is answered with status 403.
 type ScopeFunc func(*http.Request) (string, error)
 
 // Idempotent returns middleware that runs a handler once for each
@@ -41,7 +41,8 @@ func Idempotent(ledger LedgerFunc, scope ScopeFunc, opts *Options) func(http.Han
 		panic("dedupehttp: Idempotent: " + problem)
 	}
 	if ledger == nil {
-		panic("dedupehttp: Idempotent: there is no ledger\nhint: dedupehttp.Fixed(ledger) makes a LedgerFunc of one")
+		panic("dedupehttp: Idempotent: there is no ledger" +
+			"\nhint: dedupehttp.Fixed(ledger) makes a LedgerFunc of one")
 	}
 	if scope == nil {
 		panic("dedupehttp: Idempotent: there is no scope\n" +
@@ -68,8 +69,11 @@ func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve serves a request with a key. What it returns is to be sent instead.
-func (m *middleware) serve(w http.ResponseWriter, r *http.Request, values []string) *problem.Problem {
+// serve serves a request with a key. If it returns a problem, the caller sends
+// that.
+func (m *middleware) serve(
+	w http.ResponseWriter, r *http.Request, values []string,
+) *problem.Problem {
 	e, refused := m.prepare(w, r, values)
 	defer func() {
 		if !e.goesOn {
@@ -82,8 +86,10 @@ func (m *middleware) serve(w http.ResponseWriter, r *http.Request, values []stri
 	return e.run()
 }
 
-// prepare does all that comes before the claim.
-func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []string) (*execution, *problem.Problem) {
+// prepare does everything that comes before the claim.
+func (m *middleware) prepare(
+	w http.ResponseWriter, r *http.Request, values []string,
+) (*execution, *problem.Problem) {
 	e := &execution{m: m, w: w, r: r}
 	key, refused := parseKey(values)
 	if refused != nil {
@@ -92,7 +98,9 @@ func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []st
 	scope, err := m.scope(r)
 	if err != nil || scope == "" {
 		return e, &problem.Problem{
-			Status: http.StatusForbidden, Code: "scope_unknown", Detail: "It is not known whose Idempotency-Key this is.", Hint: "authenticate the request",
+			Status: http.StatusForbidden, Code: "scope_unknown",
+			Detail: "It is not known whose Idempotency-Key this is.",
+			Hint:   "authenticate the request",
 		}
 	}
 	if r.ContentLength > m.MaxBody {
@@ -109,15 +117,18 @@ func (m *middleware) prepare(w http.ResponseWriter, r *http.Request, values []st
 	if err != nil || ledger == nil {
 		return e, &ledgerFailed
 	}
-	e.sent, e.key, e.ledger = key, ledgerKey(scope, key), &detachedLedger{Ledger: ledger, client: r.Context()}
+	e.sent, e.key, e.ledger = key, ledgerKey(scope, key), &detachedLedger{Ledger: ledger,
+		client: r.Context()}
 	return e, nil
 }
 
 // readBody returns the whole body of a request, if it is within the limit. A
-// body that is shorter than announced was read further out, by who parses forms
-// or keeps a log, say: all such requests would look alike, and the handler
-// would see nothing of them.
-func (m *middleware) readBody(w http.ResponseWriter, r *http.Request, share *budget.Share) ([]byte, *problem.Problem) {
+// body that is shorter than announced was read by an outer handler, for example
+// one that parses forms or keeps a log. All such requests would look alike, and
+// the handler would not get their bodies.
+func (m *middleware) readBody(
+	w http.ResponseWriter, r *http.Request, share *budget.Share,
+) ([]byte, *problem.Problem) {
 	var body []byte
 	if r.Body != nil {
 		var err error

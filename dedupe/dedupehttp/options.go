@@ -11,20 +11,20 @@ import (
 
 // Options say how [Idempotent] works; nil means the defaults.
 type Options struct {
-	// Required: a request without a key is answered with status 400. By default
-	// it goes to the handler, as if the middleware were not there.
+	// Required refuses a request without a key with status 400. By default such
+	// a request goes to the handler as if there were no middleware.
 	Required bool
-	// Methods are those that the middleware is for, in upper or lower case;
-	// POST and PATCH when empty. Others go to the handler. PUT and DELETE,
-	// which may be repeated by their definition, are among them if they are
-	// listed. GET, HEAD, OPTIONS and TRACE cannot be.
+	// Methods lists the methods that the middleware handles, in upper or lower
+	// case; POST and PATCH when empty. Requests with other methods go to the
+	// handler. PUT and DELETE, which are idempotent by definition, can be
+	// listed. GET, HEAD, OPTIONS and TRACE cannot.
 	Methods []string
-	// TTL is how long a key is remembered from its first request on;
+	// TTL is how long a key is remembered after its first request;
 	// [dedupe.DefaultTTL] when 0.
 	TTL time.Duration
-	// Lease is how long a key stays in progress when its program dies, from 1
-	// ms to [dedupe.MaxLease]; [dedupe.DefaultLease] when 0. While the handler
-	// runs it is extended.
+	// Lease is how long a key stays in progress after its program dies, from 1
+	// ms to [dedupe.MaxLease]; [dedupe.DefaultLease] when 0. It is extended
+	// while the handler runs.
 	Lease time.Duration
 	// Wait is how long a request waits while another with its key is in
 	// progress, at most [dedupe.MaxWait]. With 0 it is answered with status 409
@@ -33,20 +33,20 @@ type Options struct {
 	// MaxBody is the size of the largest request, in bytes; 1 MiB when 0. It is
 	// read into memory before the handler runs.
 	MaxBody int64
-	// Disposition says what becomes of a response by its status:
-	// [dedupe.StoreResult], so that the key is answered with it from then on,
-	// or whether the key's next request runs the handler again, at once
-	// ([dedupe.ReleaseClaim]) or after the lease ([dedupe.LeaveToLease]).
+	// Disposition decides by the status what happens with a response.
+	// [dedupe.StoreResult] stores it, and later requests with the key get it.
+	// With [dedupe.ReleaseClaim] the key's next request runs the handler again
+	// at once, with [dedupe.LeaveToLease] after the lease. It is
 	// [DefaultDisposition] when nil; [RepeatServerErrors] is for handlers that
-	// may run again after a failure. Where a handler has called [NoEffect] it
-	// is not asked.
+	// may run again after a failure. It is not called if the handler has called
+	// [NoEffect].
 	Disposition func(status int) dedupe.Disposition
 	// Timeout is how long a client waits from when the handler begins; no limit
 	// when 0. Then the handler's context ends, with the cause
 	// [http.ErrHandlerTimeout], and the client gets status 503 and the code
 	// timed_out. The handler keeps its claim until it has returned, and its
-	// response is stored for the key's next request. A response that has begun
-	// to go out is broken off. Do not use [http.TimeoutHandler] inside of the
+	// response is stored for the key's next request. A response that is partly
+	// sent is broken off. Do not use [http.TimeoutHandler] inside the
 	// middleware; see the package's documentation.
 	Timeout time.Duration
 	// Streaming: the response goes out as the handler writes it, and its body
@@ -54,13 +54,13 @@ type Options struct {
 	Streaming bool
 }
 
-// DefaultDisposition stores all that a handler answers, except 409, 425 and
-// 429: by their definition the request was not carried out, and may be
-// repeated. After those the next request runs the handler at once.
+// DefaultDisposition stores every response except 409, 425 and 429. By
+// definition, these mean that the request was not carried out and may be
+// repeated, so the next request runs the handler at once.
 //
-// It stores 503 and 408, too, as any other failure. A handler says them when it
-// has done nothing, but http.TimeoutHandler and the like, and proxies, say them
-// of work that goes on. A handler that has done nothing calls [NoEffect].
+// It stores 503 and 408 like any other failure. A handler may send them when it
+// has done nothing, but proxies and http.TimeoutHandler send them while the
+// work continues. A handler that has done nothing calls [NoEffect].
 func DefaultDisposition(status int) dedupe.Disposition {
 	switch status {
 	case http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -70,11 +70,11 @@ func DefaultDisposition(status int) dedupe.Disposition {
 }
 
 // RepeatServerErrors is [DefaultDisposition], except that it stores neither 408
-// nor a status of 500 or more: the key's next request runs the handler again,
-// after the lease, since the failed run may have had an effect, and may still
-// have it. It is for handlers that may be repeated: they pass the key or the
-// fence on to whatever they change, or look at [ClaimOf] and ask what has been
-// done.
+// nor a status of 500 or more. After these, the key's next request runs the
+// handler again once the lease is over, because the failed run may have had an
+// effect, or may still have one. Use it for handlers that may run again: they
+// pass the key or the fence to the system that they change, or check [ClaimOf]
+// and find out what was done.
 func RepeatServerErrors(status int) dedupe.Disposition {
 	if status == http.StatusRequestTimeout || status >= http.StatusInternalServerError {
 		return dedupe.LeaveToLease
@@ -82,7 +82,7 @@ func RepeatServerErrors(status int) dedupe.Disposition {
 	return DefaultDisposition(status)
 }
 
-// complete fills in the defaults, and says what is wrong with the rest.
+// complete fills in the defaults, and returns what is wrong with the options.
 func (o *Options) complete() string {
 	if len(o.Methods) == 0 {
 		o.Methods = []string{http.MethodPost, http.MethodPatch}
@@ -106,7 +106,8 @@ func (o *Options) complete() string {
 	if o.Disposition == nil {
 		o.Disposition = DefaultDisposition
 	}
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions,
+		http.MethodTrace} {
 		if slices.Contains(o.Methods, method) {
 			return method + " is a safe method, and needs no key"
 		}

@@ -11,10 +11,12 @@ import (
 
 var (
 	bodyTooLarge = problem.Problem{
-		Status: http.StatusRequestEntityTooLarge, Code: "body_too_large", Detail: "The request is too large to be repeated under an Idempotency-Key.",
+		Status: http.StatusRequestEntityTooLarge, Code: "body_too_large",
+		Detail: "The request is too large to be repeated under an Idempotency-Key.",
 	}
 	bodyUnreadable = problem.Problem{
-		Status: http.StatusBadRequest, Code: "body_unreadable", Detail: "The request's body did not arrive in full.", Hint: "send the request again",
+		Status: http.StatusBadRequest, Code: "body_unreadable",
+		Detail: "The request's body did not arrive in full.", Hint: "send the request again",
 	}
 	bodyIncomplete = problem.Problem{
 		Status: http.StatusInternalServerError, Code: "body_incomplete",
@@ -44,7 +46,8 @@ var (
 	}
 	takenOver = problem.Problem{
 		Status: http.StatusServiceUnavailable, Code: "taken_over", RetryAfter: minRetryAfter,
-		Detail: "Another request with this Idempotency-Key took over.", Hint: "send the request again, with the same key, to get its response",
+		Detail: "Another request with this Idempotency-Key took over.",
+		Hint:   "send the request again, with the same key, to get its response",
 	}
 )
 
@@ -53,8 +56,9 @@ var (
 func panicRecord(expires time.Time) *record {
 	rec := &recorder{header: http.Header{}}
 	problem.Problem{
-		Status: http.StatusInternalServerError, Code: "handler_panicked", Detail: "The operation failed, and may have been carried out in part.",
-		Hint: "this key stays failed; find out what was done before you use another",
+		Status: http.StatusInternalServerError, Code: "handler_panicked",
+		Detail: "The operation failed, and may have been carried out in part.",
+		Hint:   "this key stays failed; find out what was done before you use another",
 	}.Write(rec)
 	rec.finish()
 	return rec.record(expires)
@@ -65,21 +69,25 @@ func claimProblem(err error) *problem.Problem {
 	switch {
 	case errors.Is(err, dedupe.ErrMismatch):
 		return &problem.Problem{
-			Status: http.StatusUnprocessableEntity, Code: "idempotency_key_reused", Detail: "This Idempotency-Key was used for another request.",
-			Hint: "use a new key for each operation, and send a repetition exactly like the first",
+			Status: http.StatusUnprocessableEntity, Code: "idempotency_key_reused",
+			Detail: "This Idempotency-Key was used for another request.",
+			Hint:   "use a new key for each operation, and send a repetition exactly like the first",
 		}
 	case errors.Is(err, dedupe.ErrInProgress):
 		return &problem.Problem{
-			Status: http.StatusConflict, Code: "in_progress", RetryAfter: minRetryAfter, Detail: "Another request with this Idempotency-Key is in progress.",
-			Hint: "send the request again, with the same key, to get its response",
+			Status: http.StatusConflict, Code: "in_progress", RetryAfter: minRetryAfter,
+			Detail: "Another request with this Idempotency-Key is in progress.",
+			Hint:   "send the request again, with the same key, to get its response",
 		}
 	case errors.Is(err, dedupe.ErrOverloaded):
 		p := ledgerFailed
-		p.Code, p.Detail = "overloaded", "The ledger of Idempotency-Keys is overloaded. The operation was not carried out."
+		p.Code, p.Detail = "overloaded",
+			"The ledger of Idempotency-Keys is overloaded. The operation was not carried out."
 		return &p
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
 		p := ledgerFailed
-		p.Code, p.Detail = "outcome_unknown", "The ledger of Idempotency-Keys did not answer. The operation was not carried out by this request."
+		p.Code, p.Detail = "outcome_unknown",
+			"The ledger of Idempotency-Keys did not answer. The operation was not carried out by this request."
 		return &p
 	}
 	return &ledgerFailed

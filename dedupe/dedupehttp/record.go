@@ -183,17 +183,18 @@ func (c *record) setExpires(h http.Header) {
 	}
 }
 
-// notKept are headers that belong to one response, or to one connection (RFC
-// 9110, section 7.6.1), or that the middleware sets itself. A cookie is for who
-// got the first response; nobody else should get it from a store.
+// notKept are headers that belong to one response or to one connection (RFC
+// 9110, section 7.6.1), or that the middleware sets itself. A cookie is for the
+// client that got the first response; a store must not give it to another.
 var notKept = []string{
-	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 	"Date", "Set-Cookie", headerReplayed, headerExpires, headerIncomplete,
 }
 
-// ofBody are headers that describe a body, and would lie about one that is not
-// there.
-var ofBody = []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Range", "Content-Digest", "Content-Md5", "Digest"}
+// ofBody are headers that describe a body. They would be wrong without it.
+var ofBody = []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Range",
+	"Content-Digest", "Content-Md5", "Digest"}
 
 // keptHeader returns what is kept of a header that was before when the handler
 // began, and of that what describes the body only with it. What is not the

@@ -15,9 +15,9 @@ import (
 )
 
 // recorder is the ResponseWriter that a handler writes to. It holds the
-// response back until that is stored; one that is too large to be kept, that
-// there is no memory for, or that may be streamed, it passes through as it
-// comes.
+// response back until the response is stored. It passes a response through if
+// that is too large to keep, if there is no memory for it, or if it may be
+// streamed.
 type recorder struct {
 	w         http.ResponseWriter
 	streaming bool
@@ -34,7 +34,8 @@ type recorder struct {
 }
 
 func newRecorder(w http.ResponseWriter, streaming bool, share *budget.Share) *recorder {
-	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()), header: w.Header().Clone(), body: inflight.Buffer{Share: share, Limit: MaxKeptBody}}
+	return &recorder{w: w, streaming: streaming, before: cleanHeader(w.Header()),
+		header: w.Header().Clone(), body: inflight.Buffer{Share: share, Limit: MaxKeptBody}}
 }
 
 // Header returns the handler's header. At first it is as handlers further out
@@ -113,8 +114,7 @@ func (rec *recorder) begin() {
 	rec.send(nil)
 }
 
-// leave has nothing go to the client from here on, and reports whether nothing
-// has yet.
+// leave stops sending to the client, and reports whether nothing was sent yet.
 func (rec *recorder) leave() (untouched bool) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -122,8 +122,8 @@ func (rec *recorder) leave() (untouched bool) {
 	return !rec.through
 }
 
-// send sends status, header and what is held back of the body; c is the record
-// that was stored, if any.
+// send sends the status, the header and the body that is held back; c is the
+// record that was stored, if any.
 func (rec *recorder) send(c *record) {
 	h := rec.w.Header()
 	clear(h)
@@ -146,7 +146,8 @@ func (rec *recorder) finish() {
 	if rec.through {
 		return
 	}
-	if _, ok := rec.sent["Content-Type"]; !ok && rec.body.Len() > 0 && rec.sent.Get("Content-Encoding") == "" {
+	if _, ok := rec.sent["Content-Type"]; !ok && rec.body.Len() > 0 &&
+		rec.sent.Get("Content-Encoding") == "" {
 		rec.sent.Set("Content-Type", http.DetectContentType(rec.body.Bytes()))
 	}
 	if !slices.Equal(rec.sent["Content-Length"], []string{strconv.Itoa(rec.body.Len())}) {
@@ -156,7 +157,8 @@ func (rec *recorder) finish() {
 
 // record returns what is to be kept of the response.
 func (rec *recorder) record(expires time.Time) *record {
-	c := &record{status: rec.status, incomplete: rec.passed, body: rec.body.Bytes(), expires: expires}
+	c := &record{status: rec.status, incomplete: rec.passed, body: rec.body.Bytes(),
+		expires: expires}
 	c.header = keptHeader(rec.sent, rec.before, !c.incomplete)
 	if len(appendHeader(nil, c.header)) > MaxKeptHeader {
 		c.header, c.body, c.incomplete = nil, nil, true

@@ -48,12 +48,12 @@ func Fence(ctx context.Context) (fence int64, ok bool) {
 	return claim.Fence, ok
 }
 
-// NoEffect says that a handler has done nothing and will do nothing: neither
-// itself nor anything that it has started, such as a call that it has given up.
-// Whatever it answers then is not stored, and the key's next request runs the
-// handler again, at once. Where the claim is TakenOver, that is after the
-// lease, so that the next run is told, too, that an earlier one may have had
-// its effect.
+// NoEffect declares that a handler has done nothing and will do nothing, and
+// neither will anything that it has started, such as a call that it has given
+// up. Its response is then not stored, and the key's next request runs the
+// handler again at once. If the claim is TakenOver, the next run starts after
+// the lease, so that it also learns that an earlier run may have had its
+// effect.
 //
 //	if errors.Is(err, errBusy) { // refused before anything was charged
 //		dedupehttp.NoEffect(r.Context())

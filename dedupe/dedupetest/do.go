@@ -40,7 +40,9 @@ var doTests = []doTest{
 func (l ledgerTest) doAmidFaults() {
 	var wg sync.WaitGroup
 	for n, test := range doTests {
-		wg.Go(func() { test.run(ledgerTest{named{l.TB, test.name}, l.ledger}, fmt.Sprint("do ", n)) })
+		wg.Go(func() {
+			test.run(ledgerTest{named{l.TB, test.name}, l.ledger}, fmt.Sprint("do ", n))
+		})
 	}
 	wg.Wait()
 }
@@ -77,7 +79,9 @@ type troubled struct {
 	complete func() (before, after error)
 }
 
-func (l *troubled) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
+func (l *troubled) Claim(
+	ctx context.Context, key []byte, o dedupe.ClaimOptions,
+) (dedupe.Claim, error) {
 	if l.claim != nil {
 		return l.claim(ctx, key, o)
 	}
@@ -119,7 +123,9 @@ func doOptions() dedupe.DoOptions {
 
 // doOnce does a key's work on a ledger around this one, and wants its result to
 // be stored after one run.
-func (l ledgerTest) doOnce(ctx context.Context, around dedupe.Ledger, key string, work func(ctx context.Context, claim dedupe.Claim)) {
+func (l ledgerTest) doOnce(
+	ctx context.Context, around dedupe.Ledger, key string, work func(ctx context.Context, claim dedupe.Claim),
+) {
 	l.Helper()
 	runs := 0
 	got, err := dedupe.Do(ctx, around, []byte(key), doOptions(), func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
@@ -182,7 +188,8 @@ func (l ledgerTest) doStores(key string) {
 		stop()
 		return nil, nil
 	}}
-	l.doOnce(l.Context(), around, key, func(context.Context, dedupe.Claim) { begin, stop = time.Now(), l.watchHeld(key) })
+	l.doOnce(l.Context(), around, key,
+		func(context.Context, dedupe.Claim) { begin, stop = time.Now(), l.watchHeld(key) })
 }
 
 func (l ledgerTest) doHangs(key string) {
@@ -260,11 +267,13 @@ func (l ledgerTest) doClaimLost(key string) {
 }
 
 func (l ledgerTest) doTakesOver(key string) {
-	before := l.claim(key, dedupe.ClaimOptions{Lease: time.Millisecond, TTL: time.Hour}, dedupe.Acquired)
+	before := l.claim(key, dedupe.ClaimOptions{Lease: time.Millisecond,
+		TTL: time.Hour}, dedupe.Acquired)
 	time.Sleep(20 * time.Millisecond)
 	l.doOnce(l.Context(), l.ledger, key, func(_ context.Context, c dedupe.Claim) {
 		if string(c.Key) != key || c.Attempt != 2 || !c.TakenOver || c.Fence <= before.Fence {
-			l.Errorf("attempt %d, taken over: %v, fence %d after %d", c.Attempt, c.TakenOver, c.Fence, before.Fence)
+			l.Errorf("attempt %d, taken over: %v, fence %d after %d", c.Attempt, c.TakenOver,
+				c.Fence, before.Fence)
 		}
 	})
 }
@@ -294,7 +303,8 @@ func (l ledgerTest) doNothing(key string) {
 func (l ledgerTest) doFailing(key string, failure error, next dedupe.Outcome) {
 	o := doOptions()
 	o.Lease = time.Minute
-	_, err := dedupe.Do(l.Context(), l.ledger, []byte(key), o, func(context.Context, dedupe.Claim) ([]byte, error) { return nil, failure })
+	_, err := dedupe.Do(l.Context(), l.ledger, []byte(key), o,
+		func(context.Context, dedupe.Claim) ([]byte, error) { return nil, failure })
 	if !errors.Is(err, failure) {
 		l.Errorf("%v", err)
 	}
@@ -310,7 +320,8 @@ func (l ledgerTest) doLeavesBefore(key string) {
 	}}
 	o := doOptions()
 	o.Lease = time.Minute // it is what the release may take
-	_, err := dedupe.Do(ctx, around, []byte(key), o, func(context.Context, dedupe.Claim) ([]byte, error) { ran.Store(true); return nil, nil })
+	_, err := dedupe.Do(ctx, around, []byte(key), o,
+		func(context.Context, dedupe.Claim) ([]byte, error) { ran.Store(true); return nil, nil })
 	if !errors.Is(err, context.Canceled) || ran.Load() {
 		l.Errorf("%v; work ran: %v", err, ran.Load())
 	}

@@ -21,7 +21,8 @@ func TestLedger(t *testing.T, newLedger func(t *testing.T) dedupe.Ledger) {
 	for _, test := range ledgerTests {
 		t.Run(test.name, func(t *testing.T) { test.run(ledgerTest{t, newLedger(t)}) })
 	}
-	t.Run("Do keeps its word though something around it misbehaves", func(t *testing.T) { ledgerTest{t, newLedger(t)}.doAmidFaults() })
+	t.Run("Do keeps its word though something around it misbehaves",
+		func(t *testing.T) { ledgerTest{t, newLedger(t)}.doAmidFaults() })
 }
 
 var ledgerTests = []struct {
@@ -37,7 +38,8 @@ var ledgerTests = []struct {
 	{"a claim with another owner or fence is fenced and changes nothing", ledgerTest.wrongHolder},
 	{"a claim that was completed, released or forgotten is over", ledgerTest.overHolder},
 	{"fences grow over release, expiry, completion and Forget", ledgerTest.fences},
-	{"an expired lease can be taken over (known mistake: in-progress records with the done-TTL)", ledgerTest.takeover},
+	{"an expired lease can be taken over (known mistake: in-progress records with the done-TTL)",
+		ledgerTest.takeover},
 	// Stealable, not stolen.
 	{"an expired lease that nobody has taken can be completed", ledgerTest.lateHolder},
 	{"an extended lease lasts and is never shortened", ledgerTest.extend},
@@ -46,15 +48,18 @@ var ledgerTests = []struct {
 	{"the key of a claim that failed is free (known mistake: uniqueness lock left behind when the insert fails)", ledgerTest.failedClaim},
 	{"another fingerprint mismatches, in progress and completed (known mistake: payload hash stored and never compared)", ledgerTest.fingerprint},
 	{"an honest retry after completion is replayed (known mistake: complete dropping the fingerprint)", ledgerTest.honestRetry},
-	{"the window begins when the key is first seen (known mistake: sub-second TTL becoming 24 h)", ledgerTest.window},
+	{"the window begins when the key is first seen (known mistake: sub-second TTL becoming 24 h)",
+		ledgerTest.window},
 	{"what becomes of an attempt is remembered beyond the window (known mistake: a takeover beyond the window that looks fresh)", ledgerTest.beyondWindow},
-	{"a long TTL is kept (known mistake: ttl*1000 overflowing to inserted every time)", ledgerTest.longTTL},
+	{"a long TTL is kept (known mistake: ttl*1000 overflowing to inserted every time)",
+		ledgerTest.longTTL},
 	{"a completed key outlives its lease", ledgerTest.outliveLease},
 	{"a result that is too large is refused and the key stays in progress", ledgerTest.largeResult},
 	{"a waiter is woken by the completion", ledgerTest.wakeByCompletion},
 	{"a waiter is woken by the release and acquires", ledgerTest.wakeByRelease},
 	{"a waiter acquires when the lease is over", ledgerTest.wakeByExpiry},
-	{"a waiter is woken by Forget and acquires (known mistake: a change that wakes nobody)", ledgerTest.wakeByForget},
+	{"a waiter is woken by Forget and acquires (known mistake: a change that wakes nobody)",
+		ledgerTest.wakeByForget},
 	{"a wait is bounded", ledgerTest.boundedWait},
 	{"a wait ends with its context and claims nothing", ledgerTest.cancelledWait},
 	{"a waiter with another fingerprint mismatches", ledgerTest.waitMismatch},
@@ -106,7 +111,8 @@ func (l ledgerTest) wantReplay(key string, o dedupe.ClaimOptions, result string)
 	l.Helper()
 	c := l.claim(key, o, dedupe.Replay)
 	if string(c.Result) != result {
-		l.Fatalf("replay of %d bytes (%.40q), want %d bytes (%.40q)", len(c.Result), c.Result, len(result), result)
+		l.Fatalf("replay of %d bytes (%.40q), want %d bytes (%.40q)", len(c.Result), c.Result,
+			len(result), result)
 	}
 	return c
 }
@@ -126,11 +132,13 @@ func (l ledgerTest) wantError(err error, op string, want error) {
 
 func (l ledgerTest) firstClaim() {
 	first := l.claim("key", long("a"), dedupe.Acquired)
-	if first.Attempt != 1 || first.Fence <= 0 || first.Owner != "a" || string(first.Key) != "key" || first.TakenOver {
+	if first.Attempt != 1 || first.Fence <= 0 || first.Owner != "a" || string(first.Key) != "key" ||
+		first.TakenOver {
 		l.Errorf("claim %+v", first)
 	}
 	second := l.claim("key", long("b"), dedupe.InProgress)
-	if second.Attempt != 1 || second.RetryAfter <= 0 || second.RetryAfter > time.Minute || second.Fence != 0 {
+	if second.Attempt != 1 || second.RetryAfter <= 0 || second.RetryAfter > time.Minute ||
+		second.Fence != 0 {
 		l.Errorf("claim in progress: %+v", second)
 	}
 	l.claim("another", long("b"), dedupe.Acquired)
@@ -177,13 +185,15 @@ func (l ledgerTest) sameOwner() {
 
 func (l ledgerTest) replay() {
 	for name, result := range map[string]string{
-		"text": "result", "nothing": "", "bytes": "\x00\xff\xfe\n", "the largest": strings.Repeat("\xfe", dedupe.MaxResultSize),
+		"text": "result", "nothing": "", "bytes": "\x00\xff\xfe\n",
+		"the largest": strings.Repeat("\xfe", dedupe.MaxResultSize),
 	} {
 		begin := time.Now()
 		l.complete(l.claim(name, long("a"), dedupe.Acquired), result)
 		for range 2 {
 			c := l.wantReplay(name, long("b"), result)
-			if at := c.CompletedAt.Sub(begin); at < -time.Minute || at > time.Minute || c.Attempt != 1 {
+			if at := c.CompletedAt.Sub(begin); at < -time.Minute ||
+				at > time.Minute || c.Attempt != 1 {
 				l.Errorf("replay: completed %v after the claim, attempt %d", at, c.Attempt)
 			}
 		}
@@ -567,7 +577,8 @@ func (l ledgerTest) do() {
 	for n := range callers * keys {
 		wg.Go(func() {
 			key := hammerKey(n % keys)
-			o := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 5 * time.Second, Wait: 20 * time.Second, Fingerprint: []byte("f")}}
+			o := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 5 * time.Second,
+				Wait: 20 * time.Second, Fingerprint: []byte("f")}}
 			result, err := dedupe.Do(l.Context(), l.ledger, key, o, func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
 				if works[n%keys].Add(1) == 1 {
 					// This error also releases the claim.
@@ -576,7 +587,8 @@ func (l ledgerTest) do() {
 				time.Sleep(20 * time.Millisecond)
 				return key, nil
 			})
-			if err == nil && !bytes.Equal(result, key) || err != nil && err.Error() != "the first attempt fails" {
+			if err == nil && !bytes.Equal(result, key) ||
+				err != nil && err.Error() != "the first attempt fails" {
 				l.Errorf("%q, %v", result, err)
 			}
 		})

@@ -24,15 +24,28 @@ func (l ledgerTest) invalidClaim() {
 		want error
 	}{
 		{"no key", nil, long("a"), dedupe.ErrKeyEmpty},
-		{"a key that is too large", make([]byte, dedupe.MaxKeySize+1), long("a"), dedupe.ErrKeyTooLarge},
-		{"an owner that is too large", nil, change(func(o *dedupe.ClaimOptions) { o.Owner = strings.Repeat("o", 65) }), dedupe.ErrOwnerTooLarge},
-		{"a fingerprint that is too large", nil, change(func(o *dedupe.ClaimOptions) { o.Fingerprint = make([]byte, 65) }), dedupe.ErrFingerprintTooLarge},
-		{"a negative lease", nil, change(func(o *dedupe.ClaimOptions) { o.Lease = -1 }), dedupe.ErrInvalidLease},
-		{"a lease that is too long", nil, change(func(o *dedupe.ClaimOptions) { o.Lease = dedupe.MaxLease + 1 }), dedupe.ErrInvalidLease},
-		{"a negative TTL", nil, change(func(o *dedupe.ClaimOptions) { o.TTL = -1 }), dedupe.ErrInvalidTTL},
-		{"a TTL that is too long", nil, change(func(o *dedupe.ClaimOptions) { o.TTL = math.MaxInt64 }), dedupe.ErrInvalidTTL},
-		{"a negative wait", nil, change(func(o *dedupe.ClaimOptions) { o.Wait = -1 }), dedupe.ErrInvalidWait},
-		{"a wait that is too long", nil, change(func(o *dedupe.ClaimOptions) { o.Wait = dedupe.MaxWait + 1 }), dedupe.ErrInvalidWait},
+		{"a key that is too large", make([]byte, dedupe.MaxKeySize+1), long("a"),
+			dedupe.ErrKeyTooLarge},
+		{"an owner that is too large", nil,
+			change(func(o *dedupe.ClaimOptions) { o.Owner = strings.Repeat("o", 65) }),
+			dedupe.ErrOwnerTooLarge},
+		{"a fingerprint that is too large", nil,
+			change(func(o *dedupe.ClaimOptions) { o.Fingerprint = make([]byte, 65) }),
+			dedupe.ErrFingerprintTooLarge},
+		{"a negative lease", nil, change(func(o *dedupe.ClaimOptions) { o.Lease = -1 }),
+			dedupe.ErrInvalidLease},
+		{"a lease that is too long", nil,
+			change(func(o *dedupe.ClaimOptions) { o.Lease = dedupe.MaxLease + 1 }),
+			dedupe.ErrInvalidLease},
+		{"a negative TTL", nil, change(func(o *dedupe.ClaimOptions) { o.TTL = -1 }),
+			dedupe.ErrInvalidTTL},
+		{"a TTL that is too long", nil,
+			change(func(o *dedupe.ClaimOptions) { o.TTL = math.MaxInt64 }), dedupe.ErrInvalidTTL},
+		{"a negative wait", nil, change(func(o *dedupe.ClaimOptions) { o.Wait = -1 }),
+			dedupe.ErrInvalidWait},
+		{"a wait that is too long", nil,
+			change(func(o *dedupe.ClaimOptions) { o.Wait = dedupe.MaxWait + 1 }),
+			dedupe.ErrInvalidWait},
 	} {
 		key := c.key
 		if key == nil && c.want != dedupe.ErrKeyEmpty {
@@ -45,7 +58,8 @@ func (l ledgerTest) invalidClaim() {
 		l.wantError(err, "Claim", c.want)
 	}
 	l.wantError(l.ledger.Forget(l.Context(), nil), "Forget", dedupe.ErrKeyEmpty)
-	l.wantError(l.ledger.Forget(l.Context(), make([]byte, dedupe.MaxKeySize+1)), "Forget", dedupe.ErrKeyTooLarge)
+	l.wantError(l.ledger.Forget(l.Context(), make([]byte, dedupe.MaxKeySize+1)), "Forget",
+		dedupe.ErrKeyTooLarge)
 	l.claim("key", long("b"), dedupe.Acquired)
 }
 
@@ -151,7 +165,8 @@ func (l ledgerTest) errorText() {
 	large := l.ledger.Complete(l.Context(), c, []byte(strings.Repeat(secret, 1<<16)))
 	foreign := c
 	foreign.Ledger = ""
-	for _, err := range []error{mismatch, fenced, large, l.ledger.Release(l.Context(), foreign), l.ledger.Forget(l.Context(), []byte(strings.Repeat(secret, 100)))} {
+	for _, err := range []error{mismatch, fenced, large, l.ledger.Release(l.Context(), foreign),
+		l.ledger.Forget(l.Context(), []byte(strings.Repeat(secret, 100)))} {
 		if err == nil || strings.Contains(err.Error(), secret[:8]) {
 			l.Errorf("error %q; want one without the key", err)
 		}

@@ -29,8 +29,10 @@ var sequencerTests = []struct {
 	{"a concurrent sequence has no gap and no number twice", sequencerTest.concurrent},
 	{"another hash mismatches and takes no number (known mistake: payload hash stored and never compared)", sequencerTest.mismatch},
 	{"streams and keys that look alike are apart", sequencerTest.lookalikes},
-	{"a key whose TTL is over is a new entry (known mistake: sub-second TTL becoming 24 h)", sequencerTest.expiry},
-	{"a long TTL is kept (known mistake: ttl*1000 overflowing to inserted every time)", sequencerTest.longTTL},
+	{"a key whose TTL is over is a new entry (known mistake: sub-second TTL becoming 24 h)",
+		sequencerTest.expiry},
+	{"a long TTL is kept (known mistake: ttl*1000 overflowing to inserted every time)",
+		sequencerTest.longTTL},
 	{"a call that fails takes no number (known mistake: uniqueness lock left behind when the insert fails)", sequencerTest.invalid},
 	{"the sequencer has a name", sequencerTest.name},
 }
@@ -68,7 +70,8 @@ func (s sequencerTest) repeat() {
 	s.want("stream", "another", 2, true)
 	time.Sleep(20 * time.Millisecond)
 	again := s.next("stream", "key", "hash", time.Hour)
-	if !first.Inserted || again.Inserted || again.N != first.N || !again.FirstSeen.Equal(first.FirstSeen) {
+	if !first.Inserted || again.Inserted || again.N != first.N ||
+		!again.FirstSeen.Equal(first.FirstSeen) {
 		s.Errorf("%+v, and again %+v", first, again)
 	}
 	if d := first.FirstSeen.Sub(begin); d < -time.Minute || d > time.Minute {
@@ -85,7 +88,8 @@ func (s sequencerTest) concurrent() {
 	for c := range callers {
 		wg.Go(func() {
 			for k := range keys {
-				seq, err := s.sequencer.Next(s.Context(), []byte("stream"), hammerKey((k*5+c)%keys), nil, time.Hour)
+				seq, err := s.sequencer.Next(s.Context(), []byte("stream"),
+					hammerKey((k*5+c)%keys), nil, time.Hour)
 				if err != nil {
 					s.Error(err)
 				}
@@ -115,7 +119,8 @@ func (s sequencerTest) concurrent() {
 func (s sequencerTest) mismatch() {
 	s.want("stream", "key", 1, true)
 	for _, hash := range []string{"other", "", "hash\x00"} {
-		_, err := s.sequencer.Next(s.Context(), []byte("stream"), []byte("key"), []byte(hash), time.Hour)
+		_, err := s.sequencer.Next(s.Context(), []byte("stream"), []byte("key"),
+			[]byte(hash), time.Hour)
 		storeTest{TB: s.TB}.wantError(err, "Next", dedupe.ErrMismatch)
 	}
 	s.want("stream", "key", 1, false)
@@ -162,7 +167,8 @@ func (s sequencerTest) invalid() {
 		want              error
 	}{
 		{nil, k, nil, time.Hour, dedupe.ErrKeyEmpty}, {k, nil, nil, time.Hour, dedupe.ErrKeyEmpty},
-		{large, k, nil, time.Hour, dedupe.ErrKeyTooLarge}, {k, large, nil, time.Hour, dedupe.ErrKeyTooLarge},
+		{large, k, nil, time.Hour, dedupe.ErrKeyTooLarge},
+		{k, large, nil, time.Hour, dedupe.ErrKeyTooLarge},
 		{k, k, make([]byte, dedupe.MaxFingerprintSize+1), time.Hour, dedupe.ErrFingerprintTooLarge},
 		{k, k, nil, -1, dedupe.ErrInvalidTTL}, {k, k, nil, math.MaxInt64, dedupe.ErrInvalidTTL},
 	} {

@@ -32,12 +32,14 @@ var storeTests = []struct {
 	{"one of many concurrent inserts wins", storeTest.concurrentInserts},
 	{"forget makes a key insertable at once", storeTest.forget},
 	{"forget leaves other keys alone", storeTest.forgetOthers},
-	{"a record expires when its TTL is over (known mistake: sub-second TTL becoming 24 h)", storeTest.expiry},
+	{"a record expires when its TTL is over (known mistake: sub-second TTL becoming 24 h)",
+		storeTest.expiry},
 	{"a hit does not extend the TTL", storeTest.hit},
 	{"a record outlives the TTL of the one before it", storeTest.successor},
 	{"a TTL of 0 is the default", storeTest.zeroTTL},
 	{"a TTL below a millisecond counts as one", storeTest.tinyTTL},
-	{"a long TTL is kept (known mistake: ttl*1000 overflowing to inserted every time)", storeTest.longTTL},
+	{"a long TTL is kept (known mistake: ttl*1000 overflowing to inserted every time)",
+		storeTest.longTTL},
 	{"an invalid TTL is refused and changes nothing", storeTest.invalidTTL},
 	{"the key of an insert that failed is free (known mistake: uniqueness lock left behind when the insert fails)", storeTest.failedInsert},
 	{"keys have 1 to 2048 bytes", storeTest.keySizes},
@@ -70,7 +72,8 @@ func (s storeTest) put(key string, ttl time.Duration) bool {
 func (s storeTest) wantPut(key string, ttl time.Duration, inserted bool) {
 	s.Helper()
 	if got := s.put(key, ttl); got != inserted {
-		s.Fatalf("PutIfAbsent with a key of %d bytes (%.40q) and TTL %v: inserted = %v, want %v", len(key), key, ttl, got, inserted)
+		s.Fatalf("PutIfAbsent with a key of %d bytes (%.40q) and TTL %v: inserted = %v, want %v",
+			len(key), key, ttl, got, inserted)
 	}
 }
 
@@ -97,7 +100,8 @@ func (s storeTest) wantError(err error, op string, want error) {
 	s.Helper()
 	var e *dedupe.Error
 	if !errors.Is(err, want) || !errors.As(err, &e) || e.Op != op {
-		s.Errorf("%s: error %v (%T), want a *dedupe.Error of that operation that matches: %v", op, err, err, want)
+		s.Errorf("%s: error %v (%T), want a *dedupe.Error of that operation that matches: %v",
+			op, err, err, want)
 	}
 }
 
@@ -210,7 +214,8 @@ func (s storeTest) tinyTTL() {
 // longTTLs are such as overflow 64 bits when they, in ns, are multiplied by
 // 1000 or more. A few, because a product may come out large.
 func longTTLs() []time.Duration {
-	return []time.Duration{107 * 24 * time.Hour, 200 * 24 * time.Hour, 365 * 24 * time.Hour, 9_223_372_037 * time.Millisecond, dedupe.MaxTTL}
+	return []time.Duration{107 * 24 * time.Hour, 200 * 24 * time.Hour, 365 * 24 * time.Hour,
+		9_223_372_037 * time.Millisecond, dedupe.MaxTTL}
 }
 
 func (s storeTest) longTTL() {
@@ -239,7 +244,8 @@ func (s storeTest) failedInsert() {
 }
 
 func (s storeTest) invalidTTL() {
-	for _, ttl := range []time.Duration{-1, -time.Hour, math.MinInt64, dedupe.MaxTTL + 1, math.MaxInt64} {
+	for _, ttl := range []time.Duration{-1, -time.Hour, math.MinInt64,
+		dedupe.MaxTTL + 1, math.MaxInt64} {
 		_, err := s.store.PutIfAbsent(s.Context(), []byte("key"), ttl)
 		s.wantError(err, "PutIfAbsent", dedupe.ErrInvalidTTL)
 	}
@@ -256,7 +262,8 @@ func (s storeTest) keySizes() {
 	for _, c := range []struct {
 		key  []byte
 		want error
-	}{{nil, dedupe.ErrKeyEmpty}, {[]byte{}, dedupe.ErrKeyEmpty}, {[]byte(longest + "k"), dedupe.ErrKeyTooLarge}} {
+	}{{nil, dedupe.ErrKeyEmpty}, {[]byte{}, dedupe.ErrKeyEmpty},
+		{[]byte(longest + "k"), dedupe.ErrKeyTooLarge}} {
 		_, err := s.store.PutIfAbsent(s.Context(), c.key, time.Hour)
 		s.wantError(err, "PutIfAbsent", c.want)
 		s.wantError(s.store.Forget(s.Context(), c.key), "Forget", c.want)
@@ -268,14 +275,18 @@ func (s storeTest) keySizes() {
 // encodings of others or as parts of a path or name.
 func lookalikes() []string {
 	keys := []string{
-		"a", "A", "a ", " a", "a\x00", "\x00a", "\x00", "\x00\x00", "a\n", "a\r\n", "aa", "\u00e5", "a\u030a", "\ufffd", "\xff", "\xff\xfe", "\xc3",
-		"\ufeffa", "\x80", "\xed\xa0\x80", "\U0001f600", "a/b", "a%2fb", "a%2Fb", "a/../b", "b", ".", "..", "/", "a:b", "a:", ":a", ":", "::", "a::b", "a+b",
-		"a b", "a%20b", "a?b", "a#b", "a=b", "a&b", "null", "undefined", "0", "00", "-0", "1", "1.0", "true", "{}", "[]", `"a"`, "__proto__",
+		"a", "A", "a ", " a", "a\x00", "\x00a", "\x00", "\x00\x00", "a\n", "a\r\n", "aa", "\u00e5",
+		"a\u030a", "\ufffd", "\xff", "\xff\xfe", "\xc3",
+		"\ufeffa", "\x80", "\xed\xa0\x80", "\U0001f600", "a/b", "a%2fb", "a%2Fb", "a/../b", "b",
+		".", "..", "/", "a:b", "a:", ":a", ":", "::", "a::b", "a+b",
+		"a b", "a%20b", "a?b", "a#b", "a=b", "a&b", "null", "undefined", "0", "00", "-0", "1",
+		"1.0", "true", "{}", "[]", `"a"`, "__proto__",
 		"constructor", "_cf_KV", "capdo.dedupe.v1::YQ",
 	}
 	for _, k := range []string{"a", "\xff\xff\xff", "\xfb\xef\xbe"} {
 		keys = append(keys, hex.EncodeToString([]byte(k)), base64.StdEncoding.EncodeToString([]byte(k)),
-			base64.RawURLEncoding.EncodeToString([]byte(k)), base64.RawURLEncoding.EncodeToString([]byte(k))+"=")
+			base64.RawURLEncoding.EncodeToString([]byte(k)),
+			base64.RawURLEncoding.EncodeToString([]byte(k))+"=")
 	}
 	seen := map[string]bool{}
 	unique := keys[:0]
@@ -329,7 +340,8 @@ func (s storeTest) errorText() {
 	_, ttl := s.store.PutIfAbsent(s.Context(), []byte(secret), -1)
 	long := []byte(strings.Repeat(secret, 100))
 	_, large := s.store.PutIfAbsent(s.Context(), long, time.Hour)
-	for _, err := range []error{ended, ttl, large, s.store.Forget(ctx, []byte(secret)), s.store.Forget(s.Context(), long)} {
+	for _, err := range []error{ended, ttl, large, s.store.Forget(ctx, []byte(secret)),
+		s.store.Forget(s.Context(), long)} {
 		if err == nil || strings.Contains(err.Error(), secret[:8]) {
 			s.Errorf("error %q; want one without the key", err)
 		}

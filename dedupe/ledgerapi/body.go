@@ -83,13 +83,18 @@ func (op *operation) limit() int64 {
 }
 
 // read reads and checks a request's body.
-func (op *operation) read(w http.ResponseWriter, r *http.Request, share *budget.Share) (apiValues, error) {
+func (op *operation) read(
+	w http.ResponseWriter, r *http.Request, share *budget.Share,
+) (apiValues, error) {
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
-		return apiValues{}, malformed("the URL has a query", "send everything in the body: URLs are logged")
+		return apiValues{}, malformed("the URL has a query",
+			"send everything in the body: URLs are logged")
 	}
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, hasCharset := params["charset"]
-	if err != nil || media != "application/json" || hasCharset && !strings.EqualFold(charset, "utf-8") || r.Header.Get("Content-Encoding") != "" {
+	if err != nil || media != "application/json" ||
+		hasCharset && !strings.EqualFold(charset,
+			"utf-8") || r.Header.Get("Content-Encoding") != "" {
 		return apiValues{}, refusal{code: "unsupported_media_type"}
 	}
 	if r.ContentLength > op.limit() {
@@ -114,7 +119,8 @@ func (op *operation) read(w http.ResponseWriter, r *http.Request, share *budget.
 func decodeBody(body []byte, fields []apiField) (apiValues, error) {
 	v := apiValues{map[string][]byte{}, map[string]string{}, map[string]int64{}}
 	if json.Valid(body) && !jsontext.IsUnicode(body) {
-		return v, malformed("a text in the body is not Unicode", "bytes have to be UTF-8, and an escape no half of a surrogate pair")
+		return v, malformed("a text in the body is not Unicode",
+			"bytes have to be UTF-8, and an escape no half of a surrogate pair")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -129,7 +135,8 @@ func decodeBody(body []byte, fields []apiField) (apiValues, error) {
 		}
 		f, ok := fieldNamed(fields, name)
 		if !ok {
-			return v, malformed("the body has a field that this request does not have", "its fields are "+fieldNames(fields))
+			return v, malformed("the body has a field that this request does not have",
+				"its fields are "+fieldNames(fields))
 		}
 		if seen[f.name] {
 			return v, malformed(f.name+" is there twice", "")
@@ -186,7 +193,8 @@ func (v *apiValues) set(f apiField, value json.Token) error {
 			return malformed(f.name+" is not a string", "send it in base64")
 		}
 		if v.bytes[f.name], err = decodeBase64(text); err != nil {
-			return malformed(f.name+" is not base64", "send it in the standard alphabet (RFC 4648, section 4), with padding")
+			return malformed(f.name+" is not base64",
+				"send it in the standard alphabet (RFC 4648, section 4), with padding")
 		}
 	case kindText:
 		if !isText {
@@ -196,13 +204,15 @@ func (v *apiValues) set(f apiField, value json.Token) error {
 	case kindInt64:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if !isText || err != nil || strconv.FormatInt(n, 10) != text {
-			return malformed(f.name+" is not a 64-bit integer in decimal digits, as a string", "send it as it was received")
+			return malformed(f.name+" is not a 64-bit integer in decimal digits, as a string",
+				"send it as it was received")
 		}
 		v.number[f.name] = n
 	case kindMillis:
 		n, isNumber := value.(json.Number)
 		if v.number[f.name], err = strconv.ParseInt(string(n), 10, 64); !isNumber || err != nil {
-			return malformed(f.name+" is not an integer", "it is a number of ms, without fraction or exponent")
+			return malformed(f.name+" is not an integer",
+				"it is a number of ms, without fraction or exponent")
 		}
 	}
 	return nil

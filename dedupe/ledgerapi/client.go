@@ -19,14 +19,15 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// ClientOptions configures a [Client]. Nil means the defaults.
+// ClientOptions configures a [Client]; nil means the defaults.
 type ClientOptions struct {
 	// HTTPClient sends the requests, in a Worker one with durablehttp.Outbound
 	// or durablehttp.Transport. Its own redirect policy is not used: redirects
 	// are not followed. Nil means one with connections of its own.
 	HTTPClient *http.Client
-	// Attempts is how often a call is sent at most. When 0 it is sent again until
-	// its context's deadline, and 3 times where there is none.
+	// Attempts is the largest number of times that a call is sent. When 0, a
+	// call is repeated until its context's deadline, or sent up to 3 times if
+	// there is none.
 	Attempts int
 }
 
@@ -34,18 +35,20 @@ type ClientOptions struct {
 // such as the Worker in examples/ledger; its Sequencer and Store are served
 // with it. Its methods may be called by any number of goroutines.
 //
-// An answer may get lost. Claim, Complete, Extend and Release have an owner, by
-// which the ledger knows them again, so the client repeats them until ctx's
-// deadline: after about 0.1 s, then 0.2 s and so on up to 2 s, each changed by
-// chance, and not before the server's Retry-After. So a deadline that is longer
-// than the server is away for rides over that. Without a deadline a call is sent
-// 3 times. The other operations it repeats only if no connection was made, so
-// that nothing can have been sent. What then is still not known is
-// [dedupe.ErrUnknownOutcome]. An attempt is given 10 s, and the time of its wait.
-// [dedupe.ErrOverloaded] is not repeated.
+// A response may get lost. Claim, Complete, Extend and Release have an owner,
+// by which the ledger recognizes a repetition. So the client repeats them until
+// ctx's deadline: after about 0.1 s, then 0.2 s and so on up to 2 s, with a
+// random variation, and not before the server's Retry-After. A deadline that is
+// longer than an outage of the server lets the call succeed after it. Without a
+// deadline a call is sent up to 3 times. The client repeats other operations
+// only if there was no connection, so that nothing can have been sent. If the
+// outcome is still unknown, the error is [dedupe.ErrUnknownOutcome]. An attempt
+// may take 10 s plus its wait. The client does not repeat a call after
+// [dedupe.ErrOverloaded].
 //
 // Besides the errors of package dedupe there are [ErrUnauthorized],
-// [ErrNoTokens] and [ErrUnavailable]; with all of them nothing was done.
+// [ErrNoTokens] and [ErrUnavailable]; after each of them the call had no
+// effect.
 //
 // A claim belongs to the server's base URL and the tenant, not to the token:
 // another client may complete it, with another token of the tenant.
@@ -77,25 +80,28 @@ const (
 )
 
 // NewClient returns a client for the server at baseURL, such as
-// "https://ledger.example.com", with a token of [ParseTokens]' form. It fails
-// for any other, and for a URL with http: but of this machine, unless there is
-// an HTTPClient to send it: the token would be readable on its way. It sends
-// nothing.
+// "https://ledger.example.com", with a token of the form that [ParseTokens]
+// reads. It fails for any other token. It also fails for a URL with http: to
+// another machine, unless an HTTPClient is given, because the token would be
+// readable on the way. It sends nothing.
 func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
 	if opts == nil {
 		opts = &ClientOptions{}
 	}
 	u, err := url.Parse(baseURL)
 	switch {
-	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("ledgerapi: the base URL is not https://host\nhint: it may have a port and a path, but no user, query or fragment")
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil ||
+		u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("ledgerapi: the base URL is not https://host" +
+			"\nhint: it may have a port and a path, but no user, query or fragment")
 	case u.Scheme == "http" && opts.HTTPClient == nil && !isLoopback(u.Hostname()):
 		return nil, errors.New("ledgerapi: the base URL is http, and the token would be readable on its way\nhint: use https, or an HTTPClient that protects it otherwise")
 	case !isToken(token):
 		const hint = "it is what follows tenant: in the server's secret"
 		return nil, fmt.Errorf("ledgerapi: the token is not %d to %d letters, digits or \"-_.~+/\"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
 	}
-	return &Client{base: strings.TrimRight(u.String(), "/"), token: token, attempts: max(opts.Attempts, 0), http: newHTTPClient(opts.HTTPClient)}, nil
+	return &Client{base: strings.TrimRight(u.String(), "/"), token: token,
+		attempts: max(opts.Attempts, 0), http: newHTTPClient(opts.HTTPClient)}, nil
 }
 
 func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
@@ -110,7 +116,9 @@ func newHTTPClient(given *http.Client) *http.Client {
 		own.Transport = t
 	}
 	// A redirect would receive the token.
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	own.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 	return own
 }
 
@@ -127,11 +135,14 @@ func (c *Client) Store() dedupe.Store { return clientStore{c} }
 // follows.
 func (c *Client) identity() string { return "dedupe.http:" + c.base + "#" }
 
-// Claim asks for the right to do a key's work; see [dedupe.Ledger]. It waits by
-// requests that wait for a second at most, and returns when the last of them is
-// answered, so an end of ctx takes effect as much later; a deadline is kept.
-// What that request acquired is the caller's.
-func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
+// Claim asks for the right to do a key's work; see [dedupe.Ledger]. To wait, it
+// sends requests that each wait for up to a second, and it returns after the
+// last response. So a cancellation of ctx takes effect up to a second later; a
+// deadline is kept. If the last request acquired the key, the caller has the
+// claim.
+func (c *Client) Claim(
+	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
+) (dedupe.Claim, error) {
 	if err := checkClaim(ctx, key, &opts); err != nil {
 		return dedupe.Claim{}, clientError(opClaim, err)
 	}
@@ -151,16 +162,19 @@ func (c *Client) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions
 	}
 	switch {
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
-		return dedupe.Claim{Ledger: c.identity(), Key: key, Owner: opts.Owner}, clientError(opClaim, err)
+		return dedupe.Claim{Ledger: c.identity(), Key: key, Owner: opts.Owner},
+			clientError(opClaim, err)
 	case err != nil:
 		return dedupe.Claim{}, clientError(opClaim, err)
 	}
 	return claim, nil
 }
 
-// claim claims, and has the server wait for so long. The claim is repeated until
-// a time.
-func (c *Client) claim(ctx context.Context, until time.Time, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
+// claim claims a key; the server waits up to the given time. The claim is
+// repeated until a deadline.
+func (c *Client) claim(
+	ctx context.Context, until time.Time, key []byte, o *dedupe.ClaimOptions, wait time.Duration,
+) (dedupe.Claim, error) {
 	lease, _ := dedupe.LeaseMillis(o.Lease)
 	body := map[string]any{"key": key, "owner": []byte(o.Owner), "lease_ms": lease}
 	if len(o.Fingerprint) > 0 {
@@ -182,9 +196,12 @@ func (c *Client) claim(ctx context.Context, until time.Time, key []byte, o *dedu
 		case a.Outcome == "acquired" && a.Fence > 0:
 			claim.Outcome, claim.Fence, claim.TakenOver = dedupe.Acquired, a.Fence, a.TakenOver
 		case a.Outcome == "replay" && !a.CompletedAt.IsZero():
-			claim.Outcome, claim.Result, claim.CompletedAt = dedupe.Replay, a.Result, a.CompletedAt.Local()
-		case a.Outcome == "in_progress" && 0 <= a.RetryAfterMS && a.RetryAfterMS <= math.MaxInt64/int64(time.Millisecond):
-			claim.Outcome, claim.RetryAfter = dedupe.InProgress, time.Duration(a.RetryAfterMS)*time.Millisecond
+			claim.Outcome, claim.Result, claim.CompletedAt = dedupe.Replay, a.Result,
+				a.CompletedAt.Local()
+		case a.Outcome == "in_progress" && 0 <= a.RetryAfterMS &&
+			a.RetryAfterMS <= math.MaxInt64/int64(time.Millisecond):
+			claim.Outcome, claim.RetryAfter = dedupe.InProgress,
+				time.Duration(a.RetryAfterMS)*time.Millisecond
 		default:
 			return errors.New("an outcome that is none")
 		}
@@ -199,10 +216,12 @@ func addTTL(body map[string]any, ttl time.Duration) {
 	}
 }
 
-// await is claim for a key that is in progress. It sees to the end what it has
-// begun, as a server need not notice that its client has gone, and would claim
-// for it.
-func (c *Client) await(ctx context.Context, key []byte, o *dedupe.ClaimOptions, wait time.Duration) (dedupe.Claim, error) {
+// await is claim for a key that is in progress. It finishes each request that
+// it has begun: a server may not notice that its client has disconnected, and
+// would claim the key for it.
+func (c *Client) await(
+	ctx context.Context, key []byte, o *dedupe.ClaimOptions, wait time.Duration,
+) (dedupe.Claim, error) {
 	wait = min(wait, waitSlice)
 	until, ok := ctx.Deadline()
 	if ok {
@@ -230,10 +249,11 @@ func (c *Client) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 	if err := dedupe.CheckResult(result); err != nil {
 		return clientError(opComplete, err)
 	}
-	return c.change(ctx, opComplete, "/v1/claims/complete", &claim, map[string]any{"result": append([]byte{}, result...)})
+	return c.change(ctx, opComplete, "/v1/claims/complete", &claim,
+		map[string]any{"result": append([]byte{}, result...)})
 }
 
-// Extend has a claim's lease last longer; see [dedupe.Ledger].
+// Extend extends a claim's lease; see [dedupe.Ledger].
 func (c *Client) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
 	ms, err := dedupe.LeaseMillis(lease)
 	if err != nil {
@@ -242,13 +262,15 @@ func (c *Client) Extend(ctx context.Context, claim dedupe.Claim, lease time.Dura
 	return c.change(ctx, opExtend, "/v1/claims/extend", &claim, map[string]any{"lease_ms": ms})
 }
 
-// Release gives a claim back; see [dedupe.Ledger].
+// Release releases a claim; see [dedupe.Ledger].
 func (c *Client) Release(ctx context.Context, claim dedupe.Claim) error {
 	return c.change(ctx, opRelease, "/v1/claims/release", &claim, map[string]any{})
 }
 
 // change sends a request about a claim.
-func (c *Client) change(ctx context.Context, op, path string, claim *dedupe.Claim, body map[string]any) error {
+func (c *Client) change(
+	ctx context.Context, op, path string, claim *dedupe.Claim, body map[string]any,
+) error {
 	ledger, own := strings.CutPrefix(claim.Ledger, c.identity())
 	expect := claim.Ledger
 	if !own {
@@ -266,7 +288,7 @@ func (c *Client) change(ctx context.Context, op, path string, claim *dedupe.Clai
 	return clientError(op, err)
 }
 
-// done reads the answer to what has no result.
+// done reads the response of an operation without a result.
 func done(answer []byte) error {
 	var a doneAnswer
 	if err := json.Unmarshal(answer, &a); err != nil {
@@ -278,8 +300,8 @@ func done(answer []byte) error {
 	return nil
 }
 
-// Forget removes a key's record; see [dedupe.Ledger]. It is not repeated, as it
-// would remove what came after.
+// Forget removes a key's record; see [dedupe.Ledger]. The client does not
+// repeat it, because a repetition could remove a later record.
 func (c *Client) Forget(ctx context.Context, key []byte) error {
 	return c.forget(ctx, "/v1/claims/forget", key)
 }
@@ -319,7 +341,9 @@ type clientSequencer struct{ client *Client }
 
 func (s clientSequencer) Name() string { return s.client.Name() }
 
-func (s clientSequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
+func (s clientSequencer) Next(
+	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
 	if _, err := dedupe.TTLMillis(ttl, 0); err != nil {
 		return dedupe.Seq{}, clientError(opNext, err)
 	}

@@ -10,10 +10,10 @@ import (
 	"flow.internal/capdo/internal/problem"
 )
 
-// ErrUnavailable: the server has no ledger to ask. Nothing was done.
+// ErrUnavailable: the server cannot reach a ledger. The call had no effect.
 var ErrUnavailable = errors.New("the ledger is not available")
 
-// apiProblem is what the API can answer instead of what it was asked for.
+// apiProblem is an error response of the API.
 type apiProblem struct {
 	code   string
 	status int
@@ -30,8 +30,7 @@ const (
 	codeMalformed = "invalid_request"
 )
 
-// apiProblems are all of them. Where an error matches several, the first
-// counts.
+// apiProblems are all of them. If an error matches several, the first counts.
 var apiProblems = []apiProblem{
 	{"outcome_unknown", http.StatusServiceUnavailable, dedupe.ErrUnknownOutcome,
 		"the outcome is unknown: it may have been done", "repeat it, a claim with the same owner"},
@@ -42,33 +41,43 @@ var apiProblems = []apiProblem{
 	{"fenced", http.StatusConflict, dedupe.ErrFenced,
 		"the claim is over; nothing was changed", "stop the work: another holder may be at it"},
 	{"foreign_claim", http.StatusConflict, dedupe.ErrForeignClaim,
-		"another ledger made the claim", "send ledger as the claim's response had it, with a token of the same tenant"},
-	{"key_empty", http.StatusBadRequest, dedupe.ErrKeyEmpty, "a key or stream is empty", "send 1 to 2048 bytes"},
+		"another ledger made the claim",
+		"send ledger as the claim's response had it, with a token of the same tenant"},
+	{"key_empty", http.StatusBadRequest, dedupe.ErrKeyEmpty, "a key or stream is empty",
+		"send 1 to 2048 bytes"},
 	{"key_too_large", http.StatusBadRequest, dedupe.ErrKeyTooLarge,
 		"a key or stream is larger than 2048 bytes", "send a hash of it"},
-	{"invalid_ttl", http.StatusBadRequest, dedupe.ErrInvalidTTL, "ttl_ms is negative or longer than 10 years", ""},
+	{"invalid_ttl", http.StatusBadRequest, dedupe.ErrInvalidTTL,
+		"ttl_ms is negative or longer than 10 years", ""},
 	{"invalid_lease", http.StatusBadRequest, dedupe.ErrInvalidLease,
 		"lease_ms is negative or longer than 24 hours", "extend the lease while the work goes on"},
 	{"invalid_wait", http.StatusBadRequest, dedupe.ErrInvalidWait,
 		"wait_ms is negative or longer than a minute", "claim again after it, with the same owner"},
-	{"owner_too_large", http.StatusBadRequest, dedupe.ErrOwnerTooLarge, "owner is larger than 64 bytes", ""},
+	{"owner_too_large", http.StatusBadRequest, dedupe.ErrOwnerTooLarge,
+		"owner is larger than 64 bytes", ""},
 	{"fingerprint_too_large", http.StatusBadRequest, dedupe.ErrFingerprintTooLarge,
 		"fingerprint or payload_hash is larger than 64 bytes", "send a hash"},
 	{"result_too_large", http.StatusRequestEntityTooLarge, dedupe.ErrResultTooLarge,
 		"result is larger than 1 MiB", "store it elsewhere, and complete with a reference"},
 	{"unauthorized", http.StatusUnauthorized, ErrUnauthorized,
-		"the request has no token that is accepted", "send the header Authorization: Bearer and a tenant's token"},
+		"the request has no token that is accepted",
+		"send the header Authorization: Bearer and a tenant's token"},
 	{notConfigured, http.StatusServiceUnavailable, ErrNoTokens,
-		"the server has no tokens, and lets nobody in", "set its secret, such as LEDGER_TOKENS, to tenant:token; its log says more"},
+		"the server has no tokens, and lets nobody in",
+		"set its secret, such as LEDGER_TOKENS, to tenant:token; its log says more"},
 	{"unavailable", http.StatusServiceUnavailable, ErrUnavailable,
 		"the server has no ledger to ask; nothing was done", "look at its log"},
 	// refusal has the texts.
 	{codeMalformed, http.StatusBadRequest, nil, "", ""},
-	{"request_too_large", http.StatusRequestEntityTooLarge, nil, "the body is larger than any that is taken", ""},
+	{"request_too_large", http.StatusRequestEntityTooLarge, nil,
+		"the body is larger than any that is taken", ""},
 	{"unsupported_media_type", http.StatusUnsupportedMediaType, nil,
-		"the body is not declared as JSON", "send the header Content-Type: application/json, and no Content-Encoding"},
-	{"not_found", http.StatusNotFound, nil, "there is nothing at this path", "the paths are in /v1/openapi.yaml"},
-	{"method_not_allowed", http.StatusMethodNotAllowed, nil, "the path has no such method", "see the header Allow"},
+		"the body is not declared as JSON",
+		"send the header Content-Type: application/json, and no Content-Encoding"},
+	{"not_found", http.StatusNotFound, nil, "there is nothing at this path",
+		"the paths are in /v1/openapi.yaml"},
+	{"method_not_allowed", http.StatusMethodNotAllowed, nil, "the path has no such method",
+		"see the header Allow"},
 	{codeInternal, http.StatusInternalServerError, nil,
 		"the ledger failed, and the outcome is unknown", "look at the server's log"},
 }
@@ -83,7 +92,7 @@ func (e refusal) Error() string { return e.code }
 
 func (e refusal) Unwrap() error { return e.cause }
 
-// malformedError is the error of a request that is not as it should be.
+// malformedError is the error of a malformed request.
 type malformedError struct{ detail, hint string }
 
 func malformed(detail, hint string) error { return malformedError{detail, hint} }
@@ -98,13 +107,14 @@ func unavailable(err error) error {
 	return refusal{"unavailable", err}
 }
 
-// problemOf returns what err is to a client.
+// problemOf returns the problem that a client gets for err.
 func problemOf(err error) problem.Problem {
 	var r refusal
 	var m malformedError
 	switch {
 	case errors.As(err, &m):
-		return problem.Problem{Status: http.StatusBadRequest, Code: codeMalformed, Detail: m.detail, Hint: m.hint}
+		return problem.Problem{Status: http.StatusBadRequest, Code: codeMalformed,
+			Detail: m.detail, Hint: m.hint}
 	case !errors.As(err, &r):
 		r.code = codeInternal
 		var e *dedupe.Error
@@ -127,7 +137,8 @@ func (a *apiHandler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		p.RetryAfter = time.Second
 	}
 	if gone := r.Context().Err() != nil; p.Status >= 500 && !gone {
-		a.Log.ErrorContext(context.WithoutCancel(r.Context()), "the ledger's API failed", "code", p.Code, "err", logged(err))
+		a.Log.ErrorContext(context.WithoutCancel(r.Context()), "the ledger's API failed", "code",
+			p.Code, "err", logged(err))
 	}
 	p.Write(w)
 }

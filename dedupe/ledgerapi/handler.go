@@ -15,23 +15,25 @@ import (
 	"flow.internal/capdo/internal/problem"
 )
 
-// API says what [NewHandler] serves, to whom. Its functions are called for each
-// request, as what they return may belong to it: a dodedupe.Ledger does.
+// API configures what [NewHandler] serves, and to whom. The handler calls these
+// functions for each request, because a ledger may belong to one request, as a
+// dodedupe.Ledger does.
 type API struct {
-	// Tokens returns the tokens that let in; see [ParseTokens]. It is required.
-	// As long as it fails, as with [ErrNoTokens], nobody is let in.
+	// Tokens returns the tokens that give access; see [ParseTokens]. It is
+	// required. While it fails, for example with [ErrNoTokens], nobody has
+	// access.
 	Tokens func(r *http.Request) (*Tokens, error)
 
-	// Ledger, Sequencer and Store return what is a tenant's, and no other's:
-	// such as that of a scope with the tenant's name in it. Each may be nil,
-	// and its operations are not there then.
+	// Ledger, Sequencer and Store return what belongs to one tenant only, for
+	// example by a scope that contains the tenant's name. If one is nil, the
+	// API does not have its operations.
 	Ledger    func(r *http.Request, tenant string) (dedupe.Ledger, error)
 	Sequencer func(r *http.Request, tenant string) (dedupe.Sequencer, error)
 	Store     func(r *http.Request, tenant string) (dedupe.Store, error)
 
-	// Log gets the failures that are not the client's; nil means
-	// [slog.Default]. There are no keys, payloads and tokens in them, if there
-	// are none in the errors of the functions above.
+	// Log gets the failures that are not the client's fault; nil means
+	// [slog.Default]. They contain no keys, payloads or tokens unless the
+	// errors of the functions above do.
 	Log *slog.Logger
 }
 
@@ -45,19 +47,19 @@ var OpenAPI []byte
 // HTTP, under /v1/, as [OpenAPI] describes; [Client] is its client. It panics
 // if api.Tokens is nil.
 //
-// Nothing but the description is served without a bearer token, from wherever
-// it is asked. The token decides about the tenant, and so about the ledger; no
-// other's can be reached. Keys are in the request's body, where no path is made
-// of them and no proxy's log has them.
+// Every request except that for the description needs a bearer token. The token
+// determines the tenant and so the ledger; a client cannot reach another
+// tenant's. Keys are in the request's body, so they are not part of a path or
+// of a proxy's log.
 //
-// A body is refused before it is read if it is longer than any that makes
-// sense: 16 KiB, or 1.4 MiB with a result. In a Worker requests are refused as
-// overloaded beyond a share of the isolate's memory; see package dedupehttp. A
-// claim that waits is answered after [MaxRequestWait]: a server's WriteTimeout
-// has to be longer.
+// A body of more than 16 KiB, or 1.4 MiB with a result, is refused before it is
+// read. In a Worker, requests that would exceed a share of the isolate's memory
+// are refused as overloaded; see package dedupehttp. A waiting claim is
+// answered after [MaxRequestWait]: a server's WriteTimeout must be longer.
 func NewHandler(api API) http.Handler {
 	if api.Tokens == nil {
-		panic("ledgerapi: API.Tokens is nil\nhint: nothing can be served without tokens; see ParseTokens")
+		panic("ledgerapi: API.Tokens is nil" +
+			"\nhint: nothing can be served without tokens; see ParseTokens")
 	}
 	if api.Log == nil {
 		api.Log = slog.Default()
@@ -65,9 +67,10 @@ func NewHandler(api API) http.Handler {
 	return &apiHandler{api}
 }
 
-// MaxRequestWait is how long a request that claims waits. A client that wants
-// to wait for longer sends it again, as [Client] does: one that has left before
-// its request was begun, which no Worker is told, is waited for no longer.
+// MaxRequestWait is how long a request that claims waits. To wait longer, a
+// client sends the claim again, as [Client] does. A Worker is not told of a
+// client that left before its request began, so the wait for such a client must
+// be short.
 const MaxRequestWait = 10 * time.Second
 
 const openAPIPath = "/v1/openapi.yaml"
@@ -75,7 +78,8 @@ const openAPIPath = "/v1/openapi.yaml"
 type apiHandler struct{ API }
 
 func (a *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.EscapedPath() == openAPIPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+	if r.URL.EscapedPath() == openAPIPath &&
+		(r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		w.Header().Set("Content-Type", "application/yaml")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Write(OpenAPI)
@@ -97,8 +101,7 @@ func (a *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inflight.WritePieces(w, append(body, '\n'))
 }
 
-// serve does what a request asks for. It looks at nothing before it knows the
-// tenant.
+// serve executes a request. It reads nothing of it before it knows the tenant.
 func (c *apiCall) serve(w http.ResponseWriter) (answer any, err error) {
 	a, r := c.api, c.r
 	tokens, err := a.Tokens(r)
@@ -149,23 +152,29 @@ func (a *apiHandler) hasStore() bool     { return a.Store != nil }
 
 // operations are the API's, by path.
 var operations = map[string]operation{
-	"/v1/claims":          {claimFields(), (*apiHandler).hasLedger, (*apiCall).claim},
-	"/v1/claims/complete": {append(holderFields(), bytesOf("result")), (*apiHandler).hasLedger, (*apiCall).complete},
-	"/v1/claims/extend":   {append(holderFields(), optional(millisOf("lease_ms"))), (*apiHandler).hasLedger, (*apiCall).extend},
-	"/v1/claims/release":  {holderFields(), (*apiHandler).hasLedger, (*apiCall).release},
-	"/v1/claims/forget":   {[]apiField{bytesOf("key")}, (*apiHandler).hasLedger, (*apiCall).forgetClaim},
-	"/v1/sequences/next":  {nextFields(), (*apiHandler).hasSequencer, (*apiCall).next},
-	"/v1/keys":            {[]apiField{bytesOf("key"), optional(millisOf("ttl_ms"))}, (*apiHandler).hasStore, (*apiCall).put},
-	"/v1/keys/forget":     {[]apiField{bytesOf("key")}, (*apiHandler).hasStore, (*apiCall).forgetKey},
+	"/v1/claims": {claimFields(), (*apiHandler).hasLedger, (*apiCall).claim},
+	"/v1/claims/complete": {append(holderFields(), bytesOf("result")), (*apiHandler).hasLedger,
+		(*apiCall).complete},
+	"/v1/claims/extend": {append(holderFields(), optional(millisOf("lease_ms"))),
+		(*apiHandler).hasLedger, (*apiCall).extend},
+	"/v1/claims/release": {holderFields(), (*apiHandler).hasLedger, (*apiCall).release},
+	"/v1/claims/forget": {[]apiField{bytesOf("key")}, (*apiHandler).hasLedger,
+		(*apiCall).forgetClaim},
+	"/v1/sequences/next": {nextFields(), (*apiHandler).hasSequencer, (*apiCall).next},
+	"/v1/keys": {[]apiField{bytesOf("key"), optional(millisOf("ttl_ms"))},
+		(*apiHandler).hasStore, (*apiCall).put},
+	"/v1/keys/forget": {[]apiField{bytesOf("key")}, (*apiHandler).hasStore, (*apiCall).forgetKey},
 }
 
 func claimFields() []apiField {
 	required := []apiField{bytesOf("key"), bytesOf("owner")}
-	return append(required, optional(millisOf("lease_ms")), optional(bytesOf("fingerprint")), optional(millisOf("ttl_ms")), optional(millisOf("wait_ms")))
+	return append(required, optional(millisOf("lease_ms")), optional(bytesOf("fingerprint")),
+		optional(millisOf("ttl_ms")), optional(millisOf("wait_ms")))
 }
 
 func nextFields() []apiField {
-	return []apiField{bytesOf("stream"), bytesOf("key"), optional(bytesOf("payload_hash")), optional(millisOf("ttl_ms"))}
+	return []apiField{bytesOf("stream"), bytesOf("key"), optional(bytesOf("payload_hash")),
+		optional(millisOf("ttl_ms"))}
 }
 
 func holderFields() []apiField {
@@ -218,10 +227,12 @@ func (c *apiCall) ledger() (dedupe.Ledger, error) {
 func (c *apiCall) claim(ctx context.Context) (any, error) {
 	opts := dedupe.ClaimOptions{
 		Owner: string(c.values.bytes["owner"]), Fingerprint: c.values.bytes["fingerprint"],
-		Lease: c.values.duration("lease_ms"), TTL: c.values.duration("ttl_ms"), Wait: c.values.duration("wait_ms"),
+		Lease: c.values.duration("lease_ms"), TTL: c.values.duration("ttl_ms"),
+		Wait: c.values.duration("wait_ms"),
 	}
 	if opts.Owner == "" {
-		return nil, malformed("owner is empty", "make a random one for each attempt, and repeat it when its answer is lost")
+		return nil, malformed("owner is empty",
+			"make a random one for each attempt, and repeat it when its answer is lost")
 	}
 	if err := opts.Check(c.values.bytes["key"]); err != nil {
 		return nil, err
@@ -243,9 +254,11 @@ func (c *apiCall) claim(ctx context.Context) (any, error) {
 		if !c.share.Take(inflight.BodyCost * len(claim.Result)) {
 			return nil, dedupe.ErrOverloaded // the claim has changed nothing
 		}
-		a.Outcome, a.Result, a.CompletedAt = "replay", append([]byte{}, claim.Result...), claim.CompletedAt.UTC()
+		a.Outcome, a.Result, a.CompletedAt = "replay", append([]byte{}, claim.Result...),
+			claim.CompletedAt.UTC()
 	case dedupe.InProgress:
-		a.Outcome, a.RetryAfterMS = "in_progress", int64((claim.RetryAfter+time.Millisecond-1)/time.Millisecond)
+		a.Outcome, a.RetryAfterMS = "in_progress",
+			int64((claim.RetryAfter+time.Millisecond-1)/time.Millisecond)
 	default:
 		return nil, fmt.Errorf("a claim with %v", claim.Outcome)
 	}
@@ -260,7 +273,8 @@ func (c *apiCall) change(do func(l dedupe.Ledger, claim dedupe.Claim) error) (an
 	}
 	return doneAnswer{true}, do(ledger, dedupe.Claim{
 		Outcome: dedupe.Acquired, Ledger: c.values.text["ledger"],
-		Key: c.values.bytes["key"], Owner: string(c.values.bytes["owner"]), Fence: c.values.number["fence"],
+		Key: c.values.bytes["key"], Owner: string(c.values.bytes["owner"]),
+		Fence: c.values.number["fence"],
 	})
 }
 
@@ -277,7 +291,9 @@ func (c *apiCall) extend(ctx context.Context) (any, error) {
 }
 
 func (c *apiCall) release(ctx context.Context) (any, error) {
-	return c.change(func(l dedupe.Ledger, claim dedupe.Claim) error { return l.Release(ctx, claim) })
+	return c.change(func(l dedupe.Ledger, claim dedupe.Claim) error {
+		return l.Release(ctx, claim)
+	})
 }
 
 func (c *apiCall) forgetClaim(ctx context.Context) (any, error) {
@@ -294,7 +310,8 @@ func (c *apiCall) next(ctx context.Context) (any, error) {
 		return nil, unavailable(err)
 	}
 	v := c.values
-	seq, err := sequencer.Next(ctx, v.bytes["stream"], v.bytes["key"], v.bytes["payload_hash"], v.duration("ttl_ms"))
+	seq, err := sequencer.Next(ctx, v.bytes["stream"], v.bytes["key"], v.bytes["payload_hash"],
+		v.duration("ttl_ms"))
 	return seqAnswer{seq.N, seq.Inserted, seq.FirstSeen.UTC()}, err
 }
 

@@ -49,7 +49,7 @@ func (c *Client) mayRepeat(call *clientCall, n int) bool {
 	return time.Now().Before(call.until)
 }
 
-// attemptError is what came of an attempt other than an answer.
+// attemptError is the failure of an attempt that got no answer.
 type attemptError struct {
 	err     error
 	unknown bool          // it may have taken effect
@@ -57,8 +57,8 @@ type attemptError struct {
 	after   time.Duration // the server's Retry-After
 }
 
-// send sends a call until there is an answer, which read reads, and says what
-// is known otherwise.
+// send sends a call until it gets an answer, which read reads. Otherwise it
+// returns what is known about the outcome.
 func (c *Client) send(ctx context.Context, call clientCall, read func(answer []byte) error) error {
 	payload, err := json.Marshal(call.body)
 	if err != nil {
@@ -75,7 +75,8 @@ func (c *Client) send(ctx context.Context, call clientCall, read func(answer []b
 		if s.unknown || lost != nil {
 			lost = append(lost[:min(len(lost), 2)], s.err) // the first two, and the last
 		}
-		if s.again && (call.repeatable || !s.unknown) && c.mayRepeat(&call, n) && pause(ctx, call.until, backOff(n, s.after)) {
+		if s.again && (call.repeatable || !s.unknown) && c.mayRepeat(&call, n) &&
+			pause(ctx, call.until, backOff(n, s.after)) {
 			continue
 		}
 		cause := call.ended(ctx)
@@ -97,14 +98,14 @@ const (
 )
 
 // backOff is the pause after the nth attempt, each about twice as long, and at
-// least what the server asked for. It is by chance longer or shorter, so that
-// clients which lost their server at once do not come back at once.
+// least what the server asked for. It varies at random, so that clients that
+// lost their server at the same time do not return at the same time.
 func backOff(n int, least time.Duration) time.Duration {
 	d := min(100*time.Millisecond<<min(n-1, 10), maxBackOff)
 	return max(d/2+rand.N(d), least+rand.N(least/4+1))
 }
 
-// pause waits, and reports whether ctx lasts, and until is not reached.
+// pause waits, and reports whether neither ctx has ended nor until is reached.
 func pause(ctx context.Context, until time.Time, d time.Duration) bool {
 	if !until.IsZero() {
 		d = min(d, time.Until(until))
@@ -129,10 +130,13 @@ func retryAfter(resp *http.Response) time.Duration {
 }
 
 // attempt sends a call once.
-func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, read func(answer []byte) error) *attemptError {
+func (c *Client) attempt(
+	ctx context.Context, call clientCall, payload []byte, read func(answer []byte) error,
+) *attemptError {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime+call.wait)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+call.path, bytes.NewReader(payload))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+call.path,
+		bytes.NewReader(payload))
 	if err != nil {
 		return &attemptError{err: err}
 	}
@@ -158,13 +162,15 @@ func (c *Client) attempt(ctx context.Context, call clientCall, payload []byte, r
 		err = read(answer)
 	}
 	if err != nil {
-		return &attemptError{err: fmt.Errorf("%s answers what is not understood: %w\nhint: is it a ledger of this version?", c.base, err), unknown: true, again: true}
+		return &attemptError{err: fmt.Errorf("%s answers what is not understood: %w"+
+			"\nhint: is it a ledger of this version?", c.base, err), unknown: true, again: true}
 	}
 	return nil
 }
 
-// neverSent reports whether an error says that there was no connection to send
-// anything on. A transport of another kind may have sent it before.
+// neverSent reports whether an error proves that there was no connection, so
+// that nothing was sent. A transport of another kind may have sent something
+// before.
 func (c *Client) neverSent(err error) bool {
 	_, plain := c.http.Transport.(*http.Transport)
 	var op *net.OpError
@@ -186,12 +192,13 @@ func readAnswer(resp *http.Response, media string, limit int64) ([]byte, error) 
 	return b, err
 }
 
-// refused reads a response that is none to the call. Only what the API itself
-// says is definite: others may have passed the request on.
+// refused reads a response that does not answer the call. Only a response of
+// the API itself is definite: another server may have passed the request on.
 func (c *Client) refused(resp *http.Response) *attemptError {
 	status := resp.StatusCode
 	var p problem.Problem
-	if b, err := readAnswer(resp, "application/problem+json", maxBody); err != nil || json.Unmarshal(b, &p) != nil {
+	if b, err := readAnswer(resp, "application/problem+json", maxBody); err != nil ||
+		json.Unmarshal(b, &p) != nil {
 		p = problem.Problem{}
 	}
 	for _, known := range apiProblems {
@@ -199,24 +206,29 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 		case known.code != p.Code || known.status != status:
 		case known.err != nil:
 			unknown := known.err == dedupe.ErrUnknownOutcome
-			return &attemptError{err: c.serverError(known.err, known.hint), unknown: unknown, again: unknown}
+			return &attemptError{err: c.serverError(known.err, known.hint),
+				unknown: unknown, again: unknown}
 		default:
 			internal := known.code == codeInternal
-			return &attemptError{err: fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status, known.code, known.hint), unknown: internal, again: internal}
+			return &attemptError{err: fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status,
+				known.code, known.hint), unknown: internal, again: internal}
 		}
 	}
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return &attemptError{err: c.serverError(ErrUnauthorized, "who refuses it may be in front of the ledger")}
+		return &attemptError{err: c.serverError(ErrUnauthorized,
+			"who refuses it may be in front of the ledger")}
 	case 300 <= status && status < 400:
-		return &attemptError{err: fmt.Errorf("%s answers %d, a redirect, which is not followed\nhint: is the base URL right?", c.base, status), unknown: true}
+		return &attemptError{err: fmt.Errorf("%s answers %d, a redirect, which is not followed"+
+			"\nhint: is the base URL right?", c.base, status), unknown: true}
 	}
-	err := fmt.Errorf("%s answers %d without a code of the ledger\nhint: is the base URL right? What is in front of the ledger may have answered", c.base, status)
+	err := fmt.Errorf("%s answers %d without a code of the ledger"+
+		"\nhint: is the base URL right? What is in front of the ledger may have answered", c.base, status)
 	return &attemptError{err: err, unknown: true, again: status >= 500}
 }
 
-// serverError is an error that the server reported. Those that package dedupe has are
-// complete in themselves.
+// serverError is an error that the server reported. Errors of package dedupe
+// need no further text.
 func (c *Client) serverError(err error, hint string) error {
 	switch err {
 	case ErrUnauthorized, ErrNoTokens, ErrUnavailable:
@@ -243,7 +255,8 @@ func clientError(op string, err error) error {
 	switch {
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
 		e.Retryable = op != opPut
-	case errors.Is(err, dedupe.ErrOverloaded), errors.Is(err, ErrUnavailable), errors.As(err, &dial):
+	case errors.Is(err, dedupe.ErrOverloaded), errors.Is(err,
+		ErrUnavailable), errors.As(err, &dial):
 		e.Retryable = true
 	}
 	return e

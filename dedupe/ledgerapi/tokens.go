@@ -25,17 +25,17 @@ const (
 
 // Errors about tokens.
 var (
-	// ErrNoTokens: there is no token, so nobody is let in.
+	// ErrNoTokens: there is no token, so nobody has access.
 	ErrNoTokens = errors.New("the ledger has no tokens")
 	// ErrMalformedTokens: the text is not a list of tokens.
 	ErrMalformedTokens = errors.New("the list of tokens is malformed")
-	// ErrUnauthorized: the server does not accept the client's token. Nothing
-	// was done.
+	// ErrUnauthorized: the server does not accept the client's token. The call
+	// had no effect.
 	ErrUnauthorized = errors.New("the token is not accepted")
 )
 
-// Tokens are the bearer tokens that let into an API ([NewHandler]), each for
-// one tenant.
+// Tokens are the bearer tokens that give access to an API ([NewHandler]), each
+// for one tenant.
 type Tokens struct{ entries []tokenEntry }
 
 type tokenEntry struct {
@@ -50,12 +50,13 @@ type tokenEntry struct {
 //
 // A tenant's name has 1 to [MaxTenantSize] letters, digits, and characters of
 // "-_."; a token has [MinTokenSize] to [MaxTokenSize] of those and of "~+/",
-// and may end in "=". No token may be there twice. ParseTokens fails with
-// [ErrNoTokens] where there is no entry, and with [ErrMalformedTokens], which
-// says which entry is wrong and how, and shows nothing of it.
+// and may end in "=". No token may occur twice. ParseTokens fails with
+// [ErrNoTokens] if there is no entry, and with [ErrMalformedTokens] for a wrong
+// entry; the text says which entry is wrong and why, but shows nothing of it.
 //
-// A Worker calls it for each request, whose environment has the secret. What it
-// read last it remembers, so that it reads a secret once.
+// A Worker calls it for each request, because the secret is in the request's
+// environment. ParseTokens remembers the last secret, so it parses each secret
+// once.
 func ParseTokens(secret string) (*Tokens, error) {
 	// Both texts are the server's own, so their comparison tells a client
 	// nothing.
@@ -81,7 +82,8 @@ var lastTokens atomic.Pointer[parsedTokens]
 func parseTokens(secret string) (*Tokens, error) {
 	t := &Tokens{}
 	seen := map[[sha256.Size]byte]bool{}
-	for entry := range strings.FieldsFuncSeq(secret, func(r rune) bool { return r == ',' || r == '\n' }) {
+	for entry := range strings.FieldsFuncSeq(secret,
+		func(r rune) bool { return r == ',' || r == '\n' }) {
 		entry = strings.TrimSpace(entry)
 		if entry == "" {
 			continue
@@ -96,7 +98,8 @@ func parseTokens(secret string) (*Tokens, error) {
 		case !isTenant(tenant):
 			wrong = fmt.Sprintf(`does not begin with a tenant's name, 1 to %d letters, digits or "-_.", and a colon`, MaxTenantSize)
 		case !isToken(token):
-			wrong = fmt.Sprintf(`does not end in a token, %d to %d letters, digits or "-_.~+/"`, MinTokenSize, MaxTokenSize)
+			wrong = fmt.Sprintf(`does not end in a token, %d to %d letters, digits or "-_.~+/"`,
+				MinTokenSize, MaxTokenSize)
 		case seen[hash]:
 			wrong = "has the token of another entry"
 		}
@@ -114,29 +117,32 @@ func parseTokens(secret string) (*Tokens, error) {
 }
 
 func isTenant(s string) bool {
-	return s != "" && len(s) <= MaxTenantSize && strings.IndexFunc(s, func(r rune) bool { return !isNameRune(r) }) < 0
+	return s != "" && len(s) <= MaxTenantSize &&
+		strings.IndexFunc(s, func(r rune) bool { return !isNameRune(r) }) < 0
 }
 
-// isToken reports whether s is what RFC 6750 calls a b64token, of a length that
-// is neither guessable nor unreasonable.
+// isToken reports whether s is a b64token of RFC 6750 with an allowed length.
 func isToken(s string) bool {
 	if len(s) < MinTokenSize || len(s) > MaxTokenSize {
 		return false
 	}
-	return strings.IndexFunc(strings.TrimRight(s, "="), func(r rune) bool { return !isNameRune(r) && !strings.ContainsRune("~+/", r) }) < 0
+	return strings.IndexFunc(strings.TrimRight(s, "="),
+		func(r rune) bool { return !isNameRune(r) && !strings.ContainsRune("~+/", r) }) < 0
 }
 
 func isNameRune(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' ||
+		strings.ContainsRune("-_.", r)
 }
 
-// tenant returns whose token it is. It looks at every entry, and takes the same
-// time whatever is given.
+// tenant returns the tenant of a token. It compares every entry, so its time
+// does not depend on the token.
 func (t *Tokens) tenant(token string) (tenant string, ok bool) {
 	hash := sha256.Sum256([]byte(token))
 	found := -1
 	for i := range t.entries {
-		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], t.entries[i].hash[:]), i, found)
+		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:],
+			t.entries[i].hash[:]), i, found)
 	}
 	if found < 0 {
 		return "", false

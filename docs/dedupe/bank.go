@@ -15,8 +15,8 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// callBank sends the bank a request about a payment. The reference is the bank's
-// idempotency key. Without the variable BANK_URL the bank is made up.
+// callBank sends the bank a request about a payment. The reference is the
+// bank's idempotency key. Without the variable BANK_URL the bank is made up.
 func callBank(ctx context.Context, env *durable.Env, method, reference string, fence int64, query string) (status int, body []byte, err error) {
 	base, elsewhere, err := env.Var("BANK_URL")
 	if err != nil {
@@ -41,8 +41,8 @@ func callBank(ctx context.Context, env *durable.Env, method, reference string, f
 
 var errNoAnswer = errors.New("the bank did not answer")
 
-// Bank stands for what is outside: a payment processor that takes an idempotency
-// key, and keeps it, and knows of fences.
+// Bank stands for what is outside: a payment processor that takes an
+// idempotency key, and keeps it, and knows of fences.
 type Bank struct{ sql *durable.SQL }
 
 // NewBank makes a Bank.
@@ -62,7 +62,8 @@ func (b *Bank) Fetch(ctx context.Context, r *durable.Request) (*durable.Response
 	return durablehttp.Serve(ctx, mux, r)
 }
 
-// pay charges once for an id, and refuses who comes after somebody with a larger fence.
+// pay charges once for an id, and refuses who comes after somebody with a
+// larger fence.
 func (b *Bank) pay(w http.ResponseWriter, r *http.Request) {
 	cents, err := strconv.ParseInt(r.URL.Query().Get("cents"), 10, 64)
 	fence, fenceErr := strconv.ParseInt(r.Header.Get("Fence"), 10, 64)
@@ -97,7 +98,8 @@ func (b *Bank) charge(id string, fence, cents int64) (n int64, err error) {
 	return durable.One[int64](rows)
 }
 
-// raise keeps the largest fence, and fails with durable.ErrNoRows for a smaller one.
+// raise keeps the largest fence, and fails with durable.ErrNoRows for a smaller
+// one.
 func (b *Bank) raise(id string, fence int64) error {
 	rows, err := b.sql.Exec(`INSERT INTO fences (id, fence) VALUES (?, ?)
 		ON CONFLICT (id) DO UPDATE SET fence = excluded.fence WHERE excluded.fence >= fence
@@ -109,8 +111,8 @@ func (b *Bank) raise(id string, fence int64) error {
 	return err
 }
 
-// find says what was charged for an id. Who comes with a fence shuts out smaller
-// ones, so that nobody charges after this answer.
+// find says what was charged for an id. Who comes with a fence shuts out
+// smaller ones, so that nobody charges after this answer.
 func (b *Bank) find(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	fence, err := strconv.ParseInt(r.Header.Get("Fence"), 10, 64)

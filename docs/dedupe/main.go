@@ -1,4 +1,5 @@
-// Dedupe is the program of docs/dedupe.md: a shop's Worker in which nothing happens twice.
+// Dedupe is the program of docs/dedupe.md: a shop's Worker in which nothing
+// happens twice.
 package main
 
 import (
@@ -73,7 +74,8 @@ func remember(r *http.Request) error {
 	return nil
 }
 
-// log writes lines of JSON to stdout, which workerd takes for console.log; what is written to stderr it takes for errors.
+// log writes lines of JSON to stdout, which workerd takes for console.log; what
+// is written to stderr it takes for errors.
 var log = slog.New(slog.NewJSONHandler(os.Stdout, nil))
 
 // orders returns the ledger of orders' payments, whose operations are reported.
@@ -87,7 +89,8 @@ func orders(env *durable.Env) (dedupe.Ledger, error) {
 	}), nil
 }
 
-// number numbers the events of an order, without gaps; a repetition gets the number that the event has.
+// number numbers the events of an order, without gaps; a repetition gets the
+// number that the event has.
 func number(w http.ResponseWriter, r *http.Request) {
 	sequencer, err := dodedupe.NewSequencer(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "events"})
 	if err != nil {
@@ -102,7 +105,8 @@ func number(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%d new=%t\n", seq.N, seq.Inserted)
 }
 
-// httpLedger and customer say where the keys of POST /charges are kept, and whose they are.
+// httpLedger and customer say where the keys of POST /charges are kept, and
+// whose they are.
 func httpLedger(r *http.Request) (dedupe.Ledger, error) {
 	return dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "http", Mapping: dodedupe.Buckets(16)})
 }
@@ -115,7 +119,8 @@ func customer(r *http.Request) (string, error) {
 	return name, nil
 }
 
-// Account is an object whose balance changes exactly once for each deposit, however often that is sent.
+// Account is an object whose balance changes exactly once for each deposit,
+// however often that is sent.
 type Account struct {
 	kv     *durable.KV
 	ledger *dodedupe.Embedded
@@ -127,7 +132,8 @@ func NewAccount(ctx context.Context, state *durable.State, env *durable.Env) (*A
 	return &Account{state.Storage().KV(), ledger}, err
 }
 
-// Deposit adds to the balance, and returns it as it was after that. Balance and record are one transaction.
+// Deposit adds to the balance, and returns it as it was after that. Balance and
+// record are one transaction.
 func (a *Account) Deposit(ctx context.Context, id string, cents int64) (string, error) {
 	balance, _, err := a.ledger.Once(ctx, []byte(id), nil, func(int64) ([]byte, error) {
 		before, _, err := durable.Get[int64](a.kv, "balance") // 0 if there is none
@@ -140,7 +146,8 @@ func (a *Account) Deposit(ctx context.Context, id string, cents int64) (string, 
 	return string(balance), err
 }
 
-// Alarm is the ledger's: it removes what has expired. The account sets none of its own.
+// Alarm is the ledger's: it removes what has expired. The account sets none of
+// its own.
 func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	return a.ledger.Alarm(ctx, nil)
 }

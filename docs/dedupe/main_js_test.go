@@ -86,7 +86,8 @@ func TestTheWorkerAnswers(t *testing.T) {
 	}
 }
 
-// TestRecoveryCompletesWhatWasCharged has a holder die between the bank's charge and its record.
+// TestRecoveryCompletesWhatWasCharged has a holder die between the bank's
+// charge and its record.
 func TestRecoveryCompletesWhatWasCharged(t *testing.T) {
 	env := durabletest.Env(t, nil)
 	ledger, err := orders(env)

@@ -65,7 +65,8 @@ func payOnce(ctx context.Context, env *durable.Env, order string, cents int64) (
 	return receipt, err
 }
 
-// fingerprintOf stands for what is asked for, so that the key cannot be used for something else.
+// fingerprintOf stands for what is asked for, so that the key cannot be used
+// for something else.
 func fingerprintOf(cents int64) []byte {
 	sum := sha256.Sum256(strconv.AppendInt(nil, cents, 10))
 	return sum[:]
@@ -157,8 +158,8 @@ func chargeReference(customer, key string) string {
 	return "charges/" + url.PathEscape(customer) + "/" + url.PathEscape(key)
 }
 
-// status answers what the bank has of an order: whoever was told that the outcome
-// is not known asks here.
+// status answers what the bank has of an order: whoever was told that the
+// outcome is not known asks here.
 func status(w http.ResponseWriter, r *http.Request) {
 	p, err := look(r.Context(), durablehttp.Env(r), orderReference(r.PathValue("order")), 0)
 	if err != nil {
@@ -169,8 +170,8 @@ func status(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(p)
 }
 
-// charge runs once for each Idempotency-Key of a customer, and once more after a
-// failure whose effect is not known.
+// charge runs once for each Idempotency-Key of a customer, and once more after
+// a failure whose effect is not known.
 func charge(w http.ResponseWriter, r *http.Request) {
 	cents, err := strconv.ParseInt(r.FormValue("cents"), 10, 64)
 	if err != nil {

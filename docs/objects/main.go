@@ -1,4 +1,5 @@
-// Objects is the program of docs/objects.md: auctions, one Durable Object each, whose bids are shown as they come.
+// Objects is the program of docs/objects.md: auctions, one Durable Object each,
+// whose bids are shown as they come.
 package main
 
 import (
@@ -32,13 +33,15 @@ func main() {
 	}
 }
 
-// Auction is one auction. What is in its fields is gone when it is evicted; what is in its storage stays.
+// Auction is one auction. What is in its fields is gone when it is evicted;
+// what is in its storage stays.
 type Auction struct {
 	state *durable.State
 	pages *http.ServeMux
 }
 
-// NewAuction is called before the first event of an instance, also after it was evicted from memory.
+// NewAuction is called before the first event of an instance, also after it was
+// evicted from memory.
 func NewAuction(ctx context.Context, state *durable.State, env *durable.Env) (*Auction, error) {
 	a := &Auction{state: state, pages: http.NewServeMux()}
 	a.pages.HandleFunc("GET /auctions/{name}/bids", a.list)
@@ -112,7 +115,8 @@ func (a *Auction) highest() (Bid, error) {
 // Highest returns the highest bid, for other objects and Workers.
 func (a *Auction) Highest(ctx context.Context) (Bid, error) { return a.highest() }
 
-// Withdraw removes a bidder's bids, three times at most. All of it happens, or nothing.
+// Withdraw removes a bidder's bids, three times at most. All of it happens, or
+// nothing.
 func (a *Auction) Withdraw(ctx context.Context, bidder string) (removed int64, err error) {
 	err = a.state.Storage().Transaction(ctx, func(txn *durable.Transaction) error {
 		n, _, err := durable.GetAsync[int](ctx, txn, "withdrawals", nil) // 0 if there is none
@@ -137,7 +141,8 @@ func (a *Auction) Withdraw(ctx context.Context, bidder string) (removed int64, e
 	return removed, err
 }
 
-// Alarm closes the auction. It is delivered at least once, so it does what may be done twice.
+// Alarm closes the auction. It is delivered at least once, so it does what may
+// be done twice.
 func (a *Auction) Alarm(ctx context.Context, info durable.AlarmInfo) error {
 	if err := a.state.Storage().KV().Put("open", false); err != nil {
 		return err
@@ -149,7 +154,8 @@ func (a *Auction) Alarm(ctx context.Context, info durable.AlarmInfo) error {
 	return a.tell(map[string]any{"sold_to": bid.Bidder, "cents": bid.Cents})
 }
 
-// Restore takes the auction back to a time within the last 30 days. The call ends with durable.ErrObjectReset, as the instance does.
+// Restore takes the auction back to a time within the last 30 days. The call
+// ends with durable.ErrObjectReset, as the instance does.
 func (a *Auction) Restore(ctx context.Context, at time.Time) error {
 	storage := a.state.Storage()
 	bookmark, err := storage.BookmarkForTime(ctx, at)
@@ -187,7 +193,8 @@ func (a *Auction) list(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(bids)
 }
 
-// live answers with a WebSocket, on which bids are told. While nobody bids the object may be evicted; the socket stays open.
+// live answers with a WebSocket, on which bids are told. While nobody bids the
+// object may be evicted; the socket stays open.
 func (a *Auction) live(w http.ResponseWriter, r *http.Request) {
 	ws, err := durablehttp.AcceptWebSocket(w, r, a.state, "watcher")
 	if err != nil {
@@ -196,7 +203,8 @@ func (a *Auction) live(w http.ResponseWriter, r *http.Request) {
 	ws.SetAttachment(map[string]any{"name": r.URL.Query().Get("as")})
 }
 
-// WebSocketMessage is called for each message of a watcher, after an eviction on a new Auction: {"bid":500}.
+// WebSocketMessage is called for each message of a watcher, after an eviction
+// on a new Auction: {"bid":500}.
 func (a *Auction) WebSocketMessage(ctx context.Context, ws *durable.WebSocket, m durable.Message) error {
 	attachment, _, err := ws.Attachment()
 	if err != nil {
@@ -242,7 +250,8 @@ func NewTally(ctx context.Context, state *durable.State, env *durable.Env) (*Tal
 	return &Tally{state}, nil
 }
 
-// Add adds to the count. It waits for storage only, and meanwhile no other event is delivered.
+// Add adds to the count. It waits for storage only, and meanwhile no other
+// event is delivered.
 func (t *Tally) Add(ctx context.Context, n int64) (total int64, err error) {
 	storage := t.state.Storage()
 	total, _, err = durable.GetAsync[int64](ctx, storage, "total", nil)
@@ -300,7 +309,8 @@ func count(ctx context.Context, env *durable.Env) {
 	}
 }
 
-// highest answers GET /highest?auction=a&auction=b by asking all of them at once.
+// highest answers GET /highest?auction=a&auction=b by asking all of them at
+// once.
 func highest(w http.ResponseWriter, r *http.Request) {
 	names := r.URL.Query()["auction"]
 	bids, errs := make([]Bid, len(names)), make([]error, len(names))

@@ -65,7 +65,8 @@ func (u *Users) Swap(ctx context.Context, a, b int64) error {
 	return tx.Commit()
 }
 
-// Since returns how many users there are since then, and when the last one came.
+// Since returns how many users there are since then, and when the last one
+// came.
 func (u *Users) Since(ctx context.Context, then time.Time) (n int, last sql.NullTime, err error) {
 	err = u.db.QueryRowContext(ctx, "SELECT count(*), max(created_at) FROM users WHERE created_at >= ?", then).Scan(&n, &last)
 	return n, last, err

@@ -11,8 +11,8 @@ import (
 
 // http.DefaultTransport stays an *http.Transport, for programs that expect one.
 // As it has a way to dial, it asks its registered protocols before it uses
-// net/http's own fetch, which knows nothing of I/O contexts. Its copies have the
-// way to dial only.
+// net/http's own fetch, which knows nothing of I/O contexts. Its copies have
+// the way to dial only.
 func init() {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
@@ -22,7 +22,9 @@ func init() {
 	t.DialContext, t.DialTLSContext = dial("http", "80"), dial("https", "443")
 	t.RegisterProtocol("http", transport{fetch: durable.Fetch})
 	t.RegisterProtocol("https", transport{fetch: durable.Fetch})
-	net.DefaultResolver.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errNoNetwork }
+	net.DefaultResolver.Dial = func(context.Context, string, string) (net.Conn, error) {
+		return nil, errNoNetwork
+	}
 }
 
 var errNoNetwork = errors.New("a Worker has no sockets and no resolver" +

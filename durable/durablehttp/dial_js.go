@@ -11,8 +11,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// dial returns how a copy of http.DefaultTransport connects: at the other end of
-// the connection the request is read, and sent by fetch.
+// dial returns how a copy of http.DefaultTransport connects: at the other end
+// of the connection the request is read, and sent by fetch.
 func dial(scheme, port string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, address string) (net.Conn, error) {
 		near, far := net.Pipe()
@@ -45,7 +45,8 @@ func relay(ctx context.Context, conn net.Conn, scheme, host string) error {
 	defer resp.Body.Close()
 	resp.Close = true
 	if resp.ContentLength < 0 && r.Method != http.MethodHead {
-		resp.TransferEncoding = []string{"chunked"} // or else a body that breaks off would look complete
+		// or else a body that breaks off would look complete
+		resp.TransferEncoding = []string{"chunked"}
 	}
 	return resp.Write(conn)
 }

@@ -1,10 +1,10 @@
-// Package durablehttp adapts net/http to Workers and Durable Objects: handlers that
-// serve fetch events, and RoundTrippers that send requests to an object or out of
-// the Worker. Importing it makes http.DefaultTransport work in a Worker.
+// Package durablehttp adapts net/http to Workers and Durable Objects: handlers
+// that serve fetch events, and RoundTrippers that send requests to an object or
+// out of the Worker. Importing it makes http.DefaultTransport work in a Worker.
 //
-// It adds 1.5 MB (gzip) to the 0.8 MB of a Worker, and an http.Client 0.5 MB more. A
-// program that speaks RPC only does without it: [durable.HandleFetch] and
-// [durable.Fetch] cost nothing.
+// It adds 1.5 MB (gzip) to the 0.8 MB of a Worker, and an http.Client 0.5 MB
+// more. A program that only uses RPC does not need it: [durable.HandleFetch]
+// and [durable.Fetch] add nothing.
 //
 // docs/http.md says what differs from net/http.
 package durablehttp
@@ -22,8 +22,9 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Handle makes h serve the stateless Worker's fetch events; handlers get the environment with [Env]. It panics when called twice.
-// The request's context ends when the client disconnects, and when the handler has returned.
+// Handle makes h serve the stateless Worker's fetch events; handlers get the
+// environment with [Env]. It panics when called twice. The request's context
+// ends when the client disconnects, and when the handler has returned.
 func Handle(h http.Handler) {
 	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 		return Serve(context.WithValue(ctx, envKey{}, env), h, r)
@@ -40,24 +41,25 @@ func Env(r *http.Request) *durable.Env {
 	return env
 }
 
-// Serve answers one request with h, as net/http's server does; docs/http.md lists
-// what differs. An object's Fetch method can be
+// Serve answers one request with h, as net/http's server does; docs/http.md
+// lists what differs. Write an object's Fetch method as
 //
 //	func (o *Object) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 //		return durablehttp.Serve(ctx, o.mux, r)
 //	}
 //
-// A response of up to 64 KiB is sent as a whole when h returns, with its length.
-// A longer one is streamed in pieces of 32 KiB; from the first Flush on, each
-// Flush sends what was written.
+// A response of up to 64 KiB is sent as a whole when h returns, with its
+// length. A longer one is streamed in pieces of 32 KiB; from the first Flush
+// on, each Flush sends what was written.
 //
-// A panic of h becomes an error for the caller, or breaks the body off when the
-// header has gone out. Trailers are left out, and a line in the log says so:
-// Workers cannot send them. Hijacking and deadlines of the connection fail with
+// A panic of h becomes an error for the caller. If the header was sent before,
+// the panic breaks off the body. Workers cannot send trailers: Serve drops them
+// and logs a line. Hijacking and deadlines of the connection fail with
 // [http.ErrNotSupported].
 //
-// The request's RemoteAddr has the address of CF-Connecting-IP, and port 0. It is
-// "" where that header is missing, as in a request that a Worker makes itself.
+// The request's RemoteAddr has the address of CF-Connecting-IP, and port 0. It
+// is "" where that header is missing, as in a request that a Worker makes
+// itself.
 func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Response, error) {
 	req, err := request(ctx, r)
 	if err != nil {
@@ -102,9 +104,9 @@ func requestURL(u *url.URL, uri string) (*url.URL, error) {
 	return url.ParseRequestURI(uri)
 }
 
-// server is by what a handler knows that it may abort with http.ErrAbortHandler:
-// httputil.ReverseProxy does so where it finds one, and else sends a body that
-// broke off as if it were complete.
+// server tells a handler that it may abort with http.ErrAbortHandler.
+// httputil.ReverseProxy aborts if the context has a server; otherwise it sends
+// a broken body as if it were complete.
 var server = new(http.Server)
 
 // badRequest is what net/http's server answers to what is not a request.

@@ -29,7 +29,8 @@ func (Site) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, e
 	return durablehttp.Serve(ctx, site, r)
 }
 
-// pass is the stateless Worker: it passes every request on to the object that is named like the host.
+// pass is the stateless Worker: it passes every request on to the object that
+// is named like the host.
 func pass(w http.ResponseWriter, r *http.Request) {
 	stub := durablehttp.Env(r).Object("SITE", r.Host)
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: r.Host})
@@ -43,7 +44,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// clients have sites serve h, and return clients that reach one in every way there is.
+// clients have sites serve h, and return clients that reach one in every way
+// there is.
 func clients(t *testing.T, h http.HandlerFunc) map[string]*http.Client {
 	site = h
 	return map[string]*http.Client{

@@ -8,10 +8,10 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Forward answers the request with what the object behind stub answers, be it a
-// WebSocket. Where no middleware is between, the object's body is not read: it
-// goes from one stream to the other without Go. Else it is copied, and flushed
-// as it arrives.
+// Forward sends the request to the object behind stub and answers with its
+// response, which may be a WebSocket. If no middleware wraps w, the body goes
+// from one stream to the other without passing through Go. Otherwise Forward
+// copies the body and flushes it as it arrives.
 //
 // An error means that nothing has been written. A body that breaks off breaks
 // the response off, by a panic with [http.ErrAbortHandler].

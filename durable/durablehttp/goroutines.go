@@ -6,8 +6,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// job is a request to answer. Its handler works for what Serve was called in: an
-// I/O context, and perhaps a critical section of that.
+// job is a request to answer. Its handler works for what Serve was called in:
+// an I/O context, and perhaps a critical section of that.
 type job struct {
 	w     *responseWriter
 	h     http.Handler

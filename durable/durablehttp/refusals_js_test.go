@@ -92,7 +92,8 @@ func TestResponsesWithoutBodyTakeNone(t *testing.T) {
 	}
 }
 
-// The body is far larger than what any part may buffer: the writer is held up until the reader has taken some.
+// The body is far larger than what any part may buffer: the writer is held up
+// until the reader has taken some.
 func TestLargeBodyIsNotBuffered(t *testing.T) {
 	const chunk, chunks = 64 << 10, 1024
 	written := make(chan int, chunks)
@@ -121,7 +122,8 @@ func TestLargeBodyIsNotBuffered(t *testing.T) {
 	}
 }
 
-// A client in a test has no request's context to go by: that of the environment is enough.
+// A client in a test has no request's context to go by: that of the environment
+// is enough.
 func TestOutboundRefusesWhatIsNoURL(t *testing.T) {
 	client := http.Client{Transport: durablehttp.Outbound(durabletest.Env(t, nil))}
 	if _, err := client.Get("nonsense://x"); err == nil {

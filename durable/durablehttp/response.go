@@ -17,8 +17,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// A response is sent as a whole up to wholeSize bytes. Beyond it is streamed, in
-// pieces of pieceSize bytes, or as the handler flushes.
+// A response is sent as a whole up to wholeSize bytes. Beyond it is streamed,
+// in pieces of pieceSize bytes, or as the handler flushes.
 const (
 	wholeSize = 64 << 10
 	pieceSize = 32 << 10
@@ -34,7 +34,9 @@ type responseWriter struct {
 	length  int64       // that the handler has announced; -1 for none
 	written int64       // by the handler
 	whole   bytes.Buffer
-	stream  *bufio.Writer  // to the pipe; nil before the header has gone out, and where there is no body
+	// to the pipe; nil before the header has gone out, and where there is no
+	// body
+	stream  *bufio.Writer
 	pipe    *io.PipeWriter // once streaming
 	reader  *io.PipeReader
 	hasGone bool          // the header
@@ -48,7 +50,8 @@ type responseWriter struct {
 
 func newResponseWriter(method string) *responseWriter {
 	return &responseWriter{
-		isHead: method == http.MethodHead, header: http.Header{}, length: -1, began: make(chan struct{}), over: make(chan struct{}),
+		isHead: method == http.MethodHead, header: http.Header{}, length: -1,
+		began: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
@@ -153,7 +156,8 @@ const sniffSize = 512
 func (w *responseWriter) sendHeader() {
 	w.hasGone = true
 	_, hasType := w.sent["Content-Type"]
-	if !hasType && w.whole.Len() > 0 && w.sent.Get("Content-Encoding") == "" && w.sent.Get("Transfer-Encoding") == "" {
+	if !hasType && w.whole.Len() > 0 && w.sent.Get("Content-Encoding") == "" &&
+		w.sent.Get("Transfer-Encoding") == "" {
 		w.sent.Set("Content-Type", http.DetectContentType(w.whole.Bytes()))
 	}
 	for name, values := range w.sent {
@@ -225,7 +229,8 @@ func (w *responseWriter) run(h http.Handler, r *http.Request) {
 		if p := recover(); p != nil {
 			w.failed = fmt.Errorf("panic: %v", p)
 			if p != http.ErrAbortHandler {
-				print(w.failed.Error() + " [recovered by durablehttp]\n" + string(debug.Stack())) // one write, one entry in the log
+				// one write, one entry in the log
+				print(w.failed.Error() + " [recovered by durablehttp]\n" + string(debug.Stack()))
 			}
 		}
 		w.finish()
@@ -251,7 +256,8 @@ func (w *responseWriter) trailer() string {
 
 var (
 	errShort    = errors.New("durablehttp: the handler wrote less than the Content-Length that it announced")
-	errNoSocket = errors.New("durablehttp: status 101 without a WebSocket\nhint: use durablehttp.Upgrade or AcceptWebSocket")
+	errNoSocket = errors.New("durablehttp: status 101 without a WebSocket" +
+		"\nhint: use durablehttp.Upgrade or AcceptWebSocket")
 )
 
 // finish ends the response when the handler has returned.

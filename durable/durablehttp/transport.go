@@ -15,21 +15,22 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Transport returns a RoundTripper whose requests go to the object behind stub, so that
+// Transport returns a RoundTripper that sends requests to the object behind
+// stub:
 //
 //	client := &http.Client{Transport: durablehttp.Transport(stub)}
 //
-// talks to it. The host in the URL, or Request.Host, is for the object to
-// interpret; redirects are followed by the client, not by workerd. It does what
-// net/http's Transport does; docs/http.md has what differs. What upgraded to a
-// WebSocket is returned by [WebSocket].
+// The object interprets the host of the URL, or Request.Host. The client
+// follows redirects; workerd does not. Transport behaves like net/http's
+// Transport; docs/http.md lists the differences. If a response upgrades to a
+// WebSocket, [WebSocket] returns it.
 func Transport(stub *durable.Stub) http.RoundTripper {
 	return transport{fetch: stub.Fetch, takesHost: true}
 }
 
-// Outbound returns a RoundTripper whose requests leave the Worker, or the object,
-// by its own fetch, under the same rules. A Request.Host other than the URL's is
-// refused.
+// Outbound returns a RoundTripper that sends requests out of the Worker or the
+// object with its own fetch, under the same rules. It refuses a Request.Host
+// other than the URL's.
 func Outbound(env *durable.Env) http.RoundTripper { return transport{fetch: env.Fetch} }
 
 type transport struct {
@@ -46,7 +47,8 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	out.Body = bodyOf(r)
 	// net/http's Transport asks for gzip where nobody has said what to ask for.
-	unzips := r.Header.Get("Accept-Encoding") == "" && r.Header.Get("Range") == "" && r.Method != http.MethodHead
+	unzips := r.Header.Get("Accept-Encoding") == "" && r.Header.Get("Range") == "" &&
+		r.Method != http.MethodHead
 	if unzips {
 		out.Header["Accept-Encoding"] = []string{"gzip"}
 	}
@@ -58,7 +60,8 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp := response(r, in)
-	if unzips && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") && resp.Body != http.NoBody {
+	if unzips && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") &&
+		resp.Body != http.NoBody {
 		resp.Header.Del("Content-Encoding")
 		resp.Header.Del("Content-Length")
 		resp.Body, resp.ContentLength, resp.Uncompressed = &unzipped{body: resp.Body}, -1, true
@@ -80,7 +83,8 @@ func (t transport) request(r *http.Request) (*durable.Request, error) {
 		return nil, errors.New("http: no Host in request URL")
 	}
 	target := url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Opaque: r.URL.Opaque, Path: r.URL.Path, RawPath: r.URL.RawPath,
-		RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery} // fetch takes neither user nor fragment
+		// fetch takes neither user nor fragment
+		RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery}
 	if r.Host != "" && r.Host != r.URL.Host {
 		if !t.takesHost {
 			return nil, fmt.Errorf("durablehttp: %w: Request.Host is %q and the URL's host %q: fetch sends that of the URL", http.ErrNotSupported, r.Host, r.URL.Host)
@@ -106,7 +110,8 @@ func sentHeader(r *http.Request) (http.Header, error) {
 			return nil, fmt.Errorf("net/http: invalid header field name %q", name)
 		}
 		for _, v := range values {
-			if strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
+			if strings.ContainsFunc(v,
+				func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
 				return nil, fmt.Errorf("net/http: invalid header field value for %q", name)
 			}
 		}
@@ -123,8 +128,10 @@ func sentHeader(r *http.Request) (http.Header, error) {
 // response is net/http's view of in.
 func response(r *http.Request, in *durable.Response) *http.Response {
 	resp := &http.Response{
-		Status: fmt.Sprint(in.Status, " ", cmp.Or(http.StatusText(in.Status), fmt.Sprint("status code ", in.Status))), StatusCode: in.Status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Status: fmt.Sprint(in.Status, " ",
+			cmp.Or(http.StatusText(in.Status), fmt.Sprint("status code ", in.Status))),
+		StatusCode: in.Status,
+		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: in.Header, Body: http.NoBody, Request: r,
 	}
 	body, ok := in.Body.(io.ReadCloser)

@@ -10,11 +10,14 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Upgrade answers the request with a WebSocket, which the handler reads and writes; in a Worker or in an object, which is not evicted
-// meanwhile. When the handler returns the connection is closed: with code 1000, or 1011 after a panic, unless the handler has closed it.
-// Subprotocols are negotiated by setting Sec-WebSocket-Protocol in w.Header() before.
+// Upgrade answers the request with a WebSocket that the handler reads and
+// writes, in a Worker or in an object. The object is not evicted while the
+// handler runs. When the handler returns, Upgrade's connection is closed with
+// code 1000, or with 1011 after a panic, unless the handler has closed it. To
+// choose a subprotocol, set Sec-WebSocket-Protocol in w.Header() before.
 //
-// A request that does not ask for a WebSocket is answered with status 426, and the error is [durable.ErrNoUpgrade].
+// A request that does not ask for a WebSocket is answered with status 426, and
+// the error is [durable.ErrNoUpgrade].
 func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
 	var conn *durable.Conn
 	err := upgrade(w, r, func(rw *responseWriter, server *durable.WebSocket) (err error) {
@@ -28,10 +31,14 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
 	return conn, err
 }
 
-// AcceptWebSocket answers the request with a WebSocket whose messages the object's handlers get, such as [durable.WebSocketMessager]: see
-// [durable.State.AcceptWebSocket], also for tags. The object can be evicted meanwhile. A request that does not ask for a WebSocket is answered with status
-// 426, and the error is [durable.ErrNoUpgrade].
-func AcceptWebSocket(w http.ResponseWriter, r *http.Request, state *durable.State, tags ...string) (*durable.WebSocket, error) {
+// AcceptWebSocket answers the request with a WebSocket. The object's handlers,
+// such as [durable.WebSocketMessager], get its messages, and the object can be
+// evicted between them. See [durable.State.AcceptWebSocket], also for the tags.
+// A request that does not ask for a WebSocket is answered with status 426, and
+// the error is [durable.ErrNoUpgrade].
+func AcceptWebSocket(
+	w http.ResponseWriter, r *http.Request, state *durable.State, tags ...string,
+) (*durable.WebSocket, error) {
 	var socket *durable.WebSocket
 	err := upgrade(w, r, func(_ *responseWriter, server *durable.WebSocket) error {
 		if err := state.AcceptWebSocket(server, tags...); err != nil {
@@ -44,7 +51,9 @@ func AcceptWebSocket(w http.ResponseWriter, r *http.Request, state *durable.Stat
 }
 
 // upgrade makes one end of a pair the response, once the other is accepted.
-func upgrade(w http.ResponseWriter, r *http.Request, accept func(rw *responseWriter, server *durable.WebSocket) error) error {
+func upgrade(
+	w http.ResponseWriter, r *http.Request, accept func(rw *responseWriter, server *durable.WebSocket) error,
+) error {
 	rw, err := writerOf(w)
 	if err != nil {
 		return err
@@ -70,7 +79,8 @@ var (
 	errForeign = errors.New("durablehttp: the ResponseWriter is not one of this package, nor does its Unwrap method lead to one")
 )
 
-// writerOf finds the writer under those of middleware, as http.ResponseController does.
+// writerOf finds the writer under those of middleware, as
+// http.ResponseController does.
 func writerOf(w http.ResponseWriter) (*responseWriter, error) {
 	for {
 		switch t := w.(type) {
@@ -89,7 +99,8 @@ func writerOf(w http.ResponseWriter) (*responseWriter, error) {
 
 // upgraded sends the response.
 func (w *responseWriter) upgraded(socket *durable.WebSocket) {
-	w.hasGone, w.status, w.sent, w.socket = true, http.StatusSwitchingProtocols, maps.Clone(w.header), socket
+	w.hasGone, w.status, w.sent, w.socket = true, http.StatusSwitchingProtocols,
+		maps.Clone(w.header), socket
 	close(w.began)
 }
 

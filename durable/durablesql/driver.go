@@ -13,22 +13,26 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// Open returns the object's database. It need not be closed: it ends with the object's instance.
+// Open returns the object's database. It need not be closed: it ends with the
+// object's instance.
 func Open(state *durable.State) *sql.DB {
 	db := sql.OpenDB(&connector{state: weak.Make(state), gate: gateOf(state)})
 	runtime.AddCleanup(state, func(db *sql.DB) { db.Close() }, db)
 	return db
 }
 
-// connector makes connections, which differ only in what transaction they are in. It must not keep the state alive: a DB has a goroutine, which
-// ends when the DB is closed, which is when the state is collected.
+// connector makes connections, which differ only in their transaction. It must
+// not keep the state alive: a DB has a goroutine that ends when the DB is
+// closed, and the DB is closed when the state is collected.
 type connector struct {
 	state weak.Pointer[durable.State]
 	gate  *gate
 }
 
-func (c *connector) Connect(context.Context) (driver.Conn, error) { return &conn{connector: c}, nil }
-func (c *connector) Driver() driver.Driver                        { return noDriver{} }
+func (c *connector) Connect(context.Context) (driver.Conn, error) {
+	return &conn{connector: c}, nil
+}
+func (c *connector) Driver() driver.Driver { return noDriver{} }
 
 func (c *connector) storage() (*durable.Storage, error) {
 	state := c.state.Value()
@@ -62,7 +66,9 @@ var (
 )
 
 // exec runs a query, when no transaction is open but the connection's own.
-func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue) (*durable.Cursor, error) {
+func (c *conn) exec(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (*durable.Cursor, error) {
 	values, err := positional(query, args)
 	if err != nil {
 		return nil, err
@@ -89,7 +95,9 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue)
 	return cursor, err
 }
 
-func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *conn) QueryContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (driver.Rows, error) {
 	defer c.enterTx()()
 	cursor, err := c.exec(ctx, query, args)
 	if err != nil {
@@ -98,7 +106,9 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	return newRows(c, query, cursor), nil
 }
 
-func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *conn) ExecContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (driver.Result, error) {
 	defer c.enterTx()()
 	cursor, err := c.exec(ctx, query, args)
 	if err != nil {
@@ -194,7 +204,8 @@ type rows struct {
 }
 
 func newRows(c *conn, query string, cursor *durable.Cursor) *rows {
-	r := &rows{conn: c, query: query, cursor: cursor, columns: make([]column, len(cursor.ColumnNames()))}
+	r := &rows{conn: c, query: query, cursor: cursor,
+		columns: make([]column, len(cursor.ColumnNames()))}
 	for i := range r.columns {
 		r.dest = append(r.dest, &r.columns[i])
 	}

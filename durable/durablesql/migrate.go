@@ -15,19 +15,21 @@ import (
 
 // Errors of [Migrate]. The object is as it was before.
 var (
-	// ErrMigrationUnknown: the object has a migration that the program has not:
-	// a newer program has been there. Migrations are not taken back.
+	// ErrMigrationUnknown: the object has a migration that this program lacks,
+	// because a newer program ran before. Migrations are not undone.
 	ErrMigrationUnknown = errors.New("durablesql: the object has a migration that this program does not have; hint: run the version that has it, or a later one")
-	// ErrMigrationChanged: a migration that the object has is another one now.
+	// ErrMigrationChanged: the text of a migration that the object has run was
+	// changed.
 	ErrMigrationChanged = errors.New("durablesql: a migration was changed after the object had it; hint: restore it, and write another migration")
-	// ErrMigrationOrder: a migration is new, but before one that the object has.
+	// ErrMigrationOrder: a new migration has a lower number than one that the
+	// object has run.
 	ErrMigrationOrder = errors.New("durablesql: a new migration comes before one that the object has; hint: give it a higher number")
 	// ErrMigrationFile: a file is not a migration.
 	ErrMigrationFile = errors.New("durablesql: not a migration")
 )
 
-// Migrate brings an object's schema up to date. Call it in the constructor, for
-// it costs two small reads where nothing is to be done:
+// Migrate brings an object's schema up to date. Call it in the constructor: if
+// there is nothing to do, it costs two small reads.
 //
 //	//go:embed migrations/*.sql
 //	var files embed.FS
@@ -41,14 +43,14 @@ var (
 // line "-- +goose Up" begins the statements. Those after "-- +goose Down" are
 // never run.
 //
-// Each object runs each migration once, in order of the numbers, and all that
-// are new in one transaction: one that fails leaves nothing behind. Which ones
-// an object has is in its table _capdo_migrations, with a checksum of the
-// statements. What does not fit is refused with [ErrMigrationUnknown],
-// [ErrMigrationChanged] or [ErrMigrationOrder].
+// Each object runs each migration once, in the order of the numbers. It runs
+// all new ones in one transaction, so a failure leaves nothing behind. The
+// object's table _capdo_migrations lists those that have run, with a checksum
+// of the statements. Migrate fails with [ErrMigrationUnknown],
+// [ErrMigrationChanged] or [ErrMigrationOrder] if files and table do not match.
 //
-// PRAGMA foreign_keys does nothing in a transaction, as in SQLite elsewhere: use
-// PRAGMA defer_foreign_keys = on where a table is created anew.
+// PRAGMA foreign_keys does nothing in a transaction, as everywhere in SQLite.
+// To rebuild a table, use PRAGMA defer_foreign_keys = on.
 func Migrate(state *durable.State, files fs.FS) error {
 	list, err := readMigrations(files)
 	if err != nil {
@@ -88,7 +90,8 @@ type migrationError struct {
 }
 
 func (e *migrationError) Error() string {
-	return "durablesql: migration " + e.name + ": " + strings.TrimPrefix(e.err.Error(), "durablesql: ")
+	return "durablesql: migration " + e.name + ": " +
+		strings.TrimPrefix(e.err.Error(), "durablesql: ")
 }
 func (e *migrationError) Unwrap() error { return e.err }
 
@@ -116,7 +119,8 @@ func appliedMigrations(db *durable.SQL) ([]migration, error) {
 // pendingMigrations returns those of the program that the object has not.
 func pendingMigrations(list, has []migration) ([]migration, error) {
 	for i, m := range has {
-		at, ok := slices.BinarySearchFunc(list, m.Version, func(m migration, v int64) int { return cmp.Compare(m.Version, v) })
+		at, ok := slices.BinarySearchFunc(list, m.Version,
+			func(m migration, v int64) int { return cmp.Compare(m.Version, v) })
 		switch {
 		case !ok:
 			return nil, &migrationError{m.Name, ErrMigrationUnknown}
@@ -158,7 +162,8 @@ func readMigrations(files fs.FS) ([]migration, error) {
 		return nil, err
 	}
 	if len(names) == 0 {
-		return nil, &migrationError{"*.sql", refuseFile("there is no such file; hint: fs.Sub for the files of a folder")}
+		return nil, &migrationError{"*.sql",
+			refuseFile("there is no such file; hint: fs.Sub for the files of a folder")}
 	}
 	var list []migration
 	for _, name := range names {
@@ -175,7 +180,8 @@ func readMigrations(files fs.FS) ([]migration, error) {
 	slices.SortFunc(list, func(a, b migration) int { return cmp.Compare(a.Version, b.Version) })
 	for i := 1; i < len(list); i++ {
 		if list[i].Version == list[i-1].Version {
-			return nil, &migrationError{list[i].Name, refuseFile("it has the number of " + list[i-1].Name)}
+			return nil, &migrationError{list[i].Name,
+				refuseFile("it has the number of " + list[i-1].Name)}
 		}
 	}
 	return list, nil
@@ -200,7 +206,8 @@ func parseMigration(name, text string) (migration, error) {
 	}
 	sum := fnv.New128a()
 	sum.Write([]byte(up))
-	return migration{Version: version, Name: name, Checksum: hex.EncodeToString(sum.Sum(nil)), up: up}, nil
+	return migration{Version: version, Name: name,
+		Checksum: hex.EncodeToString(sum.Sum(nil)), up: up}, nil
 }
 
 // upStatements returns what is to be run of a file, without space around it.
@@ -221,7 +228,8 @@ func upStatements(text string) (string, error) {
 			part = command
 		case command == "STATEMENTBEGIN" || command == "STATEMENTEND": // SQLite finds the ends itself
 		default:
-			return "", refuseFile("the line -- +goose " + command + " is not known, or not in this place")
+			return "", refuseFile("the line -- +goose " + command +
+				" is not known, or not in this place")
 		}
 	}
 	if part == "" {

@@ -6,7 +6,8 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// sqliteVersion is that of workerd 2026-11-17, which does not let a program ask.
+// sqliteVersion is that of workerd 2026-11-17, which does not let a program
+// ask.
 const sqliteVersion = "3.54.1"
 
 // databases is what PRAGMA database_list would return.

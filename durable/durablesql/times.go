@@ -67,8 +67,8 @@ func isTime(name string, names map[string][]string, declared map[string]bool, de
 	return true
 }
 
-// entry is a name, in lower case, that only columns have that are declared to be
-// times; or a view and its statement.
+// entry is a name, in lower case, that only columns have that are declared to
+// be times; or a view and its statement.
 type entry struct {
 	Name string
 	View *string

@@ -16,19 +16,22 @@ import (
 )
 
 // ErrTransactionOpen: a transaction is open, and the same event uses the
-// database outside of it, or an event that cannot be told from it, because one
-// of them was not given its handler's context. Use the Tx.
+// database outside of it. The error also occurs if the two events cannot be
+// told apart, because one of them did not pass its handler's context. Use the
+// Tx.
 var ErrTransactionOpen = errors.New("durablesql: a transaction is open, and this would run inside it; use the Tx")
 
-// ErrPartialRollback: within the transaction there was a ROLLBACK TO, which the
-// platform refuses. What was to be taken back would be committed, so the
-// transaction is rolled back. (Some libraries ignore the statement's error.)
+// ErrPartialRollback: a statement of the transaction was a ROLLBACK TO, which
+// the platform refuses. A commit would keep changes that the program meant to
+// undo, so Commit rolls back the transaction. (Some libraries ignore the
+// statement's error.)
 var ErrPartialRollback = errors.New("durablesql: ROLLBACK TO is refused by the platform, so the whole transaction is rolled back; hint: use no nested transactions")
 
-// errRolledBack is what a transaction's function returns to have it rolled back.
+// A transaction's function returns errRolledBack to roll it back.
 var errRolledBack = errors.New("durablesql: rolled back")
 
-// gate keeps others out while a transaction is open. An object has one, however many times it is opened.
+// gate keeps other events out while a transaction is open. An object has one,
+// however many DBs it opens.
 type gate struct {
 	mu   sync.Mutex
 	open *tx
@@ -82,7 +85,8 @@ func (g *gate) leave() {
 	g.open = nil
 }
 
-// tx is a transaction. Storage.Transaction runs in a goroutine of its own, and is told how to end.
+// tx is a transaction. Storage.Transaction runs in a goroutine of its own, and
+// is told how to end.
 type tx struct {
 	conn    *conn
 	ctx     context.Context // when it is done, database/sql rolls back
@@ -116,14 +120,17 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	switch {
 	case opts.ReadOnly:
 		return nil, errors.New("durablesql: read-only transactions are refused: SQLite in workerd does not enforce them")
-	case opts.Isolation != driver.IsolationLevel(sql.LevelDefault) && opts.Isolation != driver.IsolationLevel(sql.LevelSerializable):
-		return nil, errors.New("durablesql: isolation level " + sql.IsolationLevel(opts.Isolation).String() + " is refused: every transaction is serializable")
+	case opts.Isolation != driver.IsolationLevel(sql.LevelDefault) &&
+		opts.Isolation != driver.IsolationLevel(sql.LevelSerializable):
+		return nil, errors.New("durablesql: isolation level " +
+			sql.IsolationLevel(opts.Isolation).String() + " is refused: every transaction is serializable")
 	}
 	storage, err := c.storage()
 	if err != nil {
 		return nil, err
 	}
-	t := &tx{conn: c, ctx: ctx, event: jsrt.FromContext(ctx), begun: make(chan jsrt.Section, 1), end: make(chan error, 1), over: make(chan struct{})}
+	t := &tx{conn: c, ctx: ctx, event: jsrt.FromContext(ctx), begun: make(chan jsrt.Section, 1),
+		end: make(chan error, 1), over: make(chan struct{})}
 	if err := c.gate.pass(ctx, t); err != nil {
 		return nil, err
 	}
@@ -160,7 +167,8 @@ func (c *conn) enterTx() (leave func()) {
 	return c.tx.section.Enter()
 }
 
-// check refuses statements of a transaction that was ended by others than its user: with the object.
+// check refuses statements of a transaction that ended with its object, not by
+// a call of its user.
 func (t *tx) check() error {
 	select {
 	case <-t.over:

@@ -15,7 +15,8 @@ func callValuer(v any) (value any, ok bool, err error) {
 	if !ok {
 		return nil, false, nil
 	}
-	if d := reflect.ValueOf(v); d.Kind() == reflect.Pointer && d.IsNil() && d.Type().Elem().Implements(reflect.TypeFor[driver.Valuer]()) {
+	if d := reflect.ValueOf(v); d.Kind() == reflect.Pointer && d.IsNil() &&
+		d.Type().Elem().Implements(reflect.TypeFor[driver.Valuer]()) {
 		return nil, true, nil // the method is of what there is not, as in database/sql
 	}
 	value, err = valuer.Value()

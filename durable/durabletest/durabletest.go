@@ -11,7 +11,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Names of bindings that every test has. Their objects have no code: [New] makes one, and [Run] works inside it.
+// Names of bindings that every test has. Their objects have no code: [New]
+// makes such an object, and [Run] runs a function inside it.
 const (
 	SQLite = "DURABLETEST_SQLITE" // objects with SQLite storage
 	KV     = "DURABLETEST_KV"     // objects with key-value storage, as older accounts have
@@ -42,7 +43,8 @@ func Env(t testing.TB, o *Options) *durable.Env {
 	return env
 }
 
-// Worker returns the Worker that the program is, as registered with durable.HandleFetch. Only its Fetch is of use.
+// Worker returns the program's own Worker, as registered with
+// durable.HandleFetch. Use only its Fetch.
 func Worker(t testing.TB) *durable.Stub {
 	t.Helper()
 	stub, err := enter(t).worker()
@@ -70,8 +72,9 @@ func New(t testing.TB, binding string) *durable.Stub {
 	return stub
 }
 
-// Run runs fn inside an object: with its state, while an invocation of it is open, which ctx belongs to. fn runs on the caller's
-// goroutine, so it may end the test.
+// Run runs fn inside an object, with its state. ctx belongs to an invocation of
+// the object that stays open while fn runs. fn runs on the caller's goroutine,
+// so it may end the test.
 func Run(t testing.TB, stub *durable.Stub, fn func(ctx context.Context, state *durable.State)) {
 	t.Helper()
 	v, err := enter(t).callInside(stub)
@@ -131,7 +134,8 @@ func uncanceled(t testing.TB) context.Context {
 	return context.WithoutCancel(t.Context())
 }
 
-// List returns the ids of a namespace's objects that have been called, in order.
+// List returns the ids of a namespace's objects that have been called, in
+// order.
 func List(t testing.TB, binding string) []string {
 	t.Helper()
 	v, err := enter(t).tools.Await(uncanceled(t), "list", binding)
@@ -158,26 +162,30 @@ func Evict(t testing.TB, stub *durable.Stub) {
 	}
 	class, id, _ := strings.Cut(string(name), "/")
 	if h.isInside(id) {
-		t.Fatal("durabletest.Evict: the function of durabletest.Run is inside the object\nhint: evict it after Run has returned")
+		t.Fatal("durabletest.Evict: the function of durabletest.Run is inside the object" +
+			"\nhint: evict it after Run has returned")
 	}
 	if _, err := h.tools.Await(uncanceled(t), "evict", class, id); err != nil {
 		t.Fatalf("durabletest.Evict: %v", err)
 	}
 }
 
-// Abort resets an object: calls to it that are open fail with durable.ErrObjectReset, writes that nobody was told of are gone, and stub
-// is dead: take a new one.
+// Abort resets an object. Its open calls fail with durable.ErrObjectReset, and
+// writes that no caller has been told of are lost. stub no longer works: get a
+// new one.
 func Abort(t testing.TB, stub *durable.Stub) {
 	t.Helper()
 	enter(t)
-	if _, err := stub.Call(uncanceled(t), "capdoTestAbort", nil); !errors.Is(err, durable.ErrObjectReset) {
+	if _, err := stub.Call(uncanceled(t), "capdoTestAbort", nil); !errors.Is(err,
+		durable.ErrObjectReset) {
 		t.Fatalf("durabletest.Abort: %v", err)
 	}
 }
 
-// Restart kills workerd with SIGKILL and starts it again on the same disk, while the test goes on: its own variables keep their values.
-// Objects are gone from memory, calls to them that were open fail with durable.ErrDisconnected, and every handle that was taken before
-// (Env, Namespace, Stub, State) is dead.
+// Restart kills workerd with SIGKILL and starts it again on the same disk. The
+// test continues, and its variables keep their values. Objects lose what they
+// had in memory, and their open calls fail with durable.ErrDisconnected.
+// Handles from before the restart (Env, Namespace, Stub, State) no longer work.
 func Restart(t testing.TB) {
 	t.Helper()
 	h := enter(t)

@@ -317,7 +317,8 @@ func TestRestartKillsWorkerdAndTheTestGoesOn(t *testing.T) {
 	}
 }
 
-// The restart's own promise must not be taken for one of the calls that begin at the same time, or the reverse.
+// The restart's own promise must not be taken for one of the calls that begin
+// at the same time, or the reverse.
 func TestRestartAmidManyCalls(t *testing.T) {
 	for range 3 {
 		env := durabletest.Env(t, nil)

@@ -23,7 +23,9 @@ func init() {
 	theHarness.inner = jsrt.Install(&theHarness).(program)
 	theHarness.inner.CheckMethods(func(pointer any) string {
 		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{reflect.TypeFor[durable.Fetcher](), reflect.TypeFor[durable.Alarmer](),
-			reflect.TypeFor[durable.WebSocketMessager](), reflect.TypeFor[durable.WebSocketCloser](), reflect.TypeFor[durable.WebSocketErrorHandler]()})
+			reflect.TypeFor[durable.WebSocketMessager](),
+			reflect.TypeFor[durable.WebSocketCloser](),
+			reflect.TypeFor[durable.WebSocketErrorHandler]()})
 	})
 	durable.Register("DurableTestSQLite", newBlank)
 	durable.Register("DurableTestKV", newBlank)
@@ -40,7 +42,8 @@ func newBlank(context.Context, *durable.State, *durable.Env) (blank, error) { re
 // Alarm is there so that tests can set one.
 func (blank) Alarm(context.Context, durable.AlarmInfo) error { return nil }
 
-// program is what package durable installed, with what it offers to this package.
+// program is the Program that package durable installed, with the methods that
+// it has for this package.
 type program interface {
 	jsrt.Program
 	NewEnv(*jsrt.Ref) *durable.Env
@@ -75,14 +78,16 @@ type alarm struct {
 }
 
 var theHarness = harness{
-	ready: make(chan struct{}), users: map[testing.TB]bool{}, calls: map[string]*insideCall{}, alarms: map[string]*alarm{}, inside: map[string]int{},
+	ready: make(chan struct{}), users: map[testing.TB]bool{}, calls: map[string]*insideCall{},
+	alarms: map[string]*alarm{}, inside: map[string]int{},
 }
 
 // enter waits for the test's turn.
 func enter(t testing.TB) *harness {
 	t.Helper()
 	if runtime.GOOS != "js" {
-		t.Fatal("package durabletest needs workerd\nhint: run the tests with capdo test, or GOOS=js GOARCH=wasm go test -exec 'capdo exec'")
+		t.Fatal("package durabletest needs workerd" +
+			"\nhint: run the tests with capdo test, or GOOS=js GOARCH=wasm go test -exec 'capdo exec'")
 	}
 	h := &theHarness
 	<-h.ready
@@ -173,9 +178,11 @@ type insideCall struct {
 	over  chan error // of the call that leads there
 }
 
-// callInside calls an object, and returns once the call has arrived. It stays open until leave.
+// callInside calls an object, and returns once the call has arrived. It stays
+// open until leave.
 func (h *harness) callInside(stub *durable.Stub) (*insideCall, error) {
-	v := &insideCall{begun: make(chan struct{}), done: make(chan struct{}), over: make(chan error, 1)}
+	v := &insideCall{begun: make(chan struct{}), done: make(chan struct{}),
+		over: make(chan error, 1)}
 	h.mu.Lock()
 	h.lastID++
 	id := strconv.Itoa(h.lastID)
@@ -224,7 +231,8 @@ func (v *insideCall) leave() {
 	<-v.over // an error is the object's, which has been reset, and fn has met it
 }
 
-// deliverAlarm sets an object's alarm to now, and returns where the outcome will come from; nil where no alarm is pending.
+// deliverAlarm sets an object's alarm to now, and returns where the outcome
+// will come from; nil where no alarm is pending.
 func (h *harness) deliverAlarm(v *insideCall, at time.Time) (chan error, error) {
 	pending, err := v.state.Storage().GetAlarm(v.ctx, nil)
 	if err != nil || pending.IsZero() {
@@ -237,7 +245,8 @@ func (h *harness) deliverAlarm(v *insideCall, at time.Time) (chan error, error) 
 	return a.outcome, v.state.Storage().SetAlarm(v.ctx, time.Now(), nil)
 }
 
-// serve handles what testing.mjs asks for: index 0 hands over the tools, and is open as long as the program; index 1 is a call inside an object.
+// serve handles the calls of testing.mjs. Index 0 passes the tools, and stays
+// open as long as the program runs. Index 1 is a call inside an object.
 func (h *harness) serve(ctx context.Context, i *jsrt.Invocation, args []any) (any, error) {
 	if i.Index == 0 {
 		h.tools = args[0].(*jsrt.Ref)

@@ -1,7 +1,8 @@
 //go:build !js
 
-// Package api tests that docs/api.md is complete and true: every operation of Cloudflare's Durable Objects interfaces is in its table or
-// among what is left out, and what the table names in Go, and as its test, exists.
+// Package api tests that docs/api.md is complete and true: every operation of
+// Cloudflare's Durable Objects interfaces is in its table or among what is left
+// out, and what the table names in Go, and as its test, exists.
 package api
 
 import (
@@ -20,7 +21,8 @@ import (
 
 const root = "../.."
 
-// covered says which declarations of the types are Durable Objects': all whose names begin like this, and a few more.
+// covered says which declarations of the types are Durable Objects': all whose
+// names begin like this, and a few more.
 var covered = regexp.MustCompile(`^(DurableObject\w*|AlarmInvocationInfo|SqlStorage\w*|SyncKv\w*|FacetStartupOptions|WebSocketRequestResponsePair|Fetcher)$`)
 
 func TestEveryOperationIsInTheTableOrLeftOut(t *testing.T) {
@@ -89,7 +91,8 @@ func TestDocsNameEverySentinelAndLimit(t *testing.T) {
 	}
 }
 
-// table is docs/api.md: its tables' rows are | `Interface.member` | `Go`, `Go` | `Test` |, and, below the heading "Left out",
+// table is docs/api.md: its tables' rows are | `Interface.member` | `Go`, `Go`
+// | `Test` |, and, below the heading "Left out",
 // | `Interface.member` | reason |.
 type table struct {
 	mapped         map[string][]string
@@ -124,7 +127,8 @@ func readTable(t *testing.T) table {
 	return tab
 }
 
-// rows returns the cells of tables, each as what is code in it. Rows without code in the first cell are headings.
+// rows returns the cells of tables, each as what is code in it. Rows without
+// code in the first cell are headings.
 func rows(markdown string) (rows [][][]string) {
 	for line := range strings.Lines(markdown) {
 		if !strings.HasPrefix(line, "| `") {
@@ -152,7 +156,8 @@ func readDoc(t *testing.T, name string) string {
 	return string(text)
 }
 
-// goNames returns what a package exports: Func, Type, Type.Method, Type.Field, Const, Var.
+// goNames returns what a package exports: Func, Type, Type.Method, Type.Field,
+// Const, Var.
 func goNames(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
@@ -177,7 +182,8 @@ func goNames(t *testing.T, dir string) map[string]bool {
 	return names
 }
 
-// promote gives Storage and Transaction the methods of the type that they embed.
+// promote gives Storage and Transaction the methods of the type that they
+// embed.
 func promote(names map[string]bool) {
 	for name := range maps.Clone(names) {
 		if method, ok := strings.CutPrefix(name, "AsyncKV."); ok {
@@ -273,7 +279,8 @@ func parseDir(t *testing.T, dir string, isWanted func(name string) bool) (files 
 	return files
 }
 
-// TestConstantsHaveTheirValues: a union of strings in the types is a constant for each.
+// TestConstantsHaveTheirValues: a union of strings in the types is a constant
+// for each.
 func TestConstantsHaveTheirValues(t *testing.T) {
 	values := constants(t, filepath.Join(root, "durable"))
 	for member, name := range readTable(t).tests {

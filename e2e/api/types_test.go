@@ -14,7 +14,8 @@ import (
 
 const types = root + "/node_modules/@cloudflare/workers-types"
 
-// declaredMembers returns the members of the declarations that are covered, as Interface.member; of a union of strings, the strings.
+// declaredMembers returns the members of the declarations that are covered, as
+// Interface.member; of a union of strings, the strings.
 func declaredMembers(t *testing.T) map[string]bool {
 	t.Helper()
 	wantPinnedTypes(t)
@@ -63,7 +64,8 @@ var (
 	member      = regexp.MustCompile(`^(?:(?:readonly|get|set|static|abstract)\s+)*(\[Symbol\.\w+\]|[\w$]+)\??\s*[(<:]`)
 )
 
-// declarations returns the members of the interfaces, classes and types at the top level of a .d.ts.
+// declarations returns the members of the interfaces, classes and types at the
+// top level of a .d.ts.
 func declarations(text string) map[string][]string {
 	text = comment.ReplaceAllString(text, "")
 	found := map[string][]string{}
@@ -85,7 +87,8 @@ func declarations(text string) map[string][]string {
 	return found
 }
 
-// behindParameters skips a declaration's type parameters, whose defaults may have braces.
+// behindParameters skips a declaration's type parameters, whose defaults may
+// have braces.
 func behindParameters(text string) string {
 	depth := 0
 	for i := range text {
@@ -104,7 +107,8 @@ func behindParameters(text string) string {
 	return text
 }
 
-// block returns a declaration from behind its name: an interface or class up to its closing brace, a type up to its semicolon.
+// block returns a declaration from behind its name: an interface or class up to
+// its closing brace, a type up to its semicolon.
 func block(text string, isType bool) string {
 	depth := 0
 	for i := range text {
@@ -126,7 +130,8 @@ func block(text string, isType bool) string {
 	return text
 }
 
-// outermost blanks what is nested in braces, parentheses or brackets, so that the last brace left is that of the members.
+// outermost blanks what is nested in braces, parentheses or brackets, so that
+// the last brace left is that of the members.
 func outermost(text string) string {
 	out, depth := []byte(text), 0
 	for i, c := range out {

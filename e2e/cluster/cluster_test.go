@@ -233,8 +233,8 @@ func (w *load) takeover(t testing.TB, gone ...*node) {
 	w.figures.takeovers = append(w.figures.takeovers, took)
 }
 
-// run has callers work while faults happen, one after the other, and judges what
-// they saw.
+// run has callers work while faults happen, one after the other, and judges
+// what they saw.
 func run(t *testing.T, l *lab, list []fault) *load {
 	w := newLoad(l)
 	ctx, cancel := context.WithCancel(t.Context())

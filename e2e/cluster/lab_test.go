@@ -201,7 +201,8 @@ func (n *node) running() *selfhost.Server {
 	return n.server
 }
 
-// await waits until the node serves and is a member, whatever it takes to start.
+// await waits until the node serves and is a member, whatever it takes to
+// start.
 func (n *node) await(t testing.TB) {
 	t.Helper()
 	for end := time.Now().Add(patient); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {

@@ -60,7 +60,8 @@ func newLoad(l *lab) *load {
 	return &load{lab: l, history: proof.NewHistory(), begin: time.Now(), keys: map[string]*key{}, why: map[string]int{}}
 }
 
-// patience is for how long a caller waits for an answer: shorter than a takeover.
+// patience is for how long a caller waits for an answer: shorter than a
+// takeover.
 const patience = 4 * time.Second
 
 func newClient() *http.Client {
@@ -192,7 +193,8 @@ func (c *caller) chooseClaim(o proof.Operation) (proof.Operation, int) {
 	return o, 0
 }
 
-// call makes a call through a node, and records it, unless it did not get there.
+// call makes a call through a node, and records it, unless it did not get
+// there.
 func (c *caller) call(n *node, o proof.Operation, wait int) (a proof.Answer, sent bool) {
 	call := c.history.Now()
 	a, sent = c.send(n, o, wait)
@@ -270,7 +272,8 @@ func (c *caller) unknown(n *node, why string) proof.Answer {
 // address is what differs between two failures of one kind.
 var address = regexp.MustCompile(`[0-9.]+:[0-9]+|reference = \w+`)
 
-// own has a node own some keys: the one that is first asked for an object has it.
+// own has a node own some keys: the one that is first asked for an object has
+// it.
 func (w *load) own(n *node) {
 	c := &caller{load: w, id: 3000, client: newClient()}
 	for i := range 3 {
@@ -325,7 +328,8 @@ func (c *caller) find(n *node, id string) bool {
 	c.mu.Unlock()
 	for end := time.Now().Add(patient); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		o := proof.Operation{Target: k.target, Key: k.name, Op: "claim", Owner: fmt.Sprintf("%d-%d", c.id, c.made.Add(1)), Fingerprint: "q"}
-		// Another fingerprint than the holder's: the answer changes nothing unless the key is free.
+		// Another fingerprint than the holder's: the answer changes nothing
+		// unless the key is free.
 		if a, sent := c.call(n, o, 0); sent && !a.Unknown {
 			return true
 		}

@@ -19,8 +19,8 @@ type told struct {
 	took                    time.Duration
 }
 
-// claimWithin claims a key through a node, again and again with the same owner; the
-// Worker gives its ledger a deadline.
+// claimWithin claims a key through a node, again and again with the same owner;
+// the Worker gives its ledger a deadline.
 func claimWithin(n *node, key string, deadline time.Duration) (a told, err error) {
 	q := url.Values{"target": {"ledger"}, "op": {"claim"}, "key": {key}, "owner": {"owner of " + key}, "fingerprint": {"p"}}
 	if deadline > 0 {
@@ -39,8 +39,8 @@ func claimWithin(n *node, key string, deadline time.Duration) (a told, err error
 }
 
 // A node is killed. Those who ask others for its keys, with a deadline that is
-// longer than its lease, get an answer to their one call. With a shorter one they
-// are told that the outcome is unknown, and without one soon so.
+// longer than its lease, get an answer to their one call. With a shorter one
+// they are told that the outcome is unknown, and without one soon so.
 func TestCallsRideOverATakeover(t *testing.T) {
 	l := newLab(t, 2, &network{why: "not needed"}, same)
 	dead, other := l.nodes[0], l.nodes[1]

@@ -91,8 +91,8 @@ func (w *load) measure(t *testing.T, name string, operation func(n int64) proof.
 	}
 }
 
-// cpu returns the CPU time that the nodes and the bucket's server have taken. On
-// a machine that has other work to do it says more than the time on a clock.
+// cpu returns the CPU time that the nodes and the bucket's server have taken.
+// On a machine that has other work to do it says more than the time on a clock.
 func (w *load) cpu(t *testing.T) (nodes, server time.Duration) {
 	for _, n := range w.nodes {
 		nodes += cpuOf(t, n.running().Process().Pid)

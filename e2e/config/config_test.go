@@ -1,7 +1,8 @@
 //go:build !js
 
-// Package config holds capdo's check of wrangler configs against wrangler itself: what the real wrangler deploy --dry-run says of each
-// config is written down beside what capdo says, and where they differ, why.
+// Package config holds capdo's check of wrangler configs against wrangler
+// itself: what the real wrangler deploy --dry-run says of each config is
+// written down beside what capdo says, and where they differ, why.
 package config
 
 import (
@@ -116,7 +117,8 @@ var rows = []row{
 	{"a flag is off that methods need", bindA + newA + `, "compatibility_flags": ["no_rpc"]`, "A()", "", ok, []string{"compatibility-flag"}, "wrangler does not know the program"},
 }
 
-// install is where wrangler and Node.js are, and a folder for what Node.js has compiled of it: without, each run takes a third longer.
+// install is where wrangler and Node.js are, and a folder for what Node.js has
+// compiled of it: without, each run takes a third longer.
 type install struct{ node, script, cache string }
 
 func find(t *testing.T) install {
@@ -161,7 +163,8 @@ func verdict(problems []wrangler.Problem) string {
 	return worst
 }
 
-// write writes the row's config and a build that exports its classes, and returns the config's path.
+// write writes the row's config and a build that exports its classes, and
+// returns the config's path.
 func (r *row) write(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -202,8 +205,8 @@ func (r *row) description() (d shim.Description) {
 }
 
 // Without -all wrangler is asked about every third row: each takes a second or
-// two of CPU time. Of the others capdo's verdict is compared with what is written
-// down of wrangler's. make wrangler asks about all.
+// two of CPU time. Of the others capdo's verdict is compared with what is
+// written down of wrangler's. make wrangler asks about all.
 var all = flag.Bool("all", false, "ask wrangler about every row")
 
 func TestCapdoAgainstWrangler(t *testing.T) {
@@ -283,7 +286,8 @@ func TestEveryExampleDeploysDry(t *testing.T) {
 	}
 }
 
-// docs/migrations.md has a row for each config about which wrangler and capdo disagree, and for no other.
+// docs/migrations.md has a row for each config about which wrangler and capdo
+// disagree, and for no other.
 func TestTheDocumentListsWhereTheyDiffer(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/migrations.md")
 	if err != nil {

@@ -1,6 +1,7 @@
 //go:build !js
 
-// Package console tests the live console of examples/flow-payments: its page in a headless Chromium, and the Worker in workerd.
+// Package console tests the live console of examples/flow-payments: its page in
+// a headless Chromium, and the Worker in workerd.
 package console
 
 import (
@@ -34,7 +35,8 @@ func TestMain(m *testing.M) { worker.MainOf("../../examples/flow-payments", m, &
 // token is what the Worker wants beyond localhost.
 const token = "a token of the test, and not a secret"
 
-// lab is a workerd that serves the Worker, behind a proxy whose address outlives it.
+// lab is a workerd that serves the Worker, behind a proxy whose address
+// outlives it.
 type lab struct {
 	config workerd.Config
 	front  *httptest.Server
@@ -98,7 +100,8 @@ func (l *lab) kill() {
 	l.process = nil
 }
 
-// forward passes a request on, with its Host. While workerd is killed the connection breaks off.
+// forward passes a request on, with its Host. While workerd is killed the
+// connection breaks off.
 func (l *lab) forward(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	p := l.process

@@ -1,6 +1,7 @@
 //go:build !js
 
-// Package docs reads README.md and docs as their readers do: it executes every block of code in them, in order, and follows every link.
+// Package docs reads README.md and docs as their readers do: it executes every
+// block of code in them, in order, and follows every link.
 package docs
 
 import (
@@ -18,7 +19,8 @@ import (
 
 const root = "../.."
 
-// notRun are the blocks that nobody executes, by page and first line, with the reason that the page has.
+// notRun are the blocks that nobody executes, by page and first line, with the
+// reason that the page has.
 var notRun = map[string]string{
 	"docs/operating.md: for time.Since(start) < time.Second { work() } // never ends: count the work instead": "it never ends",
 	"docs/operating.md: go tool capdo dev --profile":                                                          "needs load; the test of capdo profile does the same",
@@ -35,7 +37,8 @@ var notRun = map[string]string{
 	"docs/deploy.md: npx wrangler rollback --env test":                                                     "needs a Cloudflare account",
 }
 
-// inProject are the pages whose commands are typed in a project as capdo new writes it; those of the others are typed in the clone.
+// inProject are the pages whose commands are typed in a project as capdo new
+// writes it; those of the others are typed in the clone.
 var inProject = []string{"docs/deploy.md", "docs/migrations.md", "docs/testing.md"}
 
 // workspace is what pages share.
@@ -46,7 +49,8 @@ type workspace struct {
 	mu    sync.Mutex
 }
 
-// TestPages executes README.md first, whose reader makes the clone and the project that those of the other pages have.
+// TestPages executes README.md first, whose reader makes the clone and the
+// project that those of the other pages have.
 func TestPages(t *testing.T) {
 	pages := readPages(t, root)
 	w, began := newWorkspace(t), false
@@ -83,7 +87,8 @@ func run(t *testing.T, dir, name string, args ...string) string {
 	return string(out)
 }
 
-// newWorkspace makes a repository to clone of the working tree as it is, and an npm that installs by linking what this one has installed.
+// newWorkspace makes a repository to clone of the working tree as it is, and an
+// npm that installs by linking what this one has installed.
 func newWorkspace(t *testing.T) *workspace {
 	t.Helper()
 	w := &workspace{dir: t.TempDir()}
@@ -157,7 +162,8 @@ func (w *workspace) execute(t *testing.T, p *page, dir string) {
 	}
 }
 
-// frames are what stands before the Go blocks of a page that are neither whole files nor in one.
+// frames are what stands before the Go blocks of a page that are neither whole
+// files nor in one.
 var frames = map[string]string{
 	"docs/spec/capabilities-and-binding.md": `package frame
 
@@ -182,7 +188,8 @@ func stands(t *testing.T, p *page, b block, file string) {
 	}
 }
 
-// golang compiles a block, unless it is from a file that is compiled and tested.
+// golang compiles a block, unless it is from a file that is compiled and
+// tested.
 func (w *workspace) golang(t *testing.T, p *page, b block) {
 	t.Helper()
 	if _, ok := b.notes["from"]; ok {
@@ -228,7 +235,8 @@ func (w *workspace) try(t *testing.T, p *page, b block, dir, name string, args .
 
 var className = regexp.MustCompile(`"?class_name"?\s*[:=]\s*"(\w+)"`)
 
-// config has capdo check look at a wrangler config, or at a part of one, with a program that registers the classes that it binds.
+// config has capdo check look at a wrangler config, or at a part of one, with a
+// program that registers the classes that it binds.
 func (w *workspace) config(t *testing.T, p *page, b block, file string) {
 	t.Helper()
 	text := b.text

@@ -92,7 +92,8 @@ func follow(from, to string, anchors map[string]map[string]bool) string {
 	return ""
 }
 
-// code returns what a page has as commands: in blocks for a shell, and between backquotes.
+// code returns what a page has as commands: in blocks for a shell, and between
+// backquotes.
 func code(p *page) (all []string) {
 	for _, b := range p.blocks {
 		if b.language == "sh" {
@@ -113,7 +114,8 @@ var (
 	flag   = regexp.MustCompile(`--[a-z][a-z-]*`)
 )
 
-// TestNames looks up the targets of make, and the commands and flags of capdo, that pages name.
+// TestNames looks up the targets of make, and the commands and flags of capdo,
+// that pages name.
 func TestNames(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {

@@ -21,7 +21,7 @@ type page struct {
 // block is a fenced block, with what an HTML comment just before it says of it:
 //
 //	<!-- not run: why -->        nobody executes it; the test has a list of these
-//	<!-- file: main.go -->       the reader puts it into that file, in the folder where the shell is
+//	<!-- file: main.go -->       the reader puts it into that file, in the shell's folder
 //	<!-- from: docs/x/y.go -->   it stands like this in that file, which is tested
 //	<!-- classes: A, B -->       a wrangler config of a program with these classes
 //	<!-- fails -->               the last command of it ends with an error
@@ -38,7 +38,8 @@ var (
 	fence   = regexp.MustCompile("^(\\s*)```(.*)$")
 )
 
-// known are what comments before a block can say. Other comments, and comments that no block follows, are mistakes.
+// known are what comments before a block can say. Other comments, and comments
+// that no block follows, are mistakes.
 var known = map[string]bool{"not run": true, "file": true, "from": true, "classes": true, "fails": true}
 
 // readPages returns README.md and all pages in docs.

@@ -20,7 +20,8 @@ import (
 	"flow.internal/capdo/internal/freeport"
 )
 
-// shell is a terminal that a page's commands are typed into, one after the other.
+// shell is a terminal that a page's commands are typed into, one after the
+// other.
 type shell struct {
 	t      *testing.T
 	bash   *exec.Cmd
@@ -91,7 +92,8 @@ type step struct {
 
 var trailing = regexp.MustCompile(`\s{2,}# (.*)$`)
 
-// steps takes a block apart. What follows # after a curl is what that prints; after other commands if it begins with "prints".
+// steps takes a block apart. What follows # after a curl is what that prints;
+// after other commands if it begins with "prints".
 func steps(t *testing.T, text string) (all []step) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -127,7 +129,8 @@ func serves(command string) bool {
 	return serving.MatchString(command) && !strings.Contains(command, "--print-config") && !regexp.MustCompile(`\bcapdo cluster [a-z]+( \d)?$`).MatchString(command)
 }
 
-// block executes the commands of a block. answered says that another block has what the last one prints.
+// block executes the commands of a block. answered says that another block has
+// what the last one prints.
 func (s *shell) block(b block, answered bool) {
 	s.t.Helper()
 	s.last = ""
@@ -154,7 +157,8 @@ func (s *shell) block(b block, answered bool) {
 	}
 }
 
-// prints reports whether an output, or a line of it, is what is expected, in which … stands for anything.
+// prints reports whether an output, or a line of it, is what is expected, in
+// which … stands for anything.
 func prints(out, want string, whole bool) bool {
 	pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), "…", ".*")
 	if whole {
@@ -163,7 +167,8 @@ func prints(out, want string, whole bool) bool {
 	return regexp.MustCompile(`(?m)^\s*` + pattern + `\s*$`).MatchString(out)
 }
 
-// serve starts a server in the background, in place of the one before, and waits until it answers.
+// serve starts a server in the background, in place of the one before, and
+// waits until it answers.
 func (s *shell) serve(command string) {
 	s.t.Helper()
 	s.stop()
@@ -184,7 +189,8 @@ func (s *shell) serve(command string) {
 	case strings.Contains(command, "capdo cluster"):
 		command += " --listen 127.0.0.1:" + s.port
 	default:
-		// without a port for the inspector two wranglers look for one at the same time, and find the same
+		// without a port for the inspector two wranglers look for one at the
+		// same time, and find the same
 		own, wranglers, _ := strings.Cut(command, " -- ")
 		command = fmt.Sprintf("%s --port %s -- --inspector-port 0 %s", own, s.port, wranglers)
 	}
@@ -208,7 +214,8 @@ func (s *shell) serve(command string) {
 	s.t.Fatalf("%s\ndoes not serve:\n%s", command, b)
 }
 
-// stop ends the server as Ctrl-C does, and kills what is left of it after a while.
+// stop ends the server as Ctrl-C does, and kills what is left of it after a
+// while.
 func (s *shell) stop() {
 	if s.server == 0 {
 		return

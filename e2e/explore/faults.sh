@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts faults back into the glue and into jsrt, each in a copy of its own, and expects the explorer to find it within a minute.
+# Puts faults back into the glue and into jsrt, each in a copy of its own, and
+# expects the explorer to find it within a minute.
 set -euo pipefail
 cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 scratch=$(mktemp -d)

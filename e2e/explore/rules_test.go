@@ -20,11 +20,13 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-// callWasm is a WebAssembly module: (module (func (import "e" "f")) (func (export "f") (call 0))).
+// callWasm is a WebAssembly module: (module (func (import "e" "f")) (func
+// (export "f") (call 0))).
 const callWasm = "\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x02\x07\x01\x01e\x01f\x00\x00" +
 	"\x03\x02\x01\x00\x07\x05\x01\x01f\x00\x01\x0a\x06\x01\x04\x00\x10\x00\x0b"
 
-// rules is a workerd with the Worker of testdata/rules.mjs, in which there is no Go.
+// rules is a workerd with the Worker of testdata/rules.mjs, in which there is
+// no Go.
 type rules struct {
 	t   *testing.T
 	url string

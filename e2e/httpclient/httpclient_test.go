@@ -1,7 +1,7 @@
 //go:build !js
 
-// Package httpclient compares an http.Client in a Worker and in an object with one
-// in a native program.
+// Package httpclient compares an http.Client in a Worker and in an object with
+// one in a native program.
 package httpclient
 
 import (
@@ -25,8 +25,9 @@ var built worker.Built
 
 func TestMain(m *testing.M) { worker.Main(m, &built) }
 
-// ways are http.DefaultTransport with the handler's context, without one, and in
-// an object; a copy of it; Outbound; and Transport, where the server is an object.
+// ways are http.DefaultTransport with the handler's context, without one, and
+// in an object; a copy of it; Outbound; and Transport, where the server is an
+// object.
 var ways = []string{"default", "without a context", "in an object", "copy", "outbound", "object"}
 
 // serve starts the server and the Worker.
@@ -92,8 +93,8 @@ func TestClientsSeeWhatNativeOnesSee(t *testing.T) {
 	}
 }
 
-// Requests share the Go program: a goroutine of one may run while workerd thinks
-// of another.
+// Requests share the Go program: a goroutine of one may run while workerd
+// thinks of another.
 func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
 	server, url := serve(t)
 	var holding, passing sync.WaitGroup

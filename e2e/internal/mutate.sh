@@ -6,7 +6,8 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 
-# mutate NAME TEST FILE PERL-EXPRESSION [FILE PERL-EXPRESSION]…; only those whose name has $ONLY in it
+# mutate NAME TEST FILE PERL-EXPRESSION [FILE PERL-EXPRESSION]…; only those
+# whose name has $ONLY in it
 mutate() {
 	local name=$1 test=$2 tree=$scratch/tree log=$scratch/log
 	shift 2

@@ -1,6 +1,7 @@
 //go:build !js
 
-// Package javascript tests RPC between Go and JavaScript, both ways, and requests that leave the Worker.
+// Package javascript tests RPC between Go and JavaScript, both ways, and
+// requests that leave the Worker.
 package javascript
 
 import (

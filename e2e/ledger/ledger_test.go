@@ -1,6 +1,7 @@
 //go:build !js
 
-// Package ledger tests examples/ledger as its user sees it: through the client, under wrangler dev, started by capdo dev.
+// Package ledger tests examples/ledger as its user sees it: through the client,
+// under wrangler dev, started by capdo dev.
 package ledger
 
 import (
@@ -118,7 +119,8 @@ func (w *worker) apart(t *testing.T) {
 	}
 }
 
-// refuses is a part of package ledgerapi's table, here with workerd's parsers in front.
+// refuses is a part of package ledgerapi's table, here with workerd's parsers
+// in front.
 func (w *worker) refuses(t *testing.T) {
 	tenant := w.tenants.Add(1)
 	key := base64.StdEncoding.EncodeToString([]byte("hostile-key"))
@@ -167,7 +169,8 @@ func (w *worker) refuses(t *testing.T) {
 	}
 }
 
-// post sends a request and returns the status, the problem's code, and the whole body.
+// post sends a request and returns the status, the problem's code, and the
+// whole body.
 func post(t *testing.T, method, url, body string, header http.Header) (status int, code, text string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -189,7 +192,8 @@ func post(t *testing.T, method, url, body string, header http.Header) (status in
 	return resp.StatusCode, p.Code, string(b)
 }
 
-// killed kills everything while claims are on their way. Whoever claimed, sure or not, is then given that claim, and completes it.
+// killed kills everything while claims are on their way. Whoever claimed, sure
+// or not, is then given that claim, and completes it.
 func (w *worker) killed(t *testing.T) {
 	c := w.connect(t)
 	type attempt struct {

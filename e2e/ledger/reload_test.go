@@ -47,8 +47,8 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// A token that is removed from .dev.vars lets nobody in any more, and one that is
-// added does, without a restart of capdo dev.
+// A token that is removed from .dev.vars lets nobody in any more, and one that
+// is added does, without a restart of capdo dev.
 func TestTokensAreThoseOfTheFile(t *testing.T) {
 	for name, builds := range map[string]bool{"wrangler reads the config": false, "wrangler reads a copy of the config": true} {
 		t.Run(name, func(t *testing.T) { testTokens(t, builds) })

@@ -13,9 +13,9 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// rides kills everything while callers work. Those whose deadline is late enough
-// notice nothing but the time that it takes: no claim is lost or made twice. One
-// whose deadline comes first is told that the outcome is unknown.
+// rides kills everything while callers work. Those whose deadline is late
+// enough notice nothing but the time that it takes: no claim is lost or made
+// twice. One whose deadline comes first is told that the outcome is unknown.
 func (w *worker) rides(t *testing.T) {
 	c := w.connect(t)
 	if _, err := c.Claim(t.Context(), []byte("held"), dedupe.ClaimOptions{Lease: time.Hour}); err != nil {

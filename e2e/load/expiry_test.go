@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// doomed fills a bucket with keys that expire at the same time, while its alarm is held, and returns when all have.
+// doomed fills a bucket with keys that expire at the same time, while its alarm
+// is held, and returns when all have.
 func doomed(l *lab, g target, n int) {
 	l.Helper()
 	ask[any](l, "/hold", nil)
@@ -23,7 +24,8 @@ func doomed(l *lab, g target, n int) {
 	time.Sleep(time.Until(time.UnixMilli(int64(full.Last) + 1))) // until then they live
 }
 
-// expiring has a bucket's alarms remove many records while others use the bucket.
+// expiring has a bucket's alarms remove many records while others use the
+// bucket.
 func expiring(l *lab, f *figures) {
 	n := size(5050, 10_050) // the last alarm could remove more
 	g := target{binding: "LEDGER", buckets: 1}
@@ -72,7 +74,8 @@ func (l *lab) sweptBy(i inside, n, alarms int) {
 	}
 }
 
-// dying has a bucket's alarms tell of many holders, and then remove their records.
+// dying has a bucket's alarms tell of many holders, and then remove their
+// records.
 func dying(l *lab, f *figures) {
 	n := size(1510, 10_010)
 	g := target{binding: "TELLING", buckets: 1}
@@ -88,7 +91,8 @@ func dying(l *lab, f *figures) {
 	f.row(fmt.Sprintf("%d holders died: what is left of the database", n), "%d KiB", left.Bytes/1024)
 }
 
-// probes are single calls on keys of a bucket that live: claims of new ones, and of such that are held.
+// probes are single calls on keys of a bucket that live: claims of new ones,
+// and of such that are held.
 type probes struct {
 	l       *lab
 	g       target

@@ -15,7 +15,8 @@ import (
 )
 
 // A client that leaves before its request was begun is never reported, in
-// JavaScript neither: its wait goes on. It ends after MaxRequestWait all the same.
+// JavaScript neither: its wait goes on. It ends after MaxRequestWait all the
+// same.
 func TestClientsThatLeaveEarlyAreNotWaitedForLong(t *testing.T) {
 	const clients = 50
 	l := start(t)

@@ -1,7 +1,9 @@
 //go:build !js
 
-// Package load puts a ledger under load in workerd: many live keys, one key that everybody wants, records that expire all at once, more callers than an
-// object takes. What it asserts is what is right and what is bounded; times are in the figures that it prints, and nowhere else.
+// Package load puts a ledger under load in workerd: many live keys, one key
+// that everybody wants, records that expire all at once, more callers than an
+// object takes. What it asserts is what is right and what is bounded; times are
+// in the figures that it prints, and nowhere else.
 package load
 
 import (
@@ -70,7 +72,8 @@ func start(t *testing.T) *lab {
 	return l
 }
 
-// client gives up before callers who wait do: one whom nobody wakes is not answered.
+// client gives up before callers who wait do: one whom nobody wakes is not
+// answered.
 var client = &http.Client{Timeout: dedupe.MaxWait * 3 / 4, Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
 
 // post makes a request, and reads its answer into out unless that is nil.
@@ -187,7 +190,8 @@ func (l *lab) want(what string, got, want tally) {
 	}
 }
 
-// order is an operation of callers from..to, each on its key, or on one of so many that they share.
+// order is an operation of callers from..to, each on its key, or on one of so
+// many that they share.
 type order struct {
 	op, prefix         string
 	from, to, keys     int
@@ -211,10 +215,12 @@ func (g target) values(o order) url.Values {
 	return q
 }
 
-// chunk is how many calls a request makes, and lanes how many requests there are at a time.
+// chunk is how many calls a request makes, and lanes how many requests there
+// are at a time.
 const chunk, lanes = 250, 4
 
-// drive has callers make their calls, many in a request, and says how long it took.
+// drive has callers make their calls, many in a request, and says how long it
+// took.
 func (l *lab) drive(what string, g target, o order) (total tally, took time.Duration) {
 	l.Helper()
 	if o.parallel == 0 {
@@ -249,7 +255,8 @@ func (l *lab) drive(what string, g target, o order) (total tally, took time.Dura
 	return total, time.Since(begin)
 }
 
-// together has all callers make their calls at the same time, in requests of 100; the function that it returns waits for them.
+// together has all callers make their calls at the same time, in requests of
+// 100; the function that it returns waits for them.
 func (l *lab) together(g target, o order) (wait func() tally) {
 	o.parallel = 100
 	var mu sync.Mutex

@@ -88,7 +88,8 @@ func live(l *lab, f *figures, g target, n int) {
 	}
 }
 
-// hotKey has everybody wait for one key, in a bucket and with an object of its own, whose holder completes, releases or dies.
+// hotKey has everybody wait for one key, in a bucket and with an object of its
+// own, whose holder completes, releases or dies.
 func hotKey(l *lab, f *figures) {
 	for _, g := range []target{{binding: "LEDGER", buckets: 1}, {binding: "LEDGER"}} {
 		name := fmt.Sprintf("%d wait for one key, per key: ", waiters)
@@ -119,7 +120,8 @@ func completed(l *lab, g target) time.Duration {
 	return time.Since(begin)
 }
 
-// released has the holder release, and then three of those who waited, before one completes.
+// released has the holder release, and then three of those who waited, before
+// one completes.
 func released(l *lab, g target) time.Duration {
 	o := order{op: "work", prefix: "released", keys: 1, to: waiters, wait: dedupe.MaxWait, releases: 4}
 	wait := l.park(g, o)

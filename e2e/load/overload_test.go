@@ -43,7 +43,8 @@ func crowd(l *lab, f *figures) {
 	l.want("others' claims afterwards", got, tally{InProgress: 100, Attempt: 1})
 }
 
-// burst sends a bucket many calls at once. Cloudflare's network refuses some; workerd has no limit to what it queues for an object. Either way what was
+// burst sends a bucket many calls at once. Cloudflare's network refuses some;
+// workerd has no limit to what it queues for an object. Either way what was
 // acknowledged is there, and what was refused is not.
 func burst(l *lab, f *figures) {
 	n := size(2000, 10_000)

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// mostMemory is what wasm memory may come to, in bytes: an isolate has 128 MB, with
-// JavaScript's, and wasm memory never shrinks.
+// mostMemory is what wasm memory may come to, in bytes: an isolate has 128 MB,
+// with JavaScript's, and wasm memory never shrinks.
 const mostMemory = 96 << 20
 
 // wasm returns the size of the program's memory, in bytes.
@@ -43,9 +43,9 @@ func (r reply) code() string {
 // crowdClient makes any number of requests at a time.
 var crowdClient = &http.Client{Timeout: 40 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 10}}
 
-// send makes a request of a tenant: of the ledger's API, where the path is below
-// /v1/, or of the handler behind the middleware, whose key then is in the path's
-// place.
+// send makes a request of a tenant: of the ledger's API, where the path is
+// below /v1/, or of the handler behind the middleware, whose key then is in the
+// path's place.
 func (l *lab) send(ctx context.Context, tenant, path string, header map[string]string, body []byte) (reply, error) {
 	r, err := http.NewRequestWithContext(ctx, "POST", l.process.URL+path, bytes.NewReader(body))
 	if err != nil {
@@ -115,8 +115,9 @@ func (h *held) completion(result []byte) []byte {
 	return b
 }
 
-// stall sends a request of which a byte is missing, over a connection that stays
-// open until the test is over. It returns what came back at once, if anything.
+// stall sends a request of which a byte is missing, over a connection that
+// stays open until the test is over. It returns what came back at once, if
+// anything.
 func (l *lab) stall(tenant, path string, header map[string]string, body []byte, chunked bool) {
 	l.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(l.process.URL, "http://"))
@@ -149,8 +150,8 @@ func (l *lab) leave() {
 	l.stalled = nil
 }
 
-// recovers waits until a tenant can do again what counts most: nothing is left of
-// its load.
+// recovers waits until a tenant can do again what counts most: nothing is left
+// of its load.
 func (l *lab) recovers(tenant string) {
 	l.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {

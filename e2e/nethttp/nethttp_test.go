@@ -74,9 +74,9 @@ func serve(t *testing.T) string {
 	return p.URL
 }
 
-// ask sends the request of a case over a connection of its own, so that each end
-// of the connection is seen. The handler may go on when its client has all: ask
-// waits for as many notes of it as there will be.
+// ask sends the request of a case over a connection of its own, so that each
+// end of the connection is seen. The handler may go on when its client has all:
+// ask waits for as many notes of it as there will be.
 func ask(t *testing.T, url string, c cases.Case, way, id string, notes int) seen {
 	t.Helper()
 	s := exchange(t, url, c, http.Header{"X-Case": {c.Name}, "X-Way": {way}, "X-Id": {id}})
@@ -170,8 +170,8 @@ func (s seen) String() string {
 	return fmt.Sprintf("%d %q broken=%v %q", s.status, s.body[:min(len(s.body), 100)], s.broken, s.notes)
 }
 
-// headerDiff compares headers, but for those of the connection: Workers set them
-// as they like, and Cloudflare's network sets the date.
+// headerDiff compares headers, but for those of the connection: Workers set
+// them as they like, and Cloudflare's network sets the date.
 func headerDiff(got, want http.Header) string {
 	got, want = maps.Clone(got), maps.Clone(want)
 	for _, name := range []string{"Date", "Connection"} {

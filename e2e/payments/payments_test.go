@@ -1,8 +1,8 @@
 //go:build !js
 
-// Package payments tests examples/flow-payments, and the shop of docs/dedupe, in
-// workerd: whatever is killed, each payment is charged once, and everybody is told
-// the same.
+// Package payments tests examples/flow-payments, and the shop of docs/dedupe,
+// in workerd: whatever is killed, each payment is charged once, and everybody
+// is told the same.
 package payments
 
 import (
@@ -57,7 +57,8 @@ func run(m *testing.M, dir string) (int, error) {
 	return m.Run(), nil
 }
 
-// lab is a workerd that serves the example, one after the other on the same disk.
+// lab is a workerd that serves the example, one after the other on the same
+// disk.
 type lab struct {
 	t      *testing.T
 	config workerd.Config
@@ -104,7 +105,8 @@ func (l *lab) url() string {
 	return l.process.URL
 }
 
-// wantLog fails the test unless workerd prints a text in time: its log may come later than its answer.
+// wantLog fails the test unless workerd prints a text in time: its log may come
+// later than its answer.
 func (l *lab) wantLog(text string) {
 	l.t.Helper()
 	for !strings.Contains(l.process.Log(), text) {
@@ -117,7 +119,8 @@ func (l *lab) wantLog(text string) {
 
 var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 
-// send sends a request and returns the status, 0 if there is no answer, and the body.
+// send sends a request and returns the status, 0 if there is no answer, and the
+// body.
 func (l *lab) send(method, path, body string, header ...string) (int, string) {
 	return l.sendWithin(context.Background(), method, path, body, header...)
 }
@@ -150,8 +153,10 @@ func body(payment string) string {
 	return fmt.Sprintf(`{"id":%q,"amount":1250,"currency":"EUR"}`, payment)
 }
 
-// pay posts a payment until it is answered with 200, as those who send webhooks do, and returns the answer. It asks for a crash before the charge once,
-// for one after the charge each time: that there can be once for a payment. What no repetition changes ends it, too.
+// pay posts a payment until it is answered with 200, as those who send webhooks
+// do, and returns the answer. It asks for a crash before the charge once, for
+// one after the charge each time: that there can be once for a payment. What no
+// repetition changes ends it, too.
 func (l *lab) pay(payment, crash string) string {
 	status, text := 0, ""
 	for time.Now().Before(l.end) && (status < 400 || status == http.StatusConflict || status >= 500) {
@@ -167,7 +172,8 @@ func (l *lab) pay(payment, crash string) string {
 	return ""
 }
 
-// leave posts a payment and does not wait for the answer, at most 15 ms. It reports whether there was none.
+// leave posts a payment and does not wait for the answer, at most 15 ms. It
+// reports whether there was none.
 func (l *lab) leave(payment string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(15))*time.Millisecond)
 	defer cancel()
@@ -199,7 +205,8 @@ func (b *books) add(payment, answer string) {
 	b.answers[payment][answer]++
 }
 
-// audit checks that each payment was charged once and has one answer, and that the numbers are 1 to N.
+// audit checks that each payment was charged once and has one answer, and that
+// the numbers are 1 to N.
 func (b *books) audit(l *lab) {
 	l.t.Helper()
 	charges, numbers := map[string]bool{}, map[int64]bool{}

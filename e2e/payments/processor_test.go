@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// processor is a payment processor outside of the Worker. It charges as often as
-// it is told to, unless it knows of idempotency keys, or of fences.
+// processor is a payment processor outside of the Worker. It charges as often
+// as it is told to, unless it knows of idempotency keys, or of fences.
 type processor struct {
 	keys    bool // a reference is charged once
 	fences  bool // smaller ones than the largest that was seen are refused

@@ -153,7 +153,8 @@ func (d *doing) troubled() {
 	d.trouble = append(d.trouble, time.Now())
 }
 
-// watch notes when the machine, or workerd, is so slow that an extension may come too late.
+// watch notes when the machine, or workerd, is so slow that an extension may
+// come too late.
 func (d *doing) watch(ctx context.Context) {
 	for pause(ctx, 20*time.Millisecond) {
 		begin := time.Now()
@@ -221,7 +222,8 @@ func (d *doing) ask(ctx context.Context, q url.Values) (status, outcome, result 
 	return a.Status, a.Outcome, a.Result
 }
 
-// healthy reports whether a holder had no trouble while it worked, until a time.
+// healthy reports whether a holder had no trouble while it worked, until a
+// time.
 func (d *doing) healthy(from, to time.Time) bool {
 	return !slices.ContainsFunc(d.trouble, func(at time.Time) bool { return at.After(from.Add(-doLease)) && at.Before(to.Add(doLease/3)) })
 }

@@ -200,7 +200,8 @@ func placesOf(target, key string) (list []place) {
 	return list
 }
 
-// left are the places where something is stored that should be gone. Fences may stay.
+// left are the places where something is stored that should be gone. Fences may
+// stay.
 func (h *history) left(t testing.TB, l *lab) (list []string) {
 	found := map[place]stored{}
 	for _, p := range h.brief() {
@@ -222,7 +223,8 @@ func (h *history) left(t testing.TB, l *lab) (list []string) {
 	return list
 }
 
-// expectEffect notes whether an operation's effect has to be there, if that is known.
+// expectEffect notes whether an operation's effect has to be there, if that is
+// known.
 func (h *history) expectEffect(in input, out output, there bool) {
 	h.effects["account-"+in.key] = append(h.effects["account-"+in.key], effect{in, out, there})
 }

@@ -37,8 +37,8 @@ type Answer struct {
 	Number   int64
 }
 
-// History is what callers asked for and were told, for Check. Its methods may be
-// called at the same time.
+// History is what callers asked for and were told, for Check. Its methods may
+// be called at the same time.
 type History struct {
 	mu    sync.Mutex
 	ops   []porcupine.Operation
@@ -54,17 +54,20 @@ func (h *History) Now() int64 { return int64(time.Since(h.begin)) }
 // Add adds an operation that was called then, and answered just now.
 func (h *History) Add(client int, o Operation, a Answer, call int64) {
 	in := input{
-		target: o.Target, key: o.Key, op: o.Op, entry: o.Entry, owner: o.Owner, fingerprint: o.Fingerprint, fence: o.Fence, result: o.Result,
+		target: o.Target, key: o.Key, op: o.Op, entry: o.Entry, owner: o.Owner,
+		fingerprint: o.Fingerprint, fence: o.Fence, result: o.Result,
 		lease: lastingLease, ttl: lastingLease,
 	}
-	out := output{unknown: a.Unknown, open: a.Unknown, status: a.Status, inserted: a.Inserted, outcome: a.Outcome, fence: a.Fence, result: a.Result, number: a.Number}
+	out := output{unknown: a.Unknown, open: a.Unknown, status: a.Status, inserted: a.Inserted,
+		outcome: a.Outcome, fence: a.Fence, result: a.Result, number: a.Number}
 	returned := h.Now()
 	if a.Unknown {
 		out, returned = output{unknown: true, open: true}, never
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	op := porcupine.Operation{ClientId: client, Input: in, Call: call, Output: out, Return: returned}
+	op := porcupine.Operation{ClientId: client, Input: in, Call: call, Output: out,
+		Return: returned}
 	h.ops = append(h.ops, op)
 	if a.Unknown && o.Op == "claim" { // it may have been sent twice, and released between
 		h.ops = append(h.ops, op)

@@ -48,7 +48,8 @@ type history struct {
 	effects map[string][]effect // by account
 }
 
-// claimed is a claim that somebody may complete or release, stale or not; without a fence, one to repeat.
+// claimed is a claim that somebody may complete or release, stale or not;
+// without a fence, one to repeat.
 type claimed struct {
 	owner, fingerprint string
 	fence              int64
@@ -57,7 +58,8 @@ type claimed struct {
 // figures count what happened, by its name.
 type figures map[string]int
 
-// The names of figures; those of an outcome are counted where the model takes part in them.
+// The names of figures; those of an outcome are counted where the model takes
+// part in them.
 const (
 	operations      = "operations"
 	unknown         = "unknown outcomes"
@@ -115,7 +117,8 @@ func (h *history) count(name string, n int) {
 	h.figures[name] += n
 }
 
-// run drives the lab for a while, and then asks for every number that was given in it.
+// run drives the lab for a while, and then asks for every number that was given
+// in it.
 func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 	t.Helper()
 	h := &history{known: map[string][]claimed{}, figures: figures{}, effects: map[string][]effect{}}
@@ -163,7 +166,8 @@ func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
 	}
 }
 
-// disturb asks the Worker for a fault again and again, so many ms and calls apart. What the Worker says tells whether there was one.
+// disturb asks the Worker for a fault again and again, so many ms and calls
+// apart. What the Worker says tells whether there was one.
 func disturb(ctx context.Context, l *lab, h *history, path string, least, most, calls int) {
 	for pause(ctx, time.Duration(least+rand.IntN(most-least))*time.Millisecond) && h.proceed(ctx, calls) {
 		resp, err := client.Post(l.url()+path, "", nil)
@@ -185,8 +189,9 @@ func disturb(ctx context.Context, l *lab, h *history, path string, least, most, 
 	}
 }
 
-// proceed waits, before a fault, until so many more calls have been answered: a machine that has other work to do must get something done between
-// two faults. It reports whether there is time left.
+// proceed waits, before a fault, until so many more calls have been answered: a
+// machine that has other work to do must get something done between two faults.
+// It reports whether there is time left.
 func (h *history) proceed(ctx context.Context, calls int) bool {
 	for begin := h.answered(); h.answered() < begin+calls; {
 		if !pause(ctx, 5*time.Millisecond) {
@@ -285,7 +290,12 @@ func (c *caller) choose() (in input) {
 	in = c.place(c.targets[c.random.IntN(len(c.targets))], n)
 	in.fingerprint = pick(c.random, "p", "p", "p", "p", "p", "p", "p", "q")
 	switch in.target {
-	case "store", "racy":
+	case "racy": // few are forgotten, so that the checker decides soon
+		in.op = "put"
+		if c.random.IntN(16) == 0 {
+			in.op = "forget"
+		}
+	case "store":
 		in.op = pick(c.random, "put", "put", "put", "forget")
 	case "sequence":
 		in.op, in.entry = "next", c.random.IntN(entries)
@@ -340,14 +350,16 @@ func (c *caller) withJumps(in input) input {
 	return in
 }
 
-// Windows and leases in ms: those that outlive a history, and those that do not.
+// Windows and leases in ms: those that outlive a history, and those that do
+// not.
 const (
 	lasting     = int64(time.Hour / time.Millisecond)
 	briefLease  = 60
 	briefWindow = 120
 )
 
-// place is the target's key of an epoch, for a new owner. One in three has leases that end, and one a window besides.
+// place is the target's key of an epoch, for a new owner. One in three has
+// leases that end, and one a window besides.
 func (c *caller) place(target string, epoch int) input {
 	c.made++
 	in := input{target: target, key: strconv.Itoa(epoch), owner: fmt.Sprintf("%d-%d", c.id, c.made), lease: lasting, ttl: lasting}
@@ -364,7 +376,8 @@ func anyOf[T any](choices ...T) T { return choices[rand.IntN(len(choices))] }
 
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
 
-// chooseClaim picks somebody's claim to complete, to release or to repeat; where there is none it makes one.
+// chooseClaim picks somebody's claim to complete, to release or to repeat;
+// where there is none it makes one.
 func (c *caller) chooseClaim(in input) input {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -404,7 +417,8 @@ func (c *caller) chooseWait(in input) input {
 	return in
 }
 
-// do makes the call. sent is false when it certainly had no effect; lost is how many attempts of the provider's failed.
+// do makes the call. sent is false when it certainly had no effect; lost is how
+// many attempts of the provider's failed.
 func (c *caller) do(in input) (out output, lost int, sent bool) {
 	q := url.Values{"op": {in.op}, "key": {in.key}, "owner": {in.owner}, "fingerprint": {in.fingerprint}, "result": {in.result}, "id": {in.id}, "tx": {in.tx}}
 	if in.rollback {
@@ -436,7 +450,8 @@ func (c *caller) do(in input) (out output, lost int, sent bool) {
 	return out, lost, sent
 }
 
-// addFaults has the provider lose a reply, so that it repeats a call, or has the caller lose one.
+// addFaults has the provider lose a reply, so that it repeats a call, or has
+// the caller lose one.
 func (c *caller) addFaults(q url.Values) {
 	switch c.random.IntN(24) {
 	case 0, 1:
@@ -490,7 +505,8 @@ func (c *caller) read(body []byte) (out output, sent bool) {
 	return output{unknown: true, open: true}, true
 }
 
-// record adds a call. The provider may have sent it more than once, and a put, a claim or a next that is delivered twice may take effect twice, if the
+// record adds a call. The provider may have sent it more than once, and a put,
+// a claim or a next that is delivered twice may take effect twice, if the
 // record is gone between: then the history has others, of unknown outcome.
 func (c *caller) record(in input, out output, call, returned int64, lost int) {
 	c.mu.Lock()
@@ -510,8 +526,9 @@ func (c *caller) record(in input, out output, call, returned int64, lost int) {
 	}
 }
 
-// attempts is how often a call may have taken effect. A claim that waits is sent again after each time that it was parked, but ends with the
-// first answer that it has acquired: each other attempt that took effect was lost.
+// attempts is how often a call may have taken effect. A claim that waits is
+// sent again after each time that it was parked, but ends with the first answer
+// that it has acquired: each other attempt that took effect was lost.
 func attempts(in input, out output, lost int) int {
 	switch {
 	case in.op == "next" && in.ttl == lasting: // the record is there the second time

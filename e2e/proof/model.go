@@ -30,10 +30,12 @@ type input struct {
 	tx          string // the user's transaction that it is made in: transaction, sync or none
 	rollback    bool   // that transaction is rolled back, or the work of once fails
 	lease, ttl  int64  // ms; those of a key are always the same
-	jumps       int64  // ms that the object's clock may have jumped, one way or the other, between any two times
-	wait        int64  // ms
-	patience    int64  // ms after which one who waits is gone; 0 if never
-	from        int64  // Unix time in ms when the call was made; 0 where the time does not matter
+	// ms that the object's clock may have jumped, one way or the other, between
+	// any two times
+	jumps    int64
+	wait     int64 // ms
+	patience int64 // ms after which one who waits is gone; 0 if never
+	from     int64 // Unix time in ms when the call was made; 0 where the time does not matter
 }
 
 // output is what its caller was told: nothing, if unknown.
@@ -46,10 +48,13 @@ type output struct {
 	fence    int64
 	result   string
 	number   int64
-	to       int64 // Unix time in ms when it was told, or at the latest took effect; 0 if that is not known
+	// Unix time in ms when it was told, or at the latest took effect; 0 if that
+	// is not known
+	to int64
 }
 
-// span is when something was, in ms, its ends included: nobody knows more precisely.
+// span is when something was, in ms, its ends included: nobody knows more
+// precisely.
 type span struct{ from, to int64 }
 
 func (s span) plus(ms int64) span { return span{s.from + ms, s.to + ms} }
@@ -64,8 +69,9 @@ func (s span) later(o span) span { return span{max(s.from, o.from), max(s.to, o.
 // forever is later than any time.
 const forever = 1 << 60
 
-// during is when an operation took effect that comes after those of before. There is no such time if it ended before they began. Where time does
-// not matter it stands still.
+// during is when an operation took effect that comes after those of before.
+// There is no such time if it ended before they began. Where time does not
+// matter it stands still.
 func during(in input, out output, before int64) (now span, ok bool) {
 	switch {
 	case in.from == 0:
@@ -77,7 +83,8 @@ func during(in input, out output, before int64) (now span, ok bool) {
 	return now, now.from <= now.to
 }
 
-// before and after split now by an end: what ends then counts before it, and not from then on. There may be no such part.
+// before and after split now by an end: what ends then counts before it, and
+// not from then on. There may be no such part.
 func (s span) before(end span) (part span, ok bool) {
 	part = span{s.from, min(s.to, end.to-1)}
 	return part, part.from <= part.to
@@ -111,7 +118,8 @@ type state struct {
 	ttl         int64 // ms
 }
 
-// step returns the states that an operation with that output may lead to. If it is unknown it may have happened or not.
+// step returns the states that an operation with that output may lead to. If it
+// is unknown it may have happened or not.
 func (s state) step(in input, out output) []state {
 	now, ok := during(in, out, s.at)
 	if !ok {
@@ -136,7 +144,8 @@ func (s state) step(in input, out output) []state {
 	return next
 }
 
-// unchanged begins the list of what an operation may lead to: if it is unknown, to nothing.
+// unchanged begins the list of what an operation may lead to: if it is unknown,
+// to nothing.
 func unchanged[S any](s S, out output) []S {
 	if out.unknown {
 		return []S{s}
@@ -144,7 +153,8 @@ func unchanged[S any](s S, out output) []S {
 	return nil
 }
 
-// observed is the state at a time when it has come about: what began with it, nobody knew when, has an end that can be told.
+// observed is the state at a time when it has come about: what began with it,
+// nobody knew when, has an end that can be told.
 func (s state) observed(in input, now span) state {
 	s.window = s.window.observed(now, max(in.ttl, in.lease)+in.jumps)
 	s.lease = s.lease.observed(now, in.lease+in.jumps)
@@ -164,12 +174,13 @@ type possible struct {
 	now span
 }
 
-// outcomeKept is for how long it is remembered at least what became of an attempt, in ms.
+// outcomeKept is for how long it is remembered at least what became of an
+// attempt, in ms.
 func (s state) outcomeKept() int64 { return (s.ttl + 9) / 10 }
 
-// possibleStates are a key with its record and one without, as far as its window
-// allows. A lease goes on after that, and counts for a time when it ran out, and
-// until somebody has been told of its holder.
+// possibleStates are a key with its record and one without, as far as its
+// window allows. A lease goes on after that, and counts for a time when it ran
+// out, and until somebody has been told of its holder.
 func (s state) possibleStates(now span) (list []possible) {
 	end := s.window
 	if s.phase == held {
@@ -217,15 +228,18 @@ func (s possible) apply(in input, out output) []alternative {
 
 func (s possible) put(in input) []alternative {
 	if s.phase == absent {
-		return []alternative{{output{status: "ok", inserted: true}, state{phase: done, owner: in.owner, window: in.end(s.now, in.ttl), at: s.at}}}
+		return []alternative{{output{status: "ok", inserted: true},
+			state{phase: done, owner: in.owner, window: in.end(s.now, in.ttl), at: s.at}}}
 	}
 	return []alternative{{output{status: "ok", inserted: s.owner == in.owner}, s.state}}
 }
 
-// claim acquires, also from a holder whose lease may be over. One who was gone before the wait was over has claimed nothing.
+// claim acquires, also from a holder whose lease may be over. One who was gone
+// before the wait was over has claimed nothing.
 func (s possible) claim(in input, out output) (list []alternative) {
 	tell := func(outcome string, fence int64, result string, next state) {
-		list = append(list, alternative{output{status: "ok", outcome: outcome, fence: fence, result: result}, next})
+		list = append(list, alternative{output{status: "ok", outcome: outcome, fence: fence,
+			result: result}, next})
 	}
 	leased, isLeased := s.now.before(s.lease)
 	over, isOver := s.now.after(s.lease)
@@ -253,7 +267,8 @@ func (s possible) claim(in input, out output) (list []alternative) {
 	if s.phase == held && !isOver || !out.unknown && out.fence <= s.least {
 		return list
 	}
-	next := state{phase: held, owner: in.owner, fingerprint: in.fingerprint, fence: out.fence, least: max(s.least, out.fence), window: s.window, at: s.at, ttl: s.ttl}
+	next := state{phase: held, owner: in.owner, fingerprint: in.fingerprint, fence: out.fence,
+		least: max(s.least, out.fence), window: s.window, at: s.at, ttl: s.ttl}
 	if s.phase == absent {
 		next.window, next.ttl = in.end(s.now, in.ttl), in.ttl
 	}
@@ -272,7 +287,8 @@ func (s possible) once(in input, out output) (list []alternative) {
 			list = append(list, a)
 			continue
 		}
-		for _, to := range (possible{a.next, s.now}).changed(input{op: "complete", result: in.result, size: in.size, jumps: in.jumps}) {
+		for _, to := range (possible{a.next, s.now}).changed(input{op: "complete",
+			result: in.result, size: in.size, jumps: in.jumps}) {
 			list = append(list, alternative{a.output, to})
 		}
 	}
@@ -287,7 +303,8 @@ func (in *input) stores() string {
 	return fmt.Sprintf("%s/%d", in.result, in.size)
 }
 
-// change completes, extends or releases. Where nobody was told the present fence, it may be the one that the caller has.
+// change completes, extends or releases. Where nobody was told the present
+// fence, it may be the one that the caller has.
 func (s possible) change(in input) []alternative {
 	if in.size > dedupe.MaxResultSize {
 		return []alternative{{output{status: "too large"}, s.state}}
@@ -354,9 +371,12 @@ func modelOf[S comparable](init S, step func(s S, in input, out output) []S) por
 	return m.ToModel()
 }
 
-var models = map[bool]porcupine.Model{false: modelOf(state{phase: absent}, state.step), true: modelOf(stream{}, stream.step)} // by whether it is a sequence
+// by whether it is a sequence
+var models = map[bool]porcupine.Model{false: modelOf(state{phase: absent}, state.step),
+	true: modelOf(stream{}, stream.step)}
 
-// never is when a call returns whose outcome is unknown: it may take effect until the end.
+// never is when a call returns whose outcome is unknown: it may take effect
+// until the end.
 const never = math.MaxInt64
 
 // verdict is what the checker says of a history.
@@ -376,7 +396,8 @@ func (v *verdict) String() string {
 	return fmt.Sprintf("linearizable, %d keys", v.keys)
 }
 
-// check judges each key's history by itself, the shortest first, and stops at one that is bad.
+// check judges each key's history by itself, the shortest first, and stops at
+// one that is bad.
 func check(history []porcupine.Operation) *verdict {
 	type place struct{ target, key string }
 	byKey := map[place][]porcupine.Operation{}
@@ -388,7 +409,8 @@ func check(history []porcupine.Operation) *verdict {
 	v := &verdict{keys: len(byKey)}
 	shortest := func(a, b place) int { return cmp.Compare(len(byKey[a]), len(byKey[b])) }
 	for _, p := range slices.SortedFunc(maps.Keys(byKey), shortest) {
-		switch porcupine.CheckOperationsTimeout(models[p.target == "sequence"], byKey[p], 20*time.Second) {
+		switch porcupine.CheckOperationsTimeout(models[p.target == "sequence"], byKey[p],
+			20*time.Second) {
 		case porcupine.Illegal:
 			v.bad = byKey[p]
 			return v
@@ -407,7 +429,8 @@ func describe(ops []porcupine.Operation) string {
 		if o.Return != never {
 			returned = time.Duration(o.Return).String()
 		}
-		fmt.Fprintf(&b, "  %v to %s: %+v -> %+v\n", time.Duration(o.Call), returned, o.Input, o.Output)
+		fmt.Fprintf(&b, "  %v to %s: %+v -> %+v\n", time.Duration(o.Call), returned,
+			o.Input, o.Output)
 	}
 	return b.String()
 }

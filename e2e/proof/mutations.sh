@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Breaks the store, the ledger and the sequencer, each time in a copy of its own, and expects the proof to find a history that is not linearizable.
+# Breaks the store, the ledger and the sequencer, each time in a copy of its
+# own, and expects the proof to find a history that is not linearizable.
 set -euo pipefail
 cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 
-# mutate NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]; only those whose name has $ONLY in it
+# mutate NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]; only those
+# whose name has $ONLY in it
 mutate() {
 	local name=$1 file=$2 expression=$3 tree=$scratch/tree log=$scratch/log
 	if [[ $name != *${ONLY:-}* ]]; then
@@ -35,7 +37,8 @@ mutate() {
 	failed=1
 }
 
-# A step's mutex would hold others off during an await, so that is taken away, too.
+# A step's mutex would hold others off during an await, so that is taken away,
+# too.
 await='k.mu.Unlock()\n\ttime.Sleep(5 * time.Millisecond)\n\tk.mu.Lock()'
 inside=dedupe/dodedupe/internal
 mutate "a ledger that does not compare owner and fence" $inside/entry/transition.go \
@@ -61,7 +64,8 @@ mutate "a record that is not removed" $inside/engine/single.go \
 mutate "a fence that an eviction forgets" $inside/engine/fence.go \
 	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/fence := f.given + 1 + 0*stored/'
 
-# What the histories have around the ledgers: clocks that jump, transactions, functions that fail, versions, overload, limits, and Do.
+# What the histories have around the ledgers: clocks that jump, transactions,
+# functions that fail, versions, overload, limits, and Do.
 left='are not removed' dead='nobody was told' ran='^TestWorkOfDo'
 mutate "a fence that follows the clock" $inside/engine/fence.go \
 	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/_ = stored\n\tfence := entry.FenceAt(f.Clock())/'

@@ -27,7 +27,8 @@ var (
 	soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
 )
 
-// lab is a workerd that serves the Worker, one after the other on the same disk.
+// lab is a workerd that serves the Worker, one after the other on the same
+// disk.
 type lab struct {
 	config workerd.Config
 

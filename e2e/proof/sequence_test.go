@@ -62,7 +62,8 @@ func (t *told) untold() (n int) {
 // gaps is how many numbers nobody was told.
 func (t *told) gaps() int { return int(t.largest) - t.known }
 
-// readOut has callers ask for every number until it is known: then there is no gap. Before, there may be one for each that nobody was told.
+// readOut has callers ask for every number until it is known: then there is no
+// gap. Before, there may be one for each that nobody was told.
 func (h *history) readOut(t testing.TB, callers []*caller) {
 	t.Helper()
 	type question struct {
@@ -93,7 +94,8 @@ func (h *history) readOut(t testing.TB, callers []*caller) {
 	h.checkNumbers(t)
 }
 
-// checkNumbers fails the test unless each entry has its own number, and those of streams that forget nothing have no gap.
+// checkNumbers fails the test unless each entry has its own number, and those
+// of streams that forget nothing have no gap.
 func (h *history) checkNumbers(t testing.TB) {
 	t.Helper()
 	for key, s := range h.told(lasting) {
@@ -111,7 +113,8 @@ func (h *history) checkNumbers(t testing.TB) {
 	}
 }
 
-// ask asks for an entry's number until it is known. The entry has one fingerprint or the other.
+// ask asks for an entry's number until it is known. The entry has one
+// fingerprint or the other.
 func (c *caller) ask(stream string, entry int) bool {
 	epoch, _ := strconv.Atoi(stream)
 	fingerprint := "p"

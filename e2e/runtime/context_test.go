@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Only requests and objects that are called from outside are open here; in a test program that runs in workerd, the test itself is, too.
+// Only requests and objects that are called from outside are open here; in a
+// test program that runs in workerd, the test itself is, too.
 func TestTimersOutliveTheRequestThatArmedThem(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -66,7 +67,8 @@ func TestLockOfAnAbandonedRequestIsReleased(t *testing.T) {
 	}
 }
 
-// abandon makes a request and resets its connection. (workerd takes an orderly close for a half-closed connection, and goes on.)
+// abandon makes a request and resets its connection. (workerd takes an orderly
+// close for a half-closed connection, and goes on.)
 func (l *lab) abandon(path string) {
 	l.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(l.URL, "http://"))

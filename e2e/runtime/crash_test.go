@@ -46,7 +46,8 @@ func TestCrashFailsAllOpenCalls(t *testing.T) {
 	l.want("/?o=bystander&m=get&k=k", "kept")
 }
 
-// The callers are not in Go: the open calls must be failed in the objects' own contexts.
+// The callers are not in Go: the open calls must be failed in the objects' own
+// contexts.
 func TestCrashFailsCallsFromJavaScript(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -91,7 +92,8 @@ func TestOutOfMemoryGivesAFreshProgram(t *testing.T) {
 	l.want("/?o=a&m=get&k=k", "kept")
 }
 
-// What a crash leaves half done in memory must not be half done on disk, and nobody was told of it.
+// What a crash leaves half done in memory must not be half done on disk, and
+// nobody was told of it.
 func TestWriteOfACallThatCrashedIsGone(t *testing.T) {
 	t.Parallel()
 	l := start(t)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Each object holds its lock while it calls the next one, so none of these ends.
+// Each object holds its lock while it calls the next one, so none of these
+// ends.
 func TestCyclesOfCallsAreSaid(t *testing.T) {
 	t.Parallel()
 	l := start(t)

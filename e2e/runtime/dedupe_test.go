@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// A claim whose answer is lost because the program crashed under it is tried again with the same owner: it has one winner all the same.
+// A claim whose answer is lost because the program crashed under it is tried
+// again with the same owner: it has one winner all the same.
 func TestOneWinnerPerKeyWhileTheProgramCrashes(t *testing.T) {
 	t.Parallel()
 	l := start(t)

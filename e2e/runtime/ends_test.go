@@ -106,7 +106,8 @@ func TestCollectorEndsNothing(t *testing.T) {
 	l.wantWithin(20*seconds, bystander, "slept")
 }
 
-// A callback of package fs must not run below Go, as deep as there are goroutines.
+// A callback of package fs must not run below Go, as deep as there are
+// goroutines.
 func TestManyGoroutinesUseFiles(t *testing.T) {
 	t.Parallel()
 	l := start(t)

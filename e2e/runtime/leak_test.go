@@ -67,7 +67,8 @@ func TestObjectThatLivesLongHoldsNothingOfPastCalls(t *testing.T) {
 	}
 }
 
-// A promise may settle after the invocation that began it is over, while workerd still has the request's context.
+// A promise may settle after the invocation that began it is over, while
+// workerd still has the request's context.
 func TestOutcomeThatComesAfterItsContextClosedLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	l := start(t)

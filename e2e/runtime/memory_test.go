@@ -69,7 +69,8 @@ func TestIdleObjectsLeaveGo(t *testing.T) {
 }
 
 // Go's heap puts no pressure on V8's collector: what idle objects hold is
-// released soon whether V8 collects or not, so 400 MB of them never exist at once.
+// released soon whether V8 collects or not, so 400 MB of them never exist at
+// once.
 func TestManyLargeIdleObjectsFit(t *testing.T) {
 	t.Parallel()
 	l := start(t)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Breaks the shared runtime, each time in a copy of its own, and expects a test of
-# e2e/runtime to fail.
+# Breaks the shared runtime, each time in a copy of its own, and expects a test
+# of e2e/runtime to fail.
 package=e2e/runtime
 source "$(dirname "$0")/../internal/mutate.sh"
 

@@ -1,7 +1,9 @@
 //go:build !js
 
-// Package runtime tests of the shared Go runtime in workerd what ends or measures the whole program, or takes a client outside: the Worker in
-// worker/, driven over HTTP. The rest is tested from inside, by the packages that have it.
+// Package runtime tests of the shared Go runtime in workerd what ends or
+// measures the whole program, or takes a client outside: the Worker in worker/,
+// driven over HTTP. The rest is tested from inside, by the packages that have
+// it.
 package runtime
 
 import (
@@ -105,7 +107,8 @@ func (l *lab) want(path, body string) {
 	}
 }
 
-// wantError fails the test unless the request fails with an error that contains text.
+// wantError fails the test unless the request fails with an error that contains
+// text.
 func (l *lab) wantError(path, text string) answer {
 	l.t.Helper()
 	a := l.get(path)
@@ -127,7 +130,8 @@ func (l *lab) eventually(path, body string, within time.Duration) {
 	l.t.Errorf("GET %s: %d %q for %v, want %q", path, a.status, a.body, within, body)
 }
 
-// wantLog waits until workerd has printed a text: that may arrive after the answer.
+// wantLog waits until workerd has printed a text: that may arrive after the
+// answer.
 func (l *lab) wantLog(text string) {
 	l.t.Helper()
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {

@@ -131,7 +131,8 @@ func TestIdleObjectIsWokenByItsNextEvent(t *testing.T) {
 	l.eventually("/direct?o=a&m=get&k=bg", "written", 20*seconds)
 }
 
-// Local workerd never ends a request that has its answer; the platform does, after 30 s.
+// Local workerd never ends a request that has its answer; the platform does,
+// after 30 s.
 func TestTaskIsToldThatItsTimeIsUp(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -188,8 +189,8 @@ func TestCallbacksOfSyscallJSWork(t *testing.T) {
 	l.wantWithin(20*seconds, deadlocked, "called back")
 }
 
-// What fetches for whichever request has Go's stack fails at times; here it says
-// what to do, always.
+// What fetches for whichever request has Go's stack fails at times; here it
+// says what to do, always.
 func TestFetchOfSyscallJSIsRefusedByName(t *testing.T) {
 	t.Parallel()
 	l := start(t)

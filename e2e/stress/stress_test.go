@@ -35,7 +35,8 @@ var (
 	built worker.Built
 )
 
-// All mixes run at once: each waits 10 s in the end, until idle objects have left.
+// All mixes run at once: each waits 10 s in the end, until idle objects have
+// left.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "5")
@@ -166,7 +167,8 @@ func dialToReset(ctx context.Context, network, address string) (net.Conn, error)
 	return conn, err
 }
 
-// get makes a request and returns its body, or the error that it was answered with.
+// get makes a request and returns its body, or the error that it was answered
+// with.
 func (l *lab) get(c *http.Client, ctx context.Context, path string) (body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, "GET", l.URL+path, nil)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// memory returns what workerd has resident and what wasm memory comes to, in MiB.
+// memory returns what workerd has resident and what wasm memory comes to, in
+// MiB.
 func (l *lab) memory() (resident, wasm int) {
 	l.t.Helper()
 	for range 3 {
@@ -46,8 +47,8 @@ func send(ctx context.Context, c *websocket.Conn, n, size int) {
 	}
 }
 
-// Of 150 connections 20 are not read, and are sent as much as they take. What is
-// kept for them is bounded, and the others are served.
+// Of 150 connections 20 are not read, and are sent as much as they take. What
+// is kept for them is bounded, and the others are served.
 func TestConnectionsThatNobodyReads(t *testing.T) {
 	for name, c := range map[string]struct {
 		path    string

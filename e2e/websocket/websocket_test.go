@@ -1,6 +1,7 @@
 //go:build !js
 
-// Package websocket tests WebSockets over TCP: another implementation's client, workerd, and the Worker in worker/.
+// Package websocket tests WebSockets over TCP: another implementation's client,
+// workerd, and the Worker in worker/.
 package websocket
 
 import (
@@ -328,8 +329,8 @@ func TestDialingOutOfTheWorker(t *testing.T) {
 	}
 }
 
-// A client of a WebSocket has its whole answer when the socket is closed. Only then
-// the time begins after which a stateless request's work ends.
+// A client of a WebSocket has its whole answer when the socket is closed. Only
+// then the time begins after which a stateless request's work ends.
 func TestConnectionOutlivesTheTimeAfterAnAnswer(t *testing.T) {
 	t.Parallel()
 	l := start(t, "")

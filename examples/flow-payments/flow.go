@@ -13,15 +13,18 @@ import (
 // window is for how long a payment's repetitions are known.
 const window = 24 * time.Hour
 
-// lease is how late a payment is after a crash: longer than the runtime needs to extend it while a charge is under way, and no longer.
+// lease is how late a payment is after a crash: longer than the runtime needs
+// to extend it while a charge is under way, and no longer.
 const lease = 3 * time.Second
 
-// compile has the flow: a payment is checked, charged exactly once and given its place in the books. That runs again for each repetition, and is told
-// the same number by the sequencer.
+// compile has the flow: a payment is checked, charged exactly once and given
+// its place in the books. That runs again for each repetition, and is told the
+// same number by the sequencer.
 func compile() (*flow.Program, error) {
 	f := flow.New("payments").
 		Node("validate", flow.Pure, flow.Strict).
-		Node("charge", flow.Effectful, flow.BestEffort, flow.Idempotent("/id", "", window), flow.Fingerprint("/amount", "/currency"),
+		Node("charge", flow.Effectful, flow.BestEffort, flow.Idempotent("/id", "", window),
+			flow.Fingerprint("/amount", "/currency"),
 			flow.Requires(flow.Dedupe, "processor", "crash")).
 		Node("sequence", flow.Effectful, flow.Stable, flow.Requires(flow.Sequencer, "crash")).
 		Node("respond", flow.Pure, flow.Strict).
@@ -52,16 +55,19 @@ var (
 // maxAmount is far beyond what a card is charged with.
 const maxAmount = 100_000_000
 
-// validate hands on the members that it knows. Senders may add others, such as a
-// count of deliveries: key and fingerprint name what matters.
+// validate hands on the members that it knows. Senders may add others, such as
+// a count of deliveries: key and fingerprint name what matters.
 func validate(_ context.Context, p payment) (payment, error) {
 	switch {
 	case !isID(p.ID):
-		return p, &flow.Rejection{Detail: "the id is not valid", Hint: "an id has 1 to 64 letters, digits, _ and -"}
+		return p, &flow.Rejection{Detail: "the id is not valid",
+			Hint: "an id has 1 to 64 letters, digits, _ and -"}
 	case p.Amount < 1 || p.Amount > maxAmount:
-		return p, &flow.Rejection{Detail: "the amount is not valid", Hint: "an amount is from 1 to 100000000, in the currency's smallest unit"}
+		return p, &flow.Rejection{Detail: "the amount is not valid",
+			Hint: "an amount is from 1 to 100000000, in the currency's smallest unit"}
 	case !isCurrency(p.Currency):
-		return p, &flow.Rejection{Detail: "the currency is not valid", Hint: "a currency is three capital letters, such as EUR"}
+		return p, &flow.Rejection{Detail: "the currency is not valid",
+			Hint: "a currency is three capital letters, such as EUR"}
 	}
 	return p, nil
 }
@@ -72,12 +78,15 @@ type charged struct {
 	Charge  string `json:"charge"`
 }
 
-// charge charges a payment, and may be run again for it: by the next holder of the claim, when this one crashes after the charge and before the ledger
-// has the output, or loses its lease. So it asks the processor first, with the fence of its claim: from then on the processor refuses whoever
-// comes with a smaller one, so nobody charges between the question and the charge.
+// charge charges a payment, and may be run again for it: by the next holder of
+// the claim, when this one crashes after the charge and before the ledger has
+// the output, or loses its lease. So it asks the processor first, with the
+// fence of its claim: from then on the processor refuses whoever comes with a
+// smaller one, so nobody charges between the question and the charge.
 //
-// A real processor seldom knows of fences, and has idempotency keys instead: there the claim's key goes along with the charge, and asking first is
-// not needed.
+// A real processor seldom knows of fences, and has idempotency keys instead:
+// there the claim's key goes along with the charge, and asking first is not
+// needed.
 func charge(ctx context.Context, p payment) (charged, error) {
 	stub, err := flow.Resource[*durable.Stub](ctx, "processor")
 	if err != nil {
@@ -97,7 +106,8 @@ func charge(ctx context.Context, p payment) (charged, error) {
 	return charged{p.ID, id}, err
 }
 
-// sequence gives a charge its number. It is remembered for as long as the charge, from a later begin.
+// sequence gives a charge its number. It is remembered for as long as the
+// charge, from a later begin.
 func sequence(ctx context.Context, c charged) (int64, error) {
 	sequencer, err := flow.Resource[dedupe.Sequencer](ctx, flow.Sequencer)
 	if err != nil {

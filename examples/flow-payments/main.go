@@ -1,11 +1,16 @@
-// Flow-payments is a Worker that takes payments from webhooks, which arrive any number of times, and charges each once.
+// Flow-payments is a Worker that takes payments from webhooks, which arrive any
+// number of times, and charges each once.
 //
 //	go run ./cmd/capdo dev examples/flow-payments -- --var DEMO:true
-//	curl 127.0.0.1:8787/payments --json '{"id":"pay_1","amount":1250,"currency":"EUR"}'  # {"payment":"pay_1","charge":"ch_1","sequence":1}
-//	curl 127.0.0.1:8787/payments/pay_1                                                   # {"charges":1,"payment":"pay_1"}
+//	curl 127.0.0.1:8787/payments --json '{"id":"pay_1","amount":1250,"currency":"EUR"}'
+//	# {"payment":"pay_1","charge":"ch_1","sequence":1}
+//	curl 127.0.0.1:8787/payments/pay_1
+//	# {"charges":1,"payment":"pay_1"}
 //
-// With DEMO a request may ask for the program to end before or after the charge, with the header Crash: before-charge, after-charge or after-step. A repetition
-// then takes over when the lease of the crashed one is over, and gets the answer. Where nobody repeats the request the run is taken up all the same
+// With DEMO a request may ask for the program to end before or after the
+// charge, with the header Crash: before-charge, after-charge or after-step. A
+// repetition then takes over when the lease of the crashed one is over, and gets
+// the answer. If nobody repeats the request, the ledger's alarm takes up the run
 // (recovery.go).
 package main
 
@@ -59,7 +64,8 @@ func routes(program *flow.Program) http.Handler {
 		Routes:   map[string]*flow.Program{"/payments": program},
 		Bindings: bindings,
 		MaxBody:  4 << 10,
-		Report:   func(_ *http.Request, err error) { slog.Error("a payment failed", "err", err) }, // errors here have no payload
+		// errors here have no payload
+		Report: func(_ *http.Request, err error) { slog.Error("a payment failed", "err", err) },
 	}))
 	mux.Handle("GET /payments/{id}", guarded.Wrap(http.HandlerFunc(status)))
 	live.Mount(mux)
@@ -127,7 +133,8 @@ func status(w http.ResponseWriter, r *http.Request) {
 // crash is the point at which a request asks the program to end.
 type crash string
 
-// askedToCrash is for demonstrations: without the variable DEMO nobody is listened to.
+// askedToCrash is for demonstrations: without the variable DEMO nobody is
+// listened to.
 func askedToCrash(r *http.Request) crash {
 	if !isDemo(durablehttp.Env(r)) {
 		return ""

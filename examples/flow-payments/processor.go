@@ -7,8 +7,9 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// processor is the class of a card processor that is made up. It charges as often as it is asked to, so that a payment which is charged twice
-// shows, and refuses fences smaller than the largest that it has seen for a payment.
+// processor is the class of a card processor that is made up. It charges as
+// often as it is asked to, so that a payment which is charged twice shows, and
+// refuses fences smaller than the largest that it has seen for a payment.
 type processor struct{ storage *durable.Storage }
 
 func registerProcessor(class string) {
@@ -20,9 +21,9 @@ func registerProcessor(class string) {
 		durable.Func[*processor]("givenUp", (*processor).givenUp))
 }
 
-// newProcessor returns the one object of the class. Its error comes at once, and
-// not with the first call as that of [durable.Env.Object] does: a flow checks its
-// bindings before a node claims anything.
+// newProcessor returns the one object of the class. Its error comes at once,
+// and not with the first call as that of [durable.Env.Object] does: a flow
+// checks its bindings before a node claims anything.
 func newProcessor(env *durable.Env) (*durable.Stub, error) {
 	namespace, err := env.Namespace("PROCESSOR")
 	if err != nil {
@@ -41,14 +42,18 @@ func openProcessor(_ context.Context, state *durable.State, _ *durable.Env) (*pr
 	return p, err
 }
 
-// find returns a payment's charge, or "", and shuts out all who have a smaller fence.
-func (p *processor) find(_ context.Context, payment string, fence int64) (charge string, err error) {
+// find returns a payment's charge, or "", and shuts out all who have a smaller
+// fence.
+func (p *processor) find(
+	_ context.Context, payment string, fence int64,
+) (charge string, err error) {
 	err = p.storage.TransactionSync(func() error {
 		_, err := p.storage.SQL().Exec("INSERT INTO fences VALUES (?, ?) ON CONFLICT (payment) DO UPDATE SET fence = max(fence, excluded.fence)", payment, fence)
 		if err != nil {
 			return err
 		}
-		charge, err = one[string](p, "SELECT coalesce(min('ch_' || charge), '') FROM charges WHERE payment = ?", payment)
+		charge, err = one[string](p,
+			"SELECT coalesce(min('ch_' || charge), '') FROM charges WHERE payment = ?", payment)
 		return err
 	})
 	return charge, err
@@ -57,9 +62,12 @@ func (p *processor) find(_ context.Context, payment string, fence int64) (charge
 var errStale = errors.New("another claim of the payment was here before")
 
 // charge charges, once more each time. Fence and charge are one transaction.
-func (p *processor) charge(_ context.Context, payment string, fence, amount int64, currency string) (charge string, err error) {
+func (p *processor) charge(
+	_ context.Context, payment string, fence, amount int64, currency string,
+) (charge string, err error) {
 	err = p.storage.TransactionSync(func() error {
-		newer, err := one[int64](p, "SELECT count(*) FROM fences WHERE payment = ? AND fence > ?", payment, fence)
+		newer, err := one[int64](p,
+			"SELECT count(*) FROM fences WHERE payment = ? AND fence > ?", payment, fence)
 		if err != nil {
 			return err
 		}

@@ -112,7 +112,8 @@ func deliver(ctx context.Context, txn *durable.Transaction, user userAlarm) erro
 // sweep removes values that have expired, the oldest first. If more are left,
 // the alarm comes again at once.
 func sweep(ctx context.Context, txn *durable.Transaction) error {
-	due, err := txn.List(ctx, &durable.ListOptions{Start: duePlace(0), End: duePlace(now() + 1), Limit: maxSwept})
+	due, err := txn.List(ctx,
+		&durable.ListOptions{Start: duePlace(0), End: duePlace(now() + 1), Limit: maxSwept})
 	if err != nil || len(due) == 0 {
 		return err
 	}

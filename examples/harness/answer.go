@@ -71,7 +71,8 @@ var kinds = []struct {
 	{durable.ErrValue, "ErrValue", "invalid_value", http.StatusBadRequest},
 	{durable.ErrOverloaded, "ErrOverloaded", "overloaded", http.StatusServiceUnavailable},
 	{dedupe.ErrOverloaded, "ErrOverloaded", "overloaded", http.StatusServiceUnavailable},
-	{dedupe.ErrUnknownOutcome, "ErrUnknownOutcome", "outcome_unknown", http.StatusServiceUnavailable},
+	{dedupe.ErrUnknownOutcome, "ErrUnknownOutcome", "outcome_unknown",
+		http.StatusServiceUnavailable},
 	{durable.ErrObjectReset, "ErrObjectReset", "object_reset", http.StatusServiceUnavailable},
 	{durable.ErrDisconnected, "ErrDisconnected", "disconnected", http.StatusServiceUnavailable},
 }
@@ -120,7 +121,8 @@ func fail(w http.ResponseWriter, err error) {
 		w.Header().Set("Retry-After", "1") // what is not available now may be soon
 	}
 	if status >= http.StatusInternalServerError {
-		slog.Error("the harness failed", "code", f.Code, "err", err) // errors contain neither keys nor values
+		// errors contain neither keys nor values
+		slog.Error("the harness failed", "code", f.Code, "err", err)
 	}
 	reply(w, status, f)
 }
@@ -165,7 +167,8 @@ func readBody[T any](w http.ResponseWriter, r *http.Request, limit int64) (body 
 	var mismatch *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &tooLarge):
-		return body, &bodyError{http.StatusRequestEntityTooLarge, "body_too_large", "the body is larger than " + strconv.FormatInt(limit, 10) + " bytes"}
+		return body, &bodyError{http.StatusRequestEntityTooLarge, "body_too_large",
+			"the body is larger than " + strconv.FormatInt(limit, 10) + " bytes"}
 	case errors.As(err, &mismatch) && mismatch.Field != "":
 		return body, &inputError{mismatch.Field, "cannot be a JSON " + mismatch.Value}
 	}
@@ -175,5 +178,6 @@ func readBody[T any](w http.ResponseWriter, r *http.Request, limit int64) (body 
 	if errors.Is(err, io.EOF) {
 		err = errors.New("it is empty")
 	}
-	return body, &bodyError{http.StatusBadRequest, "invalid_json", "the body is not the JSON that is expected: " + err.Error()}
+	return body, &bodyError{http.StatusBadRequest, "invalid_json",
+		"the body is not the JSON that is expected: " + err.Error()}
 }

@@ -62,7 +62,8 @@ func forget(w http.ResponseWriter, r *http.Request) {
 }
 
 func newStore(r *http.Request) (dedupe.Store, error) {
-	return dodedupe.NewStore(durablehttp.Env(r), &dodedupe.StoreOptions{Binding: bindingOf(r), Scope: scope})
+	return dodedupe.NewStore(durablehttp.Env(r),
+		&dodedupe.StoreOptions{Binding: bindingOf(r), Scope: scope})
 }
 
 // readKey reads a request's body and key.
@@ -133,15 +134,18 @@ func nextNumber(w http.ResponseWriter, r *http.Request) {
 	if binding == "" {
 		binding = sqlBinding // sequencers need SQLite
 	}
-	sequencer, err := dodedupe.NewSequencer(durablehttp.Env(r), &dodedupe.LedgerOptions{Binding: binding, Scope: scope})
+	sequencer, err := dodedupe.NewSequencer(durablehttp.Env(r),
+		&dodedupe.LedgerOptions{Binding: binding, Scope: scope})
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	seq, err := sequencer.Next(r.Context(), []byte(*req.Stream), []byte(*req.Key), []byte(req.Hash), ttl)
+	seq, err := sequencer.Next(r.Context(), []byte(*req.Stream), []byte(*req.Key),
+		[]byte(req.Hash), ttl)
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"n": seq.N, "inserted": seq.Inserted, "first_seen_ms": seq.FirstSeen.UnixMilli()})
+	reply(w, http.StatusOK, map[string]any{"n": seq.N, "inserted": seq.Inserted,
+		"first_seen_ms": seq.FirstSeen.UnixMilli()})
 }

@@ -35,9 +35,11 @@ func objectName(r *http.Request, parameter, absent string) (string, error) {
 	case name == "":
 		return absent, nil
 	case len(name) > durable.MaxNameSize:
-		return "", &inputError{parameter, fmt.Sprintf("it is longer than %d bytes", durable.MaxNameSize)}
+		return "", &inputError{parameter,
+			fmt.Sprintf("it is longer than %d bytes", durable.MaxNameSize)}
 	case strings.HasPrefix(name, dodedupe.RecordPrefix):
-		return "", &inputError{parameter, `names that begin with "` + dodedupe.RecordPrefix + `" are those of dedupe's objects`}
+		return "", &inputError{parameter,
+			`names that begin with "` + dodedupe.RecordPrefix + `" are those of dedupe's objects`}
 	}
 	return name, nil
 }
@@ -62,20 +64,24 @@ func idFromString(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-var jurisdictions = []string{durable.JurisdictionEU, durable.JurisdictionFedRAMP, durable.JurisdictionFedRAMPHigh, durable.JurisdictionUS}
+var jurisdictions = []string{durable.JurisdictionEU, durable.JurisdictionFedRAMP,
+	durable.JurisdictionFedRAMPHigh, durable.JurisdictionUS}
 
 func uniqueID(w http.ResponseWriter, r *http.Request) {
 	answerID(w, r, func(n *durable.Namespace) (*durable.ID, error) {
 		jurisdiction := r.URL.Query().Get("jurisdiction")
 		if jurisdiction != "" && !slices.Contains(jurisdictions, jurisdiction) {
-			return nil, &inputError{"jurisdiction", "it can be " + strings.Join(jurisdictions, ", ")}
+			return nil, &inputError{"jurisdiction",
+				"it can be " + strings.Join(jurisdictions, ", ")}
 		}
 		return n.NewUniqueID(&durable.IDOptions{Jurisdiction: jurisdiction})
 	})
 }
 
 // answerID answers with an id that make makes.
-func answerID(w http.ResponseWriter, r *http.Request, make func(*durable.Namespace) (*durable.ID, error)) {
+func answerID(
+	w http.ResponseWriter, r *http.Request, make func(*durable.Namespace) (*durable.ID, error),
+) {
 	namespace, err := namespaceOf(r)
 	if err != nil {
 		fail(w, err)
@@ -86,7 +92,8 @@ func answerID(w http.ResponseWriter, r *http.Request, make func(*durable.Namespa
 		fail(w, err)
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"id": id.String(), "name": orNull(id.Name()), "jurisdiction": orNull(id.Jurisdiction())})
+	reply(w, http.StatusOK, map[string]any{"id": id.String(), "name": orNull(id.Name()),
+		"jurisdiction": orNull(id.Jurisdiction())})
 }
 
 func orNull(s string) any {

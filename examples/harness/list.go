@@ -39,10 +39,13 @@ func (o *object) list(w http.ResponseWriter, r *http.Request) {
 }
 
 // keys lists live keys, and reports whether there are more.
-func (o *object) keys(ctx context.Context, prefix, start string, limit int) (keys []string, more bool, err error) {
+func (o *object) keys(
+	ctx context.Context, prefix, start string, limit int,
+) (keys []string, more bool, err error) {
 	keys = []string{}
 	for {
-		entries, err := o.state.Storage().List(ctx, &durable.ListOptions{Prefix: prefix, Start: start, Limit: pageSize})
+		entries, err := o.state.Storage().List(ctx,
+			&durable.ListOptions{Prefix: prefix, Start: start, Limit: pageSize})
 		if err != nil {
 			return nil, false, err
 		}

@@ -17,7 +17,8 @@ var classes = []string{"FlowDurableObject", "FlowSqlDurableObject"}
 
 func main() {
 	for _, class := range classes {
-		durable.Register(class, openObject, dodedupe.RecordMethods(func(o *object) *dodedupe.Records { return o.records })...)
+		durable.Register(class, openObject,
+			dodedupe.RecordMethods(func(o *object) *dodedupe.Records { return o.records })...)
 	}
 	durablehttp.Handle(newMux())
 	if err := durable.Run(); err != nil {

@@ -50,7 +50,8 @@ func (o *object) hello(w http.ResponseWriter, _ *http.Request) {
 		fail(w, err)
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"id": id.String(), "name": orNull(id.Name()), "instance": o.instance})
+	reply(w, http.StatusOK, map[string]any{"id": id.String(), "name": orNull(id.Name()),
+		"instance": o.instance})
 }
 
 // accept takes a WebSocket, which WebSocketMessage is told of also after the
@@ -63,11 +64,15 @@ func (o *object) accept(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Upgrade", "websocket")
-	reply(w, http.StatusUpgradeRequired, failure{Error: "this path is a WebSocket: the request needs the header Upgrade: websocket", Code: "no_upgrade", Name: "ErrNoUpgrade"})
+	reply(w, http.StatusUpgradeRequired,
+		failure{Error: "this path is a WebSocket: the request needs the header Upgrade: websocket",
+			Code: "no_upgrade", Name: "ErrNoUpgrade"})
 }
 
 // WebSocketMessage sends a message back.
-func (o *object) WebSocketMessage(_ context.Context, ws *durable.WebSocket, m durable.Message) error {
+func (o *object) WebSocketMessage(
+	_ context.Context, ws *durable.WebSocket, m durable.Message,
+) error {
 	return ws.Send(m)
 }
 

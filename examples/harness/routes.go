@@ -100,11 +100,13 @@ func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 		other.Method = method
 		if _, pattern := mux.Handler(other); pattern != "/" {
 			w.Header().Set("Allow", method)
-			reply(w, http.StatusMethodNotAllowed, failure{Error: "this path takes " + method, Code: "method_not_allowed"})
+			reply(w, http.StatusMethodNotAllowed,
+				failure{Error: "this path takes " + method, Code: "method_not_allowed"})
 			return
 		}
 	}
-	reply(w, http.StatusNotFound, failure{Error: "there is no such path; GET / lists those there are", Code: "no_route"})
+	reply(w, http.StatusNotFound,
+		failure{Error: "there is no such path; GET / lists those there are", Code: "no_route"})
 }
 
 // newObjectMux serves an object's requests. Those that come are the Worker's,
@@ -114,7 +116,8 @@ func newObjectMux(o *object) http.Handler {
 	mux.HandleFunc("GET /{$}", o.hello)
 	for _, r := range routes() {
 		if r.object != nil {
-			mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { r.object(o, w, req) })
+			mux.HandleFunc(r.pattern,
+				func(w http.ResponseWriter, req *http.Request) { r.object(o, w, req) })
 		}
 	}
 	return guard.Private(mux)
@@ -170,13 +173,15 @@ dd { margin: 0 }
 `)
 	for _, route := range routes() {
 		line := strings.ReplaceAll(route.curl, "$URL", origin(r))
-		b.WriteString("<dt><code>" + html.EscapeString(route.pattern) + "</code></dt>\n<dd>" + html.EscapeString(route.about) +
+		b.WriteString("<dt><code>" + html.EscapeString(route.pattern) + "</code></dt>\n<dd>" +
+			html.EscapeString(route.about) +
 			"<pre>curl -s " + html.EscapeString(line) + "</pre></dd>\n")
 	}
 	b.WriteString("</dl>\n</html>\n")
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	w.Write([]byte(b.String()))
 }
 

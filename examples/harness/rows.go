@@ -46,7 +46,9 @@ func readOnly(text string) (body string, ok bool) {
 	body = strings.TrimSpace(text)
 	body = strings.TrimSpace(strings.TrimSuffix(body, ";"))
 	word := strings.ToUpper(body[:min(len(body), len("SELECT"))])
-	return body, !strings.Contains(body, ";") && (strings.HasPrefix(word, "SELECT") || strings.HasPrefix(word, "VALUES") || strings.HasPrefix(word, "WITH"))
+	return body, !strings.Contains(body, ";") &&
+		(strings.HasPrefix(word, "SELECT") || strings.HasPrefix(word, "VALUES") ||
+			strings.HasPrefix(word, "WITH"))
 }
 
 // queryMarked runs a query inside another one, which cannot write: SQLite has
@@ -64,9 +66,11 @@ func queryMarked(sql *durable.SQL, body string, args []any) (*rows, error) {
 	for i := range columns {
 		c := "c" + strconv.Itoa(i)
 		names[i] = c
-		values[i] = "CASE typeof(" + c + ") WHEN 'integer' THEN 'i' || " + c + " WHEN 'text' THEN 't' || " + c + " ELSE " + c + " END"
+		values[i] = "CASE typeof(" + c + ") WHEN 'integer' THEN 'i' || " + c +
+			" WHEN 'text' THEN 't' || " + c + " ELSE " + c + " END"
 	}
-	c, err := sql.Exec("WITH _harness_rows ("+strings.Join(names, ", ")+") AS "+inner+" SELECT "+strings.Join(values, ", ")+" FROM _harness_rows", args...)
+	c, err := sql.Exec("WITH _harness_rows ("+strings.Join(names, ", ")+") AS "+inner+" SELECT "+
+		strings.Join(values, ", ")+" FROM _harness_rows", args...)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +110,8 @@ func (r *rows) cell(v any) cell {
 			return cell{"integer", json.Number(strconv.FormatInt(int64(v), 10))}
 		}
 		if math.IsInf(v, 0) {
-			return cell{"float", strconv.FormatFloat(v, 'g', -1, 64)} // "+Inf": JSON has no number for it
+			// "+Inf": JSON has no number for it
+			return cell{"float", strconv.FormatFloat(v, 'g', -1, 64)}
 		}
 		return cell{"float", v}
 	}

@@ -17,7 +17,8 @@ type sqlRequest struct {
 
 // binding is a parameter of a statement.
 type binding struct {
-	Type  string          `json:"type"` // null, boolean, integer, float, string or blob, which is base64
+	// null, boolean, integer, float, string or blob, which is base64
+	Type  string          `json:"type"`
 	Value json.RawMessage `json:"value"`
 }
 
@@ -25,7 +26,8 @@ type binding struct {
 // of rows, whatever their number.
 const maxResult = 8 << 20
 
-var errResultTooLarge = &bodyError{http.StatusRequestEntityTooLarge, "result_too_large", `the rows are larger than 8 MiB; the statement has run; read them with "mode":"cursor"`}
+var errResultTooLarge = &bodyError{http.StatusRequestEntityTooLarge, "result_too_large",
+	`the rows are larger than 8 MiB; the statement has run; read them with "mode":"cursor"`}
 
 // execSQL runs a query, and answers with its rows: json as an object each, raw
 // as lists of {type, value}, cursor as a line each.
@@ -163,7 +165,8 @@ func answerLines(w http.ResponseWriter, rows *rows) error {
 		_, f := describe(err)
 		encoder(out).Encode(f)
 	} else {
-		encoder(out).Encode(map[string]any{"columnNames": rows.columns, "rowsRead": rows.RowsRead(), "rowsWritten": rows.RowsWritten()})
+		encoder(out).Encode(map[string]any{"columnNames": rows.columns, "rowsRead": rows.RowsRead(),
+			"rowsWritten": rows.RowsWritten()})
 	}
 	out.Flush() // fails where the client has gone, which ended the rows, too
 	return nil  // the answer has begun

@@ -46,7 +46,9 @@ func keyHash(key string) string {
 
 // update changes what the object has stored, all or nothing, and sets the alarm
 // for what is due next.
-func (o *object) update(ctx context.Context, change func(ctx context.Context, txn *durable.Transaction) error) error {
+func (o *object) update(
+	ctx context.Context, change func(ctx context.Context, txn *durable.Transaction) error,
+) error {
 	return o.state.Storage().Transaction(ctx, func(txn *durable.Transaction) error {
 		if err := change(ctx, txn); err != nil {
 			return err

@@ -1,5 +1,7 @@
-// Ledger is a Worker that serves the idempotency ledger, the sequencer and the dedupe store over HTTP, to the tenants whose tokens its secret
-// LEDGER_TOKENS has. Package ledgerapi has the API and its client; README.md says how to run it.
+// Ledger is a Worker that serves the idempotency ledger, the sequencer and the
+// dedupe store over HTTP, to the tenants whose tokens its secret LEDGER_TOKENS
+// has. Package ledgerapi has the API and its client; README.md says how to run
+// it.
 package main
 
 import (
@@ -33,7 +35,8 @@ func register(tokens func(r *http.Request) (*ledgerapi.Tokens, error)) {
 	}))
 }
 
-// tokens reads the secret anew for each request: a Worker's environment belongs to the request.
+// tokens reads the secret anew for each request: a Worker's environment belongs
+// to the request.
 func tokens(r *http.Request) (*ledgerapi.Tokens, error) {
 	secret, _, err := durablehttp.Env(r).Var("LEDGER_TOKENS")
 	if err != nil {
@@ -46,7 +49,8 @@ func tokens(r *http.Request) (*ledgerapi.Tokens, error) {
 	return tokens, nil
 }
 
-// scope keeps tenants apart. To change it is to forget all that they have stored.
+// scope keeps tenants apart. To change it is to forget all that they have
+// stored.
 func scope(tenant string) string { return "tenant:" + tenant }
 
 func ledger(r *http.Request, tenant string) (dedupe.Ledger, error) {

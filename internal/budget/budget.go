@@ -4,12 +4,12 @@ package budget
 
 import "sync"
 
-// Budget is an amount, of bytes or of something else, that tenants take from and
-// give back to. A tenant may have as much as it leaves to all others: one alone
-// gets half, two get a third each, and so on. So whoever comes first cannot take
-// everything, and a newcomer always finds some. (This is the dynamic threshold of
-// Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet
-// Switches", 1998.) A nil Budget refuses nothing.
+// Budget is an amount, of bytes or of something else, that tenants take from
+// and give back to. A tenant may have as much as it leaves to all others: one
+// alone gets half, two get a third each, and so on. So whoever comes first
+// cannot take everything, and a newcomer always finds some. (This is the
+// dynamic threshold of Choudhury and Hahne, "Dynamic Queue Length Thresholds
+// for Shared-Memory Packet Switches", 1998.) A nil Budget refuses nothing.
 type Budget struct {
 	limit int
 

@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// most is what tenants get when each takes one after the other as long as it can.
+// most is what tenants get when each takes one after the other as long as it
+// can.
 func most(b *Budget, tenants int) (each []int) {
 	each = make([]int, tenants)
 	for refused := 0; refused < tenants; {
@@ -83,8 +84,8 @@ func TestNoBudgetRefusesNothing(t *testing.T) {
 	s.Close()
 }
 
-// Whatever is taken and given back, the sum is right, never beyond the limit, and
-// no tenant has more than it left when it took it.
+// Whatever is taken and given back, the sum is right, never beyond the limit,
+// and no tenant has more than it left when it took it.
 func TestTheSumIsRight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := New(rapid.IntRange(0, 1000).Draw(t, "limit"))

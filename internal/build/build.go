@@ -1,4 +1,5 @@
-// Package build turns a Go program into the folder that wrangler and workerd serve.
+// Package build turns a Go program into the folder that wrangler and workerd
+// serve.
 package build
 
 import (
@@ -34,7 +35,8 @@ type Staged struct {
 	files map[string][]byte
 }
 
-// names are the files of a build, in the order in which they are written: entry.mjs, which wrangler serves, comes last.
+// names are the files of a build, in the order in which they are written:
+// entry.mjs, which wrangler serves, comes last.
 var names = slices.Concat([]string{"app.wasm", "wasm_exec.js"}, shim.Modules, []string{"entry.mjs"})
 
 // describeTimeout bounds how long a program may take to reach durable.Run.
@@ -59,7 +61,8 @@ type Options struct {
 	Logf      func(string, ...any) // is told each command, if not nil
 }
 
-// Stage does all of Run but the writing, so that a build which turns out to be wrong does not replace one that works.
+// Stage does all of Run but the writing, so that a build which turns out to be
+// wrong does not replace one that works.
 func Stage(ctx context.Context, dir string, o Options) (*Staged, error) {
 	logf := o.Logf
 	if logf == nil {
@@ -84,7 +87,8 @@ func Stage(ctx context.Context, dir string, o Options) (*Staged, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(tmp, "entry.mjs"), []byte(shim.Entry(*d)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(tmp, "entry.mjs"),
+		[]byte(shim.Entry(*d)), 0o644); err != nil {
 		return nil, err
 	}
 	return load(tmp, *d)
@@ -102,7 +106,8 @@ func load(dir string, d shim.Description) (*Staged, error) {
 	return s, nil
 }
 
-// Publish writes the build to the folder out. Files whose content is unchanged are not touched.
+// Publish writes the build to the folder out. Files whose content is unchanged
+// are not touched.
 func (s *Staged) Publish(out string) (*Result, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, err
@@ -113,10 +118,13 @@ func (s *Staged) Publish(out string) (*Result, error) {
 		}
 	}
 	wasm := s.files["app.wasm"]
-	return &Result{Description: s.Description, Dir: out, Size: len(wasm), SizeGz: gzipSize(wasm)}, nil
+	return &Result{Description: s.Description, Dir: out, Size: len(wasm),
+		SizeGz: gzipSize(wasm)}, nil
 }
 
-func compile(ctx context.Context, dir, wasm string, keepNames bool, logf func(string, ...any)) error {
+func compile(
+	ctx context.Context, dir, wasm string, keepNames bool, logf func(string, ...any),
+) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-o", wasm, "."}
 	if !keepNames {
 		flags, err := linkerFlags(ctx, dir)
@@ -141,7 +149,8 @@ func compile(ctx context.Context, dir, wasm string, keepNames bool, logf func(st
 	return checkWasm(dir, wasm)
 }
 
-// checkWasm tells a program from the archive that go build writes for a package that is none.
+// checkWasm tells a program from the archive that go build writes for a package
+// that is none.
 func checkWasm(dir, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -150,7 +159,8 @@ func checkWasm(dir, path string) error {
 	defer f.Close()
 	magic := make([]byte, 4)
 	if _, err := io.ReadFull(f, magic); err != nil || string(magic) != "\x00asm" {
-		return fmt.Errorf("the package in %s is not a main package\nhint: capdo builds a package main, whose main function registers classes and calls durable.Run", dir)
+		return fmt.Errorf("the package in %s is not a main package"+
+			"\nhint: capdo builds a package main, whose main function registers classes and calls durable.Run", dir)
 	}
 	return nil
 }
@@ -166,7 +176,8 @@ func CommandLine(args []string) string {
 	return strings.Join(out, " ")
 }
 
-// copyRuntime writes the modules that are the same for every program of this toolchain.
+// copyRuntime writes the modules that are the same for every program of this
+// toolchain.
 func copyRuntime(ctx context.Context, out string) error {
 	wasmExec, err := WasmExec(ctx)
 	if err != nil {
@@ -188,7 +199,9 @@ func copyRuntime(ctx context.Context, out string) error {
 }
 
 // describe starts the program in the folder out and asks it what it registers.
-func describe(ctx context.Context, dir, nodePath, out string, logf func(string, ...any)) (*shim.Description, error) {
+func describe(
+	ctx context.Context, dir, nodePath, out string, logf func(string, ...any),
+) (*shim.Description, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, describeTimeout, errTooSlow)
 	defer cancel()
 	file := filepath.Join(out, "description.json")
@@ -202,7 +215,8 @@ func describe(ctx context.Context, dir, nodePath, out string, logf func(string, 
 		msg = fmt.Appendf(bytes.TrimSpace(msg), "\nstopped after %v", describeTimeout)
 		fallthrough
 	case err != nil:
-		return nil, fmt.Errorf("the program in %s does not get as far as durable.Run:\n%s\nhint: main registers classes and handlers, then calls durable.Run; it must not wait or do I/O before", dir, bytes.TrimSpace(msg))
+		return nil, fmt.Errorf("the program in %s does not reach durable.Run:\n%s"+
+			"\nhint: main registers classes and handlers, then calls durable.Run; it must not wait or do I/O before", dir, bytes.TrimSpace(msg))
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -214,7 +228,8 @@ func describe(ctx context.Context, dir, nodePath, out string, logf func(string, 
 
 var errTooSlow = errors.New("too slow")
 
-// write replaces a file in one step, and leaves it alone when nothing changed, so that watchers see just what did.
+// write replaces a file in one step, and leaves it alone when nothing changed,
+// so that watchers see just what did.
 func write(path string, b []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
 		return nil

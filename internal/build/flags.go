@@ -25,7 +25,9 @@ func linkerFlags(ctx context.Context, dir string) ([]string, error) {
 		value, ok := strings.CutPrefix(strings.TrimLeft(flag, "-"), "ldflags=")
 		switch {
 		case ok && value != "" && !strings.HasPrefix(value, "-"):
-			return nil, nil // they are for packages of the user's choice, and there can be many of them
+			// they are for packages of the user's choice, and there can be many
+			// of them
+			return nil, nil
 		case ok:
 			flags = strings.TrimSpace("-s -w " + value)
 		}
@@ -33,8 +35,8 @@ func linkerFlags(ctx context.Context, dir string) ([]string, error) {
 	return []string{"-ldflags=" + flags}, nil
 }
 
-// fields splits GOFLAGS as the go command does: at spaces, and a field may be in
-// quotes.
+// fields splits GOFLAGS as the go command does: at spaces, and a field may be
+// in quotes.
 func fields(s string) []string {
 	var out []string
 	for s = strings.TrimLeft(s, " \t\r\n"); s != ""; s = strings.TrimLeft(s, " \t\r\n") {

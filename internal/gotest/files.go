@@ -25,13 +25,15 @@ type fileEntry struct {
 // maxFiles bounds what a test takes along, in bytes.
 const maxFiles = 64 << 20
 
-// packFiles packs the files of a package's folder, and all in its testdata. The folders that output goes to will be there, too.
+// packFiles packs the files of a package's folder, and all in its testdata. The
+// folders that output goes to will be there, too.
 func packFiles(dir string, f flags) (*fileIndex, []byte, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &packer{index: fileIndex{Cwd: dir, Dirs: append([]string{}, f.dirs...), Files: []fileEntry{}}}
+	p := &packer{index: fileIndex{Cwd: dir, Dirs: append([]string{}, f.dirs...),
+		Files: []fileEntry{}}}
 	for _, path := range f.outputs {
 		p.index.Dirs = append(p.index.Dirs, filepath.Dir(path))
 	}
@@ -67,7 +69,8 @@ type packer struct {
 // folders around it is left out.
 func (p *packer) addDir(path string, around []fs.FileInfo) error {
 	info, err := os.Stat(path)
-	if err != nil || slices.ContainsFunc(around, func(i fs.FileInfo) bool { return os.SameFile(i, info) }) {
+	if err != nil || slices.ContainsFunc(around,
+		func(i fs.FileInfo) bool { return os.SameFile(i, info) }) {
 		return err
 	}
 	p.index.Dirs = append(p.index.Dirs, path)
@@ -103,6 +106,7 @@ func (p *packer) add(path string) error {
 		return err
 	}
 	p.content = append(p.content, b...)
-	p.index.Files = append(p.index.Files, fileEntry{path, len(b), info.ModTime().UnixMilli(), uint32(info.Mode().Perm())})
+	p.index.Files = append(p.index.Files,
+		fileEntry{path, len(b), info.ModTime().UnixMilli(), uint32(info.Mode().Perm())})
 	return nil
 }

@@ -14,10 +14,13 @@ type flags struct {
 	dirs    []string // of these, the folders
 }
 
-// outputFlags name files or folders that the program writes. Not -test.testlogfile, from which go test would learn what the result
-// depends on, to cache it: that list does not have workerd and the wrangler config in it, so results are not cached.
+// outputFlags name files or folders that the program writes. Not
+// -test.testlogfile, from which go test would learn what the result depends on,
+// to cache it: that list does not have workerd and the wrangler config in it,
+// so results are not cached.
 var outputFlags = map[string]bool{
-	"coverprofile": true, "gocoverdir": true, "outputdir": true, "memprofile": true, "blockprofile": true, "mutexprofile": true, "trace": true,
+	"coverprofile": true, "gocoverdir": true, "outputdir": true, "memprofile": true,
+	"blockprofile": true, "mutexprofile": true, "trace": true,
 }
 
 func parseFlags(args []string) (f flags, err error) {

@@ -25,7 +25,9 @@ type Options struct {
 	Args    []string // its arguments, -test.… flags
 	Dir     string   // the package's folder
 	Env     string   // of the wrangler config, or ""
-	PassEnv []string // names of environment variables that the tests may see, besides those of Go's runtime
+	// names of environment variables that the tests may see, besides those of
+	// Go's runtime
+	PassEnv []string
 	Hang    time.Duration
 	Stdout  io.Writer
 	Stderr  io.Writer
@@ -33,11 +35,14 @@ type Options struct {
 
 // Result says how a run went.
 type Result struct {
-	Code              int           // the program's exit code
-	Start, Tests, End time.Duration // until workerd was up, until the program was over, and until all was cleaned up
+	Code int // the program's exit code
+	// until workerd was up, until the program was over, and until all was
+	// cleaned up
+	Start, Tests, End time.Duration
 }
 
-// Run runs the program. An error means that it could not be run, or not to its end.
+// Run runs the program. An error means that it could not be run, or not to its
+// end.
 func Run(ctx context.Context, o Options) (result Result, err error) {
 	r := &run{Options: o}
 	if r.flags, err = parseFlags(o.Args); err != nil {
@@ -97,9 +102,10 @@ type run struct {
 
 // settings are what testing.mjs reads.
 type settings struct {
-	Argv    []string          `json:"argv"`
-	Env     map[string]string `json:"env"`
-	Outputs []string          `json:"outputs"` // files and folders to hand over when the program is over
+	Argv []string          `json:"argv"`
+	Env  map[string]string `json:"env"`
+	// files and folders to hand over when the program is over
+	Outputs []string          `json:"outputs"`
 	Begin   int64             `json:"begin"`   // in ms since 1970
 	Timeout int64             `json:"timeout"` // of -timeout, in ms; 0 for none
 	Hang    int64             `json:"hang"`    // in ms
@@ -121,8 +127,10 @@ func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
 	config.Output = &output{stdout: r.Stdout, stderr: r.Stderr}
 	r.host.disk = config.Disk
 	s := settings{
-		Argv: append([]string{r.Program}, r.Args...), Env: environment(r.PassEnv), Outputs: r.flags.outputs,
-		Begin: time.Now().UnixMilli(), Timeout: r.flags.timeout.Milliseconds(), Hang: r.Hang.Milliseconds(), Classes: w.classes(),
+		Argv: append([]string{r.Program}, r.Args...), Env: environment(r.PassEnv),
+		Outputs: r.flags.outputs,
+		Begin:   time.Now().UnixMilli(), Timeout: r.flags.timeout.Milliseconds(),
+		Hang: r.Hang.Milliseconds(), Classes: w.classes(),
 	}
 	if err := s.check(); err != nil {
 		return nil, err
@@ -131,11 +139,13 @@ func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
 	return config, err
 }
 
-// argumentSpace is the room that wasm_exec.js has for a Go program's arguments and environment, in bytes.
+// argumentSpace is the room that wasm_exec.js has for a Go program's arguments
+// and environment, in bytes.
 const argumentSpace = 8192
 
-// check finds out ahead what would end the program before its start. Each string takes its length, a zero, and is aligned to 8
-// bytes; each pointer to one takes 8, with one 0 after either list.
+// check finds out ahead what would end the program before its start. Each
+// string takes its length, a zero, and is aligned to 8 bytes; each pointer to
+// one takes 8, with one 0 after either list.
 func (s *settings) check() error {
 	size := 16
 	add := func(text string) { size += 8 + (len(text)+8)/8*8 }
@@ -176,9 +186,11 @@ func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]stri
 		return nil, err
 	}
 	files := map[string][]byte{
-		"entry.mjs": []byte(w.entry()), "test.json": toJSON(s), "files.json": toJSON(index), "files.bin": content, "wasm_exec.js": wasmExec,
+		"entry.mjs": []byte(w.entry()), "test.json": toJSON(s), "files.json": toJSON(index),
+		"files.bin": content, "wasm_exec.js": wasmExec,
 	}
-	for _, name := range append([]string{"testing.mjs", "testfs.mjs", "restart.mjs"}, shim.Modules...) {
+	for _, name := range append([]string{"testing.mjs", "testfs.mjs", "restart.mjs"},
+		shim.Modules...) {
 		if files[name], err = shim.Files.ReadFile("js/" + name); err != nil {
 			return nil, err
 		}
@@ -188,7 +200,8 @@ func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]stri
 		return nil, err
 	}
 	if files["app.wasm"], err = exportGlobals(program); err != nil {
-		return nil, fmt.Errorf("%s: %w\nhint: compile it with GOOS=js GOARCH=wasm; capdo test does", r.Program, err)
+		return nil, fmt.Errorf("%s: %w"+
+			"\nhint: compile it with GOOS=js GOARCH=wasm; capdo test does", r.Program, err)
 	}
 	modules := map[string]string{}
 	for name, b := range files {
@@ -237,14 +250,16 @@ func (r *run) await(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	for _, f := range o.Files {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(f.Path), 0o755), os.WriteFile(f.Path, f.Bytes, 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(f.Path), 0o755),
+			os.WriteFile(f.Path, f.Bytes, 0o644)); err != nil {
 			return 0, err
 		}
 	}
 	return o.Code, nil
 }
 
-// outcome has the program run, or go on after a restart, and waits until it is over, or asks for a restart.
+// outcome has the program run, or go on after a restart, and waits until it is
+// over, or asks for a restart.
 func (r *run) outcome(ctx context.Context, cancel context.CancelCauseFunc) (*outcome, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -277,7 +292,8 @@ func (r *run) get(ctx context.Context, path string) (body []byte, status string,
 
 var errTimeout = errors.New("timeout")
 
-// watch looks out for a program that keeps the processor busy: it does not notice its own -timeout then, and cannot be asked where it is.
+// watch looks out for a program that keeps the processor busy: it does not
+// notice its own -timeout then, and cannot be asked where it is.
 func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	begin := time.Now()
 	lastAlive, told := begin, false
@@ -293,7 +309,7 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 			cancel(errTimeout)
 		case !told && time.Since(lastAlive) > r.Hang:
 			told = true
-			fmt.Fprintf(r.Stderr, "capdo: the test program has been computing for %v without waiting for anything; it goes on until -timeout\nhint: -v shows which test it is in\n", r.Hang)
+			fmt.Fprintf(r.Stderr, "capdo: the test program has been computing for %v without waiting for anything; it continues until -timeout\nhint: -v shows which test it is in\n", r.Hang)
 		}
 	}
 }

@@ -72,12 +72,14 @@ func (h *host) deleteObjects(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// files returns objects' files. An id is 64 digits; metadata.sqlite beside them is where workerd keeps when alarms are due.
+// files returns objects' files. An id is 64 digits; metadata.sqlite beside them
+// is where workerd keeps when alarms are due.
 func (h *host) files(class, ending string) ([]string, error) {
 	return filepath.Glob(filepath.Join(h.disk, class, strings.Repeat("?", 64)+ending))
 }
 
-// restart takes over the program's state. It is never answered: the one who asks is killed.
+// restart takes over the program's state. It is never answered: the one who
+// asks is killed.
 func (h *host) restart(w http.ResponseWriter, r *http.Request) {
 	state, err := io.ReadAll(r.Body)
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"fmt"
 )
 
-// Sections of a WebAssembly module (https://webassembly.github.io/spec/core/binary/modules.html).
+// Sections of a WebAssembly module
+// (https://webassembly.github.io/spec/core/binary/modules.html).
 const (
 	globalSection = 6
 	exportSection = 7
@@ -16,7 +17,8 @@ const (
 
 var errNotWasm = errors.New("this is not a WebAssembly program")
 
-// exportGlobals adds exports of all the module's globals, as capdo_global_0 and so on: they are part of a Go program's state.
+// exportGlobals adds exports of all the module's globals, as capdo_global_0 and
+// so on: they are part of a Go program's state.
 func exportGlobals(module []byte) ([]byte, error) {
 	if !bytes.HasPrefix(module, []byte("\x00asm\x01\x00\x00\x00")) {
 		return nil, errNotWasm

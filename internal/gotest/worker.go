@@ -13,7 +13,8 @@ import (
 	"flow.internal/capdo/internal/wrangler"
 )
 
-// worker is what tests find in workerd: the classes, bindings and variables of a wrangler config, and the classes of durabletest.
+// worker is what tests find in workerd: the classes, bindings and variables of
+// a wrangler config, and the classes of durabletest.
 type worker struct {
 	wrangler *wrangler.Config  // nil where there is none
 	secrets  map[string]string // of .dev.vars
@@ -26,8 +27,8 @@ var own = []workerd.Namespace{
 	{Binding: "DURABLETEST_KV", Class: "DurableTestKV", Key: "DurableTestKV", KV: true},
 }
 
-// findWorker reads the wrangler config for a package's tests: the one in its testdata or its folder, else in a folder above, up to the
-// module's.
+// findWorker reads the wrangler config for a package's tests: the one in its
+// testdata or its folder, else in a folder above, up to the module's.
 func findWorker(dir, env string) (*worker, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -39,9 +40,11 @@ func findWorker(dir, env string) (*worker, error) {
 		if path, err = wrangler.Find(d); err == nil {
 			break
 		}
-		if _, statErr := os.Stat(filepath.Join(d, "go.mod")); statErr == nil || d == filepath.Dir(d) {
+		if _, statErr := os.Stat(filepath.Join(d, "go.mod")); statErr == nil ||
+			d == filepath.Dir(d) {
 			if env != "" {
-				return nil, fmt.Errorf("there is no wrangler config, and so no environment %q\nhint: to hand on environment variables use --pass-env", env)
+				return nil, fmt.Errorf("there is no wrangler config, and so no environment %q"+
+					"\nhint: to hand on environment variables use --pass-env", env)
 			}
 			return w, nil
 		}
@@ -58,7 +61,9 @@ func findWorker(dir, env string) (*worker, error) {
 	storage := w.wrangler.Storage()
 	for _, b := range w.wrangler.DurableObjects.Bindings {
 		if b.ScriptName == "" || b.ScriptName == w.wrangler.Name {
-			w.objects = append(w.objects, workerd.Namespace{Binding: b.Name, Class: b.ClassName, Key: b.ClassName, KV: storage[b.ClassName] == wrangler.LegacyKV})
+			w.objects = append(w.objects,
+				workerd.Namespace{Binding: b.Name, Class: b.ClassName, Key: b.ClassName,
+					KV: storage[b.ClassName] == wrangler.LegacyKV})
 		}
 	}
 	return w, nil
@@ -74,7 +79,10 @@ func (w *worker) classes() map[string]string {
 
 // config is workerd's, as far as the wrangler config says.
 func (w *worker) config() *workerd.Config {
-	c := &workerd.Config{Objects: w.objects, Entrypoints: map[string]string{"capdo:worker": workerEntrypoint}, Flags: []string{"unsafe_module"}, Private: true, Vars: map[string]string{}, JSON: map[string]string{}}
+	c := &workerd.Config{Objects: w.objects,
+		Entrypoints: map[string]string{"capdo:worker": workerEntrypoint},
+		Flags:       []string{"unsafe_module"}, Private: true, Vars: map[string]string{},
+		JSON: map[string]string{}}
 	if w.wrangler == nil {
 		return c
 	}
@@ -110,5 +118,6 @@ func (w *worker) entry() string {
 	return b.String()
 }
 
-// workerEntrypoint is what the tested Worker is exported under. No class can have that name.
+// workerEntrypoint is what the tested Worker is exported under. No class can
+// have that name.
 const workerEntrypoint = "capdo:worker"

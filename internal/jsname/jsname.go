@@ -15,8 +15,8 @@ func IsIdentifier(s string) bool {
 
 // IsReserved reports whether no class can be exported under the name: it is a
 // reserved word of modules; default is the Worker itself; a module with an
-// export then is taken for a promise; and __proto__ is no property of its own in
-// the tables that wrangler keeps of exports.
+// export then is taken for a promise; and __proto__ is no property of its own
+// in the tables that wrangler keeps of exports.
 func IsReserved(s string) bool {
 	switch s {
 	case "break", "case", "catch", "class", "const", "continue", "debugger", "default", "delete", "do", "else", "enum", "export", "extends",

@@ -1,7 +1,7 @@
 // Package jsontext tells JSON that stands for a value from JSON whose text
-// encoding/json would change. Of bytes that are not UTF-8, and of an escape that
-// is half of a surrogate pair, that package makes U+FFFD: two keys would become
-// one.
+// encoding/json would change. Of bytes that are not UTF-8, and of an escape
+// that is half of a surrogate pair, that package makes U+FFFD: two keys would
+// become one.
 package jsontext
 
 import (
@@ -15,8 +15,8 @@ import (
 // Valid reports whether text is one JSON value, and all text in it is Unicode.
 func Valid(text []byte) bool { return json.Valid(text) && IsUnicode(text) }
 
-// IsUnicode reports whether valid JSON is UTF-8 without escapes that are half of
-// a surrogate pair.
+// IsUnicode reports whether valid JSON is UTF-8 without escapes that are half
+// of a surrogate pair.
 func IsUnicode(text []byte) bool { return utf8.Valid(text) && !hasLoneSurrogate(text) }
 
 func hasLoneSurrogate(text []byte) bool {
@@ -33,7 +33,8 @@ func hasLoneSurrogate(text []byte) bool {
 		if text = text[5:]; !utf16.IsSurrogate(r) {
 			continue
 		}
-		if !bytes.HasPrefix(text, []byte(`\u`)) || utf16.DecodeRune(r, hexRune(text[2:6])) == utf8.RuneError {
+		if !bytes.HasPrefix(text, []byte(`\u`)) ||
+			utf16.DecodeRune(r, hexRune(text[2:6])) == utf8.RuneError {
 			return true
 		}
 		text = text[6:]

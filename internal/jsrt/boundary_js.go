@@ -42,11 +42,13 @@ func jsWake(context int32)
 //go:wasmimport capdo free
 func jsFree(context, ref int32)
 
-// Exports. Each notes what happened; the runtime's own resume, which JavaScript calls next, runs the goroutines.
+// Exports. Each only records the event. Then JavaScript calls the Go runtime's
+// own resume, which runs the goroutines.
 
 //go:wasmexport capdo_invoke
 func exportInvoke(context, id, size, kind, index int32) {
-	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind &^ stateless), Index: int(index), tasks: 1}
+	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind &^ stateless),
+		Index: int(index), tasks: 1}
 	i.c.ends = kind&stateless != 0
 	i.c.addInvocation(i)
 	if w := workers.take(); w != nil {
@@ -123,7 +125,8 @@ func exportDescribe() {
 	jsReply(0, 0, unsafe.Pointer(&b[0]), int32(len(b)), phaseOver)
 }
 
-// enterContext makes a context current, and lets go on who waited for that.
+// enterContext makes a context current, and wakes the goroutines that wait for
+// it.
 func enterContext(id int32) *Context {
 	c := contexts[id]
 	if c == nil {
@@ -141,8 +144,8 @@ var names = map[string]int32{}
 
 const maxNames = 512
 
-// nameOf returns a name's number; ok is false for a name that has none. One
-// that is not UTF-8 has none: as a value it is refused.
+// nameOf returns a name's number; ok is false if it has none. A name that is
+// not UTF-8 has no number: it is sent as a value, and refused.
 func nameOf(s string) (number int32, ok bool) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -154,7 +157,8 @@ func nameOf(s string) (number int32, ok bool) {
 	return n, ok
 }
 
-// buffers are scratch space for arguments and results. A goroutine owns the one it took: an allocation may give way to another.
+// buffers are scratch space for arguments and results. Each goroutine takes a
+// buffer of its own, because an allocation may switch to another goroutine.
 var buffers struct {
 	free [16][]byte
 	n    int
@@ -200,7 +204,8 @@ func call(r *Ref, name string, get bool, args []any) (any, error) {
 		giveBuffer(b)
 		return nil, err
 	}
-	n := jsCall(r.c.id, r.index, number, flag(get), unsafe.Pointer(&b[0]), int32(size), int32(len(b)))
+	n := jsCall(r.c.id, r.index, number, flag(get), unsafe.Pointer(&b[0]),
+		int32(size), int32(len(b)))
 	v, err := unpack(r.c, b, n)
 	giveBuffer(b)
 	runtime.KeepAlive(r) // until here: when it and args are collected, their numbers mean something else
@@ -224,10 +229,12 @@ func transact(r *Ref, fn func() error) error {
 	return t.result()
 }
 
-// transacting is the transaction whose function JavaScript is about to call back.
+// transacting is the transaction whose function JavaScript is about to call
+// back.
 var transacting *transaction
 
-// unpack reads an outcome: n bytes in b, or the value that waits under the number -n.
+// unpack reads an outcome: n bytes in b, or the value that JavaScript keeps
+// under the number -n.
 func unpack(c *Context, b []byte, n int32) (any, error) {
 	if n < 0 {
 		return take(c, -n, jsSize(c.id, -n))
@@ -235,8 +242,11 @@ func unpack(c *Context, b []byte, n int32) (any, error) {
 	return outcome(&decoder{b: b[:n], c: c})
 }
 
-// take fetches a value that waits, into memory of its own, which byte slices in it alias.
-func take(c *Context, value, size int32) (any, error) { return takeInto(&decoder{c: c}, value, size) }
+// take fetches a value that JavaScript keeps, into new memory. Byte slices in
+// the value alias that memory.
+func take(c *Context, value, size int32) (any, error) {
+	return takeInto(&decoder{c: c}, value, size)
+}
 
 func takeInto(d *decoder, value, size int32) (any, error) {
 	c := d.c
@@ -263,8 +273,8 @@ func discard(c *Context, p pending) { jsDiscard(c.id, int32(p)) }
 
 func goroutine() uintptr
 
-// worker is a goroutine that serves one invocation after another: its stack has grown to what they need, and growing it anew is a
-// quarter of a short call's time.
+// worker is a goroutine that serves one invocation after another. Its stack has
+// already grown: growing a new one takes a quarter of a short call's time.
 type worker struct{ next chan *Invocation }
 
 // workers are those that are idle.
@@ -317,7 +327,8 @@ var errNoTests = errors.New("durable.Run was called in a test program that does 
 
 var errGoexit = errors.New("the handler ended its goroutine with runtime.Goexit")
 
-// run calls the program, and makes a panic an error: the caller gets it, and the object goes on.
+// run calls the program. It turns a panic into an error for the caller, and the
+// object continues.
 func (i *Invocation) run() (v any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -340,14 +351,14 @@ func (i *Invocation) run() (v any, err error) {
 	return program.Serve(i, i, args.([]any))
 }
 
-// What of an invocation goes on; must match context.mjs.
+// The phases of an invocation; they must match context.mjs.
 const (
 	phaseTasks int32 = iota // goroutines, after the client has its whole answer
 	phaseOver
 	phaseBody // the answer's body is being sent
 )
 
-// phase says what goes on once one of the goroutines that work for the invocation has ended.
+// phase returns the invocation's phase after one of its goroutines has ended.
 func (i *Invocation) phase() int32 {
 	switch {
 	case i.tasks <= 1:
@@ -411,7 +422,8 @@ func (i *Invocation) deadlocked() {
 
 func panicError(p any) error {
 	msg := "panic: " + panicText(p)
-	print(msg + " [recovered by capdo; the caller gets it as an error]\n" + stack(false) + "\n") // one write, one entry in the log
+	// one write, one entry in the log
+	print(msg + " [recovered by capdo; the caller gets it as an error]\n" + stack(false) + "\n")
 	return errors.New(msg)
 }
 
@@ -432,7 +444,7 @@ func panicText(p any) string {
 	return "(a value that is neither an error nor a string)"
 }
 
-// Run gives the program over to JavaScript. It does not return, except in a test program.
+// Run serves JavaScript's events. It does not return, except in a test program.
 func Run() error {
 	if onTest != nil {
 		return nil

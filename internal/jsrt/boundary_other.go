@@ -15,5 +15,5 @@ func panicError(any) error                        { return errUnsupported }
 func (*Invocation) reply(any, error)              {}
 func (*Invocation) done()                         {}
 
-// Run reports that there is no JavaScript to give the program over to.
+// Run fails, because there is no JavaScript.
 func Run() error { return errUnsupported }

@@ -6,9 +6,11 @@ import (
 	"sync"
 )
 
-// Context is an I/O context of workerd: one Durable Object instance, or one invocation of the stateless Worker.
+// Context is an I/O context of workerd: one Durable Object instance, or one
+// invocation of the stateless Worker.
 type Context struct {
-	// Object is what the program attached when the instance was constructed; nil in a stateless context.
+	// Object is what the program attached when the instance was constructed;
+	// nil in a stateless context.
 	Object any
 
 	id      int32
@@ -28,11 +30,14 @@ type Context struct {
 	isLooking bool
 }
 
-// mu guards the maps that goroutines share. There is one thread and no preemption, but an allocation may give way to another
-// goroutine. An export finds it free: when JavaScript has the stack, every goroutine waits for an event.
+// mu guards the maps that goroutines share. There is one thread and no
+// preemption, but an allocation may switch to another goroutine. An export
+// never has to wait for mu: while JavaScript runs, every goroutine waits for an
+// event.
 var mu sync.Mutex
 
-// waiter is a goroutine that waits for its context to be current. A list of them needs no allocation, hence no lock.
+// waiter is a goroutine that waits for its context to be current. A list of
+// them needs no allocation, hence no lock.
 type waiter struct {
 	ready chan struct{}
 	next  *waiter
@@ -48,7 +53,8 @@ type op struct {
 	next    *op           // of those that one invocation waits for
 }
 
-// Ref is a JavaScript value that stays in JavaScript. It is usable in its own context only; operations see to that.
+// Ref refers to a value that stays in JavaScript. It works only in its own
+// context; operations check that.
 type Ref struct {
 	c        *Context
 	index    int32
@@ -59,8 +65,8 @@ type Ref struct {
 // IsStateless reports whether the context ends with its only invocation.
 func (c *Context) IsStateless() bool { return c != nil && c.ends }
 
-// Host is the object of host.mjs that does what would need a JavaScript
-// constructor, or several calls.
+// Host is the object of host.mjs whose methods call constructors, or combine
+// several calls.
 func (c *Context) Host() *Ref {
 	if c == nil {
 		return nil
@@ -82,7 +88,8 @@ func (r *Ref) Get(name string) (any, error) {
 	return orNil(v), err
 }
 
-// Call calls a synchronous method. A method that returns a promise is an error: its outcome would be lost; see [Ref.Await].
+// Call calls a synchronous method. It fails if the method returns a promise,
+// because the promise's outcome would be lost; see [Ref.Await].
 func (r *Ref) Call(name string, args ...any) (any, error) {
 	v, err := r.call(name, false, args)
 	if _, ok := v.(pending); ok {
@@ -91,14 +98,16 @@ func (r *Ref) Call(name string, args ...any) (any, error) {
 	return orNil(v), err
 }
 
-// Lookup is Call for a method that returns undefined where there is nothing,
-// which is not null; then ok is false.
+// Lookup is Call for a method that returns undefined if there is no value; then
+// ok is false. null is a value.
 func (r *Ref) Lookup(name string, args ...any) (v any, ok bool, err error) {
 	return found(r.call(name, false, args))
 }
 
-// AwaitLookup is [Ref.Lookup] for a promise, as [Ref.Await].
-func (r *Ref) AwaitLookup(ctx context.Context, name string, args ...any) (v any, ok bool, err error) {
+// AwaitLookup is [Ref.Lookup] for a method that returns a promise.
+func (r *Ref) AwaitLookup(
+	ctx context.Context, name string, args ...any,
+) (v any, ok bool, err error) {
 	v, _, err = r.send(ctx, name, args)
 	return found(v, err)
 }
@@ -115,15 +124,16 @@ func orNil(v any) any {
 	return v
 }
 
-// Await calls a method and waits for the promise it returns, if it returns one. When ctx ends first its cause is returned, and the
-// promise's outcome is dropped.
+// Await calls a method. If the method returns a promise, Await waits for it. If
+// ctx ends first, Await returns the cause of ctx and drops the promise's
+// outcome.
 func (r *Ref) Await(ctx context.Context, name string, args ...any) (any, error) {
 	v, _, err := r.send(ctx, name, args)
 	return orNil(v), err
 }
 
-// Send is Await, and reports whether the method was called and did not throw at
-// once.
+// Send is Await. It also reports whether the method was called and did not
+// throw synchronously.
 func (r *Ref) Send(ctx context.Context, name string, args ...any) (v any, sent bool, err error) {
 	v, sent, err = r.send(ctx, name, args)
 	return orNil(v), sent, err
@@ -151,9 +161,11 @@ func (r *Ref) call(name string, get bool, args []any) (any, error) {
 	return call(r, name, get, args)
 }
 
-// Transact runs fn inside r.transactionSync: what it writes is kept when it returns nil and rolled back when it returns an error
-// or panics. No other goroutine's I/O in this context runs meanwhile. fn must not wait: it is given up with
-// [ErrTransactionParked], rolled back, and what its goroutine tries to do afterwards in this context fails with the same error.
+// Transact runs fn inside r.transactionSync. If fn returns nil, its writes are
+// kept; if fn returns an error or panics, they are rolled back. Other
+// goroutines do no I/O in this context while fn runs. If fn waits, Transact
+// rolls back and fails with [ErrTransactionParked]; later operations of fn's
+// goroutine in this context fail with the same error.
 func (r *Ref) Transact(fn func() error) error {
 	if r == nil {
 		return errUnsupported
@@ -164,8 +176,8 @@ func (r *Ref) Transact(fn func() error) error {
 	return transact(r, fn)
 }
 
-// Release frees the value for JavaScript's collector. A reference that is dropped without it is released when Go's collector
-// finds out.
+// Release lets JavaScript's garbage collector free the value. Without Release,
+// that happens when Go's garbage collector frees the reference.
 func (r *Ref) Release() {
 	if r == nil || r.index <= 0 {
 		return
@@ -175,7 +187,7 @@ func (r *Ref) Release() {
 	r.index = released
 }
 
-// released is the index of a reference that was: JavaScript refuses it.
+// released is the index of a released reference: JavaScript refuses it.
 const released = -1
 
 // maxBrief is how many references of a stateless context live as long as that
@@ -192,10 +204,10 @@ func newRef(c *Context, index int32) *Ref {
 	return r
 }
 
-// enter returns when c is current: at once in the common case, else once
-// JavaScript has entered it. An allocation after it may give way to other
-// goroutines, to a transaction's or in another context's turn. So it is asked
-// again right before the call into JavaScript.
+// enter returns when c is current: usually at once, otherwise when JavaScript
+// has entered it. A later allocation may switch to another goroutine: one of a
+// transaction, or one in another context's turn. So callers call enter again
+// right before they call into JavaScript.
 func (c *Context) enter() error {
 	for {
 		switch {
@@ -216,8 +228,8 @@ func (c *Context) enter() error {
 	}
 }
 
-// current is the context whose code JavaScript is running; nil for what package
-// syscall/js calls back. Exports set it.
+// current is the context whose code JavaScript is running; nil in callbacks of
+// package syscall/js. Exports set it.
 var current *Context
 
 // contexts holds every context that is not closed.
@@ -236,7 +248,7 @@ func (c *Context) park() {
 	<-w.ready
 }
 
-// ready lets the goroutines that wait for this context go on.
+// ready wakes the goroutines that wait for this context.
 func (c *Context) ready() {
 	w := c.first
 	c.first, c.last = nil, nil
@@ -268,8 +280,8 @@ func (c *Context) await(ctx context.Context, p pending, call *objectCall) (any, 
 	return take(c, int32(p), o.size)
 }
 
-// awaitInvocation does without the context behind the invocation: making one
-// and selecting takes longer than the rest.
+// awaitInvocation avoids the context behind the invocation: making one and a
+// select take longer than everything else.
 func (c *Context) awaitInvocation(i *Invocation, p pending, o *op) (any, error) {
 	if i.ending != nil { // between the call and here
 		o.cancel(i.ending)
@@ -288,7 +300,7 @@ func (c *Context) awaitInvocation(i *Invocation, p pending, o *op) (any, error) 
 	return nil, o.ending
 }
 
-// cancel has who waits for it go on, unless it has settled.
+// cancel wakes the goroutine that waits for the promise, unless it has settled.
 func (o *op) cancel(cause error) {
 	select {
 	case o.settled <- struct{}{}:
@@ -297,8 +309,8 @@ func (o *op) cancel(cause error) {
 	}
 }
 
-// settle has who waits for it go on. Where the invocation was cancelled before,
-// that has been seen to.
+// settle wakes the goroutine that waits for the promise, unless a cancellation
+// has done so.
 func (o *op) settle() {
 	select {
 	case o.settled <- struct{}{}:
@@ -323,7 +335,8 @@ func (c *Context) removeOp(p pending) *op {
 	return o
 }
 
-// settle is called when a promise has settled. It reports whether somebody still waits for it.
+// settle is called when a promise has settled. It reports whether a goroutine
+// still waits for it.
 func (c *Context) settle(p pending, size int32) bool {
 	o := c.removeOp(p)
 	if p == c.section.beginning {
@@ -336,7 +349,9 @@ func (c *Context) settle(p pending, size int32) bool {
 	return o != nil
 }
 
-// close ends the context: nothing waits for it any longer, and the contexts of its handlers end. (Those that waited for their turn have it already, and find it closed.)
+// close ends the context: nothing waits for it any longer, and the contexts of
+// its handlers end. (Goroutines that waited for their turn have been woken, and
+// find the context closed.)
 func (c *Context) close() {
 	if c.closed {
 		return

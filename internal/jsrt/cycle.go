@@ -27,8 +27,8 @@ var objects = map[string]*Context{}
 // MarkObject says that r is another object's stub.
 func (r *Ref) MarkObject() { r.isObject = true }
 
-// objectCalled returns the call that a method of r is, or that a helper makes
-// of its first argument; nil where no object is called.
+// objectCalled returns the call of an object: by a method of r, or by a helper
+// that calls its first argument. It returns nil if no object is called.
 func (r *Ref) objectCalled(ctx context.Context, method string, args []any) *objectCall {
 	if !r.isObject {
 		if len(args) == 0 {
@@ -44,11 +44,11 @@ func (r *Ref) objectCalled(ctx context.Context, method string, args []any) *obje
 }
 
 // look reports cycles of calls that begin in the object c and have gone on for
-// longer than patience: its calls wait for an object that waits for c. A lock
-// that is held over a call makes such a cycle wait for ever. JavaScript asks
-// for a look where an event of c has been open for long and has I/O under way.
-// Each object finds out its own id, and those of the objects that it calls; the
-// last one to do so finds the cycle.
+// longer than patience: its calls wait for an object that waits for c. If a
+// lock is held during a call, such a cycle waits forever. JavaScript calls look
+// if an event of c has been open for long and has I/O in flight. Each object
+// finds its own id and those of the objects that it calls; the last one to do
+// so finds the cycle.
 func (c *Context) look(patience time.Duration) {
 	defer func() { c.isLooking = false }()
 	if c.section.hasBegun {
@@ -78,8 +78,8 @@ func (c *Context) look(patience time.Duration) {
 	}
 }
 
-// objectID returns the id of a stub's object, or of a DurableObjectState's; ""
-// where it has none.
+// objectID returns the id of the object of a stub or a DurableObjectState; ""
+// if it has none.
 func objectID(r *Ref) string {
 	v, err := r.Get("id")
 	id, ok := v.(*Ref)
@@ -94,8 +94,8 @@ func objectID(r *Ref) string {
 	return text
 }
 
-// longCalls returns the calls that goroutines of c have been waiting for, for
-// longer than patience.
+// longCalls returns the calls that goroutines of c have waited for longer than
+// patience.
 func (c *Context) longCalls(patience time.Duration) (calls []*objectCall) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -107,7 +107,7 @@ func (c *Context) longCalls(patience time.Duration) (calls []*objectCall) {
 	return calls
 }
 
-// search looks for a way back to the object it starts at.
+// search looks for a path of calls back to the object where it starts.
 type search struct {
 	start    *Context
 	patience time.Duration
@@ -117,14 +117,14 @@ type search struct {
 	steps    int
 }
 
-// step is a call, and what makes it.
+// step is a call and its caller.
 type step struct {
 	from string
 	call *objectCall
 }
 
-// follow goes from a call on to what answers it, and reports whether it comes
-// back to where it started.
+// follow goes from a call to the invocation that answers it, and reports
+// whether the path returns to its start.
 func (s *search) follow(call *objectCall) bool {
 	c := objects[call.id]
 	if c == nil || c.closed {
@@ -132,7 +132,8 @@ func (s *search) follow(call *objectCall) bool {
 	}
 	s.path = append(s.path, step{called(call.callee.c, FromContext(call.ctx)), call})
 	if c == s.start && c.section.hasBegun { // which holds the call back
-		s.end = called(c, nil) + "." + call.method + ", held back by a transaction or a blocked section"
+		s.end = called(c, nil) + "." + call.method +
+			", held back by a transaction or a blocked section"
 		return true
 	}
 	i := s.answering(c, call)
@@ -160,8 +161,8 @@ func (s *search) goOn(c *Context, i *Invocation) bool {
 	return false
 }
 
-// answering returns the open invocation of c that a call waits for, as far as
-// one can tell: the first that began after the call.
+// answering returns the open invocation of c that probably answers a call: the
+// first that began after the call.
 func (s *search) answering(c *Context, call *objectCall) (first *Invocation) {
 	for i := c.open; i != nil && s.step(); i = i.next {
 		if i.answers(call) && (first == nil || i.id < first.id) {
@@ -177,8 +178,8 @@ func (s *search) step() bool {
 }
 
 // answers reports whether an invocation may be the one that a call of its
-// object waits for. Numbers are given in order; a constructor holds back
-// whatever comes.
+// object waits for. Numbers are given in order; while a constructor runs, other
+// invocations wait.
 func (i *Invocation) answers(call *objectCall) bool {
 	switch i.Kind {
 	case Construct:
@@ -189,7 +190,7 @@ func (i *Invocation) answers(call *objectCall) bool {
 	return false
 }
 
-// called is what an invocation of an object is called: Class(id).method.
+// called returns the name of an object's invocation: Class(id).method.
 func called(c *Context, i *Invocation) string {
 	name := program.Class(c)
 	if len(c.objectID) > 8 {
@@ -201,13 +202,15 @@ func called(c *Context, i *Invocation) string {
 	return name
 }
 
-// report says what waits for what. Names of objects are their owner's, so it
-// has their ids.
+// report describes which call waits for which. It shows the ids of objects,
+// because their names are user data.
 func (s *search) report() {
-	text := "capdo: a cycle of calls has gone on for " + strconv.Itoa(int(time.Since(s.path[len(s.path)-1].call.begun).Seconds())) + " s: "
+	text := "capdo: a cycle of calls has gone on for " +
+		strconv.Itoa(int(time.Since(s.path[len(s.path)-1].call.begun).Seconds())) + " s: "
 	for _, step := range s.path {
 		step.call.isTold = true
 		text += step.from + " → "
 	}
-	print(text + s.end + "\nhint: if the last one needs a lock that the first one holds, neither ends: release it before you call another object, and give calls a deadline\n") // one write, one entry in the log
+	// one write, one entry in the log
+	print(text + s.end + "\nhint: if the last one needs a lock that the first one holds, neither ends: release it before you call another object, and give calls a deadline\n")
 }

@@ -2,12 +2,14 @@ package jsrt
 
 import "errors"
 
-// Error is a value that JavaScript threw or rejected with, copied out in this one place (newError). Package durable gives it meaning.
+// Error is a value that JavaScript threw or rejected with. Only newError makes
+// one; package durable classifies it.
 type Error struct {
 	Name    string // "Error", "TypeError", …; empty when something else than an Error was thrown
 	Message string
-	// Props are the error's other own primitive properties. workerd sets retryable, overloaded, remote and durableObjectReset,
-	// and copies those of an error thrown by a remote method.
+	// Props are the error's other own primitive properties. workerd sets
+	// retryable, overloaded, remote and durableObjectReset, and copies those of
+	// an error thrown by a remote method.
 	Props map[string]any
 }
 
@@ -37,7 +39,8 @@ func (e *Error) fields() map[string]any {
 	return m
 }
 
-// unsupported is what every operation returns natively. It wraps errors.ErrUnsupported.
+// Natively, every operation returns unsupported, which wraps
+// errors.ErrUnsupported.
 type unsupported struct{}
 
 func (unsupported) Error() string { return "capdo runs inside workerd only (GOOS=js GOARCH=wasm)" }
@@ -47,15 +50,18 @@ var errUnsupported error = unsupported{}
 
 // Errors of the boundary itself.
 var (
-	// ErrContextClosed: the stateless invocation has ended, or the object's instance was evicted. Its I/O is gone.
+	// ErrContextClosed: the stateless invocation has ended, or the object's
+	// instance was evicted. No more I/O is possible in it.
 	ErrContextClosed = errors.New("I/O context is closed: the invocation it belonged to has ended")
-	// ErrDeadlock: a stateless invocation waits, and nothing is in flight that could wake a goroutine.
+	// ErrDeadlock: a stateless invocation waits, and nothing is in flight that
+	// could wake a goroutine.
 	ErrDeadlock = errors.New("deadlock: the request's goroutine waits and nothing is in flight that could wake it")
 	// ErrForeignHandle: a handle of one I/O context was passed to another.
 	ErrForeignHandle = errors.New("the handle belongs to another object, or another request")
-	// ErrNestedSection: the goroutine, or the one that started it, is in a
-	// critical section of the object already.
+	// ErrNestedSection: the goroutine, or the one that started it, is already
+	// in a critical section of the object.
 	ErrNestedSection = errors.New("this goroutine is in a transaction, or blocks concurrency, already")
-	// ErrTransactionParked: the callback of a synchronous transaction waited for something.
+	// ErrTransactionParked: the callback of a synchronous transaction waited
+	// for something.
 	ErrTransactionParked = errors.New("the transaction's function waited (for I/O, a channel, a lock, a timer); it must run through without waiting, and was rolled back")
 )

@@ -10,7 +10,8 @@ const (
 	countOpen           // invocations of a context
 )
 
-// exportTable is for e2e/explore, which looks at Go's side of the protocol between turns.
+// exportTable is for e2e/explore, which looks at Go's side of the protocol
+// between turns.
 //
 //go:wasmexport capdo_table
 func exportTable(count, id int32) (n int32) {

@@ -8,10 +8,10 @@ import (
 	"flow.internal/capdo/internal/keepopen"
 )
 
-// Kind says what an invocation is for; must match the JavaScript half.
+// Kind is the kind of an invocation; it must match the JavaScript half.
 type Kind int32
 
-// Kinds of invocation, with what their arguments are.
+// Kinds of invocation, with their arguments.
 const (
 	Construct Kind = iota // state, env; Index is the class
 	Fetch                 // method, url, headers, body or nil; in the stateless Worker also env
@@ -23,16 +23,17 @@ const (
 	Err                   // of a WebSocket: its number, itself, what was thrown
 )
 
-// Program is what workerd's events are served by.
+// Program serves workerd's events.
 type Program interface {
-	// Serve handles an invocation in a goroutine of its own; what it returns is what JavaScript gets.
+	// Serve handles an invocation in its own goroutine, and returns the value
+	// for JavaScript.
 	Serve(ctx context.Context, i *Invocation, args []any) (any, error)
-	// Throw turns an error into what JavaScript gets thrown.
+	// Throw converts an error to the one that JavaScript throws.
 	Throw(error) *Error
-	// Describe says what entry module the program needs.
+	// Describe describes the entry module that the program needs.
 	Describe() map[string]any
-	// Class, Name and State are for messages: the name of an object's class, the
-	// name of what an invocation runs, and an object's DurableObjectState.
+	// Class, Name and State are for messages: the name of an object's class,
+	// the name of what an invocation runs, and an object's DurableObjectState.
 	Class(c *Context) string
 	Name(i *Invocation) string
 	State(c *Context) *Ref
@@ -43,21 +44,24 @@ var (
 	serving bool // the program is complete
 )
 
-// Install sets what events are served by, once [Run] is called, and returns what was set before.
+// Install sets the program that serves events after [Run] is called, and
+// returns the previous one.
 func Install(p Program) (before Program) {
 	before, program = program, p
 	return before
 }
 
-// OnTest serves invocations of kind Test, which only test programs get, and whose main function never calls [Run].
+// OnTest sets the function that serves invocations of kind Test. Only test
+// programs get them, and their main function never calls [Run].
 func OnTest(serve func(ctx context.Context, i *Invocation, args []any) (any, error)) {
 	onTest, serving = serve, true
 }
 
 var onTest func(context.Context, *Invocation, []any) (any, error)
 
-// Invocation is one call from workerd into Go. It is the context.Context of its handler: cancelled when the caller goes away (with
-// [ErrCallerGone] as cause), and when the invocation is over.
+// Invocation is one call from workerd into Go. It is the context.Context of its
+// handler. It is canceled when the caller disconnects (with the cause
+// [ErrCallerGone]) and when the invocation ends.
 type Invocation struct {
 	Kind  Kind
 	Index int
@@ -71,7 +75,8 @@ type Invocation struct {
 	isOver   bool        // and JavaScript knows
 	next     *Invocation // of the same Context
 
-	// The context behind it is made when first used: short handlers never do.
+	// The context behind the invocation is made on first use: short handlers
+	// never need it.
 	ctx    context.Context
 	stop   context.CancelCauseFunc
 	ending error // cause of a cancellation that came before
@@ -179,13 +184,13 @@ func (i *Invocation) Reply(v any, err error) {
 	}
 }
 
-// ErrTimeUp is the cause of a context whose stateless invocation has gone on
-// for as long as workerd lets it after its answer.
+// ErrTimeUp is the cause of a context whose stateless invocation has used the
+// time that workerd gives it after its answer.
 var ErrTimeUp = errors.New("the time is up: a stateless invocation ends 30 s after its client has the answer, or has gone")
 
-// Go runs fn in a goroutine that keeps the invocation open, and its I/O context
-// alive, after it was answered. Its ctx is not canceled when the caller goes
-// away, but with [ErrTimeUp] shortly before workerd ends a stateless
+// Go runs fn in a goroutine. It keeps the invocation and its I/O context open
+// after the answer. The ctx of fn is not canceled when the caller disconnects.
+// It is canceled with [ErrTimeUp] shortly before workerd ends a stateless
 // invocation. A panic in fn is logged.
 func (i *Invocation) Go(fn func(context.Context)) {
 	if i.taskCtx == nil {
@@ -194,7 +199,8 @@ func (i *Invocation) Go(fn func(context.Context)) {
 	i.start(func() { fn(i.taskCtx) }, func() {})
 }
 
-// SendBody is Go for what sends the answer's body: the client has its answer when fn returns.
+// SendBody is Go for a function that sends the answer's body: the client has
+// the whole answer when fn returns.
 func (i *Invocation) SendBody(fn func()) {
 	i.bodies++
 	i.start(fn, func() { i.bodies-- })
@@ -214,7 +220,8 @@ func (i *Invocation) start(fn, ended func()) {
 	}()
 }
 
-// timeUp ends the contexts of whatever still works for the invocation.
+// timeUp ends the contexts of all goroutines that still work for the
+// invocation.
 func (i *Invocation) timeUp() {
 	i.cancel(ErrTimeUp)
 	i.endTasks(ErrTimeUp)

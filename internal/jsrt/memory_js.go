@@ -6,13 +6,14 @@ import (
 	_ "unsafe" // for go:linkname
 )
 
-// memoryLimit is what Go's heap, stacks and tables may take before its
-// collector works harder, in bytes. An isolate has 128 MB, JavaScript's heap
-// among them, and wasm memory never shrinks.
+// memoryLimit is the size of Go's heap, stacks and tables, in bytes, from which
+// the garbage collector works harder. An isolate has 128 MB, including
+// JavaScript's heap, and wasm memory never shrinks.
 // https://developers.cloudflare.com/workers/platform/limits/#memory
 const memoryLimit = 96 << 20
 
-// setMemoryLimit is runtime/debug's SetMemoryLimit; that package would link fmt.
+// setMemoryLimit is runtime/debug's SetMemoryLimit; that package would link
+// fmt.
 //
 //go:linkname setMemoryLimit runtime/debug.setMemoryLimit
 func setMemoryLimit(int64) int64
@@ -24,14 +25,15 @@ func init() {
 	}
 }
 
-// collection is garbage at once, so that something runs after each collection.
+// collection becomes garbage at once, so that its finalizer runs after each
+// collection.
 type collection struct{ _ [16]byte }
 
-// watch raises the limit that it has set when more than that is alive. At its
-// limit Go's collector runs again and again; what bounds its share of the time
-// elsewhere needs a clock, which stands still here. A program that needs more
-// is ended by the platform, and says so; one that collects garbage for ever
-// does not.
+// watch raises the limit when more memory than that is in use. At its limit
+// Go's garbage collector would run again and again: elsewhere a clock bounds
+// its share of the time, but here the clock stands still. If a program needs
+// too much memory, the platform ends it with an error; a program that collects
+// garbage forever gives no error.
 func (c *collection) watch(set int64) {
 	runtime.SetFinalizer(c, func(c *collection) {
 		if setMemoryLimit(-1) != set {

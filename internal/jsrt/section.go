@@ -2,12 +2,12 @@ package jsrt
 
 import "context"
 
-// criticalSection is the critical section of an object: a transaction, or a part with
-// concurrency blocked. workerd has one at a time, and holds events back
-// meanwhile; goroutines that are not inside are held back here. Else what they
-// write would be part of a transaction that is rolled back after they were told
-// that it is stored, and what they read would not be what the section leaves
-// behind.
+// criticalSection is the critical section of an object: a transaction, or a
+// function with concurrency blocked. workerd runs one at a time, and holds back
+// events during it. This type holds back goroutines that are not inside.
+// Otherwise their writes would become part of the transaction, which may be
+// rolled back after they were told of success, and they would read values that
+// the section may change.
 type criticalSection struct {
 	taken     chan struct{} // holds one while somebody is inside
 	owner     uintptr       // the goroutine that is
@@ -18,16 +18,16 @@ type criticalSection struct {
 	waiting   *waiter // goroutines that are not inside and need the context
 }
 
-// mark is what a goroutine inherits from the one that starts it: it says for
-// which context the goroutine works, and whether in its section. Its list makes it
-// a set of profiler labels, an empty one.
+// mark is inherited by a goroutine from the one that starts it. It says for
+// which context the goroutine works, and whether in its section. Its list makes
+// it an empty set of profiler labels.
 type mark struct {
 	list []struct{}
 	_    byte // no two have the same address
 }
 
 // Here returns the context that the running goroutine works for: that of the
-// handler which has started it. It is nil where there is none, or that has gone.
+// handler that has started it. It is nil if there is none, or if it is closed.
 func Here() *Context {
 	m := marked()
 	if m == nil {
@@ -41,8 +41,8 @@ func Here() *Context {
 	return nil
 }
 
-// EnterSection waits until nobody is in the critical section, and enters it. A
-// goroutine that is inside already gets [ErrNestedSection].
+// EnterSection waits until the critical section is free, and enters it. A
+// goroutine that is already inside gets [ErrNestedSection].
 func (c *Context) EnterSection(ctx context.Context) error {
 	if c == nil {
 		return errUnsupported
@@ -78,7 +78,7 @@ func (c *Context) BeginSection(ctx context.Context, method string, args ...any) 
 	return v, err
 }
 
-// LeaveSection lets the next one in.
+// LeaveSection lets the next goroutine in.
 func (c *Context) LeaveSection() {
 	setMark(c.section.before)
 	c.section.owner, c.section.mark, c.section.before, c.section.hasBegun = 0, nil, nil, false
@@ -86,22 +86,23 @@ func (c *Context) LeaveSection() {
 	<-c.section.taken
 }
 
-// Inside returns what the running goroutine works for, for [Section.Enter]: a
-// context, and perhaps its critical section.
+// Inside returns the context that the running goroutine works for, and perhaps
+// its critical section, for [Section.Enter].
 func Inside() Section { return Section{marked()} }
 
-// Section is what a goroutine works for; the zero Section is nothing.
+// Section is the context and critical section that a goroutine works for. The
+// zero Section is none.
 type Section struct{ mark *mark }
 
-// Enter has the running goroutine work for it, too, until leave.
+// Enter makes the running goroutine work for the section until leave is called.
 func (s Section) Enter() (leave func()) {
 	before := marked()
 	setMark(s.mark)
 	return func() { setMark(before) }
 }
 
-// holdsBack reports whether a section has begun in which the running goroutine
-// is not. (Its owner may have set profiler labels, and has no mark then.)
+// holdsBack reports whether a section has begun and the running goroutine is
+// not inside. (Its owner may have set profiler labels, and has no mark then.)
 func (s *criticalSection) holdsBack() bool {
 	return s.hasBegun && s.mark != marked() && s.owner != goroutine()
 }

@@ -2,8 +2,9 @@ package jsrt
 
 import "runtime"
 
-// transaction is a synchronous transaction whose function runs. The function has a goroutine of its own, so that it can be given up
-// when it waits: JavaScript's transactionSync is on the stack below, and cannot.
+// transaction is a running synchronous transaction. Its function has its own
+// goroutine, which can be abandoned when it waits. JavaScript's transactionSync
+// is on the stack below and cannot be abandoned.
 type transaction struct {
 	c        *Context
 	fn       func() error
@@ -17,8 +18,9 @@ type transaction struct {
 	exited   bool // runtime.Goexit, as in testing's FailNow
 }
 
-// begin is called by JavaScript inside transactionSync. Then it resumes the Go program, which runs until every goroutine waits: also
-// others, but checkTransaction keeps their I/O out.
+// begin is called by JavaScript inside transactionSync. Then it resumes the Go
+// program, which runs until every goroutine waits: also others, but
+// checkTransaction keeps their I/O out.
 func (t *transaction) begin() {
 	t.outer, t.c.tx = t.c.tx, t
 	go t.call()
@@ -50,7 +52,7 @@ func (t *transaction) call() {
 	}
 }
 
-// result is what the transaction's caller gets, once it is over.
+// result returns what the transaction's caller gets at the end.
 func (t *transaction) result() error {
 	switch {
 	case t.panicked != nil:
@@ -61,7 +63,8 @@ func (t *transaction) result() error {
 	return t.err
 }
 
-// checkTransaction decides about a goroutine that wants to do I/O while a transaction's function runs, or after one was given up.
+// checkTransaction decides whether a goroutine may do I/O while a transaction's
+// function runs, or after one was abandoned.
 func (c *Context) checkTransaction() (wait bool, err error) {
 	g := goroutine()
 	for t := c.givenUp; t != nil; t = t.next {
@@ -72,7 +75,7 @@ func (c *Context) checkTransaction() (wait bool, err error) {
 	return c.tx != nil && c.tx.g != g, nil
 }
 
-// forget drops a transaction that was given up, at the end of its goroutine.
+// forget drops an abandoned transaction at the end of its goroutine.
 func (c *Context) forget(t *transaction) {
 	for p := &c.givenUp; *p != nil; p = &(*p).next {
 		if *p == t {

@@ -29,8 +29,8 @@ const (
 	tagInt // int32, of a number that is one
 )
 
-// maxSafeInteger is the largest integer that every smaller one in magnitude is distinct from as a JavaScript number
-// (Number.MAX_SAFE_INTEGER).
+// maxSafeInteger is JavaScript's Number.MAX_SAFE_INTEGER: up to it, all
+// integers are distinct numbers.
 const maxSafeInteger = 1<<53 - 1
 
 // pending is a promise that has not settled; its number names it on both sides.
@@ -40,7 +40,8 @@ type pending int32
 // stack, here and in JavaScript.
 const maxDepth = 500
 
-// maxDate is the last moment that a JavaScript Date can be, in ms before and after 1970.
+// maxDate is the last moment that a JavaScript Date can be, in ms before and
+// after 1970.
 const maxDate = 8_640_000_000_000_000
 
 var (
@@ -48,10 +49,10 @@ var (
 	errReleased  = errors.New("the handle has been released")
 )
 
-// ErrValue is what a refused value matches.
+// ErrValue matches the error of a refused value.
 var ErrValue = errors.New("the value cannot be converted unchanged")
 
-// refusal is an error about a value that would change on its way.
+// refusal is the error of a value that would change on the way.
 type refusal string
 
 func (r refusal) Error() string        { return "durable: " + string(r) }
@@ -66,18 +67,19 @@ const (
 	errType    refusal = "a Go value of this type cannot be passed to JavaScript"
 )
 
-// BigInt is a JavaScript BigInt in decimal digits, where no other Go type stands
-// for it; see package durable.
+// BigInt is a JavaScript BigInt in decimal digits, if no other Go type can
+// represent it; see package durable.
 type BigInt string
 
-// undefined is an outcome that JavaScript knows from null; see [Ref.Lookup].
+// undefined is JavaScript's undefined as an outcome, which differs from null;
+// see [Ref.Lookup].
 type undefined struct{}
 
 // encode appends v's encoding to b, for a context to decode.
 func encode(b []byte, c *Context, v any) ([]byte, error) { return encoder{c}.value(b, v, 0) }
 
-// encoder appends values for a context. A reference of another one is refused,
-// wherever it is: its number means another value there.
+// encoder appends values for a context. It refuses references of another
+// context, at any depth: their numbers mean other values there.
 type encoder struct{ c *Context }
 
 // value appends the encoding of a value that is nested depth deep. Integers
@@ -179,8 +181,8 @@ func appendInt(b []byte, v int64) ([]byte, error) {
 	return appendNumber(b, float64(v)), nil
 }
 
-// appendNumber writes small integers as such: V8 stores those in a few bytes,
-// and any other number in nine.
+// appendNumber writes small integers as integers: V8 stores them in a few
+// bytes, and any other number in nine.
 func appendNumber(b []byte, f float64) []byte {
 	if n := int32(f); float64(n) == f && (n != 0 || !math.Signbit(f)) {
 		return appendLen(append(b, tagInt), int(n))
@@ -192,7 +194,7 @@ func appendFloat(b []byte, f float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
 }
 
-// appendLen is not inlined, and so not part of the code a dozen times.
+// appendLen is not inlined, so that the code contains it only once.
 //
 //go:noinline
 func appendLen(b []byte, n int) []byte { return binary.LittleEndian.AppendUint32(b, uint32(n)) }
@@ -214,8 +216,8 @@ type decoder struct {
 	depth int
 }
 
-// outcome decodes all that there is; an error is one, not a value, and undefined
-// is not null.
+// outcome decodes the whole buffer. It returns an error as the error, not as a
+// value, and keeps undefined apart from null.
 func outcome(d *decoder) (any, error) {
 	if len(d.b) == 1 && d.b[0] == tagUndefined {
 		return undefined{}, nil
@@ -294,7 +296,7 @@ func (d *decoder) value() (any, error) {
 	return nil, errMalformed
 }
 
-// bigInt returns what stands for a BigInt, and becomes it again: an int64 or a
+// bigInt returns a Go value that becomes the same BigInt again: an int64 or a
 // uint64 beyond ±(2^53-1), else a [BigInt].
 func bigInt(digits string) (any, error) {
 	if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
@@ -357,8 +359,8 @@ func (d *decoder) chunk() ([]byte, error) {
 	return d.take(n)
 }
 
-// string copies, unless it is most of a buffer that belongs to the value: then
-// a copy would double what a long text takes.
+// string copies the text, unless the text is most of a buffer that belongs to
+// the value: then a copy would double the memory of a long text.
 func (d *decoder) string() (string, error) {
 	b, err := d.chunk()
 	if d.alias && len(b) >= longString && len(b) > len(d.b) {
@@ -369,7 +371,7 @@ func (d *decoder) string() (string, error) {
 
 const longString = 32 << 10
 
-// count reads a count of values, each of which takes a byte at least.
+// count reads a count of values, each of which takes at least one byte.
 func (d *decoder) count() (int, error) {
 	n, err := d.len()
 	if err == nil && n > len(d.b) {

@@ -12,8 +12,9 @@ type invocation interface {
 	Go(fn func(context.Context))
 }
 
-// Invocation keeps the invocation that ctx belongs to open until done is called.
-// The platform ends it all the same after about 30 s. Elsewhere it does nothing.
+// Invocation keeps the invocation that ctx belongs to open until done is
+// called. The platform ends it all the same after about 30 s. Elsewhere it does
+// nothing.
 func Invocation(ctx context.Context) (done func()) {
 	i, ok := ctx.Value(Key{}).(invocation)
 	if !ok {

@@ -44,7 +44,8 @@ func (c *Cluster) Status() (list []NodeStatus) {
 
 // Actions are what can be done to a node, by name.
 var Actions = map[string]func(*Node) error{
-	"kill": (*Node).Kill, "stop": (*Node).Stop, "pause": (*Node).Pause, "resume": (*Node).Resume, "restart": (*Node).Restart,
+	"kill": (*Node).Kill, "stop": (*Node).Stop, "pause": (*Node).Pause, "resume": (*Node).Resume,
+	"restart": (*Node).Restart,
 }
 
 // controlFile names the socket that takes commands: a path may be too long for
@@ -67,7 +68,8 @@ func (c *Cluster) Control(ctx context.Context) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(c.Status()) })
+	mux.HandleFunc("GET /status",
+		func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(c.Status()) })
 	mux.HandleFunc("POST /{action}/{node}", c.act)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go s.Serve(l)
@@ -83,7 +85,8 @@ func (c *Cluster) act(w http.ResponseWriter, r *http.Request) {
 	action, ok := Actions[r.PathValue("action")]
 	number, err := strconv.Atoi(r.PathValue("node"))
 	if !ok || err != nil || number < 1 || number > len(c.Nodes) {
-		http.Error(w, fmt.Sprintf("there is no node %s\nhint: nodes are 1 to %d", r.PathValue("node"), len(c.Nodes)), http.StatusNotFound)
+		http.Error(w, fmt.Sprintf("there is no node %s\nhint: nodes are 1 to %d",
+			r.PathValue("node"), len(c.Nodes)), http.StatusNotFound)
 		return
 	}
 	if err := action(c.Nodes[number-1]); err != nil {
@@ -96,7 +99,8 @@ func (c *Cluster) act(w http.ResponseWriter, r *http.Request) {
 func Command(ctx context.Context, dir, method, path string) ([]byte, error) {
 	socket, err := os.ReadFile(filepath.Join(dir, controlFile))
 	if err != nil {
-		return nil, fmt.Errorf("no cluster runs in %s\nhint: start one with capdo cluster, or name its folder with --dir", dir)
+		return nil, fmt.Errorf("no cluster runs in %s"+
+			"\nhint: start one with capdo cluster, or name its folder with --dir", dir)
 	}
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", string(socket))
@@ -107,7 +111,8 @@ func Command(ctx context.Context, dir, method, path string) ([]byte, error) {
 	}
 	resp, err := client.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("the cluster in %s does not answer: %w\nhint: start it again with capdo cluster", dir, err)
+		return nil, fmt.Errorf("the cluster in %s does not answer: %w"+
+			"\nhint: start it again with capdo cluster", dir, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)

@@ -54,10 +54,12 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{Options: o, key: rand.Text() + rand.Text(), change: make(chan struct{}, 1)}
-	if c.bucket, err = s3server.Start(ctx, o.Program, fmt.Sprintf("127.0.0.1:%d", port), filepath.Join(o.Dir, "bucket")); err != nil {
+	if c.bucket, err = s3server.Start(ctx, o.Program, fmt.Sprintf("127.0.0.1:%d", port),
+		filepath.Join(o.Dir, "bucket")); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(c.credentials(), []byte(strings.Join(c.bucket.Env(), "\n")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(c.credentials(),
+		[]byte(strings.Join(c.bucket.Env(), "\n")+"\n"), 0o600); err != nil {
 		c.bucket.Stop()
 		return nil, err
 	}
@@ -144,7 +146,8 @@ type Node struct {
 }
 
 func newNode(c *Cluster, number int, listen string) (*Node, error) {
-	n := &Node{Number: number, URL: "http://" + listen, Cluster: c, state: "stopped", since: time.Now()}
+	n := &Node{Number: number, URL: "http://" + listen, Cluster: c, state: "stopped",
+		since: time.Now()}
 	port, err := freeport.Get()
 	if err != nil {
 		return nil, err
@@ -202,8 +205,10 @@ func (n *Node) Restart() error {
 	o.Data = filepath.Join(n.dir(), "data")
 	o.Listen, o.Health = fmt.Sprintf("127.0.0.1:%d", port), ""
 	o.Cluster = &selfhost.Cluster{
-		Bucket: "s3://" + n.Cluster.bucket.Bucket + "/" + prefix, Endpoint: n.Cluster.bucket.Endpoint, Region: s3server.Region,
-		CredentialsFile: n.Cluster.credentials(), Listen: n.advertise, Advertise: n.advertise, Key: n.Cluster.key, TimeDivisor: TimeDivisor,
+		Bucket:   "s3://" + n.Cluster.bucket.Bucket + "/" + prefix,
+		Endpoint: n.Cluster.bucket.Endpoint, Region: s3server.Region,
+		CredentialsFile: n.Cluster.credentials(), Listen: n.advertise, Advertise: n.advertise,
+		Key: n.Cluster.key, TimeDivisor: TimeDivisor,
 	}
 	s, err := selfhost.Start(&o, slog.New(slog.NewTextHandler(n.log, nil)), n.log)
 	if err != nil {

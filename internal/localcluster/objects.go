@@ -36,7 +36,8 @@ func (c *Cluster) numbers(dir string) map[string]int {
 			continue
 		}
 		for _, n := range c.Nodes {
-			if n.advertise == record.Address && n.running() != nil && record.Expires > latest[n.Number] {
+			if n.advertise == record.Address && n.running() != nil &&
+				record.Expires > latest[n.Number] {
 				ids[record.Node], latest[n.Number] = n.Number, record.Expires
 			}
 		}

@@ -31,7 +31,8 @@ func (n *Node) proxy() http.Handler {
 		ErrorLog:      log.New(io.Discard, "", 0),
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			n.counts.failed.Add(1)
-			http.Error(w, fmt.Sprintf("node %d did not answer: %v", n.Number, err), http.StatusBadGateway)
+			http.Error(w, fmt.Sprintf("node %d did not answer: %v", n.Number, err),
+				http.StatusBadGateway)
 		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,8 +47,8 @@ func (n *Node) proxy() http.Handler {
 	})
 }
 
-// balance serves at an address with the nodes that are ready, in turn. A request
-// that fails is not sent again: its effect is unknown.
+// balance serves at an address with the nodes that are ready, in turn. A
+// request that fails is not sent again: its effect is unknown.
 func (c *Cluster) balance(address string) error {
 	var turn atomic.Int64
 	proxies := make([]http.Handler, len(c.Nodes))
@@ -69,7 +70,8 @@ func (c *Cluster) balance(address string) error {
 func serveHTTP(address string, h http.Handler) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("cannot listen: %w\nhint: choose another address with --listen; the nodes have the ports after it", err)
+		return fmt.Errorf("cannot listen: %w"+
+			"\nhint: choose another address with --listen; the nodes have the ports after it", err)
 	}
 	go (&http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}).Serve(l)
 	return nil

@@ -27,8 +27,8 @@ func Package() string {
 	return ""
 }
 
-// Find returns the path of a Node.js that wrangler accepts: that of [Package] in
-// dir or a folder above it, else the one on PATH.
+// Find returns the path of a Node.js that wrangler accepts: that of [Package]
+// in dir or a folder above it, else the one on PATH.
 func Find(dir string) (string, error) {
 	hint := fmt.Sprintf("hint: install Node.js %d.%d or later", minMajor, minMinor)
 	if pkg := Package(); pkg != "" {
@@ -59,29 +59,33 @@ func isEnough(version string) bool {
 	return major > minMajor || major == minMajor && minor >= minMinor
 }
 
-// Workerd returns the path of the runtime's program for this machine, which comes
-// with wrangler: npm installs the package of one platform only.
+// Workerd returns the path of the runtime's program for this machine, which
+// comes with wrangler: npm installs the package of one platform only.
 func Workerd(dir string) (string, error) {
 	arch := map[string]string{"amd64": "64", "arm64": "arm64"}[runtime.GOARCH]
 	p, abs, err := find(dir, "@cloudflare/workerd-"+runtime.GOOS+"-"+arch+"/bin/workerd")
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("workerd for %s/%s is not installed in %s or a folder above it\nhint: npm install --save-dev wrangler (in a clone of capdo: make build)", runtime.GOOS, runtime.GOARCH, abs)
+		err = fmt.Errorf("workerd for %s/%s is not installed in %s or a folder above it"+
+			"\nhint: npm install --save-dev wrangler (in a clone of capdo: make build)",
+			runtime.GOOS, runtime.GOARCH, abs)
 	}
 	return p, err
 }
 
-// Module returns the path of a file in node_modules of dir or a folder above it; name begins with the package's name.
+// Module returns the path of a file in node_modules of dir or a folder above
+// it; name begins with the package's name.
 func Module(dir, name string) (string, error) {
 	p, abs, err := find(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		pkg, _, _ := strings.Cut(name, "/")
-		err = fmt.Errorf("the npm package %s is not installed in %s or a folder above it\nhint: npm install --save-dev %s (in a clone of capdo: make build)", pkg, abs, pkg)
+		err = fmt.Errorf("the npm package %s is not installed in %s or a folder above it"+
+			"\nhint: npm install --save-dev %s (in a clone of capdo: make build)", pkg, abs, pkg)
 	}
 	return p, err
 }
 
-// find looks for a file in node_modules of dir and of each folder above it. abs is
-// dir's absolute path. Without the file the error is fs.ErrNotExist.
+// find looks for a file in node_modules of dir and of each folder above it. abs
+// is dir's absolute path. Without the file the error is fs.ErrNotExist.
 func find(dir, name string) (path, abs string, err error) {
 	if abs, err = filepath.Abs(dir); err != nil {
 		return "", "", err

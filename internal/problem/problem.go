@@ -44,8 +44,8 @@ func Write(w http.ResponseWriter, p *Problem, body any) {
 	w.Write(append(text, '\n'))
 }
 
-// Secure keeps a response out of caches, and browsers from taking it for what it
-// is not.
+// Secure keeps a response out of caches, and browsers from taking it for what
+// it is not.
 func Secure(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -15,9 +15,11 @@ const idle = "(idle)"
 // function that has none keeps V8's.
 func Convert(c *CPU, names map[string]string) *profile.Profile {
 	b := builder{
-		names: names, nodes: map[int]*node{}, locations: map[Call]*profile.Location{}, samples: map[int]*profile.Sample{},
+		names: names, nodes: map[int]*node{}, locations: map[Call]*profile.Location{},
+		samples: map[int]*profile.Sample{},
 		p: &profile.Profile{
-			SampleType:    []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}},
+			SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"},
+				{Type: "cpu", Unit: "nanoseconds"}},
 			PeriodType:    &profile.ValueType{Type: "cpu", Unit: "nanoseconds"},
 			Period:        Interval.Nanoseconds(),
 			TimeNanos:     time.Now().UnixNano() - (c.EndTime-c.StartTime)*1000,
@@ -87,7 +89,8 @@ func (b *builder) location(c Call) *profile.Location {
 		name = anonymous(c)
 	}
 	id := uint64(len(b.p.Location) + 1)
-	f := &profile.Function{ID: id, Name: name, SystemName: c.Function, Filename: c.URL, StartLine: int64(max(c.Line+1, 0))}
+	f := &profile.Function{ID: id, Name: name, SystemName: c.Function, Filename: c.URL,
+		StartLine: int64(max(c.Line+1, 0))}
 	l := &profile.Location{ID: id, Line: []profile.Line{{Function: f, Line: f.StartLine}}}
 	b.p.Function, b.p.Location = append(b.p.Function, f), append(b.p.Location, l)
 	b.locations[c] = l

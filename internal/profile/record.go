@@ -79,15 +79,18 @@ func findTarget(ctx context.Context, address string) (string, error) {
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return "", fmt.Errorf("nobody answers at %s\nhint: start capdo dev --profile in another terminal, or workerd serve --inspector-addr=%[1]s", address)
+		return "", fmt.Errorf("nobody answers at %s"+
+			"\nhint: start capdo dev --profile in another terminal, or workerd serve --inspector-addr=%[1]s", address)
 	}
 	defer resp.Body.Close()
 	var targets []struct {
 		URL string `json:"webSocketDebuggerUrl"`
 	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil || json.Unmarshal(b, &targets) != nil || len(targets) == 0 || !strings.HasPrefix(targets[0].URL, "ws://") {
-		return "", fmt.Errorf("what answers at %s is not a Worker's inspector\nhint: --inspector is the address that workerd or wrangler dev prints", address)
+	if err != nil || json.Unmarshal(b, &targets) != nil || len(targets) == 0 ||
+		!strings.HasPrefix(targets[0].URL, "ws://") {
+		return "", fmt.Errorf("what answers at %s is not a Worker's inspector"+
+			"\nhint: --inspector is the address that workerd or wrangler dev prints", address)
 	}
 	return targets[0].URL, nil
 }
@@ -96,7 +99,8 @@ func (s *Session) prepare(ctx context.Context) error {
 	if err := s.do(ctx, "Profiler.enable", nil, nil); err != nil {
 		return err
 	}
-	return s.do(ctx, "Profiler.setSamplingInterval", map[string]int64{"interval": Interval.Microseconds()}, nil)
+	return s.do(ctx, "Profiler.setSamplingInterval",
+		map[string]int64{"interval": Interval.Microseconds()}, nil)
 }
 
 // Start begins to record.

@@ -34,15 +34,16 @@ var (
 
 const command = "github.com/versity/versitygw/cmd/versitygw"
 
-// Build returns the path of the server's program. It compiles it unless that has
-// been done before on this machine, which takes minutes: building is called
+// Build returns the path of the server's program. It compiles it unless that
+// has been done before on this machine, which takes minutes: building is called
 // first.
 func Build(ctx context.Context, building func()) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(cache, "capdo", fmt.Sprintf("versitygw-%.8x", sha256.Sum256(append(modFile, sumFile...))))
+	path := filepath.Join(cache, "capdo",
+		fmt.Sprintf("versitygw-%.8x", sha256.Sum256(append(modFile, sumFile...))))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
@@ -57,7 +58,8 @@ func Build(ctx context.Context, building func()) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	err = errors.Join(os.WriteFile(filepath.Join(dir, "go.mod"), modFile, 0o644), os.WriteFile(filepath.Join(dir, "go.sum"), sumFile, 0o644))
+	err = errors.Join(os.WriteFile(filepath.Join(dir, "go.mod"), modFile, 0o644),
+		os.WriteFile(filepath.Join(dir, "go.sum"), sumFile, 0o644))
 	if err != nil {
 		return "", err
 	}
@@ -65,7 +67,9 @@ func Build(ctx context.Context, building func()) (string, error) {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOOS=", "GOARCH=")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build %s: %w\n%s\nhint: it comes from the Go module proxy; go env GOPROXY says which one", command, err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("cannot build %s: %w\n%s"+
+			"\nhint: it comes from the Go module proxy; go env GOPROXY says which one", command,
+			err, strings.TrimSpace(string(out)))
 	}
 	return path, os.Rename(filepath.Join(dir, "versitygw"), path)
 }
@@ -86,7 +90,8 @@ const Region = "us-east-1"
 
 // Env are the environment variables with the server's credentials.
 func (s *Server) Env() []string {
-	return []string{"AWS_ENDPOINT_URL=" + s.Endpoint, "AWS_REGION=" + Region, "AWS_ACCESS_KEY_ID=" + s.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.Secret}
+	return []string{"AWS_ENDPOINT_URL=" + s.Endpoint, "AWS_REGION=" + Region,
+		"AWS_ACCESS_KEY_ID=" + s.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.Secret}
 }
 
 // Start starts the program at an address of this machine, with its objects in
@@ -97,7 +102,8 @@ func Start(ctx context.Context, program, address, dir string) (*Server, error) {
 		return nil, fmt.Errorf("the S3 server cannot listen: %w", err)
 	}
 	l.Close()
-	s := &Server{Endpoint: "http://" + address, Bucket: "cluster", AccessKey: "capdo", Secret: rand.Text(), done: make(chan struct{})}
+	s := &Server{Endpoint: "http://" + address, Bucket: "cluster", AccessKey: "capdo",
+		Secret: rand.Text(), done: make(chan struct{})}
 	s.Dir = filepath.Join(dir, s.Bucket)
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, err
@@ -113,7 +119,9 @@ func Start(ctx context.Context, program, address, dir string) (*Server, error) {
 	for {
 		select {
 		case <-s.done:
-			return nil, fmt.Errorf("the S3 server ended: %s\nhint: its folder is %s; it needs a file system with extended attributes", strings.TrimSpace(printed.String()), dir)
+			return nil, fmt.Errorf("the S3 server ended: %s"+
+				"\nhint: its folder is %s; it needs a file system with extended attributes",
+				strings.TrimSpace(printed.String()), dir)
 		case <-ctx.Done():
 			s.Stop()
 			return nil, ctx.Err()

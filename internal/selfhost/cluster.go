@@ -17,11 +17,14 @@ const minKey = 32
 func ReadKey(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("the cluster's key: %w\nhint: make one with: openssl rand -hex 32 > %s; all nodes have the same", err, path)
+		return "", fmt.Errorf("the cluster's key: %w"+
+			"\nhint: make one with: openssl rand -hex 32 > %s; all nodes have the same", err, path)
 	}
 	key := strings.TrimSpace(string(b))
 	if len(key) < minKey {
-		return "", fmt.Errorf("the cluster's key in %s has %d bytes, and needs %d\nhint: make one with: openssl rand -hex 32 > %[1]s; all nodes have the same", path, len(key), minKey)
+		return "", fmt.Errorf("the cluster's key in %s has %d bytes, and needs %d"+
+			"\nhint: make one with: openssl rand -hex 32 > %[1]s; all nodes have the same", path,
+			len(key), minKey)
 	}
 	return key, nil
 }
@@ -31,7 +34,8 @@ func ReadKey(path string) (string, error) {
 func (c *Cluster) Check() error {
 	u, err := url.Parse(c.Bucket)
 	if err != nil || u.Scheme != "s3" && u.Scheme != "gs" || u.Host == "" {
-		return fmt.Errorf("--cluster is %q, which is not a bucket\nhint: it is s3://bucket/prefix, or gs://bucket/prefix", c.Bucket)
+		return fmt.Errorf("--cluster is %q, which is not a bucket"+
+			"\nhint: it is s3://bucket/prefix, or gs://bucket/prefix", c.Bucket)
 	}
 	for _, address := range []string{c.Advertise, c.Listen} {
 		if ip := hostIP(address); ip != nil && isPublic(ip) {
@@ -39,16 +43,20 @@ func (c *Cluster) Check() error {
 		}
 	}
 	if ip := hostIP(c.Advertise); ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("other nodes cannot reach %s\nhint: give the address of this node with --advertise; %[1]s may be the one for --cluster-listen", c.Advertise)
+		return fmt.Errorf("other nodes cannot reach %s"+
+			"\nhint: give the address of this node with --advertise; %[1]s may be the one for --cluster-listen", c.Advertise)
 	}
 	if c.CredentialsFile != "" {
 		if _, err := os.Stat(c.CredentialsFile); err != nil {
-			return fmt.Errorf("the credentials of the bucket: %w\nhint: --credentials-file names a file with lines AWS_ACCESS_KEY_ID= and AWS_SECRET_ACCESS_KEY=", err)
+			return fmt.Errorf("the credentials of the bucket: %w"+
+				"\nhint: --credentials-file names a file with lines AWS_ACCESS_KEY_ID= and AWS_SECRET_ACCESS_KEY=", err)
 		}
 		return nil
 	}
-	if u.Scheme == "s3" && os.Getenv("AWS_CREDENTIALS_FILE") == "" && (os.Getenv("AWS_ACCESS_KEY_ID") == "" || os.Getenv("AWS_SECRET_ACCESS_KEY") == "") {
-		return errors.New("there are no credentials for the bucket\nhint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file with --credentials-file")
+	if u.Scheme == "s3" && os.Getenv("AWS_CREDENTIALS_FILE") == "" &&
+		(os.Getenv("AWS_ACCESS_KEY_ID") == "" || os.Getenv("AWS_SECRET_ACCESS_KEY") == "") {
+		return errors.New("there are no credentials for the bucket" +
+			"\nhint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file with --credentials-file")
 	}
 	return nil
 }
@@ -62,14 +70,16 @@ func hostIP(address string) net.IP {
 var shared = net.IPNet{IP: net.IPv4(100, 64, 0, 0), Mask: net.CIDRMask(10, 32)}
 
 func isPublic(ip net.IP) bool {
-	return !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() && !ip.IsUnspecified() && !shared.Contains(ip)
+	return !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() && !ip.IsUnspecified() &&
+		!shared.Contains(ip)
 }
 
 // CheckKeyPair reports a certificate and a key that do not go together, which
 // workerd would say less of.
 func CheckKeyPair(cert, key string) error {
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		return fmt.Errorf("the TLS certificate %s with the key %s: %w\nhint: --tls-cert is a PEM file with the server's certificate, then its chain; --tls-key is the key of that certificate", cert, key, err)
+		return fmt.Errorf("the TLS certificate %s with the key %s: %w"+
+			"\nhint: --tls-cert is a PEM file with the server's certificate, then its chain; --tls-key is the key of that certificate", cert, key, err)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package selfhost runs a built program on workerd, with a data folder, alone or
-// as a node of a cluster: what capdo serve does.
+// Package selfhost runs a built program on workerd, with a data folder, alone
+// or as a node of a cluster: what capdo serve does.
 package selfhost
 
 import (
@@ -71,7 +71,8 @@ func (o *Options) capnp() (string, error) {
 		return "", err
 	}
 	w := &writer{}
-	w.line(0, "# Written by capdo serve. workerd reads it with: workerd serve -I /%s config.capnp", map[bool]string{true: " --experimental"}[o.needsExperimental()])
+	w.line(0, "# Written by capdo serve. workerd reads it with: workerd serve -I /%s config.capnp",
+		map[bool]string{true: " --experimental"}[o.needsExperimental()])
 	w.line(0, `using Workerd = import "/workerd/workerd.capnp";`)
 	w.line(0, "const config :Workerd.Config = (")
 	w.services(o)
@@ -96,7 +97,9 @@ func (o *Options) capnp() (string, error) {
 var experimental = []string{"experimental", "unsafe_module"}
 
 func (o *Options) needsExperimental() bool {
-	return o.Cluster != nil || slices.ContainsFunc(o.Config.CompatibilityFlags, func(f string) bool { return slices.Contains(experimental, f) })
+	return o.Cluster != nil ||
+		slices.ContainsFunc(o.Config.CompatibilityFlags,
+			func(f string) bool { return slices.Contains(experimental, f) })
 }
 
 // writer writes Cap'n Proto text.
@@ -113,7 +116,8 @@ func (w *writer) services(o *Options) {
 	w.line(1, "services = [")
 	w.line(2, `(name = "main", worker = .main),`)
 	w.line(2, `(name = "alive", worker = .alive),`)
-	w.line(2, `(name = "objects", disk = (path = %s, writable = true)),`, workerd.Quote(o.objects()))
+	w.line(2, `(name = "objects", disk = (path = %s, writable = true)),`,
+		workerd.Quote(o.objects()))
 	allow := `"public"`
 	if o.PrivateNetwork {
 		allow = `"public", "private"`
@@ -133,7 +137,8 @@ func (w *writer) sockets(o *Options) {
 			http, workerd.Quote(o.TLSKey), workerd.Quote(o.TLSCert))
 	}
 	w.line(1, "sockets = [")
-	w.line(2, `(name = "main", address = %s, service = "main", %s),`, workerd.Quote(o.Listen), protocol)
+	w.line(2, `(name = "main", address = %s, service = "main", %s),`,
+		workerd.Quote(o.Listen), protocol)
 	w.line(2, `(name = "alive", address = "127.0.0.1:0", service = "alive", http = ()),`)
 	w.line(1, "],")
 }
@@ -144,7 +149,8 @@ func (w *writer) cluster(o *Options) {
 		return
 	}
 	var settings []string
-	for _, s := range [][2]string{{"aws_endpoint", c.Endpoint}, {"aws_region", c.Region}, {"aws_credentials_file", c.CredentialsFile}} {
+	for _, s := range [][2]string{{"aws_endpoint", c.Endpoint}, {"aws_region", c.Region},
+		{"aws_credentials_file", c.CredentialsFile}} {
 		if s[1] != "" {
 			settings = append(settings, workerd.Quote(s[0]+"="+s[1]))
 		}
@@ -169,14 +175,16 @@ func (w *writer) worker(o *Options, bindings []string) {
 	w.line(0, "const main :Workerd.Worker = (")
 	w.line(1, "modules = [")
 	for _, m := range workerd.ListModules(workerd.BuildModules(o.Build), "entry.mjs") {
-		w.line(2, "(name = %s, %s = embed %s),", workerd.Quote(m.Name), m.Kind, workerd.Quote(m.File))
+		w.line(2, "(name = %s, %s = embed %s),", workerd.Quote(m.Name), m.Kind,
+			workerd.Quote(m.File))
 	}
 	w.line(1, "],")
 	w.line(1, "compatibilityDate = %s,", workerd.Quote(o.Config.CompatibilityDate))
 	w.line(1, "compatibilityFlags = [%s],", quoted(o.Config.CompatibilityFlags))
 	w.line(1, "durableObjectNamespaces = [")
 	for _, c := range o.Config.LiveClasses() {
-		w.line(2, "(className = %s, uniqueKey = %s, enableSql = %v),", workerd.Quote(c.Name), workerd.Quote(c.Key), !c.KV)
+		w.line(2, "(className = %s, uniqueKey = %s, enableSql = %v),", workerd.Quote(c.Name),
+			workerd.Quote(c.Key), !c.KV)
 	}
 	w.line(1, "],")
 	w.line(1, `durableObjectStorage = (localDisk = "objects"),`)
@@ -201,7 +209,8 @@ func quoted(list []string) string {
 func (o *Options) bindings() ([]string, error) {
 	var list []string
 	for _, b := range o.Config.DurableObjects.Bindings {
-		list = append(list, fmt.Sprintf("(name = %s, durableObjectNamespace = %s)", workerd.Quote(b.Name), workerd.Quote(b.ClassName)))
+		list = append(list, fmt.Sprintf("(name = %s, durableObjectNamespace = %s)",
+			workerd.Quote(b.Name), workerd.Quote(b.ClassName)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Config.Vars)) {
 		if _, ok := o.Secrets[name]; ok {
@@ -209,17 +218,20 @@ func (o *Options) bindings() ([]string, error) {
 		}
 		switch v := o.Config.Vars[name].(type) {
 		case string:
-			list = append(list, fmt.Sprintf("(name = %s, text = %s)", workerd.Quote(name), workerd.Quote(v)))
+			list = append(list, fmt.Sprintf("(name = %s, text = %s)", workerd.Quote(name),
+				workerd.Quote(v)))
 		default:
 			b, err := json.Marshal(v)
 			if err != nil {
 				return nil, fmt.Errorf("the variable %s of %s: %w", name, o.Config.Path, err)
 			}
-			list = append(list, fmt.Sprintf("(name = %s, json = %s)", workerd.Quote(name), workerd.Quote(string(b))))
+			list = append(list, fmt.Sprintf("(name = %s, json = %s)", workerd.Quote(name),
+				workerd.Quote(string(b))))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Secrets)) {
-		list = append(list, fmt.Sprintf("(name = %s, fromEnvironment = %s)", workerd.Quote(name), workerd.Quote(secretPrefix+name)))
+		list = append(list, fmt.Sprintf("(name = %s, fromEnvironment = %s)", workerd.Quote(name),
+			workerd.Quote(secretPrefix+name)))
 	}
 	return list, nil
 }

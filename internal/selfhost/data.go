@@ -29,12 +29,14 @@ func OpenData(dir, address string) (*Data, error) {
 	own := filepath.Join(dir, "capdo")
 	for _, d := range []string{own, filepath.Join(dir, "objects")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, fmt.Errorf("cannot store: %w\nhint: choose a folder that this user can write with --data", err)
+			return nil, fmt.Errorf("cannot store: %w"+
+				"\nhint: choose a folder that this user can write with --data", err)
 		}
 	}
 	f, err := os.OpenFile(filepath.Join(own, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("cannot store: %w\nhint: choose a folder that this user can write with --data", err)
+		return nil, fmt.Errorf("cannot store: %w"+
+			"\nhint: choose a folder that this user can write with --data", err)
 	}
 	if err := lockFile(f); err != nil {
 		defer f.Close()
@@ -43,7 +45,9 @@ func OpenData(dir, address string) (*Data, error) {
 		}
 		return nil, heldError(dir, f.Name())
 	}
-	err = errors.Join(os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600), f.Truncate(0), os.WriteFile(f.Name(), fmt.Appendf(nil, "%s\n%d\n", address, os.Getpid()), 0o600))
+	err = errors.Join(os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600),
+		f.Truncate(0), os.WriteFile(f.Name(),
+			fmt.Appendf(nil, "%s\n%d\n", address, os.Getpid()), 0o600))
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -89,7 +93,8 @@ func (d *Data) Claim(bucket string) error {
 	case bucket == "":
 		return fmt.Errorf("the data folder %s is of a node of the cluster %s: the objects are in its bucket, and here is a copy of some\nhint: serve with --cluster %[2]s, or start with an empty folder", d.dir, was.Bucket)
 	}
-	return fmt.Errorf("the data folder %s is of a node of another cluster, %s\nhint: start a node of %s with an empty folder", d.dir, was.Bucket, bucket)
+	return fmt.Errorf("the data folder %s is of a node of another cluster, %s"+
+		"\nhint: start a node of %s with an empty folder", d.dir, was.Bucket, bucket)
 }
 
 func (d *Data) claimNew(path, bucket string) error {

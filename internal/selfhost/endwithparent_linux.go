@@ -2,5 +2,6 @@ package selfhost
 
 import "syscall"
 
-// endWithParent also keeps a terminal's Ctrl-C from workerd: capdo passes it on.
+// endWithParent also keeps a terminal's Ctrl-C from workerd: capdo passes it
+// on.
 var endWithParent = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

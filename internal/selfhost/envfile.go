@@ -30,7 +30,8 @@ func ReadEnvFile(path string) (map[string]string, error) {
 			value, ok = unquote(strings.TrimSpace(value))
 		}
 		if !ok || !variable.MatchString(name) { // the line may be a secret: it is not shown
-			return nil, fmt.Errorf("%s:%d: this is not NAME=value\nhint: put a value with quotes or # in single quotes, and one with line ends in double quotes, as \\n", path, n+1)
+			return nil, fmt.Errorf("%s:%d: this is not NAME=value"+
+				"\nhint: put a value with quotes or # in single quotes, and one with line ends in double quotes, as \\n", path, n+1)
 		}
 		vars[name] = value
 	}
@@ -60,7 +61,8 @@ func unquoteBy(s string, quote byte) (string, bool) {
 			return b.String(), rest == "" || rest[0] == '#'
 		case c == '\\' && quote == '"' && i+1 < len(s):
 			i++
-			escaped, ok := map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', '"': '"', '\\': '\\'}[s[i]]
+			escaped, ok := map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', '"': '"',
+				'\\': '\\'}[s[i]]
 			if !ok {
 				return "", false
 			}

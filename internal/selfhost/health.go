@@ -27,11 +27,14 @@ var probe = &http.Client{
 func (h *health) listen(ctx context.Context, address string, m *metrics) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("cannot listen for health checks: %w\nhint: choose another address with --health, or none with --health=", err)
+		return fmt.Errorf("cannot listen for health checks: %w"+
+			"\nhint: choose another address with --health, or none with --health=", err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { answer(w, h.checkAlive(r.Context())) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, h.checkReady(r.Context())) })
+	mux.HandleFunc("GET /healthz",
+		func(w http.ResponseWriter, r *http.Request) { answer(w, h.checkAlive(r.Context())) })
+	mux.HandleFunc("GET /readyz",
+		func(w http.ResponseWriter, r *http.Request) { answer(w, h.checkReady(r.Context())) })
 	mux.Handle("GET /metrics", m)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go s.Serve(l)

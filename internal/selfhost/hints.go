@@ -59,7 +59,8 @@ func indented(printed string) string {
 	var lines []string
 	for line := range strings.Lines(printed) {
 		line = strings.TrimRight(line, "\n")
-		if line != "" && line != "*** Uncaught exception ***" && !strings.HasPrefix(line, "stack: ") {
+		if line != "" && line != "*** Uncaught exception ***" &&
+			!strings.HasPrefix(line, "stack: ") {
 			lines = append(lines, "  "+line)
 		}
 	}

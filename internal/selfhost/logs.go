@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// relay passes what workerd and the Worker print on, a line at a time, and keeps
-// the last lines.
+// relay passes what workerd and the Worker print on, a line at a time, and
+// keeps the last lines.
 type relay struct {
 	json *slog.Logger // nil: the lines as they are
 	text io.Writer
@@ -88,7 +88,8 @@ func parseRecord(line string) (r record, ok bool) {
 	return r, true
 }
 
-var levels = map[string]slog.Level{"debug": slog.LevelDebug, "trace": slog.LevelDebug, "warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError}
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "trace": slog.LevelDebug,
+	"warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError}
 
 // origin says who printed a line. What is no record, or has a source, is
 // workerd's, the rest is the Worker's.

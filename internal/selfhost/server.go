@@ -118,8 +118,8 @@ func (s *Server) Kill() {
 	<-s.ended
 }
 
-// start writes the config and starts workerd, which keeps the lock as long as it
-// lives.
+// start writes the config and starts workerd, which keeps the lock as long as
+// it lives.
 func (s *Server) start(lock *os.File) error {
 	text, err := s.capnp()
 	if err != nil {
@@ -148,8 +148,8 @@ func (s *Server) start(lock *os.File) error {
 	return s.run(events)
 }
 
-// run starts the process. The kernel ends it with the thread that started it, so
-// that has to live as long.
+// run starts the process. The kernel ends it with the thread that started it,
+// so that has to live as long.
 func (s *Server) run(events *os.File) error {
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -198,7 +198,8 @@ func (s *Server) watch(events *os.File) {
 		}
 		switch {
 		case e.Event == "listen-cluster":
-			url := "http://" + net.JoinHostPort(reachable(s.Cluster.Listen), strconv.Itoa(e.Port)) + "/ready"
+			url := "http://" + net.JoinHostPort(reachable(s.Cluster.Listen),
+				strconv.Itoa(e.Port)) + "/ready"
 			s.health.peers.Store(&url)
 		case e.Event == "listen" && e.Socket == "alive":
 			url := fmt.Sprintf("http://127.0.0.1:%d/", e.Port)
@@ -246,7 +247,8 @@ func (s *Server) Stop() error {
 	case <-time.After(s.StopTimeout + killAfter):
 		s.log.Error("workerd did not stop in time: killing it")
 		s.Kill()
-		return errors.New("workerd did not stop in time, and was killed\nhint: requests that were under way may have failed; a longer --stop-timeout gives them more time")
+		return errors.New("workerd did not stop in time, and was killed" +
+			"\nhint: requests that were under way may have failed; a longer --stop-timeout gives them more time")
 	}
 }
 
@@ -261,7 +263,7 @@ func exitError(err error) error {
 func (s *Server) stopError() error {
 	var exit *exec.ExitError
 	if errors.As(s.exit, &exit) && exit.ExitCode() > 0 {
-		return fmt.Errorf("workerd did not stop in good order: %w", explain(s.relay.tail(), s.exit))
+		return fmt.Errorf("workerd did not stop cleanly: %w", explain(s.relay.tail(), s.exit))
 	}
 	return nil
 }

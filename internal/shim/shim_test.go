@@ -32,7 +32,8 @@ func TestEntry(t *testing.T) {
 	}
 }
 
-// See TestRuleOptimizedPromise in e2e/explore: such a promise forgets its context.
+// See TestRuleOptimizedPromise in e2e/explore: such a promise forgets its
+// context.
 func TestModulesMakePromisesWithResolvers(t *testing.T) {
 	for _, name := range append(Modules[:len(Modules):len(Modules)], "testing.mjs", "restart.mjs") {
 		b, err := Files.ReadFile("js/" + name)

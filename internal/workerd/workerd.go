@@ -1,4 +1,5 @@
-// Package workerd starts the Workers runtime, for tests and benchmarks: one Worker, its Durable Object classes, a disk.
+// Package workerd starts the Workers runtime, for tests and benchmarks: one
+// Worker, its Durable Object classes, a disk.
 package workerd
 
 import (
@@ -23,9 +24,11 @@ import (
 
 // Config is what is served.
 type Config struct {
-	Binary      string            // path of workerd
-	Modules     map[string]string // name → file, absolute; Main among them. The extension says of what kind: .mjs, .js, .wasm, .json, else data
-	Main        string            // "entry.mjs"
+	Binary string // path of workerd
+	// name → file, absolute; Main among them. The extension says of what kind:
+	// .mjs, .js, .wasm, .json, else data
+	Modules     map[string]string
+	Main        string // "entry.mjs"
 	Objects     []Namespace
 	Disk        string   // folder of the objects' storage
 	Flags       []string // compatibility flags
@@ -35,10 +38,14 @@ type Config struct {
 	JSON        map[string]string // JSON bindings
 	Services    map[string]string // bindings of HTTP servers: name → host:port
 	Entrypoints map[string]string // bindings of the Worker's own entrypoints: name → class
-	Private     bool              // fetch may also reach this machine and its network, as under wrangler dev; else only the internet
-	Outbound    string            // host:port of the HTTP server that fetch reaches, whatever the URL; empty means the public Internet
-	Output      io.Writer         // gets what workerd and the Worker print, in place of Log
-	Inspector   bool              // serve V8's inspector, at Process.Inspector
+	// fetch may also reach this machine and its network, as under wrangler dev;
+	// else only the internet
+	Private bool
+	// host:port of the HTTP server that fetch reaches, whatever the URL; empty
+	// means the public Internet
+	Outbound  string
+	Output    io.Writer // gets what workerd and the Worker print, in place of Log
+	Inspector bool      // serve V8's inspector, at Process.Inspector
 }
 
 // Namespace is a Durable Object namespace of the Worker's own.
@@ -63,7 +70,8 @@ const CompatibilityDate = "2026-11-01"
 // BuildModules lists the modules that capdo build wrote to dir.
 func BuildModules(dir string) map[string]string {
 	m := map[string]string{}
-	for _, name := range append([]string{"entry.mjs", "wasm_exec.js", "app.wasm"}, shim.Modules...) {
+	for _, name := range append([]string{"entry.mjs", "wasm_exec.js", "app.wasm"},
+		shim.Modules...) {
 		m[name] = filepath.Join(dir, name)
 	}
 	return m
@@ -123,7 +131,8 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 	return p, nil
 }
 
-// run starts the process, which ends with this one: the kernel sees to that as long as the thread that started it lives.
+// run starts the process, which ends with this one: the kernel sees to that as
+// long as the thread that started it lives.
 func (p *Process) run() error {
 	started := make(chan error, 1)
 	go func() {
@@ -164,7 +173,7 @@ func (p *Process) listening(ctx context.Context, r *os.File, inspector bool) err
 			return nil
 		}
 	}
-	return errors.Join(lines.Err(), errors.New("no word of a port"))
+	return errors.Join(lines.Err(), errors.New("workerd did not report its port"))
 }
 
 // Write collects the log.
@@ -191,7 +200,8 @@ func (p *Process) Kill() {
 	os.RemoveAll(p.config)
 }
 
-// capnp writes the configuration. workerd reads embedded files relative to its folder, dir.
+// capnp writes the configuration. workerd reads embedded files relative to its
+// folder, dir.
 func (c *Config) capnp(dir string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `using Workerd = import "/workerd/workerd.capnp";
@@ -221,8 +231,11 @@ const config :Workerd.Config = (
 	}
 	fmt.Fprintf(&b, "  ],\n  compatibilityDate = %q,\n  compatibilityFlags = %s,\n  durableObjectNamespaces = [\n", date, list(c.Flags))
 	for i, n := range c.Objects {
-		if !slices.ContainsFunc(c.Objects[:i], func(m Namespace) bool { return m.Class == n.Class }) { // one class may have several bindings
-			fmt.Fprintf(&b, "    (className = %q, uniqueKey = %q, enableSql = %v),\n", n.Class, n.Key, !n.KV)
+		// one class may have several bindings
+		if !slices.ContainsFunc(c.Objects[:i],
+			func(m Namespace) bool { return m.Class == n.Class }) {
+			fmt.Fprintf(&b, "    (className = %q, uniqueKey = %q, enableSql = %v),\n",
+				n.Class, n.Key, !n.KV)
 		}
 	}
 	b.WriteString("  ],\n  durableObjectStorage = (localDisk = \"disk\"),\n  bindings = [\n")
@@ -262,7 +275,8 @@ func kind(name string) string {
 	return "data"
 }
 
-// Quote writes a Cap'n Proto string: bytes that are not printable ASCII as \xHH.
+// Quote writes a Cap'n Proto string: bytes that are not printable ASCII as
+// \xHH.
 func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -287,10 +301,11 @@ type Module struct {
 	Kind       string // the member of the config's union
 }
 
-// ListModules lists modules by name, after the main one, where workerd looks for
-// it.
+// ListModules lists modules by name, after the main one, where workerd looks
+// for it.
 func ListModules(modules map[string]string, main string) []Module {
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(modules)), func(name string) bool { return name == main })
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(modules)),
+		func(name string) bool { return name == main })
 	var list []Module
 	for _, name := range append([]string{main}, names...) {
 		list = append(list, Module{name, modules[name], kind(name)})

@@ -14,26 +14,37 @@ func (k *checker) bindingFields() {
 	for i, b := range k.DurableObjects.Bindings {
 		at := k.path("durable_objects", "bindings", i)
 		if b.Name == "" || b.ClassName == "" {
-			k.add(Error, "binding-field", at, fmt.Sprintf("binding %d has no name or no class_name", i+1), "give it both")
+			k.add(Error, "binding-field", at,
+				fmt.Sprintf("binding %d has no name or no class_name", i+1), "give it both")
 		}
 		if b.Environment != "" && b.ScriptName == "" {
-			k.add(Error, "binding-field", join(at, "environment"), fmt.Sprintf("binding %s has an environment, but no script_name", b.Name), "add the script_name of the Worker that has the class, or leave environment out")
+			k.add(Error, "binding-field", join(at, "environment"),
+				fmt.Sprintf("binding %s has an environment, but no script_name", b.Name),
+				"add the script_name of the Worker that has the class, or leave environment out")
 		}
 		if b.Name != "" && !jsname.IsIdentifier(b.Name) {
-			k.add(Warning, "binding-name", join(at, "name"), fmt.Sprintf("binding %s is not named like a variable of JavaScript", b.Name), "a name has letters, digits, _ and $, and does not begin with a digit")
+			k.add(Warning, "binding-name", join(at, "name"),
+				fmt.Sprintf("binding %s is not named like a variable of JavaScript", b.Name),
+				"a name has letters, digits, _ and $, and does not begin with a digit")
 		}
 	}
 }
 
-// kinds are the keys of a config that give bindings, as far as wrangler compares their names.
+// kinds are the keys of a config that give bindings, as far as wrangler
+// compares their names.
 var kinds = []string{
-	"durable_objects", "kv_namespaces", "queues", "d1_databases", "vectorize", "ai_search_namespaces", "ai_search", "agent_memory", "hyperdrive",
-	"r2_buckets", "logfwdr", "services", "analytics_engine_datasets", "browser", "analytics", "ai", "images", "stream", "media",
-	"version_metadata", "unsafe", "vars", "secrets", "dispatch_namespaces", "mtls_certificates", "workflows", "pipelines", "k2",
-	"secrets_store_secrets", "artifacts", "assets", "flagship", "worker_loaders", "vpc_services", "vpc_networks",
+	"durable_objects", "kv_namespaces", "queues", "d1_databases", "vectorize",
+	"ai_search_namespaces", "ai_search", "agent_memory", "hyperdrive",
+	"r2_buckets", "logfwdr", "services", "analytics_engine_datasets", "browser", "analytics", "ai",
+	"images", "stream", "media",
+	"version_metadata", "unsafe", "vars", "secrets", "dispatch_namespaces", "mtls_certificates",
+	"workflows", "pipelines", "k2",
+	"secrets_store_secrets", "artifacts", "assets", "flagship", "worker_loaders",
+	"vpc_services", "vpc_networks",
 }
 
-// bindingNames: a Worker has its bindings, variables and secrets side by side, so that each needs a name of its own.
+// bindingNames: a Worker has its bindings, variables and secrets side by side,
+// so that each needs a name of its own.
 func (k *checker) bindingNames() {
 	taken := map[string]string{}
 	for _, kind := range kinds[1:] {
@@ -43,7 +54,9 @@ func (k *checker) bindingNames() {
 	}
 	for i, b := range k.DurableObjects.Bindings {
 		if other, ok := taken[b.Name]; ok && b.Name != "" {
-			k.add(Error, "binding-name-taken", k.path("durable_objects", "bindings", i, "name"), fmt.Sprintf("the name %s is taken by another entry, in %s", b.Name, other), "bindings, vars and secrets need names of their own")
+			k.add(Error, "binding-name-taken", k.path("durable_objects", "bindings", i, "name"),
+				fmt.Sprintf("the name %s is taken by another entry, in %s", b.Name, other),
+				"bindings, vars and secrets need names of their own")
 		}
 		taken[b.Name] = "durable_objects"
 	}
@@ -67,7 +80,8 @@ func namesOf(kind string, v any) []string {
 	return stringsOf(v, "binding")
 }
 
-// stringsOf returns the strings in an array, or those under a key of its tables.
+// stringsOf returns the strings in an array, or those under a key of its
+// tables.
 func stringsOf(v any, key string) []string {
 	var out []string
 	array, _ := v.([]any)
@@ -84,16 +98,20 @@ func stringsOf(v any, key string) []string {
 
 func (k *checker) bindingsNotInherited() {
 	if k.lacksBindings() {
-		k.add(Warning, "bindings-not-inherited", joined("env", k.Env), "durable_objects is set at the top level, but not here: environments do not inherit it", fmt.Sprintf("add durable_objects to env.%s; if it is to have none, with empty bindings", k.Env))
+		k.add(Warning, "bindings-not-inherited", joined("env", k.Env),
+			"durable_objects is set at the top level, but not here: environments do not inherit it",
+			fmt.Sprintf("add durable_objects to env.%s; if it is to have none, with empty bindings", k.Env))
 	}
 }
 
-// lacksBindings reports whether an environment leaves out the bindings that the top level has.
+// lacksBindings reports whether an environment leaves out the bindings that the
+// top level has.
 func (k *checker) lacksBindings() bool {
 	return k.Env != "" && k.positions.has("durable_objects") && !k.sets("durable_objects")
 }
 
-// boundClasses: a class of this Worker that a binding names must be in the program, and live.
+// boundClasses: a class of this Worker that a binding names must be in the
+// program, and live.
 func (k *checker) boundClasses() {
 	for _, class := range sortedKeys(k.bound) {
 		l, b := k.classes[class], k.DurableObjects.Bindings[k.bound[class]]
@@ -112,7 +130,8 @@ func (k *checker) boundClasses() {
 	}
 }
 
-// registeredClasses: a class of the program needs a lifecycle entry, and to be of use mostly a binding.
+// registeredClasses: a class of the program needs a lifecycle entry, and to be
+// of use mostly a binding.
 func (k *checker) registeredClasses() {
 	for _, class := range sortedKeys(k.registered) {
 		l := k.classes[class]
@@ -128,7 +147,8 @@ func (k *checker) registeredClasses() {
 				k.deletedClassRegistered(class, l)
 			}
 		case isBound:
-			k.notLive(Error, class, l, k.path("durable_objects", "bindings", k.bound[class], "class_name"))
+			k.notLive(Error, class, l,
+				k.path("durable_objects", "bindings", k.bound[class], "class_name"))
 		case l != nil && l.entry == "exports": // renamed or transferred; to keep the class for a while is what Cloudflare recommends
 		default:
 			k.notLive(Warning, class, l, k.lifecyclePath())
@@ -136,9 +156,11 @@ func (k *checker) registeredClasses() {
 	}
 }
 
-// isNamed reports whether a binding names a class, be it another Worker's of that name.
+// isNamed reports whether a binding names a class, be it another Worker's of
+// that name.
 func (k *checker) isNamed(class string) bool {
-	return slices.ContainsFunc(k.DurableObjects.Bindings, func(b Binding) bool { return b.ClassName == class })
+	return slices.ContainsFunc(k.DurableObjects.Bindings,
+		func(b Binding) bool { return b.ClassName == class })
 }
 
 var wordEnd = regexp.MustCompile(`([a-z0-9])([A-Z])`)
@@ -148,7 +170,8 @@ func bindingName(class string) string {
 	return strings.ToUpper(wordEnd.ReplaceAllString(class, "${1}_$2"))
 }
 
-// deletedClassRegistered: with exports, Cloudflare refuses to delete what the code still has.
+// deletedClassRegistered: with exports, Cloudflare refuses to delete what the
+// code still has.
 func (k *checker) deletedClassRegistered(class string, l *lifecycle) {
 	severity := Warning
 	if l.entry == "exports" {
@@ -162,7 +185,8 @@ func (k *checker) deletedClassRegistered(class string, l *lifecycle) {
 func (k *checker) notLive(s Severity, class string, l *lifecycle, path string) {
 	message, hint := fmt.Sprintf("class %s is registered by the program, but no migration or exports entry creates it", class), k.howToCreate(class)
 	if l != nil {
-		message = fmt.Sprintf("class %s is registered by the program, but %s has %s it to %s", class, l.entry, l.state, l.to)
+		message = fmt.Sprintf("class %s is registered by the program, but %s has %s it to %s",
+			class, l.entry, l.state, l.to)
 		hint = fmt.Sprintf("use %s instead; where that is another Worker, give the binding its script_name", l.to)
 	}
 	if l != nil && l.entry == "exports" {
@@ -178,7 +202,8 @@ func (k *checker) lifecyclePath() string {
 	return k.path("migrations")
 }
 
-// liveClasses: a class that the config creates must be in the program. Where it is bound too, boundClasses has said so.
+// liveClasses: a class that the config creates must be in the program. Where it
+// is bound too, boundClasses has said so.
 func (k *checker) liveClasses() {
 	for _, class := range sortedKeys(k.classes) {
 		l := k.classes[class]
@@ -194,7 +219,8 @@ func (k *checker) howToRegister(class string) string {
 	if len(k.registered) == 0 {
 		return fmt.Sprintf("call durable.Register(%q, …) in main", class)
 	}
-	return fmt.Sprintf("call durable.Register(%q, …) in main, which registers %s", class, strings.Join(sortedKeys(k.registered), ", "))
+	return fmt.Sprintf("call durable.Register(%q, …) in main, which registers %s", class,
+		strings.Join(sortedKeys(k.registered), ", "))
 }
 
 func (k *checker) howToCreate(class string) string {

@@ -33,30 +33,39 @@ type Problem struct {
 	Hint     string   `json:"hint"` // what to do
 }
 
-// String returns the problem as compilers write theirs, on one line and without the hint.
+// String returns the problem as compilers write theirs, on one line and without
+// the hint.
 func (p Problem) String() string {
 	env := ""
 	if p.Env != "" {
 		env = "env." + p.Env + ": "
 	}
-	return fmt.Sprintf("%s:%d:%d: %s: %s%s [%s]", p.File, p.Line, p.Column, p.Severity, env, p.Message, p.Rule)
+	return fmt.Sprintf("%s:%d:%d: %s: %s%s [%s]", p.File, p.Line, p.Column, p.Severity, env,
+		p.Message, p.Rule)
 }
 
-// Rules are the names of all rules. docs/migrations.md says what each means, and who says so.
+// Rules are the names of all rules. docs/migrations.md says what each means,
+// and who says so.
 var Rules = []string{
-	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit", "cpu-limit-plan", "code-update-strategy", "unknown-field", "no-handler", "entrypoint-missing",
+	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit",
+	"cpu-limit-plan", "code-update-strategy", "unknown-field", "no-handler", "entrypoint-missing",
 	"binding-field", "binding-name", "binding-name-taken", "bindings-not-inherited",
-	"migration-tag", "duplicate-tag", "tag-order", "step-field", "class-name", "class-unknown", "class-live", "class-twice", "storage-switch",
+	"migration-tag", "duplicate-tag", "tag-order", "step-field", "class-name", "class-unknown",
+	"class-live", "class-twice", "storage-switch",
 	"kv-storage", "transfer-from-self",
-	"exports-and-migrations", "export-type", "export-state", "export-storage", "export-field", "export-rename-target",
-	"class-not-registered", "class-without-lifecycle", "class-without-binding", "lifecycle-without-class", "deleted-class-bound",
+	"exports-and-migrations", "export-type", "export-state", "export-storage", "export-field",
+	"export-rename-target",
+	"class-not-registered", "class-without-lifecycle", "class-without-binding",
+	"lifecycle-without-class", "deleted-class-bound",
 	"deleted-class-registered", "pending-class-bound",
 }
 
-// EntryModule is the file that a config's main names: what capdo build generates, in a folder of the user's choice.
+// EntryModule is the file that a config's main names: what capdo build
+// generates, in a folder of the user's choice.
 const EntryModule = "entry.mjs"
 
-// Out returns the folder of main, which is the one to build to: build, beside the config, where main is no entry.mjs.
+// Out returns the folder of main, which is the one to build to: build, beside
+// the config, where main is no entry.mjs.
 func (c *Config) Out() string {
 	main := "build/" + EntryModule
 	if path.Base(filepath.ToSlash(c.Main)) == EntryModule {
@@ -68,12 +77,15 @@ func (c *Config) Out() string {
 	return filepath.Join(filepath.Dir(c.Path), filepath.Dir(main))
 }
 
-// Check compares a config, or one environment of it, with what the program registers, and returns what is wrong in the order of the
-// file. now tells which compatibility dates are in the future.
+// Check compares a config, or one environment of it, with what the program
+// registers, and returns what is wrong in the order of the file. now tells
+// which compatibility dates are in the future.
 func Check(c *Config, program shim.Description, now time.Time) []Problem {
-	k := &checker{Config: c, program: program, now: now, classes: map[string]*lifecycle{}, bound: map[string]int{}, registered: map[string]bool{}}
+	k := &checker{Config: c, program: program, now: now, classes: map[string]*lifecycle{},
+		bound: map[string]int{}, registered: map[string]bool{}}
 	for i, b := range c.DurableObjects.Bindings {
-		if _, ok := k.bound[b.ClassName]; !ok && b.ClassName != "" && (b.ScriptName == "" || b.ScriptName == c.Name) {
+		if _, ok := k.bound[b.ClassName]; !ok && b.ClassName != "" &&
+			(b.ScriptName == "" || b.ScriptName == c.Name) {
 			k.bound[b.ClassName] = i
 		}
 	}
@@ -81,19 +93,23 @@ func Check(c *Config, program shim.Description, now time.Time) []Problem {
 		k.registered[class.Name] = true
 	}
 	for _, rules := range []func(*checker){
-		(*checker).main, (*checker).compatibilityDate, (*checker).compatibilityFlags, (*checker).requestSignal,
-		(*checker).cpuLimit, (*checker).codeUpdateStrategy, (*checker).unknownFields, (*checker).handlers, (*checker).entrypoints,
+		(*checker).main, (*checker).compatibilityDate, (*checker).compatibilityFlags,
+		(*checker).requestSignal,
+		(*checker).cpuLimit, (*checker).codeUpdateStrategy, (*checker).unknownFields,
+		(*checker).handlers, (*checker).entrypoints,
 		(*checker).bindingFields, (*checker).bindingNames, (*checker).bindingsNotInherited,
 		(*checker).tags, (*checker).replay, (*checker).oneKindOfLifecycle, (*checker).exports,
 		(*checker).boundClasses, (*checker).registeredClasses, (*checker).liveClasses,
 	} {
 		rules(k)
 	}
-	slices.SortStableFunc(k.problems, func(a, b Problem) int { return a.Position.compare(b.Position) })
+	slices.SortStableFunc(k.problems,
+		func(a, b Problem) int { return a.Position.compare(b.Position) })
 	return k.problems
 }
 
-// CheckAll checks the top level and then each environment. What an environment has from the top level is reported once.
+// CheckAll checks the top level and then each environment. What an environment
+// has from the top level is reported once.
 func CheckAll(c *Config, program shim.Description, now time.Time) []Problem {
 	problems := Check(c, program, now)
 	top := map[Problem]bool{}
@@ -126,7 +142,8 @@ type checker struct {
 
 // add reports a problem of the entry at a path, as Config.path returns it.
 func (k *checker) add(s Severity, rule, path, message, hint string) {
-	k.problems = append(k.problems, Problem{k.Path, k.positions.find(path), k.Env, rule, s, message, hint})
+	k.problems = append(k.problems,
+		Problem{k.Path, k.positions.find(path), k.Env, rule, s, message, hint})
 }
 
 func (k *checker) main() {
@@ -135,7 +152,8 @@ func (k *checker) main() {
 	case k.Main == "":
 		k.add(Error, "main", k.path("main"), "there is no main", hint)
 	case path.Base(filepath.ToSlash(k.Main)) != EntryModule:
-		k.add(Error, "main", k.path("main"), fmt.Sprintf("main is %q, which is not what capdo builds", k.Main), hint)
+		k.add(Error, "main", k.path("main"),
+			fmt.Sprintf("main is %q, which is not what capdo builds", k.Main), hint)
 	}
 }
 
@@ -147,13 +165,18 @@ func (k *checker) compatibilityDate() {
 	case k.CompatibilityDate == "":
 		k.add(Error, "compatibility-date", at, "there is no compatibility_date", hint)
 	case err != nil:
-		k.add(Error, "compatibility-date", at, fmt.Sprintf("compatibility_date %q is not a date like %s", k.CompatibilityDate, flags[0].from), hint)
+		k.add(Error, "compatibility-date", at,
+			fmt.Sprintf("compatibility_date %q is not a date like %s", k.CompatibilityDate,
+				flags[0].from), hint)
 	case date.After(k.now.UTC()):
-		k.add(Error, "compatibility-date", at, "compatibility_date "+k.CompatibilityDate+" is in the future", "set it to today's date in UTC, or before")
+		k.add(Error, "compatibility-date", at,
+			"compatibility_date "+k.CompatibilityDate+" is in the future",
+			"set it to today's date in UTC, or before")
 	}
 }
 
-// flag is a compatibility flag that a program may need (https://developers.cloudflare.com/workers/configuration/compatibility-flags/).
+// flag is a compatibility flag that a program may need
+// (https://developers.cloudflare.com/workers/configuration/compatibility-flags/).
 type flag struct {
 	name string
 	off  string                        // the flag that turns it off
@@ -177,7 +200,8 @@ var flags = []flag{
 	}},
 	// workerd runs a promise's continuation in the context that awaits it,
 	// whoever resolves it. The Go runtime rests on that.
-	{"handle_cross_request_promise_resolution", "no_handle_cross_request_promise_resolution", "2024-10-14", func(shim.Description) string { return "Go programs need" }},
+	{"handle_cross_request_promise_resolution", "no_handle_cross_request_promise_resolution",
+		"2024-10-14", func(shim.Description) string { return "Go programs need" }},
 	// Stubs have methods. Without, a call fails with "is not a function".
 	{"rpc", "no_rpc", "2024-04-03", methodsNeed},
 }
@@ -199,28 +223,33 @@ func (k *checker) compatibilityFlags() {
 			continue
 		}
 		if i := slices.Index(k.CompatibilityFlags, f.off); i >= 0 {
-			k.add(Error, "compatibility-flag", k.path("compatibility_flags", i), fmt.Sprintf("%s turns off what %s", f.off, need),
+			k.add(Error, "compatibility-flag", k.path("compatibility_flags",
+				i), fmt.Sprintf("%s turns off what %s", f.off, need),
 				"take it out of compatibility_flags")
 			continue
 		}
 		_, err := time.Parse(time.DateOnly, k.CompatibilityDate)
-		if err != nil || k.CompatibilityDate >= f.from || slices.Contains(k.CompatibilityFlags, f.name) || tooOld {
+		if err != nil || k.CompatibilityDate >= f.from ||
+			slices.Contains(k.CompatibilityFlags, f.name) || tooOld {
 			continue
 		}
 		tooOld = true // one later date is right for all
 		k.add(Error, "compatibility-flag", k.path("compatibility_date"),
-			fmt.Sprintf("compatibility_date %s is too old: %s %s, which is on from %s", k.CompatibilityDate, need, f.name, f.from),
+			fmt.Sprintf("compatibility_date %s is too old: %s %s, which is on from %s",
+				k.CompatibilityDate, need, f.name, f.from),
 			fmt.Sprintf("set compatibility_date to %s or later, or add %q to compatibility_flags", f.from, f.name))
 	}
 }
 
-// requestSignalFlag makes workerd tell a Worker that its client has disconnected
+// requestSignalFlag makes workerd tell a Worker that its client has
+// disconnected
 // (https://developers.cloudflare.com/changelog/2025-05-22-handle-request-cancellation).
 const requestSignalFlag = "enable_request_signal"
 
 func (k *checker) requestSignal() {
 	if k.program.Fetch && !slices.Contains(k.CompatibilityFlags, requestSignalFlag) {
-		k.add(Warning, "request-signal", k.path("compatibility_flags"), requestSignalFlag+" is not set: the context of a handler will not end when its client disconnects",
+		k.add(Warning, "request-signal", k.path("compatibility_flags"), requestSignalFlag+
+			" is not set: the context of a handler will not end when its client disconnects",
 			fmt.Sprintf("add %q to compatibility_flags", requestSignalFlag))
 	}
 }
@@ -234,7 +263,9 @@ func (k *checker) cpuLimit() {
 		return
 	}
 	if ms := k.Limits.CPUMs; ms < 1 || ms > maxCPU || ms != math.Trunc(ms) {
-		k.add(Error, "cpu-limit", at, fmt.Sprintf("cpu_ms %v is not a whole number from 1 to %d", ms, maxCPU), "300000 ms, 5 minutes, is the most; without cpu_ms it is 30000")
+		k.add(Error, "cpu-limit", at,
+			fmt.Sprintf("cpu_ms %v is not a whole number from 1 to %d", ms, maxCPU),
+			"300000 ms, 5 minutes, is the most; without cpu_ms it is 30000")
 	}
 	k.add(Warning, "cpu-limit-plan", at, "cpu_ms needs a Workers Paid plan: on the Free plan Cloudflare refuses the deploy, whatever the value",
 		"leave limits out for an account on the Free plan, whose limit is fixed")
@@ -249,22 +280,27 @@ func (k *checker) codeUpdateStrategy() {
 		return
 	}
 	if s.Mode != "immediate" && s.Mode != "deferred" {
-		k.add(Error, "code-update-strategy", k.path("durable_objects", "code_update_strategy", "mode"), fmt.Sprintf("the mode of code_update_strategy is %q", s.Mode),
+		k.add(Error, "code-update-strategy", k.path("durable_objects", "code_update_strategy",
+			"mode"), fmt.Sprintf("the mode of code_update_strategy is %q", s.Mode),
 			`set it to "immediate" or "deferred"`)
 	}
-	if ms := s.MaxDelay * 1000; s.MaxDelay < 0 || s.MaxDelay > maxDelay || math.Abs(ms-math.Round(ms)) > 1e-6 {
-		k.add(Error, "code-update-strategy", k.path("durable_objects", "code_update_strategy", "max_delay"),
-			fmt.Sprintf("max_delay %v is not a number of seconds from 0 to %d, to the millisecond", s.MaxDelay, maxDelay), "leave it out for 300 s")
+	if ms := s.MaxDelay * 1000; s.MaxDelay < 0 || s.MaxDelay > maxDelay ||
+		math.Abs(ms-math.Round(ms)) > 1e-6 {
+		k.add(Error, "code-update-strategy", k.path("durable_objects",
+			"code_update_strategy", "max_delay"),
+			fmt.Sprintf("max_delay %v is not a number of seconds from 0 to %d, to the millisecond",
+				s.MaxDelay, maxDelay), "leave it out for 300 s")
 	}
 }
 
-// known are the keys of the tables about Durable Objects in which wrangler tells what it does not know. A table that ends in * is each
-// of an array.
+// known are the keys of the tables about Durable Objects in which wrangler
+// tells what it does not know. A table that ends in * is each of an array.
 var known = map[string][]string{
 	"durable_objects":                      {"bindings", "code_update_strategy"},
 	"durable_objects.bindings.*":           {"name", "class_name", "script_name", "environment"},
 	"durable_objects.code_update_strategy": {"mode", "max_delay"},
-	"migrations.*":                         {"tag", "new_classes", "new_sqlite_classes", "renamed_classes", "deleted_classes", "transferred_classes"},
+	"migrations.*": {"tag", "new_classes", "new_sqlite_classes",
+		"renamed_classes", "deleted_classes", "transferred_classes"},
 }
 
 func (k *checker) unknownFields() {
@@ -284,7 +320,9 @@ func (k *checker) unknownFields() {
 func (k *checker) unknownField(table string, known []string) {
 	for _, key := range k.positions.keys(table) {
 		if !slices.Contains(known, key) {
-			k.add(Warning, "unknown-field", join(table, key), fmt.Sprintf("wrangler does not know %s here, and ignores it", key), "known are "+strings.Join(known, ", "))
+			k.add(Warning, "unknown-field", join(table, key),
+				fmt.Sprintf("wrangler does not know %s here, and ignores it", key),
+				"known are "+strings.Join(known, ", "))
 		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// base is a config in which everything is right for a program with class Counter.
+// base is a config in which everything is right for a program with class
+// Counter.
 const base = `
 name = "hello"
 main = "build/entry.mjs"
@@ -36,7 +37,8 @@ func with(lines ...string) string {
 	return config
 }
 
-// declares is a config whose classes are declared by exports in the place of migrations. Class Counter is live.
+// declares is a config whose classes are declared by exports in the place of
+// migrations. Class Counter is live.
 func declares(exports string) string {
 	return with(`migrations = []`) + exports
 }

@@ -1,4 +1,5 @@
-// Package wrangler reads the config of wrangler, Cloudflare's tool for Workers, and checks it against a Go program.
+// Package wrangler reads the config of wrangler, Cloudflare's tool for Workers,
+// and checks it against a Go program.
 package wrangler
 
 import (
@@ -9,8 +10,9 @@ import (
 	"reflect"
 )
 
-// Config is what capdo reads of a wrangler config (https://developers.cloudflare.com/workers/wrangler/configuration/): its top level, or
-// one of its environments.
+// Config is what capdo reads of a wrangler config
+// (https://developers.cloudflare.com/workers/wrangler/configuration/): its top
+// level, or one of its environments.
 type Config struct {
 	Path string // the file
 	Env  string // the environment, or ""
@@ -38,13 +40,15 @@ type Build struct {
 	Command string `key:"command"`
 }
 
-// DurableObjects holds the bindings of Durable Object namespaces, and how objects change over to new code.
+// DurableObjects holds the bindings of Durable Object namespaces, and how
+// objects change over to new code.
 type DurableObjects struct {
 	Bindings           []Binding           `key:"bindings"`
 	CodeUpdateStrategy *CodeUpdateStrategy `key:"code_update_strategy"`
 }
 
-// CodeUpdateStrategy says when a running object changes over to newly deployed code.
+// CodeUpdateStrategy says when a running object changes over to newly deployed
+// code.
 type CodeUpdateStrategy struct {
 	Mode     string  `key:"mode"`      // "immediate" or "deferred"
 	MaxDelay float64 `key:"max_delay"` // in seconds
@@ -58,7 +62,8 @@ type Binding struct {
 	Environment string `key:"environment"` // of that Worker
 }
 
-// Migration is one step of the classes' history. Steps are applied in order, each once per deployment, told apart by their tags.
+// Migration is one step of the classes' history. Steps are applied in order,
+// each once per deployment, told apart by their tags.
 type Migration struct {
 	Tag                string     `key:"tag"`
 	NewClasses         []string   `key:"new_classes"`
@@ -81,10 +86,13 @@ type Transfer struct {
 	To         string `key:"to"`
 }
 
-// Export declares the state of a class; a map of them takes the place of migrations.
+// Export declares the state of a class; a map of them takes the place of
+// migrations.
 type Export struct {
-	Type          string `key:"type"`    // "durable-object", or another kind of export
-	State         string `key:"state"`   // "" and "created", "expecting-transfer": live; "deleted", "renamed", "transferred": gone
+	Type string `key:"type"` // "durable-object", or another kind of export
+	// "" and "created", "expecting-transfer": live; "deleted", "renamed",
+	// "transferred": gone
+	State         string `key:"state"`
 	Storage       string `key:"storage"` // "sqlite" or "legacy-kv"
 	RenamedTo     string `key:"renamed_to"`
 	TransferredTo string `key:"transferred_to"`
@@ -96,8 +104,9 @@ type Limits struct {
 	CPUMs float64 `key:"cpu_ms"`
 }
 
-// Find returns the path of the config in a folder: wrangler.json, wrangler.jsonc or wrangler.toml, in the order in which wrangler
-// itself looks for them.
+// Find returns the path of the config in a folder: wrangler.json,
+// wrangler.jsonc or wrangler.toml, in the order in which wrangler itself looks
+// for them.
 func Find(dir string) (string, error) {
 	for _, name := range []string{"wrangler.json", "wrangler.jsonc", "wrangler.toml"} {
 		path := filepath.Join(dir, name)
@@ -105,10 +114,12 @@ func Find(dir string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("there is no wrangler config in %s\nhint: create a wrangler.jsonc there, with name, \"main\": \"build/entry.mjs\", compatibility_date, durable_objects and migrations", dir)
+	return "", fmt.Errorf("there is no wrangler config in %s"+
+		"\nhint: create a wrangler.jsonc there, with name, \"main\": \"build/entry.mjs\", compatibility_date, durable_objects and migrations", dir)
 }
 
-// Load reads a config with all its environments. An error in it names file, line and column.
+// Load reads a config with all its environments. An error in it names file,
+// line and column.
 func Load(path string) (*Config, error) {
 	f, err := readFile(path)
 	if err != nil {
@@ -124,7 +135,9 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("%s:%s: %w", path, c.positions.find(mismatch.path), err)
 	}
 	if n := len(c.Environments); n > maxEnvironments {
-		return nil, fmt.Errorf("%s:%s: the config has %d environments, of at most %d\nhint: put them into several configs", path, c.positions.find("env"), n, maxEnvironments)
+		return nil, fmt.Errorf("%s:%s: the config has %d environments, of at most %d"+
+			"\nhint: put them into several configs", path, c.positions.find("env"),
+			n, maxEnvironments)
 	}
 	c.inherit()
 	return c, nil

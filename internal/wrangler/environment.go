@@ -7,23 +7,28 @@ import (
 	"strings"
 )
 
-// inherited are the keys that an environment has from the top level when it does not set them itself, by how they are taken over
-// (tried with wrangler 4.164; https://developers.cloudflare.com/workers/wrangler/configuration/#inheritable-keys). An environment's
-// name is the top level's with its own appended. All else, such as bindings and vars, is not inherited.
+// inherited are the keys that an environment has from the top level when it
+// does not set them itself, by how they are taken over (tried with wrangler
+// 4.164;
+// https://developers.cloudflare.com/workers/wrangler/configuration/#inheritable-keys).
+// An environment's name is the top level's with its own appended. All else,
+// such as bindings and vars, is not inherited.
 var inherited = map[string]func(env, top *Config){
 	"name": func(env, top *Config) {
 		if top.Name != "" {
 			env.Name = top.Name + "-" + env.Env
 		}
 	},
-	"main":                func(env, top *Config) { env.Main = top.Main },
-	"compatibility_date":  func(env, top *Config) { env.CompatibilityDate = top.CompatibilityDate },
-	"compatibility_flags": func(env, top *Config) { env.CompatibilityFlags = top.CompatibilityFlags },
-	"build":               func(env, top *Config) { env.Build = top.Build },
-	"migrations":          func(env, top *Config) { env.Migrations = top.Migrations },
-	"exports":             func(env, top *Config) { env.Exports = top.Exports },
-	"triggers":            func(*Config, *Config) {}, // see raw
-	"limits":              func(env, top *Config) { env.Limits = top.Limits },
+	"main":               func(env, top *Config) { env.Main = top.Main },
+	"compatibility_date": func(env, top *Config) { env.CompatibilityDate = top.CompatibilityDate },
+	"compatibility_flags": func(env, top *Config) {
+		env.CompatibilityFlags = top.CompatibilityFlags
+	},
+	"build":      func(env, top *Config) { env.Build = top.Build },
+	"migrations": func(env, top *Config) { env.Migrations = top.Migrations },
+	"exports":    func(env, top *Config) { env.Exports = top.Exports },
+	"triggers":   func(*Config, *Config) {}, // see raw
+	"limits":     func(env, top *Config) { env.Limits = top.Limits },
 }
 
 // inherit completes the environments.
@@ -49,7 +54,8 @@ func (c *Config) inherit() {
 // sets reports whether an environment has a key of its own.
 func (c *Config) sets(key string) bool { return c.positions.has(joined("env", c.Env, key)) }
 
-// Environment returns the environment of that name; of the name "", the config itself.
+// Environment returns the environment of that name; of the name "", the config
+// itself.
 func (c *Config) Environment(name string) (*Config, error) {
 	if name == "" {
 		return c, nil
@@ -59,12 +65,15 @@ func (c *Config) Environment(name string) (*Config, error) {
 	}
 	names := slices.Sorted(maps.Keys(c.Environments))
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%s has no environment %q, nor any other\nhint: add env.%s to it", c.Path, name, name)
+		return nil, fmt.Errorf("%s has no environment %q, nor any other\nhint: add env.%s to it",
+			c.Path, name, name)
 	}
-	return nil, fmt.Errorf("%s has no environment %q\nhint: it has %s", c.Path, name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%s has no environment %q\nhint: it has %s", c.Path, name,
+		strings.Join(names, ", "))
 }
 
-// path returns the path of an entry of this environment in the file, where it may be one of the top level's. Parts are keys and indexes.
+// path returns the path of an entry of this environment in the file, where it
+// may be one of the top level's. Parts are keys and indexes.
 func (c *Config) path(parts ...any) string {
 	path := joined(parts...)
 	key, _, _ := strings.Cut(path, separator)

@@ -34,7 +34,8 @@ func (k *checker) oneKindOfLifecycle() {
 	}
 }
 
-// durableExports are the exports that are Durable Object classes; others are entry points and workflows.
+// durableExports are the exports that are Durable Object classes; others are
+// entry points and workflows.
 func (c *Config) durableExports() map[string]Export {
 	classes := map[string]Export{}
 	for name, e := range c.Exports {
@@ -52,18 +53,21 @@ func (k *checker) exports() {
 			k.export(name, e)
 		case "worker", "workflow":
 		default:
-			k.add(Error, "export-type", k.path("exports", name, "type"), fmt.Sprintf("the type of %s in exports is %q", name, e.Type),
+			k.add(Error, "export-type", k.path("exports", name,
+				"type"), fmt.Sprintf("the type of %s in exports is %q", name, e.Type),
 				`set it to "durable-object" for a Durable Object class`)
 		}
 	}
 }
 
 func (k *checker) export(name string, e Export) {
-	l := &lifecycle{state: live, storage: e.Storage, entry: "exports", path: k.path("exports", name), to: e.RenamedTo + e.TransferredTo}
+	l := &lifecycle{state: live, storage: e.Storage, entry: "exports",
+		path: k.path("exports", name), to: e.RenamedTo + e.TransferredTo}
 	k.classes[name] = l
 	s, ok := exportStates[e.stateName()]
 	if !ok {
-		k.add(Error, "export-state", k.path("exports", name, "state"), fmt.Sprintf("the state of %s in exports is %q", name, e.State),
+		k.add(Error, "export-state", k.path("exports", name,
+			"state"), fmt.Sprintf("the state of %s in exports is %q", name, e.State),
 			"states are "+strings.Join(sortedKeys(exportStates), ", "))
 		return
 	}
@@ -84,7 +88,8 @@ func (k *checker) export(name string, e Export) {
 
 // exportFields: an entry has the fields that its state needs, and no others.
 func (k *checker) exportFields(name string, e Export, s exportState) {
-	values := map[string]string{"storage": e.Storage, "renamed_to": e.RenamedTo, "transferred_to": e.TransferredTo, "transfer_from": e.TransferFrom}
+	values := map[string]string{"storage": e.Storage, "renamed_to": e.RenamedTo,
+		"transferred_to": e.TransferredTo, "transfer_from": e.TransferFrom}
 	for _, field := range s.must {
 		path := k.path("exports", name, field)
 		switch value := values[field]; {
@@ -92,13 +97,17 @@ func (k *checker) exportFields(name string, e Export, s exportState) {
 			k.add(Error, "export-storage", path, fmt.Sprintf("the storage of %s in exports is %q", name, value),
 				`set it to "sqlite"; "legacy-kv" is for a class that was created with key-value storage`)
 		case value == "":
-			k.add(Error, "export-field", path, fmt.Sprintf("%s in exports has no %s, which the state %s needs", name, field, e.stateName()), "add it")
+			k.add(Error, "export-field", path,
+				fmt.Sprintf("%s in exports has no %s, which the state %s needs", name, field,
+					e.stateName()), "add it")
 		}
 	}
 	allowed := slices.Concat([]string{"type", "state"}, s.must, s.may)
 	for _, field := range k.positions.keys(k.path("exports", name)) {
 		if !slices.Contains(allowed, field) {
-			k.add(Error, "export-field", k.path("exports", name, field), fmt.Sprintf("%s in exports has %s, which does not go with the state %s", name, field, e.stateName()),
+			k.add(Error, "export-field", k.path("exports", name,
+				field), fmt.Sprintf("%s in exports has %s, which does not go with the state %s",
+				name, field, e.stateName()),
 				"it may have "+strings.Join(allowed, ", "))
 		}
 	}
@@ -107,16 +116,20 @@ func (k *checker) exportFields(name string, e Export, s exportState) {
 // notToSelf: a transfer is between two Workers.
 func (k *checker) notToSelf(class, field, worker string) {
 	if worker == k.Name && worker != "" {
-		k.add(Error, "transfer-from-self", k.path("exports", class, field), fmt.Sprintf("the %s of %s in exports is %s, which is this Worker itself", field, class, worker),
+		k.add(Error, "transfer-from-self", k.path("exports", class,
+			field), fmt.Sprintf("the %s of %s in exports is %s, which is this Worker itself",
+			field, class, worker),
 			"within one Worker use the state renamed")
 	}
 }
 
-// renameTarget: objects are handed over to a class that is declared beside, and live.
+// renameTarget: objects are handed over to a class that is declared beside, and
+// live.
 func (k *checker) renameTarget(class, to string) {
 	target, ok := k.Exports[to]
 	if to == class || !ok || target.Type != "durable-object" || target.stateName() != "created" {
-		k.add(Error, "export-rename-target", k.path("exports", class, "renamed_to"), fmt.Sprintf("%s in exports is renamed to %s, which is not a live class in exports", class, to),
+		k.add(Error, "export-rename-target", k.path("exports", class,
+			"renamed_to"), fmt.Sprintf("%s in exports is renamed to %s, which is not a live class in exports", class, to),
 			fmt.Sprintf("add to exports: %q with type \"durable-object\" and the storage that %s had", to, class))
 	}
 }

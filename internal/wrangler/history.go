@@ -8,7 +8,8 @@ import (
 	"flow.internal/capdo/internal/jsname"
 )
 
-// state is where a class stands in its life. A class that nothing speaks of has none.
+// state is where a class stands in its life. A class that nothing speaks of has
+// none.
 type state string
 
 const (
@@ -78,14 +79,16 @@ func (c *Config) Renames() (renames []Rename) {
 
 var storageNames = map[string]string{sqlite: "SQLite storage", legacyKV: "key-value storage"}
 
-// A history of migrations is told apart by tags: wrangler looks for the deployed one, and has Cloudflare apply what comes after it.
+// A history of migrations is told apart by tags: wrangler looks for the
+// deployed one, and has Cloudflare apply what comes after it.
 func (k *checker) tags() {
 	seen := map[string]bool{}
 	for i, m := range k.Migrations {
 		at := k.path("migrations", i, "tag")
 		switch {
 		case m.Tag == "":
-			k.add(Error, "migration-tag", at, fmt.Sprintf("migration %d has no tag", i+1), "give it a tag of its own, such as "+k.nextTag())
+			k.add(Error, "migration-tag", at, fmt.Sprintf("migration %d has no tag", i+1),
+				"give it a tag of its own, such as "+k.nextTag())
 		case seen[m.Tag]:
 			k.add(Error, "duplicate-tag", at, fmt.Sprintf("the tag %q is taken by an earlier migration: wrangler would not know which of them has been applied", m.Tag),
 				"give it a tag of its own, such as "+k.nextTag())
@@ -99,7 +102,8 @@ func (k *checker) tags() {
 
 var numbered = regexp.MustCompile(`^(.*?)([0-9]+)$`)
 
-// isBefore reports whether two tags are numbered alike, and a's number is the smaller one.
+// isBefore reports whether two tags are numbered alike, and a's number is the
+// smaller one.
 func isBefore(a, b string) bool {
 	x, y := numbered.FindStringSubmatch(a), numbered.FindStringSubmatch(b)
 	if x == nil || y == nil || x[1] != y[1] {
@@ -127,15 +131,18 @@ func (k *checker) nextTag() string {
 	return k.freeTag
 }
 
-// replay applies the migrations one after the other, the steps of each in wrangler's order: deleted, renamed, transferred, new.
+// replay applies the migrations one after the other, the steps of each in
+// wrangler's order: deleted, renamed, transferred, new.
 func (k *checker) replay() {
 	for i, m := range k.Migrations {
-		s := &migration{checker: k, entry: fmt.Sprintf("migration %q", m.Tag), seen: map[string]string{}, failed: map[string]bool{}}
+		s := &migration{checker: k, entry: fmt.Sprintf("migration %q", m.Tag),
+			seen: map[string]string{}, failed: map[string]bool{}}
 		if m.Tag == "" {
 			s.entry = fmt.Sprintf("migration %d", i+1)
 		}
 		for j, name := range m.DeletedClasses {
-			s.leave(name, lifecycle{state: deleted}, "deletes", k.path("migrations", i, "deleted_classes", j))
+			s.leave(name, lifecycle{state: deleted}, "deletes",
+				k.path("migrations", i, "deleted_classes", j))
 		}
 		for j, r := range m.RenamedClasses {
 			s.rename(r, k.path("migrations", i, "renamed_classes", j))
@@ -182,7 +189,8 @@ func (s *migration) leave(class string, to lifecycle, verb, path string) string 
 	s.name(class, path)
 	was := s.classes[class]
 	if !was.isLive() {
-		s.fail("class-unknown", path, fmt.Sprintf("%s %s class %s, %s", s.entry, verb, class, whyUnknown(was)),
+		s.fail("class-unknown", path, fmt.Sprintf("%s %s class %s, %s", s.entry, verb, class,
+			whyUnknown(was)),
 			"take the step out; or, if a migration that created the class has been taken out of the file, put it back")
 		return ""
 	}
@@ -206,7 +214,8 @@ func (s *migration) enter(class, storage, verb, path string) {
 	s.name(class, path)
 	s.className(class, path)
 	if was := s.classes[class]; was.isLive() {
-		s.fail("class-live", path, fmt.Sprintf("%s %s class %s, which is live since %s", s.entry, verb, class, was.entry),
+		s.fail("class-live", path, fmt.Sprintf("%s %s class %s, which is live since %s", s.entry,
+			verb, class, was.entry),
 			"a class is created by one step only: take this one out, or delete the class in a migration before it, which deletes its objects' data")
 		return
 	}
@@ -227,7 +236,8 @@ func (s *migration) create(class, storage, path string) {
 	}
 }
 
-// kvStorage warns of what no new account can have (https://developers.cloudflare.com/changelog/post/2026-07-09-restrict-new-kv-backed-namespaces/).
+// kvStorage warns of what no new account can have
+// (https://developers.cloudflare.com/changelog/post/2026-07-09-restrict-new-kv-backed-namespaces/).
 func (k *checker) kvStorage(class, path, instead string) {
 	k.add(Warning, "kv-storage", path, fmt.Sprintf("class %s gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one", class),
 		fmt.Sprintf("use %s, unless the class has been deployed like this: storage cannot be switched", instead))
@@ -235,11 +245,13 @@ func (k *checker) kvStorage(class, path, instead string) {
 
 func (s *migration) rename(r Rename, path string) {
 	if r.From == "" || r.To == "" {
-		s.fail("step-field", path, s.entry+" renames a class, but does not say from and to", "give it both")
+		s.fail("step-field", path,
+			s.entry+" renames a class, but does not say from and to", "give it both")
 		return
 	}
 	if r.From == r.To {
-		s.fail("class-live", path, fmt.Sprintf("%s renames class %s to itself", s.entry, r.From), "take the step out")
+		s.fail("class-live", path, fmt.Sprintf("%s renames class %s to itself", s.entry, r.From),
+			"take the step out")
 		return
 	}
 	storage := s.leave(r.From, lifecycle{state: renamed, to: r.To}, "renames", join(path, "from"))
@@ -248,17 +260,21 @@ func (s *migration) rename(r Rename, path string) {
 
 func (s *migration) transfer(t Transfer, path string) {
 	if t.From == "" || t.FromScript == "" || t.To == "" {
-		s.fail("step-field", path, s.entry+" transfers a class, but does not say from, from_script and to", "give it all three")
+		s.fail("step-field", path,
+			s.entry+" transfers a class, but does not say from, from_script and to",
+			"give it all three")
 		return
 	}
 	if t.FromScript == s.Name {
-		s.fail("transfer-from-self", join(path, "from_script"), fmt.Sprintf("%s transfers class %s from %s, which is this Worker itself", s.entry, t.From, t.FromScript),
+		s.fail("transfer-from-self", join(path,
+			"from_script"), fmt.Sprintf("%s transfers class %s from %s, which is this Worker itself", s.entry, t.From, t.FromScript),
 			"within one Worker use renamed_classes")
 	}
 	s.enter(t.To, "", fmt.Sprintf("transfers %s of %s to", t.From, t.FromScript), join(path, "to"))
 }
 
-// twice warns of a class that one migration names more than once, where wrangler has an answer.
+// twice warns of a class that one migration names more than once, where
+// wrangler has an answer.
 func (s *migration) twice() {
 	for _, r := range s.repeats {
 		if s.failed[r.first] || s.failed[r.second] {

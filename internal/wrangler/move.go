@@ -16,15 +16,16 @@ import (
 // wrangler 4.164, which joins some to the folder and resolves others, so that
 // absolute paths would not do.)
 var paths = []string{
-	"main", "base_dir", "tsconfig", "pages_build_output_dir", "assets.directory", "site.bucket", "site.entry-point",
+	"main", "base_dir", "tsconfig", "pages_build_output_dir", "assets.directory", "site.bucket",
+	"site.entry-point",
 	"text_blobs.*", "data_blobs.*", "wasm_modules.*", "d1_databases.*.migrations_dir",
 	"containers.*.image", "containers.*.image_build_context", "alias.*",
 }
 
 // Moved returns the config, in its own format, as it has to read in the folder
 // dir, where relative paths lead to the same files. It lacks the user's build
-// steps. main, if not "", takes the place of main; not so where the config has a
-// base_dir, in which wrangler wants main to be.
+// steps. main, if not "", takes the place of main; not so where the config has
+// a base_dir, in which wrangler wants main to be.
 func (c *Config) Moved(dir, main string) ([]byte, error) {
 	config, err := c.file.decode()
 	if err != nil {

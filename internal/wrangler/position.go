@@ -11,7 +11,8 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// Position is a place in a file. Lines and columns count from 1, columns in bytes.
+// Position is a place in a file. Lines and columns count from 1, columns in
+// bytes.
 type Position struct {
 	Line   int `json:"line"`
 	Column int `json:"column"`
@@ -109,7 +110,8 @@ func (p *positions) keys(path string) []string {
 			keys = append(keys, key)
 		}
 	}
-	slices.SortStableFunc(keys, func(a, b string) int { return entry.children[a].at.compare(entry.children[b].at) })
+	slices.SortStableFunc(keys,
+		func(a, b string) int { return entry.children[a].at.compare(entry.children[b].at) })
 	return keys
 }
 
@@ -240,7 +242,8 @@ func (x *index) toml(p *positions, v *unstable.Node) {
 	}
 }
 
-// first notes where an entry stands that may be opened in several places. Arrays in arrays have no place of their own.
+// first notes where an entry stands that may be opened in several places.
+// Arrays in arrays have no place of their own.
 func (x *index) first(p *positions, n *unstable.Node) {
 	if !p.isThere && n.Kind != unstable.Array {
 		x.set(p, int(n.Raw.Offset))

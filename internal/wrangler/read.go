@@ -46,11 +46,14 @@ func readFile(path string) (*file, error) {
 		return nil, err
 	}
 	if len(b) > maxSize {
-		return nil, fmt.Errorf("%s is larger than %d bytes, which is the most for a config\nhint: name the wrangler config; keep data out of it", path, maxSize)
+		return nil, fmt.Errorf("%s is larger than %d bytes, which is the most for a config"+
+			"\nhint: name the wrangler config; keep data out of it", path, maxSize)
 	}
 	c := &file{isTOML: filepath.Ext(path) == ".toml", text: bytes.TrimPrefix(b, byteOrderMark)}
 	if at := c.tooDeep(); at >= 0 {
-		return nil, fmt.Errorf("%s:%s: objects and arrays are nested more than %d deep\nhint: keep deep data in a file of its own, not in the config", path, newLineStarts(c.text).at(at), maxDepth)
+		return nil, fmt.Errorf("%s:%s: objects and arrays are nested more than %d deep"+
+			"\nhint: keep deep data in a file of its own, not in the config", path,
+			newLineStarts(c.text).at(at), maxDepth)
 	}
 	return c, nil
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // Secrets returns the variables that wrangler dev adds to those of the config:
-// what is in .dev.vars.NAME beside it, or if there is no such file in .dev.vars.
-// Where the config lists its secrets, others are left out.
+// what is in .dev.vars.NAME beside it, or if there is no such file in
+// .dev.vars. Where the config lists its secrets, others are left out.
 func (c *Config) Secrets(name string) (map[string]string, error) {
 	path := filepath.Join(filepath.Dir(c.Path), ".dev.vars")
 	b, err := os.ReadFile(path + "." + name)
@@ -42,7 +42,8 @@ func (c *Config) Secrets(name string) (map[string]string, error) {
 var variable = regexp.MustCompile("(?m)^\\s*(?:export\\s+)?([\\w.-]+)(?:\\s*=\\s*?|:\\s+?)(\\s*'(?:\\\\'|[^'])*'|\\s*\"(?:\\\\\"|[^\"])*\"|\\s*`(?:\\\\`|[^`])*`|[^#\\r\\n]+)?\\s*(?:#.*)?$")
 
 func parseVars(text string) map[string]string {
-	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(text, string(byteOrderMark)))
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(text,
+		string(byteOrderMark)))
 	vars := map[string]string{}
 	for _, m := range variable.FindAllStringSubmatch(text, -1) {
 		vars[m[1]] = unquote(strings.TrimSpace(m[2]))

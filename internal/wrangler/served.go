@@ -82,12 +82,15 @@ func (c *Config) firstName(class string) string {
 func (c *Config) Unserved() error {
 	var names []string
 	for _, kind := range append(slices.Clone(kinds), "triggers", "tail_consumers") {
-		if v := c.raw[kind]; !slices.Contains([]string{"durable_objects", "vars", "secrets"}, kind) && !isEmpty(v) {
+		if v := c.raw[kind]; !slices.Contains([]string{"durable_objects", "vars", "secrets"},
+			kind) && !isEmpty(v) {
 			names = append(names, kind)
 		}
 	}
 	if len(names) > 0 {
-		return fmt.Errorf("%s has %s, which capdo serve cannot provide\nhint: take it out in an environment for self-hosting, and name that with --env", c.Path, strings.Join(names, ", "))
+		return fmt.Errorf("%s has %s, which capdo serve cannot provide"+
+			"\nhint: take it out in an environment for self-hosting, and name that with --env",
+			c.Path, strings.Join(names, ", "))
 	}
 	for _, b := range c.DurableObjects.Bindings {
 		if b.ScriptName != "" && b.ScriptName != c.Name {

@@ -65,7 +65,8 @@ func claimComplete(ctx context.Context, env *durable.Env, r *request) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	claim, err := ledger.Claim(ctx, []byte(r.Key), dedupe.ClaimOptions{Lease: minute, TTL: time.Duration(r.TTLSeconds) * time.Second})
+	claim, err := ledger.Claim(ctx, []byte(r.Key),
+		dedupe.ClaimOptions{Lease: minute, TTL: time.Duration(r.TTLSeconds) * time.Second})
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,8 @@ func sequence(ctx context.Context, env *durable.Env, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	seq, err := sequencer.Next(ctx, []byte(r.Value), []byte(r.Key), nil, time.Duration(r.TTLSeconds)*time.Second)
+	seq, err := sequencer.Next(ctx, []byte(r.Value), []byte(r.Key), nil,
+		time.Duration(r.TTLSeconds)*time.Second)
 	return map[string]int64{"n": seq.N}, err
 }
 
@@ -134,7 +136,8 @@ func (o *thing) insert(_ context.Context, value string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	rows, err := o.state.Storage().SQL().Exec("INSERT INTO t (n, v) VALUES (?, ?) RETURNING n", n, "a value of forty characters, more or less")
+	rows, err := o.state.Storage().SQL().Exec("INSERT INTO t (n, v) VALUES (?, ?) RETURNING n", n,
+		"a value of forty characters, more or less")
 	if err != nil {
 		return 0, err
 	}
@@ -205,6 +208,8 @@ func (o *thing) Fetch(ctx context.Context, _ *durable.Request) (*durable.Respons
 	return &durable.Response{WebSocket: client}, nil
 }
 
-func (o *thing) WebSocketMessage(_ context.Context, ws *durable.WebSocket, m durable.Message) error {
+func (o *thing) WebSocketMessage(
+	_ context.Context, ws *durable.WebSocket, m durable.Message,
+) error {
 	return ws.Send(m)
 }

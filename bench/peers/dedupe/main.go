@@ -1,4 +1,5 @@
-// The smallest Worker that dedupes: what the benchmarks measure. It links no net/http.
+// The smallest Worker that dedupes: what the benchmarks measure. It links no
+// net/http.
 package main
 
 import (

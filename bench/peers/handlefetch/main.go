@@ -51,5 +51,7 @@ func answer(v any, err error) (*durable.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &durable.Response{Status: 200, Header: map[string][]string{"Content-Type": {"application/json"}}, Body: bytes.NewBuffer(b)}, nil
+	return &durable.Response{Status: 200,
+		Header: map[string][]string{"Content-Type": {"application/json"}},
+		Body:   bytes.NewBuffer(b)}, nil
 }

@@ -34,7 +34,9 @@ func newMux() http.Handler {
 		answer(w, map[string]int64{"n": n}, err)
 	})
 	mux.HandleFunc("GET /ws", socket)
-	idempotent := dedupehttp.Idempotent(ledger, func(*http.Request) (string, error) { return "bench", nil }, &dedupehttp.Options{Required: true})
+	idempotent := dedupehttp.Idempotent(ledger,
+		func(*http.Request) (string, error) { return "bench", nil },
+		&dedupehttp.Options{Required: true})
 	mux.Handle("POST /charge", idempotent(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, map[string]int64{"n": 1}, nil)
 	})))

@@ -18,11 +18,15 @@ func main() {
 	seat := js.Global().Get("seat")
 	serve := serveWorker
 	if role := os.Args[1]; role != "Worker" {
-		o := &object{role: role, storage: seat.Get("state").Get("storage"), state: seat.Get("state")}
+		o := &object{role: role, storage: seat.Get("state").Get("storage"),
+			state: seat.Get("state")}
 		if role == "Thing" {
-			o.storage.Get("sql").Call("exec", "CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, n INTEGER, v TEXT)")
+			o.storage.Get("sql").Call("exec",
+				"CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, n INTEGER, v TEXT)")
 		}
-		seat.Set("alarm", promising(func(js.Value, []js.Value) (any, error) { return nil, o.alarm() }))
+		seat.Set("alarm", promising(func(js.Value, []js.Value) (any, error) {
+			return nil, o.alarm()
+		}))
 		serve = o.serve
 	}
 	seat.Set("serve", promising(serve))
@@ -146,7 +150,8 @@ func post(env js.Value, path string, f fields) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, err = send(env.Get("LEDGER"), f.Key, "/complete", fields{Fence: claim.Fence, Value: "done"})
+		_, err = send(env.Get("LEDGER"), f.Key, "/complete",
+			fields{Fence: claim.Fence, Value: "done"})
 		return fields{Fence: claim.Fence}, err
 	case "/sequence":
 		return send(env.Get("LEDGER"), f.Value, "/next", f)

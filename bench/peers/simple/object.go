@@ -28,14 +28,16 @@ func (o *object) serve(_ js.Value, args []js.Value) (any, error) {
 	if pathOf(args[0]) == "/ws" {
 		pair := js.Global().Get("WebSocketPair").New()
 		o.state.Call("acceptWebSocket", pair.Get("1"))
-		return js.Global().Get("Response").New(nil, map[string]any{"status": 101, "webSocket": pair.Get("0")}), nil
+		return js.Global().Get("Response").New(nil,
+			map[string]any{"status": 101, "webSocket": pair.Get("0")}), nil
 	}
 	f, path, err := read(args[0])
 	if err != nil {
 		return nil, err
 	}
 	serve := map[string]func(fields) (fields, error){
-		"/put_if_absent": o.putIfAbsent, "/claim": o.claim, "/complete": o.complete, "/next": o.next,
+		"/put_if_absent": o.putIfAbsent, "/claim": o.claim,
+		"/complete": o.complete, "/next": o.next,
 		"/kv": o.kv, "/insert": o.insert, "/scan": o.scan, "/ring": o.ring,
 	}[path]
 	return respond(serve(f))
@@ -93,7 +95,8 @@ func (o *object) claim(f fields) (fields, error) {
 	if r.Result != "" || r.Until > now() && r.Owner != f.Owner {
 		return fields{Fence: r.Fence}, nil
 	}
-	r = record{Owner: f.Owner, Fence: r.Fence + 1, Until: now() + 60_000, Expires: now() + f.TTL*1000}
+	r = record{Owner: f.Owner, Fence: r.Fence + 1, Until: now() + 60_000,
+		Expires: now() + f.TTL*1000}
 	return fields{Fence: r.Fence}, errors.Join(o.save("record", r), o.setAlarm(r.Expires))
 }
 
@@ -141,7 +144,8 @@ func (o *object) kv(f fields) (fields, error) {
 }
 
 func (o *object) insert(f fields) (fields, error) {
-	cursor := o.storage.Get("sql").Call("exec", "INSERT INTO t (n, v) VALUES (?, ?) RETURNING n", f.Value, "a value of forty characters, more or less")
+	cursor := o.storage.Get("sql").Call("exec", "INSERT INTO t (n, v) VALUES (?, ?) RETURNING n",
+		f.Value, "a value of forty characters, more or less")
 	return fields{N: int64(cursor.Call("one").Get("n").Int())}, nil
 }
 

@@ -129,7 +129,8 @@ func (l *Ledger) claim(
 func (l *Ledger) acquire(key []byte, before *Entry, o dedupe.ClaimOptions, ttl int64) *Entry {
 	l.Fence++
 	e := &Entry{
-		Held: true, Owner: o.Owner, Fence: l.Fence, Attempt: 1, Fingerprint: bytes.Clone(o.Fingerprint), FirstSeen: l.Latest, TTL: ttl,
+		Held: true, Owner: o.Owner, Fence: l.Fence, Attempt: 1,
+		Fingerprint: bytes.Clone(o.Fingerprint), FirstSeen: l.Latest, TTL: ttl,
 	}
 	lease, _ := dedupe.LeaseMillis(o.Lease)
 	e.LeaseEnd = l.Latest + lease

@@ -1,6 +1,6 @@
 // Package handlers finds methods that look like a Durable Object's handlers and
-// would never be called. It looks methods up by name, which makes a Worker 80 KiB
-// larger (gzip), so only tests and native programs link it.
+// would never be called. It looks methods up by name, which makes a Worker 80
+// KiB larger (gzip), so only tests and native programs link it.
 package handlers
 
 import "reflect"
@@ -19,11 +19,17 @@ func handlers() []handler {
 		{"Alarm(ctx context.Context, info durable.AlarmInfo) error",
 			func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Alarm") }},
 		{"WebSocketMessage(ctx context.Context, ws *durable.WebSocket, m durable.Message) error",
-			func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("WebSocketMessage") }},
+			func(t reflect.Type) (reflect.Method, bool) {
+				return t.MethodByName("WebSocketMessage")
+			}},
 		{"WebSocketClose(ctx context.Context, ws *durable.WebSocket, code int, reason string, wasClean bool) error",
-			func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("WebSocketClose") }},
+			func(t reflect.Type) (reflect.Method, bool) {
+				return t.MethodByName("WebSocketClose")
+			}},
 		{"WebSocketError(ctx context.Context, ws *durable.WebSocket, err error) error",
-			func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("WebSocketError") }},
+			func(t reflect.Type) (reflect.Method, bool) {
+				return t.MethodByName("WebSocketError")
+			}},
 	}
 }
 
@@ -50,13 +56,16 @@ func Check(t reflect.Type, interfaces [5]reflect.Type) string {
 		switch {
 		case !ok || t.Implements(interfaces[i]):
 		case all.Implements(interfaces[i]):
-			return m.Name + " is a method of " + all.String() + " and would never be called; hint: register that type instead of " + t.String()
+			return m.Name + " is a method of " + all.String() +
+				" and would never be called; hint: register that type instead of " + t.String()
 		default:
-			return "the method " + m.Name + " of " + t.String() + " would never be called; hint: its signature must be " + h.signature
+			return "the method " + m.Name + " of " + t.String() +
+				" would never be called; hint: its signature must be " + h.signature
 		}
 	}
 	if m, ok := misspelled(all); ok {
-		return "the method " + m.Name + " of " + t.String() + " would never be called; hint: the names of handlers begin with WebSocket"
+		return "the method " + m.Name + " of " + t.String() +
+			" would never be called; hint: the names of handlers begin with WebSocket"
 	}
 	return ""
 }

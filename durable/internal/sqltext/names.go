@@ -68,7 +68,8 @@ func sourceOf(tokens []string) (source string, isCast bool) {
 		for ; open > 0 && tokens[open] != "("; open-- {
 		}
 		column, rest := cutColumn(tokens[:n-1])
-		if open < 1 || len(rest) != open+1 || !isEither(tokens[open-1], "MAX", "MIN") || !startsItem(tokens[:open-1]) {
+		if open < 1 || len(rest) != open+1 || !isEither(tokens[open-1], "MAX", "MIN") ||
+			!startsItem(tokens[:open-1]) {
 			return "", false
 		}
 		return column, false
@@ -107,7 +108,8 @@ func startsItem(tokens []string) bool {
 
 // endsItem reports whether an item of a list has ended.
 func endsItem(tokens []string) bool {
-	return len(tokens) == 0 || isEither(tokens[0], ",", ")", ";", "FROM", "UNION", "EXCEPT", "INTERSECT")
+	return len(tokens) == 0 ||
+		isEither(tokens[0], ",", ")", ";", "FROM", "UNION", "EXCEPT", "INTERSECT")
 }
 
 func isEither(token string, words ...string) bool {
@@ -127,7 +129,8 @@ func isName(token string) bool {
 	case '0' <= c && c <= '9':
 		return false
 	default:
-		return isWord(c) && !isEither(token, "SELECT", "DISTINCT", "ALL", "RETURNING", "FROM", "AS", "NULL", "END")
+		return isWord(c) && !isEither(token, "SELECT", "DISTINCT", "ALL", "RETURNING", "FROM",
+			"AS", "NULL", "END")
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 )
 
 // EachParameter calls fn with the parameters of a query, as SQLite numbers them
-// from 1 in each of its statements: ? is one more than the highest so far, ?5 is
-// 5, and a name is, at its first use, as ? is
+// from 1 in each of its statements: ? is one more than the highest so far, ?5
+// is 5, and a name is, at its first use, as ? is
 // (https://www.sqlite.org/lang_expr.html#parameters). Those that SQLite refuses
 // are left out.
 func EachParameter(query string, fn func(number, start, end int)) {
@@ -49,8 +49,8 @@ func EachParameter(query string, fn func(number, start, end int)) {
 	}
 }
 
-// TokenEnd returns the end of the token, or of the half of one, that begins at i.
-// It follows sqlite3GetToken in SQLite's tokenize.c.
+// TokenEnd returns the end of the token, or of the half of one, that begins at
+// i. It follows sqlite3GetToken in SQLite's tokenize.c.
 func TokenEnd(q string, i int) int {
 	switch c := q[i]; {
 	case strings.HasPrefix(q[i:], "--"):
@@ -106,5 +106,6 @@ func after(q string, i int, s string) int {
 
 // isWord: what names, keywords and numbers consist of.
 func isWord(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '$' || c >= 0x80
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' ||
+		c == '$' || c >= 0x80
 }

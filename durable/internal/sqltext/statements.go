@@ -67,7 +67,8 @@ func Split(text string) (list []string) {
 	return list
 }
 
-// splitter knows of a statement whether it is a trigger, and where in it one is.
+// splitter knows of a statement whether it is a trigger, and where in it one
+// is.
 type splitter struct {
 	tokens    int
 	isCreate  bool // CREATE or CREATE TEMP is all that there is so far
@@ -86,14 +87,16 @@ func (s *splitter) take(token string) {
 		return
 	}
 	s.isTrigger = s.isTrigger || s.isCreate && word == "TRIGGER"
-	s.isCreate = s.tokens == 1 && word == "CREATE" || s.isCreate && s.tokens == 2 && (word == "TEMP" || word == "TEMPORARY")
+	s.isCreate = s.tokens == 1 && word == "CREATE" ||
+		s.isCreate && s.tokens == 2 && (word == "TEMP" || word == "TEMPORARY")
 	s.isEnd = s.semicolon && word == "END"
 	s.semicolon = word == ";"
 }
 
 // IsBlank reports whether a token is space, or a comment.
 func IsBlank(token string) bool {
-	return strings.TrimLeft(token, " \t\n\f\r\v") == "" || strings.HasPrefix(token, "--") || strings.HasPrefix(token, "/*")
+	return strings.TrimLeft(token, " \t\n\f\r\v") == "" || strings.HasPrefix(token, "--") ||
+		strings.HasPrefix(token, "/*")
 }
 
 // Verb returns the word, in upper case, that says what the last statement of

@@ -81,7 +81,8 @@ func TestParametersAreThoseOfTheLastStatement(t *testing.T) {
 	}
 }
 
-// What is cut off or blanked is nothing to SQLite, and the rest is in its place.
+// What is cut off or blanked is nothing to SQLite, and the rest is in its
+// place.
 func FuzzStatements(f *testing.F) {
 	for _, s := range []string{"", ";", "select 1;;--\n;/*", "a;'b;'';[", "\x00;x", "é;"} {
 		f.Add(s)

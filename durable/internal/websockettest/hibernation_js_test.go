@@ -14,7 +14,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// wantClosed fails the test unless the connection is closed with the code and reason.
+// wantClosed fails the test unless the connection is closed with the code and
+// reason.
 func wantClosed(t *testing.T, c *durable.Conn, code int, reason string) {
 	t.Helper()
 	_, err := c.Read(t.Context())

@@ -1,4 +1,5 @@
-// Package websockettest tests WebSockets in workerd: those of an object's handlers, of a Conn, and of net/http handlers.
+// Package websockettest tests WebSockets in workerd: those of an object's
+// handlers, of a Conn, and of net/http handlers.
 package websockettest
 
 import (
@@ -34,7 +35,8 @@ type record struct {
 
 var records = map[string]*record{}
 
-// Room accepts WebSockets for its handlers. A message is a command, or comes back.
+// Room accepts WebSockets for its handlers. A message is a command, or comes
+// back.
 type Room struct {
 	state *durable.State
 	*record

@@ -19,7 +19,8 @@ export const guard = {
 
 let before = new Uint8Array(0);
 
-// differs returns where two ranges of equal length and alignment differ first, or -1.
+// differs returns where two ranges of equal length and alignment differ first,
+// or -1.
 function differs(a, b, from, to) {
   const head = Math.min(to, (from + 3) & ~3), tail = Math.max(head, to & ~3);
   for (let i = from; i < head; i++) if (a[i] !== b[i]) return i;

@@ -76,7 +76,8 @@ function expectation({ node, thrown, how }, [failed, value, dumped]) {
   return { failed, value: failed ? value?.message ?? value?.text : value, dumped };
 }
 
-// host is a JavaScript object that Go holds, each of whose properties and methods gives one value.
+// host is a JavaScript object that Go holds, each of whose properties and
+// methods gives one value.
 function hostOf(steps) {
   const host = {};
   steps.forEach(({ how, give, node }, i) => {
@@ -108,7 +109,8 @@ export class Fuzz extends entry.Fuzz {
     return report.done();
   }
 
-  // run goes one way, and looks whether the tables are afterwards where they were.
+  // run goes one way, and looks whether the tables are afterwards where they
+  // were.
   async run(way, seed, n) {
     await super.stored("absent"); // what is first used stays: storage.kv, storage.sql
     await super.rows("SELECT 1");
@@ -119,7 +121,8 @@ export class Fuzz extends entry.Fuzz {
     return out;
   }
 
-  // compare looks whether the tables are where they were; Go's collector needs more than a moment.
+  // compare looks whether the tables are where they were; Go's collector needs
+  // more than a moment.
   async compare(before, report) {
     let after;
     for (let i = 0; i < 20; i++) {
@@ -197,7 +200,8 @@ export class Fuzz extends entry.Fuzz {
     report.values += await settled(super.probe("return", host, r.next(), 20));
   }
 
-  // edges are what no seed finds soon: numbers at their end, many names, handles that are released.
+  // edges are what no seed finds soon: numbers at their end, many names,
+  // handles that are released.
   async edges() {
     const report = new Report();
     try {
@@ -215,7 +219,8 @@ export class Fuzz extends entry.Fuzz {
     return report.done();
   }
 
-  // anew: numbers start anew after the last one, and skip one that somebody waits for.
+  // anew: numbers start anew after the last one, and skip one that somebody
+  // waits for.
   async anew(report) {
     const rt = runtime(), first = Promise.withResolvers();
     rt.lastID = 0;
@@ -229,7 +234,8 @@ export class Fuzz extends entry.Fuzz {
     if (failed || value !== "first") report.fail(`a value was lost when numbers started anew: ${failed} ${value}`);
   }
 
-  // deeply has values come, as deep as they may be, where Go's stack is deep already.
+  // deeply has values come, as deep as they may be, where Go's stack is deep
+  // already.
   async deeply(report, frames) {
     let v = "bottom";
     for (let i = 0; i < 495; i++) v = i % 2 ? [v] : { v };
@@ -249,7 +255,8 @@ export class Fuzz extends entry.Fuzz {
     return report.done();
   }
 
-  // outcomes are mistakes that were made once, each with what has to come of it.
+  // outcomes are mistakes that were made once, each with what has to come of
+  // it.
   async outcomes(report) {
     const before = stats(), thrown = (v) => async () => { throw v; }, bad = () => { throw worst; };
     const worst = Object.defineProperties(new Error(), { message: { get: bad }, name: { get: bad } });
@@ -399,7 +406,8 @@ export class Fuzz extends entry.Fuzz {
     return report.done();
   }
 
-  // remotely has Go call an object in JavaScript, whose results and errors are what they like.
+  // remotely has Go call an object in JavaScript, whose results and errors are
+  // what they like.
   async remotely(seed, n) {
     const report = new Report(), plain = this.env.PLAIN.getByName("plain");
     for (let i = 0; i < n; i++) {
@@ -458,7 +466,8 @@ export class Fuzz extends entry.Fuzz {
     return report.done();
   }
 
-  // hibernating has a socket with an attachment of JavaScript's, whose messages Go handles.
+  // hibernating has a socket with an attachment of JavaScript's, whose messages
+  // Go handles.
   async hibernating(seed, n) {
     const report = new Report(), [client, server] = Object.values(new WebSocketPair()), queue = [];
     let arrived = () => {};

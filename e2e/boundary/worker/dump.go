@@ -11,7 +11,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// dump writes a value as dump of values.mjs does: both sides have to see the same.
+// dump writes a value as dump of values.mjs does: both sides have to see the
+// same.
 func dump(v any) string {
 	switch v := v.(type) {
 	case nil:

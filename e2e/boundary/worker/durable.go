@@ -89,11 +89,13 @@ func (f *Fuzz) Remote(ctx context.Context, method string, seed int) (string, err
 	return outcome(durable.Call[any](ctx, stub, method, seed)), nil
 }
 
-// Headers fetches from the object in JavaScript, and returns the headers of the response.
+// Headers fetches from the object in JavaScript, and returns the headers of the
+// response.
 func (f *Fuzz) Headers(ctx context.Context, seed int) (map[string]string, error) {
 	stub := f.env.Object("PLAIN", "plain")
 	defer stub.Release()
-	resp, err := stub.Fetch(ctx, &durable.Request{Method: "GET", URL: fmt.Sprintf("http://plain/?seed=%d", seed)})
+	resp, err := stub.Fetch(ctx,
+		&durable.Request{Method: "GET", URL: fmt.Sprintf("http://plain/?seed=%d", seed)})
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +173,9 @@ func (f *Fuzz) WebSocketError(context.Context, *durable.WebSocket, error) error 
 // serve answers with the request's headers, or with what the environment has.
 func serve(_ context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 	if names := r.Header["X-Vars"]; len(names) > 0 {
-		return &durable.Response{Status: 200, Body: bytes.NewBufferString(strings.Join(readVars(env, strings.Split(names[0], ",")), "\n"))}, nil
+		return &durable.Response{Status: 200,
+			Body: bytes.NewBufferString(strings.Join(readVars(env,
+				strings.Split(names[0], ",")), "\n"))}, nil
 	}
 	h := map[string][]string{}
 	for k, v := range r.Header {

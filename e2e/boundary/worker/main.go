@@ -21,7 +21,8 @@ func NewFuzz(_ context.Context, state *durable.State, env *durable.Env) (*Fuzz, 
 	return &Fuzz{state, env}, nil
 }
 
-// probing serves the method probe below package durable, where nothing has been converted yet.
+// probing serves the method probe below package durable, where nothing has been
+// converted yet.
 type probing struct{ jsrt.Program }
 
 const probeIndex = 0 // of the class's methods

@@ -11,7 +11,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// probe does what args[0] says with the values after it, as they came through the boundary.
+// probe does what args[0] says with the values after it, as they came through
+// the boundary.
 func probe(ctx context.Context, c *jsrt.Context, args []any) (any, error) {
 	switch op := args[0].(string); op {
 	case "echo":
@@ -59,7 +60,8 @@ func callHost(ctx context.Context, host *jsrt.Ref, steps []any) []any {
 	return out
 }
 
-// call is Ref.Call for what may return a promise, which Call refuses with a panic.
+// call is Ref.Call for what may return a promise, which Call refuses with a
+// panic.
 func call(host *jsrt.Ref, name string, args []any) (v any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -89,7 +91,8 @@ func deep(ctx context.Context, n int, host *jsrt.Ref, steps []any) []any {
 	return out
 }
 
-// distinctNames calls methods of so many different names: more than JavaScript knows by number.
+// distinctNames calls methods of so many different names: more than JavaScript
+// knows by number.
 func distinctNames(host *jsrt.Ref, n int) (any, error) {
 	for i := range n {
 		name := "method" + strconv.Itoa(i)
@@ -138,7 +141,8 @@ func handles(c *jsrt.Context, host *jsrt.Ref) (any, error) {
 	return foreign(c, host)
 }
 
-// kept is a reference of the first object that asked: every other one has to be refused it.
+// kept is a reference of the first object that asked: every other one has to be
+// refused it.
 var kept *jsrt.Ref
 
 func foreign(c *jsrt.Context, host *jsrt.Ref) (any, error) {
@@ -157,7 +161,8 @@ func foreign(c *jsrt.Context, host *jsrt.Ref) (any, error) {
 	return "refused", nil
 }
 
-// canaries are blocks of the sizes that buffers and values have, among which those are allocated.
+// canaries are blocks of the sizes that buffers and values have, among which
+// those are allocated.
 var canaries = newCanaries()
 
 func newCanaries() [][]byte {

@@ -20,12 +20,14 @@ func returnValues(host *jsrt.Ref, seed uint64, n int) (any, error) {
 		if e, isError := v.(*jsrt.Error); isError {
 			got, err = err, nil
 			if got == nil || dump(got) != dump(e) {
-				return nil, fmt.Errorf("seed %d, value %d: %s came back as %s", seed, i, clip(dump(e)), clip(dump(got)))
+				return nil, fmt.Errorf("seed %d, value %d: %s came back as %s", seed, i,
+					clip(dump(e)), clip(dump(got)))
 			}
 			continue
 		}
 		if err != nil || dump(got) != dump(v) {
-			return nil, fmt.Errorf("seed %d, value %d: %s came back as %s, %v", seed, i, clip(difference(dump(v), dump(got))), clip(difference(dump(got), dump(v))), err)
+			return nil, fmt.Errorf("seed %d, value %d: %s came back as %s, %v", seed, i,
+				clip(difference(dump(v), dump(got))), clip(difference(dump(got), dump(v))), err)
 		}
 	}
 	return n, nil
@@ -89,7 +91,8 @@ func (g *generator) value(depth int) any {
 }
 
 func (g *generator) float() float64 {
-	special := []float64{0, math.Copysign(0, -1), 1, -1, math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, math.SmallestNonzeroFloat64, 1<<53 - 1}
+	special := []float64{0, math.Copysign(0, -1), 1, -1, math.NaN(), math.Inf(1), math.Inf(-1),
+		math.MaxFloat64, math.SmallestNonzeroFloat64, 1<<53 - 1}
 	if i := g.IntN(20); i < len(special) {
 		return special[i]
 	}
@@ -111,7 +114,8 @@ func (g *generator) string() string {
 }
 
 func (g *generator) key() string {
-	if names := []string{"__proto__", "constructor", "toString", "length", "name", "", "0"}; g.IntN(3) == 0 {
+	if names := []string{"__proto__", "constructor", "toString",
+		"length", "name", "", "0"}; g.IntN(3) == 0 {
 		return names[g.IntN(len(names))]
 	}
 	return g.string()
@@ -130,7 +134,8 @@ func (g *generator) error() *jsrt.Error {
 		s := []rune(g.string())
 		return string(s[:min(len(s), 8000)])
 	}
-	return &jsrt.Error{Name: text(), Message: text(), Props: map[string]any{"code": text(), "retryable": true, "__proto__": "p", "n": 1.5}}
+	return &jsrt.Error{Name: text(), Message: text(),
+		Props: map[string]any{"code": text(), "retryable": true, "__proto__": "p", "n": 1.5}}
 }
 
 func (g *generator) nested(n int) any {

@@ -58,7 +58,8 @@ func serve(w http.ResponseWriter, r *http.Request) {
 
 func status(err error) string {
 	for sentinel, name := range map[error]string{
-		dedupe.ErrUnknownOutcome: "unknown", dedupe.ErrFenced: "fenced", dedupe.ErrMismatch: "mismatch", dedupe.ErrOverloaded: "overloaded",
+		dedupe.ErrUnknownOutcome: "unknown", dedupe.ErrFenced: "fenced",
+		dedupe.ErrMismatch: "mismatch", dedupe.ErrOverloaded: "overloaded",
 	} {
 		if errors.Is(err, sentinel) {
 			return name
@@ -99,18 +100,21 @@ func perform(ctx context.Context, env *durable.Env, q url.Values, a *answer) (er
 	if err != nil {
 		return err
 	}
-	return onLedger(ctx, l, "dedupe.durable_objects:LEDGER:"+base64.RawURLEncoding.EncodeToString(nil)+":"+opts.Mapping.String(), q, a)
+	return onLedger(ctx, l, "dedupe.durable_objects:LEDGER:"+
+		base64.RawURLEncoding.EncodeToString(nil)+":"+opts.Mapping.String(), q, a)
 }
 
 func onLedger(ctx context.Context, l dedupe.Ledger, name string, q url.Values, a *answer) error {
 	key := []byte(q.Get("key"))
 	fence, _ := strconv.ParseInt(q.Get("fence"), 10, 64)
-	held := dedupe.Claim{Outcome: dedupe.Acquired, Ledger: name, Key: key, Owner: q.Get("owner"), Fence: fence}
+	held := dedupe.Claim{Outcome: dedupe.Acquired, Ledger: name, Key: key,
+		Owner: q.Get("owner"), Fence: fence}
 	switch q.Get("op") {
 	case "claim":
 		wait, _ := strconv.Atoi(q.Get("wait"))
 		c, err := l.Claim(ctx, key, dedupe.ClaimOptions{
-			Owner: q.Get("owner"), Fingerprint: []byte(q.Get("fingerprint")), Lease: lasting, TTL: lasting, Wait: time.Duration(wait) * time.Millisecond,
+			Owner: q.Get("owner"), Fingerprint: []byte(q.Get("fingerprint")), Lease: lasting,
+			TTL: lasting, Wait: time.Duration(wait) * time.Millisecond,
 		})
 		a.Outcome, a.Fence, a.Result = c.Outcome.String(), c.Fence, string(c.Result)
 		if err != nil {

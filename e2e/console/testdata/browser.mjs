@@ -1,11 +1,12 @@
-// The browser of the console's test. It prints a line of JSON for each test: its name, and its failure if it has one.
+// The browser of the console's test. It prints a line of JSON for each test:
+// its name, and its failure if it has one.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 
-// The package has Chromium, its libraries and a font. It unpacks the libraries on machines that it takes to be without; the font's folder is
-// for us to tell.
+// The package has Chromium, its libraries and a font. It unpacks the libraries
+// on machines that it takes to be without; the font's folder is for us to tell.
 process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs24.x";
 process.env.FONTCONFIG_PATH = tmpdir() + "/fontconfig";
 mkdirSync(process.env.FONTCONFIG_PATH);
@@ -74,7 +75,8 @@ async function newest(page, pattern) {
   return entry.innerText();
 }
 
-// test runs one, and expects the browser's console to have no errors but those that match.
+// test runs one, and expects the browser's console to have no errors but those
+// that match.
 async function test(name, run, expected = /^$/) {
   errors.length = 0;
   let failure = "";

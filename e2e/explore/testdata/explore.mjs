@@ -1,7 +1,10 @@
 // Drives the real program and the real glue on a simulated workerd: node
 // --allow-natives-syntax explore.mjs BUILD [key=value …]
-//   seed=N  that schedule alone, with its events     first=N  where to begin     for=MS  for how long
-//   only=NAME  one scenario                          exhaustive=MS  all interleavings of the small scenarios, for so long
+//   seed=N         that schedule alone, with its events
+//   first=N        the first seed
+//   for=MS         for how long
+//   only=NAME      one scenario
+//   exhaustive=MS  all interleavings of the small scenarios, for so long
 
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -219,7 +222,8 @@ class Schedule {
   }
 }
 
-// watch runs f as far as workerd's CPU limit, here of a second: V8 ends it, and no finally runs.
+// watch runs f as far as workerd's CPU limit, here of a second: V8 ends it, and
+// no finally runs.
 function watch(f) {
   globalThis.turn = f;
   try {
@@ -250,7 +254,8 @@ function scheduleOf(seed) {
   return new Schedule(make(pick, generate), random, pick);
 }
 
-// explore runs all interleavings of a small scenario: each is a list of choices.
+// explore runs all interleavings of a small scenario: each is a list of
+// choices.
 function explore(name, scenario, until) {
   let path = [], n = 0;
   for (;;) {

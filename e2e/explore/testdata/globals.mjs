@@ -5,7 +5,8 @@ const NativePromise = Promise, NativeDate = Date, NativeInstance = WebAssembly.I
 
 export const START = 1_000_000_000_000;
 
-// ABORTED is thrown where workerd ends JavaScript: nothing of that turn may matter any more.
+// ABORTED is thrown where workerd ends JavaScript: nothing of that turn may
+// matter any more.
 export const ABORTED = new Error("the object was aborted");
 
 // sim is the Platform that JavaScript runs on.
@@ -14,7 +15,8 @@ export function use(platform) { sim = platform; }
 
 export const nameOf = (d) => !d ? "nowhere" : d.name === null ? `request ${d.call.id}` : `object ${d.name} (${d.id})`;
 
-// SimPromise: whoever resolves it, what awaits it runs in the domain that created it.
+// SimPromise: whoever resolves it, what awaits it runs in the domain that
+// created it.
 export class SimPromise {
   constructor(executor) {
     this.platform = sim;
@@ -203,7 +205,8 @@ function guarded(imports, instance) {
 // ENTRIES are the exports that make a context current.
 const ENTRIES = ["invoke", "settle", "tick", "cancel", "time_up", "deadlock"].map((name) => `capdo_${name}`);
 
-// entered watches that Go is entered in the domain of the context that it is entered for.
+// entered watches that Go is entered in the domain of the context that it is
+// entered for.
 function entered(exports) {
   const watched = { ...exports };
   for (const name of ENTRIES) {
@@ -216,7 +219,8 @@ function entered(exports) {
   return watched;
 }
 
-// install puts everything in place. What is only the explorer's own keeps using the real ones.
+// install puts everything in place. What is only the explorer's own keeps using
+// the real ones.
 export function install() {
   Object.assign(globalThis, { Date: SimDate, Promise: SimPromise, ReadableStream: SimReadable, Response: SimResponse, IdentityTransformStream, later, ...timeouts });
   globalThis.queueMicrotask = (f) => micro(sim.current, f);

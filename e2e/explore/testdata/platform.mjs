@@ -170,7 +170,8 @@ export class Platform {
     this.hung(this.current);
     this.current = this.section = null;
   }
-  // hung: workerd ends a request for which nothing is under way that could go on with it.
+  // hung: workerd ends a request for which nothing is under way that could go
+  // on with it.
   hung(d) {
     if (!d?.call || !d.alive || d.call.state !== "open") return;
     if (d.timers.length > 0 || d.io > 0 || this.ready.some((e) => e.domain === d)) return;
@@ -178,7 +179,8 @@ export class Platform {
     d.call.answer("failed", new Error("hung"));
     d.die();
   }
-  // settled calls f once v, which may be a promise of the current domain, has settled.
+  // settled calls f once v, which may be a promise of the current domain, has
+  // settled.
   settled(v, f) {
     if (typeof v?.then !== "function") return f(true, v);
     NativePromise.resolve(v).then((v) => f(true, v), (e) => f(false, e));
@@ -274,7 +276,8 @@ export class Platform {
   // finish ends a request that has been answered, and whose work is over.
   finish(d) { if (d.call && d.call.state !== "open" && d.waits === 0 && !d.call.body) d.die(); }
 
-  // enter runs f as a section: after those that began before, and while nothing else gets in.
+  // enter runs f as a section: after those that began before, and while nothing
+  // else gets in.
   enter(d, f, argument, resets) {
     this.own(d, "a section");
     const promise = SimPromise.withResolvers(), section = { isOver: false, at: 0 };
@@ -344,7 +347,8 @@ export class Platform {
 
   // ---- Clients -------------------------------------------------------------
 
-  // request begins what a client has asked for: of the stateless Worker, or straight of an object.
+  // request begins what a client has asked for: of the stateless Worker, or
+  // straight of an object.
   request(call) {
     Object.assign(call, { state: "new", domain: null, body: null });
     call.answer = (state, v) => {

@@ -33,14 +33,16 @@ export class Object extends DurableObject {
   }
   ping() { return "pong"; }
 
-  // wait awaits what another context resolves, and says whether its own I/O works then.
+  // wait awaits what another context resolves, and says whether its own I/O
+  // works then.
   async wait() {
     await new Promise((resolve) => { kept.resolve = resolve; });
     see("continued");
     this.state.storage.kv.put("k", 1);
     return "my storage works";
   }
-  // waitOptimized is wait with a promise that is made in a function which V8 has optimized.
+  // waitOptimized is wait with a promise that is made in a function which V8
+  // has optimized.
   async waitOptimized(how, rounds) {
     const make = makers[how], wait = async (box) => { await make(box); };
     for (let i = 0; i < rounds; i++) {
@@ -77,7 +79,8 @@ export class Object extends DurableObject {
   arm(ms) { kept.timeout = setTimeout(() => { this.state.storage.kv.put("k", 1); see("timeout"); }, ms); }
   async clearForeign() { clearTimeout(kept.timeout); }
 
-  // section blocks concurrency for so long, with a timeout from before and one of its own.
+  // section blocks concurrency for so long, with a timeout from before and one
+  // of its own.
   async section(ms) {
     setTimeout(() => see("timeout from before"), 20);
     await this.state.blockConcurrencyWhile(async () => {
@@ -105,7 +108,8 @@ export class Object extends DurableObject {
     return n + 1;
   }
 
-  // clock computes for longer than until its timeout, and says how far its clocks went.
+  // clock computes for longer than until its timeout, and says how far its
+  // clocks went.
   clock() {
     const start = Date.now(), before = performance.now();
     setTimeout(() => {}, 20);

@@ -60,7 +60,8 @@ export const small = {
     { to: "1", script: ["lock", 0, ["sleep", 5, "transact", ["add"]], "lock", 0, ["add"]] },
     { to: "2", script: ["lock", 0, ["transact", ["add"]], "lock", 0, ["add"]] },
   ] },
-  // A turn that was asked for is held back by the section in which the program ends.
+  // A turn that was asked for is held back by the section in which the program
+  // ends.
   crashInSection: { mayFail: true, calls: [
     { to: "1", script: ["sleep", 2, "add", "sleep", 9] },
     { to: "2", script: ["sleep", 2, "sleep", 9] },

@@ -29,7 +29,8 @@ export function encode(list) {
   return Uint8Array.from(out);
 }
 
-// adds counts what a script adds to each object: at least, once it has succeeded, and at most.
+// adds counts what a script adds to each object: at least, once it has
+// succeeded, and at most.
 export function adds(list, at, sure = true, sums = { least: {}, most: {} }) {
   for (let i = 0; i < list.length;) {
     const op = list[i++], args = list.slice(i, i += (FORMS[op] ?? "").length), block = args.at(-1);

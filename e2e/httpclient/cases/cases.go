@@ -51,8 +51,8 @@ func show(resp *http.Response, err error) string {
 	return s + text
 }
 
-// failure is an error as programs see it: by errors.Is, as a timeout, and by the
-// text where net/http or the case made it.
+// failure is an error as programs see it: by errors.Is, as a timeout, and by
+// the text where net/http or the case made it.
 func failure(err error) string {
 	s := "error"
 	var timeout interface{ Timeout() bool }

@@ -1,5 +1,5 @@
-// Package cases has what programs do with an http.Client, and the server that they
-// do it with. A native program and a Worker see the same.
+// Package cases has what programs do with an http.Client, and the server that
+// they do it with. A native program and a Worker see the same.
 package cases
 
 import (
@@ -93,8 +93,8 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "length %d, %q, %v\n", r.ContentLength, body, err)
 }
 
-// seen are the headers that a server sees of its client; those of the connection
-// are the platform's.
+// seen are the headers that a server sees of its client; those of the
+// connection are the platform's.
 var seen = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Type", "Cookie", "Range", "Referer", "User-Agent", "X-Own", "X-Umlaut"}
 
 func encoded(w http.ResponseWriter, r *http.Request) {

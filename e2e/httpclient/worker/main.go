@@ -77,9 +77,10 @@ func handler(env *durable.Env) http.Handler {
 	})
 }
 
-// giveUp gives a request up while its body has nothing to send. The body is closed,
-// so whoever writes to it learns that nobody reads. (With net/http's own transport
-// the writer waits for ever; http.RoundTripper says that the body is closed.)
+// giveUp gives a request up while its body has nothing to send. The body is
+// closed, so whoever writes to it learns that nobody reads. (With net/http's
+// own transport the writer waits for ever; http.RoundTripper says that the body
+// is closed.)
 func giveUp(e cases.Env) string {
 	ctx, cancel := context.WithTimeout(e.Context, 100*time.Millisecond)
 	defer cancel()
@@ -96,8 +97,8 @@ func giveUp(e cases.Env) string {
 // turns wakes a goroutine in another request's turn. That request ends at once.
 var turns = make(chan bool)
 
-// hold has a goroutine without a context make requests, each when another request
-// wakes it.
+// hold has a goroutine without a context make requests, each when another
+// request wakes it.
 func hold(w http.ResponseWriter, e cases.Env) {
 	done := make(chan string, 1)
 	go func() {

@@ -72,7 +72,8 @@ func run(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	capdo = filepath.Join(dir, "capdo")
-	if out, err := exec.Command("go", "build", "-o", capdo, "../../cmd/capdo").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", capdo,
+		"../../cmd/capdo").CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%s%w", out, err)
 	}
 	return m.Run(), nil
@@ -93,8 +94,10 @@ func StartWith(t testing.TB, own []string, dir, ready string, flags ...string) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	flags = append(flags, "--inspector-port", "0") // or else two wranglers look for one at the same time, and find the same
-	s := &Server{t: t, dir: dir, ready: ready, own: own, flags: flags, port: port, Disk: t.TempDir()}
+	// or else two wranglers look for one at the same time, and find the same
+	flags = append(flags, "--inspector-port", "0")
+	s := &Server{t: t, dir: dir, ready: ready, own: own, flags: flags, port: port,
+		Disk: t.TempDir()}
 	s.URL = fmt.Sprintf("http://127.0.0.1:%d", s.port)
 	s.Run()
 	t.Cleanup(s.Kill)
@@ -105,7 +108,8 @@ func StartWith(t testing.TB, own []string, dir, ready string, flags ...string) *
 func (s *Server) Run() {
 	s.t.Helper()
 	s.Log = &Log{}
-	args := slices.Concat([]string{"dev", s.dir, "--port", strconv.Itoa(s.port), "--persist-to", s.Disk}, s.own, []string{"--"}, s.flags)
+	args := slices.Concat([]string{"dev", s.dir, "--port", strconv.Itoa(s.port), "--persist-to",
+		s.Disk}, s.own, []string{"--"}, s.flags)
 	s.cmd = exec.Command(capdo, args...)
 	s.cmd.Stdout, s.cmd.Stderr = s.Log, s.Log
 	if err := s.cmd.Start(); err != nil {
@@ -143,13 +147,15 @@ func (s *Server) processes() []int {
 	return pids
 }
 
-// Memory returns how many bytes of memory all workerds of the server have resident.
+// Memory returns how many bytes of memory all workerds of the server have
+// resident.
 func (s *Server) Memory() (bytes int) {
 	for _, pid := range s.processes() {
 		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		_, rss, _ := strings.Cut(string(status), "VmRSS:")
-		if fields := strings.Fields(rss); strings.TrimSpace(string(name)) == "workerd" && len(fields) > 0 {
+		if fields := strings.Fields(rss); strings.TrimSpace(string(name)) == "workerd" &&
+			len(fields) > 0 {
 			kib, _ := strconv.Atoi(fields[0])
 			bytes += kib << 10
 		}

@@ -19,7 +19,8 @@ type Built struct {
 	Classes []string // that the program registers
 }
 
-// Start serves the Worker until the test is over. c has what is special about it.
+// Start serves the Worker until the test is over. c has what is special about
+// it.
 func (b *Built) Start(t testing.TB, c workerd.Config) *workerd.Process {
 	t.Helper()
 	c.Binary, c.Main, c.Disk = b.Binary, "entry.mjs", t.TempDir()
@@ -53,7 +54,8 @@ func excerpt(log string) string {
 	return log[:most] + "\n…\n" + log[len(log)-most:]
 }
 
-// Main builds the program in the folder worker to *built, runs the tests, and exits.
+// Main builds the program in the folder worker to *built, runs the tests, and
+// exits.
 func Main(m *testing.M, built *Built) { MainOf("worker", m, built) }
 
 // MainOf is Main for the program in another folder.

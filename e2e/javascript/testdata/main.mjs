@@ -1,4 +1,5 @@
-// JavaScript on the other side of RPC: a Worker that calls a Go class, and a class that Go calls.
+// JavaScript on the other side of RPC: a Worker that calls a Go class, and a
+// class that Go calls.
 import { DurableObject } from "cloudflare:workers";
 import * as entry from "./entry.mjs";
 import { goThere } from "./clone.mjs";

@@ -1,5 +1,6 @@
-// The Worker of the tests with JavaScript on the other side: a class whose methods JavaScript calls, and a handler that calls a class written
-// in JavaScript.
+// The Worker of the tests with JavaScript on the other side: a class whose
+// methods JavaScript calls, and a handler that calls a class written in
+// JavaScript.
 package main
 
 import (
@@ -55,11 +56,13 @@ func (l Ledger) Keep(_ context.Context, v any) (any, error) {
 }
 
 func (Ledger) Decline(context.Context) error {
-	return &durable.Error{Name: "Declined", Message: "no funds", Props: map[string]any{"code": 51.0}}
+	return &durable.Error{Name: "Declined", Message: "no funds",
+		Props: map[string]any{"code": 51.0}}
 }
 
 func main() {
-	durable.Register("Ledger", NewLedger, durable.Func[Ledger]("add", Ledger.Add), durable.Func[Ledger]("double", Ledger.Double),
+	durable.Register("Ledger", NewLedger, durable.Func[Ledger]("add",
+		Ledger.Add), durable.Func[Ledger]("double", Ledger.Double),
 		durable.Func[Ledger]("decline", Ledger.Decline),
 		durable.Func[Ledger]("echo", Ledger.Echo), durable.Func[Ledger]("keep", Ledger.Keep))
 	mux := http.NewServeMux()
@@ -73,14 +76,16 @@ func main() {
 	}
 }
 
-// abacus calls the class written in JavaScript, and answers with what came of it.
+// abacus calls the class written in JavaScript, and answers with what came of
+// it.
 func abacus(w http.ResponseWriter, r *http.Request) {
 	stub := durablehttp.Env(r).Object("ABACUS", "a")
 	ctx, results := r.Context(), []any{}
 	add := func(v any, err error) {
 		var e *durable.Error
 		if errors.As(err, &e) {
-			v = map[string]any{"name": e.Name, "message": e.Message, "code": e.Props["code"], "remote": errors.Is(err, durable.ErrRemote)}
+			v = map[string]any{"name": e.Name, "message": e.Message, "code": e.Props["code"],
+				"remote": errors.Is(err, durable.ErrRemote)}
 		} else if err != nil {
 			v = err.Error()
 		}
@@ -96,7 +101,8 @@ func abacus(w http.ResponseWriter, r *http.Request) {
 	add(nil, err)
 	_, err = durable.Call[any](ctx, stub, "floats")
 	add(nil, err)
-	keys := map[string]any{"__proto__": 1.0, "constructor": 2.0, "then": 3.0, "toJSON": 4.0, "hasOwnProperty": 5.0}
+	keys := map[string]any{"__proto__": 1.0, "constructor": 2.0, "then": 3.0, "toJSON": 4.0,
+		"hasOwnProperty": 5.0}
 	same, err := durable.Call[map[string]any](ctx, stub, "echo", keys)
 	add(fmt.Sprint(same), err)
 	json.NewEncoder(w).Encode(results)
@@ -105,7 +111,8 @@ func abacus(w http.ResponseWriter, r *http.Request) {
 // outbound posts a body to the URL given, and passes the answer on.
 func outbound(w http.ResponseWriter, r *http.Request) {
 	client := http.Client{Transport: durablehttp.Outbound(durablehttp.Env(r))}
-	req, err := http.NewRequestWithContext(r.Context(), "POST", r.URL.Query().Get("url"), strings.NewReader("hello"))
+	req, err := http.NewRequestWithContext(r.Context(), "POST", r.URL.Query().Get("url"),
+		strings.NewReader("hello"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return

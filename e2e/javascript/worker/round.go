@@ -39,20 +39,28 @@ type Sample struct {
 func samples() []any {
 	at := time.UnixMilli(1_700_000_000_123)
 	huge, _ := new(big.Int).SetString("-123456789012345678901234567890", 10)
-	inner := Sample{At: at, Addr: netip.MustParseAddr("::1"), Large: big.NewInt(7), Any: []any{nil, 1.5}}
+	inner := Sample{At: at, Addr: netip.MustParseAddr("::1"), Large: big.NewInt(7),
+		Any: []any{nil, 1.5}}
 	return []any{
-		true, 0.0, math.Copysign(0, -1), math.MaxFloat64, math.SmallestNonzeroFloat64, math.Inf(1), math.Inf(-1),
-		int64(0), int64(1<<53 - 1), int64(1 << 53), int64(math.MaxInt64), int64(math.MinInt64), uint64(math.MaxUint64), int8(-128), float32(0.1),
+		true, 0.0, math.Copysign(0, -1), math.MaxFloat64, math.SmallestNonzeroFloat64,
+		math.Inf(1), math.Inf(-1),
+		int64(0), int64(1<<53 - 1), int64(1 << 53), int64(math.MaxInt64), int64(math.MinInt64),
+		uint64(math.MaxUint64), int8(-128), float32(0.1),
 		"", "é😀\x00", []byte{}, []byte{0, 255}, at, time.UnixMilli(-8_640_000_000_000_000),
 		durable.BigInt("5"), durable.BigInt(huge.String()), netip.MustParseAddr("1.2.3.4"), huge,
-		[]any{}, map[string]any{}, []any{nil, int64(1 << 60), uint64(1 << 63), durable.BigInt("1"), "a", []byte{1}},
-		map[string]any{"__proto__": 1.0, "constructor": "c", "": nil, "then": []any{}}, []int{1}, [3]bool{true},
+		[]any{}, map[string]any{},
+		[]any{nil, int64(1 << 60), uint64(1 << 63), durable.BigInt("1"), "a", []byte{1}},
+		map[string]any{"__proto__": 1.0, "constructor": "c", "": nil, "then": []any{}},
+		[]int{1}, [3]bool{true},
 		inner, Sample{Bool: true, Int: math.MinInt64, Uint: math.MaxUint64, Float: -1e-7, Text: "t", Bytes: []byte{1}, At: at, Addr: netip.MustParseAddr("1.1.1.1"),
-			Large: huge, Any: map[string]any{"k": true}, List: []Sample{inner}, Map: map[string]Sample{"a b": inner}, Ints: map[int8]string{-1: "x"}, Array: [2]string{"a"}},
+			Large: huge, Any: map[string]any{"k": true}, List: []Sample{inner},
+			Map: map[string]Sample{"a b": inner}, Ints: map[int8]string{-1: "x"},
+			Array: [2]string{"a"}},
 	}
 }
 
-// round answers with the samples that came back as something else, and how many there are.
+// round answers with the samples that came back as something else, and how many
+// there are.
 func round(w http.ResponseWriter, r *http.Request) {
 	changed := []string{}
 	stub := durablehttp.Env(r).Object("ABACUS", "a")
@@ -61,21 +69,26 @@ func round(w http.ResponseWriter, r *http.Request) {
 		back, callErr := durable.Call[any](r.Context(), stub, "echo", v)
 		got := reflect.New(reflect.TypeOf(v))
 		decodeErr := durable.Decode(back, got.Interface())
-		if encodeErr != nil || callErr != nil || decodeErr != nil || !isSame(v, got.Elem().Interface()) {
-			changed = append(changed, fmt.Sprintf("%#v, sent as %#v, came back as %#v: %v, %v, %v", v, sent, got.Elem(), encodeErr, callErr, decodeErr))
+		if encodeErr != nil || callErr != nil || decodeErr != nil ||
+			!isSame(v, got.Elem().Interface()) {
+			changed = append(changed,
+				fmt.Sprintf("%#v, sent as %#v, came back as %#v: %v, %v, %v", v, sent, got.Elem(),
+					encodeErr, callErr, decodeErr))
 		}
 	}
 	json.NewEncoder(w).Encode(map[string]any{"changed": changed, "samples": len(samples())})
 }
 
-// isSame compares what two values become: times and big integers have more than one form in Go.
+// isSame compares what two values become: times and big integers have more than
+// one form in Go.
 func isSame(a, b any) bool {
 	x, errX := durable.Encode(a)
 	y, errY := durable.Encode(b)
 	if f, ok := x.(float64); ok && math.Signbit(f) != math.Signbit(y.(float64)) {
 		return false
 	}
-	return errX == nil && errY == nil && reflect.TypeOf(a) == reflect.TypeOf(b) && fmt.Sprintf("%#v", plainTimes(x)) == fmt.Sprintf("%#v", plainTimes(y))
+	return errX == nil && errY == nil && reflect.TypeOf(a) == reflect.TypeOf(b) &&
+		fmt.Sprintf("%#v", plainTimes(x)) == fmt.Sprintf("%#v", plainTimes(y))
 }
 
 func plainTimes(v any) any {

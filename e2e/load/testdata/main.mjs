@@ -1,4 +1,5 @@
-// The main module of the load: the generated entry, with objects that show what is in them and count what they do.
+// The main module of the load: the generated entry, with objects that show what
+// is in them and count what they do.
 import * as entry from "./entry.mjs";
 import { stats } from "./shim.mjs";
 
@@ -6,7 +7,8 @@ const counts = { waits: 0, waiting: 0 };
 const alarms = new Map(); // by object: what each alarm did
 let held = false; // whether alarms wait
 
-// observed is a class that can be looked into. What its alarms have to do is what is due within ten minutes.
+// observed is a class that can be looked into. What its alarms have to do is
+// what is due within ten minutes.
 const observed = (Class) => class extends Class {
   #one(query, ...binds) {
     const { sql } = this.ctx.storage;

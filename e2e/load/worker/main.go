@@ -1,4 +1,5 @@
-// The Worker that the load goes through: each request is one operation on many keys of a ledger, by as many callers.
+// The Worker that the load goes through: each request is one operation on many
+// keys of a ledger, by as many callers.
 package main
 
 import (
@@ -71,9 +72,10 @@ type tally struct {
 	mu                                               sync.Mutex
 	Acquired, TakenOver, Replay, InProgress, Attempt int // Attempt is the highest
 	Overloaded                                       int
-	Done                                             int            // completed or released
-	Wrong                                            int            // a result that is not the key's, or a key that has two holders
-	Errors                                           map[string]int // others, by text
+	Done                                             int // completed or released
+	// a result that is not the key's, or a key that has two holders
+	Wrong  int
+	Errors map[string]int // others, by text
 }
 
 func serve(w http.ResponseWriter, r *http.Request) {
@@ -107,10 +109,13 @@ func newOrder(ctx context.Context, env *durable.Env, q url.Values) (*order, erro
 		return n
 	}
 	o := &order{
-		ctx: ctx, op: q.Get("op"), prefix: q.Get("prefix"), from: number("from"), to: number("to"), keys: number("keys"), parallel: number("parallel"),
-		until: int64(number("until")), releases: number("releases"), tally: tally{Errors: map[string]int{}},
+		ctx: ctx, op: q.Get("op"), prefix: q.Get("prefix"), from: number("from"), to: number("to"),
+		keys: number("keys"), parallel: number("parallel"),
+		until: int64(number("until")), releases: number("releases"),
+		tally: tally{Errors: map[string]int{}},
 	}
-	o.options = dedupe.ClaimOptions{Lease: time.Hour, TTL: time.Hour, Wait: time.Duration(number("wait")) * time.Millisecond}
+	o.options = dedupe.ClaimOptions{Lease: time.Hour, TTL: time.Hour,
+		Wait: time.Duration(number("wait")) * time.Millisecond}
 	if n := number("lease"); n > 0 {
 		o.options.Lease = time.Duration(n) * time.Millisecond
 	}
@@ -190,7 +195,8 @@ func taken(key string) dedupe.Claim {
 	return c
 }
 
-// work does a key's work where it is acquired: it extends the lease, and then completes the claim, or releases it.
+// work does a key's work where it is acquired: it extends the lease, and then
+// completes the claim, or releases it.
 func (o *order) work(key string) error {
 	c, err := o.claim(key)
 	if err != nil || c.Outcome != dedupe.Acquired {

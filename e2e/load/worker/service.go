@@ -18,26 +18,31 @@ import (
 // tokens are those of some tenants, as the tests know them.
 var tokens = func() string {
 	var b strings.Builder
-	for _, tenant := range []string{"greedy", "greedy1", "greedy2", "greedy3", "greedy4", "greedy5", "modest"} {
+	for _, tenant := range []string{"greedy", "greedy1", "greedy2", "greedy3", "greedy4",
+		"greedy5", "modest"} {
 		b.WriteString(tenant + ":" + tenant + "-0123456789abcdef0123456789abcdef\n")
 	}
 	return b.String()
 }()
 
-// mountService serves the HTTP API at /v1/, and a handler behind the middleware at
-// /charges.
+// mountService serves the HTTP API at /v1/, and a handler behind the middleware
+// at /charges.
 func mountService() {
 	http.Handle("/v1/", ledgerapi.NewHandler(ledgerapi.API{
-		Tokens: func(*http.Request) (*ledgerapi.Tokens, error) { return ledgerapi.ParseTokens(tokens) },
+		Tokens: func(*http.Request) (*ledgerapi.Tokens, error) {
+			return ledgerapi.ParseTokens(tokens)
+		},
 		Ledger: func(r *http.Request, tenant string) (dedupe.Ledger, error) {
 			return dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: tenant})
 		},
 	}))
 	ledger := func(r *http.Request) (dedupe.Ledger, error) {
-		return dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "http:" + r.Header.Get("Tenant")})
+		return dodedupe.NewLedger(durablehttp.Env(r),
+			&dodedupe.LedgerOptions{Scope: "http:" + r.Header.Get("Tenant")})
 	}
 	scope := func(r *http.Request) (string, error) { return r.Header.Get("Tenant"), nil }
-	http.Handle("/charges", dedupehttp.Idempotent(ledger, scope, &dedupehttp.Options{Wait: dedupe.MaxWait})(http.HandlerFunc(charge)))
+	http.Handle("/charges", dedupehttp.Idempotent(ledger, scope,
+		&dedupehttp.Options{Wait: dedupe.MaxWait})(http.HandlerFunc(charge)))
 }
 
 // charge takes so many ms, and answers with so many bytes.

@@ -201,8 +201,8 @@ func events(n int) http.HandlerFunc {
 	}
 }
 
-// onDemand sends an event for each request that has the header X-Next, until the
-// client leaves.
+// onDemand sends an event for each request that has the header X-Next, until
+// the client leaves.
 func onDemand(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(200)

@@ -1,5 +1,6 @@
-// The program that the tests of e2e/nethttp serve: the handlers of package cases
-// in the Worker, in an object, and in an object behind each way to reach it.
+// The program that the tests of e2e/nethttp serve: the handlers of package
+// cases in the Worker, in an object, and in an object behind each way to reach
+// it.
 package main
 
 import (

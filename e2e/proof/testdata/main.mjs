@@ -1,4 +1,5 @@
-// The main module of the proof: the generated entry, and the faults that a request asks for.
+// The main module of the proof: the generated entry, and the faults that a
+// request asks for.
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
 export const { Racy } = entry;

@@ -95,12 +95,14 @@ func (a *account) effect(q url.Values) error {
 
 var errWork = errors.New("the work failed")
 
-// performAlone performs an operation outside of transactions. Once makes its own.
+// performAlone performs an operation outside of transactions. Once makes its
+// own.
 func (a *account) performAlone(ctx context.Context, q url.Values, told *answer) error {
 	if q.Get("op") != "once" {
 		return performOn(ctx, a.ledger, a.identity, q, told)
 	}
-	opts := &dodedupe.OnceOptions{Fingerprint: []byte(q.Get("fingerprint")), TTL: milliseconds(q, "ttl")}
+	opts := &dodedupe.OnceOptions{Fingerprint: []byte(q.Get("fingerprint")),
+		TTL: milliseconds(q, "ttl")}
 	result, replayed, err := a.ledger.Once(ctx, []byte(q.Get("key")), opts, func(fence int64) ([]byte, error) {
 		told.Fence = fence
 		err := a.effect(q)

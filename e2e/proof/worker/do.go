@@ -13,7 +13,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// ending is a ledger whose n-th call ends its caller's ctx, before it is made or after.
+// ending is a ledger whose n-th call ends its caller's ctx, before it is made
+// or after.
 type ending struct {
 	dedupe.Ledger
 	end        context.CancelFunc
@@ -33,7 +34,9 @@ func (l *ending) call() (done func()) {
 	return func() {}
 }
 
-func (l *ending) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
+func (l *ending) Claim(
+	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
+) (dedupe.Claim, error) {
 	defer l.call()()
 	return l.Ledger.Claim(ctx, key, opts)
 }
@@ -69,8 +72,10 @@ func performDo(ctx context.Context, env *durable.Env, q url.Values, a *answer) e
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	at, _ := strconv.Atoi(q.Get("end"))
-	ledger := &ending{Ledger: l, end: func() { end(errLeft) }, at: at, after: q.Get("after") == "true"}
-	opts := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: milliseconds(q, "lease"), Wait: milliseconds(q, "wait")}}
+	ledger := &ending{Ledger: l, end: func() { end(errLeft) }, at: at,
+		after: q.Get("after") == "true"}
+	opts := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: milliseconds(q, "lease"),
+		Wait: milliseconds(q, "wait")}}
 	result, err := dedupe.Do(ctx, ledger, []byte(q.Get("key")), opts, func(ctx context.Context, c dedupe.Claim) ([]byte, error) {
 		return work(ctx, env, q, &c)
 	})
@@ -90,7 +95,8 @@ func work(ctx context.Context, env *durable.Env, q url.Values, c *dedupe.Claim) 
 	request, over := context.WithCancel(context.WithoutCancel(ctx))
 	defer over()
 	stop := context.AfterFunc(ctx, func() {
-		if cause := context.Cause(ctx); errors.Is(cause, dedupe.ErrFenced) || errors.Is(cause, dedupe.ErrLeaseExpired) {
+		if cause := context.Cause(ctx); errors.Is(cause, dedupe.ErrFenced) ||
+			errors.Is(cause, dedupe.ErrLeaseExpired) {
 			over()
 			return
 		}
@@ -98,7 +104,8 @@ func work(ctx context.Context, env *durable.Env, q url.Values, c *dedupe.Claim) 
 	})
 	defer stop()
 	what, err := report(request, env, "/work", url.Values{
-		"key": {q.Get("key")}, "id": {q.Get("id")}, "fence": {strconv.FormatInt(c.Fence, 10)}, "takenover": {strconv.FormatBool(c.TakenOver)},
+		"key": {q.Get("key")}, "id": {q.Get("id")}, "fence": {strconv.FormatInt(c.Fence, 10)},
+		"takenover": {strconv.FormatBool(c.TakenOver)},
 	})
 	switch {
 	case err != nil:
@@ -111,5 +118,6 @@ func work(ctx context.Context, env *durable.Env, q url.Values, c *dedupe.Claim) 
 		return nil, errors.New("the work fails")
 	}
 	size, _ := strconv.Atoi(what)
-	return append([]byte(q.Get("id")), bytes.Repeat([]byte("."), max(0, size-len(q.Get("id"))))...), nil
+	return append([]byte(q.Get("id")),
+		bytes.Repeat([]byte("."), max(0, size-len(q.Get("id"))))...), nil
 }

@@ -15,9 +15,11 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// expired tells the test of a holder that died, and then does what the test says.
+// expired tells the test of a holder that died, and then does what the test
+// says.
 func expired(ctx context.Context, env *durable.Env, target string, e dodedupe.Expired) error {
-	q := url.Values{"target": {target}, "key": {string(e.Key)}, "fence": {strconv.FormatInt(e.Fence, 10)}}
+	q := url.Values{"target": {target}, "key": {string(e.Key)},
+		"fence": {strconv.FormatInt(e.Fence, 10)}}
 	what, err := report(ctx, env, "/expired", q)
 	if err != nil {
 		return err
@@ -37,7 +39,8 @@ func expired(ctx context.Context, env *durable.Env, target string, e dodedupe.Ex
 
 // report asks the test what to do.
 func report(ctx context.Context, env *durable.Env, path string, q url.Values) (string, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://test"+path+"?"+q.Encode(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		"http://test"+path+"?"+q.Encode(), nil)
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,5 @@
-// The Worker that the proof drives: each request is one operation on a store, a ledger or a sequencer.
+// The Worker that the proof drives: each request is one operation on a store, a
+// ledger or a sequencer.
 package main
 
 import (
@@ -36,7 +37,8 @@ func main() {
 	dodedupe.RegisterStore("Dedupe")
 	registerLedger("Ledger", "ledger")
 	durable.Register("Account", newAccount, durable.Method("perform", (*account).perform))
-	durable.Register("Racy", newRacy, durable.Method("put", (*racy).put), durable.Method("forget", (*racy).forget))
+	durable.Register("Racy", newRacy, durable.Method("put", (*racy).put),
+		durable.Method("forget", (*racy).forget))
 	durablehttp.Handle(http.HandlerFunc(serve))
 	if err := durable.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -52,7 +54,8 @@ func registerLedger(class, target string) {
 
 func serve(w http.ResponseWriter, r *http.Request) {
 	var a answer
-	err := perform(r.Context(), durablehttp.Env(r), strings.TrimPrefix(r.URL.Path, "/"), r.URL.Query(), &a)
+	err := perform(r.Context(), durablehttp.Env(r), strings.TrimPrefix(r.URL.Path, "/"),
+		r.URL.Query(), &a)
 	if err != nil || a.Status == "" {
 		a.Status = status(err)
 	}
@@ -127,7 +130,9 @@ func performStore(ctx context.Context, s dedupe.Store, q url.Values, a *answer) 
 	return fmt.Errorf("no operation %q", q.Get("op"))
 }
 
-func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerOptions, q url.Values, a *answer) error {
+func performLedger(
+	ctx context.Context, env *durable.Env, opts *dodedupe.LedgerOptions, q url.Values, a *answer,
+) error {
 	l, err := dodedupe.NewLedger(env, opts)
 	if err != nil {
 		return err
@@ -135,8 +140,11 @@ func performLedger(ctx context.Context, env *durable.Env, opts *dodedupe.LedgerO
 	return performOn(ctx, l, ledgerName(opts), q, a)
 }
 
-// performOn performs an operation on a ledger, whose claims say that it is theirs.
-func performOn(ctx context.Context, l dedupe.Ledger, identity string, q url.Values, a *answer) error {
+// performOn performs an operation on a ledger, whose claims say that it is
+// theirs.
+func performOn(
+	ctx context.Context, l dedupe.Ledger, identity string, q url.Values, a *answer,
+) error {
 	key := []byte(q.Get("key"))
 	switch q.Get("op") {
 	case "claim":
@@ -161,10 +169,12 @@ func claim(ctx context.Context, l dedupe.Ledger, key []byte, q url.Values, a *an
 		defer cancel()
 	}
 	c, err := l.Claim(ctx, key, dedupe.ClaimOptions{
-		Owner: q.Get("owner"), Fingerprint: []byte(q.Get("fingerprint")), Lease: milliseconds(q, "lease"), TTL: milliseconds(q, "ttl"), Wait: milliseconds(q, "wait"),
+		Owner: q.Get("owner"), Fingerprint: []byte(q.Get("fingerprint")),
+		Lease: milliseconds(q, "lease"), TTL: milliseconds(q, "ttl"), Wait: milliseconds(q, "wait"),
 	})
 	if err == nil {
-		a.Outcome, a.Fence, a.TakenOver, a.Result = c.Outcome.String(), c.Fence, c.TakenOver, shown(c.Result)
+		a.Outcome, a.Fence, a.TakenOver, a.Result = c.Outcome.String(), c.Fence,
+			c.TakenOver, shown(c.Result)
 	}
 	return err
 }
@@ -174,7 +184,8 @@ func performNext(ctx context.Context, env *durable.Env, q url.Values, a *answer)
 	if err != nil {
 		return err
 	}
-	n, err := s.Next(ctx, []byte(q.Get("key")), []byte(q.Get("entry")), []byte(q.Get("fingerprint")), milliseconds(q, "ttl"))
+	n, err := s.Next(ctx, []byte(q.Get("key")), []byte(q.Get("entry")),
+		[]byte(q.Get("fingerprint")), milliseconds(q, "ttl"))
 	a.Number, a.Inserted = n.N, n.Inserted
 	return err
 }
@@ -182,7 +193,8 @@ func performNext(ctx context.Context, env *durable.Env, q url.Values, a *answer)
 // claimOf is a claim that another request acquired.
 func claimOf(identity string, q url.Values) dedupe.Claim {
 	fence, _ := strconv.ParseInt(q.Get("fence"), 10, 64)
-	return dedupe.Claim{Outcome: dedupe.Acquired, Ledger: identity, Key: []byte(q.Get("key")), Owner: q.Get("owner"), Fence: fence}
+	return dedupe.Claim{Outcome: dedupe.Acquired, Ledger: identity, Key: []byte(q.Get("key")),
+		Owner: q.Get("owner"), Fence: fence}
 }
 
 func ledgerName(opts *dodedupe.LedgerOptions) string {
@@ -190,7 +202,8 @@ func ledgerName(opts *dodedupe.LedgerOptions) string {
 	if binding == "" {
 		binding = "LEDGER"
 	}
-	return "dedupe.durable_objects:" + binding + ":" + base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
+	return "dedupe.durable_objects:" + binding + ":" +
+		base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
 }
 
 // resultOf is the query's result, made as long as the query wants it. shown is

@@ -1,4 +1,5 @@
-// The main module of the runtime's tests: the generated entry, and what only tests may do (reset objects, collect garbage, look inside).
+// The main module of the runtime's tests: the generated entry, and what only
+// tests may do (reset objects, collect garbage, look inside).
 import { RpcTarget } from "cloudflare:workers";
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
@@ -45,7 +46,8 @@ globalThis.setTimeout = (fn, ms) => {
 };
 globalThis.clearTimeout = (handle) => { pending.delete(handle); clearTimeout(handle); };
 
-// strange calls an RPC method with what it does not expect, and returns the errors.
+// strange calls an RPC method with what it does not expect, and returns the
+// errors.
 async function strange(stub) {
   const cycle = {};
   cycle.self = cycle;
@@ -111,9 +113,11 @@ export default {
       // A caller outside of Go: nothing but the object itself can end its call.
       case "/direct": return answer(object.run(new TextEncoder().encode(url.search.slice(1))).then((b) => new TextDecoder().decode(b)));
     }
-    // The platform's context outlives the invocation, as it does while a response is on its way.
+    // The platform's context outlives the invocation, as it does while a
+    // response is on its way.
     if (q.has("linger")) ctx.waitUntil(new Promise((resolve) => setTimeout(resolve, 150)));
-    // What the platform would log and answer with a bare 500, so that tests can see it.
+    // What the platform would log and answer with a bare 500, so that tests can
+    // see it.
     try {
       return await entry.default.fetch(request, env, ctx);
     } catch (e) {

@@ -13,8 +13,9 @@ import (
 var locks sync.Map
 
 var cycles = scenarioMap{
-	// ring calls one object after another along path, which begins with this one.
-	// Each locks itself over its call, and the last one does first what end says.
+	// ring calls one object after another along path, which begins with this
+	// one. Each locks itself over its call, and the last one does first what
+	// end says.
 	"ring": func(ctx context.Context, c *call) (string, error) {
 		me, rest, goesOn := strings.Cut(c.Get("path"), ",")
 		if !goesOn && c.Get("end") != "" {
@@ -40,7 +41,8 @@ var cycles = scenarioMap{
 // ring calls the next object of a ring.
 func ring(ctx context.Context, c *call, rest string) (string, error) {
 	next, _, _ := strings.Cut(rest, ",")
-	query := url.Values{"m": {"ring"}, "path": {rest}, "end": {c.Get("end")}, "by": {c.Get("by")}}.Encode()
+	query := url.Values{"m": {"ring"}, "path": {rest}, "end": {c.Get("end")},
+		"by": {c.Get("by")}}.Encode()
 	if c.Get("by") != "fetch" {
 		return c.run(ctx, next, query)
 	}

@@ -24,7 +24,10 @@ func constructorFails() error {
 }
 
 var ends = scenarioMap{
-	"failnext": func(_ context.Context, c *call) (string, error) { failing = c.Get("how"); return "", nil },
+	"failnext": func(_ context.Context, c *call) (string, error) {
+		failing = c.Get("how")
+		return "", nil
+	},
 	// gatecrash ends the program in a turn that was asked for.
 	"gatecrash": func(_ context.Context, c *call) (string, error) {
 		<-gate
@@ -59,7 +62,8 @@ var ends = scenarioMap{
 		}
 		return "done", nil
 	},
-	// lines prints a line in pieces, with I/O between, and the beginning of another.
+	// lines prints a line in pieces, with I/O between, and the beginning of
+	// another.
 	"lines": func(_ context.Context, c *call) (string, error) {
 		for i := range 5 {
 			if _, _, err := c.kv().Get("k"); err != nil {

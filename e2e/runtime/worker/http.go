@@ -18,7 +18,8 @@ import (
 // serveThrough passes a request on to an object's fetch.
 func serveThrough(c *call, w http.ResponseWriter, r *http.Request) {
 	stub := c.stub(c.Get("o"))
-	out, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.RequestURI(), r.Body)
+	out, err := http.NewRequestWithContext(r.Context(), r.Method,
+		"http://"+r.Host+r.URL.RequestURI(), r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -111,10 +112,12 @@ func raw(r *durable.Request) (*durable.Response, error) {
 		return nil, err
 	}
 	status, _ := strconv.Atoi(u.Query().Get("status"))
-	return &durable.Response{Status: status, Body: struct{ io.Reader }{strings.NewReader(strings.Repeat("b", 100_000))}}, nil
+	return &durable.Response{Status: status,
+		Body: struct{ io.Reader }{strings.NewReader(strings.Repeat("b", 100_000))}}, nil
 }
 
-// acceptSocket accepts a WebSocket whose other side has a second to say something.
+// acceptSocket accepts a WebSocket whose other side has a second to say
+// something.
 func acceptSocket(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 	if strings.HasSuffix(r.URL, "late") {
 		time.Sleep(50 * time.Millisecond)
@@ -151,11 +154,13 @@ var responses = scenarioMap{
 					}
 				}
 			}()
-			if _, err := stub.Fetch(ctx, &durable.Request{Method: "GET", URL: "http://other/", Body: body}); err == nil {
+			if _, err := stub.Fetch(ctx,
+				&durable.Request{Method: "GET", URL: "http://other/", Body: body}); err == nil {
 				return "", fmt.Errorf("a GET with a body was sent")
 			}
 		}
-		for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(end); {
+		for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before &&
+			time.Now().Before(end); {
 			time.Sleep(50 * time.Millisecond)
 		}
 		return fmt.Sprint(runtime.NumGoroutine() - before), nil
@@ -165,7 +170,8 @@ var responses = scenarioMap{
 		stub := c.stub(c.Get("to"))
 		for range c.int("n") {
 			short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
-			stub.Fetch(short, &durable.Request{Method: "GET", URL: "http://other/late", Header: map[string][]string{"Upgrade": {"websocket"}}})
+			stub.Fetch(short, &durable.Request{Method: "GET", URL: "http://other/late",
+				Header: map[string][]string{"Upgrade": {"websocket"}}})
 			cancel()
 		}
 		time.Sleep(200 * time.Millisecond)

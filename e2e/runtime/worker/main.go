@@ -1,5 +1,5 @@
-// The Worker that the runtime's tests drive. Each request runs one scenario, in the stateless Worker or, with o=NAME, inside the Durable
-// Object of that name.
+// The Worker that the runtime's tests drive. Each request runs one scenario, in
+// the stateless Worker or, with o=NAME, inside the Durable Object of that name.
 package main
 
 import (
@@ -32,7 +32,9 @@ func (c *call) int(name string) int {
 	return n
 }
 
-func (c *call) ms(name string) time.Duration { return time.Duration(c.int(name)) * time.Millisecond }
+func (c *call) ms(name string) time.Duration {
+	return time.Duration(c.int(name)) * time.Millisecond
+}
 
 func (c *call) kv() *durable.KV { return c.state.Storage().KV() }
 
@@ -94,13 +96,15 @@ func scenario(ctx context.Context, c *call) (string, error) {
 }
 
 func main() {
-	durable.Register("Lab", NewLab, durable.Method("run", (*Lab).Run), durable.Func[*Lab]("list", (*Lab).List))
+	durable.Register("Lab", NewLab, durable.Method("run", (*Lab).Run),
+		durable.Func[*Lab]("list", (*Lab).List))
 	dodedupe.RegisterStore("Dedupe")
 	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 		if strings.Contains(r.URL, "status=") {
 			return raw(r)
 		}
-		return durablehttp.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(env, w, r) }), r)
+		return durablehttp.Serve(ctx,
+			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(env, w, r) }), r)
 	})
 	if err := durable.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -144,6 +148,7 @@ func stats() string {
 	time.Sleep(10 * time.Millisecond)
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	b, _ := json.Marshal(map[string]any{"heap": m.HeapAlloc, "sys": m.Sys, "goroutines": runtime.NumGoroutine()})
+	b, _ := json.Marshal(map[string]any{"heap": m.HeapAlloc, "sys": m.Sys,
+		"goroutines": runtime.NumGoroutine()})
 	return string(b)
 }

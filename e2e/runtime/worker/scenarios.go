@@ -46,7 +46,9 @@ var basics = scenarioMap{
 	},
 
 	// put and get reach storage, in the object they run in.
-	"put": func(_ context.Context, c *call) (string, error) { return "", c.kv().Put(c.Get("k"), c.Get("v")) },
+	"put": func(_ context.Context, c *call) (string, error) {
+		return "", c.kv().Put(c.Get("k"), c.Get("v"))
+	},
 	"get": func(_ context.Context, c *call) (string, error) {
 		s, _, err := durable.Get[string](c.kv(), c.Get("k"))
 		return s, err
@@ -70,7 +72,8 @@ var basics = scenarioMap{
 		canceled <- errors.Join(context.Cause(ctx), err)
 		return "", context.Cause(ctx)
 	},
-	// stubborn takes the lock and ignores that its request was cancelled, while it waits for I/O that takes long.
+	// stubborn takes the lock and ignores that its request was cancelled, while
+	// it waits for I/O that takes long.
 	"stubborn": func(ctx context.Context, c *call) (string, error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -108,7 +111,8 @@ var basics = scenarioMap{
 		return "answered", nil
 	},
 
-	// churn calls other objects, and does not release every stub; impatient gives calls up before they are answered.
+	// churn calls other objects, and does not release every stub; impatient
+	// gives calls up before they are answered.
 	"churn": func(ctx context.Context, c *call) (string, error) {
 		for range c.int("n") {
 			stub := c.stub("other")
@@ -150,7 +154,8 @@ var basics = scenarioMap{
 		os.Exit(1)
 		return "", nil
 	},
-	// print prints inside a transaction: package os writes through js.Funcs, which enter Go below it.
+	// print prints inside a transaction: package os writes through js.Funcs,
+	// which enter Go below it.
 	"print": func(_ context.Context, c *call) (string, error) {
 		return "", c.state.Storage().TransactionSync(func() error {
 			fmt.Println("printed in a transaction")

@@ -43,7 +43,9 @@ var values = scenarioMap{
 	},
 	"proto": func(ctx context.Context, c *call) (string, error) {
 		err := errors.Join(
-			c.state.Storage().PutMany(ctx, []durable.Entry{{Key: "__proto__", Value: map[string]any{"x": 1.0}}, {Key: "b", Value: "w"}}, nil),
+			c.state.Storage().PutMany(ctx,
+				[]durable.Entry{{Key: "__proto__", Value: map[string]any{"x": 1.0}},
+					{Key: "b", Value: "w"}}, nil),
 			c.kv().Put("m", map[string]any{"__proto__": "x", "a": "y"}))
 		list, err2 := c.state.Storage().List(ctx, &durable.ListOptions{End: "c"})
 		v, _, err3 := c.kv().Get("m")
@@ -56,7 +58,8 @@ var values = scenarioMap{
 		_, err := stub.Call(ctx, "abort", nil)
 		return fmt.Sprint(err), nil
 	},
-	// refs makes handles and drops them, and looks whether each is still what it was.
+	// refs makes handles and drops them, and looks whether each is still what
+	// it was.
 	"refs": func(ctx context.Context, c *call) (string, error) {
 		ns, err := c.env.Namespace("LAB")
 		if err != nil {
@@ -84,7 +87,8 @@ var values = scenarioMap{
 		}
 		return c.run(ctx, "other", "m=ping")
 	},
-	// target calls a method of JavaScript whose result has what is remote in it.
+	// target calls a method of JavaScript whose result has what is remote in
+	// it.
 	"target": func(ctx context.Context, c *call) (string, error) {
 		stub := c.stub("other")
 		for range c.int("n") {

@@ -27,7 +27,9 @@ var wakeups = scenarioMap{
 	"gatewait": func(_ context.Context, c *call) (string, error) { <-gate; return "waited", nil },
 	"gatetx": func(_ context.Context, c *call) (string, error) {
 		<-gate
-		return "done", c.state.Storage().TransactionSync(func() error { return c.kv().Put("a", "b") })
+		return "done", c.state.Storage().TransactionSync(func() error {
+			return c.kv().Put("a", "b")
+		})
 	},
 	"gateget": func(_ context.Context, c *call) (string, error) {
 		<-gate
@@ -43,7 +45,8 @@ var wakeups = scenarioMap{
 			return "nothing yet", nil
 		}
 	},
-	// contend shares a lock with other objects, and does a transaction while it has it.
+	// contend shares a lock with other objects, and does a transaction while it
+	// has it.
 	"contend": func(_ context.Context, c *call) (string, error) {
 		for range c.int("n") {
 			if err := increment(c); err != nil {
@@ -57,7 +60,8 @@ var wakeups = scenarioMap{
 		return "done", c.state.BlockConcurrencyWhile(ctx, func() error { return naps(c) })
 	},
 	"txn": func(ctx context.Context, c *call) (string, error) {
-		return "done", c.state.Storage().Transaction(ctx, func(*durable.Transaction) error { return naps(c) })
+		return "done", c.state.Storage().Transaction(ctx,
+			func(*durable.Transaction) error { return naps(c) })
 	},
 	// bg leaves a goroutine behind that does I/O when the object is idle.
 	"bg": func(_ context.Context, c *call) (string, error) {
@@ -82,9 +86,14 @@ var wakeups = scenarioMap{
 		})
 		return "answered", nil
 	},
-	"lock":  func(context.Context, *call) (string, error) { lock.Lock(); defer lock.Unlock(); return "locked", nil },
+	"lock": func(context.Context, *call) (string, error) {
+		lock.Lock()
+		defer lock.Unlock()
+		return "locked", nil
+	},
 	"cause": func(context.Context, *call) (string, error) { return (<-canceled).Error(), nil },
-	// now returns how far time has gone since it was looked at last, by whatever object.
+	// now returns how far time has gone since it was looked at last, by
+	// whatever object.
 	"now": func(context.Context, *call) (string, error) {
 		now := time.Now()
 		d := now.Sub(lastNow)

@@ -197,7 +197,8 @@ func (a *Actor) Fetch(ctx context.Context, r *durable.Request) (*durable.Respons
 }
 
 func main() {
-	durable.Register("Actor", NewActor, durable.Func[*Actor]("do", (*Actor).Do), durable.Func[*Actor]("echo", (*Actor).Echo), durable.Func[*Actor]("added", (*Actor).Added))
+	durable.Register("Actor", NewActor, durable.Func[*Actor]("do", (*Actor).Do),
+		durable.Func[*Actor]("echo", (*Actor).Echo), durable.Func[*Actor]("added", (*Actor).Added))
 	durable.HandleFetch(serve)
 	if err := durable.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -209,7 +210,8 @@ func main() {
 // path in turn.
 func split(op *Op) (parts []Op) {
 	for i := range op.N {
-		parts = append(parts, Op{Kind: "sync", Object: op.Path[i%len(op.Path)], ID: fmt.Sprintf("%s.%d", op.ID, i), N: i})
+		parts = append(parts, Op{Kind: "sync", Object: op.Path[i%len(op.Path)],
+			ID: fmt.Sprintf("%s.%d", op.ID, i), N: i})
 	}
 	return parts
 }

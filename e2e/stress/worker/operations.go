@@ -67,7 +67,8 @@ func addInTransaction(ctx context.Context, p *place, op *Op) ([]string, error) {
 			return err
 		}
 		time.Sleep(op.wait())
-		return txn.PutMany(ctx, []durable.Entry{{Key: "n", Value: n + 1}, {Key: "id " + op.ID, Value: true}}, nil)
+		return txn.PutMany(ctx, []durable.Entry{{Key: "n", Value: n + 1},
+			{Key: "id " + op.ID, Value: true}}, nil)
 	})
 	return []string{op.ID}, err
 }
@@ -144,7 +145,8 @@ func park(_ context.Context, p *place, op *Op) ([]string, error) {
 	if !errors.Is(err, durable.ErrTransactionParked) {
 		return nil, fmt.Errorf("a transaction that waited: %w", err)
 	}
-	if err := <-late; !errors.Is(err, durable.ErrTransactionParked) && !errors.Is(err, durable.ErrContextClosed) {
+	if err := <-late; !errors.Is(err, durable.ErrTransactionParked) &&
+		!errors.Is(err, durable.ErrContextClosed) {
 		return nil, fmt.Errorf("what a transaction that waited did afterwards: %w", err)
 	}
 	return nil, nil
@@ -162,7 +164,8 @@ func fanOut(ctx context.Context, p *place, op *Op) ([]string, error) {
 	return slices.Concat(added...), errors.Join(errs...)
 }
 
-// cycle calls through the path, which may come back to where it was, and adds at its end.
+// cycle calls through the path, which may come back to where it was, and adds
+// at its end.
 func cycle(ctx context.Context, p *place, op *Op) ([]string, error) {
 	if len(op.Path) == 0 {
 		return addInTransactionSync(ctx, p, op)
@@ -180,7 +183,8 @@ func addLater(ctx context.Context, p *place, op *Op) ([]string, error) {
 	return nil, nil
 }
 
-// waitForOthers waits in one of the ways there are, to be woken by whoever runs then.
+// waitForOthers waits in one of the ways there are, to be woken by whoever runs
+// then.
 func waitForOthers(ctx context.Context, p *place, op *Op) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, op.wait()+time.Millisecond)
 	defer cancel()
@@ -236,7 +240,8 @@ func giveUp(ctx context.Context, p *place, op *Op) ([]string, error) {
 // echo sends much, and looks whether it has arrived.
 func echo(ctx context.Context, p *place, op *Op) ([]string, error) {
 	stub := p.stub(op.Path[0])
-	got, err := durable.Call[string](ctx, stub, "echo", make([]byte, op.N), strings.Repeat("é", op.N/2))
+	got, err := durable.Call[string](ctx, stub, "echo", make([]byte, op.N),
+		strings.Repeat("é", op.N/2))
 	if want := fmt.Sprintf("%d %d", op.N, op.N/2*2); err == nil && got != want {
 		err = fmt.Errorf("sent %s, and %s arrived", want, got)
 	}
@@ -268,7 +273,9 @@ func store(_ context.Context, p *place, op *Op) ([]string, error) {
 // each; a last one does not come.
 func socket(ctx context.Context, p *place, op *Op) ([]string, error) {
 	stub := p.stub(op.Path[0])
-	resp, err := stub.Fetch(ctx, &durable.Request{Method: "GET", URL: "http://actor/", Header: map[string][]string{"Upgrade": {"websocket"}}})
+	resp, err := stub.Fetch(ctx,
+		&durable.Request{Method: "GET", URL: "http://actor/",
+			Header: map[string][]string{"Upgrade": {"websocket"}}})
 	if err != nil {
 		return nil, err
 	}

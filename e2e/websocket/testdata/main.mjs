@@ -1,4 +1,5 @@
-// The main module of the WebSocket tests: the generated entry, and what only JavaScript can do.
+// The main module of the WebSocket tests: the generated entry, and what only
+// JavaScript can do.
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
 import { stats } from "./shim.mjs";

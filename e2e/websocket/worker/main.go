@@ -58,7 +58,9 @@ func (o *Chat) WebSocketMessage(_ context.Context, ws *durable.WebSocket, m dura
 	return ws.Send(m)
 }
 
-func (o *Chat) WebSocketClose(_ context.Context, ws *durable.WebSocket, code int, reason string, wasClean bool) error {
+func (o *Chat) WebSocketClose(
+	_ context.Context, ws *durable.WebSocket, code int, reason string, wasClean bool,
+) error {
 	note("close %d %q %v, sends: %v", code, reason, wasClean, ws.Send(durable.TextMessage("late")))
 	return nil
 }
@@ -84,7 +86,8 @@ func conn(w http.ResponseWriter, r *http.Request) {
 
 // dial asks another server.
 func dial(w http.ResponseWriter, r *http.Request) {
-	c, resp, err := durable.DialWebSocket(r.Context(), r.FormValue("url"), http.Header{"Sec-Websocket-Protocol": {"chat"}})
+	c, resp, err := durable.DialWebSocket(r.Context(), r.FormValue("url"),
+		http.Header{"Sec-Websocket-Protocol": {"chat"}})
 	if err != nil {
 		fmt.Fprint(w, errors.Is(err, durable.ErrNoUpgrade), err)
 		return
@@ -120,13 +123,15 @@ func main() {
 	})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/release", func(http.ResponseWriter, *http.Request) { close(stuck) })
-	mux.HandleFunc("/stuck", func(w http.ResponseWriter, r *http.Request) { forward(w, r, "STUCK") })
+	mux.HandleFunc("/stuck",
+		func(w http.ResponseWriter, r *http.Request) { forward(w, r, "STUCK") })
 	mux.HandleFunc("/chat", func(w http.ResponseWriter, r *http.Request) { forward(w, r, "CHAT") })
 	mux.HandleFunc("/conn", conn)
 	mux.HandleFunc("/dial", dial)
 	mux.HandleFunc("/unread", unread)
 	mux.HandleFunc("/flood", flood)
-	mux.HandleFunc("/events", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Join(events, "; ")) })
+	mux.HandleFunc("/events",
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Join(events, "; ")) })
 	mux.HandleFunc("/gc", func(http.ResponseWriter, *http.Request) { runtime.GC() })
 	durablehttp.Handle(mux)
 	durable.Run()

@@ -1,5 +1,6 @@
-// Package console shows a ledger at work, live, on a web page: counters, a chart of the last five minutes, the recent keys with their leases,
-// and buttons that send payments, duplicates and crashes.
+// Package console shows a ledger at work, live, on a web page: counters, a
+// chart of the last five minutes, the recent keys with their leases, and
+// buttons that send payments, duplicates and crashes.
 //
 //	var live = console.New(nil)
 //
@@ -14,11 +15,14 @@
 //		…
 //		ledger := live.Ledger(r.Context(), env, ledger) // reports what happens
 //
-// The wrangler config binds the class as CONSOLE, SQLite-backed. One object keeps the figures, and tells them to the pages over hibernating
-// WebSockets; it writes one row at a time, four times a second in the long run, however many payments there are. What happened in the last moments
-// before the Go program ends may be missing; the ledger is exact all the same.
+// The wrangler config binds the class as CONSOLE, SQLite-backed. One object
+// keeps the figures, and tells them to the pages over hibernating WebSockets;
+// it writes one row at a time, four times a second in the long run, however
+// many payments there are. What happened in the last moments before the Go
+// program ends may be missing; the ledger is exact all the same.
 //
-// Keys are shown as keyed hashes, whose secret the object makes once and nobody else has. Results are not reported at all.
+// Keys are shown as keyed hashes, whose secret the object makes once and nobody
+// else has. Results are not reported at all.
 package console
 
 import (
@@ -42,18 +46,21 @@ import (
 
 // Options configures a [Console]. Nil means the defaults.
 type Options struct {
-	// Binding is the Durable Object binding of the class that [Register] declared; "CONSOLE" when empty.
+	// Binding is the Durable Object binding of the class that [Register]
+	// declared; "CONSOLE" when empty.
 	Binding string
 	// Authorized says whether a request may see the figures, by its header
 	// Authorization: "Bearer …" as a rule. The page asks for the token. Nil
 	// lets in who is on the same machine, as package guard has it. Pages of
 	// other origins are refused before.
 	Authorized func(r *http.Request) bool
-	// Payments is the path that the page's buttons post {"id", "amount", "currency"} to; "/payments" when empty.
+	// Payments is the path that the page's buttons post {"id", "amount",
+	// "currency"} to; "/payments" when empty.
 	Payments string
 }
 
-// Console is the page, and what reports to it. There is one per program; its methods may be called by any number of goroutines.
+// Console is the page, and what reports to it. There is one per program; its
+// methods may be called by any number of goroutines.
 type Console struct {
 	opts  Options
 	queue *queue
@@ -77,8 +84,9 @@ func New(opts *Options) *Console {
 	return c
 }
 
-// Mount has a mux serve the page at /console, and beneath it what belongs to it: /console/state has the same figures as JSON. The page and its
-// script are for everybody, the figures for who is authorized.
+// Mount has a mux serve the page at /console, and beneath it what belongs to
+// it: /console/state has the same figures as JSON. The page and its script are
+// for everybody, the figures for who is authorized.
 func (c *Console) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("GET /console", c.page)
 	mux.HandleFunc("GET /console/static/{name}", static)
@@ -91,13 +99,15 @@ func (c *Console) object(env *durable.Env) *durable.Stub {
 	return env.Object(c.opts.Binding, "console")
 }
 
-// Names of the subprotocols of /console/live. A page cannot send a header with a WebSocket, and a URL is no place for a token.
+// Names of the subprotocols of /console/live. A page cannot send a header with
+// a WebSocket, and a URL is no place for a token.
 const (
 	protocol      = "capdo.console"
 	protocolToken = "capdo.token." // and the token, as base64url without padding
 )
 
-// figures answers with the object's, over a WebSocket if the request asks for one.
+// figures answers with the object's, over a WebSocket if the request asks for
+// one.
 func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 	isLive := r.URL.Path == "/console/live"
 	if refusal := guard.CheckOrigin(r); refusal != nil {
@@ -110,12 +120,14 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 	}
 	if !c.opts.Authorized(asked) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		fail(w, http.StatusUnauthorized, "the console needs the token", "send it as Authorization: Bearer …")
+		fail(w, http.StatusUnauthorized, "the console needs the token",
+			"send it as Authorization: Bearer …")
 		return
 	}
 	if isLive && !(&durable.Request{Header: r.Header}).IsUpgrade() {
 		w.Header().Set("Upgrade", "websocket")
-		fail(w, http.StatusUpgradeRequired, "the live figures are sent over a WebSocket", "send the header Upgrade: websocket, or ask /console/state")
+		fail(w, http.StatusUpgradeRequired, "the live figures are sent over a WebSocket",
+			"send the header Upgrade: websocket, or ask /console/state")
 		return
 	}
 	inner := r.Clone(r.Context())
@@ -129,12 +141,14 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 	err := durablehttp.Forward(w, inner, c.object(durablehttp.Env(r)))
 	if errors.Is(err, durable.ErrNoBinding) {
 		slog.Error("console: no object", "err", err)
-		fail(w, http.StatusInternalServerError, "the console has no Durable Object", "bind the class that console.Register declares as "+c.opts.Binding)
+		fail(w, http.StatusInternalServerError, "the console has no Durable Object",
+			"bind the class that console.Register declares as "+c.opts.Binding)
 		return
 	}
 	if err != nil {
 		slog.Error("console: the object does not answer", "err", err)
-		fail(w, http.StatusBadGateway, "the console's Durable Object does not answer", "try again; the Worker's log says more")
+		fail(w, http.StatusBadGateway, "the console's Durable Object does not answer",
+			"try again; the Worker's log says more")
 	}
 }
 
@@ -180,14 +194,16 @@ var contentTypes = map[string]string{
 	"icon.svg":    "image/svg+xml",
 }
 
-// page serves the page. The crash buttons work where the variable DEMO is "true".
+// page serves the page. The crash buttons work where the variable DEMO is
+// "true".
 func (c *Console) page(w http.ResponseWriter, r *http.Request) {
 	demo := ""
 	if env := durablehttp.Env(r); env != nil {
 		demo, _, _ = env.Var("DEMO")
 	}
 	var b bytes.Buffer
-	err := pageTemplate.Execute(&b, map[string]any{"Payments": c.opts.Payments, "Demo": demo == "true"})
+	err := pageTemplate.Execute(&b,
+		map[string]any{"Payments": c.opts.Payments, "Demo": demo == "true"})
 	if err != nil {
 		slog.Error("console: the page", "err", err)
 		fail(w, http.StatusInternalServerError, "the page cannot be made", "")
@@ -208,7 +224,8 @@ func secure(w http.ResponseWriter) {
 	h.Set("Referrer-Policy", "no-referrer")
 }
 
-// staticURL is where a file is: the URL changes with its content, so browsers may keep it.
+// staticURL is where a file is: the URL changes with its content, so browsers
+// may keep it.
 func staticURL(name string) (string, error) {
 	b, err := assets.ReadFile("assets/" + name)
 	sum := sha256.Sum256(b)

@@ -280,7 +280,8 @@ func TestASubprotocolIsOnlyForWhoOffersIt(t *testing.T) {
 	}
 }
 
-// readUntil reads snapshots until one has that number of the sequence, and counts them.
+// readUntil reads snapshots until one has that number of the sequence, and
+// counts them.
 func readUntil(t *testing.T, conn *durable.Conn, sequence int64) (n int) {
 	t.Helper()
 	for {

@@ -82,7 +82,8 @@ func TestStaticFiles(t *testing.T) {
 	}
 }
 
-// TestFiguresAreForTheAuthorized: who is let in is told that there is no object, since this is no Worker.
+// TestFiguresAreForTheAuthorized: who is let in is told that there is no
+// object, since this is no Worker.
 func TestFiguresAreForTheAuthorized(t *testing.T) {
 	hasToken := &Options{Authorized: func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer süß, or not" }}
 	protocol := "capdo.console, capdo.token." + base64.RawURLEncoding.EncodeToString([]byte("süß, or not"))

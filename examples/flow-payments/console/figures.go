@@ -14,8 +14,10 @@ const (
 	maxKeys      = 50
 )
 
-// event is one operation on a ledger or a sequencer, as the Worker reports it to the object. It carries durations, since the clocks of the two
-// are not compared; and the key as it is, of which the object keeps no more than a hash.
+// event is one operation on a ledger or a sequencer, as the Worker reports it
+// to the object. It carries durations, since the clocks of the two are not
+// compared; and the key as it is, of which the object keeps no more than a
+// hash.
 type event struct {
 	Op      string             `json:"op"` // that of [dedupe.Event], or "Next"
 	What    dedupe.EventResult `json:"what"`
@@ -27,11 +29,13 @@ type event struct {
 	Number  int64              `json:"number"` // of a sequence
 }
 
-// figures are what the page shows. Times are in ms since 1970 by the object's clock.
+// figures are what the page shows. Times are in ms since 1970 by the object's
+// clock.
 type figures struct {
-	Since    int64    `json:"since"` // when the first event was reported
-	Totals   counts   `json:"totals"`
-	Buckets  []bucket `json:"buckets"`  // of the last five minutes, those in which something happened, in order
+	Since  int64  `json:"since"` // when the first event was reported
+	Totals counts `json:"totals"`
+	// of the last five minutes, those in which something happened, in order
+	Buckets  []bucket `json:"buckets"`
 	Keys     []*entry `json:"keys"`     // the newest first
 	Sequence int64    `json:"sequence"` // the largest number given
 	Lost     int64    `json:"lost"`     // events that did not get through
@@ -129,8 +133,10 @@ func (c *counts) add(e *event) {
 func (f *figures) bucket(now int64) *counts {
 	length := bucketLength.Milliseconds()
 	at := now - now%length
-	f.Buckets = slices.DeleteFunc(f.Buckets, func(b bucket) bool { return b.At <= at-maxBuckets*length })
-	if n := len(f.Buckets); n == 0 || f.Buckets[n-1].At < at { // where the clock was set back the last one goes on
+	f.Buckets = slices.DeleteFunc(f.Buckets,
+		func(b bucket) bool { return b.At <= at-maxBuckets*length })
+	// where the clock was set back the last one goes on
+	if n := len(f.Buckets); n == 0 || f.Buckets[n-1].At < at {
 		f.Buckets = append(f.Buckets, bucket{At: at})
 	}
 	return &f.Buckets[len(f.Buckets)-1].counts
@@ -148,7 +154,8 @@ func (f *figures) entry(key string) *entry {
 	return k
 }
 
-// update notes what an event says. Reports of several Workers may arrive out of order: what an older holder did changes nothing.
+// update notes what an event says. Reports of several Workers may arrive out of
+// order: what an older holder did changes nothing.
 func (k *entry) update(e *event, now int64) {
 	if e.What == dedupe.EventReplayed || e.What == dedupe.EventInProgress {
 		k.Duplicates++
@@ -174,7 +181,8 @@ func (k *entry) update(e *event, now int64) {
 	k.Attempt, k.Fence = e.Attempt, e.Fence
 }
 
-// duplicate notes what a claim was told of the holder, who may not have been heard of.
+// duplicate notes what a claim was told of the holder, who may not have been
+// heard of.
 func (k *entry) duplicate(e *event, now int64) {
 	if e.Attempt > k.Attempt {
 		k.Attempt, k.Fence, k.State = e.Attempt, 0, ""

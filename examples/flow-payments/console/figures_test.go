@@ -17,7 +17,8 @@ const begin = 1_800_000_000_000 // ms; a multiple of bucketLength
 // plain stands for the object's hash.
 func plain(key []byte) string { return string(key) }
 
-// claim is the event of one that is acquired, with a lease of 10 s and a TTL of 1,000 s.
+// claim is the event of one that is acquired, with a lease of 10 s and a TTL of
+// 1,000 s.
 func claim(attempt int, fence int64) event {
 	e := event{Op: "Claim", What: dedupe.EventAcquired, Key: []byte("k"), Attempt: attempt, Fence: fence, Lease: 10_000, TTL: 1_000_000}
 	if attempt > 1 {
@@ -30,7 +31,8 @@ func of(op string, what dedupe.EventResult, attempt int, fence, lease int64) eve
 	return event{Op: op, What: what, Key: []byte("k"), Attempt: attempt, Fence: fence, Lease: lease}
 }
 
-// TestEntryFollowsItsKey plays events, one a second, and looks at what is known of their key then.
+// TestEntryFollowsItsKey plays events, one a second, and looks at what is known
+// of their key then.
 func TestEntryFollowsItsKey(t *testing.T) {
 	const replayed, busy, done = dedupe.EventReplayed, dedupe.EventInProgress, dedupe.EventDone
 	expires := int64(begin + 1_000_000)

@@ -21,9 +21,11 @@ import (
 // What an object's storage and its sockets are limited to.
 const (
 	writeInterval = 250 * time.Millisecond // from one write to the next, on average
-	writesAtOnce  = 40                     // after a pause; so a payment by itself is seen at once, and is not lost in a crash
-	maxViewers    = 100
-	maxUnread     = 256 << 10 // bytes that a slow viewer may be behind
+	// after a pause; so a payment by itself is seen at once, and is not lost in
+	// a crash
+	writesAtOnce = 40
+	maxViewers   = 100
+	maxUnread    = 256 << 10 // bytes that a slow viewer may be behind
 )
 
 const methodReport = "report"
@@ -34,13 +36,15 @@ const (
 	keyFigures = "figures"
 )
 
-// Register declares the Durable Object class of the console, which is to be SQLite-backed. It is called before [durable.Run].
+// Register declares the Durable Object class of the console, which is to be
+// SQLite-backed. It is called before [durable.Run].
 func Register(class string) {
 	durable.Register(class, newObject, durable.Func[*object](methodReport, (*object).report))
 }
 
-// object keeps the figures, and tells them to the pages that are open. It can be evicted at any time: a report is acknowledged when it is
-// written, and what the pages show has been written.
+// object keeps the figures, and tells them to the pages that are open. It can
+// be evicted at any time: a report is acknowledged when it is written, and what
+// the pages show has been written.
 type object struct {
 	state  *durable.State
 	secret []byte
@@ -76,13 +80,14 @@ func newObject(_ context.Context, state *durable.State, _ *durable.Env) (*object
 		return o, err
 	}
 	if err := json.Unmarshal([]byte(text), &o.figures); err != nil {
-		return nil, fmt.Errorf("console: the stored figures: %w\nhint: another version may have written them; give the console an object of another class", err)
+		return nil, fmt.Errorf("console: the stored figures: %w"+
+			"\nhint: another version may have written them; give the console an object of another class", err)
 	}
 	return o, nil
 }
 
-// report adds events to the figures, and returns when they are written: with those of other reports, if there were many
-// writes just now.
+// report adds events to the figures, and returns when they are written: with
+// those of other reports, if there were many writes just now.
 func (o *object) report(_ context.Context, r report) error {
 	if len(r.Events) > maxPending {
 		return errors.New("console: a report has more than 512 events")
@@ -108,7 +113,8 @@ func (o *object) report(_ context.Context, r report) error {
 	return w.err
 }
 
-// hash returns what the page calls a key: 48 bits that only this object can tell from the key.
+// hash returns what the page calls a key: 48 bits that only this object can
+// tell from the key.
 func (o *object) hash(key []byte) string {
 	h := hmac.New(sha256.New, o.secret)
 	h.Write(key)
@@ -148,7 +154,8 @@ func (o *object) snapshot() ([]byte, error) {
 	}{time.Now().UnixMilli(), bucketLength.Milliseconds(), &o.figures})
 }
 
-// broadcast leaves out who is far behind: the next snapshot has everything again. Who has gone is no error.
+// broadcast leaves out who is far behind: the next snapshot has everything
+// again. Who has gone is no error.
 func (o *object) broadcast() error {
 	sockets, err := o.state.WebSockets("")
 	if err != nil || len(sockets) == 0 {
@@ -171,7 +178,8 @@ func (o *object) Fetch(ctx context.Context, r *durable.Request) (*durable.Respon
 	return durablehttp.Serve(ctx, http.HandlerFunc(o.serve), r)
 }
 
-// serve shows only what is written, as broadcast does: if the object is reset, figures do not go back.
+// serve shows only what is written, as broadcast does: if the object is reset,
+// figures do not go back.
 func (o *object) serve(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	for o.next != nil {
@@ -194,11 +202,13 @@ func (o *object) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// accept lets a page in. It sends "ping" from time to time, which workerd answers without waking the object.
+// accept lets a page in. It sends "ping" from time to time, which workerd
+// answers without waking the object.
 func (o *object) accept(w http.ResponseWriter, r *http.Request, snapshot string) {
 	sockets, err := o.state.WebSockets("")
 	if err == nil && len(sockets) >= maxViewers {
-		fail(w, http.StatusServiceUnavailable, "100 consoles are open, which is the most", "close one")
+		fail(w, http.StatusServiceUnavailable,
+			"100 consoles are open, which is the most", "close one")
 		return
 	}
 	if err == nil {
@@ -216,6 +226,8 @@ func (o *object) accept(w http.ResponseWriter, r *http.Request, snapshot string)
 }
 
 // WebSocketMessage refuses what a page does not send.
-func (o *object) WebSocketMessage(_ context.Context, ws *durable.WebSocket, _ durable.Message) error {
+func (o *object) WebSocketMessage(
+	_ context.Context, ws *durable.WebSocket, _ durable.Message,
+) error {
 	return ws.Close(1008, "the console only listens for ping")
 }

@@ -25,7 +25,8 @@ type report struct {
 	Lost   int64   `json:"lost"` // events before them that did not get through
 }
 
-// queue has what the isolate's invocations have to report. One sends at a time, and what the others have meanwhile goes with the next.
+// queue has what the isolate's invocations have to report. One sends at a time,
+// and what the others have meanwhile goes with the next.
 type queue struct {
 	mu      sync.Mutex
 	pending report
@@ -59,8 +60,9 @@ func (q *queue) lose(n int64) {
 	q.pending.Lost += n
 }
 
-// flush sends what is pending, unless another has done so before its turn comes. What cannot be sent is lost, and counted: sent twice, it would
-// be wrong.
+// flush sends what is pending, unless another has done so before its turn
+// comes. What cannot be sent is lost, and counted: sent twice, it would be
+// wrong.
 func (q *queue) flush(ctx context.Context, send func(context.Context, report) error) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
@@ -77,24 +79,33 @@ func (q *queue) flush(ctx context.Context, send func(context.Context, report) er
 	}
 	if err := send(ctx, r); err != nil {
 		q.lose(r.Lost + int64(len(r.Events)))
-		slog.Warn("console: a report was lost; the ledger is not affected", "events", len(r.Events), "err", err)
+		slog.Warn("console: a report was lost; the ledger is not affected", "events",
+			len(r.Events), "err", err)
 	}
 }
 
-// Ledger returns a ledger that does what another one does, and reports each operation to the console when it is over. ctx and env are
-// those of the invocation that uses it. The report is sent beside the work, which does not wait for it; when it fails only the figures suffer.
+// Ledger returns a ledger that does what another one does, and reports each
+// operation to the console when it is over. ctx and env are those of the
+// invocation that uses it. The report is sent beside the work, which does not
+// wait for it; when it fails only the figures suffer.
 //
-// A claim without a TTL is shown as if it had [dedupe.DefaultTTL]. Where env is nil, as natively, nothing is reported.
-func (c *Console) Ledger(ctx context.Context, env *durable.Env, ledger dedupe.Ledger) dedupe.Ledger {
+// A claim without a TTL is shown as if it had [dedupe.DefaultTTL]. Where env is
+// nil, as natively, nothing is reported.
+func (c *Console) Ledger(
+	ctx context.Context, env *durable.Env, ledger dedupe.Ledger,
+) dedupe.Ledger {
 	if env == nil {
 		return ledger
 	}
 	return &observedLedger{ledger, c.observer(ctx, env)}
 }
 
-// Sequencer returns a sequencer that does what another one does, and reports the numbers that it gives to the console, like [Console.Ledger].
-// The console shows the largest one, so it should be asked for one stream.
-func (c *Console) Sequencer(ctx context.Context, env *durable.Env, s dedupe.Sequencer) dedupe.Sequencer {
+// Sequencer returns a sequencer that does what another one does, and reports
+// the numbers that it gives to the console, like [Console.Ledger]. The console
+// shows the largest one, so it should be asked for one stream.
+func (c *Console) Sequencer(
+	ctx context.Context, env *durable.Env, s dedupe.Sequencer,
+) dedupe.Sequencer {
 	if env == nil {
 		return s
 	}
@@ -110,7 +121,9 @@ func (c *Console) observer(ctx context.Context, env *durable.Env) func(event) {
 	return func(e event) {
 		c.queue.add(e)
 		durable.WaitUntil(ctx, func(ctx context.Context) { c.queue.flush(ctx, send) })
-		runtime.Gosched() // let it begin: should what comes next end the program, the report has a chance
+		// let it begin: should what comes next end the program, the report has
+		// a chance
+		runtime.Gosched()
 	}
 }
 
@@ -119,9 +132,12 @@ type observedLedger struct {
 	observe func(event)
 }
 
-func (o *observedLedger) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (dedupe.Claim, error) {
+func (o *observedLedger) Claim(
+	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
+) (dedupe.Claim, error) {
 	claim, err := o.Ledger.Claim(ctx, key, opts)
-	e := event{Op: "Claim", What: claimed(&claim), Attempt: claim.Attempt, Fence: claim.Fence, Lease: opts.Lease.Milliseconds(), TTL: opts.TTL.Milliseconds()}
+	e := event{Op: "Claim", What: claimed(&claim), Attempt: claim.Attempt, Fence: claim.Fence,
+		Lease: opts.Lease.Milliseconds(), TTL: opts.TTL.Milliseconds()}
 	if claim.Outcome == dedupe.InProgress {
 		e.Lease = claim.RetryAfter.Milliseconds()
 	}
@@ -150,9 +166,12 @@ func (o *observedLedger) Complete(ctx context.Context, claim dedupe.Claim, resul
 	return err
 }
 
-func (o *observedLedger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
+func (o *observedLedger) Extend(
+	ctx context.Context, claim dedupe.Claim, lease time.Duration,
+) error {
 	err := o.Ledger.Extend(ctx, claim, lease)
-	o.report(event{Op: "Extend", Attempt: claim.Attempt, Fence: claim.Fence, Lease: lease.Milliseconds()}, claim.Key, err)
+	o.report(event{Op: "Extend", Attempt: claim.Attempt, Fence: claim.Fence,
+		Lease: lease.Milliseconds()}, claim.Key, err)
 	return err
 }
 
@@ -168,7 +187,8 @@ func (o *observedLedger) Forget(ctx context.Context, key []byte) error {
 	return err
 }
 
-// report hands an event on, with what became of the operation. A key that no ledger takes is not worth carrying.
+// report hands an event on, with what became of the operation. A key that no
+// ledger takes is not worth carrying.
 func (o *observedLedger) report(e event, key []byte, err error) {
 	switch {
 	case errors.Is(err, dedupe.ErrMismatch):
@@ -191,7 +211,9 @@ type observedSequencer struct {
 	observe func(event)
 }
 
-func (o *observedSequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
+func (o *observedSequencer) Next(
+	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
 	seq, err := o.Sequencer.Next(ctx, stream, key, payloadHash, ttl)
 	if err == nil {
 		o.observe(event{Op: "Next", What: dedupe.EventDone, Number: seq.N})

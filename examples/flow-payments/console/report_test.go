@@ -99,7 +99,8 @@ func TestAReportThatHangsDoesNotHoldTheQueue(t *testing.T) {
 	}
 }
 
-// recorder takes events; their keys are what the caller's buffer held at the time.
+// recorder takes events; their keys are what the caller's buffer held at the
+// time.
 type recorder struct {
 	mu     sync.Mutex
 	events []event

@@ -154,7 +154,8 @@ func isLoopback(host string) bool {
 
 func hasToken(r *http.Request, token string) bool {
 	given, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token)) // neither shows how long the token is
+	// neither shows how long the token is
+	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token))
 	return token != "" && isBearer && subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
@@ -168,7 +169,8 @@ func isForeign(r *http.Request) bool {
 		}
 	}
 	for _, origin := range r.Header.Values("Origin") {
-		if u, err := url.Parse(origin); err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" ||
+			!strings.EqualFold(u.Host, r.Host) {
 			return true
 		}
 	}

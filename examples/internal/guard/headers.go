@@ -3,8 +3,8 @@ package guard
 import "net/http"
 
 // Private has every answer of h say that no cache keeps it, and that no browser
-// takes it for something else. A handler that wants it otherwise sets the headers
-// itself.
+// takes it for something else. A handler that wants it otherwise sets the
+// headers itself.
 func Private(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		SetPrivate(w.Header())

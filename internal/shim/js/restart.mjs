@@ -1,13 +1,16 @@
-// Carries a Go test program over from a workerd that is about to be killed to the next one. When a Go program is idle everything it is
-// made of is in its linear memory and its wasm globals (which capdo exec has exported), but for the JavaScript values that it holds
-// numbers of. So a test goes on after the kill, and the objects are found again on disk.
+// Carries a Go test program over from a workerd that is about to be killed to
+// the next one. When a Go program is idle everything it is made of is in its
+// linear memory and its wasm globals (which capdo exec has exported), but for
+// the JavaScript values that it holds numbers of. So a test goes on after the
+// kill, and the objects are found again on disk.
 
 import * as files from "./testfs.mjs";
 import { Invocation } from "./context.mjs";
 
 const globalsOf = (exports) => Object.entries(exports).filter(([, v]) => v instanceof WebAssembly.Global);
 
-// places is where the JavaScript values that Go's standard library keeps are found: property names, from globalThis.
+// places is where the JavaScript values that Go's standard library keeps are
+// found: property names, from globalThis.
 function places() {
   const found = new Map();
   for (const name of Object.getOwnPropertyNames(globalThis)) {
@@ -23,8 +26,10 @@ function places() {
   return found;
 }
 
-// freeze returns the program's state, for Context context, as bytes: the length of the JSON that follows, that, and the memory. settled is
-// the promise whose settling lets the program go on; the others that it waits for in this context are lost.
+// freeze returns the program's state, for Context context, as bytes: the length
+// of the JSON that follows, that, and the memory. settled is the promise whose
+// settling lets the program go on; the others that it waits for in this context
+// are lost.
 export function freeze(rt, context, settled) {
   const { go } = rt, found = places();
   const values = go._values.slice(7).map((v) => {
@@ -76,7 +81,8 @@ export function thaw(rt, instance, state) {
 const lost = () => Object.assign(new Error("Network connection lost."), { retryable: true });
 const deadRef = new Proxy({}, { get() { throw lost(); } });
 
-// resume lets the program go on in a new context: what was in the old one, or in an object, is gone.
+// resume lets the program go on in a new context: what was in the old one, or
+// in an object, is gone.
 export function resume(rt, context, state) {
   rt.contexts.delete(context.id);
   context.id = state.context;

@@ -14,51 +14,53 @@ import { cancel, refuse, setCaller } from "./host.mjs";
 import { callBack, current, flush, forgetCallbacks, log, runtimeWrite } from "./stdio.mjs";
 import { Encoded, Pending, Reader, Writer, asError, errorFields, utf8 } from "./value.mjs";
 
-// WATCH_MS is how often a context in which something is open looks whether Go's
+// WATCH_MS is the interval in which a context with open calls checks that Go's
 // timers are served, in ms.
 export const WATCH_MS = 1000;
 
-// SECTION_MS: inside a critical section nothing gets in but its own I/O and
-// timeouts, so goroutines that others have woken wait for a timeout, of this
-// many ms.
+// SECTION_MS is the timeout in a critical section, in ms. Only the section's
+// own I/O and timeouts get in, so goroutines that others have woken wait for
+// this timeout.
 const SECTION_MS = 50;
 
-// LATE_MS: a timeout that is later than this many ms belongs to a context that
-// is gone or held back, and another keeps the time.
+// LATE_MS: if a timeout is this many ms late, its context is gone or held back,
+// and another context keeps the time.
 const LATE_MS = 100;
 
-// GONE_MS: an open context that has not been looked at for so long is gone.
+// GONE_MS: an open context whose timeout has not run for so long is gone.
 // workerd holds a timeout back for 30 s at most, while concurrency is blocked.
 const GONE_MS = 40_000;
 
 // IDLE_MS is how long an object stays in Go without an event. workerd evicts it
 // after 10 s itself
 // (https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/),
-// but tells nobody.
+// but does not notify Go.
 const IDLE_MS = 10_000;
 
 // Beyond CROWDED bytes of wasm memory, of 128 MB for the isolate, an idle
 // object stays for CROWDED_IDLE_MS.
 const CROWDED = 80 << 20, CROWDED_IDLE_MS = 1000;
 
-// CYCLE_MS: where an event of an object has been open for so long, and I/O is
-// under way, Go looks for calls that wait for one another; and again after half
-// of that.
+// CYCLE_MS: if an event of an object has been open for so long with I/O in
+// flight, Go looks for calls that wait for each other, and again after half of
+// that time.
 export const CYCLE_MS = 10_000;
 
-// MAX_ID is the last of the numbers that both sides know things by; they start anew after it.
+// MAX_ID is the largest number that identifies a thing on both sides; after it,
+// numbers start again.
 const MAX_ID = 0x7fffffff;
 
-// then is a promise's own, whatever it has been given in its place: it never
-// calls back at once, and once only.
+// then is the original Promise.prototype.then, even if a promise overrides it.
+// It never calls back synchronously, and only once.
 const then = Function.prototype.call.bind(Promise.prototype.then);
 
-// Where Go runs for no context: what package syscall/js calls back. No I/O is possible there.
+// nowhere is the context of Go code that runs for no context: callbacks of
+// package syscall/js. No I/O is possible there.
 const nowhere = { id: 0, closed: false, isOver: false, lines: null };
 
-// GLOBAL is the number that wasm_exec.js gives to globalThis. Package syscall/js
-// sees it without fetch, which would run for whichever context has Go's stack.
-// net/http says what the promise is rejected with.
+// GLOBAL is the number that wasm_exec.js gives to globalThis. Package
+// syscall/js sees it without fetch, which would run for whichever context has
+// Go's stack. net/http says what the promise is rejected with.
 const GLOBAL = 5;
 const refused = () => Promise.reject(new Error("requests of a Worker share the Go program, so http.Transport and syscall/js cannot tell for which one to fetch" +
   "\nhint: import durable/durablehttp, and use http.DefaultTransport or durablehttp.Outbound"));
@@ -116,7 +118,8 @@ export class Runtime {
     this.finish(nowhere);
   }
 
-  // describe asks the program what it registers; undefined where main has not called durable.Run.
+  // describe asks the program what it registers; undefined where main has not
+  // called durable.Run.
   describe() {
     let description;
     this.describing = (v) => { description = v; };
@@ -147,10 +150,10 @@ export class Runtime {
     }
   }
 
-  // report says why the program has ended, where Go has not said so itself.
+  // report logs why the program has ended, if Go has not logged it.
   report(error) { log(2, `capdo: ${error.stack?.startsWith("RangeError") ? error.stack : error.message}`); }
 
-  // begin and finish surround whatever has Go on the stack.
+  // begin and finish surround all code that has Go on the stack.
   begin(context) {
     this.running = true;
     this.isBelow = false;
@@ -166,9 +169,8 @@ export class Runtime {
   }
 
   // enter calls an export of the Go program and lets Go run until every
-  // goroutine waits. An export itself never waits: it notes what happened and
-  // returns, and resume runs the goroutines. So nothing is ever left runnable
-  // behind.
+  // goroutine waits. An export itself never waits: it records the event and
+  // returns, and resume runs the goroutines. So no goroutine is left runnable.
   enter(context, name, a, b, c, d) {
     if (this.running) this.interrupted();
     if (this.dead || context.closed || context.isOver) return;
@@ -182,16 +184,18 @@ export class Runtime {
     this.finish(context);
   }
 
-  // interrupted: JavaScript runs from the start, and yet Go never gave the stack back.
+  // interrupted is called when JavaScript starts a new turn although Go never
+  // returned from the last one.
   interrupted() { this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit), or JavaScript that it called has called it")); }
 
-  // isOver reports whether the program has ended. Who asks is not below Go.
+  // isOver reports whether the program has ended. Its caller must not have Go
+  // on the stack.
   isOver() {
     if (this.running) this.interrupted();
     return this.dead !== null;
   }
 
-  // resume runs Go until every goroutine waits, for nothing that has happened already.
+  // resume runs Go until every goroutine waits for a future event.
   resume() {
     this.exports?.resume();
     this.callBack();
@@ -241,7 +245,7 @@ export class Runtime {
     return f;
   }
 
-  // turn enters Go, and sees to it that the context is entered again in time.
+  // turn enters Go, and makes sure that the context is entered again in time.
   turn(context, name, a, b) {
     this.enter(context, name, a, b);
     this.watch(context);
@@ -249,7 +253,7 @@ export class Runtime {
 
   // ---- Values and numbers --------------------------------------------------
 
-  // fresh returns a number that no context has, and nothing of one.
+  // fresh returns a number that no context and no part of one has.
   fresh(context) {
     do {
       if (this.lastID === MAX_ID) this.isSecondRound = true;
@@ -258,17 +262,17 @@ export class Runtime {
     return this.lastID;
   }
 
-  // memory sees to it that u8 and view are of Go's memory. When that grows it
-  // gets a new buffer, and the old one has no length.
+  // memory makes u8 and view refer to Go's memory. When that memory grows, it
+  // gets a new buffer, and the old one becomes empty.
   memory() {
     if (this.u8?.byteLength > 0) return;
     this.u8 = new Uint8Array(this.exports.mem.buffer);
     this.view = new DataView(this.exports.mem.buffer);
   }
 
-  // encode returns v, or in its place what is wrong with it, as encode of
-  // Writer does. Reading a property may run JavaScript that encodes, too: then
-  // that has a Writer of its own.
+  // encode encodes v, or the error if v cannot be encoded, like Writer's
+  // encode. Reading a property may run JavaScript that also encodes: it uses
+  // another Writer.
   encode(v, context, memory, view, start, end) {
     const writer = this.writer ?? new Writer();
     this.writer = null;
@@ -289,8 +293,8 @@ export class Runtime {
     return id;
   }
 
-  // pack writes v into Go's buffer and returns its size, or keeps it where it
-  // does not fit and returns its number, negative.
+  // pack writes v into Go's buffer and returns its size. If v does not fit,
+  // pack keeps it and returns its negative number.
   pack(context, v, ptr, cap) {
     this.memory();
     const at = ptr >>> 0, out = this.encode(v, context, this.u8, this.view, at, Math.min(at + cap, this.u8.length));
@@ -301,7 +305,7 @@ export class Runtime {
     return -id;
   }
 
-  // drop forgets a value that waits, and what it refers to.
+  // drop forgets a value that was kept, and frees its references.
   drop(context, id) {
     for (const ref of context?.encoded.get(id)?.held ?? []) {
       abandon(context.refs[ref]);
@@ -327,9 +331,9 @@ export class Runtime {
       // intern gives a method or property name a number.
       intern: (ptr, size) => this.names.push(text(ptr, size)) - 1,
 
-      // call calls a method of what is behind ref, or with get reads a
-      // property, and packs what comes out over the arguments. Without a number
-      // for it, the name comes before them.
+      // call calls a method of the value behind ref, or with get reads a
+      // property. It packs the result over the arguments. A name without a
+      // number comes before the arguments.
       call: (contextID, ref, name, get, ptr, size, cap) => {
         const context = this.contexts.get(contextID);
         setCaller(context);
@@ -364,9 +368,9 @@ export class Runtime {
         return this.pack(context, undefined, ptr, cap);
       },
 
-      // size and take hand over a value that waits. take returns 1, 0 for one
-      // that has not the size that Go made room for, or -1 for one that is not
-      // what it was any more.
+      // size and take pass a kept value to Go. take returns 1 for success, 0 if
+      // the value does not have the size for which Go made room, and -1 if the
+      // value has changed.
       size: (contextID, id) => this.contexts.get(contextID)?.encoded.get(id)?.size ?? 0,
       take: (contextID, id, ptr, size) => {
         this.memory();
@@ -378,7 +382,8 @@ export class Runtime {
       },
       discard: (contextID, id) => { this.drop(this.contexts.get(contextID), id); },
 
-      // reply answers an invocation, and says what of it goes on; see phases in jsrt.
+      // reply answers an invocation, and says which phase follows; see phases
+      // in jsrt.
       reply: (contextID, id, ptr, size, phase) => {
         if (id === 0) return this.describing(this.unpack(null, ptr, size));
         const context = this.contexts.get(contextID), call = context?.calls.get(id);
@@ -393,13 +398,15 @@ export class Runtime {
       },
       proceed: (contextID, id, phase) => { this.contexts.get(contextID)?.calls.get(id)?.proceed(phase); },
 
-      // wake asks for a context's turn, for goroutines that have I/O to do in it.
+      // wake asks for a context's turn, for goroutines that have I/O to do in
+      // it.
       wake: (contextID) => { this.contexts.get(contextID)?.wake(); },
       free: (contextID, ref) => { this.contexts.get(contextID)?.free(ref); },
     };
   }
 
-  // await makes a promise, or what has a method then, a value that arrives later.
+  // await registers a promise, or an object with a method then, as a value that
+  // arrives later.
   await(context, thenable) {
     const id = this.fresh(context), promise = Promise.resolve(thenable);
     context.encoded.set(id, null);
@@ -426,9 +433,9 @@ export class Runtime {
   // ---- Time ----------------------------------------------------------------
   // Go keeps one timeout for its nearest deadline; here it is a number. Each
   // context in which something is open has one setTimeout: for that deadline in
-  // the context that keeps the time, and else for a look, once a second,
-  // whether somebody does. Contexts in which nothing is open have none: workerd
-  // would neither evict such an object nor stop charging for it.
+  // the context that keeps the time, and otherwise for a check once a second
+  // that a context keeps it. Contexts in which nothing is open have none:
+  // workerd would neither evict such an object nor stop charging for it.
 
   timerImports(go) {
     return {
@@ -443,7 +450,7 @@ export class Runtime {
     };
   }
 
-  // deadline is the nearest of Go's.
+  // deadline is the nearest deadline of Go's timers.
   deadline() {
     let at = Infinity;
     for (const t of this.timers.values()) if (t < at) at = t;
@@ -473,8 +480,9 @@ export class Runtime {
     context.setTimeout(at, now);
   }
 
-  // look is what a context's timeout does, in that context. What was late
-  // itself says nothing of others: the machine was asleep.
+  // look runs when a context's timeout fires, in that context. If that timeout
+  // was late, it does not conclude that others are gone: the machine may have
+  // been asleep.
   look(context, at) {
     if (this.running) this.interrupted();
     if (this.dead) return context.abort(); // in a critical section it cannot be woken
@@ -502,9 +510,9 @@ export class Runtime {
     if (oldest?.watchedAt < now - GONE_MS) oldest.close();
   }
 
-  // sweep lets go of objects without events, once a second while anything
-  // happens at all. One in which a goroutine waits for I/O that no event is
-  // about is asked for a turn: if the object lives, it takes it.
+  // sweep forgets objects without events, once a second while there is any
+  // activity. If a goroutine in such an object waits for I/O outside of an
+  // event, sweep asks the object for a turn: an object that lives takes it.
   sweep(now) {
     if (now < this.lastSweep + WATCH_MS && now >= this.lastSweep) return;
     const wasAwake = now < this.lastSweep + 2 * WATCH_MS; // else the machine was asleep, or nothing happened
@@ -520,15 +528,15 @@ export class Runtime {
     }
   }
 
-  // quiet: nothing is in flight that could wake a goroutine.
+  // quiet reports whether nothing is in flight that could wake a goroutine.
   quiet() {
     for (const f of this.callbacks) if (!this.go._ids.has(f)) this.callbacks.delete(f); // Go's collector has freed it
     return this.timers.size === 0 && this.inFlight === 0 && this.callbacks.size === 0;
   }
 }
 
-// dispose lets go of what is remote in the result of an RPC call: of what is
-// not copied, Go has no use.
+// dispose releases remote objects in the result of an RPC call: Go uses only
+// what is copied.
 // https://developers.cloudflare.com/workers/runtime-apis/rpc/lifecycle/
 function dispose(v) {
   try {
@@ -538,8 +546,8 @@ function dispose(v) {
   }
 }
 
-// abandon lets go of what nobody will use: of an answer to fetch, those who are
-// at the other end get to know.
+// abandon releases a value that nobody will use. The other side of a response
+// or WebSocket is notified.
 function abandon(v) {
   if (Array.isArray(v)) return v.forEach(abandon);
   if (v instanceof WebSocket) return refuse(v, "nobody waits for the answer any more");

@@ -20,9 +20,10 @@ let live = null; // the Runtime that serves this isolate, until its Go program e
 // start says what program to run: a compiled WebAssembly.Module, or what makes a Runtime.
 export function start(program) { boot = typeof program === "function" ? program : () => new Runtime(program); }
 
-// runtime returns the live Runtime, booting one where there is none. Boot is synchronous and happens inside a handler or a
-// constructor: at the top level of a module workerd refuses random values and timers, and behind a shared promise the second
-// request to arrive would be killed as hung.
+// runtime returns the live Runtime, booting one where there is none. Boot is
+// synchronous and happens inside a handler or a constructor: at the top level
+// of a module workerd refuses random values and timers, and behind a shared
+// promise the second request to arrive would be killed as hung.
 export function runtime() {
   if (!live || live.isOver()) live = boot();
   return live;
@@ -43,8 +44,10 @@ export class GoObject {
     this.building = null;
     this.build((e, context) => context.close()); // workerd resets an object whose constructor throws
   }
-  // build runs the Go constructor. While it waits, invoke holds events back. (Not blockConcurrencyWhile: nothing outside its critical
-  // section can wake what waits inside, so a constructor that waits for another context's goroutine would hang.)
+  // build runs the Go constructor. While it waits, invoke holds events back.
+  // (Not blockConcurrencyWhile: nothing outside its critical section can wake
+  // what waits inside, so a constructor that waits for another context's
+  // goroutine would hang.)
   build(failed) {
     const context = this.context = new Context(runtime(), this.state);
     let built;
@@ -127,8 +130,10 @@ function response([status, headers, body, webSocket, isEncoded]) {
   }
 }
 
-// V8 throws away the shape of a class that has no instance at a garbage collection, and with it the code optimized for it: the hottest
-// functions were compiled again 20 to 35 times in 18,000 calls. So each class has an instance that stays.
+// V8 throws away the shape of a class that has no instance at a garbage
+// collection, and with it the code optimized for it: the hottest functions were
+// compiled again 20 to 35 times in 18,000 calls. So each class has an instance
+// that stays.
 const noRuntime = { fresh: () => 0, contexts: new Map() }, noContext = new Context(noRuntime, null);
 export const shapes = [noContext, new Inbox(null, noContext), host];
 

@@ -22,7 +22,7 @@ export const current = { runtime: null, context: null };
 let print = null; // takes what is written as it is, in place of the console
 const nobody = {};
 
-// redirect takes Go's output away from the console.
+// redirect sends Go's output to another function than the console.
 export function redirect(to) { print = to; }
 
 export const log = (fd, text) => (fd === 2 ? console.error : console.log)(text);
@@ -82,7 +82,8 @@ for (const [name, f] of Object.entries(fs)) {
   };
 }
 
-// callBack calls the first callback that waits, and reports whether there was one.
+// callBack calls the first callback that waits, and reports whether there was
+// one.
 export function callBack() {
   if (next === waiting.length) {
     if (next > 0) forgetCallbacks();

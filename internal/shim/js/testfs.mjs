@@ -1,5 +1,7 @@
-// The file system of a Go test: the package's files, and whatever the test writes, in memory. Package syscall calls it as it calls
-// Node's fs; every callback is called before the function returns. It must be in place before wasm_exec.js is loaded.
+// The file system of a Go test: the package's files, and whatever the test
+// writes, in memory. Package syscall calls it as it calls Node's fs; every
+// callback is called before the function returns. It must be in place before
+// wasm_exec.js is loaded.
 
 import index from "./files.json";  // {cwd, dirs: [path], files: [{path, size, mtime, mode}]}; the files' content
 import content from "./files.bin"; // is in here, one after another
@@ -59,7 +61,8 @@ const absolute = (path) => {
   return parts;
 };
 
-// find returns a path's node, its folder and its name in there; the node is undefined where there is none.
+// find returns a path's node, its folder and its name in there; the node is
+// undefined where there is none.
 function find(path) {
   const parts = absolute(path), name = parts.pop();
   let dir = root;
@@ -200,7 +203,8 @@ for (const { path, size, mtime, mode } of index.files) {
   at += size;
 }
 
-// written returns what is in the files and folders given, path → bytes, as far as they are there.
+// written returns what is in the files and folders given, path → bytes, as far
+// as they are there.
 export function written(paths) {
   const out = {};
   const add = (path, node) => {
@@ -216,7 +220,8 @@ export function written(paths) {
   return out;
 }
 
-// freeze returns the state of all of it, as JSON can hold it, and thaw takes that over.
+// freeze returns the state of all of it, as JSON can hold it, and thaw takes
+// that over.
 export function freeze() {
   const nodes = []; // [mode, mtime, bytes or {name: index}]
   const indexes = new Map();

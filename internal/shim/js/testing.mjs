@@ -1,5 +1,7 @@
-// Runs a Go test program inside workerd, for capdo exec: GET /run starts it and answers when it is over. The tests' goroutines use the
-// I/O context of that request; the objects that they call are in this isolate too, on the same Go program.
+// Runs a Go test program inside workerd, for capdo exec: GET /run starts it and
+// answers when it is over. The tests' goroutines use the I/O context of that
+// request; the objects that they call are in this isolate too, on the same Go
+// program.
 
 import { written } from "./testfs.mjs"; // before wasm_exec.js
 import * as restart from "./restart.mjs";
@@ -14,7 +16,8 @@ import { ByRef } from "./value.mjs";
 import program from "./app.wasm";
 import config from "./test.json"; // {argv, env, outputs, begin, timeout and hang in ms, classes: binding → class}
 
-// What Go prints goes to the host byte by byte, as lines that nothing else prints.
+// What Go prints goes to the host byte by byte, as lines that nothing else
+// prints.
 const emit = (fd, bytes) => console.log(`\x01${fd}${bytes.toBase64()}`);
 const say = (text) => emit(2, new TextEncoder().encode(`capdo: ${text}\n`));
 redirect(emit);
@@ -54,14 +57,16 @@ class TestRuntime extends Runtime {
       },
     };
   }
-  // enter: a program that does not use package durabletest has nothing to be told, and may not have the exports; it just goes on.
+  // enter: a program that does not use package durabletest has nothing to be
+  // told, and may not have the exports; it just goes on.
   enter(context, name, ...args) {
     if (this.isFrozen) return; // it goes on elsewhere
     if (name !== "capdo_look") entries++; // a look is nothing that happens to the test
     this.isTold ??= Boolean(this.exports?.capdo_describe && this.describe());
     super.enter(context, this.isTold ? name : "resume", ...args);
   }
-  // end: all is over with the program, and objects that were deleted long ago need not be told.
+  // end: all is over with the program, and objects that were deleted long ago
+  // need not be told.
   end(error) {
     for (const c of this.open) if (c.state) this.open.delete(c);
     super.end(error);
@@ -148,7 +153,8 @@ const tools = (env, context) => {
       context.rt.watch(context); // one of those may have kept the time
       await env[HOST].fetch("http://host/objects", { method: "DELETE" });
     },
-    // restart has this workerd killed, when Go is idle. The promise that Go waits for is settled in the next one.
+    // restart has this workerd killed, when Go is idle. The promise that Go
+    // waits for is settled in the next one.
     restart: () => context.rt.restarting = kill(),
     list: async (binding) => (await env[HOST].fetch(`http://host/objects?class=${config.classes[binding]}`)).json(),
   };
@@ -163,8 +169,9 @@ export class Worker extends WorkerEntrypoint {
   fetch(request) { return fetchWorker(request, visible(this.env), this.ctx); }
 }
 
-// object makes the class of that name. What it handles is known when the program runs, which it does before it has objects; but for one
-// whose alarm was due while workerd was restarted.
+// object makes the class of that name. What it handles is known when the
+// program runs, which it does before it has objects; but for one whose alarm
+// was due while workerd was restarted.
 export function object(name) {
   const go = Symbol("go");
   let index = -1;

@@ -1,11 +1,11 @@
 // How values cross between JavaScript and Go: one encoding, a tag byte and then
 // little-endian content. The Go half is internal/jsrt/value.go.
 //
-// Two rules keep Go's memory safe, whatever JavaScript passes. A Writer counts
-// what it writes, never what it was told: each write is checked against the
-// space that Go gave, and what does not fit goes to memory of the Writer's own.
-// And it reads each property once, so a value that changes between two looks is
-// only ever one of the two.
+// Two rules keep Go's memory safe, whatever JavaScript passes. First, a Writer
+// trusts no announced size: it checks each write against the space that Go
+// gave, and writes what does not fit to its own memory. Second, it reads each
+// property once, so a value that changes between two reads cannot be encoded
+// half from each.
 
 const UNDEFINED = 0, NULL = 1, FALSE = 2, TRUE = 3, NUMBER = 4, STRING = 5, BYTES = 6, ARRAY = 7, OBJECT = 8, DATE = 9, BIGINT = 10,
   REF = 11, ERROR = 12, PENDING = 13, INT = 14;
@@ -17,13 +17,16 @@ export const MAX_DEPTH = 500;
 export const MAX_VALUES = 1 << 21;
 export const MAX_BYTES = 64 << 20;
 
-// MAX_BITS of a BigInt: beyond that, writing its digits takes seconds.
+// MAX_BITS is the largest size of a BigInt: beyond it, writing the digits takes
+// seconds.
 const MAX_BITS = 1 << 14;
 
-// LARGE: bytes of at least this length are not copied until Go has memory for them.
+// LARGE is the length from which bytes are copied only when Go has memory for
+// them.
 const LARGE = 16 << 10;
 
-// MAX_ERROR_TEXT is the longest name or text that is kept of an error, in UTF-16 units.
+// MAX_ERROR_TEXT is the longest name or text that is kept of an error, in
+// UTF-16 units.
 const MAX_ERROR_TEXT = 16 << 10;
 
 const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -35,7 +38,8 @@ export class Pending { constructor(id) { this.id = id; } }
 // ByRef makes a plain object go to Go as a reference instead of by value.
 export class ByRef { constructor(target) { this.target = target; } }
 
-// What a value really is, whatever its class overrides: the engine's own getters.
+// The engine's own getters, which return the truth even if a class overrides
+// them.
 const uncurry = (f) => Function.prototype.call.bind(f);
 const getter = (object, name) => uncurry(Object.getOwnPropertyDescriptor(object, name).get);
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
@@ -47,9 +51,8 @@ const timeOf = uncurry(Date.prototype.getTime);
 const isPlain = (v) => { const p = Object.getPrototypeOf(v); return p === Object.prototype || p === null; };
 
 // asBytes returns a Uint8Array over an ArrayBuffer or a Uint8Array, else null:
-// other views are not bytes. It throws where the buffer is detached, and for
-// what has an ArrayBuffer's prototype and is none: its length would be whatever
-// it says.
+// other views are not bytes. It throws for a detached buffer, and for an object
+// that only has an ArrayBuffer's prototype and so could report any length.
 function asBytes(v) {
   if (ArrayBuffer.isView(v)) {
     if (kindOf(v) !== "Uint8Array") return null;
@@ -58,7 +61,7 @@ function asBytes(v) {
   return v instanceof ArrayBuffer && bufferLength(v) >= 0 ? new Uint8Array(v) : null;
 }
 
-// attempt returns what f does, or what stands for a hostile value.
+// attempt returns the result of f, or the replacement if f throws.
 function attempt(f, otherwise) {
   try {
     return f();
@@ -69,16 +72,16 @@ function attempt(f, otherwise) {
 
 const text = (v) => attempt(() => String(v).slice(0, MAX_ERROR_TEXT).toWellFormed(), "(a value without text)");
 
-// nameOf says what kind of value Go has no equivalent for.
+// nameOf names the kind of a value that has no equivalent in Go.
 export function nameOf(v) {
   if (typeof v !== "object") return `a ${typeof v}`;
   const name = attempt(() => kindOf(v)) ?? text(attempt(() => v.constructor.name, ""));
   return /^[\w$]{1,100}$/.test(name) ? `a JavaScript ${name}` : "a JavaScript object of a class without a name";
 }
 
-// errorFields is what Go learns of a thrown value: name, message and its own
-// primitive properties (retryable, overloaded, code…). It never throws: it is
-// called where something has been thrown already.
+// errorFields returns the parts of a thrown value that Go gets: name, message
+// and own primitive properties (retryable, overloaded, code…). It never throws,
+// because it runs in error handlers.
 export function errorFields(e) {
   if (!attempt(() => e instanceof Error, false)) return { name: "", message: text(e) };
   const fields = { name: text(attempt(() => e.name, "Error")), message: text(attempt(() => e.message, "")) };
@@ -99,9 +102,9 @@ export function toError(fields) {
   return e;
 }
 
-// asError makes an Error of what was thrown, whatever that is: it might be
-// bytes with an error's prototype, or an error only when first looked at, and
-// must not reach Go as a result.
+// asError converts any thrown value to an Error, so that it does not reach Go
+// as a result. The value may be bytes with an error's prototype, or look like
+// an error only at first.
 export const asError = (e) => toError(errorFields(e));
 
 // set gives an object a property of its own, whatever its name.
@@ -110,9 +113,8 @@ function set(object, key, value) {
   else object[key] = value;
 }
 
-// Encoded is a value that waits in JavaScript until Go has memory for it. parts
-// are bytes that it does not contain itself, each with its place among those
-// that it does.
+// Encoded is a value that JavaScript keeps until Go has memory for it. parts
+// are byte arrays outside of its own bytes, each with its position in them.
 export class Encoded {
   constructor(bytes, parts, held, size) {
     this.bytes = bytes;
@@ -178,7 +180,7 @@ export class Writer {
     return new Encoded(this.u8.slice(this.start, this.pos), copyOf(this.parts), copyOf(this.held), this.pos - this.start + this.size);
   }
 
-  // need makes sure that n more bytes fit.
+  // need makes room for n more bytes.
   need(n) {
     if (this.pos + n <= this.end) return;
     const length = this.pos - this.start, size = length + n;
@@ -312,7 +314,8 @@ export class Writer {
 
 const foreign = "capdo: Go sent what JavaScript does not understand; app.wasm and the modules beside it come from different builds";
 
-// Reader decodes values from Go's memory, and never reads beyond the bytes that Go wrote.
+// Reader decodes values from Go's memory, and never reads beyond the bytes that
+// Go wrote.
 export class Reader {
   decode(context, memory, view, start, length) {
     this.u8 = memory;

@@ -5,14 +5,15 @@ import { utf8 } from "./value.mjs";
 const socketIDs = new WeakMap();
 let lastSocketID = 0;
 
-// socketID is a number for a WebSocket, so that Go knows it again.
+// socketID returns a number for a WebSocket, by which Go recognizes it.
 export function socketID(ws) {
   let id = socketIDs.get(ws);
   if (id === undefined) socketIDs.set(ws, id = ++lastSocketID);
   return id;
 }
 
-// messageBytes: as a string, a long message would be copied once more in Go.
+// messageBytes converts a message to bytes: Go would copy a long string once
+// more.
 export const messageBytes = (data) => typeof data === "string" ? utf8.encode(data) : new Uint8Array(data);
 
 // CLOSING_MS: a WebSocket whose other side has not answered a close after this
@@ -20,24 +21,25 @@ export const messageBytes = (data) => typeof data === "string" ? utf8.encode(dat
 // dropped, and V8's collector would take its time to say so.
 const CLOSING_MS = 5000;
 
-// send sends data, unless more than max bytes of what was sent before wait for the
-// network.
+// send sends data, unless more than max bytes of what was sent before wait for
+// the network.
 export function send(ws, data, max) {
   if (ws.bufferedAmount > max) return false;
   ws.send(data);
   return true;
 }
 
-// SMALL is the size of a message, in bytes, that is always received where no other
-// is unread.
+// SMALL is the size of a message, in bytes, that is always received where no
+// other is unread.
 const SMALL = 64 << 10;
 
 // accepted are the WebSockets that have an inbox: each message goes to one.
 const accepted = new WeakSet();
 
-// unread is what all inboxes of the isolate hold, in bytes, as they count them. An
-// inbox that nobody reads to its end gives back what it holds when it is collected;
-// before compatibility date 2025-05-05, which has no registry, it stays counted.
+// unread is what all inboxes of the isolate hold, in bytes, as they count them.
+// An inbox that nobody reads to its end gives back what it holds when it is
+// collected; before compatibility date 2025-05-05, which has no registry, it
+// stays counted.
 let unread = 0;
 const collected = globalThis.FinalizationRegistry && new FinalizationRegistry((held) => { unread -= held.size; });
 
@@ -57,10 +59,11 @@ export class Inbox {
     this.arrival = null; // a promise that something has arrived, and what resolves it
   }
 
-  // accept begins to receive. A message that would make the inbox larger than max
-  // bytes, each counting overhead besides its own, ends it, unless it is the only
-  // one: what it holds is lost. All inboxes together hold at most all bytes, besides
-  // a small message each, and each of them only as much as it leaves to the others.
+  // accept begins to receive. A message that would make the inbox larger than
+  // max bytes, each counting overhead besides its own, ends it, unless it is
+  // the only one: what it holds is lost. All inboxes together hold at most all
+  // bytes, besides a small message each, and each of them only as much as it
+  // leaves to the others.
   accept(max, all, overhead, code, reason) {
     const { ws, held } = this;
     if (accepted.has(ws)) throw new TypeError("the WebSocket was accepted before");
@@ -91,14 +94,14 @@ export class Inbox {
     this.context.addSocket(this);
     return this;
   }
-  // leave closes what is still open when its invocation is over, be it because
-  // the Go program ended.
+  // leave closes a WebSocket that is still open when its invocation ends, also
+  // when the Go program ends.
   leave() {
     this.drop(); // nobody can read it any more
     this.finish([1011, ""]);
     if (this.ws.readyState < 3) this.ws.close(1011, "the invocation is over");
   }
-  // drop gives up what nobody has read.
+  // drop discards unread messages.
   drop() {
     unread -= this.held.size;
     this.held.size = this.messages.length = this.head = 0;
@@ -114,8 +117,8 @@ export class Inbox {
     if (this.ws.readyState === 2 && (this.closingSince ||= now) <= now - CLOSING_MS) this.finish([1006, ""]);
   }
 
-  // next returns a message or, where there is none, the end; else a promise
-  // that there is one, of nothing.
+  // next returns a message, or the end if there are no more. If neither is
+  // there yet, it returns a promise that resolves to undefined when one is.
   next(overhead) {
     if (this.head === this.messages.length) {
       if (this.end instanceof Error) throw this.end;

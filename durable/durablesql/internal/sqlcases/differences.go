@@ -1,7 +1,7 @@
 package sqlcases
 
-// Difference is a step that comes to something else on durablesql. A call that a
-// case repeats has its number behind it.
+// Difference is a step that comes to something else on durablesql. A call that
+// a case repeats has its number behind it.
 type Difference struct {
 	Case, Call   string
 	Native, Here string
