@@ -290,12 +290,7 @@ func (c *caller) choose() (in input) {
 	in = c.place(c.targets[c.random.IntN(len(c.targets))], n)
 	in.fingerprint = pick(c.random, "p", "p", "p", "p", "p", "p", "p", "q")
 	switch in.target {
-	case "racy": // few are forgotten, so that the checker decides soon
-		in.op = "put"
-		if c.random.IntN(16) == 0 {
-			in.op = "forget"
-		}
-	case "store":
+	case "store", "racy":
 		in.op = pick(c.random, "put", "put", "put", "forget")
 	case "sequence":
 		in.op, in.entry = "next", c.random.IntN(entries)

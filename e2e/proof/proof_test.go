@@ -50,7 +50,6 @@ func newLab(t testing.TB) *lab {
 		Objects: workerd.Namespaces("Dedupe", "Ledger", "Racy", "Account"),
 	}}
 	l.serve(built.Dir, main)
-	l.config.Objects[2].KV = true
 	if err := l.start(); err != nil {
 		t.Fatal(err)
 	}
