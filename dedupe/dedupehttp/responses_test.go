@@ -389,7 +389,7 @@ func TestContextOfTheHandler(t *testing.T) {
 		if !errors.Is(context.Cause(r.Context()), dedupe.ErrFenced) {
 			t.Errorf("%v", context.Cause(r.Context()))
 		}
-	}, &dedupehttp.Options{Lease: 30 * time.Millisecond})
+	}, &dedupehttp.Options{Lease: 600 * time.Millisecond})
 	mux := http.NewServeMux()
 	mux.Handle("POST /charges/{id}", h)
 	r := post("k", "body").WithContext(ctx)

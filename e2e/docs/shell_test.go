@@ -20,6 +20,9 @@ import (
 	"flow.internal/capdo/internal/freeport"
 )
 
+// patience is how long a command may take. Others may keep the machine busy.
+const patience = 4 * time.Minute
+
 // shell is a terminal that a page's commands are typed into, one after the
 // other.
 type shell struct {
@@ -67,7 +70,7 @@ func openShell(t *testing.T, dir string, env []string) *shell {
 // command has bash execute a command, and returns what it printed.
 func (s *shell) command(text string) (output string, status int) {
 	s.t.Helper()
-	killer := time.AfterFunc(time.Minute, func() { kill(s.bash.Process.Pid) })
+	killer := time.AfterFunc(patience, func() { kill(s.bash.Process.Pid) })
 	defer killer.Stop()
 	fmt.Fprintf(s.in, "{ %s\n} </dev/null 2>&1\nprintf '%s %%d\\n' $?\n", text, mark)
 	var b strings.Builder
@@ -79,7 +82,7 @@ func (s *shell) command(text string) (output string, status int) {
 			return progress.ReplaceAllString(before, ""), status
 		}
 		if err != nil {
-			s.t.Fatalf("%s\ntook longer than a minute, or ended the shell: %v\n%s", text, err, b.String())
+			s.t.Fatalf("%s\ntook longer than %v, or ended the shell: %v\n%s", text, patience, err, b.String())
 		}
 	}
 }
@@ -201,7 +204,7 @@ func (s *shell) serve(command string) {
 	}
 	s.server = pid
 	client := http.Client{Timeout: 10 * time.Second}
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if resp, err := client.Get("http://127.0.0.1:" + s.port); err == nil {
 			resp.Body.Close()
 			return
