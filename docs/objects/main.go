@@ -33,8 +33,7 @@ func main() {
 	}
 }
 
-// Auction is one auction. What is in its fields is gone when it is evicted;
-// what is in its storage stays.
+// Auction is one auction. An eviction clears its fields; its storage stays.
 type Auction struct {
 	state *durable.State
 	pages *http.ServeMux
@@ -141,8 +140,8 @@ func (a *Auction) Withdraw(ctx context.Context, bidder string) (removed int64, e
 	return removed, err
 }
 
-// Alarm closes the auction. It is delivered at least once, so it does what may
-// be done twice.
+// Alarm closes the auction. It is delivered at least once, so it must be safe to
+// run twice.
 func (a *Auction) Alarm(ctx context.Context, info durable.AlarmInfo) error {
 	if err := a.state.Storage().KV().Put("open", false); err != nil {
 		return err
