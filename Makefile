@@ -36,7 +36,7 @@ test-workerd: $(NPM) ## the packages in workerd
 	.bin/capdo test -timeout 12m ./...
 
 test-e2e: $(NPM) ## what needs more than one process: capdo, wrangler dev, kills, histories
-	go test -count=1 -timeout 20m -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/... # they build what Go's test cache does not know of
+	go test -p 3 -count=1 -timeout 20m -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/... # their results are not cached: they build what Go does not know of; they wait much, hence -p 3
 
 check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms, comments that fit
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }
