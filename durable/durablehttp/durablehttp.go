@@ -2,7 +2,7 @@
 // that serve fetch events, and RoundTrippers that send requests to an object or
 // out of the Worker. Importing it makes http.DefaultTransport work in a Worker.
 //
-// It adds 1.5 MB (gzip) to the 0.8 MB of a Worker, and an http.Client 0.5 MB
+// It adds 1.5 MB (gzip) to the 0.9 MB of a Worker, and an http.Client 0.5 MB
 // more. A program that only uses RPC does not need it: [durable.HandleFetch]
 // and [durable.Fetch] add nothing.
 //
