@@ -34,7 +34,8 @@ type load struct {
 }
 
 const (
-	epoch     = 400 * time.Millisecond // the life of a key
+	epoch     = 400 * time.Millisecond // the life of a key, at least
+	callsAKey = 8                      // that are answered in an epoch, at least
 	killEvery = 800 * time.Millisecond
 )
 
@@ -280,7 +281,7 @@ func (c *caller) now() int64 { return int64(time.Since(c.begin)) }
 
 // choose picks an operation on a key of the moment.
 func (c *caller) choose() (in input) {
-	n := int(time.Since(c.begin) / epoch)
+	n := min(int(time.Since(c.begin)/epoch), c.answered()/callsAKey)
 	if c.disturbed && c.random.IntN(12) == 0 {
 		return c.chooseDeath()
 	}
