@@ -116,7 +116,7 @@ await test("of 25 calls at once one acquires, and the page, the state and the an
   const collect = async (r) => r.url().endsWith("/payments") && answers.push(await r.text());
   page.on("response", collect);
   await page.getByRole("button", { name: "Send one 25 times" }).click();
-  const said = await newest(page, "one answer to all");
+  const said = await newest(page, "all got the same answer");
   page.off("response", collect);
   assert.match(said, /25 × 200/);
   assert.equal(new Set(answers).size, 1);
@@ -190,7 +190,7 @@ await test("the keyboard is enough, and the focus is seen", async () => {
   assert.equal(await p.evaluate(() => document.activeElement.id), "one");
   await p.keyboard.press("Tab");
   await p.keyboard.press("Space");
-  await newest(p, "one answer to all");
+  await newest(p, "all got the same answer");
   await agree(p, { acquired: before.totals.acquired + 2, duplicates: before.totals.duplicates + 24 });
   await p.context().close();
 });
@@ -201,7 +201,7 @@ await test("a screen reader is told the results, the state of the connection and
   for (const name of ["Totals", "Claims, last five minutes", "Try it", "Recent keys"]) {
     assert.equal(await page.getByRole("region", { name, exact: true }).count(), 1, name);
   }
-  assert.equal(await page.getByRole("log", { name: "What came back" }).getAttribute("aria-live"), "polite");
+  assert.equal(await page.getByRole("log", { name: "Answers" }).getAttribute("aria-live"), "polite");
   assert.equal(await page.getByRole("status").textContent(), "Live");
   assert.equal(await page.getByRole("table", { name: "Recent keys" }).getByRole("columnheader").count(), 6);
   const chart = page.getByRole("img", { name: "Claims, last five minutes" });
@@ -218,7 +218,7 @@ await test("a phone of 360 px has everything and no horizontal scroll", async ()
   const p = await open({ width: 360, height: 740, hasTouch: true, isMobile: true });
   await live(p);
   await p.getByRole("button", { name: "Send one 25 times" }).tap();
-  await newest(p, "one answer to all");
+  await newest(p, "all got the same answer");
   await p.getByText("As a table").tap();
   assert.equal(await p.evaluate(() => document.documentElement.scrollWidth), 360);
   const wide = await p.locator("body *").evaluateAll((list) => list
@@ -265,7 +265,7 @@ for (const colorScheme of ["light", "dark"]) {
 
 await test("beyond localhost the page asks for the token, and says when it is wrong", async () => {
   const p = await open({ at: elsewhere });
-  await p.getByRole("heading", { name: "This Worker wants its token" }).waitFor();
+  await p.getByRole("heading", { name: "This Worker requires a token" }).waitFor();
   assert.equal(await p.evaluate(() => document.activeElement.id), "token");
   assert.equal(await text(p, "acquired"), "–");
   await p.keyboard.type("not the token");
@@ -292,9 +292,9 @@ await test("an error of the Worker is shown with its hint, and tried again", asy
   ];
   await p.route("**/console/state", (route) => reasons.length ? route.fulfill(reasons.shift()) : route.continue());
   await p.evaluate(() => socket.close());
-  await p.getByText("The Worker answers with status 500: the console has no Durable Object. bind it").waitFor();
+  await p.getByText("The Worker answered with status 500: the console has no Durable Object. bind it").waitFor();
   await p.getByRole("button", { name: "Try now" }).click();
-  await p.getByText("The Worker answers with status 502: no reason given.").waitFor();
+  await p.getByText("The Worker answered with status 502: no reason given.").waitFor();
   await live(p);
   assert.ok(await p.getByRole("heading", { name: "Connection lost" }).isHidden());
   await p.context().close();
@@ -327,7 +327,7 @@ if (screenshot) {
   await click("Send a payment");
   await newest(p, "200 · charge");
   await click("Send one 25 times");
-  await newest(p, "one answer to all");
+  await newest(p, "all got the same answer");
   await click("Crash after charge");
   await newest(p, "until its lease ends");
   await p.getByText(/^lease \d s$/).waitFor();
