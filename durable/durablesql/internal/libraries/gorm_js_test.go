@@ -84,8 +84,8 @@ func TestGorm(t *testing.T) {
 	})
 }
 
-// gorm makes savepoints of nested transactions, and ignores that they are
-// refused.
+// gorm uses savepoints for nested transactions, and ignores the error when they
+// are refused.
 func TestGormNestedTransactions(t *testing.T) {
 	withDB(t, func(ctx context.Context, _ *durable.State, std *sql.DB) {
 		db := openGorm(t, std, &gorm.Config{}).WithContext(ctx)
