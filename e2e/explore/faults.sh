@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Puts faults back into the glue and into jsrt, each in a copy of its own, and
-# expects the explorer to find it within a minute.
+# Puts old faults back into the glue and into jsrt, each in a copy, and expects
+# the explorer to find each within a minute.
 set -euo pipefail
 cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 
-# fault NAME FILE PERL-EXPRESSION; only those whose name has $ONLY in it
+# fault NAME FILE PERL-EXPRESSION. It runs only faults whose name contains
+# $ONLY.
 fault() {
 	local name=$1 file=$2 expression=$3 tree=$scratch/tree log=$scratch/log
 	if [[ $name != *${ONLY:-}* ]]; then

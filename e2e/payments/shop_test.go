@@ -22,15 +22,15 @@ import (
 
 const shopDir = "../../docs/dedupe"
 
-// shopLease is the shop's lease in these tests, and bankPatience how long it
+// shopLease is the shop's lease in these tests. bankPatience is how long it
 // waits for the bank.
 const (
 	shopLease    = 2 * time.Second
 	bankPatience = time.Second
 )
 
-// shopChanges make a version of docs/dedupe with shorter times, a ledger around
-// which things go wrong if the variable TROUBLE is set, and a header with its
+// shopChanges make a version of docs/dedupe with shorter times, a ledger that
+// fails at random if the variable TROUBLE is set, and a header with its
 // version.
 var shopChanges = map[string][][2]string{
 	"pay.go": {
@@ -93,7 +93,7 @@ func buildShop(t *testing.T, version string) map[string]string {
 	return workerd.BuildModules(out)
 }
 
-// shop is the shop's Worker, and the processor that it pays with.
+// shop is the shop's Worker with its payment processor.
 type shop struct {
 	*lab
 	versions []map[string]string
@@ -126,8 +126,8 @@ func openShop(t *testing.T, bank *processor, trouble bool, versions ...map[strin
 	return s
 }
 
-// deploy ends the program, whatever it is at, and starts the next version on
-// the same disk.
+// deploy ends the program, whatever it does, and starts the next version on the
+// same disk.
 func (s *shop) deploy() {
 	s.kill()
 	s.deploys++
@@ -140,14 +140,14 @@ func (s *shop) deploy() {
 	}
 	resp.Body.Close()
 	if got, want := resp.Header.Get("Shop-Version"), fmt.Sprint(s.deploys%len(s.versions)+1); got != want {
-		s.t.Errorf("version %q answers, want %q", got, want)
+		s.t.Errorf("version %q answered, want %q", got, want)
 	}
 }
 
-// purchase is what a customer pays for: an order, or a charge under an
+// purchase is what a customer pays for: an order, or a charge with an
 // Idempotency-Key.
 type purchase struct {
-	reference string // the bank's
+	reference string // the bank's reference
 	path      string
 	header    []string
 	body      string
@@ -168,8 +168,8 @@ func (s *shop) try(ctx context.Context, p purchase) (int, string) {
 	return s.sendWithin(ctx, "POST", p.path, p.body, p.header...)
 }
 
-// unknown checks an answer that says that the outcome is not known: it has what
-// the processor has to be asked for.
+// unknown checks an answer with an unknown outcome. It must contain what a
+// client needs to ask the processor.
 func (s *shop) unknown(p purchase, text string) {
 	s.t.Helper()
 	var a struct {
@@ -184,13 +184,13 @@ func (s *shop) unknown(p purchase, text string) {
 func TestTheShop(t *testing.T) {
 	versions := []map[string]string{buildShop(t, "1"), buildShop(t, "2")}
 	t.Run("charges once", func(t *testing.T) { chargesOnce(t, versions) })
-	t.Run("says what it does not know", func(t *testing.T) { saysWhatItDoesNotKnow(t, versions) })
+	t.Run("reports unknown outcomes", func(t *testing.T) { saysWhatItDoesNotKnow(t, versions) })
 }
 
-// chargesOnce has customers that hang up and come back, a ledger that
-// is overloaded or loses answers at every call, a processor that is busy, slow,
-// or breaks off before or after it has charged, and deploys in the middle of it
-// all. Each purchase is charged once, with each kind of processor.
+// chargesOnce uses customers that disconnect and return, a ledger that is
+// overloaded or loses answers at any call, and a processor that is busy, slow,
+// or closes the connection before or after a charge. Deploys happen meanwhile.
+// Each purchase must be charged once, with each kind of processor.
 func chargesOnce(t *testing.T, versions []map[string]string) {
 	const purchases, callers, deploys = 12, 3, 3
 	for name, bank := range map[string]*processor{
@@ -224,7 +224,7 @@ func chargesOnce(t *testing.T, versions []map[string]string) {
 	}
 }
 
-// customers buy, and keep what they are told.
+// customers buy, and record their answers.
 type customers struct {
 	*shop
 	progress chan struct{}
