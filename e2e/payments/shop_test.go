@@ -234,7 +234,7 @@ type customers struct {
 	statuses map[int]int
 }
 
-// buy repeats a purchase until it is paid. Now and then the customer hangs up.
+// buy repeats a purchase until it is paid. Sometimes the customer disconnects.
 func (c *customers) buy(p purchase) {
 	defer func() { c.progress <- struct{}{} }()
 	status, text := 0, ""
@@ -260,17 +260,17 @@ func (c *customers) buy(p purchase) {
 			return
 		case http.StatusBadGateway:
 			c.unknown(p, text)
-		case 0, http.StatusConflict, http.StatusServiceUnavailable, http.StatusInternalServerError: // 500 is of a program that is killed
+		case 0, http.StatusConflict, http.StatusServiceUnavailable, http.StatusInternalServerError: // a killed program causes 500
 		default:
 			c.t.Errorf("%s: %d %s", p.reference, status, text)
 			return
 		}
 		time.Sleep(time.Duration(50+rand.IntN(100)) * time.Millisecond)
 	}
-	c.t.Errorf("%s is not paid: %d %s", p.reference, status, text)
+	c.t.Errorf("%s was not paid: %d %s", p.reference, status, text)
 }
 
-// audit compares what customers were told with what the processor has charged.
+// audit compares the customers' answers with the processor's charges.
 func (c *customers) audit(list []purchase) {
 	c.bank.mu.Lock()
 	defer c.bank.mu.Unlock()
@@ -281,19 +281,19 @@ func (c *customers) audit(list []purchase) {
 			continue
 		}
 		if told := c.answers[p.reference]; len(told) != 1 || told[charges[0].receipt] == 0 {
-			c.t.Errorf("%s is %q, and customers were told %v", p.reference, charges[0].receipt, told)
+			c.t.Errorf("%s is %q, but customers were told %v", p.reference, charges[0].receipt, told)
 		}
 	}
 	if len(c.bank.charges) != len(list) {
-		c.t.Errorf("%d references were charged, and %d purchases made", len(c.bank.charges), len(list))
+		c.t.Errorf("%d references were charged, but %d purchases were made", len(c.bank.charges), len(list))
 	}
 	if c.deploys < 3 || c.statuses[http.StatusBadGateway] == 0 || c.statuses[0] == 0 || c.bank.asked == 0 || len(c.bank.troubles) < 4 {
-		c.t.Errorf("too little went wrong: statuses %v, the bank was asked %d times, troubles %v", c.statuses, c.bank.asked, c.bank.troubles)
+		c.t.Errorf("too few failures: statuses %v, the bank was asked %d times, troubles %v", c.statuses, c.bank.asked, c.bank.troubles)
 	}
 	c.t.Logf("%d purchases, %d deploys, statuses %v, the bank was asked %d times, troubles %v", len(list), c.deploys, c.statuses, c.bank.asked, c.bank.troubles)
 }
 
-// saysWhatItDoesNotKnow goes through each trouble by itself.
+// saysWhatItDoesNotKnow tests each kind of trouble by itself.
 func saysWhatItDoesNotKnow(t *testing.T, versions []map[string]string) {
 	bank := &processor{keys: true, script: map[string][]string{}}
 	s := openShop(t, bank, false, versions...)
@@ -306,7 +306,7 @@ func saysWhatItDoesNotKnow(t *testing.T, versions []map[string]string) {
 	}
 }
 
-// goThrough has a purchase meet a trouble, and be repeated.
+// goThrough makes a purchase with one trouble and repeats it.
 func (s *shop) goThrough(t *testing.T, p purchase, trouble string) {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
@@ -336,12 +336,12 @@ func (s *shop) goThrough(t *testing.T, p purchase, trouble string) {
 		status, text = s.try(t.Context(), p)
 	}
 	if again := time.Since(begin); trouble == "busy" && again > shopLease {
-		t.Errorf("%s: what did nothing was repeated after %v", p.reference, again)
+		t.Errorf("%s: an attempt that did nothing was repeated only after %v", p.reference, again)
 	}
 	if text != s.bank.receipt(p.reference) || s.bank.count(p.reference) != 1 {
 		t.Errorf("%s: %d %q after %d charges, of %q", p.reference, status, text, s.bank.count(p.reference), s.bank.receipt(p.reference))
 	}
 	if trouble == "left" && s.bank.posts(p.reference) != 1 {
-		t.Errorf("%s: the bank was told to charge %d times, though the work went on without its client", p.reference, s.bank.posts(p.reference))
+		t.Errorf("%s: the bank was told to charge %d times, although the work continued without its client", p.reference, s.bank.posts(p.reference))
 	}
 }
