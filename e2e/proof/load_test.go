@@ -351,7 +351,7 @@ const (
 )
 
 // place returns the target's key of an epoch, for a new owner. One key in three
-// has leases that end. One of those in three also has a window that ends.
+// has leases that end. Another one in three also has a window that ends.
 func (c *caller) place(target string, epoch int) input {
 	c.made++
 	in := input{target: target, key: strconv.Itoa(epoch), owner: fmt.Sprintf("%d-%d", c.id, c.made), lease: lasting, ttl: lasting}

@@ -83,8 +83,9 @@ func during(in input, out output, before int64) (now span, ok bool) {
 	return now, now.from <= now.to
 }
 
-// before and after split now at an end. before is the part in which the time
-// has not ended yet, and after is the rest. Either part may be missing.
+// before and after split a span at an end. before is the part in which the time
+// may not have ended yet, and after the part in which it may have ended. Either
+// part may be missing.
 func (s span) before(end span) (part span, ok bool) {
 	part = span{s.from, min(s.to, end.to-1)}
 	return part, part.from <= part.to

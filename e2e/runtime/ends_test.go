@@ -134,7 +134,7 @@ func TestProgramThatEndsSaysWhyOnce(t *testing.T) {
 		l.wantLog(c.text)
 		said := 0
 		for _, line := range strings.Split(l.Log(), "\n") {
-			if strings.Contains(line, c.text) && !strings.Contains(line, "uncaught exception") { // workerd's own, of each object
+			if strings.Contains(line, c.text) && !strings.Contains(line, "uncaught exception") { // workerd also logs it for each object
 				said++
 			}
 		}

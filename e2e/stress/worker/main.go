@@ -98,7 +98,7 @@ func (a *Actor) count(prefix string) (float64, error) {
 	return n, err
 }
 
-// addSync makes an addition on top of the current count, in a transaction.
+// addSync adds to the current count without waiting.
 func (a *Actor) addSync(id string) error {
 	n, err := a.count("")
 	if err != nil {
