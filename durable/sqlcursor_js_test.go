@@ -92,7 +92,7 @@ func TestSQLRowsBeforeAnErrorArrive(t *testing.T) {
 				t.Errorf("%d rows before row %d, then %v", len(got), at, c.Err())
 			}
 			if c.Next() {
-				t.Error("it goes on")
+				t.Error("the cursor continues")
 			}
 		}
 		for _, at := range []int{1, 2} {
@@ -125,7 +125,7 @@ func TestSQLIterationsEndEarly(t *testing.T) {
 			}
 		}
 		if c.Next() || c.Err() != nil {
-			t.Errorf("the cursor goes on after All, %v", c.Err())
+			t.Errorf("the cursor continues after All, %v", c.Err())
 		}
 		c = mustExec(t, db, numbers, 1000)
 		c.Next()
@@ -133,7 +133,7 @@ func TestSQLIterationsEndEarly(t *testing.T) {
 		c.Close()
 		var n int
 		if c.Next() || c.Err() != nil || c.Scan(&n) == nil {
-			t.Errorf("the cursor goes on after Close, %v", c.Err())
+			t.Errorf("the cursor continues after Close, %v", c.Err())
 		}
 	})
 }

@@ -225,7 +225,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return err
 		}
 	}), []string{"fences grow over"}},
-	{"a lease of 0 is the longest", withOptions(func(o *dedupe.ClaimOptions) {
+	{"a lease of 0 means the maximum", withOptions(func(o *dedupe.ClaimOptions) {
 		if o.Lease == 0 {
 			o.Lease = dedupe.MaxLease
 		}
@@ -315,7 +315,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return err
 		}
 	}), []string{"a result that"}},
-	{"nobody waits", withOptions(func(o *dedupe.ClaimOptions) {
+	{"claims do not wait", withOptions(func(o *dedupe.ClaimOptions) {
 		o.Wait = 0
 	}), []string{"a waiter is woken by Forget", "a wait ends", "a wait is", "a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release", "work is done"}},
 	{"waiters wait until the end", ledger(func(b *brokenLedger) {
@@ -337,7 +337,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"a waiter is woken by Forget", "a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release"}},
-	{"a waiter who has gone claims", ledger(func(b *brokenLedger) {
+	{"a waiter that has left claims", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			c, err := b.Ledger.Claim(ctx, key, o)
 			if err != nil && o.Wait > 0 && ctx.Err() != nil {
@@ -358,7 +358,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	{"forget does nothing", ledger(func(b *brokenLedger) {
 		b.forget = func(ctx context.Context, key []byte) error { return check2(ctx, key, "Forget") }
 	}), []string{"a waiter is woken by Forget", "a claim that was", "fences grow over", "forget makes a"}},
-	{"forget spares what is completed", ledger(func(b *brokenLedger) {
+	{"forget keeps completed keys", ledger(func(b *brokenLedger) {
 		b.forget = func(ctx context.Context, key []byte) error {
 			err, spare := check2(ctx, key, "Forget"), false
 			b.of(key, func(e *memory.Entry) { spare = e.Done })

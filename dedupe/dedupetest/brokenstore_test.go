@@ -146,7 +146,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 			return inserted, err
 		}
 	}), []string{"a hit does", "a record expires"}},
-	{"a timer deletes whatever is there", store(func(b *brokenStore) {
+	{"a timer deletes any record", store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
 			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			if inserted {
@@ -201,7 +201,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 			return b.Store.Forget(ctx, key)
 		}
 	}), []string{"forget makes a"}},
-	{"an invalid TTL inserts all the same", store(func(b *brokenStore) {
+	{"an invalid TTL still inserts", store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
 			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			if errors.Is(err, dedupe.ErrInvalidTTL) {

@@ -114,7 +114,7 @@ func httpLedger(r *http.Request) (dedupe.Ledger, error) {
 func customer(r *http.Request) (string, error) {
 	name, _, ok := r.BasicAuth() // in production, use an authenticated customer
 	if !ok {
-		return "", errors.New("nobody")
+		return "", errors.New("no customer")
 	}
 	return name, nil
 }

@@ -157,7 +157,7 @@ func TestRunLetsItsFunctionEndTheTest(t *testing.T) {
 	stub := durabletest.New(t, "COUNTER")
 	t.Run("inner", func(t *testing.T) {
 		durabletest.Run(t, stub, func(context.Context, *durable.State) { t.SkipNow() })
-		t.Error("goes on")
+		t.Error("the test continued")
 	})
 	if got := call(t, stub, "increment"); got != "1" {
 		t.Errorf("counted %s", got)

@@ -20,11 +20,11 @@ type page struct {
 
 // block is a fenced block, with the HTML comment before it:
 //
-//	<!-- not run: why -->        nobody executes it; the test has a list of these
-//	<!-- file: main.go -->       the reader puts it into that file, in the shell's folder
-//	<!-- from: docs/x/y.go -->   it stands like this in that file, which is tested
+//	<!-- not run: why -->        it is not executed; the test has a list of these
+//	<!-- file: main.go -->       it is written to that file, in the shell's folder
+//	<!-- from: docs/x/y.go -->   it is an excerpt of that file, which is tested
 //	<!-- classes: A, B -->       a wrangler config of a program with these classes
-//	<!-- fails -->               the last command of it ends with an error
+//	<!-- fails -->               its last command ends with an error
 type block struct {
 	line     int // of the fence
 	indent   string

@@ -20,7 +20,7 @@ var otherTests = []test{
 	{"ws: a request without an upgrade is 426", func(s *server) { s.wantError("GET /ws", "", 426, "no_upgrade", "") }},
 	{"wait_until: the answer comes first, the work is seen afterwards", (*server).testWaitUntil},
 	{"the page lists every route, and its curl lines work", (*server).testPage},
-	{"what is not there is 404, or 405 with the method", (*server).testNoRoute},
+	{"an unknown path is 404, an unknown method 405", (*server).testNoRoute},
 }
 
 func (s *server) testWebSocket() {

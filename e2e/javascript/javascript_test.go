@@ -99,7 +99,7 @@ func TestGoAndJavaScript(t *testing.T) {
 		}
 		outside.Close()
 		if status, _, body = get(t, worker+"/outbound?url="+url.QueryEscape(outside.URL)); status != http.StatusBadGateway {
-			t.Errorf("nobody there: %d %q", status, body)
+			t.Errorf("an unreachable server: %d %q", status, body)
 		}
 	})
 }

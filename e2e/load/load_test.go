@@ -41,7 +41,7 @@ func TestLedgerUnderLoad(t *testing.T) {
 		{"keys with objects of their own", func(l *lab, f *figures) { live(l, f, target{binding: "LEDGER"}, size(500, 5000)) }},
 		{"keys in four buckets", func(l *lab, f *figures) { live(l, f, target{binding: "LEDGER", buckets: 4}, size(3000, 20_000)) }},
 		{"one key that all callers wait for", hotKey},
-		{"callers who wait for many keys", manyKeys},
+		{"callers that wait for many keys", manyKeys},
 		{"records that expire at the same time", expiring},
 		{"holders that die at the same time", dying},
 		{"more waiting callers than an object accepts", crowd},

@@ -1,10 +1,10 @@
-// Drives the real program and the real glue on a simulated workerd: node
+// Runs the real program and the real glue on a simulated workerd: node
 // --allow-natives-syntax explore.mjs BUILD [key=value …]
-//   seed=N         that schedule alone, with its events
+//   seed=N         run only this schedule, and print its events
 //   first=N        the first seed
-//   for=MS         for how long
-//   only=NAME      one scenario
-//   exhaustive=MS  all interleavings of the small scenarios, for so long
+//   for=MS         how long to run random schedules
+//   only=NAME      run only this scenario
+//   exhaustive=MS  how long to run all interleavings of the small scenarios
 
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";

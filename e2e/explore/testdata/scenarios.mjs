@@ -2,11 +2,11 @@
 // small has scenarios that are explored in all orders, those with the fewest
 // orders first.
 //
-//   calls    what clients ask for; leaves: the client may go away
-//   delays   I/O takes its time, and timeouts come late
-//   mayFail  calls may fail; else each has to succeed
-//   faults   what may happen at any time, each once
-//   local    nothing ends what a request does after its answer
+//   calls    the calls of clients; leaves: the client may disconnect
+//   delays   I/O is slow, and timeouts come late
+//   mayFail  calls may fail; otherwise each must succeed
+//   faults   faults that may happen at any time, each once
+//   local    the platform does not end a request's work after its answer
 
 const many = (n, f) => Array.from({ length: n }, (_, i) => f(i));
 

@@ -460,7 +460,7 @@ var All = []Case{
 	{Name: "chi, not found", Request: "GET /nothing", Handler: router.ServeHTTP},
 
 	// Requests.
-	{Name: "what a handler sees", Request: "GET /a%20b//c?q=%C3%A4&q=2", Header: of("X-Own", "1", "X-Multi", "a", "X-Multi", "b", "Cookie", "a=1; b=2"), Handler: func(w http.ResponseWriter, r *http.Request) {
+	{Name: "the request in a handler", Request: "GET /a%20b//c?q=%C3%A4&q=2", Header: of("X-Own", "1", "X-Multi", "a", "X-Multi", "b", "Cookie", "a=1; b=2"), Handler: func(w http.ResponseWriter, r *http.Request) {
 		note(r, "%s %s %s %q %q %q", r.Method, r.RequestURI, r.Proto, r.URL.Path, r.URL.RawPath, r.URL.String())
 		note(r, "%q %v %v %d %v", r.Form, r.URL.IsAbs(), r.TLS == nil, r.ContentLength, r.Body == http.NoBody)
 		note(r, "%q %q %q", r.Header["X-Own"], strings.Join(r.Header["X-Multi"], ", "), r.FormValue("q"))

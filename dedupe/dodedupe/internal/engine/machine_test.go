@@ -272,7 +272,7 @@ func (m *machine) look(t *rapid.T) {
 // drop runs the second half of a Forget, late or again.
 func (m *machine) drop(t *rapid.T) {
 	if len(m.looks) == 0 {
-		t.Skip("nobody forgets")
+		t.Skip("no Forget is pending")
 	}
 	l := m.looks[max(0, len(m.looks)-1-rapid.IntRange(0, 5).Draw(t, "looks ago"))]
 	if m.newer[l.key] {

@@ -57,7 +57,7 @@ func TestGorm(t *testing.T) {
 			t.Errorf("a name twice: %v", err)
 		}
 		if err := db.First(&gormUser{}, "name = ?", "Nobody").Error; !errors.Is(err, gorm.ErrRecordNotFound) {
-			t.Errorf("nobody: %v", err)
+			t.Errorf("an unknown name: %v", err)
 		}
 		failed := errors.New("failed")
 		err := db.Transaction(func(tx *gorm.DB) error {
