@@ -50,7 +50,7 @@ type node struct {
 	number  int
 	link    *link
 	options selfhost.Options
-	avoid   atomic.Bool  // clients should not use it, as if a load balancer said so
+	avoid   atomic.Bool  // clients must not use it, as behind a load balancer
 	down    atomic.Bool  // it must not be started again
 	ends    atomic.Int64 // how often it ended by itself
 	log     *logText

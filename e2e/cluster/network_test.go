@@ -24,7 +24,7 @@ type network struct {
 	spaces bool
 	why    string // why there are no namespaces
 	id     string
-	subnet string // the first three numbers
+	subnet string // the first three numbers of its addresses
 	gates  []*gate
 }
 

@@ -41,7 +41,7 @@ func claimWithin(n *node, key string, deadline time.Duration) (a told, err error
 // A node is killed. Callers that ask other nodes for its keys, with a deadline
 // longer than its lease, get an answer to their single call. With a shorter
 // deadline they are told that the outcome is unknown. Without a deadline they
-// are told that soon.
+// soon get the same answer.
 func TestCallsRideOverATakeover(t *testing.T) {
 	l := newLab(t, 2, &network{why: "not needed"}, same)
 	dead, other := l.nodes[0], l.nodes[1]

@@ -84,7 +84,7 @@ func (w *load) measure(t *testing.T, name string, operation func(n int64) proof.
 	})
 	nodesAfter, serverAfter := w.cpu(t)
 	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 / float64(max(done.Load(), 1)) }
-	t.Logf("%d nodes, %s: %.0f a second; each takes %.1f ms of CPU time in nodes, %.1f ms in the bucket's server, and %v of the bucket",
+	t.Logf("%d nodes, %s: %.0f a second; each takes %.1f ms of CPU time in nodes, %.1f ms in the bucket's server; bucket: %v",
 		len(w.nodes), name, float64(done.Load())/measureFor.Seconds(), each(nodesAfter-nodes), each(serverAfter-server), used.per(done.Load()))
 	if done.Load() == 0 || done.Load() < made.Load()*9/10 {
 		t.Errorf("%d of %d calls were answered", done.Load(), made.Load())

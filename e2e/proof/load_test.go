@@ -423,7 +423,7 @@ func (c *caller) do(in input) (out output, lost int, sent bool) {
 	if c.disturbed {
 		c.addFaults(q)
 	}
-	// GET would not do: net/http repeats it by itself.
+	// Not with GET, because net/http repeats a GET by itself.
 	resp, err := client.Post(c.lab.url()+"/"+in.target+"?"+q.Encode(), "", nil)
 	if err != nil { // the connection ended with workerd, and so did its calls
 		var op *net.OpError

@@ -382,7 +382,7 @@ export class Fuzz extends entry.Fuzz {
         Object.defineProperty(env, `V${k}`, isGetter ? { enumerable: true,
           get() { if (r.below(2)) throw node.v; return node.v; } } : { value: node.v, enumerable: true });
       }
-      // An own state, because only the runtime can set props.
+      // A new state, because only the runtime can set props.
       const state = new (class State {})();
       Object.assign(state, { storage: this.ctx.storage, id: this.ctx.id, props: props.v, waitUntil: (p) => this.ctx.waitUntil(p),
         abort() {} });

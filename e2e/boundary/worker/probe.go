@@ -141,8 +141,8 @@ func handles(c *jsrt.Context, host *jsrt.Ref) (any, error) {
 	return foreign(c, host)
 }
 
-// kept is a reference of the first object that called. All other objects must
-// be refused it.
+// kept is a reference of the first object that called. Other objects must not be
+// able to use it.
 var kept *jsrt.Ref
 
 func foreign(c *jsrt.Context, host *jsrt.Ref) (any, error) {

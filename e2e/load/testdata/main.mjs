@@ -7,8 +7,8 @@ const counts = { waits: 0, waiting: 0 };
 const alarms = new Map(); // by object: the work of each alarm
 let held = false; // whether alarms wait
 
-// observed returns a class that can be inspected. Due are the entries for its
-// alarms within ten minutes.
+// observed returns a class that can be inspected. Due counts the entries that
+// its alarms must handle within ten minutes.
 const observed = (Class) => class extends Class {
   #one(query, ...binds) {
     const { sql } = this.ctx.storage;
