@@ -29,7 +29,7 @@ func TestMethodsAreListedInEitherCase(t *testing.T) {
 				do(h, r)
 			}
 			if runs != 1 {
-				t.Errorf("%s ran %d times, with %s listed", sent, listed, runs)
+				t.Errorf("%s, with %s listed, ran %d times", sent, listed, runs)
 			}
 			r := post("k", "{}")
 			r.Header.Del("Idempotency-Key")

@@ -217,7 +217,7 @@ func (s *server) testManyRows() {
 	grown := (largest - before) >> 20
 	s.t.Logf("%d MB of rows; workerd's memory grew by %d MiB", n/1_000_000, grown)
 	if n < 100_000_000 || grown > 48 {
-		s.t.Errorf("workerd's memory grew by %d bytes read, %d MiB", n, grown)
+		s.t.Errorf("while %d bytes were read, workerd's memory grew by %d MiB", n, grown)
 	}
 }
 

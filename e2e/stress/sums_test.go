@@ -136,7 +136,7 @@ func (l *lab) do(o *op, patience time.Duration) {
 		l.t.Errorf("%+v: %v: %s", *o, err, body)
 	}
 	if o.Kind != "later" && o.Kind != "deadline" && len(ids) != len(additions) {
-		l.t.Errorf("%+v: only %v of %d additions are acknowledged", *o, len(additions), ids)
+		l.t.Errorf("%+v has %d additions, but only %v are acknowledged", *o, len(additions), ids)
 	}
 	for _, id := range ids {
 		if p, ok := additions[id]; ok {
