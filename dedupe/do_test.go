@@ -75,12 +75,13 @@ func TestDoDisposesOfAFailureAsTheCallerChooses(t *testing.T) {
 		wantOutcome(t, l, want, "")
 	}
 	if dedupe.NoEffect(nil) != nil {
-		t.Error("no error became one")
+		t.Error("nil became an error")
 	}
 }
 
-// Known mistake: a claim that has taken over is released by one who did
-// nothing, and the next holder does not look what became of the first.
+// Known mistake: a claim that has taken over is released by work that did
+// nothing. Then the next holder does not check whether the first attempt had an
+// effect.
 func TestDoKeepsThatAnEarlierAttemptMayHaveHadItsEffect(t *testing.T) {
 	gone, leave := context.WithCancel(t.Context())
 	leave()
@@ -104,7 +105,7 @@ func TestDoKeepsThatAnEarlierAttemptMayHaveHadItsEffect(t *testing.T) {
 		}
 		c, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, Wait: time.Second})
 		if err != nil || c.Outcome != dedupe.Acquired || !c.TakenOver {
-			t.Errorf("%s: the third holder gets %+v, %v", name, c, err)
+			t.Errorf("%s: the third holder got %+v, %v", name, c, err)
 		}
 	}
 }
@@ -114,7 +115,7 @@ func TestDoLeavesAPanicToTheLease(t *testing.T) {
 	func() {
 		defer func() {
 			if recover() != "boom" {
-				t.Error("the panic did not go on")
+				t.Error("the panic was not repeated")
 			}
 		}()
 		dedupe.Do(t.Context(), l, []byte("k"), options(time.Minute), func(context.Context, dedupe.Claim) ([]byte, error) { panic("boom") })
@@ -216,8 +217,8 @@ func TestObservedLedgerConforms(t *testing.T) {
 	})
 }
 
-// deadlines notes whether calls have a deadline, until which a ledger would
-// repeat what it lost.
+// deadlines records whether calls have a deadline. A ledger would repeat lost
+// calls until that deadline.
 type deadlines struct {
 	dedupe.Ledger
 	seen map[string]bool
@@ -233,8 +234,8 @@ func (d deadlines) Release(ctx context.Context, c dedupe.Claim) error {
 	return d.Ledger.Release(ctx, c)
 }
 
-// Whose caller has no deadline does not wait for a lease, because Do has given
-// one of its own to a call that it makes before or after the work.
+// If the caller has no deadline, Do must not give one to its own calls before
+// or after the work. Otherwise a call would wait for the lease.
 func TestDoGivesCallsNoDeadlineThatItsCallerDidNot(t *testing.T) {
 	for _, has := range []bool{false, true} {
 		d := deadlines{memdedupe.NewLedger(nil), map[string]bool{}}

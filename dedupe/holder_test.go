@@ -15,12 +15,11 @@ import (
 	"flow.internal/capdo/dedupe/memdedupe"
 )
 
-// faulty is a ledger whose operations fail as long as there is an error for
-// them.
+// faulty is a ledger whose operations fail as long as an error is set for them.
 type faulty struct {
 	dedupe.Ledger
 	extend, complete func() error
-	claimed          func(*dedupe.Claim) error // after it
+	claimed          func(*dedupe.Claim) error // called after a claim
 	extensions       int
 	completions      int
 }
@@ -65,7 +64,7 @@ func (f *faulty) hang(ctx context.Context) error {
 
 type hanging struct {
 	*faulty
-	hangs int // the first completions
+	hangs int // number of completions that hang first
 }
 
 func (h *hanging) Complete(ctx context.Context, c dedupe.Claim, result []byte) error {
@@ -75,7 +74,8 @@ func (h *hanging) Complete(ctx context.Context, c dedupe.Claim, result []byte) e
 	return h.faulty.Complete(ctx, c, result)
 }
 
-// began runs f in a bubble of synctest, with the time since it began.
+// began runs f in a synctest bubble, with a function that returns the time
+// since the start.
 func began(t *testing.T, f func(t *testing.T, since func() time.Duration)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestDoCompletesAfterAPartitionIfNobodyHasTakenOver(t *testing.T) {
 			if since() != time.Minute || context.Cause(ctx) != dedupe.ErrLeaseExpired {
 				t.Errorf("after %v: %v", since(), context.Cause(ctx))
 			}
-			time.Sleep(59*time.Minute - time.Second) // it does not look
+			time.Sleep(59*time.Minute - time.Second) // ignores its context
 			return []byte("receipt"), nil
 		})
 		if string(got) != "receipt" || err != nil {
@@ -174,7 +174,7 @@ func TestAnExtendThatHangsLeavesTimeForAnother(t *testing.T) {
 func TestDoDoesNotRepeatWhatCannotHelp(t *testing.T) {
 	for _, definite := range []error{
 		&dedupe.Error{Op: "Complete", Err: dedupe.ErrFenced}, &dedupe.Error{Op: "Complete", Err: dedupe.ErrForeignClaim},
-		&dedupe.Error{Op: "Complete", Err: errors.New("the record is corrupt")}, errors.New("no *Error"),
+		&dedupe.Error{Op: "Complete", Err: errors.New("the record is corrupt")}, errors.New("not an *Error"),
 	} {
 		began(t, func(t *testing.T, since func() time.Duration) {
 			f := newFaulty()
@@ -187,8 +187,8 @@ func TestDoDoesNotRepeatWhatCannotHelp(t *testing.T) {
 	}
 }
 
-// Once an answer was lost the result may be stored, whatever a later attempt
-// says.
+// After a lost answer the result may be stored, whatever a later attempt
+// returns.
 func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	began(t, func(t *testing.T, since func() time.Duration) {
 		f, n := newFaulty(), 0
@@ -206,7 +206,7 @@ func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	})
 }
 
-// A caller may leave at every point of Do: work that has begun is completed.
+// A caller may leave at any point of Do: work that has begun is completed.
 func TestTheCallerMayLeaveAtEveryPoint(t *testing.T) {
 	for _, point := range []string{"before", "waiting", "claimed", "working", "worked", "extending", "completing"} {
 		began(t, func(t *testing.T, since func() time.Duration) {
@@ -262,10 +262,8 @@ func TestTheCallerMayLeaveAtEveryPoint(t *testing.T) {
 	}
 }
 
-// How much is left of a lease is not known to a caller that waited, nor to one
-// whose owner has it from before.
-// A claim that took long is extended before the work. If its caller has left by
-// then, it is released all the same.
+// A slow claim is extended before the work. If its caller has left by then, it
+// is still released.
 func TestASlowClaimIsReleasedIfItsCallerHasLeft(t *testing.T) {
 	began(t, func(t *testing.T, _ func() time.Duration) {
 		f := newFaulty()
@@ -276,7 +274,7 @@ func TestASlowClaimIsReleasedIfItsCallerHasLeft(t *testing.T) {
 			return nil
 		}
 		_, err := dedupe.Do(ctx, f, []byte("k"), options(30*time.Second), func(context.Context, dedupe.Claim) ([]byte, error) {
-			t.Error("work runs though its caller has left")
+			t.Error("the work ran although its caller has left")
 			return nil, nil
 		})
 		if !errors.Is(err, context.Canceled) {
@@ -289,6 +287,8 @@ func TestASlowClaimIsReleasedIfItsCallerHasLeft(t *testing.T) {
 	})
 }
 
+// After a wait, or for a claim that its owner already held, Do does not know how
+// much of the lease is left.
 func TestDoExtendsALeaseThatItDoesNotKnow(t *testing.T) {
 	began(t, func(t *testing.T, since func() time.Duration) {
 		f := newFaulty()
@@ -317,7 +317,7 @@ func TestDoExtendsALeaseThatItDoesNotKnow(t *testing.T) {
 		o.Wait = time.Minute
 		f.extend = refused
 		_, err := dedupe.Do(t.Context(), f, []byte("k"), o, func(context.Context, dedupe.Claim) ([]byte, error) {
-			t.Error("work runs under a lease that nobody knows")
+			t.Error("the work ran with a lease of unknown length")
 			return nil, nil
 		})
 		if !errors.Is(err, dedupe.ErrOverloaded) || f.extensions != 1 {
@@ -328,13 +328,13 @@ func TestDoExtendsALeaseThatItDoesNotKnow(t *testing.T) {
 		f := newFaulty()
 		dedupe.Do(t.Context(), f, []byte("k"), options(30*time.Second), work("", nil))
 		if f.extensions != 0 {
-			t.Errorf("%d extensions of a lease that has just begun", f.extensions)
+			t.Errorf("%d extensions of a new lease", f.extensions)
 		}
 	})
 }
 
-// A fenced Extend after the work says nothing: the result may be what ended the
-// claim.
+// A fenced Extend after the work proves nothing: the claim may have ended
+// because the result was stored.
 func TestDoAsksWhetherItsResultIsStored(t *testing.T) {
 	began(t, func(t *testing.T, since func() time.Duration) {
 		f := newFaulty()
@@ -351,15 +351,15 @@ func TestDoAsksWhetherItsResultIsStored(t *testing.T) {
 		o := options(30 * time.Second)
 		o.Owner = "owner"
 		got, err := dedupe.Do(t.Context(), f, []byte("k"), o, work("receipt", nil))
-		// One before, one that is fenced.
+		// One extension before the work, and one that is fenced.
 		if string(got) != "receipt" || err != nil || f.extensions != 2 {
 			t.Errorf("%q, %v, %d extensions", got, err, f.extensions)
 		}
 	})
 }
 
-// Whatever ends work without a return leaves the claim to its lease, and
-// nothing behind that goes on extending it.
+// If work ends without a return, the claim is left to its lease, and nothing
+// keeps extending it.
 func TestWorkThatDoesNotReturnLeavesTheClaimToItsLease(t *testing.T) {
 	for name, end := range map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit} {
 		began(t, func(t *testing.T, since func() time.Duration) {
@@ -405,7 +405,7 @@ func TestCompleteIsRepeatedUntilItsContextEnds(t *testing.T) {
 	wantOutcome(t, l, dedupe.Replay, dedupe.ResultOmitted)
 }
 
-// A failure that is to be kept, and cannot be, is kept as one without its text.
+// A failure that should be stored but is too large is stored without its text.
 func TestALargeFailureIsFinal(t *testing.T) {
 	l, o := memdedupe.NewLedger(nil), options(time.Minute)
 	o.OnFailure = func(error) dedupe.Disposition { return dedupe.StoreResult }
@@ -419,14 +419,14 @@ func TestALargeFailureIsFinal(t *testing.T) {
 	}
 }
 
-// A lease that cannot be extended before the work is given up: nothing was
+// A lease that cannot be extended before the work is given up. Nothing was
 // done.
 func TestDoDoesNotWaitForAnExtendThatHangsBeforeTheWork(t *testing.T) {
 	began(t, func(t *testing.T, since func() time.Duration) {
 		o := options(30 * time.Second)
 		o.Owner = "me"
 		_, err := dedupe.Do(t.Context(), &slow{newFaulty(), 1}, []byte("k"), o, func(context.Context, dedupe.Claim) ([]byte, error) {
-			t.Error("work runs under a lease that nobody knows")
+			t.Error("the work ran with a lease of unknown length")
 			return nil, nil
 		})
 		if !errors.Is(err, context.DeadlineExceeded) || since() != 30*time.Second {

@@ -20,20 +20,20 @@ func TestTTLMillis(t *testing.T) {
 	}{
 		{"whole milliseconds stay", 1500 * time.Millisecond, 0, 1500},
 		{"a nanosecond is a millisecond", 1, 0, 1},
-		{"a microsecond more is a millisecond more", time.Second + time.Microsecond, 0, 1001},
+		{"another microsecond is another millisecond", time.Second + time.Microsecond, 0, 1001},
 		{"a nanosecond less than a second is a second", time.Second - 1, 0, 1000},
 		{"below a second is not the default", 300 * time.Millisecond, time.Hour, 300},
 		{"zero is 24 hours", 0, 0, day},
 		{"zero is the store's default", 0, time.Minute, 60_000},
-		{"the default is rounded up, too", 0, time.Microsecond, 1},
+		{"the default is rounded up too", 0, time.Microsecond, 1},
 		{"the longest", dedupe.MaxTTL, 0, tenYears},
-		{"just below the longest is rounded up to it", dedupe.MaxTTL - 1, 0, tenYears},
+		{"just below the maximum is rounded up to it", dedupe.MaxTTL - 1, 0, tenYears},
 		{"beyond the longest", dedupe.MaxTTL + 1, 0, -1},
 		{"the largest duration", math.MaxInt64, 0, -1},
 		{"negative", -1, 0, -1},
 		{"the smallest duration", math.MinInt64, 0, -1},
 		{"a negative default", 0, -time.Hour, -1},
-		{"a default beyond the longest", 0, dedupe.MaxTTL + 1, -1},
+		{"a default beyond the maximum", 0, dedupe.MaxTTL + 1, -1},
 		{"an invalid default that is not used", time.Second, -1, 1000},
 	} {
 		got, err := dedupe.TTLMillis(c.ttl, c.storeDefault)
@@ -118,7 +118,7 @@ func FuzzTTLMillis(f *testing.F) {
 	})
 }
 
-// The text of ErrKeyTooLarge has the limit in it.
+// The text of ErrKeyTooLarge contains the limit.
 func TestLimitsInTextsAreTheLimits(t *testing.T) {
 	if !strings.Contains(dedupe.ErrKeyTooLarge.Error(), "2048") || dedupe.CheckKey(bytes.Repeat([]byte("k"), 2048)) != nil {
 		t.Error(dedupe.ErrKeyTooLarge)

@@ -40,7 +40,7 @@ func TestAlarmRings(t *testing.T) {
 		t.Errorf("due %v: %+v", at, info)
 	}
 	if early := time.Until(at); early > 0 {
-		t.Errorf("it rang %v early", early)
+		t.Errorf("it was delivered %v early", early)
 	}
 	o.want(t, "rang", get("alarm"))
 	o.want(t, "none", getAlarm)
@@ -99,7 +99,7 @@ func TestAlarmSurvivesSIGKILL(t *testing.T) {
 	durabletest.Restart(t)
 	<-rang
 	if built != 2 {
-		t.Errorf("the object was built %d times, want once before the kill and once to ring", built)
+		t.Errorf("the object was built %d times, want once before the kill and once for the alarm", built)
 	}
 	named(t, "a").want(t, "rang", get("alarm"))
 }

@@ -55,7 +55,7 @@ func TestAbortDecidesWhetherAnAlarmIsDeliveredAgain(t *testing.T) {
 				return "", l.state.Storage().SetAlarm(ctx, time.Now(), nil)
 			})
 			<-aborted
-			through(stub)(t.Context(), ping) // finds the old instance, or the new one; then the old one is gone
+			through(stub)(t.Context(), ping) // reaches the old instance or the new one; afterwards the old one is gone
 			durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
 				at, err := state.Storage().GetAlarm(ctx, nil)
 				if isPending := !at.IsZero(); isPending != c.again || err != nil {
@@ -73,12 +73,12 @@ func TestAlarmIsToldWhenItWasDue(t *testing.T) {
 		rang <- info
 		return nil
 	})
-	due := time.UnixMilli(time.Now().UnixMilli() + 1000) // one that is past already is told as the present
+	due := time.UnixMilli(time.Now().UnixMilli() + 1000) // a time in the past would be reported as now
 	object(t).want(t, "", func(ctx context.Context, l *Lab) (string, error) {
 		return "", l.state.Storage().SetAlarm(ctx, due, nil)
 	})
 	if info := <-rang; !info.ScheduledTime.Equal(due) || info.IsRetry || info.RetryCount != 0 {
-		t.Errorf("%+v, want one that was due at %v", info, due)
+		t.Errorf("%+v, want an alarm that was due at %v", info, due)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestKVDeleteSaysWhetherThereWasAValue(t *testing.T) {
 	})
 }
 
-// As billing counts them: each index adds one.
+// Billing counts rows like this: each index adds one.
 func TestCursorCountsTheRowsWritten(t *testing.T) {
 	inside(t, durabletest.SQLite, func(_ context.Context, s *durable.Storage) {
 		_, err := s.SQL().Exec("create table t (k text unique, v text)")

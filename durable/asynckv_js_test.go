@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// backends are the bindings of objects with either kind of storage.
+// backends are the bindings of objects with each kind of storage.
 var backends = map[string]string{"SQLite": durabletest.SQLite, "KV": durabletest.KV}
 
-// onBothBackends runs a test inside a fresh object of each kind.
+// onBothBackends runs a test inside a fresh object of each kind of storage.
 func onBothBackends(t *testing.T, test func(t *testing.T, ctx context.Context, s *durable.Storage)) {
 	for name, binding := range backends {
 		t.Run(name, func(t *testing.T) {
@@ -138,12 +138,12 @@ func TestKVListStreamsAndMayBeLeftEarly(t *testing.T) {
 	})
 }
 
-// What is stored comes back as it was, or is refused.
+// A stored value is either read back unchanged, or refused when it is stored.
 func TestValuesNeverChangeSilently(t *testing.T) {
 	at := time.UnixMilli(1_700_000_000_123)
 	tests := []struct {
 		name     string
-		in, want any // no want: it is refused
+		in, want any // if want is nil, in is refused
 	}{
 		{"a string", "hé\x00😀", "hé\x00😀"},
 		{"bytes", []byte{0, 255}, []byte{0, 255}},
@@ -152,8 +152,8 @@ func TestValuesNeverChangeSilently(t *testing.T) {
 		{"a fraction", 0.1, 0.1},
 		{"an infinity", math.Inf(-1), math.Inf(-1)},
 		{"an int", 7, 7.0},
-		{"the largest integer that is a number", int64(1<<53 - 1), float64(1<<53 - 1)},
-		{"an integer beyond it", int64(1 << 53), int64(1 << 53)},
+		{"the largest integer that becomes a number", int64(1<<53 - 1), float64(1<<53 - 1)},
+		{"an integer beyond the largest", int64(1 << 53), int64(1 << 53)},
 		{"the smallest int64", int64(math.MinInt64), int64(math.MinInt64)},
 		{"a time", at, at},
 		{"a list", []any{1.0, "a", nil, []any{}}, []any{1.0, "a", nil, []any{}}},
@@ -164,7 +164,7 @@ func TestValuesNeverChangeSilently(t *testing.T) {
 		{"a string that is not UTF-8", "\xff", nil},
 		{"a channel", make(chan int), nil},
 		{"a struct", struct{ A int }{1}, map[string]any{"A": 1.0}},
-		{"a struct whose state is hidden", struct{ a int }{1}, nil},
+		{"a struct with only unexported fields", struct{ a int }{1}, nil},
 	}
 	onBothBackends(t, func(t *testing.T, ctx context.Context, s *durable.Storage) {
 		for _, tt := range tests {
@@ -185,7 +185,7 @@ func TestValuesNeverChangeSilently(t *testing.T) {
 
 func TestTransactionCommitsAndRollsBack(t *testing.T) {
 	onBothBackends(t, func(t *testing.T, ctx context.Context, s *durable.Storage) {
-		wait := func() { <-time.After(5 * time.Millisecond) } // I/O of another kind, inside
+		wait := func() { <-time.After(5 * time.Millisecond) } // other I/O inside the transaction
 		must(t, s.Transaction(ctx, func(txn *durable.Transaction) error {
 			must(t, txn.Put(ctx, "kept", 1, nil))
 			wait()
@@ -242,7 +242,7 @@ func TestSQLInATransactionIsRolledBackWithIt(t *testing.T) {
 	})
 }
 
-// While a transaction is under way, no other event is delivered.
+// No other event is delivered during a transaction.
 func TestTransactionHoldsOtherEventsBack(t *testing.T) {
 	o := object(t)
 	begun, goOn := make(chan bool), make(chan bool)
@@ -252,7 +252,7 @@ func TestTransactionHoldsOtherEventsBack(t *testing.T) {
 				return err
 			}
 			close(begun)
-			for { // I/O of its own: a channel of another event's would never be served
+			for { // does its own I/O: a channel of another event would block forever
 				if _, _, err := txn.Get(ctx, "k", nil); err != nil {
 					return err
 				}
@@ -276,9 +276,8 @@ func TestTransactionHoldsOtherEventsBack(t *testing.T) {
 	wantOutcome(t, reading, "after")
 }
 
-// What the handler of an event that has begun before writes meanwhile would be
-// rolled back with the transaction, though its caller is told that it was
-// written.
+// A handler that began before the transaction may write during it. A rollback
+// must not undo that write, because its caller was told that it succeeded.
 func TestRollbackSparesOthersWrites(t *testing.T) {
 	o := object(t)
 	begun := make(chan bool)
@@ -322,7 +321,7 @@ func TestAlarmOperationsWorkInATransaction(t *testing.T) {
 	})
 }
 
-// Local workerd knows the operations, and restores nothing.
+// Local workerd has these operations, but does not restore anything.
 func TestBookmarks(t *testing.T) {
 	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
 		s := state.Storage()

@@ -88,9 +88,9 @@ func TestTypedCallRefusesWhatDoesNotFit(t *testing.T) {
 			"durable: a string does not fit Go's int64 unchanged (argument 1 of add)", durable.ErrRemote},
 		{"a fraction for an integer", func() error { _, err := durable.Call[int](t.Context(), stub, "add", 0.5, 2); return err },
 			"durable: a number does not fit Go's int64 unchanged (argument 1 of add)", durable.ErrRemote},
-		{"an argument that is missing", func() error { _, err := durable.Call[int](t.Context(), stub, "add", 1); return err },
+		{"a missing argument", func() error { _, err := durable.Call[int](t.Context(), stub, "add", 1); return err },
 			"durable: null does not fit Go's int64 unchanged (argument 2 of add)", durable.ErrRemote},
-		{"an argument too many", func() error { _, err := durable.Call[int](t.Context(), stub, "add", 1, 2, 3); return err },
+		{"too many arguments", func() error { _, err := durable.Call[int](t.Context(), stub, "add", 1, 2, 3); return err },
 			"durable: 3 arguments for a method that takes 2", durable.ErrRemote},
 		{"a missing argument that may be nil", func() error { _, err := durable.Call[struct{}](t.Context(), stub, "note"); return err },
 			"nothing to note", durable.ErrRemote},
@@ -98,7 +98,7 @@ func TestTypedCallRefusesWhatDoesNotFit(t *testing.T) {
 			"durable: a number does not fit Go's string unchanged (result of add)", durable.ErrValue},
 		{"a result that is too large", func() error { _, err := durable.Call[int8](t.Context(), stub, "add", 100, 100); return err },
 			"durable: a number does not fit Go's int8 unchanged (result of add)", durable.ErrValue},
-		{"an argument without equivalent", func() error { _, err := durable.Call[int](t.Context(), stub, "add", func() {}, 1); return err },
+		{"an argument without an equivalent", func() error { _, err := durable.Call[int](t.Context(), stub, "add", func() {}, 1); return err },
 			"durable: Go's func() has no equivalent in JavaScript (argument 1 of add)", durable.ErrValue},
 	}
 	for _, tt := range tests {
@@ -129,7 +129,7 @@ func TestStubKnowsItsObject(t *testing.T) {
 	if !id.Equal(want) || id.Name() != "a" || id.Jurisdiction() != "" {
 		t.Errorf("%v %q %q, want %v", id, id.Name(), id.Jurisdiction(), want)
 	}
-	again, err := ns.Get(id, nil) // an id of an object's own
+	again, err := ns.Get(id, nil) // the object's own id
 	must(t, err)
 	if n, err := durable.Call[int](t.Context(), again, "add", 1, 1); n != 2 || err != nil {
 		t.Errorf("%d, %v", n, err)

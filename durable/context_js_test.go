@@ -62,7 +62,7 @@ func TestGoroutineThatOutlivesItsCallHasItsIOAtTheObjectsNextEvent(t *testing.T)
 		return "", nil
 	})
 	close(answered)
-	time.Sleep(20 * time.Millisecond) // for the goroutine to wait for its turn; if it does not, the test is easier
+	time.Sleep(20 * time.Millisecond) // lets the goroutine wait for its turn; without that the test still passes
 	o.want(t, "pong", ping)
 	if err := <-written; err != nil {
 		t.Error(err)
@@ -105,7 +105,7 @@ func TestShortSleepDoesNotWaitForALongOneThatBeganBefore(t *testing.T) {
 	}
 	select {
 	case <-long:
-		t.Error("the long sleep was over first")
+		t.Error("the long sleep ended first")
 	default:
 		wantOutcome(t, long, "slept")
 	}
@@ -132,8 +132,8 @@ func TestLockHeldAcrossASubrequestIsWaitedForByOtherRequests(t *testing.T) {
 }
 
 // A stateless request that only waits for another request's goroutine has no
-// I/O of its own: it must not be ended as hung while the other lives. Whether
-// it is gets asked every 5 s.
+// I/O of its own. It must not end as hung while the other request lives. The
+// runtime checks for that every 5 s.
 func TestStatelessRequestMayWaitLongForAnothersGoroutine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 6 s")
@@ -222,8 +222,8 @@ func TestWaitUntilNeedsAHandlersContext(t *testing.T) {
 	durable.WaitUntil(t.Context(), func(context.Context) {})
 }
 
-// The next timer of the program may be armed in the context of an object that
-// is reset: another context has to take it over.
+// The program's next timer may be armed in the context of an object that is
+// reset. Then another context has to take over the timer.
 func TestTimersOutliveAnObjectThatIsReset(t *testing.T) {
 	for name, reset := range map[string]func(stub *durable.Stub, o place) error{
 		"aborted from outside": func(stub *durable.Stub, _ place) error { durabletest.Abort(t, stub); return nil },
@@ -242,7 +242,7 @@ func TestTimersOutliveAnObjectThatIsReset(t *testing.T) {
 			stub := durabletest.New(t, "LAB")
 			o := through(stub)
 			sleeping := make(chan bool)
-			open := o.begin(t, func(ctx context.Context, _ *Lab) (string, error) { // its timer is the program's next
+			open := o.begin(t, func(ctx context.Context, _ *Lab) (string, error) { // its timer is the program's next timer
 				close(sleeping)
 				time.Sleep(30 * time.Millisecond)
 				<-ctx.Done()

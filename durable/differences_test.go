@@ -45,8 +45,8 @@ func (*pointerText) MarshalText() ([]byte, error) { return []byte("p"), nil }
 func (*pointerText) UnmarshalText([]byte) error   { return nil }
 func (keyWithText) MarshalText() ([]byte, error)  { return []byte("other"), nil }
 
-// differences are those from encoding/json that are meant: for each row of the
-// table in docs/objects.md, what holds here.
+// differences are the intended differences from encoding/json. Each row of the
+// table in docs/objects.md has a function that checks it.
 var differences = map[string]func() bool{
 	"`time.Time`, or a type made of it": func() bool {
 		at := time.UnixMilli(7)
@@ -110,7 +110,7 @@ var differences = map[string]func() bool{
 	},
 }
 
-// pointerKey's texts are all one.
+// pointerKey's texts are all the same.
 type pointerKey struct{ n int }
 
 func (pointerKey) MarshalText() ([]byte, error) { return []byte("k"), nil }
@@ -148,11 +148,11 @@ func TestDifferencesFromJSONAreThoseOfTheDocuments(t *testing.T) {
 	}
 	slices.Sort(rows)
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(differences)), rows); diff != "" {
-		t.Errorf("differences without a test, or without a row:\n%s", diff)
+		t.Errorf("differences without a test or without a row:\n%s", diff)
 	}
 	for row, holds := range differences {
 		if !holds() {
-			t.Errorf("%s: it is not so", row)
+			t.Errorf("%s: this is not true", row)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 func TestMissingBindingIsNamedWithThoseThatExist(t *testing.T) {
 	for name, p := range map[string]place{"the Worker": worker(t), "an object": object(t)} {
 		p.want(t, "", func(_ context.Context, l *Lab) (string, error) {
-			for _, binding := range []string{"NOPE", "COLOUR", ""} { // a variable is none
+			for _, binding := range []string{"NOPE", "COLOUR", ""} { // COLOUR is a variable, not a binding
 				_, err := l.env.Namespace(binding)
 				if !errors.Is(err, durable.ErrNoBinding) || !strings.Contains(err.Error(), `"`+binding+`"`) || !strings.Contains(err.Error(), "BARE, COLOUR, COUNT, COUNTER, ") || !strings.Contains(err.Error(), "LAB") {
 					t.Errorf("%s, %q: %v", name, binding, err)
@@ -31,7 +31,7 @@ func TestVariablesAreThere(t *testing.T) {
 			}
 			v, ok, err := l.env.Var("COLOUR")
 			if !ok {
-				t.Errorf("%s: there is no COLOUR", name)
+				t.Errorf("%s: COLOUR is missing", name)
 			}
 			return v, err
 		})

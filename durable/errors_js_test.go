@@ -12,8 +12,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// wantKind fails the test unless err is that, and says that, in its own words
-// or workerd's.
+// wantKind fails the test unless err is of that kind and contains text.
 func wantKind(t *testing.T, err, kind error, text string) {
 	t.Helper()
 	if !errors.Is(err, kind) || !strings.Contains(err.Error(), text) {
@@ -21,7 +20,7 @@ func wantKind(t *testing.T, err, kind error, text string) {
 	}
 }
 
-// fail is a job that does.
+// fail is a job that fails with err.
 func fail(err error) job {
 	return func(context.Context, *Lab) (string, error) { return "", err }
 }
@@ -40,12 +39,12 @@ func TestErrorOfTheObjectsCodeKeepsItsNameAndProperties(t *testing.T) {
 			t.Errorf("%s: %#v", name, e)
 		}
 		if durable.Retryable(err) || durable.Overloaded(err) {
-			t.Errorf("%s: may be repeated", name)
+			t.Errorf("%s: is retryable", name)
 		}
 	}
 }
 
-// What users wrote may be in it, and says nothing about the call.
+// The error's text may come from users, so it says nothing about the call.
 func TestErrorOfTheObjectsCodeIsRemoteWhateverItsText(t *testing.T) {
 	o := object(t)
 	for _, text := range []string{"Durable Object is overloaded. Too many requests queued.", "Network connection lost.", "Durable Object reset because its code was updated.",
@@ -58,7 +57,7 @@ func TestErrorOfTheObjectsCodeIsRemoteWhateverItsText(t *testing.T) {
 			}
 		}
 		if durable.Retryable(err) || durable.Overloaded(err) {
-			t.Errorf("%q may be repeated", text)
+			t.Errorf("%q is retryable", text)
 		}
 	}
 	_, err := o(t.Context(), func(ctx context.Context, l *Lab) (string, error) {
@@ -66,7 +65,7 @@ func TestErrorOfTheObjectsCodeIsRemoteWhateverItsText(t *testing.T) {
 	})
 	wantKind(t, err, durable.ErrObjectReset, "asked for")
 	if errors.Is(err, durable.ErrStorage) {
-		t.Errorf("the reason of an Abort is the storage's: %#v", err)
+		t.Errorf("the reason of an Abort became a storage error: %#v", err)
 	}
 }
 
@@ -76,7 +75,7 @@ func TestErrorSaysOfACallOfTheObjectNothingAboutTheCallToIt(t *testing.T) {
 	})
 	wantKind(t, err, durable.ErrRemote, "enough")
 	if errors.Is(err, durable.ErrObjectReset) {
-		t.Errorf("the object that asked was reset: %#v", err)
+		t.Errorf("the calling object was reset: %#v", err)
 	}
 }
 
@@ -194,7 +193,7 @@ func TestHandlesOfARequestThatIsOverSayThatItIs(t *testing.T) {
 	wantKind(t, err, durable.ErrContextClosed, "")
 	_, err = stub.Call(t.Context(), "echo", nil)
 	wantKind(t, err, durable.ErrContextClosed, "")
-	w.wantError(t, "I/O context is closed", func(ctx context.Context, _ *Lab) (string, error) { // asked for by a request that is not
+	w.wantError(t, "I/O context is closed", func(ctx context.Context, _ *Lab) (string, error) { // called from an open request
 		_, err := stub.Call(ctx, "echo", nil)
 		return "", err
 	})
@@ -215,7 +214,7 @@ func TestValueWithoutEquivalentIsRefused(t *testing.T) {
 	}
 }
 
-// The runtime waits 30 s, and so does this.
+// The runtime waits 30 s, so this test takes 30 s.
 func TestBlockConcurrencyWhileThatHangsIsEndedAfter30Seconds(t *testing.T) {
 	if os.Getenv("CAPDO_SLOW") == "" {
 		t.Skip("takes 30 s: CAPDO_SLOW=1 capdo test --pass-env CAPDO_SLOW --hang 1m")
@@ -249,7 +248,7 @@ func TestHandleOfAnIdleObjectWaitsForItsNextEvent(t *testing.T) {
 	}
 	select {
 	case o := <-over:
-		t.Errorf("did not wait: %+v", o)
+		t.Errorf("it did not wait: %+v", o)
 	default:
 	}
 	idle.want(t, "v", func(_ context.Context, l *Lab) (string, error) {

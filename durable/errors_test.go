@@ -10,16 +10,16 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// sentinels are all the errors to test for.
+// sentinels are all errors that callers can test for.
 var sentinels = []error{ErrNoBinding, ErrInvalidID, ErrLimit, ErrOverloaded, ErrObjectReset, ErrDisconnected, ErrStorage, ErrRemote, ErrValue,
 	ErrJurisdiction, ErrNoAlarmHandler, ErrNoSQL, ErrContextClosed, ErrTransactionParked, ErrTimeUp, ErrDeadlock, errors.ErrUnsupported}
 
-// classified are errors as workerd makes them. What local workerd can be made
-// to say, errors_js_test.go provokes; the others are Cloudflare's only:
-// documented on
+// classified lists errors with workerd's messages. errors_js_test.go provokes
+// those that local workerd can produce. Only Cloudflare produces the others:
+// they are documented at
 // https://developers.cloudflare.com/durable-objects/observability/troubleshooting/,
-// or found in workerd's program of 2026-11-17, some with properties as they
-// were reported.
+// or were found in workerd's program of 2026-11-17. Some have the properties
+// that users reported.
 var classified = []struct {
 	message               string
 	props                 string // the properties that are true
@@ -35,7 +35,7 @@ var classified = []struct {
 	{"Durable Object is overloaded. Too many requests for the same object within a 10 second window.", "overloaded", []error{ErrOverloaded}, false, true},
 	{"Your account is generating too much load on Durable Objects. Please back off and try again later.", "", []error{ErrOverloaded}, false, true},
 	{"Your account is doing too many concurrent storage operations. Please back off and try again later.", "", []error{ErrOverloaded}, false, true},
-	{"a reason that is not known yet", "overloaded", []error{ErrOverloaded}, false, true},
+	{"an unknown reason", "overloaded", []error{ErrOverloaded}, false, true},
 
 	// Reset.
 	{"Durable Object reset because its code was updated.", "durableObjectReset", []error{ErrObjectReset}, false, false},
@@ -66,8 +66,8 @@ var classified = []struct {
 	{"Network connection lost.", "retryable", []error{ErrDisconnected}, true, false},
 	{"Network connection lost.", "", []error{ErrDisconnected}, false, false},
 
-	// Remote: what an object says of calls of its own is not what happened to
-	// its caller.
+	// Remote: what an object says about its own calls did not happen to its
+	// caller.
 	{"panic: boom", "remote", []error{ErrRemote}, false, false},
 	{"Durable Object is overloaded. Too many requests queued.", "remote overloaded", []error{ErrRemote}, false, false},
 	{"Durable Object is overloaded. Too many requests queued.", "remote overloaded retryable", []error{ErrRemote}, false, false},
@@ -98,7 +98,7 @@ var classified = []struct {
 	{"This Durable Object is not backed by SQLite storage, so the SQL API is not available.", "", []error{ErrNoSQL}, false, false},
 	{"Can't call WebSocket send() after close().", "", []error{ErrWebSocketClosed}, false, false},
 
-	// Without a sentinel: nothing that a caller could act on.
+	// No sentinel: a caller cannot act on these.
 	{"internal error; reference = 0123456789abcdef", "retryable", nil, true, false},
 	{"Cannot perform I/O on behalf of a different Durable Object. I/O objects (such as streams, request/response bodies, and others) created in the context of one Durable Object cannot be accessed from a different Durable Object in the same isolate.", "", nil, false, false},
 	{"list() cannot be called with both start and startAfter values.", "", nil, false, false},
@@ -132,7 +132,7 @@ func propsOf(names string) map[string]any {
 	return props
 }
 
-// No text may be claimed by two rows: the order of the table would decide.
+// Two rows must not match the same text: the order of the table would decide.
 func TestEachMessageMatchesOneRowOnly(t *testing.T) {
 	for _, c := range classified {
 		n := 0
@@ -168,7 +168,7 @@ func TestEachRowHasAMessage(t *testing.T) {
 	}
 }
 
-// Users' text may be anything, also what workerd says of other failures.
+// Users' text may be anything, even workerd's message for another failure.
 func TestTextOfUsersDoesNotDecideWhatFailed(t *testing.T) {
 	defer func(before func(*Error) error) { classifySQL = before }(classifySQL)
 	for _, c := range classified {

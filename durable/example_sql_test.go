@@ -34,7 +34,7 @@ func ExampleAll() {
 		if err != nil {
 			return err
 		}
-		for page, err := range durable.All[Page](c) { // a batch at a time
+		for page, err := range durable.All[Page](c) { // reads in batches
 			if err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func ExampleOne() {
 		if err != nil {
 			return Page{}, err
 		}
-		return durable.One[Page](c) // ErrNoRows where there are no pages
+		return durable.One[Page](c) // ErrNoRows if there are no pages
 	}
 	_, err := busiest(new(durable.Storage).SQL())
 	fmt.Println(errors.Is(err, errors.ErrUnsupported)) // natively

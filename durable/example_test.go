@@ -17,11 +17,11 @@ func NewCounter(ctx context.Context, state *durable.State, env *durable.Env) (*C
 	return &Counter{state}, nil
 }
 
-// Increment reads and writes without waiting in between, so that no other event
-// comes between.
+// Increment does not wait between reading and writing, so no other event can
+// run in between.
 func (c *Counter) Increment(ctx context.Context, _ []byte) ([]byte, error) {
 	kv := c.state.Storage().KV()
-	n, _, err := durable.Get[uint64](kv, "n") // 0 if there is none
+	n, _, err := durable.Get[uint64](kv, "n") // 0 if there is no value
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (c *Counter) Increment(ctx context.Context, _ []byte) ([]byte, error) {
 	return binary.LittleEndian.AppendUint64(nil, n+1), nil
 }
 
-// Alarm is delivered when the alarm is due.
+// Alarm is called when the alarm is due.
 func (c *Counter) Alarm(ctx context.Context, info durable.AlarmInfo) error {
 	return c.state.Storage().DeleteAll(ctx, nil)
 }

@@ -13,7 +13,7 @@ import (
 // Room sends each message to everybody.
 type Room struct{ state *durable.State }
 
-// Fetch accepts a WebSocket, under the name that the request has.
+// Fetch accepts a WebSocket. Its name is in the request.
 func (o *Room) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 	if !r.IsUpgrade() {
 		return &durable.Response{Status: 426}, nil

@@ -6,8 +6,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// FreeReference returns the number of the JavaScript reference that the
-// database's object would get next.
+// FreeReference returns the number of the next JavaScript reference that an
+// object of the database would get.
 func FreeReference(db *SQL) int {
 	v, err := db.storage.ref.Context().Host().Call("abortController")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// serveLabs makes Labs serve fetch with fn, and returns a fresh one.
+// serveLabs makes Labs serve fetch with fn, and returns a fresh Lab.
 func serveLabs(t *testing.T, fn func(ctx context.Context, r *durable.Request) (*durable.Response, error)) *durable.Stub {
 	set(t, &onFetch, func(ctx context.Context, _ *Lab, r *durable.Request) (*durable.Response, error) { return fn(ctx, r) })
 	return durabletest.New(t, "LAB")
@@ -31,10 +31,10 @@ func TestFetchCarriesBodiesAndHeadersBothWays(t *testing.T) {
 		sizes []int
 		body  func(b []byte) io.Reader
 	}{
-		"at once":                 {[]int{0, 1, 100, 64 << 10, 1 << 20}, func(b []byte) io.Reader { return bytes.NewBuffer(b) }},
-		"streamed":                {[]int{0, 1, 100, 64 << 10, 1 << 20}, func(b []byte) io.Reader { return bytes.NewReader(b) }},
-		"streamed byte by byte":   {[]int{100}, func(b []byte) io.Reader { return iotest.OneByteReader(bytes.NewReader(b)) }},
-		"of which there are none": {[]int{0}, func([]byte) io.Reader { return nil }},
+		"at once":               {[]int{0, 1, 100, 64 << 10, 1 << 20}, func(b []byte) io.Reader { return bytes.NewBuffer(b) }},
+		"streamed":              {[]int{0, 1, 100, 64 << 10, 1 << 20}, func(b []byte) io.Reader { return bytes.NewReader(b) }},
+		"streamed byte by byte": {[]int{100}, func(b []byte) io.Reader { return iotest.OneByteReader(bytes.NewReader(b)) }},
+		"no body":               {[]int{0}, func([]byte) io.Reader { return nil }},
 	} {
 		for _, size := range c.sizes {
 			t.Run(fmt.Sprint(size, " bytes ", how), func(t *testing.T) { wantEcho(t, stub, bytes.Repeat([]byte("0123456"), size/7+1)[:size], c.body) })
@@ -71,7 +71,7 @@ func TestBodyArrivesWhileItIsBeingWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"first", "second"} { // the second is written when the first has been read
+	for _, want := range []string{"first", "second"} { // the second is written after the first was read
 		write.Write([]byte(want))
 		buf := make([]byte, 100)
 		if n, err := resp.Body.Read(buf); string(buf[:n]) != want || err != nil {
@@ -140,7 +140,7 @@ func TestBodyThatIsGivenUpIsCancelledInTheObject(t *testing.T) {
 	wantGone(t, ended)
 }
 
-// held is a body that comes to its end when its request is given up.
+// held is a body that ends when its request is given up.
 type held struct {
 	ctx   context.Context
 	ended chan<- error

@@ -16,7 +16,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// Lab is where a test's functions run: a Durable Object or, where state is nil,
+// Lab runs the functions of tests. It is a Durable Object or, if state is nil,
 // a request of the stateless Worker.
 type Lab struct {
 	state *durable.State
@@ -24,7 +24,7 @@ type Lab struct {
 }
 
 // job is a function that handles a call of a Lab, or a request. Tests and
-// objects are one program, so all that a call has to carry is its number.
+// objects are one program, so a call needs to carry only the job's number.
 type job func(ctx context.Context, l *Lab) (string, error)
 
 var (
@@ -46,14 +46,14 @@ func (l *Lab) do(ctx context.Context, number string) (string, error) {
 	return fn.(job)(ctx, l)
 }
 
-// What other events of Labs do, where a test has set it.
+// Handlers of other events of Labs, if a test has set them.
 var (
 	onConstruct func(ctx context.Context, l *Lab) error
 	onAlarm     func(ctx context.Context, l *Lab, info durable.AlarmInfo) error
 	onFetch     func(ctx context.Context, l *Lab, r *durable.Request) (*durable.Response, error)
 )
 
-// set gives a variable a value until the test is over.
+// set sets a variable until the test ends.
 func set[T any](t *testing.T, variable *T, value T) {
 	before := *variable
 	*variable = value
@@ -81,13 +81,14 @@ func (l *Lab) Fetch(ctx context.Context, r *durable.Request) (*durable.Response,
 	return onFetch(ctx, l, r)
 }
 
-// serve is the stateless Worker: the job's number is all of a request's path.
+// serve is the stateless Worker. A request's path contains only the job's
+// number.
 func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 	out, err := (&Lab{env: env}).do(ctx, strings.TrimPrefix(r.URL, "http://worker/"))
 	return &durable.Response{Status: 200, Body: bytes.NewBufferString(out)}, err
 }
 
-// Bare is a class that handles no event.
+// Bare is a class without any handler.
 type Bare struct{}
 
 func NewBare(context.Context, *durable.State, *durable.Env) (Bare, error) { return Bare{}, nil }
@@ -101,13 +102,13 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// place is where jobs can be run.
+// place is a place where jobs run.
 type place func(ctx context.Context, fn job) (string, error)
 
 // object returns a fresh Lab.
 func object(t *testing.T) place { return through(durabletest.New(t, "LAB")) }
 
-// named returns the Lab of that name.
+// named returns the Lab with that name.
 func named(t *testing.T, name string) place { return (&Lab{env: durabletest.Env(t, nil)}).other(name) }
 
 func through(stub *durable.Stub) place {
@@ -117,8 +118,7 @@ func through(stub *durable.Stub) place {
 	}
 }
 
-// other returns the Lab of that name, as the one whose handler asks can call
-// it.
+// other returns the Lab with that name, for calls from the handler of l.
 func (l *Lab) other(name string) place {
 	return func(ctx context.Context, fn job) (string, error) {
 		stub := l.env.Object("LAB", name)
@@ -127,7 +127,8 @@ func (l *Lab) other(name string) place {
 	}
 }
 
-// worker returns the stateless Worker, where each job is a request of its own.
+// worker returns the stateless Worker, which runs each job in a request of its
+// own.
 func worker(t *testing.T) place {
 	stub := durabletest.Worker(t)
 	return func(ctx context.Context, fn job) (string, error) {
@@ -140,7 +141,7 @@ func worker(t *testing.T) place {
 	}
 }
 
-// want fails the test unless fn, run there, returns that.
+// want fails the test unless fn, run in p, returns want.
 func (p place) want(t *testing.T, want string, fn job) {
 	t.Helper()
 	if got, err := p(t.Context(), fn); got != want || err != nil {
@@ -148,8 +149,8 @@ func (p place) want(t *testing.T, want string, fn job) {
 	}
 }
 
-// wantError fails the test unless fn, run there, fails with an error that the
-// other side returned, and that has text in it.
+// wantError fails the test unless fn, run in p, fails with an error that the
+// other side returned and that contains text.
 func (p place) wantError(t *testing.T, text string, fn job) {
 	t.Helper()
 	if out, err := p(t.Context(), fn); !errors.Is(err, durable.ErrRemote) || !strings.Contains(err.Error(), text) {
@@ -157,13 +158,13 @@ func (p place) wantError(t *testing.T, text string, fn job) {
 	}
 }
 
-// outcome is what became of a job.
+// outcome is the result of a job.
 type outcome struct {
 	out string
 	err error
 }
 
-// begin runs fn there, and goes on.
+// begin starts fn in p and does not wait for it.
 func (p place) begin(t *testing.T, fn job) <-chan outcome {
 	ctx, over := t.Context(), make(chan outcome, 1)
 	go func() {
@@ -173,7 +174,7 @@ func (p place) begin(t *testing.T, fn job) <-chan outcome {
 	return over
 }
 
-// wantOutcome waits for what begin has begun.
+// wantOutcome waits for a job that begin has started.
 func wantOutcome(t *testing.T, over <-chan outcome, want string) {
 	t.Helper()
 	if o := <-over; o.out != want || o.err != nil {
@@ -185,13 +186,13 @@ func (l *Lab) kv() *durable.KV { return l.state.Storage().KV() }
 
 func (l *Lab) put(key, value string) error { return l.kv().Put(key, value) }
 
-// get returns a string that was stored, or "".
+// get returns a stored string, or "".
 func (l *Lab) get(key string) (string, error) {
 	s, _, err := durable.Get[string](l.kv(), key)
 	return s, err
 }
 
-// Jobs that many tests have done.
+// Jobs that many tests use.
 
 func ping(context.Context, *Lab) (string, error) { return "pong", nil }
 

@@ -13,8 +13,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// wantLimit fails the test unless the call is accepted with max, and refused
-// with one more.
+// wantLimit fails the test unless the call succeeds with max and fails with max
+// + 1.
 func wantLimit(t *testing.T, what string, max int, call func(n int) error) {
 	t.Helper()
 	if err := call(max); err != nil {
@@ -27,13 +27,13 @@ func wantLimit(t *testing.T, what string, max int, call func(n int) error) {
 	}
 }
 
-// inside runs fn in a fresh object of that backend.
+// inside runs fn in a fresh object with that backend.
 func inside(t *testing.T, binding string, fn func(context.Context, *durable.Storage)) {
 	t.Helper()
 	durabletest.Run(t, durabletest.New(t, binding), func(ctx context.Context, state *durable.State) { fn(ctx, state.Storage()) })
 }
 
-// puts are all the ways to store a value.
+// puts returns all ways to store a value.
 func puts(ctx context.Context, s *durable.Storage) map[string]func(key string, value any) error {
 	return map[string]func(key string, value any) error{
 		"Put": func(key string, value any) error { return s.Put(ctx, key, value, nil) },
@@ -46,7 +46,7 @@ func puts(ctx context.Context, s *durable.Storage) map[string]func(key string, v
 	}
 }
 
-// looks are all the ways to name a key without a value.
+// looks returns all ways to use a key without a value.
 func looks(ctx context.Context, s *durable.Storage) map[string]func(key string) error {
 	return map[string]func(key string) error{
 		"Get":        func(key string) error { _, _, err := s.Get(ctx, key, nil); return err },
@@ -124,7 +124,7 @@ func keysOf(list []durable.Entry) []string {
 	return keys
 }
 
-// workerd enforces this one, on what serialization makes of the bytes.
+// workerd enforces this limit, on the serialized bytes.
 func TestLimitOfRPC(t *testing.T) {
 	stub := durabletest.New(t, "LAB")
 	ran := false
@@ -150,7 +150,7 @@ func TestLimitOfRPC(t *testing.T) {
 
 func TestLimitOfTheNameThatAnObjectIsTold(t *testing.T) {
 	for n, want := range map[int]int{durable.MaxNameSize: durable.MaxNameSize, durable.MaxNameSize + 1: 0, 1 << 20: 0} {
-		name := strings.Repeat("é", n/2) + strings.Repeat("x", n%2) // bytes count
+		name := strings.Repeat("é", n/2) + strings.Repeat("x", n%2) // the limit is in bytes
 		ns, err := durabletest.Env(t, nil).Namespace("LAB")
 		must(t, err)
 		id, err := ns.IDFromName(name)
@@ -167,8 +167,8 @@ func TestLimitOfTheNameThatAnObjectIsTold(t *testing.T) {
 	}
 }
 
-// The runtime keeps an alarm's time as nanoseconds since 1970, in 64 bits; one
-// that has passed is due at once.
+// The runtime keeps an alarm's time as nanoseconds since 1970, in 64 bits. An
+// alarm in the past is due at once.
 func TestLimitOfAlarmTimes(t *testing.T) {
 	const last = math.MaxInt64 / 1_000_000 // ms
 	inside(t, durabletest.SQLite, func(ctx context.Context, s *durable.Storage) {

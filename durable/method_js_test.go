@@ -17,7 +17,7 @@ type query struct {
 	Limit int    `json:"limit"`
 }
 
-// callback is what no value crosses as.
+// callback is a type that cannot cross to JavaScript.
 type callback struct{ F func() }
 
 var (
@@ -36,14 +36,14 @@ func (Ledger) Find(_ context.Context, q query) ([]payment, error) {
 
 func (Ledger) Empty(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }
 
-// Errors that have names across calls, and one that has none.
+// Errors whose names cross calls, and one without a name.
 var (
 	errSoldOut  = errors.New("sold out")
 	errFunds    = errors.New("no funds")
 	errNameless = errors.New("nameless")
 
-	// elsewhere has come from a program that has registered what this one has
-	// not.
+	// elsewhere comes from a program that registered an error which this one
+	// did not.
 	elsewhere = &durable.Error{Name: "Error", Message: "elsewhere", Props: map[string]any{"durableError": "other.name"}}
 )
 
@@ -52,7 +52,7 @@ func init() {
 	durable.RegisterError("shop.funds", errFunds)
 }
 
-// Refuse fails with two errors, in as many objects as n says further on.
+// Refuse fails with two errors, after it has called n further objects.
 func (l Ledger) Refuse(ctx context.Context, n int) (callback, error) {
 	switch {
 	case n < 0:
@@ -73,7 +73,7 @@ func TestTypedMethodsCarryTheirTypes(t *testing.T) {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, got))
 	}
 	if _, err := empty.Call(t.Context(), stub, struct{}{}); err != nil {
-		t.Errorf("without argument and result: %v", err)
+		t.Errorf("without an argument and a result: %v", err)
 	}
 	if _, err := durable.Call[struct{}](t.Context(), stub, "empty"); err != nil {
 		t.Errorf("as JavaScript calls it: %v", err)

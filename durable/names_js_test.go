@@ -7,8 +7,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// oddNames are names of methods that mean something in JavaScript, and yet
-// work.
+// oddNames are names that mean something in JavaScript, but work as method
+// names.
 var oddNames = []string{"get", "put", "delete", "list", "queue", "scheduled", "email", "tail", "trace", "test", "map", "catch", "finally", "call", "apply", "bind",
 	"length", "prototype", "arguments", "caller", "toJSON", "inspect", "dispose", "static", "async", "await", "yield", "new", "class", "import", "props", "self",
 	"state", "storage", "go", "method", "eval", "undefined", "NaN", "symbol", "iterator", "next", "return", "close", "accept", "abort", "jurisdiction", "equals", "$", "_"}

@@ -27,7 +27,7 @@ func TestEnvObjectIsTheOneOfThatName(t *testing.T) {
 	}
 }
 
-// closed is a body that knows whether it has been closed.
+// closed is a body that records whether it was closed.
 type closed struct {
 	io.Reader
 	isClosed bool
@@ -38,17 +38,17 @@ func (c *closed) Close() error {
 	return nil
 }
 
-// A stub of Env.Object has the error of its binding, in whichever way it is
-// called first.
+// A stub of Env.Object returns the error of its binding at its first call,
+// whatever that is.
 func TestEnvObjectFailsAtItsFirstCall(t *testing.T) {
 	stubs := map[string]struct {
 		stub func() *durable.Stub
 		want string
 	}{
-		"a binding that there is not": {func() *durable.Stub { return durabletest.Env(t, nil).Object("NOPE", "a") }, `no such Durable Object binding: "NOPE" (bindings of this Worker: `},
-		"a variable":                  {func() *durable.Stub { return durabletest.Env(t, nil).Object("COLOUR", "a") }, "no such Durable Object binding"},
-		"no environment":              {func() *durable.Stub { return (*durable.Env)(nil).Object("LAB", "a") }, "the environment is nil"},
-		"a name that is not text":     {func() *durable.Stub { return durabletest.Env(t, nil).Object("LAB", "\xff") }, "UTF-8"},
+		"an unknown binding":      {func() *durable.Stub { return durabletest.Env(t, nil).Object("NOPE", "a") }, `no such Durable Object binding: "NOPE" (bindings of this Worker: `},
+		"a variable":              {func() *durable.Stub { return durabletest.Env(t, nil).Object("COLOUR", "a") }, "no such Durable Object binding"},
+		"no environment":          {func() *durable.Stub { return (*durable.Env)(nil).Object("LAB", "a") }, "the environment is nil"},
+		"a name that is not text": {func() *durable.Stub { return durabletest.Env(t, nil).Object("LAB", "\xff") }, "UTF-8"},
 	}
 	method := durable.NewMethod[string, string]("do")
 	calls := map[string]func(*durable.Stub) error{
@@ -84,8 +84,8 @@ func TestEnvObjectFailsAtItsFirstCall(t *testing.T) {
 	}
 }
 
-// A stub that has not been called has nothing to connect with after its
-// invocation.
+// A stub that was not called before its invocation ended cannot connect any
+// more.
 func TestEnvObjectOfAnInvocationThatIsOver(t *testing.T) {
 	var stub *durable.Stub
 	worker(t).want(t, "", func(_ context.Context, l *Lab) (string, error) {

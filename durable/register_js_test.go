@@ -25,7 +25,7 @@ func TestMethodsBytesArriveUnchanged(t *testing.T) {
 		}
 	}
 	if out, err := stub.Call(t.Context(), "echo", nil); len(out) != 0 || err != nil {
-		t.Errorf("nothing came back as %q, %v", out, err)
+		t.Errorf("an empty value came back as %q, %v", out, err)
 	}
 }
 
@@ -46,7 +46,7 @@ func TestErrorKeepsItsMessageAndFieldsOnTheWayToTheCaller(t *testing.T) {
 			t.Errorf("%s: %#v", name, err)
 		}
 		if !errors.Is(err, durable.ErrRemote) || errors.Is(err, durable.ErrObjectReset) {
-			t.Errorf("%s: %v is of another kind", name, err)
+			t.Errorf("%s: %v is another kind of error", name, err)
 		}
 	}
 }
@@ -61,7 +61,7 @@ func TestPanicInAHandlerIsTheCallersErrorAndTheObjectGoesOn(t *testing.T) {
 	o.wantError(t, "panic: boom", func(context.Context, *Lab) (string, error) { panic("boom") })
 	o.want(t, "kept", func(_ context.Context, l *Lab) (string, error) {
 		if l != first {
-			t.Error("it was built again")
+			t.Error("the object was built again")
 		}
 		return l.get("k")
 	})
@@ -159,7 +159,7 @@ func TestConstructorThatWaitsForALockIsWokenByItsHolder(t *testing.T) {
 		defer mu.Unlock()
 		close(locked)
 		<-waiting
-		time.Sleep(50 * time.Millisecond) // for the constructor to want the lock
+		time.Sleep(50 * time.Millisecond) // lets the constructor wait for the lock
 		return "held", nil
 	})
 	<-locked

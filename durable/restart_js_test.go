@@ -9,9 +9,9 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// An alarm may be due before workerd is killed, while there is none, or when
-// there is another one that has not got the program yet. It must not ring where
-// the kill makes the test forget it, nor begin the program anew.
+// An alarm may be due before workerd is killed, while no workerd runs, or when
+// the next one has not loaded the program yet. If the kill makes the test
+// forget the alarm, it must not be delivered or start the program again.
 func TestAlarmThatIsDueAroundARestartRingsOnceAndTheTestKnows(t *testing.T) {
 	rang := make(chan struct{}, 10)
 	set(t, &onAlarm, func(_ context.Context, l *Lab, _ durable.AlarmInfo) error {
@@ -31,6 +31,6 @@ func TestAlarmThatIsDueAroundARestartRingsOnceAndTheTestKnows(t *testing.T) {
 		named(t, "a").want(t, want, get("rings"))
 	}
 	if len(rang) > 0 {
-		t.Errorf("it rang %d times more", len(rang))
+		t.Errorf("it was delivered %d more times", len(rang))
 	}
 }

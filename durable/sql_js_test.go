@@ -11,7 +11,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// row is one of each of SQLite's types.
+// row has a field for each of SQLite's types.
 type row struct {
 	i int64
 	s string
@@ -24,7 +24,7 @@ func rowOf(i int) row {
 	return row{int64(i), fmt.Sprint("row ", i), float64(i) / 2, []byte{byte(i)}, nil}
 }
 
-// Rows cross in batches of 128.
+// workerd returns rows in batches of 128.
 func TestRowsCrossInBatchesUnchanged(t *testing.T) {
 	for n, read := range map[int]int{0: 1, 1: 1, 3: 3, 127: 127, 128: 128, 129: 129, 1000: 1000} {
 		inside(t, durabletest.SQLite, func(_ context.Context, s *durable.Storage) {

@@ -10,7 +10,7 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// numbers is a query with the columns n, from 1 to a parameter.
+// numbers is a query with one column n, from 1 to a parameter.
 const numbers = "with recursive r(n) as (select 1 union all select n + 1 from r where n < ?) select n from r"
 
 func TestSQLAMillionRowsStreamThrough(t *testing.T) {
@@ -74,7 +74,7 @@ func TestSQLBigRowsAreNotReadAhead(t *testing.T) {
 func TestSQLRowsBeforeAnErrorArrive(t *testing.T) {
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
 		const fails = "with recursive r(n) as (select 1 union all select n + 1 from r where n < 300) select case n when ? then abs(-9223372036854775807 - n / n) else n end from r"
-		for _, at := range []int{3, 128, 129, 130, 131, 200} { // workerd reads one row ahead, which is lost
+		for _, at := range []int{3, 128, 129, 130, 131, 200} { // workerd reads one row ahead, and loses it
 			c := mustExec(t, db, fails, at)
 			var got []int
 			for c.Next() {
@@ -92,12 +92,12 @@ func TestSQLRowsBeforeAnErrorArrive(t *testing.T) {
 				t.Errorf("%d rows before row %d, then %v", len(got), at, c.Err())
 			}
 			if c.Next() {
-				t.Error("it goes on")
+				t.Error("the cursor continues")
 			}
 		}
 		for _, at := range []int{1, 2} {
 			if _, err := db.Exec(fails, at); err == nil {
-				t.Errorf("an error in row %d is not Exec's", at)
+				t.Errorf("an error in row %d differs from Exec's error", at)
 			}
 		}
 		var seen []int
@@ -125,7 +125,7 @@ func TestSQLIterationsEndEarly(t *testing.T) {
 			}
 		}
 		if c.Next() || c.Err() != nil {
-			t.Errorf("the cursor goes on after All, %v", c.Err())
+			t.Errorf("the cursor continues after All, %v", c.Err())
 		}
 		c = mustExec(t, db, numbers, 1000)
 		c.Next()
@@ -133,7 +133,7 @@ func TestSQLIterationsEndEarly(t *testing.T) {
 		c.Close()
 		var n int
 		if c.Next() || c.Err() != nil || c.Scan(&n) == nil {
-			t.Errorf("the cursor goes on after Close, %v", c.Err())
+			t.Errorf("the cursor continues after Close, %v", c.Err())
 		}
 	})
 }
@@ -160,8 +160,8 @@ func TestSQLCursorsCountRows(t *testing.T) {
 	})
 }
 
-// What workerd makes of a cursor when something else is run; the doc comment of
-// Cursor says it, too.
+// What workerd does with an open cursor when another statement runs. The doc
+// comment of Cursor says the same.
 func TestSQLAnOpenCursorSeesWhatIsWritten(t *testing.T) {
 	fill := func(t *testing.T, db *durable.SQL) {
 		mustExec(t, db, "drop table if exists t")
@@ -175,9 +175,9 @@ func TestSQLAnOpenCursorSeesWhatIsWritten(t *testing.T) {
 			last      string
 		}{
 			{"select 1", 1000, "old"},
-			{"select n, x from t", 1000, "old"}, // the same, once more
+			{"select n, x from t", 1000, "old"}, // the same query again
 			{"delete from t where n in (1, 500)", 999, "old"},
-			{"delete from t", 129, "old"}, // 128 had arrived, and workerd reads one ahead
+			{"delete from t", 129, "old"}, // 128 rows had arrived, and workerd reads one row ahead
 			{"insert into t values (2000, 'new')", 1001, "new"},
 			{"update t set x = 'new'", 1000, "new"},
 			{"alter table t add column z", 1000, "old"},
@@ -229,13 +229,13 @@ func TestSQLAnOpenCursorSeesWhatIsWritten(t *testing.T) {
 		for cursor.Next() {
 		}
 		if cursor.Err() == nil {
-			t.Error("DeleteAll under a cursor is no error")
+			t.Error("DeleteAll under a cursor did not fail")
 		}
 	})
 }
 
-// The collector frees what is not closed, but one that is closed must be free
-// at once.
+// The garbage collector frees cursors that were not closed. Close must free
+// them at once.
 func TestSQLClosedCursorsHoldNothingInJavaScript(t *testing.T) {
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
 		mustExec(t, db, "select 1")

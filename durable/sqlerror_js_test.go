@@ -56,7 +56,7 @@ func TestSQLErrorsOfWorkerdAreUnderstood(t *testing.T) {
 			{"depth", "select 1" + strings.Repeat(" + 1", 100), nil, "SQLITE_ERROR", durable.ErrLimit, -1},
 			{"ATTACH", "attach 'x' as y", nil, "SQLITE_AUTH", nil, -1},
 			{"PRAGMA", "pragma user_version", nil, "SQLITE_AUTH", nil, -1},
-			{"a table of the platform's", "create table _cf_x (x)", nil, "SQLITE_AUTH", nil, -1},
+			{"a name reserved for the platform", "create table _cf_x (x)", nil, "SQLITE_AUTH", nil, -1},
 			{"a temporary table", "create temp table x (x)", nil, "SQLITE_AUTH", nil, -1},
 			{"VACUUM", "vacuum", nil, "SQLITE_ERROR", nil, -1},
 		} {
@@ -89,16 +89,16 @@ func TestSQLLimitsAreEnforcedBeforeTheCall(t *testing.T) {
 			args  []any
 			ok    bool
 		}{
-			"the most parameters":        {"select ?" + strings.Repeat(", ?", 99), make([]any, 100), true},
-			"one parameter more":         {"select ?" + strings.Repeat(", ?", 100), make([]any, 101), false},
-			"the longest query":          {padded("select 1", durable.MaxSQLLength), nil, true},
-			"one byte more":              {padded("select 1", durable.MaxSQLLength+1), nil, false},
-			"what Exec adds counts":      {padded("select ?", durable.MaxSQLLength), []any{1}, false},
-			"and is nothing for text":    {padded("select ?", durable.MaxSQLLength), []any{"x"}, true},
-			"the longest text":           {"select length(?)", []any{strings.Repeat("x", durable.MaxSQLValueSize)}, true},
-			"a byte more in the text":    {"select length(?)", []any{strings.Repeat("x", durable.MaxSQLValueSize+1)}, false},
-			"a byte more in the bytes":   {"select length(?)", []any{make([]byte, durable.MaxSQLValueSize+1)}, false},
-			"together they may be large": {"select length(?), length(?)", []any{make([]byte, durable.MaxSQLValueSize), make([]byte, durable.MaxSQLValueSize)}, true},
+			"the most parameters":               {"select ?" + strings.Repeat(", ?", 99), make([]any, 100), true},
+			"one parameter more":                {"select ?" + strings.Repeat(", ?", 100), make([]any, 101), false},
+			"the longest query":                 {padded("select 1", durable.MaxSQLLength), nil, true},
+			"one byte more":                     {padded("select 1", durable.MaxSQLLength+1), nil, false},
+			"the text that Exec adds counts":    {padded("select ?", durable.MaxSQLLength), []any{1}, false},
+			"Exec adds nothing for text":        {padded("select ?", durable.MaxSQLLength), []any{"x"}, true},
+			"the longest text":                  {"select length(?)", []any{strings.Repeat("x", durable.MaxSQLValueSize)}, true},
+			"a text with one byte too many":     {"select length(?)", []any{strings.Repeat("x", durable.MaxSQLValueSize+1)}, false},
+			"bytes with one byte too many":      {"select length(?)", []any{make([]byte, durable.MaxSQLValueSize+1)}, false},
+			"arguments that are large together": {"select length(?), length(?)", []any{make([]byte, durable.MaxSQLValueSize), make([]byte, durable.MaxSQLValueSize)}, true},
 		} {
 			_, err := db.Exec(c.query, c.args...)
 			var e *durable.LimitError

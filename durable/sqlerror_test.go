@@ -9,7 +9,7 @@ import (
 
 func init() { new(Storage).SQL() }
 
-// Messages are workerd's own, of 2026-11-17.
+// The messages are those of workerd of 2026-11-17.
 func TestSQLErrors(t *testing.T) {
 	const constraint = "SQLITE_CONSTRAINT"
 	for _, c := range []struct {
@@ -44,7 +44,7 @@ func TestSQLErrors(t *testing.T) {
 		{"too many arguments on function max at offset 7: SQLITE_ERROR", SQLError{Message: "too many arguments on function max", Code: "SQLITE_ERROR", Extended: "SQLITE_ERROR", Offset: 7}, ErrLimit},
 		{"too many terms in compound SELECT: SQLITE_ERROR", SQLError{Message: "too many terms in compound SELECT", Code: "SQLITE_ERROR", Extended: "SQLITE_ERROR", Offset: -1}, ErrLimit},
 		{"Expression tree is too large (maximum depth 100): SQLITE_ERROR", SQLError{Message: "Expression tree is too large (maximum depth 100)", Code: "SQLITE_ERROR", Extended: "SQLITE_ERROR", Offset: -1}, ErrLimit},
-		{"no such column: x: SQLITE_BUSY (extended: SQLITE_Z) at offset 3: SQLITE_ERROR", SQLError{Message: "no such column: x: SQLITE_BUSY (extended: SQLITE_Z)", Code: "SQLITE_ERROR", Extended: "SQLITE_ERROR", Offset: 3}, nil}, // of a name that looks like an error
+		{"no such column: x: SQLITE_BUSY (extended: SQLITE_Z) at offset 3: SQLITE_ERROR", SQLError{Message: "no such column: x: SQLITE_BUSY (extended: SQLITE_Z)", Code: "SQLITE_ERROR", Extended: "SQLITE_ERROR", Offset: 3}, nil}, // the name of the column looks like an error
 	} {
 		err := classify(&jsrt.Error{Name: "Error", Message: c.message})
 		var e *SQLError
@@ -70,7 +70,7 @@ func TestOtherErrorsAreNoSQLErrors(t *testing.T) {
 		"a: SQLITE_ERROR and more":                              nil,
 		"SQLITE_ERROR":                                          nil,
 		"a: SQLITE_ERROR (extended: no)":                        nil,
-		"UNIQUE constraint failed: t.i: SQLITE_CONSTRAINT":      {"remote": true}, // another object's
+		"UNIQUE constraint failed: t.i: SQLITE_CONSTRAINT":      {"remote": true}, // the error of another object
 		"database disk image is malformed: SQLITE_CORRUPT":      {"durableObjectReset": true},
 		"SQL is not enabled for this Durable Object class. To…": nil,
 	} {

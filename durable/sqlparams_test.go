@@ -13,14 +13,14 @@ func TestCastIntegers(t *testing.T) {
 		{"no integers", "select ?, ?", "..", "select ?, ?"},
 		{"no arguments", "select ?", "", "select ?"},
 		{"one", "select ?", "i", "select " + cast},
-		{"only those that are", "values (?, ?, ?)", "i.i", "values (" + cast + ", ?, " + cast + ")"},
+		{"only integers are cast", "values (?, ?, ?)", "i.i", "values (" + cast + ", ?, " + cast + ")"},
 		{"side by side", "?AND?", "ii", cast + "AND" + cast},
 		{"numbered", "select ?2, ?1, ?2", ".i", "select +CAST(?2 AS INTEGER), ?1, +CAST(?2 AS INTEGER)"},
 		{"one more than the highest number", "select ?2, ?", ".." + "i", "select ?2, " + cast},
 		{"leading zeros", "select ?01", "i", "select +CAST(?01 AS INTEGER)"},
-		{"a number that is none", "select ?0, ?99999, ?", "i", "select ?0, ?99999, " + cast},
+		{"an invalid number", "select ?0, ?99999, ?", "i", "select ?0, ?99999, " + cast},
 		{"names have numbers in order of their first use", "select :a, @b, $c, :a, ?", "i..i", "select +CAST(:a AS INTEGER), @b, $c, +CAST(:a AS INTEGER), " + cast},
-		{"the sign is of the name", "select :a, @a, $a", ".i.", "select :a, +CAST(@a AS INTEGER), $a"},
+		{"the sign belongs to the name", "select :a, @a, $a", ".i.", "select :a, +CAST(@a AS INTEGER), $a"},
 		{"a name with colons and an index", "select $a::b(c d), $x::y(1) , ?", ".ii", "select $a::b(c d), +CAST($x::y(1) AS INTEGER) , " + cast},
 		{"signs without a name", "select : , @ , $ , ?", "i", "select : , @ , $ , " + cast},
 		{"in a string", "select '?', 'it''s ?', ?", "i", "select '?', 'it''s ?', " + cast},
@@ -30,9 +30,9 @@ func TestCastIntegers(t *testing.T) {
 		{"a comment is not nested", "select /* /* ? */ ? */", "i", "select /* /* ? */ " + cast + " */"},
 		{"an operator that looks like a comment", "select 1 - -?, 4/?", "ii", "select 1 - -" + cast + ", 4/" + cast},
 		{"JSON operators", "select x -> ?, y ->> ?", "ii", "select x -> " + cast + ", y ->> " + cast},
-		{"what does not end", "select ?, '?", "ii", "select " + cast + ", '?"},
+		{"a string that does not end", "select ?, '?", "ii", "select " + cast + ", '?"},
 		{"a comment that does not end", "select ? /* ?", "ii", "select " + cast + " /* ?"},
-		{"numbers begin anew in each statement", "select ?; select ?, :a; select :a", "i", "select " + cast + "; select " + cast + ", :a; select +CAST(:a AS INTEGER)"},
+		{"numbers start again in each statement", "select ?; select ?, :a; select :a", "i", "select " + cast + "; select " + cast + ", :a; select +CAST(:a AS INTEGER)"},
 		{"other alphabets", "select ä, :é, ?", ".i", "select ä, :é, " + cast},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestCastIntegers(t *testing.T) {
 	}
 }
 
-// integers: an i for each argument that is one.
+// integers converts a text to flags: i means that the argument is an integer.
 func integers(s string) []bool {
 	var list []bool
 	for _, c := range s {
@@ -90,7 +90,7 @@ func FuzzCastIntegers(f *testing.F) {
 		if back != query {
 			t.Fatalf("%q became %q", query, got)
 		}
-		for at := range min(len(got), 200) { // offsets never go back, and stay inside
+		for at := range min(len(got), 200) { // offsets never decrease, and stay inside the text
 			o := uncastOffset(query, isInteger, at)
 			if o < end || o > len(query) {
 				t.Fatalf("%q: %d is %d in the query, after %d", got, at, o, end)
@@ -100,8 +100,7 @@ func FuzzCastIntegers(f *testing.F) {
 	})
 }
 
-// uncast takes the casts out of text again, where the parameters of the query
-// say that they are.
+// uncast removes the casts from text, at the parameters of the query.
 func uncast(t *testing.T, query, text string, isInteger []bool) string {
 	var b strings.Builder
 	done := 0

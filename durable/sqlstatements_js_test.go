@@ -61,7 +61,7 @@ func TestSQLOfSeveralStatementsAllOrNoneWrite(t *testing.T) {
 		}{
 			{"insert into t values (1); insert into nope values (2); insert into t values (3)", nil},
 			{"insert into t values (1); insert into t values (1)", nil},
-			{"insert into t values (1); select abs(-9223372036854775807 - x) from t", nil}, // while the first row is read
+			{"insert into t values (1); select abs(-9223372036854775807 - x) from t", nil}, // fails while the first row is read
 			{"insert into t values (1); insert into t values (?)", nil},
 			{"insert into t values (1); insert into t values (?)", []any{1, 2}},
 			{"insert into t values (?); insert into t values (?)", []any{1}},
@@ -103,7 +103,7 @@ func TestSQLOfSeveralStatementsAllOrNoneWrite(t *testing.T) {
 func TestSQLOfSeveralStatementsRunsAgain(t *testing.T) {
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
 		mustExec(t, db, "create table t (x); create trigger g after insert on t begin delete from t where x < new.x; select 1; end; create index i on t (x)")
-		for i := range 300 { // those that return rows, too, which workerd alone would refuse
+		for i := range 300 { // also statements that return rows, which plain workerd would refuse
 			got := one[int](t, db, "select x from t; insert into t values (1) returning x; with recursive r(n) as (select 1 union all select n + 1 from r where n < 300) select n from r; select count(*) + ? from t", 0)
 			if got != i+1 {
 				t.Fatalf("%d rows, want %d", got, i+1)
@@ -114,7 +114,7 @@ func TestSQLOfSeveralStatementsRunsAgain(t *testing.T) {
 				t.Errorf("%s: %v", query, err)
 			}
 		}
-		long := strings.Repeat("insert into t values ('"+strings.Repeat("x", 1000)+"'); ", 150) // the limit is of a statement
+		long := strings.Repeat("insert into t values ('"+strings.Repeat("x", 1000)+"'); ", 150) // the limit is per statement
 		mustExec(t, db, long)
 		if n := one[int](t, db, "select count(*) from t where x like 'x%'"); n != 150 {
 			t.Errorf("%d rows", n)
@@ -182,6 +182,6 @@ func wantSQLiteError(t *testing.T, err error, text string) {
 		}
 	}
 	if durable.Overloaded(err) || durable.Retryable(err) {
-		t.Errorf("%q may be repeated", err)
+		t.Errorf("%q is retryable", err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Times that are bound compare with those that SQLite makes.
+// Bound times must compare correctly with times that SQLite makes.
 func TestSQLTimesCompareWithThoseOfSQLite(t *testing.T) {
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
 		mustExec(t, db, "create table t (id integer primary key, at datetime default current_timestamp, day date default current_date)")
@@ -46,7 +46,7 @@ func TestSQLTimesCompareWithThoseOfSQLite(t *testing.T) {
 			{"day = ?", []any{now.Format(time.DateOnly)}, true},
 			{"timediff(?, ?) = '+0000-00-00 00:00:01.000'", []any{soon, now}, true},
 
-			// What is not comparable, as the doc comment of SQL says it.
+			// These do not compare, as the doc comment of SQL says.
 			{"strftime('%Y-%m-%d %H:%M:%f', ?1) = ?1", []any{now}, false},
 			{"day = ?", []any{now.Truncate(24 * time.Hour)}, false},
 			{"? < ?", []any{before.Format(time.RFC3339), now}, false},
@@ -75,8 +75,8 @@ func TestSQLTimesKeepNanoseconds(t *testing.T) {
 	})
 }
 
-// Rows that were written before times bound in SQLite's form, and the statement
-// of docs/objects.md that converts them.
+// Rows that were written before times were bound in SQLite's form are read, and
+// the statement of docs/objects.md converts them.
 func TestSQLTimesInTheOldFormAreReadAndConverted(t *testing.T) {
 	const convert = `update t set at = rtrim(rtrim(strftime('%Y-%m-%d %H:%M:%f', at), '0'), '.') where at like '%T%Z'`
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {

@@ -28,7 +28,7 @@ func mustExec(t *testing.T, db *durable.SQL, query string, args ...any) *durable
 	return c
 }
 
-// one returns the only row's only column.
+// one returns the value of a query's only row and only column.
 func one[T any](t *testing.T, db *durable.SQL, query string, args ...any) T {
 	t.Helper()
 	v, err := durable.One[T](mustExec(t, db, query, args...))
@@ -126,12 +126,13 @@ func TestSQLRoundTripsKeepTheValue(t *testing.T) {
 	})
 }
 
-// A cast would have the affinity INTEGER, and be no constant for the planner.
+// A cast would have INTEGER affinity, and the planner would not treat it as a
+// constant.
 func TestSQLIntegerParametersAreComparedAsParametersAre(t *testing.T) {
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
 		mustExec(t, db, "create table t (k text primary key, n integer unique) without rowid; insert into t values ('5', 5), ('05', 6)")
 		if got := one[int](t, db, "select count(*) from t where k = ?", 5); got != 1 {
-			t.Errorf("%d rows equal 5 as text", got)
+			t.Errorf("%d rows equal the text 5", got)
 		}
 		if got := one[int](t, db, "select count(*) from t where n in (?, ?) and n between ? and ? limit ? offset ?", 5, 6, 0, 9, 1, 0); got != 2 {
 			t.Errorf("%d rows", got)
@@ -163,7 +164,7 @@ func TestSQLParametersWithNumbersAndNamesBindByPosition(t *testing.T) {
 		for query, want := range map[string]string{
 			"select ?2 || ?1 || typeof(?2)":          "21integer",
 			"select :a || @b || :a || typeof($c)":    "121text",
-			"select ?3 || $x || ?1 || typeof($x)":    "", // $x is the fourth
+			"select ?3 || $x || ?1 || typeof($x)":    "", // $x is the fourth parameter
 			"select ?3 || ?2 || typeof(?1) -- ?9 '":  "x2integer",
 			"select '?' || ?1 || /* ? */ ?2 || [?3]": "",
 		} {

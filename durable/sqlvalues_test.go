@@ -16,23 +16,23 @@ import (
 
 func TestBindRefusesWhatWouldChange(t *testing.T) {
 	for name, v := range map[string]any{
-		"NaN":                           math.NaN(),
-		"NaN in 32 bits":                float32(math.NaN()),
-		"an unsigned integer too large": uint64(1 << 63),
-		"the year 10000":                time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
-		"a year before 0":               time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC),
-		"a year that UTC has":           time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -3600)),
-		"another type":                  struct{}{},
-		"a named struct":                time.Location{},
-		"a pointer to a struct":         new(struct{}),
-		"nil of a pointer to a struct":  (*struct{})(nil),
-		"a list":                        []string{"a"},
-		"an array":                      [2]byte{},
-		"a map":                         map[string]int{},
-		"a function":                    func() {},
-		"text that is not UTF-8":        "a\xff",
-		"such text of a named type":     nickname("a\xff"),
-		"a pointer to such text":        new("a\xff"),
+		"NaN":                                    math.NaN(),
+		"NaN in 32 bits":                         float32(math.NaN()),
+		"an unsigned integer too large":          uint64(1 << 63),
+		"the year 10000":                         time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
+		"a year before 0":                        time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC),
+		"a year that is valid only in UTC":       time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -3600)),
+		"another type":                           struct{}{},
+		"a named struct":                         time.Location{},
+		"a pointer to a struct":                  new(struct{}),
+		"nil of a pointer to a struct":           (*struct{})(nil),
+		"a list":                                 []string{"a"},
+		"an array":                               [2]byte{},
+		"a map":                                  map[string]int{},
+		"a function":                             func() {},
+		"text that is not UTF-8":                 "a\xff",
+		"text of a named type that is not UTF-8": nickname("a\xff"),
+		"a pointer to text that is not UTF-8":    new("a\xff"),
 	} {
 		if got, _, err := bind(v); !errors.Is(err, ErrValue) {
 			t.Errorf("%s: %v, %v", name, got, err)
@@ -40,7 +40,8 @@ func TestBindRefusesWhatWouldChange(t *testing.T) {
 	}
 }
 
-// valuer is what package database/sql/driver calls one, and amount another.
+// valuer implements the interface of package database/sql/driver, and so does
+// amount.
 type valuer struct{ v any }
 
 func (v valuer) Value() (driver.Value, error) { return v.v, nil }
@@ -70,7 +71,7 @@ func TestBindTakesWhatDatabaseSQLTakes(t *testing.T) {
 	for _, c := range cases {
 		wantBound(t, c.in, c.want)
 	}
-	sqltext.CallValuer = askValuer // as where durablesql is linked
+	sqltext.CallValuer = askValuer // as if durablesql were linked
 	defer func() { sqltext.CallValuer = nil }()
 	for _, c := range cases {
 		if c.want != errValuer {
@@ -110,7 +111,7 @@ func askValuer(v any) (any, bool, error) {
 	return value, true, err
 }
 
-// spoken has a method, but is no Valuer.
+// spoken has a method, but is not a Valuer.
 type spoken int
 
 func (spoken) String() string { return "five" }
@@ -203,8 +204,8 @@ func TestScanNeverChangesAValue(t *testing.T) {
 	}
 }
 
-// checkKindOf checks that T, a type made of it, and pointers to it are bound
-// and scanned alike.
+// checkKindOf checks that T, a type derived from it, and pointers to both are
+// bound and scanned in the same way.
 func checkKindOf[T, Named any](t *testing.T, value T, bound any) {
 	t.Helper()
 	back := func(dest any) {
@@ -300,7 +301,7 @@ func TestTimesAreReadAsSQLiteWritesThem(t *testing.T) {
 		"2026-01-02 03:04":              time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC),
 		"2026-01-02T03:04Z":             time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC),
 
-		"2026-01-02 03:04:05.123456789+01:00":     time.Date(2026, 1, 2, 2, 4, 5, 123456789, time.UTC), // as other Go drivers write it
+		"2026-01-02 03:04:05.123456789+01:00":     time.Date(2026, 1, 2, 2, 4, 5, 123456789, time.UTC), // the form of other Go drivers
 		"2026-01-02 03:04:05.123456789 +0100 CET": time.Date(2026, 1, 2, 2, 4, 5, 123456789, time.UTC),
 		"2026-01-02 03:04:05.123456789Z":          time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC),
 	} {
@@ -322,7 +323,7 @@ func TestScannedBytesAreACopy(t *testing.T) {
 	}
 }
 
-// scanner is what package database/sql calls one.
+// scanner implements the interface of package database/sql.
 type scanner struct{ v any }
 
 func (s *scanner) Scan(v any) error { s.v = v; return nil }
@@ -408,14 +409,14 @@ func TestScanStructFindsFieldsByTagThenByName(t *testing.T) {
 
 func TestScanStructRefusesColumnsThatHaveNoPlace(t *testing.T) {
 	for name, c := range map[string]*Cursor{
-		"no field":                      row("nope", 1.0),
-		"excluded by its tag":           row("internal", "x"),
-		"not exported":                  row("hidden", "x"),
-		"known by its tag only":         row("name", "x"),
-		"two columns of one name":       row("id ID", 1.0, 2.0),
-		"a value that does not fit":     row("id", 0.5),
-		"NULL for a value":              row("id", nil),
-		"in an embedded pointer of nil": row("extra", 1.0),
+		"no field":                       row("nope", 1.0),
+		"excluded by its tag":            row("internal", "x"),
+		"not exported":                   row("hidden", "x"),
+		"known by its tag only":          row("name", "x"),
+		"two columns with the same name": row("id ID", 1.0, 2.0),
+		"a value that does not fit":      row("id", 0.5),
+		"NULL for a value":               row("id", nil),
+		"in an embedded pointer of nil":  row("extra", 1.0),
 	} {
 		if _, err := One[user](c); err == nil {
 			t.Errorf("%s: no error", name)

@@ -29,8 +29,8 @@ func TestBlockConcurrencyWhileHoldsOtherEventsBack(t *testing.T) {
 	wantOutcome(t, reading, "blocked")
 }
 
-// What wakes a goroutine inside comes from outside, where the input gate is
-// closed.
+// The event that wakes the goroutine comes from outside the section, although
+// the input gate is closed.
 func TestSectionsWaitForOtherObjects(t *testing.T) {
 	sections := map[string]func(context.Context, *Lab, func() error) error{
 		"BlockConcurrencyWhile": func(ctx context.Context, l *Lab, fn func() error) error {
@@ -143,12 +143,11 @@ func TestPropsAreEmptyForAnOrdinaryObject(t *testing.T) {
 	})
 }
 
-// Timers of a critical section are its own: what another context wakes could
-// not get in.
+// A critical section has its own timers: another context could not wake it.
 func TestCriticalSectionIsWokenByItsTimersWhateverElseIsArmed(t *testing.T) {
 	for range 20 {
 		o, other := object(t), object(t)
-		sleeping := other.begin(t, sleep(12*time.Millisecond)) // an earlier one is armed elsewhere
+		sleeping := other.begin(t, sleep(12*time.Millisecond)) // an earlier timer is armed elsewhere
 		o.want(t, "done", func(ctx context.Context, l *Lab) (string, error) {
 			return "done", l.state.BlockConcurrencyWhile(ctx, func() error {
 				for range 10 {
@@ -203,7 +202,7 @@ func TestCriticalSectionInsideAnotherIsRefused(t *testing.T) {
 				return nil
 			}))
 		}
-		must(t, transaction()) // afterwards it works
+		must(t, transaction()) // works afterwards
 		must(t, block())
 	})
 }
@@ -223,9 +222,9 @@ func TestCriticalSectionThatIsGivenUpBeforeItBeginsDoesNotRun(t *testing.T) {
 	})
 }
 
-// A goroutine of another event whose timer fires meanwhile must not write into
-// the transaction: what it wrote would be rolled back, after it was told that
-// it is stored.
+// The timer of another event's goroutine may fire during a transaction. The
+// goroutine must not write into the transaction: a rollback would undo its
+// write after it was reported as stored.
 func TestTransactionKeepsOtherGoroutinesOut(t *testing.T) {
 	o := object(t)
 	asleep := make(chan struct{})

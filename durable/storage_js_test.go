@@ -50,7 +50,7 @@ func TestDeleteSaysWhetherThereWasAValue(t *testing.T) {
 				t.Errorf("%v, %v; want %v", existed, err, want)
 			}
 			if v, ok, err := s.KV().Get("k"); v != nil || ok || err != nil {
-				t.Errorf("then there is %v, %v, %v", v, ok, err)
+				t.Errorf("afterwards the value is %v, %v, %v", v, ok, err)
 			}
 		}
 	})
@@ -71,7 +71,7 @@ func TestUnusualKeysAndValuesRoundTrip(t *testing.T) {
 		}
 		for _, err := range []error{s.KV().Put("k", "\xff"), s.KV().Put("\xff", "v")} {
 			if err == nil || !strings.Contains(err.Error(), "not valid UTF-8") {
-				t.Errorf("what is no text: %v", err)
+				t.Errorf("invalid text: %v", err)
 			}
 		}
 	})
@@ -90,7 +90,7 @@ func TestKeyAndValueAreLimitedTo2MBTogether(t *testing.T) {
 			t.Errorf("a byte more: %v", err)
 		}
 		if v, _, err := s.KV().Get("k"); !reflect.DeepEqual(v, largest) || err != nil {
-			t.Errorf("the largest value is not there any more: %v", err)
+			t.Errorf("the largest value is lost: %v", err)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// swarm is what the goroutines of many objects and requests fight over.
+// swarm is state that the goroutines of many objects and requests share.
 type swarm struct {
 	rounds int
 	mu     sync.Mutex
@@ -43,8 +43,8 @@ func TestSwarmOf200GoroutinesOver50ObjectsAnd50Requests(t *testing.T) {
 }
 
 // run runs two goroutines that share everything with those of other objects and
-// requests, with storage and subrequests in between. In an object each counts
-// in storage, and the count must come out.
+// requests, with storage and subrequests in between. In an object each
+// goroutine counts in storage, and the final count must be right.
 func (s *swarm) run(ctx context.Context, l *Lab) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -69,7 +69,7 @@ func (s *swarm) goroutine(ctx context.Context, l *Lab, g int) error {
 	return nil
 }
 
-// wait waits in one of the ways there are, to be woken by whoever runs then.
+// wait waits in one of several ways. Any goroutine may wake it.
 func (s *swarm) wait(ctx context.Context) error {
 	switch rand.IntN(8) {
 	case 0:
@@ -111,8 +111,8 @@ func (s *swarm) wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// io does I/O: in an object with its own storage and now and then a subrequest,
-// in a request with a subrequest.
+// io does I/O. An object uses its own storage and sometimes a subrequest. A
+// request uses a subrequest.
 func (s *swarm) io(ctx context.Context, l *Lab, g, round int) error {
 	if l.state == nil || rand.IntN(4) == 0 {
 		target := l.other(fmt.Sprint("swarm target ", rand.IntN(20)))

@@ -18,8 +18,8 @@ import (
 
 var errRollBack = errors.New("rolled back")
 
-// transact writes "inside" in a synchronous transaction of l, then calls fn in
-// it, and returns how it ended.
+// transact writes "inside" in a synchronous transaction of l and then calls fn
+// in it. It returns how the transaction ended.
 func transact(l *Lab, fn func(l *Lab) error) (panicked any, err error) {
 	defer func() { panicked = recover() }()
 	err = l.state.Storage().TransactionSync(func() error { return errors.Join(l.put("inside", "written"), fn(l)) })
@@ -35,11 +35,11 @@ func TestTransactionSync(t *testing.T) {
 		inside   string
 	}{
 		{"commits when its function returns nil", func(*Lab) error { return nil }, nil, nil, "written"},
-		{"rolls back on an error, which it returns", func(*Lab) error { return errRollBack }, errRollBack, nil, ""},
-		{"rolls back on a panic, which goes on", func(*Lab) error { panic("in transaction") }, nil, "in transaction", ""},
-		{"nests: the inner rolls back alone", rollBackInner, nil, nil, "written"},
-		{"nests: the outer rolls back both", commitInnerOnly, errRollBack, nil, ""},
-		{"survives Go's collector working inside", func(*Lab) error { litter(2000, 10_000); return nil }, nil, nil, "written"},
+		{"rolls back on an error and returns it", func(*Lab) error { return errRollBack }, errRollBack, nil, ""},
+		{"rolls back on a panic and panics again", func(*Lab) error { panic("in transaction") }, nil, "in transaction", ""},
+		{"nested: the inner one rolls back alone", rollBackInner, nil, nil, "written"},
+		{"nested: the outer one rolls back both", commitInnerOnly, errRollBack, nil, ""},
+		{"survives garbage collection inside", func(*Lab) error { litter(2000, 10_000); return nil }, nil, nil, "written"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := object(t)
@@ -80,7 +80,7 @@ func commitInnerOnly(l *Lab) error {
 
 var garbage [][]byte
 
-// litter gives Go's collector work to do, at once.
+// litter makes garbage, so that Go's garbage collector runs.
 func litter(n, size int) {
 	for range n {
 		garbage = append(garbage, make([]byte, size))
@@ -88,7 +88,7 @@ func litter(n, size int) {
 	garbage = nil
 }
 
-// Package os writes through js.Funcs, which enter Go below the transaction.
+// Package os writes through js.Funcs, which enter Go during the transaction.
 func TestTransactionMayPrint(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "output")
 	out, err := os.Create(path)
@@ -111,11 +111,11 @@ func TestTransactionMayPrint(t *testing.T) {
 	})
 	b, err := os.ReadFile(path)
 	if text := string(b); !strings.Contains(text, "printed in a transaction\n") || !strings.Contains(text, "logged in a transaction\n") {
-		t.Errorf("what arrived is %q, %v", text, err)
+		t.Errorf("the output is %q, %v", text, err)
 	}
 }
 
-// As testing's FailNow does.
+// testing's FailNow ends a goroutine in this way.
 func TestGoexitInATransactionRollsItBackAndEndsTheHandler(t *testing.T) {
 	o := object(t)
 	o.wantError(t, "runtime.Goexit", func(_ context.Context, l *Lab) (string, error) {
@@ -124,7 +124,7 @@ func TestGoexitInATransactionRollsItBackAndEndsTheHandler(t *testing.T) {
 			runtime.Goexit()
 			return nil
 		})
-		t.Error("the handler goes on")
+		t.Error("the handler continues")
 		return "", nil
 	})
 	o.want(t, "", get("inside"))
@@ -172,7 +172,7 @@ func TestNoOtherGoroutineWritesInsideATransaction(t *testing.T) {
 			close(start)
 			for range 100 {
 				l.put("inside", "written")
-				garbage = append(garbage, make([]byte, 100_000)) // gives the collector reason to let others run
+				garbage = append(garbage, make([]byte, 100_000)) // makes the collector run, which lets others run
 			}
 			garbage = nil
 			return errRollBack
@@ -186,8 +186,8 @@ func TestNoOtherGoroutineWritesInsideATransaction(t *testing.T) {
 	o.want(t, "written", get("outside"))
 }
 
-// Go is resumed by a file's callback, enters a transaction, which resumes it
-// below itself, and uses a file again.
+// A file's callback resumes Go, which enters a transaction. The transaction
+// resumes Go again and uses a file.
 func TestTransactionSyncBetweenUsesOfFiles(t *testing.T) {
 	o := object(t)
 	o.want(t, "", func(ctx context.Context, l *Lab) (string, error) {

@@ -12,14 +12,14 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// store is one of the ways to store values and read them as types of Go.
+// store is one of the ways to store values and read them as Go types.
 type store struct {
 	put func(key string, value any) error
 	kv  *durable.KV         // or
 	at  durable.AsyncGetter // the asynchronous store
 }
 
-// load is durable.Get or durable.GetAsync of a store.
+// load calls durable.Get or durable.GetAsync.
 func load[T any](ctx context.Context, s store, key string) (T, bool, error) {
 	if s.kv != nil {
 		return durable.Get[T](s.kv, key)
@@ -27,8 +27,7 @@ func load[T any](ctx context.Context, s store, key string) (T, bool, error) {
 	return durable.GetAsync[T](ctx, s.at, key, nil)
 }
 
-// inEachStore runs test with each store of an object. What it stores in a
-// transaction is committed.
+// inEachStore runs test with each store of an object. It commits transactions.
 func inEachStore(t *testing.T, test func(t *testing.T, ctx context.Context, s store)) {
 	inside(t, durabletest.SQLite, func(ctx context.Context, s *durable.Storage) {
 		t.Run("KV", func(t *testing.T) { test(t, ctx, store{s.KV().Put, s.KV(), nil}) })
@@ -47,7 +46,8 @@ func inEachStore(t *testing.T, test func(t *testing.T, ctx context.Context, s st
 	})
 }
 
-// comesBack fails the test unless a value is stored and read as its own type.
+// comesBack fails the test unless a value can be stored and read back as its
+// own type.
 func comesBack[T any](t *testing.T, ctx context.Context, s store, want T) {
 	t.Helper()
 	must(t, s.put("k", want))
@@ -56,7 +56,7 @@ func comesBack[T any](t *testing.T, ctx context.Context, s store, want T) {
 	}
 }
 
-// isRefused fails the test unless what is stored under k is no T.
+// isRefused fails the test unless the value under k cannot be read as a T.
 func isRefused[T any](t *testing.T, ctx context.Context, s store) {
 	t.Helper()
 	var zero T
@@ -116,7 +116,7 @@ func TestNilIsToldFromAnAbsentKey(t *testing.T) {
 	})
 }
 
-// A type that no stored value can be is found out before there is a value.
+// A type that no stored value can have is refused even if the key is absent.
 func TestATypeThatNothingCanBeIsRefusedOfAnAbsentKey(t *testing.T) {
 	inEachStore(t, func(t *testing.T, ctx context.Context, s store) {
 		if _, ok, err := load[json.RawMessage](ctx, s, "absent"); ok || !errors.Is(err, durable.ErrValue) {

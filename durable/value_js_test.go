@@ -48,7 +48,7 @@ func TestStructsAreStoredAndComeBack(t *testing.T) {
 	})
 }
 
-// Keys are their owner's, and an error may end in a log.
+// Keys belong to their owner, and errors may end up in a log.
 func TestErrorsAboutValuesQuoteNone(t *testing.T) {
 	const secret, bad = "secret", "secret\xff"
 	onBothBackends(t, func(t *testing.T, ctx context.Context, s *durable.Storage) {
@@ -163,7 +163,7 @@ func TestSmallIntegersTakeFewBytes(t *testing.T) {
 		numbers[i] = i % 8000
 	}
 	inside(t, durabletest.KV, func(ctx context.Context, s *durable.Storage) {
-		must(t, s.Put(ctx, "k", numbers, nil)) // three bytes each
+		must(t, s.Put(ctx, "k", numbers, nil)) // 3 bytes each
 		if err := s.Put(ctx, "k", append(numbers, numbers...), nil); !errors.Is(err, durable.ErrLimit) {
 			t.Errorf("twice as many: %v", err)
 		}

@@ -21,7 +21,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A family of types with embedded structs, after which StructOf types come.
+// A family of types with embedded structs, used with the types of StructOf.
 type (
 	labeled struct {
 		V int `json:"X"`
@@ -115,11 +115,11 @@ type (
 	}
 )
 
-// tags has an embedded field hidden by its tag. (vet warns of such types.)
+// tags has an embedded field that its tag hides. (vet warns about such types.)
 var tags = reflect.StructOf([]reflect.StructField{{Name: "Tagged", Anonymous: true, Type: reflect.TypeFor[Tagged]()},
 	{Name: "Y", Type: reflect.TypeFor[int](), Tag: `json:"x"`}})
 
-// oddTags have names that vet and staticcheck warn of.
+// oddTags has names that vet and staticcheck warn about.
 var oddTags = reflect.StructOf([]reflect.StructField{{Name: "M", Type: reflect.TypeFor[int](), Tag: `json:"-,"`},
 	{Name: "O", Type: reflect.TypeFor[int](), Tag: `json:"a\"b"`}})
 
@@ -133,7 +133,7 @@ var parts = []reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[string](), re
 	reflect.TypeFor[[]int](), reflect.TypeFor[map[string]bool](), reflect.TypeFor[*Tagged](), reflect.TypeFor[hides](), reflect.TypeFor[time.Time](),
 	reflect.TypeFor[netip.Addr](), reflect.TypeFor[[]byte](), reflect.TypeFor[Named](), reflect.TypeFor[any]()}
 
-// drawType makes a struct type, or takes one of the family.
+// drawType makes a struct type, or picks one of the family.
 func drawType(t *rapid.T) reflect.Type {
 	if rapid.Bool().Draw(t, "family") {
 		return reflect.TypeOf(rapid.SampledFrom(family).Draw(t, "type"))
@@ -149,7 +149,7 @@ func drawType(t *rapid.T) reflect.Type {
 	return reflect.StructOf(fields)
 }
 
-// fill gives a value content that JSON and JavaScript both have.
+// fill fills a value with content that both JSON and JavaScript can hold.
 func fill(t *rapid.T, v reflect.Value, depth int) {
 	switch v.Type() {
 	case timeType:
@@ -213,7 +213,7 @@ func fill(t *rapid.T, v reflect.Value, depth int) {
 	}
 }
 
-// asJSON is what encoding/json would have made of an encoded value.
+// asJSON returns what encoding/json would make of an encoded value.
 func asJSON(v any) any {
 	switch v := v.(type) {
 	case int64:
@@ -251,13 +251,13 @@ func TestValuesAreThoseOfJSON(t *testing.T) {
 		fill(t, p.Elem(), 0)
 		compareWithJSON(t, p)
 	})
-	for _, v := range family { // of nothing but zeros
+	for _, v := range family { // with zero values only
 		compareWithJSON(t, reflect.New(reflect.TypeOf(v)))
 	}
 }
 
-// compareWithJSON fails the test unless what p points to becomes what
-// encoding/json makes of it, and comes back as it does from there.
+// compareWithJSON fails the test unless the value at p is encoded as
+// encoding/json does it, and is decoded in the same way.
 func compareWithJSON(t interface{ Fatalf(string, ...any) }, p reflect.Value) {
 	in := p.Elem().Interface()
 	text, err := json.Marshal(in)

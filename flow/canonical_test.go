@@ -36,12 +36,12 @@ func TestNumbersHaveOneForm(t *testing.T) {
 		}
 	}
 	if got, err := canonicalNumber("1e99999999999"); err == nil {
-		t.Errorf("an exponent that nothing computes with: %s", got)
+		t.Errorf("an exponent that is too large to compute with: %s", got)
 	}
 }
 
-// FuzzNumber compares the form of float64s with encoding/json's, which is
-// ECMAScript's.
+// FuzzNumber compares the form of float64s with encoding/json, which uses
+// ECMAScript's form.
 func FuzzNumber(f *testing.F) {
 	for _, v := range []float64{0, 1, -1.5, 1e21, 1e-6, 1e-7, math.MaxFloat64, math.SmallestNonzeroFloat64, 1 << 53} {
 		f.Add(math.Float64bits(v))
@@ -77,7 +77,7 @@ func TestOneIdIsOnePayment(t *testing.T) {
 		before := n.Load()
 		want(t, p, b, `{"id":`+id+`,"amount":5}`, `"charged"`)
 		if n.Load() != before+1 {
-			t.Errorf("%s is taken for another id", id)
+			t.Errorf("%s is confused with another id", id)
 		}
 	}
 	want(t, p, b, `{"id":"😀","amount":5}`, `"charged"`) // another spelling
@@ -107,7 +107,7 @@ func TestTextThatStandsForNoValueIsRefused(t *testing.T) {
 		broken.steps[0].handler = broken.steps[1].handler
 		_, err := broken.Run(t.Context(), memory(), []byte(pay1))
 		if node := (*NodeError)(nil); !errors.As(err, &node) || node.Node != "in" || !errors.Is(err, ErrOutput) {
-			t.Errorf("an entry that puts out no value: %v", err)
+			t.Errorf("an entry without an output value: %v", err)
 		}
 		broken.steps[0].handler = echo()
 	}

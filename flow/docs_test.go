@@ -35,10 +35,10 @@ func TestTheDocumentHasEachCode(t *testing.T) {
 	}
 	for code, k := range kinds {
 		if documented[code] != k.meaning || k.hint == "" {
-			t.Errorf("%s is documented as %q, and means %q; hint: %q", code, documented[code], k.meaning, k.hint)
+			t.Errorf("%s is documented as %q, but means %q; hint: %q", code, documented[code], k.meaning, k.hint)
 		}
 	}
 	if len(documented) != len(kinds) {
-		t.Errorf("%d codes are documented, there are %d", len(documented), len(kinds))
+		t.Errorf("%d codes are documented, but %d exist", len(documented), len(kinds))
 	}
 }

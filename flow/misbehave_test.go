@@ -17,18 +17,18 @@ import (
 	"flow.internal/capdo/dedupe/memdedupe"
 )
 
-// What stands around a node misbehaves: its caller leaves, the ledger does not
-// answer, the program is replaced between two attempts.
+// In these tests a node's surroundings misbehave: its caller leaves, the ledger
+// does not answer, the program is replaced between two attempts.
 
 func TestANodeDoesNotRunBesideItselfWhenItsCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var charges, together atomic.Int64
 		p := one(t, ExactlyOnce, func(context.Context, payment) (string, error) {
 			if together.Add(1) > 1 {
-				t.Error("two run at a time")
+				t.Error("two attempts run at the same time")
 			}
 			defer together.Add(-1)
-			// By a client that does not look at its context.
+			// The client does not look at its context.
 			time.Sleep(2 * time.Minute)
 			return fmt.Sprint("charge ", charges.Add(1)), nil
 		})
@@ -38,7 +38,7 @@ func TestANodeDoesNotRunBesideItselfWhenItsCallerLeaves(t *testing.T) {
 		if _, err := p.Run(ctx, b, []byte(pay1)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v", err)
 		}
-		for range 5 { // beyond several leases
+		for range 5 { // longer than several leases
 			wantError(t, p, b, pay1, dedupe.ErrInProgress)
 			time.Sleep(10 * time.Second)
 		}
@@ -53,16 +53,16 @@ func TestAFailureThatMayHaveHadAnEffectLeavesTheClaimToItsLease(t *testing.T) {
 		err     error
 		at      time.Duration // when the next caller runs the node
 	}{
-		"a timeout":                {Effectful, context.DeadlineExceeded, 30 * time.Second},
-		"a client that left":       {Effectful, context.Canceled, 30 * time.Second},
-		"a connection that broke":  {Effectful, errors.New("EOF"), 30 * time.Second},
-		"an unknown outcome":       {Effectful, dedupe.ErrUnknownOutcome, 30 * time.Second},
-		"a rejection":              {Effectful, &Rejection{Detail: "no"}, 0},
-		"another input":            {Effectful, fmt.Errorf("%w", ErrInput), 0},
-		"a capability that is not": {Effectful, fmt.Errorf("%w", ErrResource), 0},
-		"nothing done":             {Effectful, dedupe.NoEffect(errors.New("503")), 0},
-		"a node that reads":        {ReadOnly, errors.New("EOF"), 0},
-		"a pure node":              {Pure, context.Canceled, 0},
+		"a timeout":               {Effectful, context.DeadlineExceeded, 30 * time.Second},
+		"a client that left":      {Effectful, context.Canceled, 30 * time.Second},
+		"a connection that broke": {Effectful, errors.New("EOF"), 30 * time.Second},
+		"an unknown outcome":      {Effectful, dedupe.ErrUnknownOutcome, 30 * time.Second},
+		"a rejection":             {Effectful, &Rejection{Detail: "no"}, 0},
+		"another input":           {Effectful, fmt.Errorf("%w", ErrInput), 0},
+		"a missing capability":    {Effectful, fmt.Errorf("%w", ErrResource), 0},
+		"nothing done":            {Effectful, dedupe.NoEffect(errors.New("503")), 0},
+		"a node that reads":       {ReadOnly, errors.New("EOF"), 0},
+		"a pure node":             {Pure, context.Canceled, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestAFailureThatMayHaveHadAnEffectLeavesTheClaimToItsLease(t *testing.T) {
 }
 
 // lossy is a ledger that loses the answers of some completions, before or after
-// they were carried out.
+// it carried them out.
 type lossy struct {
 	dedupe.Ledger
 	before, after int
@@ -132,8 +132,8 @@ func TestALostAnswerNeitherLosesNorRepeatsWork(t *testing.T) {
 	}
 }
 
-// A node that has begun before ends neither what does not depend on it, nor the
-// chance of that to be done at last.
+// A node that an earlier run has begun must not stop nodes that do not depend
+// on it: these must still run to completion.
 func TestANodeThatHasBegunDoesNotHoldUpOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var notified, charged, after int
@@ -172,8 +172,7 @@ func TestANodeThatHasBegunDoesNotHoldUpOthers(t *testing.T) {
 	})
 }
 
-// versioned is a program whose nodes before the charge change from version to
-// version.
+// versioned is a program whose nodes before the charge change with the version.
 func versioned(t *testing.T, n *atomic.Int64, version string, options ...NodeOption) *Program {
 	t.Helper()
 	options = append([]NodeOption{Idempotent("/id", "", time.Hour), Requires(Dedupe)}, options...)
@@ -222,8 +221,8 @@ func TestTheFingerprintIsOfTheMembersThatTheNodeNames(t *testing.T) {
 	}
 }
 
-// memoryWith is a ledger on which versioned has run without a fingerprint of
-// its own.
+// memoryWith returns a ledger on which versioned has run without its own
+// fingerprint.
 func memoryWith(t *testing.T, in string, n *atomic.Int64) Bindings {
 	t.Helper()
 	b := memory()
@@ -241,13 +240,13 @@ func TestAnErrorSaysWhetherTheOutcomeIsKnown(t *testing.T) {
 			unknown  bool
 			fence    int64
 		}{
-			"a timeout":          {ExactlyOnce, fails(context.DeadlineExceeded), true, 1},
-			"a panic":            {ExactlyOnce, func(context.Context, payment) (string, error) { panic("boom") }, true, 1},
-			"at most once":       {AtMostOnce, fails(errors.New("EOF")), true, 1},
-			"at least once":      {AtLeastOnce, fails(errors.New("EOF")), true, 0},
-			"a rejection":        {ExactlyOnce, fails(&Rejection{Detail: "no"}), false, 1},
-			"nothing done":       {ExactlyOnce, fails(dedupe.NoEffect(errors.New("503"))), false, 1},
-			"an output too many": {ExactlyOnce, fails(ErrOutput), false, 1},
+			"a timeout":            {ExactlyOnce, fails(context.DeadlineExceeded), true, 1},
+			"a panic":              {ExactlyOnce, func(context.Context, payment) (string, error) { panic("boom") }, true, 1},
+			"at most once":         {AtMostOnce, fails(errors.New("EOF")), true, 1},
+			"at least once":        {AtLeastOnce, fails(errors.New("EOF")), true, 0},
+			"a rejection":          {ExactlyOnce, fails(&Rejection{Detail: "no"}), false, 1},
+			"nothing done":         {ExactlyOnce, fails(dedupe.NoEffect(errors.New("503"))), false, 1},
+			"an unexpected output": {ExactlyOnce, fails(ErrOutput), false, 1},
 		} {
 			p, b := one(t, c.delivery, c.work), memory()
 			_, err := p.Run(t.Context(), b, []byte(pay1))
@@ -264,7 +263,7 @@ func TestAnErrorSaysWhetherTheOutcomeIsKnown(t *testing.T) {
 		l := &lossy{Ledger: memdedupe.NewLedger(nil), before: 1 << 30}
 		_, err := one(t, ExactlyOnce, counted(&n, nil)).Run(t.Context(), Bindings{Dedupe: l}, []byte(pay1))
 		if node := (*NodeError)(nil); !errors.As(err, &node) || !node.Unknown || n.Load() != 1 {
-			t.Errorf("done and not recorded: %+v", node)
+			t.Errorf("done but not recorded: %+v", node)
 		}
 	})
 }

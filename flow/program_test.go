@@ -25,7 +25,7 @@ type payment struct {
 
 const pay1 = `{"id":"pay_1","amount":1250}`
 
-// one is a flow in which work runs with a delivery, after an entry that hands
+// one returns a flow that runs work with a delivery, after an entry that passes
 // on its input.
 func one(t *testing.T, d Delivery, work func(ctx context.Context, p payment) (string, error)) *Program {
 	t.Helper()
@@ -56,7 +56,7 @@ func wantError(t *testing.T, p *Program, b Bindings, in string, want error) {
 	}
 }
 
-// counted is work that counts, and puts the count out.
+// counted returns work that counts its runs and returns the count.
 func counted(n *atomic.Int64, err error) func(context.Context, payment) (string, error) {
 	return func(context.Context, payment) (string, error) { return fmt.Sprint("run ", n.Add(1)), err }
 }
@@ -73,7 +73,7 @@ func TestOutputsFlowAndJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.steps[0].handler = Handler{Run: func(_ context.Context, in json.RawMessage) (json.RawMessage, error) {
-		// Not in the one form.
+		// This is not canonical JSON.
 		return []byte(strings.Replace(string(in), `"x"`, ` "y":0, "x"`, 1)), nil
 	}}
 	in := `{"x":[1000,null],"y":2.5}`
@@ -84,7 +84,7 @@ func TestOutputsFlowAndJoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As the handler wrote it.
+	// The output is unchanged.
 	want(t, alone, nil, `{}`, `{"id":"a","amount":1}`)
 	wantError(t, p, nil, `{"y":1} {}`, ErrInput)
 	wantError(t, p, nil, ``, ErrInput)
@@ -181,7 +181,7 @@ func TestExactlyOnceOf100Callers(t *testing.T) {
 	<-started
 	close(finish)
 	wg.Wait()
-	// Another spelling of the same.
+	// The same input, spelled differently.
 	want(t, p, b, `{"amount":1250, "id":"pay_1"}`, `"run 1"`)
 	if n.Load() != 1 {
 		t.Errorf("%d runs", n.Load())
@@ -199,7 +199,7 @@ func TestExactlyOnceTellsKeysAndPayloadsApart(t *testing.T) {
 	}
 	wantError(t, p, b, `{"id":"`+strings.Repeat("k", dedupe.MaxKeySize)+`"}`, dedupe.ErrKeyTooLarge)
 	wantError(t, p, b, `{"id":"pay_3","amount":"much"}`, ErrInput)
-	// What failed is claimed no more, even for another payload.
+	// A failed key is not claimed any more, even for another payload.
 	want(t, p, b, `{"id":"pay_3","amount":3}`, `"run 3"`)
 }
 
@@ -219,7 +219,7 @@ func TestKeysOfTwoNodesScopesAndTypesDiffer(t *testing.T) {
 		}
 	}
 	if !keys[`["one","work","7"]`] {
-		t.Errorf("the form of keys has changed, so all live records are forgotten: %v", keys)
+		t.Errorf("the form of keys has changed, so all existing records would be forgotten: %v", keys)
 	}
 }
 
@@ -245,8 +245,7 @@ func TestAFailureThatDidNothingGivesTheClaimBack(t *testing.T) {
 	}
 }
 
-// crashed is a ledger to which nothing gets through from a program that has
-// crashed.
+// crashed is a ledger that a crashed program can no longer reach.
 type crashed struct {
 	dedupe.Ledger
 	gone chan struct{}
@@ -272,7 +271,7 @@ func TestTheNextCallerTakesOverFromAHolderThatCrashed(t *testing.T) {
 			if n.Add(1) == 1 {
 				stale.Store(claim.Fence)
 				close(gone)
-				<-forever // it does not even notice that its context has ended
+				<-forever // ignores the end of its context
 			} else if claim.Fence <= stale.Load() || !claim.TakenOver || claim.Attempt != 2 {
 				t.Errorf("%+v after fence %d", claim, stale.Load())
 			}
@@ -299,7 +298,7 @@ func TestTheNextCallerTakesOverFromAHolderThatCrashed(t *testing.T) {
 		if err := <-holder; !errors.Is(err, dedupe.ErrFenced) {
 			t.Errorf("the holder: %v", err)
 		}
-		want(t, p, b, pay1, `"run 2"`) // the stale holder completed nothing
+		want(t, p, b, pay1, `"run 2"`) // the stale holder did not complete anything
 		if n.Load() != 2 {
 			t.Errorf("%d runs", n.Load())
 		}
@@ -330,7 +329,7 @@ func TestADeadlineEndsARunWhetherItsHandlerNoticesOrNot(t *testing.T) {
 			p := one(t, ExactlyOnce, func(ctx context.Context, in payment) (string, error) {
 				if notices {
 					<-ctx.Done()
-					time.Sleep(grace / 2) // to tidy up
+					time.Sleep(grace / 2) // time to clean up
 					return "", context.Cause(ctx)
 				}
 				time.Sleep(10 * time.Second)
@@ -346,11 +345,11 @@ func TestADeadlineEndsARunWhetherItsHandlerNoticesOrNot(t *testing.T) {
 				t.Errorf("notices: %v: %v after %v", notices, err, took)
 			}
 			if notices {
-				// The call to the processor may have had its effect.
+				// The call to the processor may have had an effect.
 				wantError(t, p, b, pay1, dedupe.ErrInProgress)
 			} else {
 				<-done
-				// The work went on, within its lease, and counts.
+				// The work continued within its lease, and counts.
 				want(t, p, b, pay1, `"late"`)
 			}
 		}
@@ -383,7 +382,7 @@ func TestAtMostOnceNeverBeginsTwice(t *testing.T) {
 		failure := errors.New("no connection")
 		failing := one(t, AtMostOnce, counted(&n, failure))
 		wantError(t, failing, b, `{"id":"pay_2"}`, failure)
-		// No lease, however long over, lets it run again.
+		// Even long after its lease it does not run again.
 		time.Sleep(2 * time.Minute)
 		wantError(t, failing, b, `{"id":"pay_2"}`, ErrBegun)
 		if n.Load() != 2 {
@@ -428,7 +427,7 @@ func TestAtMostOnceOf100Callers(t *testing.T) {
 	}
 }
 
-// unanswered is a ledger whose Complete happens, and fails.
+// unanswered is a ledger whose Complete succeeds but returns an error.
 type unanswered struct{ dedupe.Ledger }
 
 func (u unanswered) Complete(ctx context.Context, c dedupe.Claim, result []byte) error {
@@ -439,7 +438,7 @@ func TestAnOutputWhoseRecordIsInDoubtIsToldToTheNextCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
 		p, l := one(t, ExactlyOnce, counted(&n, nil)), memdedupe.NewLedger(nil)
-		// Not the output: it may not be the one that is kept.
+		// It must not return the output: the ledger may have kept another one.
 		wantError(t, p, Bindings{Dedupe: unanswered{l}}, pay1, dedupe.ErrUnknownOutcome)
 		want(t, p, Bindings{Dedupe: l}, pay1, `"run 1"`)
 	})

@@ -19,7 +19,7 @@ import (
 	"flow.internal/capdo/flow/flowseal"
 )
 
-// process is one that can die: from then on nothing of it reaches a ledger.
+// process is a process that can die. After that it does not reach any ledger.
 type process struct {
 	dedupe.Ledger
 	dead  *atomic.Bool
@@ -66,14 +66,14 @@ func live(p process, f func() error) error {
 	return f()
 }
 
-// world is ledgers that outlive processes, and a flow whose nodes a test gives:
+// world has ledgers that outlive processes, and a flow whose nodes a test sets:
 // in, which is pure; charge, exactly once; number, at least once.
 type world struct {
 	t            *testing.T
 	nodes, runs  dedupe.Ledger
 	keys         Sealer
 	p            *Program
-	dead         *atomic.Bool // the present process is
+	dead         *atomic.Bool // whether the current process is dead
 	charge       func(ctx context.Context, p payment) error
 	number       func(ctx context.Context) error
 	charges      int
@@ -138,13 +138,13 @@ func newWorld(t *testing.T, rec *Recovery) *world {
 	return w
 }
 
-// bindings are those of the present process.
+// bindings returns the bindings of the current process.
 func (w *world) bindings() Bindings {
 	dead, none := w.dead, &atomic.Int64{}
 	return Bindings{Dedupe: process{w.nodes, dead, none}, Runs: process{w.runs, dead, w.runsCalls}, Keys: w.keys}
 }
 
-// die ends the process.
+// die ends the current process.
 func (w *world) die() error { w.dead.Store(true); return errDead }
 
 func (w *world) run(in string) (string, error) {
@@ -157,8 +157,8 @@ func (w *world) run(in string) (string, error) {
 	return string(out), err
 }
 
-// ring is the ledger's alarm: for d it resumes the run whenever its lease is
-// over, each time in a new process.
+// ring acts as the ledger's alarm. For the time d it resumes the run whenever
+// its lease has ended, each time in a new process.
 func (w *world) ring(d time.Duration) (attempts []time.Duration) {
 	w.t.Helper()
 	begin := time.Now()
@@ -177,7 +177,7 @@ func (w *world) ring(d time.Duration) (attempts []time.Duration) {
 	return attempts
 }
 
-// stored returns what is stored for the run, or nil.
+// stored returns the stored input of the run, or nil.
 func (w *world) stored() []byte {
 	w.t.Helper()
 	id, _ := w.p.runID(w.runKey)
@@ -206,14 +206,14 @@ func TestARunGoesOnBehindWhatIsDone(t *testing.T) {
 		w := newWorld(t, nil)
 		w.number = func(context.Context) error { return w.die() }
 		if _, err := w.run(pay1); err == nil {
-			t.Error("it died, and there is an answer")
+			t.Error("the process died, but there is an answer")
 		}
 		if got := w.stored(); string(got) != "="+`{"amount":1250,"id":"pay_1"}` {
 			t.Errorf("stored: %q", got)
 		}
 		w.number = nil
 		if attempts := w.ring(5 * time.Second); len(attempts) > 0 {
-			t.Errorf("before the lease is over: %v", attempts)
+			t.Errorf("before the lease ended: %v", attempts)
 		}
 		if attempts := w.ring(time.Hour); len(attempts) != 1 || attempts[0] > 7*time.Second {
 			t.Errorf("attempts after %v", attempts)
@@ -222,7 +222,7 @@ func TestARunGoesOnBehindWhatIsDone(t *testing.T) {
 		if got := w.stored(); got != nil {
 			t.Errorf("the input is still stored: %q", got)
 		}
-		if out, err := w.run(pay1); out != `"receipt 1"` || err != nil { // as ever
+		if out, err := w.run(pay1); out != `"receipt 1"` || err != nil { // the same answer as before
 			t.Errorf("%s, %v", out, err)
 		}
 		w.want(1, 3, 0)
@@ -234,7 +234,7 @@ func TestANodeThatDiedRunsAgainAndIsToldSo(t *testing.T) {
 		w := newWorld(t, nil)
 		w.charge = func(context.Context, payment) error { return w.die() }
 		if _, err := w.run(pay1); err == nil {
-			t.Error("it died, and there is an answer")
+			t.Error("the process died, but there is an answer")
 		}
 		w.charge = nil
 		w.ring(time.Minute)
@@ -248,12 +248,12 @@ func TestANodeThatDiedRunsAgainAndIsToldSo(t *testing.T) {
 func TestAttemptsAreBounded(t *testing.T) {
 	boom := errors.New("boom")
 	for name, fail := range map[string]func(w *world) error{
-		"the node fails":       func(*world) error { return boom },
-		"nothing was done":     func(*world) error { return dedupe.NoEffect(boom) },
-		"the program ends":     func(w *world) error { return w.die() },
-		"the node panics":      func(*world) error { panic("boom") },
-		"the ledger is lost":   func(*world) error { return dedupe.ErrUnknownOutcome },
-		"the processor is off": func(*world) error { return context.DeadlineExceeded },
+		"the node fails":                func(*world) error { return boom },
+		"nothing was done":              func(*world) error { return dedupe.NoEffect(boom) },
+		"the program ends":              func(w *world) error { return w.die() },
+		"the node panics":               func(*world) error { panic("boom") },
+		"the ledger does not answer":    func(*world) error { return dedupe.ErrUnknownOutcome },
+		"the processor does not answer": func(*world) error { return context.DeadlineExceeded },
 	} {
 		for _, most := range []int{1, 3, 0} {
 			synctest.Test(t, func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestADeadLetterIsToldOfUntilItIsTaken(t *testing.T) {
 			w.charge = func(context.Context, payment) error { return errors.New("boom") }
 			w.bury = func() error {
 				if len(w.buried) <= failures {
-					return errors.New("the queue is away")
+					return errors.New("the queue is unavailable")
 				}
 				return nil
 			}
@@ -306,12 +306,12 @@ func TestADeadLetterIsToldOfUntilItIsTaken(t *testing.T) {
 	}
 }
 
-// What fails for good is not taken up: the sender was told.
+// A final failure is not resumed: the sender has received it.
 func TestWhatFailsForGoodIsNotTakenUp(t *testing.T) {
 	for name, c := range map[string]struct {
 		in     string
 		err    error
-		stores bool // before that is known
+		stores bool // whether the input is stored before the failure
 	}{
 		"a rejection before anything began": {`{"id":"a","amount":-1}`, nil, false},
 		"a rejection of the node":           {pay1, &Rejection{Detail: "declined"}, true},
@@ -335,7 +335,7 @@ func TestWhatFailsForGoodIsNotTakenUp(t *testing.T) {
 	}
 }
 
-// Nobody was told, so somebody has to be.
+// The sender did not get an answer, so somebody must be notified.
 func TestARunThatIsTakenUpAndFailsForGoodIsADeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -356,7 +356,7 @@ func TestARunThatDiedBeforeItStoredItsInputHadNotBegun(t *testing.T) {
 		w := newWorld(t, nil)
 		calls := 0
 		w.keys = sealerFunc(func() error {
-			if calls++; calls == 1 { // after the claim of the run there is only the input's
+			if calls++; calls == 1 { // the only seal after the claim of the run is that of the input
 				w.dead.Store(true)
 			}
 			return nil
@@ -370,7 +370,7 @@ func TestARunThatDiedBeforeItStoredItsInputHadNotBegun(t *testing.T) {
 	})
 }
 
-// sealerFunc is Unsealed, and does something before it seals.
+// sealerFunc is Unsealed, but calls the function before it seals.
 type sealerFunc func() error
 
 func (f sealerFunc) Seal(text, about []byte) ([]byte, error) {
@@ -382,28 +382,28 @@ func (f sealerFunc) Seal(text, about []byte) ([]byte, error) {
 func (f sealerFunc) Open(sealed, about []byte) ([]byte, error) { return Unsealed{}.Open(sealed, about) }
 func (f sealerFunc) Digest(text []byte) []byte                 { return Unsealed{}.Digest(text) }
 
-// A sender that repeats itself gets its answer, whoever watches over the run,
-// and whatever became of that.
+// A sender that repeats its request gets its answer, whichever process watches
+// the run, and whatever happened to that process.
 func TestRepetitionsOfAWatchedRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.number = func(context.Context) error { return w.die() }
 		w.run(pay1)
 		w.number, w.dead = nil, &atomic.Bool{}
-		for range 3 { // the run is watched over by one that is dead
+		for range 3 { // a dead process watches the run
 			if out, err := w.run(pay1); out != `"receipt 1"` || err != nil {
 				t.Errorf("%s, %v", out, err)
 			}
 		}
 		w.want(1, 4, 0)
 		w.ring(time.Hour)
-		w.want(1, 5, 0) // once more, and harmless: number runs at least once
+		w.want(1, 5, 0) // number ran once more, which is allowed: it runs at least once
 		other := strings.Replace(pay1, "1250", "1251", 1)
 		if _, err := w.run(other); !errors.Is(err, dedupe.ErrMismatch) {
 			t.Errorf("another payload: %v", err)
 		}
 		if w.ring(time.Hour); len(w.buried) > 0 {
-			t.Error("a mismatch is taken up")
+			t.Error("a mismatch is resumed")
 		}
 	})
 }
@@ -437,7 +437,7 @@ func TestInputsAreSealedAndKeysReplaced(t *testing.T) {
 	})
 }
 
-// Without the key there is no input; people hear of the run.
+// Without the key the input cannot be read. A dead letter reports the run.
 func TestAnInputThatCannotBeReadIsADeadLetter(t *testing.T) {
 	for name, keys := range map[string]func(t *testing.T) Sealer{
 		"the key is gone": func(t *testing.T) Sealer { return parseKeys(t, "bbbb") },
@@ -514,7 +514,7 @@ func TestInputsAreBounded(t *testing.T) {
 	}
 }
 
-// The run fails before anything, where it cannot be watched over.
+// The run fails before any node, because nothing can watch it.
 func TestWithoutTheLedgerOfRunsNothingBegins(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, b := range []Bindings{

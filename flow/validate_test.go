@@ -50,7 +50,7 @@ func TestEachCodeIsFound(t *testing.T) {
 		name   string
 		change func(f *Flow)
 		want   []Code
-		node   string // of the first
+		node   string // node of the first problem
 		edge   string
 	}{
 		{"a cycle", func(f *Flow) { f.Edge("number", "charge", ExactlyOnce) }, []Code{CodeCycle, CodeCycle}, "charge", ""},
@@ -79,7 +79,7 @@ func TestEachCodeIsFound(t *testing.T) {
 		{"an endless TTL", func(f *Flow) { node(f, "charge").Idempotency.TTL = 1 << 60 }, []Code{CodeInvalidTTL}, "charge", ""},
 		{"too many nodes", func(f *Flow) { f.Nodes = make([]Node, MaxNodes+1) }, []Code{CodeTooLarge}, "", ""},
 		{"too many edges", func(f *Flow) { f.Edges = make([]Edge, MaxEdges+1) }, []Code{CodeTooLarge}, "", ""},
-		{"a key that nobody claims", func(f *Flow) { f.Edges[0].Delivery = AtLeastOnce }, []Code{CodeUnusedKey}, "charge", ""},
+		{"a key that no edge uses", func(f *Flow) { f.Edges[0].Delivery = AtLeastOnce }, []Code{CodeUnusedKey}, "charge", ""},
 		{"exactly once without dedupe", func(f *Flow) { node(f, "charge").Requires = nil }, []Code{CodeExactNoDedupe}, "charge", "validate charge"},
 		{"exactly once without a key", func(f *Flow) { node(f, "charge").Idempotency = nil }, []Code{CodeExactNoKey, CodeExactShortTTL}, "charge", "validate charge"},
 		{"exactly once without a TTL", func(f *Flow) { node(f, "charge").Idempotency.TTL = 0 }, []Code{CodeExactShortTTL}, "charge", "validate charge"},
@@ -92,10 +92,10 @@ func TestEachCodeIsFound(t *testing.T) {
 		}, []Code{CodeScopeWithoutKey, CodeMostNoKey}, "charge", ""},
 		{"at most once for a second", func(f *Flow) { f.Edges[0].Delivery = AtMostOnce; node(f, "charge").Idempotency.TTL = 1000 }, []Code{CodeMostShortTTL}, "charge", "validate charge"},
 		{"a hint of effects", func(f *Flow) { node(f, "validate").Hints = []string{"effects:read-only"} }, []Code{CodeEffectConflict}, "validate", ""},
-		{"a hint of chance", func(f *Flow) { node(f, "number").Hints = []string{"determinism:nondeterministic"} }, []Code{CodeDetConflict}, "number", ""},
-		{"hints below what is declared", func(f *Flow) { node(f, "charge").Hints = []string{"determinism:strict", "effects:pure"} }, nil, "", ""},
-		{"chance before exactly once", func(f *Flow) { node(f, "validate").Determinism = BestEffort }, []Code{CodeUnrepeatableInput}, "charge", ""},
-		{"chance before at most once", func(f *Flow) { node(f, "validate").Determinism = BestEffort; f.Edges[0].Delivery = AtMostOnce }, nil, "", ""},
+		{"a hint of nondeterminism", func(f *Flow) { node(f, "number").Hints = []string{"determinism:nondeterministic"} }, []Code{CodeDetConflict}, "number", ""},
+		{"hints that are weaker than declared", func(f *Flow) { node(f, "charge").Hints = []string{"determinism:strict", "effects:pure"} }, nil, "", ""},
+		{"nondeterminism before exactly once", func(f *Flow) { node(f, "validate").Determinism = BestEffort }, []Code{CodeUnrepeatableInput}, "charge", ""},
+		{"nondeterminism before at most once", func(f *Flow) { node(f, "validate").Determinism = BestEffort; f.Edges[0].Delivery = AtMostOnce }, nil, "", ""},
 		// charge is best-effort, and runs exactly once.
 		{"chance whose outcome is kept", func(f *Flow) {
 			f.Edges[1].Delivery = ExactlyOnce

@@ -19,7 +19,7 @@ import (
 )
 
 func TestStatusDecidesWhetherAResponseIsKept(t *testing.T) {
-	// Timeouts answer 408 and 503 while the work goes on.
+	// Timeouts answer 408 and 503 while the work continues.
 	again := map[int]bool{409: true, 425: true, 429: true}
 	for status := 200; status < 600; status++ {
 		runs := 0
@@ -52,7 +52,7 @@ func TestOptionDispositionDecides(t *testing.T) {
 			t.Errorf("disposition %d: %d after %d runs", d, w.Code, runs)
 		}
 		if runs == 2 && w.Header().Get("Idempotency-Expires") != "" {
-			t.Error("a second attempt claims to know when the key was first seen")
+			t.Error("a second attempt reports when the key was first seen")
 		}
 	}
 }
@@ -83,10 +83,10 @@ func TestHandlerThatPanicsCountsAs500(t *testing.T) {
 				go func() {
 					defer func() { ended <- recover() }()
 					h.ServeHTTP(first, post("k", "body"))
-					t.Error("the panic did not go on")
+					t.Error("the panic was not repeated")
 				}()
 				if got := <-ended; got != stop {
-					t.Errorf("the panic went on as %v", got)
+					t.Errorf("the panic was repeated as %v", got)
 				}
 				if first.Body.Len() > 0 || len(first.Header()) > 0 {
 					t.Errorf("sent: %v", first)
@@ -105,8 +105,8 @@ func TestHandlerThatPanicsCountsAs500(t *testing.T) {
 	}
 }
 
-// The panic is not recovered on its way, so that the server's log has the stack
-// of where it began.
+// The panic is not recovered on its way, so the server's log shows the stack of
+// its origin.
 func TestPanicKeepsItsStack(t *testing.T) {
 	defer func() {
 		recover()

@@ -68,7 +68,7 @@ func ExampleIdempotent() {
 	// 400 a problem document, replayed: ""
 }
 
-// A Worker, whose ledger is made from each request's environment.
+// A Worker makes its ledger from each request's environment.
 func ExampleLedgerFunc() {
 	dodedupe.RegisterLedger("Ledger", nil)
 	ledger := func(r *http.Request) (dedupe.Ledger, error) {
@@ -83,15 +83,14 @@ func ExampleLedgerFunc() {
 	// Output: natively: true
 }
 
-// What a handler writes to refuses those that were taken for dead, by their
-// fence.
+// The resource that a handler writes to must reject stale fences.
 func ExampleFence() {
 	// In production, these are a row of a database, changed in one transaction.
 	balance, newest := 0, int64(0)
 	credit := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fence, _ := dedupehttp.Fence(r.Context())
 		if fence < newest {
-			http.Error(w, "another is at it", http.StatusServiceUnavailable)
+			http.Error(w, "a newer attempt has taken over", http.StatusServiceUnavailable)
 			return
 		}
 		balance, newest = balance+1, fence

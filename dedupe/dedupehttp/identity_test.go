@@ -29,7 +29,7 @@ func TestMethodsAreListedInEitherCase(t *testing.T) {
 				do(h, r)
 			}
 			if runs != 1 {
-				t.Errorf("%s, where %s is listed, ran %d times", sent, listed, runs)
+				t.Errorf("%s, with %s listed, ran %d times", sent, listed, runs)
 			}
 			r := post("k", "{}")
 			r.Header.Del("Idempotency-Key")
@@ -49,7 +49,7 @@ func TestMethodsAreListedInEitherCase(t *testing.T) {
 	}
 }
 
-// rewrites has each request go on with another URL.
+// rewrites calls h with another URL.
 func rewrites(change func(r *http.Request), h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r2 := r.Clone(r.Context())
@@ -58,8 +58,8 @@ func rewrites(change func(r *http.Request), h http.Handler) http.Handler {
 	})
 }
 
-// Whatever a handler further out does to the URL, an answer is for what the
-// client has asked for.
+// A response belongs to the URL that the client requested, even if an outer
+// handler rewrites the URL.
 func TestARouteDoesNotReplayAnothersResponse(t *testing.T) {
 	for name, wrapped := range map[string]func(prefix string, h http.Handler) http.Handler{
 		"StripPrefix": func(prefix string, h http.Handler) http.Handler { return http.StripPrefix(prefix, h) },
@@ -87,7 +87,7 @@ func TestARouteDoesNotReplayAnothersResponse(t *testing.T) {
 			}
 			first := send("/charges/new?a=1")
 			wantReplay(t, send("/charges/new?a=1"), first)
-			// A proxy's form of the same.
+			// A proxy's form of the same URL.
 			wantReplay(t, send("http://example.com/charges/new?a=1"), first)
 			for _, other := range []string{"/refunds/new?a=1", "/charges/new?a=2", "/charges/new", "/charges/old?a=1"} {
 				wantProblem(t, send(other), 422, "idempotency_key_reused")
@@ -99,7 +99,7 @@ func TestARouteDoesNotReplayAnothersResponse(t *testing.T) {
 	}
 }
 
-// The fingerprints of live records are those of requests whose URL nobody has
+// The fingerprints of existing records come from requests whose URL was not
 // changed.
 func TestARequestWithoutARequestURIIsTheSame(t *testing.T) {
 	h := wrap(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "done") }, nil)
@@ -109,7 +109,8 @@ func TestARequestWithoutARequestURIIsTheSame(t *testing.T) {
 	wantReplay(t, do(h, r), first)
 }
 
-// A body that was read before the middleware cannot be told from another.
+// A body that was read before the middleware cannot be distinguished from
+// another body.
 func TestABodyThatWasReadBeforeIsRefused(t *testing.T) {
 	form := func(cents string) (contentType, body string) {
 		return "application/x-www-form-urlencoded", "cents=" + cents
@@ -126,12 +127,12 @@ func TestABodyThatWasReadBeforeIsRefused(t *testing.T) {
 		body func(cents string) (string, string)
 		read func(r *http.Request)
 	}{
-		"a form":                 {form, func(r *http.Request) { r.FormValue("csrf") }},
-		"a multipart form":       {parts, func(r *http.Request) { r.FormValue("csrf") }},
-		"a log":                  {form, func(r *http.Request) { io.ReadAll(r.Body) }},
-		"a look at its begin":    {form, func(r *http.Request) { r.Body.Read(make([]byte, 1)) }},
-		"a body that is no more": {form, func(r *http.Request) { r.Body = nil }},
-		"an empty one":           {form, func(r *http.Request) { r.Body = http.NoBody }},
+		"a form":                   {form, func(r *http.Request) { r.FormValue("csrf") }},
+		"a multipart form":         {parts, func(r *http.Request) { r.FormValue("csrf") }},
+		"a log":                    {form, func(r *http.Request) { io.ReadAll(r.Body) }},
+		"a read of its first byte": {form, func(r *http.Request) { r.Body.Read(make([]byte, 1)) }},
+		"a removed body":           {form, func(r *http.Request) { r.Body = nil }},
+		"an empty one":             {form, func(r *http.Request) { r.Body = http.NoBody }},
 		"of unknown length": {form, func(r *http.Request) {
 			r.ContentLength = -1
 			r.FormValue("csrf")
@@ -193,8 +194,8 @@ func TestAHandlerHasItsKeyAndItsClaim(t *testing.T) {
 	}
 }
 
-// A handler that bears to be repeated runs again after a failure, when the
-// lease of the failed run is over.
+// If a handler may be repeated, it runs again after a failure, when the lease
+// of the failed run has ended.
 func TestServerErrorsAreRepeatedIfThatIsAskedFor(t *testing.T) {
 	for status := 200; status < 600; status++ {
 		want := dedupehttp.DefaultDisposition(status)

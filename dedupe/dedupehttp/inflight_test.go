@@ -18,12 +18,12 @@ import (
 	"flow.internal/capdo/internal/problem"
 )
 
-// withBudget has the package count requests, as in a Worker, and checks that
-// nothing is left of them.
+// withBudget makes the package count requests, as in a Worker. It checks that
+// none count at the end.
 func withBudget(t *testing.T, limit int, test func(t *testing.T)) {
 	t.Helper()
 	if !inflight.WithLimit(limit, func() { test(t) }) && !t.Failed() {
-		t.Error("requests that are over still count")
+		t.Error("finished requests still count")
 	}
 }
 
@@ -91,11 +91,11 @@ func TestARequestCountsUntilItIsOver(t *testing.T) {
 				withBudget(t, 1<<20, func(t *testing.T) {
 					h := behind(func(w http.ResponseWriter, r *http.Request) {
 						if inflight.Budget.Take("tenant", 1<<19-inflight.RequestCost-3*50_000+1) {
-							t.Error("it does not count")
+							t.Error("the request does not count")
 						}
 						h(w, r)
 					}, &Options{Timeout: timeout})
-					for range 2 { // the second is a replay
+					for range 2 { // the second request is a replay
 						serveOne(h, request("k", 50_000, strings.NewReader(strings.Repeat("b", 50_000))))
 					}
 					serveOne(h, request("k", 50_000, strings.NewReader("short")))
@@ -107,7 +107,7 @@ func TestARequestCountsUntilItIsOver(t *testing.T) {
 	}
 }
 
-// A handler that goes on without its client goes on counting.
+// A handler that continues without its client still counts.
 func TestAHandlerThatGoesOnCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		withBudget(t, 1<<20, func(t *testing.T) {
@@ -117,15 +117,15 @@ func TestAHandlerThatGoesOnCounts(t *testing.T) {
 				t.Fatalf("%d %s", w.Code, w.Body)
 			}
 			if w := serveOne(h, request("l", 100_000, neverRead)); !isProblem(w, noRoom) {
-				t.Errorf("while it goes on: %d %s", w.Code, w.Body)
+				t.Errorf("while the handler runs: %d %s", w.Code, w.Body)
 			}
 			time.Sleep(2 * time.Minute)
 		})
 	})
 }
 
-// A response that there is no room for goes out as it comes, and its handler
-// runs once all the same.
+// A response that exceeds the budget is sent without being held back, and its
+// handler still runs once.
 func TestAResponseWithoutRoomIsNotHeldBack(t *testing.T) {
 	withBudget(t, 1<<20, func(t *testing.T) {
 		runs := 0

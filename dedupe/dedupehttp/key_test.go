@@ -42,9 +42,9 @@ func TestWhatIsNoKeyIsRefused(t *testing.T) {
 		{"no header", "idempotency_key_missing", nil},
 		{"two headers", invalid, []string{"a", "b"}},
 		{"two equal headers", invalid, []string{"a", "a"}},
-		{"two headers that were joined", invalid, []string{"a, b"}},
-		{"two headers that were joined without a space", invalid, []string{"a,b"}},
-		{"two quoted keys that were joined", invalid, []string{`"a", "b"`}},
+		{"two joined headers", invalid, []string{"a, b"}},
+		{"two headers joined without a space", invalid, []string{"a,b"}},
+		{"two joined quoted keys", invalid, []string{`"a", "b"`}},
 		{"nothing", invalid, []string{""}},
 		{"spaces", invalid, []string{"  "}},
 		{"empty quotes", invalid, []string{`""`}},
@@ -65,7 +65,7 @@ func TestWhatIsNoKeyIsRefused(t *testing.T) {
 		{"DEL", invalid, []string{"a\x7fc"}},
 		{"DEL, quoted", invalid, []string{"\"a\x7fc\""}},
 		{"other than ASCII", invalid, []string{"sch\u00fcssel"}},
-		{"other than ASCII, quoted", invalid, []string{"\"sch\u00fcssel\""}},
+		{"not ASCII, quoted", invalid, []string{"\"sch\u00fcssel\""}},
 		{"256 bytes", tooLong, []string{long}},
 		{"256 bytes, quoted", tooLong, []string{`"` + long + `"`}},
 		{"a megabyte", tooLong, []string{`"` + strings.Repeat("k", 1<<20) + `"`}},
@@ -123,8 +123,8 @@ func TestScopesAndKeysDoNotMeetInTheLedger(t *testing.T) {
 			t.Error("another scope has the same key")
 		}
 	}
-	// An attacker's scope and key cannot say what a hashed one becomes: that
-	// begins with another byte.
+	// An attacker cannot choose a scope and key that produce the hash of
+	// another pair: hashed keys begin with another byte.
 	if k := ledgerKey(long, "k"); k[0] != keyHashed || len(k) != 33 {
 		t.Errorf("%d bytes, of kind %d", len(k), k[0])
 	}
@@ -137,7 +137,7 @@ func TestScopesAndKeysDoNotMeetInTheLedger(t *testing.T) {
 	}
 }
 
-// What is in ledgers by now has to be found again.
+// Keys that are stored in ledgers must still be found.
 func TestKeysInTheLedgerStayWhatTheyAre(t *testing.T) {
 	if got := ledgerKey("tenant", "abc"); string(got) != "\x01\x06tenantabc" {
 		t.Errorf("%q", got)

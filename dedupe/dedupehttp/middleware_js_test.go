@@ -23,7 +23,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// shop is what the Worker serves: what the test has set.
+// shop is the handler that the Worker serves. Each test sets it.
 var shop http.Handler
 
 func TestMain(m *testing.M) {
@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// serve has the Worker serve a handler behind the middleware, which tells what
-// happens on the ledger.
+// serve makes the Worker serve a handler behind the middleware. observe gets
+// the events of the ledger.
 func serve(h http.HandlerFunc, o *dedupehttp.Options, observe func(dedupe.Event)) {
 	ledger := func(r *http.Request) (dedupe.Ledger, error) {
 		l, err := dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "http"})
@@ -188,8 +188,8 @@ func TestWorkerRunsTheHandlerOnceForRequestsAtOnce(t *testing.T) {
 	}
 }
 
-// A client hangs up, before the response began or in the midst of it; the
-// handler goes on in the Worker, and its response is there for the next.
+// If a client disconnects before or during the response, the handler continues
+// in the Worker. The next client gets its response.
 func TestWorkerGoesOnWithoutTheClient(t *testing.T) {
 	for name, o := range map[string]*dedupehttp.Options{"held-back": {}, "streaming": {Streaming: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestWorkerGoesOnWithoutTheClient(t *testing.T) {
 				}
 				close(begun)
 				<-gone
-				for range 4 { // more than a lease
+				for range 4 { // longer than a lease
 					if err := <-extended; err != nil {
 						t.Error(err)
 					}

@@ -29,7 +29,7 @@ import (
 
 func oneScope(*http.Request) (string, error) { return "tenant", nil }
 
-// wrap returns h behind the middleware, on an empty ledger.
+// wrap returns h behind the middleware, with an empty ledger.
 func wrap(h http.HandlerFunc, o *dedupehttp.Options) http.Handler {
 	return on(memdedupe.NewLedger(nil), h, o)
 }
@@ -67,8 +67,8 @@ func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code st
 	}
 }
 
-// wantReplay checks that a response repeats another, whose headers that are not
-// repeated are given.
+// wantReplay checks that a response repeats another one. except lists the
+// headers that are not repeated.
 func wantReplay(t *testing.T, w, first *httptest.ResponseRecorder, except ...string) {
 	t.Helper()
 	want := first.Header().Clone()
@@ -87,7 +87,7 @@ func TestHandlerRunsOnceAndItsResponseIsRepeated(t *testing.T) {
 		runs++
 		body, err := io.ReadAll(r.Body)
 		if string(body) != `{"amount":1}` || err != nil || r.ContentLength != int64(len(body)) {
-			t.Errorf("the handler reads %q, %v; length %d", body, err, r.ContentLength)
+			t.Errorf("the handler read %q, %v; length %d", body, err, r.ContentLength)
 		}
 		w.Header().Set("Location", "/charges/1")
 		w.Header().Add("X-Multi", "a")
@@ -117,7 +117,7 @@ func TestHandlerRunsOnceAndItsResponseIsRepeated(t *testing.T) {
 	}
 	hop := []string{"Set-Cookie", "Connection", "X-Hop", "Keep-Alive", "Transfer-Encoding", "Proxy-Authenticate", "Upgrade", "Date"}
 	wantReplay(t, do(h, post(`"k"`, `{"amount":1}`)), first, hop...)
-	// Without quotes, it is the same key.
+	// Without quotes it is the same key.
 	wantReplay(t, do(h, post("k", `{"amount":1}`)), first, hop...)
 	if runs != 1 {
 		t.Errorf("the handler ran %d times", runs)
@@ -161,7 +161,7 @@ func TestResponseThatSaysLittleIsRepeated(t *testing.T) {
 			h := wrap(h, nil)
 			first := do(h, post("k", "body"))
 			if first.Flushed {
-				t.Error("a response that is held back was flushed")
+				t.Error("a held-back response was flushed")
 			}
 			wantReplay(t, do(h, post("k", "body")), first)
 			if name == "only a body" && first.Header().Get("Content-Type") != "text/html; charset=utf-8" {
@@ -177,12 +177,13 @@ func TestResponseThatSaysLittleIsRepeated(t *testing.T) {
 	}
 }
 
-// Headers of handlers further out are theirs, at first and in a repetition.
+// Headers that outer handlers set are not stored: they set them for the first
+// response and for its repetition.
 func TestHandlersFurtherOutKeepTheirHeaders(t *testing.T) {
 	requests := 0
 	inner := wrap(func(w http.ResponseWriter, r *http.Request) {
 		if w.Header().Get("X-Request-Id") != "1" {
-			t.Errorf("the handler sees %v", w.Header())
+			t.Errorf("the handler saw %v", w.Header())
 		}
 		w.Header().Add("Vary", "Accept")
 		w.Header().Del("X-Unwanted")
@@ -226,8 +227,8 @@ func TestRequestsThatTheMiddlewareIsNotForGoToTheHandlerAsTheyAre(t *testing.T) 
 		{"TRACE", "TRACE", nil, nil},
 		{"PUT", "PUT", nil, nil},
 		{"DELETE", "DELETE", &dedupehttp.Options{Required: true}, nil},
-		{"PATCH, where only POST is listed", "PATCH", &dedupehttp.Options{Methods: []string{"POST"}}, nil},
-		{"POST without a key, where it is optional", "POST", nil, func(r *http.Request) { r.Header.Del("Idempotency-Key") }},
+		{"PATCH when only POST is listed", "PATCH", &dedupehttp.Options{Methods: []string{"POST"}}, nil},
+		{"POST without a key when it is optional", "POST", nil, func(r *http.Request) { r.Header.Del("Idempotency-Key") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, r, runs := httptest.NewRecorder(), post("not \x01 a key", "body"), 0
@@ -238,10 +239,10 @@ func TestRequestsThatTheMiddlewareIsNotForGoToTheHandlerAsTheyAre(t *testing.T) 
 			h := wrap(func(gotW http.ResponseWriter, gotR *http.Request) {
 				runs++
 				if gotW != w || gotR != r {
-					t.Error("the handler gets another request, or writer")
+					t.Error("the handler got another request or writer")
 				}
 				if _, ok := dedupehttp.Fence(gotR.Context()); ok {
-					t.Error("there is a fence")
+					t.Error("the handler got a fence")
 				}
 			}, c.opts)
 			h.ServeHTTP(w, r)
@@ -272,12 +273,12 @@ func TestMethodsThatAreListedAreIdempotent(t *testing.T) {
 	}
 }
 
-// faulty is a ledger whose operations also fail.
+// faulty is a ledger whose operations can also fail.
 type faulty struct {
 	dedupe.Ledger
-	// The errors of calls that were carried out, if they can be.
+	// The errors of calls that were executed.
 	claim, complete, release error
-	nothing                  error // instead of any
+	nothing                  error // returned without executing the call
 }
 
 func (f *faulty) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
@@ -322,23 +323,23 @@ func TestRefusedRequestsDoNotReachTheHandler(t *testing.T) {
 	}
 	small := dedupehttp.Options{MaxBody: int64(len(body)) - 1}
 	for name, c := range map[string]test{
-		"no key":                    {status: 400, code: "idempotency_key_missing", change: header(), opts: dedupehttp.Options{Required: true}},
-		"an empty key":              {status: 400, code: "idempotency_key_invalid", change: header("")},
-		"two keys":                  {status: 400, code: "idempotency_key_invalid", change: header(key, key)},
-		"a long key":                {status: 400, code: "idempotency_key_too_long", change: header(strings.Repeat(key, 100))},
-		"no scope":                  {status: 403, code: "scope_unknown", scope: func(*http.Request) (string, error) { return "", nil }},
-		"a scope that is not known": {status: 403, code: "scope_unknown", scope: func(*http.Request) (string, error) { return scope, errors.New(scope) }},
-		"a large body":              {status: 413, code: "body_too_large", opts: small},
+		"no key":           {status: 400, code: "idempotency_key_missing", change: header(), opts: dedupehttp.Options{Required: true}},
+		"an empty key":     {status: 400, code: "idempotency_key_invalid", change: header("")},
+		"two keys":         {status: 400, code: "idempotency_key_invalid", change: header(key, key)},
+		"a long key":       {status: 400, code: "idempotency_key_too_long", change: header(strings.Repeat(key, 100))},
+		"no scope":         {status: 403, code: "scope_unknown", scope: func(*http.Request) (string, error) { return "", nil }},
+		"an unknown scope": {status: 403, code: "scope_unknown", scope: func(*http.Request) (string, error) { return scope, errors.New(scope) }},
+		"a large body":     {status: 413, code: "body_too_large", opts: small},
 		"a large body, before it is read": {status: 413, code: "body_too_large", opts: small, change: func(r *http.Request) {
 			r.Body = io.NopCloser(iotest.ErrReader(errors.New("it was read")))
 		}},
 		"a large body of unknown length": {status: 413, code: "body_too_large", opts: small, change: func(r *http.Request) {
 			r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(body))
 		}},
-		"a body that another limit ends": {status: 413, code: "body_too_large", change: func(r *http.Request) {
+		"a body cut off by another limit": {status: 413, code: "body_too_large", change: func(r *http.Request) {
 			r.Body = http.MaxBytesReader(nil, r.Body, 3)
 		}},
-		"a body that breaks off": {status: 400, code: "body_unreadable", change: func(r *http.Request) {
+		"a body that ends early": {status: 400, code: "body_unreadable", change: func(r *http.Request) {
 			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(body), iotest.ErrReader(errors.New(body))))
 		}},
 		"no ledger":                          {status: 503, code: "ledger_failed", ledger: none(errors.New(key))},
@@ -371,7 +372,7 @@ func TestRefusedRequestsDoNotReachTheHandler(t *testing.T) {
 			w := do(h, r)
 			wantProblem(t, w, c.status, c.code)
 			if dump := fmt.Sprint(w.Header(), w.Body); strings.Contains(dump, "secret") {
-				t.Errorf("the response tells: %s", dump)
+				t.Errorf("the response reveals the secret: %s", dump)
 			}
 			if c.status < 500 && claims > 0 {
 				t.Error("a key was claimed")
@@ -411,7 +412,7 @@ func TestKeyIsForOneRequest(t *testing.T) {
 		"query":            func(r *http.Request) { r.URL.RawQuery = "dry=yes" },
 		"content type":     func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") },
 		"content encoding": func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") },
-		"what ends one part and begins the next": func(r *http.Request) {
+		"a separator between the parts": func(r *http.Request) {
 			*r = *post("k", "ody")
 			r.Header.Set("Content-Encoding", "b")
 		},
@@ -486,7 +487,7 @@ func TestHundredRequestsAtOnceRunTheHandlerOnce(t *testing.T) {
 		}
 	})
 	h := on(ledger, func(w http.ResponseWriter, r *http.Request) {
-		<-others // have been told that it is in progress, and wait
+		<-others // others got "in progress", and wait
 		w.WriteHeader(http.StatusCreated)
 		fmt.Fprint(w, runs.Add(1))
 	}, &dedupehttp.Options{Wait: dedupe.MaxWait})

@@ -32,7 +32,7 @@ func TestRecordsAreReadAsTheyWereWritten(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
-	c := records["a response"] // what is in ledgers by now has to be read again
+	c := records["a response"] // records that are stored in ledgers must still be readable
 	const want = "H\x01\x00\xc9\x01\x80\x94\xeb\xdc\x03\x02\x08Location\x01\x02/1\x04Vary\x02\x01a\x01b\x04body"
 	if got := string(c.encode()); got != want {
 		t.Errorf("%q\nwant %q", got, want)
@@ -63,23 +63,23 @@ func TestWhatIsNoRecordIsRefused(t *testing.T) {
 		b    string
 		want error
 	}{
-		"another format":              {"{\"status\":200}", errRecord},
-		"a newer version":             {"H\x02anything", errRecordVersion},
-		"more behind it":              {string(whole) + "x", errRecord},
-		"an unknown flag":             {"H\x01\x02\xc8\x01\x00\x00\x00", errRecord},
-		"a status below 200":          {"H\x01\x00\x64\x00\x00\x00", errRecord},
-		"a status of four digits":     {"H\x01\x00\xe8\x07\x00\x00\x00", errRecord},
-		"a status of 64 bits":         {"H\x01\x00" + huge + "\x00\x00\x00", errRecord},
-		"a year of five digits":       {"H\x01\x00\xc8\x01" + huge + "\x00\x00", errRecord},
-		"a body of 204":               {"H\x01\x00\xcc\x01\x00\x00\x01x", errRecord},
-		"more headers than there is":  {"H\x01\x00\xc8\x01\x00" + huge, errRecord},
-		"more values than there is":   {"H\x01\x00\xc8\x01\x00\x01\x01X" + huge, errRecord},
-		"a longer name than there is": {"H\x01\x00\xc8\x01\x00\x01" + huge, errRecord},
-		"a longer body than there is": {"H\x01\x00\xc8\x01\x00\x00" + huge, errRecord},
-		"a line end in a value":       {"H\x01\x00\xc8\x01\x00\x01\x01X\x01\x03a\nb\x00", errRecord},
-		"a line end in a name":        {"H\x01\x00\xc8\x01\x00\x01\x03X\nY\x01\x01a\x00", errRecord},
-		"an empty name":               {"H\x01\x00\xc8\x01\x00\x01\x00\x01\x01a\x00", errRecord},
-		"a name twice":                {"H\x01\x00\xc8\x01\x00\x02\x01X\x00\x01X\x00\x00", errRecord},
+		"another format":                   {"{\"status\":200}", errRecord},
+		"a newer version":                  {"H\x02anything", errRecordVersion},
+		"more behind it":                   {string(whole) + "x", errRecord},
+		"an unknown flag":                  {"H\x01\x02\xc8\x01\x00\x00\x00", errRecord},
+		"a status below 200":               {"H\x01\x00\x64\x00\x00\x00", errRecord},
+		"a status of four digits":          {"H\x01\x00\xe8\x07\x00\x00\x00", errRecord},
+		"a status of 64 bits":              {"H\x01\x00" + huge + "\x00\x00\x00", errRecord},
+		"a year of five digits":            {"H\x01\x00\xc8\x01" + huge + "\x00\x00", errRecord},
+		"a body of 204":                    {"H\x01\x00\xcc\x01\x00\x00\x01x", errRecord},
+		"more headers than the record has": {"H\x01\x00\xc8\x01\x00" + huge, errRecord},
+		"more values than the record has":  {"H\x01\x00\xc8\x01\x00\x01\x01X" + huge, errRecord},
+		"a name longer than the record":    {"H\x01\x00\xc8\x01\x00\x01" + huge, errRecord},
+		"a body longer than the record":    {"H\x01\x00\xc8\x01\x00\x00" + huge, errRecord},
+		"a line end in a value":            {"H\x01\x00\xc8\x01\x00\x01\x01X\x01\x03a\nb\x00", errRecord},
+		"a line end in a name":             {"H\x01\x00\xc8\x01\x00\x01\x03X\nY\x01\x01a\x00", errRecord},
+		"an empty name":                    {"H\x01\x00\xc8\x01\x00\x01\x00\x01\x01a\x00", errRecord},
+		"a name twice":                     {"H\x01\x00\xc8\x01\x00\x02\x01X\x00\x01X\x00\x00", errRecord},
 	} {
 		if got, err := decodeRecord([]byte(c.b)); !errors.Is(err, c.want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
@@ -110,8 +110,8 @@ func FuzzDecodeRecord(f *testing.F) {
 	})
 }
 
-// Whatever a handler sets, its response can be stored and read again, and the
-// first client gets what the others get.
+// Any response that a handler makes can be stored and read again. The first
+// client gets the same response as later ones.
 func FuzzResponse(f *testing.F) {
 	f.Add(200, "Content-Type", "text/plain", "X-A", "b", []byte("body"))
 	f.Add(201, "Set-Cookie", "a=b", "set-cookie", "c\r\nX-Injected: d", []byte(nil))
@@ -140,7 +140,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		for name, values := range repeated.Header() {
 			if name != headerReplayed && name != headerIncomplete && !reflect.DeepEqual(first.Header()[name], values) {
-				t.Errorf("%q: %q, and at first %q", name, values, first.Header()[name])
+				t.Errorf("%q: %q, but the first response has %q", name, values, first.Header()[name])
 			}
 			if strings.ContainsAny(name+strings.Join(values, ""), "\r\n\x00") || name == "Set-Cookie" {
 				t.Errorf("%q: %q", name, values)

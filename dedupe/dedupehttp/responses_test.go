@@ -31,12 +31,12 @@ func TestLargeResponsesRunTheHandlerOnce(t *testing.T) {
 		name          string
 		headers, size int // of header
 		body          int
-		kept          bool // all of it
+		kept          bool // the whole response
 		keptHeader    bool
 	}{
 		{"the largest body", 0, 0, dedupehttp.MaxKeptBody, true, true},
 		{"a larger body", 0, 0, dedupehttp.MaxKeptBody + 1, false, true},
-		{"a body that no ledger takes", 0, 0, 3 << 20, false, true},
+		{"a body too large for a ledger", 0, 0, 3 << 20, false, true},
 		{"large headers with the largest body", 60, 1000, dedupehttp.MaxKeptBody, true, true},
 		{"a huge header", 1, dedupehttp.MaxKeptHeader, 10, false, false},
 		{"a huge header, no body", 1, dedupehttp.MaxKeptHeader, 0, false, false},
@@ -148,8 +148,8 @@ func TestWhatCannotBeKeptIsRefused(t *testing.T) {
 	}, nil), post("k", "body"))
 }
 
-// Whatever a handler sets as a header, no line of it ends early: on a real
-// connection, where it would show.
+// A handler must not be able to inject headers. This is tested on a real
+// connection.
 func TestHeadersCannotBeInjected(t *testing.T) {
 	server := httptest.NewServer(wrap(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Value", "a\r\nX-Injected: b\r\n\r\n<html>\x00")
@@ -215,7 +215,7 @@ func TestTrailersAreNotSent(t *testing.T) {
 }
 
 func TestStoredResponseThatCannotBeReadIsAnErrorAndRunsNothing(t *testing.T) {
-	for name, result := range map[string]string{"nothing": "", "corrupt": "H\x01\x00", "of another": "receipt secret", "of a newer version": "H\x02secret"} {
+	for name, result := range map[string]string{"nothing": "", "corrupt": "H\x01\x00", "another format": "receipt secret", "a newer version": "H\x02secret"} {
 		t.Run(name, func(t *testing.T) {
 			l := &rewriting{Ledger: memdedupe.NewLedger(nil), result: []byte(result)}
 			runs := 0
@@ -230,7 +230,7 @@ func TestStoredResponseThatCannotBeReadIsAnErrorAndRunsNothing(t *testing.T) {
 	}
 }
 
-// rewriting is a ledger that stores something else.
+// rewriting is a ledger that stores another result.
 type rewriting struct {
 	dedupe.Ledger
 	result []byte
@@ -247,9 +247,9 @@ func TestClientGetsItsResponseEvenIfTheLedgerFails(t *testing.T) {
 		status int
 	}{
 		{"to store it", faulty{complete: dedupe.ErrOverloaded}, 201},
-		{"to say that it stored it", faulty{complete: dedupe.ErrUnknownOutcome}, 201},
+		{"to report that it stored the response", faulty{complete: dedupe.ErrUnknownOutcome}, 201},
 		{"to release the key", faulty{release: dedupe.ErrUnknownOutcome}, 429},
-		{"because the key was taken over, and nothing was to be stored", faulty{release: dedupe.ErrFenced}, 429},
+		{"because the key was taken over, with nothing to store", faulty{release: dedupe.ErrFenced}, 429},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -263,9 +263,9 @@ func TestClientGetsItsResponseEvenIfTheLedgerFails(t *testing.T) {
 	}
 }
 
-// Where the ledger does not take the response for good, its client has it, and
-// the key is in progress until the lease is over; then the handler runs again,
-// with a larger fence.
+// If the ledger does not accept the response, its client still gets it. The key
+// is in progress until the lease ends. Then the handler runs again, with a
+// larger fence.
 func TestHandlerRunsAgainAfterTheLeaseIfItsResponseWasNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &refusing{Ledger: memdedupe.NewLedger(nil), completions: 1 << 30}
@@ -289,7 +289,7 @@ func TestHandlerRunsAgainAfterTheLeaseIfItsResponseWasNotStored(t *testing.T) {
 	})
 }
 
-// A ledger that does not take the response for a moment is asked again.
+// A ledger that briefly does not accept the response is asked again.
 func TestHandlerRunsOnceThoughTheLedgerFailsForAMoment(t *testing.T) {
 	for _, panics := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -331,8 +331,9 @@ func (l *refusing) Complete(ctx context.Context, c dedupe.Claim, result []byte) 
 	return l.Ledger.Complete(ctx, c, result)
 }
 
-// A handler that was taken for dead has the smaller fence, and its client is
-// sent to the response that counts, or gets no more than had begun to go out.
+// A handler whose claim was taken over has the smaller fence. Its client is
+// sent to the response that counts, or gets only the part that was already
+// sent.
 func TestResponseOfAHandlerThatWasTakenOverDoesNotCount(t *testing.T) {
 	w := takenOver(t, false, "second")
 	wantProblem(t, w, 503, "taken_over")
@@ -341,8 +342,8 @@ func TestResponseOfAHandlerThatWasTakenOverDoesNotCount(t *testing.T) {
 	}
 }
 
-// takenOver returns the response of a handler beside which another has run for
-// the same key; later requests get the body.
+// takenOver returns the response of a handler whose claim another handler took
+// over. Later requests get the given body.
 func takenOver(t *testing.T, streaming bool, body string) *httptest.ResponseRecorder {
 	clock := time.Now()
 	l := memdedupe.NewLedger(func() time.Time { return clock })
@@ -358,7 +359,7 @@ func takenOver(t *testing.T, streaming bool, body string) *httptest.ResponseReco
 			io.WriteString(w, "second")
 			return
 		}
-		clock = clock.Add(time.Hour) // as if this program had stood still
+		clock = clock.Add(time.Hour) // as if this program had been suspended
 		if w := do(h, post("k", "body")); w.Code != 200 || w.Body.String() != "second" {
 			t.Errorf("the second: %d %s", w.Code, w.Body)
 		}
@@ -385,7 +386,7 @@ func TestContextOfTheHandler(t *testing.T) {
 		if err := l.Forget(t.Context(), key); err != nil {
 			t.Error(err)
 		}
-		<-r.Context().Done() // the next extension finds out
+		<-r.Context().Done() // the next extension notices it
 		if !errors.Is(context.Cause(r.Context()), dedupe.ErrFenced) {
 			t.Errorf("%v", context.Cause(r.Context()))
 		}
@@ -397,7 +398,7 @@ func TestContextOfTheHandler(t *testing.T) {
 	wantProblem(t, do(mux, r), 503, "taken_over")
 }
 
-// watching is a ledger that tells of claims.
+// watching is a ledger that reports claims.
 type watching struct {
 	dedupe.Ledger
 	claimed func(key []byte, o dedupe.ClaimOptions)
@@ -408,8 +409,8 @@ func (l *watching) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions)
 	return l.Ledger.Claim(ctx, key, o)
 }
 
-// The client hangs up on a real connection, and the handler goes on, for longer
-// than the lease; then its response is there.
+// If the client of a real connection disconnects, the handler continues for
+// longer than the lease. Afterwards its response is available.
 func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
 	const lease = 600 * time.Millisecond
 	extended, completed := make(chan bool, 100), make(chan bool, 1)
@@ -426,7 +427,7 @@ func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
 		runs++
 		begun <- true
 		<-gone
-		for range 5 { // more than a lease
+		for range 5 { // longer than a lease
 			if !<-extended {
 				t.Error("the lease was not extended")
 			}
@@ -466,8 +467,8 @@ func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
 	}
 }
 
-// A client that goes away while its claim is under way does not leave the key
-// behind, claimed by nobody; one that waits just ends.
+// A client that leaves during its claim does not leave the key claimed. A
+// client that waits just ends.
 func TestClientThatGoesAwayBeforeTheHandlerRuns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	runs := 0
@@ -478,7 +479,7 @@ func TestClientThatGoesAwayBeforeTheHandlerRuns(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		claims := 0
 		l.claimed = func([]byte, dedupe.ClaimOptions) {
-			if claims++; claims == 2 { // the one that waits
+			if claims++; claims == 2 { // the claim that waits
 				cancel()
 			}
 		}
@@ -499,8 +500,8 @@ func TestClientThatGoesAwayBeforeTheHandlerRuns(t *testing.T) {
 	}
 }
 
-// A claim whose answer is lost is asked for again, by the same owner: what it
-// had got is not left behind.
+// If the answer to a claim is lost, the same owner asks again, so the claim
+// does not remain without a holder.
 func TestClaimWhoseAnswerWasLostIsNotLeftBehind(t *testing.T) {
 	l := &losing{Ledger: memdedupe.NewLedger(nil)}
 	h := on(l, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "done") }, nil)

@@ -16,8 +16,8 @@ func (a answer) isProblem(status int, code string) bool {
 	return a.status == status && bytes.Contains(a.body, []byte(`"code":"`+code+`"`))
 }
 
-// The client is answered, and the Worker goes on: the lease is extended, and
-// the response is there for the next request.
+// The client gets an answer and the Worker continues: the lease is extended,
+// and the next request gets the response.
 func TestWorkersTimeoutKeepsTheClaim(t *testing.T) {
 	var runs atomic.Int32
 	extended := make(chan error, 100)
@@ -31,7 +31,7 @@ func TestWorkersTimeoutKeepsTheClaim(t *testing.T) {
 			}
 		}
 		if r.Context().Err() == nil {
-			t.Error("the handler's context goes on")
+			t.Error("the handler's context did not end")
 		}
 		w.WriteHeader(http.StatusCreated)
 		fmt.Fprint(w, "charged ", n)
@@ -58,9 +58,9 @@ func TestWorkersTimeoutKeepsTheClaim(t *testing.T) {
 	}
 }
 
-// Cloudflare ends what an invocation does about 30 s after its answer, and the
-// library before that. A handler that needs longer loses its claim when the
-// lease is over, and the next run is told that it has taken over.
+// Cloudflare ends an invocation about 30 s after its answer, and the library
+// ends the handler before that. A handler that needs longer loses its claim
+// when the lease ends. The next run learns that it has taken over.
 func TestAHandlerThatOutlivesItsWorkerIsTakenOver(t *testing.T) {
 	outlived, over := make(chan bool), make(chan bool)
 	var told []bool
@@ -76,7 +76,7 @@ func TestAHandlerThatOutlivesItsWorkerIsTakenOver(t *testing.T) {
 	if a := mustSend(t, "k"); !a.isProblem(503, "timed_out") {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	// It is at work, and its lease is extended.
+	// The handler works, and its lease is extended.
 	for time.Since(begin) < 20*time.Second {
 		if a := mustSend(t, "k"); !a.isProblem(409, "in_progress") {
 			t.Fatalf("after %v: %d %s", time.Since(begin), a.status, a.body)
@@ -88,9 +88,9 @@ func TestAHandlerThatOutlivesItsWorkerIsTakenOver(t *testing.T) {
 		time.Sleep(time.Second)
 	}
 	if a.status != 200 || string(a.body) != "run 2" || len(told) != 2 || !told[1] {
-		t.Errorf("after %v: %d %s; told of a takeover: %v", time.Since(begin), a.status, a.body, told)
+		t.Errorf("after %v: %d %s; takeovers: %v", time.Since(begin), a.status, a.body, told)
 	}
-	close(outlived) // the first run comes to its end, and changes nothing
+	close(outlived) // the first run ends without changing anything
 	<-over
 	if a := mustSend(t, "k"); string(a.body) != "run 2" || a.header.Get("Idempotent-Replayed") != "true" {
 		t.Errorf("%d %s", a.status, a.body)

@@ -26,8 +26,8 @@ import (
 	"flow.internal/capdo/dedupe/memdedupe"
 )
 
-// A handler takes far longer than its client waits, and does not heed its
-// context. However the client is answered meanwhile, the handler runs once.
+// A handler takes far longer than its client waits, and ignores its context.
+// The handler runs once, whatever the client is answered meanwhile.
 func TestAHandlerThatIsCutOffRunsOnce(t *testing.T) {
 	const work = 5 * time.Minute // 10 leases
 	for name, c := range map[string]struct {
@@ -39,7 +39,7 @@ func TestAHandlerThatIsCutOffRunsOnce(t *testing.T) {
 		"by Options.Timeout": {
 			opts: dedupehttp.Options{Timeout: time.Second}, meanwhile: 409, afterwards: "charged 1",
 		},
-		"by Options.Timeout, and may be repeated": {
+		"by Options.Timeout, repeatable": {
 			opts: dedupehttp.Options{Timeout: time.Second, Disposition: dedupehttp.RepeatServerErrors}, meanwhile: 409, afterwards: "charged 1",
 		},
 		"by http.TimeoutHandler inside": {
@@ -114,8 +114,8 @@ func TestTimeoutEndsTheHandlersContext(t *testing.T) {
 	})
 }
 
-// What a request in time leaves behind for the rest of its Timeout is nothing:
-// a body each would be much.
+// A request that finishes in time must not keep its body in memory for the rest
+// of its Timeout.
 func TestAHandlerInTimeLeavesNoBody(t *testing.T) {
 	h := wrap(func(w http.ResponseWriter, r *http.Request) {}, &dedupehttp.Options{Timeout: time.Hour})
 	heap := func() uint64 {
@@ -150,7 +150,7 @@ func TestAHandlerInTimeIsAsWithoutATimeout(t *testing.T) {
 	})
 }
 
-// What the client does not wait for is the response's being stored, too.
+// Timeout also limits the wait for the ledger to store the response.
 func TestTimeoutIsAlsoForTheLedger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ledger := &slowToComplete{memdedupe.NewLedger(nil)}
@@ -171,7 +171,8 @@ func (l *slowToComplete) Complete(ctx context.Context, c dedupe.Claim, result []
 	return l.Ledger.Complete(ctx, c, result)
 }
 
-// Half of a response is no response: the connection is broken off.
+// The server closes the connection, because a client must not take half a
+// response for a whole one.
 func TestTimeoutBreaksOffAResponseThatHasBegun(t *testing.T) {
 	for name, c := range map[string]struct {
 		streaming bool
@@ -204,8 +205,8 @@ func TestTimeoutBreaksOffAResponseThatHasBegun(t *testing.T) {
 	}
 }
 
-// What the handler writes after its client was answered is kept, and reaches no
-// client.
+// Output that the handler writes after its client was answered is stored, but
+// no client gets it directly.
 func TestLateWritesAreRecorded(t *testing.T) {
 	for size, kept := range map[int]bool{10: true, dedupehttp.MaxKeptBody: true, dedupehttp.MaxKeptBody + 1: false} {
 		for _, streaming := range []bool{false, true} {
@@ -254,7 +255,7 @@ func TestAPanicInTimeGoesOn(t *testing.T) {
 	func() {
 		defer func() {
 			if got := recover(); got != "boom" {
-				t.Errorf("the panic went on as %v", got)
+				t.Errorf("the panic was repeated as %v", got)
 			}
 		}()
 		do(h, post("k", "body"))
@@ -284,11 +285,11 @@ func TestNoEffectLetsTheNextRequestRunTheHandler(t *testing.T) {
 			}
 		}
 	}
-	dedupehttp.NoEffect(t.Context()) // outside it does nothing
+	dedupehttp.NoEffect(t.Context()) // outside of a handler it does nothing
 }
 
-// A run that has taken over says of itself that it has done nothing. The run
-// before it may have charged, and the next one has to be told so.
+// A run that has taken over reports that it did nothing. The earlier run may
+// have charged, so the next run must learn that.
 func TestARunThatHasTakenOverDoesNotHideTheOneBefore(t *testing.T) {
 	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
 		"NoEffect": func(w http.ResponseWriter, r *http.Request) { dedupehttp.NoEffect(r.Context()) },
@@ -304,7 +305,7 @@ func TestARunThatHasTakenOverDoesNotHideTheOneBefore(t *testing.T) {
 				h := wrap(func(w http.ResponseWriter, r *http.Request) {
 					claim, _ := dedupehttp.ClaimOf(r.Context())
 					switch told = append(told, claim.TakenOver); len(told) {
-					case 1: // it charges, and does not know whether it has
+					case 1: // charges, but does not learn the outcome
 						w.WriteHeader(http.StatusBadGateway)
 					case 2:
 						answer(w, r)
@@ -325,7 +326,7 @@ func TestARunThatHasTakenOverDoesNotHideTheOneBefore(t *testing.T) {
 	}
 }
 
-// upstream answers with half a body, or not at all, and breaks off.
+// upstream sends half a body or nothing, and closes the connection.
 func upstream(t *testing.T, answer string) *httputil.ReverseProxy {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -350,8 +351,9 @@ func upstream(t *testing.T, answer string) *httputil.ReverseProxy {
 	return proxy
 }
 
-// A proxy's upstream that dies may have charged. The key is answered with the
-// failure from then on, never with half a response, and nobody runs it again.
+// If a proxy's upstream crashes, it may have charged. From then on the key is
+// answered with the failure, never with half a response, and the request does
+// not run again.
 func TestAnUpstreamThatBreaksOffIsAFailureThatIsKept(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer string

@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// brokenLedger is the reference with a mistake in it.
+// brokenLedger is the reference implementation with a mistake.
 type brokenLedger struct {
 	*memory.Ledger
 	claimed  func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error)
@@ -67,7 +67,7 @@ func (b *brokenLedger) Name() string {
 	return b.Ledger.Name()
 }
 
-// of changes, or looks at, the entry of a key if there is one.
+// of calls change with the entry of a key, if there is one.
 func (b *brokenLedger) of(key []byte, change func(e *memory.Entry)) {
 	b.Mu.Lock()
 	defer b.Mu.Unlock()
@@ -84,7 +84,7 @@ func ledger(breakIt func(b *brokenLedger)) func() dedupe.Ledger {
 	}
 }
 
-// withOptions changes valid claims.
+// withOptions returns a ledger that changes the options of valid claims.
 func withOptions(change func(o *dedupe.ClaimOptions)) func() dedupe.Ledger {
 	return ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
@@ -96,7 +96,7 @@ func withOptions(change func(o *dedupe.ClaimOptions)) func() dedupe.Ledger {
 	})
 }
 
-// withLedgerKey changes keys on the way in.
+// withLedgerKey returns a ledger that changes each key before it is used.
 func withLedgerKey(change func([]byte) []byte) func() dedupe.Ledger {
 	return ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
@@ -214,7 +214,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return b.Ledger.Complete(ctx, claim, result)
 		}
 	}), []string{"an expired lease that"}},
-	{"a fence begins anew after Forget", ledger(func(b *brokenLedger) {
+	{"a fence starts again after Forget", ledger(func(b *brokenLedger) {
 		b.forget = func(ctx context.Context, key []byte) error {
 			err := b.Ledger.Forget(ctx, key)
 			if err == nil {
@@ -225,7 +225,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return err
 		}
 	}), []string{"fences grow over"}},
-	{"a lease of 0 is the longest", withOptions(func(o *dedupe.ClaimOptions) {
+	{"a lease of 0 means the maximum", withOptions(func(o *dedupe.ClaimOptions) {
 		if o.Lease == 0 {
 			o.Lease = dedupe.MaxLease
 		}
@@ -315,7 +315,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return err
 		}
 	}), []string{"a result that"}},
-	{"nobody waits", withOptions(func(o *dedupe.ClaimOptions) {
+	{"claims do not wait", withOptions(func(o *dedupe.ClaimOptions) {
 		o.Wait = 0
 	}), []string{"a waiter is woken by Forget", "a wait ends", "a wait is", "a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release", "work is done"}},
 	{"waiters wait until the end", ledger(func(b *brokenLedger) {
@@ -337,7 +337,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 			return b.Ledger.Claim(ctx, key, o)
 		}
 	}), []string{"a waiter is woken by Forget", "a waiter acquires", "a waiter is woken by the completion", "a waiter is woken by the release"}},
-	{"a waiter who has gone claims", ledger(func(b *brokenLedger) {
+	{"a waiter that has left claims", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			c, err := b.Ledger.Claim(ctx, key, o)
 			if err != nil && o.Wait > 0 && ctx.Err() != nil {
@@ -358,7 +358,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	{"forget does nothing", ledger(func(b *brokenLedger) {
 		b.forget = func(ctx context.Context, key []byte) error { return check2(ctx, key, "Forget") }
 	}), []string{"a waiter is woken by Forget", "a claim that was", "fences grow over", "forget makes a"}},
-	{"forget spares what is completed", ledger(func(b *brokenLedger) {
+	{"forget keeps completed keys", ledger(func(b *brokenLedger) {
 		b.forget = func(ctx context.Context, key []byte) error {
 			err, spare := check2(ctx, key, "Forget"), false
 			b.of(key, func(e *memory.Entry) { spare = e.Done })
@@ -435,7 +435,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	{"no name", ledger(func(b *brokenLedger) { b.name = func() string { return "" } }), []string{"the ledger has"}},
 }
 
-// brokenSequencer is the reference with a mistake in it.
+// brokenSequencer is the reference implementation with a mistake.
 type brokenSequencer struct {
 	*memory.Sequencer
 	next func(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error)
@@ -464,7 +464,7 @@ func sequencer(breakIt func(b *brokenSequencer)) func() dedupe.Sequencer {
 	}
 }
 
-// withArguments changes valid ones.
+// withArguments returns a sequencer that changes valid arguments.
 func withArguments(change func(stream, key, hash *[]byte, ttl *time.Duration)) func() dedupe.Sequencer {
 	return sequencer(func(b *brokenSequencer) {
 		b.next = func(ctx context.Context, stream, key, hash []byte, ttl time.Duration) (dedupe.Seq, error) {
@@ -477,7 +477,7 @@ func withArguments(change func(stream, key, hash *[]byte, ttl *time.Duration)) f
 	})
 }
 
-// afterNext spoils what Next returns.
+// afterNext returns a sequencer that changes the results of Next.
 func afterNext(spoil func(b *brokenSequencer, stream []byte, seq *dedupe.Seq, err error)) func() dedupe.Sequencer {
 	return sequencer(func(b *brokenSequencer) {
 		b.next = func(ctx context.Context, stream, key, hash []byte, ttl time.Duration) (dedupe.Seq, error) {

@@ -15,7 +15,7 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// brokenStore is the reference with a mistake in it.
+// brokenStore is the reference implementation with a mistake.
 type brokenStore struct {
 	*memory.Store
 	put    func(ctx context.Context, key []byte, ttl time.Duration) (bool, error)
@@ -44,7 +44,7 @@ func (b brokenStore) Name() string {
 	return b.Store.Name()
 }
 
-// store makes a broken store.
+// store returns a broken store.
 func store(breakIt func(b *brokenStore)) func() dedupe.Store {
 	return func() dedupe.Store {
 		b := &brokenStore{Store: memory.NewStore(nil)}
@@ -73,12 +73,12 @@ func withKey(change func([]byte) []byte) func() dedupe.Store {
 	})
 }
 
-// wholeSeconds is a TTL as one who counts in seconds keeps it, with the default
-// for none.
+// wholeSeconds rounds a TTL down to whole seconds. A TTL of 0 becomes the
+// default.
 func wholeSeconds(ttl time.Duration) time.Duration { return ttl / time.Second * time.Second }
 
-// timesThousand is a TTL in ms, as one who multiplies first computes it; what
-// is not positive has expired at once.
+// timesThousand returns a TTL in ms, multiplied before it is divided, which can
+// overflow. If the result is not positive, the record expires at once.
 func timesThousand(ttl time.Duration) time.Duration {
 	return max(ttl*1000/time.Second*time.Millisecond, time.Nanosecond)
 }
@@ -146,7 +146,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 			return inserted, err
 		}
 	}), []string{"a hit does", "a record expires"}},
-	{"a timer deletes whatever is there", store(func(b *brokenStore) {
+	{"a timer deletes any record", store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
 			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			if inserted {
@@ -162,7 +162,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 	{"keys are kept without copying", store(func(b *brokenStore) {
 		last := []byte{}
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-			// last is the caller's slice, with whatever is in it by now.
+			// last is the caller's slice, with its current content.
 			if string(last) == string(key) && len(key) > 0 {
 				return false, nil
 			}
@@ -201,7 +201,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 			return b.Store.Forget(ctx, key)
 		}
 	}), []string{"forget makes a"}},
-	{"an invalid TTL inserts all the same", store(func(b *brokenStore) {
+	{"an invalid TTL still inserts", store(func(b *brokenStore) {
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
 			inserted, err := b.Store.PutIfAbsent(ctx, key, ttl)
 			if errors.Is(err, dedupe.ErrInvalidTTL) {
@@ -227,7 +227,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 	{"no name", store(func(b *brokenStore) { b.name = func() string { return "" } }), []string{"the store has"}},
 }
 
-// check2 is check with the error that an operation fails with.
+// check2 is check for an operation that returns an error.
 func check2(ctx context.Context, key []byte, op string) error {
 	if err := check(ctx, key); err != nil {
 		return &dedupe.Error{Op: op, Err: err}

@@ -14,12 +14,12 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// doMistakes are a ledger's, on which Do cannot keep its word.
+// doMistakes are mistakes of a ledger with which Do cannot keep its promises.
 var doMistakes = []mistake[dedupe.Ledger]{
-	{"Extend says yes and does nothing", ledger(func(b *brokenLedger) {
+	{"Extend succeeds and does nothing", ledger(func(b *brokenLedger) {
 		b.extended = func(context.Context, dedupe.Claim, time.Duration) error { return nil }
 	}), []string{"the lease is kept until"}},
-	{"Extend says that the claim is over", ledger(func(b *brokenLedger) {
+	{"Extend reports that the claim has ended", ledger(func(b *brokenLedger) {
 		b.extended = func(context.Context, dedupe.Claim, time.Duration) error {
 			return &dedupe.Error{Op: "Extend", Err: dedupe.ErrFenced}
 		}
@@ -47,7 +47,7 @@ var doMistakes = []mistake[dedupe.Ledger]{
 	{"a completion stores nothing", ledger(func(b *brokenLedger) {
 		b.complete = func(ctx context.Context, c dedupe.Claim, result []byte) error { return dedupe.CheckResult(result) }
 	}), []string{"the lease is kept until", "a completion", "a claim whose answer is lost", "work "}},
-	{"a lease keeps nobody out", ledger(func(b *brokenLedger) {
+	{"a lease does not exclude other owners", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			b.of(key, func(e *memory.Entry) { e.LeaseEnd = 0 })
 			return b.Ledger.Claim(ctx, key, o)
@@ -67,7 +67,7 @@ var doMistakes = []mistake[dedupe.Ledger]{
 			return err
 		}
 	}), []string{"work with a result that is too large"}},
-	{"a takeover is not told", ledger(func(b *brokenLedger) {
+	{"a takeover is not reported", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			c, err := b.Ledger.Claim(ctx, key, o)
 			c.TakenOver = false
@@ -85,7 +85,7 @@ var doMistakes = []mistake[dedupe.Ledger]{
 	}), []string{"a failure that did nothing", "a caller that leaves before"}},
 	{"a lease is over before its end", withOptions(func(o *dedupe.ClaimOptions) { o.Lease /= 100 }),
 		[]string{"the lease is kept until"}},
-	{"an error of Extend, and the lease is never over", ledger(func(b *brokenLedger) {
+	{"Extend fails, and the lease never ends", ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
 			o.Lease = max(o.Lease, 100*doLease)
 			return b.Ledger.Claim(ctx, key, o)
@@ -119,7 +119,7 @@ func TestMistakesUnderDoAreFound(t *testing.T) {
 	}
 }
 
-// TestDoRunsAmidFaults has the situations beside each other fail together.
+// TestDoRunsAmidFaults runs the fault situations concurrently.
 func TestDoRunsAmidFaults(t *testing.T) {
 	for name, broken := range map[string]bool{"right": false, "broken": true} {
 		t.Run(name, func(t *testing.T) {

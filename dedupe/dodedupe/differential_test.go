@@ -19,8 +19,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Walks of this package are longer than rapid's are, and leave no files. go
-// test -rapid.checks=10000 has more of them.
+// The walks of this package are longer than rapid's default, and leave no
+// files. For more, run go test -rapid.checks=10000.
 func init() {
 	for name, value := range map[string]string{"rapid.checks": "1000", "rapid.steps": "80", "rapid.nofailfile": "true"} {
 		if err := flag.Set(name, value); err != nil {
@@ -29,8 +29,8 @@ func init() {
 	}
 }
 
-// pair is a ledger with a sequencer, and the references, which are asked the
-// same at the same time.
+// pair is a ledger with a sequencer, and the reference implementations. All get
+// the same calls.
 type pair struct {
 	now       time.Time
 	objects   *fakeLedgerObjects
@@ -39,14 +39,14 @@ type pair struct {
 	reference *memdedupe.Ledger
 	numbers   *memdedupe.Sequencer
 	claims    [][2]dedupe.Claim // acquired
-	// swept: alarms have removed what the reference would know again if the
-	// clock was set back.
+	// swept means that alarms have removed records which the reference would
+	// still have if the clock were set back.
 	swept   bool
-	isAhead bool // the last jump was ahead
+	isAhead bool // the last jump was forward
 }
 
-// TestLedgerDoesWhatTheReferenceDoes walks through everything that callers,
-// time, alarms and evictions can do, with both mappings.
+// TestLedgerDoesWhatTheReferenceDoes walks through all operations of callers,
+// and through time, alarms and evictions, with both mappings.
 func TestLedgerDoesWhatTheReferenceDoes(t *testing.T) {
 	for _, m := range []Mapping{PerKey(), Buckets(2)} {
 		t.Run(m.String(), func(t *testing.T) {
@@ -106,7 +106,7 @@ func (p *pair) claim(t *rapid.T) {
 	agree(t, describe(&a, errA), describe(&b, errB))
 }
 
-// change has a recent claim changed.
+// change changes a recent claim.
 func (p *pair) change(t *rapid.T, change func(l dedupe.Ledger, c dedupe.Claim) error) {
 	if len(p.claims) == 0 {
 		t.Skip("nothing is claimed")
@@ -131,7 +131,7 @@ func (p *pair) release(t *rapid.T) {
 
 func (p *pair) forget(t *rapid.T) {
 	key := []byte(someKey.Draw(t, "key"))
-	p.swept = p.swept || p.isAhead // an object that is empty keeps its fence for a minute of its clock only
+	p.swept = p.swept || p.isAhead // an empty object keeps its fence only for a minute of its own clock
 	agree(t, describe(nil, p.ledger.Forget(t.Context(), key)), describe(nil, p.reference.Forget(t.Context(), key)))
 }
 
@@ -143,18 +143,18 @@ func (p *pair) next(t *rapid.T) {
 	agree(t, fmt.Sprint(a.N, a.Inserted, a.FirstSeen.UnixMilli(), describe(nil, errA)), fmt.Sprint(b.N, b.Inserted, b.FirstSeen.UnixMilli(), describe(nil, errB)))
 }
 
-// jump has the clock be wrong, or right again, by more than what it stands
-// still for.
+// jump sets the clock forward or back, by more than the time for which the
+// object's clock can stand still.
 func (p *pair) jump(t *rapid.T) {
 	by := rapid.SampledFrom([]time.Duration{-time.Hour, time.Hour}).Draw(t, "jumps")
 	if by < 0 && p.swept {
-		t.Skip("what was removed by a clock that was ahead is gone")
+		t.Skip("an alarm has removed records while the clock was ahead")
 	}
 	p.now = p.now.Add(by)
 	p.isAhead = by > 0
 }
 
-// alarm gives the objects their alarms, which come early, too.
+// alarm runs the alarms of the objects, also early ones.
 func (p *pair) alarm(t *rapid.T) {
 	p.swept = true
 	for _, o := range p.objects.objects {
@@ -164,7 +164,7 @@ func (p *pair) alarm(t *rapid.T) {
 	}
 }
 
-// evict drops what the objects have in memory.
+// evict clears the memory of the objects.
 func (p *pair) evict(*rapid.T) {
 	for _, o := range p.objects.objects {
 		o.one, o.many = engine.New(*o.one.Config), engine.New(*o.many.Config)

@@ -18,7 +18,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// host is an object with a ledger embedded, which does what tests tell it.
+// host is an object with an embedded ledger. It does what tests tell it.
 type host struct {
 	state  *durable.State
 	ledger *Embedded
@@ -31,7 +31,7 @@ func newHost(_ context.Context, state *durable.State, _ *durable.Env) (*host, er
 	return h, nil
 }
 
-// What hosts do on events, where a test has set it.
+// Event handlers of hosts, if a test has set them.
 var (
 	onHostAlarm   func(ctx context.Context, h *host, info durable.AlarmInfo) error
 	onHostExpired func(ctx context.Context, h *host, e Expired) error
@@ -41,8 +41,8 @@ func setHook[T any](t *testing.T, hook *T, fn T) {
 	before := *hook
 	*hook = fn
 	t.Cleanup(func() {
-		// Objects are reset when a test ends, and a timer that is set in one
-		// then holds up those of others.
+		// Objects are reset when a test ends. A timer that was set in one of
+		// them would then delay the timers of others.
 		time.Sleep(2 * 100 * time.Millisecond)
 		*hook = before
 	})
@@ -60,7 +60,7 @@ func (h *host) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 }
 
 // Jobs are functions that run in a host. Tests and objects are one program, so
-// all that a call has to carry is a number.
+// a call needs to carry only a number.
 var (
 	hostJobs    sync.Map
 	lastHostJob atomic.Int64
@@ -73,20 +73,20 @@ func (h *host) do(ctx context.Context, number []byte) ([]byte, error) {
 
 func registerHost(class string) { durable.Register(class, newHost, durable.Method("run", (*host).do)) }
 
-// hostOf is the host that a test works with.
+// hostOf is the host that a test uses.
 type hostOf struct {
 	t    *testing.T
 	stub *durable.Stub
 }
 
-// openHost returns the test's host, the same after a restart.
+// openHost returns the test's host. It is the same one after a restart.
 func openHost(t *testing.T) hostOf {
 	t.Helper()
 	stub := durabletest.Env(t, nil).Object("HOST", t.Name())
 	return hostOf{t, stub}
 }
 
-// run runs fn in the host, and returns its error as it is.
+// run runs fn in the host and returns its error unchanged.
 func (o hostOf) run(ctx context.Context, fn func(ctx context.Context, h *host) error) error {
 	number := strconv.FormatInt(lastHostJob.Add(1), 10)
 	var failed error
@@ -110,7 +110,7 @@ func (o hostOf) must(fn func(ctx context.Context, h *host) error) {
 func (o hostOf) Name() string { return "dedupe.durable_objects" }
 
 func (o hostOf) Claim(ctx context.Context, key []byte, opts dedupe.ClaimOptions) (claim dedupe.Claim, err error) {
-	if ctx.Err() != nil { // nobody would be asked
+	if ctx.Err() != nil { // no object would be called
 		return claim, &dedupe.Error{Op: opClaim, Err: context.Cause(ctx)}
 	}
 	done := o.run(o.t.Context(), func(_ context.Context, h *host) error {
@@ -152,7 +152,7 @@ func TestEmbedNeedsSQLite(t *testing.T) {
 	}
 }
 
-// The account of a host: its effect is a row.
+// The host's account, whose effect is a row.
 func (h *host) deposit(amount int) error {
 	_, err := h.state.Storage().SQL().Exec("CREATE TABLE IF NOT EXISTS deposits (amount INTEGER)")
 	if err == nil {
@@ -183,7 +183,7 @@ func (o hostOf) wantBalance(want string) {
 	})
 }
 
-// once deposits 5 under a key.
+// once deposits 5 for a key.
 func (o hostOf) once(key string, opts *OnceOptions) (result string, replayed bool, err error) {
 	done := o.run(o.t.Context(), func(ctx context.Context, h *host) (e error) {
 		var b []byte
@@ -289,8 +289,8 @@ func TestOnceRespectsClaims(t *testing.T) {
 	o.wantBalance("5")
 }
 
-// Work that waits for what is outside, such as a card processor, is between the
-// claim and the transaction that completes it.
+// Work that waits for an external service, such as a card processor, runs
+// between the claim and the transaction that completes it.
 func TestCompleteTxCommitsTheEffectWithTheResult(t *testing.T) {
 	o := openHost(t)
 	claim, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})
@@ -329,7 +329,7 @@ func TestCompleteTxCommitsTheEffectWithTheResult(t *testing.T) {
 	o.wantBalance("5")
 }
 
-// alarmAt returns when the platform's alarm is due.
+// alarmAt returns the time of the platform's alarm.
 func (o hostOf) alarmAt() (at time.Time) {
 	o.t.Helper()
 	o.must(func(ctx context.Context, h *host) (err error) {
@@ -370,12 +370,12 @@ func TestEmbeddedLedgerAndUserShareTheAlarm(t *testing.T) {
 		}
 	}
 	if at := o.userAlarm(); !at.IsZero() {
-		t.Errorf("an alarm that nobody set: %v", at)
+		t.Errorf("an alarm that was never set: %v", at)
 	}
 	o.setUserAlarm(hour)
 	claim("long", 2*time.Hour)
 	if o.alarmAt() != hour || o.userAlarm() != hour {
-		t.Errorf("a later expiry moves the user's alarm: %v", o.alarmAt())
+		t.Errorf("a later expiry moved the user's alarm: %v", o.alarmAt())
 	}
 	claim("short", time.Minute)
 	if !near(o.alarmAt(), time.Minute) || o.userAlarm() != hour {
@@ -383,7 +383,7 @@ func TestEmbeddedLedgerAndUserShareTheAlarm(t *testing.T) {
 	}
 	o.setUserAlarm(hour.Add(time.Hour))
 	if !near(o.alarmAt(), time.Minute) || o.userAlarm() != hour.Add(time.Hour) {
-		t.Errorf("a user's alarm later than expiries moves those: %v", time.Until(o.alarmAt()))
+		t.Errorf("a user's alarm after the expiries moved them: %v", time.Until(o.alarmAt()))
 	}
 	o.deleteUserAlarm()
 	if !near(o.alarmAt(), time.Minute) || !o.userAlarm().IsZero() {
@@ -402,7 +402,8 @@ func TestEmbeddedLedgerAndUserShareTheAlarm(t *testing.T) {
 	}
 }
 
-// rings reports each delivery to a channel, and returns what deliver says.
+// rings returns a channel that reports each delivery. A delivery returns the
+// result of deliver.
 func rings(t *testing.T, deliver func(ctx context.Context, h *host, info durable.AlarmInfo) error) <-chan durable.AlarmInfo {
 	delivered := make(chan durable.AlarmInfo, 20)
 	setHook(t, &onHostAlarm, func(ctx context.Context, h *host, info durable.AlarmInfo) error {
@@ -425,7 +426,7 @@ func TestUserAlarmIsDeliveredOnceAndOnTime(t *testing.T) {
 	}
 	at := time.Now().Add(300 * time.Millisecond).Truncate(time.Millisecond)
 	o.setUserAlarm(at)
-	// The alarm comes too early.
+	// This alarm comes too early.
 	if ran, err := durabletest.RunAlarm(t, o.stub); !ran || err != nil {
 		t.Errorf("%v, %v", ran, err)
 	}
@@ -434,7 +435,7 @@ func TestUserAlarmIsDeliveredOnceAndOnTime(t *testing.T) {
 		t.Errorf("delivered: %+v, due at %v", info, at)
 	}
 	if at := <-seen; !at.IsZero() {
-		t.Errorf("while it is delivered it is set for %v", at)
+		t.Errorf("during its delivery the alarm is set for %v", at)
 	}
 	if ran, err := durabletest.RunAlarm(t, o.stub); !ran || err != nil {
 		t.Errorf("%v, %v", ran, err)
@@ -456,7 +457,7 @@ func TestUserAlarmThatFailsIsDeliveredAgain(t *testing.T) {
 		}
 		return nil
 	})
-	// The ledger's alarm is far away.
+	// The ledger's next alarm is far in the future.
 	if _, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
@@ -484,7 +485,7 @@ func TestUserAlarmMaySetTheNext(t *testing.T) {
 	}
 	o.deleteUserAlarm()
 	if at := o.alarmAt(); !at.IsZero() {
-		t.Errorf("nothing is left to do, and the alarm is set for %v", at)
+		t.Errorf("no work is left, but the alarm is set for %v", at)
 	}
 }
 
@@ -499,7 +500,7 @@ func TestEmbeddedLedgerAndUserStorageAreApart(t *testing.T) {
 	o.must(func(ctx context.Context, h *host) error {
 		for e, err := range h.state.Storage().KV().List(nil) {
 			if err != nil || !strings.HasPrefix(e.Key, "_capdo_") {
-				return fmt.Errorf("the ledger keeps the key %q: %w", e.Key, err)
+				return fmt.Errorf("the ledger stores the key %q: %w", e.Key, err)
 			}
 		}
 		c, err := h.state.Storage().SQL().Exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'")
@@ -533,7 +534,7 @@ func TestEmbeddedLedgerAndUserStorageAreApart(t *testing.T) {
 	o.wantBalance("5")
 }
 
-// An object whose ledger has nothing to keep keeps what is its own.
+// An object whose ledger is empty keeps its own data.
 func TestEmbeddedLedgerThatIsEmptyLeavesTheObject(t *testing.T) {
 	o := openHost(t)
 	if _, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Millisecond, TTL: time.Millisecond}); err != nil {
@@ -546,7 +547,7 @@ func TestEmbeddedLedgerThatIsEmptyLeavesTheObject(t *testing.T) {
 	}
 	o.wantBalance("5")
 	if at := o.alarmAt(); !at.IsZero() {
-		t.Errorf("nothing is left to do, and the alarm is set for %v", at)
+		t.Errorf("no work is left, but the alarm is set for %v", at)
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 
 var errRolledBack = errors.New("rolled back")
 
-// inTransaction runs fn in a user's transaction of the host's storage, and ends
-// it with end.
+// inTransaction runs fn in a user's transaction of the host's storage. The
+// transaction ends with the error end.
 func (o hostOf) inTransaction(end error, fn func(ctx context.Context, h *host) error) {
 	o.t.Helper()
 	err := o.run(o.t.Context(), func(ctx context.Context, h *host) error {
@@ -34,9 +34,9 @@ func (o hostOf) inTransaction(end error, fn func(ctx context.Context, h *host) e
 	}
 }
 
-// Known mistake: a cache that outlives a rollback. Whatever a ledger does in a
-// user's transaction is rolled back with it, and is done anew after that: its
-// tables, records, alarms and fences.
+// Known mistake: a cache that outlives a rollback. A rollback of a user's
+// transaction undoes everything the ledger did in it: its tables, records,
+// alarms and fences. The ledger must do them again later.
 func TestEmbeddedLedgerInATransaction(t *testing.T) {
 	lease := dedupe.ClaimOptions{Lease: time.Minute, TTL: time.Hour}
 	uses := map[string]func(ctx context.Context, h *host) error{
@@ -59,7 +59,7 @@ func TestEmbeddedLedgerInATransaction(t *testing.T) {
 		"alarm": func(ctx context.Context, h *host) error { return h.ledger.SetAlarm(ctx, time.Now().Add(time.Hour)) },
 	}
 	for name, use := range uses {
-		// Whether the ledger has tables already.
+		// used: the ledger has tables before the transaction.
 		for _, used := range []bool{false, true} {
 			t.Run(name+", used before "+strconv.FormatBool(used), func(t *testing.T) {
 				o := openHost(t)
@@ -97,8 +97,8 @@ func TestEmbeddedLedgerInATransaction(t *testing.T) {
 	}
 }
 
-// Callers of other events are not part of a transaction, and not rolled back
-// with it: what they were told is true.
+// Callers of other events are not part of a transaction, and a rollback does
+// not affect them: their answers are true.
 func TestOthersAreNotPartOfATransaction(t *testing.T) {
 	o := openHost(t)
 	const n = 20
@@ -130,7 +130,7 @@ func TestOthersAreNotPartOfATransaction(t *testing.T) {
 	}
 }
 
-// One who waits is not told what is rolled back.
+// A waiter must not get a result that is rolled back.
 func TestWaiterIsNotToldWhatIsRolledBack(t *testing.T) {
 	o := openHost(t)
 	c, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})
@@ -150,7 +150,7 @@ func TestWaiterIsNotToldWhatIsRolledBack(t *testing.T) {
 		if err := h.ledger.Complete(ctx, c, []byte("rolled back")); err != nil {
 			return err
 		}
-		_, err := h.state.Storage().GetAlarm(ctx, nil) // others have time
+		_, err := h.state.Storage().GetAlarm(ctx, nil) // lets others run
 		return err
 	})
 	if err := o.Complete(t.Context(), c, []byte("result")); err != nil {
@@ -161,8 +161,8 @@ func TestWaiterIsNotToldWhatIsRolledBack(t *testing.T) {
 	}
 }
 
-// A synchronous transaction that would have to wait for an alarm is refused by
-// name, and rolled back as a whole; one that need not works.
+// A synchronous transaction that would have to wait for an alarm fails with a
+// named error, and is rolled back completely. One that need not wait works.
 func TestEmbeddedLedgerInASynchronousTransaction(t *testing.T) {
 	o := openHost(t)
 	use := func(key string) error {
@@ -174,7 +174,7 @@ func TestEmbeddedLedgerInASynchronousTransaction(t *testing.T) {
 		})
 	}
 	if err := use("first"); !errors.Is(err, durable.ErrTransactionParked) {
-		t.Errorf("an alarm has to be set: %v", err)
+		t.Errorf("an alarm must be set: %v", err)
 	}
 	o.wantBalance("0")
 	if _, _, err := o.once("first", &OnceOptions{TTL: time.Minute}); err != nil {
@@ -203,12 +203,12 @@ func TestEmbeddedDeleteAllWakesThoseWhoWait(t *testing.T) {
 	begin := time.Now()
 	o.must(func(ctx context.Context, h *host) error { return h.ledger.DeleteAll(ctx) })
 	if c := <-got; c.Outcome != dedupe.Acquired || c.Attempt != 1 || time.Since(begin) > 20*time.Second {
-		t.Errorf("%v after everything was deleted the waiter got %+v", time.Since(begin), c)
+		t.Errorf("%v after DeleteAll the waiter got %+v", time.Since(begin), c)
 	}
 }
 
-// The object's own alarm and those who are told of holders do not delay each
-// other, whatever they do.
+// The object's own alarm and OnExpired do not delay each other, whatever they
+// do.
 func TestUserAlarmAndOnExpiredDoNotDelayEachOther(t *testing.T) {
 	for name, trouble := range map[string]func(ctx context.Context) error{
 		"fails":  func(context.Context) error { return errors.New("boom") },
@@ -250,13 +250,14 @@ func TestUserAlarmAndOnExpiredDoNotDelayEachOther(t *testing.T) {
 			}
 			<-expired
 			if late := time.Since(begin); late > 10*time.Second {
-				t.Errorf("told of %v late", late)
+				t.Errorf("reported %v late", late)
 			}
 		})
 	}
 }
 
-// An alarm that a newer program has set is left to it, and the ledger goes on.
+// If a newer program has set an alarm, the ledger leaves it alone and
+// continues.
 func TestUserAlarmOfANewerProgramIsLeftToIt(t *testing.T) {
 	o := openHost(t)
 	newer := []byte{userAlarmVersion + 1, 1, 2, 3}

@@ -50,11 +50,11 @@ func ExampleNewStore() {
 	// Output: runtime unavailable
 }
 
-// A Worker that charges once for each path, and answers repetitions with the
-// receipt.
+// A Worker that charges once for each path, and answers repeated requests with
+// the receipt.
 func ExampleNewLedger() {
 	dodedupe.RegisterLedger("Ledger", nil)
-	// For durable.HandleFetch.
+	// This function is for durable.HandleFetch.
 	serve := func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 		ledger, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: "charges", Mapping: dodedupe.Buckets(16)})
 		if err != nil {
@@ -82,7 +82,7 @@ func ExampleNewSequencer() {
 }
 
 // Account is an object whose balance changes exactly once for each deposit,
-// however often that is sent.
+// even if the deposit is sent many times.
 type Account struct {
 	storage *durable.Storage
 	ledger  *dodedupe.Embedded
@@ -93,11 +93,11 @@ func NewAccount(_ context.Context, state *durable.State, _ *durable.Env) (*Accou
 	return &Account{state.Storage(), ledger}, err
 }
 
-// Deposit adds to the balance and returns it as it was after that.
+// Deposit adds to the balance and returns the new balance.
 func (a *Account) Deposit(ctx context.Context, id string, amount int64) (string, error) {
 	balance, _, err := a.ledger.Once(ctx, []byte(id), nil, func(int64) ([]byte, error) {
 		kv := a.storage.KV()
-		before, _, err := durable.Get[int64](kv, "balance") // 0 if there is none
+		before, _, err := durable.Get[int64](kv, "balance") // 0 if there is no balance
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +107,7 @@ func (a *Account) Deposit(ctx context.Context, id string, amount int64) (string,
 	return string(balance), err
 }
 
-// Alarm is the ledger's; the account sets none of its own.
+// Alarm serves the ledger; the account sets no alarm of its own.
 func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	return a.ledger.Alarm(ctx, nil)
 }
@@ -119,7 +119,7 @@ func ExampleEmbed() {
 	// Output: natively: true
 }
 
-// A ledger that has work done again whose holder died.
+// A ledger that repeats work whose holder crashed.
 func ExampleRegisterLedger() {
 	again := func(ctx context.Context, env *durable.Env, claim dodedupe.Expired) error {
 		ledger, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: claim.Scope})

@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// told, where a test has set it, is what the class Notifying does.
+// told is OnExpired of the class Notifying, if a test has set it.
 var told func(ctx context.Context, env *durable.Env, e Expired) error
 
 func onExpired(ctx context.Context, env *durable.Env, e Expired) error {
@@ -24,7 +24,7 @@ func onExpired(ctx context.Context, env *durable.Env, e Expired) error {
 	return told(ctx, env, e)
 }
 
-// eachMapping runs a test on each way to keep a ledger.
+// eachMapping runs a test with each mapping.
 func eachMapping(t *testing.T, test func(t *testing.T, opts *LedgerOptions)) {
 	for _, m := range []Mapping{PerKey(), Buckets(2)} {
 		t.Run(m.String(), func(t *testing.T) {
@@ -42,8 +42,8 @@ func notifyingLedger(t *testing.T, opts *LedgerOptions) *Ledger {
 	return l
 }
 
-// A holder dies; the object notices, and has its work done by somebody else.
-// What was done, or taken over in time, is not told of.
+// A holder crashes. The object notices it, and another program does the work.
+// Completed claims, and claims taken over in time, are not reported.
 func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		l := notifyingLedger(t, opts)
@@ -84,16 +84,16 @@ func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		if len(expired) > 0 {
-			t.Errorf("and told of %+v", <-expired)
+			t.Errorf("unexpected notice of %+v", <-expired)
 		}
 		if err := l.Complete(t.Context(), dead, nil); !errors.Is(err, dedupe.ErrFenced) {
-			t.Errorf("the dead holder: %v", err)
+			t.Errorf("the crashed holder: %v", err)
 		}
 	})
 }
 
-// The object is not in memory when the lease ends, and its function fails at
-// first.
+// The object is not in memory when the lease ends, and OnExpired fails the
+// first time.
 func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		attempts := make(chan Expired, 10)
@@ -123,7 +123,8 @@ func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
 	})
 }
 
-// The object is started by its alarm: nobody has told this instance its name.
+// The alarm starts the object, so this instance has not received its name in a
+// message.
 func TestExpiredClaimInALongScopeIsToldOfAfterSIGKILL(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		opts.Scope = strings.Repeat("a long scope", 100)
@@ -134,12 +135,12 @@ func TestExpiredClaimInALongScopeIsToldOfAfterSIGKILL(t *testing.T) {
 		}
 		durabletest.Restart(t)
 		if e := <-expired; e.Scope != opts.Scope || string(e.Key) != "dead" {
-			t.Errorf("told of key %q in a scope of %d bytes", e.Key, len(e.Scope))
+			t.Errorf("got a notice of key %q in a scope of %d bytes", e.Key, len(e.Scope))
 		}
 	})
 }
 
-// Whatever a function does for one key, others are told of at once.
+// A slow or failing OnExpired for one key must not delay the notices of others.
 func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
 	for name, trouble := range map[string]func(context.Context) error{
 		"fails":  func(context.Context) error { return errors.New("boom") },
@@ -173,11 +174,11 @@ func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
 				case key := <-seen:
 					counts[key]++
 				case <-time.After(20 * time.Second):
-					t.Fatalf("in 20 s told of %v", counts)
+					t.Fatalf("notices in 20 s: %v", counts)
 				}
 			}
 			if took := time.Since(begin); took > 10*time.Second {
-				t.Errorf("others were told of after %v", took)
+				t.Errorf("the others' notices came after %v", took)
 			}
 		})
 	}
@@ -193,9 +194,9 @@ func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
 		if _, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: 10 * time.Millisecond, TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
-		// The name is longer than what an object knows of itself.
+		// The name is longer than the name that an object knows about itself.
 		if e := <-expired; string(e.Key) != key || e.Scope != opts.Scope {
-			t.Errorf("told of a key of %d bytes in a scope of %d", len(e.Key), len(e.Scope))
+			t.Errorf("got a notice of a key of %d bytes in a scope of %d", len(e.Key), len(e.Scope))
 		}
 		object, _ := opts.Mapping.locate(kindLedger, opts.Scope, []byte(key))
 		stub := durabletest.Env(t, nil).Object(opts.Binding, object)
@@ -207,15 +208,15 @@ func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
 			})
 		}
 		if !over {
-			t.Error("the alarm does not end")
+			t.Error("the alarm does not stop")
 		}
 	})
 }
 
-// More holders die at once than one alarm tells of, and their windows are over,
-// too.
+// More holders crash at once than one alarm can report, and their windows have
+// also ended.
 func TestEveryHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
-	const holders = 60 // more than one alarm tells of
+	const holders = 60 // more than one alarm reports
 	expired := make(chan string, 2*holders)
 	setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- string(e.Key); return nil })
 	l := notifyingLedger(t, &LedgerOptions{Binding: "NOTIFYING", Mapping: Buckets(1)})
@@ -231,7 +232,7 @@ func TestEveryHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
 		case key := <-expired:
 			seen[key] = true
 		case <-time.After(10 * time.Second):
-			t.Fatalf("told of %d holders", len(seen))
+			t.Fatalf("got notices of %d holders", len(seen))
 		}
 	}
 }
@@ -249,7 +250,7 @@ func TestEmbeddedLedgerTellsOfHoldersThatDied(t *testing.T) {
 		t.Fatal(err)
 	}
 	if ran, err := durabletest.RunAlarm(t, o.stub); !ran || err != nil || len(expired) > 0 {
-		t.Errorf("before the lease ends: %v, %v, told %d times", ran, err, len(expired))
+		t.Errorf("before the lease ends: %v, %v, %d notices", ran, err, len(expired))
 	}
 	if e := <-expired; string(e.Key) != "dead" || e.Fence != dead.Fence || e.Attempt != 1 || e.Scope != "" {
 		t.Errorf("%+v", e)

@@ -13,14 +13,14 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// fakeObjects is a namespace: objects over fake storages, and a network in
-// front that can be told to fail.
+// fakeObjects is a namespace of objects with fake storage, behind a network
+// that can fail.
 type fakeObjects struct {
 	clock func() int64
-	// network, if set, decides about the n-th message, counted from 0, and
+	// network, if set, decides about the n-th message, counted from 0. It
 	// returns the error that the caller gets.
 	network func(n int, method string) (faulty.Fault, error)
-	// prepare, if set, sees each storage before it is used.
+	// prepare, if set, gets each storage before it is used.
 	prepare func(s *faulty.Storage)
 	// before, if set, runs before the n-th message is sent.
 	before func(n int)
@@ -31,7 +31,7 @@ type fakeObjects struct {
 	objects  map[string]*storeObject
 }
 
-// lost is how a message gets lost, as the caller sees it.
+// lost returns the caller's error for a lost message.
 func lost() error {
 	return effect.Chain(durable.ErrDisconnected, &durable.Error{Message: "Network connection lost.", Retryable: true})
 }
@@ -54,7 +54,7 @@ func (f *fakeObjects) call(ctx context.Context, name, method string, msg []byte)
 	switch {
 	case failed != nil:
 		return nil, err
-	case thrown != nil: // as it arrives: its text, and that it is the object's
+	case thrown != nil: // the error that arrives has the text, and comes from the object
 		return nil, effect.Chain(durable.ErrRemote, &durable.Error{Name: "Error", Message: thrown.Error(), Props: map[string]any{"remote": true}})
 	}
 	return out, nil

@@ -16,12 +16,13 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// fakeLedgerObjects is a namespace of ledger objects over backends in memory,
-// and a network in front that can be told to fail.
+// fakeLedgerObjects is a namespace of ledger objects with backends in memory,
+// behind a network that can fail.
 type fakeLedgerObjects struct {
-	// clock, if set, is the objects', and alarms do not ring by themselves.
+	// clock, if set, is the clock of the objects; then alarms do not run by
+	// themselves.
 	clock func() int64
-	// network, if set, decides about the n-th message, counted from 0, and
+	// network, if set, decides about the n-th message, counted from 0. It
 	// returns the error that the caller gets.
 	network func(n int, method string) (faulty.Fault, error)
 
@@ -49,7 +50,7 @@ func (f *fakeLedgerObjects) object(name string) *ledgerObject {
 		return o
 	}
 	var timer *time.Timer
-	ring := func(at int64) { // alarms ring
+	ring := func(at int64) { // runs the alarm when it is due
 		if timer != nil {
 			timer.Stop()
 		}
@@ -110,8 +111,8 @@ func TestSequencer(t *testing.T) {
 	dedupetest.TestSequencer(t, func(t *testing.T) dedupe.Sequencer { return newSequencer((&fakeLedgerObjects{}).call, nil) })
 }
 
-// lossy delivers each message in vain the first time: by turns the message is
-// lost, or its answer.
+// lossy fails each message the first time: alternately it loses the message or
+// its answer.
 func (f *fakeLedgerObjects) lossy() caller {
 	var mu sync.Mutex
 	sent := map[string]bool{}
@@ -152,7 +153,7 @@ func TestLedgerCallThatStaysUnknownSaysSo(t *testing.T) {
 	f.network = nil
 	o.Owner = claim.Owner
 	if claim, err = l.Claim(t.Context(), []byte("k"), o); claim.Outcome != dedupe.Acquired || claim.Attempt != 1 || err != nil {
-		t.Errorf("the repetition by the same owner: %+v, %v", claim, err)
+		t.Errorf("a repeated call by the same owner: %+v, %v", claim, err)
 	}
 	f.network = func(int, string) (faulty.Fault, error) { return faulty.PerformsThenFails, lost() }
 	wantUnknown(t, l.Complete(t.Context(), claim, []byte("r")), true, durable.ErrDisconnected)

@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
 )
 
-// providerActs are the operations of a ledger and a sequencer, on the key k.
+// providerActs are the operations of a ledger and a sequencer on the key k.
 var providerActs = map[string]func(p *provided) (string, error){
 	"claim": func(p *provided) (string, error) {
 		c, err := p.ledger.Claim(p.t.Context(), []byte("new"), dedupe.ClaimOptions{Owner: "a", Lease: time.Second, TTL: time.Minute})
@@ -64,8 +64,8 @@ func (p *provided) state() (s string) {
 	return s
 }
 
-// breakFrom has storage fail in the n-th call from now on, and in so many after
-// that.
+// breakFrom makes storage fail from the n-th call on, for the given number of
+// calls.
 func (p *provided) breakFrom(n, times int, kind faulty.Fault) {
 	calls := 0
 	for _, table := range p.tables() {
@@ -79,9 +79,9 @@ func (p *provided) breakFrom(n, times int, kind faulty.Fault) {
 	}
 }
 
-// One fault of storage is made up for by the provider's repetition, or is an
-// error that is definite, and then nothing was changed. More may leave the
-// outcome unknown; then the caller's repetition finds what would have been.
+// After one storage fault the provider either succeeds by repeating the call,
+// or returns a definite error and has changed nothing. After more faults the
+// outcome may be unknown; then the caller's next call returns the right result.
 func TestFaultsOfStorageUnderTheProvider(t *testing.T) {
 	for name, act := range providerActs {
 		for _, m := range []Mapping{PerKey(), Buckets(1)} {
@@ -104,7 +104,7 @@ func TestFaultsOfStorageUnderTheProvider(t *testing.T) {
 						case err == nil && (got != want || p.state() != after):
 							t.Errorf("%s, %v, fault %d from %d: %s, %s", name, m, kind, n, got, p.state())
 						case err != nil && !unknown && p.state() != before:
-							t.Errorf("%s, %v, fault %d from %d: %v is definite, and stored is\n%s", name, m, kind, n, err, p.state())
+							t.Errorf("%s, %v, fault %d from %d: %v is definite, but storage has\n%s", name, m, kind, n, err, p.state())
 						case unknown && times == 1:
 							t.Errorf("%s, %v, fault %d from %d: %v", name, m, kind, n, err)
 						}

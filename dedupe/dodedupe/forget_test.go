@@ -25,13 +25,13 @@ func TestForgetWhoseReplyIsLostIsRepeated(t *testing.T) {
 			t.Errorf("%v: %v", plan, err)
 		}
 		if disk := f.storage("", "k"); disk.OK || disk.Alarm != 0 {
-			t.Errorf("%v: the record is still there", plan)
+			t.Errorf("%v: the record still exists", plan)
 		}
 	}
 }
 
-// Known mistake: a late Forget deletes a successor. Here the reply of the
-// removal is lost, and before it is repeated another caller inserts.
+// Known mistake: a late Forget deletes a successor. Here the reply to the
+// removal is lost, and another caller inserts before the removal is repeated.
 func TestRepeatedForgetLeavesTheSuccessor(t *testing.T) {
 	f := &fakeObjects{}
 	s, other := open(t, f, nil), open(t, f, nil)
@@ -42,7 +42,7 @@ func TestRepeatedForgetLeavesTheSuccessor(t *testing.T) {
 		}
 	}
 	put(true)
-	// The messages are look, then forget.
+	// The messages are look and then forget.
 	f.sent, f.network = 0, faults(faulty.Fine, faulty.PerformsThenFails)
 	f.before = func(n int) {
 		if n == 2 {
@@ -81,7 +81,7 @@ func TestForgetRemovesARecordThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A context that ends between the look and the removal of Forget.
+// The context ends between Forget's look and its removal.
 func TestForgetThatIsCancelledBetweenItsCallsChangesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &fakeObjects{}

@@ -18,9 +18,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// stubborn is a store whose callers do not give up: a call that failed is
-// repeated by the same owner, which resolves every unknown outcome. It lives on
-// over restarts.
+// stubborn is a store whose callers do not give up. The same owner repeats a
+// call that failed, which resolves every unknown outcome. It survives restarts.
 type stubborn struct {
 	open func() (insert inserter, forget func(ctx context.Context, key []byte) error)
 
@@ -49,13 +48,13 @@ func (s *stubborn) renew() {
 func (s *stubborn) Name() string { return "stubborn" }
 
 func (s *stubborn) PutIfAbsent(ctx context.Context, key []byte, _ time.Duration) (inserted bool, err error) {
-	// workerd looks at its timers and sockets, and is killed, when nothing else
-	// is to do.
+	// workerd handles timers and sockets, and the kill, only when it has
+	// nothing else to do.
 	time.Sleep(rand.N(40 * time.Millisecond))
 	by := reservation.NewOwner()
 	insert := func() error { inserted, err = s.now().insert(ctx, key, by); return err }
 	err = s.insist(ctx, insert)
-	// A kill seldom loses the answer of a winner; so lose some.
+	// A kill seldom loses a winner's answer, so the test loses some.
 	if s.calls.Add(1)%3 == 0 {
 		err = s.insist(ctx, insert)
 	}
@@ -72,8 +71,8 @@ func (s *stubborn) now() *stubborn {
 	return &stubborn{insert: s.insert, forget: s.forget}
 }
 
-// insist repeats a call until it is answered: at once if it was the object that
-// was reset, else with new handles.
+// insist repeats a call until it is answered. If only the object was reset, it
+// repeats at once; otherwise it takes new handles.
 func (s *stubborn) insist(ctx context.Context, call func() error) error {
 	for {
 		s.mu.Lock()
@@ -95,9 +94,9 @@ func (s *stubborn) insist(ctx context.Context, call func() error) error {
 	}
 }
 
-// TestHammerUnderSIGKILL runs the hammer while workerd is killed, and objects
-// are evicted and reset: in each round a key has one winner, whatever answers
-// were lost.
+// TestHammerUnderSIGKILL runs the hammer while workerd is killed and objects
+// are evicted and reset. In each round a key has one winner, whatever answers
+// are lost.
 func TestHammerUnderSIGKILL(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) (inserter, func(context.Context, []byte) error){
 		"store": stubbornStore, "ledger per key": stubbornLedger(PerKey()),
@@ -120,13 +119,13 @@ func TestHammerUnderSIGKILL(t *testing.T) {
 			<-done
 			t.Logf("%d hammers, %d calls repeated", rounds, s.repeated.Load())
 			if s.repeated.Load() == 0 {
-				t.Error("nothing hit a call")
+				t.Error("no fault affected a call")
 			}
 		})
 	}
 }
 
-// disturb resets some of the objects that there are, and evicts others.
+// disturb resets some of the objects and evicts others.
 func disturb(t *testing.T) {
 	t.Helper()
 	for _, binding := range []string{"DEDUPE", "LEDGER"} {
@@ -168,7 +167,7 @@ func stubbornStore(t *testing.T) (inserter, func(context.Context, []byte) error)
 	return insert, s.Forget
 }
 
-// stubbornLedger claims, and checks that fences grow.
+// stubbornLedger inserts with claims, and checks that fences grow.
 func stubbornLedger(m Mapping) func(t *testing.T) (inserter, func(context.Context, []byte) error) {
 	var mu sync.Mutex
 	fences, holders := map[string]int64{}, map[string]string{}
@@ -182,7 +181,7 @@ func stubbornLedger(m Mapping) func(t *testing.T) (inserter, func(context.Contex
 			mu.Lock()
 			defer mu.Unlock()
 			if again := c.Fence == fences[string(key)] && c.Owner == holders[string(key)]; c.Fence <= fences[string(key)] && !again {
-				t.Errorf("%s is acquired with fence %d after %d", key, c.Fence, fences[string(key)])
+				t.Errorf("%s was acquired with fence %d after %d", key, c.Fence, fences[string(key)])
 			}
 			fences[string(key)], holders[string(key)] = c.Fence, c.Owner
 			return true, nil

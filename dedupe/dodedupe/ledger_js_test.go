@@ -17,8 +17,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// realLedger returns ledgers on real objects, each subtest's with a scope of
-// its own.
+// realLedger returns ledgers on real objects. Each subtest has a scope of its
+// own.
 func realLedger(binding string, mapping Mapping) func(t *testing.T) dedupe.Ledger {
 	return func(t *testing.T) dedupe.Ledger {
 		t.Helper()
@@ -55,8 +55,8 @@ func realSequencer(binding string) func(t *testing.T) dedupe.Sequencer {
 
 func TestSequencerOnRealObjects(t *testing.T) { dedupetest.TestSequencer(t, realSequencer("")) }
 
-// Only a store with an object per key works with key-value storage. Everything
-// else is refused by name, and nothing was done.
+// On key-value storage only a store with an object per key works. All else is
+// refused with a named error, and changes nothing.
 func TestKeyValueStorageIsRefused(t *testing.T) {
 	for _, binding := range []string{"LEDGER_KV", "SHOP_KV"} {
 		store, err := NewStore(durabletest.Env(t, nil), &StoreOptions{Binding: binding, Mapping: Buckets(2)})
@@ -98,7 +98,7 @@ func ledgerStub(t *testing.T, object string) *durable.Stub {
 	return stub
 }
 
-// both runs a test on an object for one key, and on one for many.
+// both runs a test on an object for one key, and on an object for many keys.
 func both(t *testing.T, test func(t *testing.T, m Mapping, object string)) {
 	for _, m := range []Mapping{PerKey(), Buckets(1)} {
 		t.Run(m.String(), func(t *testing.T) {
@@ -141,8 +141,8 @@ func TestLedgerSurvivesSIGKILLAndEviction(t *testing.T) {
 	})
 }
 
-// The alarm comes to an object that has no message since it was built, so it
-// does not know what it keeps.
+// The alarm reaches an object that has received no message since it was built,
+// so the object does not know what it stores.
 func TestAlarmEmptiesALedgersObject(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, object string) {
 		l := openLedger(t, m)
@@ -154,12 +154,12 @@ func TestAlarmEmptiesALedgersObject(t *testing.T) {
 		}
 		mustClaim(t, l, dedupe.ClaimOptions{Lease: time.Minute}, dedupe.InProgress)
 		durabletest.Evict(t, stub)
-		// A lease that ran out counts for a tenth of the TTL.
+		// A lease that ran out still counts for a tenth of the TTL.
 		time.Sleep(1200 * time.Millisecond)
 		if _, err := durabletest.RunAlarm(t, stub); err != nil {
 			t.Error(err)
 		}
-		// A fence is kept for a minute; as if that was over.
+		// A fence is kept for a minute. Pretend that the minute has passed.
 		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) {
 			if _, ok, err := state.Storage().KV().Get(fenceName); !ok || err != nil {
 				t.Errorf("the fence is not kept: %v, %v", ok, err)
@@ -195,8 +195,8 @@ func TestAlarmEmptiesALedgersObject(t *testing.T) {
 	})
 }
 
-// An object that is reset while somebody waits in it ends the wait; the client
-// claims or waits anew.
+// If an object is reset while a caller waits in it, the wait ends. The client
+// then claims or waits again.
 func TestWaiterOutlivesAReset(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, object string) {
 		l := openLedger(t, m)
@@ -221,8 +221,8 @@ func TestWaiterOutlivesAReset(t *testing.T) {
 }
 
 // TestLedgerHammerUnderResets: callers do the work of a few keys while their
-// objects are reset. Whatever errors they met, fences grew, and a key that was
-// completed has the result that was acknowledged.
+// objects are reset. Whatever errors occurred, fences must grow, and a
+// completed key must have the acknowledged result.
 func TestLedgerHammerUnderResets(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, _ string) {
 		const callers, keys, resets = 8, 4, 40
@@ -244,7 +244,7 @@ func TestLedgerHammerUnderResets(t *testing.T) {
 		wg.Wait()
 		t.Logf("%d claims acquired, %d completed, %d calls failed", h.acquired, h.completed, h.failed)
 		if h.completed == 0 {
-			t.Error("the hammer hit nothing")
+			t.Error("no reset affected a call")
 		}
 	})
 }
@@ -257,13 +257,13 @@ type resetHammer struct {
 
 	mu     sync.Mutex
 	fences map[string]int64
-	// As acknowledged, until forgotten.
+	// The acknowledged results, until forgotten.
 	results                     map[string]string
 	acquired, completed, failed int
 }
 
-// work claims a key, and completes it, or checks the replay. A key is never
-// forgotten here, so its first result is its last.
+// work claims a key and completes it, or checks the replay. Keys are never
+// forgotten here, so a key keeps its first result.
 func (h *resetHammer) work(key string, round int) {
 	key += strconv.Itoa(round / 8)
 	l := h.ledger
@@ -279,12 +279,12 @@ func (h *resetHammer) work(key string, round int) {
 		h.failed++
 	case c.Outcome == dedupe.Replay:
 		if known != "" && string(c.Result) != known {
-			h.t.Errorf("key %s has the result %s, and %s was acknowledged", key, c.Result, known)
+			h.t.Errorf("key %s has the result %s, but %s was acknowledged", key, c.Result, known)
 		}
 	case c.Outcome == dedupe.Acquired:
 		h.acquired++
 		if known != "" || c.Fence <= fence {
-			h.t.Errorf("key %s acquired with fence %d after %d, completed with %q", key, c.Fence, fence, known)
+			h.t.Errorf("key %s was acquired with fence %d after %d, although completed with %q", key, c.Fence, fence, known)
 		}
 		h.fences[key] = max(h.fences[key], c.Fence)
 		result := strconv.FormatInt(c.Fence, 10)

@@ -17,8 +17,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 )
 
-// These messages are in use between programs of different age. No message has a
-// time of the caller in it, only durations.
+// Programs of different versions exchange these messages. They contain only
+// durations, never times of the caller.
 func TestLedgerMessageBytesArePinned(t *testing.T) {
 	sent := map[string]string{}
 	f := &fakeLedgerObjects{}
@@ -76,8 +76,8 @@ func TestLedgerMessageBytesArePinned(t *testing.T) {
 	}
 }
 
-// A newer client's message is refused, and nothing is changed: the client can
-// say so, and fall back.
+// A newer client's message is refused and changes nothing. The client gets a
+// clear error and can fall back.
 func TestMessageOfAnotherVersionOrMalformedIsRefused(t *testing.T) {
 	whole := codec.AppendNumbers(wire.Message("k", "owner", "f"), 1000, 5000)
 	for name, c := range map[string]struct {
@@ -85,7 +85,7 @@ func TestMessageOfAnotherVersionOrMalformedIsRefused(t *testing.T) {
 		want error
 	}{
 		"nothing": {nil, ErrMalformed}, "a newer version": {append([]byte{2}, whole[1:]...), ErrVersion}, "a part": {whole[:len(whole)-3], ErrMalformed},
-		"more": {append(slices.Clone(whole), 0), ErrMalformed}, "a number in another form": {append(whole[:len(whole)-2:len(whole)-2], 0x88, 0x80, 0), ErrMalformed},
+		"trailing bytes": {append(slices.Clone(whole), 0), ErrMalformed}, "a number in another form": {append(whole[:len(whole)-2:len(whole)-2], 0x88, 0x80, 0), ErrMalformed},
 	} {
 		o, _, many := newFakeLedgerObject(unixMilli)
 		out, err := o.call(t.Context(), "", wire.MethodClaim, c.msg)
@@ -101,8 +101,8 @@ func TestMessageOfAnotherVersionOrMalformedIsRefused(t *testing.T) {
 	}
 }
 
-// A newer object's answer, or its error, is no success: the outcome is unknown,
-// or it says that nothing was changed.
+// A newer object's answer or error must not count as success: the outcome is
+// unknown, or the error says that nothing was changed.
 func TestAnswerOfANewerObjectIsNotMisread(t *testing.T) {
 	for _, c := range []struct {
 		answer  []byte

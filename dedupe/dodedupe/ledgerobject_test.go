@@ -21,8 +21,8 @@ import (
 
 func atNoon() int64 { return faulty.Noon }
 
-// FuzzLedgerObject: whatever the messages are, an object answers, and leaves
-// readable records behind.
+// FuzzLedgerObject: an object must answer any messages, and leave readable
+// records.
 func FuzzLedgerObject(f *testing.F) {
 	claim := codec.AppendNumbers(wire.Message("k", "owner", "f"), 1000, 5000)
 	f.Add(claim, claim)
@@ -34,7 +34,7 @@ func FuzzLedgerObject(f *testing.F) {
 		for _, msg := range [][]byte{first, second} {
 			for _, m := range ledgerMethods {
 				if m.name == wire.MethodAwait {
-					continue // it would wait
+					continue // this message would wait
 				}
 				out, err := m.serve(o, t.Context(), msg)
 				if err != nil {
@@ -55,9 +55,9 @@ func FuzzLedgerObject(f *testing.F) {
 	})
 }
 
-// FuzzLedgerMessages: what a caller says is what the object hears, in each
-// message, and what the object answers is what the caller gets. The engine's
-// own decisions are told from entries, so nothing is compared with itself.
+// FuzzLedgerMessages: for each message the object must receive what the caller
+// sent, and the caller must get what the object answered. The test computes the
+// engine's decisions from entries, so it does not compare anything with itself.
 func FuzzLedgerMessages(f *testing.F) {
 	f.Add([]byte("k"), "owner", []byte("f"), []byte("result"), int64(1000), int64(5000))
 	f.Add([]byte("\x00"), "", []byte{}, []byte{}, int64(1), int64(1))
@@ -99,13 +99,13 @@ func FuzzLedgerMessages(f *testing.F) {
 		e := heard()
 		if owner != "" && e.Owner != owner || e.Owner != c.Owner || e.Fingerprint != string(fingerprint) ||
 			e.Until != faulty.Noon+o.Lease.Milliseconds() || e.TTL != o.TTL.Milliseconds() || e.Number != c.Fence {
-			t.Fatalf("the object heard %+v, and answered %+v, of %+v", e, c, o)
+			t.Fatalf("the object received %+v and answered %+v, for %+v", e, c, o)
 		}
 		if err := errors.Join(l.Extend(t.Context(), c, 2*o.Lease), l.Complete(t.Context(), c, result)); err != nil && !errors.Is(err, dedupe.ErrInvalidLease) {
 			t.Fatal(err)
 		}
 		if e := heard(); e.State != entry.Done || !bytes.Equal(e.Result, result) {
-			t.Fatalf("completed with %q, and the object heard %+v", result, e)
+			t.Fatalf("completed with %q, but the object received %+v", result, e)
 		}
 		o.Owner += "x"
 		if len(o.Owner) > dedupe.MaxOwnerSize {
@@ -115,14 +115,14 @@ func FuzzLedgerMessages(f *testing.F) {
 			t.Fatalf("%+v, %v; want a replay of %q", r, err, result)
 		}
 		if err := l.Forget(t.Context(), key); err != nil || len(objects.object(object).many.Backend.(*faulty.Backend).Rows) != 0 {
-			t.Fatalf("forgotten: %v, and there is a record", err)
+			t.Fatalf("forgotten: %v, but there is a record", err)
 		}
 	})
 }
 
-// FuzzStoredEntry: whatever is stored, an object answers each message; what it
-// cannot read is an error that says so and that nothing was changed, and stays
-// as it is until it is forgotten.
+// FuzzStoredEntry: an object must answer each message, whatever is stored. If
+// it cannot read the record, its error says so and says that nothing was
+// changed. The record stays unchanged until it is forgotten.
 func FuzzStoredEntry(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{entry.Version + 1, 7})
@@ -144,7 +144,7 @@ func FuzzStoredEntry(f *testing.F) {
 				_, err = wire.DecodeReply(out)
 				switch {
 				case unreadable != nil && c.method == wire.MethodLook:
-					// It says that there is something.
+					// The error says that there is a record.
 				case unreadable != nil && (!errors.Is(err, unreadable) || !effect.Definite(err)):
 					t.Fatalf("%s of %x: %v, want %v", c.method, stored, err, unreadable)
 				}
@@ -167,7 +167,7 @@ type messageTo struct {
 	msg    []byte
 }
 
-// messagesTo are one of each message about a key, but for that which forgets.
+// messagesTo returns one message of each kind about a key, except forget.
 func messagesTo(key string) []messageTo {
 	all := []messageTo{
 		{wire.MethodClaim, codec.AppendNumbers(wire.Message(key, "b", "f"), 1000, 5000)},
@@ -183,7 +183,7 @@ func messagesTo(key string) []messageTo {
 	return all
 }
 
-// forgetStored forgets what is stored, and expects the key to be free.
+// forgetStored forgets the stored record, and expects the key to be free.
 func forgetStored(t *testing.T, key string, row faulty.Row) {
 	t.Helper()
 	o, one, many := newFakeLedgerObject(atNoon)
@@ -198,9 +198,9 @@ func forgetStored(t *testing.T, key string, row faulty.Row) {
 	}
 }
 
-// FuzzReplyToLedger: whatever an object answers, a caller gets an answer of the
-// form that there is, or an error; and nothing that makes no sense counts as
-// done, or as certainly not done.
+// FuzzReplyToLedger: whatever an object answers, the caller must get a
+// well-formed answer or an error. A senseless reply must not count as done, nor
+// as certainly not done.
 func FuzzReplyToLedger(f *testing.F) {
 	for _, body := range [][]byte{{}, {1, 1, 1, 0}, {2, 1, 1, 'r'}, {3, 1, 0}, {1, 5}, {0, 0}, {5, 5, 1}} {
 		f.Add(mustReply(wire.Reply(body, nil)))
@@ -230,7 +230,7 @@ func FuzzReplyToLedger(f *testing.F) {
 			case errReply != nil && errors.Is(err, dedupe.ErrUnknownOutcome) == effect.Definite(errReply):
 				t.Fatalf("%s: %x is %v", op, out, err)
 			case errReply == nil && (op == "Claim" || op == "Next") && err != nil && !errors.Is(err, dedupe.ErrUnknownOutcome):
-				t.Fatalf("%s: %x is done, and %v", op, out, err)
+				t.Fatalf("%s: %x is done, but %v", op, out, err)
 			}
 		}
 	})

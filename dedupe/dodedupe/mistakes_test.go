@@ -16,9 +16,9 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 )
 
-// TestKnownMistakes has the mistakes of earlier implementations that are below
-// the interfaces of package dedupe; those of the interfaces are in the names of
-// dedupetest's tests.
+// TestKnownMistakes makes those mistakes of earlier implementations that are
+// below the interfaces of package dedupe. The names of dedupetest's tests have
+// the mistakes of the interfaces.
 func TestKnownMistakes(t *testing.T) {
 	faulty.TestMistakes(t, []faulty.Mistake{
 		{Name: "late Forget deleting a successor (a store)", Find: lateForgetOfAStore},
@@ -27,8 +27,8 @@ func TestKnownMistakes(t *testing.T) {
 	})
 }
 
-// lateForgetOfAStore has the second message of a Forget arrive when the key has
-// been forgotten and inserted again.
+// In lateForgetOfAStore the second message of a Forget arrives after the key
+// was forgotten and inserted again.
 func lateForgetOfAStore(t *testing.T, made bool) string {
 	f := &fakeObjects{}
 	late, other := open(t, f, nil), open(t, f, nil)
@@ -45,7 +45,7 @@ func lateForgetOfAStore(t *testing.T, made bool) string {
 				t.Error(err)
 			}
 			mustInsert()
-			if made { // it removes what is there
+			if made { // the mistake: remove whatever is stored
 				msg = wire.EncodeForget(f.storage("", "k").Record)
 			}
 		}
@@ -60,8 +60,8 @@ func lateForgetOfAStore(t *testing.T, made bool) string {
 	return ""
 }
 
-// callersClock has callers whose clocks are an hour further each time. Only the
-// object's counts, which stands.
+// In callersClock the callers' clocks advance by an hour each time. Only the
+// object's clock counts, and it stands still.
 func callersClock(t *testing.T, made bool) string {
 	callers := int64(faulty.Noon)
 	clock := func() int64 { return faulty.Noon }
@@ -83,8 +83,7 @@ func callersClock(t *testing.T, made bool) string {
 	return ""
 }
 
-// joined is an object's name as one makes it who joins scope and key as they
-// are.
+// joined is an object's name that joins scope and key without escaping.
 func joined(name string) string {
 	parts := strings.Split(name, ":")
 	for i, p := range parts[1:] {

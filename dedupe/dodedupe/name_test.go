@@ -51,7 +51,7 @@ func TestBucketsAreEven(t *testing.T) {
 	}
 }
 
-// These names are in use: a change here forgets every live record.
+// These names are in use: a change forgets every existing record.
 func TestObjectNamesArePinned(t *testing.T) {
 	for _, c := range []struct{ scope, key, want string }{
 		{"", "a", "capdo.dedupe.v1::YQ"},
@@ -81,8 +81,8 @@ func TestObjectNamesArePinned(t *testing.T) {
 	}
 }
 
-// FuzzObjectName: scope and key can be read back from the name, so no two pairs
-// share one.
+// FuzzObjectName: scope and key can be decoded from the name, so no two pairs
+// have the same name.
 func FuzzObjectName(f *testing.F) {
 	f.Add("", []byte("a"))
 	f.Add("a:x", []byte("k"))
@@ -102,8 +102,8 @@ func FuzzObjectName(f *testing.F) {
 	})
 }
 
-// decode64 is written anew, so that a mistake in how the names are made is not
-// made twice.
+// decode64 is written independently, so that it does not repeat a mistake of
+// the code that makes the names.
 func decode64(t *testing.T, s string) string {
 	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	var out []byte
@@ -122,8 +122,8 @@ func decode64(t *testing.T, s string) string {
 	return string(out)
 }
 
-// FuzzLedgerNames: scope and key, or stream, can be read back from where they
-// are kept, so no two share a place.
+// FuzzLedgerNames: scope and key, or stream, can be decoded from their place,
+// so no two have the same place.
 func FuzzLedgerNames(f *testing.F) {
 	f.Add("", []byte("a"), 0)
 	f.Add("a:x", []byte("k"), 1)

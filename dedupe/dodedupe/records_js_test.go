@@ -11,7 +11,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// shop is a class that has records, and other things in other objects.
+// shop is a class that stores records in some objects and other data in others.
 type shop struct {
 	records *Records
 	rung    int
@@ -62,8 +62,8 @@ func testSequencerOn(t *testing.T, binding string) {
 	})
 }
 
-// The alarm of an object with a record empties it. That of another object is
-// the class's, which keeps what it has stored.
+// The alarm of an object with a record empties it. The alarm of another object
+// is passed to the class, and its data stays.
 func TestRecordsTellTheirAlarms(t *testing.T) {
 	for _, binding := range []string{"SHOP", "SHOP_KV"} {
 		t.Run(binding, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestRecordsTellTheirAlarms(t *testing.T) {
 					t.Error(err)
 				}
 				if n, err := durable.Call[int](t.Context(), stub, "rung"); n != want.rung || err != nil {
-					t.Errorf("the class's alarm rang %d times, %v; want %d", n, err, want.rung)
+					t.Errorf("the class's alarm ran %d times, %v; want %d", n, err, want.rung)
 				}
 				durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
 					if entries, err := state.Storage().List(ctx, nil); len(entries) != want.stored || err != nil {

@@ -11,7 +11,7 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Shop is a class whose objects are shops, or keep the records of its store.
+// Shop is a class whose objects are shops or store the records of its store.
 type Shop struct{ records *dodedupe.Records }
 
 func NewShop(ctx context.Context, state *durable.State, env *durable.Env) (*Shop, error) {
@@ -19,12 +19,12 @@ func NewShop(ctx context.Context, state *durable.State, env *durable.Env) (*Shop
 	return &Shop{records}, err
 }
 
-// Alarm leaves the alarms of records to them.
+// Alarm lets Records handle the alarms of records.
 func (s *Shop) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	if mine, err := s.records.Alarm(ctx); mine {
 		return err
 	}
-	return nil // a shop's own alarm
+	return nil // the shop's own alarm
 }
 
 func ExampleRecordMethods() {

@@ -11,23 +11,23 @@ import (
 	"flow.internal/capdo/internal/opcost"
 )
 
-// The engine's TestCosts measures the rows.
+// TestCosts of the engine measures the rows.
 func TestRequestsAreThoseOfTheTable(t *testing.T) {
 	requests := countRequests(t)
 	for _, c := range opcost.Table {
 		if strings.HasPrefix(c.Operation, "alarm ") {
-			requests[c.Operation] = 1 // Cloudflare counts each as a request
+			requests[c.Operation] = 1 // Cloudflare counts each alarm as a request
 		}
 		if n, ok := requests[c.Operation]; !ok || n != c.Requests {
-			t.Errorf("%s takes %d requests, stated is %d", c.Operation, n, c.Requests)
+			t.Errorf("%s takes %d requests, the table has %d", c.Operation, n, c.Requests)
 		}
 	}
 	if len(opcost.Table) != len(requests) {
-		t.Errorf("the table has %d operations of %d", len(opcost.Table), len(requests))
+		t.Errorf("the table has %d of %d operations", len(opcost.Table), len(requests))
 	}
 }
 
-// countRequests returns how many messages each operation takes.
+// countRequests returns the number of messages of each operation.
 func countRequests(t *testing.T) map[string]int {
 	f := &fakeLedgerObjects{}
 	l := fakeLedger(t, f, Buckets(1))

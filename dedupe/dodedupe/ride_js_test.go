@@ -11,7 +11,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// awayUntil is when objects of the class Away can be constructed.
+// awayUntil is the time from which objects of the class Away can be
+// constructed.
 var awayUntil time.Time
 
 func registerAway(class string) {
@@ -28,8 +29,8 @@ func registerAway(class string) {
 	durable.Register(class, construct, methods...)
 }
 
-// An object that is reset again and again, as one is that moves, is waited for
-// until the caller's deadline.
+// An object may be reset repeatedly, for example while it moves. Callers wait
+// for it until their deadline.
 func TestCallsRideOverResets(t *testing.T) {
 	l, err := NewLedger(durabletest.Env(t, nil), &LedgerOptions{Binding: "AWAY"})
 	if err != nil {
@@ -51,7 +52,7 @@ func TestCallsRideOverResets(t *testing.T) {
 	if err != nil || c.Outcome != dedupe.Acquired || c.Attempt != 1 || took < 2*time.Second {
 		t.Errorf("with a late deadline: %+v, %v after %v", c, err, took)
 	}
-	t.Logf("away for 2 s, and claimed after %v", took.Round(time.Millisecond))
+	t.Logf("away for 2 s, claimed after %v", took.Round(time.Millisecond))
 	for _, deadline := range []time.Duration{time.Second, 0} {
 		_, took, err := claim("impatient", time.Hour, deadline)
 		if !errors.Is(err, dedupe.ErrUnknownOutcome) || !errors.Is(err, durable.ErrObjectReset) {

@@ -16,13 +16,13 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// away is a namespace whose objects are lost for some time, as those of a node
-// that died are until others take them over.
+// away is a namespace whose objects are lost for some time, as when a node
+// crashes and other nodes have not yet taken over its objects.
 type away struct {
 	fakeLedgerObjects
 	until time.Time
 	err   error
-	hangs bool // calls are not answered, and nothing says so
+	hangs bool // calls get neither an answer nor an error
 
 	mu   sync.Mutex
 	sent []time.Time
@@ -109,8 +109,8 @@ func TestADeadlineThatComesFirstLeavesTheOutcomeUnknown(t *testing.T) {
 	}
 }
 
-// Without a deadline nobody has said how long to go on, and what is refused, or
-// the object's own failure, stays so.
+// Without a deadline the caller has set no limit for repetitions. Refusals and
+// the object's own failures are not repeated.
 func TestWhatIsRepeatedOnceOnly(t *testing.T) {
 	remote := effect.Chain(durable.ErrRemote, &durable.Error{Message: "boom"})
 	overloaded := effect.Chain(durable.ErrOverloaded, &durable.Error{Message: "Durable Object is overloaded"})
@@ -141,7 +141,8 @@ func TestWhatIsRepeatedOnceOnly(t *testing.T) {
 	}
 }
 
-// Many callers that lose their object at once do not come back at once.
+// If many callers lose their object at once, they must not all come back at
+// once.
 func TestPausesGrowAndDiffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -154,7 +155,7 @@ func TestPausesGrowAndDiffer(t *testing.T) {
 			}
 			took, most := time.Since(begin), min(50*time.Millisecond<<n, 2*time.Second)
 			if took < most/2 || took > most {
-				t.Errorf("pause %d: %v, at most %v", n, took, most)
+				t.Errorf("pause %d: %v, want at most %v", n, took, most)
 			}
 			seen[took] = true
 		}
@@ -164,7 +165,7 @@ func TestPausesGrowAndDiffer(t *testing.T) {
 	})
 }
 
-// A claim that waits goes on after its object moved.
+// A claim that waits continues after its object has moved.
 func TestAWaitRidesOverATakeover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, l := newAway(t, 0, lost())

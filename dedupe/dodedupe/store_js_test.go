@@ -79,11 +79,11 @@ func stub(t *testing.T, key string) *durable.Stub {
 	return stub
 }
 
-// contents is what an object holds.
+// contents is what an object has stored.
 type contents struct {
 	tables int
-	record reservation.Record // the zero one if there is none
-	alarm  time.Time          // the zero time if there is none
+	record reservation.Record // zero if there is no record
+	alarm  time.Time          // zero if there is no alarm
 }
 
 func peek(t *testing.T, key string) (c contents) {
@@ -98,7 +98,7 @@ func peek(t *testing.T, key string) (c contents) {
 	return c
 }
 
-// read looks for tables first: asking for a record that is not there makes one.
+// read looks for tables first: reading a missing record would create one.
 func read(ctx context.Context, s *durable.Storage) (c contents, err error) {
 	rows, err := s.SQL().Exec("SELECT COUNT(*) FROM sqlite_master")
 	if err != nil {
@@ -130,7 +130,7 @@ func wantLive(t *testing.T, key string, ttl time.Duration) {
 	}
 }
 
-// eventuallyEmpty waits until the object of a key holds nothing at all.
+// eventuallyEmpty waits until the object of a key has nothing stored.
 func eventuallyEmpty(t *testing.T, key string, within time.Duration) {
 	t.Helper()
 	var c contents

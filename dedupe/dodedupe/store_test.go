@@ -32,7 +32,7 @@ func open(t *testing.T, f *fakeObjects, opts *StoreOptions) *Store {
 	return s
 }
 
-// newConformant returns a store over objects whose alarms ring.
+// newConformant returns a store on objects with alarms.
 func newConformant(t *testing.T) dedupe.Store {
 	f := &fakeObjects{}
 	f.prepare = func(s *faulty.Storage) {
@@ -140,8 +140,8 @@ func TestNothingIsSentForWhatIsInvalid(t *testing.T) {
 	}
 }
 
-// faults is a network in which the n-th message meets the n-th fault, as a lost
-// connection.
+// faults returns a network in which the n-th message has the n-th fault, as a
+// lost connection.
 func faults(list ...faulty.Fault) func(int, string) (faulty.Fault, error) {
 	return func(n int, _ string) (faulty.Fault, error) {
 		if n < len(list) {
@@ -201,7 +201,7 @@ func wantUnknown(t *testing.T, err error, retryable bool, causes ...error) {
 	}
 }
 
-// outcome is what a caller of PutIfAbsent knows.
+// outcome is what a caller of PutIfAbsent learns.
 func outcome(inserted bool, err error) string {
 	switch {
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
@@ -214,10 +214,11 @@ func outcome(inserted bool, err error) string {
 	return "duplicate"
 }
 
-// Known mistakes: the record is written but its alarm not, leaving a claim
-// nobody knows they hold; a lock is left behind when the insert faulty.Fails.
-// Here every plan of faults of the network in both attempts, and of storage in
-// one operation, meets a caller; then another one comes, undisturbed.
+// Known mistakes: the record is written but its alarm is not, so a claim
+// remains that no caller knows of; a lock is left behind when the insert fails.
+// Here one caller meets every combination of network faults in both attempts
+// and storage faults in one operation. Then another caller comes without
+// faults.
 func TestNoPlanOfFaultsGivesTwoWinnersOrAnUnknownHolder(t *testing.T) {
 	kinds := []faulty.Fault{faulty.Fine, faulty.Fails, faulty.PerformsThenFails}
 	tally := map[string]int{}
@@ -243,8 +244,8 @@ func TestNoPlanOfFaultsGivesTwoWinnersOrAnUnknownHolder(t *testing.T) {
 	}
 }
 
-// A failing store faulty.Fails for a while: no operation after the n-th works
-// until the caller has given up.
+// A failing storage fails for a while: no operation after the n-th works until
+// the caller has given up.
 func TestStorageThatStaysBrokenGivesNoTwoWinners(t *testing.T) {
 	for from := range 6 {
 		for _, kind := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
@@ -272,22 +273,22 @@ func meetFaults(t *testing.T, network func(int, string) (faulty.Fault, error), s
 	second, err := s.PutIfAbsent(t.Context(), []byte("k"), time.Hour)
 	switch {
 	case err != nil:
-		t.Errorf("%s: the next caller gets %v", trail, err)
+		t.Errorf("%s: the next caller got %v", trail, err)
 	case first == "duplicate":
-		t.Errorf("%s: nobody else was there", trail)
+		t.Errorf("%s: the key was taken without another caller", trail)
 	case first == "inserted" && (second || !held || disk.Alarm == 0):
 		t.Errorf("%s: record %v, alarm %d, next caller inserted = %v", trail, held, disk.Alarm, second)
 	case first == "not inserted" && (held || !second):
-		t.Errorf("%s: a claim that nobody knows", trail)
+		t.Errorf("%s: a claim that no caller knows of", trail)
 	case second == held:
 		t.Errorf("%s: record %v, next caller inserted = %v", trail, held, second)
 	}
 	return first
 }
 
-// TestHammerWithFaults: many callers, few keys, a network and storages that
-// fail at random. No key has two winners; a key without any has a caller who
-// knows that it may be the one.
+// TestHammerWithFaults: many callers use few keys, and network and storage fail
+// at random. No key has two winners. If a key has no winner, a caller knows
+// that it may be the winner.
 func TestHammerWithFaults(t *testing.T) {
 	const callers, keys = 16, 40
 	chance := func() faulty.Fault {
@@ -329,8 +330,8 @@ func TestHammerWithFaults(t *testing.T) {
 	}
 }
 
-// replies is a network that answers the n-th message with the n-th error,
-// without delivering it.
+// replies returns a network that answers the n-th message with the n-th error
+// and does not deliver it.
 func replies(errs ...error) func(int, string) (faulty.Fault, error) {
 	return func(n int, _ string) (faulty.Fault, error) {
 		if n < len(errs) && errs[n] != nil {
@@ -357,8 +358,8 @@ func TestOverloadIsDefiniteAndNotRepeated(t *testing.T) {
 	}
 }
 
-// An object that is reset for its use of memory reports overload, too, but may
-// have run the call.
+// An object that is reset because of its memory use also reports an overload,
+// but it may have run the call.
 func TestOverloadThatResetsTheObjectIsUnknown(t *testing.T) {
 	reset := effect.Chain(durable.ErrOverloaded, &durable.Error{Message: "exceeded its memory limit", Props: map[string]any{"overloaded": true, "durableObjectReset": true}})
 	f := &fakeObjects{network: func(n int, _ string) (faulty.Fault, error) {
@@ -373,7 +374,7 @@ func TestOverloadThatResetsTheObjectIsUnknown(t *testing.T) {
 	}
 }
 
-// Whatever the second attempt ends with, the first may have taken effect.
+// Whatever the result of the second attempt, the first may have had an effect.
 func TestOutcomeStaysUnknownWhenOnlyTheSecondAttemptIsDefinite(t *testing.T) {
 	for _, second := range []error{durable.ErrOverloaded, effect.None(ErrCorrupt), effect.None(faulty.ErrInjected), durable.ErrLimit} {
 		f := &fakeObjects{network: func(n int, _ string) (faulty.Fault, error) {
@@ -400,7 +401,7 @@ func TestErrorsByWhetherTheyAreRepeated(t *testing.T) {
 		{"a panic of the object", effect.Chain(durable.ErrRemote, &durable.Error{Message: "panic: x"}), false},
 		{"the Go program ended", &durable.Error{Name: "GoRuntimeError", Message: "exited", Props: map[string]any{"goRuntimeExited": true}}, false},
 		{"an unknown error", errors.New("?"), false},
-		{"the caller's invocation is over", durable.ErrContextClosed, false},
+		{"the caller's invocation has ended", durable.ErrContextClosed, false},
 		{"overloaded", durable.ErrOverloaded, true},
 		{"a limit", &durable.LimitError{Limit: "size", Max: 1, Actual: 2}, true},
 		{"no stub", effect.None(durable.ErrContextClosed), true},

@@ -12,8 +12,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 )
 
-// FuzzObject: whatever the messages are, an object answers or throws, and
-// leaves a record or nothing behind.
+// FuzzObject: an object answers or throws, whatever the messages are, and
+// leaves a record or nothing.
 func FuzzObject(f *testing.F) {
 	f.Add([]byte{}, []byte{})
 	f.Add(wire.EncodePut(reservation.Owner{1, 2, 3}, 1), wire.EncodePut(reservation.Owner{}, 5))

@@ -15,7 +15,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// Names and versions of what objects store; they are in use.
+// Names and versions of stored data. They are in use.
 const (
 	entryName        = "_capdo_ledger"
 	fenceName        = "_capdo_fence"
@@ -24,7 +24,7 @@ const (
 	userAlarmVersion = 1
 )
 
-// storedRecord is the record of a key, as an object keeps it.
+// storedRecord is the record of a key in an object.
 type storedRecord struct{ innerKey string }
 
 func (r storedRecord) get(t *testing.T, s *durable.Storage) []byte {
@@ -53,9 +53,9 @@ func (r storedRecord) put(t *testing.T, s *durable.Storage, b []byte) {
 	}
 }
 
-// Known mistake: an older program unhooks newer records. On each way to keep a
-// ledger: a newer record is left whole by claims and alarms of the older
-// program, and the newer one, when it is back, tells of its holder.
+// Known mistake: an older program removes newer records from the alarm's index.
+// With each mapping, claims and alarms of the older program must leave a newer
+// record whole, and the newer program must later report its holder.
 func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		expired := make(chan Expired, 10)
@@ -95,12 +95,12 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 			}
 		})
 		if len(expired) > 0 {
-			t.Errorf("the older program told of %+v", <-expired)
+			t.Errorf("the older program reported %+v", <-expired)
 		}
 		version(entry.Version)
 		durabletest.Evict(t, stub)
-		// the place in the index is a minute away; the newer program is there
-		// at once with per-key objects
+		// The entry's place in the index is a minute away. With one object per
+		// key the newer program sees the record at once.
 		if opts.Mapping == PerKey() {
 			if _, err := durabletest.RunAlarm(t, stub); err != nil {
 				t.Error(err)
@@ -115,9 +115,9 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 	})
 }
 
-// Known mistake: a fence that grows in memory only. On each way to keep a
-// ledger the next instance gives a larger one than what the object stored,
-// though its own clock is behind that.
+// Known mistake: a fence that grows only in memory. With each mapping the next
+// instance must issue a larger fence than the stored one, even if its own clock
+// is behind.
 func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		l := notifyingLedger(t, opts)
@@ -135,7 +135,7 @@ func TestFencesGrowOverForgetAndEvictionInAnObject(t *testing.T) {
 		if err := l.Forget(t.Context(), c.Key); err != nil {
 			t.Fatal(err)
 		}
-		// The clock of the machine before was 30 s ahead.
+		// The clock of the previous machine was 30 s ahead.
 		ahead := c.Fence + 30_000_000
 		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) {
 			kv := state.Storage().KV()

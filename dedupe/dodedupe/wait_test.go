@@ -17,9 +17,9 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 )
 
-// A wait is bounded by what its caller allows, in all, whatever is lost of it;
-// and what is lost of it is no outcome of the claim, which is known: the key is
-// in progress, and who waited holds nothing.
+// A wait takes at most the time that its caller allows, whatever is lost. A
+// lost wait does not make the claim's outcome unknown: the key is in progress,
+// and the waiter holds nothing.
 func TestWaitIsBoundedWhateverIsLost(t *testing.T) {
 	for n := range 6 {
 		for _, kind := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
@@ -55,7 +55,7 @@ func TestWaitIsBoundedWhateverIsLost(t *testing.T) {
 	}
 }
 
-// What a wait ends with that is definite is the claim's error, and never an
+// A definite error that ends a wait is the claim's error. It never becomes an
 // unknown outcome.
 func TestErrorsOfAWaitAreDefinite(t *testing.T) {
 	for _, cause := range []error{effect.None(dedupe.ErrOverloaded), effect.None(dedupe.ErrMismatch), effect.None(ErrVersion), errors.ErrUnsupported} {
@@ -77,8 +77,8 @@ func TestErrorsOfAWaitAreDefinite(t *testing.T) {
 	}
 }
 
-// Known mistake: who is told of a holder does not know the scope, because an
-// object does not know a name that is long.
+// Known mistake: OnExpired does not know the scope, because an object does not
+// know its own name if that is long.
 func TestLongNameIsKnownToWhoIsTold(t *testing.T) {
 	for _, m := range []Mapping{PerKey(), Buckets(2)} {
 		for _, size := range []int{10, 700, 1500, 60_000} {
@@ -96,16 +96,16 @@ func TestLongNameIsKnownToWhoIsTold(t *testing.T) {
 			}
 			name, err := o.engine(innerKey).Name().Stored()
 			if want := len(object) > 1024; err != nil || want && name != object || !want && name != "" {
-				t.Errorf("%v, a scope of %d bytes: a name of %d bytes is kept, of %d; %v", m, size, len(name), len(object), err)
+				t.Errorf("%v, a scope of %d bytes: %d of %d bytes of the name are kept; %v", m, size, len(name), len(object), err)
 			}
 			if e := newExpired(object, innerKey, &entry.Entry{}); e.Scope != l.scope || string(e.Key) != "k" {
-				t.Errorf("%v: told of key %q in a scope of %d bytes", m, e.Key, len(e.Scope))
+				t.Errorf("%v: got a notice of key %q in a scope of %d bytes", m, e.Key, len(e.Scope))
 			}
 		}
 	}
 }
 
-// A caller that waits for longer than a slice asks again.
+// A caller whose wait is longer than a slice asks again.
 func TestACallerWaitsInSlices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		awaits := 0

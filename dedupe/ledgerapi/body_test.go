@@ -2,7 +2,7 @@ package ledgerapi
 
 import "testing"
 
-// Decoded by encoding/json, these keys would all be the same.
+// encoding/json would decode all these keys to the same one.
 func TestTextThatIsNotUnicodeIsRefused(t *testing.T) {
 	fields := []apiField{textOf("key")}
 	for _, body := range []string{`{"key":"\ud800"}`, `{"key":"\udfff"}`, "{\"key\":\"\xff\"}"} {

@@ -21,7 +21,7 @@ import (
 	"flow.internal/capdo/dedupe/memdedupe"
 )
 
-// Tokens of the tests. Blue has two, as in a rotation.
+// Tokens of the tests. Blue has two, as during a rotation.
 const (
 	redToken  = "red-0123456789abcdef0123456789abcdef"
 	blueToken = "blue-0123456789abcdef0123456789abcdef"
@@ -29,7 +29,7 @@ const (
 	allTokens = "red:" + redToken + ",blue:" + blueToken + ",blue:" + blueNew
 )
 
-// backend is an API on what is in memory, of two tenants each.
+// backend is an API on implementations in memory, for two tenants.
 type backend struct {
 	API
 	ledgers map[string]*memdedupe.Ledger
@@ -98,15 +98,15 @@ func TestClientHasAStore(t *testing.T) {
 	})
 }
 
-// roundTrip is a transport that is a function.
+// roundTrip is a function as an http.RoundTripper.
 type roundTrip func(r *http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 var errLost = errors.New("the answer was lost")
 
-// lossy performs requests, and then loses the answers of those that lose
-// chooses, by the number of the request from 1.
+// lossy performs requests. It loses the answer to the n-th request, counted
+// from 1, if lose(n) is true.
 func lossy(lose func(n int64) bool) (http.RoundTripper, *atomic.Int64) {
 	var n atomic.Int64
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -123,12 +123,12 @@ func lossy(lose func(n int64) bool) (http.RoundTripper, *atomic.Int64) {
 
 func TestClientConvergesOverLostAnswers(t *testing.T) {
 	b := newBackend()
-	// Each first attempt.
+	// Loses the answer to each first attempt.
 	rt, sent := lossy(func(n int64) bool { return n%2 == 1 })
 	c := connect(t, serve(t, NewHandler(b.API)), redToken, rt)
 	claim, err := c.Claim(t.Context(), []byte("key"), dedupe.ClaimOptions{Lease: time.Minute})
 	if err != nil || claim.Outcome != dedupe.Acquired || claim.Attempt != 1 {
-		t.Fatalf("%+v, %v; want the winner to be told so", claim, err)
+		t.Fatalf("%+v, %v; want the winner to learn it", claim, err)
 	}
 	for _, err := range []error{
 		c.Extend(t.Context(), claim, time.Hour),
@@ -160,7 +160,7 @@ func TestClientSaysWhenTheOutcomeIsUnknown(t *testing.T) {
 	claim, err := c.Claim(t.Context(), []byte("key"), dedupe.ClaimOptions{Lease: time.Minute})
 	wantUnknown(t, err, "Claim", true)
 	if claim.Outcome != 0 || claim.Owner == "" {
-		t.Errorf("claim %+v, want its owner only", claim)
+		t.Errorf("claim %+v, want only its owner", claim)
 	}
 	held, err := b.ledgers["red"].Claim(t.Context(), []byte("key"), dedupe.ClaimOptions{Owner: claim.Owner, Lease: time.Minute})
 	if err != nil || held.Outcome != dedupe.Acquired || held.Attempt != 1 {
@@ -169,7 +169,7 @@ func TestClientSaysWhenTheOutcomeIsUnknown(t *testing.T) {
 	held.Ledger = c.identity() + held.Ledger
 	wantUnknown(t, c.Extend(t.Context(), held, time.Minute), "Extend", true)
 	wantUnknown(t, c.Complete(t.Context(), held, nil), "Complete", true)
-	// Completed meanwhile.
+	// The claim was completed meanwhile.
 	wantUnknown(t, c.Release(t.Context(), held), "Release", true)
 	if n := sent.Load(); n != 4*3 {
 		t.Errorf("%d requests, want 3 for each call", n)
@@ -182,7 +182,7 @@ func TestClientSaysWhenTheOutcomeIsUnknown(t *testing.T) {
 	wantUnknown(t, err, "PutIfAbsent", false)
 	wantUnknown(t, c.Store().Forget(t.Context(), []byte("k")), "Forget", true)
 	if n := sent.Load(); n != 4 {
-		t.Errorf("%d requests; 4 calls that must not be repeated", n)
+		t.Errorf("%d requests for 4 calls that must not be repeated", n)
 	}
 }
 
@@ -198,7 +198,7 @@ func wantUnknown(t *testing.T, err error, op string, retryable bool) {
 func TestClientStaysUnsureAfterALostAnswer(t *testing.T) {
 	b := newBackend()
 	rt, _ := lossy(func(n int64) bool {
-		if n == 2 { // the completion's first
+		if n == 2 { // the completion's first attempt
 			b.ledgers["red"].Forget(t.Context(), []byte("key"))
 		}
 		return n == 2
@@ -230,9 +230,9 @@ func TestClientIsSureWhereNothingListens(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := c.Claim(ctx, []byte("key"), dedupe.ClaimOptions{Lease: 1}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, dedupe.ErrUnknownOutcome) {
-		t.Errorf("%v, want the end of the context", err)
+		t.Errorf("%v, want the context's error", err)
 	}
-	// For all that is known, the request was sent before.
+	// The client cannot know whether the request was sent before.
 	c.http.Transport = roundTrip(http.DefaultTransport.RoundTrip)
 	_, put = c.Store().PutIfAbsent(t.Context(), []byte("key"), 0)
 	wantUnknown(t, put, "PutIfAbsent", false)
@@ -260,12 +260,12 @@ func TestClientRepeatsEverythingThatWasNeverSent(t *testing.T) {
 		}
 	}
 	if n := dials.Load(); n != 8 {
-		t.Errorf("%d connections were tried for 4 calls", n)
+		t.Errorf("%d connection attempts for 4 calls", n)
 	}
 }
 
-// What else may answer where a ledger is expected, and what a client makes of
-// it.
+// Other servers may answer where a ledger is expected. These are their answers
+// and the client's errors.
 func TestClientMistrustsOtherAnswers(t *testing.T) {
 	big := strings.Repeat(" ", maxResultBody+1)
 	for _, c := range []struct {
@@ -290,15 +290,15 @@ func TestClientMistrustsOtherAnswers(t *testing.T) {
 		{"not found", "text/html", "", 404, true, 1, nil},
 		{"a rate limit", "text/html", "", 429, true, 1, nil},
 		{"a bad gateway", "text/html", "", 502, true, 3, nil},
-		{"a time-out of a gateway", "text/html", "", 504, true, 3, nil},
+		{"a gateway's timeout", "text/html", "", 504, true, 3, nil},
 		{"an internal problem", "application/problem+json", `{"status":500,"code":"internal"}`, 500, true, 3, nil},
 		{"a code of another status", "application/problem+json", `{"status":503,"code":"fenced"}`, 503, true, 3, nil},
 		{"a problem of another status", "application/problem+json", `{"status":409,"code":"fenced"}`, 503, true, 3, nil},
 		{"a problem that is too large", "application/problem+json", `{"status":503,"code":"overloaded"}` + big, 503, true, 3, nil},
 		{"a login page", "text/html", "", 401, false, 1, ErrUnauthorized},
-		{"a gate that is closed", "text/html", "", 403, false, 1, ErrUnauthorized},
+		{"a closed gateway", "text/html", "", 403, false, 1, ErrUnauthorized},
 		{"an overload", "application/problem+json", `{"status":503,"code":"overloaded"}`, 503, false, 1, dedupe.ErrOverloaded},
-		{"a path that is not there", "application/problem+json", `{"status":404,"code":"not_found"}`, 404, false, 1, nil},
+		{"an unknown path", "application/problem+json", `{"status":404,"code":"not_found"}`, 404, false, 1, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -364,7 +364,7 @@ func TestNewClientRefusesWhatWouldTellTheToken(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if err != nil && c.token != "" && strings.Contains(err.Error(), c.token) {
-			t.Errorf("%s: error %q tells the token", c.name, err)
+			t.Errorf("%s: error %q contains the token", c.name, err)
 		}
 	}
 }
@@ -378,7 +378,7 @@ func TestAClaimMayBeCompletedWithAnotherTokenOfItsTenantOnly(t *testing.T) {
 	}
 	red := connect(t, url, redToken, nil)
 	elsewhere := connect(t, serve(t, NewHandler(newBackend().API)), blueToken, nil)
-	// Of the same ledger, at another URL.
+	// The same ledger at another URL.
 	alias := connect(t, serve(t, NewHandler(b.API)), blueToken, nil)
 	for _, c := range []*Client{red, elsewhere, alias} {
 		for _, err := range []error{c.Complete(t.Context(), claim, nil), c.Extend(t.Context(), claim, time.Hour), c.Release(t.Context(), claim)} {
@@ -395,8 +395,8 @@ func TestAClaimMayBeCompletedWithAnotherTokenOfItsTenantOnly(t *testing.T) {
 	}
 }
 
-// observedWait is a ledger that says when a claim begins to wait, and how it
-// ended.
+// observedWait is a ledger that reports when a claim begins to wait and how the
+// wait ended.
 type observedWait struct {
 	dedupe.Ledger
 	began chan struct{}
@@ -440,12 +440,12 @@ func TestAWaitEndsOnTheServerWhenItsClientGoes(t *testing.T) {
 		t.Error(err)
 	}
 	if got, err := c.Claim(t.Context(), []byte("key"), dedupe.ClaimOptions{Lease: time.Minute}); err != nil || got.Outcome != dedupe.Acquired {
-		t.Errorf("%+v, %v; want nobody to hold the key", got, err)
+		t.Errorf("%+v, %v; want the key to be free", got, err)
 	}
 }
 
-// A server need not notice that its client has gone. So nobody goes before the
-// server's wait is over.
+// A server may not notice that its client has left. So a client does not leave
+// before the server's wait has ended.
 func TestAWaitThatIsGivenUpLeavesNoWaiterBehind(t *testing.T) {
 	b := newBackend()
 	l := &observedWait{b.ledgers["red"], make(chan struct{}), make(chan error, 1)}
@@ -474,8 +474,8 @@ func TestAWaitThatIsGivenUpLeavesNoWaiterBehind(t *testing.T) {
 	}
 }
 
-// What a waiter acquires in the moment in which it is given up is told, even if
-// the first answer is lost.
+// If a waiter acquires the key at the moment when it is given up, the client
+// returns the claim, even if the first answer is lost.
 func TestAWaitThatAcquiresWhileItIsGivenUpSaysSo(t *testing.T) {
 	b := newBackend()
 	ctx, cancel := context.WithCancel(t.Context())

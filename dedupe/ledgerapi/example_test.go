@@ -14,9 +14,9 @@ import (
 	"flow.internal/capdo/dedupe/memdedupe"
 )
 
-// A ledger is served to the tenants whose tokens a secret has, and work is done
-// once for whoever asks for it. In a Worker the ledger is a dodedupe.Ledger
-// with the tenant in its scope; see examples/ledger.
+// A handler serves a ledger to the tenants whose tokens are in a secret. Work
+// is done once for all callers. In a Worker use a dodedupe.Ledger with the
+// tenant in its scope; see examples/ledger.
 func ExampleNewHandler() {
 	const token = "0123456789abcdef0123456789abcdef" // openssl rand -hex 32
 	ledgers := map[string]dedupe.Ledger{"shop": memdedupe.NewLedger(nil)}

@@ -26,8 +26,8 @@ import (
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-// send sends a request, as it is, and returns the status and the body that come
-// back.
+// send sends a raw request, and returns the status, headers and body of the
+// answer.
 func send(t testing.TB, url, request string) (int, http.Header, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
@@ -36,7 +36,7 @@ func send(t testing.TB, url, request string) (int, http.Header, string) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	// The answer may come before the server has read all.
+	// The answer may come before the server has read the whole request.
 	go io.WriteString(conn, request)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -47,16 +47,16 @@ func send(t testing.TB, url, request string) (int, http.Header, string) {
 	return resp.StatusCode, resp.Header, string(body)
 }
 
-// hostile is a request that is refused. What is empty is as it should be.
+// hostile is a request that is refused. Empty fields have valid values.
 type hostile struct {
 	name          string
 	method, path  string
-	authorization string // the whole lines
+	authorization string // complete header lines
 	headers       string // more lines, or the Content-Type's replacement
 	body          string
 	chunked       bool
 	status        int
-	code          string // if it is the API that answers
+	code          string // if the API answers
 }
 
 func (h *hostile) request() string {
@@ -87,8 +87,8 @@ var claimBody = fmt.Sprintf(`{"key":%q,"owner":%q,"lease_ms":60000}`, b64(secret
 
 func bearer(token string) string { return "Authorization: Bearer " + token + "\r\n" }
 
-// hostileRequests are sent while "held" is held by "holder" in red's ledger
-// with that identity and fence.
+// hostileRequests returns requests to send while "holder" holds the key "held"
+// in red's ledger, with that identity and fence.
 func hostileRequests(identity string, fence int64) []hostile {
 	holder := func(ledger, key, owner, fence string) string {
 		return fmt.Sprintf(`{"ledger":%q,"key":%q,"owner":%q,"fence":%s,"result":"","lease_ms":1}`, ledger, b64(key), b64(owner), fence)
@@ -106,7 +106,7 @@ func hostileRequests(identity string, fence int64) []hostile {
 		{name: "no token, and a body that never comes", authorization: "X: y\r\n", headers: "Content-Length: 1000000\r\n", status: 401, code: "unauthorized"},
 		{name: "an empty token", authorization: "Authorization: Bearer \r\n", status: 401, code: "unauthorized"},
 		{name: "a wrong token", authorization: bearer(strings.Replace(redToken, "0", "1", 1)), status: 401, code: "unauthorized"},
-		{name: "a token and more", authorization: bearer(redToken + "0"), status: 401, code: "unauthorized"},
+		{name: "a token with a suffix", authorization: bearer(redToken + "0"), status: 401, code: "unauthorized"},
 		{name: "a part of a token", authorization: bearer(redToken[:32]), status: 401, code: "unauthorized"},
 		{name: "a token in another case", authorization: bearer(strings.ToUpper(redToken)), status: 401, code: "unauthorized"},
 		{name: "the secret itself", authorization: bearer("red:" + redToken), status: 401, code: "unauthorized"},
@@ -137,8 +137,8 @@ func hostileRequests(identity string, fence int64) []hostile {
 
 		{name: "a body that is declared too large", body: with(`"x":"` + large + `"`), status: 413, code: "request_too_large"},
 		{name: "a body of a terabyte", headers: "Content-Length: 1099511627776\r\n", status: 413, code: "request_too_large"},
-		{name: "a body that is too large in chunks", body: with(`"x":"` + large + `"`), chunked: true, status: 413, code: "request_too_large"},
-		{name: "a result's size elsewhere", path: "/v1/claims/forget", body: `{"key":"` + large + `"}`, status: 413, code: "request_too_large"},
+		{name: "a chunked body that is too large", body: with(`"x":"` + large + `"`), chunked: true, status: 413, code: "request_too_large"},
+		{name: "the size of a result in another request", path: "/v1/claims/forget", body: `{"key":"` + large + `"}`, status: 413, code: "request_too_large"},
 		{name: "a result that is too large", path: c, body: complete(strings.Replace(holder(identity, "held", "holder", quoted(fence)), `"result":""`, `"result":"`+b64(strings.Repeat("x", dedupe.MaxResultSize+1))+`"`, 1)), status: 413, code: "result_too_large"},
 		{name: "a result that is much too large", path: c, body: complete(strings.Replace(holder(identity, "held", "holder", quoted(fence)), `"result":""`, `"result":"`+strings.Repeat("A", 2<<20)+`"`, 1)), status: 413, code: "request_too_large"},
 		{name: "a length that is negative", headers: "Content-Length: -1\r\n", status: 400},
@@ -182,7 +182,7 @@ func hostileRequests(identity string, fence int64) []hostile {
 
 		{name: "a negative lease", body: leased("-1"), status: 400, code: "invalid_lease"},
 		{name: "a lease that overflows", body: leased("9223372036854775807"), status: 400, code: "invalid_lease"},
-		// Times 1e6, modulo 2^64: 448,384 ns.
+		// 18446744073710 times 1e6, modulo 2^64, is 448,384 ns.
 		{name: "a lease that overflows to a short one", body: leased("18446744073710"), status: 400, code: "invalid_lease"},
 		{name: "a lease beyond 64 bits", body: leased("18446744073709551617"), status: 400, code: "invalid_request"},
 		{name: "a lease with a fraction", body: leased("1.5"), status: 400, code: "invalid_request"},
@@ -195,13 +195,13 @@ func hostileRequests(identity string, fence int64) []hostile {
 		{name: "a lease of a million digits", body: leased(strings.Repeat("9", 16_000)), status: 400, code: "invalid_request"},
 		{name: "a negative TTL", body: with(`"ttl_ms":-1`), status: 400, code: "invalid_ttl"},
 		{name: "a TTL that overflows", body: with(`"ttl_ms":18446744073710`), status: 400, code: "invalid_ttl"},
-		{name: "a TTL that overflows below", body: with(`"ttl_ms":-18446744073709`), status: 400, code: "invalid_ttl"},
+		{name: "a TTL that underflows", body: with(`"ttl_ms":-18446744073709`), status: 400, code: "invalid_ttl"},
 		{name: "a negative wait", body: with(`"wait_ms":-1`), status: 400, code: "invalid_wait"},
 		{name: "a wait that is too long", body: with(`"wait_ms":60001`), status: 400, code: "invalid_wait"},
 
 		{name: "no content type", headers: "Content-Type: \r\n", status: 415, code: "unsupported_media_type"},
 		{name: "a form", headers: "Content-Type: application/x-www-form-urlencoded\r\n", status: 415, code: "unsupported_media_type"},
-		{name: "text, as a page elsewhere could send", headers: "Content-Type: text/plain\r\n", status: 415, code: "unsupported_media_type"},
+		{name: "text, as a page of another origin could send", headers: "Content-Type: text/plain\r\n", status: 415, code: "unsupported_media_type"},
 		{name: "another charset", headers: "Content-Type: application/json; charset=utf-16\r\n", status: 415, code: "unsupported_media_type"},
 
 		{name: "the root", path: "/", status: 404, code: "not_found"},
@@ -226,7 +226,7 @@ func hostileRequests(identity string, fence int64) []hostile {
 		{name: "DELETE", method: "DELETE", status: 405, code: "method_not_allowed"},
 		{name: "OPTIONS", method: "OPTIONS", status: 405, code: "method_not_allowed"},
 		{name: "a method in lower case", method: "post", status: 405, code: "method_not_allowed"},
-		{name: "a method that nobody knows", method: "CLAIM", status: 405, code: "method_not_allowed"},
+		{name: "an unknown method", method: "CLAIM", status: 405, code: "method_not_allowed"},
 		{name: "a method that a header overrides", method: "GET", headers: "X-HTTP-Method-Override: POST\r\nX-Method-Override: POST\r\n", status: 405, code: "method_not_allowed"},
 		{name: "POST to the document", path: "/v1/openapi.yaml", status: 405, code: "method_not_allowed"},
 	}
@@ -262,11 +262,11 @@ func TestHostileRequestsAreRefusedAndChangeNothing(t *testing.T) {
 		wantNoSecrets(t, h.name, body+fmt.Sprint(header))
 	}
 	if status, _, body := send(t, url, (&hostile{}).request()); status != 200 || !strings.Contains(body, `"acquired"`) {
-		t.Errorf("the request that all others are made of: %d %s", status, body)
+		t.Errorf("the valid base request: %d %s", status, body)
 	}
 	again, err := b.ledgers["red"].Claim(t.Context(), []byte("held"), dedupe.ClaimOptions{Owner: "holder", Lease: time.Hour})
 	if err != nil || again.Fence != held.Fence || again.Attempt != 1 {
-		t.Errorf("%+v, %v; want the claim as it was", again, err)
+		t.Errorf("%+v, %v; want the claim unchanged", again, err)
 	}
 	wantNoSecrets(t, "the log", b.log.String())
 }
@@ -298,7 +298,7 @@ func (f failing) Next(context.Context, []byte, []byte, []byte, time.Duration) (d
 	return dedupe.Seq{}, f.err
 }
 
-// Each error of a ledger is the same error to a client, by a code of its own.
+// Each error of a ledger has its own code and is the same error for a client.
 func TestErrorsComeThrough(t *testing.T) {
 	broken := errors.New("broken: " + secretKey)
 	for _, c := range []struct {
@@ -349,8 +349,8 @@ func TestErrorsComeThrough(t *testing.T) {
 	}
 }
 
-// wantCode checks the code of a claim, that its status is the table's, and what
-// is logged: failures of the server, and no key that is not in them.
+// wantCode checks the code of a claim, its status in the table, and the log: it
+// has only server failures, and no keys.
 func wantCode(t *testing.T, b *backend, code string) {
 	t.Helper()
 	r := httptest.NewRequest("POST", "/v1/claims", strings.NewReader(claimBody))
@@ -384,7 +384,7 @@ func TestNothingIsServedWithoutTokens(t *testing.T) {
 	} {
 		b := newBackend()
 		b.Tokens = tokens
-		b.Ledger = func(*http.Request, string) (dedupe.Ledger, error) { panic("the ledger was asked for") }
+		b.Ledger = func(*http.Request, string) (dedupe.Ledger, error) { panic("the ledger was requested") }
 		code, want := "not_configured", ErrNoTokens
 		if name == "an empty list" {
 			code, want = "unauthorized", ErrUnauthorized
@@ -398,7 +398,7 @@ func TestNothingIsServedWithoutTokens(t *testing.T) {
 	}
 	defer func() {
 		if recover() == nil {
-			t.Error("NewHandler took an API without Tokens")
+			t.Error("NewHandler accepted an API without Tokens")
 		}
 	}()
 	NewHandler(API{})
@@ -438,11 +438,11 @@ func TestWhatIsNotServedIsNotThere(t *testing.T) {
 	}
 }
 
-// FuzzDecodeBody looks for bodies that are taken and are not JSON, or mean
-// something else to package json.
+// FuzzDecodeBody looks for accepted bodies that are not JSON, or that package
+// json decodes differently.
 func FuzzDecodeBody(f *testing.F) {
 	for _, h := range hostileRequests("ledger", 7) {
-		if len(h.body) < 4<<10 { // with larger ones it tries less
+		if len(h.body) < 4<<10 { // larger bodies would make it slower
 			f.Add([]byte(h.body))
 		}
 	}
@@ -487,7 +487,7 @@ func TestAServerMayHaveThePathElsewhere(t *testing.T) {
 	}
 }
 
-// A lease that is left out is the default, as one of 0 is.
+// A missing lease means the default, like a lease of 0.
 func TestALeaseMayBeLeftOut(t *testing.T) {
 	url := serve(t, NewHandler(newBackend().API))
 	for key, lease := range map[string]string{"left out": "", "zero": `,"lease_ms":0`} {

@@ -18,7 +18,7 @@ import (
 	"flow.internal/capdo/dedupe/memdedupe"
 )
 
-// The API refuses likewise, and what is refused has changed nothing.
+// The API refuses in the same way. A refused request changes nothing.
 func TestTheAPIRefusesWhatThereIsNoRoomFor(t *testing.T) {
 	const token = "0123456789abcdef0123456789abcdef"
 	tokens, err := ParseTokens("t:" + token)
@@ -60,10 +60,10 @@ func TestTheAPIRefusesWhatThereIsNoRoomFor(t *testing.T) {
 		}
 		body = `{"key":"b3RoZXI=","owner":"bw==","lease_ms":1000}`
 		if w := call("/v1/claims", int64(len(body)), strings.NewReader(body)); w.Code != 200 {
-			t.Errorf("a claim that has room: %d %s", w.Code, w.Body)
+			t.Errorf("a claim within the budget: %d %s", w.Code, w.Body)
 		}
 	})
 	if !nothingLeft {
-		t.Error("requests that are over still count")
+		t.Error("finished requests still count")
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// node is a part of the OpenAPI document, with its references followed.
+// node is a part of the OpenAPI document. References are resolved.
 type node map[string]any
 
 var document = func() node {
@@ -33,7 +33,7 @@ var document = func() node {
 	return d
 }()
 
-// at follows names from a node to another, which is nil where there is none.
+// at follows names from a node to another. The result is nil if there is none.
 func (n node) at(names ...string) node {
 	for _, name := range names {
 		n, _ = n[name].(node)
@@ -59,14 +59,13 @@ func (n node) requestSchema(path string) node {
 	return n.at("paths", path, "post", "requestBody", "content", "application/json", "schema")
 }
 
-// documented passes on what a handler does, and checks that it is as the
-// document says.
+// documented calls the handler, and checks that its answers match the document.
 func documented(t testing.TB, b *backend) http.Handler {
 	h := NewHandler(b.API)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			panic(http.ErrAbortHandler) // the client has gone
+			panic(http.ErrAbortHandler) // the client has disconnected
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		rec := httptest.NewRecorder()
@@ -80,12 +79,12 @@ func documented(t testing.TB, b *backend) http.Handler {
 	})
 }
 
-// conforms compares a response, and a request that was answered, with the
+// conforms compares a response, and the request if it was answered, with the
 // document.
 func conforms(r *http.Request, body []byte, rec *httptest.ResponseRecorder) error {
 	operation := document.at("paths", r.URL.Path, strings.ToLower(r.Method))
 	if operation == nil {
-		return nil // the document does not say that it is there
+		return nil // the document does not describe this path
 	}
 	response := operation.at("responses", fmt.Sprint(rec.Code))
 	media, _, _ := mime.ParseMediaType(rec.Header().Get("Content-Type"))
@@ -114,7 +113,8 @@ func conforms(r *http.Request, body []byte, rec *httptest.ResponseRecorder) erro
 	return nil
 }
 
-// allow checks a JSON text against a schema. It knows what the document uses.
+// allow checks a JSON text against a schema. It supports what the document
+// uses.
 func (n node) allow(text []byte) error {
 	var v any
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -149,7 +149,7 @@ func (n node) check(v any) error {
 	value, isInt := new(big.Int).SetString(string(number), 10)
 	switch {
 	case n["const"] != nil && v != n["const"], n["enum"] != nil && !slices.Contains(list(n["enum"]), text):
-		return fmt.Errorf("is not one of those in the document")
+		return fmt.Errorf("is not one of the values in the document")
 	case n["type"] == "object", n["type"] == "string" && !isText, n["type"] == "boolean" && !isBool, n["type"] == "integer" && (!isNumber || !isInt):
 		return fmt.Errorf("is a %T", v)
 	case n["minLength"] != nil && len(text) < n["minLength"].(int), n["maxLength"] != nil && len(text) > n["maxLength"].(int):

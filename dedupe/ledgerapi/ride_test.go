@@ -19,7 +19,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// away is a server that is not there for some time. It notes owners and times.
+// away is a server that is unavailable for some time. It records owners and
+// times.
 type away struct {
 	t     *testing.T
 	until time.Time
@@ -67,16 +68,16 @@ func problemAnswer(status int, code, retryAfter string) *http.Response {
 
 var failures = map[string]func(r *http.Request, n int) (*http.Response, error){
 	"connections break": func(*http.Request, int) (*http.Response, error) { return nil, errLost },
-	"first they break, then nobody listens": func(_ *http.Request, n int) (*http.Response, error) {
+	"connections break, then are refused": func(_ *http.Request, n int) (*http.Response, error) {
 		if n == 1 {
 			return nil, errLost
 		}
 		return nil, &net.OpError{Op: "dial", Err: errors.New("refused")}
 	},
-	"the server does not know": func(*http.Request, int) (*http.Response, error) {
+	"the server does not know the outcome": func(*http.Request, int) (*http.Response, error) {
 		return problemAnswer(503, "outcome_unknown", "1"), nil
 	},
-	"a proxy has no server": func(*http.Request, int) (*http.Response, error) { return problemAnswer(502, "", ""), nil },
+	"a proxy cannot reach the server": func(*http.Request, int) (*http.Response, error) { return problemAnswer(502, "", ""), nil },
 	"nothing is answered": func(r *http.Request, _ int) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
@@ -105,7 +106,7 @@ func TestCallsRideOverAServerThatIsAway(t *testing.T) {
 				t.Fatalf("%s: %v, %v after %v", name, claim.Outcome, err, took)
 			}
 			if len(a.owners) != 1 || len(a.sent) > 25 {
-				t.Errorf("%s: %d requests, of %d owners", name, len(a.sent), len(a.owners))
+				t.Errorf("%s: %d requests of %d owners", name, len(a.sent), len(a.owners))
 			}
 			t.Logf("%s: after %v, %d requests", name, took.Round(time.Millisecond), len(a.sent))
 			a.until = time.Now().Add(20 * time.Second)
@@ -153,8 +154,8 @@ func TestTheServersRetryAfterIsKept(t *testing.T) {
 	})
 }
 
-// A number of the sequencer has no owner: who repeats it does not learn whether
-// the number is new.
+// Numbers of the sequencer have no owner. A caller that repeated the call could
+// not learn whether the number is new.
 func TestWhatHasNoOwnerIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, c := newAway(t, time.Hour, failures["connections break"])

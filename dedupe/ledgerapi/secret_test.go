@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// manyTokens are as many as there may be, in a secret.
+// manyTokens returns a secret with the maximum number of tokens.
 func manyTokens(version string) string {
 	var b strings.Builder
 	for n := range MaxTokens {
@@ -21,8 +21,7 @@ func requestOf(version string, n int) *http.Request {
 	return &http.Request{Header: http.Header{"Authorization": {fmt.Sprintf("Bearer %s-%060d", version, n)}}}
 }
 
-// What each request does: it gets the secret's text anew, and looks its token
-// up.
+// Each request parses the secret's text and looks up its token.
 func BenchmarkTokensOfARequest(b *testing.B) {
 	secret, r := manyTokens("v"), requestOf("v", 500)
 	for b.Loop() {
@@ -36,8 +35,8 @@ func BenchmarkTokensOfARequest(b *testing.B) {
 	}
 }
 
-// A secret that has changed is read anew, each time: no token of another one is
-// let in, also where requests of two deployments, with two secrets, alternate.
+// A changed secret is parsed again. Tokens of another secret are never
+// accepted, even if requests of two deployments with two secrets alternate.
 func TestTokensAreThoseOfTheSecretThatIsGiven(t *testing.T) {
 	secrets := map[string]string{"a": manyTokens("a"), "b": manyTokens("b")}
 	var wg sync.WaitGroup
@@ -52,7 +51,7 @@ func TestTokensAreThoseOfTheSecretThatIsGiven(t *testing.T) {
 					}
 					for other := range secrets {
 						if _, ok := tokens.authorize(requestOf(other, 7)); ok != (other == version) {
-							t.Errorf("a token of %s, where the secret is %s: %v", other, version, ok)
+							t.Errorf("a token of %s with the secret %s: %v", other, version, ok)
 						}
 					}
 				}
@@ -65,7 +64,7 @@ func TestTokensAreThoseOfTheSecretThatIsGiven(t *testing.T) {
 		t.Errorf("%v, %v", tokens, err)
 	}
 	if _, err := ParseTokens(secrets["a"] + "x"); err == nil {
-		t.Error("a secret that is wrong at its end is accepted")
+		t.Error("a secret with an error at its end is accepted")
 	}
 	if _, err := ParseTokens(""); err == nil {
 		t.Error("no secret is accepted")

@@ -37,15 +37,15 @@ func TestParseTokens(t *testing.T) {
 		{"a token with = inside", "red:" + goodToken + "=x", 0, ErrMalformedTokens},
 		{"quotes", `"red:` + goodToken + `"`, 0, ErrMalformedTokens},
 		{"a token twice", "red:" + goodToken + ",red:" + goodToken, 0, ErrMalformedTokens},
-		{"a token of two tenants", "red:" + goodToken + ",blue:" + goodToken, 0, ErrMalformedTokens},
-		{"a good one and a broken one", "red:" + goodToken + ",blue", 0, ErrMalformedTokens},
+		{"the same token for two tenants", "red:" + goodToken + ",blue:" + goodToken, 0, ErrMalformedTokens},
+		{"a valid and an invalid entry", "red:" + goodToken + ",blue", 0, ErrMalformedTokens},
 	} {
 		tokens, err := ParseTokens(c.secret)
 		if !errors.Is(err, c.err) || (err == nil) != (c.tokens > 0) || err == nil && len(tokens.entries) != c.tokens {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if err != nil && (strings.Contains(err.Error(), goodToken[1:]) || strings.Contains(err.Error(), "red")) {
-			t.Errorf("%s: error %q tells the secret", c.name, err)
+			t.Errorf("%s: error %q contains the secret", c.name, err)
 		}
 	}
 }

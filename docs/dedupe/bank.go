@@ -16,7 +16,8 @@ import (
 )
 
 // callBank sends the bank a request about a payment. The reference is the
-// bank's idempotency key. Without the variable BANK_URL the bank is made up.
+// bank's idempotency key. If the variable BANK_URL is not set, it calls the
+// simulated Bank.
 func callBank(ctx context.Context, env *durable.Env, method, reference string, fence int64, query string) (status int, body []byte, err error) {
 	base, elsewhere, err := env.Var("BANK_URL")
 	if err != nil {
@@ -41,8 +42,8 @@ func callBank(ctx context.Context, env *durable.Env, method, reference string, f
 
 var errNoAnswer = errors.New("the bank did not answer")
 
-// Bank stands for what is outside: a payment processor that takes an
-// idempotency key, and keeps it, and knows of fences.
+// Bank simulates an external payment processor. It stores the result of each
+// idempotency key, and it understands fences.
 type Bank struct{ sql *durable.SQL }
 
 // NewBank makes a Bank.
@@ -62,14 +63,14 @@ func (b *Bank) Fetch(ctx context.Context, r *durable.Request) (*durable.Response
 	return durablehttp.Serve(ctx, mux, r)
 }
 
-// pay charges once for an id, and refuses who comes after somebody with a
-// larger fence.
+// pay charges each id once, and refuses a fence that is smaller than the
+// largest it has seen.
 func (b *Bank) pay(w http.ResponseWriter, r *http.Request) {
 	cents, err := strconv.ParseInt(r.URL.Query().Get("cents"), 10, 64)
 	fence, fenceErr := strconv.ParseInt(r.Header.Get("Fence"), 10, 64)
 	switch {
 	case err != nil || fenceErr != nil:
-		http.Error(w, "cents and fence are whole numbers", http.StatusBadRequest)
+		http.Error(w, "cents and fence must be whole numbers", http.StatusBadRequest)
 		return
 	case cents > 100_000:
 		http.Error(w, "declined", http.StatusPaymentRequired)
@@ -78,9 +79,9 @@ func (b *Bank) pay(w http.ResponseWriter, r *http.Request) {
 	n, err := b.charge(r.PathValue("id"), fence, cents)
 	switch {
 	case errors.Is(err, durable.ErrNoRows):
-		http.Error(w, "another is at it", http.StatusConflict)
+		http.Error(w, "a newer attempt has taken over", http.StatusConflict)
 	case err != nil:
-		http.Error(w, "the bank has failed", http.StatusInternalServerError)
+		http.Error(w, "the bank failed", http.StatusInternalServerError)
 	default:
 		fmt.Fprintf(w, "receipt %d\n", n)
 	}
@@ -98,7 +99,7 @@ func (b *Bank) charge(id string, fence, cents int64) (n int64, err error) {
 	return durable.One[int64](rows)
 }
 
-// raise keeps the largest fence, and fails with durable.ErrNoRows for a smaller
+// raise stores the largest fence. It returns durable.ErrNoRows for a smaller
 // one.
 func (b *Bank) raise(id string, fence int64) error {
 	rows, err := b.sql.Exec(`INSERT INTO fences (id, fence) VALUES (?, ?)
@@ -111,8 +112,8 @@ func (b *Bank) raise(id string, fence int64) error {
 	return err
 }
 
-// find says what was charged for an id. Who comes with a fence shuts out
-// smaller ones, so that nobody charges after this answer.
+// find returns what was charged for an id. If the request has a fence, find
+// also raises the stored one, so that no smaller fence can charge afterwards.
 func (b *Bank) find(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	fence, err := strconv.ParseInt(r.Header.Get("Fence"), 10, 64)
@@ -125,9 +126,9 @@ func (b *Bank) find(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case errors.Is(err, durable.ErrNoRows):
-		http.Error(w, "another is at it", http.StatusConflict)
+		http.Error(w, "a newer attempt has taken over", http.StatusConflict)
 	case err != nil:
-		http.Error(w, "the bank has failed", http.StatusInternalServerError)
+		http.Error(w, "the bank failed", http.StatusInternalServerError)
 	case n == 0:
 		http.Error(w, "nothing was charged", http.StatusNotFound)
 	default:
@@ -136,7 +137,7 @@ func (b *Bank) find(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// charged returns the number of an id's receipt, 0 if there is none.
+// charged returns the receipt number of an id, or 0 if there is none.
 func (b *Bank) charged(id string) (n, cents int64, err error) {
 	rows, err := b.sql.Exec("SELECT n, cents FROM payments WHERE id = ?", id)
 	if err != nil {

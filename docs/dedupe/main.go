@@ -1,5 +1,5 @@
-// Dedupe is the program of docs/dedupe.md: a shop's Worker in which nothing
-// happens twice.
+// Dedupe is the program of docs/dedupe.md: a shop's Worker that never charges
+// or handles anything twice.
 package main
 
 import (
@@ -44,7 +44,7 @@ func routes() http.Handler {
 	return mux
 }
 
-// webhook handles each delivery once, as far as one step can.
+// webhook handles each delivery once, unless it fails or crashes midway.
 func webhook(w http.ResponseWriter, r *http.Request) {
 	store, err := dodedupe.NewStore(durablehttp.Env(r), &dodedupe.StoreOptions{Scope: "webhooks"})
 	if err != nil {
@@ -69,16 +69,16 @@ func webhook(w http.ResponseWriter, r *http.Request) {
 
 func remember(r *http.Request) error {
 	if r.ContentLength == 0 {
-		return errors.New("the webhook is empty")
+		return errors.New("the webhook has no body")
 	}
 	return nil
 }
 
-// log writes lines of JSON to stdout, which workerd takes for console.log; what
-// is written to stderr it takes for errors.
+// log writes lines of JSON to stdout, which workerd logs as console.log. It
+// would log stderr as errors.
 var log = slog.New(slog.NewJSONHandler(os.Stdout, nil))
 
-// orders returns the ledger of orders' payments, whose operations are reported.
+// orders returns the ledger of order payments. It reports each operation.
 func orders(env *durable.Env) (dedupe.Ledger, error) {
 	ledger, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: "orders", DefaultTTL: 30 * 24 * time.Hour})
 	if err != nil {
@@ -89,8 +89,8 @@ func orders(env *durable.Env) (dedupe.Ledger, error) {
 	}), nil
 }
 
-// number numbers the events of an order, without gaps; a repetition gets the
-// number that the event has.
+// number assigns consecutive numbers to the events of an order, without gaps. A
+// repeated event gets the number it already has.
 func number(w http.ResponseWriter, r *http.Request) {
 	sequencer, err := dodedupe.NewSequencer(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "events"})
 	if err != nil {
@@ -105,22 +105,22 @@ func number(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%d new=%t\n", seq.N, seq.Inserted)
 }
 
-// httpLedger and customer say where the keys of POST /charges are kept, and
-// whose they are.
+// httpLedger returns the ledger that stores the keys of POST /charges. customer
+// returns the owner of the request's key.
 func httpLedger(r *http.Request) (dedupe.Ledger, error) {
 	return dodedupe.NewLedger(durablehttp.Env(r), &dodedupe.LedgerOptions{Scope: "http", Mapping: dodedupe.Buckets(16)})
 }
 
 func customer(r *http.Request) (string, error) {
-	name, _, ok := r.BasicAuth() // in earnest, one that was authenticated
+	name, _, ok := r.BasicAuth() // in production, use an authenticated customer
 	if !ok {
-		return "", errors.New("nobody")
+		return "", errors.New("no customer")
 	}
 	return name, nil
 }
 
 // Account is an object whose balance changes exactly once for each deposit,
-// however often that is sent.
+// even if the deposit is sent many times.
 type Account struct {
 	kv     *durable.KV
 	ledger *dodedupe.Embedded
@@ -132,8 +132,8 @@ func NewAccount(ctx context.Context, state *durable.State, env *durable.Env) (*A
 	return &Account{state.Storage().KV(), ledger}, err
 }
 
-// Deposit adds to the balance, and returns it as it was after that. Balance and
-// record are one transaction.
+// Deposit adds to the balance, and returns the new balance. It stores the
+// balance and the record of the deposit in one transaction.
 func (a *Account) Deposit(ctx context.Context, id string, cents int64) (string, error) {
 	balance, _, err := a.ledger.Once(ctx, []byte(id), nil, func(int64) ([]byte, error) {
 		before, _, err := durable.Get[int64](a.kv, "balance") // 0 if there is none
@@ -146,8 +146,7 @@ func (a *Account) Deposit(ctx context.Context, id string, cents int64) (string, 
 	return string(balance), err
 }
 
-// Alarm is the ledger's: it removes what has expired. The account sets none of
-// its own.
+// Alarm removes expired records. The account sets no alarm of its own.
 func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	return a.ledger.Alarm(ctx, nil)
 }
@@ -156,7 +155,7 @@ func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 func deposit(w http.ResponseWriter, r *http.Request) {
 	cents, err := strconv.ParseInt(r.URL.Query().Get("cents"), 10, 64)
 	if err != nil {
-		http.Error(w, "cents is a whole number", http.StatusBadRequest)
+		http.Error(w, "cents must be a whole number", http.StatusBadRequest)
 		return
 	}
 	account := durablehttp.Env(r).Object("ACCOUNT", r.PathValue("account"))
@@ -168,7 +167,7 @@ func deposit(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, balance)
 }
 
-// answer sends what the bank has said, or why there is nothing.
+// answer sends the bank's answer, or the reason why there is none.
 func answer(w http.ResponseWriter, status int, receipt []byte, err error) {
 	if err != nil {
 		fail(w, err)
@@ -178,28 +177,28 @@ func answer(w http.ResponseWriter, status int, receipt []byte, err error) {
 	fmt.Fprintf(w, "%s\n", receipt)
 }
 
-// fail answers what a failure means for the client.
+// fail sends the HTTP status for an error.
 func fail(w http.ResponseWriter, err error) {
 	var busy *dedupe.InProgressError
 	var unknown *unknownError
 	switch {
 	case errors.As(err, &busy):
 		w.Header().Set("Retry-After", strconv.Itoa(int(busy.RetryAfter.Seconds())+1))
-		http.Error(w, "it is being done", http.StatusConflict)
+		http.Error(w, "this is in progress", http.StatusConflict)
 	case errors.Is(err, dedupe.ErrMismatch):
-		http.Error(w, "this was asked for before, with another payload", http.StatusUnprocessableEntity)
+		http.Error(w, "the same key was used before with another payload", http.StatusUnprocessableEntity)
 	case errors.Is(err, dedupe.ErrKeyEmpty), errors.Is(err, dedupe.ErrKeyTooLarge):
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case errors.Is(err, errDeclined):
 		http.Error(w, "declined", http.StatusPaymentRequired)
-	case errors.As(err, &unknown): // the truth, and whom to ask
+	case errors.As(err, &unknown): // tell the client, and where to ask
 		log.Error("failed", "err", err)
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Retry-After", strconv.Itoa(int(lease.Seconds())))
 		w.WriteHeader(http.StatusBadGateway)
 		json.NewEncoder(w).Encode(map[string]any{"outcome": "unknown", "ask": "the bank", "reference": unknown.reference, "fence": unknown.fence})
-	default: // unknown outcome, overloaded, fenced, and all that is neither: ask again, the key says that it is the same
-		log.Error("failed", "err", err) // errors of dedupe have no keys in them
+	default: // unknown outcome, overloaded, fenced or any other error: repeat it with the same key
+		log.Error("failed", "err", err) // errors of dedupe contain no keys
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "ask again", http.StatusServiceUnavailable)
 	}

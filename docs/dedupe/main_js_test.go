@@ -52,7 +52,7 @@ func TestTheWorkerAnswers(t *testing.T) {
 		answer     string
 	}{
 		{"/webhooks", "", []string{"Webhook-Id: evt_1"}, 503, "ask again"},
-		{"/webhooks", "{}", []string{"Webhook-Id: evt_1"}, 200, "done"}, // forgotten after the failure
+		{"/webhooks", "{}", []string{"Webhook-Id: evt_1"}, 200, "done"}, // the failed delivery was forgotten
 		{"/webhooks", "{}", []string{"Webhook-Id: evt_1"}, 200, "seen"},
 		{"/webhooks", "{}", nil, 400, ""},
 		{"/orders/1041/pay?cents=500", "", nil, 200, "receipt 1"},
@@ -82,12 +82,12 @@ func TestTheWorkerAnswers(t *testing.T) {
 	_, first, again := post(t, "/charges", "cents=500", ada, form, "Idempotency-Key: k1")
 	status, second, replayed := post(t, "/charges", "cents=500", ada, form, "Idempotency-Key: k1")
 	if status != 201 || first != "receipt 3" || first != second || again || !replayed {
-		t.Errorf("%q, and then %d %q, replayed: %t, %t", first, status, second, again, replayed)
+		t.Errorf("first %q, then %d %q; replayed: %t, %t", first, status, second, again, replayed)
 	}
 }
 
-// TestRecoveryCompletesWhatWasCharged has a holder die between the bank's
-// charge and its record.
+// In TestRecoveryCompletesWhatWasCharged a holder crashes after the bank's
+// charge and before it records it.
 func TestRecoveryCompletesWhatWasCharged(t *testing.T) {
 	env := durabletest.Env(t, nil)
 	ledger, err := orders(env)
@@ -103,7 +103,7 @@ func TestRecoveryCompletesWhatWasCharged(t *testing.T) {
 		t.Fatalf("%q, %v", receipt, err)
 	}
 	bank := env.Object("BANK", "bank")
-	for fence := claim.Fence; fence == claim.Fence; time.Sleep(10 * time.Millisecond) { // until the alarm has called resume, and that the bank
+	for fence := claim.Fence; fence == claim.Fence; time.Sleep(10 * time.Millisecond) { // until the alarm has called resume, and resume the bank
 		durabletest.Run(t, bank, func(ctx context.Context, state *durable.State) {
 			rows, err := state.Storage().SQL().Exec("SELECT fence FROM fences WHERE id = 'orders/1044'")
 			if err != nil {
@@ -131,14 +131,14 @@ func TestTheBankRefusesWhoComesLate(t *testing.T) {
 	}{
 		{"GET", 20, "", 404, "nothing was charged"},
 		{"POST", 20, "?cents=500", 200, "receipt 1"},
-		{"POST", 19, "?cents=500", 409, "another is at it"},
-		{"GET", 19, "", 409, "another is at it"},
+		{"POST", 19, "?cents=500", 409, "a newer attempt has taken over"},
+		{"GET", 19, "", 409, "a newer attempt has taken over"},
 		{"POST", 21, "?cents=500", 200, "receipt 1"},
 		{"GET", 0, "", 200, `{"cents":500,"receipt":"receipt 1"}`},
 		{"POST", 22, "?cents=999999", 402, "declined"},
 		{"POST", 22, "?cents=many", 400, "cents"},
 		{"GET", 30, "", 200, `{"cents":500,"receipt":"receipt 1"}`},
-		{"POST", 29, "?cents=500", 409, "another is at it"},
+		{"POST", 29, "?cents=500", 409, "a newer attempt has taken over"},
 	} {
 		status, body, err := callBank(t.Context(), env, tt.method, orderReference("1"), tt.fence, tt.query)
 		if status != tt.status || !strings.HasPrefix(string(body), tt.want) || err != nil {
@@ -149,7 +149,7 @@ func TestTheBankRefusesWhoComesLate(t *testing.T) {
 
 func TestAskBankLooksBeforeItChargesAgain(t *testing.T) {
 	env := durabletest.Env(t, nil)
-	for attempt, cents := range []int64{500, 700} { // the bank would not take other cents for a new payment, and is not asked
+	for attempt, cents := range []int64{500, 700} { // the second request replays the first, so the bank never sees its amount
 		receipt, err := askBank(t.Context(), env, orderReference("1"), dedupe.Claim{Attempt: attempt + 1, Fence: 1}, cents)
 		if string(receipt) != "receipt 1" || err != nil {
 			t.Errorf("attempt %d: %q, %v", attempt+1, receipt, err)

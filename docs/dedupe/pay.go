@@ -18,24 +18,23 @@ import (
 )
 
 const (
-	// lease is how late a payment is when the program dies in the middle of it.
+	// lease is how late a payment can be if the program crashes during it.
 	lease = 30 * time.Second
 	// bankTimeout is how long the bank may take.
 	bankTimeout = 10 * time.Second
 )
 
-// pay has the bank charge an order once, and answers repetitions with the
-// receipt.
+// pay charges an order once, and answers repeated requests with the receipt.
 func pay(w http.ResponseWriter, r *http.Request) {
 	cents, err := strconv.ParseInt(r.URL.Query().Get("cents"), 10, 64)
 	if err != nil {
-		http.Error(w, "cents is a whole number", http.StatusBadRequest)
+		http.Error(w, "cents must be a whole number", http.StatusBadRequest)
 		return
 	}
 	env, order, receipt := durablehttp.Env(r), r.PathValue("order"), []byte(nil)
-	err = errors.New("the payment did not come to its end")
+	err = errors.New("the payment did not finish")
 	done := make(chan struct{})
-	durable.WaitUntil(r.Context(), func(ctx context.Context) { // it goes on if the client leaves
+	durable.WaitUntil(r.Context(), func(ctx context.Context) { // continues if the client disconnects
 		defer close(done)
 		receipt, err = payOnce(ctx, env, order, cents)
 	})
@@ -57,22 +56,22 @@ func payOnce(ctx context.Context, env *durable.Env, order string, cents int64) (
 	})
 	switch {
 	case err == nil && string(receipt) == declined:
-		return nil, errDeclined // that of an earlier call
+		return nil, errDeclined // the stored result of an earlier call
 	case err != nil && len(receipt) > 0 && !errors.Is(err, dedupe.ErrFenced) && !errors.Is(err, errDeclined):
-		log.Error("a payment was made and is not recorded", "err", err)
-		return receipt, nil // the receipt is real
+		log.Error("a payment was made but not recorded", "err", err)
+		return receipt, nil // the receipt is valid
 	}
 	return receipt, err
 }
 
-// fingerprintOf stands for what is asked for, so that the key cannot be used
-// for something else.
+// fingerprintOf returns a fingerprint of the request, so that the key cannot be
+// reused for another request.
 func fingerprintOf(cents int64) []byte {
 	sum := sha256.Sum256(strconv.AppendInt(nil, cents, 10))
 	return sum[:]
 }
 
-// afterFailure says what becomes of a claim whose work failed.
+// afterFailure decides what happens to the claim after its work failed.
 func afterFailure(err error) dedupe.Disposition {
 	if errors.Is(err, errDeclined) {
 		return dedupe.StoreResult // final: later callers get the same answer
@@ -80,24 +79,25 @@ func afterFailure(err error) dedupe.Disposition {
 	return dedupe.DefaultDisposition(err)
 }
 
-const declined = "declined" // the result that StoreResult keeps
+const declined = "declined" // the result that StoreResult stores
 
 var errDeclined = errors.New("the bank declined")
 
-// unknownError: the bank was asked to charge, and nobody knows whether it has.
+// unknownError means that the bank was asked to charge, and the outcome is
+// unknown.
 type unknownError struct {
-	reference string // by which the bank knows
+	reference string // the bank's idempotency key
 	fence     int64
 	err       error
 }
 
 func (u *unknownError) Error() string {
-	return "whether the bank has charged is not known: " + u.err.Error()
+	return "it is not known whether the bank charged: " + u.err.Error()
 }
 func (u *unknownError) Unwrap() error { return u.err }
 
-// askBank has the bank charge. Where an earlier attempt may have been there it
-// looks first.
+// askBank asks the bank to charge. If an earlier attempt may have charged, it
+// asks the bank about that first.
 func askBank(ctx context.Context, env *durable.Env, reference string, claim dedupe.Claim, cents int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, bankTimeout)
 	defer cancel()
@@ -115,9 +115,9 @@ func askBank(ctx context.Context, env *durable.Env, reference string, claim dedu
 	case status == http.StatusPaymentRequired:
 		return []byte(declined), errDeclined
 	case status == http.StatusServiceUnavailable:
-		return nil, dedupe.NoEffect(errors.New("the bank is busy, and has done nothing"))
+		return nil, dedupe.NoEffect(errors.New("the bank is busy and did nothing"))
 	default:
-		err = errors.New("the bank answers " + strconv.Itoa(status))
+		err = errors.New("the bank answered with status " + strconv.Itoa(status))
 	}
 	return nil, unknown(err, reference, claim.Fence)
 }
@@ -129,13 +129,13 @@ func unknown(err error, reference string, fence int64) error {
 	return &unknownError{reference, fence, err}
 }
 
-// payment is what the bank has under a reference.
+// payment is the bank's record of a reference.
 type payment struct {
 	Cents   int64  `json:"cents"`
 	Receipt string `json:"receipt"` // empty if there is none
 }
 
-// look asks the bank what it has charged. From then on the bank refuses smaller
+// look returns what the bank has charged. Afterwards the bank refuses smaller
 // fences.
 func look(ctx context.Context, env *durable.Env, reference string, fence int64) (payment, error) {
 	var p payment
@@ -145,21 +145,21 @@ func look(ctx context.Context, env *durable.Env, reference string, fence int64) 
 	case status == http.StatusOK:
 		err = json.Unmarshal(body, &p)
 	case status != http.StatusNotFound:
-		err = errors.New("the bank answers " + strconv.Itoa(status))
+		err = errors.New("the bank answered with status " + strconv.Itoa(status))
 	}
 	return p, err
 }
 
-// orderReference and chargeReference are the bank's idempotency keys. No two
-// payments have the same one.
+// orderReference and chargeReference return the bank's idempotency keys. Each
+// payment has a different one.
 func orderReference(order string) string { return "orders/" + url.PathEscape(order) }
 
 func chargeReference(customer, key string) string {
 	return "charges/" + url.PathEscape(customer) + "/" + url.PathEscape(key)
 }
 
-// status answers what the bank has of an order: whoever was told that the
-// outcome is not known asks here.
+// status answers with the bank's record of an order. A client asks here after
+// it was told that the outcome is unknown.
 func status(w http.ResponseWriter, r *http.Request) {
 	p, err := look(r.Context(), durablehttp.Env(r), orderReference(r.PathValue("order")), 0)
 	if err != nil {
@@ -170,26 +170,26 @@ func status(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(p)
 }
 
-// charge runs once for each Idempotency-Key of a customer, and once more after
-// a failure whose effect is not known.
+// charge runs once for each Idempotency-Key of a customer. It runs again only
+// after a failure whose effect is unknown.
 func charge(w http.ResponseWriter, r *http.Request) {
 	cents, err := strconv.ParseInt(r.FormValue("cents"), 10, 64)
 	if err != nil {
-		http.Error(w, "cents is a whole number", http.StatusBadRequest)
+		http.Error(w, "cents must be a whole number", http.StatusBadRequest)
 		return
 	}
 	name, _ := customer(r)
 	key, _ := dedupehttp.Key(r.Context())
 	claim, _ := dedupehttp.ClaimOf(r.Context())
 	receipt, err := askBank(r.Context(), durablehttp.Env(r), chargeReference(name, key), claim, cents)
-	if errors.Is(err, dedupe.ErrNoEffect) { // the bank was busy: the key's next request may ask it at once
+	if errors.Is(err, dedupe.ErrNoEffect) { // the bank was busy: the next request with this key may try at once
 		dedupehttp.NoEffect(r.Context())
 	}
 	answer(w, http.StatusCreated, receipt, err)
 }
 
-// resume is called when the lease of a claim ran out whose holder neither
-// completed nor released it: it died, or does not know what it has done.
+// resume is called when a lease ran out and the holder neither completed nor
+// released its claim. The holder crashed, or does not know what it did.
 func resume(ctx context.Context, env *durable.Env, claim dodedupe.Expired) error {
 	if claim.Scope != "orders" || claim.Key == nil {
 		return nil // the next caller takes it over
@@ -197,8 +197,8 @@ func resume(ctx context.Context, env *durable.Env, claim dodedupe.Expired) error
 	order := string(claim.Key)
 	made, err := look(ctx, env, orderReference(order), 0)
 	if err != nil || made.Receipt == "" {
-		return err // with an error resume is called again; where nothing was charged the next caller begins anew
+		return err // after an error resume is called again; if nothing was charged, the next caller starts again
 	}
-	_, err = payOnce(ctx, env, order, made.Cents) // the bank gives the same receipt, and the order is completed
+	_, err = payOnce(ctx, env, order, made.Cents) // the bank returns the same receipt, and the order is completed
 	return err
 }

@@ -1,5 +1,5 @@
-// Objects is the program of docs/objects.md: auctions, one Durable Object each,
-// whose bids are shown as they come.
+// Objects is the program of docs/objects.md: auctions, each in a Durable Object
+// of its own, which show bids live.
 package main
 
 import (
@@ -33,14 +33,14 @@ func main() {
 	}
 }
 
-// Auction is one auction. An eviction clears its fields; its storage stays.
+// Auction is one auction. An eviction loses its fields; its storage stays.
 type Auction struct {
 	state *durable.State
 	pages *http.ServeMux
 }
 
-// NewAuction is called before the first event of an instance, also after it was
-// evicted from memory.
+// NewAuction is called before the first event of each instance, also after an
+// eviction from memory.
 func NewAuction(ctx context.Context, state *durable.State, env *durable.Env) (*Auction, error) {
 	a := &Auction{state: state, pages: http.NewServeMux()}
 	a.pages.HandleFunc("GET /auctions/{name}/bids", a.list)
@@ -58,7 +58,7 @@ type Bid struct {
 	At     time.Time `json:"at"`
 }
 
-// Open opens the auction until a time.
+// Open opens the auction until the given time.
 func (a *Auction) Open(ctx context.Context, until time.Time) error {
 	if err := a.state.Storage().KV().Put("open", true); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (a *Auction) Open(ctx context.Context, until time.Time) error {
 	return a.state.Storage().SetAlarm(ctx, until, nil)
 }
 
-// Bid takes a bid that is higher than all before.
+// Bid accepts a bid that is higher than all earlier bids.
 func (a *Auction) Bid(ctx context.Context, bidder string, cents int64) (Bid, error) {
 	bid := Bid{Bidder: bidder, Cents: cents, At: time.Now().Truncate(time.Millisecond)}
 	storage := a.state.Storage()
@@ -83,7 +83,7 @@ func (a *Auction) Bid(ctx context.Context, bidder string, cents int64) (Bid, err
 			return err
 		}
 		if cents <= highest.Cents {
-			return &durable.Error{Name: "TooLow", Message: "a bid has to be higher", Props: map[string]any{"highest": float64(highest.Cents)}}
+			return &durable.Error{Name: "TooLow", Message: "the bid is not the highest", Props: map[string]any{"highest": float64(highest.Cents)}}
 		}
 		inserted, err := storage.SQL().Exec("INSERT INTO bids (bidder, cents, at) VALUES (?, ?, ?) RETURNING n", bid.Bidder, bid.Cents, bid.At)
 		if err != nil {
@@ -98,7 +98,7 @@ func (a *Auction) Bid(ctx context.Context, bidder string, cents int64) (Bid, err
 	return bid, a.tell(bid)
 }
 
-// highest returns the highest bid, a zero one where there is none.
+// highest returns the highest bid, or a zero Bid if there is none.
 func (a *Auction) highest() (Bid, error) {
 	rows, err := a.state.Storage().SQL().Exec("SELECT n, bidder, cents, at FROM bids ORDER BY n DESC LIMIT 1")
 	if err != nil {
@@ -114,8 +114,8 @@ func (a *Auction) highest() (Bid, error) {
 // Highest returns the highest bid, for other objects and Workers.
 func (a *Auction) Highest(ctx context.Context) (Bid, error) { return a.highest() }
 
-// Withdraw removes a bidder's bids, three times at most. All of it happens, or
-// nothing.
+// Withdraw removes a bidder's bids. An auction allows three withdrawals. Either
+// all changes are made, or none.
 func (a *Auction) Withdraw(ctx context.Context, bidder string) (removed int64, err error) {
 	err = a.state.Storage().Transaction(ctx, func(txn *durable.Transaction) error {
 		n, _, err := durable.GetAsync[int](ctx, txn, "withdrawals", nil) // 0 if there is none
@@ -123,7 +123,7 @@ func (a *Auction) Withdraw(ctx context.Context, bidder string) (removed int64, e
 			return err
 		}
 		if n >= 3 {
-			return errors.New("there have been three withdrawals") // rolled back
+			return errors.New("no more than three withdrawals are allowed") // rolled back
 		}
 		rows, err := a.state.Storage().SQL().Exec("DELETE FROM bids WHERE bidder = ? RETURNING n", bidder)
 		if err != nil {
@@ -140,8 +140,8 @@ func (a *Auction) Withdraw(ctx context.Context, bidder string) (removed int64, e
 	return removed, err
 }
 
-// Alarm closes the auction. It is delivered at least once, so it must be safe to
-// run twice.
+// Alarm closes the auction. It is delivered at least once, so it must be safe
+// to run twice.
 func (a *Auction) Alarm(ctx context.Context, info durable.AlarmInfo) error {
 	if err := a.state.Storage().KV().Put("open", false); err != nil {
 		return err
@@ -153,8 +153,8 @@ func (a *Auction) Alarm(ctx context.Context, info durable.AlarmInfo) error {
 	return a.tell(map[string]any{"sold_to": bid.Bidder, "cents": bid.Cents})
 }
 
-// Restore takes the auction back to a time within the last 30 days. The call
-// ends with durable.ErrObjectReset, as the instance does.
+// Restore restores the auction to a time within the last 30 days. It resets the
+// instance, so the call fails with durable.ErrObjectReset.
 func (a *Auction) Restore(ctx context.Context, at time.Time) error {
 	storage := a.state.Storage()
 	bookmark, err := storage.BookmarkForTime(ctx, at)
@@ -165,11 +165,11 @@ func (a *Auction) Restore(ctx context.Context, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("to undo this, restore the bookmark", undo) // in the log: the call's result is lost
+	fmt.Println("to undo this, restore the bookmark", undo) // logged, because the call cannot return it
 	return a.state.Abort(ctx, "restored", nil)
 }
 
-// Fetch serves the auction's pages.
+// Fetch serves the pages of the auction.
 func (a *Auction) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 	return durablehttp.Serve(ctx, a.pages, r)
 }
@@ -192,18 +192,18 @@ func (a *Auction) list(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(bids)
 }
 
-// live answers with a WebSocket, on which bids are told. While nobody bids the
-// object may be evicted; the socket stays open.
+// live answers with a WebSocket that receives new bids. The object may be
+// evicted while nobody bids; the socket stays open.
 func (a *Auction) live(w http.ResponseWriter, r *http.Request) {
 	ws, err := durablehttp.AcceptWebSocket(w, r, a.state, "watcher")
 	if err != nil {
-		return // it has been answered
+		return // already answered
 	}
 	ws.SetAttachment(map[string]any{"name": r.URL.Query().Get("as")})
 }
 
-// WebSocketMessage is called for each message of a watcher, after an eviction
-// on a new Auction: {"bid":500}.
+// WebSocketMessage is called for each message of a client, such as {"bid":500}.
+// After an eviction it is called on a new Auction.
 func (a *Auction) WebSocketMessage(ctx context.Context, ws *durable.WebSocket, m durable.Message) error {
 	attachment, _, err := ws.Attachment()
 	if err != nil {
@@ -225,7 +225,7 @@ func (a *Auction) WebSocketMessage(ctx context.Context, ws *durable.WebSocket, m
 	return nil
 }
 
-// tell sends a value as JSON to all watchers.
+// tell sends a value as JSON to all clients.
 func (a *Auction) tell(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -233,15 +233,15 @@ func (a *Auction) tell(v any) error {
 	}
 	watchers, err := a.state.WebSockets("watcher")
 	for _, ws := range watchers {
-		ws.Send(durable.TextMessage(string(text))) // one that has gone does not keep the others from being told
+		ws.Send(durable.TextMessage(string(text))) // ignore a client that has disconnected
 	}
 	return err
 }
 
-// add is a method whose callers the compiler checks.
+// add is a method that the compiler type-checks at each call.
 var add = durable.NewMethod[int64, int64]("add")
 
-// Tally counts, in storage of its own.
+// Tally counts bids, in its own storage.
 type Tally struct{ state *durable.State }
 
 // NewTally makes a Tally.
@@ -249,8 +249,8 @@ func NewTally(ctx context.Context, state *durable.State, env *durable.Env) (*Tal
 	return &Tally{state}, nil
 }
 
-// Add adds to the count. It waits for storage only, and meanwhile no other
-// event is delivered.
+// Add adds n to the count. It waits only for storage, and no other event is
+// delivered during that time.
 func (t *Tally) Add(ctx context.Context, n int64) (total int64, err error) {
 	storage := t.state.Storage()
 	total, _, err = durable.GetAsync[int64](ctx, storage, "total", nil)
@@ -261,7 +261,7 @@ func (t *Tally) Add(ctx context.Context, n int64) (total int64, err error) {
 	return total, storage.Put(ctx, "total", total, nil)
 }
 
-// routes are the Worker's: what is not for one auction is answered here.
+// routes serves the requests of the Worker. It forwards those for one auction.
 func routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /auctions/{name}", open)
@@ -275,7 +275,7 @@ func routes() http.Handler {
 func open(w http.ResponseWriter, r *http.Request) {
 	d, err := time.ParseDuration(r.URL.Query().Get("for"))
 	if err != nil || d <= 0 {
-		http.Error(w, "for is a duration, such as 10m", http.StatusBadRequest)
+		http.Error(w, "for must be a duration, such as 10m", http.StatusBadRequest)
 		return
 	}
 	auction := durablehttp.Env(r).Object("AUCTION", r.PathValue("name"))
@@ -287,7 +287,7 @@ func open(w http.ResponseWriter, r *http.Request) {
 func bid(w http.ResponseWriter, r *http.Request) {
 	cents, err := strconv.ParseInt(r.URL.Query().Get("cents"), 10, 64)
 	if err != nil {
-		http.Error(w, "cents is a whole number", http.StatusBadRequest)
+		http.Error(w, "cents must be a whole number", http.StatusBadRequest)
 		return
 	}
 	env := durablehttp.Env(r)
@@ -297,7 +297,7 @@ func bid(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, err)
 		return
 	}
-	durable.WaitUntil(r.Context(), func(ctx context.Context) { count(ctx, env) }) // the client does not wait for this
+	durable.WaitUntil(r.Context(), func(ctx context.Context) { count(ctx, env) }) // after the answer
 	answer(w, made, nil)
 }
 
@@ -308,7 +308,7 @@ func count(ctx context.Context, env *durable.Env) {
 	}
 }
 
-// highest answers GET /highest?auction=a&auction=b by asking all of them at
+// highest answers GET /highest?auction=a&auction=b. It asks all auctions at
 // once.
 func highest(w http.ResponseWriter, r *http.Request) {
 	names := r.URL.Query()["auction"]
@@ -324,7 +324,7 @@ func highest(w http.ResponseWriter, r *http.Request) {
 	answer(w, bids, errors.Join(errs...))
 }
 
-// forward has the auction answer itself, be it with a WebSocket.
+// forward lets the auction answer the request, also with a WebSocket.
 func forward(w http.ResponseWriter, r *http.Request) {
 	auction := durablehttp.Env(r).Object("AUCTION", r.PathValue("name"))
 	if err := durablehttp.Forward(w, r, auction); err != nil {
@@ -332,7 +332,7 @@ func forward(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer answers with JSON, or with what an error means for the client.
+// answer sends v as JSON, or the HTTP status for an error.
 func answer(w http.ResponseWriter, v any, err error) {
 	var e *durable.Error
 	switch {
@@ -342,9 +342,9 @@ func answer(w http.ResponseWriter, v any, err error) {
 		http.Error(w, e.Message, http.StatusConflict)
 	case errors.Is(err, durable.ErrOverloaded):
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, "too many bids at a time", http.StatusServiceUnavailable)
+		http.Error(w, "too many bids at once", http.StatusServiceUnavailable)
 	case errors.Is(err, durable.ErrObjectReset), errors.Is(err, durable.ErrDisconnected):
-		http.Error(w, "it is not known whether this was done", http.StatusBadGateway)
+		http.Error(w, "the outcome is unknown", http.StatusBadGateway)
 	default:
 		fmt.Fprintln(os.Stderr, err)
 		http.Error(w, "failed", http.StatusInternalServerError)

@@ -57,7 +57,7 @@ func TestABidHasToBeHigher(t *testing.T) {
 func TestABidThatIsNoneLeavesNothing(t *testing.T) {
 	auction := opened(t)
 	if err := bids(t, auction, "ada", 0); err == nil {
-		t.Error("a bid of nothing was taken")
+		t.Error("a bid of 0 was accepted")
 	}
 	durabletest.Run(t, auction, func(ctx context.Context, state *durable.State) {
 		rows, err := state.Storage().SQL().Exec("SELECT count(*) FROM bids")
@@ -93,7 +93,7 @@ func TestTheFourthWithdrawalIsRolledBack(t *testing.T) {
 		}
 	}
 	if b, err := durable.Call[Bid](t.Context(), auction, "highest"); b.Cents != 103 || err != nil {
-		t.Errorf("after the fourth the highest is %+v, %v", b, err)
+		t.Errorf("after the fourth withdrawal the highest bid is %+v, %v", b, err)
 	}
 }
 
@@ -124,11 +124,11 @@ func TestTheWorkerAnswers(t *testing.T) {
 		body         string
 	}{
 		{"POST", "/auctions/lamp/bids?as=ada&cents=500", 409, "the auction is not open"},
-		{"PUT", "/auctions/lamp?for=forever", 400, "for is a duration"},
+		{"PUT", "/auctions/lamp?for=forever", 400, "for must be a duration"},
 		{"PUT", "/auctions/lamp?for=10m", 200, `{"open":true}`},
 		{"POST", "/auctions/lamp/bids?as=ada&cents=500", 200, `{"n":1,"bidder":"ada","cents":500,`},
-		{"POST", "/auctions/lamp/bids?as=bob&cents=400", 409, "a bid has to be higher"},
-		{"POST", "/auctions/lamp/bids?as=bob&cents=much", 400, "cents is a whole number"},
+		{"POST", "/auctions/lamp/bids?as=bob&cents=400", 409, "the bid is not the highest"},
+		{"POST", "/auctions/lamp/bids?as=bob&cents=much", 400, "cents must be a whole number"},
 		{"GET", "/auctions/lamp/bids", 200, `[{"n":1,"bidder":"ada"`},
 		{"GET", "/auctions/lamp/live", 426, ""},
 		{"GET", "/highest?auction=lamp&auction=vase", 200, `[{"n":1,"bidder":"ada"`},
@@ -144,7 +144,7 @@ func TestTheWorkerAnswers(t *testing.T) {
 		t.Errorf("%s, %v", body, err)
 	}
 	tally := durabletest.Env(t, nil).Object("TALLY", "bids")
-	for n := int64(0); n != 1; time.Sleep(10 * time.Millisecond) { // the Worker counts after it has answered
+	for n := int64(0); n != 1; time.Sleep(10 * time.Millisecond) { // the Worker counts after its answer
 		var err error
 		if n, err = add.Call(t.Context(), tally, 0); n > 1 || err != nil {
 			t.Fatalf("%d bids were counted, %v", n, err)
@@ -172,7 +172,7 @@ func TestWatchersAreToldAlsoAfterAnEviction(t *testing.T) {
 	if err := conn.Write(t.Context(), durable.TextMessage(`{"bid":400}`)); err != nil {
 		t.Fatal(err)
 	}
-	read("a bid has to be higher")
+	read("the bid is not the highest")
 	if _, err := durabletest.RunAlarm(t, auction); err != nil {
 		t.Fatal(err)
 	}
@@ -193,9 +193,9 @@ func TestBidsOutliveACrash(t *testing.T) {
 	if err := place("lamp", 500); err != nil {
 		t.Fatal(err)
 	}
-	durabletest.Restart(t) // workerd is killed; handles from before are dead
+	durabletest.Restart(t) // kills workerd; old handles no longer work
 	if err := place("lamp", 500); !errors.Is(err, durable.ErrRemote) {
-		t.Errorf("the bid of before is not known: %v", err)
+		t.Errorf("the earlier bid is lost: %v", err)
 	}
 	if err := place("lamp", 501); err != nil {
 		t.Error(err)
@@ -205,7 +205,7 @@ func TestBidsOutliveACrash(t *testing.T) {
 func TestRestoringIsCloudflares(t *testing.T) {
 	auction := opened(t)
 	if _, err := durable.Call[any](t.Context(), auction, "restore", time.Now().Add(-time.Hour).Truncate(time.Millisecond)); !errors.Is(err, durable.ErrRemote) {
-		t.Errorf("local workerd has point-in-time recovery now, or another error: %v", err)
+		t.Errorf("local workerd now has point-in-time recovery, or fails in another way: %v", err)
 	}
 	if err := bids(t, auction, "ada", 500); err != nil {
 		t.Errorf("after the refusal: %v", err)

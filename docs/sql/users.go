@@ -31,7 +31,7 @@ func NewUsers(_ context.Context, state *durable.State, _ *durable.Env) (*Users, 
 	return &Users{durablesql.Open(state)}, nil
 }
 
-// ErrTaken: somebody has that name.
+// ErrTaken means that another user has the name.
 var ErrTaken = errors.New("the name is taken")
 
 // Add adds a user, and returns the id.
@@ -43,7 +43,7 @@ func (u *Users) Add(ctx context.Context, name string) (id int64, err error) {
 	return id, err
 }
 
-// Swap gives two users each other's name.
+// Swap exchanges the names of two users.
 func (u *Users) Swap(ctx context.Context, a, b int64) error {
 	tx, err := u.db.BeginTx(ctx, nil) // the handler's context
 	if err != nil {
@@ -65,8 +65,8 @@ func (u *Users) Swap(ctx context.Context, a, b int64) error {
 	return tx.Commit()
 }
 
-// Since returns how many users there are since then, and when the last one
-// came.
+// Since returns the number of users added since then, and the time of the last
+// one.
 func (u *Users) Since(ctx context.Context, then time.Time) (n int, last sql.NullTime, err error) {
 	err = u.db.QueryRowContext(ctx, "SELECT count(*), max(created_at) FROM users WHERE created_at >= ?", then).Scan(&n, &last)
 	return n, last, err

@@ -18,7 +18,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// Site is an object that serves HTTP with whatever handler the test has set.
+// Site is an object that serves HTTP with the handler that the test has set.
 type Site struct{}
 
 var site http.HandlerFunc
@@ -29,8 +29,8 @@ func (Site) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, e
 	return durablehttp.Serve(ctx, site, r)
 }
 
-// pass is the stateless Worker: it passes every request on to the object that
-// is named like the host.
+// pass is the stateless Worker. It forwards each request to the object whose
+// name is the host.
 func pass(w http.ResponseWriter, r *http.Request) {
 	stub := durablehttp.Env(r).Object("SITE", r.Host)
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: r.Host})
@@ -44,8 +44,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// clients have sites serve h, and return clients that reach one in every way
-// there is.
+// clients makes sites serve h. It returns clients that reach a site in every
+// possible way.
 func clients(t *testing.T, h http.HandlerFunc) map[string]*http.Client {
 	site = h
 	return map[string]*http.Client{
@@ -59,7 +59,7 @@ func TestRequestsAndResponsesKeepBodiesAndHeaders(t *testing.T) {
 		w.Header().Set("X-Request", r.Method+" "+r.Host+" "+r.RequestURI)
 		w.Header().Add("X-Multi", "a")
 		w.Header().Add("X-Multi", "b")
-		w.Header().Add("Set-Cookie", "a=1") // the one header whose values stay apart
+		w.Header().Add("Set-Cookie", "a=1") // the only header whose values are not joined
 		w.Header().Add("Set-Cookie", "b=2")
 		w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
 		w.WriteHeader(http.StatusCreated)

@@ -42,7 +42,7 @@ func TestTrailersAreLeftOutOfResponses(t *testing.T) {
 			io.WriteString(w, "body")
 			w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
 		},
-		"prefixed, after a Flush": func(w http.ResponseWriter, r *http.Request) {
+		"with a prefix, after a Flush": func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, "body")
 			http.NewResponseController(w).Flush()
 			w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
@@ -92,8 +92,8 @@ func TestResponsesWithoutBodyTakeNone(t *testing.T) {
 	}
 }
 
-// The body is far larger than what any part may buffer: the writer is held up
-// until the reader has taken some.
+// The body is far larger than any buffer. So the writer must wait until the
+// reader has read some of it.
 func TestLargeBodyIsNotBuffered(t *testing.T) {
 	const chunk, chunks = 64 << 10, 1024
 	written := make(chan int, chunks)
@@ -111,7 +111,7 @@ func TestLargeBodyIsNotBuffered(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	for last, n := -1, len(written); n != last; last, n = n, len(written) { // until the writer is held up
+	for last, n := -1, len(written); n != last; last, n = n, len(written) { // until the writer waits
 		<-time.After(20 * time.Millisecond)
 	}
 	if n := len(written); n > chunks/4 {
@@ -122,8 +122,8 @@ func TestLargeBodyIsNotBuffered(t *testing.T) {
 	}
 }
 
-// A client in a test has no request's context to go by: that of the environment
-// is enough.
+// A client in a test has no request context: the context of the environment is
+// enough.
 func TestOutboundRefusesWhatIsNoURL(t *testing.T) {
 	client := http.Client{Transport: durablehttp.Outbound(durabletest.Env(t, nil))}
 	if _, err := client.Get("nonsense://x"); err == nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzRequestURL: what is taken over from the absolute URL is what parsing its
-// RequestURI gives.
+// FuzzRequestURL checks that the URL taken from an absolute URL equals the
+// parsed RequestURI.
 func FuzzRequestURL(f *testing.F) {
 	for _, s := range []string{
 		"http://h", "http://h/", "http://h/a/b?c=d", "http://h/?", "http://h?", "http://h?a?b", "http://h/a?b?", "http://h//a//b", "http://h/a%20b",

@@ -63,7 +63,7 @@ func TestCreateReadUpdateDelete(t *testing.T) {
 			{"insert into t(s) values (?), (?)", []any{"b", "c"}, 9, 2},
 			{"insert or ignore into t values (7, 'x')", nil, 9, 0},
 			{"update t set s = s || '!' where id > ?", []any{7}, 9, 2},
-			{"create table other (x)", nil, 9, 0}, // whose changes() is that of the statement before
+			{"create table other (x)", nil, 9, 0}, // changes() still returns the count of the previous statement
 			{"update t set s = s where id > 100", nil, 9, 0},
 			{"insert into t(id) values (?)", []any{int64(math.MaxInt64)}, math.MaxInt64, 1},
 			{"delete from t where id = ?", []any{int64(math.MaxInt64)}, math.MaxInt64, 1},
@@ -92,7 +92,7 @@ func TestCreateReadUpdateDelete(t *testing.T) {
 			t.Errorf("%s, %v", got, rows.Err())
 		}
 		if err := db.QueryRowContext(ctx, "select id from t where id = 7").Scan(new(int)); err != sql.ErrNoRows {
-			t.Errorf("a row that is gone: %v", err)
+			t.Errorf("a deleted row: %v", err)
 		}
 	})
 }
@@ -119,7 +119,7 @@ func TestPreparedStatementsRunManyTimes(t *testing.T) {
 			t.Errorf("%d, %v", id, err)
 		}
 		if _, err := insert.ExecContext(ctx, 1); err == nil || !strings.Contains(err.Error(), "parameter") {
-			t.Errorf("an argument short: %v", err)
+			t.Errorf("a missing argument: %v", err)
 		}
 	})
 }
@@ -177,10 +177,10 @@ func TestIntegersThatArriveInexactAreRefused(t *testing.T) {
 			t.Errorf("%v, %d, %v", f, i, err)
 		}
 		if x, ok := v.(durablesql.InexactNumber); !ok || x.Float64() != n {
-			t.Errorf("into an any: %#v", v)
+			t.Errorf("scanned into an any: %#v", v)
 		}
 		if _, err := db.ExecContext(ctx, "select ?", v); err == nil {
-			t.Error("it was bound again")
+			t.Error("it was bound twice")
 		}
 		if err := db.QueryRowContext(ctx, "select ?", 1e17).Scan(&f); err != nil || f != 1e17 {
 			t.Errorf("a REAL: %v, %v", f, err)
@@ -191,7 +191,7 @@ func TestIntegersThatArriveInexactAreRefused(t *testing.T) {
 func TestTimesAreTimesInColumnsDeclaredSo(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 120e6, time.UTC)
 	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
-		if err := state.Storage().KV().Put("k", "v"); err != nil { // whose table may not be looked at
+		if err := state.Storage().KV().Put("k", "v"); err != nil { // creates a table that SQL may not read
 			t.Fatal(err)
 		}
 		mustExec(t, db, "create table a (at DateTime default current_timestamp, day date, note text, both datetime, id integer); create table b (both text)")
@@ -218,7 +218,7 @@ func TestTimesAreTimesInColumnsDeclaredSo(t *testing.T) {
 			t.Error("text was scanned into a time")
 		}
 		if err := db.QueryRowContext(ctx, "select at from a where at > ? and at <= ?", at.Add(-1), at).Scan(&got); err != nil || got != at {
-			t.Errorf("by times with nanoseconds: %v, %v", got, err)
+			t.Errorf("compared with times with nanoseconds: %v, %v", got, err)
 		}
 	})
 }
@@ -248,12 +248,12 @@ func TestWhatCannotWorkIsRefusedWithAReason(t *testing.T) {
 			run    func() error
 			reason string
 		}{
-			"an argument whose name nobody has": {func() error { _, err := db.ExecContext(ctx, "select :a", sql.Named("b", 1)); return err }, `"b"`},
-			"a parameter without argument":      {func() error { _, err := db.ExecContext(ctx, "select :a, @b", sql.Named("a", 1)); return err }, "@b"},
-			"an argument too much":              {func() error { _, err := db.ExecContext(ctx, "select :a", sql.Named("a", 1), 2); return err }, "argument 2"},
-			"BEGIN":                             {func() error { _, err := db.ExecContext(ctx, "begin"); return err }, "transaction"},
-			"read-only":                         {func() error { _, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}); return err }, "read-only"},
-			"isolation":                         {func() error { _, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}); return err }, "Read Committed"},
+			"an argument with an unknown name": {func() error { _, err := db.ExecContext(ctx, "select :a", sql.Named("b", 1)); return err }, `"b"`},
+			"a parameter without an argument":  {func() error { _, err := db.ExecContext(ctx, "select :a, @b", sql.Named("a", 1)); return err }, "@b"},
+			"one argument too many":            {func() error { _, err := db.ExecContext(ctx, "select :a", sql.Named("a", 1), 2); return err }, "argument 2"},
+			"BEGIN":                            {func() error { _, err := db.ExecContext(ctx, "begin"); return err }, "transaction"},
+			"read-only":                        {func() error { _, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}); return err }, "read-only"},
+			"isolation":                        {func() error { _, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}); return err }, "Read Committed"},
 			"an ended context": {func() error {
 				conn, err := db.Conn(ctx)
 				if err != nil {

@@ -30,7 +30,7 @@ func TestADBEndsWithItsState(t *testing.T) {
 		runtime.Gosched()
 	}
 	if err == nil {
-		t.Error("the DB is open, and its goroutine runs")
+		t.Error("the DB is still open and its goroutine still runs")
 	}
 	if n := openGates(); n != 0 {
 		t.Errorf("%d gates", n)
@@ -51,7 +51,7 @@ func TestNativelyStatementsAndTransactionsAreUnsupported(t *testing.T) {
 	if _, err := db.Exec("select 1"); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("Exec: %v", err)
 	}
-	for range 2 { // the first does not stay in the way
+	for range 2 { // the first round must not affect the second
 		if _, err := db.BeginTx(t.Context(), nil); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("BeginTx: %v", err)
 		}

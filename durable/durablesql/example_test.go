@@ -18,14 +18,14 @@ func ExampleOpen() {
 		}
 		defer tx.Rollback()
 		if _, err := tx.ExecContext(ctx, "UPDATE accounts SET balance = balance - ? WHERE name = ?", amount, from); err != nil {
-			return err // of CHECK (balance >= 0), say: errors.Is(err, durable.ErrConstraint)
+			return err // for example of CHECK (balance >= 0): errors.Is(err, durable.ErrConstraint)
 		}
 		if _, err := tx.ExecContext(ctx, "UPDATE accounts SET balance = balance + ? WHERE name = ?", amount, to); err != nil {
 			return err
 		}
 		return tx.Commit()
 	}
-	state := &durable.State{} // the constructor's
+	state := &durable.State{} // from the constructor
 	db := durablesql.Open(state)
 	err := transfer(context.Background(), db, "ada", "bob", 5)
 	fmt.Println(errors.Is(err, errors.ErrUnsupported)) // natively

@@ -1,4 +1,4 @@
 package durablesql
 
-// SQLiteVersion is what a probe is answered with.
+// SQLiteVersion is the answer to a version query.
 const SQLiteVersion = sqliteVersion

@@ -12,7 +12,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// migrations are files, given as "name: statements".
+// migrations returns migration files, each given as "name: statements".
 func migrations(list ...string) fstest.MapFS {
 	files := fstest.MapFS{}
 	for _, file := range list {
@@ -47,9 +47,9 @@ func TestMigrateRunsEachMigrationOnce(t *testing.T) {
 		{"an older program", migrations(createUsers, addName), durablesql.ErrMigrationUnknown, "1 ;,2 ;"},
 		{"another one", migrations(createUsers, addName, addTrigger+" select 1"), durablesql.ErrMigrationChanged, "1 ;,2 ;"},
 		{"one in between", migrations(createUsers, addName, addTrigger, "02_5.sql: select 1"), durablesql.ErrMigrationFile, "1 ;,2 ;"},
-		{"one that has gone, and a new one", migrations(createUsers, addTrigger, "4_x.sql: select 1"), durablesql.ErrMigrationUnknown, "1 ;,2 ;"},
+		{"a removed migration and a new one", migrations(createUsers, addTrigger, "4_x.sql: select 1"), durablesql.ErrMigrationUnknown, "1 ;,2 ;"},
 		{"several at once", migrations(createUsers, addName, addTrigger, "5_x.sql: delete from users where id = 1", "6_y.sql: update users set name = 'z'"), nil, "2 z"},
-		{"one before", migrations(createUsers, addName, addTrigger, "4_late.sql: select 1", "5_x.sql: delete from users where id = 1", "6_y.sql: update users set name = 'z'"), durablesql.ErrMigrationOrder, "2 z"},
+		{"an earlier migration", migrations(createUsers, addName, addTrigger, "4_late.sql: select 1", "5_x.sql: delete from users where id = 1", "6_y.sql: update users set name = 'z'"), durablesql.ErrMigrationOrder, "2 z"},
 	} {
 		if c.name == "after eviction" {
 			durabletest.Evict(t, stub)
@@ -63,7 +63,7 @@ func TestMigrateRunsEachMigrationOnce(t *testing.T) {
 				}
 				var n int
 				if err := durablesql.Open(state).QueryRowContext(ctx, "select count(*) from _capdo_migrations").Scan(&n); n != 1 || err != nil {
-					t.Errorf("%s: %d migrations, %v: the one before it stays", c.name, n, err)
+					t.Errorf("%s: %d migrations, %v: the earlier one must stay", c.name, n, err)
 				}
 			} else if !errors.Is(err, c.err) {
 				t.Errorf("%s: %v, want %v", c.name, err, c.err)

@@ -31,16 +31,16 @@ func TestFilesThatAreNoMigrationsAreRefused(t *testing.T) {
 		files  map[string]string
 		reason string
 	}{
-		"no files":       {map[string]string{"x.txt": up}, "no such file"},
-		"no number":      {map[string]string{"create.sql": up}, "number"},
-		"the number 0":   {map[string]string{"0_create.sql": up}, "number"},
-		"no underscore":  {map[string]string{"1.sql": up}, "number"},
-		"a number twice": {map[string]string{"1_a.sql": up, "01_b.sql": up}, "has the number of"},
-		"no line":        {map[string]string{"1_a.sql": "select 1"}, "+goose Up"},
-		"Down first":     {map[string]string{"1_a.sql": "-- +goose Down\n" + up}, "DOWN"},
-		"Up twice":       {map[string]string{"1_a.sql": up + up}, "UP"},
-		"no transaction": {map[string]string{"1_a.sql": "-- +goose NO TRANSACTION\n" + up}, "NO TRANSACTION"},
-		"environment":    {map[string]string{"1_a.sql": "-- +goose ENVSUB ON\n" + up}, "ENVSUB ON"},
+		"no files":              {map[string]string{"x.txt": up}, "no such file"},
+		"no number":             {map[string]string{"create.sql": up}, "number"},
+		"the number 0":          {map[string]string{"0_create.sql": up}, "number"},
+		"no underscore":         {map[string]string{"1.sql": up}, "number"},
+		"the same number twice": {map[string]string{"1_a.sql": up, "01_b.sql": up}, "has the number of"},
+		"no line":               {map[string]string{"1_a.sql": "select 1"}, "+goose Up"},
+		"Down first":            {map[string]string{"1_a.sql": "-- +goose Down\n" + up}, "DOWN"},
+		"Up twice":              {map[string]string{"1_a.sql": up + up}, "UP"},
+		"no transaction":        {map[string]string{"1_a.sql": "-- +goose NO TRANSACTION\n" + up}, "NO TRANSACTION"},
+		"environment":           {map[string]string{"1_a.sql": "-- +goose ENVSUB ON\n" + up}, "ENVSUB ON"},
 	} {
 		fsys := fstest.MapFS{}
 		for name, text := range c.files {

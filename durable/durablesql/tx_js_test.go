@@ -95,15 +95,15 @@ func TestWhatIsOutsideOfAnOpenTransactionIsRefused(t *testing.T) {
 		tx := begin(t, db, ctx)
 		mustExec(t, tx, "insert into t values (1, 'a')")
 		for name, run := range map[string]func() error{
-			"a statement":               func() error { _, err := db.ExecContext(ctx, "insert into t values (2, 'b')"); return err },
-			"one without the context":   func() error { _, err := db.Exec("insert into t values (2, 'b')"); return err },
-			"a query":                   func() error { _, err := db.QueryContext(ctx, "select 1"); return err },
-			"a prepared statement":      func() error { _, err := insert.ExecContext(ctx); return err },
-			"another transaction":       func() error { _, err := db.BeginTx(ctx, nil); return err },
-			"one through another DB":    func() error { _, err := again.BeginTx(ctx, nil); return err },
-			"without the context":       func() error { _, err := db.Begin(); return err },
-			"with a derived context":    func() error { _, err := db.BeginTx(context.WithoutCancel(ctx), nil); return err },
-			"a statement on another DB": func() error { _, err := again.ExecContext(ctx, "delete from t"); return err },
+			"a statement":                     func() error { _, err := db.ExecContext(ctx, "insert into t values (2, 'b')"); return err },
+			"a statement without the context": func() error { _, err := db.Exec("insert into t values (2, 'b')"); return err },
+			"a query":                         func() error { _, err := db.QueryContext(ctx, "select 1"); return err },
+			"a prepared statement":            func() error { _, err := insert.ExecContext(ctx); return err },
+			"another transaction":             func() error { _, err := db.BeginTx(ctx, nil); return err },
+			"a transaction on another DB":     func() error { _, err := again.BeginTx(ctx, nil); return err },
+			"without the context":             func() error { _, err := db.Begin(); return err },
+			"with a derived context":          func() error { _, err := db.BeginTx(context.WithoutCancel(ctx), nil); return err },
+			"a statement on another DB":       func() error { _, err := again.ExecContext(ctx, "delete from t"); return err },
 		} {
 			if err := run(); !errors.Is(err, durablesql.ErrTransactionOpen) {
 				t.Errorf("%s: %v", name, err)
@@ -152,15 +152,15 @@ func othersWait(t *testing.T, state *durable.State, db *sql.DB, first, second, t
 		_, err := db.ExecContext(ended, "delete from t")
 		gaveUp <- err
 	}()
-	if err := state.Storage().Sync(first); err != nil { // lets them run
+	if err := state.Storage().Sync(first); err != nil { // lets the others run
 		t.Error(err)
 	}
 	end()
 	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
-		t.Errorf("one whose context ended: %v", err)
+		t.Errorf("a transaction whose context ended: %v", err)
 	}
 	if len(seen)+len(begun) > 0 {
-		t.Error("they did not wait")
+		t.Error("the others did not wait")
 	}
 	mustExec(t, tx, "insert into t values (2, 'b')")
 	if err := tx.Rollback(); err != nil {
@@ -182,7 +182,7 @@ func TestATransactionLeftOpenIsRolledBackWithItsEvent(t *testing.T) {
 		tx := begin(t, db, ctx)
 		mustExec(t, tx, "insert into t values (1)")
 	})
-	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) { // in 30 s, were it open
+	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) { // would wait for 30 s if the transaction were open
 		db := durablesql.Open(state)
 		if n := count(t, db, ctx); n != 0 {
 			t.Errorf("%d rows", n)
@@ -215,7 +215,7 @@ func TestASynchronousTransactionHoldsTheDBsStatements(t *testing.T) {
 	})
 }
 
-// A transaction that ended is over, however it did.
+// A transaction that ended must be over, in whichever way it ended.
 func TestATransactionThatEndsIsWaitedFor(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, tx *sql.Tx, cancel func()){
 		"its context is canceled": func(_ *testing.T, _ *sql.Tx, cancel func()) { cancel() },
@@ -275,8 +275,8 @@ func TestATransactionThatEndsIsWaitedFor(t *testing.T) {
 	}
 }
 
-// Of a transaction that was begun without the handler's context nobody knows
-// whose it is: waiting for it might never end.
+// A transaction without the handler's context belongs to no known handler:
+// waiting for it might never end.
 func TestATransactionWithoutTheHandlersContextIsNotWaitedFor(t *testing.T) {
 	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
 		tx, err := db.Begin()
@@ -311,8 +311,8 @@ func TestATransactionWithoutTheHandlersContextIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-// Libraries make nested transactions of SAVEPOINT and ROLLBACK TO, and some
-// ignore what these return.
+// Libraries make nested transactions with SAVEPOINT and ROLLBACK TO. Some of
+// them ignore the errors of these statements.
 func TestATransactionOfWhichAPartWasToBeTakenBackIsNotCommitted(t *testing.T) {
 	withDB(t, func(ctx context.Context, _ *durable.State, db *sql.DB) {
 		for _, c := range []struct {

@@ -15,7 +15,7 @@ type cents int
 
 func (c cents) Value() (driver.Value, error) { return "€" + string(rune('0'+int(c))), nil }
 
-// Where this package is linked, package durable binds Valuers, too.
+// If this package is linked, package durable binds Valuers too.
 func TestPackageDurableBindsValuers(t *testing.T) {
 	withDB(t, func(_ context.Context, state *durable.State, _ *sql.DB) {
 		for _, c := range []struct {

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// workerd has SQLite's version as a string.
+// workerd's program contains SQLite's version as a string.
 func TestTheVersionIsThatOfWorkerdsSQLite(t *testing.T) {
 	found, err := filepath.Glob("../../node_modules/@cloudflare/workerd-*/bin/workerd")
 	if err != nil || len(found) == 0 {
-		t.Fatalf("no workerd: %v; hint: npm ci", err)
+		t.Fatalf("workerd is not installed: %v; hint: npm ci", err)
 	}
 	program, err := os.ReadFile(found[0])
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 type Counter struct {
 	state *durable.State
 	env   *durable.Env
-	calls int       // since it was built
+	calls int       // since the instance was built
 	rang  time.Time // the last alarm, as its handler saw it
 }
 
@@ -49,7 +49,7 @@ func (c *Counter) Greeting(context.Context, []byte) ([]byte, error) {
 	return []byte(s), err
 }
 
-// ended is why handlers that waited ended.
+// ended receives the errors with which waiting handlers ended.
 var ended = make(chan error, 10)
 
 func (c *Counter) Wait(ctx context.Context, _ []byte) ([]byte, error) {
@@ -144,7 +144,7 @@ func TestRunWorksInsideTheObject(t *testing.T) {
 		if err := state.Storage().KV().Put("n", 41.0); err != nil {
 			t.Error(err)
 		}
-		if got := call(t, stub, "increment"); got != "42" { // from inside, with the call open
+		if got := call(t, stub, "increment"); got != "42" { // from inside, during the call
 			t.Errorf("counted %s", got)
 		}
 		if ctx.Err() != nil {
@@ -157,7 +157,7 @@ func TestRunLetsItsFunctionEndTheTest(t *testing.T) {
 	stub := durabletest.New(t, "COUNTER")
 	t.Run("inner", func(t *testing.T) {
 		durabletest.Run(t, stub, func(context.Context, *durable.State) { t.SkipNow() })
-		t.Error("goes on")
+		t.Error("the test continued")
 	})
 	if got := call(t, stub, "increment"); got != "1" {
 		t.Errorf("counted %s", got)
@@ -248,7 +248,7 @@ func TestAbortFailsOpenCalls(t *testing.T) {
 		_, err := stub.Call(context.Background(), "wait", nil)
 		open <- err
 	}()
-	time.Sleep(50 * time.Millisecond) // let it arrive
+	time.Sleep(50 * time.Millisecond) // let the call arrive
 	durabletest.Abort(t, stub)
 	if err := <-open; !errors.Is(err, durable.ErrObjectReset) {
 		t.Errorf("the open call: %v", err)
@@ -259,7 +259,8 @@ func TestAbortFailsOpenCalls(t *testing.T) {
 	}
 }
 
-// Each of these finds the namespace empty, also where they run in parallel.
+// Each of these tests finds the namespace empty, also when they run in
+// parallel.
 func TestIsolation(t *testing.T) {
 	for _, name := range []string{"one", "two", "three"} {
 		t.Run(name, func(t *testing.T) { counts(t) })
@@ -279,7 +280,7 @@ func counts(t *testing.T) {
 		if got := call(t, stub, "increment"); got != want {
 			t.Errorf("counted %s, want %s", got, want)
 		}
-		time.Sleep(20 * time.Millisecond) // for the others to interfere
+		time.Sleep(20 * time.Millisecond) // gives the others time to interfere
 	}
 }
 
@@ -299,7 +300,7 @@ func TestRestartKillsWorkerdAndTheTestGoesOn(t *testing.T) {
 			_, err := stub.Call(context.Background(), "wait", nil)
 			open <- err
 		}()
-		time.Sleep(20 * time.Millisecond) // let it arrive
+		time.Sleep(20 * time.Millisecond) // let the call arrive
 		durabletest.Restart(t)
 		if err := <-open; !errors.Is(err, durable.ErrDisconnected) {
 			t.Errorf("the open call: %v", err)
@@ -317,8 +318,8 @@ func TestRestartKillsWorkerdAndTheTestGoesOn(t *testing.T) {
 	}
 }
 
-// The restart's own promise must not be taken for one of the calls that begin
-// at the same time, or the reverse.
+// The restart's own promise must not be confused with a call that begins at the
+// same time.
 func TestRestartAmidManyCalls(t *testing.T) {
 	for range 3 {
 		env := durabletest.Env(t, nil)
@@ -334,7 +335,7 @@ func TestRestartAmidManyCalls(t *testing.T) {
 				}
 			}()
 		}
-		time.Sleep(20 * time.Millisecond) // they are under way
+		time.Sleep(20 * time.Millisecond) // all calls have started
 		durabletest.Restart(t)
 		for range cap(lost) {
 			if err := <-lost; !errors.Is(err, durable.ErrDisconnected) {

@@ -10,8 +10,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// leave starts work in an object, or in the Worker, that does not end with the
-// test; what becomes of it is sent to leftOver.
+// leftOver receives the results of work that leave starts in an object or in
+// the Worker. The work does not end with the test.
 var leftOver = make(chan error, 10)
 
 func (c *Counter) Leave(ctx context.Context, _ []byte) ([]byte, error) {
@@ -27,8 +27,8 @@ func (c *Counter) Leave(ctx context.Context, _ []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// Each of these finds that the timers of one before it are in nobody's way, and
-// that its goroutines have no object any more.
+// Each of these tests finds that the timers of an earlier test do not disturb
+// it, and that the earlier test's goroutines no longer have an object.
 func TestWorkThatIsLeftOver(t *testing.T) {
 	for _, name := range []string{"first", "second"} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestWorkThatIsLeftOver(t *testing.T) {
 	})
 }
 
-// As in the package's documentation.
+// This test is like the example in the package's documentation.
 func TestSubtestsShareWhatTheirParentHas(t *testing.T) {
 	durabletest.List(t, "COUNTER")
 	t.Run("one", func(t *testing.T) { call(t, durabletest.New(t, "COUNTER"), "increment") })

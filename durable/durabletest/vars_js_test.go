@@ -12,7 +12,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// seen is the variables that an environment has: SECRET, GREETING and MORE.
+// seen returns the variables SECRET, GREETING and MORE of an environment.
 func seen(env *durable.Env) (string, error) {
 	var all []string
 	for _, name := range []string{"SECRET", "GREETING", "MORE"} {
@@ -30,7 +30,7 @@ func (c *Counter) Seen(context.Context, []byte) ([]byte, error) {
 	return []byte(s), err
 }
 
-// seenEverywhere is what Env, the Worker and a new object see.
+// seenEverywhere returns what Env, the Worker and a new object see.
 func seenEverywhere(t *testing.T) string {
 	t.Helper()
 	mine, err := seen(durabletest.Env(t, nil))
@@ -52,7 +52,7 @@ func TestVariablesAreTheSameEverywhere(t *testing.T) {
 	everywhere := func(vars string) string { return vars + "|" + vars + "|" + vars }
 	config := everywhere(`of the test,hëllo "there",`)
 	if got := seenEverywhere(t); got != config {
-		t.Errorf("of config and .dev.vars.test: %s", got)
+		t.Errorf("from the config and .dev.vars.test: %s", got)
 	}
 	t.Run("with Options", func(t *testing.T) {
 		durabletest.Env(t, &durabletest.Options{Vars: map[string]any{"GREETING": "hi", "MORE": "m"}})
@@ -65,7 +65,7 @@ func TestVariablesAreTheSameEverywhere(t *testing.T) {
 		}
 		durabletest.Env(t, &durabletest.Options{Vars: map[string]any{"SECRET": "s"}})
 		if got := seenEverywhere(t); got != everywhere("s,hi,m") {
-			t.Errorf("of two Options: %s", got)
+			t.Errorf("from two Options: %s", got)
 		}
 	})
 	if got := seenEverywhere(t); got != config {
@@ -81,7 +81,7 @@ func TestWhatIsNoVariableIsRefused(t *testing.T) {
 	}
 }
 
-// recorder is a test that may fail.
+// recorder is a testing.TB that records a failure.
 type recorder struct {
 	testing.TB
 	message string
@@ -102,7 +102,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// failure is what f fails with.
+// failure returns the message that f fails with.
 func failure(t *testing.T, f func(testing.TB)) string {
 	r := &recorder{TB: t}
 	done := make(chan struct{})

@@ -1,8 +1,8 @@
 //go:build !js
 
-// Package api tests that docs/api.md is complete and true: every operation of
-// Cloudflare's Durable Objects interfaces is in its table or among what is left
-// out, and what the table names in Go, and as its test, exists.
+// Package api tests that docs/api.md is complete and correct. Each operation of
+// Cloudflare's Durable Objects interfaces must be in its table or among those
+// left out. The Go names and the tests in the table must exist.
 package api
 
 import (
@@ -21,8 +21,7 @@ import (
 
 const root = "../.."
 
-// covered says which declarations of the types are Durable Objects': all whose
-// names begin like this, and a few more.
+// covered matches the names of the declarations that belong to Durable Objects.
 var covered = regexp.MustCompile(`^(DurableObject\w*|AlarmInvocationInfo|SqlStorage\w*|SyncKv\w*|FacetStartupOptions|WebSocketRequestResponsePair|Fetcher)$`)
 
 func TestEveryOperationIsInTheTableOrLeftOut(t *testing.T) {
@@ -33,7 +32,7 @@ func TestEveryOperationIsInTheTableOrLeftOut(t *testing.T) {
 		reason, isLeftOut := table.leftOut[member]
 		switch {
 		case isMapped && isLeftOut:
-			t.Errorf("%s is in the table and left out", member)
+			t.Errorf("%s is both in the table and left out", member)
 		case !isMapped && !isLeftOut:
 			t.Errorf("%s is neither in docs/api.md's tables nor left out there", member)
 		case isLeftOut && len(reason) < 20:
@@ -54,7 +53,7 @@ func TestEveryGoNameInTheTableExists(t *testing.T) {
 	for member, mapped := range readTable(t).mapped {
 		for _, name := range mapped {
 			if !names[name] {
-				t.Errorf("%s is said to be durable.%s, which does not exist", member, name)
+				t.Errorf("%s has the Go name durable.%s, which does not exist", member, name)
 			}
 		}
 		if len(mapped) == 0 {
@@ -67,7 +66,7 @@ func TestEveryTestInTheTableExists(t *testing.T) {
 	tests := testNames(t)
 	for member, name := range readTable(t).tests {
 		if !tests[name] {
-			t.Errorf("%s is said to be tested by %s, which does not exist", member, name)
+			t.Errorf("%s has the test %s, which does not exist", member, name)
 		}
 	}
 }
@@ -111,7 +110,7 @@ func readTable(t *testing.T) table {
 	for _, cells := range rows(kept) {
 		member := cells[0][0]
 		if len(cells) != 3 || len(cells[2]) != 1 || tab.tests[member] != "" {
-			t.Fatalf("the row of %s is not of one member, Go names and a test, or is there twice", member)
+			t.Fatalf("the row of %s does not have one member, Go names and a test, or it appears twice", member)
 		}
 		tab.mapped[member], tab.tests[member] = cells[1], cells[2][0]
 	}
@@ -127,8 +126,8 @@ func readTable(t *testing.T) table {
 	return tab
 }
 
-// rows returns the cells of tables, each as what is code in it. Rows without
-// code in the first cell are headings.
+// rows returns the cells of the tables, each as a list of its code spans. Rows
+// without code in the first cell are headings.
 func rows(markdown string) (rows [][][]string) {
 	for line := range strings.Lines(markdown) {
 		if !strings.HasPrefix(line, "| `") {
@@ -156,8 +155,8 @@ func readDoc(t *testing.T, name string) string {
 	return string(text)
 }
 
-// goNames returns what a package exports: Func, Type, Type.Method, Type.Field,
-// Const, Var.
+// goNames returns the exported names of a package: Func, Type, Type.Method,
+// Type.Field, Const, Var.
 func goNames(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
@@ -182,8 +181,7 @@ func goNames(t *testing.T, dir string) map[string]bool {
 	return names
 }
 
-// promote gives Storage and Transaction the methods of the type that they
-// embed.
+// promote adds to Storage and Transaction the methods of their embedded type.
 func promote(names map[string]bool) {
 	for name := range maps.Clone(names) {
 		if method, ok := strings.CutPrefix(name, "AsyncKV."); ok {
@@ -234,7 +232,7 @@ func addSpec(names map[string]bool, spec ast.Spec) {
 	}
 }
 
-// testNames returns the names of all tests of the module.
+// testNames returns the names of all tests in the module.
 func testNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
@@ -279,8 +277,8 @@ func parseDir(t *testing.T, dir string, isWanted func(name string) bool) (files 
 	return files
 }
 
-// TestConstantsHaveTheirValues: a union of strings in the types is a constant
-// for each.
+// In TestConstantsHaveTheirValues each string of a union in the types must have
+// a constant.
 func TestConstantsHaveTheirValues(t *testing.T) {
 	values := constants(t, filepath.Join(root, "durable"))
 	for member, name := range readTable(t).tests {
@@ -296,7 +294,7 @@ func TestConstantsHaveTheirValues(t *testing.T) {
 	}
 }
 
-// constants returns a package's constants that are string literals.
+// constants returns the string constants of a package.
 func constants(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	values := map[string]string{}

@@ -14,8 +14,8 @@ import (
 
 const types = root + "/node_modules/@cloudflare/workers-types"
 
-// declaredMembers returns the members of the declarations that are covered, as
-// Interface.member; of a union of strings, the strings.
+// declaredMembers returns the members of the covered declarations as
+// Interface.member. For a union of strings it returns the strings.
 func declaredMembers(t *testing.T) map[string]bool {
 	t.Helper()
 	wantPinnedTypes(t)
@@ -32,10 +32,10 @@ func declaredMembers(t *testing.T) map[string]bool {
 		}
 	}
 	if !strings.Contains(string(text), "  export function retryable(") {
-		t.Error(`module "cloudflare:durable-objects" has no function retryable any more`)
+		t.Error(`module "cloudflare:durable-objects" no longer has the function retryable`)
 	}
 	members["cloudflare:durable-objects.retryable"] = true
-	members["ExecutionContext.waitUntil"] = true // the others of ExecutionContext are Workers'
+	members["ExecutionContext.waitUntil"] = true // the other members belong to Workers
 	return members
 }
 
@@ -46,7 +46,7 @@ func wantPinnedTypes(t *testing.T) {
 	for path, into := range map[string]any{root + "/package.json": &wanted, types + "/package.json": &found} {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			t.Fatalf("%v\nhint: make installs what package.json pins", err)
+			t.Fatalf("%v\nhint: make installs the packages that package.json pins", err)
 		}
 		if err := json.Unmarshal(text, into); err != nil {
 			t.Fatal(err)
@@ -64,8 +64,8 @@ var (
 	member      = regexp.MustCompile(`^(?:(?:readonly|get|set|static|abstract)\s+)*(\[Symbol\.\w+\]|[\w$]+)\??\s*[(<:]`)
 )
 
-// declarations returns the members of the interfaces, classes and types at the
-// top level of a .d.ts.
+// declarations returns the members of the top-level interfaces, classes and
+// types in a .d.ts file.
 func declarations(text string) map[string][]string {
 	text = comment.ReplaceAllString(text, "")
 	found := map[string][]string{}
@@ -87,8 +87,8 @@ func declarations(text string) map[string][]string {
 	return found
 }
 
-// behindParameters skips a declaration's type parameters, whose defaults may
-// have braces.
+// behindParameters skips the type parameters of a declaration. Their defaults
+// may contain braces.
 func behindParameters(text string) string {
 	depth := 0
 	for i := range text {
@@ -107,8 +107,8 @@ func behindParameters(text string) string {
 	return text
 }
 
-// block returns a declaration from behind its name: an interface or class up to
-// its closing brace, a type up to its semicolon.
+// block returns a declaration after its name: an interface or class up to its
+// closing brace, a type up to its semicolon.
 func block(text string, isType bool) string {
 	depth := 0
 	for i := range text {
@@ -130,8 +130,8 @@ func block(text string, isType bool) string {
 	return text
 }
 
-// outermost blanks what is nested in braces, parentheses or brackets, so that
-// the last brace left is that of the members.
+// outermost blanks the content of nested braces, parentheses and brackets, so
+// that the last remaining brace closes the members.
 func outermost(text string) string {
 	out, depth := []byte(text), 0
 	for i, c := range out {
@@ -149,7 +149,7 @@ func outermost(text string) string {
 	return string(out)
 }
 
-// split cuts members apart at the semicolons that are not nested.
+// split splits members at semicolons that are not nested.
 func split(body string) (parts []string) {
 	depth, begin := 0, 0
 	for i := range body {

@@ -1,9 +1,9 @@
 //go:build !js
 
-// Package boundary fuzzes what crosses between JavaScript and Go, in workerd:
-// hostile values through every way in, with Go's memory watched around each
-// place that JavaScript writes to, and Go's values back. A failure names the
-// seed and the case that reproduce it.
+// Package boundary fuzzes the boundary between JavaScript and Go in workerd. It
+// sends hostile values to Go in every possible way, checks Go's memory around
+// each place that JavaScript writes to, and sends Go's values back. A failure
+// names the seed and the case that reproduce it.
 package boundary
 
 import (
@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	fuzzTime = flag.Duration("fuzz-for", 0, "how long each way is fuzzed; 0 is a few seconds in all")
+	fuzzTime = flag.Duration("fuzz-for", 0, "how long to fuzz each way; 0 means a few seconds in total")
 	fuzzSeed = flag.Int("seed", 1, "the first seed")
 )
 
@@ -32,8 +32,8 @@ var built worker.Built
 
 func TestMain(m *testing.M) { worker.Main(m, &built) }
 
-// serve starts workerd with the Worker, and with modules in place of its own.
-// gogc is how often Go collects garbage.
+// serve starts workerd with the Worker, and replaces some of its modules. gogc
+// is Go's GOGC.
 func serve(t testing.TB, replaced map[string]string, gogc string) *workerd.Process {
 	t.Helper()
 	modules := workerd.BuildModules(built.Dir)
@@ -53,10 +53,10 @@ func serve(t testing.TB, replaced map[string]string, gogc string) *workerd.Proce
 	})
 }
 
-// report is what the fuzzer in workerd answers.
+// report is the answer of the fuzzer in workerd.
 type report struct {
 	Values, Calls, Refused                 int
-	Imports, Wholes, Windows, EncodedTwice int // calls across the boundary; those with all of Go's memory, or its neighbourhood, compared
+	Imports, Wholes, Windows, EncodedTwice int // calls; calls with all memory compared; calls with the neighborhood compared
 	Failures                               []string
 }
 
@@ -82,13 +82,13 @@ func fuzzIn(p *workerd.Process, object, way string, seed, n int) (r report) {
 	return r
 }
 
-// ways are those in which values come to Go, each with how many cases make a
-// batch and how many batches make test.
+// ways are the ways in which values come to Go. Each has the size of a batch
+// and the number of batches in make test.
 var ways = []struct {
 	name           string
 	batch, batches int
 }{
-	{"direct", 400, 4}, // the boundary itself, without structured clone between
+	{"direct", 400, 4}, // the boundary itself, without structured clone
 	{"rpc", 300, 2},
 	{"stored", 150, 2},
 	{"sql", 150, 2},
@@ -119,14 +119,14 @@ func TestHostileValues(t *testing.T) {
 			if sum.Values == 0 {
 				t.Error("no value was sent")
 			}
-			t.Logf("%d seeds: %d values in %d calls, %d refused; in all so far %d imports, %d with their neighbourhood compared and %d with all of Go's memory, %d values encoded twice",
+			t.Logf("%d seeds: %d values in %d calls, %d refused; so far %d imports, %d with the neighborhood compared and %d with all memory compared, %d values encoded twice",
 				seed-*fuzzSeed, sum.Values, sum.Calls, sum.Refused, sum.Imports, sum.Windows, sum.Wholes, sum.EncodedTwice)
 		})
 	}
 }
 
-// Where Go collects all the time, references are released and their numbers
-// used again between any two calls.
+// If Go collects garbage constantly, references are released and their numbers
+// reused between any two calls.
 func TestHostileValuesWhileGoCollects(t *testing.T) {
 	p := serve(t, nil, "1")
 	for way, n := range map[string]int{"direct": 200, "rpc": 100} {
@@ -136,8 +136,8 @@ func TestHostileValuesWhileGoCollects(t *testing.T) {
 	}
 }
 
-// Numbers that start anew, more names than have a number, handles that are
-// released or another object's, bytes that change at the last moment.
+// Numbers that wrap around, more names than numbers, handles that are released
+// or belong to another object, and bytes that change at the last moment.
 func TestEdges(t *testing.T) {
 	p := serve(t, nil, "100")
 	for _, object := range []string{"a", "b"} {
@@ -147,8 +147,8 @@ func TestEdges(t *testing.T) {
 	}
 }
 
-// What a client may put into a header is not what fetch in JavaScript lets
-// through. workerd makes U+FFFD of each byte that is not UTF-8.
+// A client can send header bytes that fetch in JavaScript refuses. workerd
+// replaces each byte that is not UTF-8 by U+FFFD.
 func TestRawHeaders(t *testing.T) {
 	p := serve(t, nil, "100")
 	for i, raw := range []string{"plain", "caf\xc3\xa9", "\xff\xfe\x80", "\xed\xa0\x80", strings.Repeat("x", 6000), "a\tb", "\xe2\x82\xac", ""} {

@@ -17,31 +17,32 @@ import (
 	"time"
 )
 
-// weather is how the bucket is, for one node.
+// weather is the state of the bucket for one node.
 type weather struct {
-	delay  time.Duration // at most, for each request
-	broken float64       // the share of requests that are answered with 500 or 503
-	away   bool          // connections break off
+	delay  time.Duration // maximum for each request
+	broken float64       // the share of requests answered with 500 or 503
+	away   bool          // connections are closed
 }
 
-// link is a node's way to the bucket: a reverse proxy in which faults are put.
+// link is a node's connection to the bucket: a reverse proxy that can inject
+// faults.
 type link struct {
 	address string
 	weather atomic.Pointer[weather]
-	rotated atomic.Bool // a request had the access key "rotated"
+	rotated atomic.Bool // whether a request had the access key "rotated"
 	traffic *traffic
 }
 
-// traffic counts what nodes ask of the bucket.
+// traffic counts the nodes' requests to the bucket.
 type traffic struct {
 	requests, in, out atomic.Int64 // out: bytes to the bucket
 	mu                sync.Mutex
-	kinds             map[string]int // by method and what it is about
+	kinds             map[string]int // by method and kind of object
 }
 
 func (l *link) set(w weather) { l.weather.Store(&w) }
 
-// newLink listens at host, and passes requests on to the bucket's server.
+// newLink listens at host, and forwards requests to the bucket's server.
 func newLink(t testing.TB, host, endpoint string, c *traffic) *link {
 	t.Helper()
 	to, err := url.Parse(endpoint)
@@ -57,7 +58,7 @@ func newLink(t testing.TB, host, endpoint string, c *traffic) *link {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
-			r.Out.Host = r.In.Host // it is signed
+			r.Out.Host = r.In.Host // the host is signed
 		},
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
@@ -74,7 +75,7 @@ func (l *link) serve(proxy http.Handler, w http.ResponseWriter, r *http.Request)
 	}
 	switch {
 	case strings.Contains(r.Header.Get("Authorization"), "Credential=rotated/"):
-		l.rotated.Store(true) // the server knows no such key
+		l.rotated.Store(true) // the server does not know this key
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	case now.away:

@@ -20,7 +20,7 @@ const callers = 6
 
 func same(int) string { return "c" }
 
-// fault is something that happens to nodes while callers call.
+// fault is an event that happens to nodes during calls.
 type fault struct {
 	name string
 	do   func(t testing.TB, w *load, n *node)
@@ -55,19 +55,19 @@ func killed(t testing.TB, w *load, n *node) {
 	n.revive(t)
 }
 
-// stopped ends a node gracefully: no call fails for it at HTTP. A call that is
-// on its way to an object that moves may fail once: its caller gets an answer,
+// stopped ends a node gracefully. No call may fail at HTTP because of that. A
+// call on its way to an object that moves may fail once: its caller is told
 // that the outcome is unknown.
 func stopped(t testing.TB, w *load, n *node) {
-	n.avoid.Store(true) // as a load balancer does that asks for /readyz
+	n.avoid.Store(true) // like a load balancer that polls /readyz
 	time.Sleep(time.Second)
 	before, ends := w.reasons(), w.ends()
 	n.down.Store(true)
 	err := n.running().Stop()
 	w.awaitKeys(t, isolated{n: true})
 	after := w.reasons()
-	if err != nil || w.ends() != ends { // on a machine that is too busy, leases lapse
-		t.Logf("  not judged, as nodes ended by themselves meanwhile: %v", err)
+	if err != nil || w.ends() != ends { // on a busy machine leases may expire
+		t.Logf("  not judged, because nodes ended by themselves: %v", err)
 	} else {
 		w.figures.graceful++
 		judgeStop(t, before, after)
@@ -94,7 +94,7 @@ func judgeStop(t testing.TB, before, after map[string]int) {
 	}
 }
 
-// ends is how often nodes have ended by themselves.
+// ends returns how often nodes have ended by themselves.
 func (w *load) ends() (n int64) {
 	for _, node := range w.nodes {
 		n += node.ends.Load()
@@ -108,7 +108,7 @@ func (w *load) reasons() map[string]int {
 	return maps.Clone(w.why)
 }
 
-// lost leaves one node, or two of three, which take everything over: all in the
+// lost leaves one node, or two of three. They take over everything within the
 // time of one lease.
 func lost(t testing.TB, w *load, n *node) {
 	second, third := w.nodes[n.number%len(w.nodes)], w.nodes[(n.number+1)%len(w.nodes)]
@@ -131,8 +131,8 @@ func lost(t testing.TB, w *load, n *node) {
 	w.recover(t)
 }
 
-// paused is a node that was not there for longer than its lease, and does not
-// know it. Then others have taken over.
+// paused suspends a node for longer than its lease, so that others take over.
+// The node does not know that when it continues.
 func paused(t testing.TB, w *load, n *node, takenOver func()) {
 	s := n.running()
 	if err := s.Process().Signal(syscall.SIGSTOP); err != nil {
@@ -141,7 +141,7 @@ func paused(t testing.TB, w *load, n *node, takenOver func()) {
 	}
 	n.avoid.Store(true)
 	takenOver()
-	n.avoid.Store(false) // callers come back the moment it goes on
+	n.avoid.Store(false) // callers return at the moment when it continues
 	ends := n.ends.Load()
 	if err := s.Process().Signal(syscall.SIGCONT); err != nil {
 		t.Error(err)
@@ -149,10 +149,10 @@ func paused(t testing.TB, w *load, n *node, takenOver func()) {
 	}
 	time.Sleep(2 * time.Second)
 	n.await(t)
-	t.Logf("  the node that was paused ended itself: %v", n.ends.Load() > ends)
+	t.Logf("  the paused node ended itself: %v", n.ends.Load() > ends)
 }
 
-// weather is for all nodes.
+// weather sets the state of the bucket for all nodes.
 func (w *load) weather(bad weather, d time.Duration) {
 	for _, n := range w.nodes {
 		n.link.set(bad)
@@ -195,7 +195,7 @@ func cutFromPeers(t testing.TB, w *load, n *node) {
 	w.recover(t)
 }
 
-// cutFromAll cuts a node from bucket, peers and clients.
+// cutFromAll disconnects a node from bucket, peers and clients.
 func cutFromAll(t testing.TB, w *load, n *node) {
 	w.cutAll(t, n, true)
 	w.takeover(t, n)
@@ -203,8 +203,8 @@ func cutFromAll(t testing.TB, w *load, n *node) {
 	w.recover(t)
 }
 
-// cutAll cuts a node, or heals that. Without network namespaces it is cut from
-// the bucket only.
+// cutAll disconnects a node or reconnects it. Without network namespaces it
+// disconnects it only from the bucket.
 func (w *load) cutAll(t testing.TB, n *node, cut bool) {
 	if cut {
 		n.avoid.Store(true)
@@ -219,8 +219,8 @@ func (w *load) cutAll(t testing.TB, n *node, cut bool) {
 	}
 }
 
-// takeover waits until all keys answer without some nodes, and notes how long
-// that took.
+// takeover waits until all keys answer without the given nodes, and records how
+// long that took.
 func (w *load) takeover(t testing.TB, gone ...*node) {
 	t.Helper()
 	without := isolated{}
@@ -233,13 +233,13 @@ func (w *load) takeover(t testing.TB, gone ...*node) {
 	w.figures.takeovers = append(w.figures.takeovers, took)
 }
 
-// run has callers work while faults happen, one after the other, and judges
-// what they saw.
+// run makes calls while the faults happen, one after the other, and judges the
+// results.
 func run(t *testing.T, l *lab, list []fault) *load {
 	w := newLoad(l)
 	ctx, cancel := context.WithCancel(t.Context())
 	wait := w.work(ctx, callers)
-	for w.inUse() < 30 && pause(ctx, 50*time.Millisecond) { // some on each node
+	for w.inUse() < 30 && pause(ctx, 50*time.Millisecond) { // so that each node has some
 	}
 	for i, f := range list {
 		begin := time.Now()
@@ -262,7 +262,7 @@ func run(t *testing.T, l *lab, list []fault) *load {
 	return w
 }
 
-// inUse is how many keys there are.
+// inUse returns the number of keys.
 func (w *load) inUse() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -303,12 +303,12 @@ func TestFaults(t *testing.T) {
 	where(t, w)
 	l := run(t, newLab(t, 4, w, same), bounded)
 	if l.figures.fenced == 0 || l.figures.waits == 0 || l.figures.replays == 0 || len(l.figures.takeovers) == 0 {
-		t.Errorf("the load is not what it has to be: %v", &l.figures)
+		t.Errorf("the load is too small: %v", &l.figures)
 	}
 }
 
-// Two nodes that do not share their bucket's prefix are two ledgers: each key
-// has two holders. The checker has to notice.
+// Two nodes with different prefixes in the bucket are two ledgers, so each key
+// can have two holders. The checker must notice that.
 func TestSplitClusterIsCaught(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 2, &network{why: "not needed"}, func(n int) string { return []string{"one", "two"}[n-1] })
@@ -336,7 +336,7 @@ func TestSoak(t *testing.T) {
 		w := newNetwork(t, 3)
 		where(t, w)
 		list := slices.Clone(long)
-		for i := range list { // other nodes, another order
+		for i := range list { // another order for other nodes
 			j := (i + round*4) % len(list)
 			list[i], list[j] = list[j], list[i]
 		}

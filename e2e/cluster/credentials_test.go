@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The file with the bucket's credentials is read again when another takes its
-// place, without a restart.
+// When the file with the bucket's credentials is replaced, it is read again
+// without a restart.
 func TestCredentialsRotate(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 1, &network{why: "not needed"}, same)
@@ -32,7 +32,7 @@ func TestCredentialsRotate(t *testing.T) {
 	replace("AWS_ACCESS_KEY_ID=rotated\nAWS_SECRET_ACCESS_KEY=another\n")
 	for end := time.Now().Add(patient); !n.link.rotated.Load(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("no request has the new access key")
+			t.Fatal("no request had the new access key")
 		}
 	}
 	replace(string(good))

@@ -28,30 +28,30 @@ var built worker.Built
 
 func TestMain(m *testing.M) { worker.Main(m, &built) }
 
-// lease is workerd's. Tests could shorten it (unsafeTimeDivisor), but then a
-// machine that has other work to do does not renew it in time.
+// lease is workerd's lease. Tests could shorten it (unsafeTimeDivisor), but
+// then a busy machine does not renew it in time.
 const lease = 20 * time.Second
 
-// patient is for how long tests wait for what comes about for certain.
+// patient is how long tests wait for something that must happen.
 const patient = 2 * time.Minute
 
-// lab is a cluster and its bucket.
+// lab is a cluster with its bucket.
 type lab struct {
 	network *network
 	nodes   []*node
 	traffic *traffic
 	bucket  *s3server.Server
 
-	credentials string // a file
+	credentials string // path of a file
 }
 
-// node is one workerd.
+// node is one workerd process.
 type node struct {
 	number  int
 	link    *link
 	options selfhost.Options
-	avoid   atomic.Bool  // clients are told not to use it, as a load balancer would
-	down    atomic.Bool  // it is not to be started again
+	avoid   atomic.Bool  // clients must not use it, as behind a load balancer
+	down    atomic.Bool  // it must not be started again
 	ends    atomic.Int64 // how often it ended by itself
 	log     *logText
 
@@ -59,7 +59,7 @@ type node struct {
 	server *selfhost.Server
 }
 
-// logText keeps what a node printed.
+// logText keeps the output of a node.
 type logText struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -71,7 +71,7 @@ func (l *logText) Write(b []byte) (int, error) {
 	return l.text.Write(b)
 }
 
-// crashes are the messages of crashes of workerd's own.
+// crashes returns the messages of crashes inside workerd.
 func (l *logText) crashes() (list []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,12 +91,12 @@ func (l *logText) tail() string {
 	return text[max(0, len(text)-3000):]
 }
 
-// newLab starts that many nodes. The prefix of node n in the bucket is what the
-// function says.
+// newLab starts the given number of nodes. prefix(n) is the prefix of node n in
+// the bucket.
 func newLab(t testing.TB, nodes int, w *network, prefix func(n int) string) *lab {
 	t.Helper()
 	program, err := s3server.Build(t.Context(), func() {
-		fmt.Fprintln(os.Stderr, "building versitygw, an S3-compatible server: this takes minutes, once")
+		fmt.Fprintln(os.Stderr, "building versitygw, an S3-compatible server; this takes minutes, but only once")
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func (n *node) start(t testing.TB) {
 	go n.supervise(t, s)
 }
 
-// supervise starts the node again when it ends by itself, as systemd does.
+// supervise restarts the node when it ends by itself, like systemd.
 func (n *node) supervise(t testing.TB, s *selfhost.Server) {
 	select {
 	case <-s.Ended():
@@ -201,8 +201,8 @@ func (n *node) running() *selfhost.Server {
 	return n.server
 }
 
-// await waits until the node serves and is a member, whatever it takes to
-// start.
+// await waits until the node serves requests and is a member, however long its
+// start takes.
 func (n *node) await(t testing.TB) {
 	t.Helper()
 	for end := time.Now().Add(patient); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
@@ -211,7 +211,7 @@ func (n *node) await(t testing.TB) {
 			return
 		}
 	}
-	t.Errorf("node %d does not get ready", n.number)
+	t.Errorf("node %d did not become ready", n.number)
 }
 
 var probe = &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -230,7 +230,7 @@ func (n *node) ready() bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// kill ends the node, which is not started again by itself.
+// kill ends the node. It is not restarted automatically.
 func (n *node) kill() {
 	n.down.Store(true)
 	if s := n.running(); s != nil {

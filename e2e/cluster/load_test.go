@@ -22,7 +22,7 @@ import (
 	"flow.internal/capdo/e2e/proof"
 )
 
-// load is callers on all nodes, and what they have seen.
+// load is a set of callers on all nodes, with the results of their calls.
 type load struct {
 	*lab
 	history *proof.History
@@ -33,26 +33,26 @@ type load struct {
 	keys    map[string]*key // by target and key
 	names   []string
 	figures figures
-	why     map[string]int // of unknown outcomes
+	why     map[string]int // reasons of unknown outcomes
 }
 
-// key is what callers know of one.
+// key is what callers know about a key.
 type key struct {
 	target, name string
 	claims       []proof.Operation // claims whose fence is known
 	pending      []proof.Operation // claims of unknown outcome
 	unknown      int
-	asked        map[int]bool // entries of a stream
+	asked        map[int]bool // requested entries of a stream
 }
 
-// figures count what happened.
+// figures counts events.
 type figures struct {
 	operations, unknown, fenced, acquired, replays, notSent, waits, faults, graceful int
 	takeovers                                                                        []time.Duration
 }
 
 func (f *figures) String() string {
-	return fmt.Sprintf("%d operations, %d unknown outcomes, %d not sent (the node was gone), %d acquired, %d replays, %d fenced, %d waits, %d faults, %d graceful stops judged, takeovers after %v",
+	return fmt.Sprintf("%d operations, %d unknown outcomes, %d not sent (the node was down), %d acquired, %d replays, %d fenced, %d waits, %d faults, %d graceful stops judged, takeovers after %v",
 		f.operations, f.unknown, f.notSent, f.acquired, f.replays, f.fenced, f.waits, f.faults, f.graceful, f.takeovers)
 }
 
@@ -60,7 +60,7 @@ func newLoad(l *lab) *load {
 	return &load{lab: l, history: proof.NewHistory(), begin: time.Now(), keys: map[string]*key{}, why: map[string]int{}}
 }
 
-// patience is for how long a caller waits for an answer: shorter than a
+// patience is how long a caller waits for an answer. It is shorter than a
 // takeover.
 const patience = 4 * time.Second
 
@@ -68,7 +68,7 @@ func newClient() *http.Client {
 	return &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Second}}
 }
 
-// work has callers work until ctx ends.
+// work lets callers work until ctx ends.
 func (w *load) work(ctx context.Context, callers int) (wait func()) {
 	var wg sync.WaitGroup
 	for id := range callers {
@@ -94,7 +94,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// caller makes one call after the other.
+// caller makes one call after another.
 type caller struct {
 	*load
 	id     int
@@ -102,7 +102,7 @@ type caller struct {
 	client *http.Client
 }
 
-// any is a node, of those that clients are not told to avoid.
+// any returns a node that clients may use.
 func (c *caller) any() *node {
 	for range 20 {
 		if n := c.nodes[c.random.IntN(len(c.nodes))]; !n.avoid.Load() {
@@ -112,11 +112,11 @@ func (c *caller) any() *node {
 	return c.nodes[0]
 }
 
-// A key lives as long as the test, and is in use mostly for an epoch. So there
-// are keys from before each fault, and a key's history stays short enough.
+// A key exists until the end of the test, but is mostly used during one epoch.
+// So keys from before each fault exist, and a key's history stays short.
 const (
 	epoch       = 5 * time.Second
-	mostUnknown = 5 // outcomes of a key: what may have happened multiplies
+	mostUnknown = 5 // per key: the number of possible histories multiplies
 )
 
 func (c *caller) choose() (o proof.Operation, wait int) {
@@ -138,8 +138,8 @@ func (c *caller) choose() (o proof.Operation, wait int) {
 	return c.chooseClaim(c.on(target, fmt.Sprintf("k%d-%d", n, c.random.IntN(6)), proof.Operation{Op: "claim", Owner: owner, Fingerprint: "p"}))
 }
 
-// on is an operation on a key, or on a new one if what became of that one is
-// unknown too often.
+// on returns an operation on a key. If too many outcomes of the key are
+// unknown, it takes a new key.
 func (c *caller) on(target, name string, o proof.Operation) proof.Operation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -164,7 +164,7 @@ func (c *caller) ask(o proof.Operation) {
 	c.keys[o.Target+"/"+o.Key].asked[o.Entry] = true
 }
 
-// chooseClaim claims, or goes on with somebody's claim, stale or not.
+// chooseClaim claims the key, or continues with a caller's claim, stale or not.
 func (c *caller) chooseClaim(o proof.Operation) (proof.Operation, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,7 +173,7 @@ func (c *caller) chooseClaim(o proof.Operation) (proof.Operation, int) {
 	if c.random.IntN(5) == 0 {
 		wait = 20 + c.random.IntN(600)
 	}
-	if len(k.pending) > 0 && c.random.IntN(3) == 0 { // repeat it, to know
+	if len(k.pending) > 0 && c.random.IntN(3) == 0 { // repeat it to learn its outcome
 		o.Owner = k.pending[c.random.IntN(len(k.pending))].Owner
 		return o, wait
 	}
@@ -193,8 +193,8 @@ func (c *caller) chooseClaim(o proof.Operation) (proof.Operation, int) {
 	return o, 0
 }
 
-// call makes a call through a node, and records it, unless it did not get
-// there.
+// call makes a call through a node and records it, unless the call did not
+// reach the node.
 func (c *caller) call(n *node, o proof.Operation, wait int) (a proof.Answer, sent bool) {
 	call := c.history.Now()
 	a, sent = c.send(n, o, wait)
@@ -229,7 +229,7 @@ func (w *load) note(o proof.Operation, a proof.Answer, wait int) {
 	}
 }
 
-// send reports sent false if the call had no effect for certain.
+// send makes a call. It reports sent false if the call certainly had no effect.
 func (c *caller) send(n *node, o proof.Operation, wait int) (a proof.Answer, sent bool) {
 	q := url.Values{
 		"target": {o.Target}, "op": {o.Op}, "key": {o.Key}, "owner": {o.Owner}, "fingerprint": {o.Fingerprint}, "result": {o.Result},
@@ -261,7 +261,7 @@ func (c *caller) send(n *node, o proof.Operation, wait int) (a proof.Answer, sen
 	return c.unknown(n, o.Op+" "+a.Status+": "+told.Detail), true
 }
 
-// unknown notes why an outcome is.
+// unknown records the reason of an unknown outcome.
 func (c *caller) unknown(n *node, why string) proof.Answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -269,11 +269,11 @@ func (c *caller) unknown(n *node, why string) proof.Answer {
 	return proof.Answer{Unknown: true}
 }
 
-// address is what differs between two failures of one kind.
+// address matches the parts in which failures of the same kind differ.
 var address = regexp.MustCompile(`[0-9.]+:[0-9]+|reference = \w+`)
 
-// own has a node own some keys: the one that is first asked for an object has
-// it.
+// own makes a node the owner of some keys: an object belongs to the first node
+// that is asked for it.
 func (w *load) own(n *node) {
 	c := &caller{load: w, id: 3000, client: newClient()}
 	for i := range 3 {
@@ -282,12 +282,12 @@ func (w *load) own(n *node) {
 	}
 }
 
-// isolated are nodes that answer nothing while they are cut off.
+// isolated is a set of nodes that do not answer while they are disconnected.
 type isolated map[*node]bool
 
-// awaitKeys asks for every key in use through the nodes, until each has
-// answered through each of them, and returns how long that took. No key is left
-// with an unknown winner.
+// awaitKeys asks all nodes for every key in use, until each has answered
+// through each node. It returns how long that took. Then no key has an unknown
+// winner.
 func (w *load) awaitKeys(t testing.TB, except isolated) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -312,7 +312,7 @@ func (w *load) awaitKeys(t testing.TB, except isolated) time.Duration {
 				atOnce <- struct{}{}
 				defer func() { <-atOnce }()
 				if !c.find(n, id) {
-					t.Errorf("%s does not answer through node %d", id, n.number)
+					t.Errorf("%s did not answer through node %d", id, n.number)
 				}
 			})
 		}
@@ -321,15 +321,15 @@ func (w *load) awaitKeys(t testing.TB, except isolated) time.Duration {
 	return time.Since(begin)
 }
 
-// find asks who holds a key until it is known.
+// find asks for the holder of a key until it is known.
 func (c *caller) find(n *node, id string) bool {
 	c.mu.Lock()
 	k := c.keys[id]
 	c.mu.Unlock()
 	for end := time.Now().Add(patient); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		o := proof.Operation{Target: k.target, Key: k.name, Op: "claim", Owner: fmt.Sprintf("%d-%d", c.id, c.made.Add(1)), Fingerprint: "q"}
-		// Another fingerprint than the holder's: the answer changes nothing
-		// unless the key is free.
+		// The fingerprint differs from the holder's, so the call changes
+		// nothing unless the key is free.
 		if a, sent := c.call(n, o, 0); sent && !a.Unknown {
 			return true
 		}
@@ -337,7 +337,8 @@ func (c *caller) find(n *node, id string) bool {
 	return false
 }
 
-// readOut asks for the number of every entry: then no stream has a gap.
+// readOut asks for the number of every entry. Afterwards no stream may have a
+// gap.
 func (w *load) readOut(t testing.TB) (numbers int) {
 	t.Helper()
 	c := &caller{load: w, id: 2000, client: newClient(), random: rand.New(rand.NewPCG(1, 2))}

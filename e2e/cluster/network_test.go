@@ -17,18 +17,18 @@ import (
 	"testing"
 )
 
-// network is where nodes are: each in a network namespace of its own, or, where
-// that is not allowed, all on loopback with a proxy before each one's port for
-// the others.
+// network describes where nodes run: each in a network namespace of its own or,
+// if that is not allowed, all on loopback. On loopback a proxy in front of each
+// node's port serves the other nodes.
 type network struct {
 	spaces bool
-	why    string // not spaces
+	why    string // why there are no namespaces
 	id     string
-	subnet string // its first three numbers
+	subnet string // the first three numbers of its addresses
 	gates  []*gate
 }
 
-// newNetwork makes namespaces for that many nodes, joined by a bridge.
+// newNetwork makes a namespace for each node, joined by a bridge.
 func newNetwork(t testing.TB, nodes int) *network {
 	t.Helper()
 	w := &network{id: fmt.Sprintf("cd%04x", rand.IntN(1<<16)), subnet: fmt.Sprintf("10.%d.%d", 64+rand.IntN(128), rand.IntN(256))}
@@ -78,7 +78,7 @@ func (w *network) space(n int) string { return fmt.Sprintf("%s-n%d", w.id, n) }
 func (w *network) veth(n int) string  { return fmt.Sprintf("%s-v%d", w.id, n) }
 func (w *network) host(n int) string  { return fmt.Sprintf("%s.%d", w.subnet, n+1) }
 
-// home is the host at which nodes reach the test.
+// home returns the host at which nodes reach the test.
 func (w *network) home() string {
 	if w.spaces {
 		return w.subnet + ".1"
@@ -105,7 +105,7 @@ func ip(line string) error {
 	return nil
 }
 
-// workerd returns a program that runs workerd where node n is.
+// workerd returns a program that runs workerd in the place of node n.
 func (w *network) workerd(t testing.TB, n int, binary string) string {
 	t.Helper()
 	if !w.spaces {
@@ -119,8 +119,8 @@ func (w *network) workerd(t testing.TB, n int, binary string) string {
 	return script
 }
 
-// cutPeers cuts node n from the other nodes, or heals that. The bucket and the
-// clients still reach it.
+// cutPeers disconnects node n from the other nodes or reconnects it. Bucket and
+// clients stay connected.
 func (w *network) cutPeers(n, nodes int, cut bool) error {
 	if !w.spaces {
 		w.gates[n-1].cut(cut)
@@ -138,12 +138,12 @@ func (w *network) cutPeers(n, nodes int, cut bool) error {
 	return nil
 }
 
-// cutAll cuts node n from everything, or heals that.
+// cutAll disconnects node n from everything or reconnects it.
 func (w *network) cutAll(n int, cut bool) error {
 	return ip(fmt.Sprintf("link set %s %s", w.veth(n), map[bool]string{true: "down", false: "up"}[cut]))
 }
 
-// gate is a proxy before a node's port for the others, on loopback.
+// gate is a proxy on loopback that serves a node's port to the other nodes.
 type gate struct {
 	listener net.Listener
 	to       string

@@ -15,8 +15,8 @@ import (
 	"flow.internal/capdo/internal/wrangler"
 )
 
-// A copy of the bucket, taken while no node runs, is a backup: new nodes with
-// empty folders begin with it.
+// A copy of the bucket, made while no node runs, is a backup. New nodes with
+// empty folders can start with it.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 2, &network{why: "not needed"}, same)

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// told is what a request is answered with.
+// told is the answer to a request.
 type told struct {
 	Status, Outcome, Detail string
 	took                    time.Duration
 }
 
-// claimWithin claims a key through a node, again and again with the same owner;
-// the Worker gives its ledger a deadline.
+// claimWithin claims a key through a node. The Worker gives its ledger a
+// deadline, so it repeats the claim with the same owner.
 func claimWithin(n *node, key string, deadline time.Duration) (a told, err error) {
 	q := url.Values{"target": {"ledger"}, "op": {"claim"}, "key": {key}, "owner": {"owner of " + key}, "fingerprint": {"p"}}
 	if deadline > 0 {
@@ -38,9 +38,10 @@ func claimWithin(n *node, key string, deadline time.Duration) (a told, err error
 	return a, err
 }
 
-// A node is killed. Those who ask others for its keys, with a deadline that is
-// longer than its lease, get an answer to their one call. With a shorter one
-// they are told that the outcome is unknown, and without one soon so.
+// A node is killed. Callers that ask other nodes for its keys, with a deadline
+// longer than its lease, get an answer to their single call. With a shorter
+// deadline they are told that the outcome is unknown. Without a deadline they
+// soon get the same answer.
 func TestCallsRideOverATakeover(t *testing.T) {
 	l := newLab(t, 2, &network{why: "not needed"}, same)
 	dead, other := l.nodes[0], l.nodes[1]

@@ -27,8 +27,8 @@ const (
 	taken     = int64(30) // keys
 )
 
-// TestThroughput measures what docs/scale.md says: what more nodes on the same
-// machine bring, and what an operation asks of the bucket.
+// TestThroughput measures the figures of docs/scale.md: the effect of more
+// nodes on the same machine, and the bucket requests of each operation.
 func TestThroughput(t *testing.T) {
 	if *measureFor == 0 {
 		t.Skip("without -measure")
@@ -37,7 +37,7 @@ func TestThroughput(t *testing.T) {
 		l := newLab(t, nodes, &network{why: "not needed"}, same)
 		w := newLoad(l)
 		quiet := l.traffic.during(*measureFor, func() { time.Sleep(*measureFor) })
-		t.Logf("%d nodes, idle: %v a second of all", nodes, quiet.per(int64(measureFor.Seconds())))
+		t.Logf("%d idle nodes: %v per second in total", nodes, quiet.per(int64(measureFor.Seconds())))
 		w.measure(t, "new keys", func(n int64) proof.Operation { return claimOf(fmt.Sprint("new", n), "o") })
 		c := &caller{load: w, client: &http.Client{Timeout: 20 * time.Second}}
 		for n := range taken {
@@ -60,7 +60,7 @@ func claimOf(key, owner string) proof.Operation {
 	return proof.Operation{Target: "ledger", Key: key, Op: "claim", Owner: owner, Fingerprint: "p"}
 }
 
-// measure has callers make operations on all nodes in turn.
+// measure makes operations on all nodes in turn.
 func (w *load) measure(t *testing.T, name string, operation func(n int64) proof.Operation) {
 	var made, done atomic.Int64
 	nodes, server := w.cpu(t)
@@ -84,15 +84,15 @@ func (w *load) measure(t *testing.T, name string, operation func(n int64) proof.
 	})
 	nodesAfter, serverAfter := w.cpu(t)
 	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 / float64(max(done.Load(), 1)) }
-	t.Logf("%d nodes, %s: %.0f a second; each takes %.1f ms of CPU time in nodes, %.1f ms in the bucket's server, and asks of the bucket %v",
+	t.Logf("%d nodes, %s: %.0f a second; each takes %.1f ms of CPU time in nodes, %.1f ms in the bucket's server; bucket: %v",
 		len(w.nodes), name, float64(done.Load())/measureFor.Seconds(), each(nodesAfter-nodes), each(serverAfter-server), used.per(done.Load()))
 	if done.Load() == 0 || done.Load() < made.Load()*9/10 {
 		t.Errorf("%d of %d calls were answered", done.Load(), made.Load())
 	}
 }
 
-// cpu returns the CPU time that the nodes and the bucket's server have taken.
-// On a machine that has other work to do it says more than the time on a clock.
+// cpu returns the CPU time of the nodes and of the bucket's server. On a busy
+// machine it says more than elapsed time.
 func (w *load) cpu(t *testing.T) (nodes, server time.Duration) {
 	for _, n := range w.nodes {
 		nodes += cpuOf(t, n.running().Process().Pid)
@@ -100,7 +100,7 @@ func (w *load) cpu(t *testing.T) (nodes, server time.Duration) {
 	return nodes, cpuOf(t, w.bucket.PID())
 }
 
-// cpuOf reads /proc: the 14th and 15th field are ticks of 10 ms.
+// cpuOf reads /proc: fields 14 and 15 are ticks of 10 ms.
 func cpuOf(t *testing.T, pid int) time.Duration {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -112,7 +112,7 @@ func cpuOf(t *testing.T, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// use is what was asked of the bucket.
+// use is a number of bucket requests and their bytes.
 type use struct {
 	requests, in, out int64
 	kinds             map[string]int

@@ -1,8 +1,8 @@
 //go:build !js
 
-// Package config holds capdo's check of wrangler configs against wrangler
-// itself: what the real wrangler deploy --dry-run says of each config is
-// written down beside what capdo says, and where they differ, why.
+// Package config compares capdo's check of wrangler configs with wrangler. Each
+// row has the verdict of the real wrangler deploy --dry-run and capdo's
+// verdict, and the reason if they differ.
 package config
 
 import (
@@ -31,13 +31,13 @@ const ok = "ok"
 
 type row struct {
 	name    string
-	config  string // what a config has besides name, main and compatibility_date
+	config  string // the config without name, main and compatibility_date
 	classes string // that the program exports
 	env     string
 
-	wrangler string   // its verdict: ok, "warning: " or "error: " and a part of what it says
-	capdo    []string // the rules that find something
-	why      string   // they come to different verdicts
+	wrangler string   // its verdict: ok, or "warning: " or "error: " with a part of its text
+	capdo    []string // the rules that report a problem
+	why      string   // why the verdicts differ
 }
 
 const (
@@ -117,8 +117,8 @@ var rows = []row{
 	{"a flag is off that methods need", bindA + newA + `, "compatibility_flags": ["no_rpc"]`, "A()", "", ok, []string{"compatibility-flag"}, "wrangler does not know the program"},
 }
 
-// install is where wrangler and Node.js are, and a folder for what Node.js has
-// compiled of it: without, each run takes a third longer.
+// install has the paths of wrangler and Node.js, and a folder for Node.js's
+// compile cache. Without the cache each run takes a third longer.
 type install struct{ node, script, cache string }
 
 func find(t *testing.T) install {
@@ -134,7 +134,7 @@ func find(t *testing.T) install {
 	return install{path, script, t.TempDir()}
 }
 
-// dryRun returns wrangler's verdict about a config, and all that it says.
+// dryRun returns wrangler's verdict about a config and its whole output.
 func (w install) dryRun(t *testing.T, path, env string) (verdict, output string) {
 	t.Helper()
 	cmd := exec.Command(w.node, w.script, "deploy", "--dry-run", "--config", filepath.Base(path), "--env="+env)
@@ -152,7 +152,7 @@ func (w install) dryRun(t *testing.T, path, env string) (verdict, output string)
 	return ok, string(out)
 }
 
-// verdict is capdo's.
+// verdict returns capdo's verdict.
 func verdict(problems []wrangler.Problem) string {
 	worst := ok
 	for _, p := range problems {
@@ -163,7 +163,7 @@ func verdict(problems []wrangler.Problem) string {
 	return worst
 }
 
-// write writes the row's config and a build that exports its classes, and
+// write writes the row's config, and a build that exports its classes. It
 // returns the config's path.
 func (r *row) write(t *testing.T) string {
 	t.Helper()
@@ -204,9 +204,9 @@ func (r *row) description() (d shim.Description) {
 	return d
 }
 
-// Without -all wrangler is asked about every third row: each takes a second or
-// two of CPU time. Of the others capdo's verdict is compared with what is
-// written down of wrangler's. make wrangler asks about all.
+// Without -all only every third row is checked with wrangler, because each
+// takes a second or two of CPU time. For the others the recorded verdict of
+// wrangler is compared. make wrangler checks all rows.
 var all = flag.Bool("all", false, "ask wrangler about every row")
 
 func TestCapdoAgainstWrangler(t *testing.T) {
@@ -236,7 +236,7 @@ func TestCapdoAgainstWrangler(t *testing.T) {
 	}
 }
 
-// check returns what capdo finds, and the rules by name.
+// check returns the problems that capdo finds, and their rules.
 func (r *row) check(t *testing.T, path string) (problems []wrangler.Problem, rules []string) {
 	t.Helper()
 	c, err := wrangler.Load(path)
@@ -286,8 +286,8 @@ func TestEveryExampleDeploysDry(t *testing.T) {
 	}
 }
 
-// docs/migrations.md has a row for each config about which wrangler and capdo
-// disagree, and for no other.
+// docs/migrations.md must have a row for exactly those configs about which
+// wrangler and capdo disagree.
 func TestTheDocumentListsWhereTheyDiffer(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/migrations.md")
 	if err != nil {

@@ -32,18 +32,18 @@ var built worker.Built
 
 func TestMain(m *testing.M) { worker.MainOf("../../examples/flow-payments", m, &built) }
 
-// token is what the Worker wants beyond localhost.
+// token is the token that the Worker requires of other machines.
 const token = "a token of the test, and not a secret"
 
-// lab is a workerd that serves the Worker, behind a proxy whose address
-// outlives it.
+// lab is a workerd that serves the Worker, behind a proxy whose address stays
+// the same when workerd restarts.
 type lab struct {
 	config workerd.Config
 	front  *httptest.Server
 
 	mu      sync.Mutex
 	process *workerd.Process // nil while killed
-	log     string           // of those before
+	log     string           // log of earlier processes
 }
 
 func start(t *testing.T) *lab {
@@ -100,8 +100,8 @@ func (l *lab) kill() {
 	l.process = nil
 }
 
-// forward passes a request on, with its Host. While workerd is killed the
-// connection breaks off.
+// forward forwards a request with its Host. While workerd is down it closes the
+// connection.
 func (l *lab) forward(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	p := l.process
@@ -118,7 +118,7 @@ func (l *lab) forward(w http.ResponseWriter, r *http.Request) {
 	proxy.ServeHTTP(w, r)
 }
 
-// result is a line that testdata/browser.mjs prints.
+// result is a line of output of testdata/browser.mjs.
 type result struct {
 	Test    string
 	Failure string

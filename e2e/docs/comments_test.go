@@ -29,8 +29,8 @@ var (
 	onlyURL = regexp.MustCompile(`^\s*(//|#) *\(?https?://\S+$`)
 )
 
-// TestCommentsFit finds comment lines that are too long. A URL, a directive and
-// a line of an example's output cannot be broken.
+// TestCommentsFit finds comment lines that are too long. URLs, directives and
+// lines of an example's output are exempt, because they cannot be wrapped.
 func TestCommentsFit(t *testing.T) {
 	out, err := exec.Command("git", "-C", "../..", "ls-files", "-z").Output()
 	if err != nil {
@@ -59,7 +59,7 @@ func TestLongCommentsAreFound(t *testing.T) {
 	long := strings.Repeat("long ", 20)
 	for name, c := range map[string]struct {
 		file, text string
-		want       int // the line; 0 for none
+		want       int // line number; 0 for none
 	}{
 		"Go":              {"a.go", "package a\n\n// " + long + "\nvar x int\n", 3},
 		"tabs count":      {"a.go", "package a\n\nfunc f() {\n\t\t// " + long[:90] + "\n}\n", 4},
@@ -115,8 +115,8 @@ func longComments(name string, text []byte) []string {
 	return long
 }
 
-// commentLines returns the lines of a Go file on which a // comment begins: a
-// raw string can have lines that only look like comments.
+// commentLines returns the lines of a Go file on which a // comment begins.
+// Lines of a raw string may only look like comments.
 func commentLines(text []byte) map[int]bool {
 	set := token.NewFileSet()
 	file := set.AddFile("", -1, len(text))

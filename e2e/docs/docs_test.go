@@ -1,7 +1,7 @@
 //go:build !js
 
-// Package docs reads README.md and docs as their readers do: it executes every
-// block of code in them, in order, and follows every link.
+// Package docs tests README.md and docs as a reader would use them: it executes
+// each code block in order, and follows each link.
 package docs
 
 import (
@@ -19,8 +19,8 @@ import (
 
 const root = "../.."
 
-// notRun are the blocks that nobody executes, by page and first line, with the
-// reason that the page has.
+// notRun are the blocks that are not executed, by page and first line, with the
+// page's reason.
 var notRun = map[string]string{
 	"docs/operating.md: for time.Since(start) < time.Second { work() } // never ends: count the work instead": "it never ends",
 	"docs/operating.md: go tool capdo dev --profile":                                                          "needs load; the test of capdo profile does the same",
@@ -37,20 +37,20 @@ var notRun = map[string]string{
 	"docs/deploy.md: npx wrangler rollback --env test":                                                     "needs a Cloudflare account",
 }
 
-// inProject are the pages whose commands are typed in a project as capdo new
-// writes it; those of the others are typed in the clone.
+// inProject are the pages whose commands are run in a project that capdo new
+// wrote. The commands of other pages are run in the clone.
 var inProject = []string{"docs/deploy.md", "docs/migrations.md", "docs/testing.md"}
 
-// workspace is what pages share.
+// workspace is shared by all pages.
 type workspace struct {
-	dir   string // where README.md's reader begins; the clone is capdo in there, the project counter
+	dir   string // the start folder of README.md; capdo in it is the clone, counter the project
 	env   []string
-	check int // how many configs have been checked
+	check int // number of checked configs
 	mu    sync.Mutex
 }
 
-// TestPages executes README.md first, whose reader makes the clone and the
-// project that those of the other pages have.
+// TestPages runs README.md first, because it creates the clone and the project
+// that other pages use.
 func TestPages(t *testing.T) {
 	pages := readPages(t, root)
 	w, began := newWorkspace(t), false
@@ -61,7 +61,7 @@ func TestPages(t *testing.T) {
 		return
 	}
 	if !began {
-		t.Fatal("README.md is left out, whose reader makes what the others have\nhint: -run 'TestPages/README.md|TestPages/docs/dedupe.md'")
+		t.Fatal("README.md is not selected, but the other pages need its clone\nhint: -run 'TestPages/README.md|TestPages/docs/dedupe.md'")
 	}
 	for _, p := range pages[1:] {
 		t.Run(p.path, func(t *testing.T) {
@@ -87,8 +87,8 @@ func run(t *testing.T, dir, name string, args ...string) string {
 	return string(out)
 }
 
-// newWorkspace makes a repository to clone of the working tree as it is, and an
-// npm that installs by linking what this one has installed.
+// newWorkspace makes a repository from the working tree, and an npm that
+// installs by linking the present node_modules.
 func newWorkspace(t *testing.T) *workspace {
 	t.Helper()
 	w := &workspace{dir: t.TempDir()}
@@ -116,12 +116,12 @@ func newWorkspace(t *testing.T) *workspace {
 	return w
 }
 
-// execute executes a page's blocks, in order, in a shell that begins in dir.
+// execute executes a page's blocks in order, in a shell that starts in dir.
 func (w *workspace) execute(t *testing.T, p *page, dir string) {
 	s := openShell(t, dir, w.env)
 	for i, b := range p.blocks {
 		if t.Failed() {
-			return // what follows builds on it
+			return // later blocks depend on it
 		}
 		if _, ok := b.notes["not run"]; ok {
 			continue
@@ -140,7 +140,7 @@ func (w *workspace) execute(t *testing.T, p *page, dir string) {
 			s.block(b, i+1 < len(p.blocks) && p.blocks[i+1].language == "text")
 		case "text":
 			if !prints(s.last, b.text, true) {
-				t.Errorf("%s:%d: what the commands before print is\n%s\nand the page says\n%s", p.path, b.line, s.last, b.text)
+				t.Errorf("%s:%d: the previous commands print\n%s\nbut the page says\n%s", p.path, b.line, s.last, b.text)
 			}
 		case "go":
 			w.golang(t, p, b)
@@ -154,16 +154,16 @@ func (w *workspace) execute(t *testing.T, p *page, dir string) {
 			}
 		case "sql":
 			if b.notes["from"] == "" {
-				t.Errorf("%s:%d: SQL has to be from a file, which a test runs", p.path, b.line)
+				t.Errorf("%s:%d: SQL must come from a file that a test runs", p.path, b.line)
 			}
 		default:
-			t.Errorf("%s:%d: nobody knows what to do with a block of %q", p.path, b.line, b.language)
+			t.Errorf("%s:%d: a block of %q has no handler", p.path, b.line, b.language)
 		}
 	}
 }
 
-// frames are what stands before the Go blocks of a page that are neither whole
-// files nor in one.
+// frames is the code around Go blocks that are neither whole files nor part of
+// one.
 var frames = map[string]string{
 	"docs/spec/capabilities-and-binding.md": `package frame
 
@@ -177,7 +177,7 @@ import (
 `,
 }
 
-// stands looks for a block in the file that it is said to be from.
+// stands checks that a block is in the file that it names.
 func stands(t *testing.T, p *page, b block, file string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, file))
@@ -188,7 +188,7 @@ func stands(t *testing.T, p *page, b block, file string) {
 	}
 }
 
-// golang compiles a block, unless it is from a file that is compiled and
+// golang compiles a block, unless it comes from a file that is compiled and
 // tested.
 func (w *workspace) golang(t *testing.T, p *page, b block) {
 	t.Helper()
@@ -198,7 +198,7 @@ func (w *workspace) golang(t *testing.T, p *page, b block) {
 	text := b.text
 	if !strings.HasPrefix(text, "package ") && !strings.Contains(text, "\npackage ") {
 		if frames[p.path] == "" {
-			t.Errorf("%s:%d: a fragment that is nowhere in a file (<!-- from: … -->)", p.path, b.line)
+			t.Errorf("%s:%d: a fragment that is not in a file (<!-- from: … -->)", p.path, b.line)
 			return
 		}
 		text = frames[p.path] + text
@@ -210,7 +210,7 @@ func (w *workspace) golang(t *testing.T, p *page, b block) {
 	w.try(t, p, b, dir, "env", "GOOS=js", "GOARCH=wasm", "go", "vet", ".")
 }
 
-// folder makes a new one in the clone.
+// folder makes a new folder in the clone.
 func (w *workspace) folder(t *testing.T) string {
 	t.Helper()
 	w.mu.Lock()
@@ -223,7 +223,7 @@ func (w *workspace) folder(t *testing.T) string {
 	return dir
 }
 
-// try executes what has to succeed of a block.
+// try runs a command of a block. It must succeed.
 func (w *workspace) try(t *testing.T, p *page, b block, dir, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -235,8 +235,8 @@ func (w *workspace) try(t *testing.T, p *page, b block, dir, name string, args .
 
 var className = regexp.MustCompile(`"?class_name"?\s*[:=]\s*"(\w+)"`)
 
-// config has capdo check look at a wrangler config, or at a part of one, with a
-// program that registers the classes that it binds.
+// config runs capdo check on a wrangler config, or on a part of one. The
+// program registers the classes that the config binds.
 func (w *workspace) config(t *testing.T, p *page, b block, file string) {
 	t.Helper()
 	text := b.text
@@ -269,7 +269,8 @@ func (w *workspace) config(t *testing.T, p *page, b block, file string) {
 	w.try(t, p, b, dir, filepath.Join(w.dir, "capdo/.bin/capdo"), "check", file)
 }
 
-// TestWhatIsNotRun has the list of all blocks that nobody executes.
+// TestWhatIsNotRun checks that notRun lists exactly the blocks that are not
+// executed.
 func TestWhatIsNotRun(t *testing.T) {
 	found := map[string]string{}
 	for _, p := range readPages(t, root) {
@@ -283,12 +284,12 @@ func TestWhatIsNotRun(t *testing.T) {
 	for name, why := range found {
 		t.Logf("not run: %s: %s", name, why)
 		if notRun[name] != why {
-			t.Errorf("%s is not run (%s), and not on this test's list", name, why)
+			t.Errorf("%s is not run (%s), but is missing from this test's list", name, why)
 		}
 	}
 	for name := range notRun {
 		if found[name] == "" {
-			t.Errorf("%s is on this test's list of what is not run, and not marked so", name)
+			t.Errorf("%s is on this test's list, but is not marked as not run", name)
 		}
 	}
 }

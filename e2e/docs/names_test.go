@@ -19,7 +19,7 @@ var (
 	byName = regexp.MustCompile(`\[[^\]]+\]\[([^\]]+)\]`)
 )
 
-// slugs returns the anchors of a page's headings, as GitHub makes them.
+// slugs returns the anchors that GitHub makes of a page's headings.
 func slugs(p *page) map[string]bool {
 	all := map[string]bool{}
 	for _, line := range p.prose() {
@@ -44,7 +44,7 @@ func slugs(p *page) map[string]bool {
 	return all
 }
 
-// TestLinks follows all links that lead to a file or a heading here.
+// TestLinks follows all links to files and headings in the repository.
 func TestLinks(t *testing.T) {
 	pages := readPages(t, root)
 	anchors := map[string]map[string]bool{}
@@ -65,14 +65,14 @@ func TestLinks(t *testing.T) {
 			}
 			for _, m := range byName.FindAllStringSubmatch(line, -1) {
 				if !defined[m[1]] {
-					t.Errorf("%s:%d: there is no link of the name %s", p.path, n+1, m[1])
+					t.Errorf("%s:%d: no link is named %s", p.path, n+1, m[1])
 				}
 			}
 		}
 	}
 }
 
-// follow says what is wrong with a link.
+// follow returns what is wrong with a link, or "".
 func follow(from, to string, anchors map[string]map[string]bool) string {
 	if strings.HasPrefix(to, "https://") || strings.HasPrefix(to, "http://") {
 		return ""
@@ -84,16 +84,15 @@ func follow(from, to string, anchors map[string]map[string]bool) string {
 		path = filepath.ToSlash(filepath.Join(filepath.Dir(from), path))
 	}
 	if _, err := os.Stat(filepath.Join(root, path)); err != nil {
-		return "there is no such file"
+		return "the file does not exist"
 	}
 	if anchor != "" && !anchors[path][anchor] {
-		return "there is no such heading"
+		return "the heading does not exist"
 	}
 	return ""
 }
 
-// code returns what a page has as commands: in blocks for a shell, and between
-// backquotes.
+// code returns the commands on a page: in shell blocks and in backquotes.
 func code(p *page) (all []string) {
 	for _, b := range p.blocks {
 		if b.language == "sh" {
@@ -114,8 +113,8 @@ var (
 	flag   = regexp.MustCompile(`--[a-z][a-z-]*`)
 )
 
-// TestNames looks up the targets of make, and the commands and flags of capdo,
-// that pages name.
+// TestNames checks that the make targets, and the commands and flags of capdo,
+// on the pages exist.
 func TestNames(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {
@@ -146,7 +145,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// usage says what is wrong with arguments of capdo.
+// usage returns what is wrong with arguments of capdo, or "".
 func usage(capdo, args string, help map[string]string) string {
 	args, _, _ = strings.Cut(args, " -- ")
 	args, _, _ = strings.Cut(args, " | ")

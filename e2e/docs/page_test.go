@@ -13,18 +13,18 @@ import (
 
 // page is a Markdown file.
 type page struct {
-	path   string // from the repository's root
+	path   string // relative to the repository's root
 	text   string
 	blocks []block
 }
 
-// block is a fenced block, with what an HTML comment just before it says of it:
+// block is a fenced block, with the HTML comment before it:
 //
-//	<!-- not run: why -->        nobody executes it; the test has a list of these
-//	<!-- file: main.go -->       the reader puts it into that file, in the shell's folder
-//	<!-- from: docs/x/y.go -->   it stands like this in that file, which is tested
+//	<!-- not run: why -->        it is not executed; the test has a list of these
+//	<!-- file: main.go -->       it is written to that file, in the shell's folder
+//	<!-- from: docs/x/y.go -->   it is an excerpt of that file, which is tested
 //	<!-- classes: A, B -->       a wrangler config of a program with these classes
-//	<!-- fails -->               the last command of it ends with an error
+//	<!-- fails -->               its last command ends with an error
 type block struct {
 	line     int // of the fence
 	indent   string
@@ -38,8 +38,8 @@ var (
 	fence   = regexp.MustCompile("^(\\s*)```(.*)$")
 )
 
-// known are what comments before a block can say. Other comments, and comments
-// that no block follows, are mistakes.
+// known are the kinds of comments before a block. Other comments, and comments
+// without a block, are mistakes.
 var known = map[string]bool{"not run": true, "file": true, "from": true, "classes": true, "fails": true}
 
 // readPages returns README.md and all pages in docs.
@@ -90,7 +90,7 @@ func parse(path, text string) (*page, error) {
 			open = &block{line: n + 1, indent: f[1], language: f[2], notes: notes}
 			notes = map[string]string{}
 		case c != nil && !known[c[1]]:
-			return nil, fmt.Errorf("%s:%d: a comment that means nothing: %s", path, n+1, line)
+			return nil, fmt.Errorf("%s:%d: unknown comment: %s", path, n+1, line)
 		case c != nil:
 			notes[c[1]] = c[2]
 		case len(notes) > 0:
@@ -98,12 +98,12 @@ func parse(path, text string) (*page, error) {
 		}
 	}
 	if open != nil {
-		return nil, fmt.Errorf("%s:%d: the block has no end", path, open.line)
+		return nil, fmt.Errorf("%s:%d: the block does not end", path, open.line)
 	}
 	return p, nil
 }
 
-// prose returns the page's lines outside of blocks; those inside are empty.
+// prose returns the page's lines outside of blocks. Lines inside are empty.
 func (p *page) prose() []string {
 	lines := strings.Split(p.text, "\n")
 	inside := false

@@ -20,11 +20,10 @@ import (
 	"flow.internal/capdo/internal/freeport"
 )
 
-// patience is how long a command may take. Others may keep the machine busy.
+// patience is how long a command may take on a busy machine.
 const patience = 4 * time.Minute
 
-// shell is a terminal that a page's commands are typed into, one after the
-// other.
+// shell is a terminal that runs the commands of a page, one after another.
 type shell struct {
 	t      *testing.T
 	bash   *exec.Cmd
@@ -33,11 +32,11 @@ type shell struct {
 	port   string // in place of 8787
 	health string // in place of 8788
 	log    string // what the server printed
-	server int    // the process that the last server command is, 0 for none
+	server int    // process of the last server command, 0 for none
 	last   string // what the last block printed
 }
 
-// progress is what capdo prints while it waits for a machine that is slow.
+// progress matches what capdo prints while it waits for a slow machine.
 var progress = regexp.MustCompile(`(?m)^(compiling|building .*): \d+ s\n`)
 
 const mark = "\x01end of command"
@@ -63,11 +62,11 @@ func openShell(t *testing.T, dir string, env []string) *shell {
 		kill(s.bash.Process.Pid)
 		s.bash.Wait()
 	})
-	s.command("set -m -o pipefail") // -m: a server is a process group, which a Ctrl-C goes to
+	s.command("set -m -o pipefail") // -m: a server is a process group, which gets the Ctrl-C
 	return s
 }
 
-// command has bash execute a command, and returns what it printed.
+// command runs a command in bash and returns its output.
 func (s *shell) command(text string) (output string, status int) {
 	s.t.Helper()
 	killer := time.AfterFunc(patience, func() { kill(s.bash.Process.Pid) })
@@ -87,16 +86,16 @@ func (s *shell) command(text string) (output string, status int) {
 	}
 }
 
-// step is a command of a block, and what the page says of its output.
+// step is a command of a block, with the output that the page shows.
 type step struct {
 	command string
-	want    string // what it prints; of commands but curl one of the lines
+	want    string // its output; for commands other than curl, one line of it
 }
 
 var trailing = regexp.MustCompile(`\s{2,}# (.*)$`)
 
-// steps takes a block apart. What follows # after a curl is what that prints;
-// after other commands if it begins with "prints".
+// steps splits a block into steps. The text after # is the expected output of
+// curl. For other commands it must begin with "prints".
 func steps(t *testing.T, text string) (all []step) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -125,15 +124,15 @@ func steps(t *testing.T, text string) (all []step) {
 	return all
 }
 
-// serving are commands that serve until they are stopped.
+// serving matches commands that serve until they are stopped.
 var serving = regexp.MustCompile(`^make dev$|\bcapdo (dev|serve|cluster)\b`)
 
 func serves(command string) bool {
 	return serving.MatchString(command) && !strings.Contains(command, "--print-config") && !regexp.MustCompile(`\bcapdo cluster [a-z]+( \d)?$`).MatchString(command)
 }
 
-// block executes the commands of a block. answered says that another block has
-// what the last one prints.
+// block executes the commands of a block. answered means that another block has
+// the output of the last one.
 func (s *shell) block(b block, answered bool) {
 	s.t.Helper()
 	s.last = ""
@@ -152,16 +151,16 @@ func (s *shell) block(b block, answered bool) {
 			s.t.Fatalf("line %d: %s\nexit status %d\n%s", b.line, c.command, status, out)
 		}
 		if strings.Contains(command, "curl ") && c.want == "" && !answered && !strings.Contains(command, "()") {
-			s.t.Errorf("line %d: %s\nprints what the page does not say: %s", b.line, c.command, out)
+			s.t.Errorf("line %d: %s\nprints output that the page does not show: %s", b.line, c.command, out)
 		}
 		if c.want != "" && !prints(out, c.want, strings.Contains(command, "curl ")) {
-			s.t.Errorf("line %d: %s\nprints\n%s\nand the page says\n%s", b.line, c.command, out, c.want)
+			s.t.Errorf("line %d: %s\nprints\n%s\nbut the page says\n%s", b.line, c.command, out, c.want)
 		}
 	}
 }
 
-// prints reports whether an output, or a line of it, is what is expected, in
-// which … stands for anything.
+// prints reports whether an output, or one of its lines, matches the expected
+// text. In it … matches anything.
 func prints(out, want string, whole bool) bool {
 	pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), "…", ".*")
 	if whole {
@@ -170,8 +169,8 @@ func prints(out, want string, whole bool) bool {
 	return regexp.MustCompile(`(?m)^\s*` + pattern + `\s*$`).MatchString(out)
 }
 
-// serve starts a server in the background, in place of the one before, and
-// waits until it answers.
+// serve stops the previous server, starts one in the background, and waits
+// until it answers.
 func (s *shell) serve(command string) {
 	s.t.Helper()
 	s.stop()
@@ -192,8 +191,8 @@ func (s *shell) serve(command string) {
 	case strings.Contains(command, "capdo cluster"):
 		command += " --listen 127.0.0.1:" + s.port
 	default:
-		// without a port for the inspector two wranglers look for one at the
-		// same time, and find the same
+		// Without an inspector port two wranglers look for one at the same
+		// time, and may choose the same.
 		own, wranglers, _ := strings.Cut(command, " -- ")
 		command = fmt.Sprintf("%s --port %s -- --inspector-port 0 %s", own, s.port, wranglers)
 	}
@@ -217,8 +216,8 @@ func (s *shell) serve(command string) {
 	s.t.Fatalf("%s\ndoes not serve:\n%s", command, b)
 }
 
-// stop ends the server as Ctrl-C does, and kills what is left of it after a
-// while.
+// stop ends the server with Ctrl-C. After a while it kills the remaining
+// processes.
 func (s *shell) stop() {
 	if s.server == 0 {
 		return
@@ -234,7 +233,7 @@ func (s *shell) stop() {
 	}
 }
 
-// kill ends a process, and all that descend from it.
+// kill ends a process and all its descendants.
 func kill(pid int) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, file := range tasks {

@@ -16,12 +16,12 @@ import (
 type row struct {
 	line   int
 	ticket string   // the ticket's words
-	means  string   // what meets them
+	means  string   // how they are met
 	tests  []string // "folder TestName", "folder TestName/subtest", "make target"
 }
 
-// rowsOf returns the rows of the tables of a page. A row with another number of
-// cells than three has no words.
+// rowsOf returns the rows of the tables on a page. A row without exactly three
+// cells has no words.
 func rowsOf(text string) (rows []row) {
 	for n, line := range strings.Split(text, "\n") {
 		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || strings.HasPrefix(line, "| the ticket |") {
@@ -54,8 +54,8 @@ func ticket(t *testing.T) (lines []string) {
 	return lines
 }
 
-// TestTicket looks for a row of each line of the ticket, and for the tests of
-// each row.
+// TestTicket checks that each line of the ticket has a row, and that the tests
+// of each row exist.
 func TestTicket(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(root, "docs/ticket.md"))
 	if err != nil {
@@ -70,7 +70,7 @@ func TestTicket(t *testing.T) {
 	}
 }
 
-// checkRows says what is wrong with the rows of a ticket's lines.
+// checkRows returns what is wrong with the rows for a ticket's lines.
 func checkRows(root string, rows []row, lines []string) (problems []string) {
 	var words []string
 	for _, r := range rows {
@@ -100,7 +100,7 @@ func checkRows(root string, rows []row, lines []string) (problems []string) {
 	return problems
 }
 
-// findTest looks for a test in the code.
+// findTest checks that a test exists in the code.
 func findTest(root, test string) error {
 	folder, name, _ := strings.Cut(test, " ")
 	if folder == "make" {
@@ -124,7 +124,7 @@ func findTest(root, test string) error {
 	return findIn(`"`+regexp.QuoteMeta(sub)+`"`, files)
 }
 
-// findIn looks for a pattern in files.
+// findIn checks that a pattern occurs in files.
 func findIn(pattern, files string) error {
 	re := regexp.MustCompile(pattern)
 	paths, err := filepath.Glob(files)
@@ -166,8 +166,8 @@ func TestRowsWithoutTestsAreFound(t *testing.T) {
 	}
 }
 
-// TestLimitsAreDocumented looks for the limits that only Cloudflare enforces:
-// each in one row of docs/limits.md.
+// TestLimitsAreDocumented checks the limits that only Cloudflare enforces. Each
+// must be in one row of docs/limits.md.
 func TestLimitsAreDocumented(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(root, "docs/limits.md"))
 	if err != nil {
@@ -196,7 +196,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 		if !slices.ContainsFunc(lines, func(line string) bool {
 			return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
 		}) {
-			t.Errorf("docs/limits.md has no line with all of %q", parts)
+			t.Errorf("no line of docs/limits.md has all of %q", parts)
 		}
 	}
 }

@@ -1,9 +1,9 @@
 //go:build !js
 
-// Package explore drives the real wasm and the real glue under Node on a
-// simulated workerd, in many orders, and checks the invariants of
-// internal/jsrt/PROTOCOL.md after each event. rules_test.go confirms in workerd
-// what the simulation takes for granted.
+// Package explore runs the real wasm and the real glue under Node, on a
+// simulated workerd, in many orders of events. It checks the invariants of
+// internal/jsrt/PROTOCOL.md after each event. rules_test.go checks in workerd
+// what the simulation assumes.
 package explore
 
 import (
@@ -30,7 +30,7 @@ var (
 
 func TestExplore(t *testing.T) {
 	dir := t.TempDir()
-	t.Setenv("GOFLAGS", "-tags=explore") // for jsrt's view of Go's side
+	t.Setenv("GOFLAGS", "-tags=explore") // exports the state of Go's side
 	if _, err := build.Run(context.Background(), "worker", dir, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +55,6 @@ func TestExplore(t *testing.T) {
 	out, err := cmd.Output()
 	t.Logf("%s", out)
 	if err != nil {
-		t.Fatalf("%v\nhint: go test ./e2e/explore -v -seed N shows a schedule again", err)
+		t.Fatalf("%v\nhint: go test ./e2e/explore -v -seed N runs a schedule again", err)
 	}
 }

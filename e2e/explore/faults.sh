@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Puts faults back into the glue and into jsrt, each in a copy of its own, and
-# expects the explorer to find it within a minute.
+# Puts old faults back into the glue and into jsrt, each in a copy, and expects
+# the explorer to find each within a minute.
 set -euo pipefail
 cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 
-# fault NAME FILE PERL-EXPRESSION; only those whose name has $ONLY in it
+# fault NAME FILE PERL-EXPRESSION. It runs only faults whose name contains
+# $ONLY.
 fault() {
 	local name=$1 file=$2 expression=$3 tree=$scratch/tree log=$scratch/log
 	if [[ $name != *${ONLY:-}* ]]; then
@@ -34,13 +35,13 @@ fault() {
 }
 
 js=internal/shim/js
-fault "a turn that is asked for during a woken turn is lost" $js/context.mjs \
+fault "a turn requested during a woken turn is lost" $js/context.mjs \
 	's/      this\.isAsked = false;\n      this\.rt\.inFlight--;\n(      this\.rt\.turn\(this, "capdo_tick"\);\n)/$1      if (this.isAsked) { this.isAsked = false; this.rt.inFlight--; }\n/'
-fault "a turn is asked for, and nobody is told" $js/context.mjs 's/    this\.notify\?\.\(\);\n//'
+fault "a turn is requested without a notification" $js/context.mjs 's/    this\.notify\?\.\(\);\n//'
 fault "the end of the program in a woken turn fails no call" $js/context.mjs 's/if \(this\.rt\.dead\) return this\.abort\(\);/if (this.rt.dead) return;/'
 fault "a timeout from before a section counts inside" $js/context.mjs 's/(this\.isExclusive = true;\n)    this\.clearTimeout\(\);\n/$1/'
-fault "nobody watches whether the deadline has a keeper" $js/runtime.mjs 's/SECTION_MS : WATCH_MS\)/SECTION_MS : 3_600_000)/'
-fault "a context that is not open goes on setting timeouts" $js/runtime.mjs \
+fault "the deadline's keeper is not checked" $js/runtime.mjs 's/SECTION_MS : WATCH_MS\)/SECTION_MS : 3_600_000)/'
+fault "a context that is not open still sets timeouts" $js/runtime.mjs \
 	's/    if \(context\.closed \|\| !context\.isOpen\(\)\) return;\n//'
 fault "a response that is refused leaves its call open" $js/shim.mjs 's/    cancel\(body, e\);\n//'
 fault "a js.Func resumes Go outside of enter" $js/runtime.mjs 's/    this\.enter\(nowhere, "capdo_outside"\);\n    this\.handOver\(\);/    this.exports.resume();/'
@@ -50,16 +51,16 @@ fault "a value that cannot be encoded leaves its references" $js/value.mjs 's/  
 fault "a value is written beyond its buffer" $js/value.mjs 's/if \(this\.pos \+ n <= this\.end\) return;/if (this.pos + n <= this.end || this.u8 !== this.own) return;/'
 fault "idle objects are never forgotten" $js/runtime.mjs 's/for \(const c of this\.contexts\.values\(\)\) \{\n      if \(!c\.state/for (const c of []) {\n      if (!c.state/'
 fault "objects that workerd has reset are never forgotten" $js/runtime.mjs 's/oldest\?\.watchedAt < now - GONE_MS/false/'
-fault "promises of a context that is gone count as in flight" $js/context.mjs 's/    rt\.inFlight -= this\.promises \+ /    rt.inFlight -= /'
+fault "promises of a closed context count as in flight" $js/context.mjs 's/    rt\.inFlight -= this\.promises \+ /    rt.inFlight -= /'
 fault "a section that no invocation holds takes no turns" $js/context.mjs 's/ \|\| this\.isExclusive; \}/; }/'
 fault "an interruption of Go is not noticed" $js/runtime.mjs 's/if \(this\.running\) this\.interrupted\(\);/if (this.running) return;/g'
 fault "the end of the program fails no request" $js/runtime.mjs 's/      else for \(const call of \[\.\.\.c\.calls\.values\(\)\]\) call\.fail\(error\);\n//'
-fault "a request that is answered goes on for ever" $js/context.mjs 's/TIME_UP_MS = 24_000, CLOSE_MS = 28_000/TIME_UP_MS = 24e9, CLOSE_MS = 28e9/'
-fault "a goroutine does I/O in whatever context runs" internal/jsrt/context.go 's/case c != current:\n\t\t\tc\.park\(\)/case c != current \&\& c.tx != nil:\n\t\t\tc.park()/'
-fault "a transaction takes others with it" internal/jsrt/section.go 's/return s\.hasBegun \&\& /return false \&\& /'
-fault "a turn wakes only the first who waits for it" internal/jsrt/context.go 's/for ; w != nil; w = w\.next \{\n\t\tw\.ready/if w != nil {\n\t\tw.ready/'
+fault "an answered request never ends" $js/context.mjs 's/TIME_UP_MS = 24_000, CLOSE_MS = 28_000/TIME_UP_MS = 24e9, CLOSE_MS = 28e9/'
+fault "a goroutine does I/O in any context" internal/jsrt/context.go 's/case c != current:\n\t\t\tc\.park\(\)/case c != current \&\& c.tx != nil:\n\t\t\tc.park()/'
+fault "a transaction includes other goroutines" internal/jsrt/section.go 's/return s\.hasBegun \&\& /return false \&\& /'
+fault "a turn wakes only its first waiter" internal/jsrt/context.go 's/for ; w != nil; w = w\.next \{\n\t\tw\.ready/if w != nil {\n\t\tw.ready/'
 fault "a context that closes leaves its promises waiting" internal/jsrt/context.go 's/\t\to\.closed = true\n\t\to\.settle\(\)\n/\t\to.closed = true\n/'
 fault "a stateless context that Go has closed is entered again" $js/runtime.mjs 's/ \|\| context\.isOver\) return;/) return;/'
 fault "Go keeps a stateless context beyond its invocation" internal/jsrt/boundary_js.go 's/\tif i\.c\.ends \{\n\t\ti\.c\.close\(\)\n\t\}\n//'
-fault "who waits for the end of a transaction waits beyond the object's" internal/jsrt/context.go 's/\tc\.section\.release\(\)\n//'
+fault "a waiter for a transaction's end outlives the object" internal/jsrt/context.go 's/\tc\.section\.release\(\)\n//'
 exit $failed

@@ -25,8 +25,8 @@ import (
 const callWasm = "\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x02\x07\x01\x01e\x01f\x00\x00" +
 	"\x03\x02\x01\x00\x07\x05\x01\x01f\x00\x01\x0a\x06\x01\x04\x00\x10\x00\x0b"
 
-// rules is a workerd with the Worker of testdata/rules.mjs, in which there is
-// no Go.
+// rules is a workerd with the Worker of testdata/rules.mjs, which contains no
+// Go.
 type rules struct {
 	t   *testing.T
 	url string
@@ -76,11 +76,12 @@ func (r *rules) get(path string) string {
 	return string(b)
 }
 
-// start gets a path in the background, and returns what waits for the answer.
+// start gets a path in the background. It returns a function that waits for the
+// answer.
 func (r *rules) start(path string) (wait func() string) {
 	answer := make(chan string, 1)
 	go func() { answer <- r.get(path) }()
-	time.Sleep(150 * time.Millisecond) // it must be under way
+	time.Sleep(150 * time.Millisecond) // until the request has started
 	return func() string { return <-answer }
 }
 
@@ -96,7 +97,7 @@ func (r *rules) check(path, got, want string) {
 	}
 }
 
-// seen says what code has run that leaves a note, in order.
+// seen checks the notes that code has left, in order.
 func (r *rules) seen(want ...string) {
 	r.t.Helper()
 	list := "[]"
@@ -139,10 +140,10 @@ func TestRulePromise(t *testing.T) { // 2
 	r.seen()
 }
 
-// V8 makes the promise of new Promise itself once it has optimized the code
-// around it, and forgets which context it belongs to (workerd 1.20261117): what
-// awaits it runs in the context that resolves it. So the modules make promises
-// with Promise.withResolvers.
+// V8 makes the promise of new Promise itself after it has optimized the code
+// around it, and loses the promise's context (workerd 1.20261117). Then code
+// that awaits it runs in the context that resolves it. So the modules make
+// promises with Promise.withResolvers.
 func TestRuleOptimizedPromise(t *testing.T) { // 2
 	t.Parallel()
 	r := startRules(t)
@@ -157,12 +158,12 @@ func TestRuleOptimizedPromise(t *testing.T) { // 2
 	}
 }
 
-// begin is start for what sees "made" when it is under way.
+// begin is start for a request that notes "made" when it has started.
 func (r *rules) begin(path string) (wait func() string) {
 	wait = r.start(path)
 	for end := time.Now().Add(30 * time.Second); !strings.Contains(r.get("/seen?o=c"), "made"); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			r.t.Fatalf("%s is not under way", path)
+			r.t.Fatalf("%s has not started", path)
 		}
 	}
 	return wait
@@ -222,15 +223,15 @@ func TestRuleGate(t *testing.T) { // 4
 	r.want("/add?o=a", "31")
 }
 
-// The rule is production's, by workerd's source. Local workerd's clock goes on,
-// so the explorer tries both; a workerd that fails here has begun to do as
-// production does.
+// The rule holds in production, by workerd's source. Local workerd's clock
+// continues, so the explorer tries both. If this test fails, workerd has
+// changed to the behavior of production.
 func TestRuleClock(t *testing.T) { // 5
 	t.Parallel()
 	r := startRules(t)
 	var clocks [2]float64
 	if err := json.Unmarshal([]byte(r.get("/clock?o=a")), &clocks); err != nil || clocks[0] <= 50 || clocks[1] <= 50 {
-		t.Errorf("while computing for longer than the 20 ms of a timeout, the clocks went on by %v ms, %v", clocks, err)
+		t.Errorf("during a computation longer than the 20 ms of a timeout the clocks advanced by %v ms, %v", clocks, err)
 	}
 }
 
@@ -254,14 +255,14 @@ func TestRuleReset(t *testing.T) { // 7
 		t.Errorf("the open call: %s", got)
 	}
 	time.Sleep(500 * time.Millisecond)
-	r.seen() // not even finally
+	r.seen() // not even a finally block ran
 	if r.get("/instance?o=a") == before {
 		t.Error("the instance is the same after a reset")
 	}
 
 	before = r.get("/instance?o=b")
 	held = r.start("/hold/2000?o=b")
-	r.want("/evict?o=b", `"nothing failed"`) // it waits
+	r.want("/evict?o=b", `"nothing failed"`) // the eviction waits for the call
 	r.seen("timeout", "finally")
 	r.check("/hold", held(), "null")
 	if r.get("/instance?o=b") == before {

@@ -53,7 +53,7 @@ func (s *server) testAlarm() {
 	s.want("GET /alarm/get"+object, "", 200, `{"alarm_ms":null}`)
 	s.want("DELETE /alarm/delete"+object, "", 200, `{"success":true}`)
 	s.setAlarm(object, time.Hour, "")
-	at := s.setAlarm(object, 2*time.Hour, "") // in place of the first
+	at := s.setAlarm(object, 2*time.Hour, "") // replaces the first
 	s.want("GET /alarm/get"+object, "", 200, fmt.Sprintf(`{"alarm_ms":%d}`, at))
 	s.want("DELETE /alarm/delete"+object, "", 200, `{"success":true}`)
 	s.want("GET /alarm/get"+object, "", 200, `{"alarm_ms":null}`)
@@ -68,7 +68,7 @@ func (s *server) testDelivery() {
 		s.t.Errorf("the alarm for %d: %+v", at, d)
 	}
 	s.want("GET /alarm/get"+object, "", 200, `{"alarm_ms":null}`)
-	past := s.setAlarm(object, -time.Hour, "") // at once
+	past := s.setAlarm(object, -time.Hour, "") // due at once
 	if log := s.waitForDeliveries(object, 2); log[1].ScheduledMS != past {
 		s.t.Errorf("the alarm for %d: %+v", past, log)
 	}
@@ -78,7 +78,7 @@ func (s *server) testRetry() {
 	const object = "?object=retry"
 	at := s.setAlarm(object, 0, `,"failures":1`)
 	first := s.waitForDeliveries(object, 1)[0]
-	s.want("GET /alarm/get"+object, "", 200, fmt.Sprintf(`{"alarm_ms":%d}`, at)) // still to come
+	s.want("GET /alarm/get"+object, "", 200, fmt.Sprintf(`{"alarm_ms":%d}`, at)) // still pending
 	log := s.waitForDeliveries(object, 2)
 	second := log[1]
 	if !first.Failed || first.RetryCount != 0 || second.Failed || second.RetryCount != 1 || second.ScheduledMS != at || second.DeliveredMS < first.DeliveredMS+2000 {
@@ -87,8 +87,8 @@ func (s *server) testRetry() {
 	s.want("GET /alarm/get"+object, "", 200, `{"alarm_ms":null}`)
 }
 
-// A value that expires before the alarm does not move it, nor does one that
-// expires later; and the alarm moves no expiry.
+// A value that expires does not move the alarm, whether it expires earlier or
+// later. The alarm does not move an expiry.
 func (s *server) testSharedAlarm() {
 	const object = "?object=shared"
 	put := func(key, ttl string) {
@@ -106,7 +106,7 @@ func (s *server) testSharedAlarm() {
 	}
 	s.want("GET /storage/list"+object, "", 200, `{"keys":["before","long"]}`)
 
-	// To delete the alarm leaves the expiries.
+	// Deleting the alarm keeps the expiries.
 	s.setAlarm(object, time.Hour, "")
 	put("gone", "0.3")
 	s.want("DELETE /alarm/delete"+object, "", 200, `{"success":true}`)

@@ -21,9 +21,9 @@ import (
 	"flow.internal/capdo/dedupe/dedupetest"
 )
 
-// dedupeTests are about /dedupe and /sequence.
+// dedupeTests test /dedupe and /sequence.
 var dedupeTests = []test{
-	{"the alarm empties the object of an expired key", (*server).testExpiredKey}, // first, while there is no other object
+	{"the alarm empties the object of an expired key", (*server).testExpiredKey}, // first, before other objects exist
 	{"the README's requests", (*server).testReadme},
 	{"of 50 at once exactly one inserts", func(s *server) { s.race(1, 50) }},
 	{"of 12 callers for each of 12 keys exactly one inserts", func(s *server) { s.race(12, 12) }},
@@ -125,7 +125,7 @@ func (s *server) testSequence() {
 	}
 	s.wantError("POST /sequence/next", `{"stream":"orders","key":"o-1","hash":"other"}`, 409, "mismatch", "")
 	if a := next(`{"stream":"others","key":"o-1","hash":"other"}`); a.N != 1 {
-		s.t.Errorf("another stream begins with %d", a.N)
+		s.t.Errorf("another stream starts with %d", a.N)
 	}
 	s.wantError("POST /sequence/next", `{"key":"k","hash":"h"}`, 400, "invalid_input", "stream")
 	s.wantError("POST /sequence/next", `{"stream":"s","hash":"h"}`, 400, "invalid_input", "key")
@@ -135,8 +135,8 @@ func (s *server) testSequence() {
 	s.wantError("POST /sequence/next", `{"stream":"s","key":"`+strings.Repeat("k", 2049)+`","hash":"h"}`, 400, "key_too_large", "key")
 }
 
-// records counts the objects whose files, as wrangler dev keeps them, have a
-// record.
+// records counts the objects that have a record in their files, which wrangler
+// dev keeps.
 func (s *server) records() int {
 	files, err := filepath.Glob(filepath.Join(s.Disk, "v3/do/*/*"))
 	if err != nil || len(files) == 0 {
@@ -144,7 +144,7 @@ func (s *server) records() int {
 	}
 	objects := map[string]bool{}
 	for _, file := range files {
-		// A file may go while it is looked at: then it has none.
+		// A file may disappear while it is read: then it has no record.
 		if b, _ := os.ReadFile(file); bytes.Contains(b, []byte("_capdo_dedupe")) {
 			name, _, _ := strings.Cut(filepath.Base(file), ".")
 			objects[name] = true
@@ -153,8 +153,8 @@ func (s *server) records() int {
 	return len(objects)
 }
 
-// race has callers at once for each of a number of keys, of which one each must
-// insert.
+// race makes concurrent callers insert each of several keys. Exactly one caller
+// must insert each key.
 func (s *server) race(keys, callers int) {
 	s.t.Helper()
 	inserted := make([]int, keys)
@@ -182,9 +182,9 @@ func (s *server) race(keys, callers int) {
 	}
 }
 
-// testSIGKILL kills everything while claims are on their way and an alarm is
-// set, and looks afterwards for each claim that was acknowledged, for a value,
-// and for the alarm's delivery.
+// testSIGKILL kills everything while claims are in flight and an alarm is set.
+// Afterwards each acknowledged claim, a value and the alarm's delivery must
+// exist.
 func (s *server) testSIGKILL() {
 	const object = "?object=killed"
 	s.want("POST /storage/put"+object, `{"key":"a","value":"kept"}`, 200, `{"success":true}`)
@@ -202,8 +202,8 @@ func (s *server) testSIGKILL() {
 	s.t.Logf("%d claims sent, %d acknowledged, 2 kills, all acknowledged ones found", sent+moreSent, len(acknowledged)+len(more))
 }
 
-// claimUntilKilled has eight callers claim keys. Once some are acknowledged it
-// calls before, kills everything, and starts it again.
+// claimUntilKilled makes eight callers claim keys. After some claims are
+// acknowledged it calls before, kills everything, and restarts it.
 func (s *server) claimUntilKilled(round string, before func()) (acknowledged []string, sent int) {
 	s.t.Helper()
 	const callers, enough = 8, 15
@@ -236,7 +236,7 @@ func (s *server) claimUntilKilled(round string, before func()) (acknowledged []s
 	began := time.Now()
 	s.Kill()
 	if took := time.Since(began); took > 4*time.Second {
-		s.t.Errorf("the kill took %v, so the alarm may have been delivered before", took)
+		s.t.Errorf("the kill took %v, so the alarm may have been delivered earlier", took)
 	}
 	cancel()
 	wg.Wait()
@@ -244,7 +244,7 @@ func (s *server) claimUntilKilled(round string, before func()) (acknowledged []s
 	return acknowledged, sent
 }
 
-// store returns the harness as a dedupe.Store whose keys are its own.
+// store returns the harness as a dedupe.Store with its own keys.
 func (s *server) store(t *testing.T) dedupe.Store {
 	return &store{server: s.in(t), prefix: t.Name() + "\x00"}
 }
@@ -267,7 +267,7 @@ func (s *store) Forget(ctx context.Context, key []byte) error {
 }
 
 func (s *store) do(ctx context.Context, path string, key []byte, ttl time.Duration) (string, error) {
-	if len(key) > 0 && len(s.prefix)+len(key) <= dedupe.MaxKeySize { // at the limit a key is rare enough by itself
+	if len(key) > 0 && len(s.prefix)+len(key) <= dedupe.MaxKeySize { // a key at the size limit is unique enough without a prefix
 		key = append([]byte(s.prefix), key...)
 	}
 	body, err := json.Marshal(map[string]any{"key": base64.StdEncoding.EncodeToString(key), "encoding": "base64", "ttl_seconds": seconds(ttl)})
@@ -293,7 +293,7 @@ func wrap(op string, err error) error {
 	return &dedupe.Error{Op: op, Kind: dedupe.Other, Err: err}
 }
 
-// seconds keeps a duration exact through JSON's numbers, down to the harness's
+// seconds keeps a duration exact in a JSON number, down to the harness's
 // rounding to ns.
 func seconds(d time.Duration) float64 {
 	s := d.Seconds()

@@ -14,8 +14,8 @@ var guardTests = []test{
 	{"guard: foreign pages, plain text and other hosts are refused", (*server).testGuard},
 }
 
-// sendWith sends a request with headers, of which a second one of a name takes
-// the place of the first, and returns the answer's status.
+// sendWith sends a request with headers and returns the status of the answer. A
+// later header replaces an earlier one of the same name.
 func (s *server) sendWith(line, body string, header ...string) int {
 	s.t.Helper()
 	r := s.request(s.t.Context(), line, body)
@@ -33,7 +33,7 @@ func (s *server) sendWith(line, body string, header ...string) int {
 	return resp.StatusCode
 }
 
-// changes are requests that change something, and what they are called with.
+// changes are the requests that change something, with their bodies.
 var changes = map[string]string{
 	"POST /dedupe/put_if_absent":               `{"key":"guarded"}`,
 	"POST /dedupe/forget":                      `{"key":"guarded"}`,
@@ -87,7 +87,7 @@ func (s *server) testGuard() {
 	}
 	s.want("GET /storage/list?object=guarded", "", 200, `{"keys":[]}`)
 	if status := s.sendWith("POST /storage/put?object=guarded", `{"key":"k","value":1}`, "Origin", own, "Sec-Fetch-Site", "same-origin"); status != 200 {
-		s.t.Errorf("the own page is refused: %d", status)
+		s.t.Errorf("the Worker's own page is refused: %d", status)
 	}
 	for _, line := range []string{"GET /health", "GET /"} {
 		if status := s.sendWith(line, "", "Host", "harness.example.com"); status != 200 {
@@ -96,8 +96,8 @@ func (s *server) testGuard() {
 	}
 }
 
-// Where the network reaches wrangler dev, all that a client writes may be
-// forged; with the token it is let in.
+// If wrangler dev is reachable from the network, clients can forge everything
+// they write. A client with the token is accepted.
 func TestGuardOnTheNetwork(t *testing.T) {
 	const token = "a token of the test"
 	s := &server{dev.StartWith(t, []string{"--ip", "0.0.0.0"}, "../../examples/harness", "/health", "--var", "HARNESS_TOKEN:"+token), t, false}

@@ -1,7 +1,7 @@
 //go:build !js
 
-// Package harness tests examples/harness as its user sees it: under wrangler
-// dev, started by capdo dev, with both of its configs.
+// Package harness tests examples/harness as a user runs it: under wrangler dev,
+// started by capdo dev, with both of its configs.
 package harness
 
 import (
@@ -18,18 +18,20 @@ import (
 
 func TestMain(m *testing.M) { dev.Main(m) }
 
-// TestHarness has both classes backed by SQLite, as the default config does.
+// TestHarness uses the default config: both classes are backed by SQLite.
 func TestHarness(t *testing.T) {
 	testConfig(t, "wrangler.jsonc", false, dedupeTests, storageTests, alarmTests, sqlTests, idTests, otherTests, guardTests)
 }
 
-// TestKeyValue has FlowDurableObject backed by key-value storage: the ticket's
-// config. The class with SQL and the guard are the same as in the other config.
+// TestKeyValue uses the ticket's config: FlowDurableObject is backed by
+// key-value storage. The class with SQL and the guard are as in the other
+// config.
 func TestKeyValue(t *testing.T) {
 	testConfig(t, "wrangler.toml", true, dedupeTests, storageTests, alarmTests, sqlTests[:1], idTests, otherTests)
 }
 
-// test is about a server that all of a config share, one after the other.
+// test is a test on the server that all tests of a config share, one after
+// another.
 type test struct {
 	name string
 	run  func(*server)
@@ -44,7 +46,7 @@ func testConfig(t *testing.T, config string, isKV bool, groups ...[]test) {
 	}
 }
 
-// server is the harness as it is served.
+// server is the running harness.
 type server struct {
 	*dev.Server
 	t    *testing.T
@@ -59,7 +61,8 @@ func (s *server) in(t *testing.T) *server {
 
 var client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
 
-// request makes one of "METHOD /path", with a body of JSON unless it is empty.
+// request makes a request from "METHOD /path", with a JSON body unless it is
+// empty.
 func (s *server) request(ctx context.Context, line, body string) *http.Request {
 	s.t.Helper()
 	method, path, _ := strings.Cut(line, " ")
@@ -73,7 +76,7 @@ func (s *server) request(ctx context.Context, line, body string) *http.Request {
 	return r
 }
 
-// send returns the status of an answer and its body, as text.
+// send returns the status and the body of an answer.
 func (s *server) send(ctx context.Context, line, body string) (int, string, error) {
 	resp, err := client.Do(s.request(ctx, line, body))
 	if err != nil {
@@ -89,7 +92,7 @@ func (s *server) send(ctx context.Context, line, body string) (int, string, erro
 	return resp.StatusCode, strings.TrimSpace(string(b)), err
 }
 
-// want fails the test unless a request gives that status, and that body.
+// want fails the test unless a request gets that status and that body.
 func (s *server) want(line, body string, status int, answer string) {
 	s.t.Helper()
 	got, text, err := s.send(s.t.Context(), line, body)
@@ -98,8 +101,8 @@ func (s *server) want(line, body string, status int, answer string) {
 	}
 }
 
-// wantError fails the test unless a request gives that status, and an error
-// with that code that names the field, if there is one.
+// wantError fails the test unless a request gets that status, and an error with
+// that code and field.
 func (s *server) wantError(line, body string, status int, code, field string) (name string) {
 	s.t.Helper()
 	got, text, err := s.send(s.t.Context(), line, body)
@@ -113,7 +116,7 @@ func (s *server) wantError(line, body string, status int, code, field string) (n
 	return f.Name
 }
 
-// decode sends a request that has to succeed.
+// decode sends a request that must succeed.
 func (s *server) decode(v any, line, body string) {
 	s.t.Helper()
 	status, text, err := s.send(s.t.Context(), line, body)

@@ -35,7 +35,7 @@ func (s *server) testIDs() {
 		s.t.Errorf("%+v, then %+v", a, again)
 	}
 	if b := s.id("GET /id/from_name?name=b"); b.ID == a.ID {
-		s.t.Error("two names have one id")
+		s.t.Error("two names have the same id")
 	}
 	if parsed := s.id("GET /id/from_string?id=" + a.ID); parsed.ID != a.ID {
 		s.t.Errorf("%+v", parsed)
@@ -61,7 +61,7 @@ func (s *server) testForeignIDs() {
 	}
 }
 
-// Local workerd has no jurisdictions, and says so.
+// Local workerd has no jurisdictions, and returns an error that says so.
 func (s *server) testJurisdiction() {
 	if name := s.wantError("GET /id/unique?jurisdiction=eu", "", 501, "no_jurisdiction", ""); name != "ErrJurisdiction" {
 		s.t.Errorf("the error is named %q", name)

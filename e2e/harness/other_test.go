@@ -20,7 +20,7 @@ var otherTests = []test{
 	{"ws: a request without an upgrade is 426", func(s *server) { s.wantError("GET /ws", "", 426, "no_upgrade", "") }},
 	{"wait_until: the answer comes first, the work is seen afterwards", (*server).testWaitUntil},
 	{"the page lists every route, and its curl lines work", (*server).testPage},
-	{"what is not there is 404, or 405 with the method", (*server).testNoRoute},
+	{"an unknown path is 404, an unknown method 405", (*server).testNoRoute},
 }
 
 func (s *server) testWebSocket() {
@@ -49,11 +49,11 @@ func (s *server) testWebSocket() {
 	before := instance()
 	echo(websocket.MessageText, "hello")
 	echo(websocket.MessageBinary, "\x00\xff")
-	if !s.isKV { // once is enough: wrangler dev evicts after 10 s without a request
+	if !s.isKV { // one config is enough: wrangler dev evicts after 10 s without a request
 		time.Sleep(12 * time.Second)
 		echo(websocket.MessageText, "good morning")
 		if instance() == before {
-			s.t.Error("the object has not slept, so this shows nothing")
+			s.t.Error("the object was not evicted, so this proves nothing")
 		}
 	}
 	if err := c.Close(websocket.StatusNormalClosure, ""); err != nil {
@@ -85,7 +85,7 @@ func (s *server) testWaitUntil() {
 	s.wantError("POST /wait_until", `{"value":1}`, 400, "invalid_input", "key")
 }
 
-// paths are what the ticket asks for, and the rest.
+// paths are the paths that the ticket requires, and the others.
 var paths = []string{
 	"POST /dedupe/put_if_absent", "POST /dedupe/forget", "POST /sequence/next",
 	"POST /storage/put", "GET /storage/get", "GET /storage/list", "DELETE /storage/delete",
@@ -109,11 +109,11 @@ func (s *server) testPage() {
 	}
 }
 
-// curl runs a line of the page, which has to succeed.
+// curl runs a curl command of the page. It must succeed.
 func (s *server) curl(line string) {
 	s.t.Helper()
 	cmd := exec.Command("bash", "-c", "ID=$(printf %s \"$1\"); "+line+" -w '\\n%{http_code}'", "bash", s.id("GET /id/unique").ID)
-	out, _ := cmd.Output() // the line for a WebSocket ends by its time limit
+	out, _ := cmd.Output() // the command for a WebSocket ends by its time limit
 	i := bytes.LastIndexByte(out, '\n')
 	if status := string(out[i+1:]); status != "200" && status != "202" && status != "101" {
 		s.t.Errorf("%s\n%s", line, out)

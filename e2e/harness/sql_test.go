@@ -80,8 +80,8 @@ func (s *server) testRaw() {
 		`{"rows":[[{"type":"integer","value":1},{"type":"string","value":"a"}],[{"type":"integer","value":2},{"type":"string","value":"b"}]]}`)
 	s.want(exec, sqlBody("json", "WITH big(n) AS (VALUES (9007199254740993)) SELECT n FROM big"), 200, `{"rows":[{"n":9007199254740993}]}`)
 
-	// A statement that writes: small integers, and no others, for what arrives
-	// is not exact.
+	// A statement that writes must return only small integers: larger ones do
+	// not arrive exactly.
 	s.want(exec, sqlBody("raw", "CREATE TABLE n (v INTEGER)"), 200, `{"rows":[]}`)
 	s.want(exec, sqlBody("raw", "INSERT INTO n VALUES (7) RETURNING v"), 200, `{"rows":[[{"type":"integer","value":7}]]}`)
 	s.wantError(exec, sqlBody("raw", "INSERT INTO n VALUES (9007199254740993) RETURNING v"), 400, "invalid_value", "")
@@ -94,7 +94,7 @@ func (s *server) testCursor() {
 	s.want(exec, sqlBody("cursor", "INSERT INTO t VALUES (1, 'x'), (2, NULL)"), 200, `{"columnNames":[],"rowsRead":2,"rowsWritten":2}`)
 	s.want(exec, sqlBody("cursor", "SELECT b, a FROM t ORDER BY a"), 200, `["x",1]`+"\n"+`[null,2]`+"\n"+`{"columnNames":["b","a"],"rowsRead":2,"rowsWritten":0}`)
 	s.want(exec, sqlBody("cursor", "SELECT a FROM t WHERE a > 2"), 200, `{"columnNames":["a"],"rowsRead":1,"rowsWritten":0}`)
-	// An error after rows have gone out is the last line.
+	// After rows were sent, an error is the last line.
 	status, text, err := s.send(s.t.Context(), exec, sqlBody("cursor", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 300) SELECT abs(CASE i WHEN 290 THEN -9223372036854775808 ELSE i END) FROM n"))
 	lines := strings.Split(text, "\n")
 	if err != nil || status != 200 || len(lines) < 100 || lines[0] != "[1]" || !strings.Contains(lines[len(lines)-1], `"error":"integer overflow`) {
@@ -132,7 +132,7 @@ func (s *server) testBrokenSQL() {
 	s.want(exec, sqlBody("", "SELECT a, b FROM t"), 200, `{"rows":[{"a":1,"b":"x"}]}`)
 }
 
-// testSQLLimits has what is at a limit, and what is beyond it.
+// testSQLLimits tests each limit with a value at it and a value beyond it.
 func (s *server) testSQLLimits() {
 	const exec = execSQL + "limits"
 	numbered := func(n int) string {
@@ -208,21 +208,21 @@ func (s *server) testBadSQL() {
 	s.wantError(exec, sqlBody("json", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20000) SELECT hex(zeroblob(500)) FROM n"), 413, "result_too_large", "")
 }
 
-// testManyRows reads 100 MB of rows, after a pause in which a server without
-// bounds would have made them all.
+// testManyRows reads 100 MB of rows, after a pause. During the pause a server
+// without limits would have made all rows.
 func (s *server) testManyRows() {
-	s.readRows(30_000, 0, func() {}) // what V8 and the Go program keep for such work
+	s.readRows(30_000, 0, func() {}) // memory that V8 and the Go program keep for such work
 	before, largest := s.Memory(), 0
 	n := s.readRows(100_000, 3*time.Second, func() { largest = max(largest, s.Memory()) })
 	grown := (largest - before) >> 20
 	s.t.Logf("%d MB of rows; workerd's memory grew by %d MiB", n/1_000_000, grown)
 	if n < 100_000_000 || grown > 48 {
-		s.t.Errorf("while %d bytes were read workerd's memory grew by %d MiB", n, grown)
+		s.t.Errorf("while %d bytes were read, workerd's memory grew by %d MiB", n, grown)
 	}
 }
 
-// readRows reads rows of 1,000 bytes after a pause, and returns how many bytes
-// they were. It calls look from time to time.
+// readRows reads rows of 1,000 bytes after a pause, and returns their size in
+// bytes. It calls look from time to time.
 func (s *server) readRows(rows int, pause time.Duration, look func()) (size int) {
 	s.t.Helper()
 	query := fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d) SELECT i, hex(zeroblob(500)) FROM n", rows)

@@ -60,7 +60,7 @@ func (s *server) testList() {
 	s.want("GET /storage/list"+object+"&start=a1%00&limit=4", "", 200, `{"keys":["a2","b1","b2","zz"]}`)
 }
 
-// A page of the answer is several of what the object reads at a time.
+// A page of the answer needs several reads of the object.
 func (s *server) testPages() {
 	const object, n = "?object=pages", 70
 	var want []string
@@ -83,7 +83,7 @@ func (s *server) testPages() {
 		start = *page.Next
 	}
 	if !slices.Equal(got, want) {
-		s.t.Errorf("the pages have %q", got)
+		s.t.Errorf("the pages contain %q", got)
 	}
 }
 
@@ -120,7 +120,7 @@ func (s *server) testValueTTL() {
 	}
 	s.want("GET /storage/list"+object, "", 200, `{"keys":["freed","long","longer","stays"]}`)
 	s.want("DELETE /storage/delete"+object+"&key=short", "", 200, `{"deleted":false}`)
-	s.want("GET /alarm/get"+object, "", 200, `{"alarm_ms":null}`) // the user has set none
+	s.want("GET /alarm/get"+object, "", 200, `{"alarm_ms":null}`) // the user has not set an alarm
 }
 
 func (s *server) testBadStorage() {

@@ -2,11 +2,11 @@
 
 package httpclient
 
-// difference is what a client in a Worker does not see as a native one does.
+// difference is a difference between a client in a Worker and a native one.
 type difference struct {
-	why  string   // as docs/http.md has it
-	ways []string // on which it is so; all when nil
-	has  string   // what it sees has this text
+	why  string   // as in docs/http.md
+	ways []string // ways that differ; nil means all
+	has  string   // the outcome contains this text
 }
 
 const (

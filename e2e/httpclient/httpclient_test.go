@@ -1,7 +1,7 @@
 //go:build !js
 
 // Package httpclient compares an http.Client in a Worker and in an object with
-// one in a native program.
+// an http.Client in a native program.
 package httpclient
 
 import (
@@ -25,9 +25,9 @@ var built worker.Built
 
 func TestMain(m *testing.M) { worker.Main(m, &built) }
 
-// ways are http.DefaultTransport with the handler's context, without one, and
-// in an object; a copy of it; Outbound; and Transport, where the server is an
-// object.
+// ways are: http.DefaultTransport with the handler's context, without one, and
+// in an object; a copy of it; Outbound; and Transport with an object as the
+// server.
 var ways = []string{"default", "without a context", "in an object", "copy", "outbound", "object"}
 
 // serve starts the server and the Worker.
@@ -41,7 +41,7 @@ func serve(t *testing.T) (server, url string) {
 	return s.URL, p.URL
 }
 
-// run has the Worker run a case.
+// run makes the Worker run a case.
 func run(t *testing.T, url, server, way, name string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
@@ -80,21 +80,21 @@ func TestClientsSeeWhatNativeOnesSee(t *testing.T) {
 				case differs && (d.ways == nil || slices.Contains(d.ways, way)):
 					used = true
 					if got == want || !strings.Contains(got, d.has) {
-						t.Errorf("%q %q: got\n%s\nwhich is not the difference that is listed: %s; a native client has\n%s", c.Name, way, got, d.why, want)
+						t.Errorf("%q %q: got\n%s\nwhich is not the listed difference: %s; a native client has\n%s", c.Name, way, got, d.why, want)
 					}
 				case got != want:
 					t.Errorf("%q %q: got\n%s\nwant\n%s", c.Name, way, got, want)
 				}
 			}
 			if differs && !used {
-				t.Errorf("%q is listed as a difference, and there is none", c.Name)
+				t.Errorf("%q is listed as a difference, but there is none", c.Name)
 			}
 		})
 	}
 }
 
-// Requests share the Go program: a goroutine of one may run while workerd
-// thinks of another.
+// Requests share the Go program. A goroutine of one request may run while
+// workerd considers another one current.
 func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
 	server, url := serve(t)
 	var holding, passing sync.WaitGroup
@@ -108,7 +108,7 @@ func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
 		}
 	}
 	over := make(chan bool)
-	for range 3 { // requests that come and go, and wake the goroutines
+	for range 3 { // short requests that wake the goroutines
 		passing.Go(func() {
 			for {
 				select {
@@ -128,7 +128,7 @@ func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
 func TestBodyThatWaitsIsClosedWhenItsRequestIsGivenUp(t *testing.T) {
 	server, url := serve(t)
 	for _, way := range ways {
-		if way == "copy" { // its body is read by net/http's Transport itself, which leaves it open
+		if way == "copy" { // net/http's Transport reads the body itself and leaves it open
 			continue
 		}
 		if got := run(t, url, server, way, "given up"); got != "true io: read/write on closed pipe" {
@@ -144,7 +144,7 @@ func TestDifferencesAreDocumented(t *testing.T) {
 	}
 	for name, d := range differences {
 		if !strings.Contains(string(page), "| "+d.why) {
-			t.Errorf("%s: docs/http.md does not say: %s", name, d.why)
+			t.Errorf("%s: docs/http.md does not contain: %s", name, d.why)
 		}
 	}
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Breaks what sends requests, each time in a copy of its own, and expects the
+# Breaks the code that sends requests, each time in a copy, and expects the
 # comparison with net/http's client to fail.
 package=e2e/httpclient
 source "$(dirname "$0")/../internal/mutate.sh"
@@ -7,7 +7,7 @@ source "$(dirname "$0")/../internal/mutate.sh"
 transport=durable/durablehttp/transport.go
 same=TestClientsSeeWhatNativeOnesSee
 mutate "a body that fails does not abort the request" $same durable/body.go 's/\t\t\tfailed\(err\)\n//'
-mutate "the platform decodes what was asked for" $same internal/shim/js/host.mjs 's/ && !request\.headers\.has\("accept-encoding"\)//'
+mutate "the platform decodes requested encodings" $same internal/shim/js/host.mjs 's/ && !request\.headers\.has\("accept-encoding"\)//'
 mutate "gzip is not decoded" $same $transport 's/if unzips && strings/if false && strings/'
 mutate "the length is not sent" $same $transport 's/if r\.ContentLength > 0 && r\.Body != nil/if false/'
 mutate "another length passes" $same $transport 's/return &sentBody\{ReadCloser: r\.Body, length: r\.ContentLength\}/return r.Body/' durable/body.go 's/Call\("pipe", lengthOf\(header\)\)/Call("pipe", nil); _ = lengthOf/'

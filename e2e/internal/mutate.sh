@@ -1,13 +1,13 @@
-# For scripts that break the code, each time in a copy of its own, and expect a
-# test of $package to fail. They end with: exit $failed
+# For scripts that break the code, each time in a copy, and expect a test of
+# $package to fail. They end with: exit $failed
 set -euo pipefail
 cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 
-# mutate NAME TEST FILE PERL-EXPRESSION [FILE PERL-EXPRESSION]…; only those
-# whose name has $ONLY in it
+# mutate NAME TEST FILE PERL-EXPRESSION [FILE PERL-EXPRESSION]…. It runs only
+# mutations whose name contains $ONLY.
 mutate() {
 	local name=$1 test=$2 tree=$scratch/tree log=$scratch/log
 	shift 2

@@ -8,14 +8,15 @@ import (
 	"testing"
 )
 
-// becomes says what comes back of the values in testdata/clone.mjs that are not
-// kept: what they become, or the end of the error that refuses them. The ones
-// that "clone" is about never reach Go: workerd does not send them.
+// becomes lists the values in testdata/clone.mjs that do not come back
+// unchanged: what they become, or the end of the error that refuses them.
+// Errors with "clone" come from workerd, which does not send these values to
+// Go.
 var becomes = map[string]string{
 	"undefined": "became null", "an object with undefined": `became {"a":null}`,
 	"a sparse Array": "became [1,null,3]", "an Array with a property": "became [1]",
-	"an object that is in two places": `became [{"a":1},{"a":1}]`,
-	"an ArrayBuffer":                  "became Uint8Array(0,255)", "an empty ArrayBuffer": "became Uint8Array()",
+	"an object that occurs twice": `became [{"a":1},{"a":1}]`,
+	"an ArrayBuffer":              "became Uint8Array(0,255)", "an empty ArrayBuffer": "became Uint8Array()",
 
 	"a BigInt of 20,000 bits": "a BigInt of more than 16384 bits",
 	"501 levels":              "nested more than 500 deep, or contains itself", "a cycle": "nested more than 500 deep, or contains itself",
@@ -36,9 +37,9 @@ var becomes = map[string]string{
 	"an instance of a class": "serializ", "an object without a prototype": "serializ",
 }
 
-// Every kind of value that JavaScript can send is kept, becomes what the
-// documents say, or is refused by its name: as an argument and a result, and
-// with storage between.
+// Every kind of JavaScript value is kept, becomes what the documentation says,
+// or is refused with an error that names it: as an argument and a result, and
+// after being stored.
 func TestEveryValueOfJavaScriptIsKeptOrRefused(t *testing.T) {
 	worker := serve(t)
 	for _, path := range []string{"/clone", "/kept"} {
@@ -66,7 +67,7 @@ func TestEveryValueOfJavaScriptIsKeptOrRefused(t *testing.T) {
 	}
 }
 
-// Values of Go's come back unchanged from an object written in JavaScript.
+// Go values come back unchanged from an object written in JavaScript.
 func TestValuesOfGoComeBackFromJavaScript(t *testing.T) {
 	_, _, body := get(t, serve(t)+"/round")
 	var got struct {

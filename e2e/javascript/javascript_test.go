@@ -1,7 +1,7 @@
 //go:build !js
 
-// Package javascript tests RPC between Go and JavaScript, both ways, and
-// requests that leave the Worker.
+// Package javascript tests RPC between Go and JavaScript in both directions,
+// and requests that leave the Worker.
 package javascript
 
 import (
@@ -99,12 +99,12 @@ func TestGoAndJavaScript(t *testing.T) {
 		}
 		outside.Close()
 		if status, _, body = get(t, worker+"/outbound?url="+url.QueryEscape(outside.URL)); status != http.StatusBadGateway {
-			t.Errorf("nobody there: %d %q", status, body)
+			t.Errorf("an unreachable server: %d %q", status, body)
 		}
 	})
 }
 
-// sameJSON compares texts; integers beyond 2^53 must be equal digit by digit.
+// sameJSON compares JSON texts. Integers beyond 2^53 must have the same digits.
 func sameJSON(got, want string) bool {
 	return decode(got) != "" && decode(got) == decode(want)
 }

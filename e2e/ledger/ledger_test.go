@@ -1,6 +1,6 @@
 //go:build !js
 
-// Package ledger tests examples/ledger as its user sees it: through the client,
+// Package ledger tests examples/ledger as a user runs it: through the client,
 // under wrangler dev, started by capdo dev.
 package ledger
 
@@ -29,10 +29,10 @@ import (
 
 func TestMain(m *testing.M) { dev.Main(m) }
 
-// worker is the example as it is served, to 100 tenants.
+// worker is the running example, with 100 tenants.
 type worker struct {
 	*dev.Server
-	tenants atomic.Int64 // that tests have taken
+	tenants atomic.Int64 // tenants that tests have used
 }
 
 func tokenOf(tenant int64) string { return fmt.Sprintf("token-%032d", tenant) }
@@ -56,7 +56,7 @@ func serve(t *testing.T, secret string) *dev.Server {
 	return dev.Start(t, "../../examples/ledger", "/v1/openapi.yaml", "--env-file", vars)
 }
 
-// connect returns a client of the next tenant, who has no records yet.
+// connect returns a client for the next tenant, who has no records yet.
 func (w *worker) connect(t *testing.T) *ledgerapi.Client {
 	t.Helper()
 	return w.client(t, tokenOf(w.tenants.Add(1)))
@@ -92,9 +92,9 @@ func TestWorker(t *testing.T) {
 	})
 	t.Run("keeps tenants apart", func(t *testing.T) { w.apart(t) })
 	t.Run("refuses hostile requests", func(t *testing.T) { w.refuses(t) })
-	t.Run("gives a claim again after SIGKILL", func(t *testing.T) { w.killed(t) }) // it loses the log
+	t.Run("gives a claim again after SIGKILL", func(t *testing.T) { w.killed(t) }) // this loses the log
 	t.Run("callers with a deadline ride over SIGKILL", func(t *testing.T) { w.rides(t) })
-	t.Run("callers without one do not", func(t *testing.T) { w.doesNotRide(t) })
+	t.Run("callers without a deadline do not", func(t *testing.T) { w.doesNotRide(t) })
 }
 
 func (w *worker) apart(t *testing.T) {
@@ -105,7 +105,7 @@ func (w *worker) apart(t *testing.T) {
 	}
 	for _, err := range []error{blue.Complete(t.Context(), claim, nil), blue.Extend(t.Context(), claim, time.Hour), blue.Release(t.Context(), claim)} {
 		if !errors.Is(err, dedupe.ErrForeignClaim) {
-			t.Errorf("another tenant changes a claim: %v", err)
+			t.Errorf("another tenant changed a claim: %v", err)
 		}
 	}
 	if err := blue.Forget(t.Context(), []byte("key")); err != nil {
@@ -119,8 +119,8 @@ func (w *worker) apart(t *testing.T) {
 	}
 }
 
-// refuses is a part of package ledgerapi's table, here with workerd's parsers
-// in front.
+// refuses repeats a part of package ledgerapi's table, here behind workerd's
+// parsers.
 func (w *worker) refuses(t *testing.T) {
 	tenant := w.tenants.Add(1)
 	key := base64.StdEncoding.EncodeToString([]byte("hostile-key"))
@@ -149,19 +149,19 @@ func (w *worker) refuses(t *testing.T) {
 		{"a lease that overflows", "POST", "/v1/claims", strings.Replace(body, "60000", "18446744073710", 1), bearer, 400, "invalid_lease"},
 		{"a lease with a fraction", "POST", "/v1/claims", strings.Replace(body, "60000", "0.5", 1), bearer, 400, "invalid_request"},
 		{"a query", "POST", "/v1/claims?x", body, bearer, 400, "invalid_request"},
-		{"a slash too many", "POST", "/v1//claims", body, bearer, 404, "not_found"},
+		{"an extra slash", "POST", "/v1//claims", body, bearer, 404, "not_found"},
 		{"an escaped slash", "POST", "/v1%2fclaims", body, bearer, 404, "not_found"},
 		{"a zero byte", "POST", "/v1/claims%00", body, bearer, 404, "not_found"},
 		{"a trailing slash", "POST", "/v1/claims/", body, bearer, 404, "not_found"},
 		{"another method", "PUT", "/v1/claims", body, bearer, 405, "method_not_allowed"},
-		{"a method that is overridden", "PUT", "/v1/claims", body, with("X-HTTP-Method-Override", "POST"), 405, "method_not_allowed"},
+		{"an overridden method", "PUT", "/v1/claims", body, with("X-HTTP-Method-Override", "POST"), 405, "method_not_allowed"},
 	} {
 		status, code, text := post(t, c.method, w.URL+c.path, c.body, c.header)
 		if status != c.status || code != c.code {
 			t.Errorf("%s: %d %s, want %d %s", c.name, status, text, c.status, c.code)
 		}
 		if strings.Contains(text, "token-") || strings.Contains(text, key) || strings.Contains(text, "hostile-key") {
-			t.Errorf("%s: the answer tells a secret: %s", c.name, text)
+			t.Errorf("%s: the answer contains a secret: %s", c.name, text)
 		}
 	}
 	if status, _, text := post(t, "POST", w.URL+"/v1/claims", strings.Replace(body, "b3duZXI=", "b3RoZXI=", 1), bearer); status != 200 || !strings.Contains(text, `"attempt":1`) {
@@ -169,8 +169,8 @@ func (w *worker) refuses(t *testing.T) {
 	}
 }
 
-// post sends a request and returns the status, the problem's code, and the
-// whole body.
+// post sends a request and returns the status, the problem's code and the whole
+// body.
 func post(t *testing.T, method, url, body string, header http.Header) (status int, code, text string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -192,8 +192,9 @@ func post(t *testing.T, method, url, body string, header http.Header) (status in
 	return resp.StatusCode, p.Code, string(b)
 }
 
-// killed kills everything while claims are on their way. Whoever claimed, sure
-// or not, is then given that claim, and completes it.
+// killed kills everything while claims are in flight. Afterwards each caller
+// repeats its claim, whether its outcome was known or not, gets it, and
+// completes it.
 func (w *worker) killed(t *testing.T) {
 	c := w.connect(t)
 	type attempt struct {
@@ -253,15 +254,15 @@ func (w *worker) killed(t *testing.T) {
 	if n := sure(); n < 24 {
 		t.Errorf("only %d claims were acknowledged", n)
 	}
-	t.Logf("%d claims, of which %d with an unknown outcome; each given again", len(attempts), unsure)
+	t.Logf("%d claims, %d of them with an unknown outcome; all were given again", len(attempts), unsure)
 	if strings.Contains(log, "token-") || strings.Contains(log, "hostile-key") {
-		t.Error("the log tells a token or a key")
+		t.Error("the log contains a token or a key")
 	}
 }
 
 func TestWithoutTokensNothingIsServed(t *testing.T) {
 	const broken = "0123456789-broken" // too short
-	for name, secret := range map[string]string{"none": "", "one that is malformed": "tenant:" + broken} {
+	for name, secret := range map[string]string{"none": "", "a malformed secret": "tenant:" + broken} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, secret)
 			for _, path := range []string{"/v1/claims", "/v1/keys", "/v1/sequences/next", "/"} {
@@ -275,14 +276,14 @@ func TestWithoutTokensNothingIsServed(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := c.Claim(t.Context(), []byte("key"), dedupe.ClaimOptions{Lease: time.Minute}); !errors.Is(err, ledgerapi.ErrNoTokens) {
-				t.Errorf("the client says %v", err)
+				t.Errorf("the client returned %v", err)
 			}
 			const named = "the secret LEDGER_TOKENS: the "
 			for end := time.Now().Add(20 * time.Second); !strings.Contains(s.Log.String(), named) && time.Now().Before(end); {
 				time.Sleep(10 * time.Millisecond)
 			}
 			if log := s.Log.String(); !strings.Contains(log, named) || strings.Contains(log, broken) {
-				t.Errorf("the log does not name the secret, or tells it:\n%s", log)
+				t.Errorf("the log does not name the secret, or contains its value:\n%s", log)
 			}
 		})
 	}

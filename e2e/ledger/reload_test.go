@@ -14,8 +14,8 @@ import (
 	"flow.internal/capdo/e2e/internal/dev"
 )
 
-// copyOf copies the example into a folder of its own in the module, with those
-// variables, and with the config's build command or without.
+// copyOf copies the example into a folder of its own in the module, with the
+// given variables, and with or without the config's build command.
 func copyOf(t *testing.T, vars string, builds bool) string {
 	t.Helper()
 	const example = "../../examples/ledger"
@@ -47,8 +47,8 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// A token that is removed from .dev.vars lets nobody in any more, and one that
-// is added does, without a restart of capdo dev.
+// Without a restart of capdo dev, a token that is removed from .dev.vars is no
+// longer accepted, and an added token is.
 func TestTokensAreThoseOfTheFile(t *testing.T) {
 	for name, builds := range map[string]bool{"wrangler reads the config": false, "wrangler reads a copy of the config": true} {
 		t.Run(name, func(t *testing.T) { testTokens(t, builds) })
@@ -74,7 +74,7 @@ func testTokens(t *testing.T, builds bool) {
 		r.Header.Set("Content-Type", "application/json")
 		resp, err := httpClient.Do(r)
 		if err != nil {
-			return 0 // it reloads
+			return 0 // the server reloads
 		}
 		resp.Body.Close()
 		return resp.StatusCode
@@ -87,11 +87,11 @@ func testTokens(t *testing.T, builds bool) {
 				return
 			}
 			if time.Now().After(end) {
-				t.Fatalf("a token is answered with %d, want %d", got, want)
+				t.Fatalf("the answer to a token is %d, want %d", got, want)
 			}
 		}
 	}
-	const letIn, refused = 400, 401 // the body is not a claim
+	const letIn, refused = 400, 401 // an accepted token gets 400, because the body is not a claim
 	until(tokenOf(1), letIn)
 	until(tokenOf(3), refused)
 	write(t, filepath.Join(dir, ".dev.vars"), secret(2, 3))

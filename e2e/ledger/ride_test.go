@@ -13,9 +13,9 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// rides kills everything while callers work. Those whose deadline is late
-// enough notice nothing but the time that it takes: no claim is lost or made
-// twice. One whose deadline comes first is told that the outcome is unknown.
+// rides kills everything while callers work. For callers with a late deadline
+// the calls only take longer: no claim is lost or made twice. A caller whose
+// deadline comes first is told that the outcome is unknown.
 func (w *worker) rides(t *testing.T) {
 	c := w.connect(t)
 	if _, err := c.Claim(t.Context(), []byte("held"), dedupe.ClaimOptions{Lease: time.Hour}); err != nil {
@@ -59,7 +59,7 @@ func (w *worker) rides(t *testing.T) {
 		_, err := c.Claim(within, []byte("held"), dedupe.ClaimOptions{Lease: time.Minute, Wait: time.Minute})
 		impatient <- err
 	}()
-	time.Sleep(500 * time.Millisecond) // the second of its requests is on its way, too
+	time.Sleep(500 * time.Millisecond) // its second request is in flight too
 	w.Kill()
 	mu.Lock()
 	killed = time.Now()
@@ -80,14 +80,14 @@ func (w *worker) rides(t *testing.T) {
 	}
 	stop()
 	callers.Wait()
-	t.Logf("%d claims; the server was away for %v, of which %v to start; the first call succeeded %v later, the longest took %v",
+	t.Logf("%d claims; the server was down for %v, including %v to start; the first call succeeded %v later, the longest took %v",
 		claims, up.Sub(killed).Round(time.Millisecond), up.Sub(begin).Round(time.Millisecond), first.Sub(up).Round(time.Millisecond), longest.Round(time.Millisecond))
 	if claims < 8 || first.IsZero() {
 		t.Errorf("%d claims, the first after the kill at %v", claims, first)
 	}
 }
 
-// Without a deadline a call fails while the server is away, and soon.
+// Without a deadline a call fails soon while the server is down.
 func (w *worker) doesNotRide(t *testing.T) {
 	c := w.connect(t)
 	w.Kill()

@@ -10,28 +10,28 @@ import (
 )
 
 // doomed fills a bucket with keys that expire at the same time, while its alarm
-// is held, and returns when all have.
+// is blocked. It returns after all have expired.
 func doomed(l *lab, g target, n int) {
 	l.Helper()
 	ask[any](l, "/hold", nil)
 	o := order{op: "claim", prefix: "doomed", to: n, until: time.Now().Add(time.Duration(n) * 300 * time.Microsecond)}
 	got, _ := l.drive("claims", g, o)
-	l.want("claims of keys that are to expire", got, tally{Acquired: n, Attempt: 1})
+	l.want("claims of keys that will expire", got, tally{Acquired: n, Attempt: 1})
 	full := ask[inside](l, "/inspect", g.bucket(0))
 	if full.Due != n {
 		l.Fatalf("%d records are about to expire, want %d", full.Due, n)
 	}
-	time.Sleep(time.Until(time.UnixMilli(int64(full.Last) + 1))) // until then they live
+	time.Sleep(time.Until(time.UnixMilli(int64(full.Last) + 1))) // they are valid until then
 }
 
-// expiring has a bucket's alarms remove many records while others use the
+// expiring lets a bucket's alarms remove many records while callers use the
 // bucket.
 func expiring(l *lab, f *figures) {
-	n := size(5050, 10_050) // the last alarm could remove more
+	n := size(5050, 10_050) // a size for which the last alarm has room
 	g := target{binding: "LEDGER", buckets: 1}
 	const living = 100
 	got, _ := l.drive("claims", g, order{op: "claim", prefix: "alive", to: living})
-	l.want("claims of keys that live", got, tally{Acquired: living, Attempt: 1})
+	l.want("claims of live keys", got, tally{Acquired: living, Attempt: 1})
 	doomed(l, g, n)
 
 	idle := newProbes(l, g, "idle", living)
@@ -58,23 +58,23 @@ func expiring(l *lab, f *figures) {
 
 func rounds(n, limit int) int { return (n + limit - 1) / limit }
 
-// sweptBy fails the test unless at most so many alarms removed so many records,
-// and none of them did more than its limits allow.
+// sweptBy fails the test unless at most that many alarms removed that many
+// records, and each alarm stayed within its limits.
 func (l *lab) sweptBy(i inside, n, alarms int) {
 	l.Helper()
 	total := 0
 	for _, a := range i.Alarms {
 		total += a.Removed
 		if a.Removed > sweepLimit*a.turns() || a.Told > tellLimit*a.turns() {
-			l.Errorf("an alarm of %d ms removed %d records, and told of %d holders", a.MS, a.Removed, a.Told)
+			l.Errorf("an alarm of %d ms removed %d records and reported %d holders", a.MS, a.Removed, a.Told)
 		}
 	}
 	if total != n || len(i.Alarms) > alarms {
-		l.Errorf("%d records were removed by %d alarms; want %d by %d at most", total, len(i.Alarms), n, alarms)
+		l.Errorf("%d records were removed by %d alarms; want %d by at most %d", total, len(i.Alarms), n, alarms)
 	}
 }
 
-// dying has a bucket's alarms tell of many holders, and then remove their
+// dying lets a bucket's alarms report many holders, and then remove their
 // records.
 func dying(l *lab, f *figures) {
 	n := size(1510, 10_010)
@@ -83,16 +83,16 @@ func dying(l *lab, f *figures) {
 	begin := time.Now()
 	ask[any](l, "/ring", nil)
 	left := await(l, "/inspect", g.bucket(0), func(i inside) bool { return i.Rows <= 0 && i.Watched == 0 })
-	f.row(fmt.Sprintf("%d holders died: told of, and removed", n), "after %v, by %d alarms", time.Since(begin).Round(time.Millisecond), len(left.Alarms))
-	l.sweptBy(left, n, rounds(n, tellLimit)+1) // what one alarm has told of, the next removes
+	f.row(fmt.Sprintf("%d holders died: reported and removed", n), "after %v, by %d alarms", time.Since(begin).Round(time.Millisecond), len(left.Alarms))
+	l.sweptBy(left, n, rounds(n, tellLimit)+1) // an alarm removes what the previous one reported
 	if told := ask[struct{ Keys, Most int }](l, "/told", nil); told.Keys != n || told.Most != 1 {
-		l.Errorf("told of %d holders, of one %d times; want %d, once each", told.Keys, told.Most, n)
+		l.Errorf("reported %d holders, one of them %d times; want %d, once each", told.Keys, told.Most, n)
 	}
-	f.row(fmt.Sprintf("%d holders died: what is left of the database", n), "%d KiB", left.Bytes/1024)
+	f.row(fmt.Sprintf("%d holders died: size of the database afterwards", n), "%d KiB", left.Bytes/1024)
 }
 
-// probes are single calls on keys of a bucket that live: claims of new ones,
-// and of such that are held.
+// probes are single calls on a bucket's live keys: claims of new keys and of
+// held keys.
 type probes struct {
 	l       *lab
 	g       target
@@ -115,7 +115,7 @@ func (p *probes) round() {
 		p.claimed++
 		wg.Go(func() {
 			p.call("a new key", order{op: "claim", prefix: p.prefix, from: n}, tally{Acquired: 1, Attempt: 1})
-			p.call("a key that is held", order{op: "claim", prefix: "alive", from: n % p.living}, tally{InProgress: 1, Attempt: 1})
+			p.call("a held key", order{op: "claim", prefix: "alive", from: n % p.living}, tally{InProgress: 1, Attempt: 1})
 		})
 	}
 	wg.Wait()

@@ -1,9 +1,9 @@
 //go:build !js
 
-// Package load puts a ledger under load in workerd: many live keys, one key
-// that everybody wants, records that expire all at once, more callers than an
-// object takes. What it asserts is what is right and what is bounded; times are
-// in the figures that it prints, and nowhere else.
+// Package load puts a ledger in workerd under load: many live keys, one key
+// that all callers want, records that expire at the same time, more callers
+// than an object accepts. It asserts correctness and limits. Times appear only
+// in the figures that it prints.
 package load
 
 import (
@@ -42,7 +42,7 @@ type lab struct {
 	*testing.T
 	process *workerd.Process
 	disk    string
-	calls   sync.WaitGroup // requests that nobody may have waited for
+	calls   sync.WaitGroup // requests that tests may not have waited for
 	stalled []net.Conn     // connections whose requests are not complete
 }
 
@@ -72,16 +72,16 @@ func start(t *testing.T) *lab {
 	return l
 }
 
-// client gives up before callers who wait do: one whom nobody wakes is not
-// answered.
+// client gives up before waiting callers do, so a caller that is never woken
+// gets no answer.
 var client = &http.Client{Timeout: dedupe.MaxWait * 3 / 4, Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
 
-// post makes a request, and reads its answer into out unless that is nil.
+// post makes a request and decodes its answer into out, unless out is nil.
 func (l *lab) post(path string, q url.Values, out any) error {
 	resp, err := client.Post(l.process.URL+path+"?"+q.Encode(), "", nil)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err // the URL tells of keys
+			err = e.Err // the URL contains keys
 		}
 		return fmt.Errorf("POST %s: %w", path, err)
 	}
@@ -104,7 +104,7 @@ func ask[T any](l *lab, path string, q url.Values) (out T) {
 	return out
 }
 
-// await asks until the answer is as wanted.
+// await asks repeatedly until the answer is as wanted.
 func await[T any](l *lab, path string, q url.Values, wanted func(T) bool) T {
 	l.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -118,39 +118,39 @@ func await[T any](l *lab, path string, q url.Values, wanted func(T) bool) T {
 	}
 }
 
-// counts are of all objects' waits.
+// counts counts the waits of all objects.
 type counts struct{ Waits, Waiting int }
 
-// inside is what an object shows of itself.
+// inside is what an object shows about itself.
 type inside struct {
-	Rows         int // -1: there is no table
+	Rows         int // -1: no table exists
 	Bytes        int
-	Due, Watched int     // of the rows, those that are due within ten minutes
-	Last         float64 // when the last of them is, in Unix ms
+	Due, Watched int     // rows that are due within ten minutes
+	Last         float64 // due time of the last of them, in Unix ms
 	Alarm        *float64
 	Alarms       []alarm
 }
 
-// alarm is what one of the object's alarms did, and how long it took.
+// alarm is what one alarm of the object did, and how long it took.
 type alarm struct{ Removed, Told, MS int }
 
-// turns is how often an alarm may have looked for what is due: it does so again
-// after 100 ms while it waits for functions.
+// turns returns how often an alarm may have looked for due entries. It looks
+// again every 100 ms while it waits for functions.
 func (a alarm) turns() int { return 1 + a.MS/100 }
 
-// target is a ledger: a binding, a scope, and how keys are mapped to objects.
+// target is a ledger: a binding, a scope, and the mapping of keys to objects.
 type target struct {
 	binding, scope string
 	buckets        int // 0: an object per key
 }
 
-// bucket says where one of its buckets is.
+// bucket returns the query for one of the ledger's buckets.
 func (g target) bucket(n int) url.Values {
 	name := fmt.Sprintf("capdo.ledger.v1:%s:%d/%d", base64.RawURLEncoding.EncodeToString([]byte(g.scope)), n, g.buckets)
 	return url.Values{"binding": {g.binding}, "object": {name}}
 }
 
-// tally is what became of calls.
+// tally counts the outcomes of calls.
 type tally struct {
 	Acquired, TakenOver, Replay, InProgress, Attempt, Overloaded, Done, Wrong int
 	Errors                                                                    map[string]int
@@ -182,7 +182,7 @@ func (t tally) String() string {
 	return s
 }
 
-// want fails the test unless calls had these outcomes, and no others.
+// want fails the test unless the calls had exactly these outcomes.
 func (l *lab) want(what string, got, want tally) {
 	l.Helper()
 	if got.String() != want.String() {
@@ -190,8 +190,8 @@ func (l *lab) want(what string, got, want tally) {
 	}
 }
 
-// order is an operation of callers from..to, each on its key, or on one of so
-// many that they share.
+// order is an operation by the callers from..to. Each uses its own key, or one
+// of a number of shared keys.
 type order struct {
 	op, prefix         string
 	from, to, keys     int
@@ -215,12 +215,12 @@ func (g target) values(o order) url.Values {
 	return q
 }
 
-// chunk is how many calls a request makes, and lanes how many requests there
-// are at a time.
+// chunk is the number of calls in a request, and lanes the number of concurrent
+// requests.
 const chunk, lanes = 250, 4
 
-// drive has callers make their calls, many in a request, and says how long it
-// took.
+// drive makes the callers' calls, many in each request. It returns how long
+// that took.
 func (l *lab) drive(what string, g target, o order) (total tally, took time.Duration) {
 	l.Helper()
 	if o.parallel == 0 {
@@ -255,8 +255,8 @@ func (l *lab) drive(what string, g target, o order) (total tally, took time.Dura
 	return total, time.Since(begin)
 }
 
-// together has all callers make their calls at the same time, in requests of
-// 100; the function that it returns waits for them.
+// together makes the calls of all callers at the same time, in requests of 100.
+// The returned function waits for them.
 func (l *lab) together(g target, o order) (wait func() tally) {
 	o.parallel = 100
 	var mu sync.Mutex
@@ -288,7 +288,7 @@ func (l *lab) one(g target, o order) tally {
 	return ask[tally](l, "/run", g.values(o))
 }
 
-// resident returns the memory of workerd's process, in KiB.
+// resident returns the resident memory of workerd's process, in KiB.
 func (l *lab) resident() int {
 	l.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.process.PID()))
@@ -303,7 +303,7 @@ func (l *lab) resident() int {
 	return n
 }
 
-// memory returns what the heap and the stacks of Go's program take, in KiB.
+// memory returns the size of heap and stacks of the Go program, in KiB.
 func (l *lab) memory() int {
 	return ask[int](l, "/memory", nil) / 1024
 }
@@ -315,7 +315,7 @@ func (l *lab) stored() int {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if info, err := d.Info(); err == nil { // else it has gone meanwhile
+		if info, err := d.Info(); err == nil { // otherwise the file was removed meanwhile
 			bytes += info.Size()
 		}
 		return nil
@@ -326,7 +326,7 @@ func (l *lab) stored() int {
 	return int(bytes / 1024)
 }
 
-// figures are what is printed in the end.
+// figures are printed at the end.
 type figures struct {
 	b strings.Builder
 	w *tabwriter.Writer
@@ -338,7 +338,7 @@ func newFigures() *figures {
 	return f
 }
 
-// row adds one: of what it is, and a format.
+// row adds a figure: its name and a formatted value.
 func (f *figures) row(what, format string, args ...any) {
 	fmt.Fprintf(f.w, "%s\t"+format+"\n", append([]any{what}, args...)...)
 }

@@ -14,7 +14,7 @@ import (
 
 var large = flag.Bool("large", false, "run with the larger sizes")
 
-// size is one of two.
+// size returns one of two sizes.
 func size(usual, withLarge int) int {
 	if *large {
 		return withLarge
@@ -24,7 +24,7 @@ func size(usual, withLarge int) int {
 
 const (
 	waiters    = 400
-	waitLimit  = dodedupe.MaxWaiters / 2 // of a scope that is alone
+	waitLimit  = dodedupe.MaxWaiters / 2 // for a single scope
 	sweepLimit = 200
 	tellLimit  = 50
 )
@@ -40,18 +40,19 @@ func TestLedgerUnderLoad(t *testing.T) {
 	}{
 		{"keys with objects of their own", func(l *lab, f *figures) { live(l, f, target{binding: "LEDGER"}, size(500, 5000)) }},
 		{"keys in four buckets", func(l *lab, f *figures) { live(l, f, target{binding: "LEDGER", buckets: 4}, size(3000, 20_000)) }},
-		{"one key that everybody waits for", hotKey},
-		{"callers who wait for many keys", manyKeys},
-		{"records that expire all at once", expiring},
-		{"holders that die all at once", dying},
-		{"more callers who wait than an object takes", crowd},
+		{"one key that all callers wait for", hotKey},
+		{"callers that wait for many keys", manyKeys},
+		{"records that expire at the same time", expiring},
+		{"holders that die at the same time", dying},
+		{"more waiting callers than an object accepts", crowd},
 		{"more calls than an object answers at once", burst},
 	} {
 		t.Run(phase.name, func(t *testing.T) { phase.run(start(t), f) })
 	}
 }
 
-// live has many keys claimed, claimed again, completed, and claimed again.
+// live claims many keys, claims them again, completes them, and claims them
+// again.
 func live(l *lab, f *figures, g target, n int) {
 	name := fmt.Sprintf("%d keys, per key", n)
 	if g.buckets > 0 {
@@ -64,7 +65,7 @@ func live(l *lab, f *figures, g target, n int) {
 	l.want("claims of new keys", got, tally{Acquired: n, Attempt: 1})
 	f.row(name+": claims", "%s", perSecond(n, took))
 	got, took = l.drive("duplicates", g, o)
-	l.want("claims of keys that are held", got, tally{InProgress: n, Attempt: 1})
+	l.want("claims of held keys", got, tally{InProgress: n, Attempt: 1})
 	f.row(name+": duplicates, in progress", "%s", perSecond(n, took))
 	o.op = "complete"
 	got, took = l.drive("completions", g, o)
@@ -72,7 +73,7 @@ func live(l *lab, f *figures, g target, n int) {
 	f.row(name+": completions", "%s", perSecond(n, took))
 	o.op = "claim"
 	got, took = l.drive("replays", g, o)
-	l.want("claims of keys that are completed", got, tally{Replay: n, Attempt: 1})
+	l.want("claims of completed keys", got, tally{Replay: n, Attempt: 1})
 	f.row(name+": replays", "%s", perSecond(n, took))
 	f.row(name+": workerd's memory", "%d MiB, then %d MiB", resident/1024, l.resident()/1024)
 	f.row(name+": Go's memory", "%d KiB, then %d KiB", memory, l.memory())
@@ -88,8 +89,8 @@ func live(l *lab, f *figures, g target, n int) {
 	}
 }
 
-// hotKey has everybody wait for one key, in a bucket and with an object of its
-// own, whose holder completes, releases or dies.
+// hotKey lets all callers wait for one key, in a bucket and in an object of its
+// own. The key's holder completes, releases or dies.
 func hotKey(l *lab, f *figures) {
 	for _, g := range []target{{binding: "LEDGER", buckets: 1}, {binding: "LEDGER"}} {
 		name := fmt.Sprintf("%d wait for one key, per key: ", waiters)
@@ -102,7 +103,7 @@ func hotKey(l *lab, f *figures) {
 		}{{"completed", completed}, {"released four times", released}, {"died after 1 s", died}} {
 			took := c.ends(l, g)
 			if l.Failed() {
-				return // callers whom nobody wakes take long
+				return // callers that are not woken take long
 			}
 			f.row(name+c.what+", to the last answer", "%v", took.Round(time.Millisecond))
 		}
@@ -120,8 +121,8 @@ func completed(l *lab, g target) time.Duration {
 	return time.Since(begin)
 }
 
-// released has the holder release, and then three of those who waited, before
-// one completes.
+// released makes the holder release the key, and then three waiters, before one
+// completes it.
 func released(l *lab, g target) time.Duration {
 	o := order{op: "work", prefix: "released", keys: 1, to: waiters, wait: dedupe.MaxWait, releases: 4}
 	wait := l.park(g, o)
@@ -130,13 +131,13 @@ func released(l *lab, g target) time.Duration {
 	l.one(g, order{op: "release", prefix: o.prefix})
 	l.want("four holders released", wait(), tally{Acquired: o.releases, Replay: waiters - o.releases, Attempt: o.releases + 1, Done: o.releases})
 	took := time.Since(begin)
-	if n := ask[counts](l, "/counts", nil).Waits - before.Waits; n > waiters*o.releases { // each release wakes all who wait
+	if n := ask[counts](l, "/counts", nil).Waits - before.Waits; n > waiters*o.releases { // each release wakes all waiters
 		l.Errorf("%d waits after %d releases", n, o.releases)
 	}
 	return took
 }
 
-// died has the holder's lease end. Whoever comes first then takes the key over.
+// died lets the holder's lease end. The next caller then takes over the key.
 func died(l *lab, g target) time.Duration {
 	o := order{op: "work", prefix: "died", keys: 1, to: waiters, wait: dedupe.MaxWait}
 	l.one(g, order{op: "claim", prefix: o.prefix, lease: time.Second})
@@ -145,7 +146,8 @@ func died(l *lab, g target) time.Duration {
 	return time.Since(begin)
 }
 
-// park has one caller hold each key of an order, and the order's callers wait.
+// park makes one caller hold each key of an order, and the order's callers
+// wait.
 func (l *lab) park(g target, o order) (wait func() tally) {
 	l.Helper()
 	held := order{op: "claim", prefix: o.prefix, to: o.keys}
@@ -158,7 +160,7 @@ func (l *lab) park(g target, o order) (wait func() tally) {
 	return wait
 }
 
-// manyKeys spreads those who wait over objects.
+// manyKeys spreads the waiters over objects.
 func manyKeys(l *lab, f *figures) {
 	g, o := target{binding: "LEDGER"}, order{op: "work", prefix: "k", keys: 50, to: waiters, wait: dedupe.MaxWait}
 	wait := l.park(g, o)

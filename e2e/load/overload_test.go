@@ -9,7 +9,7 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// crowd has more callers wait in an object than it lets.
+// crowd makes more callers wait in an object than it allows.
 func crowd(l *lab, f *figures) {
 	const refused = 200
 	g, o := target{binding: "LEDGER", buckets: 1}, order{op: "work", prefix: "wanted", keys: 2, to: waitLimit + refused, wait: dedupe.MaxWait}
@@ -22,7 +22,7 @@ func crowd(l *lab, f *figures) {
 	f.row(fmt.Sprintf("%d wait in a bucket: memory", waitLimit), "Go's %d KiB, then %d KiB; workerd %d MiB, then %d MiB",
 		memory, l.memory(), resident/1024, l.resident()/1024)
 	if after := ask[string](l, "/digest", g.bucket(0)); after != before {
-		l.Error("callers who waited, or were refused, changed what is stored")
+		l.Error("waiting or refused callers changed the storage")
 	}
 	l.want("a claim that does not wait", l.one(g, order{op: "claim", prefix: o.prefix}), tally{InProgress: 1, Attempt: 1})
 	got, _ := l.drive("completions", g, order{op: "complete", prefix: "other", to: 100})
@@ -43,9 +43,9 @@ func crowd(l *lab, f *figures) {
 	l.want("others' claims afterwards", got, tally{InProgress: 100, Attempt: 1})
 }
 
-// burst sends a bucket many calls at once. Cloudflare's network refuses some;
-// workerd has no limit to what it queues for an object. Either way what was
-// acknowledged is there, and what was refused is not.
+// burst sends a bucket many calls at once. Cloudflare's network refuses some of
+// them; workerd queues any number for an object. In both cases acknowledged
+// claims must be stored, and refused ones must not.
 func burst(l *lab, f *figures) {
 	n := size(2000, 10_000)
 	g, o := target{binding: "LEDGER", buckets: 1}, order{op: "claim", prefix: "k", to: n}
@@ -55,7 +55,7 @@ func burst(l *lab, f *figures) {
 	l.want("claims of new keys", first, tally{Acquired: n - first.Overloaded, Attempt: 1, Overloaded: first.Overloaded})
 	f.row(fmt.Sprintf("%d claims at once in a bucket", n), "%s, %d refused", perSecond(n, took), first.Overloaded)
 	if i := ask[inside](l, "/inspect", g.bucket(0)); i.Rows != first.Acquired {
-		l.Errorf("the bucket has %d records, and %d claims were acknowledged", i.Rows, first.Acquired)
+		l.Errorf("the bucket has %d records, but %d claims were acknowledged", i.Rows, first.Acquired)
 	}
 	second, _ := l.drive("claims again", g, o)
 	l.want("claims again", second, tally{Acquired: first.Overloaded, InProgress: first.Acquired, Attempt: 1})

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// mostMemory is what wasm memory may come to, in bytes: an isolate has 128 MB,
-// with JavaScript's, and wasm memory never shrinks.
+// mostMemory is the limit of wasm memory, in bytes. An isolate has 128 MB,
+// including JavaScript's memory, and wasm memory never shrinks.
 const mostMemory = 96 << 20
 
 // wasm returns the size of the program's memory, in bytes.
@@ -26,26 +26,25 @@ func (l *lab) wasm() int {
 	return ask[struct{ Memory int }](l, "/stats", nil).Memory
 }
 
-// reply is what a request of the service got.
+// reply is the service's answer to a request.
 type reply struct {
 	status     int
 	retryAfter string
 	text       string
 }
 
-// code is that of a problem, "" for another answer.
+// code returns the code of a problem, or "" for another answer.
 func (r reply) code() string {
 	var p struct{ Code string }
 	json.Unmarshal([]byte(r.text), &p)
 	return p.Code
 }
 
-// crowdClient makes any number of requests at a time.
+// crowdClient makes any number of concurrent requests.
 var crowdClient = &http.Client{Timeout: 40 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 10}}
 
-// send makes a request of a tenant: of the ledger's API, where the path is
-// below /v1/, or of the handler behind the middleware, whose key then is in the
-// path's place.
+// send makes a request of a tenant. A path below /v1/ goes to the ledger's API.
+// Otherwise it calls the handler behind the middleware, with path as the key.
 func (l *lab) send(ctx context.Context, tenant, path string, header map[string]string, body []byte) (reply, error) {
 	r, err := http.NewRequestWithContext(ctx, "POST", l.process.URL+path, bytes.NewReader(body))
 	if err != nil {
@@ -93,7 +92,7 @@ func rand() string {
 	return fmt.Sprint("owner ", owners.n)
 }
 
-// held is a claim as the API has it.
+// held is a claim in the API's form.
 type held struct {
 	Outcome, Ledger, Fence string
 	key, owner             []byte
@@ -115,9 +114,8 @@ func (h *held) completion(result []byte) []byte {
 	return b
 }
 
-// stall sends a request of which a byte is missing, over a connection that
-// stays open until the test is over. It returns what came back at once, if
-// anything.
+// stall sends a request without its last byte, over a connection that stays
+// open until the test ends. It does not wait for an answer.
 func (l *lab) stall(tenant, path string, header map[string]string, body []byte, chunked bool) {
 	l.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(l.process.URL, "http://"))
@@ -142,7 +140,7 @@ func (l *lab) stall(tenant, path string, header map[string]string, body []byte, 
 	})
 }
 
-// leave ends the connections that stall.
+// leave closes the stalled connections.
 func (l *lab) leave() {
 	for _, conn := range l.stalled {
 		conn.Close()
@@ -150,12 +148,12 @@ func (l *lab) leave() {
 	l.stalled = nil
 }
 
-// recovers waits until a tenant can do again what counts most: nothing is left
-// of its load.
+// recovers waits until a tenant can make its most important calls again, which
+// shows that nothing of its load remains.
 func (l *lab) recovers(tenant string) {
 	l.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		// As much as fits into half of what there is, at the same time.
+		// As much as fits into half of the budget, at the same time.
 		total, wait := l.at(12, func(i int) (reply, error) {
 			header := map[string]string{"Idempotency-Key": "recovery-" + strconv.FormatInt(time.Now().UnixNano(), 36) + "-" + strconv.Itoa(i), "Takes": "700"}
 			return l.send(l.Context(), tenant, "/charges", header, make([]byte, 700<<10))
@@ -165,7 +163,7 @@ func (l *lab) recovers(tenant string) {
 			return
 		}
 		if time.Now().After(end) {
-			l.Errorf("%s is not served again: %v", tenant, total.by)
+			l.Errorf("%s is still not served: %v", tenant, total.by)
 			return
 		}
 	}
@@ -175,7 +173,7 @@ func (l *lab) recovers(tenant string) {
 type sum struct {
 	sync.Mutex
 	by     map[string]int
-	silent int // refusals that do not say when to come again
+	silent int // refusals without Retry-After
 }
 
 func (s *sum) add(r reply, err error) {
@@ -195,7 +193,7 @@ func (s *sum) add(r reply, err error) {
 	}
 }
 
-// at has n requests made at the same time.
+// at makes n requests at the same time.
 func (l *lab) at(n int, request func(i int) (reply, error)) (total *sum, wait func()) {
 	total = &sum{}
 	var wg sync.WaitGroup
@@ -209,7 +207,7 @@ func (l *lab) at(n int, request func(i int) (reply, error)) (total *sum, wait fu
 	return total, wg.Wait
 }
 
-// modest is what another tenant does meanwhile: it is served.
+// modest makes the calls of another tenant, which must succeed.
 func (l *lab) modest(during string) {
 	l.Helper()
 	for i := range 5 {
@@ -225,7 +223,8 @@ func (l *lab) modest(during string) {
 	}
 }
 
-// One tenant cannot take the isolate's memory, and another is served meanwhile.
+// One tenant cannot use all of the isolate's memory. Another tenant is served
+// meanwhile.
 func TestATenantsLoadLeavesRoom(t *testing.T) {
 	f := newFigures()
 	defer func() { t.Logf("figures\n%s", f) }()
@@ -329,7 +328,7 @@ func TestATenantsLoadLeavesRoom(t *testing.T) {
 			l.modest("before")
 			before := l.wasm()
 			total, wait := c.load(l)
-			time.Sleep(2 * time.Second) // the load comes to be
+			time.Sleep(2 * time.Second) // until the load has built up
 			l.modest("meanwhile")
 			meanwhile := l.wasm()
 			wait()
@@ -339,7 +338,7 @@ func TestATenantsLoadLeavesRoom(t *testing.T) {
 			after := l.wasm()
 			f.row(c.name, "%d MiB, then %d, then %d; %v", before>>20, meanwhile>>20, after>>20, total.by)
 			if after > mostMemory {
-				t.Errorf("wasm memory has grown to %d MiB", after>>20)
+				t.Errorf("wasm memory grew to %d MiB", after>>20)
 			}
 			if total.silent > 0 {
 				t.Errorf("%d refusals have no Retry-After", total.silent)

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// difference is what is not as behind net/http's server.
+// difference is a difference to net/http's server.
 type difference struct {
-	why  string   // as docs/http.md has it
-	ways []string // on which it is so; all when nil
+	why  string   // as in docs/http.md
+	ways []string // ways that differ; nil means all
 	is   func(got, want seen) bool
 }
 
@@ -48,7 +48,7 @@ func TestDifferencesAreDocumented(t *testing.T) {
 	}
 	for name, d := range differences {
 		if !strings.Contains(string(page), "| "+d.why) {
-			t.Errorf("%s: docs/http.md does not say: %s", name, d.why)
+			t.Errorf("%s: docs/http.md does not contain: %s", name, d.why)
 		}
 	}
 }
@@ -57,7 +57,7 @@ var indirect = []string{"object", "forward", "copied"}
 
 func fails(got, want seen) bool { return want.broken && !got.broken && got.status >= 500 }
 
-// breaksOff reports that nothing looks complete, and nothing is wrong.
+// breaksOff reports whether the response is incomplete and otherwise right.
 func breaksOff(got, want seen) bool {
 	return want.broken && got.broken && strings.HasPrefix(want.body, got.body[:min(len(got.body), len(want.body))])
 }

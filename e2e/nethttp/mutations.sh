@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Breaks durablehttp, each time in a copy of its own, and expects the comparison
-# with net/http to fail.
+# Breaks durablehttp, each time in a copy, and expects the comparison with
+# net/http to fail.
 package=e2e/nethttp
 source "$(dirname "$0")/../internal/mutate.sh"
 
@@ -11,8 +11,8 @@ mutate "ReverseProxy does not find the server" $same $http/durablehttp.go 's/ctx
 mutate "encoded bytes are encoded again" $same internal/shim/js/shim.mjs 's/encodeBody: ([^,}]*)/encodeBody: "automatic"/'
 mutate "204 has a body when it is flushed" $same $response 's/if w\.isHead \|\| !w\.hasBody\(\) \{\n\t\tclose/if w.isHead {\n\t\tclose/' durable/fetch.go 's/status == 204 \|\| //'
 mutate "line ends stay in values" $same $response 's/clean\[i\] = cleanValue\(v\)/clean[i] = v/'
-mutate "names that are none stay" $same $response 's/!isToken\(name\) \|\| //'
-mutate "a type is guessed of what is encoded" $same $response 's/ && w\.sent\.Get\("Content-Encoding"\) == ""//'
+mutate "invalid names are kept" $same $response 's/!isToken\(name\) \|\| //'
+mutate "a type is guessed for encoded bytes" $same $response 's/ && w\.sent\.Get\("Content-Encoding"\) == ""//'
 mutate "600 goes to JavaScript" $same $response 's/w\.status >= 600/w.status >= 1600/'
 mutate "a bad URL is an error" $same $http/durablehttp.go 's/return badRequest\(\), nil/return nil, err/'
 mutate "less than the announced length passes" $same $response 's/w\.failed = errShort/_ = errShort/' durable/body.go 's/Call\("pipe", lengthOf\(header\)\)/Call("pipe", nil); _ = lengthOf/'

@@ -28,16 +28,16 @@ var built worker.Built
 
 func TestMain(m *testing.M) { worker.Main(m, &built) }
 
-// ways lead to a handler: the Worker itself; an object, whose response the
-// Worker returns; Forward, and Forward below a middleware.
+// ways are the ways to a handler: the Worker itself; an object whose response
+// the Worker returns; Forward; and Forward below a middleware.
 var ways = []string{"", "object", "forward", "copied"}
 
-// seen is what a client gets.
+// seen is what a client receives.
 type seen struct {
 	status int
 	header http.Header
 	body   string
-	broken bool // the response did not come to its end
+	broken bool // the response ended early
 	notes  string
 }
 
@@ -62,7 +62,7 @@ func TestHandlersAnswerAsBehindNetHTTP(t *testing.T) {
 	}
 	for name := range differences {
 		if !used[name] && !t.Failed() {
-			t.Errorf("%q is listed as a difference, and there is none", name)
+			t.Errorf("%q is listed as a difference, but there is none", name)
 		}
 	}
 }
@@ -74,9 +74,9 @@ func serve(t *testing.T) string {
 	return p.URL
 }
 
-// ask sends the request of a case over a connection of its own, so that each
-// end of the connection is seen. The handler may go on when its client has all:
-// ask waits for as many notes of it as there will be.
+// ask sends the request of a case over a connection of its own, so that it sees
+// each end of the connection. The handler may continue after its client has the
+// response, so ask waits for the expected number of notes.
 func ask(t *testing.T, url string, c cases.Case, way, id string, notes int) seen {
 	t.Helper()
 	s := exchange(t, url, c, http.Header{"X-Case": {c.Name}, "X-Way": {way}, "X-Id": {id}})
@@ -95,7 +95,7 @@ func takeNotes(t *testing.T, url, way, id string, n int) (notes string) {
 	}
 }
 
-// where is the way to the handlers' memory.
+// where returns the way to the handlers' memory.
 func where(way string) string {
 	if way == "" {
 		return ""
@@ -125,7 +125,7 @@ func exchange(t *testing.T, url string, c cases.Case, extra http.Header) seen {
 	return seen{status: resp.StatusCode, header: resp.Header, body: string(body), broken: err != nil}
 }
 
-// wire is a request as it goes over the connection.
+// wire returns a request in its wire format.
 func wire(c cases.Case, extra http.Header) []byte {
 	line := c.Request
 	if line == "" {
@@ -147,14 +147,14 @@ func wire(c cases.Case, extra http.Header) []byte {
 	return b.Bytes()
 }
 
-// compare fails the test where an answer is not net/http's, and the difference
-// is not listed.
+// compare fails the test if an answer differs from net/http's and the
+// difference is not listed.
 func compare(t *testing.T, name, way string, got, want seen, used map[string]bool) {
 	t.Helper()
 	if d, ok := differences[name]; ok && (d.ways == nil || slices.Contains(d.ways, way)) {
 		used[name] = true
 		if changed := d.is(got, want); !changed {
-			t.Errorf("%q %q: got %s\nwhich is not the difference that is listed: %s", name, way, got, d.why)
+			t.Errorf("%q %q: got %s\nwhich is not the listed difference: %s", name, way, got, d.why)
 		}
 		return
 	}
@@ -170,15 +170,15 @@ func (s seen) String() string {
 	return fmt.Sprintf("%d %q broken=%v %q", s.status, s.body[:min(len(s.body), 100)], s.broken, s.notes)
 }
 
-// headerDiff compares headers, but for those of the connection: Workers set
-// them as they like, and Cloudflare's network sets the date.
+// headerDiff compares headers except those of the connection. Workers choose
+// those freely, and Cloudflare's network sets the date.
 func headerDiff(got, want http.Header) string {
 	got, want = maps.Clone(got), maps.Clone(want)
 	for _, name := range []string{"Date", "Connection"} {
 		got.Del(name)
 		want.Del(name)
 	}
-	if want.Get("Content-Length") == "" { // net/http gives it up at 2 KiB, durablehttp at 64
+	if want.Get("Content-Length") == "" { // net/http omits it from 2 KiB on, durablehttp from 64 KiB on
 		got.Del("Content-Length")
 	}
 	var diff []string
@@ -189,7 +189,7 @@ func headerDiff(got, want http.Header) string {
 	}
 	for name := range maps.Keys(got) {
 		if _, ok := want[name]; !ok {
-			diff = append(diff, fmt.Sprintf("%s is %q, and should not be there", name, got[name]))
+			diff = append(diff, fmt.Sprintf("%s is %q, but should be absent", name, got[name]))
 		}
 	}
 	slices.Sort(diff)

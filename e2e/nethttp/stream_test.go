@@ -13,8 +13,8 @@ import (
 	"flow.internal/capdo/e2e/nethttp/cases"
 )
 
-// Each event is asked for when the one before has arrived: what holds one back
-// holds up the test. Then the client leaves, and the handler learns it.
+// The test requests each event after the previous one has arrived, so a delayed
+// event stops the test. Then the client disconnects, and the handler learns it.
 func TestEventsArriveAsTheyAreFlushed(t *testing.T) {
 	url := serve(t)
 	for _, way := range ways {
@@ -41,7 +41,7 @@ func TestEventsArriveAsTheyAreFlushed(t *testing.T) {
 				body.ReadString('\n')
 			}
 			conn.Close()
-			notes := "" // workerd sees that a client has gone when it writes to it
+			notes := "" // workerd notices a disconnected client when it writes to it
 			for i := 0; i < 100 && notes == ""; i++ {
 				exchange(t, url, cases.Case{}, http.Header{"X-Next": {id}, "X-Way": {where(way)}})
 				time.Sleep(20 * time.Millisecond)

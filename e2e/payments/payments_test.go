@@ -1,8 +1,8 @@
 //go:build !js
 
-// Package payments tests examples/flow-payments, and the shop of docs/dedupe,
-// in workerd: whatever is killed, each payment is charged once, and everybody
-// is told the same.
+// Package payments tests examples/flow-payments and the shop of docs/dedupe in
+// workerd. Whatever is killed, each payment must be charged once, and all
+// callers must get the same answer.
 package payments
 
 import (
@@ -26,7 +26,7 @@ import (
 
 const example = "../../examples/flow-payments"
 
-// served is what capdo build made of the example.
+// served is the built example.
 var served workerd.Config
 
 func TestMain(m *testing.M) {
@@ -57,16 +57,15 @@ func run(m *testing.M, dir string) (int, error) {
 	return m.Run(), nil
 }
 
-// lab is a workerd that serves the example, one after the other on the same
-// disk.
+// lab runs the example in one workerd after another, on the same disk.
 type lab struct {
 	t      *testing.T
 	config workerd.Config
-	end    time.Time // until when callers repeat themselves
+	end    time.Time // until when callers repeat their requests
 
 	mu      sync.Mutex
 	process *workerd.Process
-	logs    strings.Builder // of those that have ended
+	logs    strings.Builder // logs of ended processes
 }
 
 func start(t *testing.T, vars map[string]string) *lab {
@@ -105,7 +104,7 @@ func (l *lab) url() string {
 	return l.process.URL
 }
 
-// wantLog fails the test unless workerd prints a text in time: its log may come
+// wantLog fails the test unless workerd prints a text in time. Its log may come
 // later than its answer.
 func (l *lab) wantLog(text string) {
 	l.t.Helper()
@@ -119,8 +118,8 @@ func (l *lab) wantLog(text string) {
 
 var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 
-// send sends a request and returns the status, 0 if there is no answer, and the
-// body.
+// send sends a request. It returns the status, or 0 if there is no answer, and
+// the body.
 func (l *lab) send(method, path, body string, header ...string) (int, string) {
 	return l.sendWithin(context.Background(), method, path, body, header...)
 }
@@ -153,10 +152,10 @@ func body(payment string) string {
 	return fmt.Sprintf(`{"id":%q,"amount":1250,"currency":"EUR"}`, payment)
 }
 
-// pay posts a payment until it is answered with 200, as those who send webhooks
-// do, and returns the answer. It asks for a crash before the charge once, for
-// one after the charge each time: that there can be once for a payment. What no
-// repetition changes ends it, too.
+// pay posts a payment until it gets 200, like the sender of a webhook, and
+// returns the answer. It also stops at an error that no repetition changes. It
+// asks once for a crash before the charge. It asks each time for a crash after
+// the charge, which can happen only once for a payment.
 func (l *lab) pay(payment, crash string) string {
 	status, text := 0, ""
 	for time.Now().Before(l.end) && (status < 400 || status == http.StatusConflict || status >= 500) {
@@ -168,12 +167,12 @@ func (l *lab) pay(payment, crash string) string {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	l.t.Errorf("%s is not answered: %d %s", payment, status, text)
+	l.t.Errorf("%s got no answer: %d %s", payment, status, text)
 	return ""
 }
 
-// leave posts a payment and does not wait for the answer, at most 15 ms. It
-// reports whether there was none.
+// leave posts a payment and waits at most 15 ms for the answer. It reports
+// whether there was none.
 func (l *lab) leave(payment string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(15))*time.Millisecond)
 	defer cancel()
@@ -181,13 +180,13 @@ func (l *lab) leave(payment string) bool {
 	return status == 0
 }
 
-// answer is the example's.
+// answer is an answer of the example.
 type answer struct {
 	Payment, Charge string
 	Sequence        int64
 }
 
-// books has all answers by payment.
+// books has all answers, by payment.
 type books struct {
 	mu      sync.Mutex
 	answers map[string]map[string]int
@@ -246,7 +245,7 @@ func TestEachPaymentIsChargedOnceThoughAllIsKilled(t *testing.T) {
 		wg.Go(func() {
 			for n := range queue {
 				payment := fmt.Sprint("pay_", n/callers)
-				crash := []string{"", "before-charge", "after-charge", ""}[n/callers%4] // whoever of its callers is the first
+				crash := []string{"", "before-charge", "after-charge", ""}[n/callers%4] // for the first of its callers
 				if n%4 == 0 && l.leave(payment) {
 					left.Add(1)
 				}
@@ -299,7 +298,7 @@ func TestACrashBeforeOrAfterTheChargeDelaysIt(t *testing.T) {
 			wg.Go(func() { b.add(point, l.pay(point, "")) })
 		}
 		wg.Wait()
-		b.add(point, l.pay(point, point)) // what is done does not come to that point
+		b.add(point, l.pay(point, point)) // a finished payment does not reach that point
 	}
 	b.audit(l)
 }
@@ -343,8 +342,8 @@ func TestWhatIsNotAPaymentIsRefused(t *testing.T) {
 	}
 }
 
-// Where nothing says that only the machine itself reaches the Worker, nothing
-// that a client writes lets it in.
+// On a deployed Worker no request counts as local, whatever headers a client
+// writes.
 func TestNobodyIsLocalWhereItIsDeployed(t *testing.T) {
 	l := start(t, map[string]string{"PAYMENTS_TOKEN": "t0ken"})
 	for _, header := range [][]string{

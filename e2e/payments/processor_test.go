@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// processor is a payment processor outside of the Worker. It charges as often
-// as it is told to, unless it knows of idempotency keys, or of fences.
+// processor is a payment processor outside of the Worker. It charges each time
+// it is told to, unless it supports idempotency keys or fences.
 type processor struct {
-	keys    bool // a reference is charged once
-	fences  bool // smaller ones than the largest that was seen are refused
-	late    bool // it may charge when nobody waits for it any longer
-	trouble bool // things go wrong by chance
+	keys    bool // charges a reference once
+	fences  bool // refuses a fence smaller than the largest seen
+	late    bool // may charge after its caller has given up
+	trouble bool // fails at random
 	script  map[string][]string
 
 	mu       sync.Mutex
 	charges  map[string][]charge // by reference
-	largest  map[string]int64    // fence, by reference
-	told     map[string]int      // to charge, by reference
+	largest  map[string]int64    // largest fence, by reference
+	told     map[string]int      // requests to charge, by reference
 	asked    int
 	troubles map[string]int
-	charged  func() // once, after the next charge
+	charged  func() // called once, after the next charge
 	n        int
 }
 
@@ -48,8 +48,8 @@ func (p *processor) open(t *testing.T) string {
 	return server.URL
 }
 
-// next says what goes wrong with a request to charge: at most three times for a
-// reference.
+// next returns what goes wrong with a request to charge, at most three times
+// for a reference.
 func (p *processor) next(reference string) (what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,7 +73,7 @@ func (p *processor) pay(w http.ResponseWriter, r *http.Request) {
 	cents, err := strconv.ParseInt(r.URL.Query().Get("cents"), 10, 64)
 	fence, fenceErr := strconv.ParseInt(r.Header.Get("Fence"), 10, 64)
 	if err != nil || fenceErr != nil || r.Header.Get("Idempotency-Key") != strconv.Quote(reference) {
-		http.Error(w, "cents, fence and key are needed", http.StatusBadRequest)
+		http.Error(w, "cents, fence and key are required", http.StatusBadRequest)
 		return
 	}
 	what := p.next(reference)
@@ -101,7 +101,7 @@ func (p *processor) pay(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, receipt)
 }
 
-// charge charges unless it may not, and returns the receipt.
+// charge charges if it may, and returns the receipt.
 func (p *processor) charge(reference string, fence, cents int64) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -122,7 +122,7 @@ func (p *processor) charge(reference string, fence, cents int64) string {
 	return c.receipt
 }
 
-// find says what was charged. From then on it is too late for smaller fences.
+// find answers what was charged. From then on smaller fences are refused.
 func (p *processor) find(w http.ResponseWriter, r *http.Request) {
 	reference := r.PathValue("reference")
 	p.mu.Lock()

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// wantStatus waits until a payment's status is as it has to be, asking for
-// nothing else: no request about the payment reaches its flow.
+// wantStatus waits until a payment has the wanted status. It sends no request
+// that reaches the payment's flow.
 func (l *lab) wantStatus(payment, want string) time.Duration {
 	l.t.Helper()
 	begin := time.Now()
@@ -46,7 +46,7 @@ func withVars(more map[string]string) map[string]string {
 	return vars
 }
 
-// stores reports whether a text is anywhere on the disk of the objects.
+// stores reports whether a text occurs in the files of the objects.
 func (l *lab) stores(text string) bool {
 	l.t.Helper()
 	found := false
@@ -64,9 +64,9 @@ func (l *lab) stores(text string) bool {
 	return found
 }
 
-// The only request for a payment dies with its program, or with the whole
-// machine, at each point of the flow. Nobody repeats it. It is charged once all
-// the same, and gets its number.
+// The only request for a payment ends with its program, or with the whole
+// machine, at each point of the flow. No one repeats it. It must still be
+// charged once and get its number.
 func TestAPaymentThatNobodyRepeatsIsChargedOnce(t *testing.T) {
 	l := start(t, withVars(map[string]string{"PAYMENTS_KEYS": secret("a", 1)}))
 	next := int64(1)
@@ -82,27 +82,27 @@ func TestAPaymentThatNobodyRepeatsIsChargedOnce(t *testing.T) {
 		l.wantLog("crashing on purpose, " + c.point)
 		if c.killed {
 			l.kill()
-			l.config.Vars = withVars(map[string]string{"PAYMENTS_KEYS": secret("b", 2) + "," + secret("a", 1)}) // the key was replaced meanwhile
+			l.config.Vars = withVars(map[string]string{"PAYMENTS_KEYS": secret("b", 2) + "," + secret("a", 1)}) // with a rotated key
 			l.restart()
 		}
 		l.end = time.Now().Add(time.Minute)
 		l.wantStatus(payment, fmt.Sprintf(`{"charges":1,"payment":%q}`, payment))
 		next = l.number(payment, next)
-		t.Logf("%s: taken up within %v, with a lease of 3 s", payment, time.Since(begin).Round(100*time.Millisecond))
+		t.Logf("%s: resumed within %v, with a lease of 3 s", payment, time.Since(begin).Round(100*time.Millisecond))
 		var a answer
 		if status, text := l.send("POST", "/payments", body(payment)); status != 200 || json.Unmarshal([]byte(text), &a) != nil || a.Sequence != next-2 || a.Charge == "" {
-			t.Errorf("a late repetition: %d %s, want the number %d", status, text, next-2)
+			t.Errorf("a late repetition: %d %s, want number %d", status, text, next-2)
 		}
 		l.wantStatus(payment, fmt.Sprintf(`{"charges":1,"payment":%q}`, payment))
 	}
 	if l.kill(); l.stores(`"currency":"EUR","id":"pay_`) {
-		t.Error("an input is on the disk in clear")
+		t.Error("an input is on the disk in plain text")
 	}
 }
 
-// number waits until a payment has its number, which is the next one at some
-// time, without a request for it: other payments get those around it. It returns
-// the number after that of the one behind.
+// number waits until a payment has its number, without a request for that
+// payment. Other payments get the numbers around it. It returns the number
+// after that of the last one.
 func (l *lab) number(payment string, next int64) int64 {
 	l.t.Helper()
 	for n := 0; time.Now().Before(l.end); n++ {
@@ -115,16 +115,16 @@ func (l *lab) number(payment string, next int64) int64 {
 			return next + 2
 		}
 		if a.Sequence != next {
-			l.t.Fatalf("a number is %d, want %d", a.Sequence, next)
+			l.t.Fatalf("the number is %d, want %d", a.Sequence, next)
 		}
 		next++
 		time.Sleep(300 * time.Millisecond)
 	}
-	l.t.Fatalf("%s gets no number", payment)
+	l.t.Fatalf("%s got no number", payment)
 	return 0
 }
 
-// What ends the program each time that it is taken up is given up, once.
+// A payment that crashes the program at each attempt is given up once.
 func TestAPaymentThatCannotBeTakenUpIsGivenUpOnce(t *testing.T) {
 	l := start(t, withVars(map[string]string{"CRASH": "before-charge"}))
 	l.end = time.Now().Add(time.Minute)
@@ -143,8 +143,8 @@ func TestAPaymentThatCannotBeTakenUpIsGivenUpOnce(t *testing.T) {
 	t.Logf("given up after %v, %d attempts", took.Round(100*time.Millisecond), crashes)
 }
 
-// Elsewhere than on its developer's machine the Worker takes no payment without
-// keys for what it stores.
+// Except on the developer's machine, the Worker accepts no payment without keys
+// for stored data.
 func TestWithoutKeysNoPaymentIsTaken(t *testing.T) {
 	l := start(t, map[string]string{"PAYMENTS_TOKEN": "t0ken"})
 	header := []string{"Authorization", "Bearer t0ken"}

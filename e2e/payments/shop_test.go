@@ -22,15 +22,15 @@ import (
 
 const shopDir = "../../docs/dedupe"
 
-// shopLease is the shop's lease in these tests, and bankPatience how long it
+// shopLease is the shop's lease in these tests. bankPatience is how long it
 // waits for the bank.
 const (
 	shopLease    = 2 * time.Second
 	bankPatience = time.Second
 )
 
-// shopChanges make a version of docs/dedupe with shorter times, a ledger around
-// which things go wrong if the variable TROUBLE is set, and a header with its
+// shopChanges make a version of docs/dedupe with shorter times, a ledger that
+// fails at random if the variable TROUBLE is set, and a header with its
 // version.
 var shopChanges = map[string][][2]string{
 	"pay.go": {
@@ -93,7 +93,7 @@ func buildShop(t *testing.T, version string) map[string]string {
 	return workerd.BuildModules(out)
 }
 
-// shop is the shop's Worker, and the processor that it pays with.
+// shop is the shop's Worker with its payment processor.
 type shop struct {
 	*lab
 	versions []map[string]string
@@ -126,8 +126,8 @@ func openShop(t *testing.T, bank *processor, trouble bool, versions ...map[strin
 	return s
 }
 
-// deploy ends the program, whatever it is at, and starts the next version on
-// the same disk.
+// deploy ends the program, whatever it does, and starts the next version on the
+// same disk.
 func (s *shop) deploy() {
 	s.kill()
 	s.deploys++
@@ -140,14 +140,14 @@ func (s *shop) deploy() {
 	}
 	resp.Body.Close()
 	if got, want := resp.Header.Get("Shop-Version"), fmt.Sprint(s.deploys%len(s.versions)+1); got != want {
-		s.t.Errorf("version %q answers, want %q", got, want)
+		s.t.Errorf("version %q answered, want %q", got, want)
 	}
 }
 
-// purchase is what a customer pays for: an order, or a charge under an
+// purchase is what a customer pays for: an order, or a charge with an
 // Idempotency-Key.
 type purchase struct {
-	reference string // the bank's
+	reference string // the bank's reference
 	path      string
 	header    []string
 	body      string
@@ -168,8 +168,8 @@ func (s *shop) try(ctx context.Context, p purchase) (int, string) {
 	return s.sendWithin(ctx, "POST", p.path, p.body, p.header...)
 }
 
-// unknown checks an answer that says that the outcome is not known: it has what
-// the processor has to be asked for.
+// unknown checks an answer with an unknown outcome. It must contain what a
+// client needs to ask the processor.
 func (s *shop) unknown(p purchase, text string) {
 	s.t.Helper()
 	var a struct {
@@ -184,13 +184,13 @@ func (s *shop) unknown(p purchase, text string) {
 func TestTheShop(t *testing.T) {
 	versions := []map[string]string{buildShop(t, "1"), buildShop(t, "2")}
 	t.Run("charges once", func(t *testing.T) { chargesOnce(t, versions) })
-	t.Run("says what it does not know", func(t *testing.T) { saysWhatItDoesNotKnow(t, versions) })
+	t.Run("reports unknown outcomes", func(t *testing.T) { saysWhatItDoesNotKnow(t, versions) })
 }
 
-// chargesOnce has customers that hang up and come back, a ledger that
-// is overloaded or loses answers at every call, a processor that is busy, slow,
-// or breaks off before or after it has charged, and deploys in the middle of it
-// all. Each purchase is charged once, with each kind of processor.
+// chargesOnce uses customers that disconnect and return, a ledger that is
+// overloaded or loses answers at any call, and a processor that is busy, slow,
+// or closes the connection before or after a charge. Deploys happen meanwhile.
+// Each purchase must be charged once, with each kind of processor.
 func chargesOnce(t *testing.T, versions []map[string]string) {
 	const purchases, callers, deploys = 12, 3, 3
 	for name, bank := range map[string]*processor{
@@ -224,7 +224,7 @@ func chargesOnce(t *testing.T, versions []map[string]string) {
 	}
 }
 
-// customers buy, and keep what they are told.
+// customers buy, and record their answers.
 type customers struct {
 	*shop
 	progress chan struct{}
@@ -234,7 +234,7 @@ type customers struct {
 	statuses map[int]int
 }
 
-// buy repeats a purchase until it is paid. Now and then the customer hangs up.
+// buy repeats a purchase until it is paid. Sometimes the customer disconnects.
 func (c *customers) buy(p purchase) {
 	defer func() { c.progress <- struct{}{} }()
 	status, text := 0, ""
@@ -260,17 +260,17 @@ func (c *customers) buy(p purchase) {
 			return
 		case http.StatusBadGateway:
 			c.unknown(p, text)
-		case 0, http.StatusConflict, http.StatusServiceUnavailable, http.StatusInternalServerError: // 500 is of a program that is killed
+		case 0, http.StatusConflict, http.StatusServiceUnavailable, http.StatusInternalServerError: // a killed program causes 500
 		default:
 			c.t.Errorf("%s: %d %s", p.reference, status, text)
 			return
 		}
 		time.Sleep(time.Duration(50+rand.IntN(100)) * time.Millisecond)
 	}
-	c.t.Errorf("%s is not paid: %d %s", p.reference, status, text)
+	c.t.Errorf("%s was not paid: %d %s", p.reference, status, text)
 }
 
-// audit compares what customers were told with what the processor has charged.
+// audit compares the customers' answers with the processor's charges.
 func (c *customers) audit(list []purchase) {
 	c.bank.mu.Lock()
 	defer c.bank.mu.Unlock()
@@ -281,19 +281,19 @@ func (c *customers) audit(list []purchase) {
 			continue
 		}
 		if told := c.answers[p.reference]; len(told) != 1 || told[charges[0].receipt] == 0 {
-			c.t.Errorf("%s is %q, and customers were told %v", p.reference, charges[0].receipt, told)
+			c.t.Errorf("%s is %q, but customers were told %v", p.reference, charges[0].receipt, told)
 		}
 	}
 	if len(c.bank.charges) != len(list) {
-		c.t.Errorf("%d references were charged, and %d purchases made", len(c.bank.charges), len(list))
+		c.t.Errorf("%d references were charged, but %d purchases were made", len(c.bank.charges), len(list))
 	}
 	if c.deploys < 3 || c.statuses[http.StatusBadGateway] == 0 || c.statuses[0] == 0 || c.bank.asked == 0 || len(c.bank.troubles) < 4 {
-		c.t.Errorf("too little went wrong: statuses %v, the bank was asked %d times, troubles %v", c.statuses, c.bank.asked, c.bank.troubles)
+		c.t.Errorf("too few failures: statuses %v, the bank was asked %d times, troubles %v", c.statuses, c.bank.asked, c.bank.troubles)
 	}
 	c.t.Logf("%d purchases, %d deploys, statuses %v, the bank was asked %d times, troubles %v", len(list), c.deploys, c.statuses, c.bank.asked, c.bank.troubles)
 }
 
-// saysWhatItDoesNotKnow goes through each trouble by itself.
+// saysWhatItDoesNotKnow tests each kind of trouble by itself.
 func saysWhatItDoesNotKnow(t *testing.T, versions []map[string]string) {
 	bank := &processor{keys: true, script: map[string][]string{}}
 	s := openShop(t, bank, false, versions...)
@@ -306,7 +306,7 @@ func saysWhatItDoesNotKnow(t *testing.T, versions []map[string]string) {
 	}
 }
 
-// goThrough has a purchase meet a trouble, and be repeated.
+// goThrough makes a purchase with one trouble and repeats it.
 func (s *shop) goThrough(t *testing.T, p purchase, trouble string) {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
@@ -336,12 +336,12 @@ func (s *shop) goThrough(t *testing.T, p purchase, trouble string) {
 		status, text = s.try(t.Context(), p)
 	}
 	if again := time.Since(begin); trouble == "busy" && again > shopLease {
-		t.Errorf("%s: what did nothing was repeated after %v", p.reference, again)
+		t.Errorf("%s: an attempt that did nothing was repeated only after %v", p.reference, again)
 	}
 	if text != s.bank.receipt(p.reference) || s.bank.count(p.reference) != 1 {
 		t.Errorf("%s: %d %q after %d charges, of %q", p.reference, status, text, s.bank.count(p.reference), s.bank.receipt(p.reference))
 	}
 	if trouble == "left" && s.bank.posts(p.reference) != 1 {
-		t.Errorf("%s: the bank was told to charge %d times, though the work went on without its client", p.reference, s.bank.posts(p.reference))
+		t.Errorf("%s: the bank was told to charge %d times, although the work continued without its client", p.reference, s.bank.posts(p.reference))
 	}
 }

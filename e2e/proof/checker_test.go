@@ -11,7 +11,7 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// sequence makes a history of operations one after the other, 10 ms apart, on a
+// sequence makes a history of operations one after another, 10 ms apart, on a
 // key that is remembered and held for an hour.
 func sequence(steps ...porcupine.Operation) []porcupine.Operation {
 	for i := range steps {
@@ -46,7 +46,7 @@ func with(change func(in *input), steps ...porcupine.Operation) []porcupine.Oper
 	return sequence(steps...)
 }
 
-// leases is sequence with leases of so many ms, windows with windows.
+// leases is sequence with leases of ms; windows is the same with windows.
 func leases(ms int64, steps ...porcupine.Operation) []porcupine.Operation {
 	return with(func(in *input) { in.lease = ms }, steps...)
 }
@@ -59,12 +59,12 @@ func did(op, owner string, fence int64, out output) porcupine.Operation {
 	return porcupine.Operation{Input: input{op: op, owner: owner, fence: fence}, Output: out}
 }
 
-// claims is a claim with a fingerprint.
+// claims returns a claim with a fingerprint.
 func claims(owner, fingerprint string, out output) porcupine.Operation {
 	return porcupine.Operation{Input: input{op: "claim", owner: owner, fingerprint: fingerprint}, Output: out}
 }
 
-// rolled is an operation in a transaction that is rolled back.
+// rolled returns an operation in a transaction that is rolled back.
 func rolled(o porcupine.Operation) porcupine.Operation {
 	in := o.Input.(input)
 	in.rollback = true
@@ -72,7 +72,7 @@ func rolled(o porcupine.Operation) porcupine.Operation {
 	return o
 }
 
-// large is an operation whose result is larger than any that is stored.
+// large returns an operation whose result is too large to store.
 func large(o porcupine.Operation) porcupine.Operation {
 	in := o.Input.(input)
 	in.size = dedupe.MaxResultSize + 1
@@ -80,12 +80,12 @@ func large(o porcupine.Operation) porcupine.Operation {
 	return o
 }
 
-// jumping is with clocks that jump so many ms.
+// jumping returns a history with clocks that jump by ms.
 func jumping(ms int64, steps ...porcupine.Operation) []porcupine.Operation {
 	return with(func(in *input) { in.jumps = ms }, steps...)
 }
 
-// next is what a sequencer was asked.
+// next returns a call of a sequencer.
 func next(owner string, entry int, out output) porcupine.Operation {
 	return porcupine.Operation{Input: input{target: "sequence", op: "next", owner: owner, entry: entry}, Output: out}
 }
@@ -98,7 +98,7 @@ func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 	busy, replay := output{status: "ok", outcome: "in progress"}, output{status: "ok", outcome: "replay"}
 	first := func(n int64) output { return output{status: "ok", number: n, inserted: true} }
 	again := func(n int64) output { return output{status: "ok", number: n} }
-	late := func(last porcupine.Operation) []porcupine.Operation { // completes in the last moments of a window of 204 ms
+	late := func(last porcupine.Operation) []porcupine.Operation { // completes shortly before the end of a window of 204 ms
 		steps := []porcupine.Operation{did("claim", "a", 0, got(1))}
 		for range 19 {
 			steps = append(steps, did("extend", "a", 1, ok))
@@ -116,8 +116,8 @@ func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 		{"an unknown winner", true, sequence(did("put", "a", 0, unknown), did("put", "b", 0, ok))},
 		{"an unknown loser", true, sequence(did("put", "a", 0, unknown), did("put", "b", 0, won))},
 		{"a winner forgotten", true, sequence(did("put", "a", 0, won), did("forget", "", 0, ok), did("put", "b", 0, won))},
-		{"a winner perhaps forgotten", true, sequence(did("put", "a", 0, won), did("forget", "", 0, unknown), did("put", "b", 0, won))},
-		{"an unknown forget explains one winner only", false,
+		{"a winner that may be forgotten", true, sequence(did("put", "a", 0, won), did("forget", "", 0, unknown), did("put", "b", 0, won))},
+		{"an unknown forget explains only one winner", false,
 			sequence(did("put", "a", 0, won), did("forget", "", 0, unknown), did("put", "b", 0, won), did("put", "c", 0, won))},
 		{"a claim completed", true, sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, busy), did("complete", "a", 1, ok), did("claim", "b", 0, replay))},
 		{"a completed claim that is acquired", false, sequence(did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("claim", "b", 0, got(2)))},
@@ -132,21 +132,21 @@ func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 		{"a completed claim extended", false, sequence(did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("extend", "a", 1, ok))},
 		{"a lease taken over", true,
 			leases(12, did("claim", "a", 0, got(1)), did("claim", "b", 0, busy), did("claim", "b", 0, got(2)), did("complete", "a", 1, fenced), did("complete", "b", 2, ok))},
-		{"a lease taken over, and the stale holder completes", false,
+		{"a stale holder completes after a takeover", false,
 			leases(8, did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)), did("complete", "a", 1, ok))},
 		{"a lease taken over with the same fence", false, leases(8, did("claim", "a", 0, got(1)), did("claim", "b", 0, got(1)))},
-		{"a lease that is over and was not taken over completed", true,
+		{"completion after the lease without a takeover", true,
 			leases(8, did("claim", "a", 0, got(1)), did("forget", "", 0, unknown), did("complete", "a", 1, ok))},
-		{"a lease that lasts beyond its end", false, leases(8, did("claim", "a", 0, got(1)), did("extend", "a", 9, fenced), did("claim", "b", 0, busy))},
+		{"a lease that lasts too long", false, leases(8, did("claim", "a", 0, got(1)), did("extend", "a", 9, fenced), did("claim", "b", 0, busy))},
 		{"a lease that was extended", true,
 			leases(12, did("claim", "a", 0, got(1)), did("extend", "a", 1, ok), did("claim", "b", 0, busy), did("claim", "b", 0, got(2)))},
 		{"an extension that had no effect", false, leases(19, did("claim", "a", 0, got(1)), did("extend", "a", 1, ok), did("claim", "b", 0, got(2)))},
-		{"an unknown claim's lease that lasts beyond what it could", false,
+		{"an unknown claim's lease that lasts too long", false,
 			leases(15, did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("extend", "", 9, fenced), did("claim", "b", 0, busy))},
 		{"a lease taken over before its end", false, sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)))},
 		{"an unknown claim repeated", true,
 			sequence(did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("claim", "a", 0, got(1)), did("complete", "a", 1, ok))},
-		{"an unknown claim that another overtakes", false, sequence(did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("claim", "c", 0, got(1)))},
+		{"an unknown claim that another one overtakes", false, sequence(did("claim", "a", 0, unknown), did("claim", "b", 0, busy), did("claim", "c", 0, got(1)))},
 		{"an unknown completion", true, sequence(did("claim", "a", 0, got(1)), did("complete", "a", 1, unknown), did("claim", "b", 0, replay))},
 		{"a window that ended", true, windows(8, did("put", "a", 0, won), did("put", "b", 0, won))},
 		{"a window that may have ended or not", true, windows(12, did("put", "a", 0, won), did("put", "b", 0, ok), did("put", "c", 0, won))},
@@ -160,7 +160,7 @@ func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 		{"a completion that prolongs the window", false, windows(14, did("claim", "a", 0, got(1)), did("complete", "a", 1, ok), did("claim", "b", 0, replay))},
 		{"a claim that prolongs the window", false,
 			windows(34, did("claim", "a", 0, got(1)), did("release", "a", 1, ok), did("claim", "b", 0, got(2)), did("complete", "b", 2, ok), did("claim", "c", 0, replay))},
-		{"a fence that the end of the window forgot", false, windows(8, did("claim", "a", 0, got(5)), did("claim", "b", 0, got(5)))},
+		{"a fence forgotten at the end of the window", false, windows(8, did("claim", "a", 0, got(5)), did("claim", "b", 0, got(5)))},
 		{"another fingerprint", true,
 			sequence(claims("a", "p", got(1)), claims("b", "q", mismatch), did("complete", "a", 1, ok), claims("b", "p", replay), claims("c", "q", mismatch))},
 		{"another fingerprint after a release", true, sequence(claims("a", "p", got(1)), did("release", "a", 1, ok), claims("b", "q", got(2)))},
@@ -169,22 +169,22 @@ func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 			sequence(claims("a", "p", got(1)), did("complete", "a", 1, ok), claims("b", "q", replay))},
 		{"the same fingerprint mismatches", false, sequence(claims("a", "p", got(1)), did("complete", "a", 1, ok), claims("b", "p", mismatch))},
 		{"a mismatch of an absent key", false, sequence(claims("b", "q", mismatch))},
-		{"one who waited is gone", true,
+		{"a waiter has left", true,
 			sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, gone), did("release", "a", 1, ok), did("claim", "c", 0, got(2)))},
-		{"one who is gone holds the key", false,
+		{"a waiter that has left holds the key", false,
 			sequence(did("claim", "a", 0, got(1)), did("claim", "b", 0, gone), did("release", "a", 1, ok), did("claim", "c", 0, busy))},
 		{"a claim rolled back", true, sequence(rolled(did("claim", "a", 0, got(1))), did("claim", "b", 0, got(2)))},
 		{"a claim rolled back that stays", false, sequence(rolled(did("claim", "a", 0, got(1))), did("claim", "b", 0, busy))},
 		{"a completion rolled back that stays", false,
 			sequence(did("claim", "a", 0, got(1)), rolled(did("complete", "a", 1, ok)), did("claim", "b", 0, replay))},
-		{"a transaction that sees what is not so", false, sequence(did("claim", "a", 0, got(1)), rolled(did("claim", "b", 0, got(2))))},
+		{"a transaction that sees a wrong state", false, sequence(did("claim", "a", 0, got(1)), rolled(did("claim", "b", 0, got(2))))},
 		{"work done once", true, sequence(did("once", "a", 0, got(1)), did("once", "b", 0, replay), did("claim", "c", 0, replay))},
 		{"work done twice", false, sequence(did("once", "a", 0, got(1)), did("once", "b", 0, got(2)))},
-		{"work done while it is held", false, sequence(did("claim", "a", 0, got(1)), did("once", "b", 0, got(2)))},
+		{"work done while the key is held", false, sequence(did("claim", "a", 0, got(1)), did("once", "b", 0, got(2)))},
 		{"a result that is too large", true, sequence(did("claim", "a", 0, got(1)), large(did("complete", "a", 1, tooBig)), did("claim", "b", 0, busy))},
-		{"a result that is too large and stored", false,
+		{"a stored result that is too large", false,
 			sequence(did("claim", "a", 0, got(1)), large(did("complete", "a", 1, tooBig)), did("claim", "b", 0, replay))},
-		{"a result that is too large and taken", false, sequence(did("claim", "a", 0, got(1)), large(did("complete", "a", 1, ok)))},
+		{"an accepted result that is too large", false, sequence(did("claim", "a", 0, got(1)), large(did("complete", "a", 1, ok)))},
 		{"a lease by a clock that jumps back", true, jumping(9, leases(8, did("claim", "a", 0, got(1)), did("claim", "b", 0, busy))...)},
 		{"a lease by a clock that jumps forward", true, jumping(9, leases(18, did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)))...)},
 		{"a lease that no jump explains", false, jumping(9, leases(50, did("claim", "a", 0, got(1)), did("claim", "b", 0, got(2)))...)},
@@ -193,7 +193,7 @@ func TestCheckerTellsGoodHistoriesFromBadOnes(t *testing.T) {
 		{"a gap", false, sequence(next("a", 0, first(1)), next("b", 1, first(3)))},
 		{"a number twice", false, sequence(next("a", 0, first(1)), next("b", 1, first(1)))},
 		{"a key with two numbers", false, sequence(next("a", 0, first(1)), next("b", 0, first(2)))},
-		{"a number that somebody else inserted", false, sequence(next("a", 0, first(1)), next("b", 0, first(1)))},
+		{"a number that another caller inserted", false, sequence(next("a", 0, first(1)), next("b", 0, first(1)))},
 		{"an unknown number", true, sequence(next("a", 0, unknown), next("b", 1, first(2)), next("c", 0, again(1)))},
 		{"an unknown number that was not given", true, sequence(next("a", 0, unknown), next("b", 1, first(1)), next("c", 0, first(2)))},
 		{"an unknown number that leaves a gap", false, sequence(next("a", 0, unknown), next("b", 1, first(2)), next("c", 0, first(3)))},

@@ -19,28 +19,27 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// work is one run of a key's, as the server sees it that does it.
+// work is one run of a key's work, as the server that does it sees it.
 type work struct {
 	id         string
 	fence      int64
 	takenOver  bool
 	begin, end time.Time
-	returned   string        // what it returned; "" if its holder ended it, or died
-	overtaken  chan struct{} // closed when another run of the key begins before this one has ended
-	by         time.Time     // when that was
+	returned   string        // its result; "" if its holder ended it or crashed
+	overtaken  chan struct{} // closed when another run of the key begins before this one ends
+	by         time.Time     // the time of that
 }
 
-// works does the work of Do.
+// works is the server that does the work of Do.
 type works struct {
 	mu   sync.Mutex
 	keys map[string][]*work
 	bad  []string
-	most time.Duration // that work takes; if 0 it succeeds
+	most time.Duration // maximum duration of work; if 0 it succeeds at once
 }
 
-// endsWithin is how long a holder that has been overtaken may take to end its
-// work. It does when its lease is over by its own clock, but has to have the
-// processor for it.
+// endsWithin is how long an overtaken holder may take to end its work. It ends
+// it when its lease has ended by its own clock, but it needs CPU time for that.
 const endsWithin = 5 * time.Second
 
 func (w *works) serve(rw http.ResponseWriter, r *http.Request) {
@@ -60,7 +59,7 @@ func (w *works) serve(rw http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			returned = ""
 		case <-time.After(endsWithin):
-			w.wrong("%s: %s is overtaken and goes on", q.Get("key"), now.id)
+			w.wrong("%s: %s was overtaken but continued", q.Get("key"), now.id)
 		}
 	case <-time.After(rand.N(most + 1)):
 	}
@@ -94,20 +93,20 @@ func (w *works) start(key string, q url.Values) (now *work, most time.Duration) 
 	return now, w.most
 }
 
-// reply is what a caller of Do was told.
+// reply is the answer to a caller of Do.
 type reply struct {
 	key, id   string
 	begin, at time.Time
-	status    string // "" if it is unknown
+	status    string // "" if unknown
 	outcome   string
 	result    string
 }
 
 const doLease = 900 * time.Millisecond
 
-// Work runs while its callers leave at every point, calls are lost and refused,
-// and results are too large. In the middle workerd is killed and the program
-// crashes; else holders are healthy.
+// Work runs while callers leave at any point, calls are lost or refused, and
+// results are too large. Midway workerd is killed and the program crashes;
+// otherwise holders are healthy.
 func TestWorkOfDoRunsAloneAndOnce(t *testing.T) {
 	l := newLab(t)
 	l.reports.works.most = 2 * doLease
@@ -137,14 +136,14 @@ func TestWorkOfDoRunsAloneAndOnce(t *testing.T) {
 	d.check(t)
 }
 
-// doing is a load of Do.
+// doing is a load of calls to Do.
 type doing struct {
 	lab   *lab
 	begin time.Time
 
 	mu      sync.Mutex
 	all     []reply
-	trouble []time.Time // when holders may not have been healthy
+	trouble []time.Time // times when holders may not have been healthy
 }
 
 func (d *doing) troubled() {
@@ -153,7 +152,7 @@ func (d *doing) troubled() {
 	d.trouble = append(d.trouble, time.Now())
 }
 
-// watch notes when the machine, or workerd, is so slow that an extension may
+// watch records when the machine or workerd is so slow that an extension may
 // come too late.
 func (d *doing) watch(ctx context.Context) {
 	for pause(ctx, 20*time.Millisecond) {
@@ -174,7 +173,7 @@ func (d *doing) call(ctx context.Context, n int) {
 	}
 }
 
-// do calls Do, or has it fail in one of many ways.
+// do calls Do, or makes it fail in one of many ways.
 func (d *doing) do(ctx context.Context, key, id string, disturbed bool) reply {
 	q := url.Values{"key": {key}, "id": {id}, "lease": {strconv.FormatInt(doLease.Milliseconds(), 10)}, "wait": {strconv.Itoa(rand.IntN(2) * 500)}}
 	if disturbed {
@@ -222,8 +221,7 @@ func (d *doing) ask(ctx context.Context, q url.Values) (status, outcome, result 
 	return a.Status, a.Outcome, a.Result
 }
 
-// healthy reports whether a holder had no trouble while it worked, until a
-// time.
+// healthy reports whether a holder had no trouble during that time.
 func (d *doing) healthy(from, to time.Time) bool {
 	return !slices.ContainsFunc(d.trouble, func(at time.Time) bool { return at.After(from.Add(-doLease)) && at.Before(to.Add(doLease/3)) })
 }
@@ -258,13 +256,13 @@ func (d *doing) check(t *testing.T) {
 	for _, a := range d.all {
 		statuses[a.status+" "+a.outcome]++
 	}
-	t.Logf("%d calls of %d keys, %d runs, %d overtaken, %d moments of trouble; told %v", len(d.all), len(keys), runs, overtaken, len(d.trouble), statuses)
+	t.Logf("%d calls of %d keys, %d runs, %d overtaken, %d moments of trouble; answers %v", len(d.all), len(keys), runs, overtaken, len(d.trouble), statuses)
 	if runs < len(keys)+5 {
-		t.Error("nearly nothing ran more than once: the load is not what it has to be")
+		t.Error("almost no work ran more than once: the load is too weak")
 	}
 }
 
-// finish calls Do until the key's work is done: it has to come to that.
+// finish calls Do until the key's work is done. It must succeed in the end.
 func (d *doing) finish(t *testing.T, key string) {
 	t.Helper()
 	for n, begin := 0, time.Now(); time.Since(begin) < 30*time.Second; n++ {
@@ -275,32 +273,32 @@ func (d *doing) finish(t *testing.T, key string) {
 			time.Sleep(doLease / 5)
 		}
 	}
-	t.Errorf("%s: the work is never done", key)
+	t.Errorf("%s: the work was never done", key)
 }
 
-// checkRuns fails the test if a healthy holder was overtaken, if one was not
-// told that it takes over, or if work ran that was done.
+// checkRuns fails the test if a healthy holder was overtaken, if a holder was
+// not told that it has taken over, or if work ran that was already done.
 func (d *doing) checkRuns(t *testing.T, key string, list []*work) (overtaken int) {
 	t.Helper()
 	for i, r := range list {
 		if !r.by.IsZero() {
 			overtaken++
-			if key[0] != 'x' && d.healthy(r.begin, r.by) { // the clock of an x jumps, which ends leases
+			if key[0] != 'x' && d.healthy(r.begin, r.by) { // the clock of an x key jumps, which ends leases
 
-				t.Errorf("%s: %s is overtaken after %v though nothing troubled it", key, r.id, r.by.Sub(r.begin))
+				t.Errorf("%s: %s was overtaken after %v without any trouble", key, r.id, r.by.Sub(r.begin))
 			}
 		}
 		mayHaveActed := func(before *work) bool { return before.returned != "nothing" }
 		if n := slices.IndexFunc(list[:i], mayHaveActed); n >= 0 && !r.takenOver {
-			t.Errorf("%s: %s is not told that %+v may have had its effect", key, r.id, *list[n])
+			t.Errorf("%s: %s was not told that %+v may have had an effect", key, r.id, *list[n])
 		}
 	}
 	return overtaken
 }
 
-// checkAnswers fails the test if a result is not that of all who are told one,
-// if work ran after somebody was told it, or if somebody's work ran who was
-// told that it did not.
+// checkAnswers fails the test if callers got different results, if work ran
+// after a caller got the result, or if a caller's work ran although the caller
+// was told that it did not.
 func (d *doing) checkAnswers(t *testing.T, key string, list []*work) {
 	t.Helper()
 	var first *reply
@@ -309,7 +307,7 @@ func (d *doing) checkAnswers(t *testing.T, key string, list []*work) {
 		switch {
 		case a.key != key:
 		case ran && (a.outcome == "in progress" || a.status == "overloaded"):
-			t.Errorf("%s: the work of %s ran, which was told %q", key, a.id, a.status+a.outcome)
+			t.Errorf("%s: the work of %s ran, but its caller was told %q", key, a.id, a.status+a.outcome)
 		case a.outcome == "" && a.status == "ok" || a.status == "too large":
 			if first == nil {
 				first = &a

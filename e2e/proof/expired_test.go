@@ -25,17 +25,17 @@ type death struct {
 	fence       int64
 }
 
-// reports is the server that the Worker reports to. It says what OnExpired does
-// then: for the first few times of a holder's it fails.
+// reports is the server to which the Worker reports dead holders. It decides
+// what OnExpired does then: the first few notices of a holder fail.
 type reports struct {
 	address string
 
 	mu     sync.Mutex
-	times  map[death]int // how often it was told
-	fails  map[death]int // how often it fails
+	times  map[death]int // number of notices
+	fails  map[death]int // number of notices that fail
 	heard  map[death]bool
 	failed int
-	calm   bool // it does not fail any more
+	calm   bool // notices do not fail any more
 	works  works
 }
 
@@ -77,7 +77,7 @@ func (r *reports) expired(q url.Values) string {
 	return what
 }
 
-// unheard are those of the holders that nobody was told of.
+// unheard returns those holders that were not reported.
 func (r *reports) unheard(all []death) (list []death) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,15 +89,15 @@ func (r *reports) unheard(all []death) (list []death) {
 	return list
 }
 
-// deaths are holders whose leases certainly ran out: nothing that may have
-// ended a lease was done to their keys.
+// deaths returns the holders whose leases certainly ran out: no operation on
+// their keys may have ended a lease.
 func (h *history) deaths() (list []death) {
 	for _, o := range h.ops {
 		in, out := o.Input.(input), o.Output.(output)
 		if in.op == "claim" && strings.HasPrefix(strings.TrimPrefix(in.key, "x"), "dead") && out.fence != 0 {
 			target := in.target
 			if target == "buckets" {
-				target = "ledger" // of the same class
+				target = "ledger" // the same class
 			}
 			list = append(list, death{target, in.key, out.fence})
 		}
@@ -105,15 +105,13 @@ func (h *history) deaths() (list []death) {
 	return list
 }
 
-// settleFor is for how long a lab may take, once nothing is done to it any
-// more, to tell of the dead and to remove what is over. A holder is told of
-// again after ever longer times, each at most as long as the time since the
-// lease ended.
+// settleFor is how long a lab may take, after the last fault, to report the
+// dead holders and to remove expired records. The pauses between notices of a
+// holder grow, up to the time since its lease ended.
 const settleFor = 45 * time.Second
 
-// settle fails the test unless every dead holder is told of in the end, every
-// record is removed whose time is over, and there are the effects of what was
-// committed, and no others.
+// settle fails the test unless every dead holder is reported in the end, every
+// expired record is removed, and exactly the committed effects exist.
 func (h *history) settle(t testing.TB, l *lab) {
 	t.Helper()
 	l.reports.mu.Lock()
@@ -132,7 +130,7 @@ func (h *history) settle(t testing.TB, l *lab) {
 		}
 	}
 	if len(unheard) > 0 {
-		t.Errorf("of %d holders that died nobody was told", len(unheard))
+		t.Errorf("%d dead holders were never reported", len(unheard))
 		for _, d := range unheard[:min(5, len(unheard))] {
 			p := placesOf(d.target, d.key)[0]
 			s, err := l.inspect(p.binding, p.name)
@@ -145,7 +143,7 @@ func (h *history) settle(t testing.TB, l *lab) {
 	h.checkEffects(t, l)
 }
 
-// stored is what an object has stored.
+// stored is the content of an object's storage.
 type stored struct {
 	Keys, Names, Effects []string
 	Alarm                int64 // Unix time in ms; 0 if none is set
@@ -163,10 +161,11 @@ func (l *lab) inspect(binding, name string) (s stored, err error) {
 	return s, json.NewDecoder(resp.Body).Decode(&s)
 }
 
-// place is an object, and the key there, empty if it keeps only one.
+// place is an object and a key in it. The key is empty if the object has only
+// one.
 type place struct{ binding, name, key string }
 
-// brief are the places of keys whose windows are over.
+// brief returns the places of keys whose windows have ended.
 func (h *history) brief() (list []place) {
 	seen := map[place]bool{}
 	for _, o := range h.ops {
@@ -200,7 +199,7 @@ func placesOf(target, key string) (list []place) {
 	return list
 }
 
-// left are the places where something is stored that should be gone. Fences may
+// left returns the places that still have data which should be gone. Fences may
 // stay.
 func (h *history) left(t testing.TB, l *lab) (list []string) {
 	found := map[place]stored{}
@@ -223,13 +222,13 @@ func (h *history) left(t testing.TB, l *lab) (list []string) {
 	return list
 }
 
-// expectEffect notes whether an operation's effect has to be there, if that is
+// expectEffect records whether an operation's effect must exist, if that is
 // known.
 func (h *history) expectEffect(in input, out output, there bool) {
 	h.effects["account-"+in.key] = append(h.effects["account-"+in.key], effect{in, out, there})
 }
 
-// effect is whether there has to be one of an operation.
+// effect tells whether an operation's effect must exist.
 type effect struct {
 	input
 	output
@@ -246,7 +245,7 @@ func (h *history) checkEffects(t testing.TB, l *lab) {
 		}
 		for _, e := range effects {
 			if slices.Contains(s.Effects, e.id) != e.there {
-				t.Errorf("%s: the effect is there: %v, want %v, of %+v -> %+v", name, !e.there, e.there, e.input, e.output)
+				t.Errorf("%s: the effect exists: %v, want %v, for %+v -> %+v", name, !e.there, e.there, e.input, e.output)
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 var disturbed = load{targets: []string{"store", "ledger", "buckets", "embedded", "sequence"}, clients: 12, disturbed: true}
 
-// On a machine that has other work to do not everything comes about in a round.
+// On a busy machine not every event happens within one round.
 const maxRounds = 12
 
 func TestHistoriesUnderKillsCrashesAbortsEvictionsAndLostRepliesAreLinearizable(t *testing.T) {
@@ -21,10 +21,10 @@ func TestHistoriesUnderKillsCrashesAbortsEvictionsAndLostRepliesAreLinearizable(
 		total.add(h.figures)
 	}
 	if missing := total.missing(); len(missing) > 0 {
-		t.Errorf("no %s: the load is not what it has to be", strings.Join(missing, ", no "))
+		t.Errorf("no %s: the load is too weak", strings.Join(missing, ", no "))
 	}
 	if total[operations]-total[unknown] < 100 {
-		t.Error("nearly every outcome is unknown: the load was disturbed too much")
+		t.Error("almost all outcomes are unknown: there were too many faults")
 	}
 }
 
@@ -38,7 +38,7 @@ func judge(t *testing.T, h *history) {
 		t.Error("the history has no explanation")
 	}
 	if len(h.odd) > 0 {
-		t.Errorf("%d errors that nobody expects, such as %s", len(h.odd), h.odd[0])
+		t.Errorf("%d unexpected errors, such as %s", len(h.odd), h.odd[0])
 	}
 }
 

@@ -10,25 +10,25 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// Operation is what a caller asked for. The windows and leases of keys outlast
-// the history: times do not matter.
+// Operation is a call. The windows and leases of keys last longer than the
+// history, so times do not matter.
 type Operation struct {
 	Target      string // "sequence", or any name of a store or ledger
-	Key         string // in a sequence the stream
+	Key         string // for a sequence, the stream
 	Op          string // put, claim, complete, extend, release, next
-	Entry       int    // next: which of the stream's Entries
+	Entry       int    // next: index of the stream's entry, below Entries
 	Owner       string
 	Fingerprint string
 	Fence       int64
 	Result      string
 }
 
-// Entries is how many entries a stream has at most.
+// Entries is the maximum number of entries of a stream.
 const Entries = entries
 
-// Answer is what the caller was told.
+// Answer is the answer to a call.
 type Answer struct {
-	Unknown  bool // nothing: the operation may have happened, or happen later
+	Unknown  bool // no answer: the operation may have happened, or may happen later
 	Status   string
 	Inserted bool
 	Outcome  string
@@ -37,21 +37,21 @@ type Answer struct {
 	Number   int64
 }
 
-// History is what callers asked for and were told, for Check. Its methods may
-// be called at the same time.
+// History records calls and answers for Check. Its methods are safe for
+// concurrent use.
 type History struct {
 	mu    sync.Mutex
 	ops   []porcupine.Operation
 	begin time.Time
 }
 
-// NewHistory begins a history.
+// NewHistory starts a history.
 func NewHistory() *History { return &History{begin: time.Now()} }
 
-// Now is the time in a history.
+// Now returns the time in a history.
 func (h *History) Now() int64 { return int64(time.Since(h.begin)) }
 
-// Add adds an operation that was called then, and answered just now.
+// Add adds an operation that started at call and was answered just now.
 func (h *History) Add(client int, o Operation, a Answer, call int64) {
 	in := input{
 		target: o.Target, key: o.Key, op: o.Op, entry: o.Entry, owner: o.Owner,
@@ -69,16 +69,16 @@ func (h *History) Add(client int, o Operation, a Answer, call int64) {
 	op := porcupine.Operation{ClientId: client, Input: in, Call: call, Output: out,
 		Return: returned}
 	h.ops = append(h.ops, op)
-	if a.Unknown && o.Op == "claim" { // it may have been sent twice, and released between
+	if a.Unknown && o.Op == "claim" { // it may have been sent twice, and released in between
 		h.ops = append(h.ops, op)
 	}
 }
 
-// lastingLease is in ms; where time stands still it only has to be later.
+// lastingLease is in ms. Where time stands still, it only has to be later.
 const lastingLease = math.MaxInt32
 
-// Check returns what a reader is told, and whether each key's history can be
-// explained by one operation happening after the other.
+// Check returns a verdict for readers, and whether each key's history can be
+// explained by operations that happen one after another.
 func (h *History) Check() (verdict string, linearizable bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -25,11 +25,11 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// load is what callers do, and what is done to them.
+// load describes the calls and the faults.
 type load struct {
 	targets   []string
 	clients   int
-	disturbed bool // by kills, crashes, aborts, evictions and lost replies
+	disturbed bool // with kills, crashes, aborts, evictions and lost replies
 	tick      func()
 }
 
@@ -42,28 +42,27 @@ const (
 	leastCalls, slowest = 400, 5
 )
 
-// history is what they saw.
+// history records what callers saw.
 type history struct {
 	mu      sync.Mutex
 	ops     []porcupine.Operation
 	known   map[string][]claimed // by target and key
 	figures figures
-	odd     []string            // errors that nobody expects
+	odd     []string            // unexpected errors
 	effects map[string][]effect // by account
 }
 
-// claimed is a claim that somebody may complete or release, stale or not;
-// without a fence, one to repeat.
+// claimed is a claim that a caller may complete or release, stale or not.
+// Without a fence, the caller repeats the claim.
 type claimed struct {
 	owner, fingerprint string
 	fence              int64
 }
 
-// figures count what happened, by its name.
+// figures counts events by name.
 type figures map[string]int
 
-// The names of figures; those of an outcome are counted where the model takes
-// part in them.
+// Names of figures. Outcomes are counted where they occur in the model.
 const (
 	operations      = "operations"
 	unknown         = "unknown outcomes"
@@ -78,13 +77,13 @@ const (
 	waited          = "waits"
 	gone            = "waits given up"
 	renewed         = "numbers renewed"
-	refused         = "refused" // by an object that is overloaded: calls that definitely did nothing
+	refused         = "refused" // by an overloaded object: calls that certainly did nothing
 	rolledBack      = "rolled back"
 	nothing         = "other transactions that did nothing"
 	tooLarge        = "results too large"
 	swaps           = "programs swapped"
 	tooNew          = "records of a newer version"
-	toldOf          = "holders that died" // and somebody has to be told of
+	toldOf          = "holders that died" // and must be reported
 	failedCallbacks = "callbacks that failed"
 )
 
@@ -105,7 +104,7 @@ func (f figures) add(other figures) {
 	}
 }
 
-// missing are the figures that did not come about, of those that have to.
+// missing returns the required figures that are still zero.
 func (f figures) missing() (list []string) {
 	for _, name := range names {
 		if f[name] == 0 {
@@ -121,8 +120,7 @@ func (h *history) count(name string, n int) {
 	h.figures[name] += n
 }
 
-// run drives the lab for a while, and then asks for every number that was given
-// in it.
+// run runs the load for a while, and then asks for every number that was given.
 func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 	t.Helper()
 	h := &history{known: map[string][]claimed{}, figures: figures{}, effects: map[string][]effect{}}
@@ -148,7 +146,7 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 		killAtTimes(t, ctx, l, h)
 	}
 	wg.Wait()
-	if w.disturbed { // what is settled is known to the newer program
+	if w.disturbed { // settle needs the newer program
 		l.kill()
 		l.serve(newer, l.config.Modules["main.mjs"])
 		if err := l.start(); err != nil {
@@ -175,8 +173,8 @@ func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
 	}
 }
 
-// disturb asks the Worker for a fault again and again, so many ms and calls
-// apart. What the Worker says tells whether there was one.
+// disturb repeatedly asks the Worker for a fault, with pauses in ms and calls.
+// The Worker's answer tells whether the fault happened.
 func disturb(ctx context.Context, l *lab, h *history, path string, least, most, calls int) {
 	for pause(ctx, time.Duration(least+rand.IntN(most-least))*time.Millisecond) && h.proceed(ctx, calls) {
 		resp, err := client.Post(l.url()+path, "", nil)
@@ -198,9 +196,9 @@ func disturb(ctx context.Context, l *lab, h *history, path string, least, most, 
 	}
 }
 
-// proceed waits, before a fault, until so many more calls have been answered: a
-// machine that has other work to do must get something done between two faults.
-// It reports whether there is time left.
+// proceed waits, before a fault, until that many more calls were answered: even
+// on a busy machine, calls must succeed between two faults. It reports whether
+// time is left.
 func (h *history) proceed(ctx context.Context, calls int) bool {
 	return h.reach(ctx, h.answered()+calls)
 }
@@ -222,7 +220,7 @@ func (h *history) answered() int {
 	return h.figures[operations] - h.figures[unknown]
 }
 
-// pause reports whether there is time left after it.
+// pause waits, and reports whether time is left.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -234,7 +232,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 20}}
 
-// caller makes one call after the other.
+// caller makes one call after another.
 type caller struct {
 	load
 	*history
@@ -252,7 +250,7 @@ func (c *caller) work(ctx context.Context) {
 	}
 }
 
-// call makes a call and records it, unless it certainly had no effect.
+// call makes a call and records it, unless the call certainly had no effect.
 func (c *caller) call(in input) (out output, sent bool) {
 	call, begin := c.now(), time.Now()
 	if in.lease != lasting || in.ttl != lasting {
@@ -260,7 +258,7 @@ func (c *caller) call(in input) (out output, sent bool) {
 	}
 	out, lost, sent := c.do(in)
 	if in.rollback {
-		lost, sent = 0, sent && !out.unknown // whatever became of it, it was rolled back
+		lost, sent = 0, sent && !out.unknown // its result does not matter: it was rolled back
 	}
 	c.noteEffect(in, out)
 	if sent {
@@ -276,7 +274,7 @@ func (c *caller) call(in input) (out output, sent bool) {
 	return out, sent
 }
 
-// noteEffect notes what an operation on an embedded ledger may have left.
+// noteEffect records what effect an operation on an embedded ledger may have.
 func (c *caller) noteEffect(in input, out output) {
 	if in.tx == "" && in.op != "once" {
 		return
@@ -293,13 +291,13 @@ func (c *caller) noteEffect(in input, out output) {
 
 func (c *caller) now() int64 { return int64(time.Since(c.begin)) }
 
-// choose picks an operation on a key of the moment.
+// choose picks an operation on a current key.
 func (c *caller) choose() (in input) {
 	n := min(int(time.Since(c.begin)/epoch), c.answered()/callsAKey)
 	if c.disturbed && c.random.IntN(12) == 0 {
 		return c.chooseDeath()
 	}
-	if n > 3 && c.random.IntN(5) == 0 { // a key of before
+	if n > 3 && c.random.IntN(5) == 0 { // an earlier key
 		n -= 1 + c.random.IntN(3)
 	}
 	in = c.place(c.targets[c.random.IntN(len(c.targets))], n)
@@ -318,12 +316,12 @@ func (c *caller) choose() (in input) {
 	return in
 }
 
-// chooseEmbedded has some operations be part of a user's transaction, and some
-// of these rolled back.
+// chooseEmbedded puts some operations into a user's transaction, and rolls some
+// of these back.
 func (c *caller) chooseEmbedded(in input) input {
 	in.id = in.owner
 	in.op = pick(c.random, "claim", "claim", "claim", "once", "once", "complete", "extend", "release", "release", "forget")
-	if in.op == "once" && in.ttl != lasting { // it has the longest lease
+	if in.op == "once" && in.ttl != lasting { // once has the longest lease
 		in.op = "claim"
 	}
 	in.rollback = c.random.IntN(3) == 0
@@ -333,7 +331,7 @@ func (c *caller) chooseEmbedded(in input) input {
 	}
 	in = c.chooseClaim(in)
 	in.tx = pick(c.random, "", "transaction", "transaction", "sync")
-	if in.op == "forget" || in.tx == "" { // forget takes two calls
+	if in.op == "forget" || in.tx == "" { // forget needs two calls
 		in.tx, in.rollback = "", false
 	} else {
 		in.wait, in.patience = 0, 0
@@ -341,7 +339,7 @@ func (c *caller) chooseEmbedded(in input) input {
 	return in
 }
 
-// chooseDeath is a claim whose holder is never heard of again.
+// chooseDeath returns a claim whose holder never calls again.
 func (c *caller) chooseDeath() input {
 	in := c.place(pick(c.random, "ledger", "buckets", "embedded"), 2)
 	in.key = pick(c.random, "", "x") + "dead" + in.owner
@@ -349,8 +347,8 @@ func (c *caller) chooseDeath() input {
 	return c.withJumps(in)
 }
 
-// withJumps says how far the clock of a key's object jumps:
-// testdata/clock.go.txt has the same. What lasts outlasts any jump.
+// withJumps sets how far the clock of a key's object jumps, as in
+// testdata/clock.go.txt. Lasting leases and windows are longer than any jump.
 func (c *caller) withJumps(in input) input {
 	n, err := strconv.Atoi(in.key)
 	hasClock := in.target == "ledger" || in.target == "embedded"
@@ -360,16 +358,15 @@ func (c *caller) withJumps(in input) input {
 	return in
 }
 
-// Windows and leases in ms: those that outlive a history, and those that do
-// not.
+// Windows and leases in ms: some last longer than a history, others do not.
 const (
 	lasting     = int64(time.Hour / time.Millisecond)
 	briefLease  = 60
 	briefWindow = 120
 )
 
-// place is the target's key of an epoch, for a new owner. One in three has
-// leases that end, and one a window besides.
+// place returns the target's key of an epoch, for a new owner. One key in three
+// has leases that end. Another one in three also has a window that ends.
 func (c *caller) place(target string, epoch int) input {
 	c.made++
 	in := input{target: target, key: strconv.Itoa(epoch), owner: fmt.Sprintf("%d-%d", c.id, c.made), lease: lasting, ttl: lasting}
@@ -386,8 +383,8 @@ func anyOf[T any](choices ...T) T { return choices[rand.IntN(len(choices))] }
 
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
 
-// chooseClaim picks somebody's claim to complete, to release or to repeat;
-// where there is none it makes one.
+// chooseClaim picks a caller's claim to complete, release or repeat. If there
+// is none, it makes a claim.
 func (c *caller) chooseClaim(in input) input {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -399,7 +396,7 @@ func (c *caller) chooseClaim(in input) input {
 		in.op = "claim"
 		return c.chooseWait(in)
 	}
-	k := known[max(len(known)-1-c.random.IntN(4), 0)] // one of the last
+	k := known[max(len(known)-1-c.random.IntN(4), 0)] // one of the latest claims
 	if k.fence == 0 {
 		in.op = "claim"
 	}
@@ -416,7 +413,7 @@ func (c *caller) chooseClaim(in input) input {
 	return in
 }
 
-// chooseWait has some claims wait, and some of their callers not wait as long.
+// chooseWait makes some claims wait, and makes some callers give up earlier.
 func (c *caller) chooseWait(in input) input {
 	if c.random.IntN(4) == 0 {
 		in.wait = 5 + c.random.Int64N(80)
@@ -427,8 +424,8 @@ func (c *caller) chooseWait(in input) input {
 	return in
 }
 
-// do makes the call. sent is false when it certainly had no effect; lost is how
-// many attempts of the provider's failed.
+// do makes the call. sent is false if it certainly had no effect. lost is the
+// number of the provider's failed attempts.
 func (c *caller) do(in input) (out output, lost int, sent bool) {
 	q := url.Values{"op": {in.op}, "key": {in.key}, "owner": {in.owner}, "fingerprint": {in.fingerprint}, "result": {in.result}, "id": {in.id}, "tx": {in.tx}}
 	if in.rollback {
@@ -441,9 +438,9 @@ func (c *caller) do(in input) (out output, lost int, sent bool) {
 	if c.disturbed {
 		c.addFaults(q)
 	}
-	// Not GET, which net/http repeats by itself.
+	// Not with GET, because net/http repeats a GET by itself.
 	resp, err := client.Post(c.lab.url()+"/"+in.target+"?"+q.Encode(), "", nil)
-	if err != nil { // a connection ends with workerd, and all that it was about to do
+	if err != nil { // the connection ended with workerd, and so did its calls
 		var op *net.OpError
 		return output{unknown: true, open: os.IsTimeout(err)}, 0, !errors.As(err, &op) || op.Op != "dial"
 	}
@@ -451,7 +448,7 @@ func (c *caller) do(in input) (out output, lost int, sent bool) {
 	lost, _ = strconv.Atoi(resp.Header.Get("x-lost"))
 	body, err := io.ReadAll(resp.Body)
 	switch {
-	case err == nil && resp.StatusCode == http.StatusBadGateway: // the reply that was dropped
+	case err == nil && resp.StatusCode == http.StatusBadGateway: // the dropped reply
 		return output{unknown: true}, lost, true
 	case err != nil || resp.StatusCode != http.StatusOK:
 		return output{unknown: true, open: true}, lost, true
@@ -460,8 +457,8 @@ func (c *caller) do(in input) (out output, lost int, sent bool) {
 	return out, lost, sent
 }
 
-// addFaults has the provider lose a reply, so that it repeats a call, or has
-// the caller lose one.
+// addFaults makes the provider lose a reply, so that it repeats a call, or
+// makes the caller lose one.
 func (c *caller) addFaults(q url.Values) {
 	switch c.random.IntN(24) {
 	case 0, 1:
@@ -472,7 +469,7 @@ func (c *caller) addFaults(q url.Values) {
 		q.Set("drop", "1")
 	case 4:
 		q.Set("refuse", strconv.Itoa(1+c.random.IntN(3)))
-	case 5: // the call that is repeated is refused: that changes nothing about what may have become of the first one
+	case 5: // the repeated call is refused; the first one may still have had an effect
 		q.Set("fail", "1")
 		q.Set("refuse", "2")
 	}
@@ -515,9 +512,10 @@ func (c *caller) read(body []byte) (out output, sent bool) {
 	return output{unknown: true, open: true}, true
 }
 
-// record adds a call. The provider may have sent it more than once, and a put,
-// a claim or a next that is delivered twice may take effect twice, if the
-// record is gone between: then the history has others, of unknown outcome.
+// record adds a call. The provider may have sent it more than once. A put,
+// claim or next that is delivered twice may have two effects, if the record is
+// removed in between. So the history gets additional operations with unknown
+// outcomes.
 func (c *caller) record(in input, out output, call, returned int64, lost int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -536,12 +534,12 @@ func (c *caller) record(in input, out output, call, returned int64, lost int) {
 	}
 }
 
-// attempts is how often a call may have taken effect. A claim that waits is
-// sent again after each time that it was parked, but ends with the first answer
-// that it has acquired: each other attempt that took effect was lost.
+// attempts returns how often a call may have had an effect. A waiting claim is
+// sent again after each wait, but ends with the first answer that it has
+// acquired. So every other effective attempt was lost.
 func attempts(in input, out output, lost int) int {
 	switch {
-	case in.op == "next" && in.ttl == lasting: // the record is there the second time
+	case in.op == "next" && in.ttl == lasting: // the second attempt finds the record
 		return 1
 	case !out.unknown:
 		return lost + 1

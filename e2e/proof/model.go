@@ -16,50 +16,50 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// input is an operation on a key, or in a stream.
+// input is an operation on a key or in a stream.
 type input struct {
 	target, key string
 	op          string // put, claim, complete, extend, release, forget, once, next
-	entry       int    // next: which of the stream's keys; key is the stream
-	owner       string // of a put and a next: its own
+	entry       int    // next: index of the stream's entry; key is the stream
+	owner       string // a put and a next have one of their own
 	fingerprint string
 	fence       int64
 	result      string
-	size        int64  // that the result is made as long as; 0 if it stays as it is
+	size        int64  // size to which the result is extended; 0 if unchanged
 	id          string // of a call on an embedded ledger
-	tx          string // the user's transaction that it is made in: transaction, sync or none
-	rollback    bool   // that transaction is rolled back, or the work of once fails
-	lease, ttl  int64  // ms; those of a key are always the same
-	// ms that the object's clock may have jumped, one way or the other, between
-	// any two times
+	tx          string // the surrounding user's transaction: transaction, sync or none
+	rollback    bool   // the transaction is rolled back, or the work of once fails
+	lease, ttl  int64  // ms; the same for all operations on a key
+	// The maximum jump of the object's clock between any two times, in ms, in
+	// either direction.
 	jumps    int64
 	wait     int64 // ms
-	patience int64 // ms after which one who waits is gone; 0 if never
-	from     int64 // Unix time in ms when the call was made; 0 where the time does not matter
+	patience int64 // ms after which a waiting caller leaves; 0 for never
+	from     int64 // Unix time of the call in ms; 0 if times do not matter
 }
 
-// output is what its caller was told: nothing, if unknown.
+// output is the answer to the caller. It is empty if the outcome is unknown.
 type output struct {
 	unknown  bool
-	open     bool // unknown, and it may take effect later still
+	open     bool // unknown, and may still take effect later
 	status   string
 	inserted bool
 	outcome  string
 	fence    int64
 	result   string
 	number   int64
-	// Unix time in ms when it was told, or at the latest took effect; 0 if that
-	// is not known
+	// Unix time in ms of the answer, or the latest time at which the operation
+	// took effect; 0 if unknown.
 	to int64
 }
 
-// span is when something was, in ms, its ends included: nobody knows more
-// precisely.
+// span is the interval in which something happened, in ms, including both ends.
+// Its exact time is not known.
 type span struct{ from, to int64 }
 
 func (s span) plus(ms int64) span { return span{s.from + ms, s.to + ms} }
 
-// end is when a time is over that begins now, by a clock that jumps.
+// end returns when a time that begins now ends, by a clock that jumps.
 func (in *input) end(now span, ms int64) span {
 	return span{now.from + ms - in.jumps, now.to + ms + in.jumps}
 }
@@ -69,9 +69,9 @@ func (s span) later(o span) span { return span{max(s.from, o.from), max(s.to, o.
 // forever is later than any time.
 const forever = 1 << 60
 
-// during is when an operation took effect that comes after those of before.
-// There is no such time if it ended before they began. Where time does not
-// matter it stands still.
+// during returns when an operation took effect, if it comes after the
+// operations up to before. If it ended earlier than that, ok is false. If times
+// do not matter, time stands still.
 func during(in input, out output, before int64) (now span, ok bool) {
 	switch {
 	case in.from == 0:
@@ -83,8 +83,9 @@ func during(in input, out output, before int64) (now span, ok bool) {
 	return now, now.from <= now.to
 }
 
-// before and after split now by an end: what ends then counts before it, and
-// not from then on. There may be no such part.
+// before and after split a span at an end. before is the part in which the time
+// may not have ended yet, and after the part in which it may have ended. Either
+// part may be missing.
 func (s span) before(end span) (part span, ok bool) {
 	part = span{s.from, min(s.to, end.to-1)}
 	return part, part.from <= part.to
@@ -104,22 +105,22 @@ const (
 	done   phase = "done"
 )
 
-// state is what the model knows of a key.
+// state is the model's state of a key.
 type state struct {
 	phase       phase
 	owner       string
 	fingerprint string
-	fence       int64 // 0 if nobody was told it yet
-	least       int64 // the largest fence that somebody was told: the next is larger
+	fence       int64 // 0 if no caller knows it yet
+	least       int64 // the largest fence that a caller knows: the next one is larger
 	result      string
-	window      span  // the end of the time that the key is remembered
+	window      span  // the end of the key's window
 	lease       span  // the end of the lease
-	at          int64 // it is that time or later
+	at          int64 // the present time is this or later
 	ttl         int64 // ms
 }
 
-// step returns the states that an operation with that output may lead to. If it
-// is unknown it may have happened or not.
+// step returns the states to which an operation with that output may lead. If
+// the output is unknown, the operation may have happened or not.
 func (s state) step(in input, out output) []state {
 	now, ok := during(in, out, s.at)
 	if !ok {
@@ -128,12 +129,12 @@ func (s state) step(in input, out output) []state {
 	next := unchanged(s, out)
 	for _, possible := range s.possibleStates(now) {
 		for _, a := range possible.apply(in, out) {
-			if out.unknown && a.next == possible.state { // it is as if it had not happened
+			if out.unknown && a.next == possible.state { // no different from not having happened
 				continue
 			}
 			switch {
 			case !out.unknown && !a.fits(out):
-			case in.rollback: // that it was told so is all that is left of it
+			case in.rollback: // the rollback leaves nothing but the answer
 				s.at = max(s.at, now.from)
 				next = append(next, s)
 			default:
@@ -144,8 +145,8 @@ func (s state) step(in input, out output) []state {
 	return next
 }
 
-// unchanged begins the list of what an operation may lead to: if it is unknown,
-// to nothing.
+// unchanged starts the list of states after an operation: with an unknown
+// output the state may be unchanged.
 func unchanged[S any](s S, out output) []S {
 	if out.unknown {
 		return []S{s}
@@ -153,8 +154,8 @@ func unchanged[S any](s S, out output) []S {
 	return nil
 }
 
-// observed is the state at a time when it has come about: what began with it,
-// nobody knew when, has an end that can be told.
+// observed returns the state at a time when it certainly exists. The ends of
+// times that began at an unknown moment then have a limit.
 func (s state) observed(in input, now span) state {
 	s.window = s.window.observed(now, max(in.ttl, in.lease)+in.jumps)
 	s.lease = s.lease.observed(now, in.lease+in.jumps)
@@ -168,19 +169,19 @@ func (s span) observed(now span, ms int64) span {
 	return s
 }
 
-// possible is a state that a key may be in, and when.
+// possible is a state that a key may have, and when.
 type possible struct {
 	state
 	now span
 }
 
-// outcomeKept is for how long it is remembered at least what became of an
-// attempt, in ms.
+// outcomeKept is the minimum time for which an attempt's outcome is remembered,
+// in ms.
 func (s state) outcomeKept() int64 { return (s.ttl + 9) / 10 }
 
-// possibleStates are a key with its record and one without, as far as its
-// window allows. A lease goes on after that, and counts for a time when it ran
-// out, and until somebody has been told of its holder.
+// possibleStates returns the key with its record and without it, as far as its
+// window allows. A lease can last longer than the window. After it ends it
+// still counts for a time, and until its holder was reported.
 func (s state) possibleStates(now span) (list []possible) {
 	end := s.window
 	if s.phase == held {
@@ -201,7 +202,7 @@ func (s state) possibleStates(now span) (list []possible) {
 	return list
 }
 
-// alternative is what may become of an operation.
+// alternative is a possible result of an operation.
 type alternative struct {
 	output
 	next state
@@ -234,8 +235,8 @@ func (s possible) put(in input) []alternative {
 	return []alternative{{output{status: "ok", inserted: s.owner == in.owner}, s.state}}
 }
 
-// claim acquires, also from a holder whose lease may be over. One who was gone
-// before the wait was over has claimed nothing.
+// claim acquires the key, also from a holder whose lease may have ended. A
+// waiter that left before the end of its wait has claimed nothing.
 func (s possible) claim(in input, out output) (list []alternative) {
 	tell := func(outcome string, fence int64, result string, next state) {
 		list = append(list, alternative{output{status: "ok", outcome: outcome, fence: fence,
@@ -280,7 +281,7 @@ func (s possible) claim(in input, out output) (list []alternative) {
 	return list
 }
 
-// once claims and completes. What its work was told of a fence, it keeps.
+// once claims and completes. It keeps the fence that its work was told.
 func (s possible) once(in input, out output) (list []alternative) {
 	for _, a := range s.claim(in, out) {
 		if a.outcome != "acquired" {
@@ -295,7 +296,7 @@ func (s possible) once(in input, out output) (list []alternative) {
 	return list
 }
 
-// stores is what a result is seen as later.
+// stores returns the result as callers see it later.
 func (in *input) stores() string {
 	if in.size == 0 {
 		return in.result
@@ -303,8 +304,8 @@ func (in *input) stores() string {
 	return fmt.Sprintf("%s/%d", in.result, in.size)
 }
 
-// change completes, extends or releases. Where nobody was told the present
-// fence, it may be the one that the caller has.
+// change completes, extends or releases. If no caller knows the present fence,
+// it may be the caller's fence.
 func (s possible) change(in input) []alternative {
 	if in.size > dedupe.MaxResultSize {
 		return []alternative{{output{status: "too large"}, s.state}}
@@ -329,9 +330,9 @@ func (s possible) change(in input) []alternative {
 	return list
 }
 
-// changed returns what may become of a claim. Completed, it is kept for some
-// time after that, and if that is after the window, as long as the lease would
-// have lasted.
+// changed returns the possible states of a claim after a change. A completed
+// claim is kept for a minimum time. If that is after the window, it is kept for
+// as long as the lease would have lasted.
 func (s possible) changed(in input) []state {
 	to := s.state
 	switch in.op {
@@ -356,7 +357,7 @@ func (s possible) changed(in input) []state {
 	return []state{to}
 }
 
-// modelOf makes a model of states and their steps.
+// modelOf makes a model from a state and its steps.
 func modelOf[S comparable](init S, step func(s S, in input, out output) []S) porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{init} },
@@ -371,18 +372,18 @@ func modelOf[S comparable](init S, step func(s S, in input, out output) []S) por
 	return m.ToModel()
 }
 
-// by whether it is a sequence
+// keyed by whether it is a sequence
 var models = map[bool]porcupine.Model{false: modelOf(state{phase: absent}, state.step),
 	true: modelOf(stream{}, stream.step)}
 
-// never is when a call returns whose outcome is unknown: it may take effect
-// until the end.
+// never is the return time of a call with an unknown outcome: it may take
+// effect until the end.
 const never = math.MaxInt64
 
-// verdict is what the checker says of a history.
+// verdict is the checker's result for a history.
 type verdict struct {
 	keys     int
-	bad      []porcupine.Operation // the history of a key that no order explains
+	bad      []porcupine.Operation // a key's history that no order explains
 	timeouts int
 }
 
@@ -396,8 +397,8 @@ func (v *verdict) String() string {
 	return fmt.Sprintf("linearizable, %d keys", v.keys)
 }
 
-// check judges each key's history by itself, the shortest first, and stops at
-// one that is bad.
+// check judges each key's history separately, the shortest first. It stops at a
+// bad one.
 func check(history []porcupine.Operation) *verdict {
 	type place struct{ target, key string }
 	byKey := map[place][]porcupine.Operation{}

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Breaks the store, the ledger and the sequencer, each time in a copy of its
-# own, and expects the proof to find a history that is not linearizable.
+# Breaks the store, the ledger and the sequencer, each time in a copy, and
+# expects the proof to find a history that is not linearizable.
 set -euo pipefail
 cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 
-# mutate NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]; only those
-# whose name has $ONLY in it
+# mutate NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]. It runs only
+# mutations whose name contains $ONLY.
 mutate() {
 	local name=$1 file=$2 expression=$3 tree=$scratch/tree log=$scratch/log
 	if [[ $name != *${ONLY:-}* ]]; then
@@ -37,8 +37,8 @@ mutate() {
 	failed=1
 }
 
-# A step's mutex would hold others off during an await, so that is taken away,
-# too.
+# A step's mutex would exclude others during an await, so the mutations release
+# it.
 await='k.mu.Unlock()\n\ttime.Sleep(5 * time.Millisecond)\n\tk.mu.Lock()'
 inside=dedupe/dodedupe/internal
 mutate "a ledger that does not compare owner and fence" $inside/entry/transition.go \
@@ -47,7 +47,7 @@ mutate "an await between the store's read and its write" $inside/reservation/key
 	's/("sync"\n)/$1\t"time"\n/; s/(r, now, err := k\.read\(\)\n\tif err != nil \{\n\t\treturn false, err\n\t\}\n)/$1\t'"$await"'\n/'
 mutate "an await between the ledger's read and its write" $inside/engine/engine.go \
 	's/("context"\n)/$1\t"time"\n/; s/(fence, err := e\.fences\.next\(&stored, now\)\n)/$1\t'"${await//k.mu/e.mu}"'\n/'
-mutate "a wait that claims for somebody who is gone" dedupe/dodedupe/ledger.go \
+mutate "a wait that claims for a caller that has left" dedupe/dodedupe/ledger.go \
 	's/(\/\/ a wait claims nothing\n)/$1\t\t\trest := *opts\n\t\t\trest.Wait = 50 * time.Millisecond\n\t\t\tl.claim(context.WithoutCancel(ctx), key, \&rest, ttl)\n/'
 mutate "a wait that claims before its caller does" $inside/engine/wait.go \
 	's/(if err != nil \|\| k == nil \{\n)(\t\t\treturn a, err)/$1\t\t\tif err == nil \&\& a.Outcome == dedupe.InProgress \&\& a.RetryAfter == 0 {\n\t\t\t\te.Claim(ctx, key, entry.Request{Owner: "parked", Fingerprint: fingerprint, Lease: 60000, TTL: 60000})\n\t\t\t}\n$2/'
@@ -55,47 +55,47 @@ mutate "a sequencer that writes number and record apart" $inside/engine/sequence
 	's/("context"\n)/$1\t"time"\n/; s/err = s\.Backend\.Transact\(func\(\) error \{\n(\t\tif err := s\.put\(counterKey.*?\n\t\t\}\n)/err = func() error {\n$1\t\ttime.Sleep(5 * time.Millisecond)\n/s; s/(return s\.put\(key, &e, &stored\)\n\t\})\)/$1()/'
 mutate "a fingerprint dropped at completion" $inside/entry/transition.go \
 	's/(e\.State, e\.Until, e\.NotifyAt, e\.Result = Done, now, 0, result)/$1\n\te.Fingerprint = ""/'
-mutate "a lease that is over before its end" $inside/entry/transition.go \
+mutate "a lease that ends too early" $inside/entry/transition.go \
 	's/(leased := e\.State == Held && now) < e\.Until/$1+40 < e.Until/'
-mutate "a window that ends before its time" $inside/entry/entry.go \
+mutate "a window that ends too early" $inside/entry/entry.go \
 	's/(e\.State == Absent \|\| now) >= e\.Expires\(\)/$1+80 >= e.Expires()/'
 mutate "a record that is not removed" $inside/engine/single.go \
 	's/_, err := s\.storage\.KV\(\)\.Delete\(singleKey\)\n\treturn err/return nil/'
 mutate "a fence that an eviction forgets" $inside/engine/fence.go \
 	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/fence := f.given + 1 + 0*stored/'
 
-# What the histories have around the ledgers: clocks that jump, transactions,
-# functions that fail, versions, overload, limits, and Do.
-left='are not removed' dead='nobody was told' ran='^TestWorkOfDo'
+# The conditions around the ledgers in the histories: clocks that jump,
+# transactions, functions that fail, versions, overload, limits, and Do.
+left='are not removed' dead='never reported' ran='^TestWorkOfDo'
 mutate "a fence that follows the clock" $inside/engine/fence.go \
 	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/_ = stored\n\tfence := entry.FenceAt(f.Clock())/'
-mutate "an alarm that is set for the time that it rings for" $inside/engine/delivery.go \
+mutate "an alarm that is set again for the time of its delivery" $inside/engine/delivery.go \
 	's/d\.alarm\.behind = min\(max\(at\.UnixMilli\(\)-d\.Clock\(\), 0\), entry\.ClockSlack\)/_ = entry.ClockSlack/' '' "$dead"
 mutate "a transaction that cannot be rolled back" $inside/engine/sql.go \
 	's/(func \(t \*sqlBackend\) Get\(.*?\n)/var kept = map[*sqlBackend]map[string][]byte{}\n\n$1\tif v, ok := kept[t][key]; ok {\n\t\treturn v, true, nil\n\t}\n/; s/(func \(t \*sqlBackend\) Put\(.*?\n)/$1\tif kept[t] == nil {\n\t\tkept[t] = map[string][]byte{}\n\t}\n\tkept[t][key] = e.Encode()\n/'
-mutate "a holder who is told of once" $inside/engine/expiry.go \
+mutate "a holder that is reported only once" $inside/engine/expiry.go \
 	's/over = over \|\| err == nil/over = true/' '' "$dead"
-mutate "a function that fails and takes the alarm with it" $inside/engine/delivery.go \
+mutate "a failing function that loses the alarm" $inside/engine/delivery.go \
 	's/return d\.alarm\.ensure\(ctx, 0\)/d.alarm.at = d.Clock() + 1000\n\treturn nil/; s/return d\.alarm\.reset\(ctx\)/return nil/' '' "$dead\|$left"
 mutate "records that are not removed" $inside/engine/sql.go \
 	's/"DELETE FROM _capdo_entries WHERE key IN "\+/"DELETE FROM _capdo_entries WHERE 1 = 0 AND key IN "+/' '' "$left"
-mutate "an older program that unhooks what a newer one wrote" $inside/engine/single.go \
+mutate "an older program that removes newer records from the index" $inside/engine/single.go \
 	's/return now \+ entry\.NewerRetry, true, nil/return entry.Never, true, nil/' '' "$dead\|$left"
-mutate "a refusal after an attempt that was lost" dedupe/dodedupe/caller.go \
+mutate "a refusal after a lost attempt" dedupe/dodedupe/caller.go \
 	's/err == nil \|\| n == 0 && effect/err == nil || effect/'
-mutate "a result that is cut at its limit" $inside/entry/transition.go \
+mutate "a result that is cut off at its limit" $inside/entry/transition.go \
 	's/(e\.State, e\.Until, e\.NotifyAt, e\.Result = Done, now, 0, result)\n/$1\n\tif len(result) == dedupe.MaxResultSize {\n\t\te.Result = result[:len(result)-1]\n\t}\n/' "$ran" ', and {'
 mutate "a lease that Do does not extend" dedupe/holder.go \
-	's/\tgo h.extend\(extending\)\n/\t_ = extending\n/; s/func\(\) \{ h.ended\(ErrLeaseExpired\) \}/func() {}/' "$ran" 'is overtaken'
+	's/\tgo h.extend\(extending\)\n/\t_ = extending\n/; s/func\(\) \{ h.ended\(ErrLeaseExpired\) \}/func() {}/' "$ran" 'was overtaken'
 mutate "a takeover that a release forgets" dedupe/do.go \
-	's/if claim\.TakenOver \{/if false {/; s/h\.claim\.TakenOver && d == ReleaseClaim/false/' "$ran" 'is not told that'
+	's/if claim\.TakenOver \{/if false {/; s/h\.claim\.TakenOver && d == ReleaseClaim/false/' "$ran" 'was not told that'
 mutate "a failure that gives the claim back" dedupe/do.go \
-	's/\treturn LeaveToLease\n/\treturn ReleaseClaim\n/' "$ran" 'is not told that'
+	's/\treturn LeaveToLease\n/\treturn ReleaseClaim\n/' "$ran" 'was not told that'
 mutate "a large result whose work runs again" dedupe/holder.go \
 	's/if errors.Is\(err, ErrResultTooLarge\) \{/if false {/' "$ran" 'ran after it was done\|never done'
 
-# What stands around the engine: dedupe.Do, the middleware, flows. These faults
-# have to fail the packages' own tests, natively, which takes seconds each.
+# The code around the engine: dedupe.Do, the middleware and flows. Native tests
+# of the packages must find these faults, which takes seconds each.
 
 # around NAME FILE PERL-EXPRESSION PACKAGE TEST
 around() {
@@ -128,7 +128,7 @@ around "a lease that is not kept once the caller has left" dedupe/holder.go \
 	's/(extending, cancel := context.WithCancel\()context.WithoutCancel\(ctx\)/$1ctx/' $do "$around"
 around "a lease that is never extended" dedupe/holder.go \
 	's/\tgo h.extend\(extending\)\n/\t_ = extending\n/' $do "$around"
-around "work that is not told of its lease's end" dedupe/holder.go \
+around "work that is not told about its lease's end" dedupe/holder.go \
 	's/func\(\) \{ h.ended\(ErrLeaseExpired\) \}/func() {}/' $do "$around"
 around "a completion that is tried once" dedupe/holder.go \
 	's/if late \|\| mayHelp\(err\) \{/if false \&\& (late || mayHelp(err)) {/' $do "$around"
@@ -136,13 +136,13 @@ around "a lease that is not kept while the result is stored" dedupe/do.go \
 	's/(\tresult, err := work\(workCtx, claim\)\n)/$1\th.stop()\n/' $do "$around"
 around "a fenced extension that ends the storing of a result" dedupe/holder.go \
 	's/h.completed && cause == ErrFenced/false/' ./dedupe '^TestDoAsksWhetherItsResultIsStored$'
-around "an Extend that hangs takes all of the lease" dedupe/holder.go \
+around "a hanging Extend that takes the whole lease" dedupe/holder.go \
 	's/attempt, cancel := context.WithTimeout\(ctx, third\)/attempt, cancel := context.WithCancel(ctx)/' ./dedupe '^TestAnExtendThatHangsLeavesTimeForAnother$'
 around "a lease that a waiter does not know" dedupe/do.go \
 	's/opts.Owner != "" \|\| time.Since\(begin\) > opts.Lease\/3/false/' ./dedupe '^TestDoExtendsALeaseThatItDoesNotKnow$'
-around "work whose caller has left is begun" dedupe/do.go \
+around "work that begins although its caller has left" dedupe/do.go \
 	's/if ctx.Err\(\) != nil \{\n\t\terr := /if false {\n\t\terr := /' $do "$around"
-around "work that is not told of a takeover" dedupe/do.go \
+around "work that is not told about a takeover" dedupe/do.go \
 	's/work\(workCtx, claim\)/work(workCtx, Claim{Key: claim.Key, Fence: claim.Fence})/' $do "$around"
 around "a large result whose work is done again" dedupe/holder.go \
 	's/if errors.Is\(err, ErrResultTooLarge\) \{/if false {/' $do "$around"
@@ -156,7 +156,7 @@ around "a completion without an end" dedupe/holder.go \
 http=./dedupe/dedupehttp
 around "methods in lower case that switch the middleware off" dedupe/dedupehttp/options.go \
 	's/o.Methods\[i\] = strings.ToUpper\(method\)/o.Methods[i] = method + strings.ToUpper("")/' $http '^TestMethodsAreListedInEitherCase$'
-around "a key that is for two routes behind StripPrefix" dedupe/dedupehttp/key.go \
+around "a key that is shared by two routes behind StripPrefix" dedupe/dedupehttp/key.go \
 	's/path != parts\[1\] \|\| query != parts\[2\]/false/; s/path, query := target\(r\); /path, query := target(r); path == query \&\& /' $http '^TestARouteDoesNotReplayAnothersResponse$'
 around "a body that was read before" dedupe/dedupehttp/middleware.go \
 	's/int64\(len\(body\)\) < r.ContentLength/false/' $http '^TestABodyThatWasReadBeforeIsRefused$'
@@ -164,11 +164,11 @@ around "a body of unknown length that was read before" dedupe/dedupehttp/middlew
 	's/unknown && len\(body\) == 0/false/; s/unknown := /_ = /' $http '^TestABodyThatWasReadBeforeIsRefused$'
 around "a bare 503 that releases the claim" dedupe/dedupehttp/options.go \
 	's/case http.StatusConflict, /case http.StatusServiceUnavailable, http.StatusConflict, /' $http '^TestAHandlerThatIsCutOffRunsOnce$'
-around "a release that hides the run before" dedupe/dedupehttp/execution.go \
+around "a release that hides the previous run" dedupe/dedupehttp/execution.go \
 	's/d == dedupe.ReleaseClaim && e.running.claim.TakenOver/false/' $http '^TestARunThatHasTakenOverDoesNotHideTheOneBefore$'
-around "half a body that is stored as a whole one" dedupe/dedupehttp/execution.go \
+around "half a body that is stored as a complete one" dedupe/dedupehttp/execution.go \
 	's/withServer\(ctx\), runningKey/ctx, runningKey/' $http '^TestAnUpstreamThatBreaksOffIsAFailureThatIsKept$'
-around "a client that waits although its time is over" dedupe/dedupehttp/execution.go \
+around "a client that waits although its time is up" dedupe/dedupehttp/execution.go \
 	's/close\(e.late\)/_ = e.late/' $http '^TestAHandlerThatIsCutOffRunsOnce$'
 around "a panic whose record is given up at once" dedupe/dedupehttp/execution.go \
 	's/dedupe.Complete\(ctx, e.ledger, /e.ledger.Complete(ctx, /' $http '^TestHandlerRunsOnceThoughTheLedgerFailsForAMoment$'
@@ -183,7 +183,7 @@ around "large ids that are rounded to one" flow/canonical.go \
 	's/(func canonicalNumber\(text.*?\{\n)/$1\tif f, err := strconv.ParseFloat(text, 64); err == nil {\n\t\tb, _ := json.Marshal(f)\n\t\treturn json.Number(b), nil\n\t}\n/' ./flow '^TestOneIdIsOnePayment$'
 around "exactly once behind at most once" flow/validate.go \
 	's/\t\tv.repeated\(n\)\n//' ./flow '^TestEachCodeIsFound$'
-around "a node that has begun holds up others" flow/program.go \
+around "a begun node that stops others" flow/program.go \
 	's/s.delivery == AtMostOnce && errors.Is/false \&\& errors.Is/' ./flow '^TestANodeThatHasBegunDoesNotHoldUpOthers$'
 around "a timeout that gives the claim back" flow/deliver.go \
 	's/return dedupe.DefaultDisposition\(err\)/return dedupe.ReleaseClaim/' ./flow '^TestAFailureThatMayHaveHadAnEffectLeavesTheClaimToItsLease$'
@@ -191,15 +191,15 @@ around "a deploy that makes a repetition a mismatch" flow/deliver.go \
 	's/text := \[\]byte\(sent\)/text := []byte(in)/' ./flow '^TestADeployBetweenTwoAttemptsIsNoMismatch$'
 around "a run whose input is not stored" flow/recovery.go \
 	's/return dedupe.Complete\(ctx, r.ledger\(\), claim, sealed\)/return r.ledger().Release(ctx, claim)/' ./flow '^TestARunGoesOn'
-around "a run that is taken up for ever" flow/recovery.go \
+around "a run that is resumed for ever" flow/recovery.go \
 	's/attempt > r.recovery.Attempts/attempt > 1<<30/; s/attempt >= r.recovery.Attempts\)/attempt >= 1<<30)/' ./flow '^TestAttemptsAreBounded$'
-around "a dead letter that is told of again" flow/recovery.go \
+around "a dead letter that is reported again" flow/recovery.go \
 	's/(\terr := r.recovery.DeadLetter\(ctx, r.b, d\)\n)/$1\tif err == nil {\n\t\terr = ErrBegun\n\t}\n/' ./flow '^TestAttemptsAreBounded$'
-around "an input that stays" flow/recovery.go \
+around "an input that is not removed" flow/recovery.go \
 	's/_ = r.ledger\(\).Forget\(ctx, r.inputKey\)/_ = ctx/' ./flow '^TestARunGoesOn'
 around "attempts one after the other" flow/recovery.go \
 	's/r.claim.Lease<<min\(claim.Attempt-1, 16\)/r.claim.Lease/' ./flow '^TestAttemptsAreBounded$'
-around "a failure that is final and taken up" flow/recovery.go \
+around "a final failure that is resumed" flow/recovery.go \
 	's/return errors.As\(err, &rejection\)/return errors.As(err, \&rejection) \&\& false/' ./flow '^TestWhatFailsForGood'
 around "an input of another run" flow/flowseal/keys.go \
 	's/return append\(append\(\[\]byte\{\}, header...\), about...\)/return header/' ./flow/flowseal '^TestWhatIsChanged'

@@ -17,8 +17,8 @@ import (
 )
 
 // The programs are compiled from the sources of dodedupe with these changes.
-// Both give each object of a ledger a clock of its own, and look every second
-// for records that they could not read. The newer one has another version of
+// Both give each object of a ledger its own clock, and look every second for
+// records that they could not read. The newer program has another version of
 // records.
 var (
 	clockChanges = []change{
@@ -37,7 +37,7 @@ type change struct{ file, old, new string }
 
 var (
 	built worker.Built
-	newer string // the folder of the newer program
+	newer string // folder of the newer program
 )
 
 func TestMain(m *testing.M) {
@@ -67,7 +67,7 @@ func buildNewer(scratch string) error {
 	return err
 }
 
-// overlay has Go compile dodedupe with changes from now on.
+// overlay makes Go compile dodedupe with changes from now on.
 func overlay(scratch, name string, changes []change) error {
 	dir := filepath.Join(scratch, name)
 	dodedupe, err := filepath.Abs("../../dedupe/dodedupe")
@@ -90,7 +90,7 @@ func overlay(scratch, name string, changes []change) error {
 			return err
 		}
 		if !strings.Contains(string(text), c.old) {
-			return fmt.Errorf("%s has no %q any more", c.file, c.old)
+			return fmt.Errorf("%s no longer has %q", c.file, c.old)
 		}
 		replace[file] = filepath.Join(dir, strings.ReplaceAll(c.file, "/", "_"))
 		if err := os.WriteFile(replace[file], []byte(strings.ReplaceAll(string(text), c.old, c.new)), 0o600); err != nil {

@@ -1,13 +1,13 @@
 //go:build !js
 
-// Package proof checks that what callers of the store, the ledger and the
-// sequencer see in workerd can be explained by one operation happening after
-// the other, while workerd is killed, the Go program crashes, objects are
-// aborted and evicted, and replies are lost; while objects' clocks jump, users'
-// transactions are rolled back, functions that are told of dead holders fail,
-// programs of two versions take turns, and calls are refused. In the end every
-// dead holder has been told of, and what is over is removed. Work of Do runs
-// alone while its holder is healthy.
+// Package proof checks the store, the ledger and the sequencer in workerd:
+// their callers' results must be explained by operations that happen one after
+// another. Meanwhile workerd is killed, the Go program crashes, objects are
+// aborted and evicted, and replies are lost. Objects' clocks jump, users'
+// transactions are rolled back, OnExpired functions fail, programs of two
+// versions take turns, and calls are refused. In the end every dead holder was
+// reported, and everything that expired is removed. Work of Do never overlaps
+// while its holder is healthy.
 package proof
 
 import (
@@ -23,12 +23,11 @@ import (
 )
 
 var (
-	loadFor = flag.Duration("load", 9*time.Second, "how long the histories are")
+	loadFor = flag.Duration("load", 9*time.Second, "how long a history takes")
 	soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
 )
 
-// lab is a workerd that serves the Worker, one after the other on the same
-// disk.
+// lab runs the Worker in one workerd after another, on the same disk.
 type lab struct {
 	config workerd.Config
 
@@ -62,13 +61,13 @@ func newLab(t testing.TB) *lab {
 	return l
 }
 
-// serve has the lab serve the program in a folder when it starts next.
+// serve makes the lab serve the program in a folder from its next start on.
 func (l *lab) serve(dir, main string) {
 	l.config.Modules = workerd.BuildModules(dir)
 	l.config.Modules["main.mjs"] = main
 }
 
-// swap changes between the program and the newer one.
+// swap switches between the program and the newer one.
 func (l *lab) swap() {
 	modules := l.config.Modules
 	dir := newer

@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// told is what callers know of a stream's numbers.
+// told is what callers know about a stream's numbers.
 type told struct {
-	numbers map[int][]int64 // by entry, of all that callers asked for
-	known   int             // different numbers
+	numbers map[int][]int64 // by requested entry
+	known   int             // count of different numbers
 	largest int64
-	twice   []int64 // numbers of two entries
+	twice   []int64 // numbers that two entries have
 }
 
-// told collects what was told of each stream whose windows are that long.
+// told collects the known numbers of each stream with windows of ttl.
 func (h *history) told(ttl int64) map[string]*told {
 	streams, owners := map[string]*told{}, map[string]map[int64]int{}
 	for _, o := range h.ops {
@@ -30,7 +30,7 @@ func (h *history) told(ttl int64) map[string]*told {
 			streams[in.key], owners[in.key] = s, map[int64]int{}
 		}
 		if _, ok := s.numbers[in.entry]; !ok {
-			s.numbers[in.entry] = nil // asked for, if not more
+			s.numbers[in.entry] = nil // requested, perhaps without an answer
 		}
 		if out.number == 0 {
 			continue
@@ -49,7 +49,7 @@ func (h *history) told(ttl int64) map[string]*told {
 	return streams
 }
 
-// untold is how many entries there are whose number nobody was told.
+// untold returns the number of entries whose number no caller knows.
 func (t *told) untold() (n int) {
 	for _, numbers := range t.numbers {
 		if len(numbers) == 0 {
@@ -59,11 +59,11 @@ func (t *told) untold() (n int) {
 	return n
 }
 
-// gaps is how many numbers nobody was told.
+// gaps returns how many numbers no caller knows.
 func (t *told) gaps() int { return int(t.largest) - t.known }
 
-// readOut has callers ask for every number until it is known: then there is no
-// gap. Before, there may be one for each that nobody was told.
+// readOut asks for every number until it is known. Then there must be no gap.
+// Before that there may be one gap for each unknown number.
 func (h *history) readOut(t testing.TB, callers []*caller) {
 	t.Helper()
 	type question struct {
@@ -94,8 +94,8 @@ func (h *history) readOut(t testing.TB, callers []*caller) {
 	h.checkNumbers(t)
 }
 
-// checkNumbers fails the test unless each entry has its own number, and those
-// of streams that forget nothing have no gap.
+// checkNumbers fails the test unless each entry has its own number, and streams
+// that forget nothing have no gap.
 func (h *history) checkNumbers(t testing.TB) {
 	t.Helper()
 	for key, s := range h.told(lasting) {
@@ -108,13 +108,13 @@ func (h *history) checkNumbers(t testing.TB) {
 			h.figures[renewed] += max(len(numbers)-1, 0)
 		}
 		if len(s.twice) != 0 {
-			t.Errorf("stream %s: numbers %v of two entries", key, s.twice)
+			t.Errorf("stream %s: two entries have the same number: %v", key, s.twice)
 		}
 	}
 }
 
-// ask asks for an entry's number until it is known. The entry has one
-// fingerprint or the other.
+// ask asks for an entry's number until it is known. The entry has one of two
+// fingerprints.
 func (c *caller) ask(stream string, entry int) bool {
 	epoch, _ := strconv.Atoi(stream)
 	fingerprint := "p"

@@ -10,7 +10,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// round is how long a soak's histories are: each is judged, and then forgotten.
+// round is the duration of a soak's histories. Each history is judged and then
+// dropped.
 const round = 20 * time.Second
 
 func TestSoak(t *testing.T) {

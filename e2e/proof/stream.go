@@ -2,24 +2,24 @@
 
 package proof
 
-// entries is how many keys a stream has.
+// entries is the number of keys in a stream.
 const entries = 8
 
-// stream is what the model knows of a sequence.
+// stream is the model's state of a sequence.
 type stream struct {
 	last    int64
 	entries [entries]numbered
-	at      int64 // it is that time or later
+	at      int64 // the present time is this or later
 }
 
-// numbered is an entry of a stream; without a number nobody has seen it.
+// numbered is an entry of a stream. Without a number no caller has seen it.
 type numbered struct {
 	number             int64
 	owner, fingerprint string
-	window             span // the end of the time that it is remembered
+	window             span // the end of the entry's window
 }
 
-// step is like that of a state.
+// step is like state.step.
 func (s stream) step(in input, out output) []stream {
 	now, ok := during(in, out, s.at)
 	if !ok {
@@ -51,7 +51,7 @@ func (s stream) step(in input, out output) []stream {
 	return next
 }
 
-// observed is like that of a state.
+// observed is like state.observed.
 func (s stream) observed(in input, now span) stream {
 	for i := range s.entries {
 		s.entries[i].window = s.entries[i].window.observed(now, in.ttl)

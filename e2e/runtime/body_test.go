@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// TestBodies: a body that says it is small is read before Go is called, and one
-// that lies about it is nevertheless what the handler reads. So it is where the
-// handler passes it on to an object.
+// TestBodies: a body with a small stated length is read before Go is called. If
+// the stated length is wrong, the handler must still read the real body, also
+// if it passes the body on to an object.
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -35,11 +35,11 @@ func TestBodies(t *testing.T) {
 		}
 	}
 	for kind, want := range map[string]string{
-		"longer":  "100000 x, then EOF",      // than content-length says
-		"shorter": "1 x, then EOF",           // the same
+		"longer":  "100000 x, then EOF",      // longer than content-length
+		"shorter": "1 x, then EOF",           // shorter than content-length
 		"script":  "3 x, then EOF",           // a stream made in JavaScript
 		"fails":   "0 x, then no more of it", // before the first byte
-		"empty":   "0 x, then EOF",           // though it says that it has bytes
+		"empty":   "0 x, then EOF",           // although content-length is not 0
 		"minus":   "3 x, then EOF",           // content-length: -1
 	} {
 		l.want("/forged?kind="+kind, want)
@@ -48,8 +48,8 @@ func TestBodies(t *testing.T) {
 	l.want("/forged?kind=shorter&path=/passed", "1 x, then EOF")
 }
 
-// TestBodyThatBreaksOff: a client that goes away in the middle of a small body
-// leaves nothing behind.
+// TestBodyThatBreaksOff: if a client disconnects in the middle of a small body,
+// nothing is left of the request.
 func TestBodyThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -59,7 +59,7 @@ func TestBodyThatBreaksOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(conn, "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nxxx")
-		time.Sleep(20 * time.Millisecond) // let it arrive, though nothing depends on it
+		time.Sleep(20 * time.Millisecond) // lets it arrive, although nothing depends on that
 		conn.Close()
 	}
 	l.eventually("/open", "0 0", 10*time.Second)

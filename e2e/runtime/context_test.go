@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Only requests and objects that are called from outside are open here; in a
-// test program that runs in workerd, the test itself is, too.
+// Only requests and objects that are called from outside are open here. In a
+// test program that runs in workerd, the test itself is open too.
 func TestTimersOutliveTheRequestThatArmedThem(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -51,7 +51,7 @@ func TestAbandonedRequestWaitsForNoAnswer(t *testing.T) {
 	l.abandon("/?m=awaits")
 	begin := time.Now()
 	l.want("/?m=wasCanceled", "the caller has disconnected")
-	if took := time.Since(begin); took > 20*time.Second { // the answer takes a minute, and the context's end 28 s
+	if took := time.Since(begin); took > 20*time.Second { // the answer would take a minute, and the context would end after 28 s
 		t.Errorf("that took %v", took)
 	}
 }
@@ -67,8 +67,8 @@ func TestLockOfAnAbandonedRequestIsReleased(t *testing.T) {
 	}
 }
 
-// abandon makes a request and resets its connection. (workerd takes an orderly
-// close for a half-closed connection, and goes on.)
+// abandon makes a request and resets its connection. (workerd treats an orderly
+// close as a half-closed connection, and continues.)
 func (l *lab) abandon(path string) {
 	l.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(l.URL, "http://"))
@@ -76,7 +76,7 @@ func (l *lab) abandon(path string) {
 		l.t.Fatal(err)
 	}
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: lab\r\n\r\n", path)
-	time.Sleep(200 * time.Millisecond) // the request must be there before it is cancelled
+	time.Sleep(200 * time.Millisecond) // the request must arrive before it is cancelled
 	conn.(*net.TCPConn).SetLinger(0)
 	conn.Close()
 }

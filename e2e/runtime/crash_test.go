@@ -46,8 +46,8 @@ func TestCrashFailsAllOpenCalls(t *testing.T) {
 	l.want("/?o=bystander&m=get&k=k", "kept")
 }
 
-// The callers are not in Go: the open calls must be failed in the objects' own
-// contexts.
+// The callers are not in Go, so the open calls must be failed in the contexts
+// of their own objects.
 func TestCrashFailsCallsFromJavaScript(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -92,8 +92,8 @@ func TestOutOfMemoryGivesAFreshProgram(t *testing.T) {
 	l.want("/?o=a&m=get&k=k", "kept")
 }
 
-// What a crash leaves half done in memory must not be half done on disk, and
-// nobody was told of it.
+// If a crash interrupts a call, its half-finished change in memory must not
+// reach the disk. No caller was told about it.
 func TestWriteOfACallThatCrashedIsGone(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -108,6 +108,6 @@ func TestDeadlockIsAnError(t *testing.T) {
 	if a.status != 500 || a.took > 120*time.Second {
 		t.Errorf("%d %q after %v", a.status, a.body, a.took)
 	}
-	l.wantLog("scenarios.go:") // where goroutines wait
+	l.wantLog("scenarios.go:") // shows where goroutines wait
 	l.want("/?m=ping", "pong")
 }

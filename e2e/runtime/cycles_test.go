@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Each object holds its lock while it calls the next one, so none of these
+// Each object holds its lock while it calls the next one, so no call of a cycle
 // ends.
 func TestCyclesOfCallsAreSaid(t *testing.T) {
 	t.Parallel()
@@ -20,15 +20,15 @@ func TestCyclesOfCallsAreSaid(t *testing.T) {
 		{"two objects", "m=ring&path=a,b,a", id + `\.run → ` + id + `\.run → ` + id + `\.run`},
 		{"an object that calls itself", "m=ring&path=c,c", id + `\.run → ` + id + `\.run`},
 		{"three objects, by fetch", "m=ring&path=d,e,f,d&by=fetch", id + `\.run → ` + id + `\.fetch → ` + id + `\.fetch → ` + id + `\.fetch`},
-		{"events that are held back", "m=ring&path=g,h,g&in=block", id + `\.run → ` + id + `\.run → ` + id + `\.run, held back by`},
+		{"events that are blocked", "m=ring&path=g,h,g&in=block", id + `\.run → ` + id + `\.run → ` + id + `\.run, held back by`},
 	}
-	// None of these is a cycle: a chain that takes long, and two objects that
-	// call each other for different reasons, one after the other.
+	// These are not cycles: a slow chain of calls, and two objects that call
+	// each other for different reasons, one after another.
 	for i, path := range []string{"p,q,r", "s,t", "t,s"} {
 		l.send("/?o=" + path[:1] + "&m=ring&end=gatewait&path=" + path)
 		for open := 4 + 3*i; l.calls() < open; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatalf("%s has not begun", path)
+				t.Fatalf("%s has not started", path)
 			}
 		}
 	}
@@ -41,17 +41,17 @@ func TestCyclesOfCallsAreSaid(t *testing.T) {
 		line := regexp.MustCompile(`(?m)capdo: a cycle of calls has gone on for \d+ s: ` + tt.want)
 		for ; !line.MatchString(l.Log()); time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(end) {
-				t.Errorf("%s: the log does not have %s", tt.name, line)
+				t.Errorf("%s: the log does not contain %s", tt.name, line)
 				break
 			}
 		}
 	}
-	time.Sleep(6 * seconds) // another look
+	time.Sleep(6 * seconds) // time for another check
 	if n := strings.Count(l.Log(), "a cycle of calls"); n != len(tests) {
-		t.Errorf("%d cycles are said, of %d", n, len(tests))
+		t.Errorf("%d of %d cycles were logged", n, len(tests))
 	}
 	if strings.Count(l.Log(), "hint: if the last one needs a lock") != len(tests) {
-		t.Error("not each has a hint")
+		t.Error("some cycle has no hint")
 	}
 	l.want("/?m=ping", "pong")
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A claim whose answer is lost because the program crashed under it is tried
-// again with the same owner: it has one winner all the same.
+// If the answer to a claim is lost because the program crashed, the same owner
+// tries again. The key still has exactly one winner.
 func TestOneWinnerPerKeyWhileTheProgramCrashes(t *testing.T) {
 	t.Parallel()
 	l := start(t)

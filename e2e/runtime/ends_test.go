@@ -24,13 +24,13 @@ func TestCrashInATurnFailsItsOwnCall(t *testing.T) {
 	l.want("/direct?o=a&m=ping", "pong")
 }
 
-// In a section no turn that is asked for gets through.
+// In a section no requested turn runs.
 func TestCrashFailsACallInASection(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	for _, section := range []string{"block", "txn"} {
 		inside := l.begin("/direct?o=a&m=" + section + "&n=50000")
-		waiting := l.send("/direct?o=a&m=ping") // which the section holds back
+		waiting := l.send("/direct?o=a&m=ping") // blocked by the section
 		time.Sleep(200 * time.Millisecond)
 		l.wantError("/?m=exit", "exited with code 3")
 		for _, c := range []<-chan answer{inside, waiting} {
@@ -76,7 +76,7 @@ func TestConstructorThatFailsLaterFailsWhatWaitsForIt(t *testing.T) {
 	l.want("/direct?o=a&m=ping", "pong")
 }
 
-// As at the CPU limit: no finally runs.
+// This is like the CPU limit: no finally block runs.
 func TestInterruptedProgramEndsAndFailsItsBystanders(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -84,7 +84,7 @@ func TestInterruptedProgramEndsAndFailsItsBystanders(t *testing.T) {
 	if a := l.within(20*seconds, l.begin("/terminate?o=a")); !strings.Contains(a.body, "terminated in the middle of Go") {
 		t.Errorf("%d %q", a.status, a.body)
 	}
-	for _, c := range []<-chan answer{object, request} { // each looks once a second
+	for _, c := range []<-chan answer{object, request} { // each checks once a second
 		if a := l.within(20*seconds, c); !strings.Contains(a.body, "interrupted by the platform") {
 			t.Errorf("%d %q", a.status, a.body)
 		}
@@ -106,8 +106,8 @@ func TestCollectorEndsNothing(t *testing.T) {
 	l.wantWithin(20*seconds, bystander, "slept")
 }
 
-// A callback of package fs must not run below Go, as deep as there are
-// goroutines.
+// A callback of package fs must not run inside Go, nested once for each
+// goroutine.
 func TestManyGoroutinesUseFiles(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -134,7 +134,7 @@ func TestProgramThatEndsSaysWhyOnce(t *testing.T) {
 		l.wantLog(c.text)
 		said := 0
 		for _, line := range strings.Split(l.Log(), "\n") {
-			if strings.Contains(line, c.text) && !strings.Contains(line, "uncaught exception") { // workerd's own, of each object
+			if strings.Contains(line, c.text) && !strings.Contains(line, "uncaught exception") { // workerd also logs it for each object
 				said++
 			}
 		}

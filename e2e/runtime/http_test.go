@@ -57,7 +57,7 @@ func TestLargeResponseIsStreamed(t *testing.T) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	if s := l.size(); s.Sys > 32<<20 {
-		t.Errorf("Go's memory has grown to %d bytes", s.Sys)
+		t.Errorf("Go's memory grew to %d bytes", s.Sys)
 	}
 }
 

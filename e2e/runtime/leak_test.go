@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// size is what the runtime holds.
+// size is the number of things that the runtime holds.
 type size struct {
 	Heap, Sys, Goroutines                                                       int // Go's
 	Contexts, Encoded, Calls, Timers, Refs, Memory, Timeouts, Sockets, InFlight int // JavaScript's
@@ -27,7 +27,8 @@ func (l *lab) size() (s size) {
 	return s
 }
 
-// memory is the size of the program's memory, without a collection.
+// memory returns the size of the program's memory, without a garbage
+// collection.
 func (l *lab) memory() int {
 	l.t.Helper()
 	var s size
@@ -37,13 +38,13 @@ func (l *lab) memory() int {
 	return s.Memory
 }
 
-// A pending setTimeout keeps an object from being evicted, and bills: a Go timer
-// may have one only while an invocation is open. Those of a stateless request end
-// with the request.
+// A pending setTimeout prevents an object's eviction and costs money. So a Go
+// timer may have one only while an invocation is open. Timers of a stateless
+// request end with the request.
 func TestGoTimerLeavesNoTimeoutPendingWhenNothingIsOpen(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	l.want("/direct?o=a&m=later&n=20000", "") // no stateless request of Go
+	l.want("/direct?o=a&m=later&n=20000", "") // not a stateless request
 	var s size
 	a := l.get("/stats")
 	if err := json.Unmarshal([]byte(a.body), &s); err != nil || s.Timers != 1 || s.Timeouts != 0 {
@@ -63,11 +64,11 @@ func TestObjectThatLivesLongHoldsNothingOfPastCalls(t *testing.T) {
 	t.Logf("before %+v", before)
 	t.Logf("after  %+v", after)
 	if after.Refs > before.Refs+20 || after.Encoded > before.Encoded {
-		t.Error("tables did not return to where they were")
+		t.Error("tables did not return to their old sizes")
 	}
 }
 
-// A promise may settle after the invocation that began it is over, while
+// A promise may settle after the end of the invocation that began it, while
 // workerd still has the request's context.
 func TestOutcomeThatComesAfterItsContextClosedLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
@@ -76,26 +77,26 @@ func TestOutcomeThatComesAfterItsContextClosedLeavesNothingBehind(t *testing.T) 
 		for range n / 50 {
 			l.together(slices.Repeat([]string{"/?m=giveup&linger=1"}, 50)...)
 		}
-		time.Sleep(300 * time.Millisecond) // for the answers that nobody waits for
+		time.Sleep(300 * time.Millisecond) // lets answers arrive that are not awaited
 		return l.size()
 	}
 	before, after := use(500), use(2000)
 	t.Logf("before %+v", before)
 	t.Logf("after  %+v", after)
 	if grown := after.Heap - before.Heap; grown > 100_000 {
-		t.Errorf("Go's heap has grown by %d bytes", grown)
+		t.Errorf("Go's heap grew by %d bytes", grown)
 	}
 	if after.Encoded > 0 || after.InFlight > 0 {
-		t.Error("tables did not return to where they were")
+		t.Error("tables did not return to their old sizes")
 	}
 }
 
 func TestObjectsThatComeAndGoLeaveNothing(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	alive := 0 // most contexts at once: objects that are idle leave after 10 s
+	alive := 0 // maximum of concurrent contexts: idle objects leave after 10 s
 	populate := func(from, to int) {
-		for ; from < to; from += 80 { // in requests that end soon on a busy machine, too
+		for ; from < to; from += 80 { // small enough to end soon even on a busy machine
 			var paths []string
 			for i := range 8 {
 				paths = append(paths, fmt.Sprintf("/?m=manyPut&from=%d&to=%d", from+i*10, from+(i+1)*10))
@@ -109,7 +110,7 @@ func TestObjectsThatComeAndGoLeaveNothing(t *testing.T) {
 		}
 	}
 	empty := func() (s size) {
-		l.want("/abortAll", "aborted") // an object holds two files open
+		l.want("/abortAll", "aborted") // an object has two open files
 		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
 			if s = l.size(); s.Contexts <= 1 {
 				break
@@ -117,7 +118,7 @@ func TestObjectsThatComeAndGoLeaveNothing(t *testing.T) {
 		}
 		return s
 	}
-	populate(0, 80) // maps and pools have their first size after this
+	populate(0, 80) // gives maps and pools their initial size
 	before := empty()
 	t.Logf("before       %+v", before)
 	for wave := range 3 {
@@ -130,12 +131,12 @@ func TestObjectsThatComeAndGoLeaveNothing(t *testing.T) {
 	after := empty()
 	t.Logf("after 3,120  %+v", after)
 	if after.Contexts > 1 || after.Refs > before.Refs || after.Encoded > before.Encoded || after.Calls > before.Calls {
-		t.Errorf("tables did not return to where they were")
+		t.Errorf("tables did not return to their old sizes")
 	}
-	if after.Goroutines > 40 { // those that wait for the next invocation, 32 at most, and the program's own
+	if after.Goroutines > 40 { // at most 32 that wait for the next invocation, and the program's own
 		t.Errorf("%d goroutines are left", after.Goroutines)
 	}
 	if grown := after.Heap - before.Heap; grown > 300_000 { // maps do not shrink
-		t.Errorf("Go's heap has grown by %d bytes", grown)
+		t.Errorf("Go's heap grew by %d bytes", grown)
 	}
 }

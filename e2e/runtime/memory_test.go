@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// rss returns how much memory workerd has, in bytes.
+// rss returns the resident memory of workerd, in bytes.
 func (l *lab) rss() int {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", l.PID()))
 	if err != nil {
@@ -20,8 +20,8 @@ func (l *lab) rss() int {
 	return resident * os.Getpagesize()
 }
 
-// Idle objects hold nothing of a program that has ended, and nothing does of
-// one that was interrupted.
+// Idle objects must not hold memory of a program that has ended. Nothing may
+// hold memory of a program that was interrupted.
 func TestMemoryOfDeadProgramsIsFreed(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"/?m=exit", "/terminate?o=t"} {
@@ -68,9 +68,9 @@ func TestIdleObjectsLeaveGo(t *testing.T) {
 	l.want("/direct?o=o1&m=ping", "pong")
 }
 
-// Go's heap puts no pressure on V8's collector: what idle objects hold is
-// released soon whether V8 collects or not, so 400 MB of them never exist at
-// once.
+// Go's heap does not make V8 collect garbage. Memory of idle objects is
+// released soon, whether V8 collects or not. So the 400 MB never exist at the
+// same time.
 func TestManyLargeIdleObjectsFit(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -142,7 +142,7 @@ func TestRefusedRequestEndsItsSender(t *testing.T) {
 	l.want("/?o=a&m=getbody&n=20", "0")
 }
 
-// Without a garbage collection that would do it, too.
+// A garbage collection would close it too.
 func TestSocketThatNobodyWaitsForIsClosed(t *testing.T) {
 	t.Parallel()
 	l := start(t)

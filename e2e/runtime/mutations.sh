@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Breaks the shared runtime, each time in a copy of its own, and expects a test
-# of e2e/runtime to fail.
+# Breaks the shared runtime, each time in a copy, and expects a test of
+# e2e/runtime to fail.
 package=e2e/runtime
 source "$(dirname "$0")/../internal/mutate.sh"
 
 js=internal/shim/js jsrt=internal/jsrt
 mutate "a value is written beyond its buffer" TestHolesOverwriteNothing $js/value.mjs \
 	's/if \(this\.pos \+ n <= this\.end\) return;/if (this.pos + n <= this.end || this.u8 !== this.own) return;/'
-mutate "what is open when the program crashes is not failed" TestCrashInATurnFailsItsOwnCall $js/context.mjs \
+mutate "open calls do not fail when the program crashes" TestCrashInATurnFailsItsOwnCall $js/context.mjs \
 	's/      if \(this\.rt\.dead\) return this\.abort\(\);/      if (this.rt.dead) return;/' $js/runtime.mjs 's/(if \(this\.dead\) return) context\.abort\(\)/$1/g'
 mutate "the collector of JavaScript calls Go" TestCollectorEndsNothing $js/context.mjs \
 	's/(  constructor\(rt, state\) \{)/  static collected = new FinalizationRegistry((rt) => { const [c] = rt.open; c?.close(); });\n$1 Context.collected?.register({}, rt);/'
 mutate "a constructor that fails after a crash leaves an object" TestConstructorThatFailsAfterACrash $js/shim.mjs \
 	's/this\.build\(\(e, context\) => context\.reset\(e\)\);/this.build(() => {});/; s/failed\(e, context\);\n      throw e;/failed(e, context);\n      return;/'
-mutate "a call is thought to be any invocation that its object has" TestCyclesOfCallsAreSaid $jsrt/cycle.go \
+mutate "a call is confused with another invocation of its object" TestCyclesOfCallsAreSaid $jsrt/cycle.go \
 	's/i\.id > int32\(call\.number\) \&\& //; s/i\.id < first\.id/i.id > first.id/'
-mutate "a look waits for the end of the section" TestCyclesOfCallsAreSaid $jsrt/cycle.go \
+mutate "a check waits for the end of the section" TestCyclesOfCallsAreSaid $jsrt/cycle.go \
 	's/if c\.section\.hasBegun \{\n\t\tsetMark/if false {\n\t\tsetMark/'
-mutate "what only a callback can wake is a deadlock" TestCallbacksOfSyscallJSWork $js/runtime.mjs \
+mutate "a wait for a callback counts as a deadlock" TestCallbacksOfSyscallJSWork $js/runtime.mjs \
 	's/ \&\& this\.callbacks\.size === 0;/;/'
 mutate "a WebSocket that Go reads does not hold its context open" TestReadDeadlineFiresInAnObjectWithoutEvents $js/context.mjs \
 	's/this\.calls\.size > 0 \|\| this\.sockets\.size > 0/this.calls.size > 0/'
@@ -26,28 +26,28 @@ mutate "a string is sized at three bytes a character" TestLargeValuesTakeTheirSi
 	's/context\.encoded\.get\(id\)\?\.size \?\? 0,/3 * (context.encoded.get(id)?.size ?? 0),/; s/(size: \(contextID, id\) => )(this\.contexts\.get\(contextID\)\?\.encoded\.get\(id\)\?\.size \?\? 0)/$1 3 * ($2)/; s/value\?\.size === size/value?.size <= size/; s/value\.copy\(this\.u8, ptr >>> 0, size\)/value.copy(this.u8, ptr >>> 0, value.size)/'
 mutate "bytes are copied before Go has memory for them" TestLargeValuesTakeTheirSize $jsrt/value.go \
 	's/if d\.alias/if false \&\& d.alias/'
-mutate "the glue needs what an old date has not" TestOldCompatibilityDate $js/context.mjs \
+mutate "the glue needs features that an old date lacks" TestOldCompatibilityDate $js/context.mjs \
 	's/(const DEADLOCK_MS)/new FinalizationRegistry(() => {});\n$1/'
-mutate "what waits for a later request waits for ever" TestRequestThatWaitsForALaterOneNeedsATimer $js/context.mjs \
+mutate "a wait for a later request never ends" TestRequestThatWaitsForALaterOneNeedsATimer $js/context.mjs \
 	's/rt\.enter\(this, "capdo_deadlock", call\.id\)/undefined/'
-mutate "a wait with a timer is a deadlock" TestRequestThatWaitsForALaterOneNeedsATimer $js/runtime.mjs \
+mutate "a wait with a timer counts as a deadlock" TestRequestThatWaitsForALaterOneNeedsATimer $js/runtime.mjs \
 	's/return this\.timers\.size === 0 \&\& /return /'
 mutate "the clock goes back" TestTimeNeverGoesBack $js/runtime.mjs \
 	's/(Object\.assign\(go\.importObject\.gojs, \{)/$1 "runtime.nanotime1": (sp) => { go.mem.setBigInt64((sp >>> 0) + 8, BigInt(Math.round((1e6 - performance.now() % 1e6) * 1e6)), true); },/'
-mutate "a constructor that waits does not hold events back" TestConstructorThatFailsLaterFailsWhatWaitsForIt $js/shim.mjs \
+mutate "a constructor that waits does not block events" TestConstructorThatFailsLaterFailsWhatWaitsForIt $js/shim.mjs \
 	's/    if \(this\.building\) return .*?\n//'
-mutate "entering a context lets nobody go on who waits for it" TestIdleObjectIsWokenByItsNextEvent $jsrt/boundary_js.go \
+mutate "entering a context does not wake its waiters" TestIdleObjectIsWokenByItsNextEvent $jsrt/boundary_js.go \
 	's/\tcurrent = c\n\tc\.ready\(\)/\tcurrent = c/'
-mutate "who waits for a promise is not told that the caller has gone" TestAbandonedRequestWaitsForNoAnswer $jsrt/invocation.go \
+mutate "a promise's waiter does not learn that its caller left" TestAbandonedRequestWaitsForNoAnswer $jsrt/invocation.go \
 	's/\tfor o := i\.waits; o != nil; o = o\.next \{\n\t\to\.cancel\(i\.ending\)\n\t\}\n//'
-mutate "a body is only as long as it says" TestBodies $js/shim.mjs 's/    return \[value, body\];/    return value;/'
-mutate "a body that has been read in part is handed over" TestBodies durable/body.go 's/ \|\| len\(s\.chunk\) > 0 \|\|/ ||/'
+mutate "a body is cut off at its stated length" TestBodies $js/shim.mjs 's/    return \[value, body\];/    return value;/'
+mutate "a partly read body is handed over" TestBodies durable/body.go 's/ \|\| len\(s\.chunk\) > 0 \|\|/ ||/'
 mutate "a handle is freed while a call reads it" TestHandlesStayWhatTheyAre $jsrt/boundary_js.go \
 	's/\n\truntime\.KeepAlive\(r\) \/\/ until here.*?\n/\n/; s/\n\truntime\.KeepAlive\(args\)\n/\n/; s/(\tb := takeBuffer\(\)\n)(\tsize := 0\n)/\tc, index := r.c, r.index\n$1$2/; s/(\tn := jsCall\()r\.c\.id, r\.index/\truntime.GC()\n$1c.id, index/; s/unpack\(r\.c, b, n\)\n\tgiveBuffer/unpack(c, b, n)\n\tgiveBuffer/; s/(if err := )r(\.c\.enter\(\); err != nil \{\n\t\tgiveBuffer)/$1(\&Ref{c: c})$2/'
-mutate "a context that workerd has reset keeps the time, and nobody looks" TestTimersOutliveAContextThatIsReset $js/runtime.mjs \
+mutate "a context that workerd has reset keeps the deadline" TestTimersOutliveAContextThatIsReset $js/runtime.mjs \
 	's/deadline < at \&\& \(context\.isExclusive \|\| this\.keeper === context \|\| !this\.isKept\(deadline, now\)\)/deadline < at \&\& (context.isExclusive || this.keeper === context || !this.keeper)/; s/SECTION_MS : WATCH_MS\)/SECTION_MS : 3_600_000)/' $js/context.mjs \
 	's/if \(rt\.keeper === this\) rt\.handOver\(\);//g'
-mutate "a turn that is asked for during a woken turn is lost" TestWakeUpInATurnIsNotLost $js/context.mjs \
+mutate "a turn requested during a woken turn is lost" TestWakeUpInATurnIsNotLost $js/context.mjs \
 	's/      this\.isAsked = false;\n      this\.rt\.inFlight--;\n(      this\.rt\.turn\(this, "capdo_tick"\);\n)/$1      if (this.isAsked) { this.isAsked = false; this.rt.inFlight--; }\n/'
 mutate "a request that is refused leaves its sender waiting" TestRefusedRequestEndsItsSender $js/host.mjs \
 	's/      cancel\(body, e\);\n      throw e;/      throw e;/' durable/fetch.go 's/\t\tstopSending\(\) \/\/ nobody.*?\n/\t\t_ = stopSending\n/'

@@ -1,9 +1,8 @@
 //go:build !js
 
-// Package runtime tests of the shared Go runtime in workerd what ends or
-// measures the whole program, or takes a client outside: the Worker in worker/,
-// driven over HTTP. The rest is tested from inside, by the packages that have
-// it.
+// Package runtime tests the shared Go runtime in workerd. It has the tests that
+// end or measure the whole program or need a client outside. It drives the
+// Worker in worker/ over HTTP. The other packages test the rest from inside.
 package runtime
 
 import (
@@ -24,8 +23,8 @@ import (
 
 var built worker.Built
 
-// Most of the time many tests wait for what takes long in workerd, so more may
-// run at once than there are processors.
+// Many tests mostly wait for slow events in workerd, so more of them may run at
+// once than there are processors.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "8")
@@ -38,7 +37,7 @@ type lab struct {
 	t testing.TB
 }
 
-// start serves the Worker on a disk of its own.
+// start serves the Worker with a disk of its own.
 func start(t testing.TB) *lab {
 	t.Helper()
 	main, err := filepath.Abs("testdata/main.mjs")
@@ -48,13 +47,13 @@ func start(t testing.TB) *lab {
 	return startWith(t, workerd.Config{Main: "main.mjs"}, main)
 }
 
-// startWith is start with a configuration that has further settings.
+// startWith is start with additional settings.
 func startWith(t testing.TB, c workerd.Config, main string) *lab {
 	t.Helper()
 	c.Modules = workerd.BuildModules(built.Dir)
 	c.Modules[c.Main] = main
 	c.Binary, c.Objects, c.Disk = built.Binary, workerd.Namespaces(built.Classes...), t.TempDir()
-	c.Private = true // fetch reaches this machine
+	c.Private = true // fetch may reach this machine
 	c.Flags = []string{"unsafe_module", "experimental", "enable_request_signal"}
 	c.V8Flags = []string{"--expose-gc"}
 	process, err := workerd.Start(context.Background(), c)
@@ -71,7 +70,7 @@ func startWith(t testing.TB, c workerd.Config, main string) *lab {
 	return l
 }
 
-// answer is what a request gave.
+// answer is the answer to a request.
 type answer struct {
 	status int
 	body   string
@@ -99,7 +98,7 @@ func (l *lab) get(path string) answer {
 	return a
 }
 
-// want fails the test unless the request gives that body with status 200.
+// want fails the test unless the request gets that body with status 200.
 func (l *lab) want(path, body string) {
 	l.t.Helper()
 	if a := l.get(path); a.status != http.StatusOK || a.body != body {
@@ -118,7 +117,7 @@ func (l *lab) wantError(path, text string) answer {
 	return a
 }
 
-// eventually waits until a request gives that body; each try is one request.
+// eventually waits until a request gets that body. Each attempt is a request.
 func (l *lab) eventually(path, body string, within time.Duration) {
 	l.t.Helper()
 	var a answer
@@ -130,7 +129,7 @@ func (l *lab) eventually(path, body string, within time.Duration) {
 	l.t.Errorf("GET %s: %d %q for %v, want %q", path, a.status, a.body, within, body)
 }
 
-// wantLog waits until workerd has printed a text: that may arrive after the
+// wantLog waits until workerd has printed a text, which may happen after the
 // answer.
 func (l *lab) wantLog(text string) {
 	l.t.Helper()
@@ -139,10 +138,10 @@ func (l *lab) wantLog(text string) {
 			return
 		}
 	}
-	l.t.Errorf("the log does not have %q", text)
+	l.t.Errorf("the log does not contain %q", text)
 }
 
-// together makes requests at once and returns their answers in order.
+// together makes concurrent requests and returns their answers in order.
 func (l *lab) together(paths ...string) []answer {
 	answers := make([]answer, len(paths))
 	var wg sync.WaitGroup

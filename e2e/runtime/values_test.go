@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// twice runs a test also with Go's collector at work all the time.
+// twice runs a test twice, the second time with Go's collector always active.
 func twice(t *testing.T, test func(t *testing.T, l *lab)) {
 	t.Run("normal", func(t *testing.T) {
 		t.Parallel()
@@ -36,7 +36,7 @@ func TestStrangeValuesFailTheCall(t *testing.T) {
 	}
 	for i, e := range errs {
 		t.Log(e)
-		if e == "" || e == "ok" && i != 8 && i != 9 { // no argument and null are no bytes
+		if e == "" || e == "ok" && i != 8 && i != 9 { // a missing argument and null are not bytes
 			t.Errorf("call %d: %q", i, e)
 		}
 	}
@@ -102,7 +102,8 @@ func TestHandlesStayWhatTheyAre(t *testing.T) {
 	})
 }
 
-// A string of 30 million characters takes 30 MB, not the 90 MB that it could.
+// A string of 30 million characters takes 30 MB, although its encoding could
+// need 90 MB.
 func TestLargeValuesTakeTheirSize(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/bigString", "/bigBytes"} {
@@ -110,13 +111,13 @@ func TestLargeValuesTakeTheirSize(t *testing.T) {
 		before := l.size().Memory
 		l.want(path+"?o=a&n=30000000", "1")
 		if grown := l.size().Memory - before; grown > 40<<20 {
-			t.Errorf("%s has grown Go's memory by %d MB", path, grown>>20)
+			t.Errorf("%s grew Go's memory by %d MB", path, grown>>20)
 		}
 		for range 4 {
 			l.want(path+"?o=a&n=30000000", "1")
 		}
 		if memory := l.size().Memory; memory > 112<<20 {
-			t.Errorf("five %s have grown Go's memory to %d MB", path, memory>>20)
+			t.Errorf("five %s grew Go's memory to %d MB", path, memory>>20)
 		}
 	}
 }
@@ -125,7 +126,7 @@ func TestNumbersStartAnew(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	var open []<-chan answer
-	for i := range 40 { // what is in use keeps its number
+	for i := range 40 { // handles in use keep their numbers
 		open = append(open, l.send(fmt.Sprintf("/direct?o=o%d&m=gatewait", i)))
 	}
 	for end := time.Now().Add(20 * seconds); l.calls() < len(open) && time.Now().Before(end); {
@@ -147,7 +148,7 @@ func TestNumbersStartAnew(t *testing.T) {
 	}
 }
 
-// A caller may choose the names of methods.
+// A caller may choose any method name.
 func TestNamesOfMethodsAreBounded(t *testing.T) {
 	t.Parallel()
 	l := start(t)

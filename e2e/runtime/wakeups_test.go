@@ -14,26 +14,27 @@ import (
 
 const seconds = time.Second
 
-// send makes a request, which need not get to its handler.
+// send makes a request. It need not reach its handler.
 func (l *lab) send(path string) <-chan answer {
 	c := make(chan answer, 1)
 	go func() { c <- l.get(path) }()
 	return c
 }
 
-// begin makes a request, and goes on once its handler runs.
+// begin makes a request, and returns when its handler runs.
 func (l *lab) begin(path string) <-chan answer {
 	l.t.Helper()
 	before, c := l.calls(), l.send(path)
 	for end := time.Now().Add(20 * seconds); len(c) == 0 && l.calls() <= before; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			l.t.Fatalf("GET %s has not begun", path)
+			l.t.Fatalf("GET %s has not started", path)
 		}
 	}
 	return c
 }
 
-// tables are the sizes of JavaScript's, without a garbage collection.
+// tables returns the sizes of JavaScript's tables, without a garbage
+// collection.
 func (l *lab) tables() (s size) {
 	l.t.Helper()
 	if a := l.get("/stats"); json.Unmarshal([]byte(a.body), &s) != nil {
@@ -42,11 +43,11 @@ func (l *lab) tables() (s size) {
 	return s
 }
 
-// calls returns how many calls into Go are open.
+// calls returns the number of open calls into Go.
 func (l *lab) calls() int { return l.tables().Calls }
 
-// within returns the answer to a request that was begun, and fails the test if
-// it takes longer.
+// within returns the answer to a started request, and fails the test if that
+// takes longer.
 func (l *lab) within(d time.Duration, c <-chan answer) answer {
 	l.t.Helper()
 	select {
@@ -58,7 +59,7 @@ func (l *lab) within(d time.Duration, c <-chan answer) answer {
 	}
 }
 
-// wantWithin fails the test unless a request that was begun gives that body.
+// wantWithin fails the test unless a started request gets that body in time.
 func (l *lab) wantWithin(d time.Duration, c <-chan answer, body string) {
 	l.t.Helper()
 	if a := l.within(d, c); a.body != body {
@@ -66,8 +67,8 @@ func (l *lab) wantWithin(d time.Duration, c <-chan answer, body string) {
 	}
 }
 
-// In a turn that was asked for, one goroutine does a transaction and another
-// asks for a turn.
+// In a requested turn one goroutine makes a transaction and another one
+// requests a turn.
 func TestWakeUpInATurnIsNotLost(t *testing.T) {
 	t.Parallel()
 	twice(t, func(t *testing.T, l *lab) {
@@ -99,13 +100,13 @@ func TestObjectsThatShareALockGoOn(t *testing.T) {
 	})
 }
 
-// workerd holds back timeouts that were set before the section, and its clock
-// does not go beyond them.
+// workerd delays timeouts that were set before the section, and its clock does
+// not pass them.
 func TestTimersFireInASection(t *testing.T) {
 	t.Parallel()
 	twice(t, func(t *testing.T, l *lab) {
 		for _, section := range []string{"block", "txn"} {
-			sleep := l.begin("/direct?o=a&m=sleep&n=400") // its timeout is due before the section's own
+			sleep := l.begin("/direct?o=a&m=sleep&n=400") // its timeout is due before that of the section
 			l.wantWithin(20*seconds, l.begin("/direct?o=a&m="+section+"&n=2500"), "done")
 			l.wantWithin(20*seconds, sleep, "slept")
 		}
@@ -131,8 +132,8 @@ func TestIdleObjectIsWokenByItsNextEvent(t *testing.T) {
 	l.eventually("/direct?o=a&m=get&k=bg", "written", 20*seconds)
 }
 
-// Local workerd never ends a request that has its answer; the platform does,
-// after 30 s.
+// Local workerd never ends a request after its answer. The platform does, after
+// 30 s.
 func TestTaskIsToldThatItsTimeIsUp(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -161,7 +162,7 @@ func TestClosedContextTakesNoTime(t *testing.T) {
 	l.wantWithin(20*seconds, l.begin("/direct?o=b&m=sleep&n=500"), "slept")
 }
 
-// cpu returns the time that workerd has computed.
+// cpu returns the CPU time of workerd.
 func (l *lab) cpu() time.Duration {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", l.PID()))
 	if err != nil {
@@ -175,22 +176,22 @@ func (l *lab) cpu() time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// Package syscall/js calls back for no context.
+// Package syscall/js calls back without a context.
 func TestCallbacksOfSyscallJSWork(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	callBack := func(path string, ms int) <-chan answer {
 		return l.begin(fmt.Sprintf("%sm=callback&n=%d", path, ms))
 	}
-	deadlocked := callBack("/?", 8000) // nothing but a callback is in flight
+	deadlocked := callBack("/?", 8000) // only a callback is pending
 	l.wantWithin(20*seconds, callBack("/?", 1), "called back")
 	l.wantWithin(20*seconds, callBack("/direct?o=a&", 1), "called back")
 	l.want("/?o=a&m=get&k=got", "called back")
 	l.wantWithin(20*seconds, deadlocked, "called back")
 }
 
-// What fetches for whichever request has Go's stack fails at times; here it
-// says what to do, always.
+// A fetch for any request that has Go's stack would sometimes fail. So it
+// always fails here, with an error that says what to do.
 func TestFetchOfSyscallJSIsRefusedByName(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -200,7 +201,8 @@ func TestFetchOfSyscallJSIsRefusedByName(t *testing.T) {
 	}
 }
 
-// A Worker has no sockets in Go; Go's own say so at once.
+// Go programs in a Worker have no sockets. Dialing fails at once with an error
+// that says so.
 func TestDialFails(t *testing.T) {
 	t.Parallel()
 	l := start(t)
@@ -219,7 +221,7 @@ func TestReadDeadlineFiresInAnObjectWithoutEvents(t *testing.T) {
 	l.want("/socketEnd?o=a", "4000 idle for a second")
 }
 
-// docs/objects.md says so.
+// docs/objects.md describes this.
 func TestRequestThatWaitsForALaterOneNeedsATimer(t *testing.T) {
 	t.Parallel()
 	l := start(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// round is how long a soak runs a mix before it checks what has become of it,
-// and goes on with another.
+// round is how long a soak runs a mix before it checks the results and starts
+// another mix.
 const round = 30 * time.Second
 
 func TestSoak(t *testing.T) {

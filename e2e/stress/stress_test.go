@@ -1,8 +1,8 @@
 //go:build !js
 
-// Package stress mixes all that programs do in objects and requests with all
-// that goes wrong in workerd, at random, and checks that every call is
-// answered, that every sum is right, and that nothing is left behind.
+// Package stress randomly mixes what programs do in objects and requests with
+// all faults of workerd. It checks that every call is answered, every sum is
+// right, and nothing is left behind.
 package stress
 
 import (
@@ -28,36 +28,36 @@ import (
 )
 
 var (
-	seed    = flag.Uint64("seed", 0, "reproduces a mix; 0 takes the time")
+	seed    = flag.Uint64("seed", 0, "reproduces a mix; 0 uses the time")
 	runFor  = flag.Duration("stress", 9*time.Second, "how long each mix runs")
 	soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
 
 	built worker.Built
 )
 
-// All mixes run at once: each waits 10 s in the end, until idle objects have
-// left.
+// All mixes run at the same time, because each of them waits 10 s at the end
+// until idle objects have left.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "5")
 	worker.Main(m, &built)
 }
 
-// mix is what happens in one workerd.
+// mix describes what happens in one workerd.
 type mix struct {
 	name   string
 	gogc   string
-	faults []string // that are committed now and then
+	faults []string // faults that happen from time to time
 	within time.Duration
 }
 
-// A lock that an object has when workerd resets it without telling anybody is
-// free 40 s later.
+// If workerd resets an object without a notification, a lock that the object
+// holds is released 40 s later.
 const quick, slow = 30 * time.Second, 90 * time.Second
 
-// In a mix with faults objects do not call each other in cycles: workerd
-// 1.20261117 ends ("Promise callback destroyed itself") when an object is reset
-// to which nobody but itself has a connection.
+// In a mix with faults objects do not call each other in cycles. Otherwise
+// workerd 1.20261117 crashes ("Promise callback destroyed itself") when an
+// object is reset that only itself is connected to.
 var mixes = []mix{
 	{"without faults", "100", nil, quick},
 	{"without faults and with much garbage collection", "1", nil, quick},
@@ -66,10 +66,10 @@ var mixes = []mix{
 	{"with crashes and much garbage collection", "1", []string{"crash", "terminate", "abort", "evict", "gc"}, quick},
 }
 
-// resets are those of whole isolates, of which the program is not told.
+// resets resets whole isolates, without notifying the program.
 var resets = mix{"with resets", "1", []string{"abortAll", "abort", "evict", "crash", "gc"}, slow}
 
-// firstSeed is the seed that was asked for, or one that nobody has had.
+// firstSeed returns the requested seed, or a new one.
 func firstSeed() uint64 {
 	if *seed != 0 {
 		return *seed
@@ -87,7 +87,7 @@ func TestStress(t *testing.T) {
 	}
 }
 
-// run runs the mix for a while, and checks what has become of it.
+// run runs the mix for a while, and then checks the results.
 func (m mix) run(t *testing.T, seed uint64, d time.Duration) figures {
 	t.Logf("-seed %d reproduces the mix", seed)
 	l := start(t, m)
@@ -107,7 +107,7 @@ func (m mix) run(t *testing.T, seed uint64, d time.Duration) figures {
 	return l.figures
 }
 
-// figures count what happened, by name.
+// figures counts events by name.
 type figures map[string]int
 
 func (f figures) String() string {
@@ -118,24 +118,25 @@ func (f figures) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// lab is a workerd that serves the Worker, and what is known of its objects.
+// lab is a workerd that serves the Worker, with what is known about its
+// objects.
 type lab struct {
 	*workerd.Process
 	mix
 	t       testing.TB
 	patient *http.Client // waits for answers
-	leaving *http.Client // goes away
+	leaving *http.Client // disconnects early
 
 	mu      sync.Mutex
 	figures figures
 	objects map[place]*sums
 }
 
-// place is where an addition is counted.
+// place identifies the counter of an addition.
 type place struct{ object, prefix string }
 
-// sums are additions, by id: those that were attempted, that were acknowledged,
-// and that must not be there.
+// sums has additions by id: those that were attempted, those that were
+// acknowledged, and those that must not exist.
 type sums struct{ attempted, acknowledged, forbidden map[string]bool }
 
 func start(t testing.TB, m mix) *lab {
@@ -157,8 +158,8 @@ func start(t testing.TB, m mix) *lab {
 	return l
 }
 
-// dialToReset opens connections that are reset when they are closed: workerd
-// takes an orderly close for a half-closed connection.
+// dialToReset opens connections that are reset when they are closed, because
+// workerd treats an orderly close as a half-closed connection.
 func dialToReset(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err == nil {
@@ -167,8 +168,7 @@ func dialToReset(ctx context.Context, network, address string) (net.Conn, error)
 	return conn, err
 }
 
-// get makes a request and returns its body, or the error that it was answered
-// with.
+// get makes a request and returns its body, or the error in the answer.
 func (l *lab) get(c *http.Client, ctx context.Context, path string) (body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, "GET", l.URL+path, nil)
 	if err != nil {
@@ -193,7 +193,7 @@ func (l *lab) get(c *http.Client, ctx context.Context, path string) (body string
 	return string(b), nil
 }
 
-// noAnswer is the error of a request that was not answered.
+// noAnswer is the error of a request without an answer.
 type noAnswer struct{ error }
 
 func (e noAnswer) Unwrap() error { return e.error }
@@ -204,7 +204,7 @@ func (l *lab) count(name string) {
 	l.figures[name]++
 }
 
-// disturb commits faults.
+// disturb makes faults happen.
 func (l *lab) disturb(r *rand.Rand, end time.Time) {
 	for time.Now().Before(end) && !l.t.Failed() {
 		time.Sleep(time.Duration(20+r.IntN(30)) * time.Millisecond)
@@ -224,7 +224,7 @@ func (l *lab) disturb(r *rand.Rand, end time.Time) {
 	}
 }
 
-// judge fails the test where an error is not one that a fault explains.
+// judge fails the test if no fault explains an error.
 func (l *lab) judge(what string, err error) {
 	if err == nil {
 		return
@@ -242,7 +242,7 @@ func (l *lab) judge(what string, err error) {
 	}
 }
 
-// allowed are texts of errors that the faults of the mix explain.
+// allowed returns texts of errors that the faults of the mix explain.
 func (l *lab) allowed() []string {
 	list := []string{"panic: stress panic"}
 	for _, fault := range l.faults {
@@ -254,7 +254,7 @@ func (l *lab) allowed() []string {
 const (
 	lost         = "the WebSocket was closed with code 1006"
 	disconnected = "Network connection lost."
-	hung         = "A critical section within this Durable Object awaited a Promise that apparently will never complete." // workerd found out first
+	hung         = "A critical section within this Durable Object awaited a Promise that apparently will never complete." // if workerd notices it first
 )
 
 var explained = map[string][]string{

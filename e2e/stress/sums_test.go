@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// op is an operation; see the Worker.
+// op is an operation, as in the Worker.
 type op struct {
 	Kind   string   `json:"kind"`
 	Object string   `json:"object"`
@@ -32,8 +32,8 @@ func pick(r *rand.Rand) string { return actor(r.IntN(10)) }
 
 func actor(n int) string { return fmt.Sprint("actor ", n) }
 
-// draw makes up an operation. With cycles the objects that it calls may call
-// back; without, each calls only those with larger numbers.
+// draw makes a random operation. With cycles, the objects that it calls may
+// call back. Without, each object calls only objects with larger numbers.
 func draw(r *rand.Rand, id string, cycles bool) *op {
 	o := &op{ID: id, Object: actor(r.IntN(6)), N: r.IntN(100), Wait: r.IntN(8)}
 	if r.IntN(8) == 0 {
@@ -75,7 +75,7 @@ var (
 	inObjects = append([]string{"sync", "sync", "sync", "async", "async", "section", "lock", "lock", "slow", "slow", "rollback", "parked", "store"}, anywhere...)
 )
 
-// additions are where the operation counts, by id.
+// additions returns the counters of the operation's additions, by id.
 func (o *op) additions() map[string]place {
 	switch o.Kind {
 	case "sync", "async", "section", "lock":
@@ -98,7 +98,7 @@ func (o *op) additions() map[string]place {
 	return nil
 }
 
-// client does one operation after the other.
+// client runs one operation after another.
 func (l *lab) client(number int, r *rand.Rand, end time.Time) {
 	for n := 0; time.Now().Before(end) && !l.t.Failed(); n++ {
 		o := draw(r, fmt.Sprintf("%d-%d", number, n), len(l.faults) == 0)
@@ -110,7 +110,7 @@ func (l *lab) client(number int, r *rand.Rand, end time.Time) {
 	}
 }
 
-// do does an operation, and goes away where patience is not 0 and over.
+// do runs an operation. It disconnects after patience, unless that is 0.
 func (l *lab) do(o *op, patience time.Duration) {
 	additions := o.additions()
 	l.note(additions, func(s *sums, id string) { s.attempted[id] = true })
@@ -136,7 +136,7 @@ func (l *lab) do(o *op, patience time.Duration) {
 		l.t.Errorf("%+v: %v: %s", *o, err, body)
 	}
 	if o.Kind != "later" && o.Kind != "deadline" && len(ids) != len(additions) {
-		l.t.Errorf("%+v: of %d additions, only %v are acknowledged", *o, len(additions), ids)
+		l.t.Errorf("%+v has %d additions, but only %v are acknowledged", *o, len(additions), ids)
 	}
 	for _, id := range ids {
 		if p, ok := additions[id]; ok {
@@ -147,7 +147,7 @@ func (l *lab) do(o *op, patience time.Duration) {
 	}
 }
 
-// note notes something of additions.
+// note records a fact about additions.
 func (l *lab) note(additions map[string]place, f func(s *sums, id string)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,7 +161,7 @@ func (l *lab) note(additions map[string]place, f func(s *sums, id string)) {
 	}
 }
 
-// checkSums compares what the objects have counted with what is known.
+// checkSums compares the objects' counts with the known additions.
 func (l *lab) checkSums() {
 	for p, s := range l.objects {
 		body, err := l.get(l.patient, context.Background(), "/added?object="+url.QueryEscape(p.object)+"&prefix="+url.QueryEscape(p.prefix))
@@ -178,11 +178,11 @@ func (l *lab) checkSums() {
 		}
 		l.figures["additions"] += len(a.IDs)
 		if a.N != len(a.IDs) {
-			l.t.Errorf("%v has counted %d, of %d additions", p, a.N, len(a.IDs))
+			l.t.Errorf("%v has counted %d of %d additions", p, a.N, len(a.IDs))
 		}
 		for _, id := range a.IDs {
 			if !s.attempted[id] || s.forbidden[id] {
-				l.t.Errorf("%v has %s, which was rolled back, or never sent", p, id)
+				l.t.Errorf("%v has %s, which was rolled back or never sent", p, id)
 			}
 			delete(s.acknowledged, id)
 		}
@@ -192,20 +192,20 @@ func (l *lab) checkSums() {
 	}
 }
 
-// tables are what the runtime holds.
+// tables are the sizes of the runtime's tables.
 type tables struct {
 	Contexts, Open, Idle, Encoded, Timers, InFlight, Calls, Sockets, Refs int // JavaScript's
 	Goroutines                                                            int // Go's
 }
 
-// checkTables waits until the runtime holds nothing any more: an idle object
-// leaves after 10 s, and 40 s after workerd has reset it.
+// checkTables waits until the runtime holds nothing. An idle object leaves
+// after 10 s, or 40 s after workerd has reset it.
 func (l *lab) checkTables() {
 	var s tables
 	var err error
 	for end := time.Now().Add(l.within + 20*time.Second); time.Now().Before(end) && !l.t.Failed(); time.Sleep(200 * time.Millisecond) {
 		var heap, body string
-		l.get(l.patient, context.Background(), "/gc") // a WebSocket whose answer was lost is open until V8 collects its other end
+		l.get(l.patient, context.Background(), "/gc") // a WebSocket whose answer was lost stays open until V8 collects its other end
 		if heap, err = l.get(l.patient, context.Background(), "/heap"); err != nil {
 			continue
 		}
@@ -217,10 +217,10 @@ func (l *lab) checkTables() {
 		json.Unmarshal([]byte(body), &s)
 		rest := s
 		rest.Goroutines = 0
-		rest.Timers = 0                                                // one of the Go runtime's own
+		rest.Timers = 0                                                // the Go runtime has one timer of its own
 		if rest == (tables{}) && s.Timers <= 1 && s.Goroutines <= 45 { // 32 wait for the next invocation
 			return
 		}
 	}
-	l.t.Errorf("this is left: %+v, %v", s, err)
+	l.t.Errorf("these are left: %+v, %v", s, err)
 }

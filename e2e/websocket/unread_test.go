@@ -16,7 +16,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// memory returns what workerd has resident and what wasm memory comes to, in
+// memory returns the resident memory of workerd and the size of wasm memory, in
 // MiB.
 func (l *lab) memory() (resident, wasm int) {
 	l.t.Helper()
@@ -36,7 +36,8 @@ func (l *lab) memory() (resident, wasm int) {
 	return n * os.Getpagesize() >> 20, s.Memory >> 20
 }
 
-// send sends n messages, as long as the Worker takes them and a few seconds.
+// send sends n messages while the Worker accepts them, for a few seconds at
+// most.
 func send(ctx context.Context, c *websocket.Conn, n, size int) {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
@@ -47,13 +48,14 @@ func send(ctx context.Context, c *websocket.Conn, n, size int) {
 	}
 }
 
-// Of 150 connections 20 are not read, and are sent as much as they take. What
-// is kept for them is bounded, and the others are served.
+// 20 of 150 connections are not read, and get as many messages as they take.
+// The memory for them must be bounded, and the other connections must be
+// served.
 func TestConnectionsThatNobodyReads(t *testing.T) {
 	for name, c := range map[string]struct {
 		path    string
 		n, size int
-		told    int // connections that are closed, at least: what the others hold fits
+		told    int // minimum of closed connections: the others fit into the limit
 	}{
 		"a Conn, large messages":     {"/unread", 64, 512 << 10, 18},
 		"a Conn, small messages":     {"/unread", 40_000, 1, 10},
@@ -74,8 +76,8 @@ func TestConnectionsThatNobodyReads(t *testing.T) {
 			wg.Wait()
 			resident, wasm := l.memory()
 			t.Logf("workerd's memory %d MiB, then %d; wasm %d MiB", before, resident, wasm)
-			if grown := resident - before; c.size > 1 && grown > mostGrown || wasm > 96 { // dropped small messages leave room that malloc keeps
-				t.Errorf("memory has grown by %d MiB, and wasm memory to %d", grown, wasm)
+			if grown := resident - before; c.size > 1 && grown > mostGrown || wasm > 96 { // malloc keeps the memory of dropped small messages
+				t.Errorf("memory grew by %d MiB, and wasm memory to %d MiB", grown, wasm)
 			}
 			for i, o := range others {
 				if got, err := ask(t.Context(), o, fmt.Sprint("hello ", i)); err != nil || got != fmt.Sprint("hello ", i) {
@@ -87,18 +89,18 @@ func TestConnectionsThatNobodyReads(t *testing.T) {
 				if n := strings.Count(l.get("/events"), "unread: "+durable.ErrBacklog.Error()); n >= c.told {
 					break
 				} else if time.Now().After(end) {
-					t.Fatalf("%d were told that they have read too slowly", n)
+					t.Fatalf("%d connections were closed for reading too slowly", n)
 				}
 			}
 		})
 	}
 }
 
-// mostGrown is what workerd's memory may grow by, in MiB. (Without bounds it is
-// 600 to 1,100.) What is collected, and not given back yet, counts too.
+// mostGrown is the allowed growth of workerd's memory, in MiB. (Without limits
+// it is 600 to 1,100.) Memory that was freed but not returned counts too.
 const mostGrown = 200
 
-// The Worker is told when a client does not read what it sends, and may go on.
+// If a client does not read, the Worker gets an error and may continue.
 func TestClientsThatDoNotRead(t *testing.T) {
 	l := start(t, "")
 	before, _ := l.memory()
@@ -117,7 +119,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 	resident, wasm := l.memory()
 	t.Logf("workerd's memory %d MiB, then %d; wasm %d MiB", before, resident, wasm)
 	if grown := resident - before; grown > mostGrown {
-		t.Errorf("memory has grown by %d MiB", grown)
+		t.Errorf("memory grew by %d MiB", grown)
 	}
 	other := l.dial("/conn")
 	if got, err := ask(t.Context(), other, "hello"); err != nil || got != "hello" {

@@ -1,7 +1,7 @@
 //go:build !js
 
-// Package websocket tests WebSockets over TCP: another implementation's client,
-// workerd, and the Worker in worker/.
+// Package websocket tests WebSockets over TCP: a client of another
+// implementation, workerd, and the Worker in worker/.
 package websocket
 
 import (
@@ -82,19 +82,19 @@ func (l *lab) get(path string) string {
 	return string(b)
 }
 
-// await returns the Worker's events once there are any.
+// await returns the Worker's events when there are any.
 func (l *lab) await() string {
 	l.t.Helper()
 	for range 100 {
 		if s := l.get("/events"); s != "" {
 			return s
 		}
-		time.Sleep(20 * time.Millisecond) // nothing tells
+		time.Sleep(20 * time.Millisecond) // there is no notification
 	}
 	return ""
 }
 
-// dial connects a client, which is closed with the test.
+// dial connects a client. It is closed when the test ends.
 func (l *lab) dial(path string) *websocket.Conn {
 	l.t.Helper()
 	c, _, err := websocket.Dial(l.t.Context(), l.URL+path, nil)
@@ -115,7 +115,7 @@ func ask(ctx context.Context, c *websocket.Conn, text string) (string, error) {
 	return string(b), err
 }
 
-// want fails the test unless the text is answered so.
+// want fails the test unless the text gets that answer.
 func want(t *testing.T, c *websocket.Conn, text, answer string) {
 	t.Helper()
 	if got, err := ask(t.Context(), c, text); got != answer || err != nil {
@@ -174,7 +174,7 @@ func TestFiftyClientsHearOfAKillAndReconnect(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
 			defer stop()
 			if _, _, err := conns[i].Read(ctx); err == nil || ctx.Err() != nil {
-				t.Errorf("round %d, client %d has not heard of the kill: %v", round, i, err)
+				t.Errorf("round %d, client %d did not notice the kill: %v", round, i, err)
 			}
 		})
 		l.restart()
@@ -195,13 +195,13 @@ func TestMessageLimit(t *testing.T) {
 			}
 		}
 		c := l.dial(path)
-		go c.Write(t.Context(), websocket.MessageText, bytes.Repeat([]byte("x"), durable.MaxWebSocketMessage+1)) // nobody reads it to its end
+		go c.Write(t.Context(), websocket.MessageText, bytes.Repeat([]byte("x"), durable.MaxWebSocketMessage+1)) // the message is not read to its end
 		if _, _, err := c.Read(t.Context()); websocket.CloseStatus(err) != 1009 {
 			t.Errorf("%s: one byte more: %v", path, err)
 		}
 	}
 	if got := l.await(); strings.Count(got, "1009") != 2 {
-		t.Errorf("the Worker was told %s", got)
+		t.Errorf("the Worker got %s", got)
 	}
 }
 
@@ -210,11 +210,11 @@ func TestClosesCarryTheirCodesBothWays(t *testing.T) {
 		l := start(t, "")
 		c := l.dial(path)
 		want(t, c, "hello", "hello")
-		if err := c.Close(4321, "that was it"); err != nil { // returns when the answer is there
+		if err := c.Close(4321, "that was it"); err != nil { // returns after the answer
 			t.Errorf("%s: closing: %v", path, err)
 		}
 		if got := l.await(); !strings.Contains(got, "4321") || !strings.Contains(got, "that was it") {
-			t.Errorf("%s: the Worker was told %s", path, got)
+			t.Errorf("%s: the Worker got %s", path, got)
 		}
 	}
 	c := start(t, "").dial("/chat?o=a")
@@ -234,7 +234,7 @@ func TestALostConnectionIsACloseThatIsNotClean(t *testing.T) {
 		want(t, c, "hello", "hello")
 		c.CloseNow()
 		if got := l.await(); got != told {
-			t.Errorf("%s: the Worker was told %s", path, got)
+			t.Errorf("%s: the Worker got %s", path, got)
 		}
 	}
 }
@@ -248,9 +248,9 @@ func TestAViolationOfTheProtocolIsAnError(t *testing.T) {
 	defer c.Close()
 	fmt.Fprint(c, "GET /chat?o=a HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-	c.Write([]byte{0x8b, 0x80, 0, 0, 0, 0}) // an opcode that there is not
+	c.Write([]byte{0x8b, 0x80, 0, 0, 0, 0}) // an unknown opcode
 	if got := l.await(); !strings.HasPrefix(got, "error WebSocket protocol error") || !strings.Contains(got, "1002") {
-		t.Errorf("the object was told %s", got)
+		t.Errorf("the object got %s", got)
 	}
 }
 
@@ -269,15 +269,15 @@ func TestAcceptedSocketsOutliveTheGoProgramAndConnectionsEndWithIt(t *testing.T)
 	want(t, other, "built", "2")
 	conn := l.dial("/conn")
 	want(t, conn, "hello", "hello")
-	ask(t.Context(), other, "crash") // an answer or none
+	ask(t.Context(), other, "crash") // the answer may be missing
 	want(t, c, "who", "1 of 1")
-	want(t, c, "built", "1") // by a new program
+	want(t, c, "built", "1") // built by a new program
 	wantClose(t, conn, 1011, "the invocation is over")
 }
 
 func TestSocketsThatAreClosedLeaveNothingBehind(t *testing.T) {
 	l := start(t, "")
-	l.dial("/chat?o=a") // one that stays
+	l.dial("/chat?o=a") // a connection that stays open
 	for range 200 {
 		for _, path := range []string{"/chat?o=a", "/conn"} {
 			c := l.dial(path)
@@ -330,7 +330,7 @@ func TestDialingOutOfTheWorker(t *testing.T) {
 }
 
 // A client of a WebSocket has its whole answer when the socket is closed. Only
-// then the time begins after which a stateless request's work ends.
+// then starts the time after which a stateless request's work ends.
 func TestConnectionOutlivesTheTimeAfterAnAnswer(t *testing.T) {
 	t.Parallel()
 	l := start(t, "")

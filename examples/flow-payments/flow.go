@@ -10,16 +10,16 @@ import (
 	"flow.internal/capdo/flow"
 )
 
-// window is for how long a payment's repetitions are known.
+// window is how long repeated payments are recognized.
 const window = 24 * time.Hour
 
-// lease is how late a payment is after a crash: longer than the runtime needs
-// to extend it while a charge is under way, and no longer.
+// lease is how late a payment can be after a crash. It leaves the runtime just
+// enough time to extend the lease during a charge.
 const lease = 3 * time.Second
 
-// compile has the flow: a payment is checked, charged exactly once and given
-// its place in the books. That runs again for each repetition, and is told the
-// same number by the sequencer.
+// compile returns the flow. It validates a payment, charges it exactly once and
+// assigns it a number in the books. The last step runs again for each
+// repetition, and gets the same number from the sequencer.
 func compile() (*flow.Program, error) {
 	f := flow.New("payments").
 		Node("validate", flow.Pure, flow.Strict).
@@ -40,7 +40,7 @@ func compile() (*flow.Program, error) {
 	}, &flow.Options{Lease: lease, Recovery: recovery()})
 }
 
-// payment is what a webhook brings.
+// payment is the body of a webhook.
 type payment struct {
 	ID       string `json:"id"`
 	Amount   int64  `json:"amount"` // in the currency's smallest unit
@@ -52,11 +52,11 @@ var (
 	isCurrency = regexp.MustCompile(`^[A-Z]{3}$`).MatchString
 )
 
-// maxAmount is far beyond what a card is charged with.
+// maxAmount is far above any real card payment.
 const maxAmount = 100_000_000
 
-// validate hands on the members that it knows. Senders may add others, such as
-// a count of deliveries: key and fingerprint name what matters.
+// validate keeps only the known members. Senders may add others, such as a
+// delivery count. Key and fingerprint use only the known ones.
 func validate(_ context.Context, p payment) (payment, error) {
 	switch {
 	case !isID(p.ID):
@@ -72,21 +72,21 @@ func validate(_ context.Context, p payment) (payment, error) {
 	return p, nil
 }
 
-// charged is a payment that was charged.
+// charged is the output of a charge.
 type charged struct {
 	Payment string `json:"payment"`
 	Charge  string `json:"charge"`
 }
 
-// charge charges a payment, and may be run again for it: by the next holder of
-// the claim, when this one crashes after the charge and before the ledger has
-// the output, or loses its lease. So it asks the processor first, with the
-// fence of its claim: from then on the processor refuses whoever comes with a
-// smaller one, so nobody charges between the question and the charge.
+// charge charges a payment. It may run again for the same payment: if this
+// holder crashes after the charge and before the ledger has stored the output,
+// or loses its lease, the next holder of the claim runs it. So it first asks
+// the processor, with the fence of its claim. From then on the processor
+// refuses smaller fences, so nobody else charges between the question and the
+// charge.
 //
-// A real processor seldom knows of fences, and has idempotency keys instead:
-// there the claim's key goes along with the charge, and asking first is not
-// needed.
+// Few real processors support fences. Most have idempotency keys: then send the
+// claim's key with the charge. You need not ask first.
 func charge(ctx context.Context, p payment) (charged, error) {
 	stub, err := flow.Resource[*durable.Stub](ctx, "processor")
 	if err != nil {
@@ -106,8 +106,8 @@ func charge(ctx context.Context, p payment) (charged, error) {
 	return charged{p.ID, id}, err
 }
 
-// sequence gives a charge its number. It is remembered for as long as the
-// charge, from a later begin.
+// sequence assigns a number to a charge. The sequencer remembers it as long as
+// the ledger remembers the charge, but starts later, so it never forgets first.
 func sequence(ctx context.Context, c charged) (int64, error) {
 	sequencer, err := flow.Resource[dedupe.Sequencer](ctx, flow.Sequencer)
 	if err != nil {
@@ -122,7 +122,7 @@ func sequence(ctx context.Context, c charged) (int64, error) {
 	return seq.N, err
 }
 
-// answer is what each caller is told.
+// answer is what every caller receives.
 type answer struct {
 	charged
 	Sequence int64 `json:"sequence"`

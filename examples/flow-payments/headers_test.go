@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// No cache keeps what is answered about payments, and no browser takes it for
-// something else.
+// Answers about payments must not be cached, and browsers must not guess their
+// type.
 func TestEveryAnswerIsPrivate(t *testing.T) {
 	program, err := compile()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Flow-payments is a Worker that takes payments from webhooks, which arrive any
-// number of times, and charges each once.
+// Flow-payments is a Worker that receives payments from webhooks. The same
+// payment may arrive many times, and is charged once.
 //
 //	go run ./cmd/capdo dev examples/flow-payments -- --var DEMO:true
 //	curl 127.0.0.1:8787/payments --json '{"id":"pay_1","amount":1250,"currency":"EUR"}'
@@ -7,11 +7,11 @@
 //	curl 127.0.0.1:8787/payments/pay_1
 //	# {"charges":1,"payment":"pay_1"}
 //
-// With DEMO a request may ask for the program to end before or after the
-// charge, with the header Crash: before-charge, after-charge or after-step. A
-// repetition then takes over when the lease of the crashed one is over, and gets
-// the answer. If nobody repeats the request, the ledger's alarm takes up the run
-// (recovery.go).
+// With DEMO a request can make the program crash before or after the charge,
+// with the header Crash: before-charge, after-charge or after-step. A repeated
+// request takes over when the lease of the crashed holder has ended, and gets
+// the answer. If nobody repeats the request, the ledger's alarm continues the
+// run (recovery.go).
 package main
 
 import (
@@ -32,11 +32,11 @@ import (
 	"flow.internal/capdo/flow/flowhttp"
 )
 
-// guarded lets requests in from the machine that the Worker runs on; elsewhere
-// only with the secret PAYMENTS_TOKEN as bearer token.
+// guarded accepts requests from the machine that runs the Worker. Other
+// requests need the secret PAYMENTS_TOKEN as bearer token.
 var guarded = guard.Guard{Token: "PAYMENTS_TOKEN"}
 
-// live is the console at /console, which watches the ledger.
+// live is the console at /console. It observes the ledger.
 var live = console.New(&console.Options{Authorized: guarded.Authorized})
 
 func main() {
@@ -64,7 +64,7 @@ func routes(program *flow.Program) http.Handler {
 		Routes:   map[string]*flow.Program{"/payments": program},
 		Bindings: bindings,
 		MaxBody:  4 << 10,
-		// errors here have no payload
+		// these errors contain no payload
 		Report: func(_ *http.Request, err error) { slog.Error("a payment failed", "err", err) },
 	}))
 	mux.Handle("GET /payments/{id}", guarded.Wrap(http.HandlerFunc(status)))
@@ -72,7 +72,8 @@ func routes(program *flow.Program) http.Handler {
 	return guard.Private(mux)
 }
 
-// bindings gives the flow what it requires, from the request's env.
+// bindings returns the resources that the flow requires, from the request's
+// env.
 func bindings(r *http.Request) (flow.Bindings, error) {
 	return bindingsOf(r.Context(), durablehttp.Env(r), askedToCrash(r)), nil
 }
@@ -95,7 +96,8 @@ func bindingsOf(ctx context.Context, env *durable.Env, crash crash) flow.Binding
 
 func ledgerOptions() *dodedupe.LedgerOptions { return &dodedupe.LedgerOptions{Scope: "payments"} }
 
-// newLedger is the place for whoever watches the ledger: see [dedupe.Observed].
+// newLedger returns the ledger. You could observe it here: see
+// [dedupe.Observed].
 func newLedger(env *durable.Env) (dedupe.Ledger, error) {
 	ledger, err := dodedupe.NewLedger(env, ledgerOptions())
 	if err != nil {
@@ -104,7 +106,7 @@ func newLedger(env *durable.Env) (dedupe.Ledger, error) {
 	return ledger, nil
 }
 
-// status answers how often a payment was charged: once, whatever happened.
+// status answers how often a payment was charged. It is never more than once.
 func status(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if !isID(id) {
@@ -119,7 +121,7 @@ func status(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		slog.Error("a payment could not be looked up", "err", err)
-		http.Error(w, "the processor does not answer", http.StatusServiceUnavailable)
+		http.Error(w, "the processor did not answer", http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -130,11 +132,10 @@ func status(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(answer)
 }
 
-// crash is the point at which a request asks the program to end.
+// crash is the point at which a request makes the program end.
 type crash string
 
-// askedToCrash is for demonstrations: without the variable DEMO nobody is
-// listened to.
+// askedToCrash is for demonstrations. It needs the variable DEMO.
 func askedToCrash(r *http.Request) crash {
 	if !isDemo(durablehttp.Env(r)) {
 		return ""
@@ -147,7 +148,7 @@ func isDemo(env *durable.Env) bool {
 	return err == nil && demo == "true"
 }
 
-// at ends the program, with all that is under way in it, if this is the point.
+// at ends the program at once, if this is the point that was asked for.
 func (c crash) at(point string) {
 	if string(c) == point {
 		fmt.Fprintln(os.Stderr, "crashing on purpose,", point)

@@ -7,9 +7,9 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// processor is the class of a card processor that is made up. It charges as
-// often as it is asked to, so that a payment which is charged twice shows, and
-// refuses fences smaller than the largest that it has seen for a payment.
+// processor is the class of a simulated card processor. It charges each time it
+// is asked, so that tests can see a double charge. It refuses a fence that is
+// smaller than the largest it has seen for the payment.
 type processor struct{ storage *durable.Storage }
 
 func registerProcessor(class string) {
@@ -21,9 +21,9 @@ func registerProcessor(class string) {
 		durable.Func[*processor]("givenUp", (*processor).givenUp))
 }
 
-// newProcessor returns the one object of the class. Its error comes at once,
-// and not with the first call as that of [durable.Env.Object] does: a flow
-// checks its bindings before a node claims anything.
+// newProcessor returns the one object of the class. It returns an error at
+// once, while the error of [durable.Env.Object] comes with the first call. A
+// flow checks its bindings before a node claims anything.
 func newProcessor(env *durable.Env) (*durable.Stub, error) {
 	namespace, err := env.Namespace("PROCESSOR")
 	if err != nil {
@@ -42,8 +42,8 @@ func openProcessor(_ context.Context, state *durable.State, _ *durable.Env) (*pr
 	return p, err
 }
 
-// find returns a payment's charge, or "", and shuts out all who have a smaller
-// fence.
+// find returns a payment's charge, or "". From then on smaller fences are
+// refused.
 func (p *processor) find(
 	_ context.Context, payment string, fence int64,
 ) (charge string, err error) {
@@ -59,9 +59,10 @@ func (p *processor) find(
 	return charge, err
 }
 
-var errStale = errors.New("another claim of the payment was here before")
+var errStale = errors.New("a newer claim of the payment has taken over")
 
-// charge charges, once more each time. Fence and charge are one transaction.
+// charge adds a charge each time it is called. Fence and charge are stored in
+// one transaction.
 func (p *processor) charge(
 	_ context.Context, payment string, fence, amount int64, currency string,
 ) (charge string, err error) {
@@ -81,12 +82,12 @@ func (p *processor) charge(
 	return charge, err
 }
 
-// count says how often a payment was charged.
+// count returns how often a payment was charged.
 func (p *processor) count(_ context.Context, payment string) (int64, error) {
 	return one[int64](p, "SELECT count(*) FROM charges WHERE payment = ?", payment)
 }
 
-// giveUp notes that a payment is given up, and givenUp how often it was.
+// giveUp records that a payment was given up, and givenUp returns how often.
 func (p *processor) giveUp(ctx context.Context, payment string) (int64, error) {
 	if _, err := p.storage.SQL().Exec("INSERT INTO given_up VALUES (?)", payment); err != nil {
 		return 0, err
@@ -98,7 +99,7 @@ func (p *processor) givenUp(_ context.Context, payment string) (int64, error) {
 	return one[int64](p, "SELECT count(*) FROM given_up WHERE payment = ?", payment)
 }
 
-// one runs a statement that gives one row of one value.
+// one runs a query that returns a single value.
 func one[T any](p *processor, query string, args ...any) (value T, err error) {
 	rows, err := p.storage.SQL().Exec(query, args...)
 	if err != nil {

@@ -18,7 +18,7 @@ func TestTheProcessorRefusesSmallerFencesOfAPayment(t *testing.T) {
 	charge := func(payment string, fence int64) (string, error) {
 		return durable.Call[string](t.Context(), p, "charge", payment, fence, 1250, "EUR")
 	}
-	for _, fence := range []int64{7, 5} { // the largest counts, not the last
+	for _, fence := range []int64{7, 5} { // the largest fence counts, not the last one
 		if id, err := durable.Call[string](t.Context(), p, "find", "a", fence); id != "" || err != nil {
 			t.Errorf("%q, %v", id, err)
 		}

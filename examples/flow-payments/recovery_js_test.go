@@ -12,8 +12,8 @@ import (
 	"flow.internal/capdo/flow/flowseal"
 )
 
-// A run fails in the middle, and its sender does not come back. The alarm of its
-// object takes it up, in this process or in the next one.
+// A run fails midway, and its sender does not return. The alarm of the object
+// continues the run, in this process or in the next one.
 func TestTheAlarmTakesARunUp(t *testing.T) {
 	for n, restart := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restart %v", restart), func(t *testing.T) {
@@ -23,9 +23,9 @@ func TestTheAlarmTakesARunUp(t *testing.T) {
 			}
 			env := durabletest.Env(t, nil)
 			b := bindingsOf(t.Context(), env, "")
-			ledger, err := newLedger(env) // the console watches over those of requests
+			ledger, err := newLedger(env) // the console observes only the ledgers of requests
 			b.Add(flow.Dedupe, ledger, err)
-			b["processor"] = 7 // not what the node takes
+			b["processor"] = 7 // not a processor
 			payment := fmt.Sprintf("pay_alarm_%d", n)
 			in := fmt.Appendf(nil, `{"id":%q,"amount":1250,"currency":"EUR"}`, payment)
 			if _, err := program.Run(t.Context(), b, in); !errors.Is(err, flow.ErrResource) {
@@ -51,7 +51,6 @@ func TestTheAlarmTakesARunUp(t *testing.T) {
 	}
 }
 
-// Encryption works in wasm, too.
 func TestKeysSeal(t *testing.T) {
 	keys, err := flowseal.ParseKeys("a:QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVoyMzQ1Njc=")
 	if err != nil {

@@ -9,22 +9,22 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// The object has one alarm. It is due when the first value expires or the
-// user's alarm is delivered next, whichever is earlier.
+// The object has one alarm. It is set for the next expiry of a value or the
+// next delivery of the user's alarm, whichever is earlier.
 const (
 	alarmKey = reserved + "alarm"
 	logKey   = reserved + "log"
 )
 
-// userAlarm is the alarm that the user has set.
+// userAlarm is an alarm that the user has set.
 type userAlarm struct {
 	At       int64 `json:"at"`
-	Next     int64 `json:"next"` // when it is delivered next: later than that after a failure
+	Next     int64 `json:"next"` // next delivery; later than the scheduled time after a failure
 	Retries  int   `json:"retries"`
-	Failures int   `json:"failures"` // so many deliveries are still to fail
+	Failures int   `json:"failures"` // how many more deliveries will fail
 }
 
-// delivery is an entry of the log.
+// delivery is an entry of the delivery log.
 type delivery struct {
 	ScheduledMS int64 `json:"scheduled_ms"`
 	DeliveredMS int64 `json:"delivered_ms"`
@@ -32,20 +32,20 @@ type delivery struct {
 	Failed      bool  `json:"failed"`
 }
 
-// Like the platform's alarms, the user's is delivered again up to 6 times,
-// after 2 s and then twice as long each time.
+// Like the platform's alarms, the user's alarm is retried up to 6 times, first
+// after 2 s and then each time after twice as long.
 const (
 	maxRetries      = 6
 	firstRetryAfter = 2000
 )
 
-// What one alarm does at most.
+// Limits of a single alarm.
 const (
 	maxDeliveries = 100 // in the log
 	maxSwept      = 40  // values; the three entries of each go in one call, of 128 at most
 )
 
-// arm sets the object's alarm for what is due first.
+// arm sets the object's alarm for whatever is due first.
 func arm(ctx context.Context, txn *durable.Transaction) error {
 	user, _, err := durable.GetAsync[userAlarm](ctx, txn, alarmKey, nil)
 	if err != nil {
@@ -75,7 +75,7 @@ func arm(ctx context.Context, txn *durable.Transaction) error {
 	return txn.SetAlarm(ctx, time.UnixMilli(due), nil)
 }
 
-// ring delivers the user's alarm if it is time, and removes what has expired.
+// ring delivers the user's alarm if it is due, and removes expired values.
 func ring(ctx context.Context, txn *durable.Transaction) error {
 	user, _, err := durable.GetAsync[userAlarm](ctx, txn, alarmKey, nil)
 	if err != nil {
@@ -89,7 +89,7 @@ func ring(ctx context.Context, txn *durable.Transaction) error {
 	return sweep(ctx, txn)
 }
 
-// deliver notes a delivery. One that is to fail is followed by another.
+// deliver logs a delivery. If the delivery fails, it schedules a retry.
 func deliver(ctx context.Context, txn *durable.Transaction, user userAlarm) error {
 	log, _, err := durable.GetAsync[[]delivery](ctx, txn, logKey, nil)
 	if err != nil {
@@ -109,8 +109,8 @@ func deliver(ctx context.Context, txn *durable.Transaction, user userAlarm) erro
 	return txn.Put(ctx, alarmKey, user, nil)
 }
 
-// sweep removes values that have expired, the oldest first. If more are left,
-// the alarm comes again at once.
+// sweep removes expired values, the oldest first. If more are left, it sets the
+// alarm for now.
 func sweep(ctx context.Context, txn *durable.Transaction) error {
 	due, err := txn.List(ctx,
 		&durable.ListOptions{Start: duePlace(0), End: duePlace(now() + 1), Limit: maxSwept})
@@ -140,9 +140,9 @@ func (r *alarmRequest) check() error {
 	case r.ScheduledMS == nil:
 		return &inputError{"scheduled_ms", "it is missing"}
 	case *r.ScheduledMS < 1 || *r.ScheduledMS > math.MaxInt64/int64(time.Millisecond):
-		return &inputError{"scheduled_ms", "it is Unix time in ms, after 1970 and until 2262"}
+		return &inputError{"scheduled_ms", "it must be Unix time in ms, between 1970 and 2262"}
 	case r.Failures < 0 || r.Failures > maxRetries+1:
-		return &inputError{"failures", "it goes from 0 to 7"}
+		return &inputError{"failures", "it must be from 0 to 7"}
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func (o *object) deliveries(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !found {
-		log = []delivery{} // not null
+		log = []delivery{} // [] in JSON, not null
 	}
 	reply(w, http.StatusOK, map[string]any{"deliveries": log})
 }

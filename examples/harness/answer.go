@@ -15,7 +15,7 @@ import (
 	"flow.internal/capdo/internal/jsontext"
 )
 
-// Sizes of bodies: a value of the largest size as base64 in JSON, and a key.
+// Limits of bodies: a value of the largest size as base64 in JSON, and a key.
 const (
 	maxBody    = 4 << 20
 	maxKeyBody = 32 << 10
@@ -25,16 +25,16 @@ const (
 type failure struct {
 	Error string `json:"error"`
 	Code  string `json:"code"`
-	Name  string `json:"name,omitempty"`  // the Go error's, or SQLite's code
-	Field string `json:"field,omitempty"` // which part of the request is wrong, if one is
+	Name  string `json:"name,omitempty"`  // the name of the Go error, or SQLite's code
+	Field string `json:"field,omitempty"` // the wrong part of the request, if any
 }
 
-// inputError is a part of a request that is wrong.
+// inputError reports a wrong part of a request.
 type inputError struct{ field, problem string }
 
 func (e *inputError) Error() string { return e.field + ": " + e.problem }
 
-// bodyError is a body that is not what is expected.
+// bodyError reports a body that cannot be used.
 type bodyError struct {
 	status        int
 	code, problem string
@@ -42,7 +42,7 @@ type bodyError struct {
 
 func (e *bodyError) Error() string { return e.problem }
 
-// inputs are the errors of dedupe about a part of a request.
+// inputs are dedupe's errors about a part of a request.
 var inputs = []struct {
 	err               error
 	name, code, field string
@@ -53,8 +53,8 @@ var inputs = []struct {
 	{dedupe.ErrFingerprintTooLarge, "ErrFingerprintTooLarge", "hash_too_large", "hash"},
 }
 
-// kinds are the other errors that say more than that something failed, the most
-// specific ones first.
+// kinds are the other errors that have a code of their own, the most specific
+// ones first.
 var kinds = []struct {
 	err    error
 	name   string
@@ -77,7 +77,7 @@ var kinds = []struct {
 	{durable.ErrDisconnected, "ErrDisconnected", "disconnected", http.StatusServiceUnavailable},
 }
 
-// describe puts an error into an answer.
+// describe returns the status and the answer for an error.
 func describe(err error) (status int, f failure) {
 	f = failure{Error: err.Error(), Code: "internal"}
 	var input *inputError
@@ -113,15 +113,15 @@ func describe(err error) (status int, f failure) {
 	return status, f
 }
 
-// fail answers with an error: a caller's mistake as such, anything else as the
-// harness's.
+// fail answers with an error: 4xx for a caller's mistake, 5xx for any other
+// error.
 func fail(w http.ResponseWriter, err error) {
 	status, f := describe(err)
 	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1") // what is not available now may be soon
+		w.Header().Set("Retry-After", "1") // it may be available soon
 	}
 	if status >= http.StatusInternalServerError {
-		// errors contain neither keys nor values
+		// these errors contain neither keys nor values
 		slog.Error("the harness failed", "code", f.Code, "err", err)
 	}
 	reply(w, status, f)
@@ -135,7 +135,7 @@ func reply(w http.ResponseWriter, status int, v any) {
 	encoder(w).Encode(v)
 }
 
-// encoder writes JSON that is in no HTML page.
+// encoder writes JSON without HTML escapes.
 func encoder(w io.Writer) *json.Encoder {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -144,16 +144,16 @@ func encoder(w io.Writer) *json.Encoder {
 
 var success = map[string]bool{"success": true}
 
-// readBody reads JSON of at most limit bytes. An error names the field that is
-// wrong, if one is.
+// readBody reads JSON of at most limit bytes. If a field is wrong, the error
+// names it.
 func readBody[T any](w http.ResponseWriter, r *http.Request, limit int64) (body T, err error) {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	switch {
 	case err != nil:
-	case json.Valid(text) && !jsontext.IsUnicode(text): // two keys would become one
-		err = errors.New("a text in it is not Unicode")
+	case json.Valid(text) && !jsontext.IsUnicode(text): // otherwise two keys could become the same
+		err = errors.New("a string in it is not Unicode")
 	default:
 		err = d.Decode(&body)
 	}
@@ -179,5 +179,5 @@ func readBody[T any](w http.ResponseWriter, r *http.Request, limit int64) (body 
 		err = errors.New("it is empty")
 	}
 	return body, &bodyError{http.StatusBadRequest, "invalid_json",
-		"the body is not the JSON that is expected: " + err.Error()}
+		"the body is not the expected JSON: " + err.Error()}
 }

@@ -16,7 +16,7 @@ const scope = "harness"
 // keyRequest is the body of the dedupe operations.
 type keyRequest struct {
 	Key        *string `json:"key"`
-	Encoding   string  `json:"encoding"`    // "base64" for a key of any bytes
+	Encoding   string  `json:"encoding"`    // "base64" for a binary key
 	TTLSeconds float64 `json:"ttl_seconds"` // 0: the default
 }
 
@@ -78,7 +78,7 @@ func readKey(w http.ResponseWriter, r *http.Request) (req keyRequest, key []byte
 	return req, key, err
 }
 
-// decode returns the bytes of a text that may be in base64.
+// decode returns the bytes of a string, which may be base64.
 func decode(field, text, encoding string) ([]byte, error) {
 	switch encoding {
 	case "":
@@ -93,7 +93,7 @@ func decode(field, text, encoding string) ([]byte, error) {
 	return nil, &inputError{"encoding", `it can be "base64" or absent`}
 }
 
-// seconds turns seconds into a duration, rounded up to ns.
+// seconds converts seconds to a duration, rounded up to ns.
 func seconds(s float64) (time.Duration, error) {
 	ns := math.Ceil(s * float64(time.Second))
 	if ns > float64(dedupe.MaxTTL) {

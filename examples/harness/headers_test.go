@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Whatever is answered, no cache keeps it and no browser takes it for something
-// else: also what no handler of the harness writes, such as a redirect.
+// No answer may be cached, and browsers must not guess its type. This includes
+// answers that no handler writes, such as redirects.
 func TestEveryAnswerIsPrivate(t *testing.T) {
 	requests := []string{"GET /", "GET /health", "PUT /health", "GET /nowhere", "GET //health", "GET /storage/../health", "OPTIONS *", "GET /" + strings.Repeat("x", 9000)}
 	for _, r := range routes() {

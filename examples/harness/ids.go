@@ -13,7 +13,7 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// bindingOf returns the name of the binding that a request is for.
+// bindingOf returns the name of the binding that a request uses.
 func bindingOf(r *http.Request) string {
 	if name := r.URL.Query().Get("binding"); name != "" {
 		return name
@@ -25,8 +25,8 @@ func namespaceOf(r *http.Request) (*durable.Namespace, error) {
 	return durablehttp.Env(r).Namespace(bindingOf(r))
 }
 
-// objectName returns an object's name from a query parameter. Objects that
-// dedupe has its records in are nobody else's.
+// objectName returns an object's name from a query parameter. It refuses the
+// names of dedupe's own objects.
 func objectName(r *http.Request, parameter, absent string) (string, error) {
 	name := r.URL.Query().Get(parameter)
 	switch {
@@ -39,7 +39,7 @@ func objectName(r *http.Request, parameter, absent string) (string, error) {
 			fmt.Sprintf("it is longer than %d bytes", durable.MaxNameSize)}
 	case strings.HasPrefix(name, dodedupe.RecordPrefix):
 		return "", &inputError{parameter,
-			`names that begin with "` + dodedupe.RecordPrefix + `" are those of dedupe's objects`}
+			`names that begin with "` + dodedupe.RecordPrefix + `" are reserved for dedupe`}
 	}
 	return name, nil
 }
@@ -78,7 +78,7 @@ func uniqueID(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// answerID answers with an id that make makes.
+// answerID answers with the id that make returns.
 func answerID(
 	w http.ResponseWriter, r *http.Request, make func(*durable.Namespace) (*durable.ID, error),
 ) {
@@ -103,8 +103,8 @@ func orNull(s string) any {
 	return s
 }
 
-// fetchStub calls an object's fetch through a stub by name, and through one by
-// id.
+// fetchStub calls an object's fetch through a stub by name, and through a stub
+// by id.
 func fetchStub(w http.ResponseWriter, r *http.Request) {
 	namespace, err := namespaceOf(r)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// maxKeys is how many keys one answer has. A page of keys is read with its
-// values, which are up to 2 MB each.
+// maxKeys is the limit of keys in one answer. The object reads a page of keys
+// with its values, which are up to 2 MB each.
 const (
 	maxKeys  = 1000
 	pageSize = 16
@@ -22,7 +22,7 @@ func (o *object) list(w http.ResponseWriter, r *http.Request) {
 	if text := q.Get("limit"); text != "" {
 		var err error
 		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxKeys {
-			fail(w, &inputError{"limit", "it is a number from 1 to 1000"})
+			fail(w, &inputError{"limit", "it must be a number from 1 to 1000"})
 			return
 		}
 	}
@@ -38,7 +38,7 @@ func (o *object) list(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, answer)
 }
 
-// keys lists live keys, and reports whether there are more.
+// keys lists keys that have not expired, and reports whether there are more.
 func (o *object) keys(
 	ctx context.Context, prefix, start string, limit int,
 ) (keys []string, more bool, err error) {
@@ -67,7 +67,7 @@ func (o *object) keys(
 	}
 }
 
-// live returns those of the keys that are the user's and have not expired.
+// live filters the user's keys that have not expired.
 func (o *object) live(ctx context.Context, entries []durable.Entry) (keys []string, err error) {
 	var names []string
 	for _, e := range entries {

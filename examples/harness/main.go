@@ -1,6 +1,6 @@
-// Harness is a Worker that answers each operation of a Durable Object over
-// HTTP, for trying things out on one's own machine: dedupe, sequences, storage,
-// alarms, SQL, ids, stubs, WebSockets. GET / lists them with a curl line each.
+// Harness is a Worker that serves each operation of a Durable Object over HTTP,
+// to try them on your own machine: dedupe, sequences, storage, alarms, SQL,
+// ids, stubs, WebSockets. GET / lists them, each with a curl command.
 package main
 
 import (
@@ -12,7 +12,8 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// classes are two that do the same. The config says what each is backed by.
+// classes are two identical classes. The config gives each a different storage
+// backend.
 var classes = []string{"FlowDurableObject", "FlowSqlDurableObject"}
 
 func main() {

@@ -11,13 +11,13 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// object is a Durable Object: one with dedupe's records, or one that the
-// storage, alarm, SQL and WebSocket operations are about.
+// object is a Durable Object. It stores dedupe's records, or it serves the
+// storage, alarm, SQL and WebSocket operations.
 type object struct {
 	state    *durable.State
 	records  *dodedupe.Records
 	mux      http.Handler
-	instance string // tells this instance from later ones
+	instance string // identifies this instance
 }
 
 func openObject(ctx context.Context, state *durable.State, env *durable.Env) (*object, error) {
@@ -35,7 +35,7 @@ func (o *object) Fetch(ctx context.Context, r *durable.Request) (*durable.Respon
 	return durablehttp.Serve(ctx, o.mux, r)
 }
 
-// Alarm serves the one alarm of the object.
+// Alarm serves the object's one alarm.
 func (o *object) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	if mine, err := o.records.Alarm(ctx); mine {
 		return err
@@ -43,7 +43,7 @@ func (o *object) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	return o.update(ctx, ring)
 }
 
-// hello is what fetchStub asks for.
+// hello answers fetchStub.
 func (o *object) hello(w http.ResponseWriter, _ *http.Request) {
 	id, err := o.state.ID()
 	if err != nil {
@@ -54,8 +54,8 @@ func (o *object) hello(w http.ResponseWriter, _ *http.Request) {
 		"instance": o.instance})
 }
 
-// accept takes a WebSocket, which WebSocketMessage is told of also after the
-// object was evicted.
+// accept accepts a WebSocket. WebSocketMessage receives its messages, also
+// after an eviction.
 func (o *object) accept(w http.ResponseWriter, r *http.Request) {
 	if (&durable.Request{Header: r.Header}).IsUpgrade() {
 		if _, err := durablehttp.AcceptWebSocket(w, r, o.state); err != nil {
@@ -65,7 +65,7 @@ func (o *object) accept(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Upgrade", "websocket")
 	reply(w, http.StatusUpgradeRequired,
-		failure{Error: "this path is a WebSocket: the request needs the header Upgrade: websocket",
+		failure{Error: "this path serves a WebSocket: the request needs the header Upgrade: websocket",
 			Code: "no_upgrade", Name: "ErrNoUpgrade"})
 }
 
@@ -82,11 +82,11 @@ type laterRequest struct {
 	DelayMS int64 `json:"delay_ms"`
 }
 
-// maxDelay is how long work after an answer may wait: on Cloudflare it keeps
-// the object in memory, and costs.
+// maxDelay limits how long work after an answer may wait. On Cloudflare waiting
+// keeps the object in memory, which costs money.
 const maxDelay = 10 * time.Second
 
-// waitUntil answers, and stores a value afterwards.
+// waitUntil answers first and stores a value later.
 func (o *object) waitUntil(w http.ResponseWriter, r *http.Request) {
 	req, err := readBody[laterRequest](w, r, maxBody)
 	if err != nil {
@@ -95,7 +95,7 @@ func (o *object) waitUntil(w http.ResponseWriter, r *http.Request) {
 	}
 	delay := time.Duration(req.DelayMS) * time.Millisecond
 	if req.DelayMS < 0 || req.DelayMS > maxDelay.Milliseconds() {
-		fail(w, &inputError{"delay_ms", "it goes from 0 to 10000"})
+		fail(w, &inputError{"delay_ms", "it must be from 0 to 10000"})
 		return
 	}
 	v, err := req.parse()

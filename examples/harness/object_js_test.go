@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// stored returns the names of all that an object has stored.
+// stored returns the keys of everything in the object's storage.
 func stored(t *testing.T, stub *durable.Stub) (names []string) {
 	t.Helper()
 	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
@@ -30,7 +30,7 @@ func stored(t *testing.T, stub *durable.Stub) (names []string) {
 	return names
 }
 
-// storeIn stores a value as POST /storage/put does.
+// storeIn stores a value like POST /storage/put.
 func storeIn(t *testing.T, stub *durable.Stub, key string, ttl time.Duration) {
 	t.Helper()
 	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
@@ -52,8 +52,8 @@ func alarmOf(t *testing.T, stub *durable.Stub) (at time.Time) {
 	return at
 }
 
-// What has expired is collected though nobody looks at it, more than one
-// alarm's share of it, too; and nothing of it is left.
+// The alarm removes all expired values without any request, also more than one
+// alarm can remove, and leaves no entries behind.
 func TestTheAlarmCollectsWhatHasExpired(t *testing.T) {
 	for _, binding := range []string{"FLOW_DO", "FLOW_SQL_DO"} {
 		stub := durabletest.New(t, binding)
@@ -100,7 +100,7 @@ func TestAValueThatIsReplacedOrDeletedLeavesNothing(t *testing.T) {
 	}
 }
 
-// A change that fails has changed nothing, the alarm included.
+// A change that fails changes nothing, not even the alarm.
 func TestAChangeIsAllOrNothing(t *testing.T) {
 	stub := durabletest.New(t, "FLOW_DO")
 	storeIn(t, stub, "a", time.Hour)
@@ -130,7 +130,7 @@ func TestReadOnlyQueriesAreTold(t *testing.T) {
 		"SELECT(1)":                       true,
 		"VALUES (1)":                      true,
 		"WITH a AS (SELECT 1) SELECT 1":   true,
-		"WITH a AS (SELECT 1) DELETE":     true, // SQLite refuses it inside another query, so it runs as it is
+		"WITH a AS (SELECT 1) DELETE":     true, // SQLite refuses it inside another query, so it runs unchanged
 		"SELECT 1; DELETE FROM t":         false,
 		"SELECT ';'":                      false,
 		"DELETE FROM t":                   false,

@@ -9,10 +9,10 @@ import (
 	"flow.internal/capdo/examples/internal/guard"
 )
 
-// route is something that the harness does. Either the Worker serves it, or an
-// object.
+// route is an operation of the harness. Either the Worker or an object serves
+// it.
 type route struct {
-	pattern string // as http.ServeMux has them
+	pattern string // for http.ServeMux
 	about   string
 	curl    string // how to call it, with $URL for the Worker's address
 	worker  http.HandlerFunc
@@ -21,26 +21,26 @@ type route struct {
 
 const defaultObject, defaultBinding, sqlBinding = "harness", "FLOW_DO", "FLOW_SQL_DO"
 
-// routes are all of them, in the order of the page.
+// routes returns all routes, in the order of the page.
 func routes() []route {
 	return []route{
 		{pattern: "POST /dedupe/put_if_absent", about: "reserve a key", worker: putIfAbsent,
 			curl: `$URL/dedupe/put_if_absent --json '{"key":"alpha","ttl_seconds":60}'`},
 		{pattern: "POST /dedupe/forget", about: "make it insertable again", worker: forget,
 			curl: `$URL/dedupe/forget --json '{"key":"alpha"}'`},
-		{pattern: "POST /sequence/next", about: "the number of a stream's entry; the same key gets the same", worker: nextNumber,
+		{pattern: "POST /sequence/next", about: "the number of a key in a stream; the same key gets the same number", worker: nextNumber,
 			curl: `$URL/sequence/next --json '{"stream":"orders","key":"o-1","hash":"h"}'`},
 
 		{pattern: "POST /storage/put", about: "store a value; bytes as base64 with \"encoding\":\"base64\"", object: (*object).put,
 			curl: `$URL/storage/put --json '{"key":"a","value":{"n":1},"ttl_seconds":60}'`},
 		{pattern: "GET /storage/get", about: "the value of a key", object: (*object).get,
 			curl: `'$URL/storage/get?key=a'`},
-		{pattern: "GET /storage/list", about: "the keys in order; start is the first that counts", object: (*object).list,
+		{pattern: "GET /storage/list", about: "the keys in order, from start on", object: (*object).list,
 			curl: `'$URL/storage/list?prefix=&start=a&limit=10'`},
 		{pattern: "DELETE /storage/delete", about: "delete a key", object: (*object).delete,
 			curl: `-X DELETE '$URL/storage/delete?key=a'`},
 
-		{pattern: "POST /alarm/set", about: "set the alarm; the first so many deliveries fail with \"failures\"", object: (*object).setAlarm,
+		{pattern: "POST /alarm/set", about: "set the alarm; \"failures\" is how many deliveries fail first", object: (*object).setAlarm,
 			curl: `$URL/alarm/set --json '{"scheduled_ms":1767225600000}'`},
 		{pattern: "GET /alarm/get", about: "when it is due", object: (*object).getAlarm,
 			curl: `$URL/alarm/get`},
@@ -54,26 +54,25 @@ func routes() []route {
 
 		{pattern: "GET /id/from_name", about: "the id of a name", worker: idFromName,
 			curl: `'$URL/id/from_name?name=harness'`},
-		{pattern: "GET /id/from_string", about: "an id that was written down", worker: idFromString,
+		{pattern: "GET /id/from_string", about: "the id of a hexadecimal string", worker: idFromString,
 			curl: `"$URL/id/from_string?id=$ID"`},
-		{pattern: "GET /id/unique", about: "a new id; jurisdiction=eu keeps its object in the EU, on Cloudflare", worker: uniqueID,
+		{pattern: "GET /id/unique", about: "a new id; on Cloudflare jurisdiction=eu keeps its object in the EU", worker: uniqueID,
 			curl: `$URL/id/unique`},
-		{pattern: "GET /stub/fetch", about: "what an object's own fetch answers, called by name and by id", worker: fetchStub,
+		{pattern: "GET /stub/fetch", about: "the answer of an object's fetch, called by name and by id", worker: fetchStub,
 			curl: `'$URL/stub/fetch?name=harness'`},
 
-		{pattern: "GET /ws", about: "a WebSocket that sends back what it gets; the object may sleep meanwhile", object: (*object).accept,
+		{pattern: "GET /ws", about: "a WebSocket that echoes messages; the object may hibernate meanwhile", object: (*object).accept,
 			curl: `-i -N --max-time 1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==' $URL/ws`},
-		{pattern: "POST /wait_until", about: "answer at once, and store a value afterwards", object: (*object).waitUntil,
+		{pattern: "POST /wait_until", about: "answer at once and store a value later", object: (*object).waitUntil,
 			curl: `$URL/wait_until --json '{"key":"later","value":1,"delay_ms":100}'`},
-		{pattern: "GET /health", about: "whether it serves, for everybody", worker: health,
+		{pattern: "GET /health", about: "whether the Worker runs; needs no token", worker: health,
 			curl: `$URL/health`},
 	}
 }
 
 var guarded = guard.Guard{Token: "HARNESS_TOKEN"}
 
-// newMux serves the Worker's requests. Only /health and the page are for
-// everybody.
+// newMux returns the Worker's handler. Only /health and the page are public.
 func newMux() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", page)
@@ -92,8 +91,8 @@ func newMux() http.Handler {
 	return guard.Private(mux)
 }
 
-// notFound answers a request that no route is for; with the method that the
-// path has, if it has one.
+// notFound answers requests without a route. If the path exists with another
+// method, the answer names it.
 func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	for _, method := range []string{"GET", "POST", "DELETE"} {
 		other := r.Clone(r.Context())
@@ -101,16 +100,16 @@ func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 		if _, pattern := mux.Handler(other); pattern != "/" {
 			w.Header().Set("Allow", method)
 			reply(w, http.StatusMethodNotAllowed,
-				failure{Error: "this path takes " + method, Code: "method_not_allowed"})
+				failure{Error: "this path accepts only " + method, Code: "method_not_allowed"})
 			return
 		}
 	}
 	reply(w, http.StatusNotFound,
-		failure{Error: "there is no such path; GET / lists those there are", Code: "no_route"})
+		failure{Error: "there is no such path; GET / lists all paths", Code: "no_route"})
 }
 
-// newObjectMux serves an object's requests. Those that come are the Worker's,
-// or fetchStub's.
+// newObjectMux returns an object's handler. Requests come only from the Worker
+// and from fetchStub.
 func newObjectMux(o *object) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", o.hello)
@@ -123,7 +122,7 @@ func newObjectMux(o *object) http.Handler {
 	return guard.Private(mux)
 }
 
-// forward has an object answer: that of ?object= behind ?binding=.
+// forward sends the request to the object that ?object= and ?binding= name.
 func forward(w http.ResponseWriter, r *http.Request) {
 	namespace, err := namespaceOf(r)
 	if err != nil {
@@ -141,7 +140,7 @@ func forward(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	inner := r.Clone(r.Context())
-	inner.Header.Del("Authorization") // the object has no use for the token
+	inner.Header.Del("Authorization") // the object does not need the token
 	if err := durablehttp.Forward(w, inner, stub); err != nil {
 		fail(w, err)
 	}
@@ -185,7 +184,7 @@ dd { margin: 0 }
 	w.Write([]byte(b.String()))
 }
 
-// origin is how the client has reached the Worker.
+// origin returns the origin by which the client reached the Worker.
 func origin(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host

@@ -10,22 +10,22 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// rows are those of a query, with the types that SQLite has.
+// rows are the rows of a query, with SQLite's types.
 //
-// JavaScript has one kind of number: workerd hands out 5 for an INTEGER and for
-// a REAL, and 9007199254740992 for the integer after that, too. So a query that
-// only reads is asked for text: SQLite puts "i" before the digits of an
-// integer, and "t" before a text. The rows of other statements, as those of
-// INSERT … RETURNING, arrive as they are: a number without a fraction counts as
-// an integer there, and one beyond ±(2^53-1) is refused.
+// JavaScript has only one number type. workerd returns 5 for both an INTEGER
+// and a REAL, and rounds integers beyond 2^53. So a query that only reads is
+// wrapped: SQLite returns each integer as text with the prefix "i", and each
+// text with the prefix "t". Rows of other statements, such as INSERT …
+// RETURNING, arrive as they are: a number without a fraction counts as an
+// integer, and one beyond ±(2^53-1) is refused.
 type rows struct {
 	*durable.Cursor
 	columns []string
 	marked  bool
 }
 
-// query runs a query. A statement that cannot be asked so, or that fails then,
-// runs as it was written, so that errors are those of its own text.
+// query runs a query. If the wrapped query is impossible or fails, it runs the
+// original text, so that errors refer to that.
 func query(sql *durable.SQL, text string, args []any) (*rows, error) {
 	if body, ok := readOnly(text); ok {
 		if r, err := queryMarked(sql, body, args); err == nil {
@@ -40,8 +40,8 @@ func query(sql *durable.SQL, text string, args []any) (*rows, error) {
 }
 
 // readOnly returns a query without its last semicolon, if it is a single
-// statement that cannot write. A semicolon anywhere else makes it several, as
-// far as this knows.
+// statement that cannot write. Any other semicolon counts as a second
+// statement.
 func readOnly(text string) (body string, ok bool) {
 	body = strings.TrimSpace(text)
 	body = strings.TrimSpace(strings.TrimSuffix(body, ";"))
@@ -51,10 +51,10 @@ func readOnly(text string) (body string, ok bool) {
 			strings.HasPrefix(word, "WITH"))
 }
 
-// queryMarked runs a query inside another one, which cannot write: SQLite has
-// no INSERT there.
+// queryMarked runs a query inside another one, which cannot write: SQLite does
+// not allow INSERT there.
 func queryMarked(sql *durable.SQL, body string, args []any) (*rows, error) {
-	inner := "(\n" + body + "\n)" // a comment at its end ends with the line
+	inner := "(\n" + body + "\n)" // the line end closes a trailing comment
 	head, err := sql.Exec("SELECT * FROM "+inner+" LIMIT 0", args...)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func queryMarked(sql *durable.SQL, body string, args []any) (*rows, error) {
 	return &rows{c, columns, true}, nil
 }
 
-// cells returns the current row.
+// cells returns the values of the current row.
 func (r *rows) cells() ([]cell, error) {
 	values, dest := make([]any, len(r.columns)), make([]any, len(r.columns))
 	for i := range values {
@@ -110,7 +110,7 @@ func (r *rows) cell(v any) cell {
 			return cell{"integer", json.Number(strconv.FormatInt(int64(v), 10))}
 		}
 		if math.IsInf(v, 0) {
-			// "+Inf": JSON has no number for it
+			// JSON has no number for +Inf
 			return cell{"float", strconv.FormatFloat(v, 'g', -1, 64)}
 		}
 		return cell{"float", v}

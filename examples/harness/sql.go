@@ -17,20 +17,20 @@ type sqlRequest struct {
 
 // binding is a parameter of a statement.
 type binding struct {
-	// null, boolean, integer, float, string or blob, which is base64
+	// null, boolean, integer, float, string or blob (base64)
 	Type  string          `json:"type"`
 	Value json.RawMessage `json:"value"`
 }
 
-// maxResult is how much of an answer is kept in memory. A cursor keeps a batch
-// of rows, whatever their number.
+// maxResult limits the answer in memory. A cursor keeps only one batch of rows.
 const maxResult = 8 << 20
 
 var errResultTooLarge = &bodyError{http.StatusRequestEntityTooLarge, "result_too_large",
-	`the rows are larger than 8 MiB; the statement has run; read them with "mode":"cursor"`}
+	`the rows are larger than 8 MiB, and the statement has run; read them with "mode":"cursor"`}
 
-// execSQL runs a query, and answers with its rows: json as an object each, raw
-// as lists of {type, value}, cursor as a line each.
+// execSQL runs a query and answers with its rows. The mode json gives an object
+// for each row, raw gives lists of {type, value}, and cursor gives a line for
+// each row.
 func (o *object) execSQL(w http.ResponseWriter, r *http.Request) {
 	req, err := readBody[sqlRequest](w, r, maxBody)
 	if err != nil {
@@ -46,7 +46,7 @@ func (o *object) execSQL(w http.ResponseWriter, r *http.Request) {
 	case req.Query == "":
 		err = &inputError{"query", "it is missing"}
 	case answer == nil:
-		err = &inputError{"mode", "it can be json, raw or cursor"}
+		err = &inputError{"mode", "it must be json, raw or cursor"}
 	}
 	if err != nil {
 		fail(w, err)
@@ -74,8 +74,8 @@ func parseBindings(list []binding) (args []any, err error) {
 	return args, nil
 }
 
-// parse returns what is bound, or what is wrong. Integers are JSON numbers or,
-// for clients whose numbers are floats, strings.
+// parse returns the value to bind, or the problem with it. Integers are JSON
+// numbers, or strings for clients that have only floats.
 func (b *binding) parse() (v any, problem string) {
 	var ok bool
 	switch b.Type {
@@ -92,10 +92,10 @@ func (b *binding) parse() (v any, problem string) {
 	case "blob":
 		v, ok = parseAs[[]byte](b.Value) // base64
 	default:
-		return nil, "its type can be null, boolean, integer, float, string or blob"
+		return nil, "its type must be null, boolean, integer, float, string or blob"
 	}
 	if !ok {
-		return nil, "its value is no " + b.Type
+		return nil, "its value does not have the type " + b.Type
 	}
 	return v, ""
 }
@@ -117,7 +117,7 @@ func parseInteger(text json.RawMessage) (any, bool) {
 	return n, err == nil
 }
 
-// answerObjects answers with an object for each row. A BLOB is base64.
+// answerObjects answers with an object for each row. BLOBs are base64.
 func answerObjects(w http.ResponseWriter, rows *rows) error {
 	return answerAll(w, rows, func(cells []cell) any {
 		object := map[string]any{}
@@ -156,8 +156,8 @@ func answerAll(w http.ResponseWriter, rows *rows, shape func([]cell) any) error 
 }
 
 // answerLines answers with newline-delimited JSON: a list of values for each
-// row, and last an object with the columns' names and what was read and
-// written, or with the error that ended the rows.
+// row, and finally an object. This has the names of the columns and the counts
+// of rows read and written, or the error that ended the rows.
 func answerLines(w http.ResponseWriter, rows *rows) error {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := bufio.NewWriterSize(w, 32<<10)
@@ -168,15 +168,15 @@ func answerLines(w http.ResponseWriter, rows *rows) error {
 		encoder(out).Encode(map[string]any{"columnNames": rows.columns, "rowsRead": rows.RowsRead(),
 			"rowsWritten": rows.RowsWritten()})
 	}
-	out.Flush() // fails where the client has gone, which ended the rows, too
-	return nil  // the answer has begun
+	out.Flush() // fails if the client has disconnected, which also ended the rows
+	return nil  // the answer has started
 }
 
-// flushInterval is how many rows wait for each other. They come from SQLite in
-// batches of as many.
+// flushInterval is how many rows are sent together. SQLite returns rows in
+// batches of the same size.
 const flushInterval = 128
 
-// writeRows writes rows as lines. The first one leaves at once.
+// writeRows writes rows as lines. It sends the first row at once.
 func writeRows(w http.ResponseWriter, out *bufio.Writer, rows *rows) error {
 	lines, values := encoder(out), make([]any, len(rows.columns))
 	for n := 0; rows.Next(); n++ {
@@ -203,7 +203,7 @@ func writeRows(w http.ResponseWriter, out *bufio.Writer, rows *rows) error {
 	return rows.Err()
 }
 
-// cell is a value of a row.
+// cell is one value of a row.
 type cell struct {
 	Type  string `json:"type"` // null, integer, float, string or blob
 	Value any    `json:"value"`

@@ -18,17 +18,18 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// A value is stored under its own key. One that expires has two more entries,
+// A value is stored under its own key. A value that expires has two more
+// entries:
 //
 //	_harness_ttl:<SHA-256 of the key>                          when it expires
 //	_harness_due:<when, 16 digits>:<SHA-256 of the key>        the key
 //
-// so that a look at a key finds out, and the alarm finds what is due. They
-// change together, in a transaction, which sets the object's alarm, too. Time
-// is the object's, in Unix ms.
+// The first one tells a reader of the key that it has expired. The second one
+// tells the alarm which keys are due. One transaction changes all of them and
+// sets the object's alarm. Times are by the object's clock, in Unix ms.
 const (
 	reserved      = "_harness_"
-	afterReserved = "_harness`" // the first key after all that begin so
+	afterReserved = "_harness`" // the first key after all keys with that prefix
 	ttlPrefix     = reserved + "ttl:"
 	duePrefix     = reserved + "due:"
 )
@@ -44,8 +45,8 @@ func keyHash(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// update changes what the object has stored, all or nothing, and sets the alarm
-// for what is due next.
+// update changes the object's storage in one transaction, and sets the alarm
+// for whatever is due next.
 func (o *object) update(
 	ctx context.Context, change func(ctx context.Context, txn *durable.Transaction) error,
 ) error {
@@ -61,15 +62,15 @@ func (o *object) update(
 type putRequest struct {
 	Key        *string         `json:"key"`
 	Value      json.RawMessage `json:"value"`
-	Encoding   string          `json:"encoding"` // "base64" for a value of bytes
+	Encoding   string          `json:"encoding"` // "base64" for a binary value
 	TTLSeconds *float64        `json:"ttl_seconds"`
 }
 
-// value is what is to be stored.
+// value is a value to store.
 type value struct {
 	key   string
 	value any
-	ttl   time.Duration // 0: it stays
+	ttl   time.Duration // 0: does not expire
 }
 
 func (r *putRequest) parse() (v value, err error) {
@@ -94,7 +95,7 @@ func checkKey(key string) error {
 	case key == "":
 		return &inputError{"key", "it is missing"}
 	case strings.HasPrefix(key, reserved):
-		return &inputError{"key", `keys that begin with "` + reserved + `" are the harness's own`}
+		return &inputError{"key", `keys that begin with "` + reserved + `" are reserved for the harness`}
 	}
 	return nil
 }
@@ -102,13 +103,13 @@ func checkKey(key string) error {
 func parseTTL(s float64) (time.Duration, error) {
 	ms := math.Ceil(s * 1000)
 	if ms < 1 || ms > float64(dedupe.MaxTTL.Milliseconds()) {
-		return 0, &inputError{"ttl_seconds", "it is more than 0, and at most 10 years"}
+		return 0, &inputError{"ttl_seconds", "it must be more than 0 and at most 10 years"}
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }
 
-// parseValue turns JSON into what storage knows. Integers stay exact up to
-// int64.
+// parseValue converts JSON to a value that storage accepts. Integers are exact
+// up to int64.
 func (r *putRequest) parseValue() (any, error) {
 	if len(r.Value) == 0 {
 		return nil, &inputError{"value", "it is missing"}
@@ -120,7 +121,7 @@ func (r *putRequest) parseValue() (any, error) {
 		return nil, &inputError{"value", "it is not JSON"}
 	}
 	if v == nil {
-		return nil, &inputError{"value", "null cannot be told from no value"}
+		return nil, &inputError{"value", "null cannot be distinguished from a missing value"}
 	}
 	if r.Encoding != "" {
 		text, ok := v.(string)
@@ -132,7 +133,7 @@ func (r *putRequest) parseValue() (any, error) {
 	return storable(v)
 }
 
-// storable replaces JSON's numbers by Go's.
+// storable replaces JSON numbers by Go numbers.
 func storable(v any) (any, error) {
 	var err error
 	switch v := v.(type) {
@@ -198,7 +199,7 @@ func (o *object) store(ctx context.Context, v value) error {
 
 func now() int64 { return time.Now().UnixMilli() }
 
-// remove deletes a key with all that belongs to it.
+// remove deletes a key with its other entries.
 func remove(ctx context.Context, txn *durable.Transaction, key string) error {
 	gone := []string{key, ttlName(key)}
 	expires, err := expiry(ctx, txn, key)
@@ -212,7 +213,7 @@ func remove(ctx context.Context, txn *durable.Transaction, key string) error {
 	return err
 }
 
-// expiry returns when a key expires, 0 for never.
+// expiry returns when a key expires, or 0 if it does not.
 func expiry(ctx context.Context, from durable.AsyncGetter, key string) (int64, error) {
 	at, _, err := durable.GetAsync[int64](ctx, from, ttlName(key), nil)
 	return at, err

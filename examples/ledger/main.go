@@ -1,7 +1,7 @@
 // Ledger is a Worker that serves the idempotency ledger, the sequencer and the
-// dedupe store over HTTP, to the tenants whose tokens its secret LEDGER_TOKENS
-// has. Package ledgerapi has the API and its client; README.md says how to run
-// it.
+// dedupe store over HTTP. Its secret LEDGER_TOKENS contains the tokens of its
+// tenants. Package ledgerapi has the API and its client; README.md explains how
+// to run it.
 package main
 
 import (
@@ -35,8 +35,8 @@ func register(tokens func(r *http.Request) (*ledgerapi.Tokens, error)) {
 	}))
 }
 
-// tokens reads the secret anew for each request: a Worker's environment belongs
-// to the request.
+// tokens reads the secret again for each request: a Worker's environment
+// belongs to the request.
 func tokens(r *http.Request) (*ledgerapi.Tokens, error) {
 	secret, _, err := durablehttp.Env(r).Var("LEDGER_TOKENS")
 	if err != nil {
@@ -49,8 +49,7 @@ func tokens(r *http.Request) (*ledgerapi.Tokens, error) {
 	return tokens, nil
 }
 
-// scope keeps tenants apart. To change it is to forget all that they have
-// stored.
+// scope separates the tenants. If you change it, all stored keys are forgotten.
 func scope(tenant string) string { return "tenant:" + tenant }
 
 func ledger(r *http.Request, tenant string) (dedupe.Ledger, error) {

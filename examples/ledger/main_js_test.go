@@ -20,7 +20,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// connect returns a client that runs in workerd, as one in another Worker does.
+// connect returns a client that runs in workerd, like a client in another
+// Worker.
 func connect(t *testing.T) *ledgerapi.Client {
 	t.Helper()
 	worker := &http.Client{Transport: durablehttp.Transport(durabletest.Worker(t))}

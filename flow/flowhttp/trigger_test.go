@@ -20,7 +20,7 @@ import (
 	"flow.internal/capdo/flow"
 )
 
-// program has an entry that hands its input on to work.
+// program returns a flow with an entry that passes its input to work.
 func program(t *testing.T, d flow.Delivery, work func(ctx context.Context, in map[string]any) (any, error)) *flow.Program {
 	t.Helper()
 	options := []flow.NodeOption{flow.Requires(flow.Dedupe)}
@@ -40,7 +40,7 @@ func fails(err error) func(context.Context, map[string]any) (any, error) {
 	return func(context.Context, map[string]any) (any, error) { return nil, err }
 }
 
-// trigger serves a program at /f, on a ledger.
+// trigger serves a program at /f with a ledger.
 func trigger(p *flow.Program, l dedupe.Ledger) *Trigger {
 	return &Trigger{
 		Routes:   map[string]*flow.Program{"/f": p},
@@ -50,7 +50,7 @@ func trigger(p *flow.Program, l dedupe.Ledger) *Trigger {
 
 const secret = "s3cret"
 
-// send sends a request and wants a status, and the code of a problem, or the
+// send sends a request. It wants a status, and the code of a problem or a
 // response.
 func send(t *testing.T, h http.Handler, r *http.Request, status int, code string) *http.Response {
 	t.Helper()
@@ -200,7 +200,7 @@ func TestADeadlineIs504AndAClientThatIsGone503(t *testing.T) {
 			cancel()
 			send(t, tr, post("/f", `{"id":"c"}`).WithContext(ctx), 503, "cancelled")
 		}
-		time.Sleep(time.Hour) // for those that ignore it
+		time.Sleep(time.Hour) // for handlers that ignore their context
 	})
 }
 

@@ -28,7 +28,7 @@ func seal(t *testing.T, k *Keys, text, about string) []byte {
 		t.Fatal(err)
 	}
 	if len(text) > 8 && bytes.Contains(sealed, []byte(text)) {
-		t.Error("what is sealed has the text in it")
+		t.Error("the sealed text contains the plain text")
 	}
 	return sealed
 }
@@ -38,7 +38,7 @@ func TestWhatIsSealedOpens(t *testing.T) {
 	for _, text := range []string{"", "x", `{"card":"4242424242424242"}`, strings.Repeat("long", 1<<16)} {
 		one, two := seal(t, k, text, "run 1"), seal(t, k, text, "run 1")
 		if bytes.Equal(one, two) {
-			t.Error("a text is sealed to the same twice")
+			t.Error("sealing a text twice gives the same result")
 		}
 		if got, err := k.Open(one, []byte("run 1")); string(got) != text || err != nil {
 			t.Errorf("%.20q, %v", got, err)
@@ -66,7 +66,7 @@ func TestWhatIsChangedDoesNotOpen(t *testing.T) {
 		t.Errorf("another run's: %v", err)
 	}
 	if _, err := parse(t, "a:"+secret(2)).Open(sealed, []byte("run 1")); !errors.Is(err, ErrOpen) {
-		t.Errorf("another key of the same id: %v", err)
+		t.Errorf("another key with the same id: %v", err)
 	}
 	swapped := bytes.Clone(sealed)
 	swapped[2] = 'b'
@@ -90,7 +90,7 @@ func TestKeysAreReplaced(t *testing.T) {
 		t.Errorf("without the old key: %v", err)
 	}
 	if !bytes.Equal(both.Digest([]byte("x")), fresh.Digest([]byte("x"))) || bytes.Equal(old.Digest([]byte("x")), fresh.Digest([]byte("x"))) {
-		t.Error("a digest is not of the first key")
+		t.Error("a digest does not use the first key")
 	}
 }
 

@@ -38,7 +38,7 @@ func TestAFunctionIsOfTheLongestPackage(t *testing.T) {
 	known := map[string]string{"a": "a", "a.b_c": "a.b/c", "net_http": "net/http"}
 	for name, want := range map[string]string{"a.F": "a", "a.b_c.F": "a.b/c", "a.b_c.__T_.M.func1": "a.b/c", "net_http.__Client_.Do": "net/http", "other.F": "", "go_map": ""} {
 		if got, _ := packageOf(name, known); got != want {
-			t.Errorf("%s is of %q, want %q", name, got, want)
+			t.Errorf("%s has %q, want %q", name, got, want)
 		}
 	}
 }

@@ -26,17 +26,17 @@ func roundTrip(t *testing.T, v any) any {
 
 func TestValuesRoundTrip(t *testing.T) {
 	for name, c := range map[string]struct{ in, out any }{
-		"nil":                                  {nil, nil},
-		"booleans":                             {[]any{true, false}, []any{true, false}},
-		"a small integer is a number":          {7, 7.0},
-		"the largest safe integer is a number": {int64(1<<53 - 1), float64(1<<53 - 1)},
-		"an integer beyond is a BigInt and exact": {int64(1 << 53), int64(1 << 53)},
-		"so is the smallest":                      {int64(math.MinInt64), int64(math.MinInt64)},
-		"infinity":                                {math.Inf(-1), math.Inf(-1)},
-		"strings":                                 {[]any{"", "a", "\x00", "😀", strings.Repeat("long", 100)}, []any{"", "a", "\x00", "😀", strings.Repeat("long", 100)}},
-		"bytes":                                   {[]byte{0, 255}, []byte{0, 255}},
-		"times have ms":                           {time.UnixMilli(1234), time.UnixMilli(1234)},
-		"maps":                                    {map[string]any{"a": []any{}, "": nil}, map[string]any{"a": []any{}, "": nil}},
+		"nil":                              {nil, nil},
+		"booleans":                         {[]any{true, false}, []any{true, false}},
+		"a small integer becomes a number": {7, 7.0},
+		"the largest safe integer becomes a number":    {int64(1<<53 - 1), float64(1<<53 - 1)},
+		"a larger integer becomes an exact BigInt":     {int64(1 << 53), int64(1 << 53)},
+		"the smallest integer becomes an exact BigInt": {int64(math.MinInt64), int64(math.MinInt64)},
+		"infinity":      {math.Inf(-1), math.Inf(-1)},
+		"strings":       {[]any{"", "a", "\x00", "😀", strings.Repeat("long", 100)}, []any{"", "a", "\x00", "😀", strings.Repeat("long", 100)}},
+		"bytes":         {[]byte{0, 255}, []byte{0, 255}},
+		"times have ms": {time.UnixMilli(1234), time.UnixMilli(1234)},
+		"maps":          {map[string]any{"a": []any{}, "": nil}, map[string]any{"a": []any{}, "": nil}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := roundTrip(t, c.in); !reflect.DeepEqual(got, c.out) {
@@ -75,10 +75,10 @@ func TestReferencesAreRefusedWhereTheyMeanAnotherValue(t *testing.T) {
 			t.Error(err)
 		}
 		if _, err := encode(nil, c, in(foreign)); !errors.Is(err, ErrForeignHandle) {
-			t.Errorf("a reference of another context: %v", err)
+			t.Errorf("a reference from another context: %v", err)
 		}
 		if _, err := encode(nil, c, in(gone)); !errors.Is(err, errReleased) {
-			t.Errorf("a reference that was released: %v", err)
+			t.Errorf("a released reference: %v", err)
 		}
 	}
 }
@@ -150,19 +150,19 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := encode(nil, nil, v)
 		if err != nil {
-			return // a string that was not UTF-8, a promise in a value, a reference that was released
+			return // invalid UTF-8, a promise in a value, or a released reference
 		}
 		w, err := (&decoder{b: again}).value()
 		if err != nil {
 			t.Fatalf("%v was decoded, but not after encoding it: %v", v, err)
 		}
-		if c, _ := encode(nil, nil, w); len(c) != len(again) { // maps have no order, NaN is not itself: compare sizes
+		if c, _ := encode(nil, nil, w); len(c) != len(again) { // maps have no order, and NaN != NaN: compare sizes
 			t.Fatalf("%#v became %#v", v, w)
 		}
 	})
 }
 
-// builder makes a value of what a fuzzer gives it.
+// builder builds values from a fuzzer's bytes.
 type builder struct{ b []byte }
 
 func (g *builder) take(n int) []byte {
@@ -188,7 +188,7 @@ func (g *builder) uint64() (n uint64) {
 
 func (g *builder) string() string { return strings.ToValidUTF8(string(g.take(int(g.byte()))), "?") }
 
-// value returns a value and what it is when it comes back.
+// value returns a value, and what it decodes to.
 func (g *builder) value(depth int) (in, out any) {
 	kind := g.byte() % 12
 	if depth > 20 && kind > 8 {
@@ -202,7 +202,7 @@ func (g *builder) value(depth int) (in, out any) {
 	case 3:
 		f := math.Float64frombits(g.uint64())
 		if f != f {
-			f = 0 // which is not equal to itself
+			f = 0 // NaN is not equal to itself
 		}
 		return f, f
 	case 4:
@@ -257,7 +257,7 @@ func FuzzRoundTrip(f *testing.F) {
 				t.Fatalf("%#v became %#v, %v, with %d bytes left", in, got, err, len(d.b))
 			}
 		}
-		for n := range min(len(enc)-len("before"), 200) { // what ends early is malformed, or less than the whole
+		for n := range min(len(enc)-len("before"), 200) { // a truncated encoding is malformed, or decodes to less
 			if got, err := (&decoder{b: enc[len("before"):][:n]}).value(); err == nil {
 				t.Fatalf("%d bytes of %#v are %#v", n, in, got)
 			}

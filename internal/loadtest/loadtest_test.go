@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// options is a load on a server, without a warmup.
+// options returns the options of a load test without a warmup.
 func options(t *testing.T, handler http.HandlerFunc) Options {
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
@@ -24,7 +24,8 @@ func options(t *testing.T, handler http.HandlerFunc) Options {
 	}
 }
 
-// stalling answers at once, but for one second, in which it answers nobody.
+// stalling returns a handler that answers at once, except during one second,
+// when it does not answer at all.
 func stalling(after time.Duration) http.HandlerFunc {
 	begin := time.Now()
 	return func(http.ResponseWriter, *http.Request) {
@@ -35,8 +36,9 @@ func stalling(after time.Duration) http.HandlerFunc {
 	}
 }
 
-// A second's stall in two seconds is half of the requests of an open loop, even
-// where the bound of requests in flight keeps most of them from being sent.
+// If a server stalls for one second out of two, half of the requests of an open
+// loop are affected. This must show even if the limit of requests in flight
+// prevents most of them from being sent.
 func TestAnOpenLoopShowsAStall(t *testing.T) {
 	for name, inFlight := range map[string]int{"enough in flight": 1000, "few in flight": 2} {
 		t.Run(name, func(t *testing.T) {
@@ -89,7 +91,8 @@ func TestTheBoundOfRequestsInFlight(t *testing.T) {
 	}
 }
 
-// What is due and cannot be sent counts with the time that it has waited.
+// Requests that are due but cannot be sent count with the time they have
+// waited.
 func TestRequestsThatAreNeverSent(t *testing.T) {
 	stop := make(chan struct{})
 	o := options(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -102,7 +105,7 @@ func TestRequestsThatAreNeverSent(t *testing.T) {
 	o.Rate, o.MaxInFlight, o.Timeout = 100, 1, 300*time.Millisecond
 	r := Run(t.Context(), o)
 	if r.Requests != 50 || r.Errors[errUnsent.Error()] == 0 || r.Errors["timeout"] == 0 {
-		t.Errorf("%d requests, errors %v; want 50, some of which were never sent", r.Requests, r.Errors)
+		t.Errorf("%d requests, errors %v; want 50, some never sent", r.Requests, r.Errors)
 	}
 	if r.Rate() != 0 {
 		t.Errorf("%g requests a second were answered, want 0", r.Rate())
@@ -137,7 +140,7 @@ func TestTheWarmupDoesNotCount(t *testing.T) {
 	}
 }
 
-// A run that is interrupted has the requests without an answer, too.
+// An interrupted run also counts the requests without an answer.
 func TestAnInterruptedRunReturnsWhatItHas(t *testing.T) {
 	for name, open := range map[string]bool{"open loop": true, "closed loop": false} {
 		t.Run(name, func(t *testing.T) {
@@ -159,7 +162,7 @@ func TestAnInterruptedRunReturnsWhatItHas(t *testing.T) {
 				t.Errorf("interrupted %t, statuses %v, errors %v, %d unfinished", r.Interrupted, r.Statuses, r.Errors, r.Unfinished)
 			}
 			if r.Max() < 190*time.Millisecond {
-				t.Errorf("the longest has waited for %s, want 200ms", r.Max())
+				t.Errorf("the longest wait is %s, want 200ms", r.Max())
 			}
 		})
 	}
@@ -193,7 +196,7 @@ func TestHistogram(t *testing.T) {
 		sum += b.Count
 	}
 	if sum != r.Requests {
-		t.Errorf("the bars have %d requests of %d", sum, r.Requests)
+		t.Errorf("the bars show %d of %d requests", sum, r.Requests)
 	}
 }
 
@@ -210,7 +213,7 @@ func TestKeys(t *testing.T) {
 			seen[k.Of(n)] = true
 		}
 		if len(seen) != tt.different || !seen["r-0"] {
-			t.Errorf("%g duplicates: %d keys of %d requests, want %d", tt.duplicates, len(seen), tt.requests, tt.different)
+			t.Errorf("%g duplicates: %d keys in %d requests, want %d", tt.duplicates, len(seen), tt.requests, tt.different)
 		}
 	}
 }

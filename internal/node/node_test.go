@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// put makes an empty program in a folder of node_modules.
+// put creates an empty program in a folder in node_modules.
 func put(t *testing.T, dir, name string) string {
 	t.Helper()
 	p := filepath.Join(dir, "node_modules", filepath.FromSlash(name))
@@ -35,14 +35,14 @@ func TestWorkerdIsTheOneOfThisPlatform(t *testing.T) {
 		t.Fatalf("found %s, which is for another platform", p)
 	} else if !strings.Contains(err.Error(), "hint: npm install --save-dev wrangler") ||
 		!strings.Contains(err.Error(), runtime.GOOS+"/"+runtime.GOARCH+" is not installed in "+inner) {
-		t.Errorf("the error does not help: %v", err)
+		t.Errorf("the error has no hint: %v", err)
 	}
 	names := map[string]string{
 		"linux/amd64": "linux-64", "linux/arm64": "linux-arm64", "darwin/amd64": "darwin-64", "darwin/arm64": "darwin-arm64",
 	}
 	want := put(t, dir, "@cloudflare/workerd-"+names[runtime.GOOS+"/"+runtime.GOARCH]+"/bin/workerd")
 	if p, err := Workerd(inner); err != nil || p != want {
-		t.Errorf("found %q, %v; it is %s", p, err, want)
+		t.Errorf("found %q, %v; want %s", p, err, want)
 	}
 }
 
@@ -54,11 +54,11 @@ func TestNodeOfTheProjectComesBeforeThatOnPath(t *testing.T) {
 		t.Errorf("a Node.js that is too old: %v", err)
 	}
 	if Package() == "" {
-		return // npm has none for this platform
+		return // npm has no workerd for this platform
 	}
 	want := put(t, dir, Package()+"/bin/node")
 	if p, err := Find(dir); err != nil || p != want {
-		t.Errorf("found %q, %v; it is %s", p, err, want)
+		t.Errorf("found %q, %v; want %s", p, err, want)
 	}
 }
 

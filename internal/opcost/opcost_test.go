@@ -28,6 +28,6 @@ func TestTableIsThatOfTheDocumentation(t *testing.T) {
 	_, table, _ := strings.Cut(string(b), "|---|---|---|---|---|---|---|\n")
 	got, _, _ := strings.Cut(table, "\n\n")
 	if want := strings.Join(want, "\n"); got != want {
-		t.Errorf("docs/cost.md has\n%s\nand it is\n%s", got, want)
+		t.Errorf("docs/cost.md has\n%s\nwant\n%s", got, want)
 	}
 }

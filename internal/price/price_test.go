@@ -17,7 +17,7 @@ func dollars(t *testing.T, u Usage, name string) float64 {
 	return 0
 }
 
-// The amounts are those of Cloudflare's pages at the time.
+// The amounts are from Cloudflare's pages at the time.
 func TestPaid(t *testing.T) {
 	tests := []struct {
 		name string
@@ -25,17 +25,17 @@ func TestPaid(t *testing.T) {
 		line string
 		want float64
 	}{
-		{"what is included costs nothing", Usage{WorkerRequests: 10e6}, "Worker requests", 0},
+		{"included requests cost nothing", Usage{WorkerRequests: 10e6}, "Worker requests", 0},
 		{"Cloudflare's example 1, requests", Usage{WorkerRequests: 15e6}, "Worker requests", 1.50},
 		{"Cloudflare's example 1, CPU", Usage{CPU: 7 * 15e6}, "Worker CPU time", 1.50},
 		{"Cloudflare's example 3 is not rounded up", Usage{CPU: 180_000 * 720}, "Worker CPU time", 1.992},
 		{"Cloudflare's example 4", Usage{WorkerRequests: 100e6}, "Worker requests", 27},
 		{"included requests of objects", Usage{Requests: 1e6}, "object requests", 0},
-		{"one more is a million", Usage{Requests: 1e6 + 1}, "object requests", 0.15},
+		{"one more request costs a million", Usage{Requests: 1e6 + 1}, "object requests", 0.15},
 		{"two million", Usage{Requests: 2e6}, "object requests", 0.15},
 		{"and one more", Usage{Requests: 2e6 + 1}, "object requests", 0.30},
 		{"included duration", Usage{Duration: 400_000}, "object duration", 0},
-		{"500,000 GB-s beyond it are a million", Usage{Duration: 900_000}, "object duration", 12.50},
+		{"another 500,000 GB-s cost a million", Usage{Duration: 900_000}, "object duration", 12.50},
 		{"included rows read", Usage{RowsRead: 25e9}, "rows read", 0},
 		{"rows read", Usage{RowsRead: 26e9}, "rows read", 1},
 		{"included rows written", Usage{RowsWritten: 50e6}, "rows written", 0},
@@ -52,7 +52,7 @@ func TestPaid(t *testing.T) {
 		t.Errorf("in total %g dollars, want 8.15", got)
 	}
 	if got := Paid(Usage{}).Total; got != 5 {
-		t.Errorf("nothing costs %g dollars, want 5", got)
+		t.Errorf("no usage costs %g dollars, want 5", got)
 	}
 }
 
@@ -62,7 +62,7 @@ func TestFree(t *testing.T) {
 		RowsRead: 150e6, RowsWritten: 3e6, Stored: 5,
 	}
 	if got := exceeded(all); got != nil {
-		t.Errorf("just the limits exceed %q", got)
+		t.Errorf("usage at the limits exceeds %q", got)
 	}
 	more := Usage{
 		WorkerRequests: 3e6 + 30, Requests: 3e6 + 30, Duration: 390_030,
@@ -73,7 +73,7 @@ func TestFree(t *testing.T) {
 		"rows read", "rows written", "stored data",
 	}
 	if got := exceeded(more); !slices.Equal(got, want) {
-		t.Errorf("one more a day exceeds %q, want %q", got, want)
+		t.Errorf("one more per day exceeds %q, want %q", got, want)
 	}
 }
 

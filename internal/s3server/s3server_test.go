@@ -39,7 +39,7 @@ func TestServer(t *testing.T) {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusForbidden {
-		t.Errorf("without credentials it answers %s, not 403", resp.Status)
+		t.Errorf("without credentials the server answers %s, not 403", resp.Status)
 	}
 	if _, err := os.Stat(filepath.Join(dir, s.Bucket)); err != nil {
 		t.Error(err)
@@ -51,7 +51,7 @@ func TestPortTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := address(t) // of both
+	address := address(t) // of both servers
 	s, err := Start(t.Context(), program, address, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +61,6 @@ func TestPortTaken(t *testing.T) {
 		other.Stop()
 		t.Error("a second server started on the same port")
 	} else if !strings.Contains(err.Error(), "cannot listen") {
-		t.Errorf("the error does not say so: %v", err)
+		t.Errorf("the error does not mention the port: %v", err)
 	}
 }

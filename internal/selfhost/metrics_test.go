@@ -54,7 +54,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	if _, ok := processUsage(1 << 30); ok {
-		t.Error("there is no such process")
+		t.Error("the process does not exist")
 	}
 	h.stopping.Store(true)
 	if text := read(); !strings.Contains(text, "\ncapdo_ready 0\n") {

@@ -94,7 +94,7 @@ func TestDataFolderIsOfOneCluster(t *testing.T) {
 		}
 		d.Close()
 	}
-	// Objects that a backup brought are of a server alone.
+	// A backup may bring objects of a single server.
 	d, err := OpenData(t.TempDir(), "127.0.0.1:1")
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestDataFolderIsOfOneCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := d.Claim("s3://a/x"); err == nil {
-		t.Error("a node starts with objects of a server that ran alone")
+		t.Error("a node starts with objects of a single server")
 	}
 	if err := d.Claim(""); err != nil {
 		t.Error(err)
@@ -125,7 +125,7 @@ func TestClusterCheck(t *testing.T) {
 		{"a public address", "s3://b", "8.8.8.8:7000", "10.0.0.1:7000", "", "8.8.8.8:7000 is public"},
 		{"a public IPv6 address", "s3://b", "10.0.0.1:7000", "[2001:4860::1]:7000", "", "is public"},
 		{"a wildcard", "s3://b", "0.0.0.0:7000", "0.0.0.0:7000", "", "cannot reach 0.0.0.0:7000"},
-		{"credentials that are not there", "s3://b", "10.0.0.1:7000", "10.0.0.1:7000", "/nowhere", "credentials of the bucket"},
+		{"missing credentials", "s3://b", "10.0.0.1:7000", "10.0.0.1:7000", "/nowhere", "credentials of the bucket"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := (&Cluster{Bucket: c.bucket, Advertise: c.advertise, Listen: c.listen, CredentialsFile: c.credentials}).Check()
@@ -175,11 +175,11 @@ func TestConfigHasNoSecrets(t *testing.T) {
 		}
 	}
 	if o.Cluster.Key != "the secret key" {
-		t.Error("showing the config changes it")
+		t.Error("showing the config changed it")
 	}
 }
 
-// What workerd 1.20261117.1 printed here.
+// workerd 1.20261117.1 printed these messages.
 func TestExplain(t *testing.T) {
 	for _, c := range []struct{ printed, want, hint string }{
 		{"*** Uncaught exception ***\nworkerd/server/server/entry.rs:143: failed: joining the cluster: bucket: PUT x/v1/nodes/c.probe: 404 NoSuchBucket", "the bucket does not exist", "create it"},
@@ -198,11 +198,11 @@ func TestExplain(t *testing.T) {
 		}
 	}
 	if err := explain("something else", errors.New("exit status 3")); !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "something else") {
-		t.Errorf("what is not known is not passed on: %v", err)
+		t.Errorf("an unknown error is not passed on: %v", err)
 	}
 }
 
-// As workerd 1.20261117.1 and a Worker's console.log print.
+// workerd 1.20261117.1 and a Worker's console.log print in these forms.
 func TestLogsHaveOneForm(t *testing.T) {
 	var out strings.Builder
 	r := relay{json: slog.New(slog.NewJSONHandler(&out, nil))}
@@ -236,6 +236,6 @@ func TestNotify(t *testing.T) {
 	b := make([]byte, 100)
 	n, err := l.Read(b)
 	if err != nil || string(b[:n]) != "READY=1" {
-		t.Errorf("systemd is told %q, %v", b[:n], err)
+		t.Errorf("systemd got %q, %v", b[:n], err)
 	}
 }

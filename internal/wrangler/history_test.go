@@ -38,9 +38,9 @@ func TestStorageIsTheHistorysInTheEnd(t *testing.T) {
 	}{
 		{"created", `{"migrations": [{"tag": "v1", "new_classes": ["A"], "new_sqlite_classes": ["B"]}]}`, map[string]string{"A": LegacyKV, "B": sqlite}},
 		{"renamed", `{"migrations": [{"tag": "v1", "new_classes": ["A"]}, {"tag": "v2", "renamed_classes": [{"from": "A", "to": "B"}]}]}`, map[string]string{"B": LegacyKV}},
-		{"deleted and created anew", `{"migrations": [{"tag": "v1", "new_classes": ["A"]}, {"tag": "v2", "deleted_classes": ["A"]}, {"tag": "v3", "new_sqlite_classes": ["A"]}]}`,
+		{"deleted and created again", `{"migrations": [{"tag": "v1", "new_classes": ["A"]}, {"tag": "v2", "deleted_classes": ["A"]}, {"tag": "v3", "new_sqlite_classes": ["A"]}]}`,
 			map[string]string{"A": sqlite}},
-		{"a name that was another class's", `{"migrations": [{"tag": "v1", "new_classes": ["A"]}, {"tag": "v2", "renamed_classes": [{"from": "A", "to": "B"}]}, {"tag": "v3", "new_sqlite_classes": ["A"]}]}`,
+		{"a name that another class had", `{"migrations": [{"tag": "v1", "new_classes": ["A"]}, {"tag": "v2", "renamed_classes": [{"from": "A", "to": "B"}]}, {"tag": "v3", "new_sqlite_classes": ["A"]}]}`,
 			map[string]string{"A": sqlite, "B": LegacyKV}},
 		{"in exports", `{"exports": {"A": {"type": "durable-object", "storage": "legacy-kv"}}}`, map[string]string{"A": LegacyKV}},
 	}

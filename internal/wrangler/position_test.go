@@ -11,9 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// marked takes the marks, such as «name», out of a text, and returns what is
-// left and where each mark stood. A mark names the path of the entry that
-// begins there.
+// marked removes marks such as «name» from a text. It returns the rest and the
+// position of each mark. A mark names the path of the entry that begins there.
 func marked(t *testing.T, text string) (string, map[string]Position) {
 	t.Helper()
 	var plain strings.Builder
@@ -35,7 +34,7 @@ func marked(t *testing.T, text string) (string, map[string]Position) {
 	return plain.String(), at
 }
 
-// flat returns the entries by their paths, with dots.
+// flat returns the entries by their dotted paths.
 func flat(path string, p *positions) map[string]Position {
 	all := map[string]Position{}
 	for key, c := range p.children {
@@ -108,7 +107,7 @@ func TestWhatIsMissingStandsWhereTheNearestEntryAroundItDoes(t *testing.T) {
 	for _, tt := range tests {
 		at := p.find(strings.ReplaceAll(tt.path, ".", separator))
 		if got := fmt.Sprintf("%d:%d", at.Line, at.Column); got != tt.want {
-			t.Errorf("%s stands at %s, want %s", tt.path, got, tt.want)
+			t.Errorf("%s is at %s, want %s", tt.path, got, tt.want)
 		}
 	}
 }

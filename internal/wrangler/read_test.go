@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// nested puts n times open before the middle, and n times close after it.
+// nested puts n copies of open before the middle, and n copies of end after it.
 func nested(n int, open, middle, end string) string {
 	return strings.Repeat(open, n) + middle + strings.Repeat(end, n)
 }
@@ -66,8 +66,9 @@ func TestSizeIsBounded(t *testing.T) {
 	}
 }
 
-// TestTimeIsInProportionToSize: each of these took minutes to hours where a
-// step cost as much as the file is long, and takes a second at most.
+// TestTimeIsInProportionToSize: when each step took time in proportion to the
+// file's length, these configs took minutes to hours. Each may take a second at
+// most.
 func TestTimeIsInProportionToSize(t *testing.T) {
 	long := strings.Repeat("k", maxSize/4)
 	tests := []struct{ name, file, text string }{
@@ -91,7 +92,7 @@ func TestTimeIsInProportionToSize(t *testing.T) {
 			select {
 			case <-done:
 			case <-time.After(60 * time.Second):
-				t.Fatal("it goes on for a minute")
+				t.Fatal("it takes more than a minute")
 			}
 		})
 	}
@@ -148,7 +149,7 @@ func TestEnvironmentsAreBounded(t *testing.T) {
 		return `{ "name": "w", "env": { ` + strings.TrimPrefix(b.String(), ", ") + ` } }`
 	}
 	if c, err := Load(writeConfig(t, "wrangler.json", config(maxEnvironments))); err != nil || len(c.Environments) != maxEnvironments {
-		t.Errorf("as many as there may be: %v", err)
+		t.Errorf("the maximum number of environments: %v", err)
 	}
 	_, err := Load(writeConfig(t, "wrangler.json", config(maxEnvironments+1)))
 	if err == nil || !strings.Contains(err.Error(), "wrangler.json:1:16: the config has 101 environments, of at most 100\nhint: ") {

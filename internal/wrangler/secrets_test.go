@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// These are as dotenv 16.3.1 has them, tried with Node.js.
+// The expected results are those of dotenv 16.3.1, run with Node.js.
 func TestParseVars(t *testing.T) {
 	tests := []struct {
 		text string
@@ -66,7 +66,7 @@ func TestStorageIsThatOfTheReplayedHistory(t *testing.T) {
 	}{
 		{"created", `{"migrations": [{"tag": "1", "new_classes": ["A"], "new_sqlite_classes": ["B"]}]}`, map[string]string{"A": "legacy-kv", "B": "sqlite"}},
 		{"renamed", `{"migrations": [{"tag": "1", "new_classes": ["A"]}, {"tag": "2", "renamed_classes": [{"from": "A", "to": "B"}]}]}`, map[string]string{"B": "legacy-kv"}},
-		{"deleted, and created anew", `{"migrations": [{"tag": "1", "new_classes": ["A"]}, {"tag": "2", "deleted_classes": ["A"]}, {"tag": "3", "new_sqlite_classes": ["A"]}]}`, map[string]string{"A": "sqlite"}},
+		{"deleted and created again", `{"migrations": [{"tag": "1", "new_classes": ["A"]}, {"tag": "2", "deleted_classes": ["A"]}, {"tag": "3", "new_sqlite_classes": ["A"]}]}`, map[string]string{"A": "sqlite"}},
 		{"transferred", `{"migrations": [{"tag": "1", "transferred_classes": [{"from": "A", "from_script": "x", "to": "B"}]}]}`, map[string]string{"B": ""}},
 		{"exports", `{"exports": {"A": {"type": "durable-object", "storage": "legacy-kv"}, "B": {"type": "durable-object", "storage": "sqlite"}, "C": {"type": "durable-object", "state": "deleted"}}}`, map[string]string{"A": "legacy-kv", "B": "sqlite"}},
 		{"none", `{}`, map[string]string{}},

@@ -29,7 +29,7 @@ func TestLiveClasses(t *testing.T) {
 		{"a new class with the name of a renamed one", `{"migrations": [{"tag": "v1", "new_sqlite_classes": ["A"]}, {"tag": "v2", "renamed_classes": [{"from": "A", "to": "B"}]},
 			{"tag": "v3", "new_sqlite_classes": ["A"]}]}`, "[{A A@v3 false} {B A false}]"},
 		{"deleted", `{"migrations": [{"tag": "v1", "new_sqlite_classes": ["A", "B"]}, {"tag": "v2", "deleted_classes": ["A"]}]}`, "[{B B false}]"},
-		{"deleted and created again begins empty", `{"migrations": [{"tag": "v1", "new_sqlite_classes": ["A"]}, {"tag": "v2", "deleted_classes": ["A"]},
+		{"deleted and created again starts empty", `{"migrations": [{"tag": "v1", "new_sqlite_classes": ["A"]}, {"tag": "v2", "deleted_classes": ["A"]},
 			{"tag": "v3", "new_sqlite_classes": ["A"]}]}`, "[{A A@v3 false}]"},
 		{"exports", `{"exports": {"A": {"type": "durable-object", "state": "renamed", "renamed_to": "B"}, "B": {"type": "durable-object", "storage": "sqlite"},
 			"K": {"type": "durable-object", "storage": "legacy-kv"}, "D": {"type": "durable-object", "state": "deleted"}, "W": {"type": "worker"}}}`, "[{B A false} {K K true}]"},
@@ -47,10 +47,10 @@ func TestUnserved(t *testing.T) {
 	for _, c := range []struct{ name, config, want string }{
 		{"objects, vars and secrets are served", `{"name": "w", "durable_objects": {"bindings": [{"name": "A", "class_name": "A", "script_name": "w"}]}, "vars": {"X": 1}, "secrets": {"required": ["S"]}}`, ""},
 		{"empty lists ask for nothing", `{"kv_namespaces": [], "triggers": {"crons": []}}`, ""},
-		{"other bindings are not", `{"kv_namespaces": [{"binding": "K"}], "r2_buckets": [{"binding": "R"}]}`, "kv_namespaces, r2_buckets"},
+		{"other bindings are not served", `{"kv_namespaces": [{"binding": "K"}], "r2_buckets": [{"binding": "R"}]}`, "kv_namespaces, r2_buckets"},
 		{"nor cron triggers", `{"triggers": {"crons": ["* * * * *"]}}`, "triggers"},
 		{"nor assets", `{"assets": {"directory": "public"}}`, "assets"},
-		{"nor classes of other Workers", `{"name": "w", "durable_objects": {"bindings": [{"name": "A", "class_name": "A", "script_name": "other"}]}}`, "another Worker, other"},
+		{"classes of other Workers are not served", `{"name": "w", "durable_objects": {"bindings": [{"name": "A", "class_name": "A", "script_name": "other"}]}}`, "another Worker, other"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := loadText(t, c.config).Unserved()

@@ -47,7 +47,7 @@ func TestSource(t *testing.T) {
 
 func TestMentions(t *testing.T) {
 	if !Mentions(`select * from "V"`, "v") || Mentions("select 'v' -- v", "v") {
-		t.Error("a name is not found, or found where there is none")
+		t.Error("a name was not found, or found where there is none")
 	}
 }
 

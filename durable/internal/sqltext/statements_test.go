@@ -81,7 +81,7 @@ func TestParametersAreThoseOfTheLastStatement(t *testing.T) {
 	}
 }
 
-// What is cut off or blanked is nothing to SQLite, and the rest is in its
+// SQLite must ignore what was cut off or blanked, and the rest must be in its
 // place.
 func FuzzStatements(f *testing.F) {
 	for _, s := range []string{"", ";", "select 1;;--\n;/*", "a;'b;'';[", "\x00;x", "é;"} {
@@ -102,7 +102,7 @@ func FuzzStatements(f *testing.F) {
 		}
 		for _, statement := range Split(text) {
 			if Split(statement)[0] != statement {
-				t.Fatalf("%q in %q is not one", statement, text)
+				t.Fatalf("%q in %q is not a statement", statement, text)
 			}
 		}
 		Verb(text)

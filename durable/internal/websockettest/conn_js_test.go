@@ -13,7 +13,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// get sends a request without upgrade.
+// get sends a request without an upgrade.
 func get(t *testing.T, stub *durable.Stub, path string) (*durable.Response, string) {
 	t.Helper()
 	resp, err := stub.Fetch(t.Context(), &durable.Request{Method: "GET", URL: "http://worker" + path})

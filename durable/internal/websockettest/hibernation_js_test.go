@@ -25,7 +25,7 @@ func wantClosed(t *testing.T, c *durable.Conn, code int, reason string) {
 	}
 }
 
-// wantLimit fails the test unless err is the *LimitError with the two figures.
+// wantLimit fails the test unless err is a *LimitError with the two numbers.
 func wantLimit(t *testing.T, err error, max, actual int) {
 	t.Helper()
 	var e *durable.LimitError
@@ -34,7 +34,7 @@ func wantLimit(t *testing.T, err error, max, actual int) {
 	}
 }
 
-// accepted runs fn in a Room, with the socket that c is the other end of.
+// accepted runs fn in a Room, with the object's socket of the connection c.
 func accepted(t *testing.T, room *durable.Stub, fn func(state *durable.State, ws *durable.WebSocket)) {
 	t.Helper()
 	inside(t, room, func(_ context.Context, state *durable.State) {
@@ -49,14 +49,14 @@ func accepted(t *testing.T, room *durable.Stub, fn func(state *durable.State, ws
 func TestMessagesComeBackUnchanged(t *testing.T) {
 	c := dial(t, durabletest.Worker(t), "/room?name=a")
 	for name, m := range map[string]durable.Message{
-		"text":                       durable.TextMessage("hello"),
-		"empty text":                 durable.TextMessage(""),
-		"text of every plane":        durable.TextMessage("a\x00é€😀\uFEFF\uFFFD"),
-		"bytes":                      durable.BinaryMessage([]byte{0, 255, 128}),
-		"no bytes":                   durable.BinaryMessage(nil),
-		"bytes that would be a text": durable.BinaryMessage([]byte("close 1000")),
-		"long text":                  durable.TextMessage(strings.Repeat("é", 100_000)),
-		"long bytes":                 durable.BinaryMessage(make([]byte, 1<<20)),
+		"text":                      durable.TextMessage("hello"),
+		"empty text":                durable.TextMessage(""),
+		"text of every plane":       durable.TextMessage("a\x00é€😀\uFEFF\uFFFD"),
+		"bytes":                     durable.BinaryMessage([]byte{0, 255, 128}),
+		"no bytes":                  durable.BinaryMessage(nil),
+		"bytes that look like text": durable.BinaryMessage([]byte("close 1000")),
+		"long text":                 durable.TextMessage(strings.Repeat("é", 100_000)),
+		"long bytes":                durable.BinaryMessage(make([]byte, 1<<20)),
 	} {
 		if err := c.Write(t.Context(), m); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -94,7 +94,7 @@ func TestSocketsStayOpenWhileTheirObjectIsEvicted(t *testing.T) {
 	send(t, a, "attach to a")
 	send(t, b, "attach to b")
 	if got := ask(t, a, "known") + ", " + ask(t, a, "built"); got != "2 2, 1" {
-		t.Errorf("the first instance knows, and is number: %s", got)
+		t.Errorf("the first instance's count and number: %s", got)
 	}
 	durabletest.Evict(t, room)
 	if n := recordOf(t, room).built; n != 1 {
@@ -104,7 +104,7 @@ func TestSocketsStayOpenWhileTheirObjectIsEvicted(t *testing.T) {
 		t.Errorf("the message woke instance %s", got)
 	}
 	if got := ask(t, a, "known"); got != "1 2" {
-		t.Errorf("the new instance knows %s", got)
+		t.Errorf("the new instance has %s", got)
 	}
 	if got := ask(t, a, "attachment") + ", " + ask(t, b, "attachment"); got != "to a, to b" {
 		t.Errorf("the attachments are %s", got)
@@ -131,7 +131,7 @@ func TestASocketIsTheSamePointerInEventsAndLists(t *testing.T) {
 		read(t, c)
 	}
 	if got := ask(t, c, "known"); got != "1 4" {
-		t.Errorf("the object counts by sockets, messages: %s", got)
+		t.Errorf("the object's message counts by socket: %s", got)
 	}
 	inside(t, room, func(_ context.Context, state *durable.State) {
 		byTag, err := state.WebSockets("a")
@@ -217,7 +217,7 @@ func TestASocketIsAcceptedOnce(t *testing.T) {
 			t.Error("accepted twice")
 		}
 		if _, err := server.Accept(); err == nil {
-			t.Error("accepted for a Conn, too")
+			t.Error("the socket was accepted for a Conn too")
 		}
 	})
 }
@@ -246,7 +246,7 @@ func TestAttachmentsKeepTheirValue(t *testing.T) {
 				t.Errorf("%s: %#v, %v, %v", name, v, ok, err)
 			}
 			if err := ws.SetAttachment(struct{ n int }{1}); !errors.Is(err, durable.ErrValue) {
-				t.Errorf("what has its state in an unexported field: %v", err)
+				t.Errorf("a struct with only unexported fields: %v", err)
 			}
 		})
 	}
@@ -305,7 +305,7 @@ func TestAutomaticResponsesDoNotWakeTheObject(t *testing.T) {
 		}
 	})
 	if got := ask(t, c, "ping"); got != "ping" {
-		t.Errorf("once cleared the answer is %q", got)
+		t.Errorf("after it was cleared the answer is %q", got)
 	}
 }
 
@@ -321,7 +321,7 @@ func TestAutomaticResponseLimits(t *testing.T) {
 }
 
 func TestTheObjectHearsOfACloseAndAnswersIt(t *testing.T) {
-	for _, binding := range []string{"ROOM", "QUIET"} { // a class without handler answers, too
+	for _, binding := range []string{"ROOM", "QUIET"} { // a class without a handler answers too
 		room := durabletest.New(t, binding)
 		for _, c := range []struct {
 			code   int
@@ -339,7 +339,7 @@ func TestTheObjectHearsOfACloseAndAnswersIt(t *testing.T) {
 			}
 			e := <-recordOf(t, room).events
 			if e.what != "close" || e.code != c.told || e.reason != c.reason || !e.clean {
-				t.Errorf("the object was told %+v", e)
+				t.Errorf("the object got %+v", e)
 			}
 			inside(t, room, func(context.Context, *durable.State) {
 				if err := e.ws.Send(durable.TextMessage("late")); !errors.Is(err, durable.ErrWebSocketClosed) {
@@ -356,7 +356,7 @@ func TestTheObjectClosesASocket(t *testing.T) {
 	send(t, c, "close 3001")
 	wantClosed(t, c, 3001, "as you wish")
 	if e := <-recordOf(t, room).events; e.what != "close" || e.code != 3001 || !e.clean {
-		t.Errorf("the object was told %+v", e)
+		t.Errorf("the object got %+v", e)
 	}
 	if err := c.Write(t.Context(), durable.TextMessage("late")); !errors.Is(err, durable.ErrWebSocketClosed) {
 		t.Errorf("sending after the close: %v", err)
@@ -392,7 +392,7 @@ func TestCloseCodesAndReasonsAreChecked(t *testing.T) {
 		}
 	}
 	if err := c.Close(0, "reason"); !errors.Is(err, durable.ErrCloseCode) {
-		t.Errorf("a reason without code: %v", err)
+		t.Errorf("a reason without a code: %v", err)
 	}
 	if err := c.Close(1000, "\xff"); !errors.Is(err, durable.ErrValue) {
 		t.Errorf("a reason that is not UTF-8: %v", err)

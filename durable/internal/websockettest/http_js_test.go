@@ -10,13 +10,13 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// leaked are connections of handlers that have returned.
+// leaked receives connections whose handlers have returned.
 var leaked = make(chan *durable.Conn, 1)
 
-// left is why the handlers of /echo ended.
+// left receives the errors with which the handlers of /echo ended.
 var left = make(chan error, 10)
 
-// handler is what the Worker and the Site serve.
+// handler returns the handler of the Worker and the Site.
 func handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/room", func(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +67,7 @@ func handler() http.Handler {
 				if !errors.Is(err, durable.ErrBacklog) {
 					break
 				}
-				time.Sleep(time.Millisecond) // until the network has taken some
+				time.Sleep(time.Millisecond) // until the network has sent some
 			}
 			if err != nil {
 				break
@@ -89,10 +89,11 @@ func handler() http.Handler {
 	return mux
 }
 
-// floods are the messages of /flood, of 1 MiB each: more than a Conn keeps.
+// floods is the number of messages of /flood, each 1 MiB: more than a Conn
+// buffers.
 const floods = durable.MaxWebSocketBacklog>>20 + 8
 
-// dialFromHandler has an object echo a text.
+// dialFromHandler sends a text to an object that echoes it.
 func dialFromHandler(r *http.Request) (string, error) {
 	stub := durablehttp.Env(r).Object("SITE", "site")
 	c, _, err := stub.DialWebSocket(r.Context(), "wss://site/echo", nil)
@@ -106,7 +107,7 @@ func dialFromHandler(r *http.Request) (string, error) {
 	return m.String(), errors.Join(err, c.Close(1000, ""))
 }
 
-// echo sends back what comes, until it is over.
+// echo echoes messages until the connection ends.
 func echo(ctx context.Context, c *durable.Conn) error {
 	for {
 		m, err := c.Read(ctx)

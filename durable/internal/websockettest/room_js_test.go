@@ -1,5 +1,5 @@
-// Package websockettest tests WebSockets in workerd: those of an object's
-// handlers, of a Conn, and of net/http handlers.
+// Package websockettest tests WebSockets in workerd: in an object's handlers,
+// with a Conn, and in net/http handlers.
 package websockettest
 
 import (
@@ -16,7 +16,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// event is what a Room's handler was told.
+// event is what a Room's handler received.
 type event struct {
 	what   string
 	ws     *durable.WebSocket
@@ -26,21 +26,21 @@ type event struct {
 	err    error
 }
 
-// record is what the test knows of a Room, whichever instance it is.
+// record is what the test knows about a Room, across instances.
 type record struct {
 	built  int
 	events chan event
-	gate   chan struct{} // holds handlers of "wait" back
+	gate   chan struct{} // blocks handlers of "wait"
 }
 
 var records = map[string]*record{}
 
-// Room accepts WebSockets for its handlers. A message is a command, or comes
-// back.
+// Room accepts WebSockets for its handlers. It runs messages that are commands,
+// and echoes the others.
 type Room struct {
 	state *durable.State
 	*record
-	known map[*durable.WebSocket]int // messages of each socket, since it was built
+	known map[*durable.WebSocket]int // messages of each socket, since the instance was built
 }
 
 func NewRoom(_ context.Context, state *durable.State, _ *durable.Env) (*Room, error) {
@@ -57,7 +57,7 @@ func NewRoom(_ context.Context, state *durable.State, _ *durable.Env) (*Room, er
 	return &Room{state, r, map[*durable.WebSocket]int{}}, nil
 }
 
-// Fetch accepts a WebSocket with the tags that the query has.
+// Fetch accepts a WebSocket with the tags in the query.
 func (o *Room) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 	if !r.IsUpgrade() {
 		return &durable.Response{Status: 200, Body: strings.NewReader("no socket")}, nil
@@ -174,7 +174,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// dial opens a WebSocket to what stub leads to.
+// dial opens a WebSocket to the stub's object.
 func dial(t *testing.T, stub *durable.Stub, path string) *durable.Conn {
 	t.Helper()
 	c, _, err := stub.DialWebSocket(t.Context(), "ws://worker"+path, nil)
@@ -206,7 +206,8 @@ func ask(t *testing.T, c *durable.Conn, text string) string {
 	return read(t, c)
 }
 
-// recordOf is what is known of the object behind stub, once it was called.
+// recordOf returns the record of the object behind stub. The object must have
+// been called before.
 func recordOf(t *testing.T, stub *durable.Stub) *record {
 	t.Helper()
 	id, err := stub.ID()

@@ -1,26 +1,26 @@
-// A Runtime whose imports are watched: what JavaScript writes into Go's memory
-// lies in the window that Go gave, all of it is written, and nothing else is
-// read.
+// A Runtime that checks its imports: JavaScript must write to Go's memory only
+// inside the window that Go gave it, must fill that window, and must read
+// nothing else.
 import { Runtime } from "./runtime.mjs";
 import { Encoded } from "./value.mjs";
 
-const NEAR = 16 << 10; // bytes that are compared on both sides of a window, in each call
-const WHOLE = 701;     // and all of Go's memory in each call of so many
+const NEAR = 16 << 10; // bytes to compare on both sides of a window in each call
+const WHOLE = 701;     // every so many calls all of Go's memory is compared
 
-// Where an import's window is among its arguments; the others have none.
-// transact is not among them: Go runs inside of it.
+// The positions of each import's window among its arguments; an empty list
+// means no window. transact is missing, because Go runs inside it.
 const windows = { call: [4, 6], take: [2, 3], intern: [], size: [], discard: [], reply: [], proceed: [], wake: [], free: [] };
 
 export const guard = {
   calls: 0, wholes: 0, windows: 0, encodedTwice: 0, faults: [],
-  isStable: false, // the next value to be encoded is the same each time
+  isStable: false, // the next value is encoded the same each time
   fault(text) { if (this.faults.length < 20) this.faults.push(text); },
 };
 
 let before = new Uint8Array(0);
 
-// differs returns where two ranges of equal length and alignment differ first,
-// or -1.
+// differs returns the first position where two ranges of equal length and
+// alignment differ, or -1.
 function differs(a, b, from, to) {
   const head = Math.min(to, (from + 3) & ~3), tail = Math.max(head, to & ~3);
   for (let i = from; i < head; i++) if (a[i] !== b[i]) return i;
@@ -47,14 +47,14 @@ function watched(rt, name, f, [atArgument, sizeArgument]) {
     } finally {
       let bad = now.length === 0 ? from : differs(before, now, 0, at - from);
       if (bad < 0) bad = differs(before, now, at + size - from, to - from);
-      if (bad >= 0) guard.fault(`${name} has written at ${from + bad}, outside of ${size} bytes at ${at}`);
+      if (bad >= 0) guard.fault(`${name} wrote at ${from + bad}, outside of ${size} bytes at ${at}`);
     }
   };
 }
 
 const sameBytes = (a, b) => a.length === b.length && a.every((v, i) => v === b[i]);
 
-// flatten is what an Encoded gives Go.
+// flatten returns the bytes that an Encoded gives Go.
 function flatten(encoded, poison) {
   const out = new Uint8Array(encoded.size).fill(poison);
   encoded.copy(out, 0, encoded.size);
@@ -66,9 +66,9 @@ export class Guarded extends Runtime {
     const imports = super.boundaryImports(), { take } = imports;
     imports.take = (contextID, id, ptr, size) => {
       const value = this.contexts.get(contextID)?.encoded.get(id), out = take(contextID, id, ptr, size);
-      if (out === 1) { // each byte has been written: it does not depend on what was there
+      if (out === 1) { // every byte must have been overwritten
         const written = new Uint8Array(this.exports.mem.buffer, ptr >>> 0, size);
-        if (!sameBytes(flatten(value, 0x5a), written)) guard.fault("take: what was there before shows through");
+        if (!sameBytes(flatten(value, 0x5a), written)) guard.fault("take: old bytes of the window remain");
       }
       return out;
     };
@@ -76,7 +76,7 @@ export class Guarded extends Runtime {
     return imports;
   }
 
-  // encode encodes a value that stays the same twice, over different bytes.
+  // encode encodes a stable value twice, over different bytes.
   encode(v, context, ...where) {
     const { isStable } = guard, [memory, , at] = where;
     guard.isStable = false;
@@ -87,14 +87,15 @@ export class Guarded extends Runtime {
     const second = super.encode(v, context, null);
     if (first instanceof Encoded ? first.held.length === 0 : second.held.length === 0) {
       const bytes = first instanceof Encoded ? flatten(first, 0x33) : memory.slice(at, at + first);
-      if (!sameBytes(bytes, flatten(second, 0xcc))) guard.fault("what was in the buffer before shows through");
+      if (!sameBytes(bytes, flatten(second, 0xcc))) guard.fault("old bytes of the buffer remain");
       guard.encodedTwice++;
     }
     for (const ref of second.held) context.free(ref);
     return first;
   }
 
-  // pack: the window has no meaning before, and none beyond what is written.
+  // pack: the window's old bytes must have no effect, and bytes beyond the
+  // value have no meaning.
   pack(context, v, ptr, cap) {
     this.memory();
     const at = ptr >>> 0, { u8 } = this;

@@ -1,5 +1,5 @@
-// The main module of the boundary's fuzzer: GET /WAY?seed=N&n=N sends hostile
-// values through one way in, and answers with a report.
+// The main module of the boundary's fuzzer. GET /WAY?seed=N&n=N sends hostile
+// values in one way and answers with a report.
 import { DurableObject, env as bindings } from "cloudflare:workers";
 import * as entry from "./entry.mjs";
 import program from "./app.wasm";
@@ -11,7 +11,7 @@ import { Random, cloneable, dump, generate, reading } from "./values.mjs";
 
 start(() => new Guarded(program, { env: { GOGC: String(bindings.GOGC) } }));
 
-// check says what is wrong with what became of a node: an answer (the value,
+// check returns what is wrong with the result of a node: an answer (the value
 // and Go's dump of it) or an error.
 function check(node, { failed, value, dumped }, report) {
   report.values++;
@@ -22,17 +22,17 @@ function check(node, { failed, value, dumped }, report) {
     if (typeof value !== "string" || value === "") return "was refused without a text";
     return null;
   }
-  if (node.fate === "refused") return `has to be refused, and became ${clip(dumped)}`;
+  if (node.fate === "refused") return `should be refused, but became ${clip(dumped)}`;
   if (!isGood()) return `became ${clip(dumped)}`;
-  if (node.fate === "ok" && dump(value) !== dumped) return `is ${clip(dumped)} in Go and ${clip(dump(value))} when it is back`;
+  if (node.fate === "ok" && dump(value) !== dumped) return `is ${clip(dumped)} in Go, but comes back as ${clip(dump(value))}`;
   return null;
 }
 
-// ---- Ways in which JavaScript's values come to Go as they are --------------
+// ---- JavaScript's values come to Go without structured clone ---------------
 
-// A step is what Go does with the host, and what is to come of it.
+// A step describes a call of Go to the host, and the expected result.
 const step = {
-  // call returns a node's value at once; an Error that is returned is an error.
+  // call returns a node's value at once. A returned Error counts as an error.
   call: (node) => ({ how: "call", give: () => node.v, node }),
   get: (node) => ({ how: "get", give: () => node.v, node }),
   throw: (node) => ({ how: "call", give: () => { throw node.v; }, thrown: true, node }),
@@ -41,10 +41,10 @@ const step = {
   reject: (node) => ({ how: "await", give: async () => { throw node.v; }, thrown: true, node }),
   rejectLater: (node) => ({ how: "await", give: () => new Promise((_, reject) => setTimeout(() => reject(node.v), 1)), thrown: true,
     node }),
-  thenable: (node) => ({ how: "await", give: () => ({ then(f) { f(node.v); f(2); throw 3; } }), node }), // more than a promise may do
+  thenable: (node) => ({ how: "await", give: () => ({ then(f) { f(node.v); f(2); throw 3; } }), node }), // does more than a promise may do
   lateThenable: (node) => ({ how: "await", give: () => ({ then(f) { setTimeout(() => { f(node.v); f(2); }, 1); } }), node }),
   throwingThenable: (node) => ({ how: "await", give: () => ({ then() { throw node.v; } }), thrown: true, node }),
-  // changingThen has a then that is a function only when it is first looked at.
+  // changingThen has a then that is a function only at the first access.
   changingThen: () => {
     let n = 0;
     const v = {};
@@ -58,26 +58,26 @@ const step = {
 };
 const stepNames = Object.keys(step);
 
-// isAwaited: a promise or thenable would not arrive itself.
+// isAwaited reports a promise or thenable: Go gets what it resolves to.
 const isAwaited = (v) => { try { return typeof v?.then === "function"; } catch { return true; } };
 
 function expectation({ node, thrown, how }, [failed, value, dumped]) {
-  if (thrown) { // whatever it is, Go has to get an error with a text
+  if (thrown) { // Go must get an error with a text
     const isRight = failed && typeof value?.message === "string" && value.message.isWellFormed() && value.message.length <= 16_384;
-    return isRight || (failed && value?.text) ? null : `was thrown, and became ${clip(dumped)}`;
+    return isRight || (failed && value?.text) ? null : `was thrown, but became ${clip(dumped)}`;
   }
-  if (node.isError) { // one that is returned is an error, too
+  if (node.isError) { // a returned Error is an error too
     const e = failed && value.message !== undefined && Object.assign(new Error(), { name: value.name, message: value.message });
     for (const [k, p] of Object.entries(value.props ?? {})) {
       Object.defineProperty(e, k, { value: p, configurable: true, writable: true, enumerable: true });
     }
-    return e && node.match(e) ? null : `is an error, and became ${clip(dumped)}`;
+    return e && node.match(e) ? null : `is an error, but became ${clip(dumped)}`;
   }
   return { failed, value: failed ? value?.message ?? value?.text : value, dumped };
 }
 
-// host is a JavaScript object that Go holds, each of whose properties and
-// methods gives one value.
+// hostOf returns a JavaScript object for Go. Each of its properties and methods
+// returns one value.
 function hostOf(steps) {
   const host = {};
   steps.forEach(({ how, give, node }, i) => {
@@ -89,8 +89,8 @@ function hostOf(steps) {
 }
 
 export class Fuzz extends entry.Fuzz {
-  // direct sends values to Go without structured clone between: as arguments,
-  // and as what a JavaScript object returns and throws.
+  // direct sends values to Go without structured clone: as arguments, and as
+  // values that a JavaScript object returns or throws.
   async direct(seed, n) {
     const report = new Report(), rt = runtime();
     for (let i = 0; i < n && report.failures.length === 0; i++) {
@@ -109,20 +109,20 @@ export class Fuzz extends entry.Fuzz {
     return report.done();
   }
 
-  // run goes one way, and looks whether the tables are afterwards where they
-  // were.
+  // run fuzzes one way, and checks that the tables have the same sizes
+  // afterwards.
   async run(way, seed, n) {
-    await super.stored("absent"); // what is first used stays: storage.kv, storage.sql
+    await super.stored("absent"); // objects created at the first use remain: storage.kv, storage.sql
     await super.rows("SELECT 1");
     await super.probe("gc");
     const before = stats(), out = await this[way](seed, n), report = new Report();
-    if (out.failures.length === 0 && way !== "edges") await this.compare(before, report); // where a handle is kept
+    if (out.failures.length === 0 && way !== "edges") await this.compare(before, report); // edges keeps a handle
     out.failures.push(...report.failures);
     return out;
   }
 
-  // compare looks whether the tables are where they were; Go's collector needs
-  // more than a moment.
+  // compare checks that the tables have their old sizes. Go's collector may
+  // need some time.
   async compare(before, report) {
     let after;
     for (let i = 0; i < 20; i++) {
@@ -140,7 +140,7 @@ export class Fuzz extends entry.Fuzz {
     const nodes = Array.from({ length: 1 + r.below(3) }, () => generate(r)), stable = nodes.every((n) => n.stable);
     report.calls++;
     const isRefused = nodes.some((n) => n.fate === "refused"), names = nodes.map((n) => n.name).join();
-    if (r.below(8) === 0) { // something that calls Go while it is read
+    if (r.below(8) === 0) { // a value that calls Go while it is read
       const probe = () => super.probe("echo", 1), again = { get again() { report.calls++; return probe()[0][0]; } };
       nodes.push({ v: again, fate: "ok", name: "again", match: (got) => got.again === 1 });
     }
@@ -153,16 +153,16 @@ export class Fuzz extends entry.Fuzz {
       const isAllowed = nodes.some((n) => n.fate !== "ok");
       report.values += nodes.length;
       report.refused++;
-      if (!isAllowed) report.fail(`${at}, arguments ${names}: were refused: ${textOf(e)}`);
+      if (!isAllowed) report.fail(`${at}, arguments ${names} were refused: ${textOf(e)}`);
       if (typeof e?.message !== "string" || e.message === "" || e.message === "hangs") {
         report.fail(`${at}, arguments ${names}: ${textOf(e)}`);
       }
       return;
     }
     const [values, dumped] = out;
-    if (isRefused) return report.fail(`${at}, arguments ${names}: have to be refused, and became ${clip(dumped)}`);
+    if (isRefused) return report.fail(`${at}, arguments ${names}: should be refused, but became ${clip(dumped)}`);
     if (nodes.every((n) => n.fate === "ok") && dump(values) !== dumped) {
-      report.fail(`${at}, arguments ${names}: are ${clip(dumped)} in Go, and ${clip(dump(values))} when they are back`);
+      report.fail(`${at}, arguments ${names}: are ${clip(dumped)} in Go, but come back as ${clip(dump(values))}`);
     }
     nodes.forEach((node, i) => {
       const wrong = check(node, { failed: false, value: values[i], dumped: node.fate === "ok" ? dump(values[i]) : "something else" },
@@ -194,14 +194,14 @@ export class Fuzz extends entry.Fuzz {
     });
   }
 
-  // back has Go's values come and go.
+  // back sends Go's values to JavaScript and back.
   async back(r, report) {
     const host = new (class Host { same(v) { return v; } })();
     report.values += await settled(super.probe("return", host, r.next(), 20));
   }
 
-  // edges are what no seed finds soon: numbers at their end, many names,
-  // handles that are released.
+  // edges has the cases that a seed would seldom find: the last numbers, many
+  // names, released handles.
   async edges() {
     const report = new Report();
     try {
@@ -219,8 +219,8 @@ export class Fuzz extends entry.Fuzz {
     return report.done();
   }
 
-  // anew: numbers start anew after the last one, and skip one that somebody
-  // waits for.
+  // anew: after the last number the numbers start again, and skip those still
+  // in use.
   async anew(report) {
     const rt = runtime(), first = Promise.withResolvers();
     rt.lastID = 0;
@@ -228,14 +228,13 @@ export class Fuzz extends entry.Fuzz {
     rt.lastID = 0x7fffffff - 40;
     const { failures } = await this.direct(1, 30);
     failures.forEach((f) => report.fail(f));
-    if (rt.lastID > 0x7fff0000) report.fail(`numbers did not start anew: ${rt.lastID}`);
+    if (rt.lastID > 0x7fff0000) report.fail(`numbers did not start again: ${rt.lastID}`);
     first.resolve("first");
     const [[failed, value]] = await settled(waiting, 5000);
-    if (failed || value !== "first") report.fail(`a value was lost when numbers started anew: ${failed} ${value}`);
+    if (failed || value !== "first") report.fail(`a value was lost when numbers started again: ${failed} ${value}`);
   }
 
-  // deeply has values come, as deep as they may be, where Go's stack is deep
-  // already.
+  // deeply sends values of the maximum depth when Go's stack is already deep.
   async deeply(report, frames) {
     let v = "bottom";
     for (let i = 0; i < 495; i++) v = i % 2 ? [v] : { v };
@@ -243,7 +242,7 @@ export class Fuzz extends entry.Fuzz {
     for (const [failed, value, dumped] of await settled(super.probe("deep", frames, host, [["call", "s0"], ["await", "s1"]]))) {
       if (failed || dumped !== dump(v)) report.fail(`a deep value: ${failed}, ${clip(dumped)}, ${value?.message}`);
     }
-    for (const how of ["call", "await"]) { // and one that is deeper is refused
+    for (const how of ["call", "await"]) { // a deeper value is refused
       const [[failed, value]] = await settled(super.probe("deep", frames, new ByRef({ s0: () => [[[[[[[v]]]]]]] }), [[how, "s0"]]));
       if (!failed || !/nested/.test(value.message)) report.fail(`a value that is too deep: ${value?.message}`);
     }
@@ -255,8 +254,7 @@ export class Fuzz extends entry.Fuzz {
     return report.done();
   }
 
-  // outcomes are mistakes that were made once, each with what has to come of
-  // it.
+  // outcomes are mistakes that were once made, each with the expected result.
   async outcomes(report) {
     const before = stats(), thrown = (v) => async () => { throw v; }, bad = () => { throw worst; };
     const worst = Object.defineProperties(new Error(), { message: { get: bad }, name: { get: bad } });
@@ -275,7 +273,7 @@ export class Fuzz extends entry.Fuzz {
       "a property that throws such an error": [async () => ({ get a() { throw worst; } }), true],
       "a property that throws an error whose text is a number": [async () => ({ get a() { throw numbered; } }), true, "7"],
       "an invalid date before a function": [() => [new Date(NaN), () => 1], true],
-      "what only has an ArrayBuffer's prototype": [() => withPrototype({ length: 2e6 }, ArrayBuffer), true],
+      "a value that has only an ArrayBuffer's prototype": [() => withPrototype({ length: 2e6 }, ArrayBuffer), true],
     };
     for (const [name, [give, isError, want]] of Object.entries(cases)) {
       const [[failed, value]] = await settled(super.probe("call", new ByRef({ s0: give }), [["await", "s0"]]), 5000);
@@ -287,8 +285,8 @@ export class Fuzz extends entry.Fuzz {
     await this.compare(before, report);
   }
 
-  // late: bytes that are transferred or resized between the moment that a value
-  // was encoded and the one that Go takes it. They must not arrive as others.
+  // late: bytes may be transferred or resized after a value was encoded and
+  // before Go takes it. Go must not get other bytes.
   async late(report) {
     for (const change of [(b) => structuredClone(b, { transfer: [b] }), (b) => b.resize(10), (b) => b.resize(150_000)]) {
       const buffer = new ArrayBuffer(100_000, { maxByteLength: 200_000 });
@@ -302,7 +300,7 @@ export class Fuzz extends entry.Fuzz {
     }
   }
 
-  // stored puts values into storage, and has Go read them.
+  // stored puts values into storage and lets Go read them.
   async storedBy(seed, n) {
     const report = new Report();
     for (let i = 0; i < n; i++) {
@@ -315,14 +313,14 @@ export class Fuzz extends entry.Fuzz {
       report.values += out.length;
       for (const got of out) {
         if (got.startsWith("error: ")) report.refused++;
-        else if (got !== want) report.fail(`${at}: ${clip(want)} was stored, and is ${clip(got)} in Go`);
+        else if (got !== want) report.fail(`${at}: ${clip(want)} was stored, but is ${clip(got)} in Go`);
       }
       report.calls++;
     }
     return report.done();
   }
 
-  // queried puts values into a table, and has Go read them.
+  // queried puts values into a table and lets Go read them.
   async queried(seed, n) {
     const report = new Report(), { sql } = this.ctx.storage;
     sql.exec("DROP TABLE IF EXISTS t");
@@ -353,7 +351,7 @@ export class Fuzz extends entry.Fuzz {
         }
       } else if (got[i] !== dump(row)) report.fail(`row ${i}: ${clip(dump(row))} is ${clip(got[i])} in Go`);
     });
-    for (let i = 0; i < n; i++) { // and as parameters that Go binds
+    for (let i = 0; i < n; i++) { // also as parameters that Go binds
       const v = cloneable(r);
       let out;
       try {
@@ -372,10 +370,10 @@ export class Fuzz extends entry.Fuzz {
     return report.done();
   }
 
-  // environment has Go read variables that are what they like, and props.
+  // environment lets Go read hostile variables and props.
   async environment(seed, n) {
     const report = new Report();
-    reading.once = false; // Go asks more than once
+    reading.once = false; // Go reads a variable more than once
     for (let i = 0; i < n; i++) {
       const r = new Random(seed * 31_337 + i), env = {}, props = generate(r), nodes = [];
       for (let k = 0; k < 4; k++) {
@@ -384,12 +382,12 @@ export class Fuzz extends entry.Fuzz {
         Object.defineProperty(env, `V${k}`, isGetter ? { enumerable: true,
           get() { if (r.below(2)) throw node.v; return node.v; } } : { value: node.v, enumerable: true });
       }
-      // A state of its own: props are nobody else's to choose.
+      // A new state, because only the runtime can set props.
       const state = new (class State {})();
       Object.assign(state, { storage: this.ctx.storage, id: this.ctx.id, props: props.v, waitUntil: (p) => this.ctx.waitUntil(p),
         abort() {} });
       const object = new GoObject(0, state, env);
-      const index = 8; // vars, of the class's methods
+      const index = 8; // index of Vars among the class's methods
       const out = await settled(Promise.resolve(object.method(index, [["V0", "V1", "V2", "V3", "absent"]])));
       object.context.close();
       report.values += out.length;
@@ -406,8 +404,7 @@ export class Fuzz extends entry.Fuzz {
     return report.done();
   }
 
-  // remotely has Go call an object in JavaScript, whose results and errors are
-  // what they like.
+  // remotely lets Go call a JavaScript object with hostile results and errors.
   async remotely(seed, n) {
     const report = new Report(), plain = this.env.PLAIN.getByName("plain");
     for (let i = 0; i < n; i++) {
@@ -461,13 +458,13 @@ export class Fuzz extends entry.Fuzz {
       report.values += sent.length;
       report.calls++;
       if (got.slice(0, -1).join() !== sent.join()) report.fail(`case ${i}: frames ${sent} are ${got} in Go`);
-      if (back.join() !== sent.join()) report.fail(`case ${i}: frames ${sent} are ${back} when they are back`);
+      if (back.join() !== sent.join()) report.fail(`case ${i}: frames ${sent} come back as ${back}`);
     }
     return report.done();
   }
 
-  // hibernating has a socket with an attachment of JavaScript's, whose messages
-  // Go handles.
+  // hibernating opens a socket with an attachment from JavaScript. Go handles
+  // its messages.
   async hibernating(seed, n) {
     const report = new Report(), [client, server] = Object.values(new WebSocketPair()), queue = [];
     let arrived = () => {};
@@ -480,7 +477,7 @@ export class Fuzz extends entry.Fuzz {
       const r = new Random(seed * 65_537 + i), frame = frameOf(r);
       try { server.serializeAttachment(cloneable(r)); } catch { server.serializeAttachment([1, , "x"]); }
       let want = "error";
-      try { want = dump(server.deserializeAttachment()); } catch {} // deeper than dump can follow
+      try { want = dump(server.deserializeAttachment()); } catch {} // too deep for dump
       client.send(frame);
       const attachment = await settled(next()), back = await settled(next());
       report.values += 2;
@@ -494,13 +491,13 @@ export class Fuzz extends entry.Fuzz {
   }
 }
 
-// ---- What structured clone lets through ------------------------------------
+// ---- Values that pass structured clone -------------------------------------
 
 const frameOf = (r) => r.below(2)
   ? r.pick(["", "\0", "\ud800", "a\udc00", "é".repeat(9000), "\ufeffx", "x".repeat(70_000), "😀"])
   : r.pick([new Uint8Array(0), new Uint8Array([1, 2, 255]), new Uint8Array(70_000).fill(3), new Uint16Array([1, 500]),
     new DataView(new ArrayBuffer(20), 4, 3), new ArrayBuffer(16_384), new Float64Array([NaN])]);
-// frameDump: workerd makes three U+FFFD of a lone surrogate.
+// frameDump: workerd replaces a lone surrogate by three U+FFFD.
 const lone = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const frameBytes = (f) => ArrayBuffer.isView(f) ? new Uint8Array(f.buffer, f.byteOffset, f.byteLength) : f;
 const frameDump = (f) => dump(typeof f !== "string" ? frameBytes(f) : f.replace(lone, "\ufffd".repeat(3)));
@@ -517,7 +514,7 @@ export class Plain extends DurableObject {
     const r = new Random(seed), h = new Headers();
     for (let i = 0; i < 5; i++) {
       const value = r.pick(["", "plain", "caf\u00e9", "\u00ff\u0080", "x".repeat(6000), " both ends ", "a\tb", "\u20ac", "\ud800", "\0"]);
-      try { h.append(`x-h${i}`, value); } catch {} // which no header may have
+      try { h.append(`x-h${i}`, value); } catch {} // not allowed in a header
     }
     return [...h];
   }
@@ -562,7 +559,7 @@ async function rpc(env, seed, n) {
   return report.done();
 }
 
-// vars: what fetchWorker hands over as the environment.
+// vars: the environment that fetchWorker passes on.
 async function vars(env, ctx, seed, n) {
   const report = new Report();
   reading.once = false;

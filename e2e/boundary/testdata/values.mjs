@@ -1,7 +1,7 @@
-// Hostile values, by seed. A node is {v, fate, match}: the value; whether Go
-// has to take it ("ok"), to refuse it ("refused"), or may do either; and
-// whether what Go made of it is right. reads counts how often properties that
-// count were read: once at most.
+// Hostile values, made from a seed. A node is {v, fate, match}: the value;
+// whether Go must accept it ("ok"), must refuse it ("refused"), or may do
+// either; and whether Go's result is right. reads counts how often a counted
+// property was read: at most once is allowed.
 
 export class Random {
   constructor(seed) { this.state = seed >>> 0; }
@@ -15,8 +15,8 @@ export class Random {
   pick(list) { return list[this.below(list.length)]; }
 }
 
-export const faults = []; // of reads
-export const reading = { once: true }; // properties that count are to be read once
+export const faults = []; // wrong reads
+export const reading = { once: true }; // counted properties may be read only once
 
 const same = (v) => (got) => Object.is(got, v);
 const isBytes = (want) => (got) => got instanceof Uint8Array && got.length === want.length && got.every((b, i) => b === want[i]);
@@ -43,7 +43,7 @@ const fill = (r, bytes) => { for (let i = 0; i < bytes.length; i++) bytes[i] = r
 const number = (r) => r.pick([0, -0, 1, -1, NaN, Infinity, -Infinity, 2 ** 53, -(2 ** 53), 5e-324, 1.7976931348623157e308, r.next(),
   r.next() / 7]);
 
-// counted makes a property that reports a second read.
+// counted defines a property that reports a second read.
 function counted(target, key, value, then) {
   let reads = 0;
   Object.defineProperty(target, key, {
@@ -95,7 +95,7 @@ const leaves = {
     const v = r.pick([new Map([[1, 2]]), new Set([1]), /x/g, new A(), new URL("http://a/"), new WeakMap(), globalThis]);
     return ok(v, same(v));
   },
-  impostor: (r) => { // which has the prototype of what it is not
+  impostor: (r) => { // has the prototype of another type
     const v = Object.create(r.pick([ArrayBuffer.prototype, Uint8Array.prototype, DataView.prototype, Array.prototype, Map.prototype]));
     counted(v, "length", r.pick([5, 1e6, -1, 2 ** 40]));
     return either(v, (got) => got === v);
@@ -130,12 +130,12 @@ function bytesOfAllKinds() {
       buffer.resize(n + r.pick([0, 1, 8, 40_000]));
       return ok(b, isBytes(own(b)));
     },
-    outOfBounds: (r) => { // a view of what a resizable buffer has no longer
+    outOfBounds: (r) => { // a view beyond the end of a shrunken buffer
       const buffer = new ArrayBuffer(64, { maxByteLength: 128 }), C = r.pick(KINDS), v = new C(buffer, 8, 4);
       buffer.resize(r.pick([0, 8, 9]));
       return either(v, C === Uint8Array ? isBytes([]) : same(v));
     },
-    lyingView: (r) => { // whose class says something else than the engine
+    lyingView: (r) => { // its class contradicts the engine
       const n = r.pick(SIZES);
       class Lying extends Uint8Array {
         get length() { return n + 5000; }
@@ -151,7 +151,7 @@ function bytesOfAllKinds() {
       const v = new Lying(n), bytes = fill(r, new Uint8Array(real.buffer(v)));
       return ok(v, isBytes(own(bytes)));
     },
-    ownLength: (r) => { // length and others as properties of its own
+    ownLength: (r) => { // has length and others as own properties
       const v = fill(r, new (r.pick([Uint8Array, Int8Array]))(r.pick(SIZES))), want = new Uint8Array(v.buffer.slice(0));
       for (const k of ["length", "byteLength", "byteOffset", "buffer"]) Object.defineProperty(v, k, { value: 1e6 });
       return ok(v, v instanceof Uint8Array ? isBytes(want) : same(v));
@@ -208,7 +208,7 @@ function errors() {
       const e = Object.defineProperty(new Error(), "message", { get: () => "m".repeat(20 * n++ + r.below(5)) });
       return error(e, null, null);
     },
-    errorWithKeys: (r) => { // keys that throw, are no text, or are many
+    errorWithKeys: (r) => { // keys that throw, are not text, or are many
       const e = new Error("m");
       if (r.below(2)) for (let i = 0; i < 2000; i++) e["k" + i] = i;
       e["\ud800"] = 1;
@@ -221,7 +221,7 @@ function errors() {
   };
 }
 
-// ---- What contains others --------------------------------------------------
+// ---- Containers ------------------------------------------------------------
 
 const isList = (nodes) => (got) => Array.isArray(got) && got.length === nodes.length && nodes.every((n, i) => n.match(got[i]));
 const isObject = (entries) => (got) => Object.getPrototypeOf(got) === Object.prototype && Object.keys(got).length === entries.length &&
@@ -259,7 +259,7 @@ const composites = {
     return ok(v, (got) => got.length === v.length && got.every((e) => e === null));
   },
   hugeArray: (r) => { const v = []; v.length = r.pick([2 ** 32 - 1, 2 ** 31, 2 ** 22]); return refused(v); },
-  lyingArray: (r, depth) => { // a proxy whose length is what it likes, and changes
+  lyingArray: (r, depth) => { // a proxy with a wrong length that changes
     const any = generate(r, depth + 1), node = any.stable ? any : leaves.string(r), n = r.below(5);
     let lengths = 0;
     const get = (_, k) => k === "length" ? n + 1000 * lengths++ : k === "then" || typeof k === "symbol" ? undefined : node.v;
@@ -271,7 +271,7 @@ const composites = {
     const length = r.pick([-1, 1.5, NaN, "2", 2 ** 32, Infinity, null, {}, { valueOf: () => 2 }, 1n, Symbol.iterator]);
     return refused(new Proxy([], { get: (_, k) => k === "length" ? length : undefined }));
   },
-  growingArray: (r, depth) => { // which changes while it is read
+  growingArray: (r, depth) => { // changes while it is read
     const v = [0, 0, 0];
     counted(v, 1, "one", () => { if (r.below(2)) v.push(...new Array(5000)); else v.length = 0; });
     return either(v, (got) => got.length === 3 && got[0] === 0 && got[1] === "one" && (got[2] === 0 || got[2] === null));
@@ -292,7 +292,7 @@ const composites = {
     v[Symbol("s")] = 1;
     return { v, fate: join(nodes), match: isObject(entries), stable: isStable(nodes) };
   },
-  getters: (r, depth) => { // which change between two reads
+  getters: (r, depth) => { // change between two reads
     const entries = entriesOf(r, depth), v = {};
     for (const [k, n] of entries) counted(v, k, n.v);
     return { v, fate: join(entries.map(([, n]) => n)), match: isObject(entries), stable: false };
@@ -307,7 +307,7 @@ const composites = {
     const inner = composites.object(r, depth), { ownKeys, getOwnPropertyDescriptor } = Reflect;
     return { ...inner, v: new Proxy(inner.v, r.below(2) ? {} : { ownKeys, getOwnPropertyDescriptor }), stable: false };
   },
-  moodyProxy: (r) => { // another prototype at each look
+  moodyProxy: (r) => { // returns another prototype each time
     const list = [Object.prototype, Array.prototype, Error.prototype, Date.prototype, ArrayBuffer.prototype, null];
     return either(new Proxy({}, {
       getPrototypeOf: () => r.pick(list),
@@ -330,11 +330,11 @@ const composites = {
     if (n > 490) return refused(v, true);
     return ok(v, (got) => { for (let i = 0; i < n; i++) got = kind ? got[0] : got.v; return got === bottom; });
   },
-  endless: () => { // a property that makes another one
+  endless: () => { // each property creates another one
     const make = () => Object.defineProperty({}, "v", { enumerable: true, get: make });
     return refused(make());
   },
-  resizing: (r) => { // a view whose buffer a getter resizes or takes away, before it or after it
+  resizing: (r) => { // a getter before or after the view resizes or detaches its buffer
     const n = r.pick([8, 100, 3000, 20_000, 60_000]), buffer = new ArrayBuffer(n, { maxByteLength: 200_000 }), b = fill(r,
       new Uint8Array(buffer)), want = b.slice(), v = {};
     const change = r.pick([() => buffer.resize(0), () => buffer.resize(n >> 1), () => buffer.resize(n + 100_000),
@@ -352,14 +352,14 @@ const composites = {
   manyReferences: (r) => {
     const v = Array.from({ length: r.pick([10, 300, 3000]) }, () => () => 1);
     if (r.below(2)) return ok(v, (got) => v.every((f, i) => got[i] === f));
-    v.push(r.pick(["\ud800", 1n << 20_000n, new Date(NaN)])); // refused at the end: none of them may be left
+    v.push(r.pick(["\ud800", 1n << 20_000n, new Date(NaN)])); // refused at the end: no reference may remain
     return refused(v, true);
   },
 };
 
 const leafNames = Object.keys(leaves), compositeNames = Object.keys(composites);
 
-// generate makes a node.
+// generate returns a random node.
 export function generate(r, depth = 0) {
   const isLeaf = depth > 3 || r.below(10) < 4 + depth * 2, name = r.pick(isLeaf ? leafNames : compositeNames);
   const node = (isLeaf ? leaves : composites)[name](r, depth);
@@ -367,8 +367,8 @@ export function generate(r, depth = 0) {
   return node;
 }
 
-// plain are values that structured clone knows, hostile as far as it lets them;
-// for what is stored and sent.
+// cloneable returns values that structured clone accepts, as hostile as
+// possible. They can be stored and sent.
 export function cloneable(r, depth = 0) {
   const names = ["undefined", "null", "boolean", "number", "string", "loneSurrogate", "bigint", "hugeBigint", "date", "invalidDate",
     "arrayBuffer", "view", "lengthTracking", "lyingView", "error", "errorWithoutText"];
@@ -384,7 +384,7 @@ export function cloneable(r, depth = 0) {
   return Array.from({ length: r.below(8) }, () => cloneable(r, depth + 1));
 }
 
-// ---- What Go and JavaScript have to agree on -------------------------------
+// ---- Go and JavaScript must agree on these ---------------------------------
 
 const utf8 = new TextEncoder();
 
@@ -402,7 +402,7 @@ function numberDump(n) {
   return `n${view.getBigUint64(0).toString(16).padStart(16, "0")}`;
 }
 
-// What a view really is, whatever its class says.
+// The real properties of a view, whatever its class claims.
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype), real = {};
 for (const [k, name] of [["buffer", "buffer"], ["offset", "byteOffset"], ["length", "byteLength"]]) {
   real[k] = Function.prototype.call.bind(Object.getOwnPropertyDescriptor(typedArray, name).get);
@@ -410,7 +410,7 @@ for (const [k, name] of [["buffer", "buffer"], ["offset", "byteOffset"], ["lengt
 
 const isProxyOfBuffer = (v) => { try { ArrayBuffer.prototype.slice.call(v, 0, 0); return false; } catch { return true; } };
 
-// dump writes a value as dump of dump.go does.
+// dump formats a value like dump in dump.go.
 export function dump(v) {
   switch (typeof v) {
     case "undefined": return "N";

@@ -11,8 +11,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// dump writes a value as dump of values.mjs does: both sides have to see the
-// same.
+// dump formats a value like dump in values.mjs: both sides must see the same
+// value.
 func dump(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -28,7 +28,7 @@ func dump(v any) string {
 		return dump(float64(v))
 	case int64:
 		if v < 1<<53 && v > -1<<53 {
-			return dump(float64(v)) // as it goes back
+			return dump(float64(v)) // the type that goes back
 		}
 		return fmt.Sprint("i", v)
 	case uint64:

@@ -16,7 +16,7 @@ func (f *Fuzz) Echo(_ context.Context, v any) ([]any, error) { return []any{v, d
 // Bytes returns what it gets.
 func (f *Fuzz) Bytes(_ context.Context, b []byte) ([]byte, error) { return b, nil }
 
-// outcome is a value's dump, or an error's text.
+// outcome returns the dump of a value, or the text of an error.
 func outcome(v any, err error) string {
 	if err != nil {
 		return "error: " + err.Error()
@@ -24,7 +24,7 @@ func outcome(v any, err error) string {
 	return dump(v)
 }
 
-// Stored reads what is stored under a key in each way that there is.
+// Stored reads the value under a key in every possible way.
 func (f *Fuzz) Stored(ctx context.Context, key string) ([]string, error) {
 	s := f.state.Storage()
 	sync, _, syncErr := s.KV().Get(key)
@@ -48,7 +48,7 @@ func (f *Fuzz) Stored(ctx context.Context, key string) ([]string, error) {
 	return out, nil
 }
 
-// Rows returns the values of a query, dumped.
+// Rows returns the dumped values of a query.
 func (f *Fuzz) Rows(_ context.Context, query string) ([]string, error) {
 	c, err := f.state.Storage().SQL().Exec(query)
 	if err != nil {
@@ -81,15 +81,15 @@ func (f *Fuzz) Bind(_ context.Context, v any) ([]string, error) {
 	return []string{outcome(got, err)}, c.Err()
 }
 
-// Remote calls a method of the object in JavaScript, and returns what that
-// returned, or threw, as a dump.
+// Remote calls a method of the JavaScript object. It returns a dump of the
+// result or of the error.
 func (f *Fuzz) Remote(ctx context.Context, method string, seed int) (string, error) {
 	stub := f.env.Object("PLAIN", "plain")
 	defer stub.Release()
 	return outcome(durable.Call[any](ctx, stub, method, seed)), nil
 }
 
-// Headers fetches from the object in JavaScript, and returns the headers of the
+// Headers fetches from the JavaScript object and returns the headers of the
 // response.
 func (f *Fuzz) Headers(ctx context.Context, seed int) (map[string]string, error) {
 	stub := f.env.Object("PLAIN", "plain")
@@ -111,7 +111,7 @@ func (f *Fuzz) Headers(ctx context.Context, seed int) (map[string]string, error)
 	return out, nil
 }
 
-// Vars reads variables, bindings and props by name, whatever they are.
+// Vars reads variables, bindings and props by name.
 func (f *Fuzz) Vars(_ context.Context, names []string) ([]string, error) {
 	props, err := f.state.Props()
 	return append(readVars(f.env, names), outcome(props, err)), nil
@@ -125,14 +125,14 @@ func readVars(env *durable.Env, names []string) []string {
 			continue
 		}
 		if _, err := env.Namespace(name); err == nil {
-			out[len(out)-1] += ", taken for a namespace"
+			out[len(out)-1] += ", treated as a namespace"
 		}
 	}
 	return out
 }
 
-// Sockets opens a connection to the object in JavaScript, which sends frames by
-// seed, and returns their dumps. What came goes back, too.
+// Sockets opens a connection to the JavaScript object, which sends frames made
+// from the seed. It returns their dumps, and sends each frame back.
 func (f *Fuzz) Sockets(ctx context.Context, seed int) ([]string, error) {
 	stub := f.env.Object("PLAIN", "plain")
 	defer stub.Release()
@@ -158,7 +158,7 @@ func (f *Fuzz) Sockets(ctx context.Context, seed int) ([]string, error) {
 	}
 }
 
-// WebSocketMessage sends back what came, and the attachment's dump.
+// WebSocketMessage sends the message back, with the dump of the attachment.
 func (f *Fuzz) WebSocketMessage(_ context.Context, ws *durable.WebSocket, m durable.Message) error {
 	attachment, _, err := ws.Attachment()
 	if err := ws.Send(durable.TextMessage(outcome(attachment, err))); err != nil {
@@ -167,10 +167,11 @@ func (f *Fuzz) WebSocketMessage(_ context.Context, ws *durable.WebSocket, m dura
 	return ws.Send(m)
 }
 
-// WebSocketError is told of a connection's error.
+// WebSocketError ignores errors of a connection.
 func (f *Fuzz) WebSocketError(context.Context, *durable.WebSocket, error) error { return nil }
 
-// serve answers with the request's headers, or with what the environment has.
+// serve answers with the request's headers, or with the content of the
+// environment.
 func serve(_ context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 	if names := r.Header["X-Vars"]; len(names) > 0 {
 		return &durable.Response{Status: 200,

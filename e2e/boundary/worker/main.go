@@ -1,5 +1,5 @@
-// The Worker whose boundary is fuzzed. Package jsrt serves probes of it
-// directly, beside what package durable makes of values.
+// The Worker whose boundary is fuzzed. Package jsrt serves probes directly;
+// package durable serves the other methods.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Fuzz is the object that values are sent to.
+// Fuzz is the object that receives the values.
 type Fuzz struct {
 	state *durable.State
 	env   *durable.Env
@@ -21,11 +21,10 @@ func NewFuzz(_ context.Context, state *durable.State, env *durable.Env) (*Fuzz, 
 	return &Fuzz{state, env}, nil
 }
 
-// probing serves the method probe below package durable, where nothing has been
-// converted yet.
+// probing serves the method probe below package durable, before any conversion.
 type probing struct{ jsrt.Program }
 
-const probeIndex = 0 // of the class's methods
+const probeIndex = 0 // among the class's methods
 
 func (p probing) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any, error) {
 	if i.Kind == jsrt.Method && i.Index == probeIndex {
@@ -56,5 +55,5 @@ func main() {
 	}
 }
 
-// Probe is never reached: probing serves it.
+// Probe is never called: probing serves it.
 func (f *Fuzz) Probe(context.Context) error { return nil }

@@ -11,8 +11,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// probe does what args[0] says with the values after it, as they came through
-// the boundary.
+// probe runs the operation args[0] on the values after it, as they crossed the
+// boundary.
 func probe(ctx context.Context, c *jsrt.Context, args []any) (any, error) {
 	switch op := args[0].(string); op {
 	case "echo":
@@ -35,8 +35,8 @@ func probe(ctx context.Context, c *jsrt.Context, args []any) (any, error) {
 	return nil, errors.New("no such probe")
 }
 
-// callHost does to a JavaScript object what each step says, and returns what
-// came: [whether it is an error, the value, its dump].
+// callHost runs each step on a JavaScript object. It returns for each: [whether
+// it is an error, the value, its dump].
 func callHost(ctx context.Context, host *jsrt.Ref, steps []any) []any {
 	var out []any
 	for _, s := range steps {
@@ -60,8 +60,8 @@ func callHost(ctx context.Context, host *jsrt.Ref, steps []any) []any {
 	return out
 }
 
-// call is Ref.Call for what may return a promise, which Call refuses with a
-// panic.
+// call is Ref.Call for functions that may return a promise. Call panics for
+// those.
 func call(host *jsrt.Ref, name string, args []any) (v any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -71,8 +71,8 @@ func call(host *jsrt.Ref, name string, args []any) (v any, err error) {
 	return host.Call(name, args...)
 }
 
-// describe makes an error a value: name, message and properties of one that
-// JavaScript has thrown, else only its text.
+// describe converts an error to a value: name, message and properties of an
+// error that JavaScript threw, otherwise only its text.
 func describe(err error) any {
 	e, ok := err.(*jsrt.Error)
 	if !ok {
@@ -81,7 +81,7 @@ func describe(err error) any {
 	return map[string]any{"name": e.Name, "message": e.Message, "props": e.Props}
 }
 
-// deep is callHost with so many frames of Go below it.
+// deep is callHost with n frames of Go below it.
 func deep(ctx context.Context, n int, host *jsrt.Ref, steps []any) []any {
 	if n == 0 {
 		return callHost(ctx, host, steps)
@@ -91,8 +91,8 @@ func deep(ctx context.Context, n int, host *jsrt.Ref, steps []any) []any {
 	return out
 }
 
-// distinctNames calls methods of so many different names: more than JavaScript
-// knows by number.
+// distinctNames calls methods of n different names: more than JavaScript has
+// numbers for.
 func distinctNames(host *jsrt.Ref, n int) (any, error) {
 	for i := range n {
 		name := "method" + strconv.Itoa(i)
@@ -109,7 +109,7 @@ func distinctNames(host *jsrt.Ref, n int) (any, error) {
 	return n, nil
 }
 
-// handles uses references that were released, and passes them on.
+// handles uses released references and passes them on.
 func handles(c *jsrt.Context, host *jsrt.Ref) (any, error) {
 	v, err := host.Call("object")
 	if err != nil {
@@ -141,8 +141,8 @@ func handles(c *jsrt.Context, host *jsrt.Ref) (any, error) {
 	return foreign(c, host)
 }
 
-// kept is a reference of the first object that asked: every other one has to be
-// refused it.
+// kept is a reference of the first object that called. Other objects must not be
+// able to use it.
 var kept *jsrt.Ref
 
 func foreign(c *jsrt.Context, host *jsrt.Ref) (any, error) {
@@ -161,8 +161,8 @@ func foreign(c *jsrt.Context, host *jsrt.Ref) (any, error) {
 	return "refused", nil
 }
 
-// canaries are blocks of the sizes that buffers and values have, among which
-// those are allocated.
+// canaries are blocks with the sizes of buffers and values, so that those are
+// allocated between them.
 var canaries = newCanaries()
 
 func newCanaries() [][]byte {
@@ -174,7 +174,7 @@ func newCanaries() [][]byte {
 		}
 		list = append(list, b)
 	}
-	for i := range list { // holes, for buffers
+	for i := range list { // leaves holes for buffers
 		if i%4 == 3 {
 			list[i] = nil
 		}
@@ -193,7 +193,7 @@ func checkCanaries() error {
 	return nil
 }
 
-// collect frees what nobody has any more, and the references of it.
+// collect runs the garbage collector and releases unused references.
 func collect() error {
 	for range 3 {
 		runtime.GC()

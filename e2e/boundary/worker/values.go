@@ -10,8 +10,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// returnValues sends n generated values to JavaScript, which returns them, once
-// at once and once as a promise, and compares.
+// returnValues sends n generated values to JavaScript, which returns each of
+// them directly and as a promise. It compares the results.
 func returnValues(host *jsrt.Ref, seed uint64, n int) (any, error) {
 	g := &generator{rand.New(rand.NewPCG(seed, 1)), host}
 	for i := range n {
@@ -33,7 +33,7 @@ func returnValues(host *jsrt.Ref, seed uint64, n int) (any, error) {
 	return n, nil
 }
 
-// difference is where a differs from b.
+// difference shows where a differs from b.
 func difference(a, b string) string {
 	i := 0
 	for i < len(a) && i < len(b) && a[i] == b[i] {
@@ -44,7 +44,7 @@ func difference(a, b string) string {
 
 func clip(s string) string { return s[:min(len(s), 300)] }
 
-// generator makes Go values that JavaScript has equals of.
+// generator makes Go values that have an equivalent in JavaScript.
 type generator struct {
 	*rand.Rand
 	host *jsrt.Ref
@@ -130,7 +130,7 @@ func (g *generator) bytes() []byte {
 }
 
 func (g *generator) error() *jsrt.Error {
-	text := func() string { // of an error JavaScript keeps 16,384 units
+	text := func() string { // JavaScript keeps 16,384 units of an error's text
 		s := []rune(g.string())
 		return string(s[:min(len(s), 8000)])
 	}

@@ -1,4 +1,4 @@
-// The Worker of the proof across nodes: each request is one operation on a
+// The Worker of the proof across nodes. Each request is one operation on a
 // store, a ledger or a sequencer.
 package main
 
@@ -20,7 +20,7 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// answer is what an operation's caller gets.
+// answer is the answer to an operation.
 type answer struct {
 	Status   string
 	Inserted bool
@@ -28,7 +28,7 @@ type answer struct {
 	Fence    int64
 	Result   string
 	Number   int64
-	Detail   string // of an outcome that is unknown
+	Detail   string // reason of an unknown outcome
 }
 
 func main() {
@@ -71,7 +71,7 @@ func status(err error) string {
 	return "ok"
 }
 
-// lasting outlasts the test.
+// lasting is longer than the test.
 const lasting = time.Hour
 
 func perform(ctx context.Context, env *durable.Env, q url.Values, a *answer) (err error) {

@@ -1,12 +1,12 @@
-// The browser of the console's test. It prints a line of JSON for each test:
-// its name, and its failure if it has one.
+// The browser part of the console's test. It prints a line of JSON for each
+// test: its name, and its failure, if any.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 
-// The package has Chromium, its libraries and a font. It unpacks the libraries
-// on machines that it takes to be without; the font's folder is for us to tell.
+// The package contains Chromium, its libraries and a font. This variable makes
+// it unpack the libraries. We must set the folder of the font.
 process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs24.x";
 process.env.FONTCONFIG_PATH = tmpdir() + "/fontconfig";
 mkdirSync(process.env.FONTCONFIG_PATH);
@@ -17,7 +17,7 @@ const { default: chromium } = await import("@sparticuz/chromium");
 const { chromium: playwright } = await import("playwright-core");
 
 const { CONSOLE_URL: base, CONSOLE_TOKEN: token, CONSOLE_SCREENSHOT: screenshot } = process.env;
-const elsewhere = base.replace("127.0.0.1", "console.example"); // a host that is not this machine, as the Worker sees it
+const elsewhere = base.replace("127.0.0.1", "console.example"); // the Worker sees another machine's host
 
 const browser = await playwright.launch({
   executablePath: await chromium.executablePath(),
@@ -25,10 +25,10 @@ const browser = await playwright.launch({
     "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP console.example 127.0.0.1"],
 });
 
-// What all pages have seen.
+// What all pages have recorded.
 const errors = [], sockets = [], frames = [], paymentIDs = [];
 
-// open opens the console in a browser profile of its own.
+// open opens the console in a new browser profile.
 async function open({ at = base, width = 1280, height = 800, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, ...options });
   const page = await context.newPage();
@@ -50,11 +50,12 @@ const text = (page, id) => page.locator("#" + id).textContent();
 const state = async () => (await fetch(base + "/console/state")).json();
 const command = async (name) => assert.equal((await fetch(`${base}/test/${name}`, { method: "POST" })).status, 200);
 
-// figures are those on the page, as numbers.
+// figures returns the numbers on the page.
 const figures = (page) => page.locator(".figure").evaluateAll((list) =>
   Object.fromEntries(list.map((e) => [e.id, Number(e.textContent.replaceAll(",", ""))])));
 
-// agree waits until the page shows what /console/state says, and returns that.
+// agree waits until the page shows the figures of /console/state, and returns
+// those.
 async function agree(page, want) {
   let shown, said;
   for (let i = 0; i < 200; i++) {
@@ -63,20 +64,20 @@ async function agree(page, want) {
     const expected = { acquired, duplicates, replayed, inProgress, takenOver, fenced, refused: failed + mismatched, sequence: said.sequence };
     const isWanted = Object.entries(want).every(([k, v]) => ({ ...said.totals, ...expected })[k] === v);
     if (isWanted && JSON.stringify(shown) === JSON.stringify(expected)) return said;
-    await new Promise((done) => setTimeout(done, 50)); // nothing tells
+    await new Promise((done) => setTimeout(done, 50)); // there is no notification
   }
   assert.fail(`the page shows ${JSON.stringify(shown)}, /console/state says ${JSON.stringify(said.totals)}, wanted ${JSON.stringify(want)}`);
 }
 
-// newest waits for the newest result to say something, and returns all it says.
+// newest waits until the newest result contains a pattern, and returns its
+// text.
 async function newest(page, pattern) {
   const entry = page.locator("#results > li").first();
   await entry.filter({ hasText: pattern }).waitFor();
   return entry.innerText();
 }
 
-// test runs one, and expects the browser's console to have no errors but those
-// that match.
+// test runs a test. The browser's console may have only the expected errors.
 async function test(name, run, expected = /^$/) {
   errors.length = 0;
   let failure = "";
@@ -89,11 +90,11 @@ async function test(name, run, expected = /^$/) {
   console.log(JSON.stringify({ test: name, failure }));
 }
 
-const refused = /^Failed to load resource|WebSocket connection to/; // how Chromium logs what the page then says in its own words
+const refused = /^Failed to load resource|WebSocket connection to/; // Chromium's messages; the page also shows a message
 
 const page = await open();
 
-await test("an empty console says so", async () => {
+await test("an empty console shows that it is empty", async () => {
   await live(page);
   assert.ok(await page.getByText("Nothing yet: send a payment.").isVisible());
   assert.ok(await page.getByText("No key yet.").isVisible());
@@ -111,12 +112,12 @@ await test("a payment is acquired, completed and numbered", async () => {
   assert.equal(await page.locator("#chart rect.acquired").count(), 1);
 });
 
-await test("of 25 calls at once one acquires, and the page, the state and the answers agree", async () => {
+await test("one of 25 concurrent calls acquires; page, state and answers agree", async () => {
   const answers = [];
   const collect = async (r) => r.url().endsWith("/payments") && answers.push(await r.text());
   page.on("response", collect);
   await page.getByRole("button", { name: "Send one 25 times" }).click();
-  const said = await newest(page, "one answer to all");
+  const said = await newest(page, "all got the same answer");
   page.off("response", collect);
   assert.match(said, /25 × 200/);
   assert.equal(new Set(answers).size, 1);
@@ -124,7 +125,7 @@ await test("of 25 calls at once one acquires, and the page, the state and the an
   const { keys } = await agree(page, { acquired: 2, duplicates: 24, completed: 2, sequence: 2 });
   assert.equal(keys[0].duplicates, 24);
   assert.match(String(keys[0].fence), /^\d{16}$/);
-  assert.ok(Number(keys[0].fence) > Number(keys[1].fence), "the later payment has the larger fence"); // both are the time, in µs
+  assert.ok(Number(keys[0].fence) > Number(keys[1].fence), "the later payment has the larger fence"); // fences are times in µs
   await page.locator("#keys-rows tr").first().getByText("completed").waitFor();
   assert.match(await page.locator("#keys-rows tr").first().innerText(), /completed\s+1\s+24\s/);
 });
@@ -132,7 +133,7 @@ await test("of 25 calls at once one acquires, and the page, the state and the an
 for (const when of ["before", "after"]) {
   await test(`a crash ${when} the charge is explained, and taken over when the lease ends`, async () => {
     const before = await state();
-    let calls = 0; // the example lets callers wait for the lease; one that does not answers the first repetition so
+    let calls = 0; // the example lets callers wait; this answers the first repetition at once
     const busy = { status: 409, headers: { "Retry-After": "1" }, json: { detail: "in progress" } };
     await page.route("**/payments", (route) => ++calls === 2 ? route.fulfill(busy) : route.continue());
     await page.getByRole("button", { name: `Crash ${when} charge` }).click();
@@ -142,14 +143,14 @@ for (const when of ["before", "after"]) {
     assert.match(await newest(page, "Taken over"), /200 · charge ch_\d+ · sequence/);
     await page.unroute("**/payments");
     const after = await agree(page, { takenOver: before.totals.takenOver + 1, completed: before.totals.completed + 1, sequence: before.sequence + 1 });
-    const reported = after.totals.acquired - before.totals.acquired; // the report of the claim may have ended with the program
+    const reported = after.totals.acquired - before.totals.acquired; // the crash may have lost the report of the claim
     assert.ok(reported === 0 || reported === 1, `${reported} claims of the holder that crashed`);
     assert.equal(after.keys[0].attempt, 2);
     assert.equal(after.keys[0].state, "completed");
   }, refused);
 }
 
-await test("after an eviction the same connection goes on with the right figures", async () => {
+await test("after an eviction the connection continues with the right figures", async () => {
   const before = await state(), connections = sockets.length;
   assert.equal(await (await fetch(base + "/evict")).text(), "evicted");
   await page.getByRole("button", { name: "Send a payment" }).click();
@@ -159,7 +160,7 @@ await test("after an eviction the same connection goes on with the right figures
   assert.equal(await text(page, "status"), "Live");
 });
 
-await test("after SIGKILL the page says so, reconnects by itself, and the figures are there", async () => {
+await test("after SIGKILL the page shows the loss, reconnects and shows the figures", async () => {
   const before = await state();
   await command("kill");
   await status(page, "Reconnecting");
@@ -175,7 +176,7 @@ await test("after SIGKILL the page says so, reconnects by itself, and the figure
   await agree(page, { acquired: before.totals.acquired + 1 });
 }, refused);
 
-await test("the keyboard is enough, and the focus is seen", async () => {
+await test("the keyboard is enough, and the focus is visible", async () => {
   const p = await open();
   await live(p);
   const before = await state();
@@ -190,18 +191,18 @@ await test("the keyboard is enough, and the focus is seen", async () => {
   assert.equal(await p.evaluate(() => document.activeElement.id), "one");
   await p.keyboard.press("Tab");
   await p.keyboard.press("Space");
-  await newest(p, "one answer to all");
+  await newest(p, "all got the same answer");
   await agree(p, { acquired: before.totals.acquired + 2, duplicates: before.totals.duplicates + 24 });
   await p.context().close();
 });
 
-await test("a screen reader is told the results, the state of the connection and the figures", async () => {
+await test("a screen reader gets the results, the connection state and the figures", async () => {
   assert.equal(await page.getByRole("main").count(), 1);
   assert.equal(await page.getByRole("banner").count(), 1);
   for (const name of ["Totals", "Claims, last five minutes", "Try it", "Recent keys"]) {
     assert.equal(await page.getByRole("region", { name, exact: true }).count(), 1, name);
   }
-  assert.equal(await page.getByRole("log", { name: "What came back" }).getAttribute("aria-live"), "polite");
+  assert.equal(await page.getByRole("log", { name: "Answers" }).getAttribute("aria-live"), "polite");
   assert.equal(await page.getByRole("status").textContent(), "Live");
   assert.equal(await page.getByRole("table", { name: "Recent keys" }).getByRole("columnheader").count(), 6);
   const chart = page.getByRole("img", { name: "Claims, last five minutes" });
@@ -214,11 +215,11 @@ await test("a screen reader is told the results, the state of the connection and
   await page.getByText("As a table").click();
 });
 
-await test("a phone of 360 px has everything and no horizontal scroll", async () => {
+await test("a 360 px screen shows everything without horizontal scrolling", async () => {
   const p = await open({ width: 360, height: 740, hasTouch: true, isMobile: true });
   await live(p);
   await p.getByRole("button", { name: "Send one 25 times" }).tap();
-  await newest(p, "one answer to all");
+  await newest(p, "all got the same answer");
   await p.getByText("As a table").tap();
   assert.equal(await p.evaluate(() => document.documentElement.scrollWidth), 360);
   const wide = await p.locator("body *").evaluateAll((list) => list
@@ -229,7 +230,7 @@ await test("a phone of 360 px has everything and no horizontal scroll", async ()
   await p.context().close();
 });
 
-// contrasts returns the texts on the page whose contrast is less than AA wants.
+// contrasts returns the texts on the page whose contrast is below level AA.
 const contrasts = (p) => p.evaluate(() => {
   const rgb = (s) => s.match(/[\d.]+/g).map(Number);
   const linear = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
@@ -263,9 +264,9 @@ for (const colorScheme of ["light", "dark"]) {
   });
 }
 
-await test("beyond localhost the page asks for the token, and says when it is wrong", async () => {
+await test("on another machine the page asks for the token, and reports a wrong one", async () => {
   const p = await open({ at: elsewhere });
-  await p.getByRole("heading", { name: "This Worker wants its token" }).waitFor();
+  await p.getByRole("heading", { name: "This Worker requires a token" }).waitFor();
   assert.equal(await p.evaluate(() => document.activeElement.id), "token");
   assert.equal(await text(p, "acquired"), "–");
   await p.keyboard.type("not the token");
@@ -283,7 +284,7 @@ await test("beyond localhost the page asks for the token, and says when it is wr
   await p.context().close();
 }, refused);
 
-await test("an error of the Worker is shown with its hint, and tried again", async () => {
+await test("an error of the Worker is shown with its hint, and the page retries", async () => {
   const p = await open();
   await live(p);
   const reasons = [
@@ -292,9 +293,9 @@ await test("an error of the Worker is shown with its hint, and tried again", asy
   ];
   await p.route("**/console/state", (route) => reasons.length ? route.fulfill(reasons.shift()) : route.continue());
   await p.evaluate(() => socket.close());
-  await p.getByText("The Worker answers with status 500: the console has no Durable Object. bind it").waitFor();
+  await p.getByText("The Worker answered with status 500: the console has no Durable Object. bind it").waitFor();
   await p.getByRole("button", { name: "Try now" }).click();
-  await p.getByText("The Worker answers with status 502: no reason given.").waitFor();
+  await p.getByText("The Worker answered with status 502: no reason given.").waitFor();
   await live(p);
   assert.ok(await p.getByRole("heading", { name: "Connection lost" }).isHidden());
   await p.context().close();
@@ -307,7 +308,7 @@ await test("no key appears on the page, on a socket or in the state", async () =
     const plain = createHash("sha256").update(id).digest("hex").slice(0, 12);
     for (const [place, content] of Object.entries(places)) {
       assert.ok(!content.includes(id), `${place}: a key`);
-      assert.ok(!content.includes(plain), `${place}: a hash that anybody can make`);
+      assert.ok(!content.includes(plain), `${place}: contains an unkeyed hash`);
     }
   }
 });
@@ -327,7 +328,7 @@ if (screenshot) {
   await click("Send a payment");
   await newest(p, "200 · charge");
   await click("Send one 25 times");
-  await newest(p, "one answer to all");
+  await newest(p, "all got the same answer");
   await click("Crash after charge");
   await newest(p, "until its lease ends");
   await p.getByText(/^lease \d s$/).waitFor();

@@ -1,10 +1,10 @@
-// Drives the real program and the real glue on a simulated workerd: node
+// Runs the real program and the real glue on a simulated workerd: node
 // --allow-natives-syntax explore.mjs BUILD [key=value …]
-//   seed=N         that schedule alone, with its events
+//   seed=N         run only this schedule, and print its events
 //   first=N        the first seed
-//   for=MS         for how long
-//   only=NAME      one scenario
-//   exhaustive=MS  all interleavings of the small scenarios, for so long
+//   for=MS         how long to run random schedules
+//   only=NAME      run only this scenario
+//   exhaustive=MS  how long to run all interleavings of the small scenarios
 
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -17,17 +17,17 @@ import { scenarios, small } from "./scenarios.mjs";
 const realNow = Date.now, print = (text) => writeSync(1, text + "\n");
 const build = pathToFileURL(process.argv[2] + "/");
 const options = Object.fromEntries(process.argv.slice(3).map((a) => a.split("=")));
-process.on("unhandledRejection", () => {}); // workerd logs them
+process.on("unhandledRejection", () => {}); // workerd only logs them
 
 const module = new WebAssembly.Module(readFileSync(new URL("app.wasm", build)));
 install();
 const glue = await import(new URL("shim.mjs", build));
 const { Runtime, WATCH_MS } = await import(new URL("runtime.mjs", build));
 
-// How far a schedule may go.
+// Limits of a schedule.
 const MAX_STEPS = 6000, MAX_DELAY = 3000, ANSWER_MS = 130_000, REST_MS = 200_000, DEATH_MS = 6000, GONE_MS = 60_000, OVER_MS = 31_000;
 
-// randomOf is mulberry32.
+// randomOf returns the generator mulberry32.
 function randomOf(seed) {
   let a = seed >>> 0;
   return () => {
@@ -38,14 +38,14 @@ function randomOf(seed) {
   };
 }
 
-// Schedule is one run of a scenario: choose(n) says which of n events is next.
+// Schedule is one run of a scenario. choose(n) chooses the next of n events.
 class Schedule {
   constructor(scenario, random, choose) {
     Object.assign(this, { scenario, random, choose });
     this.steps = 0;
     this.trace = [];
     this.rt = null;
-    this.runtimes = new Map(); // Runtime → when it ended, or 0
+    this.runtimes = new Map(); // Runtime → the time of its end, or 0
     this.domains = new WeakMap(); // the glue's Context → Domain
     this.faults = scenario.faults ?? [];
     const p = this.platform = new Platform(glue, random);
@@ -78,7 +78,7 @@ class Schedule {
     if (p.violations.length === 0) this.end();
     return p.violations;
   }
-  // over ends the program, so that the next schedule boots one.
+  // over ends the program, so that the next schedule starts a new one.
   over() {
     this.platform.current = null;
     if (this.rt && !this.rt.dead) this.rt.end(new Error("the schedule is over"));
@@ -86,7 +86,7 @@ class Schedule {
 
   step() {
     const p = this.platform;
-    if (++this.steps > MAX_STEPS) return p.violation(`does not come to rest in ${MAX_STEPS} events`);
+    if (++this.steps > MAX_STEPS) return p.violation(`does not come to rest within ${MAX_STEPS} events`);
     let { list, isDue } = p.choices();
     const old = list.filter((e) => p.now - e.since > MAX_DELAY);
     if (old.length > 0) list = old;
@@ -106,7 +106,7 @@ class Schedule {
     p.advance(next + late);
   }
 
-  // accidents are what the platform may do at any time, each a few times.
+  // accidents returns what the platform may do at any time, each a few times.
   accidents() {
     const p = this.platform, moves = [];
     for (const [i, kind] of this.faults.entries()) {
@@ -123,14 +123,14 @@ class Schedule {
     return moves.length > 0 && (this.scenario.isSmall || this.random() < 0.1) ? moves : [];
   }
 
-  // check looks at what must hold whenever no JavaScript runs.
+  // check checks what must hold whenever no JavaScript runs.
   check() {
     const p = this.platform, { rt } = this;
     for (const c of p.calls) if (c.state === "open" && p.now - c.at > ANSWER_MS) p.violation(`I3: call ${c.id} is not answered after ${ANSWER_MS} ms`);
     for (const [r, at] of this.runtimes) if (r.dead) this.checkDead(r, at);
     if (!rt || rt.dead) return;
     if (rt.running) {
-      if (!this.scenario.interrupts) p.violation("I7: Go did not give the stack back");
+      if (!this.scenario.interrupts) p.violation("I7: Go did not return the stack");
       return;
     }
     let asked = 0, promises = 0;
@@ -147,16 +147,16 @@ class Schedule {
   }
   checkContext(c) {
     const p = this.platform, d = this.domains.get(c), waiters = this.rt.exports.capdo_table(1, c.id);
-    if (waiters > 0 && !c.isAsked) p.violation(`I1: ${waiters} goroutines wait for context ${c.id}, and no turn has been asked for`);
+    if (waiters > 0 && !c.isAsked) p.violation(`I1: ${waiters} goroutines wait for context ${c.id}, but no turn is requested`);
     if (c.refs.length - c.unused.length > 90) p.violation(`I6: context ${c.id} holds ${c.refs.length - c.unused.length} references`);
     if (!d.alive) return;
-    if (d.call?.answeredAt < p.now - OVER_MS && !d.call.value?.body) p.violation(`I4: call ${d.call.id} has had its answer for ${p.now - d.call.answeredAt} ms, and its context lives`);
+    if (d.call?.answeredAt < p.now - OVER_MS && !d.call.value?.body) p.violation(`I4: call ${d.call.id} had its answer ${p.now - d.call.answeredAt} ms ago, but its context still exists`);
     const wakes = p.ready.some((e) => e.domain === d && e.label === "wake");
-    if (!c.isOpen() && !wakes && d.timers.length > 0) p.violation(`I5: context ${c.id} has ${d.timers.length} timeouts, and nothing is open in it`);
-    if (c.isAsked && !wakes) p.violation(`I1: a turn of context ${c.id} has been asked for, and nothing will take it`);
+    if (!c.isOpen() && !wakes && d.timers.length > 0) p.violation(`I5: context ${c.id} has ${d.timers.length} timeouts, but nothing is open in it`);
+    if (c.isAsked && !wakes) p.violation(`I1: a turn of context ${c.id} is requested, but nothing will run it`);
     if (c.isExclusive && d.section && d.reads === 0 && !d.timers.some((t) => t.section === d.section && t.at <= p.now + 60)) p.violation(`I1: the section of object ${d.name} takes no turns`);
   }
-  // checkDeadline: some context that lives looks after Go's timers.
+  // checkDeadline checks that a live context takes care of Go's timers.
   checkDeadline() {
     const p = this.platform, { rt } = this, deadline = rt.deadline();
     if (deadline === Infinity) return;
@@ -169,18 +169,18 @@ class Schedule {
     }
     if (open > 0 && at > Math.max(deadline, p.now) + WATCH_MS) p.violation(`I2: Go's deadline in ${deadline - p.now} ms; ${open} contexts are open, and the first timeout is in ${at - p.now} ms`);
   }
-  // checkDead: whoever has called into a program that has ended is told soon.
+  // checkDead checks that calls into an ended program fail soon.
   checkDead(rt, at) {
     const p = this.platform;
     if (!at) this.runtimes.set(rt, at = p.now);
     for (const d of p.domains) {
       if (!d.alive || d.rt !== rt || (d.calls.size === 0 && d.call?.state !== "open")) continue;
       const isTold = p.ready.some((e) => e.domain === d && p.isEnabled(e)) || (d.section && d.timers.length > 0);
-      if (!isTold || p.now > at + DEATH_MS) p.violation(`I3: the program ended ${p.now - at} ms ago, and a call to ${nameOf(d)} is open`);
+      if (!isTold || p.now > at + DEATH_MS) p.violation(`I3: the program ended ${p.now - at} ms ago, but a call to ${nameOf(d)} is still open`);
     }
   }
 
-  // end looks at what must hold once everything is over.
+  // end checks what must hold at the end of a schedule.
   end() {
     const p = this.platform;
     for (const c of p.calls) this.checkAnswer(c);
@@ -188,7 +188,7 @@ class Schedule {
     const probe = ["sleep", this.scenario.isSmall && !this.scenario.mayFail ? 1200 : GONE_MS, "collect"];
     p.construct = "";
     this.faults = [];
-    p.request({ id: p.calls.length, to: null, script: probe, code: encode(probe) }); // its timeouts look for what is over
+    p.request({ id: p.calls.length, to: null, script: probe, code: encode(probe) }); // its timeouts clean up
     while (p.violations.length === 0 && this.step());
     this.checkAnswer(p.calls.at(-1));
     const { rt } = this;
@@ -206,7 +206,7 @@ class Schedule {
     if (c.state === "failed" && !this.scenario.mayFail) p.violation(`call ${c.id} failed: ${c.value?.stack}`);
     if (message.includes("deadlock") && !has(c.script, "forever")) p.violation(`call ${c.id}: ${message}`);
     if (/nil pointer|index out of range|slice bounds|unreachable|malformed|different builds/.test(message)) p.violation(`call ${c.id}: ${message}`);
-    if (c.state === "ok" && has(c.script, "forever")) p.violation(`call ${c.id} waits for ever, and was answered`);
+    if (c.state === "ok" && has(c.script, "forever")) p.violation(`call ${c.id} should wait for ever, but was answered`);
   }
   checkSums() {
     const p = this.platform, least = {}, most = {};
@@ -222,8 +222,8 @@ class Schedule {
   }
 }
 
-// watch runs f as far as workerd's CPU limit, here of a second: V8 ends it, and
-// no finally runs.
+// watch runs f up to workerd's CPU limit, which is a second here. V8 terminates
+// it, and no finally block runs.
 function watch(f) {
   globalThis.turn = f;
   try {
@@ -247,15 +247,15 @@ function report(name, how, schedule) {
   process.exit(1);
 }
 
-// scheduleOf is what a seed stands for.
+// scheduleOf returns the schedule of a seed.
 function scheduleOf(seed) {
   const random = randomOf(seed), pick = (n) => Math.floor(random() * n);
   const make = options.only ? scenarios[options.only] : Object.values(scenarios)[seed % Object.keys(scenarios).length];
   return new Schedule(make(pick, generate), random, pick);
 }
 
-// explore runs all interleavings of a small scenario: each is a list of
-// choices.
+// explore runs all interleavings of a small scenario. Each interleaving is a
+// list of choices.
 function explore(name, scenario, until) {
   let path = [], n = 0;
   for (;;) {
@@ -296,9 +296,9 @@ function main() {
   }
   if (options.exhaustive) {
     const names = options.only ? [options.only] : Object.keys(small), end = realNow() + Number(options.exhaustive);
-    for (const [i, name] of names.entries()) { // what one leaves of its time is for those after it
+    for (const [i, name] of names.entries()) { // unused time is left to later scenarios
       const { n, complete } = explore(name, small[name], realNow() + (end - realNow()) / (names.length - i));
-      print(`${name}: ${n} interleavings, ${complete ? "all" : "as many as there was time for"}`);
+      print(`${name}: ${n} interleavings, ${complete ? "all" : "until the time was up"}`);
     }
   }
   if (options.for) {
@@ -315,4 +315,4 @@ function main() {
   }
   process.exit(0);
 }
-setImmediate(main); // outside of any microtask, so that the platform says when they run
+setImmediate(main); // outside of any microtask: the platform decides when microtasks run

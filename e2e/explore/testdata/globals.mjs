@@ -1,22 +1,22 @@
-// What JavaScript finds in place of the real ones: promises, timeouts, clocks,
-// streams; and what watches the boundary to Go.
+// Replacements of JavaScript's globals: promises, timeouts, clocks, streams.
+// They also check the boundary to Go.
 
 const NativePromise = Promise, NativeDate = Date, NativeInstance = WebAssembly.Instance;
 
 export const START = 1_000_000_000_000;
 
-// ABORTED is thrown where workerd ends JavaScript: nothing of that turn may
-// matter any more.
+// ABORTED is thrown where workerd terminates JavaScript. The rest of that turn
+// must have no effect.
 export const ABORTED = new Error("the object was aborted");
 
-// sim is the Platform that JavaScript runs on.
+// sim is the Platform on which JavaScript runs.
 export let sim = null;
 export function use(platform) { sim = platform; }
 
 export const nameOf = (d) => !d ? "nowhere" : d.name === null ? `request ${d.call.id}` : `object ${d.name} (${d.id})`;
 
-// SimPromise: whoever resolves it, what awaits it runs in the domain that
-// created it.
+// SimPromise: code that awaits a promise runs in the domain that created it,
+// whatever resolves it.
 export class SimPromise {
   constructor(executor) {
     this.platform = sim;
@@ -74,7 +74,7 @@ export class SimPromise {
   static reject(e) { return new SimPromise((_, reject) => reject(e)); }
 }
 
-// micro runs f after what runs now, unless its domain is gone by then.
+// micro runs f after the current code, unless its domain has ended by then.
 function micro(domain, f) {
   const platform = sim;
   NativePromise.resolve().then(() => {
@@ -87,8 +87,8 @@ function micro(domain, f) {
   });
 }
 
-// clock does not pass the next timeout of the domain that asks, be it held back
-// or not, where the platform clamps it.
+// clock does not pass the next timeout of the calling domain if the platform
+// clamps clocks, even if that timeout is delayed.
 function clock() {
   if (!sim) return START;
   let { now } = sim;
@@ -98,14 +98,14 @@ function clock() {
 
 export class SimReadable {
   constructor(domain) { Object.assign(this, { domain, writes: [], locked: false, reader: null, isOver: false, isReading: false }); }
-  // next takes what has been written next, as fast as the client reads.
+  // next takes the next written chunk, at the speed of the client.
   next() {
     if (!this.reader || this.isReading || this.writes.length === 0) return;
     this.isReading = true;
     sim.post({ domain: this.domain, label: "body", run: () => {
       this.isReading = false;
       const w = this.writes.shift();
-      if (!w) return; // it was cancelled
+      if (!w) return; // the read was cancelled
       this.domain.io--;
       if (w.ends) this.end();
       w.resolve();
@@ -113,7 +113,7 @@ export class SimReadable {
     } });
   }
   write(ends) {
-    if (this.isOver) return SimPromise.reject(new TypeError("the stream is over"));
+    if (this.isOver) return SimPromise.reject(new TypeError("the stream has ended"));
     const { promise, resolve, reject } = SimPromise.withResolvers();
     this.domain.io++;
     this.writes.push({ ends, resolve, reject });
@@ -168,15 +168,14 @@ const timeouts = {
     d.timers.push({ id, at: clock() + Math.max(0, ms), f, section: sim.section });
     return id;
   },
-  clearTimeout(id) { // another context's is not found
+  clearTimeout(id) { // another context's timeout is not found
     const timers = sim.current?.timers ?? [], at = timers.findIndex((t) => t.id === id);
     if (at >= 0) timers.splice(at, 1);
   },
 };
 
-// later is for the program: it calls a js.Func once Go has given the stack
-// back, in whatever domain that happens to be, or in none, as a
-// FinalizationRegistry does.
+// later is called by the program. It calls a js.Func after Go has returned the
+// stack, in any domain or in none, like a FinalizationRegistry.
 function later(f) {
   if (sim.random() < 0.3) return micro(null, f);
   sim.post({ domain: null, label: "callback", run: () => micro(null, f) });
@@ -184,7 +183,7 @@ function later(f) {
 
 const CANARY = 256;
 
-// guarded watches what the boundary's imports write to memory.
+// guarded checks what the boundary's imports write to memory.
 function guarded(imports, instance) {
   const guard = (name, at) => {
     const f = imports[name];
@@ -205,8 +204,8 @@ function guarded(imports, instance) {
 // ENTRIES are the exports that make a context current.
 const ENTRIES = ["invoke", "settle", "tick", "cancel", "time_up", "deadlock"].map((name) => `capdo_${name}`);
 
-// entered watches that Go is entered in the domain of the context that it is
-// entered for.
+// entered checks that Go is entered in the domain of the context for which it
+// is entered.
 function entered(exports) {
   const watched = { ...exports };
   for (const name of ENTRIES) {
@@ -219,8 +218,7 @@ function entered(exports) {
   return watched;
 }
 
-// install puts everything in place. What is only the explorer's own keeps using
-// the real ones.
+// install replaces the globals. The explorer itself keeps the real ones.
 export function install() {
   Object.assign(globalThis, { Date: SimDate, Promise: SimPromise, ReadableStream: SimReadable, Response: SimResponse, IdentityTransformStream, later, ...timeouts });
   globalThis.queueMicrotask = (f) => micro(sim.current, f);

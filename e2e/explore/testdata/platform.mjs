@@ -1,6 +1,6 @@
-// A simulated workerd: the rules of internal/jsrt/PROTOCOL.md and nothing else.
-// What is called a domain here is workerd's I/O context. Everything that
-// happens is an event of one domain; the caller of next chooses which.
+// A simulated workerd with exactly the rules of internal/jsrt/PROTOCOL.md. A
+// domain here is an I/O context of workerd. Every event belongs to one domain,
+// and the caller of next chooses the next event.
 
 import { ABORTED, START, SimPromise, SimReadable, nameOf, sim, use } from "./globals.mjs";
 
@@ -11,14 +11,14 @@ const SECTION_LIMIT = 30_000, AFTER_ANSWER = 30_000;
 export class Domain {
   constructor(name, call = null) {
     this.id = ++sim.sequence;
-    this.name = name; // of the object; null for a request
-    this.call = call; // of the request
+    this.name = name; // the object's name; null for a request
+    this.call = call; // the request's call
     this.alive = true;
-    this.reads = 0;      // storage reads under way
+    this.reads = 0;      // pending storage reads
     this.section = null; // {isOver, at}
     this.timers = [];
-    this.io = 0;         // I/O under way
-    this.waits = 0;      // waitUntil
+    this.io = 0;         // pending I/O
+    this.waits = 0;      // pending waitUntil
     this.calls = new Set();
     this.killAt = Infinity;
     this.go = null;
@@ -28,7 +28,7 @@ export class Domain {
     const section = event.section?.isOver ? null : event.section ?? null;
     return this.section !== section || (this.reads > 0 && !event.isRead);
   }
-  // timer is the next that can run.
+  // timer returns the next timer that can run.
   timer() {
     let first = null;
     for (const t of this.timers) if (!this.isGated(t) && (!first || t.at < first.at)) first = t;
@@ -38,7 +38,8 @@ export class Domain {
     return this.alive && this.calls.size === 0 && this.timers.length === 0 && this.io === 0 && this.waits === 0 && this.reads === 0 &&
       !this.section && !sim.ready.some((e) => e.domain === this);
   }
-  // die: no code of it runs any more, and nobody is told but its callers.
+  // die ends the domain: none of its code runs any more, and only its callers
+  // get an error.
   die(error) {
     if (!this.alive) return;
     this.alive = false;
@@ -57,7 +58,7 @@ export class Domain {
 export const resetError = (message) => Object.assign(new Error(message), { durableObjectReset: true });
 
 export class Platform {
-  // glue is {GoObject, fetchWorker}; random returns numbers below 1.
+  // glue is {GoObject, fetchWorker}. random returns numbers below 1.
   constructor(glue, random) {
     Object.assign(this, { glue, random });
     this.now = START;
@@ -67,13 +68,13 @@ export class Platform {
     this.domains = [];
     this.objects = new Map();
     this.stores = new Map();
-    this.calls = [];       // of clients
+    this.calls = [];       // calls of clients
     this.violations = [];
     this.construct = "";
     this.log = [];
-    this.afterAnswer = AFTER_ANSWER; // Infinity in a local workerd
-    this.clamps = true;    // as production does, and local workerd does not
-    this.watchdog = null;  // runs an event that may not come back, once 20 ms are over, until one has not
+    this.afterAnswer = AFTER_ANSWER; // Infinity in local workerd
+    this.clamps = true;    // like production, unlike local workerd
+    this.watchdog = null;  // runs an event that may not return, until 20 ms have passed
     use(this);
   }
 
@@ -87,7 +88,7 @@ export class Platform {
     const store = this.store(domain.name);
     store.durable = new Map(store.data);
   }
-  // own: an I/O object works in its own domain only.
+  // own checks that an I/O object is used only in its own domain.
   own(domain, what) {
     if (this.current === domain && domain.alive) return;
     this.violation(`${what} of ${nameOf(domain)} used in ${nameOf(this.current)}`);
@@ -108,10 +109,10 @@ export class Platform {
     }
     return !e.domain || !e.domain.isGated(e);
   }
-  // choices are the events of which each could be next.
+  // choices returns the events that could be next.
   choices() {
     this.ready = this.ready.filter((e) => !e.domain || e.domain.alive);
-    const woken = new Set(); // workerd keeps the order of what is resolved from elsewhere
+    const woken = new Set(); // workerd keeps the order of promises that other contexts resolve
     const list = this.ready.filter((e) => {
       const isNext = e.label !== "wake" || !woken.has(e.domain);
       if (e.label === "wake") woken.add(e.domain);
@@ -129,7 +130,7 @@ export class Platform {
     }
     return { list, isDue };
   }
-  // nextTime is when something happens if nothing else does before.
+  // nextTime returns the time of the next scheduled event.
   nextTime() {
     let at = Infinity;
     for (const d of this.domains) {
@@ -144,7 +145,7 @@ export class Platform {
     this.now = Math.max(this.now, to);
     for (const d of this.domains) {
       if (!d.alive) continue;
-      if (d.killAt <= this.now) d.die(new Error("its time is over"));
+      if (d.killAt <= this.now) d.die(new Error("its time is up"));
       else if (d.section && d.section.at + SECTION_LIMIT <= this.now) d.die(Object.assign(resetError("a section took too long"), { overloaded: true }));
     }
     this.domains = this.domains.filter((d) => d.alive);
@@ -170,8 +171,7 @@ export class Platform {
     this.hung(this.current);
     this.current = this.section = null;
   }
-  // hung: workerd ends a request for which nothing is under way that could go
-  // on with it.
+  // hung: workerd ends a request if no pending work could continue it.
   hung(d) {
     if (!d?.call || !d.alive || d.call.state !== "open") return;
     if (d.timers.length > 0 || d.io > 0 || this.ready.some((e) => e.domain === d)) return;
@@ -179,7 +179,7 @@ export class Platform {
     d.call.answer("failed", new Error("hung"));
     d.die();
   }
-  // settled calls f once v, which may be a promise of the current domain, has
+  // settled calls f after v, which may be a promise of the current domain, has
   // settled.
   settled(v, f) {
     if (typeof v?.then !== "function") return f(true, v);
@@ -273,11 +273,11 @@ export class Platform {
       this.finish(d);
     });
   }
-  // finish ends a request that has been answered, and whose work is over.
+  // finish ends a request that was answered and whose work is done.
   finish(d) { if (d.call && d.call.state !== "open" && d.waits === 0 && !d.call.body) d.die(); }
 
-  // enter runs f as a section: after those that began before, and while nothing
-  // else gets in.
+  // enter runs f as a section: after earlier sections, and while no other event
+  // is delivered.
   enter(d, f, argument, resets) {
     this.own(d, "a section");
     const promise = SimPromise.withResolvers(), section = { isOver: false, at: 0 };
@@ -347,8 +347,8 @@ export class Platform {
 
   // ---- Clients -------------------------------------------------------------
 
-  // request begins what a client has asked for: of the stateless Worker, or
-  // straight of an object.
+  // request starts a client's call, to the stateless Worker or directly to an
+  // object.
   request(call) {
     Object.assign(call, { state: "new", domain: null, body: null });
     call.answer = (state, v) => {
@@ -387,20 +387,20 @@ export class Platform {
     stream.reader = call;
     stream.next();
   }
-  // leave: the client goes away.
+  // leave: the client disconnects.
   leave(call) {
     const d = call.domain;
     this.post({ domain: d, label: `client of ${call.id} leaves`, run: () => {
       call.answer("left");
       d.killAt = Math.min(d.killAt, this.now + this.afterAnswer);
       call.signal.dispatchEvent(new Event("abort"));
-      call.body?.cancel(new Error("the client has gone"));
+      call.body?.cancel(new Error("the client has disconnected"));
       this.finish(d);
     } });
   }
 }
 
-// hostile makes values that try to be larger, or other, than they seem.
+// hostile makes values that pretend to be larger or different.
 function hostile(n) {
   switch (n) {
     case 0: return new Array(3000);

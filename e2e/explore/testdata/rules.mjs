@@ -1,14 +1,14 @@
-// A Worker without Go: each request tries one rule of
-// internal/jsrt/PROTOCOL.md's "What workerd does", and answers what it saw.
+// A Worker without Go. Each request tries one rule of "What workerd does" in
+// internal/jsrt/PROTOCOL.md and answers with the result.
 import { DurableObject } from "cloudflare:workers";
 import unsafe from "workerd:unsafe";
 import call from "./call.wasm";
 
-// What outlives any I/O context.
+// State that outlives I/O contexts.
 const kept = { seen: [] };
 const see = (what) => { kept.seen.push(what); };
 const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-// message is how a promise fails.
+// message returns the error with which a promise fails.
 const message = (p) => p.then(() => "nothing failed", (e) => `${e.message}${e.durableObjectReset ? " (reset)" : ""}`);
 
 class Box {
@@ -33,16 +33,16 @@ export class Object extends DurableObject {
   }
   ping() { return "pong"; }
 
-  // wait awaits what another context resolves, and says whether its own I/O
-  // works then.
+  // wait awaits a promise that another context resolves. It answers whether its
+  // own I/O works afterwards.
   async wait() {
     await new Promise((resolve) => { kept.resolve = resolve; });
     see("continued");
     this.state.storage.kv.put("k", 1);
     return "my storage works";
   }
-  // waitOptimized is wait with a promise that is made in a function which V8
-  // has optimized.
+  // waitOptimized is wait with a promise made in a function that V8 has
+  // optimized.
   async waitOptimized(how, rounds) {
     const make = makers[how], wait = async (box) => { await make(box); };
     for (let i = 0; i < rounds; i++) {
@@ -79,8 +79,8 @@ export class Object extends DurableObject {
   arm(ms) { kept.timeout = setTimeout(() => { this.state.storage.kv.put("k", 1); see("timeout"); }, ms); }
   async clearForeign() { clearTimeout(kept.timeout); }
 
-  // section blocks concurrency for so long, with a timeout from before and one
-  // of its own.
+  // section blocks concurrency for the given time, with a timeout from before
+  // and one of its own.
   async section(ms) {
     setTimeout(() => see("timeout from before"), 20);
     await this.state.blockConcurrencyWhile(async () => {
@@ -108,8 +108,8 @@ export class Object extends DurableObject {
     return n + 1;
   }
 
-  // clock computes for longer than until its timeout, and says how far its
-  // clocks went.
+  // clock computes for longer than its timeout, and returns how far its clocks
+  // advanced.
   clock() {
     const start = Date.now(), before = performance.now();
     setTimeout(() => {}, 20);
@@ -117,7 +117,7 @@ export class Object extends DurableObject {
     return [Date.now() - start, performance.now() - before];
   }
 
-  // hold is open for so long.
+  // hold stays open for the given time.
   async hold(ms) {
     setTimeout(() => see("timeout"), Math.min(ms, 300));
     try {
@@ -137,7 +137,7 @@ export class Object extends DurableObject {
   }
   get() { return this.state.storage.kv.get("k") ?? null; }
 
-  // terminate ends JavaScript while WebAssembly has the stack.
+  // terminate ends JavaScript while WebAssembly is on the stack.
   terminate() {
     const { exports } = new WebAssembly.Instance(call, { e: { f: () => this.state.abort("as told") } });
     kept.isInside = true;
@@ -166,7 +166,7 @@ export default {
         await unsafe.abortAllDurableObjects();
         return new Response("null");
       case "evict": return Response.json(await message(unsafe.evict(stub)));
-      case "after": // the answer
+      case "after": // after the answer
         ctx.waitUntil(after(300).then(() => see("after the answer")));
         return new Response("null");
     }

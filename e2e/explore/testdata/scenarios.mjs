@@ -1,15 +1,17 @@
-// What the explorer explores. Each of scenarios makes one at random; small ones
-// are explored in all orders, those with the fewest first.
+// The explorer's scenarios. Each function in scenarios makes a random scenario.
+// small has scenarios that are explored in all orders, those with the fewest
+// orders first.
 //
-//   calls    what clients ask for; leaves: the client may go away
-//   delays   I/O takes its time, and timeouts come late
-//   mayFail  calls may fail; else each has to succeed
-//   faults   what may happen at any time, each once
-//   local    nothing ends what a request does after its answer
+//   calls    the calls of clients; leaves: the client may disconnect
+//   delays   I/O is slow, and timeouts come late
+//   mayFail  calls may fail; otherwise each must succeed
+//   faults   faults that may happen at any time, each once
+//   local    the platform does not end a request's work after its answer
 
 const many = (n, f) => Array.from({ length: n }, (_, i) => f(i));
 
-// calls are some to the stateless Worker, and some straight to an object.
+// calls returns some calls to the stateless Worker and some directly to an
+// object.
 function calls(pick, generate, faults = []) {
   return many(2 + pick(4), () => {
     const to = pick(3) === 0 ? String(pick(3)) : null;
@@ -36,7 +38,7 @@ export const scenarios = {
   }),
   stuck: (pick, generate) => ({ calls: [...calls(pick, generate), { to: null, script: ["forever"] }], delays: true, mayFail: true }),
   waiting: (pick, generate) => ({ calls: calls(pick, generate), delays: true, mayFail: true, faults: ["wait", "reset", "evict", "evict"] }),
-  interruptions: (pick, generate) => ({ // rare, because each takes a moment of real time
+  interruptions: (pick, generate) => ({ // rare, because each takes real time
     calls: [...calls(pick, generate), ...pick(8) === 0 ? [{ to: pick(2) ? "0" : null, script: ["sleep", 20, "spin"] }] : []],
     delays: true, mayFail: true, interrupts: true,
   }),
@@ -46,29 +48,28 @@ export const small = {
   sectionAfterCrash: { mayFail: true, calls: [{ to: "1", script: ["section", ["add"]] }, { to: null, script: ["crash"] }] },
   outside: { calls: [{ to: "1", script: ["callback", "add"] }, { to: null, script: ["sleep", 1, "callback", "call", 1, ["add"]] }] },
   section: { calls: [{ to: "1", script: ["sleep", 5, "section", ["sleep", 5, "get", "add"]] }, { to: "1", script: ["add", "sleep", 1, "add"] }] },
-  // One call's write while another's transaction is rolled back.
+  // One call writes while the transaction of another is rolled back.
   rollback: { mayFail: true, calls: [{ to: "1", script: ["sleep", 1, "transaction", ["sleep", 20, "fail"]] }, { to: "1", script: ["sleep", 5, "add"] }] },
-  // A transaction waits for who waits for its end: workerd resets the object,
-  // and what both hold is free.
+  // A transaction waits for a call that waits for the transaction's end.
+  // workerd resets the object, and both locks become free.
   inversion: { mayFail: true, calls: [
     { to: "1", script: ["lock", 0, ["transaction", ["sleep", 20, "lock", 1, ["add"]]]] },
     { to: "1", script: ["sleep", 10, "lock", 1, ["sleep", 5, "add"]] },
     { to: "2", script: ["sleep", 30, "lock", 0, ["add"]] },
   ] },
-  // A woken turn wakes the next.
+  // A woken turn wakes the next one.
   transactions: { calls: [
     { to: "1", script: ["lock", 0, ["sleep", 5, "transact", ["add"]], "lock", 0, ["add"]] },
     { to: "2", script: ["lock", 0, ["transact", ["add"]], "lock", 0, ["add"]] },
   ] },
-  // A turn that was asked for is held back by the section in which the program
-  // ends.
+  // The section in which the program ends delays a requested turn.
   crashInSection: { mayFail: true, calls: [
     { to: "1", script: ["sleep", 2, "add", "sleep", 9] },
     { to: "2", script: ["sleep", 2, "sleep", 9] },
     { to: "1", script: ["section", ["sleep", 5, "crash"]] },
   ] },
   evict: { faults: ["evict"], calls: [{ to: null, script: ["call", 1, ["add"], "sleep", 1, "call", 1, ["add"]] }, { to: "1", script: ["add"] }] },
-  // Two objects and a request share a lock that is held over I/O.
+  // Two objects and a request share a lock that is held during I/O.
   lock: { calls: [
     { to: null, script: ["lock", 0, ["sleep", 5]] },
     { to: "1", script: ["lock", 0, ["get", "add"]] },

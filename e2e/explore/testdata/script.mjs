@@ -1,15 +1,15 @@
-// Scripts for worker/main.go: how they are written, and made at random.
+// Scripts for worker/main.go: their encoding, and random scripts.
 
 const OPS = ["sleep", "lock", "call", "callWithin", "add", "get", "transact", "section", "transaction", "task", "spawn", "wait", "signal",
   "panic", "crash", "exit", "spin", "abort", "untilGone", "fail", "hostile", "collect", "callback", "refuse", "body", "forever"];
 
 const short = (n) => [n >> 8, n & 255];
 
-// What follows each operation: b a byte, s two bytes, B a block.
+// The arguments of each operation: b is a byte, s two bytes, B a block.
 const FORMS = { sleep: "s", lock: "bB", call: "bB", callWithin: "bsB", transact: "B", section: "B", transaction: "B", task: "B", spawn: "B",
   wait: "bs", signal: "b", hostile: "b", body: "bs" };
 
-// encode writes a list like ["sleep", 5, "lock", 0, ["add"]].
+// encode encodes a list like ["sleep", 5, "lock", 0, ["add"]].
 export function encode(list) {
   const out = [];
   for (let i = 0; i < list.length;) {
@@ -29,8 +29,8 @@ export function encode(list) {
   return Uint8Array.from(out);
 }
 
-// adds counts what a script adds to each object: at least, once it has
-// succeeded, and at most.
+// adds counts what a script adds to each object: at least, if it has succeeded,
+// and at most.
 export function adds(list, at, sure = true, sums = { least: {}, most: {} }) {
   for (let i = 0; i < list.length;) {
     const op = list[i++], args = list.slice(i, i += (FORMS[op] ?? "").length), block = args.at(-1);
@@ -47,8 +47,8 @@ export function adds(list, at, sure = true, sums = { least: {}, most: {} }) {
 
 export function has(list, ...ops) { return list.some((v) => Array.isArray(v) ? has(v, ...ops) : ops.includes(v)); }
 
-// generate makes a script at random. It comes to an end whatever the others do:
-// who holds a lock waits for nobody who could want it.
+// generate makes a random script. It ends whatever other scripts do: the holder
+// of a lock never waits for a script that could want it.
 export function generate(pick, { object = false, depth = 0, holds = false, section = false, transaction = false, inner = false, faults = [] } = {}) {
   const list = [], n = 1 + pick(depth === 0 ? 4 : 3), deeper = (o = {}) => generate(pick, { object, depth: depth + 1, holds, section, transaction, inner, faults, ...o });
   const time = () => [1, 5, 20, 50, 120, 700, 1500][pick(inner || section ? 4 : 7)];
@@ -71,7 +71,7 @@ export function generate(pick, { object = false, depth = 0, holds = false, secti
       case "callWithin": list.push(op, pick(3), time(), deeper({ object: true })); break;
       case "transact": list.push(op, pick(4) === 0 ? ["add", "sleep", 5, "add"] : ["add"]); break;
       case "section": list.push(op, deeper({ section: true })); break;
-      case "transaction": list.push(op, deeper({ section: true, transaction: true })); break; // others wait with their I/O, also who holds a lock
+      case "transaction": list.push(op, deeper({ section: true, transaction: true })); break; // I/O of others waits, also that of a lock's holder
       case "task": case "spawn": list.push(op, deeper()); break;
       case "wait": list.push(op, pick(4), time()); break;
       case "signal": list.push(op, pick(4)); break;

@@ -1,5 +1,5 @@
-// The program that the explorer drives: each call brings a script of what to
-// do. testdata/script.mjs writes scripts.
+// The program that the explorer drives. Each call carries a script with
+// operations. testdata/script.mjs writes the scripts.
 package main
 
 import (
@@ -17,34 +17,34 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Operations; must match script.mjs. A block is a script within one.
+// Operations; must match script.mjs. A block is a nested script.
 const (
 	opSleep       = iota // ms
 	opLock               // number, block
 	opCall               // object, block
-	opCallWithin         // object, ms, block: gives the call up after so long
-	opAdd                // one to the object's counter
+	opCallWithin         // object, ms, block: gives up the call after that time
+	opAdd                // adds one to the object's counter
 	opGet                // asynchronous storage
 	opTransact           // block
 	opSection            // block
 	opTransaction        // block
 	opTask               // block, after the answer
-	opSpawn              // block, in a goroutine that nothing waits for
-	opWait               // number, ms: for a signal, or so long
+	opSpawn              // block, in a goroutine of its own
+	opWait               // number, ms: waits for a signal, at most that long
 	opSignal             // number
 	opPanic
 	opCrash
 	opExit
 	opSpin
 	opAbort
-	opUntilGone // until the caller has gone, or 10 s
+	opUntilGone // until the caller has left, or 10 s
 	opFail
-	opHostile // number: reads a value that JavaScript has made to do harm
+	opHostile // number: reads a hostile value of JavaScript
 	opCollect
 	opCallback // waits for a js.Func that JavaScript calls
-	opRefuse   // answers with a body where the status allows none
-	opBody     // number, ms: streams so many chunks
-	opForever  // waits for what never comes
+	opRefuse   // answers with a body although the status allows none
+	opBody     // number, ms: streams that many chunks
+	opForever  // waits for ever
 )
 
 var (
@@ -59,16 +59,16 @@ func init() {
 	}
 }
 
-// never is when what spins would end by itself.
+// never is the time when a busy loop would end by itself.
 var never = time.Unix(1<<40, 0)
 
-// script is what is left to do, and where.
+// script is the rest of a script, and its place.
 type script struct {
 	code   []byte
 	env    *durable.Env
 	state  *durable.State // nil in a request
 	answer *durable.Response
-	locked bool // a transaction's function runs
+	locked bool // inside a transaction's function
 }
 
 func (s *script) byte() int {
@@ -124,12 +124,12 @@ func (s *script) step(ctx context.Context) error {
 	case opPanic:
 		panic("as told")
 	case opCrash:
-		go panic("as told, in a goroutine of its own")
+		go panic("as requested, in a goroutine of its own")
 		<-ctx.Done()
 	case opExit:
 		os.Exit(3)
 	case opSpin:
-		for time.Now().Before(never) { // until the platform ends it
+		for time.Now().Before(never) { // until the platform terminates it
 		}
 	case opFail:
 		return errors.New("as told")
@@ -151,7 +151,7 @@ func (s *script) lock(ctx context.Context) error {
 	inside[n]++
 	defer func() { inside[n]-- }()
 	if inside[n] != 1 {
-		println("VIOLATION two goroutines hold one lock")
+		println("VIOLATION two goroutines hold the same lock")
 	}
 	return b.run(ctx)
 }
@@ -243,10 +243,10 @@ func (s *script) useStorage(ctx context.Context, op int) error {
 		storage.KV().Get("hostile:" + strconv.Itoa(s.byte()))
 		return nil
 	}
-	panic("an operation that is none")
+	panic("unknown operation")
 }
 
-// add reads and writes; nothing may come in between.
+// add reads and writes. Nothing may run in between.
 func (s *script) add() error {
 	kv := s.state.Storage().KV()
 	n, _, err := durable.Get[int64](kv, "n")
@@ -265,7 +265,7 @@ func (s *script) respond(op int) {
 	}
 }
 
-// chunks is a body that takes its time.
+// chunks is a body that is sent slowly.
 type chunks struct {
 	n     int
 	pause time.Duration
@@ -285,7 +285,7 @@ type object struct {
 	env   *durable.Env
 }
 
-// construct does what the variable CONSTRUCT says at the time.
+// construct does what the variable CONSTRUCT says at that time.
 func construct(_ context.Context, state *durable.State, env *durable.Env) (*object, error) {
 	how, _, err := env.Var("CONSTRUCT")
 	switch how {
@@ -293,7 +293,7 @@ func construct(_ context.Context, state *durable.State, env *durable.Env) (*obje
 		time.Sleep(20 * time.Millisecond)
 		_, _, err = state.Storage().Get(context.Background(), "n", nil)
 	case "fail":
-		return nil, errors.New("the constructor fails as told")
+		return nil, errors.New("the constructor fails as requested")
 	}
 	return &object{state, env}, err
 }

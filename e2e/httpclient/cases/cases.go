@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// Env is what a case has.
+// Env is the environment of a case.
 type Env struct {
 	context.Context
-	*http.Client        // without a timeout, a jar and a policy
+	*http.Client        // without a timeout, a jar or a policy
 	URL          string // of the server
 }
 
-// Case is something that programs do; what it returns is compared.
+// Case is something that programs do. Its results are compared.
 type Case struct {
 	Name string
 	Run  func(e Env) string
 }
 
-// show is an outcome as text.
+// show formats an outcome as text.
 func show(resp *http.Response, err error) string {
 	if err != nil {
 		return failure(err)
@@ -51,8 +51,8 @@ func show(resp *http.Response, err error) string {
 	return s + text
 }
 
-// failure is an error as programs see it: by errors.Is, as a timeout, and by
-// the text where net/http or the case made it.
+// failure describes an error as programs see it: by errors.Is, as a timeout,
+// and by the text if net/http or the case made it.
 func failure(err error) string {
 	s := "error"
 	var timeout interface{ Timeout() bool }
@@ -70,7 +70,7 @@ func failure(err error) string {
 		err = u.Err
 	}
 	text := err.Error()
-	for _, own := range []string{"http: ContentLength", "failed on purpose"} { // the connection's part of it is the platform's
+	for _, own := range []string{"http: ContentLength", "failed on purpose"} { // the rest of the text depends on the platform
 		if i := strings.Index(text, own); i >= 0 {
 			text = text[i:]
 		}
@@ -115,15 +115,15 @@ func header(pairs ...string) func(*http.Request) {
 	}
 }
 
-// unsized hides what a reader is.
+// unsized hides the type of a reader.
 type unsized struct{ io.Reader }
 
-// redirect posts to a redirection.
+// redirect returns a case that sends a request to a redirect.
 func redirect(code int, method, body string) func(Env) string {
 	return do(method, fmt.Sprintf("/redirect/%d?to=/echo?x", code), body, header("X-Own", "kept", "Authorization", "Bearer a"))
 }
 
-// within has a client give up after a time.
+// within returns a case in which the client gives up after a time.
 func within(d time.Duration, path string) func(Env) string {
 	return func(e Env) string {
 		e.Client.Timeout = d
@@ -131,7 +131,7 @@ func within(d time.Duration, path string) func(Env) string {
 	}
 }
 
-// All are the cases.
+// All lists the cases.
 var All = []Case{
 	{"GET", get("/echo")},
 	{"a query and escapes", get("/echo/a%2Fb%20c?q=%C3%A4&q=2")},
@@ -142,11 +142,11 @@ var All = []Case{
 	{"DELETE with a body", do("DELETE", "/echo", "body", nil)},
 	{"OPTIONS", do("OPTIONS", "/echo", "", nil)},
 	{"an odd method", do("PURGE", "/echo", "", nil)},
-	{"a method that is none", do("A B", "/echo", "", nil)},
+	{"an invalid method", do("A B", "/echo", "", nil)},
 	{"no method", do("GET", "/echo", "", func(r *http.Request) { r.Method = "" })},
 	{"headers", do("GET", "/echo", "", header("X-Own", "a", "X-Own", "b", "Accept", "text/*"))},
-	{"a name that is none", do("GET", "/echo", "", func(r *http.Request) { r.Header["X Bad"] = []string{"a"} })},
-	{"a value that is none", do("GET", "/echo", "", header("X-Own", "a\r\nX-Injected: b"))},
+	{"an invalid header name", do("GET", "/echo", "", func(r *http.Request) { r.Header["X Bad"] = []string{"a"} })},
+	{"an invalid header value", do("GET", "/echo", "", header("X-Own", "a\r\nX-Injected: b"))},
 	{"a value that is not ASCII", do("GET", "/echo", "", header("X-Umlaut", "grün €"))},
 	{"a User-Agent", do("GET", "/echo", "", header("User-Agent", "own/1"))},
 	{"basic authentication", do("GET", "/echo", "", func(r *http.Request) { r.SetBasicAuth("user", "pass") })},
@@ -168,13 +168,13 @@ var All = []Case{
 	{"a body of 1 MB of unknown length", func(e Env) string {
 		return e.do("POST", "/echo", unsized{strings.NewReader(strings.Repeat("x", 1<<20))}, nil)
 	}},
-	{"a body whose length is said", func(e Env) string {
+	{"a body with a stated length", func(e Env) string {
 		return e.do("POST", "/echo", unsized{strings.NewReader("hello")}, func(r *http.Request) { r.ContentLength = 5 })
 	}},
-	{"a body that is shorter than it says", func(e Env) string {
+	{"a body shorter than its stated length", func(e Env) string {
 		return e.do("POST", "/echo", unsized{strings.NewReader("hello")}, func(r *http.Request) { r.ContentLength = 9 })
 	}},
-	{"a body that is longer than it says", func(e Env) string {
+	{"a body longer than its stated length", func(e Env) string {
 		return e.do("POST", "/echo", unsized{strings.NewReader("hello")}, func(r *http.Request) { r.ContentLength = 3 })
 	}},
 	{"a body that fails", func(e Env) string {
@@ -184,7 +184,7 @@ var All = []Case{
 		return e.do("POST", "/echo", failing{}, func(r *http.Request) { r.ContentLength = 5 })
 	}},
 	{"a form", func(e Env) string { return show(e.PostForm(e.URL+"/echo", url.Values{"a": {"1"}, "b": {"2 3"}})) }},
-	{"a body that nobody reads", func(e Env) string {
+	{"a body that is not read", func(e Env) string {
 		return e.do("POST", "/unread", strings.NewReader(strings.Repeat("x", 1<<20)), nil)
 	}},
 	{"the body is closed", func(e Env) string {
@@ -216,12 +216,12 @@ var All = []Case{
 
 	{"gzip, transparently", get("/encoded/gzip")},
 	{"gzip, asked for", do("GET", "/encoded/gzip", "", header("Accept-Encoding", "gzip"))},
-	{"identity, and gzip comes", do("GET", "/encoded/gzip", "", header("Accept-Encoding", "identity"))},
-	{"a range, and gzip comes", do("GET", "/encoded/gzip", "", header("Range", "bytes=0-"))},
+	{"identity requested, gzip sent", do("GET", "/encoded/gzip", "", header("Accept-Encoding", "identity"))},
+	{"a range requested, gzip sent", do("GET", "/encoded/gzip", "", header("Range", "bytes=0-"))},
 	{"br comes", get("/encoded/br")},
 	{"br, asked for", do("GET", "/encoded/br", "", header("Accept-Encoding", "br"))},
 	{"zstd comes", get("/encoded/zstd")},
-	{"what is said to be gzip and is not", get("/encoded/gzip?")},
+	{"a body wrongly marked as gzip", get("/encoded/gzip?")},
 
 	{"301", redirect(301, "GET", "")},
 	{"301 of a POST", redirect(301, "POST", "body")},
@@ -282,7 +282,7 @@ var All = []Case{
 		wg.Wait()
 		return strings.Join(got, "\n")
 	}},
-	{"many at once that nobody reads", func(e Env) string {
+	{"many unread bodies at once", func(e Env) string {
 		for range 10 {
 			resp, err := e.Get(e.URL + "/bytes/100000")
 			if err != nil {

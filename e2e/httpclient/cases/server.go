@@ -1,5 +1,5 @@
-// Package cases has what programs do with an http.Client, and the server that
-// they do it with. A native program and a Worker see the same.
+// Package cases contains what programs do with an http.Client, and a server for
+// it. A native program and a Worker use the same cases.
 package cases
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Server is what the clients talk to.
+// Server returns the handler that the clients call.
 func Server() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("/echo", echo)
@@ -64,9 +64,9 @@ func Server() http.Handler {
 	return m
 }
 
-// wait waits until the client has gone, or gives up.
+// wait waits until the client has disconnected. It gives up after some time.
 func wait(r *http.Request) {
-	for range 500 { // workerd tells late that a client has gone
+	for range 500 { // workerd reports a disconnected client late
 		if r.Context().Err() != nil {
 			return
 		}
@@ -74,7 +74,7 @@ func wait(r *http.Request) {
 	}
 }
 
-// echo answers with what it has got.
+// echo answers with the request.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	fmt.Fprintf(w, "%s %s %s\n", r.Method, r.Host, r.RequestURI)
@@ -82,7 +82,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		if v, ok := r.Header[name]; ok {
 			separator := ", "
 			if name == "Cookie" {
-				separator = "; " // one header or several mean the same
+				separator = "; " // one header or several are equivalent
 			}
 			fmt.Fprintf(w, "%s: %s\n", name, strings.Join(v, separator))
 		}
@@ -93,8 +93,8 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "length %d, %q, %v\n", r.ContentLength, body, err)
 }
 
-// seen are the headers that a server sees of its client; those of the
-// connection are the platform's.
+// seen are the request headers that are compared. Other headers depend on the
+// platform's connection.
 var seen = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Type", "Cookie", "Range", "Referer", "User-Agent", "X-Own", "X-Umlaut"}
 
 func encoded(w http.ResponseWriter, r *http.Request) {
@@ -115,7 +115,7 @@ func encoded(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// abort breaks off.
+// abort ends the response early.
 func abort(w http.ResponseWriter, r *http.Request) {
 	switch r.PathValue("when") {
 	case "length":
@@ -129,6 +129,6 @@ func abort(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Write(bytes.Repeat([]byte("half"), 10_000))
 	w.(http.Flusher).Flush()
-	time.Sleep(50 * time.Millisecond) // until it has gone out
+	time.Sleep(50 * time.Millisecond) // until the response was sent
 	panic(http.ErrAbortHandler)
 }

@@ -1,5 +1,5 @@
-// The program that the tests of e2e/httpclient serve: it runs the cases in the
-// Worker and in an object, against a server outside and one in an object.
+// The program that the tests of e2e/httpclient serve. It runs the cases in the
+// Worker and in an object, against an external server and one in an object.
 package main
 
 import (
@@ -15,10 +15,10 @@ import (
 	"flow.internal/capdo/e2e/httpclient/cases"
 )
 
-// Site is an object that is the server, and that runs cases itself.
+// Site is an object that is the server and can run cases itself.
 type Site struct{ env *durable.Env }
 
-// NewSite makes one.
+// NewSite returns a Site.
 func NewSite(_ context.Context, _ *durable.State, env *durable.Env) (*Site, error) {
 	return &Site{env}, nil
 }
@@ -33,7 +33,7 @@ func (s *Site) Fetch(ctx context.Context, r *durable.Request) (*durable.Response
 	return durablehttp.Serve(ctx, server, r)
 }
 
-// handler runs the case that X-Case names, the way that X-Way names.
+// handler runs the case that X-Case names, in the way that X-Way names.
 func handler(env *durable.Env) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, way := r.Header.Get("X-Case"), r.Header.Get("X-Way")
@@ -77,10 +77,10 @@ func handler(env *durable.Env) http.Handler {
 	})
 }
 
-// giveUp gives a request up while its body has nothing to send. The body is
-// closed, so whoever writes to it learns that nobody reads. (With net/http's
-// own transport the writer waits for ever; http.RoundTripper says that the body
-// is closed.)
+// giveUp cancels a request while its body has nothing to send. The body must be
+// closed, so that its writer learns that no one reads. (With net/http's own
+// transport the writer waits for ever, although http.RoundTripper promises that
+// the body is closed.)
 func giveUp(e cases.Env) string {
 	ctx, cancel := context.WithTimeout(e.Context, 100*time.Millisecond)
 	defer cancel()
@@ -94,11 +94,12 @@ func giveUp(e cases.Env) string {
 	return fmt.Sprint(errors.Is(err, context.DeadlineExceeded), " ", writeErr)
 }
 
-// turns wakes a goroutine in another request's turn. That request ends at once.
+// turns wakes a goroutine in the turn of another request, which then ends at
+// once.
 var turns = make(chan bool)
 
-// hold has a goroutine without a context make requests, each when another
-// request wakes it.
+// hold makes requests in a goroutine without a context. Another request wakes
+// it for each of them.
 func hold(w http.ResponseWriter, e cases.Env) {
 	done := make(chan string, 1)
 	go func() {
@@ -119,7 +120,7 @@ func hold(w http.ResponseWriter, e cases.Env) {
 		}
 		done <- "done"
 	}()
-	for { // with a timer: else nothing in the request is under way
+	for { // the timer keeps the request alive
 		select {
 		case text := <-done:
 			io.WriteString(w, text)

@@ -21,8 +21,8 @@ import (
 // Server is a running capdo dev.
 type Server struct {
 	URL  string
-	Disk string // where it stores
-	Log  *Log   // what it printed since Run
+	Disk string // folder of its storage
+	Log  *Log   // output since Run
 
 	t     testing.TB
 	dir   string
@@ -31,10 +31,10 @@ type Server struct {
 	own   []string // flags for capdo
 	flags []string // flags for wrangler
 	cmd   *exec.Cmd
-	ended chan struct{} // closed when capdo has
+	ended chan struct{} // closed when capdo has ended
 }
 
-// Log collects what is printed, a little later than it is.
+// Log collects output. It may arrive a little late.
 type Log struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -46,7 +46,7 @@ func (l *Log) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// String returns what was printed until now.
+// String returns the output so far.
 func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,22 +79,23 @@ func run(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// Start serves the example in dir, which may be its config, on a disk of its
-// own, with more flags for wrangler, until the test is over. It answers at the
-// path ready once it runs.
+// Start serves the example in dir, which may be its config, with more flags for
+// wrangler and with its own disk, until the test ends. Once it runs it answers
+// at the path ready.
 func Start(t testing.TB, dir, ready string, flags ...string) *Server {
 	t.Helper()
 	return StartWith(t, nil, dir, ready, flags...)
 }
 
-// StartWith is Start with more flags for capdo, too.
+// StartWith is Start with more flags for capdo too.
 func StartWith(t testing.TB, own []string, dir, ready string, flags ...string) *Server {
 	t.Helper()
 	port, err := freeport.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// or else two wranglers look for one at the same time, and find the same
+	// Otherwise two wranglers look for a port at the same time, and may choose
+	// the same.
 	flags = append(flags, "--inspector-port", "0")
 	s := &Server{t: t, dir: dir, ready: ready, own: own, flags: flags, port: port,
 		Disk: t.TempDir()}
@@ -104,7 +105,7 @@ func StartWith(t testing.TB, own []string, dir, ready string, flags ...string) *
 	return s
 }
 
-// Run starts capdo dev, again after Kill, and waits until it answers.
+// Run starts capdo dev, also after Kill, and waits until it answers.
 func (s *Server) Run() {
 	s.t.Helper()
 	s.Log = &Log{}
@@ -134,11 +135,11 @@ func (s *Server) Run() {
 		case <-end:
 		}
 		s.Kill()
-		s.t.Fatalf("capdo dev does not answer:\n%s", s.Log)
+		s.t.Fatalf("capdo dev did not answer:\n%s", s.Log)
 	}
 }
 
-// processes are all that descend from the process that Run started, with that.
+// processes returns the process that Run started, and all its descendants.
 func (s *Server) processes() []int {
 	pids := []int{s.cmd.Process.Pid}
 	for i := 0; i < len(pids); i++ {
@@ -147,8 +148,8 @@ func (s *Server) processes() []int {
 	return pids
 }
 
-// Memory returns how many bytes of memory all workerds of the server have
-// resident.
+// Memory returns the resident memory of all workerd processes of the server, in
+// bytes.
 func (s *Server) Memory() (bytes int) {
 	for _, pid := range s.processes() {
 		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
@@ -163,8 +164,8 @@ func (s *Server) Memory() (bytes int) {
 	return bytes
 }
 
-// Kill ends capdo, wrangler and workerd with SIGKILL. It returns when all of
-// them have ended, so that Run finds the port and the storage free.
+// Kill ends capdo, wrangler and workerd with SIGKILL. It waits until all have
+// ended, so that Run can use the port and the storage.
 func (s *Server) Kill() {
 	pids := s.processes()
 	for _, pid := range pids {
@@ -173,7 +174,7 @@ func (s *Server) Kill() {
 		}
 	}
 	<-s.ended
-	for _, pid := range pids[1:] { // only capdo is a child, which can be waited for
+	for _, pid := range pids[1:] { // only capdo is a child process, so only it can be awaited
 		for isRunning(pid) {
 			time.Sleep(5 * time.Millisecond)
 		}
@@ -183,15 +184,15 @@ func (s *Server) Kill() {
 	}
 }
 
-// isRunning reports whether a thread of the process has not ended. A process
-// that nobody has waited for keeps the entry of its first thread.
+// isRunning reports whether a thread of the process is still running. A process
+// that was not waited for keeps the entry of its first thread.
 func isRunning(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return false
 	}
 	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	_, state, _ := strings.Cut(string(stat), ") ") // after the name, which may have spaces
+	_, state, _ := strings.Cut(string(stat), ") ") // after the name, which may contain spaces
 	return len(threads) > 1 || !strings.HasPrefix(state, "Z")
 }
 

@@ -12,15 +12,14 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-// Built is a Worker to serve in workerd.
+// Built is a Worker that can be served in workerd.
 type Built struct {
-	Dir     string   // what capdo build wrote
-	Binary  string   // workerd's
-	Classes []string // that the program registers
+	Dir     string   // output of capdo build
+	Binary  string   // path of workerd
+	Classes []string // classes that the program registers
 }
 
-// Start serves the Worker until the test is over. c has what is special about
-// it.
+// Start serves the Worker until the test ends. c has the special settings.
 func (b *Built) Start(t testing.TB, c workerd.Config) *workerd.Process {
 	t.Helper()
 	c.Binary, c.Main, c.Disk = b.Binary, "entry.mjs", t.TempDir()
@@ -28,8 +27,8 @@ func (b *Built) Start(t testing.TB, c workerd.Config) *workerd.Process {
 	return Start(t, c)
 }
 
-// Start starts workerd, until the test is over. If the test fails, it prints what
-// workerd printed.
+// Start runs workerd until the test ends. If the test fails, it prints
+// workerd's output.
 func Start(t testing.TB, c workerd.Config) *workerd.Process {
 	t.Helper()
 	p, err := workerd.Start(context.Background(), c)
@@ -45,7 +44,7 @@ func Start(t testing.TB, c workerd.Config) *workerd.Process {
 	return p
 }
 
-// excerpt is the beginning and the end of a log.
+// excerpt returns the beginning and the end of a log.
 func excerpt(log string) string {
 	const most = 3000
 	if len(log) <= 2*most {
@@ -61,7 +60,7 @@ func Main(m *testing.M, built *Built) { MainOf("worker", m, built) }
 // MainOf is Main for the program in another folder.
 func MainOf(folder string, m *testing.M, built *Built) { MainThen(folder, m, built, func() {}) }
 
-// MainThen is MainOf, with what is to be done before it exits.
+// MainThen is MainOf, but calls then before it exits.
 func MainThen(folder string, m *testing.M, built *Built, then func()) {
 	code, err := run(folder, m, built)
 	then()

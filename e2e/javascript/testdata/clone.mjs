@@ -1,4 +1,4 @@
-// Every kind of value that structured clone has, sent to Go and back.
+// Every kind of value that structured clone supports, sent to Go and back.
 
 const shared = { a: 1 }, cycle = {};
 cycle.self = cycle;
@@ -8,7 +8,7 @@ const invalid = new Date(NaN);
 const nested = (n) => n === 0 ? null : [nested(n - 1)];
 const lone = "\ud800";
 
-// values are made by functions: what is a view of a buffer is sent once.
+// values are functions, because a view of a buffer can be sent only once.
 export const values = {
   "undefined": () => undefined, "null": () => null, "true": () => true, "false": () => false,
   "0": () => 0, "-0": () => -0, "1.5": () => 1.5, "2^53-1": () => 2 ** 53 - 1, "2^53": () => 2 ** 53, "1e300": () => 1e300, "5e-324": () => 5e-324,
@@ -23,7 +23,7 @@ export const values = {
   "an empty object": () => ({}), "an object": () => ({ a: 1, "b c": [true] }), "an object with undefined": () => ({ a: undefined }),
   "keys that mean something": () => JSON.parse('{"__proto__":1,"constructor":2,"then":3,"toJSON":4,"":5,"0":6}'),
   "an object without a prototype": () => Object.assign(Object.create(null), { a: 1 }),
-  "an object that is in two places": () => [shared, shared], "a cycle": () => cycle,
+  "an object that occurs twice": () => [shared, shared], "a cycle": () => cycle,
   "a boxed Boolean": () => new Boolean(false), "a boxed Number": () => new Number(1), "a boxed String": () => new String("a"), "a boxed BigInt": () => Object(1n),
   "a RegExp": () => /a/g, "a Map": () => new Map([[1, 2]]), "a Set": () => new Set([1]), "an Error": () => new Error("m"), "a TypeError": () => new TypeError("m"),
   "an Error in a list": () => [new RangeError("m")],
@@ -38,7 +38,7 @@ export const values = {
   "a WeakMap": () => new WeakMap(), "Headers": () => new Headers({ a: "b" }), "a URL": () => new URL("http://a/"),
 };
 
-// show writes a value with its type.
+// show formats a value with its type.
 function show(v) {
   if (Object.is(v, -0)) return "-0";
   if (typeof v === "bigint") return `${v}n`;
@@ -52,13 +52,13 @@ function show(v) {
   return `${v.constructor?.name === "Object" || typeof v.constructor !== "function" ? "" : v.constructor.name}{${fields}}`;
 }
 
-// goThere sends all of them, one after another, and says what became of each.
+// goThere sends all values, one after another, and returns what each became.
 export async function goThere(echo) {
   const verdicts = {};
   for (const [name, make] of Object.entries(values)) {
     try {
       const v = make(), got = await echo(v);
-      const isSame = show(got) === show(v) && (name !== "an object that is in two places" || got[0] === got[1]);
+      const isSame = show(got) === show(v) && (name !== "an object that occurs twice" || got[0] === got[1]);
       verdicts[name] = isSame ? "kept" : `became ${show(got)}`;
     } catch (e) {
       verdicts[name] = `refused: ${e.message}`;

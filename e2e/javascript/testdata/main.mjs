@@ -1,4 +1,4 @@
-// JavaScript on the other side of RPC: a Worker that calls a Go class, and a
+// The JavaScript side of the RPC tests: a Worker that calls a Go class, and a
 // class that Go calls.
 import { DurableObject } from "cloudflare:workers";
 import * as entry from "./entry.mjs";

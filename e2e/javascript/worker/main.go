@@ -1,6 +1,5 @@
-// The Worker of the tests with JavaScript on the other side: a class whose
-// methods JavaScript calls, and a handler that calls a class written in
-// JavaScript.
+// The Worker of the tests with JavaScript: a Go class whose methods JavaScript
+// calls, and a handler that calls a class written in JavaScript.
 package main
 
 import (
@@ -25,7 +24,7 @@ func NewLedger(_ context.Context, state *durable.State, _ *durable.Env) (Ledger,
 	return Ledger{state.Storage().KV()}, nil
 }
 
-// Payment is an object to JavaScript.
+// Payment is an object in JavaScript.
 type Payment struct {
 	ID     string         `json:"id"`
 	Amount int64          `json:"amount"`
@@ -43,10 +42,10 @@ func (Ledger) Double(_ context.Context, p Payment) (Payment, error) {
 	return p, nil
 }
 
-// Echo returns what it is given.
+// Echo returns its argument.
 func (Ledger) Echo(_ context.Context, v any) (any, error) { return v, nil }
 
-// Keep stores what it is given, and returns what is stored then.
+// Keep stores its argument and returns the stored value.
 func (l Ledger) Keep(_ context.Context, v any) (any, error) {
 	if err := l.kv.Put("kept", v); err != nil {
 		return nil, err
@@ -76,8 +75,7 @@ func main() {
 	}
 }
 
-// abacus calls the class written in JavaScript, and answers with what came of
-// it.
+// abacus calls the class written in JavaScript, and answers with the results.
 func abacus(w http.ResponseWriter, r *http.Request) {
 	stub := durablehttp.Env(r).Object("ABACUS", "a")
 	ctx, results := r.Context(), []any{}
@@ -108,7 +106,7 @@ func abacus(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(results)
 }
 
-// outbound posts a body to the URL given, and passes the answer on.
+// outbound posts a body to the given URL, and forwards the answer.
 func outbound(w http.ResponseWriter, r *http.Request) {
 	client := http.Client{Transport: durablehttp.Outbound(durablehttp.Env(r))}
 	req, err := http.NewRequestWithContext(r.Context(), "POST", r.URL.Query().Get("url"),

@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// Sample has a field of each kind that JavaScript has a value for.
+// Sample has a field for each kind of JavaScript value.
 type Sample struct {
 	Bool   bool
 	Int    int64
@@ -35,7 +35,7 @@ type Sample struct {
 	NoMap  map[string]int
 }
 
-// samples are values of Go's that an object written in JavaScript sends back.
+// samples are Go values that an object written in JavaScript sends back.
 func samples() []any {
 	at := time.UnixMilli(1_700_000_000_123)
 	huge, _ := new(big.Int).SetString("-123456789012345678901234567890", 10)
@@ -59,8 +59,8 @@ func samples() []any {
 	}
 }
 
-// round answers with the samples that came back as something else, and how many
-// there are.
+// round answers with the samples that came back changed, and with the number of
+// samples.
 func round(w http.ResponseWriter, r *http.Request) {
 	changed := []string{}
 	stub := durablehttp.Env(r).Object("ABACUS", "a")
@@ -79,8 +79,8 @@ func round(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]any{"changed": changed, "samples": len(samples())})
 }
 
-// isSame compares what two values become: times and big integers have more than
-// one form in Go.
+// isSame compares values after encoding: times and big integers have several
+// forms in Go.
 func isSame(a, b any) bool {
 	x, errX := durable.Encode(a)
 	y, errY := durable.Encode(b)

@@ -1,14 +1,14 @@
-// The main module of the load: the generated entry, with objects that show what
-// is in them and count what they do.
+// The main module of the load test: the generated entry, with objects that show
+// their storage and count what they do.
 import * as entry from "./entry.mjs";
 import { stats } from "./shim.mjs";
 
 const counts = { waits: 0, waiting: 0 };
-const alarms = new Map(); // by object: what each alarm did
+const alarms = new Map(); // by object: the work of each alarm
 let held = false; // whether alarms wait
 
-// observed is a class that can be looked into. What its alarms have to do is
-// what is due within ten minutes.
+// observed returns a class that can be inspected. Due counts the entries that
+// its alarms must handle within ten minutes.
 const observed = (Class) => class extends Class {
   #one(query, ...binds) {
     const { sql } = this.ctx.storage;
@@ -41,7 +41,7 @@ const observed = (Class) => class extends Class {
     const rows = this.#one("SELECT count(*) AS n FROM _capdo_entries")?.n ?? -1;
     return { rows, ...this.#due(), bytes: this.ctx.storage.sql.databaseSize, alarm: await this.ctx.storage.getAlarm() };
   }
-  // digest stands for all that is stored, byte by byte.
+  // digest returns a digest of everything that is stored.
   async digest() {
     const rows = [...this.ctx.storage.sql.exec("SELECT hex(key), notify, due, hex(record) FROM _capdo_entries ORDER BY key").raw()];
     const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(JSON.stringify(rows)));

@@ -1,5 +1,5 @@
-// The Worker that the load goes through: each request is one operation on many
-// keys of a ledger, by as many callers.
+// The Worker of the load test. Each request makes one operation on many keys of
+// a ledger, by as many callers.
 package main
 
 import (
@@ -35,12 +35,12 @@ func main() {
 	}
 }
 
-// memory is what requests share: they are served by one program.
+// memory is shared by all requests, because one program serves them.
 var memory = struct {
 	sync.Mutex
-	claims  map[string]dedupe.Claim // acquired, and not completed or released yet
+	claims  map[string]dedupe.Claim // acquired, but neither completed nor released yet
 	holders map[string]int
-	told    map[string]int // of dead holders, by key
+	told    map[string]int // notices of dead holders, by key
 }{claims: map[string]dedupe.Claim{}, holders: map[string]int{}, told: map[string]int{}}
 
 func tell(_ context.Context, _ *durable.Env, e dodedupe.Expired) error {
@@ -67,13 +67,13 @@ func serveMemory(w http.ResponseWriter, _ *http.Request) {
 	json.NewEncoder(w).Encode(m.HeapAlloc + m.StackInuse)
 }
 
-// tally is what became of a request's calls.
+// tally counts the outcomes of a request's calls.
 type tally struct {
 	mu                                               sync.Mutex
 	Acquired, TakenOver, Replay, InProgress, Attempt int // Attempt is the highest
 	Overloaded                                       int
 	Done                                             int // completed or released
-	// a result that is not the key's, or a key that has two holders
+	// wrong results, or keys with two holders
 	Wrong  int
 	Errors map[string]int // others, by text
 }
@@ -88,17 +88,17 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(&o.tally)
 }
 
-// order is what a request asks for.
+// order is the content of a request.
 type order struct {
 	ctx      context.Context
 	ledger   *dodedupe.Ledger
 	op       string
 	prefix   string
-	from, to int // numbers of callers
-	keys     int // that they share; 0: each has one of its own
+	from, to int // range of callers
+	keys     int // number of shared keys; 0: each caller has its own
 	parallel int
 	options  dedupe.ClaimOptions
-	until    int64 // if set, when keys are to expire and leases to end, in Unix ms
+	until    int64 // if set, the time when keys expire and leases end, in Unix ms
 	releases int   // how many holders, one after the other, release before one completes
 	tally    tally
 }
@@ -128,7 +128,7 @@ func newOrder(ctx context.Context, env *durable.Env, q url.Values) (*order, erro
 	return o, err
 }
 
-// run makes the calls, so many at a time.
+// run makes the calls, a limited number at a time.
 func (o *order) run() {
 	var wg sync.WaitGroup
 	free := make(chan struct{}, max(o.parallel, 1))
@@ -166,7 +166,7 @@ func (o *order) call(key string) {
 	o.tally.fail(err)
 }
 
-// claim claims a key, and remembers the claim.
+// claim claims a key and remembers the claim.
 func (o *order) claim(key string) (dedupe.Claim, error) {
 	options := o.options
 	if o.until != 0 {
@@ -186,7 +186,7 @@ func (o *order) claim(key string) (dedupe.Claim, error) {
 	return c, nil
 }
 
-// taken takes a claim out of the memory.
+// taken removes a claim from the memory and returns it.
 func taken(key string) dedupe.Claim {
 	memory.Lock()
 	defer memory.Unlock()
@@ -195,8 +195,8 @@ func taken(key string) dedupe.Claim {
 	return c
 }
 
-// work does a key's work where it is acquired: it extends the lease, and then
-// completes the claim, or releases it.
+// work does the work of a key that it acquires: it extends the lease, and then
+// completes or releases the claim.
 func (o *order) work(key string) error {
 	c, err := o.claim(key)
 	if err != nil || c.Outcome != dedupe.Acquired {

@@ -15,7 +15,7 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// tokens are those of some tenants, as the tests know them.
+// tokens are the tokens of some tenants. The tests know them.
 var tokens = func() string {
 	var b strings.Builder
 	for _, tenant := range []string{"greedy", "greedy1", "greedy2", "greedy3", "greedy4",
@@ -45,7 +45,7 @@ func mountService() {
 		&dedupehttp.Options{Wait: dedupe.MaxWait})(http.HandlerFunc(charge)))
 }
 
-// charge takes so many ms, and answers with so many bytes.
+// charge takes the given ms, and answers with the given number of bytes.
 func charge(w http.ResponseWriter, r *http.Request) {
 	number := func(name string) int {
 		n, _ := strconv.Atoi(r.Header.Get(name))

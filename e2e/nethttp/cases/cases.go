@@ -1,5 +1,5 @@
-// Package cases has net/http handlers, and the request that each gets. They are
-// served by net/http's own server and by a Worker, and answer alike.
+// Package cases contains net/http handlers, each with a request. net/http's own
+// server and a Worker must give the same answers.
 package cases
 
 import (
@@ -26,14 +26,14 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 )
 
-// Case is a handler and a request to it.
+// Case is a handler with a request.
 type Case struct {
 	Name    string
 	Request string // method and target; "GET /" when ""
 	Header  http.Header
 	Body    string
-	Chunked bool // the body goes without its length
-	Notes   int  // to wait for: the handler may go on when its client has all
+	Chunked bool // the body is sent without its length
+	Notes   int  // number to wait for: the handler may continue after its client has the response
 	Handler http.HandlerFunc
 }
 
@@ -61,10 +61,10 @@ func Handler() http.Handler {
 var (
 	mu    sync.Mutex
 	notes = map[string]string{}
-	next  = map[string]int{} // how many events on demand the client has asked for
+	next  = map[string]int{} // number of events that the client has requested
 )
 
-// note keeps what a handler sees, for the test to compare.
+// note records what a handler sees, so that the test can compare it.
 func note(r *http.Request, format string, args ...any) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -123,7 +123,7 @@ var (
 	}
 )
 
-// content serves a text as http.ServeContent does.
+// content serves a text with http.ServeContent.
 func content(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("ETag", `"v1"`)
 	http.ServeContent(w, r, "a.txt", time.Unix(1_700_000_000, 0), strings.NewReader("The quick brown fox jumps over the lazy dog"))
@@ -134,13 +134,13 @@ type upstream func(*http.Request) (*http.Response, error)
 
 func (u upstream) RoundTrip(r *http.Request) (*http.Response, error) { return u(r) }
 
-// broken is a body that breaks off.
+// broken is a body that ends early.
 type broken struct{ io.Reader }
 
 func (b broken) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if err == io.EOF {
-		err = errors.New("the upstream broke off")
+		err = errors.New("the upstream closed the connection")
 	}
 	return n, err
 }
@@ -164,7 +164,7 @@ func answer(code int, body io.Reader, pairs ...string) upstream {
 	}
 }
 
-// compress is a middleware as there are many.
+// compress is a typical compression middleware.
 func compress(next http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
@@ -201,8 +201,8 @@ func events(n int) http.HandlerFunc {
 	}
 }
 
-// onDemand sends an event for each request that has the header X-Next, until
-// the client leaves.
+// onDemand sends an event for each request with the header X-Next, until the
+// client disconnects.
 func onDemand(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(200)
@@ -243,7 +243,7 @@ var router = func() http.Handler {
 	return m
 }()
 
-// All are the cases.
+// All lists the cases.
 var All = []Case{
 	// Statuses.
 	{Name: "nothing", Handler: func(http.ResponseWriter, *http.Request) {}},
@@ -272,7 +272,7 @@ var All = []Case{
 	}},
 	{Name: "599", Handler: status(599, "odd")},
 	{Name: "600", Handler: status(600, "very odd")},
-	{Name: "a status that is none", Handler: func(w http.ResponseWriter, r *http.Request) {
+	{Name: "an invalid status", Handler: func(w http.ResponseWriter, r *http.Request) {
 		defer func() { note(r, "%v", recover()); w.WriteHeader(400) }()
 		w.WriteHeader(99)
 	}},
@@ -295,7 +295,7 @@ var All = []Case{
 	{Name: "a value with a line end", Handler: header("X-Lines", "a\r\nX-Injected: b\nc")},
 	{Name: "a value with space around", Handler: header("X-Space", "  a b\t ")},
 	{Name: "a value that is not ASCII", Handler: header("X-Umlaut", "grün €")},
-	{Name: "a name that is none", Handler: header("X Bad", "a")},
+	{Name: "an invalid name", Handler: header("X Bad", "a")},
 	{Name: "a name that is not canonical", Handler: header("x-lower", "a")},
 	{Name: "a header after WriteHeader", Handler: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(200); w.Header().Set("X-Late", "a") }},
 	{Name: "a header after Write", Handler: func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "text"); w.Header().Set("X-Late", "a") }},
@@ -305,9 +305,9 @@ var All = []Case{
 		io.WriteString(w, "<html>")
 	}},
 	{Name: "an HTML page is recognized", Handler: text("<html><body>hello")},
-	{Name: "what comes in pieces is recognized", Handler: func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<ht"); io.WriteString(w, "ml>") }},
+	{Name: "a page in pieces is recognized", Handler: func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<ht"); io.WriteString(w, "ml>") }},
 	{Name: "an image is recognized", Handler: text("\x89PNG\r\n\x1a\n and more")},
-	{Name: "nothing is recognized in what is encoded", Handler: func(w http.ResponseWriter, r *http.Request) {
+	{Name: "an encoded body is not recognized", Handler: func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Write(zip("<html>"))
 	}},
@@ -329,7 +329,7 @@ var All = []Case{
 		_, err := io.WriteString(w, "more")
 		note(r, "%v", err)
 	}},
-	{Name: "a Content-Length that is none", Handler: func(w http.ResponseWriter, r *http.Request) {
+	{Name: "an invalid Content-Length", Handler: func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "four")
 		io.WriteString(w, "text")
 	}},
@@ -374,12 +374,12 @@ var All = []Case{
 		w.Header().Set("Content-Encoding", "zstd")
 		w.Write([]byte("\x28\xb5\x2f\xfd bytes"))
 	}},
-	{Name: "an encoding that nobody knows", Handler: func(w http.ResponseWriter, r *http.Request) {
+	{Name: "an unknown encoding", Handler: func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "x-own")
 		io.WriteString(w, "bytes")
 	}},
 
-	// Ends before the end.
+	// Responses that end early.
 	{Name: "abort before the header", Handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
 	{Name: "abort after a Flush", Handler: func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "some")
@@ -412,24 +412,24 @@ var All = []Case{
 	{Name: "content", Handler: content},
 	{Name: "a range", Header: of("Range", "bytes=4-8"), Handler: content},
 	{Name: "a range from the end", Header: of("Range", "bytes=-3"), Handler: content},
-	{Name: "a range that cannot be", Header: of("Range", "bytes=100-"), Handler: content},
+	{Name: "an impossible range", Header: of("Range", "bytes=100-"), Handler: content},
 	{Name: "If-None-Match", Header: of("If-None-Match", `"v1"`), Handler: content},
 	{Name: "If-Modified-Since", Header: of("If-Modified-Since", "Tue, 14 Nov 2023 22:13:20 GMT"), Handler: content},
 	{Name: "If-Range that holds", Header: of("If-Range", `"v1"`, "Range", "bytes=0-2"), Handler: content},
-	{Name: "If-Range that does not", Header: of("If-Range", `"v0"`, "Range", "bytes=0-2"), Handler: content},
-	{Name: "If-Match that does not", Header: of("If-Match", `"v0"`), Handler: content},
+	{Name: "If-Range that does not match", Header: of("If-Range", `"v0"`, "Range", "bytes=0-2"), Handler: content},
+	{Name: "If-Match that does not match", Header: of("If-Match", `"v0"`), Handler: content},
 	{Name: "a file", Request: "GET /sub/data.js", Handler: http.FileServerFS(files).ServeHTTP},
 	{Name: "a long file", Request: "GET /sub/large", Handler: http.FileServerFS(files).ServeHTTP},
 	{Name: "an index", Handler: http.FileServerFS(files).ServeHTTP},
 	{Name: "a folder", Request: "GET /sub", Handler: http.FileServerFS(files).ServeHTTP},
 	{Name: "no such file", Request: "GET /nothing", Handler: http.FileServerFS(files).ServeHTTP},
 
-	// Handlers of the standard library, and others' routers.
+	// Handlers of the standard library, and routers of others.
 	{Name: "TimeoutHandler in time", Handler: http.TimeoutHandler(text("text"), 30*time.Second, "too late").ServeHTTP},
 	{Name: "TimeoutHandler", Notes: 1, Handler: http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		var err error
-		for err == nil { // TimeoutHandler may learn it later than its handler
+		for err == nil { // TimeoutHandler may see the end later than its handler
 			_, err = io.WriteString(w, "late")
 			runtime.Gosched()
 		}
@@ -460,7 +460,7 @@ var All = []Case{
 	{Name: "chi, not found", Request: "GET /nothing", Handler: router.ServeHTTP},
 
 	// Requests.
-	{Name: "what a handler sees", Request: "GET /a%20b//c?q=%C3%A4&q=2", Header: of("X-Own", "1", "X-Multi", "a", "X-Multi", "b", "Cookie", "a=1; b=2"), Handler: func(w http.ResponseWriter, r *http.Request) {
+	{Name: "the request in a handler", Request: "GET /a%20b//c?q=%C3%A4&q=2", Header: of("X-Own", "1", "X-Multi", "a", "X-Multi", "b", "Cookie", "a=1; b=2"), Handler: func(w http.ResponseWriter, r *http.Request) {
 		note(r, "%s %s %s %q %q %q", r.Method, r.RequestURI, r.Proto, r.URL.Path, r.URL.RawPath, r.URL.String())
 		note(r, "%q %v %v %d %v", r.Form, r.URL.IsAbs(), r.TLS == nil, r.ContentLength, r.Body == http.NoBody)
 		note(r, "%q %q %q", r.Header["X-Own"], strings.Join(r.Header["X-Multi"], ", "), r.FormValue("q"))
@@ -469,10 +469,10 @@ var All = []Case{
 		c, err := r.Cookie("b")
 		note(r, "%v %v", c, err)
 	}},
-	{Name: "an escape that is none in the query", Request: "GET /?a=%zz&b=1", Handler: func(w http.ResponseWriter, r *http.Request) {
+	{Name: "an invalid escape in the query", Request: "GET /?a=%zz&b=1", Handler: func(w http.ResponseWriter, r *http.Request) {
 		note(r, "%v %q", r.ParseForm(), r.Form)
 	}},
-	{Name: "an escape that is none in the path", Request: "GET /%zz", Handler: text("reached")},
+	{Name: "an invalid escape in the path", Request: "GET /%zz", Handler: text("reached")},
 	{Name: "basic authentication", Header: of("Authorization", "Basic dXNlcjpwYXNz"), Handler: func(w http.ResponseWriter, r *http.Request) {
 		user, pass, ok := r.BasicAuth()
 		note(r, "%s %s %v", user, pass, ok)

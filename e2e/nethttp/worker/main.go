@@ -17,7 +17,7 @@ var handler = cases.Handler()
 // Site is an object that serves the handlers.
 type Site struct{}
 
-// NewSite makes one.
+// NewSite returns a Site.
 func NewSite(context.Context, *durable.State, *durable.Env) (*Site, error) { return &Site{}, nil }
 
 // Fetch implements durable.Fetcher.
@@ -25,7 +25,7 @@ func (*Site) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, 
 	return durablehttp.Serve(ctx, handler, r)
 }
 
-// plain is a writer that hides whose it is, as those of middleware do.
+// plain is a writer that hides its type, like those of middleware.
 type plain struct{ http.ResponseWriter }
 
 func (p plain) Flush() { p.ResponseWriter.(http.Flusher).Flush() }

@@ -1,5 +1,5 @@
-// The main module of the proof: the generated entry, and the faults that a
-// request asks for.
+// The main module of the proof: the generated entry, and the faults that
+// requests ask for.
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
 export const { Racy } = entry;
@@ -7,7 +7,7 @@ export class Dedupe extends entry.Dedupe { inspect() { return inspect(this.ctx);
 export class Ledger extends entry.Ledger { inspect() { return inspect(this.ctx); } }
 export class Account extends entry.Account { inspect() { return inspect(this.ctx); } }
 
-// inspect says what an object has stored: the keys of its records, its other
+// inspect returns what an object has stored: the keys of its records, its other
 // names, and the effects.
 async function inspect({ storage }) {
   const found = { keys: [], names: [...(await storage.list()).keys()], effects: [], alarm: await storage.getAlarm() };
@@ -23,9 +23,9 @@ async function inspect({ storage }) {
   return found;
 }
 
-// FaultyStub lets the plan's n-th call of an object happen and then fail,
-// refuses another one as an object does that is overloaded, and counts the
-// calls that failed for whatever reason, but for those that were refused.
+// FaultyStub lets the plan's n-th call to an object happen and then fail, and
+// refuses another call like an overloaded object. It counts the failed calls,
+// except the refused ones.
 class FaultyStub {
   constructor(stub, plan) {
     for (const method of ["putIfAbsent", "lookKey", "forgetKey", "claim", "complete", "extend", "release", "look", "forget", "awaitKey", "next", "perform"]) {
@@ -55,7 +55,7 @@ class FaultyNamespace {
   }
 }
 
-// The objects that were called last, for eviction.
+// The most recently called objects, for evictions.
 const recent = new Map();
 function used(binding, name) {
   recent.delete(binding + name);
@@ -63,13 +63,13 @@ function used(binding, name) {
   if (recent.size > 12) recent.delete(recent.keys().next().value);
 }
 
-// evict takes those objects out of memory that are in it.
+// evict evicts those of the objects that are in memory.
 async function evict(env) {
   const results = await Promise.allSettled([...recent.values()].map(([binding, name]) => unsafe.evict(env[binding].getByName(name))));
   return Response.json({ evicted: results.filter((r) => r.status === "fulfilled").length });
 }
 
-// crash answers with the error that the program ended with.
+// crash answers with the error that ended the program.
 async function crash(run) {
   try {
     await run();

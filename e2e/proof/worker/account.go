@@ -11,7 +11,7 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// account is an object with a ledger embedded. It works in transactions of its
+// account is an object with an embedded ledger. It uses transactions of its
 // own, and rolls some of them back.
 type account struct {
 	storage  *durable.Storage
@@ -38,7 +38,7 @@ func (a *account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	return a.ledger.Alarm(ctx, nil)
 }
 
-// perform is one operation.
+// perform performs one operation.
 func (a *account) perform(ctx context.Context, query []byte) ([]byte, error) {
 	q, err := url.ParseQuery(string(query))
 	if err != nil {
@@ -51,10 +51,10 @@ func (a *account) perform(ctx context.Context, query []byte) ([]byte, error) {
 
 var errRolledBack = errors.New("rolled back")
 
-// within performs an operation in the transaction that the query asks for,
-// together with an effect. It returns the status.
+// within performs an operation and an effect in the transaction that the query
+// asks for. It returns the status.
 func (a *account) within(ctx context.Context, q url.Values, told *answer) string {
-	var inside error // of the transaction's function
+	var inside error // error of the transaction's function
 	run := func() error {
 		if inside = a.effect(q); inside == nil {
 			inside = performOn(ctx, a.ledger, a.identity, q, told)
@@ -79,7 +79,7 @@ func (a *account) within(ctx context.Context, q url.Values, told *answer) string
 	case inside == nil && !errors.Is(err, durable.ErrTransactionParked):
 		return "unknown"
 	case err == nil:
-		return "a transaction that failed and was committed"
+		return "a failed transaction was committed"
 	case s == "fenced", s == "mismatch", s == "too large", s == "newer":
 		return s
 	case errors.Is(inside, errRolledBack) && !errors.Is(err, durable.ErrTransactionParked):
@@ -95,8 +95,8 @@ func (a *account) effect(q url.Values) error {
 
 var errWork = errors.New("the work failed")
 
-// performAlone performs an operation outside of transactions. Once makes its
-// own.
+// performAlone performs an operation without a transaction. Once makes its own
+// one.
 func (a *account) performAlone(ctx context.Context, q url.Values, told *answer) error {
 	if q.Get("op") != "once" {
 		return performOn(ctx, a.ledger, a.identity, q, told)

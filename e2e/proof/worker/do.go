@@ -13,8 +13,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// ending is a ledger whose n-th call ends its caller's ctx, before it is made
-// or after.
+// ending is a ledger in which the n-th call ends its caller's context, before
+// or after the call.
 type ending struct {
 	dedupe.Ledger
 	end        context.CancelFunc
@@ -58,12 +58,12 @@ func (l *ending) Release(ctx context.Context, claim dedupe.Claim) error {
 
 var errLeft = errors.New("the caller left")
 
-// winding is for how long work goes on after its caller has left: like a call
-// that cannot be taken back.
+// winding is how long work continues after its caller has left, like a call
+// that cannot be undone.
 const winding = 500 * time.Millisecond
 
 // performDo does a key's work, which is a request to the test. It ends when the
-// lease has, or some time after the caller has left.
+// lease has ended, or some time after the caller has left.
 func performDo(ctx context.Context, env *durable.Env, q url.Values, a *answer) error {
 	l, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: "do"})
 	if err != nil {

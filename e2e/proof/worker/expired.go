@@ -15,8 +15,8 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// expired tells the test of a holder that died, and then does what the test
-// says.
+// expired reports a dead holder to the test, and then does what the test
+// answers.
 func expired(ctx context.Context, env *durable.Env, target string, e dodedupe.Expired) error {
 	q := url.Values{"target": {target}, "key": {string(e.Key)},
 		"fence": {strconv.FormatInt(e.Fence, 10)}}

@@ -1,4 +1,4 @@
-// The Worker that the proof drives: each request is one operation on a store, a
+// The Worker that the proof drives. Each request is one operation on a store, a
 // ledger or a sequencer.
 package main
 
@@ -22,9 +22,9 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// answer is what an operation's caller gets.
+// answer is the answer to an operation.
 type answer struct {
-	Status    string // see status; "rolled back" and "nothing done" of a transaction
+	Status    string // see status; "rolled back" and "nothing done" are of a transaction
 	Inserted  bool
 	Outcome   string
 	Fence     int64
@@ -112,7 +112,7 @@ func perform(ctx context.Context, env *durable.Env, target string, q url.Values,
 	return fmt.Errorf("no target %q", target)
 }
 
-// milliseconds returns a duration of the query.
+// milliseconds returns a duration from the query.
 func milliseconds(q url.Values, name string) time.Duration {
 	n, _ := strconv.ParseInt(q.Get(name), 10, 64)
 	return time.Duration(n) * time.Millisecond
@@ -140,8 +140,8 @@ func performLedger(
 	return performOn(ctx, l, ledgerName(opts), q, a)
 }
 
-// performOn performs an operation on a ledger, whose claims say that it is
-// theirs.
+// performOn performs an operation on a ledger. Its claims carry the ledger's
+// identity.
 func performOn(
 	ctx context.Context, l dedupe.Ledger, identity string, q url.Values, a *answer,
 ) error {
@@ -161,7 +161,7 @@ func performOn(
 	return fmt.Errorf("no operation %q", q.Get("op"))
 }
 
-// claim claims, for a caller who may be gone before the wait is over.
+// claim claims a key for a caller that may leave before the end of the wait.
 func claim(ctx context.Context, l dedupe.Ledger, key []byte, q url.Values, a *answer) error {
 	if patience := milliseconds(q, "patience"); patience > 0 {
 		var cancel context.CancelFunc
@@ -190,7 +190,7 @@ func performNext(ctx context.Context, env *durable.Env, q url.Values, a *answer)
 	return err
 }
 
-// claimOf is a claim that another request acquired.
+// claimOf returns a claim that another request acquired.
 func claimOf(identity string, q url.Values) dedupe.Claim {
 	fence, _ := strconv.ParseInt(q.Get("fence"), 10, 64)
 	return dedupe.Claim{Outcome: dedupe.Acquired, Ledger: identity, Key: []byte(q.Get("key")),
@@ -206,8 +206,8 @@ func ledgerName(opts *dodedupe.LedgerOptions) string {
 		base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
 }
 
-// resultOf is the query's result, made as long as the query wants it. shown is
-// what the test is told of it.
+// resultOf returns the query's result, extended to the query's size. shown is
+// the form that the test gets.
 func resultOf(q url.Values) []byte {
 	size, _ := strconv.Atoi(q.Get("size"))
 	result := []byte(q.Get("result"))

@@ -9,8 +9,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// racy is a store as it must not be: it waits between its read and its write,
-// so others come between. The checker has to find that.
+// racy is an incorrect store: it waits between its read and its write, so that
+// other callers interfere. The checker must find that.
 type racy struct{ state *durable.State }
 
 func newRacy(_ context.Context, state *durable.State, _ *durable.Env) (*racy, error) {

@@ -1,20 +1,20 @@
-// The main module of the runtime's tests: the generated entry, and what only
-// tests may do (reset objects, collect garbage, look inside).
+// The main module of the runtime's tests: the generated entry, and actions that
+// only tests may do (reset objects, collect garbage, inspect the runtime).
 import { RpcTarget } from "cloudflare:workers";
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
 import { runtime, stats } from "./shim.mjs";
 export const { Dedupe } = entry;
 
-// What is remote in an RPC result, until the caller disposes of it.
+// The number of remote values in RPC results that callers have not disposed of.
 let undisposed = 0;
 class Target extends RpcTarget {
   constructor() { super(); undisposed++; }
   [Symbol.dispose]() { undisposed--; }
 }
 
-// An object is ended in the middle of Go, as workerd does at a limit: Go's
-// time.Now asks JavaScript.
+// The victim is ended in the middle of Go, like workerd does at a limit: Go's
+// time.Now calls JavaScript.
 let victim = null;
 const now = performance.now.bind(performance);
 performance.now = () => {
@@ -23,7 +23,7 @@ performance.now = () => {
   try {
     context?.abort("terminated in the middle of Go");
   } catch {
-    victim = context; // Go computes for another one
+    victim = context; // Go computes for another context
   }
   return now();
 };
@@ -37,7 +37,7 @@ export class Lab extends entry.Lab {
   }
 }
 
-// The timeouts that are pending: one keeps an object from being evicted.
+// The pending timeouts. A pending timeout prevents an object's eviction.
 const pending = new Set(), { setTimeout, clearTimeout } = globalThis;
 globalThis.setTimeout = (fn, ms) => {
   const handle = setTimeout(() => { pending.delete(handle); fn(); }, ms);
@@ -46,8 +46,7 @@ globalThis.setTimeout = (fn, ms) => {
 };
 globalThis.clearTimeout = (handle) => { pending.delete(handle); clearTimeout(handle); };
 
-// strange calls an RPC method with what it does not expect, and returns the
-// errors.
+// strange calls an RPC method with unexpected arguments and returns the errors.
 async function strange(stub) {
   const cycle = {};
   cycle.self = cycle;
@@ -56,7 +55,7 @@ async function strange(stub) {
   return Promise.all(calls.map((c) => c.then(() => "ok", (e) => e.message)));
 }
 
-// socketEnd opens a WebSocket to an object and says how that ends it.
+// socketEnd opens a WebSocket to an object, and returns how the object ends it.
 async function socketEnd(stub) {
   const { webSocket } = await stub.fetch("http://object/", { headers: { Upgrade: "websocket" } });
   webSocket.accept();
@@ -64,7 +63,7 @@ async function socketEnd(stub) {
   return Promise.race([closed, new Promise((resolve) => setTimeout(() => resolve("still open after 20 s"), 20_000))]);
 }
 
-// forged is a request whose body is not what its length says.
+// forged returns a request whose body does not match its length.
 function forged(kind, path) {
   const native = (text) => {
     const { readable, writable } = new IdentityTransformStream(), writer = writable.getWriter();
@@ -92,7 +91,7 @@ export default {
       case "/storeHoles": return answer(object.storeHoles(n));
       case "/bigString": return answer(object.list(["x".repeat(n)]));
       case "/bigBytes": return answer(object.list([new Uint8Array(n)]));
-      case "/unencodable": // references come before what makes the call fail
+      case "/unencodable": // references come before the value that makes the call fail
         for (let i = 0; i < n; i++) await object.list([() => 1, "\ud800"]).catch(() => {});
         return new Response("done");
       case "/lastIDs": Object.assign(runtime(), { lastID: n, lastTimer: n }); return new Response("done");
@@ -105,19 +104,19 @@ export default {
       case "/gc": globalThis.gc(); return new Response("collected");
       case "/strange": return Response.json(await strange(object));
       case "/forged": return entry.default.fetch(forged(q.get("kind"), q.get("path") ?? "/body"), env, ctx);
-      case "/open": { // but for this request's own
+      case "/open": { // except this request's own
         const { contexts, calls } = stats();
         return new Response(`${contexts} ${calls}`);
       }
       case "/stats": return Response.json({ ...stats(), timeouts: pending.size });
-      // A caller outside of Go: nothing but the object itself can end its call.
+      // A caller outside of Go: only the object itself can end its call.
       case "/direct": return answer(object.run(new TextEncoder().encode(url.search.slice(1))).then((b) => new TextDecoder().decode(b)));
     }
     // The platform's context outlives the invocation, as it does while a
-    // response is on its way.
+    // response is being sent.
     if (q.has("linger")) ctx.waitUntil(new Promise((resolve) => setTimeout(resolve, 150)));
-    // What the platform would log and answer with a bare 500, so that tests can
-    // see it.
+    // The platform would log this error and answer with a bare 500. Here tests
+    // can see it.
     try {
       return await entry.default.fetch(request, env, ctx);
     } catch (e) {

@@ -25,7 +25,7 @@ func init() {
 		}
 		return text, c.kv().Put("got", text)
 	}
-	// transport uses net/http's own, as a library may.
+	// transport uses net/http's own transport, as a library may do.
 	scenarios["transport"] = func(ctx context.Context, _ *call) (string, error) {
 		r, err := http.NewRequestWithContext(ctx, "GET", "http://127.0.0.1/", nil)
 		if err != nil {
@@ -34,7 +34,7 @@ func init() {
 		_, err = new(http.Transport).RoundTrip(r)
 		return err.Error(), nil
 	}
-	// dial opens a connection as a client of a database would.
+	// dial opens a connection like a client of a database.
 	scenarios["dial"] = func(ctx context.Context, c *call) (string, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.Get("k"))
 		if err != nil {

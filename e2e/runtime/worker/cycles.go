@@ -9,13 +9,13 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// locks are one for each object, by name.
+// locks has a lock for each object, by name.
 var locks sync.Map
 
 var cycles = scenarioMap{
 	// ring calls one object after another along path, which begins with this
-	// one. Each locks itself over its call, and the last one does first what
-	// end says.
+	// object. Each object holds its lock during its call. The last object first
+	// does what end says.
 	"ring": func(ctx context.Context, c *call) (string, error) {
 		me, rest, goesOn := strings.Cut(c.Get("path"), ",")
 		if !goesOn && c.Get("end") != "" {
@@ -51,7 +51,7 @@ func ring(ctx context.Context, c *call, rest string) (string, error) {
 	return "", err
 }
 
-// serveRing is ring, called by fetch.
+// serveRing is ring for calls by fetch.
 func (l *Lab) serveRing(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 	u, err := url.Parse(r.URL)
 	if err != nil {

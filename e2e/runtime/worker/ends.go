@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// failing is how constructors fail: "now", "later" or not at all.
+// failing tells how constructors fail: "now", "later" or not at all.
 var failing string
 
 func constructorFails() error {
@@ -28,7 +28,7 @@ var ends = scenarioMap{
 		failing = c.Get("how")
 		return "", nil
 	},
-	// gatecrash ends the program in a turn that was asked for.
+	// gatecrash ends the program in a requested turn.
 	"gatecrash": func(_ context.Context, c *call) (string, error) {
 		<-gate
 		c.kv().Get("a")
@@ -43,8 +43,8 @@ var ends = scenarioMap{
 			return nil
 		})
 	},
-	// waitrand waits for the end of its context, and then takes random bytes,
-	// as for the id of a retry.
+	// waitrand waits for the end of its context and then reads random bytes,
+	// like the code that makes the id of a retry.
 	"waitrand": func(ctx context.Context, c *call) (string, error) {
 		<-ctx.Done()
 		rand.Read(make([]byte, 8))
@@ -57,13 +57,13 @@ var ends = scenarioMap{
 		}
 		for range c.int("n") {
 			if <-errs == nil {
-				return "", errors.New("there is a file")
+				return "", errors.New("the file exists")
 			}
 		}
 		return "done", nil
 	},
-	// lines prints a line in pieces, with I/O between, and the beginning of
-	// another.
+	// lines prints a line in pieces, with I/O in between, and the beginning of
+	// another line.
 	"lines": func(_ context.Context, c *call) (string, error) {
 		for i := range 5 {
 			if _, _, err := c.kv().Get("k"); err != nil {

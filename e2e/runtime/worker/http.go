@@ -15,7 +15,7 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// serveThrough passes a request on to an object's fetch.
+// serveThrough forwards a request to an object's fetch.
 func serveThrough(c *call, w http.ResponseWriter, r *http.Request) {
 	stub := c.stub(c.Get("o"))
 	out, err := http.NewRequestWithContext(r.Context(), r.Method,
@@ -40,7 +40,7 @@ func serveThrough(c *call, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveBody says how many times x a request's body has, and how it ends.
+// serveBody counts the bytes x in a request's body, and tells how it ends.
 func serveBody(w http.ResponseWriter, r *http.Request) {
 	n, buf := 0, make([]byte, 1000)
 	for {
@@ -53,7 +53,7 @@ func serveBody(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// passOn has an object's serveBody answer, which is not told the body's length.
+// passOn lets an object's serveBody answer, without the body's length.
 func passOn(c *call, w http.ResponseWriter, r *http.Request) {
 	r.Header.Del("Content-Length")
 	if err := durablehttp.Forward(w, r, c.stub("reader")); err != nil {
@@ -61,7 +61,7 @@ func passOn(c *call, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// flusher passes on at once what it gets.
+// flusher sends everything at once.
 type flusher struct{ http.ResponseWriter }
 
 func (f flusher) Write(p []byte) (int, error) {
@@ -70,7 +70,7 @@ func (f flusher) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// serveObject is the object's HTTP side.
+// serveObject is the HTTP handler of the object.
 func serveObject(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/passed" {
 		serveBody(w, r)
@@ -78,7 +78,7 @@ func serveObject(w http.ResponseWriter, r *http.Request) {
 	}
 	q := r.URL.Query()
 	switch q.Get("do") {
-	case "ticks": // one line at a time, as they happen
+	case "ticks": // one line at a time, as it happens
 		for i := range 5 {
 			fmt.Fprintln(w, i)
 			w.(http.Flusher).Flush()
@@ -96,7 +96,7 @@ func serveObject(w http.ResponseWriter, r *http.Request) {
 	case "break":
 		fmt.Fprintln(w, "begun")
 		w.(http.Flusher).Flush()
-		time.Sleep(50 * time.Millisecond) // let it arrive
+		time.Sleep(50 * time.Millisecond) // lets it arrive
 		panic("stream boom")
 	case "empty":
 		w.WriteHeader(http.StatusNoContent)
@@ -105,7 +105,7 @@ func serveObject(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// raw answers with a status and a body that may not fit together.
+// raw answers with a status and a body that may not match.
 func raw(r *durable.Request) (*durable.Response, error) {
 	u, err := url.Parse(r.URL)
 	if err != nil {
@@ -116,7 +116,7 @@ func raw(r *durable.Request) (*durable.Response, error) {
 		Body: struct{ io.Reader }{strings.NewReader(strings.Repeat("b", 100_000))}}, nil
 }
 
-// acceptSocket accepts a WebSocket whose other side has a second to say
+// acceptSocket accepts a WebSocket whose other side has a second to send
 // something.
 func acceptSocket(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 	if strings.HasSuffix(r.URL, "late") {
@@ -140,15 +140,15 @@ func acceptSocket(ctx context.Context, r *durable.Request) (*durable.Response, e
 }
 
 var responses = scenarioMap{
-	// getbody sends GET requests with a body, which JavaScript refuses, and
-	// returns how many goroutines are left of it.
+	// getbody sends GET requests with a body, which JavaScript refuses. It
+	// returns how many goroutines are left.
 	"getbody": func(ctx context.Context, c *call) (string, error) {
 		stub := c.stub("other")
 		before := runtime.NumGoroutine()
 		for range c.int("n") {
 			body, w := io.Pipe()
 			go func() {
-				for { // as much as anybody reads
+				for { // as long as a reader reads
 					if _, err := w.Write(make([]byte, 1000)); err != nil {
 						return
 					}
@@ -165,7 +165,7 @@ var responses = scenarioMap{
 		}
 		return fmt.Sprint(runtime.NumGoroutine() - before), nil
 	},
-	// dropsocket opens WebSockets and does not wait for the answers.
+	// dropsocket opens WebSockets without waiting for the answers.
 	"dropsocket": func(ctx context.Context, c *call) (string, error) {
 		stub := c.stub(c.Get("to"))
 		for range c.int("n") {

@@ -20,7 +20,7 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// call is where a scenario runs, and with what.
+// call is the place in which a scenario runs, with its query.
 type call struct {
 	env   *durable.Env
 	state *durable.State // nil in the stateless Worker
@@ -141,10 +141,10 @@ func serve(env *durable.Env, w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte(out))
 }
 
-// stats is what the 10,000-object test compares.
+// stats returns the figures that the test with 10,000 objects compares.
 func stats() string {
 	runtime.GC()
-	runtime.GC() // the first one queued cleanups
+	runtime.GC() // the first collection queued cleanups
 	time.Sleep(10 * time.Millisecond)
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -7,8 +7,8 @@ import (
 )
 
 var (
-	objectSize int      // of each new object, in bytes
-	held       [][]byte // until the program ends
+	objectSize int      // bytes that each new object holds
+	held       [][]byte // held until the program ends
 )
 
 var memory = scenarioMap{

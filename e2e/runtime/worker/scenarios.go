@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// What goroutines of all contexts share.
+// State that goroutines of all contexts share.
 var (
 	mu       sync.Mutex
 	canceled = make(chan error, 10)
@@ -38,14 +38,14 @@ var basics = scenarioMap{
 		return "slept", nil
 	},
 
-	// later waits a little, and leaves a Go timer behind.
+	// later waits briefly and leaves a Go timer behind.
 	"later": func(_ context.Context, c *call) (string, error) {
 		time.AfterFunc(c.ms("n"), func() {})
 		time.Sleep(20 * time.Millisecond)
 		return "", nil
 	},
 
-	// put and get reach storage, in the object they run in.
+	// put and get use the storage of the object in which they run.
 	"put": func(_ context.Context, c *call) (string, error) {
 		return "", c.kv().Put(c.Get("k"), c.Get("v"))
 	},
@@ -63,7 +63,7 @@ var basics = scenarioMap{
 		inserted, err := store.PutIfAbsent(ctx, []byte(c.Get("k")), c.ms("n"))
 		return fmt.Sprint(inserted), err
 	},
-	// hold takes the lock until its request is cancelled.
+	// hold holds the lock until its request is cancelled.
 	"hold": func(ctx context.Context, c *call) (string, error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -72,8 +72,8 @@ var basics = scenarioMap{
 		canceled <- errors.Join(context.Cause(ctx), err)
 		return "", context.Cause(ctx)
 	},
-	// stubborn takes the lock and ignores that its request was cancelled, while
-	// it waits for I/O that takes long.
+	// stubborn holds the lock and ignores the cancellation of its request,
+	// while it waits for slow I/O.
 	"stubborn": func(ctx context.Context, c *call) (string, error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -83,17 +83,17 @@ var basics = scenarioMap{
 	},
 	"wasCanceled": func(ctx context.Context, c *call) (string, error) {
 		err := <-canceled
-		mu.Lock() // which has to be free again
+		mu.Lock() // the lock must be free again
 		defer mu.Unlock()
 		return err.Error(), nil
 	},
-	// awaits calls an object that takes a minute, until its caller goes away.
+	// awaits calls an object that takes a minute, until its caller leaves.
 	"awaits": func(ctx context.Context, c *call) (string, error) {
 		_, err := c.run(ctx, "slow", "m=sleep&n=60000")
 		canceled <- err
 		return "", err
 	},
-	// giveup gives a call up before it is answered, and is over.
+	// giveup abandons a call before its answer, and returns.
 	"giveup": func(ctx context.Context, c *call) (string, error) {
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
 		defer cancel()
@@ -105,14 +105,14 @@ var basics = scenarioMap{
 			time.Sleep(c.ms("n"))
 			c.run(ctx, c.Get("to"), "m=put&k=k&v=later")
 		})
-		if c.Get("hold") != "" { // until the caller has gone
+		if c.Get("hold") != "" { // until the caller has left
 			<-ctx.Done()
 		}
 		return "answered", nil
 	},
 
-	// churn calls other objects, and does not release every stub; impatient
-	// gives calls up before they are answered.
+	// churn calls other objects, and does not release every stub. impatient
+	// abandons calls before their answers.
 	"churn": func(ctx context.Context, c *call) (string, error) {
 		for range c.int("n") {
 			stub := c.stub("other")
@@ -131,7 +131,7 @@ var basics = scenarioMap{
 			c.run(short, "other", "m=sleep&n=20")
 			cancel()
 		}
-		time.Sleep(200 * time.Millisecond) // for the answers that nobody waits for
+		time.Sleep(200 * time.Millisecond) // lets answers arrive that are not awaited
 		return "", nil
 	},
 
@@ -155,7 +155,7 @@ var basics = scenarioMap{
 		return "", nil
 	},
 	// print prints inside a transaction: package os writes through js.Funcs,
-	// which enter Go below it.
+	// which enter Go inside the transaction.
 	"print": func(_ context.Context, c *call) (string, error) {
 		return "", c.state.Storage().TransactionSync(func() error {
 			fmt.Println("printed in a transaction")

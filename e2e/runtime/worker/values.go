@@ -12,7 +12,7 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// canaries are live blocks that nobody writes to.
+// canaries are live blocks that are never written.
 var canaries [][]byte
 
 var values = scenarioMap{
@@ -36,7 +36,7 @@ var values = scenarioMap{
 		}
 		return fmt.Sprint(n), nil
 	},
-	// length returns how long a list is that was stored.
+	// length returns the length of a stored list.
 	"length": func(_ context.Context, c *call) (string, error) {
 		list, _, err := durable.Get[[]any](c.kv(), c.Get("k"))
 		return fmt.Sprint(len(list)), err
@@ -58,8 +58,8 @@ var values = scenarioMap{
 		_, err := stub.Call(ctx, "abort", nil)
 		return fmt.Sprint(err), nil
 	},
-	// refs makes handles and drops them, and looks whether each is still what
-	// it was.
+	// refs makes handles, drops them, and checks that each handle still refers
+	// to the same object.
 	"refs": func(ctx context.Context, c *call) (string, error) {
 		ns, err := c.env.Namespace("LAB")
 		if err != nil {
@@ -77,18 +77,17 @@ var values = scenarioMap{
 		wg.Wait()
 		return "done", errors.Join(errs...)
 	},
-	// names calls methods that are not there.
+	// names calls methods that do not exist.
 	"names": func(ctx context.Context, c *call) (string, error) {
 		stub := c.stub("other")
 		for i := range c.int("n") {
 			if _, err := stub.Call(ctx, fmt.Sprint("noSuchMethod", i), nil); err == nil {
-				return "", errors.New("a method that is not there was called")
+				return "", errors.New("a method that does not exist was called")
 			}
 		}
 		return c.run(ctx, "other", "m=ping")
 	},
-	// target calls a method of JavaScript whose result has what is remote in
-	// it.
+	// target calls a JavaScript method whose result contains remote values.
 	"target": func(ctx context.Context, c *call) (string, error) {
 		stub := c.stub("other")
 		for range c.int("n") {

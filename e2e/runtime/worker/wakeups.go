@@ -10,7 +10,7 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// gate is what scenarios of several objects wait for.
+// gate is a lock that scenarios of several objects wait for.
 var (
 	gate    = make(chan struct{})
 	busy    sync.Mutex
@@ -36,7 +36,7 @@ var wakeups = scenarioMap{
 		_, _, err := c.kv().Get("a")
 		return "got", err
 	},
-	// patient waits for the gate as a request should: with a deadline.
+	// patient waits for the gate with a deadline, as a request should.
 	"patient": func(ctx context.Context, c *call) (string, error) {
 		select {
 		case <-gate:
@@ -45,8 +45,8 @@ var wakeups = scenarioMap{
 			return "nothing yet", nil
 		}
 	},
-	// contend shares a lock with other objects, and does a transaction while it
-	// has it.
+	// contend shares a lock with other objects, and makes a transaction while
+	// it holds it.
 	"contend": func(_ context.Context, c *call) (string, error) {
 		for range c.int("n") {
 			if err := increment(c); err != nil {
@@ -71,14 +71,14 @@ var wakeups = scenarioMap{
 		}()
 		return "", nil
 	},
-	// task holds a lock after its answer, for longer than workerd lets it.
+	// task holds a lock after its answer, for longer than workerd allows.
 	"task": func(ctx context.Context, c *call) (string, error) {
 		durable.WaitUntil(ctx, func(ctx context.Context) {
 			lock.Lock()
 			defer lock.Unlock()
 			select {
 			case <-ctx.Done():
-			case <-time.After(time.Minute): // or else it is a deadlock: nothing is in flight
+			case <-time.After(time.Minute): // without this nothing is pending, which is a deadlock
 			}
 			canceled <- context.Cause(ctx)
 			_, err := c.run(context.WithoutCancel(ctx), "slow", "m=sleep&n=60000")
@@ -92,8 +92,8 @@ var wakeups = scenarioMap{
 		return "locked", nil
 	},
 	"cause": func(context.Context, *call) (string, error) { return (<-canceled).Error(), nil },
-	// now returns how far time has gone since it was looked at last, by
-	// whatever object.
+	// now returns how far time has advanced since the previous call, by any
+	// object.
 	"now": func(context.Context, *call) (string, error) {
 		now := time.Now()
 		d := now.Sub(lastNow)
@@ -120,7 +120,7 @@ func increment(c *call) error {
 	})
 }
 
-// naps sleeps n ms, in pieces.
+// naps sleeps n ms in several pieces.
 func naps(c *call) error {
 	for range 5 {
 		time.Sleep(c.ms("n") / 5)

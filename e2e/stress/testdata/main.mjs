@@ -1,5 +1,5 @@
 // The main module of the stress test: the generated entry, and the faults that
-// a request asks for.
+// requests ask for.
 import unsafe from "workerd:unsafe";
 import { env as bindings } from "cloudflare:workers";
 import program from "./app.wasm";
@@ -9,8 +9,8 @@ import { start, stats } from "./shim.mjs";
 
 start(() => new Runtime(program, { env: { GOGC: bindings.GOGC } }));
 
-// terminate ends the object while Go computes, as workerd does at a limit: Go's
-// time.Now asks JavaScript.
+// terminate ends the object while Go computes, like workerd does at a limit:
+// Go's time.Now calls JavaScript.
 let victim = null;
 const now = performance.now.bind(performance);
 performance.now = () => {
@@ -19,7 +19,7 @@ performance.now = () => {
   try {
     context?.abort("stress termination");
   } catch {
-    victim = context; // Go computes for another one
+    victim = context; // Go computes for another context
   }
   return now();
 };
@@ -30,12 +30,12 @@ export class Actor extends entry.Actor {
   }
 }
 
-// evict gives up after 5 s: workerd's promise stays open if the object is
-// aborted at the same time, also in plain JavaScript (once in about 200
-// evictions beside aborts, workerd 1.20261117.1).
+// evict gives up after 5 s: workerd's promise may never settle if the object is
+// aborted at the same time. This also happens in plain JavaScript (in about one
+// of 200 evictions beside aborts, workerd 1.20261117.1).
 function evict(object) {
   const evicted = unsafe.evict(object).then(() => "evicted", (e) => e.message);
-  return Promise.race([evicted, scheduler.wait(5000).then(() => "no answer of workerd")]);
+  return Promise.race([evicted, scheduler.wait(5000).then(() => "no answer from workerd")]);
 }
 
 export default {

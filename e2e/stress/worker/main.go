@@ -1,6 +1,6 @@
-// The Worker that the stress test drives. A request has one operation, as JSON,
-// which runs in the stateless Worker or, where it names an object, in that one.
-// Nothing here is random: the test decides.
+// The Worker that the stress test drives. A request has one operation as JSON.
+// It runs in the stateless Worker, or in the object that it names. Nothing here
+// is random: the test decides.
 package main
 
 import (
@@ -21,33 +21,33 @@ import (
 type Op struct {
 	Kind   string   `json:"kind"`
 	Object string   `json:"object"` // where it runs; "" for the Worker itself
-	ID     string   `json:"id"`     // of the addition that it makes
-	Path   []string `json:"path"`   // the other objects that it calls
-	N      int      `json:"n"`      // a size, or a number
+	ID     string   `json:"id"`     // id of its addition
+	Path   []string `json:"path"`   // objects that it calls
+	N      int      `json:"n"`      // a size or a count
 	Wait   int      `json:"wait"`   // in ms
 }
 
 func (o *Op) wait() time.Duration { return time.Duration(o.Wait) * time.Millisecond }
 
-// place is where an operation runs.
+// place is the place where an operation runs.
 type place struct {
 	env   *durable.Env
 	actor *Actor // nil in the Worker
 }
 
-// Actor is the Durable Object that operations run in. It adds up: for each
-// addition it stores an id and counts one more.
+// Actor is the Durable Object in which operations run. For each addition it
+// stores an id and increments a count.
 type Actor struct {
 	state *durable.State
 	env   *durable.Env
-	free  chan struct{} // holds one while nobody changes the slow counter
+	free  chan struct{} // full while the slow counter is not being changed
 }
 
 func NewActor(ctx context.Context, state *durable.State, env *durable.Env) (*Actor, error) {
 	if _, _, err := state.Storage().KV().Get("n"); err != nil {
 		return nil, err
 	}
-	time.Sleep(time.Millisecond) // events wait meanwhile
+	time.Sleep(time.Millisecond) // blocks events
 	a := &Actor{state, env, make(chan struct{}, 1)}
 	a.free <- struct{}{}
 	return a, nil
@@ -58,18 +58,18 @@ func (a *Actor) Do(ctx context.Context, op Op) ([]string, error) {
 	return run(ctx, &place{a.env, a}, &op)
 }
 
-// Echo returns what it gets.
+// Echo returns its arguments.
 func (a *Actor) Echo(_ context.Context, data []byte, text string) (string, error) {
 	return fmt.Sprintf("%d %d", len(data), len(text)), nil
 }
 
-// Added is what an object has counted, and the ids of it.
+// Added is an object's count with its ids.
 type Added struct {
 	N   float64  `json:"n"`
 	IDs []string `json:"ids"`
 }
 
-// Added returns what was added under the prefix: "" or "slow ".
+// Added returns the additions with the prefix: "" or "slow ".
 func (a *Actor) Added(_ context.Context, prefix string) (Added, error) {
 	kv, out := a.state.Storage().KV(), Added{}
 	n, _, err := durable.Get[float64](kv, prefix+"n")
@@ -87,7 +87,7 @@ func (a *Actor) Added(_ context.Context, prefix string) (Added, error) {
 	return out, nil
 }
 
-// add does an addition. It does not wait, so it is one step.
+// add makes an addition. It does not wait, so it is one step.
 func (a *Actor) add(prefix, id string, n float64) error {
 	kv := a.state.Storage().KV()
 	return errors.Join(kv.Put(prefix+"n", n+1), kv.Put(prefix+"id "+id, true))
@@ -98,7 +98,7 @@ func (a *Actor) count(prefix string) (float64, error) {
 	return n, err
 }
 
-// addSync is add to what was counted until now.
+// addSync adds to the current count without waiting.
 func (a *Actor) addSync(id string) error {
 	n, err := a.count("")
 	if err != nil {
@@ -113,7 +113,7 @@ func (p *place) stub(object string) *durable.Stub { return p.env.Object("ACTOR",
 func (p *place) call(ctx context.Context, op Op) ([]string, error) {
 	stub := p.stub(op.Object)
 	if op.N%2 == 0 {
-		defer stub.Release() // else Go's collector does
+		defer stub.Release() // otherwise Go's collector releases it
 	}
 	return durable.Call[[]string](ctx, stub, "do", op)
 }
@@ -152,7 +152,7 @@ func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.
 		}
 	case "/heap":
 		runtime.GC()
-		runtime.GC() // the first one queued cleanups
+		runtime.GC() // the first collection queued cleanups
 		time.Sleep(10 * time.Millisecond)
 		out = map[string]int{"goroutines": runtime.NumGoroutine()}
 	default:
@@ -165,8 +165,8 @@ func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.
 	return &durable.Response{Status: 200, Body: bytes.NewBuffer(b)}, err
 }
 
-// Fetch accepts a WebSocket, and sends back what it receives until nothing
-// comes for a while.
+// Fetch accepts a WebSocket, and echoes messages until none arrives for a
+// while.
 func (a *Actor) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 	if !r.IsUpgrade() {
 		return nil, durable.ErrNoUpgrade
@@ -206,8 +206,8 @@ func main() {
 	}
 }
 
-// split returns the operation's N parts of an addition, for the objects of its
-// path in turn.
+// split splits an addition into N operations, for the objects of its path in
+// turn.
 func split(op *Op) (parts []Op) {
 	for i := range op.N {
 		parts = append(parts, Op{Kind: "sync", Object: op.Path[i%len(op.Path)],

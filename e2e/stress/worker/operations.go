@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// What goroutines of all objects and requests share.
+// State that goroutines of all objects and requests share.
 var (
 	locks [4]sync.Mutex
 	rw    sync.RWMutex
@@ -85,7 +85,7 @@ func addInSection(ctx context.Context, p *place, op *Op) ([]string, error) {
 	return []string{op.ID}, err
 }
 
-// addUnderLock does an addition while it has a lock that goroutines of other
+// addUnderLock makes an addition while it holds a lock that goroutines of other
 // objects want.
 func addUnderLock(ctx context.Context, p *place, op *Op) ([]string, error) {
 	l := &locks[op.N%len(locks)]
@@ -95,7 +95,8 @@ func addUnderLock(ctx context.Context, p *place, op *Op) ([]string, error) {
 	return addInTransactionSync(ctx, p, op)
 }
 
-// addSlowly waits between reading and writing, in its turn.
+// addSlowly waits between reading and writing. It has exclusive access during
+// that time.
 func addSlowly(ctx context.Context, p *place, op *Op) ([]string, error) {
 	a := p.actor
 	select {
@@ -114,7 +115,7 @@ func addSlowly(ctx context.Context, p *place, op *Op) ([]string, error) {
 
 var errRollBack = errors.New("rolled back")
 
-// rollBack adds, and takes it back.
+// rollBack makes an addition and rolls it back.
 func rollBack(ctx context.Context, p *place, op *Op) ([]string, error) {
 	s := p.actor.state.Storage()
 	undo := func() error { return errors.Join(p.actor.addSync(op.ID), errRollBack) }
@@ -125,12 +126,12 @@ func rollBack(ctx context.Context, p *place, op *Op) ([]string, error) {
 		err = s.Transaction(ctx, func(*durable.Transaction) error { return undo() })
 	}
 	if !errors.Is(err, errRollBack) {
-		return nil, fmt.Errorf("a transaction that was to be rolled back: %w", err)
+		return nil, fmt.Errorf("a transaction that should be rolled back: %w", err)
 	}
 	return nil, nil
 }
 
-// park waits in a synchronous transaction, which must not be.
+// park waits in a synchronous transaction, which is not allowed.
 func park(_ context.Context, p *place, op *Op) ([]string, error) {
 	late, over := make(chan error, 1), make(chan struct{})
 	err := p.actor.state.Storage().TransactionSync(func() error {
@@ -147,12 +148,12 @@ func park(_ context.Context, p *place, op *Op) ([]string, error) {
 	}
 	if err := <-late; !errors.Is(err, durable.ErrTransactionParked) &&
 		!errors.Is(err, durable.ErrContextClosed) {
-		return nil, fmt.Errorf("what a transaction that waited did afterwards: %w", err)
+		return nil, fmt.Errorf("a write after a transaction that waited: %w", err)
 	}
 	return nil, nil
 }
 
-// fanOut adds in several objects at once.
+// fanOut makes additions in several objects at the same time.
 func fanOut(ctx context.Context, p *place, op *Op) ([]string, error) {
 	parts := split(op)
 	added, errs := make([][]string, len(parts)), make([]error, len(parts))
@@ -164,8 +165,8 @@ func fanOut(ctx context.Context, p *place, op *Op) ([]string, error) {
 	return slices.Concat(added...), errors.Join(errs...)
 }
 
-// cycle calls through the path, which may come back to where it was, and adds
-// at its end.
+// cycle calls the objects of the path, which may lead back to an earlier one,
+// and makes an addition at its end.
 func cycle(ctx context.Context, p *place, op *Op) ([]string, error) {
 	if len(op.Path) == 0 {
 		return addInTransactionSync(ctx, p, op)
@@ -174,7 +175,7 @@ func cycle(ctx context.Context, p *place, op *Op) ([]string, error) {
 	return p.call(ctx, next)
 }
 
-// addLater answers at once and adds afterwards.
+// addLater answers first and makes its addition later.
 func addLater(ctx context.Context, p *place, op *Op) ([]string, error) {
 	durable.WaitUntil(ctx, func(ctx context.Context) {
 		time.Sleep(op.wait())
@@ -183,8 +184,7 @@ func addLater(ctx context.Context, p *place, op *Op) ([]string, error) {
 	return nil, nil
 }
 
-// waitForOthers waits in one of the ways there are, to be woken by whoever runs
-// then.
+// waitForOthers waits in one of several ways. Any goroutine may wake it.
 func waitForOthers(ctx context.Context, p *place, op *Op) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, op.wait()+time.Millisecond)
 	defer cancel()
@@ -237,18 +237,18 @@ func giveUp(ctx context.Context, p *place, op *Op) ([]string, error) {
 	return added, err
 }
 
-// echo sends much, and looks whether it has arrived.
+// echo sends much data, and checks what comes back.
 func echo(ctx context.Context, p *place, op *Op) ([]string, error) {
 	stub := p.stub(op.Path[0])
 	got, err := durable.Call[string](ctx, stub, "echo", make([]byte, op.N),
 		strings.Repeat("é", op.N/2))
 	if want := fmt.Sprintf("%d %d", op.N, op.N/2*2); err == nil && got != want {
-		err = fmt.Errorf("sent %s, and %s arrived", want, got)
+		err = fmt.Errorf("sent %s, but %s arrived", want, got)
 	}
 	return nil, err
 }
 
-// store stores values and reads them.
+// store stores values and reads them back.
 func store(_ context.Context, p *place, op *Op) ([]string, error) {
 	kv, text := p.actor.state.Storage().KV(), strings.Repeat(op.ID, op.N/len(op.ID)+1)
 	want := []any{text, []byte(text), map[string]any{"text": text, "n": float64(op.N)}}
@@ -263,14 +263,14 @@ func store(_ context.Context, p *place, op *Op) ([]string, error) {
 			return nil, err
 		}
 		if fmt.Sprint(got) != fmt.Sprint(v) {
-			return nil, fmt.Errorf("stored %.60v, and read %.60v", v, got)
+			return nil, fmt.Errorf("stored %.60v, but read %.60v", v, got)
 		}
 	}
 	return nil, nil
 }
 
-// socket sends messages over a WebSocket, and reads the answers with a deadline
-// each; a last one does not come.
+// socket sends messages over a WebSocket, and reads each answer with a
+// deadline. A last answer never comes.
 func socket(ctx context.Context, p *place, op *Op) ([]string, error) {
 	stub := p.stub(op.Path[0])
 	resp, err := stub.Fetch(ctx,
@@ -294,11 +294,11 @@ func socket(ctx context.Context, p *place, op *Op) ([]string, error) {
 			return nil, err
 		}
 		if m.String() != text {
-			return nil, fmt.Errorf("sent %q, and %q came back", text, m)
+			return nil, fmt.Errorf("sent %q, but %q came back", text, m)
 		}
 	}
 	if m, err := readWithin(ctx, conn, time.Millisecond); err == nil {
-		return nil, fmt.Errorf("nothing was sent, and %q came back", m)
+		return nil, fmt.Errorf("nothing was sent, but %q came back", m)
 	}
 	return nil, nil
 }
@@ -323,5 +323,5 @@ func crash(_ context.Context, _ *place, op *Op) ([]string, error) {
 	}
 	go panic("stress crash")
 	time.Sleep(10 * time.Second)
-	return nil, errors.New("the program goes on")
+	return nil, errors.New("the program continues")
 }

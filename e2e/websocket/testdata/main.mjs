@@ -5,7 +5,7 @@ import * as entry from "./entry.mjs";
 import { stats } from "./shim.mjs";
 export const { Chat, Stuck } = entry;
 
-// surrogate returns what a text with a lone surrogate comes back as.
+// surrogate returns the echo of a text with a lone surrogate.
 async function surrogate(stub) {
   const { webSocket: ws } = await stub.fetch("http://chat/", { headers: { upgrade: "websocket" } });
   ws.accept();

@@ -13,7 +13,7 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// events are what the Go program was told, in order.
+// events are the events that the Go program received, in order.
 var events []string
 
 func note(format string, args ...any) { events = append(events, fmt.Sprintf(format, args...)) }
@@ -21,7 +21,7 @@ func note(format string, args ...any) { events = append(events, fmt.Sprintf(form
 // built counts the instances of all Chats.
 var built int
 
-// Chat sends back what comes.
+// Chat echoes messages.
 type Chat struct{ state *durable.State }
 
 func (o *Chat) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
@@ -70,7 +70,7 @@ func (o *Chat) WebSocketError(_ context.Context, _ *durable.WebSocket, err error
 	return nil
 }
 
-// conn sends back what comes, in the Worker.
+// conn echoes messages in the Worker.
 func conn(w http.ResponseWriter, r *http.Request) {
 	c, err := durablehttp.Upgrade(w, r)
 	for err == nil {
@@ -84,7 +84,7 @@ func conn(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// dial asks another server.
+// dial connects to another server.
 func dial(w http.ResponseWriter, r *http.Request) {
 	c, resp, err := durable.DialWebSocket(r.Context(), r.FormValue("url"),
 		http.Header{"Sec-Websocket-Protocol": {"chat"}})
@@ -105,7 +105,7 @@ func dial(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, ": ", err)
 }
 
-// forward has an object answer.
+// forward lets an object answer.
 func forward(w http.ResponseWriter, r *http.Request, binding string) {
 	stub := durablehttp.Env(r).Object(binding, r.FormValue("o"))
 	if err := durablehttp.Forward(w, r, stub); err != nil {

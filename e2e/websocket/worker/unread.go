@@ -9,10 +9,10 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// stuck is closed when the handlers that wait for it may go on.
+// stuck is closed when the waiting handlers may return.
 var stuck = make(chan struct{})
 
-// Stuck is an object whose handler of messages does not return.
+// Stuck is an object whose message handler does not return.
 type Stuck struct{ state *durable.State }
 
 func (o *Stuck) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
@@ -41,7 +41,7 @@ func unread(w http.ResponseWriter, r *http.Request) {
 	note("unread: %v", err)
 }
 
-// flood sends so many messages, whether the client reads them or not.
+// flood sends n messages, whether the client reads them or not.
 func flood(w http.ResponseWriter, r *http.Request) {
 	n, _ := strconv.Atoi(r.FormValue("n"))
 	size, _ := strconv.Atoi(r.FormValue("size"))

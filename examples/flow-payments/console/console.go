@@ -1,6 +1,6 @@
-// Package console shows a ledger at work, live, on a web page: counters, a
-// chart of the last five minutes, the recent keys with their leases, and
-// buttons that send payments, duplicates and crashes.
+// Package console shows a ledger at work on a live web page. The page has
+// counters, a chart of the last five minutes, the recent keys with their
+// leases, and buttons that send payments, duplicates and crashes.
 //
 //	var live = console.New(nil)
 //
@@ -15,14 +15,14 @@
 //		…
 //		ledger := live.Ledger(r.Context(), env, ledger) // reports what happens
 //
-// The wrangler config binds the class as CONSOLE, SQLite-backed. One object
-// keeps the figures, and tells them to the pages over hibernating WebSockets;
-// it writes one row at a time, four times a second in the long run, however
-// many payments there are. What happened in the last moments before the Go
-// program ends may be missing; the ledger is exact all the same.
+// Bind the class as CONSOLE in the wrangler config, backed by SQLite. One
+// object keeps the figures and sends them to the pages over hibernating
+// WebSockets. It writes one row at a time, four times a second in the long run,
+// for any number of payments. If the Go program ends, the figures of the last
+// moments may be missing. The ledger itself is exact.
 //
-// Keys are shown as keyed hashes, whose secret the object makes once and nobody
-// else has. Results are not reported at all.
+// Keys are shown as keyed hashes. The object creates the secret of the hash
+// once, and no one else has it. Results are not reported.
 package console
 
 import (
@@ -49,18 +49,18 @@ type Options struct {
 	// Binding is the Durable Object binding of the class that [Register]
 	// declared; "CONSOLE" when empty.
 	Binding string
-	// Authorized says whether a request may see the figures, by its header
-	// Authorization: "Bearer …" as a rule. The page asks for the token. Nil
-	// lets in who is on the same machine, as package guard has it. Pages of
-	// other origins are refused before.
+	// Authorized reports whether a request may see the figures, usually by its
+	// header Authorization: "Bearer …". The page asks for the token. If
+	// Authorized is nil, only requests from the same machine may, as in package
+	// guard. Requests from pages of other origins are refused first.
 	Authorized func(r *http.Request) bool
 	// Payments is the path that the page's buttons post {"id", "amount",
 	// "currency"} to; "/payments" when empty.
 	Payments string
 }
 
-// Console is the page, and what reports to it. There is one per program; its
-// methods may be called by any number of goroutines.
+// Console is the page, and the source of its reports. A program has one. Its
+// methods are safe for concurrent use.
 type Console struct {
 	opts  Options
 	queue *queue
@@ -84,9 +84,9 @@ func New(opts *Options) *Console {
 	return c
 }
 
-// Mount has a mux serve the page at /console, and beneath it what belongs to
-// it: /console/state has the same figures as JSON. The page and its script are
-// for everybody, the figures for who is authorized.
+// Mount adds the page to a mux at /console, and its other paths below that.
+// /console/state has the same figures as JSON. Everybody can load the page and
+// its script, but only authorized requests get the figures.
 func (c *Console) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("GET /console", c.page)
 	mux.HandleFunc("GET /console/static/{name}", static)
@@ -94,20 +94,20 @@ func (c *Console) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("GET /console/live", c.figures)
 }
 
-// object returns the one that keeps the figures.
+// object returns the object that keeps the figures.
 func (c *Console) object(env *durable.Env) *durable.Stub {
 	return env.Object(c.opts.Binding, "console")
 }
 
-// Names of the subprotocols of /console/live. A page cannot send a header with
-// a WebSocket, and a URL is no place for a token.
+// Subprotocols of /console/live. A page cannot send a header with a WebSocket,
+// and a URL must not contain a token.
 const (
 	protocol      = "capdo.console"
 	protocolToken = "capdo.token." // and the token, as base64url without padding
 )
 
-// figures answers with the object's, over a WebSocket if the request asks for
-// one.
+// figures answers with the object's figures, over a WebSocket if the request
+// asks for one.
 func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 	isLive := r.URL.Path == "/console/live"
 	if refusal := guard.CheckOrigin(r); refusal != nil {
@@ -120,21 +120,21 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 	}
 	if !c.opts.Authorized(asked) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		fail(w, http.StatusUnauthorized, "the console needs the token",
+		fail(w, http.StatusUnauthorized, "the console requires a token",
 			"send it as Authorization: Bearer …")
 		return
 	}
 	if isLive && !(&durable.Request{Header: r.Header}).IsUpgrade() {
 		w.Header().Set("Upgrade", "websocket")
-		fail(w, http.StatusUpgradeRequired, "the live figures are sent over a WebSocket",
-			"send the header Upgrade: websocket, or ask /console/state")
+		fail(w, http.StatusUpgradeRequired, "the live figures require a WebSocket",
+			"send the header Upgrade: websocket, or use /console/state")
 		return
 	}
 	inner := r.Clone(r.Context())
-	inner.Header = http.Header{} // the object has no use for the token
+	inner.Header = http.Header{} // the object does not need the token
 	if isLive {
 		inner.Header.Set("Upgrade", "websocket")
-		if slices.Contains(protocols(r), protocol) { // a page that offers none takes none
+		if slices.Contains(protocols(r), protocol) { // a page that offers none gets none
 			w.Header().Set("Sec-WebSocket-Protocol", protocol)
 		}
 	}
@@ -146,13 +146,13 @@ func (c *Console) figures(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		slog.Error("console: the object does not answer", "err", err)
-		fail(w, http.StatusBadGateway, "the console's Durable Object does not answer",
+		slog.Error("console: the object did not answer", "err", err)
+		fail(w, http.StatusBadGateway, "the console's Durable Object did not answer",
 			"try again; the Worker's log says more")
 	}
 }
 
-// protocols are the subprotocols that a page offers.
+// protocols returns the subprotocols that a page offers.
 func protocols(r *http.Request) []string {
 	all := strings.Split(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), ",")
 	for i := range all {
@@ -187,14 +187,14 @@ var assets embed.FS
 
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{"static": staticURL}).ParseFS(assets, "assets/page.html"))
 
-// contentTypes are those of the static files that there are.
+// contentTypes lists the static files and their types.
 var contentTypes = map[string]string{
 	"console.js":  "text/javascript; charset=utf-8",
 	"console.css": "text/css; charset=utf-8",
 	"icon.svg":    "image/svg+xml",
 }
 
-// page serves the page. The crash buttons work where the variable DEMO is
+// page serves the page. The crash buttons work only if the variable DEMO is
 // "true".
 func (c *Console) page(w http.ResponseWriter, r *http.Request) {
 	demo := ""
@@ -206,7 +206,7 @@ func (c *Console) page(w http.ResponseWriter, r *http.Request) {
 		map[string]any{"Payments": c.opts.Payments, "Demo": demo == "true"})
 	if err != nil {
 		slog.Error("console: the page", "err", err)
-		fail(w, http.StatusInternalServerError, "the page cannot be made", "")
+		fail(w, http.StatusInternalServerError, "the page cannot be rendered", "")
 		return
 	}
 	secure(w)
@@ -215,7 +215,7 @@ func (c *Console) page(w http.ResponseWriter, r *http.Request) {
 	w.Write(b.Bytes())
 }
 
-// secure allows what the page is made of, and nothing else.
+// secure sets a policy that allows only the page's own content.
 func secure(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
@@ -224,8 +224,8 @@ func secure(w http.ResponseWriter) {
 	h.Set("Referrer-Policy", "no-referrer")
 }
 
-// staticURL is where a file is: the URL changes with its content, so browsers
-// may keep it.
+// staticURL returns the URL of a file. It changes with the content, so that
+// browsers may cache it.
 func staticURL(name string) (string, error) {
 	b, err := assets.ReadFile("assets/" + name)
 	sum := sha256.Sum256(b)

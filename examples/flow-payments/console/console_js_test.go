@@ -81,7 +81,7 @@ func await(t *testing.T, isWanted func(*figures) bool) figures {
 		if f := state(t); isWanted(&f) {
 			return f
 		}
-		time.Sleep(10 * time.Millisecond) // nothing tells
+		time.Sleep(10 * time.Millisecond) // there is no notification
 	}
 	t.Fatalf("the figures are %+v", state(t))
 	return figures{}
@@ -193,7 +193,7 @@ func TestHashesAreTheObjectsOwn(t *testing.T) {
 	}
 }
 
-// TestWritesAreFewHoweverManyReports: each write is told to the pages once.
+// In TestWritesAreFewHoweverManyReports each write sends the pages one snapshot.
 func TestWritesAreFewHoweverManyReports(t *testing.T) {
 	conn := open(t)
 	began := time.Now()
@@ -202,7 +202,7 @@ func TestWritesAreFewHoweverManyReports(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if took := time.Since(began); took < 2*writeInterval-50*time.Millisecond { // clocks are kept in ms, and timers may fire early by one
+	if took := time.Since(began); took < 2*writeInterval-50*time.Millisecond { // clocks have a resolution of 1 ms, and a timer may fire 1 ms early
 		t.Errorf("%d reports in a row were written within %v", writesAtOnce+2, took)
 	}
 	var wg sync.WaitGroup
@@ -219,7 +219,7 @@ func TestWritesAreFewHoweverManyReports(t *testing.T) {
 	}
 	told := readUntil(t, conn, 1000)
 	if most := writesAtOnce + 2 + int(time.Since(began)/writeInterval); told > most || told >= writesAtOnce+2+100 {
-		t.Errorf("the page was told %d times, at most %d in this time", told, most)
+		t.Errorf("the page got %d snapshots; at most %d are allowed in this time", told, most)
 	}
 }
 
@@ -234,12 +234,12 @@ func TestWhatIsShownHasBeenWritten(t *testing.T) {
 	await(t, func(f *figures) bool { return f.Sequence == 2 })
 	durabletest.Abort(t, stub(t))
 	if f := state(t); f.Sequence != 2 {
-		t.Errorf("the state said 2, and after a reset it says %d", f.Sequence)
+		t.Errorf("the sequence was 2, and after a reset it is %d", f.Sequence)
 	}
-	<-done // the reset may have cut it off
+	<-done // the reset may have interrupted it
 }
 
-// open opens /console/live, of which the first message is there already.
+// open opens /console/live. The first message has already arrived.
 func open(t *testing.T) *durable.Conn {
 	t.Helper()
 	h := map[string][]string{"Upgrade": {"websocket"}, "Sec-Websocket-Protocol": {"capdo.console"}}
@@ -270,7 +270,7 @@ func TestASubprotocolIsOnlyForWhoOffersIt(t *testing.T) {
 			t.Fatalf("%q: %+v %v", offered, resp, err)
 		}
 		if got := strings.Join(resp.Header["Sec-Websocket-Protocol"], ","); got != want {
-			t.Errorf("who offers %q gets %q, want %q", offered, got, want)
+			t.Errorf("a client that offers %q gets %q, want %q", offered, got, want)
 		}
 		conn, err := resp.WebSocket.Accept()
 		if err != nil {
@@ -280,8 +280,8 @@ func TestASubprotocolIsOnlyForWhoOffersIt(t *testing.T) {
 	}
 }
 
-// readUntil reads snapshots until one has that number of the sequence, and
-// counts them.
+// readUntil reads snapshots until one has the given sequence number. It returns
+// how many it read.
 func readUntil(t *testing.T, conn *durable.Conn, sequence int64) (n int) {
 	t.Helper()
 	for {

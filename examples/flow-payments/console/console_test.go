@@ -51,7 +51,7 @@ func TestPageBringsAllItNeedsAndAllowsNothingElse(t *testing.T) {
 		t.Errorf("the page has %s, which its policy forbids", inline)
 	}
 	if !strings.Contains(page, `data-payments="/pay?&#34;&lt;x&gt;"`) || !strings.Contains(page, `data-demo="false"`) {
-		t.Error("the page has not its settings, or not escaped")
+		t.Error("the page's settings are missing or not escaped")
 	}
 	links := regexp.MustCompile(`(?:href|src)="(/console/static/[^"]+)"`).FindAllStringSubmatch(page, -1)
 	if len(links) != 3 {
@@ -82,8 +82,8 @@ func TestStaticFiles(t *testing.T) {
 	}
 }
 
-// TestFiguresAreForTheAuthorized: who is let in is told that there is no
-// object, since this is no Worker.
+// In TestFiguresAreForTheAuthorized an authorized request gets 502, because
+// there is no object outside a Worker.
 func TestFiguresAreForTheAuthorized(t *testing.T) {
 	hasToken := &Options{Authorized: func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer süß, or not" }}
 	protocol := "capdo.console, capdo.token." + base64.RawURLEncoding.EncodeToString([]byte("süß, or not"))
@@ -97,14 +97,14 @@ func TestFiguresAreForTheAuthorized(t *testing.T) {
 		want   int
 	}{
 		{"by default no other machine is let in", nil, away + "/console/state", nil, 401},
-		{"nor this one where nothing says that it is", nil, here + "/console/state", nil, 401},
-		{"nor does a token help then", nil, away + "/console/state", map[string]string{"Authorization": "Bearer x"}, 401},
+		{"nor is this one, if no header says so", nil, here + "/console/state", nil, 401},
+		{"a token does not help then", nil, away + "/console/state", map[string]string{"Authorization": "Bearer x"}, 401},
 		{"the token lets in", hasToken, away + "/console/state", map[string]string{"Authorization": "Bearer süß, or not"}, 502},
 		{"no token", hasToken, here + "/console/state", nil, 401},
 		{"no token for the WebSocket", hasToken, here + "/console/live", nil, 401},
 		{"a token as subprotocol", hasToken, away + "/console/live", map[string]string{"Sec-WebSocket-Protocol": protocol}, 502},
 		{"a subprotocol is for the WebSocket", hasToken, away + "/console/state", map[string]string{"Sec-WebSocket-Protocol": protocol}, 401},
-		{"a subprotocol that is no base64url", hasToken, away + "/console/live", map[string]string{"Sec-WebSocket-Protocol": "capdo.token.!"}, 401},
+		{"a subprotocol that is not base64url", hasToken, away + "/console/live", map[string]string{"Sec-WebSocket-Protocol": "capdo.token.!"}, 401},
 		{"a token in the URL", hasToken, away + "/console/live?token=s%C3%BC%C3%9F,+or+not", nil, 401},
 		{"a page of the same origin", all, here + "/console/live", map[string]string{"Origin": here, "Sec-Fetch-Site": "same-origin"}, 502},
 		{"a page of another that looks", all, here + "/console/state", map[string]string{"Origin": "http://evil.example"}, 403},
@@ -128,13 +128,13 @@ func TestFiguresAreForTheAuthorized(t *testing.T) {
 				t.Errorf("WWW-Authenticate: %v", asks)
 			}
 			if strings.Contains(text, "süß") {
-				t.Error("the answer has the token")
+				t.Error("the answer contains the token")
 			}
 		})
 	}
 }
 
-// TestLiveIsForWebSockets: who asks for something else is told what to do.
+// TestLiveIsForWebSockets: other requests get a hint.
 func TestLiveIsForWebSockets(t *testing.T) {
 	all := &Options{Authorized: func(*http.Request) bool { return true }}
 	for _, upgrade := range []string{"", "h2c"} {

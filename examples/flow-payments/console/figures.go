@@ -7,19 +7,18 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// What the figures are limited to: about 15 KiB as JSON.
+// Limits of the figures. As JSON they have about 15 KiB.
 const (
-	bucketLength = 5 * time.Second // that counts are added up over
+	bucketLength = 5 * time.Second // one bar of the chart
 	maxBuckets   = 60              // five minutes
 	maxKeys      = 50
 )
 
 // event is one operation on a ledger or a sequencer, as the Worker reports it
-// to the object. It carries durations, since the clocks of the two are not
-// compared; and the key as it is, of which the object keeps no more than a
-// hash.
+// to the object. It carries durations, because the clocks of Worker and object
+// may differ. It carries the plain key, of which the object stores only a hash.
 type event struct {
-	Op      string             `json:"op"` // that of [dedupe.Event], or "Next"
+	Op      string             `json:"op"` // as in [dedupe.Event], or "Next"
 	What    dedupe.EventResult `json:"what"`
 	Key     []byte             `json:"key"`
 	Attempt int                `json:"attempt"`
@@ -29,39 +28,39 @@ type event struct {
 	Number  int64              `json:"number"` // of a sequence
 }
 
-// figures are what the page shows. Times are in ms since 1970 by the object's
+// figures are what the page shows. Times are in ms since 1970, by the object's
 // clock.
 type figures struct {
 	Since  int64  `json:"since"` // when the first event was reported
 	Totals counts `json:"totals"`
-	// of the last five minutes, those in which something happened, in order
+	// the buckets of the last five minutes that are not empty, in order
 	Buckets  []bucket `json:"buckets"`
 	Keys     []*entry `json:"keys"`     // the newest first
 	Sequence int64    `json:"sequence"` // the largest number given
-	Lost     int64    `json:"lost"`     // events that did not get through
+	Lost     int64    `json:"lost"`     // events that did not arrive
 }
 
 // counts are numbers of events. A claim is one of the first six, or failed.
 type counts struct {
-	Acquired   int64 `json:"acquired"`   // by a key's first holder, or after a release
-	TakenOver  int64 `json:"takenOver"`  // acquired after the lease of the holder before ran out
-	Replayed   int64 `json:"replayed"`   // answered with the result of before
-	InProgress int64 `json:"inProgress"` // told that another holds the key
+	Acquired   int64 `json:"acquired"`   // by the first holder of a key, or after a release
+	TakenOver  int64 `json:"takenOver"`  // acquired after the previous holder's lease ended
+	Replayed   int64 `json:"replayed"`   // answered with the stored result
+	InProgress int64 `json:"inProgress"` // another caller holds the key
 	Duplicates int64 `json:"duplicates"` // replayed or in progress
-	Mismatched int64 `json:"mismatched"` // refused for another payload
+	Mismatched int64 `json:"mismatched"` // refused because the payload differs
 	Completed  int64 `json:"completed"`
 	Released   int64 `json:"released"`
-	Fenced     int64 `json:"fenced"` // a late holder's operations that were refused
+	Fenced     int64 `json:"fenced"` // refused operations of late holders
 	Failed     int64 `json:"failed"`
 }
 
-// bucket has the counts of the time from At, for bucketLength.
+// bucket has the counts for bucketLength from At on.
 type bucket struct {
 	At int64 `json:"at"`
 	counts
 }
 
-// entry is what is known of a key. 0 is for what is not known.
+// entry is what is known about a key. Unknown values are 0.
 type entry struct {
 	Key        string `json:"key"` // hash
 	State      string `json:"state"`
@@ -79,7 +78,7 @@ const (
 	stateReleased   = "released"
 )
 
-// add counts an event, and notes what it says of its key.
+// add counts an event, and updates the entry of its key.
 func (f *figures) add(e *event, hash func(key []byte) string, now int64) {
 	if f.Since == 0 {
 		f.Since = now
@@ -91,7 +90,7 @@ func (f *figures) add(e *event, hash func(key []byte) string, now int64) {
 	f.Totals.add(e)
 	f.bucket(now).add(e)
 	switch e.What {
-	case dedupe.EventMismatched, dedupe.EventFenced, dedupe.EventFailed: // they change nothing
+	case dedupe.EventMismatched, dedupe.EventFenced, dedupe.EventFailed: // these change no entry
 		return
 	}
 	key := hash(e.Key)
@@ -129,20 +128,21 @@ func (c *counts) add(e *event) {
 	}
 }
 
-// bucket returns the counts of the present, and drops those that are too old.
+// bucket returns the current counts, and drops buckets that are too old.
 func (f *figures) bucket(now int64) *counts {
 	length := bucketLength.Milliseconds()
 	at := now - now%length
 	f.Buckets = slices.DeleteFunc(f.Buckets,
 		func(b bucket) bool { return b.At <= at-maxBuckets*length })
-	// where the clock was set back the last one goes on
+	// if the clock was set back, keep using the last bucket
 	if n := len(f.Buckets); n == 0 || f.Buckets[n-1].At < at {
 		f.Buckets = append(f.Buckets, bucket{At: at})
 	}
 	return &f.Buckets[len(f.Buckets)-1].counts
 }
 
-// entry returns that of a key, a new one in place of the oldest if need be.
+// entry returns the entry of a key. If it has to make one, it may drop the
+// oldest.
 func (f *figures) entry(key string) *entry {
 	for _, k := range f.Keys {
 		if k.Key == key {
@@ -154,8 +154,8 @@ func (f *figures) entry(key string) *entry {
 	return k
 }
 
-// update notes what an event says. Reports of several Workers may arrive out of
-// order: what an older holder did changes nothing.
+// update applies an event to the entry. Reports of several Workers may arrive
+// out of order, so an event of an older holder changes nothing.
 func (k *entry) update(e *event, now int64) {
 	if e.What == dedupe.EventReplayed || e.What == dedupe.EventInProgress {
 		k.Duplicates++
@@ -167,7 +167,7 @@ func (k *entry) update(e *event, now int64) {
 	}
 	switch {
 	case e.Op == "Claim":
-		if e.Attempt == 1 { // its window begins
+		if e.Attempt == 1 { // a new window begins
 			*k = entry{Key: k.Key, Expires: now + e.TTL}
 		}
 		k.State, k.LeaseEnds = stateInProgress, now+e.Lease
@@ -181,8 +181,8 @@ func (k *entry) update(e *event, now int64) {
 	k.Attempt, k.Fence = e.Attempt, e.Fence
 }
 
-// duplicate notes what a claim was told of the holder, who may not have been
-// heard of.
+// duplicate applies what a claim learned about the holder. The holder's own
+// report may be missing.
 func (k *entry) duplicate(e *event, now int64) {
 	if e.Attempt > k.Attempt {
 		k.Attempt, k.Fence, k.State = e.Attempt, 0, ""

@@ -14,11 +14,11 @@ import (
 
 const begin = 1_800_000_000_000 // ms; a multiple of bucketLength
 
-// plain stands for the object's hash.
+// plain replaces the object's hash.
 func plain(key []byte) string { return string(key) }
 
-// claim is the event of one that is acquired, with a lease of 10 s and a TTL of
-// 1,000 s.
+// claim returns the event of an acquired claim, with a lease of 10 s and a TTL
+// of 1,000 s.
 func claim(attempt int, fence int64) event {
 	e := event{Op: "Claim", What: dedupe.EventAcquired, Key: []byte("k"), Attempt: attempt, Fence: fence, Lease: 10_000, TTL: 1_000_000}
 	if attempt > 1 {
@@ -31,8 +31,8 @@ func of(op string, what dedupe.EventResult, attempt int, fence, lease int64) eve
 	return event{Op: op, What: what, Key: []byte("k"), Attempt: attempt, Fence: fence, Lease: lease}
 }
 
-// TestEntryFollowsItsKey plays events, one a second, and looks at what is known
-// of their key then.
+// TestEntryFollowsItsKey plays events, one a second, and then checks the entry
+// of their key.
 func TestEntryFollowsItsKey(t *testing.T) {
 	const replayed, busy, done = dedupe.EventReplayed, dedupe.EventInProgress, dedupe.EventDone
 	expires := int64(begin + 1_000_000)
@@ -48,31 +48,31 @@ func TestEntryFollowsItsKey(t *testing.T) {
 			entry{State: "released", Attempt: 1, Fence: 7, Expires: expires}},
 		"extended": {[]event{claim(1, 7), of("Extend", done, 1, 7, 20_000)},
 			entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 21_000, Expires: expires}},
-		"an extension that is less": {[]event{claim(1, 7), of("Extend", done, 1, 7, 5)},
+		"a shorter extension": {[]event{claim(1, 7), of("Extend", done, 1, 7, 5)},
 			entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 10_000, Expires: expires}},
-		"extended once it is over": {[]event{claim(1, 7), of("Complete", done, 1, 7, 0), of("Extend", done, 1, 7, 20_000)},
+		"an extension after completion": {[]event{claim(1, 7), of("Complete", done, 1, 7, 0), of("Extend", done, 1, 7, 20_000)},
 			entry{State: "completed", Attempt: 1, Fence: 7, Expires: expires}},
 		"duplicates": {[]event{claim(1, 7), of("Claim", busy, 1, 0, 9_000), of("Complete", done, 1, 7, 0), of("Claim", replayed, 1, 0, 0), of("Claim", replayed, 1, 0, 0)},
 			entry{State: "completed", Attempt: 1, Fence: 7, Duplicates: 3, Expires: expires}},
-		"taken over keeps the window": {[]event{claim(1, 7), claim(2, 8)},
+		"a takeover keeps the window": {[]event{claim(1, 7), claim(2, 8)},
 			entry{State: "in progress", Attempt: 2, Fence: 8, LeaseEnds: begin + 11_000, Expires: expires}},
-		"a new window begins anew": {[]event{claim(1, 7), of("Claim", busy, 1, 0, 9_000), claim(1, 8)},
+		"a new window resets the entry": {[]event{claim(1, 7), of("Claim", busy, 1, 0, 9_000), claim(1, 8)},
 			entry{State: "in progress", Attempt: 1, Fence: 8, LeaseEnds: begin + 12_000, Expires: expires + 2_000}},
-		"what the holder before did comes late": {[]event{claim(1, 7), claim(2, 8), of("Release", done, 1, 7, 0),
+		"a late report of the previous holder": {[]event{claim(1, 7), claim(2, 8), of("Release", done, 1, 7, 0),
 			of("Extend", done, 1, 7, 90_000), of("Complete", done, 1, 7, 0)},
 			entry{State: "in progress", Attempt: 2, Fence: 8, LeaseEnds: begin + 11_000, Expires: expires}},
-		"a waiter's answer comes late": {[]event{claim(1, 7), of("Complete", done, 1, 7, 0), of("Claim", busy, 1, 0, 9_000)},
+		"a late report of a waiter": {[]event{claim(1, 7), of("Complete", done, 1, 7, 0), of("Claim", busy, 1, 0, 9_000)},
 			entry{State: "completed", Attempt: 1, Fence: 7, Duplicates: 1, Expires: expires}},
-		"an answer about the holder before comes late": {[]event{claim(1, 7), claim(2, 8), of("Claim", busy, 1, 0, 90_000), of("Claim", replayed, 1, 0, 0)},
+		"a late report about the previous holder": {[]event{claim(1, 7), claim(2, 8), of("Claim", busy, 1, 0, 90_000), of("Claim", replayed, 1, 0, 0)},
 			entry{State: "in progress", Attempt: 2, Fence: 8, Duplicates: 2, LeaseEnds: begin + 11_000, Expires: expires}},
-		"a holder who was not heard of":  {[]event{of("Claim", busy, 3, 0, 9_000)}, entry{State: "in progress", Attempt: 3, Duplicates: 1, LeaseEnds: begin + 9_000}},
-		"a result that was not heard of": {[]event{of("Claim", replayed, 2, 0, 0)}, entry{State: "completed", Attempt: 2, Duplicates: 1}},
-		"a completion that was not heard of": {[]event{claim(1, 7), of("Claim", replayed, 1, 0, 0)},
+		"a holder without a report": {[]event{of("Claim", busy, 3, 0, 9_000)}, entry{State: "in progress", Attempt: 3, Duplicates: 1, LeaseEnds: begin + 9_000}},
+		"a result without a report": {[]event{of("Claim", replayed, 2, 0, 0)}, entry{State: "completed", Attempt: 2, Duplicates: 1}},
+		"a completion without a report": {[]event{claim(1, 7), of("Claim", replayed, 1, 0, 0)},
 			entry{State: "completed", Attempt: 1, Fence: 7, Duplicates: 1, Expires: expires}},
-		"refusals say nothing of the key": {[]event{claim(1, 7), of("Claim", dedupe.EventMismatched, 0, 0, 0), of("Complete", dedupe.EventFenced, 1, 7, 0),
+		"refusals do not change the entry": {[]event{claim(1, 7), of("Claim", dedupe.EventMismatched, 0, 0, 0), of("Complete", dedupe.EventFenced, 1, 7, 0),
 			of("Complete", dedupe.EventFailed, 1, 7, 0)},
 			entry{State: "in progress", Attempt: 1, Fence: 7, LeaseEnds: begin + 10_000, Expires: expires}},
-		"released, and a waiter is told late": {[]event{claim(1, 7), of("Release", done, 1, 7, 0), of("Claim", busy, 1, 0, 9_000)},
+		"a late report of a waiter after a release": {[]event{claim(1, 7), of("Release", done, 1, 7, 0), of("Claim", busy, 1, 0, 9_000)},
 			entry{State: "released", Attempt: 1, Fence: 7, Duplicates: 1, Expires: expires}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestTotalsCountEachEventOnce(t *testing.T) {
 	}
 	f.add(&event{Op: "Forget", What: dedupe.EventDone, Key: []byte("k")}, plain, begin)
 	if len(f.Keys) != 0 {
-		t.Errorf("a key that was forgotten is still there: %+v", *f.Keys[0])
+		t.Errorf("a forgotten key is still there: %+v", *f.Keys[0])
 	}
 }
 
@@ -148,6 +148,6 @@ func TestFiguresStaySmall(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
 	if !strings.Contains(string(b), `"fence":"1800000000000999"`) {
-		t.Error("a fence is no string, which JavaScript would round")
+		t.Error("a fence is not a string; JavaScript would round it")
 	}
 }

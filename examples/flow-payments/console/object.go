@@ -18,44 +18,44 @@ import (
 	"flow.internal/capdo/examples/internal/guard"
 )
 
-// What an object's storage and its sockets are limited to.
+// Limits of the object's storage and sockets.
 const (
-	writeInterval = 250 * time.Millisecond // from one write to the next, on average
-	// after a pause; so a payment by itself is seen at once, and is not lost in
-	// a crash
+	writeInterval = 250 * time.Millisecond // average time between writes
+	// Writes without delay after a pause. A single payment is shown at once,
+	// and is not lost in a crash.
 	writesAtOnce = 40
 	maxViewers   = 100
-	maxUnread    = 256 << 10 // bytes that a slow viewer may be behind
+	maxUnread    = 256 << 10 // bytes a slow client may have pending
 )
 
 const methodReport = "report"
 
-// Names in the object's storage.
+// Keys in the object's storage.
 const (
 	keySecret  = "secret"
 	keyFigures = "figures"
 )
 
-// Register declares the Durable Object class of the console, which is to be
-// SQLite-backed. It is called before [durable.Run].
+// Register declares the Durable Object class of the console. It must be backed
+// by SQLite. Call Register before [durable.Run].
 func Register(class string) {
 	durable.Register(class, newObject, durable.Func[*object](methodReport, (*object).report))
 }
 
-// object keeps the figures, and tells them to the pages that are open. It can
-// be evicted at any time: a report is acknowledged when it is written, and what
-// the pages show has been written.
+// object keeps the figures, and sends them to the open pages. It can be evicted
+// at any time: it acknowledges a report only after writing it, and pages show
+// only written figures.
 type object struct {
 	state  *durable.State
 	secret []byte
 
 	mu      sync.Mutex
 	figures figures
-	paidFor time.Time // the writes so far, one writeInterval each
-	next    *write    // that what was added meanwhile waits for
+	paidFor time.Time // one writeInterval for each write so far
+	next    *write    // stores what was added since the last write
 }
 
-// write is one that several reports wait for.
+// write is a write that several reports wait for.
 type write struct {
 	done chan struct{}
 	err  error
@@ -86,8 +86,8 @@ func newObject(_ context.Context, state *durable.State, _ *durable.Env) (*object
 	return o, nil
 }
 
-// report adds events to the figures, and returns when they are written: with
-// those of other reports, if there were many writes just now.
+// report adds events to the figures, and returns when they are stored. After
+// many recent writes it waits, and one write stores several reports.
 func (o *object) report(_ context.Context, r report) error {
 	if len(r.Events) > maxPending {
 		return errors.New("console: a report has more than 512 events")
@@ -106,22 +106,22 @@ func (o *object) report(_ context.Context, r report) error {
 	due := o.paidFor.Add(-(writesAtOnce - 1) * writeInterval)
 	o.mu.Unlock()
 	if isFirst {
-		time.Sleep(time.Until(due)) // other events go on
+		time.Sleep(time.Until(due)) // other events are delivered meanwhile
 		o.write(w)
 	}
 	<-w.done
 	return w.err
 }
 
-// hash returns what the page calls a key: 48 bits that only this object can
-// tell from the key.
+// hash returns the page's name of a key: 48 bits of a keyed hash. Only this
+// object has the secret.
 func (o *object) hash(key []byte) string {
 	h := hmac.New(sha256.New, o.secret)
 	h.Write(key)
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
-// write stores the figures, one row, and sends them to the pages.
+// write stores the figures in one row, and sends them to the pages.
 func (o *object) write(w *write) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -145,7 +145,7 @@ func (o *object) store() error {
 	return o.broadcast()
 }
 
-// snapshot is what the page is told, and /console/state answers.
+// snapshot returns the figures as the page and /console/state show them.
 func (o *object) snapshot() ([]byte, error) {
 	return json.Marshal(struct {
 		Now          int64 `json:"now"`
@@ -154,8 +154,8 @@ func (o *object) snapshot() ([]byte, error) {
 	}{time.Now().UnixMilli(), bucketLength.Milliseconds(), &o.figures})
 }
 
-// broadcast leaves out who is far behind: the next snapshot has everything
-// again. Who has gone is no error.
+// broadcast skips clients that are far behind: the next snapshot is complete
+// again. It ignores clients that have disconnected.
 func (o *object) broadcast() error {
 	sockets, err := o.state.WebSockets("")
 	if err != nil || len(sockets) == 0 {
@@ -173,13 +173,14 @@ func (o *object) broadcast() error {
 	return nil
 }
 
-// Fetch answers with the figures, over a WebSocket again whenever they change.
+// Fetch answers with the figures, or with a WebSocket that sends them after
+// each change.
 func (o *object) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
 	return durablehttp.Serve(ctx, http.HandlerFunc(o.serve), r)
 }
 
-// serve shows only what is written, as broadcast does: if the object is reset,
-// figures do not go back.
+// serve shows only stored figures, as broadcast does. So figures do not go back
+// after a reset.
 func (o *object) serve(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	for o.next != nil {
@@ -202,13 +203,13 @@ func (o *object) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// accept lets a page in. It sends "ping" from time to time, which workerd
-// answers without waking the object.
+// accept opens a WebSocket for a page. The page sends "ping" from time to time,
+// which workerd answers without waking the object.
 func (o *object) accept(w http.ResponseWriter, r *http.Request, snapshot string) {
 	sockets, err := o.state.WebSockets("")
 	if err == nil && len(sockets) >= maxViewers {
 		fail(w, http.StatusServiceUnavailable,
-			"100 consoles are open, which is the most", "close one")
+			"100 consoles are open, and no more are allowed", "close one")
 		return
 	}
 	if err == nil {
@@ -220,14 +221,14 @@ func (o *object) accept(w http.ResponseWriter, r *http.Request, snapshot string)
 	}
 	ws, err := durablehttp.AcceptWebSocket(w, r, o.state)
 	if err != nil {
-		return // it has been answered
+		return // already answered
 	}
 	ws.Send(durable.TextMessage(snapshot))
 }
 
-// WebSocketMessage refuses what a page does not send.
+// WebSocketMessage refuses all messages: pages send only pings.
 func (o *object) WebSocketMessage(
 	_ context.Context, ws *durable.WebSocket, _ durable.Message,
 ) error {
-	return ws.Close(1008, "the console only listens for ping")
+	return ws.Close(1008, "the console accepts only ping")
 }

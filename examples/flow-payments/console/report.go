@@ -13,24 +13,25 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Limits of what waits to be reported.
+// Limits of the queue.
 const (
 	maxPending    = 512 // events; with the longest keys 1 MiB
 	reportTimeout = 5 * time.Second
 )
 
-// report is what the object is sent.
+// report is a message to the object.
 type report struct {
 	Events []event `json:"events"`
-	Lost   int64   `json:"lost"` // events before them that did not get through
+	Lost   int64   `json:"lost"` // earlier events that did not arrive
 }
 
-// queue has what the isolate's invocations have to report. One sends at a time,
-// and what the others have meanwhile goes with the next.
+// queue holds the pending reports of all invocations of the isolate. One
+// invocation sends at a time, and the next send takes all events that arrived
+// meanwhile.
 type queue struct {
 	mu      sync.Mutex
 	pending report
-	turn    chan struct{} // full while one sends
+	turn    chan struct{} // full during a send
 }
 
 func newQueue() *queue { return &queue{turn: make(chan struct{}, 1)} }
@@ -60,16 +61,16 @@ func (q *queue) lose(n int64) {
 	q.pending.Lost += n
 }
 
-// flush sends what is pending, unless another has done so before its turn
-// comes. What cannot be sent is lost, and counted: sent twice, it would be
-// wrong.
+// flush sends the pending events, unless another call has sent them first.
+// Events that cannot be sent are counted as lost. They are not sent again,
+// because the object might count them twice.
 func (q *queue) flush(ctx context.Context, send func(context.Context, report) error) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	select {
 	case q.turn <- struct{}{}:
 	case <-ctx.Done():
-		return // the next one sends it
+		return // the next call sends them
 	}
 	defer func() { <-q.turn }()
 	r := q.take()
@@ -84,13 +85,13 @@ func (q *queue) flush(ctx context.Context, send func(context.Context, report) er
 	}
 }
 
-// Ledger returns a ledger that does what another one does, and reports each
-// operation to the console when it is over. ctx and env are those of the
-// invocation that uses it. The report is sent beside the work, which does not
-// wait for it; when it fails only the figures suffer.
+// Ledger returns a ledger that reports each operation on another ledger to the
+// console after the operation. ctx and env belong to the invocation that uses
+// it. Operations do not wait for the report. If a report fails, only the
+// figures are wrong.
 //
-// A claim without a TTL is shown as if it had [dedupe.DefaultTTL]. Where env is
-// nil, as natively, nothing is reported.
+// A claim without a TTL is shown with [dedupe.DefaultTTL]. If env is nil, as in
+// native tests, nothing is reported.
 func (c *Console) Ledger(
 	ctx context.Context, env *durable.Env, ledger dedupe.Ledger,
 ) dedupe.Ledger {
@@ -100,9 +101,9 @@ func (c *Console) Ledger(
 	return &observedLedger{ledger, c.observer(ctx, env)}
 }
 
-// Sequencer returns a sequencer that does what another one does, and reports
-// the numbers that it gives to the console, like [Console.Ledger]. The console
-// shows the largest one, so it should be asked for one stream.
+// Sequencer returns a sequencer that reports the numbers of another one to the
+// console, like [Console.Ledger]. The console shows only the largest number, so
+// use it for a single stream.
 func (c *Console) Sequencer(
 	ctx context.Context, env *durable.Env, s dedupe.Sequencer,
 ) dedupe.Sequencer {
@@ -112,7 +113,7 @@ func (c *Console) Sequencer(
 	return &observedSequencer{s, c.observer(ctx, env)}
 }
 
-// observer returns what takes an invocation's events.
+// observer returns a function that reports the events of an invocation.
 func (c *Console) observer(ctx context.Context, env *durable.Env) func(event) {
 	send := func(ctx context.Context, r report) error {
 		_, err := durable.Call[any](ctx, c.object(env), methodReport, r)
@@ -121,8 +122,8 @@ func (c *Console) observer(ctx context.Context, env *durable.Env) func(event) {
 	return func(e event) {
 		c.queue.add(e)
 		durable.WaitUntil(ctx, func(ctx context.Context) { c.queue.flush(ctx, send) })
-		// let it begin: should what comes next end the program, the report has
-		// a chance
+		// Start the report now: the program may end before the goroutine gets
+		// another chance.
 		runtime.Gosched()
 	}
 }
@@ -187,8 +188,8 @@ func (o *observedLedger) Forget(ctx context.Context, key []byte) error {
 	return err
 }
 
-// report hands an event on, with what became of the operation. A key that no
-// ledger takes is not worth carrying.
+// report reports an event with the result of the operation. It leaves out a key
+// that is too large for any ledger.
 func (o *observedLedger) report(e event, key []byte, err error) {
 	switch {
 	case errors.Is(err, dedupe.ErrMismatch):

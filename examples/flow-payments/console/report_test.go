@@ -58,13 +58,13 @@ func TestWhatCannotBeSentIsCountedAndNotRepeated(t *testing.T) {
 	q.add(event{})
 	q.add(event{})
 	q.flush(t.Context(), send(errors.New("no answer")))
-	q.flush(t.Context(), send(nil)) // there is nothing to send
+	q.flush(t.Context(), send(nil)) // nothing to send
 	for range maxPending + 3 {
 		q.add(event{})
 	}
 	q.flush(t.Context(), send(nil))
 	if len(sent) != 2 || len(sent[0].Events) != 2 || len(sent[1].Events) != maxPending || sent[1].Lost != 2+3 {
-		t.Errorf("%d reports; the last has %d events and says that %d are lost", len(sent), len(sent[len(sent)-1].Events), sent[len(sent)-1].Lost)
+		t.Errorf("%d reports; the last one has %d events and counts %d as lost", len(sent), len(sent[len(sent)-1].Events), sent[len(sent)-1].Lost)
 	}
 }
 
@@ -99,8 +99,7 @@ func TestAReportThatHangsDoesNotHoldTheQueue(t *testing.T) {
 	}
 }
 
-// recorder takes events; their keys are what the caller's buffer held at the
-// time.
+// recorder records events with a copy of their keys, as they were at that time.
 type recorder struct {
 	mu     sync.Mutex
 	events []event
@@ -147,7 +146,7 @@ func TestEventsSayWhatTheLedgerDid(t *testing.T) {
 	l.Forget(ctx, key)
 	third, _ := l.Claim(ctx, key, dedupe.ClaimOptions{Lease: time.Second})
 	l.Release(ctx, third)
-	key[0] = 'x' // a report goes out later
+	key[0] = 'x' // the report is sent later
 
 	f1, f2, f3 := first.Fence, second.Fence, third.Fence
 	const hour = 3_600_000
@@ -167,7 +166,7 @@ func TestEventsSayWhatTheLedgerDid(t *testing.T) {
 	}
 	for i, e := range r.events {
 		if wantKey := "k"; e.What != dedupe.EventFailed && !bytes.Equal(e.Key, []byte(wantKey)) {
-			t.Errorf("event %d is about the key %q", i, e.Key)
+			t.Errorf("event %d has the key %q", i, e.Key)
 		}
 		e.Key = nil
 		if i >= len(want) || !reflect.DeepEqual(e, want[i]) {

@@ -1,11 +1,11 @@
-// Package guard decides which requests the examples serve. Their users are on
-// the machine that the Worker runs on, as under wrangler dev. Everybody else
-// needs a token.
+// Package guard decides which requests the examples serve. It accepts requests
+// from the machine that runs the Worker, as under wrangler dev. All other
+// requests need a token.
 //
 // # What it can know
 //
-// A Worker sees no connection, only headers, and a client writes those itself.
-// So no header lets anybody in:
+// A Worker sees no connection, only headers, and a client can write any header.
+// So no header alone lets a request in:
 //
 //   - The variable CAPDO_LOCAL says that the Worker runs for its developer. It
 //     comes from .dev.vars, which wrangler dev reads and wrangler deploy does
@@ -23,11 +23,11 @@
 //
 // # What it cannot know
 //
-// It cannot know which program on the machine sends a request: all of them get
-// in. Under wrangler dev --ip 0.0.0.0, without capdo, it cannot know whether
-// CF-Connecting-IP is true: wrangler keeps what a client sends, so a client on
-// the network can forge it, as it can forge Host, and replace both with
-// MF-Original-URL. Add --var CAPDO_LOCAL:false there.
+// It cannot know which program on the machine sends a request: all of them are
+// let in. Under wrangler dev --ip 0.0.0.0, without capdo, it cannot know
+// whether CF-Connecting-IP is true. wrangler keeps the client's header, so a
+// client on the network can forge it. It can also forge Host, and replace both
+// with MF-Original-URL. Add --var CAPDO_LOCAL:false there.
 package guard
 
 import (
@@ -43,16 +43,16 @@ import (
 	"flow.internal/capdo/durable/durablehttp"
 )
 
-// Guard lets requests in.
+// Guard decides which requests are served.
 type Guard struct {
 	Token string // name of the secret that is the bearer token; "" for none
 }
 
-// Local is the variable that says, with "true", that the Worker runs for its
-// developer, and that only the machine itself reaches it.
+// Local is the variable that is "true" if the Worker runs for its developer and
+// only the same machine can reach it.
 const Local = "CAPDO_LOCAL"
 
-// Refusal is why a request is not served.
+// Refusal is the reason why a request is not served.
 type Refusal struct {
 	Status int    `json:"-"`
 	Detail string `json:"error"`
@@ -60,7 +60,7 @@ type Refusal struct {
 	Hint   string `json:"hint"`
 }
 
-// Write answers with the refusal, as JSON.
+// Write answers with the refusal as JSON.
 func (f *Refusal) Write(w http.ResponseWriter) {
 	h := w.Header()
 	if f.Status == http.StatusUnauthorized {
@@ -72,7 +72,7 @@ func (f *Refusal) Write(w http.ResponseWriter) {
 	json.NewEncoder(w).Encode(f)
 }
 
-// Wrap returns h for those requests that are let in.
+// Wrap returns a handler that calls h only for requests that Check accepts.
 func (g Guard) Wrap(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refusal := g.Check(r); refusal != nil {
@@ -83,12 +83,12 @@ func (g Guard) Wrap(h http.Handler) http.Handler {
 	})
 }
 
-// Check returns why a request is not let in, nil if it is. The request has the
-// environment of [durablehttp.Handle].
+// Check returns the reason to refuse a request, or nil. The request must have
+// the environment of [durablehttp.Handle].
 func (g Guard) Check(r *http.Request) *Refusal { return g.check(r, variables(r)) }
 
-// variables returns a look-up of the Worker's variables and secrets, "" for
-// those that are not set.
+// variables returns a function that looks up the Worker's variables and
+// secrets. It returns "" for those that are not set.
 func variables(r *http.Request) func(name string) string {
 	env := durablehttp.Env(r)
 	return func(name string) string {
@@ -106,7 +106,7 @@ func (g Guard) check(r *http.Request, variable func(string) string) *Refusal {
 	}
 	switch {
 	case !g.authorized(r, variable):
-		return &Refusal{http.StatusUnauthorized, "beyond the machine that the Worker runs on a request needs the secret " + g.Token + " as bearer token", "unauthorized",
+		return &Refusal{http.StatusUnauthorized, "a request from another machine needs the secret " + g.Token + " as bearer token", "unauthorized",
 			"send Authorization: Bearer …; on the machine itself use the address 127.0.0.1, and serve with capdo dev"}
 	case hasBody(r) && !isJSON(r):
 		return &Refusal{http.StatusUnsupportedMediaType, "the request's Content-Type is not application/json", "unsupported_media_type",
@@ -124,15 +124,15 @@ func CheckOrigin(r *http.Request) *Refusal {
 	return nil
 }
 
-// Authorized is the part of Check that tells who may come: the machine itself,
-// and whoever has the token.
+// Authorized is the part of Check that decides who may call: the machine
+// itself, and clients with the token.
 func (g Guard) Authorized(r *http.Request) bool { return g.authorized(r, variables(r)) }
 
 func (g Guard) authorized(r *http.Request, variable func(string) string) bool {
 	return isLocal(r, variable(Local)) || g.Token != "" && hasToken(r, variable(g.Token))
 }
 
-// isLocal reports whether a request is from the machine itself.
+// isLocal reports whether a request comes from the machine itself.
 func isLocal(r *http.Request, local string) bool {
 	if local != "true" || !isLoopback(hostname(r.Host)) {
 		return false
@@ -154,14 +154,14 @@ func isLoopback(host string) bool {
 
 func hasToken(r *http.Request, token string) bool {
 	given, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	// neither shows how long the token is
+	// hashes hide the length of the token
 	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token))
 	return token != "" && isBearer && subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
 // isForeign reports whether a browser sends a request for a page of another
-// origin. Another port of this machine is one, which Sec-Fetch-Site calls the
-// same site.
+// origin. Another port of this machine is another origin, although
+// Sec-Fetch-Site calls it the same site.
 func isForeign(r *http.Request) bool {
 	for _, site := range r.Header.Values("Sec-Fetch-Site") {
 		if site != "same-origin" && site != "none" {
@@ -177,8 +177,9 @@ func isForeign(r *http.Request) bool {
 	return false
 }
 
-// hasBody reports whether a request has one, or is of a kind that should: a
-// POST without is as simple for a foreign page as one with text.
+// hasBody reports whether a request has a body, or has a method that should
+// have one. A foreign page can send a POST without a body as easily as one with
+// text.
 func hasBody(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:

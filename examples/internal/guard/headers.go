@@ -2,9 +2,8 @@ package guard
 
 import "net/http"
 
-// Private has every answer of h say that no cache keeps it, and that no browser
-// takes it for something else. A handler that wants it otherwise sets the
-// headers itself.
+// Private sets headers on every answer of h: caches must not store it, and
+// browsers must not guess its type. A handler may set the headers differently.
 func Private(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		SetPrivate(w.Header())

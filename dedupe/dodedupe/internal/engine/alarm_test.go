@@ -30,12 +30,12 @@ func TestAlarmEmptiesTheObject(t *testing.T) {
 	for left := 2; left > 0; left-- {
 		s.ring()
 		if len(s.backend.Rows) != left*sweepLimit || s.backend.Alarm != noon+1000 {
-			t.Errorf("%d records, alarm at noon%+d; want the next at once", len(s.backend.Rows), s.backend.Alarm-noon)
+			t.Errorf("%d records, alarm at noon%+d; want the next alarm at once", len(s.backend.Rows), s.backend.Alarm-noon)
 		}
 	}
 	s.ring()
 	if until := int64(noon) + entry.ClockSlack; len(s.backend.Rows) != 0 || s.backend.Alarm <= until || s.backend.Alarm > until+10 {
-		t.Errorf("%d records, alarm at noon%+d; want the fences kept for %d ms after they were given", len(s.backend.Rows), s.backend.Alarm-noon, entry.ClockSlack)
+		t.Errorf("%d records, alarm at noon%+d; want the fences kept for %d ms after they were issued", len(s.backend.Rows), s.backend.Alarm-noon, entry.ClockSlack)
 	}
 	s.now = s.backend.Alarm
 	s.ring()
@@ -44,13 +44,13 @@ func TestAlarmEmptiesTheObject(t *testing.T) {
 	}
 }
 
-// Known mistake: alarm errors are swallowed. And the next operation sets the
+// Known mistake: alarm errors are swallowed. The next operation must set the
 // alarm again.
 func TestErrorsOfAnAlarmGetOut(t *testing.T) {
 	for _, op := range []string{"sweep", "earliest", "setAlarm"} {
 		s := newFixture(t)
 		s.claim("a", 1000, 1000, dedupe.Acquired)
-		s.backend.Alarm = 0 // the platform has taken it
+		s.backend.Alarm = 0 // the platform removes the alarm when it delivers it
 		s.backend.Plan = faulty.Failing(op)
 		s.want(s.engine.Alarm(t.Context()), faulty.ErrInjected)
 		s.backend.Plan, s.backend.Alarm = nil, 0
@@ -61,8 +61,8 @@ func TestErrorsOfAnAlarmGetOut(t *testing.T) {
 	}
 }
 
-// Storage that goes on failing does not have the alarm ring in a loop, and
-// nobody is told of by an alarm that could not put the entry off.
+// If storage keeps failing, the alarm must not run in a loop. An alarm that
+// cannot postpone the entry must not report the holder.
 func TestAlarmWhoseStorageFailsBacksOff(t *testing.T) {
 	for _, op := range []string{"put", "sweep", "expired"} {
 		s := newFixture(t)
@@ -85,31 +85,32 @@ func TestAlarmWhoseStorageFailsBacksOff(t *testing.T) {
 			s.now = max(s.backend.Alarm, s.now+1)
 		}
 		if !slices.Equal(pauses, []int64{1000, 2000, 4000, 8000, 16_000, 32_000, 32_000, 32_000}) {
-			t.Errorf("%s fails: the alarm rings again after %d ms", op, pauses)
+			t.Errorf("%s fails: the alarm runs again after %d ms", op, pauses)
 		}
 		if op == "put" && len(*keys) != 0 {
-			t.Errorf("told of %q, though it could not be put off", *keys)
+			t.Errorf("reported %q, though it could not be postponed", *keys)
 		}
 		s.backend.Plan = nil
 		s.ring()
 		if n := len(*keys); op != "sweep" && n == 0 || s.backend.Alarm <= s.now {
-			t.Errorf("%s works again: told %d times, alarm at noon%+d", op, n, s.backend.Alarm-noon)
+			t.Errorf("%s works again: %d notices, alarm at noon%+d", op, n, s.backend.Alarm-noon)
 		}
 	}
 }
 
-// The platform gives an alarm up that has failed seven times. Whatever comes
-// next sets it again: in a new instance, or in this one once that is overdue.
+// The platform gives up an alarm that has failed seven times. The next
+// operation sets it again: in a new instance at once, in the same instance when
+// the alarm is overdue.
 func TestWhateverComesNextSetsAnAlarmThatWasGivenUp(t *testing.T) {
 	replay := func(s *fixture) { s.claim("b", 1000, 5000, dedupe.Replay) }
 	for name, c := range map[string]struct {
 		holds bool
 		next  func(s *fixture)
 	}{
-		"a replay":            {false, replay},
-		"a claim in progress": {true, func(s *fixture) { s.claim("b", 1000, 5000, dedupe.InProgress) }},
-		"a claim of another":  {false, func(s *fixture) { s.hold("other", "a", 1000) }},
-		"the same owner":      {true, func(s *fixture) { s.claim("a", 1000, 5000, dedupe.Acquired) }},
+		"a replay":               {false, replay},
+		"a claim in progress":    {true, func(s *fixture) { s.claim("b", 1000, 5000, dedupe.InProgress) }},
+		"a claim of another key": {false, func(s *fixture) { s.hold("other", "a", 1000) }},
+		"the same owner":         {true, func(s *fixture) { s.claim("a", 1000, 5000, dedupe.Acquired) }},
 		"a second completion": {false, func(s *fixture) {
 			e, _ := entry.Decode(s.backend.Rows["k"].Record)
 			s.want(s.engine.Complete(s.Context(), "k", entry.Holder{Owner: "a", Fence: e.Number}, nil), nil)
@@ -139,7 +140,7 @@ func TestWhateverComesNextSetsAnAlarmThatWasGivenUp(t *testing.T) {
 	}
 }
 
-// A fresh instance asks when the alarm is, and does not set it anew.
+// A fresh instance reads the alarm and does not set it again.
 func TestFreshInstanceDoesNotSetAnAlarmThatIsSet(t *testing.T) {
 	s := newFixture(t)
 	s.claim("a", 1000, 5000, dedupe.Acquired)
@@ -152,7 +153,7 @@ func TestFreshInstanceDoesNotSetAnAlarmThatIsSet(t *testing.T) {
 	}
 }
 
-// A caller whose alarm failed gives up. Whoever comes next sees to it, even if
+// A caller whose alarm failed gives up. The next caller sets the alarm, even if
 // there is nothing to write.
 func TestDuplicatesSetTheAlarmThatFailed(t *testing.T) {
 	for what, by := range map[string]func(s *fixture, owner string) error{
@@ -168,7 +169,7 @@ func TestDuplicatesSetTheAlarmThatFailed(t *testing.T) {
 		if err := by(s, "a"); !errors.Is(err, faulty.ErrInjected) {
 			t.Errorf("%s, whose alarm fails: %v", what, err)
 		}
-		s.want(by(s, "b"), nil) // it is answered though the alarm fails again
+		s.want(by(s, "b"), nil) // succeeds although the alarm fails again
 		s.backend.Plan = nil
 		s.want(by(s, "b"), nil)
 		if s.backend.Alarm == 0 || !s.backend.IsArmed(s.now) {
@@ -182,8 +183,8 @@ func TestDuplicatesSetTheAlarmThatFailed(t *testing.T) {
 	}
 }
 
-// Known mistake: an alarm that rings early by the object's clock is set for the
-// same time again, which workerd loses.
+// Known mistake: an alarm that runs early by the object's clock is set to the
+// same time again. workerd loses such an alarm.
 func TestAlarmThatIsEarlyByTheObjectsClockIsSetForLater(t *testing.T) {
 	s, told := newFixture(t), &notices{}
 	s.engine.Notify = func(_ context.Context, key string, _ *entry.Entry) error {
@@ -195,12 +196,12 @@ func TestAlarmThatIsEarlyByTheObjectsClockIsSetForLater(t *testing.T) {
 	s.hold("k", "a", 1000)
 	at := s.backend.Alarm
 	now = at - 400
-	s.backend.Alarm = 0 // the platform has none while it rings
+	s.backend.Alarm = 0 // the platform has no alarm while it delivers one
 	if err := s.engine.Alarm(section.WithScheduled(t.Context(), time.UnixMilli(at))); err != nil {
 		t.Error(err)
 	}
 	if told.count("k") != 0 || s.backend.Alarm != at+400 {
-		t.Errorf("told %d times; the alarm is at %d, want %d", told.count("k"), s.backend.Alarm, at+400)
+		t.Errorf("%d notices; the alarm is at %d, want %d", told.count("k"), s.backend.Alarm, at+400)
 	}
 	now, at = at, s.backend.Alarm
 	if err := s.engine.Alarm(section.WithScheduled(t.Context(), time.UnixMilli(at))); err != nil || told.count("k") != 1 {

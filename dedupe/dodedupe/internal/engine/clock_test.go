@@ -7,9 +7,9 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 )
 
-// Known mistake: a clock that was ahead lengthens leases. What was claimed
-// meanwhile ends as if it was claimed when it is next looked at; what is
-// claimed after is as long as it says; and all of it over evictions.
+// Known mistake: a clock that was ahead lengthens leases. A lease from that
+// time must end as if it were claimed when it is next read. A later lease must
+// have its normal length. Both must hold over evictions.
 func TestClockThatWasAheadLengthensNoLease(t *testing.T) {
 	for _, ahead := range []int64{entry.ClockSlack + 1, 3_600_000, 30 * 86_400_000} {
 		for _, evict := range []bool{false, true} {
@@ -49,8 +49,8 @@ func TestClockThatWasAheadLengthensNoLease(t *testing.T) {
 	}
 }
 
-// Set back by less than a minute, the clock stands still: nothing that was over
-// counts again, and a lease is longer by that at most.
+// If the clock is set back by less than a minute, it stands still. Nothing that
+// ended becomes valid again, and a lease is at most that much longer.
 func TestClockThatIsALittleBehindStandsStill(t *testing.T) {
 	s := newFixture(t)
 	s.claim("a", 1000, 600_000, dedupe.Acquired)
@@ -64,7 +64,8 @@ func TestClockThatIsALittleBehindStandsStill(t *testing.T) {
 	s.claim("c", 1000, 600_000, dedupe.Acquired)
 }
 
-// A later attempt's lease is not known to be shorter than a lease may be.
+// A later attempt's lease has an upper limit, even if it was claimed by a clock
+// that was ahead.
 func TestLaterLeaseOfAClockThatWasAheadIsBounded(t *testing.T) {
 	s := newFixture(t)
 	a := s.claim("a", 1000, 30*86_400_000, dedupe.Acquired)

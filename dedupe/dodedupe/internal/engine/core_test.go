@@ -13,8 +13,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 )
 
-// What a user's transaction did is rolled back, and what the instance remembers
-// of it is not believed.
+// A user's transaction is rolled back. Then the instance must not use what it
+// remembers of it.
 func TestNothingIsRememberedOfATransaction(t *testing.T) {
 	s := newFixture(t)
 	inside := true
@@ -39,12 +39,12 @@ func TestNothingIsRememberedOfATransaction(t *testing.T) {
 	s.forget()
 	r, err := codec.Versioned(s.backend.Notes[fenceName], fenceVersion)
 	if err != nil || r.Number() < c.Entry.Number {
-		t.Errorf("the fence that is stored is not that of the last record that was removed: %v", err)
+		t.Errorf("the stored fence is not that of the last removed record: %v", err)
 	}
 }
 
-// Errors after a write are never definite, whatever their cause says; and so
-// say those that cross the wire.
+// Errors after a write are never definite, whatever their cause claims. The
+// same is true for errors that cross the wire.
 func TestErrorAfterAWriteIsNotDefinite(t *testing.T) {
 	for _, cause := range []error{effect.None(codec.ErrVersion), effect.None(faulty.ErrInjected), faulty.ErrInjected} {
 		err := effect.AfterWrite(cause)
@@ -65,8 +65,8 @@ func TestErrorAfterAWriteIsNotDefinite(t *testing.T) {
 	}
 }
 
-// undoneTable is one of whose operations fails, and says that nothing was
-// changed: true of itself, not of the step that it is part of.
+// undoneTable has one failing operation, which reports that it changed nothing.
+// That is true for the operation, but not for the step it is part of.
 type undoneTable struct {
 	*faulty.Backend
 	op string

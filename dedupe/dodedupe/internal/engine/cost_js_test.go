@@ -12,12 +12,12 @@ import (
 	"flow.internal/capdo/internal/opcost"
 )
 
-// countedTable counts the rows that are read and written, by SQLite's own
-// count.
+// countedTable counts the rows that SQLite reads and writes, by its own
+// counters.
 type countedTable struct {
 	*sqlBackend
 	cursors []*durable.Cursor
-	others  int // alarms and notes, a row each
+	others  int // alarms and notes count one row each
 }
 
 func newCountedTable(storage *durable.Storage) *countedTable {
@@ -52,7 +52,7 @@ func (c *countedTable) take() (read, written int) {
 	return read, written
 }
 
-// countedSingle counts reads and writes, of a row each.
+// countedSingle counts reads and writes, one row each.
 type countedSingle struct {
 	single
 	read, written int
@@ -115,7 +115,7 @@ func (c *countedSingle) take() (read, written int) {
 	return read, written
 }
 
-// TestCosts measures what is billed, in real objects.
+// TestCosts measures the billed rows in real objects.
 func TestCosts(t *testing.T) {
 	const none = opcost.None
 	measured := make([]opcost.Cost, len(opcost.Table))
@@ -147,7 +147,7 @@ func TestCosts(t *testing.T) {
 	measure(true, true, func(c *opcost.Cost, _, written int) { c.Notifies = written })
 	for i, c := range measured {
 		if c != opcost.Table[i] {
-			t.Errorf("measured %+v, stated is %+v", c, opcost.Table[i])
+			t.Errorf("measured %+v, the table has %+v", c, opcost.Table[i])
 		}
 	}
 }
@@ -169,8 +169,8 @@ func countedEngine(
 	return New(config), one.take
 }
 
-// operate does what the table names, in its order, through run. later lets time
-// pass.
+// operate performs the operations of the table in order, each through run.
+// later lets time pass.
 func operate(
 	ctx context.Context, b *Engine, many bool, later func(time.Duration),
 	run func(operation string, do func() error),
@@ -220,7 +220,7 @@ func operate(
 	expire(ctx, b, later, run)
 }
 
-// expire lets records of a bucket expire while another one stays.
+// expire lets records of a bucket expire while another record stays.
 func expire(
 	ctx context.Context, b *Engine, later func(time.Duration),
 	run func(operation string, do func() error),
@@ -236,7 +236,7 @@ func expire(
 	}
 	alarm := func() error { return b.Alarm(ctx) }
 	claim("stays", 100*time.Hour)
-	for range 2 { // the first one may give notice of a holder
+	for range 2 { // the first alarm may report a holder
 		later(3 * time.Hour)
 		run("", alarm)
 	}

@@ -15,7 +15,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
 )
 
-// tellings are what a function of a user was told, in order.
+// notices records the calls of a user's function, in order.
 type notices struct {
 	mu   sync.Mutex
 	keys []string
@@ -40,8 +40,8 @@ func (l *notices) count(key string) (n int) {
 
 var noErrors []error
 
-// troubles are what a user's function may do instead of returning nil. None
-// delays what another holder is told, or another's alarm.
+// troubles are what a user's function may do instead of returning nil. None of
+// them delays another holder's notice or another alarm.
 var troubles = map[string]struct {
 	do   func(ctx context.Context, end chan struct{}) error
 	want error
@@ -54,9 +54,9 @@ var troubles = map[string]struct {
 	"hangs until its ctx ends": {func(ctx context.Context, _ chan struct{}) error { <-ctx.Done(); return context.Cause(ctx) }, errTooLong},
 }
 
-// A function that is trouble for one key, whose lease ends first. The others
-// are told of at once, the next alarm is set, what the function did is the
-// alarm's error, and the key is told of again.
+// The function misbehaves for one key, whose lease ends first. The other
+// holders must be reported at once and the next alarm set. The alarm returns
+// the function's error, and the key is reported again.
 func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
 	for name, trouble := range troubles {
 		t.Run(name, func(t *testing.T) {
@@ -82,10 +82,10 @@ func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
 				h := s.hold("late", "a", 1000)
 				s.want(s.engine.Extend(t.Context(), "late", h, 20_000), nil)
 				var errs []error
-				// As the platform does: one delivery after the other.
+				// The platform delivers one alarm after the other.
 				for told.count("late") == 0 || told.count("poison") < 2 {
 					if s.backend.Alarm == 0 {
-						t.Fatalf("no alarm is set, told of %q", told.keys)
+						t.Fatalf("no alarm is set, notices: %q", told.keys)
 					}
 					time.Sleep(time.Until(time.UnixMilli(s.backend.Alarm)))
 					errs = append(errs, s.engine.Alarm(context.Background()))
@@ -97,15 +97,15 @@ func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
 					t.Errorf("told of %q", told.keys)
 				}
 				if late < 20*time.Second || late > 22*time.Second {
-					t.Errorf("one whose lease ended after 20 s was told of after %v", late)
+					t.Errorf("a holder whose lease ended after 20 s was reported after %v", late)
 				}
 			})
 		})
 	}
 }
 
-// The program ends in the function that is told. What it was to tell others of
-// is told by the next one, at once.
+// The program crashes in a call of the function. The next program must report
+// the remaining holders at once.
 func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
 	s, told := newFixture(t), &notices{}
 	crash := make(chan struct{})
@@ -113,7 +113,7 @@ func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
 	s.engine.Notify = func(_ context.Context, key string, _ *entry.Entry) error {
 		told.add(key)
 		if key == "poison" {
-			<-crash // it never comes back
+			<-crash // never returns
 		}
 		return nil
 	}
@@ -133,8 +133,8 @@ func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
 	}
 }
 
-// Alarms that fail before they tell do not count: a holder is told of, however
-// late.
+// Alarms that fail before they report a holder do not count: the holder is
+// still reported, however late.
 func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
 	for _, op := range []string{"setAlarm", "sweep", "put"} {
 		s := newFixture(t)
@@ -149,7 +149,7 @@ func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
 			keys = s.notifying(func(string) error { return errBoom })
 			*keys = append(*keys, *keys2...)
 			if len(*keys) > 0 {
-				break // it was told of, though something else failed
+				break // it was reported, although something else failed
 			}
 		}
 		s.backend.Plan = nil
@@ -158,12 +158,12 @@ func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
 			s.engine.Alarm(t.Context())
 		}
 		if len(*keys) == 0 {
-			t.Errorf("%s failed, and nobody was ever told", op)
+			t.Errorf("%s failed, and the holder was never reported", op)
 		}
 	}
 }
 
-// The texts of panics are the users'; those of other values are not printed.
+// The texts of panics belong to users. Values of other types are not printed.
 func TestPanicBecomesAnError(t *testing.T) {
 	s := newFixture(t)
 	s.notifying(func(string) error { panic(errors.New("its text")) })

@@ -57,8 +57,7 @@ func TestCompletionAfterTheWindowIsKeptForTheLease(t *testing.T) {
 	s.claim("b", 50, 1000, dedupe.Acquired)
 }
 
-// Known mistake: the clock runs backwards, and lengthens or revives what it
-// should not.
+// Known mistake: the clock runs backwards, which lengthens or revives entries.
 func TestClockDoesNotRunBackwards(t *testing.T) {
 	s := newFixture(t)
 	s.claim("a", 100, 1000, dedupe.Acquired)
@@ -78,8 +77,8 @@ func TestClockDoesNotRunBackwards(t *testing.T) {
 	}
 }
 
-// The cost: a first claim is a put and an alarm, a duplicate nothing, a
-// completion a put.
+// The cost of operations: a first claim is one put and one alarm, a duplicate
+// nothing, a completion one put.
 func TestWrites(t *testing.T) {
 	s := newFixture(t)
 	writes := func(what string, want ...string) {
@@ -110,7 +109,8 @@ func TestWrites(t *testing.T) {
 	writes("a duplicate after an eviction")
 }
 
-// Result stored before its size is checked; lease, TTL and owner likewise.
+// Known mistake: a result is stored before its size is checked. The same holds
+// for lease, TTL and owner.
 func TestObjectRefusesWhatIsInvalidBeforeItWrites(t *testing.T) {
 	s := newFixture(t)
 	a := s.claim("a", 1000, 5000, dedupe.Acquired)
@@ -134,9 +134,9 @@ func TestObjectRefusesWhatIsInvalidBeforeItWrites(t *testing.T) {
 	}
 }
 
-// Perform, then fail: whichever operation of a claim and completion fails, and
-// however, an error that says that nothing was changed is right, and the same
-// owner gets what it would have got when it asks again.
+// Any operation of a claim and completion may fail, before or after it was
+// performed. If the error says that nothing was changed, that must be true. If
+// the same owner asks again, it gets the original result.
 func TestFaultsOfATableLeaveNoClaimThatNobodyKnows(t *testing.T) {
 	for n := range 4 {
 		for _, f := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
@@ -147,7 +147,7 @@ func TestFaultsOfATableLeaveNoClaimThatNobodyKnows(t *testing.T) {
 			s.backend.Plan = nil
 			stored := len(s.backend.Rows) > 0
 			if effect.Definite(err) && stored {
-				t.Errorf("operation %d, fault %d: the error says that nothing was changed, and there is a record", n, f)
+				t.Errorf("operation %d, fault %d: the error says that nothing was changed, but there is a record", n, f)
 			}
 			a := s.claim("a", 1000, 5000, dedupe.Acquired)
 			if s.backend.Alarm != noon+5000 || a.Entry.Attempt != 1 {
@@ -166,8 +166,8 @@ func TestFaultsOfATableLeaveNoClaimThatNobodyKnows(t *testing.T) {
 	}
 }
 
-// Known mistake: a takeover beyond the window that looks fresh, of an object
-// with an alarm that tells, late or not.
+// Known mistake: a takeover after the window looks like a first claim. This is
+// tested with an alarm that reports holders and without, on time and late.
 func TestTakeoverBeyondTheWindowIsKnown(t *testing.T) {
 	for _, tells := range []bool{true, false} {
 		for _, late := range []int64{0, 99, 100, 3_600_000} {
@@ -182,7 +182,7 @@ func TestTakeoverBeyondTheWindowIsKnown(t *testing.T) {
 			s.want(err, nil)
 			s.want(s.engine.Extend(t.Context(), "k", holderOf(a), 60_000), nil)
 			s.now += 60_000 + late
-			// Nobody is forgotten before the alarm rings.
+			// Entries are not forgotten before the alarm runs.
 			known := tells || late < dedupe.KeptAfter(1000)
 			_, mismatch := ask("b", "2")
 			if errors.Is(mismatch, dedupe.ErrMismatch) != known {
@@ -192,13 +192,13 @@ func TestTakeoverBeyondTheWindowIsKnown(t *testing.T) {
 				continue
 			}
 			if b, err := ask("b", "1"); err != nil || !b.Entry.TakenOver || b.Entry.Attempt != 2 {
-				t.Errorf("%d ms later, tells %v: taken over %v, attempt %d, %v", late, tells, b.Entry.TakenOver, b.Entry.Attempt, err)
+				t.Errorf("%d ms later, reports %v: taken over %v, attempt %d, %v", late, tells, b.Entry.TakenOver, b.Entry.Attempt, err)
 			}
 		}
 	}
 }
 
-// What a late attempt stores is kept for a tenth of the TTL at least.
+// The result of a late attempt is kept for at least a tenth of the TTL.
 func TestResultOfALateAttemptIsKept(t *testing.T) {
 	const day = 86_400_000
 	// before is the time until the window ends.

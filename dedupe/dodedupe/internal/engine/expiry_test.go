@@ -17,8 +17,9 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
 )
 
-// Known mistake: an older program unhooks newer records. It leaves them whole,
-// with their notices, and expiring, whatever they are and whatever it is asked.
+// Known mistake: an older program removes newer records from the alarm's index.
+// It must leave them whole, with their notices and expiry, whatever they are
+// and whatever it is asked.
 func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 	s := newFixture(t)
 	s.notifying(fineBy)
@@ -34,7 +35,7 @@ func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 	}
 	s.now += 1000
 	s.evict()
-	s.notifying(func(key string) error { t.Errorf("the older program tells of %s", key); return nil })
+	s.notifying(func(key string) error { t.Errorf("the older program reports %s", key); return nil })
 	s.hold("its own", "a", 500_000)
 	for range 10 {
 		s.ring()
@@ -49,9 +50,9 @@ func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 		}
 	}
 	if left != 3*noticeLimit || s.backend.Alarm > s.now+entry.NewerRetry {
-		t.Errorf("%d of %d are left whole, the alarm is in %d ms", left, 3*noticeLimit, s.backend.Alarm-s.now)
+		t.Errorf("%d of %d are unchanged, the alarm is in %d ms", left, 3*noticeLimit, s.backend.Alarm-s.now)
 	}
-	for key, row := range s.backend.Rows { // the newer one again
+	for key, row := range s.backend.Rows { // back to the newer program
 		if row.Record[0] == entry.Version+1 {
 			row.Record[0] = entry.Version
 			s.backend.Rows[key] = row
@@ -64,12 +65,12 @@ func TestOlderProgramLeavesNewerRecords(t *testing.T) {
 		s.ring()
 	}
 	if len(*keys) != 3*noticeLimit {
-		t.Errorf("told of %d of %d holders", len(*keys), 3*noticeLimit)
+		t.Errorf("reported %d of %d holders", len(*keys), 3*noticeLimit)
 	}
 }
 
-// notifying has the engine tell of holders, and returns the keys that it tells
-// of.
+// notifying makes the engine report holders to tell. It returns the keys that
+// were reported.
 func (s *fixture) notifying(tell func(key string) error) *[]string {
 	keys := &[]string{}
 	var mu sync.Mutex
@@ -131,11 +132,11 @@ func TestHolderThatLivesIsNotToldOf(t *testing.T) {
 		s.now += 1000
 		s.ring()
 		if len(*keys) > 0 {
-			t.Errorf("one that %s is told of", what)
+			t.Errorf("a claim that %s was reported", what)
 		}
 		if row, ok := s.backend.Rows["k"]; ok {
 			if _, err := entry.Decode(row.Record); err != nil {
-				t.Errorf("one that %s leaves a record: %v", what, err)
+				t.Errorf("a claim that %s leaves a record: %v", what, err)
 			}
 		}
 	}
@@ -159,8 +160,8 @@ func TestLateHolderThatExtendsIsToldOfAgain(t *testing.T) {
 	}
 }
 
-// A function that fails is called again, less and less often, for an hour, and
-// its error is the alarm's.
+// A function that fails is called again, less and less often, for an hour. The
+// alarm returns its error.
 func TestFailureIsToldOfAgainForAnHour(t *testing.T) {
 	s, boom := newFixture(t), errors.New("boom")
 	var at []int64
@@ -173,12 +174,12 @@ func TestFailureIsToldOfAgainForAnHour(t *testing.T) {
 		switch {
 		case len(*keys) == told && err != nil:
 			t.Fatal(err)
-		case len(*keys) == told: // the window is over
+		case len(*keys) == told: // the window has ended
 			if last := at[len(at)-1]; last < noticePeriod || last > 2*noticePeriod || len(at) > 20 {
-				t.Errorf("told after %d ms", at)
+				t.Errorf("notices after %d ms", at)
 			}
 			if !slices.Equal(at[:5], []int64{0, 1000, 2000, 4000, 8000}) {
-				t.Errorf("told after %d ms", at[:5])
+				t.Errorf("notices after %d ms", at[:5])
 			}
 			return
 		case !errors.Is(err, boom):
@@ -191,10 +192,10 @@ func TestFailureIsToldOfAgainForAnHour(t *testing.T) {
 			return boom
 		}
 	}
-	t.Error("it goes on for ever")
+	t.Error("the notices never end")
 }
 
-// Failures do not keep others from their turn.
+// Failures must not prevent the notices of others.
 func TestFailuresDoNotStarveOthers(t *testing.T) {
 	s := newFixture(t)
 	keys := s.notifying(func(key string) error {
@@ -215,11 +216,11 @@ func TestFailuresDoNotStarveOthers(t *testing.T) {
 		}
 	}
 	if !slices.Contains(*keys, "good") || len(*keys) != 3*noticeLimit+1 {
-		t.Errorf("told of %d holders", len(*keys))
+		t.Errorf("reported %d holders", len(*keys))
 	}
 }
 
-// The alarm's error has all that failed.
+// The alarm's error contains all failures.
 func TestAlarmThatFailsTwiceSaysBoth(t *testing.T) {
 	s, boom := newFixture(t), errors.New("boom")
 	s.notifying(func(string) error { return boom })
@@ -231,7 +232,7 @@ func TestAlarmThatFailsTwiceSaysBoth(t *testing.T) {
 	}
 }
 
-// An entry whose window ends with its lease is told of before it is removed.
+// An entry whose window ends with its lease is reported before it is removed.
 func TestHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
 	s, failure := newFixture(t), errors.New("fails")
 	keys := s.notifying(func(string) error { err := failure; failure = nil; return err })
@@ -244,11 +245,11 @@ func TestHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
 	s.ring()
 	s.ring()
 	if len(*keys) != 2 || len(s.backend.Rows) > 0 {
-		t.Errorf("told of %q, %d rows are left", *keys, len(s.backend.Rows))
+		t.Errorf("reported %q, %d rows are left", *keys, len(s.backend.Rows))
 	}
 }
 
-// A program that tells nobody removes what is due for a notice.
+// A program without OnExpired removes entries that are due for a notice.
 func TestEntriesDueForANoticeThatNobodyWantsAreRemoved(t *testing.T) {
 	s := newFixture(t)
 	s.notifying(fineBy)
@@ -263,8 +264,8 @@ func TestEntriesDueForANoticeThatNobodyWantsAreRemoved(t *testing.T) {
 	}
 }
 
-// A corrupt record that is due for a notice is left as it is, and has no alarm
-// of its own.
+// A corrupt record that is due for a notice is left unchanged, and gets no
+// alarm of its own.
 func TestCorruptRecordDueForANoticeIsLeftAlone(t *testing.T) {
 	s := newFixture(t)
 	keys := s.notifying(fineBy)
@@ -272,11 +273,11 @@ func TestCorruptRecordDueForANoticeIsLeftAlone(t *testing.T) {
 	s.backend.Rows["k"] = faulty.Row{Record: corrupt, Notify: true, Due: noon}
 	s.ring()
 	if row := s.backend.Rows["k"]; !slices.Equal(row.Record, corrupt) || row.Due != entry.Never || len(*keys) > 0 || s.backend.Alarm != 0 {
-		t.Errorf("%+v, told of %q, alarm at %d", row, *keys, s.backend.Alarm)
+		t.Errorf("%+v, reported %q, alarm at %d", row, *keys, s.backend.Alarm)
 	}
 }
 
-// While it is told of, the claim can be taken over, and is then not touched.
+// A claim can be taken over while it is being reported. Then it is not changed.
 func TestClaimThatMovesOnWhileItIsToldOfIsNotTouched(t *testing.T) {
 	s := newFixture(t)
 	s.hold("k", "a", 1000)
@@ -287,7 +288,7 @@ func TestClaimThatMovesOnWhileItIsToldOfIsNotTouched(t *testing.T) {
 		}
 		return errors.New("fails")
 	})
-	s.hold("k", "a", 1000) // with a notice from now on
+	s.hold("k", "a", 1000) // with a notice
 	s.want(s.engine.Extend(t.Context(), "k", s.hold("k", "a", 1000), 1001), nil)
 	s.now += 1001
 	s.engine.Alarm(t.Context())

@@ -10,7 +10,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
 )
 
-// step makes a step of an engine. prepare makes the situation and returns the
+// step makes a step of an engine. prepare sets up the situation and returns the
 // operation on the key k.
 func step(prepare operation) func(t *testing.T) *faulty.Step {
 	return func(t *testing.T) *faulty.Step {
@@ -34,7 +34,7 @@ func step(prepare operation) func(t *testing.T) *faulty.Step {
 	}
 }
 
-// held is a claim of the key k by a, that lasts 1 s in a window of 5 s.
+// held claims the key k for a, for 1 s in a window of 5 s.
 func (s *fixture) held() entry.Holder {
 	s.Helper()
 	a := s.claim("a", 1000, 5000, dedupe.Acquired)
@@ -48,7 +48,7 @@ func (s *fixture) completed() entry.Holder {
 	return h
 }
 
-// claiming is a claim of k.
+// claiming returns a claim of k.
 func (s *fixture) claiming(owner, fingerprint string, ttl int64) func(e *Engine) (string, error) {
 	return func(e *Engine) (string, error) {
 		a, err := e.Claim(s.Context(), "k", entry.Request{Owner: owner, Fingerprint: fingerprint, Lease: 1000, TTL: ttl})
@@ -71,13 +71,14 @@ func (s *fixture) numbering(key, owner, hash string) func(e *Engine) (string, er
 
 func (s *fixture) ringing() func(e *Engine) (string, error) {
 	return func(e *Engine) (string, error) {
-		// The platform has taken it, and leaves it so if the error is the last.
+		// The platform removes the alarm before it delivers it. After the last
+		// error it does not restore it.
 		s.backend.Alarm = 0
 		return "", e.Alarm(s.Context())
 	}
 }
 
-// fill claims other keys: one that is over before k is, one that is over later.
+// fill claims two other keys. One ends before k, the other later.
 func (s *fixture) fill() {
 	for key, ttl := range map[string]int64{"early": 2000, "late": 9000} {
 		_, err := s.engine.Claim(s.Context(), key, entry.Request{Owner: "o", Lease: 100, TTL: ttl})
@@ -87,7 +88,7 @@ func (s *fixture) fill() {
 
 type operation = func(s *fixture) func(e *Engine) (string, error)
 
-// changing is a change by a holder.
+// changing returns a change by a holder.
 func changing(prepare func(s *fixture) entry.Holder, change func(e *Engine, h entry.Holder, s *fixture) error) operation {
 	return func(s *fixture) func(e *Engine) (string, error) {
 		h := prepare(s)
@@ -105,7 +106,7 @@ func extendIt(e *Engine, h entry.Holder, s *fixture) error {
 
 func releaseIt(e *Engine, h entry.Holder, s *fixture) error { return e.Release(s.Context(), "k", h) }
 
-// later lets time pass after a situation was made.
+// later lets time pass after prepare.
 func later[T any](ms int64, prepare func(s *fixture) T) func(s *fixture) T {
 	return func(s *fixture) T {
 		v := prepare(s)
@@ -135,7 +136,7 @@ func numberedOnce(s *fixture) entry.Holder {
 
 func nothing(*fixture) entry.Holder { return entry.Holder{} }
 
-// claims are claims of k in a situation.
+// claims returns a claim of k in a situation.
 func claims(prepare func(s *fixture) entry.Holder, owner, fingerprint string, ttl int64) operation {
 	return func(s *fixture) func(e *Engine) (string, error) {
 		prepare(s)
@@ -164,7 +165,7 @@ func unreadable(s *fixture) entry.Holder {
 	return entry.Holder{}
 }
 
-// looks reads k, as forget and a waiter do.
+// looks returns a read of k, as Forget and a waiter do it.
 func looks(prepare func(s *fixture) entry.Holder) operation {
 	return func(s *fixture) func(e *Engine) (string, error) {
 		prepare(s)

@@ -67,8 +67,8 @@ func TestManyFencesWithinAMillisecond(t *testing.T) {
 	}
 }
 
-// A fence is remembered by the object, too, so that one who repairs a record
-// within the millisecond of its claim gets another.
+// The object also remembers the fence. So a caller that repairs a record in the
+// same millisecond as its claim gets another fence.
 func TestFencesGrowOverARecordThatBecameUnreadable(t *testing.T) {
 	s := newFixture(t)
 	first := s.claim("a", 1000, 5000, dedupe.Acquired)
@@ -80,8 +80,8 @@ func TestFencesGrowOverARecordThatBecameUnreadable(t *testing.T) {
 	}
 }
 
-// Known mistake: a fence that grows in memory only. The record is gone, by
-// Forget or by its end, the instance is another, and its clock is behind.
+// Known mistake: a fence that grows only in memory. Here the record was
+// forgotten or has expired, the instance is a new one, and its clock is behind.
 func TestFencesGrowOverEvictionAndForgetting(t *testing.T) {
 	gone := map[string]func(s *fixture){
 		"forgotten": (*fixture).forget,
@@ -108,13 +108,13 @@ func TestFencesGrowOverEvictionAndForgetting(t *testing.T) {
 				s := newFixture(t)
 				s.engine.Many = many
 				a := s.claim("a", 1000, 1000, dedupe.Acquired)
-				for range 5 { // fences ahead of the clock
+				for range 5 { // makes fences run ahead of the clock
 					s.want(s.engine.Release(t.Context(), "k", holderOf(a)), nil)
 					a = s.claim("a", 1000, 1000, dedupe.Acquired)
 				}
 				remove(s)
 				if _, ok := s.backend.Rows["k"]; ok {
-					t.Fatalf("%s: the record is there", name)
+					t.Fatalf("%s: the record still exists", name)
 				}
 				s.evict()
 				s.engine.Many = many
@@ -127,7 +127,7 @@ func TestFencesGrowOverEvictionAndForgetting(t *testing.T) {
 	}
 }
 
-// A bucket that keeps other records keeps the fence whatever the clock does.
+// A bucket that has other records keeps the fence, whatever the clock does.
 func TestFenceOfABucketDoesNotDependOnTheClock(t *testing.T) {
 	s := newFixture(t)
 	s.hold("other", "a", 1000)
@@ -141,8 +141,8 @@ func TestFenceOfABucketDoesNotDependOnTheClock(t *testing.T) {
 	}
 }
 
-// A fence that cannot be read, because a newer program wrote it, lets nobody
-// claim rather than be given again.
+// If a newer program wrote the fence, it cannot be read. Then no claim
+// succeeds, because its fence might not be new.
 func TestFenceOfANewerProgramIsNotGuessed(t *testing.T) {
 	for want, value := range map[error][]byte{codec.ErrVersion: {fenceVersion + 1, 1}, codec.ErrCorrupt: {}} {
 		s := newFixture(t)

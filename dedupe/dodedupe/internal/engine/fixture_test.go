@@ -11,10 +11,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// noon is when the tests begin, in ms.
+// noon is the time when the tests begin, in ms.
 const noon = faulty.Noon
 
-// fixture is an engine whose clock and backend are the test's.
+// fixture is an engine with a clock and a backend that the test controls.
 type fixture struct {
 	*testing.T
 	now     int64
@@ -28,7 +28,7 @@ func newFixture(t *testing.T) *fixture {
 	return s
 }
 
-// evict drops what the object has in memory.
+// evict clears the memory of the object.
 func (s *fixture) evict() {
 	s.engine = New(Config{Backend: s.backend, Clock: func() int64 { return s.now }, Many: true})
 }
@@ -67,7 +67,7 @@ func (s *fixture) forget() {
 	}
 }
 
-// holderOf returns who holds a claim.
+// holderOf returns the holder of a claim.
 func holderOf(a entry.Answer) entry.Holder {
 	return entry.Holder{Owner: a.Entry.Owner, Fence: a.Entry.Number}
 }
@@ -79,8 +79,8 @@ var (
 	someResult = rapid.SampledFrom([]string{"", "1", "2", "3"})
 )
 
-// Walks of this package are longer than rapid's are, and leave no files.
-// go test -rapid.checks=10000 has more of them.
+// The walks of this package are longer than rapid's default, and leave no
+// files. For more, run go test -rapid.checks=10000.
 func init() {
 	for name, value := range map[string]string{"rapid.checks": "1000", "rapid.steps": "80", "rapid.nofailfile": "true"} {
 		if err := flag.Set(name, value); err != nil {

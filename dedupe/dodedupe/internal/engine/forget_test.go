@@ -18,7 +18,7 @@ func TestLateForgetLeavesTheSuccessor(t *testing.T) {
 	found, err := s.engine.Look(t.Context(), "k")
 	s.want(err, nil)
 	successor := int64(0)
-	// The second is the repetition, or the first that was under way for long.
+	// The second is the repetition, or a first one that was delayed.
 	for range 2 {
 		s.want(s.engine.Forget(t.Context(), "k", found), nil)
 		if a := s.claim("b", 1000, 5000, dedupe.Acquired); successor != 0 && a.Entry.Number != successor {

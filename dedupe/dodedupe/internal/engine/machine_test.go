@@ -14,40 +14,40 @@ import (
 	"pgregory.net/rapid"
 )
 
-// machine is an engine on a backend, with what has been seen of it: what has to
-// stay true over whatever callers, alarms, evictions, faults, programs of other
+// machine is an engine on a backend, with a record of its results. It checks
+// what must hold for all callers, alarms, evictions, faults, programs of other
 // versions, transactions that are rolled back, users' functions, and clocks
-// that jump both ways do.
+// that jump forward and back.
 type machine struct {
 	now     int64
 	backend *faulty.Backend
 	engine  *Engine
-	inside  bool             // a user's transaction is under way
-	fences  map[string]int64 // the largest of a key
-	// Keys whose fences were given before the object was emptied: then they
-	// grow as the clock does.
+	inside  bool             // in a user's transaction
+	fences  map[string]int64 // the largest fence of each key
+	// Keys whose fences were issued before the object was emptied. Their next
+	// fences come from the clock.
 	loose   map[string]bool
-	holders map[string][]entry.Holder // all of a key
-	results map[claimed]string        // what was completed
+	holders map[string][]entry.Holder // all holders of each key
+	results map[claimed]string        // the results of completed claims
 	looks   []looked
-	// Claims that their holders have not ended, and that nobody has taken over.
+	// Claims that were neither ended by their holders nor taken over.
 	open  map[claimed]bool
 	newer map[string]bool // keys whose records are of a newer version
-	// When the clock was at its highest since the alarm was set.
+	// The highest time of the clock since the alarm was set.
 	soon int64
 
 	mu      sync.Mutex
 	told    map[claimed]int
-	behaves func(key string) error // what the function does that is told
+	behaves func(key string) error // what the user's function does
 }
 
-// claimed is a claim: fences are those of a key.
+// claimed identifies a claim. Fences are per key.
 type claimed struct {
 	key   string
 	fence int64
 }
 
-// looked is what a Forget saw, which may be under way for long.
+// looked is what a Forget found. The Forget may take long.
 type looked struct {
 	key   string
 	found entry.Found
@@ -67,7 +67,7 @@ func newMachine() *machine {
 	return m
 }
 
-// restart begins a new instance of the object.
+// restart starts a new instance of the object.
 func (m *machine) restart() {
 	m.engine = New(Config{Backend: m.backend, Clock: func() int64 { return m.now }, Many: true, Notify: m.notify})
 	m.engine.Enter = func(context.Context) (bool, func(), error) { return m.inside, func() {}, nil }
@@ -96,7 +96,7 @@ func TestEngineKeepsItsInvariants(t *testing.T) {
 	})
 }
 
-// stored returns a key's entry and when that is, as the engine sees it.
+// stored returns a key's entry and the present time, as the engine sees them.
 func (m *machine) stored(t *rapid.T, key string) (e entry.Entry, now int64) {
 	now = m.now
 	if latest := m.engine.clock.latest; latest <= m.now+entry.ClockSlack {
@@ -114,11 +114,11 @@ func (m *machine) stored(t *rapid.T, key string) (e entry.Entry, now int64) {
 	return e, max(now, e.Latest())
 }
 
-// readable draws a key whose record this program knows.
+// readable draws a key whose record this program can read.
 func (m *machine) readable(t *rapid.T) string {
 	key := someKey.Draw(t, "key")
 	if m.newer[key] {
-		t.Skip("a newer program wrote it")
+		t.Skip("a newer program wrote the record")
 	}
 	return key
 }
@@ -176,7 +176,8 @@ func (m *machine) acquired(t *rapid.T, key string, before *entry.Entry, a *entry
 	m.acquire(key, e)
 }
 
-// acquire notes a claim. One that was open is known to its successor.
+// acquire records a claim. An earlier open claim is then known to its
+// successor.
 func (m *machine) acquire(key string, e *entry.Entry) {
 	for c := range m.open {
 		if c.key == key {
@@ -189,12 +190,12 @@ func (m *machine) acquire(key string, e *entry.Entry) {
 	m.holders[key] = append(m.holders[key], entry.Holder{Owner: e.Owner, Fence: e.Number})
 }
 
-// change has a holder of any time change its claim, and checks that the present
-// one can, another cannot.
+// change lets one of the holders so far change its claim. It checks that only
+// the present holder can.
 func (m *machine) change(t *rapid.T, may func(e *entry.Entry, h entry.Holder) bool, change func(key string, h entry.Holder) error) (key string, h entry.Holder, before entry.Entry, changed bool) {
 	key = m.readable(t)
 	if len(m.holders[key]) == 0 {
-		t.Skip("nobody has claimed it")
+		t.Skip("the key was never claimed")
 	}
 	h = m.holders[key][max(0, len(m.holders[key])-1-rapid.IntRange(0, 3).Draw(t, "holders ago"))]
 	e, now := m.stored(t, key)
@@ -205,7 +206,7 @@ func (m *machine) change(t *rapid.T, may func(e *entry.Entry, h entry.Holder) bo
 		t.Errorf("by %v of %+v: %v", h, before, err)
 	}
 	if after, _ := m.stored(t, key); !changed && !bytes.Equal(after.Encode(), e.Encode()) {
-		t.Errorf("fenced, and %+v became %+v", before, after)
+		t.Errorf("fenced, but %+v became %+v", before, after)
 	}
 	return key, h, before, changed
 }
@@ -225,8 +226,8 @@ func (m *machine) complete(t *rapid.T) {
 	if e.State != entry.Done || string(e.Result) != m.results[claimed{key, h.Fence}] || e.Fingerprint != before.Fingerprint || e.FirstSeen != before.FirstSeen {
 		t.Errorf("completed: %+v", e)
 	}
-	// a result is kept for some time after it, and for as long as the lease
-	// would have lasted if the window is over
+	// A result is kept for a minimum time. If the window has ended, it is also
+	// kept for the rest of the lease.
 	want := before.FirstSeen + before.TTL
 	if before.State == entry.Held {
 		if now >= want {
@@ -268,14 +269,14 @@ func (m *machine) look(t *rapid.T) {
 	m.looks = append(m.looks, looked{key, found})
 }
 
-// drop is the second half of a Forget, at last, or again.
+// drop runs the second half of a Forget, late or again.
 func (m *machine) drop(t *rapid.T) {
 	if len(m.looks) == 0 {
-		t.Skip("nobody forgets")
+		t.Skip("no Forget is pending")
 	}
 	l := m.looks[max(0, len(m.looks)-1-rapid.IntRange(0, 5).Draw(t, "looks ago"))]
 	if m.newer[l.key] {
-		t.Skip("a newer program wrote it")
+		t.Skip("a newer program wrote the record")
 	}
 	before, _ := m.stored(t, l.key)
 	if err := m.engine.Forget(t.Context(), l.key, l.found); err != nil {
@@ -295,21 +296,21 @@ func (m *machine) alarm(t *rapid.T) {
 	m.ring(t)
 	for n := 0; m.backend.Alarm != 0 && m.backend.Alarm <= m.now; n++ {
 		if n == 10 {
-			t.Fatalf("the alarm rings again and again: %s", m.backend.State())
+			t.Fatalf("the alarm runs again and again: %s", m.backend.State())
 		}
 		m.ring(t)
 	}
 	for key, row := range m.backend.Rows {
 		if row.Due <= m.now && !m.newer[key] {
-			t.Errorf("key %s is over at %d and still there at %d", key, row.Due, m.now)
+			t.Errorf("key %s ended at %d and still exists at %d", key, row.Due, m.now)
 		}
 	}
 }
 
-// ring has the alarm ring, as the platform does: then it is not set any more. A
-// function that is told may do what it likes.
+// ring delivers the alarm like the platform, which first removes it. A user's
+// function may do anything.
 func (m *machine) ring(t *rapid.T) {
-	hurts := someKey.Draw(t, "the key that is trouble")
+	hurts := someKey.Draw(t, "the key with trouble")
 	how := rapid.SampledFrom([]string{"returns", "returns", "fails", "panics", "exits"}).Draw(t, "what its function does")
 	m.behaves = func(key string) error {
 		switch {
@@ -337,17 +338,17 @@ func (m *machine) ring(t *rapid.T) {
 
 var errBoom = errors.New("boom")
 
-// evict drops what the engine has in memory.
+// evict clears the memory of the engine.
 func (m *machine) evict(*rapid.T) { m.restart() }
 
-// clock has time pass, stand, or be set back.
+// clock lets time pass, stand still, or go back.
 func (m *machine) clock(t *rapid.T) {
 	m.now += rapid.Int64Range(-15, 25).Draw(t, "passes")
 	m.soon = max(m.soon, m.now)
 }
 
-// jump has the clock be wrong, or right again: that of another machine, in a
-// new instance, or that of the same.
+// jump makes the clock wrong or right again. A new instance may have the clock
+// of another machine, or the same instance's clock jumps.
 func (m *machine) jump(t *rapid.T) {
 	const hour = 3_600_000
 	m.now += rapid.SampledFrom([]int64{-40 * 24 * hour, -hour, -entry.ClockSlack - 1, -entry.ClockSlack / 2, -3, entry.ClockSlack / 2, entry.ClockSlack + 1, hour, 40 * 24 * hour}).Draw(t, "jumps")
@@ -370,16 +371,16 @@ func (m *machine) check(t *rapid.T) {
 			t.Errorf("key %s: expires at %d, kept until %d, stored until %d: %+v", key, e.Expires(), e.Kept(), row.Due, e)
 		}
 		if over := e.At(e.Expires()); over.State != entry.Absent && e.NotifyAt == 0 {
-			t.Errorf("key %s counts when it has expired: %+v", key, e)
+			t.Errorf("key %s still counts after it has expired: %+v", key, e)
 		}
 		if last := e.At(e.Expires() - 1); last.State != e.State {
-			t.Errorf("key %s does not count a ms before it expires: %+v", key, e)
+			t.Errorf("key %s does not count 1 ms before it expires: %+v", key, e)
 		}
 		m.oneHolder(t, key, e)
 	}
 	for c := range m.open {
 		if _, ok := m.backend.Rows[c.key]; !ok && m.told[c] == 0 {
-			t.Errorf("the holder of key %s with fence %d is gone, and nobody was told", c.key, c.fence)
+			t.Errorf("the holder of key %s with fence %d was lost and not reported", c.key, c.fence)
 		}
 	}
 	if !m.backend.IsArmed(max(m.soon, m.now) + firstBackOff) {
@@ -387,7 +388,7 @@ func (m *machine) check(t *rapid.T) {
 	}
 }
 
-// oneHolder checks that of all who ever claimed a key one at most can extend.
+// oneHolder checks that at most one of a key's holders so far can extend.
 func (m *machine) oneHolder(t *rapid.T, key string, e entry.Entry) {
 	can := 0
 	for _, h := range m.holders[key] {

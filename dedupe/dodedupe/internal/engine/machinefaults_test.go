@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// known is what is to be as it was, once what came after is rolled back.
+// known is the state that a rollback must restore.
 type known struct {
 	rows    map[string]faulty.Row
 	notes   map[string][]byte
@@ -35,8 +35,8 @@ func (m *machine) known() known {
 	return known{maps.Clone(m.backend.Rows), maps.Clone(m.backend.Notes), m.backend.Alarm, maps.Clone(m.fences), maps.Clone(m.loose), holders, maps.Clone(m.results), maps.Clone(m.open)}
 }
 
-// transaction is a user's that works with the ledger, and commits, or is rolled
-// back, with the alarm.
+// transaction runs a user's transaction with ledger calls. It commits or is
+// rolled back, together with the alarm.
 func (m *machine) transaction(t *rapid.T) {
 	before := m.known()
 	m.inside = true
@@ -68,7 +68,7 @@ func (m *machine) inTransaction(t *rapid.T, key string) {
 		}
 		return
 	}
-	r.Owner = "once" // as random as those of calls are
+	r.Owner = "once" // calls have random owners
 	var given int64
 	result, err := m.engine.Transactions().Once(t.Context(), key, r, func(fence int64) ([]byte, error) { given = fence; return []byte("once"), nil })
 	switch {
@@ -84,12 +84,12 @@ func (m *machine) inTransaction(t *rapid.T, key string) {
 	}
 }
 
-// fault has a call of storage fail in a claim or a completion. A definite error
-// changed nothing; else what is stored says what became of it.
+// fault makes a storage call fail in a claim or a completion. After a definite
+// error nothing was changed. After another error the storage shows the outcome.
 func (m *machine) fault(t *rapid.T) {
 	key := m.readable(t)
 	n, kind := rapid.IntRange(0, 6).Draw(t, "the call that fails"), rapid.SampledFrom([]faulty.Fault{faulty.Fails, faulty.PerformsThenFails}).Draw(t, "how")
-	// It corrects times that cannot be, whatever comes of the claim.
+	// Wait corrects impossible times first, whatever the claim does.
 	m.engine.Wait(t.Context(), key, "", 0)
 	m.backend.Ops = nil
 	m.backend.Plan = faulty.At{N: n, Kind: kind}.Plan()
@@ -105,7 +105,7 @@ func (m *machine) fault(t *rapid.T) {
 	}
 	m.backend.Plan = nil
 	if err != nil && effect.Definite(err) && m.backend.State() != state {
-		t.Errorf("%v is definite, and\n%s\nbecame\n%s", err, state, m.backend.State())
+		t.Errorf("%v is definite, but\n%s\nbecame\n%s", err, state, m.backend.State())
 	}
 	after, _ := m.stored(t, key)
 	switch {
@@ -115,7 +115,7 @@ func (m *machine) fault(t *rapid.T) {
 		delete(m.open, claimed{key, after.Number})
 		m.results[claimed{key, after.Number}] = string(after.Result)
 	}
-	for n := 0; ; n++ { // somebody else sees to the alarm
+	for n := 0; ; n++ { // another call sets the alarm
 		other := "other " + strconv.Itoa(n)
 		if m.newer[other] {
 			continue
@@ -127,9 +127,9 @@ func (m *machine) fault(t *rapid.T) {
 	}
 }
 
-// version has another version of the program run: an older one, which knows no
-// record that is stored but for those that it writes itself, or the newer one
-// again. What it does not know it leaves as it is.
+// version switches to another version of the program. An older one can read
+// only the records that it wrote itself. It must leave other records unchanged.
+// Then the newer one runs again.
 func (m *machine) version(t *rapid.T) {
 	if len(m.newer) == 0 {
 		for key, row := range m.backend.Rows {
@@ -158,7 +158,7 @@ func (m *machine) version(t *rapid.T) {
 	}
 }
 
-// alarmThatFails meets a fault, and rings again.
+// alarmThatFails runs an alarm with a fault, and then runs it again.
 func (m *machine) alarmThatFails(t *rapid.T) {
 	for range rapid.IntRange(1, 8).Draw(t, "times") {
 		n := rapid.IntRange(0, 6).Draw(t, "the call that fails")
@@ -170,14 +170,14 @@ func (m *machine) alarmThatFails(t *rapid.T) {
 			t.Error(err)
 		}
 		if err != nil && m.backend.Alarm != 0 && m.backend.Alarm < m.now {
-			t.Errorf("an alarm that failed rings again at once: at %d, it is %d", m.backend.Alarm, m.now)
+			t.Errorf("an alarm that failed runs again at once: at %d, it is %d", m.backend.Alarm, m.now)
 		}
 	}
-	m.ring(t) // the platform delivers an alarm again that failed
+	m.ring(t) // the platform repeats an alarm that failed
 }
 
-// end lets time pass, and expects that every holder who died is told of, and
-// that nothing is left.
+// end lets time pass. It expects that every lost holder is reported, and that
+// nothing is left.
 func (m *machine) end(t *rapid.T) {
 	if len(m.newer) > 0 {
 		m.version(t)
@@ -195,10 +195,10 @@ func (m *machine) end(t *rapid.T) {
 	}
 	for c := range m.open {
 		if m.told[c] == 0 {
-			t.Errorf("the holder of key %s with fence %d died, and nobody was told", c.key, c.fence)
+			t.Errorf("the holder of key %s with fence %d was lost and not reported", c.key, c.fence)
 		}
 	}
 	if m.backend.Alarm != 0 {
-		t.Errorf("nothing is left but an alarm")
+		t.Errorf("only an alarm is left")
 	}
 }

@@ -20,7 +20,7 @@ func TestKnownMistakes(t *testing.T) {
 	})
 }
 
-// noAlarms says that an alarm is set, and does not set it.
+// noAlarms reports that an alarm was set, but does not set it.
 type noAlarms struct{ *faulty.Backend }
 
 func (noAlarms) SetAlarm(context.Context, int64) error { return nil }
@@ -64,7 +64,7 @@ func lateForget(t *testing.T, made bool) string {
 	return ""
 }
 
-// mute swallows the errors of what an alarm does.
+// mute swallows the errors of an alarm.
 type mute struct{ *faulty.Backend }
 
 func (m mute) Sweep(now int64, limit int, keep func(int64) error) error {
@@ -82,21 +82,21 @@ func swallowedErrors(t *testing.T, made bool) string {
 		s.now += 1000 + entry.ClockSlack
 		s.backend.Plan = faulty.Failing(op)
 		if err := s.engine.Alarm(t.Context()); !errors.Is(err, faulty.ErrInjected) {
-			return fmt.Sprintf("%s fails, and the alarm says %v", op, err)
+			return fmt.Sprintf("%s fails, but the alarm returns %v", op, err)
 		}
 	}
 	return ""
 }
 
-// greedy sweeps everything at once.
+// greedy removes everything in one sweep.
 type greedy struct{ *faulty.Backend }
 
 func (g greedy) Sweep(now int64, _ int, keep func(int64) error) error {
 	return g.Backend.Sweep(now, 1<<30, keep)
 }
 
-// boundlessSweep looks at how much an alarm does; TestKnownMistakeOfASweep in
-// workerd, at what SQLite reads for it.
+// boundlessSweep checks how much an alarm does. TestKnownMistakeOfASweep checks
+// in workerd what SQLite reads for it.
 func boundlessSweep(t *testing.T, made bool) string {
 	s := newFixture(t)
 	if made {
@@ -110,7 +110,7 @@ func boundlessSweep(t *testing.T, made bool) string {
 	s.now += 1000
 	s.ring()
 	if left := len(s.backend.Rows); left != records-sweepLimit || s.backend.Alarm > s.now {
-		return fmt.Sprintf("one alarm left %d of %d records, the next is at noon%+d", left, records, s.backend.Alarm-noon)
+		return fmt.Sprintf("one alarm left %d of %d records, and the next alarm is at noon%+d", left, records, s.backend.Alarm-noon)
 	}
 	return ""
 }

@@ -7,7 +7,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
 )
 
-// A crash leaves neither a gap nor a second number.
+// A crash must cause neither a gap nor a second number.
 func TestFaultsOfASequenceLeaveNoGap(t *testing.T) {
 	for n := range 6 {
 		for _, f := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
@@ -28,7 +28,7 @@ func TestFaultsOfASequenceLeaveNoGap(t *testing.T) {
 			s.now = noon + 1000
 			s.ring()
 			if len(s.backend.Rows) != 1 {
-				t.Errorf("%d records after expiry, want the counter alone", len(s.backend.Rows))
+				t.Errorf("%d records after expiry, want only the counter", len(s.backend.Rows))
 			}
 			s.evict()
 			if e, _, err := s.engine.Sequence().Next(t.Context(), "k", entry.Request{Owner: "a", TTL: 1000}); e.Number != 3 || err != nil {

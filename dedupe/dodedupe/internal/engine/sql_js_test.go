@@ -10,13 +10,13 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// A sweep reads as many rows as it removes, a few times, and not all that there
-// are. Listing them, which is made here, does.
+// A sweep reads a small multiple of the rows that it removes. The test also
+// makes the mistake of listing all rows, which reads them all.
 func TestKnownMistakeOfASweep(t *testing.T) {
 	t.Run("known mistake: a sweep that lists the whole object into memory", func(t *testing.T) {
 		durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
 			if read := rowsReadBySweep(ctx, t, state, func(b *sqlBackend) error { return b.Sweep(noon+101, 10, func(int64) error { return nil }) }); read > 100 {
-				t.Errorf("a sweep of 10 records of 500 reads %d rows", read)
+				t.Errorf("a sweep of 10 out of 500 records reads %d rows", read)
 			}
 			listing := func(b *sqlBackend) error {
 				c, err := b.run("SELECT key, due FROM _capdo_entries")
@@ -25,7 +25,7 @@ func TestKnownMistakeOfASweep(t *testing.T) {
 				return errors.Join(err, b.Sweep(noon+101, 10, func(int64) error { return nil }))
 			}
 			if read := rowsReadBySweep(ctx, t, state, listing); read < 500 {
-				t.Errorf("listing them reads %d rows", read)
+				t.Errorf("listing the records reads %d rows", read)
 			}
 		})
 	})

@@ -27,7 +27,7 @@ func TestWaitersLeaveNothingBehind(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 	if len(s.engine.waiters.keys) != 0 || !room.Take("", 5) {
-		t.Errorf("%d keys are waited for; there is not room for everybody", len(s.engine.waiters.keys))
+		t.Errorf("%d keys still have waiters, or their room was not returned", len(s.engine.waiters.keys))
 	}
 }
 
@@ -37,7 +37,7 @@ func TestObjectsRefuseToHaveMoreCallersWaitThanTheirLimit(t *testing.T) {
 	a := s.claim("a", 1000, 5000, dedupe.Acquired)
 	other.claim("a", 1000, 5000, dedupe.Acquired)
 	var joined []*waiting
-	for n := range 5 { // as many as it leaves
+	for n := range 5 { // as many as fit
 		_, p, err := s.engine.lookOrJoin(t.Context(), "k", "", true)
 		if p == nil || err != nil {
 			t.Fatalf("caller %d: %v, %v", n, p, err)
@@ -50,7 +50,7 @@ func TestObjectsRefuseToHaveMoreCallersWaitThanTheirLimit(t *testing.T) {
 	if !effect.Definite(err) {
 		t.Errorf("%v is not definite", err)
 	}
-	// It need not wait.
+	// This call need not wait.
 	if a, err := s.engine.Wait(t.Context(), "k", "", 0); a.Outcome != dedupe.InProgress || err != nil {
 		t.Errorf("without a wait: %+v, %v", a, err)
 	}
@@ -58,11 +58,11 @@ func TestObjectsRefuseToHaveMoreCallersWaitThanTheirLimit(t *testing.T) {
 		t.Error("the refused wait changed a record")
 	}
 	if a, err := other.engine.Wait(t.Context(), "k", "", 1); a.Outcome != dedupe.InProgress || err != nil {
-		t.Errorf("a wait of another scope: %+v, %v", a, err)
+		t.Errorf("a wait in another scope: %+v, %v", a, err)
 	}
 	s.engine.waiters.leave("k", joined[0])
 	if a, err := s.engine.Wait(t.Context(), "k", "", 1); a.Outcome != dedupe.InProgress || err != nil {
-		t.Errorf("after one has left: %+v, %v", a, err)
+		t.Errorf("after one waiter has left: %+v, %v", a, err)
 	}
 	s.want(s.engine.Complete(t.Context(), "k", holderOf(a), nil), nil)
 	for _, p := range joined[1:] {
@@ -70,12 +70,12 @@ func TestObjectsRefuseToHaveMoreCallersWaitThanTheirLimit(t *testing.T) {
 		s.engine.waiters.leave("k", p)
 	}
 	if len(s.engine.waiters.keys) != 0 || !room.Take("", 5) {
-		t.Errorf("%d keys are waited for; there is not room for everybody", len(s.engine.waiters.keys))
+		t.Errorf("%d keys still have waiters, or their room was not returned", len(s.engine.waiters.keys))
 	}
 }
 
-// Known mistake: a change that wakes nobody. Whatever lets a waiter in wakes
-// him at once, also if it failed after it was stored.
+// Known mistake: a change that does not wake waiters. Every change that lets a
+// waiter in must wake it at once, even if it failed after it was stored.
 func TestEveryChangeWakesThoseWhoWait(t *testing.T) {
 	changes := map[string]func(s *fixture, h entry.Holder) error{
 		"complete": func(s *fixture, h entry.Holder) error { return s.engine.Complete(s.Context(), "k", h, []byte("r")) },
@@ -98,7 +98,7 @@ func TestEveryChangeWakesThoseWhoWait(t *testing.T) {
 	for name, change := range changes {
 		for _, op := range []string{"", "put", "remove", "earliest", "alarmAt", "setAlarm", "clear"} {
 			if name == "completion in a transaction" && op == "put" {
-				continue // it is rolled back
+				continue // the change is rolled back
 			}
 			synctest.Test(t, func(t *testing.T) {
 				s := newFixture(t)
@@ -115,7 +115,7 @@ func TestEveryChangeWakesThoseWhoWait(t *testing.T) {
 				synctest.Wait()
 				s.engine.mu.Lock()
 				failing := true
-				// Under the engine's lock.
+				// This runs under the engine's lock.
 				s.backend.Plan = func(_ int, o string) faulty.Fault {
 					if o == op && failing {
 						failing = false
@@ -130,14 +130,15 @@ func TestEveryChangeWakesThoseWhoWait(t *testing.T) {
 				}
 				<-got
 				if took := time.Since(begin); took > 0 {
-					t.Errorf("%s, and %q fails: the waiter was told after %v", name, op, took)
+					t.Errorf("%s, and %q fails: the waiter woke after %v", name, op, took)
 				}
 			})
 		}
 	}
 }
 
-// Nobody tells an object that a caller has gone. One who is there asks again.
+// An object is not notified when a caller leaves. So a wait is short, and a
+// caller that is still there asks again.
 func TestAWaitIsOfASlice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFixture(t)

@@ -8,7 +8,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
 )
 
-// These bytes are in use: a change here makes live records unreadable.
+// These bytes are in use: a change makes existing records unreadable.
 func TestEntryBytesArePinned(t *testing.T) {
 	for _, c := range []struct {
 		e    Entry

@@ -10,8 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTransitionsOfASequence: the pure transition has one number for a key
-// while it counts.
+// TestTransitionsOfASequence checks that a key has one number during its TTL.
 func TestTransitionsOfASequence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var e Entry
@@ -46,8 +45,7 @@ func TestTransitionsOfASequence(t *testing.T) {
 	})
 }
 
-// anEntry is one that may be stored, with times at the ends of what they may
-// be.
+// anEntry draws an entry that may be stored, with times at the limits.
 func anEntry(t *rapid.T) Entry {
 	number := func(name string, most int64) int64 {
 		return rapid.OneOf(rapid.Int64Range(0, most), rapid.SampledFrom([]int64{0, 1, most - 1, most})).Draw(t, name)
@@ -63,14 +61,14 @@ func anEntry(t *rapid.T) Entry {
 	return e
 }
 
-// TestTransitionsKeepEntriesReadable: whatever an entry is, and whenever, what
-// becomes of it can be stored and read again, and ends.
+// TestTransitionsKeepEntriesReadable checks that the result of any transition,
+// at any time, can be stored and read again, and expires.
 func TestTransitionsKeepEntriesReadable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e, now := anEntry(t), rapid.SampledFrom([]int64{0, 1, noon, codec.MaxNow - 1, codec.MaxNow}).Draw(t, "now")
 		now = max(now, e.Latest())
 		if now > codec.MaxNow {
-			t.Skip("a time that no engine shows")
+			t.Skip("a time that no engine uses")
 		}
 		h, lease := Holder{Owner: e.Owner, Fence: e.Number}, rapid.SampledFrom([]int64{1, 1000, MaxLease}).Draw(t, "lease")
 		r := Request{Owner: anOwner.Draw(t, "claimant"), Fingerprint: e.Fingerprint, Lease: lease, TTL: rapid.SampledFrom([]int64{1, 1000, codec.MaxTTL}).Draw(t, "its TTL")}
@@ -98,7 +96,7 @@ func TestTransitionsKeepEntriesReadable(t *testing.T) {
 	})
 }
 
-// noon is when the tests begin, in ms.
+// noon is the time when the tests begin, in ms.
 const noon = 1_800_000_000_000
 
 var (

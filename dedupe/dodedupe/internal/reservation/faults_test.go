@@ -8,7 +8,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
 )
 
-// step makes a step on an object's key. do gets the record as it was before.
+// step makes a step on an object's key. do gets the record from before.
 func step(prepare func(f *fixture), do func(f *fixture, seen []byte) (string, error)) func(t *testing.T) *faulty.Step {
 	return func(t *testing.T) *faulty.Step {
 		f := newFixture(t)

@@ -17,7 +17,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
 )
 
-// fixture is an object's key whose clock and storage are the test's.
+// fixture is an object's key with a clock and storage that the test controls.
 type fixture struct {
 	*testing.T
 	now     int64
@@ -31,10 +31,10 @@ func newFixture(t *testing.T) *fixture {
 	return b
 }
 
-// evict drops what the object has in memory.
+// evict clears the memory of the object.
 func (b *fixture) evict() { b.key = &Key{Storage: b.storage, Clock: func() int64 { return b.now }} }
 
-// token is the owner of one PutIfAbsent call.
+// token returns the owner of a PutIfAbsent call.
 func token(n byte) Owner { return Owner{n} }
 
 func (b *fixture) put(by byte, ttl int64) (bool, error) {
@@ -48,7 +48,7 @@ func (b *fixture) wantPut(by byte, ttl int64, want bool) {
 	}
 }
 
-// wantRecord checks what is stored, and that the alarm is set to the end of it.
+// wantRecord checks the stored record, and that the alarm is set to its expiry.
 func (b *fixture) wantRecord(by byte, claimed, expires int64) {
 	b.Helper()
 	r, err := Decode(b.storage.Record)
@@ -155,7 +155,7 @@ func TestRepetitionOfTheWinnerWinsAgain(t *testing.T) {
 }
 
 func TestClockThatRunsBackwards(t *testing.T) {
-	t.Run("stands still for what is in memory", func(t *testing.T) {
+	t.Run("stands still for records in memory", func(t *testing.T) {
 		b := newFixture(t)
 		b.now = faulty.Noon + 1000
 		b.wantForget(b.look())
@@ -168,7 +168,7 @@ func TestClockThatRunsBackwards(t *testing.T) {
 		b.wantPut(3, 100, true)
 		b.wantRecord(3, faulty.Noon+1100, faulty.Noon+1200)
 	})
-	t.Run("does not revive what was found to be expired", func(t *testing.T) {
+	t.Run("does not revive a record seen as expired", func(t *testing.T) {
 		b := newFixture(t)
 		b.wantPut(1, 100, true)
 		b.now = faulty.Noon + 100
@@ -180,7 +180,7 @@ func TestClockThatRunsBackwards(t *testing.T) {
 		b.now = faulty.Noon + 50
 		b.wantPut(3, 100, true)
 	})
-	t.Run("is held by the record after an eviction", func(t *testing.T) {
+	t.Run("is not before the record after an eviction", func(t *testing.T) {
 		b := newFixture(t)
 		b.wantPut(1, 100, true)
 		b.evict()
@@ -191,7 +191,7 @@ func TestClockThatRunsBackwards(t *testing.T) {
 		b.now = faulty.Noon + 100
 		b.wantPut(2, 100, true)
 	})
-	t.Run("is not before the record that was read", func(t *testing.T) {
+	t.Run("is not before a record that was read", func(t *testing.T) {
 		b := newFixture(t)
 		b.wantPut(1, 100, true)
 		b.evict()
@@ -231,7 +231,7 @@ func TestRecordOfAnotherVersionOrCorruptIsLeftUntouched(t *testing.T) {
 		if string(b.storage.Record) != string(c.stored) || !b.storage.OK || b.storage.Alarm != faulty.Noon {
 			t.Errorf("record %q became %q, alarm %d", c.stored, b.storage.Record, b.storage.Alarm)
 		}
-		b.wantForget(b.look()) // the way to repair it
+		b.wantForget(b.look()) // Forget repairs it
 		b.wantNothing()
 		b.wantPut(2, 1000, true)
 	}
@@ -258,7 +258,7 @@ func TestLateForgetLeavesTheSuccessor(t *testing.T) {
 	seen := b.look()
 	b.wantForget(seen)
 	b.wantPut(2, 1000, true)
-	// The repetition, or the first that was under way for long.
+	// A repetition, or a first one that was delayed.
 	b.wantForget(seen)
 	b.wantRecord(2, faulty.Noon, faulty.Noon+1000)
 
@@ -277,7 +277,7 @@ func TestAlarm(t *testing.T) {
 		b.wantAlarm()
 		b.wantNothing()
 	})
-	t.Run("late deletes everything, twice too", func(t *testing.T) {
+	t.Run("late deletes everything, also twice", func(t *testing.T) {
 		b := newFixture(t)
 		b.wantPut(1, 1000, true)
 		b.now += 1_000_000
@@ -294,7 +294,7 @@ func TestAlarm(t *testing.T) {
 		b.wantRecord(1, faulty.Noon, faulty.Noon+1000)
 		b.wantPut(2, 1000, false)
 	})
-	t.Run("of a record before leaves the one there is", func(t *testing.T) {
+	t.Run("of an earlier record leaves the present one", func(t *testing.T) {
 		b := newFixture(t)
 		b.wantPut(1, 1000, true)
 		b.wantForget(b.look())
@@ -304,7 +304,7 @@ func TestAlarm(t *testing.T) {
 		b.wantAlarm()
 		b.wantRecord(2, faulty.Noon, faulty.Noon+5000)
 	})
-	t.Run("after an eviction decides by the record", func(t *testing.T) {
+	t.Run("after an eviction reads the record", func(t *testing.T) {
 		b := newFixture(t)
 		b.wantPut(1, 1000, true)
 		b.evict()
@@ -312,7 +312,7 @@ func TestAlarm(t *testing.T) {
 		b.wantAlarm()
 		b.wantNothing()
 	})
-	t.Run("of nothing deletes what else there may be", func(t *testing.T) {
+	t.Run("without a record deletes everything else", func(t *testing.T) {
 		b := newFixture(t)
 		b.storage.Alarm = faulty.Noon
 		b.wantAlarm()
@@ -320,8 +320,7 @@ func TestAlarm(t *testing.T) {
 	})
 }
 
-// Known mistake: alarm errors are swallowed, so that the platform does not
-// retry.
+// Known mistake: alarm errors are swallowed, so the platform does not retry.
 func TestAlarmReportsErrors(t *testing.T) {
 	for _, c := range []struct {
 		after int64
@@ -351,7 +350,7 @@ func TestAlarmReportsErrors(t *testing.T) {
 	}
 }
 
-// The alarm belongs to the write before it: nothing may be waited for between.
+// The alarm is part of the write before it: nothing may wait in between.
 func TestOperationsOfAStep(t *testing.T) {
 	b := newFixture(t)
 	b.wantPut(1, 1000, true)
@@ -365,7 +364,7 @@ func TestOperationsOfAStep(t *testing.T) {
 }
 
 // Known mistake: the record is written but its alarm is not, because the caller
-// went away.
+// left.
 func TestAlarmIsSetThoughTheCallerIsGone(t *testing.T) {
 	b := newFixture(t)
 	strict := &ctxStorage{Storage: b.storage}
@@ -382,8 +381,7 @@ func TestAlarmIsSetThoughTheCallerIsGone(t *testing.T) {
 	b.wantNothing()
 }
 
-// ctxStorage does nothing for a context that has ended, as durable.Storage
-// does.
+// ctxStorage does nothing if the context has ended, like durable.Storage.
 type ctxStorage struct{ *faulty.Storage }
 
 func (s *ctxStorage) SetAlarm(ctx context.Context, at int64) error {
@@ -400,11 +398,11 @@ func (s *ctxStorage) Clear(ctx context.Context) error {
 	return s.Storage.Clear(ctx)
 }
 
-// Known mistakes: the record is written but its alarm is not, leaving a claim
-// nobody knows; a lock is left behind when the insert fails. Whichever
-// operation of a claim fails, and however: where the error says that nothing
-// was changed, nothing was; else the same owner, and only that, gets the key
-// when it asks again.
+// Known mistakes: the record is written but its alarm is not, so a claim
+// remains that no caller knows of; a lock is left behind when the insert fails.
+// Any operation of a claim may fail, before or after it was performed. If the
+// error says that nothing was changed, that must be true. Otherwise only the
+// same owner gets the key when it asks again.
 func TestFaultsOfStorageLeaveNoClaimThatNobodyKnows(t *testing.T) {
 	for n := range 3 {
 		for _, f := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
@@ -417,13 +415,13 @@ func TestFaultsOfStorageLeaveNoClaimThatNobodyKnows(t *testing.T) {
 				}
 				b.storage.Plan = nil
 				if effect.Definite(err) && b.storage.OK {
-					t.Error("the error says that nothing was changed, and there is a record")
+					t.Error("the error says that nothing was changed, but there is a record")
 				}
 				held := b.storage.OK
 				b.wantPut(2, 1000, !held)
 				b.wantPut(1, 1000, held)
 				if held {
-					// With its alarm.
+					// The record has its alarm.
 					b.wantRecord(1, faulty.Noon, faulty.Noon+1000)
 				}
 			})
@@ -455,17 +453,17 @@ func TestConcurrentStepsHaveOneWinner(t *testing.T) {
 	}
 }
 
-// model is what a key is to do, said in another way: by a history of claims
-// instead of bytes.
+// model describes the behavior of a key independently: by a history of claims,
+// not by bytes.
 type model struct {
 	held             bool
 	by               byte
 	claimed, expires int64
-	largest          int64 // now that the object knows of
+	largest          int64 // the largest time that the object has seen
 }
 
 // TestKeyFollowsTheModel walks at random through claims, repetitions, forgets,
-// alarms, evictions and a clock that jumps.
+// alarms, evictions and clock jumps.
 func TestKeyFollowsTheModel(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -480,7 +478,7 @@ func TestKeyFollowsTheModel(t *testing.T) {
 
 func walk(b *fixture, m *model, r *rand.Rand) bool {
 	step := r.IntN(8)
-	if step <= 3 { // these look at the clock
+	if step <= 3 { // these steps read the clock
 		m.largest = max(m.largest, b.now)
 		if m.held {
 			m.largest = max(m.largest, m.claimed)

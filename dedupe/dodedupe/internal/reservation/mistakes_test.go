@@ -16,7 +16,7 @@ func TestKnownMistakes(t *testing.T) {
 	})
 }
 
-// noAlarms says that an alarm is set, and does not set it.
+// noAlarms reports that an alarm was set, but does not set it.
 type noAlarms struct{ *faulty.Storage }
 
 func (noAlarms) SetAlarm(context.Context, int64) error { return nil }
@@ -30,7 +30,7 @@ func missingAlarm(t *testing.T, made bool) string {
 		f.storage.Plan = plan
 		inserted, err := f.put(1, 1000)
 		f.storage.Plan = nil
-		if err != nil { // the provider's repetition
+		if err != nil { // repeat like the provider
 			inserted, err = f.put(1, 1000)
 		}
 		if !inserted || err != nil || f.storage.Alarm != faulty.Noon+1000 {
@@ -40,7 +40,7 @@ func missingAlarm(t *testing.T, made bool) string {
 	})
 }
 
-// mute swallows the errors of what an alarm does.
+// mute swallows the errors of an alarm.
 type mute struct{ *faulty.Storage }
 
 func (m mute) Clear(ctx context.Context) error { m.Storage.Clear(ctx); return nil }
@@ -55,7 +55,7 @@ func swallowedErrors(t *testing.T, made bool) string {
 		f.now += 1000
 		f.storage.Plan = faulty.Failing(op)
 		if err := f.key.Alarm(t.Context()); !errors.Is(err, faulty.ErrInjected) {
-			return fmt.Sprintf("%s fails, and the alarm says %v", op, err)
+			return fmt.Sprintf("%s fails, but the alarm returns %v", op, err)
 		}
 	}
 	return ""

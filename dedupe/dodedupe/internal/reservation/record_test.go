@@ -45,7 +45,7 @@ func TestRecordThatIsNotOneIsRefused(t *testing.T) {
 		"a TTL beyond the longest":     {Record{someOwner, 1000, 1000 + codec.MaxTTL + 1}.Encode(), codec.ErrCorrupt},
 		"a negative time":              {Record{someOwner, -1000, 1000}.Encode(), codec.ErrCorrupt},
 		"times that overflow":          {Record{someOwner, math.MaxInt64 - 1, math.MinInt64}.Encode(), codec.ErrCorrupt},
-		"a time no alarm can have":     {Record{someOwner, codec.MaxNow + 1, codec.MaxNow + 2}.Encode(), codec.ErrCorrupt},
+		"a time too late for an alarm": {Record{someOwner, codec.MaxNow + 1, codec.MaxNow + 2}.Encode(), codec.ErrCorrupt},
 	} {
 		if _, err := Decode(c.b); err != c.want {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -78,8 +78,8 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// Known mistake: user keys collide with internal ones. The internal one is in
-// the reserved name space; like objects' names it is in use.
+// Known mistake: user keys collide with internal ones. The internal key is in
+// the reserved name space. Like the objects' names it is in use.
 func TestStorageKeyIsPinned(t *testing.T) {
 	if recordKey != "_capdo_dedupe" {
 		t.Errorf("the record is stored under %q", recordKey)

@@ -16,8 +16,8 @@ import (
 
 var someOwner = reservation.Owner{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 
-// Known mistake: the caller's clock expires live entries. No message has a time
-// in it, only a duration.
+// Known mistake: the caller's clock expires live entries. Messages contain only
+// durations, never times.
 func TestMessageBytesArePinned(t *testing.T) {
 	for name, c := range map[string]struct {
 		got  []byte
@@ -49,14 +49,14 @@ func TestMalformedPutMessageIsRefused(t *testing.T) {
 		msg  []byte
 		want error
 	}{
-		"nothing":            {nil, codec.ErrMalformed},
-		"another version":    {append([]byte{2}, valid[1:]...), codec.ErrVersion},
-		"half an owner":      {valid[:9], codec.ErrMalformed},
-		"no TTL":             {withTTL(), codec.ErrMalformed},
-		"half a TTL":         {withTTL(0x80), codec.ErrMalformed},
-		"more than a TTL":    {append(bytes.Clone(valid), 0), codec.ErrMalformed},
-		"a TTL of 2^63":      {withTTL(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01), codec.ErrMalformed},
-		"a TTL that is more": {withTTL(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f), codec.ErrMalformed},
+		"nothing":                 {nil, codec.ErrMalformed},
+		"another version":         {append([]byte{2}, valid[1:]...), codec.ErrVersion},
+		"half an owner":           {valid[:9], codec.ErrMalformed},
+		"no TTL":                  {withTTL(), codec.ErrMalformed},
+		"half a TTL":              {withTTL(0x80), codec.ErrMalformed},
+		"more than a TTL":         {append(bytes.Clone(valid), 0), codec.ErrMalformed},
+		"a TTL of 2^63":           {withTTL(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01), codec.ErrMalformed},
+		"a TTL that is too large": {withTTL(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f), codec.ErrMalformed},
 	} {
 		if o, ttl, err := DecodePut(c.msg); o != (reservation.Owner{}) || ttl != 0 || !errors.Is(err, c.want) || !effect.Definite(err) {
 			t.Errorf("%s: %x, %d, %v; want %v", name, o, ttl, err, c.want)

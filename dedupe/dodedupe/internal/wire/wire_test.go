@@ -32,14 +32,14 @@ func TestErrorsKeepTheirIdentityInAReply(t *testing.T) {
 		t.Errorf("an error without a code arrives as %v", err)
 	}
 	if b, err := Reply(nil, faulty.ErrInjected); b != nil || err != faulty.ErrInjected {
-		t.Errorf("an error that may have changed something is not thrown: %q, %v", b, err)
+		t.Errorf("an error after a possible change was not thrown: %q, %v", b, err)
 	}
 	if _, err := DecodeReply([]byte{messageVersion, 250}); !errors.Is(err, codec.ErrVersion) || !effect.Definite(err) {
 		t.Errorf("a newer object's error arrives as %v", err)
 	}
 	for _, nonsense := range [][]byte{nil, {}, {messageVersion}, {9}, {9, 0, 1}} {
 		if _, err := DecodeReply(nonsense); err == nil || effect.Definite(err) {
-			t.Errorf("reply %x: %v; want an error that leaves the outcome unknown", nonsense, err)
+			t.Errorf("reply %x: %v; want an error with an unknown outcome", nonsense, err)
 		}
 	}
 }

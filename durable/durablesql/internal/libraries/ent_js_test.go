@@ -14,7 +14,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// What ent generates uses these: tables, migrations, a graph and queries.
+// Code that ent generates uses these packages: tables, migrations, a graph and
+// queries.
 var (
 	entUserColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt, Increment: true},
@@ -89,7 +90,7 @@ func TestEnt(t *testing.T) {
 			t.Errorf("%d rows, %v", n, rows.Err())
 		}
 
-		nick := &schema.Column{Name: "nick", Type: field.TypeString, Nullable: true} // of the next version
+		nick := &schema.Column{Name: "nick", Type: field.TypeString, Nullable: true} // the next version has this column
 		migrate(&schema.Table{Name: "users", Columns: append(entUserColumns[:4:4], nick), PrimaryKey: entUserColumns[:1]}, entCars)
 		_, err = std.ExecContext(ctx, "UPDATE users SET nick = 'a' WHERE id = 1")
 		must(t, err)

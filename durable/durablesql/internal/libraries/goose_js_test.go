@@ -70,12 +70,12 @@ func TestGooseMigratesUpAndDown(t *testing.T) {
 		_, err = db.ExecContext(ctx, "INSERT INTO users (name) VALUES ('bob')")
 		must(t, err)
 		if _, err := p.Up(ctx); err == nil || !strings.Contains(err.Error(), "nowhere") {
-			t.Errorf("one that fails: %v", err)
+			t.Errorf("a failing migration: %v", err)
 		}
 		var n int
 		must(t, db.QueryRowContext(ctx, "SELECT count(*) FROM log").Scan(&n))
 		if n != 2 {
-			t.Errorf("%d lines, of which some are of a migration that failed", n)
+			t.Errorf("%d lines, some of a failed migration", n)
 		}
 		status, err := p.Status(ctx)
 		if err != nil || len(status) != 4 || status[2].State != goose.StateApplied || status[2].AppliedAt.IsZero() || status[3].State != goose.StatePending {

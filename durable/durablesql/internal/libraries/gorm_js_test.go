@@ -57,7 +57,7 @@ func TestGorm(t *testing.T) {
 			t.Errorf("a name twice: %v", err)
 		}
 		if err := db.First(&gormUser{}, "name = ?", "Nobody").Error; !errors.Is(err, gorm.ErrRecordNotFound) {
-			t.Errorf("nobody: %v", err)
+			t.Errorf("an unknown name: %v", err)
 		}
 		failed := errors.New("failed")
 		err := db.Transaction(func(tx *gorm.DB) error {
@@ -84,8 +84,8 @@ func TestGorm(t *testing.T) {
 	})
 }
 
-// gorm makes savepoints of nested transactions, and ignores that they are
-// refused.
+// gorm uses savepoints for nested transactions, and ignores the error when they
+// are refused.
 func TestGormNestedTransactions(t *testing.T) {
 	withDB(t, func(ctx context.Context, _ *durable.State, std *sql.DB) {
 		db := openGorm(t, std, &gorm.Config{}).WithContext(ctx)

@@ -15,7 +15,7 @@ import (
 //go:embed authors/schema.sql
 var authorsSchema string
 
-// What sqlc generated of authors/query.sql is used as it is.
+// The code that sqlc generated from authors/query.sql is used unchanged.
 func TestSqlc(t *testing.T) {
 	born := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
 	withDB(t, func(ctx context.Context, _ *durable.State, db *sql.DB) {
@@ -49,7 +49,7 @@ func TestSqlc(t *testing.T) {
 			t.Errorf("deleted %d, %v", n, err)
 		}
 		if _, err := q.GetAuthor(ctx, "Ada"); err != sql.ErrNoRows {
-			t.Errorf("one that is gone: %v", err)
+			t.Errorf("a deleted author: %v", err)
 		}
 	})
 }

@@ -26,7 +26,7 @@ func TestDocumentationHasTheDifferences(t *testing.T) {
 	var want strings.Builder
 	for _, topic := range Topics {
 		if !used[topic.Key] {
-			t.Errorf("nothing is different of topic %s", topic.Key)
+			t.Errorf("no case differs in topic %s", topic.Key)
 		}
 		delete(used, topic.Key)
 		fmt.Fprintf(&want, "| %s | %s | %s |\n", topic.Native, topic.Here, topic.Why)
@@ -35,11 +35,11 @@ func TestDocumentationHasTheDifferences(t *testing.T) {
 		t.Errorf("there is no topic %q", key)
 	}
 	if table != want.String() {
-		t.Errorf("docs/sql.md has other differences; hint: these are they\n%s", &want)
+		t.Errorf("docs/sql.md lists other differences; hint: the table must be\n%s", &want)
 	}
 }
 
-// What the tests compare with is for them alone.
+// The libraries that the tests compare with are only for tests.
 func TestWorkersLinkNoLibraryOfTheTests(t *testing.T) {
 	cmd := exec.Command("go", "list", "-deps", "./durable/...", "./dedupe/...", "./examples/...")
 	cmd.Dir = "../../../.."

@@ -10,7 +10,7 @@ import (
 //go:embed testdata/native.golden
 var golden string
 
-// write writes what came of a case, a call and its result in a line each.
+// write writes the steps of a case: each call and its result on one line.
 func write(b *strings.Builder, number int, name string, steps []Step) {
 	fmt.Fprintf(b, "== %d: %s\n", number, name)
 	for _, s := range steps {
@@ -18,7 +18,7 @@ func write(b *strings.Builder, number int, name string, steps []Step) {
 	}
 }
 
-// short cuts a long text, and keeps it in one line.
+// short shortens a long text and keeps it on one line.
 func short(s string) string {
 	s = strings.ToValidUTF8(strings.NewReplacer("\n", `\n`, "\x00", `\0`).Replace(s), `\?`)
 	if len(s) > 400 {

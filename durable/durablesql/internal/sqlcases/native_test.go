@@ -17,8 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden file")
 
-// TestCasesNatively runs the cases on modernc.org/sqlite. What the test in
-// workerd compares with is what comes of them now.
+// TestCasesNatively runs the cases on modernc.org/sqlite, and checks that their
+// results are in the golden file. The test in workerd compares with that file.
 func TestCasesNatively(t *testing.T) {
 	var b strings.Builder
 	for i, c := range Cases {
@@ -38,7 +38,7 @@ func TestCasesNatively(t *testing.T) {
 		}
 	}
 	if b.String() != golden {
-		t.Error("testdata/native.golden is not what comes of the cases; hint: go test ./durable/durablesql/internal/sqlcases -update, twice")
+		t.Error("testdata/native.golden does not have the results of the cases; hint: go test ./durable/durablesql/internal/sqlcases -update, twice")
 	}
 }
 

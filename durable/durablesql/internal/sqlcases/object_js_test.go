@@ -12,8 +12,8 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// TestCasesInAnObject compares with what came of the cases natively. Each
-// difference is one that is known, and each that is known is one.
+// TestCasesInAnObject compares the results with the native ones. The
+// differences must be exactly the known ones.
 func TestCasesInAnObject(t *testing.T) {
 	native := readGolden(t)
 	known := map[[2]string]Difference{}
@@ -28,7 +28,7 @@ func TestCasesInAnObject(t *testing.T) {
 		})
 	}
 	for _, d := range known {
-		t.Errorf("%s: %s\nis not different", d.Case, d.Call)
+		t.Errorf("%s: %s\nhas no difference", d.Case, d.Call)
 	}
 }
 

@@ -1,10 +1,11 @@
-// The console's page. It shows whole snapshots, so it never has to catch up: what it missed is in the next one.
+// The script of the console's page. The server sends whole snapshots, so the
+// page never has to catch up after it missed one.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
 const settings = document.body.dataset;
 
-// element makes one with attributes and children.
+// element creates an element with attributes and children.
 function element(name, attributes = {}, ...children) {
   const svg = ["rect", "line"].includes(name);
   const e = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
@@ -13,7 +14,8 @@ function element(name, attributes = {}, ...children) {
   return e;
 }
 
-// setText leaves what is the same alone, for screen readers and selections.
+// setText does nothing if the text is the same, so that it disturbs neither
+// screen readers nor a selection.
 function setText(e, text) {
   if (e.textContent === String(text)) return false;
   e.textContent = text;
@@ -25,7 +27,7 @@ const count = (n, one, many = one + "s") => `${number(n)} ${n === 1 ? one : many
 const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// duration says how long, in one or two units.
+// duration formats a duration with one or two units.
 function duration(ms) {
   const s = Math.ceil(ms / 1000);
   if (s < 60) return `${s} s`;
@@ -35,7 +37,7 @@ function duration(ms) {
   return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`;
 }
 
-// Access: the token, where the Worker wants one.
+// Access: the token, if the Worker requires one.
 
 const token = () => sessionStorage.getItem("token") ?? "";
 const authorization = () => (token() ? { Authorization: "Bearer " + token() } : {});
@@ -55,7 +57,8 @@ $("access-form").addEventListener("submit", (event) => {
   connect();
 });
 
-// The connection: the figures once, which tells what is wrong if anything is; then a WebSocket.
+// The connection. One fetch gets the figures, and shows an error if there is
+// one. Then a WebSocket follows.
 
 let socket, failures = 0, retryAt = 0, asked = 0;
 
@@ -68,7 +71,7 @@ function setStatus(state, text) {
 async function connect() {
   retryAt = 0;
   hangUp();
-  const turn = ++asked; // a later call wins
+  const turn = ++asked; // the latest call wins
   let answer, snapshot;
   try {
     answer = await fetch("/console/state", { headers: authorization(), signal: AbortSignal.timeout(10000) });
@@ -77,7 +80,7 @@ async function connect() {
   if (turn !== asked) return;
   if (answer?.status === 401) return askToken();
   if (!answer) return lost("The Worker cannot be reached.");
-  if (!answer.ok || !snapshot) return lost(`The Worker answers with status ${answer.status}: ${snapshot?.error ?? "no reason given"}. ${snapshot?.hint ?? ""}`);
+  if (!answer.ok || !snapshot) return lost(`The Worker answered with status ${answer.status}: ${snapshot?.error ?? "no reason given"}. ${snapshot?.hint ?? ""}`);
   $("access").hidden = true;
   show(snapshot);
   listen();
@@ -91,13 +94,14 @@ function listen() {
   }
   const ws = socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/console/live`, protocols);
   let answered = true;
-  // A connection can be lost without a word. The object is not woken by pings.
+  // A connection can be lost without a close event, so the page sends pings. A
+  // ping does not wake the object.
   ws.pings = setInterval(() => {
     if (!answered) return gone();
     answered = ws.readyState !== WebSocket.OPEN;
     if (!answered) ws.send("ping");
   }, 10000);
-  const gone = () => ws === socket && lost("The Worker ended it, or the network did.");
+  const gone = () => ws === socket && lost("The Worker or the network closed it.");
   ws.onclose = gone;
   ws.onmessage = ({ data }) => {
     answered = true;
@@ -124,7 +128,7 @@ function lost(why) {
   setStatus("lost", "Reconnecting");
   setText($("notice-title"), "Connection lost");
   setText($("notice-text"), `${why.trim()} The figures are the last ones that arrived.`);
-  $("notice").hidden = snapshot && failures === 1; // most are over at once, as after a crash
+  $("notice").hidden = snapshot && failures === 1; // most end at once, such as after a crash
   tick();
 }
 
@@ -133,7 +137,7 @@ addEventListener("online", () => retryAt && connect());
 
 // The figures.
 
-let snapshot, skew = 0; // what this machine's clock is behind the object's
+let snapshot, skew = 0; // how far this machine's clock is behind the object's
 
 function show(s) {
   const first = !snapshot;
@@ -145,7 +149,7 @@ function show(s) {
   }
   setFigure($("sequence"), s.sequence, first);
   $("lost").hidden = !s.lost;
-  setText($("lost"), `${count(s.lost, "event")} did not get through to the console and ${s.lost === 1 ? "is" : "are"} missing here. The ledger is not affected.`);
+  setText($("lost"), `${count(s.lost, "event")} did not reach the console and ${s.lost === 1 ? "is" : "are"} missing here. The ledger is not affected.`);
   s.buckets ??= [];
   s.keys ??= [];
   for (const b of s.buckets) {
@@ -162,7 +166,7 @@ function setFigure(e, n, quietly) {
   requestAnimationFrame(() => requestAnimationFrame(() => e.classList.remove("changed")));
 }
 
-// tick shows what changes with time alone.
+// tick updates what depends on the time alone.
 function tick() {
   if (retryAt) setText($("notice-countdown"), `Next try in ${duration(Math.max(0, retryAt - Date.now()))}.`);
   if (retryAt && Date.now() >= retryAt) connect();
@@ -218,7 +222,8 @@ function summarize(shown) {
     element("td", {}, clock(b.at)), ...["acquired", "duplicates", "takenOver", "fenced", "refused"].map((name) => element("td", {}, number(b[name]))))));
 }
 
-// showKeys changes the rows that there are; a row keeps its element as long as its key is shown.
+// showKeys updates the rows. A row keeps its element as long as its key is
+// shown.
 function showKeys() {
   const body = $("keys-rows"), rows = new Map([...body.rows].map((row) => [row.dataset.key, row]));
   $("keys").hidden = !snapshot.keys.length;
@@ -241,13 +246,14 @@ function newRow(key) {
     cell("Attempt"), cell("Duplicates"), cell("Fence"), cell(""));
 }
 
-// showTime shows a key's state, which may end by itself, and when it does.
+// showTime shows a key's state and how long it lasts. A state can end with time
+// alone.
 function showTime(row, now) {
   const k = row.entry;
   let state = k.state, left = k.expires ? `remembered ${duration(k.expires - now)}` : "–";
   if (k.state === "in progress" && now >= k.leaseEnds) [state, left] = ["lease over", "the next claim takes over"];
   else if (k.state === "in progress") left = `lease ${duration(k.leaseEnds - now)}`;
-  else if (k.expires && now >= k.expires) [state, left] = ["expired", "the next claim is a new one"];
+  else if (k.expires && now >= k.expires) [state, left] = ["expired", "the next claim starts again"];
   else if (k.state === "released") left = "the next claim acquires it";
   const label = row.cells[1].firstChild;
   label.dataset.state = state;
@@ -259,7 +265,7 @@ function showTime(row, now) {
 
 const newID = () => "demo-" + Array.from(crypto.getRandomValues(new Uint8Array(6)), (b) => b.toString(16).padStart(2, "0")).join("");
 
-// pay sends a payment; status 0 means that no answer came.
+// pay sends a payment. Status 0 means that no answer came.
 async function pay(id, crash) {
   const began = performance.now();
   const result = { status: 0, text: "", retryAfter: 0 };
@@ -277,7 +283,7 @@ async function pay(id, crash) {
   return result;
 }
 
-// describe puts an answer into words.
+// describe formats an answer as text.
 function describe({ status, text }) {
   let body = {};
   try { body = JSON.parse(text) ?? {}; } catch { /* not JSON */ }
@@ -289,7 +295,8 @@ function describe({ status, text }) {
   return parts.join(" · ");
 }
 
-// report puts a new entry on top of the results, and returns how to say more in it.
+// report adds an entry at the top of the results. It returns a function that
+// adds lines to the entry.
 function report(title) {
   const steps = element("ol"), now = Date.now();
   const entry = element("li", {}, element("div", { class: "head" }, title, element("time", {}, clock(now))), steps);
@@ -299,7 +306,7 @@ function report(title) {
   return (text, kind = "") => steps.append(element("li", { class: kind }, text));
 }
 
-// once keeps a button from starting again what it has begun. It stays focusable.
+// once disables a button until its work is done. The button stays focusable.
 function once(button, work) {
   button.addEventListener("click", async () => {
     if (button.getAttribute("aria-disabled") === "true") return;
@@ -323,7 +330,7 @@ once($("burst"), async () => {
   say([...by].map(([status, list]) => `${list.length} × ${status || "no answer"}`).join(", ") + ` · ${Math.max(...results.map((r) => r.took))} ms`);
   const good = results.filter(isGood), answers = new Set(good.map((r) => r.text));
   if (!good.length) return say(describe(results[0]), "bad");
-  say(answers.size === 1 ? `one answer to all: ${describe(good[0])}` : `${answers.size} different answers`, answers.size === 1 ? "good" : "bad");
+  say(answers.size === 1 ? `all got the same answer: ${describe(good[0])}` : `${answers.size} different answers`, answers.size === 1 ? "good" : "bad");
 });
 
 async function crash(button) {
@@ -331,8 +338,8 @@ async function crash(button) {
   const first = await pay(id, when);
   if (isGood(first)) return say("It did not crash: the Worker’s variable DEMO is not \"true\".", "bad");
   if (first.status >= 400 && first.status < 500) return say(describe(first), "bad");
-  say(`The Worker ended ${when === "after-charge" ? "after" : "before"} the charge, with the claim held: ${describe(first)}.`);
-  say("The claim is the crashed holder’s until its lease ends. The page tries again; the first call after that takes over.");
+  say(`The Worker crashed ${when === "after-charge" ? "after" : "before"} the charge, with the claim held: ${describe(first)}.`);
+  say("The crashed holder keeps the claim until its lease ends. The page tries again; the first call after that takes over.");
   let told = false;
   while (Date.now() - began < 120000) {
     const r = await pay(id);
@@ -344,7 +351,7 @@ async function crash(button) {
     }
     await sleep(Math.max(500, r.retryAfter));
   }
-  say("No answer within two minutes. The key stays as it is; a later call takes it over.", "bad");
+  say("No answer within two minutes. The claim remains; a later call takes it over.", "bad");
 }
 once($("crash-before"), crash);
 once($("crash-after"), crash);
