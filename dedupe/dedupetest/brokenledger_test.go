@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// brokenLedger is the reference with a mistake in it.
+// brokenLedger is the reference implementation with one mistake.
 type brokenLedger struct {
 	*memory.Ledger
 	claimed  func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error)
@@ -67,7 +67,7 @@ func (b *brokenLedger) Name() string {
 	return b.Ledger.Name()
 }
 
-// of changes, or looks at, the entry of a key if there is one.
+// of calls change with the entry of a key, if there is one.
 func (b *brokenLedger) of(key []byte, change func(e *memory.Entry)) {
 	b.Mu.Lock()
 	defer b.Mu.Unlock()
@@ -84,7 +84,7 @@ func ledger(breakIt func(b *brokenLedger)) func() dedupe.Ledger {
 	}
 }
 
-// withOptions changes valid claims.
+// withOptions changes the options of valid claims.
 func withOptions(change func(o *dedupe.ClaimOptions)) func() dedupe.Ledger {
 	return ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
@@ -96,7 +96,7 @@ func withOptions(change func(o *dedupe.ClaimOptions)) func() dedupe.Ledger {
 	})
 }
 
-// withLedgerKey changes keys on the way in.
+// withLedgerKey changes each key before the ledger gets it.
 func withLedgerKey(change func([]byte) []byte) func() dedupe.Ledger {
 	return ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
@@ -435,7 +435,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	{"no name", ledger(func(b *brokenLedger) { b.name = func() string { return "" } }), []string{"the ledger has"}},
 }
 
-// brokenSequencer is the reference with a mistake in it.
+// brokenSequencer is the reference implementation with one mistake.
 type brokenSequencer struct {
 	*memory.Sequencer
 	next func(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error)
@@ -464,7 +464,7 @@ func sequencer(breakIt func(b *brokenSequencer)) func() dedupe.Sequencer {
 	}
 }
 
-// withArguments changes valid ones.
+// withArguments changes valid arguments.
 func withArguments(change func(stream, key, hash *[]byte, ttl *time.Duration)) func() dedupe.Sequencer {
 	return sequencer(func(b *brokenSequencer) {
 		b.next = func(ctx context.Context, stream, key, hash []byte, ttl time.Duration) (dedupe.Seq, error) {
@@ -477,7 +477,7 @@ func withArguments(change func(stream, key, hash *[]byte, ttl *time.Duration)) f
 	})
 }
 
-// afterNext spoils what Next returns.
+// afterNext changes the result of Next.
 func afterNext(spoil func(b *brokenSequencer, stream []byte, seq *dedupe.Seq, err error)) func() dedupe.Sequencer {
 	return sequencer(func(b *brokenSequencer) {
 		b.next = func(ctx context.Context, stream, key, hash []byte, ttl time.Duration) (dedupe.Seq, error) {

@@ -16,15 +16,15 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// mistake is a mistake that somebody makes on purpose, and how the names begin
-// of the subtests that fail of it; no others do.
+// mistake is a deliberate mistake, and the prefixes of the names of those
+// subtests that must fail because of it. No other subtest may fail.
 type mistake[T any] struct {
 	name  string
 	make  func() T
 	fails []string
 }
 
-// record is a testing.TB that notes a failure instead of reporting it.
+// record is a testing.TB that records a failure and does not report it.
 type record struct {
 	testing.TB
 	failed atomic.Bool
@@ -36,8 +36,8 @@ func (r *record) Errorf(string, ...any) { r.failed.Store(true) }
 func (r *record) Fatal(...any)          { r.failed.Store(true); runtime.Goexit() }
 func (r *record) Fatalf(string, ...any) { r.failed.Store(true); runtime.Goexit() }
 
-// fails reports whether a test fails. Time is synctest's, so nothing is late,
-// and it takes none.
+// fails reports whether a test fails. It runs in a synctest bubble, so nothing
+// is late and no real time passes.
 func fails(t *testing.T, test func(t testing.TB)) (failed bool) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &record{TB: t}
@@ -52,9 +52,8 @@ func fails(t *testing.T, test func(t testing.TB)) (failed bool) {
 	return failed
 }
 
-// testMistakes runs a suite over what is right, which has to pass, and over
-// each mistake, of which just those subtests have to fail that it says, by how
-// their names begin.
+// testMistakes runs a suite on the right implementation, which must pass, and
+// on each mistake, which must fail exactly the subtests that it names.
 func testMistakes[T any](t *testing.T, suite map[string]func(t testing.TB, impl T), right func() T, mistakes []mistake[T]) {
 	found := map[string]bool{}
 	for _, m := range append([]mistake[T]{{"none", right, nil}}, mistakes...) {
@@ -67,7 +66,7 @@ func testMistakes[T any](t *testing.T, suite map[string]func(t testing.TB, impl 
 					t.Errorf("%q fails: %v, want %v", name, failed, want)
 				}
 				if strings.Contains(name, "(known mistake: "+m.name+")") && !failed {
-					t.Errorf("%q has it in its name and does not fail", name)
+					t.Errorf("%q has the mistake in its name and does not fail", name)
 				}
 			}
 		})
@@ -103,7 +102,7 @@ func TestMistakesOfASequencerAreFound(t *testing.T) {
 	testMistakes(t, suite, func() dedupe.Sequencer { return memory.NewSequencer(nil) }, sequencerMistakes)
 }
 
-// check is what a store looks at first.
+// check makes the checks with which every store operation begins.
 func check(ctx context.Context, key []byte) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -10,9 +10,9 @@ import (
 	"flow.internal/capdo/dedupe/memdedupe"
 )
 
-// The clock was a month ahead for a moment. A lease that was given meanwhile
-// ends when it would have if it were given now, and others are not touched;
-// fences go on growing.
+// The clock is a month ahead for a moment. A lease given in that moment ends as
+// if it were given after the clock is corrected. Other leases do not change,
+// and fences still grow.
 func TestClockThatWasAhead(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	l := memdedupe.NewLedger(func() time.Time { return now })

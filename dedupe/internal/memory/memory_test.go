@@ -8,7 +8,7 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// A program that goes on for long keeps what lives, and not what has expired.
+// A program that runs for long keeps live records and removes expired ones.
 func TestExpiredRecordsAreRemoved(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	clock := func() time.Time { return now }
