@@ -319,7 +319,7 @@ func (l ledgerTest) doLeavesBefore(key string) {
 		return l.ledger.Claim(ctx, key, o)
 	}}
 	o := doOptions()
-	o.Lease = time.Minute // it is what the release may take
+	o.Lease = time.Minute // time for the release
 	_, err := dedupe.Do(ctx, around, []byte(key), o,
 		func(context.Context, dedupe.Claim) ([]byte, error) { ran.Store(true); return nil, nil })
 	if !errors.Is(err, context.Canceled) || ran.Load() {

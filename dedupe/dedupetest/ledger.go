@@ -21,7 +21,7 @@ func TestLedger(t *testing.T, newLedger func(t *testing.T) dedupe.Ledger) {
 	for _, test := range ledgerTests {
 		t.Run(test.name, func(t *testing.T) { test.run(ledgerTest{t, newLedger(t)}) })
 	}
-	t.Run("Do keeps its word though something around it misbehaves",
+	t.Run("Do keeps its promises when something around it misbehaves",
 		func(t *testing.T) { ledgerTest{t, newLedger(t)}.doAmidFaults() })
 }
 

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// most is what tenants get when each takes one after the other as long as it
-// can.
+// most returns what each tenant gets when they take one unit after another, in
+// turn, until all are refused.
 func most(b *Budget, tenants int) (each []int) {
 	each = make([]int, tenants)
 	for refused := 0; refused < tenants; {
@@ -40,10 +40,10 @@ func TestANewcomerFindsSome(t *testing.T) {
 	for b.Take("greedy", 7) {
 	}
 	if !b.Take("modest", 250) || b.Take("modest", 10) {
-		t.Error("what greedy has left is half, of which the next may have half")
+		t.Error("greedy leaves half of the budget, and the next tenant may have half of that")
 	}
 	if b.Take("greedy", 1) {
-		t.Error("greedy gets more although there are two")
+		t.Error("greedy gets more although there are two tenants")
 	}
 }
 
@@ -58,7 +58,7 @@ func TestWhatIsRefusedTakesNothing(t *testing.T) {
 		t.Errorf("%d, %v", b.used, b.by)
 	}
 	if s := b.Share("t"); s.Take(6) || !s.Take(5) {
-		t.Error("a share is not like the budget")
+		t.Error("a share behaves differently from the budget")
 	}
 }
 
@@ -84,8 +84,8 @@ func TestNoBudgetRefusesNothing(t *testing.T) {
 	s.Close()
 }
 
-// Whatever is taken and given back, the sum is right, never beyond the limit,
-// and no tenant has more than it left when it took it.
+// The sum is right after every step and never exceeds the limit. No tenant has
+// more than it left to others when it took.
 func TestTheSumIsRight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := New(rapid.IntRange(0, 1000).Draw(t, "limit"))

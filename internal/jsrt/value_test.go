@@ -150,19 +150,19 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := encode(nil, nil, v)
 		if err != nil {
-			return // a string that was not UTF-8, a promise in a value, a reference that was released
+			return // for example a string that is not UTF-8, a promise in a value, or a released reference
 		}
 		w, err := (&decoder{b: again}).value()
 		if err != nil {
 			t.Fatalf("%v was decoded, but not after encoding it: %v", v, err)
 		}
-		if c, _ := encode(nil, nil, w); len(c) != len(again) { // maps have no order, NaN is not itself: compare sizes
+		if c, _ := encode(nil, nil, w); len(c) != len(again) { // maps have no order, and NaN != NaN: compare sizes
 			t.Fatalf("%#v became %#v", v, w)
 		}
 	})
 }
 
-// builder makes a value of what a fuzzer gives it.
+// builder makes a value from a fuzzer's bytes.
 type builder struct{ b []byte }
 
 func (g *builder) take(n int) []byte {
@@ -188,7 +188,7 @@ func (g *builder) uint64() (n uint64) {
 
 func (g *builder) string() string { return strings.ToValidUTF8(string(g.take(int(g.byte()))), "?") }
 
-// value returns a value and what it is when it comes back.
+// value returns a value, and the expected value after a round trip.
 func (g *builder) value(depth int) (in, out any) {
 	kind := g.byte() % 12
 	if depth > 20 && kind > 8 {
@@ -202,7 +202,7 @@ func (g *builder) value(depth int) (in, out any) {
 	case 3:
 		f := math.Float64frombits(g.uint64())
 		if f != f {
-			f = 0 // which is not equal to itself
+			f = 0 // NaN is not equal to itself
 		}
 		return f, f
 	case 4:
@@ -257,7 +257,7 @@ func FuzzRoundTrip(f *testing.F) {
 				t.Fatalf("%#v became %#v, %v, with %d bytes left", in, got, err, len(d.b))
 			}
 		}
-		for n := range min(len(enc)-len("before"), 200) { // what ends early is malformed, or less than the whole
+		for n := range min(len(enc)-len("before"), 200) { // a cut encoding is malformed, or decodes to less
 			if got, err := (&decoder{b: enc[len("before"):][:n]}).value(); err == nil {
 				t.Fatalf("%d bytes of %#v are %#v", n, in, got)
 			}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the golden file anew")
+var update = flag.Bool("update", false, "rewrite the golden file")
 
 func TestEntry(t *testing.T) {
 	got := Entry(Description{
@@ -28,12 +28,12 @@ func TestEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("the entry differs from %s (go test ./internal/shim -update writes it anew):\n%s", golden, got)
+		t.Errorf("the entry differs from %s (go test ./internal/shim -update rewrites it):\n%s", golden, got)
 	}
 }
 
-// See TestRuleOptimizedPromise in e2e/explore: such a promise forgets its
-// context.
+// A promise made by new Promise can lose its context; see
+// TestRuleOptimizedPromise in e2e/explore.
 func TestModulesMakePromisesWithResolvers(t *testing.T) {
 	for _, name := range append(Modules[:len(Modules):len(Modules)], "testing.mjs", "restart.mjs") {
 		b, err := Files.ReadFile("js/" + name)
