@@ -51,7 +51,7 @@ func TestPortTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := address(t) // of both
+	address := address(t) // of both servers
 	s, err := Start(t.Context(), program, address, t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// base is a config in which everything is right for a program with class
-// Counter.
+// base is a config without problems for a program with class Counter.
 const base = `
 name = "hello"
 main = "build/entry.mjs"
@@ -25,7 +24,7 @@ durable_objects.bindings = [{ name = "COUNTER", class_name = "Counter" }]
 migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }]
 `
 
-// with replaces lines of base, told apart by their key.
+// with replaces lines of base, identified by their key.
 func with(lines ...string) string {
 	config := base
 	for _, line := range lines {
@@ -37,7 +36,7 @@ func with(lines ...string) string {
 	return config
 }
 
-// declares is a config whose classes are declared by exports in the place of
+// declares returns a config that declares its classes in exports instead of
 // migrations. Class Counter is live.
 func declares(exports string) string {
 	return with(`migrations = []`) + exports
@@ -47,7 +46,7 @@ const counterLive = "[exports.Counter]\ntype = 'durable-object'\nstorage = 'sqli
 
 const testBinding = "durable_objects.bindings = [{ name = 'COUNTER', class_name = 'Counter' }]\n"
 
-// today is a day on which the configs of these tests are checked.
+// today is the date for the configs of these tests.
 var today = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func load(t *testing.T, file, config string) *Config {
@@ -59,7 +58,8 @@ func load(t *testing.T, file, config string) *Config {
 	return c
 }
 
-// program registers classes; one that has a method is written with parentheses.
+// program registers classes. A name with parentheses means that the class has a
+// method.
 func program(classes string) (d shim.Description) {
 	for _, name := range strings.Fields(classes) {
 		name, alarm := strings.CutSuffix(name, ":alarm")
@@ -121,7 +121,7 @@ var generalCases = []checkCase{
 	{"a program without classes needs none", "main = \"build/entry.mjs\"\ncompatibility_date = \"2026-11-01\"\n", "", nil},
 
 	{"main must be there", "compatibility_date = '2026-11-01'\n", "", []string{"1:1: error: there is no main [main]"}},
-	{"main must be what capdo builds", with(`main = "src/index.ts"`), "Counter", []string{`3:8: error: main is "src/index.ts", which is not what capdo builds [main]`}},
+	{"main must be what capdo builds", with(`main = "src/index.ts"`), "Counter", []string{`3:8: error: main is "src/index.ts", which capdo does not build [main]`}},
 	{"main may be in another folder", with(`main = "./dist/entry.mjs"`), "Counter", nil},
 
 	{"the compatibility date must be there", "main = 'entry.mjs'\n", "", []string{"1:1: error: there is no compatibility_date [compatibility-date]"}},
@@ -156,14 +156,14 @@ var generalCases = []checkCase{
 		"7:24: error: legacy_error_serialization turns off what the methods of class Counter need [compatibility-flag]",
 	}},
 	{"crons have no handler", base + "[triggers]\ncrons = ['* * * * *']\n", "Counter", []string{
-		"8:1: error: triggers.crons is set, but a Go program has no handler of scheduled events [no-handler]",
+		"8:1: error: triggers.crons is set, but a Go program has no handler for scheduled events [no-handler]",
 	}},
 	{"no crons need none", base + "[triggers]\ncrons = []\n", "Counter", nil},
 	{"an environment inherits crons", base + "[triggers]\ncrons = ['* * * * *']\n[env.test]\n" + testBinding + "[env.none]\ntriggers.crons = []\n" + testBinding, "Counter", []string{
-		"8:1: error: triggers.crons is set, but a Go program has no handler of scheduled events [no-handler]",
+		"8:1: error: triggers.crons is set, but a Go program has no handler for scheduled events [no-handler]",
 	}},
 	{"a consumer of a queue has no handler", base + "[[queues.consumers]]\nqueue = 'q'\n", "Counter", []string{
-		"7:10: error: queues.consumers is set, but a Go program has no handler of queues [no-handler]",
+		"7:10: error: queues.consumers is set, but a Go program has no handler for queues [no-handler]",
 	}},
 	{"a producer needs none", base + "[[queues.producers]]\nqueue = 'q'\nbinding = 'Q'\n", "Counter", nil},
 	{"a workflow of this Worker is not exported", base + "[[workflows]]\nname = 'w'\nbinding = 'W'\nclass_name = 'Flow'\n[[workflows]]\nname = 'o'\nbinding = 'O'\nclass_name = 'Flow'\nscript_name = 'other'\n", "Counter", []string{
@@ -229,7 +229,7 @@ var bindingCases = []checkCase{
 		"5:87: error: binding COUNTER has an environment, but no script_name [binding-field]",
 	}},
 	{"a binding's name should be a variable's", with(`durable_objects.bindings = [{ name = "my-counter", class_name = "Counter" }]`), "Counter", []string{
-		"5:38: warning: binding my-counter is not named like a variable of JavaScript [binding-name]",
+		"5:38: warning: the name of binding my-counter is not a JavaScript identifier [binding-name]",
 	}},
 	{"two bindings cannot have one name", with(`durable_objects.bindings = [{ name = "A", class_name = "Counter" }, { name = "A", class_name = "X", script_name = "y" }]`), "Counter", []string{
 		"5:78: error: the name A is taken by another entry, in durable_objects [binding-name-taken]",
@@ -295,47 +295,47 @@ var historyCases = []checkCase{
 	{"tags need no numbers", with(`migrations = [{ tag = "second", new_sqlite_classes = ["Counter"] }, { tag = "first" }, { tag = "v9" }, { tag = "v10" }, { tag = "w1" }, { tag = "2026-11-01" }, { tag = "2027-01-01" }]`), "Counter", nil},
 
 	{"what does not exist cannot be deleted", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], deleted_classes = ["Lost"] }]`), "Counter", []string{
-		`6:82: error: migration "v1" deletes class Lost, which no migration before it creates [class-unknown]`,
+		`6:82: error: migration "v1" deletes class Lost, which no earlier migration creates [class-unknown]`,
 	}},
 	{"nor what exists only later", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], deleted_classes = ["Lost"] }, { tag = "v2", new_sqlite_classes = ["Lost"] }]`), "Counter Lost", []string{
-		`6:82: error: migration "v1" deletes class Lost, which no migration before it creates [class-unknown]`,
+		`6:82: error: migration "v1" deletes class Lost, which no earlier migration creates [class-unknown]`,
 		"6:129: warning: class Lost is registered by the program, but not bound [class-without-binding]",
 	}},
 	{"nor can it be deleted twice", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Lost"] }, { tag = "v2", deleted_classes = ["Lost"] }, { tag = "v3", deleted_classes = ["Lost"] }]`), "Counter", []string{
 		`6:150: error: migration "v3" deletes class Lost, which migration "v2" has deleted [class-unknown]`,
 	}},
 	{"nor renamed", with(`migrations = [{ tag = "v1", renamed_classes = [{ from = "Lost", to = "Counter" }] }]`), "Counter", []string{
-		`6:57: error: migration "v1" renames class Lost, which no migration before it creates [class-unknown]`,
+		`6:57: error: migration "v1" renames class Lost, which no earlier migration creates [class-unknown]`,
 	}},
 	{"nor deleted under its old name", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }, { tag = "v3", deleted_classes = ["Old"] }]`), "Counter", []string{
 		`6:164: error: migration "v3" deletes class Old, which migration "v2" has renamed to Counter [class-unknown]`,
 	}},
 
 	{"a class is created once", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
-		`6:101: error: migration "v2" creates class Counter, which is live since migration "v1" [class-live]`,
+		`6:101: error: migration "v2" creates class Counter, which exists since migration "v1" [class-live]`,
 	}},
 	{"also in one list", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Counter"] }]`), "Counter", []string{
-		`6:62: error: migration "v1" creates class Counter, which is live since migration "v1" [class-live]`,
+		`6:62: error: migration "v1" creates class Counter, which exists since migration "v1" [class-live]`,
 	}},
 	{"a class is not renamed onto another one", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }]`), "Counter", []string{
-		`6:126: error: migration "v2" renames Old to class Counter, which is live since migration "v1" [class-live]`,
+		`6:126: error: migration "v2" renames Old to class Counter, which exists since migration "v1" [class-live]`,
 	}},
 	{"nor onto itself", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", renamed_classes = [{ from = "Counter", to = "Counter" }] }]`), "Counter", []string{
 		`6:98: error: migration "v2" renames class Counter to itself [class-live]`,
 	}},
 	{"nor transferred onto one", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", transferred_classes = [{ from = "A", from_script = "b", to = "Counter" }] }]`), "Counter", []string{
-		`6:140: error: migration "v2" transfers A of b to class Counter, which is live since migration "v1" [class-live]`,
+		`6:140: error: migration "v2" transfers A of b to class Counter, which exists since migration "v1" [class-live]`,
 	}},
 	{"a class is not transferred within one Worker", with(`migrations = [{ tag = "v1", transferred_classes = [{ from = "A", from_script = "hello", to = "Counter" }] }]`), "Counter", []string{
 		`6:80: error: migration "v1" transfers class A from hello, which is this Worker itself [transfer-from-self]`,
 	}},
 	{"a step says all of it", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], renamed_classes = [{ from = "A" }], transferred_classes = [{ from = "A", to = "B" }] }]`), "Counter", []string{
-		`6:82: error: migration "v1" renames a class, but does not say from and to [step-field]`,
-		`6:122: error: migration "v1" transfers a class, but does not say from, from_script and to [step-field]`,
+		`6:82: error: migration "v1" renames a class, but has no from or no to [step-field]`,
+		`6:122: error: migration "v1" transfers a class, but lacks from, from_script or to [step-field]`,
 	}},
 
 	{"storage cannot be switched to SQLite", with(`migrations = [{ tag = "v1", new_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
-		"6:44: warning: class Counter gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one [kv-storage]",
+		"6:44: warning: class Counter gets key-value storage: the Free plan does not have it, and since 2026-07-09 an account without such a class cannot create one [kv-storage]",
 		`6:94: error: migration "v2" creates class Counter with SQLite storage, but migration "v1" has given it key-value storage, which cannot be switched [storage-switch]`,
 	}},
 	{"nor from it", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_classes = ["Counter"] }]`), "Counter", []string{
@@ -346,10 +346,10 @@ var historyCases = []checkCase{
 	}},
 	{"nor decided twice at once", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], new_classes = ["Counter"] }]`), "Counter", []string{
 		`6:51: error: migration "v1" creates class Counter with SQLite storage, but migration "v1" has given it key-value storage, which cannot be switched [storage-switch]`,
-		"6:78: warning: class Counter gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one [kv-storage]",
+		"6:78: warning: class Counter gets key-value storage: the Free plan does not have it, and since 2026-07-09 an account without such a class cannot create one [kv-storage]",
 	}},
 	{"one migration should not delete and create a class", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", deleted_classes = ["Counter"], new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
-		`6:132: warning: migration "v2" names class Counter twice: Cloudflare does not document in which order it takes the steps of one migration [class-twice]`,
+		`6:132: warning: migration "v2" names class Counter twice: Cloudflare does not document the order of the steps in one migration [class-twice]`,
 	}},
 	{"a class must have a name that JavaScript can export", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["my-class"] }, { tag = "v3", deleted_classes = ["my-class"] }]`), "Counter", []string{
 		`6:101: error: "my-class" cannot be the name of a class [class-name]`,
@@ -378,7 +378,7 @@ var exportCases = []checkCase{
 		`9:11: error: the storage of Counter in exports is "kv" [export-storage]`,
 	}},
 	{"key-value storage is for what has it", declares("[exports.Counter]\ntype = 'durable-object'\nstorage = 'legacy-kv'\n"), "Counter", []string{
-		"9:11: warning: class Counter gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one [kv-storage]",
+		"9:11: warning: class Counter gets key-value storage: the Free plan does not have it, and since 2026-07-09 an account without such a class cannot create one [kv-storage]",
 	}},
 	{"a state is one of five", declares(counterLive + "state = 'gone'\n"), "Counter", []string{
 		`10:9: error: the state of Counter in exports is "gone" [export-state]`,
@@ -389,8 +389,8 @@ var exportCases = []checkCase{
 		"16:10: error: C in exports has no transfer_from, which the state expecting-transfer needs [export-field]",
 	}},
 	{"and no others", declares(counterLive + "renamed_to = 'X'\n[exports.Old]\ntype = 'durable-object'\nstate = 'deleted'\nstorage = 'sqlite'\n"), "Counter", []string{
-		"10:14: error: Counter in exports has renamed_to, which does not go with the state created [export-field]",
-		"14:11: error: Old in exports has storage, which does not go with the state deleted [export-field]",
+		"10:14: error: Counter in exports has renamed_to, which the state created does not allow [export-field]",
+		"14:11: error: Old in exports has storage, which the state deleted does not allow [export-field]",
 	}},
 	{"a class is renamed to a live one", declares(counterLive + "[exports.Old]\ntype = 'durable-object'\nstate = 'renamed'\nrenamed_to = 'Counter'\n"), "Counter", nil},
 	{"while it is, the program may have both", declares(counterLive + "[exports.Old]\ntype = 'durable-object'\nstate = 'renamed'\nrenamed_to = 'Counter'\n"), "Counter Old", nil},
@@ -439,7 +439,7 @@ var environmentCases = []checkCase{
 		"9:12: error: env.test: migration 1 has no tag [migration-tag]",
 	}},
 	{"what comes from the top level is reported there", with(`main = "index.js"`) + testEnv, "Counter", []string{
-		`3:8: error: main is "index.js", which is not what capdo builds [main]`,
+		`3:8: error: main is "index.js", which capdo does not build [main]`,
 	}},
 	{"what only the environment makes wrong is reported of it", base + "[env.a]\ndurable_objects.bindings = [{ name = 'X', class_name = 'Lost' }]\n", "Counter", []string{
 		"6:51: warning: env.a: class Counter is registered by the program, but not bound [class-without-binding]",
@@ -474,7 +474,7 @@ func TestEveryRuleHasACase(t *testing.T) {
 			want = slices.DeleteFunc(want, func(r string) bool { return r == rule })
 		}
 	}
-	if diff := cmp.Diff([]string{"request-signal"}, want); diff != "" { // which has a test of its own
+	if diff := cmp.Diff([]string{"request-signal"}, want); diff != "" { // which has its own test
 		t.Errorf("rules without a case: (-want +got)\n%s", diff)
 	}
 }
@@ -499,7 +499,7 @@ func TestOneEnvironmentCanBeCheckedAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{`3:8: error: env.test: main is "index.js", which is not what capdo builds [main]`}
+	want := []string{`3:8: error: env.test: main is "index.js", which capdo does not build [main]`}
 	if diff := cmp.Diff(want, lines(Check(env, program("Counter"), today))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -528,7 +528,7 @@ func TestAHintSaysWhatToWriteWhere(t *testing.T) {
 		{"no lifecycle", with(`migrations = []`), "Counter", `add a migration with a new tag and new_sqlite_classes ["Counter"]`},
 		{"no lifecycle where exports are used", declares("[exports.Other]\ntype = 'durable-object'\nstate = 'deleted'\n"), "Counter", `add to exports: "Counter" with type "durable-object" and storage "sqlite"`},
 		{"no binding", with(`durable_objects.bindings = []`), "Counter", `unless only other Workers use it, add to durable_objects.bindings: name "COUNTER", class_name "Counter"`},
-		{"a tag that is taken", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2" }, { tag = "v2" }]`), "Counter", `give it a tag of its own, such as "v3"`},
+		{"a tag that is taken", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2" }, { tag = "v2" }]`), "Counter", `give it a unique tag, such as "v3"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -540,7 +540,7 @@ func TestAHintSaysWhatToWriteWhere(t *testing.T) {
 	}
 }
 
-// A compiler's rules must hold for what nobody would write, too.
+// The rules must also hold for configs that nobody would write.
 func FuzzCheck(f *testing.F) {
 	for _, tt := range checkCases {
 		f.Add(tt.config)

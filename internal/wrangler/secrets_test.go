@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// These are as dotenv 16.3.1 has them, tried with Node.js.
+// The expected values are dotenv 16.3.1's, tried with Node.js.
 func TestParseVars(t *testing.T) {
 	tests := []struct {
 		text string
