@@ -15,8 +15,9 @@ import (
 	"flow.internal/capdo/internal/wrangler"
 )
 
-// builtVariable tells a capdo build that runs as the config's build command
-// under capdo deploy what has already been built.
+// builtVariable is the environment variable with which capdo deploy describes its
+// finished build. A capdo build in the config's build command reads it, and does
+// not repeat that build.
 const builtVariable = "CAPDO_BUILT"
 
 // built describes a build, and what it depends on besides files.

@@ -323,7 +323,7 @@ func (i *Invocation) serve() {
 
 var errNotRunning = errors.New("the Go program waits for something before it calls durable.Run")
 
-var errNoTests = errors.New("durable.Run was called in a test program that does not import durable/durabletest, which it needs")
+var errNoTests = errors.New("durable.Run was called in a test program that does not import durable/durabletest; a test program needs that package")
 
 var errGoexit = errors.New("the handler ended its goroutine with runtime.Goexit")
 

@@ -52,7 +52,7 @@ var errUnsupported error = unsupported{}
 var (
 	// ErrContextClosed: the stateless invocation has ended, or the object's
 	// instance was evicted. It can do no more I/O.
-	ErrContextClosed = errors.New("I/O context is closed: the invocation it belonged to has ended")
+	ErrContextClosed = errors.New("I/O context is closed: its invocation has ended")
 	// ErrDeadlock: a stateless invocation waits, and nothing in flight can wake
 	// one of its goroutines.
 	ErrDeadlock = errors.New("deadlock: the request's goroutine waits and nothing is in flight that could wake it")
@@ -61,8 +61,8 @@ var (
 	ErrForeignHandle = errors.New("the handle belongs to another object, or another request")
 	// ErrNestedSection: the goroutine, or the one that started it, is already
 	// in a critical section of the object.
-	ErrNestedSection = errors.New("this goroutine is in a transaction, or blocks concurrency, already")
+	ErrNestedSection = errors.New("this goroutine is already in a transaction, or already blocks concurrency")
 	// ErrTransactionParked: the callback of a synchronous transaction waited
 	// for something.
-	ErrTransactionParked = errors.New("the transaction's function waited (for I/O, a channel, a lock, a timer); it must run through without waiting, and was rolled back")
+	ErrTransactionParked = errors.New("the transaction's function waited (for I/O, a channel, a lock, a timer); it must not wait, so the transaction was rolled back")
 )

@@ -106,7 +106,7 @@ func (w *Workload) stored(live float64) float64 {
 	return bytes / 1e9
 }
 
-// Limits of a bucket: what Cloudflare states for one object.
+// Limits of a bucket: those that Cloudflare states for one object.
 const (
 	bucketRate   = 1000 // requests a second
 	bucketStored = 10   // GB

@@ -312,19 +312,19 @@ var historyCases = []checkCase{
 	}},
 
 	{"a class is created once", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
-		`6:101: error: migration "v2" creates class Counter, which exists since migration "v1" [class-live]`,
+		`6:101: error: migration "v2" creates class Counter, which has existed since migration "v1" [class-live]`,
 	}},
 	{"also in one list", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Counter"] }]`), "Counter", []string{
-		`6:62: error: migration "v1" creates class Counter, which exists since migration "v1" [class-live]`,
+		`6:62: error: migration "v1" creates class Counter, which has existed since migration "v1" [class-live]`,
 	}},
 	{"a class is not renamed onto another one", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }]`), "Counter", []string{
-		`6:126: error: migration "v2" renames Old to class Counter, which exists since migration "v1" [class-live]`,
+		`6:126: error: migration "v2" renames Old to class Counter, which has existed since migration "v1" [class-live]`,
 	}},
 	{"nor onto itself", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", renamed_classes = [{ from = "Counter", to = "Counter" }] }]`), "Counter", []string{
 		`6:98: error: migration "v2" renames class Counter to itself [class-live]`,
 	}},
 	{"nor transferred onto one", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", transferred_classes = [{ from = "A", from_script = "b", to = "Counter" }] }]`), "Counter", []string{
-		`6:140: error: migration "v2" transfers A of b to class Counter, which exists since migration "v1" [class-live]`,
+		`6:140: error: migration "v2" transfers A of b to class Counter, which has existed since migration "v1" [class-live]`,
 	}},
 	{"a class is not transferred within one Worker", with(`migrations = [{ tag = "v1", transferred_classes = [{ from = "A", from_script = "hello", to = "Counter" }] }]`), "Counter", []string{
 		`6:80: error: migration "v1" transfers class A from hello, which is this Worker itself [transfer-from-self]`,

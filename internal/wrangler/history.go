@@ -214,7 +214,7 @@ func (s *migration) enter(class, storage, verb, path string) {
 	s.name(class, path)
 	s.className(class, path)
 	if was := s.classes[class]; was.isLive() {
-		s.fail("class-live", path, fmt.Sprintf("%s %s class %s, which exists since %s", s.entry,
+		s.fail("class-live", path, fmt.Sprintf("%s %s class %s, which has existed since %s", s.entry,
 			verb, class, was.entry),
 			"only one step can create a class: remove this step, or delete the class in an earlier migration, which deletes its objects' data")
 		return

@@ -64,7 +64,7 @@ const nowhere = { id: 0, closed: false, isOver: false, lines: null };
 // would run for the context that happens to have Go's stack. net/http returns
 // the rejection's message.
 const GLOBAL = 5;
-const refused = () => Promise.reject(new Error("requests of a Worker share the Go program, so http.Transport and syscall/js cannot tell for which one to fetch" +
+const refused = () => Promise.reject(new Error("all requests of a Worker share the Go program, so http.Transport and syscall/js cannot know for which request they fetch" +
   "\nhint: import durable/durablehttp, and use http.DefaultTransport or durablehttp.Outbound"));
 const visible = new Proxy(globalThis, {
   get(target, name) {
@@ -188,7 +188,7 @@ export class Runtime {
 
   // interrupted is called when JavaScript starts a new turn although Go has not
   // returned from the last one.
-  interrupted() { this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit), or JavaScript that it called has called it")); }
+  interrupted() { this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit), or was called again by JavaScript that it had called")); }
 
   // isOver reports whether the program has ended. Do not call it while Go is on
   // the stack.

@@ -106,7 +106,7 @@ export function toError(fields) {
 // an error only at first.
 export const asError = (e) => toError(errorFields(e));
 
-// set gives an object a property of its own, whatever its name.
+// set defines an own property of an object, even if its name is __proto__.
 function set(object, key, value) {
   if (key === "__proto__") Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
   else object[key] = value;
