@@ -42,7 +42,7 @@ func (m *metrics) count(from, level string) {
 type usage struct {
 	cpu               float64 // seconds
 	memory            int64   // bytes, resident
-	openFiles, atMost int64 // atMost is the limit
+	openFiles, atMost int64   // atMost is the limit
 }
 
 func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
