@@ -80,7 +80,8 @@ func (r *recording) run(ctx context.Context, p *project) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(r.out), ".capdo-*") // before the recording, so that a failure wastes none
+	// Create the file first, so that a failure does not waste a recording.
+	f, err := os.CreateTemp(filepath.Dir(r.out), ".capdo-*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w\nhint: choose another file with -o", r.out, err)
 	}

@@ -208,7 +208,8 @@ func call(r *Ref, name string, get bool, args []any) (any, error) {
 		int32(size), int32(len(b)))
 	v, err := unpack(r.c, b, n)
 	giveBuffer(b)
-	runtime.KeepAlive(r) // once r and args are collected, their numbers can mean other values
+	// Once r and args are collected, their numbers can mean other values.
+	runtime.KeepAlive(r)
 	runtime.KeepAlive(args)
 	return v, err
 }

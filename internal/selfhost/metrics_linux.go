@@ -22,7 +22,8 @@ func processUsage(pid int) (u usage, ok bool) {
 	if err != nil {
 		return u, false
 	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // the fields after the second, which is a name
+	// These are the fields after the second, which is a name in parentheses.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	if len(fields) < 22 {
 		return u, false
 	}

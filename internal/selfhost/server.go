@@ -28,7 +28,8 @@ func Run(ctx context.Context, o *Options, log *slog.Logger, out io.Writer) error
 	if err := checkAddress(o.Listen); err != nil {
 		return err
 	}
-	around, cancel := context.WithCancel(context.WithoutCancel(ctx)) // health checks are answered until the end
+	// Health checks are answered until the end.
+	around, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s := &Server{Options: o, log: log, relay: relay{text: out}, up: make(chan struct{})}
 	if o.JSONLogs {

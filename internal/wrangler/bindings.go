@@ -149,7 +149,9 @@ func (k *checker) registeredClasses() {
 		case isBound:
 			k.notLive(Error, class, l,
 				k.path("durable_objects", "bindings", k.bound[class], "class_name"))
-		case l != nil && l.entry == "exports": // renamed or transferred; Cloudflare recommends keeping the class for a while
+		case l != nil && l.entry == "exports":
+			// It is renamed or transferred. Cloudflare recommends keeping the class
+			// for a while.
 		default:
 			k.notLive(Warning, class, l, k.lifecyclePath())
 		}
