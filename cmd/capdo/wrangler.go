@@ -20,7 +20,7 @@ type tool struct {
 	env          []string   // environment variables for it
 }
 
-// find locates them in dir or a folder above it.
+// find finds wrangler and Node.js in dir or a folder above it.
 func (t *tool) find(dir string) (err error) {
 	if t.script, err = node.Module(dir, "wrangler/bin/wrangler.js"); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// Imports, from runtime.mjs. None of them calls back into Go, except transact.
+// Imports, from runtime.mjs. Only transact calls back into Go.
 
 //go:wasmimport capdo intern
 func jsIntern(name string) int32

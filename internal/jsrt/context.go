@@ -88,7 +88,7 @@ func (r *Ref) Get(name string) (any, error) {
 	return orNil(v), err
 }
 
-// Call calls a synchronous method. It fails if the method returns a promise,
+// Call calls a synchronous method. It panics if the method returns a promise,
 // because the promise's outcome would be lost; see [Ref.Await].
 func (r *Ref) Call(name string, args ...any) (any, error) {
 	v, err := r.call(name, false, args)

@@ -147,7 +147,7 @@ const tools = (env, context) => {
     // compute or sleep. Those find that their I/O is over. workerd deletes
     // objects without a notice, so reset closes their contexts.
     reset: async () => {
-      await unsafe.deleteAllDurableObjects(); // which leaves empty databases
+      await unsafe.deleteAllDurableObjects(); // leaves empty databases
       for (const c of [...context.rt.contexts.values()]) if (c !== context) c.close();
       context.rt.watch(context); // a closed context may have kept the time
       await env[HOST].fetch("http://host/objects", { method: "DELETE" });
