@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// TestRun has every peer do every kind of work, a moment each. The driver
+// TestRun makes every peer do every kind of work for a moment. The driver
 // checks the answers.
 func TestRun(t *testing.T) {
 	p := plan{rounds: 1, duration: 40 * time.Millisecond, warm: 40 * time.Millisecond, cold: 1, progress: io.Discard}
@@ -58,7 +58,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestWrongAnswer: the driver notices an answer that is not right.
+// TestWrongAnswer checks that the driver detects a wrong answer.
 func TestWrongAnswer(t *testing.T) {
 	b, err := newBuilder(t.TempDir())
 	if err != nil {
@@ -77,13 +77,13 @@ func TestWrongAnswer(t *testing.T) {
 	if taken.Name != "taken" {
 		t.Fatal("the second kind of work is " + taken.Name)
 	}
-	// nobody has taken the keys: the first claims succeed
+	// The keys are not taken yet, so the first claims succeed.
 	if _, err := measure(t.Context(), s, &taken, 1, 100*time.Millisecond); err == nil || !strings.Contains(err.Error(), "inserted is not false") {
 		t.Errorf("the error is %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := b.modules(ctx, peers[3]); err == nil {
-		t.Error("a build went on though its context had ended")
+		t.Error("a build continued after its context had ended")
 	}
 }

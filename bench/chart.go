@@ -10,7 +10,7 @@ import (
 	"strconv"
 )
 
-// chart is groups of horizontal bars. A bar of 0 is not there.
+// chart is a chart of groups of horizontal bars. A bar of 0 is left out.
 type chart struct {
 	name, title string
 	series      []string
@@ -22,7 +22,7 @@ type group struct {
 	values []float64 // one for each series
 }
 
-// charts are those of RESULTS.md.
+// charts returns the charts of RESULTS.md.
 func (r *Results) charts() []chart {
 	var titles []string
 	for _, p := range peers {
@@ -37,7 +37,7 @@ func (r *Results) charts() []chart {
 		}
 		cpu.groups = append(cpu.groups, g)
 	}
-	rate := chart{name: "rate", title: "Claims of a key that is taken, a second", series: titles}
+	rate := chart{name: "rate", title: "Claims of a taken key per second", series: titles}
 	for _, n := range r.callers() {
 		g := group{label: callersText(n)}
 		for _, p := range peers {
@@ -73,8 +73,7 @@ func (c *chart) csv() []byte {
 	return b.Bytes()
 }
 
-// Colors that those who see no difference between red and green tell apart,
-// too.
+// These colors also differ for people who cannot tell red from green.
 var colors = []string{"#f0a30a", "#c8741a", "#8a8a8a", "#0072b2", "#56b4e9"}
 
 const (
@@ -82,7 +81,7 @@ const (
 	barHeight, groupGap, top          = 11, 9, 64
 )
 
-// svg draws the chart. Its bars are as long as the figures beside them say.
+// svg draws the chart. The length of each bar is proportional to its figure.
 func (c *chart) svg() []byte {
 	largest := 0.0
 	for _, g := range c.groups {
@@ -126,7 +125,7 @@ func (c *chart) draw(b *bytes.Buffer, g group, y int, largest float64) {
 	}
 }
 
-// figure is a number with three digits or so.
+// figure returns a number with about three digits.
 func figure(v float64) string {
 	switch {
 	case v < 10:

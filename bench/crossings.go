@@ -13,12 +13,12 @@ import (
 	"strings"
 )
 
-// crossings are how often a request crosses between JavaScript and Go, by
-// where and what: "worker > invoke" enters Go, "worker < take" is a call of
-// Go's.
+// crossings maps each kind of crossing between JavaScript and Go to its number
+// per request. "worker > invoke" enters Go for the Worker. "worker < take" is a
+// call from Go.
 type crossings map[string]float64
 
-// into is how often Go is entered for the Worker or for objects.
+// into returns how often Go is entered for the Worker or for objects.
 func (c crossings) into(where string) (n float64) {
 	for what, times := range c {
 		if strings.HasPrefix(what, where+" > ") {
@@ -28,7 +28,7 @@ func (c crossings) into(where string) (n float64) {
 	return n
 }
 
-// counting starts a peer that counts its crossings.
+// counting starts a version of a peer that counts its crossings.
 func (b *builder) counting(ctx context.Context, p *peer) (*server, error) {
 	c := *p
 	c.Main = "counting.mjs"
@@ -39,8 +39,8 @@ func (b *builder) counting(ctx context.Context, p *peer) (*server, error) {
 	return b.start(ctx, &c, modules, false)
 }
 
-// crossings counts those of a number of requests, one after another. Objects
-// exist already.
+// crossings counts the crossings of n requests, sent one after another. The
+// objects exist already.
 func (s *server) crossings(ctx context.Context, w *work, n int) (crossings, error) {
 	do, done, err := w.caller(ctx, s, 0)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *server) crossings(ctx context.Context, w *work, n int) (crossings, erro
 	return counts, nil
 }
 
-// printCrossings writes a table of the crossings of some kinds of work.
+// printCrossings prints a table of the crossings of the selected kinds of work.
 func (p *plan) printCrossings(ctx context.Context, w io.Writer) error {
 	dir, err := os.MkdirTemp("", "capdo-bench-")
 	if err != nil {

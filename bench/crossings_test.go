@@ -4,7 +4,7 @@ package main
 
 import "testing"
 
-// TestCrossings holds how often a request enters Go: once for the request, and
+// TestCrossings limits how often a request enters Go: once for the request, and
 // once for the answer of the object that it calls.
 func TestCrossings(t *testing.T) {
 	b, err := newBuilder(t.TempDir())

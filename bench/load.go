@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// sample is one measurement: as many requests as callers send in a time, each
-// waiting for its answer.
+// sample is one measurement: the requests that the callers sent in a given
+// time. Each caller waits for its answer before it sends again.
 type sample struct {
 	requests  int
 	elapsed   time.Duration
@@ -19,9 +19,10 @@ type sample struct {
 	latencies []time.Duration
 }
 
-// measure puts load on a peer for a time, or for as many requests as the work
-// is limited to. Every answer is checked. A quarter of the time before does not
-// count: workerd has evicted the objects that were idle for ten seconds.
+// measure puts load on a peer for a given time, or for the work's limit of
+// requests. It checks every answer. Before that, it sends load for a quarter of
+// the time without counting, because workerd evicts objects that were idle for
+// ten seconds.
 func measure(
 	ctx context.Context, s *server, w *work, callers int, d time.Duration,
 ) (*sample, error) {
@@ -59,10 +60,10 @@ func measure(
 	return &sample{len(latencies), elapsed, after - before, latencies}, err
 }
 
-// load is what the callers of one measurement share.
+// load is the state that the callers of one measurement share.
 type load struct {
-	base  int   // the serial numbers begin after it
-	limit int64 // of requests; 0 means none
+	base  int   // serial numbers begin after this number
+	limit int64 // of requests; 0 means no limit
 	sent  atomic.Int64
 }
 
@@ -71,7 +72,7 @@ type result struct {
 	err       error
 }
 
-// all runs the callers for a time.
+// all runs the callers for a given time.
 func (l *load) all(dos []func(int) error, d time.Duration) (latencies []time.Duration, err error) {
 	end, results := time.Now().Add(d), make(chan result, len(dos))
 	for _, do := range dos {
@@ -85,7 +86,7 @@ func (l *load) all(dos []func(int) error, d time.Duration) (latencies []time.Dur
 	return latencies, err
 }
 
-// run is one caller.
+// run runs one caller.
 func (l *load) run(do func(serial int) error, end time.Time) (r result) {
 	for now := time.Now(); now.Before(end); {
 		n := l.sent.Add(1)

@@ -1,9 +1,9 @@
 //go:build !js
 
-// Bench measures capdo against other ways to write the same Worker: two in
-// JavaScript, and one in Go as a simple port has it. One driver puts the same
-// load on each, in rounds that take turns, and checks every answer. It writes
-// RESULTS.md, and in the folder results the figures and their charts.
+// Bench compares capdo with other ways to write the same Worker: two in
+// JavaScript, and a simple port in Go. One driver puts the same load on each, in
+// rounds in which they take turns, and checks every answer. It writes RESULTS.md,
+// and the figures and their charts to the folder results.
 //
 //	go run ./bench [-quick] [-only hello,taken] [-peers js-rpc,nethttp]
 package main
@@ -23,13 +23,13 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// plan is how much is measured.
+// plan defines what is measured, and how long.
 type plan struct {
 	rounds   int
 	callers  []int
 	duration time.Duration // of one measurement
-	warm     time.Duration // of each kind of work, before
-	cold     int           // cold starts
+	warm     time.Duration // of each kind of work, before the rounds
+	cold     int           // number of cold starts
 	works    []*work
 	peers    []*peer
 	progress io.Writer
@@ -38,16 +38,16 @@ type plan struct {
 func main() {
 	quick := flag.Bool("quick", false, "measure for less than two minutes: the figures vary more")
 	only := flag.String("only", "",
-		"names of the kinds of work to measure (default all); then nothing is written but a table")
+		"names of the kinds of work to measure (default all); the output is only a table")
 	names := flag.String("peers", "", "names of the peers to measure (default all)")
 	callers := flag.String("callers", "1,16,64", "numbers of callers")
 	rounds := flag.Int("rounds", 0, "number of rounds (default 3, or 2 with -quick)")
 	pprof := flag.String("pprof", "",
-		"instead record where the CPU of one kind of work goes in one peer, to this file, for go tool pprof")
+		"instead record the CPU use of one kind of work in one peer, to this file, for go tool pprof")
 	count := flag.Bool("crossings", false,
 		"instead count how often a request crosses between JavaScript and Go")
 	again := flag.Bool("report", false,
-		"instead write the page and the charts anew, from results/results.json")
+		"instead write the page and the charts again, from results/results.json")
 	out := flag.String("o", "bench", "folder of RESULTS.md and results")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -89,8 +89,7 @@ func main() {
 	}
 }
 
-// choose takes the kinds of work, the peers and the numbers of callers that are
-// named.
+// choose selects the named kinds of work, peers and numbers of callers.
 func (p *plan) choose(only, names, callers string) error {
 	for _, w := range works {
 		if only == "" || slices.Contains(strings.Split(only, ","), w.Name) {
@@ -160,13 +159,13 @@ func (p *plan) run(ctx context.Context) (*Results, error) {
 	return r, p.requests(ctx, b, built, r, bar)
 }
 
-// steps is how many the progress bar has.
+// steps returns the number of steps of the progress bar.
 func (p *plan) steps() int {
 	return 1 + len(p.peers) + p.cold*(1+len(p.peers)) +
 		len(p.peers)*len(p.works)*(1+p.rounds*len(p.callers))
 }
 
-// requests puts the load on.
+// requests measures requests under load.
 func (p *plan) requests(
 	ctx context.Context, b *builder, built map[string]map[string]string, r *Results, bar *progressbar.ProgressBar,
 ) error {
@@ -198,7 +197,8 @@ func (p *plan) requests(
 	return nil
 }
 
-// warmUp prepares each kind of work, and has V8 compile what it is served by.
+// warmUp prepares each kind of work, and makes V8 compile the code that serves
+// it.
 func (p *plan) warmUp(ctx context.Context, servers []*server, bar *progressbar.ProgressBar) error {
 	bar.Describe("warming up")
 	for _, s := range servers {
@@ -220,8 +220,8 @@ func (p *plan) warmUp(ctx context.Context, servers []*server, bar *progressbar.P
 	return nil
 }
 
-// measureAll measures in rounds. Within one, the peers take turns for each kind
-// of work, and each begins once in a while.
+// measureAll measures in rounds. For each kind of work in a round, the peers
+// take turns. In each round another peer begins.
 func (p *plan) measureAll(
 	ctx context.Context, servers []*server, r *Results, bar *progressbar.ProgressBar,
 ) error {

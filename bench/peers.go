@@ -18,8 +18,8 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-// peer is one way to write the same Worker. Each has a workerd process of its
-// own.
+// peer is one way to write the same Worker. Each peer has a separate workerd
+// process.
 type peer struct {
 	Name  string
 	Title string
@@ -28,8 +28,8 @@ type peer struct {
 	Capdo bool   // built with capdo
 }
 
-// peers are those that serve every kind of work; the first is what the others
-// are compared with.
+// peers are the peers that are compared. The others are compared with the first
+// one.
 var peers = []*peer{
 	{Name: "js-rpc", Title: "JavaScript, RPC", Main: "rpc.mjs"},
 	{Name: "js-json", Title: "JavaScript, fetch + JSON", Main: "json.mjs"},
@@ -41,10 +41,10 @@ var peers = []*peer{
 
 var emptyPeer = &peer{Name: "empty", Title: "an empty Go program", Main: "empty.mjs", Go: "empty"}
 
-// builder makes peers ready to be started.
+// builder builds and starts peers.
 type builder struct {
 	root    string // of the repository
-	dir     string // what is built
+	dir     string // for the builds
 	workerd string
 }
 
@@ -105,7 +105,7 @@ func compile(ctx context.Context, dir, out string) error {
 	return nil
 }
 
-// server is a peer that runs.
+// server is a running peer.
 type server struct {
 	*peer
 	*workerd.Process
@@ -116,7 +116,7 @@ type server struct {
 
 const maxCallers = 64
 
-// start serves a peer with storage of its own.
+// start starts a peer with separate storage.
 func (b *builder) start(
 	ctx context.Context, p *peer, modules map[string]string, inspector bool,
 ) (*server, error) {
@@ -144,7 +144,8 @@ func (s *server) stop() {
 	s.Kill()
 }
 
-// send sends a request and returns the body of the answer, which has to be 200.
+// send sends a request and returns the body of the answer. The status must be
+// 200.
 func (s *server) send(method, path string, body []byte, header ...string) ([]byte, error) {
 	r, err := http.NewRequest(method, s.URL+path, bytes.NewReader(body))
 	if err != nil {

@@ -11,12 +11,11 @@ import (
 	"time"
 )
 
-// tick is the unit of /proc/PID/stat: Linux has 100 a second for programs,
-// whatever it counts with itself.
+// tick is the unit of /proc/PID/stat. Linux always shows programs 100 ticks per
+// second, even if it uses another unit itself.
 const tick = time.Second / 100
 
-// cpuOf returns the time that a process has computed, as a user and in the
-// kernel.
+// cpuOf returns the CPU time of a process, in user and kernel mode.
 func cpuOf(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -35,7 +34,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * tick, err
 }
 
-// residentOf returns how many bytes of memory a process has.
+// residentOf returns the resident memory of a process, in bytes.
 func residentOf(pid int) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -50,8 +49,8 @@ func residentOf(pid int) (int64, error) {
 	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
 }
 
-// machineLoad is how many threads ran or could have run, on average over the
-// last minute.
+// machineLoad returns the average number of threads that ran or could have run
+// in the last minute.
 func machineLoad() float64 {
 	b, _ := os.ReadFile("/proc/loadavg")
 	text, _, _ := strings.Cut(string(b), " ")

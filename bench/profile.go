@@ -14,8 +14,9 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-// profileOf records where the CPU of one kind of work goes, in a peer that has
-// the names of its functions, and writes it to a file for go tool pprof.
+// profileOf records the CPU use of one kind of work in a peer that is built
+// with the names of its functions. It writes the profile to a file for go tool
+// pprof.
 func (p *plan) profileOf(ctx context.Context, s *peer, w *work, callers int, file string) error {
 	dir, err := os.MkdirTemp("", "capdo-bench-")
 	if err != nil {
@@ -59,7 +60,7 @@ func (p *plan) profileOf(ctx context.Context, s *peer, w *work, callers int, fil
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%d requests, and a quarter before that\n", m.requests)
+	fmt.Fprintf(os.Stderr, "%d requests, and about a quarter as many before them\n", m.requests)
 	f, err := os.Create(file)
 	if err != nil {
 		return err
@@ -68,7 +69,8 @@ func (p *plan) profileOf(ctx context.Context, s *peer, w *work, callers int, fil
 	return profile.Convert(cpu, names).Write(f)
 }
 
-// named is modules for a build that keeps the names.
+// named builds a peer with the names of its functions. It returns the modules
+// and the names.
 func (b *builder) named(
 	ctx context.Context, p *peer,
 ) (map[string]string, map[string]string, error) {

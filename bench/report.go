@@ -15,7 +15,7 @@ import (
 	"text/tabwriter"
 )
 
-// printTable prints the rows of a run that measured only some.
+// printTable prints the rows of a run that measured only a part.
 func (r *Results) printTable(w io.Writer, works []*work, peers []*peer, callers []int) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "work\tcallers\tpeer\tCPU µs\tlow\thigh\tratio\tper s\tp50 µs\tp99 µs\trequests\t")
@@ -60,7 +60,7 @@ func (r *Results) write(dir string) error {
 	return nil
 }
 
-// readResults reads what write has written.
+// readResults reads the results that write has written.
 func readResults(dir string) (*Results, error) {
 	b, err := os.ReadFile(filepath.Join(dir, "results", "results.json"))
 	if err != nil {
@@ -88,33 +88,33 @@ func (r *Results) requestsCSV() []byte {
 	return b.Bytes()
 }
 
-// markdown is RESULTS.md.
+// markdown returns the content of RESULTS.md.
 func (r *Results) markdown() []byte {
 	var b bytes.Buffer
 	how := "`make bench`"
 	if r.Quick {
-		how = "`make bench-quick`, whose figures vary more"
+		how = "`make bench-quick` (its figures vary more)"
 	}
 	fmt.Fprintf(&b, `<!-- Written by go run ./bench. DO NOT EDIT. -->
 # What a request costs
 
 From one run of %s on %s, in %d rounds: %s. The machine's load was %.1f before
-and %.1f after it. Where the first is above 1, other programs shared the
-processors, and small differences mean nothing.
+the run and %.1f after it. If the load before it was above 1, other programs
+shared the processors, and small differences mean nothing.
 
-Five programs serve the same requests. Each has a workerd process of its own.
-One driver sends the same load to each, in rounds in which they take turns, and
-checks every answer. Driver and peer share the machine. CPU is what the peer's
-process takes for a request, in user and system mode: V8's compiler and
-collector are in it. **Ratios** to JavaScript over RPC, in brackets, are what
-counts; absolute figures are this machine's. Where a measurement varies, the
-range over the rounds is in [results/requests.csv](results/requests.csv).
+Five programs serve the same requests. Each has a separate workerd process. One
+driver sends the same load to each, in rounds in which they take turns, and
+checks every answer. Driver and peer share the machine. CPU is the time that the
+peer's process uses per request, in user and system mode, including V8's
+compiler and garbage collector. Compare the **ratios** to JavaScript over RPC,
+in brackets: absolute figures depend on the machine. The range of a figure over
+the rounds is in [results/requests.csv](results/requests.csv).
 
 | peer | what it is |
 |---|---|
 | JavaScript, RPC | the practical limit: RPC to the object, synchronous KV |
-| JavaScript, fetch + JSON | what most write: fetch to the object, JSON, asynchronous storage |
-| Go, a runtime per object | what a simple port does: syscall/js, and a Go program per object |
+| JavaScript, fetch + JSON | the usual way: fetch to the object, JSON, asynchronous storage |
+| Go, a runtime per object | a simple port: syscall/js, and a Go program per object |
 | capdo, HandleFetch | this project without net/http |
 | capdo, net/http | this project with net/http |
 
@@ -122,7 +122,7 @@ range over the rounds is in [results/requests.csv](results/requests.csv).
 
 `, how, r.Date, r.Rounds, strings.Join(r.Versions, ", "), r.LoadBefore, r.LoadAfter)
 	r.cpuTables(&b)
-	fmt.Fprintf(&b, "\n![Requests a second for a key that is taken](results/rate.svg)\n\n")
+	fmt.Fprintf(&b, "\n![Requests per second for a taken key](results/rate.svg)\n\n")
 	r.rateTables(&b)
 	r.memoryTable(&b)
 	r.coldTable(&b)
@@ -130,7 +130,7 @@ range over the rounds is in [results/requests.csv](results/requests.csv).
 	return b.Bytes()
 }
 
-// callers lists the numbers of callers there are.
+// callers lists the measured numbers of callers.
 func (r *Results) callers() (list []int) {
 	for _, row := range r.Requests {
 		if row.Work == r.Requests[0].Work && row.Peer == r.Requests[0].Peer {
@@ -148,7 +148,7 @@ func header(b *bytes.Buffer, first string) {
 	fmt.Fprintf(b, "\n|---|%s\n", strings.Repeat("---:|", len(peers)))
 }
 
-// table writes a line for each kind of work, and a cell for each peer.
+// table writes a row for each kind of work, with a cell for each peer.
 func (r *Results) table(b *bytes.Buffer, callers int, cell func(w *work, row *Row) string) {
 	header(b, "")
 	for _, w := range works {
@@ -166,7 +166,7 @@ func (r *Results) table(b *bytes.Buffer, callers int, cell func(w *work, row *Ro
 
 func (r *Results) cpuTables(b *bytes.Buffer) {
 	for _, n := range r.callers() {
-		fmt.Fprintf(b, "## CPU, %s\n\nµs for a request, the median of the rounds (ratio; lowest to highest round)\n\n", callersText(n))
+		fmt.Fprintf(b, "## CPU, %s\n\nµs per request, the median of the rounds (ratio; lowest to highest round)\n\n", callersText(n))
 		r.table(b, n, func(w *work, row *Row) string {
 			return fmt.Sprintf("%.0f (**%.2f**; %.0f–%.0f)", row.CPU, r.ratio(w.Name, row.Peer, n),
 				row.Low, row.High)
@@ -184,7 +184,7 @@ func callersText(n int) string {
 
 func (r *Results) rateTables(b *bytes.Buffer) {
 	for _, n := range r.callers() {
-		fmt.Fprintf(b, "## Rate and latency, %s\n\nrequests a second · p50 ms · p99 ms\n\n", callersText(n))
+		fmt.Fprintf(b, "## Rate and latency, %s\n\nrequests per second · p50 ms · p99 ms\n\n", callersText(n))
 		r.table(b, n, func(_ *work, row *Row) string {
 			return fmt.Sprintf("%.0f · %.2f · %.2f", row.PerSecond, row.P50/1000, row.P99/1000)
 		})
@@ -193,7 +193,7 @@ func (r *Results) rateTables(b *bytes.Buffer) {
 }
 
 func (r *Results) memoryTable(b *bytes.Buffer) {
-	fmt.Fprint(b, "## Memory\n\nAfter all of this, in MB: what is resident of the process, JavaScript's heap and SQLite included,\nand the memory of the Go programs. workerd evicts objects after 10 s without an event.\n\n| peer | resident | wasm |\n|---|---:|---:|\n")
+	fmt.Fprint(b, "## Memory\n\nAt the end, in MB: the resident memory of the process, including JavaScript's heap and SQLite,\nand the memory of the Go programs. workerd evicts objects after 10 s without an event.\n\n| peer | resident | wasm |\n|---|---:|---:|\n")
 	for _, m := range r.Memory {
 		wasm := "–"
 		if m.Wasm > 0 {
@@ -213,7 +213,7 @@ func title(name string) string {
 }
 
 func (r *Results) coldTable(b *bytes.Buffer) {
-	fmt.Fprint(b, "\n## Cold start\n\n![The first request of a fresh process](results/cold.svg)\n\nFresh processes, in ms, medians. The first request starts the Go program.\nThe empty Go program is one that does nothing, started by the first request.\n\n| peer | workerd listens | first request | lowest to highest | second request |\n|---|---:|---:|---:|---:|\n")
+	fmt.Fprint(b, "\n## Cold start\n\n![The first request of a fresh process](results/cold.svg)\n\nTimes of fresh processes in ms, as medians. The first request starts the Go program.\nThe empty Go program does nothing; the first request starts it.\n\n| peer | workerd listens | first request | lowest to highest | second request |\n|---|---:|---:|---:|---:|\n")
 	for _, c := range r.Cold {
 		fmt.Fprintf(b, "| %s | %.0f | %.1f | %.1f–%.1f | %.1f |\n", title(c.Peer), c.Start/1000,
 			c.First/1000, c.FirstLow/1000, c.FirstHigh/1000, c.Second/1000)
@@ -221,7 +221,7 @@ func (r *Results) coldTable(b *bytes.Buffer) {
 }
 
 func (r *Results) sizeTable(b *bytes.Buffer) {
-	fmt.Fprint(b, "\n## Size\n\nKiB of app.wasm.\n\n| program | raw | gzip |\n|---|---:|---:|\n")
+	fmt.Fprint(b, "\n## Size\n\nThe size of app.wasm in KiB.\n\n| program | raw | gzip |\n|---|---:|---:|\n")
 	for _, s := range r.Sizes {
 		fmt.Fprintf(b, "| %s | %d | %d |\n", s.Program, s.Raw>>10, s.Gz>>10)
 	}

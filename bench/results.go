@@ -7,40 +7,40 @@ import (
 	"time"
 )
 
-// Results are what a run has measured, as results/results.json has it.
+// Results are the results of a run, in the form of results/results.json.
 type Results struct {
 	Date     string
 	Versions []string
 	Quick    bool
 	Rounds   int
 
-	LoadBefore, LoadAfter float64 // of the machine, an average over the last minute
+	LoadBefore, LoadAfter float64 // of the machine, averaged over the last minute
 	Requests              []Row
 	Memory                []Memory
 	Cold                  []Cold
 	Sizes                 []Size
 }
 
-// Row is one kind of work, by so many callers, of one peer.
+// Row is the result of one kind of work, one number of callers and one peer.
 type Row struct {
 	Work, Peer   string
 	Callers      int
 	Requests     int
 	CPU          float64 // µs of the peer's process for each request, the median of the rounds
-	Low, High    float64 // the rounds with the smallest and the largest CPU
+	Low, High    float64 // CPU in the rounds with the smallest and the largest
 	PerSecond    float64
 	P50, P99     float64 // µs
 	measurements []*sample
 }
 
-// Memory is what a peer's process has at the end, in bytes.
+// Memory is the memory of a peer's process at the end, in bytes.
 type Memory struct {
 	Peer     string
 	Resident int64
 	Wasm     int64
 }
 
-// Cold is the first request of a fresh process, in µs, as the median.
+// Cold is the time of the first request of a fresh process, as a median in µs.
 type Cold struct {
 	Peer                       string
 	First, FirstLow, FirstHigh float64
@@ -48,7 +48,7 @@ type Cold struct {
 	Start                      float64 // until workerd listens
 }
 
-// Size is that of a program, in bytes.
+// Size is the size of a program in bytes.
 type Size struct {
 	Program string
 	Raw, Gz int
@@ -76,7 +76,8 @@ func (r *Row) summarize() {
 	r.P50, r.P99 = micros(quantile(latencies, 50)), micros(quantile(latencies, 99))
 }
 
-// quantile returns the element of a sorted list that percent of it come before.
+// quantile returns the element of a sorted list below which percent of the list
+// lie.
 func quantile[T any](sorted []T, percent int) T {
 	return sorted[min(len(sorted)*percent/100, len(sorted)-1)]
 }
@@ -90,7 +91,8 @@ func (r *Results) row(work, peer string, callers int) *Row {
 	return nil
 }
 
-// ratio is a row's CPU to that of JavaScript over RPC; 0 where there is none.
+// ratio returns a row's CPU relative to JavaScript over RPC, or 0 if there is
+// none.
 func (r *Results) ratio(work, peer string, callers int) float64 {
 	row, base := r.row(work, peer, callers), r.row(work, peers[0].Name, callers)
 	if row == nil || base == nil || base.CPU == 0 {

@@ -18,7 +18,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// coldStarts measures the first request of fresh processes, which take turns.
+// coldStarts measures the first request of fresh processes. The peers take
+// turns.
 func (p *plan) coldStarts(
 	ctx context.Context, b *builder, built map[string]map[string]string, r *Results, bar *progressbar.ProgressBar,
 ) error {
@@ -47,8 +48,8 @@ func (p *plan) coldStarts(
 	return nil
 }
 
-// coldStart returns how long a process takes to listen, and its first two
-// requests.
+// coldStart returns the time until a process listens, and the times of its
+// first two requests, in µs.
 func (b *builder) coldStart(
 	ctx context.Context, p *peer, modules map[string]string,
 ) (us [3]float64, err error) {
@@ -108,7 +109,7 @@ type counter int
 
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
-// memory asks how much the process has, and how much of it is Go's.
+// memory returns the memory of the process, and how much of it belongs to Go.
 func (s *server) memory() (m Memory, err error) {
 	m.Peer = s.Name
 	if m.Resident, err = residentOf(s.PID()); err != nil || s.Go == "" {
@@ -121,7 +122,7 @@ func (s *server) memory() (m Memory, err error) {
 	return m, err
 }
 
-// versions says what was measured, and on what.
+// versions describes the versions and the machine of the run.
 func versions(b *builder) []string {
 	out, _ := exec.Command(b.workerd, "--version").Output()
 	list := []string{runtime.Version(), strings.TrimSpace(string(out)),

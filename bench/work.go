@@ -13,17 +13,17 @@ import (
 	"github.com/coder/websocket"
 )
 
-// work is one kind of request, with what its answer has to be.
+// work is one kind of request, and checks its answer.
 type work struct {
 	Name    string
 	Title   string
-	without []string // peers that do not do it
-	// of requests in one measurement: each takes long, or makes an object; 0
-	// means none
+	without []string // names of peers that do not support it
+	// of requests in one measurement, if each takes long or creates an object;
+	// 0 means no limit
 	limit   int
 	prepare func(*server) error
-	// caller returns what one of the callers does again and again. serial is
-	// unique.
+	// caller returns the function that one caller runs again and again. serial
+	// is unique.
 	caller func(ctx context.Context, s *server, caller int) (do func(serial int) error, done func(), err error)
 }
 
@@ -51,8 +51,8 @@ var works = []*work{
 
 func (w *work) isFor(p *peer) bool { return !slices.Contains(w.without, p.Name) }
 
-// limitFor is smaller for the peer whose objects take megabytes each, but not
-// smaller than the number of callers.
+// limitFor returns a lower limit for the peer whose objects take megabytes
+// each, but not less than the number of callers.
 func (w *work) limitFor(p *peer, callers int) int {
 	if p.Name == "simple" && w.limit > 0 {
 		return max(w.limit/4, callers)
@@ -60,7 +60,7 @@ func (w *work) limitFor(p *peer, callers int) int {
 	return w.limit
 }
 
-// each is for callers that have nothing of their own.
+// each adapts a function whose callers need no state.
 func each(
 	do func(s *server, caller, serial int) error,
 ) func(context.Context, *server, int) (func(int) error, func(), error) {
@@ -69,7 +69,7 @@ func each(
 	}
 }
 
-// answer is that of every POST.
+// answer is the answer to every POST.
 type answer struct {
 	Inserted *bool `json:"inserted"`
 	Fence    int   `json:"fence"`
@@ -85,7 +85,7 @@ func (s *server) post(path, key, value string, header ...string) (a answer, err 
 	return a, err
 }
 
-// expect sends a POST whose answer is a number.
+// expect sends a POST and expects a number as the answer.
 func (s *server) expect(n int, path, key, value string, header ...string) error {
 	a, err := s.post(path, key, value, header...)
 	if err == nil && (a.N == nil || *a.N != n) {
@@ -135,7 +135,8 @@ func (s *server) claimComplete(_, serial int) error {
 	return err
 }
 
-// sequence: each caller has a stream of its own, so the number is known.
+// sequence expects the next number. It is known, because each caller has a
+// separate stream.
 func (s *server) sequence(caller, serial int) error {
 	s.last[caller]++
 	return s.expect(s.last[caller], "/sequence", "key-"+strconv.Itoa(serial),
@@ -193,12 +194,12 @@ func (s *server) up(_, _ int) error {
 func (s *server) down(_, _ int) error {
 	b, err := s.send("GET", "/down", nil)
 	if err == nil && !bytes.Equal(b, megabyte) {
-		err = fmt.Errorf("down: %d bytes, or not those", len(b))
+		err = fmt.Errorf("down: %d bytes, or other bytes than expected", len(b))
 	}
 	return err
 }
 
-// echo: each caller has a WebSocket.
+// echo gives each caller a WebSocket.
 func echo(ctx context.Context, s *server, _ int) (func(int) error, func(), error) {
 	conn, _, err := websocket.Dial(ctx, "ws"+s.URL[len("http"):]+"/ws", nil)
 	if err != nil {

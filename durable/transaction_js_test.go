@@ -141,7 +141,7 @@ func TestTransactionWhoseFunctionWaitsIsRefusedAndRolledBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			gate = make(chan struct{})
 			o := object(t)
-			o.wantError(t, "must run through without waiting", func(ctx context.Context, l *Lab) (string, error) {
+			o.wantError(t, "it must not wait", func(ctx context.Context, l *Lab) (string, error) {
 				late := make(chan error, 1)
 				_, err := transact(l, func(*Lab) error {
 					late <- errors.Join(wait(ctx, l), l.put("late", "written"))

@@ -1,5 +1,5 @@
-// The main module of the peers that are built with capdo: it adds how large
-// Go's memory is.
+// The main module of the peers that are built with capdo. It adds a request for
+// the size of Go's memory.
 import worker from "./entry.mjs";
 import { stats } from "./shim.mjs";
 export * from "./entry.mjs";

@@ -1,4 +1,4 @@
-// What the two JavaScript peers share.
+// The common part of the two JavaScript peers.
 import { DurableObject } from "cloudflare:workers";
 
 export const json = (v) => Response.json(v);
@@ -41,8 +41,7 @@ export class Thing extends DurableObject {
   webSocketMessage(ws, data) { ws.send(data); }
 }
 
-// charge runs its handler once for each Idempotency-Key, and keeps the
-// response.
+// charge runs its handler once for each Idempotency-Key and keeps the response.
 export async function charge(request, ledger) {
   const key = request.headers.get("Idempotency-Key"), body = new Uint8Array(await request.arrayBuffer());
   const head = new TextEncoder().encode(`${request.method} ${request.url} ${request.headers.get("Content-Type")}\n`);

@@ -1,5 +1,5 @@
-// capdo.mjs with a counter: how often JavaScript enters Go, and Go calls
-// JavaScript, for the Worker and for objects.
+// capdo.mjs with a counter. It counts how often JavaScript enters Go, and how
+// often Go calls JavaScript, for the Worker and for objects.
 import worker from "./entry.mjs";
 import { Runtime } from "./runtime.mjs";
 export * from "./entry.mjs";

@@ -1,5 +1,5 @@
-// An empty Go program, which is started by the first request: what a cold start
-// costs at least.
+// An empty Go program that the first request starts. It shows the minimum cost
+// of a cold start.
 import "./wasm_exec.js";
 import program from "./app.wasm";
 

@@ -1,12 +1,12 @@
-// What most write: hand-written JavaScript whose Worker sends JSON to its
-// objects with fetch, and whose objects use the asynchronous storage.
+// The usual way: hand-written JavaScript whose Worker sends JSON to its objects
+// with fetch, and whose objects use the asynchronous storage.
 import { DurableObject } from "cloudflare:workers";
 import { Thing as Base, charge, json, megabyte } from "./common.mjs";
 
-// serve calls the method that the path names with the body.
+// serve calls the method named by the path with the body as its argument.
 const serve = async (object, request) => json(await object[new URL(request.url).pathname.slice(1)](await request.json()));
 
-// send does so from the Worker.
+// send sends such a request from the Worker.
 async function send(namespace, name, method, body) {
   const response = await namespace.getByName(name).fetch(`http://object/${method}`, { method: "POST", body: JSON.stringify(body) });
   return response.json();

@@ -5,8 +5,8 @@ import { Thing as Base, charge, json, megabyte } from "./common.mjs";
 
 const MAX_TTL = 10 * 365 * 86_400_000;
 
-// Dedupe keeps the records that dedupe/dodedupe keeps, byte by byte, and
-// answers the same messages.
+// Dedupe stores the same bytes as dedupe/dodedupe and answers the same
+// messages.
 export class Dedupe extends DurableObject {
   latest = 0;
   async putIfAbsent(message) {
@@ -57,8 +57,8 @@ function message(seconds) {
   return new Uint8Array(bytes);
 }
 
-// Ledger has an object per key, or per stream. It does what dedupe.Ledger does
-// for callers who neither fail nor wait.
+// Ledger has an object per key, or per stream. It behaves like dedupe.Ledger
+// for callers that neither fail nor wait.
 export class Ledger extends DurableObject {
   async claim(owner, fingerprint, lease, ttl) {
     const { kv } = this.ctx.storage, now = Date.now();

@@ -1,17 +1,17 @@
-// What a simple port does: package syscall/js, and a Go runtime of its own for
-// the Worker and for each object.
+// A simple port: package syscall/js, and a separate Go runtime for the Worker
+// and for each object.
 import { DurableObject } from "cloudflare:workers";
 import "./wasm_exec.js";
 import program from "./app.wasm";
 
-const programs = new Set(); // whose memory counts
+const programs = new Set(); // programs whose memory is counted
 
-// start runs a program, which leaves a function in seat.serve.
+// start runs a program; the program stores a function in seat.serve.
 function start(seat) {
   const go = new Go();
   go.argv = ["js", seat.role];
   const instance = new WebAssembly.Instance(program, go.importObject);
-  globalThis.seat = seat; // the program takes it before it waits
+  globalThis.seat = seat; // the program reads it before it waits
   go.run(instance);
   programs.add(new WeakRef(instance));
   return seat;
@@ -33,7 +33,8 @@ export class Thing extends Base {
 
 let worker = null;
 
-// memory is how much all programs have that have not been collected yet.
+// memory returns the memory of all programs that were not garbage-collected
+// yet.
 function memory() {
   let sum = 0;
   for (const p of programs) sum += p.deref()?.exports.mem.buffer.byteLength ?? 0;

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Flags whose values people write in several ways.
+// These are flags whose values people write in several ways.
 var (
 	_ pflag.Value = (*count1)(nil)
 	_ pflag.Value = (*share)(nil)
@@ -20,7 +20,8 @@ var (
 	_ pflag.Value = (*mapping)(nil)
 )
 
-// count1 is a whole number from 1: 250000, 250_000, 250k, 10M, 1e6.
+// count1 is a whole number of at least 1, such as 250000, 250_000, 250k, 10M or
+// 1e6.
 type count1 float64
 
 func (c *count1) Type() string   { return "number" }
@@ -42,7 +43,7 @@ func (c *count1) Set(s string) error {
 	return nil
 }
 
-// share is from 0 to 1: 0.05 or 5%.
+// share is a share from 0 to 1, such as 0.05 or 5%.
 type share float64
 
 func (v *share) Type() string { return "share" }
@@ -64,7 +65,7 @@ func (v *share) Set(s string) error {
 	return nil
 }
 
-// parseFloat takes no infinities, and no NaN.
+// parseFloat refuses infinities and NaN.
 func parseFloat(s string) (float64, error) {
 	n, err := strconv.ParseFloat(s, 64)
 	if err == nil && (math.IsNaN(n) || math.IsInf(n, 0)) {
@@ -73,7 +74,7 @@ func parseFloat(s string) (float64, error) {
 	return n, err
 }
 
-// days is a duration that is not negative, which may be in days: 7d.
+// days is a non-negative duration. It accepts days, as in 7d.
 type days time.Duration
 
 func (d *days) Type() string { return "duration" }
@@ -103,7 +104,7 @@ func (d *days) Set(s string) error {
 	return nil
 }
 
-// mapping is how many buckets there are: 0 for PerKey.
+// mapping is the number of buckets; 0 means PerKey.
 type mapping int
 
 func (m *mapping) Type() string { return "mapping" }
@@ -131,7 +132,7 @@ func (m *mapping) Set(s string) error {
 	return nil
 }
 
-// amount is a figure of a table: whole, or with the digits that matter.
+// amount returns a figure for a table, as a whole number or with three digits.
 func amount(v float64) string {
 	if v > 0 && v < 100 && v != math.Trunc(v) {
 		return strconv.FormatFloat(v, 'g', 3, 64)
@@ -139,7 +140,7 @@ func amount(v float64) string {
 	return grouped(v)
 }
 
-// grouped rounds and groups thousands: 1,234,567.
+// grouped rounds a number and groups its thousands, as in 1,234,567.
 func grouped(v float64) string {
 	s := strconv.FormatFloat(math.Round(v), 'f', 0, 64)
 	for i := len(s) - 3; i > 0; i -= 3 {

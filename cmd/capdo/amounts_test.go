@@ -18,7 +18,7 @@ func TestAmounts(t *testing.T) {
 	layout := func() pflag.Value { return new(mapping) }
 	tests := []struct {
 		flag     func() pflag.Value
-		in, want string // want is empty for what is refused
+		in, want string // want is empty if the value is refused
 	}{
 		{number, "250000", "250000"}, {number, "250_000", "250000"}, {number, "250k", "250000"},
 		{number, "10M", "10000000"}, {number, "1.1M", "1100000"}, {number, "1e6", "1000000"},

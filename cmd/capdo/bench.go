@@ -14,17 +14,17 @@ import (
 	"flow.internal/capdo/internal/loadtest"
 )
 
-// Bounds of a load.
+// Limits of a load.
 const (
 	maxCallers  = 10_000
 	maxRate     = 100_000
 	maxDuration = time.Hour
 	maxTimeout  = 10 * time.Minute
 	maxBody     = 16 << 20
-	maxBodies   = 1 << 30 // of the requests under way, where each has its own
+	maxBodies   = 1 << 30 // of the requests in flight, if each has its own body
 )
 
-// benching are the flags of capdo bench.
+// benching holds the flags of capdo bench.
 type benching struct {
 	request                    requestFlags
 	callers, inFlight          int
@@ -40,25 +40,27 @@ func newBench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench URL",
 		Short: "Put load on a server, and measure rates and latencies",
-		Long: `Bench sends requests to URL and prints how many were answered in a second, each
-status and each kind of error, the percentiles of the latency and its histogram.
+		Long: `Bench sends requests to URL. It prints how many were answered per second, the
+number of each status and of each kind of error, and the percentiles and the
+histogram of the latency.
 
-With --callers (closed loop) each caller waits for its answer before it sends
-again. While the server stalls, such callers send nothing, and percentiles look
-better than what independent clients would see. With --rate (open loop) requests
-become due at that rate, whatever the server does, and the latency of each counts
-from when it was due: percentiles leave out no stall. At most --max-in-flight are
-under way; the others wait, which is part of their latency.
+With --callers (closed loop), each caller waits for its answer before it sends
+the next request. While the server stalls, such callers send nothing, so the
+percentiles look better than what independent clients would see. With --rate
+(open loop), requests become due at that rate, whatever the server does, and
+latency counts from the time when a request was due. So the percentiles include
+stalls. At most --max-in-flight requests are in flight; others wait, which is
+part of their latency.
 
-{key} in the URL, in --body and in the values of --header is the request's key,
-and --key-header sends it as a header. Keys are new, or with --duplicates in part
-those of earlier requests.
+{key} in the URL, in --body and in the values of --header becomes the request's
+key. --key-header sends the key as a header. Keys are new; with --duplicates,
+some requests repeat an earlier key.
 
-It ends with status 1 if a request had an error, or a status that is not --ok.
-Ctrl-C prints what there is so far, and ends with status 130.
+The exit status is 1 if a request had an error, or a status that is not in --ok.
+Ctrl-C prints the results so far and ends with status 130.
 
-Only servers of this machine are loaded. --remote allows others: load on a Worker
-costs its owner money, and may count as an attack.`,
+Bench accepts only servers on this machine. --remote allows others: load on a
+Worker costs its owner money, and may be treated as an attack.`,
 		Example: `  capdo bench http://127.0.0.1:8787/ --callers 50 --duration 30s
   capdo bench http://127.0.0.1:8787/pay --rate 200 --warmup 5s --method POST \
     --body '{"amount":5}' --key-header Idempotency-Key --duplicates 5%
@@ -75,18 +77,18 @@ costs its owner money, and may count as an attack.`,
 	f := cmd.Flags()
 	f.IntVar(&b.callers, "callers", 10, "callers in a closed loop, up to 10000")
 	f.Float64Var(&b.rate, "rate", 0, "requests a second, in an open loop, up to 100000")
-	f.IntVar(&b.inFlight, "max-in-flight", 1000, "requests under way at most with --rate, up to 10000")
+	f.IntVar(&b.inFlight, "max-in-flight", 1000, "limit of requests in flight with --rate, up to 10000")
 	f.DurationVar(&b.duration, "duration", 10*time.Second, "how long to send, up to 1h")
-	f.DurationVar(&b.warmup, "warmup", 0, "how long to send before that, uncounted")
-	f.DurationVar(&b.timeout, "timeout", 30*time.Second, "how long a request may take, up to 10m")
+	f.DurationVar(&b.warmup, "warmup", 0, "how long to send before that, without counting")
+	f.DurationVar(&b.timeout, "timeout", 30*time.Second, "time limit of a request, up to 10m")
 	f.StringVar(&b.request.method, "method", "", "method (default GET, or POST with a body)")
 	f.StringVar(&b.request.body, "body", "", "body of each request")
 	f.StringVar(&b.request.bodyFile, "body-file", "", "file with the body of each request, up to 16 MiB")
-	f.StringArrayVarP(&b.request.headers, "header", "H", nil, "header 'Name: value'; several are possible")
+	f.StringArrayVarP(&b.request.headers, "header", "H", nil, "header 'Name: value'; can be repeated")
 	f.StringVar(&b.request.keyHeader, "key-header", "", "header with the request's key, such as Idempotency-Key")
 	f.StringVar(&b.request.keys.Template, "key", "{run}-{n}", "template of keys: {n} is a number, {run} differs in each run")
 	f.Var((*share)(&b.request.keys.Duplicates), "duplicates", "share of requests that repeat an earlier key, such as 0.05 or 5%")
-	f.StringSliceVar(&b.ok, "ok", []string{"2xx"}, "statuses that are no failures, such as 2xx,409")
+	f.StringSliceVar(&b.ok, "ok", []string{"2xx"}, "statuses that are not failures, such as 2xx,409")
 	f.BoolVar(&b.remote, "remote", false, "allow a server that is not on this machine")
 	f.BoolVar(&b.json, "json", false, "print JSON")
 	return cmd
@@ -95,9 +97,9 @@ costs its owner money, and may count as an attack.`,
 func (b *benching) check() error {
 	switch {
 	case b.rate != 0 && b.changedCallers:
-		return fmt.Errorf("--callers and --rate exclude each other\nhint: --rate sends at a rate (open loop), --callers as fast as answers come (closed loop)")
+		return fmt.Errorf("--callers and --rate exclude each other\nhint: --rate sends at a fixed rate (open loop), --callers as fast as answers arrive (closed loop)")
 	case b.rate == 0 && b.changedMax:
-		return fmt.Errorf("--max-in-flight is for --rate\nhint: with --callers, each has one request under way")
+		return fmt.Errorf("--max-in-flight is for --rate\nhint: with --callers, each caller has one request in flight")
 	case b.callers < 1 || b.callers > maxCallers:
 		return fmt.Errorf("--callers is from 1 to %d, not %d", maxCallers, b.callers)
 	case !(b.rate >= 0 && b.rate <= maxRate):
@@ -153,7 +155,7 @@ func (b *benching) run(ctx context.Context, url string, w io.Writer) error {
 	return r.failed()
 }
 
-// printProgress writes a line a second to stderr.
+// printProgress writes one line per second to stderr.
 func printProgress(p loadtest.Progress) {
 	if p.Warmup {
 		fmt.Fprintf(os.Stderr, "%.0f s: warmup, %d in flight\n", p.Elapsed.Seconds(), p.InFlight)
@@ -163,7 +165,7 @@ func printProgress(p loadtest.Progress) {
 		p.Elapsed.Seconds(), grouped(float64(p.Counted)), grouped(float64(p.Errors)), p.InFlight)
 }
 
-// milliseconds to three digits after the point.
+// milliseconds returns a duration in ms with three decimal places.
 func milliseconds(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
 }

@@ -17,9 +17,9 @@ import (
 	"flow.internal/capdo/internal/loadtest"
 )
 
-// target sets $TARGET to the URL of a server until the script is over. It
-// answers 409 to a key that it has had, 500 at /broken, and cuts connections at
-// /cut. At /slow it answers when the client has left.
+// target sets $TARGET to the URL of a server until the script ends. The server
+// answers 409 to a repeated key and 500 at /broken, and cuts connections at
+// /cut. At /slow it answers only after the client has left.
 func startTarget(ts *testscript.TestScript, neg bool, args []string) {
 	var keys sync.Map
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +69,7 @@ func TestBenchRequests(t *testing.T) {
 	}
 }
 
-// Bodies that differ are in memory for each request under way.
+// If bodies differ, one is in memory for each request in flight.
 func TestBenchBoundsBodies(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -124,7 +124,7 @@ func TestStatusesOfOK(t *testing.T) {
 	}
 }
 
-// A redirect is an answer: load does not go to where it points.
+// A redirect is an answer: capdo bench does not follow it.
 func TestBenchFollowsNoRedirect(t *testing.T) {
 	s := httptest.NewServer(http.RedirectHandler("http://203.0.113.1/", http.StatusFound))
 	defer s.Close()

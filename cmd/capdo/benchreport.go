@@ -13,8 +13,8 @@ import (
 	"flow.internal/capdo/internal/loadtest"
 )
 
-// benchReport is what capdo bench prints. Latencies are in ms, those of failed
-// requests included.
+// benchReport is the output of capdo bench. Latencies are in ms and include
+// failed requests.
 type benchReport struct {
 	URL         string             `json:"url"`
 	Loop        string             `json:"loop"` // open or closed
@@ -38,7 +38,7 @@ type benchBar struct {
 	Count int64   `json:"requests"`
 }
 
-// percentiles in the order in which they are printed.
+// percentiles are listed in the order in which they are printed.
 var percentiles = []struct {
 	name string
 	p    float64
@@ -78,7 +78,7 @@ func (b *benching) report(url string, result *loadtest.Result, ok func(int) bool
 	return r
 }
 
-// failed is nil if each request had a status that is --ok.
+// failed returns nil if every request had a status in --ok.
 func (r *benchReport) failed() error {
 	switch {
 	case r.Interrupted:
@@ -95,11 +95,11 @@ func (r *benchReport) failed() error {
 func (r *benchReport) hint() string {
 	switch {
 	case r.PerSecond == 0 && len(r.Statuses) == 0:
-		return "see whether the server runs, and has this URL"
+		return "check that the server runs and has this URL"
 	case len(r.Errors) > 0:
-		return "a lower --rate, or fewer --callers, show whether load is the reason"
+		return "try a lower --rate or fewer --callers, to see whether load is the reason"
 	}
-	return "statuses that are expected go into --ok"
+	return "add expected statuses to --ok"
 }
 
 func (r *benchReport) failures() (list []string) {
@@ -111,7 +111,7 @@ func (r *benchReport) failures() (list []string) {
 	return append(list, slices.Sorted(maps.Keys(r.Errors))...)
 }
 
-// print writes the report for people.
+// print writes the report for people to read.
 func (r *benchReport) print(w io.Writer) {
 	if r.Loop == "open" {
 		fmt.Fprintf(w, "%s, open loop: %g requests a second for %.3g s\n", r.URL, r.Rate, r.Seconds)
@@ -136,7 +136,7 @@ func (r *benchReport) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, " max %.2f ms\n", r.Latency["max"])
 	if r.Loop == "closed" {
-		fmt.Fprintln(w, "           as these callers saw it; --rate also shows what a stall keeps from being sent")
+		fmt.Fprintln(w, "           as these callers saw it; with --rate, latencies include requests that a stall delays")
 	}
 	r.printHistogram(w)
 }
@@ -145,13 +145,13 @@ func (r *benchReport) printHistogram(w io.Writer) {
 	const width = 40
 	most := slices.MaxFunc(r.Histogram, func(a, b benchBar) int { return cmp.Compare(a.Count, b.Count) }).Count
 	for _, b := range r.Histogram {
-		bar := int((b.Count*width + most - 1) / most) // what is there is seen
+		bar := int((b.Count*width + most - 1) / most) // a bar with requests has at least one #
 		line := fmt.Sprintf("up to %9g ms %12s %s", b.UpTo, grouped(float64(b.Count)), strings.Repeat("#", bar))
 		fmt.Fprintln(w, strings.TrimRight(line, " "))
 	}
 }
 
-// counts is "200: 990, 409: 10".
+// counts returns text such as "200: 990, 409: 10".
 func counts(m map[string]int64) string {
 	if len(m) == 0 {
 		return "none"

@@ -15,7 +15,7 @@ import (
 	"flow.internal/capdo/internal/loadtest"
 )
 
-// requestFlags are the flags that say what a request is.
+// requestFlags are the flags that define a request.
 type requestFlags struct {
 	method, body, bodyFile string
 	headers                []string
@@ -23,13 +23,13 @@ type requestFlags struct {
 	keys                   loadtest.Keys
 }
 
-// keyMark is replaced by a request's key.
+// keyMark is replaced by the request's key.
 const keyMark = "{key}"
 
 type newRequest = func(ctx context.Context, serial int64) (*http.Request, error)
 
-// build returns what makes the requests, of which some are there at once. It has
-// made one, so that none fails.
+// build returns a function that makes the requests. atOnce of them may exist at
+// the same time. build has made one request, so that later ones do not fail.
 func (f *requestFlags) build(target string, remote bool, atOnce int) (newRequest, error) {
 	body, err := f.readBody()
 	if err != nil {
@@ -51,7 +51,7 @@ func (f *requestFlags) build(target string, remote bool, atOnce int) (newRequest
 	}
 	hasKey := bytes.Contains(body, []byte(keyMark))
 	if hasKey && len(body)*atOnce > maxBodies {
-		return nil, fmt.Errorf("%d bodies of %d bytes at once take over 1 GiB\nhint: take fewer --callers or a lower --max-in-flight, or send the key with --key-header, so that the body is in memory once", atOnce, len(body))
+		return nil, fmt.Errorf("%d bodies of %d bytes at once take over 1 GiB\nhint: use fewer --callers or a lower --max-in-flight, or send the key with --key-header, so that the body is in memory only once", atOnce, len(body))
 	}
 	request := func(ctx context.Context, serial int64) (*http.Request, error) {
 		key, content := f.keys.Of(serial), body
@@ -76,21 +76,22 @@ func (f *requestFlags) build(target string, remote bool, atOnce int) (newRequest
 	}
 	first, err := request(context.Background(), 0)
 	if err != nil {
-		return nil, fmt.Errorf("no request can be made: %w\nhint: capdo bench http://127.0.0.1:8787/", err)
+		return nil, fmt.Errorf("cannot make a request: %w\nhint: capdo bench http://127.0.0.1:8787/", err)
 	}
 	return request, checkTarget(first.URL, remote)
 }
 
-// checkTarget refuses what is no server, or not on this machine.
+// checkTarget refuses URLs that are not of a server, and servers on other
+// machines.
 func checkTarget(u *url.URL, remote bool) error {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return fmt.Errorf("%s is not the URL of a server\nhint: it begins with http:// or https://, such as http://127.0.0.1:8787/", u.Redacted())
+		return fmt.Errorf("%s is not the URL of a server\nhint: use a URL that begins with http:// or https://, such as http://127.0.0.1:8787/", u.Redacted())
 	}
 	ip := net.ParseIP(u.Hostname())
 	if remote || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("%s is not on this machine\nhint: load costs its owner money; if that is you, add --remote", u.Hostname())
+	return fmt.Errorf("%s is not on this machine\nhint: load costs the server's owner money; if you are the owner, add --remote", u.Hostname())
 }
 
 func (f *requestFlags) checkKeys(target string, body []byte) error {
@@ -98,9 +99,9 @@ func (f *requestFlags) checkKeys(target string, body []byte) error {
 		strings.Contains(strings.Join(f.headers, "\n"), keyMark)
 	switch {
 	case f.keys.Duplicates >= 1:
-		return fmt.Errorf("--duplicates is below 1 (100%%): the first request of a key is no duplicate")
+		return fmt.Errorf("--duplicates must be below 1 (100%%): the first request of a key is not a duplicate")
 	case f.keys.Duplicates > 0 && !used:
-		return fmt.Errorf("--duplicates repeats keys, and requests have none\nhint: send it as a header with --key-header, or put {key} into the URL or the body")
+		return fmt.Errorf("--duplicates repeats keys, but the requests have no key\nhint: send the key as a header with --key-header, or put {key} into the URL or the body")
 	case used && !strings.Contains(f.keys.Template, "{n}"):
 		return fmt.Errorf("--key %s is the same for all requests\nhint: put {n} into it", f.keys.Template)
 	case !validHeader(f.keyHeader, f.keys.Template):
@@ -109,7 +110,7 @@ func (f *requestFlags) checkKeys(target string, body []byte) error {
 	return nil
 }
 
-// readBody returns nil if there is none.
+// readBody returns nil if there is no body.
 func (f *requestFlags) readBody() ([]byte, error) {
 	switch {
 	case f.body != "" && f.bodyFile != "":
@@ -136,7 +137,8 @@ func (f *requestFlags) readBody() ([]byte, error) {
 	return body, nil
 }
 
-// header returns the headers of each request, and the host if one is said.
+// header returns the headers of each request, and the host if a Host header is
+// given.
 func (f *requestFlags) header() (header http.Header, host string, err error) {
 	header = http.Header{"User-Agent": {"capdo bench"}}
 	for _, line := range f.headers {
@@ -144,7 +146,7 @@ func (f *requestFlags) header() (header http.Header, host string, err error) {
 		value = strings.TrimSpace(value)
 		switch {
 		case !ok || name == "" || !validHeader(name, value):
-			return nil, "", fmt.Errorf("--header %q is not a header\nhint: it is 'Name: value'", line)
+			return nil, "", fmt.Errorf("--header %q is not a header\nhint: write 'Name: value'", line)
 		case strings.EqualFold(name, "Host"):
 			host = value
 		case strings.EqualFold(name, "User-Agent"):
@@ -156,7 +158,8 @@ func (f *requestFlags) header() (header http.Header, host string, err error) {
 	return header, host, nil
 }
 
-// validHeader reports whether a header can be sent. No name is no header.
+// validHeader reports whether a header can be sent. An empty name means no
+// header.
 func validHeader(name, value string) bool {
 	for _, c := range []byte(name) {
 		if c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, rune(c)) {
@@ -166,22 +169,22 @@ func validHeader(name, value string) bool {
 	return !strings.ContainsAny(value, "\x00\r\n")
 }
 
-// parseStatuses takes statuses and classes of them: 204, 4xx.
+// parseStatuses parses statuses and classes of statuses, such as 204 and 4xx.
 func parseStatuses(texts []string) (isOK func(status int) bool, err error) {
-	ok := map[int]bool{} // below 10 a class
+	ok := map[int]bool{} // a number below 10 is a class
 	for _, text := range texts {
 		digits, class := strings.CutSuffix(strings.ToLower(text), "xx")
 		n, err := strconv.Atoi(digits)
 		if err != nil || class && (n < 1 || n > 5) || !class && (n < 100 || n > 599) {
-			return nil, fmt.Errorf("--ok %q is not a status\nhint: it is a list such as 200,409 or 2xx,409", text)
+			return nil, fmt.Errorf("--ok %q is not a status\nhint: use a list such as 200,409 or 2xx,409", text)
 		}
 		ok[n] = true
 	}
 	return func(status int) bool { return ok[status] || ok[status/100] }, nil
 }
 
-// benchClient keeps as many connections as requests may be under way. It does
-// not follow redirects: they are answers, too.
+// benchClient keeps as many connections as there may be requests in flight. It
+// does not follow redirects, because a redirect is an answer, too.
 func benchClient(connections int) (client *http.Client, done func()) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.DisableCompression = 0, connections, true

@@ -72,26 +72,26 @@ type project struct {
 	env     string // the config's environment, or ""
 	names   bool   // keep the names of functions in app.wasm
 	verbose bool
-	isLocal bool // for a server on this machine: names are kept, too
+	isLocal bool // for a server on this machine; also keeps names
 }
 
-// report is what a build has to tell. Its problems are warnings.
+// report is the result of a build. Its problems are only warnings.
 type report struct {
 	*build.Result
 	Problems []wrangler.Problem `json:"problems"`
-	// packages of a program of more than largeProgram
+	// set for a program larger than largeProgram
 	Largest []build.Package `json:"largest,omitempty"`
 
-	config *wrangler.Config // that it was checked with
+	config *wrangler.Config // the config that the program was checked with
 	staged *build.Staged
 }
 
-// largeProgram is the size, compressed, above which a build says what makes the
-// program large: 3 MB, Cloudflare's limit on the Free plan.
+// largeProgram is the compressed size above which a build lists the largest
+// packages: 3 MB, Cloudflare's limit on the Free plan.
 const largeProgram = 3_000_000
 
-// build builds the program. Nothing is written unless it compiles and fits the
-// config.
+// build builds the program. It writes nothing unless the program compiles and
+// fits the config.
 func (p *project) build(ctx context.Context) (*report, error) {
 	config, err := p.config(ctx)
 	if err != nil {
@@ -126,7 +126,7 @@ func (p *project) build(ctx context.Context) (*report, error) {
 	return r, nil
 }
 
-// config reads the config, or its environment.
+// config reads the config, or one of its environments.
 func (p *project) config(ctx context.Context) (*wrangler.Config, error) {
 	path := p.file
 	if path == "" {
@@ -142,8 +142,8 @@ func (p *project) config(ctx context.Context) (*wrangler.Config, error) {
 	return c.Environment(p.env)
 }
 
-// until returns what f returns, or the end of ctx where that comes first: f
-// computes, and is left to itself then.
+// until returns the result of f. If ctx ends first, it returns the cause, and f
+// continues in the background.
 func until[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type result struct {
 		v   T
@@ -198,8 +198,7 @@ func printReport(w io.Writer, r *report) error {
 	return t.Flush()
 }
 
-// served lists the handlers of a class, then its methods, which have
-// parentheses.
+// served lists the handlers of a class, and then its methods with parentheses.
 func served(c shim.Class) []string {
 	out := slices.Clone(c.Events)
 	for _, m := range c.Methods {

@@ -29,7 +29,7 @@ column. It finds what wrangler deploy --dry-run finds about Durable Objects, and
 what Cloudflare would refuse after that. Nothing is written.
 
 The exit status is 1 if there is an error, and 0 if there are only warnings.
-docs/migrations.md says what each rule means.`,
+docs/migrations.md explains each rule.`,
 		Example: `  capdo check
   capdo check ./examples/counter --env test
   capdo check wrangler.staging.jsonc
@@ -68,13 +68,13 @@ func addEnv(cmd *cobra.Command, env *string, usage string) {
 
 // addPlace adds flags for a program and a config that are not in one folder.
 func addPlace(cmd *cobra.Command) {
-	cmd.Flags().String("main", "", "folder of the package main, where it is not beside the config")
-	cmd.Flags().String("config", "", "the wrangler config, where it is not beside the package main")
+	cmd.Flags().String("main", "", "folder of the package main, if it is not beside the config")
+	cmd.Flags().String("config", "", "the wrangler config, if it is not beside the package main")
 	cmd.MarkFlagDirname("main")
 	cmd.MarkFlagFilename("config", "toml", "json", "jsonc")
 }
 
-// takeArg takes a command's argument, and the flags of addPlace.
+// takeArg reads a command's argument, and the flags of addPlace.
 func (p *project) takeArg(cmd *cobra.Command, args []string) error {
 	path, err := oneArg(cmd, args, "folder or config")
 	if err != nil {
@@ -85,7 +85,7 @@ func (p *project) takeArg(cmd *cobra.Command, args []string) error {
 	switch {
 	case config != "" && len(args) > 0:
 		return fmt.Errorf("the config is named twice: %s and --config %s"+
-			"\nhint: leave one out, or name the folder of the package main with --main", path, config)
+			"\nhint: leave one out, or set --main to the folder of the package main", path, config)
 	case config != "" && main == "":
 		main = "."
 	}
@@ -98,7 +98,7 @@ func (p *project) takeArg(cmd *cobra.Command, args []string) error {
 	if main == "" {
 		return nil
 	}
-	if p.file == "" { // the config is the one in the folder
+	if p.file == "" { // use the config in the folder
 		if p.file, err = wrangler.Find(p.dir); err != nil {
 			return err
 		}
@@ -108,17 +108,17 @@ func (p *project) takeArg(cmd *cobra.Command, args []string) error {
 		err = fmt.Errorf("%s is not a folder", main)
 	}
 	if err != nil {
-		return fmt.Errorf("--main: %w\nhint: name the folder of the package main", err)
+		return fmt.Errorf("--main: %w\nhint: set it to the folder of the package main", err)
 	}
 	p.dir = main
 	return nil
 }
 
-// take takes a folder, or a config that is the one of its folder.
+// take reads the path of a folder or of a config in its folder.
 func (p *project) take(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("%w\nhint: name a wrangler config or a folder that has one", err)
+		return fmt.Errorf("%w\nhint: give a wrangler config, or a folder that has one", err)
 	}
 	p.dir = path
 	if !info.IsDir() {
@@ -127,7 +127,7 @@ func (p *project) take(path string) error {
 	return nil
 }
 
-// check prints what is wrong with the config.
+// check prints the problems of the config.
 func (p *project) check(ctx context.Context, w io.Writer, asJSON bool) error {
 	config, err := p.config(ctx)
 	if err != nil {
@@ -156,7 +156,7 @@ func (p *project) check(ctx context.Context, w io.Writer, asJSON bool) error {
 	return err
 }
 
-// tally says how many problems there are.
+// tally returns the number of problems as text.
 func tally(problems []wrangler.Problem) string {
 	if len(problems) == 0 {
 		return "no problems"
@@ -181,7 +181,8 @@ func tally(problems []wrangler.Problem) string {
 	return strings.Join(out, ", ")
 }
 
-// subject says what was checked against what.
+// subject describes which parts of the config were checked against which
+// classes.
 func subject(c *wrangler.Config, program shim.Description) string {
 	envs := []string{"top level"}
 	if c.Env != "" {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What docs/migrations.md shows of capdo check is what
+// docs/migrations.md must show the output of capdo check that
 // testdata/script/check.txtar compares.
 func TestTheDocumentShowsWhatCheckPrints(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/migrations.md")

@@ -27,8 +27,8 @@ func newCluster() *cobra.Command {
 		Long: `Cluster builds the program in dir (default: the current folder), and runs it on
 several nodes, as capdo serve --cluster does on several machines. Their bucket is
 on an S3-compatible server. Cluster builds and runs that server; the first build
-takes minutes. Everything listens on this machine only, unless --listen says
-otherwise.
+takes minutes. Everything listens on this machine only, unless --listen is
+another address.
 
 The first address passes requests to the ready nodes, in turn. Each node has one
 of the next ports. A table shows the nodes while they run. In another terminal:
@@ -73,7 +73,7 @@ docs/self-hosting.md is about serving.`,
 		{"kill", "Kill a node with SIGKILL"},
 		{"stop", "Stop a node after it has handed over its objects"},
 		{"pause", "Pause a node (SIGSTOP)"},
-		{"resume", "Let a paused node go on"},
+		{"resume", "Continue a paused node"},
 		{"restart", "Start a node, after stopping it if it runs"},
 	} {
 		cmd.AddCommand(newClusterAction(action[0], action[1], &o.Dir))
@@ -124,7 +124,7 @@ func newClusterStatus(dir *string) *cobra.Command {
 func (s *serve) runCluster(ctx context.Context, p *project, o localcluster.Options) error {
 	if o.Nodes < 1 || o.Nodes > 20 {
 		return fmt.Errorf("--nodes is %d"+
-			"\nhint: it is 1 to 20; each node is a process with all of the program", o.Nodes)
+			"\nhint: use 1 to 20; each node is a process with the whole program", o.Nodes)
 	}
 	config, err := p.config(ctx)
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *serve) runCluster(ctx context.Context, p *project, o localcluster.Optio
 	return nil
 }
 
-// buildS3Server says what goes on while it takes minutes.
+// buildS3Server shows progress, because the build takes minutes.
 func buildS3Server(ctx context.Context) (string, error) {
 	done := func() {}
 	defer func() { done() }()
@@ -170,8 +170,8 @@ func buildS3Server(ctx context.Context) (string, error) {
 	})
 }
 
-// emptyDir begins anew: a cluster has a new key each time. What is not of a
-// cluster is left alone.
+// emptyDir removes the files of an earlier cluster, because a cluster has a new
+// key each time. It fails if the folder contains other files.
 func emptyDir(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -183,13 +183,13 @@ func emptyDir(dir string) error {
 	for _, e := range entries {
 		if name := e.Name(); name != "bucket" && name != "control" && name != ".gitignore" &&
 			!strings.HasPrefix(name, "node") {
-			return fmt.Errorf("%s has %s in it, which is not of a cluster"+
-				"\nhint: choose a folder of its own with --dir", dir, name)
+			return fmt.Errorf("%s contains %s, which does not belong to a cluster"+
+				"\nhint: choose another folder with --dir", dir, name)
 		}
 	}
 	if _, err := localcluster.Command(context.Background(), dir, "GET", "/status"); err == nil {
 		return fmt.Errorf("another cluster runs in %s"+
-			"\nhint: end that one, or choose another folder with --dir", dir)
+			"\nhint: stop that cluster, or choose another folder with --dir", dir)
 	}
 	for _, e := range entries {
 		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
@@ -199,8 +199,8 @@ func emptyDir(dir string) error {
 	return os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o644)
 }
 
-// watchNodes shows the nodes until ctx ends: on a terminal a table that stays
-// in its place, elsewhere a table after each change of a state.
+// watchNodes shows the nodes until ctx ends. On a terminal it updates one
+// table; elsewhere it prints a table after each change of a state.
 func watchNodes(ctx context.Context, c *localcluster.Cluster, f *os.File) {
 	live := isTerminal(f)
 	tick := time.NewTicker(time.Second)

@@ -14,14 +14,14 @@ import (
 	"flow.internal/capdo/internal/price"
 )
 
-// Bounds of what capdo cost is asked.
+// Limits of the inputs.
 const (
 	maxClaims  = 1e12
-	maxBuckets = 1 << 16 // dodedupe.MaxBuckets; a test compares
+	maxBuckets = 1 << 16 // dodedupe.MaxBuckets; a test compares them
 	maxActive  = 15 * time.Minute
 )
 
-// costing are the flags of capdo cost.
+// costing holds the flags of capdo cost.
 type costing struct {
 	opcost.Workload
 	plan string
@@ -36,16 +36,16 @@ func newCost() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cost --claims N",
 		Short: "Estimate what a ledger costs at Cloudflare",
-		Long: `Cost estimates what a month of claims takes and what Cloudflare bills for it.
-It calculates with the rows and requests of docs/cost.md, which tests measure,
-and with the prices that Cloudflare published on the dates it prints. It needs no
+		Long: `Cost estimates the usage of a month of claims, and what Cloudflare bills for it.
+It uses the rows and requests of docs/cost.md, which tests measure, and
+Cloudflare's prices as published on the dates that it prints. It needs no
 network.
 
-What it assumes, it prints: a key is claimed, completed, and removed by an alarm
-of its own, the most there can be; an object is active for --active for a
-request, with 128 MB, which nobody has measured at Cloudflare; the account uses
-nothing else. An object per key (PerKey) costs more than Buckets(n) if keys live
-long, and Buckets(n) writes more rows.`,
+It prints its assumptions. They include: each key is claimed, completed, and
+removed by its own alarm, which is the most expensive case; an object is active
+for --active per request, with 128 MB, which was not measured at Cloudflare; the
+account uses nothing else. An object per key (PerKey) costs more than Buckets(n)
+if keys live long. Buckets(n) writes more rows.`,
 		Example: `  capdo cost --claims 10M
   capdo cost --claims 10M --duplicates 5% --ttl 7d --mapping 'Buckets(16)'
   capdo cost --claims 50k --plan free
@@ -62,10 +62,10 @@ long, and Buckets(n) writes more rows.`,
 	f.Var((*days)(&c.TTL), "ttl", "time for which a key is remembered, such as 90m or 7d")
 	f.Var((*mapping)(&c.Buckets), "mapping", "PerKey, or Buckets(n) with n from 1 to 65536")
 	f.IntVar(&c.Result, "result-bytes", 200, "size of a result")
-	f.BoolVar(&c.OnExpired, "on-expired", false, "the ledger has OnExpired, which is a row more for some operations")
+	f.BoolVar(&c.OnExpired, "on-expired", false, "the ledger has OnExpired, which costs one more row for some operations")
 	f.Var((*days)(&c.Work), "work", "time from a claim to its completion")
-	f.Var((*days)(&c.Lease), "lease", "lease of a claim: each third of it that work takes is a request more")
-	f.Var((*days)(&c.Active), "active", "time for which an object is active for a request")
+	f.Var((*days)(&c.Lease), "lease", "lease of a claim; work takes one more request for each third of the lease")
+	f.Var((*days)(&c.Active), "active", "time that an object is active for a request")
 	f.Var((*days)(&c.CPUNew), "cpu-new", "CPU time of the Worker for a new key")
 	f.Var((*days)(&c.CPUDuplicate), "cpu-duplicate", "CPU time of the Worker for a duplicate")
 	f.StringVar(&c.plan, "plan", "both", "free, paid or both")
@@ -83,30 +83,31 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// check refuses what makes no sense. Flags have refused what is no number.
+// check refuses values that are not possible. The flags have refused values
+// that are not numbers.
 func (c *costing) check() error {
 	switch {
 	case c.Claims == 0:
-		return fmt.Errorf("--claims is missing\nhint: say how many claims a month has, such as --claims 10M")
+		return fmt.Errorf("--claims is missing\nhint: give the number of claims per month, such as --claims 10M")
 	case c.Duplicates >= 1:
-		return fmt.Errorf("--duplicates is the share of the claims that repeat a key, so it is below 1 (100%%)\nhint: if 5 of 100 claims are repetitions, it is 0.05 or 5%%")
+		return fmt.Errorf("--duplicates is the share of claims that repeat a key, so it must be below 1 (100%%)\nhint: if 5 of 100 claims are repetitions, it is 0.05 or 5%%")
 	case c.TTL < time.Millisecond || c.TTL > dedupe.MaxTTL:
-		return fmt.Errorf("--ttl is from 1ms to 3650d, not %s\nhint: a key of a ledger is always remembered for a time, by default for %s", c.TTL, dedupe.DefaultTTL)
+		return fmt.Errorf("--ttl is from 1ms to 3650d, not %s\nhint: a ledger always remembers a key for some time, by default for %s", c.TTL, dedupe.DefaultTTL)
 	case c.Result < 0 || c.Result > dedupe.MaxResultSize:
-		return fmt.Errorf("--result-bytes is from 0 to %d, not %d\nhint: a ledger refuses a larger result; store it elsewhere, and its key as the result", dedupe.MaxResultSize, c.Result)
+		return fmt.Errorf("--result-bytes is from 0 to %d, not %d\nhint: a ledger refuses a larger result; store it elsewhere, and use its key as the result", dedupe.MaxResultSize, c.Result)
 	case c.Lease < time.Millisecond || c.Lease > dedupe.MaxLease:
 		return fmt.Errorf("--lease is from 1ms to %s, not %s", dedupe.MaxLease, c.Lease)
 	case c.Work > dedupe.MaxTTL:
 		return fmt.Errorf("--work is at most 3650d, not %s", c.Work)
 	case max(c.Active, c.CPUNew, c.CPUDuplicate) > maxActive:
-		return fmt.Errorf("--active, --cpu-new and --cpu-duplicate are at most %s\nhint: they are for one request: 10ms, say", maxActive)
+		return fmt.Errorf("--active, --cpu-new and --cpu-duplicate are at most %s\nhint: they are times for one request, such as 10ms", maxActive)
 	case c.plan != "free" && c.plan != "paid" && c.plan != "both":
-		return fmt.Errorf("--plan %s is not known\nhint: it is free, paid or both", c.plan)
+		return fmt.Errorf("--plan %s is unknown\nhint: use free, paid or both", c.plan)
 	}
 	return nil
 }
 
-// costReport is what capdo cost prints.
+// costReport is the output of capdo cost.
 type costReport struct {
 	Workload struct {
 		opcost.Workload
@@ -169,20 +170,20 @@ func (c *costing) assumptions() []string {
 	a := []string{
 		"a month has 30 days, and its claims are spread evenly",
 		"each claim is a request to the Worker; a duplicate comes after the key is completed",
-		"each key is removed by an alarm of its own; keys that are due together share one",
+		"each key is removed by its own alarm; in reality, keys that are due together share one",
 		fmt.Sprintf("an object is active for %s for a request, with 128 MB: not measured at Cloudflare", c.Active),
-		fmt.Sprintf("CPU is %s for a new key and %s for a duplicate: the defaults are about what local workerd took in all", c.CPUNew, c.CPUDuplicate),
+		fmt.Sprintf("CPU time is %s for a new key and %s for a duplicate: the defaults are about the total that local workerd used", c.CPUNew, c.CPUDuplicate),
 		"nothing else in the account uses the included amounts",
 	}
 	if c.Buckets == 0 {
 		return append(a,
 			"an object of one key is a database of 12 KiB",
-			"the deletion of an object as a whole (deleteAll) counts no rows")
+			"the deletion of a whole object (deleteAll) counts no rows")
 	}
 	return append(a, "a key takes 944 bytes in a bucket besides its result, as in a local measurement")
 }
 
-// print writes the report for people.
+// print writes the report for people to read.
 func (r *costReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s claims a month, %s of them duplicates; %s, TTL %s, results of %s bytes\n",
 		grouped(r.Workload.Claims), (*share)(&r.Workload.Duplicates), r.Workload.Mapping, r.Workload.TTL, grouped(float64(r.Workload.Result)))
@@ -251,7 +252,7 @@ func withUnit(name, unit string) string {
 	return name + " (" + unit + ")"
 }
 
-// priced is a price for a unit: $0.30/million.
+// priced returns a price for a unit, as in $0.30/million.
 func priced(l price.Line) string {
 	digits := 2
 	if l.Price < 0.01 {

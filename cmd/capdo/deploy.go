@@ -52,7 +52,7 @@ the first deploy, and what cannot be undone.`,
 	return cmd
 }
 
-// deployment is a wrangler deploy.
+// deployment holds the flags of capdo deploy.
 type deployment struct {
 	env     string
 	dryRun  bool
@@ -87,8 +87,8 @@ func (d *deployment) run(ctx context.Context, p *project) error {
 	return t.run(ctx, filepath.Dir(config.Path), d.args(config)...)
 }
 
-// args are wrangler's arguments. The environment is always named, so that
-// wrangler deploys the one that was checked.
+// args returns wrangler's arguments. They always name the environment, so that
+// wrangler deploys the checked one.
 func (d *deployment) args(c *wrangler.Config) []string {
 	args := []string{"deploy", "--config", filepath.Base(c.Path), "--env=" + d.env}
 	if d.dryRun {
@@ -97,8 +97,8 @@ func (d *deployment) args(c *wrangler.Config) []string {
 	return append(args, d.flags...)
 }
 
-// passed are wrangler's flags that change nothing of what was checked, and
-// whether they take a value.
+// passed are wrangler's flags that do not change what was checked. The value is
+// true if the flag takes a value.
 var passed = map[string]bool{
 	"--tag": true, "--message": true, "--outdir": true, "--outfile": true, "--metafile": true,
 	"--secrets-file": true, "--env-file": true,
@@ -113,8 +113,8 @@ var passed = map[string]bool{
 	"--experimental-route-zones": false, "--x-route-zones": false,
 }
 
-// checkFlags refuses flags and arguments for wrangler with which it might
-// deploy something other than what was checked, or to another place.
+// checkFlags refuses flags and arguments with which wrangler might deploy
+// something that was not checked, or to another place.
 func (d *deployment) checkFlags() error {
 	for flags := d.flags; len(flags) > 0; {
 		arg := flags[0]
@@ -123,9 +123,9 @@ func (d *deployment) checkFlags() error {
 		takesValue, ok := passed[dashed(name)]
 		switch {
 		case !strings.HasPrefix(arg, "-") || arg == "-" || arg == "--":
-			return fmt.Errorf("%s cannot be passed to wrangler: it would deploy something other than what was checked\nhint: give the folder or the config to capdo deploy itself", arg)
+			return fmt.Errorf("%s cannot be passed to wrangler: it would deploy something that was not checked\nhint: give the folder or the config to capdo deploy itself", arg)
 		case !ok:
-			return fmt.Errorf("%s cannot be passed to wrangler: it might deploy something other than what was checked\nhint: %s", name, instead(name))
+			return fmt.Errorf("%s cannot be passed to wrangler: it might deploy something that was not checked\nhint: %s", name, instead(name))
 		case takesValue && !hasValue && len(flags) > 0:
 			flags = flags[1:]
 		}
@@ -133,8 +133,7 @@ func (d *deployment) checkFlags() error {
 	return nil
 }
 
-// dashed is how wrangler writes the name of a flag, which it takes in camel
-// case, too.
+// dashed returns a flag's name with dashes. wrangler also accepts camel case.
 func dashed(name string) string { return strings.ToLower(upper.ReplaceAllString(name, "-$0")) }
 
 var upper = regexp.MustCompile(`[A-Z]`)
@@ -144,7 +143,7 @@ func instead(name string) string {
 	case "--env", "-e", "--config", "-c", "--cwd":
 		return "give dir and --env to capdo deploy itself"
 	case "--dispatch-namespace", "--name":
-		return "what is checked is the Worker that the config names; run npx wrangler deploy yourself for another"
+		return "capdo deploy checks the Worker that the config names; for another Worker run npx wrangler deploy yourself"
 	}
-	return "set it in the config, which is checked, or run npx wrangler deploy yourself"
+	return "set it in the config, so that it is checked, or run npx wrangler deploy yourself"
 }

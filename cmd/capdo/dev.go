@@ -25,17 +25,17 @@ func newDev() *cobra.Command {
 and serves it with wrangler dev, which needs neither network nor login. When a
 Go file, an embedded file, go.mod, go.sum or the wrangler config changes, it
 builds again and wrangler reloads. If that build fails, it keeps serving the last
-good one. Wrangler also reloads when .dev.vars or .env changes, or one of them for
+good one. Wrangler also reloads when .dev.vars or .env changes, or such a file of
 an environment.
 
-Storage is in .wrangler/state, and persists. A second capdo dev with the same
-storage is refused: both would have each object in memory, and two callers could
-hold one key. Give it its own storage with --persist-to.
+Storage is in .wrangler/state and persists. capdo dev refuses storage that another
+capdo dev uses, because both would have each object in memory, and two callers
+could hold one key. Use --persist-to for separate storage.
 
-If --ip is an address that other machines reach, the variable CAPDO_LOCAL is
+If --ip is an address that other machines can reach, the variable CAPDO_LOCAL is
 "false", for Workers that ask only remote clients for a token.
 
---profile has wrangler's inspector listen where capdo profile looks for it.`,
+--profile starts wrangler's inspector where capdo profile looks for it.`,
 		Example: `  capdo dev
   capdo dev ./examples/counter --port 9000
   capdo dev --profile
@@ -65,7 +65,7 @@ If --ip is an address that other machines reach, the variable CAPDO_LOCAL is
 	return cmd
 }
 
-// dev serves a project until ctx ends or wrangler does.
+// dev serves a project until ctx ends or wrangler ends.
 func dev(ctx context.Context, p *project, s *server) error {
 	config, err := p.config(ctx)
 	if err != nil {
@@ -113,7 +113,7 @@ func dev(ctx context.Context, p *project, s *server) error {
 	return s.run(ctx)
 }
 
-// rebuild builds after each change, and has wrangler read changed variables,
+// rebuild builds after each change, and makes wrangler read changed variables,
 // until ctx ends.
 func rebuild(ctx context.Context, p *project, s *server, w *watcher) {
 	for {
@@ -134,7 +134,7 @@ func rebuild(ctx context.Context, p *project, s *server, w *watcher) {
 	}
 }
 
-// buildAnew builds, and says what came of it.
+// buildAnew builds and prints the result.
 func buildAnew(ctx context.Context, p *project, s *server, w *watcher) {
 	start := time.Now()
 	r, err := p.rebuild(ctx, s, w)
@@ -142,7 +142,7 @@ func buildAnew(ctx context.Context, p *project, s *server, w *watcher) {
 	case ctx.Err() != nil:
 	case err != nil:
 		printError(os.Stderr, err)
-		fmt.Fprintln(os.Stderr, "[capdo] the last good build stays")
+		fmt.Fprintln(os.Stderr, "[capdo] still serving the last good build")
 	default:
 		printProblems(os.Stderr, r.Problems)
 		fmt.Fprintf(os.Stderr, "[capdo] rebuilt in %.1f s, %s gz\n",
@@ -150,7 +150,7 @@ func buildAnew(ctx context.Context, p *project, s *server, w *watcher) {
 	}
 }
 
-// rebuild first sees to it that what changes from now on is noticed.
+// rebuild first updates the watcher, so that it notices later changes.
 func (p *project) rebuild(ctx context.Context, s *server, w *watcher) (*report, error) {
 	if err := w.update(ctx); err != nil {
 		return nil, err
@@ -162,13 +162,13 @@ func (p *project) rebuild(ctx context.Context, s *server, w *watcher) (*report, 
 	return r, s.serve(r)
 }
 
-// server is a wrangler dev.
+// server is a running wrangler dev.
 type server struct {
 	tool
 	ip        string
 	port      int
 	persistTo string
-	profile   bool // with an inspector on a port of its own
+	profile   bool // run an inspector, on another port
 	inspector int
 	flags     []string // the user's, for wrangler
 
@@ -176,14 +176,14 @@ type server struct {
 	inputs
 }
 
-// takeStorage locks the storage that the user has chosen, with capdo's flag or
-// with wrangler's, or else wrangler's own choice.
+// takeStorage locks the storage. The user can choose it with capdo's flag or
+// wrangler's; the default is wrangler's own.
 func (s *server) takeStorage(config string) error {
 	dir := filepath.Join(filepath.Dir(config), ".wrangler", "state")
 	if value, rest, ok := cutFlag(s.flags, "--persist-to", "--persistTo"); ok {
 		s.flags, s.persistTo = rest, value
 		if !filepath.IsAbs(value) {
-			s.persistTo = filepath.Join(filepath.Dir(config), value) // where wrangler runs
+			s.persistTo = filepath.Join(filepath.Dir(config), value) // wrangler runs in this folder
 		}
 	}
 	if s.persistTo != "" {
@@ -201,7 +201,7 @@ func (s *server) takeStorage(config string) error {
 	return nil
 }
 
-// cutFlag takes a flag that has a value out of arguments.
+// cutFlag removes a flag with a value from arguments.
 func cutFlag(args []string, names ...string) (value string, rest []string, ok bool) {
 	for i, arg := range args {
 		name, value, hasValue := strings.Cut(arg, "=")
@@ -220,11 +220,12 @@ func (s *server) address() string {
 	return "http://" + net.JoinHostPort(s.ip, strconv.Itoa(s.port))
 }
 
-// checkPorts refuses ports that are taken: wrangler would go to others.
+// checkPorts refuses ports that are in use. Otherwise wrangler would choose
+// others.
 func (s *server) checkPorts() error {
 	if s.profile {
 		if err := checkPort("127.0.0.1", s.inspector,
-			"choose another port with --inspector-port, and name it to capdo profile"); err != nil {
+			"choose another port with --inspector-port, and use the same port with capdo profile"); err != nil {
 			return err
 		}
 	}
@@ -235,15 +236,15 @@ func checkPort(ip string, port int, hint string) error {
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("port %d of %s is taken"+
-			"\nhint: stop what listens there, or %s", port, ip, hint)
+		return fmt.Errorf("port %d of %s is in use"+
+			"\nhint: stop the program that listens there, or %s", port, ip, hint)
 	case err != nil:
-		return fmt.Errorf("cannot listen: %w\nhint: choose with --ip and --port", err)
+		return fmt.Errorf("cannot listen: %w\nhint: choose another address with --ip and --port", err)
 	}
 	return l.Close()
 }
 
-// run serves until ctx ends or wrangler does.
+// run serves until ctx ends or wrangler ends.
 func (s *server) run(ctx context.Context) error {
 	args := []string{"dev", "--config", s.copied, "--ip", s.ip, "--port", strconv.Itoa(s.port),
 		"--persist-to", s.storage.dir}
@@ -256,7 +257,7 @@ func (s *server) run(ctx context.Context) error {
 	return s.tool.run(ctx, filepath.Dir(s.original), append(args, s.flags...)...)
 }
 
-// isLocal reports whether only this machine reaches the server.
+// isLocal reports whether only this machine can reach the server.
 func (s *server) isLocal() bool {
 	for _, f := range s.flags {
 		if name, _, _ := strings.Cut(f, "="); slices.Contains([]string{"--ip", "--tunnel",

@@ -18,7 +18,7 @@ type testFlags struct {
 	env     string // of the wrangler config
 	passEnv []string
 	verbose bool
-	report  string // file for what verbose says: go test shows no output of tests that pass
+	report  string // file for verbose output, because go test hides the output of passing tests
 }
 
 func (f *testFlags) add(cmd *cobra.Command) {
@@ -27,7 +27,7 @@ func (f *testFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.env, "env", "",
 		"the environment of the wrangler config that tests run in")
 	cmd.Flags().StringSliceVar(&f.passEnv, "pass-env", nil,
-		"names of environment variables that tests may see (Go's own, such as GODEBUG, they always do)")
+		"names of environment variables that tests may see (besides Go's own, such as GODEBUG)")
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "x", false,
 		"print the commands, and how long workerd took to start")
 }
@@ -54,7 +54,7 @@ go test -exec, for example in an editor; capdo test is the short form.`,
 	return cmd
 }
 
-// exec runs the test program, and passes its exit code on.
+// exec runs the test program and returns its exit code.
 func (f *testFlags) exec(ctx context.Context, program string, args []string) error {
 	o := gotest.Options{Program: program, Args: slices.Clone(args), Dir: ".", PassEnv: f.passEnv,
 		Env: f.env, Hang: f.hang, Stdout: os.Stdout, Stderr: os.Stderr}
@@ -79,6 +79,6 @@ func (f *testFlags) print(program string, r gotest.Result) {
 		w = file
 	}
 	ms := time.Millisecond
-	fmt.Fprintf(w, "%s: workerd was up after %v, the tests took %v, and the end %v\n",
+	fmt.Fprintf(w, "%s: workerd was up after %v, the tests took %v, and the cleanup %v\n",
 		filepath.Base(program), r.Start.Round(ms), r.Tests.Round(ms), r.End.Round(ms))
 }

@@ -15,24 +15,24 @@ import (
 	"flow.internal/capdo/internal/wrangler"
 )
 
-// inputs are what wrangler reads, beside the storage: a copy of the user's
-// config, and builds.
+// inputs are the files that wrangler reads besides the storage: a copy of the
+// user's config, and builds.
 //
-// wrangler looks for changes of each file by itself, and ends when a binding
-// has no class. The user's config changes before there is a program for it. So
-// wrangler reads the config that the last good build was checked with; and a
-// build that has other classes, or another config, goes to a folder of its own.
-// The copy names that folder, so it is the one file whose change wrangler sees.
+// wrangler watches each file itself, and ends when a binding has no class. The
+// user's config changes before there is a program for it. So wrangler reads a
+// copy of the config that the last good build was checked with. A build with
+// other classes, or another config, goes to a new folder. The copy names that
+// folder, so wrangler sees only one file change.
 type inputs struct {
 	original string // the user's config
-	copied   string // the one that wrangler reads in its place
+	copied   string // the copy that wrangler reads instead
 	build    string // the folder with the build
-	number   int    // of that folder
+	number   int    // number of that folder
 	classes  []string
 	warned   map[wrangler.Rename]bool
 }
 
-// serve hands a build over to wrangler.
+// serve gives a build to wrangler.
 func (s *server) serve(r *report) error {
 	if err := s.linkVariables(); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (s *server) serve(r *report) error {
 			return err
 		}
 	}
-	// wrangler may still read the one before
+	// wrangler may still read the previous build
 	os.RemoveAll(filepath.Join(s.storage.own(), "build"+strconv.Itoa(s.number-2)))
 	if before.number > 0 && !slices.Equal(before.classes, s.classes) {
 		fmt.Fprintln(os.Stderr, "[capdo] the classes are now "+strings.Join(s.classes, ", "))
@@ -60,8 +60,7 @@ func (s *server) serve(r *report) error {
 	return nil
 }
 
-// inputsFor returns what wrangler is to read for a build, and the config's
-// copy.
+// inputsFor returns the inputs for a build, and the copy of the config.
 func (s *server) inputsFor(r *report) (*inputs, []byte, error) {
 	in := s.inputs
 	in.classes = classNames(r)
@@ -77,7 +76,7 @@ func (s *server) inputsFor(r *report) (*inputs, []byte, error) {
 	return &in, config, err
 }
 
-// config is the copy, in dir, of a config that names the build.
+// config returns the copy, for dir, of the config; it names the build.
 func (in *inputs) config(r *report, dir string) ([]byte, error) {
 	main, err := filepath.Rel(dir, filepath.Join(in.build, wrangler.EntryModule))
 	if err != nil {
@@ -99,8 +98,8 @@ func classNames(r *report) (names []string) {
 	return names
 }
 
-// warnOfRenames says where the objects of renamed classes are: wrangler dev
-// knows a class by its name, and an object's id depends on it.
+// warnOfRenames prints where the objects of renamed classes are. wrangler dev
+// identifies a class by its name, and an object's id depends on that name.
 func (s *server) warnOfRenames(c *wrangler.Config) {
 	for _, r := range c.Renames() {
 		dir := filepath.Join(s.storage.dir, "v3", "do", c.Name+"-"+r.From)
@@ -112,12 +111,12 @@ func (s *server) warnOfRenames(c *wrangler.Config) {
 			s.warned = map[wrangler.Rename]bool{}
 		}
 		s.warned[r] = true
-		fmt.Fprintf(os.Stderr, "warning: class %s was %s: wrangler dev does not take its objects along, as Cloudflare does\nhint: what %[2]s has stored is in %s, and is found again under that name only\n",
+		fmt.Fprintf(os.Stderr, "warning: class %s was %s: unlike Cloudflare, wrangler dev does not move its objects\nhint: the data of %[2]s is in %s, and can only be found under that name\n",
 			r.To, r.From, fromHere(dir))
 	}
 }
 
-// fromHere returns a path as it is from the current folder, where it is below.
+// fromHere returns a path relative to the current folder, if it is below.
 func fromHere(path string) string {
 	here, err := os.Getwd()
 	if err != nil {
@@ -129,9 +128,9 @@ func fromHere(path string) string {
 	return path
 }
 
-// reload has wrangler read its variables again. It looks for changes of its
-// config only, and then reads everything: what would last otherwise is a token
-// that was removed. The config's content stays as it is.
+// reload makes wrangler read its variables again. wrangler watches only its
+// config; when that changes, it reads everything. Without reload, a removed
+// token would remain valid. The config's content does not change.
 func (s *server) reload() error {
 	if err := s.linkVariables(); err != nil {
 		return err
@@ -140,7 +139,7 @@ func (s *server) reload() error {
 	return os.Chtimes(s.copied, now, now)
 }
 
-// linkVariables links the files with variables, which wrangler looks for beside
+// linkVariables links the files with variables. wrangler looks for them beside
 // the config.
 func (s *server) linkVariables() error {
 	dir, err := filepath.Abs(filepath.Dir(s.original))

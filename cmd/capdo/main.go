@@ -43,16 +43,16 @@ func newRoot() *cobra.Command {
 checks them against their wrangler config, runs them locally, and deploys them.
 
 A project is a folder with a Go package main, which calls durable.Register and
-durable.Run, and a wrangler config, whose main is build/entry.mjs. Wrangler does
-the serving and the deploying: a build folder is all it needs.`,
+durable.Run, and a wrangler config, whose main is build/entry.mjs. Wrangler
+serves and deploys the project: it needs only the build folder.`,
 		Example: `  capdo build   compile, check against the wrangler config, write build/
   capdo check   check the wrangler config with all its environments
   capdo dev     serve on http://127.0.0.1:8787 and rebuild on each change
-  capdo profile record where the CPU of what is served goes
-  capdo serve   run it on a machine of your own
+  capdo profile record which functions use the CPU
+  capdo serve   run it on your own machine
   capdo bench   put load on it, and measure rates and latencies
   capdo cost    estimate what a ledger costs at Cloudflare
-  capdo deploy  check, build, and put it on Cloudflare's network`,
+  capdo deploy  check, build, and deploy it to Cloudflare`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -71,18 +71,18 @@ the serving and the deploying: a build folder is all it needs.`,
 	return root
 }
 
-// exitStatus ends capdo with the status of a program that has said itself what
-// was wrong.
+// exitStatus ends capdo with the status of a program that has printed its own
+// error.
 type exitStatus int
 
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
-// problemsError is a config that does not fit the program.
+// problemsError is the error for a config that does not fit the program.
 type problemsError []wrangler.Problem
 
 func (e problemsError) Error() string { return e[0].Message }
 
-// printError writes what failed, then what to do. Errors carry their hints as
+// printError prints the error, and then the hints. Errors carry their hints as
 // lines at the end of their message.
 func printError(w io.Writer, err error) {
 	var problems problemsError
@@ -114,11 +114,11 @@ func hasErrors(problems []wrangler.Problem) bool {
 		func(p wrangler.Problem) bool { return p.Severity == wrangler.Error })
 }
 
-// completeDir completes an argument that is a folder as a rule.
+// completeDir completes an argument that is usually a folder.
 var completeDir = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
 
-// oneArg takes the argument of a command, which is the current folder if there
-// is none.
+// oneArg returns the argument of a command, or the current folder if there is
+// none.
 func oneArg(cmd *cobra.Command, args []string, what string) (string, error) {
 	switch len(args) {
 	case 0:

@@ -31,12 +31,12 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"capdo": main})
 }
 
-// TestScripts drives the real command. A script's folder is a module that
-// depends on this one; $NODE_MODULES is where wrangler is.
+// TestScripts runs the real command. A script's folder is a module that depends
+// on this one. $NODE_MODULES is the folder with wrangler.
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
 
-// TestClusterScripts are those that need an S3 server, which make test-cluster
-// runs: to build it takes minutes.
+// TestClusterScripts runs the scripts that need an S3 server, which takes
+// minutes to build. make test-cluster runs them.
 func TestClusterScripts(t *testing.T) { runScripts(t, "testdata/cluster") }
 
 func runScripts(t *testing.T, dir string) {
@@ -62,7 +62,7 @@ func runScripts(t *testing.T, dir string) {
 			e.Setenv("HOME", os.Getenv("HOME"))
 			e.Setenv("NODE_MODULES", modules)
 			e.Setenv("GOROOT", goEnv[3])
-			capdo, err := exec.LookPath("capdo") // this test, under the command's name
+			capdo, err := exec.LookPath("capdo") // this test program, under the command's name
 			if err != nil {
 				return err
 			}
@@ -97,14 +97,14 @@ func goOutput(t *testing.T, args ...string) []string {
 	return strings.Split(string(out), "\n")
 }
 
-// freeport sets $PORT to a port that is free.
+// freeport sets $PORT to a free port.
 func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	port, err := freeport.Get()
 	ts.Check(err)
 	ts.Setenv("PORT", strconv.Itoa(port))
 }
 
-// s3server starts an S3-compatible server with a bucket "cluster", and sets the
+// s3server starts an S3-compatible server with a bucket "cluster" and sets the
 // AWS variables for it.
 func startS3Server(ts *testscript.TestScript, neg bool, args []string) {
 	program, err := s3server.Build(context.Background(), func() { fmt.Fprintln(os.Stderr, "building versitygw: this takes minutes, once") })
@@ -120,8 +120,8 @@ func startS3Server(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// skewed sets $SKEWED to the URL of the same server with the clock of an hour
-// ago.
+// skewed sets $SKEWED to the URL of the same server with a clock that is an
+// hour behind.
 func startSkewed(ts *testscript.TestScript, neg bool, args []string) {
 	to, err := url.Parse(ts.Getenv("GOOD"))
 	ts.Check(err)
@@ -135,12 +135,12 @@ func startSkewed(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("SKEWED", s.URL)
 }
 
-// listen listens on $PORT until the script is over; with ! it waits until
-// somebody else could.
+// listen listens on $PORT until the script ends. With ! it waits until the port
+// is free.
 func listen(ts *testscript.TestScript, neg bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
 	for end := time.Now().Add(5 * time.Second); neg && err != nil && time.Now().Before(end); {
-		time.Sleep(50 * time.Millisecond) // a process that is killed is not gone at once
+		time.Sleep(50 * time.Millisecond) // a killed process does not end at once
 		l, err = net.Listen("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
 	}
 	ts.Check(err)
@@ -151,7 +151,7 @@ func listen(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { l.Close() })
 }
 
-// http PATH PATTERN asks $PORT until the answer matches.
+// http PATH PATTERN sends requests to $PORT until the answer matches.
 func httpGet(ts *testscript.TestScript, neg bool, args []string) {
 	poll(ts, args[1], func() ([]byte, error) {
 		client := http.Client{Timeout: 10 * time.Second}
@@ -164,8 +164,7 @@ func httpGet(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// load PATH sends requests to $PORT, one after another, until the script is
-// over.
+// load PATH sends requests to $PORT, one after another, until the script ends.
 func load(ts *testscript.TestScript, neg bool, args []string) {
 	url := "http://127.0.0.1:" + ts.Getenv("PORT") + args[0]
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -186,8 +185,8 @@ func load(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { close(stop); <-stopped })
 }
 
-// answer PATH PATTERN asks $PORT until there is an answer, which has to match:
-// asking may have an effect.
+// answer PATH PATTERN sends requests to $PORT until there is an answer, which
+// must match. It does not ask again, because a request may have an effect.
 func httpAnswer(ts *testscript.TestScript, neg bool, args []string) {
 	var first []byte
 	poll(ts, "", func() ([]byte, error) {

@@ -46,22 +46,22 @@ The last part of name is the name of the module and of the Worker.`,
 		},
 	}
 	cmd.Flags().StringVar(&s.source, "capdo", "",
-		"folder of capdo's source (default: what this command was built from)")
+		"folder of capdo's source (default: the source of this command)")
 	cmd.Flags().BoolVar(&s.bare, "no-install", false, "do not run go mod tidy and npm install")
 	cmd.Flags().BoolVarP(&s.verbose, "verbose", "x", false, "print the commands")
 	return cmd
 }
 
-// scaffold is a project to write.
+// scaffold is a new project.
 type scaffold struct {
 	dir, source   string
 	bare, verbose bool
 
-	// What the templates use.
+	// These are used in the templates.
 	Name, Capdo, Wrangler, Node, NodePackage string
 }
 
-// workerName is what Cloudflare takes as the name of a Worker, and Go as a
+// workerName matches names that Cloudflare accepts for a Worker and Go for a
 // module path.
 var workerName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,61}[a-z0-9]$`)
 
@@ -72,10 +72,10 @@ func (s *scaffold) create(ctx context.Context) error {
 	}
 	if s.Name = filepath.Base(abs); !workerName.MatchString(s.Name) {
 		return fmt.Errorf("%q cannot be the name of a Worker"+
-			"\nhint: use 2 to 63 lower-case letters, digits and dashes, beginning with a letter", s.Name)
+			"\nhint: use 2 to 63 lower-case letters, digits and dashes, with a letter at the beginning", s.Name)
 	}
 	if isStandard(s.Name) {
-		return fmt.Errorf("%q cannot be the name of a module: it is one of Go's own"+
+		return fmt.Errorf("%q cannot be the name of a module: Go uses it itself"+
 			"\nhint: use another name, such as %s-worker", s.Name, s.Name)
 	}
 	if _, err := os.Lstat(s.dir); !errors.Is(err, fs.ErrNotExist) {
@@ -100,8 +100,8 @@ func (s *scaffold) create(ctx context.Context) error {
 	return nil
 }
 
-// isStandard reports whether Go takes a module's path for a package of the
-// standard library, which hides it, or for a pattern.
+// isStandard reports whether a module with this path would hide a package of
+// the standard library, or whether Go reads the path as a pattern.
 func isStandard(name string) bool {
 	switch name {
 	case "all", "std", "cmd", "tool", "work":
@@ -109,13 +109,13 @@ func isStandard(name string) bool {
 	}
 	root, err := build.GoRoot(context.Background())
 	if err != nil {
-		return false // go mod tidy will say so
+		return false // go mod tidy will report it
 	}
 	_, err = os.Stat(filepath.Join(root, "src", name))
 	return err == nil
 }
 
-// find finds capdo's source and the versions that it is used with.
+// find finds capdo's source and the versions of the tools that it needs.
 func (s *scaffold) find(project string) error {
 	if s.source == "" {
 		_, file, _, _ := runtime.Caller(0)
@@ -128,12 +128,12 @@ func (s *scaffold) find(project string) error {
 	mod, err := os.ReadFile(filepath.Join(source, "go.mod"))
 	if err != nil || !bytes.HasPrefix(mod, []byte("module flow.internal/capdo\n")) {
 		return fmt.Errorf("%s is not the source of capdo"+
-			"\nhint: name the folder of a clone with --capdo", source)
+			"\nhint: set --capdo to the folder of a clone", source)
 	}
 	s.Capdo = source
 	if rel, err := filepath.Rel(project, source); err == nil &&
 		!strings.HasPrefix(rel, filepath.Join("..", "..", "..")) {
-		s.Capdo = filepath.ToSlash(rel) // near enough to be moved together
+		s.Capdo = filepath.ToSlash(rel) // so near that both may be moved together
 	}
 	return s.findVersions(source)
 }
@@ -148,14 +148,14 @@ func (s *scaffold) findVersions(source string) error {
 		return fmt.Errorf("package.json in %s: %w", source, err)
 	}
 	s.Wrangler = pkg.DevDependencies["wrangler"]
-	if _, err := node.Find("/"); err != nil { // the one that is installed will not do
+	if _, err := node.Find("/"); err != nil { // the installed Node.js is not suitable
 		s.NodePackage = node.Package()
 		s.Node = pkg.OptionalDependencies[s.NodePackage]
 	}
 	return nil
 }
 
-// write writes the files. The folder appears when all are there.
+// write writes the files. The folder appears only when all of them are written.
 func (s *scaffold) write() error {
 	parent := filepath.Dir(filepath.Clean(s.dir))
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -192,8 +192,8 @@ func (s *scaffold) write() error {
 	return errors.Join(os.Chmod(tmp, 0o755), os.Rename(tmp, s.dir))
 }
 
-// install makes the project complete. What has been written stays when it
-// fails.
+// install resolves and installs the dependencies. If it fails, the written
+// files remain.
 func (s *scaffold) install(ctx context.Context) error {
 	for _, c := range [][]string{{"go", "mod", "tidy"},
 		{"npm", "install", "--no-audit", "--no-fund", "--loglevel=error"}} {
@@ -206,8 +206,8 @@ func (s *scaffold) install(ctx context.Context) error {
 		out, err := cmd.CombinedOutput()
 		done()
 		if err != nil {
-			return fmt.Errorf("%s is written, but %s fails there: %w\n%s"+
-				"\nhint: repeat that in %[1]s", s.dir, strings.Join(c[:2], " "), err,
+			return fmt.Errorf("%s was written, but %s fails there: %w\n%s"+
+				"\nhint: run that again in %[1]s", s.dir, strings.Join(c[:2], " "), err,
 				bytes.TrimSpace(out))
 		}
 	}

@@ -15,18 +15,19 @@ import (
 	"flow.internal/capdo/internal/wrangler"
 )
 
-// builtVariable tells a capdo build that runs below capdo deploy, as the
-// config's build command, what has been built.
+// builtVariable is the environment variable with which capdo deploy describes its
+// finished build. A capdo build in the config's build command reads it, and does
+// not repeat that build.
 const builtVariable = "CAPDO_BUILT"
 
-// built is a build, and what it depends on besides files.
+// built describes a build, and what it depends on besides files.
 type built struct {
 	Main   string    // the folder of the package main, absolute
 	Config string    // absolute
 	Out    string    // absolute
 	Env    []string  // Go's variables
-	At     time.Time // before it began
-	Digest string    // of what was written
+	At     time.Time // a time before it began
+	Digest string    // of the written files
 }
 
 func (p *project) built(c *wrangler.Config, at time.Time) (b built, err error) {
@@ -46,7 +47,7 @@ func (p *project) built(c *wrangler.Config, at time.Time) (b built, err error) {
 	return b, err
 }
 
-// variable is the environment variable that says so.
+// variable returns the environment variable with this description.
 func (b *built) variable() string {
 	text, err := json.Marshal(b)
 	if err != nil {
@@ -55,8 +56,8 @@ func (b *built) variable() string {
 	return builtVariable + "=" + string(text)
 }
 
-// isBuilt reports whether capdo deploy has just built the same from the same:
-// a build command may have written files in between, or set variables.
+// isBuilt reports whether capdo deploy has just made the same build. A build
+// command may have written files or set variables since then.
 func (p *project) isBuilt(ctx context.Context) bool {
 	var before built
 	if json.Unmarshal([]byte(os.Getenv(builtVariable)), &before) != nil {
@@ -74,7 +75,8 @@ func (p *project) isBuilt(ctx context.Context) bool {
 	return err == nil && !changed
 }
 
-// changedSince reports whether a file that goes into the build is newer.
+// changedSince reports whether an input file of the build is newer than the
+// build.
 func (p *project) changedSince(ctx context.Context, b built) (bool, error) {
 	packages, err := listPackages(ctx, p.dir, p.verbose)
 	if err != nil {
@@ -105,7 +107,7 @@ func (p *project) changedSince(ctx context.Context, b built) (bool, error) {
 	return false, nil
 }
 
-// digest is of the files in a build's folder.
+// digest returns a digest of the files in a build's folder.
 func digest(dir string) (string, error) {
 	h := sha256.New()
 	files, err := os.ReadDir(dir)

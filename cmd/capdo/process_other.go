@@ -9,7 +9,7 @@ import (
 
 var stopSignals = []os.Signal{os.Interrupt}
 
-// group has no meaning here.
+// group does nothing on this platform.
 type group struct{}
 
 func newGroup(...*os.File) (*group, error) { return &group{}, nil }

@@ -9,19 +9,19 @@ import (
 	"syscall"
 )
 
-// stopSignals end capdo and what it has started.
+// stopSignals end capdo and the processes that it has started.
 var stopSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 
-// group is a process group that ends with capdo, also where that is killed and
-// can do nothing any more: its leader is a shell that reads from a pipe, which
-// ends with capdo, and then kills the group, itself included.
+// group is a process group that ends with capdo, even if capdo is killed. Its
+// leader is a shell that reads from a pipe. When capdo ends, the pipe ends, and
+// the shell kills the group including itself.
 type group struct {
 	leader *exec.Cmd
 	pipe   *os.File // capdo's end
 }
 
-// newGroup starts one. The files stay open, and a lock on them in place, until
-// it has ended.
+// newGroup starts a group. The files, and locks on them, stay open until the
+// group has ended.
 func newGroup(files ...*os.File) (*group, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -38,7 +38,7 @@ func newGroup(files ...*os.File) (*group, error) {
 	return &group{leader, w}, nil
 }
 
-// adopt has a command start in the group.
+// adopt makes a command start in the group.
 func (g *group) adopt(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.leader.Process.Pid}
 }
@@ -50,8 +50,8 @@ func (g *group) kill() {
 	g.pipe.Close()
 }
 
-// lockFile locks a file until all that have it open have closed it. It fails
-// with errHeld if another process has.
+// lockFile locks a file until every process that has it open has closed it. It
+// fails with errHeld if another process has locked it.
 func lockFile(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

@@ -18,11 +18,11 @@ import (
 	"flow.internal/capdo/internal/profile"
 )
 
-// inspectorPort is where capdo dev --profile has the inspector, and capdo
-// profile looks for it, unless they are told otherwise.
+// inspectorPort is the default port for the inspector of capdo dev --profile
+// and capdo profile.
 const inspectorPort = 9229
 
-// limits of how long a profile may be.
+// These are the limits of a recording.
 const minSeconds, maxSeconds = 1, 600
 
 func newProfile() *cobra.Command {
@@ -31,8 +31,8 @@ func newProfile() *cobra.Command {
 		Use:   "profile [dir or config]",
 		Short: "Record a CPU profile of a Worker, for go tool pprof",
 		Long: `Profile records the CPU use of a Worker on this machine, in Go and in
-JavaScript, and writes a file for go tool pprof, which draws a flame graph of
-it. Send the Worker requests during the recording.
+JavaScript, and writes a file for go tool pprof, which can show it as a flame
+graph. Send the Worker requests during the recording.
 
 The Worker must be built with the names of its functions: serve it with
 capdo dev --profile in another terminal. The names come from app.wasm in dir
@@ -63,14 +63,15 @@ requests the profile is empty.`,
 	return cmd
 }
 
-// recording is how a profile is made.
+// recording holds the flags of capdo profile.
 type recording struct {
 	seconds   int
 	out       string
 	inspector string
 }
 
-// run records and writes a profile, and says what took most.
+// run records and writes a profile, and prints the functions that used most
+// CPU.
 func (r *recording) run(ctx context.Context, p *project) error {
 	if r.seconds < minSeconds || r.seconds > maxSeconds {
 		return fmt.Errorf("--seconds can be %d to %d, not %d", minSeconds, maxSeconds, r.seconds)
@@ -79,7 +80,8 @@ func (r *recording) run(ctx context.Context, p *project) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(r.out), ".capdo-*") // before: it would be a pity later
+	// Create the file first, so that a failure does not waste a recording.
+	f, err := os.CreateTemp(filepath.Dir(r.out), ".capdo-*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w\nhint: choose another file with -o", r.out, err)
 	}
@@ -105,8 +107,7 @@ func (r *recording) run(ctx context.Context, p *project) error {
 	return nil
 }
 
-// functionNames reads the names that functions have in a profile from what was
-// built.
+// functionNames reads the names of functions in a profile from the build.
 func (p *project) functionNames(ctx context.Context) (map[string]string, error) {
 	c, err := p.config(ctx)
 	if err != nil {
@@ -125,7 +126,7 @@ func (p *project) functionNames(ctx context.Context) (map[string]string, error) 
 	return names, nil
 }
 
-// record returns what the inspector has seen, until time is up or ctx ends.
+// record records until time is up or ctx ends, and returns the profile.
 func (r *recording) record(ctx context.Context) (*profile.CPU, error) {
 	s, err := profile.Connect(ctx, r.inspector)
 	if err != nil {
@@ -146,10 +147,10 @@ func (r *recording) record(ctx context.Context) (*profile.CPU, error) {
 	return s.Stop(stop)
 }
 
-// shown is how many functions are printed.
+// shown is the number of functions that are printed.
 const shown = 15
 
-// printProfile prints the functions that took most by themselves.
+// printProfile prints the functions that used most CPU themselves.
 func printProfile(w io.Writer, p *pprof.Profile) {
 	self, total := map[string]int64{}, int64(0)
 	for _, s := range p.Sample {
@@ -163,7 +164,7 @@ func printProfile(w io.Writer, p *pprof.Profile) {
 		names = append(names, name)
 	}
 	slices.SortFunc(names, func(a, b string) int { return int(self[b] - self[a]) })
-	fmt.Fprintf(w, "%.1f s of CPU in %.1f s; by function, without those it calls:\n",
+	fmt.Fprintf(w, "%.1f s of CPU in %.1f s; by function, without the functions that it calls:\n",
 		float64(total)/1e9, float64(p.DurationNanos)/1e9)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, name := range names[:min(shown, len(names))] {

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// progress says on f what goes on when it takes over two seconds, until done is
-// called: a line that counts on a terminal, elsewhere a line now and then.
+// progress prints on f what is going on if it takes over two seconds, until
+// done is called. On a terminal it updates one line; elsewhere it prints a line
+// now and then.
 func progress(f *os.File, what string) (done func()) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -43,8 +44,8 @@ func count(f *os.File, what string, stop <-chan struct{}) {
 	}
 }
 
-// isTerminal reports whether f understands control sequences and the user wants
-// them.
+// isTerminal reports whether f is a terminal with control sequences, and the
+// user wants them.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" &&

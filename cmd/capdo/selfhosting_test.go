@@ -25,8 +25,8 @@ func readExample(t *testing.T, name string) string {
 	return string(b)
 }
 
-// takes fails the test unless capdo serve has these flags, and one argument at
-// most.
+// takes fails the test unless capdo serve accepts these flags and at most one
+// argument.
 func takes(t *testing.T, args []string) {
 	t.Helper()
 	cmd := newServe()
@@ -54,7 +54,7 @@ func TestUnit(t *testing.T) {
 	}
 	dir := t.TempDir()
 	program := filepath.Join(dir, "capdo")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil { // it looks for the program
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil { // systemd-analyze looks for the program
 		t.Fatal(err)
 	}
 	unit := filepath.Join(dir, "ledger.service")
@@ -94,7 +94,7 @@ func TestCompose(t *testing.T) {
 	for name, s := range file.Services {
 		takes(t, s.Command)
 		if s.Image == "" || len(s.Secrets) != 3 {
-			t.Errorf("%s has not what nodes have in common", name)
+			t.Errorf("%s does not have the settings that all nodes share", name)
 		}
 		for _, secret := range s.Secrets {
 			if file.Secrets[secret] == nil || !strings.Contains(strings.Join(s.Command, " "), "/run/secrets/"+secret) {

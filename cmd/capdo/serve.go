@@ -20,7 +20,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// serve are the flags of capdo serve.
+// serve holds the flags of capdo serve.
 type serve struct {
 	options   selfhost.Options
 	cluster   selfhost.Cluster
@@ -38,19 +38,19 @@ func newServe() *cobra.Command {
 		Use:   "serve [dir or config]",
 		Short: "Run a program on your own machine, alone or in a cluster",
 		Long: `Serve builds the program in dir (default: the current folder) like capdo build,
-and runs it on workerd until it gets SIGTERM or SIGINT. Objects are stored in the
-data folder, which one process at a time can use. With --no-build it serves the
-existing build, and needs neither Go nor Node.js.
+and runs it on workerd until it gets SIGTERM or SIGINT. It stores objects in the
+data folder, which only one process at a time can use. With --no-build it serves
+the existing build, and needs neither Go nor Node.js.
 
-Secrets come from the lines NAME=value of --env-file, and take precedence over the
-config's vars. Only this machine reaches the default address. /healthz (workerd
-answers) and /readyz (ready for new requests) have an address of their own.
+Secrets come from the lines NAME=value of --env-file. They override the config's
+vars. Only this machine can reach the default address. /healthz (workerd
+answers) and /readyz (ready for new requests) have a separate address.
 
-With --cluster, processes on several machines serve together: workerd's
+With --cluster, processes on several machines serve together, in workerd's
 experimental cluster mode. They share an S3-compatible bucket and a secret key.
-Its credentials are those of $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or
-of --credentials-file, which is read again when it changes. Traffic between nodes
-is not encrypted: --advertise takes an address of a private network.
+The bucket's credentials come from $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY,
+or from --credentials-file, which is read again when it changes. Traffic between
+nodes is not encrypted, so --advertise must be an address of a private network.
 
 docs/self-hosting.md describes backup, upgrades, TLS and monitoring.`,
 		Example: `  capdo serve --data /var/lib/ledger --env-file /etc/ledger/env
@@ -128,8 +128,8 @@ func (s *serve) run(ctx context.Context, p *project) error {
 	return s.report(ctx, err)
 }
 
-// report says why serving ended, also where it was asked to end, as a line of
-// the log where that is JSON.
+// report reports why serving ended, even if it was asked to end. If the log is
+// JSON, the report is a line of the log.
 func (s *serve) report(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -145,7 +145,7 @@ func (s *serve) report(ctx context.Context, err error) error {
 	return exitStatus(1)
 }
 
-// take completes the options from flags, files and the config.
+// take sets the options from flags, files and the config.
 func (s *serve) take(p *project, config *wrangler.Config) (err error) {
 	o := &s.options
 	if err := config.Unserved(); err != nil {
@@ -153,12 +153,12 @@ func (s *serve) take(p *project, config *wrangler.Config) (err error) {
 	}
 	if config.CompatibilityDate == "" {
 		return fmt.Errorf("%s has no compatibility_date"+
-			"\nhint: capdo check says what a config needs", config.Path)
+			"\nhint: capdo check lists what a config needs", config.Path)
 	}
 	o.Config = config
 	o.JSONLogs = s.logFormat == "json" || s.logFormat == "auto" && !isTerminal(os.Stderr)
 	if s.logFormat != "json" && s.logFormat != "text" && s.logFormat != "auto" {
-		return fmt.Errorf("--log-format is %q\nhint: it is json, text or auto", s.logFormat)
+		return fmt.Errorf("--log-format is %q\nhint: use json, text or auto", s.logFormat)
 	}
 	if o.Data == "" {
 		o.Data = filepath.Join(filepath.Dir(config.Path), "data")
@@ -197,7 +197,8 @@ func absolute(path *string) (err error) {
 	return err
 }
 
-// findWorkerd prefers the flag, then the project's own workerd.
+// findWorkerd prefers the flag, then the project's workerd, then the one on
+// PATH.
 func findWorkerd(dir, flag string) (string, error) {
 	if flag != "" {
 		return exec.LookPath(flag)
@@ -209,7 +210,7 @@ func findWorkerd(dir, flag string) (string, error) {
 	if path, lookErr := exec.LookPath("workerd"); lookErr == nil {
 		return path, nil
 	}
-	return "", fmt.Errorf("%w\nhint: or name the program with --workerd", err)
+	return "", fmt.Errorf("%w\nhint: or set --workerd to the program", err)
 }
 
 func checkHostPort(flag, address string) error {
@@ -218,7 +219,7 @@ func checkHostPort(flag, address string) error {
 	}
 	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
 		return fmt.Errorf("%s is %q"+
-			"\nhint: it is host:port, such as 127.0.0.1:8787, or 0.0.0.0:8787 for all of this machine's addresses", flag, address)
+			"\nhint: use host:port, such as 127.0.0.1:8787, or 0.0.0.0:8787 for all of this machine's addresses", flag, address)
 	}
 	return nil
 }
@@ -234,7 +235,7 @@ func (s *serve) takeTLS() error {
 	return selfhost.CheckKeyPair(o.TLSCert, o.TLSKey)
 }
 
-// takeCluster completes the options of a node.
+// takeCluster sets the options of a node.
 func (s *serve) takeCluster() error {
 	c := &s.cluster
 	if c.Bucket == "" {
@@ -243,7 +244,7 @@ func (s *serve) takeCluster() error {
 			"--credentials-file": c.CredentialsFile} {
 			if value != "" {
 				return fmt.Errorf("%s is for a node of a cluster"+
-					"\nhint: name its bucket with --cluster s3://bucket/prefix", flag)
+					"\nhint: set the cluster's bucket with --cluster s3://bucket/prefix", flag)
 			}
 		}
 		return nil
@@ -271,7 +272,7 @@ func (s *serve) takeCluster() error {
 	return nil
 }
 
-// build builds, unless it is told not to.
+// build builds the program, unless --no-build is set.
 func (s *serve) build(ctx context.Context, p *project, config *wrangler.Config) error {
 	entry := filepath.Join(config.Out(), "entry.mjs")
 	if s.noBuild {
@@ -293,7 +294,7 @@ func (s *serve) build(ctx context.Context, p *project, config *wrangler.Config) 
 	return nil
 }
 
-// logger is where capdo says what it does.
+// logger returns the logger for capdo's own messages.
 func (s *serve) logger() *slog.Logger {
 	if s.options.JSONLogs {
 		return slog.New(slog.NewJSONHandler(os.Stderr, nil))

@@ -9,25 +9,25 @@ import (
 	"strings"
 )
 
-// storage is the folder that wrangler dev keeps objects in. One capdo dev at a
-// time uses it. With two, each object would be in memory twice, and two callers
-// could hold one key.
+// storage is the folder in which wrangler dev keeps objects. Only one capdo dev
+// at a time uses it. With two, each object would be in memory twice, and two
+// callers could hold one key.
 //
-// Its folder capdo has the lock, the copy of the config, and builds. Git
-// ignores that folder, whatever the project's own .gitignore says.
+// Its subfolder capdo contains the lock, the copy of the config, and builds.
+// Git ignores that folder, even if the project's own .gitignore does not.
 type storage struct {
 	dir  string // absolute
 	lock *os.File
 }
 
-// errHeld: another process has the lock.
+// errHeld means that another process has the lock.
 var errHeld = errors.New("the file is locked")
 
 func (s *storage) own() string      { return filepath.Join(s.dir, "capdo") }
 func (s *storage) lockPath() string { return filepath.Join(s.own(), "dev.lock") }
 
-// take locks the storage for a server at an address, until this process and
-// what it has started have ended.
+// take locks the storage for a server at an address, until this process and the
+// processes that it has started have ended.
 func (s *storage) take(address string) error {
 	for s.lock == nil {
 		f, err := s.open()
@@ -36,7 +36,7 @@ func (s *storage) take(address string) error {
 		}
 		if isFile(f, s.lockPath()) {
 			s.lock = f
-		} else { // the process that had it has just ended, and removed it
+		} else { // the process that had the lock has just ended and removed the file
 			f.Close()
 		}
 	}
@@ -49,11 +49,11 @@ func (s *storage) take(address string) error {
 	return os.WriteFile(filepath.Join(s.own(), ".gitignore"), []byte("*\n"), 0o644)
 }
 
-// open opens and locks the file that is the lock.
+// open opens and locks the lock file.
 func (s *storage) open() (*os.File, error) {
 	for {
 		err := os.MkdirAll(s.own(), 0o755)
-		// another process made it, and removed it
+		// another process created it and removed it
 		if errors.Is(err, fs.ErrExist) && !isOther(s.own()) {
 			continue
 		}
@@ -61,7 +61,7 @@ func (s *storage) open() (*os.File, error) {
 			return nil, fmt.Errorf("cannot store: %w\nhint: choose another folder with --persist-to", err)
 		}
 		f, err := os.OpenFile(s.lockPath(), os.O_RDWR|os.O_CREATE, 0o644)
-		if errors.Is(err, fs.ErrNotExist) { // the folder has just been removed
+		if errors.Is(err, fs.ErrNotExist) { // the folder was just removed
 			continue
 		}
 		if err != nil {
@@ -78,13 +78,13 @@ func (s *storage) open() (*os.File, error) {
 	}
 }
 
-// isOther reports whether there is something at path that is not a folder.
+// isOther reports whether path exists and is not a folder.
 func isOther(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && !info.IsDir()
 }
 
-// isFile reports whether f is the file that is at path now.
+// isFile reports whether f is the file that path now names.
 func isFile(f *os.File, path string) bool {
 	a, errA := f.Stat()
 	b, errB := os.Stat(path)
@@ -98,11 +98,11 @@ func (s *storage) heldError() error {
 		where = fmt.Sprintf(", on %s (process %s)", address, pid)
 	}
 	return fmt.Errorf("another capdo dev serves with the storage in %s%s"+
-		"\nhint: use that one, or give this one storage of its own with --persist-to", s.dir, where)
+		"\nhint: use that one, or choose other storage with --persist-to", s.dir, where)
 }
 
-// release removes what capdo dev has put there, and unlocks it. The lock's file
-// goes last: another process may lock it from then on.
+// release removes the files of capdo dev and unlocks the storage. It removes
+// the lock file last, because another process may then lock it.
 func (s *storage) release() {
 	files, _ := os.ReadDir(s.own())
 	for _, f := range files {
@@ -111,6 +111,6 @@ func (s *storage) release() {
 		}
 	}
 	os.Remove(s.lockPath())
-	os.Remove(s.own()) // unless another process has begun
+	os.Remove(s.own()) // fails if another process has started to use it
 	s.lock.Close()
 }

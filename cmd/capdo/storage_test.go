@@ -36,7 +36,7 @@ func TestStorageHasOneUser(t *testing.T) {
 	second.release()
 }
 
-// A file that a killed process has left is no lock.
+// A file left by a killed process must not count as a lock.
 func TestStorageOfAKilledProcessIsFree(t *testing.T) {
 	s := &storage{dir: t.TempDir()}
 	if err := os.MkdirAll(s.own(), 0o755); err != nil {

@@ -55,14 +55,14 @@ capdo's own flags:
 	}
 }
 
-// testRun is a go test to run.
+// testRun is a run of go test.
 type testRun struct {
 	help, verbose bool
 	exec          []string // flags for capdo exec
 	args          []string // for go test
 }
 
-// newTestRun takes capdo's own flags out of the arguments.
+// newTestRun separates capdo's own flags from the arguments.
 func newTestRun(args []string) (*testRun, error) {
 	t := &testRun{}
 	for len(args) > 0 {
@@ -70,7 +70,7 @@ func newTestRun(args []string) (*testRun, error) {
 		args = args[1:]
 		name, value, hasValue := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
 		switch {
-		case arg == "-args" || arg == "--args": // what follows is the test program's
+		case arg == "-args" || arg == "--args": // the rest is for the test program
 			t.args = append(append(t.args, arg), args...)
 			return t, nil
 		case arg == "-h" || arg == "-help" || arg == "--help":
@@ -97,7 +97,7 @@ func newTestRun(args []string) (*testRun, error) {
 	return t, nil
 }
 
-// run runs go test and passes its exit status on.
+// run runs go test and returns its exit status.
 func (t *testRun) run(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -135,7 +135,7 @@ func (t *testRun) run(ctx context.Context) error {
 	return err
 }
 
-// quoteFields joins arguments the way that go test -exec takes them apart.
+// quoteFields joins arguments in the format that go test -exec splits.
 func quoteFields(args []string) string {
 	args = slices.Clone(args)
 	for i, a := range args {
@@ -150,7 +150,7 @@ func quoteFields(args []string) string {
 	return strings.Join(args, " ")
 }
 
-// firstWrite calls first before it writes.
+// firstWrite calls first before each write.
 type firstWrite struct {
 	io.Writer
 	first func()

@@ -18,27 +18,27 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long nothing may change before a build: editors and version
+// settle is how long nothing must change before a build. Editors and version
 // control write many files at once.
 const settle = 100 * time.Millisecond
 
-// watcher waits for changes of what a program is built from: the packages of
-// its own module and of modules that are replaced by a folder, their embedded
-// files, go.mod and go.sum, and the wrangler config; and of the files with
-// variables.
+// watcher waits for changes of the files that a program is built from: the
+// packages of its own module and of modules that are replaced by a folder,
+// their embedded files, go.mod and go.sum, and the wrangler config. It also
+// watches the files with variables.
 type watcher struct {
 	*fsnotify.Watcher
 	dir     string
 	config  string          // the config, absolute
 	verbose bool            // print the commands
 	embeds  map[string]bool // folders with embedded files
-	files   map[string]bool // files with variables that wrangler was told of
+	files   map[string]bool // files with variables that wrangler's flags name
 }
 
-// changes say what has changed.
+// changes describes what has changed.
 type changes struct {
-	build     bool // what the program is built from
-	variables bool // the files with variables, which wrangler reads
+	build     bool // files that the program is built from
+	variables bool // files with variables, which wrangler reads
 }
 
 func newWatcher(ctx context.Context, dir string, verbose bool) (*watcher, error) {
@@ -58,7 +58,7 @@ func newWatcher(ctx context.Context, dir string, verbose bool) (*watcher, error)
 	return w, nil
 }
 
-// update watches the folders that the program is built from now.
+// update watches the folders that the program is now built from.
 func (w *watcher) update(ctx context.Context) error {
 	packages, err := listPackages(ctx, w.dir, w.verbose)
 	if err != nil {
@@ -93,7 +93,7 @@ func (w *watcher) update(ctx context.Context) error {
 }
 
 // addConfig watches a config, and the files with variables that wrangler's
-// flags name in place of .dev.vars. wrangler runs in the config's folder.
+// flags name instead of .dev.vars. wrangler runs in the config's folder.
 func (w *watcher) addConfig(path string, flags []string) (err error) {
 	if w.config, err = filepath.Abs(path); err != nil {
 		return err
@@ -115,8 +115,8 @@ func (w *watcher) addConfig(path string, flags []string) (err error) {
 	return nil
 }
 
-// wait returns when something has changed and then nothing for a while, or with
-// an error when ctx ends.
+// wait returns after something has changed and then nothing for a while. It
+// returns an error if ctx ends.
 func (w *watcher) wait(ctx context.Context) (changes, error) {
 	var quiet <-chan time.Time
 	var all changes
@@ -138,7 +138,7 @@ func (w *watcher) wait(ctx context.Context) (changes, error) {
 	}
 }
 
-// concerns says what an event may change.
+// concerns returns what an event may have changed.
 func (w *watcher) concerns(e fsnotify.Event) changes {
 	name := filepath.Base(e.Name)
 	switch {
@@ -157,8 +157,8 @@ func (w *watcher) concerns(e fsnotify.Event) changes {
 	return changes{build: e.Op.Has(fsnotify.Create) && w.isPackage(e.Name)}
 }
 
-// isVariables reports whether a file is one that wrangler dev reads variables
-// and secrets from: .dev.vars, .dev.vars.staging, .env, .env.local, …
+// isVariables reports whether wrangler dev reads variables and secrets from a
+// file with that name: .dev.vars, .dev.vars.staging, .env, .env.local, …
 func isVariables(name string) bool {
 	for _, file := range []string{".dev.vars", ".env"} {
 		if name == file || strings.HasPrefix(name, file+".") && !strings.HasSuffix(name, ".swp") &&
@@ -169,8 +169,8 @@ func isVariables(name string) bool {
 	return false
 }
 
-// isPackage reports whether what is new is a folder with Go files. Any folder
-// is watched from here on: they may be yet to come.
+// isPackage reports whether a new path is a folder with Go files. It starts to
+// watch every new folder, because Go files may follow.
 func (w *watcher) isPackage(path string) bool {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		return false
@@ -180,7 +180,7 @@ func (w *watcher) isPackage(path string) bool {
 	return len(files) > 0
 }
 
-// goPackage is a part of what go list says of a package.
+// goPackage is a part of go list's description of a package.
 type goPackage struct {
 	Dir        string
 	EmbedFiles []string
@@ -191,15 +191,15 @@ type goPackage struct {
 	}
 }
 
-// isLocal reports whether a package is the user's to edit, and not in the
-// module cache or the standard library.
+// isLocal reports whether the user can edit a package: it is not in the module
+// cache or the standard library.
 func (p *goPackage) isLocal() bool {
 	m := p.Module
 	return m != nil && p.Dir != "" && (m.Main || m.Replace != nil && m.Replace.Version == "")
 }
 
 // listPackages lists the local packages that the program in dir is built from,
-// also where it does not build.
+// even if the program does not compile.
 func listPackages(ctx context.Context, dir string, verbose bool) ([]goPackage, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-deps", "-json=Dir,EmbedFiles,Module", ".")
 	cmd.Dir = dir

@@ -16,11 +16,11 @@ import (
 type tool struct {
 	node, script string
 	verbose      bool
-	hold         []*os.File // stay open until nothing of it is left
-	env          []string   // variables for it
+	hold         []*os.File // stay open until all its processes have ended
+	env          []string   // environment variables for it
 }
 
-// find locates them in dir or a folder above it.
+// find finds wrangler and Node.js in dir or a folder above it.
 func (t *tool) find(dir string) (err error) {
 	if t.script, err = node.Module(dir, "wrangler/bin/wrangler.js"); err != nil {
 		return err
@@ -29,8 +29,8 @@ func (t *tool) find(dir string) (err error) {
 	return err
 }
 
-// quiet keeps wrangler off the network, from asking questions and from
-// advertising; the user's own environment takes precedence.
+// quiet disables wrangler's metrics, error reports, banner, prompts and the
+// fetch of Request.cf. The user's own environment takes precedence.
 var quiet = []string{
 	"WRANGLER_SEND_METRICS=false",
 	"WRANGLER_SEND_ERROR_REPORTS=false",
@@ -39,10 +39,10 @@ var quiet = []string{
 	"CLOUDFLARE_CF_FETCH_ENABLED=false", // Request.cf is a placeholder
 }
 
-// run runs wrangler in a folder until ctx ends, which interrupts it, or it
-// does, and returns its exit status. Nothing of it is left behind, even if
-// capdo is killed. It has a process group of its own, so that a Ctrl-C in the
-// terminal reaches it once, through ctx.
+// run runs wrangler in a folder until ctx ends or wrangler ends, and returns
+// its exit status. When ctx ends, it interrupts wrangler. All of wrangler's
+// processes end, even if capdo is killed. wrangler has a separate process
+// group, so that a Ctrl-C in the terminal reaches it only once, through ctx.
 func (t *tool) run(ctx context.Context, dir string, args ...string) error {
 	group, err := newGroup(t.hold...)
 	if err != nil {

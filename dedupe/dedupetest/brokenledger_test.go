@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// brokenLedger is the reference implementation with a mistake.
+// brokenLedger is the reference implementation with one mistake.
 type brokenLedger struct {
 	*memory.Ledger
 	claimed  func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error)
@@ -84,7 +84,7 @@ func ledger(breakIt func(b *brokenLedger)) func() dedupe.Ledger {
 	}
 }
 
-// withOptions returns a ledger that changes the options of valid claims.
+// withOptions changes the options of valid claims.
 func withOptions(change func(o *dedupe.ClaimOptions)) func() dedupe.Ledger {
 	return ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
@@ -96,7 +96,7 @@ func withOptions(change func(o *dedupe.ClaimOptions)) func() dedupe.Ledger {
 	})
 }
 
-// withLedgerKey returns a ledger that changes each key before it is used.
+// withLedgerKey changes each key before the ledger gets it.
 func withLedgerKey(change func([]byte) []byte) func() dedupe.Ledger {
 	return ledger(func(b *brokenLedger) {
 		b.claimed = func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
@@ -435,7 +435,7 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 	{"no name", ledger(func(b *brokenLedger) { b.name = func() string { return "" } }), []string{"the ledger has"}},
 }
 
-// brokenSequencer is the reference implementation with a mistake.
+// brokenSequencer is the reference implementation with one mistake.
 type brokenSequencer struct {
 	*memory.Sequencer
 	next func(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error)
@@ -464,7 +464,7 @@ func sequencer(breakIt func(b *brokenSequencer)) func() dedupe.Sequencer {
 	}
 }
 
-// withArguments returns a sequencer that changes valid arguments.
+// withArguments changes valid arguments.
 func withArguments(change func(stream, key, hash *[]byte, ttl *time.Duration)) func() dedupe.Sequencer {
 	return sequencer(func(b *brokenSequencer) {
 		b.next = func(ctx context.Context, stream, key, hash []byte, ttl time.Duration) (dedupe.Seq, error) {
@@ -477,7 +477,7 @@ func withArguments(change func(stream, key, hash *[]byte, ttl *time.Duration)) f
 	})
 }
 
-// afterNext returns a sequencer that changes the results of Next.
+// afterNext changes the result of Next.
 func afterNext(spoil func(b *brokenSequencer, stream []byte, seq *dedupe.Seq, err error)) func() dedupe.Sequencer {
 	return sequencer(func(b *brokenSequencer) {
 		b.next = func(ctx context.Context, stream, key, hash []byte, ttl time.Duration) (dedupe.Seq, error) {

@@ -15,7 +15,7 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// brokenStore is the reference implementation with a mistake.
+// brokenStore is the reference implementation with one mistake.
 type brokenStore struct {
 	*memory.Store
 	put    func(ctx context.Context, key []byte, ttl time.Duration) (bool, error)
@@ -44,7 +44,7 @@ func (b brokenStore) Name() string {
 	return b.Store.Name()
 }
 
-// store returns a broken store.
+// store returns a function that makes broken stores.
 func store(breakIt func(b *brokenStore)) func() dedupe.Store {
 	return func() dedupe.Store {
 		b := &brokenStore{Store: memory.NewStore(nil)}
@@ -73,12 +73,13 @@ func withKey(change func([]byte) []byte) func() dedupe.Store {
 	})
 }
 
-// wholeSeconds rounds a TTL down to whole seconds. A TTL of 0 becomes the
-// default.
+// wholeSeconds returns a TTL cut to whole seconds, as in an implementation that
+// counts seconds and uses the default for 0.
 func wholeSeconds(ttl time.Duration) time.Duration { return ttl / time.Second * time.Second }
 
-// timesThousand returns a TTL in ms, multiplied before it is divided, which can
-// overflow. If the result is not positive, the record expires at once.
+// timesThousand returns a TTL in ms from a product that can overflow, as in an
+// implementation that multiplies first. If the product is not positive, the
+// record expires at once.
 func timesThousand(ttl time.Duration) time.Duration {
 	return max(ttl*1000/time.Second*time.Millisecond, time.Nanosecond)
 }
@@ -162,7 +163,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 	{"keys are kept without copying", store(func(b *brokenStore) {
 		last := []byte{}
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-			// last is the caller's slice, with its current content.
+			// last is still the caller's slice, so its content may have changed.
 			if string(last) == string(key) && len(key) > 0 {
 				return false, nil
 			}
@@ -227,7 +228,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 	{"no name", store(func(b *brokenStore) { b.name = func() string { return "" } }), []string{"the store has"}},
 }
 
-// check2 is check for an operation that returns an error.
+// check2 is check; its error names the operation.
 func check2(ctx context.Context, key []byte, op string) error {
 	if err := check(ctx, key); err != nil {
 		return &dedupe.Error{Op: op, Err: err}

@@ -12,14 +12,14 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// doTest is a situation in which dedupe.Do has to keep its word on a ledger:
-// somebody around it misbehaves.
+// doTest is a situation in which dedupe.Do must keep its promises although
+// something around it misbehaves.
 type doTest struct {
 	name string
 	run  func(l ledgerTest, key string)
 }
 
-// doTests take about 5 s, all at once.
+// doTests take about 5 s in total, because they run concurrently.
 var doTests = []doTest{
 	{"the lease is kept until work has returned, though its caller has left", ledgerTest.doLeft},
 	{"the lease is kept until the result is stored", ledgerTest.doStores},
@@ -36,7 +36,7 @@ var doTests = []doTest{
 	{"a caller that leaves before work begins releases the claim", ledgerTest.doLeavesBefore},
 }
 
-// doAmidFaults runs all of doTests beside each other, on keys of their own.
+// doAmidFaults runs all doTests concurrently, each on its own key.
 func (l ledgerTest) doAmidFaults() {
 	var wg sync.WaitGroup
 	for n, test := range doTests {
@@ -47,13 +47,13 @@ func (l ledgerTest) doAmidFaults() {
 	wg.Wait()
 }
 
-// named says in which situation an error was.
+// named adds the situation's name to error messages.
 type named struct {
 	tb
 	name string
 }
 
-type tb = testing.TB // its name would hide that of the situation
+type tb = testing.TB // embedding TB would hide the field name
 
 func (n named) Errorf(format string, args ...any) {
 	n.Helper()
@@ -68,14 +68,14 @@ func (n named) Fatalf(format string, args ...any) {
 // doLease is long enough to be extended on a busy machine.
 const doLease = 3 * time.Second
 
-// troubled is a ledger around which something goes wrong.
+// troubled is a ledger with faults around it.
 type troubled struct {
 	dedupe.Ledger
 	claim func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error)
 	// trouble, if set, replaces Extend.
 	trouble atomic.Pointer[func(ctx context.Context) error]
-	// complete returns the errors of completions: before they run, and in place
-	// of their answer.
+	// complete returns two errors. If before is set, Complete fails with it and
+	// does not run. If after is set, Complete runs and fails with it.
 	complete func() (before, after error)
 }
 
@@ -121,8 +121,8 @@ func doOptions() dedupe.DoOptions {
 	return dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: doLease, TTL: time.Hour}}
 }
 
-// doOnce does a key's work on a ledger around this one, and wants its result to
-// be stored after one run.
+// doOnce does a key's work on a ledger around this one. It expects one run and
+// a stored result.
 func (l ledgerTest) doOnce(
 	ctx context.Context, around dedupe.Ledger, key string, work func(ctx context.Context, claim dedupe.Claim),
 ) {
@@ -140,7 +140,7 @@ func (l ledgerTest) doOnce(
 	l.wantReplay(key, long("next"), "result")
 }
 
-// watchHeld wants a key to be in progress until it is told to stop.
+// watchHeld checks that a key stays in progress until stop is called.
 func (l ledgerTest) watchHeld(key string) (stop func()) {
 	over, watched := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -153,12 +153,12 @@ func (l ledgerTest) watchHeld(key string) (stop func()) {
 			}
 			c, err := l.ledger.Claim(l.Context(), []byte(key), long("other"))
 			select {
-			case <-over: // the answer may be of what came after
+			case <-over: // the answer may describe a later state
 				return
 			default:
 			}
 			if err != nil || c.Outcome != dedupe.InProgress {
-				l.Errorf("meanwhile: %v, %v", c.Outcome, err)
+				l.Errorf("the key is not in progress: %v, %v", c.Outcome, err)
 				return
 			}
 		}
@@ -206,7 +206,7 @@ func (l ledgerTest) doCannotExtend(key string) {
 	l.doEnds(key, func(context.Context) error { return overloaded("Extend") })
 }
 
-// doEnds wants the context of work to end with the lease.
+// doEnds checks that the context of work ends with the lease.
 func (l ledgerTest) doEnds(key string, extend func(ctx context.Context) error) {
 	begin, around := time.Now(), &troubled{Ledger: l.ledger}
 	_, err := dedupe.Do(l.Context(), around, []byte(key), doOptions(), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
@@ -319,7 +319,7 @@ func (l ledgerTest) doLeavesBefore(key string) {
 		return l.ledger.Claim(ctx, key, o)
 	}}
 	o := doOptions()
-	o.Lease = time.Minute // it is what the release may take
+	o.Lease = time.Minute // time for the release
 	_, err := dedupe.Do(ctx, around, []byte(key), o,
 		func(context.Context, dedupe.Claim) ([]byte, error) { ran.Store(true); return nil, nil })
 	if !errors.Is(err, context.Canceled) || ran.Load() {

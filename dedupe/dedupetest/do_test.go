@@ -14,7 +14,7 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// doMistakes are mistakes of a ledger with which Do cannot keep its promises.
+// doMistakes are mistakes in a ledger that make Do break its promises.
 var doMistakes = []mistake[dedupe.Ledger]{
 	{"Extend succeeds and does nothing", ledger(func(b *brokenLedger) {
 		b.extended = func(context.Context, dedupe.Claim, time.Duration) error { return nil }
@@ -119,7 +119,7 @@ func TestMistakesUnderDoAreFound(t *testing.T) {
 	}
 }
 
-// TestDoRunsAmidFaults runs the fault situations concurrently.
+// TestDoRunsAmidFaults checks that one failing situation fails the whole run.
 func TestDoRunsAmidFaults(t *testing.T) {
 	for name, broken := range map[string]bool{"right": false, "broken": true} {
 		t.Run(name, func(t *testing.T) {

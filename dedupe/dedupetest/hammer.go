@@ -18,9 +18,9 @@ const (
 	hammerRounds  = 4
 )
 
-// Hammer lets 32 callers fight for 8 keys, each in its own order. Every key
-// must have exactly one winner, who forgets it for the next of 4 rounds.
-// newStore is called once.
+// Hammer makes 32 callers compete for 8 keys, each caller in its own order. It
+// runs 4 rounds. In each round every key must have exactly one winner; then the
+// keys are forgotten for the next round. newStore is called once.
 func Hammer(t *testing.T, newStore func(t *testing.T) dedupe.Store) { hammer(t, newStore(t)) }
 
 func hammer(t testing.TB, s dedupe.Store) {

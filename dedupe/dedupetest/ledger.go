@@ -15,13 +15,13 @@ import (
 )
 
 // TestLedger checks everything that [dedupe.Ledger] promises. newLedger returns
-// a ledger without records, such as one with a scope of its own; each subtest
-// calls it once. Subtests run one after the other and take about 10 s together.
+// a ledger without records, for example one with its own scope. Each subtest
+// calls it once. Subtests run one after another and take about 10 s together.
 func TestLedger(t *testing.T, newLedger func(t *testing.T) dedupe.Ledger) {
 	for _, test := range ledgerTests {
 		t.Run(test.name, func(t *testing.T) { test.run(ledgerTest{t, newLedger(t)}) })
 	}
-	t.Run("Do keeps its word though something around it misbehaves",
+	t.Run("Do keeps its promises when something around it misbehaves",
 		func(t *testing.T) { ledgerTest{t, newLedger(t)}.doAmidFaults() })
 }
 
@@ -40,7 +40,6 @@ var ledgerTests = []struct {
 	{"fences grow over release, expiry, completion and Forget", ledgerTest.fences},
 	{"an expired lease can be taken over (known mistake: in-progress records with the done-TTL)",
 		ledgerTest.takeover},
-	// Stealable, not stolen.
 	{"an expired lease that nobody has taken can be completed", ledgerTest.lateHolder},
 	{"an extended lease lasts and is never shortened", ledgerTest.extend},
 	{"a lease of 0 is the default", ledgerTest.defaultLease},
@@ -81,12 +80,12 @@ type ledgerTest struct {
 	ledger dedupe.Ledger
 }
 
-// long is a claim that lasts.
+// long returns options for a claim whose lease lasts.
 func long(owner string) dedupe.ClaimOptions {
 	return dedupe.ClaimOptions{Owner: owner, Lease: time.Minute, TTL: time.Hour}
 }
 
-// lease is a claim that is soon stealable.
+// lease returns options for a claim that others can soon take over.
 func lease(owner string, d time.Duration) dedupe.ClaimOptions {
 	return dedupe.ClaimOptions{Owner: owner, Lease: d, TTL: time.Hour}
 }
@@ -117,7 +116,7 @@ func (l ledgerTest) wantReplay(key string, o dedupe.ClaimOptions, result string)
 	return c
 }
 
-// wantFenced checks that a claim can change nothing.
+// wantFenced checks that a claim can no longer change anything.
 func (l ledgerTest) wantFenced(c dedupe.Claim) {
 	l.Helper()
 	l.wantError(l.ledger.Complete(l.Context(), c, []byte("stale")), "Complete", dedupe.ErrFenced)
@@ -144,7 +143,7 @@ func (l ledgerTest) firstClaim() {
 	l.claim("another", long("b"), dedupe.Acquired)
 	minted := l.claim("third", long(""), dedupe.Acquired)
 	if minted.Owner == "" || l.claim("fourth", long(""), dedupe.Acquired).Owner == minted.Owner {
-		l.Errorf("owners that were made: %q twice", minted.Owner)
+		l.Errorf("two claims without an owner got the same one: %q", minted.Owner)
 	}
 	l.claim("third", long(""), dedupe.InProgress)
 }
@@ -257,7 +256,7 @@ func (l ledgerTest) overHolder() {
 	l.wantReplay("completed", long("b"), "result")
 
 	released := l.claim("released", long("a"), dedupe.Acquired)
-	for range 2 { // the second is the repetition of one whose answer was lost
+	for range 2 { // the second call repeats the first, as after a lost answer
 		if err := l.ledger.Release(l.Context(), released); err != nil {
 			l.Fatal(err)
 		}
@@ -289,7 +288,7 @@ func (l ledgerTest) fences() {
 		l.Helper()
 		c := l.claim("key", o, dedupe.Acquired)
 		if c.Fence <= last {
-			l.Fatalf("after %s the fence is %d, and was %d", after, c.Fence, last)
+			l.Fatalf("after %s the fence is %d; before it was %d", after, c.Fence, last)
 		}
 		last = c.Fence
 		return c
@@ -405,8 +404,8 @@ func (l ledgerTest) release() {
 	l.claim("key", o, dedupe.Acquired)
 }
 
-// failedClaim has claims fail in the ways that every ledger has, and expects
-// the next one to acquire.
+// failedClaim makes claims fail in the ways that every ledger has, and expects
+// the next claim to acquire.
 func (l ledgerTest) failedClaim() {
 	ended, cancel := context.WithCancel(l.Context())
 	cancel()
@@ -547,7 +546,7 @@ func (l ledgerTest) do() {
 	wg.Wait()
 	for key := range works {
 		if got := works[key].Load(); got != 2 {
-			l.Errorf("key %d was worked on %d times, want 2: one that fails, one that does not", key, got)
+			l.Errorf("work ran %[2]d times for key %[1]d, want 2: one failure, one success", key, got)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// waiters claims a key with a wait, n times at once, and returns what they got
-// once do has been called. It checks that they waited for it.
+// waiters claims a key n times concurrently, with a wait, then calls do. It
+// returns the claims, and checks that they waited for do.
 func (l ledgerTest) waiters(n int, key string, do func()) []dedupe.Claim {
 	l.Helper()
 	const wait = 20 * time.Second
@@ -102,7 +102,7 @@ func (l ledgerTest) cancelledWait() {
 	_, err := l.ledger.Claim(ctx, []byte("key"), o)
 	l.wantError(err, "Claim", cause)
 	if errors.Is(err, dedupe.ErrUnknownOutcome) {
-		l.Errorf("%v; want an error that is definite", err)
+		l.Errorf("%v; want a definite error", err)
 	}
 	if took := time.Since(begin); took > 10*time.Second {
 		l.Errorf("the wait ended after %v", took)
@@ -111,7 +111,7 @@ func (l ledgerTest) cancelledWait() {
 		l.Fatal(err)
 	}
 	time.Sleep(slack)
-	l.claim("key", long("c"), dedupe.Acquired) // not held by one who has gone
+	l.claim("key", long("c"), dedupe.Acquired) // the canceled waiter does not hold it
 }
 
 func (l ledgerTest) waitMismatch() {

@@ -16,8 +16,8 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// mistake is an intended mistake. It lists the prefixes of the names of exactly
-// those subtests that fail because of it.
+// mistake is a deliberate mistake, and the prefixes of the names of those
+// subtests that must fail because of it. No other subtest may fail.
 type mistake[T any] struct {
 	name  string
 	make  func() T
@@ -36,8 +36,8 @@ func (r *record) Errorf(string, ...any) { r.failed.Store(true) }
 func (r *record) Fatal(...any)          { r.failed.Store(true); runtime.Goexit() }
 func (r *record) Fatalf(string, ...any) { r.failed.Store(true); runtime.Goexit() }
 
-// fails reports whether a test fails. It uses synctest's time, so nothing is
-// late and waiting takes no time.
+// fails reports whether a test fails. It runs in a synctest bubble, so nothing
+// is late and no real time passes.
 func fails(t *testing.T, test func(t testing.TB)) (failed bool) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &record{TB: t}
@@ -52,9 +52,8 @@ func fails(t *testing.T, test func(t testing.TB)) (failed bool) {
 	return failed
 }
 
-// testMistakes runs a suite on a correct implementation, which must pass. Then
-// it runs the suite on each mistake: exactly the subtests with the listed
-// prefixes must fail.
+// testMistakes runs a suite on the right implementation, which must pass, and
+// on each mistake, which must fail exactly the subtests that it names.
 func testMistakes[T any](t *testing.T, suite map[string]func(t testing.TB, impl T), right func() T, mistakes []mistake[T]) {
 	found := map[string]bool{}
 	for _, m := range append([]mistake[T]{{"none", right, nil}}, mistakes...) {
@@ -67,7 +66,7 @@ func testMistakes[T any](t *testing.T, suite map[string]func(t testing.TB, impl 
 					t.Errorf("%q fails: %v, want %v", name, failed, want)
 				}
 				if strings.Contains(name, "(known mistake: "+m.name+")") && !failed {
-					t.Errorf("%q has a listed prefix but does not fail", name)
+					t.Errorf("%q has the mistake in its name and does not fail", name)
 				}
 			}
 		})
@@ -103,7 +102,7 @@ func TestMistakesOfASequencerAreFound(t *testing.T) {
 	testMistakes(t, suite, func() dedupe.Sequencer { return memory.NewSequencer(nil) }, sequencerMistakes)
 }
 
-// check makes the checks that a store makes first.
+// check makes the checks with which every store operation begins.
 func check(ctx context.Context, key []byte) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

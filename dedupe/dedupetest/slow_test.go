@@ -13,7 +13,7 @@ import (
 	"flow.internal/capdo/dedupe/internal/memory"
 )
 
-// stalled is a ledger in which one call, or its answer, is delayed.
+// stalled is a ledger on which one call, or its answer, is late.
 type stalled struct {
 	dedupe.Ledger
 	calls  atomic.Int32
@@ -21,7 +21,7 @@ type stalled struct {
 	answer bool
 }
 
-// call runs a call, and stalls if it is the selected one.
+// call runs a call, and delays it if it is the selected one.
 func (s *stalled) call(run func()) {
 	late := s.calls.Add(1) == s.at
 	if late && !s.answer {
@@ -33,8 +33,7 @@ func (s *stalled) call(run func()) {
 	}
 }
 
-// stall is longer than the time of a first attempt and shorter than that of the
-// last one.
+// stall is longer than the first attempt may take, and shorter than the last.
 const stall = 3 * time.Second
 
 func (s *stalled) Claim(ctx context.Context, key []byte, o dedupe.ClaimOptions) (c dedupe.Claim, err error) {
@@ -47,7 +46,7 @@ func (s *stalled) Complete(ctx context.Context, c dedupe.Claim, result []byte) (
 	return err
 }
 
-// A ledger on a busy machine is slow, but not broken.
+// The suite must not report a ledger on a busy machine as broken.
 func TestCallThatStallsIsTriedAgain(t *testing.T) {
 	tests := []struct {
 		name  string

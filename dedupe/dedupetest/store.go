@@ -16,8 +16,8 @@ import (
 )
 
 // TestStore checks everything that [dedupe.Store] promises. newStore returns a
-// store without records, such as one with a scope of its own; each subtest
-// calls it once. Subtests run one after the other and take about 2 s together.
+// store without records, for example one with its own scope. Each subtest calls
+// it once. Subtests run one after another and take about 2 s together.
 func TestStore(t *testing.T, newStore func(t *testing.T) dedupe.Store) {
 	for _, test := range storeTests {
 		t.Run(test.name, func(t *testing.T) { test.run(storeTest{t, newStore(t)}) })
@@ -56,8 +56,8 @@ type storeTest struct {
 	store dedupe.Store
 }
 
-// slack is how late a store may notice that a record has expired: clocks have
-// ms, and caller and store may have two.
+// slack is how late a store may notice that a record has expired. Clocks count
+// in ms, and caller and store may have different clocks.
 const slack = 60 * time.Millisecond
 
 func (s storeTest) put(key string, ttl time.Duration) bool {
@@ -77,13 +77,13 @@ func (s storeTest) wantPut(key string, ttl time.Duration, inserted bool) {
 	}
 }
 
-// inTime runs a test that has to look at something before it is over, which
-// lives for d; while it comes too late, again with a new key and a longer life.
+// inTime runs a test that must check something within d. If the check comes too
+// late, it runs the test again with a new key and a larger d.
 func inTime(t testing.TB, d time.Duration, test func(key string, d time.Duration) (inTime bool)) {
 	t.Helper()
 	for n := 0; !test("key "+strconv.Itoa(n), d); n++ {
 		if d *= 4; d > time.Minute {
-			t.Fatalf("a call takes so long that nothing can be seen within %v", d/4)
+			t.Fatalf("calls take too long to check anything within %v", d/4)
 		}
 	}
 }
@@ -162,7 +162,8 @@ func (s storeTest) forgetOthers() {
 func (s storeTest) expiry() { s.expires(300*time.Millisecond, 1) }
 func (s storeTest) hit()    { s.expires(500*time.Millisecond, 3) }
 
-// expires checks that a record lives for its TTL, which hits do not prolong.
+// expires checks that a record lives for its TTL, and that hits do not extend
+// it.
 func (s storeTest) expires(ttl time.Duration, hits int) {
 	inTime(s.TB, ttl, func(key string, ttl time.Duration) bool {
 		begin := time.Now()
@@ -211,8 +212,9 @@ func (s storeTest) tinyTTL() {
 	s.wantPut("key", time.Hour, true)
 }
 
-// longTTLs are such as overflow 64 bits when they, in ns, are multiplied by
-// 1000 or more. A few, because a product may come out large.
+// longTTLs returns durations that overflow 64 bits when their ns are multiplied
+// by 1000 or more. There are several, because one product may happen to be
+// large.
 func longTTLs() []time.Duration {
 	return []time.Duration{107 * 24 * time.Hour, 200 * 24 * time.Hour, 365 * 24 * time.Hour,
 		9_223_372_037 * time.Millisecond, dedupe.MaxTTL}
@@ -228,8 +230,8 @@ func (s storeTest) longTTL() {
 	}
 }
 
-// failedInsert has inserts fail in the ways that every store has, and expects
-// the next one to win.
+// failedInsert makes inserts fail in the ways that every store has, and expects
+// the next insert to succeed.
 func (s storeTest) failedInsert() {
 	ended, cancel := context.WithCancel(s.Context())
 	cancel()
@@ -270,9 +272,9 @@ func (s storeTest) keySizes() {
 	}
 }
 
-// lookalikes are keys that a careless mapping would confuse: bytes that are not
-// text, texts that differ in case, form or length only, and keys that read as
-// encodings of others or as parts of a path or name.
+// lookalikes returns keys that a careless mapping would confuse: bytes that are
+// not text, texts that differ only in case, form or length, and keys that look
+// like an encoding of another key or like part of a path or a name.
 func lookalikes() []string {
 	keys := []string{
 		"a", "A", "a ", " a", "a\x00", "\x00a", "\x00", "\x00\x00", "a\n", "a\r\n", "aa", "\u00e5",

@@ -7,8 +7,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// beyondWindow has a result stored in the last moments of its window, and a
-// holder die whose lease outlasts his.
+// beyondWindow tests two cases at the end of the window: a result is stored
+// just before the end, and a holder dies whose lease ends after the window.
 func (l ledgerTest) beyondWindow() {
 	inTime(l.TB, 2*time.Second, func(key string, ttl time.Duration) bool {
 		kept := time.Duration(dedupe.KeptAfter(ttl.Milliseconds())) * time.Millisecond
@@ -23,7 +23,7 @@ func (l ledgerTest) beyondWindow() {
 		completing := time.Now()
 		completeErr := l.ledger.Complete(l.Context(), late, []byte("result"))
 		if time.Since(begin) > ttl {
-			return false // too late to tell
+			return false // too late to check
 		}
 		o.Owner, o.Lease = "b", time.Minute
 		sleepUntil(seen.Add(ttl + kept/8))
@@ -44,13 +44,13 @@ func (l ledgerTest) beyondWindow() {
 			l.Fatal(err)
 		}
 		if replay.Outcome != dedupe.Replay || string(replay.Result) != "result" {
-			l.Errorf("after the window of a result that was stored in time: %+v", replay)
+			l.Errorf("a result was stored just before the window ended; after the end: %+v", replay)
 		}
 		if !errors.Is(mismatch, dedupe.ErrMismatch) {
-			l.Errorf("another fingerprint, soon after the lease ran out: %v", mismatch)
+			l.Errorf("claim with another fingerprint, soon after the lease ended: %v", mismatch)
 		}
 		if taken.Outcome != dedupe.Acquired || !taken.TakenOver || taken.Attempt != 2 {
-			l.Errorf("soon after the lease ran out: %+v", taken)
+			l.Errorf("claim soon after the lease ended: %+v", taken)
 		}
 		return true
 	})

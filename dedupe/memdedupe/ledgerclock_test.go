@@ -10,8 +10,9 @@ import (
 	"flow.internal/capdo/dedupe/memdedupe"
 )
 
-// The clock was a month ahead for a moment. A lease from that time ends as if
-// it had been claimed now. Other leases do not change, and fences keep growing.
+// The clock is a month ahead for a moment. A lease given in that moment ends as
+// if it were given after the clock is corrected. Other leases do not change,
+// and fences still grow.
 func TestClockThatWasAhead(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	l := memdedupe.NewLedger(func() time.Time { return now })

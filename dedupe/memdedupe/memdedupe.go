@@ -1,8 +1,8 @@
-// Package memdedupe has a [dedupe.Store], a [dedupe.Ledger] and a
-// [dedupe.Sequencer] in memory: for a program that is one process, and for
-// tests. They do what those of package dodedupe do, and pass the same tests.
-// They forget everything when the process ends. What has expired is removed as
-// more comes.
+// Package memdedupe implements [dedupe.Store], [dedupe.Ledger] and
+// [dedupe.Sequencer] in memory. Use it in a program that runs as one process,
+// and in tests. The implementations behave like those of package dodedupe and
+// pass the same tests. They forget everything when the process ends. They
+// remove expired records when new ones are added.
 package memdedupe
 
 import (
@@ -16,11 +16,11 @@ import (
 // Store is a [dedupe.Store] in memory.
 type Store struct{ store *memory.Store }
 
-// Ledger is a [dedupe.Ledger] in memory. Only this ledger takes its claims.
+// Ledger is a [dedupe.Ledger] in memory. It accepts only its own claims.
 type Ledger struct{ ledger *memory.Ledger }
 
-// Sequencer is a [dedupe.Sequencer] in memory. It keeps the number of each
-// stream.
+// Sequencer is a [dedupe.Sequencer] in memory. It never removes the last number
+// of a stream.
 type Sequencer struct{ sequencer *memory.Sequencer }
 
 var (
@@ -69,7 +69,7 @@ func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 	return l.ledger.Complete(ctx, claim, result)
 }
 
-// Extend has a claim's lease last longer; see [dedupe.Ledger].
+// Extend makes a claim's lease last longer; see [dedupe.Ledger].
 func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
 	return l.ledger.Extend(ctx, claim, lease)
 }

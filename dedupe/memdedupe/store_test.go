@@ -31,7 +31,7 @@ func TestClockDoesNotRunBackwards(t *testing.T) {
 	if err := m.Forget(t.Context(), []byte("key")); err != nil {
 		t.Error(err)
 	}
-	put(time.Second, true) // until 1002 s, not an hour earlier
+	put(time.Second, true) // expires at 1002 s, although the clock shows an hour less
 	now = time.Unix(1001, 999e6)
 	put(time.Second, false)
 	now = time.Unix(1002, 0)

@@ -62,7 +62,7 @@ func TestLockOfAnAbandonedRequestIsReleased(t *testing.T) {
 	l.abandon("/?m=stubborn")
 	begin := time.Now()
 	waiting := l.get("/?o=waiter&m=wasCanceled")
-	if waiting.body != "I/O context is closed: the invocation it belonged to has ended" || time.Since(begin) > 35*time.Second {
+	if waiting.body != "I/O context is closed: its invocation has ended" || time.Since(begin) > 35*time.Second {
 		t.Errorf("%d %q after %v", waiting.status, waiting.body, waiting.took)
 	}
 }

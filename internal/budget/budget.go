@@ -1,15 +1,16 @@
-// Package budget bounds what all requests of a program may take together, and
-// shares it between tenants. It refuses before anything is spent.
+// Package budget limits what all requests of a program may use together, and
+// shares it between tenants. It refuses a request before anything is spent.
 package budget
 
 import "sync"
 
-// Budget is an amount, of bytes or of something else, that tenants take from
-// and give back to. A tenant may have as much as it leaves to all others: one
-// alone gets half, two get a third each, and so on. So whoever comes first
-// cannot take everything, and a newcomer always finds some. (This is the
-// dynamic threshold of Choudhury and Hahne, "Dynamic Queue Length Thresholds
-// for Shared-Memory Packet Switches", 1998.) A nil Budget refuses nothing.
+// Budget is an amount of bytes or of something else. Tenants take parts of it
+// and give them back. A tenant may have as much as it leaves to all others: one
+// tenant alone gets half, two get a third each, and so on. So the first tenant
+// cannot take everything, and a new tenant always finds something left. (This
+// is the dynamic threshold of Choudhury and Hahne, "Dynamic Queue Length
+// Thresholds for Shared-Memory Packet Switches", 1998.) A nil Budget refuses
+// nothing.
 type Budget struct {
 	limit int
 
@@ -18,10 +19,11 @@ type Budget struct {
 	by   map[string]int
 }
 
-// New returns a budget of that amount.
+// New returns a budget with that limit.
 func New(limit int) *Budget { return &Budget{limit: limit, by: map[string]int{}} }
 
-// Take takes n for a tenant, if there is so much for it.
+// Take takes n for a tenant. It reports false and takes nothing if the tenant
+// cannot have that much.
 func (b *Budget) Take(tenant string, n int) bool {
 	if b == nil {
 		return true
@@ -49,8 +51,8 @@ func (b *Budget) Give(tenant string, n int) {
 	}
 }
 
-// Share is what one request has taken of a budget. Its methods may be called by
-// any number of goroutines. A nil Share is one of no budget.
+// Share is the part of a budget that one request has taken. Goroutines may call
+// its methods concurrently. A nil Share refuses nothing.
 type Share struct {
 	budget *Budget
 	tenant string
@@ -68,7 +70,7 @@ func (b *Budget) Share(tenant string) *Share {
 	return &Share{budget: b, tenant: tenant}
 }
 
-// Take takes n more, if there is so much for the tenant.
+// Take takes n more, or reports false if the tenant cannot have that much.
 func (s *Share) Take(n int) bool {
 	if s == nil {
 		return true
@@ -82,7 +84,7 @@ func (s *Share) Take(n int) bool {
 	return true
 }
 
-// Close gives everything back. Afterwards nothing can be taken.
+// Close gives everything back. After that, Take fails.
 func (s *Share) Close() {
 	if s == nil {
 		return

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// most returns what each tenant gets if the tenants, one after the other, take
-// as much as they can.
+// most returns what each tenant gets when they take one unit after another, in
+// turn, until all are refused.
 func most(b *Budget, tenants int) (each []int) {
 	each = make([]int, tenants)
 	for refused := 0; refused < tenants; {
@@ -40,10 +40,10 @@ func TestANewcomerFindsSome(t *testing.T) {
 	for b.Take("greedy", 7) {
 	}
 	if !b.Take("modest", 250) || b.Take("modest", 10) {
-		t.Error("greedy leaves one half, and the next tenant may have half of that")
+		t.Error("greedy leaves half of the budget, and the next tenant may have half of that")
 	}
 	if b.Take("greedy", 1) {
-		t.Error("greedy gets more although there are two")
+		t.Error("greedy gets more although there are two tenants")
 	}
 }
 
@@ -58,7 +58,7 @@ func TestWhatIsRefusedTakesNothing(t *testing.T) {
 		t.Errorf("%d, %v", b.used, b.by)
 	}
 	if s := b.Share("t"); s.Take(6) || !s.Take(5) {
-		t.Error("a share differs from the budget")
+		t.Error("a share behaves differently from the budget")
 	}
 }
 
@@ -84,8 +84,8 @@ func TestNoBudgetRefusesNothing(t *testing.T) {
 	s.Close()
 }
 
-// After any sequence of takes and returns the sum is right and within the
-// limit. No tenant has more than it had left over when it took it.
+// The sum is right after every step and never exceeds the limit. No tenant has
+// more than it left to others when it took.
 func TestTheSumIsRight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := New(rapid.IntRange(0, 1000).Draw(t, "limit"))

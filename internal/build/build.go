@@ -21,7 +21,7 @@ import (
 	"flow.internal/capdo/internal/shim"
 )
 
-// Result says what was built.
+// Result describes a finished build.
 type Result struct {
 	shim.Description
 	Dir    string `json:"dir"`     // the folder written
@@ -35,16 +35,17 @@ type Staged struct {
 	files map[string][]byte
 }
 
-// names are the files of a build, in the order in which they are written:
-// entry.mjs, which wrangler serves, comes last.
+// names are the files of a build, in the order in which they are written.
+// wrangler serves entry.mjs, so it comes last.
 var names = slices.Concat([]string{"app.wasm", "wasm_exec.js"}, shim.Modules, []string{"entry.mjs"})
 
-// describeTimeout bounds how long a program may take to reach durable.Run.
+// describeTimeout limits the time until a program calls durable.Run.
 const describeTimeout = 30 * time.Second
 
-// Run compiles the main package in dir to out, asks the program what it
-// registers, and generates its entry module. Files whose content is unchanged
-// are not touched. logf, if not nil, is told each command.
+// Run compiles the main package in dir, asks the program what it registers,
+// generates its entry module, and writes the build to out. It does not touch
+// files whose content is unchanged. If logf is not nil, it is called with each
+// command.
 func Run(ctx context.Context, dir, out string, logf func(string, ...any)) (*Result, error) {
 	s, err := Stage(ctx, dir, Options{Logf: logf})
 	if err != nil {
@@ -58,11 +59,11 @@ type Options struct {
 	// KeepNames keeps the names of functions in the program, for profiles and
 	// for JavaScript's stack traces. They take about 2 % of its size.
 	KeepNames bool
-	Logf      func(string, ...any) // is told each command, if not nil
+	Logf      func(string, ...any) // if not nil, is called with each command
 }
 
-// Stage does all of Run but the writing, so that a build which turns out to be
-// wrong does not replace one that works.
+// Stage is Run without the writing. So a build that turns out to be wrong does
+// not replace one that works.
 func Stage(ctx context.Context, dir string, o Options) (*Staged, error) {
 	logf := o.Logf
 	if logf == nil {
@@ -106,8 +107,8 @@ func load(dir string, d shim.Description) (*Staged, error) {
 	return s, nil
 }
 
-// Publish writes the build to the folder out. Files whose content is unchanged
-// are not touched.
+// Publish writes the build to the folder out. It does not touch files whose
+// content is unchanged.
 func (s *Staged) Publish(out string) (*Result, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, err
@@ -149,8 +150,8 @@ func compile(
 	return checkWasm(dir, wasm)
 }
 
-// checkWasm tells a program from the archive that go build writes for a package
-// that is none.
+// checkWasm checks that go build has written a program. For a package that is
+// not a main package, it writes an archive.
 func checkWasm(dir, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -160,12 +161,12 @@ func checkWasm(dir, path string) error {
 	magic := make([]byte, 4)
 	if _, err := io.ReadFull(f, magic); err != nil || string(magic) != "\x00asm" {
 		return fmt.Errorf("the package in %s is not a main package"+
-			"\nhint: capdo builds a package main, whose main function registers classes and calls durable.Run", dir)
+			"\nhint: capdo builds a package main; its main function registers classes and calls durable.Run", dir)
 	}
 	return nil
 }
 
-// CommandLine writes a command so that it can be pasted into a shell.
+// CommandLine formats a command so that it can be pasted into a shell.
 func CommandLine(args []string) string {
 	out := slices.Clone(args)
 	for i, a := range out {
@@ -228,8 +229,8 @@ func describe(
 
 var errTooSlow = errors.New("too slow")
 
-// write replaces a file in one step, and leaves it alone when nothing changed,
-// so that watchers see just what did.
+// write replaces a file in one step. It does not touch an unchanged file, so
+// watchers see only real changes.
 func write(path string, b []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
 		return nil

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// linkerFlags strips the program of names, and keeps the user's own -ldflags,
-// such as -X, which are in GOFLAGS: the ones on a command line replace those.
+// linkerFlags returns flags that strip names from the program. It adds the
+// user's own -ldflags from GOFLAGS, such as -X, because -ldflags on the command
+// line would replace them.
 func linkerFlags(ctx context.Context, dir string) ([]string, error) {
 	cmd := exec.CommandContext(ctx, "go", "env", "GOFLAGS")
 	cmd.Dir = dir
@@ -25,8 +26,8 @@ func linkerFlags(ctx context.Context, dir string) ([]string, error) {
 		value, ok := strings.CutPrefix(strings.TrimLeft(flag, "-"), "ldflags=")
 		switch {
 		case ok && value != "" && !strings.HasPrefix(value, "-"):
-			// they are for packages of the user's choice, and there can be many
-			// of them
+			// These flags are for packages that the user chose, and there can
+			// be several of them, so they cannot be combined with capdo's.
 			return nil, nil
 		case ok:
 			flags = strings.TrimSpace("-s -w " + value)
@@ -35,8 +36,8 @@ func linkerFlags(ctx context.Context, dir string) ([]string, error) {
 	return []string{"-ldflags=" + flags}, nil
 }
 
-// fields splits GOFLAGS as the go command does: at spaces, and a field may be
-// in quotes.
+// fields splits GOFLAGS like the go command: at spaces, and a field may be
+// quoted.
 func fields(s string) []string {
 	var out []string
 	for s = strings.TrimLeft(s, " \t\r\n"); s != ""; s = strings.TrimLeft(s, " \t\r\n") {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// GoRoot returns the folder of the Go installation that go commands use.
+// GoRoot returns the folder of the Go installation that the go command uses.
 func GoRoot(ctx context.Context) (string, error) {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
@@ -18,7 +18,7 @@ func GoRoot(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(root)), nil
 }
 
-// WasmExec returns what Go's own wasm_exec.js is.
+// WasmExec returns the content of Go's own wasm_exec.js.
 func WasmExec(ctx context.Context) ([]byte, error) {
 	root, err := GoRoot(ctx)
 	if err != nil {

@@ -16,13 +16,13 @@ import (
 	"strings"
 )
 
-// Package is a part of a program.
+// Package is a package of a program.
 type Package struct {
 	Path string `json:"path"`
 	Size int    `json:"size"` // of its functions, in bytes
 }
 
-// Packages links the program in dir once more, with names, and returns its
+// Packages links the program in dir again, with names, and returns its
 // packages, the largest first.
 func Packages(ctx context.Context, dir string) ([]Package, error) {
 	tmp, err := os.MkdirTemp("", "capdo-packages-")
@@ -48,7 +48,7 @@ func Packages(ctx context.Context, dir string) ([]Package, error) {
 	return attribute(b, strings.Fields(string(list)))
 }
 
-// attribute adds the sizes of a program's functions up by their packages.
+// attribute sums the sizes of a program's functions by package.
 func attribute(wasm []byte, paths []string) ([]Package, error) {
 	functions, err := functionSizes(wasm)
 	if err != nil {
@@ -74,10 +74,11 @@ func attribute(wasm []byte, paths []string) ([]Package, error) {
 
 var unnamed = regexp.MustCompile(`[^\w.]`)
 
-// symbol writes a name as Go's linker does in wasm.
+// symbol returns a name as Go's linker writes it in wasm.
 func symbol(name string) string { return unnamed.ReplaceAllString(name, "_") }
 
-// packageOf returns the package of a function: what is before one of the dots.
+// packageOf returns the package of a function: the longest known path before a
+// dot.
 func packageOf(function string, known map[string]string) (path string, ok bool) {
 	for i, c := range function {
 		if c == '.' {
@@ -89,7 +90,7 @@ func packageOf(function string, known map[string]string) (path string, ok bool) 
 	return path, ok
 }
 
-var errNoNames = errors.New("the program has no names of functions")
+var errNoNames = errors.New("the program does not contain the names of its functions")
 
 // functionSizes returns the sizes of a WebAssembly module's functions by name
 // (https://webassembly.github.io/spec/core/binary/modules.html).
@@ -127,8 +128,8 @@ func functionSizes(wasm []byte) (map[string]int, error) {
 	return out, nil
 }
 
-// reader reads what WebAssembly modules are made of. It returns zeros once they
-// are too short.
+// reader reads the parts of a WebAssembly module. If the module is too short,
+// it returns zeros.
 type reader struct {
 	b       []byte
 	isShort bool
@@ -162,7 +163,7 @@ func (r *reader) bytes(n uint64) []byte {
 	return b
 }
 
-// functionNames reads the first part of a name section that is about functions.
+// functionNames reads the part of a name section that names functions.
 func (r *reader) functionNames() map[uint64]string {
 	names := map[uint64]string{}
 	for len(r.b) > 0 {
@@ -176,6 +177,6 @@ func (r *reader) functionNames() map[uint64]string {
 	return names
 }
 
-// importedFunctions counts the functions in an import section. Go imports
-// nothing else.
+// importedFunctions counts the functions in an import section. Go imports only
+// functions.
 func (r *reader) importedFunctions() uint64 { return r.uint() }

@@ -1,10 +1,10 @@
-// Package direct lets the packages of this module call a method of an object in
-// one crossing to JavaScript. Package durable provides it.
+// Package direct lets other packages of this module call an object's method
+// with one crossing to JavaScript. Package durable sets its function.
 package direct
 
 import "context"
 
-// Call calls an RPC method of the object with that name, through a stub of its
-// own. namespace is a *durable.Namespace. sent is false where the object cannot
-// have been reached.
+// Call calls an RPC method of the object with that name through a new stub.
+// namespace is a *durable.Namespace. sent is false if the call certainly did
+// not reach the object.
 var Call func(ctx context.Context, namespace any, name, method string, args []byte) (result []byte, sent bool, err error)

@@ -7,10 +7,10 @@ import (
 	"net"
 )
 
-// A server takes its port some time after it was chosen, and again after a
-// restart. Below this range's end the kernel gives no port to outgoing
-// connections (net.ipv4.ip_local_port_range begins at 32768), so that nobody
-// else takes it in between.
+// A server binds its port some time after Get has chosen it, and again after a
+// restart. The kernel gives outgoing connections only ports from
+// net.ipv4.ip_local_port_range, which begins at 32768. This range ends below
+// that, so no connection takes the port in between.
 const (
 	first = 12000
 	last  = 29999

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// fileIndex is what testfs.mjs makes its folders and files from.
+// fileIndex lists the folders and files that testfs.mjs creates.
 type fileIndex struct {
 	Cwd   string      `json:"cwd"`
 	Dirs  []string    `json:"dirs"`
@@ -22,11 +22,11 @@ type fileEntry struct {
 	Mode  uint32 `json:"mode"`
 }
 
-// maxFiles bounds what a test takes along, in bytes.
+// maxFiles limits the files that a test can use, in bytes.
 const maxFiles = 64 << 20
 
-// packFiles packs the files of a package's folder, and all in its testdata. The
-// folders that output goes to will be there, too.
+// packFiles packs the files in a package's folder, and everything in its
+// testdata. The index also lists the folders of the program's output.
 func packFiles(dir string, f flags) (*fileIndex, []byte, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -65,8 +65,8 @@ type packer struct {
 	content []byte
 }
 
-// addDir adds a folder with all in it, also behind links. A link to one of the
-// folders around it is left out.
+// addDir adds a folder with everything in it. It follows links, except a link
+// to a folder that contains it.
 func (p *packer) addDir(path string, around []fs.FileInfo) error {
 	info, err := os.Stat(path)
 	if err != nil || slices.ContainsFunc(around,
@@ -92,14 +92,14 @@ func (p *packer) addDir(path string, around []fs.FileInfo) error {
 	return nil
 }
 
-// add adds a file, also one behind a link; what is none is left out.
+// add adds a regular file or a link to one, and skips everything else.
 func (p *packer) add(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		return nil
 	}
 	if int64(len(p.content))+info.Size() > maxFiles {
-		return fmt.Errorf("the files of the package, with testdata, exceed %d MiB, which is what a test can take along into workerd (at %s)\nhint: keep large files out of testdata, or generate them in the test", maxFiles>>20, path)
+		return fmt.Errorf("the files of the package, with testdata, exceed %d MiB, the limit for a test in workerd (at %s)\nhint: keep large files out of testdata, or generate them in the test", maxFiles>>20, path)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {

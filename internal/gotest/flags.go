@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// flags are those of the test program's that concern who runs it.
+// flags are the flags of the test program that also concern its runner.
 type flags struct {
 	timeout time.Duration
 	outputs []string // files and folders that the program writes for go test; not nil
-	dirs    []string // of these, the folders
+	dirs    []string // the folders among outputs
 }
 
-// outputFlags name files or folders that the program writes. Not
-// -test.testlogfile, from which go test would learn what the result depends on,
-// to cache it: that list does not have workerd and the wrangler config in it,
-// so results are not cached.
+// outputFlags name files or folders that the program writes. -test.testlogfile
+// is not among them. From it, go test would learn what the result depends on,
+// to cache it. But workerd and the wrangler config are not in that list, so
+// results must not be cached.
 var outputFlags = map[string]bool{
 	"coverprofile": true, "gocoverdir": true, "outputdir": true, "memprofile": true,
 	"blockprofile": true, "mutexprofile": true, "trace": true,
@@ -34,7 +34,7 @@ func parseFlags(args []string) (f flags, err error) {
 				return f, fmt.Errorf("-timeout: %w", err)
 			}
 		case name == "cpuprofile":
-			return f, fmt.Errorf("-cpuprofile does not work for GOARCH=wasm: Go has no CPU profiler there\nhint: leave it out; -bench, -benchmem and -memprofile work")
+			return f, fmt.Errorf("-cpuprofile does not work with GOARCH=wasm: Go has no CPU profiler there\nhint: leave it out; -bench, -benchmem and -memprofile work")
 		case outputFlags[name] && value != "":
 			f.outputs = append(f.outputs, value)
 			if strings.HasSuffix(name, "dir") {

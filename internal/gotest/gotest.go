@@ -19,30 +19,30 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-// Options say what to run, and how.
+// Options select what is run, and how.
 type Options struct {
-	Program string   // the test program, as go test -exec hands it over
+	Program string   // the test program, as go test -exec passes it
 	Args    []string // its arguments, -test.… flags
 	Dir     string   // the package's folder
-	Env     string   // of the wrangler config, or ""
-	// names of environment variables that the tests may see, besides those of
-	// Go's runtime
+	Env     string   // an environment of the wrangler config, or ""
+	// names of environment variables that the tests may see, besides those that
+	// Go's runtime reads
 	PassEnv []string
-	Hang    time.Duration
+	Hang    time.Duration // after this time without an event, the program is ended
 	Stdout  io.Writer
 	Stderr  io.Writer
 }
 
-// Result says how a run went.
+// Result describes a run.
 type Result struct {
 	Code int // the program's exit code
-	// until workerd was up, until the program was over, and until all was
-	// cleaned up
+	// how long it took until workerd was up, then until the program was over,
+	// and then to clean up
 	Start, Tests, End time.Duration
 }
 
-// Run runs the program. An error means that it could not be run, or not to its
-// end.
+// Run runs the program. It returns an error if the program could not be run to
+// its end.
 func Run(ctx context.Context, o Options) (result Result, err error) {
 	r := &run{Options: o}
 	if r.flags, err = parseFlags(o.Args); err != nil {
@@ -87,24 +87,24 @@ func (r *run) stop() {
 	os.RemoveAll(r.folder)
 }
 
-// hostBinding is what testing.mjs reaches the host through.
+// hostBinding is the binding through which testing.mjs reaches the host.
 const hostBinding = "capdo:host"
 
 // run is one run of a test program.
 type run struct {
 	Options
 	flags   flags
-	folder  string // of the Worker's modules and the objects' storage
+	folder  string // for the Worker's modules and the objects' storage
 	host    host
 	config  workerd.Config
 	process *workerd.Process
 }
 
-// settings are what testing.mjs reads.
+// settings is the config that testing.mjs reads.
 type settings struct {
 	Argv []string          `json:"argv"`
 	Env  map[string]string `json:"env"`
-	// files and folders to hand over when the program is over
+	// files and folders to return when the program is over
 	Outputs []string          `json:"outputs"`
 	Begin   int64             `json:"begin"`   // in ms since 1970
 	Timeout int64             `json:"timeout"` // of -timeout, in ms; 0 for none
@@ -112,7 +112,7 @@ type settings struct {
 	Classes map[string]string `json:"classes"` // binding → class
 }
 
-// prepare writes the Worker that the program runs in.
+// prepare writes the modules of the Worker in which the program runs.
 func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
 	binary, err := node.Workerd(r.Dir)
 	if err != nil {
@@ -139,13 +139,14 @@ func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
 	return config, err
 }
 
-// argumentSpace is the room that wasm_exec.js has for a Go program's arguments
+// argumentSpace is the space that wasm_exec.js has for a Go program's arguments
 // and environment, in bytes.
 const argumentSpace = 8192
 
-// check finds out ahead what would end the program before its start. Each
-// string takes its length, a zero, and is aligned to 8 bytes; each pointer to
-// one takes 8, with one 0 after either list.
+// check reports arguments that are too large; the program would end before its
+// start. Each string takes its length and a zero byte, aligned to 8 bytes. Each
+// pointer to a string takes 8 bytes, and so does the 0 after each of the two
+// lists.
 func (s *settings) check() error {
 	size := 16
 	add := func(text string) { size += 8 + (len(text)+8)/8*8 }
@@ -156,15 +157,15 @@ func (s *settings) check() error {
 		add(k + "=" + v)
 	}
 	if size >= argumentSpace {
-		return fmt.Errorf("the test's arguments and environment take %d bytes; a Go program for js has room for %d\nhint: hand on fewer or shorter environment variables with --pass-env, or a shorter -run pattern", size, argumentSpace)
+		return fmt.Errorf("the test's arguments and environment take %d bytes; a Go program for js has room for %d\nhint: pass fewer or shorter environment variables with --pass-env, or a shorter -run pattern", size, argumentSpace)
 	}
 	return nil
 }
 
-// runtimeVariables are those that Go itself reads.
+// runtimeVariables are the variables that Go itself reads.
 var runtimeVariables = []string{"GODEBUG", "GOGC", "GOMEMLIMIT", "GOTRACEBACK", "GORACE", "TZ"}
 
-// environment selects variables; all of them would rarely fit.
+// environment selects variables, because all of them would rarely fit.
 func environment(names []string) map[string]string {
 	env := map[string]string{}
 	for _, name := range append(names, runtimeVariables...) {
@@ -175,7 +176,7 @@ func environment(names []string) map[string]string {
 	return env
 }
 
-// write writes the Worker's modules, and returns name → file.
+// write writes the Worker's modules and returns a map from name to file.
 func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]string, error) {
 	index, content, err := packFiles(r.Dir, r.flags)
 	if err != nil {
@@ -221,7 +222,7 @@ func toJSON(v any) []byte {
 	return b
 }
 
-// outcome is what testing.mjs answers when the program is over.
+// outcome is the answer of testing.mjs when the program is over.
 type outcome struct {
 	Code  int `json:"code"`
 	Files []struct {
@@ -258,8 +259,8 @@ func (r *run) await(ctx context.Context) (int, error) {
 	return o.Code, nil
 }
 
-// outcome has the program run, or go on after a restart, and waits until it is
-// over, or asks for a restart.
+// outcome starts the program, or continues it after a restart. It waits until
+// the program is over or asks for a restart.
 func (r *run) outcome(ctx context.Context, cancel context.CancelCauseFunc) (*outcome, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -292,8 +293,8 @@ func (r *run) get(ctx context.Context, path string) (body []byte, status string,
 
 var errTimeout = errors.New("timeout")
 
-// watch looks out for a program that keeps the processor busy: it does not
-// notice its own -timeout then, and cannot be asked where it is.
+// watch detects a program that keeps the processor busy. Such a program does
+// not notice its own -timeout, and cannot print where it is.
 func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	begin := time.Now()
 	lastAlive, told := begin, false
@@ -305,7 +306,7 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 		switch {
 		case ctx.Err() != nil:
 		case r.flags.timeout > 0 && time.Since(begin) > r.flags.timeout+time.Second:
-			fmt.Fprintf(r.Stderr, "panic: test timed out after %v\ncapdo: it was computing, without waiting for anything, so there are no goroutine traces\n", r.flags.timeout)
+			fmt.Fprintf(r.Stderr, "panic: test timed out after %v\ncapdo: it was computing without ever waiting, so there are no goroutine traces\n", r.flags.timeout)
 			cancel(errTimeout)
 		case !told && time.Since(lastAlive) > r.Hang:
 			told = true

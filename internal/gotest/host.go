@@ -12,15 +12,16 @@ import (
 	"sync"
 )
 
-// host answers testing.mjs, about what only the outside knows and can do.
+// host answers requests of testing.mjs that only a process outside of workerd
+// can answer.
 type host struct {
 	address string
 	disk    string
 	server  *http.Server
 
 	mu        sync.Mutex
-	state     []byte // of a program that is to go on in another workerd, see restart.mjs
-	wanted    bool   // a restart
+	state     []byte // of a program that will continue in another workerd, see restart.mjs
+	wanted    bool   // the program asked for a restart
 	onWanting func()
 }
 
@@ -46,7 +47,7 @@ func (h *host) stop() {
 	}
 }
 
-// objects lists the ids of a class's objects: each has a file.
+// objects lists the ids of a class's objects. Each object has a file.
 func (h *host) objects(w http.ResponseWriter, r *http.Request) {
 	files, err := h.files(filepath.Base(r.FormValue("class")), ".sqlite")
 	if err != nil {
@@ -72,14 +73,14 @@ func (h *host) deleteObjects(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// files returns objects' files. An id is 64 digits; metadata.sqlite beside them
-// is where workerd keeps when alarms are due.
+// files returns the objects' files. An id has 64 digits. workerd keeps the
+// times of alarms in metadata.sqlite beside them.
 func (h *host) files(class, ending string) ([]string, error) {
 	return filepath.Glob(filepath.Join(h.disk, class, strings.Repeat("?", 64)+ending))
 }
 
-// restart takes over the program's state. It is never answered: the one who
-// asks is killed.
+// restart stores the program's state. It never answers, because the workerd
+// that asks is killed.
 func (h *host) restart(w http.ResponseWriter, r *http.Request) {
 	state, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -100,7 +101,7 @@ func (h *host) giveState(w http.ResponseWriter, r *http.Request) {
 	h.state = nil
 }
 
-// onRestart has stop called when a restart is wanted, until it is undone.
+// onRestart makes a requested restart call stop, until undo is called.
 func (h *host) onRestart(stop func()) (undo func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -112,7 +113,8 @@ func (h *host) onRestart(stop func()) (undo func()) {
 	}
 }
 
-// takeRestart reports whether a restart is wanted, once.
+// takeRestart reports whether the program asked for a restart, and clears the
+// request.
 func (h *host) takeRestart() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// output takes what workerd prints apart: lines that carry what the program
-// wrote, byte by byte, and workerd's own.
+// output splits the output of workerd into lines that carry the program's
+// output, byte by byte, and workerd's own lines.
 type output struct {
 	stdout, stderr io.Writer
 	partial        []byte
@@ -27,8 +27,8 @@ func (o *output) Write(p []byte) (int, error) {
 	}
 }
 
-// line handles one line: a byte 1, the file descriptor as a digit, and base64;
-// or anything else.
+// line handles one line. A line with the program's output has a byte 1, the
+// file descriptor as a digit, and base64.
 func (o *output) line(line []byte) error {
 	if len(line) > 2 && line[0] == 1 {
 		if b, err := base64.StdEncoding.AppendDecode(nil, line[2:]); err == nil {

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// Sections of a WebAssembly module
+// Numbers of sections in a WebAssembly module
 // (https://webassembly.github.io/spec/core/binary/modules.html).
 const (
 	globalSection = 6
@@ -17,8 +17,8 @@ const (
 
 var errNotWasm = errors.New("this is not a WebAssembly program")
 
-// exportGlobals adds exports of all the module's globals, as capdo_global_0 and
-// so on: they are part of a Go program's state.
+// exportGlobals adds exports for all of the module's globals, named
+// capdo_global_0 and so on. The globals are part of a Go program's state.
 func exportGlobals(module []byte) ([]byte, error) {
 	if !bytes.HasPrefix(module, []byte("\x00asm\x01\x00\x00\x00")) {
 		return nil, errNotWasm
@@ -45,7 +45,7 @@ func exportGlobals(module []byte) ([]byte, error) {
 	return out, nil
 }
 
-// sized reads a length and as many bytes.
+// sized reads a length, and then that many bytes.
 func sized(b []byte) (content, after []byte, err error) {
 	size, n := binary.Uvarint(b)
 	if n <= 0 || size > uint64(len(b)-n) {

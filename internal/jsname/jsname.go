@@ -1,8 +1,7 @@
-// Package jsname knows the names that classes and methods can have in
-// JavaScript modules.
+// Package jsname checks the names of classes and methods in JavaScript modules.
 package jsname
 
-// IsIdentifier reports whether JavaScript takes s for an identifier, in ASCII.
+// IsIdentifier reports whether s is a JavaScript identifier in ASCII.
 func IsIdentifier(s string) bool {
 	for i, r := range s {
 		letter := r == '_' || r == '$' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
@@ -13,10 +12,10 @@ func IsIdentifier(s string) bool {
 	return s != ""
 }
 
-// IsReserved reports whether no class can be exported under the name: it is a
-// reserved word of modules; default is the Worker itself; a module with an
-// export then is taken for a promise; and __proto__ is no property of its own
-// in the tables that wrangler keeps of exports.
+// IsReserved reports whether no class can be exported under the name. The
+// reserved words of modules are not possible. "default" is the Worker itself. A
+// module that exports "then" is taken for a promise. wrangler keeps exports in
+// tables in which "__proto__" cannot be an own property.
 func IsReserved(s string) bool {
 	switch s {
 	case "break", "case", "catch", "class", "const", "continue", "debugger", "default", "delete", "do", "else", "enum", "export", "extends",

@@ -1,7 +1,6 @@
-// Package jsontext tells JSON that stands for a value from JSON whose text
-// encoding/json would change. Of bytes that are not UTF-8, and of an escape
-// that is half of a surrogate pair, that package makes U+FFFD: two keys would
-// become one.
+// Package jsontext finds JSON text that encoding/json would change.
+// encoding/json replaces bytes that are not UTF-8, and escapes that are half of
+// a surrogate pair, by U+FFFD. Two different keys could then become one.
 package jsontext
 
 import (
@@ -12,10 +11,11 @@ import (
 	"unicode/utf8"
 )
 
-// Valid reports whether text is one JSON value, and all text in it is Unicode.
+// Valid reports whether text is one JSON value in which all text is valid
+// Unicode.
 func Valid(text []byte) bool { return json.Valid(text) && IsUnicode(text) }
 
-// IsUnicode reports whether valid JSON is UTF-8 without escapes that are half
+// IsUnicode reports whether valid JSON is UTF-8 and has no escape that is half
 // of a surrogate pair.
 func IsUnicode(text []byte) bool { return utf8.Valid(text) && !hasLoneSurrogate(text) }
 

@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// Imports, from runtime.mjs. None of them calls back into Go, except transact.
+// Imports, from runtime.mjs. Only transact calls back into Go.
 
 //go:wasmimport capdo intern
 func jsIntern(name string) int32
@@ -58,7 +58,7 @@ func exportInvoke(context, id, size, kind, index int32) {
 	}
 }
 
-// stateless is added to the kind of an invocation whose context ends with it;
+// stateless is added to an invocation's kind if its context ends with it. It
 // must match context.mjs.
 const stateless = 1 << 8
 
@@ -116,7 +116,7 @@ func exportEnd(context int32) int32 { return flag(contexts[context].tx.end()) }
 //go:wasmexport capdo_describe
 func exportDescribe() {
 	if !serving {
-		return // main waits for something before Run; the caller sees that there is no answer
+		return // main waits before it calls Run; the caller gets no answer
 	}
 	b, err := encode(nil, nil, program.Describe())
 	if err != nil {
@@ -138,14 +138,14 @@ func enterContext(id int32) *Context {
 	return c
 }
 
-// names are the method and property names that JavaScript knows by number. A
-// caller can choose a method's name, so there is a limit.
+// names are the method and property names to which JavaScript has given a
+// number. A caller can choose a method's name, so their number is limited.
 var names = map[string]int32{}
 
 const maxNames = 512
 
-// nameOf returns a name's number; ok is false if it has none. A name that is
-// not UTF-8 has no number: it is sent as a value, and refused.
+// nameOf returns a name's number, or false if it has none. A name that is not
+// UTF-8 has no number: it is sent as a value and refused.
 func nameOf(s string) (number int32, ok bool) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -208,7 +208,8 @@ func call(r *Ref, name string, get bool, args []any) (any, error) {
 		int32(size), int32(len(b)))
 	v, err := unpack(r.c, b, n)
 	giveBuffer(b)
-	runtime.KeepAlive(r) // until here: when it and args are collected, their numbers mean something else
+	// Once r and args are collected, their numbers can mean other values.
+	runtime.KeepAlive(r)
 	runtime.KeepAlive(args)
 	return v, err
 }
@@ -233,8 +234,8 @@ func transact(r *Ref, fn func() error) error {
 // back.
 var transacting *transaction
 
-// unpack reads an outcome: n bytes in b, or the value that JavaScript keeps
-// under the number -n.
+// unpack reads an outcome. If n is negative, JavaScript keeps the value under
+// the number -n; otherwise it is the first n bytes of b.
 func unpack(c *Context, b []byte, n int32) (any, error) {
 	if n < 0 {
 		return take(c, -n, jsSize(c.id, -n))
@@ -274,10 +275,10 @@ func discard(c *Context, p pending) { jsDiscard(c.id, int32(p)) }
 func goroutine() uintptr
 
 // worker is a goroutine that serves one invocation after another. Its stack has
-// already grown: growing a new one takes a quarter of a short call's time.
+// already grown; growing a new stack takes a quarter of a short call's time.
 type worker struct{ next chan *Invocation }
 
-// workers are those that are idle.
+// workers are the idle ones.
 var workers idle
 
 type idle struct {
@@ -323,12 +324,12 @@ func (i *Invocation) serve() {
 
 var errNotRunning = errors.New("the Go program waits for something before it calls durable.Run")
 
-var errNoTests = errors.New("durable.Run was called in a test program that does not import durable/durabletest, which it needs")
+var errNoTests = errors.New("durable.Run was called in a test program that does not import durable/durabletest; a test program needs that package")
 
 var errGoexit = errors.New("the handler ended its goroutine with runtime.Goexit")
 
 // run calls the program. It turns a panic into an error for the caller, and the
-// object continues.
+// object continues to work.
 func (i *Invocation) run() (v any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -379,7 +380,7 @@ func (i *Invocation) reply(v any, err error) {
 		enc, _ = encode(b[:0], i.c, &Error{Name: "Error", Message: encErr.Error()})
 	}
 	phase := i.phase()
-	i.isOver = phase == phaseOver // nothing but its handler works for it
+	i.isOver = phase == phaseOver // only its handler still works for it
 	jsReply(i.c.id, i.id, unsafe.Pointer(&enc[0]), int32(len(enc)), phase)
 	runtime.KeepAlive(v)
 	giveBuffer(b)

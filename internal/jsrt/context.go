@@ -15,29 +15,29 @@ type Context struct {
 
 	id      int32
 	closed  bool
-	ends    bool        // with its only invocation: it is a stateless one's
-	brief   int         // references that live as long as it does
-	open    *Invocation // those that are not over, linked by next
+	ends    bool        // the context ends with its only invocation: it is stateless
+	brief   int         // number of references without a cleanup, see maxBrief
+	open    *Invocation // invocations that are not over, linked by next
 	first   *waiter     // goroutines that need this context to be current
 	last    *waiter
 	ops     map[pending]*op // promises that goroutines of this context wait for; guarded by mu
 	tx      *transaction    // the innermost synchronous transaction, while its function runs
-	givenUp *transaction    // those that were given up while their goroutine still lives, linked by next
+	givenUp *transaction    // abandoned transactions whose goroutine still lives, linked by next
 	section criticalSection
-	mark    mark // of goroutines that work for the context, outside of sections
+	mark    mark // of goroutines that work for the context outside of sections
 
-	objectID  string // once a call of the object has been waiting for long, see look
+	objectID  string // set when a call of the object has been waiting for long, see look
 	isLooking bool
 }
 
 // mu guards the maps that goroutines share. There is one thread and no
 // preemption, but an allocation may switch to another goroutine. An export
-// never has to wait for mu: while JavaScript runs, every goroutine waits for an
+// never waits for mu: while JavaScript runs, every goroutine waits for an
 // event.
 var mu sync.Mutex
 
-// waiter is a goroutine that waits for its context to be current. A list of
-// them needs no allocation, hence no lock.
+// waiter is a goroutine that waits until its context is current. The list of
+// waiters needs no allocation, hence no lock.
 type waiter struct {
 	ready chan struct{}
 	next  *waiter
@@ -46,11 +46,11 @@ type waiter struct {
 // op is a promise that a goroutine waits for.
 type op struct {
 	settled chan struct{} // buffered, so that settling never waits
-	call    *objectCall   // that the promise is for, or nil
-	size    int32         // of the outcome, in bytes at most
+	call    *objectCall   // the call that the promise answers, or nil
+	size    int32         // upper bound of the outcome's size, in bytes
 	closed  bool          // the context ended first
-	ending  error         // the invocation that waits was cancelled first
-	next    *op           // of those that one invocation waits for
+	ending  error         // why the waiting invocation was canceled first
+	next    *op           // of the same invocation
 }
 
 // Ref refers to a value that stays in JavaScript. It works only in its own
@@ -58,14 +58,14 @@ type op struct {
 type Ref struct {
 	c        *Context
 	index    int32
-	isObject bool // a stub, see MarkObject
+	isObject bool // it is a stub, see MarkObject
 	cleanup  runtime.Cleanup
 }
 
 // IsStateless reports whether the context ends with its only invocation.
 func (c *Context) IsStateless() bool { return c != nil && c.ends }
 
-// Host is the object of host.mjs whose methods call constructors, or combine
+// Host is the object of host.mjs. Its methods call constructors, or combine
 // several calls.
 func (c *Context) Host() *Ref {
 	if c == nil {
@@ -88,7 +88,7 @@ func (r *Ref) Get(name string) (any, error) {
 	return orNil(v), err
 }
 
-// Call calls a synchronous method. It fails if the method returns a promise,
+// Call calls a synchronous method. It panics if the method returns a promise,
 // because the promise's outcome would be lost; see [Ref.Await].
 func (r *Ref) Call(name string, args ...any) (any, error) {
 	v, err := r.call(name, false, args)
@@ -152,7 +152,7 @@ func (r *Ref) send(ctx context.Context, name string, args []any) (v any, sent bo
 }
 
 func (r *Ref) call(name string, get bool, args []any) (any, error) {
-	if r == nil { // all there is natively
+	if r == nil { // a native program has only nil references
 		return nil, errUnsupported
 	}
 	if err := r.c.enter(); err != nil {
@@ -190,8 +190,9 @@ func (r *Ref) Release() {
 // released is the index of a released reference: JavaScript refuses it.
 const released = -1
 
-// maxBrief is how many references of a stateless context live as long as that
-// does: most contexts end soon, and a cleanup takes time.
+// maxBrief is the number of references of a stateless context that get no
+// cleanup. They live as long as the context. Most contexts end soon, and a
+// cleanup takes time.
 const maxBrief = 16
 
 func newRef(c *Context, index int32) *Ref {
@@ -204,10 +205,10 @@ func newRef(c *Context, index int32) *Ref {
 	return r
 }
 
-// enter returns when c is current: usually at once, otherwise when JavaScript
-// has entered it. A later allocation may switch to another goroutine: one of a
-// transaction, or one in another context's turn. So callers call enter again
-// right before they call into JavaScript.
+// enter returns when c is current. Usually that is at once; otherwise it waits
+// until JavaScript has entered c. A later allocation may switch to another
+// goroutine, which may be in a transaction or run in another context's turn. So
+// callers call enter again right before they call into JavaScript.
 func (c *Context) enter() error {
 	for {
 		switch {
@@ -228,11 +229,11 @@ func (c *Context) enter() error {
 	}
 }
 
-// current is the context whose code JavaScript is running; nil in callbacks of
-// package syscall/js. Exports set it.
+// current is the context whose code JavaScript is running. It is nil in
+// callbacks of package syscall/js. Exports set it.
 var current *Context
 
-// contexts holds every context that is not closed.
+// contexts holds all contexts that are not closed.
 var contexts = map[int32]*Context{}
 
 func (c *Context) park() {
@@ -269,7 +270,7 @@ func (c *Context) await(ctx context.Context, p pending, call *objectCall) (any, 
 	select {
 	case <-o.settled:
 	case <-ctx.Done():
-		if c.removeOp(p) == nil { // it has settled, too
+		if c.removeOp(p) == nil { // it has settled, too; nobody takes the value
 			discard(c, p)
 		}
 		return nil, context.Cause(ctx)
@@ -280,10 +281,10 @@ func (c *Context) await(ctx context.Context, p pending, call *objectCall) (any, 
 	return take(c, int32(p), o.size)
 }
 
-// awaitInvocation avoids the context behind the invocation: making one and a
-// select take longer than everything else.
+// awaitInvocation does not create the invocation's inner context. Creating one
+// and a select take longer than everything else.
 func (c *Context) awaitInvocation(i *Invocation, p pending, o *op) (any, error) {
-	if i.ending != nil { // between the call and here
+	if i.ending != nil { // it was canceled after the call
 		o.cancel(i.ending)
 	}
 	i.addWait(o)
@@ -294,13 +295,14 @@ func (c *Context) awaitInvocation(i *Invocation, p pending, o *op) (any, error) 
 		return nil, ErrContextClosed
 	case o.ending == nil:
 		return take(c, int32(p), o.size)
-	case c.removeOp(p) == nil: // it has settled, too
+	case c.removeOp(p) == nil: // it has settled, too; nobody takes the value
 		discard(c, p)
 	}
 	return nil, o.ending
 }
 
-// cancel wakes the goroutine that waits for the promise, unless it has settled.
+// cancel wakes the goroutine that waits for the promise, unless the promise has
+// settled.
 func (o *op) cancel(cause error) {
 	select {
 	case o.settled <- struct{}{}:
@@ -310,7 +312,7 @@ func (o *op) cancel(cause error) {
 }
 
 // settle wakes the goroutine that waits for the promise, unless a cancellation
-// has done so.
+// has already done so.
 func (o *op) settle() {
 	select {
 	case o.settled <- struct{}{}:
@@ -349,8 +351,8 @@ func (c *Context) settle(p pending, size int32) bool {
 	return o != nil
 }
 
-// close ends the context: nothing waits for it any longer, and the contexts of
-// its handlers end. (Goroutines that waited for their turn have been woken, and
+// close ends the context. Nothing waits for it any longer, and its handlers'
+// contexts end. (Goroutines that waited for their turn were woken before, and
 // find the context closed.)
 func (c *Context) close() {
 	if c.closed {

@@ -6,29 +6,30 @@ import (
 	"time"
 )
 
-// maxSteps bounds a search for a cycle, in calls and invocations looked at.
+// maxSteps limits a search for a cycle, in visited calls and invocations.
 const maxSteps = 10_000
 
-// objectCall is a call of an object that has not been answered.
+// objectCall is a call to an object that has not been answered yet.
 type objectCall struct {
 	ctx    context.Context // of the goroutine that waits
 	number pending
 	callee *Ref
 	method string
 	begun  time.Time
-	id     string // the callee's, once it has been looked up
-	isTold bool   // a cycle that it belongs to has been reported
+	id     string // the callee's id, after it was looked up
+	isTold bool   // a cycle with this call has been reported
 }
 
-// objects are contexts by the ids of their objects, where calls have been
-// waiting for long.
+// objects maps ids of objects to their contexts. It contains objects with a
+// call that has been waiting for long.
 var objects = map[string]*Context{}
 
-// MarkObject says that r is another object's stub.
+// MarkObject marks r as a stub of another object.
 func (r *Ref) MarkObject() { r.isObject = true }
 
-// objectCalled returns the call of an object: by a method of r, or by a helper
-// that calls its first argument. It returns nil if no object is called.
+// objectCalled returns the call to an object, made by a method of r or by a
+// host method whose first argument is the stub. It returns nil if no object is
+// called.
 func (r *Ref) objectCalled(ctx context.Context, method string, args []any) *objectCall {
 	if !r.isObject {
 		if len(args) == 0 {
@@ -43,16 +44,16 @@ func (r *Ref) objectCalled(ctx context.Context, method string, args []any) *obje
 	return &objectCall{ctx: ctx, callee: r, method: method, begun: time.Now()}
 }
 
-// look reports cycles of calls that begin in the object c and have gone on for
-// longer than patience: its calls wait for an object that waits for c. If a
-// lock is held during a call, such a cycle waits forever. JavaScript calls look
-// if an event of c has been open for long and has I/O in flight. Each object
-// finds its own id and those of the objects that it calls; the last one to do
-// so finds the cycle.
+// look reports cycles of calls: a call from object c waits for an object that
+// itself waits for c. Only calls older than patience count. If a lock is held
+// during a call, such a cycle waits forever. JavaScript calls look if an event
+// of c has been open for long and has I/O in flight. Each object finds its own
+// id and the ids of the objects that it calls. The last object to do so finds
+// the cycle.
 func (c *Context) look(patience time.Duration) {
 	defer func() { c.isLooking = false }()
 	if c.section.hasBegun {
-		setMark(c.section.mark) // it would be held back, too
+		setMark(c.section.mark) // otherwise the section would hold back this goroutine, too
 	}
 	calls := c.longCalls(patience)
 	if len(calls) == 0 {
@@ -78,8 +79,8 @@ func (c *Context) look(patience time.Duration) {
 	}
 }
 
-// objectID returns the id of the object of a stub or a DurableObjectState; ""
-// if it has none.
+// objectID returns the id of the object behind a stub or a DurableObjectState,
+// or "" if it has none.
 func objectID(r *Ref) string {
 	v, err := r.Get("id")
 	id, ok := v.(*Ref)
@@ -94,7 +95,7 @@ func objectID(r *Ref) string {
 	return text
 }
 
-// longCalls returns the calls that goroutines of c have waited for longer than
+// longCalls returns the calls for which goroutines of c have waited longer than
 // patience.
 func (c *Context) longCalls(patience time.Duration) (calls []*objectCall) {
 	mu.Lock()
@@ -131,7 +132,7 @@ func (s *search) follow(call *objectCall) bool {
 		return false
 	}
 	s.path = append(s.path, step{called(call.callee.c, FromContext(call.ctx)), call})
-	if c == s.start && c.section.hasBegun { // which holds the call back
+	if c == s.start && c.section.hasBegun { // the section holds the call back
 		s.end = called(c, nil) + "." + call.method +
 			", held back by a transaction or a blocked section"
 		return true
@@ -148,8 +149,8 @@ func (s *search) follow(call *objectCall) bool {
 	return false
 }
 
-// goOn follows the calls that an invocation of c waits for. (A goroutine whose
-// context is not the invocation's may work for any.)
+// goOn follows the calls that an invocation of c waits for. (If a goroutine's
+// context belongs to no invocation, it may work for any of them.)
 func (s *search) goOn(c *Context, i *Invocation) bool {
 	s.seen[i] = true
 	for _, next := range c.longCalls(s.patience) {
@@ -161,8 +162,8 @@ func (s *search) goOn(c *Context, i *Invocation) bool {
 	return false
 }
 
-// answering returns the open invocation of c that probably answers a call: the
-// first that began after the call.
+// answering returns the open invocation of c that probably answers a call. It
+// is the first matching one that began after the call.
 func (s *search) answering(c *Context, call *objectCall) (first *Invocation) {
 	for i := c.open; i != nil && s.step(); i = i.next {
 		if i.answers(call) && (first == nil || i.id < first.id) {
@@ -177,9 +178,9 @@ func (s *search) step() bool {
 	return s.steps <= maxSteps
 }
 
-// answers reports whether an invocation may be the one that a call of its
-// object waits for. Numbers are given in order; while a constructor runs, other
-// invocations wait.
+// answers reports whether an invocation may be the one that a call to its
+// object waits for. Numbers are given in ascending order. While a constructor
+// runs, other invocations wait.
 func (i *Invocation) answers(call *objectCall) bool {
 	switch i.Kind {
 	case Construct:
@@ -190,7 +191,7 @@ func (i *Invocation) answers(call *objectCall) bool {
 	return false
 }
 
-// called returns the name of an object's invocation: Class(id).method.
+// called returns the name of an object's invocation, as Class(id).method.
 func called(c *Context, i *Invocation) string {
 	name := program.Class(c)
 	if len(c.objectID) > 8 {
@@ -202,7 +203,7 @@ func called(c *Context, i *Invocation) string {
 	return name
 }
 
-// report describes which call waits for which. It shows the ids of objects,
+// report prints which call waits for which. It shows the ids of objects,
 // because their names are user data.
 func (s *search) report() {
 	text := "capdo: a cycle of calls has gone on for " +
@@ -212,5 +213,5 @@ func (s *search) report() {
 		text += step.from + " → "
 	}
 	// one write, one entry in the log
-	print(text + s.end + "\nhint: if the last one needs a lock that the first one holds, neither ends: release it before you call another object, and give calls a deadline\n")
+	print(text + s.end + "\nhint: if the last one needs a lock that the first one holds, neither returns: release the lock before you call another object, and give calls a deadline\n")
 }

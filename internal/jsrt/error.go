@@ -2,14 +2,14 @@ package jsrt
 
 import "errors"
 
-// Error is a value that JavaScript threw or rejected with. Only newError makes
-// one; package durable classifies it.
+// Error is a value that JavaScript threw or rejected with. Only newError
+// creates it; package durable classifies it.
 type Error struct {
-	Name    string // "Error", "TypeError", …; empty when something else than an Error was thrown
+	Name    string // "Error", "TypeError", …; empty if the thrown value was not an Error
 	Message string
 	// Props are the error's other own primitive properties. workerd sets
-	// retryable, overloaded, remote and durableObjectReset, and copies those of
-	// an error thrown by a remote method.
+	// retryable, overloaded, remote and durableObjectReset. It copies the
+	// properties of an error that a remote method threw.
 	Props map[string]any
 }
 
@@ -39,8 +39,8 @@ func (e *Error) fields() map[string]any {
 	return m
 }
 
-// Natively, every operation returns unsupported, which wraps
-// errors.ErrUnsupported.
+// In a native program, every operation returns an unsupported error, which
+// wraps errors.ErrUnsupported.
 type unsupported struct{}
 
 func (unsupported) Error() string { return "capdo runs inside workerd only (GOOS=js GOARCH=wasm)" }
@@ -51,17 +51,18 @@ var errUnsupported error = unsupported{}
 // Errors of the boundary itself.
 var (
 	// ErrContextClosed: the stateless invocation has ended, or the object's
-	// instance was evicted. No more I/O is possible in it.
-	ErrContextClosed = errors.New("I/O context is closed: the invocation it belonged to has ended")
-	// ErrDeadlock: a stateless invocation waits, and nothing is in flight that
-	// could wake a goroutine.
+	// instance was evicted. It can do no more I/O.
+	ErrContextClosed = errors.New("I/O context is closed: its invocation has ended")
+	// ErrDeadlock: a stateless invocation waits, and nothing in flight can wake
+	// one of its goroutines.
 	ErrDeadlock = errors.New("deadlock: the request's goroutine waits and nothing is in flight that could wake it")
-	// ErrForeignHandle: a handle of one I/O context was passed to another.
+	// ErrForeignHandle: a handle was used in an I/O context that it does not
+	// belong to.
 	ErrForeignHandle = errors.New("the handle belongs to another object, or another request")
 	// ErrNestedSection: the goroutine, or the one that started it, is already
 	// in a critical section of the object.
-	ErrNestedSection = errors.New("this goroutine is in a transaction, or blocks concurrency, already")
+	ErrNestedSection = errors.New("this goroutine is already in a transaction, or already blocks concurrency")
 	// ErrTransactionParked: the callback of a synchronous transaction waited
 	// for something.
-	ErrTransactionParked = errors.New("the transaction's function waited (for I/O, a channel, a lock, a timer); it must run through without waiting, and was rolled back")
+	ErrTransactionParked = errors.New("the transaction's function waited (for I/O, a channel, a lock, a timer); it must not wait, so the transaction was rolled back")
 )

@@ -2,16 +2,15 @@
 
 package jsrt
 
-// What exportTable counts.
+// These are the things that exportTable can count.
 const (
 	countContexts int32 = iota
 	countWaiters        // goroutines that wait for a context's turn
-	countPromises       // that goroutines of a context wait for
-	countOpen           // invocations of a context
+	countPromises       // promises that goroutines of a context wait for
+	countOpen           // open invocations of a context
 )
 
-// exportTable is for e2e/explore, which looks at Go's side of the protocol
-// between turns.
+// exportTable lets e2e/explore inspect Go's state between turns.
 //
 //go:wasmexport capdo_table
 func exportTable(count, id int32) (n int32) {

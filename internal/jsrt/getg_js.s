@@ -1,7 +1,8 @@
 #include "textflag.h"
 
 // func goroutine() uintptr
-// The address of the running goroutine's g: it tells goroutines apart while they live, which is all that transactions need.
+// goroutine returns the address of the running goroutine's g. Two live
+// goroutines have different addresses; transactions need no more than that.
 TEXT ·goroutine(SB), NOSPLIT, $0-8
 	MOVD g, ret+0(FP)
 	RET

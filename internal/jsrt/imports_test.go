@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Only durable and its subpackages use JavaScript values. All other packages
-// use durable's types.
+// Only durable and the packages below it handle JavaScript values. All other
+// packages use durable's types.
 func TestOnlyDurableImportsJsrt(t *testing.T) {
 	const module = "flow.internal/capdo/"
 	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...")
@@ -28,7 +28,7 @@ func TestOnlyDurableImportsJsrt(t *testing.T) {
 		}
 		importers++
 		name := strings.TrimPrefix(packages[0], module)
-		if name != "durable" && !strings.HasPrefix(name, "durable/") && !strings.HasPrefix(name, "e2e/boundary/") { // which tests jsrt
+		if name != "durable" && !strings.HasPrefix(name, "durable/") && !strings.HasPrefix(name, "e2e/boundary/") { // e2e/boundary tests jsrt
 			t.Errorf("%s imports internal/jsrt", name)
 		}
 	}

@@ -14,26 +14,27 @@ type Kind int32
 // Kinds of invocation, with their arguments.
 const (
 	Construct Kind = iota // state, env; Index is the class
-	Fetch                 // method, url, headers, body or nil; in the stateless Worker also env
+	Fetch                 // method, url, headers, body or nil; stateless Worker: also env
 	Alarm                 // scheduled time in ms, retry count, is retry
 	Method                // the caller's arguments; Index is the method
-	Test                  // package durabletest's, see OnTest
-	Message               // of a WebSocket: its number, itself, is text, bytes
-	Close                 // of a WebSocket: its number, itself, code, reason, was clean
-	Err                   // of a WebSocket: its number, itself, what was thrown
+	Test                  // of package durabletest, see OnTest
+	Message               // WebSocket's number, WebSocket, whether it is text, bytes
+	Close                 // WebSocket's number, WebSocket, code, reason, whether it was clean
+	Err                   // WebSocket's number, WebSocket, the thrown value
 )
 
 // Program serves workerd's events.
 type Program interface {
-	// Serve handles an invocation in its own goroutine, and returns the value
+	// Serve handles an invocation in its own goroutine and returns the value
 	// for JavaScript.
 	Serve(ctx context.Context, i *Invocation, args []any) (any, error)
 	// Throw converts an error to the one that JavaScript throws.
 	Throw(error) *Error
-	// Describe describes the entry module that the program needs.
+	// Describe returns the description of the entry module.
 	Describe() map[string]any
-	// Class, Name and State are for messages: the name of an object's class,
-	// the name of what an invocation runs, and an object's DurableObjectState.
+	// Class, Name and State are used in messages. They return the name of an
+	// object's class, the name of an invocation's function, and an object's
+	// DurableObjectState.
 	Class(c *Context) string
 	Name(i *Invocation) string
 	State(c *Context) *Ref
@@ -41,7 +42,7 @@ type Program interface {
 
 var (
 	program Program
-	serving bool // the program is complete
+	serving bool // Run was called, so the program is complete
 )
 
 // Install sets the program that serves events after [Run] is called, and
@@ -68,21 +69,21 @@ type Invocation struct {
 
 	c        *Context
 	id       int32
-	size     int32 // of its arguments, in bytes at most
+	size     int32 // upper bound of its arguments' size, in bytes
 	tasks    int   // goroutines that work for it
-	bodies   int   // those of them that send the answer's body
+	bodies   int   // the goroutines among them that send the answer's body
 	answered bool
-	isOver   bool        // and JavaScript knows
+	isOver   bool        // it is over, and JavaScript knows it
 	next     *Invocation // of the same Context
 
-	// The context behind the invocation is made on first use: short handlers
-	// never need it.
+	// The inner context is created on first use, because short handlers never
+	// need it.
 	ctx    context.Context
 	stop   context.CancelCauseFunc
-	ending error // cause of a cancellation that came before
+	ending error // cause of a cancellation before the inner context existed
 	waits  *op   // promises that its goroutines wait for, linked by next
 
-	// The context of the goroutines that Go has started.
+	// The context of the goroutines that Go has started; created on first use.
 	taskCtx  context.Context
 	stopTask context.CancelCauseFunc
 }
@@ -142,13 +143,13 @@ func (i *Invocation) removeWait(o *op) {
 	}
 }
 
-// Deadline reports that there is none.
+// Deadline reports that there is no deadline.
 func (i *Invocation) Deadline() (time.Time, bool) { return time.Time{}, false }
 
-// Done is closed when the invocation is cancelled.
+// Done is closed when the invocation is canceled.
 func (i *Invocation) Done() <-chan struct{} { return i.context().Done() }
 
-// Err returns nil until the invocation is cancelled, then [context.Canceled].
+// Err returns nil until the invocation is canceled, then [context.Canceled].
 func (i *Invocation) Err() error {
 	if i.ending != nil {
 		return context.Canceled
@@ -164,7 +165,7 @@ func (i *Invocation) Value(key any) any {
 	return i.context().Value(key)
 }
 
-// ErrCallerGone is the cause of a context whose caller has disconnected.
+// ErrCallerGone is the cause if the caller has disconnected.
 var ErrCallerGone = errors.New("the caller has disconnected")
 
 // FromContext returns the invocation that ctx belongs to, or nil.
@@ -184,14 +185,14 @@ func (i *Invocation) Reply(v any, err error) {
 	}
 }
 
-// ErrTimeUp is the cause of a context whose stateless invocation has used the
-// time that workerd gives it after its answer.
-var ErrTimeUp = errors.New("the time is up: a stateless invocation ends 30 s after its client has the answer, or has gone")
+// ErrTimeUp is the cause if a stateless invocation has used up the time that
+// workerd gives it after its answer.
+var ErrTimeUp = errors.New("the time is up: a stateless invocation ends 30 s after its client has the answer, or has left")
 
 // Go runs fn in a goroutine. It keeps the invocation and its I/O context open
 // after the answer. The ctx of fn is not canceled when the caller disconnects.
 // It is canceled with [ErrTimeUp] shortly before workerd ends a stateless
-// invocation. A panic in fn is logged.
+// invocation. If fn panics, the panic is logged.
 func (i *Invocation) Go(fn func(context.Context)) {
 	if i.taskCtx == nil {
 		i.taskCtx, i.stopTask = context.WithCancelCause(context.WithoutCancel(i))
@@ -199,8 +200,8 @@ func (i *Invocation) Go(fn func(context.Context)) {
 	i.start(func() { fn(i.taskCtx) }, func() {})
 }
 
-// SendBody is Go for a function that sends the answer's body: the client has
-// the whole answer when fn returns.
+// SendBody is like Go, for a function that sends the answer's body. The client
+// has the whole answer when fn returns.
 func (i *Invocation) SendBody(fn func()) {
 	i.bodies++
 	i.start(fn, func() { i.bodies-- })
@@ -220,7 +221,7 @@ func (i *Invocation) start(fn, ended func()) {
 	}()
 }
 
-// timeUp ends the contexts of all goroutines that still work for the
+// timeUp cancels the contexts of all goroutines that still work for the
 // invocation.
 func (i *Invocation) timeUp() {
 	i.cancel(ErrTimeUp)

@@ -3,31 +3,32 @@ package jsrt
 import "context"
 
 // criticalSection is the critical section of an object: a transaction, or a
-// function with concurrency blocked. workerd runs one at a time, and holds back
-// events during it. This type holds back goroutines that are not inside.
-// Otherwise their writes would become part of the transaction, which may be
-// rolled back after they were told of success, and they would read values that
+// function during which concurrency is blocked. workerd runs one at a time and
+// holds back events during it. This type holds back goroutines that are not
+// inside. Otherwise their writes would become part of the transaction, which
+// may be rolled back after they got a success. They would also read values that
 // the section may change.
 type criticalSection struct {
-	taken     chan struct{} // holds one while somebody is inside
-	owner     uintptr       // the goroutine that is
-	mark      *mark         // of that, and of the goroutines that it starts
-	before    *mark         // that it had before
-	beginning pending       // the promise that workerd begins the section
+	taken     chan struct{} // has one element while a goroutine is inside
+	owner     uintptr       // the goroutine that is inside
+	mark      *mark         // of the owner and of the goroutines that it starts
+	before    *mark         // the owner's mark before it entered
+	beginning pending       // settles when workerd begins the section
 	hasBegun  bool
-	waiting   *waiter // goroutines that are not inside and need the context
+	waiting   *waiter // goroutines outside that need the context
 }
 
-// mark is inherited by a goroutine from the one that starts it. It says for
-// which context the goroutine works, and whether in its section. Its list makes
-// it an empty set of profiler labels.
+// mark says for which context a goroutine works, and whether it is in the
+// context's section. A goroutine inherits the mark of the goroutine that starts
+// it. To the Go runtime a mark is an empty set of profiler labels.
 type mark struct {
-	list []struct{}
-	_    byte // no two have the same address
+	list []struct{} // the runtime reads it as the list of labels
+	_    byte       // gives each mark its own address
 }
 
-// Here returns the context that the running goroutine works for: that of the
-// handler that has started it. It is nil if there is none, or if it is closed.
+// Here returns the context of the handler that has started the running
+// goroutine, directly or through others. It is nil if there is none or if it is
+// closed.
 func Here() *Context {
 	m := marked()
 	if m == nil {
@@ -66,9 +67,8 @@ func (c *Context) EnterSection(ctx context.Context) error {
 	}
 }
 
-// BeginSection calls the method of the host that begins the section, and
-// waits until workerd has begun it. From then on other goroutines are held
-// back.
+// BeginSection calls the host's method that begins the section, and waits until
+// workerd has begun it. After that, other goroutines are held back.
 func (c *Context) BeginSection(ctx context.Context, method string, args ...any) (any, error) {
 	v, err := c.Host().call(method, false, args)
 	if p, ok := v.(pending); ok {
@@ -86,15 +86,15 @@ func (c *Context) LeaveSection() {
 	<-c.section.taken
 }
 
-// Inside returns the context that the running goroutine works for, and perhaps
-// its critical section, for [Section.Enter].
+// Inside returns the context of the running goroutine, and its critical section
+// if it is in one, for [Section.Enter].
 func Inside() Section { return Section{marked()} }
 
-// Section is the context and critical section that a goroutine works for. The
-// zero Section is none.
+// Section is the context and critical section of a goroutine. The zero Section
+// is no context.
 type Section struct{ mark *mark }
 
-// Enter makes the running goroutine work for the section until leave is called.
+// Enter makes the running goroutine work in the section until leave is called.
 func (s Section) Enter() (leave func()) {
 	before := marked()
 	setMark(s.mark)
@@ -102,7 +102,7 @@ func (s Section) Enter() (leave func()) {
 }
 
 // holdsBack reports whether a section has begun and the running goroutine is
-// not inside. (Its owner may have set profiler labels, and has no mark then.)
+// not inside. (The owner may have set profiler labels, which replace its mark.)
 func (s *criticalSection) holdsBack() bool {
 	return s.hasBegun && s.mark != marked() && s.owner != goroutine()
 }

@@ -2,7 +2,8 @@ package jsrt
 
 import "unsafe"
 
-// Goroutines inherit profiler labels; package runtime/pprof would link fmt.
+// Goroutines inherit profiler labels. Package runtime/pprof would link package
+// fmt, so its functions are linked by name.
 
 //go:linkname setLabels runtime/pprof.runtime_setProfLabel
 func setLabels(unsafe.Pointer)

@@ -3,33 +3,33 @@ package jsrt
 import "runtime"
 
 // transaction is a running synchronous transaction. Its function has its own
-// goroutine, which can be abandoned when it waits. JavaScript's transactionSync
-// is on the stack below and cannot be abandoned.
+// goroutine, which can be abandoned if it waits. JavaScript's transactionSync
+// is below it on the stack and cannot be abandoned.
 type transaction struct {
 	c        *Context
 	fn       func() error
 	g        uintptr      // the function's goroutine
-	mark     *mark        // of the caller's
+	mark     *mark        // of the caller's goroutine
 	outer    *transaction // while running
-	next     *transaction // once given up
+	next     *transaction // after it was abandoned
 	finished bool
 	err      error
 	panicked any
-	exited   bool // runtime.Goexit, as in testing's FailNow
+	exited   bool // by runtime.Goexit, as in testing's FailNow
 }
 
-// begin is called by JavaScript inside transactionSync. Then it resumes the Go
-// program, which runs until every goroutine waits: also others, but
-// checkTransaction keeps their I/O out.
+// begin is called by JavaScript inside transactionSync. JavaScript then resumes
+// the Go program, which runs until every goroutine waits. Other goroutines run
+// too, but checkTransaction stops their I/O.
 func (t *transaction) begin() {
 	t.outer, t.c.tx = t.c.tx, t
 	go t.call()
 }
 
-// end is called when every goroutine waits, and says whether to commit.
+// end is called when every goroutine waits. It reports whether to commit.
 func (t *transaction) end() (commit bool) {
 	t.c.tx = t.outer
-	if !t.finished { // it waits, too
+	if !t.finished { // it waits
 		t.err = ErrTransactionParked
 		t.next, t.c.givenUp = t.c.givenUp, t
 	}
@@ -52,7 +52,7 @@ func (t *transaction) call() {
 	}
 }
 
-// result returns what the transaction's caller gets at the end.
+// result returns the result for the transaction's caller.
 func (t *transaction) result() error {
 	switch {
 	case t.panicked != nil:

@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// Tags of the encoding; must match value.mjs.
+// The tags of the encoding must match value.mjs.
 const (
 	tagUndefined = iota
 	tagNull
@@ -26,22 +26,22 @@ const (
 	tagRef    // u32 index in the context's table
 	tagError  // an object with name and message
 	tagPending
-	tagInt // int32, of a number that is one
+	tagInt // int32
 )
 
-// maxSafeInteger is JavaScript's Number.MAX_SAFE_INTEGER: up to it, all
-// integers are distinct numbers.
+// maxSafeInteger is JavaScript's Number.MAX_SAFE_INTEGER. A JavaScript number
+// represents all integers up to it exactly.
 const maxSafeInteger = 1<<53 - 1
 
-// pending is a promise that has not settled; its number names it on both sides.
+// pending is a promise that has not settled. Both sides identify it by this
+// number.
 type pending int32
 
-// maxDepth is how deep values may be nested, as in value.mjs: each level takes
-// stack, here and in JavaScript.
+// maxDepth limits how deep values may be nested, as in value.mjs. Each level
+// takes stack, in Go and in JavaScript.
 const maxDepth = 500
 
-// maxDate is the last moment that a JavaScript Date can be, in ms before and
-// after 1970.
+// maxDate is the largest distance of a JavaScript Date from 1970, in ms.
 const maxDate = 8_640_000_000_000_000
 
 var (
@@ -52,7 +52,7 @@ var (
 // ErrValue matches the error of a refused value.
 var ErrValue = errors.New("the value cannot be converted unchanged")
 
-// refusal is the error of a value that would change on the way.
+// refusal is the error for a value that the conversion would change.
 type refusal string
 
 func (r refusal) Error() string        { return "durable: " + string(r) }
@@ -61,29 +61,30 @@ func (r refusal) Is(target error) bool { return target == ErrValue }
 const (
 	errTooDeep refusal = "a value that is nested more than 500 deep, or contains itself"
 	errChanged refusal = "a buffer of the value was resized or transferred before Go could read it"
-	errDate    refusal = "a time that a JavaScript Date cannot be"
+	errDate    refusal = "a time that a JavaScript Date cannot represent"
 	errText    refusal = "text that is not valid UTF-8 would change as a JavaScript string"
 	errDigits  refusal = "a BigInt is not an integer in decimal digits"
 	errType    refusal = "a Go value of this type cannot be passed to JavaScript"
 )
 
-// BigInt is a JavaScript BigInt in decimal digits, if no other Go type can
-// represent it; see package durable.
+// BigInt is a JavaScript BigInt in decimal digits, for values that no other Go
+// type can represent. See package durable.
 type BigInt string
 
-// undefined is JavaScript's undefined as an outcome, which differs from null;
-// see [Ref.Lookup].
+// undefined is the outcome undefined, which differs from null; see
+// [Ref.Lookup].
 type undefined struct{}
 
 // encode appends v's encoding to b, for a context to decode.
 func encode(b []byte, c *Context, v any) ([]byte, error) { return encoder{c}.value(b, v, 0) }
 
-// encoder appends values for a context. It refuses references of another
-// context, at any depth: their numbers mean other values there.
+// encoder encodes values for a context. It refuses references of other contexts
+// at any depth, because their numbers mean other values there.
 type encoder struct{ c *Context }
 
 // value appends the encoding of a value that is nested depth deep. Integers
-// outside ±(2^53-1) become BigInts: as numbers they would change.
+// outside ±(2^53-1) become BigInts, because a JavaScript number would change
+// them.
 func (e encoder) value(b []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
@@ -181,7 +182,7 @@ func appendInt(b []byte, v int64) ([]byte, error) {
 	return appendNumber(b, float64(v)), nil
 }
 
-// appendNumber writes small integers as integers: V8 stores them in a few
+// appendNumber encodes small integers as integers. V8 stores them in a few
 // bytes, and any other number in nine.
 func appendNumber(b []byte, f float64) []byte {
 	if n := int32(f); float64(n) == f && (n != 0 || !math.Signbit(f)) {
@@ -194,7 +195,7 @@ func appendFloat(b []byte, f float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
 }
 
-// appendLen is not inlined, so that the code contains it only once.
+// appendLen is not inlined, to keep the code small.
 //
 //go:noinline
 func appendLen(b []byte, n int) []byte { return binary.LittleEndian.AppendUint32(b, uint32(n)) }
@@ -206,18 +207,18 @@ func appendString(b []byte, s string) ([]byte, error) {
 	return append(appendLen(b, len(s)), s...), nil
 }
 
-// decoder reads values. Byte slices it returns alias its buffer when alias is
-// set.
+// decoder reads values. If alias is set, the byte slices that it returns alias
+// its buffer.
 type decoder struct {
 	b     []byte
 	c     *Context
 	alias bool
-	brief bool // references live as long as their context
+	brief bool // references get no cleanup and live as long as their context
 	depth int
 }
 
-// outcome decodes the whole buffer. It returns an error as the error, not as a
-// value, and keeps undefined apart from null.
+// outcome decodes the whole buffer. An encoded error becomes the returned
+// error, and undefined stays distinct from null.
 func outcome(d *decoder) (any, error) {
 	if len(d.b) == 1 && d.b[0] == tagUndefined {
 		return undefined{}, nil
@@ -296,8 +297,8 @@ func (d *decoder) value() (any, error) {
 	return nil, errMalformed
 }
 
-// bigInt returns a Go value that becomes the same BigInt again: an int64 or a
-// uint64 beyond ±(2^53-1), else a [BigInt].
+// bigInt returns a Go value that converts back to the same BigInt: an int64 or
+// a uint64 outside ±(2^53-1), otherwise a [BigInt].
 func bigInt(digits string) (any, error) {
 	if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
 		if n > maxSafeInteger || n < -maxSafeInteger {
@@ -360,7 +361,7 @@ func (d *decoder) chunk() ([]byte, error) {
 }
 
 // string copies the text, unless the text is most of a buffer that belongs to
-// the value: then a copy would double the memory of a long text.
+// the value. In that case a copy would double the memory of a long text.
 func (d *decoder) string() (string, error) {
 	b, err := d.chunk()
 	if d.alias && len(b) >= longString && len(b) > len(d.b) {

@@ -150,7 +150,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := encode(nil, nil, v)
 		if err != nil {
-			return // invalid UTF-8, a promise in a value, or a released reference
+			return // for example a string that is not UTF-8, a promise in a value, or a released reference
 		}
 		w, err := (&decoder{b: again}).value()
 		if err != nil {
@@ -162,7 +162,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// builder builds values from a fuzzer's bytes.
+// builder makes a value from a fuzzer's bytes.
 type builder struct{ b []byte }
 
 func (g *builder) take(n int) []byte {
@@ -188,7 +188,7 @@ func (g *builder) uint64() (n uint64) {
 
 func (g *builder) string() string { return strings.ToValidUTF8(string(g.take(int(g.byte()))), "?") }
 
-// value returns a value, and what it decodes to.
+// value returns a value, and the expected value after a round trip.
 func (g *builder) value(depth int) (in, out any) {
 	kind := g.byte() % 12
 	if depth > 20 && kind > 8 {
@@ -257,7 +257,7 @@ func FuzzRoundTrip(f *testing.F) {
 				t.Fatalf("%#v became %#v, %v, with %d bytes left", in, got, err, len(d.b))
 			}
 		}
-		for n := range min(len(enc)-len("before"), 200) { // a truncated encoding is malformed, or decodes to less
+		for n := range min(len(enc)-len("before"), 200) { // a cut encoding is malformed, or decodes to less
 			if got, err := (&decoder{b: enc[len("before"):][:n]}).value(); err == nil {
 				t.Fatalf("%d bytes of %#v are %#v", n, in, got)
 			}

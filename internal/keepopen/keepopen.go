@@ -1,20 +1,19 @@
-// Package keepopen keeps the invocation of a Worker open while work of it goes
-// on that its response, or its client, does not wait for.
+// Package keepopen keeps a Worker's invocation open for work that continues
+// after the response was sent or the client has left.
 package keepopen
 
 import "context"
 
-// Key is under what a context has its invocation.
+// Key is the context key of the invocation.
 type Key struct{}
 
-// invocation is that of package jsrt.
+// invocation is implemented by package jsrt's Invocation.
 type invocation interface {
 	Go(fn func(context.Context))
 }
 
-// Invocation keeps the invocation that ctx belongs to open until done is
-// called. The platform ends it all the same after about 30 s. Elsewhere it does
-// nothing.
+// Invocation keeps the invocation of ctx open until done is called. The
+// platform still ends it after about 30 s. Outside of a Worker it does nothing.
 func Invocation(ctx context.Context) (done func()) {
 	i, ok := ctx.Value(Key{}).(invocation)
 	if !ok {

@@ -12,13 +12,13 @@ import (
 )
 
 var (
-	errUnsent      = errors.New("never sent: too many were in flight")
+	errUnsent      = errors.New("not sent: too many requests were in flight")
 	errInterrupted = errors.New("interrupted")
 	errTooLarge    = errors.New("answer over 64 MiB")
 )
 
-// kindOf names what is wrong, without addresses and ports, so that equal errors
-// are counted together.
+// kindOf names an error's kind without addresses and ports, so that equal
+// errors are counted together.
 func kindOf(err error) string {
 	var (
 		timeout net.Error

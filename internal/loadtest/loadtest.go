@@ -1,11 +1,11 @@
-// Package loadtest puts load on an HTTP server, in a closed or an open loop, and
+// Package loadtest puts load on an HTTP server, in a closed or an open loop. It
 // counts answers, errors and latencies.
 //
-// In a closed loop some callers each wait for an answer before they send the
-// next request: while the server stalls they send nothing, so what others would
-// have waited is not measured (coordinated omission). In an open loop requests
-// become due at a rate, whatever the server does, and the latency of each counts
-// from the time at which it was due.
+// In a closed loop, each caller waits for its answer before it sends the next
+// request. While the server stalls, the callers send nothing, so the time that
+// other clients would have waited is not measured (coordinated omission). In an
+// open loop, requests become due at a fixed rate, whatever the server does. The
+// latency of each request counts from the time when it was due.
 package loadtest
 
 import (
@@ -16,33 +16,35 @@ import (
 	"time"
 )
 
-// MaxAnswer is how much of an answer's body is read, in bytes. A longer one is
-// an error.
+// MaxAnswer is the largest body of an answer, in bytes. A larger one is an
+// error.
 const MaxAnswer = 64 << 20
 
-// Options is a load.
+// Options describes a load.
 type Options struct {
-	// Request makes the request with a serial number, from 0.
+	// Request makes the request with that serial number. Numbers begin at 0.
 	Request func(ctx context.Context, serial int64) (*http.Request, error)
 	Client  *http.Client
-	// Callers send in a closed loop, unless Rate is set.
+	// Callers is the number of callers in a closed loop. It is used if Rate is
+	// 0.
 	Callers int
-	// Rate is how many requests become due in a second, in an open loop.
+	// Rate is the number of requests that become due per second in an open
+	// loop.
 	Rate float64
-	// MaxInFlight bounds the requests under way in an open loop. Requests wait
-	// for others to end; that is part of their latency.
+	// MaxInFlight limits the requests in flight in an open loop. A request may
+	// wait for others to end; that time is part of its latency.
 	MaxInFlight int
-	// Requests that begin, or are due, in the Warmup are not counted.
+	// Requests that begin or are due during Warmup are not counted.
 	Warmup, Duration time.Duration
-	// Timeout is how long a request may take from when it is sent.
+	// Timeout is the time limit of a request, from when it is sent.
 	Timeout time.Duration
 	// Progress is called each second until the last request has ended.
 	Progress func(Progress)
 }
 
-// Progress is where a load is.
+// Progress describes a running load.
 type Progress struct {
-	Elapsed  time.Duration // since the beginning, with the warmup
+	Elapsed  time.Duration // since the beginning, including the warmup
 	Warmup   bool
 	Counted  int64
 	Errors   int64
@@ -50,7 +52,7 @@ type Progress struct {
 }
 
 // Run puts load on a server until the duration has passed and the last request
-// has ended. If ctx ends before, it returns what was counted until then.
+// has ended. If ctx ends first, it returns the results so far.
 func Run(ctx context.Context, o Options) *Result {
 	start := time.Now()
 	l := &load{
@@ -74,13 +76,13 @@ func Run(ctx context.Context, o Options) *Result {
 // load is one run.
 type load struct {
 	Options
-	start, from, end time.Time // from: requests are counted
+	start, from, end time.Time // requests are counted from from to end
 	serial, inFlight atomic.Int64
 	mu               sync.Mutex // of result
 	result           *Result
 }
 
-// closed has each caller send one request after another.
+// closed runs the callers; each sends one request after another.
 func (l *load) closed(ctx context.Context) {
 	var callers sync.WaitGroup
 	for range l.Callers {
@@ -93,12 +95,13 @@ func (l *load) closed(ctx context.Context) {
 	callers.Wait()
 }
 
-// open sends each request when it is due, or later if MaxInFlight are under way.
+// open sends each request when it is due, or later if MaxInFlight are in
+// flight.
 func (l *load) open(ctx context.Context) {
 	slots := make(chan struct{}, l.MaxInFlight)
 	var sent sync.WaitGroup
 	defer sent.Wait()
-	timeout := time.After(time.Until(l.end) + l.Timeout) // for those that are due and wait
+	timeout := time.After(time.Until(l.end) + l.Timeout) // for requests that are due and wait
 	for n := int64(0); ; n++ {
 		due := l.due(n)
 		if !due.Before(l.end) {
@@ -123,13 +126,13 @@ func (l *load) open(ctx context.Context) {
 	}
 }
 
-// due is when the n-th request is due.
+// due returns the time when the n-th request is due.
 func (l *load) due(n int64) time.Time {
 	return l.start.Add(time.Duration(float64(n) / l.Rate * float64(time.Second)))
 }
 
-// unsent counts the requests from the n-th that were due before a time and never
-// sent, with the time that they have waited.
+// unsent counts the requests from the n-th on that were due before a time and
+// were never sent. Their latency is the time that they have waited.
 func (l *load) unsent(n int64, before time.Time, err error) {
 	if before.After(l.end) {
 		before = l.end
@@ -153,7 +156,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// send sends a request that is due, and counts what comes of it.
+// send sends a request that is due, and counts its result.
 func (l *load) send(ctx context.Context, due time.Time) {
 	l.inFlight.Add(1)
 	defer l.inFlight.Add(-1)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// options returns the options of a load test without a warmup.
+// options is a load on a server without a warmup.
 func options(t *testing.T, handler http.HandlerFunc) Options {
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
@@ -24,8 +24,8 @@ func options(t *testing.T, handler http.HandlerFunc) Options {
 	}
 }
 
-// stalling returns a handler that answers at once, except during one second,
-// when it does not answer at all.
+// stalling answers at once, except during one second, in which it does not
+// answer.
 func stalling(after time.Duration) http.HandlerFunc {
 	begin := time.Now()
 	return func(http.ResponseWriter, *http.Request) {
@@ -36,9 +36,9 @@ func stalling(after time.Duration) http.HandlerFunc {
 	}
 }
 
-// If a server stalls for one second out of two, half of the requests of an open
-// loop are affected. This must show even if the limit of requests in flight
-// prevents most of them from being sent.
+// A stall of one second in two seconds affects half of the requests of an open
+// loop. This holds even if the limit of requests in flight keeps most of them
+// from being sent.
 func TestAnOpenLoopShowsAStall(t *testing.T) {
 	for name, inFlight := range map[string]int{"enough in flight": 1000, "few in flight": 2} {
 		t.Run(name, func(t *testing.T) {
@@ -48,8 +48,8 @@ func TestAnOpenLoopShowsAStall(t *testing.T) {
 			if r.Requests != 200 {
 				t.Errorf("%d requests were counted, want 200: %v", r.Requests, r.Errors)
 			}
-			// Half of the requests are due within the stall, evenly spread: a
-			// quarter of all waits for half of it or longer.
+			// Half of the requests are due during the stall, evenly spread. So
+			// a quarter of all requests waits for at least half of the stall.
 			if p := r.Percentile(80); p < 400*time.Millisecond {
 				t.Errorf("p80 is %s, want at least 400ms", p)
 			}
@@ -73,7 +73,7 @@ func TestAClosedLoopSendsNothingMeanwhile(t *testing.T) {
 		t.Errorf("%d requests have statuses %v, errors %v", r.Requests, r.Statuses, r.Errors)
 	}
 	if most.Load() > 3 {
-		t.Errorf("%d requests were under way, want at most 3", most.Load())
+		t.Errorf("%d requests were in flight, want at most 3", most.Load())
 	}
 }
 
@@ -87,11 +87,11 @@ func TestTheBoundOfRequestsInFlight(t *testing.T) {
 	o.Rate, o.MaxInFlight = 1000, 4
 	Run(t.Context(), o)
 	if most.Load() > 4 {
-		t.Errorf("%d requests were under way, want at most 4", most.Load())
+		t.Errorf("%d requests were in flight, want at most 4", most.Load())
 	}
 }
 
-// Requests that are due but cannot be sent count with the time they have
+// A request that is due and cannot be sent counts with the time that it has
 // waited.
 func TestRequestsThatAreNeverSent(t *testing.T) {
 	stop := make(chan struct{})
@@ -140,7 +140,7 @@ func TestTheWarmupDoesNotCount(t *testing.T) {
 	}
 }
 
-// An interrupted run also counts the requests without an answer.
+// The result of an interrupted run includes the requests without an answer.
 func TestAnInterruptedRunReturnsWhatItHas(t *testing.T) {
 	for name, open := range map[string]bool{"open loop": true, "closed loop": false} {
 		t.Run(name, func(t *testing.T) {

@@ -7,25 +7,25 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Latencies are kept from 1 µs to 3 h, to three digits.
+// Latencies are recorded from 1 µs to 3 h, with three digits.
 const (
 	maxLatency = 3 * time.Hour
 	digits     = 3
 )
 
-// maxKinds bounds the kinds of errors that are told apart.
+// maxKinds limits the number of kinds of errors.
 const maxKinds = 20
 
-// Result is what a load was answered with. Latencies are of all requests. One
+// Result is the result of a load. Latencies include all requests. A request
 // that failed, or had no answer when the run was interrupted, counts with the
 // time that it had waited.
 type Result struct {
 	Requests    int64
 	Answered    int64         // within Elapsed
-	Elapsed     time.Duration // for which requests were sent, without the warmup
+	Elapsed     time.Duration // time in which requests were sent, without the warmup
 	Statuses    map[int]int64
 	Errors      map[string]int64 // by kind
-	Unfinished  int64            // when the run was interrupted
+	Unfinished  int64            // requests without an answer when the run was interrupted
 	Interrupted bool
 	latencies   *hdrhistogram.Histogram
 }
@@ -66,7 +66,7 @@ func (r *Result) failures() (n int64) {
 	return n
 }
 
-// Rate is how many requests were answered in a second.
+// Rate returns the number of answered requests per second.
 func (r *Result) Rate() float64 {
 	if r.Elapsed <= 0 {
 		return 0
@@ -79,20 +79,20 @@ func (r *Result) Percentile(p float64) time.Duration {
 	return time.Duration(r.latencies.ValueAtPercentile(p)) * time.Microsecond
 }
 
-// Min, Mean and Max are those of the latencies.
+// Min, Mean and Max return the latencies' minimum, mean and maximum.
 func (r *Result) Min() time.Duration  { return time.Duration(r.latencies.Min()) * time.Microsecond }
 func (r *Result) Max() time.Duration  { return time.Duration(r.latencies.Max()) * time.Microsecond }
 func (r *Result) Mean() time.Duration { return time.Duration(r.latencies.Mean()) * time.Microsecond }
 
-// Bar is a bar of a histogram: the requests that took up to a time, and longer
-// than that of the bar before.
+// Bar is a bar of a histogram. It counts the requests that took at most UpTo
+// and more than the previous bar's UpTo.
 type Bar struct {
 	UpTo  time.Duration
 	Count int64
 }
 
-// Histogram has a bar for each doubling of the latency, from 125 µs on, without
-// those at both ends that are empty.
+// Histogram returns a bar for each doubling of the latency, from 125 µs on. It
+// leaves out empty bars at both ends.
 func (r *Result) Histogram() (bars []Bar) {
 	bar := Bar{UpTo: 125 * time.Microsecond}
 	for _, b := range r.latencies.Distribution() {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// NodeStatus is what is shown of a node.
+// NodeStatus is the status of a node, as users see it.
 type NodeStatus struct {
 	Node     int    `json:"node"`
 	URL      string `json:"url"`
@@ -22,11 +22,11 @@ type NodeStatus struct {
 	Seconds  int    `json:"seconds"` // in that state
 	Objects  int    `json:"objects"`
 	Requests int64  `json:"requests"`
-	Failed   int64  `json:"failed"` // of the requests, not answered by the node
+	Failed   int64  `json:"failed"` // requests that the node did not answer
 	PID      int    `json:"pid,omitempty"`
 }
 
-// Status returns what is shown of all nodes.
+// Status returns the status of all nodes.
 func (c *Cluster) Status() (list []NodeStatus) {
 	objects := c.Objects()
 	for _, n := range c.Nodes {
@@ -42,17 +42,17 @@ func (c *Cluster) Status() (list []NodeStatus) {
 	return list
 }
 
-// Actions are what can be done to a node, by name.
+// Actions are the operations on a node, by name.
 var Actions = map[string]func(*Node) error{
 	"kill": (*Node).Kill, "stop": (*Node).Stop, "pause": (*Node).Pause, "resume": (*Node).Resume,
 	"restart": (*Node).Restart,
 }
 
-// controlFile names the socket that takes commands: a path may be too long for
-// one, so it is in a folder of its own.
+// controlFile contains the path of the socket that takes commands. The path of
+// a socket must be short, so the socket is in a separate folder.
 const controlFile = "control"
 
-// Control takes commands for the cluster until ctx ends.
+// Control accepts commands for the cluster until ctx ends.
 func (c *Cluster) Control(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "capdo-")
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package localcluster runs several nodes of a cluster on this machine, over an
-// S3-compatible server of their own, to try what happens when nodes die: what
-// capdo cluster does.
+// Package localcluster runs several nodes of a cluster on this machine, with
+// its own S3-compatible server. It is for trying out what happens when nodes
+// die. It implements capdo cluster.
 package localcluster
 
 import (
@@ -22,29 +22,29 @@ import (
 	"flow.internal/capdo/internal/selfhost"
 )
 
-// TimeDivisor shortens leases, from 20 s to 10 s. Larger ones stop nodes: the
-// bucket's clock has whole seconds.
+// TimeDivisor shortens leases from 20 s to 10 s. With a larger divisor nodes
+// stop, because the bucket's clock has whole seconds.
 const TimeDivisor = 2
 
-// prefix of the cluster in its bucket.
+// prefix is the cluster's prefix in its bucket.
 const prefix = "nodes"
 
-// Options say what is run.
+// Options describe the cluster to run.
 type Options struct {
-	Node    selfhost.Options // what all nodes have in common
+	Node    selfhost.Options // options that all nodes share
 	Nodes   int
 	Dir     string // for the bucket, the nodes' folders and their logs
-	Listen  string // host:port that any node answers at; the nodes have the ports after it
-	Program string // the S3 server's, as s3server.Build returns it
+	Listen  string // host:port for requests to any node; the nodes use the ports after it
+	Program string // the S3 server's program, as s3server.Build returns it
 }
 
-// Cluster is nodes and their bucket.
+// Cluster is a set of nodes with their bucket.
 type Cluster struct {
 	Options
 	Nodes  []*Node
 	bucket *s3server.Server
 	key    string
-	change chan struct{} // something is to be shown
+	change chan struct{} // gets an element when a state has changed
 }
 
 // Start starts the bucket's server and all nodes, and returns when they serve.
@@ -70,8 +70,9 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// credentials is a file: variables of the user's own environment, such as a
-// session token, are not for this bucket.
+// credentials returns the path of a file. It is used instead of the user's
+// environment variables, which are not for this bucket and may include a
+// session token.
 func (c *Cluster) credentials() string { return filepath.Join(c.Dir, "bucket", "credentials") }
 
 func (c *Cluster) startNodes(ctx context.Context) error {
@@ -81,7 +82,7 @@ func (c *Cluster) startNodes(ctx context.Context) error {
 	}
 	port, err := strconv.Atoi(first)
 	if err != nil {
-		return fmt.Errorf("%q is no port: %w", first, err)
+		return fmt.Errorf("%q is not a port: %w", first, err)
 	}
 	var errs []error
 	for n := range c.Options.Nodes {
@@ -119,7 +120,7 @@ func (c *Cluster) Stop() {
 	}
 }
 
-// Changed reports that something is to be shown.
+// Changed returns a channel that gets an element when a state has changed.
 func (c *Cluster) Changed() <-chan struct{} { return c.change }
 
 func (c *Cluster) changed() {
@@ -132,7 +133,7 @@ func (c *Cluster) changed() {
 // Node is one workerd.
 type Node struct {
 	Number  int
-	URL     string // answers as long as capdo runs, and counts
+	URL     string // of a proxy that answers as long as capdo runs, and counts requests
 	Cluster *Cluster
 
 	advertise string
@@ -164,7 +165,7 @@ func newNode(c *Cluster, number int, listen string) (*Node, error) {
 
 func (n *Node) dir() string { return filepath.Join(n.Cluster.Dir, fmt.Sprintf("node%d", n.Number)) }
 
-// State says how the node is, and since when.
+// State returns the node's state and the time of its last change.
 func (n *Node) State() (string, time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -183,14 +184,14 @@ func (n *Node) set(state string) {
 	}
 }
 
-// running returns the server, or nil if the node does not run.
+// running returns the server, or nil if the node is not running.
 func (n *Node) running() *selfhost.Server {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.server
 }
 
-// Restart starts the node, after ending it gracefully if it runs.
+// Restart starts the node. If it is running, Restart first stops it gracefully.
 func (n *Node) Restart() error {
 	if n.running() != nil {
 		if err := n.Stop(); err != nil {
@@ -225,7 +226,7 @@ func (n *Node) Restart() error {
 	return nil
 }
 
-// ended notes the end of a server that nobody asked to end.
+// ended records that a server has ended by itself.
 func (n *Node) ended(s *selfhost.Server) {
 	n.mu.Lock()
 	mine := n.server == s
@@ -244,7 +245,7 @@ func (n *Node) ended(s *selfhost.Server) {
 func (n *Node) await(ctx context.Context) error {
 	s := n.running()
 	if s == nil {
-		return errors.New("it does not run")
+		return errors.New("it is not running")
 	}
 	select {
 	case <-s.Up():
@@ -283,16 +284,16 @@ func (n *Node) poll(ctx context.Context) {
 		switch {
 		case err == nil:
 			n.set("ready")
-		case !isUp(s): // "starting" it is already
+		case !isUp(s): // the state is already "starting"
 		default:
 			n.set("not ready: " + err.Error())
 		}
 	}
 }
 
-var errNotRunning = errors.New("the node does not run\nhint: start it with capdo cluster restart")
+var errNotRunning = errors.New("the node is not running\nhint: start it with capdo cluster restart")
 
-// take takes the server away from the node.
+// take returns the node's server and removes it from the node.
 func (n *Node) take() *selfhost.Server {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -312,7 +313,7 @@ func (n *Node) Kill() error {
 	return nil
 }
 
-// Stop has the node hand its objects over and end.
+// Stop makes the node hand over its objects and end.
 func (n *Node) Stop() error {
 	s := n.running()
 	if s == nil {
@@ -328,7 +329,7 @@ func (n *Node) Stop() error {
 	return err
 }
 
-// Pause stops the process in its tracks, until Resume.
+// Pause stops the process (SIGSTOP) until Resume.
 func (n *Node) Pause() error {
 	s := n.running()
 	if s == nil {
@@ -338,7 +339,7 @@ func (n *Node) Pause() error {
 	return pause(s.Process())
 }
 
-// Resume lets it go on.
+// Resume continues a paused process.
 func (n *Node) Resume() error {
 	s := n.running()
 	if s == nil {

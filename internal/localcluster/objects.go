@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// Objects returns how many objects the bucket says that each node owns, by the
-// node's number. Those of nodes that died count for nobody.
+// Objects returns the number of objects that each node owns according to the
+// bucket, by the node's number. It does not count the objects of dead nodes.
 func (c *Cluster) Objects() map[int]int {
 	root := filepath.Join(c.bucket.Dir, prefix, "v1")
 	numbers := c.numbers(filepath.Join(root, "nodes"))
@@ -23,7 +23,8 @@ func (c *Cluster) Objects() map[int]int {
 	return owned
 }
 
-// numbers tells the nodes' ids in the bucket apart by their addresses.
+// numbers maps the nodes' ids in the bucket to their numbers, by their
+// addresses.
 func (c *Cluster) numbers(dir string) map[string]int {
 	ids, latest := map[string]int{}, map[int]int64{}
 	files, _ := filepath.Glob(filepath.Join(dir, "*.json"))

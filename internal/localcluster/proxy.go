@@ -12,15 +12,16 @@ import (
 	"time"
 )
 
-// counts are of the requests that came for a node.
+// counts count a node's requests.
 type counts struct{ requests, failed atomic.Int64 }
 
-// Counts returns how many requests came, and how many the node did not answer.
+// Counts returns how many requests arrived, and how many the node did not
+// answer.
 func (n *Node) Counts() (requests, failed int64) {
 	return n.counts.requests.Load(), n.counts.failed.Load()
 }
 
-// proxy passes requests on to the node, wherever it listens now.
+// proxy passes requests to the node at its current address.
 func (n *Node) proxy() http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -40,15 +41,15 @@ func (n *Node) proxy() http.Handler {
 		s := n.running()
 		if s == nil {
 			n.counts.failed.Add(1)
-			http.Error(w, fmt.Sprintf("node %d does not run", n.Number), http.StatusBadGateway)
+			http.Error(w, fmt.Sprintf("node %d is not running", n.Number), http.StatusBadGateway)
 			return
 		}
 		proxy.ServeHTTP(w, r.WithContext(withTarget(r.Context(), s.Listen)))
 	})
 }
 
-// balance serves at an address with the nodes that are ready, in turn. A
-// request that fails is not sent again: its effect is unknown.
+// balance serves at an address and sends requests to the ready nodes, in turn.
+// It does not repeat a failed request, because the request's effect is unknown.
 func (c *Cluster) balance(address string) error {
 	var turn atomic.Int64
 	proxies := make([]http.Handler, len(c.Nodes))

@@ -5,7 +5,7 @@ import (
 	"net/url"
 )
 
-// target is the key of a request's node in its context.
+// target is the context key of a request's node.
 type target struct{}
 
 func withTarget(ctx context.Context, hostPort string) context.Context {

@@ -1,4 +1,4 @@
-// Package node finds Node.js and the npm packages that capdo drives.
+// Package node finds Node.js and the npm packages that capdo uses.
 package node
 
 import (
@@ -12,11 +12,12 @@ import (
 	"strings"
 )
 
-// minMajor and minMinor are the oldest Node.js that wrangler 4 starts on.
+// minMajor and minMinor are the oldest version of Node.js that wrangler 4
+// supports.
 const minMajor, minMinor = 22, 12
 
-// Package is the npm package with Node.js for this machine, or "" where npm has
-// none of a version that wrangler starts on, as for macOS.
+// Package returns the npm package with Node.js for this machine. It returns ""
+// if npm has no version that wrangler supports, as for macOS.
 func Package() string {
 	switch runtime.GOOS + "/" + runtime.GOARCH {
 	case "linux/amd64":
@@ -27,8 +28,8 @@ func Package() string {
 	return ""
 }
 
-// Find returns the path of a Node.js that wrangler accepts: that of [Package]
-// in dir or a folder above it, else the one on PATH.
+// Find returns the path of a Node.js that wrangler supports. It prefers
+// [Package] in dir or a folder above it, and then takes the one on PATH.
 func Find(dir string) (string, error) {
 	hint := fmt.Sprintf("hint: install Node.js %d.%d or later", minMajor, minMinor)
 	if pkg := Package(); pkg != "" {
@@ -52,15 +53,15 @@ func Find(dir string) (string, error) {
 	return p, nil
 }
 
-// isEnough reports whether wrangler starts on a version such as "v22.12.0".
+// isEnough reports whether wrangler supports a version such as "v22.12.0".
 func isEnough(version string) bool {
 	var major, minor int
 	fmt.Sscanf(version, "v%d.%d", &major, &minor)
 	return major > minMajor || major == minMajor && minor >= minMinor
 }
 
-// Workerd returns the path of the runtime's program for this machine, which
-// comes with wrangler: npm installs the package of one platform only.
+// Workerd returns the path of workerd's program for this machine. It comes with
+// wrangler: npm installs the package for one platform only.
 func Workerd(dir string) (string, error) {
 	arch := map[string]string{"amd64": "64", "arm64": "arm64"}[runtime.GOARCH]
 	p, abs, err := find(dir, "@cloudflare/workerd-"+runtime.GOOS+"-"+arch+"/bin/workerd")
@@ -72,8 +73,8 @@ func Workerd(dir string) (string, error) {
 	return p, err
 }
 
-// Module returns the path of a file in node_modules of dir or a folder above
-// it; name begins with the package's name.
+// Module returns the path of a file in node_modules of dir or of a folder above
+// it. name begins with the package's name.
 func Module(dir, name string) (string, error) {
 	p, abs, err := find(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -85,7 +86,8 @@ func Module(dir, name string) (string, error) {
 }
 
 // find looks for a file in node_modules of dir and of each folder above it. abs
-// is dir's absolute path. Without the file the error is fs.ErrNotExist.
+// is dir's absolute path. If the file does not exist, the error is
+// fs.ErrNotExist.
 func find(dir, name string) (path, abs string, err error) {
 	if abs, err = filepath.Abs(dir); err != nil {
 		return "", "", err

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// put creates an empty program in a folder in node_modules.
+// put creates an empty program in a folder of node_modules.
 func put(t *testing.T, dir, name string) string {
 	t.Helper()
 	p := filepath.Join(dir, "node_modules", filepath.FromSlash(name))
@@ -54,7 +54,7 @@ func TestNodeOfTheProjectComesBeforeThatOnPath(t *testing.T) {
 		t.Errorf("a Node.js that is too old: %v", err)
 	}
 	if Package() == "" {
-		return // npm has no workerd for this platform
+		return // npm has no package for this platform
 	}
 	want := put(t, dir, Package()+"/bin/node")
 	if p, err := Find(dir); err != nil || p != want {

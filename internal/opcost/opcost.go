@@ -1,13 +1,13 @@
-// Package opcost has what each operation of a ledger, a store and a sequencer
-// costs, as the table in docs/cost.md has it. Tests measure each figure.
+// Package opcost lists the cost of each operation of a ledger, a store and a
+// sequencer, as in the table of docs/cost.md. Tests measure each figure.
 package opcost
 
-// None is the figure of an operation that an object of one key does not have.
+// None stands for an operation that an object of one key does not have.
 const None = -1
 
-// Cost is what one operation costs: requests to objects; rows written in an
+// Cost is the cost of one operation: requests to objects; rows written in an
 // object of one key, in a bucket, and in a bucket of a class with OnExpired;
-// and rows read in an object of one key, and in a bucket.
+// and rows read in an object of one key and in a bucket.
 type Cost struct {
 	Operation                  string
 	Requests                   int
@@ -15,7 +15,7 @@ type Cost struct {
 	ReadPerKey, Read           int
 }
 
-// The operations that capdo cost calculates with.
+// These are the operations that capdo cost uses.
 const (
 	FirstOfObject = "claim, the first of an object"
 	FirstOfKey    = "claim, the first of a key"
@@ -25,7 +25,7 @@ const (
 	RemoveOne     = "alarm that removes one record"
 )
 
-// Table is the table of docs/cost.md. The engine's TestCosts measures rows,
+// Table is the table of docs/cost.md. The engine's TestCosts measures rows.
 // dodedupe's TestRequestsAreThoseOfTheTable counts requests.
 var Table = []Cost{
 	{FirstOfObject, 1, 2, 3, 3, 3, 2},
@@ -49,7 +49,7 @@ var Table = []Cost{
 	{"alarm that removes ten records", 1, None, 12, 12, None, 58},
 }
 
-// Of returns the cost of an operation of the table.
+// Of returns the cost of an operation in the table.
 func Of(operation string) Cost {
 	for _, c := range Table {
 		if c.Operation == operation {

@@ -6,28 +6,28 @@ import (
 	"flow.internal/capdo/internal/price"
 )
 
-// Workload is a month of claims. Its figures are checked by whoever fills it in.
+// Workload is a month of claims. The caller must check its figures.
 type Workload struct {
 	Claims     float64       `json:"claims"`
-	Duplicates float64       `json:"duplicates"` // their share of the claims, below 1
+	Duplicates float64       `json:"duplicates"` // share of the claims that are duplicates, below 1
 	TTL        time.Duration `json:"-"`
 	Buckets    int           `json:"buckets"` // 0: an object per key
 	OnExpired  bool          `json:"on_expired"`
 	Result     int           `json:"result_bytes"`
-	// Work is the time from a claim to its completion, in which dedupe.Do
-	// extends the lease each third of it.
+	// Work is the time from a claim to its completion. During that time
+	// dedupe.Do extends the lease after each third of a lease.
 	Work  time.Duration `json:"-"`
 	Lease time.Duration `json:"-"`
-	// Active is the time that an object is active for a request. It is an
-	// assumption: nothing was measured at Cloudflare.
+	// Active is the time that an object is active for one request. It is an
+	// assumption, not measured at Cloudflare.
 	Active time.Duration `json:"-"`
-	// CPU time of the Worker for a claim of a new key with its completion, and
-	// for that of a duplicate.
+	// CPUNew is the CPU time of the Worker for a claim of a new key with its
+	// completion. CPUDuplicate is that for a duplicate's claim.
 	CPUNew, CPUDuplicate time.Duration `json:"-"`
 }
 
-// Sizes on disk. An object of one key is a database. In a bucket a key took
-// 944 bytes in make load: 18 MiB for 20,000 keys.
+// Sizes on disk, in bytes. An object of one key is a database. In a bucket, a
+// key took 944 bytes in make load: 18 MiB for 20,000 keys.
 const (
 	databaseSize = 12 << 10
 	recordSize   = 944
@@ -35,18 +35,19 @@ const (
 
 const month = price.Days * 24 * time.Hour
 
-// Estimate is what a workload takes.
+// Estimate is what a workload uses in a month.
 type Estimate struct {
 	New        float64 `json:"new_keys"`
 	Duplicates float64 `json:"duplicates"`
 	Alarms     float64 `json:"alarms"`
-	Live       float64 `json:"live_keys"` // at a time, once the TTL has passed
+	Live       float64 `json:"live_keys"` // at any time, after the first TTL has passed
 	price.Usage
 }
 
-// Estimate calculates what a month takes in the long run, when as many keys
-// expire as are claimed. Each new key is claimed once, completed, and removed
-// by an alarm of its own, which is the most; duplicates come after completion.
+// Estimate calculates a month's usage in the long run, when as many keys expire
+// as are claimed. It assumes the most expensive case: each new key is claimed
+// once, completed, and removed by its own alarm. Duplicates come after the
+// completion.
 func (w *Workload) Estimate() Estimate {
 	e := Estimate{Duplicates: w.Claims * w.Duplicates}
 	e.New = w.Claims - e.Duplicates
@@ -57,7 +58,7 @@ func (w *Workload) Estimate() Estimate {
 		extends = e.New * float64(w.Work/(w.Lease/3))
 	}
 	first := FirstOfKey
-	if w.Buckets == 0 || e.Live < float64(w.Buckets) { // most are empty
+	if w.Buckets == 0 || e.Live < float64(w.Buckets) { // most buckets are empty
 		first = FirstOfObject
 	}
 	w.add(&e, first, e.New)
@@ -86,8 +87,8 @@ func (w *Workload) add(e *Estimate, operation string, times float64) {
 	e.RowsRead += times * float64(read)
 }
 
-// activeSeconds is how long objects are active. A bucket is billed once for the
-// requests that it handles at the same time.
+// activeSeconds returns how long objects are active. A bucket is billed once
+// for the requests that it handles at the same time.
 func (w *Workload) activeSeconds(requests float64) float64 {
 	seconds := requests * w.Active.Seconds()
 	if w.Buckets > 0 {
@@ -96,7 +97,7 @@ func (w *Workload) activeSeconds(requests float64) float64 {
 	return seconds
 }
 
-// stored is in GB.
+// stored returns the stored data in GB.
 func (w *Workload) stored(live float64) float64 {
 	bytes := live * float64(databaseSize+w.Result)
 	if w.Buckets > 0 {
@@ -105,23 +106,23 @@ func (w *Workload) stored(live float64) float64 {
 	return bytes / 1e9
 }
 
-// Limits of a bucket: what Cloudflare says one object takes.
+// Limits of a bucket: those that Cloudflare states for one object.
 const (
 	bucketRate   = 1000 // requests a second
 	bucketStored = 10   // GB
 )
 
-// Warnings says what the workload runs into, whatever the plan.
+// Warnings returns the limits that the workload exceeds with any plan.
 func (w *Workload) Warnings(e Estimate) (warnings []string) {
 	if w.Buckets == 0 {
 		return nil
 	}
 	n := float64(w.Buckets)
 	if e.Requests/month.Seconds()/n > bucketRate {
-		warnings = append(warnings, "a bucket has over 1,000 requests a second on average, the most that an object takes: use more buckets")
+		warnings = append(warnings, "a bucket has over 1,000 requests a second on average, the limit of an object: use more buckets")
 	}
 	if e.Stored/n > bucketStored {
-		warnings = append(warnings, "a bucket stores over 10 GB, the most that an object stores: use more buckets")
+		warnings = append(warnings, "a bucket stores over 10 GB, the limit of an object: use more buckets")
 	}
 	return warnings
 }

@@ -10,7 +10,7 @@ import (
 	"flow.internal/capdo/internal/price"
 )
 
-// workload returns a month with 1,000,000 claims, a tenth of them duplicates.
+// workload is a month of 1,000,000 claims, a tenth of them duplicates.
 func workload(buckets int) Workload {
 	return Workload{
 		Claims: 1e6, Duplicates: 0.1, TTL: 24 * time.Hour, Buckets: buckets, Result: 100,
@@ -19,7 +19,7 @@ func workload(buckets int) Workload {
 	}
 }
 
-// The expected figures were calculated by hand from docs/cost.md.
+// The figures were calculated by hand from docs/cost.md.
 func TestEstimate(t *testing.T) {
 	usage := func(requests, duration, read, written, stored float64) price.Usage {
 		return price.Usage{
@@ -42,11 +42,11 @@ func TestEstimate(t *testing.T) {
 		// In 25 s the holder extends its lease twice: two more requests and
 		// rows, 4 more reads.
 		{"long work", func(w *Workload) { w.Work = 25 * time.Second }, 4, usage(4.6e6, 5888, 17.2e6, 7.2e6, 0.031369152)},
-		// 2.5 keys exist at any time. Each finds its bucket empty: 3 rows and 2
-		// reads.
+		// At any time there are 2.5 keys: each finds its bucket empty, 3 rows
+		// and 2 reads.
 		{"more buckets than keys", func(w *Workload) { w.TTL = 7200 * time.Millisecond }, 16,
 			usage(2.8e6, 3584, 15.4e6, 6.3e6, (16*12288+2.5*1044)/1e9)},
-		// One bucket cannot be active for longer than the month.
+		// A bucket cannot be active for longer than the month.
 		{"a bucket that is always active", func(w *Workload) { w.Active = time.Second }, 1,
 			usage(2.8e6, 30*86400*0.128, 13.6e6, 5.4e6, (12288+30_000*1044)/1e9)},
 	}

@@ -1,61 +1,62 @@
-// Package price has Cloudflare's published prices for Workers and for Durable
-// Objects backed by SQLite, and bills a month's usage with them.
+// Package price contains Cloudflare's published prices for Workers and for
+// Durable Objects with SQLite storage. It calculates the bill for a month's
+// usage.
 package price
 
 import "math"
 
-// Source is a page with prices, and the date that it was last changed when the
+// Source is a page with prices. Date is the date of its last change when the
 // prices were copied.
 type Source struct {
 	URL  string `json:"url"`
 	Date string `json:"date"`
 }
 
-// Sources are the pages that the prices are from.
+// Sources are the pages with the prices.
 var Sources = []Source{
 	{"https://developers.cloudflare.com/durable-objects/platform/pricing/", "2026-09-30"},
 	{"https://developers.cloudflare.com/workers/platform/pricing/", "2026-10-02"},
 }
 
 const (
-	// Subscription is the least that a month of Workers Paid costs, in dollars.
+	// Subscription is the minimum price of a month of Workers Paid, in dollars.
 	Subscription = 5
-	// Days is how many days a month has here.
+	// Days is the number of days in a month, here.
 	Days = 30
-	// Memory is what an active object is billed for, in GB: 128 MB, however
-	// much it uses.
+	// Memory is the memory that an active object is billed for, in GB: 128 MB,
+	// no matter how much it uses.
 	Memory = 0.128
-	// FreeCPU is the CPU time of an invocation on Workers Free, in ms.
+	// FreeCPU is the CPU time that an invocation has on Workers Free, in ms.
 	FreeCPU = 10
 )
 
-// Usage is what a month uses.
+// Usage is the usage of a month.
 type Usage struct {
 	WorkerRequests float64 `json:"worker_requests"`
 	CPU            float64 `json:"worker_cpu_ms"`
-	Requests       float64 `json:"object_requests"` // alarms are requests, too
+	Requests       float64 `json:"object_requests"` // including alarms
 	Duration       float64 `json:"object_duration_gb_s"`
 	RowsRead       float64 `json:"rows_read"`
 	RowsWritten    float64 `json:"rows_written"`
-	Stored         float64 `json:"stored_gb"` // at a time
+	Stored         float64 `json:"stored_gb"` // at any time
 }
 
-// meter is one of the things that are billed.
+// meter is one of the quantities that are billed.
 type meter struct {
 	name, unit string
 	of         func(*Usage) float64
-	included   float64 // a month, on Workers Paid
-	price      float64 // dollars for per
+	included   float64 // per month, on Workers Paid
+	price      float64 // in dollars, for an amount of per
 	per        float64
-	whole      bool    // what is begun of per counts in full
-	free       float64 // a day on Workers Free; 0 means that it is not metered
-	total      bool    // free is at a time, not a day
+	whole      bool    // the billed amount is rounded up to a multiple of per
+	free       float64 // per day, on Workers Free; 0 means not metered
+	total      bool    // free is a limit at any time, not per day
 }
 
 const million = 1e6
 
-// Only the page of Durable Objects says that usage is rounded up. The examples
-// on the page of Workers are not.
+// Only the page about Durable Objects states that usage is rounded up. The
+// examples on the page about Workers are not rounded.
 var meters = []meter{
 	{
 		name: "Worker requests", of: func(u *Usage) float64 { return u.WorkerRequests },
@@ -87,8 +88,8 @@ var meters = []meter{
 	},
 }
 
-// Line is a line of a bill of Workers Paid: Billed is what exceeds the included
-// amount, rounded up if the page says so.
+// Line is a line of a bill of Workers Paid. Billed is the amount above the
+// included one, rounded up if the page states that.
 type Line struct {
 	Name     string  `json:"name"`
 	Unit     string  `json:"unit,omitempty"`
@@ -100,15 +101,15 @@ type Line struct {
 	Dollars  float64 `json:"dollars"`
 }
 
-// Bill is a month of Workers Paid.
+// Bill is the bill for a month of Workers Paid.
 type Bill struct {
 	Subscription float64 `json:"subscription"`
 	Lines        []Line  `json:"lines"`
 	Total        float64 `json:"total"`
 }
 
-// Paid bills usage on Workers Paid. It takes the included amounts as unused by
-// whatever else the account does.
+// Paid calculates the bill of Workers Paid. It assumes that nothing else in the
+// account uses the included amounts.
 func Paid(u Usage) Bill {
 	b := Bill{Subscription: Subscription, Total: Subscription}
 	for _, m := range meters {
@@ -127,18 +128,18 @@ func Paid(u Usage) Bill {
 	return b
 }
 
-// Limit is a limit of Workers Free, and the part of the usage that it is for.
+// Limit is a limit of Workers Free, and the usage that it applies to.
 type Limit struct {
 	Name     string  `json:"name"`
 	Unit     string  `json:"unit,omitempty"`
 	Amount   float64 `json:"amount"`
 	Limit    float64 `json:"limit"`
-	Daily    bool    `json:"daily"` // else at any time
+	Daily    bool    `json:"daily"` // otherwise at any time
 	Exceeded bool    `json:"exceeded"`
 }
 
 // Free compares usage, spread evenly over the month, with the limits of Workers
-// Free. Beyond one of them operations of that type fail.
+// Free. Beyond a limit, operations of that type fail.
 func Free(u Usage) (limits []Limit) {
 	for _, m := range meters {
 		if m.free == 0 {

@@ -17,7 +17,7 @@ func dollars(t *testing.T, u Usage, name string) float64 {
 	return 0
 }
 
-// The amounts are from Cloudflare's pages at the time.
+// The amounts are those of Cloudflare's pages at that time.
 func TestPaid(t *testing.T) {
 	tests := []struct {
 		name string

@@ -1,5 +1,5 @@
-// Package problem writes error responses: application/problem+json (RFC 9457),
-// with a code to act on.
+// Package problem writes error responses as application/problem+json (RFC
+// 9457), with a code that callers can act on.
 package problem
 
 import (
@@ -16,10 +16,10 @@ type Problem struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`          // the status in words
 	Code   string `json:"code"`           // what went wrong, stable, in snake_case
-	Detail string `json:"detail"`         // what failed, in a sentence
-	Hint   string `json:"hint,omitempty"` // what to do about it
+	Detail string `json:"detail"`         // what failed, as a sentence
+	Hint   string `json:"hint,omitempty"` // what the caller can do about it
 
-	// RetryAfter, if positive, is sent in the header Retry-After, in seconds,
+	// RetryAfter, if positive, is sent in the Retry-After header, in seconds,
 	// rounded up.
 	RetryAfter time.Duration `json:"-"`
 }
@@ -27,7 +27,7 @@ type Problem struct {
 // Write sends the problem as the response.
 func (p Problem) Write(w http.ResponseWriter) { Write(w, &p, &p) }
 
-// Write sends a body that p is part of, and fills in p's title.
+// Write sends body, which contains p, as the response. It sets p's title.
 func Write(w http.ResponseWriter, p *Problem, body any) {
 	p.Title = http.StatusText(p.Status)
 	text, err := json.Marshal(body)
@@ -44,8 +44,8 @@ func Write(w http.ResponseWriter, p *Problem, body any) {
 	w.Write(append(text, '\n'))
 }
 
-// Secure keeps a response out of caches, and browsers from taking it for what
-// it is not.
+// Secure keeps a response out of caches and stops browsers from guessing its
+// type.
 func Secure(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -8,11 +8,11 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// idle is V8's name for the time in which nothing ran. It is left out.
+// idle is V8's name for time in which nothing ran. Convert leaves it out.
 const idle = "(idle)"
 
-// Convert makes a profile for go tool pprof. names are those of Names; a
-// function that has none keeps V8's.
+// Convert makes a profile for go tool pprof. names is the result of Names; a
+// function without an entry keeps V8's name.
 func Convert(c *CPU, names map[string]string) *profile.Profile {
 	b := builder{
 		names: names, nodes: map[int]*node{}, locations: map[Call]*profile.Location{},
@@ -97,8 +97,8 @@ func (b *builder) location(c Call) *profile.Location {
 	return l
 }
 
-// anonymous names a function that has no name: workerd's own have no URL
-// either.
+// anonymous returns a name for a function without a name. workerd's own
+// functions have no URL either.
 func anonymous(c Call) string {
 	if c.URL == "" {
 		return "(native)"

@@ -7,16 +7,17 @@ import (
 	"regexp"
 )
 
-// unusual is what Go's linker writes "_" for in the names of a wasm module.
-// (nameRegexp in cmd/link/internal/wasm/asm.go)
+// unusual matches the characters that Go's linker replaces by "_" in the names
+// of a wasm module. (nameRegexp in cmd/link/internal/wasm/asm.go)
 var unusual = regexp.MustCompile(`[^\w.]`)
 
-// ErrNoNames is that a module was built without the names of its functions.
-var ErrNoNames = errors.New("app.wasm has no names of functions")
+// ErrNoNames is returned for a module that was built without the names of its
+// functions.
+var ErrNoNames = errors.New("app.wasm does not contain the names of its functions")
 
-// Names maps the names that a module's functions have in a profile to Go's.
-// The module has both: its name section, and the table of Go's runtime, whose
-// names end with a zero byte.
+// Names maps the names of a module's functions in a profile to their names in
+// Go. The module contains both: the first in its name section, the second in
+// the table of Go's runtime, where names end with a zero byte.
 func Names(wasm []byte) (map[string]string, error) {
 	section, err := nameSection(wasm)
 	if err != nil {
@@ -38,7 +39,7 @@ func Names(wasm []byte) (map[string]string, error) {
 	return names, nil
 }
 
-// nameSection lists the functions of a module's name section.
+// nameSection returns the names of functions in a module's name section.
 func nameSection(wasm []byte) ([]string, error) {
 	const magic = 8
 	if len(wasm) < magic || string(wasm[:4]) != "\x00asm" {
@@ -71,7 +72,7 @@ func functionNames(r reader) (names []string, err error) {
 	return nil, ErrNoNames
 }
 
-// reader reads a module's numbers and bytes. Where there are too few it is bad.
+// reader reads a module's numbers and bytes. If there are too few, bad is set.
 type reader struct {
 	b   []byte
 	bad bool

@@ -8,8 +8,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// origin says where the program comes from: wrangler's inspector refuses those
-// that do not.
+// origin sets the header Origin. wrangler's inspector refuses programs that do
+// not send it.
 func origin() *websocket.DialOptions {
 	return &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"http://127.0.0.1"}}}
 }

@@ -2,5 +2,5 @@ package profile
 
 import "github.com/coder/websocket"
 
-// origin is the browser's affair.
+// origin is nil, because a browser sets the header itself.
 func origin() *websocket.DialOptions { return nil }

@@ -1,5 +1,5 @@
-// Package profile records what V8's CPU profiler sees of a Worker, and makes a
-// profile for go tool pprof of it, with the names of Go's functions.
+// Package profile records a Worker with V8's CPU profiler. It converts the
+// result to a profile for go tool pprof with the names of Go's functions.
 package profile
 
 import (
@@ -15,17 +15,17 @@ import (
 	"github.com/coder/websocket"
 )
 
-// CPU is a profile as V8 has it, of the Chrome DevTools Protocol.
+// CPU is a profile in V8's format, defined by the Chrome DevTools Protocol.
 // https://chromedevtools.github.io/devtools-protocol/tot/Profiler/#type-Profile
 type CPU struct {
 	Nodes      []Node `json:"nodes"`
 	StartTime  int64  `json:"startTime"` // µs
 	EndTime    int64  `json:"endTime"`
 	Samples    []int  `json:"samples"`    // the nodes' ids
-	TimeDeltas []int  `json:"timeDeltas"` // µs since the sample before
+	TimeDeltas []int  `json:"timeDeltas"` // µs since the previous sample
 }
 
-// Node is a function where it was called from.
+// Node is a function at one place in the call tree.
 type Node struct {
 	ID       int   `json:"id"`
 	Call     Call  `json:"callFrame"`
@@ -36,23 +36,23 @@ type Node struct {
 type Call struct {
 	Function string `json:"functionName"`
 	URL      string `json:"url"`
-	Line     int    `json:"lineNumber"` // from 0; -1 where there is none
+	Line     int    `json:"lineNumber"` // from 0; -1 if there is none
 }
 
 // Interval is the time between two samples.
 const Interval = 200 * time.Microsecond
 
-// maxProfile is the size of the largest profile that is read, in bytes.
+// maxProfile is the largest size of a profile that is read, in bytes.
 const maxProfile = 512 << 20
 
-// Session is a connection with the inspector of a Worker.
+// Session is a connection to the inspector of a Worker.
 type Session struct {
 	conn *websocket.Conn
-	last int // id of a command
+	last int // id of the last command
 }
 
-// Connect connects with the inspector at an address. workerd lists the
-// isolates that it has; wrangler's inspector has one.
+// Connect connects to the inspector at an address. workerd lists its isolates;
+// wrangler's inspector has one.
 func Connect(ctx context.Context, address string) (*Session, error) {
 	target, err := findTarget(ctx, address)
 	if err != nil {
@@ -71,7 +71,7 @@ func Connect(ctx context.Context, address string) (*Session, error) {
 	return s, nil
 }
 
-// findTarget asks for the WebSocket that is the user's Worker.
+// findTarget asks for the URL of the WebSocket for the user's Worker.
 func findTarget(ctx context.Context, address string) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+address+"/json", nil)
 	if err != nil {
@@ -79,7 +79,7 @@ func findTarget(ctx context.Context, address string) (string, error) {
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return "", fmt.Errorf("nobody answers at %s"+
+		return "", fmt.Errorf("nothing answers at %s"+
 			"\nhint: start capdo dev --profile in another terminal, or workerd serve --inspector-addr=%[1]s", address)
 	}
 	defer resp.Body.Close()
@@ -89,7 +89,7 @@ func findTarget(ctx context.Context, address string) (string, error) {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil || json.Unmarshal(b, &targets) != nil || len(targets) == 0 ||
 		!strings.HasPrefix(targets[0].URL, "ws://") {
-		return "", fmt.Errorf("what answers at %s is not a Worker's inspector"+
+		return "", fmt.Errorf("%s is not the address of a Worker's inspector"+
 			"\nhint: --inspector is the address that workerd or wrangler dev prints", address)
 	}
 	return targets[0].URL, nil
@@ -103,17 +103,17 @@ func (s *Session) prepare(ctx context.Context) error {
 		map[string]int64{"interval": Interval.Microseconds()}, nil)
 }
 
-// Start begins to record.
+// Start starts the recording.
 func (s *Session) Start(ctx context.Context) error { return s.do(ctx, "Profiler.start", nil, nil) }
 
-// Stop ends it, and returns what was recorded.
+// Stop ends the recording and returns it.
 func (s *Session) Stop(ctx context.Context) (*CPU, error) {
 	var result struct{ Profile *CPU }
 	if err := s.do(ctx, "Profiler.stop", nil, &result); err != nil {
 		return nil, err
 	}
 	if result.Profile == nil {
-		return nil, errors.New("the inspector has sent no profile")
+		return nil, errors.New("the inspector sent no profile")
 	}
 	return result.Profile, nil
 }

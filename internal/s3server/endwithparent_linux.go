@@ -2,5 +2,5 @@ package s3server
 
 import "syscall"
 
-// endWithParent also keeps a terminal's Ctrl-C from the server.
+// endWithParent also protects the server from a terminal's Ctrl-C.
 var endWithParent = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

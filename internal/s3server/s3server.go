@@ -1,9 +1,10 @@
-// Package s3server runs an S3-compatible server on this machine, for a cluster
-// to try and to test: versitygw (Apache-2.0), which keeps objects as files.
+// Package s3server runs an S3-compatible server on this machine, to try out and
+// test clusters. The server is versitygw (Apache-2.0), which stores objects as
+// files.
 //
-// It is no dependency of capdo: with 80 modules and a program of 80 MB it would
-// be most of what everybody who builds capdo downloads and compiles. Its module
-// is pinned here, by hash, and built when it is first needed.
+// versitygw is not a dependency of capdo. It has 80 modules and a program of 80
+// MB, so it would be most of what every user of capdo downloads and compiles.
+// Its module is pinned here by hash, and built on first use.
 package s3server
 
 import (
@@ -23,8 +24,8 @@ import (
 	"time"
 )
 
-// The module file and the hashes of what it needs. To update: go get and go mod
-// tidy in a folder with these two, as go.mod and go.sum.
+// These are versitygw's go.mod and go.sum. To update them, run go get and go
+// mod tidy in a folder that contains them as go.mod and go.sum.
 var (
 	//go:embed versitygw.mod.txt
 	modFile []byte
@@ -34,9 +35,9 @@ var (
 
 const command = "github.com/versity/versitygw/cmd/versitygw"
 
-// Build returns the path of the server's program. It compiles it unless that
-// has been done before on this machine, which takes minutes: building is called
-// first.
+// Build returns the path of the server's program. It compiles the program
+// unless this machine has it already. Compiling takes minutes, so Build calls
+// building first.
 func Build(ctx context.Context, building func()) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -68,7 +69,7 @@ func Build(ctx context.Context, building func()) (string, error) {
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOOS=", "GOARCH=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build %s: %w\n%s"+
-			"\nhint: it comes from the Go module proxy; go env GOPROXY says which one", command,
+			"\nhint: it comes from the Go module proxy; go env GOPROXY prints which one", command,
 			err, strings.TrimSpace(string(out)))
 	}
 	return path, os.Rename(filepath.Join(dir, "versitygw"), path)
@@ -85,17 +86,17 @@ type Server struct {
 	done chan struct{}
 }
 
-// Region is the server's.
+// Region is the server's region.
 const Region = "us-east-1"
 
-// Env are the environment variables with the server's credentials.
+// Env returns environment variables with the server's credentials.
 func (s *Server) Env() []string {
 	return []string{"AWS_ENDPOINT_URL=" + s.Endpoint, "AWS_REGION=" + Region,
 		"AWS_ACCESS_KEY_ID=" + s.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.Secret}
 }
 
 // Start starts the program at an address of this machine, with its objects in
-// dir, and returns when it answers.
+// dir. It returns when the server answers.
 func Start(ctx context.Context, program, address, dir string) (*Server, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -134,7 +135,7 @@ func Start(ctx context.Context, program, address, dir string) (*Server, error) {
 	}
 }
 
-// run starts the process, on a thread that lives as long.
+// run starts the process on a thread that lives as long as the process.
 func (s *Server) run() error {
 	started := make(chan error, 1)
 	go func() {

@@ -1,5 +1,5 @@
-// Package selfhost runs a built program on workerd, with a data folder, alone
-// or as a node of a cluster: what capdo serve does.
+// Package selfhost runs a built program on workerd with a data folder, alone or
+// as a node of a cluster. It implements capdo serve.
 package selfhost
 
 import (
@@ -15,9 +15,9 @@ import (
 	"flow.internal/capdo/internal/wrangler"
 )
 
-// Options say what is served, and where. Paths are absolute.
+// Options describe the server to run. Paths are absolute.
 type Options struct {
-	Workerd string           // the runtime's program
+	Workerd string           // workerd's program
 	Config  *wrangler.Config // of the Worker
 	Build   string           // the folder that capdo build wrote
 	Data    string           // the folder for objects
@@ -26,7 +26,7 @@ type Options struct {
 	Secrets map[string]string
 
 	TLSCert, TLSKey string // PEM files, or ""
-	BehindProxy     bool   // X-Forwarded-Proto says whether the client used https
+	BehindProxy     bool   // read from X-Forwarded-Proto whether the client used https
 	PrivateNetwork  bool   // fetch may reach private addresses
 	JSONLogs        bool
 	StopTimeout     time.Duration
@@ -34,27 +34,27 @@ type Options struct {
 	Cluster *Cluster // nil: this process serves alone
 }
 
-// Cluster is what the nodes of a cluster share, and where this one is.
+// Cluster describes a cluster and this node of it.
 type Cluster struct {
 	Bucket          string // s3://bucket/prefix
 	Endpoint        string // URL of an S3-compatible server, or "" for $AWS_ENDPOINT_URL
 	Region          string // or "" for $AWS_REGION
-	CredentialsFile string // is read again when it changes; or "" for the environment
+	CredentialsFile string // read again when it changes; "" for the environment
 	Listen          string // host:port for the other nodes
-	Advertise       string // host:port at which they reach this one
+	Advertise       string // host:port at which the other nodes reach this one
 	Key             string // shared secret
 	TimeDivisor     int    // divides lease and takeover times, for tests
 }
 
-// hidden stands for the cluster's key in a config that is shown.
+// hidden replaces the cluster's key in a config that is printed.
 const hidden = "(the content of --key-file)"
 
-// secretPrefix begins the names of the environment variables through which
-// workerd gets secrets.
+// secretPrefix is the prefix of the environment variables that pass secrets to
+// workerd.
 const secretPrefix = "CAPDO_SECRET_"
 
-// Shown is workerd's config, without the cluster's key. Other secrets are never
-// in it.
+// Shown returns workerd's config without the cluster's key. It never contains
+// other secrets.
 func (o *Options) Shown() (string, error) {
 	if o.Cluster == nil {
 		return o.capnp()
@@ -64,7 +64,7 @@ func (o *Options) Shown() (string, error) {
 	return shown.capnp()
 }
 
-// capnp writes workerd's config.
+// capnp returns workerd's config.
 func (o *Options) capnp() (string, error) {
 	bindings, err := o.bindings()
 	if err != nil {
@@ -92,8 +92,8 @@ func (o *Options) capnp() (string, error) {
 	return w.String(), nil
 }
 
-// experimental are the compatibility flags that workerd takes with
-// --experimental only.
+// experimental are the compatibility flags that workerd accepts only with
+// --experimental.
 var experimental = []string{"experimental", "unsafe_module"}
 
 func (o *Options) needsExperimental() bool {
@@ -204,8 +204,8 @@ func quoted(list []string) string {
 	return strings.Join(out, ", ")
 }
 
-// bindings are the Worker's namespaces, vars and secrets. A secret comes from
-// workerd's environment, so that the config has only its name.
+// bindings returns the Worker's namespaces, vars and secrets. workerd reads
+// secrets from its environment, so the config has only their names.
 func (o *Options) bindings() ([]string, error) {
 	var list []string
 	for _, b := range o.Config.DurableObjects.Bindings {

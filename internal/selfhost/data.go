@@ -13,8 +13,8 @@ import (
 // Data is the data folder of one process:
 //
 //	objects/       the objects' storage, a folder for each class
-//	capdo/lock     locked while a process serves; who that is
-//	capdo/home     the cluster that the objects are of
+//	capdo/lock     locked while a process serves; names the process
+//	capdo/home     the cluster that the objects belong to
 //	capdo/config.capnp   workerd's config
 type Data struct {
 	dir  string
@@ -23,20 +23,20 @@ type Data struct {
 
 var errHeld = errors.New("the file is locked")
 
-// OpenData makes the folder if need be, and locks it for the server at an
+// OpenData creates the folder if necessary, and locks it for the server at an
 // address.
 func OpenData(dir, address string) (*Data, error) {
 	own := filepath.Join(dir, "capdo")
 	for _, d := range []string{own, filepath.Join(dir, "objects")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("cannot store: %w"+
-				"\nhint: choose a folder that this user can write with --data", err)
+				"\nhint: with --data, choose a folder that this user can write to", err)
 		}
 	}
 	f, err := os.OpenFile(filepath.Join(own, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot store: %w"+
-			"\nhint: choose a folder that this user can write with --data", err)
+			"\nhint: with --data, choose a folder that this user can write to", err)
 	}
 	if err := lockFile(f); err != nil {
 		defer f.Close()
@@ -61,17 +61,17 @@ func heldError(dir, lock string) error {
 	if address, pid, ok := strings.Cut(strings.TrimSpace(string(b)), "\n"); ok {
 		where = fmt.Sprintf(", on %s (process %s)", address, pid)
 	}
-	return fmt.Errorf("another process serves with the data folder %s%s: with two, each object would run twice\nhint: stop that one first, or give this one a folder of its own with --data", dir, where)
+	return fmt.Errorf("another process serves with the data folder %s%s: with two processes, each object would run twice\nhint: stop that process first, or choose another folder with --data", dir, where)
 }
 
-// home is where the objects in the data folder live: in a bucket, or nowhere
-// else.
+// home names the bucket where the folder's objects live. It is empty if they
+// live only in the folder.
 type home struct {
 	Bucket string `json:"bucket"`
 }
 
-// Claim notes that the folder belongs to a cluster with that bucket, or with ""
-// to a server alone. It fails if the folder belongs to another.
+// Claim records that the folder belongs to the cluster with that bucket; ""
+// means a server alone. It fails if the folder belongs to another one.
 func (d *Data) Claim(bucket string) error {
 	path := filepath.Join(d.dir, "capdo", "home")
 	b, err := os.ReadFile(path)
@@ -91,9 +91,9 @@ func (d *Data) Claim(bucket string) error {
 	case was.Bucket == "":
 		return d.beforeCluster()
 	case bucket == "":
-		return fmt.Errorf("the data folder %s is of a node of the cluster %s: the objects are in its bucket, and here is a copy of some\nhint: serve with --cluster %[2]s, or start with an empty folder", d.dir, was.Bucket)
+		return fmt.Errorf("the data folder %s belongs to a node of the cluster %s: the objects are in the cluster's bucket, and the folder has copies of some\nhint: serve with --cluster %[2]s, or start with an empty folder", d.dir, was.Bucket)
 	}
-	return fmt.Errorf("the data folder %s is of a node of another cluster, %s"+
+	return fmt.Errorf("the data folder %s belongs to a node of another cluster, %s"+
 		"\nhint: start a node of %s with an empty folder", d.dir, was.Bucket, bucket)
 }
 
@@ -111,7 +111,7 @@ func (d *Data) claimNew(path, bucket string) error {
 }
 
 func (d *Data) beforeCluster() error {
-	return fmt.Errorf("the data folder %s has objects of a server that ran alone: a cluster does not take them over\nhint: start the node with an empty folder; docs/self-hosting.md says how to move data", d.dir)
+	return fmt.Errorf("the data folder %s has objects of a server that ran alone: a cluster does not take them over\nhint: start the node with an empty folder; docs/self-hosting.md explains how to move data", d.dir)
 }
 
 // Close unlocks the folder.

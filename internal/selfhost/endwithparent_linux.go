@@ -2,6 +2,6 @@ package selfhost
 
 import "syscall"
 
-// endWithParent also keeps a terminal's Ctrl-C from workerd: capdo passes it
+// endWithParent also protects workerd from a terminal's Ctrl-C. capdo passes it
 // on.
 var endWithParent = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -9,14 +9,15 @@ import (
 
 var variable = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
 
-// ReadEnvFile reads lines NAME=value. Blank lines and those that begin with #
-// say nothing, and "export " may come first. A value in double quotes may have
-// \n, \", and \\; one in single quotes is as it is. Else it ends with the line,
-// or with a # after a space. Nothing is expanded.
+// ReadEnvFile reads lines NAME=value. It skips blank lines and lines that begin
+// with #, and accepts "export " before the name. A value in double quotes may
+// contain \n, \", and \\. A value in single quotes is taken literally. An
+// unquoted value ends at the end of the line, or at a # after a space.
+// Variables in values are not expanded.
 func ReadEnvFile(path string) (map[string]string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w\nhint: --env-file names a file with lines NAME=value", err)
+		return nil, fmt.Errorf("%w\nhint: set --env-file to a file with lines NAME=value", err)
 	}
 	vars := map[string]string{}
 	for n, line := range strings.Split(string(b), "\n") {
@@ -29,9 +30,9 @@ func ReadEnvFile(path string) (map[string]string, error) {
 		if ok {
 			value, ok = unquote(strings.TrimSpace(value))
 		}
-		if !ok || !variable.MatchString(name) { // the line may be a secret: it is not shown
+		if !ok || !variable.MatchString(name) { // the line is not shown, because it may be a secret
 			return nil, fmt.Errorf("%s:%d: this is not NAME=value"+
-				"\nhint: put a value with quotes or # in single quotes, and one with line ends in double quotes, as \\n", path, n+1)
+				"\nhint: put a value with quotes or # into single quotes, and a value with line breaks into double quotes, as \\n", path, n+1)
 		}
 		vars[name] = value
 	}
@@ -51,7 +52,7 @@ func unquote(s string) (string, bool) {
 	return s, true
 }
 
-// unquoteBy reads up to the closing quote, which only a comment may follow.
+// unquoteBy reads up to the closing quote. Only a comment may follow.
 func unquoteBy(s string, quote byte) (string, bool) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -11,13 +11,13 @@ import (
 
 // health answers /healthz, /readyz and /metrics.
 type health struct {
-	alive    atomic.Pointer[string] // URL that workerd's event loop answers at
-	peers    atomic.Pointer[string] // URL of the cluster's own readiness
+	alive    atomic.Pointer[string] // URL at which workerd's event loop answers
+	peers    atomic.Pointer[string] // URL of the cluster's own readiness check
 	stopping atomic.Bool
 	pid      atomic.Int64 // workerd's
 }
 
-// probe is for requests to this machine.
+// probe is the client for requests to this machine.
 var probe = &http.Client{
 	Timeout:   2 * time.Second,
 	Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil},
@@ -28,7 +28,7 @@ func (h *health) listen(ctx context.Context, address string, m *metrics) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("cannot listen for health checks: %w"+
-			"\nhint: choose another address with --health, or none with --health=", err)
+			"\nhint: choose another address with --health, or turn health checks off with --health=", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz",

@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// failure is what workerd prints when it cannot serve, and what to do about it.
+// failure is a message that workerd prints when it cannot serve, with an
+// explanation and a hint.
 type failure struct {
 	pattern *regexp.Regexp
-	message string // may have the pattern's groups; "" for the matched text
+	message string // may use the pattern's groups
 	hint    string
 }
 
@@ -18,27 +19,27 @@ var failures = []failure{
 	{regexp.MustCompile(`404 NoSuchBucket`), "the bucket does not exist",
 		"create it first, or correct --cluster s3://bucket/prefix"},
 	{regexp.MustCompile(`: (40[0134] \w*(?:AccessDenied|AccessKey|Signature|Token|Credential|UserNotFound|Forbidden)\w*|403\b.*)`), "the bucket refuses the credentials: $1",
-		"they come from $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or from --credentials-file; they must read, write, list and delete there"},
-	{regexp.MustCompile(`RequestTimeTooSkewed|clock off from the bucket's by (\S+ \S+)`), "this machine's clock is not the bucket's: $0",
-		"set the clock by NTP (systemd-timesyncd, chrony), then start again"},
+		"they come from $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or from --credentials-file; they must allow reading, writing, listing and deleting"},
+	{regexp.MustCompile(`RequestTimeTooSkewed|clock off from the bucket's by (\S+ \S+)`), "this machine's clock differs from the bucket's: $0",
+		"synchronize the clock with NTP (systemd-timesyncd, chrony), then start again"},
 	{regexp.MustCompile(`could not load deployments from (\S+): bucket: .*: client error \(Connect\)`), "cannot connect to the server of the bucket $1",
-		"check --endpoint (or $AWS_ENDPOINT_URL), and that this machine reaches it"},
-	{regexp.MustCompile(`(\S+ \S+) is public, and traffic between instances is not encrypted`), "the cluster $1 is public, and nodes talk to one another unencrypted",
-		"--advertise and --cluster-listen take addresses of a private network: a VPC, WireGuard, Tailscale"},
+		"check --endpoint (or $AWS_ENDPOINT_URL), and whether this machine can reach it"},
+	{regexp.MustCompile(`(\S+ \S+) is public, and traffic between instances is not encrypted`), "the cluster $1 is public, but traffic between nodes is not encrypted",
+		"use addresses of a private network for --advertise and --cluster-listen: a VPC, WireGuard, Tailscale"},
 	{regexp.MustCompile(`cluster address (\S+) is a wildcard`), "other nodes cannot reach the wildcard $1",
-		"give the address of this node with --advertise"},
+		"set --advertise to this node's address"},
 	{regexp.MustCompile(`cluster address (\S+): (.*)`), "cannot listen on the cluster address $1: $2",
-		"choose an address of this machine with --cluster-listen; --advertise is the one that other nodes reach"},
+		"choose an address of this machine with --cluster-listen; --advertise is the address that other nodes reach"},
 	{regexp.MustCompile(`(\S+) holds Durable Objects from before cluster mode`), "$1 has objects of a server that ran alone: a cluster does not take them over",
-		"start the node with an empty --data; docs/self-hosting.md says how to move data"},
+		"start the node with an empty --data; docs/self-hosting.md explains how to move data"},
 	{regexp.MustCompile(`(?i)address already in use`), "the address to listen on is taken",
-		"stop what listens there, or choose another one with --listen"},
-	{regexp.MustCompile(`(?i)permission denied`), "workerd may not do what it has to: permission denied",
-		"check --listen (ports below 1024 need a capability) and who owns --data"},
+		"stop the program that listens there, or choose another address with --listen"},
+	{regexp.MustCompile(`(?i)permission denied`), "workerd lacks a permission",
+		"check --listen (ports below 1024 need a capability) and the owner of --data"},
 }
 
-// explain turns the end of workerd into an error: what it printed, in the
-// reader's terms where that is known.
+// explain returns an error for the end of workerd. It contains workerd's
+// output, with an explanation if one is known.
 func explain(printed string, ended error) error {
 	for _, f := range failures {
 		m := f.pattern.FindStringSubmatchIndex(printed)
@@ -54,7 +55,7 @@ func explain(printed string, ended error) error {
 	return fmt.Errorf("workerd ended: %w\n%s", ended, indented(printed))
 }
 
-// indented sets workerd's words off from capdo's, and leaves out stack traces.
+// indented indents workerd's output and leaves out stack traces.
 func indented(printed string) string {
 	var lines []string
 	for line := range strings.Lines(printed) {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// lockFile locks a file until all that have it open have closed it.
+// lockFile locks a file until every process that has it open has closed it.
 func lockFile(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// relay passes what workerd and the Worker print on, a line at a time, and
-// keeps the last lines.
+// relay passes on the output of workerd and the Worker, line by line, and keeps
+// the last lines.
 type relay struct {
-	json *slog.Logger // nil: the lines as they are
+	json *slog.Logger // nil: pass lines unchanged
 	text io.Writer
 
 	metrics *metrics // nil: none
@@ -30,8 +30,8 @@ const (
 	lineLimit = 1 << 20
 )
 
-// read relays a stream until it ends. What is longer than lineLimit is several
-// lines.
+// read relays a stream until it ends. It splits lines that are longer than
+// lineLimit.
 func (r *relay) read(stream io.Reader) {
 	lines := bufio.NewReaderSize(stream, lineLimit)
 	for {
@@ -68,7 +68,7 @@ func (r *relay) pass(line string) {
 	}
 }
 
-// tail is what was printed last.
+// tail returns the last lines.
 func (r *relay) tail() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,8 +91,8 @@ func parseRecord(line string) (r record, ok bool) {
 var levels = map[string]slog.Level{"debug": slog.LevelDebug, "trace": slog.LevelDebug,
 	"warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError}
 
-// origin says who printed a line. What is no record, or has a source, is
-// workerd's, the rest is the Worker's.
+// origin returns who printed a line. Lines that are no records, and records
+// with a source, come from workerd; the others come from the Worker.
 func (r *record) origin(isRecord bool) string {
 	if !isRecord || r.Source != "" {
 		return "workerd"
@@ -100,7 +100,7 @@ func (r *record) origin(isRecord bool) string {
 	return "worker"
 }
 
-// log gives workerd's record the form of capdo's own.
+// log converts workerd's record to the form of capdo's own log.
 func (r *relay) log(w record) {
 	at := time.Now()
 	if ms, err := strconv.ParseInt(strings.Trim(string(w.Timestamp), `"`), 10, 64); err == nil {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// metrics are what /metrics answers, in Prometheus' text format. There is nothing
-// of requests in it: workerd counts none.
+// metrics serves /metrics in Prometheus' text format. It has no figures about
+// requests, because workerd does not count them.
 type metrics struct {
 	health *health
 	data   string // folder
@@ -22,7 +22,7 @@ type metrics struct {
 	lines map[source]int
 }
 
-// source is where a line of the log comes from, and its level.
+// source is the origin of a line of the log, and its level.
 type source struct{ from, level string }
 
 // count counts a line of the log.
@@ -38,11 +38,11 @@ func (m *metrics) count(from, level string) {
 	m.lines[source{from, level}]++
 }
 
-// usage is what the kernel knows of workerd, where it can be asked.
+// usage is the kernel's data about workerd, on platforms that provide it.
 type usage struct {
 	cpu               float64 // seconds
 	memory            int64   // bytes, resident
-	openFiles, atMost int64
+	openFiles, atMost int64   // atMost is the limit
 }
 
 func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +55,7 @@ func (m *metrics) write(ctx context.Context, w io.Writer) {
 	alive := m.health.checkAlive(ctx)
 	took := time.Since(begin).Seconds()
 	gauge(w, "capdo_alive", "Whether workerd's event loop answers, as /healthz.", bit(alive == nil))
-	gauge(w, "capdo_alive_seconds", "How long workerd's event loop took to answer that.", took)
+	gauge(w, "capdo_alive_seconds", "How long workerd's event loop took to answer.", took)
 	gauge(w, "capdo_ready", "Whether new requests should come here, as /readyz.", bit(m.health.checkReady(ctx) == nil))
 	gauge(w, "capdo_start_time_seconds", "When the process started, in Unix time.", float64(m.begin.UnixMilli())/1000)
 	if u, ok := processUsage(int(m.health.pid.Load())); ok {
@@ -65,7 +65,7 @@ func (m *metrics) write(ctx context.Context, w io.Writer) {
 		gauge(w, "capdo_workerd_max_files", "How many files workerd may open.", float64(u.atMost))
 	}
 	if free, ok := freeBytes(m.data); ok {
-		gauge(w, "capdo_data_free_bytes", "What is free where the data folder is.", float64(free))
+		gauge(w, "capdo_data_free_bytes", "Free space on the data folder's file system.", float64(free))
 	}
 	m.writeLines(w)
 }

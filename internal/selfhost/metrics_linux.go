@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// clockTicks is the kernel's USER_HZ, which is 100 on all of Go's platforms.
+// clockTicks is the kernel's USER_HZ. It is 100 on all platforms that Go
+// supports.
 const clockTicks = 100
 
 // processUsage reads /proc.
@@ -21,7 +22,8 @@ func processUsage(pid int) (u usage, ok bool) {
 	if err != nil {
 		return u, false
 	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // from the third on: the second is a name
+	// These are the fields after the second, which is a name in parentheses.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	if len(fields) < 22 {
 		return u, false
 	}
@@ -41,7 +43,8 @@ func processUsage(pid int) (u usage, ok bool) {
 	return u, true
 }
 
-// freeBytes is what an unprivileged process can still write to a folder.
+// freeBytes returns how many bytes an unprivileged process can still write to a
+// folder.
 func freeBytes(dir string) (int64, bool) {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil {

@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// notify tells systemd (Type=notify) of a change of state.
+// notify reports a change of state to systemd (Type=notify).
 func notify(state string) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {

@@ -75,7 +75,7 @@ func TestDataFolderIsOfOneCluster(t *testing.T) {
 		{"", "", ""},
 		{"s3://a/x", "s3://a/x", ""},
 		{"", "s3://a/x", "ran alone"},
-		{"s3://a/x", "", "of a node of the cluster s3://a/x"},
+		{"s3://a/x", "", "to a node of the cluster s3://a/x"},
 		{"s3://a/x", "s3://a/y", "another cluster, s3://a/x"},
 	} {
 		d, err := OpenData(t.TempDir(), "127.0.0.1:1")
@@ -94,7 +94,7 @@ func TestDataFolderIsOfOneCluster(t *testing.T) {
 		}
 		d.Close()
 	}
-	// A backup may bring objects of a single server.
+	// Objects from a backup belong to a server that ran alone.
 	d, err := OpenData(t.TempDir(), "127.0.0.1:1")
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func TestReadKey(t *testing.T) {
 		t.Errorf("%q, %v", key, err)
 	}
 	_, err := ReadKey(write(t, "short\n"))
-	if err == nil || !strings.Contains(err.Error(), "has 5 bytes, and needs 32") || !strings.Contains(err.Error(), "\nhint: ") {
+	if err == nil || !strings.Contains(err.Error(), "has 5 bytes; it needs at least 32") || !strings.Contains(err.Error(), "\nhint: ") {
 		t.Error(err)
 	}
 }
@@ -179,14 +179,14 @@ func TestConfigHasNoSecrets(t *testing.T) {
 	}
 }
 
-// workerd 1.20261117.1 printed these messages.
+// These are outputs of workerd 1.20261117.1.
 func TestExplain(t *testing.T) {
 	for _, c := range []struct{ printed, want, hint string }{
 		{"*** Uncaught exception ***\nworkerd/server/server/entry.rs:143: failed: joining the cluster: bucket: PUT x/v1/nodes/c.probe: 404 NoSuchBucket", "the bucket does not exist", "create it"},
 		{"workerd/server/server/entry.rs:143: failed: joining the cluster: bucket: PUT test/v1/nodes/5.probe: 404 XAdminUserNotFound", "refuses the credentials: 404 XAdminUserNotFound", "AWS_ACCESS_KEY_ID"},
 		{"failed: joining the cluster: bucket: PUT test/v1/nodes/5.probe: 403 SignatureDoesNotMatch", "refuses the credentials: 403 SignatureDoesNotMatch", "AWS_ACCESS_KEY_ID"},
 		{"cluster: could not load deployments from s3://cluster/test: bucket: GET test/v1/deploy/catalog.json: 403 InvalidAccessKeyId", "refuses the credentials", "AWS_ACCESS_KEY_ID"},
-		{"leaving the cluster: clock off from the bucket's by 576 ms", "clock is not the bucket's: clock off from the bucket's by 576 ms", "NTP"},
+		{"leaving the cluster: clock off from the bucket's by 576 ms", "clock differs from the bucket's: clock off from the bucket's by 576 ms", "NTP"},
 		{"cluster: could not load deployments from s3://cluster/test: bucket: GET test/v1/deploy/catalog.json: client error (Connect)", "cannot connect to the server of the bucket s3://cluster/test", "--endpoint"},
 		{"workerd/server/server/entry.rs:143: failed: cluster address 10.99.0.1:9000: Cannot assign requested address (os error 99)", "cannot listen on the cluster address 10.99.0.1:9000", "--cluster-listen"},
 		{"failed: /data/objects/Ledger holds Durable Objects from before cluster mode, which the cluster would replace: move them away", "/data/objects/Ledger has objects of a server that ran alone", "empty --data"},
@@ -202,7 +202,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// workerd 1.20261117.1 and a Worker's console.log print in these forms.
+// The lines are outputs of workerd 1.20261117.1 and of a Worker's console.log.
 func TestLogsHaveOneForm(t *testing.T) {
 	var out strings.Builder
 	r := relay{json: slog.New(slog.NewJSONHandler(&out, nil))}

@@ -18,17 +18,18 @@ import (
 	"time"
 )
 
-// killAfter is how much longer than Options.StopTimeout workerd has to end.
+// killAfter is the time after Options.StopTimeout at which workerd is killed.
 const killAfter = 2 * time.Second
 
-// Run serves until ctx ends, which stops workerd gracefully, or workerd does.
-// log gets what capdo says; what workerd and the Worker print goes there, too,
-// with JSONLogs, else to out.
+// Run serves until ctx ends or workerd ends. If ctx ends, it stops workerd
+// gracefully. capdo's own messages go to log. The output of workerd and the
+// Worker goes to out, or with JSONLogs to log.
 func Run(ctx context.Context, o *Options, log *slog.Logger, out io.Writer) error {
 	if err := checkAddress(o.Listen); err != nil {
 		return err
 	}
-	around, cancel := context.WithCancel(context.WithoutCancel(ctx)) // health is told until the end
+	// Health checks are answered until the end.
+	around, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s := &Server{Options: o, log: log, relay: relay{text: out}, up: make(chan struct{})}
 	if o.JSONLogs {
@@ -51,20 +52,20 @@ func Run(ctx context.Context, o *Options, log *slog.Logger, out io.Writer) error
 	}
 }
 
-// Start starts a server without waiting for it. The caller ends it with Stop or
-// Kill.
+// Start starts a server and does not wait until it serves. The caller ends it
+// with Stop or Kill.
 func Start(o *Options, log *slog.Logger, out io.Writer) (*Server, error) {
 	s := &Server{Options: o, log: log, relay: relay{text: out}, up: make(chan struct{})}
 	return s, s.open()
 }
 
-// open takes the data folder, and starts workerd.
+// open locks the data folder and starts workerd.
 func (s *Server) open() error {
 	data, err := OpenData(s.Data, s.Listen)
 	if err != nil {
 		return err
 	}
-	defer data.Close() // workerd has the lock, too
+	defer data.Close() // workerd keeps the lock
 	bucket := ""
 	if s.Cluster != nil {
 		bucket = s.Cluster.Bucket
@@ -75,7 +76,7 @@ func (s *Server) open() error {
 	return s.start(data.lock)
 }
 
-// checkAddress says what is wrong with an address before workerd does.
+// checkAddress reports an unusable address before workerd does.
 func checkAddress(address string) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -84,7 +85,7 @@ func checkAddress(address string) error {
 	return l.Close()
 }
 
-// Server is a workerd that runs.
+// Server is a running workerd.
 type Server struct {
 	*Options
 	log    *slog.Logger
@@ -94,10 +95,10 @@ type Server struct {
 	cmd   *exec.Cmd
 	up    chan struct{} // closed when it serves
 	ended chan struct{} // closed when it has ended
-	exit  error         // how; set before that
+	exit  error         // how it ended; set before ended is closed
 }
 
-// Up is closed when the server listens, in a cluster also for other nodes.
+// Up is closed when the server listens; in a cluster, also for other nodes.
 func (s *Server) Up() <-chan struct{} { return s.up }
 
 // Ended is closed when workerd has ended.
@@ -106,10 +107,10 @@ func (s *Server) Ended() <-chan struct{} { return s.ended }
 // Err explains why workerd ended by itself.
 func (s *Server) Err() error { return explain(s.relay.tail(), exitError(s.exit)) }
 
-// Process is workerd's.
+// Process returns workerd's process.
 func (s *Server) Process() *os.Process { return s.cmd.Process }
 
-// Ready reports why new requests should not come here.
+// Ready returns nil, or the reason why new requests should not come here.
 func (s *Server) Ready(ctx context.Context) error { return s.health.checkReady(ctx) }
 
 // Kill ends workerd at once.
@@ -118,7 +119,7 @@ func (s *Server) Kill() {
 	<-s.ended
 }
 
-// start writes the config and starts workerd, which keeps the lock as long as
+// start writes the config and starts workerd. workerd keeps the lock as long as
 // it lives.
 func (s *Server) start(lock *os.File) error {
 	text, err := s.capnp()
@@ -148,8 +149,8 @@ func (s *Server) start(lock *os.File) error {
 	return s.run(events)
 }
 
-// run starts the process. The kernel ends it with the thread that started it,
-// so that has to live as long.
+// run starts the process. The kernel ends the process with the thread that
+// started it, so that thread must live as long.
 func (s *Server) run(events *os.File) error {
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -184,7 +185,7 @@ func (s *Server) run(events *os.File) error {
 	return nil
 }
 
-// watch notes the ports that workerd reports.
+// watch records the ports that workerd reports.
 func (s *Server) watch(events *os.File) {
 	defer events.Close()
 	lines := bufio.NewScanner(events)
@@ -210,7 +211,7 @@ func (s *Server) watch(events *os.File) {
 	}
 }
 
-// reachable is the host at which this machine reaches an address of its own.
+// reachable returns the host at which this machine reaches its own address.
 func reachable(address string) string {
 	host, _, _ := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
@@ -219,7 +220,7 @@ func reachable(address string) string {
 	return host
 }
 
-// announce says that requests are served.
+// announce reports that requests are served.
 func (s *Server) announce() {
 	notify("READY=1")
 	scheme := "http"
@@ -233,7 +234,7 @@ func (s *Server) announce() {
 	s.log.Info("serving", attrs...)
 }
 
-// Stop has workerd finish what is under way, hand its objects over, and end.
+// Stop makes workerd finish open requests, hand over its objects, and end.
 func (s *Server) Stop() error {
 	s.health.stopping.Store(true)
 	notify("STOPPING=1")
@@ -248,7 +249,7 @@ func (s *Server) Stop() error {
 		s.log.Error("workerd did not stop in time: killing it")
 		s.Kill()
 		return errors.New("workerd did not stop in time, and was killed" +
-			"\nhint: requests that were under way may have failed; a longer --stop-timeout gives them more time")
+			"\nhint: open requests may have failed; a longer --stop-timeout gives them more time")
 	}
 }
 
@@ -259,7 +260,7 @@ func exitError(err error) error {
 	return err
 }
 
-// stopError is nil for a workerd that ended because it was asked to.
+// stopError returns nil if workerd ended as requested.
 func (s *Server) stopError() error {
 	var exit *exec.ExitError
 	if errors.As(s.exit, &exit) && exit.ExitCode() > 0 {

@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// Files are the hand-written modules, in the folder js: Modules run in workerd,
-// with testing.mjs, testfs.mjs and restart.mjs in tests; describe.mjs runs
+// Files are the hand-written modules in the folder js. Modules run in workerd;
+// tests also need testing.mjs, testfs.mjs and restart.mjs. describe.mjs runs
 // under Node.
 //
 //go:embed js/*.mjs
 var Files embed.FS
 
-// Modules are those of Files that every program needs, besides wasm_exec.js.
+// Modules are the files that every program needs, besides wasm_exec.js.
 var Modules = []string{"shim.mjs", "value.mjs", "runtime.mjs", "context.mjs", "host.mjs",
 	"websocket.mjs", "stdio.mjs"}
 
-// Description is what a program says of itself; package durable produces it.
+// Description lists what a program registers. Package durable produces it.
 type Description struct {
 	Classes []Class `json:"classes"`
 	Fetch   bool    `json:"fetch"` // the program serves the stateless Worker's fetch
@@ -29,21 +29,21 @@ type Description struct {
 // Class is a registered Durable Object class.
 type Class struct {
 	Name      string   `json:"name"`
-	Retryable []string `json:"retryable"` // those of the methods that may be run again
-	Events    []string `json:"events"`    // the handlers that it implements, by JavaScript's names
+	Retryable []string `json:"retryable"` // the methods that may be run again
+	Events    []string `json:"events"`    // the handlers that it implements, by their JavaScript names
 	Methods   []string `json:"methods"`   // in the order of their indexes
 }
 
-// parameters are those of the handlers that a class can have.
+// parameters are the parameters of each handler that a class can have.
 var parameters = map[string]string{
 	"fetch": "request", "alarm": "info",
 	"webSocketMessage": "ws, data", "webSocketClose": "ws, code, reason, wasClean",
 	"webSocketError": "ws, error",
 }
 
-// Entry generates the module that workerd loads. A class defines just the
-// handlers that it implements: workerd looks at the prototype. A class is
-// exported under its name, which is no name inside the module, so that none can
+// Entry generates the module that workerd loads. A class defines only the
+// handlers that it implements, because workerd looks at the prototype. Inside
+// the module a class has another name than its exported one, so names cannot
 // clash.
 func Entry(d Description) string {
 	var b strings.Builder

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the golden file again")
+var update = flag.Bool("update", false, "rewrite the golden file")
 
 func TestEntry(t *testing.T) {
 	got := Entry(Description{
@@ -32,7 +32,7 @@ func TestEntry(t *testing.T) {
 	}
 }
 
-// A promise made with new Promise may lose its context: see
+// A promise made by new Promise can lose its context; see
 // TestRuleOptimizedPromise in e2e/explore.
 func TestModulesMakePromisesWithResolvers(t *testing.T) {
 	for _, name := range append(Modules[:len(Modules):len(Modules)], "testing.mjs", "restart.mjs") {

@@ -1,5 +1,5 @@
-// Package workerd starts the Workers runtime, for tests and benchmarks: one
-// Worker, its Durable Object classes, a disk.
+// Package workerd starts the Workers runtime for tests and benchmarks, with one
+// Worker, its Durable Object classes and a disk.
 package workerd
 
 import (
@@ -22,11 +22,11 @@ import (
 	"flow.internal/capdo/internal/shim"
 )
 
-// Config is what is served.
+// Config describes what workerd serves.
 type Config struct {
 	Binary string // path of workerd
-	// name → file, absolute; Main among them. The extension says of what kind:
-	// .mjs, .js, .wasm, .json, else data
+	// name → absolute path of the file; Main is one of them. The extension
+	// selects the kind: .mjs, .js, .wasm, .json, otherwise data
 	Modules     map[string]string
 	Main        string // "entry.mjs"
 	Objects     []Namespace
@@ -39,20 +39,20 @@ type Config struct {
 	Services    map[string]string // bindings of HTTP servers: name → host:port
 	Entrypoints map[string]string // bindings of the Worker's own entrypoints: name → class
 	// fetch may also reach this machine and its network, as under wrangler dev;
-	// else only the internet
+	// otherwise only the Internet
 	Private bool
-	// host:port of the HTTP server that fetch reaches, whatever the URL; empty
-	// means the public Internet
+	// host:port of the HTTP server to which all requests of fetch go, whatever
+	// the URL; empty means the public Internet
 	Outbound  string
-	Output    io.Writer // gets what workerd and the Worker print, in place of Log
+	Output    io.Writer // gets the output of workerd and the Worker, instead of Log
 	Inspector bool      // serve V8's inspector, at Process.Inspector
 }
 
-// Namespace is a Durable Object namespace of the Worker's own.
+// Namespace is a Durable Object namespace of the Worker itself.
 type Namespace struct {
 	Binding, Class string
-	Key            string // tells the namespaces apart on disk
-	KV             bool   // backed by key-value storage, not SQLite
+	Key            string // identifies the namespace on disk
+	KV             bool   // key-value storage instead of SQLite
 }
 
 // Namespaces binds each class under its upper-case name.
@@ -64,7 +64,7 @@ func Namespaces(classes ...string) []Namespace {
 	return list
 }
 
-// CompatibilityDate is the date that capdo's own tests run with.
+// CompatibilityDate is the date for capdo's own tests.
 const CompatibilityDate = "2026-11-01"
 
 // BuildModules lists the modules that capdo build wrote to dir.
@@ -80,7 +80,7 @@ func BuildModules(dir string) map[string]string {
 // Process is a running workerd.
 type Process struct {
 	URL       string // http://127.0.0.1:PORT
-	Inspector string // 127.0.0.1:PORT, with Config.Inspector
+	Inspector string // 127.0.0.1:PORT, if Config.Inspector is set
 
 	cmd    *exec.Cmd
 	done   chan struct{}
@@ -89,7 +89,8 @@ type Process struct {
 	log    strings.Builder
 }
 
-// Start runs workerd until it listens. The caller stops it with Kill.
+// Start starts workerd and returns when it listens. The caller stops it with
+// Kill.
 func Start(ctx context.Context, c Config) (*Process, error) {
 	if err := os.MkdirAll(c.Disk, 0o755); err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 	return p, nil
 }
 
-// run starts the process, which ends with this one: the kernel sees to that as
+// run starts the process, which ends with this one. The kernel ensures that, as
 // long as the thread that started it lives.
 func (p *Process) run() error {
 	started := make(chan error, 1)
@@ -147,7 +148,7 @@ func (p *Process) run() error {
 	return <-started
 }
 
-// listening waits for workerd's report of its port, and of the inspector's.
+// listening waits until workerd has reported its port, and the inspector's.
 func (p *Process) listening(ctx context.Context, r *os.File, inspector bool) error {
 	deadline := time.Now().Add(30 * time.Second)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
@@ -183,7 +184,7 @@ func (p *Process) Write(b []byte) (int, error) {
 	return p.log.Write(b)
 }
 
-// Log returns what workerd and the Worker have printed.
+// Log returns the output of workerd and the Worker.
 func (p *Process) Log() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -200,8 +201,8 @@ func (p *Process) Kill() {
 	os.RemoveAll(p.config)
 }
 
-// capnp writes the configuration. workerd reads embedded files relative to its
-// folder, dir.
+// capnp returns the configuration. workerd reads embedded files relative to the
+// configuration's folder, dir.
 func (c *Config) capnp(dir string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `using Workerd = import "/workerd/workerd.capnp";
@@ -221,7 +222,7 @@ const config :Workerd.Config = (
 	for _, m := range ListModules(c.Modules, c.Main) {
 		file, err := filepath.Rel(dir, m.File)
 		if err != nil {
-			file = m.File // workerd will say that it is not there
+			file = m.File // workerd will report the missing file
 		}
 		fmt.Fprintf(&b, "    (name = %q, %s = embed %q),\n", m.Name, m.Kind, file)
 	}
@@ -231,7 +232,7 @@ const config :Workerd.Config = (
 	}
 	fmt.Fprintf(&b, "  ],\n  compatibilityDate = %q,\n  compatibilityFlags = %s,\n  durableObjectNamespaces = [\n", date, list(c.Flags))
 	for i, n := range c.Objects {
-		// one class may have several bindings
+		// a class may have several bindings
 		if !slices.ContainsFunc(c.Objects[:i],
 			func(m Namespace) bool { return m.Class == n.Class }) {
 			fmt.Fprintf(&b, "    (className = %q, uniqueKey = %q, enableSql = %v),\n",
@@ -262,7 +263,7 @@ const config :Workerd.Config = (
 	return b.String()
 }
 
-// kind is the union's member that a module goes by.
+// kind returns the config's field for a module of that name.
 func kind(name string) string {
 	switch filepath.Ext(name) {
 	case ".mjs", ".js":
@@ -275,7 +276,7 @@ func kind(name string) string {
 	return "data"
 }
 
-// Quote writes a Cap'n Proto string: bytes that are not printable ASCII as
+// Quote returns a Cap'n Proto string. Bytes that are not printable ASCII become
 // \xHH.
 func Quote(s string) string {
 	var b strings.Builder
@@ -295,14 +296,14 @@ func Quote(s string) string {
 	return b.String()
 }
 
-// Module is a module of a Worker's.
+// Module is a module of a Worker.
 type Module struct {
 	Name, File string
-	Kind       string // the member of the config's union
+	Kind       string // the config's field
 }
 
-// ListModules lists modules by name, after the main one, where workerd looks
-// for it.
+// ListModules lists the modules by name. The main one comes first, where
+// workerd expects it.
 func ListModules(modules map[string]string, main string) []Module {
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(modules)),
 		func(name string) bool { return name == main })

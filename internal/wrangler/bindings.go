@@ -24,14 +24,14 @@ func (k *checker) bindingFields() {
 		}
 		if b.Name != "" && !jsname.IsIdentifier(b.Name) {
 			k.add(Warning, "binding-name", join(at, "name"),
-				fmt.Sprintf("binding %s is not named like a variable of JavaScript", b.Name),
+				fmt.Sprintf("the name of binding %s is not a JavaScript identifier", b.Name),
 				"a name has letters, digits, _ and $, and does not begin with a digit")
 		}
 	}
 }
 
-// kinds are the keys of a config that give bindings, as far as wrangler
-// compares their names.
+// kinds are the keys of a config that define bindings, if wrangler compares
+// their names.
 var kinds = []string{
 	"durable_objects", "kv_namespaces", "queues", "d1_databases", "vectorize",
 	"ai_search_namespaces", "ai_search", "agent_memory", "hyperdrive",
@@ -43,8 +43,8 @@ var kinds = []string{
 	"vpc_services", "vpc_networks",
 }
 
-// bindingNames: a Worker has its bindings, variables and secrets side by side,
-// so that each needs a name of its own.
+// bindingNames: bindings, variables and secrets of a Worker share one set of
+// names, so each name must be unique.
 func (k *checker) bindingNames() {
 	taken := map[string]string{}
 	for _, kind := range kinds[1:] {
@@ -62,7 +62,7 @@ func (k *checker) bindingNames() {
 	}
 }
 
-// namesOf returns the names of the bindings that a key of the config gives.
+// namesOf returns the names of the bindings that a key of the config defines.
 func namesOf(kind string, v any) []string {
 	table, _ := v.(map[string]any)
 	switch {
@@ -80,8 +80,8 @@ func namesOf(kind string, v any) []string {
 	return stringsOf(v, "binding")
 }
 
-// stringsOf returns the strings in an array, or those under a key of its
-// tables.
+// stringsOf returns the strings in an array, or the values of a key in the
+// array's tables.
 func stringsOf(v any, key string) []string {
 	var out []string
 	array, _ := v.([]any)
@@ -104,14 +104,14 @@ func (k *checker) bindingsNotInherited() {
 	}
 }
 
-// lacksBindings reports whether an environment leaves out the bindings that the
-// top level has.
+// lacksBindings reports whether an environment has no bindings although the top
+// level has some.
 func (k *checker) lacksBindings() bool {
 	return k.Env != "" && k.positions.has("durable_objects") && !k.sets("durable_objects")
 }
 
-// boundClasses: a class of this Worker that a binding names must be in the
-// program, and live.
+// boundClasses: if a binding names a class of this Worker, the class must be in
+// the program, and live.
 func (k *checker) boundClasses() {
 	for _, class := range sortedKeys(k.bound) {
 		l, b := k.classes[class], k.DurableObjects.Bindings[k.bound[class]]
@@ -130,8 +130,8 @@ func (k *checker) boundClasses() {
 	}
 }
 
-// registeredClasses: a class of the program needs a lifecycle entry, and to be
-// of use mostly a binding.
+// registeredClasses: a class of the program needs a lifecycle entry, and
+// usually a binding.
 func (k *checker) registeredClasses() {
 	for _, class := range sortedKeys(k.registered) {
 		l := k.classes[class]
@@ -149,15 +149,17 @@ func (k *checker) registeredClasses() {
 		case isBound:
 			k.notLive(Error, class, l,
 				k.path("durable_objects", "bindings", k.bound[class], "class_name"))
-		case l != nil && l.entry == "exports": // renamed or transferred; to keep the class for a while is what Cloudflare recommends
+		case l != nil && l.entry == "exports":
+			// It is renamed or transferred. Cloudflare recommends keeping the class
+			// for a while.
 		default:
 			k.notLive(Warning, class, l, k.lifecyclePath())
 		}
 	}
 }
 
-// isNamed reports whether a binding names a class, be it another Worker's of
-// that name.
+// isNamed reports whether a binding names a class, even if it is another
+// Worker's class with that name.
 func (k *checker) isNamed(class string) bool {
 	return slices.ContainsFunc(k.DurableObjects.Bindings,
 		func(b Binding) bool { return b.ClassName == class })
@@ -165,13 +167,13 @@ func (k *checker) isNamed(class string) bool {
 
 var wordEnd = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 
-// bindingName is how a binding of a class is usually named.
+// bindingName returns the usual name of a class's binding.
 func bindingName(class string) string {
 	return strings.ToUpper(wordEnd.ReplaceAllString(class, "${1}_$2"))
 }
 
-// deletedClassRegistered: with exports, Cloudflare refuses to delete what the
-// code still has.
+// deletedClassRegistered: with exports, Cloudflare refuses to delete a class
+// that is still in the code.
 func (k *checker) deletedClassRegistered(class string, l *lifecycle) {
 	severity := Warning
 	if l.entry == "exports" {
@@ -181,16 +183,16 @@ func (k *checker) deletedClassRegistered(class string, l *lifecycle) {
 		fmt.Sprintf("take durable.Register(%q, …) out of the program", class))
 }
 
-// notLive reports a registered class that nothing brings to life.
+// notLive reports a registered class that no entry makes live.
 func (k *checker) notLive(s Severity, class string, l *lifecycle, path string) {
 	message, hint := fmt.Sprintf("class %s is registered by the program, but no migration or exports entry creates it", class), k.howToCreate(class)
 	if l != nil {
 		message = fmt.Sprintf("class %s is registered by the program, but %s has %s it to %s",
 			class, l.entry, l.state, l.to)
-		hint = fmt.Sprintf("use %s instead; where that is another Worker, give the binding its script_name", l.to)
+		hint = fmt.Sprintf("use %s instead; if that is another Worker, give the binding its script_name", l.to)
 	}
 	if l != nil && l.entry == "exports" {
-		s = Warning // bindings with the old name go on for a while
+		s = Warning // bindings with the old name continue to work for a while
 	}
 	k.add(s, "class-without-lifecycle", path, message, hint)
 }
@@ -202,8 +204,8 @@ func (k *checker) lifecyclePath() string {
 	return k.path("migrations")
 }
 
-// liveClasses: a class that the config creates must be in the program. Where it
-// is bound too, boundClasses has said so.
+// liveClasses: a class that the config creates must be in the program. If the
+// class is also bound, boundClasses has reported it.
 func (k *checker) liveClasses() {
 	for _, class := range sortedKeys(k.classes) {
 		l := k.classes[class]

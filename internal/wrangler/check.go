@@ -13,16 +13,17 @@ import (
 	"flow.internal/capdo/internal/shim"
 )
 
-// Severity tells what would fail from what is only odd.
+// Severity distinguishes failures from oddities.
 type Severity string
 
-// An Error fails in wrangler, at Cloudflare or at run time; a Warning need not.
+// An Error fails in wrangler, at Cloudflare or at run time; a Warning may not
+// fail.
 const (
 	Error   Severity = "error"
 	Warning Severity = "warning"
 )
 
-// Problem is one thing that is wrong with a config.
+// Problem is one problem of a config.
 type Problem struct {
 	File string `json:"file"`
 	Position
@@ -30,11 +31,11 @@ type Problem struct {
 	Rule     string   `json:"rule"` // one of Rules
 	Severity Severity `json:"severity"`
 	Message  string   `json:"message"`
-	Hint     string   `json:"hint"` // what to do
+	Hint     string   `json:"hint"` // how to solve it
 }
 
-// String returns the problem as compilers write theirs, on one line and without
-// the hint.
+// String returns the problem on one line, in the form of compilers, without the
+// hint.
 func (p Problem) String() string {
 	env := ""
 	if p.Env != "" {
@@ -44,8 +45,8 @@ func (p Problem) String() string {
 		p.Message, p.Rule)
 }
 
-// Rules are the names of all rules. docs/migrations.md says what each means,
-// and who says so.
+// Rules are the names of all rules. docs/migrations.md explains each, with its
+// source.
 var Rules = []string{
 	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit",
 	"cpu-limit-plan", "code-update-strategy", "unknown-field", "no-handler", "entrypoint-missing",
@@ -60,12 +61,12 @@ var Rules = []string{
 	"deleted-class-registered", "pending-class-bound",
 }
 
-// EntryModule is the file that a config's main names: what capdo build
-// generates, in a folder of the user's choice.
+// EntryModule is the file that a config's main names. capdo build generates it,
+// in a folder that the user chooses.
 const EntryModule = "entry.mjs"
 
-// Out returns the folder of main, which is the one to build to: build, beside
-// the config, where main is no entry.mjs.
+// Out returns the folder to build to. It is the folder of main; if main is not
+// an entry.mjs, it is build beside the config.
 func (c *Config) Out() string {
 	main := "build/" + EntryModule
 	if path.Base(filepath.ToSlash(c.Main)) == EntryModule {
@@ -77,9 +78,9 @@ func (c *Config) Out() string {
 	return filepath.Join(filepath.Dir(c.Path), filepath.Dir(main))
 }
 
-// Check compares a config, or one environment of it, with what the program
-// registers, and returns what is wrong in the order of the file. now tells
-// which compatibility dates are in the future.
+// Check compares a config, or one of its environments, with what the program
+// registers. It returns the problems in the order of the file. A compatibility
+// date after now is in the future.
 func Check(c *Config, program shim.Description, now time.Time) []Problem {
 	k := &checker{Config: c, program: program, now: now, classes: map[string]*lifecycle{},
 		bound: map[string]int{}, registered: map[string]bool{}}
@@ -108,8 +109,8 @@ func Check(c *Config, program shim.Description, now time.Time) []Problem {
 	return k.problems
 }
 
-// CheckAll checks the top level and then each environment. What an environment
-// has from the top level is reported once.
+// CheckAll checks the top level and then each environment. It reports a problem
+// only once if an environment inherits it from the top level.
 func CheckAll(c *Config, program shim.Description, now time.Time) []Problem {
 	problems := Check(c, program, now)
 	top := map[Problem]bool{}
@@ -128,19 +129,19 @@ func CheckAll(c *Config, program shim.Description, now time.Time) []Problem {
 	return problems
 }
 
-// checker is what the rules look at, and where they put what they find.
+// checker is the rules' input, and collects the problems that they find.
 type checker struct {
 	*Config
 	program    shim.Description
 	now        time.Time
-	classes    map[string]*lifecycle // what migrations and exports say of each class
+	classes    map[string]*lifecycle // each class's state according to migrations and exports
 	bound      map[string]int        // class of this Worker → its first binding
-	registered map[string]bool       // by the program
+	registered map[string]bool       // classes that the program registers
 	freeTag    string                // see nextTag
 	problems   []Problem
 }
 
-// add reports a problem of the entry at a path, as Config.path returns it.
+// add reports a problem of the entry at a path; Config.path returns such paths.
 func (k *checker) add(s Severity, rule, path, message, hint string) {
 	k.problems = append(k.problems,
 		Problem{k.Path, k.positions.find(path), k.Env, rule, s, message, hint})
@@ -153,7 +154,7 @@ func (k *checker) main() {
 		k.add(Error, "main", k.path("main"), "there is no main", hint)
 	case path.Base(filepath.ToSlash(k.Main)) != EntryModule:
 		k.add(Error, "main", k.path("main"),
-			fmt.Sprintf("main is %q, which is not what capdo builds", k.Main), hint)
+			fmt.Sprintf("main is %q, which capdo does not build", k.Main), hint)
 	}
 }
 
@@ -171,7 +172,7 @@ func (k *checker) compatibilityDate() {
 	case date.After(k.now.UTC()):
 		k.add(Error, "compatibility-date", at,
 			"compatibility_date "+k.CompatibilityDate+" is in the future",
-			"set it to today's date in UTC, or before")
+			"set it to today's date in UTC, or an earlier one")
 	}
 }
 
@@ -180,14 +181,15 @@ func (k *checker) compatibilityDate() {
 type flag struct {
 	name string
 	off  string                        // the flag that turns it off
-	from string                        // the date from which it is on by itself
-	need func(shim.Description) string // who needs it, or ""
+	from string                        // the date from which it is on by default
+	need func(shim.Description) string // what needs it, or ""
 }
 
-// flags, the latest first.
+// flags lists the flags, the latest first.
 var flags = []flag{
-	// Errors of methods keep name and properties on the way to the caller.
-	// Without, errors that a caller acts on arrive as plain ones.
+	// Errors of methods keep their name and properties on the way to the
+	// caller. Without this flag, errors that a caller acts on arrive as plain
+	// errors.
 	{"enhanced_error_serialization", "legacy_error_serialization", "2026-04-21", methodsNeed},
 	// deleteAll deletes the alarm, as durable.Storage.DeleteAll promises.
 	{"delete_all_deletes_alarm", "delete_all_preserves_alarm", "2026-02-24", func(d shim.Description) string {
@@ -198,11 +200,12 @@ var flags = []flag{
 		}
 		return ""
 	}},
-	// workerd runs a promise's continuation in the context that awaits it,
-	// whoever resolves it. The Go runtime rests on that.
+	// workerd runs a promise's continuation in the context that awaits it, even
+	// if another one resolves the promise. The Go runtime needs that.
 	{"handle_cross_request_promise_resolution", "no_handle_cross_request_promise_resolution",
 		"2024-10-14", func(shim.Description) string { return "Go programs need" }},
-	// Stubs have methods. Without, a call fails with "is not a function".
+	// Stubs have methods. Without this flag, a call fails with "is not a
+	// function".
 	{"rpc", "no_rpc", "2024-04-03", methodsNeed},
 }
 
@@ -233,7 +236,7 @@ func (k *checker) compatibilityFlags() {
 			slices.Contains(k.CompatibilityFlags, f.name) || tooOld {
 			continue
 		}
-		tooOld = true // one later date is right for all
+		tooOld = true // one later date satisfies all flags
 		k.add(Error, "compatibility-flag", k.path("compatibility_date"),
 			fmt.Sprintf("compatibility_date %s is too old: %s %s, which is on from %s",
 				k.CompatibilityDate, need, f.name, f.from),
@@ -241,7 +244,7 @@ func (k *checker) compatibilityFlags() {
 	}
 }
 
-// requestSignalFlag makes workerd tell a Worker that its client has
+// requestSignalFlag makes workerd notify a Worker when its client has
 // disconnected
 // (https://developers.cloudflare.com/changelog/2025-05-22-handle-request-cancellation).
 const requestSignalFlag = "enable_request_signal"
@@ -254,7 +257,7 @@ func (k *checker) requestSignal() {
 	}
 }
 
-// maxCPU is 5 minutes.
+// maxCPU is 5 minutes, in ms.
 const maxCPU = 300_000
 
 func (k *checker) cpuLimit() {
@@ -265,10 +268,10 @@ func (k *checker) cpuLimit() {
 	if ms := k.Limits.CPUMs; ms < 1 || ms > maxCPU || ms != math.Trunc(ms) {
 		k.add(Error, "cpu-limit", at,
 			fmt.Sprintf("cpu_ms %v is not a whole number from 1 to %d", ms, maxCPU),
-			"300000 ms, 5 minutes, is the most; without cpu_ms it is 30000")
+			"the largest value is 300000 ms, 5 minutes; the default is 30000")
 	}
 	k.add(Warning, "cpu-limit-plan", at, "cpu_ms needs a Workers Paid plan: on the Free plan Cloudflare refuses the deploy, whatever the value",
-		"leave limits out for an account on the Free plan, whose limit is fixed")
+		"leave limits out for an account on the Free plan: its limit is fixed")
 }
 
 // maxDelay is 24 hours, in seconds.
@@ -293,8 +296,9 @@ func (k *checker) codeUpdateStrategy() {
 	}
 }
 
-// known are the keys of the tables about Durable Objects in which wrangler
-// tells what it does not know. A table that ends in * is each of an array.
+// known are the keys of those tables about Durable Objects in which wrangler
+// reports unknown keys. A name that ends in * stands for each table of an
+// array.
 var known = map[string][]string{
 	"durable_objects":                      {"bindings", "code_update_strategy"},
 	"durable_objects.bindings.*":           {"name", "class_name", "script_name", "environment"},
@@ -322,7 +326,7 @@ func (k *checker) unknownField(table string, known []string) {
 		if !slices.Contains(known, key) {
 			k.add(Warning, "unknown-field", join(table, key),
 				fmt.Sprintf("wrangler does not know %s here, and ignores it", key),
-				"known are "+strings.Join(known, ", "))
+				"known keys are "+strings.Join(known, ", "))
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// base is a correct config for a program with class Counter.
+// base is a config without problems for a program with class Counter.
 const base = `
 name = "hello"
 main = "build/entry.mjs"
@@ -24,7 +24,7 @@ durable_objects.bindings = [{ name = "COUNTER", class_name = "Counter" }]
 migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }]
 `
 
-// with replaces the lines of base that have the same keys.
+// with replaces lines of base, identified by their key.
 func with(lines ...string) string {
 	config := base
 	for _, line := range lines {
@@ -36,7 +36,7 @@ func with(lines ...string) string {
 	return config
 }
 
-// declares returns a config that declares its classes in exports, not in
+// declares returns a config that declares its classes in exports instead of
 // migrations. Class Counter is live.
 func declares(exports string) string {
 	return with(`migrations = []`) + exports
@@ -46,7 +46,7 @@ const counterLive = "[exports.Counter]\ntype = 'durable-object'\nstorage = 'sqli
 
 const testBinding = "durable_objects.bindings = [{ name = 'COUNTER', class_name = 'Counter' }]\n"
 
-// today is the date on which these tests check configs.
+// today is the date for the configs of these tests.
 var today = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func load(t *testing.T, file, config string) *Config {
@@ -58,7 +58,8 @@ func load(t *testing.T, file, config string) *Config {
 	return c
 }
 
-// program registers classes. A class with a method is written with parentheses.
+// program registers classes. A name with parentheses means that the class has a
+// method.
 func program(classes string) (d shim.Description) {
 	for _, name := range strings.Fields(classes) {
 		name, alarm := strings.CutSuffix(name, ":alarm")
@@ -120,7 +121,7 @@ var generalCases = []checkCase{
 	{"a program without classes needs no migrations", "main = \"build/entry.mjs\"\ncompatibility_date = \"2026-11-01\"\n", "", nil},
 
 	{"main must be there", "compatibility_date = '2026-11-01'\n", "", []string{"1:1: error: there is no main [main]"}},
-	{"main must be what capdo builds", with(`main = "src/index.ts"`), "Counter", []string{`3:8: error: main is "src/index.ts", which is not what capdo builds [main]`}},
+	{"main must be what capdo builds", with(`main = "src/index.ts"`), "Counter", []string{`3:8: error: main is "src/index.ts", which capdo does not build [main]`}},
 	{"main may be in another folder", with(`main = "./dist/entry.mjs"`), "Counter", nil},
 
 	{"the compatibility date must be there", "main = 'entry.mjs'\n", "", []string{"1:1: error: there is no compatibility_date [compatibility-date]"}},
@@ -155,14 +156,14 @@ var generalCases = []checkCase{
 		"7:24: error: legacy_error_serialization turns off what the methods of class Counter need [compatibility-flag]",
 	}},
 	{"crons have no handler", base + "[triggers]\ncrons = ['* * * * *']\n", "Counter", []string{
-		"8:1: error: triggers.crons is set, but a Go program has no handler of scheduled events [no-handler]",
+		"8:1: error: triggers.crons is set, but a Go program has no handler for scheduled events [no-handler]",
 	}},
 	{"an empty list of crons needs no handler", base + "[triggers]\ncrons = []\n", "Counter", nil},
 	{"an environment inherits crons", base + "[triggers]\ncrons = ['* * * * *']\n[env.test]\n" + testBinding + "[env.none]\ntriggers.crons = []\n" + testBinding, "Counter", []string{
-		"8:1: error: triggers.crons is set, but a Go program has no handler of scheduled events [no-handler]",
+		"8:1: error: triggers.crons is set, but a Go program has no handler for scheduled events [no-handler]",
 	}},
 	{"a consumer of a queue has no handler", base + "[[queues.consumers]]\nqueue = 'q'\n", "Counter", []string{
-		"7:10: error: queues.consumers is set, but a Go program has no handler of queues [no-handler]",
+		"7:10: error: queues.consumers is set, but a Go program has no handler for queues [no-handler]",
 	}},
 	{"a producer of a queue needs no handler", base + "[[queues.producers]]\nqueue = 'q'\nbinding = 'Q'\n", "Counter", nil},
 	{"a workflow of this Worker is not exported", base + "[[workflows]]\nname = 'w'\nbinding = 'W'\nclass_name = 'Flow'\n[[workflows]]\nname = 'o'\nbinding = 'O'\nclass_name = 'Flow'\nscript_name = 'other'\n", "Counter", []string{
@@ -227,8 +228,8 @@ var bindingCases = []checkCase{
 	{"a binding's environment needs another Worker", with(`durable_objects.bindings = [{ name = "COUNTER", class_name = "Counter", environment = "test" }]`), "Counter", []string{
 		"5:87: error: binding COUNTER has an environment, but no script_name [binding-field]",
 	}},
-	{"a binding's name should be a JavaScript variable name", with(`durable_objects.bindings = [{ name = "my-counter", class_name = "Counter" }]`), "Counter", []string{
-		"5:38: warning: binding my-counter is not named like a variable of JavaScript [binding-name]",
+	{"a binding's name should be a variable's", with(`durable_objects.bindings = [{ name = "my-counter", class_name = "Counter" }]`), "Counter", []string{
+		"5:38: warning: the name of binding my-counter is not a JavaScript identifier [binding-name]",
 	}},
 	{"two bindings cannot have the same name", with(`durable_objects.bindings = [{ name = "A", class_name = "Counter" }, { name = "A", class_name = "X", script_name = "y" }]`), "Counter", []string{
 		"5:78: error: the name A is taken by another entry, in durable_objects [binding-name-taken]",
@@ -293,48 +294,48 @@ var historyCases = []checkCase{
 	}},
 	{"tags need no numbers", with(`migrations = [{ tag = "second", new_sqlite_classes = ["Counter"] }, { tag = "first" }, { tag = "v9" }, { tag = "v10" }, { tag = "w1" }, { tag = "2026-11-01" }, { tag = "2027-01-01" }]`), "Counter", nil},
 
-	{"an unknown class cannot be deleted", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], deleted_classes = ["Lost"] }]`), "Counter", []string{
-		`6:82: error: migration "v1" deletes class Lost, which no migration before it creates [class-unknown]`,
+	{"what does not exist cannot be deleted", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], deleted_classes = ["Lost"] }]`), "Counter", []string{
+		`6:82: error: migration "v1" deletes class Lost, which no earlier migration creates [class-unknown]`,
 	}},
-	{"a class that is created later cannot be deleted", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], deleted_classes = ["Lost"] }, { tag = "v2", new_sqlite_classes = ["Lost"] }]`), "Counter Lost", []string{
-		`6:82: error: migration "v1" deletes class Lost, which no migration before it creates [class-unknown]`,
+	{"nor what exists only later", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], deleted_classes = ["Lost"] }, { tag = "v2", new_sqlite_classes = ["Lost"] }]`), "Counter Lost", []string{
+		`6:82: error: migration "v1" deletes class Lost, which no earlier migration creates [class-unknown]`,
 		"6:129: warning: class Lost is registered by the program, but not bound [class-without-binding]",
 	}},
 	{"a class cannot be deleted twice", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Lost"] }, { tag = "v2", deleted_classes = ["Lost"] }, { tag = "v3", deleted_classes = ["Lost"] }]`), "Counter", []string{
 		`6:150: error: migration "v3" deletes class Lost, which migration "v2" has deleted [class-unknown]`,
 	}},
-	{"an unknown class cannot be renamed", with(`migrations = [{ tag = "v1", renamed_classes = [{ from = "Lost", to = "Counter" }] }]`), "Counter", []string{
-		`6:57: error: migration "v1" renames class Lost, which no migration before it creates [class-unknown]`,
+	{"nor renamed", with(`migrations = [{ tag = "v1", renamed_classes = [{ from = "Lost", to = "Counter" }] }]`), "Counter", []string{
+		`6:57: error: migration "v1" renames class Lost, which no earlier migration creates [class-unknown]`,
 	}},
 	{"a renamed class cannot be deleted under its old name", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }, { tag = "v3", deleted_classes = ["Old"] }]`), "Counter", []string{
 		`6:164: error: migration "v3" deletes class Old, which migration "v2" has renamed to Counter [class-unknown]`,
 	}},
 
-	{"a class can be created only once", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
-		`6:101: error: migration "v2" creates class Counter, which is live since migration "v1" [class-live]`,
+	{"a class is created once", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
+		`6:101: error: migration "v2" creates class Counter, which has existed since migration "v1" [class-live]`,
 	}},
-	{"a class can be in a list only once", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Counter"] }]`), "Counter", []string{
-		`6:62: error: migration "v1" creates class Counter, which is live since migration "v1" [class-live]`,
+	{"also in one list", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Counter"] }]`), "Counter", []string{
+		`6:62: error: migration "v1" creates class Counter, which has existed since migration "v1" [class-live]`,
 	}},
-	{"a class cannot be renamed to a live class", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }]`), "Counter", []string{
-		`6:126: error: migration "v2" renames Old to class Counter, which is live since migration "v1" [class-live]`,
+	{"a class is not renamed onto another one", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter", "Old"] }, { tag = "v2", renamed_classes = [{ from = "Old", to = "Counter" }] }]`), "Counter", []string{
+		`6:126: error: migration "v2" renames Old to class Counter, which has existed since migration "v1" [class-live]`,
 	}},
 	{"a class cannot be renamed to itself", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", renamed_classes = [{ from = "Counter", to = "Counter" }] }]`), "Counter", []string{
 		`6:98: error: migration "v2" renames class Counter to itself [class-live]`,
 	}},
-	{"a class cannot be transferred to a live class", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", transferred_classes = [{ from = "A", from_script = "b", to = "Counter" }] }]`), "Counter", []string{
-		`6:140: error: migration "v2" transfers A of b to class Counter, which is live since migration "v1" [class-live]`,
+	{"nor transferred onto one", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", transferred_classes = [{ from = "A", from_script = "b", to = "Counter" }] }]`), "Counter", []string{
+		`6:140: error: migration "v2" transfers A of b to class Counter, which has existed since migration "v1" [class-live]`,
 	}},
 	{"a class cannot be transferred within one Worker", with(`migrations = [{ tag = "v1", transferred_classes = [{ from = "A", from_script = "hello", to = "Counter" }] }]`), "Counter", []string{
 		`6:80: error: migration "v1" transfers class A from hello, which is this Worker itself [transfer-from-self]`,
 	}},
-	{"a step needs all its fields", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], renamed_classes = [{ from = "A" }], transferred_classes = [{ from = "A", to = "B" }] }]`), "Counter", []string{
-		`6:82: error: migration "v1" renames a class, but does not say from and to [step-field]`,
-		`6:122: error: migration "v1" transfers a class, but does not say from, from_script and to [step-field]`,
+	{"a step says all of it", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], renamed_classes = [{ from = "A" }], transferred_classes = [{ from = "A", to = "B" }] }]`), "Counter", []string{
+		`6:82: error: migration "v1" renames a class, but has no from or no to [step-field]`,
+		`6:122: error: migration "v1" transfers a class, but lacks from, from_script or to [step-field]`,
 	}},
 
 	{"storage cannot be switched to SQLite", with(`migrations = [{ tag = "v1", new_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
-		"6:44: warning: class Counter gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one [kv-storage]",
+		"6:44: warning: class Counter gets key-value storage: the Free plan does not have it, and since 2026-07-09 an account without such a class cannot create one [kv-storage]",
 		`6:94: error: migration "v2" creates class Counter with SQLite storage, but migration "v1" has given it key-value storage, which cannot be switched [storage-switch]`,
 	}},
 	{"storage cannot be switched from SQLite", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_classes = ["Counter"] }]`), "Counter", []string{
@@ -345,10 +346,10 @@ var historyCases = []checkCase{
 	}},
 	{"one migration cannot give a class two storages", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"], new_classes = ["Counter"] }]`), "Counter", []string{
 		`6:51: error: migration "v1" creates class Counter with SQLite storage, but migration "v1" has given it key-value storage, which cannot be switched [storage-switch]`,
-		"6:78: warning: class Counter gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one [kv-storage]",
+		"6:78: warning: class Counter gets key-value storage: the Free plan does not have it, and since 2026-07-09 an account without such a class cannot create one [kv-storage]",
 	}},
 	{"one migration should not delete and create a class", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", deleted_classes = ["Counter"], new_sqlite_classes = ["Counter"] }]`), "Counter", []string{
-		`6:132: warning: migration "v2" names class Counter twice: Cloudflare does not document in which order it takes the steps of one migration [class-twice]`,
+		`6:132: warning: migration "v2" names class Counter twice: Cloudflare does not document the order of the steps in one migration [class-twice]`,
 	}},
 	{"a class must have a name that JavaScript can export", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2", new_sqlite_classes = ["my-class"] }, { tag = "v3", deleted_classes = ["my-class"] }]`), "Counter", []string{
 		`6:101: error: "my-class" cannot be the name of a class [class-name]`,
@@ -376,8 +377,8 @@ var exportCases = []checkCase{
 	{"a storage must be one of two", declares("[exports.Counter]\ntype = 'durable-object'\nstorage = 'kv'\n"), "Counter", []string{
 		`9:11: error: the storage of Counter in exports is "kv" [export-storage]`,
 	}},
-	{"new key-value storage is a warning", declares("[exports.Counter]\ntype = 'durable-object'\nstorage = 'legacy-kv'\n"), "Counter", []string{
-		"9:11: warning: class Counter gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one [kv-storage]",
+	{"key-value storage is for what has it", declares("[exports.Counter]\ntype = 'durable-object'\nstorage = 'legacy-kv'\n"), "Counter", []string{
+		"9:11: warning: class Counter gets key-value storage: the Free plan does not have it, and since 2026-07-09 an account without such a class cannot create one [kv-storage]",
 	}},
 	{"a state must be one of five", declares(counterLive + "state = 'gone'\n"), "Counter", []string{
 		`10:9: error: the state of Counter in exports is "gone" [export-state]`,
@@ -387,9 +388,9 @@ var exportCases = []checkCase{
 		"13:10: error: B in exports has no transferred_to, which the state transferred needs [export-field]",
 		"16:10: error: C in exports has no transfer_from, which the state expecting-transfer needs [export-field]",
 	}},
-	{"a state allows no other fields", declares(counterLive + "renamed_to = 'X'\n[exports.Old]\ntype = 'durable-object'\nstate = 'deleted'\nstorage = 'sqlite'\n"), "Counter", []string{
-		"10:14: error: Counter in exports has renamed_to, which does not go with the state created [export-field]",
-		"14:11: error: Old in exports has storage, which does not go with the state deleted [export-field]",
+	{"and no others", declares(counterLive + "renamed_to = 'X'\n[exports.Old]\ntype = 'durable-object'\nstate = 'deleted'\nstorage = 'sqlite'\n"), "Counter", []string{
+		"10:14: error: Counter in exports has renamed_to, which the state created does not allow [export-field]",
+		"14:11: error: Old in exports has storage, which the state deleted does not allow [export-field]",
 	}},
 	{"a class can be renamed to a live class", declares(counterLive + "[exports.Old]\ntype = 'durable-object'\nstate = 'renamed'\nrenamed_to = 'Counter'\n"), "Counter", nil},
 	{"during a rename the program may have both classes", declares(counterLive + "[exports.Old]\ntype = 'durable-object'\nstate = 'renamed'\nrenamed_to = 'Counter'\n"), "Counter Old", nil},
@@ -437,8 +438,8 @@ var environmentCases = []checkCase{
 	{"an environment's migrations are checked too", base + testEnv + "[[env.test.migrations]]\nnew_sqlite_classes = ['Counter']\n", "Counter", []string{
 		"9:12: error: env.test: migration 1 has no tag [migration-tag]",
 	}},
-	{"a problem of the top level is reported there", with(`main = "index.js"`) + testEnv, "Counter", []string{
-		`3:8: error: main is "index.js", which is not what capdo builds [main]`,
+	{"what comes from the top level is reported there", with(`main = "index.js"`) + testEnv, "Counter", []string{
+		`3:8: error: main is "index.js", which capdo does not build [main]`,
 	}},
 	{"a problem of an environment is reported there", base + "[env.a]\ndurable_objects.bindings = [{ name = 'X', class_name = 'Lost' }]\n", "Counter", []string{
 		"6:51: warning: env.a: class Counter is registered by the program, but not bound [class-without-binding]",
@@ -473,7 +474,7 @@ func TestEveryRuleHasACase(t *testing.T) {
 			want = slices.DeleteFunc(want, func(r string) bool { return r == rule })
 		}
 	}
-	if diff := cmp.Diff([]string{"request-signal"}, want); diff != "" { // this rule has its own test
+	if diff := cmp.Diff([]string{"request-signal"}, want); diff != "" { // which has its own test
 		t.Errorf("rules without a case: (-want +got)\n%s", diff)
 	}
 }
@@ -498,7 +499,7 @@ func TestOneEnvironmentCanBeCheckedAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{`3:8: error: env.test: main is "index.js", which is not what capdo builds [main]`}
+	want := []string{`3:8: error: env.test: main is "index.js", which capdo does not build [main]`}
 	if diff := cmp.Diff(want, lines(Check(env, program("Counter"), today))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -527,7 +528,7 @@ func TestAHintSaysWhatToWriteWhere(t *testing.T) {
 		{"no lifecycle", with(`migrations = []`), "Counter", `add a migration with a new tag and new_sqlite_classes ["Counter"]`},
 		{"no lifecycle where exports are used", declares("[exports.Other]\ntype = 'durable-object'\nstate = 'deleted'\n"), "Counter", `add to exports: "Counter" with type "durable-object" and storage "sqlite"`},
 		{"no binding", with(`durable_objects.bindings = []`), "Counter", `unless only other Workers use it, add to durable_objects.bindings: name "COUNTER", class_name "Counter"`},
-		{"a tag that is in use", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2" }, { tag = "v2" }]`), "Counter", `give it a tag of its own, such as "v3"`},
+		{"a tag that is taken", with(`migrations = [{ tag = "v1", new_sqlite_classes = ["Counter"] }, { tag = "v2" }, { tag = "v2" }]`), "Counter", `give it a unique tag, such as "v3"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"reflect"
 )
 
-// Config is what capdo reads of a wrangler config
+// Config is the part of a wrangler config that capdo reads
 // (https://developers.cloudflare.com/workers/wrangler/configuration/): its top
 // level, or one of its environments.
 type Config struct {
@@ -28,42 +28,42 @@ type Config struct {
 	Limits             Limits            `key:"limits"`
 	Vars               map[string]any    `key:"vars"`
 
-	Environments map[string]*Config `key:"env"` // of the top level, with what they inherit
+	Environments map[string]*Config `key:"env"` // of the top level, with inherited values
 
 	file      *file // of the whole config; nil for an environment
 	positions *positions
-	raw       map[string]any // the whole config or environment, as it is written
+	raw       map[string]any // the whole config or environment, as written
 }
 
-// Build is the user's own build step, which wrangler runs before it reads main.
+// Build is the user's own build step. wrangler runs it before it reads main.
 type Build struct {
 	Command string `key:"command"`
 }
 
-// DurableObjects holds the bindings of Durable Object namespaces, and how
-// objects change over to new code.
+// DurableObjects holds the bindings of Durable Object namespaces, and the
+// strategy for updating running objects.
 type DurableObjects struct {
 	Bindings           []Binding           `key:"bindings"`
 	CodeUpdateStrategy *CodeUpdateStrategy `key:"code_update_strategy"`
 }
 
-// CodeUpdateStrategy says when a running object changes over to newly deployed
-// code.
+// CodeUpdateStrategy determines when a running object starts to use newly
+// deployed code.
 type CodeUpdateStrategy struct {
 	Mode     string  `key:"mode"`      // "immediate" or "deferred"
 	MaxDelay float64 `key:"max_delay"` // in seconds
 }
 
-// Binding gives the Worker a namespace under a name.
+// Binding binds a namespace to a name in the Worker.
 type Binding struct {
 	Name        string `key:"name"`
 	ClassName   string `key:"class_name"`
-	ScriptName  string `key:"script_name"` // the Worker that has the class, if it is another one
+	ScriptName  string `key:"script_name"` // the Worker that has the class, if it is another Worker
 	Environment string `key:"environment"` // of that Worker
 }
 
-// Migration is one step of the classes' history. Steps are applied in order,
-// each once per deployment, told apart by their tags.
+// Migration is one step of the classes' history. Steps are applied in order.
+// Tags identify them, so that each is applied once per deployment.
 type Migration struct {
 	Tag                string     `key:"tag"`
 	NewClasses         []string   `key:"new_classes"`
@@ -79,19 +79,18 @@ type Rename struct {
 	To   string `key:"to"`
 }
 
-// Transfer takes over the objects of a class of another Worker.
+// Transfer takes over the objects of a class from another Worker.
 type Transfer struct {
 	From       string `key:"from"`
 	FromScript string `key:"from_script"`
 	To         string `key:"to"`
 }
 
-// Export declares the state of a class; a map of them takes the place of
-// migrations.
+// Export declares the state of a class. Exports replace migrations.
 type Export struct {
 	Type string `key:"type"` // "durable-object", or another kind of export
-	// "" and "created", "expecting-transfer": live; "deleted", "renamed",
-	// "transferred": gone
+	// "", "created" and "expecting-transfer" are live; "deleted", "renamed" and
+	// "transferred" are gone
 	State         string `key:"state"`
 	Storage       string `key:"storage"` // "sqlite" or "legacy-kv"
 	RenamedTo     string `key:"renamed_to"`
@@ -104,9 +103,8 @@ type Limits struct {
 	CPUMs float64 `key:"cpu_ms"`
 }
 
-// Find returns the path of the config in a folder: wrangler.json,
-// wrangler.jsonc or wrangler.toml, in the order in which wrangler itself looks
-// for them.
+// Find returns the path of the config in a folder. It tries wrangler.json,
+// wrangler.jsonc and wrangler.toml, in wrangler's own order.
 func Find(dir string) (string, error) {
 	for _, name := range []string{"wrangler.json", "wrangler.jsonc", "wrangler.toml"} {
 		path := filepath.Join(dir, name)
@@ -118,8 +116,8 @@ func Find(dir string) (string, error) {
 		"\nhint: create a wrangler.jsonc there, with name, \"main\": \"build/entry.mjs\", compatibility_date, durable_objects and migrations", dir)
 }
 
-// Load reads a config with all its environments. An error in it names file,
-// line and column.
+// Load reads a config with all its environments. Its errors contain file, line
+// and column.
 func Load(path string) (*Config, error) {
 	f, err := readFile(path)
 	if err != nil {
@@ -135,8 +133,8 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("%s:%s: %w", path, c.positions.find(mismatch.path), err)
 	}
 	if n := len(c.Environments); n > maxEnvironments {
-		return nil, fmt.Errorf("%s:%s: the config has %d environments, of at most %d"+
-			"\nhint: put them into several configs", path, c.positions.find("env"),
+		return nil, fmt.Errorf("%s:%s: the config has %d environments; at most %d are possible"+
+			"\nhint: split them into several configs", path, c.positions.find("env"),
 			n, maxEnvironments)
 	}
 	c.inherit()

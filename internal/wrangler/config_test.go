@@ -217,7 +217,7 @@ func TestAnEnvironmentIsFoundByName(t *testing.T) {
 	if _, err := c.Environment("tset"); err == nil || err.Error() != c.Path+" has no environment \"tset\"\nhint: it has prod, test" {
 		t.Errorf("error is %v", err)
 	}
-	if _, err := load(t, "wrangler.toml", base).Environment("test"); err == nil || !strings.HasSuffix(err.Error(), "has no environment \"test\", nor any other\nhint: add env.test to it") {
+	if _, err := load(t, "wrangler.toml", base).Environment("test"); err == nil || !strings.HasSuffix(err.Error(), "has no environment \"test\"; it has no environments at all\nhint: add env.test to it") {
 		t.Errorf("error is %v", err)
 	}
 }

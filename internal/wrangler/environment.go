@@ -7,12 +7,11 @@ import (
 	"strings"
 )
 
-// inherited are the keys that an environment has from the top level when it
-// does not set them itself, by how they are taken over (tried with wrangler
-// 4.164;
+// inherited are the keys that an environment inherits from the top level unless
+// it sets them itself (tried with wrangler 4.164;
 // https://developers.cloudflare.com/workers/wrangler/configuration/#inheritable-keys).
-// An environment's name is the top level's with its own appended. All else,
-// such as bindings and vars, is not inherited.
+// An environment's name is the top level's name with the environment's
+// appended. Other keys, such as bindings and vars, are not inherited.
 var inherited = map[string]func(env, top *Config){
 	"name": func(env, top *Config) {
 		if top.Name != "" {
@@ -27,11 +26,11 @@ var inherited = map[string]func(env, top *Config){
 	"build":      func(env, top *Config) { env.Build = top.Build },
 	"migrations": func(env, top *Config) { env.Migrations = top.Migrations },
 	"exports":    func(env, top *Config) { env.Exports = top.Exports },
-	"triggers":   func(*Config, *Config) {}, // see raw
+	"triggers":   func(*Config, *Config) {}, // inherit copies it in raw
 	"limits":     func(env, top *Config) { env.Limits = top.Limits },
 }
 
-// inherit completes the environments.
+// inherit adds inherited values to the environments.
 func (c *Config) inherit() {
 	raws, _ := c.raw["env"].(map[string]any)
 	maps.DeleteFunc(c.Environments, func(_ string, env *Config) bool { return env == nil })
@@ -51,11 +50,11 @@ func (c *Config) inherit() {
 	}
 }
 
-// sets reports whether an environment has a key of its own.
+// sets reports whether an environment sets a key itself.
 func (c *Config) sets(key string) bool { return c.positions.has(joined("env", c.Env, key)) }
 
-// Environment returns the environment of that name; of the name "", the config
-// itself.
+// Environment returns the environment with that name. For "" it returns the
+// config itself.
 func (c *Config) Environment(name string) (*Config, error) {
 	if name == "" {
 		return c, nil
@@ -65,15 +64,15 @@ func (c *Config) Environment(name string) (*Config, error) {
 	}
 	names := slices.Sorted(maps.Keys(c.Environments))
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%s has no environment %q, nor any other\nhint: add env.%s to it",
+		return nil, fmt.Errorf("%s has no environment %q; it has no environments at all\nhint: add env.%s to it",
 			c.Path, name, name)
 	}
 	return nil, fmt.Errorf("%s has no environment %q\nhint: it has %s", c.Path, name,
 		strings.Join(names, ", "))
 }
 
-// path returns the path of an entry of this environment in the file, where it
-// may be one of the top level's. Parts are keys and indexes.
+// path returns the path of this environment's entry in the file. If the entry
+// is inherited, it is the path at the top level. Parts are keys and indexes.
 func (c *Config) path(parts ...any) string {
 	path := joined(parts...)
 	key, _, _ := strings.Cut(path, separator)

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// exportState is what a state in exports means, and which fields go with it.
+// exportState is the meaning of a state in exports, with the fields that it
+// requires and allows.
 type exportState struct {
 	state     state
 	must, may []string
@@ -30,12 +31,12 @@ func (e Export) stateName() string {
 func (k *checker) oneKindOfLifecycle() {
 	if len(k.durableExports()) > 0 && len(k.Migrations) > 0 {
 		k.add(Error, "exports-and-migrations", k.path("exports"), "classes are declared both in migrations and in exports",
-			"keep migrations; or, if exports has been deployed, keep that: there is no way back from it")
+			"keep migrations; but if exports has been deployed, keep exports: you cannot go back from exports to migrations")
 	}
 }
 
-// durableExports are the exports that are Durable Object classes; others are
-// entry points and workflows.
+// durableExports returns the exports that are Durable Object classes. Others
+// are entry points and workflows.
 func (c *Config) durableExports() map[string]Export {
 	classes := map[string]Export{}
 	for name, e := range c.Exports {
@@ -68,7 +69,7 @@ func (k *checker) export(name string, e Export) {
 	if !ok {
 		k.add(Error, "export-state", k.path("exports", name,
 			"state"), fmt.Sprintf("the state of %s in exports is %q", name, e.State),
-			"states are "+strings.Join(sortedKeys(exportStates), ", "))
+			"possible states are "+strings.Join(sortedKeys(exportStates), ", "))
 		return
 	}
 	l.state = s.state
@@ -86,7 +87,8 @@ func (k *checker) export(name string, e Export) {
 	}
 }
 
-// exportFields: an entry has the fields that its state needs, and no others.
+// exportFields: an entry must have the fields that its state needs, and no
+// others.
 func (k *checker) exportFields(name string, e Export, s exportState) {
 	values := map[string]string{"storage": e.Storage, "renamed_to": e.RenamedTo,
 		"transferred_to": e.TransferredTo, "transfer_from": e.TransferFrom}
@@ -95,7 +97,7 @@ func (k *checker) exportFields(name string, e Export, s exportState) {
 		switch value := values[field]; {
 		case field == "storage" && value != sqlite && value != legacyKV:
 			k.add(Error, "export-storage", path, fmt.Sprintf("the storage of %s in exports is %q", name, value),
-				`set it to "sqlite"; "legacy-kv" is for a class that was created with key-value storage`)
+				`set it to "sqlite"; use "legacy-kv" only for a class that was created with key-value storage`)
 		case value == "":
 			k.add(Error, "export-field", path,
 				fmt.Sprintf("%s in exports has no %s, which the state %s needs", name, field,
@@ -106,25 +108,25 @@ func (k *checker) exportFields(name string, e Export, s exportState) {
 	for _, field := range k.positions.keys(k.path("exports", name)) {
 		if !slices.Contains(allowed, field) {
 			k.add(Error, "export-field", k.path("exports", name,
-				field), fmt.Sprintf("%s in exports has %s, which does not go with the state %s",
+				field), fmt.Sprintf("%s in exports has %s, which the state %s does not allow",
 				name, field, e.stateName()),
 				"it may have "+strings.Join(allowed, ", "))
 		}
 	}
 }
 
-// notToSelf: a transfer is between two Workers.
+// notToSelf: a transfer must be between two Workers.
 func (k *checker) notToSelf(class, field, worker string) {
 	if worker == k.Name && worker != "" {
 		k.add(Error, "transfer-from-self", k.path("exports", class,
 			field), fmt.Sprintf("the %s of %s in exports is %s, which is this Worker itself",
 			field, class, worker),
-			"within one Worker use the state renamed")
+			"within one Worker, use the state renamed")
 	}
 }
 
-// renameTarget: objects are handed over to a class that is declared beside, and
-// live.
+// renameTarget: objects can only be handed over to a live class in the same
+// exports.
 func (k *checker) renameTarget(class, to string) {
 	target, ok := k.Exports[to]
 	if to == class || !ok || target.Type != "durable-object" || target.stateName() != "created" {

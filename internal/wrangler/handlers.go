@@ -6,30 +6,30 @@ import (
 	"flow.internal/capdo/internal/jsname"
 )
 
-// handlers: a config can ask for events that no Go program handles. Cloudflare
-// would take the deploy, and each event would fail.
+// handlers: a config can request events that no Go program handles. Cloudflare
+// would accept the deploy, but each event would fail.
 func (k *checker) handlers() {
-	hint := "have another Worker handle that, in JavaScript, which calls this one; an object's own schedule is its alarm"
+	hint := "handle the event in another Worker, in JavaScript, which calls this one; for an object's own schedule use its alarm"
 	if crons, _ := k.tableOf("triggers")["crons"].([]any); len(crons) > 0 {
 		k.add(Error, "no-handler", k.path("triggers", "crons"),
-			"triggers.crons is set, but a Go program has no handler of scheduled events", hint)
+			"triggers.crons is set, but a Go program has no handler for scheduled events", hint)
 	}
 	if consumers, _ := k.tableOf("queues")["consumers"].([]any); len(consumers) > 0 {
 		for i := range consumers {
 			k.add(Error, "no-handler", k.path("queues", "consumers", i),
-				"queues.consumers is set, but a Go program has no handler of queues", hint)
+				"queues.consumers is set, but a Go program has no handler for queues", hint)
 		}
 	}
 }
 
-// tableOf returns a table of the config, or of an environment.
+// tableOf returns a table of the config or of its environment.
 func (k *checker) tableOf(key string) map[string]any {
 	table, _ := k.raw[key].(map[string]any)
 	return table
 }
 
-// entrypoints: what the config says of this Worker's own exports must be there.
-// A Go program exports its classes, all of them Durable Objects, and the
+// entrypoints: the exports that the config names for this Worker must exist. A
+// Go program exports only its classes, which are Durable Objects, and the
 // Worker.
 func (k *checker) entrypoints() {
 	workflows, _ := k.raw["workflows"].([]any)
@@ -70,5 +70,5 @@ func (k *checker) entrypoints() {
 
 func (k *checker) entrypoint(what string, path ...any) {
 	k.add(Error, "entrypoint-missing", k.path(path...), what+", which a Go program does not export",
-		"give it to another Worker, in JavaScript, and name that one here")
+		"put it into another Worker, in JavaScript, and name that Worker here")
 }

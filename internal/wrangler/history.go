@@ -8,7 +8,7 @@ import (
 	"flow.internal/capdo/internal/jsname"
 )
 
-// state is where a class stands in its life. A class that nothing speaks of has
+// state is the state of a class in its life. A class that is not mentioned has
 // none.
 type state string
 
@@ -20,12 +20,12 @@ const (
 	transferred state = "transferred"
 )
 
-// lifecycle is what the config says of a class.
+// lifecycle is the state of a class according to the config.
 type lifecycle struct {
 	state   state
-	storage string // sqlite, legacyKV, or "" where another Worker decided
-	entry   string // which entry made it so, for messages
-	path    string // and where that is
+	storage string // sqlite, legacyKV, or "" if another Worker decided
+	entry   string // the entry that set the state, for messages
+	path    string // the path of that entry
 	to      string // the class or Worker that it was renamed or transferred to
 }
 
@@ -39,8 +39,8 @@ const (
 // LegacyKV is the key-value storage of [Config.Storage].
 const LegacyKV = "legacy-kv"
 
-// Storage returns the storage of each live class, as the config's history or
-// its exports have it in the end.
+// Storage returns the storage of each class that is live after all migrations,
+// or by exports.
 func (c *Config) Storage() map[string]string {
 	k := &checker{Config: c, classes: map[string]*lifecycle{}, registered: map[string]bool{}}
 	k.replay()
@@ -54,8 +54,8 @@ func (c *Config) Storage() map[string]string {
 	return storage
 }
 
-// Renames returns the classes that the config's history or its exports have
-// renamed, each to what it is called in the end.
+// Renames returns the classes that migrations or exports have renamed, each
+// with its latest name.
 func (c *Config) Renames() (renames []Rename) {
 	k := &checker{Config: c, classes: map[string]*lifecycle{}, registered: map[string]bool{}}
 	k.replay()
@@ -63,7 +63,7 @@ func (c *Config) Renames() (renames []Rename) {
 	for _, class := range sortedKeys(k.classes) {
 		to := k.classes[class]
 		last := class
-		for range k.classes { // no longer than a chain can be
+		for range k.classes { // a chain cannot be longer
 			if to == nil || to.state != renamed {
 				break
 			}
@@ -79,8 +79,8 @@ func (c *Config) Renames() (renames []Rename) {
 
 var storageNames = map[string]string{sqlite: "SQLite storage", legacyKV: "key-value storage"}
 
-// A history of migrations is told apart by tags: wrangler looks for the
-// deployed one, and has Cloudflare apply what comes after it.
+// tags checks the migrations' tags. wrangler looks for the deployed tag and
+// makes Cloudflare apply the migrations after it.
 func (k *checker) tags() {
 	seen := map[string]bool{}
 	for i, m := range k.Migrations {
@@ -88,10 +88,10 @@ func (k *checker) tags() {
 		switch {
 		case m.Tag == "":
 			k.add(Error, "migration-tag", at, fmt.Sprintf("migration %d has no tag", i+1),
-				"give it a tag of its own, such as "+k.nextTag())
+				"give it a unique tag, such as "+k.nextTag())
 		case seen[m.Tag]:
 			k.add(Error, "duplicate-tag", at, fmt.Sprintf("the tag %q is taken by an earlier migration: wrangler would not know which of them has been applied", m.Tag),
-				"give it a tag of its own, such as "+k.nextTag())
+				"give it a unique tag, such as "+k.nextTag())
 		case i > 0 && isBefore(m.Tag, k.Migrations[i-1].Tag):
 			k.add(Warning, "tag-order", at, fmt.Sprintf("the tag %q comes after %q: migrations are applied in the order of the file", m.Tag, k.Migrations[i-1].Tag),
 				"add new migrations at the end, and never move one that has been deployed")
@@ -102,8 +102,8 @@ func (k *checker) tags() {
 
 var numbered = regexp.MustCompile(`^(.*?)([0-9]+)$`)
 
-// isBefore reports whether two tags are numbered alike, and a's number is the
-// smaller one.
+// isBefore reports whether two tags have the same text before their numbers,
+// and a's number is smaller.
 func isBefore(a, b string) bool {
 	x, y := numbered.FindStringSubmatch(a), numbered.FindStringSubmatch(b)
 	if x == nil || y == nil || x[1] != y[1] {
@@ -114,7 +114,7 @@ func isBefore(a, b string) bool {
 	return m < n
 }
 
-// nextTag returns a tag that is free, quoted.
+// nextTag returns an unused tag, quoted.
 func (k *checker) nextTag() string {
 	if k.freeTag != "" {
 		return k.freeTag
@@ -131,8 +131,8 @@ func (k *checker) nextTag() string {
 	return k.freeTag
 }
 
-// replay applies the migrations one after the other, the steps of each in
-// wrangler's order: deleted, renamed, transferred, new.
+// replay applies the migrations in order, and the steps of each in wrangler's
+// order: deleted, renamed, transferred, new.
 func (k *checker) replay() {
 	for i, m := range k.Migrations {
 		s := &migration{checker: k, entry: fmt.Sprintf("migration %q", m.Tag),
@@ -164,9 +164,9 @@ func (k *checker) replay() {
 type migration struct {
 	*checker
 	entry   string
-	seen    map[string]string // class → where this migration names it first
+	seen    map[string]string // class → path where this migration first names it
 	repeats []repeat
-	failed  map[string]bool // paths that have a problem already
+	failed  map[string]bool // paths for which a problem was already reported
 }
 
 type repeat struct{ class, first, second string }
@@ -184,14 +184,14 @@ func (s *migration) name(class, path string) {
 	s.seen[class] = path
 }
 
-// leave ends a class, and returns its storage.
+// leave ends a class and returns its storage.
 func (s *migration) leave(class string, to lifecycle, verb, path string) string {
 	s.name(class, path)
 	was := s.classes[class]
 	if !was.isLive() {
 		s.fail("class-unknown", path, fmt.Sprintf("%s %s class %s, %s", s.entry, verb, class,
 			whyUnknown(was)),
-			"take the step out; or, if a migration that created the class has been taken out of the file, put it back")
+			"remove the step; but if a migration that created the class was removed from the file, put it back")
 		return ""
 	}
 	to.entry, to.path = s.entry, path
@@ -202,21 +202,21 @@ func (s *migration) leave(class string, to lifecycle, verb, path string) string 
 func whyUnknown(was *lifecycle) string {
 	switch {
 	case was == nil:
-		return "which no migration before it creates"
+		return "which no earlier migration creates"
 	case was.state == renamed:
 		return fmt.Sprintf("which %s has renamed to %s", was.entry, was.to)
 	}
 	return fmt.Sprintf("which %s has %s", was.entry, was.state)
 }
 
-// enter begins a class.
+// enter makes a class live.
 func (s *migration) enter(class, storage, verb, path string) {
 	s.name(class, path)
 	s.className(class, path)
 	if was := s.classes[class]; was.isLive() {
-		s.fail("class-live", path, fmt.Sprintf("%s %s class %s, which is live since %s", s.entry,
+		s.fail("class-live", path, fmt.Sprintf("%s %s class %s, which has existed since %s", s.entry,
 			verb, class, was.entry),
-			"a class is created by one step only: take this one out, or delete the class in a migration before it, which deletes its objects' data")
+			"only one step can create a class: remove this step, or delete the class in an earlier migration, which deletes its objects' data")
 		return
 	}
 	s.classes[class] = &lifecycle{state: live, storage: storage, entry: s.entry, path: path}
@@ -227,7 +227,7 @@ func (s *migration) create(class, storage, path string) {
 		s.name(class, path)
 		s.fail("storage-switch", path, fmt.Sprintf("%s creates class %s with %s, but %s has given it %s, which cannot be switched",
 			s.entry, class, storageNames[storage], was.entry, storageNames[was.storage]),
-			fmt.Sprintf("give the new class another name, such as %sSQL; or delete %[1]s in a migration before, which deletes its objects' data", class))
+			fmt.Sprintf("give the new class another name, such as %sSQL; or delete %[1]s in an earlier migration, which deletes its objects' data", class))
 		return
 	}
 	s.enter(class, storage, "creates", path)
@@ -236,22 +236,22 @@ func (s *migration) create(class, storage, path string) {
 	}
 }
 
-// kvStorage warns of what no new account can have
+// kvStorage warns of storage that new accounts cannot have
 // (https://developers.cloudflare.com/changelog/post/2026-07-09-restrict-new-kv-backed-namespaces/).
 func (k *checker) kvStorage(class, path, instead string) {
-	k.add(Warning, "kv-storage", path, fmt.Sprintf("class %s gets key-value storage: the Free plan has none, and since 2026-07-09 an account that has no such class yet cannot create one", class),
-		fmt.Sprintf("use %s, unless the class has been deployed like this: storage cannot be switched", instead))
+	k.add(Warning, "kv-storage", path, fmt.Sprintf("class %s gets key-value storage: the Free plan does not have it, and since 2026-07-09 an account without such a class cannot create one", class),
+		fmt.Sprintf("use %s, unless the class was deployed like this: its storage cannot be changed", instead))
 }
 
 func (s *migration) rename(r Rename, path string) {
 	if r.From == "" || r.To == "" {
 		s.fail("step-field", path,
-			s.entry+" renames a class, but does not say from and to", "give it both")
+			s.entry+" renames a class, but has no from or no to", "add both")
 		return
 	}
 	if r.From == r.To {
 		s.fail("class-live", path, fmt.Sprintf("%s renames class %s to itself", s.entry, r.From),
-			"take the step out")
+			"remove the step")
 		return
 	}
 	storage := s.leave(r.From, lifecycle{state: renamed, to: r.To}, "renames", join(path, "from"))
@@ -261,33 +261,33 @@ func (s *migration) rename(r Rename, path string) {
 func (s *migration) transfer(t Transfer, path string) {
 	if t.From == "" || t.FromScript == "" || t.To == "" {
 		s.fail("step-field", path,
-			s.entry+" transfers a class, but does not say from, from_script and to",
-			"give it all three")
+			s.entry+" transfers a class, but lacks from, from_script or to",
+			"add all three")
 		return
 	}
 	if t.FromScript == s.Name {
 		s.fail("transfer-from-self", join(path,
 			"from_script"), fmt.Sprintf("%s transfers class %s from %s, which is this Worker itself", s.entry, t.From, t.FromScript),
-			"within one Worker use renamed_classes")
+			"within one Worker, use renamed_classes")
 	}
 	s.enter(t.To, "", fmt.Sprintf("transfers %s of %s to", t.From, t.FromScript), join(path, "to"))
 }
 
-// twice warns of a class that one migration names more than once, where
-// wrangler has an answer.
+// twice warns if one migration names a class more than once and wrangler
+// accepts that.
 func (s *migration) twice() {
 	for _, r := range s.repeats {
 		if s.failed[r.first] || s.failed[r.second] {
 			continue
 		}
-		s.add(Warning, "class-twice", r.second, fmt.Sprintf("%s names class %s twice: Cloudflare does not document in which order it takes the steps of one migration", s.entry, r.class),
-			"put the later step into a migration of its own")
+		s.add(Warning, "class-twice", r.second, fmt.Sprintf("%s names class %s twice: Cloudflare does not document the order of the steps in one migration", s.entry, r.class),
+			"put the later step into a separate migration")
 	}
 }
 
 func (k *checker) className(class, path string) {
 	if !jsname.IsIdentifier(class) || jsname.IsReserved(class) {
 		k.add(Error, "class-name", path, fmt.Sprintf("%q cannot be the name of a class", class),
-			"a name has letters, digits, _ and $, does not begin with a digit, and is no reserved word of JavaScript")
+			"use letters, digits, _ and $, without a digit at the beginning, and no reserved word of JavaScript")
 	}
 }

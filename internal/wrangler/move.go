@@ -12,9 +12,9 @@ import (
 )
 
 // paths are the entries of a config, and of its environments, that wrangler
-// takes for paths from the config's folder; * is any key or index. (Tried with
-// wrangler 4.164, which joins some to the folder and resolves others, so that
-// absolute paths would not do.)
+// reads as paths relative to the config's folder. * stands for any key or
+// index. (Tried with wrangler 4.164. It joins some paths to the folder and
+// resolves others, so absolute paths would not work.)
 var paths = []string{
 	"main", "base_dir", "tsconfig", "pages_build_output_dir", "assets.directory", "site.bucket",
 	"site.entry-point",
@@ -22,10 +22,11 @@ var paths = []string{
 	"containers.*.image", "containers.*.image_build_context", "alias.*",
 }
 
-// Moved returns the config, in its own format, as it has to read in the folder
-// dir, where relative paths lead to the same files. It lacks the user's build
-// steps. main, if not "", takes the place of main; not so where the config has
-// a base_dir, in which wrangler wants main to be.
+// Moved returns the config for the folder dir, in its own format: relative
+// paths lead to the same files as before, and the user's build steps are left
+// out. If main is not "", it replaces the config's main. It does not do so if
+// the config has a base_dir, because wrangler expects main to be in that
+// folder.
 func (c *Config) Moved(dir, main string) ([]byte, error) {
 	config, err := c.file.decode()
 	if err != nil {
@@ -62,7 +63,7 @@ func (m mover) move(config map[string]any) {
 	}
 }
 
-// moveEntry replaces what is at a path of keys in v, if there is something, and
+// moveEntry replaces the entry at a path of keys in v, if there is one, and
 // returns v.
 func (m mover) moveEntry(v any, keys []string) any {
 	if len(keys) == 0 {
@@ -85,8 +86,8 @@ func (m mover) moveEntry(v any, keys []string) any {
 	return v
 }
 
-// moved returns a path as it is from the other folder. What leads nowhere
-// stays: it may be the name of an image or of a package.
+// moved returns a path as seen from the other folder. It does not change a path
+// to nothing: that may be the name of an image or a package.
 func (m mover) moved(v any) any {
 	path, ok := v.(string)
 	if !ok || path == "" || filepath.IsAbs(path) {

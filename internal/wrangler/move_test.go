@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// moved returns the config at path as it is written to dir.
+// moved returns the config at path, moved to dir.
 func moved(path, dir string) ([]byte, error) {
 	c, err := Load(path)
 	if err != nil {

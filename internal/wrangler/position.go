@@ -11,23 +11,23 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// Position is a place in a file. Lines and columns count from 1, columns in
-// bytes.
+// Position is a position in a file. Lines and columns count from 1; columns are
+// in bytes.
 type Position struct {
 	Line   int `json:"line"`
 	Column int `json:"column"`
 }
 
-// String returns the position as compilers write it.
+// String returns the position in the form of compilers.
 func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Line, p.Column) }
 
 func (p Position) compare(q Position) int {
 	return cmp.Or(cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
 }
 
-// separator is between the keys and indexes of a path, such as migrations, 1,
-// new_classes, 0. A key that has it too is not found, and what is in it stands
-// where the entry around it does.
+// separator separates the keys and indexes of a path, such as migrations, 1,
+// new_classes, 0. A key that contains it is not found; its entries get the
+// position of the enclosing entry.
 const separator = "\x00"
 
 func join(path, key string) string {
@@ -46,17 +46,17 @@ func joined(parts ...any) string {
 	return path
 }
 
-// positions says where the entries of a config stand. A table or an array that
-// has a key stands where the key does, everything else where its value does.
-// What is null stands nowhere: to wrangler it is not there.
+// positions holds the positions of a config's entries. A table or an array
+// under a key has the position of the key; any other entry has the position of
+// its value. null has no position, because wrangler ignores it.
 type positions struct {
 	at       Position
 	isThere  bool
 	children map[string]*positions
-	tables   int // of one of TOML's arrays of tables: how many there have been
+	tables   int // of a TOML array of tables: the number of tables so far
 }
 
-// child returns an entry, which it makes where there is none.
+// child returns an entry, and creates it if necessary.
 func (p *positions) child(key string) *positions {
 	c := p.children[key]
 	if c == nil {
@@ -69,7 +69,7 @@ func (p *positions) child(key string) *positions {
 	return c
 }
 
-// look follows a path as far as there are entries.
+// look follows a path as far as it exists.
 func (p *positions) look(path string) (nearest *positions, isWhole bool) {
 	for nearest = p; path != ""; {
 		key, rest, _ := strings.Cut(path, separator)
@@ -84,7 +84,7 @@ func (p *positions) look(path string) (nearest *positions, isWhole bool) {
 	return nearest, nearest == p
 }
 
-// find returns the place of an entry, or of the nearest one around it.
+// find returns the position of an entry, or of the nearest enclosing one.
 func (p *positions) find(path string) Position {
 	if nearest, _ := p.look(path); nearest.isThere {
 		return nearest.at
@@ -92,7 +92,7 @@ func (p *positions) find(path string) Position {
 	return Position{1, 1}
 }
 
-// has reports whether there is an entry.
+// has reports whether an entry exists.
 func (p *positions) has(path string) bool {
 	_, isWhole := p.look(path)
 	return isWhole
@@ -115,7 +115,7 @@ func (p *positions) keys(path string) []string {
 	return keys
 }
 
-// lineStarts are the offsets at which a text's lines begin.
+// lineStarts are the offsets at which the lines of a text begin.
 type lineStarts []int
 
 func newLineStarts(text []byte) lineStarts {
@@ -141,7 +141,8 @@ type index struct {
 
 func (x *index) set(p *positions, offset int) { p.at, p.isThere = x.lines.at(offset), true }
 
-// positions indexes the config. What does not parse has no positions.
+// positions indexes the config. If the config does not parse, there are no
+// positions.
 func (f *file) positions() *positions {
 	x := &index{lines: newLineStarts(f.text)}
 	if f.isTOML {
@@ -157,7 +158,7 @@ func (x *index) json(p *positions, v hujson.Value) {
 	case *hujson.Object:
 		for _, m := range v.Members {
 			name, _ := m.Name.Value.(hujson.Literal)
-			delete(p.children, name.String()) // of a key that is given twice, the last counts
+			delete(p.children, name.String()) // if a key is given twice, the last one counts
 			x.jsonEntry(p.child(name.String()), m.Value, m.Name.StartOffset)
 		}
 	case *hujson.Array:
@@ -167,7 +168,7 @@ func (x *index) json(p *positions, v hujson.Value) {
 	}
 }
 
-// jsonEntry notes a value, which if it is an object or array stands at offset.
+// jsonEntry records a value. An object or array has the position offset.
 func (x *index) jsonEntry(p *positions, v hujson.Value, offset int) {
 	switch v.Value.Kind() {
 	case 'n':
@@ -194,8 +195,8 @@ func (x *index) tomlFile(text []byte) {
 	}
 }
 
-// header notes the keys of a [table] or [[table]], and returns its entry. A key
-// of an array of tables means the latest table.
+// header records the keys of a [table] or [[table]] and returns its entry. A
+// key of an array of tables refers to the latest table.
 func (x *index) header(n *unstable.Node) *positions {
 	p := &x.root
 	for it := n.Key(); it.Next(); {
@@ -242,8 +243,8 @@ func (x *index) toml(p *positions, v *unstable.Node) {
 	}
 }
 
-// first notes where an entry stands that may be opened in several places.
-// Arrays in arrays have no place of their own.
+// first records the first position of an entry that may be opened in several
+// places. Arrays in arrays have no position.
 func (x *index) first(p *positions, n *unstable.Node) {
 	if !p.isThere && n.Kind != unstable.Array {
 		x.set(p, int(n.Raw.Offset))

@@ -11,8 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// marked removes marks such as «name» from a text. It returns the rest and the
-// position of each mark. A mark names the path of the entry that begins there.
+// marked removes the marks, such as «name», from a text. It returns the rest,
+// and the position of each mark. A mark names the path of the entry that begins
+// there.
 func marked(t *testing.T, text string) (string, map[string]Position) {
 	t.Helper()
 	var plain strings.Builder

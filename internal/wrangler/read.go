@@ -16,20 +16,21 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// maxSize and maxDepth bound a config: what is read takes a time in proportion
-// to it, and no stack beyond what its depth needs. wrangler's own keys nest
+// maxSize and maxDepth limit a config. Reading it takes time in proportion to
+// its size, and stack in proportion to its depth. wrangler's own keys nest
 // eight deep; the rest is for variables.
 const (
 	maxSize  = 1 << 20 // bytes
-	maxDepth = 100     // objects and arrays in one another
+	maxDepth = 100     // of nested objects and arrays
 
-	// An environment is checked with all that it has from the top level.
+	// An environment is checked with everything that it inherits from the top
+	// level.
 	maxEnvironments = 100
 )
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// file is a config as it stands.
+// file is the text of a config.
 type file struct {
 	isTOML bool
 	text   []byte // without the byte order mark, which editors do not count as a column
@@ -46,21 +47,21 @@ func readFile(path string) (*file, error) {
 		return nil, err
 	}
 	if len(b) > maxSize {
-		return nil, fmt.Errorf("%s is larger than %d bytes, which is the most for a config"+
-			"\nhint: name the wrangler config; keep data out of it", path, maxSize)
+		return nil, fmt.Errorf("%s is larger than %d bytes, the limit for a config"+
+			"\nhint: check that this is the wrangler config, and keep data out of it", path, maxSize)
 	}
 	c := &file{isTOML: filepath.Ext(path) == ".toml", text: bytes.TrimPrefix(b, byteOrderMark)}
 	if at := c.tooDeep(); at >= 0 {
 		return nil, fmt.Errorf("%s:%s: objects and arrays are nested more than %d deep"+
-			"\nhint: keep deep data in a file of its own, not in the config", path,
+			"\nhint: keep deep data in a separate file, not in the config", path,
 			newLineStarts(c.text).at(at), maxDepth)
 	}
 	return c, nil
 }
 
 // tooDeep returns the offset at which the text nests too deep, or -1. It knows
-// strings and comments, and nothing else of the syntax. In TOML each part of a
-// dotted key is a level.
+// only strings and comments, not the rest of the syntax. In TOML, each part of
+// a dotted key is a level.
 func (f *file) tooDeep() int {
 	depth, dots := 0, 0
 	for i := 0; i < len(f.text); i++ {
@@ -88,7 +89,8 @@ func (f *file) tooDeep() int {
 	return -1
 }
 
-// find returns the offset of the end of text after i, or of the file.
+// find returns the offset at which the next occurrence of text after i ends, or
+// the end of the file.
 func (f *file) find(i int, text string) int {
 	if n := bytes.Index(f.text[i:], []byte(text)); n >= 0 {
 		return i + n + len(text) - 1
@@ -96,8 +98,8 @@ func (f *file) find(i int, text string) int {
 	return len(f.text) - 1
 }
 
-// stringEnd returns the offset of the last quote of the string that begins at
-// i, or of the end of its line where it is not closed.
+// stringEnd returns the offset of the closing quote of the string that begins
+// at i. If the string is not closed, it returns the end of the line.
 func (f *file) stringEnd(i int) int {
 	quote := f.text[i]
 	triple := bytes.Repeat([]byte{quote}, 3)
@@ -138,7 +140,7 @@ func decodeTOML(b []byte) (map[string]any, error) {
 	return nil, fmt.Errorf("%d:%d: %s", line, column, strings.TrimPrefix(decode.Error(), "toml: "))
 }
 
-// decodeJSON reads JSON with comments and trailing commas, and keeps numbers as
+// decodeJSON reads JSON with comments and trailing commas. It keeps numbers as
 // they are written.
 func decodeJSON(b []byte) (map[string]any, error) {
 	plain, err := hujson.Standardize(b)
@@ -160,7 +162,7 @@ func decodeJSON(b []byte) (map[string]any, error) {
 	return raw, nil
 }
 
-// mismatchError is a value of another type than its key has.
+// mismatchError is an error about a value of the wrong type for its key.
 type mismatchError struct {
 	path  string
 	value any
@@ -201,8 +203,8 @@ func typeName(v any) string {
 	return "date"
 }
 
-// assign stores a decoded value in what d is, by the keys of Config's tags.
-// Keys are case-sensitive, as wrangler's are. Null leaves d as it is.
+// assign stores a decoded value in d, using the keys in Config's tags. Keys are
+// case-sensitive, as in wrangler. Null leaves d unchanged.
 func assign(path string, d reflect.Value, v any) error {
 	if v == nil {
 		return nil

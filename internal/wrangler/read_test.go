@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// nested puts n copies of open before the middle, and n copies of end after it.
+// nested puts open n times before the middle, and close n times after it.
 func nested(n int, open, middle, end string) string {
 	return strings.Repeat(open, n) + middle + strings.Repeat(end, n)
 }
@@ -60,15 +60,15 @@ func TestBracketsInStringsAndCommentsAreNoDepth(t *testing.T) {
 func TestSizeIsBounded(t *testing.T) {
 	for _, file := range []string{"wrangler.jsonc", "wrangler.toml"} {
 		path := writeConfig(t, file, base+strings.Repeat("#", maxSize))
-		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "is larger than 1048576 bytes, which is the most for a config\nhint: ") {
+		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "is larger than 1048576 bytes, the limit for a config\nhint: ") {
 			t.Errorf("error is %.200v", err)
 		}
 	}
 }
 
-// TestTimeIsInProportionToSize: when each step took time in proportion to the
-// file's length, these configs took minutes to hours. Each may take a second at
-// most.
+// TestTimeIsInProportionToSize: each config takes a second at most. If each
+// step took time in proportion to the file's length, it would take minutes to
+// hours.
 func TestTimeIsInProportionToSize(t *testing.T) {
 	long := strings.Repeat("k", maxSize/4)
 	tests := []struct{ name, file, text string }{
@@ -152,7 +152,7 @@ func TestEnvironmentsAreBounded(t *testing.T) {
 		t.Errorf("the maximum number of environments: %v", err)
 	}
 	_, err := Load(writeConfig(t, "wrangler.json", config(maxEnvironments+1)))
-	if err == nil || !strings.Contains(err.Error(), "wrangler.json:1:16: the config has 101 environments, of at most 100\nhint: ") {
+	if err == nil || !strings.Contains(err.Error(), "wrangler.json:1:16: the config has 101 environments; at most 100 are possible\nhint: ") {
 		t.Errorf("one more: %v", err)
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Secrets returns the variables that wrangler dev adds to those of the config:
-// what is in .dev.vars.NAME beside it, or if there is no such file in
-// .dev.vars. Where the config lists its secrets, others are left out.
+// Secrets returns the variables that wrangler dev adds to those of the config.
+// It reads .dev.vars.NAME beside the config, or .dev.vars if that does not
+// exist. If the config lists its secrets, other variables are left out.
 func (c *Config) Secrets(name string) (map[string]string, error) {
 	path := filepath.Join(filepath.Dir(c.Path), ".dev.vars")
 	b, err := os.ReadFile(path + "." + name)
@@ -37,8 +37,8 @@ func (c *Config) Secrets(name string) (map[string]string, error) {
 	return vars, nil
 }
 
-// variable is a line as the npm package dotenv 16 has it, with which wrangler
-// reads .dev.vars. A value in quotes may have several lines.
+// variable matches a line in the syntax of the npm package dotenv 16, which
+// wrangler uses to read .dev.vars. A quoted value may span several lines.
 var variable = regexp.MustCompile("(?m)^\\s*(?:export\\s+)?([\\w.-]+)(?:\\s*=\\s*?|:\\s+?)(\\s*'(?:\\\\'|[^'])*'|\\s*\"(?:\\\\\"|[^\"])*\"|\\s*`(?:\\\\`|[^`])*`|[^#\\r\\n]+)?\\s*(?:#.*)?$")
 
 func parseVars(text string) map[string]string {

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The expected results are those of dotenv 16.3.1, run with Node.js.
+// The expected values are dotenv 16.3.1's, tried with Node.js.
 func TestParseVars(t *testing.T) {
 	tests := []struct {
 		text string

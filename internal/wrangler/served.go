@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Class is a Durable Object class that has data, or may have.
+// Class is a Durable Object class that has, or may have, data.
 type Class struct {
 	Name string
-	Key  string // names its data; it stays the same when the class is renamed
+	Key  string // identifies its data; stays the same when the class is renamed
 	KV   bool   // key-value storage, not SQLite
 }
 
 // LiveClasses returns the classes of this Worker that are live after all
 // migrations, or by exports, sorted by name. A class keeps the key that it was
 // created with, through any number of renames. The key is the class's first
-// name; a class that is created again after it was deleted has the migration's
-// tag in its key, so that it begins empty.
+// name. If a class is created again after it was deleted, its key contains the
+// migration's tag, so that it begins empty.
 func (c *Config) LiveClasses() []Class {
 	classes := map[string]Class{}
 	for name, e := range c.durableExports() {
@@ -62,7 +62,7 @@ func (c *Config) LiveClasses() []Class {
 
 // firstName follows the renames in exports back to the oldest name of a class.
 func (c *Config) firstName(class string) string {
-	for range c.Exports { // no longer than there are entries
+	for range c.Exports { // a chain cannot be longer
 		older := ""
 		for name, e := range c.durableExports() {
 			if e.stateName() == "renamed" && e.RenamedTo == class && name != class {
@@ -77,8 +77,9 @@ func (c *Config) firstName(class string) string {
 	return class
 }
 
-// Unserved returns an error if the Worker needs what only Cloudflare's network,
-// or wrangler dev, has: bindings of other services, classes of other Workers.
+// Unserved returns an error if the Worker needs something that only
+// Cloudflare's network or wrangler dev has: bindings of other services, or
+// classes of other Workers.
 func (c *Config) Unserved() error {
 	var names []string
 	for _, kind := range append(slices.Clone(kinds), "triggers", "tail_consumers") {
@@ -89,18 +90,18 @@ func (c *Config) Unserved() error {
 	}
 	if len(names) > 0 {
 		return fmt.Errorf("%s has %s, which capdo serve cannot provide"+
-			"\nhint: take it out in an environment for self-hosting, and name that with --env",
+			"\nhint: leave it out in an environment for self-hosting, and choose that environment with --env",
 			c.Path, strings.Join(names, ", "))
 	}
 	for _, b := range c.DurableObjects.Bindings {
 		if b.ScriptName != "" && b.ScriptName != c.Name {
-			return fmt.Errorf("%s binds class %s of another Worker, %s, as %s: capdo serve runs one Worker\nhint: move the class into this Worker", c.Path, b.ClassName, b.ScriptName, b.Name)
+			return fmt.Errorf("%s binds class %s of another Worker, %s, as %s: capdo serve runs only one Worker\nhint: move the class into this Worker", c.Path, b.ClassName, b.ScriptName, b.Name)
 		}
 	}
 	return nil
 }
 
-// isEmpty reports whether a value of a config gives nothing.
+// isEmpty reports whether a value of a config has no content.
 func isEmpty(v any) bool {
 	switch v := v.(type) {
 	case nil:

@@ -1,5 +1,5 @@
-// Package app is what the two Go peers share: the objects, and what a request
-// asks of them. How a request comes in and goes out is theirs.
+// Package app is the common part of the two capdo peers: the objects, and the
+// requests to them. Each peer handles HTTP itself.
 package app
 
 import (
@@ -34,7 +34,7 @@ type request struct {
 
 const minute = time.Minute
 
-// Post does what a path asks for, and returns the answer.
+// Post performs the operation of a path and returns the answer.
 func Post(ctx context.Context, env *durable.Env, path string, body []byte) (any, error) {
 	var r request
 	if err := json.Unmarshal(body, &r); err != nil {
@@ -93,7 +93,7 @@ func callThing(ctx context.Context, env *durable.Env, path string, r *request) (
 	return map[string]int64{"n": n}, err
 }
 
-// Echo returns the object that a WebSocket is connected with.
+// Echo returns the object for WebSockets.
 func Echo(env *durable.Env) *durable.Stub { return env.Object("THING", "echo") }
 
 // thing is an object with a table, a list of values, an alarm and an echo.
@@ -107,7 +107,7 @@ func newThing(ctx context.Context, state *durable.State, _ *durable.Env) (*thing
 	return &thing{state: state}, err
 }
 
-// kv puts a value, gets it back, and counts the values there are, ten at most.
+// kv puts a value, gets it back, and returns the number of values, at most ten.
 func (o *thing) kv(_ context.Context, value string) (int64, error) {
 	kv := o.state.Storage().KV()
 	key := "v" + value
@@ -144,7 +144,7 @@ func (o *thing) insert(_ context.Context, value string) (int64, error) {
 	return durable.One[int64](rows)
 }
 
-// Seed fills the table of the object that is scanned.
+// Seed fills the table of the object for scans.
 const Seed = "INSERT INTO t (n, v) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 10000) SELECT i, 'value ' || i FROM c WHERE (SELECT count(*) FROM t) = 0"
 
 // scan reads 10,000 rows and returns the sum of a column.
@@ -171,7 +171,7 @@ func (o *thing) scan(_ context.Context, value string) (sum int64, err error) {
 	return sum, rows.Err()
 }
 
-// ring sets an alarm for now and waits until it has been delivered.
+// ring sets an alarm for now and waits until it is delivered.
 func (o *thing) ring(ctx context.Context, _ string) (int64, error) {
 	if o.rang == nil {
 		o.rang = make(chan struct{})

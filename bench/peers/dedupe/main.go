@@ -1,5 +1,5 @@
-// The smallest Worker that dedupes: what the benchmarks measure. It links no
-// net/http.
+// The smallest Worker that dedupes. The benchmarks report its size. It does not
+// link net/http.
 package main
 
 import (

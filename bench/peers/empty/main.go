@@ -1,4 +1,4 @@
-// A Go program that does nothing: what a boot costs at least.
+// A Go program that does nothing. It shows the minimum cost of a boot.
 package main
 
 func main() { select {} }

@@ -1,4 +1,4 @@
-// The peer that serves its requests with durable.HandleFetch.
+// This peer serves its requests with durable.HandleFetch.
 package main
 
 import (

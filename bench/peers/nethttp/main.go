@@ -1,4 +1,4 @@
-// The peer that serves its requests with net/http.
+// This peer serves its requests with net/http.
 package main
 
 import (

@@ -1,7 +1,7 @@
 //go:build js
 
-// The peer that is what a simple port does: package syscall/js, and a runtime
-// of its own for the Worker and for each object. They talk JSON, with fetch.
+// This peer is a simple port: package syscall/js, and a separate runtime for
+// the Worker and for each object. They exchange JSON with fetch.
 package main
 
 import (
@@ -71,7 +71,7 @@ func await(promise js.Value) (js.Value, error) {
 	return o.v, o.err
 }
 
-// fields are those of every body, both ways.
+// fields are the fields of every body, in both directions.
 type fields struct {
 	Key      string `json:"key,omitempty"`
 	Value    string `json:"value,omitempty"`
@@ -173,5 +173,5 @@ func send(namespace js.Value, name, path string, f fields) (answer fields, err e
 	return answer, err
 }
 
-// now is the time in ms, as JavaScript has it.
+// now returns the time in ms, as in JavaScript.
 func now() int64 { return time.Now().UnixMilli() }

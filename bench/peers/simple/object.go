@@ -15,7 +15,7 @@ type object struct {
 	rang    chan struct{}
 }
 
-// record is what an object keeps of its key, as JSON.
+// record is the JSON that an object stores for its key.
 type record struct {
 	Owner   string `json:"owner"`
 	Fence   int64  `json:"fence"`

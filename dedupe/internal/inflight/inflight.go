@@ -1,5 +1,6 @@
-// Package inflight bounds what the requests of an isolate take of its memory
-// together: those of package dedupehttp's middleware and of package ledgerapi.
+// Package inflight limits the memory that all requests of an isolate use
+// together. Package dedupehttp's middleware and package ledgerapi share this
+// limit.
 package inflight
 
 import (
@@ -13,25 +14,25 @@ import (
 	"flow.internal/capdo/internal/budget"
 )
 
-// Limits of what requests take. An isolate has 128 MB, with JavaScript's memory
-// and all else in the program, and wasm memory never shrinks
-// (https://developers.cloudflare.com/workers/platform/limits/#memory). They are
-// not for programs outside of Workers.
+// These limits apply only in Workers. An isolate has 128 MB for the program,
+// JavaScript's heap and everything else, and wasm memory never shrinks
+// (https://developers.cloudflare.com/workers/platform/limits/#memory).
 const (
-	// Max is what all requests in flight may count, in bytes.
+	// Max is the limit for all requests in flight, in bytes.
 	Max = 56 << 20
-	// RequestCost is what a request counts, in bytes, besides its bodies: 3,000
-	// that waited took 32 to 40 KiB each, their part in the object included.
+	// RequestCost is the number of bytes counted for a request, besides its
+	// bodies. In a test with 3,000 waiting requests, each used 32 to 40 KiB,
+	// including its share in the object.
 	RequestCost = 32 << 10
-	// BodyCost is what a byte counts of a request's body, of a result and of a
-	// response that is held back: each is copied twice, at most, on its way to
-	// the ledger. Bodies count by the length that is announced, or as they
-	// grow.
+	// BodyCost is the number of bytes counted for each byte of a request's
+	// body, of a result and of a response that is held back. Each byte is
+	// copied at most twice on its way to the ledger. If a body's length is
+	// announced, all of it is counted at once, otherwise as the body grows.
 	BodyCost = 3
 )
 
-// Budget is the isolate's budget: objects and requests of an isolate share one
-// program.
+// Budget is the isolate's budget. All objects and requests of an isolate share
+// one program.
 var Budget = func() *budget.Budget {
 	if runtime.GOOS != "js" {
 		return nil
@@ -39,8 +40,8 @@ var Budget = func() *budget.Budget {
 	return budget.New(Max)
 }()
 
-// WithLimit has the requests of fn counted against a limit, as in a Worker. It
-// is for tests. It reports whether nothing is left of them.
+// WithLimit runs fn and counts its requests against a limit, as in a Worker. It
+// is for tests. It reports whether all requests have given back what they took.
 func WithLimit(limit int, fn func()) (nothingLeft bool) {
 	defer func(before *budget.Budget) { Budget = before }(Budget)
 	Budget = budget.New(limit)
@@ -48,11 +49,11 @@ func WithLimit(limit int, fn func()) (nothingLeft bool) {
 	return Budget.Take("probe", limit/2)
 }
 
-// ErrNoRoom: a body is refused that there is no memory for.
+// ErrNoRoom is returned if there is no memory for a body.
 var ErrNoRoom = errors.New("there is no memory for the body")
 
-// ReadAll reads a body of at most limit bytes as far as the share has room for
-// it.
+// ReadAll reads a body of at most limit bytes. It fails with ErrNoRoom if the
+// share has no room for it.
 func ReadAll(
 	w http.ResponseWriter, r *http.Request, limit int64, share *budget.Share,
 ) ([]byte, error) {
@@ -61,7 +62,7 @@ func ReadAll(
 		if !share.Take(BodyCost * int(n)) {
 			return nil, ErrNoRoom
 		}
-		// One byte more, so that the buffer does not grow to see the end.
+		// One extra byte: otherwise the buffer grows before the end is seen.
 		return readUpTo(body, make([]byte, 0, n+1))
 	}
 	const first = 4 << 10
@@ -78,7 +79,7 @@ func ReadAll(
 	}
 }
 
-// readUpTo reads until the end, or until b is full.
+// readUpTo reads until the end or until b is full.
 func readUpTo(r io.Reader, b []byte) ([]byte, error) {
 	for len(b) < cap(b) {
 		n, err := r.Read(b[len(b):cap(b)])
@@ -93,8 +94,8 @@ func readUpTo(r io.Reader, b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// WritePieces writes a body in pieces: a writer that buffers copies no more
-// than one.
+// WritePieces writes a body in pieces, so a buffering writer copies at most one
+// piece.
 func WritePieces(w io.Writer, body []byte) (written int, err error) {
 	for piece := range slices.Chunk(body, 32<<10) {
 		n, err := w.Write(piece)
@@ -105,7 +106,7 @@ func WritePieces(w io.Writer, body []byte) (written int, err error) {
 	return written, nil
 }
 
-// Buffer is a response's body that is held back, as far as there is room.
+// Buffer holds back a response's body as long as there is room.
 type Buffer struct {
 	bytes.Buffer
 	Share *budget.Share
@@ -113,11 +114,11 @@ type Buffer struct {
 	room  int
 }
 
-// freeBytes is how many bytes of a response count nothing: RequestCost has
-// them.
+// freeBytes is the number of bytes of a response that are not counted, because
+// RequestCost includes them.
 const freeBytes = 4 << 10
 
-// Fits reports whether n more bytes have room.
+// Fits reports whether there is room for n more bytes.
 func (b *Buffer) Fits(n int) bool {
 	b.room = max(b.room, freeBytes)
 	for size := b.Len() + n; b.room < size; {

@@ -25,7 +25,7 @@ type Ledger struct {
 	sweepAt int
 }
 
-// Entry is what a ledger knows of a key.
+// Entry is the record of a key.
 type Entry struct {
 	Held, Done, TakenOver bool
 	Owner                 string
@@ -96,7 +96,7 @@ func (l *Ledger) Claim(
 	}
 }
 
-// claim is one step.
+// claim tries to claim the key once, without waiting.
 func (l *Ledger) claim(
 	key []byte, o dedupe.ClaimOptions, ttl int64,
 ) (dedupe.Claim, chan struct{}, error) {
@@ -143,11 +143,11 @@ func (l *Ledger) acquire(key []byte, before *Entry, o dedupe.ClaimOptions, ttl i
 	return e
 }
 
-// clockSlack is how far the clock may be set back, in ms, before what is known
-// of later times counts as wrong.
+// clockSlack is how far the clock may be set back, in ms. If recorded times are
+// further ahead than this, they count as wrong.
 const clockSlack = 60_000
 
-// steady returns the time by a clock that does not run backwards, unless it was
+// steady returns a time that never runs backwards, unless the latest time was
 // wrong.
 func steady(latest, clock int64) int64 {
 	if latest > clock+clockSlack {
@@ -156,7 +156,7 @@ func steady(latest, clock int64) int64 {
 	return max(latest, clock)
 }
 
-// entry returns the key's entry if it still counts, and moves the clock.
+// entry returns the key's entry, or nil if it has expired, and moves the clock.
 func (l *Ledger) entry(key []byte) *Entry {
 	clock := l.Now().UnixMilli()
 	l.Latest = steady(l.Latest, clock)
@@ -171,13 +171,13 @@ func (l *Ledger) entry(key []byte) *Entry {
 	return e
 }
 
-// over reports whether the entry does not count any more.
+// over reports whether the entry has expired.
 func (e *Entry) over(now int64) bool {
 	return now >= e.FirstSeen+e.TTL && !(e.Held && now < e.LeaseEnd+dedupe.KeptAfter(e.TTL))
 }
 
-// rebase has what happened while the clock was ahead count as if it happened
-// now.
+// rebase corrects times that were recorded while the clock was ahead, as if
+// they had been recorded now.
 func (e *Entry) rebase(clock int64) {
 	if ahead := e.FirstSeen - clock; ahead > clockSlack {
 		e.FirstSeen, e.LeaseEnd = clock, e.LeaseEnd-ahead
@@ -212,7 +212,7 @@ func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 	})
 }
 
-// Extend has a claim's lease last longer; see [dedupe.Ledger].
+// Extend makes a claim's lease last longer; see [dedupe.Ledger].
 func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
 	ms, err := dedupe.LeaseMillis(lease)
 	if err != nil {
@@ -238,7 +238,7 @@ func (l *Ledger) Release(ctx context.Context, claim dedupe.Claim) error {
 	})
 }
 
-// update changes the entry that a claim holds, or held last.
+// update changes the entry that a claim holds or was the last to hold.
 func (l *Ledger) update(
 	ctx context.Context, op string, claim dedupe.Claim, change func(*Entry) error,
 ) error {

@@ -9,8 +9,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// Sequencer is a [dedupe.Sequencer] in memory. It keeps the number of each
-// stream.
+// Sequencer is a [dedupe.Sequencer] in memory. It never removes the last number
+// of a stream.
 type Sequencer struct {
 	Now func() time.Time
 
@@ -21,7 +21,7 @@ type Sequencer struct {
 	sweepAt int
 }
 
-// SequenceEntry is what a sequencer knows of a key.
+// SequenceEntry is the record of a key.
 type SequenceEntry struct {
 	N                  int64
 	Hash               []byte

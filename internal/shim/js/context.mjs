@@ -1,29 +1,30 @@
-// Contexts and invocations: who may run when, what is open in whom, and what
-// becomes of it when a caller, an object or the program ends.
+// Contexts and invocations. This module decides who may run when, tracks what
+// is open in each context, and cleans up when a caller, an object or the
+// program ends.
 
 import { host } from "./host.mjs";
 import { flush } from "./stdio.mjs";
 
-// DEADLOCK_MS: a stateless request that waits is deadlocked when nothing at all
-// has been in flight for so long.
+// DEADLOCK_MS: a waiting stateless request is deadlocked if nothing has been in
+// flight for this long.
 const DEADLOCK_MS = 5000;
 
-// workerd ends what a stateless invocation still does 30 s after its client has
-// its answer or has gone. TIME_UP_MS after that its goroutines are told that
-// time is up, and CLOSE_MS after it its I/O ends, so that none is left waiting
-// with a lock in its hands.
+// workerd ends the work of a stateless invocation 30 s after its client has the
+// answer or has left. TIME_UP_MS after that event, goroutines get ErrTimeUp.
+// CLOSE_MS after it, their I/O ends, so that no goroutine waits forever while
+// it holds a lock.
 // https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil
 const TIME_UP_MS = 24_000, CLOSE_MS = 28_000;
 
-// What of an invocation goes on; must match internal/jsrt.
+// The phases of an invocation; must match internal/jsrt.
 const TASKS = 0, OVER = 1, BODY = 2;
 
-// STATELESS is added to the kind of an invocation whose context ends with it;
-// must match internal/jsrt.
+// STATELESS is added to an invocation's kind if its context ends with it; must
+// match internal/jsrt.
 const STATELESS = 1 << 8;
 
-// Invocation is one call into Go. Its answer is there at once when Go did not
-// have to wait, else it is promised.
+// Invocation is one call into Go. If Go does not have to wait, the answer is
+// available at once; otherwise it is a promise.
 export class Invocation {
   constructor(context, id) {
     this.context = context;
@@ -31,13 +32,14 @@ export class Invocation {
     this.value = undefined;
     this.isAnswered = false;
     this.isOver = false;
-    this.doneAt = 0;    // when its client had its answer, or had gone, in ms; 0 before
+    this.doneAt = 0;    // when its client got the answer or left, in ms; 0 before
     this.settle = null; // {resolve, reject} of a promised answer
     this.ended = null;  // called when it is over
-    this.seenAt = 0;    // when a look has first found it the oldest, in ms
+    this.seenAt = 0;    // when look first found that it is the oldest, in ms
   }
 
-  // isUpgraded: the answer is a WebSocket, so its client has all of it when that is closed.
+  // isUpgraded: the answer is a WebSocket. Its client has the whole answer when
+  // the WebSocket is closed.
   get isUpgraded() { return this.value?.[0] === 101; }
 
   reply(v, phase) {
@@ -74,22 +76,22 @@ export class Context {
     this.refs = [host];
     this.unused = [];
     this.calls = new Map(); // invocations that are not over
-    this.encoded = new Map(); // values for Go to take: id → Encoded, or null for a promise that has not settled
+    this.encoded = new Map(); // values for Go to take: id → Encoded, or null while a promise has not settled
     this.sockets = new Set(); // WebSockets that Go reads
-    this.promises = 0;  // that Go waits for
+    this.promises = 0;  // number of promises that Go waits for
     this.closed = false;
     this.isOver = false; // Go has closed it
-    this.isAsked = false; // for a turn
+    this.isAsked = false; // Go has asked for a turn
     this.askedAt = 0;
     this.isListening = false;
-    this.isExclusive = false; // a critical section is under way
-    this.notify = null;   // resolves what listen awaits
+    this.isExclusive = false; // a critical section runs
+    this.notify = null;   // resolves the promise that listen awaits
     this.timeout = null;  // {at, handle}
     this.watchedAt = 0;
     this.idleSince = state ? Date.now() : 0; // in ms; objects only
-    this.quietSince = 0;  // when nothing was in flight any more
+    this.quietSince = 0;  // since when nothing has been in flight; 0 if something is
     this.lookedAt = 0;    // when Go last looked for cycles of calls
-    this.lines = null;    // of output
+    this.lines = null;    // output lines
     rt.contexts.set(this.id, this);
     if (state) this.listen();
   }
@@ -98,7 +100,7 @@ export class Context {
 
   hold(v) { const ref = this.unused.pop() ?? this.refs.length; this.refs[ref] = v; return ref; }
   free(ref) {
-    if (this.refs[ref] === undefined || ref === 0) return; // nobody has it: freed twice, a number would be two values'
+    if (this.refs[ref] === undefined || ref === 0) return; // free already: freed twice, a number would refer to two values
     this.refs[ref] = undefined;
     this.unused.push(ref);
   }
@@ -109,7 +111,7 @@ export class Context {
 
   // ---- Turns ---------------------------------------------------------------
 
-  // wake asks for a turn, from whatever context runs.
+  // wake asks for a turn; it can be called in any context.
   wake() {
     if (this.isAsked || this.closed) return;
     this.isAsked = true;
@@ -118,10 +120,10 @@ export class Context {
     this.notify?.();
   }
 
-  // listen takes the turns that are asked for: anyone may resolve a promise,
-  // and workerd runs what awaits it in the context that created it
-  // (handle_cross_request_promise_resolution, compatibility date 2024-10-14).
-  // Another turn may be asked for in one.
+  // listen takes the turns that are asked for. Any context may resolve a
+  // promise; workerd then runs the code that awaits it in the context that
+  // created it (handle_cross_request_promise_resolution, compatibility date
+  // 2024-10-14). During a turn, another one may be asked for.
   async listen() {
     if (this.isListening) return;
     for (this.isListening = true; ;) {
@@ -134,9 +136,10 @@ export class Context {
     }
   }
 
-  // notice is a promise that a turn is asked for. (Promise.withResolvers, not
-  // new Promise: when V8 optimizes that, the promise belongs to no context, and
-  // what awaits it runs in the one that resolves it.)
+  // notice returns a promise that resolves when a turn is asked for. It uses
+  // Promise.withResolvers: when V8 optimizes new Promise, the promise belongs
+  // to no context, and the code that awaits it runs in the context that
+  // resolves it.
   notice() {
     const { promise, resolve } = Promise.withResolvers();
     this.notify = resolve;
@@ -156,8 +159,8 @@ export class Context {
     this.timeout = null;
   }
 
-  // enterSection: workerd holds back timeouts that were set before, and its
-  // clock does not go beyond them.
+  // enterSection clears the timeout, because workerd holds back timeouts that
+  // were set before a section. Also, its clock does not go beyond them.
   enterSection() {
     this.isExclusive = true;
     this.clearTimeout();
@@ -170,15 +173,15 @@ export class Context {
   // ---- Invocations ---------------------------------------------------------
 
   // invoke calls Go and returns its answer, or a promise of it. The signal of
-  // request says that the caller went away; it is made when it is first asked
-  // for. background keeps a stateless context alive until
-  // the invocation is over (ExecutionContext.waitUntil). An object's would get
-  // no turn after the answer, either.
+  // request reports that the caller has left; reading request.signal creates
+  // it. background keeps a stateless context alive until the invocation is over
+  // (ExecutionContext.waitUntil). For objects, state.waitUntil does the same;
+  // without it they would get no turn after the answer.
   invoke(kind, index, args, { request, background } = {}) {
     const { rt } = this, id = rt.keep(this, args), call = new Invocation(this, id);
     this.calls.set(id, call);
     rt.enter(this, "capdo_invoke", id, this.encoded.get(id)?.size ?? 0, this.state ? kind : kind | STATELESS, index);
-    if (call.isOver) { // the common case: nothing was armed for it
+    if (call.isOver) { // the common case: nothing else to set up
       this.rest();
       return call.answer();
     }
@@ -196,13 +199,13 @@ export class Context {
     return call.answer();
   }
 
-  // cancel tells Go that an invocation's caller went away.
+  // cancel notifies Go that an invocation's caller has left.
   cancel(call) {
     call.doneAt ||= Date.now();
     this.rt.turn(this, "capdo_cancel", call.id);
   }
 
-  // look is what a context does from time to time while it waits.
+  // look runs from time to time while the context waits.
   look(now) {
     for (const inbox of [...this.sockets]) inbox.look(now);
     if (this.calls.size === 0) return;
@@ -237,9 +240,9 @@ export class Context {
   }
   removeSocket(inbox) { if (this.sockets.delete(inbox)) this.rest(); }
 
-  // rest is called when something is over. Where nothing is open any more,
-  // nothing may hold the object, and Go can let go of it; a stateless context
-  // ends.
+  // rest is called when something has ended. If nothing is open any more, an
+  // object releases everything it holds, so that Go can forget it. A stateless
+  // context ends.
   rest() {
     const { rt, state } = this;
     if (this.calls.size > 0) return;
@@ -249,7 +252,7 @@ export class Context {
       for (const inbox of [...this.sockets]) inbox.leave();
     }
     if (this.isOpen()) return rt.watch(this);
-    if (this.timeout && state) this.clearTimeout(); // a stateless context's ends with it
+    if (this.timeout && state) this.clearTimeout(); // a stateless context's timeout ends with it
     rt.open.delete(this);
     if (rt.dead) return;
     if (rt.keeper === this) rt.handOver();
@@ -258,11 +261,11 @@ export class Context {
   }
   isIdle() { return this.state !== null && this.promises === 0 && !this.isOpen(); }
 
-  // over: Go closes a stateless context with its invocation.
+  // over: Go closes a stateless context together with its invocation.
   over() { if (!this.state) this.isOver = true; }
 
-  // close tells Go that the context is gone: goroutines that still want its I/O
-  // get an error. What it holds is forgotten.
+  // close notifies Go that the context is gone: goroutines that still want to
+  // do I/O in it get an error. It forgets everything that the context holds.
   close() {
     const { rt } = this;
     if (this.closed) return;
@@ -278,14 +281,14 @@ export class Context {
     if (rt.keeper === this) rt.handOver();
   }
 
-  // reset has workerd build the object anew: its open calls fail, and writes
-  // that nobody was told about go.
+  // reset makes workerd construct the object again. Open calls fail, and
+  // unconfirmed writes are lost.
   reset(...reason) {
     this.close();
     this.state.abort(...reason);
   }
 
-  // abort does so when the object's Go program died under its open calls.
+  // abort resets the object if its Go program ended while calls were open.
   abort() { if (this.rt.dead && (this.isOpen() || this.isExclusive)) this.state?.abort(this.rt.dead); }
 }
 

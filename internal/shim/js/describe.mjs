@@ -1,5 +1,5 @@
-// Starts a program without workerd, to ask what it registers: node describe.mjs
-// OUTPUT. capdo build runs it, in the build folder.
+// Starts a program without workerd and asks it what it registers: node
+// describe.mjs OUTPUT. capdo build runs this in the build folder.
 import { readFileSync, writeFileSync } from "node:fs";
 import { Runtime } from "./runtime.mjs";
 

@@ -1,24 +1,24 @@
-// What Go has done in JavaScript: reference 0 of every context is this object.
-// It has what needs a JavaScript constructor or a callback, or would take Go
-// several crossings.
+// JavaScript functions that Go calls: reference 0 of every context is the
+// object host. It has functions that need a JavaScript constructor or a
+// callback, or that would otherwise take several crossings.
 
 import { ByRef, asError, nameOf } from "./value.mjs";
 import { Inbox, send, socketID } from "./websocket.mjs";
 
 let caller = null; // the context whose Go code calls
 
-// setCaller says for which context Go calls.
+// setCaller sets the context for which Go calls.
 export function setCaller(context) { caller = context; }
 
-// headerText is Headers in one string, a line for each name and each value.
-// workerd lets no line break into either.
+// headerText returns Headers as one string, with one line for each name and
+// each value. workerd allows no line breaks in them.
 export function headerText(headers) {
   let text = "";
   headers.forEach((value, name) => { text += `${name}\n${value}\n`; }); // for … of takes twice as long
   return text;
 }
 
-// withHeaders adds names and values, one after the other, to what has headers:
+// withHeaders appends headers from a list of alternating names and values.
 // workerd takes less time for that than for headers among the options.
 export function withHeaders(target, list) {
   if (list === null) return target;
@@ -27,33 +27,35 @@ export function withHeaders(target, list) {
   return target;
 }
 
-// CHUNK is how many bytes of a body are read at most at a time.
+// CHUNK is the maximum number of bytes that one read of a body returns.
 const CHUNK = 64 << 10;
 
 export const host = {
   keys: (o) => Object.keys(o),
   nameOf,
 
-  // variable is a variable or secret: text, or what the config has as JSON. It is
-  // undefined where there is none, and false for a binding of another kind.
+  // variable returns a variable or secret: text, or the JSON value of the
+  // config as text. It returns undefined if there is none, and false for a
+  // binding of another kind.
   variable: (env, name) => {
     const v = Object.hasOwn(env, name) ? env[name] : undefined;
     if (v === undefined || typeof v === "string") return v;
     return typeof v !== "object" || v === null || [Object.prototype, Array.prototype].includes(Object.getPrototypeOf(v)) ? JSON.stringify(v) : false;
   },
 
-  // namespace returns a binding, or null where that is no namespace.
+  // namespace returns a binding, or null if it is not a namespace.
   namespace: (env, name) => {
     const binding = env[name];
     return binding?.idFromName == null ? null : binding;
   },
-  // callByName calls a method of an object through a stub of its own.
+  // callByName calls a method of an object through a new stub.
   callByName: (namespace, name, method, ...args) => namespace.getByName(name)[method](...args),
 
-  // fetch sends a request to target, a stub, or out of the Worker where that is
-  // null, and returns the response's parts. Where the request is refused,
-  // nobody reads its body. What an object answers stays as it is encoded, and so
-  // does what was asked for with Accept-Encoding or Range; else the platform decodes.
+  // fetch sends a request to target, which is a stub; if target is null, it
+  // sends the request out of the Worker. It returns the parts of the response.
+  // If the request is refused, its body is canceled, because nobody reads it.
+  // An object's answer stays encoded, and so does the answer to a request with
+  // Accept-Encoding or Range; other answers are decoded by the platform.
   fetch: async (target, method, url, headers, body, signal) => {
     let request;
     try {
@@ -67,18 +69,18 @@ export const host = {
     return [r.status, headerText(isDecoded && r.body ? decoded(r.headers) : r.headers), r.body, r.webSocket];
   },
   abortController: () => new AbortController(),
-  // reader returns one that reads into large buffers, where the stream can: the
-  // other kind reads 4 KiB at a time.
+  // reader returns a reader with large buffers if the stream supports it. A
+  // default reader reads 4 KiB at a time.
   reader: (body) => {
     try {
       return body.getReader({ mode: "byob" });
     } catch {
-      return body.getReader(); // made in JavaScript
+      return body.getReader(); // the stream was made in JavaScript
     }
   },
   read: (reader) => reader instanceof ReadableStreamBYOBReader ? reader.read(new Uint8Array(CHUNK)) : reader.read(),
-  // pipe is how Go streams a body out: it writes to one end and hands the other
-  // over. A body of another length than was said breaks off.
+  // pipe lets Go stream a body out: Go writes to one end and hands over the
+  // other. If the body's length differs from the announced one, it breaks off.
   pipe: (length) => {
     const { readable, writable } = length === null ? new IdentityTransformStream() : new FixedLengthStream(length);
     return [readable, writable.getWriter()];
@@ -98,14 +100,15 @@ export const host = {
   entries: async (target, method, ...args) => [...await target[method](...args)],
   list: (kv, options) => [...kv.list(options)],
 
-  // runExclusive calls target[method] with a callback that Go runs: it has begun when
-  // the promise is fulfilled, with what the callback is given, and is over when
-  // Go says how it ended. Go is entered inside of it, so what Go begins there
-  // belongs to it.
+  // runExclusive calls target[method] with a callback that Go runs. The section
+  // has begun when the returned promise resolves; it resolves to the callback's
+  // argument and an object whose end method ends the section. Go is entered
+  // inside the callback, so everything that Go begins there belongs to the
+  // section.
   runExclusive: (target, method) => {
     const context = caller, begun = Promise.withResolvers();
     const done = target[method]((argument) => {
-      if (context.closed) return undefined; // nobody is left who would end it
+      if (context.closed) return undefined; // nobody would end the section
       const { promise, resolve, reject } = Promise.withResolvers();
       const end = (failure) => {
         context.leaveSection();
@@ -121,18 +124,19 @@ export const host = {
     done.catch(begun.reject);
     return begun.promise;
   },
-  // abort must not be called while Go is on the stack, which it would unwind.
-  // The promise does not settle, but ends with its context.
+  // abort must not run while Go is on the stack, because it would unwind Go.
+  // The returned promise never settles; it ends with its context.
   abort: (...args) => {
     const context = caller;
     queueMicrotask(() => context.reset(...args));
     return Promise.withResolvers().promise;
   },
 
-  // query runs SQL and returns the columns and what the first next returns, in
-  // place of true with what the rest is got from. next returns rows, as many as
-  // limit or until they take budget bytes, how many were read and written so
-  // far, and whether there may be more, or what ended it.
+  // query runs SQL. It returns the column names and the first result of next;
+  // if there may be more rows, the last element is an object with the method
+  // next. next returns up to limit rows, or fewer once they take budget bytes;
+  // then the numbers of rows read and written so far; then true if there may be
+  // more rows, false if not, or the error that ended the query.
   query: (sql, limit, budget, text, ...args) => {
     const cursor = sql.exec(text, ...args), rows = cursor.raw();
     const next = (limit, budget) => {
@@ -156,12 +160,13 @@ export const host = {
   },
 };
 
-// cancel gives up a body that nobody will read: its writer gets the reason.
+// cancel gives up a body that nobody will read. The body's writer gets the
+// reason.
 export function cancel(body, reason) {
   try {
     if (body instanceof ReadableStream && !body.locked) body.cancel(reason).catch(() => {});
   } catch {
-    // it belongs to a context that is not the current one
+    // it belongs to another context
   }
 }
 
@@ -171,11 +176,11 @@ export function refuse(ws, reason) {
     ws.accept();
     ws.close(1011, reason);
   } catch {
-    // it has been accepted, or is gone already
+    // it was accepted before, or is gone
   }
 }
 
-// decoded returns the headers that hold for a body that the platform has decoded.
+// decoded returns the headers of a body that the platform has decoded.
 function decoded(headers) {
   if (!["gzip", "br"].includes(headers.get("content-encoding"))) return headers;
   const rest = new Headers(headers);

@@ -1,16 +1,16 @@
-// Carries a Go test program over from a workerd that is about to be killed to
-// the next one. When a Go program is idle everything it is made of is in its
-// linear memory and its wasm globals (which capdo exec has exported), but for
-// the JavaScript values that it holds numbers of. So a test goes on after the
-// kill, and the objects are found again on disk.
+// Moves a Go test program from a workerd that is about to be killed to the next
+// one. The state of an idle Go program is in its linear memory and its wasm
+// globals (which capdo exec has exported), except for the JavaScript values
+// that it holds by number. So a test continues after the kill, and its objects
+// are loaded from disk.
 
 import * as files from "./testfs.mjs";
 import { Invocation } from "./context.mjs";
 
 const globalsOf = (exports) => Object.entries(exports).filter(([, v]) => v instanceof WebAssembly.Global);
 
-// places is where the JavaScript values that Go's standard library keeps are
-// found: property names, from globalThis.
+// places maps the JavaScript values that Go's standard library keeps to the
+// property names that lead to them from globalThis.
 function places() {
   const found = new Map();
   for (const name of Object.getOwnPropertyNames(globalThis)) {
@@ -26,15 +26,15 @@ function places() {
   return found;
 }
 
-// freeze returns the program's state, for Context context, as bytes: the length
-// of the JSON that follows, that, and the memory. settled is the promise whose
-// settling lets the program go on; the others that it waits for in this context
+// freeze returns the program's state for a context as bytes: the length of the
+// JSON, the JSON, and the memory. settled is the promise that lets the program
+// continue when it settles. Other promises that it waits for in this context
 // are lost.
 export function freeze(rt, context, settled) {
   const { go } = rt, found = places();
   const values = go._values.slice(7).map((v) => {
     if (v === null || v === undefined || typeof v === "string") return { v };
-    return { path: found.get(v) }; // without one it is what a call of package syscall left for Go's collector
+    return { path: found.get(v) }; // without a path, it is garbage that a call of package syscall left for Go's collector
   });
   const [call] = context.calls.values();
   const json = new TextEncoder().encode(JSON.stringify({
@@ -58,7 +58,7 @@ export function parse(bytes) {
   return { ...state, memory: new Uint8Array(bytes, 4 + length) };
 }
 
-// thaw takes the place of Go's run.
+// thaw replaces Go's run.
 export function thaw(rt, instance, state) {
   const { go } = rt, { mem } = instance.exports;
   mem.grow((state.memory.length - mem.buffer.byteLength) / 65536);
@@ -81,8 +81,8 @@ export function thaw(rt, instance, state) {
 const lost = () => Object.assign(new Error("Network connection lost."), { retryable: true });
 const deadRef = new Proxy({}, { get() { throw lost(); } });
 
-// resume lets the program go on in a new context: what was in the old one, or
-// in an object, is gone.
+// resume continues the program in a new context. Everything that was in the old
+// context or in an object is gone.
 export function resume(rt, context, state) {
   rt.contexts.delete(context.id);
   context.id = state.context;

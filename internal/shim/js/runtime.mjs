@@ -1,7 +1,7 @@
 // A Runtime runs one Go program: it boots the wasm, carries calls across the
-// boundary, and keeps Go's time. JavaScript forwards, Go decides: nothing here
-// knows what a namespace or an alarm is. The Go half is package internal/jsrt;
-// its PROTOCOL.md says what both rely on.
+// boundary, and keeps Go's time. JavaScript forwards, Go decides: this module
+// does not know what a namespace or an alarm is. The Go half is package
+// internal/jsrt. Its PROTOCOL.md defines what both halves guarantee.
 //
 //   context     an I/O context of workerd: one Durable Object instance, or one
 //               invocation of the stateless Worker. workerd lets code touch
@@ -14,55 +14,57 @@ import { cancel, refuse, setCaller } from "./host.mjs";
 import { callBack, current, flush, forgetCallbacks, log, runtimeWrite } from "./stdio.mjs";
 import { Encoded, Pending, Reader, Writer, asError, errorFields, utf8 } from "./value.mjs";
 
-// WATCH_MS is the interval in which a context with open calls checks that Go's
-// timers are served, in ms.
+// WATCH_MS is the interval, in ms, in which a context with open calls checks
+// that some context serves Go's timers.
 export const WATCH_MS = 1000;
 
-// SECTION_MS is the timeout in a critical section, in ms. Only the section's
-// own I/O and timeouts get in, so goroutines that others have woken wait for
+// SECTION_MS is the timeout in a critical section, in ms. During a section only
+// its own I/O and timeouts run, so goroutines that others have woken wait for
 // this timeout.
 const SECTION_MS = 50;
 
-// LATE_MS: if a timeout is this many ms late, its context is gone or held back,
-// and another context keeps the time.
+// LATE_MS: if a timeout is this many ms late, its context is gone or held back.
+// Then another context keeps the time.
 const LATE_MS = 100;
 
-// GONE_MS: an open context whose timeout has not run for so long is gone.
-// workerd holds a timeout back for 30 s at most, while concurrency is blocked.
+// GONE_MS: if the timeout of an open context has not run for this long, the
+// context is gone. workerd holds a timeout back for at most 30 s, while
+// concurrency is blocked.
 const GONE_MS = 40_000;
 
-// IDLE_MS is how long an object stays in Go without an event. workerd evicts it
-// after 10 s itself
+// IDLE_MS is how long an object without events stays in Go. workerd evicts it
+// after 10 s
 // (https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/),
 // but does not notify Go.
 const IDLE_MS = 10_000;
 
-// Beyond CROWDED bytes of wasm memory, of 128 MB for the isolate, an idle
-// object stays for CROWDED_IDLE_MS.
+// If wasm memory exceeds CROWDED bytes, of the isolate's 128 MB, an idle object
+// stays only for CROWDED_IDLE_MS.
 const CROWDED = 80 << 20, CROWDED_IDLE_MS = 1000;
 
-// CYCLE_MS: if an event of an object has been open for so long with I/O in
-// flight, Go looks for calls that wait for each other, and again after half of
-// that time.
+// CYCLE_MS: if an object's event has been open for this long with I/O in
+// flight, Go looks for cycles of calls. It looks again after each half of that
+// time.
 export const CYCLE_MS = 10_000;
 
-// MAX_ID is the largest number that identifies a thing on both sides; after it,
-// numbers start again.
+// MAX_ID is the largest number that identifies something on both sides. After
+// it, numbers start again.
 const MAX_ID = 0x7fffffff;
 
 // then is the original Promise.prototype.then, even if a promise overrides it.
-// It never calls back synchronously, and only once.
+// It calls back only once, and never synchronously.
 const then = Function.prototype.call.bind(Promise.prototype.then);
 
-// nowhere is the context of Go code that runs for no context: callbacks of
-// package syscall/js. No I/O is possible there.
+// nowhere is the context of Go code that runs for no context, in callbacks of
+// package syscall/js. It can do no I/O.
 const nowhere = { id: 0, closed: false, isOver: false, lines: null };
 
 // GLOBAL is the number that wasm_exec.js gives to globalThis. Package
-// syscall/js sees it without fetch, which would run for whichever context has
-// Go's stack. net/http says what the promise is rejected with.
+// syscall/js sees globalThis with a fetch that fails, because the real one
+// would run for the context that happens to have Go's stack. net/http returns
+// the rejection's message.
 const GLOBAL = 5;
-const refused = () => Promise.reject(new Error("requests of a Worker share the Go program, so http.Transport and syscall/js cannot tell for which one to fetch" +
+const refused = () => Promise.reject(new Error("all requests of a Worker share the Go program, so http.Transport and syscall/js cannot know for which request they fetch" +
   "\nhint: import durable/durablehttp, and use http.DefaultTransport or durablehttp.Outbound"));
 const visible = new Proxy(globalThis, {
   get(target, name) {
@@ -76,19 +78,19 @@ export class Runtime {
   constructor(module, { argv = ["js"], env = {} } = {}) {
     this.dead = null;          // the Error that ended the program
     this.running = false;      // Go has the stack
-    this.isBelow = false;      // JavaScript that Go has called runs, and may call js.Funcs
+    this.isBelow = false;      // JavaScript called by Go is running, and may call js.Funcs
     this.isEnding = false;     // Go has printed why it ends
-    this.lastID = 0;           // of contexts, invocations and values that wait
-    this.isSecondRound = false; // numbers have started anew
+    this.lastID = 0;           // last number given to a context, invocation or waiting value
+    this.isSecondRound = false; // numbers have started again
     this.lastTimer = 0;
     this.contexts = new Map(); // id → Context
     this.names = [];           // method names that Go has interned
     this.timers = new Map();   // Go's timeouts: id → deadline
-    this.inFlight = 0;         // promises that Go waits for, and turns that were asked for
-    this.open = new Set();     // contexts in which something is open, the one that was looked at last at the end
-    this.lastSweep = 0;        // when objects without events were looked for, in ms
+    this.inFlight = 0;         // number of promises that Go waits for, and of turns asked for
+    this.open = new Set();     // contexts in which something is open; the one watched last is at the end
+    this.lastSweep = 0;        // when sweep last ran, in ms
     this.patience = CYCLE_MS;
-    this.keeper = null;        // the context that has a timeout for Go's nearest deadline
+    this.keeper = null;        // the context whose timeout is for Go's nearest deadline
     this.callbacks = new Set();  // js.Funcs that have not been called yet
     this.writer = new Writer();
     this.reader = new Reader();
@@ -118,8 +120,8 @@ export class Runtime {
     this.finish(nowhere);
   }
 
-  // describe asks the program what it registers; undefined where main has not
-  // called durable.Run.
+  // describe asks the program what it registers. It returns undefined if main
+  // has not called durable.Run.
   describe() {
     let description;
     this.describing = (v) => { description = v; };
@@ -127,8 +129,8 @@ export class Runtime {
     return description;
   }
 
-  // end is called once, when the Go program is over. Every open invocation
-  // fails at once, each in its own context; nothing may keep the dead program's
+  // end is called once, when the Go program has ended. Every open invocation
+  // fails at once, each in its own context. Nothing may keep the program's
   // memory alive.
   end(error) {
     if (this.dead) return;
@@ -145,15 +147,15 @@ export class Runtime {
     for (const table of [this.contexts, this.timers, this.open, this.callbacks]) table.clear();
     forgetCallbacks();
     for (const c of open) {
-      if (c.state) c.wake(); // it is reset, in a turn of its own
+      if (c.state) c.wake(); // the object is reset in its own turn
       else for (const call of [...c.calls.values()]) call.fail(error);
     }
   }
 
-  // report logs why the program has ended, if Go has not logged it.
+  // report logs why the program has ended, unless Go has logged it.
   report(error) { log(2, `capdo: ${error.stack?.startsWith("RangeError") ? error.stack : error.message}`); }
 
-  // begin and finish surround all code that has Go on the stack.
+  // begin and finish surround all code that runs with Go on the stack.
   begin(context) {
     this.running = true;
     this.isBelow = false;
@@ -164,13 +166,13 @@ export class Runtime {
     this.running = false;
     current.runtime = current.context = null;
     if (!this.isEnding || this.dead) return;
-    this.isEnding = false; // it was not the end: somebody printed what looks like it
+    this.isEnding = false; // it was not the end: the program only printed similar text
     flush(context);
   }
 
   // enter calls an export of the Go program and lets Go run until every
-  // goroutine waits. An export itself never waits: it records the event and
-  // returns, and resume runs the goroutines. So no goroutine is left runnable.
+  // goroutine waits. An export never waits: it records the event and returns,
+  // and then resume runs the goroutines. So no goroutine is left runnable.
   enter(context, name, a, b, c, d) {
     if (this.running) this.interrupted();
     if (this.dead || context.closed || context.isOver) return;
@@ -179,17 +181,17 @@ export class Runtime {
       this.exports[name](context.id, a, b, c, d);
       this.resume();
     } catch (e) {
-      this.end(e); // a trap or a stack overflow: Go's state is not to be trusted any more
+      this.end(e); // a trap or a stack overflow: Go's state cannot be trusted any more
     }
     this.finish(context);
   }
 
-  // interrupted is called when JavaScript starts a new turn although Go never
+  // interrupted is called when JavaScript starts a new turn although Go has not
   // returned from the last one.
-  interrupted() { this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit), or JavaScript that it called has called it")); }
+  interrupted() { this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit), or was called again by JavaScript that it had called")); }
 
-  // isOver reports whether the program has ended. Its caller must not have Go
-  // on the stack.
+  // isOver reports whether the program has ended. Do not call it while Go is on
+  // the stack.
   isOver() {
     if (this.running) this.interrupted();
     return this.dead !== null;
@@ -207,7 +209,7 @@ export class Runtime {
     this.isBelow = isBelow;
   }
 
-  // watchCalls notes while an import of Go's runs JavaScript of any kind.
+  // watchCalls records when an import runs JavaScript that may call back.
   watchCalls(imports, name) {
     const f = imports[name];
     imports[name] = (sp) => {
@@ -218,9 +220,9 @@ export class Runtime {
     };
   }
 
-  // resumeFromOutside is wasm_exec.js's way in, by which it calls a js.Func:
-  // from below Go, or from JavaScript that Go has nothing to do with, whose
-  // context nobody knows.
+  // resumeFromOutside is called when JavaScript calls a js.Func. wasm_exec.js
+  // enters Go here, either from JavaScript that Go has called, or from
+  // JavaScript outside of any turn, whose context is unknown.
   resumeFromOutside() {
     if (this.running && this.isBelow) return this.exports.resume();
     if (this.running) this.interrupted();
@@ -229,7 +231,7 @@ export class Runtime {
     this.handOver();
   }
 
-  // callback takes the place of wasm_exec.js's _makeFuncWrapper: it makes the
+  // callback replaces wasm_exec.js's _makeFuncWrapper. It creates the
   // JavaScript function behind a js.Func.
   callback(go, id) {
     const rt = this;
@@ -245,7 +247,7 @@ export class Runtime {
     return f;
   }
 
-  // turn enters Go, and makes sure that the context is entered again in time.
+  // turn enters Go, and ensures that the context is entered again in time.
   turn(context, name, a, b) {
     this.enter(context, name, a, b);
     this.watch(context);
@@ -253,7 +255,7 @@ export class Runtime {
 
   // ---- Values and numbers --------------------------------------------------
 
-  // fresh returns a number that no context and no part of one has.
+  // fresh returns a number that identifies no context and nothing in a context.
   fresh(context) {
     do {
       if (this.lastID === MAX_ID) this.isSecondRound = true;
@@ -263,16 +265,16 @@ export class Runtime {
   }
 
   // memory makes u8 and view refer to Go's memory. When that memory grows, it
-  // gets a new buffer, and the old one becomes empty.
+  // gets a new buffer and the old one becomes empty.
   memory() {
     if (this.u8?.byteLength > 0) return;
     this.u8 = new Uint8Array(this.exports.mem.buffer);
     this.view = new DataView(this.exports.mem.buffer);
   }
 
-  // encode encodes v, or the error if v cannot be encoded, like Writer's
-  // encode. Reading a property may run JavaScript that also encodes: it uses
-  // another Writer.
+  // encode encodes v like Writer's encode; if v cannot be encoded, it encodes
+  // the error. Reading a property may run JavaScript that also encodes; that
+  // code uses another Writer.
   encode(v, context, memory, view, start, end) {
     const writer = this.writer ?? new Writer();
     this.writer = null;
@@ -294,11 +296,11 @@ export class Runtime {
   }
 
   // pack writes v into Go's buffer and returns its size. If v does not fit,
-  // pack keeps it and returns its negative number.
+  // pack keeps v and returns v's number, negated.
   pack(context, v, ptr, cap) {
     this.memory();
     const at = ptr >>> 0, out = this.encode(v, context, this.u8, this.view, at, Math.min(at + cap, this.u8.length));
-    if (this.dead) throw this.dead; // reading the value has called Go, which ended it
+    if (this.dead) throw this.dead; // reading the value has called Go, and Go has ended
     if (!(out instanceof Encoded)) return out;
     const id = this.fresh(context);
     context.encoded.set(id, out);
@@ -320,7 +322,8 @@ export class Runtime {
   }
 
   // ---- Imports of package jsrt ---------------------------------------------
-  // None may throw while the program lives: that would unwind Go's stack.
+  // None may throw while the program lives, because that would unwind Go's
+  // stack.
 
   boundaryImports() {
     const text = (ptr, size) => {
@@ -331,9 +334,9 @@ export class Runtime {
       // intern gives a method or property name a number.
       intern: (ptr, size) => this.names.push(text(ptr, size)) - 1,
 
-      // call calls a method of the value behind ref, or with get reads a
-      // property. It packs the result over the arguments. A name without a
-      // number comes before the arguments.
+      // call calls a method of the value behind ref; if get is set, it reads a
+      // property instead. It packs the result over the arguments. A name
+      // without a number is the first of the arguments.
       call: (contextID, ref, name, get, ptr, size, cap) => {
         const context = this.contexts.get(contextID);
         setCaller(context);
@@ -344,12 +347,12 @@ export class Runtime {
           if (!get && typeof v?.then === "function") v = this.await(context, v);
           return this.pack(context, v, ptr, cap);
         } catch (e) {
-          if (this.dead) throw this.dead; // unwind the frames of a program that is no more
+          if (this.dead) throw this.dead; // unwind the frames of the ended program
           return this.pack(context, asError(e), ptr, cap);
         }
       },
 
-      // transact is call for transactionSync: its argument is a Go function. Go
+      // transact calls transactionSync with a Go function as the callback. Go
       // runs below Go here, as it does for a js.Func.
       transact: (contextID, ref, ptr, cap) => {
         const context = this.contexts.get(contextID);
@@ -369,8 +372,8 @@ export class Runtime {
       },
 
       // size and take pass a kept value to Go. take returns 1 for success, 0 if
-      // the value does not have the size for which Go made room, and -1 if the
-      // value has changed.
+      // the value's size differs from the space that Go has allocated, and -1
+      // if the value has changed.
       size: (contextID, id) => this.contexts.get(contextID)?.encoded.get(id)?.size ?? 0,
       take: (contextID, id, ptr, size) => {
         this.memory();
@@ -382,8 +385,8 @@ export class Runtime {
       },
       discard: (contextID, id) => { this.drop(this.contexts.get(contextID), id); },
 
-      // reply answers an invocation, and says which phase follows; see phases
-      // in jsrt.
+      // reply answers an invocation and sets its next phase; see the phases in
+      // jsrt.
       reply: (contextID, id, ptr, size, phase) => {
         if (id === 0) return this.describing(this.unpack(null, ptr, size));
         const context = this.contexts.get(contextID), call = context?.calls.get(id);
@@ -398,15 +401,15 @@ export class Runtime {
       },
       proceed: (contextID, id, phase) => { this.contexts.get(contextID)?.calls.get(id)?.proceed(phase); },
 
-      // wake asks for a context's turn, for goroutines that have I/O to do in
+      // wake asks for a context's turn, because goroutines have I/O to do in
       // it.
       wake: (contextID) => { this.contexts.get(contextID)?.wake(); },
       free: (contextID, ref) => { this.contexts.get(contextID)?.free(ref); },
     };
   }
 
-  // await registers a promise, or an object with a method then, as a value that
-  // arrives later.
+  // await registers a promise, or another object with a then method, as a value
+  // that arrives later.
   await(context, thenable) {
     const id = this.fresh(context), promise = Promise.resolve(thenable);
     context.encoded.set(id, null);
@@ -422,7 +425,7 @@ export class Runtime {
     };
     try {
       then(promise, settle, (e) => settle(asError(e)));
-    } catch (e) { // its constructor is not one
+    } catch (e) { // its constructor property is not a constructor
       context.encoded.delete(id);
       context.addPromise(-1);
       throw e;
@@ -432,10 +435,11 @@ export class Runtime {
 
   // ---- Time ----------------------------------------------------------------
   // Go keeps one timeout for its nearest deadline; here it is a number. Each
-  // context in which something is open has one setTimeout: for that deadline in
-  // the context that keeps the time, and otherwise for a check once a second
-  // that a context keeps it. Contexts in which nothing is open have none:
-  // workerd would neither evict such an object nor stop charging for it.
+  // context in which something is open has one setTimeout. In the context that
+  // keeps the time, it is for that deadline; in the others, it checks once a
+  // second that some context keeps the time. Contexts in which nothing is open
+  // have none, because workerd would neither evict such an object nor stop
+  // charging for it.
 
   timerImports(go) {
     return {
@@ -450,20 +454,20 @@ export class Runtime {
     };
   }
 
-  // deadline is the nearest deadline of Go's timers.
+  // deadline returns the nearest deadline of Go's timers.
   deadline() {
     let at = Infinity;
     for (const t of this.timers.values()) if (t < at) at = t;
     return at;
   }
 
-  // isKept reports whether a context that lives has a timeout for a deadline.
+  // isKept reports whether a living context has a timeout for a deadline.
   isKept(deadline, now) {
     const timeout = this.keeper?.timeout;
     return Boolean(timeout) && timeout.at <= deadline && timeout.at >= now - LATE_MS && !this.keeper.closed;
   }
 
-  // watch sets the timeout of a context; it runs in that context.
+  // watch sets a context's timeout. It runs in that context.
   watch(context) {
     if (this.dead) return context.abort();
     if (context.closed || !context.isOpen()) return;
@@ -480,12 +484,12 @@ export class Runtime {
     context.setTimeout(at, now);
   }
 
-  // look runs when a context's timeout fires, in that context. If that timeout
-  // was late, it does not conclude that others are gone: the machine may have
-  // been asleep.
+  // look runs when a context's timeout fires, in that context. If the timeout
+  // was late, look does not conclude that other contexts are gone, because the
+  // machine may have been asleep.
   look(context, at) {
     if (this.running) this.interrupted();
-    if (this.dead) return context.abort(); // in a critical section it cannot be woken
+    if (this.dead) return context.abort(); // in a critical section, wake cannot reset the object
     if (context.closed) return;
     const now = Date.now();
     if (now - at < WATCH_MS) this.forget(now);
@@ -500,7 +504,7 @@ export class Runtime {
   handOver() {
     this.keeper = null;
     const now = Date.now();
-    if (this.deadline() >= now + WATCH_MS) return; // somebody looks before
+    if (this.deadline() >= now + WATCH_MS) return; // another context looks before that
     for (const c of this.open) if (!c.isExclusive && !(c.timeout?.at < now - LATE_MS)) return c.wake();
   }
 
@@ -510,12 +514,12 @@ export class Runtime {
     if (oldest?.watchedAt < now - GONE_MS) oldest.close();
   }
 
-  // sweep forgets objects without events, once a second while there is any
-  // activity. If a goroutine in such an object waits for I/O outside of an
-  // event, sweep asks the object for a turn: an object that lives takes it.
+  // sweep forgets objects without events. It runs at most once a second, while
+  // there is activity. If a goroutine in such an object waits for I/O outside
+  // of an event, sweep asks for a turn; an object that still lives takes it.
   sweep(now) {
     if (now < this.lastSweep + WATCH_MS && now >= this.lastSweep) return;
-    const wasAwake = now < this.lastSweep + 2 * WATCH_MS; // else the machine was asleep, or nothing happened
+    const wasAwake = now < this.lastSweep + 2 * WATCH_MS; // otherwise the machine was asleep, or nothing happened
     this.lastSweep = now;
     const before = now - (this.u8?.byteLength > CROWDED ? CROWDED_IDLE_MS : IDLE_MS);
     for (const c of this.contexts.values()) {
@@ -535,19 +539,19 @@ export class Runtime {
   }
 }
 
-// dispose releases remote objects in the result of an RPC call: Go uses only
-// what is copied.
+// dispose releases remote objects in the result of an RPC call. Go uses only
+// copied values.
 // https://developers.cloudflare.com/workers/runtime-apis/rpc/lifecycle/
 function dispose(v) {
   try {
     v?.[Symbol.dispose]?.();
   } catch {
-    // its connection is gone already
+    // its connection is gone
   }
 }
 
-// abandon releases a value that nobody will use. The other side of a response
-// or WebSocket is notified.
+// abandon releases a value that nobody will use. It notifies the other side of
+// a response or WebSocket.
 function abandon(v) {
   if (Array.isArray(v)) return v.forEach(abandon);
   if (v instanceof WebSocket) return refuse(v, "nobody waits for the answer any more");
@@ -555,11 +559,11 @@ function abandon(v) {
   dispose(v);
 }
 
-// noPendingEvent answers the question that Go asks at each resume, whether a
-// js.Func was called, without decoding the name of the property: mostly none
-// was (only packages os and net/http have js.Funcs), and no other property that
-// Go reads of its Go object has a name of that length. Addresses and ids are
-// wasm_exec.js's.
+// noPendingEvent is a shortcut: at each resume Go asks whether a js.Func was
+// called, and usually none was (only packages os and net/http have js.Funcs).
+// It answers without decoding the property's name, because no other property
+// that Go reads of its Go object has a name of that length. Addresses and ids
+// are those of wasm_exec.js.
 function noPendingEvent(go) {
   const valueGet = go.importObject.gojs["syscall/js.valueGet"];
   const GO = 6, NULL_ID = 2, NAN_HEAD = 0x7FF80000, LENGTH = "_pendingEvent".length;

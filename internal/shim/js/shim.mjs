@@ -1,10 +1,10 @@
-// The JavaScript half of capdo: it runs one Go program per isolate. This module
-// is what the generated entry.mjs uses; the others are
+// The JavaScript half of capdo. It runs one Go program per isolate. The
+// generated entry.mjs uses this module. The other modules are
 //
 //   value.mjs      how values cross the boundary
 //   runtime.mjs    the Go program: boot and end, imports, time
 //   context.mjs    I/O contexts and invocations
-//   host.mjs       what Go has done in JavaScript
+//   host.mjs       JavaScript functions that Go calls
 //   websocket.mjs  WebSockets that Go reads
 //   stdio.mjs      Go's standard output, and files
 
@@ -17,13 +17,14 @@ import { Inbox, messageBytes, socketID } from "./websocket.mjs";
 let boot = null; // makes a Runtime
 let live = null; // the Runtime that serves this isolate, until its Go program ends
 
-// start says what program to run: a compiled WebAssembly.Module, or what makes a Runtime.
+// start sets the program: a compiled WebAssembly.Module, or a function that
+// returns a Runtime.
 export function start(program) { boot = typeof program === "function" ? program : () => new Runtime(program); }
 
-// runtime returns the live Runtime, booting one where there is none. Boot is
-// synchronous and happens inside a handler or a constructor: at the top level
-// of a module workerd refuses random values and timers, and behind a shared
-// promise the second request to arrive would be killed as hung.
+// runtime returns the live Runtime and boots one if there is none. It boots
+// synchronously, inside a handler or a constructor. At the top level of a
+// module, workerd refuses random values and timers. With a shared promise,
+// workerd would kill the second request as hung.
 export function runtime() {
   if (!live || live.isOver()) live = boot();
   return live;
@@ -32,9 +33,9 @@ export function runtime() {
 // Kinds of invocation; must match internal/jsrt.
 export const CONSTRUCT = 0, FETCH = 1, ALARM = 2, METHOD = 3, TEST = 4, MESSAGE = 5, CLOSE = 6, ERR = 7;
 
-// GoObject is the Go side of one Durable Object instance. Go may let go of it
-// while it is idle, and may end: then the next event finds an object that is
-// constructed anew, as after an eviction.
+// GoObject is the Go side of one Durable Object instance. Go may forget an idle
+// object, and the Go program may end. The next event then constructs the object
+// again, as after an eviction.
 export class GoObject {
   constructor(index, state, env) {
     this.index = index;
@@ -45,9 +46,9 @@ export class GoObject {
     this.build((e, context) => context.close()); // workerd resets an object whose constructor throws
   }
   // build runs the Go constructor. While it waits, invoke holds events back.
-  // (Not blockConcurrencyWhile: nothing outside its critical section can wake
-  // what waits inside, so a constructor that waits for another context's
-  // goroutine would hang.)
+  // blockConcurrencyWhile would not work: nothing outside its critical section
+  // can wake code inside, so a constructor that waits for another context's
+  // goroutine would hang.
   build(failed) {
     const context = this.context = new Context(runtime(), this.state);
     let built;
@@ -74,7 +75,8 @@ export class GoObject {
   webSocketError(ws, error) { return this.invoke(ERR, 0, [socketID(ws), ws, error]); }
 }
 
-// SMALL: a body that says it has at most so many bytes crosses with its request.
+// SMALL: if a body's announced length is at most this, it crosses together with
+// its request.
 const SMALL = 16 << 10;
 
 // fetchWorker serves the stateless Worker's fetch event.
@@ -91,15 +93,15 @@ export function fetchWorker(request, env, execution) {
 
 const requestParts = (r, body = r.body) => [r.method, r.url, headerText(r.headers), body];
 
-// readSmall reads a body to its end, and one byte beyond what it says it has.
-// It returns the bytes, or where there is more the bytes and the rest, or why
-// it cannot be read.
+// readSmall reads a body to its end, or up to one byte beyond its announced
+// size. It returns the bytes; if there is more, the bytes and the rest of the
+// body; or the error.
 async function readSmall(body, size) {
   let reader;
   try {
     reader = body.getReader({ mode: "byob" });
   } catch {
-    return body; // it was made in JavaScript, or somebody reads it
+    return body; // the stream was made in JavaScript, or already has a reader
   }
   try {
     const { value } = await reader.readAtLeast(size + 1, new Uint8Array(size + 1));
@@ -111,7 +113,7 @@ async function readSmall(body, size) {
   }
 }
 
-// newResponse: workerd takes its time with options, and with each of them.
+// newResponse passes as few options as possible, because each takes time.
 function newResponse(status, body, webSocket, isEncoded) {
   if (isEncoded) return new Response(body, { status, encodeBody: "manual" });
   if (webSocket) return new Response(body, { status, webSocket });
@@ -123,21 +125,20 @@ const respond = (parts) => parts instanceof Promise ? parts.then(response) : res
 function response([status, headers, body, webSocket, isEncoded]) {
   try {
     return withHeaders(newResponse(status, body, webSocket, isEncoded), headers);
-  } catch (e) { // such as a status that has no body: nobody will read what Go is about to write
+  } catch (e) { // for example, the status allows no body: nobody will read what Go writes
     cancel(body, e);
     if (webSocket) refuse(webSocket, "the response was refused");
     throw e;
   }
 }
 
-// V8 throws away the shape of a class that has no instance at a garbage
-// collection, and with it the code optimized for it: the hottest functions were
-// compiled again 20 to 35 times in 18,000 calls. So each class has an instance
-// that stays.
+// When a class has no instance at a garbage collection, V8 discards its shape
+// and the code optimized for it. The hottest functions were compiled again 20
+// to 35 times in 18,000 calls. So each class has a permanent instance.
 const noRuntime = { fresh: () => 0, contexts: new Map() }, noContext = new Context(noRuntime, null);
 export const shapes = [noContext, new Inbox(null, noContext), host];
 
-// stats are the sizes of the tables, for tests that look for leaks.
+// stats returns the sizes of the tables, for tests that look for leaks.
 export function stats() {
   const contexts = [...live?.contexts.values() ?? []], sum = (f) => contexts.reduce((n, c) => n + f(c), 0);
   return {

@@ -1,10 +1,10 @@
-// The file system of a Go test: the package's files, and whatever the test
-// writes, in memory. Package syscall calls it as it calls Node's fs; every
-// callback is called before the function returns. It must be in place before
-// wasm_exec.js is loaded.
+// The file system of a Go test, in memory: the package's files, and files that
+// the test writes. Package syscall calls it like Node's fs. Every function
+// calls its callback before it returns. This module must be loaded before
+// wasm_exec.js.
 
-import index from "./files.json";  // {cwd, dirs: [path], files: [{path, size, mtime, mode}]}; the files' content
-import content from "./files.bin"; // is in here, one after another
+import index from "./files.json";  // {cwd, dirs: [path], files: [{path, size, mtime, mode}]}
+import content from "./files.bin"; // the content of these files, one after another
 
 const S_IFDIR = 0o040000, S_IFREG = 0o100000, S_IFCHR = 0o020000, S_IFMT = 0o170000;
 const O_WRONLY = 1, O_RDWR = 2, O_CREAT = 64, O_EXCL = 128, O_TRUNC = 512, O_APPEND = 1024, O_DIRECTORY = 65536;
@@ -15,7 +15,7 @@ let inodes = 0;
 class Node {
   constructor(mode, data, mtime = Date.now()) {
     this.mode = mode;
-    this.data = data; // a Uint8Array with room to spare, or the Map of a folder: name → Node
+    this.data = data; // a file's Uint8Array, maybe longer than size; a folder's Map: name → Node
     this.size = data instanceof Map ? 0 : data.length;
     this.mtime = this.atime = mtime;
     this.ino = ++inodes;
@@ -61,8 +61,8 @@ const absolute = (path) => {
   return parts;
 };
 
-// find returns a path's node, its folder and its name in there; the node is
-// undefined where there is none.
+// find returns a path's node, its folder, and its name in the folder. If
+// nothing exists there, the node is undefined.
 function find(path) {
   const parts = absolute(path), name = parts.pop();
   let dir = root;
@@ -177,7 +177,7 @@ const withCallback = (operation) => (...args) => {
 globalThis.fs = { constants: { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, O_EXCL, O_DIRECTORY } };
 for (const [name, operation] of Object.entries(operations)) globalThis.fs[name] = withCallback(operation);
 
-const no = (what) => () => { throw Object.assign(new Error(`${what} is not there in a test`), { code: "ENOSYS" }); };
+const no = (what) => () => { throw Object.assign(new Error(`${what} is not available in a test`), { code: "ENOSYS" }); };
 globalThis.process = {
   pid: 1, ppid: 0, getuid: () => 0, getgid: () => 0, geteuid: () => 0, getegid: () => 0, getgroups: no("getgroups"), umask: no("umask"),
   cwd: () => cwd,
@@ -203,8 +203,8 @@ for (const { path, size, mtime, mode } of index.files) {
   at += size;
 }
 
-// written returns what is in the files and folders given, path → bytes, as far
-// as they are there.
+// written returns the content of the given files and folders, path → bytes. It
+// skips those that do not exist.
 export function written(paths) {
   const out = {};
   const add = (path, node) => {
@@ -220,8 +220,7 @@ export function written(paths) {
   return out;
 }
 
-// freeze returns the state of all of it, as JSON can hold it, and thaw takes
-// that over.
+// freeze returns the whole state in a form for JSON; thaw restores it.
 export function freeze() {
   const nodes = []; // [mode, mtime, bytes or {name: index}]
   const indexes = new Map();

@@ -1,6 +1,6 @@
-// Runs a Go test program inside workerd, for capdo exec: GET /run starts it and
-// answers when it is over. The tests' goroutines use the I/O context of that
-// request; the objects that they call are in this isolate too, on the same Go
+// Runs a Go test program inside workerd for capdo exec: GET /run starts it and
+// answers when it has ended. The tests' goroutines use the I/O context of that
+// request. The objects that they call are in this isolate too, in the same Go
 // program.
 
 import { written } from "./testfs.mjs"; // before wasm_exec.js
@@ -16,8 +16,7 @@ import { ByRef } from "./value.mjs";
 import program from "./app.wasm";
 import config from "./test.json"; // {argv, env, outputs, begin, timeout and hang in ms, classes: binding → class}
 
-// What Go prints goes to the host byte by byte, as lines that nothing else
-// prints.
+// Go's output goes to the host byte by byte, in lines that nothing else prints.
 const emit = (fd, bytes) => console.log(`\x01${fd}${bytes.toBase64()}`);
 const say = (text) => emit(2, new TextEncoder().encode(`capdo: ${text}\n`));
 redirect(emit);
@@ -25,10 +24,10 @@ redirect(emit);
 // ---- The program -----------------------------------------------------------
 
 let entries = 0;               // how often Go was entered
-let ahead = 0n;                // ns that Go's clock is put forward
-let deadline = Number.MAX_VALUE; // of -timeout: a timer that is due then wakes no test
+let ahead = 0n;                // how far Go's clock is put forward, in ns
+let deadline = Number.MAX_VALUE; // of -timeout, in ms: a timer due after it cannot wake a test
 
-let frozen = null;               // the state of a program that ran in a workerd before this one
+let frozen = null;               // the state of a program from the previous workerd
 
 class TestRuntime extends Runtime {
   boot(instance) {
@@ -57,25 +56,25 @@ class TestRuntime extends Runtime {
       },
     };
   }
-  // enter: a program that does not use package durabletest has nothing to be
-  // told, and may not have the exports; it just goes on.
+  // enter: a program that does not use package durabletest needs no events, and
+  // may lack the exports. It only continues.
   enter(context, name, ...args) {
-    if (this.isFrozen) return; // it goes on elsewhere
-    if (name !== "capdo_look") entries++; // a look is nothing that happens to the test
+    if (this.isFrozen) return; // it continues in another workerd
+    if (name !== "capdo_look") entries++; // a look is not an event of the test
     this.isTold ??= Boolean(this.exports?.capdo_describe && this.describe());
     super.enter(context, this.isTold ? name : "resume", ...args);
   }
-  // end: all is over with the program, and objects that were deleted long ago
-  // need not be told.
+  // end: the program is over, so objects need no notice. Some were deleted long
+  // ago.
   end(error) {
     for (const c of this.open) if (c.state) this.open.delete(c);
     super.end(error);
   }
-  report() {} // run does
+  report() {} // run reports it
 }
 
 let begun = false;
-const early = []; // what is to be done when it has
+const early = []; // functions to call after the program has begun
 start(() => {
   if (begun) throw new Error("the test program is over");
   begun = true;
@@ -83,10 +82,10 @@ start(() => {
 });
 
 class TestContext extends Context {
-  // look ends a program in which nothing happens any more. Go says where its
-  // goroutines wait, as it does when -timeout is over or, where there is none,
-  // when it finds a deadlock. Before that the objects look for calls that wait
-  // for one another.
+  // look ends a program in which nothing happens any more. Before that, the
+  // objects look for calls that wait for each other. Go prints where its
+  // goroutines wait: as at the end of -timeout, or without -timeout, as when it
+  // finds a deadlock.
   look(now) {
     const { rt } = this, isWaiting = rt.deadline() < deadline;
     if (isWaiting || this.seen !== entries) {
@@ -126,7 +125,7 @@ async function run(env) {
 
 // ---- What package durabletest uses -----------------------------------------
 
-const HOST = "capdo:host", WORKER = "capdo:worker"; // bindings: what answers in capdo exec, and the tested Worker
+const HOST = "capdo:host", WORKER = "capdo:worker"; // bindings: the host in capdo exec, and the tested Worker
 
 const tools = (env, context) => {
   const kill = async () => {
@@ -144,34 +143,34 @@ const tools = (env, context) => {
     vars: (v) => { vars = v; },
     worker: env[WORKER],
     evict: (name, id) => unsafe.evict(object(env[bindingOf(name)], id)),
-    // reset ends whatever the test has begun, but for goroutines that compute
-    // or sleep: they find that their I/O is over. workerd tells nobody of the
-    // objects that it deletes.
+    // reset ends everything that the test has begun, except goroutines that
+    // compute or sleep. Those find that their I/O is over. workerd deletes
+    // objects without a notice, so reset closes their contexts.
     reset: async () => {
-      await unsafe.deleteAllDurableObjects(); // which leaves empty databases
+      await unsafe.deleteAllDurableObjects(); // leaves empty databases
       for (const c of [...context.rt.contexts.values()]) if (c !== context) c.close();
-      context.rt.watch(context); // one of those may have kept the time
+      context.rt.watch(context); // a closed context may have kept the time
       await env[HOST].fetch("http://host/objects", { method: "DELETE" });
     },
-    // restart has this workerd killed, when Go is idle. The promise that Go
-    // waits for is settled in the next one.
+    // restart makes the host kill this workerd when Go is idle. The promise
+    // that Go waits for is settled in the next workerd.
     restart: () => context.rt.restarting = kill(),
     list: async (binding) => (await env[HOST].fetch(`http://host/objects?class=${config.classes[binding]}`)).json(),
   };
 };
 
-let vars = {}; // that the test has set
+let vars = {}; // variables that the test has set
 
 const visible = ({ [HOST]: _host, [WORKER]: _worker, ...env }) => ({ ...env, ...vars });
 
-// Worker serves fetch as the default export of the Worker does.
+// Worker serves fetch like the Worker's default export.
 export class Worker extends WorkerEntrypoint {
   fetch(request) { return fetchWorker(request, visible(this.env), this.ctx); }
 }
 
-// object makes the class of that name. What it handles is known when the
-// program runs, which it does before it has objects; but for one whose alarm
-// was due while workerd was restarted.
+// object returns the class with that name. Its handlers are known once the
+// program runs. Normally the program runs before it has objects; the exception
+// is an object whose alarm was due while workerd was restarted.
 export function object(name) {
   const go = Symbol("go");
   let index = -1;

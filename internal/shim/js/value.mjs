@@ -3,43 +3,42 @@
 //
 // Two rules keep Go's memory safe, whatever JavaScript passes. First, a Writer
 // trusts no announced size: it checks each write against the space that Go
-// gave, and writes what does not fit to its own memory. Second, it reads each
-// property once, so a value that changes between two reads cannot be encoded
-// half from each.
+// gave, and writes a value that does not fit to its own memory. Second, it
+// reads each property once, so a value that changes between two reads cannot be
+// encoded half from each.
 
 const UNDEFINED = 0, NULL = 1, FALSE = 2, TRUE = 3, NUMBER = 4, STRING = 5, BYTES = 6, ARRAY = 7, OBJECT = 8, DATE = 9, BIGINT = 10,
   REF = 11, ERROR = 12, PENDING = 13, INT = 14;
 
 // Limits of one encoded value. Go needs up to 24 bytes for each value in an
-// array, and each level of nesting takes stack on both sides; 128 MB are all
-// that an isolate has.
+// array, and each level of nesting takes stack on both sides. An isolate has
+// only 128 MB.
 export const MAX_DEPTH = 500;
 export const MAX_VALUES = 1 << 21;
 export const MAX_BYTES = 64 << 20;
 
-// MAX_BITS is the largest size of a BigInt: beyond it, writing the digits takes
+// MAX_BITS is the largest size of a BigInt. Beyond it, writing the digits takes
 // seconds.
 const MAX_BITS = 1 << 14;
 
-// LARGE is the length from which bytes are copied only when Go has memory for
-// them.
+// LARGE: byte arrays of at least this length are not copied until Go has memory
+// for them.
 const LARGE = 16 << 10;
 
-// MAX_ERROR_TEXT is the longest name or text that is kept of an error, in
+// MAX_ERROR_TEXT limits the name and the text of an error that Go gets, in
 // UTF-16 units.
 const MAX_ERROR_TEXT = 16 << 10;
 
 const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export const utf8 = { encode: (s) => encoder.encode(s), decode: (bytes) => decoder.decode(bytes) };
 
-// Pending stands for a promise that Go has to wait for.
+// Pending stands for a promise that Go must wait for.
 export class Pending { constructor(id) { this.id = id; } }
 
 // ByRef makes a plain object go to Go as a reference instead of by value.
 export class ByRef { constructor(target) { this.target = target; } }
 
-// The engine's own getters, which return the truth even if a class overrides
-// them.
+// The engine's own getters return the truth even if a class overrides them.
 const uncurry = (f) => Function.prototype.call.bind(f);
 const getter = (object, name) => uncurry(Object.getOwnPropertyDescriptor(object, name).get);
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
@@ -50,9 +49,9 @@ const timeOf = uncurry(Date.prototype.getTime);
 
 const isPlain = (v) => { const p = Object.getPrototypeOf(v); return p === Object.prototype || p === null; };
 
-// asBytes returns a Uint8Array over an ArrayBuffer or a Uint8Array, else null:
-// other views are not bytes. It throws for a detached buffer, and for an object
-// that only has an ArrayBuffer's prototype and so could report any length.
+// asBytes returns a Uint8Array over an ArrayBuffer or a Uint8Array, otherwise
+// null: other views are not bytes. It throws for a detached buffer, and for an
+// object that only has an ArrayBuffer's prototype and could report any length.
 function asBytes(v) {
   if (ArrayBuffer.isView(v)) {
     if (kindOf(v) !== "Uint8Array") return null;
@@ -107,7 +106,7 @@ export function toError(fields) {
 // an error only at first.
 export const asError = (e) => toError(errorFields(e));
 
-// set gives an object a property of its own, whatever its name.
+// set defines an own property of an object, even if its name is __proto__.
 function set(object, key, value) {
   if (key === "__proto__") Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
   else object[key] = value;
@@ -119,13 +118,13 @@ export class Encoded {
   constructor(bytes, parts, held, size) {
     this.bytes = bytes;
     this.parts = parts;
-    this.held = held; // references that were made for it
+    this.held = held; // references created for it
     this.size = size;
   }
 
-  // copy writes the value to u8 at a place where it has size bytes. It reports
-  // whether the value is still what it was: a buffer may have been resized or
-  // transferred in the meantime.
+  // copy writes the value to u8 at a place with size bytes. It reports whether
+  // the value is unchanged: a buffer may have been resized or transferred in
+  // the meantime.
   copy(u8, at, size) {
     if (size !== this.size || at < 0 || at + size > u8.length) throw new RangeError("capdo: Go has no room for a value of this size");
     if (this.parts.length === 0) {
@@ -158,10 +157,10 @@ export class Writer {
     this.parts = [];
   }
 
-  // encode encodes v for a context: into memory from start on, as far as end,
-  // or into memory of its own where that is null. It returns the number of
-  // bytes if all of them are in memory, else an Encoded. When it throws, no
-  // reference is left.
+  // encode encodes v for a context. It writes into memory from start to end, or
+  // into its own memory if memory is null. It returns the number of bytes if
+  // all of them are in memory, otherwise an Encoded. If it throws, it has freed
+  // its references.
   encode(v, context, memory, view, start, end) {
     this.u8 = memory ?? this.own;
     this.view = view ?? this.ownView;
@@ -197,7 +196,7 @@ export class Writer {
     this.pos = length;
     this.end = this.own.length;
   }
-  // trim gives back the memory that a large value took.
+  // trim frees the memory that a large value took.
   trim() {
     this.parts.length = 0;
     if (this.own.length <= 256 << 10) return;
@@ -244,7 +243,7 @@ export class Writer {
     this.view.setUint32(this.pos, written, true);
     this.pos += 4 + written;
   }
-  ascii(s) { // what is short and ASCII is faster written here
+  ascii(s) { // faster for short ASCII text
     const n = s.length;
     this.need(4 + n);
     for (let i = 0, at = this.pos + 4; i < n; i++) {
@@ -303,7 +302,7 @@ export class Writer {
   }
   deeper() { if (++this.depth > MAX_DEPTH) throw new RangeError(`a value that is nested more than ${MAX_DEPTH} deep, or contains itself`); }
 
-  // reference: anything else stays in JavaScript, and Go holds a number for it.
+  // reference: any other value stays in JavaScript, and Go holds its number.
   reference(v) {
     const ref = this.context.hold(v instanceof ByRef ? v.target : v);
     this.held.push(ref);
@@ -312,9 +311,9 @@ export class Writer {
   }
 }
 
-const foreign = "capdo: Go sent what JavaScript does not understand; app.wasm and the modules beside it come from different builds";
+const foreign = "capdo: JavaScript does not understand a value from Go; app.wasm and the modules beside it come from different builds";
 
-// Reader decodes values from Go's memory, and never reads beyond the bytes that
+// Reader decodes values from Go's memory. It never reads beyond the bytes that
 // Go wrote.
 export class Reader {
   decode(context, memory, view, start, length) {
@@ -360,7 +359,7 @@ export class Reader {
   string() {
     const n = this.count(), at = this.take(n), end = at + n;
     if (n > 24) return decoder.decode(this.u8.subarray(at, end));
-    let s = ""; // what is short and ASCII is faster read here
+    let s = ""; // faster for short ASCII text
     for (let i = at; i < end; i++) {
       if (this.u8[i] > 127) return decoder.decode(this.u8.subarray(at, end));
       s += String.fromCharCode(this.u8[i]);

@@ -1,69 +1,71 @@
-// WebSockets: numbers for them, and what they receive until Go asks for it.
+// WebSockets: their numbers, and inboxes for what they receive until Go asks
+// for it.
 
 import { utf8 } from "./value.mjs";
 
 const socketIDs = new WeakMap();
 let lastSocketID = 0;
 
-// socketID returns a number for a WebSocket, by which Go recognizes it.
+// socketID returns a WebSocket's number. Go recognizes the WebSocket by it.
 export function socketID(ws) {
   let id = socketIDs.get(ws);
   if (id === undefined) socketIDs.set(ws, id = ++lastSocketID);
   return id;
 }
 
-// messageBytes converts a message to bytes: Go would copy a long string once
-// more.
+// messageBytes converts a message to bytes. For a long string, that saves Go a
+// copy.
 export const messageBytes = (data) => typeof data === "string" ? utf8.encode(data) : new Uint8Array(data);
 
-// CLOSING_MS: a WebSocket whose other side has not answered a close after this
-// many ms is lost. Nobody is at the other side of one whose response was
-// dropped, and V8's collector would take its time to say so.
+// CLOSING_MS: if the other side does not answer a close within this many ms, the
+// WebSocket is lost. If its response was dropped, there is no other side, and
+// V8's collector would report that only much later.
 const CLOSING_MS = 5000;
 
-// send sends data, unless more than max bytes of what was sent before wait for
-// the network.
+// send sends data, unless more than max bytes already wait for the network.
 export function send(ws, data, max) {
   if (ws.bufferedAmount > max) return false;
   ws.send(data);
   return true;
 }
 
-// SMALL is the size of a message, in bytes, that is always received where no
-// other is unread.
+// SMALL is the size, in bytes, up to which a message is always received if the
+// inbox is empty.
 const SMALL = 64 << 10;
 
-// accepted are the WebSockets that have an inbox: each message goes to one.
+// accepted are the WebSockets that have an inbox. A WebSocket can have only
+// one, because each message goes to one inbox.
 const accepted = new WeakSet();
 
-// unread is what all inboxes of the isolate hold, in bytes, as they count them.
-// An inbox that nobody reads to its end gives back what it holds when it is
-// collected; before compatibility date 2025-05-05, which has no registry, it
-// stays counted.
+// unread is the size of all inboxes of the isolate, in bytes, including
+// overhead. If Go does not read an inbox to its end, its size is subtracted
+// when it is garbage-collected. There is no registry before compatibility date
+// 2025-05-05; then it stays counted.
 let unread = 0;
 const collected = globalThis.FinalizationRegistry && new FinalizationRegistry((held) => { unread -= held.size; });
 
-// Inbox keeps what an accepted WebSocket receives until Go asks for it: workerd
-// delivers as fast as it arrives. While the socket is open its context is held:
-// the object is not idle, and timers go on.
+// Inbox keeps what an accepted WebSocket receives until Go asks for it, because
+// workerd delivers messages as fast as they arrive. An open socket keeps its
+// context open: the object is not idle, and timers continue.
 export class Inbox {
   constructor(ws, context) {
     this.ws = ws;
     this.context = context;
-    this.messages = []; // [whether it is text, bytes]
-    this.head = 0;      // of messages: those before have been taken
-    this.held = { size: 0 }; // of the others, in bytes
-    this.end = null;    // what comes after them: [close code, reason], or an Error
+    this.messages = []; // [whether it is text, bytes] each
+    this.head = 0;      // index of the first unread message
+    this.held = { size: 0 }; // size of the unread messages, in bytes
+    this.end = null;    // what follows the messages: [close code, reason], or an Error
     this.closingSince = 0;
     this.arrived = null;
-    this.arrival = null; // a promise that something has arrived, and what resolves it
+    this.arrival = null; // a promise that resolves when something arrives; arrived resolves it
   }
 
-  // accept begins to receive. A message that would make the inbox larger than
-  // max bytes, each counting overhead besides its own, ends it, unless it is
-  // the only one: what it holds is lost. All inboxes together hold at most all
-  // bytes, besides a small message each, and each of them only as much as it
-  // leaves to the others.
+  // accept starts receiving. A message counts its own size plus overhead. If a
+  // message would make the inbox larger than max bytes, the WebSocket is closed
+  // and the inbox's content is lost; a message that is alone in the inbox may
+  // be larger than max. All inboxes together hold at most all bytes, besides
+  // one small message each, and an inbox holds at most as much as it leaves to
+  // the others.
   accept(max, all, overhead, code, reason) {
     const { ws, held } = this;
     if (accepted.has(ws)) throw new TypeError("the WebSocket was accepted before");
@@ -94,8 +96,8 @@ export class Inbox {
     this.context.addSocket(this);
     return this;
   }
-  // leave closes a WebSocket that is still open when its invocation ends, also
-  // when the Go program ends.
+  // leave closes a WebSocket that is still open when its invocation ends. It
+  // does so also when the Go program ends.
   leave() {
     this.drop(); // nobody can read it any more
     this.finish([1011, ""]);
@@ -117,8 +119,8 @@ export class Inbox {
     if (this.ws.readyState === 2 && (this.closingSince ||= now) <= now - CLOSING_MS) this.finish([1006, ""]);
   }
 
-  // next returns a message, or the end if there are no more. If neither is
-  // there yet, it returns a promise that resolves to undefined when one is.
+  // next returns a message, or the end if there are no more. If there is
+  // neither yet, it returns a promise that resolves to undefined when there is.
   next(overhead) {
     if (this.head === this.messages.length) {
       if (this.end instanceof Error) throw this.end;
