@@ -1,5 +1,5 @@
-// Package inflight bounds what the requests of an isolate take of its memory
-// together: those of package dedupehttp's middleware and of package ledgerapi.
+// Package inflight limits the memory that an isolate's requests take together:
+// those of package dedupehttp's middleware and of package ledgerapi.
 package inflight
 
 import (
@@ -13,20 +13,20 @@ import (
 	"flow.internal/capdo/internal/budget"
 )
 
-// Limits of what requests take. An isolate has 128 MB, with JavaScript's memory
-// and all else in the program, and wasm memory never shrinks
-// (https://developers.cloudflare.com/workers/platform/limits/#memory). They are
-// not for programs outside of Workers.
+// Limits for requests in a Worker. An isolate has 128 MB for the Go program and
+// JavaScript together, and wasm memory never shrinks
+// (https://developers.cloudflare.com/workers/platform/limits/#memory). Outside
+// of Workers there is no limit.
 const (
-	// Max is what all requests in flight may count, in bytes.
+	// Max is the limit for all requests in flight, in bytes.
 	Max = 56 << 20
-	// RequestCost is what a request counts, in bytes, besides its bodies: 3,000
-	// that waited took 32 to 40 KiB each, their part in the object included.
+	// RequestCost is the cost of a request without its bodies, in bytes. 3,000
+	// waiting requests took 32 to 40 KiB each, including their part in the
+	// object.
 	RequestCost = 32 << 10
-	// BodyCost is what a byte counts of a request's body, of a result and of a
-	// response that is held back: each is copied twice, at most, on its way to
-	// the ledger. Bodies count by the length that is announced, or as they
-	// grow.
+	// BodyCost is the cost of a byte of a request's body, of a result and of a
+	// response that is held back: each is copied at most twice on its way to
+	// the ledger. Bodies count by the announced length, or as they grow.
 	BodyCost = 3
 )
 
@@ -39,8 +39,8 @@ var Budget = func() *budget.Budget {
 	return budget.New(Max)
 }()
 
-// WithLimit has the requests of fn counted against a limit, as in a Worker. It
-// is for tests. It reports whether nothing is left of them.
+// WithLimit runs fn with a limit for its requests, as in a Worker. It is for
+// tests. It reports whether all of the budget has been given back.
 func WithLimit(limit int, fn func()) (nothingLeft bool) {
 	defer func(before *budget.Budget) { Budget = before }(Budget)
 	Budget = budget.New(limit)
@@ -48,11 +48,10 @@ func WithLimit(limit int, fn func()) (nothingLeft bool) {
 	return Budget.Take("probe", limit/2)
 }
 
-// ErrNoRoom: a body is refused that there is no memory for.
+// ErrNoRoom: there is no memory for the body, so it is refused.
 var ErrNoRoom = errors.New("there is no memory for the body")
 
-// ReadAll reads a body of at most limit bytes as far as the share has room for
-// it.
+// ReadAll reads a body of at most limit bytes, if the share has room for it.
 func ReadAll(
 	w http.ResponseWriter, r *http.Request, limit int64, share *budget.Share,
 ) ([]byte, error) {
@@ -93,8 +92,8 @@ func readUpTo(r io.Reader, b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// WritePieces writes a body in pieces: a writer that buffers copies no more
-// than one.
+// WritePieces writes a body in pieces, so that a buffering writer copies no
+// more than one piece.
 func WritePieces(w io.Writer, body []byte) (written int, err error) {
 	for piece := range slices.Chunk(body, 32<<10) {
 		n, err := w.Write(piece)
@@ -105,7 +104,7 @@ func WritePieces(w io.Writer, body []byte) (written int, err error) {
 	return written, nil
 }
 
-// Buffer is a response's body that is held back, as far as there is room.
+// Buffer holds a response's body back, if there is room.
 type Buffer struct {
 	bytes.Buffer
 	Share *budget.Share
@@ -113,7 +112,7 @@ type Buffer struct {
 	room  int
 }
 
-// freeBytes is how many bytes of a response count nothing: RequestCost has
+// freeBytes is how many bytes of a response cost nothing; RequestCost includes
 // them.
 const freeBytes = 4 << 10
 

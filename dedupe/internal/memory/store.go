@@ -1,5 +1,5 @@
-// Package memory has the implementations of package memdedupe. What is in them
-// is exported to the tests of package dedupetest, which break it.
+// Package memory has the implementations of package memdedupe. Their fields are
+// exported to the tests of package dedupetest, which break them on purpose.
 package memory
 
 import (
@@ -75,11 +75,11 @@ func check(ctx context.Context, key []byte) error {
 	return dedupe.CheckKey(key)
 }
 
-// sweepFrom is how many records there are at least before expired ones are
+// sweepFrom is the smallest number of records from which expired ones are
 // removed.
 const sweepFrom = 1024
 
-// sweep removes the records that are over, once there are twice as many as it
+// sweep removes the expired records once there are twice as many records as it
 // left the last time.
 func sweep[K comparable, V any](records map[K]V, at *int, over func(V) bool) {
 	if len(records) < max(*at, sweepFrom) {
