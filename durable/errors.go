@@ -265,12 +265,12 @@ func classifyStatement(err error) error {
 func kindOf(js *jsrt.Error) error {
 	kind := kindOfMessage(js.Message)
 	switch {
-	case js.Flag("durableObjectReset"): // also with overloaded: an object that ran out of memory is both
+	case js.Flag("durableObjectReset"): // an object without memory is overloaded, too
 		if errors.Is(kind, ErrObjectReset) {
 			return kind
 		}
 		return ErrObjectReset
-	case js.Flag("remote"): // what an object's code says of a call of its own is not what happened to this one
+	case js.Flag("remote"): // the text may be about a call that the object made
 		return ErrRemote
 	case js.Flag("valueRefused"):
 		return ErrValue
@@ -314,7 +314,8 @@ func throw(err error) *jsrt.Error {
 		switch k {
 		case "name", "message", "stack":
 			continue
-		case "remote", "retryable", "overloaded", "durableObjectReset", "durableObjectId", "valueRefused": // they speak of the call that failed, not of this one
+		case "remote", "retryable", "overloaded", "durableObjectReset", "durableObjectId",
+			"valueRefused": // about the failed call, not about this one
 			continue
 		}
 		if p := errorProp(v); p != nil && utf8.ValidString(k) {

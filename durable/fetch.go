@@ -106,7 +106,8 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		failed = err
 		abort()
 	})
-	v, err := c.Host().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL, outgoingHeader(r.Header), body, signal)
+	v, err := c.Host().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL,
+		outgoingHeader(r.Header), body, signal)
 	if err != nil {
 		stopSending() // nobody reads the rest of the body
 		stop()
@@ -130,7 +131,9 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 
 // startSending writes a request's body, and returns a function that stops it.
 // If reading the body fails, failed is called with the error.
-func startSending(ctx context.Context, body io.Reader, send sender, failed func(error)) (stop func()) {
+func startSending(
+	ctx context.Context, body io.Reader, send sender, failed func(error),
+) (stop func()) {
 	if send == nil {
 		return func() {}
 	}
@@ -152,7 +155,9 @@ func startSending(ctx context.Context, body io.Reader, send sender, failed func(
 // abortSignal returns an AbortSignal that fires when ctx ends or abort is
 // called, and a function that stops watching ctx. The signal is nil if ctx
 // cannot end and needed is false.
-func abortSignal(ctx context.Context, c *jsrt.Context, needed bool) (signal any, abort, stop func(), err error) {
+func abortSignal(
+	ctx context.Context, c *jsrt.Context, needed bool,
+) (signal any, abort, stop func(), err error) {
 	if ctx.Done() == nil && !needed {
 		return nil, func() {}, func() {}, nil
 	}
@@ -168,7 +173,10 @@ func abortSignal(ctx context.Context, c *jsrt.Context, needed bool) (signal any,
 
 // serveFetch handles a fetch event: args are method, url, headers, body, and in
 // the stateless Worker env.
-func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(context.Context, *Env, *Request) (*Response, error)) (any, error) {
+func serveFetch(
+	ctx context.Context, i *jsrt.Invocation, args []any,
+	serve func(context.Context, *Env, *Request) (*Response, error),
+) (any, error) {
 	r := &Request{Method: args[0].(string), URL: args[1].(string), Header: headerMap(args[2])}
 	if body := incoming(ctx, args[3]); body != nil {
 		r.Body = body

@@ -25,7 +25,8 @@ import (
 // if T has a method with a handler's name and another signature, or if only *T
 // has handlers.
 func Register[T any](
-	name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T],
+	name string, construct func(ctx context.Context, state *State, env *Env) (T, error),
+	methods ...RPCMethod[T],
 ) {
 	var zero T
 	checkHandlers(name, zero, &zero)

@@ -232,7 +232,9 @@ func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error
 
 // run runs the nodes in order. If there is a Recovery, the run is watched from
 // the first node that is effectful or claimed.
-func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage, watched bool) ([]byte, error) {
+func (p *Program) run(
+	ctx context.Context, b Bindings, sent json.RawMessage, watched bool,
+) ([]byte, error) {
 	outputs := map[string]json.RawMessage{}
 	first := len(p.steps)
 	if watched {
@@ -243,7 +245,9 @@ func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage, wat
 	}
 	err := p.runSteps(ctx, p.steps[:first], b, sent, outputs)
 	if err == nil && first < len(p.steps) {
-		err = p.watch(ctx, b, sent, func(ctx context.Context) error { return p.runSteps(ctx, p.steps[first:], b, sent, outputs) })
+		err = p.watch(ctx, b, sent, func(ctx context.Context) error {
+			return p.runSteps(ctx, p.steps[first:], b, sent, outputs)
+		})
 	}
 	if err != nil {
 		return nil, err
@@ -254,7 +258,10 @@ func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage, wat
 // runSteps runs nodes in order. The first failure ends the run, except an
 // at-most-once node that has begun before: nodes that do not depend on it must
 // still run, and only a repetition can run them.
-func (p *Program) runSteps(ctx context.Context, steps []step, b Bindings, sent json.RawMessage, outputs map[string]json.RawMessage) error {
+func (p *Program) runSteps(
+	ctx context.Context, steps []step, b Bindings, sent json.RawMessage,
+	outputs map[string]json.RawMessage,
+) error {
 	var begun error
 	for i := range steps {
 		s := &steps[i]

@@ -187,7 +187,9 @@ func (r *run) options() dedupe.ClaimOptions {
 
 // watch runs the rest of a run, and has it resumed if the rest does not end. If
 // another run with the same input is or was watched, this one need not be.
-func (p *Program) watch(ctx context.Context, b Bindings, input json.RawMessage, rest func(ctx context.Context) error) error {
+func (p *Program) watch(
+	ctx context.Context, b Bindings, input json.RawMessage, rest func(ctx context.Context) error,
+) error {
 	r := p.newRun(b, encoded(b[Keys].(Sealer).Digest(append([]byte(p.name+"\n"), input...))))
 	sealed, err := r.seal(input)
 	if err != nil {
@@ -204,7 +206,10 @@ func (p *Program) watch(ctx context.Context, b Bindings, input json.RawMessage, 
 		return dedupe.LeaveToLease
 	}
 	var failed error
-	_, err = dedupe.Do(ctx, r.ledger(), r.key, dedupe.DoOptions{ClaimOptions: r.options(), OnFailure: onFailure}, func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
+	opts := dedupe.DoOptions{ClaimOptions: r.options(), OnFailure: onFailure}
+	_, err = dedupe.Do(ctx, r.ledger(), r.key, opts, func(
+		ctx context.Context, _ dedupe.Claim,
+	) ([]byte, error) {
 		ran = true
 		if failed = r.store(ctx, sealed); failed != nil {
 			return nil, failed
@@ -221,7 +226,8 @@ func (p *Program) watch(ctx context.Context, b Bindings, input json.RawMessage, 
 	case failed == nil && err == nil, final(failed):
 		r.forget(ctx)
 	}
-	return failed // if only its end is not recorded, it is taken up, and nothing happens again
+	// If only its end is not recorded, it is resumed, but no node runs again.
+	return failed
 }
 
 // seal returns the stored form of an input.
@@ -308,8 +314,11 @@ func (p *Program) Resume(ctx context.Context, b Bindings, key []byte) error {
 	patient.claim.Wait = dedupe.MaxWait // for the leases of nodes, which end later
 	r := patient.newRun(b, id)
 	var held dedupe.Claim
-	opts := dedupe.DoOptions{ClaimOptions: r.options(), OnFailure: func(error) dedupe.Disposition { return dedupe.LeaveToLease }}
-	_, err := dedupe.Do(ctx, r.ledger(), r.key, opts, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
+	opts := dedupe.DoOptions{ClaimOptions: r.options(),
+		OnFailure: func(error) dedupe.Disposition { return dedupe.LeaveToLease }}
+	_, err := dedupe.Do(ctx, r.ledger(), r.key, opts, func(
+		ctx context.Context, claim dedupe.Claim,
+	) ([]byte, error) {
 		held = claim
 		return []byte{markOutput}, r.resume(ctx, claim.Attempt)
 	})

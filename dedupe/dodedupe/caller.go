@@ -34,7 +34,9 @@ func namespaceCaller(n *durable.Namespace) caller {
 // the deadline, as long as the error may pass, for example because the object
 // moves to another node. Without a deadline it does not, because nobody has
 // said how long to try. It sends nothing after ctx has ended.
-func (call caller) deliver(ctx context.Context, object, method string, msg []byte) (body []byte, err error) {
+func (call caller) deliver(
+	ctx context.Context, object, method string, msg []byte,
+) (body []byte, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -44,7 +46,9 @@ func (call caller) deliver(ctx context.Context, object, method string, msg []byt
 		if err == nil || n == 0 && effect.Definite(err) {
 			return body, err
 		}
-		causes = append(causes[:min(n, 1)], err) // the first, and the last even if it is definite: the first may have taken effect
+		// The first, and the last even if it is definite: the first may have
+		// taken effect.
+		causes = append(causes[:min(n, 1)], err)
 		if ctx.Err() != nil || n > 0 && !(passes(ctx, err) && pause(ctx, n)) {
 			break
 		}
@@ -73,7 +77,8 @@ func (call caller) bounded(ctx context.Context, object, method string, msg []byt
 // may succeed before it, because the platform lost the call and the object did
 // not refuse it. While objects move, workerd also says "internal error".
 func passes(ctx context.Context, err error) bool {
-	if _, limited := ctx.Deadline(); !limited || durable.Overloaded(err) || effect.Definite(err) || errors.Is(err, durable.ErrRemote) {
+	if _, limited := ctx.Deadline(); !limited || durable.Overloaded(err) ||
+		effect.Definite(err) || errors.Is(err, durable.ErrRemote) {
 		return false
 	}
 	var platform *durable.Error

@@ -282,7 +282,8 @@ func (c *Client) change(
 	if err := context.Cause(ctx); err != nil {
 		return clientError(op, err)
 	}
-	body["ledger"], body["key"], body["owner"], body["fence"] = ledger, claim.Key, []byte(claim.Owner), strconv.FormatInt(claim.Fence, 10)
+	body["ledger"], body["key"], body["owner"] = ledger, claim.Key, []byte(claim.Owner)
+	body["fence"] = strconv.FormatInt(claim.Fence, 10)
 	until, _ := ctx.Deadline()
 	err := c.send(ctx, clientCall{path: path, body: body, repeatable: true, until: until}, done)
 	return clientError(op, err)

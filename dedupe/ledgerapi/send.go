@@ -186,10 +186,13 @@ func readAnswer(resp *http.Response, media string, limit int64) ([]byte, error) 
 		return nil, errors.New("it is too large")
 	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = errors.New("it is too large")
+	if err != nil {
+		return nil, err
 	}
-	return b, err
+	if int64(len(b)) > limit {
+		return nil, errors.New("it is too large")
+	}
+	return b, nil
 }
 
 // refused reads a response that does not answer the call. Only a response of
