@@ -26,8 +26,8 @@ type alarm struct {
 	// notBefore delays an alarm whose storage fails, twice as long each time.
 	notBefore, failures int64
 	// behind is the smallest amount by which the clock was behind the
-	// platform's when the alarm last rang. If a ringing alarm is set for a time
-	// before its own, workerd loses the new one.
+	// platform's when the alarm last rang. While an alarm rings, workerd drops
+	// a new alarm for the time that it rings for.
 	behind int64
 }
 
