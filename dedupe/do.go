@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// Disposition is what [Do] does with its claim when the work has failed.
+// Disposition is how [Do] ends its claim if the work has failed.
 type Disposition int
 
 // Dispositions.
 const (
-	// ReleaseClaim lets the next caller try at once. It is for failures that
-	// are known to have done nothing.
+	// ReleaseClaim lets the next caller try at once. Use it for failures that
+	// certainly had no effect.
 	ReleaseClaim Disposition = iota
 	// StoreResult makes the failure final: later callers get the result that
-	// the work returned beside its error, and no error. So the result has to
-	// say that it is a failure.
+	// the work returned with its error, and no error. So the result must say
+	// that the work failed.
 	StoreResult
-	// LeaveToLease lets the next caller try when the lease is over. It is told
-	// that it has taken over ([Claim.TakenOver]).
+	// LeaveToLease lets the next caller try when the lease is over. That
+	// caller's claim is [Claim.TakenOver].
 	LeaveToLease
 )
 
-// ErrNoEffect is matched by an error of work that has done nothing;
-// [NoEffect] makes one.
+// ErrNoEffect is matched by the error of work that had no effect; [NoEffect]
+// returns such an error.
 var ErrNoEffect = errors.New("nothing was done")
 
-// NoEffect returns an error that also matches [ErrNoEffect]. Work returns it
-// when it is certain that it has done nothing, so that the next caller may try
-// at once. The text is that of err.
+// NoEffect returns an error that matches err and [ErrNoEffect], with the text
+// of err. Work returns it if it certainly had no effect, so that the next
+// caller may try at once.
 func NoEffect(err error) error {
 	if err == nil {
 		return nil
@@ -44,9 +44,9 @@ func (n *noEffect) Unwrap() error        { return n.err }
 func (n *noEffect) Is(target error) bool { return target == ErrNoEffect }
 
 // DefaultDisposition releases the claim after an error that matches
-// [ErrNoEffect]. It leaves the claim to its lease after any other: a call that
-// was canceled, timed out or disconnected may have had its effect, and may
-// still have it.
+// [ErrNoEffect]. After any other error it leaves the claim to its lease,
+// because a call that was canceled, timed out or disconnected may have had its
+// effect, or may still have it.
 func DefaultDisposition(err error) Disposition {
 	if errors.Is(err, ErrNoEffect) {
 		return ReleaseClaim
@@ -54,11 +54,12 @@ func DefaultDisposition(err error) Disposition {
 	return LeaveToLease
 }
 
-// DoOptions say how [Do] claims its key, and what it does when the work fails.
+// DoOptions configure how [Do] claims its key, and what it does if the work
+// fails.
 type DoOptions struct {
 	ClaimOptions
-	// OnFailure chooses what becomes of the claim after the work's error;
-	// nil means [DefaultDisposition].
+	// OnFailure returns how to end the claim after the work's error; nil means
+	// [DefaultDisposition].
 	OnFailure func(err error) Disposition
 }
 
@@ -66,7 +67,7 @@ type DoOptions struct {
 // [ErrInProgress].
 type InProgressError struct {
 	RetryAfter time.Duration // the time until the holder's lease ends
-	Attempt    int           // the holder's
+	Attempt    int           // the holder's attempt
 }
 
 // Error says that the key is in progress.
@@ -75,37 +76,38 @@ func (e *InProgressError) Error() string { return ErrInProgress.Error() }
 // Unwrap returns [ErrInProgress].
 func (e *InProgressError) Unwrap() error { return ErrInProgress }
 
-// Do does a key's work unless it has been done. It claims the key, runs work,
+// Do runs a key's work unless it has been done. It claims the key, runs work,
 // extends the lease until work has returned, and completes the key with the
-// result. If the key is completed already, Do returns its result and does not
+// result. If the key is already completed, Do returns its result and does not
 // run work.
 //
-// work gets the claim that it runs under. If the claim is TakenOver, an earlier
-// attempt may have had its effect: look before acting again. The context of
-// work ends with ctx. It also ends, with the cause [ErrFenced], when another
-// holder has taken over, and with the cause [ErrLeaseExpired] when the lease
-// ends by this program's clock, because it could not be extended. From then on
-// another holder may be at work, so work must return. Do goes on extending the
-// lease while work runs, even if ctx has ended.
+// work gets its claim. If the claim is TakenOver, an earlier attempt may have
+// had its effect: check before you act again. The context of work ends with
+// ctx. It also ends, with the cause [ErrFenced], if another holder has taken
+// over, and with the cause [ErrLeaseExpired] if the lease ends by this
+// program's clock, because it could not be extended. From then on another
+// holder may be at work, so work must return. Do extends the lease while work
+// runs, even if ctx has ended.
 //
-// When work fails, Do returns its error, joined with that of carrying out the
-// disposition, if any. A panic of work goes on, and leaves the claim to its
-// lease. If ctx ends before work has begun, work does not run, and Do releases
-// the claim. A claim that is TakenOver is left to its lease in place of that,
-// also after an error that matches [ErrNoEffect] where there is no OnFailure:
-// so the next holder is told, too, that an earlier attempt may have had its
-// effect.
+// If work fails, Do ends the claim as OnFailure says, and returns the error of
+// work, joined with the error of ending the claim, if any. If work panics, the
+// panic continues, and the claim stays until its lease ends. If ctx ends before
+// work has begun, Do does not run work, and releases the claim.
+//
+// Do does not release a claim that is TakenOver if ctx ended before work, or
+// after an error that matches [ErrNoEffect] without an OnFailure. The claim
+// stays until its lease ends, so the next claim is TakenOver, too.
 //
 // Once work has returned, canceling ctx no longer affects Do. Do repeats
-// Complete as [Complete] does, and extends the lease meanwhile. It gives up
-// when the lease is over, at the earliest after the time of a lease and at the
-// latest after that of 10, where a lease counts as a second at least.
+// Complete as the function [Complete] does, and extends the lease meanwhile. It
+// gives up when the lease ends, but not before one lease and not after 10
+// leases have passed; for this, a lease counts as at least one second.
 //
 // Do fails like [Ledger.Claim], [Ledger.Extend] and [Complete], and with an
-// [*InProgressError]. If Complete failed, the work was done, and its result is
-// returned with the error. A result that is too large is [ErrResultTooLarge]
-// for this caller, who gets it, and for later ones, who do not: the work is not
-// done again.
+// [*InProgressError]. If Complete failed, the work was done, and Do returns its
+// result with the error. If the result is too large, Do fails with
+// [ErrResultTooLarge]. This caller gets the result with the error; later
+// callers get only the error. The work is not done again.
 func Do(
 	ctx context.Context, ledger Ledger, key []byte, opts DoOptions,
 	work func(ctx context.Context, claim Claim) ([]byte, error),
@@ -130,8 +132,8 @@ func Do(
 		return nil, &Error{Op: "Do", Retryable: true, Err: err}
 	}
 	if opts.Owner != "" || time.Since(begin) > opts.Lease/3 {
-		// Nobody knows how much is left of the lease: the owner may have had
-		// it before, or the claim may have waited.
+		// The remaining lease is unknown: the owner may have claimed before, or
+		// the claim may have waited.
 		begin = time.Now()
 		if err := extendOnce(ctx, ledger, claim, opts.Lease); err != nil && ctx.Err() == nil {
 			return nil, err
@@ -139,7 +141,7 @@ func Do(
 	}
 	if ctx.Err() != nil {
 		err := &Error{Op: "Do", Err: context.Cause(ctx)}
-		// A release would hide from the next holder that it takes over.
+		// After a release, the next claim would not be TakenOver.
 		if claim.TakenOver {
 			return nil, err
 		}
@@ -158,9 +160,8 @@ func extendOnce(ctx context.Context, ledger Ledger, claim Claim, lease time.Dura
 	return ledger.Extend(ctx, claim, lease)
 }
 
-// bounded returns a context that ends after d, but has no deadline of its own:
-// until a deadline ledgers repeat calls that they lost, which only the caller
-// knows to be worth it.
+// bounded returns a context that ends after d, but has no deadline: ledgers
+// repeat lost calls until a deadline, and only the caller should decide that.
 func bounded(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
@@ -170,7 +171,7 @@ func bounded(ctx context.Context, d time.Duration) (context.Context, context.Can
 	}
 }
 
-// replayed returns what a key was completed with.
+// replayed returns the result that a key was completed with.
 func replayed(claim *Claim) ([]byte, error) {
 	if string(claim.Result) == ResultOmitted {
 		return nil, &Error{Op: "Do", Err: ErrResultTooLarge}
@@ -178,15 +179,15 @@ func replayed(claim *Claim) ([]byte, error) {
 	return claim.Result, nil
 }
 
-// settle does with a claim what the work's result and error ask for, and
-// returns what Do fails with.
+// settle ends a claim according to the work's result and error. It returns the
+// error of Do.
 func (h *holder) settle(ctx context.Context, result []byte, err error, opts *DoOptions) error {
 	d := StoreResult
 	if err != nil && opts.OnFailure != nil {
 		d = opts.OnFailure(err)
 	} else if err != nil {
 		d = DefaultDisposition(err)
-		// The error says only of this attempt that it did nothing.
+		// The error says only that this attempt had no effect.
 		if h.claim.TakenOver && d == ReleaseClaim {
 			d = LeaveToLease
 		}
@@ -203,7 +204,7 @@ func (h *holder) settle(ctx context.Context, result []byte, err error, opts *DoO
 	return join(err, release(ctx, h.ledger, h.claim, h.lease))
 }
 
-// join returns the one error that there is, or both.
+// join returns both errors, or the one that is not nil.
 func join(err, second error) error {
 	switch {
 	case err == nil:
@@ -214,8 +215,8 @@ func join(err, second error) error {
 	return errors.Join(err, second)
 }
 
-// release gives a claim back. It tries once: what it cannot give back now, the
-// end of the lease gives back.
+// release releases a claim. It tries once. If that fails, the lease ends the
+// claim.
 func release(ctx context.Context, ledger Ledger, claim Claim, lease time.Duration) error {
 	ctx, cancel := bounded(context.WithoutCancel(ctx), max(lease, time.Second))
 	defer cancel()

@@ -1,4 +1,4 @@
-// Package dedupe makes sure that something is done once. A [Store] tells the
+// Package dedupe makes sure that work is done once. A [Store] distinguishes the
 // first caller of a key from all later ones.
 //
 //	inserted, err := store.PutIfAbsent(ctx, []byte(messageID), 24*time.Hour)
@@ -9,7 +9,7 @@
 //		return nil // seen before
 //	}
 //	if err := handle(message); err != nil {
-//		// let a redelivery through
+//		// allow a redelivery
 //		return errors.Join(err, store.Forget(ctx, []byte(messageID)))
 //	}
 //
@@ -24,8 +24,8 @@
 //
 // A [Sequencer] numbers the entries of a stream, each key once.
 //
-// This package has the interfaces and what all implementations share. It
-// depends only on the standard library. Package dodedupe has the
+// This package has the interfaces and the code that all implementations share.
+// It depends only on the standard library. Package dodedupe has the
 // implementations on Durable Objects, package memdedupe those in memory.
 // Package dedupetest has the tests that each of them passes.
 //
@@ -55,9 +55,9 @@
 // before. You decide: forget the key, and risk that the work is done twice; or
 // leave it, and risk that it is not done.
 //
-// A false that followed a lost answer means that another caller holds the key
-// now. If the record of the lost call was forgotten in between, callers in
-// between saw a duplicate, too.
+// If PutIfAbsent returns false after a lost answer, another caller holds the
+// key now. If the record of the lost call was forgotten in between, other
+// callers may have seen a duplicate before that.
 //
 // A holder that loses its lease may continue to work at the same time as the
 // next one. Under [Do] the context of the work ends with the lease, by the

@@ -13,12 +13,12 @@ var (
 	// ErrUnknownOutcome: the call was sent and its answer did not arrive. It
 	// may have taken effect, and may still do so.
 	ErrUnknownOutcome = errors.New("the outcome is unknown")
-	// ErrOverloaded: the store has more to do than it can. The call definitely
-	// had no effect; repeating it at once makes it worse.
+	// ErrOverloaded: the store has too many calls. The call definitely had no
+	// effect. Repeating it at once makes the overload worse.
 	ErrOverloaded = errors.New("the store is overloaded")
 
-	// ErrMismatch: the key is in use with another fingerprint. Repeating the
-	// call does not help: it is another payload.
+	// ErrMismatch: the key is in use with another fingerprint. Do not repeat
+	// the call: the payload differs.
 	ErrMismatch = errors.New("the key is in use with another fingerprint")
 	// ErrFenced: the claim is over; another holder may be at work. Nothing was
 	// changed.
@@ -28,7 +28,7 @@ var (
 	// the context that [Do] gives the work.
 	ErrLeaseExpired = errors.New("the lease ended and could not be extended")
 	// ErrNotAcquired: the claim does not hold its key, because its outcome is
-	// another one than [Acquired].
+	// not [Acquired].
 	ErrNotAcquired = errors.New("the claim was not acquired")
 	// ErrForeignClaim: another ledger made the claim.
 	ErrForeignClaim = errors.New("the claim is another ledger's")
@@ -47,13 +47,13 @@ var (
 	ErrResultTooLarge = errors.New("the result is larger than 1 MiB")
 )
 
-// Error is what a [Store], a [Ledger] and a [Sequencer] fail with. Its text
+// Error is the error type of a [Store], a [Ledger] and a [Sequencer]. Its text
 // never contains a key.
 type Error struct {
 	Op   string // "PutIfAbsent", "Claim", …
 	Kind Kind
-	// Retryable: the same call may succeed when it is repeated, later if it
-	// matches [ErrOverloaded], and repeating it does no harm.
+	// Retryable: the same call may succeed when it is repeated, and repeating
+	// it does no harm. If the error matches [ErrOverloaded], wait before that.
 	Retryable bool
 	// Err is the cause. It matches this package's errors and those of the
 	// layers below.

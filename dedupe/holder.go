@@ -8,26 +8,25 @@ import (
 	"time"
 )
 
-// ResultOmitted is the result of a key whose work was done with a result that
-// is larger than [MaxResultSize]. [Complete] and [Do] store it, so that the
-// work is not done again; Do answers it with [ErrResultTooLarge]. Who calls
-// [Ledger.Claim] finds it in the claim's Result.
+// ResultOmitted is stored as the result of a key whose work had a result larger
+// than [MaxResultSize], so that the work is not done again. [Complete] and [Do]
+// store it. Do answers later callers with [ErrResultTooLarge]. [Ledger.Claim]
+// returns it in the claim's Result.
 const ResultOmitted = "\x00dedupe: the work was done, and its result was larger than 1 MiB"
 
 // Complete stores the result of a claim's work. It repeats [Ledger.Complete],
-// with pauses that grow from a tenth of a second to 2 s, as long as that may
-// help: until the result is stored, the claim is over ([ErrFenced]), the error
-// is one that stays, or ctx has ended. The caller extends the lease meanwhile,
-// if need be; [Do] does all of it.
+// with pauses that grow from 0.1 s to 2 s, until the result is stored, the
+// claim is over ([ErrFenced]), repeating cannot help, or ctx has ended. It does
+// not extend the lease: the caller must do that, as [Do] does.
 //
-// In place of a result that is larger than [MaxResultSize] it stores
-// [ResultOmitted], and fails with [ErrResultTooLarge].
+// If the result is larger than [MaxResultSize], Complete stores [ResultOmitted]
+// instead, and fails with [ErrResultTooLarge].
 func Complete(ctx context.Context, ledger Ledger, claim Claim, result []byte) error {
 	return complete(ctx, ledger, claim, result, 10*time.Second)
 }
 
-// complete is Complete with the time that an attempt may take. After it another
-// one is made, since the answer may be lost.
+// complete is Complete with a time limit for each attempt. After the limit it
+// tries again, because the answer may be lost.
 func complete(
 	ctx context.Context, ledger Ledger, claim Claim, result []byte, attempt time.Duration,
 ) error {
@@ -65,14 +64,13 @@ func repeatComplete(
 	}
 }
 
-// mayHelp reports whether a call that failed so may succeed when it is
-// repeated.
+// mayHelp reports whether a repetition may succeed after this error.
 func mayHelp(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Retryable || errors.Is(err, ErrUnknownOutcome) || errors.Is(err, ErrOverloaded)
 }
 
-// sleep waits, and reports whether ctx lasts.
+// sleep waits for d. It reports false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -99,8 +97,8 @@ type holder struct {
 	over      context.CancelCauseFunc // ends what must not outlast the lease
 }
 
-// hold begins to extend a lease that lasts until begin+lease at least. The
-// context that it returns ends with ctx and with the lease.
+// hold begins to extend a lease that lasts at least until begin+lease. The
+// context that it returns ends with ctx or with the lease.
 func hold(
 	ctx context.Context, ledger Ledger, claim Claim, lease time.Duration, begin time.Time,
 ) (*holder, context.Context) {
@@ -117,7 +115,7 @@ func hold(
 	return h, workCtx
 }
 
-// ended ends what must not outlast the lease.
+// ended ends the contexts that must not outlast the lease.
 func (h *holder) ended(cause error) {
 	h.mu.Lock()
 	over := h.over
@@ -130,7 +128,7 @@ func (h *holder) ended(cause error) {
 	}
 }
 
-// lasts notes that the lease lasts until end at least.
+// lasts records that the lease lasts at least until end.
 func (h *holder) lasts(end time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -140,10 +138,10 @@ func (h *holder) lasts(end time.Time) {
 	}
 }
 
-// extend extends the lease until ctx ends or the claim is over. Other errors
-// may pass, and an expired lease can be extended as long as nobody has taken it
-// over. An attempt gets a third of the lease, so that one which hangs leaves
-// time for another.
+// extend extends the lease until ctx ends or the claim is over. It ignores
+// other errors, because they may pass, and because an expired lease can be
+// extended until another owner takes it over. An attempt gets a third of the
+// lease, so that there is time for another one if it hangs.
 func (h *holder) extend(ctx context.Context) {
 	third := max(h.lease/3, time.Millisecond)
 	for pause := third; sleep(ctx, pause); {
@@ -167,8 +165,8 @@ func (h *holder) extend(ctx context.Context) {
 // maxLeases bounds the time for storing a result, in leases.
 const maxLeases = 10
 
-// completing returns a context for storing the result. It ends when the lease
-// does, but leaves a second, or a lease if that is longer.
+// completing returns a context for storing the result. It ends with the lease,
+// but not before a second or one lease has passed, whichever is longer.
 func (h *holder) completing(ctx context.Context) (context.Context, context.CancelFunc) {
 	atLeast := max(h.lease, time.Second)
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), maxLeases*atLeast)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Event is one operation on a [Ledger], as [Observed] reports it. There is no
-// payload in it, and of the key at most a hash.
+// Event is one operation on a [Ledger], as [Observed] reports it. It contains
+// no payload, and no key except as a hash.
 type Event struct {
 	Op      string // "Claim", "Complete", "Extend", "Release", "Forget"
 	Result  EventResult
@@ -17,7 +17,7 @@ type Event struct {
 	Err     error // as it was returned; it has no key in it
 }
 
-// EventResult is what an operation came to, for counters.
+// EventResult is the result of an operation, for counters.
 type EventResult string
 
 // Results of operations.
@@ -34,13 +34,14 @@ const (
 	EventFailed EventResult = "failed"
 )
 
-// Observed returns a ledger that does what another one does, and reports each
-// operation to observe when it is over. observe is called by the goroutine of
-// the caller, and should return soon.
+// Observed returns a ledger that passes each operation on to another one, and
+// calls observe with an event when the operation has ended. observe runs on the
+// caller's goroutine, and should return soon.
 //
-// hash makes an event's KeyHash; with nil it is 0. A key that can be guessed
-// can be told by a plain hash: use a keyed one, such as an HMAC's first 8
-// bytes, or [hash/maphash] where events of one process need not be compared
+// hash makes an event's KeyHash, which is 0 if hash is nil. A plain hash
+// reveals a key that can be guessed. Use a keyed hash, such as an HMAC's first
+// 8 bytes, or [hash/maphash] if you need not compare events of several
+// processes.
 // with another's.
 func Observed(ledger Ledger, hash func(key []byte) uint64, observe func(Event)) Ledger {
 	return &observed{ledger, hash, observe}

@@ -8,22 +8,21 @@ import (
 // Sequencer numbers the entries of streams. Its methods may be called by any
 // number of goroutines. Errors are of type [*Error].
 type Sequencer interface {
-	// Name says what kind of sequencer it is, such as "dedupe.durable_objects".
+	// Name returns the kind of sequencer, such as "dedupe.durable_objects".
 	Name() string
 
 	// Next returns the number of an entry in a stream: 1, 2, 3 and so on,
-	// without a gap, in the order in which their keys are first seen. The same
-	// key is given the same number for ttl after that, by the sequencer's
-	// clock; later it is a new entry. payloadHash is like the Fingerprint of a
-	// claim: another one for a key that has a number is [ErrMismatch]. Number
-	// and record are stored together or not at all.
+	// without a gap, in the order in which their keys are first seen. For ttl
+	// after that, by the sequencer's clock, the same key gets the same number;
+	// later it is a new entry. payloadHash is like the Fingerprint of a claim:
+	// if it differs from the one that the key was numbered with, Next fails
+	// with [ErrMismatch]. Number and record are stored together or not at all.
 	//
-	// It fails with [ErrKeyEmpty] and [ErrKeyTooLarge] for stream and key,
+	// Next fails with [ErrKeyEmpty] and [ErrKeyTooLarge] for stream and key,
 	// which have 1 to [MaxKeySize] bytes each, with [ErrFingerprintTooLarge],
-	// [ErrInvalidTTL] and [ErrOverloaded], with ctx's cause when that ended
-	// before anything was sent, and with [ErrUnknownOutcome] when the key may
-	// have been given a number all the same; then it may be repeated, and is
-	// told the number.
+	// [ErrInvalidTTL] and [ErrOverloaded], and with ctx's cause if ctx ended
+	// before anything was sent. With [ErrUnknownOutcome] the key may have got a
+	// number: repeat the call to learn it.
 	Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (Seq, error)
 }
 

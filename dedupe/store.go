@@ -9,8 +9,8 @@ import (
 const (
 	// MaxKeySize is the size of the longest key, in bytes.
 	MaxKeySize = 2048
-	// DefaultTTL is what a TTL of 0 means to a store that was not told
-	// otherwise.
+	// DefaultTTL is the TTL of a store without a default of its own, if a
+	// call's TTL is 0.
 	DefaultTTL = 24 * time.Hour
 	// MaxTTL is the longest TTL: 10 years of 365 days.
 	MaxTTL = 10 * 365 * 24 * time.Hour
@@ -19,28 +19,26 @@ const (
 // Store remembers keys. Its methods may be called by any number of goroutines.
 // Errors are of type [*Error].
 type Store interface {
-	// Name says what kind of store it is, such as "dedupe.durable_objects".
+	// Name returns the kind of store, such as "dedupe.durable_objects".
 	Name() string
 
-	// PutIfAbsent reserves a key for ttl and reports whether it was this call
-	// that did. It changes nothing when the key has a live record. The TTL is
+	// PutIfAbsent reserves a key for ttl, and reports whether this call
+	// reserved it. If the key has a live record, it changes nothing. The TTL is
 	// kept in ms, rounded up; 0 means the store's default.
 	//
 	// It fails with [ErrKeyEmpty], [ErrKeyTooLarge], [ErrInvalidTTL] and
-	// [ErrOverloaded], with ctx's cause when that ended before anything was
-	// sent, and with [ErrUnknownOutcome] when the key may have been reserved
-	// all the same.
+	// [ErrOverloaded], and with ctx's cause if ctx ended before anything was
+	// sent. With [ErrUnknownOutcome] the key may have been reserved.
 	PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (inserted bool, err error)
 
 	// Forget removes a key's record, whoever inserted it, so that the key can
-	// be inserted at once. A key without a record is fine.
+	// be inserted at once. It returns nil if there is no record.
 	//
 	// It fails like PutIfAbsent. After [ErrUnknownOutcome] it may be repeated.
 	Forget(ctx context.Context, key []byte) error
 }
 
-// CheckKey returns [ErrKeyEmpty] or [ErrKeyTooLarge] for a key that no store
-// takes.
+// CheckKey returns [ErrKeyEmpty] or [ErrKeyTooLarge] for an invalid key.
 func CheckKey(key []byte) error {
 	switch {
 	case len(key) == 0:
@@ -51,8 +49,8 @@ func CheckKey(key []byte) error {
 	return nil
 }
 
-// TTLMillis returns a TTL in ms, rounded up. For a ttl of 0 it is the store's
-// own default, for a default of 0 it is [DefaultTTL]. It fails with
+// TTLMillis returns a TTL in ms, rounded up. If ttl is 0, it returns
+// storeDefault, and if that is 0 too, [DefaultTTL]. It fails with
 // [ErrInvalidTTL] for a TTL that is negative or beyond [MaxTTL].
 func TTLMillis(ttl, storeDefault time.Duration) (int64, error) {
 	if ttl == 0 {

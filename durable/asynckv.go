@@ -10,10 +10,10 @@ import (
 
 // AsyncKV is the asynchronous key-value store, which [Storage] and
 // [Transaction] embed. It works on both storage backends, on the same data as
-// the synchronous [KV], which says what values can be; [GetAsync] reads them as
-// Go types. A write happens when the method is called, and is committed
-// together with the writes just before and after it, if nothing is waited for
-// in between. The method then only waits for the confirmation.
+// the synchronous [KV], whose comment lists the types of values. [GetAsync]
+// reads them as Go types. A method that writes does so when it is called, and
+// then waits until the write is confirmed. Writes that follow each other
+// without waiting in between are committed together.
 type AsyncKV struct {
 	ref     *jsrt.Ref
 	backend *backend
@@ -42,7 +42,7 @@ type ListOptions struct {
 	End        string // the key to stop before
 	Prefix     string
 	Reverse    bool // from the last to the first
-	Limit      int  // at most so many; 0 means all, and a negative one is refused
+	Limit      int  // the most entries to return; 0 means all; negative values fail
 
 	AllowConcurrency, NoCache bool // as in GetOptions; not for the synchronous KV
 }
@@ -61,7 +61,7 @@ func (kv *AsyncKV) Get(
 	return stored(kv.get(ctx, key, opts))
 }
 
-// get returns what stayed in JavaScript, too.
+// get also returns values that stayed in JavaScript.
 func (kv *AsyncKV) get(
 	ctx context.Context, key string, opts *GetOptions,
 ) (value any, ok bool, err error) {
@@ -86,8 +86,8 @@ func GetAsync[T any](
 	return typed[T](from.Get(ctx, key, opts))
 }
 
-// GetMany returns those of the keys that have a value, in the order of the
-// keys' UTF-8 bytes. Keys are [MaxEntries] at most.
+// GetMany returns the entries of the keys that have a value, in the order of
+// the keys' UTF-8 bytes. It takes at most [MaxEntries] keys.
 func (kv *AsyncKV) GetMany(ctx context.Context, keys []string, opts *GetOptions) ([]Entry, error) {
 	if err := kv.backend.checkKeys(keys...); err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (kv *AsyncKV) GetMany(ctx context.Context, keys []string, opts *GetOptions)
 	return kv.entries(ctx, "get", append([]any{jsStrings(keys)}, opts.js()...)...)
 }
 
-// List returns the entries selected, in order.
+// List returns the selected entries, in order.
 func (kv *AsyncKV) List(ctx context.Context, opts *ListOptions) ([]Entry, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
@@ -112,9 +112,9 @@ func (kv *AsyncKV) entries(ctx context.Context, method string, args ...any) ([]E
 	return newEntries(v)
 }
 
-// Put stores a value. It fails with a [*LimitError] when key and value exceed
-// [MaxKeyValueSize], or in key-value storage [MaxKeySizeKV] or
-// [MaxValueSizeKV].
+// Put stores a value. It fails with a [*LimitError] if key and value exceed
+// [MaxKeyValueSize], or [MaxKeySizeKV] or [MaxValueSizeKV] in key-value
+// storage.
 func (kv *AsyncKV) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
 	value, err := kv.backend.entry(key, value)
 	if err != nil {
@@ -124,7 +124,7 @@ func (kv *AsyncKV) Put(ctx context.Context, key string, value any, opts *PutOpti
 	return classify(err)
 }
 
-// PutMany stores entries, all or none, [MaxEntries] at most.
+// PutMany stores at most [MaxEntries] entries, all or none.
 func (kv *AsyncKV) PutMany(ctx context.Context, entries []Entry, opts *PutOptions) error {
 	if len(entries) > MaxEntries {
 		return &LimitError{Limit: "entries in one call", Max: MaxEntries, Actual: len(entries)}
@@ -153,8 +153,8 @@ func (kv *AsyncKV) Delete(
 	return existed, classify(err)
 }
 
-// DeleteMany removes keys, [MaxEntries] at most, and returns how many had a
-// value.
+// DeleteMany removes at most [MaxEntries] keys, and returns how many of them
+// had a value.
 func (kv *AsyncKV) DeleteMany(
 	ctx context.Context, keys []string, opts *PutOptions,
 ) (deleted int, err error) {
@@ -173,19 +173,19 @@ type GetAlarmOptions struct{ AllowConcurrency bool }
 // [PutOptions].
 type SetAlarmOptions struct{ AllowConcurrency, AllowUnconfirmed bool }
 
-// SetAlarm schedules the object's one alarm, replacing an earlier one; the time
-// is kept in ms, rounded up so that it does not ring early, and one that has
-// passed means at once. It fails with [ErrValue] for a time that the runtime's
-// dates do not hold: 1970 and earlier, and after 2262-04-11. The class must
-// implement [Alarmer], else [ErrNoAlarmHandler].
+// SetAlarm schedules the object's one alarm, and replaces an earlier one. The
+// time is kept in ms, rounded up, so the alarm is never early. If the time has
+// passed, the alarm is due at once. SetAlarm fails with [ErrValue] for a time
+// that the runtime does not accept: 1970 and earlier, and after 2262-04-11. It
+// fails with [ErrNoAlarmHandler] if the class does not implement [Alarmer].
 func (kv *AsyncKV) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOptions) error {
 	ms := at.Add(time.Millisecond - 1).UnixMilli()
 	_, err := kv.ref.Await(ctx, "setAlarm", append([]any{ms}, opts.js()...)...)
 	return classify(err)
 }
 
-// GetAlarm returns when the alarm is due. It returns the zero time if there is
-// none, and while the alarm is being delivered.
+// GetAlarm returns the time at which the alarm is due. It returns the zero time
+// if there is no alarm, and while the alarm is being delivered.
 func (kv *AsyncKV) GetAlarm(ctx context.Context, opts *GetAlarmOptions) (time.Time, error) {
 	v, err := kv.ref.Await(ctx, "getAlarm", opts.js()...)
 	if ms, ok := v.(float64); ok {
@@ -203,7 +203,7 @@ func (kv *AsyncKV) DeleteAlarm(ctx context.Context, opts *SetAlarmOptions) error
 // Transaction is a [Storage.Transaction] that is under way.
 type Transaction struct{ AsyncKV }
 
-// stored is what came of looking a key up.
+// stored checks the result of a lookup.
 func stored(v any, ok bool, err error) (any, bool, error) {
 	if err == nil {
 		err = in("value", checkValue(v))
@@ -236,7 +236,7 @@ func jsStrings(list []string) []any {
 	return out
 }
 
-// The options as JavaScript's arguments: none where there is nothing to say.
+// The methods js return the options as JavaScript's arguments, none for nil.
 
 func (o *GetOptions) js() []any {
 	if o == nil {
@@ -276,7 +276,7 @@ func (o *ListOptions) check() error {
 	return nil
 }
 
-// after has a list go on behind a key.
+// after makes a list continue after a key.
 func (o *ListOptions) after(key string) {
 	if o.Reverse {
 		o.End = key

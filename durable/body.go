@@ -101,8 +101,8 @@ func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader, failed func(err
 	}
 }
 
-// incoming returns a request's body: a stream, bytes, bytes and a stream with
-// more of them, or an error. It returns nil for none.
+// incoming returns a request's body, or nil if there is none. v is a stream,
+// bytes, bytes and a stream with the rest, or an error.
 func incoming(ctx context.Context, v any) *stream {
 	switch v := v.(type) {
 	case *jsrt.Ref:

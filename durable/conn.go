@@ -9,7 +9,7 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Conn is a WebSocket connection that goroutines of the program read, in a
+// Conn is a WebSocket connection that the program's goroutines read, in a
 // Worker or in an object. An object is not evicted while its connection is
 // open. The connection belongs to the invocation or object that accepted it. In
 // a Worker, keep the invocation open with [WaitUntil] while you use the
@@ -45,11 +45,11 @@ func (ws *WebSocket) Accept() (*Conn, error) {
 	return &Conn{ws, v.(*jsrt.Ref)}, nil
 }
 
-// DialWebSocket opens a connection to a server, by a URL of scheme ws, wss,
-// http or https, in the handler's context that ctx comes from. header may be
+// DialWebSocket opens a connection to a server, in the handler's context that
+// ctx comes from. The URL's scheme is ws, wss, http or https. header may be
 // nil; set Sec-WebSocket-Protocol in it to ask for subprotocols. The response
 // is that of the handshake. If it is not a WebSocket, the error is
-// [ErrNoUpgrade]; then read or close the Body of the response.
+// [ErrNoUpgrade]; then read or close the response's Body.
 func DialWebSocket(
 	ctx context.Context, url string, header map[string][]string,
 ) (*Conn, *Response, error) {
@@ -60,8 +60,8 @@ func DialWebSocket(
 	return dialed(fetch(ctx, host.Context(), nil, upgradeRequest(url, header)))
 }
 
-// DialWebSocket opens a connection to the object, as the function DialWebSocket
-// does to a server. The object's Fetch gets the request.
+// DialWebSocket opens a connection to the object, like the function
+// DialWebSocket to a server. The object's Fetch gets the request.
 func (s *Stub) DialWebSocket(
 	ctx context.Context, url string, header map[string][]string,
 ) (*Conn, *Response, error) {
@@ -92,9 +92,9 @@ func dialed(resp *Response, err error) (*Conn, *Response, error) {
 	return conn, resp, err
 }
 
-// CloseError is how [Conn.Read] says that the connection is closed.
+// CloseError is the error of [Conn.Read] on a closed connection.
 type CloseError struct {
-	Code   int // of the other side; 1005 for none, 1006 when the connection was lost
+	Code   int // from the other side; 1005 for no code, 1006 for a lost connection
 	Reason string
 }
 

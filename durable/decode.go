@@ -187,7 +187,8 @@ func (c *codec) decodeDigits(value any, to reflect.Value) *valueErr {
 	return nil
 }
 
-// pointer stores a value in what a pointer leads to, as encoding/json does.
+// pointer stores a value in the variable that a pointer leads to, as
+// encoding/json does.
 func (d *valueDecoder) pointer(c *codec, value any, to reflect.Value) *valueErr {
 	if d.pointers++; d.pointers > maxPointers {
 		return refused("Go's " + c.t.String() + " is a pointer that leads to itself")
@@ -200,7 +201,8 @@ func (d *valueDecoder) pointer(c *codec, value any, to reflect.Value) *valueErr 
 	return err
 }
 
-// any stores a value in an interface, or in what a pointer in it leads to.
+// any stores a value in an interface, or in the variable that a pointer in it
+// leads to.
 func (d *valueDecoder) any(c *codec, value any, to reflect.Value) *valueErr {
 	if !to.IsNil() && to.Elem().Kind() == reflect.Pointer && !to.Elem().IsNil() {
 		p := to.Elem()

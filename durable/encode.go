@@ -184,7 +184,7 @@ func (e *valueEncoder) value(c *codec, v reflect.Value) (any, *valueErr) {
 	return nil, refused("Go's " + c.t.String() + " has no equivalent in JavaScript")
 }
 
-// integer returns an int64 where n is one.
+// integer returns n as an int64 if it fits.
 func integer(n uint64) any {
 	if n > math.MaxInt64 {
 		return n
@@ -288,8 +288,8 @@ func (e *valueEncoder) fields(c *codec, v reflect.Value) (any, *valueErr) {
 	return m, nil
 }
 
-// of returns the field of a struct; not ok where an embedded pointer on the way
-// to it is nil.
+// of returns the field of a struct. ok is false if an embedded pointer on the
+// way to it is nil.
 func (f *field) of(v reflect.Value) (_ reflect.Value, ok bool) {
 	for i, n := range f.index {
 		if i > 0 && v.Kind() == reflect.Pointer {
@@ -303,7 +303,7 @@ func (f *field) of(v reflect.Value) (_ reflect.Value, ok bool) {
 	return v, true
 }
 
-// isEmpty is what encoding/json's option omitempty means.
+// isEmpty implements encoding/json's option omitempty.
 func isEmpty(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Array, reflect.Map, reflect.Slice, reflect.String:
@@ -314,7 +314,7 @@ func isEmpty(v reflect.Value) bool {
 	return v.IsZero()
 }
 
-// isZero is what encoding/json's option omitzero means.
+// isZero implements encoding/json's option omitzero.
 func isZero(v reflect.Value) bool {
 	type zeroer interface{ IsZero() bool }
 	if isNil := (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) &&
@@ -330,7 +330,7 @@ func isZero(v reflect.Value) bool {
 	return v.IsZero()
 }
 
-// pointerTo returns a pointer to v, or to a copy where v has no address.
+// pointerTo returns a pointer to v, or to a copy if v has no address.
 func pointerTo(v reflect.Value) reflect.Value {
 	if v.CanAddr() {
 		return v.Addr()

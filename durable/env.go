@@ -10,7 +10,7 @@ import (
 )
 
 // Env is the Worker's environment: its bindings, from the wrangler config. It
-// belongs to the invocation or the object that got it.
+// belongs to the invocation or the object that received it.
 type Env struct{ ref *jsrt.Ref }
 
 var errNoEnv = errors.New("durable: the environment is nil" +
@@ -52,9 +52,8 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 }
 
 // Object returns a stub for the object of that name behind a binding, as
-// [Env.Namespace] and [Namespace.GetByName] do. It has no error of its own:
-// what is wrong, such as a binding that there is not, the stub's first call
-// returns.
+// [Env.Namespace] and [Namespace.GetByName] do. It has no error result: the
+// stub's first call returns any error, such as [ErrNoBinding].
 func (e *Env) Object(binding, name string) *Stub {
 	return &Stub{isDead: true, replace: func() (any, error) {
 		n, err := e.Namespace(binding)

@@ -25,15 +25,15 @@ var (
 	// sends too many. The call had no effect. Repeating it at once makes the
 	// overload worse.
 	ErrOverloaded = errors.New("the Durable Object is overloaded")
-	// ErrObjectReset: the object was reset (an abort, a crash, new code) while
-	// the call was open. Whether the call took effect is unknown.
+	// ErrObjectReset: the object was reset (an abort, a crash, new code) during
+	// the call. Whether the call took effect is unknown.
 	ErrObjectReset = errors.New("the Durable Object was reset")
 	// ErrDisconnected: the connection to the object was lost. Whether the call
 	// took effect is unknown.
 	ErrDisconnected = errors.New("the connection to the Durable Object was lost")
-	// ErrStorage: the object's storage failed. Writes that no caller has been
-	// told of are lost. The object was reset, so the error also matches
-	// ErrObjectReset.
+	// ErrStorage: the object's storage failed. Writes that were not yet
+	// confirmed to a caller are lost. The object was reset, so the error also
+	// matches ErrObjectReset.
 	ErrStorage = errors.New("the Durable Object's storage failed")
 	// ErrRemote: the object's own code returned an error, or threw one.
 	ErrRemote = errors.New("the Durable Object's code failed")
@@ -50,7 +50,7 @@ var (
 	// ErrConstraint: the statement would violate a constraint of a table. The
 	// error is a [*SQLError].
 	ErrConstraint = errors.New("a constraint is violated")
-	// ErrNoRows and ErrManyRows: [One] found none, or more than one.
+	// ErrNoRows and ErrManyRows: [One] found no row, or more than one.
 	ErrNoRows   = errors.New("the query has no rows")
 	ErrManyRows = errors.New("the query has more than one row")
 	// ErrNoWebSocketHandler: the class handles no events of WebSockets, so it
@@ -59,8 +59,8 @@ var (
 	// ErrWebSocketClosed: the WebSocket is closed, or Close was called: nothing
 	// can be sent.
 	ErrWebSocketClosed = errors.New("the WebSocket is closed")
-	// ErrCloseCode: a close code that must not be sent, or a reason without a
-	// code.
+	// ErrCloseCode: the close code must not be sent, or there is a reason
+	// without a code.
 	ErrCloseCode = errors.New("no such WebSocket close code")
 	// ErrNoUpgrade: a request does not ask for a WebSocket, or it does and the
 	// response is not a WebSocket.
@@ -82,10 +82,11 @@ var (
 	// ErrTransactionParked: the function of a synchronous transaction waited
 	// for something. The transaction was rolled back.
 	ErrTransactionParked = jsrt.ErrTransactionParked
-	// ErrTimeUp is the cause of a context whose stateless invocation is about
-	// to be ended: about 24 s after its client has the answer, or has gone.
+	// ErrTimeUp is the cause of a context whose stateless invocation will soon
+	// be ended: about 24 s after its client received the answer or
+	// disconnected.
 	ErrTimeUp = jsrt.ErrTimeUp
-	// ErrDeadlock: nothing is in flight that could wake the request's
+	// ErrDeadlock: no operation is in flight that could wake the request's
 	// goroutine.
 	ErrDeadlock = jsrt.ErrDeadlock
 )
@@ -95,8 +96,8 @@ var (
 type Error struct {
 	Name    string // JavaScript's name for it: "Error", "TypeError", …
 	Message string
-	// Retryable: workerd says that the same call may succeed when repeated. It
-	// does not say that the call did not take effect.
+	// Retryable: workerd says that the same call may succeed when repeated. The
+	// failed call may still have taken effect.
 	Retryable bool
 	// Props are properties that the remote code set on the error: booleans,
 	// numbers and text. If a handler returns an *Error, its Props of these
@@ -125,7 +126,7 @@ func (w *wrapped) Unwrap() error { return w.kind }
 type LimitError struct {
 	Limit       string // what is limited, in words
 	Max, Actual int    // bytes or counts
-	Min         int    // likewise; 0 where there is no other
+	Min         int    // likewise; 0 if there is no minimum
 }
 
 // Error names the limit, the maximum and the actual figure.
@@ -160,22 +161,22 @@ func Overloaded(err error) bool {
 		errors.As(err, &e) && e.isOverloaded() && errors.Is(e.kind, ErrObjectReset)
 }
 
-// isOverloaded reports whether workerd says so, of this call or, in a remote
-// object's error, of another call.
+// isOverloaded reports whether workerd says that this call was overloaded, or,
+// in a remote object's error, that another call was.
 func (e *Error) isOverloaded() bool {
 	overloaded, _ := e.Props["overloaded"].(bool)
 	return overloaded
 }
 
-// storageReset is what an object's failing storage does.
+// storageReset is the error of an object whose storage failed.
 var storageReset = errors.Join(ErrStorage, ErrObjectReset)
 
-// messages say what happened where no property of the error does. Each is known
-// by how it begins, and by what comes later where its middle varies: text of
-// users is in the middle or at the end of what workerd says, never at the
-// beginning. Texts are workerd's of 2026-11-17, and those of
+// messages classifies errors that no property classifies. Each entry has the
+// beginning of a message, and a later part of it if the middle varies. Text
+// from users is in the middle or at the end of workerd's messages, never at the
+// beginning. The texts are those of workerd 2026-11-17 and of
 // https://developers.cloudflare.com/durable-objects/observability/troubleshooting/
-// (2026-11); errors_test.go has them whole.
+// (2026-11); errors_test.go has them in full.
 var messages = []struct {
 	begins, has string
 	kind        error
@@ -215,8 +216,8 @@ var messages = []struct {
 	{"Can't call WebSocket send() after close()", "", ErrWebSocketClosed},
 }
 
-// limitMessages are those of limits that workerd enforces itself, up to the
-// actual figure.
+// limitMessages are the messages about limits that workerd enforces itself, up
+// to the actual figure.
 var limitMessages = []struct {
 	begins, limit string
 	max           int
@@ -229,7 +230,8 @@ var limitMessages = []struct {
 	{"Maximum number of key value pairs is 128. ", "entries in one call", MaxEntries},
 }
 
-// classify gives an error from JavaScript its meaning; others pass unchanged.
+// classify adds the kind to an error from JavaScript. It returns others
+// unchanged.
 func classify(err error) error {
 	js, ok := err.(*jsrt.Error)
 	if !ok {
@@ -237,16 +239,16 @@ func classify(err error) error {
 	}
 	e := &Error{Name: js.Name, Message: js.Message, Retryable: js.Flag("retryable"),
 		Props: js.Props, kind: withSentinels(kindOf(js), js)}
-	// a TypeError, say, quotes what is wrong
+	// For example, a TypeError quotes the wrong value.
 	if e.kind == nil && classifySQL != nil && e.Name == "Error" {
 		return classifySQL(e)
 	}
 	return e
 }
 
-// classifyStatement is classify for what a SQL statement fails with: an error
-// of SQLite is that first, whatever its text says. SQLite quotes what users
-// wrote, such as a MATCH or a JSON path.
+// classifyStatement is classify for the error of a SQL statement. It checks for
+// an error of SQLite first, whatever the text says, because SQLite quotes text
+// from users, such as a MATCH or a JSON path.
 func classifyStatement(err error) error {
 	js, ok := err.(*jsrt.Error)
 	if !ok || js.Flag("durableObjectReset") {
@@ -263,12 +265,12 @@ func classifyStatement(err error) error {
 func kindOf(js *jsrt.Error) error {
 	kind := kindOfMessage(js.Message)
 	switch {
-	case js.Flag("durableObjectReset"): // also with overloaded: an object that ran out of memory is both
+	case js.Flag("durableObjectReset"): // an object without memory is overloaded, too
 		if errors.Is(kind, ErrObjectReset) {
 			return kind
 		}
 		return ErrObjectReset
-	case js.Flag("remote"): // what an object's code says of a call of its own is not what happened to this one
+	case js.Flag("remote"): // the text may be about a call that the object made
 		return ErrRemote
 	case js.Flag("valueRefused"):
 		return ErrValue
@@ -312,7 +314,8 @@ func throw(err error) *jsrt.Error {
 		switch k {
 		case "name", "message", "stack":
 			continue
-		case "remote", "retryable", "overloaded", "durableObjectReset", "durableObjectId", "valueRefused": // they speak of the call that failed, not of this one
+		case "remote", "retryable", "overloaded", "durableObjectReset", "durableObjectId",
+			"valueRefused": // about the failed call, not about this one
 			continue
 		}
 		if p := errorProp(v); p != nil && utf8.ValidString(k) {
@@ -325,8 +328,8 @@ func throw(err error) *jsrt.Error {
 
 func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// errorProp returns a property as a primitive value, or nil. (Not by Encode,
-// which would be part of every program then.)
+// errorProp returns a property as a primitive value, or nil. (It does not use
+// Encode, which every program would then contain.)
 func errorProp(x any) any {
 	switch v := reflect.ValueOf(x); {
 	case v.Kind() == reflect.Bool:

@@ -13,8 +13,9 @@ import (
 // Request is an HTTP request, to an object or to the Worker. Package
 // durablehttp turns it into net/http's.
 //
-// In the Worker, a body that says it has at most 16 KiB (Content-Length) has
-// been read when the handler begins. If that failed, reading it fails.
+// In the Worker, a body with a Content-Length of at most 16 KiB has been read
+// before the handler begins. If that failed, reading the Body returns the
+// error.
 type Request struct {
 	Method string              // "" is GET
 	URL    string              // absolute
@@ -22,22 +23,24 @@ type Request struct {
 	Body   io.Reader           // nil for none
 }
 
-// Response is an HTTP response. Status 0 is 200.
+// Response is an HTTP response. Status 0 means 200.
 //
-// Body may be nil; a *bytes.Buffer is sent at once, with its length, anything
-// else is streamed. With a Content-Length in Header a stream has that length: a
-// Body of another breaks off. A Body whose Read fails breaks off, too. The Body of
-// a response that came from [Stub.Fetch] or [Env.Fetch], and that nobody has read
-// from, goes on to the client without passing through Go. A Body that is an
-// io.Closer is closed in the end, also where the status has none: 204, 205, 304.
+// Body may be nil. A *bytes.Buffer is sent at once, with its length; any other
+// Body is streamed. If Header has a Content-Length, a streamed Body must have
+// that length, else the response breaks off. It also breaks off if Read of the
+// Body fails. A Body that came from [Stub.Fetch] or [Env.Fetch], and of which
+// nothing was read, goes on to the client without passing through Go. A Body
+// that is an io.Closer is always closed, also for the statuses without a body:
+// 204, 205, 304.
 //
-// The Body is sent as it is: with a Content-Encoding in Header it is encoded
-// already.
+// The Body is sent unchanged. If Header has a Content-Encoding, the Body must
+// already be encoded.
 //
-// A WebSocket makes it the answer to a request for one, with status 101 (which
-// 0 means then) and no body. It is one end of a [NewWebSocketPair], or what
-// another Response brought, which is passed on so. One that nobody passes on or
-// accepts stays open for nobody: accept and close it.
+// If WebSocket is set, the response answers a request for a WebSocket. Its
+// status is 101 (also if Status is 0), and it has no body. WebSocket is one end
+// of a [NewWebSocketPair], or the WebSocket of another Response, which is
+// passed on. If you receive a Response with a WebSocket and do not pass it on,
+// accept it and close it; otherwise it stays open.
 type Response struct {
 	Status    int
 	Header    map[string][]string
@@ -45,10 +48,10 @@ type Response struct {
 	WebSocket *WebSocket
 }
 
-// Fetch sends a request to the object and returns its response, whose Body must
-// be read or closed. The host in the URL is for the object to interpret. When
-// ctx ends, the request and a body that is still arriving are cancelled. The
-// body arrives as the object has encoded it.
+// Fetch sends a request to the object and returns its response. Read or close
+// its Body. The object interprets the host in the URL. When ctx ends, the
+// request and a body that is still arriving are canceled. The body arrives as
+// the object has encoded it.
 func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	target, err := s.live()
 	if err != nil {
@@ -60,11 +63,11 @@ func (s *Stub) Fetch(ctx context.Context, r *Request) (*Response, error) {
 }
 
 // Fetch sends a request out of the Worker, as JavaScript's global fetch does,
-// under the rules of [Stub.Fetch]. Redirects are not followed.
+// under the rules of [Stub.Fetch]. It does not follow redirects.
 //
-// With an Accept-Encoding or Range in the header the body arrives as the server has encoded
-// it. Without one the platform decodes gzip and br, and the response has neither
-// Content-Encoding nor Content-Length then.
+// If the header has an Accept-Encoding or a Range, the body arrives as the
+// server has encoded it. Otherwise the platform decodes gzip and br, and the
+// response then has neither Content-Encoding nor Content-Length.
 func (e *Env) Fetch(ctx context.Context, r *Request) (*Response, error) {
 	if e == nil {
 		return nil, errNoEnv
@@ -74,8 +77,8 @@ func (e *Env) Fetch(ctx context.Context, r *Request) (*Response, error) {
 }
 
 // Fetch is [Env.Fetch] without an environment, for the handler that ctx comes
-// from. Where ctx comes from none, it is the handler that has started the running
-// goroutine.
+// from. If ctx comes from no handler, it is the handler that started the
+// running goroutine.
 func Fetch(ctx context.Context, r *Request) (*Response, error) {
 	host, err := hostOf(ctx)
 	if err != nil {
@@ -86,7 +89,8 @@ func Fetch(ctx context.Context, r *Request) (*Response, error) {
 	return resp, classify(err)
 }
 
-// fetch sends a request to target, a stub, or to the outside where that is nil.
+// fetch sends a request to target: a stub, or nil for a request out of the
+// Worker.
 func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Response, error) {
 	body, send, err := outgoing(c, r.Body, r.Header)
 	if err != nil {
@@ -102,7 +106,8 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		failed = err
 		abort()
 	})
-	v, err := c.Host().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL, outgoingHeader(r.Header), body, signal)
+	v, err := c.Host().Await(ctx, "fetch", target, cmp.Or(r.Method, "GET"), r.URL,
+		outgoingHeader(r.Header), body, signal)
 	if err != nil {
 		stopSending() // nobody reads the rest of the body
 		stop()
@@ -124,9 +129,11 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 	return resp, nil
 }
 
-// startSending writes a request's body, and returns what gives that up. failed is
-// told of an error of the body's own.
-func startSending(ctx context.Context, body io.Reader, send sender, failed func(error)) (stop func()) {
+// startSending writes a request's body, and returns a function that stops it.
+// If reading the body fails, failed is called with the error.
+func startSending(
+	ctx context.Context, body io.Reader, send sender, failed func(error),
+) (stop func()) {
 	if send == nil {
 		return func() {}
 	}
@@ -145,10 +152,12 @@ func startSending(ctx context.Context, body io.Reader, send sender, failed func(
 	}
 }
 
-// abortSignal returns an AbortSignal that fires when ctx ends or abort is called,
-// and what stops watching ctx. The signal is nil where ctx cannot end and nobody
-// needs abort.
-func abortSignal(ctx context.Context, c *jsrt.Context, needed bool) (signal any, abort, stop func(), err error) {
+// abortSignal returns an AbortSignal that fires when ctx ends or abort is
+// called, and a function that stops watching ctx. The signal is nil if ctx
+// cannot end and needed is false.
+func abortSignal(
+	ctx context.Context, c *jsrt.Context, needed bool,
+) (signal any, abort, stop func(), err error) {
 	if ctx.Done() == nil && !needed {
 		return nil, func() {}, func() {}, nil
 	}
@@ -164,7 +173,10 @@ func abortSignal(ctx context.Context, c *jsrt.Context, needed bool) (signal any,
 
 // serveFetch handles a fetch event: args are method, url, headers, body, and in
 // the stateless Worker env.
-func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(context.Context, *Env, *Request) (*Response, error)) (any, error) {
+func serveFetch(
+	ctx context.Context, i *jsrt.Invocation, args []any,
+	serve func(context.Context, *Env, *Request) (*Response, error),
+) (any, error) {
 	r := &Request{Method: args[0].(string), URL: args[1].(string), Header: headerMap(args[2])}
 	if body := incoming(ctx, args[3]); body != nil {
 		r.Body = body
@@ -185,8 +197,8 @@ func serveFetch(ctx context.Context, i *jsrt.Invocation, args []any, serve func(
 
 var errNoResponse = errors.New("durable: Fetch returned neither a response nor an error")
 
-// reply returns what JavaScript makes a response of: status, headers, body and
-// WebSocket, and whether the body is encoded already.
+// reply returns the parts of JavaScript's response: status, headers, body and
+// WebSocket, and whether the body is already encoded.
 func reply(ctx context.Context, i *jsrt.Invocation, resp *Response) (any, error) {
 	status := resp.Status
 	switch {
@@ -217,7 +229,7 @@ func reply(ctx context.Context, i *jsrt.Invocation, resp *Response) (any, error)
 	return []any{status, header, body}, nil
 }
 
-// isEncoded reports whether there is a Content-Encoding, in whatever case.
+// isEncoded reports whether there is a Content-Encoding, in any case.
 func isEncoded(h map[string][]string) bool {
 	const name = "Content-Encoding"
 	for k := range h {
@@ -228,7 +240,7 @@ func isEncoded(h map[string][]string) bool {
 	return false
 }
 
-// outgoingHeader is nil, or names and values, one after the other.
+// outgoingHeader returns nil, or names and values in turn.
 func outgoingHeader(h map[string][]string) any {
 	if len(h) == 0 {
 		return nil
@@ -242,7 +254,7 @@ func outgoingHeader(h map[string][]string) any {
 	return list
 }
 
-// headerMap reads what headerText of host.mjs has written.
+// headerMap parses the text that headerText of host.mjs writes.
 func headerMap(v any) map[string][]string {
 	text, _ := v.(string)
 	n := strings.Count(text, "\n") / 2

@@ -11,8 +11,8 @@ import (
 
 // Objects that accept WebSockets implement WebSocketMessager, which gets each
 // message. The handlers of one socket's messages start in order. While one
-// waits, the next one starts, without a limit: an object whose handlers wait
-// should limit how many run at a time.
+// waits, the next one starts, without a limit. If the handlers wait, the object
+// should limit how many of them run at a time.
 //
 // If one of these handlers returns an error or panics, workerd logs it; the
 // object and the socket continue.
@@ -68,8 +68,8 @@ func (it *instance) serveWebSocket(ctx context.Context, kind jsrt.Kind, args []a
 	return nil
 }
 
-// answerClose is for hibernation, where workerd does not answer by itself,
-// whatever the compatibility date. Where Close was called before it does
+// answerClose answers a close of a hibernatable socket, because workerd does
+// not, whatever the compatibility date. If Close was called before, it does
 // nothing.
 func (ws *WebSocket) answerClose(code int, reason string) {
 	if code == codeNone {
@@ -79,13 +79,14 @@ func (ws *WebSocket) answerClose(code int, reason string) {
 	ws.ref.Call("close", code, reason)
 }
 
-// Codes that are not sent. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+// Codes that are never sent.
+// https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 const (
 	codeNone = 1005
 	codeLost = 1006
 )
 
-// thrown makes what a handler is told of an error.
+// thrown returns the error for a WebSocketErrorHandler.
 func thrown(v any) error {
 	if e, ok := v.(*jsrt.Error); ok {
 		return classify(e)
@@ -93,16 +94,16 @@ func thrown(v any) error {
 	return errors.New("durable: the WebSocket failed")
 }
 
-// sockets are the accepted WebSockets of an object's instance that the program
-// has met, by the numbers that JavaScript gives them. They leave when they are
-// closed, of which every class that can accept them is told.
+// sockets are the accepted WebSockets that this instance of the object has
+// seen, by the numbers that JavaScript gives them. A socket is removed when it
+// is closed; every class that can accept sockets is notified of that.
 type sockets struct {
 	mu sync.Mutex
 	m  map[int64]*WebSocket
 }
 
-// socket returns the WebSocket of that number. What the program has already is
-// returned again, and ref released.
+// socket returns the WebSocket of that number. If the program already has it,
+// socket returns the same one and releases ref.
 func (s *State) socket(number, ref any) *WebSocket {
 	s.sockets.mu.Lock()
 	defer s.sockets.mu.Unlock()
@@ -116,7 +117,7 @@ func (s *State) socket(number, ref any) *WebSocket {
 	return ws
 }
 
-// adopt notes a WebSocket. The caller has the lock.
+// adopt registers a WebSocket. The caller holds the lock.
 func (s *State) adopt(number any, ws *WebSocket) {
 	ws.state = s
 	if s.sockets.m == nil {
@@ -143,9 +144,9 @@ func socketNumber(v any) int64 {
 // ws is one end of a [NewWebSocketPair] whose other end has not been used yet.
 // The class must implement one of the handlers, else [ErrNoWebSocketHandler].
 //
-// [State.WebSockets] finds the socket by its tags. They are 10 at most, of 256
-// bytes each, else a [*LimitError], and not empty, else [ErrValue]. An object
-// holds 32,768 accepted sockets at most.
+// [State.WebSockets] finds the socket by its tags. A socket has at most 10 tags
+// of at most 256 bytes each, else a [*LimitError]; an empty tag fails with
+// [ErrValue]. An object holds at most 32,768 accepted sockets.
 func (s *State) AcceptWebSocket(ws *WebSocket, tags ...string) error {
 	if !s.hasSocketHandlers {
 		return ErrNoWebSocketHandler
@@ -183,9 +184,9 @@ func checkTags(tags []string) error {
 	return nil
 }
 
-// WebSockets returns the accepted sockets that have the tag, or with "" all,
-// whichever instance of the object accepted them. Sockets that are closing may
-// be among them.
+// WebSockets returns the accepted sockets that have the tag, or all of them if
+// the tag is "". Earlier instances of the object may have accepted them. Some
+// may already be closing.
 func (s *State) WebSockets(tag string) ([]*WebSocket, error) {
 	args := []any{s.ref}
 	if tag != "" {
@@ -204,8 +205,8 @@ func (s *State) WebSockets(tag string) ([]*WebSocket, error) {
 }
 
 // SetWebSocketAutoResponse makes workerd answer each message that equals
-// request with response, on each accepted socket. The object is neither
-// notified nor woken. It replaces an earlier pair, and remains in force for
+// request with response, on each accepted socket. This neither notifies nor
+// wakes the object. The pair replaces an earlier one, and remains in force for
 // later instances while sockets are open. A text of more than 2,048 bytes is
 // refused with a [*LimitError].
 func (s *State) SetWebSocketAutoResponse(request, response string) error {
@@ -226,8 +227,8 @@ func (s *State) autoResponse(pair ...any) error {
 	return classify(err)
 }
 
-// WebSocketAutoResponse returns what SetWebSocketAutoResponse has set, and
-// whether it has.
+// WebSocketAutoResponse returns the pair that SetWebSocketAutoResponse has set.
+// ok is false if there is none.
 func (s *State) WebSocketAutoResponse() (request, response string, ok bool, err error) {
 	v, err := s.ref.Call("getWebSocketAutoResponse")
 	pair, ok := v.(*jsrt.Ref)
@@ -245,10 +246,10 @@ func (s *State) WebSocketAutoResponse() (request, response string, ok bool, err 
 }
 
 // SetHibernatableWebSocketEventTimeout limits how long a handler of a
-// WebSocket's event may take, in whole ms, rounded up: beyond it the object is
-// reset. (Local workerd only drops the event: what its handler begins
-// afterwards does not happen.) 0 means no limit, 7 days are the most, else a
-// [*LimitError].
+// WebSocket's event may take, in whole ms, rounded up. If a handler takes
+// longer, the object is reset. (Local workerd only drops the event: operations
+// that the handler starts later have no effect.) 0 means no limit. More than 7
+// days are refused with a [*LimitError].
 // https://developers.cloudflare.com/durable-objects/api/state/#sethibernatablewebsocketeventtimeout
 func (s *State) SetHibernatableWebSocketEventTimeout(d time.Duration) error {
 	ms := d.Milliseconds()
@@ -266,8 +267,8 @@ func (s *State) SetHibernatableWebSocketEventTimeout(d time.Duration) error {
 	return classify(err)
 }
 
-// HibernatableWebSocketEventTimeout returns what
-// SetHibernatableWebSocketEventTimeout has set, 0 for none.
+// HibernatableWebSocketEventTimeout returns the limit that
+// SetHibernatableWebSocketEventTimeout has set, or 0 for none.
 func (s *State) HibernatableWebSocketEventTimeout() (time.Duration, error) {
 	v, err := s.ref.Call("getHibernatableWebSocketEventTimeout")
 	ms, _ := v.(float64)

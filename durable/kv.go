@@ -13,9 +13,9 @@ import (
 // takes any value that [Encode] converts. Get returns one of the types that
 // structured clone and Go share: nil, bool, float64 (also for integers, which
 // are exact up to ±(2^53-1)), int64 or uint64 (for larger integers), string,
-// []byte, time.Time (in ms), []any or map[string]any. Use
-// the function [Get] to read the type that you ask for. A value that would
-// change on the way is refused with [ErrValue]. nil is a value: its key exists.
+// []byte, time.Time (in ms), []any or map[string]any. The function [Get]
+// converts the value to the type that you ask for. A value that would change on
+// the way is refused with [ErrValue]. nil is a value: its key exists.
 type KV struct {
 	storage *Storage
 	ref     *jsrt.Ref
@@ -38,8 +38,8 @@ func (kv *KV) getPlain(key string) (value any, ok bool, err error) {
 	return value, ok, classify(err)
 }
 
-// Put stores a value. It fails with a [*LimitError] when the value with its key
-// exceeds [MaxKeyValueSize].
+// Put stores a value. It fails with a [*LimitError] if the value and its key
+// together exceed [MaxKeyValueSize].
 func (kv *KV) Put(key string, value any) error {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {
@@ -115,10 +115,10 @@ func (kv *KV) Delete(key string) (existed bool, err error) {
 	return existed, classify(err)
 }
 
-// List iterates over the selected entries in order; an error comes last, with
-// no entry. It reads 128 entries at a time, so it sees writes beyond the
-// current batch. Any number of iterations may run at a time. List ignores
-// opts.AllowConcurrency and opts.NoCache.
+// List iterates over the selected entries in order. If it fails, the last
+// iteration has the error and no entry. It reads 128 entries at a time, so
+// later batches show writes made during the iteration. Any number of iterations
+// may run at a time. List ignores opts.AllowConcurrency and opts.NoCache.
 func (kv *KV) List(opts *ListOptions) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		ref, err := kv.storage.part("kv", &kv.ref)
@@ -166,15 +166,15 @@ func (kv *KV) page(ref *jsrt.Ref, o *ListOptions) ([]Entry, error) {
 //	n, ok, err := durable.Get[int64](kv, "n")
 //
 // T is a type that Put took, or another one that holds the same value. Get
-// fails with [ErrValue] where the stored value is not a T, and value is zero
-// then. An absent key is no error: ok is false, and value is zero. A nil that
-// is stored is a value: it is an error for an int64, and a nil pointer, with
-// ok, for a *int64.
+// fails with [ErrValue] if the stored value is not a T, and value is then zero.
+// If the key is absent, there is no error: ok is false, and value is zero. A
+// stored nil is a value: Get fails for an int64, and returns a nil pointer and
+// ok for a *int64.
 func Get[T any](kv *KV, key string) (value T, ok bool, err error) {
 	return typed[T](kv.Get(key))
 }
 
-// typed converts what a store has returned.
+// typed converts a value that a store returned.
 func typed[T any](v any, ok bool, err error) (value T, _ bool, _ error) {
 	if err != nil {
 		return value, false, err

@@ -8,17 +8,17 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Limits of the platform, in bytes where no other unit is given. Source, where
-// none is named:
+// Limits of the platform, in bytes unless another unit is given. Unless another
+// source is named, the source is
 // https://developers.cloudflare.com/durable-objects/platform/limits/ (read
-// 2026-11). If local workerd would accept more, the call is refused before it
-// is sent, with a [*LimitError]. docs/limits.md lists these limits and those of
-// accounts and plans.
+// 2026-11). The library refuses a call with a [*LimitError] before it is sent,
+// because local workerd accepts more. docs/limits.md lists these limits and
+// those of accounts and plans.
 const (
 	// MaxKeyValueSize is the largest key and value together, in an object
-	// backed by SQLite: "2 MB", which is read as 2,000,000 bytes as on
+	// backed by SQLite: "2 MB". This is read as 2,000,000 bytes, as on
 	// https://developers.cloudflare.com/d1/platform/limits/, because the
-	// platform's megabytes are decimal where it says what they are.
+	// platform's megabytes are decimal wherever it defines them.
 	MaxKeyValueSize = 2_000_000
 	// MaxKeySizeKV is the largest key, in an object backed by key-value
 	// storage: 2 KiB.
@@ -47,16 +47,16 @@ const (
 	MaxRPCSize = 32 << 20
 )
 
-// backend is the kind of an object's storage, which is looked up on first use.
+// backend is the kind of an object's storage. It is looked up on first use.
 type backend struct {
 	storage  *jsrt.Ref
 	isKnown  bool
 	isSQLite bool
 }
 
-// isKV asks for what only SQLite has. (Local workerd hands out the property sql
-// of others, too, and refuses its use.) Where another error comes, the
-// operation that asks will meet it itself.
+// isKV reports whether the storage lacks SQLite. It asks for SQL's database
+// size. If that fails with another error, the actual operation will fail with
+// it too.
 func (b *backend) isKV() bool {
 	if b == nil { // of a Storage that is no object's
 		return false
@@ -143,13 +143,14 @@ var errKeyText = wrappedError("durable: "+badText+" (key)", ErrValue)
 
 func wrappedError(text string, kind error) error { return &wrapped{text, kind} }
 
-// valueSize measures a value that Encode has made as structured clone stores
-// it, which is what is limited: a string takes one byte for each character when
-// all are below U+0100, else two for each UTF-16 unit. Of the whole it counts
-// the content only, and leaves the dozen bytes that serialization adds to the
-// slack that Cloudflare gives (34 bytes, ENFORCED_MAX_VALUE_SIZE in workerd's
-// actor-storage.h). What is inside another is measured as V8 writes it
-// (value-serializer.cc): a tag, lengths of 7 bits a byte, the content.
+// valueSize measures a value that Encode returned as structured clone stores
+// it, because the limit counts that. A string takes one byte for each character
+// if all are below U+0100, otherwise two for each UTF-16 unit. valueSize counts
+// only the content of the outermost value; the dozen bytes that serialization
+// adds are within the slack of 34 bytes that Cloudflare allows
+// (ENFORCED_MAX_VALUE_SIZE in workerd's actor-storage.h). Values inside another
+// are measured as V8 writes them (value-serializer.cc): a tag, lengths of 7
+// bits a byte, the content.
 func valueSize(v any) (n int) {
 	switch v := v.(type) {
 	case string:
@@ -191,8 +192,8 @@ func elementsSize(list []any) (n int) {
 	return n
 }
 
-// fractionSize is that of a number that is not a small integer: a tag and eight
-// bytes.
+// fractionSize is the size of a number that is not a small integer: a tag and
+// eight bytes.
 const fractionSize = 1 + 8
 
 func isNumber(v any) bool {
@@ -241,8 +242,8 @@ func innerSize(v any) int {
 
 const maxSafeInteger = 1<<53 - 1
 
-// numberSize: a small integer takes a tag and 7 bits a byte of 2|n|, any other
-// number a tag and eight bytes.
+// numberSize returns the size of a number. A small integer takes a tag, and
+// 2|n| at 7 bits a byte. Any other number takes a tag and eight bytes.
 func numberSize(f float64) int {
 	if n := int32(f); float64(n) == f && n >= -1<<30 && n < 1<<30 {
 		return 1 + lengthSize(int(uint32(n)<<1^uint32(n>>31)))
@@ -252,7 +253,7 @@ func numberSize(f float64) int {
 
 func bigIntSize(digits int) int { return 1 + lengthSize(digits<<1) + digits }
 
-// lengthSize is how many bytes a number takes at 7 bits a byte.
+// lengthSize returns how many bytes a number takes at 7 bits a byte.
 func lengthSize(n int) (size int) {
 	for size = 1; n >= 1<<7; n >>= 7 {
 		size++
@@ -284,16 +285,16 @@ const (
 	MaxRetryTimeout = 60 * time.Second
 )
 
-// Limits of SQL. The first three are enforced before a statement runs. The rest
-// are SQLite's to enforce, with a [*SQLError] that matches [ErrLimit]; so is
-// the size of a row, which may not exceed [MaxSQLValueSize] either, but local
-// workerd (1.20261117) lets rows and values that SQL itself makes grow to about
-// 8 MB, and functions have 127 arguments.
+// Limits of SQL. The library enforces the first three before a statement runs.
+// SQLite enforces the rest, with a [*SQLError] that matches [ErrLimit]. It also
+// limits the size of a row to [MaxSQLValueSize]. But local workerd (1.20261117)
+// lets rows, and values that SQL itself makes, grow to about 8 MB, and
+// functions have 127 arguments.
 // https://developers.cloudflare.com/durable-objects/platform/limits/#sql-storage-limits
 // (2026-11)
 const (
 	// MaxSQLLength is the longest query, in bytes: all statements of one Exec,
-	// with comments and with what Exec adds to integer parameters.
+	// with comments and with the text that Exec adds to integer parameters.
 	MaxSQLLength = 100_000
 	// MaxSQLParameters is how many parameters one statement can have.
 	MaxSQLParameters = 100
@@ -311,14 +312,14 @@ const (
 // https://developers.cloudflare.com/durable-objects/api/state/#acceptwebsocket
 // and the methods after it,
 // https://developers.cloudflare.com/workers/platform/limits/#websockets, and
-// RFC 6455; enforced before a call, except for the first two, which are
-// workerd's.
+// RFC 6455. workerd enforces the first two; the library enforces the others
+// before a call.
 const (
-	// MaxWebSocketMessage is the largest message that is received, in bytes; a
+	// MaxWebSocketMessage is the largest message that is received, in bytes. A
 	// longer one closes the socket with code 1009.
 	MaxWebSocketMessage = 32 << 20
 	// MaxWebSocketAttachment is the largest attachment, in bytes as V8
-	// serializes it: what [WebSocket.SetAttachment] says.
+	// serializes it; see [WebSocket.SetAttachment].
 	MaxWebSocketAttachment = 16 << 10
 	// MaxWebSocketTags is how many tags a socket can have.
 	MaxWebSocketTags = 10

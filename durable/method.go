@@ -26,8 +26,8 @@ func NewMethod[Arg, Result any](name string) TypedMethod[Arg, Result] {
 func (m TypedMethod[Arg, Result]) Name() string { return m.name }
 
 // Call calls the method of an object. Its errors are those of the function
-// [Call]; they name the method, and if a value does not fit, whether it is the
-// argument or the result.
+// [Call]. They name the method, and if a value does not fit, they say whether
+// it is the argument or the result.
 func (m TypedMethod[Arg, Result]) Call(
 	ctx context.Context, s *Stub, arg Arg,
 ) (result Result, err error) {

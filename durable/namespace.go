@@ -47,15 +47,15 @@ type ID struct {
 // String returns the id as 64 hexadecimal digits, for [Namespace.IDFromString].
 func (id *ID) String() string { return id.text }
 
-// Name returns the name that the id was derived from; "" for other ids. An
-// object's own id lacks names beyond [MaxNameSize].
+// Name returns the name that the id was derived from, or "" for other ids. An
+// object's own id has no name if the name exceeds [MaxNameSize].
 func (id *ID) Name() string { return id.name }
 
-// Jurisdiction returns the jurisdiction that the id is restricted to, "" for
-// none.
+// Jurisdiction returns the jurisdiction that the id is restricted to, or "" if
+// there is none.
 func (id *ID) Jurisdiction() string { return id.jurisdiction }
 
-// Equal reports whether both ids are of the same object.
+// Equal reports whether both ids name the same object.
 func (id *ID) Equal(other *ID) bool { return other != nil && id.text == other.text }
 
 // IDOptions restrict where a new object may live; nil means anywhere.

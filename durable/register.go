@@ -11,19 +11,22 @@ import (
 	"flow.internal/capdo/internal/section"
 )
 
-// Register declares a Durable Object class under the name that the wrangler
-// config knows it by. construct runs once per instance, and again after an
-// eviction. It runs before any event is delivered; events wait while it waits.
-// If it returns an error, the object is reset and the waiting calls fail.
+// Register declares a Durable Object class under its name in the wrangler
+// config. construct runs once per instance, and again after an eviction. It
+// runs before any event is delivered; events are held back while it waits. If
+// it returns an error, the object is reset and the waiting calls fail.
 //
 // The class receives the events for which T has a handler: [Fetcher],
 // [Alarmer], [WebSocketMessager], [WebSocketCloser], [WebSocketErrorHandler].
-// methods are its RPC methods. Register panics when the name or a method's name
-// is taken, is not an identifier or means something else to workerd or
-// JavaScript, and when T has a method of a handler's name with another
-// signature, or has handlers only as *T.
+// methods are its RPC methods.
+//
+// Register panics if the name or a method's name is taken, is not an
+// identifier, or has another meaning for workerd or JavaScript. It also panics
+// if T has a method with a handler's name and another signature, or if only *T
+// has handlers.
 func Register[T any](
-	name string, construct func(ctx context.Context, state *State, env *Env) (T, error), methods ...RPCMethod[T],
+	name string, construct func(ctx context.Context, state *State, env *Env) (T, error),
+	methods ...RPCMethod[T],
 ) {
 	var zero T
 	checkHandlers(name, zero, &zero)
@@ -130,9 +133,9 @@ func handlersOf(object any) (events uint8) {
 
 func hasSocketHandlers(events uint8) bool { return events >= onMessage }
 
-// eventsOf returns the names of events. A class that handles some of WebSockets
-// gets both a close and an error where it does not want to know, too: a close
-// is answered, and the socket forgotten.
+// eventsOf returns the names of events. A class that handles any event of
+// WebSockets always gets closes and errors as well, to answer the close and to
+// remove the socket.
 func eventsOf(events uint8) (names []any) {
 	if hasSocketHandlers(events) {
 		events |= onClose | onError
@@ -145,8 +148,8 @@ func eventsOf(events uint8) (names []any) {
 	return names
 }
 
-// HandleFetch makes fn serve the stateless Worker's fetch events. It panics
-// when called twice.
+// HandleFetch makes fn serve the stateless Worker's fetch events. It panics if
+// it is called twice.
 func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, error)) {
 	if program.fetch != nil {
 		panic("durable: HandleFetch called twice")
@@ -162,15 +165,15 @@ func Run() error { return jsrt.Run() }
 
 // WaitUntil runs fn in a goroutine. The invocation that ctx belongs to stays
 // open until fn returns, even after its response: fn may do I/O, and its ctx is
-// not canceled when the caller disconnects. WaitUntil panics when ctx does not
+// not canceled when the caller disconnects. WaitUntil panics if ctx does not
 // come from a handler.
 //
 // In a stateless Worker, fn has about 28 s after the client has received the
 // whole response or has disconnected, because Cloudflare ends such work after
 // 30 s
-// (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil):
-// After 24 s its ctx ends with [ErrTimeUp]; after 28 s its I/O fails with
-// [ErrContextClosed]. Work that takes longer belongs in an object or an alarm.
+// (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil).
+// After 24 s its ctx ends with [ErrTimeUp]. After 28 s its I/O fails with
+// [ErrContextClosed]. Do longer work in an object or an alarm.
 func WaitUntil(ctx context.Context, fn func(ctx context.Context)) {
 	i := jsrt.FromContext(ctx)
 	if i == nil {
@@ -232,8 +235,8 @@ func (w *worker) addClass(c *class) {
 	w.classes = append(w.classes, c)
 }
 
-// instance is what a Durable Object's I/O context carries. Package durabletest
-// asks it for its state.
+// instance is the value of a Durable Object's I/O context. Package durabletest
+// gets the state from it.
 type instance struct {
 	class  *class
 	object any
@@ -268,7 +271,7 @@ func (w *worker) Name(i *jsrt.Invocation) string {
 	return "a test"
 }
 
-// kindNames are by [jsrt.Kind].
+// kindNames has a name for each [jsrt.Kind].
 var kindNames = [...]string{"constructor", "fetch", "alarm", "method", "a test", "webSocketMessage",
 	"webSocketClose", "webSocketError"}
 

@@ -8,7 +8,7 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// namedErrors are the errors that [RegisterError] has been given.
+// namedErrors are the errors registered with [RegisterError].
 var namedErrors []namedError
 
 type namedError struct {
@@ -43,8 +43,8 @@ func RegisterError(name string, err error) {
 	namedErrors = append(namedErrors, namedError{name, err})
 }
 
-// nameSentinels notes on a JavaScript error which sentinels err matches. Names
-// that this program does not know stay: they pass through it.
+// nameSentinels sets the property that lists the sentinels which err matches.
+// It keeps names that this program does not know, so that they pass through it.
 func nameSentinels(js *jsrt.Error, err error) {
 	known, _ := js.Props[sentinelProp].(string)
 	names := strings.Fields(known)
@@ -63,7 +63,7 @@ func nameSentinels(js *jsrt.Error, err error) {
 }
 
 // withSentinels returns the kind of an error that another object has thrown,
-// joined with the sentinels that it names.
+// joined with the sentinels that the error lists.
 func withSentinels(kind error, js *jsrt.Error) error {
 	list, _ := js.Props[sentinelProp].(string)
 	if list == "" || !js.Flag("remote") {

@@ -11,67 +11,71 @@ import (
 
 // SQL is the SQLite database of an object
 // (https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#sql-api).
-// Package durablesql makes a [database/sql.DB] of it.
+// Package durablesql offers it as a [database/sql.DB].
 //
 // # Values
 //
-// A value that is bound and then scanned is the same value; otherwise it is
-// refused with [ErrValue]:
+// A value that is bound and later scanned is unchanged. If that is impossible,
+// it is refused with [ErrValue]:
 //
-//   - Integers of any type and bool bind as INTEGER, exactly; a bool is 0 or 1.
-//     (JavaScript's numbers bind as REAL, so the statement that SQLite sees has
-//     +CAST(? AS INTEGER) in the place of such a parameter. Give an expression
-//     with one in it a name where the column's matters.)
-//   - An INTEGER beyond ±(2^53-1) is stored exactly but arrives from workerd as
-//     an inexact number, and is refused except into a *float64. Select
-//     CAST(column AS TEXT): decimal text scans into integers.
-//   - float64 binds as REAL. NaN is refused, which SQLite stores as NULL. -0
-//     comes back as 0 from a column of type REAL.
-//   - string binds as TEXT, []byte as BLOB; a nil []byte, a nil pointer and nil
-//     as NULL. Text that is not UTF-8 is refused; what SQL itself makes of such
-//     bytes, as in CAST(x'ff' AS TEXT), arrives with U+FFFD in their place.
-//   - A column's type may change what is stored in it
-//     (https://www.sqlite.org/datatype3.html#type_affinity): 5 is "5" in a TEXT
-//     column, which scans into integers as 5.
+//   - Integers of any type bind as INTEGER, exactly. A bool binds as the
+//     INTEGER 0 or 1. (JavaScript's numbers bind as REAL, so the library
+//     replaces such a parameter by +CAST(? AS INTEGER). If the name of a result
+//     column matters, name an expression that has such a parameter with AS.)
+//   - An INTEGER beyond ±(2^53-1) is stored exactly, but arrives from workerd
+//     as an inexact number. It is refused, except into a *float64. Select
+//     CAST(column AS TEXT) instead: decimal text scans into integers.
+//   - float64 binds as REAL. NaN is refused, because SQLite stores it as NULL.
+//     -0 comes back as 0 from a column of type REAL.
+//   - string binds as TEXT, and []byte as BLOB. nil, a nil []byte and a nil
+//     pointer bind as NULL. Text that is not UTF-8 is refused. If SQL itself
+//     makes such text, as in CAST(x'ff' AS TEXT), it arrives with U+FFFD in
+//     place of the wrong bytes.
+//   - A column's type may change the stored value
+//     (https://www.sqlite.org/datatype3.html#type_affinity): a TEXT column
+//     stores 5 as "5", which scans into integers as 5.
 //
 // # Times
 //
 // A time.Time binds as TEXT in UTC in SQLite's own form, "2006-01-02 15:04:05",
-// with as many decimals as it needs, up to ns, and none if it needs none. So
-// texts sort by time, and compare with CURRENT_TIMESTAMP, datetime(…) and
-// defaults; and SQLite's date functions read it (they keep ms). Years before 0
-// and after 9999 are refused. It comes back in UTC.
+// with as many decimals as it needs, up to ns. So texts sort by time, and
+// compare with CURRENT_TIMESTAMP, datetime(…) and defaults. SQLite's date
+// functions read them, and keep ms. Years before 0 and after 9999 are refused.
+// A time comes back in UTC.
 //
 // Three kinds of text do not compare with a bound time, although SQLite's
-// functions read all of them: compare julianday(…) or unixepoch(…) of both
-// sides.
+// functions read all of them. Compare julianday(…) or unixepoch(…) of both
+// sides instead.
 //
-//   - With trailing zeros, as strftime('%f') and the modifier 'subsec' write
-//     them: an equal time is another text. Before and after are right.
-//   - With a T, a Z or an offset, as JavaScript and RFC 3339 write times, and
-//     durable did at first: wrong within a day. [Cursor.Scan] reads them.
-//   - A date alone, as date(…) and CURRENT_DATE return it, is before every time
-//     of its day. Bind t.Format(time.DateOnly) to compare with these.
+//   - Text with trailing zeros, as strftime('%f') and the modifier 'subsec'
+//     write it: an equal time is a different text. Earlier and later times
+//     compare correctly.
+//   - Text with a T, a Z or an offset, as JavaScript and RFC 3339 write times,
+//     and as early versions of durable did: comparisons within one day are
+//     wrong. [Cursor.Scan] reads such text.
+//   - A date alone, as date(…) and CURRENT_DATE return it, sorts before every
+//     time of its day. Bind t.Format(time.DateOnly) to compare with these.
 type SQL struct {
 	storage *Storage
 	ref     *jsrt.Ref
 }
 
-// Exec runs one or more statements separated by semicolons; args bind to the
-// last one's parameters, in order of their numbers. Named parameters (:name)
-// have numbers, too, in order of their first use. An argument is nil, a bool, a
-// string, a []byte, a time.Time, an integer or a float of any size, a type
-// based on one of these, a pointer to one, or a type like
-// [database/sql.NullString]. Other types that have methods besides String may
-// be a [database/sql/driver.Valuer]: they are refused unless the program links
-// package durablesql. Exec ignores comments and empty statements; the whole
-// query may be empty.
+// Exec runs one or more statements separated by semicolons. args bind to the
+// parameters of the last one, in the order of their numbers. Named parameters
+// (:name) also have numbers, in the order of their first use.
 //
+// An argument is nil, a bool, a string, a []byte, a time.Time, an integer or a
+// float of any size, a type based on one of these, a pointer to one, or a type
+// like [database/sql.NullString]. Another type with methods besides String may
+// be a [database/sql/driver.Valuer]. It is refused unless the program links
+// package durablesql.
+//
+// Exec ignores comments and empty statements; the whole query may be empty.
 // When Exec returns, all statements have run and written; only the rows of the
 // last one remain to be read. If one of several statements fails, the writes of
 // the earlier ones are undone, which ends open cursors.
 //
-// Errors of SQLite are returned as [*SQLError]. Exec fails with a [*LimitError]
+// Exec returns errors of SQLite as [*SQLError]. It fails with a [*LimitError]
 // beyond [MaxSQLParameters], [MaxSQLLength] and [MaxSQLValueSize], with
 // [ErrValue] for a query or an argument that would change, and with [ErrNoSQL].
 // The platform refuses BEGIN, SAVEPOINT and similar statements: use
@@ -94,9 +98,9 @@ func (s *SQL) Exec(query string, args ...any) (*Cursor, error) {
 	return run(ref, text, args)
 }
 
-// runAll runs statements, of which the last one has the arguments: all or none.
-// (workerd would run several itself, but not undo them, and refuses to run
-// those before the last that return rows a second time.)
+// runAll runs all statements or none. args are for the last one. (workerd can
+// run several statements in one call, but does not undo them, and does not run
+// an earlier one again if it returns rows.)
 func (s *SQL) runAll(ref *jsrt.Ref, list []string, args []any) (c *Cursor, err error) {
 	last := len(list) - 1
 	if last == 0 {
@@ -153,7 +157,7 @@ func run(ref *jsrt.Ref, query string, args []any) (*Cursor, error) {
 	return c, nil
 }
 
-// checkQuery refuses text that SQLite would see another of.
+// checkQuery refuses text that would reach SQLite changed.
 func checkQuery(query string) error {
 	switch {
 	case !utf8.ValidString(query):
@@ -164,7 +168,7 @@ func checkQuery(query string) error {
 	return nil
 }
 
-// noStatement is what a query of nothing but comments and space does.
+// noStatement is Exec of a query that has only comments and space.
 func noStatement(args int) (*Cursor, error) {
 	if args > 0 {
 		return nil, errNoParameters

@@ -8,8 +8,8 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// bindOther binds what is made of a type that bind knows, as package
-// database/sql does.
+// bindOther binds a value whose type is based on one that bind knows, as
+// package database/sql does.
 func bindOther(a any) (v any, isInteger bool, err error) {
 	if v, ok, err := callValuer(a); ok || err != nil {
 		if err != nil {
@@ -20,7 +20,7 @@ func bindOther(a any) (v any, isInteger bool, err error) {
 	return bindKind(reflect.ValueOf(a))
 }
 
-// bindKind binds a value of a type that is known by its kind.
+// bindKind binds a value by its type's kind.
 func bindKind(d reflect.Value) (v any, isInteger bool, err error) {
 	switch kindOfType(d.Type()) {
 	case reflect.Pointer:
@@ -47,8 +47,8 @@ func bindKind(d reflect.Value) (v any, isInteger bool, err error) {
 	return nil, false, errParameter
 }
 
-// bindResult binds what a Valuer returned, which is not asked again: nil, a
-// time or a basic type of Go.
+// bindResult binds the result of a Valuer: nil, a time or a basic type of Go.
+// It does not call a Valuer again.
 func bindResult(v any) (any, bool, error) {
 	if v == nil {
 		return nil, false, nil
@@ -65,8 +65,7 @@ func bindResult(v any) (any, bool, error) {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// checkKind refuses a nil pointer whose type is one that no value of can be
-// bound.
+// checkKind refuses a nil pointer to a type whose values cannot be bound.
 func checkKind(t reflect.Type) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -78,11 +77,11 @@ func checkKind(t reflect.Type) error {
 	return nil
 }
 
-// callValuer returns what a driver.Valuer says that it is. Package
-// database/sql/driver links fmt and os, and so is unknown here: package
-// durablesql asks, where it is linked. Where it is not, those of package
-// database/sql are known by their fields, and others that may be one are
-// refused: what their methods say may differ from what they are made of.
+// callValuer returns the value of a driver.Valuer. This package does not import
+// database/sql/driver, which links fmt and os. If the program links package
+// durablesql, that package calls the method. Otherwise callValuer recognizes
+// the types of package database/sql by their fields, and refuses others that
+// may be a Valuer, because the method's result may differ from the Go value.
 func callValuer(a any) (v any, ok bool, err error) {
 	if sqltext.CallValuer != nil {
 		return sqltext.CallValuer(a)
@@ -106,14 +105,14 @@ func callValuer(a any) (v any, ok bool, err error) {
 	return nil, false, nil
 }
 
-// isNull: sql.NullString and its likes.
+// isNull reports whether t is sql.NullString or a similar type.
 func isNull(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && t.PkgPath() == "database/sql" && t.NumField() == 2 &&
 		t.Field(1).Name == "Valid"
 }
 
-// mayBeValuer: it has methods. Package reflect could say which, but its code
-// for that takes 40 kB, compressed.
+// mayBeValuer reports whether a value has methods. Package reflect could name
+// them, but its code for that takes 40 kB, compressed.
 func mayBeValuer(a any, t reflect.Type) bool {
 	n := t.NumMethod()
 	if _, ok := a.(interface{ String() string }); ok {

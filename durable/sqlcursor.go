@@ -6,8 +6,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Rows cross from JavaScript in batches of so many rows; one ends early with
-// the row that makes it so many bytes.
+// Rows cross from JavaScript in batches of at most batchRows rows. A batch ends
+// early with the row that brings it to batchBytes.
 const batchRows, batchBytes = 128, 64 << 10
 
 // Cursor iterates over the rows of a query. It keeps only one batch of rows in
@@ -42,7 +42,7 @@ type Cursor struct {
 	fields                any // of ScanStruct
 }
 
-// newCursor takes what host.query returns.
+// newCursor takes the result of host.query.
 func newCursor(out []any) *Cursor {
 	names := out[0].([]any)
 	c := &Cursor{columns: make([]string, len(names))}
@@ -54,7 +54,7 @@ func newCursor(out []any) *Cursor {
 	return c
 }
 
-// fill takes what next returns.
+// fill takes the result of next.
 func (c *Cursor) fill(out []any) {
 	c.rows = out[0].([]any)
 	c.rowsRead, c.rowsWritten = int(out[1].(float64)), int(out[2].(float64))
@@ -102,10 +102,10 @@ func (c *Cursor) Err() error {
 	return c.err
 }
 
-// isAtRow: there is a row, or one that has arrived.
+// isAtRow reports whether there is a current row or a fetched one.
 func (c *Cursor) isAtRow() bool { return c.row != nil || len(c.rows) > 0 }
 
-// Close ends the iteration, and frees what the cursor holds in JavaScript. Next
+// Close ends the iteration, and releases the cursor's JavaScript objects. Next
 // does so after the last row. Close may be called twice.
 func (c *Cursor) Close() {
 	if c.isAtRow() {
@@ -120,7 +120,7 @@ func (c *Cursor) Close() {
 func (c *Cursor) ColumnNames() []string { return c.columns }
 
 // RowsRead returns how many rows the query has read so far, as billing counts
-// them; a cursor reads a batch ahead.
+// them. A cursor reads one batch ahead.
 func (c *Cursor) RowsRead() int { return c.rowsRead }
 
 // RowsWritten returns how many rows the query has written so far, as billing
@@ -136,12 +136,12 @@ func (c *Cursor) RowsWritten() int { return c.rowsWritten }
 //   - to a time.Time from text as SQLite's functions, JavaScript and Go drivers
 //     write times, in UTC;
 //   - to an any: nil, float64, string or []byte;
-//   - to a named type made of one of these, but for time.Time;
+//   - to a named type based on one of these, except on time.Time;
 //   - to a pointer to one of these, which is nil for NULL;
-//   - or anything with a method Scan(any) error, as package database/sql has
-//     them: it gets text, and where it refuses that, the time that the text is.
-//     What would be refused as inexact goes to a method
-//     ScanInexact(float64) error, if there is one.
+//   - to a type with a method Scan(any) error, as in package database/sql. It
+//     gets text as a string. If it refuses the string and the text is a time,
+//     it gets the time. If the type has a method ScanInexact(float64) error,
+//     that method gets the numbers that Scan would refuse as inexact.
 //
 // Scan refuses a value that does not fit exactly, with [ErrValue]. It also
 // refuses a number beyond ±(2^53-1) unless dest is a float64, because an

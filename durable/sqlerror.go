@@ -10,12 +10,12 @@ import (
 // matches [ErrConstraint] if its Code is SQLITE_CONSTRAINT, and [ErrLimit] if a
 // limit is exceeded. It wraps an [*Error].
 type SQLError struct {
-	// SQLite's, without codes and offset. It may quote the statement, but no
-	// parameters.
+	// Message is SQLite's, without codes and offset. It may quote the
+	// statement, but not its arguments.
 	Message string
 	Code    string // such as "SQLITE_CONSTRAINT"
-	// such as "SQLITE_CONSTRAINT_UNIQUE"; Code where there is none that says
-	// more
+	// Extended is the extended code, such as "SQLITE_CONSTRAINT_UNIQUE". It
+	// equals Code if SQLite gives no extended code.
 	Extended   string
 	Constraint Constraint // which kind of constraint is violated, if one is
 	// Offset is the position of the error in the failed statement, in bytes; -1
@@ -51,8 +51,7 @@ func (e *SQLError) Error() string {
 	return s + ": " + e.Extended
 }
 
-// Unwrap returns the [*Error], and the sentinel that the error matches, if
-// there is one.
+// Unwrap returns the [*Error], and the sentinel that the error matches, if any.
 func (e *SQLError) Unwrap() []error {
 	if e.kind == nil {
 		return []error{e.js}
@@ -60,8 +59,8 @@ func (e *SQLError) Unwrap() []error {
 	return []error{e.kind, e.js}
 }
 
-// sqlLimits are what SQLite says of limits that it has no code for. Texts as of
-// workerd 2026-11-17.
+// sqlLimits are SQLite's messages for exceeded limits that have no code of
+// their own. Texts as of workerd 2026-11-17.
 var sqlLimits = []string{
 	"too many SQL variables",
 	"variable number must be between",
@@ -72,8 +71,8 @@ var sqlLimits = []string{
 	"Expression tree is too large",
 }
 
-// classifySQL is classify's part for errors of SQLite. It is there once
-// somebody uses SQL, so that programs without it do not link it.
+// classifySQL is the part of classify for errors of SQLite. It is set on the
+// first use of SQL, so that programs without SQL do not link it.
 var classifySQL func(*Error) error
 
 func sqlError(js *Error) error {
@@ -83,9 +82,9 @@ func sqlError(js *Error) error {
 	return js
 }
 
-// parseSQLError reads workerd's form of an error of SQLite, "message at offset
-// 1: SQLITE_CODE (extended: SQLITE_CODE_MORE)", of which offset and extended
-// code may not be there; nil for other errors.
+// parseSQLError parses workerd's form of an error of SQLite, "message at offset
+// 1: SQLITE_CODE (extended: SQLITE_CODE_MORE)". Offset and extended code may be
+// missing. It returns nil for other errors.
 func parseSQLError(js *Error) *SQLError {
 	text, extended := js.Message, ""
 	if before, code, ok := cutLast(strings.TrimSuffix(text, ")"), " (extended: "); ok &&

@@ -6,10 +6,10 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// workerd binds every JavaScript number as REAL, so a parameter that is an
-// integer is cast. The cast has a plus before it because CAST gives its result
-// an affinity, and a parameter has none: t = CAST(? AS INTEGER) would compare a
-// TEXT column t as numbers, without its index.
+// workerd binds every JavaScript number as REAL, so an integer parameter needs
+// a cast. The plus keeps the result without affinity, as a parameter is: t =
+// CAST(? AS INTEGER) would compare a TEXT column t as numbers, without its
+// index.
 const castBefore, castAfter = "+CAST(", " AS INTEGER)"
 
 // castIntegers returns the query with a cast around the parameters whose
@@ -37,8 +37,7 @@ func castIntegers(query string, isInteger []bool) string {
 	return b.String()
 }
 
-// uncastOffset returns where in query is what is at offset in castIntegers'
-// result.
+// uncastOffset converts an offset in castIntegers' result to one in query.
 func uncastOffset(query string, isInteger []bool, offset int) int {
 	sqltext.EachParameter(query, func(number, start, end int) {
 		if number > len(isInteger) || !isInteger[number-1] || offset <= start {

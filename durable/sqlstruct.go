@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// All iterates over the rows that are left: structs as by [Cursor.ScanStruct],
-// or the values of a single column, as by [Cursor.Scan]. An error comes last,
-// with a zero T. All closes the cursor when the iteration ends, even if the
-// loop stops early.
+// All iterates over the remaining rows: structs as by [Cursor.ScanStruct], or
+// the values of a single column, as by [Cursor.Scan]. If it fails, the last
+// iteration has the error and a zero T. All closes the cursor when the
+// iteration ends, even if the loop stops early.
 func All[T any](c *Cursor) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		defer c.Close()
@@ -28,8 +28,8 @@ func All[T any](c *Cursor) iter.Seq2[T, error] {
 	}
 }
 
-// One returns the only row that is left, as [All] would, and closes the cursor.
-// It fails with [ErrNoRows] or [ErrManyRows] if there is not exactly one.
+// One returns the only remaining row, as [All] would, and closes the cursor. It
+// fails with [ErrNoRows] or [ErrManyRows] if there is not exactly one.
 func One[T any](c *Cursor) (T, error) {
 	defer c.Close()
 	var zero T
@@ -68,7 +68,7 @@ func scanRow[T any](c *Cursor) (v T, err error) {
 	return v, nil
 }
 
-// isRecord: a struct that stands for a row, not for a value.
+// isRecord reports whether a struct is a row, not a value.
 func isRecord(d reflect.Value) bool {
 	if d.Kind() != reflect.Struct || d.Type() == reflect.TypeFor[time.Time]() {
 		return false
@@ -111,7 +111,7 @@ func (c *Cursor) scanStruct(d reflect.Value) error {
 	return nil
 }
 
-// sqlFields are where a type's columns go.
+// sqlFields has the fields for a query's columns.
 type sqlFields struct {
 	t     reflect.Type
 	index [][]int

@@ -12,11 +12,13 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// sqlTime is how a time is bound, in UTC: as SQLite writes it, with the
-// decimals that it needs. A text that ends sorts before one that goes on.
+// sqlTime is the form of a bound time, in UTC: as SQLite writes it, with only
+// the decimals that it needs. A shorter text sorts before a longer one that
+// begins with it.
 const sqlTime = "2006-01-02 15:04:05.999999999"
 
-// refusal is why a value is not bound or scanned. It matches [ErrValue].
+// refusal is the reason why a value is not bound or scanned. It matches
+// [ErrValue].
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
@@ -47,8 +49,8 @@ const (
 
 var errNoRow = errors.New("durable: there is no row to scan; call Next first")
 
-// bindAll returns the arguments as JavaScript is to get them, after those given
-// first, and which of them are integers.
+// bindAll returns the arguments for JavaScript, after first, and which of them
+// are integers.
 func bindAll(args []any, first ...any) (in []any, isInteger []bool, err error) {
 	if len(args) > MaxSQLParameters {
 		return nil, nil, &LimitError{Limit: "bound parameters of a statement",
@@ -131,8 +133,8 @@ func checkSQLSize(n int) error {
 	return nil
 }
 
-// scan copies a value into what dest points to. What most columns go to takes
-// no reflection.
+// scan copies a value into the variable that dest points to. The most common
+// types need no reflection.
 func scan(dest, v any) (err error) {
 	switch d := dest.(type) {
 	case *any:
@@ -171,7 +173,7 @@ func scan(dest, v any) (err error) {
 	return scanKind(p.Elem(), v)
 }
 
-// scanKind copies a value into one of a type that is known by its kind.
+// scanKind copies a value into d by the kind of its type.
 func scanKind(d reflect.Value, v any) error {
 	switch kindOfType(d.Type()) {
 	case reflect.Pointer:
@@ -235,9 +237,9 @@ func scanPointer(d reflect.Value, v any) error {
 	return nil
 }
 
-// kindOfType sorts types by how they are bound and scanned: Int64 stands for
-// all signed integers, Uint64 for the others, Float64 for a float32, too, and
-// Slice for bytes. Invalid is for types that cannot be.
+// kindOfType returns how a type is bound and scanned: Int64 for all signed
+// integers, Uint64 for all unsigned ones, Float64 also for float32, Slice for
+// bytes. It returns Invalid for types that cannot be.
 func kindOfType(t reflect.Type) reflect.Kind {
 	switch k := t.Kind(); k {
 	case reflect.Bool, reflect.String, reflect.Pointer:
@@ -282,10 +284,10 @@ func scanScanner(s interface{ Scan(any) error }, v any) error {
 	return err
 }
 
-// isNegativeZero: no integer is.
+// isNegativeZero reports whether f is -0, which no integer is.
 func isNegativeZero(f float64) bool { return f == 0 && math.Signbit(f) }
 
-// as is for destinations that hold what has arrived as it is.
+// as returns a value that already has the destination's type.
 func as[T string | []byte | float64](v any) (T, error) {
 	t, ok := v.(T)
 	switch {
@@ -297,8 +299,9 @@ func as[T string | []byte | float64](v any) (T, error) {
 	return t, errMisfit
 }
 
-// isInexact: SQLite has integers to ±2^63, and at ±2^53 a number may stand for
-// its neighbour. What is beyond is REAL.
+// isInexact reports whether a number may be an inexact INTEGER. SQLite has
+// integers up to ±2^63, and from ±2^53 on a float64 may stand for its neighbor.
+// Beyond ±2^63 a number is REAL.
 func isInexact(v any) bool {
 	f, _ := v.(float64)
 	return 1<<53 <= math.Abs(f) && math.Abs(f) <= 1<<63

@@ -27,8 +27,8 @@ func newState(ref *jsrt.Ref) (*State, error) {
 	return &State{ref: ref, storage: &Storage{AsyncKV: AsyncKV{s, &backend{storage: s}}}}, nil
 }
 
-// ID returns the object's id. The id has the name by which the object was
-// called, unless that is longer than 1,024 bytes.
+// ID returns the object's id. If the object was called by a name of at most
+// 1,024 bytes, the id has the name.
 func (s *State) ID() (*ID, error) {
 	v, err := s.ref.Get("id")
 	return newID(nil, v, err)
@@ -37,9 +37,9 @@ func (s *State) ID() (*ID, error) {
 // Storage returns the object's storage.
 func (s *State) Storage() *Storage { return s.storage }
 
-// Props returns the properties that the object's class was instantiated with;
-// an empty map for none. They are values like those of [KV]; others are refused
-// with [ErrValue].
+// Props returns the properties that the object's class was instantiated with,
+// or an empty map if there are none. Their types are those of [KV]; others are
+// refused with [ErrValue].
 func (s *State) Props() (any, error) {
 	v, err := s.ref.Get("props")
 	if err != nil {
@@ -49,24 +49,26 @@ func (s *State) Props() (any, error) {
 }
 
 // BlockConcurrencyWhile runs fn while no other event is delivered to the
-// object. When fn returns an error or panics, the object is reset; also after
-// 30 s, by workerd. fn may wait for I/O that it began itself, and for other
-// objects' goroutines, which wake it with a delay of up to 50 ms. It must not
-// wait for another event of this object, which is held back. (A constructor
-// holds events back by itself, and needs no BlockConcurrencyWhile.)
+// object. If fn returns an error or panics, the object is reset. After 30 s
+// workerd resets it. fn may wait for I/O that it began itself, and for
+// goroutines of other objects, which wake it with a delay of up to 50 ms. It
+// must not wait for another event of this object, because that event is held
+// back. (A constructor does not need BlockConcurrencyWhile: events are held
+// back while it runs.)
 func (s *State) BlockConcurrencyWhile(ctx context.Context, fn func() error) error {
 	return runExclusive(ctx, s.ref, "blockConcurrencyWhile", func(*jsrt.Ref) error { return fn() })
 }
 
 // AbortOptions change Abort; nil means the zero value.
 type AbortOptions struct {
-	// SkipAlarmRetry: an alarm whose handler this ends is not delivered again.
+	// SkipAlarmRetry: if Abort ends an alarm's handler, the alarm is not
+	// delivered again.
 	SkipAlarmRetry bool
 }
 
 // Abort resets the object. Its open calls fail with [ErrObjectReset] and the
-// reason, writes that no caller has been told of are lost, and the next event
-// gets a new instance. Abort returns only when the instance is gone, with
+// reason. Writes that were not yet confirmed to a caller are lost, and the next
+// event gets a new instance. Abort returns only when the instance is gone, with
 // [ErrContextClosed].
 func (s *State) Abort(ctx context.Context, reason string, o *AbortOptions) error {
 	options := map[string]any{"retryAlarm": o == nil || !o.SkipAlarmRetry} // workerd's default, too
@@ -88,9 +90,9 @@ func enterSection(ctx context.Context, storage any) (inside bool, leave func(), 
 
 func init() { section.Enter = enterSection }
 
-// runExclusive runs fn as the callback of a method that takes an asynchronous
-// one. fn gets what the callback gets. workerd has one such section of an
-// object at a time; others wait for it.
+// runExclusive runs fn as the callback of target's asynchronous method, and
+// passes the callback's argument to fn. An object runs one such section at a
+// time; others wait for it.
 func runExclusive(
 	ctx context.Context, target *jsrt.Ref, method string, fn func(*jsrt.Ref) error,
 ) error {

@@ -9,8 +9,8 @@ import (
 
 // Storage is an object's private, durable storage, at most 10 GB
 // (https://developers.cloudflare.com/durable-objects/platform/limits/). Writes
-// made without waiting in between are committed together, and no answer leaves
-// the object before they are durable.
+// made without waiting in between are committed together. No answer leaves the
+// object before they are durable.
 type Storage struct {
 	AsyncKV
 	kv  KV
@@ -71,8 +71,8 @@ func (s *Storage) Sync(ctx context.Context) error {
 }
 
 // CurrentBookmark returns a bookmark of the present state, for RestoreBookmark.
-// (Only Cloudflare has point-in-time recovery: local workerd returns a bookmark
-// that cannot be restored.)
+// (Point-in-time recovery works only on Cloudflare. Local workerd returns a
+// bookmark that cannot be restored.)
 // https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#pitr-point-in-time-recovery-api
 func (s *Storage) CurrentBookmark(ctx context.Context) (string, error) {
 	return s.bookmark(ctx, "getCurrentBookmark")
@@ -84,9 +84,9 @@ func (s *Storage) BookmarkForTime(ctx context.Context, at time.Time) (string, er
 	return s.bookmark(ctx, "getBookmarkForTime", at.UnixMilli())
 }
 
-// RestoreBookmark restores the state of a bookmark when the object starts next;
-// call [State.Abort] to restart it. It returns a bookmark of the state just
-// before the restore, which undoes it.
+// RestoreBookmark schedules the restore of a bookmark's state for the next
+// start of the object; call [State.Abort] to restart it. It returns a bookmark
+// of the state just before the restore; restore that one to undo.
 func (s *Storage) RestoreBookmark(ctx context.Context, bookmark string) (undo string, err error) {
 	return s.bookmark(ctx, "onNextSessionRestoreBookmark", bookmark)
 }
@@ -97,7 +97,7 @@ func (s *Storage) bookmark(ctx context.Context, method string, args ...any) (str
 	return bookmark, classify(err)
 }
 
-// part returns a property of the storage, which workerd makes on first use.
+// part returns a property of the storage; workerd creates it on first use.
 func (s *Storage) part(name string, cached **jsrt.Ref) (*jsrt.Ref, error) {
 	if *cached == nil {
 		v, err := s.ref.Get(name)

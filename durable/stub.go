@@ -39,7 +39,7 @@ func (s *Stub) connect() error {
 	return nil
 }
 
-// live returns the JavaScript stub, a new one where the last is dead.
+// live returns the JavaScript stub, or a new one if the last is dead.
 func (s *Stub) live() (*jsrt.Ref, error) {
 	if s.isGone {
 		return nil, errReleasedStub
@@ -76,8 +76,8 @@ func (s *Stub) ID() (*ID, error) {
 }
 
 // Call calls an RPC method with bytes and returns its bytes, up to [MaxRPCSize]
-// each way. When ctx ends first, its cause is returned; the object may still
-// run the method.
+// each way. If ctx ends first, Call returns its cause; the object may still run
+// the method.
 //
 // It fails with [ErrOverloaded] or [ErrLimit] when the call was not delivered,
 // with [ErrRemote] when the object's code failed, and with [ErrObjectReset] or
@@ -122,7 +122,7 @@ func Call[Result any](
 	return result, in("result of "+method, Decode(v, &result))
 }
 
-// Release frees the stub ahead of Go's collector. Later calls fail.
+// Release frees the stub before the garbage collector does. Later calls fail.
 func (s *Stub) Release() {
 	s.isGone = true
 	if s.ref != nil {

@@ -18,12 +18,12 @@ import (
 // Date; a math/big.Int becomes a number or a BigInt; and []byte becomes a
 // Uint8Array.
 //
-// Encode refuses values that have no equivalent or would change, with
-// [ErrValue]: text that is not UTF-8, a time with fractions of a millisecond, a
-// struct whose state is in unexported fields, a type with MarshalJSON and no
-// MarshalText, a value that contains itself or is nested more than 500 deep.
-// The error names the type and the place. docs/objects.md lists the differences
-// from encoding/json.
+// Encode refuses values that have no equivalent in JavaScript or would change,
+// with [ErrValue]: text that is not UTF-8, a time with fractions of a
+// millisecond, a struct whose state is in unexported fields, a type with
+// MarshalJSON and no MarshalText, a value that contains itself or is nested
+// more than 500 deep. The error names the type and the place. docs/objects.md
+// lists the differences from encoding/json.
 func Encode(v any) (any, error) {
 	switch v := v.(type) {
 	case nil, bool, float64:
@@ -43,14 +43,15 @@ func Encode(v any) (any, error) {
 }
 
 // Decode stores a value from [KV] or RPC in the variable that dest points to.
-// It accepts what [Encode] makes of a value of that type. Its rules are those
-// of encoding/json: it ignores properties without a field; it matches names
-// exactly or else in any case; null leaves a field as it is, or makes it nil;
-// and maps and pointers keep what the value does not mention. Decode refuses a
-// value that does not fit exactly with [ErrValue], which names the place. It
-// also refuses null as the whole value, or in a list or map, if the type has no
-// nil. Decode panics if dest is not a pointer, never because of the value.
-// After an error dest may hold part of the value.
+// It accepts the values that [Encode] makes from that type. Its rules are those
+// of encoding/json: it ignores properties without a field. It matches names
+// exactly, or else in any case. null leaves a field as it is, or makes it nil.
+// Maps and pointers keep the parts that the value does not mention.
+//
+// Decode refuses a value that does not fit exactly with [ErrValue], and names
+// the place. It also refuses null as the whole value, or in a list or map, if
+// the type has no nil. After an error dest may hold part of the value. Decode
+// panics if dest is not a pointer, never because of the value.
 func Decode(value, dest any) error {
 	p := reflect.ValueOf(dest)
 	if p.Kind() != reflect.Pointer || p.IsNil() {
@@ -71,8 +72,8 @@ func Decode(value, dest any) error {
 	return nil
 }
 
-// maxNesting and maxValues bound what is converted, as internal/jsrt and the
-// JavaScript half do.
+// maxNesting and maxValues limit the values that are converted. internal/jsrt
+// and the JavaScript half have the same limits.
 const (
 	maxNesting = 500
 	maxValues  = 1 << 21
@@ -130,13 +131,13 @@ func (e *valueErr) Unwrap() []error {
 	return []error{ErrValue, e.cause}
 }
 
-// keyStep is the place of a value in a map, or in an object that is not a
-// struct. The key is user data and must not be logged.
+// keyStep is the place of a value in a map, or in an object without a struct.
+// The key is user data and must not be logged.
 const keyStep = "[key]"
 
 func indexStep(i int) string { return "[" + strconv.Itoa(i) + "]" }
 
-// typeName names the type of a value that is in an any.
+// typeName names the type of a value in an any.
 func typeName(v any) string {
 	if v == nil {
 		return "nil"

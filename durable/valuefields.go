@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// field is one of a struct's, as encoding/json has it.
+// field is one field of a struct, as encoding/json sees it.
 type field struct {
 	name      string // in JavaScript
 	index     []int
@@ -17,9 +17,9 @@ type field struct {
 	isTagged  bool
 }
 
-// structFields finds the fields of a struct with those of embedded structs, by
-// the rules of encoding/json: of several with one name the least nested counts,
-// or the one that has its name from a tag, or else none.
+// structFields finds the fields of a struct, including those of embedded
+// structs, by the rules of encoding/json: if several have one name, the least
+// nested one counts, else the one that has its name from a tag, else none.
 func (b codecBuilder) structFields(c *codec) {
 	type level struct {
 		t     reflect.Type
@@ -47,8 +47,8 @@ func (b codecBuilder) structFields(c *codec) {
 					f.codec = b.codec(sf.Type)
 					f.checkQuoted(c)
 					found = append(found, f)
-					// at this level there are others like it: they hide one
-					// another
+					// the level has this struct type more than once, so its
+					// fields hide one another
 					if count[at.t] > 1 {
 						found = append(found, f)
 					}
@@ -71,8 +71,8 @@ func (b codecBuilder) structFields(c *codec) {
 	}
 }
 
-// newField reads a field's tag. isEmbedded: its own fields stand for it; not
-// ok: it is left out.
+// newField reads a field's tag. If isEmbedded, its own fields replace it. If
+// not ok, it is ignored.
 func newField(sf reflect.StructField) (f field, isEmbedded, ok bool) {
 	t := behind(sf.Type)
 	tag := sf.Tag.Get("json")
@@ -102,15 +102,16 @@ func behind(t reflect.Type) reflect.Type {
 	return t
 }
 
-// isTagName: encoding/json ignores names with other characters. It takes
-// letters and digits only beyond ASCII, where this takes all.
+// isTagName reports whether a tag's name is valid; encoding/json ignores
+// others. Beyond ASCII, encoding/json accepts letters and digits only, but
+// isTagName accepts everything.
 func isTagName(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return r < ' ' || r == '"' || r == '\'' || r == '`' || r == '\\' || r == ',' || r == 0x7f
 	})
 }
 
-// checkQuoted drops the option string where it has no meaning.
+// checkQuoted drops the option string if it has no meaning for the type.
 func (f *field) checkQuoted(c *codec) {
 	if !f.quoted {
 		return
@@ -128,8 +129,8 @@ func (f *field) checkQuoted(c *codec) {
 	}
 }
 
-// isOpaque: values of an embedded type would vanish, since it has no fields to
-// stand for it.
+// isOpaque reports whether values of an embedded type would be lost, because no
+// fields can replace it.
 func isOpaque(c *codec) bool {
 	if c.form != formStruct {
 		return c.form != formRefused
@@ -170,7 +171,7 @@ func dominant(found []field) []field {
 	return fields
 }
 
-// byName has what dominates first among the fields of one name.
+// byName sorts fields by name, and the dominant field of each name first.
 func byName(a, b *field) bool {
 	if a.name != b.name {
 		return a.name < b.name
@@ -181,8 +182,8 @@ func byName(a, b *field) bool {
 	return a.isTagged && !b.isTagged
 }
 
-// sortFields is stable. Package slices' sorting, compiled for this one type,
-// would be a fifth of the code for values.
+// sortFields is a stable sort. Package slices' sort, compiled for this one
+// type, would be a fifth of the code for values.
 func sortFields(fields []field, less func(a, b *field) bool) {
 	for i := range fields {
 		for j := i; j > 0 && less(&fields[j], &fields[j-1]); j-- {

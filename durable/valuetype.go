@@ -16,7 +16,7 @@ import (
 // that holds it, and in a math/big.Int.
 type BigInt = jsrt.BigInt
 
-// form says how values of a type are written.
+// form is how values of a type are written.
 type form uint8
 
 const (
@@ -46,8 +46,8 @@ type codec struct {
 	noEncode, noDecode string // why not; "" where it is possible
 	elem, key          *codec
 	fields             []field // of a struct
-	// formText: 1 + the embedded field that MarshalText belongs to, in a struct
-	// with other fields
+	// formText: if MarshalText is promoted from an embedded field of a struct
+	// with other fields, 1 + the index of that field
 	promoted             int
 	marshals, unmarshals bool        // has MarshalText, UnmarshalText
 	encodes, decodes     atomic.Bool // check has found nothing
@@ -66,8 +66,8 @@ var (
 )
 
 // codecs has a codec for each type seen so far. The map is replaced, never
-// changed: the function of a synchronous transaction must not wait, and so must
-// not take a lock.
+// changed: the function of a synchronous transaction must not wait, so it
+// cannot take a lock.
 var codecs atomic.Pointer[map[reflect.Type]*codec]
 
 func codecOf(t reflect.Type) *codec {
@@ -85,7 +85,7 @@ func codecOf(t reflect.Type) *codec {
 	return c
 }
 
-// codecBuilder has the codecs that are being made: a type may contain itself.
+// codecBuilder has the unfinished codecs, because a type may contain itself.
 type codecBuilder map[reflect.Type]*codec
 
 func (b codecBuilder) with(known *map[reflect.Type]*codec) *map[reflect.Type]*codec {
@@ -117,8 +117,8 @@ func isNamed(t reflect.Type, path, name string) bool {
 	return t.Name() == name && t.PkgPath() == path
 }
 
-// byMethods makes the codec of a type that says itself what its values look
-// like, and of those known by name. It reports whether t is one.
+// byMethods makes the codec of a type that converts itself, or that is known by
+// its name. It reports whether t is one.
 func (b codecBuilder) byMethods(c *codec) bool {
 	t := c.t
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface { // what is behind it decides
@@ -155,7 +155,7 @@ func (b codecBuilder) byMethods(c *codec) bool {
 	return true
 }
 
-// isTime reports whether t is made of time.Time.
+// isTime reports whether t is time.Time or based on it.
 func isTime(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct || t.NumField() != timeType.NumField() {
 		return false
@@ -169,7 +169,7 @@ func isTime(t reflect.Type) bool {
 	return true
 }
 
-// timeBehind is where a value made of time.Time has one.
+// timeBehind returns the time of a value whose type is based on time.Time.
 func timeBehind(p reflect.Value) *time.Time { return (*time.Time)(p.UnsafePointer()) }
 
 func noText(isJSON bool, jsonMethod, has, lacks string) string {
@@ -179,8 +179,8 @@ func noText(isJSON bool, jsonMethod, has, lacks string) string {
 	return " has " + has + " and no " + lacks + "; hint: give it " + lacks
 }
 
-// promotes returns 1 + the index of the embedded field of t that t may have
-// MarshalText from, if t has other fields that would be lost then.
+// promotes returns 1 + the index of the embedded field that t may have
+// MarshalText from, if t has other fields, which would be lost.
 func promotes(t reflect.Type) (promoted int) {
 	if t.Kind() != reflect.Struct {
 		return 0
@@ -241,13 +241,14 @@ func (b codecBuilder) byKind(c *codec) {
 
 func (c *codec) refuse(why string) { c.noEncode, c.noDecode = why, why }
 
-// isKey: text is a key as it is, and else what MarshalText says of a value.
+// isKey reports whether t can be a map's key: text, an integer, or a type with
+// MarshalText.
 func isKey(t reflect.Type, c *codec) bool {
 	return t.Kind() == reflect.String || c.marshals || c.form == formInt || c.form == formUint
 }
 
-// check returns why values of a type cannot be converted, whatever they are, or
-// nil. What is behind an interface is seen only when there is a value.
+// check returns why no value of a type can be converted, or nil. It cannot look
+// behind interfaces.
 func (c *codec) check(decoding bool) error {
 	known := &c.encodes
 	if decoding {

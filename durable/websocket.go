@@ -12,9 +12,9 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Message is what a WebSocket carries: text, in UTF-8, or bytes. Text that is
-// sent as anything else arrives with U+FFFD in place of each wrong byte;
-// JavaScript's lone surrogates as three.
+// Message is a WebSocket message: UTF-8 text, or bytes. Received text that is
+// not valid UTF-8 arrives with U+FFFD in place of each wrong byte, and with
+// three of them in place of a lone surrogate from JavaScript.
 type Message struct {
 	Text bool
 	Data []byte
@@ -29,14 +29,15 @@ func BinaryMessage(data []byte) Message { return Message{false, data} }
 // String returns the message's bytes as a string.
 func (m Message) String() string { return string(m.Data) }
 
-// newMessage reads a message's two parts.
+// newMessage makes a message of its two parts.
 func newMessage(parts []any) Message {
 	text, _ := parts[0].(bool)
 	data, _ := parts[1].([]byte)
 	return Message{text, data}
 }
 
-// js is what WebSocket.send takes. Text that is not UTF-8 would change.
+// js returns the argument for WebSocket.send. It refuses text that is not
+// UTF-8, which would change.
 func (m Message) js() (any, error) {
 	switch {
 	case !m.Text && m.Data == nil:
@@ -60,19 +61,18 @@ var errNotUTF8 = wrappedError("durable: a message of text is not valid UTF-8; se
 //
 // A socket that an object accepted is the same *WebSocket in all its events and
 // in [State.WebSockets], so it can be the key of a map. After an eviction the
-// new instance has new ones: keep what it needs to know about a socket in the
-// attachment.
+// new instance has new ones. Keep data about a socket in its attachment.
 type WebSocket struct {
 	ref   *jsrt.Ref
 	state *State // once accepted there
-	// the program was told that the connection is: workerd drops in silence
-	// what is sent
+	// the program was notified that the connection is lost; workerd silently
+	// drops later messages
 	lost bool
 }
 
 // NewWebSocketPair returns the two ends of a new connection, in the handler's
-// context that ctx comes from. One goes to the client, as [Response.WebSocket],
-// the other is accepted.
+// context that ctx comes from. Return client to the client, as
+// [Response.WebSocket], and accept server.
 func NewWebSocketPair(ctx context.Context) (client, server *WebSocket, err error) {
 	host, err := hostOf(ctx)
 	if err != nil {
@@ -86,8 +86,8 @@ func NewWebSocketPair(ctx context.Context) (client, server *WebSocket, err error
 	return &WebSocket{ref: ends[0].(*jsrt.Ref)}, &WebSocket{ref: ends[1].(*jsrt.Ref)}, nil
 }
 
-// hostOf returns the host of the I/O context that a handler's ctx belongs
-// to, or the running goroutine.
+// hostOf returns the host of the I/O context of the handler that ctx, or the
+// running goroutine, belongs to.
 func hostOf(ctx context.Context) (*jsrt.Ref, error) {
 	if i := jsrt.FromContext(ctx); i != nil {
 		return i.Context().Host(), nil
@@ -105,15 +105,17 @@ func hostOf(ctx context.Context) (*jsrt.Ref, error) {
 var errNoHandler = errors.New("durable: neither the context nor the goroutine comes from a handler" +
 	"\nhint: use the handler's context, or a goroutine that the handler has started")
 
-// Send sends a message. It is queued at once (see [WebSocket.Buffered]), and
-// leaves after the writes to storage before it are durable. It fails with
-// [ErrBacklog], and sends nothing, while more than [MaxWebSocketUnsent] bytes
-// of earlier messages wait for the network: the other side reads too slowly, or
-// not at all. Then try again later, leave the message out, or close the socket.
-// It fails with [ErrWebSocketClosed] once the socket is closed or Close was
-// called, and when the handlers or [Conn.Read] were told that the connection is
-// lost; with [ErrValue] for text that is not UTF-8. Success does not imply
-// delivery.
+// Send sends a message. It queues the message at once (see
+// [WebSocket.Buffered]). The message leaves when earlier writes to storage are
+// durable. Success does not imply delivery.
+//
+// Send fails with [ErrBacklog], and sends nothing, while more than
+// [MaxWebSocketUnsent] bytes of earlier messages wait for the network, because
+// the other side reads too slowly or not at all. Then try again later, skip the
+// message, or close the socket. Send fails with [ErrWebSocketClosed] if the
+// socket is closed, if Close was called, or if the handlers or [Conn.Read] were
+// notified that the connection is lost. It fails with [ErrValue] for text that
+// is not UTF-8.
 func (ws *WebSocket) Send(m Message) error {
 	data, err := m.js()
 	switch {
@@ -140,11 +142,11 @@ func (ws *WebSocket) Buffered() (int, error) {
 // Close begins to close the socket, with a code and a reason for the other
 // side; a code of 0 sends neither. Closing it again does nothing.
 //
-// Codes are 1000, for a normal closure, 3000 to 4999, and those for what
-// servers say: 1001 to 1003 and 1007 to 1014; others are refused with
+// Valid codes are 1000, for a normal closure, 3000 to 4999, and the codes for
+// servers: 1001 to 1003 and 1007 to 1014. Others are refused with
 // [ErrCloseCode]. (Browsers send only the first two kinds.) A reason has at
-// most [MaxWebSocketCloseReason] bytes, else a [*LimitError], and goes with a
-// code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4
+// most [MaxWebSocketCloseReason] bytes, else a [*LimitError], and needs a code.
+// https://www.rfc-editor.org/rfc/rfc6455#section-7.4
 func (ws *WebSocket) Close(code int, reason string) error {
 	if err := checkClose(code, reason); err != nil {
 		return err
@@ -173,7 +175,7 @@ func checkClose(code int, reason string) error {
 	return wrappedError("durable: "+ErrCloseCode.Error()+": "+strconv.Itoa(code), ErrCloseCode)
 }
 
-// ReadyState says how far a socket is.
+// ReadyState is the state of a socket.
 // https://developer.mozilla.org/docs/Web/API/WebSocket/readyState
 type ReadyState int
 
@@ -193,11 +195,11 @@ func (ws *WebSocket) ReadyState() (ReadyState, error) {
 }
 
 // SetAttachment keeps a value with the socket. The value survives the object's
-// eviction, but not the end of the connection. Values are those of [KV]. It
-// fails with a [*LimitError] beyond [MaxWebSocketAttachment], counted as V8
-// serializes it: about 2 bytes, the characters of strings (each two bytes in
-// one that has any beyond U+00FF), 1 to 10 bytes for a number, and 2 to 5 for
-// each value besides.
+// eviction, but not the end of the connection. Its types are those of [KV].
+// SetAttachment fails with a [*LimitError] beyond [MaxWebSocketAttachment].
+// V8's serialized size counts: about 2 bytes, plus the characters of strings
+// (two bytes each in a string with any beyond U+00FF), 1 to 10 bytes for each
+// number, and 2 to 5 bytes for each value.
 func (ws *WebSocket) SetAttachment(value any) error {
 	value, err := Encode(value)
 	if err != nil {
@@ -207,8 +209,8 @@ func (ws *WebSocket) SetAttachment(value any) error {
 	return attachmentError(err)
 }
 
-// attachmentError makes an error about the size the *LimitError that it is; its
-// text has both figures.
+// attachmentError converts an error about the size to a *LimitError. Its text
+// has both figures.
 func attachmentError(err error) error {
 	js, ok := err.(*jsrt.Error)
 	if !ok {
@@ -223,8 +225,8 @@ func attachmentError(err error) error {
 	return classify(err)
 }
 
-// Attachment returns what SetAttachment has kept, and whether there is anything
-// but nil.
+// Attachment returns the value that SetAttachment has kept. ok is false if
+// there is none or it is nil.
 func (ws *WebSocket) Attachment() (value any, ok bool, err error) {
 	v, err := ws.ref.Call("deserializeAttachment")
 	if err != nil {
@@ -233,8 +235,8 @@ func (ws *WebSocket) Attachment() (value any, ok bool, err error) {
 	return v, v != nil, checkValue(v)
 }
 
-// Tags returns the tags that the socket was accepted with by
-// [State.AcceptWebSocket], each once, in no particular order.
+// Tags returns the socket's tags, as given to [State.AcceptWebSocket], each
+// once, in no particular order.
 func (ws *WebSocket) Tags() ([]string, error) {
 	v, err := ws.call("getTags")
 	list, _ := v.([]any)
@@ -245,16 +247,16 @@ func (ws *WebSocket) Tags() ([]string, error) {
 	return tags, err
 }
 
-// AutoResponseTimestamp returns when the socket was last answered by
-// [State.SetWebSocketAutoResponse], and whether it was, in ms.
+// AutoResponseTimestamp returns the time, in ms, of the socket's last automatic
+// response (see [State.SetWebSocketAutoResponse]), and whether there was one.
 func (ws *WebSocket) AutoResponseTimestamp() (at time.Time, ok bool, err error) {
 	v, err := ws.call("getWebSocketAutoResponseTimestamp")
 	at, ok = v.(time.Time)
 	return at, ok, err
 }
 
-// in returns the socket's reference for use in a context: the only one that it
-// can be used in is its own.
+// in returns the socket's reference for use in a context. It can be used only
+// in its own.
 func (ws *WebSocket) in(c *jsrt.Context) (*jsrt.Ref, error) {
 	if ws.ref.Context() != c {
 		return nil, errForeignSocket
@@ -264,7 +266,7 @@ func (ws *WebSocket) in(c *jsrt.Context) (*jsrt.Ref, error) {
 
 var errForeignSocket = wrappedError("durable: the WebSocket belongs to another invocation or object", ErrContextClosed)
 
-// call calls a method of the state's about the socket.
+// call calls a method of the state with the socket.
 func (ws *WebSocket) call(method string) (any, error) {
 	if ws.state == nil {
 		return nil, errNotAccepted

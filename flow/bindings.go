@@ -20,8 +20,8 @@ const (
 // belong to the request's env.
 type Bindings map[string]any
 
-// Add binds what a constructor returned. With an error the capability stays
-// unbound, and [Program.Preflight] says why, if the flow requires it.
+// Add binds the result of a constructor. If err is not nil the capability stays
+// unbound, and [Program.Preflight] reports err if the flow requires it.
 func (b Bindings) Add(capability string, resource any, err error) {
 	if err != nil {
 		resource = err
@@ -29,9 +29,9 @@ func (b Bindings) Add(capability string, resource any, err error) {
 	b[capability] = resource
 }
 
-// Preflight returns, as an [*InvalidError], all that the flow requires and
-// bindings have not: [CodeNotBound] and [CodeWrongType]. [Program.Run] calls it before
-// any work.
+// Preflight returns an [*InvalidError] that lists every required capability
+// that is not bound ([CodeNotBound]) or has the wrong type ([CodeWrongType]).
+// [Program.Run] calls it before any work.
 func (p *Program) Preflight(b Bindings) error {
 	var v validator
 	for _, s := range p.steps {
@@ -46,7 +46,7 @@ func (p *Program) Preflight(b Bindings) error {
 	return invalid(p.name, v.findings)
 }
 
-// check adds what is wrong with what is bound as a capability.
+// check adds a finding if the binding of a capability is missing or wrong.
 func (b Bindings) check(v *validator, node, name string) {
 	bound := b[name]
 	if err, failed := bound.(error); failed {
@@ -72,20 +72,19 @@ func fits(name string, bound any) (ok bool) {
 	return ok
 }
 
-// Claim is what a handler runs under when its node is delivered to exactly once
-// or at most once.
+// Claim is a handler's claim, if its node is delivered exactly once or at most
+// once.
 type Claim struct {
-	// Key stands for the piece of work: pass it on to whatever takes an
-	// idempotency key. It has the sender's key in it, so it is no text for a
-	// log.
+	// Key identifies the piece of work: pass it to systems that take an
+	// idempotency key. It contains the sender's key, so do not log it.
 	Key []byte
 	// Fence grows with each claim of the key. The system that the node changes
-	// has to reject a fence that is smaller than one it has seen.
+	// must reject a fence smaller than one it has seen.
 	Fence int64
 	// Attempt counts the claims of the key, from 1.
 	Attempt int
-	// TakenOver: the lease of the holder before ran out, so the work may have
-	// been done already, in part or whole. Look before acting again.
+	// TakenOver: the lease of the previous holder ran out, so the work may have
+	// been done already, in part or in full. Check before you act again.
 	TakenOver bool
 }
 
@@ -98,8 +97,8 @@ type invocation struct {
 
 type invocationKey struct{}
 
-// ClaimOf returns the claim that a handler runs under, in its context; ok is
-// false where its node is delivered to at least once.
+// ClaimOf returns the claim that a handler runs under, from its context. ok is
+// false if its node is delivered at least once.
 func ClaimOf(ctx context.Context) (claim Claim, ok bool) {
 	i, _ := ctx.Value(invocationKey{}).(*invocation)
 	if i == nil || i.claim.Key == nil {
@@ -108,9 +107,9 @@ func ClaimOf(ctx context.Context) (claim Claim, ok bool) {
 	return i.claim, true
 }
 
-// Resource returns what is bound as a capability, in a handler's context. It
-// fails with [ErrResource] when the handler's node does not require the
-// capability, and when something of another type is bound.
+// Resource returns the binding of a capability, from a handler's context. It
+// fails with [ErrResource] if the handler's node does not require the
+// capability, or if the binding has another type.
 func Resource[T any](ctx context.Context, capability string) (resource T, err error) {
 	i, _ := ctx.Value(invocationKey{}).(*invocation)
 	if i == nil || !slices.Contains(i.node.Requires, capability) {

@@ -9,11 +9,10 @@ import (
 	"flow.internal/capdo/internal/jsontext"
 )
 
-// canonical returns JSON in the one form that all of its spellings have: names
-// sorted and each once, no white space, numbers as RFC 8785 writes them. It
-// fails for text that stands for no value: what is not JSON, is not UTF-8, or
-// has half of a surrogate pair. The decoder would make U+FFFD of the last two,
-// and so one value of many.
+// canonical returns JSON in a canonical form: names sorted and each once, no
+// white space, numbers as RFC 8785 writes them. It fails for text that is not
+// JSON, is not UTF-8, or has half of a surrogate pair. The decoder would
+// replace the last two by U+FFFD, so that different values would become equal.
 func canonical(text []byte) (json.RawMessage, error) {
 	value, err := decode(text)
 	if err != nil {
@@ -22,7 +21,7 @@ func canonical(text []byte) (json.RawMessage, error) {
 	return json.Marshal(value)
 }
 
-// decode decodes JSON that nothing follows.
+// decode decodes one JSON value, which nothing may follow.
 func decode(text []byte) (any, error) {
 	if !jsontext.Valid(text) {
 		return nil, errNotJSON
@@ -59,8 +58,8 @@ func canonicalNumbers(value any) (any, error) {
 }
 
 // canonicalNumber writes a JSON number as ECMAScript does, which is RFC 8785's
-// form. It works on the decimal digits, not on a float64, so that no two values
-// become one: 9007199254740993 stays what it is.
+// form. It works on the decimal digits, not on a float64, so that different
+// numbers stay different: 9007199254740993 is unchanged.
 func canonicalNumber(text string) (json.Number, error) {
 	rest, negative := strings.CutPrefix(text, "-")
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(rest), "e")

@@ -51,7 +51,7 @@ const (
 	CodeWrongType Code = "CAP102"
 )
 
-// kind is what a code means, and what to do about it.
+// kind is the meaning of a code, and a hint for it.
 type kind struct{ meaning, hint string }
 
 var kinds = map[Code]kind{
@@ -174,7 +174,7 @@ var kinds = map[Code]kind{
 	},
 }
 
-// Finding is one thing that is wrong, with a flow or with what it is to run on.
+// Finding is one problem of a flow or its bindings.
 type Finding struct {
 	Code    Code   `json:"code"`
 	Node    string `json:"node,omitempty"`
@@ -183,7 +183,7 @@ type Finding struct {
 	Hint    string `json:"hint"`
 }
 
-// String has the finding in a line, its hint in another.
+// String returns the finding in one line, and its hint in another.
 func (f Finding) String() string {
 	var b strings.Builder
 	b.WriteString(string(f.Code))
@@ -197,8 +197,8 @@ func (f Finding) String() string {
 	return b.String()
 }
 
-// InvalidError has all that is wrong. [Compile] and [Program.Preflight] fail
-// with it.
+// InvalidError lists all problems. It is the error of [Compile] and
+// [Program.Preflight].
 type InvalidError struct {
 	Flow     string
 	Findings []Finding // at least one
@@ -221,7 +221,7 @@ func invalid(name string, findings []Finding) error {
 	return &InvalidError{name, findings}
 }
 
-// Has reports whether there is a finding of that code.
+// Has reports whether there is a finding with that code.
 func (e *InvalidError) Has(code Code) bool {
 	for _, f := range e.Findings {
 		if f.Code == code {

@@ -10,15 +10,15 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// What a key's result begins with.
+// The first byte of a key's result.
 const (
 	markOutput = '=' // then the output
 	markBegun  = '~' // at-most-once: there is none
 	markLost   = '!' // the node has run, and its output cannot be kept
 )
 
-// deliver runs a node as its edges say. sent is the flow's input, in its one
-// form.
+// deliver runs a node by the delivery of its edges. sent is the flow's
+// canonical input.
 func (p *Program) deliver(
 	ctx context.Context, s *step, b Bindings, sent, in json.RawMessage, ran *attempt,
 ) (out json.RawMessage, err error) {
@@ -92,8 +92,8 @@ func (n *Node) fingerprint(sent, in json.RawMessage) ([]byte, error) {
 	return sum[:], nil
 }
 
-// onFailure gives the claim back where nothing can have happened: a node that
-// changes nothing, an input that was refused, an error that says so. Any other
+// onFailure releases the claim if the work cannot have had an effect: the node
+// changes nothing, its input was refused, or the error says so. Any other
 // failure of an effectful node may have had its effect.
 func (n *Node) onFailure(err error) dedupe.Disposition {
 	var rejection *Rejection
@@ -108,9 +108,9 @@ func (n *Node) onFailure(err error) dedupe.Disposition {
 
 type work func(ctx context.Context, claim dedupe.Claim) (json.RawMessage, error)
 
-// exactlyOnce runs work until it has succeeded once, and replays its output.
-// Work whose output cannot be kept has been done all the same: that is its
-// result, for good.
+// exactlyOnce runs work until it has succeeded once, and replays its output. If
+// the output cannot be kept, the work has been done nevertheless, and that is
+// the key's final result.
 func exactlyOnce(
 	ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions,
 	onFailure func(error) dedupe.Disposition, run work,
@@ -133,8 +133,8 @@ func exactlyOnce(
 	return unmark(result)
 }
 
-// atMostOnce has the ledger remember that work has begun, and only then begins.
-// The work does not run under the lease: nobody ever takes it over.
+// atMostOnce records in the ledger that work has begun, and only then begins
+// it. The work does not run under the lease, because nobody ever takes it over.
 func atMostOnce(
 	ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions, run work,
 ) (json.RawMessage, error) {

@@ -8,30 +8,32 @@ import (
 // Errors to test for with [errors.Is], besides those of package dedupe and the
 // causes of contexts.
 var (
-	// ErrInput: the input is not JSON, or not what the node takes.
+	// ErrInput: the input is not JSON, or does not fit the node.
 	ErrInput = errors.New("the input is not what the node takes")
-	// ErrNoKey: where the node's idempotency key points to, the input has no
-	// string or number, or an empty string.
+	// ErrNoKey: the input has no idempotency key: at the node's pointer there
+	// is no string or number, or an empty string.
 	ErrNoKey = errors.New("the input has no idempotency key")
-	// ErrBegun: the node, delivered to at most once, has begun before with this
-	// key. Its output is not kept.
+	// ErrBegun: the node is delivered at most once, and has already begun with
+	// this key. Its output is not kept.
 	ErrBegun = errors.New("the work has begun before")
-	// ErrOutput: the node has run and what it put out is not JSON, or larger
-	// than [dedupe.MaxResultSize]. Where it runs exactly once this is final.
+	// ErrOutput: the node has run, but its output is not JSON, or is larger
+	// than [dedupe.MaxResultSize]. If the node is delivered exactly once, this
+	// is final.
 	ErrOutput = errors.New("the output cannot be kept")
-	// ErrResource: a handler asked for a capability that its node does not
-	// require, or for another type than is bound.
+	// ErrResource: the handler's node does not require the capability, or the
+	// capability is bound to another type.
 	ErrResource = errors.New("the capability is not the node's")
 
 	errNotJSON = errors.New("not JSON")
 )
 
-// NodeError is what [Program.Run] fails with when a node does. Its text has the
-// node and the cause; it is as discreet as the handler's errors.
+// NodeError is the error of [Program.Run] if a node fails. Its text contains
+// the node's name and the cause's text, which may contain what the handler's
+// errors contain.
 type NodeError struct {
 	Node string
 	Err  error
-	// Unknown: the node is effectful, it has run, and nobody knows whether it
+	// Unknown: the node is effectful and has run, but it is unknown whether it
 	// has had its effect, or whether that is recorded. Ask the system that it
 	// changes, by the sender's key and the fence.
 	Unknown bool
@@ -44,8 +46,8 @@ func (e *NodeError) Error() string { return fmt.Sprintf("flow: node %q: %v", e.N
 // Unwrap returns the cause.
 func (e *NodeError) Unwrap() error { return e.Err }
 
-// Rejection is the error of a handler that refuses its input for good, such as
-// an amount that is negative. Both texts are for the sender; they should not
+// Rejection is a handler's error for an input that it will never accept, such
+// as a negative amount. Both texts are sent to the sender; they should not
 // repeat the input.
 type Rejection struct {
 	Detail string // what is wrong
@@ -55,8 +57,8 @@ type Rejection struct {
 // Error says what is wrong.
 func (r *Rejection) Error() string { return r.Detail }
 
-// PanicError is the error of a handler that panicked. Its text has neither the
-// value nor the stack, in which there may be a payload.
+// PanicError is the error of a handler that panicked. Its text contains neither
+// the value nor the stack, because they may contain a payload.
 type PanicError struct {
 	Value any
 	Stack []byte

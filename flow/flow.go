@@ -2,7 +2,7 @@ package flow
 
 import "time"
 
-// Limits that [Flow.Validate] keeps.
+// Limits of [Flow.Validate].
 const (
 	// MaxNameSize is the size of the longest name of a flow, a node or a
 	// capability, in bytes.
@@ -13,56 +13,56 @@ const (
 	MaxEdges = 1024
 	// MaxScopeSize is the size of the longest scope, in bytes.
 	MaxScopeSize = 256
-	// MinTTL is the shortest TTL of a node that is claimed: a sender repeats
-	// what it has sent for at least that long.
+	// MinTTL is the shortest TTL of a claimed node: a sender may repeat a
+	// message for at least that long.
 	MinTTL = 5 * time.Minute
 )
 
-// Flow is a graph of nodes without cycles. Its entry, the first node that no
-// edge leads to, is given the flow's input, and every other node what those
-// before it put out. Its JSON form is described in
-// docs/spec/capabilities-and-binding.md.
+// Flow is a graph of nodes without cycles. Its entry is the first node that no
+// edge leads to. The entry gets the flow's input, and every other node gets the
+// outputs of the nodes that lead to it. docs/spec/capabilities-and-binding.md
+// describes its JSON form.
 type Flow struct {
 	Name  string `json:"name"`
 	Nodes []Node `json:"nodes"`
 	Edges []Edge `json:"edges,omitempty"`
 }
 
-// Node is a step: what it does to the world, how far its output depends on its
-// input alone, and what it needs.
+// Node is a step of a flow. It declares its effects, how far its output depends
+// only on its input, and what it requires.
 type Node struct {
 	Name        string       `json:"name"`
 	Effects     Effects      `json:"effects"`
 	Determinism Determinism  `json:"determinism"`
 	Idempotency *Idempotency `json:"idempotency,omitempty"`
-	// Hints say what the node's code is known to do: "effects:effectful",
-	// "determinism:best-effort". They must not exceed what the node declares.
+	// Hints describe the effects and the determinism of the node's code, for
+	// example "effects:effectful" or "determinism:best-effort". They must not
+	// exceed what the node declares.
 	Hints []string `json:"hints,omitempty"`
-	// Requires names capabilities, such as [Dedupe], that have to be bound. A
-	// handler is given these and no others.
+	// Requires names capabilities, such as [Dedupe], that must be bound. A
+	// handler gets only these.
 	Requires []string `json:"requires,omitempty"`
 }
 
-// Idempotency says which inputs of a node are the same piece of work, and for
-// how long that is remembered.
+// Idempotency says which inputs of a node are the same piece of work, and how
+// long the node's key is remembered.
 type Idempotency struct {
 	// Key is a JSON pointer (RFC 6901) into the node's input, such as "/id". It
-	// leads to a string that is not empty, or to a number.
+	// must lead to a number or a non-empty string.
 	Key string `json:"key,omitempty"`
-	// Scope keeps keys apart, together with the node's name; the flow's name
-	// when empty.
+	// Scope separates keys, together with the node's name. When empty, it is
+	// the flow's name.
 	Scope string `json:"scope,omitempty"`
-	// Fingerprint names the members of the node's input that make its payload,
-	// such as "/amount": JSON pointers. A key that comes with another payload
-	// is refused. When there are none, the payload is all that was sent to the
-	// flow. Name them where senders add what changes, such as a count of
-	// deliveries.
+	// Fingerprint has JSON pointers to the members of the node's input that are
+	// its payload, such as "/amount". If a key comes with another payload, it
+	// is refused. When empty, the payload is the flow's whole input. Set it if
+	// senders add members that change, such as a count of deliveries.
 	Fingerprint []string `json:"fingerprint,omitempty"`
-	// TTL is in ms, counted from when the key was first seen.
+	// TTL is in ms, from the time when the key was first seen.
 	TTL int64 `json:"ttl_ms,omitempty"`
 }
 
-// Edge leads a node's output to another node.
+// Edge passes a node's output to another node.
 type Edge struct {
 	From     string   `json:"from"`
 	To       string   `json:"to"`
@@ -98,16 +98,15 @@ const (
 	Nondeterministic Determinism = "nondeterministic"
 )
 
-// Delivery is how often a node runs for what is, by its idempotency key, the
-// same piece of work.
+// Delivery is how often a node runs for the same piece of work, which its
+// idempotency key identifies.
 type Delivery string
 
-// Deliveries. The package's documentation says what each does when a caller
-// fails.
+// Deliveries. The package's documentation says how each handles failures.
 const (
-	// AtLeastOnce: once for each run of the flow that gets there.
+	// AtLeastOnce: once in each run of the flow that reaches the node.
 	AtLeastOnce Delivery = "at-least-once"
-	// AtMostOnce: never again once it has begun.
+	// AtMostOnce: never again after it has begun.
 	AtMostOnce Delivery = "at-most-once"
 	// ExactlyOnce: until it has succeeded; then its output is replayed.
 	ExactlyOnce Delivery = "exactly-once"
@@ -127,8 +126,8 @@ func (e Effects) rank() int     { return rank(e, Pure, ReadOnly, Effectful) }
 func (d Determinism) rank() int { return rank(d, Strict, Stable, BestEffort, Nondeterministic) }
 func (d Delivery) rank() int    { return rank(d, AtLeastOnce, AtMostOnce, ExactlyOnce) }
 
-// New begins a flow, which Node and Edge add to. [Flow.Validate] says what is
-// wrong with it.
+// New returns an empty flow. Add nodes and edges to it. [Flow.Validate] reports
+// its problems.
 func New(name string) *Flow { return &Flow{Name: name} }
 
 // Node adds a node.
@@ -163,7 +162,7 @@ func Idempotent(key, scope string, ttl time.Duration) NodeOption {
 }
 
 // Fingerprint adds members to a node's fingerprint; see
-// [Idempotency.Fingerprint]. It comes after [Idempotent].
+// [Idempotency.Fingerprint]. Put it after [Idempotent].
 func Fingerprint(pointers ...string) NodeOption {
 	return func(n *Node) {
 		if n.Idempotency == nil {

@@ -11,10 +11,10 @@ import (
 // MaxFlowSize is the size of the largest JSON form of a flow, in bytes.
 const MaxFlowSize = 1 << 20
 
-// Parse reads a flow's JSON form. Whatever is not in that form is refused:
-// unknown names, names in other letters, names that come twice, what follows
-// the flow, more than [MaxFlowSize] bytes. It does not validate; encoding/json
-// writes the form that Parse reads.
+// Parse parses a flow's JSON form. It refuses everything else: unknown names,
+// names in another case, duplicate names, text after the flow, more than
+// [MaxFlowSize] bytes. It does not validate the flow. encoding/json writes the
+// form that Parse reads.
 func Parse(text []byte) (*Flow, error) {
 	if len(text) > MaxFlowSize {
 		return nil, fmt.Errorf("flow: the JSON form has %d bytes\nhint: %d are allowed", len(text), MaxFlowSize)
@@ -37,9 +37,8 @@ func Parse(text []byte) (*Flow, error) {
 	return f, nil
 }
 
-// checkNames refuses what encoding/json overlooks in one value: names that come
-// twice in an object, and those that differ from a field's only in their
-// letters' case.
+// checkNames refuses names that encoding/json accepts in one value: duplicate
+// names in an object, and names that differ from a field's only in case.
 func checkNames(d *json.Decoder) error {
 	token, err := d.Token()
 	if err != nil {

@@ -15,20 +15,20 @@ import (
 	"flow.internal/capdo/internal/keepopen"
 )
 
-// Handler is the code of a node. [Func] makes one of a function.
+// Handler is the code of a node. [Func] makes a Handler of a function.
 type Handler struct {
-	// Run is given the node's input, as JSON, and returns its output. It may
-	// run more than once for the same input, and in several places at the same
-	// time: see [Delivery].
+	// Run gets the node's input as JSON, and returns its output. It may run
+	// more than once for the same input, and concurrently in several places:
+	// see [Delivery].
 	Run func(ctx context.Context, in json.RawMessage) (json.RawMessage, error)
-	// Effects and Determinism are what the code is known to do, if it is; they
-	// must not exceed what the node declares.
+	// Effects and Determinism describe the code, if they are set. They must not
+	// exceed what the node declares.
 	Effects     Effects
 	Determinism Determinism
 }
 
-// Func makes a handler of a function, whose input and output are JSON. An input
-// that does not fit In is [ErrInput].
+// Func makes a handler of a function whose input and output are converted from
+// and to JSON. An input that does not fit In is [ErrInput].
 func Func[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler {
 	return Handler{Run: func(ctx context.Context, in json.RawMessage) (json.RawMessage, error) {
 		var v In
@@ -48,15 +48,15 @@ func Func[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler 
 	}}
 }
 
-// Options are those of a [Program]. Nil means the defaults.
+// Options configure a [Program]. Nil means the defaults.
 type Options struct {
 	// Lease is how long a claim lasts after its holder has crashed: until then
-	// callers of the same key wait. 30 s when 0.
+	// callers with the same key wait. 30 s when 0.
 	Lease time.Duration
-	// Wait is how long a caller waits for another one of the same key; 10 s
+	// Wait is how long a caller waits for another one with the same key; 10 s
 	// when 0, at most [dedupe.MaxWait].
 	Wait time.Duration
-	// Recovery, if set, has runs that stopped in the middle taken up again.
+	// Recovery, if set, resumes runs that stopped in the middle.
 	Recovery *Recovery
 }
 
@@ -71,7 +71,7 @@ type Program struct {
 	recovery *Recovery // nil: none
 }
 
-// step is a node with what it takes to run it.
+// step is a node with its handler and its inputs.
 type step struct {
 	node     *Node
 	handler  Handler
@@ -79,10 +79,10 @@ type step struct {
 	from     []string // nodes whose output is its input; none: the flow's input
 }
 
-// Compile makes a program of a flow and its handlers, by node. It fails with an
-// [*InvalidError], for what [Flow.Validate] says and for handlers that are
-// missing, left over, or do more than their node declares; and with
-// [dedupe.ErrInvalidLease] and [dedupe.ErrInvalidWait].
+// Compile makes a program of a flow and its handlers, which are listed by node.
+// It fails with an [*InvalidError] for the findings of [Flow.Validate], and for
+// handlers that are missing, have no node, or do more than their node declares.
+// It also fails with [dedupe.ErrInvalidLease] and [dedupe.ErrInvalidWait].
 func Compile(f *Flow, handlers map[string]Handler, opts *Options) (*Program, error) {
 	findings := append(f.Validate(), checkHandlers(f, handlers)...)
 	if opts != nil && opts.Recovery != nil {
@@ -139,7 +139,7 @@ func checkHandlers(f *Flow, handlers map[string]Handler) []Finding {
 	return v.findings
 }
 
-// arrange copies a valid flow, its nodes in an order in which each comes after
+// arrange copies a valid flow. It orders the nodes so that each comes after
 // those that lead to it.
 func (p *Program) arrange(f *Flow, handlers map[string]Handler) {
 	into, leadsOn := map[string][]Edge{}, map[string]bool{}
@@ -177,24 +177,25 @@ func newStep(n Node, into []Edge, h Handler) step {
 	return s
 }
 
-// grace is how long Run waits, after the end of its context, for a handler to
-// notice.
+// grace is how long Run waits for a handler to return after its context has
+// ended.
 const grace = time.Second
 
-// Run runs the flow on an input, JSON, and returns the output of the last node;
-// where several nodes lead nowhere, an object of their outputs by name. One
-// node runs at a time. The first that fails ends the run, with a [*NodeError];
-// what has been done stays done, and a run with the same input goes on where
-// claims and their results say that this one has stopped.
+// Run runs the flow on a JSON input, and returns the output of the last node.
+// If several nodes lead to no other, it returns an object of their outputs by
+// name. One node runs at a time. The first failure ends the run, with a
+// [*NodeError]. Completed work stays completed, and a run with the same input
+// continues where the recorded claims and results say that this one has
+// stopped.
 //
-// It fails with an [*InvalidError] before any work when a required capability
-// is not bound, and with [ErrInput] when the input is not JSON, or has text
-// that stands for no value.
+// Run fails with an [*InvalidError] before any work if a required capability is
+// not bound. It fails with [ErrInput] if the input is not JSON, is not UTF-8,
+// or has half of a surrogate pair.
 //
-// It returns no later than a second after ctx has ended. A handler that does
-// not notice goes on by itself, keeps its claim meanwhile, and its result is
-// kept. In a Worker that is for as long as the platform keeps the invocation
-// open, about 30 s; then the claim is left to its lease.
+// It returns at the latest one second after ctx has ended. If a handler has not
+// returned by then, it continues, keeps its claim meanwhile, and its result is
+// kept. In a Worker it continues for as long as the platform keeps the
+// invocation open, about 30 s; after that the claim stays until its lease ends.
 func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error) {
 	if err := p.Preflight(b); err != nil {
 		return nil, err
@@ -229,9 +230,11 @@ func (p *Program) Run(ctx context.Context, b Bindings, in []byte) ([]byte, error
 	}
 }
 
-// run runs the nodes in order, and has the run watched over from the first that
-// changes something, or is claimed.
-func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage, watched bool) ([]byte, error) {
+// run runs the nodes in order. If there is a Recovery, the run is watched from
+// the first node that is effectful or claimed.
+func (p *Program) run(
+	ctx context.Context, b Bindings, sent json.RawMessage, watched bool,
+) ([]byte, error) {
 	outputs := map[string]json.RawMessage{}
 	first := len(p.steps)
 	if watched {
@@ -242,7 +245,9 @@ func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage, wat
 	}
 	err := p.runSteps(ctx, p.steps[:first], b, sent, outputs)
 	if err == nil && first < len(p.steps) {
-		err = p.watch(ctx, b, sent, func(ctx context.Context) error { return p.runSteps(ctx, p.steps[first:], b, sent, outputs) })
+		err = p.watch(ctx, b, sent, func(ctx context.Context) error {
+			return p.runSteps(ctx, p.steps[first:], b, sent, outputs)
+		})
 	}
 	if err != nil {
 		return nil, err
@@ -250,10 +255,13 @@ func (p *Program) run(ctx context.Context, b Bindings, sent json.RawMessage, wat
 	return join(outputs, p.ends), nil
 }
 
-// runSteps runs nodes in order. The first that fails ends the run. A node that
-// has begun before does not: nodes that it does not lead to still have to be
-// done, and a repetition is the only one who does them.
-func (p *Program) runSteps(ctx context.Context, steps []step, b Bindings, sent json.RawMessage, outputs map[string]json.RawMessage) error {
+// runSteps runs nodes in order. The first failure ends the run, except an
+// at-most-once node that has begun before: nodes that do not depend on it must
+// still run, and only a repetition can run them.
+func (p *Program) runSteps(
+	ctx context.Context, steps []step, b Bindings, sent json.RawMessage,
+	outputs map[string]json.RawMessage,
+) error {
 	var begun error
 	for i := range steps {
 		s := &steps[i]
@@ -291,7 +299,7 @@ func (p *Program) step(
 	return p.deliver(ctx, s, b, sent, in, ran)
 }
 
-// join returns the output of a node, or an object of those of several.
+// join returns the output of a node, or an object of the outputs of several.
 func join(outputs map[string]json.RawMessage, names []string) json.RawMessage {
 	if len(names) == 1 {
 		return outputs[names[0]]
@@ -307,7 +315,7 @@ func join(outputs map[string]json.RawMessage, names []string) json.RawMessage {
 	return text
 }
 
-// attempt is what is known of a node's run when it fails.
+// attempt is what is known about a node's run if it fails.
 type attempt struct {
 	begun bool
 	claim Claim

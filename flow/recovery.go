@@ -11,41 +11,42 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// Recovery has a run that stopped in the middle, because its program ended, say,
-// taken up again although nobody sends its input again. The run claims a key of
-// its own, and stores its input, before the first node that changes something or
-// that is claimed. When the lease is over and the run has not ended, the ledger
-// tells (OnExpired of dodedupe's ledger class), and [Program.Resume] runs the
-// flow again with the input that is stored: nodes that run exactly once and are
-// done replay their output, so the run goes on behind the last of them.
+// Recovery resumes a run that stopped in the middle, for example because its
+// program ended, without a new request. Before the first node that is effectful
+// or claimed, the run claims a key of its own and stores its input. If the
+// lease ends before the run has ended, the ledger calls OnExpired (of
+// dodedupe's ledger class), which calls [Program.Resume]. Resume runs the flow
+// again with the stored input. Nodes that run exactly once and are done replay
+// their output, so the run continues after the last of them.
 //
-// A run has ended when all of its nodes are done, or when it failed with what
-// repeating does not change: a [Rejection], [ErrInput], [ErrNoKey], [ErrBegun],
-// [ErrOutput], [dedupe.ErrMismatch]. Its input is deleted then. After any other
-// failure it is taken up, though its sender was told of the failure, and may
-// repeat it, too.
+// A run has ended when all of its nodes are done, or when it failed with an
+// error that a repetition does not change: a [Rejection], [ErrInput],
+// [ErrNoKey], [ErrBegun], [ErrOutput], [dedupe.ErrMismatch]. Its input is then
+// deleted. After any other failure the run is resumed, although its sender got
+// an error and may repeat the request, too.
 //
-// The capabilities [Runs] and [Keys] have to be bound.
+// The capabilities [Runs] and [Keys] must be bound.
 type Recovery struct {
-	// Attempts is how often a run is begun at most, the first time included; 5
-	// when 0. After the nth failure the next attempt is made 2ⁿ⁻¹ leases later, or
-	// 15 minutes if that is less.
+	// Attempts is the largest number of attempts at a run, including the first;
+	// 5 when 0. After the nth failure the next attempt is made 2ⁿ⁻¹ leases
+	// later, but at most 15 minutes later.
 	Attempts int
-	// MaxInput is the size of the largest input that is stored, in bytes; 64 KiB
-	// when 0, and at most 1 MiB less 1 KiB. A run with a larger one fails with
-	// [ErrTooLarge], before any node that changes something.
+	// MaxInput is the size of the largest input that is stored, in bytes; 64
+	// KiB when 0, and at most 1 MiB less 1 KiB. A run with a larger one fails
+	// with [ErrTooLarge], before any effectful or claimed node.
 	MaxInput int
-	// TTL is how long an input is stored at most, and its run remembered; a day
-	// when 0.
+	// TTL is the longest time for which an input is stored and its run
+	// remembered; one day when 0.
 	TTL time.Duration
-	// Keep returns what is stored in place of the input, and Restore the input of
-	// that: for what must not be stored, as the number of a card. They must be
-	// set both, or not at all, in which case the input itself is stored.
+	// Keep returns the value to store instead of the input, and Restore makes
+	// the input of it again. Use them if a part of the input, such as a card
+	// number, must not be stored. Set both or neither. If neither is set, the
+	// input itself is stored.
 	Keep    func(in json.RawMessage) (json.RawMessage, error)
 	Restore func(ctx context.Context, b Bindings, kept json.RawMessage) (json.RawMessage, error)
-	// DeadLetter is told of a run that is given up. It is required. It is called
-	// again, up to 5 times, if it fails, or if the program ends meanwhile, and
-	// not any more once it has returned nil.
+	// DeadLetter is called for a run that is given up. It is required. If it
+	// fails, or the program ends meanwhile, it is called again, up to 5 times.
+	// After it has returned nil it is not called again.
 	DeadLetter func(ctx context.Context, b Bindings, d DeadLetter) error
 }
 
@@ -61,17 +62,18 @@ type DeadLetter struct {
 // ([Recovery.MaxInput]). Nothing was done.
 var ErrTooLarge = errors.New("the input is larger than what is stored for recovery")
 
-// Sealer encrypts the inputs that are stored. Package flowseal has one; or
-// [Unsealed], if that is what you want.
+// Sealer encrypts the stored inputs. Package flowseal has an implementation.
+// [Unsealed] stores inputs unencrypted.
 type Sealer interface {
-	// Seal encrypts a text. Only what it is about opens it again.
+	// Seal encrypts a text. Opening it needs the same about.
 	Seal(text, about []byte) (sealed []byte, err error)
 	Open(sealed, about []byte) (text []byte, err error)
-	// Digest returns 16 bytes or more that stand for a text, and do not tell it.
+	// Digest returns at least 16 bytes that identify a text without revealing
+	// it.
 	Digest(text []byte) []byte
 }
 
-// Unsealed stores inputs as they are. It opens no others.
+// Unsealed stores inputs unencrypted. It opens only those.
 type Unsealed struct{}
 
 const markUnsealed = '='
@@ -91,7 +93,7 @@ func (Unsealed) Open(sealed, _ []byte) ([]byte, error) {
 	return sealed[1:], nil
 }
 
-// Digest returns the text's SHA-256. Whoever guesses the text can check that.
+// Digest returns the text's SHA-256. Anyone who guesses the text can verify it.
 func (Unsealed) Digest(text []byte) []byte {
 	sum := sha256.Sum256(text)
 	return sum[:]
@@ -120,7 +122,7 @@ func (r Recovery) withDefaults() *Recovery {
 	return &r
 }
 
-// check adds what is wrong with a recovery.
+// check adds findings about a recovery.
 func (r *Recovery) check(v *validator) {
 	switch {
 	case r.DeadLetter == nil:
@@ -130,7 +132,7 @@ func (r *Recovery) check(v *validator) {
 	}
 }
 
-// final reports whether a run that failed so fails so again.
+// final reports whether a repetition of the run would fail with the same error.
 func final(err error) bool {
 	var rejection *Rejection
 	for _, e := range []error{ErrInput, ErrNoKey, ErrBegun, ErrOutput, ErrTooLarge, dedupe.ErrMismatch, dedupe.ErrKeyTooLarge} {
@@ -141,7 +143,7 @@ func final(err error) bool {
 	return errors.As(err, &rejection)
 }
 
-// run is one that is watched over.
+// run is a run that is watched.
 type run struct {
 	*Program
 	b        Bindings
@@ -166,7 +168,7 @@ func (p *Program) newRun(b Bindings, id string) *run {
 	return &run{p, b, id, p.keyOf("run", id), p.keyOf("input", id)}
 }
 
-// runID returns the id of a run of this flow by its key.
+// runID returns the id of this flow's run that has the key.
 func (p *Program) runID(key []byte) (id string, ok bool) {
 	var parts []any
 	if json.Unmarshal(key, &parts) != nil || len(parts) != 4 || parts[0] != p.name || parts[1] != "run" || parts[3] != 1.0 {
@@ -183,9 +185,11 @@ func (r *run) options() dedupe.ClaimOptions {
 	return dedupe.ClaimOptions{Lease: r.claim.Lease, TTL: r.recovery.TTL}
 }
 
-// watch does the rest of a run, and has it taken up if that does not end. Where
-// another run with the same input is watched over, or was, this one need not be.
-func (p *Program) watch(ctx context.Context, b Bindings, input json.RawMessage, rest func(ctx context.Context) error) error {
+// watch runs the rest of a run, and has it resumed if the rest does not end. If
+// another run with the same input is or was watched, this one need not be.
+func (p *Program) watch(
+	ctx context.Context, b Bindings, input json.RawMessage, rest func(ctx context.Context) error,
+) error {
 	r := p.newRun(b, encoded(b[Keys].(Sealer).Digest(append([]byte(p.name+"\n"), input...))))
 	sealed, err := r.seal(input)
 	if err != nil {
@@ -202,7 +206,10 @@ func (p *Program) watch(ctx context.Context, b Bindings, input json.RawMessage, 
 		return dedupe.LeaveToLease
 	}
 	var failed error
-	_, err = dedupe.Do(ctx, r.ledger(), r.key, dedupe.DoOptions{ClaimOptions: r.options(), OnFailure: onFailure}, func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
+	opts := dedupe.DoOptions{ClaimOptions: r.options(), OnFailure: onFailure}
+	_, err = dedupe.Do(ctx, r.ledger(), r.key, opts, func(
+		ctx context.Context, _ dedupe.Claim,
+	) ([]byte, error) {
 		ran = true
 		if failed = r.store(ctx, sealed); failed != nil {
 			return nil, failed
@@ -219,10 +226,11 @@ func (p *Program) watch(ctx context.Context, b Bindings, input json.RawMessage, 
 	case failed == nil && err == nil, final(failed):
 		r.forget(ctx)
 	}
-	return failed // if only its end is not recorded, it is taken up, and nothing happens again
+	// If only its end is not recorded, it is resumed, but no node runs again.
+	return failed
 }
 
-// seal returns what is stored of an input.
+// seal returns the stored form of an input.
 func (r *run) seal(input json.RawMessage) ([]byte, error) {
 	if r.recovery.Keep != nil {
 		kept, err := r.recovery.Keep(input)
@@ -237,7 +245,7 @@ func (r *run) seal(input json.RawMessage) ([]byte, error) {
 	return r.sealer().Seal(input, r.key)
 }
 
-// store stores what is sealed, as the result of a key.
+// store stores the sealed input, as the result of a key.
 func (r *run) store(ctx context.Context, sealed []byte) error {
 	opts := r.options()
 	opts.Lease, opts.Wait = 2*time.Second, 10*time.Second // who died in between had nothing to do but to store
@@ -253,14 +261,14 @@ func (r *run) store(ctx context.Context, sealed []byte) error {
 	return &dedupe.Error{Op: "Claim", Retryable: true, Err: dedupe.ErrInProgress}
 }
 
-// forget deletes the input. If that fails, its TTL does.
+// forget deletes the input. If that fails, the input expires with its TTL.
 func (r *run) forget(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = r.ledger().Forget(ctx, r.inputKey)
 }
 
-// load returns the input; ok is false if none was stored, so that no node has
+// load returns the input. ok is false if none was stored, so that no node has
 // run.
 func (r *run) load(ctx context.Context) (input json.RawMessage, ok bool, err error) {
 	claim, err := r.ledger().Claim(ctx, r.inputKey, dedupe.ClaimOptions{Lease: time.Second, TTL: r.recovery.TTL, Wait: 10 * time.Second})
@@ -282,8 +290,8 @@ func (r *run) load(ctx context.Context) (input json.RawMessage, ok bool, err err
 	return text, true, err
 }
 
-// Resume takes up a run whose lease is over. It is for the function that the
-// ledger of [Runs] calls then, with the key that it is told:
+// Resume resumes a run whose lease has ended. Call it with the expired key in
+// the function OnExpired of the ledger that is bound as [Runs]:
 //
 //	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClassOptions{
 //		OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
@@ -291,9 +299,9 @@ func (r *run) load(ctx context.Context) (input json.RawMessage, ok bool, err err
 //		},
 //	})
 //
-// It does nothing with a key that is not of a run of this flow, nor with a run
-// that has ended, or that somebody else is at. Its error is for a log: the run is
-// taken up again later, or given up ([Recovery.DeadLetter]).
+// It does nothing if the key is not of a run of this flow, if the run has
+// ended, or if another caller holds the run. Its error is only for a log: the
+// run is resumed again later, or given up ([Recovery.DeadLetter]).
 func (p *Program) Resume(ctx context.Context, b Bindings, key []byte) error {
 	id, ok := p.runID(key)
 	if !ok || p.recovery == nil {
@@ -306,8 +314,11 @@ func (p *Program) Resume(ctx context.Context, b Bindings, key []byte) error {
 	patient.claim.Wait = dedupe.MaxWait // for the leases of nodes, which end later
 	r := patient.newRun(b, id)
 	var held dedupe.Claim
-	opts := dedupe.DoOptions{ClaimOptions: r.options(), OnFailure: func(error) dedupe.Disposition { return dedupe.LeaveToLease }}
-	_, err := dedupe.Do(ctx, r.ledger(), r.key, opts, func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
+	opts := dedupe.DoOptions{ClaimOptions: r.options(),
+		OnFailure: func(error) dedupe.Disposition { return dedupe.LeaveToLease }}
+	_, err := dedupe.Do(ctx, r.ledger(), r.key, opts, func(
+		ctx context.Context, claim dedupe.Claim,
+	) ([]byte, error) {
 		held = claim
 		return []byte{markOutput}, r.resume(ctx, claim.Attempt)
 	})
@@ -322,7 +333,7 @@ func (p *Program) Resume(ctx context.Context, b Bindings, key []byte) error {
 	return err
 }
 
-// resume is an attempt, under the run's claim.
+// resume makes one attempt, under the run's claim.
 func (r *run) resume(ctx context.Context, attempt int) error {
 	input, stored, err := r.load(ctx)
 	switch {
@@ -339,7 +350,7 @@ func (r *run) resume(ctx context.Context, attempt int) error {
 	return err
 }
 
-// bury tells of a run that is given up. That is tried several times, too.
+// bury calls DeadLetter for a run that is given up, several times if it fails.
 func (r *run) bury(ctx context.Context, d DeadLetter, attempt int) error {
 	err := r.recovery.DeadLetter(ctx, r.b, d)
 	if err != nil && attempt >= r.recovery.Attempts+maxBurials-1 {
@@ -348,7 +359,7 @@ func (r *run) bury(ctx context.Context, d DeadLetter, attempt int) error {
 	return err
 }
 
-// postpone has the next attempt wait.
+// postpone delays the next attempt.
 func (r *run) postpone(ctx context.Context, claim dedupe.Claim) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -8,8 +8,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// Validate returns all that is wrong with a flow by itself. Handlers and
-// bindings are looked at by [Compile] and [Program.Preflight].
+// Validate returns all problems of a flow alone. [Compile] checks the handlers,
+// and [Program.Preflight] the bindings.
 func (f *Flow) Validate() []Finding {
 	v := validator{flow: f, nodes: map[string]*Node{}}
 	if len(f.Nodes) > MaxNodes || len(f.Edges) > MaxEdges {
@@ -45,7 +45,7 @@ func (v *validator) add(code Code, node string, edge *Edge, format string, args 
 	v.findings = append(v.findings, f)
 }
 
-// short keeps what a finding repeats of a flow within bounds.
+// short limits the length of a flow's text in a finding.
 func short(s string) string {
 	if len(s) > MaxNameSize {
 		return strings.ToValidUTF8(s[:MaxNameSize], "") + "…"
@@ -53,7 +53,7 @@ func short(s string) string {
 	return s
 }
 
-// node checks a node by itself.
+// node checks a node alone.
 func (v *validator) node(n *Node) {
 	if v.nodes[n.Name] != nil {
 		v.add(CodeDuplicateNode, n.Name, nil, "there is another node of that name")
@@ -93,8 +93,8 @@ func (v *validator) hint(n *Node, hint string) {
 	}
 }
 
-// conflicts compares what is said about a node's code, by a hint or by its
-// handler, with what the node declares.
+// conflicts compares what a hint or the handler declares with what the node
+// declares.
 func (n *Node) conflicts(who string, effects Effects, determinism Determinism) []Finding {
 	var v validator
 	if n.Effects.rank() >= 0 && effects.rank() > n.Effects.rank() {
@@ -179,7 +179,7 @@ func (v *validator) delivery(e *Edge) {
 	}
 }
 
-// graph checks what shows only in all edges together.
+// graph checks all edges together.
 func (v *validator) graph() {
 	reached := v.reached()
 	cyclic := v.cyclic()
@@ -243,7 +243,7 @@ func (v *validator) reached() map[string]bool {
 	return reached
 }
 
-// cyclic returns the nodes that are before themselves.
+// cyclic returns the nodes that lead to themselves.
 func (v *validator) cyclic() (names []string) {
 	for _, n := range v.flow.Nodes {
 		if v.before(n.Name, func(string) bool { return true })[n.Name] {
@@ -253,8 +253,8 @@ func (v *validator) cyclic() (names []string) {
 	return names
 }
 
-// before returns the nodes that lead to a node, by way of those that through
-// lets pass.
+// before returns the nodes that lead to a node, directly or through nodes that
+// through allows.
 func (v *validator) before(name string, through func(name string) bool) map[string]bool {
 	found := map[string]bool{}
 	for left := []string{name}; len(left) > 0; {
@@ -270,8 +270,8 @@ func (v *validator) before(name string, through func(name string) bool) map[stri
 	return found
 }
 
-// unrepeatable looks for nodes before an exactly-once target that run again
-// when a sender repeats itself, and may put out something else then.
+// unrepeatable finds nodes before an exactly-once target that run again when a
+// sender repeats a message, and may then have another output.
 func (v *validator) unrepeatable(n *Node) {
 	repeated := func(name string) bool { return !v.claimed(name) }
 	before := v.before(n.Name, repeated)
@@ -282,8 +282,9 @@ func (v *validator) unrepeatable(n *Node) {
 	}
 }
 
-// repeated looks for nodes before an exactly-once target that end the run when
-// a sender repeats itself: the target would be lost after its first failure.
+// repeated finds nodes before an exactly-once target that end the run when a
+// sender repeats a message: if the target failed once, it would never run
+// again.
 func (v *validator) repeated(n *Node) {
 	into := v.into[n.Name]
 	if len(into) == 0 || into[0].Delivery != ExactlyOnce {

@@ -29,7 +29,7 @@ func (l *detachedLedger) Claim(
 		opts.Wait = wait
 		claim, err = l.Ledger.Claim(l.client, key, opts)
 	}
-	// Such as the claim of a wait whose client has left.
+	// For example, the client left while the claim waited.
 	if errors.Is(err, dedupe.ErrUnknownOutcome) && claim.Owner != "" {
 		opts.Wait, opts.Owner = 0, claim.Owner
 		claim, err = l.Ledger.Claim(ctx, key, opts)
@@ -40,7 +40,7 @@ func (l *detachedLedger) Claim(
 
 // expires is the time when the key will be forgotten. It may be too early by
 // the duration of the claim. It is zero if another attempt was the first,
-// because then the time is unknown.
+// because the time is then unknown.
 func (l *detachedLedger) expires(ttl time.Duration) time.Time {
 	if l.claim.Attempt != 1 {
 		return time.Time{}

@@ -76,15 +76,15 @@ func (e *execution) answer(result []byte, err error) *problem.Problem {
 		// one.
 		return &takenOver
 	case err != nil:
-		// The response is not kept, or perhaps not; the client gets it all the
-		// same.
+		// The response is not kept, or perhaps not. The client gets it
+		// nevertheless.
 		e.kept = nil
 	}
 	e.response.send(e.kept)
 	return nil
 }
 
-// ending is how do ended.
+// ending is the result of do.
 type ending struct {
 	result   []byte
 	err      error
@@ -130,7 +130,8 @@ func (e *execution) runWithin() *problem.Problem {
 	return &timedOut
 }
 
-// answer goes on in the server's goroutine as the handler's own has ended.
+// answer ends the server's goroutine in the same way as the handler's own
+// ended.
 func (end *ending) answer(e *execution) *problem.Problem {
 	switch {
 	case end.returned:
@@ -141,7 +142,7 @@ func (end *ending) answer(e *execution) *problem.Problem {
 	panic(end.panicked)
 }
 
-// report logs a panic that no server sees any more, as net/http's does.
+// report logs a panic that no server can see any more, as net/http does.
 func (end *ending) report() {
 	if end.panicked != nil && end.panicked != http.ErrAbortHandler {
 		slog.Error("dedupehttp: a handler panicked after its client was answered", "panic",
@@ -149,7 +150,7 @@ func (end *ending) report() {
 	}
 }
 
-// work runs the handler, and returns what is to be stored.
+// work runs the handler, and returns the record to store.
 func (e *execution) work(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
 	defer e.settlePanic()
 	e.response = newRecorder(e.w, e.m.Streaming, e.share)

@@ -51,10 +51,10 @@ func keyProblem(code, detail string) *problem.Problem {
 	return &problem.Problem{Status: http.StatusBadRequest, Code: code, Detail: detail, Hint: hint}
 }
 
-// isBare: visible characters, without those that would end the value, or begin
-// another, in a structured field. (A list of two keys must not pass for one:
-// where header values are joined, as in Workers, a comma is all that is left of
-// the second header.)
+// isBare reports whether a key has only visible characters, and none that ends
+// or separates values in a structured field. (Two keys must not count as one:
+// if header values are joined, as in Workers, the second header is visible only
+// by a comma.)
 func isBare(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte(`",;\`, c) >= 0 {
@@ -64,8 +64,8 @@ func isBare(s string) bool {
 	return true
 }
 
-// unquote returns what the string of a structured field stands for. It stops
-// where that is too long.
+// unquote decodes the string of a structured field. It stops if the result is
+// too long.
 func unquote(s string) (string, bool) {
 	var key []byte
 	for i := 1; i < len(s) && len(key) <= MaxIdempotencyKey; i++ {
@@ -90,8 +90,8 @@ const (
 	keyHashed = 2 // the SHA-256 of that
 )
 
-// ledgerKey returns the key under which a scope's key is in the ledger. No two
-// pairs have the same one, short of a collision of SHA-256.
+// ledgerKey returns the ledger's key for a scope and a key. Different pairs
+// have different keys, except for a collision of SHA-256.
 func ledgerKey(scope, key string) []byte {
 	k := append(binary.AppendUvarint([]byte{keyWhole}, uint64(len(scope))), scope...)
 	k = append(k, key...)
@@ -102,10 +102,10 @@ func ledgerKey(scope, key string) []byte {
 	return append([]byte{keyHashed}, sum[:]...)
 }
 
-// fingerprint stands for what a request asks for: its method, path and query,
-// the headers that say what the body means, and the body. Where a handler
-// further out has changed the URL, such as http.StripPrefix, both count: two
-// routes that lead to one handler are two requests.
+// fingerprint identifies a request: its method, path and query, the headers
+// that define the meaning of the body, and the body. If an outer handler, such
+// as http.StripPrefix, has changed the URL, both URLs count, so two routes to
+// one handler are two requests.
 func fingerprint(r *http.Request, body []byte) []byte {
 	h := sha256.New()
 	parts := []string{

@@ -30,8 +30,8 @@ func Fixed(ledger dedupe.Ledger) LedgerFunc {
 type ScopeFunc func(*http.Request) (string, error)
 
 // Idempotent returns middleware that runs a handler once for each
-// Idempotency-Key; see the package's documentation. It panics when ledger or
-// scope is nil, and when an option is out of its limits.
+// Idempotency-Key; see the package's documentation. It panics if ledger or
+// scope is nil, or if an option is outside of its limits.
 func Idempotent(ledger LedgerFunc, scope ScopeFunc, opts *Options) func(http.Handler) http.Handler {
 	var o Options
 	if opts != nil {

@@ -9,7 +9,7 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// Options say how [Idempotent] works; nil means the defaults.
+// Options configure [Idempotent]; nil means the defaults.
 type Options struct {
 	// Required refuses a request without a key with status 400. By default such
 	// a request goes to the handler as if there were no middleware.
@@ -41,13 +41,13 @@ type Options struct {
 	// may run again after a failure. It is not called if the handler has called
 	// [NoEffect].
 	Disposition func(status int) dedupe.Disposition
-	// Timeout is how long a client waits from when the handler begins; no limit
+	// Timeout is how long a client waits after the handler has begun; no limit
 	// when 0. Then the handler's context ends, with the cause
 	// [http.ErrHandlerTimeout], and the client gets status 503 and the code
 	// timed_out. The handler keeps its claim until it has returned, and its
-	// response is stored for the key's next request. A response that is partly
-	// sent is broken off. Do not use [http.TimeoutHandler] inside the
-	// middleware; see the package's documentation.
+	// response is stored for the key's next request. A partly sent response is
+	// broken off. Do not use [http.TimeoutHandler] inside the middleware; see
+	// the package's documentation.
 	Timeout time.Duration
 	// Streaming: the response goes out as the handler writes it, and its body
 	// is not kept.
@@ -82,7 +82,7 @@ func RepeatServerErrors(status int) dedupe.Disposition {
 	return DefaultDisposition(status)
 }
 
-// complete fills in the defaults, and returns what is wrong with the options.
+// complete fills in the defaults, and returns a problem of the options, or "".
 func (o *Options) complete() string {
 	if len(o.Methods) == 0 {
 		o.Methods = []string{http.MethodPost, http.MethodPatch}

@@ -25,8 +25,8 @@ var (
 	}
 )
 
-// minRetryAfter is what a client should wait at least before it tries again. A
-// holder is done long before its lease is over.
+// minRetryAfter is the shortest time that a client should wait before it tries
+// again. A holder usually ends long before its lease.
 const minRetryAfter = time.Second
 
 var (
@@ -51,8 +51,7 @@ var (
 	}
 )
 
-// panicRecord returns what is kept in place of the response of a handler that
-// panicked.
+// panicRecord returns the record that is stored for a handler that panicked.
 func panicRecord(expires time.Time) *record {
 	rec := &recorder{header: http.Header{}}
 	problem.Problem{
@@ -64,7 +63,7 @@ func panicRecord(expires time.Time) *record {
 	return rec.record(expires)
 }
 
-// claimProblem says why a key could not be claimed.
+// claimProblem returns the problem for an error of the claim.
 func claimProblem(err error) *problem.Problem {
 	switch {
 	case errors.Is(err, dedupe.ErrMismatch):

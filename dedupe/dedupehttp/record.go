@@ -13,7 +13,7 @@ import (
 	"flow.internal/capdo/dedupe/internal/inflight"
 )
 
-// Limits of what is kept of a response, which together with a status fit into
+// Limits of the stored part of a response. Together with a status they fit into
 // [dedupe.MaxResultSize].
 const (
 	// MaxKeptBody is the size of the largest body that is kept, in bytes.
@@ -33,13 +33,13 @@ const (
 	headerExpires    = "Idempotency-Expires"
 )
 
-// Errors of a record; neither says what is in it.
+// Errors of a record. Neither reveals its content.
 var (
 	errRecord        = errors.New("the stored response is corrupt, or not a response")
 	errRecordVersion = errors.New("the stored response is of a version that this program does not know")
 )
 
-// record is what is kept of a response.
+// record is the stored part of a response.
 type record struct {
 	status int
 	// A name without values stands for a header that is not sent, although the
@@ -196,9 +196,8 @@ var notKept = []string{
 var ofBody = []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Range",
 	"Content-Digest", "Content-Md5", "Digest"}
 
-// keptHeader returns what is kept of a header that was before when the handler
-// began, and of that what describes the body only with it. What is not the
-// handler's is left to whom it belongs.
+// keptHeader returns the part of a header to store. It leaves out headers that
+// outer handlers had set (before), and without the body those that describe it.
 func keptHeader(header, before http.Header, withBody bool) http.Header {
 	kept := http.Header{}
 	for name, values := range header {
@@ -222,8 +221,8 @@ func keptHeader(header, before http.Header, withBody bool) http.Header {
 	return kept
 }
 
-// cleanHeader returns a copy of a header in canonical form, without trailers,
-// and without what would end a line, as net/http's server does it.
+// cleanHeader returns a copy of a header in canonical form, without trailers
+// and line ends, as net/http's server does.
 func cleanHeader(header http.Header) http.Header {
 	clean := make(http.Header, len(header))
 	for _, as := range slices.Sorted(maps.Keys(header)) {
@@ -244,7 +243,7 @@ var lineEnds = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
 
 func cleanValue(s string) string { return strings.Trim(lineEnds.Replace(s), " \t") }
 
-// isHeaderName: a token (RFC 9110, section 5.6.2).
+// isHeaderName reports whether s is a token (RFC 9110, section 5.6.2).
 func isHeaderName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -256,7 +255,7 @@ func isHeaderName(s string) bool {
 	return s != ""
 }
 
-// bodyAllowed: a response of that status can have a body.
+// bodyAllowed reports whether a response with that status can have a body.
 func bodyAllowed(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }

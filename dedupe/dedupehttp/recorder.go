@@ -38,8 +38,8 @@ func newRecorder(w http.ResponseWriter, streaming bool, share *budget.Share) *re
 		header: w.Header().Clone(), body: inflight.Buffer{Share: share, Limit: MaxKeptBody}}
 }
 
-// Header returns the handler's header. At first it is as handlers further out
-// have left it.
+// Header returns the handler's header. It begins with the headers that outer
+// handlers have set.
 func (rec *recorder) Header() http.Header { return rec.header }
 
 // WriteHeader fixes the status and the header. Informational responses (1xx)
@@ -64,8 +64,8 @@ func (rec *recorder) writeHeader(status int) {
 	}
 }
 
-// Write adds to the body. Once the client has left it fails with
-// [http.ErrHandlerTimeout] where the body is not kept.
+// Write adds to the body. If the client has left and the body is not kept,
+// Write fails with [http.ErrHandlerTimeout].
 func (rec *recorder) Write(p []byte) (int, error) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -103,7 +103,7 @@ func (rec *recorder) FlushError() error {
 	return http.NewResponseController(rec.w).Flush()
 }
 
-// begin sends what there is, and lets through what follows.
+// begin sends the response so far, and lets the rest through.
 func (rec *recorder) begin() {
 	rec.through = true
 	if rec.left {
@@ -155,7 +155,7 @@ func (rec *recorder) finish() {
 	}
 }
 
-// record returns what is to be kept of the response.
+// record returns the record to store for the response.
 func (rec *recorder) record(expires time.Time) *record {
 	c := &record{status: rec.status, incomplete: rec.passed, body: rec.body.Bytes(),
 		expires: expires}

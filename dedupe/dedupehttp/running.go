@@ -7,7 +7,7 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// running is what a handler's context has.
+// running is the value of a handler's context.
 type running struct {
 	key      string
 	claim    dedupe.Claim
@@ -16,10 +16,9 @@ type running struct {
 
 type runningKey struct{}
 
-// Key returns the Idempotency-Key that a handler runs under, without quotes and
-// escapes, and whether there is one: a request without a key has none. It is
-// what the client sent. To use it as the idempotency key of a service that
-// knows no scopes, put the scope before it.
+// Key returns the handler's Idempotency-Key, without quotes and escapes, as the
+// client sent it. ok is false for a request without a key. To use it as an
+// idempotency key of another service without scopes, prepend the scope.
 func Key(ctx context.Context) (key string, ok bool) {
 	r, ok := ctx.Value(runningKey{}).(*running)
 	if !ok {
@@ -28,9 +27,9 @@ func Key(ctx context.Context) (key string, ok bool) {
 	return r.key, true
 }
 
-// ClaimOf returns the claim that a handler runs under, and whether there is
-// one. If it is TakenOver, an earlier run of the handler may have had its
-// effect: look before acting again. The claim is completed by the middleware.
+// ClaimOf returns the handler's claim. ok is false for a request without a key.
+// If the claim is TakenOver, an earlier run of the handler may have had its
+// effect: check before you act again. The middleware completes the claim.
 func ClaimOf(ctx context.Context) (claim dedupe.Claim, ok bool) {
 	r, ok := ctx.Value(runningKey{}).(*running)
 	if !ok {
@@ -39,10 +38,10 @@ func ClaimOf(ctx context.Context) (claim dedupe.Claim, ok bool) {
 	return r.claim, true
 }
 
-// Fence returns the fence of the claim that a handler runs under, and whether
-// there is one. It grows from each run of a key's handler to the next, so that
-// the system which the handler writes to can reject the writes of an earlier
-// run; see [dedupe.Claim].
+// Fence returns the fence of the handler's claim. ok is false for a request
+// without a key. The fence grows from each run of a key's handler to the next,
+// so that the system which the handler writes to can reject the writes of an
+// earlier run; see [dedupe.Claim].
 func Fence(ctx context.Context) (fence int64, ok bool) {
 	claim, ok := ClaimOf(ctx)
 	return claim.Fence, ok

@@ -15,8 +15,8 @@ import (
 	"flow.internal/capdo/internal/direct"
 )
 
-// caller calls a method of the object with that name, each time through a fresh
-// stub: after a reset the old one is dead.
+// caller calls a method of the object with that name. It makes a new stub for
+// each call, because a stub is dead after a reset.
 type caller func(ctx context.Context, object, method string, msg []byte) ([]byte, error)
 
 func namespaceCaller(n *durable.Namespace) caller {
@@ -29,12 +29,14 @@ func namespaceCaller(n *durable.Namespace) caller {
 	}
 }
 
-// deliver delivers a message that is safe to repeat. It repeats the message once
-// when its outcome is unknown, and then again, until ctx's deadline, while that
-// may pass: an object moves to another node, say. Without a deadline nobody has
-// said how long that is worth, and there is no more than the one repetition.
-// Nothing is sent once ctx has ended.
-func (call caller) deliver(ctx context.Context, object, method string, msg []byte) (body []byte, err error) {
+// deliver delivers a message that is safe to repeat. If the outcome is unknown,
+// it repeats the message once. If ctx has a deadline, it then repeats it until
+// the deadline, as long as the error may pass, for example because the object
+// moves to another node. Without a deadline it does not, because nobody has
+// said how long to try. It sends nothing after ctx has ended.
+func (call caller) deliver(
+	ctx context.Context, object, method string, msg []byte,
+) (body []byte, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -44,7 +46,9 @@ func (call caller) deliver(ctx context.Context, object, method string, msg []byt
 		if err == nil || n == 0 && effect.Definite(err) {
 			return body, err
 		}
-		causes = append(causes[:min(n, 1)], err) // the first, and the last even if it is definite: the first may have taken effect
+		// The first, and the last even if it is definite: the first may have
+		// taken effect.
+		causes = append(causes[:min(n, 1)], err)
 		if ctx.Err() != nil || n > 0 && !(passes(ctx, err) && pause(ctx, n)) {
 			break
 		}
@@ -55,11 +59,11 @@ func (call caller) deliver(ctx context.Context, object, method string, msg []byt
 	return nil, effect.Unknown(causes...)
 }
 
-// attemptTime is what an attempt is given where there is time for more of them:
-// the machine that it went to may be gone, and nothing say so.
+// attemptTime is the time limit for one attempt, if there may be others: its
+// machine may be gone without a notice.
 const attemptTime = 10 * time.Second
 
-// bounded is attempt, which ends early where ctx has a deadline.
+// bounded is attempt with a time limit if ctx has a deadline.
 func (call caller) bounded(ctx context.Context, object, method string, msg []byte) ([]byte, error) {
 	if _, ok := ctx.Deadline(); ok {
 		within, cancel := context.WithTimeout(ctx, attemptTime)
@@ -69,19 +73,20 @@ func (call caller) bounded(ctx context.Context, object, method string, msg []byt
 	return call.attempt(ctx, object, method, msg)
 }
 
-// passes reports that ctx has a deadline, and that a call which failed so may
-// succeed before it: the platform lost it, and the object did not refuse it.
-// While objects move, workerd also says "internal error".
+// passes reports whether ctx has a deadline, and a call that failed with err
+// may succeed before it, because the platform lost the call and the object did
+// not refuse it. While objects move, workerd also says "internal error".
 func passes(ctx context.Context, err error) bool {
-	if _, limited := ctx.Deadline(); !limited || durable.Overloaded(err) || effect.Definite(err) || errors.Is(err, durable.ErrRemote) {
+	if _, limited := ctx.Deadline(); !limited || durable.Overloaded(err) ||
+		effect.Definite(err) || errors.Is(err, durable.ErrRemote) {
 		return false
 	}
 	var platform *durable.Error
 	return errors.As(err, &platform) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// pause waits before the repetition after the nth, from 0.1 s to 2 s and by
-// chance up to half of that less, and reports whether there is time for it.
+// pause waits before the repetition after the nth: 0.1 s to 2 s, less a random
+// part of up to a half. It reports whether there is time for the repetition.
 func pause(ctx context.Context, n int) bool {
 	d := min(50*time.Millisecond<<min(n, 10), 2*time.Second)
 	d -= rand.N(d / 2)
@@ -98,8 +103,8 @@ func pause(ctx context.Context, n int) bool {
 	}
 }
 
-// wait has an object wait for as long as msg says, a slice at most. What is not
-// answered a little later is lost.
+// wait makes an object wait for the time in msg, at most one slice. If there is
+// no answer soon after that, the call is lost.
 func (call caller) wait(ctx context.Context, object string, msg []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, engine.WaitSlice*time.Millisecond+attemptTime/2)
 	defer cancel()
@@ -114,7 +119,7 @@ func (call caller) attempt(ctx context.Context, object, method string, msg []byt
 	return wire.DecodeReply(b)
 }
 
-// forgetKey removes the record of an object that keeps one.
+// forgetKey removes the record of an object that keeps a single one.
 func (call caller) forgetKey(ctx context.Context, object, _ string) error {
 	body, err := call.deliver(ctx, object, wire.MethodLookKey, wire.EncodeLook())
 	if err != nil {

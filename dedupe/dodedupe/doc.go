@@ -42,19 +42,19 @@
 //
 //	capdo.dedupe.v1:<base64url of the scope>:<base64url of the key>
 //
-// It has no padding (RFC 4648, section 5). No two pairs of scope and key have
-// the same name, whatever bytes they consist of. Another binding, class or
-// scope is another store, in which no key has been seen yet.
+// The base64url has no padding (RFC 4648, section 5). Different pairs of scope
+// and key, of any bytes, have different names. Another binding, class or scope
+// is another store, which starts empty.
 //
 // # Ordering
 //
 // The object reads, decides and writes in one step, without waiting in between.
 // Its answer leaves only after the write is durable. After the record has
-// expired, the object's alarm deletes it and everything else that the object
-// has stored. Whether a record has expired is decided when it is read, so an
-// alarm may be late. Time is the object's clock. If that clock is set back, it
-// stands still for the records that have been written and for as long as the
-// object stays in memory.
+// expired, the object's alarm deletes everything that the object has stored. A
+// late alarm does no harm, because each read checks whether the record has
+// expired. Time is the object's clock. If that clock is set back, the object's
+// time stands still until the clock has caught up with the stored records and
+// with the times that the object has in memory.
 //
 // Each PutIfAbsent has an owner token of 128 random bits, which its one
 // repetition carries, too. Forget reads the record and removes what it saw, so
@@ -74,29 +74,30 @@
 //	capdo.dedupe.v1:<base64url of the scope>:<bucket>/<buckets>
 //	capdo.sequence.v1:<base64url of the scope>:<base64url of the stream>
 //
-// A fence is the object's time in µs when the key was claimed, or more than the
-// largest that the object has given. When a record is removed, its fence is
-// stored. So fences grow across deletions and evictions, whatever the clock
-// does. If an object has nothing else to keep, it is emptied, with its fence,
-// at the earliest a minute after the time of that fence. Only if the clock is
-// then set back beyond that time, a fence may be reused.
+// A fence is the object's time in µs when the key was claimed, but at least one
+// more than the largest fence that the object has given. When a record is
+// removed, the object stores its fence. So fences grow across deletions and
+// evictions, whatever the clock does. An object that keeps nothing else is
+// emptied, with its fence, at the earliest a minute after the time of that
+// fence. A fence may be reused only if the clock is then set back beyond that
+// time.
 //
-// While the clock is up to a minute behind what an object has seen or stored,
-// time stands still for that object. If the clock is further behind, it was
-// wrong before. Records that were stored meanwhile are dated anew when their
-// key is next read, so that no lease is longer than requested. If the key was
-// first seen before that, its lease is not longer than [dedupe.MaxLease]. If
-// the holder of such a key dies, OnExpired is called only when the key is read,
-// or when the clock gets there.
+// If the clock is up to a minute behind the latest time that an object has seen
+// or stored, time stands still for that object. If it is further behind, the
+// stored time was wrong. Records stored at such a time are dated anew when
+// their key is next read, so that no lease is longer than requested. If the key
+// was first seen before that time, its new lease is limited only by
+// [dedupe.MaxLease]. If the holder of such a key dies, OnExpired is called only
+// when the key is read, or when the clock reaches that time.
 //
 // A caller waits in the object, in a call that claims nothing, and claims when
 // that call returns. So a caller that has left holds nothing. Every change of
 // the key wakes the caller. If such a call is lost, the caller claims again. If
-// that happens twice in succession, its wait is over. A call lasts at most 10
-// s, so an object waits no longer for a caller that has left. At most
-// [MaxWaiters] wait in all objects of an isolate, and of one scope as many as
-// it leaves to the others. Beyond that, a Claim that would wait fails with
-// [dedupe.ErrOverloaded], and has changed nothing.
+// that happens twice in succession, the wait ends. A call lasts at most 10 s,
+// and so an object waits at most 10 s for a caller that has left. At most
+// [MaxWaiters] wait in all objects of an isolate; one scope may use at most as
+// many as it leaves to the others. Beyond that, a Claim that would wait fails
+// with [dedupe.ErrOverloaded], and has changed nothing.
 //
 // An alarm removes up to 200 records that have expired, sets itself again, and
 // empties the object when none is left. A sequence's counter stays. If a class
@@ -111,16 +112,14 @@
 // # Lost calls
 //
 // A call whose answer is lost may have had its effect. Each call carries the
-// owner's token, so repeating it does no harm: the winner hears again that it
-// is the winner. A call is repeated once immediately. If its context has a
-// deadline, it is then repeated until the deadline, with pauses that grow from
-// about 0.1 s to 2 s, less a random part, and 10 s for each attempt. So give
-// calls a deadline that is longer than a failed node of a cluster is missing.
-// They then survive the loss of a node. If the deadline comes first, they fail
-// with [dedupe.ErrUnknownOutcome]; repeat a claim with its owner. Without a
-// deadline there is the one repetition, because a request does not go on for
-// ever. [dedupe.ErrOverloaded] and errors of the object itself are not
-// repeated.
+// owner's token, so repeating it does no harm: the winner gets the same answer.
+// A call is repeated once immediately. If its context has a deadline, it is
+// then repeated until the deadline, with pauses that grow from about 0.1 s to 2
+// s, less a random part, and up to 10 s for each attempt. If the deadline comes
+// first, the call fails with [dedupe.ErrUnknownOutcome]; repeat a claim with
+// its owner. So give calls a deadline that is longer than a cluster needs to
+// replace a failed node. Without a deadline a call is repeated only once.
+// [dedupe.ErrOverloaded] and errors of the object itself are not repeated.
 //
 // # A class that does more
 //

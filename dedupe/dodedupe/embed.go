@@ -16,9 +16,9 @@ import (
 )
 
 // Embedded is a ledger within an object of any class, in the object's own
-// SQLite storage: what the object stores and what the ledger knows of it are
-// one transaction, so that an effect on the object happens exactly once. It is
-// a [dedupe.Ledger] whose calls do not leave the object, shared by all of its
+// SQLite storage. The object's writes and the ledger's are one transaction, so
+// an effect on the object happens exactly once. It is a [dedupe.Ledger] whose
+// calls do not leave the object. All handlers of the object share it.
 // handlers.
 //
 //	func NewAccount(_ context.Context, state *durable.State, _ *durable.Env) (*Account, error) {
@@ -36,18 +36,17 @@ import (
 //		return a.ledger.Alarm(ctx, a.remind)
 //	}
 //
-// The object has one alarm, which the ledger needs: its class implements
-// [durable.Alarmer] as above, and sets alarms of its own with SetAlarm,
-// GetAlarm and DeleteAlarm of Embedded in place of those of [durable.Storage];
-// likewise DeleteAll. The names of the ledger's tables and keys begin with
-// "_capdo_".
+// The ledger shares the object's one alarm. So the class implements
+// [durable.Alarmer] as above. It calls SetAlarm, GetAlarm, DeleteAlarm and
+// DeleteAll of Embedded instead of those of [durable.Storage]. The names of the
+// ledger's tables and keys begin with "_capdo_".
 //
 // Within a [durable.Storage.Transaction] the ledger's calls are part of it, and
 // are rolled back with it. Calls of other goroutines wait until it is over, so
-// its function must not wait for one. Within a
+// its function must not wait for them. Within a
 // [durable.Storage.TransactionSync] a call that has to set an alarm fails with
-// [durable.ErrTransactionParked], and all of it is rolled back: Once is there
-// for that.
+// [durable.ErrTransactionParked], and the transaction is rolled back. Use Once
+// instead.
 type Embedded struct {
 	*Ledger
 	engine *engine.Embedded
@@ -69,8 +68,8 @@ const (
 	opCompleteTx = "CompleteTx"
 )
 
-// Embed returns the ledger of an object, for the constructor of its class to
-// call. It fails with [ErrNeedsSQLite] in a class with key-value storage, with
+// Embed returns the ledger of an object. Call it in the constructor of the
+// class. It fails with [ErrNeedsSQLite] in a class with key-value storage, with
 // [dedupe.ErrInvalidTTL], and natively with an error of kind
 // [dedupe.RuntimeUnavailable].
 func Embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
@@ -122,22 +121,21 @@ func embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
 	return &Embedded{ledger, embedded}, nil
 }
 
-// OnceOptions say how [Embedded.Once] does a key's work. Nil means the
-// defaults.
+// OnceOptions configure [Embedded.Once]. Nil means the defaults.
 type OnceOptions struct {
 	Fingerprint []byte        // as in [dedupe.ClaimOptions]
 	TTL         time.Duration // as in [dedupe.ClaimOptions]
 }
 
-// Once does a key's work unless it has been done, and stores its result, at
-// most [dedupe.MaxResultSize] bytes, in the same transaction: whatever work has
-// written to the object's storage is there if and only if the result is. Where
-// the key is completed, Once returns its result, and work does not run.
+// Once runs a key's work unless it has been done, and stores its result, at
+// most [dedupe.MaxResultSize] bytes, in the same transaction: the object's
+// storage has the writes of work if and only if it has the result. If the key
+// is already completed, Once returns its result and does not run work.
 //
 // work is like the function of [durable.Storage.TransactionSync]: it must not
-// wait, nor use the ledger. When it fails nothing has changed, and Once returns
-// its error. Once fails like [dedupe.Ledger.Claim], and with a
-// [*dedupe.InProgressError] while somebody else holds the key by a claim.
+// wait, and must not use the ledger. If it fails, nothing has changed, and Once
+// returns its error. Once fails like [dedupe.Ledger.Claim], and with a
+// [*dedupe.InProgressError] while another owner holds the key by a claim.
 func (e *Embedded) Once(
 	ctx context.Context, key []byte, opts *OnceOptions, work func(fence int64) ([]byte, error),
 ) (result []byte, replayed bool, err error) {
@@ -172,10 +170,10 @@ func (e *Embedded) Once(
 	return done.Value, done.Replayed, nil
 }
 
-// CompleteTx completes a claim with what work returns, in the same transaction
-// as what work writes to the object's storage; see Once for work. Where the
-// holder has completed the claim before, it returns that result, and work does
-// not run. It fails like [dedupe.Ledger.Complete].
+// CompleteTx completes a claim with the result of work, in the same transaction
+// as the writes of work to the object's storage. Once describes work. If the
+// holder has already completed the claim, CompleteTx returns that result and
+// does not run work. It fails like [dedupe.Ledger.Complete].
 func (e *Embedded) CompleteTx(
 	ctx context.Context, claim dedupe.Claim, work func() ([]byte, error),
 ) (result []byte, err error) {
@@ -194,38 +192,38 @@ func (e *Embedded) CompleteTx(
 }
 
 // DeleteAll deletes everything that the object has stored, with the ledger and
-// all alarms, and wakes who waits. Fences go on growing for as long as the
-// object stays in memory, and after that as the clock does.
+// all alarms, and wakes waiting callers. Fences continue to grow while the
+// object stays in memory; after that they grow as the clock does.
 func (e *Embedded) DeleteAll(ctx context.Context) error { return e.engine.DeleteAll(ctx) }
 
-// SetAlarm sets the object's own alarm, in place of one that is set; see
-// [durable.AsyncKV.SetAlarm]. It works within a
-// [durable.Storage.Transaction], and is rolled back with it.
+// SetAlarm sets the object's own alarm, and replaces an earlier one; see
+// [durable.AsyncKV.SetAlarm]. It works within a [durable.Storage.Transaction],
+// and is rolled back with it.
 func (e *Embedded) SetAlarm(ctx context.Context, at time.Time) error {
 	return e.engine.SetAlarm(ctx, at)
 }
 
-// GetAlarm returns when the object's own alarm is due, the zero time if none is
-// set. While one is delivered it is not set any more. It fails with
-// [ErrVersion] for one that a newer program has set.
+// GetAlarm returns when the object's own alarm is due. It returns the zero time
+// if none is set, and while the alarm is being delivered. It fails with
+// [ErrVersion] if a newer program has set the alarm.
 func (e *Embedded) GetAlarm() (time.Time, error) { return e.engine.GetAlarm() }
 
 // DeleteAlarm deletes the object's own alarm, if one is set.
 func (e *Embedded) DeleteAlarm(ctx context.Context) error { return e.engine.DeleteAlarm(ctx) }
 
-// Alarm does what the ledger's alarm has to do, and calls user if the object's
-// own alarm is due. The class's Alarm method calls it. The
-// object's own alarm is delivered as the platform delivers alarms: at least
-// once, and again after errors, panics and crashes, up to 6 times, after 2 s
-// first. A class that sets none may pass nil. user and [EmbedOptions.OnExpired]
-// may run at the same time: neither waits for the other.
+// Alarm handles the ledger's alarm, and calls user if the object's own alarm is
+// due. The class's Alarm method calls it. The object's own alarm is delivered
+// as the platform delivers alarms: at least once, and again after errors,
+// panics and crashes, up to 6 times, the first time after 2 s. A class that
+// sets no alarms may pass nil. user and [EmbedOptions.OnExpired] may run at the
+// same time.
 func (e *Embedded) Alarm(
 	ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error,
 ) error {
 	return e.engine.Alarm(ctx, user)
 }
 
-// call is a caller that does not leave the object.
+// call is a caller for the object itself.
 func (o *ledgerObject) call(ctx context.Context, _, method string, msg []byte) ([]byte, error) {
 	for _, m := range ledgerMethods {
 		if m.name == method {

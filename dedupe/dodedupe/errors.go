@@ -11,22 +11,21 @@ import (
 
 // Errors of this provider, besides those of packages dedupe and durable.
 var (
-	// ErrCorrupt: what is stored for the key is not a record. It is left as it
-	// is; Forget removes it.
+	// ErrCorrupt: the key's stored value is not a record. The call has not
+	// changed it; Forget removes it.
 	ErrCorrupt = codec.ErrCorrupt
-	// ErrVersion: a record or a message is of a version that this program does
-	// not know; a newer one wrote it. A record is left as it is.
+	// ErrVersion: a newer program wrote the record or the message, in a version
+	// that this program does not know. The call has not changed the record.
 	ErrVersion = codec.ErrVersion
-	// ErrMalformed: a message that caller and object exchange cannot be
-	// decoded.
+	// ErrMalformed: a message between caller and object cannot be decoded.
 	ErrMalformed = codec.ErrMalformed
-	// ErrNeedsSQLite: the class that the binding leads to has key-value
-	// storage, where only a [Store] with an object per key works. It matches
-	// [durable.ErrNoSQL]. Declare another class, in new_sqlite_classes.
+	// ErrNeedsSQLite: the binding's class has key-value storage, where only a
+	// [Store] with an object per key works. It matches [durable.ErrNoSQL].
+	// Declare another class, in new_sqlite_classes.
 	ErrNeedsSQLite = wire.ErrNeedsSQLite
 )
 
-// fail makes the error that the caller of a method gets.
+// fail returns the error of an operation for its caller.
 func fail(op string, err error) error {
 	e := &dedupe.Error{Op: op, Err: err}
 	switch {

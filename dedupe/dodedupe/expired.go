@@ -5,9 +5,9 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Expired tells of a claim whose lease ran out while its holder had neither
-// completed nor released it: most likely the holder died, and its work may have
-// been done in part. When it was looked at, nobody had taken the claim over.
+// Expired describes a claim whose lease ran out before its holder completed or
+// released it: most likely the holder died, and its work may have been done in
+// part. At that time nobody had taken the claim over.
 type Expired struct {
 	// Scope is the ledger's. It is empty if scope and key, of an object with a
 	// single key, have more than about 70 kB together.
@@ -25,11 +25,11 @@ func newExpired(object, key string, e *entry.Entry) Expired {
 	return Expired{scope, named, e.Number, int(e.Attempt)}
 }
 
-// maxStoredName is the longest name that an object keeps: that of a scope of
-// about 70 kB.
+// maxStoredName is the longest name that an object stores, which allows a scope
+// of about 70 kB.
 const maxStoredName = 100 << 10
 
-// isLongName reports whether an object cannot know a name by itself.
+// isLongName reports whether a name is too long for an object to know it.
 func isLongName(name string) bool {
 	return len(name) > durable.MaxNameSize && len(name) <= maxStoredName
 }

@@ -23,8 +23,8 @@ type LedgerOptions struct {
 	// Binding is the Durable Object binding of the class that [RegisterLedger]
 	// declared; "LEDGER" when empty.
 	Binding string
-	// Scope keeps the keys of several users of one class apart: any bytes, none
-	// by default. Another scope is another, empty ledger.
+	// Scope separates the keys of several users of one class: any bytes, none
+	// by default. Another scope is another ledger, which starts empty.
 	Scope string
 	// DefaultTTL is what a TTL of 0 means; [dedupe.DefaultTTL] when 0.
 	DefaultTTL time.Duration
@@ -34,7 +34,7 @@ type LedgerOptions struct {
 }
 
 // Ledger is a [dedupe.Ledger] on Durable Objects. It belongs to the invocation
-// that its env was handed to.
+// of its env.
 type Ledger struct {
 	call     caller
 	scope    string
@@ -56,7 +56,7 @@ const (
 	opNext         = "Next"
 )
 
-// NewLedger returns the ledger that a binding leads to. It fails with
+// NewLedger returns the ledger behind a binding. It fails with
 // [durable.ErrNoBinding], [dedupe.ErrInvalidTTL] and [ErrBuckets], and natively
 // with an error of kind [dedupe.RuntimeUnavailable]. It sends nothing.
 func NewLedger(env *durable.Env, opts *LedgerOptions) (*Ledger, error) {
@@ -107,10 +107,10 @@ const defaultLedgerBinding = "LEDGER"
 // Name returns "dedupe.durable_objects".
 func (l *Ledger) Name() string { return providerName }
 
-// Claim asks for the right to do a key's work; see [dedupe.Ledger]. When the
-// answer is lost it repeats the call, with the same owner: once, or, where ctx
-// has a deadline, until then (see "Lost calls" in the package's documentation).
-// A wait is a call of its own, in which the object claims nothing: one that ends
+// Claim asks for the right to do a key's work; see [dedupe.Ledger]. If the
+// answer is lost, it repeats the call with the same owner: once, or until ctx's
+// deadline if there is one (see "Lost calls" in the package's documentation). A
+// wait is a separate call, in which the object claims nothing. A wait that ends
 // with ctx has no effect.
 func (l *Ledger) Claim(
 	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
@@ -146,10 +146,10 @@ func (l *Ledger) Claim(
 	return claim, nil
 }
 
-// claim claims, and waits for a slice of time and claims again, until there is
-// an outcome or the wait is over. A wait that is lost changes nothing, and what
-// the claim came to is known by then: it claims once more, and does not wait
-// any more when that happens twice in succession.
+// claim claims, waits for a slice of time, and claims again, until the key is
+// free or completed or the wait is over. A lost wait changes nothing, and the
+// last claim's outcome is known, so claim then claims again. If two waits in
+// succession are lost, it stops waiting.
 func (l *Ledger) claim(
 	ctx context.Context, key []byte, opts *dedupe.ClaimOptions, ttl int64,
 ) (entry.Answer, error) {
@@ -214,7 +214,7 @@ func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 	return l.change(ctx, opComplete, wire.MethodComplete, &claim, finish)
 }
 
-// Extend has a claim's lease last longer; see [dedupe.Ledger].
+// Extend extends a claim's lease; see [dedupe.Ledger].
 func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
 	ms, err := dedupe.LeaseMillis(lease)
 	if err != nil {
@@ -249,7 +249,7 @@ func (l *Ledger) change(
 }
 
 // Forget removes a key's record; see [dedupe.Ledger]. Like [Store.Forget] it
-// takes two calls, and removes nothing that comes later.
+// makes two calls, and does not remove a later record.
 func (l *Ledger) Forget(ctx context.Context, key []byte) error {
 	if err := dedupe.CheckKey(key); err != nil {
 		return fail(opForget, err)

@@ -14,27 +14,27 @@ import (
 	"flow.internal/capdo/internal/budget"
 )
 
-// LedgerClassOptions configures what [RegisterLedger] declares. Nil means the
+// LedgerClassOptions configures the class of [RegisterLedger]. Nil means the
 // defaults.
 type LedgerClassOptions struct {
 	// OnExpired, if set, is called by the object's alarm soon after a claim's
-	// lease ran out while its holder had neither completed nor released it, so
-	// that recovery drives itself: it may do the work again, as [dedupe.Do]
-	// does, through a ledger on env. It may be called more than once for a
-	// claim, and for several claims at the same time.
+	// lease ran out before its holder completed or released it. It can recover
+	// the work: it may run it again, as [dedupe.Do] does, through a ledger on
+	// env. It may be called more than once for a claim, and for several claims
+	// at the same time.
 	//
-	// After an error or a panic, or when the program ends meanwhile, it is
-	// called again, after 1 s first, then at ever longer intervals, for an hour
-	// after the lease's end; the error is also the alarm's. A call has 5
-	// minutes: then its ctx ends, and nothing waits for it any more, which
-	// counts as an error. No call delays another.
+	// If it returns an error or panics, or the program ends meanwhile, it is
+	// called again: first after 1 s, then at longer intervals, for an hour
+	// after the lease's end. The error is also the alarm's. After 5 minutes its
+	// ctx ends, and nothing waits for it any more, which counts as an error. No
+	// call delays another.
 	OnExpired func(ctx context.Context, env *durable.Env, claim Expired) error
 }
 
-// RegisterLedger declares the Durable Object class that keeps what a [Ledger],
-// a [Sequencer], and a [Store] in buckets know, under the name that the
-// wrangler config knows it by. The class is SQLite-backed: with key-value
-// storage all calls fail with [ErrNeedsSQLite]. RegisterLedger panics like
+// RegisterLedger declares the Durable Object class that keeps the records of a
+// [Ledger], a [Sequencer], and a [Store] in buckets, under its name in the
+// wrangler config. The class must be SQLite-backed: with key-value storage all
+// calls fail with [ErrNeedsSQLite]. RegisterLedger panics like
 // [durable.Register].
 func RegisterLedger(class string, opts *LedgerClassOptions) {
 	construct := func(
@@ -49,15 +49,15 @@ func RegisterLedger(class string, opts *LedgerClassOptions) {
 	durable.Register(class, construct, methods...)
 }
 
-// MaxWaiters is how many callers may wait at once in all objects of an isolate,
-// in ledgers of whatever scope. A scope may have as many as it leaves to the
-// others: half where it is alone. Whoever is beyond that gets
-// [dedupe.ErrOverloaded]. 3,000 callers took 95 MiB of wasm memory, their own
-// part included, of the 128 MB that an isolate has.
+// MaxWaiters is the largest number of callers that wait at once in all objects
+// of an isolate, in ledgers of any scope. A scope may use at most as many as it
+// leaves to the others: half, if it is alone. More callers get
+// [dedupe.ErrOverloaded]. 3,000 callers took 95 MiB of wasm memory, including
+// their own part, of the 128 MB that an isolate has.
 // https://developers.cloudflare.com/workers/platform/limits/#memory
 const MaxWaiters = 1000
 
-// isolateWaiters is the isolate's: its objects share one program.
+// isolateWaiters is shared by the isolate's objects, which are one program.
 var isolateWaiters = budget.New(MaxWaiters)
 
 // ledgerMethod is a method of the ledger's object.
@@ -67,7 +67,7 @@ type ledgerMethod struct {
 }
 
 // ledgerMethods are the object's methods. All may be delivered again: those
-// that change something say whose claim it is, and what was seen.
+// that change something carry the claim's owner, or the record that was seen.
 var ledgerMethods = []ledgerMethod{
 	{wire.MethodClaim, (*ledgerObject).claim},
 	{wire.MethodAwait, (*ledgerObject).await},
@@ -93,7 +93,7 @@ func (m ledgerMethod) serve(o *ledgerObject, ctx context.Context, msg []byte) ([
 }
 
 // ledgerObject is a Durable Object that keeps the entry of one key, or those of
-// many keys. Its first message decides which, for good.
+// many keys. Its first message decides which, permanently.
 type ledgerObject struct {
 	one, many *engine.Engine
 	holdsMany atomic.Bool
@@ -134,8 +134,8 @@ func newLedgerObject(
 	return o, nil
 }
 
-// tenantOf names the tenant that an object's callers count for: the scope of
-// the ledger, or else the object itself.
+// tenantOf returns the tenant of an object's callers: the scope of the ledger,
+// or else the object itself.
 func tenantOf(id *durable.ID) string {
 	if scope, isLedger := objectScope(id.Name()); isLedger {
 		return "scope " + scope
@@ -151,8 +151,8 @@ func (o *ledgerObject) name(id *durable.ID, key string) (string, error) {
 	return o.engine(key).Name().Stored()
 }
 
-// engine returns the engine that has a key's entry: the key is empty in an
-// object that keeps a single one.
+// engine returns the engine that has a key's entry. The key is empty in an
+// object that keeps a single entry.
 func (o *ledgerObject) engine(key string) *engine.Engine {
 	if key == "" {
 		return o.one
@@ -254,7 +254,7 @@ func (o *ledgerObject) reserve(ctx context.Context, m *codec.Reader) ([]byte, er
 	return wire.EncodeBool(inserted), err
 }
 
-// Alarm removes what has expired, and notifies of holders that died.
+// Alarm removes expired records, and calls OnExpired for holders that died.
 func (o *ledgerObject) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
 	switch {
 	case o.unusable != nil:

@@ -18,9 +18,9 @@ type Mapping struct{ buckets, invalid int }
 func PerKey() Mapping { return Mapping{} }
 
 // Buckets spreads the keys over n objects, from 1 to [MaxBuckets]. Each has one
-// database and one alarm, whatever the number of its keys, and takes about
-// 1,000 requests per second. Another n is another, empty ledger: there is no
-// rebalancing.
+// database and one alarm, however many keys it has, and takes about 1,000
+// requests per second. Another n is another ledger, which starts empty: keys
+// are not moved.
 func Buckets(n int) Mapping {
 	if n < 1 || n > MaxBuckets {
 		return Mapping{invalid: 1}
@@ -36,13 +36,13 @@ func (m Mapping) String() string {
 	return strconv.Itoa(m.buckets) + " buckets"
 }
 
-// locate returns the object that keeps a key, and its key in there:
+// locate returns the object that keeps a key, and the key within that object:
 //
 //	capdo.<kind>.v1:<base64url of the scope>:<base64url of the key>       "", per key
 //	capdo.<kind>.v1:<base64url of the scope>:<bucket>/<buckets>           the key
 //
-// where the bucket is the FNV-1a hash of the key, 64 bits, with its halves
-// combined by exclusive or, modulo the number of buckets.
+// The bucket is the key's 64-bit FNV-1a hash, its halves combined by exclusive
+// or, modulo the number of buckets.
 func (m Mapping) locate(kind, scope string, key []byte) (object, innerKey string) {
 	if m.buckets == 0 {
 		return objectName(kind, scope, key), ""

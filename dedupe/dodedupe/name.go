@@ -16,9 +16,9 @@ const (
 //
 //	capdo.<kind>.v1:<base64url of the scope>:<base64url of the key>
 //
-// in unpadded base64url (RFC 4648, section 5), which has no colon, so that no
-// two pairs of scope and key share a name. A name of another form would be
-// another object: changing this forgets every live record.
+// The base64url is unpadded (RFC 4648, section 5) and has no colon, so no two
+// pairs of scope and key share a name. Do not change the form: another name is
+// another object, so every live record would be lost.
 func objectName(kind, scope string, key []byte) string {
 	return objectPrefix(kind, scope) + base64.RawURLEncoding.EncodeToString(key)
 }
@@ -27,8 +27,8 @@ func objectPrefix(kind, scope string) string {
 	return "capdo." + kind + ".v1:" + base64.RawURLEncoding.EncodeToString([]byte(scope)) + ":"
 }
 
-// parseObjectName returns the scope of an object and its key; nil if it keeps
-// many, or if the name is another one.
+// parseObjectName returns the scope of an object and its key. The key is nil if
+// the object keeps many, or if the name has another form.
 func parseObjectName(name string) (scope string, key []byte) {
 	scope, ok := objectScope(name)
 	if !ok {

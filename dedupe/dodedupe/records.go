@@ -8,9 +8,9 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Records keeps what a [Store], a [Ledger] and a [Sequencer] know in objects of
-// a class of your own, which has further objects for other things. A class that
-// does nothing else needs only [RegisterStore] or [RegisterLedger].
+// Records keeps the records of a [Store], a [Ledger] and a [Sequencer] in
+// objects of your own class, which may have other objects for other things. A
+// class only for records needs only [RegisterStore] or [RegisterLedger].
 //
 //	durable.Register("Shop", NewShop, dodedupe.RecordMethods((*Shop).Records)...)
 //
@@ -22,9 +22,8 @@ import (
 //	}
 //
 // In a class with key-value storage only a [Store] per key works. The names of
-// the objects that have records begin with [RecordPrefix]. Such an object
-// belongs to its records: it is emptied when they have expired, so the class
-// must keep nothing else in there.
+// the objects that have records begin with [RecordPrefix]. Store nothing else
+// in such an object: it is emptied when its records have expired.
 type Records struct {
 	store  *storeObject
 	ledger *ledgerObject
@@ -35,8 +34,9 @@ const RecordPrefix = "capdo."
 
 const opRecords = "NewRecords"
 
-// NewRecords returns the records of an object, for the constructor of its class
-// to call. Natively it fails with an error of kind [dedupe.RuntimeUnavailable].
+// NewRecords returns the records of an object. Call it in the constructor of
+// the class. Natively it fails with an error of kind
+// [dedupe.RuntimeUnavailable].
 func NewRecords(ctx context.Context, state *durable.State, env *durable.Env) (*Records, error) {
 	if runtime.GOOS != "js" {
 		return nil, fail(opRecords, errors.ErrUnsupported)
@@ -53,7 +53,8 @@ func NewRecords(ctx context.Context, state *durable.State, env *durable.Env) (*R
 }
 
 // RecordMethods returns the RPC methods that a [Store], a [Ledger] and a
-// [Sequencer] call, for [durable.Register]. records returns those of an object.
+// [Sequencer] call, for [durable.Register]. records returns an object's
+// records.
 func RecordMethods[T any](records func(T) *Records) []durable.RPCMethod[T] {
 	var methods []durable.RPCMethod[T]
 	add := func(name string, handle func(*Records, context.Context, []byte) ([]byte, error)) {
@@ -75,8 +76,9 @@ func RecordMethods[T any](records func(T) *Records) []durable.RPCMethod[T] {
 	return methods
 }
 
-// Alarm removes what has expired, if the object has records. It reports whether
-// it does: otherwise the alarm is the class's own, and Alarm has done nothing.
+// Alarm removes expired records if the object has records. If mine is false,
+// the object has none, the alarm is the class's own, and Alarm has done
+// nothing.
 func (r *Records) Alarm(ctx context.Context) (mine bool, err error) {
 	some, err := r.ledger.holdsSome()
 	if err != nil {

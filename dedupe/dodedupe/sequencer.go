@@ -13,7 +13,7 @@ import (
 )
 
 // Sequencer is a [dedupe.Sequencer] on Durable Objects, one object per stream.
-// It belongs to the invocation that its env was handed to.
+// It belongs to the invocation of its env.
 type Sequencer struct {
 	call  caller
 	scope string
@@ -22,7 +22,7 @@ type Sequencer struct {
 
 var _ dedupe.Sequencer = (*Sequencer)(nil)
 
-// NewSequencer returns the sequencer that a binding leads to, and fails like
+// NewSequencer returns the sequencer behind a binding. It fails like
 // [NewLedger]. It sends nothing.
 func NewSequencer(env *durable.Env, opts *LedgerOptions) (*Sequencer, error) {
 	call, err := opts.caller(env)
@@ -42,8 +42,8 @@ func newSequencer(call caller, opts *LedgerOptions) *Sequencer {
 // Name returns "dedupe.durable_objects".
 func (s *Sequencer) Name() string { return providerName }
 
-// Next returns the number of an entry; see [dedupe.Sequencer]. When the answer
-// is lost it repeats the call, as [Ledger.Claim] does, and is told the same again.
+// Next returns the number of an entry; see [dedupe.Sequencer]. If the answer is
+// lost it repeats the call, as [Ledger.Claim] does, and gets the same number.
 func (s *Sequencer) Next(
 	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {

@@ -17,21 +17,21 @@ import (
 // StoreOptions configures a [Store]. Nil means the defaults.
 type StoreOptions struct {
 	// Binding is the Durable Object binding of the class that [RegisterStore]
-	// declared; "DEDUPE" when empty. In buckets it is that of the class that
-	// [RegisterLedger] declared, and "LEDGER" when empty.
+	// declared; "DEDUPE" when empty. With [Buckets] it is the binding of the
+	// class that [RegisterLedger] declared; "LEDGER" when empty.
 	Binding string
-	// Scope keeps the keys of several users of one class apart: any bytes, none
-	// by default. Another scope is another, empty store.
+	// Scope separates the keys of several users of one class: any bytes, none
+	// by default. Another scope is another store, which starts empty.
 	Scope string
 	// DefaultTTL is what a TTL of 0 means; [dedupe.DefaultTTL] when 0.
 	DefaultTTL time.Duration
 	// Mapping says which object keeps a key: [PerKey], the default, or
-	// [Buckets]. Another mapping is another, empty store.
+	// [Buckets]. Another mapping is another store, which starts empty.
 	Mapping Mapping
 }
 
-// Store is a [dedupe.Store] on Durable Objects. It belongs to the invocation
-// that its env was handed to.
+// Store is a [dedupe.Store] on Durable Objects. It belongs to the invocation of
+// its env.
 type Store struct {
 	call    caller
 	scope   string
@@ -41,7 +41,7 @@ type Store struct {
 
 var _ dedupe.Store = (*Store)(nil)
 
-// providerName is the Name of what this package makes.
+// providerName is the Name of this package's stores, ledgers and sequencers.
 const providerName = "dedupe.durable_objects"
 
 // Names of operations, for errors.
@@ -51,7 +51,7 @@ const (
 	opForget   = "Forget"
 )
 
-// NewStore returns the store that a binding leads to. It fails with
+// NewStore returns the store behind a binding. It fails with
 // [durable.ErrNoBinding], [dedupe.ErrInvalidTTL] and [ErrBuckets], and natively
 // with an error of kind [dedupe.RuntimeUnavailable]. It sends nothing.
 func NewStore(env *durable.Env, opts *StoreOptions) (*Store, error) {
@@ -91,9 +91,9 @@ func newStore(call caller, opts *StoreOptions) (*Store, error) {
 // Name returns "dedupe.durable_objects".
 func (s *Store) Name() string { return providerName }
 
-// PutIfAbsent reserves a key; see [dedupe.Store]. When the answer is lost it
-// repeats the call, as [Ledger.Claim] does, with the same owner token: the winner
-// is told true again. A false then means that another call holds the key.
+// PutIfAbsent reserves a key; see [dedupe.Store]. If the answer is lost it
+// repeats the call, as [Ledger.Claim] does, with the same owner token, so the
+// winner gets true again. false then means that another call holds the key.
 func (s *Store) PutIfAbsent(
 	ctx context.Context, key []byte, ttl time.Duration,
 ) (inserted bool, err error) {
@@ -122,10 +122,9 @@ func (s *Store) PutIfAbsent(
 	return inserted, nil
 }
 
-// Forget removes a key's record; see [dedupe.Store]. It takes two calls, where
-// there is one to remove: it looks at the record and then removes just that
-// one, so that a repetition or a late arrival of the second cannot remove a
-// successor's.
+// Forget removes a key's record; see [dedupe.Store]. It makes two calls if
+// there is a record: it looks at the record, and then removes exactly that one.
+// So a repetition or a late second call cannot remove a later record.
 func (s *Store) Forget(ctx context.Context, key []byte) error {
 	if err := dedupe.CheckKey(key); err != nil {
 		return fail(opForget, err)

@@ -10,8 +10,8 @@ import (
 )
 
 // RegisterStore declares the Durable Object class that keeps a [Store]'s
-// records, under the name that the wrangler config knows it by. It works with
-// either storage backend. RegisterStore panics like [durable.Register].
+// records, under its name in the wrangler config. It works with either storage
+// backend. RegisterStore panics like [durable.Register].
 func RegisterStore(class string) {
 	var methods []durable.RPCMethod[*storeObject]
 	for _, m := range storeMethods {

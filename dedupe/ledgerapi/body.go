@@ -46,15 +46,15 @@ func optional(f apiField) apiField {
 	return f
 }
 
-// apiValues are what a body has in its fields.
+// apiValues are the values of a body's fields.
 type apiValues struct {
 	bytes  map[string][]byte
 	text   map[string]string
 	number map[string]int64
 }
 
-// duration returns a number of ms. One that is too large or small for a
-// Duration is beyond every limit, and stays so.
+// duration returns a number of ms as a Duration. A number that does not fit
+// becomes a Duration that is beyond every limit.
 func (v *apiValues) duration(name string) time.Duration {
 	ms := v.number[name]
 	switch limit := int64(math.MaxInt64 / time.Millisecond); {
@@ -113,9 +113,9 @@ func (op *operation) read(
 	return decodeBody(body, op.fields)
 }
 
-// decodeBody reads a JSON object that has those fields, each once, and no
-// other. It is stricter than package json, which overlooks duplicates and the
-// case of names; as no value is an array or an object, nothing can be nested.
+// decodeBody decodes a JSON object that has exactly these fields, each once. It
+// is stricter than package json, which accepts duplicates and names in another
+// case. No value is an array or an object, so nothing can be nested.
 func decodeBody(body []byte, fields []apiField) (apiValues, error) {
 	v := apiValues{map[string][]byte{}, map[string]string{}, map[string]int64{}}
 	if json.Valid(body) && !jsontext.IsUnicode(body) {
@@ -183,7 +183,7 @@ func fieldNames(fields []apiField) string {
 	return strings.Join(names, ", ")
 }
 
-// set takes a field's value, if it is of its kind.
+// set sets a field's value, if it has the field's kind.
 func (v *apiValues) set(f apiField, value json.Token) error {
 	text, isText := value.(string)
 	var err error
@@ -218,8 +218,8 @@ func (v *apiValues) set(f apiField, value json.Token) error {
 	return nil
 }
 
-// decodeBase64 takes the one encoding of each text of bytes only: no line ends,
-// no spare bits.
+// decodeBase64 accepts only the canonical encoding of bytes: no line ends, no
+// spare bits.
 func decodeBase64(s string) ([]byte, error) {
 	if strings.ContainsAny(s, "\r\n") {
 		return nil, fmt.Errorf("a line end")

@@ -31,9 +31,9 @@ type ClientOptions struct {
 	Attempts int
 }
 
-// Client is a [dedupe.Ledger] that another program serves with [NewHandler],
-// such as the Worker in examples/ledger; its Sequencer and Store are served
-// with it. Its methods may be called by any number of goroutines.
+// Client is a [dedupe.Ledger] on a server that uses [NewHandler], such as the
+// Worker in examples/ledger. Its Sequencer and Store use the same server. Its
+// methods may be called by any number of goroutines.
 //
 // A response may get lost. Claim, Complete, Extend and Release have an owner,
 // by which the ledger recognizes a repetition. So the client repeats them until
@@ -136,10 +136,10 @@ func (c *Client) Store() dedupe.Store { return clientStore{c} }
 func (c *Client) identity() string { return "dedupe.http:" + c.base + "#" }
 
 // Claim asks for the right to do a key's work; see [dedupe.Ledger]. To wait, it
-// sends requests that each wait for up to a second, and it returns after the
-// last response. So a cancellation of ctx takes effect up to a second later; a
-// deadline is kept. If the last request acquired the key, the caller has the
-// claim.
+// sends requests that each wait for up to a second, and it always reads the
+// response of the last one. So it may return up to a second after ctx is
+// canceled; it keeps a deadline. If the last request acquired the key, Claim
+// returns the claim.
 func (c *Client) Claim(
 	ctx context.Context, key []byte, opts dedupe.ClaimOptions,
 ) (dedupe.Claim, error) {
@@ -282,7 +282,8 @@ func (c *Client) change(
 	if err := context.Cause(ctx); err != nil {
 		return clientError(op, err)
 	}
-	body["ledger"], body["key"], body["owner"], body["fence"] = ledger, claim.Key, []byte(claim.Owner), strconv.FormatInt(claim.Fence, 10)
+	body["ledger"], body["key"], body["owner"] = ledger, claim.Key, []byte(claim.Owner)
+	body["fence"] = strconv.FormatInt(claim.Fence, 10)
 	until, _ := ctx.Deadline()
 	err := c.send(ctx, clientCall{path: path, body: body, repeatable: true, until: until}, done)
 	return clientError(op, err)

@@ -67,10 +67,9 @@ func NewHandler(api API) http.Handler {
 	return &apiHandler{api}
 }
 
-// MaxRequestWait is how long a request that claims waits. To wait longer, a
-// client sends the claim again, as [Client] does. A Worker is not told of a
-// client that left before its request began, so the wait for such a client must
-// be short.
+// MaxRequestWait is the longest wait of a claim's request. To wait longer, a
+// client sends the claim again, as [Client] does. The wait is short because a
+// Worker is not notified of a client that left before its request began.
 const MaxRequestWait = 10 * time.Second
 
 const openAPIPath = "/v1/openapi.yaml"
@@ -101,7 +100,7 @@ func (a *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inflight.WritePieces(w, append(body, '\n'))
 }
 
-// serve executes a request. It reads nothing of it before it knows the tenant.
+// serve executes a request. It reads no part of it before it knows the tenant.
 func (c *apiCall) serve(w http.ResponseWriter) (answer any, err error) {
 	a, r := c.api, c.r
 	tokens, err := a.Tokens(r)
@@ -139,7 +138,7 @@ func (c *apiCall) serve(w http.ResponseWriter) (answer any, err error) {
 	return op.run(c, r.Context())
 }
 
-// operation is one of the API's.
+// operation is an operation of the API.
 type operation struct {
 	fields []apiField // of the request's body
 	there  func(a *apiHandler) bool
@@ -150,7 +149,7 @@ func (a *apiHandler) hasLedger() bool    { return a.Ledger != nil }
 func (a *apiHandler) hasSequencer() bool { return a.Sequencer != nil }
 func (a *apiHandler) hasStore() bool     { return a.Store != nil }
 
-// operations are the API's, by path.
+// operations are the operations of the API, by path.
 var operations = map[string]operation{
 	"/v1/claims": {claimFields(), (*apiHandler).hasLedger, (*apiCall).claim},
 	"/v1/claims/complete": {append(holderFields(), bytesOf("result")), (*apiHandler).hasLedger,
@@ -181,7 +180,7 @@ func holderFields() []apiField {
 	return []apiField{textOf("ledger"), bytesOf("key"), bytesOf("owner"), int64Of("fence")}
 }
 
-// apiCall is a request.
+// apiCall is one request.
 type apiCall struct {
 	api    *apiHandler
 	r      *http.Request
@@ -190,8 +189,8 @@ type apiCall struct {
 	share  *budget.Share // of the isolate's memory
 }
 
-// Bodies of responses. A time is in RFC 3339, a 64-bit number decimal text:
-// JavaScript's numbers are exact up to 2^53 only.
+// Bodies of responses. A time is in RFC 3339. A 64-bit number is decimal text,
+// because JavaScript's numbers are exact only up to 2^53.
 type (
 	claimAnswer struct {
 		// Outcome is "acquired", "replay" or "in_progress".
@@ -265,7 +264,7 @@ func (c *apiCall) claim(ctx context.Context) (any, error) {
 	return a, nil
 }
 
-// change changes a claim of the tenant's own ledger, which checks the rest.
+// change changes a claim of the tenant's own ledger, which checks the claim.
 func (c *apiCall) change(do func(l dedupe.Ledger, claim dedupe.Claim) error) (any, error) {
 	ledger, err := c.ledger()
 	if err != nil {

@@ -57,8 +57,8 @@ type attemptError struct {
 	after   time.Duration // the server's Retry-After
 }
 
-// send sends a call until it gets an answer, which read reads. Otherwise it
-// returns what is known about the outcome.
+// send sends a call until it gets an answer, which it passes to read. Otherwise
+// it returns what is known about the outcome.
 func (c *Client) send(ctx context.Context, call clientCall, read func(answer []byte) error) error {
 	payload, err := json.Marshal(call.body)
 	if err != nil {
@@ -70,8 +70,8 @@ func (c *Client) send(ctx context.Context, call clientCall, read func(answer []b
 		if s == nil {
 			return nil
 		}
-		// After a lost attempt, a definite error of another one says nothing
-		// about the first.
+		// If an earlier attempt was lost, a definite error of a later one says
+		// nothing about the first.
 		if s.unknown || lost != nil {
 			lost = append(lost[:min(len(lost), 2)], s.err) // the first two, and the last
 		}
@@ -97,15 +97,15 @@ const (
 	maxRetryAfter = 10 * time.Second // longer ones are not believed
 )
 
-// backOff is the pause after the nth attempt, each about twice as long, and at
-// least what the server asked for. It varies at random, so that clients that
-// lost their server at the same time do not return at the same time.
+// backOff is the pause after the nth attempt: about twice as long as the last,
+// and at least the time that the server asked for. It is partly random, so that
+// clients that lost their server at the same time do not all return at once.
 func backOff(n int, least time.Duration) time.Duration {
 	d := min(100*time.Millisecond<<min(n-1, 10), maxBackOff)
 	return max(d/2+rand.N(d), least+rand.N(least/4+1))
 }
 
-// pause waits, and reports whether neither ctx has ended nor until is reached.
+// pause waits. It reports false if ctx ends or until is reached first.
 func pause(ctx context.Context, until time.Time, d time.Duration) bool {
 	if !until.IsZero() {
 		d = min(d, time.Until(until))
@@ -169,8 +169,8 @@ func (c *Client) attempt(
 }
 
 // neverSent reports whether an error proves that there was no connection, so
-// that nothing was sent. A transport of another kind may have sent something
-// before.
+// that nothing was sent. It reports false for a transport of another kind,
+// which may have sent something before.
 func (c *Client) neverSent(err error) bool {
 	_, plain := c.http.Transport.(*http.Transport)
 	var op *net.OpError
@@ -186,10 +186,13 @@ func readAnswer(resp *http.Response, media string, limit int64) ([]byte, error) 
 		return nil, errors.New("it is too large")
 	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = errors.New("it is too large")
+	if err != nil {
+		return nil, err
 	}
-	return b, err
+	if int64(len(b)) > limit {
+		return nil, errors.New("it is too large")
+	}
+	return b, nil
 }
 
 // refused reads a response that does not answer the call. Only a response of
@@ -245,7 +248,7 @@ func unknownOutcome(causes ...error) error {
 	return err
 }
 
-// clientError makes the error that the caller of a method gets.
+// clientError returns the error for the caller of a method.
 func clientError(op string, err error) error {
 	if err == nil {
 		return nil

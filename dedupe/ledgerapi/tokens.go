@@ -43,20 +43,20 @@ type tokenEntry struct {
 	tenant string
 }
 
-// ParseTokens reads tokens from a secret: entries "tenant:token", separated by
-// commas or line ends, with space around them if need be. A tenant may have
+// ParseTokens parses tokens from a secret: entries "tenant:token", separated by
+// commas or line ends, with optional space around them. A tenant may have
 // several tokens, so that they can be changed without an interruption: add the
 // new one, move the clients, remove the old one.
 //
 // A tenant's name has 1 to [MaxTenantSize] letters, digits, and characters of
-// "-_."; a token has [MinTokenSize] to [MaxTokenSize] of those and of "~+/",
+// "-_.". A token has [MinTokenSize] to [MaxTokenSize] of those and of "~+/",
 // and may end in "=". No token may occur twice. ParseTokens fails with
 // [ErrNoTokens] if there is no entry, and with [ErrMalformedTokens] for a wrong
-// entry; the text says which entry is wrong and why, but shows nothing of it.
+// entry. The error's text gives the number of the wrong entry and the reason,
+// but no part of the entry.
 //
-// A Worker calls it for each request, because the secret is in the request's
-// environment. ParseTokens remembers the last secret, so it parses each secret
-// once.
+// A Worker calls ParseTokens for each request, because the secret is in the
+// request's environment. ParseTokens caches the result for the last secret.
 func ParseTokens(secret string) (*Tokens, error) {
 	// Both texts are the server's own, so their comparison tells a client
 	// nothing.

@@ -1,8 +1,8 @@
-// Package memdedupe implements [dedupe.Store], [dedupe.Ledger] and
-// [dedupe.Sequencer] in memory. Use it in a program that runs as one process,
-// and in tests. The implementations behave like those of package dodedupe and
-// pass the same tests. They forget everything when the process ends. They
-// remove expired records when new ones are added.
+// Package memdedupe has a [dedupe.Store], a [dedupe.Ledger] and a
+// [dedupe.Sequencer] in memory: for a program that is one process, and for
+// tests. They behave like those of package dodedupe, and pass the same tests.
+// They forget everything when the process ends. Expired records are removed as
+// new ones are added.
 package memdedupe
 
 import (
@@ -16,7 +16,7 @@ import (
 // Store is a [dedupe.Store] in memory.
 type Store struct{ store *memory.Store }
 
-// Ledger is a [dedupe.Ledger] in memory. It accepts only its own claims.
+// Ledger is a [dedupe.Ledger] in memory. Its claims work with this ledger only.
 type Ledger struct{ ledger *memory.Ledger }
 
 // Sequencer is a [dedupe.Sequencer] in memory. It never removes the last number
@@ -37,8 +37,8 @@ func NewStore(now func() time.Time) *Store { return &Store{memory.NewStore(now)}
 // [time.Now]. A wait always takes real time.
 func NewLedger(now func() time.Time) *Ledger { return &Ledger{memory.NewLedger(now)} }
 
-// NewSequencer returns a sequencer without streams that reads the time from
-// now; nil means [time.Now].
+// NewSequencer returns an empty sequencer that reads the time from now; nil
+// means [time.Now].
 func NewSequencer(now func() time.Time) *Sequencer { return &Sequencer{memory.NewSequencer(now)} }
 
 // Name returns "dedupe.memory".
@@ -69,7 +69,7 @@ func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 	return l.ledger.Complete(ctx, claim, result)
 }
 
-// Extend makes a claim's lease last longer; see [dedupe.Ledger].
+// Extend extends a claim's lease; see [dedupe.Ledger].
 func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
 	return l.ledger.Extend(ctx, claim, lease)
 }

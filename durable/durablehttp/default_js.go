@@ -10,9 +10,9 @@ import (
 )
 
 // http.DefaultTransport stays an *http.Transport, for programs that expect one.
-// As it has a way to dial, it asks its registered protocols before it uses
-// net/http's own fetch, which knows nothing of I/O contexts. Its copies have
-// the way to dial only.
+// Because it has a dial function, it uses its registered protocols instead of
+// net/http's own fetch, which does not work with I/O contexts. Copies of it
+// have only the dial function.
 func init() {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {

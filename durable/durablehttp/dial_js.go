@@ -11,8 +11,8 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// dial returns how a copy of http.DefaultTransport connects: at the other end
-// of the connection the request is read, and sent by fetch.
+// dial returns the dial function for copies of http.DefaultTransport. The other
+// end of the connection reads the request and sends it by fetch.
 func dial(scheme, port string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, address string) (net.Conn, error) {
 		near, far := net.Pipe()
@@ -26,7 +26,8 @@ func dial(scheme, port string) func(context.Context, string, string) (net.Conn, 
 	}
 }
 
-// relay sends the request that arrives at conn, and writes its response there.
+// relay sends the request that arrives at conn, and writes the response to
+// conn.
 func relay(ctx context.Context, conn net.Conn, scheme, host string) error {
 	r, err := http.ReadRequest(bufio.NewReader(conn))
 	if err != nil {
@@ -45,13 +46,13 @@ func relay(ctx context.Context, conn net.Conn, scheme, host string) error {
 	defer resp.Body.Close()
 	resp.Close = true
 	if resp.ContentLength < 0 && r.Method != http.MethodHead {
-		// or else a body that breaks off would look complete
+		// otherwise an incomplete body would look complete
 		resp.TransferEncoding = []string{"chunked"}
 	}
 	return resp.Write(conn)
 }
 
-// connection is the end that net/http has.
+// connection is net/http's end.
 type connection struct {
 	net.Conn
 	cancel func()
@@ -66,7 +67,7 @@ func (c *connection) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close gives the request up.
+// Close cancels the request.
 func (c *connection) Close() error {
 	c.cancel()
 	return c.Conn.Close()

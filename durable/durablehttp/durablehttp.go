@@ -22,9 +22,9 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// Handle makes h serve the stateless Worker's fetch events; handlers get the
-// environment with [Env]. It panics when called twice. The request's context
-// ends when the client disconnects, and when the handler has returned.
+// Handle makes h serve the stateless Worker's fetch events. Handlers get the
+// environment with [Env]. Handle panics if it is called twice. The request's
+// context ends when the client disconnects, and when the handler has returned.
 func Handle(h http.Handler) {
 	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 		return Serve(context.WithValue(ctx, envKey{}, env), h, r)
@@ -34,8 +34,8 @@ func Handle(h http.Handler) {
 type envKey struct{}
 
 // Env returns the Worker's environment in a handler that [Handle] serves. It
-// returns nil for other requests, such as those to an object, which keeps the
-// environment that it was constructed with; the methods of a nil *Env fail.
+// returns nil for other requests, such as those to an object; an object keeps
+// the environment from its constructor. The methods of a nil *Env fail.
 func Env(r *http.Request) *durable.Env {
 	env, _ := r.Context().Value(envKey{}).(*durable.Env)
 	return env
@@ -58,8 +58,7 @@ func Env(r *http.Request) *durable.Env {
 // [http.ErrNotSupported].
 //
 // The request's RemoteAddr has the address of CF-Connecting-IP, and port 0. It
-// is "" where that header is missing, as in a request that a Worker makes
-// itself.
+// is "" if that header is missing, as in a request that a Worker makes itself.
 func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Response, error) {
 	req, err := request(ctx, r)
 	if err != nil {
@@ -71,7 +70,7 @@ func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Re
 	return w.response()
 }
 
-// request is what net/http's server would make of r.
+// request converts r to the request that net/http's server would make.
 func request(ctx context.Context, r *durable.Request) (*http.Request, error) {
 	ctx = context.WithValue(ctx, http.ServerContextKey, server)
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, r.Body)
@@ -96,7 +95,7 @@ func request(ctx context.Context, r *durable.Request) (*http.Request, error) {
 	return req, nil
 }
 
-// requestURL parses uri, the RequestURI of u. Mostly u has all that comes of that.
+// requestURL parses uri, the RequestURI of u, unless u already has its parts.
 func requestURL(u *url.URL, uri string) (*url.URL, error) {
 	if u.Opaque == "" && u.RawPath == "" && strings.HasPrefix(u.Path, "/") {
 		return &url.URL{Path: u.Path, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}, nil
@@ -104,12 +103,12 @@ func requestURL(u *url.URL, uri string) (*url.URL, error) {
 	return url.ParseRequestURI(uri)
 }
 
-// server tells a handler that it may abort with http.ErrAbortHandler.
-// httputil.ReverseProxy aborts if the context has a server; otherwise it sends
-// a broken body as if it were complete.
+// server is in each request's context, so that handlers may abort with
+// http.ErrAbortHandler. Without a server in the context, httputil.ReverseProxy
+// does not abort but sends an incomplete body as if it were complete.
 var server = new(http.Server)
 
-// badRequest is what net/http's server answers to what is not a request.
+// badRequest is the answer of net/http's server to an invalid request.
 func badRequest() *durable.Response {
 	return &durable.Response{
 		Status: http.StatusBadRequest,
@@ -118,7 +117,7 @@ func badRequest() *durable.Response {
 	}
 }
 
-// contentLength is what net/http's server sets: -1 where it is unknown.
+// contentLength is the length as net/http's server sets it, or -1 if unknown.
 func contentLength(r *durable.Request) int64 {
 	if r.Body == nil {
 		return 0

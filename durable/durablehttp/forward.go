@@ -13,8 +13,9 @@ import (
 // from one stream to the other without passing through Go. Otherwise Forward
 // copies the body and flushes it as it arrives.
 //
-// An error means that nothing has been written. A body that breaks off breaks
-// the response off, by a panic with [http.ErrAbortHandler].
+// If Forward returns an error, it has written nothing. If the object's body
+// breaks off, Forward panics with [http.ErrAbortHandler], which breaks off the
+// response.
 func Forward(w http.ResponseWriter, r *http.Request, stub *durable.Stub) error {
 	target := *r.URL
 	if target.Host == "" { // as it is in a handler
@@ -51,7 +52,7 @@ func Forward(w http.ResponseWriter, r *http.Request, stub *durable.Stub) error {
 	return nil
 }
 
-// copyResponse sends a response to a writer that somebody else has made.
+// copyResponse copies a response to a writer of another package.
 func copyResponse(w http.ResponseWriter, resp *durable.Response) {
 	if len(w.Header()["Content-Type"]) == 0 {
 		w.Header()["Content-Type"] = nil // none is guessed

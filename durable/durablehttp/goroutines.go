@@ -6,8 +6,8 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// job is a request to answer. Its handler works for what Serve was called in:
-// an I/O context, and perhaps a critical section of that.
+// job is a request to answer. Its handler runs in the I/O context, and critical
+// section, that Serve was called in.
 type job struct {
 	w     *responseWriter
 	h     http.Handler
@@ -26,8 +26,9 @@ func (w *responseWriter) start(h http.Handler, r *http.Request) {
 	idle.list[idle.n] <- j
 }
 
-// idle are goroutines that have answered a request, and wait for the next one.
-// Their stacks have grown to what handlers need, which takes time.
+// idle are goroutines that have answered a request and wait for the next one.
+// Their stacks have already grown to the size that handlers need, which saves
+// time.
 var idle struct {
 	list [32]chan job
 	n    int

@@ -17,15 +17,15 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// A response is sent as a whole up to wholeSize bytes. Beyond it is streamed,
-// in pieces of pieceSize bytes, or as the handler flushes.
+// A response of up to wholeSize bytes is sent as a whole. A longer one is
+// streamed in pieces of pieceSize bytes, or as the handler flushes.
 const (
 	wholeSize = 64 << 10
 	pieceSize = 32 << 10
 )
 
-// responseWriter does what that of net/http's server does. It collects a
-// response until that is complete, or too long, or flushed; then it streams.
+// responseWriter behaves like net/http's. It collects a response until it is
+// complete, too long, or flushed; then it streams.
 type responseWriter struct {
 	isHead  bool // of the body only the length goes out
 	header  http.Header
@@ -34,8 +34,7 @@ type responseWriter struct {
 	length  int64       // that the handler has announced; -1 for none
 	written int64       // by the handler
 	whole   bytes.Buffer
-	// to the pipe; nil before the header has gone out, and where there is no
-	// body
+	// to the pipe; nil before the header is sent, and if there is no body
 	stream  *bufio.Writer
 	pipe    *io.PipeWriter // once streaming
 	reader  *io.PipeReader
@@ -118,7 +117,7 @@ func (w *responseWriter) WriteString(s string) (int, error) { return w.Write([]b
 
 func (w *responseWriter) Flush() { w.FlushError() }
 
-// FlushError sends what has been written, and streams what follows.
+// FlushError sends the bytes written so far, and streams the rest.
 func (w *responseWriter) FlushError() error {
 	if w.socket != nil || w.passed != nil {
 		return nil
@@ -176,14 +175,14 @@ func (w *responseWriter) sendHeader() {
 	}
 }
 
-// isConnections reports whether a header is about the connection, which is not
-// the handler's.
+// isConnections reports whether a header is about the connection; a handler
+// cannot set such headers.
 func isConnections(name string) bool {
 	return name == "Connection" || name == "Transfer-Encoding" || name == "Trailer"
 }
 
-// isToken reports whether a name can be that of a header; net/http's server
-// leaves out others.
+// isToken reports whether a name is valid for a header; net/http's server drops
+// others.
 func isToken(name string) bool {
 	for i := range len(name) {
 		c := name[i]
@@ -204,8 +203,8 @@ func needsCleaning(v string) bool {
 	return false
 }
 
-// cleanValue returns a header's value as it can be sent: without line ends, as
-// net/http does it, nor what Workers refuse besides.
+// cleanValue returns a header's value without line ends, which net/http
+// removes, and without other bytes that Workers refuse.
 func cleanValue(v string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\t' || r == 0x7f {
@@ -215,7 +214,7 @@ func cleanValue(v string) string {
 	}, strings.ToValidUTF8(v, "\uFFFD")))
 }
 
-// Hijack says that it cannot be done.
+// Hijack always fails.
 func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return nil, nil, fmt.Errorf("durablehttp: %w: a Worker has no connection to take over; WebSockets need none", http.ErrNotSupported)
 }
@@ -292,8 +291,7 @@ func (w *responseWriter) finish() {
 	}
 }
 
-// sendWhole completes a response that the handler has neither flushed nor made
-// too long for it.
+// sendWhole completes a response that is short enough and was not flushed.
 func (w *responseWriter) sendWhole() {
 	w.sendHeader()
 	if w.hasBody() && w.length < 0 && (w.written > 0 || !w.isHead) {
@@ -301,7 +299,7 @@ func (w *responseWriter) sendWhole() {
 	}
 }
 
-// response is what goes out, once it has begun.
+// response returns the response once it has begun.
 func (w *responseWriter) response() (*durable.Response, error) {
 	switch {
 	case w.passed != nil:

@@ -46,7 +46,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	out.Body = bodyOf(r)
-	// net/http's Transport asks for gzip where nobody has said what to ask for.
+	// net/http's Transport asks for gzip unless the caller set a header.
 	unzips := r.Header.Get("Accept-Encoding") == "" && r.Header.Get("Range") == "" &&
 		r.Method != http.MethodHead
 	if unzips {
@@ -69,7 +69,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// request is what fetch gets of r, but for its body.
+// request converts r, except for its body.
 func (t transport) request(r *http.Request) (*durable.Request, error) {
 	if len(r.Trailer) > 0 {
 		return nil, fmt.Errorf("durablehttp: %w: fetch cannot send trailers", http.ErrNotSupported)
@@ -95,7 +95,7 @@ func (t transport) request(r *http.Request) (*durable.Request, error) {
 	return &durable.Request{Method: r.Method, URL: target.String(), Header: header}, err
 }
 
-// sentHeader is the header as net/http's Transport sends it.
+// sentHeader returns the header as net/http's Transport sends it.
 func sentHeader(r *http.Request) (http.Header, error) {
 	h := http.Header{}
 	for name, values := range r.Header {
@@ -125,7 +125,7 @@ func sentHeader(r *http.Request) (http.Header, error) {
 	return h, nil
 }
 
-// response is net/http's view of in.
+// response converts in to net/http's type.
 func response(r *http.Request, in *durable.Response) *http.Response {
 	resp := &http.Response{
 		Status: fmt.Sprint(in.Status, " ",
@@ -147,7 +147,7 @@ func response(r *http.Request, in *durable.Response) *http.Response {
 	return resp
 }
 
-// lengthOf is the length that a header announces, -1 for none.
+// lengthOf returns a header's Content-Length, or -1 without one.
 func lengthOf(h http.Header) int64 {
 	n, err := strconv.ParseUint(h.Get("Content-Length"), 10, 63)
 	if err != nil {
@@ -162,15 +162,15 @@ func closeBody(r *http.Request) {
 	}
 }
 
-// sentBody is a request's body. It has the length that the request says, or
-// fails.
+// sentBody is a request's body. Reading it fails if it does not have the
+// announced length.
 type sentBody struct {
 	io.ReadCloser
 	length int64
 	read   int64
 }
 
-// bodyOf is the request's body, nil for none.
+// bodyOf returns the request's body, or nil for none.
 func bodyOf(r *http.Request) io.Reader {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody:
@@ -190,8 +190,8 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// receivedBody is a response's. It ends with io.EOF, or with what net/http's
-// Transport says.
+// receivedBody is a response's body. It ends with io.EOF, or with the error
+// that net/http's Transport returns.
 type receivedBody struct {
 	ctx context.Context
 	io.ReadCloser

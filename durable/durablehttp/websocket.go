@@ -12,12 +12,12 @@ import (
 
 // Upgrade answers the request with a WebSocket that the handler reads and
 // writes, in a Worker or in an object. The object is not evicted while the
-// handler runs. When the handler returns, Upgrade's connection is closed with
+// handler runs. When the handler returns, Upgrade closes the connection with
 // code 1000, or with 1011 after a panic, unless the handler has closed it. To
-// choose a subprotocol, set Sec-WebSocket-Protocol in w.Header() before.
+// choose a subprotocol, set Sec-WebSocket-Protocol in w.Header() first.
 //
-// A request that does not ask for a WebSocket is answered with status 426, and
-// the error is [durable.ErrNoUpgrade].
+// If the request does not ask for a WebSocket, Upgrade answers it with status
+// 426 and returns [durable.ErrNoUpgrade].
 func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
 	var conn *durable.Conn
 	err := upgrade(w, r, func(rw *responseWriter, server *durable.WebSocket) (err error) {
@@ -33,9 +33,9 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
 
 // AcceptWebSocket answers the request with a WebSocket. The object's handlers,
 // such as [durable.WebSocketMessager], get its messages, and the object can be
-// evicted between them. See [durable.State.AcceptWebSocket], also for the tags.
-// A request that does not ask for a WebSocket is answered with status 426, and
-// the error is [durable.ErrNoUpgrade].
+// evicted between them. [durable.State.AcceptWebSocket] describes the tags. If
+// the request does not ask for a WebSocket, AcceptWebSocket answers it with
+// status 426 and returns [durable.ErrNoUpgrade].
 func AcceptWebSocket(
 	w http.ResponseWriter, r *http.Request, state *durable.State, tags ...string,
 ) (*durable.WebSocket, error) {
@@ -50,7 +50,7 @@ func AcceptWebSocket(
 	return socket, err
 }
 
-// upgrade makes one end of a pair the response, once the other is accepted.
+// upgrade accepts one end of a pair, and sends the other end as the response.
 func upgrade(
 	w http.ResponseWriter, r *http.Request, accept func(rw *responseWriter, server *durable.WebSocket) error,
 ) error {
@@ -79,7 +79,7 @@ var (
 	errForeign = errors.New("durablehttp: the ResponseWriter is not one of this package, nor does its Unwrap method lead to one")
 )
 
-// writerOf finds the writer under those of middleware, as
+// writerOf finds this package's writer under those of middleware, as
 // http.ResponseController does.
 func writerOf(w http.ResponseWriter) (*responseWriter, error) {
 	for {
@@ -104,13 +104,13 @@ func (w *responseWriter) upgraded(socket *durable.WebSocket) {
 	close(w.began)
 }
 
-// WebSocket returns what a request through [Transport] was upgraded to, or nil.
+// WebSocket returns the WebSocket of a response from [Transport], or nil.
 func WebSocket(resp *http.Response) *durable.WebSocket {
 	body, _ := resp.Body.(upgraded)
 	return body.socket
 }
 
-// upgraded is the body of a response that is a WebSocket.
+// upgraded is the body of a response with a WebSocket.
 type upgraded struct{ socket *durable.WebSocket }
 
 func (upgraded) Read([]byte) (int, error) { return 0, io.EOF }

@@ -8,9 +8,9 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// positional returns the arguments in the order of the parameters' numbers, by
-// which workerd binds. A [database/sql.Named] argument is that of every
-// parameter of its name, whatever its sign: :name, @name, $name.
+// positional returns the arguments in the order of the parameters' numbers, as
+// workerd binds them. A [database/sql.Named] argument binds to every parameter
+// of its name, whatever its sign: :name, @name, $name.
 func positional(query string, args []driver.NamedValue) ([]any, error) {
 	values := make([]any, len(args))
 	hasNames := false

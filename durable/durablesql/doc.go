@@ -19,7 +19,6 @@
 // failed.
 //
 // # Values
-//
 // Arguments bind as in package durable: integers are exact, a time is text as
 // SQLite writes it, and NaN is refused. Arguments may have names
 // ([database/sql.Named]). A column arrives as int64 if it is a number without
@@ -31,14 +30,14 @@
 //     scans into a float64 only. Select CAST(column AS TEXT) to scan it into an
 //     int64.
 //   - Text becomes a time.Time if it is the text of a time and the column is
-//     declared DATE, DATETIME… or TIMESTAMP…. The package finds that by the
-//     column's name: every column of that name in the schema is declared so, or
-//     the name stands for such a column in the query or in a view (at AS
-//     moment, max(at)). It looks this up when there is such text. (If you scan
-//     it into a string, database/sql writes such a time as in RFC 3339, without
-//     trailing zeros.) Other text is a string, for example in a column declared
-//     TEXT or in other expressions.
-//   - [database/sql.ColumnType] knows names only.
+//     declared DATE, DATETIME… or TIMESTAMP…. The package knows only the
+//     column's name. So every column of that name in the schema must be
+//     declared so, or the query or a view must give the name to such a column
+//     (at AS moment, max(at)). The package looks this up only if there is such
+//     text. (If you scan the time into a string, database/sql writes it as in
+//     RFC 3339, without trailing zeros.) Other text is a string, for example in
+//     a column declared TEXT or in other expressions.
+//   - [database/sql.ColumnType] has only names.
 //
 // # Transactions
 //
@@ -49,22 +48,23 @@
 // other levels of isolation, and ReadOnly, which SQLite in workerd cannot
 // enforce.
 //
-// There is really one database connection, and everything that runs on it while
-// a transaction is open runs inside the transaction. So until the transaction
-// is over, a call of the same event through the DB is refused with
-// [ErrTransactionOpen]. A call of another event waits. If one of the two was
-// not given its handler's context, nobody can tell them apart, and the call is
-// refused. A call waits for a transaction that its user has ended, or whose
-// context has ended. (Calls that use [durable.SQL] or [durable.KV] directly run
-// inside the transaction.) Do not limit the DB's connections with
-// SetMaxOpenConns: a call that waits for a connection is not refused.
+// The database has only one connection, and every statement that runs while a
+// transaction is open runs inside the transaction. So until the transaction
+// ends, a call through the DB from the same event fails with
+// [ErrTransactionOpen]. A call from another event waits. If one of the two has
+// not passed its handler's context, the package cannot tell them apart, and the
+// call fails too. If the transaction has been committed or rolled back, or its
+// context has ended, a call waits for its end. (Calls that use [durable.SQL] or
+// [durable.KV] directly run inside the transaction.) Do not limit the DB's
+// connections with SetMaxOpenConns: such a call would then wait for a connection
+// instead of failing.
 //
-// A [durable.Storage.TransactionSync] whose function uses the DB is a
-// transaction as well. It is the faster one, if nothing has to wait.
+// A [durable.Storage.TransactionSync] whose function uses the DB is also a
+// transaction. It is faster, but its function must not wait.
 //
 // # Rows
 //
-// Rows stream. [durable.Cursor] says what they see of other statements. Close
+// Rows stream. [durable.Cursor] says how other statements affect them. Close
 // them, or read them to the end, before DROP TABLE.
 //
 // # What is refused

@@ -13,17 +13,17 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// Open returns the object's database. It need not be closed: it ends with the
-// object's instance.
+// Open returns the object's database. You need not close it: it is closed with
+// the object's instance.
 func Open(state *durable.State) *sql.DB {
 	db := sql.OpenDB(&connector{state: weak.Make(state), gate: gateOf(state)})
 	runtime.AddCleanup(state, func(db *sql.DB) { db.Close() }, db)
 	return db
 }
 
-// connector makes connections, which differ only in their transaction. It must
-// not keep the state alive: a DB has a goroutine that ends when the DB is
-// closed, and the DB is closed when the state is collected.
+// connector makes connections. It must not keep the state alive: a DB has a
+// goroutine that ends when the DB is closed, and the DB is closed when the
+// state is garbage-collected.
 type connector struct {
 	state weak.Pointer[durable.State]
 	gate  *gate
@@ -65,7 +65,7 @@ var (
 	_ driver.StmtExecContext    = (*stmt)(nil)
 )
 
-// exec runs a query, when no transaction is open but the connection's own.
+// exec runs a query once no other connection's transaction is open.
 func (c *conn) exec(
 	ctx context.Context, query string, args []driver.NamedValue,
 ) (*durable.Cursor, error) {
@@ -122,9 +122,9 @@ func (c *conn) ExecContext(
 	return c.result(query)
 }
 
-// result asks what the last statement did. Nothing comes between: it is not
-// waited for anything. changes() is of an earlier statement, where the last one
-// is none that changes rows.
+// result returns the last statement's effects. No other statement can run in
+// between, because result does not wait. If the statement changes no rows,
+// changes() is still that of an earlier statement, so result returns 0.
 func (c *conn) result(query string) (driver.Result, error) {
 	storage, err := c.storage()
 	if err != nil {
@@ -161,7 +161,7 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// stmt is a text: workerd keeps the statement that it compiled under it.
+// stmt only keeps the text. workerd caches the compiled statement by its text.
 type stmt struct {
 	conn  *conn
 	query string

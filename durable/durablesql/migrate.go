@@ -28,7 +28,7 @@ var (
 	ErrMigrationFile = errors.New("durablesql: not a migration")
 )
 
-// Migrate brings an object's schema up to date. Call it in the constructor: if
+// Migrate brings an object's schema up to date. Call it in the constructor. If
 // there is nothing to do, it costs two small reads.
 //
 //	//go:embed migrations/*.sql
@@ -38,10 +38,10 @@ var (
 //	…
 //	err = durablesql.Migrate(state, migrations)
 //
-// The migrations are the files *.sql of the folder, in the form of goose: a
-// number and an underscore begin the name, as in 00002_add_email.sql, and the
-// line "-- +goose Up" begins the statements. Those after "-- +goose Down" are
-// never run.
+// The migrations are the files *.sql of the folder, in goose's format: the name
+// begins with a number and an underscore, as in 00002_add_email.sql, and the
+// line "-- +goose Up" begins the statements. The statements after "-- +goose
+// Down" are never run.
 //
 // Each object runs each migration once, in the order of the numbers. It runs
 // all new ones in one transaction, so a failure leaves nothing behind. The
@@ -83,7 +83,7 @@ type migration struct {
 	up       string
 }
 
-// migrationError says which migration an error is of.
+// migrationError adds the migration's name to an error.
 type migrationError struct {
 	name string
 	err  error
@@ -116,7 +116,8 @@ func appliedMigrations(db *durable.SQL) ([]migration, error) {
 	return list, nil
 }
 
-// pendingMigrations returns those of the program that the object has not.
+// pendingMigrations returns the program's migrations that the object has not
+// run.
 func pendingMigrations(list, has []migration) ([]migration, error) {
 	for i, m := range has {
 		at, ok := slices.BinarySearchFunc(list, m.Version,
@@ -210,7 +211,8 @@ func parseMigration(name, text string) (migration, error) {
 		Checksum: hex.EncodeToString(sum.Sum(nil)), up: up}, nil
 }
 
-// upStatements returns what is to be run of a file, without space around it.
+// upStatements returns the statements of a file to run, without space around
+// them.
 func upStatements(text string) (string, error) {
 	var up strings.Builder
 	part := ""

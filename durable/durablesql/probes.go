@@ -6,15 +6,16 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// sqliteVersion is that of workerd 2026-11-17, which does not let a program
-// ask.
+// sqliteVersion is the version in workerd 2026-11-17. A program cannot ask for
+// it.
 const sqliteVersion = "3.54.1"
 
-// databases is what PRAGMA database_list would return.
+// databases selects the result of PRAGMA database_list.
 const databases = "SELECT 0 AS seq, 'main' AS name, '' AS file"
 
-// answerProbe returns the query, or another in place of one that libraries find
-// out with what SQLite and which databases there are, and that workerd refuses.
+// answerProbe replaces queries by which libraries look up SQLite's version and
+// the databases, because workerd refuses them. It returns other queries
+// unchanged.
 func answerProbe(query string) string {
 	switch lower := strings.ToLower(query); {
 	case strings.Contains(lower, "sqlite_version"):

@@ -8,7 +8,7 @@ import (
 	"flow.internal/capdo/durable/internal/sqltext"
 )
 
-// time returns the time that text in column i is, or the text.
+// time returns text as a time, if it is one and column i is for times.
 func (r *rows) time(i int, text string) (driver.Value, error) {
 	t, ok := sqltext.ParseTime(text)
 	if !ok {
@@ -25,8 +25,8 @@ func (r *rows) time(i int, text string) (driver.Value, error) {
 	return text, nil
 }
 
-// findTimes finds out which columns are times. workerd tells a column's name
-// only; where that comes from is in the query, and in the views that it uses.
+// findTimes determines which columns are times. workerd only gives a column's
+// name; the query, and the views that it uses, tell where the name comes from.
 func (r *rows) findTimes() error {
 	schema, err := r.conn.schema()
 	if err != nil {
@@ -51,8 +51,7 @@ func (r *rows) findTimes() error {
 	return nil
 }
 
-// isTime reports whether a column is one that is declared to be a time, by
-// another name or its own, wherever it comes from.
+// isTime reports whether all columns behind a name are declared as times.
 func isTime(name string, names map[string][]string, declared map[string]bool, depth int) bool {
 	sources, isAlias := names[name]
 	if !isAlias {
@@ -67,8 +66,8 @@ func isTime(name string, names map[string][]string, declared map[string]bool, de
 	return true
 }
 
-// entry is a name, in lower case, that only columns have that are declared to
-// be times; or a view and its statement.
+// entry is a name, in lower case, whose columns are all declared as times; or a
+// view and its statement.
 type entry struct {
 	Name string
 	View *string

@@ -30,8 +30,8 @@ var ErrPartialRollback = errors.New("durablesql: ROLLBACK TO is refused by the p
 // A transaction's function returns errRolledBack to roll it back.
 var errRolledBack = errors.New("durablesql: rolled back")
 
-// gate keeps other events out while a transaction is open. An object has one,
-// however many DBs it opens.
+// gate keeps other events out while a transaction is open. An object has one
+// gate, however many DBs it opens.
 type gate struct {
 	mu   sync.Mutex
 	open *tx
@@ -48,9 +48,9 @@ func gateOf(state *durable.State) *gate {
 	return g.(*gate)
 }
 
-// pass returns once no transaction is open, and opens next, if there is one.
-// Where one is open that would wait for its own user, who waits here, it is
-// refused.
+// pass returns once no transaction is open, and then opens next, unless it is
+// nil. It fails if the open transaction may be the caller's own, because it
+// would then never end.
 func (g *gate) pass(ctx context.Context, next *tx) error {
 	for {
 		open := g.enter(next)
@@ -68,7 +68,7 @@ func (g *gate) pass(ctx context.Context, next *tx) error {
 	}
 }
 
-// enter returns the transaction that is in the way.
+// enter opens next, or returns the transaction that is already open.
 func (g *gate) enter(next *tx) *tx {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -86,7 +86,7 @@ func (g *gate) leave() {
 }
 
 // tx is a transaction. Storage.Transaction runs in a goroutine of its own, and
-// is told how to end.
+// receives from end how to finish.
 type tx struct {
 	conn    *conn
 	ctx     context.Context // when it is done, database/sql rolls back
@@ -101,12 +101,12 @@ type tx struct {
 	err     error // of it, once it is over
 }
 
-// isEnding reports whether the transaction will be over without its user, who
-// has ended it, or whose context has.
+// isEnding reports whether the transaction will end without another call: it
+// was committed or rolled back, or its context has ended.
 func (t *tx) isEnding() bool { return t.ending.Load() || t.ctx.Err() != nil }
 
-// mayWaitFor reports whether the transaction may be of the same event as ctx:
-// it is, or one of the two events is not known.
+// mayWaitFor reports whether the transaction may belong to the same event as
+// ctx: it does, or one of the two events is unknown.
 func (t *tx) mayWaitFor(ctx context.Context) bool {
 	event := jsrt.FromContext(ctx)
 	return event == nil || t.event == nil || event == t.event
@@ -158,8 +158,8 @@ func (t *tx) run(ctx context.Context, storage *durable.Storage) {
 	close(t.over)
 }
 
-// enterTx puts the running goroutine into the connection's transaction until
-// leave, if there is one.
+// enterTx puts the running goroutine into the connection's transaction, if
+// there is one, until leave is called.
 func (c *conn) enterTx() (leave func()) {
 	if c.tx == nil {
 		return func() {}
@@ -167,8 +167,8 @@ func (c *conn) enterTx() (leave func()) {
 	return c.tx.section.Enter()
 }
 
-// check refuses statements of a transaction that ended with its object, not by
-// a call of its user.
+// check refuses statements of a transaction that its user has not ended, but
+// that is over, because the object was reset for example.
 func (t *tx) check() error {
 	select {
 	case <-t.over:

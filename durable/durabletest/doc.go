@@ -1,7 +1,7 @@
-// Package durabletest gives tests real Durable Objects: in workerd, with their
-// storage on disk, and nothing emulated. Run a test program that imports it
-// with capdo test (or go test -exec 'capdo exec'). Natively its functions fail
-// the test.
+// Package durabletest gives tests real Durable Objects: they run in workerd,
+// with their storage on disk, and nothing is emulated. Run a test program that
+// imports it with capdo test (or go test -exec 'capdo exec'). Natively its
+// functions fail the test.
 //
 // The bindings and variables come from the wrangler config in the package's
 // testdata, its own folder, or the nearest folder above it in the module.
@@ -12,7 +12,7 @@
 //		m.Run()
 //	}
 //
-// A test calls objects as a Worker does, and may work inside of one:
+// A test calls objects as a Worker does, and can run code inside them:
 //
 //	func TestCount(t *testing.T) {
 //		stub := durabletest.New(t, "COUNTER")
@@ -29,10 +29,10 @@
 //
 // # Isolation
 //
-// Tests do not see each other's objects. A test that uses this package has
-// workerd's storage to itself, with its subtests, until it is over. Then every
-// object is deleted. Other such tests wait for their turn, also those that
-// called t.Parallel. (Packages run side by side.)
+// Tests do not see each other's objects. A test that uses this package, with
+// its subtests, is the only one that uses workerd's storage until it ends. Then
+// every object is deleted. Other such tests wait for their turn, also those
+// that called t.Parallel. (Packages run in parallel.)
 //
 // The storage belongs to the test, or subtest, that uses this package first. So
 // subtests do not see each other's objects unless their parent has used it
@@ -48,9 +48,9 @@
 //		t.Run("one", func(t *testing.T) { durabletest.List(t, "COUNTER") }) // one
 //	}
 //
-// A function of t.Cleanup that is registered after the first use still finds
-// the objects. Everything that a test has started in an object ends with the
-// test: contexts are canceled, and I/O fails with durable.ErrContextClosed. A
+// A t.Cleanup function that is registered after the first use still finds the
+// objects. Everything that a test has started in an object ends with the test:
+// contexts are canceled, and I/O fails with durable.ErrContextClosed. A
 // goroutine that sleeps continues until it wakes.
 //
 // # Variables

@@ -20,10 +20,10 @@ const (
 
 // Options change what [Env] returns; nil means none.
 type Options struct {
-	// Vars are variables besides those of the wrangler config and .dev.vars, or
-	// in place of them: strings, and what durable.Encode converts. The Worker
-	// sees them, and so do objects that are built from now on, until the test
-	// is over.
+	// Vars are additional variables, or replace those of the wrangler config
+	// and .dev.vars: strings, and values that durable.Encode converts. The
+	// Worker sees them, and so do objects that are constructed from now on,
+	// until the test ends.
 	Vars map[string]any
 }
 
@@ -54,7 +54,7 @@ func Worker(t testing.TB) *durable.Stub {
 	return stub
 }
 
-// New returns a fresh object of the namespace that is bound under the name.
+// New returns a new object of the namespace that is bound under the name.
 func New(t testing.TB, binding string) *durable.Stub {
 	t.Helper()
 	ns, err := Env(t, nil).Namespace(binding)
@@ -85,10 +85,10 @@ func Run(t testing.TB, stub *durable.Stub, fn func(ctx context.Context, state *d
 	fn(v.ctx, v.state)
 }
 
-// RunAlarm has an object's pending alarm delivered now, waits until its handler
-// has returned, and returns the handler's error. ran reports whether an alarm
-// was pending. The handler sees the present as the alarm's time; see
-// [RunAlarmAt]. After an error workerd delivers it again by itself.
+// RunAlarm delivers an object's pending alarm now, waits until its handler has
+// returned, and returns the handler's error. ran reports whether an alarm was
+// pending. The handler sees the present as the alarm's time; see [RunAlarmAt].
+// After an error workerd delivers the alarm again by itself.
 func RunAlarm(t testing.TB, stub *durable.Stub) (ran bool, err error) {
 	t.Helper()
 	return runAlarm(t, stub, time.Time{})
@@ -125,8 +125,8 @@ func runAlarm(t testing.TB, stub *durable.Stub, at time.Time) (ran bool, err err
 	}
 }
 
-// uncanceled is the test's context, or one without end in t.Cleanup, where that
-// has ended.
+// uncanceled returns the test's context, or in t.Cleanup, where it has ended,
+// one that does not end.
 func uncanceled(t testing.TB) context.Context {
 	if ctx := t.Context(); ctx.Err() == nil {
 		return ctx
@@ -134,8 +134,7 @@ func uncanceled(t testing.TB) context.Context {
 	return context.WithoutCancel(t.Context())
 }
 
-// List returns the ids of a namespace's objects that have been called, in
-// order.
+// List returns the ids of a namespace's objects that have been called, sorted.
 func List(t testing.TB, binding string) []string {
 	t.Helper()
 	v, err := enter(t).tools.Await(uncanceled(t), "list", binding)
@@ -150,9 +149,9 @@ func List(t testing.TB, binding string) []string {
 	return ids
 }
 
-// Evict takes an object out of memory, as workerd does with one that is idle.
-// Its next event finds it built anew. An object in which an event is open is
-// never idle: inside [Run] of the same object Evict fails the test.
+// Evict removes an object from memory, as workerd does with an idle one. The
+// next event constructs it again. An object with an open event is never idle:
+// inside [Run] of the same object Evict fails the test.
 func Evict(t testing.TB, stub *durable.Stub) {
 	t.Helper()
 	h := enter(t)
@@ -171,8 +170,8 @@ func Evict(t testing.TB, stub *durable.Stub) {
 }
 
 // Abort resets an object. Its open calls fail with durable.ErrObjectReset, and
-// writes that no caller has been told of are lost. stub no longer works: get a
-// new one.
+// writes that were not yet confirmed to a caller are lost. stub no longer
+// works: get a new one.
 func Abort(t testing.TB, stub *durable.Stub) {
 	t.Helper()
 	enter(t)
@@ -183,9 +182,9 @@ func Abort(t testing.TB, stub *durable.Stub) {
 }
 
 // Restart kills workerd with SIGKILL and starts it again on the same disk. The
-// test continues, and its variables keep their values. Objects lose what they
-// had in memory, and their open calls fail with durable.ErrDisconnected.
-// Handles from before the restart (Env, Namespace, Stub, State) no longer work.
+// test continues, and its variables keep their values. Objects lose their
+// memory, and their open calls fail with durable.ErrDisconnected. Handles from
+// before the restart (Env, Namespace, Stub, State) no longer work.
 func Restart(t testing.TB) {
 	t.Helper()
 	h := enter(t)

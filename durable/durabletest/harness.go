@@ -42,8 +42,8 @@ func newBlank(context.Context, *durable.State, *durable.Env) (blank, error) { re
 // Alarm is there so that tests can set one.
 func (blank) Alarm(context.Context, durable.AlarmInfo) error { return nil }
 
-// program is the Program that package durable installed, with the methods that
-// it has for this package.
+// program is the Program that package durable installed, with its methods for
+// this package.
 type program interface {
 	jsrt.Program
 	NewEnv(*jsrt.Ref) *durable.Env
@@ -51,10 +51,10 @@ type program interface {
 	CheckMethods(func(pointer any) string)
 }
 
-// stateful is what an object's I/O context carries.
+// stateful is the value of an object's I/O context.
 type stateful interface{ State() *durable.State }
 
-// harness is all that the tests of a program share.
+// harness is the state that all tests of a program share.
 type harness struct {
 	inner program
 	tools *jsrt.Ref // see testing.mjs
@@ -71,7 +71,7 @@ type harness struct {
 	vars    map[string]any    // that the test has set
 }
 
-// alarm is one that a test has delivered.
+// alarm is an alarm that a test has requested.
 type alarm struct {
 	outcome chan error
 	at      time.Time // that the handler is to see; zero for the present
@@ -178,8 +178,8 @@ type insideCall struct {
 	over  chan error // of the call that leads there
 }
 
-// callInside calls an object, and returns once the call has arrived. It stays
-// open until leave.
+// callInside calls an object, and returns when the call has arrived. The call
+// stays open until leave.
 func (h *harness) callInside(stub *durable.Stub) (*insideCall, error) {
 	v := &insideCall{begun: make(chan struct{}), done: make(chan struct{}),
 		over: make(chan error, 1)}
@@ -207,7 +207,7 @@ func (h *harness) callInside(stub *durable.Stub) (*insideCall, error) {
 	}
 }
 
-// count notes that a call is inside, or no longer.
+// count records that a call has begun inside an object, or has ended.
 func (h *harness) count(v *insideCall, n int) {
 	if v.id == "" {
 		return
@@ -231,8 +231,8 @@ func (v *insideCall) leave() {
 	<-v.over // an error is the object's, which has been reset, and fn has met it
 }
 
-// deliverAlarm sets an object's alarm to now, and returns where the outcome
-// will come from; nil where no alarm is pending.
+// deliverAlarm sets an object's alarm to now, and returns the channel for the
+// result, or nil if no alarm is pending.
 func (h *harness) deliverAlarm(v *insideCall, at time.Time) (chan error, error) {
 	pending, err := v.state.Storage().GetAlarm(v.ctx, nil)
 	if err != nil || pending.IsZero() {
@@ -271,7 +271,7 @@ func (h *harness) serve(ctx context.Context, i *jsrt.Invocation, args []any) (an
 	return nil, nil
 }
 
-// Serve passes events on to package durable, and tells RunAlarm of alarms.
+// Serve passes events on to package durable, and reports alarms to RunAlarm.
 func (h *harness) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (out any, err error) {
 	if i.Kind != jsrt.Alarm {
 		return h.inner.Serve(ctx, i, args)

@@ -17,9 +17,9 @@ type failure struct {
 	problem.Problem
 	Findings []flow.Finding `json:"findings,omitempty"`
 
-	// Outcome is "unknown" if an effectful node has run and nobody knows
-	// whether it has had its effect: ask the system that Node changes, by the
-	// sender's key and by Fence.
+	// Outcome is "unknown" if an effectful node has run and it is unknown
+	// whether it has had its effect. Ask the system that Node changes, by the
+	// sender's key and Fence.
 	Outcome string `json:"outcome,omitempty"`
 	Node    string `json:"node,omitempty"`
 	Fence   int64  `json:"fence,string,omitempty"`
@@ -31,7 +31,7 @@ func newFailure(status int, code, detail, hint string) *failure {
 	return &failure{Problem: problem.Problem{Status: status, Code: code, Detail: detail, Hint: hint}}
 }
 
-// row is how an error is answered.
+// row is the response for an error.
 type row struct {
 	err    error
 	status int
@@ -48,8 +48,7 @@ const (
 const again = "send the same request again: " +
 	"what has been done is not done again, where a node runs exactly once"
 
-// rows has the errors in the order in which they are looked for: an error may
-// match several.
+// rows are searched in this order, because an error may match several.
 var rows = []row{
 	{errNoRoute, http.StatusNotFound, "no_route",
 		"there is no flow at this path",
@@ -105,7 +104,7 @@ var rows = []row{
 		"check the bindings of the wrangler config"},
 }
 
-// failureOf says how an error is answered, and whether the outcome is known.
+// failureOf returns the response for an error, and sets its Outcome.
 func failureOf(err error) *failure {
 	p := known(err)
 	node := (*flow.NodeError)(nil)
@@ -119,8 +118,8 @@ func failureOf(err error) *failure {
 	return p
 }
 
-// known says how an error is answered. No text of a handler gets out, except
-// those of a [flow.Rejection], which are meant to.
+// known returns the response for an error. It contains no text of a handler,
+// except that of a [flow.Rejection], which is meant for the sender.
 func known(err error) *failure {
 	var invalid *flow.InvalidError
 	var rejection *flow.Rejection
@@ -151,8 +150,8 @@ func known(err error) *failure {
 	return p
 }
 
-// retryAfter is when to try again: after the holder's lease, or in a second
-// where nothing better is known.
+// retryAfter is the time until a repetition makes sense: the end of the
+// holder's lease, or one second if that is unknown.
 func retryAfter(p *failure, err error) time.Duration {
 	var progress *dedupe.InProgressError
 	switch {

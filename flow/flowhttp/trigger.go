@@ -12,33 +12,34 @@ import (
 	"flow.internal/capdo/internal/problem"
 )
 
-// Trigger runs a flow for each POST to its route: the body, JSON, is the flow's
-// input, and the flow's output the response. Errors are sent as
+// Trigger runs a flow for each POST to its route. The body, JSON, is the flow's
+// input, and the flow's output is the response. Errors are sent as
 // application/problem+json (RFC 9457), with a code to act on, and without keys
-// or payloads; docs/spec/capabilities-and-binding.md has them.
+// or payloads; docs/spec/capabilities-and-binding.md lists them.
 //
-// The request's context ends the run when its client goes away, provided that
-// the server says so: on Workers that takes the compatibility flag
-// enable_request_signal. What an effectful node was at then may have had its
-// effect: its claim is left to its lease, or kept as long as its handler runs.
-// The answer to such a failure has "outcome":"unknown", the node, and the fence
-// to ask with.
+// The request's context ends the run when its client disconnects, if the server
+// reports that: on Workers this needs the compatibility flag
+// enable_request_signal. An effectful node that was running then may have had
+// its effect. Its claim stays until its lease ends, or as long as its handler
+// runs. The response to such a failure has "outcome":"unknown", the node, and
+// the fence of its claim.
 type Trigger struct {
-	// Routes are the flows by path. Paths match as a whole.
+	// Routes are the flows by path. A path must match exactly.
 	Routes map[string]*flow.Program
-	// Bindings returns the capabilities of a request. In a Worker those of its
-	// env; they belong to the request.
+	// Bindings returns the capabilities of a request. In a Worker they come
+	// from its env, and belong to the request.
 	Bindings func(*http.Request) (flow.Bindings, error)
 	// Timeout is how long a run may take; 30 s when 0.
 	Timeout time.Duration
 	// MaxBody is the size of the largest body, in bytes; 1 MiB when 0.
 	MaxBody int64
-	// Report, if set, is told of each error that is answered with a status of
-	// 500 or more, for a log. Its text is as discreet as the handlers' errors.
+	// Report, if set, is called with each error that is answered with a status
+	// of 500 or more, for a log. The error's text may contain what the
+	// handlers' errors contain.
 	Report func(*http.Request, error)
 }
 
-// ServeHTTP runs the flow that the request's path leads to.
+// ServeHTTP runs the flow at the request's path.
 func (t *Trigger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out, err := t.serve(w, r)
 	if err != nil {

@@ -6,9 +6,9 @@
 //
 // # Limits
 //
-// AES-256-GCM with random nonces: a key is good for 2³² inputs (NIST SP 800-38D).
-// Replace it before that. The size of an input, and when it was stored, are not
-// hidden.
+// AES-256-GCM with random nonces: use a key for at most 2³² inputs (NIST SP
+// 800-38D), and replace it before that. The size of an input, and the time when
+// it was stored, are not hidden.
 package flowseal
 
 import (
@@ -25,17 +25,17 @@ import (
 
 // Errors to test for with [errors.Is].
 var (
-	// ErrUnknownKey: the text was sealed with a key that is not there any more.
+	// ErrUnknownKey: the text was sealed with a key that is no longer there.
 	ErrUnknownKey = errors.New("flowseal: the text was sealed with a key that is not there\nhint: keep a key that was replaced for as long as runs are remembered, after the one that replaces it")
-	// ErrOpen: the text was changed, or is about something else, or was sealed
-	// with another key of that id.
+	// ErrOpen: the text was changed, was sealed with another about, or was
+	// sealed with another key of the same id.
 	ErrOpen = errors.New("flowseal: the text cannot be opened")
 )
 
 // KeySize is the size of a key, in bytes.
 const KeySize = 32
 
-// Keys seal with the first of them, and open with each.
+// Keys seal with the first key, and open with any of them.
 type Keys struct{ keys []key }
 
 type key struct {
@@ -44,10 +44,10 @@ type key struct {
 	digest []byte
 }
 
-// ParseKeys reads keys, "id:key,id:key": an id of 1 to 32 letters, digits, - or
-// _, and 32 bytes in base64, such as `openssl rand -base64 32` prints. The first
-// seals. To replace it put another one before it; remove the old one when
-// the TTL of flow's Recovery is over. Errors do not have the text.
+// ParseKeys parses keys, "id:key,id:key": an id of 1 to 32 letters, digits, -
+// or _, and 32 bytes in base64, such as `openssl rand -base64 32` prints. The
+// first key seals. To replace it, put another one before it, and remove the old
+// one when the TTL of flow's Recovery is over. Errors do not contain the text.
 func ParseKeys(text string) (*Keys, error) {
 	var k Keys
 	for n, part := range strings.Split(strings.TrimSpace(text), ",") {
@@ -103,8 +103,8 @@ func newKey(id string, secret []byte) (k key, err error) {
 	return key{id, aead, digest}, err
 }
 
-// version begins what is sealed; then the length of the key's id, the id, and
-// what the cipher makes.
+// version is the first byte of a sealed text. The length of the key's id, the
+// id, and the cipher's output follow.
 const version = 1
 
 // Seal encrypts a text with the first key. Open needs the same about.
@@ -117,10 +117,11 @@ func (k *Keys) Seal(text, about []byte) ([]byte, error) {
 	return first.aead.Seal(header, nil, text, additional(header, about)), nil
 }
 
-// additional is what is authenticated besides the text.
+// additional returns the data that is authenticated besides the text.
 func additional(header, about []byte) []byte { return append(append([]byte{}, header...), about...) }
 
-// Open decrypts what Seal made. It fails with [ErrUnknownKey] and [ErrOpen].
+// Open decrypts a text that Seal has encrypted. It fails with [ErrUnknownKey]
+// and [ErrOpen].
 func (k *Keys) Open(sealed, about []byte) ([]byte, error) {
 	if len(sealed) < 2 || sealed[0] != version || len(sealed) < 2+int(sealed[1]) {
 		return nil, ErrOpen

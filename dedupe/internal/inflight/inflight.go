@@ -1,6 +1,5 @@
-// Package inflight limits the memory that all requests of an isolate use
-// together. Package dedupehttp's middleware and package ledgerapi share this
-// limit.
+// Package inflight limits the memory that an isolate's requests take together:
+// those of package dedupehttp's middleware and of package ledgerapi.
 package inflight
 
 import (
@@ -14,20 +13,20 @@ import (
 	"flow.internal/capdo/internal/budget"
 )
 
-// These limits apply only in Workers. An isolate has 128 MB for the program,
-// JavaScript's heap and everything else, and wasm memory never shrinks
-// (https://developers.cloudflare.com/workers/platform/limits/#memory).
+// Limits for requests in a Worker. An isolate has 128 MB for the Go program and
+// JavaScript together, and wasm memory never shrinks
+// (https://developers.cloudflare.com/workers/platform/limits/#memory). Outside
+// of Workers there is no limit.
 const (
 	// Max is the limit for all requests in flight, in bytes.
 	Max = 56 << 20
-	// RequestCost is the number of bytes counted for a request, besides its
-	// bodies. In a test with 3,000 waiting requests, each used 32 to 40 KiB,
-	// including its share in the object.
+	// RequestCost is the cost of a request without its bodies, in bytes. 3,000
+	// waiting requests took 32 to 40 KiB each, including their part in the
+	// object.
 	RequestCost = 32 << 10
-	// BodyCost is the number of bytes counted for each byte of a request's
-	// body, of a result and of a response that is held back. Each byte is
-	// copied at most twice on its way to the ledger. If a body's length is
-	// announced, all of it is counted at once, otherwise as the body grows.
+	// BodyCost is the cost of a byte of a request's body, of a result and of a
+	// response that is held back: each is copied at most twice on its way to
+	// the ledger. Bodies count by the announced length, or as they grow.
 	BodyCost = 3
 )
 
@@ -40,8 +39,8 @@ var Budget = func() *budget.Budget {
 	return budget.New(Max)
 }()
 
-// WithLimit runs fn and counts its requests against a limit, as in a Worker. It
-// is for tests. It reports whether all requests have given back what they took.
+// WithLimit runs fn with a limit for its requests, as in a Worker. It is for
+// tests. It reports whether all of the budget has been given back.
 func WithLimit(limit int, fn func()) (nothingLeft bool) {
 	defer func(before *budget.Budget) { Budget = before }(Budget)
 	Budget = budget.New(limit)
@@ -49,11 +48,10 @@ func WithLimit(limit int, fn func()) (nothingLeft bool) {
 	return Budget.Take("probe", limit/2)
 }
 
-// ErrNoRoom is returned if there is no memory for a body.
+// ErrNoRoom: there is no memory for the body, so it is refused.
 var ErrNoRoom = errors.New("there is no memory for the body")
 
-// ReadAll reads a body of at most limit bytes. It fails with ErrNoRoom if the
-// share has no room for it.
+// ReadAll reads a body of at most limit bytes, if the share has room for it.
 func ReadAll(
 	w http.ResponseWriter, r *http.Request, limit int64, share *budget.Share,
 ) ([]byte, error) {
@@ -94,8 +92,8 @@ func readUpTo(r io.Reader, b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// WritePieces writes a body in pieces, so a buffering writer copies at most one
-// piece.
+// WritePieces writes a body in pieces, so that a buffering writer copies no
+// more than one piece.
 func WritePieces(w io.Writer, body []byte) (written int, err error) {
 	for piece := range slices.Chunk(body, 32<<10) {
 		n, err := w.Write(piece)
@@ -106,7 +104,7 @@ func WritePieces(w io.Writer, body []byte) (written int, err error) {
 	return written, nil
 }
 
-// Buffer holds back a response's body as long as there is room.
+// Buffer holds a response's body back, if there is room.
 type Buffer struct {
 	bytes.Buffer
 	Share *budget.Share
@@ -114,8 +112,8 @@ type Buffer struct {
 	room  int
 }
 
-// freeBytes is the number of bytes of a response that are not counted, because
-// RequestCost includes them.
+// freeBytes is how many bytes of a response cost nothing; RequestCost includes
+// them.
 const freeBytes = 4 << 10
 
 // Fits reports whether there is room for n more bytes.

@@ -25,7 +25,7 @@ type Ledger struct {
 	sweepAt int
 }
 
-// Entry is the record of a key.
+// Entry is a ledger's record of a key.
 type Entry struct {
 	Held, Done, TakenOver bool
 	Owner                 string
@@ -96,7 +96,7 @@ func (l *Ledger) Claim(
 	}
 }
 
-// claim tries to claim the key once, without waiting.
+// claim makes one attempt to claim, without waiting.
 func (l *Ledger) claim(
 	key []byte, o dedupe.ClaimOptions, ttl int64,
 ) (dedupe.Claim, chan struct{}, error) {
@@ -143,12 +143,12 @@ func (l *Ledger) acquire(key []byte, before *Entry, o dedupe.ClaimOptions, ttl i
 	return e
 }
 
-// clockSlack is how far the clock may be set back, in ms. If recorded times are
-// further ahead than this, they count as wrong.
+// clockSlack is how far the clock may be set back, in ms. If it is set back
+// further, the later times are considered wrong.
 const clockSlack = 60_000
 
-// steady returns a time that never runs backwards, unless the latest time was
-// wrong.
+// steady returns the present time by a clock that does not run backwards,
+// unless the later time was wrong.
 func steady(latest, clock int64) int64 {
 	if latest > clock+clockSlack {
 		return clock
@@ -176,8 +176,7 @@ func (e *Entry) over(now int64) bool {
 	return now >= e.FirstSeen+e.TTL && !(e.Held && now < e.LeaseEnd+dedupe.KeptAfter(e.TTL))
 }
 
-// rebase corrects times that were recorded while the clock was ahead, as if
-// they had been recorded now.
+// rebase changes times that are ahead of the clock as if they had happened now.
 func (e *Entry) rebase(clock int64) {
 	if ahead := e.FirstSeen - clock; ahead > clockSlack {
 		e.FirstSeen, e.LeaseEnd = clock, e.LeaseEnd-ahead
@@ -212,7 +211,7 @@ func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 	})
 }
 
-// Extend makes a claim's lease last longer; see [dedupe.Ledger].
+// Extend extends a claim's lease; see [dedupe.Ledger].
 func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
 	ms, err := dedupe.LeaseMillis(lease)
 	if err != nil {
@@ -238,7 +237,7 @@ func (l *Ledger) Release(ctx context.Context, claim dedupe.Claim) error {
 	})
 }
 
-// update changes the entry that a claim holds or was the last to hold.
+// update changes the entry that a claim holds, or was the last to hold.
 func (l *Ledger) update(
 	ctx context.Context, op string, claim dedupe.Claim, change func(*Entry) error,
 ) error {

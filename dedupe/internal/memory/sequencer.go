@@ -21,7 +21,7 @@ type Sequencer struct {
 	sweepAt int
 }
 
-// SequenceEntry is the record of a key.
+// SequenceEntry is a sequencer's record of a key.
 type SequenceEntry struct {
 	N                  int64
 	Hash               []byte
@@ -30,8 +30,8 @@ type SequenceEntry struct {
 
 var _ dedupe.Sequencer = (*Sequencer)(nil)
 
-// NewSequencer returns a sequencer without streams that reads the time from
-// now; nil means [time.Now].
+// NewSequencer returns an empty sequencer that reads the time from now; nil
+// means [time.Now].
 func NewSequencer(now func() time.Time) *Sequencer {
 	if now == nil {
 		now = time.Now

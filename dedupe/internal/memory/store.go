@@ -1,5 +1,5 @@
-// Package memory implements package memdedupe. Its fields are exported for the
-// tests of package dedupetest, which break them on purpose.
+// Package memory has the implementations of package memdedupe. Their fields are
+// exported to the tests of package dedupetest, which break them on purpose.
 package memory
 
 import (
@@ -75,12 +75,12 @@ func check(ctx context.Context, key []byte) error {
 	return dedupe.CheckKey(key)
 }
 
-// sweepFrom is the smallest number of records at which expired ones are
+// sweepFrom is the smallest number of records from which expired ones are
 // removed.
 const sweepFrom = 1024
 
-// sweep removes expired records when there are twice as many records as it left
-// the last time.
+// sweep removes the expired records once there are twice as many records as it
+// left the last time.
 func sweep[K comparable, V any](records map[K]V, at *int, over func(V) bool) {
 	if len(records) < max(*at, sweepFrom) {
 		return

@@ -5,8 +5,8 @@ package handlers
 
 import "reflect"
 
-// handler is an event's. The names are constants where they are used: then the
-// linker drops other methods.
+// handler describes an event's handler. Method names must be constants where
+// they are used, so that the linker can drop other methods.
 type handler struct {
 	signature string
 	method    func(reflect.Type) (reflect.Method, bool)
@@ -33,7 +33,7 @@ func handlers() []handler {
 	}
 }
 
-// misspelled returns a method whose name is meant to be a handler's.
+// misspelled returns a method whose name looks like a misspelled handler.
 func misspelled(t reflect.Type) (m reflect.Method, ok bool) {
 	if m, ok = t.MethodByName("WebsocketMessage"); ok {
 		return m, ok

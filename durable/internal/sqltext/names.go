@@ -2,13 +2,13 @@ package sqltext
 
 import "strings"
 
-// Names says where the names come from that a query, or a view, gives to
-// columns: each has the names of columns that it is another name of, of which
-// an expression is "". The keys are in lower case.
+// Names returns, for each name that a query or a view gives to columns, the
+// names of the columns behind it; "" stands for an expression. The keys are in
+// lower case.
 //
-// max and min of a column are the column, because their value is one of it.
-// What comes from the columns of a CTE by its list, and from subqueries as
-// values, is an expression.
+// max and min of a column count as the column, because their value is one of
+// its values. A column named by a CTE's list, or that a subquery computes as a
+// value, counts as an expression.
 func Names(query string) map[string][]string {
 	names := map[string][]string{}
 	tokens := words(query)
@@ -33,14 +33,14 @@ func Names(query string) map[string][]string {
 	return names
 }
 
-// Source returns the column that the text of an expression stands for: the one
-// that it is, or that it is max or min of. It is "" for others.
+// Source returns the column that an expression consists of, alone or in max or
+// min. It is "" for other expressions.
 func Source(expression string) string {
 	source, _ := sourceOf(append([]string{"SELECT"}, words(expression)...))
 	return source
 }
 
-// words returns the tokens, without blanks. A quoted name is one of them.
+// words returns the tokens, without blanks. A quoted name is one token.
 func words(query string) (tokens []string) {
 	for start, next := 0, 0; start < len(query); start = next {
 		next = TokenEnd(query, start)
@@ -56,8 +56,8 @@ func words(query string) (tokens []string) {
 	return tokens
 }
 
-// sourceOf returns the column that the last item of a list is, "" for an
-// expression; isCast where it is what a CAST casts.
+// sourceOf returns the column that the last item of a list consists of, or ""
+// for an expression. isCast reports whether the item is the operand of a CAST.
 func sourceOf(tokens []string) (source string, isCast bool) {
 	n := len(tokens)
 	if n == 0 {
@@ -84,8 +84,8 @@ func sourceOf(tokens []string) (source string, isCast bool) {
 	return column, false
 }
 
-// cutColumn cuts a column off, which may have the names of its table and schema
-// before it.
+// cutColumn cuts off a column, with the names of its table and schema if they
+// precede it.
 func cutColumn(tokens []string) (column string, rest []string) {
 	n := len(tokens)
 	if n == 0 || !isName(tokens[n-1]) {
@@ -134,7 +134,7 @@ func isName(token string) bool {
 	}
 }
 
-// Unquote returns the name that a token is.
+// Unquote returns the name that a token stands for.
 func Unquote(token string) string {
 	if len(token) < 2 {
 		return token
@@ -148,7 +148,7 @@ func Unquote(token string) string {
 	return token
 }
 
-// Mentions reports whether a token of the query is this name.
+// Mentions reports whether a token of the query is the name.
 func Mentions(query, name string) bool {
 	for _, token := range words(query) {
 		if strings.EqualFold(Unquote(token), name) {

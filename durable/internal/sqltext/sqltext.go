@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// EachParameter calls fn with the parameters of a query, as SQLite numbers them
-// from 1 in each of its statements: ? is one more than the highest so far, ?5
-// is 5, and a name is, at its first use, as ? is
-// (https://www.sqlite.org/lang_expr.html#parameters). Those that SQLite refuses
-// are left out.
+// EachParameter calls fn with the parameters of a query, numbered from 1 in
+// each of its statements, as SQLite does
+// (https://www.sqlite.org/lang_expr.html#parameters): ? is one more than the
+// highest number so far, ?5 is 5, and the first use of a name counts like a ?.
+// It leaves out parameters that SQLite refuses.
 func EachParameter(query string, fn func(number, start, end int)) {
 	highest := 0
 	var names map[string]int
@@ -49,8 +49,8 @@ func EachParameter(query string, fn func(number, start, end int)) {
 	}
 }
 
-// TokenEnd returns the end of the token, or of the half of one, that begins at
-// i. It follows sqlite3GetToken in SQLite's tokenize.c.
+// TokenEnd returns the end of the token that begins at i, or of half a token.
+// It follows sqlite3GetToken in SQLite's tokenize.c.
 func TokenEnd(q string, i int) int {
 	switch c := q[i]; {
 	case strings.HasPrefix(q[i:], "--"):
@@ -75,7 +75,7 @@ func TokenEnd(q string, i int) int {
 	return i + 1
 }
 
-// nameEnd returns the end of a parameter's name, of which $a::b(c) is one.
+// nameEnd returns the end of a parameter's name, which may be like $a::b(c).
 func nameEnd(q string, i int) int {
 	for first := i; i < len(q); {
 		switch {
@@ -104,7 +104,7 @@ func after(q string, i int, s string) int {
 	return len(q)
 }
 
-// isWord: what names, keywords and numbers consist of.
+// isWord reports whether a byte can be part of a name, a keyword or a number.
 func isWord(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' ||
 		c == '$' || c >= 0x80

@@ -2,11 +2,12 @@ package sqltext
 
 import "strings"
 
-// Statements returns the query as SQLite's own shell and other drivers
-// understand it, which workerd does not: comments, space and semicolons after
-// the last statement are cut off, and the semicolons of empty statements are
-// blanks. What is left is where it was. It is empty where the query has no
-// statement; isMany says whether it may have more than one, as [Split] knows.
+// Statements returns the query without its empty parts, which SQLite's own
+// shell and other drivers accept but workerd does not. It cuts off comments,
+// space and semicolons after the last statement, and replaces the semicolons of
+// empty statements by blanks. The rest keeps its position. text is empty if
+// there is no statement. isMany reports whether there may be more than one;
+// [Split] tells.
 func Statements(query string) (text string, isMany bool) {
 	var empty []int // semicolons
 	end, ended, begun := 0, false, false
@@ -26,7 +27,7 @@ func Statements(query string) (text string, isMany bool) {
 	return blank(query[:end], empty), isMany
 }
 
-// blank returns text with spaces at these places, as far as it has them.
+// blank returns text with spaces at the given positions, if it is long enough.
 func blank(text string, at []int) string {
 	if len(at) == 0 || at[0] >= len(text) {
 		return text
@@ -40,9 +41,9 @@ func blank(text string, at []int) string {
 	return string(b)
 }
 
-// Split returns the statements of Statements' result. A trigger has semicolons
-// of its own, and ends with one that an END follows which follows another, as
-// for sqlite3_complete.
+// Split returns the statements of Statements' result. A trigger contains
+// semicolons of its own. As in sqlite3_complete, it ends with a semicolon after
+// an END that follows another semicolon.
 func Split(text string) (list []string) {
 	var s splitter
 	begin, end := -1, 0 // of the statement
@@ -67,8 +68,7 @@ func Split(text string) (list []string) {
 	return list
 }
 
-// splitter knows of a statement whether it is a trigger, and where in it one
-// is.
+// splitter tracks whether a statement is a trigger, and the position in it.
 type splitter struct {
 	tokens    int
 	isCreate  bool // CREATE or CREATE TEMP is all that there is so far
@@ -99,8 +99,8 @@ func IsBlank(token string) bool {
 		strings.HasPrefix(token, "/*")
 }
 
-// Verb returns the word, in upper case, that says what the last statement of
-// Statements' result does: that of the statement itself where it begins WITH.
+// Verb returns the verb, in upper case, of the last statement of Statements'
+// result, such as SELECT. It skips a WITH clause.
 func Verb(text string) (verb string) {
 	depth, with := 0, false
 	for start, next := 0, 0; start < len(text); start = next {
@@ -122,13 +122,13 @@ func Verb(text string) (verb string) {
 	return verb
 }
 
-// HasVerb reports whether the last statement of a query is of this verb.
+// HasVerb reports whether the last statement of a query has this verb.
 func HasVerb(query, verb string) bool {
 	text, _ := Statements(query)
 	return Verb(text) == verb
 }
 
-// isVerb: what may come after the tables of a WITH.
+// isVerb reports whether a word may follow the tables of a WITH.
 func isVerb(word string) bool {
 	switch word {
 	case "SELECT", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE":
@@ -138,7 +138,7 @@ func isVerb(word string) bool {
 }
 
 // IsWrite reports whether the statement inserts, updates or deletes rows, which
-// is what SQLite's changes() counts.
+// SQLite's changes() counts.
 func IsWrite(verb string) bool {
 	switch verb {
 	case "INSERT", "REPLACE", "UPDATE", "DELETE":
@@ -148,7 +148,7 @@ func IsWrite(verb string) bool {
 }
 
 // Parameters returns the numbers of the named parameters of the last statement
-// of Statements' result, and its highest number.
+// of Statements' result, and the highest number.
 func Parameters(text string) (names map[string]int, highest int) {
 	last := lastStatement(text)
 	names = map[string]int{}
@@ -161,7 +161,7 @@ func Parameters(text string) (names map[string]int, highest int) {
 	return names, highest
 }
 
-// lastStatement returns where the last statement begins.
+// lastStatement returns the start of the last statement.
 func lastStatement(text string) (at int) {
 	for start, next := 0, 0; start < len(text); start = next {
 		next = TokenEnd(text, start)

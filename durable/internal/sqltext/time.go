@@ -2,8 +2,9 @@ package sqltext
 
 import "time"
 
-// layouts are those of https://www.sqlite.org/lang_datefunc.html with a date,
-// and what JavaScript and other Go drivers write. Decimals may follow seconds.
+// layouts are the formats of https://www.sqlite.org/lang_datefunc.html that
+// have a date, and those of JavaScript and other Go drivers. Decimals may
+// follow seconds.
 var layouts = []string{
 	time.DateTime, time.DateOnly, time.RFC3339,
 	"2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05",
@@ -11,8 +12,8 @@ var layouts = []string{
 	"2006-01-02 15:04:05 -0700 MST",
 }
 
-// ParseTime parses a time as SQLite, JavaScript and Go drivers write it. It is
-// in UTC where the text has no offset.
+// ParseTime parses a time as SQLite, JavaScript and Go drivers write it. A text
+// without an offset is in UTC.
 func ParseTime(s string) (t time.Time, ok bool) {
 	if len(s) < len(time.DateOnly) || s[4] != '-' || s[7] != '-' {
 		return t, false

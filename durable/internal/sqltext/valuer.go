@@ -1,5 +1,5 @@
 package sqltext
 
-// CallValuer returns what a driver.Valuer says that it is, and whether it is
-// one. Package durablesql sets it, which links package database/sql/driver.
+// CallValuer returns the result of a driver.Valuer, and whether v is one.
+// Package durablesql sets it, because it links package database/sql/driver.
 var CallValuer func(v any) (value any, ok bool, err error)

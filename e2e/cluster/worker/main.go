@@ -79,9 +79,10 @@ func perform(ctx context.Context, env *durable.Env, q url.Values, a *answer) (er
 	switch q.Get("op") {
 	case "put":
 		s, err := dodedupe.NewStore(env, nil)
-		if err == nil {
-			a.Inserted, err = s.PutIfAbsent(ctx, key, lasting)
+		if err != nil {
+			return err
 		}
+		a.Inserted, err = s.PutIfAbsent(ctx, key, lasting)
 		return err
 	case "next":
 		s, err := dodedupe.NewSequencer(env, nil)

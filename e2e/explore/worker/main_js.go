@@ -160,10 +160,13 @@ func (s *script) call(ctx context.Context, to int, b *script) error {
 	stub := s.env.Object("OBJECT", strconv.Itoa(to))
 	defer stub.Release()
 	out, err := stub.Call(ctx, "run", b.code)
-	if err == nil && string(out) != string(b.code) {
+	if err != nil {
+		return err
+	}
+	if string(out) != string(b.code) {
 		println("VIOLATION a call got another's answer")
 	}
-	return err
+	return nil
 }
 
 func (s *script) wait(ctx context.Context, op int) error {

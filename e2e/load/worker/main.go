@@ -217,12 +217,13 @@ func (o *order) finish(key string, c dedupe.Claim, complete bool) (err error) {
 	} else {
 		err = o.ledger.Release(o.ctx, c)
 	}
-	if err == nil {
-		o.tally.mu.Lock()
-		defer o.tally.mu.Unlock()
-		o.tally.Done++
+	if err != nil {
+		return err
 	}
-	return err
+	o.tally.mu.Lock()
+	defer o.tally.mu.Unlock()
+	o.tally.Done++
+	return nil
 }
 
 func (t *tally) count(key string, c *dedupe.Claim) {

@@ -1,6 +1,6 @@
-// Package codec has what records and messages are made of: numbers, texts and
-// versions. A number is a uvarint in its shortest form, at most 2^63-1. A text
-// has its length, a number, in front.
+// Package codec reads and writes the parts of records and messages: numbers,
+// texts and versions. A number is a uvarint in its shortest form, at most
+// 2^63-1. A text follows its length, which is a number.
 package codec
 
 import (
@@ -19,11 +19,11 @@ var (
 	ErrMalformed = errors.New("a malformed message")
 )
 
-// Unreadable reports whether an error says that a record is there and cannot be
+// Unreadable reports whether an error means that a record exists but cannot be
 // read.
 func Unreadable(err error) bool { return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) }
 
-// Limits of what is stored, in ms.
+// Limits of stored times, in ms.
 const (
 	MaxTTL = int64(dedupe.MaxTTL / time.Millisecond)
 	// MaxNow is the last present time. It keeps every expiry within what a
@@ -52,15 +52,14 @@ func Bool(v bool) int64 {
 	return 0
 }
 
-// Reader takes a message or a record apart. Once it has failed it returns
-// zeros.
+// Reader parses a message or a record. After a failure it returns zeros.
 type Reader struct {
 	Rest   []byte
 	Failed bool
 }
 
-// Versioned begins to read what is stored in a format of its own, which begins
-// with its version. It fails with [ErrVersion] for a newer one, and with
+// Versioned begins to read a stored value that begins with the version of its
+// format. It fails with [ErrVersion] for a newer version, and with
 // [ErrCorrupt].
 func Versioned(b []byte, version byte) (*Reader, error) {
 	switch {
@@ -102,7 +101,7 @@ func (r *Reader) Bool() bool {
 	return n == 1
 }
 
-// End returns [ErrMalformed] unless everything has been read, and well.
+// End returns [ErrMalformed] if something is left to read, or reading failed.
 func (r *Reader) End() error {
 	if r.Failed || len(r.Rest) > 0 {
 		return ErrMalformed

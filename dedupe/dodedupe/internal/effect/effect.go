@@ -1,5 +1,5 @@
-// Package effect says of errors whether what failed so has had an effect: an
-// object's step, or a call that was sent to an object.
+// Package effect classifies errors by whether the failed step of an object, or
+// the failed call to an object, has had an effect.
 package effect
 
 import (
@@ -19,7 +19,7 @@ func (e noEffectError) Unwrap() error { return e.error }
 func None(err error) error { return noEffectError{err} }
 
 // afterWriteError is the error of an attempt that failed after it had stored
-// something: whatever its cause is, the attempt did not change nothing.
+// something. So the attempt had an effect, whatever the cause is.
 type afterWriteError struct{ error }
 
 func (e afterWriteError) Unwrap() error { return e.error }
@@ -33,7 +33,7 @@ func AfterWrite(err error) error {
 	return afterWriteError{err}
 }
 
-// IsNone reports that an attempt changed nothing, as the object says.
+// IsNone reports whether the object says that an attempt changed nothing.
 func IsNone(err error) bool {
 	var n noEffectError
 	return errors.As(err, &n) && !isAfterWrite(err)
@@ -44,10 +44,10 @@ func isAfterWrite(err error) bool {
 	return errors.As(err, &w)
 }
 
-// chain is an error that matches all of several.
+// chain is an error that matches several.
 type chain struct{ errs []error }
 
-// Chain returns an error that matches all of several, whose text is theirs.
+// Chain returns an error that matches all of errs and has their texts.
 func Chain(errs ...error) error { return &chain{errs} }
 
 func (c *chain) Error() string {
@@ -65,10 +65,10 @@ func Unknown(causes ...error) error {
 	return Chain(append([]error{dedupe.ErrUnknownOutcome}, causes...)...)
 }
 
-// Definite reports whether the attempt that failed so changed nothing. What is
-// not known to be harmless counts as unknown: a lost connection, a reset, an
-// error or panic of the object's code half-way, a reply that makes no sense,
-// the end of the caller's context.
+// Definite reports whether an attempt that failed with err certainly changed
+// nothing. It reports false for errors that may come after a change: a lost
+// connection, a reset, an error or panic in the object's code, an invalid
+// reply, the end of the caller's context.
 func Definite(err error) bool {
 	if isAfterWrite(err) {
 		return false
@@ -77,9 +77,10 @@ func Definite(err error) bool {
 		errors.Is(err, durable.ErrLimit) || errors.Is(err, errors.ErrUnsupported)
 }
 
-// Overloaded reports that the call was turned away. An object that is reset for
-// its use of memory is overloaded, too, but it may have run the call before
-// (workerd, src/workerd/io/actor-cache.c++, "broken.exceededMemory").
+// Overloaded reports whether the call was refused. An object that is reset
+// because of its memory use counts as overloaded, too, but it may have run the
+// call before that (workerd, src/workerd/io/actor-cache.c++,
+// "broken.exceededMemory").
 func Overloaded(err error) bool {
 	if !errors.Is(err, durable.ErrOverloaded) {
 		return false

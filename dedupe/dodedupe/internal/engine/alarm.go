@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// overdue is the time, in ms, after which the platform must have given up
-	// an alarm that has not rung.
+	// overdue is the time, in ms, after which the platform must have dropped an
+	// alarm that has not rung.
 	overdue = 60_000
 	// firstBackOff is the time, in ms, until an alarm whose storage failed
 	// rings again. It doubles up to maxBackOffs times.
@@ -16,25 +16,24 @@ const (
 	maxBackOffs  = 5
 )
 
-// alarm is the object's one alarm, as far as this instance knows it.
+// alarm is what this instance knows about the object's one alarm.
 type alarm struct {
 	*Config
 	at int64 // when it is due at the latest, if this instance knows; else 0
-	// stale: the alarm may be missing, because the step that was to set it
-	// failed, or may be rolled back.
+	// stale: the alarm may be missing, because setting it failed, or may be
+	// rolled back.
 	stale bool
-	// notBefore keeps an alarm whose storage fails from ringing again at once,
-	// twice as long each time.
+	// notBefore delays an alarm whose storage fails, twice as long each time.
 	notBefore, failures int64
-	// behind is by how much the clock was behind the platform's, at least, when
-	// the alarm rang last. workerd loses an alarm that is set, while it rings,
-	// for the time that it rings for.
+	// behind is the smallest amount by which the clock was behind the
+	// platform's when the alarm last rang. While an alarm rings, workerd drops
+	// a new alarm for the time that it rings for.
 	behind int64
 }
 
 func (a *alarm) forgetStored() { a.at, a.stale = 0, true }
 
-// ensure makes sure that there is an alarm at a time or before.
+// ensure makes sure that there is an alarm at the given time or before.
 func (a *alarm) ensure(ctx context.Context, at int64) error {
 	now := a.Clock()
 	if a.at != 0 && a.at <= at && now < a.at+overdue {
@@ -61,9 +60,9 @@ func (a *alarm) ensure(ctx context.Context, at int64) error {
 	return nil
 }
 
-// tryEnsure sets the alarm that an earlier step failed to set, or that this
-// instance does not know of. A step that writes nothing does not fail if that
-// fails: the next step tries again.
+// tryEnsure sets an alarm that an earlier step failed to set, or that this
+// instance does not know. A step that writes nothing ignores a failure: the
+// next step tries again.
 func (a *alarm) tryEnsure(ctx context.Context, due int64) {
 	if a.stale {
 		due = 0
@@ -71,8 +70,7 @@ func (a *alarm) tryEnsure(ctx context.Context, due int64) {
 	_ = a.ensure(ctx, due)
 }
 
-// ensureAny makes sure that there is an alarm, which may be set for later than
-// at.
+// ensureAny makes sure that there is an alarm, possibly later than at.
 func (a *alarm) ensureAny(ctx context.Context, at int64) error {
 	a.forgetStored()
 	set, err := a.Backend.AlarmAt(ctx)

@@ -5,8 +5,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 )
 
-// clock is the object's clock, made to never run backwards by what this
-// instance has seen.
+// clock is the object's clock. It never runs backwards within an instance.
 type clock struct {
 	*Config
 	latest int64 // the largest now there has been

@@ -10,7 +10,7 @@ import (
 	"flow.internal/capdo/internal/budget"
 )
 
-// Config is what an engine works with.
+// Config configures an engine.
 type Config struct {
 	Backend Backend
 	Clock   func() int64 // Unix time in ms
@@ -18,18 +18,18 @@ type Config struct {
 	Notify func(ctx context.Context, key string, e *entry.Entry) error
 	Many   bool // the object keeps many keys
 	Shared bool // the object has other things, too
-	// Enter, if set, waits until no other goroutine's transaction is under way,
-	// and says whether it is inside one of its own.
+	// Enter, if set, waits until no other goroutine's transaction is open, and
+	// reports whether the caller is inside a transaction of its own.
 	Enter func(ctx context.Context) (inside bool, leave func(), err error)
-	// Waiters limits the callers who wait, in all objects together; nil for no
-	// limit.
+	// Waiters limits how many callers wait, in all objects together; nil means
+	// no limit.
 	Waiters *budget.Budget
 	Tenant  string // whom they count for
 }
 
-// core is an instance of an object: how it reaches what is stored, and all that
-// it remembers of it and of time. Nothing of that may outlive what it
-// describes:
+// core is an instance of an object: its access to storage, and what it
+// remembers of storage and time. It must forget a value that may no longer be
+// true:
 //
 //	clock.latest      dropped when the clock shows that it was wrong by more
 //	                  than entry.ClockSlack
@@ -66,25 +66,25 @@ func newCore(config *Config) *core {
 	}
 }
 
-// forgetStored drops what may not be true of what is stored.
+// forgetStored drops what may no longer match the storage.
 func (c *core) forgetStored() {
 	c.fences.forgetStored()
 	c.alarm.forgetStored()
 	c.nameStored = false
 }
 
-// emptied notes that the object has nothing stored.
+// emptied records that the object has nothing stored.
 func (c *core) emptied() {
 	c.fences.emptied()
 	c.alarm.at, c.alarm.stale = 0, false
 	c.nameStored = false
 }
 
-// lock begins a step, and unlock ends it. If a user's code has transactions in
-// the object, a step waits until no other goroutine's transaction is under way:
-// the step would become part of it, and be rolled back with it. A step inside a
-// transaction of its own goroutine does become part of it. Then nothing that
-// the step read from storage is remembered.
+// lock begins a step, and unlock ends it. If user code runs transactions in the
+// object, a step waits until no other goroutine's transaction is open: the step
+// would become part of it, and be rolled back with it. A step inside its own
+// goroutine's transaction does become part of it. Then the instance remembers
+// nothing that the step has read from storage.
 func (c *core) lock(ctx context.Context) (unlock func(), err error) {
 	inside, leave := false, func() {}
 	if c.Enter != nil {
@@ -102,8 +102,9 @@ func (c *core) lock(ctx context.Context) (unlock func(), err error) {
 	}, nil
 }
 
-// step runs one step: it reads, decides and writes, and lets no other step in
-// between. What it has begun it ends, so its context does not end with ctx.
+// step runs one step. It reads, decides and writes, and lets no other step run
+// in between. It always completes what it has begun, so its context does not
+// end with ctx.
 func (c *core) step(ctx context.Context, run func(ctx context.Context) error) error {
 	unlock, err := c.lock(ctx)
 	if err != nil {
@@ -113,9 +114,9 @@ func (c *core) step(ctx context.Context, run func(ctx context.Context) error) er
 	return run(context.WithoutCancel(ctx))
 }
 
-// read returns a key's entry as it is stored, and the present time, which is
-// never before the times in the entry. An entry with an impossible time is
-// stored anew. Errors of reading have no effect.
+// read returns a key's stored entry and the present time, which is never before
+// the times in the entry. An entry with an impossible time is stored anew.
+// Errors of reading have no effect.
 func (c *core) read(ctx context.Context, key string) (e entry.Entry, now int64, err error) {
 	record, ok, err := c.Backend.Get(key)
 	if err == nil && ok {
@@ -138,9 +139,8 @@ func (c *core) read(ctx context.Context, key string) (e entry.Entry, now int64, 
 	return e, c.clock.latest, nil
 }
 
-// write stores an entry in place of another and ensures the alarm. If the alarm
-// fails, the entry stays: the caller has to repeat the call, or to treat its
-// outcome as unknown.
+// write replaces an entry and ensures the alarm. If the alarm fails, the entry
+// stays: the caller must repeat the call, or treat its outcome as unknown.
 func (c *core) write(ctx context.Context, key string, e, before *entry.Entry) error {
 	if err := c.put(key, e, before); err != nil {
 		return err
@@ -149,12 +149,12 @@ func (c *core) write(ctx context.Context, key string, e, before *entry.Entry) er
 }
 
 // put stores an entry, and wakes the callers that wait for the key. If there is
-// a Notify function, a held entry has the time to call it.
+// a Notify function, a held entry gets the time to call it.
 func (c *core) put(key string, e, before *entry.Entry) error {
 	if c.Notify != nil && e.State == entry.Held {
 		e.NotifyAt = e.Until
 	}
-	// An extension admits no one.
+	// Extending a lease frees no key.
 	if e.State != entry.Held || e.Number != before.Number {
 		defer c.waiters.wake(key)
 	}
@@ -165,8 +165,8 @@ func (c *core) put(key string, e, before *entry.Entry) error {
 	return err
 }
 
-// clearIfEmpty deletes everything from an object that has no records and no
-// fence to keep.
+// clearIfEmpty deletes everything from an object that has no records and needs
+// no fence.
 func (c *core) clearIfEmpty(ctx context.Context) (cleared bool, err error) {
 	_, some, err := c.Backend.Earliest(c.Clock())
 	if err != nil || some {

@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// callbackTime is how long one call of OnExpired may take. Then its ctx
+	// callbackTime is the time limit for one call of OnExpired. Then its ctx
 	// ends, and the alarm no longer waits for it.
 	callbackTime = 5 * time.Minute
-	// deliveryTime is for how long an alarm that waits for calls also handles
-	// what becomes due. An alarm may take 15 minutes
+	// deliveryTime is how long an alarm that waits for calls continues to
+	// handle records that become due. An alarm may take 15 minutes
 	// (https://developers.cloudflare.com/durable-objects/platform/limits/).
 	deliveryTime = 9 * time.Minute
-	// deliveryPace is the shortest time between two such turns.
+	// deliveryPace is the shortest time between two turns.
 	deliveryPace = 100 * time.Millisecond
-	// callbackLimit is how many calls may be under way at once.
+	// callbackLimit is how many calls may run at once.
 	callbackLimit = 1000
 )
 
@@ -33,12 +33,11 @@ var (
 	errTooLong = errors.New("a function took longer than 5 minutes")
 )
 
-// dueFunc returns the function that a user's alarm calls, nil if none is due.
+// dueFunc returns the function for a user's alarm, or nil if none is due.
 type dueFunc func() (func(ctx context.Context) error, error)
 
-// delivery is one delivery of the alarm. Each function of a user runs in a
-// goroutine of its own: whatever it does, and for how long, delays nothing
-// else.
+// delivery is one delivery of the alarm. Each user function runs in a goroutine
+// of its own, so it delays nothing else, however long it takes.
 type delivery struct {
 	expiry
 	ctx     context.Context
@@ -49,15 +48,15 @@ type delivery struct {
 	errs    []error
 }
 
-// Alarm calls Notify for holders that died, and removes what has expired. It
-// may come early, late or twice. If it fails, the platform delivers it again.
+// Alarm calls Notify for holders that died, and removes expired records. It may
+// come early, late or twice. If it fails, the platform delivers it again.
 // Before it calls a function, it has postponed the entry and set the next
-// alarm: so no notice is lost if the program ends, or if the platform gives up
-// this alarm.
+// alarm, so no notice is lost if the program ends or the platform drops this
+// alarm.
 func (e *Engine) Alarm(ctx context.Context) error { return e.deliver(ctx, nil) }
 
-// deliver is Alarm. It also calls the function that user returns, if that is
-// due, which may take as long as it likes.
+// deliver is Alarm, and also calls the function that user returns. That
+// function has no time limit.
 func (e *Engine) deliver(ctx context.Context, user dueFunc) error {
 	d := &delivery{
 		expiry: expiry{e.core},
@@ -95,8 +94,8 @@ func (d *delivery) note(err error) {
 	}
 }
 
-// turn does what is due, sets the next alarm, and starts the calls of
-// functions. It returns the time until more is due.
+// turn handles everything that is due, sets the next alarm, and starts the
+// calls of functions. It returns the time until more is due.
 func (d *delivery) turn() (next time.Duration) {
 	if d.user != nil {
 		fn, err := d.user()
@@ -111,15 +110,15 @@ func (d *delivery) turn() (next time.Duration) {
 		if failed != nil {
 			d.note(failed)
 		}
-		// The platform delivers the alarm again. Holders that were put off are
-		// notified then.
+		// The platform delivers the alarm again. Postponed holders are notified
+		// then.
 		if err := d.setNext(ctx); err != nil {
 			next = deliveryPace
 			return err
 		}
 		next = max(time.Duration(d.alarm.at-d.Clock())*time.Millisecond, deliveryPace)
 		if failed != nil {
-			d.forgetStored() // the next step looks whether the alarm is there
+			d.forgetStored() // the next step checks whether the alarm is set
 		}
 		for _, n := range notices {
 			d.startNotice(n)
@@ -129,7 +128,7 @@ func (d *delivery) turn() (next time.Duration) {
 	return next
 }
 
-// expire removes what has expired, and returns the notices to give.
+// expire removes expired records, and returns the notices to give.
 func (d *delivery) expire(ctx context.Context) ([]notice, error) {
 	d.alarm.forgetStored()
 	d.alarm.behind = 0
@@ -148,7 +147,7 @@ func (d *delivery) expire(ctx context.Context) ([]notice, error) {
 	return notices, nil
 }
 
-// setNext sets the next alarm, or leaves the object empty.
+// setNext sets the next alarm, or empties the object.
 func (d *delivery) setNext(ctx context.Context) error {
 	cleared, err := d.clearIfEmpty(ctx)
 	if err != nil || cleared {
@@ -157,7 +156,7 @@ func (d *delivery) setNext(ctx context.Context) error {
 	return d.alarm.ensure(ctx, 0)
 }
 
-// end sets the next alarm when all functions have ended: entries whose notice
+// end sets the next alarm when all functions have ended. Entries whose notice
 // succeeded are due later than before.
 func (d *delivery) end() error {
 	return d.step(d.ctx, func(ctx context.Context) error {
@@ -179,7 +178,7 @@ func (d *delivery) startNotice(n notice) {
 }
 
 // start calls a function in a goroutine of its own. If the function takes
-// longer than limit, start calls late; a limit of 0 is none.
+// longer than limit, start calls late; a limit of 0 means none.
 func (d *delivery) start(
 	limit time.Duration, fn func(ctx context.Context) error, late func() error,
 ) {

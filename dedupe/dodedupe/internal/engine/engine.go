@@ -1,7 +1,8 @@
-// Package engine applies the transitions of package entry to what an object
-// stores: claims and what holders do, waiting, expiry, alarms. An [Engine] is
-// one instance of an object. Each of its methods but Wait and those of alarms
-// is one step: it reads, decides and writes, and lets no other step in between.
+// Package engine applies the transitions of package entry to an object's
+// storage: claims and holders' calls, waiting, expiry, alarms. An [Engine] is
+// one instance of an object. Each of its methods, except Wait and those of
+// alarms, is one step: it reads, decides and writes, and lets no other step run
+// in between.
 package engine
 
 import (
@@ -12,15 +13,14 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 )
 
-// Engine has what callers of a ledger ask of an object.
+// Engine serves the calls of a ledger.
 type Engine struct{ *core }
 
 // New returns the engine of an instance of an object.
 func New(config Config) *Engine { return &Engine{newCore(&config)} }
 
-// Claim claims a key. The same owner is told again what it was told before, or
-// would have been: a caller whose answer was lost repeats the call, and the
-// alarm is set then if it was not.
+// Claim claims a key. If the same owner repeats the call, because the answer
+// was lost, it gets the same answer, and the alarm is set if it was not.
 func (e *Engine) Claim(
 	ctx context.Context, key string, r entry.Request,
 ) (a entry.Answer, err error) {
@@ -71,7 +71,7 @@ func (e *Engine) Complete(ctx context.Context, key string, h entry.Holder, resul
 	})
 }
 
-// Extend has a claim's lease last longer.
+// Extend extends a claim's lease.
 func (e *Engine) Extend(ctx context.Context, key string, h entry.Holder, lease int64) error {
 	if lease < 1 || lease > entry.MaxLease {
 		return effect.None(dedupe.ErrInvalidLease)
@@ -109,8 +109,8 @@ func (e *Engine) change(
 	})
 }
 
-// Reserve gives a key to its caller unless another one has it. The same owner
-// is told again what it was told before.
+// Reserve gives a key to its caller unless another owner has it. The same owner
+// gets the same answer again.
 func (e *Engine) Reserve(
 	ctx context.Context, key string, r entry.Request,
 ) (inserted bool, err error) {

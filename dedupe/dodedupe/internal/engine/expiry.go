@@ -8,13 +8,14 @@ import (
 )
 
 const (
-	// sweepLimit is how many records are removed at once; if there are more,
+	// sweepLimit is how many records are removed at once. If there are more,
 	// the next alarm comes at once.
 	sweepLimit = 200
-	// noticeLimit is how many notices are given at once; likewise.
+	// noticeLimit is how many notices are given at once. If there are more, the
+	// next alarm comes at once.
 	noticeLimit = 50
-	// noticePeriod is for how long after the end of the lease, in ms, a notice
-	// that fails is repeated.
+	// noticePeriod is how long after the end of the lease, in ms, a failed
+	// notice is repeated.
 	noticePeriod = 60 * 60 * 1000
 )
 
@@ -27,15 +28,15 @@ type notice struct {
 	last bool // even if it fails, it is not repeated
 }
 
-// sweep removes what has expired.
+// sweep removes expired records.
 func (x expiry) sweep(now int64) error {
 	keep := func(fence int64) error { return x.fences.keep(fence, now) }
 	return x.Backend.Sweep(now, sweepLimit, keep)
 }
 
-// postpone returns notices about the holders whose leases are over. It first
-// postpones each entry: unless its notice succeeds, it is repeated after 1 s,
-// and then after ever longer times.
+// postpone returns notices for the holders whose leases are over. It first
+// postpones each entry: if its notice fails, it is repeated after 1 s, and then
+// after longer and longer times.
 func (x expiry) postpone(now int64, limit int) (notices []notice, failed error) {
 	if limit <= 0 {
 		return nil, nil
@@ -59,8 +60,8 @@ func (x expiry) postpone(now int64, limit int) (notices []notice, failed error) 
 	return notices, failed
 }
 
-// notify calls Notify, and settles the entry if that succeeds, or if it was the
-// last time.
+// notify calls Notify, and settles the entry if that succeeded, or if it was
+// the last attempt.
 func (x expiry) notify(ctx context.Context, n notice) (err error) {
 	over := n.last // also after a panic
 	defer func() {

@@ -6,8 +6,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 )
 
-// fences gives the fences of an object, each larger than those before. It
-// stores the largest fence of the records that are gone.
+// fences gives the fences of an object, each larger than all before. It stores
+// the largest fence of the removed records.
 type fences struct {
 	*Config
 	given  int64 // the largest that was given
@@ -15,8 +15,8 @@ type fences struct {
 	known  bool  // whether stored is
 }
 
-// fenceName is where the largest fence of the records that are gone is kept:
-// version 1, the fence (a number).
+// fenceName is the name of the stored fence of removed records: version 1, the
+// fence (a number).
 const (
 	fenceName    = "_capdo_fence"
 	fenceVersion = 1
@@ -26,9 +26,9 @@ func (f *fences) forgetStored() { f.known = false }
 
 func (f *fences) emptied() { f.stored, f.known = 0, true }
 
-// next returns a fence larger than any that was given for the key of e, even
-// for records that are gone. Only a damaged record can bring it to the largest
-// fence there is. Its errors have no effect.
+// next returns a fence larger than any given before for the key of e, including
+// those of removed records. Only a damaged record can bring it to the largest
+// possible fence. Its errors have no effect.
 func (f *fences) next(e *entry.Entry, now int64) (int64, error) {
 	stored, err := f.read()
 	if err != nil {
@@ -69,9 +69,9 @@ func decodeFence(v []byte) (int64, error) {
 	return fence, nil
 }
 
-// keep stores a fence whose record is about to be removed, for later instances:
-// their clock may be behind. An object of one key is emptied then, and keeps
-// the fence only while the clock might come back to its time.
+// keep stores the fence of a record that will be removed, for later instances,
+// whose clock may be behind. An object of one key is emptied then, and keeps
+// the fence only while the clock might return to its time.
 func (f *fences) keep(fence, now int64) error {
 	if fence == 0 || !f.Many && fence < entry.FenceAt(now-entry.ClockSlack) {
 		return nil
@@ -89,8 +89,8 @@ func (f *fences) keep(fence, now int64) error {
 	return nil
 }
 
-// keptUntil returns until when an object without records has to keep its fence;
-// 0 if it has none to keep.
+// keptUntil returns until when an object without records must keep its fence,
+// or 0 if it has none to keep.
 func (f *fences) keptUntil() (until int64, err error) {
 	stored, err := f.read()
 	if err != nil || stored == 0 {

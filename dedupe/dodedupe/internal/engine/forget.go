@@ -8,7 +8,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 )
 
-// Look returns what Forget is to remove.
+// Look returns the record that Forget should remove.
 func (e *Engine) Look(ctx context.Context, key string) (found entry.Found, err error) {
 	err = e.step(ctx, func(context.Context) error {
 		record, ok, err := e.Backend.Get(key)
@@ -29,8 +29,8 @@ func (e *Engine) Look(ctx context.Context, key string) (found entry.Found, err e
 	return found, err
 }
 
-// Forget removes what Look found. What came later is a successor's, so Forget
-// may be repeated, or arrive late.
+// Forget removes the record that Look found, and no later one. So Forget may be
+// repeated, or arrive late.
 func (e *Engine) Forget(ctx context.Context, key string, found entry.Found) error {
 	return e.step(ctx, func(ctx context.Context) error {
 		stored, now, err := e.read(ctx, key)
@@ -64,8 +64,8 @@ func (e *Engine) fenceOfUnreadable(key string) (fence, now int64, err error) {
 	return max(e.fences.given, entry.FenceAt(now), entry.FenceOf(record)), now, nil
 }
 
-// remove removes a key's record, wakes those who wait for it, and keeps its
-// fence.
+// remove removes a key's record, wakes the callers that wait for it, and keeps
+// its fence.
 func (e *Engine) remove(ctx context.Context, key string, fence, now int64) error {
 	if err := e.fences.keep(fence, now); err != nil {
 		return err

@@ -7,8 +7,9 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
 )
 
-// nameName is where the object's name is kept if it is longer than an object
-// can know: version 1, the name. Callers say it in their claims.
+// nameName is the name under which the object's name is stored, if it is longer
+// than an object can know: version 1, the name. Callers send it in their
+// claims.
 const (
 	nameName    = "_capdo_name"
 	nameVersion = 1
@@ -42,7 +43,7 @@ func (n Name) Store(ctx context.Context, name string) error {
 	})
 }
 
-// Stored returns what Store has stored; "" if nothing.
+// Stored returns the stored name, or "" if there is none.
 func (n Name) Stored() (string, error) {
 	v, err := n.Backend.Noted(nameName)
 	if err != nil || v == nil {

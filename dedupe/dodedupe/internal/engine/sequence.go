@@ -8,16 +8,17 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 )
 
-// counterKey is the key of a sequence's last number; other keys are not empty.
+// counterKey is the key of a sequence's last number; other keys are never
+// empty.
 const counterKey = ""
 
-// Sequence has what callers of a sequencer ask of an object.
+// Sequence serves the calls of a sequencer.
 type Sequence struct{ *core }
 
 // Sequence returns the sequence that the object keeps.
 func (e *Engine) Sequence() Sequence { return Sequence{e.core} }
 
-// Next gives a key its number.
+// Next returns a key's number, and gives it one first if it has none.
 func (s Sequence) Next(
 	ctx context.Context, key string, r entry.Request,
 ) (e entry.Entry, inserted bool, err error) {

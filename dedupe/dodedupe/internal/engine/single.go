@@ -11,10 +11,10 @@ import (
 	"flow.internal/capdo/internal/plain"
 )
 
-// singleKey is where the entry of an object with a single one is.
+// singleKey is the storage key of the entry in an object with a single one.
 const singleKey = "_capdo_ledger"
 
-// object is what the backends of an object share: its notes and its alarm.
+// object is the part that the backends share: notes and the alarm.
 type object struct{ storage *durable.Storage }
 
 func (o object) SetAlarm(ctx context.Context, at int64) error {
@@ -37,7 +37,7 @@ func (o object) Note(name string, value []byte) error {
 	return plain.Put(o.storage.KV(), name, value)
 }
 
-// Noted returns no bytes, which are corrupt, for a value that is not bytes.
+// Noted returns no bytes for a value that is not bytes; no bytes are corrupt.
 func (o object) Noted(name string) ([]byte, error) {
 	v, ok, err := plain.Get(o.storage.KV(), name)
 	if err != nil || !ok {
@@ -52,8 +52,8 @@ func (o object) Noted(name string) ([]byte, error) {
 // single is the backend of an object that keeps one key's entry.
 type single struct{ object }
 
-// Single returns the backend of an object that keeps one key's entry, whose key
-// is empty, and nothing else.
+// Single returns the backend of an object that keeps one entry, whose key is
+// empty, and nothing else.
 func Single(storage *durable.Storage) Backend { return single{object{storage}} }
 
 func (s single) Get(string) (record []byte, ok bool, err error) {
@@ -71,7 +71,7 @@ func (s single) Remove(string) error {
 	return err
 }
 
-// entry returns the entry. One that is there and cannot be read is an error of
+// entry returns the entry. If it exists but cannot be read, the error is
 // codec.Unreadable.
 func (s single) entry() (e entry.Entry, some bool, err error) {
 	record, some, err := s.Get("")

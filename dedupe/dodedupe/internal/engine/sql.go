@@ -21,7 +21,7 @@ func newSQLBackend(storage *durable.Storage) *sqlBackend {
 	return &sqlBackend{object: object{storage}, run: storage.SQL().Exec}
 }
 
-// Names that begin with "_capdo_" are this module's.
+// Names that begin with "_capdo_" are reserved for this module.
 const schema = `
 	CREATE TABLE IF NOT EXISTS _capdo_entries (
 		key BLOB PRIMARY KEY, notify INTEGER, due INTEGER, record BLOB NOT NULL) WITHOUT ROWID;
@@ -37,9 +37,9 @@ func HasEntries(storage *durable.Storage) (bool, error) {
 	return c.Next(), c.Err()
 }
 
-// exec runs a statement, and creates the table if the statement finds that it
-// is missing. Whether it exists cannot be remembered: its creation may be
-// rolled back, or everything be deleted.
+// exec runs a statement, and creates the table if it is missing. The existence
+// of the table cannot be remembered, because its creation may be rolled back,
+// or everything may be deleted.
 func (t *sqlBackend) exec(query string, args ...any) (*durable.Cursor, error) {
 	c, err := t.run(query, args...)
 	if !isNoTable(err) {

@@ -9,7 +9,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 )
 
-// Transactions do a key's work and complete it, in one transaction.
+// Transactions run a key's work and complete it, in one transaction.
 type Transactions struct{ *core }
 
 // Transactions returns the transactions of the object.
@@ -22,7 +22,7 @@ type Result struct {
 	Failed   error // the error of the work
 }
 
-// Once does a key's work unless it has been done.
+// Once runs a key's work unless it has been done.
 func (t Transactions) Once(
 	ctx context.Context, key string, r entry.Request, work func(fence int64) ([]byte, error),
 ) (result Result, err error) {
@@ -60,8 +60,8 @@ func (t Transactions) once(
 	return t.complete(ctx, key, &next, &stored, now, func() ([]byte, error) { return work(fence) })
 }
 
-// Complete completes a claim with what work returns. Where the holder has
-// completed it before, it returns that result.
+// Complete completes a claim with the result of work. If the holder has already
+// completed it, Complete returns that result.
 func (t Transactions) Complete(
 	ctx context.Context, key string, h entry.Holder, work func() ([]byte, error),
 ) (result Result, err error) {
@@ -84,7 +84,7 @@ func (t Transactions) Complete(
 	return result, err
 }
 
-// complete completes a held entry, which may be in the place of another.
+// complete stores a completed entry in place of before.
 func (t Transactions) complete(
 	ctx context.Context, key string, e, before *entry.Entry, now int64, work func() ([]byte, error),
 ) (result Result, err error) {

@@ -10,8 +10,9 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// userAlarm is an alarm of the object that a ledger is embedded in. The
-// platform's one alarm is due when the first of the ledger's and this is.
+// userAlarm is the own alarm of an object with an embedded ledger. The
+// platform's one alarm is due when the first of the ledger's alarm and this one
+// is due.
 type userAlarm struct {
 	at      int64 // when the user wants it; 0 if it is not set
 	next    int64 // when it is delivered next: after errors, later than at
@@ -25,18 +26,18 @@ const (
 	firstRetryAfter = 2000
 )
 
-// userAlarmName is where the user's alarm is: version 1, at, next, retries
-// (numbers).
+// userAlarmName is the name of the stored user alarm: version 1, at, next,
+// retries (numbers).
 const (
 	userAlarmName    = "_capdo_alarm"
 	userAlarmVersion = 1
 )
 
-// shared is the backend of an object that has other things to keep, too.
+// shared is the backend of an object that also stores other things.
 type shared struct{ *sqlBackend }
 
-// read returns the user's alarm, the zero one if there is none. It fails with
-// [codec.ErrVersion] for one that a newer program wrote, and with
+// read returns the user's alarm, or the zero alarm if there is none. It fails
+// with [codec.ErrVersion] if a newer program wrote it, and with
 // [codec.ErrCorrupt].
 func (s shared) read() (u userAlarm, err error) {
 	v, err := s.Noted(userAlarmName)
@@ -64,8 +65,8 @@ func (s shared) drop() error {
 	return err
 }
 
-// Earliest does not fail if the user's alarm cannot be read: one that a newer
-// program wrote stays, and the object's alarm rings for it from time to time.
+// Earliest does not fail if the user's alarm cannot be read: a newer program's
+// alarm stays, and the object's alarm rings for it from time to time.
 func (s shared) Earliest(now int64) (due int64, some bool, err error) {
 	due, some, err = s.sqlBackend.Earliest(now)
 	if err != nil {
@@ -87,7 +88,7 @@ func (s shared) Earliest(now int64) (due int64, some bool, err error) {
 // user's.
 func (s shared) Clear(ctx context.Context) error { return s.storage.DeleteAlarm(ctx, nil) }
 
-// Embedded is the engine of an object that has other things to keep, and an
+// Embedded is the engine of an object that also stores other things and has an
 // alarm of its own.
 type Embedded struct {
 	*Engine
@@ -104,14 +105,14 @@ func NewEmbedded(storage *durable.Storage, config Config) *Embedded {
 	return &Embedded{Engine: New(config), backend: backend}
 }
 
-// SetAlarm sets the object's own alarm, in place of one that is set.
+// SetAlarm sets the object's own alarm, and replaces an earlier one.
 func (e *Embedded) SetAlarm(ctx context.Context, at time.Time) error {
 	ms := max(at.UnixMilli(), 1)
 	return e.changeAlarm(ctx, func() error { return e.backend.write(userAlarm{at: ms, next: ms}) })
 }
 
-// GetAlarm returns when the object's own alarm is due, the zero time if none is
-// set, or if it is delivered.
+// GetAlarm returns when the object's own alarm is due, or the zero time if none
+// is set or it is being delivered.
 func (e *Embedded) GetAlarm() (time.Time, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -127,7 +128,7 @@ func (e *Embedded) DeleteAlarm(ctx context.Context) error {
 	return e.changeAlarm(ctx, e.backend.drop)
 }
 
-// changeAlarm changes the object's own alarm, and sets the platform's anew.
+// changeAlarm changes the object's own alarm, and sets the platform's again.
 func (e *Embedded) changeAlarm(ctx context.Context, change func() error) error {
 	return e.step(ctx, func(ctx context.Context) error {
 		if err := change(); err != nil {
@@ -140,7 +141,8 @@ func (e *Embedded) changeAlarm(ctx context.Context, change func() error) error {
 	})
 }
 
-// DeleteAll deletes everything that the object has stored, and wakes who waits.
+// DeleteAll deletes everything that the object has stored, and wakes waiting
+// callers.
 func (e *Embedded) DeleteAll(ctx context.Context) error {
 	return e.step(ctx, func(ctx context.Context) error {
 		e.forgetStored()
@@ -150,8 +152,8 @@ func (e *Embedded) DeleteAll(ctx context.Context) error {
 	})
 }
 
-// Alarm does what the ledger's alarm has to do, and calls user if the object's
-// own alarm is due; see package dodedupe.
+// Alarm handles the ledger's alarm, and calls user if the object's own alarm is
+// due; see package dodedupe.
 func (e *Embedded) Alarm(
 	ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error,
 ) error {
@@ -202,8 +204,8 @@ func (e *Embedded) beginUserAlarm(
 	return u, info, due, err
 }
 
-// postponeRunning puts an alarm off while a handler runs: its own, or that of
-// the one before, which the user has replaced.
+// postponeRunning postpones an alarm while a handler runs, either its own or
+// the previous alarm's, which the user has replaced.
 func (e *Embedded) postponeRunning(u userAlarm, now int64) error {
 	if u != e.running {
 		u.next = now + firstRetryAfter
@@ -214,7 +216,7 @@ func (e *Embedded) postponeRunning(u userAlarm, now int64) error {
 	return e.backend.write(u)
 }
 
-// arrangeRetry stores when an alarm is delivered next, or drops it if this is
+// arrangeRetry stores when an alarm is delivered next, or removes it if this is
 // its last delivery.
 func (e *Embedded) arrangeRetry(
 	ctx context.Context, u *userAlarm, now int64,
@@ -241,12 +243,11 @@ func (e *Embedded) endUserAlarm() {
 	e.running = userAlarm{}
 }
 
-// dropDelivered drops the alarm that has been delivered, unless another one is
-// set by now.
+// dropDelivered removes the delivered alarm, unless another one has been set.
 func (e *Embedded) dropDelivered(ctx context.Context, u userAlarm) error {
 	return e.step(ctx, func(context.Context) error {
 		stored, err := e.backend.read()
-		// Its next delivery may have been put off.
+		// Its next delivery may have been postponed.
 		if u.next = stored.next; err != nil || stored != u {
 			return err
 		}

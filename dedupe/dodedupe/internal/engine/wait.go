@@ -12,24 +12,24 @@ import (
 const (
 	maxWait = int64(dedupe.MaxWait / time.Millisecond)
 	// WaitSlice is how long a caller waits in an object at a time, in ms. Then
-	// the caller asks again: so a caller that has left, unknown to the object,
-	// occupies it for no longer.
+	// the caller asks again, so a caller that has left occupies the object no
+	// longer than this.
 	WaitSlice = 10_000
 )
 
-// waiters are the callers who wait, by key.
+// waiters are the waiting callers, by key.
 type waiters struct {
 	*Config
 	keys map[string]*waiting
 }
 
-// waiting is the callers who wait for one key.
+// waiting is the group of callers that wait for one key.
 type waiting struct {
 	changed chan struct{} // closed when the key's record has changed
 	callers int
 }
 
-// join adds a caller; nil if too many wait already.
+// join adds a caller. It returns nil if too many wait already.
 func (w *waiters) join(key string) *waiting {
 	if !w.Waiters.Take(w.Tenant, 1) {
 		return nil
@@ -54,7 +54,7 @@ func (w *waiters) leave(key string, k *waiting) {
 	}
 }
 
-// wake ends the waits for a key: those who waited look again.
+// wake ends the waits for a key: the callers check it again.
 func (w *waiters) wake(key string) {
 	if k := w.keys[key]; k != nil {
 		delete(w.keys, key)
@@ -69,8 +69,8 @@ func (w *waiters) wakeAll() {
 	}
 }
 
-// Wait waits until the key is not held any more, but no longer than limit, in
-// ms, nor than WaitSlice, and returns the key's state. It claims nothing: the
+// Wait waits until the key is no longer held, but at most for limit, in ms, and
+// for WaitSlice. It returns the key's state. It claims nothing, because the
 // caller may have left by then. It fails with dedupe.ErrOverloaded if too many
 // callers wait already.
 func (e *Engine) Wait(
@@ -103,7 +103,7 @@ func (e *Engine) Wait(
 }
 
 // lookOrJoin returns the state of a key. If the key is held and the caller may
-// wait, the caller joins those who wait.
+// wait, the caller joins the waiting ones.
 func (e *Engine) lookOrJoin(
 	ctx context.Context, key, fingerprint string, mayWait bool,
 ) (a entry.Answer, k *waiting, err error) {
@@ -119,8 +119,8 @@ func (e *Engine) lookOrJoin(
 	return a, k, err
 }
 
-// inspect returns the state of a key: completed, or in progress for some time,
-// which is 0 ms if the key is free.
+// inspect returns the state of a key: completed, or in progress with the time
+// left, which is 0 ms if the key is free.
 func (e *Engine) inspect(ctx context.Context, key, fingerprint string) (entry.Answer, error) {
 	stored, now, err := e.read(ctx, key)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package entry has what a ledger or a sequencer knows of a key, and the
-// transitions from one such state to the next. They decide and change nothing,
-// and know the time only from their caller. All times are Unix times in ms, by
-// the object's clock.
+// Package entry has the record of a key in a ledger or a sequencer, and the
+// transitions between its states. The transitions only decide; they store
+// nothing, and get the time from their caller. All times are Unix times in ms,
+// by the object's clock.
 package entry
 
 import (
@@ -12,8 +12,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
 )
 
-// Entry is what is known of a key. The zero Entry is that of a key nobody has
-// seen.
+// Entry is the record of a key. The zero Entry is that of a key that has not
+// been seen.
 type Entry struct {
 	State     State
 	TakenOver bool  // the lease of the holder before ran out
@@ -24,8 +24,8 @@ type Entry struct {
 	Until     int64 // Held: the end of the lease; Done: when it was completed
 	NotifyAt  int64 // Held: when to notify that the holder has died; 0: never
 	Owner     string
-	// Fingerprint is that of the payload. It outlives the completion: later
-	// claims are compared with it, too.
+	// Fingerprint is that of the payload. It stays after the completion,
+	// because later claims are compared with it.
 	Fingerprint string
 	Result      []byte // Done only
 }
@@ -45,15 +45,15 @@ const (
 
 const (
 	MaxLease = int64(dedupe.MaxLease / time.Millisecond)
-	// Never is beyond every time that an entry may have.
+	// Never is later than every time that an entry may have.
 	Never = codec.MaxNow + codec.MaxTTL
-	// ClockSlack is how much, in ms, the clocks of the machines that an object
-	// is on, one after the other, may differ, and how far a clock may be set
-	// back: then time stands still. If it is more, the clock was wrong before,
-	// or is wrong now: entries with later times are dated anew.
+	// ClockSlack is how much, in ms, the clocks of an object's successive
+	// machines may differ, and how far a clock may be set back: then time
+	// stands still. If the difference is larger, the clock was wrong before, or
+	// is wrong now: entries with later times are dated anew.
 	ClockSlack = 60_000
 	// NewerRetry is the time, in ms, after which a program tries again to read
-	// what a newer program wrote.
+	// a newer program's record.
 	NewerRetry = 60_000
 )
 
@@ -63,13 +63,13 @@ type Keyed struct {
 	Entry Entry
 }
 
-// Found is what a Forget saw, and is to remove.
+// Found is the record that a Forget saw and should remove.
 type Found struct {
 	What  What
 	Fence int64
 }
 
-// What says whether a key has a record.
+// What says whether a key has a record, and whether it can be read.
 type What int64
 
 // Values of What.
@@ -79,9 +79,9 @@ const (
 	Unreadable             // a record that cannot be read
 )
 
-// Expires is when the entry stops counting: when its window is over. A held
-// entry whose lease ran out counts for some time after that: a successor has to
-// know that the work may have been done in part.
+// Expires is the time when the entry stops counting, because its window is
+// over. A held entry whose lease ran out counts for some time after that,
+// because the next holder must know that the work may have been done in part.
 func (e *Entry) Expires() int64 {
 	end := e.FirstSeen + e.TTL
 	if e.State == Held {
@@ -90,7 +90,7 @@ func (e *Entry) Expires() int64 {
 	return min(end, Never-1)
 }
 
-// Kept is until when the entry stays stored; 0 for a key nobody has seen.
+// Kept is the time until which the entry stays stored; 0 for a key not seen.
 func (e *Entry) Kept() int64 {
 	switch e.State {
 	case Absent:
@@ -101,7 +101,7 @@ func (e *Entry) Kept() int64 {
 	return e.Expires()
 }
 
-// Due is when the alarm has something to do for the entry: first to notify of
+// Due is the time when the alarm must handle the entry: first to give notice of
 // its holder, later to remove it.
 func (e *Entry) Due() int64 {
 	if e.NotifyAt != 0 {
@@ -110,7 +110,7 @@ func (e *Entry) Due() int64 {
 	return e.Kept()
 }
 
-// Fence is the entry's fence; 0 if its number is not a fence.
+// Fence is the entry's fence, or 0 if its number is not a fence.
 func (e *Entry) Fence() int64 {
 	if e.State == Free || e.State == Held || e.State == Done {
 		return e.Number
@@ -118,7 +118,7 @@ func (e *Entry) Fence() int64 {
 	return 0
 }
 
-// FenceAt is the smallest fence that may be given at a time: the time in µs.
+// FenceAt is the smallest fence that may be given at a time: that time in µs.
 func FenceAt(now int64) int64 { return now * 1000 }
 
 // At returns the entry as it counts at a time. The entry of a holder that died
@@ -130,7 +130,7 @@ func (e Entry) At(now int64) Entry {
 	return e
 }
 
-// Latest is a time that the object's clock has shown.
+// Latest is the latest time in the entry, which the object's clock has shown.
 func (e *Entry) Latest() int64 {
 	if e.State == Done {
 		return max(e.FirstSeen, e.Until)
@@ -146,7 +146,7 @@ func (e *Entry) Ahead(now int64) bool {
 
 // Rebased returns an entry that is ahead as if it had been written now, with a
 // lease of the same length. If the key was first seen before that, the length
-// is not known: the lease is at most MaxLease.
+// is unknown: the lease is at most MaxLease.
 func (e Entry) Rebased(now int64) Entry {
 	if ahead := e.FirstSeen - now; ahead > ClockSlack {
 		e.FirstSeen = now
@@ -166,8 +166,8 @@ func (e Entry) Rebased(now int64) Entry {
 	return e
 }
 
-// Postpone returns when a record that is due for a notice and cannot be read is
-// due again: a record of a newer program later, a corrupt one never.
+// Postpone returns when an unreadable record that is due for a notice is due
+// again: a newer program's record later, a corrupt one never.
 func Postpone(unreadable error, now int64) (notify bool, due int64) {
 	if errors.Is(unreadable, codec.ErrVersion) {
 		return true, now + NewerRetry

@@ -13,8 +13,8 @@ import (
 //	number, attempt, first seen, TTL, until (numbers), notify at (a number, if flagged),
 //	owner, fingerprint (texts), result (the rest)
 //
-// Later versions begin likewise up to the number: an older program that removes
-// a record that it cannot read keeps its fence.
+// Later versions have the same beginning up to the number, so an older program
+// that removes a record that it cannot read can keep its fence.
 const (
 	Version       = 2
 	takenOverFlag = 0x80
@@ -79,11 +79,11 @@ func (e *Entry) valid() bool {
 	return len(e.Owner) <= dedupe.MaxOwnerSize && len(e.Fingerprint) <= dedupe.MaxFingerprintSize
 }
 
-// HeadSize is how much of a record has what [FenceOf] reads.
+// HeadSize is how much of a record [FenceOf] reads.
 const HeadSize = 2 + binary.MaxVarintLen64
 
-// FenceOf returns the fence of a record by its beginning, also that of a newer
-// one; 0 if there is none.
+// FenceOf returns the fence from the beginning of a record, even a newer one,
+// or 0 if there is none.
 func FenceOf(head []byte) int64 {
 	if len(head) < 2 || head[0] < Version {
 		return 0

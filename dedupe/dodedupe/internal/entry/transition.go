@@ -5,7 +5,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
 )
 
-// Request is what a claim, a reservation or a call of Next asks for.
+// Request is a request to claim, to reserve, or for a number.
 type Request struct {
 	Owner, Fingerprint string
 	Lease, TTL         int64
@@ -22,7 +22,7 @@ func (r *Request) Check() error {
 	return r.CheckRecord()
 }
 
-// CheckRecord returns the error of what cannot be stored.
+// CheckRecord returns the error of a request that cannot be stored.
 func (r *Request) CheckRecord() error {
 	switch {
 	case r.TTL < 1 || r.TTL > codec.MaxTTL:
@@ -33,13 +33,13 @@ func (r *Request) CheckRecord() error {
 	return nil
 }
 
-// Holder says whose claim is to be changed.
+// Holder identifies a claim to change.
 type Holder struct {
 	Owner string
 	Fence int64
 }
 
-// Answer is what a claim gets.
+// Answer is the result of a claim.
 type Answer struct {
 	Outcome dedupe.Outcome
 	Entry   Entry
@@ -48,8 +48,8 @@ type Answer struct {
 	RetryAfter int64
 }
 
-// Claim returns the entry after a claim, and the claim's outcome. fence is what
-// the claim gets if it acquires the key.
+// Claim returns the entry after a claim, and the claim's outcome. fence is the
+// claim's fence if it acquires the key.
 func (e Entry) Claim(r Request, now, fence int64) (Entry, dedupe.Outcome, error) {
 	e = e.At(now)
 	leased := e.State == Held && now < e.Until
@@ -80,11 +80,11 @@ func (e Entry) Claim(r Request, now, fence int64) (Entry, dedupe.Outcome, error)
 	return next, dedupe.Acquired, nil
 }
 
-// HeldBy reports whether the last claim was h's.
+// HeldBy reports whether h made the last claim.
 func (e *Entry) HeldBy(h Holder) bool { return e.Number == h.Fence && e.Owner == h.Owner }
 
-// Complete returns the entry with its result, unchanged if the holder has
-// completed it before.
+// Complete returns the entry with its result, or unchanged if the holder has
+// already completed it.
 func (e Entry) Complete(h Holder, result []byte, now int64) (next Entry, changed bool, err error) {
 	e = e.At(now)
 	switch {
@@ -96,8 +96,7 @@ func (e Entry) Complete(h Holder, result []byte, now int64) (next Entry, changed
 		return e, false, dedupe.ErrFenced
 	}
 	kept := now + dedupe.KeptAfter(e.TTL)
-	// The window is over: the result is kept at least until the end of the
-	// lease.
+	// The window is over: keep the result at least until the end of the lease.
 	if now >= e.FirstSeen+e.TTL {
 		kept = max(kept, e.Until)
 	}
@@ -106,8 +105,8 @@ func (e Entry) Complete(h Holder, result []byte, now int64) (next Entry, changed
 	return e, true, nil
 }
 
-// Extend returns the entry with a lease that lasts from now, or as it is if
-// that would be shorter.
+// Extend returns the entry with a lease that lasts from now, or unchanged if
+// that would shorten it.
 func (e Entry) Extend(h Holder, lease, now int64) (next Entry, changed bool, err error) {
 	e = e.At(now)
 	if e.State != Held || !e.HeldBy(h) {
@@ -118,8 +117,8 @@ func (e Entry) Extend(h Holder, lease, now int64) (next Entry, changed bool, err
 	return e, changed, nil
 }
 
-// Release returns the entry free, unchanged if the holder has released it
-// before.
+// Release returns the free entry, or unchanged if the holder has already
+// released it.
 func (e Entry) Release(h Holder, now int64) (next Entry, changed bool, err error) {
 	e = e.At(now)
 	switch {
@@ -132,8 +131,7 @@ func (e Entry) Release(h Holder, now int64) (next Entry, changed bool, err error
 	return e, true, nil
 }
 
-// Enter returns the entry with a number, and whether it is this owner's call
-// that made it.
+// Enter returns the entry with a number, and whether this owner's call made it.
 func (e Entry) Enter(r Request, now, number int64) (next Entry, inserted bool, err error) {
 	e = e.At(now)
 	if e.State != Absent {

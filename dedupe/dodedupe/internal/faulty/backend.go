@@ -41,8 +41,8 @@ func (b *Backend) Get(key string) (record []byte, ok bool, err error) {
 	return slices.Clone(row.Record), ok, nil
 }
 
-// Put stores a record. It fails if another one is there than before. One that
-// is due for a notice may have been put off.
+// Put stores a record. It fails if the stored record is not the expected one. A
+// record that is due for a notice may have been postponed.
 func (b *Backend) Put(key string, e, before *entry.Entry) error {
 	row, ok := b.Rows[key]
 	if ok != (before.State != entry.Absent) || ok && row.Due != before.Due() && !row.Notify {
@@ -57,7 +57,7 @@ func (b *Backend) Remove(key string) error {
 	return b.do("remove", func() { delete(b.Rows, key) })
 }
 
-// Sweep removes what is due and needs no notice.
+// Sweep removes the records that are due and need no notice.
 func (b *Backend) Sweep(now int64, limit int, keep func(int64) error) error {
 	return b.Transact(func() error {
 		fence, due := int64(0), b.due(false, now, limit)
@@ -75,7 +75,7 @@ func (b *Backend) Sweep(now int64, limit int, keep func(int64) error) error {
 	})
 }
 
-// Expired returns what is due for a notice.
+// Expired returns the records that are due for a notice.
 func (b *Backend) Expired(now int64, limit int) (expired []entry.Keyed, err error) {
 	err = b.do("expired", func() {
 		for _, key := range b.due(true, now, limit) {
@@ -121,7 +121,7 @@ func (b *Backend) earliest() int64 {
 	return due
 }
 
-// Transact undoes what fn did to the rows if it fails.
+// Transact undoes fn's changes to the rows if it fails.
 func (b *Backend) Transact(fn func() error) error {
 	before := maps.Clone(b.Rows)
 	err := fn()
@@ -168,8 +168,8 @@ func (b *Backend) Clear(context.Context) error {
 	})
 }
 
-// State is what is stored, in words. Fences, which may differ, are not in it;
-// numbers in a sequence are.
+// State is the stored state, in words. It has no fences, which may differ, but
+// it has the numbers of a sequence.
 func (b *Backend) State() string {
 	var all []string
 	for _, key := range slices.Sorted(maps.Keys(b.Rows)) {
@@ -183,7 +183,7 @@ func (b *Backend) State() string {
 }
 
 // IsArmed reports whether there is an alarm when the first record is due, or
-// soon, if that is past.
+// soon if that time is past.
 func (b *Backend) IsArmed(soon int64) bool {
 	due := b.earliest()
 	return due >= entry.Never || b.Alarm != 0 && b.Alarm <= max(due, soon)

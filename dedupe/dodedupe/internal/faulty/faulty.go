@@ -1,6 +1,6 @@
-// Package faulty has storage in memory that fails on demand, for tests of what
-// is built on it: an operation fails before it takes effect, or takes effect
-// and then reports an error.
+// Package faulty has storage in memory that fails on demand, for tests of the
+// code that uses it. An operation can fail before it takes effect, or take
+// effect and then report an error.
 package faulty
 
 import (
@@ -24,7 +24,7 @@ const (
 	PerformsThenFails       // it happens, and an error is reported
 )
 
-// Do performs an operation as the fault has it.
+// Do performs an operation according to the fault.
 func (f Fault) Do(perform func()) error {
 	if f != Fails {
 		perform()
@@ -38,7 +38,7 @@ func (f Fault) Do(perform func()) error {
 // Plan decides about the n-th operation, counted from 0.
 type Plan func(n int, op string) Fault
 
-// Failing has all operations of that name fail.
+// Failing makes all operations of that name fail.
 func Failing(op string) Plan {
 	return func(_ int, o string) Fault {
 		if o == op {
@@ -54,7 +54,7 @@ type At struct {
 	Kind Fault
 }
 
-// Plan returns the plan with that fault alone.
+// Plan returns the plan with only that fault.
 func (a At) Plan() Plan {
 	return func(n int, _ string) Fault {
 		if n == a.N {
@@ -67,7 +67,7 @@ func (a At) Plan() Plan {
 // None is no fault at all.
 var None = At{-1, Fine}
 
-// Each returns every fault in each of so many operations.
+// Each returns every fault in each of n operations.
 func Each(operations int) (all []At) {
 	for n := range operations {
 		all = append(all, At{n, Fails}, At{n, PerformsThenFails})
@@ -75,8 +75,8 @@ func Each(operations int) (all []At) {
 	return all
 }
 
-// Try calls try with each fault in so many operations, and with none, and
-// returns the first thing that it finds wrong.
+// Try calls try without a fault and with each fault in each of n operations,
+// and returns the first problem that it finds.
 func Try(operations int, try func(plan Plan) string) string {
 	for _, at := range append(Each(operations), None) {
 		if wrong := try(at.Plan()); wrong != "" {
@@ -86,7 +86,7 @@ func Try(operations int, try func(plan Plan) string) string {
 	return ""
 }
 
-// Log has the operations of a storage, and the plan for them.
+// Log records the operations of a storage, and has the plan for them.
 type Log struct {
 	Ops  []string
 	Plan Plan // if set, decides about operations

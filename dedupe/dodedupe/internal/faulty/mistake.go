@@ -5,12 +5,12 @@ import "testing"
 // Mistake is a known mistake of earlier implementations.
 type Mistake struct {
 	Name string
-	// Find returns what is wrong: nothing, and something where the mistake is
-	// made on purpose.
+	// Find returns what is wrong: nothing in the correct code, something in the
+	// code with the mistake.
 	Find func(t *testing.T, made bool) (wrong string)
 }
 
-// TestMistakes finds each mistake where it is made, and nowhere else.
+// TestMistakes finds each mistake in the code that has it, and nowhere else.
 func TestMistakes(t *testing.T, mistakes []Mistake) {
 	for _, m := range mistakes {
 		t.Run("known mistake: "+m.Name, func(t *testing.T) {

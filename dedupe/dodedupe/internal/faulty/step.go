@@ -9,32 +9,31 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
 )
 
-// Step is an operation in a situation, over storage that can be told to fail.
+// Step is an operation in a situation, on storage that can be told to fail.
 type Step struct {
-	// Do does the operation. It returns what came of it, in words and without
-	// fences, or the error if that is not the object's answer; see [Answered].
+	// Do runs the operation. It returns the result in words and without fences.
+	// It returns the error if it is not the object's answer; see [Answered].
 	Do    func() (string, error)
 	Evict func()
-	// State is what is stored, in words and without fences.
+	// State is the stored state, in words and without fences.
 	State func() string
-	// IsArmed reports that nothing is stored that expires, or that the alarm
-	// comes when it does at the latest.
+	// IsArmed reports whether the alarm comes before anything expires, or
+	// nothing stored expires.
 	IsArmed func() bool
 	Alarm   *int64
 	IsEmpty func() bool
-	// Fence is that of the record that the operation is about; 0 if there is
-	// none.
+	// Fence is the fence of the operation's record, or 0 if there is none.
 	Fence func() int64
 	// Other is another operation on the same object, which writes; nil if there
 	// is none.
 	Other func() error
 	Log   *Log
-	// OnlyReads: it writes nothing, and is answered though the alarm, which an
-	// instance does not know of, fails.
+	// OnlyReads: the operation writes nothing, and succeeds although setting an
+	// alarm that the instance does not know fails.
 	OnlyReads bool
 }
 
-// Answered tells an answer, an error also, from a failure.
+// Answered distinguishes an answer, which may be an error, from a failure.
 func Answered(got string, err error) (string, error) {
 	if errors.Is(err, ErrInjected) {
 		return "", err
@@ -42,11 +41,11 @@ func Answered(got string, err error) (string, error) {
 	return fmt.Sprint(got, " ", err), nil
 }
 
-// TestSteps meets each operation with every fault in every call of storage that
-// it makes, and its repetition with another. Then it is repeated, undisturbed,
-// in the same instance of the object and in a new one: it has to end as if
-// there had been no fault, with an alarm. Where somebody else's operation comes
-// instead, that has to set the alarm.
+// TestSteps runs each operation with every fault in each of its calls of
+// storage, and repeats it with another fault. Then it repeats it without a
+// fault, in the same instance of the object and in a new one. The end state
+// must be that of a run without faults, and there must be an alarm. If another
+// caller's operation runs instead of the repetition, that must set the alarm.
 func TestSteps(t *testing.T, steps map[string]func(t *testing.T) *Step) {
 	for name, begin := range steps {
 		t.Run(name, func(t *testing.T) {
@@ -78,15 +77,15 @@ func TestSteps(t *testing.T, steps map[string]func(t *testing.T) *Step) {
 	}
 }
 
-// run has what a step comes to without a fault.
+// run has the results of a step without a fault.
 type run struct {
 	*testing.T
 	before, after, want string
 }
 
-// attempt does the operation with a fault, and checks what holds after each: it
-// is reported, an error that says that nothing was changed is right, and what
-// is stored is either what was there or what is to be. hit is false if there
+// attempt runs the operation with a fault, and checks the invariants: the fault
+// is reported; if the error says that nothing was changed, nothing was; and the
+// stored state is either the old one or the intended one. hit is false if there
 // was no such call.
 func (r run) attempt(s *Step, at At) (hit bool) {
 	r.Helper()
@@ -112,7 +111,7 @@ func (r run) attempt(s *Step, at At) (hit bool) {
 	return true
 }
 
-// repeat has the operation meet a fault, and its repetition another.
+// repeat runs the operation with a fault, and repeats it with another.
 func (r run) repeat(s *Step, first, second At, evict bool) {
 	r.Helper()
 	if !r.attempt(s, first) {
@@ -139,8 +138,8 @@ func (r run) repeat(s *Step, first, second At, evict bool) {
 	}
 }
 
-// giveUp has the caller, or the platform, give up. Another operation sees to
-// the alarm then.
+// giveUp simulates that the caller, or the platform, gives up. Then another
+// operation must set the alarm.
 func (r run) giveUp(s *Step, first At, evict bool) {
 	r.Helper()
 	r.attempt(s, first)

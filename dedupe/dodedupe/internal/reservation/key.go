@@ -10,9 +10,9 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
 )
 
-// Storage is what a [Key] needs of an object. An operation takes effect when it
-// is called, together with those before it; what SetAlarm and Clear wait for is
-// only the report.
+// Storage is a [Key]'s access to its object. Writes take effect when they are
+// called, together with those before them. SetAlarm and Clear wait only for the
+// confirmation.
 type Storage interface {
 	Get() (record []byte, ok bool, err error)
 	Put(record []byte) error
@@ -21,24 +21,24 @@ type Storage interface {
 }
 
 // Key is an object's one key. Each of its methods is one step: it reads,
-// decides and writes, and waits for nothing between.
+// decides and writes, without waiting in between.
 type Key struct {
 	Storage Storage
 	Clock   func() int64 // Unix time in ms
 
-	// mu is for goroutines of the same object: there is one thread, but an
-	// allocation may give way to another goroutine.
+	// mu is for goroutines of the same object: there is only one thread, but an
+	// allocation may switch to another goroutine.
 	mu     sync.Mutex
 	latest int64 // the largest now there has been
 }
 
-// PutIfAbsent reserves the key unless another owner's record is live. The same
-// owner is told again what it was told before, or would have been: a caller
-// whose answer was lost repeats the call.
+// PutIfAbsent reserves the key unless another owner's record is live. If the
+// same owner repeats the call, because the answer was lost, it gets the same
+// answer.
 //
-// If the alarm fails, the record stays, and the caller has to repeat the call,
-// or to treat its outcome as unknown. Removing the record would take it from a
-// repetition that may have been answered already.
+// If the alarm fails, the record stays, and the caller must repeat the call, or
+// treat its outcome as unknown. PutIfAbsent does not remove the record, because
+// a repetition may already have been answered.
 func (k *Key) PutIfAbsent(ctx context.Context, o Owner, ttl int64) (inserted bool, err error) {
 	if ttl < 1 || ttl > codec.MaxTTL {
 		return false, effect.None(dedupe.ErrInvalidTTL)
@@ -73,9 +73,9 @@ func (k *Key) Look() (record []byte, ok bool, err error) {
 	return record, ok, err
 }
 
-// Forget removes the record that Look returned. Another one is a successor's:
-// it came after this one was gone, so there is nothing left to forget. Thus
-// Forget may be repeated, or arrive late.
+// Forget removes the record that Look returned. If the record is another one,
+// it is a later one, and Forget does nothing. So Forget may be repeated, or
+// arrive late.
 func (k *Key) Forget(ctx context.Context, seen []byte) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -103,9 +103,9 @@ func (k *Key) Alarm(ctx context.Context) error {
 	return k.Storage.Clear(ctx)
 }
 
-// read returns the record, the zero one if there is none, and now: the clock,
-// made to never run backwards by what this instance of the object has seen and
-// by what it has written. Its errors have no effect.
+// read returns the record, or the zero record if there is none, and the present
+// time. The time never runs backwards, compared with what this instance of the
+// object has seen and with the record. Its errors have no effect.
 func (k *Key) read() (r Record, now int64, err error) {
 	b, ok, err := k.Storage.Get()
 	if err == nil && ok {

@@ -1,6 +1,6 @@
-// Package reservation has a store's record of one key, and the steps that an
-// object makes with it. A Worker that has only a store links nothing else of
-// the provider below package dodedupe.
+// Package reservation has a store's record of one key, and the steps of an
+// object on it. A Worker with only a store links no other package of the
+// implementation below package dodedupe.
 package reservation
 
 import (
@@ -11,7 +11,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
 )
 
-// Owner is the token of one call; its repetition carries the same.
+// Owner is the token of one call; its repetition has the same token.
 type Owner [16]byte
 
 // NewOwner returns a random token.
@@ -27,7 +27,7 @@ type Record struct {
 	Claimed, Expires int64 // Unix time in ms, by the object's clock
 }
 
-// Live reports whether the record still counts.
+// Live reports whether the record has not expired.
 func (r Record) Live(now int64) bool { return now < r.Expires }
 
 const (

@@ -9,16 +9,16 @@ import (
 	"flow.internal/capdo/internal/plain"
 )
 
-// recordKey is where the record is, in the object's key-value storage. Keys
-// that begin with "_capdo_" are this module's, as those that begin with "_cf_"
-// are the platform's; an object that has a user's data, too, must not use them
-// for it.
+// recordKey is the key of the record in the object's key-value storage. Keys
+// that begin with "_capdo_" are reserved for this module, as those that begin
+// with "_cf_" are for the platform. An object that also has a user's data must
+// not use such keys for it.
 const recordKey = "_capdo_dedupe"
 
-// In returns the storage of an object that has nothing else to keep. In a
-// key-value backed class the asynchronous operations take the place of the
-// synchronous ones: the input gate keeps other events out while they wait, and
-// nothing else is waited for between.
+// In returns the storage of an object that stores nothing else. In a key-value
+// backed class it uses the asynchronous operations instead of the synchronous
+// ones: the input gate holds other events back while they wait, and nothing
+// else waits in between.
 func In(storage *durable.Storage) Storage { return objectStorage{storage} }
 
 type objectStorage struct{ storage *durable.Storage }

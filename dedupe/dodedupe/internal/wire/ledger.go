@@ -7,8 +7,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 )
 
-// Methods of an object that keeps entries. After its version a message has the
-// following, where the key is empty if the object keeps one key only,
+// Methods of an object that keeps entries. A message has, after its version,
+// the following; the key is empty if the object keeps one key only:
 //
 //	claim      key, owner, fingerprint (texts), lease, TTL (ms); and the object's
 //	           name (text) if the object cannot know it
@@ -69,8 +69,8 @@ func Read(msg []byte) (*codec.Reader, error) {
 	return &codec.Reader{Rest: b}, nil
 }
 
-// End returns the error of a message that has not been read to its end, or not
-// well.
+// End returns the error of a message that has not been read to its end, or that
+// is malformed.
 func End(m *codec.Reader) error {
 	if err := m.End(); err != nil {
 		return effect.None(err)

@@ -9,8 +9,8 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
 )
 
-// Methods of an object that keeps the reservation of one key. After its version
-// a message has
+// Methods of an object that keeps the reservation of one key. A message has,
+// after its version,
 //
 //	putIfAbsent   owner (16 bytes), TTL in ms (uvarint)
 //	lookKey       nothing
@@ -62,7 +62,7 @@ func Content(msg []byte) ([]byte, error) {
 	return b, nil
 }
 
-// EncodeBool returns a boolean, which more may follow.
+// EncodeBool returns a boolean, to which more may be appended.
 func EncodeBool(v bool) []byte {
 	if v {
 		return []byte{1}

@@ -1,7 +1,8 @@
-// Package wire has the messages between callers and objects, and knows which
-// errors had no effect. A message begins with its version. A reply has doneCode
-// after that, or is the code of an error and perhaps a text: then the object
-// definitely changed nothing. Errors that may come after a change are thrown.
+// Package wire has the messages between callers and objects, and determines
+// which errors had no effect. A message begins with its version. In a reply
+// doneCode follows the version, or the code of an error, perhaps with a text;
+// such an error means that the object definitely changed nothing. Errors that
+// may come after a change are thrown.
 package wire
 
 import (
@@ -61,7 +62,7 @@ func content(msg []byte) ([]byte, error) {
 	return msg[1:], nil
 }
 
-// Reply is how an object's method returns.
+// Reply returns the result of an object's method.
 func Reply(body []byte, err error) ([]byte, error) {
 	if err == nil {
 		return append([]byte{messageVersion, doneCode}, body...), nil

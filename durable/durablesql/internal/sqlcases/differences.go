@@ -1,17 +1,17 @@
 package sqlcases
 
-// Difference is a step that comes to something else on durablesql. A call that
-// a case repeats has its number behind it.
+// Difference is a step whose result differs on durablesql. If a case repeats a
+// call, its number follows it.
 type Difference struct {
 	Case, Call   string
 	Native, Here string
 	Topic        string // the key of one of Topics
 }
 
-// Topic is what is different on purpose, and why. docs/sql.md has them.
+// Topic is an intended difference and its reason. docs/sql.md lists them.
 type Topic struct{ Key, Native, Here, Why string }
 
-// Topics are all, in the order of docs/sql.md.
+// Topics are all topics, in the order of docs/sql.md.
 var Topics = []Topic{
 	{"timetext", "a time binds with its offset, `2006-01-02 15:04:05+00:00`", "in UTC without one, `2006-01-02 15:04:05`, as SQLite writes it", "it equals what `datetime()` returns, and sorts whatever zone it was in"},
 	{"timecolumns", "`max(at)` and columns declared `TIMESTAMP WITH TIME ZONE` are text", "they are times", "text does not scan into a `time.Time`"},
@@ -32,7 +32,7 @@ var Topics = []Topic{
 	{"platform", "`BEGIN`, `SAVEPOINT`, `ATTACH`, `VACUUM`, temporary tables, `PRAGMA user_version` and others work", "refused", "the platform refuses them: use `BeginTx`, and `Migrate`"},
 }
 
-// Differences are all that there are.
+// Differences are all known differences.
 var Differences = []Difference{
 	{`several statements`, `exec insert into t values (3); create table u (b)`, `id 3, 1 affected`, `id 3, 0 affected`, "affected"},
 	{`several statements, one of which fails`, `scan select count(*) from t`, `*int 1`, `*int 0`, "atomic"},

@@ -1,6 +1,6 @@
 // Package sqlcases has programs that use package database/sql, each of a few
-// statements, and what becomes of them. The tests run them natively on
-// modernc.org/sqlite, and in an object on durablesql, and compare.
+// statements. The tests run them natively on modernc.org/sqlite, and in an
+// object on durablesql, and compare the results.
 package sqlcases
 
 import (
@@ -19,7 +19,7 @@ type Case struct {
 	run  func(x *runner)
 }
 
-// Step is a statement, or another call, and what came of it.
+// Step is a statement, or another call, and its result.
 type Step struct{ Call, Result string }
 
 // Run runs a case. kindOf names an error of the driver.
@@ -29,7 +29,7 @@ func Run(ctx context.Context, db *sql.DB, c Case, kindOf func(error) string) []S
 	return x.steps
 }
 
-// runner notes what each call comes to.
+// runner records the result of each call.
 type runner struct {
 	ctx    context.Context
 	db     *sql.DB
@@ -50,7 +50,7 @@ type handle interface {
 
 func (x *runner) note(call, result string) { x.steps = append(x.steps, Step{call, result}) }
 
-// noteError notes an error, or that there is none.
+// noteError records an error or its absence.
 func (x *runner) noteError(call string, err error) { x.note(call, x.error(err)) }
 
 // error names what database/sql shows.
@@ -81,7 +81,7 @@ func b2i(b bool) int {
 	return 0
 }
 
-// exec runs statements, and notes the last id and the rows affected.
+// exec runs statements, and records the last id and the rows affected.
 func (x *runner) exec(query string, args ...any) {
 	r, err := x.on.ExecContext(x.ctx, query, args...)
 	x.noteResult(call("exec", query, args), r, err)
@@ -101,7 +101,7 @@ func (x *runner) noteResult(call string, r sql.Result, err error) {
 	x.note(call, fmt.Sprintf("id %d, %d affected", id, n))
 }
 
-// set is exec where only an error is of interest.
+// set is exec for statements of which only the error matters.
 func (x *runner) set(queries ...string) {
 	for _, query := range queries {
 		_, err := x.on.ExecContext(x.ctx, query)
@@ -109,7 +109,7 @@ func (x *runner) set(queries ...string) {
 	}
 }
 
-// query notes columns and rows, as values of type any.
+// query records columns and rows, as values of type any.
 func (x *runner) query(query string, args ...any) {
 	rows, err := x.on.QueryContext(x.ctx, query, args...)
 	x.note(call("query", query, args), x.read(rows, err, true))
@@ -154,7 +154,7 @@ func (x *runner) read(rows *sql.Rows, err error, names bool) string {
 	return strings.Join(out, " ")
 }
 
-// scan notes what the only column of the first row is, scanned into dest.
+// scan records the only column of the first row, scanned into dest.
 func (x *runner) scan(dest any, query string, args ...any) {
 	err := x.on.QueryRowContext(x.ctx, query, args...).Scan(dest)
 	result := fmt.Sprintf("%T ", dest) + x.error(err)
@@ -164,7 +164,7 @@ func (x *runner) scan(dest any, query string, args ...any) {
 	x.note(call("scan", query, args), result)
 }
 
-// begin begins a transaction, in which what follows runs until it is ended.
+// begin begins a transaction, which later statements use until it is ended.
 func (x *runner) begin() {
 	ctx, cancel := context.WithCancel(x.ctx)
 	tx, err := x.db.BeginTx(ctx, nil)
@@ -182,7 +182,7 @@ func (x *runner) end(name string, fn func() error) {
 	x.on = x.db
 }
 
-// do notes what fn returns.
+// do records the result of fn.
 func (x *runner) do(name string, fn func() string) { x.note(name, fn()) }
 
 // Describe writes a value with its type, the same on each platform.

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// schemaCases are about schemas, transactions and what SQLite can do.
+// schemaCases are about schemas, transactions and features of SQLite.
 var schemaCases = []Case{
 	{"constraints", func(x *runner) {
 		x.set("create table p (id integer primary key, u text unique, n integer not null, c integer check (c > 0))",
