@@ -82,6 +82,11 @@ func ms(seconds float64) string {
 	}
 }
 
+// fine writes the time of an operation.
+func fine(seconds float64) string {
+	return strconv.FormatFloat(round(seconds*1000), 'f', -1, 64) + " ms"
+}
+
 // span writes a time of seconds or minutes.
 func span(seconds float64) string {
 	switch {

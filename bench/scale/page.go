@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// Table is a table of docs/scale.md, between <!-- scale: NAME --> and
-// <!-- end -->.
+// Table is a table of docs/scale.md. It follows a line <!-- scale: NAME -->.
 type Table struct {
 	Name string
 	Head []string
@@ -30,27 +29,31 @@ func (t *Table) Markdown() string {
 	return b.String()
 }
 
-const endMark = "<!-- end -->"
-
 func mark(name string) string { return "<!-- scale: " + name + " -->\n" }
 
-// block returns what the page has for a table; "" if it has no such table.
-func block(page []byte, name string) string {
-	_, after, _ := strings.Cut(string(page), mark(name))
-	text, _, _ := strings.Cut(after, endMark)
-	return text
+// find returns the page before and after a table: the lines that begin with |
+// after its mark.
+func find(page []byte, name string) (head, table, tail []byte, ok bool) {
+	head, tail, ok = bytes.Cut(page, []byte(mark(name)))
+	n := 0
+	for line := range bytes.Lines(tail) {
+		if line[0] != '|' {
+			break
+		}
+		n += len(line)
+	}
+	return head, tail[:n], tail[n:], ok
 }
 
 // update puts the tables into the page. It fails unless the page has a place
 // for each, and none for others.
 func update(page []byte, tables []*Table) ([]byte, error) {
 	for _, t := range tables {
-		head, after, ok := bytes.Cut(page, []byte(mark(t.Name)))
-		_, tail, ends := bytes.Cut(after, []byte(endMark))
-		if !ok || !ends {
+		head, _, tail, ok := find(page, t.Name)
+		if !ok {
 			return nil, fmt.Errorf("the page has no place for the table %s", t.Name)
 		}
-		page = bytes.Join([][]byte{head, []byte(mark(t.Name) + t.Markdown() + endMark), tail}, nil)
+		page = bytes.Join([][]byte{head, []byte(mark(t.Name) + t.Markdown()), tail}, nil)
 	}
 	if n := bytes.Count(page, []byte("<!-- scale: ")); n != len(tables) {
 		return nil, fmt.Errorf("the page has places for %d tables, not %d", n, len(tables))

@@ -7,6 +7,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+	"time"
+
+	"flow.internal/capdo/internal/price"
 )
 
 func near(t *testing.T, what string, got, want, within float64) {
@@ -222,17 +225,60 @@ func TestRunsAreDeterministic(t *testing.T) {
 	}
 }
 
+func TestUpdate(t *testing.T) {
+	tab := &Table{Name: "x", Head: []string{"a", "b"}, Rows: [][]string{{"1", "2"}}}
+	const head, want = "before <!-- scale: x -->\n", "| a | b |\n|---|---:|\n| 1 | 2 |\n"
+	got, err := update([]byte(head+"| old |\n\nafter"), []*Table{tab})
+	if err != nil || string(got) != head+want+"\nafter" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, page := range []string{"", "| a |", head + "<!-- scale: y -->\n"} {
+		if _, err := update([]byte(page), []*Table{tab}); err == nil {
+			t.Errorf("%q is taken", page)
+		}
+	}
+}
+
+func TestFormats(t *testing.T) {
+	for got, want := range map[string]string{
+		number(1234567): "1,234,567", number(999): "999", ms(0.0004): "< 1 ms", ms(0.0248): "25 ms", ms(2.449): "2.4 s",
+		percent(0): "0", percent(0.0004): "< 0.1%", percent(0.005): "0.5%", percent(1.2): "100%",
+		span(60): "60 s", span(600): "10 min", short(26e9): "26 billion", gb(0.0004): "< 0.001", gb(4.47): "4.5",
+		dollars(1234): "1,200", dollars(1.5): "1.50", fine(0.00125): "1.2 ms",
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 func TestTablesAreThoseOfTheDocumentation(t *testing.T) {
 	page, err := os.ReadFile("../../docs/scale.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := update(page, tables()); err != nil {
+	made := tables()
+	if _, err := update(page, made); err != nil {
 		t.Fatal(err)
 	}
-	for _, tab := range tables() {
-		if got, want := block(page, tab.Name), tab.Markdown(); got != want {
-			t.Errorf("docs/scale.md, %s: go run ./bench/scale -update changes\n%s\nto\n%s", tab.Name, got, want)
+	for _, tab := range made {
+		if _, got, _, _ := find(page, tab.Name); string(got) != tab.Markdown() {
+			t.Errorf("docs/scale.md, %s: go run ./bench/scale -update changes\n%s\nto\n%s", tab.Name, got, tab.Markdown())
 		}
+	}
+}
+
+// docs/scale.md says from when on Buckets is cheaper.
+func TestCheaperMapping(t *testing.T) {
+	bill := func(days, buckets int) float64 {
+		w := month(1000, buckets)
+		w.TTL = time.Duration(days) * 24 * time.Hour
+		return price.Paid(w.Estimate().Usage).Total
+	}
+	if perKey, many := bill(21, 0), bill(21, 64); perKey >= many {
+		t.Errorf("for three weeks PerKey costs %.0f, Buckets %.0f", perKey, many)
+	}
+	if perKey, many := bill(35, 0), bill(35, 64); perKey <= many {
+		t.Errorf("for five weeks PerKey costs %.0f, Buckets %.0f", perKey, many)
 	}
 }

@@ -93,7 +93,7 @@ type isolate struct {
 type Result struct {
 	Wait      histogram // from asking to being served, of all
 	HotWait   histogram // … of the single hot key
-	Others    histogram // … of all but that one
+	Neighbors histogram // … of others in its bucket
 	During    histogram // … of all while expired records are left
 	Requests  int       // that were served
 	Asked     int       // claims that callers made, those that a cache answered included
@@ -102,6 +102,7 @@ type Result struct {
 	Lost      int // claims and completions that were refused to the end
 	HotAsked  int
 	HotLost   int
+	NextLost  int // of its neighbors' requests
 	NewKeys   int
 	Alarms    int
 	Failed    int // of the alarms
@@ -120,21 +121,22 @@ type Result struct {
 type sim struct {
 	Setup
 	Result
-	r        *rand.Rand
-	events   events
-	objects  []object
-	isolates []isolate
-	byKey    map[int32]int32 // the objects of keys that may be claimed again
-	state    map[int32]uint8 // of the same
-	recent   []int32
-	cached   []map[int32]float64
-	serial   int32
-	now, end float64
-	hotKey   int32
-	expiring int // records of the storm that are left
-	awake    int
-	ringsAt  int
-	rings    int
+	r         *rand.Rand
+	events    events
+	objects   []object
+	isolates  []isolate
+	byKey     map[int32]int32 // the objects of keys that may be claimed again
+	state     map[int32]uint8 // of the same
+	recent    []int32
+	cached    []map[int32]float64
+	serial    int32
+	now, end  float64
+	hotKey    int32
+	hotObject int32 // the bucket of the hot key; else -1
+	expiring  int   // records of the storm that are left
+	awake     int
+	ringsAt   int
+	rings     int
 }
 
 // States of a key that may be claimed again.
@@ -153,6 +155,10 @@ func Run(s Setup) *Result {
 	m.objects = make([]object, 0, s.Buckets)
 	for range s.Buckets {
 		m.newObject()
+	}
+	m.hotObject = -1
+	if s.Load.Hot > 0 && s.Buckets > 0 {
+		m.hotObject = m.objectOf(m.hotKey)
 	}
 	for range s.Frontends {
 		m.cached = append(m.cached, map[int32]float64{})
@@ -332,10 +338,11 @@ func (m *sim) request(e *event, o *object) {
 	m.Requests++
 	total := m.now + wait - e.due
 	m.Wait.add(total)
-	if e.key == m.hotKey {
+	switch {
+	case e.key == m.hotKey:
 		m.HotWait.add(total)
-	} else {
-		m.Others.add(total)
+	case e.object == m.hotObject:
+		m.Neighbors.add(total)
 	}
 	if m.Storm > 0 && m.expiring > 0 {
 		m.During.add(total)
@@ -419,8 +426,11 @@ func (m *sim) refuse(e *event) {
 	}
 	if m.measures() {
 		m.Lost++
-		if e.key == m.hotKey {
+		switch {
+		case e.key == m.hotKey:
 			m.HotLost++
+		case e.object == m.hotObject:
+			m.NextLost++
 		}
 	}
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"flow.internal/capdo/internal/opcost"
@@ -16,6 +17,7 @@ var all = []struct {
 	name string
 	make func() *Table
 }{
+	{"times", timesTable},
 	{"object", objectTable},
 	{"buckets", bucketsTable},
 	{"shared", sharedTable},
@@ -28,13 +30,34 @@ var all = []struct {
 	{"cost", costTable},
 }
 
-func tables() (list []*Table) {
-	for _, f := range all {
-		t := f.make()
-		t.Name = f.name
-		list = append(list, t)
+// tables makes all tables, several at a time.
+func tables() []*Table {
+	list := make([]*Table, len(all))
+	var wg sync.WaitGroup
+	for i, f := range all {
+		wg.Go(func() {
+			list[i] = f.make()
+			list[i].Name = f.name
+		})
 	}
+	wg.Wait()
 	return list
+}
+
+// timesTable has what the other tables calculate with.
+func timesTable() *Table {
+	t := &Table{Head: []string{"an operation occupies the thread for", "measured", "500 writes/s", "200 writes/s"}}
+	fast, slow := guided(500), planned
+	row := func(name string, of func(Service) float64) {
+		t.add(name, fine(of(measured)), fine(of(fast)), fine(of(slow)))
+	}
+	row("claim of a new key", func(s Service) float64 { return s.Claim })
+	row("claim of a key that is taken", func(s Service) float64 { return s.Repeat })
+	row("complete", func(s Service) float64 { return s.Complete })
+	row("alarm", func(s Service) float64 { return s.Sweep })
+	row("… for each record that it removes, in addition", func(s Service) float64 { return s.Record })
+	row("waking an object, in addition", func(s Service) float64 { return s.Open })
+	return t
 }
 
 // keyed is the load of new keys, each completed 50 ms later. Their TTL is short,
@@ -132,7 +155,7 @@ func memoryTable() *Table {
 // hotTable has one key that everybody claims, after it was completed; in a
 // bucket it has neighbors.
 func hotTable() *Table {
-	t := &Table{Head: []string{"claims of the hot key a second", "mapping", "busy", "wait p99 of the hot key", "hot claims refused", "wait p99 of all others", "others refused"}}
+	t := &Table{Head: []string{"claims of the hot key a second", "mapping", "busy", "wait p99 of the hot key", "hot claims refused", "wait p99 of its neighbors", "neighbors refused"}}
 	const others = 1000.0 // claims a second
 	run := func(hot float64, layout Layout, more func(*Load), name string) {
 		l := keyed(others, 40)
@@ -141,13 +164,15 @@ func hotTable() *Table {
 			more(&l)
 		}
 		r := Run(Setup{Service: measured, Load: l, Layout: layout, Platform: cloudflare, Seed: 6})
-		t.add(number(hot), name, percent(r.Busiest), ms(r.HotWait.at(0.99)), percent(float64(r.HotLost)/float64(r.HotAsked)),
-			ms(r.Others.at(0.99)), percent(float64(r.Lost-r.HotLost)/float64(r.Requests-r.HotWait.n+r.Lost-r.HotLost)))
+		wait, refused := "–", "–"
+		if r.Neighbors.n > 0 {
+			wait, refused = ms(r.Neighbors.at(0.99)), percent(float64(r.NextLost)/float64(r.Neighbors.n+r.NextLost))
+		}
+		t.add(number(hot), name, percent(r.Busiest), ms(r.HotWait.at(0.99)), percent(float64(r.HotLost)/float64(r.HotAsked)), wait, refused)
 	}
-	for _, hot := range []float64{100, 500, 1000, 5000} {
+	for _, hot := range []float64{100, 500, 900, 1500, 5000} {
 		run(hot, Layout{}, nil, "PerKey")
 		run(hot, Layout{Buckets: 64}, nil, buckets(64))
-		run(hot, Layout{Buckets: 1024}, nil, buckets(1024))
 	}
 	cache := func(l *Load) { l.Frontends, l.Cache = 50, 1 }
 	run(5000, Layout{}, cache, "PerKey, answers cached for 1 s in 50 isolates")
@@ -180,7 +205,7 @@ func stormTable() *Table {
 		fails   float64
 	}{
 		{16, 0, 0}, {64, 0, 0}, {256, 0, 0}, {1024, 0, 0}, {4096, 0, 0},
-		{64, 60, 0}, {1024, 60, 0}, {1024, 600, 0},
+		{64, 60, 0}, {1024, 600, 0},
 		{1024, 0, 0.1},
 	} {
 		p := cloudflare
@@ -230,11 +255,7 @@ func costTable() *Table {
 		claims  float64
 		buckets int
 	}{{10, 0}, {10, 16}, {100, 0}, {100, 16}, {1000, 0}, {1000, 64}, {10_000, 0}, {10_000, 512}, {100_000, 0}, {100_000, 4096}} {
-		w := opcost.Workload{
-			Claims: c.claims * 86_400 * price.Days, Duplicates: 0.05, TTL: 24 * time.Hour, Buckets: c.buckets, Result: resultSize,
-			Work: 50 * time.Millisecond, Lease: 30 * time.Second, Active: 10 * time.Millisecond,
-			CPUNew: 10 * time.Millisecond, CPUDuplicate: 2 * time.Millisecond,
-		}
+		w := month(c.claims, c.buckets)
 		e := w.Estimate()
 		bill := price.Paid(e.Usage)
 		most := bill.Lines[0]
@@ -247,4 +268,13 @@ func costTable() *Table {
 			fmt.Sprintf("%.2f", bill.Total/w.Claims*1e6), fmt.Sprintf("%s, %s", most.Name, percent(most.Dollars/bill.Total)))
 	}
 	return t
+}
+
+// month is one of steady load, with the defaults of capdo cost.
+func month(claims float64, buckets int) opcost.Workload {
+	return opcost.Workload{
+		Claims: claims * 86_400 * price.Days, Duplicates: 0.05, TTL: 24 * time.Hour, Buckets: buckets, Result: resultSize,
+		Work: 50 * time.Millisecond, Lease: 30 * time.Second, Active: 10 * time.Millisecond,
+		CPUNew: 10 * time.Millisecond, CPUDuplicate: 2 * time.Millisecond,
+	}
 }
