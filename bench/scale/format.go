@@ -73,7 +73,7 @@ func percent(part float64) string {
 // ms writes a wait.
 func ms(seconds float64) string {
 	switch m := seconds * 1000; {
-	case m < 0.5:
+	case m < 1:
 		return "< 1 ms"
 	case m < 1000:
 		return trim(m) + " ms"
