@@ -46,7 +46,9 @@ func tables() []*Table {
 
 // timesTable has what the other tables calculate with.
 func timesTable() *Table {
-	t := &Table{Head: []string{"an operation occupies the thread for", "measured", "500 writes/s", "200 writes/s"}}
+	t := &Table{Head: []string{
+		"an operation occupies the thread for", "measured", "500 writes/s", "200 writes/s",
+	}}
 	fast, slow := guided(500), planned
 	row := func(name string, of func(Service) float64) {
 		t.add(name, fine(of(measured)), fine(of(fast)), fine(of(slow)))
@@ -69,13 +71,17 @@ func keyed(claims, seconds float64) Load {
 
 // objectTable has one bucket under more and more load.
 func objectTable() *Table {
-	t := &Table{Head: []string{"new keys a second", "requests a second", "busy", "wait p50", "wait p99", "refused", "wait p99 at 500 writes/s", "at 200 writes/s"}}
+	t := &Table{Head: []string{
+		"new keys a second", "requests a second", "busy", "wait p50", "wait p99", "refused",
+		"wait p99 at 500 writes/s", "at 200 writes/s",
+	}}
 	for _, claims := range []float64{10, 25, 50, 75, 100, 150, 200, 300} {
 		run := func(s Service) *Result {
 			return Run(Setup{Service: s, Load: keyed(claims, 200), Layout: Layout{Buckets: 1}, Platform: cloudflare, Seed: 1})
 		}
 		r := run(measured)
-		t.add(number(claims), number(2*claims), percent(r.Busiest), ms(r.Wait.at(0.5)), ms(r.Wait.at(0.99)),
+		t.add(number(claims), number(2*claims), percent(r.Busiest), ms(r.Wait.at(0.5)),
+			ms(r.Wait.at(0.99)),
 			percent(r.refused()), waitOr(run(guided(500))), waitOr(run(guided(200))))
 	}
 	return t
@@ -83,7 +89,10 @@ func objectTable() *Table {
 
 // bucketsTable has loads spread over buckets.
 func bucketsTable() *Table {
-	t := &Table{Head: []string{"claims a second", "buckets", "busiest bucket", "busy on average", "wait p50", "wait p99", "refused", "keys per alarm"}}
+	t := &Table{Head: []string{
+		"claims a second", "buckets", "busiest bucket", "busy on average", "wait p50",
+		"wait p99", "refused", "keys per alarm",
+	}}
 	for _, c := range []struct {
 		claims, seconds float64
 		buckets         []int
@@ -95,7 +104,8 @@ func bucketsTable() *Table {
 	} {
 		for _, n := range c.buckets {
 			r := Run(Setup{Service: planned, Load: keyed(c.claims, c.seconds), Layout: Layout{Buckets: n}, Platform: cloudflare, Seed: 2})
-			t.add(number(c.claims), number(float64(n)), percent(r.Busiest), percent(r.Mean), ms(r.Wait.at(0.5)), ms(r.Wait.at(0.99)),
+			t.add(number(c.claims), number(float64(n)), percent(r.Busiest), percent(r.Mean),
+				ms(r.Wait.at(0.5)), ms(r.Wait.at(0.99)),
 				percent(r.refused()), fmt.Sprintf("%.1f", r.perAlarm()))
 		}
 	}
@@ -104,7 +114,9 @@ func bucketsTable() *Table {
 
 // sharedTable has buckets that share the threads of isolates.
 func sharedTable() *Table {
-	t := &Table{Head: []string{"64 buckets in … isolates", "busiest isolate", "wait p50", "wait p99", "refused"}}
+	t := &Table{Head: []string{
+		"64 buckets in … isolates", "busiest isolate", "wait p50", "wait p99", "refused",
+	}}
 	for _, n := range []int{64, 32, 16, 8} {
 		r := Run(Setup{Service: planned, Load: keyed(1000, 100), Layout: Layout{Buckets: 64, Isolates: n}, Platform: cloudflare, Seed: 3})
 		t.add(number(float64(n)), percent(r.Busiest), ms(r.Wait.at(0.5)), ms(r.Wait.at(0.99)), percent(r.refused()))
@@ -114,10 +126,14 @@ func sharedTable() *Table {
 
 // restTable has keys that are stored at a time.
 func restTable() *Table {
-	t := &Table{Head: []string{"keys stored", "mapping", "objects", "keys in the fullest", "GB in the fullest", "GB in all", "$ a month to store"}}
+	t := &Table{Head: []string{
+		"keys stored", "mapping", "objects", "keys in the fullest", "GB in the fullest",
+		"GB in all", "$ a month to store",
+	}}
 	r := rand.New(rand.NewPCG(4, 4))
 	for _, keys := range []float64{1e6, 1e9} {
-		t.add(number(keys), "PerKey", number(keys), "1", gb((databaseSize+resultSize)/1e9), gb(keys*(databaseSize+resultSize)/1e9),
+		t.add(number(keys), "PerKey", number(keys), "1", gb((databaseSize+resultSize)/1e9),
+			gb(keys*(databaseSize+resultSize)/1e9),
 			dollars(storing(keys*(databaseSize+resultSize)/1e9)))
 		for _, n := range []int{16, 256, 1024, 4096, 65_536} {
 			most := fullest(keys, n, r)
@@ -140,13 +156,17 @@ func storing(gb float64) float64 {
 // memoryTable has objects of single keys in memory. It simulates a hundredth
 // of the load.
 func memoryTable() *Table {
-	t := &Table{Head: []string{"claims a second, PerKey", "objects in memory", "MB, by workerd's process", "MB, of Go only", "isolates of 128 MB, at least"}}
+	t := &Table{Head: []string{
+		"claims a second, PerKey", "objects in memory", "MB, by workerd's process",
+		"MB, of Go only", "isolates of 128 MB, at least",
+	}}
 	for _, claims := range []float64{100, 1000, 10_000, 100_000} {
 		part := min(1, 1000/claims)
 		load := Load{Claims: claims * part, Work: 0.05, Warm: 20, For: 40}
 		r := Run(Setup{Service: planned, Load: load, Platform: cloudflare, Seed: 5})
 		n := float64(r.Awake) / part
-		t.add(number(claims), number(round(n)), number(round(n*objectMemory/1e6)), number(round(n*goMemory/1e6)),
+		t.add(number(claims), number(round(n)), number(round(n*objectMemory/1e6)),
+			number(round(n*goMemory/1e6)),
 			number(max(1, round(n*objectMemory/isolateSize))))
 	}
 	return t
@@ -155,7 +175,10 @@ func memoryTable() *Table {
 // hotTable has one key that everybody claims, after it was completed; in a
 // bucket it has neighbors.
 func hotTable() *Table {
-	t := &Table{Head: []string{"claims of the hot key a second", "mapping", "busy", "wait p99 of the hot key", "hot claims refused", "wait p99 of its neighbors", "neighbors refused"}}
+	t := &Table{Head: []string{
+		"claims of the hot key a second", "mapping", "busy", "wait p99 of the hot key",
+		"hot claims refused", "wait p99 of its neighbors", "neighbors refused",
+	}}
 	const others = 1000.0 // claims a second
 	run := func(hot float64, layout Layout, more func(*Load), name string) {
 		l := keyed(others, 40)
@@ -182,7 +205,10 @@ func hotTable() *Table {
 
 // zipfTable has keys of which few are popular.
 func zipfTable() *Table {
-	t := &Table{Head: []string{"exponent", "mapping", "share of the most popular key", "requests a second of the busiest object", "busy", "wait p99", "refused"}}
+	t := &Table{Head: []string{
+		"exponent", "mapping", "share of the most popular key",
+		"requests a second of the busiest object", "busy", "wait p99", "refused",
+	}}
 	for _, s := range []float64{0.8, 1, 1.2} {
 		z := newZipf(100_000, s)
 		for _, n := range []int{0, 64, 256, 1024} {
@@ -197,7 +223,10 @@ func zipfTable() *Table {
 // stormTable has a million records that expire, while others make 500 claims a
 // second.
 func stormTable() *Table {
-	t := &Table{Head: []string{"buckets", "TTL spread over", "alarms", "most alarms in a second", "emptied after", "late by", "wait p99 meanwhile", "longest wait", "refused", "$"}}
+	t := &Table{Head: []string{
+		"buckets", "TTL spread over", "alarms", "most alarms in a second", "emptied after",
+		"late by", "wait p99 meanwhile", "longest wait", "refused", "$",
+	}}
 	const records = 1_000_000
 	for _, c := range []struct {
 		buckets int
@@ -216,7 +245,8 @@ func stormTable() *Table {
 		if c.fails > 0 {
 			name += fmt.Sprintf(", %.0f%% of alarms fail", c.fails*100)
 		}
-		t.add(name, span(c.spread), number(float64(r.Alarms)), number(float64(r.MostRings)), span(r.Emptied), span(r.Emptied-c.spread),
+		t.add(name, span(c.spread), number(float64(r.Alarms)), number(float64(r.MostRings)),
+			span(r.Emptied), span(r.Emptied-c.spread),
 			ms(r.During.at(0.99)), ms(r.During.at(1)), percent(r.refused()), fmt.Sprintf("%.2f", stormCost(r)))
 	}
 	return t
@@ -235,14 +265,19 @@ func stormCost(r *Result) float64 {
 
 // stormPerKeyTable has a million objects of one key each that are all due.
 func stormPerKeyTable() *Table {
-	t := &Table{Head: []string{"isolates that share 1,000,000 objects", "TTL spread over", "alarms", "most alarms in a second", "emptied after", "late by", "objects in memory of an isolate", "MB of them"}}
+	t := &Table{Head: []string{
+		"isolates that share 1,000,000 objects", "TTL spread over", "alarms",
+		"most alarms in a second", "emptied after", "late by",
+		"objects in memory of an isolate", "MB of them",
+	}}
 	for _, c := range []struct {
 		isolates int
 		spread   float64
 	}{{100, 0}, {1000, 0}, {10_000, 0}, {1000, 600}} {
 		l := Load{Warm: 1, For: max(10, c.spread), Storm: 1_000_000, Spread: c.spread}
 		r := Run(Setup{Service: planned, Load: l, Layout: Layout{Isolates: c.isolates}, Platform: cloudflare, Seed: 9})
-		t.add(number(float64(c.isolates)), span(c.spread), number(float64(r.Alarms)), number(float64(r.MostRings)), span(r.Emptied), span(r.Emptied-c.spread),
+		t.add(number(float64(c.isolates)), span(c.spread), number(float64(r.Alarms)),
+			number(float64(r.MostRings)), span(r.Emptied), span(r.Emptied-c.spread),
 			number(float64(r.MostAwake)), number(round(float64(r.MostAwake)*objectMemory/1e6)))
 	}
 	return t
@@ -250,7 +285,10 @@ func stormPerKeyTable() *Table {
 
 // costTable has months of steady load.
 func costTable() *Table {
-	t := &Table{Head: []string{"claims a second", "mapping", "claims a month", "keys stored", "rows written", "GB stored", "$ a month", "$ per million claims", "most of it"}}
+	t := &Table{Head: []string{
+		"claims a second", "mapping", "claims a month", "keys stored", "rows written",
+		"GB stored", "$ a month", "$ per million claims", "most of it",
+	}}
 	for _, c := range []struct {
 		claims  float64
 		buckets int
@@ -264,7 +302,8 @@ func costTable() *Table {
 				most = l
 			}
 		}
-		t.add(number(c.claims), buckets(c.buckets), short(w.Claims), short(e.Live), short(e.RowsWritten), gb(e.Stored), dollars(bill.Total),
+		t.add(number(c.claims), buckets(c.buckets), short(w.Claims), short(e.Live),
+			short(e.RowsWritten), gb(e.Stored), dollars(bill.Total),
 			fmt.Sprintf("%.2f", bill.Total/w.Claims*1e6), fmt.Sprintf("%s, %s", most.Name, percent(most.Dollars/bill.Total)))
 	}
 	return t
