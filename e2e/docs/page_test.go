@@ -89,6 +89,7 @@ func parse(path, text string) (*page, error) {
 		case f != nil:
 			open = &block{line: n + 1, indent: f[1], language: f[2], notes: notes}
 			notes = map[string]string{}
+		case c != nil && c[1] == "scale": // the table after it is bench/scale's
 		case c != nil && !known[c[1]]:
 			return nil, fmt.Errorf("%s:%d: unknown comment: %s", path, n+1, line)
 		case c != nil:

@@ -48,12 +48,28 @@ func expiring(l *lab, f *figures) {
 	}
 	name := fmt.Sprintf("%d records expire: ", n)
 	f.row(name+"removed", "after %v, by %d alarms", time.Since(begin).Round(time.Millisecond), len(left.Alarms))
+	f.row(name+"an alarm that removed 200 took", "%v", sweepTime(left.Alarms))
 	f.row(name+"calls before", "%v", idle)
 	f.row(name+"calls meanwhile", "%v", sweep)
 	l.sweptBy(left, n, rounds(n, sweepLimit))
 	if want := living + idle.claimed + sweep.claimed; left.Rows != want || left.Alarm == nil {
 		l.Errorf("%d records are left, with an alarm: %v; want %d", left.Rows, left.Alarm != nil, want)
 	}
+}
+
+// sweepTime is the median of what alarms took that removed as much as one may.
+func sweepTime(alarms []alarm) time.Duration {
+	var took []int
+	for _, a := range alarms {
+		if a.Removed == sweepLimit {
+			took = append(took, a.MS)
+		}
+	}
+	if len(took) == 0 {
+		return 0
+	}
+	slices.Sort(took)
+	return time.Duration(took[len(took)/2]) * time.Millisecond
 }
 
 func rounds(n, limit int) int { return (n + limit - 1) / limit }

@@ -303,6 +303,23 @@ func (l *lab) resident() int {
 	return n
 }
 
+// cpu returns the CPU time that workerd's process has taken, to 10 ms.
+func (l *lab) cpu() time.Duration {
+	l.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", l.process.PID()))
+	if err != nil {
+		l.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // the program's name may have spaces
+	fields := strings.Fields(rest)
+	user, err1 := strconv.Atoi(fields[11])
+	system, err2 := strconv.Atoi(fields[12])
+	if err := errors.Join(err1, err2); err != nil {
+		l.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
 // memory returns the size of heap and stacks of the Go program, in KiB.
 func (l *lab) memory() int {
 	return ask[int](l, "/memory", nil) / 1024
@@ -346,6 +363,14 @@ func (f *figures) row(what, format string, args ...any) {
 func (f *figures) String() string {
 	f.w.Flush()
 	return f.b.String()
+}
+
+// rate says how many calls there were a second, and what CPU time workerd took
+// for one.
+func (l *lab) rate(n int, took, cpuBefore time.Duration) string {
+	l.Helper()
+	each := (l.cpu() - cpuBefore) / time.Duration(n)
+	return fmt.Sprintf("%s, %v of CPU each", perSecond(n, took), each.Round(time.Microsecond))
 }
 
 func perSecond(n int, d time.Duration) string { return fmt.Sprintf("%.0f/s", float64(n)/d.Seconds()) }
