@@ -68,9 +68,10 @@ type Invocation struct {
 
 	c        *Context
 	id       int32
-	size     int32 // of its arguments, in bytes at most
-	tasks    int   // goroutines that work for it
-	bodies   int   // those of them that send the answer's body
+	size     int32  // of its arguments, in bytes at most
+	args     []byte // if they were in the inbox
+	tasks    int    // goroutines that work for it
+	bodies   int    // those of them that send the answer's body
 	answered bool
 	isOver   bool        // and JavaScript knows
 	next     *Invocation // of the same Context

@@ -27,9 +27,6 @@ export function withHeaders(target, list) {
   return target;
 }
 
-// CHUNK is how many bytes of a body are read at most at a time.
-const CHUNK = 64 << 10;
-
 export const host = {
   keys: (o) => Object.keys(o),
   nameOf,
@@ -76,7 +73,7 @@ export const host = {
       return body.getReader(); // made in JavaScript
     }
   },
-  read: (reader) => reader instanceof ReadableStreamBYOBReader ? reader.read(new Uint8Array(CHUNK)) : reader.read(),
+  read: (reader, size) => reader instanceof ReadableStreamBYOBReader ? reader.read(new Uint8Array(size)) : reader.read(),
   // pipe is how Go streams a body out: it writes to one end and hands the other
   // over. A body of another length than was said breaks off.
   pipe: (length) => {
