@@ -34,8 +34,12 @@ type load struct {
 }
 
 const (
-	epoch     = 400 * time.Millisecond // the life of a key
+	epoch     = 400 * time.Millisecond // the life of a key, at least
+	callsAKey = 8                      // that are answered in an epoch, at least
 	killEvery = 800 * time.Millisecond
+	// A history under faults has so many answered calls. On a busy machine it
+	// takes up to slowest times as long as it should.
+	leastCalls, slowest = 400, 5
 )
 
 // history is what they saw.
@@ -123,8 +127,13 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 	t.Helper()
 	h := &history{known: map[string][]claimed{}, figures: figures{}, effects: map[string][]effect{}}
 	begin := time.Now()
-	ctx, cancel := context.WithDeadline(t.Context(), begin.Add(d))
+	ctx, cancel := context.WithTimeout(t.Context(), slowest*d)
 	defer cancel()
+	go func() {
+		if pause(ctx, d) && (!w.disturbed || h.reach(ctx, leastCalls)) {
+			cancel()
+		}
+	}()
 	var wg sync.WaitGroup
 	var callers []*caller
 	for n := range w.clients {
@@ -193,7 +202,13 @@ func disturb(ctx context.Context, l *lab, h *history, path string, least, most, 
 // machine that has other work to do must get something done between two faults.
 // It reports whether there is time left.
 func (h *history) proceed(ctx context.Context, calls int) bool {
-	for begin := h.answered(); h.answered() < begin+calls; {
+	return h.reach(ctx, h.answered()+calls)
+}
+
+// reach waits until so many calls have been answered. It reports whether there
+// is time left.
+func (h *history) reach(ctx context.Context, calls int) bool {
+	for h.answered() < calls {
 		if !pause(ctx, 5*time.Millisecond) {
 			return false
 		}
@@ -280,7 +295,7 @@ func (c *caller) now() int64 { return int64(time.Since(c.begin)) }
 
 // choose picks an operation on a key of the moment.
 func (c *caller) choose() (in input) {
-	n := int(time.Since(c.begin) / epoch)
+	n := min(int(time.Since(c.begin)/epoch), c.answered()/callsAKey)
 	if c.disturbed && c.random.IntN(12) == 0 {
 		return c.chooseDeath()
 	}
