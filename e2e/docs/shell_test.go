@@ -38,7 +38,7 @@ type shell struct {
 }
 
 // progress is what capdo prints while it waits for a machine that is slow.
-var progress = regexp.MustCompile(`(?m)^compiling: \d+ s\n`)
+var progress = regexp.MustCompile(`(?m)^(compiling|building .*): \d+ s\n`)
 
 const mark = "\x01end of command"
 
@@ -163,16 +163,12 @@ func (s *shell) block(b block, answered bool) {
 // prints reports whether an output, or a line of it, is what is expected, in
 // which … stands for anything.
 func prints(out, want string, whole bool) bool {
-	out = progress.ReplaceAllString(out, "")
 	pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), "…", ".*")
 	if whole {
 		return regexp.MustCompile(`(?s)^\s*` + pattern + `\s*$`).MatchString(out)
 	}
 	return regexp.MustCompile(`(?m)^\s*` + pattern + `\s*$`).MatchString(out)
 }
-
-// progress is what capdo prints about an operation that takes long.
-var progress = regexp.MustCompile(`(?m)^\w+ .*: \d+ s\n`)
 
 // serve starts a server in the background, in place of the one before, and
 // waits until it answers.
