@@ -304,7 +304,7 @@ export class Runtime {
   // fit, or somebody else is writing there, pass keeps it under id and returns
   // its size.
   pass(context, v, id) {
-    const isFree = this.writer !== null && !this.dead;
+    const isFree = this.writer !== null && !this.dead && this.inbox > 0;
     if (isFree) this.memory();
     const out = this.encode(v, context, isFree ? this.u8 : null, this.view, this.inbox, this.inbox + INBOX);
     if (!(out instanceof Encoded)) return -out;
