@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"sync/atomic"
 
 	"flow.internal/capdo/internal/jsrt"
 )
@@ -65,9 +64,33 @@ func closeBody(body io.Reader) {
 	}
 }
 
-// spare is an unused buffer for sending a body. (A sync.Pool would make a
-// Worker 3 KiB larger, gzip.)
-var spare atomic.Pointer[[64 << 10]byte]
+// pieceSize is how many bytes of a body cross at a time, at most.
+const pieceSize = 64 << 10
+
+// piece is a buffer for a body: its bytes, and what comes with them.
+type piece [pieceSize + 64]byte
+
+// pieces are unused buffers: making one takes longer than filling it. (A
+// sync.Pool would make a Worker 3 KiB larger, gzip.)
+var pieces struct {
+	list [8]*piece
+	n    int
+}
+
+func takePiece() *piece {
+	if pieces.n == 0 {
+		return new(piece)
+	}
+	pieces.n--
+	return pieces.list[pieces.n]
+}
+
+func givePiece(p *piece) {
+	if p != nil && pieces.n < len(pieces.list) {
+		pieces.list[pieces.n] = p
+		pieces.n++
+	}
+}
 
 // pump writes a body to a WritableStreamDefaultWriter, as fast as it is read.
 // If reading the body fails, abort breaks off a response. But workerd sends a
@@ -75,30 +98,36 @@ var spare atomic.Pointer[[64 << 10]byte]
 // abort the request first.
 func pump(ctx context.Context, writer *jsrt.Ref, body io.Reader, failed func(error)) {
 	defer closeBody(body)
-	piece := spare.Swap(nil)
-	if piece == nil {
-		piece = new([64 << 10]byte)
+	buf := takePiece()
+	defer givePiece(buf)
+	w := &bodyWriter{ctx: ctx, to: writer}
+	_, err := io.CopyBuffer(w, body, buf[:pieceSize])
+	switch {
+	case w.err != nil:
+		writer.Await(context.WithoutCancel(ctx), "abort", w.err.Error())
+	case err == nil:
+		writer.Await(ctx, "close")
+	default:
+		failed(err)
+		writer.Await(ctx, "abort", err.Error())
 	}
-	defer spare.Store(piece)
-	buf := piece[:]
-	for {
-		n, err := body.Read(buf)
-		if n > 0 {
-			if _, werr := writer.Await(ctx, "write", buf[:n]); werr != nil {
-				writer.Await(context.WithoutCancel(ctx), "abort", werr.Error())
-				return
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			writer.Await(ctx, "close")
-			return
-		case err != nil:
-			failed(err)
-			writer.Await(ctx, "abort", err.Error())
-			return
+}
+
+// bodyWriter writes to a WritableStreamDefaultWriter.
+type bodyWriter struct {
+	ctx context.Context
+	to  *jsrt.Ref
+	err error
+}
+
+func (w *bodyWriter) Write(p []byte) (n int, err error) {
+	for n < len(p) && w.err == nil {
+		next := p[n:min(len(p), n+pieceSize)]
+		if _, w.err = w.to.Await(w.ctx, "write", next); w.err == nil {
+			n += len(next)
 		}
 	}
+	return n, w.err
 }
 
 // incoming returns a request's body, or nil if there is none. v is a stream,
@@ -125,6 +154,7 @@ type stream struct {
 	body   *jsrt.Ref // nil where all has been read
 	reader *jsrt.Ref
 	chunk  []byte
+	buf    *piece // that chunk is in
 	err    error
 	closed func()
 }
@@ -161,6 +191,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		s.chunk, s.err = s.next()
 	}
 	if len(s.chunk) == 0 {
+		s.release()
 		return 0, s.err
 	}
 	n := copy(p, s.chunk)
@@ -176,7 +207,12 @@ func (s *stream) next() ([]byte, error) {
 		}
 		s.reader = v.(*jsrt.Ref)
 	}
-	v, err := s.reader.Context().Host().Await(s.ctx, "read", s.reader)
+	buf := s.buf
+	if s.buf = nil; buf == nil { // nil, because Close must not give it back meanwhile
+		buf = takePiece()
+	}
+	v, err := s.reader.Context().Host().AwaitInto(s.ctx, buf[:], "read", s.reader, pieceSize)
+	s.buf = buf
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -189,6 +225,12 @@ func (s *stream) next() ([]byte, error) {
 		return nil, errors.New("durable: the body's stream is not one of bytes")
 	}
 	return chunk, nil
+}
+
+// release gives back the buffer, which nothing is in any more.
+func (s *stream) release() {
+	givePiece(s.buf)
+	s.buf = nil
 }
 
 var errClosedBody = errors.New("durable: read of a closed body")
@@ -205,6 +247,7 @@ func (s *stream) Close() error {
 		}
 		target.Await(s.ctx, "cancel")
 	}
+	s.release()
 	if s.closed != nil {
 		s.closed()
 	}

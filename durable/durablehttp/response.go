@@ -106,11 +106,14 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 		w.whole.Write(p[:min(len(p), max(0, sniffSize-w.whole.Len()))])
 		return len(p), nil
 	}
-	w.whole.Write(p)
-	if w.whole.Len() > wholeSize {
-		w.begin()
+	if w.whole.Len()+len(p) <= wholeSize {
+		return w.whole.Write(p)
 	}
-	return len(p), nil
+	n := min(len(p), max(0, sniffSize-w.whole.Len()))
+	w.whole.Write(p[:n])
+	w.begin()
+	rest, err := w.stream.Write(p[n:])
+	return n + rest, err
 }
 
 func (w *responseWriter) WriteString(s string) (int, error) { return w.Write([]byte(s)) }

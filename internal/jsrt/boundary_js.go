@@ -45,10 +45,36 @@ func jsFree(context, ref int32)
 // Exports. Each only records the event. Then JavaScript calls the Go runtime's
 // own resume, which runs the goroutines.
 
+// inbox is where JavaScript writes a small value that it passes to an export,
+// which then gets the value's size negated.
+var inbox [bufferSize]byte
+
+//go:wasmexport capdo_inbox
+func exportInbox() int32 { return int32(uintptr(unsafe.Pointer(&inbox))) }
+
+// received returns the value in the inbox, in a scratch buffer, or nil if the
+// size says that JavaScript has kept it.
+func received(size int32) []byte {
+	if size >= 0 {
+		return nil
+	}
+	b := takeBuffer()
+	return b[:copy(b, inbox[:-size])]
+}
+
+// decodeReceived decodes what received has returned, and frees its buffer.
+func decodeReceived(d *decoder, b []byte) (any, error) {
+	d.b = b
+	v, err := outcome(d)
+	giveBuffer(b[:cap(b)])
+	return v, err
+}
+
 //go:wasmexport capdo_invoke
 func exportInvoke(context, id, size, kind, index int32) {
 	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind &^ stateless),
 		Index: int(index), tasks: 1}
+	i.args = received(size)
 	i.c.ends = kind&stateless != 0
 	i.c.addInvocation(i)
 	if w := workers.take(); w != nil {
@@ -189,7 +215,7 @@ func call(r *Ref, name string, get bool, args []any) (any, error) {
 	b := takeBuffer()
 	size := 0
 	if !get || !ok {
-		enc, err := encode(b[:0], r.c, args)
+		enc, err := encodeInPlace(b[:0], r.c, args)
 		if err != nil {
 			giveBuffer(b)
 			return nil, err
@@ -238,20 +264,30 @@ var transacting *transaction
 // the number -n; otherwise it is the first n bytes of b.
 func unpack(c *Context, b []byte, n int32) (any, error) {
 	if n < 0 {
-		return take(c, -n, jsSize(c.id, -n))
+		return take(c, -n, jsSize(c.id, -n), nil)
 	}
 	return outcome(&decoder{b: b[:n], c: c})
 }
 
-// take fetches a value that JavaScript keeps, into new memory. Byte slices in
-// the value alias that memory.
-func take(c *Context, value, size int32) (any, error) {
-	return takeInto(&decoder{c: c}, value, size)
+// take returns the outcome of a promise that has settled.
+func (o *op) take(c *Context, p pending) (any, error) {
+	if o.received != nil {
+		return decodeReceived(&decoder{c: c}, o.received)
+	}
+	return take(c, int32(p), o.size, o.buf)
+}
+
+// take fetches a value that JavaScript keeps, into buf, or into new memory if
+// buf is too small. Byte slices in the value alias that memory.
+func take(c *Context, value, size int32, buf []byte) (any, error) {
+	return takeInto(&decoder{c: c, b: buf}, value, size)
 }
 
 func takeInto(d *decoder, value, size int32) (any, error) {
-	c := d.c
-	b := make([]byte, max(size, 1))
+	c, b := d.c, d.b
+	if len(b) < max(int(size), 1) {
+		b, d.fresh = make([]byte, max(size, 1)), true
+	}
 	switch jsTake(c.id, value, unsafe.Pointer(&b[0]), size) {
 	case 0:
 		return nil, errMalformed
@@ -336,7 +372,7 @@ func (i *Invocation) run() (v any, err error) {
 			err = panicError(p)
 		}
 	}()
-	args, err := takeInto(&decoder{c: i.c, brief: i.c.ends}, i.id, i.size)
+	args, err := i.takeArgs()
 	if err != nil {
 		return nil, err
 	}
@@ -350,6 +386,16 @@ func (i *Invocation) run() (v any, err error) {
 		return onTest(i, i, args.([]any))
 	}
 	return program.Serve(i, i, args.([]any))
+}
+
+func (i *Invocation) takeArgs() (any, error) {
+	d := &decoder{c: i.c, brief: i.c.ends}
+	if i.args == nil {
+		return takeInto(d, i.id, i.size)
+	}
+	b := i.args
+	i.args = nil
+	return decodeReceived(d, b)
 }
 
 // The phases of an invocation; they must match context.mjs.
@@ -375,7 +421,7 @@ func (i *Invocation) reply(v any, err error) {
 	if err != nil {
 		v = program.Throw(err)
 	}
-	enc, encErr := encode(b[:0], i.c, v)
+	enc, encErr := encodeInPlace(b[:0], i.c, v)
 	if encErr != nil {
 		enc, _ = encode(b[:0], i.c, &Error{Name: "Error", Message: encErr.Error()})
 	}

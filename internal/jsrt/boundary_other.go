@@ -4,7 +4,8 @@ package jsrt
 
 func call(*Ref, string, bool, []any) (any, error) { return nil, errUnsupported }
 func transact(*Ref, func() error) error           { return errUnsupported }
-func take(*Context, int32, int32) (any, error)    { return nil, errUnsupported }
+func (*op) take(*Context, pending) (any, error)   { return nil, errUnsupported }
+func received(int32) []byte                       { return nil }
 func release(*Context, int32)                     {}
 func wake(*Context)                               {}
 func discard(*Context, pending)                   {}

@@ -45,12 +45,14 @@ type waiter struct {
 
 // op is a promise that a goroutine waits for.
 type op struct {
-	settled chan struct{} // buffered, so that settling never waits
-	call    *objectCall   // the call that the promise answers, or nil
-	size    int32         // upper bound of the outcome's size, in bytes
-	closed  bool          // the context ended first
-	ending  error         // why the waiting invocation was canceled first
-	next    *op           // of the same invocation
+	settled  chan struct{} // buffered, so that settling never waits
+	call     *objectCall   // the call that the promise answers, or nil
+	received []byte        // the outcome, if it was in the inbox
+	size     int32         // upper bound of the outcome's size, in bytes
+	buf      []byte        // for the outcome, if it fits
+	closed   bool          // the context ended first
+	ending   error         // why the waiting invocation was canceled first
+	next     *op           // of the same invocation
 }
 
 // Ref refers to a value that stays in JavaScript. It works only in its own
@@ -108,7 +110,7 @@ func (r *Ref) Lookup(name string, args ...any) (v any, ok bool, err error) {
 func (r *Ref) AwaitLookup(
 	ctx context.Context, name string, args ...any,
 ) (v any, ok bool, err error) {
-	v, _, err = r.send(ctx, name, args)
+	v, _, err = r.send(ctx, nil, name, args)
 	return found(v, err)
 }
 
@@ -128,24 +130,33 @@ func orNil(v any) any {
 // ctx ends first, Await returns the cause of ctx and drops the promise's
 // outcome.
 func (r *Ref) Await(ctx context.Context, name string, args ...any) (any, error) {
-	v, _, err := r.send(ctx, name, args)
+	v, _, err := r.send(ctx, nil, name, args)
+	return orNil(v), err
+}
+
+// AwaitInto is Await. It reads the outcome into buf if that is large enough;
+// byte slices in the outcome then refer to buf.
+func (r *Ref) AwaitInto(ctx context.Context, buf []byte, name string, args ...any) (any, error) {
+	v, _, err := r.send(ctx, buf, name, args)
 	return orNil(v), err
 }
 
 // Send is Await. It also reports whether the method was called and did not
 // throw synchronously.
 func (r *Ref) Send(ctx context.Context, name string, args ...any) (v any, sent bool, err error) {
-	v, sent, err = r.send(ctx, name, args)
+	v, sent, err = r.send(ctx, nil, name, args)
 	return orNil(v), sent, err
 }
 
-func (r *Ref) send(ctx context.Context, name string, args []any) (v any, sent bool, err error) {
+func (r *Ref) send(
+	ctx context.Context, buf []byte, name string, args []any,
+) (v any, sent bool, err error) {
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
 	v, err = r.call(name, false, args)
 	if p, ok := v.(pending); ok {
-		v, err = r.c.await(ctx, p, r.objectCalled(ctx, name, args))
+		v, err = r.c.await(ctx, p, r.objectCalled(ctx, name, args), buf)
 		return v, true, err
 	}
 	return v, err == nil, err
@@ -258,8 +269,10 @@ func (c *Context) ready() {
 	}
 }
 
-func (c *Context) await(ctx context.Context, p pending, call *objectCall) (any, error) {
-	o := &op{settled: make(chan struct{}, 1), call: call}
+func (c *Context) await(
+	ctx context.Context, p pending, call *objectCall, buf []byte,
+) (any, error) {
+	o := &op{settled: make(chan struct{}, 1), call: call, buf: buf}
 	if call != nil {
 		call.number = p
 	}
@@ -278,7 +291,7 @@ func (c *Context) await(ctx context.Context, p pending, call *objectCall) (any, 
 	if o.closed {
 		return nil, ErrContextClosed
 	}
-	return take(c, int32(p), o.size)
+	return o.take(c, p)
 }
 
 // awaitInvocation does not create the invocation's inner context. Creating one
@@ -294,7 +307,7 @@ func (c *Context) awaitInvocation(i *Invocation, p pending, o *op) (any, error) 
 	case o.closed:
 		return nil, ErrContextClosed
 	case o.ending == nil:
-		return take(c, int32(p), o.size)
+		return o.take(c, p)
 	case c.removeOp(p) == nil: // it has settled, too; nobody takes the value
 		discard(c, p)
 	}
@@ -345,7 +358,7 @@ func (c *Context) settle(p pending, size int32) bool {
 		c.section.beginning, c.section.hasBegun = 0, true
 	}
 	if o != nil {
-		o.size = size
+		o.size, o.received = size, received(size)
 		o.settle()
 	}
 	return o != nil

@@ -69,9 +69,10 @@ type Invocation struct {
 
 	c        *Context
 	id       int32
-	size     int32 // upper bound of its arguments' size, in bytes
-	tasks    int   // goroutines that work for it
-	bodies   int   // the goroutines among them that send the answer's body
+	size     int32  // upper bound of its arguments' size, in bytes
+	args     []byte // its arguments, if they were in the inbox
+	tasks    int    // goroutines that work for it
+	bodies   int    // the goroutines among them that send the answer's body
 	answered bool
 	isOver   bool        // it is over, and JavaScript knows it
 	next     *Invocation // of the same Context

@@ -73,7 +73,7 @@ func (c *Context) BeginSection(ctx context.Context, method string, args ...any) 
 	v, err := c.Host().call(method, false, args)
 	if p, ok := v.(pending); ok {
 		c.section.beginning = p
-		return c.await(ctx, p, nil)
+		return c.await(ctx, p, nil, nil)
 	}
 	return v, err
 }

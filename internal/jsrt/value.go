@@ -26,7 +26,9 @@ const (
 	tagRef    // u32 index in the context's table
 	tagError  // an object with name and message
 	tagPending
-	tagInt // int32
+	tagInt         // int32
+	tagStringPlace // u32 address, u32 length: a string that stays in Go's memory
+	tagBytesPlace  // u32 address, u32 length: bytes that stay in Go's memory
 )
 
 // maxSafeInteger is JavaScript's Number.MAX_SAFE_INTEGER. A JavaScript number
@@ -76,11 +78,25 @@ type BigInt string
 type undefined struct{}
 
 // encode appends v's encoding to b, for a context to decode.
-func encode(b []byte, c *Context, v any) ([]byte, error) { return encoder{c}.value(b, v, 0) }
+func encode(b []byte, c *Context, v any) ([]byte, error) { return encoder{c: c}.value(b, v, 0) }
+
+// encodeInPlace is encode, but long strings and byte slices stay where they
+// are. JavaScript has to decode the result while v is alive and nothing writes
+// to its bytes.
+func encodeInPlace(b []byte, c *Context, v any) ([]byte, error) {
+	return encoder{c: c, inPlace: true}.value(b, v, 0)
+}
 
 // encoder encodes values for a context. It refuses references of other contexts
 // at any depth, because their numbers mean other values there.
-type encoder struct{ c *Context }
+type encoder struct {
+	c       *Context
+	inPlace bool
+}
+
+// longInPlace is the length from which encodeInPlace leaves a value where it
+// is, in bytes.
+const longInPlace = 512
 
 // value appends the encoding of a value that is nested depth deep. Integers
 // outside ±(2^53-1) become BigInts, because a JavaScript number would change
@@ -113,8 +129,18 @@ func (e encoder) value(b []byte, v any, depth int) ([]byte, error) {
 	case float64:
 		return appendNumber(b, v), nil
 	case string:
+		if e.inPlace && len(v) >= longInPlace {
+			if !utf8.ValidString(v) {
+				return b, errText
+			}
+			place := unsafe.Slice(unsafe.StringData(v), len(v))
+			return appendPlace(append(b, tagStringPlace), place), nil
+		}
 		return appendString(append(b, tagString), v)
 	case []byte:
+		if e.inPlace && len(v) >= longInPlace {
+			return appendPlace(append(b, tagBytesPlace), v), nil
+		}
 		return append(appendLen(append(b, tagBytes), len(v)), v...), nil
 	case time.Time:
 		ms := v.UnixMilli()
@@ -200,6 +226,21 @@ func appendFloat(b []byte, f float64) []byte {
 //go:noinline
 func appendLen(b []byte, n int) []byte { return binary.LittleEndian.AppendUint32(b, uint32(n)) }
 
+// appendPlace appends where v is. v has to be on the heap, because a stack may
+// move.
+func appendPlace(b []byte, v []byte) []byte {
+	if heap.never {
+		heap.v = v
+	}
+	return appendLen(appendLen(b, int(uintptr(unsafe.Pointer(&v[0])))), len(v))
+}
+
+// heap makes the compiler believe that what appendPlace gets is stored.
+var heap struct {
+	never bool
+	v     []byte
+}
+
 func appendString(b []byte, s string) ([]byte, error) {
 	if !utf8.ValidString(s) {
 		return b, errText
@@ -213,6 +254,7 @@ type decoder struct {
 	b     []byte
 	c     *Context
 	alias bool
+	fresh bool // nobody else has the buffer, so a string may be a part of it
 	brief bool // references get no cleanup and live as long as their context
 	depth int
 }
@@ -364,7 +406,7 @@ func (d *decoder) chunk() ([]byte, error) {
 // the value. In that case a copy would double the memory of a long text.
 func (d *decoder) string() (string, error) {
 	b, err := d.chunk()
-	if d.alias && len(b) >= longString && len(b) > len(d.b) {
+	if d.fresh && len(b) >= longString && len(b) > len(d.b) {
 		return unsafe.String(&b[0], len(b)), err
 	}
 	return string(b), err

@@ -178,9 +178,9 @@ export class Context {
   // (ExecutionContext.waitUntil). For objects, state.waitUntil does the same;
   // without it they would get no turn after the answer.
   invoke(kind, index, args, { request, background } = {}) {
-    const { rt } = this, id = rt.keep(this, args), call = new Invocation(this, id);
+    const { rt } = this, id = rt.fresh(this), size = rt.pass(this, args, id), call = new Invocation(this, id);
     this.calls.set(id, call);
-    rt.enter(this, "capdo_invoke", id, this.encoded.get(id)?.size ?? 0, this.state ? kind : kind | STATELESS, index);
+    rt.enter(this, "capdo_invoke", id, size, this.state ? kind : kind | STATELESS, index);
     if (call.isOver) { // the common case: nothing else to set up
       this.rest();
       return call.answer();

@@ -27,9 +27,6 @@ export function withHeaders(target, list) {
   return target;
 }
 
-// CHUNK is the maximum number of bytes that one read of a body returns.
-const CHUNK = 64 << 10;
-
 export const host = {
   keys: (o) => Object.keys(o),
   nameOf,
@@ -78,7 +75,7 @@ export const host = {
       return body.getReader(); // the stream was made in JavaScript
     }
   },
-  read: (reader) => reader instanceof ReadableStreamBYOBReader ? reader.read(new Uint8Array(CHUNK)) : reader.read(),
+  read: (reader, size) => reader instanceof ReadableStreamBYOBReader ? reader.read(new Uint8Array(size)) : reader.read(),
   // pipe lets Go stream a body out: Go writes to one end and hands over the
   // other. If the body's length differs from the announced one, it breaks off.
   pipe: (length) => {

@@ -47,6 +47,9 @@ const CROWDED = 80 << 20, CROWDED_IDLE_MS = 1000;
 // time.
 export const CYCLE_MS = 10_000;
 
+// INBOX is the size of Go's inbox, in bytes; must match internal/jsrt.
+const INBOX = 4096;
+
 // MAX_ID is the largest number that identifies something on both sides. After
 // it, numbers start again.
 const MAX_ID = 0x7fffffff;
@@ -105,6 +108,7 @@ export class Runtime {
     const instance = new WebAssembly.Instance(module, go.importObject);
     this.exports = instance.exports;
     this.boot(instance);
+    this.inbox = this.exports?.capdo_inbox?.() >>> 0; // a test program need not have one
     if (this.dead) throw this.dead;
   }
 
@@ -274,13 +278,15 @@ export class Runtime {
 
   // encode encodes v like Writer's encode; if v cannot be encoded, it encodes
   // the error. Reading a property may run JavaScript that also encodes; that
-  // code uses another Writer.
+  // code uses another Writer. It may also call Go, whose memory grows; then v is
+  // encoded outside of that memory.
   encode(v, context, memory, view, start, end) {
     const writer = this.writer ?? new Writer();
     this.writer = null;
     try {
       return writer.encode(v, context, memory, view, start, end);
     } catch (e) {
+      if (memory?.length === 0) return this.encode(v, context, null, null, 0, 0);
       const refused = new TypeError(errorFields(e).message.slice(0, 200) || "a value that cannot be read");
       return writer.encode(Object.assign(refused, { valueRefused: true }), context, memory, view, start, end);
     } finally {
@@ -289,10 +295,23 @@ export class Runtime {
     }
   }
 
-  // keep encodes a value for Go to take, and returns its number.
-  keep(context, v, id = this.fresh(context)) {
-    context.encoded.set(id, this.encode(v, context, null, null, 0, 0));
-    return id;
+  // keep encodes a value for Go to take, and returns its size.
+  keep(context, v, id) {
+    const out = this.encode(v, context, null, null, 0, 0);
+    context.encoded.set(id, out);
+    return out.size;
+  }
+
+  // pass writes v into Go's inbox and returns its size, negated. If v does not
+  // fit, or somebody else is writing there, pass keeps it under id and returns
+  // its size.
+  pass(context, v, id) {
+    const isFree = this.writer !== null && !this.dead && this.inbox > 0;
+    if (isFree) this.memory();
+    const out = this.encode(v, context, isFree ? this.u8 : null, this.view, this.inbox, this.inbox + INBOX);
+    if (!(out instanceof Encoded)) return -out;
+    context.encoded.set(id, out);
+    return out.size;
   }
 
   // pack writes v into Go's buffer and returns its size. If v does not fit,
@@ -418,9 +437,9 @@ export class Runtime {
       context.addPromise(-1);
       if (this.dead) context.abort();
       if (this.dead || context.closed) return abandon(v);
-      this.keep(context, v, id);
+      const size = v instanceof Uint8Array ? this.pass(context, v, id) : this.keep(context, v, id);
       dispose(v);
-      this.turn(context, "capdo_settle", id, context.encoded.get(id).size);
+      this.turn(context, "capdo_settle", id, size);
       context.rest();
     };
     try {

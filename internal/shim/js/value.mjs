@@ -8,7 +8,7 @@
 // encoded half from each.
 
 const UNDEFINED = 0, NULL = 1, FALSE = 2, TRUE = 3, NUMBER = 4, STRING = 5, BYTES = 6, ARRAY = 7, OBJECT = 8, DATE = 9, BIGINT = 10,
-  REF = 11, ERROR = 12, PENDING = 13, INT = 14;
+  REF = 11, ERROR = 12, PENDING = 13, INT = 14, STRING_PLACE = 15, BYTES_PLACE = 16;
 
 // Limits of one encoded value. Go needs up to 24 bytes for each value in an
 // array, and each level of nesting takes stack on both sides. An isolate has
@@ -171,6 +171,7 @@ export class Writer {
     this.held.length = this.parts.length = 0;
     try {
       this.value(v);
+      if (memory?.length === 0) throw new RangeError("capdo: Go's memory has grown meanwhile");
     } catch (e) {
       for (const ref of this.held) context.free(ref);
       throw e;
@@ -314,7 +315,7 @@ export class Writer {
 const foreign = "capdo: JavaScript does not understand a value from Go; app.wasm and the modules beside it come from different builds";
 
 // Reader decodes values from Go's memory. It never reads beyond the bytes that
-// Go wrote.
+// Go wrote, except the strings and bytes whose place Go gives.
 export class Reader {
   decode(context, memory, view, start, length) {
     this.u8 = memory;
@@ -352,8 +353,15 @@ export class Reader {
       case BIGINT: return BigInt(this.string());
       case REF: return this.context.refs[this.count()];
       case ERROR: this.take(1); return toError(this.fields());
+      case STRING_PLACE: return decoder.decode(this.place());
+      case BYTES_PLACE: return this.place().slice();
     }
     throw new Error(foreign);
+  }
+  place() {
+    const at = this.count(), end = at + this.count();
+    if (end > this.u8.length) throw new Error(foreign);
+    return this.u8.subarray(at, end);
   }
   count() { return this.view.getUint32(this.take(4), true); }
   string() {
