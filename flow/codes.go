@@ -11,44 +11,44 @@ type Code string
 
 // Codes of [Flow.Validate].
 const (
-	CodeCycle             Code = "DAG001"
-	CodeUnknownNode       Code = "DAG002"
-	CodeDuplicateEdge     Code = "DAG003"
-	CodeScopeWithoutKey   Code = "DAG004"
-	CodeEmpty             Code = "DAG005"
-	CodeUnreachable       Code = "DAG006"
-	CodeDuplicateNode     Code = "DAG007"
-	CodeInvalidName       Code = "DAG008"
-	CodeMixedDelivery     Code = "DAG009"
-	CodeUnknownValue      Code = "DAG010"
-	CodeInvalidKey        Code = "DAG011"
-	CodeInvalidTTL        Code = "DAG012"
-	CodeTooLarge          Code = "DAG013"
-	CodeUnusedKey         Code = "DAG014"
-	CodeExactNoDedupe     Code = "EXACT001"
-	CodeExactNoKey        Code = "EXACT002"
-	CodeExactShortTTL     Code = "EXACT003"
-	CodeMostNoDedupe      Code = "MOST001"
-	CodeMostNoKey         Code = "MOST002"
-	CodeMostShortTTL      Code = "MOST003"
-	CodeNotRepeated       Code = "MOST004"
-	CodeEffectConflict    Code = "EFFECT201"
-	CodeDetConflict       Code = "DET302"
-	CodeUnrepeatableInput Code = "DET303"
+	CodeCycle             Code = "cycle"
+	CodeUnknownNode       Code = "unknown_node"
+	CodeDuplicateEdge     Code = "duplicate_edge"
+	CodeScopeWithoutKey   Code = "scope_without_key"
+	CodeEmpty             Code = "empty_flow"
+	CodeUnreachable       Code = "unreachable_node"
+	CodeDuplicateNode     Code = "duplicate_node"
+	CodeInvalidName       Code = "invalid_name"
+	CodeMixedDelivery     Code = "mixed_delivery"
+	CodeUnknownValue      Code = "unknown_value"
+	CodeInvalidKey        Code = "invalid_key"
+	CodeInvalidTTL        Code = "invalid_ttl"
+	CodeTooLarge          Code = "flow_too_large"
+	CodeUnusedKey         Code = "unused_key"
+	CodeExactNoDedupe     Code = "exactly_once_without_dedupe"
+	CodeExactNoKey        Code = "exactly_once_without_key"
+	CodeExactShortTTL     Code = "exactly_once_short_ttl"
+	CodeMostNoDedupe      Code = "at_most_once_without_dedupe"
+	CodeMostNoKey         Code = "at_most_once_without_key"
+	CodeMostShortTTL      Code = "at_most_once_short_ttl"
+	CodeNotRepeated       Code = "not_repeated"
+	CodeEffectConflict    Code = "effect_conflict"
+	CodeDetConflict       Code = "determinism_conflict"
+	CodeUnrepeatableInput Code = "unrepeatable_input"
 )
 
 // Codes of [Compile].
 const (
-	CodeNoHandler   Code = "NODE401"
-	CodeHandlerOnly Code = "NODE402"
+	CodeNoHandler   Code = "no_handler"
+	CodeHandlerOnly Code = "no_node"
 
-	CodeIncompleteRecovery Code = "NODE403"
+	CodeIncompleteRecovery Code = "incomplete_recovery"
 )
 
 // Codes of [Program.Preflight].
 const (
-	CodeNotBound  Code = "CAP101"
-	CodeWrongType Code = "CAP102"
+	CodeNotBound  Code = "not_bound"
+	CodeWrongType Code = "wrong_type"
 )
 
 // kind is the meaning of a code, and a hint for it.

@@ -30,7 +30,9 @@ func TestTheDocumentsExampleIsAValidFlow(t *testing.T) {
 
 func TestTheDocumentHasEachCode(t *testing.T) {
 	documented := map[Code]string{}
-	for _, row := range regexp.MustCompile(`(?m)^\| ([A-Z]+\d+) \| (.+) \|$`).FindAllStringSubmatch(document(t), -1) {
+	_, after, _ := strings.Cut(document(t), "## Codes\n")
+	section, _, _ := strings.Cut(after, "\n## ")
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (.+) \\|$").FindAllStringSubmatch(section, -1) {
 		documented[Code(row[1])] = row[2]
 	}
 	for code, k := range kinds {

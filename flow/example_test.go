@@ -67,8 +67,8 @@ func ExampleFlow_Validate() {
 		fmt.Println(finding)
 	}
 	// Output:
-	// EXACT002 node "charge" edge "validate" -> "charge": exactly-once delivery needs an idempotency key
+	// exactly_once_without_key node "charge" edge "validate" -> "charge": exactly-once delivery needs an idempotency key
 	//   hint: give it one, a JSON pointer into its input such as "/id"
-	// EXACT003 node "charge" edge "validate" -> "charge": exactly-once delivery needs a TTL of 300000 ms or more
+	// exactly_once_short_ttl node "charge" edge "validate" -> "charge": exactly-once delivery needs a TTL of 300000 ms or more
 	//   hint: set ttl_ms to how long senders repeat themselves
 }

@@ -119,7 +119,7 @@ func TestPreflightListsAllThatIsMissingBeforeAnyWork(t *testing.T) {
 	b.Add(Sequencer, (*memdedupe.Sequencer)(nil), errors.New("no binding LEDGER"))
 	_, err = p.Run(t.Context(), b, []byte(pay1))
 	var invalid *InvalidError
-	if !errors.As(err, &invalid) || fmt.Sprint(codes(invalid.Findings)) != "[CAP102 CAP101 CAP101]" || began {
+	if !errors.As(err, &invalid) || fmt.Sprint(codes(invalid.Findings)) != "[wrong_type not_bound not_bound]" || began {
 		t.Fatalf("%v; work began: %v", err, began)
 	}
 	b = Bindings{Dedupe: memdedupe.NewLedger(nil), "processor": 1, Sequencer: memdedupe.NewLedger(nil)}

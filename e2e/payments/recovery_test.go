@@ -148,7 +148,7 @@ func TestAPaymentThatCannotBeTakenUpIsGivenUpOnce(t *testing.T) {
 func TestWithoutKeysNoPaymentIsTaken(t *testing.T) {
 	l := start(t, map[string]string{"PAYMENTS_TOKEN": "t0ken"})
 	header := []string{"Authorization", "Bearer t0ken"}
-	if status, text := l.send("POST", "/payments", body("pay_1"), header...); status != 500 || !strings.Contains(text, `"code":"CAP101"`) || !strings.Contains(text, "keys") {
+	if status, text := l.send("POST", "/payments", body("pay_1"), header...); status != 500 || !strings.Contains(text, `"code":"not_bound"`) || !strings.Contains(text, "keys") {
 		t.Errorf("%d %s", status, text)
 	}
 	if status, text := l.send("GET", "/payments/pay_1", "", header...); status != 200 || text != `{"charges":0,"payment":"pay_1"}` {

@@ -27,7 +27,7 @@ func TestTheDocumentHasEachAnswer(t *testing.T) {
 			t.Errorf("%d %s is not documented", row.status, row.code)
 		}
 	}
-	for _, other := range []string{"413 too_large", "422 rejected", "500 CAP101", "500 CAP102", "500 failed"} {
+	for _, other := range []string{"413 too_large", "422 rejected", "500 not_bound", "500 wrong_type", "500 failed"} {
 		if !documented[other] {
 			t.Errorf("%s is not documented", other)
 		}

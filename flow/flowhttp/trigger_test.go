@@ -144,11 +144,11 @@ func TestWhatIsNotBoundIsListed(t *testing.T) {
 	w := httptest.NewRecorder()
 	tr.ServeHTTP(w, post("/f", `{}`))
 	var p failure
-	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 500 || p.Code != "CAP101" || len(p.Findings) != 1 || p.Findings[0].Node != "work" {
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 500 || p.Code != "not_bound" || len(p.Findings) != 1 || p.Findings[0].Node != "work" {
 		t.Errorf("%d %s %v", w.Code, w.Body, err)
 	}
 	tr.Bindings = nil
-	send(t, tr, post("/f", `{}`), 500, "CAP101")
+	send(t, tr, post("/f", `{}`), 500, "not_bound")
 	tr.Bindings = func(*http.Request) (flow.Bindings, error) { return nil, errors.New(secret) }
 	send(t, tr, post("/f", `{}`), 500, "bindings")
 }
