@@ -39,6 +39,24 @@ type Store interface {
 	Forget(ctx context.Context, key []byte) error
 }
 
+// IdempotentStore is a [Store] whose PutIfAbsent can be repeated after its
+// answer was lost, for example by a client behind a network.
+type IdempotentStore interface {
+	Store
+
+	// PutIfAbsentAs is PutIfAbsent with an owner token, which stands for the
+	// caller's call: random bytes, at most [MaxOwnerSize]. While the record is
+	// live, a repetition with the same key and owner is told inserted again if
+	// it was this owner that inserted it, and extends nothing. When empty, the
+	// owner is a random one.
+	//
+	// It fails like PutIfAbsent, and with [ErrOwnerTooLarge]. After
+	// [ErrUnknownOutcome] it may be repeated with the same owner.
+	PutIfAbsentAs(
+		ctx context.Context, owner string, key []byte, ttl time.Duration,
+	) (inserted bool, err error)
+}
+
 // CheckKey returns [ErrKeyEmpty] or [ErrKeyTooLarge] for a key that no store
 // takes.
 func CheckKey(key []byte) error {
@@ -47,6 +65,14 @@ func CheckKey(key []byte) error {
 		return ErrKeyEmpty
 	case len(key) > MaxKeySize:
 		return ErrKeyTooLarge
+	}
+	return nil
+}
+
+// CheckOwner returns [ErrOwnerTooLarge] for an owner token that is too large.
+func CheckOwner(owner string) error {
+	if len(owner) > MaxOwnerSize {
+		return ErrOwnerTooLarge
 	}
 	return nil
 }

@@ -54,6 +54,7 @@ const (
 	opExtend       = "Extend"
 	opRelease      = "Release"
 	opNext         = "Next"
+	opNextAs       = "NextAs"
 )
 
 // NewLedger returns the ledger that a binding leads to. It fails with
