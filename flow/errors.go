@@ -16,8 +16,9 @@ var (
 	// ErrBegun: the node, delivered to at most once, has begun before with this
 	// key. Its output is not kept.
 	ErrBegun = errors.New("the work has begun before")
-	// ErrOutput: the node has run and what it put out is not JSON, or larger
-	// than [dedupe.MaxResultSize]. Where it runs exactly once this is final.
+	// ErrOutput: the node has run and what it put out is not JSON, is larger
+	// than [dedupe.MaxResultSize], or cannot be sealed. Where it runs exactly
+	// once this is final.
 	ErrOutput = errors.New("the output cannot be kept")
 	// ErrResource: a handler asked for a capability that its node does not
 	// require, or for another type than is bound.
