@@ -246,7 +246,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 			return inserted, err
 		}
 	}), []string{"errors do not"}},
-	{"an owner is not looked at", withOwner(func(string) string { return "" }), []string{"an insert is", "an owner has"}},
+	{"an owner is not looked at", withOwner(func(string) string { return "" }), []string{"a repetition by", "an insert is", "an owner has"}},
 	{"all owners are one", withOwner(func(owner string) string { return owner[:min(len(owner), 1)] }), []string{"an insert is", "an owner has"}},
 	{"a repetition extends the TTL", store(func(b *brokenStore) {
 		b.putAs = func(ctx context.Context, owner string, key []byte, ttl time.Duration) (bool, error) {
@@ -256,7 +256,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 			}
 			return inserted, err
 		}
-	}), []string{"an insert is"}},
+	}), []string{"a repetition by"}},
 	{"no name", store(func(b *brokenStore) { b.name = func() string { return "" } }), []string{"the store has"}},
 }
 

@@ -49,6 +49,7 @@ var storeTests = []struct {
 	{"a context that has ended changes nothing", storeTest.endedContext},
 	{"errors do not tell keys", storeTest.errorText},
 	{"an insert is repeated by its owner", storeTest.owner},
+	{"a repetition by the owner does not extend the TTL", storeTest.ownerTTL},
 	{"an owner has up to 64 bytes", storeTest.ownerSizes},
 	{"the store has a name", storeTest.name},
 }
@@ -370,7 +371,6 @@ func (s storeTest) wantPutAs(owner, key string, ttl time.Duration, inserted bool
 
 func (s storeTest) owner() {
 	s.owned()
-	const ttl = time.Second
 	s.wantPutAs("one", "key", time.Hour, true)
 	s.wantPutAs("one", "key", time.Hour, true)
 	s.wantPutAs("other", "key", time.Hour, false)
@@ -380,14 +380,26 @@ func (s storeTest) owner() {
 	for range 2 { // without an owner nobody is recognized
 		s.wantPutAs("", "plain", time.Hour, false)
 	}
-	s.wantPutAs("one", "short", ttl, true)
-	s.wantPutAs("one", "short", time.Hour, true) // which extends nothing
-	inserted := time.Now()
 	s.wantForget("key")
 	s.wantPutAs("other", "key", time.Hour, true)
 	s.wantPutAs("one", "key", time.Hour, false)
-	sleepUntil(inserted.Add(ttl + slack))
-	s.wantPutAs("other", "short", time.Hour, true)
+}
+
+// ownerTTL checks that a repetition does not prolong a record's life.
+func (s storeTest) ownerTTL() {
+	s.owned()
+	inTime(s.TB, 300*time.Millisecond, func(key string, ttl time.Duration) bool {
+		begin := time.Now()
+		s.wantPutAs("one", key, ttl, true)
+		inserted := time.Now()
+		s.wantPutAs("one", key, time.Hour, true)
+		if time.Since(begin) > ttl-slack {
+			return false
+		}
+		sleepUntil(inserted.Add(ttl + slack))
+		s.wantPutAs("other", key, time.Hour, true)
+		return true
+	})
 }
 
 func (s storeTest) ownerSizes() {
