@@ -68,6 +68,9 @@ mutate "a change that wakes nobody" $engine/core.go 's/defer c\.waiters\.wake\(k
 mutate "a Forget that wakes nobody" $engine/forget.go 's/\tdefer e\.waiters\.wake\(key\)\n//' 'Wake|LedgerPerKey'
 mutate "a wait that begins anew when it is lost" dodedupe/caller.go 's/call\.attempt\(ctx, object, wire\.MethodAwait, msg\)/call.deliver(ctx, object, wire.MethodAwait, msg)/' 'Wait'
 mutate "a wait whose loss is the claim's" dodedupe/ledger.go 's/default:\n\t\t\tlost\+\+/default:\n\t\t\treturn entry.Answer{}, effect.Unknown(err)/' 'Wait'
+# Owners of a call.
+mutate "a store that repeats with another owner" dodedupe/store.go 's/reservation\.OwnerOf\(owner\), key/reservation.NewOwner(), key/' 'TestStore$'
+mutate "a sequencer that repeats with another owner" dodedupe/sequencer.go 's/if owner == "" \{/if owner != "none" {/' 'TestSequencer$'
 # Names.
 mutate "a long name that nobody says" dodedupe/expired.go 's/return len\(name\) > durable\.MaxNameSize/return len(name) > 1000*durable.MaxNameSize/' 'LongName'
 exit $failed
