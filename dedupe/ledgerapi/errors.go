@@ -38,7 +38,7 @@ const (
 // apiProblems are all of them. If an error matches several, the first counts.
 var apiProblems = []apiProblem{
 	{"outcome_unknown", http.StatusServiceUnavailable, dedupe.ErrUnknownOutcome,
-		"the outcome is unknown: it may have been done", "repeat it, a claim with the same owner"},
+		"the outcome is unknown: it may have been done", "repeat it, with the same owner if it has one"},
 	{"overloaded", http.StatusServiceUnavailable, dedupe.ErrOverloaded,
 		"the ledger is overloaded; nothing was done", "repeat it later"},
 	{"mismatch", http.StatusUnprocessableEntity, dedupe.ErrMismatch,
