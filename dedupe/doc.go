@@ -48,12 +48,13 @@
 //
 // # Caveats
 //
-// A network may lose an answer. A store repeats such a call once, in a way that
+// A network may lose an answer. A store repeats such a call, in a way that
 // cannot turn the winner into a duplicate, and then returns
 // [ErrUnknownOutcome]: the record may be there, or may appear later. Then
 // nobody works on the key until its TTL is over, unless another caller had it
 // before. You decide: forget the key, and risk that the work is done twice; or
-// leave it, and risk that it is not done.
+// leave it, and risk that it is not done. Or choose the call's owner, and
+// repeat it with that: see [IdempotentStore].
 //
 // If PutIfAbsent returns false after a lost answer, another caller holds the
 // key now. If the record of the lost call was forgotten in between, other

@@ -175,7 +175,7 @@ func (o *ClaimOptions) Check(key []byte) error {
 	}
 	_, lease := LeaseMillis(o.Lease)
 	switch {
-	case len(o.Owner) > MaxOwnerSize:
+	case CheckOwner(o.Owner) != nil:
 		return ErrOwnerTooLarge
 	case len(o.Fingerprint) > MaxFingerprintSize:
 		return ErrFingerprintTooLarge
@@ -193,7 +193,7 @@ func (c *Claim) Check(ledger string) error {
 		return ErrNotAcquired
 	case c.Ledger != ledger:
 		return ErrForeignClaim
-	case len(c.Owner) > MaxOwnerSize:
+	case CheckOwner(c.Owner) != nil:
 		return ErrOwnerTooLarge
 	}
 	return CheckKey(c.Key)

@@ -26,6 +26,22 @@ type Sequencer interface {
 	Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (Seq, error)
 }
 
+// IdempotentSequencer is a [Sequencer] whose Next can be repeated after its
+// answer was lost, and is told the same again.
+type IdempotentSequencer interface {
+	Sequencer
+
+	// NextAs is Next with an owner token, which stands for the caller's call:
+	// random bytes, at most [MaxOwnerSize]. A repetition with the same owner is
+	// told Inserted again if it was this owner that made the entry. When empty,
+	// the owner is a random one.
+	//
+	// It fails like Next, and with [ErrOwnerTooLarge].
+	NextAs(
+		ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+	) (Seq, error)
+}
+
 // Seq is the place of an entry in a stream.
 type Seq struct {
 	N        int64 // from 1

@@ -38,7 +38,26 @@ type Store interface {
 	Forget(ctx context.Context, key []byte) error
 }
 
-// CheckKey returns [ErrKeyEmpty] or [ErrKeyTooLarge] for an invalid key.
+// IdempotentStore is a [Store] whose PutIfAbsent can be repeated after its
+// answer was lost, for example by a client behind a network.
+type IdempotentStore interface {
+	Store
+
+	// PutIfAbsentAs is PutIfAbsent with an owner token, which stands for the
+	// caller's call: random bytes, at most [MaxOwnerSize]. While the record is
+	// live, a repetition with the same key and owner is told inserted again if
+	// it was this owner that inserted it, and extends nothing. When empty, the
+	// owner is a random one.
+	//
+	// It fails like PutIfAbsent, and with [ErrOwnerTooLarge]. After
+	// [ErrUnknownOutcome] it may be repeated with the same owner.
+	PutIfAbsentAs(
+		ctx context.Context, owner string, key []byte, ttl time.Duration,
+	) (inserted bool, err error)
+}
+
+// CheckKey returns [ErrKeyEmpty] or [ErrKeyTooLarge] for a key that no store
+// takes.
 func CheckKey(key []byte) error {
 	switch {
 	case len(key) == 0:
@@ -49,8 +68,16 @@ func CheckKey(key []byte) error {
 	return nil
 }
 
-// TTLMillis returns a TTL in ms, rounded up. If ttl is 0, it returns
-// storeDefault, and if that is 0 too, [DefaultTTL]. It fails with
+// CheckOwner returns [ErrOwnerTooLarge] for an owner token that is too large.
+func CheckOwner(owner string) error {
+	if len(owner) > MaxOwnerSize {
+		return ErrOwnerTooLarge
+	}
+	return nil
+}
+
+// TTLMillis returns a TTL in ms, rounded up. For a ttl of 0 it is the store's
+// own default, for a default of 0 it is [DefaultTTL]. It fails with
 // [ErrInvalidTTL] for a TTL that is negative or beyond [MaxTTL].
 func TTLMillis(ttl, storeDefault time.Duration) (int64, error) {
 	if ttl == 0 {

@@ -13,7 +13,7 @@ const (
 	Dedupe    = "dedupe"    // a [dedupe.Ledger]
 	Sequencer = "sequencer" // a [dedupe.Sequencer]
 	Runs      = "runs"      // a [dedupe.Ledger] of runs under way, for [Recovery]
-	Keys      = "keys"      // a [Sealer] for their inputs
+	Keys      = "keys"      // a [Sealer] for their inputs, and for outputs of nodes
 )
 
 // Bindings are the capabilities of one invocation, by name. In a Worker they
@@ -29,9 +29,9 @@ func (b Bindings) Add(capability string, resource any, err error) {
 	b[capability] = resource
 }
 
-// Preflight returns an [*InvalidError] that lists every required capability
-// that is not bound ([CodeNotBound]) or has the wrong type ([CodeWrongType]).
-// [Program.Run] calls it before any work.
+// Preflight returns, as an [*InvalidError], all that the flow requires and
+// bindings have not: [CodeNotBound] and [CodeWrongType]. [Program.Run] calls it
+// before any work. Keys that are bound to an error count as required.
 func (p *Program) Preflight(b Bindings) error {
 	var v validator
 	for _, s := range p.steps {
@@ -41,7 +41,9 @@ func (p *Program) Preflight(b Bindings) error {
 	}
 	if p.recovery != nil {
 		b.check(&v, "", Runs)
-		b.check(&v, "", Keys)
+	}
+	if _, meant := b[Keys]; meant || p.recovery != nil {
+		b.check(&v, "", Keys) // without them outputs would be stored in clear
 	}
 	return invalid(p.name, v.findings)
 }

@@ -160,8 +160,8 @@ var kinds = map[Code]kind{
 		"add the node, or remove the handler",
 	},
 	CodeIncompleteRecovery: {
-		"a recovery that lacks a function",
-		"give it a DeadLetter, and Keep and Restore both or not at all",
+		"a recovery or a handler that lacks a function",
+		"give a recovery a DeadLetter; set Keep and Restore both or not at all",
 	},
 	CodeNotBound: {
 		"a required capability is not bound",

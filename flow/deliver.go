@@ -10,15 +10,8 @@ import (
 	"flow.internal/capdo/dedupe"
 )
 
-// The first byte of a key's result.
-const (
-	markOutput = '=' // then the output
-	markBegun  = '~' // at-most-once: there is none
-	markLost   = '!' // the node has run, and its output cannot be kept
-)
-
-// deliver runs a node by the delivery of its edges. sent is the flow's
-// canonical input.
+// deliver runs a node as its edges say. sent is the flow's input, in its one
+// form.
 func (p *Program) deliver(
 	ctx context.Context, s *step, b Bindings, sent, in json.RawMessage, ran *attempt,
 ) (out json.RawMessage, err error) {
@@ -41,10 +34,11 @@ func (p *Program) deliver(
 		claim := Claim{Key: key, Fence: c.Fence, Attempt: c.Attempt, TakenOver: c.TakenOver}
 		return s.call(ctx, b, in, claim, ran)
 	}
+	stored := newOutputs(s, b, key)
 	if s.delivery == AtMostOnce {
-		return atMostOnce(ctx, ledger, key, opts, run)
+		return atMostOnce(ctx, ledger, key, opts, stored, run)
 	}
-	return exactlyOnce(ctx, ledger, key, opts, s.node.onFailure, run)
+	return exactlyOnce(ctx, ledger, key, opts, stored, run)
 }
 
 // key is what stands for a piece of work: scope, node and what the node's
@@ -113,30 +107,36 @@ type work func(ctx context.Context, claim dedupe.Claim) (json.RawMessage, error)
 // the key's final result.
 func exactlyOnce(
 	ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions,
-	onFailure func(error) dedupe.Disposition, run work,
+	stored *outputs, run work,
 ) (json.RawMessage, error) {
-	do := dedupe.DoOptions{ClaimOptions: opts, OnFailure: onFailure}
-	marked := func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
-		out, err := run(ctx, claim)
-		if err == nil && len(out) >= dedupe.MaxResultSize {
-			err = ErrOutput
+	do := dedupe.DoOptions{ClaimOptions: opts, OnFailure: stored.node.onFailure}
+	ran := false
+	var out json.RawMessage
+	marked := func(ctx context.Context, claim dedupe.Claim) (result []byte, err error) {
+		ran = true
+		if out, err = run(ctx, claim); err == nil {
+			result, err = stored.encode(out)
 		}
 		if err != nil {
 			return []byte{markLost}, err
 		}
-		return append([]byte{markOutput}, out...), nil
+		return result, nil
 	}
 	result, err := dedupe.Do(ctx, ledger, key, do, marked)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case ran:
+		return out, nil
 	}
-	return unmark(result)
+	return stored.decode(ctx, result)
 }
 
 // atMostOnce records in the ledger that work has begun, and only then begins
 // it. The work does not run under the lease, because nobody ever takes it over.
 func atMostOnce(
-	ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions, run work,
+	ctx context.Context, ledger dedupe.Ledger, key []byte, opts dedupe.ClaimOptions,
+	stored *outputs, run work,
 ) (json.RawMessage, error) {
 	var mine dedupe.Claim
 	begin := func(_ context.Context, claim dedupe.Claim) ([]byte, error) {
@@ -148,19 +148,7 @@ func atMostOnce(
 	case err != nil:
 		return nil, err
 	case mine.Outcome != dedupe.Acquired:
-		return unmark(result)
+		return stored.decode(ctx, result)
 	}
 	return run(ctx, mine)
-}
-
-func unmark(result []byte) (json.RawMessage, error) {
-	if len(result) > 0 {
-		switch result[0] {
-		case markOutput:
-			return result[1:], nil
-		case markBegun:
-			return nil, ErrBegun
-		}
-	}
-	return nil, ErrOutput
 }

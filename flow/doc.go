@@ -81,6 +81,13 @@
 // ledger's alarm, a bounded number of times, and then given up to a handler of
 // dead letters; see [Recovery].
 //
+// # What is stored
+//
+// Of a node that runs exactly once the ledger stores the output, as the result
+// of its key, with up to [dedupe.MaxResultSize] bytes. It is encrypted if a
+// [Sealer] is bound as [Keys], else it is in clear. A handler that has Keep
+// stores something else in place of it.
+//
 // # Caveats
 //
 // Exactly once applies to the record, not to effects outside of the ledger. A

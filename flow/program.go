@@ -25,6 +25,13 @@ type Handler struct {
 	// exceed what the node declares.
 	Effects     Effects
 	Determinism Determinism
+	// Keep returns what is stored in place of the output of a node that runs
+	// exactly once, and Restore the output of that, for repetitions: for what
+	// must not be stored. They must be set both, or not at all. If Keep fails,
+	// the node has run, and the error matches [ErrOutput]. Restore may use
+	// [Resource].
+	Keep    func(out json.RawMessage) (json.RawMessage, error)
+	Restore func(ctx context.Context, kept json.RawMessage) (json.RawMessage, error)
 }
 
 // Func makes a handler of a function whose input and output are converted from
@@ -122,6 +129,9 @@ func checkHandlers(f *Flow, handlers map[string]Handler) []Finding {
 		h := handlers[n.Name]
 		if h.Run == nil {
 			v.add(CodeNoHandler, n.Name, nil, "there is no handler for the node")
+		}
+		if (h.Keep == nil) != (h.Restore == nil) {
+			v.add(CodeIncompleteRecovery, n.Name, nil, "the handler has one of Keep and Restore")
 		}
 		if h.Effects != "" && h.Effects.rank() < 0 {
 			v.add(CodeUnknownValue, n.Name, nil, "the handler declares what is not known")

@@ -62,8 +62,20 @@ type DeadLetter struct {
 // ([Recovery.MaxInput]). Nothing was done.
 var ErrTooLarge = errors.New("the input is larger than what is stored for recovery")
 
-// Sealer encrypts the stored inputs. Package flowseal has an implementation.
-// [Unsealed] stores inputs unencrypted.
+// Sealer encrypts what is stored of runs: the inputs that a [Recovery] stores,
+// and the outputs of nodes that run exactly once. Package flowseal has one; or
+// [Unsealed], if that is what you want.
+//
+// An output is sealed if a Sealer is bound as [Keys], with or without a
+// Recovery. It is stored for as long as the node's TTL, and at least a tenth of
+// that after it was stored: a key that was replaced must still open it. Outputs
+// that were stored in clear before can still be read. If a repetition cannot
+// open an output, the node does not run again, and the error is the Sealer's
+// own, or [ErrSealed]. [Handler] has Keep for what must not be stored.
+//
+// The ledger keeps in clear: keys, with the sender's id, and a SHA-256 of the
+// payload, or of the members that the node names. Whoever guesses the payload
+// can check that.
 type Sealer interface {
 	// Seal encrypts a text. Opening it needs the same about.
 	Seal(text, about []byte) (sealed []byte, err error)
@@ -73,12 +85,11 @@ type Sealer interface {
 	Digest(text []byte) []byte
 }
 
-// Unsealed stores inputs unencrypted. It opens only those.
+// Unsealed stores inputs and outputs as they are. It opens no others, and fails
+// with [ErrSealed].
 type Unsealed struct{}
 
 const markUnsealed = '='
-
-var errSealed = errors.New("flow: what is stored is sealed\nhint: bind the keys that sealed it")
 
 // Seal returns the text.
 func (Unsealed) Seal(text, _ []byte) ([]byte, error) {
@@ -88,7 +99,7 @@ func (Unsealed) Seal(text, _ []byte) ([]byte, error) {
 // Open returns the text.
 func (Unsealed) Open(sealed, _ []byte) ([]byte, error) {
 	if len(sealed) == 0 || sealed[0] != markUnsealed {
-		return nil, errSealed
+		return nil, ErrSealed
 	}
 	return sealed[1:], nil
 }

@@ -154,12 +154,19 @@ func TestHandlersAreComparedWithTheirNodes(t *testing.T) {
 		change func(h map[string]Handler)
 		want   []Code
 	}{
-		{"they fit", func(h map[string]Handler) { h["charge"] = Handler{echo().Run, Effectful, Strict} }, nil},
+		{"they fit", func(h map[string]Handler) {
+			h["charge"] = Handler{Run: echo().Run, Effects: Effectful, Determinism: Strict}
+		}, nil},
 		{"one is missing", func(h map[string]Handler) { delete(h, "charge") }, []Code{CodeNoHandler}},
 		{"one is left over", func(h map[string]Handler) { h["mail"] = echo() }, []Code{CodeHandlerOnly}},
-		{"one does more", func(h map[string]Handler) { h["validate"] = Handler{echo().Run, ReadOnly, ""} }, []Code{CodeEffectConflict}},
-		{"one is less deterministic", func(h map[string]Handler) { h["number"] = Handler{echo().Run, "", BestEffort} }, []Code{CodeDetConflict}},
-		{"one is not known", func(h map[string]Handler) { h["number"] = Handler{echo().Run, "some", "any"} }, []Code{CodeUnknownValue, CodeUnknownValue}},
+		{"one does more", func(h map[string]Handler) { h["validate"] = Handler{Run: echo().Run, Effects: ReadOnly} }, []Code{CodeEffectConflict}},
+		{"one is less deterministic", func(h map[string]Handler) { h["number"] = Handler{Run: echo().Run, Determinism: BestEffort} }, []Code{CodeDetConflict}},
+		{"one has half of Keep and Restore", func(h map[string]Handler) {
+			h["number"] = Handler{Run: echo().Run, Keep: func(out json.RawMessage) (json.RawMessage, error) { return out, nil }}
+		}, []Code{CodeIncompleteRecovery}},
+		{"one is not known", func(h map[string]Handler) {
+			h["number"] = Handler{Run: echo().Run, Effects: "some", Determinism: "any"}
+		}, []Code{CodeUnknownValue, CodeUnknownValue}},
 	} {
 		handlers := map[string]Handler{"validate": echo(), "charge": echo(), "number": echo()}
 		c.change(handlers)

@@ -438,8 +438,9 @@ var ledgerMistakes = []mistake[dedupe.Ledger]{
 // brokenSequencer is the reference implementation with one mistake.
 type brokenSequencer struct {
 	*memory.Sequencer
-	next func(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error)
-	name func() string
+	nextAs func(ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error)
+	next   func(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error)
+	name   func() string
 }
 
 func (b *brokenSequencer) Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
@@ -447,6 +448,13 @@ func (b *brokenSequencer) Next(ctx context.Context, stream, key, payloadHash []b
 		return b.next(ctx, stream, key, payloadHash, ttl)
 	}
 	return b.Sequencer.Next(ctx, stream, key, payloadHash, ttl)
+}
+
+func (b *brokenSequencer) NextAs(ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration) (dedupe.Seq, error) {
+	if b.nextAs != nil {
+		return b.nextAs(ctx, owner, stream, key, payloadHash, ttl)
+	}
+	return b.Sequencer.NextAs(ctx, owner, stream, key, payloadHash, ttl)
 }
 
 func (b *brokenSequencer) Name() string {
@@ -502,7 +510,7 @@ var sequencerMistakes = []mistake[dedupe.Sequencer]{
 			return seq, err
 		}
 	}), []string{"a call that"}},
-	{"payload hash stored and never compared", withArguments(func(_, _, hash *[]byte, _ *time.Duration) { *hash = nil }), []string{"another hash mismatches"}},
+	{"payload hash stored and never compared", withArguments(func(_, _, hash *[]byte, _ *time.Duration) { *hash = nil }), []string{"an entry is", "another hash mismatches"}},
 	{"a mismatch takes a number", afterNext(func(b *brokenSequencer, stream []byte, _ *dedupe.Seq, err error) {
 		if errors.Is(err, dedupe.ErrMismatch) {
 			b.Last[string(stream)]++
@@ -536,7 +544,12 @@ var sequencerMistakes = []mistake[dedupe.Sequencer]{
 	{"first seen is now", afterNext(func(_ *brokenSequencer, _ []byte, seq *dedupe.Seq, _ error) { seq.FirstSeen = time.Now() }), []string{"the same key"}},
 	{"streams share their numbers", withArguments(func(stream, key, _ *[]byte, _ *time.Duration) {
 		*stream, *key = []byte("one"), fmt.Appendf(nil, "%q%q", *stream, *key)
-	}), []string{"streams and keys"}},
+	}), []string{"an entry is", "streams and keys"}},
 	{"keys are trimmed", withArguments(func(_, key, _ *[]byte, _ *time.Duration) { *key = trimmed(*key) }), []string{"streams and keys"}},
+	{"an owner is not looked at", sequencer(func(b *brokenSequencer) {
+		b.nextAs = func(ctx context.Context, _ string, stream, key, hash []byte, ttl time.Duration) (dedupe.Seq, error) {
+			return b.Sequencer.NextAs(ctx, "", stream, key, hash, ttl)
+		}
+	}), []string{"an entry is"}},
 	{"no name", sequencer(func(b *brokenSequencer) { b.name = func() string { return "" } }), []string{"the sequencer has"}},
 }

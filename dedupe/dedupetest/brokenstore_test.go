@@ -19,6 +19,7 @@ import (
 type brokenStore struct {
 	*memory.Store
 	put    func(ctx context.Context, key []byte, ttl time.Duration) (bool, error)
+	putAs  func(ctx context.Context, owner string, key []byte, ttl time.Duration) (bool, error)
 	forget func(ctx context.Context, key []byte) error
 	name   func() string
 }
@@ -28,6 +29,15 @@ func (b brokenStore) PutIfAbsent(ctx context.Context, key []byte, ttl time.Durat
 		return b.put(ctx, key, ttl)
 	}
 	return b.Store.PutIfAbsent(ctx, key, ttl)
+}
+
+func (b brokenStore) PutIfAbsentAs(
+	ctx context.Context, owner string, key []byte, ttl time.Duration,
+) (bool, error) {
+	if b.putAs != nil {
+		return b.putAs(ctx, owner, key, ttl)
+	}
+	return b.Store.PutIfAbsentAs(ctx, owner, key, ttl)
 }
 
 func (b brokenStore) Forget(ctx context.Context, key []byte) error {
@@ -73,8 +83,20 @@ func withKey(change func([]byte) []byte) func() dedupe.Store {
 	})
 }
 
-// wholeSeconds returns a TTL cut to whole seconds, as in an implementation that
-// counts seconds and uses the default for 0.
+// withOwner changes the owners of no more than the largest size.
+func withOwner(change func(string) string) func() dedupe.Store {
+	return store(func(b *brokenStore) {
+		b.putAs = func(ctx context.Context, owner string, key []byte, ttl time.Duration) (bool, error) {
+			if dedupe.CheckOwner(owner) == nil {
+				owner = change(owner)
+			}
+			return b.Store.PutIfAbsentAs(ctx, owner, key, ttl)
+		}
+	})
+}
+
+// wholeSeconds is a TTL as one who counts in seconds keeps it, with the default
+// for none.
 func wholeSeconds(ttl time.Duration) time.Duration { return ttl / time.Second * time.Second }
 
 // timesThousand returns a TTL in ms from a product that can overflow, as in an
@@ -114,7 +136,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 		var mu sync.Mutex
 		b.put = func(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
 			mu.Lock()
-			seen := time.Now().UnixMilli() < b.Expires[string(key)]
+			seen := time.Now().UnixMilli() < b.Records[string(key)].Expires
 			mu.Unlock()
 			if seen || len(key) == 0 {
 				return b.Store.PutIfAbsent(ctx, key, ttl)
@@ -142,7 +164,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 			if !inserted && err == nil {
 				b.Mu.Lock()
 				defer b.Mu.Unlock()
-				b.Expires[string(key)] = b.Latest + ttl.Milliseconds()
+				b.Records[string(key)] = memory.StoreRecord{Expires: b.Latest + ttl.Milliseconds()}
 			}
 			return inserted, err
 		}
@@ -158,7 +180,7 @@ var storeMistakes = []mistake[dedupe.Store]{
 	}), []string{"a TTL of", "a record outlives"}},
 	{"keys are text", withKey(func(key []byte) []byte { return []byte(strings.ToValidUTF8(string(key), "\ufffd")) }), []string{"keys that look"}},
 	{"keys are trimmed", withKey(trimmed), []string{"keys that look"}},
-	{"keys that look encoded are decoded", withKey(decoded), []string{"errors do not", "keys that look"}},
+	{"keys that look encoded are decoded", withKey(decoded), []string{"an insert is", "errors do not", "keys that look"}},
 	{"keys are cut at 2047 bytes", withKey(func(key []byte) []byte { return key[:min(len(key), dedupe.MaxKeySize-1)] }), []string{"errors do not", "keys have 1"}},
 	{"keys are kept without copying", store(func(b *brokenStore) {
 		last := []byte{}
@@ -184,19 +206,19 @@ var storeMistakes = []mistake[dedupe.Store]{
 	}), []string{"the first insert"}},
 	{"forget does nothing", store(func(b *brokenStore) {
 		b.forget = func(ctx context.Context, key []byte) error { return check2(ctx, key, "Forget") }
-	}), []string{"a record outlives", "forget makes a", "hammer", "keys have 1"}},
+	}), []string{"a record outlives", "an insert is", "forget makes a", "hammer", "keys have 1"}},
 	{"forget forgets everything", store(func(b *brokenStore) {
 		b.forget = func(ctx context.Context, key []byte) error {
 			err := b.Store.Forget(ctx, key)
 			if err == nil {
-				clear(b.Expires)
+				clear(b.Records)
 			}
 			return err
 		}
 	}), []string{"forget leaves other"}},
 	{"forget minds absence", store(func(b *brokenStore) {
 		b.forget = func(ctx context.Context, key []byte) error {
-			if _, ok := b.Expires[string(key)]; !ok && check(ctx, key) == nil {
+			if _, ok := b.Records[string(key)]; !ok && check(ctx, key) == nil {
 				return errors.New("not found")
 			}
 			return b.Store.Forget(ctx, key)
@@ -225,6 +247,17 @@ var storeMistakes = []mistake[dedupe.Store]{
 			return inserted, err
 		}
 	}), []string{"errors do not"}},
+	{"an owner is not looked at", withOwner(func(string) string { return "" }), []string{"a repetition by", "an insert is", "an owner has"}},
+	{"all owners are one", withOwner(func(owner string) string { return owner[:min(len(owner), 1)] }), []string{"an insert is", "an owner has"}},
+	{"a repetition extends the TTL", store(func(b *brokenStore) {
+		b.putAs = func(ctx context.Context, owner string, key []byte, ttl time.Duration) (bool, error) {
+			inserted, err := b.Store.PutIfAbsentAs(ctx, owner, key, ttl)
+			if inserted {
+				b.Records[string(key)] = memory.StoreRecord{Owner: owner, Expires: b.Latest + ttl.Milliseconds()}
+			}
+			return inserted, err
+		}
+	}), []string{"a repetition by"}},
 	{"no name", store(func(b *brokenStore) { b.name = func() string { return "" } }), []string{"the store has"}},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,8 +13,9 @@ import (
 )
 
 // TestSequencer checks everything that [dedupe.Sequencer] promises.
-// newSequencer returns one without streams. Each subtest calls it once.
-// Subtests run one after another and take about 1 s together.
+// newSequencer returns one without streams; each subtest calls it once.
+// Subtests run one after the other and take about 1 s together. Those about
+// owners are skipped unless it is a [dedupe.IdempotentSequencer].
 func TestSequencer(t *testing.T, newSequencer func(t *testing.T) dedupe.Sequencer) {
 	for _, test := range sequencerTests {
 		t.Run(test.name, func(t *testing.T) { test.run(sequencerTest{t, newSequencer(t)}) })
@@ -34,6 +36,7 @@ var sequencerTests = []struct {
 	{"a long TTL is kept (known mistake: ttl*1000 overflowing to inserted every time)",
 		sequencerTest.longTTL},
 	{"a call that fails takes no number (known mistake: uniqueness lock left behind when the insert fails)", sequencerTest.invalid},
+	{"an entry is repeated by its owner", sequencerTest.owner},
 	{"the sequencer has a name", sequencerTest.name},
 }
 
@@ -180,6 +183,44 @@ func (s sequencerTest) invalid() {
 	_, err := s.sequencer.Next(ctx, k, k, nil, time.Hour)
 	storeTest{TB: s.TB}.wantError(err, "Next", context.Canceled)
 	s.want("k", "k", 1, true)
+}
+
+// nextAs calls NextAs, if the sequencer takes owners.
+func (s sequencerTest) nextAs(owner, key, hash string) (dedupe.Seq, error) {
+	s.Helper()
+	sequencer, ok := s.sequencer.(dedupe.IdempotentSequencer)
+	if !ok {
+		s.Skip("not a dedupe.IdempotentSequencer")
+	}
+	return sequencer.NextAs(s.Context(), owner, []byte("stream"), []byte(key), []byte(hash),
+		time.Hour)
+}
+
+func (s sequencerTest) wantAs(owner, key string, n int64, inserted bool) {
+	s.Helper()
+	seq, err := s.nextAs(owner, key, "hash")
+	if err != nil || seq.N != n || seq.Inserted != inserted {
+		s.Errorf("key %q as %.20q is %+v, %v, want number %d, inserted %v", key, owner, seq, err,
+			n, inserted)
+	}
+}
+
+func (s sequencerTest) owner() {
+	s.wantAs("one", "a", 1, true)
+	s.wantAs("other", "b", 2, true)
+	s.wantAs("one", "a", 1, true)
+	s.wantAs("other", "a", 1, false)
+	s.want("stream", "a", 1, false)
+	s.want("stream", "plain", 3, true)
+	s.wantAs("", "plain", 3, false) // without an owner nobody is recognized
+	longest := strings.Repeat("o", dedupe.MaxOwnerSize)
+	s.wantAs(longest, "c", 4, true)
+	s.wantAs(longest[1:], "c", 4, false)
+	_, err := s.nextAs("one", "a", "another hash")
+	storeTest{TB: s.TB}.wantError(err, "NextAs", dedupe.ErrMismatch)
+	_, err = s.nextAs(longest+"o", "d", "hash")
+	storeTest{TB: s.TB}.wantError(err, "NextAs", dedupe.ErrOwnerTooLarge)
+	s.wantAs("one", "d", 5, true)
 }
 
 func (s sequencerTest) name() {

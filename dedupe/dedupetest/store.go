@@ -16,8 +16,9 @@ import (
 )
 
 // TestStore checks everything that [dedupe.Store] promises. newStore returns a
-// store without records, for example one with its own scope. Each subtest calls
-// it once. Subtests run one after another and take about 2 s together.
+// store without records, such as one with a scope of its own; each subtest
+// calls it once. Subtests run one after the other and take about 3 s together.
+// Those about owners are skipped unless it is a [dedupe.IdempotentStore].
 func TestStore(t *testing.T, newStore func(t *testing.T) dedupe.Store) {
 	for _, test := range storeTests {
 		t.Run(test.name, func(t *testing.T) { test.run(storeTest{t, newStore(t)}) })
@@ -47,6 +48,9 @@ var storeTests = []struct {
 	{"a key belongs to the caller", storeTest.keyIsCopied},
 	{"a context that has ended changes nothing", storeTest.endedContext},
 	{"errors do not tell keys", storeTest.errorText},
+	{"an insert is repeated by its owner", storeTest.owner},
+	{"a repetition by the owner does not extend the TTL", storeTest.ownerTTL},
+	{"an owner has up to 64 bytes", storeTest.ownerSizes},
 	{"the store has a name", storeTest.name},
 }
 
@@ -348,6 +352,71 @@ func (s storeTest) errorText() {
 			s.Errorf("error %q; want one without the key", err)
 		}
 	}
+}
+
+// owned is the store, if it takes owners.
+func (s storeTest) owned() dedupe.IdempotentStore {
+	store, ok := s.store.(dedupe.IdempotentStore)
+	if !ok {
+		s.Skip("not a dedupe.IdempotentStore")
+	}
+	return store
+}
+
+func (s storeTest) wantPutAs(owner, key string, ttl time.Duration, inserted bool) {
+	s.Helper()
+	got, err := s.owned().PutIfAbsentAs(s.Context(), owner, []byte(key), ttl)
+	if got != inserted || err != nil {
+		s.Fatalf("PutIfAbsentAs %.20q: inserted = %v, %v, want %v", owner, got, err, inserted)
+	}
+}
+
+func (s storeTest) owner() {
+	s.owned()
+	s.wantPutAs("one", "key", time.Hour, true)
+	s.wantPutAs("one", "key", time.Hour, true)
+	s.wantPutAs("other", "key", time.Hour, false)
+	s.wantPut("key", time.Hour, false)
+	s.wantPutAs("one", "another", time.Hour, true)
+	s.wantPut("plain", time.Hour, true)
+	for range 2 { // without an owner nobody is recognized
+		s.wantPutAs("", "plain", time.Hour, false)
+	}
+	s.wantForget("key")
+	s.wantPutAs("other", "key", time.Hour, true)
+	s.wantPutAs("one", "key", time.Hour, false)
+}
+
+// ownerTTL checks that a repetition does not prolong a record's life.
+func (s storeTest) ownerTTL() {
+	s.owned()
+	inTime(s.TB, 300*time.Millisecond, func(key string, ttl time.Duration) bool {
+		begin := time.Now()
+		s.wantPutAs("one", key, ttl, true)
+		inserted := time.Now()
+		s.wantPutAs("one", key, time.Hour, true)
+		if time.Since(begin) > ttl-slack {
+			return false
+		}
+		sleepUntil(inserted.Add(ttl + slack))
+		s.wantPutAs("other", key, time.Hour, true)
+		return true
+	})
+}
+
+func (s storeTest) ownerSizes() {
+	longest := strings.Repeat("o", dedupe.MaxOwnerSize)
+	s.wantPutAs(longest, "key", time.Hour, true)
+	s.wantPutAs(longest, "key", time.Hour, true)
+	s.wantPutAs(longest[1:], "key", time.Hour, false)
+	s.wantPutAs(longest[1:]+"\xff", "key", time.Hour, false)
+	_, err := s.owned().PutIfAbsentAs(s.Context(), longest+"o", []byte("free"), time.Hour)
+	s.wantError(err, "PutIfAbsentAs", dedupe.ErrOwnerTooLarge)
+	_, err = s.owned().PutIfAbsentAs(s.Context(), "one", nil, time.Hour)
+	s.wantError(err, "PutIfAbsentAs", dedupe.ErrKeyEmpty)
+	_, err = s.owned().PutIfAbsentAs(s.Context(), "one", []byte("free"), -1)
+	s.wantError(err, "PutIfAbsentAs", dedupe.ErrInvalidTTL)
+	s.wantPut("free", time.Hour, true)
 }
 
 func (s storeTest) name() {

@@ -54,6 +54,7 @@ const (
 	opExtend       = "Extend"
 	opRelease      = "Release"
 	opNext         = "Next"
+	opNextAs       = "NextAs"
 )
 
 // NewLedger returns the ledger behind a binding. It fails with

@@ -20,7 +20,7 @@ type Sequencer struct {
 	ttl   time.Duration
 }
 
-var _ dedupe.Sequencer = (*Sequencer)(nil)
+var _ dedupe.IdempotentSequencer = (*Sequencer)(nil)
 
 // NewSequencer returns the sequencer behind a binding. It fails like
 // [NewLedger]. It sends nothing.
@@ -47,6 +47,28 @@ func (s *Sequencer) Name() string { return providerName }
 func (s *Sequencer) Next(
 	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {
+	seq, err := s.next(ctx, "", stream, key, payloadHash, ttl)
+	if err != nil {
+		err = fail(opNext, err)
+	}
+	return seq, err
+}
+
+// NextAs returns the number of an entry; see [dedupe.IdempotentSequencer]. It
+// repeats the call as Next does.
+func (s *Sequencer) NextAs(
+	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
+	seq, err := s.next(ctx, owner, stream, key, payloadHash, ttl)
+	if err != nil {
+		err = fail(opNextAs, err)
+	}
+	return seq, err
+}
+
+func (s *Sequencer) next(
+	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
 	ms, err := dedupe.TTLMillis(ttl, s.ttl)
 	for _, k := range [][]byte{stream, key} {
 		if err == nil {
@@ -57,21 +79,26 @@ func (s *Sequencer) Next(
 	case err != nil:
 	case len(payloadHash) > dedupe.MaxFingerprintSize:
 		err = dedupe.ErrFingerprintTooLarge
+	default:
+		err = dedupe.CheckOwner(owner)
 	}
 	if err != nil {
-		return dedupe.Seq{}, fail(opNext, err)
+		return dedupe.Seq{}, err
 	}
-	owner := reservation.NewOwner()
-	msg := codec.AppendNumbers(wire.Message(string(key), string(owner[:]), string(payloadHash)), ms)
+	if owner == "" {
+		random := reservation.NewOwner()
+		owner = string(random[:])
+	}
+	msg := codec.AppendNumbers(wire.Message(string(key), owner, string(payloadHash)), ms)
 	object := objectName(kindSequence, s.scope, stream)
 	body, err := s.call.deliver(ctx, object, wire.MethodNext, msg)
 	if err != nil {
-		return dedupe.Seq{}, fail(opNext, err)
+		return dedupe.Seq{}, err
 	}
 	r := codec.Reader{Rest: body}
 	seq := dedupe.Seq{N: r.Number(), FirstSeen: time.UnixMilli(r.Number()), Inserted: r.Bool()}
 	if err := r.End(); err != nil {
-		return dedupe.Seq{}, fail(opNext, effect.Unknown(err))
+		return dedupe.Seq{}, effect.Unknown(err)
 	}
 	return seq, nil
 }

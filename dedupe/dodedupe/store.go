@@ -39,7 +39,7 @@ type Store struct {
 	mapping Mapping
 }
 
-var _ dedupe.Store = (*Store)(nil)
+var _ dedupe.IdempotentStore = (*Store)(nil)
 
 // providerName is the Name of this package's stores, ledgers and sequencers.
 const providerName = "dedupe.durable_objects"
@@ -48,6 +48,7 @@ const providerName = "dedupe.durable_objects"
 const (
 	opNewStore = "NewStore"
 	opPut      = "PutIfAbsent"
+	opPutAs    = "PutIfAbsentAs"
 	opForget   = "Forget"
 )
 
@@ -97,15 +98,38 @@ func (s *Store) Name() string { return providerName }
 func (s *Store) PutIfAbsent(
 	ctx context.Context, key []byte, ttl time.Duration,
 ) (inserted bool, err error) {
+	inserted, err = s.put(ctx, reservation.NewOwner(), key, ttl)
+	if err != nil {
+		err = fail(opPut, err)
+	}
+	return inserted, err
+}
+
+// PutIfAbsentAs reserves a key for an owner; see [dedupe.IdempotentStore]. It
+// repeats the call as PutIfAbsent does.
+func (s *Store) PutIfAbsentAs(
+	ctx context.Context, owner string, key []byte, ttl time.Duration,
+) (inserted bool, err error) {
+	if err = dedupe.CheckOwner(owner); err == nil {
+		inserted, err = s.put(ctx, reservation.OwnerOf(owner), key, ttl)
+	}
+	if err != nil {
+		err = fail(opPutAs, err)
+	}
+	return inserted, err
+}
+
+func (s *Store) put(
+	ctx context.Context, owner reservation.Owner, key []byte, ttl time.Duration,
+) (inserted bool, err error) {
 	ms, err := dedupe.TTLMillis(ttl, s.ttl)
 	if err != nil {
-		return false, fail(opPut, err)
+		return false, err
 	}
 	if err := dedupe.CheckKey(key); err != nil {
-		return false, fail(opPut, err)
+		return false, err
 	}
 	object, innerKey := s.mapping.locate(kindStore, s.scope, key)
-	owner := reservation.NewOwner()
 	method, msg := wire.MethodPut, wire.EncodePut(owner, ms)
 	if innerKey != "" {
 		method = wire.MethodReserve
@@ -113,11 +137,11 @@ func (s *Store) PutIfAbsent(
 	}
 	body, err := s.call.deliver(ctx, object, method, msg)
 	if err != nil {
-		return false, fail(opPut, err)
+		return false, err
 	}
 	inserted, _, err = wire.CutBool(body)
 	if err != nil {
-		return false, fail(opPut, effect.Unknown(err))
+		return false, effect.Unknown(err)
 	}
 	return inserted, nil
 }

@@ -35,16 +35,21 @@ type ClientOptions struct {
 // Worker in examples/ledger. Its Sequencer and Store use the same server. Its
 // methods may be called by any number of goroutines.
 //
-// A response may get lost. Claim, Complete, Extend and Release have an owner,
-// by which the ledger recognizes a repetition. So the client repeats them until
-// ctx's deadline: after about 0.1 s, then 0.2 s and so on up to 2 s, with a
-// random variation, and not before the server's Retry-After. A deadline that is
-// longer than an outage of the server lets the call succeed after it. Without a
-// deadline a call is sent up to 3 times. The client repeats other operations
-// only if there was no connection, so that nothing can have been sent. If the
-// outcome is still unknown, the error is [dedupe.ErrUnknownOutcome]. An attempt
-// may take 10 s plus its wait. The client does not repeat a call after
+// A response may get lost. Every call but Forget has an owner, by which the
+// server recognizes a repetition. So the client repeats these calls until ctx's
+// deadline: after about 0.1 s, then 0.2 s and so on up to 2 s, with a random
+// variation, and not before the server's Retry-After. A deadline that is longer
+// than an outage of the server lets the call succeed after it. Without a
+// deadline a call is sent up to 3 times. The client repeats Forget only if
+// there was no connection, so that nothing can have been sent. If the outcome
+// is still unknown, the error is [dedupe.ErrUnknownOutcome]. An attempt may
+// take 10 s plus its wait. The client does not repeat a call after
 // [dedupe.ErrOverloaded].
+//
+// The server's sequencer or store may not take owners
+// ([ErrOwnerUnsupported]). Then Next and PutIfAbsent send a second request,
+// without the owner, and repeat it as little as Forget. NextAs and
+// PutIfAbsentAs fail.
 //
 // Besides the errors of package dedupe there are [ErrUnauthorized],
 // [ErrNoTokens] and [ErrUnavailable]; after each of them the call had no
@@ -69,7 +74,9 @@ const (
 	opRelease  = "Release"
 	opForget   = "Forget"
 	opNext     = "Next"
+	opNextAs   = "NextAs"
 	opPut      = "PutIfAbsent"
+	opPutAs    = "PutIfAbsentAs"
 )
 
 const (
@@ -125,10 +132,12 @@ func newHTTPClient(given *http.Client) *http.Client {
 // Name returns "dedupe.http".
 func (c *Client) Name() string { return "dedupe.http" }
 
-// Sequencer returns the sequencer that is served beside the ledger.
+// Sequencer returns the sequencer that is served beside the ledger. It is a
+// [dedupe.IdempotentSequencer].
 func (c *Client) Sequencer() dedupe.Sequencer { return clientSequencer{c} }
 
-// Store returns the store that is served beside the ledger.
+// Store returns the store that is served beside the ledger. It is a
+// [dedupe.IdempotentStore].
 func (c *Client) Store() dedupe.Store { return clientStore{c} }
 
 // identity begins the Ledger of claims; what the server calls its ledger
@@ -302,13 +311,16 @@ func done(answer []byte) error {
 }
 
 // Forget removes a key's record; see [dedupe.Ledger]. The client does not
-// repeat it, because a repetition could remove a later record.
+// repeat it, because a repetition could remove a later record. An owner would
+// not help: the record that is to be removed belongs to somebody else, and the
+// API does not say which record a key has. Repeat it yourself if that does no
+// harm.
 func (c *Client) Forget(ctx context.Context, key []byte) error {
 	return c.forget(ctx, "/v1/claims/forget", key)
 }
 
 func (c *Client) forget(ctx context.Context, path string, key []byte) error {
-	if err := checkCall(ctx, key); err != nil {
+	if err := checkCall(ctx, "", key); err != nil {
 		return clientError(opForget, err)
 	}
 	until, _ := ctx.Deadline()
@@ -326,8 +338,11 @@ func checkClaim(ctx context.Context, key []byte, opts *dedupe.ClaimOptions) erro
 	return context.Cause(ctx)
 }
 
-func checkCall(ctx context.Context, keys ...[]byte) error {
+func checkCall(ctx context.Context, owner string, keys ...[]byte) error {
 	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := dedupe.CheckOwner(owner); err != nil {
 		return err
 	}
 	for _, key := range keys {
@@ -338,6 +353,11 @@ func checkCall(ctx context.Context, keys ...[]byte) error {
 	return nil
 }
 
+var (
+	_ dedupe.IdempotentSequencer = clientSequencer{}
+	_ dedupe.IdempotentStore     = clientStore{}
+)
+
 type clientSequencer struct{ client *Client }
 
 func (s clientSequencer) Name() string { return s.client.Name() }
@@ -345,14 +365,49 @@ func (s clientSequencer) Name() string { return s.client.Name() }
 func (s clientSequencer) Next(
 	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {
-	if _, err := dedupe.TTLMillis(ttl, 0); err != nil {
-		return dedupe.Seq{}, clientError(opNext, err)
+	seq, err := s.next(ctx, rand.Text(), stream, key, payloadHash, ttl)
+	if refusedOwner(err) {
+		seq, err = s.next(ctx, "", stream, key, payloadHash, ttl)
 	}
-	if err := checkCall(ctx, stream, key); err != nil {
-		return dedupe.Seq{}, clientError(opNext, err)
+	return seq, clientError(opNext, err)
+}
+
+func (s clientSequencer) NextAs(
+	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
+	if owner == "" {
+		owner = rand.Text()
+	}
+	seq, err := s.next(ctx, owner, stream, key, payloadHash, ttl)
+	return seq, clientError(opNextAs, err)
+}
+
+// refusedOwner reports whether a call had no effect because of its owner.
+func refusedOwner(err error) bool {
+	return errors.Is(err, ErrOwnerUnsupported) && !errors.Is(err, dedupe.ErrUnknownOutcome)
+}
+
+// ownedCall is a call that may be repeated if it has an owner.
+func ownedCall(ctx context.Context, path, owner string, body map[string]any) clientCall {
+	until, _ := ctx.Deadline()
+	if owner != "" {
+		body["owner"] = []byte(owner)
+	}
+	return clientCall{path: path, body: body, repeatable: owner != "", until: until}
+}
+
+// next sends a call of Next, without an owner if that is empty.
+func (s clientSequencer) next(
+	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
+	if _, err := dedupe.TTLMillis(ttl, 0); err != nil {
+		return dedupe.Seq{}, err
+	}
+	if err := checkCall(ctx, owner, stream, key); err != nil {
+		return dedupe.Seq{}, err
 	}
 	if len(payloadHash) > dedupe.MaxFingerprintSize {
-		return dedupe.Seq{}, clientError(opNext, dedupe.ErrFingerprintTooLarge)
+		return dedupe.Seq{}, dedupe.ErrFingerprintTooLarge
 	}
 	body := map[string]any{"stream": stream, "key": key}
 	if len(payloadHash) > 0 {
@@ -360,9 +415,7 @@ func (s clientSequencer) Next(
 	}
 	addTTL(body, ttl)
 	var a seqAnswer
-	until, _ := ctx.Deadline()
-	// A repetition could not tell whether this call inserted the entry.
-	call := clientCall{path: "/v1/sequences/next", body: body, until: until}
+	call := ownedCall(ctx, "/v1/sequences/next", owner, body)
 	err := s.client.send(ctx, call, func(answer []byte) error {
 		if err := json.Unmarshal(answer, &a); err != nil {
 			return err
@@ -373,7 +426,7 @@ func (s clientSequencer) Next(
 		return nil
 	})
 	if err != nil {
-		return dedupe.Seq{}, clientError(opNext, err)
+		return dedupe.Seq{}, err
 	}
 	return dedupe.Seq{N: a.N, Inserted: a.Inserted, FirstSeen: a.FirstSeen.Local()}, nil
 }
@@ -383,20 +436,39 @@ type clientStore struct{ client *Client }
 func (s clientStore) Name() string { return s.client.Name() }
 
 func (s clientStore) PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (bool, error) {
-	if _, err := dedupe.TTLMillis(ttl, 0); err != nil {
-		return false, clientError(opPut, err)
+	inserted, err := s.put(ctx, rand.Text(), key, ttl)
+	if refusedOwner(err) {
+		inserted, err = s.put(ctx, "", key, ttl)
 	}
-	if err := checkCall(ctx, key); err != nil {
-		return false, clientError(opPut, err)
+	return inserted, clientError(opPut, err)
+}
+
+func (s clientStore) PutIfAbsentAs(
+	ctx context.Context, owner string, key []byte, ttl time.Duration,
+) (bool, error) {
+	if owner == "" {
+		owner = rand.Text()
+	}
+	inserted, err := s.put(ctx, owner, key, ttl)
+	return inserted, clientError(opPutAs, err)
+}
+
+// put sends a call of PutIfAbsent, without an owner if that is empty.
+func (s clientStore) put(
+	ctx context.Context, owner string, key []byte, ttl time.Duration,
+) (bool, error) {
+	if _, err := dedupe.TTLMillis(ttl, 0); err != nil {
+		return false, err
+	}
+	if err := checkCall(ctx, owner, key); err != nil {
+		return false, err
 	}
 	body := map[string]any{"key": key}
 	addTTL(body, ttl)
 	var a struct {
 		Inserted *bool `json:"inserted"`
 	}
-	until, _ := ctx.Deadline()
-	// A repetition would report the winner as a duplicate.
-	call := clientCall{path: "/v1/keys", body: body, until: until}
+	call := ownedCall(ctx, "/v1/keys", owner, body)
 	err := s.client.send(ctx, call, func(answer []byte) error {
 		if err := json.Unmarshal(answer, &a); err != nil {
 			return err
@@ -406,7 +478,7 @@ func (s clientStore) PutIfAbsent(ctx context.Context, key []byte, ttl time.Durat
 		}
 		return nil
 	})
-	return err == nil && *a.Inserted, clientError(opPut, err)
+	return err == nil && *a.Inserted, err
 }
 
 func (s clientStore) Forget(ctx context.Context, key []byte) error {

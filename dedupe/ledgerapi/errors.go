@@ -13,6 +13,11 @@ import (
 // ErrUnavailable: the server cannot reach a ledger. The call had no effect.
 var ErrUnavailable = errors.New("the ledger is not available")
 
+// ErrOwnerUnsupported: the server's store or sequencer does not take owners; it
+// is no [dedupe.IdempotentStore] or [dedupe.IdempotentSequencer]. The call had
+// no effect.
+var ErrOwnerUnsupported = errors.New("the server's store or sequencer does not take an owner")
+
 // apiProblem is an error response of the API.
 type apiProblem struct {
 	code   string
@@ -33,7 +38,7 @@ const (
 // apiProblems are all of them. If an error matches several, the first counts.
 var apiProblems = []apiProblem{
 	{"outcome_unknown", http.StatusServiceUnavailable, dedupe.ErrUnknownOutcome,
-		"the outcome is unknown: it may have been done", "repeat it, a claim with the same owner"},
+		"the outcome is unknown: it may have been done", "repeat it, with the same owner if it has one"},
 	{"overloaded", http.StatusServiceUnavailable, dedupe.ErrOverloaded,
 		"the ledger is overloaded; nothing was done", "repeat it later"},
 	{"mismatch", http.StatusUnprocessableEntity, dedupe.ErrMismatch,
@@ -55,6 +60,9 @@ var apiProblems = []apiProblem{
 		"wait_ms is negative or longer than a minute", "claim again after it, with the same owner"},
 	{"owner_too_large", http.StatusBadRequest, dedupe.ErrOwnerTooLarge,
 		"owner is larger than 64 bytes", ""},
+	{"owner_unsupported", http.StatusBadRequest, ErrOwnerUnsupported,
+		"the store or sequencer does not take an owner; nothing was done",
+		"send the request without it, and do not repeat it"},
 	{"fingerprint_too_large", http.StatusBadRequest, dedupe.ErrFingerprintTooLarge,
 		"fingerprint or payload_hash is larger than 64 bytes", "send a hash"},
 	{"result_too_large", http.StatusRequestEntityTooLarge, dedupe.ErrResultTooLarge,

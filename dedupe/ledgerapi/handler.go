@@ -26,7 +26,9 @@ type API struct {
 
 	// Ledger, Sequencer and Store return what belongs to one tenant only, for
 	// example by a scope that contains the tenant's name. If one is nil, the
-	// API does not have its operations.
+	// API does not have its operations. A store that is not a
+	// [dedupe.IdempotentStore] refuses requests with an owner, and so does a
+	// sequencer that is not a [dedupe.IdempotentSequencer].
 	Ledger    func(r *http.Request, tenant string) (dedupe.Ledger, error)
 	Sequencer func(r *http.Request, tenant string) (dedupe.Sequencer, error)
 	Store     func(r *http.Request, tenant string) (dedupe.Store, error)
@@ -160,9 +162,8 @@ var operations = map[string]operation{
 	"/v1/claims/forget": {[]apiField{bytesOf("key")}, (*apiHandler).hasLedger,
 		(*apiCall).forgetClaim},
 	"/v1/sequences/next": {nextFields(), (*apiHandler).hasSequencer, (*apiCall).next},
-	"/v1/keys": {[]apiField{bytesOf("key"), optional(millisOf("ttl_ms"))},
-		(*apiHandler).hasStore, (*apiCall).put},
-	"/v1/keys/forget": {[]apiField{bytesOf("key")}, (*apiHandler).hasStore, (*apiCall).forgetKey},
+	"/v1/keys":           {putFields(), (*apiHandler).hasStore, (*apiCall).put},
+	"/v1/keys/forget":    {[]apiField{bytesOf("key")}, (*apiHandler).hasStore, (*apiCall).forgetKey},
 }
 
 func claimFields() []apiField {
@@ -173,7 +174,11 @@ func claimFields() []apiField {
 
 func nextFields() []apiField {
 	return []apiField{bytesOf("stream"), bytesOf("key"), optional(bytesOf("payload_hash")),
-		optional(millisOf("ttl_ms"))}
+		optional(millisOf("ttl_ms")), optional(bytesOf("owner"))}
+}
+
+func putFields() []apiField {
+	return []apiField{bytesOf("key"), optional(millisOf("ttl_ms")), optional(bytesOf("owner"))}
 }
 
 func holderFields() []apiField {
@@ -230,8 +235,7 @@ func (c *apiCall) claim(ctx context.Context) (any, error) {
 		Wait: c.values.duration("wait_ms"),
 	}
 	if opts.Owner == "" {
-		return nil, malformed("owner is empty",
-			"make a random one for each attempt, and repeat it when its answer is lost")
+		return nil, emptyOwner()
 	}
 	if err := opts.Check(c.values.bytes["key"]); err != nil {
 		return nil, err
@@ -303,14 +307,32 @@ func (c *apiCall) forgetClaim(ctx context.Context) (any, error) {
 	return doneAnswer{true}, ledger.Forget(ctx, c.values.bytes["key"])
 }
 
+func emptyOwner() error {
+	return malformed("owner is empty",
+		"make a random one for each call, and repeat it when its answer is lost")
+}
+
 func (c *apiCall) next(ctx context.Context) (any, error) {
 	sequencer, err := c.api.Sequencer(c.r, c.tenant)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	v := c.values
-	seq, err := sequencer.Next(ctx, v.bytes["stream"], v.bytes["key"], v.bytes["payload_hash"],
-		v.duration("ttl_ms"))
+	stream, key, hash, ttl := v.bytes["stream"], v.bytes["key"], v.bytes["payload_hash"],
+		v.duration("ttl_ms")
+	var seq dedupe.Seq
+	owner, given := v.bytes["owner"]
+	idempotent, ok := sequencer.(dedupe.IdempotentSequencer)
+	switch {
+	case !given:
+		seq, err = sequencer.Next(ctx, stream, key, hash, ttl)
+	case len(owner) == 0:
+		err = emptyOwner()
+	case !ok:
+		err = ErrOwnerUnsupported
+	default:
+		seq, err = idempotent.NextAs(ctx, string(owner), stream, key, hash, ttl)
+	}
 	return seqAnswer{seq.N, seq.Inserted, seq.FirstSeen.UTC()}, err
 }
 
@@ -324,7 +346,20 @@ func (c *apiCall) put(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	inserted, err := store.PutIfAbsent(ctx, c.values.bytes["key"], c.values.duration("ttl_ms"))
+	key, ttl := c.values.bytes["key"], c.values.duration("ttl_ms")
+	inserted := false
+	owner, given := c.values.bytes["owner"]
+	idempotent, ok := store.(dedupe.IdempotentStore)
+	switch {
+	case !given:
+		inserted, err = store.PutIfAbsent(ctx, key, ttl)
+	case len(owner) == 0:
+		err = emptyOwner()
+	case !ok:
+		err = ErrOwnerUnsupported
+	default:
+		inserted, err = idempotent.PutIfAbsentAs(ctx, string(owner), key, ttl)
+	}
 	return putAnswer{inserted}, err
 }
 

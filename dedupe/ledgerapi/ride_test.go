@@ -154,19 +154,159 @@ func TestTheServersRetryAfterIsKept(t *testing.T) {
 	})
 }
 
-// Numbers of the sequencer have no owner. A caller that repeated the call could
-// not learn whether the number is new.
-func TestWhatHasNoOwnerIsNotRepeated(t *testing.T) {
+// insert calls Next and PutIfAbsent, and returns what they say of it.
+func insert(ctx context.Context, c *Client) (next, put bool, err error) {
+	seq, nextErr := c.Sequencer().Next(ctx, []byte("s"), []byte("k"), nil, 0)
+	put, putErr := c.Store().PutIfAbsent(ctx, []byte("k"), 0)
+	return seq.Inserted && seq.N == 1, put, errors.Join(nextErr, putErr)
+}
+
+func TestNextAndPutIfAbsentRideOverAServerThatIsAway(t *testing.T) {
+	for name, fail := range failures {
+		synctest.Test(t, func(t *testing.T) {
+			a, c := newAway(t, 20*time.Second, fail)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			begin := time.Now()
+			next, put, err := insert(ctx, c)
+			if took := time.Since(begin); !next || !put || err != nil || took > 24*time.Second {
+				t.Errorf("%s: inserted %v, %v, %v after %v", name, next, put, err, took)
+			}
+			if len(a.owners) != 2 || a.owners[""] != 0 {
+				t.Errorf("%s: %d owners of 2 calls", name, len(a.owners))
+			}
+		})
+	}
+}
+
+// The server takes effect and its answers are lost, or it does not know whether
+// the first ones took effect.
+func TestNextAndPutIfAbsentThatTookEffectInsertedStill(t *testing.T) {
+	lost := func(*http.Response) (*http.Response, error) { return nil, errLost }
+	unsure := func(*http.Response) (*http.Response, error) {
+		return problemAnswer(503, "outcome_unknown", "1"), nil
+	}
+	for name, answer := range map[string]func(*http.Response) (*http.Response, error){"lost": lost, "unsure": unsure} {
+		synctest.Test(t, func(t *testing.T) {
+			a, c := newAway(t, 0, nil)
+			until := time.Now().Add(5 * time.Second)
+			c.http.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				resp, err := a.RoundTrip(r)
+				if err == nil && time.Now().Before(until) {
+					return answer(resp)
+				}
+				return resp, err
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			seq, err := c.Sequencer().Next(ctx, []byte("s"), []byte("k"), nil, 0)
+			if !seq.Inserted || seq.N != 1 || err != nil || len(a.sent) < 3 {
+				t.Errorf("%s: %+v, %v after %d requests", name, seq, err, len(a.sent))
+			}
+			until = time.Now().Add(5 * time.Second)
+			inserted, err := c.Store().PutIfAbsent(ctx, []byte("k"), 0)
+			if !inserted || err != nil || len(a.sent) < 6 || len(a.owners) != 2 {
+				t.Errorf("%s: %v, %v after %d requests", name, inserted, err, len(a.sent))
+			}
+			if next, put, err := insert(ctx, c); next || put || err != nil {
+				t.Errorf("%s: another call inserted %v, %v, %v", name, next, put, err)
+			}
+		})
+	}
+}
+
+func TestNextAndPutIfAbsentStayUnknownAtTheDeadline(t *testing.T) {
+	for name, fail := range failures {
+		synctest.Test(t, func(t *testing.T) {
+			a, c := newAway(t, time.Hour, fail)
+			for op, call := range map[string]func(ctx context.Context) error{
+				"Next": func(ctx context.Context) error {
+					_, err := c.Sequencer().Next(ctx, []byte("s"), []byte("k"), nil, 0)
+					return err
+				},
+				"PutIfAbsentAs": func(ctx context.Context) error {
+					_, err := c.Store().(dedupe.IdempotentStore).PutIfAbsentAs(ctx, "me", []byte("k"), 0)
+					return err
+				},
+			} {
+				a.sent = nil // the failures count from the first
+				begin := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				wantUnknown(t, call(ctx), op, true)
+				cancel()
+				if took := time.Since(begin); took > 5*time.Second {
+					t.Errorf("%s: %s after %v", name, op, took)
+				}
+			}
+		})
+	}
+}
+
+// A Forget has no owner: a repetition could remove a later record.
+func TestForgetIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, c := newAway(t, time.Hour, failures["connections break"])
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := c.Sequencer().Next(ctx, []byte("s"), []byte("k"), nil, 0)
-		wantUnknown(t, err, "Next", true)
-		_, err = c.Store().PutIfAbsent(ctx, []byte("k"), 0)
-		wantUnknown(t, err, "PutIfAbsent", false)
+		wantUnknown(t, c.Forget(ctx, []byte("k")), "Forget", true)
+		wantUnknown(t, c.Store().Forget(ctx, []byte("k")), "Forget", true)
 		if len(a.sent) != 2 {
 			t.Errorf("%d requests for 2 calls", len(a.sent))
+		}
+	})
+}
+
+// plain is an API whose store and sequencer take no owners.
+func plain() API {
+	api := newBackend().API
+	type store struct{ dedupe.Store }
+	type sequencer struct{ dedupe.Sequencer }
+	wrapped, numbers := api.Store, api.Sequencer
+	api.Store = func(r *http.Request, tenant string) (dedupe.Store, error) {
+		s, err := wrapped(r, tenant)
+		return store{s}, err
+	}
+	api.Sequencer = func(r *http.Request, tenant string) (dedupe.Sequencer, error) {
+		s, err := numbers(r, tenant)
+		return sequencer{s}, err
+	}
+	return api
+}
+
+func TestWithoutOwnersTheClientDoesNotRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, c := newAway(t, 0, nil)
+		a.h = NewHandler(plain())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if next, put, err := insert(ctx, c); !next || !put || err != nil {
+			t.Errorf("inserted %v, %v, %v", next, put, err)
+		}
+		if len(a.sent) != 4 || a.owners[""] != 2 {
+			t.Errorf("%d requests, %d without an owner; want 2 of 4", len(a.sent), a.owners[""])
+		}
+		_, err := c.Store().(dedupe.IdempotentStore).PutIfAbsentAs(ctx, "me", []byte("other"), 0)
+		if !errors.Is(err, ErrOwnerUnsupported) || errors.Is(err, dedupe.ErrUnknownOutcome) {
+			t.Errorf("PutIfAbsentAs: %v", err)
+		}
+		_, err = c.Sequencer().(dedupe.IdempotentSequencer).NextAs(ctx, "me", []byte("s"), []byte("other"), nil, 0)
+		if !errors.Is(err, ErrOwnerUnsupported) {
+			t.Errorf("NextAs: %v", err)
+		}
+		c.http.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := a.RoundTrip(r)
+			if err == nil && resp.StatusCode == http.StatusOK {
+				return nil, errLost
+			}
+			return resp, err
+		})
+		a.sent = nil
+		_, err = c.Store().PutIfAbsent(ctx, []byte("other"), 0)
+		wantUnknown(t, err, "PutIfAbsent", false)
+		_, err = c.Sequencer().Next(ctx, []byte("s"), []byte("other"), nil, 0)
+		wantUnknown(t, err, "Next", true)
+		if len(a.sent) != 4 {
+			t.Errorf("%d requests, want 2 for each of 2 calls", len(a.sent))
 		}
 	})
 }

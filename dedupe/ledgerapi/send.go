@@ -257,7 +257,7 @@ func clientError(op string, err error) error {
 	var dial *net.OpError
 	switch {
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
-		e.Retryable = op != opPut
+		e.Retryable = op != opPut // which would have another owner
 	case errors.Is(err, dedupe.ErrOverloaded), errors.Is(err,
 		ErrUnavailable), errors.As(err, &dial):
 		e.Retryable = true

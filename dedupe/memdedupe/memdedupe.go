@@ -24,9 +24,9 @@ type Ledger struct{ ledger *memory.Ledger }
 type Sequencer struct{ sequencer *memory.Sequencer }
 
 var (
-	_ dedupe.Store     = (*Store)(nil)
-	_ dedupe.Ledger    = (*Ledger)(nil)
-	_ dedupe.Sequencer = (*Sequencer)(nil)
+	_ dedupe.IdempotentStore     = (*Store)(nil)
+	_ dedupe.Ledger              = (*Ledger)(nil)
+	_ dedupe.IdempotentSequencer = (*Sequencer)(nil)
 )
 
 // NewStore returns an empty store that reads the time from now; nil means
@@ -49,6 +49,13 @@ func (s *Store) PutIfAbsent(
 	ctx context.Context, key []byte, ttl time.Duration,
 ) (inserted bool, err error) {
 	return s.store.PutIfAbsent(ctx, key, ttl)
+}
+
+// PutIfAbsentAs reserves a key for an owner; see [dedupe.IdempotentStore].
+func (s *Store) PutIfAbsentAs(
+	ctx context.Context, owner string, key []byte, ttl time.Duration,
+) (inserted bool, err error) {
+	return s.store.PutIfAbsentAs(ctx, owner, key, ttl)
 }
 
 // Forget removes a key's record; see [dedupe.Store].
@@ -90,4 +97,11 @@ func (s *Sequencer) Next(
 	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {
 	return s.sequencer.Next(ctx, stream, key, payloadHash, ttl)
+}
+
+// NextAs returns the number of an entry; see [dedupe.IdempotentSequencer].
+func (s *Sequencer) NextAs(
+	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
+	return s.sequencer.NextAs(ctx, owner, stream, key, payloadHash, ttl)
 }

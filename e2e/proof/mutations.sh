@@ -203,10 +203,24 @@ around "a final failure that is resumed" flow/recovery.go \
 	's/return errors.As\(err, &rejection\)/return errors.As(err, \&rejection) \&\& false/' ./flow '^TestWhatFailsForGood'
 around "an input of another run" flow/flowseal/keys.go \
 	's/return append\(append\(\[\]byte\{\}, header...\), about...\)/return header/' ./flow/flowseal '^TestWhatIsChanged'
+around "an output that is stored in clear" flow/output.go \
+	's/if o\.sealer != nil/if false/' ./flow '^TestOutputsAreSealed'
+around "an output of another key" flow/output.go \
+	's/return o\.key\n/return nil\n/' ./flow '^TestAnOutputCannotBeMoved$'
+around "an output that is not kept out" flow/output.go \
+	's/kept := o\.handler\.Keep != nil/kept := false/' ./flow '^TestOutputsThatAreKeptOut'
+around "keys that are done without" flow/bindings.go \
+	's/meant \|\| p\.recovery/meant \&\& false || p.recovery/' ./flow '^TestKeysThatCannotBeMade'
 around "a client that gives up before its deadline" dedupe/ledgerapi/send.go \
 	's/return time\.Now\(\)\.Before\(call\.until\)/return n < 3/' ./dedupe/ledgerapi '^TestCallsRideOver'
 around "a client that repeats with another owner" dedupe/ledgerapi/send.go \
 	's/(s := c\.attempt\(ctx, call, payload, read\))/call.body["owner"] = []byte{byte(n)}\n\t\tpayload, _ = json.Marshal(call.body)\n\t\t$1/' ./dedupe/ledgerapi '^TestCallsRideOver'
+around "a client that does not repeat what has an owner" dedupe/ledgerapi/client.go \
+	's/repeatable: owner != ""/repeatable: false/' ./dedupe/ledgerapi '^TestNextAndPutIfAbsentRideOver'
+around "a client that repeats what has no owner" dedupe/ledgerapi/client.go \
+	's/repeatable: owner != ""/repeatable: true/' ./dedupe/ledgerapi '^TestWithoutOwners'
+around "a server that drops the owner" dedupe/ledgerapi/handler.go \
+	's/idempotent\.PutIfAbsentAs\(ctx, string\(owner\), /idempotent.PutIfAbsent(ctx, /' ./dedupe/ledgerapi '^TestNextAndPutIfAbsentThat'
 around "a ledger that gives up before the deadline" dedupe/dodedupe/caller.go \
 	's/n > 0 && !\(passes\(ctx, err\) && pause\(ctx, n\)\)/n > 0/' ./dedupe/dodedupe '^TestCallsRideOver'
 around "a ledger that repeats for ever without a deadline" dedupe/dodedupe/caller.go \

@@ -1,14 +1,15 @@
-// Package flowseal encrypts the inputs that flows store for recovery
-// (flow's Recovery), with keys that can be replaced while runs are under way.
+// Package flowseal encrypts what flows store: inputs for recovery (flow's
+// Recovery) and outputs of nodes that run exactly once. Keys can be replaced
+// while runs are under way.
 //
 //	keys, err := flowseal.ParseKeys(secret)
 //	bindings.Add(flow.Keys, keys, err) // a flow.Sealer
 //
 // # Limits
 //
-// AES-256-GCM with random nonces: use a key for at most 2³² inputs (NIST SP
-// 800-38D), and replace it before that. The size of an input, and the time when
-// it was stored, are not hidden.
+// AES-256-GCM with random nonces: a key is good for 2³² texts (NIST SP
+// 800-38D), which are the inputs and outputs together. Replace it before that.
+// The size of a text, and when it was stored, are not hidden.
 package flowseal
 
 import (
@@ -44,10 +45,11 @@ type key struct {
 	digest []byte
 }
 
-// ParseKeys parses keys, "id:key,id:key": an id of 1 to 32 letters, digits, -
-// or _, and 32 bytes in base64, such as `openssl rand -base64 32` prints. The
-// first key seals. To replace it, put another one before it, and remove the old
-// one when the TTL of flow's Recovery is over. Errors do not contain the text.
+// ParseKeys reads keys, "id:key,id:key": an id of 1 to 32 letters, digits, - or
+// _, and 32 bytes in base64, such as `openssl rand -base64 32` prints. The first
+// seals. To replace it put another one before it; remove the old one when the
+// TTL of flow's Recovery is over, and the longest of the nodes' and a tenth of
+// that. Errors do not have the text.
 func ParseKeys(text string) (*Keys, error) {
 	var k Keys
 	for n, part := range strings.Split(strings.TrimSpace(text), ",") {

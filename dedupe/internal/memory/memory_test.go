@@ -34,7 +34,7 @@ func TestExpiredRecordsAreRemoved(t *testing.T) {
 		}
 		now = now.Add(10 * time.Millisecond)
 	}
-	for name, n := range map[string]int{"store": len(store.Expires), "ledger": len(ledger.Entries), "sequencer": len(sequencer.Entries)} {
+	for name, n := range map[string]int{"store": len(store.Records), "ledger": len(ledger.Entries), "sequencer": len(sequencer.Entries)} {
 		if n < live || n > 2*sweepFrom {
 			t.Errorf("the %s keeps %d records", name, n)
 		}

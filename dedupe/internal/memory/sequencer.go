@@ -24,11 +24,12 @@ type Sequencer struct {
 // SequenceEntry is a sequencer's record of a key.
 type SequenceEntry struct {
 	N                  int64
+	Owner              string // empty: nobody can repeat the insert
 	Hash               []byte
 	FirstSeen, Expires int64
 }
 
-var _ dedupe.Sequencer = (*Sequencer)(nil)
+var _ dedupe.IdempotentSequencer = (*Sequencer)(nil)
 
 // NewSequencer returns an empty sequencer that reads the time from now; nil
 // means [time.Now].
@@ -46,18 +47,22 @@ func (s *Sequencer) Name() string { return "dedupe.memory" }
 func (s *Sequencer) Next(
 	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {
-	ms, err := dedupe.TTLMillis(ttl, 0)
-	if err == nil {
-		err = check(ctx, stream)
-	}
-	if err == nil {
-		err = dedupe.CheckKey(key)
-	}
-	if err == nil && len(payloadHash) > dedupe.MaxFingerprintSize {
-		err = dedupe.ErrFingerprintTooLarge
-	}
+	return s.next(ctx, "Next", "", stream, key, payloadHash, ttl)
+}
+
+// NextAs returns the number of an entry; see [dedupe.IdempotentSequencer].
+func (s *Sequencer) NextAs(
+	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
+	return s.next(ctx, "NextAs", owner, stream, key, payloadHash, ttl)
+}
+
+func (s *Sequencer) next(
+	ctx context.Context, op, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+) (dedupe.Seq, error) {
+	ms, err := checkNext(ctx, owner, stream, key, payloadHash, ttl)
 	if err != nil {
-		return dedupe.Seq{}, &dedupe.Error{Op: "Next", Err: err}
+		return dedupe.Seq{}, &dedupe.Error{Op: op, Err: err}
 	}
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -69,15 +74,38 @@ func (s *Sequencer) Next(
 		e.FirstSeen, e.Expires = clock, e.Expires-ahead
 		s.Entries[id] = e
 	}
-	inserted := !ok || s.Latest >= e.Expires
-	if inserted {
+	inserted := owner != "" && e.Owner == owner
+	if !ok || s.Latest >= e.Expires {
+		inserted = true
 		s.Last[id[0]]++
-		e = SequenceEntry{s.Last[id[0]], bytes.Clone(payloadHash), s.Latest, s.Latest + ms}
+		e = SequenceEntry{
+			s.Last[id[0]], owner, bytes.Clone(payloadHash), s.Latest, s.Latest + ms,
+		}
 		s.Entries[id] = e
 		sweep(s.Entries, &s.sweepAt, func(e SequenceEntry) bool { return s.Latest >= e.Expires })
 	}
 	if !bytes.Equal(e.Hash, payloadHash) {
-		return dedupe.Seq{}, &dedupe.Error{Op: "Next", Err: dedupe.ErrMismatch}
+		return dedupe.Seq{}, &dedupe.Error{Op: op, Err: dedupe.ErrMismatch}
 	}
 	return dedupe.Seq{N: e.N, Inserted: inserted, FirstSeen: time.UnixMilli(e.FirstSeen)}, nil
+}
+
+// checkNext returns the TTL in ms, or what is wrong with a call of Next.
+func checkNext(
+	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+) (ms int64, err error) {
+	ms, err = dedupe.TTLMillis(ttl, 0)
+	if err == nil {
+		err = check(ctx, stream)
+	}
+	if err == nil {
+		err = dedupe.CheckKey(key)
+	}
+	if err == nil && len(payloadHash) > dedupe.MaxFingerprintSize {
+		err = dedupe.ErrFingerprintTooLarge
+	}
+	if err == nil {
+		err = dedupe.CheckOwner(owner)
+	}
+	return ms, err
 }

@@ -17,11 +17,17 @@ type Store struct {
 
 	Mu      sync.Mutex
 	Latest  int64
-	Expires map[string]int64 // by key; Unix time in ms
+	Records map[string]StoreRecord // by key
 	sweepAt int
 }
 
-var _ dedupe.Store = (*Store)(nil)
+// StoreRecord is what a store knows of a key.
+type StoreRecord struct {
+	Owner   string // empty: nobody can repeat the insert
+	Expires int64  // Unix time in ms
+}
+
+var _ dedupe.IdempotentStore = (*Store)(nil)
 
 // NewStore returns an empty store that reads the time from now; nil means
 // [time.Now].
@@ -29,7 +35,7 @@ func NewStore(now func() time.Time) *Store {
 	if now == nil {
 		now = time.Now
 	}
-	return &Store{Now: now, Expires: map[string]int64{}}
+	return &Store{Now: now, Records: map[string]StoreRecord{}}
 }
 
 // Name returns "dedupe.memory".
@@ -39,21 +45,37 @@ func (s *Store) Name() string { return "dedupe.memory" }
 func (s *Store) PutIfAbsent(
 	ctx context.Context, key []byte, ttl time.Duration,
 ) (inserted bool, err error) {
+	return s.put(ctx, "PutIfAbsent", "", key, ttl)
+}
+
+// PutIfAbsentAs reserves a key for an owner; see [dedupe.IdempotentStore].
+func (s *Store) PutIfAbsentAs(
+	ctx context.Context, owner string, key []byte, ttl time.Duration,
+) (inserted bool, err error) {
+	return s.put(ctx, "PutIfAbsentAs", owner, key, ttl)
+}
+
+func (s *Store) put(
+	ctx context.Context, op, owner string, key []byte, ttl time.Duration,
+) (inserted bool, err error) {
 	ms, err := dedupe.TTLMillis(ttl, 0)
 	if err == nil {
 		err = check(ctx, key)
 	}
+	if err == nil {
+		err = dedupe.CheckOwner(owner)
+	}
 	if err != nil {
-		return false, &dedupe.Error{Op: "PutIfAbsent", Err: err}
+		return false, &dedupe.Error{Op: op, Err: err}
 	}
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	s.Latest = max(s.Latest, s.Now().UnixMilli())
-	if s.Latest < s.Expires[string(key)] {
-		return false, nil
+	if r := s.Records[string(key)]; s.Latest < r.Expires {
+		return owner != "" && r.Owner == owner, nil
 	}
-	s.Expires[string(key)] = s.Latest + ms
-	sweep(s.Expires, &s.sweepAt, func(expires int64) bool { return s.Latest >= expires })
+	s.Records[string(key)] = StoreRecord{owner, s.Latest + ms}
+	sweep(s.Records, &s.sweepAt, func(r StoreRecord) bool { return s.Latest >= r.Expires })
 	return true, nil
 }
 
@@ -64,7 +86,7 @@ func (s *Store) Forget(ctx context.Context, key []byte) error {
 	}
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
-	delete(s.Expires, string(key))
+	delete(s.Records, string(key))
 	return nil
 }
 

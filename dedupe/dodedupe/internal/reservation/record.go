@@ -5,6 +5,7 @@ package reservation
 
 import (
 	"encoding/binary"
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
 
@@ -18,6 +19,19 @@ type Owner [16]byte
 func NewOwner() (o Owner) {
 	binary.LittleEndian.PutUint64(o[:8], rand.Uint64())
 	binary.LittleEndian.PutUint64(o[8:], rand.Uint64())
+	return o
+}
+
+// OwnerOf returns the token that stands for a caller's, which has any size. The
+// hash is not a cryptographic one: whoever knows an owner can repeat its call
+// anyway, and two random ones do not meet.
+func OwnerOf(token string) (o Owner) {
+	if token == "" {
+		return NewOwner()
+	}
+	h := fnv.New128a()
+	h.Write([]byte(token))
+	h.Sum(o[:0])
 	return o
 }
 
