@@ -64,9 +64,9 @@ mutate "a holder that is forgotten without a notice" $entry/entry.go 's/now >= e
 mutate "a late result that is forgotten" $entry/transition.go 's/kept := now \+ dedupe\.KeptAfter\(e\.TTL\)/kept := now/' 'Late|Reference|LedgerPerKey'
 # Waits.
 mutate "a change that wakes nobody" $engine/core.go 's/defer c\.waiters\.wake\(key\)\n\t\}\n\terr := c\.Backend\.Put/}\n\terr := c.Backend.Put/' 'Wake|Waiter|LedgerPerKey'
-mutate "a Forget that wakes nobody" $engine/forget.go 's/\tdefer e\.waiters\.wake\(key\)\n//' 'Wake|LedgerPerKey'
-mutate "a wait that begins anew when it is lost" dodedupe/caller.go 's/call\.attempt\(ctx, object, wire\.MethodAwait, msg\)/call.deliver(ctx, object, wire.MethodAwait, msg)/' 'Wait'
-mutate "a wait whose loss is the claim's" dodedupe/ledger.go 's/default:\n\t\t\tlost\+\+/default:\n\t\t\treturn entry.Answer{}, effect.Unknown(err)/' 'Wait'
+mutate "a Forget that does not wake waiters" $engine/forget.go 's/\tdefer e\.waiters\.wake\(key\)\n//' 'Wake|LedgerPerKey'
+mutate "a wait that starts again when it is lost" dodedupe/caller.go 's/call\.attempt\(ctx, object, wire\.MethodAwait, msg\)/call.deliver(ctx, object, wire.MethodAwait, msg)/' 'Wait'
+mutate "a lost wait that makes the claim unknown" dodedupe/ledger.go 's/default:\n\t\t\tlost\+\+/default:\n\t\t\treturn entry.Answer{}, effect.Unknown(err)/' 'Wait'
 # Owners of a call.
 mutate "a store that repeats with another owner" dodedupe/store.go 's/reservation\.OwnerOf\(owner\), key/reservation.NewOwner(), key/' 'TestStore$'
 mutate "a sequencer that repeats with another owner" dodedupe/sequencer.go 's/if owner == "" \{/if owner != "none" {/' 'TestSequencer$'

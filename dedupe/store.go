@@ -45,9 +45,9 @@ type IdempotentStore interface {
 
 	// PutIfAbsentAs is PutIfAbsent with an owner token, which stands for the
 	// caller's call: random bytes, at most [MaxOwnerSize]. While the record is
-	// live, a repetition with the same key and owner is told inserted again if
-	// it was this owner that inserted it, and extends nothing. When empty, the
-	// owner is a random one.
+	// live, a repetition with the same key and owner reports inserted again if
+	// this owner inserted it, and extends nothing. If owner is empty, a random
+	// one is used.
 	//
 	// It fails like PutIfAbsent, and with [ErrOwnerTooLarge]. After
 	// [ErrUnknownOutcome] it may be repeated with the same owner.

@@ -83,7 +83,7 @@ func withKey(change func([]byte) []byte) func() dedupe.Store {
 	})
 }
 
-// withOwner changes the owners of no more than the largest size.
+// withOwner changes the owners that are not too large.
 func withOwner(change func(string) string) func() dedupe.Store {
 	return store(func(b *brokenStore) {
 		b.putAs = func(ctx context.Context, owner string, key []byte, ttl time.Duration) (bool, error) {
@@ -95,8 +95,8 @@ func withOwner(change func(string) string) func() dedupe.Store {
 	})
 }
 
-// wholeSeconds is a TTL as one who counts in seconds keeps it, with the default
-// for none.
+// wholeSeconds returns a TTL cut to whole seconds, as in an implementation that
+// counts seconds and uses the default for 0.
 func wholeSeconds(ttl time.Duration) time.Duration { return ttl / time.Second * time.Second }
 
 // timesThousand returns a TTL in ms from a product that can overflow, as in an

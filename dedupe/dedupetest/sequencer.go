@@ -13,9 +13,9 @@ import (
 )
 
 // TestSequencer checks everything that [dedupe.Sequencer] promises.
-// newSequencer returns one without streams; each subtest calls it once.
-// Subtests run one after the other and take about 1 s together. Those about
-// owners are skipped unless it is a [dedupe.IdempotentSequencer].
+// newSequencer returns one without streams. Each subtest calls it once.
+// Subtests run one after another and take about 1 s together. Those about owners
+// are skipped unless it is a [dedupe.IdempotentSequencer].
 func TestSequencer(t *testing.T, newSequencer func(t *testing.T) dedupe.Sequencer) {
 	for _, test := range sequencerTests {
 		t.Run(test.name, func(t *testing.T) { test.run(sequencerTest{t, newSequencer(t)}) })

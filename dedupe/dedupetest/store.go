@@ -16,9 +16,9 @@ import (
 )
 
 // TestStore checks everything that [dedupe.Store] promises. newStore returns a
-// store without records, such as one with a scope of its own; each subtest
-// calls it once. Subtests run one after the other and take about 3 s together.
-// Those about owners are skipped unless it is a [dedupe.IdempotentStore].
+// store without records, for example one with its own scope. Each subtest calls
+// it once. Subtests run one after another and take about 3 s together. Those
+// about owners are skipped unless it is a [dedupe.IdempotentStore].
 func TestStore(t *testing.T, newStore func(t *testing.T) dedupe.Store) {
 	for _, test := range storeTests {
 		t.Run(test.name, func(t *testing.T) { test.run(storeTest{t, newStore(t)}) })
