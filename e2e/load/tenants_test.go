@@ -47,7 +47,7 @@ var crowdClient = &http.Client{Timeout: 40 * time.Second, Transport: &http.Trans
 // below /v1/, or of the handler behind the middleware, whose key then is in the
 // path's place.
 func (l *lab) send(ctx context.Context, tenant, path string, header map[string]string, body []byte) (reply, error) {
-	r, err := http.NewRequestWithContext(ctx, "POST", l.process.URL+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, "POST", l.server.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return reply{}, err
 	}
@@ -120,7 +120,7 @@ func (h *held) completion(result []byte) []byte {
 // anything.
 func (l *lab) stall(tenant, path string, header map[string]string, body []byte, chunked bool) {
 	l.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(l.process.URL, "http://"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(l.server.URL, "http://"))
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -136,15 +136,12 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 		wg.Go(func() { disturb(ctx, l, h, "/abort", 100, 400, 5) })
 		wg.Go(func() { disturb(ctx, l, h, "/evict", 30, 90, 5) })
 		wg.Go(func() { disturb(ctx, l, h, "/crash", 900, 1500, 40) })
-		killAtTimes(t, ctx, l, h)
+		killAtTimes(ctx, l, h)
 	}
 	wg.Wait()
 	if w.disturbed { // what is settled is known to the newer program
-		l.kill()
-		l.serve(newer, l.config.Modules["main.mjs"])
-		if err := l.start(); err != nil {
-			t.Fatal(err)
-		}
+		l.Use(&newer)
+		l.Restart()
 		h.settle(t, l)
 	}
 	if slices.Contains(w.targets, "sequence") {
@@ -153,16 +150,12 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 	return h
 }
 
-func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
+func killAtTimes(ctx context.Context, l *lab, h *history) {
 	for pause(ctx, killEvery) && h.proceed(ctx, 40) {
-		l.kill()
-		h.count(kills, 1)
 		l.swap()
+		l.Restart()
+		h.count(kills, 1)
 		h.count(swaps, 1)
-		if err := l.start(); err != nil {
-			t.Error(err)
-			return
-		}
 	}
 }
 
@@ -170,7 +163,7 @@ func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
 // apart. What the Worker says tells whether there was one.
 func disturb(ctx context.Context, l *lab, h *history, path string, least, most, calls int) {
 	for pause(ctx, time.Duration(least+rand.IntN(most-least))*time.Millisecond) && h.proceed(ctx, calls) {
-		resp, err := client.Post(l.url()+path, "", nil)
+		resp, err := client.Post(l.URL+path, "", nil)
 		if err != nil {
 			continue
 		}
@@ -427,7 +420,7 @@ func (c *caller) do(in input) (out output, lost int, sent bool) {
 		c.addFaults(q)
 	}
 	// Not GET, which net/http repeats by itself.
-	resp, err := client.Post(c.lab.url()+"/"+in.target+"?"+q.Encode(), "", nil)
+	resp, err := client.Post(c.lab.URL+"/"+in.target+"?"+q.Encode(), "", nil)
 	if err != nil { // a connection ends with workerd, and all that it was about to do
 		var op *net.OpError
 		return output{unknown: true, open: os.IsTimeout(err)}, 0, !errors.As(err, &op) || op.Op != "dial"
