@@ -17,15 +17,11 @@ import (
 // profileOf records where the CPU of one kind of work goes, in a peer that has
 // the names of its functions, and writes it to a file for go tool pprof.
 func (p *plan) profileOf(ctx context.Context, s *peer, w *work, callers int, file string) error {
-	dir, err := os.MkdirTemp("", "capdo-bench-")
+	b, err := newBuilder()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b, err := newBuilder(dir)
-	if err != nil {
-		return err
-	}
+	defer b.remove()
 	modules, names, err := b.named(ctx, s)
 	if err != nil {
 		return err
@@ -35,10 +31,8 @@ func (p *plan) profileOf(ctx context.Context, s *peer, w *work, callers int, fil
 		return err
 	}
 	defer server.stop()
-	if w.prepare != nil {
-		if err := w.prepare(server); err != nil {
-			return err
-		}
+	if err := w.ready(server); err != nil {
+		return err
 	}
 	if _, err := measure(ctx, server, w, callers, 3*time.Second); err != nil {
 		return err

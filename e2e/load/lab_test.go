@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -272,19 +271,7 @@ func (l *lab) one(g target, o order) tally {
 }
 
 // resident returns the memory of workerd's process, in KiB.
-func (l *lab) resident() int {
-	l.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.server.PID()))
-	if err != nil {
-		l.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	n, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		l.Fatal(err)
-	}
-	return n
-}
+func (l *lab) resident() int { return l.server.Resident() / 1024 }
 
 // memory returns what the heap and the stacks of Go's program take, in KiB.
 func (l *lab) memory() int {

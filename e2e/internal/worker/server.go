@@ -2,7 +2,9 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -122,6 +124,18 @@ func (s *Server) Restart() {
 	}
 	s.before.WriteString(s.process.Log())
 	s.process = p
+}
+
+// Resident returns how many bytes of memory workerd has resident.
+func (s *Server) Resident() int {
+	s.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.PID()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var size, resident int // in pages
+	fmt.Sscan(string(b), &size, &resident)
+	return resident * os.Getpagesize()
 }
 
 // PID returns the process's id.

@@ -13,9 +13,9 @@ const UNDEFINED = 0, NULL = 1, FALSE = 2, TRUE = 3, NUMBER = 4, STRING = 5, BYTE
 // Limits of one encoded value. Go needs up to 24 bytes for each value in an
 // array, and each level of nesting takes stack on both sides; 128 MB are all
 // that an isolate has.
-export const MAX_DEPTH = 500;
-export const MAX_VALUES = 1 << 21;
-export const MAX_BYTES = 64 << 20;
+const MAX_DEPTH = 500;
+const MAX_VALUES = 1 << 21;
+const MAX_BYTES = 64 << 20;
 
 // MAX_BITS is the largest size of a BigInt: beyond it, writing the digits takes
 // seconds.
