@@ -60,10 +60,11 @@ func TestRun(t *testing.T) {
 
 // TestWrongAnswer checks that the driver detects a wrong answer.
 func TestWrongAnswer(t *testing.T) {
-	b, err := newBuilder(t.TempDir())
+	b, err := newBuilder()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer b.remove()
 	modules, err := b.modules(t.Context(), peers[0])
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 )
@@ -75,15 +74,11 @@ func (s *server) crossings(ctx context.Context, w *work, n int) (crossings, erro
 
 // printCrossings prints a table of the crossings of the selected kinds of work.
 func (p *plan) printCrossings(ctx context.Context, w io.Writer) error {
-	dir, err := os.MkdirTemp("", "capdo-bench-")
+	b, err := newBuilder()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b, err := newBuilder(dir)
-	if err != nil {
-		return err
-	}
+	defer b.remove()
 	for _, peer := range p.peers {
 		if !peer.Capdo {
 			continue
@@ -106,10 +101,8 @@ func (p *plan) printCrossingsOf(ctx context.Context, w io.Writer, s *server) err
 		if !work.isFor(s.peer) {
 			continue
 		}
-		if work.prepare != nil {
-			if err := work.prepare(s); err != nil {
-				return err
-			}
+		if err := work.ready(s); err != nil {
+			return err
 		}
 		c, err := s.crossings(ctx, work, 100)
 		if err != nil {

@@ -7,10 +7,11 @@ import "testing"
 // TestCrossings limits how often a request enters Go: once for the request, and
 // once for the answer of the object that it calls.
 func TestCrossings(t *testing.T) {
-	b, err := newBuilder(t.TempDir())
+	b, err := newBuilder()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer b.remove()
 	want := map[string]struct{ worker, object float64 }{"hello": {1, 0}, "taken": {2, 1}}
 	for _, p := range peers {
 		if !p.Capdo {

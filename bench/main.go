@@ -127,15 +127,11 @@ func list[T any](all []T, name func(T) string) string {
 
 // run measures everything.
 func (p *plan) run(ctx context.Context) (*Results, error) {
-	dir, err := os.MkdirTemp("", "capdo-bench-")
+	b, err := newBuilder()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	b, err := newBuilder(dir)
-	if err != nil {
-		return nil, err
-	}
+	defer b.remove()
 	bar := progressbar.NewOptions(p.steps(), progressbar.OptionSetWriter(p.progress), progressbar.OptionShowCount(),
 		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond),
 		progressbar.OptionSetDescription("building"))
@@ -207,10 +203,8 @@ func (p *plan) warmUp(ctx context.Context, servers []*server, bar *progressbar.P
 			if !w.isFor(s.peer) {
 				continue
 			}
-			if w.prepare != nil {
-				if err := w.prepare(s); err != nil {
-					return fmt.Errorf("%s: %w\n%s", s.Name, err, s.Log())
-				}
+			if err := w.ready(s); err != nil {
+				return fmt.Errorf("%s: %w\n%s", s.Name, err, s.Log())
 			}
 			if _, err := measure(ctx, s, w, min(slices.Max(p.callers), 16), p.warm); err != nil {
 				return err

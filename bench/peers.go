@@ -48,15 +48,22 @@ type builder struct {
 	workerd string
 }
 
-func newBuilder(dir string) (*builder, error) {
+func newBuilder() (*builder, error) {
 	root, err := goEnv("GOMOD")
 	if err != nil {
 		return nil, err
 	}
 	root = filepath.Dir(root)
 	binary, err := node.Workerd(root)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "capdo-bench-")
 	return &builder{root: root, dir: dir, workerd: binary}, err
 }
+
+// remove removes what was built.
+func (b *builder) remove() { os.RemoveAll(b.dir) }
 
 func goEnv(name string) (string, error) {
 	out, err := exec.Command("go", "env", name).Output()

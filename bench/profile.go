@@ -18,15 +18,11 @@ import (
 // with the names of its functions. It writes the profile to a file for go tool
 // pprof.
 func (p *plan) profileOf(ctx context.Context, s *peer, w *work, callers int, file string) error {
-	dir, err := os.MkdirTemp("", "capdo-bench-")
+	b, err := newBuilder()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b, err := newBuilder(dir)
-	if err != nil {
-		return err
-	}
+	defer b.remove()
 	modules, names, err := b.named(ctx, s)
 	if err != nil {
 		return err
@@ -36,10 +32,8 @@ func (p *plan) profileOf(ctx context.Context, s *peer, w *work, callers int, fil
 		return err
 	}
 	defer server.stop()
-	if w.prepare != nil {
-		if err := w.prepare(server); err != nil {
-			return err
-		}
+	if err := w.ready(server); err != nil {
+		return err
 	}
 	if _, err := measure(ctx, server, w, callers, 3*time.Second); err != nil {
 		return err

@@ -49,6 +49,14 @@ var works = []*work{
 	{Name: "down", Title: "1 MB down", caller: each((*server).down)},
 }
 
+// ready prepares a server for the work.
+func (w *work) ready(s *server) error {
+	if w.prepare == nil {
+		return nil
+	}
+	return w.prepare(s)
+}
+
 func (w *work) isFor(p *peer) bool { return !slices.Contains(w.without, p.Name) }
 
 // limitFor returns a lower limit for the peer whose objects take megabytes

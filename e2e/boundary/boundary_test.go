@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -32,23 +33,17 @@ var built worker.Built
 
 func TestMain(m *testing.M) { worker.Main(m, &built) }
 
-// serve starts workerd with the Worker, and replaces some of its modules. gogc
-// is Go's GOGC.
-func serve(t testing.TB, replaced map[string]string, gogc string) *workerd.Process {
+// serve starts workerd with the Worker, and with modules in place of its own.
+// gogc is how often Go collects garbage.
+func serve(t testing.TB, replaced map[string]string, gogc string) *worker.Server {
 	t.Helper()
-	modules := workerd.BuildModules(built.Dir)
-	for _, name := range []string{"main.mjs", "guard.mjs", "report.mjs", "values.mjs"} {
-		path, err := filepath.Abs(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		modules[name] = path
+	modules := map[string]string{}
+	for _, name := range []string{"guard.mjs", "report.mjs", "values.mjs"} {
+		modules[name] = filepath.Join("testdata", name)
 	}
-	for name, path := range replaced {
-		modules[name] = path
-	}
-	return worker.Start(t, workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Fuzz", "Plain"), Disk: t.TempDir(),
+	maps.Copy(modules, replaced)
+	return built.Start(t, workerd.Config{
+		Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Fuzz", "Plain"),
 		JSON: map[string]string{"ODD": `{"__proto__": [1, null], "": "\ud83d"}`, "GOGC": gogc}, Flags: []string{"experimental"},
 	})
 }
@@ -62,11 +57,11 @@ type report struct {
 
 var client = &http.Client{Timeout: 2 * time.Minute}
 
-func fuzz(p *workerd.Process, way string, seed, n int) (r report) {
+func fuzz(p *worker.Server, way string, seed, n int) (r report) {
 	return fuzzIn(p, way, way, seed, n)
 }
 
-func fuzzIn(p *workerd.Process, object, way string, seed, n int) (r report) {
+func fuzzIn(p *worker.Server, object, way string, seed, n int) (r report) {
 	resp, err := client.Get(fmt.Sprintf("%s/%s?o=%s&seed=%d&n=%d", p.URL, way, object, seed, n))
 	if err != nil {
 		return report{Failures: []string{err.Error()}}

@@ -16,8 +16,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -35,87 +33,31 @@ func TestMain(m *testing.M) { worker.MainOf("../../examples/flow-payments", m, &
 // token is the token that the Worker requires of other machines.
 const token = "a token of the test, and not a secret"
 
-// lab is a workerd that serves the Worker, behind a proxy whose address stays
-// the same when workerd restarts.
-type lab struct {
-	config workerd.Config
-	front  *httptest.Server
-
-	mu      sync.Mutex
-	process *workerd.Process // nil while killed
-	log     string           // log of earlier processes
-}
-
-func start(t *testing.T) *lab {
+// start serves the Worker, and returns its address: that of a proxy, which also
+// kills and starts workerd.
+func start(t *testing.T) string {
 	t.Helper()
-	main, err := filepath.Abs("testdata/main.mjs")
+	s := built.Start(t, workerd.Config{
+		Main: "main.mjs", Flags: []string{"unsafe_module", "experimental", "enable_request_signal"},
+		Vars: map[string]string{"CAPDO_LOCAL": "true", "DEMO": "true", "PAYMENTS_TOKEN": token},
+	})
+	target, err := url.Parse(s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules := workerd.BuildModules(built.Dir)
-	modules["main.mjs"] = main
-	l := &lab{config: workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Console", "Ledger", "Processor"), Disk: t.TempDir(),
-		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, Vars: map[string]string{"CAPDO_LOCAL": "true", "DEMO": "true", "PAYMENTS_TOKEN": token},
-	}}
-	if err := l.run(); err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", l.forward)
-	mux.HandleFunc("POST /test/kill", func(http.ResponseWriter, *http.Request) { l.kill() })
-	mux.HandleFunc("POST /test/start", func(w http.ResponseWriter, _ *http.Request) {
-		if err := l.run(); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-		}
-	})
-	l.front = httptest.NewServer(mux)
-	t.Cleanup(func() {
-		l.kill()
-		l.front.Close()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%s", l.log)
-		}
-	})
-	return l
-}
-
-func (l *lab) run() error {
-	p, err := workerd.Start(context.Background(), l.config)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.process = p
-	return err
-}
-
-// kill ends workerd with SIGKILL.
-func (l *lab) kill() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.process == nil {
-		return
-	}
-	l.process.Kill()
-	l.log += l.process.Log()
-	l.process = nil
-}
-
-// forward forwards a request with its Host. While workerd is down it closes the
-// connection.
-func (l *lab) forward(w http.ResponseWriter, r *http.Request) {
-	l.mu.Lock()
-	p := l.process
-	l.mu.Unlock()
-	if p == nil {
-		panic(http.ErrAbortHandler)
-	}
-	target, err := url.Parse(p.URL)
-	if err != nil {
-		panic(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy := httputil.NewSingleHostReverseProxy(target) // passes on the Host
+	// while workerd is killed the connection breaks off
 	proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
-	proxy.ServeHTTP(w, r)
+	mux := http.NewServeMux()
+	mux.Handle("/", proxy)
+	mux.HandleFunc("POST /test/kill", func(http.ResponseWriter, *http.Request) { s.Kill() })
+	mux.HandleFunc("POST /test/start", func(http.ResponseWriter, *http.Request) { s.Restart() })
+	front := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		s.Kill() // ends the requests that go on
+		front.Close()
+	})
+	return front.URL
 }
 
 // result is a line of output of testdata/browser.mjs.
@@ -125,7 +67,7 @@ type result struct {
 }
 
 func TestConsoleInABrowser(t *testing.T) {
-	l := start(t)
+	address := start(t)
 	nodeJS, err := node.Find(".")
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +75,7 @@ func TestConsoleInABrowser(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, nodeJS, "testdata/browser.mjs")
-	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), "CONSOLE_URL="+l.front.URL, "CONSOLE_TOKEN="+token, "CONSOLE_SCREENSHOT="+*screenshot)
+	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), "CONSOLE_URL="+address, "CONSOLE_TOKEN="+token, "CONSOLE_SCREENSHOT="+*screenshot)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()

@@ -15,7 +15,7 @@ fault() {
 		return
 	fi
 	rm -rf "$tree" && mkdir "$tree"
-	git ls-files -z go.mod go.sum internal durable e2e/explore | xargs -0 cp --parents -t "$tree"
+	git ls-files -z go.mod go.sum internal durable e2e/internal e2e/explore | xargs -0 cp --parents -t "$tree"
 	ln -s "$PWD/node_modules" "$tree/node_modules"
 	perl -0pi -e "$expression" "$tree/$file"
 	if cmp -s "$file" "$tree/$file"; then

@@ -3,7 +3,6 @@
 package explore
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
 
@@ -34,32 +33,15 @@ type rules struct {
 
 func startRules(t *testing.T) *rules {
 	t.Helper()
-	binary, err := node.Workerd(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	main, err := filepath.Abs("testdata/rules.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
 	wasm := filepath.Join(t.TempDir(), "call.wasm")
 	if err := os.WriteFile(wasm, []byte(callWasm), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p, err := workerd.Start(context.Background(), workerd.Config{
-		Binary: binary, Main: "rules.mjs", Modules: map[string]string{"rules.mjs": main, "call.wasm": wasm},
-		Objects: workerd.Namespaces("Object"), Disk: t.TempDir(), Flags: []string{"unsafe_module", "experimental"},
+	s := worker.Serve(t, workerd.Config{
+		Main: "rules.mjs", Modules: map[string]string{"rules.mjs": "testdata/rules.mjs", "call.wasm": wasm},
+		Objects: workerd.Namespaces("Object"), Flags: []string{"unsafe_module", "experimental"},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%s", p.Log())
-		}
-	})
-	return &rules{t, p.URL}
+	return &rules{t, s.URL}
 }
 
 func (r *rules) get(path string) string {

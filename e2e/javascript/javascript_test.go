@@ -5,45 +5,31 @@
 package javascript
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"flow.internal/capdo/e2e/internal/worker"
-	"flow.internal/capdo/internal/build"
-	"flow.internal/capdo/internal/node"
 	"flow.internal/capdo/internal/workerd"
 )
 
-// serve builds and serves the Worker, and returns its address.
+var built worker.Built
+
+func TestMain(m *testing.M) { worker.Main(m, &built) }
+
+// serve serves the Worker, and returns its address.
 func serve(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	if _, err := build.Run(context.Background(), "worker", dir, nil); err != nil {
-		t.Fatal(err)
-	}
-	binary, err := node.Workerd(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	modules := workerd.BuildModules(dir)
-	for _, name := range []string{"main.mjs", "clone.mjs"} {
-		if modules[name], err = filepath.Abs(filepath.Join("testdata", name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p := worker.Start(t, workerd.Config{
-		Binary: binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Ledger", "Abacus"), Disk: t.TempDir(), Private: true,
-	})
-	return p.URL
+	return built.Start(t, workerd.Config{
+		Main: "main.mjs", Modules: map[string]string{"clone.mjs": "testdata/clone.mjs"},
+		Objects: workerd.Namespaces("Ledger", "Abacus"), Private: true,
+	}).URL
 }
 
 func get(t *testing.T, url string) (status int, header http.Header, body string) {

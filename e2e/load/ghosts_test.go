@@ -24,7 +24,7 @@ func TestClientsThatLeaveEarlyAreNotWaitedForLong(t *testing.T) {
 	time.Sleep(300 * time.Millisecond) // the isolate is busy
 	begin := time.Now()
 	for range clients {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(l.process.URL, "http://"))
+		conn, err := net.Dial("tcp", strings.TrimPrefix(l.server.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}

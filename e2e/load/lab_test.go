@@ -7,7 +7,6 @@
 package load
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -18,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -40,34 +38,18 @@ func TestMain(m *testing.M) { worker.Main(m, &built) }
 // lab is a workerd that serves the Worker.
 type lab struct {
 	*testing.T
-	process *workerd.Process
-	disk    string
-	calls   sync.WaitGroup // requests that tests may not have waited for
+	server  *worker.Server
+	calls   sync.WaitGroup // requests that nobody may have waited for
 	stalled []net.Conn     // connections whose requests are not complete
 }
 
 func start(t *testing.T) *lab {
 	t.Helper()
-	main, err := filepath.Abs("testdata/main.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &lab{T: t, disk: t.TempDir()}
-	modules := workerd.BuildModules(built.Dir)
-	modules["main.mjs"] = main
-	l.process, err = workerd.Start(context.Background(), workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces(built.Classes...), Disk: l.disk,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := &lab{T: t, server: built.Start(t, workerd.Config{Main: "main.mjs"})}
 	t.Cleanup(func() {
-		l.process.Kill()
+		l.server.Kill()
 		l.leave()
 		l.calls.Wait()
-		if log := l.process.Log(); t.Failed() {
-			t.Logf("workerd printed:\n%s", log[max(0, len(log)-4000):])
-		}
 	})
 	return l
 }
@@ -78,7 +60,7 @@ var client = &http.Client{Timeout: dedupe.MaxWait * 3 / 4, Transport: &http.Tran
 
 // post makes a request and decodes its answer into out, unless out is nil.
 func (l *lab) post(path string, q url.Values, out any) error {
-	resp, err := client.Post(l.process.URL+path+"?"+q.Encode(), "", nil)
+	resp, err := client.Post(l.server.URL+path+"?"+q.Encode(), "", nil)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err // the URL contains keys
@@ -288,20 +270,8 @@ func (l *lab) one(g target, o order) tally {
 	return ask[tally](l, "/run", g.values(o))
 }
 
-// resident returns the resident memory of workerd's process, in KiB.
-func (l *lab) resident() int {
-	l.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.process.PID()))
-	if err != nil {
-		l.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	n, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		l.Fatal(err)
-	}
-	return n
-}
+// resident returns the memory of workerd's process, in KiB.
+func (l *lab) resident() int { return l.server.Resident() / 1024 }
 
 // cpu returns the CPU time that workerd's process has taken, to 10 ms.
 func (l *lab) cpu() time.Duration {
@@ -328,7 +298,7 @@ func (l *lab) memory() int {
 // stored returns the size of all objects' files, in KiB.
 func (l *lab) stored() int {
 	var bytes int64
-	err := filepath.WalkDir(l.disk, func(_ string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(l.server.Config.Disk, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -46,7 +46,7 @@ var crowdClient = &http.Client{Timeout: 40 * time.Second, Transport: &http.Trans
 // send makes a request of a tenant. A path below /v1/ goes to the ledger's API.
 // Otherwise it calls the handler behind the middleware, with path as the key.
 func (l *lab) send(ctx context.Context, tenant, path string, header map[string]string, body []byte) (reply, error) {
-	r, err := http.NewRequestWithContext(ctx, "POST", l.process.URL+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, "POST", l.server.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return reply{}, err
 	}
@@ -118,7 +118,7 @@ func (h *held) completion(result []byte) []byte {
 // open until the test ends. It does not wait for an answer.
 func (l *lab) stall(tenant, path string, header map[string]string, body []byte, chunked bool) {
 	l.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(l.process.URL, "http://"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(l.server.URL, "http://"))
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -12,103 +12,43 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"flow.internal/capdo/internal/build"
-	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
 
-const example = "../../examples/flow-payments"
+var built worker.Built
 
-// served is the built example.
-var served workerd.Config
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "capdo-payments-")
-	code := 1
-	if err == nil {
-		code, err = run(m, dir)
-		os.RemoveAll(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M, dir string) (int, error) {
-	binary, err := node.Workerd(".")
-	if err != nil {
-		return 1, err
-	}
-	if _, err := build.Run(context.Background(), example, dir, nil); err != nil {
-		return 1, err
-	}
-	served = workerd.Config{
-		Binary: binary, Main: "entry.mjs", Modules: workerd.BuildModules(dir), Objects: workerd.Namespaces("Ledger", "Processor"),
-		Flags: []string{"enable_request_signal"},
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { worker.MainOf("../../examples/flow-payments", m, &built) }
 
 // lab runs the example in one workerd after another, on the same disk.
 type lab struct {
-	t      *testing.T
-	config workerd.Config
-	end    time.Time // until when callers repeat their requests
-
-	mu      sync.Mutex
-	process *workerd.Process
-	logs    strings.Builder // logs of ended processes
+	*worker.Server
+	t   *testing.T
+	end time.Time // until when callers repeat themselves
 }
 
 func start(t *testing.T, vars map[string]string) *lab {
 	t.Helper()
-	l := &lab{t: t, config: served, end: time.Now().Add(2 * time.Minute)}
-	l.config.Disk, l.config.Vars = t.TempDir(), vars
-	l.restart()
-	t.Cleanup(func() {
-		l.kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%s", &l.logs)
-		}
-	})
-	return l
+	return open(t, &built, workerd.Config{Objects: workerd.Namespaces("Ledger", "Processor"), Vars: vars})
 }
 
-func (l *lab) restart() {
-	p, err := workerd.Start(context.Background(), l.config)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.process = p
-}
-
-// kill ends workerd with SIGKILL.
-func (l *lab) kill() {
-	l.process.Kill()
-	l.logs.WriteString(l.process.Log())
-}
-
-func (l *lab) url() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.process.URL
+func open(t *testing.T, b *worker.Built, c workerd.Config) *lab {
+	t.Helper()
+	c.Flags = []string{"enable_request_signal"}
+	return &lab{b.Start(t, c), t, time.Now().Add(2 * time.Minute)}
 }
 
 // wantLog fails the test unless workerd prints a text in time. Its log may come
 // later than its answer.
 func (l *lab) wantLog(text string) {
 	l.t.Helper()
-	for !strings.Contains(l.process.Log(), text) {
+	for !strings.Contains(l.Log(), text) {
 		if time.Now().After(l.end) {
 			l.t.Fatalf("workerd has not printed %q", text)
 		}
@@ -125,7 +65,7 @@ func (l *lab) send(method, path, body string, header ...string) (int, string) {
 }
 
 func (l *lab) sendWithin(ctx context.Context, method, path, body string, header ...string) (int, string) {
-	r, err := http.NewRequestWithContext(ctx, method, l.url()+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, l.URL+path, strings.NewReader(body))
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -263,8 +203,7 @@ func TestEachPaymentIsChargedOnceThoughAllIsKilled(t *testing.T) {
 	for n := range payments * callers {
 		<-progress
 		if n%(payments*callers/(kills+1)) == payments*callers/(kills+1)-1 && n < payments*callers-1 {
-			l.kill()
-			l.restart()
+			l.Restart()
 		}
 	}
 	wg.Wait()
@@ -272,7 +211,7 @@ func TestEachPaymentIsChargedOnceThoughAllIsKilled(t *testing.T) {
 	if len(b.answers) != payments {
 		t.Errorf("answers for %d payments", len(b.answers))
 	}
-	log := l.logs.String() + l.process.Log()
+	log := l.AllLogs()
 	before, after := strings.Count(log, "crashing on purpose, before-charge"), strings.Count(log, "crashing on purpose, after-charge")
 	if before == 0 || after == 0 || left.Load() == 0 {
 		t.Errorf("%d crashes before a charge, %d after one, %d requests left alone", before, after, left.Load())

@@ -50,7 +50,7 @@ func withVars(more map[string]string) map[string]string {
 func (l *lab) stores(text string) bool {
 	l.t.Helper()
 	found := false
-	err := filepath.WalkDir(l.config.Disk, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(l.Config.Disk, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -81,9 +81,9 @@ func TestAPaymentThatNobodyRepeatsIsChargedOnce(t *testing.T) {
 		begin := time.Now()
 		l.wantLog("crashing on purpose, " + c.point)
 		if c.killed {
-			l.kill()
-			l.config.Vars = withVars(map[string]string{"PAYMENTS_KEYS": secret("b", 2) + "," + secret("a", 1)}) // with a rotated key
-			l.restart()
+			l.Kill()
+			l.Config.Vars = withVars(map[string]string{"PAYMENTS_KEYS": secret("b", 2) + "," + secret("a", 1)}) // the key was replaced meanwhile
+			l.Restart()
 		}
 		l.end = time.Now().Add(time.Minute)
 		l.wantStatus(payment, fmt.Sprintf(`{"charges":1,"payment":%q}`, payment))
@@ -95,8 +95,8 @@ func TestAPaymentThatNobodyRepeatsIsChargedOnce(t *testing.T) {
 		}
 		l.wantStatus(payment, fmt.Sprintf(`{"charges":1,"payment":%q}`, payment))
 	}
-	if l.kill(); l.stores(`"currency":"EUR","id":"pay_`) {
-		t.Error("an input is on the disk in plain text")
+	if l.Kill(); l.stores(`"currency":"EUR","id":"pay_`) {
+		t.Error("an input is on the disk in clear")
 	}
 }
 
@@ -132,12 +132,12 @@ func TestAPaymentThatCannotBeTakenUpIsGivenUpOnce(t *testing.T) {
 		t.Fatalf("%d %s", status, text)
 	}
 	took := l.wantStatus("poison", `{"charges":0,"given_up":1,"payment":"poison"}`)
-	crashes := strings.Count(l.process.Log(), "crashing on purpose, before-charge")
+	crashes := strings.Count(l.Log(), "crashing on purpose, before-charge")
 	if crashes != 4 {
 		t.Errorf("%d attempts, want 4", crashes)
 	}
 	time.Sleep(8 * time.Second) // two leases, in which nothing more comes
-	if status, text := l.send("GET", "/payments/poison", ""); text != `{"charges":0,"given_up":1,"payment":"poison"}` || strings.Count(l.process.Log(), "crashing on purpose") != crashes {
+	if status, text := l.send("GET", "/payments/poison", ""); text != `{"charges":0,"given_up":1,"payment":"poison"}` || strings.Count(l.Log(), "crashing on purpose") != crashes {
 		t.Errorf("afterwards: %d %s", status, text)
 	}
 	t.Logf("given up after %v, %d attempts", took.Round(100*time.Millisecond), crashes)

@@ -15,8 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"flow.internal/capdo/internal/build"
-	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
 
@@ -44,8 +43,8 @@ var shopChanges = map[string][][2]string{
 	},
 }
 
-// buildShop returns the files of a version of the shop.
-func buildShop(t *testing.T, version string) map[string]string {
+// buildShop builds a version of the shop.
+func buildShop(t *testing.T, version string) *worker.Built {
 	t.Helper()
 	dir := t.TempDir()
 	replace := map[string]string{}
@@ -86,54 +85,38 @@ func buildShop(t *testing.T, version string) map[string]string {
 		t.Fatal(err)
 	}
 	t.Setenv("GOFLAGS", os.Getenv("GOFLAGS")+" -overlay="+file)
-	out := filepath.Join(dir, "build")
-	if _, err := build.Run(t.Context(), shopDir, out, nil); err != nil {
+	b, err := worker.Build(shopDir, filepath.Join(dir, "build"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return workerd.BuildModules(out)
+	return &b
 }
 
 // shop is the shop's Worker with its payment processor.
 type shop struct {
 	*lab
-	versions []map[string]string
+	versions []*worker.Built
 	deploys  int
 	bank     *processor
 }
 
-func openShop(t *testing.T, bank *processor, trouble bool, versions ...map[string]string) *shop {
+func openShop(t *testing.T, bank *processor, trouble bool, versions ...*worker.Built) *shop {
 	t.Helper()
-	binary, err := node.Workerd(".")
-	if err != nil {
-		t.Fatal(err)
-	}
 	vars := map[string]string{"BANK_URL": bank.open(t)}
 	if trouble {
 		vars["TROUBLE"] = "true"
 	}
-	s := &shop{&lab{t: t, end: time.Now().Add(2 * time.Minute)}, versions, 0, bank}
-	s.config = workerd.Config{
-		Binary: binary, Main: "entry.mjs", Modules: versions[0], Objects: workerd.Namespaces("Dedupe", "Ledger", "Account", "Bank"),
-		Flags: []string{"enable_request_signal"}, Disk: t.TempDir(), Vars: vars, Private: true,
-	}
-	s.restart()
-	t.Cleanup(func() {
-		s.kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%s", &s.logs)
-		}
-	})
-	return s
+	l := open(t, versions[0], workerd.Config{Vars: vars, Private: true})
+	return &shop{l, versions, 0, bank}
 }
 
 // deploy ends the program, whatever it does, and starts the next version on the
 // same disk.
 func (s *shop) deploy() {
-	s.kill()
 	s.deploys++
-	s.config.Modules = s.versions[s.deploys%len(s.versions)]
-	s.restart()
-	resp, err := client.Get(s.url())
+	s.Use(s.versions[s.deploys%len(s.versions)])
+	s.Restart()
+	resp, err := client.Get(s.URL)
 	if err != nil {
 		s.t.Error(err)
 		return
@@ -182,16 +165,16 @@ func (s *shop) unknown(p purchase, text string) {
 }
 
 func TestTheShop(t *testing.T) {
-	versions := []map[string]string{buildShop(t, "1"), buildShop(t, "2")}
+	versions := []*worker.Built{buildShop(t, "1"), buildShop(t, "2")}
 	t.Run("charges once", func(t *testing.T) { chargesOnce(t, versions) })
 	t.Run("reports unknown outcomes", func(t *testing.T) { saysWhatItDoesNotKnow(t, versions) })
 }
 
-// chargesOnce uses customers that disconnect and return, a ledger that is
-// overloaded or loses answers at any call, and a processor that is busy, slow,
-// or closes the connection before or after a charge. Deploys happen meanwhile.
-// Each purchase must be charged once, with each kind of processor.
-func chargesOnce(t *testing.T, versions []map[string]string) {
+// chargesOnce has customers that hang up and come back, a ledger that
+// is overloaded or loses answers at every call, a processor that is busy, slow,
+// or breaks off before or after it has charged, and deploys in the middle of it
+// all. Each purchase is charged once, with each kind of processor.
+func chargesOnce(t *testing.T, versions []*worker.Built) {
 	const purchases, callers, deploys = 12, 3, 3
 	for name, bank := range map[string]*processor{
 		"with idempotency keys":  {keys: true, late: true},
@@ -293,8 +276,8 @@ func (c *customers) audit(list []purchase) {
 	c.t.Logf("%d purchases, %d deploys, statuses %v, the bank was asked %d times, troubles %v", len(list), c.deploys, c.statuses, c.bank.asked, c.bank.troubles)
 }
 
-// saysWhatItDoesNotKnow tests each kind of trouble by itself.
-func saysWhatItDoesNotKnow(t *testing.T, versions []map[string]string) {
+// saysWhatItDoesNotKnow goes through each trouble by itself.
+func saysWhatItDoesNotKnow(t *testing.T, versions []*worker.Built) {
 	bank := &processor{keys: true, script: map[string][]string{}}
 	s := openShop(t, bank, false, versions...)
 	for _, make := range []func(string, int64) purchase{order, keyed} {

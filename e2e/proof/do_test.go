@@ -121,14 +121,11 @@ func TestWorkOfDoRunsAloneAndOnce(t *testing.T) {
 	wg.Go(func() {
 		if pause(ctx, *loadFor/4) {
 			d.troubled()
-			client.Post(l.url()+"/crash", "", nil)
+			client.Post(l.URL+"/crash", "", nil)
 		}
 		if pause(ctx, *loadFor/20) {
 			d.troubled()
-			l.kill()
-			if err := l.start(); err != nil {
-				t.Error(err)
-			}
+			l.Restart()
 			d.troubled()
 		}
 	})
@@ -157,7 +154,7 @@ func (d *doing) troubled() {
 func (d *doing) watch(ctx context.Context) {
 	for pause(ctx, 20*time.Millisecond) {
 		begin := time.Now()
-		if resp, err := client.Get(d.lab.url() + "/ping"); err == nil {
+		if resp, err := client.Get(d.lab.URL + "/ping"); err == nil {
 			resp.Body.Close()
 		}
 		if time.Since(begin) > doLease/6 {
@@ -202,7 +199,7 @@ func (d *doing) do(ctx context.Context, key, id string, disturbed bool) reply {
 }
 
 func (d *doing) ask(ctx context.Context, q url.Values) (status, outcome, result string) {
-	r, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodPost, d.lab.url()+"/do?"+q.Encode(), nil)
+	r, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodPost, d.lab.URL+"/do?"+q.Encode(), nil)
 	if _, ends := ctx.Deadline(); ends && err == nil {
 		r = r.WithContext(ctx)
 	}

@@ -150,7 +150,7 @@ type stored struct {
 }
 
 func (l *lab) inspect(binding, name string) (s stored, err error) {
-	resp, err := client.Post(l.url()+"/inspect?"+url.Values{"binding": {binding}, "name": {name}}.Encode(), "", nil)
+	resp, err := client.Post(l.URL+"/inspect?"+url.Values{"binding": {binding}, "name": {name}}.Encode(), "", nil)
 	if err != nil {
 		return s, err
 	}

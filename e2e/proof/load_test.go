@@ -143,15 +143,12 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 		wg.Go(func() { disturb(ctx, l, h, "/abort", 100, 400, 5) })
 		wg.Go(func() { disturb(ctx, l, h, "/evict", 30, 90, 5) })
 		wg.Go(func() { disturb(ctx, l, h, "/crash", 900, 1500, 40) })
-		killAtTimes(t, ctx, l, h)
+		killAtTimes(ctx, l, h)
 	}
 	wg.Wait()
-	if w.disturbed { // settle needs the newer program
-		l.kill()
-		l.serve(newer, l.config.Modules["main.mjs"])
-		if err := l.start(); err != nil {
-			t.Fatal(err)
-		}
+	if w.disturbed { // what is settled is known to the newer program
+		l.Use(&newer)
+		l.Restart()
 		h.settle(t, l)
 	}
 	if slices.Contains(w.targets, "sequence") {
@@ -160,16 +157,12 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 	return h
 }
 
-func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
+func killAtTimes(ctx context.Context, l *lab, h *history) {
 	for pause(ctx, killEvery) && h.proceed(ctx, 40) {
-		l.kill()
-		h.count(kills, 1)
 		l.swap()
+		l.Restart()
+		h.count(kills, 1)
 		h.count(swaps, 1)
-		if err := l.start(); err != nil {
-			t.Error(err)
-			return
-		}
 	}
 }
 
@@ -177,7 +170,7 @@ func killAtTimes(t testing.TB, ctx context.Context, l *lab, h *history) {
 // The Worker's answer tells whether the fault happened.
 func disturb(ctx context.Context, l *lab, h *history, path string, least, most, calls int) {
 	for pause(ctx, time.Duration(least+rand.IntN(most-least))*time.Millisecond) && h.proceed(ctx, calls) {
-		resp, err := client.Post(l.url()+path, "", nil)
+		resp, err := client.Post(l.URL+path, "", nil)
 		if err != nil {
 			continue
 		}
@@ -438,9 +431,9 @@ func (c *caller) do(in input) (out output, lost int, sent bool) {
 	if c.disturbed {
 		c.addFaults(q)
 	}
-	// Not with GET, because net/http repeats a GET by itself.
-	resp, err := client.Post(c.lab.url()+"/"+in.target+"?"+q.Encode(), "", nil)
-	if err != nil { // the connection ended with workerd, and so did its calls
+	// Not GET, which net/http repeats by itself.
+	resp, err := client.Post(c.lab.URL+"/"+in.target+"?"+q.Encode(), "", nil)
+	if err != nil { // a connection ends with workerd, and all that it was about to do
 		var op *net.OpError
 		return output{unknown: true, open: os.IsTimeout(err)}, 0, !errors.As(err, &op) || op.Op != "dial"
 	}

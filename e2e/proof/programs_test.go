@@ -3,7 +3,6 @@
 package proof
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"flow.internal/capdo/e2e/internal/worker"
-	"flow.internal/capdo/internal/build"
 )
 
 // The programs are compiled from the sources of dodedupe with these changes.
@@ -35,35 +33,21 @@ var (
 
 type change struct{ file, old, new string }
 
-var (
-	built worker.Built
-	newer string // folder of the newer program
-)
+var built, newer worker.Built
 
-func TestMain(m *testing.M) {
-	scratch, err := os.MkdirTemp("", "capdo-proof-")
-	if err == nil {
-		err = buildNewer(scratch)
-	}
-	if err == nil {
-		err = overlay(scratch, "clock", clockChanges)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	worker.MainThen("worker", m, &built, func() { os.RemoveAll(scratch) })
-}
+func TestMain(m *testing.M) { worker.MainWith(m, buildPrograms) }
 
-func buildNewer(scratch string) error {
-	newer = filepath.Join(scratch, "newer")
-	if err := os.Mkdir(newer, 0o755); err != nil {
-		return err
-	}
+func buildPrograms(scratch string) (err error) {
 	if err := overlay(scratch, "later", append(newerChanges, clockChanges...)); err != nil {
 		return err
 	}
-	_, err := build.Run(context.Background(), "worker", newer, nil)
+	if newer, err = worker.Build("worker", filepath.Join(scratch, "newer")); err != nil {
+		return err
+	}
+	if err := overlay(scratch, "clock", clockChanges); err != nil {
+		return err
+	}
+	built, err = worker.Build("worker", filepath.Join(scratch, "built"))
 	return err
 }
 

@@ -11,14 +11,11 @@
 package proof
 
 import (
-	"context"
 	"flag"
-	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
 
@@ -29,73 +26,25 @@ var (
 
 // lab runs the Worker in one workerd after another, on the same disk.
 type lab struct {
-	config workerd.Config
-
+	*worker.Server
 	reports *reports
-
-	mu      sync.Mutex
-	process *workerd.Process
+	isNewer bool // serves the newer program
 }
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	main, err := filepath.Abs("testdata/main.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := newReports(t)
-	l := &lab{reports: r, config: workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Disk: t.TempDir(), Flags: []string{"unsafe_module"}, Outbound: r.address,
-		Objects: workerd.Namespaces("Dedupe", "Ledger", "Racy", "Account"),
-	}}
-	l.serve(built.Dir, main)
-	if err := l.start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		l.kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%s", tail(l.process.Log()))
-		}
-	})
-	return l
+	return &lab{reports: r, Server: built.Start(t, workerd.Config{
+		Main: "main.mjs", Flags: []string{"unsafe_module"}, Outbound: r.address,
+	})}
 }
 
-// serve makes the lab serve the program in a folder from its next start on.
-func (l *lab) serve(dir, main string) {
-	l.config.Modules = workerd.BuildModules(dir)
-	l.config.Modules["main.mjs"] = main
-}
-
-// swap switches between the program and the newer one.
+// swap has the next process serve the other program.
 func (l *lab) swap() {
-	modules := l.config.Modules
-	dir := newer
-	if filepath.Dir(modules["entry.mjs"]) == newer {
-		dir = built.Dir
+	l.isNewer = !l.isNewer
+	if l.isNewer {
+		l.Use(&newer)
+		return
 	}
-	l.serve(dir, modules["main.mjs"])
-}
-
-func (l *lab) start() error {
-	p, err := workerd.Start(context.Background(), l.config)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil {
-		l.process = p
-	}
-	return err
-}
-
-func (l *lab) kill() { l.process.Kill() }
-
-func (l *lab) url() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.process.URL
-}
-
-func tail(log string) string {
-	lines := strings.Split(log, "\n")
-	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+	l.Use(&built)
 }

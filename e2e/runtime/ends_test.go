@@ -3,7 +3,6 @@
 package runtime
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -156,11 +155,7 @@ func TestLineBelongsToOneInvocation(t *testing.T) {
 // The earliest date that capdo check accepts.
 func TestOldCompatibilityDate(t *testing.T) {
 	t.Parallel()
-	main, err := filepath.Abs("testdata/main.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := startWith(t, workerd.Config{Date: "2024-10-14", Main: "main.mjs"}, main)
+	l := startWith(t, workerd.Config{Date: "2024-10-14"})
 	l.want("/?o=a&m=ping", "pong")
 	l.want("/?o=a&m=contend&n=3", "3")
 }

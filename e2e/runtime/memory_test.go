@@ -4,24 +4,12 @@ package runtime
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"time"
 )
 
-// rss returns the resident memory of workerd, in bytes.
-func (l *lab) rss() int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", l.PID()))
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	var pages, resident int
-	fmt.Sscan(string(b), &pages, &resident)
-	return resident * os.Getpagesize()
-}
-
-// Idle objects must not hold memory of a program that has ended. Nothing may
-// hold memory of a program that was interrupted.
+// Idle objects hold nothing of a program that has ended, and nothing does of
+// one that was interrupted.
 func TestMemoryOfDeadProgramsIsFreed(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"/?m=exit", "/terminate?o=t"} {
@@ -39,10 +27,10 @@ func TestMemoryOfDeadProgramsIsFreed(t *testing.T) {
 				time.Sleep(30 * time.Millisecond)
 			}
 			if i == 1 {
-				before = l.rss()
+				before = l.Resident()
 			}
 		}
-		if grown := l.rss() - before; grown > 120<<20 { // of the 240 MB of four programs
+		if grown := l.Resident() - before; grown > 120<<20 { // of the 240 MB of four programs
 			t.Errorf("%s: grown by %d MB", end, grown>>20)
 		}
 	}

@@ -6,12 +6,10 @@
 package runtime
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -33,41 +31,24 @@ func TestMain(m *testing.M) {
 
 // lab is a workerd that serves the Worker.
 type lab struct {
-	*workerd.Process
+	*worker.Server
 	t testing.TB
 }
 
 // start serves the Worker with a disk of its own.
 func start(t testing.TB) *lab {
 	t.Helper()
-	main, err := filepath.Abs("testdata/main.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return startWith(t, workerd.Config{Main: "main.mjs"}, main)
+	return startWith(t, workerd.Config{})
 }
 
-// startWith is start with additional settings.
-func startWith(t testing.TB, c workerd.Config, main string) *lab {
+// startWith is start with a configuration that has further settings.
+func startWith(t testing.TB, c workerd.Config) *lab {
 	t.Helper()
-	c.Modules = workerd.BuildModules(built.Dir)
-	c.Modules[c.Main] = main
-	c.Binary, c.Objects, c.Disk = built.Binary, workerd.Namespaces(built.Classes...), t.TempDir()
-	c.Private = true // fetch may reach this machine
+	c.Main = "main.mjs"
+	c.Private = true // fetch reaches this machine
 	c.Flags = []string{"unsafe_module", "experimental", "enable_request_signal"}
 	c.V8Flags = []string{"--expose-gc"}
-	process, err := workerd.Start(context.Background(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &lab{process, t}
-	t.Cleanup(func() {
-		l.Kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%s", l.Log())
-		}
-	})
-	return l
+	return &lab{built.Start(t, c), t}
 }
 
 // answer is the answer to a request.

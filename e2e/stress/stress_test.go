@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -121,7 +120,7 @@ func (f figures) String() string {
 // lab is a workerd that serves the Worker, with what is known about its
 // objects.
 type lab struct {
-	*workerd.Process
+	*worker.Server
 	mix
 	t       testing.TB
 	patient *http.Client // waits for answers
@@ -141,18 +140,12 @@ type sums struct{ attempted, acknowledged, forbidden map[string]bool }
 
 func start(t testing.TB, m mix) *lab {
 	t.Helper()
-	main, err := filepath.Abs("testdata/main.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	modules := workerd.BuildModules(built.Dir)
-	modules["main.mjs"] = main
-	process := worker.Start(t, workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces(built.Classes...), Disk: t.TempDir(),
+	server := built.Start(t, workerd.Config{
+		Main: "main.mjs",
 		Vars: map[string]string{"GOGC": m.gogc}, V8Flags: []string{"--expose-gc"},
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"},
 	})
-	l := &lab{Process: process, mix: m, t: t, figures: figures{}, objects: map[place]*sums{}}
+	l := &lab{Server: server, mix: m, t: t, figures: figures{}, objects: map[place]*sums{}}
 	l.patient = &http.Client{Timeout: m.within, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 	l.leaving = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialToReset}}
 	return l

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -23,17 +22,11 @@ func (l *lab) memory() (resident, wasm int) {
 	for range 3 {
 		l.get("/collect")
 	}
-	var pages, n int
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", l.PID()))
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	fmt.Sscan(string(b), &pages, &n)
 	var s struct{ Memory int }
 	if err := json.Unmarshal([]byte(l.get("/stats")), &s); err != nil {
 		l.t.Fatal(err)
 	}
-	return n * os.Getpagesize() >> 20, s.Memory >> 20
+	return l.Resident() >> 20, s.Memory >> 20
 }
 
 // send sends n messages while the Worker accepts them, for a few seconds at

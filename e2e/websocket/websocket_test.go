@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -32,40 +31,16 @@ func TestMain(m *testing.M) { worker.Main(m, &built) }
 
 // lab is a workerd that serves the Worker.
 type lab struct {
-	*workerd.Process
-	t      testing.TB
-	config workerd.Config
+	*worker.Server
+	t testing.TB
 }
 
 func start(t testing.TB, outbound string) *lab {
 	t.Helper()
-	main, err := filepath.Abs("testdata/main.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	modules := workerd.BuildModules(built.Dir)
-	modules["main.mjs"] = main
-	l := &lab{t: t, config: workerd.Config{
-		Binary: built.Binary, Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Chat", "Stuck"), Disk: t.TempDir(),
-		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"}, Outbound: outbound,
-		V8Flags: []string{"--expose-gc"},
-	}}
-	l.restart()
-	t.Cleanup(func() {
-		l.Kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%s", l.Log())
-		}
-	})
-	return l
-}
-
-func (l *lab) restart() {
-	l.t.Helper()
-	var err error
-	if l.Process, err = workerd.Start(context.Background(), l.config); err != nil {
-		l.t.Fatal(err)
-	}
+	return &lab{t: t, Server: built.Start(t, workerd.Config{
+		Main: "main.mjs", Outbound: outbound, V8Flags: []string{"--expose-gc"},
+		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"},
+	})}
 }
 
 func (l *lab) get(path string) string {
@@ -177,7 +152,7 @@ func TestFiftyClientsHearOfAKillAndReconnect(t *testing.T) {
 				t.Errorf("round %d, client %d did not notice the kill: %v", round, i, err)
 			}
 		})
-		l.restart()
+		l.Restart()
 	}
 }
 

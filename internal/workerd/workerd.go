@@ -31,6 +31,7 @@ type Config struct {
 	Main        string // "entry.mjs"
 	Objects     []Namespace
 	Disk        string   // folder of the objects' storage
+	Port        int      // of 127.0.0.1; 0 means any that is free
 	Flags       []string // compatibility flags
 	V8Flags     []string
 	Date        string            // compatibility date; empty means CompatibilityDate
@@ -217,7 +218,7 @@ const config :Workerd.Config = (
 	if c.Outbound != "" {
 		fmt.Fprintf(&b, ", (name = \"outbound\", external = (address = %q, http = ()))", c.Outbound)
 	}
-	b.WriteString(" ],\n  sockets = [ (name = \"http\", address = \"127.0.0.1:0\", http = (), service = \"main\") ],\n")
+	fmt.Fprintf(&b, " ],\n  sockets = [ (name = \"http\", address = \"127.0.0.1:%d\", http = (), service = \"main\") ],\n", c.Port)
 	fmt.Fprintf(&b, "  v8Flags = %s,\n);\nconst w :Workerd.Worker = (\n  modules = [\n", list(c.V8Flags))
 	for _, m := range ListModules(c.Modules, c.Main) {
 		file, err := filepath.Rel(dir, m.File)

@@ -8,7 +8,7 @@ const NativePromise = Promise;
 const checkpoint = new Function("%PerformMicrotaskCheckpoint()"); // node --allow-natives-syntax
 const SECTION_LIMIT = 30_000, AFTER_ANSWER = 30_000;
 
-export class Domain {
+class Domain {
   constructor(name, call = null) {
     this.id = ++sim.sequence;
     this.name = name; // the object's name; null for a request
@@ -55,7 +55,7 @@ export class Domain {
   }
 }
 
-export const resetError = (message) => Object.assign(new Error(message), { durableObjectReset: true });
+const resetError = (message) => Object.assign(new Error(message), { durableObjectReset: true });
 
 export class Platform {
   // glue is {GoObject, fetchWorker}. random returns numbers below 1.

@@ -9,7 +9,6 @@ import (
 
 	"flow.internal/capdo/internal/build"
 	"flow.internal/capdo/internal/node"
-	"flow.internal/capdo/internal/workerd"
 )
 
 // Built is a Worker that can be served in workerd.
@@ -19,38 +18,20 @@ type Built struct {
 	Classes []string // classes that the program registers
 }
 
-// Start serves the Worker until the test ends. c has the special settings.
-func (b *Built) Start(t testing.TB, c workerd.Config) *workerd.Process {
-	t.Helper()
-	c.Binary, c.Main, c.Disk = b.Binary, "entry.mjs", t.TempDir()
-	c.Modules, c.Objects = workerd.BuildModules(b.Dir), workerd.Namespaces(b.Classes...)
-	return Start(t, c)
-}
-
-// Start runs workerd until the test ends. If the test fails, it prints
-// workerd's output.
-func Start(t testing.TB, c workerd.Config) *workerd.Process {
-	t.Helper()
-	p, err := workerd.Start(context.Background(), c)
+// Build builds the program in a folder to dir.
+func Build(folder, dir string) (b Built, err error) {
+	b.Dir = dir
+	if b.Binary, err = node.Workerd("."); err != nil {
+		return b, err
+	}
+	r, err := build.Run(context.Background(), folder, dir, nil)
 	if err != nil {
-		t.Fatal(err)
+		return b, err
 	}
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Logf("workerd printed:\n%s", excerpt(p.Log()))
-		}
-	})
-	return p
-}
-
-// excerpt returns the beginning and the end of a log.
-func excerpt(log string) string {
-	const most = 3000
-	if len(log) <= 2*most {
-		return log
+	for _, c := range r.Classes {
+		b.Classes = append(b.Classes, c.Name)
 	}
-	return log[:most] + "\n…\n" + log[len(log)-most:]
+	return b, nil
 }
 
 // Main builds the program in the folder worker to *built, runs the tests, and
@@ -58,12 +39,17 @@ func excerpt(log string) string {
 func Main(m *testing.M, built *Built) { MainOf("worker", m, built) }
 
 // MainOf is Main for the program in another folder.
-func MainOf(folder string, m *testing.M, built *Built) { MainThen(folder, m, built, func() {}) }
+func MainOf(folder string, m *testing.M, built *Built) {
+	MainWith(m, func(scratch string) (err error) {
+		*built, err = Build(folder, scratch)
+		return err
+	})
+}
 
-// MainThen is MainOf, but calls then before it exits.
-func MainThen(folder string, m *testing.M, built *Built, then func()) {
-	code, err := run(folder, m, built)
-	then()
+// MainWith calls prepare with a folder that exists until all tests are over,
+// runs the tests, and exits.
+func MainWith(m *testing.M, prepare func(scratch string) error) {
+	code, err := run(m, prepare)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -71,20 +57,14 @@ func MainThen(folder string, m *testing.M, built *Built, then func()) {
 	os.Exit(code)
 }
 
-func run(folder string, m *testing.M, built *Built) (code int, err error) {
-	if built.Dir, err = os.MkdirTemp("", "capdo-e2e-"); err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(built.Dir)
-	if built.Binary, err = node.Workerd("."); err != nil {
-		return 0, err
-	}
-	r, err := build.Run(context.Background(), folder, built.Dir, nil)
+func run(m *testing.M, prepare func(scratch string) error) (code int, err error) {
+	scratch, err := os.MkdirTemp("", "capdo-e2e-")
 	if err != nil {
 		return 0, err
 	}
-	for _, c := range r.Classes {
-		built.Classes = append(built.Classes, c.Name)
+	defer os.RemoveAll(scratch)
+	if err := prepare(scratch); err != nil {
+		return 0, err
 	}
 	return m.Run(), nil
 }

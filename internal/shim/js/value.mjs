@@ -11,11 +11,11 @@ const UNDEFINED = 0, NULL = 1, FALSE = 2, TRUE = 3, NUMBER = 4, STRING = 5, BYTE
   REF = 11, ERROR = 12, PENDING = 13, INT = 14, STRING_PLACE = 15, BYTES_PLACE = 16;
 
 // Limits of one encoded value. Go needs up to 24 bytes for each value in an
-// array, and each level of nesting takes stack on both sides. An isolate has
-// only 128 MB.
-export const MAX_DEPTH = 500;
-export const MAX_VALUES = 1 << 21;
-export const MAX_BYTES = 64 << 20;
+// array, and each level of nesting takes stack on both sides; 128 MB are all
+// that an isolate has.
+const MAX_DEPTH = 500;
+const MAX_VALUES = 1 << 21;
+const MAX_BYTES = 64 << 20;
 
 // MAX_BITS is the largest size of a BigInt. Beyond it, writing the digits takes
 // seconds.
