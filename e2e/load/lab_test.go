@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -276,7 +277,7 @@ func (l *lab) resident() int { return l.server.Resident() / 1024 }
 // cpu returns the CPU time that workerd's process has taken, to 10 ms.
 func (l *lab) cpu() time.Duration {
 	l.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", l.process.PID()))
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", l.server.PID()))
 	if err != nil {
 		l.Fatal(err)
 	}
