@@ -437,7 +437,8 @@ export class Runtime {
       context.addPromise(-1);
       if (this.dead) context.abort();
       if (this.dead || context.closed) return abandon(v);
-      const size = v instanceof Uint8Array ? this.pass(context, v, id) : this.keep(context, v, id);
+      const isSimple = v instanceof Uint8Array || typeof v !== "object" && typeof v !== "function";
+      const size = isSimple ? this.pass(context, v, id) : this.keep(context, v, id);
       dispose(v);
       this.turn(context, "capdo_settle", id, size);
       context.rest();
