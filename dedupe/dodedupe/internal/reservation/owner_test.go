@@ -17,7 +17,7 @@ func TestAnOwnerStandsForItsToken(t *testing.T) {
 			t.Errorf("%q: %x", token, got)
 		}
 	}
-	if OwnerOf("") == OwnerOf("") {
+	if one, other := OwnerOf(""), OwnerOf(""); one == other {
 		t.Error("two empty tokens have one owner")
 	}
 }
