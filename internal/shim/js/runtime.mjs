@@ -309,9 +309,12 @@ export class Runtime {
     const isFree = this.writer !== null && !this.dead && this.inbox > 0;
     if (isFree) this.memory();
     const out = this.encode(v, context, isFree ? this.u8 : null, this.view, this.inbox, this.inbox + INBOX);
-    if (!(out instanceof Encoded)) return -out;
-    context.encoded.set(id, out);
-    return out.size;
+    if (out instanceof Encoded) {
+      context.encoded.set(id, out);
+      return out.size;
+    }
+    context.encoded.delete(id); // it was there for a promise
+    return -out;
   }
 
   // pack writes v into Go's buffer and returns its size. If v does not fit,

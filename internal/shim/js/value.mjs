@@ -163,7 +163,7 @@ export class Writer {
   // its references.
   encode(v, context, memory, view, start, end) {
     this.u8 = memory ?? this.own;
-    this.view = view ?? this.ownView;
+    this.view = memory ? view : this.ownView;
     this.start = this.pos = memory ? start : 0;
     this.end = memory ? end : this.own.length;
     this.context = context;
