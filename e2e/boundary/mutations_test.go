@@ -33,7 +33,6 @@ var mutations = []struct{ name, file, from, to string }{
 	{"an own property __proto__ is a prototype", "value.mjs", `if (key === "__proto__") Object.defineProperty`, `if (false) Object.defineProperty`},
 	{"any value with an error's prototype is passed on", "value.mjs", "export const asError = (e) => toError(errorFields(e));", "export const asError = (e) => attempt(() => e instanceof Error, false) ? e : toError(errorFields(e));"},
 	{"a thenable is trusted to be a promise", "runtime.mjs", "then(promise, settle, (e) => settle(asError(e)));", "thenable.then(settle, (e) => settle(asError(e)));"},
-	{"numbers in use are reused", "runtime.mjs", "if (this.lastID === MAX_ID) this.isSecondRound = true;", ""},
 	{"a reference is freed twice", "context.mjs", "this.refs[ref] = undefined;\n    this.unused.push(ref);", "this.unused.push(ref, ref);"},
 }
 

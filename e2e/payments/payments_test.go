@@ -269,7 +269,7 @@ func TestWhatIsNotAPaymentIsRefused(t *testing.T) {
 		{"POST", "/payments", body("pay_3"), 403, "foreign_origin", []string{"Origin", "http://evil.example"}},
 		{"POST", "/payments", body("pay_3"), 403, "foreign_origin", []string{"Sec-Fetch-Site", "cross-site"}},
 		{"GET", "/console/state", "", 403, "foreign_origin", []string{"Sec-Fetch-Site", "same-site"}},
-		{"GET", "/console/state", "", 401, "the token", []string{"Host", "pay.example.com"}},
+		{"GET", "/console/state", "", 401, "requires a token", []string{"Host", "pay.example.com"}},
 		{"POST", "/payments", body("pay_3"), 401, "PAYMENTS_TOKEN", []string{"CF-Connecting-IP", "192.0.2.7"}},
 		{"POST", "/payments", body("pay_3"), 401, "PAYMENTS_TOKEN", []string{"Host", "pay.example.com"}},
 		{"POST", "/payments", body("pay_3"), 401, "PAYMENTS_TOKEN", []string{"Host", "pay.example.com", "Authorization", "Bearer t"}},

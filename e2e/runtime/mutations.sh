@@ -55,4 +55,6 @@ mutate "the memory limit does not give way" TestManyGoroutinesUseFiles $jsrt/mem
 	's/\t\tnew\(collection\)\.watch\(memoryLimit\)\n//'
 mutate "there is no memory limit" TestGarbageDoesNotGrowMemoryToTheLimit $jsrt/memory_js.go \
 	's/setMemoryLimit\(-1\) == math\.MaxInt64/false \&\& setMemoryLimit(-1) == math.MaxInt64/'
+mutate "numbers in use are reused" TestNumbersStartAnew $js/runtime.mjs \
+	's/if \(this\.lastID === MAX_ID\) this\.isSecondRound = true;//'
 exit $failed
