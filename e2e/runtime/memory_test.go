@@ -94,6 +94,25 @@ func TestManyLargeIdleObjectsFit(t *testing.T) {
 	}
 }
 
+// 10,000 objects of a ledger are alive at once. wasm memory never shrinks, so it
+// is the most that they ever took, garbage included.
+func TestManyLiveObjectsAreSmall(t *testing.T) {
+	t.Parallel()
+	l := startWithoutIdling(t)
+	l.want("/?m=wake&from=0&to=100", "awake")
+	before := l.size()
+	for from := 100; from < 10_000; from += 300 {
+		l.want(fmt.Sprintf("/?m=wake&from=%d&to=%d", from, from+300), "awake")
+	}
+	memory, alive := l.memory(), l.size()
+	t.Logf("%d objects are alive: %.1f MiB of wasm memory, before %.1f; %d bytes of Go's heap each",
+		alive.Contexts, float64(memory)/(1<<20), float64(before.Memory)/(1<<20),
+		(alive.Heap-before.Heap)/(alive.Contexts-before.Contexts))
+	if alive.Contexts < 10_000 || memory > 32<<20 {
+		t.Errorf("%+v", alive)
+	}
+}
+
 // The platform ends an isolate at 128 MB, and wasm memory never shrinks.
 func TestGarbageDoesNotGrowMemoryToTheLimit(t *testing.T) {
 	t.Parallel()

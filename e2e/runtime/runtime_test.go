@@ -11,7 +11,9 @@ import (
 	"encoding/json"
 	"flag"
 	"io"
+	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -48,10 +50,37 @@ func start(t testing.TB) *lab {
 	return startWith(t, workerd.Config{Main: "main.mjs"}, main)
 }
 
+// startWithoutIdling serves the Worker in a runtime that keeps objects for an
+// hour without an event, however slow the machine is. Storage is in memory: on
+// disk workerd has three files open for each object.
+func startWithoutIdling(t testing.TB) *lab {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(built.Dir, "runtime.mjs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := strings.Replace(string(b), "const IDLE_MS = 10_000;", "const IDLE_MS = 3_600_000;", 1)
+	if source == string(b) {
+		t.Fatal("runtime.mjs has no IDLE_MS of 10 s")
+	}
+	file := filepath.Join(t.TempDir(), "runtime.mjs")
+	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	main, err := filepath.Abs("testdata/main.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startWith(t, workerd.Config{Main: "main.mjs", InMemory: true,
+		Modules: map[string]string{"runtime.mjs": file}}, main)
+}
+
 // startWith is start with a configuration that has further settings.
 func startWith(t testing.TB, c workerd.Config, main string) *lab {
 	t.Helper()
-	c.Modules = workerd.BuildModules(built.Dir)
+	modules := workerd.BuildModules(built.Dir)
+	maps.Copy(modules, c.Modules)
+	c.Modules = modules
 	c.Modules[c.Main] = main
 	c.Binary, c.Objects, c.Disk = built.Binary, workerd.Namespaces(built.Classes...), t.TempDir()
 	c.Private = true // fetch reaches this machine

@@ -4,6 +4,7 @@ package stress
 
 import (
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // round is how long a soak runs a mix before it checks what has become of it,
-// and goes on with another.
+// and how much is used. All mixes run at once, each in a workerd that stays.
 const round = 30 * time.Second
 
 func TestSoak(t *testing.T) {
@@ -33,15 +34,25 @@ func TestSoak(t *testing.T) {
 		}
 	}()
 	all, total, rounds := append(mixes[:len(mixes):len(mixes)], resets), figures{}, 0
-	for s := firstSeed(); time.Since(begin) < *soakFor && !t.Failed(); s++ {
-		m := all[rounds%len(all)]
-		t.Run(m.name, func(t *testing.T) {
-			for name, n := range m.run(t, s, min(round, *soakFor)) {
-				total[name] += n
-			}
-		})
-		rounds++
-	}
+	var mu sync.Mutex
+	t.Run("mixes", func(t *testing.T) {
+		for i, m := range all {
+			t.Run(m.name, func(t *testing.T) {
+				t.Parallel()
+				done := 0
+				did := m.run(t, firstSeed()+uint64(i)<<32, round, func(n int) bool {
+					done = n
+					return n < 3 || time.Since(begin) < *soakFor
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				rounds += done
+				for name, n := range did {
+					total[name] += n
+				}
+			})
+		}
+	})
 	close(over)
 	bar.Finish()
 	os.Stderr.WriteString("\n")

@@ -4,7 +4,7 @@ import { RpcTarget } from "cloudflare:workers";
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
 import { runtime, stats } from "./shim.mjs";
-export const { Dedupe } = entry;
+export const { Dedupe, Ledger } = entry;
 
 // What is remote in an RPC result, until the caller disposes of it.
 let undisposed = 0;

@@ -3,7 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"sync"
+
+	"flow.internal/capdo/dedupe/dodedupe"
 )
 
 var (
@@ -31,4 +35,30 @@ var memory = scenarioMap{
 		}
 		return "done", nil
 	},
+	"wake": wake,
+}
+
+// wake has the objects of the keys from..to constructed, 50 at a time. Each
+// reads that it has nothing stored.
+func wake(ctx context.Context, c *call) (string, error) {
+	ledger, err := dodedupe.NewLedger(c.env, nil)
+	if err != nil {
+		return "", err
+	}
+	var failed error
+	var wg sync.WaitGroup
+	free := make(chan struct{}, 50)
+	for i := c.int("from"); i < c.int("to"); i++ {
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			if err := ledger.Forget(ctx, fmt.Append(nil, "live", i)); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = errors.Join(failed, err)
+			}
+		})
+	}
+	wg.Wait()
+	return "awake", failed
 }
