@@ -51,9 +51,9 @@ func start(t testing.TB) *lab {
 }
 
 // startWithoutIdling serves the Worker in a runtime that keeps objects for an
-// hour without an event, however slow the machine is. Storage is in memory: on
-// disk workerd has three files open for each object.
-func startWithoutIdling(t testing.TB) *lab {
+// hour without an event, however slow the machine is. Storage in memory is
+// key-value storage. On disk workerd has three files open for each object.
+func startWithoutIdling(t testing.TB, inMemory bool) *lab {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(built.Dir, "runtime.mjs"))
 	if err != nil {
@@ -71,7 +71,7 @@ func startWithoutIdling(t testing.TB) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startWith(t, workerd.Config{Main: "main.mjs", InMemory: true,
+	return startWith(t, workerd.Config{Main: "main.mjs", InMemory: inMemory,
 		Modules: map[string]string{"runtime.mjs": file}}, main)
 }
 
