@@ -65,7 +65,7 @@ func objectsAxis(quick bool) *axis {
 			break
 		}
 		a.points = append(a.points, &point{op: "taken", title: "claim of a taken key", x: count(n),
-			scope: "objects", keys: n, asleep: n > 1000, callers: 16, requests: 1000})
+			scope: "objects", keys: n, asleep: n > 1000, callers: 16, requests: 400})
 	}
 	return a
 }
@@ -77,7 +77,7 @@ func keysAxis(quick bool) *axis {
 			break
 		}
 		base := point{x: count(n), buckets: 1, scope: "keys" + strconv.Itoa(n), keys: n,
-			filled: true, callers: 16, requests: 800}
+			filled: true, callers: 16, requests: 300}
 		a.add(base, "taken", "claim of a taken key")
 		a.add(base, "new", "claim of a new key")
 	}
@@ -94,7 +94,7 @@ func sizesAxis() *axis {
 	for _, s := range []struct {
 		x              string
 		size, requests int
-	}{{"0", 0, 400}, {"1 KiB", 1 << 10, 400}, {"64 KiB", 64 << 10, 200}, {"1 MiB", 1 << 20, 40}} {
+	}{{"0", 0, 200}, {"1 KiB", 1 << 10, 200}, {"64 KiB", 64 << 10, 100}, {"1 MiB", 1 << 20, 24}} {
 		base := point{x: s.x, buckets: 1, scope: "sizes" + strconv.Itoa(s.size), keys: 1,
 			size: s.size, callers: 4, requests: s.requests}
 		a.add(base, "taken", "claim of a completed key")
@@ -106,9 +106,9 @@ func sizesAxis() *axis {
 func callersAxis() *axis {
 	a := &axis{name: "callers", title: "Callers", label: "callers"}
 	for _, n := range []int{1, 4, 16, 64, 256} {
-		base := point{x: strconv.Itoa(n), scope: "callers", keys: 32, callers: n, requests: 1000}
+		base := point{x: strconv.Itoa(n), scope: "callers", keys: 32, callers: n, requests: 400}
 		a.add(base, "taken", "claim of a taken key, per key")
-		base.buckets, base.requests = 16, 600
+		base.buckets, base.requests = 16, 300
 		a.add(base, "new", "claim of a new key, in 16 buckets")
 	}
 	return a
@@ -118,17 +118,17 @@ func mappingAxis() *axis {
 	a := &axis{name: "mapping", title: "PerKey and Buckets", label: "mapping"}
 	for _, n := range []int{0, 1, 16, 256} {
 		x := fmt.Sprintf("Buckets(%d)", n)
-		base := point{buckets: n, scope: "mapping", keys: 1000, callers: 16, requests: 600}
+		base := point{buckets: n, scope: "mapping", keys: 500, callers: 16, requests: 200}
 		if n == 0 {
-			x, base.keys, base.requests = "PerKey()", 32, 200
+			x, base.keys, base.requests = "PerKey()", 32, 100
 		}
 		base.x = x
 		a.add(base, "new", "claim of a new key")
 		a.add(base, "work", "claim and completion of a new key")
-		base.requests = 800
+		base.requests = 300
 		a.add(base, "taken", "claim of a taken key")
 		if n > 0 {
-			base.requests = 100
+			base.requests = 64
 			a.add(base, "first", "first claim in a new bucket")
 		}
 	}
@@ -312,20 +312,22 @@ func (p *plan) runGrowth(ctx context.Context, run growthRun) error {
 		w.limit = 0
 		return p.profileOf(ctx, growthPeer, w, point.callers, run.pprof)
 	}
-	g, err := p.growth(ctx, axes)
-	if err != nil {
-		return err
-	}
-	g.Quick = run.quick
+	save := func(g *Growth) error { g.Quick = run.quick; return g.write(run.out, axes) }
 	if run.only != "" {
-		g.printTable(os.Stdout)
-		return nil
+		save = func(*Growth) error { return nil }
 	}
-	return g.write(run.out, axes)
+	g, err := p.growth(ctx, axes, save)
+	if err == nil && run.only != "" {
+		g.printTable(os.Stdout)
+	}
+	return err
 }
 
-// growth measures the axes.
-func (p *plan) growth(ctx context.Context, axes []*axis) (*Growth, error) {
+// growth measures the axes. It saves what it has after each: a run that is
+// interrupted has not been for nothing.
+func (p *plan) growth(
+	ctx context.Context, axes []*axis, save func(*Growth) error,
+) (*Growth, error) {
 	dir, err := os.MkdirTemp("", "capdo-bench-")
 	if err != nil {
 		return nil, err
@@ -355,12 +357,16 @@ func (p *plan) growth(ctx context.Context, axes []*axis) (*Growth, error) {
 		if err := p.growthOf(ctx, b, modules, a, g, bar); err != nil {
 			return nil, err
 		}
+		g.LoadAfter = machineLoad()
+		if err := save(g); err != nil {
+			return nil, err
+		}
 	}
 	if g.Storage, err = p.storage(ctx, b, modules); err != nil {
 		return nil, err
 	}
 	g.LoadAfter = machineLoad()
-	return g, nil
+	return g, save(g)
 }
 
 // growthOf measures one axis, its points in turns.

@@ -276,6 +276,9 @@ func (g *Growth) write(dir string, axes []*axis) error {
 		filepath.Join(results, "growth.json"): append(b, '\n'),
 	}
 	for _, a := range axes {
+		if len(g.ops(a.name)) == 0 {
+			continue
+		}
 		name := filepath.Join(results, "growth-"+a.name)
 		files[name+".csv"], files[name+".svg"] = g.csv(a.name), g.chart(a).svg()
 	}

@@ -99,8 +99,8 @@ func (m mix) run(t *testing.T, seed uint64, d time.Duration, more func(round int
 		l.objects = map[place]*sums{}
 		used = append(used, l.usage())
 	}
-	l.checkGrowth(used)
 	l.checkTables()
+	l.checkGrowth(used)
 	t.Logf("%v", l.figures)
 	return l.figures
 }
