@@ -99,7 +99,7 @@ func TestManyLargeIdleObjectsFit(t *testing.T) {
 // took, garbage included.
 func TestManyLiveObjectsAreSmall(t *testing.T) {
 	t.Parallel()
-	const own = 512
+	const own = 640
 	l := startWithoutIdling(t, true)
 	l.want(fmt.Sprintf("/?m=objectsize&n=%d", own), "")
 	many := l.wake("lab", 10_000)

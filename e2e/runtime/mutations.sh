@@ -55,4 +55,8 @@ mutate "the memory limit does not give way" TestManyGoroutinesUseFiles $jsrt/mem
 	's/\t\tnew\(collection\)\.watch\(memoryLimit\)\n//'
 mutate "there is no memory limit" TestGarbageDoesNotGrowMemoryToTheLimit $jsrt/memory_js.go \
 	's/setMemoryLimit\(-1\) == math\.MaxInt64/false \&\& setMemoryLimit(-1) == math.MaxInt64/'
+mutate "an object takes 2 KiB more" TestManyLiveObjectsAreSmall $jsrt/boundary_js.go \
+	's/c = \&Context\{id: id\}/c = \&Context{id: id, objectID: string(make([]byte, 2048))}/'
+mutate "an idle object stays" TestIdleObjectsLeaveGo $js/runtime.mjs \
+	's/if \(!c\.state \|\| c\.isOpen\(\) \|\| c\.idleSince >= before\) continue;/continue;/'
 exit $failed
