@@ -24,12 +24,13 @@ var growthPeer = &peer{Name: "growth", Title: "growth", Main: "growth.mjs", Go: 
 // workerd process of its own.
 type axis struct {
 	name, title, label string
+	bars               bool // its values have no order
 	points             []*point
 }
 
 // point is an operation where an axis has a value.
 type point struct {
-	op       string // taken, new, work or first
+	op       string // taken, new, or work: claim and completion of a new key
 	title    string
 	x        string
 	buckets  int    // 0: an object per key
@@ -37,6 +38,7 @@ type point struct {
 	keys     int    // that exist
 	filled   bool   // they were not claimed, but written by fill
 	asleep   bool   // their objects have been evicted
+	fresh    bool   // each new key is the first of its bucket
 	size     int    // of results, in bytes
 	callers  int
 	requests int // in one measurement
@@ -65,7 +67,7 @@ func objectsAxis(quick bool) *axis {
 			break
 		}
 		a.points = append(a.points, &point{op: "taken", title: "claim of a taken key", x: count(n),
-			scope: "objects", keys: n, asleep: n > 1000, callers: 16, requests: 400})
+			scope: "objects", keys: n, asleep: n > 1000, callers: 16, requests: 800})
 	}
 	return a
 }
@@ -77,7 +79,7 @@ func keysAxis(quick bool) *axis {
 			break
 		}
 		base := point{x: count(n), buckets: 1, scope: "keys" + strconv.Itoa(n), keys: n,
-			filled: true, callers: 16, requests: 300}
+			filled: true, callers: 16, requests: 600}
 		a.add(base, "taken", "claim of a taken key")
 		a.add(base, "new", "claim of a new key")
 	}
@@ -94,7 +96,7 @@ func sizesAxis() *axis {
 	for _, s := range []struct {
 		x              string
 		size, requests int
-	}{{"0", 0, 200}, {"1 KiB", 1 << 10, 200}, {"64 KiB", 64 << 10, 100}, {"1 MiB", 1 << 20, 24}} {
+	}{{"0", 0, 300}, {"1 KiB", 1 << 10, 300}, {"64 KiB", 64 << 10, 150}, {"1 MiB", 1 << 20, 40}} {
 		base := point{x: s.x, buckets: 1, scope: "sizes" + strconv.Itoa(s.size), keys: 1,
 			size: s.size, callers: 4, requests: s.requests}
 		a.add(base, "taken", "claim of a completed key")
@@ -106,32 +108,29 @@ func sizesAxis() *axis {
 func callersAxis() *axis {
 	a := &axis{name: "callers", title: "Callers", label: "callers"}
 	for _, n := range []int{1, 4, 16, 64, 256} {
-		base := point{x: strconv.Itoa(n), scope: "callers", keys: 32, callers: n, requests: 400}
+		base := point{x: strconv.Itoa(n), scope: "callers", keys: 32, callers: n, requests: 800}
 		a.add(base, "taken", "claim of a taken key, per key")
-		base.buckets, base.requests = 16, 300
+		base.buckets, base.requests = 16, 500
 		a.add(base, "new", "claim of a new key, in 16 buckets")
 	}
 	return a
 }
 
 func mappingAxis() *axis {
-	a := &axis{name: "mapping", title: "PerKey and Buckets", label: "mapping"}
+	a := &axis{name: "mapping", title: "PerKey and Buckets", label: "mapping", bars: true}
 	for _, n := range []int{0, 1, 16, 256} {
-		x := fmt.Sprintf("Buckets(%d)", n)
-		base := point{buckets: n, scope: "mapping", keys: 500, callers: 16, requests: 200}
+		base := point{x: fmt.Sprintf("Buckets(%d)", n), buckets: n, scope: "mapping", keys: 500,
+			callers: 16, requests: 400}
 		if n == 0 {
-			x, base.keys, base.requests = "PerKey()", 32, 100
+			base.x, base.keys, base.requests = "PerKey()", 32, 150
 		}
-		base.x = x
 		a.add(base, "new", "claim of a new key")
 		a.add(base, "work", "claim and completion of a new key")
-		base.requests = 300
+		base.requests = 800
 		a.add(base, "taken", "claim of a taken key")
-		if n > 0 {
-			base.requests = 64
-			a.add(base, "first", "first claim in a new bucket")
-		}
 	}
+	a.add(point{x: "a new bucket", buckets: 16, scope: "mapping", keys: 500, fresh: true,
+		callers: 16, requests: 150}, "new", "claim of a new key")
 	return a
 }
 
@@ -163,12 +162,12 @@ func (p *point) do(s *server, serial int) error {
 		}
 		return s.ask("/claim"+p.mapping()+"&key="+p.key(n), "taken "+strconv.Itoa(p.size))
 	case "new":
+		if p.fresh {
+			return s.ask(fmt.Sprintf("/claim%s-%d&key=k", p.mapping(), serial), "acquired")
+		}
 		return s.ask("/claim"+p.mapping()+"&key="+p.newKey(serial), "acquired")
-	case "work":
-		return s.ask(fmt.Sprintf("/work%s&key=%s&size=%d", p.mapping(), p.newKey(serial), p.size),
-			"done")
 	}
-	return s.ask(fmt.Sprintf("/claim%s-%d&key=k", p.mapping(), serial), "acquired")
+	return s.ask(fmt.Sprintf("/work%s&key=%s&size=%d", p.mapping(), p.newKey(serial), p.size), "done")
 }
 
 // key is one that exists.
@@ -339,7 +338,7 @@ func (p *plan) growth(
 	}
 	steps := 1
 	for _, a := range axes {
-		steps += len(a.points) * (1 + p.rounds)
+		steps += len(a.points) * (2 + p.rounds)
 	}
 	bar := progressbar.NewOptions(steps, progressbar.OptionSetWriter(p.progress),
 		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
@@ -388,10 +387,14 @@ func (p *plan) growthOf(
 		rows = append(rows, &Point{Axis: a.name, Op: point.op, X: point.x,
 			Row: Row{Work: point.title, Peer: growthPeer.Name, Callers: point.callers}})
 	}
-	for range p.rounds {
+	for round := range p.rounds + 1 { // in the first one V8 compiles: it does not count
 		for i, point := range a.points {
 			bar.Describe(point.id(a))
-			if err := rows[i].measure(ctx, s, point); err != nil {
+			row := rows[i]
+			if round == 0 {
+				row = &Point{}
+			}
+			if err := row.measure(ctx, s, point); err != nil {
 				return err
 			}
 			bar.Add(1)

@@ -84,11 +84,15 @@ func TestGrowthReport(t *testing.T) {
 			t.Errorf("the page has no %q:\n%s", want, page)
 		}
 	}
-	l := g.chart(a)
+	l := g.lines(a)
 	if high, low := l.y(2, 2), l.y(1, 2); high != lineTop || low != lineTop+lineHeight/2 {
 		t.Errorf("y of the largest is %v, of half of it %v", high, low)
 	}
 	if svg := string(l.svg()); strings.Count(svg, "<circle") != 2 || !strings.Contains(svg, ">10,000<") {
+		t.Error(svg)
+	}
+	a.bars, a.points = true, []*point{{x: "1,000"}}
+	if svg := string(g.svg(a)); !strings.Contains(svg, "1,000 = 1") || strings.Count(svg, "<rect") != 5 {
 		t.Error(svg)
 	}
 	if csv := string(g.csv("keys")); !strings.Contains(csv, "claim of a new key,\"10,000\",16,10,200.00") {

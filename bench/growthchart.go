@@ -8,6 +8,27 @@ import (
 	"html"
 )
 
+// svg is the chart of an axis: the CPU of each operation, where that of its first
+// value is 1.
+func (g *Growth) svg(a *axis) []byte {
+	if !a.bars {
+		return g.lines(a).svg()
+	}
+	c := &chart{title: "CPU of a request, " + a.points[0].x + " = 1"}
+	for i, op := range g.ops(a.name) {
+		points := g.at(a.name, op)
+		bars := group{label: points[0].Work}
+		for _, p := range points {
+			if i == 0 {
+				c.series = append(c.series, p.X)
+			}
+			bars.values = append(bars.values, g.ratio(p))
+		}
+		c.groups = append(c.groups, bars)
+	}
+	return c.svg()
+}
+
 // lines is a chart of lines over the same few values of x, which are equally far
 // apart.
 type lines struct {
@@ -21,8 +42,8 @@ type series struct {
 	values []float64 // one for each x
 }
 
-// chart has a line for each operation: its CPU, where that of the first x is 1.
-func (g *Growth) chart(a *axis) *lines {
+// lines has a line for each operation.
+func (g *Growth) lines(a *axis) *lines {
 	l := &lines{title: "CPU of a request, first value = 1", label: a.label}
 	for _, op := range g.ops(a.name) {
 		points := g.at(a.name, op)
@@ -32,11 +53,7 @@ func (g *Growth) chart(a *axis) *lines {
 			xs = append(xs, p.X)
 			s.values = append(s.values, g.ratio(p))
 		}
-		if len(xs) > len(l.xs) {
-			l.xs = xs
-		}
-		// a shorter line ends at the last x
-		s.values = append(make([]float64, len(l.xs)-len(xs)), s.values...)
+		l.xs = xs
 		l.series = append(l.series, s)
 	}
 	return l

@@ -75,7 +75,7 @@ func (p *plan) storage(
 }
 
 func (s *server) store(p *point) (row Storage, err error) {
-	first := *p // the program has started, and the buckets exist
+	first := *p // after it V8 has compiled, and the program has started
 	first.scope, first.keys = "first", 64
 	if err := first.claimAll(s); err != nil {
 		return row, err
@@ -280,7 +280,7 @@ func (g *Growth) write(dir string, axes []*axis) error {
 			continue
 		}
 		name := filepath.Join(results, "growth-"+a.name)
-		files[name+".csv"], files[name+".svg"] = g.csv(a.name), g.chart(a).svg()
+		files[name+".csv"], files[name+".svg"] = g.csv(a.name), g.svg(a)
 	}
 	for name, content := range files {
 		if err := os.WriteFile(name, content, 0o644); err != nil {
