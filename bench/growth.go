@@ -313,28 +313,24 @@ func (p *plan) runGrowth(ctx context.Context, run growthRun) error {
 	}
 	save := func(g *Growth) error { g.Quick = run.quick; return g.write(run.out, axes) }
 	if run.only != "" {
-		save = func(*Growth) error { return nil }
+		save = func(g *Growth) error { g.printTable(os.Stdout); return nil }
 	}
-	g, err := p.growth(ctx, axes, save)
-	if err == nil && run.only != "" {
-		g.printTable(os.Stdout)
-	}
-	return err
+	return p.growth(ctx, axes, run.only == "", save)
 }
 
-// growth measures the axes. It saves what it has after each: a run that is
-// interrupted has not been for nothing.
+// growth measures the axes, and what keys take if it is to. It saves what it has
+// after each: a run that is interrupted has not been for nothing.
 func (p *plan) growth(
-	ctx context.Context, axes []*axis, save func(*Growth) error,
-) (*Growth, error) {
+	ctx context.Context, axes []*axis, storage bool, save func(*Growth) error,
+) error {
 	dir, err := os.MkdirTemp("", "capdo-bench-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer os.RemoveAll(dir)
 	b, err := newBuilder(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	steps := 1
 	for _, a := range axes {
@@ -342,30 +338,30 @@ func (p *plan) growth(
 	}
 	bar := progressbar.NewOptions(steps, progressbar.OptionSetWriter(p.progress),
 		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(200*time.Millisecond),
 		progressbar.OptionSetDescription("building"))
 	defer bar.Close()
 	g := &Growth{Date: time.Now().UTC().Format(time.DateOnly), Versions: versions(b),
 		Rounds: p.rounds, LoadBefore: machineLoad()}
 	modules, err := b.modules(ctx, growthPeer)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	bar.Add(1)
 	for _, a := range axes {
 		if err := p.growthOf(ctx, b, modules, a, g, bar); err != nil {
-			return nil, err
+			return err
 		}
-		g.LoadAfter = machineLoad()
+		if g.LoadAfter = machineLoad(); a == axes[len(axes)-1] && storage {
+			bar.Describe("storage")
+			if g.Storage, err = p.storage(ctx, b, modules); err != nil {
+				return err
+			}
+		}
 		if err := save(g); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if g.Storage, err = p.storage(ctx, b, modules); err != nil {
-		return nil, err
-	}
-	g.LoadAfter = machineLoad()
-	return g, save(g)
+	return nil
 }
 
 // growthOf measures one axis, its points in turns.
