@@ -9,7 +9,7 @@ PORT ?= 8787
 # a folder, or a wrangler config
 CONFIG ?= examples/harness
 
-.PHONY: help dev build test test-native test-workerd test-e2e test-cluster check fmt bench bench-quick fuzz explore soak soak-cluster load mutations wrangler clean
+.PHONY: help dev build test test-native test-workerd test-e2e test-cluster check fmt bench bench-quick bench-growth fuzz explore soak soak-cluster load mutations wrangler clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -63,6 +63,9 @@ bench: $(NPM) ## measure against JavaScript and a simple port to Go, and write b
 
 bench-quick: $(NPM) ## bench with fewer and shorter rounds, into .bin/bench (less than 2 minutes)
 	mkdir -p .bin/bench && go run ./bench -quick -o .bin/bench
+
+bench-growth: $(NPM) ## how cost grows with objects, keys, sizes, callers and mappings, into bench/GROWTH.md (less than 10 minutes)
+	go run ./bench -growth
 
 fuzz: $(NPM) ## fuzz codecs, keys, messages, records and parsers, and each way in which values come to Go, a minute each (FUZZTIME=…)
 	go test -fuzz FuzzCastIntegers -fuzztime $(or $(FUZZTIME),1m) ./durable

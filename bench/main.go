@@ -6,6 +6,11 @@
 // and the figures and their charts to the folder results.
 //
 //	go run ./bench [-quick] [-only hello,taken] [-peers js-rpc,nethttp]
+//
+// With -growth it measures instead how cost grows with objects, keys, sizes and
+// callers, and writes GROWTH.md.
+//
+//	go run ./bench -growth [-quick] [-only keys/new]
 package main
 
 import (
@@ -48,7 +53,9 @@ func main() {
 		"instead count how often a request crosses between JavaScript and Go")
 	again := flag.Bool("report", false,
 		"instead write the page and the charts again, from results/results.json")
-	out := flag.String("o", "bench", "folder of RESULTS.md and results")
+	grow := flag.Bool("growth", false, "instead measure how cost grows, and write GROWTH.md; "+
+		"-only has names such as keys/new/1,000, separated by ;")
+	out := flag.String("o", "bench", "folder of RESULTS.md, GROWTH.md and results")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -61,6 +68,9 @@ func main() {
 	}
 	if *rounds > 0 {
 		p.rounds = *rounds
+	}
+	if *grow {
+		exit(p.runGrowth(ctx, growthRun{*only, *quick, *again, *pprof, *out}))
 	}
 	err := p.choose(*only, *names, *callers)
 	var r *Results
@@ -83,10 +93,15 @@ func main() {
 		r.Quick = r.Quick || *quick
 		err = r.write(*out)
 	}
+	exit(err)
+}
+
+func exit(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error: "+err.Error())
 		os.Exit(1)
 	}
+	os.Exit(0)
 }
 
 // choose selects the named kinds of work, peers and numbers of callers.

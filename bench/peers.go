@@ -117,11 +117,14 @@ type server struct {
 	*peer
 	*workerd.Process
 	client *http.Client
-	serial int   // numbers keys and values
-	last   []int // the last number of each stream
+	disk   string // the folder of its storage
+	serial int    // numbers keys and values
+	last   []int  // the last number of each stream
+
+	prepared map[string]bool // see growth.go
 }
 
-const maxCallers = 64
+const maxCallers = 256
 
 // start starts a peer with separate storage.
 func (b *builder) start(
@@ -142,7 +145,8 @@ func (b *builder) start(
 	}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxCallers,
 		MaxConnsPerHost: maxCallers}}
-	return &server{peer: p, Process: process, client: client, last: make([]int, maxCallers)}, nil
+	return &server{peer: p, Process: process, client: client, disk: disk,
+		last: make([]int, maxCallers), prepared: map[string]bool{}}, nil
 }
 
 // stop ends the process.

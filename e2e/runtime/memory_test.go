@@ -82,6 +82,43 @@ func TestManyLargeIdleObjectsFit(t *testing.T) {
 	}
 }
 
+// 10,000 objects are alive at once, each with as much of its own as an object of
+// a ledger has. wasm memory never shrinks, so it is the most that they ever
+// took, garbage included.
+func TestManyLiveObjectsAreSmall(t *testing.T) {
+	t.Parallel()
+	const own = 640
+	l := startWithoutIdling(t, true)
+	l.want(fmt.Sprintf("/?m=objectsize&n=%d", own), "")
+	many := l.wake("lab", 10_000)
+	memory := l.memory()
+	t.Logf("%d objects of %d bytes are alive: %.1f MiB of wasm memory, %d bytes of Go's heap each",
+		many.Contexts, own, float64(memory)/(1<<20), many.Heap/many.Contexts)
+	if many.Contexts < 10_000 || memory > 32<<20 {
+		t.Errorf("%+v", many)
+	}
+	ledgers := startWithoutIdling(t, false).wake("ledger", 500)
+	t.Logf("%d objects of a ledger are alive: %d bytes of Go's heap each", ledgers.Contexts,
+		ledgers.Heap/ledgers.Contexts)
+	if ledgers.Heap/ledgers.Contexts > many.Heap/many.Contexts {
+		t.Errorf("%+v", ledgers)
+	}
+}
+
+// wake has n objects constructed, and returns how much more is held afterwards.
+func (l *lab) wake(of string, n int) (more size) {
+	l.t.Helper()
+	l.want("/?m=wake&from=0&to=100&of="+of, "awake") // maps have a size after that
+	before := l.size()
+	for from := 100; from < n+100; from += 250 {
+		l.want(fmt.Sprintf("/?m=wake&from=%d&to=%d&of=%s", from, from+250, of), "awake")
+	}
+	more = l.size()
+	more.Heap -= before.Heap
+	more.Contexts -= before.Contexts
+	return more
+}
+
 // The platform ends an isolate at 128 MB, and wasm memory never shrinks.
 func TestGarbageDoesNotGrowMemoryToTheLimit(t *testing.T) {
 	t.Parallel()

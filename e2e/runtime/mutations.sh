@@ -57,4 +57,8 @@ mutate "there is no memory limit" TestGarbageDoesNotGrowMemoryToTheLimit $jsrt/m
 	's/setMemoryLimit\(-1\) == math\.MaxInt64/false \&\& setMemoryLimit(-1) == math.MaxInt64/'
 mutate "numbers in use are reused" TestNumbersStartAnew $js/runtime.mjs \
 	's/if \(this\.lastID === MAX_ID\) this\.isSecondRound = true;//'
+mutate "an object takes 2 KiB more" TestManyLiveObjectsAreSmall $jsrt/boundary_js.go \
+	's/c = \&Context\{id: id\}/c = \&Context{id: id, objectID: string(make([]byte, 2048))}/'
+mutate "an idle object stays" TestIdleObjectsLeaveGo $js/runtime.mjs \
+	's/if \(!c\.state \|\| c\.isOpen\(\) \|\| c\.idleSince >= before\) continue;/continue;/'
 exit $failed

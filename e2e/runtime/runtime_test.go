@@ -10,6 +10,8 @@ import (
 	"flag"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +41,27 @@ type lab struct {
 func start(t testing.TB) *lab {
 	t.Helper()
 	return startWith(t, workerd.Config{})
+}
+
+// startWithoutIdling serves the Worker in a runtime that keeps objects for an
+// hour without an event, however slow the machine is. Storage in memory is
+// key-value storage. On disk workerd has three files open for each object.
+func startWithoutIdling(t testing.TB, inMemory bool) *lab {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(built.Dir, "runtime.mjs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := strings.Replace(string(b), "const IDLE_MS = 10_000;", "const IDLE_MS = 3_600_000;", 1)
+	if source == string(b) {
+		t.Fatal("runtime.mjs has no IDLE_MS of 10 s")
+	}
+	file := filepath.Join(t.TempDir(), "runtime.mjs")
+	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return startWith(t, workerd.Config{InMemory: inMemory,
+		Modules: map[string]string{"runtime.mjs": file}})
 }
 
 // startWith is start with a configuration that has further settings.

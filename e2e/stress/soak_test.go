@@ -4,14 +4,15 @@ package stress
 
 import (
 	"os"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 )
 
-// round is how long a soak runs a mix before it checks the results and starts
-// another mix.
+// round is how long a soak runs the mixes before it checks the results and the
+// use of memory. All mixes run at once, each in one workerd.
 const round = 30 * time.Second
 
 func TestSoak(t *testing.T) {
@@ -33,15 +34,25 @@ func TestSoak(t *testing.T) {
 		}
 	}()
 	all, total, rounds := append(mixes[:len(mixes):len(mixes)], resets), figures{}, 0
-	for s := firstSeed(); time.Since(begin) < *soakFor && !t.Failed(); s++ {
-		m := all[rounds%len(all)]
-		t.Run(m.name, func(t *testing.T) {
-			for name, n := range m.run(t, s, min(round, *soakFor)) {
-				total[name] += n
-			}
-		})
-		rounds++
-	}
+	var mu sync.Mutex
+	t.Run("mixes", func(t *testing.T) {
+		for i, m := range all {
+			t.Run(m.name, func(t *testing.T) {
+				t.Parallel()
+				done := 0
+				did := m.run(t, firstSeed()+uint64(i)<<32, round, func(n int) bool {
+					done = n
+					return n < 3 || time.Since(begin) < *soakFor
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				rounds += done
+				for name, n := range did {
+					total[name] += n
+				}
+			})
+		}
+	})
 	close(over)
 	bar.Finish()
 	os.Stderr.WriteString("\n")

@@ -28,7 +28,7 @@ import (
 
 var (
 	seed    = flag.Uint64("seed", 0, "reproduces a mix; 0 uses the time")
-	runFor  = flag.Duration("stress", 9*time.Second, "how long each mix runs")
+	runFor  = flag.Duration("stress", 9*time.Second, "how long each mix runs, in three rounds")
 	soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
 
 	built worker.Built
@@ -38,7 +38,7 @@ var (
 // until idle objects have left.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	flag.Set("test.parallel", "5")
+	flag.Set("test.parallel", "6")
 	worker.Main(m, &built)
 }
 
@@ -81,29 +81,41 @@ func TestStress(t *testing.T) {
 	for _, m := range mixes {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			m.run(t, s, *runFor)
+			m.run(t, s, *runFor/3, func(round int) bool { return round < 3 })
 		})
 	}
 }
 
-// run runs the mix for a while, and then checks the results.
-func (m mix) run(t *testing.T, seed uint64, d time.Duration) figures {
+// run runs the mix in rounds, all in one workerd, and checks the results. Each
+// round has objects of its own: what they store does not grow.
+func (m mix) run(t *testing.T, seed uint64, d time.Duration, more func(round int) bool) figures {
 	t.Logf("-seed %d reproduces the mix", seed)
 	l := start(t, m)
+	var used []usage
+	for l.round = 0; more(l.round) && !t.Failed(); l.round++ {
+		l.disturbed(seed+uint64(l.round), d)
+		l.checkSums()
+		l.objects = map[place]*sums{}
+		used = append(used, l.usage())
+	}
+	l.checkTables()
+	l.checkGrowth(used)
+	t.Logf("%v", l.figures)
+	return l.figures
+}
+
+// disturbed has clients do what they do, for a while, among faults.
+func (l *lab) disturbed(seed uint64, d time.Duration) {
 	var wg sync.WaitGroup
 	end := time.Now().Add(d)
 	const clients = 12
 	for i := range clients {
 		wg.Go(func() { l.client(i, rand.New(rand.NewPCG(seed, uint64(i))), end) })
 	}
-	if len(m.faults) > 0 {
+	if len(l.faults) > 0 {
 		wg.Go(func() { l.disturb(rand.New(rand.NewPCG(seed, clients)), end) })
 	}
 	wg.Wait()
-	l.checkSums()
-	l.checkTables()
-	t.Logf("%v", l.figures)
-	return l.figures
 }
 
 // figures counts events by name.
@@ -126,6 +138,7 @@ type lab struct {
 	patient *http.Client // waits for answers
 	leaving *http.Client // disconnects early
 
+	round   int
 	mu      sync.Mutex
 	figures figures
 	objects map[place]*sums
@@ -201,11 +214,11 @@ func (l *lab) count(name string) {
 func (l *lab) disturb(r *rand.Rand, end time.Time) {
 	for time.Now().Before(end) && !l.t.Failed() {
 		time.Sleep(time.Duration(20+r.IntN(30)) * time.Millisecond)
-		fault, object := l.faults[r.IntN(len(l.faults))], url.QueryEscape(pick(r))
+		fault, object := l.faults[r.IntN(len(l.faults))], url.QueryEscape(l.name(pick(r)))
 		path := "/" + fault + "?object=" + object
 		switch fault {
 		case "crash", "abort":
-			op := &op{Kind: fault, Object: pick(r), N: r.IntN(4)}
+			op := &op{Kind: fault, Object: l.name(pick(r)), N: r.IntN(4)}
 			if fault == "crash" && r.IntN(2) == 0 {
 				op.Object = ""
 			}

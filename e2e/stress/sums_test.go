@@ -98,10 +98,23 @@ func (o *op) additions() map[string]place {
 	return nil
 }
 
+// name returns the name of an actor in this round.
+func (l *lab) name(actor string) string { return fmt.Sprintf("%s of round %d", actor, l.round) }
+
+func (l *lab) rename(o *op) {
+	if o.Object != "" {
+		o.Object = l.name(o.Object)
+	}
+	for i, object := range o.Path {
+		o.Path[i] = l.name(object)
+	}
+}
+
 // client runs one operation after another.
 func (l *lab) client(number int, r *rand.Rand, end time.Time) {
 	for n := 0; time.Now().Before(end) && !l.t.Failed(); n++ {
 		o := draw(r, fmt.Sprintf("%d-%d", number, n), len(l.faults) == 0)
+		l.rename(o)
 		patience := time.Duration(0)
 		if r.IntN(15) == 0 {
 			patience = time.Duration(1+r.IntN(40)) * time.Millisecond

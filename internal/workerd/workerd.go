@@ -32,6 +32,7 @@ type Config struct {
 	Objects     []Namespace
 	Disk        string   // folder of the objects' storage
 	Port        int      // of 127.0.0.1; 0 means any that is free
+	InMemory    bool     // objects store nothing on disk, and nothing that stays
 	Flags       []string // compatibility flags
 	V8Flags     []string
 	Date        string            // compatibility date; empty means CompatibilityDate
@@ -240,7 +241,11 @@ const config :Workerd.Config = (
 				n.Class, n.Key, !n.KV)
 		}
 	}
-	b.WriteString("  ],\n  durableObjectStorage = (localDisk = \"disk\"),\n  bindings = [\n")
+	storage := `localDisk = "disk"`
+	if c.InMemory {
+		storage = "inMemory = void"
+	}
+	fmt.Fprintf(&b, "  ],\n  durableObjectStorage = (%s),\n  bindings = [\n", storage)
 	for _, n := range c.Objects {
 		fmt.Fprintf(&b, "    (name = %q, durableObjectNamespace = %q),\n", n.Binding, n.Class)
 	}

@@ -4,7 +4,7 @@ import { RpcTarget } from "cloudflare:workers";
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
 import { runtime, stats } from "./shim.mjs";
-export const { Dedupe } = entry;
+export const { Dedupe, Ledger } = entry;
 
 // The number of remote values in RPC results that callers have not disposed of.
 let undisposed = 0;

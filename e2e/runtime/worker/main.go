@@ -99,6 +99,7 @@ func main() {
 	durable.Register("Lab", NewLab, durable.Method("run", (*Lab).Run),
 		durable.Func[*Lab]("list", (*Lab).List))
 	dodedupe.RegisterStore("Dedupe")
+	dodedupe.RegisterLedger("Ledger", nil)
 	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 		if strings.Contains(r.URL, "status=") {
 			return raw(r)
@@ -141,7 +142,7 @@ func serve(env *durable.Env, w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte(out))
 }
 
-// stats returns the figures that the test with 10,000 objects compares.
+// stats returns the figures that the tests of memory compare.
 func stats() string {
 	runtime.GC()
 	runtime.GC() // the first collection queued cleanups

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
+
+	"flow.internal/capdo/dedupe/dodedupe"
 )
 
 var (
@@ -31,4 +34,43 @@ var memory = scenarioMap{
 		}
 		return "done", nil
 	},
+	"wake": wake,
+}
+
+// wake calls the objects from..to, 50 at a time, or those that keep a key of a
+// ledger each. None stores anything.
+func wake(ctx context.Context, c *call) (string, error) {
+	visit := func(i int) error {
+		_, err := c.run(ctx, fmt.Sprint("live", i), "m=ping")
+		return err
+	}
+	if c.Get("of") == "ledger" {
+		ledger, err := dodedupe.NewLedger(c.env, nil)
+		if err != nil {
+			return "", err
+		}
+		visit = func(i int) error { return ledger.Forget(ctx, fmt.Append(nil, "live", i)) }
+	}
+	var wg sync.WaitGroup
+	errs := make(chan error, 1)
+	free := make(chan struct{}, 50)
+	for i := c.int("from"); i < c.int("to"); i++ {
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			if err := visit(i); err != nil {
+				select {
+				case errs <- err:
+				default:
+				}
+			}
+		})
+	}
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return "", err
+	default:
+		return "awake", nil
+	}
 }

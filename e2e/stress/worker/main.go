@@ -154,7 +154,9 @@ func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.
 		runtime.GC()
 		runtime.GC() // the first collection queued cleanups
 		time.Sleep(10 * time.Millisecond)
-		out = map[string]int{"goroutines": runtime.NumGoroutine()}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		out = map[string]int{"goroutines": runtime.NumGoroutine(), "heap": int(m.HeapAlloc)}
 	default:
 		return nil, errors.New("no such path")
 	}
