@@ -102,10 +102,11 @@ func TestGrowthReport(t *testing.T) {
 
 // TestGrowth has each operation done a few times, with few keys.
 func TestGrowth(t *testing.T) {
-	b, err := newBuilder(t.TempDir())
+	b, err := newBuilder()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer b.remove()
 	modules, err := b.modules(t.Context(), growthPeer)
 	if err != nil {
 		t.Fatal(err)
