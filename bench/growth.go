@@ -30,7 +30,9 @@ type axis struct {
 
 // point is an operation where an axis has a value.
 type point struct {
-	op       string // taken, new, or work: claim and completion of a new key
+	// taken, new, or work: claim and completion of a new key; own is work with
+	// an object per key
+	op       string
 	title    string
 	x        string
 	buckets  int    // 0: an object per key
@@ -99,8 +101,11 @@ func sizesAxis() *axis {
 	}{{"0", 0, 300}, {"1 KiB", 1 << 10, 300}, {"64 KiB", 64 << 10, 150}, {"1 MiB", 1 << 20, 40}} {
 		base := point{x: s.x, buckets: 1, scope: "sizes" + strconv.Itoa(s.size), keys: 1,
 			size: s.size, callers: 4, requests: s.requests}
-		a.add(base, "taken", "claim of a completed key")
-		a.add(base, "work", "claim and completion of a new key")
+		a.add(base, "taken", "claim of a completed key, in one bucket")
+		a.add(base, "work", "claim and completion of a new key, in one bucket")
+		a.add(base, "new", "claim of another new key in that bucket")
+		base.buckets = 0
+		a.add(base, "own", "claim and completion of a new key, per key")
 	}
 	return a
 }

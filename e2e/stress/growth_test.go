@@ -75,7 +75,7 @@ func (l *lab) checkGrowth(used []usage) {
 	if len(used) < 3 {
 		return
 	}
-	warm := max(len(used)/4, 1)
+	warm := max(len(used)/4, min(4, len(used)-2))
 	var first usage
 	for _, u := range used[:warm] {
 		first.Heap, first.Memory, first.resident = max(first.Heap, u.Heap), max(first.Memory, u.Memory), max(first.resident, u.resident)
