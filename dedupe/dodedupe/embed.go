@@ -11,6 +11,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/engine"
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
 	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
+	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/internal/section"
 )
@@ -227,8 +228,22 @@ func (e *Embedded) Alarm(
 func (o *ledgerObject) call(ctx context.Context, _, method string, msg []byte) ([]byte, error) {
 	for _, m := range ledgerMethods {
 		if m.name == method {
-			return m.serve(o, ctx, msg)
+			reply, err := m.serve(o, ctx, msg)
+			return withCause(ctx, reply, err)
 		}
 	}
 	return nil, effect.None(ErrMalformed)
+}
+
+// withCause returns a reply, or the cause of ctx itself if the reply only has
+// its text: the object shares ctx with its caller, who looks for the cause.
+func withCause(ctx context.Context, reply []byte, err error) ([]byte, error) {
+	if err != nil || ctx.Err() == nil {
+		return reply, err
+	}
+	cause := context.Cause(ctx)
+	if _, refused := wire.DecodeReply(reply); refused != nil && refused.Error() == cause.Error() {
+		return nil, effect.None(cause)
+	}
+	return reply, nil
 }
