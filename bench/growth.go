@@ -293,6 +293,7 @@ func choosePoints(axes []*axis, only string) (chosen []*axis, err error) {
 type growthRun struct {
 	only          string
 	quick, report bool
+	replace       bool // the axes that are named
 	pprof, out    string
 }
 
@@ -317,7 +318,17 @@ func (p *plan) runGrowth(ctx context.Context, run growthRun) error {
 		return p.profileOf(ctx, growthPeer, w, point.callers, run.pprof)
 	}
 	save := func(g *Growth) error { g.Quick = run.quick; return g.write(run.out, axes) }
-	if run.only != "" {
+	switch {
+	case run.replace:
+		save = func(g *Growth) error {
+			all, err := readGrowth(run.out)
+			if err != nil {
+				return err
+			}
+			all.replace(g)
+			return all.write(run.out, growthAxes(false))
+		}
+	case run.only != "":
 		save = func(g *Growth) error { g.printTable(os.Stdout); return nil }
 	}
 	return p.growth(ctx, axes, run.only == "", save)
@@ -346,17 +357,19 @@ func (p *plan) growth(
 		progressbar.OptionSetDescription("building"))
 	defer bar.Close()
 	g := &Growth{Date: time.Now().UTC().Format(time.DateOnly), Versions: versions(b),
-		Rounds: p.rounds, LoadBefore: machineLoad()}
+		Rounds: p.rounds, Runs: map[string]Run{}}
 	modules, err := b.modules(ctx, growthPeer)
 	if err != nil {
 		return err
 	}
 	bar.Add(1)
 	for _, a := range axes {
+		before := machineLoad()
 		if err := p.growthOf(ctx, b, modules, a, g, bar); err != nil {
 			return err
 		}
-		if g.LoadAfter = machineLoad(); a == axes[len(axes)-1] && storage {
+		g.Runs[a.name] = Run{g.Date, before, machineLoad()}
+		if a == axes[len(axes)-1] && storage {
 			bar.Describe("storage")
 			if g.Storage, err = p.storage(ctx, b, modules); err != nil {
 				return err
