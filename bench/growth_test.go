@@ -77,9 +77,10 @@ func TestGrowthReport(t *testing.T) {
 		g.Points = append(g.Points, Point{Axis: "keys", Op: "new", X: x, Constructed: 0.5,
 			Row: Row{Work: "claim of a new key", Callers: 16, CPU: cpu, Requests: 10}})
 	}
+	g.Runs = map[string]Run{"keys": {Date: "2026-01-01", Before: 0.5, After: 1.5}}
 	page := string(g.markdown([]*axis{a}))
 	for _, want := range []string{"| 10,000 | 200 | **2.00** |", "results/growth-keys.svg",
-		"Claim of a new key, 16 callers", "| PerKey() | 2.0 KiB | 1.0 KiB | 4 for 2 keys |"} {
+		"Claim of a new key, 16 callers", "| PerKey() | 2.0 KiB | 1.0 KiB | 4 for 2 keys |", "load was 0.5 before and 1.5 after"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %q:\n%s", want, page)
 		}
@@ -97,6 +98,14 @@ func TestGrowthReport(t *testing.T) {
 	}
 	if csv := string(g.csv("keys")); !strings.Contains(csv, "claim of a new key,\"10,000\",16,10,200.00") {
 		t.Error(csv)
+	}
+}
+
+func TestReplaceKeepsOtherAxes(t *testing.T) {
+	g := &Growth{Runs: map[string]Run{"a": {Date: "1"}, "b": {Date: "1"}}, Points: []Point{{Axis: "a"}, {Axis: "b"}}}
+	g.replace(&Growth{Runs: map[string]Run{"b": {Date: "2"}}, Points: []Point{{Axis: "b", X: "new"}}})
+	if len(g.Points) != 2 || g.Points[1].X != "new" || g.Runs["a"].Date != "1" || g.Runs["b"].Date != "2" {
+		t.Errorf("%+v", g)
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -25,10 +27,22 @@ type Growth struct {
 	Versions []string
 	Quick    bool
 	Rounds   int
+	Runs     map[string]Run // by the name of the axis
+	Points   []Point
+	Storage  []Storage
+}
 
-	LoadBefore, LoadAfter float64
-	Points                []Point
-	Storage               []Storage
+// Run is when an axis was measured, and the machine's load.
+type Run struct {
+	Date          string
+	Before, After float64
+}
+
+// replace puts what another run has measured in the place of the same axes.
+func (g *Growth) replace(with *Growth) {
+	kept := slices.DeleteFunc(g.Points, func(p Point) bool { _, again := with.Runs[p.Axis]; return again })
+	g.Points = append(kept, with.Points...)
+	maps.Copy(g.Runs, with.Runs)
 }
 
 // Point is one operation where an axis has a value.
@@ -187,19 +201,21 @@ func (g *Growth) markdown(axes []*axis) []byte {
 	fmt.Fprintf(&b, `<!-- Written by go run ./bench -growth, with the text of growth.txt. DO NOT EDIT. -->
 # How cost grows
 
-From one run of %s on %s, in %d rounds: %s. The machine's load was %.1f before
-and %.1f after it. Where the first is above 1, other programs shared the
-processors: then latencies and rates are those of that moment, and only ratios
-of CPU say something.
+From %s on %s, in %d rounds: %s. Where the machine's load was above 1, other
+programs shared the processors: then latencies and rates are those of that
+moment, and only ratios of CPU say something.
 
 %s
 
-`, how, g.Date, g.Rounds, strings.Join(g.Versions, ", "), g.LoadBefore, g.LoadAfter, written["how"])
+`, how, g.Date, g.Rounds, strings.Join(g.Versions, ", "), written["how"])
 	for _, a := range axes {
 		if len(g.ops(a.name)) == 0 {
 			continue
 		}
+		run := g.Runs[a.name]
 		fmt.Fprintf(&b, "## %s\n\n![%s](results/growth-%s.svg)\n\n", a.title, a.title, a.name)
+		fmt.Fprintf(&b, "Measured on %s. The machine's load was %.1f before and %.1f after.\n\n",
+			run.Date, run.Before, run.After)
 		for _, op := range g.ops(a.name) {
 			g.table(&b, a, g.at(a.name, op))
 		}

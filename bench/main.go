@@ -55,6 +55,8 @@ func main() {
 		"instead write the page and the charts again, from results/results.json")
 	grow := flag.Bool("growth", false, "instead measure how cost grows, and write GROWTH.md; "+
 		"-only has names such as keys/new/1,000, separated by ;")
+	replace := flag.Bool("replace", false,
+		"with -growth: put what -only names, whole axes, in the place of what GROWTH.md has")
 	out := flag.String("o", "bench", "folder of RESULTS.md, GROWTH.md and results")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -70,7 +72,7 @@ func main() {
 		p.rounds = *rounds
 	}
 	if *grow {
-		exit(p.runGrowth(ctx, growthRun{*only, *quick, *again, *pprof, *out}))
+		exit(p.runGrowth(ctx, growthRun{*only, *quick, *again, *replace, *pprof, *out}))
 	}
 	err := p.choose(*only, *names, *callers)
 	var r *Results

@@ -62,7 +62,7 @@ func (l *lab) resident() int {
 // What may be used in addition after any number of rounds: what was alive at
 // the end of one round differs from that of another.
 const (
-	moreHeap     = 512 << 10
+	moreHeap     = 256 << 10
 	moreMemory   = 12 << 20
 	moreResident = 96 << 20
 )
