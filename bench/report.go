@@ -122,6 +122,7 @@ the rounds is in [results/requests.csv](results/requests.csv).
 
 `, how, r.Date, r.Rounds, strings.Join(r.Versions, ", "), r.LoadBefore, r.LoadAfter)
 	r.cpuTables(&b)
+	r.aimsTable(&b)
 	fmt.Fprintf(&b, "\n![Requests per second for a taken key](results/rate.svg)\n\n")
 	r.rateTables(&b)
 	r.memoryTable(&b)

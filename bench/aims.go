@@ -1,0 +1,65 @@
+//go:build !js
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// aims are the ratios to JavaScript over RPC that this project wants to reach,
+// with 16 callers.
+var aims = []struct {
+	work, peer string
+	most       float64
+}{
+	{"hello", "handlefetch", 1.5},
+	{"taken", "handlefetch", 1.5},
+	{"taken", "nethttp", 1.8},
+	{"new", "handlefetch", 1.15},
+}
+
+// aimsTable compares the measured ratios with the aims, and says why they differ.
+func (r *Results) aimsTable(b *bytes.Buffer) {
+	fmt.Fprint(b, `
+## Aims
+
+The aims are CPU ratios to JavaScript over RPC, with 16 callers. An aim that is
+not reached is marked.
+
+| | aim | measured |
+|---|---:|---:|
+`)
+	for _, a := range aims {
+		measured := r.ratio(a.work, a.peer, 16)
+		if measured == 0 {
+			continue
+		}
+		mark := ""
+		if measured > a.most {
+			mark = " (not reached)"
+		}
+		fmt.Fprintf(b, "| %s, %s | %.2f | %.2f%s |\n", workTitle(a.work), title(a.peer), a.most,
+			measured, mark)
+	}
+	fmt.Fprint(b, `
+[PROFILE.md](PROFILE.md) has the profile behind the difference. Of a hello world,
+workerd, V8's collector and the Response take nearly as much as the whole request
+takes in JavaScript. The rest is Go: its scheduler, its allocator, and the values
+that go to it and come back.
+
+Also not reached: a first request of a fresh process in 1.3 times that of an
+empty Go program (see Cold start), a Worker that only dedupes in 800 KB (see
+Size; [RATIONALE.md](../RATIONALE.md) says what takes it), and five times the
+speed of a Go runtime per object.
+`)
+}
+
+func workTitle(name string) string {
+	for _, w := range works {
+		if w.Name == name {
+			return w.Title
+		}
+	}
+	return name
+}
