@@ -128,6 +128,12 @@ the rounds is in [results/requests.csv](results/requests.csv).
 	r.memoryTable(&b)
 	r.coldTable(&b)
 	r.sizeTable(&b)
+	fmt.Fprint(&b, `
+## More nodes
+
+[scale.md](../docs/scale.md#what-more-nodes-bring) has the throughput of one, two
+and three nodes of a cluster, and what the bucket is asked for.
+`)
 	return b.Bytes()
 }
 
