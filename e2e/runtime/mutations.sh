@@ -43,7 +43,7 @@ mutate "a promise's waiter does not learn that its caller left" TestAbandonedReq
 mutate "a body is cut off at its stated length" TestBodies $js/shim.mjs 's/    return \[value, body\];/    return value;/'
 mutate "a partly read body is handed over" TestBodies durable/body.go 's/ \|\| len\(s\.chunk\) > 0 \|\|/ ||/'
 mutate "a handle is freed while a call reads it" TestHandlesStayWhatTheyAre $jsrt/boundary_js.go \
-	's/\n\truntime\.KeepAlive\(r\) \/\/ until here.*?\n/\n/; s/\n\truntime\.KeepAlive\(args\)\n/\n/; s/(\tb := takeBuffer\(\)\n)(\tsize := 0\n)/\tc, index := r.c, r.index\n$1$2/; s/(\tn := jsCall\()r\.c\.id, r\.index/\truntime.GC()\n$1c.id, index/; s/unpack\(r\.c, b, n\)\n\tgiveBuffer/unpack(c, b, n)\n\tgiveBuffer/; s/(if err := )r(\.c\.enter\(\); err != nil \{\n\t\tgiveBuffer)/$1(\&Ref{c: c})$2/'
+	's/\n\t\/\/ Once r and args are collected.*?\n\truntime\.KeepAlive\(r\)\n/\n/; s/\n\truntime\.KeepAlive\(args\)\n/\n/; s/(\tb := takeBuffer\(\)\n)(\tsize := 0\n)/\tc, index := r.c, r.index\n$1$2/; s/(\tn := jsCall\()r\.c\.id, r\.index/\truntime.GC()\n$1c.id, index/; s/unpack\(r\.c, b, n\)\n\tgiveBuffer/unpack(c, b, n)\n\tgiveBuffer/; s/(if err := )r(\.c\.enter\(\); err != nil \{\n\t\tgiveBuffer)/$1(\&Ref{c: c})$2/'
 mutate "a context that workerd has reset keeps the deadline" TestTimersOutliveAContextThatIsReset $js/runtime.mjs \
 	's/deadline < at \&\& \(context\.isExclusive \|\| this\.keeper === context \|\| !this\.isKept\(deadline, now\)\)/deadline < at \&\& (context.isExclusive || this.keeper === context || !this.keeper)/; s/SECTION_MS : WATCH_MS\)/SECTION_MS : 3_600_000)/' $js/context.mjs \
 	's/if \(rt\.keeper === this\) rt\.handOver\(\);//g'

@@ -303,8 +303,7 @@ export class Runtime {
   }
 
   // pass writes v into Go's inbox and returns its size, negated. If v does not
-  // fit, or somebody else is writing there, pass keeps it under id and returns
-  // its size.
+  // fit, or the inbox is being written, pass keeps v and returns its size.
   pass(context, v, id) {
     const isFree = this.writer !== null && !this.dead && this.inbox > 0;
     if (isFree) this.memory();
@@ -423,8 +422,7 @@ export class Runtime {
       },
       proceed: (contextID, id, phase) => { this.contexts.get(contextID)?.calls.get(id)?.proceed(phase); },
 
-      // wake asks for a context's turn, because goroutines have I/O to do in
-      // it.
+      // wake asks for a context's turn: goroutines have I/O to do in it.
       wake: (contextID) => { this.contexts.get(contextID)?.wake(); },
       free: (contextID, ref) => { this.contexts.get(contextID)?.free(ref); },
     };
