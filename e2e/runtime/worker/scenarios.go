@@ -12,6 +12,7 @@ import (
 
 	"flow.internal/capdo/dedupe/dodedupe"
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/keepopen"
 )
 
 // State that goroutines of all contexts share.
@@ -87,9 +88,10 @@ var basics = scenarioMap{
 		defer mu.Unlock()
 		return err.Error(), nil
 	},
-	// awaits calls an object that takes a minute, until its caller leaves.
+	// awaits calls an object that takes a minute, until its caller leaves. Its
+	// context is the invocation itself, as without net/http.
 	"awaits": func(ctx context.Context, c *call) (string, error) {
-		_, err := c.run(ctx, "slow", "m=sleep&n=60000")
+		_, err := c.run(ctx.Value(keepopen.Key{}).(context.Context), "slow", "m=sleep&n=60000")
 		canceled <- err
 		return "", err
 	},
