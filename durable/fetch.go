@@ -117,7 +117,7 @@ func fetch(ctx context.Context, c *jsrt.Context, target any, r *Request) (*Respo
 		return nil, err
 	}
 	parts := v.([]any)
-	resp := &Response{Status: int(parts[0].(float64)), Header: headerMap(parts[1])}
+	resp := &Response{Status: int(parts[0].(float64)), Header: headerMap(parts[1].(string))}
 	if ref, ok := parts[3].(*jsrt.Ref); ok {
 		resp.WebSocket = &WebSocket{ref: ref}
 	}
@@ -171,19 +171,21 @@ func abortSignal(
 	return signal, func() { controller.Call("abort") }, func() { cancel() }, err
 }
 
-// serveFetch handles a fetch event: args are method, url, headers, body, and in
-// the stateless Worker env.
+// serveFetch handles a fetch event: args are the request's head (see
+// requestParts in shim.mjs), its body, and in the stateless Worker env.
 func serveFetch(
 	ctx context.Context, i *jsrt.Invocation, args []any,
 	serve func(context.Context, *Env, *Request) (*Response, error),
 ) (any, error) {
-	r := &Request{Method: args[0].(string), URL: args[1].(string), Header: headerMap(args[2])}
-	if body := incoming(ctx, args[3]); body != nil {
+	method, head, _ := strings.Cut(args[0].(string), "\n")
+	url, headers, _ := strings.Cut(head, "\n")
+	r := &Request{Method: method, URL: url, Header: headerMap(headers)}
+	if body := incoming(ctx, args[1]); body != nil {
 		r.Body = body
 	}
 	var env *Env
-	if len(args) > 4 {
-		env = &Env{ref: args[4].(*jsrt.Ref)}
+	if len(args) > 2 {
+		env = &Env{ref: args[2].(*jsrt.Ref)}
 	}
 	resp, err := serve(ctx, env, r)
 	switch {
@@ -255,15 +257,17 @@ func outgoingHeader(h map[string][]string) any {
 }
 
 // headerMap parses the text that headerText of host.mjs writes.
-func headerMap(v any) map[string][]string {
-	text, _ := v.(string)
+func headerMap(text string) map[string][]string {
 	n := strings.Count(text, "\n") / 2
 	h, values := make(map[string][]string, n), make([]string, 0, n)
 	for text != "" {
 		var name, value string
 		name, text, _ = strings.Cut(text, "\n")
 		value, text, _ = strings.Cut(text, "\n")
-		k := canonical(name)
+		k, ok := canonicalNames[name]
+		if !ok {
+			k = canonical(name)
+		}
 		if before, ok := h[k]; ok {
 			h[k] = append(before, value)
 			continue
@@ -272,6 +276,22 @@ func headerMap(v any) map[string][]string {
 		h[k] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return h
+}
+
+// canonicalNames saves the names that most requests have from being made each
+// time.
+var canonicalNames = namesByLowerCase("Accept", "Accept-Encoding", "Accept-Language",
+	"Authorization", "Cache-Control", "Cf-Connecting-Ip", "Cf-Ipcountry", "Cf-Ray", "Cf-Visitor",
+	"Connection", "Content-Length", "Content-Type", "Cookie", "Date", "Etag", "Host",
+	"Idempotency-Key", "If-None-Match", "Origin", "Range", "Referer", "Set-Cookie", "Traceparent",
+	"Upgrade", "User-Agent", "Vary", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-Ip")
+
+func namesByLowerCase(names ...string) map[string]string {
+	m := make(map[string]string, len(names))
+	for _, name := range names {
+		m[strings.ToLower(name)] = name
+	}
+	return m
 }
 
 // canonical is textproto.CanonicalMIMEHeaderKey for the lower-case names that

@@ -14,7 +14,7 @@ type Kind int32
 // Kinds of invocation, with their arguments.
 const (
 	Construct Kind = iota // state, env; Index is the class
-	Fetch                 // method, url, headers, body or nil; stateless Worker: also env
+	Fetch                 // head (method, URL and headers), body or nil; stateless Worker: also env
 	Alarm                 // scheduled time in ms, retry count, is retry
 	Method                // the caller's arguments; Index is the method
 	Test                  // of package durabletest, see OnTest

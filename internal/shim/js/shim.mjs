@@ -91,7 +91,9 @@ export function fetchWorker(request, env, execution) {
   return Number.isInteger(size) && size >= 0 && size <= SMALL ? readSmall(body, size).then(serve) : serve(body);
 }
 
-const requestParts = (r, body = r.body) => [r.method, r.url, headerText(r.headers), body];
+// requestParts returns a request's method, URL and headers as one string, which
+// takes less time than three, and its body.
+const requestParts = (r, body = r.body) => [`${r.method}\n${r.url}\n${headerText(r.headers)}`, body];
 
 // readSmall reads a body to its end, or up to one byte beyond its announced
 // size. It returns the bytes; if there is more, the bytes and the rest of the
