@@ -77,11 +77,7 @@ func exportInvoke(context, id, size, kind, index int32) {
 	i.args = received(size)
 	i.c.ends = kind&stateless != 0
 	i.c.addInvocation(i)
-	if w := workers.take(); w != nil {
-		w.next <- i
-	} else {
-		go (&worker{next: make(chan *Invocation, 1)}).serve(i)
-	}
+	start(i)
 }
 
 // stateless is added to an invocation's kind if its context ends with it. It
@@ -310,48 +306,8 @@ func discard(c *Context, p pending) { jsDiscard(c.id, int32(p)) }
 
 func goroutine() uintptr
 
-// worker is a goroutine that serves one invocation after another. Its stack has
-// already grown; growing a new stack takes a quarter of a short call's time.
-type worker struct{ next chan *Invocation }
-
-// workers are the idle ones.
-var workers idle
-
-type idle struct {
-	list [32]*worker
-	n    int
-}
-
-func (p *idle) take() *worker {
-	if p.n == 0 {
-		return nil
-	}
-	p.n--
-	return p.list[p.n]
-}
-
-func (p *idle) give(w *worker) bool {
-	if p.n == len(p.list) {
-		return false
-	}
-	p.list[p.n] = w
-	p.n++
-	return true
-}
-
-func (w *worker) serve(i *Invocation) {
-	for {
-		setMark(&i.c.mark)
-		i.serve()
-		setMark(nil)
-		if !workers.give(w) {
-			return
-		}
-		i = <-w.next
-	}
-}
-
-func (i *Invocation) serve() {
+func (i *Invocation) work() {
+	setMark(&i.c.mark)
 	defer i.done()
 	defer i.Reply(nil, errGoexit) // unless it was answered
 	v, err := i.run()

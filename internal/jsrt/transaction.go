@@ -23,7 +23,7 @@ type transaction struct {
 // too, but checkTransaction stops their I/O.
 func (t *transaction) begin() {
 	t.outer, t.c.tx = t.c.tx, t
-	go t.call()
+	start(t)
 }
 
 // end is called when every goroutine waits. It reports whether to commit.
@@ -36,7 +36,7 @@ func (t *transaction) end() (commit bool) {
 	return t.err == nil && t.panicked == nil && !t.exited
 }
 
-func (t *transaction) call() {
+func (t *transaction) work() {
 	t.g, t.exited = goroutine(), true
 	setMark(t.mark)
 	defer func() {

@@ -95,8 +95,13 @@ func (s *splitter) take(token string) {
 
 // IsBlank reports whether a token is space, or a comment.
 func IsBlank(token string) bool {
-	return strings.TrimLeft(token, " \t\n\f\r\v") == "" || strings.HasPrefix(token, "--") ||
-		strings.HasPrefix(token, "/*")
+	switch token[0] {
+	case ' ', '\t', '\n', '\f', '\r', '\v':
+		return strings.TrimLeft(token, " \t\n\f\r\v") == ""
+	case '-', '/':
+		return strings.HasPrefix(token, "--") || strings.HasPrefix(token, "/*")
+	}
+	return false
 }
 
 // Verb returns the verb, in upper case, of the last statement of Statements'
