@@ -52,6 +52,7 @@ mutate "an error that is definite after a write" dodedupe/internal/effect/effect
 # Versions.
 mutate "an older program that removes newer records from the index" $entry/entry.go 's/if errors\.Is\(unreadable, codec\.ErrVersion\)/if unreadable == nil \&\& errors.Is(unreadable, codec.ErrVersion)/' 'Older|Invariants'
 mutate "an older program that forgets the fences of newer records" $entry/record.go 's/if head\[0\] > Version \{\n\t\treturn e\.Number/if head[0] > Version {\n\t\treturn 0/' 'Fences|Invariants'
+mutate "a wait that claims for a caller that has left" dodedupe/ledger.go 's/(\/\/ a wait claims nothing\n)/$1\t\t\trest := *opts\n\t\t\trest.Wait = 50 * time.Millisecond\n\t\t\tl.claim(context.WithoutCancel(ctx), key, \&rest, ttl)\n/' 'HasLeft'
 # Time.
 mutate "a fence that grows in memory only" $engine/fence.go 's/if fence == 0 \|\| !f\.Many/if fence != 0 || !f.Many/' 'Fence|Invariants'
 mutate "a fence that follows the clock" $engine/fence.go 's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/_ = stored\n\tfence := entry.FenceAt(f.Clock())/' 'Fence|Invariants'

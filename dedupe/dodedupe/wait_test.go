@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +54,44 @@ func TestWaitIsBoundedWhateverIsLost(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A caller that leaves during a wait gets the cause, and nothing is claimed for
+// it afterwards, even if the key becomes free at once.
+func TestNothingIsClaimedForACallerThatHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeLedgerObjects{clock: func() int64 { return time.Now().UnixMilli() }}
+		var hasLeft atomic.Bool
+		f.network = func(_ int, method string) (faulty.Fault, error) {
+			if hasLeft.Load() && method == wire.MethodClaim {
+				t.Error("a claim for a caller that has left")
+			}
+			return faulty.Fine, nil
+		}
+		l := fakeLedger(t, f, PerKey())
+		held, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, leave := context.WithCancelCause(t.Context())
+		gone := errors.New("gone")
+		time.AfterFunc(2*time.Second, func() {
+			hasLeft.Store(true)
+			leave(gone)
+			if err := l.Release(t.Context(), held); err != nil {
+				t.Error(err)
+			}
+		})
+		o := dedupe.ClaimOptions{Lease: time.Hour, Wait: 10 * time.Second}
+		if _, err := l.Claim(ctx, []byte("k"), o); !errors.Is(err, gone) {
+			t.Errorf("%v, want %v", err, gone)
+		}
+		hasLeft.Store(false)
+		c, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})
+		if c.Outcome != dedupe.Acquired || err != nil {
+			t.Errorf("afterwards: %v, %v", c.Outcome, err)
+		}
+	})
 }
 
 // A definite error that ends a wait is the claim's error. It never becomes an

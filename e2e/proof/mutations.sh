@@ -47,8 +47,6 @@ mutate "an await between the store's read and its write" $inside/reservation/key
 	's/("sync"\n)/$1\t"time"\n/; s/(r, now, err := k\.read\(\)\n\tif err != nil \{\n\t\treturn false, err\n\t\}\n)/$1\t'"$await"'\n/'
 mutate "an await between the ledger's read and its write" $inside/engine/engine.go \
 	's/("context"\n)/$1\t"time"\n/; s/(fence, err := e\.fences\.next\(&stored, now\)\n)/$1\t'"${await//k.mu/e.mu}"'\n/'
-mutate "a wait that claims for a caller that has left" dedupe/dodedupe/ledger.go \
-	's/(\/\/ a wait claims nothing\n)/$1\t\t\trest := *opts\n\t\t\trest.Wait = 50 * time.Millisecond\n\t\t\tl.claim(context.WithoutCancel(ctx), key, \&rest, ttl)\n/'
 mutate "a wait that claims before its caller does" $inside/engine/wait.go \
 	's/(if err != nil \|\| k == nil \{\n)(\t\t\treturn a, err)/$1\t\t\tif err == nil \&\& a.Outcome == dedupe.InProgress \&\& a.RetryAfter == 0 {\n\t\t\t\te.Claim(ctx, key, entry.Request{Owner: "parked", Fingerprint: fingerprint, Lease: 60000, TTL: 60000})\n\t\t\t}\n$2/'
 mutate "a sequencer that writes number and record apart" $inside/engine/sequence.go \
