@@ -6,7 +6,7 @@ source "$(dirname "$0")/../internal/mutate.sh"
 
 transport=durable/durablehttp/transport.go
 same=TestClientsSeeWhatNativeOnesSee
-mutate "a body that fails does not abort the request" $same durable/body.go 's/\t\t\tfailed\(err\)\n//'
+mutate "a body that fails does not abort the request" $same durable/body.go 's/\t\tfailed\(err\)\n//'
 mutate "the platform decodes requested encodings" $same internal/shim/js/host.mjs 's/ && !request\.headers\.has\("accept-encoding"\)//'
 mutate "gzip is not decoded" $same $transport 's/if unzips && strings/if false && strings/'
 mutate "the length is not sent" $same $transport 's/if r\.ContentLength > 0 && r\.Body != nil/if false/'
