@@ -136,7 +136,8 @@ type StubOptions struct {
 // delivered.
 type RetryOptions struct {
 	MaxRetries int // 0 to [MaxRetries]
-	// [MinRetryTimeout] to [MaxRetryTimeout], in whole ms; 0 means the default
+	// [MinRetryTimeout] to [MaxRetryTimeout], in whole ms; 0 means the
+	// default
 	Timeout time.Duration
 }
 

@@ -80,13 +80,14 @@ type Claim struct {
 	// Key identifies the piece of work: pass it to systems that take an
 	// idempotency key. It contains the sender's key, so do not log it.
 	Key []byte
-	// Fence grows with each claim of the key. The system that the node changes
-	// must reject a fence smaller than one it has seen.
+	// Fence grows with each claim of the key. The system that the node
+	// changes must reject a fence smaller than one it has seen.
 	Fence int64
 	// Attempt counts the claims of the key, from 1.
 	Attempt int
-	// TakenOver: the lease of the previous holder ran out, so the work may have
-	// been done already, in part or in full. Check before you act again.
+	// TakenOver: the lease of the previous holder ran out, so the work may
+	// have been done already, in part or in full. Check before you act
+	// again.
 	TakenOver bool
 }
 

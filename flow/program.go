@@ -18,18 +18,18 @@ import (
 // Handler is the code of a node. [Func] makes a Handler of a function.
 type Handler struct {
 	// Run gets the node's input as JSON, and returns its output. It may run
-	// more than once for the same input, and concurrently in several places:
-	// see [Delivery].
+	// more than once for the same input, and concurrently in several
+	// places: see [Delivery].
 	Run func(ctx context.Context, in json.RawMessage) (json.RawMessage, error)
-	// Effects and Determinism describe the code, if they are set. They must not
-	// exceed what the node declares.
+	// Effects and Determinism describe the code, if they are set. They must
+	// not exceed what the node declares.
 	Effects     Effects
 	Determinism Determinism
-	// Keep returns what is stored in place of the output of a node that runs
-	// exactly once, and Restore the output of that, for repetitions: for what
-	// must not be stored. They must be set both, or not at all. If Keep fails,
-	// the node has run, and the error matches [ErrOutput]. Restore may use
-	// [Resource].
+	// Keep returns what is stored in place of the output of a node that
+	// runs exactly once, and Restore the output of that, for repetitions:
+	// for what must not be stored. They must be set both, or not at all. If
+	// Keep fails, the node has run, and the error matches [ErrOutput].
+	// Restore may use [Resource].
 	Keep    func(out json.RawMessage) (json.RawMessage, error)
 	Restore func(ctx context.Context, kept json.RawMessage) (json.RawMessage, error)
 }
@@ -57,11 +57,11 @@ func Func[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler 
 
 // Options configure a [Program]. Nil means the defaults.
 type Options struct {
-	// Lease is how long a claim lasts after its holder has crashed: until then
-	// callers with the same key wait. 30 s when 0.
+	// Lease is how long a claim lasts after its holder has crashed: until
+	// then callers with the same key wait. 30 s when 0.
 	Lease time.Duration
-	// Wait is how long a caller waits for another one with the same key; 10 s
-	// when 0, at most [dedupe.MaxWait].
+	// Wait is how long a caller waits for another one with the same key; 10
+	// s when 0, at most [dedupe.MaxWait].
 	Wait time.Duration
 	// Recovery, if set, resumes runs that stopped in the middle.
 	Recovery *Recovery

@@ -27,26 +27,26 @@ import (
 //
 // The capabilities [Runs] and [Keys] must be bound.
 type Recovery struct {
-	// Attempts is the largest number of attempts at a run, including the first;
-	// 5 when 0. After the nth failure the next attempt is made 2ⁿ⁻¹ leases
-	// later, but at most 15 minutes later.
+	// Attempts is the largest number of attempts at a run, including the
+	// first; 5 when 0. After the nth failure the next attempt is made 2ⁿ⁻¹
+	// leases later, but at most 15 minutes later.
 	Attempts int
-	// MaxInput is the size of the largest input that is stored, in bytes; 64
-	// KiB when 0, and at most 1 MiB less 1 KiB. A run with a larger one fails
-	// with [ErrTooLarge], before any effectful or claimed node.
+	// MaxInput is the size of the largest input that is stored, in bytes;
+	// 64 KiB when 0, and at most 1 MiB less 1 KiB. A run with a larger one
+	// fails with [ErrTooLarge], before any effectful or claimed node.
 	MaxInput int
 	// TTL is the longest time for which an input is stored and its run
 	// remembered; one day when 0.
 	TTL time.Duration
-	// Keep returns the value to store instead of the input, and Restore makes
-	// the input of it again. Use them if a part of the input, such as a card
-	// number, must not be stored. Set both or neither. If neither is set, the
-	// input itself is stored.
+	// Keep returns the value to store instead of the input, and Restore
+	// makes the input of it again. Use them if a part of the input, such as
+	// a card number, must not be stored. Set both or neither. If neither is
+	// set, the input itself is stored.
 	Keep    func(in json.RawMessage) (json.RawMessage, error)
 	Restore func(ctx context.Context, b Bindings, kept json.RawMessage) (json.RawMessage, error)
-	// DeadLetter is called for a run that is given up. It is required. If it
-	// fails, or the program ends meanwhile, it is called again, up to 5 times.
-	// After it has returned nil it is not called again.
+	// DeadLetter is called for a run that is given up. It is required. If
+	// it fails, or the program ends meanwhile, it is called again, up to 5
+	// times. After it has returned nil it is not called again.
 	DeadLetter func(ctx context.Context, b Bindings, d DeadLetter) error
 }
 
@@ -80,8 +80,8 @@ type Sealer interface {
 	// Seal encrypts a text. Opening it needs the same about.
 	Seal(text, about []byte) (sealed []byte, err error)
 	Open(sealed, about []byte) (text []byte, err error)
-	// Digest returns at least 16 bytes that identify a text without revealing
-	// it.
+	// Digest returns at least 16 bytes that identify a text without
+	// revealing it.
 	Digest(text []byte) []byte
 }
 

@@ -18,8 +18,8 @@ import (
 const (
 	// MaxKeptBody is the size of the largest body that is kept, in bytes.
 	MaxKeptBody = 960 << 10
-	// MaxKeptHeader is the size of the largest header that is kept, in bytes:
-	// of names and values, and a few bytes for each.
+	// MaxKeptHeader is the size of the largest header that is kept, in
+	// bytes: of names and values, and a few bytes for each.
 	MaxKeptHeader = 63 << 10
 )
 

@@ -20,11 +20,11 @@ import (
 
 // LedgerOptions configures a [Ledger] or a [Sequencer]. Nil means the defaults.
 type LedgerOptions struct {
-	// Binding is the Durable Object binding of the class that [RegisterLedger]
-	// declared; "LEDGER" when empty.
+	// Binding is the Durable Object binding of the class that
+	// [RegisterLedger] declared; "LEDGER" when empty.
 	Binding string
-	// Scope separates the keys of several users of one class: any bytes, none
-	// by default. Another scope is another ledger, which starts empty.
+	// Scope separates the keys of several users of one class: any bytes,
+	// none by default. Another scope is another ledger, which starts empty.
 	Scope string
 	// DefaultTTL is what a TTL of 0 means; [dedupe.DefaultTTL] when 0.
 	DefaultTTL time.Duration

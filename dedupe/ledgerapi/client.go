@@ -21,13 +21,14 @@ import (
 
 // ClientOptions configures a [Client]; nil means the defaults.
 type ClientOptions struct {
-	// HTTPClient sends the requests, in a Worker one with durablehttp.Outbound
-	// or durablehttp.Transport. Its own redirect policy is not used: redirects
-	// are not followed. Nil means one with connections of its own.
+	// HTTPClient sends the requests, in a Worker one with
+	// durablehttp.Outbound or durablehttp.Transport. Its own redirect
+	// policy is not used: redirects are not followed. Nil means one with
+	// connections of its own.
 	HTTPClient *http.Client
-	// Attempts is the largest number of times that a call is sent. When 0, a
-	// call is repeated until its context's deadline, or sent up to 3 times if
-	// there is none.
+	// Attempts is the largest number of times that a call is sent. When 0,
+	// a call is repeated until its context's deadline, or sent up to 3
+	// times if there is none.
 	Attempts int
 }
 

@@ -29,8 +29,8 @@ var (
 	ErrNoTokens = errors.New("the ledger has no tokens")
 	// ErrMalformedTokens: the text is not a list of tokens.
 	ErrMalformedTokens = errors.New("the list of tokens is malformed")
-	// ErrUnauthorized: the server does not accept the client's token. The call
-	// had no effect.
+	// ErrUnauthorized: the server does not accept the client's token. The
+	// call had no effect.
 	ErrUnauthorized = errors.New("the token is not accepted")
 )
 

@@ -20,10 +20,10 @@ const (
 
 // Options change what [Env] returns; nil means none.
 type Options struct {
-	// Vars are additional variables, or replace those of the wrangler config
-	// and .dev.vars: strings, and values that durable.Encode converts. The
-	// Worker sees them, and so do objects that are constructed from now on,
-	// until the test ends.
+	// Vars are additional variables, or replace those of the wrangler
+	// config and .dev.vars: strings, and values that durable.Encode
+	// converts. The Worker sees them, and so do objects that are
+	// constructed from now on, until the test ends.
 	Vars map[string]any
 }
 

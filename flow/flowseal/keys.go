@@ -26,7 +26,8 @@ import (
 
 // Errors to test for with [errors.Is].
 var (
-	// ErrUnknownKey: the text was sealed with a key that is no longer there.
+	// ErrUnknownKey: the text was sealed with a key that is no longer
+	// there.
 	ErrUnknownKey = errors.New("flowseal: the text was sealed with a key that is not there\nhint: keep a key that was replaced for as long as runs are remembered, after the one that replaces it")
 	// ErrOpen: the text was changed, was sealed with another about, or was
 	// sealed with another key of the same id.
