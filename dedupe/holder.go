@@ -21,7 +21,9 @@ const ResultOmitted = "\x00dedupe: the work was done, and its result was larger 
 //
 // If the result is larger than [MaxResultSize], Complete stores [ResultOmitted]
 // instead, and fails with [ErrResultTooLarge].
-func Complete(ctx context.Context, ledger Ledger, claim Claim, result []byte) error {
+func Complete(
+	ctx context.Context, ledger Ledger, claim Claim, result []byte,
+) error {
 	return complete(ctx, ledger, claim, result, 10*time.Second)
 }
 

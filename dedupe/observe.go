@@ -43,7 +43,9 @@ const (
 // 8 bytes, or [hash/maphash] if you need not compare events of several
 // processes.
 // with another's.
-func Observed(ledger Ledger, hash func(key []byte) uint64, observe func(Event)) Ledger {
+func Observed(
+	ledger Ledger, hash func(key []byte) uint64, observe func(Event),
+) Ledger {
 	return &observed{ledger, hash, observe}
 }
 

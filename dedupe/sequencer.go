@@ -25,7 +25,10 @@ type Sequencer interface {
 	// with ctx's cause if ctx ended before anything was sent. With
 	// [ErrUnknownOutcome] the key may have got a number: repeat the call to
 	// learn it.
-	Next(ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration) (Seq, error)
+	Next(
+		ctx context.Context,
+		stream, key, payloadHash []byte, ttl time.Duration,
+	) (Seq, error)
 }
 
 // IdempotentSequencer is a [Sequencer] whose Next can be repeated after its
@@ -40,7 +43,8 @@ type IdempotentSequencer interface {
 	//
 	// It fails like Next, and with [ErrOwnerTooLarge].
 	NextAs(
-		ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+		ctx context.Context, owner string,
+		stream, key, payloadHash []byte, ttl time.Duration,
 	) (Seq, error)
 }
 

@@ -29,7 +29,9 @@ type Store interface {
 	// It fails with [ErrKeyEmpty], [ErrKeyTooLarge], [ErrInvalidTTL] and
 	// [ErrOverloaded], and with ctx's cause if ctx ended before anything
 	// was sent. With [ErrUnknownOutcome] the key may have been reserved.
-	PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (inserted bool, err error)
+	PutIfAbsent(
+		ctx context.Context, key []byte, ttl time.Duration,
+	) (inserted bool, err error)
 
 	// Forget removes a key's record, whoever inserted it, so that the key
 	// can be inserted at once. It returns nil if there is no record.
@@ -53,7 +55,8 @@ type IdempotentStore interface {
 	// It fails like PutIfAbsent, and with [ErrOwnerTooLarge]. After
 	// [ErrUnknownOutcome] it may be repeated with the same owner.
 	PutIfAbsentAs(
-		ctx context.Context, owner string, key []byte, ttl time.Duration,
+		ctx context.Context,
+		owner string, key []byte, ttl time.Duration,
 	) (inserted bool, err error)
 }
 

@@ -74,7 +74,9 @@ func (kv *AsyncKV) get(
 
 // AsyncGetter is what [GetAsync] reads from: a [*Storage] or a [*Transaction].
 type AsyncGetter interface {
-	Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error)
+	Get(
+		ctx context.Context, key string, opts *GetOptions,
+	) (value any, ok bool, err error)
 }
 
 // GetAsync is [Get] of the asynchronous store, on both storage backends:
@@ -88,7 +90,9 @@ func GetAsync[T any](
 
 // GetMany returns the entries of the keys that have a value, in the order of
 // the keys' UTF-8 bytes. It takes at most [MaxEntries] keys.
-func (kv *AsyncKV) GetMany(ctx context.Context, keys []string, opts *GetOptions) ([]Entry, error) {
+func (kv *AsyncKV) GetMany(
+	ctx context.Context, keys []string, opts *GetOptions,
+) ([]Entry, error) {
 	if err := kv.backend.checkKeys(keys...); err != nil {
 		return nil, err
 	}
@@ -115,7 +119,9 @@ func (kv *AsyncKV) entries(ctx context.Context, method string, args ...any) ([]E
 // Put stores a value. It fails with a [*LimitError] if key and value exceed
 // [MaxKeyValueSize], or [MaxKeySizeKV] or [MaxValueSizeKV] in key-value
 // storage.
-func (kv *AsyncKV) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
+func (kv *AsyncKV) Put(
+	ctx context.Context, key string, value any, opts *PutOptions,
+) error {
 	value, err := kv.backend.entry(key, value)
 	if err != nil {
 		return err
@@ -125,7 +131,9 @@ func (kv *AsyncKV) Put(ctx context.Context, key string, value any, opts *PutOpti
 }
 
 // PutMany stores at most [MaxEntries] entries, all or none.
-func (kv *AsyncKV) PutMany(ctx context.Context, entries []Entry, opts *PutOptions) error {
+func (kv *AsyncKV) PutMany(
+	ctx context.Context, entries []Entry, opts *PutOptions,
+) error {
 	if len(entries) > MaxEntries {
 		return &LimitError{Limit: "entries in one call", Max: MaxEntries, Actual: len(entries)}
 	}
@@ -178,7 +186,9 @@ type SetAlarmOptions struct{ AllowConcurrency, AllowUnconfirmed bool }
 // passed, the alarm is due at once. SetAlarm fails with [ErrValue] for a time
 // that the runtime does not accept: 1970 and earlier, and after 2262-04-11. It
 // fails with [ErrNoAlarmHandler] if the class does not implement [Alarmer].
-func (kv *AsyncKV) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOptions) error {
+func (kv *AsyncKV) SetAlarm(
+	ctx context.Context, at time.Time, opts *SetAlarmOptions,
+) error {
 	ms := at.Add(time.Millisecond - 1).UnixMilli()
 	_, err := kv.ref.Await(ctx, "setAlarm", append([]any{ms}, opts.js()...)...)
 	return classify(err)
@@ -186,7 +196,9 @@ func (kv *AsyncKV) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOpt
 
 // GetAlarm returns the time at which the alarm is due. It returns the zero time
 // if there is no alarm, and while the alarm is being delivered.
-func (kv *AsyncKV) GetAlarm(ctx context.Context, opts *GetAlarmOptions) (time.Time, error) {
+func (kv *AsyncKV) GetAlarm(
+	ctx context.Context, opts *GetAlarmOptions,
+) (time.Time, error) {
 	v, err := kv.ref.Await(ctx, "getAlarm", opts.js()...)
 	if ms, ok := v.(float64); ok {
 		return time.UnixMilli(int64(ms)), nil

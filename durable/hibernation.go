@@ -29,7 +29,10 @@ type WebSocketMessager interface {
 // unless Close was called before. A class without this handler answers in the
 // same way.
 type WebSocketCloser interface {
-	WebSocketClose(ctx context.Context, ws *WebSocket, code int, reason string, wasClean bool) error
+	WebSocketClose(
+		ctx context.Context, ws *WebSocket,
+		code int, reason string, wasClean bool,
+	) error
 }
 
 // Objects implement WebSocketErrorHandler to be notified of errors that end a

@@ -25,7 +25,8 @@ import (
 // if T has a method with a handler's name and another signature, or if only *T
 // has handlers.
 func Register[T any](
-	name string, construct func(ctx context.Context, state *State, env *Env) (T, error),
+	name string,
+	construct func(ctx context.Context, state *State, env *Env) (T, error),
 	methods ...RPCMethod[T],
 ) {
 	var zero T
@@ -68,7 +69,8 @@ func (m RPCMethod[T]) Retryable() RPCMethod[T] {
 // (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error
 // reaches the caller with its message; fields of an [*Error] are kept.
 func Method[T any](
-	name string, fn func(object T, ctx context.Context, args []byte) ([]byte, error),
+	name string,
+	fn func(object T, ctx context.Context, args []byte) ([]byte, error),
 ) RPCMethod[T] {
 	return RPCMethod[T]{name: name, fn: func(object T, ctx context.Context, args []any) (any, error) {
 		in, err := bytesArgument(args)
@@ -150,7 +152,9 @@ func eventsOf(events uint8) (names []any) {
 
 // HandleFetch makes fn serve the stateless Worker's fetch events. It panics if
 // it is called twice.
-func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, error)) {
+func HandleFetch(
+	fn func(ctx context.Context, env *Env, r *Request) (*Response, error),
+) {
 	if program.fetch != nil {
 		panic("durable: HandleFetch called twice")
 	}

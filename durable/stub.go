@@ -82,7 +82,9 @@ func (s *Stub) ID() (*ID, error) {
 // It fails with [ErrOverloaded] or [ErrLimit] when the call was not delivered,
 // with [ErrRemote] when the object's code failed, and with [ErrObjectReset] or
 // [ErrDisconnected] when its outcome is unknown. The error is an [*Error].
-func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, error) {
+func (s *Stub) Call(
+	ctx context.Context, method string, args []byte,
+) ([]byte, error) {
 	ref, err := s.live()
 	if err != nil {
 		return nil, err

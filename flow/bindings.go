@@ -113,7 +113,9 @@ func ClaimOf(ctx context.Context) (claim Claim, ok bool) {
 // Resource returns the binding of a capability, from a handler's context. It
 // fails with [ErrResource] if the handler's node does not require the
 // capability, or if the binding has another type.
-func Resource[T any](ctx context.Context, capability string) (resource T, err error) {
+func Resource[T any](
+	ctx context.Context, capability string,
+) (resource T, err error) {
 	i, _ := ctx.Value(invocationKey{}).(*invocation)
 	if i == nil || !slices.Contains(i.node.Requires, capability) {
 		return resource, fmt.Errorf("%w: %q is not required\nhint: add it to what the node requires",

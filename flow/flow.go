@@ -133,7 +133,8 @@ func New(name string) *Flow { return &Flow{Name: name} }
 
 // Node adds a node.
 func (f *Flow) Node(
-	name string, effects Effects, determinism Determinism, options ...NodeOption,
+	name string,
+	effects Effects, determinism Determinism, options ...NodeOption,
 ) *Flow {
 	n := Node{Name: name, Effects: effects, Determinism: determinism}
 	for _, o := range options {

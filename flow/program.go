@@ -31,7 +31,9 @@ type Handler struct {
 	// Keep fails, the node has run, and the error matches [ErrOutput].
 	// Restore may use [Resource].
 	Keep    func(out json.RawMessage) (json.RawMessage, error)
-	Restore func(ctx context.Context, kept json.RawMessage) (json.RawMessage, error)
+	Restore func(
+		ctx context.Context, kept json.RawMessage,
+	) (json.RawMessage, error)
 }
 
 // Func makes a handler of a function whose input and output are converted from
@@ -90,7 +92,9 @@ type step struct {
 // It fails with an [*InvalidError] for the findings of [Flow.Validate], and for
 // handlers that are missing, have no node, or do more than their node declares.
 // It also fails with [dedupe.ErrInvalidLease] and [dedupe.ErrInvalidWait].
-func Compile(f *Flow, handlers map[string]Handler, opts *Options) (*Program, error) {
+func Compile(
+	f *Flow, handlers map[string]Handler, opts *Options,
+) (*Program, error) {
 	findings := append(f.Validate(), checkHandlers(f, handlers)...)
 	if opts != nil && opts.Recovery != nil {
 		var v validator

@@ -43,7 +43,9 @@ type Recovery struct {
 	// a card number, must not be stored. Set both or neither. If neither is
 	// set, the input itself is stored.
 	Keep    func(in json.RawMessage) (json.RawMessage, error)
-	Restore func(ctx context.Context, b Bindings, kept json.RawMessage) (json.RawMessage, error)
+	Restore func(
+		ctx context.Context, b Bindings, kept json.RawMessage,
+	) (json.RawMessage, error)
 	// DeadLetter is called for a run that is given up. It is required. If
 	// it fails, or the program ends meanwhile, it is called again, up to 5
 	// times. After it has returned nil it is not called again.

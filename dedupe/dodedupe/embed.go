@@ -138,7 +138,8 @@ type OnceOptions struct {
 // returns its error. Once fails like [dedupe.Ledger.Claim], and with a
 // [*dedupe.InProgressError] while another owner holds the key by a claim.
 func (e *Embedded) Once(
-	ctx context.Context, key []byte, opts *OnceOptions, work func(fence int64) ([]byte, error),
+	ctx context.Context, key []byte, opts *OnceOptions,
+	work func(fence int64) ([]byte, error),
 ) (result []byte, replayed bool, err error) {
 	if opts == nil {
 		opts = &OnceOptions{}
@@ -219,7 +220,8 @@ func (e *Embedded) DeleteAlarm(ctx context.Context) error { return e.engine.Dele
 // sets no alarms may pass nil. user and [EmbedOptions.OnExpired] may run at the
 // same time.
 func (e *Embedded) Alarm(
-	ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error,
+	ctx context.Context,
+	user func(ctx context.Context, info durable.AlarmInfo) error,
 ) error {
 	return e.engine.Alarm(ctx, user)
 }

@@ -207,7 +207,9 @@ func ask(body []byte, err error) (entry.Answer, error) {
 }
 
 // Complete stores a claim's result; see [dedupe.Ledger].
-func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
+func (l *Ledger) Complete(
+	ctx context.Context, claim dedupe.Claim, result []byte,
+) error {
 	if err := dedupe.CheckResult(result); err != nil {
 		return fail(opComplete, err)
 	}
@@ -216,7 +218,9 @@ func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 }
 
 // Extend extends a claim's lease; see [dedupe.Ledger].
-func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
+func (l *Ledger) Extend(
+	ctx context.Context, claim dedupe.Claim, lease time.Duration,
+) error {
 	ms, err := dedupe.LeaseMillis(lease)
 	if err != nil {
 		return fail(opExtend, err)

@@ -37,7 +37,9 @@ const opRecords = "NewRecords"
 // NewRecords returns the records of an object. Call it in the constructor of
 // the class. Natively it fails with an error of kind
 // [dedupe.RuntimeUnavailable].
-func NewRecords(ctx context.Context, state *durable.State, env *durable.Env) (*Records, error) {
+func NewRecords(
+	ctx context.Context, state *durable.State, env *durable.Env,
+) (*Records, error) {
 	if runtime.GOOS != "js" {
 		return nil, fail(opRecords, errors.ErrUnsupported)
 	}

@@ -255,7 +255,9 @@ func (c *Client) await(
 }
 
 // Complete stores a claim's result; see [dedupe.Ledger].
-func (c *Client) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
+func (c *Client) Complete(
+	ctx context.Context, claim dedupe.Claim, result []byte,
+) error {
 	if err := dedupe.CheckResult(result); err != nil {
 		return clientError(opComplete, err)
 	}
@@ -264,7 +266,9 @@ func (c *Client) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 }
 
 // Extend extends a claim's lease; see [dedupe.Ledger].
-func (c *Client) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
+func (c *Client) Extend(
+	ctx context.Context, claim dedupe.Claim, lease time.Duration,
+) error {
 	ms, err := dedupe.LeaseMillis(lease)
 	if err != nil {
 		return clientError(opExtend, err)

@@ -59,7 +59,9 @@ func Env(r *http.Request) *durable.Env {
 //
 // The request's RemoteAddr has the address of CF-Connecting-IP, and port 0. It
 // is "" if that header is missing, as in a request that a Worker makes itself.
-func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Response, error) {
+func Serve(
+	ctx context.Context, h http.Handler, r *durable.Request,
+) (*durable.Response, error) {
 	req, err := request(ctx, r)
 	if err != nil {
 		return badRequest(), nil

@@ -37,7 +37,8 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
 // the request does not ask for a WebSocket, AcceptWebSocket answers it with
 // status 426 and returns [durable.ErrNoUpgrade].
 func AcceptWebSocket(
-	w http.ResponseWriter, r *http.Request, state *durable.State, tags ...string,
+	w http.ResponseWriter, r *http.Request,
+	state *durable.State, tags ...string,
 ) (*durable.WebSocket, error) {
 	var socket *durable.WebSocket
 	err := upgrade(w, r, func(_ *responseWriter, server *durable.WebSocket) error {
