@@ -12,7 +12,8 @@ import (
 // than [MaxResultSize], so that the work is not done again. [Complete] and [Do]
 // store it. Do answers later callers with [ErrResultTooLarge]. [Ledger.Claim]
 // returns it in the claim's Result.
-const ResultOmitted = "\x00dedupe: the work was done, and its result was larger than 1 MiB"
+const ResultOmitted = "\x00dedupe: the work was done, " +
+	"and its result was larger than 1 MiB"
 
 // Complete stores the result of a claim's work. It repeats [Ledger.Complete],
 // with pauses that grow from 0.1 s to 2 s, until the result is stored, the

@@ -20,31 +20,35 @@ type AsyncKV struct {
 }
 
 // GetOptions change a read; nil means none.
+//
 // https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#get
 type GetOptions struct {
-	AllowConcurrency bool // other events may be delivered while this one waits
-	NoCache          bool // keep the value out of memory; key-value backed objects only
+	AllowConcurrency bool // other events may be delivered meanwhile
+	NoCache          bool // key-value storage: do not cache the value
 }
 
 // PutOptions change a write; nil means none.
+//
 // https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#put
 type PutOptions struct {
-	AllowUnconfirmed bool // answers may leave the object before the write is durable
-	AllowConcurrency bool // other events may be delivered while this one waits
-	NoCache          bool // keep the value out of memory; key-value backed objects only
+	AllowUnconfirmed bool // answers do not wait until the write is durable
+	AllowConcurrency bool // other events may be delivered meanwhile
+	NoCache          bool // key-value storage: do not cache the value
 }
 
 // ListOptions select keys, in the order of their UTF-8 bytes; nil means all.
+//
 // https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#list
 type ListOptions struct {
 	Start      string // the first key
-	StartAfter string // the key after which to start; not together with Start
+	StartAfter string // start after this key; not together with Start
 	End        string // the key to stop before
 	Prefix     string
 	Reverse    bool // from the last to the first
-	Limit      int  // the most entries to return; 0 means all; negative values fail
+	Limit      int  // the most to return; 0: all; negative values fail
 
-	AllowConcurrency, NoCache bool // as in GetOptions; not for the synchronous KV
+	// As in [GetOptions]. The synchronous [KV] ignores them.
+	AllowConcurrency, NoCache bool
 }
 
 // Entry is a key with its value. [Decode] converts the value.

@@ -146,6 +146,7 @@ func (e *LimitError) Unwrap() error { return ErrLimit }
 // is repeated, and that repeating it does not harm the object. The call may
 // still have had an effect, so repeat only calls that may run twice. Wait
 // before each attempt, longer each time.
+//
 // https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
 func Retryable(err error) bool {
 	var e *Error

@@ -8,12 +8,12 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Limits of the platform, in bytes unless another unit is given. Unless another
-// source is named, the source is
-// https://developers.cloudflare.com/durable-objects/platform/limits/ (read
-// 2026-11). The library refuses a call with a [*LimitError] before it is sent,
-// because local workerd accepts more. docs/limits.md lists these limits and
-// those of accounts and plans.
+// Limits of the platform, in bytes unless another unit is given. The library
+// refuses a call with a [*LimitError] before it is sent, because local workerd
+// accepts more. docs/limits.md lists these limits and those of accounts and
+// plans. Unless another source is named, the source is (read 2026-11):
+//
+// https://developers.cloudflare.com/durable-objects/platform/limits/
 const (
 	// MaxKeyValueSize is the largest key and value together, in an object
 	// backed by SQLite: "2 MB". This is read as 2,000,000 bytes, as on
@@ -289,9 +289,9 @@ const (
 // SQLite enforces the rest, with a [*SQLError] that matches [ErrLimit]. It also
 // limits the size of a row to [MaxSQLValueSize]. But local workerd (1.20261117)
 // lets rows, and values that SQL itself makes, grow to about 8 MB, and
-// functions have 127 arguments.
+// functions have 127 arguments. The source is (read 2026-11):
+//
 // https://developers.cloudflare.com/durable-objects/platform/limits/#sql-storage-limits
-// (2026-11)
 const (
 	// MaxSQLLength is the longest query, in bytes: all statements of one
 	// Exec, with comments and with the text that Exec adds to integer
@@ -310,12 +310,12 @@ const (
 	MaxSQLFunctionArguments = 32
 )
 
-// Limits of WebSockets. Sources:
-// https://developers.cloudflare.com/durable-objects/api/state/#acceptwebsocket
-// and the methods after it,
-// https://developers.cloudflare.com/workers/platform/limits/#websockets, and
-// RFC 6455. workerd enforces the first two; the library enforces the others
-// before a call.
+// Limits of WebSockets. workerd enforces the first two. The library enforces
+// the others before a call. The sources are RFC 6455 and these pages:
+//
+//   - https://developers.cloudflare.com/durable-objects/api/state/#acceptwebsocket
+//     and the methods after it
+//   - https://developers.cloudflare.com/workers/platform/limits/#websockets
 const (
 	// MaxWebSocketMessage is the largest message that is received, in
 	// bytes. A longer one closes the socket with code 1009.

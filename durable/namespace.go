@@ -16,6 +16,7 @@ type Namespace struct {
 }
 
 // Jurisdictions, for [Namespace.Jurisdiction] and [IDOptions].
+//
 // https://developers.cloudflare.com/durable-objects/reference/data-location/
 const (
 	JurisdictionEU          = "eu"
@@ -106,6 +107,7 @@ func newID(n *Namespace, v any, err error) (*ID, error) {
 
 // Location hints, for [StubOptions]: where an object is created on its first
 // call, unless a jurisdiction restricts it.
+//
 // https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint
 const (
 	LocationWesternNorthAmerica = "wnam"

@@ -57,6 +57,7 @@ type RPCMethod[T any] struct {
 // Retryable marks the method as safe to run more than once. workerd may then
 // repeat a call whose connection was lost after the method had begun. Without
 // the mark it repeats only calls that were not delivered.
+//
 // https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
 func (m RPCMethod[T]) Retryable() RPCMethod[T] {
 	m.retryable = true
@@ -65,9 +66,10 @@ func (m RPCMethod[T]) Retryable() RPCMethod[T] {
 
 // Method exports fn, usually a method expression such as (*Counter).Increment,
 // as an RPC method. It takes the bytes that a caller passes to [Stub.Call], and
-// returns bytes, up to 32 MiB each
-// (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error
-// reaches the caller with its message; fields of an [*Error] are kept.
+// returns bytes, up to 32 MiB each. An error reaches the caller with its
+// message; fields of an [*Error] are kept.
+//
+// https://developers.cloudflare.com/workers/runtime-apis/rpc/
 func Method[T any](
 	name string,
 	fn func(object T, ctx context.Context, args []byte) ([]byte, error),
@@ -89,8 +91,9 @@ type Fetcher interface {
 
 // Alarmer is implemented by objects that set alarms. An alarm is delivered at
 // least once: after an error it is retried up to 6 times, after 2 s and then
-// twice as long each time
-// (https://developers.cloudflare.com/durable-objects/api/alarms/).
+// twice as long each time.
+//
+// https://developers.cloudflare.com/durable-objects/api/alarms/
 type Alarmer interface {
 	Alarm(ctx context.Context, info AlarmInfo) error
 }
@@ -174,10 +177,10 @@ func Run() error { return jsrt.Run() }
 //
 // In a stateless Worker, fn has about 28 s after the client has received the
 // whole response or has disconnected, because Cloudflare ends such work after
-// 30 s
-// (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil).
-// After 24 s its ctx ends with [ErrTimeUp]. After 28 s its I/O fails with
+// 30 s. After 24 s its ctx ends with [ErrTimeUp]. After 28 s its I/O fails with
 // [ErrContextClosed]. Do longer work in an object or an alarm.
+//
+// https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil
 func WaitUntil(ctx context.Context, fn func(ctx context.Context)) {
 	i := jsrt.FromContext(ctx)
 	if i == nil {

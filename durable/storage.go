@@ -75,6 +75,7 @@ func (s *Storage) Sync(ctx context.Context) error {
 // CurrentBookmark returns a bookmark of the present state, for RestoreBookmark.
 // (Point-in-time recovery works only on Cloudflare. Local workerd returns a
 // bookmark that cannot be restored.)
+//
 // https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#pitr-point-in-time-recovery-api
 func (s *Storage) CurrentBookmark(ctx context.Context) (string, error) {
 	return s.bookmark(ctx, "getCurrentBookmark")

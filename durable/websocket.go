@@ -146,6 +146,7 @@ func (ws *WebSocket) Buffered() (int, error) {
 // servers: 1001 to 1003 and 1007 to 1014. Others are refused with
 // [ErrCloseCode]. (Browsers send only the first two kinds.) A reason has at
 // most [MaxWebSocketCloseReason] bytes, else a [*LimitError], and needs a code.
+//
 // https://www.rfc-editor.org/rfc/rfc6455#section-7.4
 func (ws *WebSocket) Close(code int, reason string) error {
 	if err := checkClose(code, reason); err != nil {
@@ -176,6 +177,7 @@ func checkClose(code int, reason string) error {
 }
 
 // ReadyState is the state of a socket.
+//
 // https://developer.mozilla.org/docs/Web/API/WebSocket/readyState
 type ReadyState int
 

@@ -12,8 +12,8 @@ import (
 const (
 	Dedupe    = "dedupe"    // a [dedupe.Ledger]
 	Sequencer = "sequencer" // a [dedupe.Sequencer]
-	Runs      = "runs"      // a [dedupe.Ledger] of runs under way, for [Recovery]
-	Keys      = "keys"      // a [Sealer] for their inputs, and for outputs of nodes
+	Runs      = "runs"      // a [dedupe.Ledger] of runs, for [Recovery]
+	Keys      = "keys"      // a [Sealer] for stored inputs and outputs
 )
 
 // Bindings are the capabilities of one invocation, by name. In a Worker they
@@ -29,9 +29,9 @@ func (b Bindings) Add(capability string, resource any, err error) {
 	b[capability] = resource
 }
 
-// Preflight returns, as an [*InvalidError], all that the flow requires and
-// bindings have not: [CodeNotBound] and [CodeWrongType]. [Program.Run] calls it
-// before any work. Keys that are bound to an error count as required.
+// Preflight returns an [*InvalidError] that lists everything the flow requires
+// and the bindings lack: [CodeNotBound] and [CodeWrongType]. [Program.Run]
+// calls it before any work. Keys that are bound to an error count as required.
 func (p *Program) Preflight(b Bindings) error {
 	var v validator
 	for _, s := range p.steps {

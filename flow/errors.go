@@ -16,9 +16,9 @@ var (
 	// ErrBegun: the node is delivered at most once, and has already begun
 	// with this key. Its output is not kept.
 	ErrBegun = errors.New("the work has begun before")
-	// ErrOutput: the node has run and what it put out is not JSON, is
-	// larger than [dedupe.MaxResultSize], or cannot be sealed. Where it
-	// runs exactly once this is final.
+	// ErrOutput: the node has run, and its output is not JSON, is larger
+	// than [dedupe.MaxResultSize], or cannot be sealed. If the node runs
+	// exactly once, this is final.
 	ErrOutput = errors.New("the output cannot be kept")
 	// ErrResource: the handler's node does not require the capability, or
 	// the capability is bound to another type.

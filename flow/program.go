@@ -25,11 +25,11 @@ type Handler struct {
 	// not exceed what the node declares.
 	Effects     Effects
 	Determinism Determinism
-	// Keep returns what is stored in place of the output of a node that
-	// runs exactly once, and Restore the output of that, for repetitions:
-	// for what must not be stored. They must be set both, or not at all. If
-	// Keep fails, the node has run, and the error matches [ErrOutput].
-	// Restore may use [Resource].
+	// Keep returns the value to store instead of the output of a node that
+	// runs exactly once, and Restore makes the output of it again, for
+	// repetitions. Use them if a part of the output must not be stored. Set
+	// both or neither. If Keep fails, the node has run, and the error
+	// matches [ErrOutput]. Restore may use [Resource].
 	Keep    func(out json.RawMessage) (json.RawMessage, error)
 	Restore func(
 		ctx context.Context, kept json.RawMessage,
@@ -37,7 +37,7 @@ type Handler struct {
 }
 
 // Func makes a handler of a function whose input and output are converted from
-// and to JSON. An input that does not fit In is [ErrInput].
+// and to JSON. If an input does not fit In, the error is [ErrInput].
 func Func[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler {
 	return Handler{Run: func(ctx context.Context, in json.RawMessage) (json.RawMessage, error) {
 		var v In
@@ -62,8 +62,8 @@ type Options struct {
 	// Lease is how long a claim lasts after its holder has crashed: until
 	// then callers with the same key wait. 30 s when 0.
 	Lease time.Duration
-	// Wait is how long a caller waits for another one with the same key; 10
-	// s when 0, at most [dedupe.MaxWait].
+	// Wait is how long a caller waits for another one with the same key, at
+	// most [dedupe.MaxWait]; 10 s when 0.
 	Wait time.Duration
 	// Recovery, if set, resumes runs that stopped in the middle.
 	Recovery *Recovery

@@ -57,7 +57,9 @@ type DeadLetter struct {
 	Run      string          // its id, which depends on the input alone
 	Input    json.RawMessage // the flow's, or nil if it cannot be read
 	Attempts int             // how often the run was begun
-	Err      error           // what the last attempt failed with; nil if the program ended meanwhile
+	// Err is the error of the last attempt; nil if the program ended during
+	// that attempt.
+	Err error
 }
 
 // ErrTooLarge: the input is larger than what is stored for recovery
@@ -65,19 +67,20 @@ type DeadLetter struct {
 var ErrTooLarge = errors.New("the input is larger than what is stored for recovery")
 
 // Sealer encrypts what is stored of runs: the inputs that a [Recovery] stores,
-// and the outputs of nodes that run exactly once. Package flowseal has one; or
-// [Unsealed], if that is what you want.
+// and the outputs of nodes that run exactly once. Package flowseal has a
+// Sealer. [Unsealed] is one that does not encrypt.
 //
 // An output is sealed if a Sealer is bound as [Keys], with or without a
 // Recovery. It is stored for as long as the node's TTL, and at least a tenth of
 // that after it was stored: a key that was replaced must still open it. Outputs
 // that were stored in clear before can still be read. If a repetition cannot
 // open an output, the node does not run again, and the error is the Sealer's
-// own, or [ErrSealed]. [Handler] has Keep for what must not be stored.
+// own, or [ErrSealed]. If something must not be stored at all, use Keep of
+// [Handler].
 //
 // The ledger keeps in clear: keys, with the sender's id, and a SHA-256 of the
-// payload, or of the members that the node names. Whoever guesses the payload
-// can check that.
+// payload, or of the members that the node names. Anyone who guesses the
+// payload can verify the guess.
 type Sealer interface {
 	// Seal encrypts a text. Opening it needs the same about.
 	Seal(text, about []byte) (sealed []byte, err error)
@@ -87,8 +90,8 @@ type Sealer interface {
 	Digest(text []byte) []byte
 }
 
-// Unsealed stores inputs and outputs as they are. It opens no others, and fails
-// with [ErrSealed].
+// Unsealed is a [Sealer] that stores inputs and outputs as they are. Open fails
+// with [ErrSealed] for a text that another Sealer has sealed.
 type Unsealed struct{}
 
 const markUnsealed = '='
@@ -307,7 +310,9 @@ func (r *run) load(ctx context.Context) (input json.RawMessage, ok bool, err err
 // the function OnExpired of the ledger that is bound as [Runs]:
 //
 //	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClassOptions{
-//		OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
+//		OnExpired: func(
+//			ctx context.Context, env *durable.Env, e dodedupe.Expired,
+//		) error {
 //			return program.Resume(ctx, bindings(ctx, env), e.Key)
 //		},
 //	})

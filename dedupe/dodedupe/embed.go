@@ -20,20 +20,25 @@ import (
 // SQLite storage. The object's writes and the ledger's are one transaction, so
 // an effect on the object happens exactly once. It is a [dedupe.Ledger] whose
 // calls do not leave the object. All handlers of the object share it.
-// handlers.
 //
-//	func NewAccount(_ context.Context, state *durable.State, _ *durable.Env) (*Account, error) {
+//	func NewAccount(
+//		ctx context.Context, state *durable.State, env *durable.Env,
+//	) (*Account, error) {
 //		ledger, err := dodedupe.Embed(state, nil)
 //		return &Account{state, ledger}, err
 //	}
 //
-//	func (a *Account) Deposit(ctx context.Context, d Deposit) (string, error) {
+//	func (a *Account) Deposit(
+//		ctx context.Context, d Deposit,
+//	) (string, error) {
 //		add := func(int64) ([]byte, error) { return a.add(d.Amount) }
 //		balance, _, err := a.ledger.Once(ctx, []byte(d.ID), nil, add)
 //		return string(balance), err
 //	}
 //
-//	func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
+//	func (a *Account) Alarm(
+//		ctx context.Context, info durable.AlarmInfo,
+//	) error {
 //		return a.ledger.Alarm(ctx, a.remind)
 //	}
 //

@@ -54,6 +54,7 @@ func RegisterLedger(class string, opts *LedgerClassOptions) {
 // leaves to the others: half, if it is alone. More callers get
 // [dedupe.ErrOverloaded]. 3,000 callers took 95 MiB of wasm memory, including
 // their own part, of the 128 MB that an isolate has.
+//
 // https://developers.cloudflare.com/workers/platform/limits/#memory
 const MaxWaiters = 1000
 

@@ -12,9 +12,12 @@ import (
 // objects of your own class, which may have other objects for other things. A
 // class only for records needs only [RegisterStore] or [RegisterLedger].
 //
-//	durable.Register("Shop", NewShop, dodedupe.RecordMethods((*Shop).Records)...)
+//	durable.Register("Shop", NewShop,
+//		dodedupe.RecordMethods((*Shop).Records)...)
 //
-//	func (s *Shop) Alarm(ctx context.Context, info durable.AlarmInfo) error {
+//	func (s *Shop) Alarm(
+//		ctx context.Context, info durable.AlarmInfo,
+//	) error {
 //		if mine, err := s.records.Alarm(ctx); mine {
 //			return err
 //		}

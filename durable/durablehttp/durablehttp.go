@@ -44,7 +44,9 @@ func Env(r *http.Request) *durable.Env {
 // Serve answers one request with h, as net/http's server does; docs/http.md
 // lists what differs. Write an object's Fetch method as
 //
-//	func (o *Object) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
+//	func (o *Object) Fetch(
+//		ctx context.Context, r *durable.Request,
+//	) (*durable.Response, error) {
 //		return durablehttp.Serve(ctx, o.mux, r)
 //	}
 //

@@ -17,13 +17,18 @@ import (
 var (
 	// ErrMigrationUnknown: the object has a migration that this program
 	// lacks, because a newer program ran before. Migrations are not undone.
-	ErrMigrationUnknown = errors.New("durablesql: the object has a migration that this program does not have; hint: run the version that has it, or a later one")
+	ErrMigrationUnknown = errors.New("durablesql: the object has " +
+		"a migration that this program does not have; " +
+		"hint: run the version that has it, or a later one")
 	// ErrMigrationChanged: the text of a migration that the object has run
 	// was changed.
-	ErrMigrationChanged = errors.New("durablesql: a migration was changed after the object had it; hint: restore it, and write another migration")
+	ErrMigrationChanged = errors.New("durablesql: a migration was changed " +
+		"after the object had it; " +
+		"hint: restore it, and write another migration")
 	// ErrMigrationOrder: a new migration has a lower number than one that
 	// the object has run.
-	ErrMigrationOrder = errors.New("durablesql: a new migration comes before one that the object has; hint: give it a higher number")
+	ErrMigrationOrder = errors.New("durablesql: a new migration comes " +
+		"before one that the object has; hint: give it a higher number")
 	// ErrMigrationFile: a file is not a migration.
 	ErrMigrationFile = errors.New("durablesql: not a migration")
 )

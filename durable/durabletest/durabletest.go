@@ -15,7 +15,7 @@ import (
 // makes such an object, and [Run] runs a function inside it.
 const (
 	SQLite = "DURABLETEST_SQLITE" // objects with SQLite storage
-	KV     = "DURABLETEST_KV"     // objects with key-value storage, as older accounts have
+	KV     = "DURABLETEST_KV"     // objects with key-value storage
 )
 
 // Options change what [Env] returns; nil means none.

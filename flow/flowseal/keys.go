@@ -28,7 +28,10 @@ import (
 var (
 	// ErrUnknownKey: the text was sealed with a key that is no longer
 	// there.
-	ErrUnknownKey = errors.New("flowseal: the text was sealed with a key that is not there\nhint: keep a key that was replaced for as long as runs are remembered, after the one that replaces it")
+	ErrUnknownKey = errors.New("flowseal: the text was sealed with " +
+		"a key that is not there\nhint: keep a key that was replaced " +
+		"for as long as runs are remembered, " +
+		"after the one that replaces it")
 	// ErrOpen: the text was changed, was sealed with another about, or was
 	// sealed with another key of the same id.
 	ErrOpen = errors.New("flowseal: the text cannot be opened")
@@ -47,10 +50,11 @@ type key struct {
 }
 
 // ParseKeys reads keys, "id:key,id:key": an id of 1 to 32 letters, digits, - or
-// _, and 32 bytes in base64, such as `openssl rand -base64 32` prints. The first
-// seals. To replace it put another one before it; remove the old one when the
-// TTL of flow's Recovery is over, and the longest of the nodes' and a tenth of
-// that. Errors do not have the text.
+// _, and 32 bytes in base64, such as `openssl rand -base64 32` prints. The
+// first key seals. To replace it, put another one before it. Remove the old key
+// when nothing that it sealed is stored any more: after the TTL of flow's
+// Recovery, and after the longest TTL of a node and another tenth of it. Errors
+// do not contain the text.
 func ParseKeys(text string) (*Keys, error) {
 	var k Keys
 	for n, part := range strings.Split(strings.TrimSpace(text), ",") {
