@@ -90,6 +90,7 @@
 // back as float64, integers beyond 2^53 as int64. [Decode] converts them.
 //
 // Natively (without GOOS=js) the package compiles, and every operation returns
-// an error that wraps [errors.ErrUnsupported].//
+// an error that wraps [errors.ErrUnsupported].
+//
 // [isolate]: https://developers.cloudflare.com/workers/reference/how-workers-works/
 package durable
