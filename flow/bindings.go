@@ -118,7 +118,8 @@ func Resource[T any](
 ) (resource T, err error) {
 	i, _ := ctx.Value(invocationKey{}).(*invocation)
 	if i == nil || !slices.Contains(i.node.Requires, capability) {
-		return resource, fmt.Errorf("%w: %q is not required\nhint: add it to what the node requires",
+		return resource, fmt.Errorf("%w: %q is not required"+
+			"\nhint: add it to what the node requires",
 			ErrResource, short(capability))
 	}
 	resource, ok := i.bindings[capability].(T)

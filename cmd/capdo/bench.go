@@ -69,7 +69,8 @@ Worker costs its owner money, and may be treated as an attack.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b.changedCallers, b.changedMax = cmd.Flags().Changed("callers"), cmd.Flags().Changed("max-in-flight")
 			if len(args) != 1 {
-				return fmt.Errorf("capdo bench takes one URL\nhint: capdo bench http://127.0.0.1:8787/")
+				return fmt.Errorf("capdo bench takes one URL" +
+					"\nhint: capdo bench http://127.0.0.1:8787/")
 			}
 			return b.run(cmd.Context(), args[0], cmd.OutOrStdout())
 		},
@@ -97,15 +98,18 @@ Worker costs its owner money, and may be treated as an attack.`,
 func (b *benching) check() error {
 	switch {
 	case b.rate != 0 && b.changedCallers:
-		return fmt.Errorf("--callers and --rate exclude each other\nhint: --rate sends at a fixed rate (open loop), --callers as fast as answers arrive (closed loop)")
+		return fmt.Errorf("--callers and --rate exclude each other" +
+			"\nhint: --rate sends at a fixed rate (open loop), --callers as fast as answers arrive (closed loop)")
 	case b.rate == 0 && b.changedMax:
-		return fmt.Errorf("--max-in-flight is for --rate\nhint: with --callers, each caller has one request in flight")
+		return fmt.Errorf("--max-in-flight is for --rate" +
+			"\nhint: with --callers, each caller has one request in flight")
 	case b.callers < 1 || b.callers > maxCallers:
 		return fmt.Errorf("--callers is from 1 to %d, not %d", maxCallers, b.callers)
 	case !(b.rate >= 0 && b.rate <= maxRate):
 		return fmt.Errorf("--rate is up to %d requests a second, not %g", maxRate, b.rate)
 	case b.rate > 0 && b.rate*b.duration.Seconds() < 1:
-		return fmt.Errorf("--rate %g is less than one request in %s\nhint: raise --rate or --duration", b.rate, b.duration)
+		return fmt.Errorf("--rate %g is less than one request in %s"+
+			"\nhint: raise --rate or --duration", b.rate, b.duration)
 	case b.inFlight < 1 || b.inFlight > maxCallers:
 		return fmt.Errorf("--max-in-flight is from 1 to %d, not %d", maxCallers, b.inFlight)
 	case b.duration <= 0 || b.duration > maxDuration:

@@ -78,7 +78,8 @@ if keys live long. Buckets(n) writes more rows.`,
 // noArgs refuses arguments.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%s takes no arguments, not %s\nhint: see %[1]s --help", cmd.CommandPath(), strings.Join(args, " "))
+		return fmt.Errorf("%s takes no arguments, not %s"+
+			"\nhint: see %[1]s --help", cmd.CommandPath(), strings.Join(args, " "))
 	}
 	return nil
 }
@@ -88,19 +89,24 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func (c *costing) check() error {
 	switch {
 	case c.Claims == 0:
-		return fmt.Errorf("--claims is missing\nhint: give the number of claims per month, such as --claims 10M")
+		return fmt.Errorf("--claims is missing" +
+			"\nhint: give the number of claims per month, such as --claims 10M")
 	case c.Duplicates >= 1:
-		return fmt.Errorf("--duplicates is the share of claims that repeat a key, so it must be below 1 (100%%)\nhint: if 5 of 100 claims are repetitions, it is 0.05 or 5%%")
+		return fmt.Errorf("--duplicates is the share of claims that repeat a key, so it must be below 1 (100%%)" +
+			"\nhint: if 5 of 100 claims are repetitions, it is 0.05 or 5%%")
 	case c.TTL < time.Millisecond || c.TTL > dedupe.MaxTTL:
-		return fmt.Errorf("--ttl is from 1ms to 3650d, not %s\nhint: a ledger always remembers a key for some time, by default for %s", c.TTL, dedupe.DefaultTTL)
+		return fmt.Errorf("--ttl is from 1ms to 3650d, not %s"+
+			"\nhint: a ledger always remembers a key for some time, by default for %s", c.TTL, dedupe.DefaultTTL)
 	case c.Result < 0 || c.Result > dedupe.MaxResultSize:
-		return fmt.Errorf("--result-bytes is from 0 to %d, not %d\nhint: a ledger refuses a larger result; store it elsewhere, and use its key as the result", dedupe.MaxResultSize, c.Result)
+		return fmt.Errorf("--result-bytes is from 0 to %d, not %d"+
+			"\nhint: a ledger refuses a larger result; store it elsewhere, and use its key as the result", dedupe.MaxResultSize, c.Result)
 	case c.Lease < time.Millisecond || c.Lease > dedupe.MaxLease:
 		return fmt.Errorf("--lease is from 1ms to %s, not %s", dedupe.MaxLease, c.Lease)
 	case c.Work > dedupe.MaxTTL:
 		return fmt.Errorf("--work is at most 3650d, not %s", c.Work)
 	case max(c.Active, c.CPUNew, c.CPUDuplicate) > maxActive:
-		return fmt.Errorf("--active, --cpu-new and --cpu-duplicate are at most %s\nhint: they are times for one request, such as 10ms", maxActive)
+		return fmt.Errorf("--active, --cpu-new and --cpu-duplicate are at most %s"+
+			"\nhint: they are times for one request, such as 10ms", maxActive)
 	case c.plan != "free" && c.plan != "paid" && c.plan != "both":
 		return fmt.Errorf("--plan %s is unknown\nhint: use free, paid or both", c.plan)
 	}

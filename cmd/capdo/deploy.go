@@ -123,9 +123,11 @@ func (d *deployment) checkFlags() error {
 		takesValue, ok := passed[dashed(name)]
 		switch {
 		case !strings.HasPrefix(arg, "-") || arg == "-" || arg == "--":
-			return fmt.Errorf("%s cannot be passed to wrangler: it would deploy something that was not checked\nhint: give the folder or the config to capdo deploy itself", arg)
+			return fmt.Errorf("%s cannot be passed to wrangler: it would deploy something that was not checked"+
+				"\nhint: give the folder or the config to capdo deploy itself", arg)
 		case !ok:
-			return fmt.Errorf("%s cannot be passed to wrangler: it might deploy something that was not checked\nhint: %s", name, instead(name))
+			return fmt.Errorf("%s cannot be passed to wrangler: it might deploy something that was not checked"+
+				"\nhint: %s", name, instead(name))
 		case takesValue && !hasValue && len(flags) > 0:
 			flags = flags[1:]
 		}

@@ -239,7 +239,8 @@ func checkPort(ip string, port int, hint string) error {
 		return fmt.Errorf("port %d of %s is in use"+
 			"\nhint: stop the program that listens there, or %s", port, ip, hint)
 	case err != nil:
-		return fmt.Errorf("cannot listen: %w\nhint: choose another address with --ip and --port", err)
+		return fmt.Errorf("cannot listen: %w"+
+			"\nhint: choose another address with --ip and --port", err)
 	}
 	return l.Close()
 }

@@ -103,10 +103,12 @@ func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
 		return nil, errors.New("ledgerapi: the base URL is not https://host" +
 			"\nhint: it may have a port and a path, but no user, query or fragment")
 	case u.Scheme == "http" && opts.HTTPClient == nil && !isLoopback(u.Hostname()):
-		return nil, errors.New("ledgerapi: the base URL is http, and the token would be readable on its way\nhint: use https, or an HTTPClient that protects it otherwise")
+		return nil, errors.New("ledgerapi: the base URL is http, and the token would be readable on its way" +
+			"\nhint: use https, or an HTTPClient that protects it otherwise")
 	case !isToken(token):
 		const hint = "it is what follows tenant: in the server's secret"
-		return nil, fmt.Errorf("ledgerapi: the token is not %d to %d letters, digits or \"-_.~+/\"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
+		return nil, fmt.Errorf("ledgerapi: the token is not %d to %d letters, digits or \"-_.~+/\""+
+			"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
 	}
 	return &Client{base: strings.TrimRight(u.String(), "/"), token: token,
 		attempts: max(opts.Attempts, 0), http: newHTTPClient(opts.HTTPClient)}, nil

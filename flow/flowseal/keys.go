@@ -125,7 +125,9 @@ func (k *Keys) Seal(text, about []byte) ([]byte, error) {
 }
 
 // additional returns the data that is authenticated besides the text.
-func additional(header, about []byte) []byte { return append(append([]byte{}, header...), about...) }
+func additional(header, about []byte) []byte {
+	return append(append([]byte{}, header...), about...)
+}
 
 // Open decrypts a text that Seal has encrypted. It fails with [ErrUnknownKey]
 // and [ErrOpen].

@@ -157,7 +157,8 @@ func (s *settings) check() error {
 		add(k + "=" + v)
 	}
 	if size >= argumentSpace {
-		return fmt.Errorf("the test's arguments and environment take %d bytes; a Go program for js has room for %d\nhint: pass fewer or shorter environment variables with --pass-env, or a shorter -run pattern", size, argumentSpace)
+		return fmt.Errorf("the test's arguments and environment take %d bytes; a Go program for js has room for %d"+
+			"\nhint: pass fewer or shorter environment variables with --pass-env, or a shorter -run pattern", size, argumentSpace)
 	}
 	return nil
 }
@@ -310,7 +311,8 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 			cancel(errTimeout)
 		case !told && time.Since(lastAlive) > r.Hang:
 			told = true
-			fmt.Fprintf(r.Stderr, "capdo: the test program has been computing for %v without waiting for anything; it continues until -timeout\nhint: -v shows which test it is in\n", r.Hang)
+			fmt.Fprintf(r.Stderr, "capdo: the test program has been computing for %v without waiting for anything; it continues until -timeout"+
+				"\nhint: -v shows which test it is in\n", r.Hang)
 		}
 	}
 }

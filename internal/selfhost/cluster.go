@@ -39,7 +39,8 @@ func (c *Cluster) Check() error {
 	}
 	for _, address := range []string{c.Advertise, c.Listen} {
 		if ip := hostIP(address); ip != nil && isPublic(ip) {
-			return fmt.Errorf("the cluster address %s is public, but traffic between nodes is not encrypted\nhint: use addresses of a private network for --advertise and --cluster-listen: a VPC, WireGuard, Tailscale", address)
+			return fmt.Errorf("the cluster address %s is public, but traffic between nodes is not encrypted"+
+				"\nhint: use addresses of a private network for --advertise and --cluster-listen: a VPC, WireGuard, Tailscale", address)
 		}
 	}
 	if ip := hostIP(c.Advertise); ip != nil && ip.IsUnspecified() {

@@ -95,7 +95,8 @@ func (c *Config) Unserved() error {
 	}
 	for _, b := range c.DurableObjects.Bindings {
 		if b.ScriptName != "" && b.ScriptName != c.Name {
-			return fmt.Errorf("%s binds class %s of another Worker, %s, as %s: capdo serve runs only one Worker\nhint: move the class into this Worker", c.Path, b.ClassName, b.ScriptName, b.Name)
+			return fmt.Errorf("%s binds class %s of another Worker, %s, as %s: capdo serve runs only one Worker"+
+				"\nhint: move the class into this Worker", c.Path, b.ClassName, b.ScriptName, b.Name)
 		}
 	}
 	return nil
