@@ -137,7 +137,8 @@ func checkPairSize(n int) error {
 	return nil
 }
 
-const fineTime = "a time with fractions of a millisecond would change when stored; use Truncate(time.Millisecond)"
+const fineTime = "a time with fractions of a millisecond would change when stored; " +
+	"use Truncate(time.Millisecond)"
 
 var errKeyText = wrappedError("durable: "+badText+" (key)", ErrValue)
 

@@ -58,7 +58,9 @@ func Implement[T, Arg, Result any](
 	m TypedMethod[Arg, Result],
 	fn func(object T, ctx context.Context, arg Arg) (Result, error),
 ) RPCMethod[T] {
-	return RPCMethod[T]{name: m.name, fn: func(object T, ctx context.Context, args []any) (any, error) {
+	return RPCMethod[T]{name: m.name, fn: func(
+		object T, ctx context.Context, args []any,
+	) (any, error) {
 		var in any
 		if len(args) > 0 {
 			in = args[0]

@@ -187,7 +187,9 @@ func (n *Namespace) Get(id *ID, o *StubOptions) (*Stub, error) {
 }
 
 func init() {
-	direct.Call = func(ctx context.Context, namespace any, name, method string, args []byte) (result []byte, sent bool, err error) {
+	direct.Call = func(
+		ctx context.Context, namespace any, name, method string, args []byte,
+	) (result []byte, sent bool, err error) {
 		n := namespace.(*Namespace)
 		if !n.ref.Context().IsStateless() {
 			return n.callByStub(ctx, name, method, args)

@@ -74,7 +74,9 @@ func Method[T any](
 	name string,
 	fn func(object T, ctx context.Context, args []byte) ([]byte, error),
 ) RPCMethod[T] {
-	return RPCMethod[T]{name: name, fn: func(object T, ctx context.Context, args []any) (any, error) {
+	return RPCMethod[T]{name: name, fn: func(
+		object T, ctx context.Context, args []any,
+	) (any, error) {
 		in, err := bytesArgument(args)
 		if err != nil {
 			return nil, err
@@ -232,7 +234,8 @@ func init() { jsrt.Install(&program) }
 func (w *worker) addClass(c *class) {
 	if !jsname.IsIdentifier(c.name) || jsname.IsReserved(c.name) {
 		panic("durable: " + strconv.Quote(c.name) +
-			" cannot be the name of a class (letters and digits, beginning with a letter, and no reserved word of JavaScript)")
+			" cannot be the name of a class (letters and digits, beginning with a letter, " +
+			"and no reserved word of JavaScript)")
 	}
 	for _, other := range w.classes {
 		if other.name == c.name {

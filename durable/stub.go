@@ -132,4 +132,5 @@ func (s *Stub) Release() {
 	}
 }
 
-var errReleasedStub = errors.New("durable: the Stub has been released; hint: get another one from its Namespace")
+var errReleasedStub = errors.New(
+	"durable: the Stub has been released; hint: get another one from its Namespace")

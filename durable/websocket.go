@@ -102,7 +102,8 @@ func hostOf(ctx context.Context) (*jsrt.Ref, error) {
 	return nil, err
 }
 
-var errNoHandler = errors.New("durable: neither the context nor the goroutine comes from a handler" +
+var errNoHandler = errors.New("durable: neither the context nor the goroutine comes " +
+	"from a handler" +
 	"\nhint: use the handler's context, or a goroutine that the handler has started")
 
 // Send sends a message. It queues the message at once (see
@@ -266,7 +267,8 @@ func (ws *WebSocket) in(c *jsrt.Context) (*jsrt.Ref, error) {
 	return ws.ref, nil
 }
 
-var errForeignSocket = wrappedError("durable: the WebSocket belongs to another invocation or object", ErrContextClosed)
+var errForeignSocket = wrappedError("durable: the WebSocket belongs to another "+
+	"invocation or object", ErrContextClosed)
 
 // call calls a method of the state with the socket.
 func (ws *WebSocket) call(method string) (any, error) {

@@ -124,7 +124,8 @@ func Resource[T any](
 	}
 	resource, ok := i.bindings[capability].(T)
 	if !ok {
-		return resource, fmt.Errorf("%w: %q is bound to a %T", ErrResource, capability, i.bindings[capability])
+		return resource, fmt.Errorf("%w: %q is bound to a %T",
+			ErrResource, capability, i.bindings[capability])
 	}
 	return resource, nil
 }

@@ -104,7 +104,10 @@ func Compile(
 	if err := invalid(short(f.Name), findings); err != nil {
 		return nil, err
 	}
-	p := &Program{name: f.Name, claim: dedupe.ClaimOptions{Lease: 30 * time.Second, Wait: 10 * time.Second}}
+	p := &Program{
+		name:  f.Name,
+		claim: dedupe.ClaimOptions{Lease: 30 * time.Second, Wait: 10 * time.Second},
+	}
 	if opts != nil && opts.Lease != 0 {
 		p.claim.Lease = opts.Lease
 	}
@@ -164,7 +167,8 @@ func (p *Program) arrange(f *Flow, handlers map[string]Handler) {
 	placed := map[string]bool{}
 	for len(p.steps) < len(f.Nodes) {
 		for _, n := range f.Nodes {
-			ready := !slices.ContainsFunc(into[n.Name], func(e Edge) bool { return !placed[e.From] })
+			ready := !slices.ContainsFunc(into[n.Name],
+				func(e Edge) bool { return !placed[e.From] })
 			if placed[n.Name] || !ready {
 				continue
 			}
@@ -252,7 +256,8 @@ func (p *Program) run(
 	outputs := map[string]json.RawMessage{}
 	first := len(p.steps)
 	if watched {
-		first = slices.IndexFunc(p.steps, func(s step) bool { return s.node.Effects == Effectful || s.delivery != AtLeastOnce })
+		first = slices.IndexFunc(p.steps,
+			func(s step) bool { return s.node.Effects == Effectful || s.delivery != AtLeastOnce })
 		if first < 0 {
 			first = len(p.steps)
 		}

@@ -151,7 +151,10 @@ func (r *Recovery) check(v *validator) {
 // final reports whether a repetition of the run would fail with the same error.
 func final(err error) bool {
 	var rejection *Rejection
-	for _, e := range []error{ErrInput, ErrNoKey, ErrBegun, ErrOutput, ErrTooLarge, dedupe.ErrMismatch, dedupe.ErrKeyTooLarge} {
+	for _, e := range []error{
+		ErrInput, ErrNoKey, ErrBegun, ErrOutput, ErrTooLarge,
+		dedupe.ErrMismatch, dedupe.ErrKeyTooLarge,
+	} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -187,7 +190,8 @@ func (p *Program) newRun(b Bindings, id string) *run {
 // runID returns the id of this flow's run that has the key.
 func (p *Program) runID(key []byte) (id string, ok bool) {
 	var parts []any
-	if json.Unmarshal(key, &parts) != nil || len(parts) != 4 || parts[0] != p.name || parts[1] != "run" || parts[3] != 1.0 {
+	if json.Unmarshal(key, &parts) != nil || len(parts) != 4 ||
+		parts[0] != p.name || parts[1] != "run" || parts[3] != 1.0 {
 		return "", false
 	}
 	id, ok = parts[2].(string)
@@ -264,7 +268,8 @@ func (r *run) seal(input json.RawMessage) ([]byte, error) {
 // store stores the sealed input, as the result of a key.
 func (r *run) store(ctx context.Context, sealed []byte) error {
 	opts := r.options()
-	opts.Lease, opts.Wait = 2*time.Second, 10*time.Second // who died in between had nothing to do but to store
+	// The lease is short: a holder that dies in between had only to store.
+	opts.Lease, opts.Wait = 2*time.Second, 10*time.Second
 	claim, err := r.ledger().Claim(ctx, r.inputKey, opts)
 	switch {
 	case err != nil:
@@ -287,7 +292,8 @@ func (r *run) forget(ctx context.Context) {
 // load returns the input. ok is false if none was stored, so that no node has
 // run.
 func (r *run) load(ctx context.Context) (input json.RawMessage, ok bool, err error) {
-	claim, err := r.ledger().Claim(ctx, r.inputKey, dedupe.ClaimOptions{Lease: time.Second, TTL: r.recovery.TTL, Wait: 10 * time.Second})
+	claim, err := r.ledger().Claim(ctx, r.inputKey,
+		dedupe.ClaimOptions{Lease: time.Second, TTL: r.recovery.TTL, Wait: 10 * time.Second})
 	switch {
 	case err != nil:
 		return nil, true, err
@@ -358,12 +364,14 @@ func (r *run) resume(ctx context.Context, attempt int) error {
 	case err == nil && !stored:
 		return nil // it ended before it had begun
 	case attempt > r.recovery.Attempts:
-		return r.bury(ctx, DeadLetter{Run: r.id, Input: input, Attempts: attempt - 1, Err: err}, attempt)
+		return r.bury(ctx,
+			DeadLetter{Run: r.id, Input: input, Attempts: attempt - 1, Err: err}, attempt)
 	case err == nil:
 		_, err = r.run(ctx, r.b, input, false)
 	}
 	if err != nil && (final(err) || attempt >= r.recovery.Attempts) {
-		return r.bury(ctx, DeadLetter{Run: r.id, Input: input, Attempts: attempt, Err: err}, attempt)
+		return r.bury(ctx,
+			DeadLetter{Run: r.id, Input: input, Attempts: attempt, Err: err}, attempt)
 	}
 	return err
 }
@@ -382,5 +390,6 @@ func (r *run) postpone(ctx context.Context, claim dedupe.Claim) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	d := min(r.claim.Lease<<min(claim.Attempt-1, 16), maxBackOff)
-	_ = r.ledger().Extend(ctx, claim, max(d, r.claim.Lease)) // if that fails, it is at the end of the lease
+	// If this fails, the next attempt is at the end of the present lease.
+	_ = r.ledger().Extend(ctx, claim, max(d, r.claim.Lease))
 }

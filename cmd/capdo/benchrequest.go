@@ -52,7 +52,9 @@ func (f *requestFlags) build(target string, remote bool, atOnce int) (newRequest
 	hasKey := bytes.Contains(body, []byte(keyMark))
 	if hasKey && len(body)*atOnce > maxBodies {
 		return nil, fmt.Errorf("%d bodies of %d bytes at once take over 1 GiB"+
-			"\nhint: use fewer --callers or a lower --max-in-flight, or send the key with --key-header, so that the body is in memory only once", atOnce, len(body))
+			"\nhint: use fewer --callers or a lower --max-in-flight, "+
+			"or send the key with --key-header, so that the body is in memory only once",
+			atOnce, len(body))
 	}
 	request := func(ctx context.Context, serial int64) (*http.Request, error) {
 		key, content := f.keys.Of(serial), body
@@ -88,30 +90,36 @@ func (f *requestFlags) build(target string, remote bool, atOnce int) (newRequest
 func checkTarget(u *url.URL, remote bool) error {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return fmt.Errorf("%s is not the URL of a server"+
-			"\nhint: use a URL that begins with http:// or https://, such as http://127.0.0.1:8787/", u.Redacted())
+			"\nhint: use a URL that begins with http:// or https://, "+
+			"such as http://127.0.0.1:8787/", u.Redacted())
 	}
 	ip := net.ParseIP(u.Hostname())
 	if remote || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
 		return nil
 	}
 	return fmt.Errorf("%s is not on this machine"+
-		"\nhint: load costs the server's owner money; if you are the owner, add --remote", u.Hostname())
+		"\nhint: load costs the server's owner money; if you are the owner, add --remote",
+		u.Hostname())
 }
 
 func (f *requestFlags) checkKeys(target string, body []byte) error {
-	used := f.keyHeader != "" || strings.Contains(target, keyMark) || bytes.Contains(body, []byte(keyMark)) ||
+	used := f.keyHeader != "" || strings.Contains(target, keyMark) ||
+		bytes.Contains(body, []byte(keyMark)) ||
 		strings.Contains(strings.Join(f.headers, "\n"), keyMark)
 	switch {
 	case f.keys.Duplicates >= 1:
-		return fmt.Errorf("--duplicates must be below 1 (100%%): the first request of a key is not a duplicate")
+		return fmt.Errorf(
+			"--duplicates must be below 1 (100%%): the first request of a key is not a duplicate")
 	case f.keys.Duplicates > 0 && !used:
 		return fmt.Errorf("--duplicates repeats keys, but the requests have no key" +
-			"\nhint: send the key as a header with --key-header, or put {key} into the URL or the body")
+			"\nhint: send the key as a header with --key-header, " +
+			"or put {key} into the URL or the body")
 	case used && !strings.Contains(f.keys.Template, "{n}"):
 		return fmt.Errorf("--key %s is the same for all requests"+
 			"\nhint: put {n} into it", f.keys.Template)
 	case !validHeader(f.keyHeader, f.keys.Template):
-		return fmt.Errorf("--key-header %q with --key %q is not a header", f.keyHeader, f.keys.Template)
+		return fmt.Errorf("--key-header %q with --key %q is not a header",
+			f.keyHeader, f.keys.Template)
 	}
 	return nil
 }

@@ -225,7 +225,8 @@ func (s *server) address() string {
 func (s *server) checkPorts() error {
 	if s.profile {
 		if err := checkPort("127.0.0.1", s.inspector,
-			"choose another port with --inspector-port, and use the same port with capdo profile"); err != nil {
+			"choose another port with --inspector-port, "+
+				"and use the same port with capdo profile"); err != nil {
 			return err
 		}
 	}

@@ -48,7 +48,8 @@ func Idempotent(
 	}
 	if scope == nil {
 		panic("dedupehttp: Idempotent: there is no scope\n" +
-			"hint: return what identifies the tenant, so that tenants do not get each other's responses; a constant if there is one only")
+			"hint: return what identifies the tenant, so that tenants do not get each other's " +
+			"responses; a constant if there is one only")
 	}
 	return func(next http.Handler) http.Handler { return &middleware{next, ledger, scope, o} }
 }

@@ -36,7 +36,8 @@ const (
 // Errors of a record. Neither reveals its content.
 var (
 	errRecord        = errors.New("the stored response is corrupt, or not a response")
-	errRecordVersion = errors.New("the stored response is of a version that this program does not know")
+	errRecordVersion = errors.New(
+		"the stored response is of a version that this program does not know")
 )
 
 // record is the stored part of a response.

@@ -103,7 +103,8 @@ func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
 		return nil, errors.New("ledgerapi: the base URL is not https://host" +
 			"\nhint: it may have a port and a path, but no user, query or fragment")
 	case u.Scheme == "http" && opts.HTTPClient == nil && !isLoopback(u.Hostname()):
-		return nil, errors.New("ledgerapi: the base URL is http, and the token would be readable on its way" +
+		return nil, errors.New("ledgerapi: the base URL is http, " +
+			"and the token would be readable on its way" +
 			"\nhint: use https, or an HTTPClient that protects it otherwise")
 	case !isToken(token):
 		const hint = "it is what follows tenant: in the server's secret"

@@ -104,7 +104,8 @@ func parseTokens(secret string) (*Tokens, error) {
 			wrong = "has the token of another entry"
 		}
 		if wrong != "" {
-			const hint = "write tenant:token, separated by commas; make a token with: openssl rand -hex 32"
+			const hint = "write tenant:token, separated by commas; make a token with: " +
+				"openssl rand -hex 32"
 			return nil, fmt.Errorf("%w: entry %d %s\nhint: %s", ErrMalformedTokens, n, wrong, hint)
 		}
 		seen[hash] = true

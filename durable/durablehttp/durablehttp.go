@@ -26,7 +26,9 @@ import (
 // environment with [Env]. Handle panics if it is called twice. The request's
 // context ends when the client disconnects, and when the handler has returned.
 func Handle(h http.Handler) {
-	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+	durable.HandleFetch(func(
+		ctx context.Context, env *durable.Env, r *durable.Request,
+	) (*durable.Response, error) {
 		return Serve(context.WithValue(ctx, envKey{}, env), h, r)
 	})
 }

@@ -53,7 +53,8 @@ func AcceptWebSocket(
 
 // upgrade accepts one end of a pair, and sends the other end as the response.
 func upgrade(
-	w http.ResponseWriter, r *http.Request, accept func(rw *responseWriter, server *durable.WebSocket) error,
+	w http.ResponseWriter, r *http.Request,
+	accept func(rw *responseWriter, server *durable.WebSocket) error,
 ) error {
 	rw, err := writerOf(w)
 	if err != nil {
@@ -61,7 +62,9 @@ func upgrade(
 	}
 	if !(&durable.Request{Header: r.Header}).IsUpgrade() {
 		w.Header().Set("Upgrade", "websocket")
-		http.Error(w, "this resource is a WebSocket: the request must have the header Upgrade: websocket", http.StatusUpgradeRequired)
+		http.Error(w,
+			"this resource is a WebSocket: the request must have the header Upgrade: websocket",
+			http.StatusUpgradeRequired)
 		return durable.ErrNoUpgrade
 	}
 	client, server, err := durable.NewWebSocketPair(r.Context())
@@ -77,7 +80,9 @@ func upgrade(
 
 var (
 	errBegun   = errors.New("durablehttp: the response has begun")
-	errForeign = errors.New("durablehttp: the ResponseWriter is not one of this package, nor does its Unwrap method lead to one")
+	errForeign = errors.New(
+		"durablehttp: the ResponseWriter is not one of this package, " +
+			"nor does its Unwrap method lead to one")
 )
 
 // writerOf finds this package's writer under those of middleware, as

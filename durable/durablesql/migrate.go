@@ -108,7 +108,8 @@ func appliedMigrations(db *durable.SQL) ([]migration, error) {
 	if n, err := durable.One[int](cursor); n == 0 || err != nil {
 		return nil, err
 	}
-	if cursor, err = db.Exec("SELECT version, name, checksum FROM _capdo_migrations ORDER BY version"); err != nil {
+	cursor, err = db.Exec("SELECT version, name, checksum FROM _capdo_migrations ORDER BY version")
+	if err != nil {
 		return nil, err
 	}
 	var list []migration
@@ -154,7 +155,9 @@ func applyMigrations(db *durable.SQL, pending []migration) error {
 		if err != nil {
 			return &migrationError{m.Name, err}
 		}
-		if _, err := db.Exec("INSERT INTO _capdo_migrations (version, name, checksum) VALUES (?, ?, ?)", m.Version, m.Name, m.Checksum); err != nil {
+		_, err = db.Exec("INSERT INTO _capdo_migrations (version, name, checksum) VALUES (?, ?, ?)",
+			m.Version, m.Name, m.Checksum)
+		if err != nil {
 			return err
 		}
 	}
@@ -204,7 +207,8 @@ func parseMigration(name, text string) (migration, error) {
 	number, _, _ := strings.Cut(name, "_")
 	version, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || version < 1 {
-		return migration{}, refuseFile("the name does not begin with a number and an underscore, as in 00001_create.sql")
+		return migration{}, refuseFile(
+			"the name does not begin with a number and an underscore, as in 00001_create.sql")
 	}
 	up, err := upStatements(strings.TrimPrefix(text, "\ufeff"))
 	if err != nil {

@@ -127,7 +127,8 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	case opts.Isolation != driver.IsolationLevel(sql.LevelDefault) &&
 		opts.Isolation != driver.IsolationLevel(sql.LevelSerializable):
 		return nil, errors.New("durablesql: isolation level " +
-			sql.IsolationLevel(opts.Isolation).String() + " is refused: every transaction is serializable")
+			sql.IsolationLevel(opts.Isolation).String() +
+			" is refused: every transaction is serializable")
 	}
 	storage, err := c.storage()
 	if err != nil {

@@ -64,7 +64,8 @@ func ParseKeys(text string) (*Keys, error) {
 		case !ok || !isID(id):
 			return nil, keyError(n, "has no id of 1 to 32 letters, digits, - or _", "write id:key")
 		case err != nil || len(secret) != KeySize:
-			return nil, keyError(n, "is not 32 bytes in base64", "make one with openssl rand -base64 32")
+			return nil, keyError(n, "is not 32 bytes in base64",
+				"make one with openssl rand -base64 32")
 		}
 		for _, other := range k.keys {
 			if other.id == id {
@@ -86,7 +87,8 @@ func keyError(n int, what, hint string) error {
 
 func isID(id string) bool {
 	for _, c := range id {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			c == '-' || c == '_') {
 			return false
 		}
 	}

@@ -34,7 +34,8 @@ func parseFlags(args []string) (f flags, err error) {
 				return f, fmt.Errorf("-timeout: %w", err)
 			}
 		case name == "cpuprofile":
-			return f, fmt.Errorf("-cpuprofile does not work with GOARCH=wasm: Go has no CPU profiler there" +
+			return f, fmt.Errorf("-cpuprofile does not work with GOARCH=wasm: " +
+				"Go has no CPU profiler there" +
 				"\nhint: leave it out; -bench, -benchmem and -memprofile work")
 		case outputFlags[name] && value != "":
 			f.outputs = append(f.outputs, value)
