@@ -54,7 +54,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	in, err := t.fetch(r.Context(), out)
 	if err != nil {
-		if cause := r.Context().Err(); cause != nil {
+		if cause := context.Cause(r.Context()); cause != nil {
 			return nil, cause
 		}
 		return nil, err
@@ -205,7 +205,7 @@ func (b receivedBody) Read(p []byte) (int, error) {
 	switch {
 	case err == nil || err == io.EOF:
 	case b.ctx.Err() != nil:
-		err = b.ctx.Err()
+		err = context.Cause(b.ctx)
 	default:
 		err = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	}

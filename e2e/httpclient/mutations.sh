@@ -13,7 +13,7 @@ mutate "the body's length is not sent" $same $transport 's/if r\.ContentLength >
 mutate "a body of another length than announced is accepted" $same $transport 's/return &sentBody\{ReadCloser: r\.Body, length: r\.ContentLength\}/return r.Body/' durable/body.go 's/Call\("pipe", lengthOf\(header\)\)/Call("pipe", nil); _ = lengthOf/'
 mutate "the URL is sent with its user" $same $transport 's/Scheme: r\.URL\.Scheme,/Scheme: r.URL.Scheme, User: r.URL.User,/'
 mutate "a body that breaks off has another error" $same $transport 's/err = fmt\.Errorf\("%w: %w", io\.ErrUnexpectedEOF, err\)/break/'
-mutate "a canceled context has another error" $same $transport 's/err = b\.ctx\.Err\(\)/break/; s/return nil, cause/return nil, err/'
+mutate "the cause of a canceled context is lost" $same $transport 's/context\.Cause\(b\.ctx\)/b.ctx.Err()/; s/context\.Cause\(r\.Context\(\)\)/r.Context().Err()/'
 mutate "a header named Host is sent" $same $transport 's/case "Host", "Content-Length"/case "X-None", "Content-Length"/'
 mutate "invalid header values are passed to JavaScript" $same $transport 's/c < . . && c != .\\t. \|\| c == 0x7f/false/'
 mutate "a handler's goroutine is not marked with its context" $same internal/jsrt/boundary_js.go 's/setMark\(&i\.c\.mark\)/setMark(nil)/'
