@@ -199,8 +199,7 @@ func (c *costing) assumptions() []string {
 			"an object of one key is a database of 12 KiB",
 			"the deletion of a whole object (deleteAll) counts no rows")
 	}
-	return append(a,
-		"a key takes 944 bytes in a bucket besides its result, as in a local measurement")
+	return append(a, "a key takes 944 bytes in a bucket besides its result, as in a local measurement")
 }
 
 // print writes the report for people to read.
