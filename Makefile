@@ -35,8 +35,10 @@ test-workerd: $(NPM) ## the packages in workerd
 	@mkdir -p .bin && go build -o .bin/capdo ./cmd/capdo
 	.bin/capdo test -timeout 12m ./...
 
+# Results are not cached, because these tests build files that Go does not
+# track. They mostly wait, so three packages run at a time.
 test-e2e: $(NPM) ## what needs more than one process: capdo, wrangler dev, kills, histories
-	go test -p 3 -count=1 -timeout 20m -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/... # their results are not cached: they build what Go does not know of; they wait much, hence -p 3
+	go test -p 3 -count=1 -timeout 20m -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/...
 
 check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms, comments that fit
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }
@@ -105,8 +107,9 @@ mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtim
 clean: ## remove what was built, and wrangler's local state
 	rm -rf {examples,docs}/*/{build,.wrangler} node_modules .bin
 
-# The pinned wrangler, workerd and Node.js, from the lock file. Not npm ci: that insists on entries for workerd's builds for other
-# platforms, which a registry need not carry.
+# The pinned wrangler, workerd and Node.js, from the lock file. npm ci would also
+# require the lock file to list workerd's builds for other platforms, which a
+# registry need not have.
 $(NPM): package.json package-lock.json
 	@echo "installing wrangler, workerd and Node.js from package-lock.json …"
 	npm install --no-save --no-audit --no-fund --loglevel=error

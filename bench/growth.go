@@ -53,7 +53,8 @@ func (p *point) do(s *server, serial int) error {
 		}
 		return s.ask("/claim"+p.mapping()+"&key="+p.newKey(serial), "acquired")
 	}
-	return s.ask(fmt.Sprintf("/work%s&key=%s&size=%d", p.mapping(), p.newKey(serial), p.size), "done")
+	return s.ask(fmt.Sprintf("/work%s&key=%s&size=%d",
+		p.mapping(), p.newKey(serial), p.size), "done")
 }
 
 // key is one that exists.
@@ -101,7 +102,8 @@ func (p *point) claimAll(s *server) error {
 	const chunk = 250
 	for from := 0; from < p.keys; from += chunk {
 		begin := time.Now()
-		path := fmt.Sprintf("/many%s&key=k&from=%d&to=%d", p.mapping(), from, min(from+chunk, p.keys))
+		path := fmt.Sprintf("/many%s&key=k&from=%d&to=%d",
+			p.mapping(), from, min(from+chunk, p.keys))
 		if err := s.ask(path, "done"); err != nil {
 			return err
 		}
@@ -165,7 +167,8 @@ func choosePoints(axes []*axis, only string) (chosen []*axis, err error) {
 		}
 	}
 	if len(chosen) == 0 {
-		err = fmt.Errorf("nothing is named %s\nhint: such as keys/new/1,000,000; separate several by ;", only)
+		err = fmt.Errorf("nothing is named %s\nhint: such as keys/new/1,000,000; "+
+			"separate several by ;", only)
 	}
 	return chosen, err
 }

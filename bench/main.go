@@ -48,7 +48,8 @@ func main() {
 	callers := flag.String("callers", "1,16,64", "numbers of callers")
 	rounds := flag.Int("rounds", 0, "number of rounds (default 3, or 2 with -quick)")
 	pprof := flag.String("pprof", "",
-		"instead record the CPU use of one kind of work in one peer, to this file, for go tool pprof")
+		"instead record the CPU use of one kind of work in one peer, to this file, "+
+			"for go tool pprof")
 	count := flag.Bool("crossings", false,
 		"instead count how often a request crosses between JavaScript and Go")
 	again := flag.Bool("report", false,
@@ -149,7 +150,8 @@ func (p *plan) run(ctx context.Context) (*Results, error) {
 		return nil, err
 	}
 	defer b.remove()
-	bar := progressbar.NewOptions(p.steps(), progressbar.OptionSetWriter(p.progress), progressbar.OptionShowCount(),
+	bar := progressbar.NewOptions(p.steps(), progressbar.OptionSetWriter(p.progress),
+		progressbar.OptionShowCount(),
 		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond),
 		progressbar.OptionSetDescription("building"))
 	defer bar.Close()

@@ -11,12 +11,12 @@ type Disposition int
 
 // Dispositions.
 const (
-	// ReleaseClaim lets the next caller try at once. Use it for failures that
-	// certainly had no effect.
+	// ReleaseClaim lets the next caller try at once. Use it for failures
+	// that certainly had no effect.
 	ReleaseClaim Disposition = iota
-	// StoreResult makes the failure final: later callers get the result that
-	// the work returned with its error, and no error. So the result must say
-	// that the work failed.
+	// StoreResult makes the failure final: later callers get the result
+	// that the work returned with its error, and no error. So the result
+	// must say that the work failed.
 	StoreResult
 	// LeaveToLease lets the next caller try when the lease is over. That
 	// caller's claim is [Claim.TakenOver].
@@ -58,8 +58,8 @@ func DefaultDisposition(err error) Disposition {
 // fails.
 type DoOptions struct {
 	ClaimOptions
-	// OnFailure returns how to end the claim after the work's error; nil means
-	// [DefaultDisposition].
+	// OnFailure returns how to end the claim after the work's error; nil
+	// means [DefaultDisposition].
 	OnFailure func(err error) Disposition
 }
 

@@ -53,8 +53,8 @@
 // [ErrUnknownOutcome]: the record may be there, or may appear later. Then
 // nobody works on the key until its TTL is over, unless another caller had it
 // before. You decide: forget the key, and risk that the work is done twice; or
-// leave it, and risk that it is not done. Or choose the call's owner, and
-// repeat it with that: see [IdempotentStore].
+// leave it, and risk that it is not done. Or give the call an owner, and repeat
+// it with the same owner: see [IdempotentStore].
 //
 // If PutIfAbsent returns false after a lost answer, another caller holds the
 // key now. If the record of the lost call was forgotten in between, other

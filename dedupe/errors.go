@@ -10,25 +10,25 @@ var (
 	ErrKeyTooLarge = errors.New("the key is larger than 2048 bytes")
 	// ErrInvalidTTL: the TTL is negative or exceeds [MaxTTL].
 	ErrInvalidTTL = errors.New("the TTL is negative or longer than 10 years")
-	// ErrUnknownOutcome: the call was sent and its answer did not arrive. It
-	// may have taken effect, and may still do so.
+	// ErrUnknownOutcome: the call was sent and its answer did not arrive.
+	// It may have taken effect, and may still do so.
 	ErrUnknownOutcome = errors.New("the outcome is unknown")
-	// ErrOverloaded: the store has too many calls. The call definitely had no
-	// effect. Repeating it at once makes the overload worse.
+	// ErrOverloaded: the store has too many calls. The call definitely had
+	// no effect. Repeating it at once makes the overload worse.
 	ErrOverloaded = errors.New("the store is overloaded")
 
-	// ErrMismatch: the key is in use with another fingerprint. Do not repeat
-	// the call: the payload differs.
+	// ErrMismatch: the key is in use with another fingerprint. Do not
+	// repeat the call: the payload differs.
 	ErrMismatch = errors.New("the key is in use with another fingerprint")
-	// ErrFenced: the claim is over; another holder may be at work. Nothing was
-	// changed.
+	// ErrFenced: the claim is over; another holder may be at work. Nothing
+	// was changed.
 	ErrFenced = errors.New("the claim is over")
-	// ErrLeaseExpired: the lease ended by the holder's own clock, because it
-	// could not be extended; another holder may be at work. It is the cause of
-	// the context that [Do] gives the work.
+	// ErrLeaseExpired: the lease ended by the holder's own clock, because
+	// it could not be extended; another holder may be at work. It is the
+	// cause of the context that [Do] gives the work.
 	ErrLeaseExpired = errors.New("the lease ended and could not be extended")
-	// ErrNotAcquired: the claim does not hold its key, because its outcome is
-	// not [Acquired].
+	// ErrNotAcquired: the claim does not hold its key, because its outcome
+	// is not [Acquired].
 	ErrNotAcquired = errors.New("the claim was not acquired")
 	// ErrForeignClaim: another ledger made the claim.
 	ErrForeignClaim = errors.New("the claim is another ledger's")
@@ -52,8 +52,9 @@ var (
 type Error struct {
 	Op   string // "PutIfAbsent", "Claim", …
 	Kind Kind
-	// Retryable: the same call may succeed when it is repeated, and repeating
-	// it does no harm. If the error matches [ErrOverloaded], wait before that.
+	// Retryable: the same call may succeed when it is repeated, and
+	// repeating it does no harm. If the error matches [ErrOverloaded], wait
+	// before that.
 	Retryable bool
 	// Err is the cause. It matches this package's errors and those of the
 	// layers below.
@@ -89,8 +90,8 @@ type Kind int
 const (
 	// Other: the cause says more.
 	Other Kind = iota
-	// RuntimeUnavailable: the program does not run where the store is, such as
-	// natively instead of in workerd.
+	// RuntimeUnavailable: the program does not run where the store is, such
+	// as natively instead of in workerd.
 	RuntimeUnavailable
 )
 

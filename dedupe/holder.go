@@ -12,7 +12,8 @@ import (
 // than [MaxResultSize], so that the work is not done again. [Complete] and [Do]
 // store it. Do answers later callers with [ErrResultTooLarge]. [Ledger.Claim]
 // returns it in the claim's Result.
-const ResultOmitted = "\x00dedupe: the work was done, and its result was larger than 1 MiB"
+const ResultOmitted = "\x00dedupe: the work was done, " +
+	"and its result was larger than 1 MiB"
 
 // Complete stores the result of a claim's work. It repeats [Ledger.Complete],
 // with pauses that grow from 0.1 s to 2 s, until the result is stored, the
@@ -21,7 +22,9 @@ const ResultOmitted = "\x00dedupe: the work was done, and its result was larger 
 //
 // If the result is larger than [MaxResultSize], Complete stores [ResultOmitted]
 // instead, and fails with [ErrResultTooLarge].
-func Complete(ctx context.Context, ledger Ledger, claim Claim, result []byte) error {
+func Complete(
+	ctx context.Context, ledger Ledger, claim Claim, result []byte,
+) error {
 	return complete(ctx, ledger, claim, result, 10*time.Second)
 }
 

@@ -10,8 +10,8 @@ import (
 const (
 	// MaxOwnerSize is the size of the longest owner token, in bytes.
 	MaxOwnerSize = 64
-	// MaxFingerprintSize is the size of the longest fingerprint, in bytes; a
-	// SHA-512 fits.
+	// MaxFingerprintSize is the size of the longest fingerprint, in bytes;
+	// a SHA-512 fits.
 	MaxFingerprintSize = 64
 	// MaxResultSize is the size of the largest result, in bytes.
 	MaxResultSize = 1 << 20
@@ -52,62 +52,63 @@ type Ledger interface {
 	// Name returns the kind of ledger, such as "dedupe.durable_objects".
 	Name() string
 
-	// Claim asks for the right to do a key's work. The claim's Outcome reports
-	// the result. While its lease lasts, the same owner gets the same claim
-	// again. When the lease is over, another owner can take the key over; until
-	// then the holder may still complete it.
+	// Claim asks for the right to do a key's work. The claim's Outcome
+	// reports the result. While its lease lasts, the same owner gets the
+	// same claim again. When the lease is over, another owner can take the
+	// key over; until then the holder may still complete it.
 	//
 	// Claim fails with [ErrMismatch] if the key is in progress or completed
 	// with another fingerprint, with [ErrKeyEmpty], [ErrKeyTooLarge],
 	// [ErrOwnerTooLarge], [ErrFingerprintTooLarge], [ErrInvalidLease],
 	// [ErrInvalidTTL], [ErrInvalidWait] and [ErrOverloaded], and with ctx's
-	// cause if ctx ended before anything was sent, or while Claim waited. With
-	// [ErrUnknownOutcome] the key may have been claimed by the Owner in the
-	// returned claim: repeat Claim with that owner, or let the lease end.
+	// cause if ctx ended before anything was sent, or while Claim waited.
+	// With [ErrUnknownOutcome] the key may have been claimed by the Owner
+	// in the returned claim: repeat Claim with that owner, or let the lease
+	// end.
 	Claim(ctx context.Context, key []byte, opts ClaimOptions) (Claim, error)
 
 	// Complete stores a claim's result, at most [MaxResultSize] bytes, else
-	// [ErrResultTooLarge], and ends the claim. If the same holder repeats it,
-	// it changes nothing, not even the result, and returns nil. If Complete
-	// fails, the key stays in progress, and the work will be done again after
-	// the lease. So repeat a failed call, and store another result if it is too
-	// large; the function [Complete] does both.
+	// [ErrResultTooLarge], and ends the claim. If the same holder repeats
+	// it, it changes nothing, not even the result, and returns nil. If
+	// Complete fails, the key stays in progress, and the work will be done
+	// again after the lease. So repeat a failed call, and store another
+	// result if it is too large; the function [Complete] does both.
 	Complete(ctx context.Context, claim Claim, result []byte) error
 
-	// Extend makes a claim's lease last at least for the given time from now,
-	// or for [DefaultLease] if that is 0. It never shortens the lease.
+	// Extend makes a claim's lease last at least for the given time from
+	// now, or for [DefaultLease] if that is 0. It never shortens the lease.
 	Extend(ctx context.Context, claim Claim, lease time.Duration) error
 
-	// Release gives a claim back. The next claim acquires the key at once, with
-	// any fingerprint. Attempt continues to count.
+	// Release gives a claim back. The next claim acquires the key at once,
+	// with any fingerprint. Attempt continues to count.
 	Release(ctx context.Context, claim Claim) error
 
 	// Forget removes a key's record, whoever holds it and even if it is
-	// completed, and wakes the callers that wait for the key. It returns nil if
-	// there is no record. Fences continue to grow.
+	// completed, and wakes the callers that wait for the key. It returns
+	// nil if there is no record. Fences continue to grow.
 	Forget(ctx context.Context, key []byte) error
 }
 
 // ClaimOptions configure a claim.
 type ClaimOptions struct {
-	// Owner is the token of this attempt: any bytes, at most [MaxOwnerSize].
-	// When empty, Claim makes a random one.
+	// Owner is the token of this attempt: any bytes, at most
+	// [MaxOwnerSize]. When empty, Claim makes a random one.
 	Owner string
-	// Fingerprint stands for the payload, such as a hash of it: any bytes, at
-	// most [MaxFingerprintSize]. All claims of a key must have the same one. An
-	// empty fingerprint matches only an empty one.
+	// Fingerprint stands for the payload, such as a hash of it: any bytes,
+	// at most [MaxFingerprintSize]. All claims of a key must have the same
+	// one. An empty fingerprint matches only an empty one.
 	Fingerprint []byte
-	// Lease is how long the claim lasts: up to [MaxLease], in ms, rounded up;
-	// [DefaultLease] when 0.
+	// Lease is how long the claim lasts: up to [MaxLease], in ms, rounded
+	// up; [DefaultLease] when 0.
 	Lease time.Duration
 	// TTL is how long the key is remembered after it was first seen, in ms,
 	// rounded up; 0 means the ledger's default.
 	TTL time.Duration
 	// Wait is how long Claim waits if another owner holds the key, at most
-	// [MaxWait] in total. Claim returns as soon as the holder has completed or
-	// released the key, the lease is over, or the key was forgotten. Waiting
-	// itself claims nothing: if the wait breaks off, Claim returns [InProgress]
-	// or an error, but not [ErrUnknownOutcome].
+	// [MaxWait] in total. Claim returns as soon as the holder has completed
+	// or released the key, the lease is over, or the key was forgotten.
+	// Waiting itself claims nothing: if the wait breaks off, Claim returns
+	// [InProgress] or an error, but not [ErrUnknownOutcome].
 	Wait time.Duration
 }
 
@@ -120,25 +121,26 @@ type Claim struct {
 	Key     []byte
 	Owner   string
 
-	// Fence grows strictly from claim to claim of a key, also after Forget and
-	// expiry. The system that the work writes to can reject a fence smaller
-	// than one it has seen. (This may require that the ledger's clock is not
-	// set back too far; the ledger's documentation says how far.) Set if
-	// Acquired.
+	// Fence grows strictly from claim to claim of a key, also after Forget
+	// and expiry. The system that the work writes to can reject a fence
+	// smaller than one it has seen. (This may require that the ledger's
+	// clock is not set back too far; the ledger's documentation says how
+	// far.) Set if Acquired.
 	Fence int64
 	// Attempt counts the claims of the key within its window, from 1.
 	Attempt int
-	// TakenOver: the lease of the previous holder ran out, so its work may have
-	// been done, in part or in full, and may still be running. Check before you
-	// act again. Set if Acquired.
+	// TakenOver: the lease of the previous holder ran out, so its work may
+	// have been done, in part or in full, and may still be running. Check
+	// before you act again. Set if Acquired.
 	TakenOver bool
 
-	// Result is the result that the key was completed with. CompletedAt is the
-	// time of that, in ms, by the ledger's clock. Set if Replay.
+	// Result is the result that the key was completed with. CompletedAt is
+	// the time of that, in ms, by the ledger's clock. Set if Replay.
 	Result      []byte
 	CompletedAt time.Time
 
-	// RetryAfter is the time until the holder's lease ends. Set if InProgress.
+	// RetryAfter is the time until the holder's lease ends. Set if
+	// InProgress.
 	RetryAfter time.Duration
 }
 

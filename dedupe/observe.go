@@ -42,8 +42,9 @@ const (
 // reveals a key that can be guessed. Use a keyed hash, such as an HMAC's first
 // 8 bytes, or [hash/maphash] if you need not compare events of several
 // processes.
-// with another's.
-func Observed(ledger Ledger, hash func(key []byte) uint64, observe func(Event)) Ledger {
+func Observed(
+	ledger Ledger, hash func(key []byte) uint64, observe func(Event),
+) Ledger {
 	return &observed{ledger, hash, observe}
 }
 

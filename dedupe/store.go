@@ -23,18 +23,21 @@ type Store interface {
 	Name() string
 
 	// PutIfAbsent reserves a key for ttl, and reports whether this call
-	// reserved it. If the key has a live record, it changes nothing. The TTL is
-	// kept in ms, rounded up; 0 means the store's default.
+	// reserved it. If the key has a live record, it changes nothing. The
+	// TTL is kept in ms, rounded up; 0 means the store's default.
 	//
 	// It fails with [ErrKeyEmpty], [ErrKeyTooLarge], [ErrInvalidTTL] and
-	// [ErrOverloaded], and with ctx's cause if ctx ended before anything was
-	// sent. With [ErrUnknownOutcome] the key may have been reserved.
-	PutIfAbsent(ctx context.Context, key []byte, ttl time.Duration) (inserted bool, err error)
+	// [ErrOverloaded], and with ctx's cause if ctx ended before anything
+	// was sent. With [ErrUnknownOutcome] the key may have been reserved.
+	PutIfAbsent(
+		ctx context.Context, key []byte, ttl time.Duration,
+	) (inserted bool, err error)
 
-	// Forget removes a key's record, whoever inserted it, so that the key can
-	// be inserted at once. It returns nil if there is no record.
+	// Forget removes a key's record, whoever inserted it, so that the key
+	// can be inserted at once. It returns nil if there is no record.
 	//
-	// It fails like PutIfAbsent. After [ErrUnknownOutcome] it may be repeated.
+	// It fails like PutIfAbsent. After [ErrUnknownOutcome] it may be
+	// repeated.
 	Forget(ctx context.Context, key []byte) error
 }
 
@@ -43,16 +46,17 @@ type Store interface {
 type IdempotentStore interface {
 	Store
 
-	// PutIfAbsentAs is PutIfAbsent with an owner token, which stands for the
-	// caller's call: random bytes, at most [MaxOwnerSize]. While the record is
-	// live, a repetition with the same key and owner reports inserted again if
-	// this owner inserted it, and extends nothing. If owner is empty, a random
-	// one is used.
+	// PutIfAbsentAs is PutIfAbsent with an owner token, which stands for
+	// the caller's call: random bytes, at most [MaxOwnerSize]. While the
+	// record is live, a repetition with the same key and owner reports
+	// inserted again if this owner inserted it, and extends nothing. If
+	// owner is empty, a random one is used.
 	//
 	// It fails like PutIfAbsent, and with [ErrOwnerTooLarge]. After
 	// [ErrUnknownOutcome] it may be repeated with the same owner.
 	PutIfAbsentAs(
-		ctx context.Context, owner string, key []byte, ttl time.Duration,
+		ctx context.Context,
+		owner string, key []byte, ttl time.Duration,
 	) (inserted bool, err error)
 }
 

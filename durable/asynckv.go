@@ -20,31 +20,35 @@ type AsyncKV struct {
 }
 
 // GetOptions change a read; nil means none.
+//
 // https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#get
 type GetOptions struct {
-	AllowConcurrency bool // other events may be delivered while this one waits
-	NoCache          bool // keep the value out of memory; key-value backed objects only
+	AllowConcurrency bool // other events may be delivered meanwhile
+	NoCache          bool // key-value storage: do not cache the value
 }
 
 // PutOptions change a write; nil means none.
+//
 // https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#put
 type PutOptions struct {
-	AllowUnconfirmed bool // answers may leave the object before the write is durable
-	AllowConcurrency bool // other events may be delivered while this one waits
-	NoCache          bool // keep the value out of memory; key-value backed objects only
+	AllowUnconfirmed bool // answers do not wait until the write is durable
+	AllowConcurrency bool // other events may be delivered meanwhile
+	NoCache          bool // key-value storage: do not cache the value
 }
 
 // ListOptions select keys, in the order of their UTF-8 bytes; nil means all.
+//
 // https://developers.cloudflare.com/durable-objects/api/legacy-kv-storage-api/#list
 type ListOptions struct {
 	Start      string // the first key
-	StartAfter string // the key after which to start; not together with Start
+	StartAfter string // start after this key; not together with Start
 	End        string // the key to stop before
 	Prefix     string
 	Reverse    bool // from the last to the first
-	Limit      int  // the most entries to return; 0 means all; negative values fail
+	Limit      int  // the most to return; 0: all; negative values fail
 
-	AllowConcurrency, NoCache bool // as in GetOptions; not for the synchronous KV
+	// As in [GetOptions]. The synchronous [KV] ignores them.
+	AllowConcurrency, NoCache bool
 }
 
 // Entry is a key with its value. [Decode] converts the value.
@@ -74,7 +78,9 @@ func (kv *AsyncKV) get(
 
 // AsyncGetter is what [GetAsync] reads from: a [*Storage] or a [*Transaction].
 type AsyncGetter interface {
-	Get(ctx context.Context, key string, opts *GetOptions) (value any, ok bool, err error)
+	Get(
+		ctx context.Context, key string, opts *GetOptions,
+	) (value any, ok bool, err error)
 }
 
 // GetAsync is [Get] of the asynchronous store, on both storage backends:
@@ -88,7 +94,9 @@ func GetAsync[T any](
 
 // GetMany returns the entries of the keys that have a value, in the order of
 // the keys' UTF-8 bytes. It takes at most [MaxEntries] keys.
-func (kv *AsyncKV) GetMany(ctx context.Context, keys []string, opts *GetOptions) ([]Entry, error) {
+func (kv *AsyncKV) GetMany(
+	ctx context.Context, keys []string, opts *GetOptions,
+) ([]Entry, error) {
 	if err := kv.backend.checkKeys(keys...); err != nil {
 		return nil, err
 	}
@@ -115,7 +123,9 @@ func (kv *AsyncKV) entries(ctx context.Context, method string, args ...any) ([]E
 // Put stores a value. It fails with a [*LimitError] if key and value exceed
 // [MaxKeyValueSize], or [MaxKeySizeKV] or [MaxValueSizeKV] in key-value
 // storage.
-func (kv *AsyncKV) Put(ctx context.Context, key string, value any, opts *PutOptions) error {
+func (kv *AsyncKV) Put(
+	ctx context.Context, key string, value any, opts *PutOptions,
+) error {
 	value, err := kv.backend.entry(key, value)
 	if err != nil {
 		return err
@@ -125,7 +135,9 @@ func (kv *AsyncKV) Put(ctx context.Context, key string, value any, opts *PutOpti
 }
 
 // PutMany stores at most [MaxEntries] entries, all or none.
-func (kv *AsyncKV) PutMany(ctx context.Context, entries []Entry, opts *PutOptions) error {
+func (kv *AsyncKV) PutMany(
+	ctx context.Context, entries []Entry, opts *PutOptions,
+) error {
 	if len(entries) > MaxEntries {
 		return &LimitError{Limit: "entries in one call", Max: MaxEntries, Actual: len(entries)}
 	}
@@ -178,7 +190,9 @@ type SetAlarmOptions struct{ AllowConcurrency, AllowUnconfirmed bool }
 // passed, the alarm is due at once. SetAlarm fails with [ErrValue] for a time
 // that the runtime does not accept: 1970 and earlier, and after 2262-04-11. It
 // fails with [ErrNoAlarmHandler] if the class does not implement [Alarmer].
-func (kv *AsyncKV) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOptions) error {
+func (kv *AsyncKV) SetAlarm(
+	ctx context.Context, at time.Time, opts *SetAlarmOptions,
+) error {
 	ms := at.Add(time.Millisecond - 1).UnixMilli()
 	_, err := kv.ref.Await(ctx, "setAlarm", append([]any{ms}, opts.js()...)...)
 	return classify(err)
@@ -186,7 +200,9 @@ func (kv *AsyncKV) SetAlarm(ctx context.Context, at time.Time, opts *SetAlarmOpt
 
 // GetAlarm returns the time at which the alarm is due. It returns the zero time
 // if there is no alarm, and while the alarm is being delivered.
-func (kv *AsyncKV) GetAlarm(ctx context.Context, opts *GetAlarmOptions) (time.Time, error) {
+func (kv *AsyncKV) GetAlarm(
+	ctx context.Context, opts *GetAlarmOptions,
+) (time.Time, error) {
 	v, err := kv.ref.Await(ctx, "getAlarm", opts.js()...)
 	if ms, ok := v.(float64); ok {
 		return time.UnixMilli(int64(ms)), nil

@@ -94,7 +94,7 @@ func dialed(resp *Response, err error) (*Conn, *Response, error) {
 
 // CloseError is the error of [Conn.Read] on a closed connection.
 type CloseError struct {
-	Code   int // from the other side; 1005 for no code, 1006 for a lost connection
+	Code   int // the other side's; 1005: none, 1006: connection lost
 	Reason string
 }
 

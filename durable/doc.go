@@ -23,11 +23,9 @@
 // operation.
 //
 // All objects of a Worker and its stateless handler share one Go program per
-// isolate
-// (https://developers.cloudflare.com/workers/reference/how-workers-works/).
-// Goroutines, locks, channels and timers work across them. An operation on an
-// object's handles runs in that object's own I/O context, whichever goroutine
-// calls it.
+// [isolate]. Goroutines, locks, channels and timers work across them. An
+// operation on an object's handles runs in that object's own I/O context,
+// whichever goroutine calls it.
 //
 // # Errors
 //
@@ -93,4 +91,6 @@
 //
 // Natively (without GOOS=js) the package compiles, and every operation returns
 // an error that wraps [errors.ErrUnsupported].
+//
+// [isolate]: https://developers.cloudflare.com/workers/reference/how-workers-works/
 package durable

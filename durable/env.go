@@ -14,7 +14,8 @@ import (
 type Env struct{ ref *jsrt.Ref }
 
 var errNoEnv = errors.New("durable: the environment is nil" +
-	"\nhint: durablehttp.Env finds it in requests that durablehttp.Handle serves; an object keeps the one it was constructed with")
+	"\nhint: durablehttp.Env finds it in requests that durablehttp.Handle serves; " +
+	"an object keeps the one it was constructed with")
 
 // Var returns a variable or secret, and whether there is one of that name. If
 // the config's value is not text, such as a number or an object, Var returns it

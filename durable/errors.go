@@ -12,28 +12,28 @@ import (
 
 // Errors to test for with [errors.Is]. Act on these, never on messages.
 var (
-	// ErrNoBinding: the environment has no Durable Object namespace under that
-	// name.
+	// ErrNoBinding: the environment has no Durable Object namespace under
+	// that name.
 	ErrNoBinding = errors.New("no such Durable Object binding")
 	// ErrInvalidID: not an id, or an id of another namespace.
 	ErrInvalidID = errors.New("invalid Durable Object id")
-	// ErrLimit: the call would exceed a documented limit, and had no effect.
-	// The error is a [*LimitError] or wraps one; if SQLite enforces the limit,
-	// it is a [*SQLError].
+	// ErrLimit: the call would exceed a documented limit, and had no
+	// effect. The error is a [*LimitError] or wraps one; if SQLite enforces
+	// the limit, it is a [*SQLError].
 	ErrLimit = errors.New("limit exceeded")
-	// ErrOverloaded: the object has too many requests queued, or the account
-	// sends too many. The call had no effect. Repeating it at once makes the
-	// overload worse.
+	// ErrOverloaded: the object has too many requests queued, or the
+	// account sends too many. The call had no effect. Repeating it at once
+	// makes the overload worse.
 	ErrOverloaded = errors.New("the Durable Object is overloaded")
-	// ErrObjectReset: the object was reset (an abort, a crash, new code) during
-	// the call. Whether the call took effect is unknown.
+	// ErrObjectReset: the object was reset (an abort, a crash, new code)
+	// during the call. Whether the call took effect is unknown.
 	ErrObjectReset = errors.New("the Durable Object was reset")
-	// ErrDisconnected: the connection to the object was lost. Whether the call
-	// took effect is unknown.
+	// ErrDisconnected: the connection to the object was lost. Whether the
+	// call took effect is unknown.
 	ErrDisconnected = errors.New("the connection to the Durable Object was lost")
 	// ErrStorage: the object's storage failed. Writes that were not yet
-	// confirmed to a caller are lost. The object was reset, so the error also
-	// matches ErrObjectReset.
+	// confirmed to a caller are lost. The object was reset, so the error
+	// also matches ErrObjectReset.
 	ErrStorage = errors.New("the Durable Object's storage failed")
 	// ErrRemote: the object's own code returned an error, or threw one.
 	ErrRemote = errors.New("the Durable Object's code failed")
@@ -47,30 +47,30 @@ var (
 	ErrNoAlarmHandler = errors.New("the class has no alarm handler")
 	// ErrNoSQL: the class is not backed by SQLite.
 	ErrNoSQL = errors.New("SQL is not enabled for this class")
-	// ErrConstraint: the statement would violate a constraint of a table. The
-	// error is a [*SQLError].
+	// ErrConstraint: the statement would violate a constraint of a table.
+	// The error is a [*SQLError].
 	ErrConstraint = errors.New("a constraint is violated")
 	// ErrNoRows and ErrManyRows: [One] found no row, or more than one.
 	ErrNoRows   = errors.New("the query has no rows")
 	ErrManyRows = errors.New("the query has more than one row")
-	// ErrNoWebSocketHandler: the class handles no events of WebSockets, so it
-	// cannot accept them.
+	// ErrNoWebSocketHandler: the class handles no events of WebSockets, so
+	// it cannot accept them.
 	ErrNoWebSocketHandler = errors.New("the class has no WebSocket handler")
-	// ErrWebSocketClosed: the WebSocket is closed, or Close was called: nothing
-	// can be sent.
+	// ErrWebSocketClosed: the WebSocket is closed, or Close was called:
+	// nothing can be sent.
 	ErrWebSocketClosed = errors.New("the WebSocket is closed")
 	// ErrCloseCode: the close code must not be sent, or there is a reason
 	// without a code.
 	ErrCloseCode = errors.New("no such WebSocket close code")
-	// ErrNoUpgrade: a request does not ask for a WebSocket, or it does and the
-	// response is not a WebSocket.
+	// ErrNoUpgrade: a request does not ask for a WebSocket, or it does and
+	// the response is not a WebSocket.
 	ErrNoUpgrade = errors.New("no WebSocket upgrade")
-	// ErrBacklog: messages arrived faster than the program read them, so the
-	// connection was closed. From [WebSocket.Send] it means that the other side
-	// reads too slowly, and that the message was not sent.
+	// ErrBacklog: messages arrived faster than the program read them, so
+	// the connection was closed. From [WebSocket.Send] it means that the
+	// other side reads too slowly, and that the message was not sent.
 	ErrBacklog = errors.New("too many WebSocket messages were left unread")
-	// ErrContextClosed: the invocation that a handle belongs to has ended, or
-	// its object was evicted.
+	// ErrContextClosed: the invocation that a handle belongs to has ended,
+	// or its object was evicted.
 	ErrContextClosed = jsrt.ErrContextClosed
 	// ErrForeignHandle: a handle (an ID, a WebSocket, …) of one object or
 	// request was used with a handle of another.
@@ -79,11 +79,11 @@ var (
 	// called inside one of them, by the same goroutine or by one that it
 	// started.
 	ErrNested = jsrt.ErrNestedSection
-	// ErrTransactionParked: the function of a synchronous transaction waited
-	// for something. The transaction was rolled back.
+	// ErrTransactionParked: the function of a synchronous transaction
+	// waited for something. The transaction was rolled back.
 	ErrTransactionParked = jsrt.ErrTransactionParked
-	// ErrTimeUp is the cause of a context whose stateless invocation will soon
-	// be ended: about 24 s after its client received the answer or
+	// ErrTimeUp is the cause of a context whose stateless invocation will
+	// soon be ended: about 24 s after its client received the answer or
 	// disconnected.
 	ErrTimeUp = jsrt.ErrTimeUp
 	// ErrDeadlock: no operation is in flight that could wake the request's
@@ -96,8 +96,8 @@ var (
 type Error struct {
 	Name    string // JavaScript's name for it: "Error", "TypeError", …
 	Message string
-	// Retryable: workerd says that the same call may succeed when repeated. The
-	// failed call may still have taken effect.
+	// Retryable: workerd says that the same call may succeed when repeated.
+	// The failed call may still have taken effect.
 	Retryable bool
 	// Props are properties that the remote code set on the error: booleans,
 	// numbers and text. If a handler returns an *Error, its Props of these
@@ -146,6 +146,7 @@ func (e *LimitError) Unwrap() error { return ErrLimit }
 // is repeated, and that repeating it does not harm the object. The call may
 // still have had an effect, so repeat only calls that may run twice. Wait
 // before each attempt, longer each time.
+//
 // https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
 func Retryable(err error) bool {
 	var e *Error

@@ -25,7 +25,9 @@ func Func[T any](name string, fn any) RPCMethod[T] {
 	if err := checkFunc[T](f); err != nil {
 		panic("durable: method " + name + ": " + err.Error())
 	}
-	return RPCMethod[T]{name: name, fn: func(object T, ctx context.Context, args []any) (any, error) {
+	return RPCMethod[T]{name: name, fn: func(
+		object T, ctx context.Context, args []any,
+	) (any, error) {
 		return invoke(name, f, object, ctx, args)
 	}}
 }

@@ -29,7 +29,10 @@ type WebSocketMessager interface {
 // unless Close was called before. A class without this handler answers in the
 // same way.
 type WebSocketCloser interface {
-	WebSocketClose(ctx context.Context, ws *WebSocket, code int, reason string, wasClean bool) error
+	WebSocketClose(
+		ctx context.Context, ws *WebSocket,
+		code int, reason string, wasClean bool,
+	) error
 }
 
 // Objects implement WebSocketErrorHandler to be notified of errors that end a
@@ -80,6 +83,7 @@ func (ws *WebSocket) answerClose(code int, reason string) {
 }
 
 // Codes that are never sent.
+//
 // https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 const (
 	codeNone = 1005
@@ -139,14 +143,15 @@ func socketNumber(v any) int64 {
 
 // AcceptWebSocket accepts a connection for the object. The object's handlers
 // ([WebSocketMessager] and others) get the messages, and the object can be
-// evicted between them
-// (https://developers.cloudflare.com/durable-objects/best-practices/websockets/#websocket-hibernation).
-// ws is one end of a [NewWebSocketPair] whose other end has not been used yet.
-// The class must implement one of the handlers, else [ErrNoWebSocketHandler].
+// evicted between them. ws is one end of a [NewWebSocketPair] whose other end
+// has not been used yet. The class must implement one of the handlers, else
+// [ErrNoWebSocketHandler].
 //
 // [State.WebSockets] finds the socket by its tags. A socket has at most 10 tags
 // of at most 256 bytes each, else a [*LimitError]; an empty tag fails with
 // [ErrValue]. An object holds at most 32,768 accepted sockets.
+//
+// https://developers.cloudflare.com/durable-objects/best-practices/websockets/#websocket-hibernation
 func (s *State) AcceptWebSocket(ws *WebSocket, tags ...string) error {
 	if !s.hasSocketHandlers {
 		return ErrNoWebSocketHandler
@@ -250,6 +255,7 @@ func (s *State) WebSocketAutoResponse() (request, response string, ok bool, err 
 // longer, the object is reset. (Local workerd only drops the event: operations
 // that the handler starts later have no effect.) 0 means no limit. More than 7
 // days are refused with a [*LimitError].
+//
 // https://developers.cloudflare.com/durable-objects/api/state/#sethibernatablewebsocketeventtimeout
 func (s *State) SetHibernatableWebSocketEventTimeout(d time.Duration) error {
 	ms := d.Milliseconds()

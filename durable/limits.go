@@ -8,12 +8,12 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// Limits of the platform, in bytes unless another unit is given. Unless another
-// source is named, the source is
-// https://developers.cloudflare.com/durable-objects/platform/limits/ (read
-// 2026-11). The library refuses a call with a [*LimitError] before it is sent,
-// because local workerd accepts more. docs/limits.md lists these limits and
-// those of accounts and plans.
+// Limits of the platform, in bytes unless another unit is given. The library
+// refuses a call with a [*LimitError] before it is sent, because local workerd
+// accepts more. docs/limits.md lists these limits and those of accounts and
+// plans. Unless another source is named, the source is (read 2026-11):
+//
+// https://developers.cloudflare.com/durable-objects/platform/limits/
 const (
 	// MaxKeyValueSize is the largest key and value together, in an object
 	// backed by SQLite: "2 MB". This is read as 2,000,000 bytes, as on
@@ -41,9 +41,9 @@ const (
 	MaxNameSize = 1 << 10
 	// MaxRPCSize is the largest size of an RPC call's arguments, and of its
 	// result, serialized: 32 MiB. Serialization adds 20 bytes to the bytes
-	// given to [Stub.Call], and 15 to those returned (workerd 2026-11-17, which
-	// enforces it). https://developers.cloudflare.com/workers/runtime-apis/rpc/
-	// (2026-11)
+	// given to [Stub.Call], and 15 to those returned (workerd 2026-11-17,
+	// which enforces it).
+	// https://developers.cloudflare.com/workers/runtime-apis/rpc/ (2026-11)
 	MaxRPCSize = 32 << 20
 )
 
@@ -137,7 +137,8 @@ func checkPairSize(n int) error {
 	return nil
 }
 
-const fineTime = "a time with fractions of a millisecond would change when stored; use Truncate(time.Millisecond)"
+const fineTime = "a time with fractions of a millisecond would change when stored; " +
+	"use Truncate(time.Millisecond)"
 
 var errKeyText = wrappedError("durable: "+badText+" (key)", ErrValue)
 
@@ -289,12 +290,13 @@ const (
 // SQLite enforces the rest, with a [*SQLError] that matches [ErrLimit]. It also
 // limits the size of a row to [MaxSQLValueSize]. But local workerd (1.20261117)
 // lets rows, and values that SQL itself makes, grow to about 8 MB, and
-// functions have 127 arguments.
+// functions have 127 arguments. The source is (read 2026-11):
+//
 // https://developers.cloudflare.com/durable-objects/platform/limits/#sql-storage-limits
-// (2026-11)
 const (
-	// MaxSQLLength is the longest query, in bytes: all statements of one Exec,
-	// with comments and with the text that Exec adds to integer parameters.
+	// MaxSQLLength is the longest query, in bytes: all statements of one
+	// Exec, with comments and with the text that Exec adds to integer
+	// parameters.
 	MaxSQLLength = 100_000
 	// MaxSQLParameters is how many parameters one statement can have.
 	MaxSQLParameters = 100
@@ -304,19 +306,20 @@ const (
 	MaxSQLColumns = 100
 	// MaxSQLPatternSize is the longest pattern of LIKE and GLOB, in bytes.
 	MaxSQLPatternSize = 50
-	// MaxSQLFunctionArguments is how many arguments a SQL function can have.
+	// MaxSQLFunctionArguments is how many arguments a SQL function can
+	// have.
 	MaxSQLFunctionArguments = 32
 )
 
-// Limits of WebSockets. Sources:
-// https://developers.cloudflare.com/durable-objects/api/state/#acceptwebsocket
-// and the methods after it,
-// https://developers.cloudflare.com/workers/platform/limits/#websockets, and
-// RFC 6455. workerd enforces the first two; the library enforces the others
-// before a call.
+// Limits of WebSockets. workerd enforces the first two. The library enforces
+// the others before a call. The sources are RFC 6455 and these pages:
+//
+//   - https://developers.cloudflare.com/durable-objects/api/state/#acceptwebsocket
+//     and the methods after it
+//   - https://developers.cloudflare.com/workers/platform/limits/#websockets
 const (
-	// MaxWebSocketMessage is the largest message that is received, in bytes. A
-	// longer one closes the socket with code 1009.
+	// MaxWebSocketMessage is the largest message that is received, in
+	// bytes. A longer one closes the socket with code 1009.
 	MaxWebSocketMessage = 32 << 20
 	// MaxWebSocketAttachment is the largest attachment, in bytes as V8
 	// serializes it; see [WebSocket.SetAttachment].
@@ -330,17 +333,19 @@ const (
 	MaxWebSocketAutoResponse = 2 << 10
 	// MaxWebSocketCloseReason is the longest reason for closing, in bytes.
 	MaxWebSocketCloseReason = 123
-	// MaxWebSocketEventTimeout is the longest time that a handler can be given.
+	// MaxWebSocketEventTimeout is the longest time that a handler can be
+	// given.
 	MaxWebSocketEventTimeout = 7 * 24 * time.Hour
-	// MaxWebSocketBacklog is how many bytes of messages a [Conn] keeps unread,
-	// plus 600 bytes for each message. This library sets the limit. A single
-	// message may exceed it, if the isolate has room.
+	// MaxWebSocketBacklog is how many bytes of messages a [Conn] keeps
+	// unread, plus 600 bytes for each message. This library sets the limit.
+	// A single message may exceed it, if the isolate has room.
 	MaxWebSocketBacklog = 32 << 20
-	// MaxWebSocketBacklogs is how many bytes all of an isolate's connections
-	// keep unread, of the 128 MB that an isolate has. This library sets the
-	// limit.
+	// MaxWebSocketBacklogs is how many bytes all of an isolate's
+	// connections keep unread, of the 128 MB that an isolate has. This
+	// library sets the limit.
 	MaxWebSocketBacklogs = 48 << 20
-	// MaxWebSocketUnsent is how many bytes of a socket's messages may wait for
-	// the network before Send refuses another one. This library sets the limit.
+	// MaxWebSocketUnsent is how many bytes of a socket's messages may wait
+	// for the network before Send refuses another one. This library sets
+	// the limit.
 	MaxWebSocketUnsent = 4 << 20
 )

@@ -55,9 +55,12 @@ func (m TypedMethod[Arg, Result]) failed(what string, err error) error {
 // Implement returns the method of T, for [Register]. fn is usually a method
 // expression such as (*Shop).List.
 func Implement[T, Arg, Result any](
-	m TypedMethod[Arg, Result], fn func(object T, ctx context.Context, arg Arg) (Result, error),
+	m TypedMethod[Arg, Result],
+	fn func(object T, ctx context.Context, arg Arg) (Result, error),
 ) RPCMethod[T] {
-	return RPCMethod[T]{name: m.name, fn: func(object T, ctx context.Context, args []any) (any, error) {
+	return RPCMethod[T]{name: m.name, fn: func(
+		object T, ctx context.Context, args []any,
+	) (any, error) {
 		var in any
 		if len(args) > 0 {
 			in = args[0]

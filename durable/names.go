@@ -41,13 +41,16 @@ func checkHandlers(class string, object, pointer any) {
 	why := ""
 	switch {
 	case object == nil:
-		why = "its type is an interface, which does not say what events the class handles; hint: register the type behind it"
+		why = "its type is an interface, which does not say what events the class handles; " +
+			"hint: register the type behind it"
 	case checkMethods != nil:
 		why = checkMethods(pointer)
 	case handlersOf(pointer)&^handlersOf(object) != 0:
-		why = "its handlers have pointer receivers and would never be called; hint: register the pointer's type"
+		why = "its handlers have pointer receivers and would never be called; " +
+			"hint: register the pointer's type"
 	case handlersOf(object)&onAlarm == 0 && isNearAlarmer(object):
-		why = "its method Alarm would never be called; hint: the signature must be Alarm(ctx context.Context, info durable.AlarmInfo) error"
+		why = "its method Alarm would never be called; " +
+			"hint: the signature must be Alarm(ctx context.Context, info durable.AlarmInfo) error"
 	}
 	if why != "" {
 		panic("durable: class " + class + ": " + why)

@@ -10,8 +10,12 @@ import (
 
 func init() {
 	checkMethods = func(pointer any) string {
-		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{reflect.TypeFor[Fetcher](), reflect.TypeFor[Alarmer](),
-			reflect.TypeFor[WebSocketMessager](), reflect.TypeFor[WebSocketCloser](),
-			reflect.TypeFor[WebSocketErrorHandler]()})
+		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{
+			reflect.TypeFor[Fetcher](),
+			reflect.TypeFor[Alarmer](),
+			reflect.TypeFor[WebSocketMessager](),
+			reflect.TypeFor[WebSocketCloser](),
+			reflect.TypeFor[WebSocketErrorHandler](),
+		})
 	}
 }

@@ -16,6 +16,7 @@ type Namespace struct {
 }
 
 // Jurisdictions, for [Namespace.Jurisdiction] and [IDOptions].
+//
 // https://developers.cloudflare.com/durable-objects/reference/data-location/
 const (
 	JurisdictionEU          = "eu"
@@ -106,6 +107,7 @@ func newID(n *Namespace, v any, err error) (*ID, error) {
 
 // Location hints, for [StubOptions]: where an object is created on its first
 // call, unless a jurisdiction restricts it.
+//
 // https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint
 const (
 	LocationWesternNorthAmerica = "wnam"
@@ -136,7 +138,8 @@ type StubOptions struct {
 // delivered.
 type RetryOptions struct {
 	MaxRetries int // 0 to [MaxRetries]
-	// [MinRetryTimeout] to [MaxRetryTimeout], in whole ms; 0 means the default
+	// [MinRetryTimeout] to [MaxRetryTimeout], in whole ms; 0 means the
+	// default
 	Timeout time.Duration
 }
 
@@ -184,7 +187,9 @@ func (n *Namespace) Get(id *ID, o *StubOptions) (*Stub, error) {
 }
 
 func init() {
-	direct.Call = func(ctx context.Context, namespace any, name, method string, args []byte) (result []byte, sent bool, err error) {
+	direct.Call = func(
+		ctx context.Context, namespace any, name, method string, args []byte,
+	) (result []byte, sent bool, err error) {
 		n := namespace.(*Namespace)
 		if !n.ref.Context().IsStateless() {
 			return n.callByStub(ctx, name, method, args)

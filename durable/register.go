@@ -25,7 +25,8 @@ import (
 // if T has a method with a handler's name and another signature, or if only *T
 // has handlers.
 func Register[T any](
-	name string, construct func(ctx context.Context, state *State, env *Env) (T, error),
+	name string,
+	construct func(ctx context.Context, state *State, env *Env) (T, error),
 	methods ...RPCMethod[T],
 ) {
 	var zero T
@@ -56,6 +57,7 @@ type RPCMethod[T any] struct {
 // Retryable marks the method as safe to run more than once. workerd may then
 // repeat a call whose connection was lost after the method had begun. Without
 // the mark it repeats only calls that were not delivered.
+//
 // https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
 func (m RPCMethod[T]) Retryable() RPCMethod[T] {
 	m.retryable = true
@@ -64,13 +66,17 @@ func (m RPCMethod[T]) Retryable() RPCMethod[T] {
 
 // Method exports fn, usually a method expression such as (*Counter).Increment,
 // as an RPC method. It takes the bytes that a caller passes to [Stub.Call], and
-// returns bytes, up to 32 MiB each
-// (https://developers.cloudflare.com/workers/runtime-apis/rpc/). An error
-// reaches the caller with its message; fields of an [*Error] are kept.
+// returns bytes, up to 32 MiB each. An error reaches the caller with its
+// message; fields of an [*Error] are kept.
+//
+// https://developers.cloudflare.com/workers/runtime-apis/rpc/
 func Method[T any](
-	name string, fn func(object T, ctx context.Context, args []byte) ([]byte, error),
+	name string,
+	fn func(object T, ctx context.Context, args []byte) ([]byte, error),
 ) RPCMethod[T] {
-	return RPCMethod[T]{name: name, fn: func(object T, ctx context.Context, args []any) (any, error) {
+	return RPCMethod[T]{name: name, fn: func(
+		object T, ctx context.Context, args []any,
+	) (any, error) {
 		in, err := bytesArgument(args)
 		if err != nil {
 			return nil, err
@@ -87,8 +93,9 @@ type Fetcher interface {
 
 // Alarmer is implemented by objects that set alarms. An alarm is delivered at
 // least once: after an error it is retried up to 6 times, after 2 s and then
-// twice as long each time
-// (https://developers.cloudflare.com/durable-objects/api/alarms/).
+// twice as long each time.
+//
+// https://developers.cloudflare.com/durable-objects/api/alarms/
 type Alarmer interface {
 	Alarm(ctx context.Context, info AlarmInfo) error
 }
@@ -150,7 +157,9 @@ func eventsOf(events uint8) (names []any) {
 
 // HandleFetch makes fn serve the stateless Worker's fetch events. It panics if
 // it is called twice.
-func HandleFetch(fn func(ctx context.Context, env *Env, r *Request) (*Response, error)) {
+func HandleFetch(
+	fn func(ctx context.Context, env *Env, r *Request) (*Response, error),
+) {
 	if program.fetch != nil {
 		panic("durable: HandleFetch called twice")
 	}
@@ -170,10 +179,10 @@ func Run() error { return jsrt.Run() }
 //
 // In a stateless Worker, fn has about 28 s after the client has received the
 // whole response or has disconnected, because Cloudflare ends such work after
-// 30 s
-// (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil).
-// After 24 s its ctx ends with [ErrTimeUp]. After 28 s its I/O fails with
+// 30 s. After 24 s its ctx ends with [ErrTimeUp]. After 28 s its I/O fails with
 // [ErrContextClosed]. Do longer work in an object or an alarm.
+//
+// https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil
 func WaitUntil(ctx context.Context, fn func(ctx context.Context)) {
 	i := jsrt.FromContext(ctx)
 	if i == nil {
@@ -225,7 +234,8 @@ func init() { jsrt.Install(&program) }
 func (w *worker) addClass(c *class) {
 	if !jsname.IsIdentifier(c.name) || jsname.IsReserved(c.name) {
 		panic("durable: " + strconv.Quote(c.name) +
-			" cannot be the name of a class (letters and digits, beginning with a letter, and no reserved word of JavaScript)")
+			" cannot be the name of a class (letters and digits, beginning with a letter, " +
+			"and no reserved word of JavaScript)")
 	}
 	for _, other := range w.classes {
 		if other.name == c.name {

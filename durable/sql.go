@@ -9,9 +9,10 @@ import (
 	"flow.internal/capdo/internal/jsrt"
 )
 
-// SQL is the SQLite database of an object
-// (https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#sql-api).
-// Package durablesql offers it as a [database/sql.DB].
+// SQL is the SQLite database of an object. Package durablesql offers it as a
+// [database/sql.DB].
+//
+// https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#sql-api
 //
 // # Values
 //

@@ -18,8 +18,8 @@ type SQLError struct {
 	// equals Code if SQLite gives no extended code.
 	Extended   string
 	Constraint Constraint // which kind of constraint is violated, if one is
-	// Offset is the position of the error in the failed statement, in bytes; -1
-	// if unknown.
+	// Offset is the position of the error in the failed statement, in
+	// bytes; -1 if unknown.
 	Offset int
 
 	js   *Error

@@ -25,26 +25,36 @@ func (r refusal) Error() string { return string(r) }
 func (refusal) Unwrap() error   { return ErrValue }
 
 const (
-	errNaN       refusal = "durable: SQLite would store NaN as NULL"
-	errYear      refusal = "durable: a time before the year 0 or after 9999 has no text that SQLite knows"
+	errNaN  refusal = "durable: SQLite would store NaN as NULL"
+	errYear refusal = "durable: a time before the year 0 or after 9999 has no text that " +
+		"SQLite knows"
 	errUint      refusal = "durable: the integer is beyond int64, the largest that SQLite has"
 	errUTF8      refusal = "durable: text that is not UTF-8 cannot be bound; hint: bind a []byte"
 	errQueryUTF8 refusal = "durable: the SQL is not UTF-8"
-	errQueryNUL  refusal = "durable: SQLite ends a statement at a NUL byte; hint: bind text that has one as an argument"
+	errQueryNUL  refusal = "durable: SQLite ends a statement at a NUL byte; " +
+		"hint: bind text that has one as an argument"
 
-	errParametersBefore refusal = "durable: only the last statement can have parameters; hint: run the others by themselves"
+	errParametersBefore refusal = "durable: only the last statement can have parameters; " +
+		"hint: run the others by themselves"
 
-	errNoParameters refusal = "durable: a query without a statement has no parameters, but there are arguments"
+	errNoParameters refusal = "durable: a query without a statement has no parameters, " +
+		"but there are arguments"
 
-	errParameter refusal = "durable: a Go value of this type cannot be a SQL parameter; see durable.SQL.Exec for those that can"
+	errParameter refusal = "durable: a Go value of this type cannot be a SQL parameter; " +
+		"see durable.SQL.Exec for those that can"
 
-	errValuer refusal = "durable: a type with methods may be a driver.Valuer, which durable calls only where durablesql is linked; hint: convert it, or import _ \"flow.internal/capdo/durable/durablesql\""
+	errValuer refusal = "durable: a type with methods may be a driver.Valuer, which durable " +
+		"calls only where durablesql is linked; hint: convert it, " +
+		"or import _ \"flow.internal/capdo/durable/durablesql\""
 
-	errNull        refusal = "NULL does not fit; scan into a pointer to a pointer"
-	errMisfit      refusal = "the value does not fit its destination without changing"
-	errInexact     refusal = "the number is beyond ±(2^53-1); if it is an INTEGER it has arrived inexact: select CAST(… AS TEXT) to scan it into an integer, or scan into a float64"
+	errNull    refusal = "NULL does not fit; scan into a pointer to a pointer"
+	errMisfit  refusal = "the value does not fit its destination without changing"
+	errInexact refusal = "the number is beyond ±(2^53-1); " +
+		"if it is an INTEGER it has arrived inexact: " +
+		"select CAST(… AS TEXT) to scan it into an integer, or scan into a float64"
 	errTime        refusal = "the text is not a time"
-	errDestination refusal = "Scan knows no destinations of this type; see durable.Cursor.Scan for those it knows"
+	errDestination refusal = "Scan knows no destinations of this type; " +
+		"see durable.Cursor.Scan for those it knows"
 )
 
 var errNoRow = errors.New("durable: there is no row to scan; call Next first")

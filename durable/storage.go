@@ -58,7 +58,9 @@ func (s *Storage) DeleteAll(ctx context.Context, opts *PutOptions) error {
 // the transaction commits. If fn returns an error or panics, it is rolled back,
 // and Transaction returns the error. Use txn or SQL in fn.
 // [State.BlockConcurrencyWhile] says what fn may wait for.
-func (s *Storage) Transaction(ctx context.Context, fn func(txn *Transaction) error) error {
+func (s *Storage) Transaction(
+	ctx context.Context, fn func(txn *Transaction) error,
+) error {
 	return runExclusive(ctx, s.ref, "transaction", func(ref *jsrt.Ref) error {
 		return fn(&Transaction{AsyncKV{ref, s.backend}})
 	})
@@ -73,6 +75,7 @@ func (s *Storage) Sync(ctx context.Context) error {
 // CurrentBookmark returns a bookmark of the present state, for RestoreBookmark.
 // (Point-in-time recovery works only on Cloudflare. Local workerd returns a
 // bookmark that cannot be restored.)
+//
 // https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#pitr-point-in-time-recovery-api
 func (s *Storage) CurrentBookmark(ctx context.Context) (string, error) {
 	return s.bookmark(ctx, "getCurrentBookmark")
@@ -80,14 +83,18 @@ func (s *Storage) CurrentBookmark(ctx context.Context) (string, error) {
 
 // BookmarkForTime returns a bookmark of the state at a time within the last 30
 // days.
-func (s *Storage) BookmarkForTime(ctx context.Context, at time.Time) (string, error) {
+func (s *Storage) BookmarkForTime(
+	ctx context.Context, at time.Time,
+) (string, error) {
 	return s.bookmark(ctx, "getBookmarkForTime", at.UnixMilli())
 }
 
 // RestoreBookmark schedules the restore of a bookmark's state for the next
 // start of the object; call [State.Abort] to restart it. It returns a bookmark
 // of the state just before the restore; restore that one to undo.
-func (s *Storage) RestoreBookmark(ctx context.Context, bookmark string) (undo string, err error) {
+func (s *Storage) RestoreBookmark(
+	ctx context.Context, bookmark string,
+) (undo string, err error) {
 	return s.bookmark(ctx, "onNextSessionRestoreBookmark", bookmark)
 }
 

@@ -82,7 +82,9 @@ func (s *Stub) ID() (*ID, error) {
 // It fails with [ErrOverloaded] or [ErrLimit] when the call was not delivered,
 // with [ErrRemote] when the object's code failed, and with [ErrObjectReset] or
 // [ErrDisconnected] when its outcome is unknown. The error is an [*Error].
-func (s *Stub) Call(ctx context.Context, method string, args []byte) ([]byte, error) {
+func (s *Stub) Call(
+	ctx context.Context, method string, args []byte,
+) ([]byte, error) {
 	ref, err := s.live()
 	if err != nil {
 		return nil, err
@@ -130,4 +132,5 @@ func (s *Stub) Release() {
 	}
 }
 
-var errReleasedStub = errors.New("durable: the Stub has been released; hint: get another one from its Namespace")
+var errReleasedStub = errors.New(
+	"durable: the Stub has been released; hint: get another one from its Namespace")

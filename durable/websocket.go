@@ -102,7 +102,8 @@ func hostOf(ctx context.Context) (*jsrt.Ref, error) {
 	return nil, err
 }
 
-var errNoHandler = errors.New("durable: neither the context nor the goroutine comes from a handler" +
+var errNoHandler = errors.New("durable: neither the context nor the goroutine comes " +
+	"from a handler" +
 	"\nhint: use the handler's context, or a goroutine that the handler has started")
 
 // Send sends a message. It queues the message at once (see
@@ -146,6 +147,7 @@ func (ws *WebSocket) Buffered() (int, error) {
 // servers: 1001 to 1003 and 1007 to 1014. Others are refused with
 // [ErrCloseCode]. (Browsers send only the first two kinds.) A reason has at
 // most [MaxWebSocketCloseReason] bytes, else a [*LimitError], and needs a code.
+//
 // https://www.rfc-editor.org/rfc/rfc6455#section-7.4
 func (ws *WebSocket) Close(code int, reason string) error {
 	if err := checkClose(code, reason); err != nil {
@@ -176,6 +178,7 @@ func checkClose(code int, reason string) error {
 }
 
 // ReadyState is the state of a socket.
+//
 // https://developer.mozilla.org/docs/Web/API/WebSocket/readyState
 type ReadyState int
 
@@ -264,7 +267,8 @@ func (ws *WebSocket) in(c *jsrt.Context) (*jsrt.Ref, error) {
 	return ws.ref, nil
 }
 
-var errForeignSocket = wrappedError("durable: the WebSocket belongs to another invocation or object", ErrContextClosed)
+var errForeignSocket = wrappedError("durable: the WebSocket belongs to another "+
+	"invocation or object", ErrContextClosed)
 
 // call calls a method of the state with the socket.
 func (ws *WebSocket) call(method string) (any, error) {

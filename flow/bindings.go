@@ -12,8 +12,8 @@ import (
 const (
 	Dedupe    = "dedupe"    // a [dedupe.Ledger]
 	Sequencer = "sequencer" // a [dedupe.Sequencer]
-	Runs      = "runs"      // a [dedupe.Ledger] of runs under way, for [Recovery]
-	Keys      = "keys"      // a [Sealer] for their inputs, and for outputs of nodes
+	Runs      = "runs"      // a [dedupe.Ledger] of runs, for [Recovery]
+	Keys      = "keys"      // a [Sealer] for stored inputs and outputs
 )
 
 // Bindings are the capabilities of one invocation, by name. In a Worker they
@@ -29,9 +29,9 @@ func (b Bindings) Add(capability string, resource any, err error) {
 	b[capability] = resource
 }
 
-// Preflight returns, as an [*InvalidError], all that the flow requires and
-// bindings have not: [CodeNotBound] and [CodeWrongType]. [Program.Run] calls it
-// before any work. Keys that are bound to an error count as required.
+// Preflight returns an [*InvalidError] that lists everything the flow requires
+// and the bindings lack: [CodeNotBound] and [CodeWrongType]. [Program.Run]
+// calls it before any work. Keys that are bound to an error count as required.
 func (p *Program) Preflight(b Bindings) error {
 	var v validator
 	for _, s := range p.steps {
@@ -80,13 +80,14 @@ type Claim struct {
 	// Key identifies the piece of work: pass it to systems that take an
 	// idempotency key. It contains the sender's key, so do not log it.
 	Key []byte
-	// Fence grows with each claim of the key. The system that the node changes
-	// must reject a fence smaller than one it has seen.
+	// Fence grows with each claim of the key. The system that the node
+	// changes must reject a fence smaller than one it has seen.
 	Fence int64
 	// Attempt counts the claims of the key, from 1.
 	Attempt int
-	// TakenOver: the lease of the previous holder ran out, so the work may have
-	// been done already, in part or in full. Check before you act again.
+	// TakenOver: the lease of the previous holder ran out, so the work may
+	// have been done already, in part or in full. Check before you act
+	// again.
 	TakenOver bool
 }
 
@@ -112,15 +113,19 @@ func ClaimOf(ctx context.Context) (claim Claim, ok bool) {
 // Resource returns the binding of a capability, from a handler's context. It
 // fails with [ErrResource] if the handler's node does not require the
 // capability, or if the binding has another type.
-func Resource[T any](ctx context.Context, capability string) (resource T, err error) {
+func Resource[T any](
+	ctx context.Context, capability string,
+) (resource T, err error) {
 	i, _ := ctx.Value(invocationKey{}).(*invocation)
 	if i == nil || !slices.Contains(i.node.Requires, capability) {
-		return resource, fmt.Errorf("%w: %q is not required\nhint: add it to what the node requires",
+		return resource, fmt.Errorf("%w: %q is not required"+
+			"\nhint: add it to what the node requires",
 			ErrResource, short(capability))
 	}
 	resource, ok := i.bindings[capability].(T)
 	if !ok {
-		return resource, fmt.Errorf("%w: %q is bound to a %T", ErrResource, capability, i.bindings[capability])
+		return resource, fmt.Errorf("%w: %q is bound to a %T",
+			ErrResource, capability, i.bindings[capability])
 	}
 	return resource, nil
 }

@@ -96,7 +96,8 @@ var kinds = map[Code]kind{
 		"see docs/spec/capabilities-and-binding.md for those that are",
 	},
 	CodeInvalidKey: {
-		"an idempotency key or a fingerprint that is not a JSON pointer, or a scope that is too long",
+		"an idempotency key or a fingerprint that is not a JSON pointer, " +
+			"or a scope that is too long",
 		"a pointer is like \"/id\" (RFC 6901); a scope has up to 256 bytes",
 	},
 	CodeInvalidTTL: {

@@ -94,7 +94,8 @@ func (n *Node) onFailure(err error) dedupe.Disposition {
 	switch {
 	case errors.Is(err, ErrOutput):
 		return dedupe.StoreResult
-	case n.Effects != Effectful, errors.Is(err, ErrInput), errors.Is(err, ErrResource), errors.As(err, &rejection):
+	case n.Effects != Effectful,
+		errors.Is(err, ErrInput), errors.Is(err, ErrResource), errors.As(err, &rejection):
 		return dedupe.ReleaseClaim
 	}
 	return dedupe.DefaultDisposition(err)

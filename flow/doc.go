@@ -4,7 +4,8 @@
 //	f := flow.New("payments").
 //		Node("validate", flow.Pure, flow.Strict).
 //		Node("charge", flow.Effectful, flow.BestEffort,
-//			flow.Idempotent("/id", "", 24*time.Hour), flow.Requires(flow.Dedupe)).
+//			flow.Idempotent("/id", "", 24*time.Hour),
+//			flow.Requires(flow.Dedupe)).
 //		Edge("validate", "charge", flow.ExactlyOnce)
 //
 //	program, err := flow.Compile(f, map[string]flow.Handler{
@@ -31,7 +32,8 @@
 // # Deliveries
 //
 // [AtLeastOnce]: the runtime claims nothing. The node runs in each run of the
-// flow that gets there. So does the entry, which no edge leads to.
+// flow that reaches it. The entry, which no edge leads to, runs in each run of
+// the flow.
 //
 // [ExactlyOnce]: the runtime claims the key, keeps the lease until the node has
 // returned, and completes the key with the output. Other callers of the same
@@ -66,10 +68,11 @@
 //
 // # Identity
 //
-// Inputs are JSON in one form. Names are sorted and appear once. Numbers are
-// written as in RFC 8785, with all of their digits. So one id is one key in any
-// spelling, and two ids are never one key. Text that is not UTF-8, or has half
-// of a surrogate pair, fails with [ErrInput].
+// Inputs are JSON. They are converted to one form: names are sorted and appear
+// once, and numbers are written as in RFC 8785, with all of their digits. So an
+// id is the same key in any spelling, and different ids are different keys.
+// Text that is not UTF-8, or has half of a surrogate pair, fails with
+// [ErrInput].
 //
 // The payload of a key is the flow's whole input, or the members that the node
 // names ([Idempotency.Fingerprint]). The output of other nodes does not count,
@@ -77,25 +80,25 @@
 //
 // # Recovery
 //
-// With [Options.Recovery] a run that stopped in the middle is taken up by the
-// ledger's alarm, a bounded number of times, and then given up to a handler of
+// With [Options.Recovery] the ledger's alarm resumes a run that stopped in the
+// middle. After a limited number of attempts it passes the run to a handler of
 // dead letters; see [Recovery].
 //
 // # What is stored
 //
-// Of a node that runs exactly once the ledger stores the output, as the result
-// of its key, with up to [dedupe.MaxResultSize] bytes. It is encrypted if a
-// [Sealer] is bound as [Keys], else it is in clear. A handler that has Keep
-// stores something else in place of it.
+// The ledger stores the output of a node that runs exactly once, as the result
+// of the node's key: up to [dedupe.MaxResultSize] bytes. The output is
+// encrypted if a [Sealer] is bound as [Keys]; otherwise it is stored in clear.
+// A handler with Keep stores another value instead of the output.
 //
 // # Caveats
 //
 // Exactly once applies to the record, not to effects outside of the ledger. A
 // node runs again if it had its effect and then crashed, failed, or lost its
 // lease. So make the effect safe to repeat. Pass the key of [ClaimOf] to a
-// processor that accepts one. Or look up what has been done. Or write the
-// effect and its record in one transaction, which refuses fences smaller than
-// the largest that it has seen.
+// system that accepts one, or find out what has been done. Or write the effect
+// and its record in one transaction, and refuse fences smaller than the largest
+// that it has seen.
 //
 // A repetition after the TTL is new work. The TTL starts when the key is first
 // seen.

@@ -10,18 +10,18 @@ import (
 var (
 	// ErrInput: the input is not JSON, or does not fit the node.
 	ErrInput = errors.New("the input is not what the node takes")
-	// ErrNoKey: the input has no idempotency key: at the node's pointer there
-	// is no string or number, or an empty string.
+	// ErrNoKey: the input has no idempotency key: at the node's pointer
+	// there is no string or number, or an empty string.
 	ErrNoKey = errors.New("the input has no idempotency key")
-	// ErrBegun: the node is delivered at most once, and has already begun with
-	// this key. Its output is not kept.
+	// ErrBegun: the node is delivered at most once, and has already begun
+	// with this key. Its output is not kept.
 	ErrBegun = errors.New("the work has begun before")
-	// ErrOutput: the node has run and what it put out is not JSON, is larger
-	// than [dedupe.MaxResultSize], or cannot be sealed. Where it runs exactly
-	// once this is final.
+	// ErrOutput: the node has run, and its output is not JSON, is larger
+	// than [dedupe.MaxResultSize], or cannot be sealed. If the node runs
+	// exactly once, this is final.
 	ErrOutput = errors.New("the output cannot be kept")
-	// ErrResource: the handler's node does not require the capability, or the
-	// capability is bound to another type.
+	// ErrResource: the handler's node does not require the capability, or
+	// the capability is bound to another type.
 	ErrResource = errors.New("the capability is not the node's")
 
 	errNotJSON = errors.New("not JSON")
@@ -33,9 +33,9 @@ var (
 type NodeError struct {
 	Node string
 	Err  error
-	// Unknown: the node is effectful and has run, but it is unknown whether it
-	// has had its effect, or whether that is recorded. Ask the system that it
-	// changes, by the sender's key and the fence.
+	// Unknown: the node is effectful and has run, but it is unknown whether
+	// it has had its effect, or whether that is recorded. Ask the system
+	// that it changes, by the sender's key and the fence.
 	Unknown bool
 	Fence   int64 // of the claim that it ran under; 0 if none
 }

@@ -35,9 +35,9 @@ type Node struct {
 	Effects     Effects      `json:"effects"`
 	Determinism Determinism  `json:"determinism"`
 	Idempotency *Idempotency `json:"idempotency,omitempty"`
-	// Hints describe the effects and the determinism of the node's code, for
-	// example "effects:effectful" or "determinism:best-effort". They must not
-	// exceed what the node declares.
+	// Hints describe the effects and the determinism of the node's code,
+	// for example "effects:effectful" or "determinism:best-effort". They
+	// must not exceed what the node declares.
 	Hints []string `json:"hints,omitempty"`
 	// Requires names capabilities, such as [Dedupe], that must be bound. A
 	// handler gets only these.
@@ -47,16 +47,17 @@ type Node struct {
 // Idempotency says which inputs of a node are the same piece of work, and how
 // long the node's key is remembered.
 type Idempotency struct {
-	// Key is a JSON pointer (RFC 6901) into the node's input, such as "/id". It
-	// must lead to a number or a non-empty string.
+	// Key is a JSON pointer (RFC 6901) into the node's input, such as
+	// "/id". It must lead to a number or a non-empty string.
 	Key string `json:"key,omitempty"`
-	// Scope separates keys, together with the node's name. When empty, it is
-	// the flow's name.
+	// Scope separates keys, together with the node's name. When empty, it
+	// is the flow's name.
 	Scope string `json:"scope,omitempty"`
-	// Fingerprint has JSON pointers to the members of the node's input that are
-	// its payload, such as "/amount". If a key comes with another payload, it
-	// is refused. When empty, the payload is the flow's whole input. Set it if
-	// senders add members that change, such as a count of deliveries.
+	// Fingerprint has JSON pointers to the members of the node's input that
+	// are its payload, such as "/amount". If a key comes with another
+	// payload, it is refused. When empty, the payload is the flow's whole
+	// input. Set it if senders add members that change, such as a count of
+	// deliveries.
 	Fingerprint []string `json:"fingerprint,omitempty"`
 	// TTL is in ms, from the time when the key was first seen.
 	TTL int64 `json:"ttl_ms,omitempty"`
@@ -89,8 +90,8 @@ type Determinism string
 const (
 	// Strict: the same input always gives the same output.
 	Strict Determinism = "strict"
-	// Stable: the same input gives the same output while what the node reads
-	// does not change, which it rarely does.
+	// Stable: the same input gives the same output while what the node
+	// reads does not change, which it rarely does.
 	Stable Determinism = "stable"
 	// BestEffort: the same input usually gives the same output.
 	BestEffort Determinism = "best-effort"
@@ -132,7 +133,8 @@ func New(name string) *Flow { return &Flow{Name: name} }
 
 // Node adds a node.
 func (f *Flow) Node(
-	name string, effects Effects, determinism Determinism, options ...NodeOption,
+	name string,
+	effects Effects, determinism Determinism, options ...NodeOption,
 ) *Flow {
 	n := Node{Name: name, Effects: effects, Determinism: determinism}
 	for _, o := range options {

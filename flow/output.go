@@ -11,9 +11,10 @@ import (
 	"flow.internal/capdo/internal/jsontext"
 )
 
-// ErrSealed: what is stored is sealed, and no keys are bound that open it
-// ([Keys]). With other keys the error is the [Sealer]'s own.
-var ErrSealed = errors.New("what is stored is sealed\nhint: bind the keys that sealed it")
+// ErrSealed: the stored value is sealed, and no [Keys] are bound. With keys
+// that cannot open it the error is the [Sealer]'s own.
+var ErrSealed = errors.New("what is stored is sealed\n" +
+	"hint: bind the keys that sealed it")
 
 // What a key's result begins with.
 const (

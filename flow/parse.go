@@ -17,7 +17,8 @@ const MaxFlowSize = 1 << 20
 // form that Parse reads.
 func Parse(text []byte) (*Flow, error) {
 	if len(text) > MaxFlowSize {
-		return nil, fmt.Errorf("flow: the JSON form has %d bytes\nhint: %d are allowed", len(text), MaxFlowSize)
+		return nil, fmt.Errorf("flow: the JSON form has %d bytes"+
+			"\nhint: %d are allowed", len(text), MaxFlowSize)
 	}
 	if err := checkNames(json.NewDecoder(bytes.NewReader(text))); err != nil {
 		return nil, fmt.Errorf("flow: the JSON form: %w", err)

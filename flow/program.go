@@ -18,24 +18,26 @@ import (
 // Handler is the code of a node. [Func] makes a Handler of a function.
 type Handler struct {
 	// Run gets the node's input as JSON, and returns its output. It may run
-	// more than once for the same input, and concurrently in several places:
-	// see [Delivery].
+	// more than once for the same input, and concurrently in several
+	// places: see [Delivery].
 	Run func(ctx context.Context, in json.RawMessage) (json.RawMessage, error)
-	// Effects and Determinism describe the code, if they are set. They must not
-	// exceed what the node declares.
+	// Effects and Determinism describe the code, if they are set. They must
+	// not exceed what the node declares.
 	Effects     Effects
 	Determinism Determinism
-	// Keep returns what is stored in place of the output of a node that runs
-	// exactly once, and Restore the output of that, for repetitions: for what
-	// must not be stored. They must be set both, or not at all. If Keep fails,
-	// the node has run, and the error matches [ErrOutput]. Restore may use
-	// [Resource].
+	// Keep returns the value to store instead of the output of a node that
+	// runs exactly once, and Restore makes the output of it again, for
+	// repetitions. Use them if a part of the output must not be stored. Set
+	// both or neither. If Keep fails, the node has run, and the error
+	// matches [ErrOutput]. Restore may use [Resource].
 	Keep    func(out json.RawMessage) (json.RawMessage, error)
-	Restore func(ctx context.Context, kept json.RawMessage) (json.RawMessage, error)
+	Restore func(
+		ctx context.Context, kept json.RawMessage,
+	) (json.RawMessage, error)
 }
 
 // Func makes a handler of a function whose input and output are converted from
-// and to JSON. An input that does not fit In is [ErrInput].
+// and to JSON. If an input does not fit In, the error is [ErrInput].
 func Func[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler {
 	return Handler{Run: func(ctx context.Context, in json.RawMessage) (json.RawMessage, error) {
 		var v In
@@ -57,11 +59,11 @@ func Func[In, Out any](f func(ctx context.Context, in In) (Out, error)) Handler 
 
 // Options configure a [Program]. Nil means the defaults.
 type Options struct {
-	// Lease is how long a claim lasts after its holder has crashed: until then
-	// callers with the same key wait. 30 s when 0.
+	// Lease is how long a claim lasts after its holder has crashed: until
+	// then callers with the same key wait. 30 s when 0.
 	Lease time.Duration
-	// Wait is how long a caller waits for another one with the same key; 10 s
-	// when 0, at most [dedupe.MaxWait].
+	// Wait is how long a caller waits for another one with the same key, at
+	// most [dedupe.MaxWait]; 10 s when 0.
 	Wait time.Duration
 	// Recovery, if set, resumes runs that stopped in the middle.
 	Recovery *Recovery
@@ -90,7 +92,9 @@ type step struct {
 // It fails with an [*InvalidError] for the findings of [Flow.Validate], and for
 // handlers that are missing, have no node, or do more than their node declares.
 // It also fails with [dedupe.ErrInvalidLease] and [dedupe.ErrInvalidWait].
-func Compile(f *Flow, handlers map[string]Handler, opts *Options) (*Program, error) {
+func Compile(
+	f *Flow, handlers map[string]Handler, opts *Options,
+) (*Program, error) {
 	findings := append(f.Validate(), checkHandlers(f, handlers)...)
 	if opts != nil && opts.Recovery != nil {
 		var v validator
@@ -100,7 +104,10 @@ func Compile(f *Flow, handlers map[string]Handler, opts *Options) (*Program, err
 	if err := invalid(short(f.Name), findings); err != nil {
 		return nil, err
 	}
-	p := &Program{name: f.Name, claim: dedupe.ClaimOptions{Lease: 30 * time.Second, Wait: 10 * time.Second}}
+	p := &Program{
+		name:  f.Name,
+		claim: dedupe.ClaimOptions{Lease: 30 * time.Second, Wait: 10 * time.Second},
+	}
 	if opts != nil && opts.Lease != 0 {
 		p.claim.Lease = opts.Lease
 	}
@@ -160,7 +167,8 @@ func (p *Program) arrange(f *Flow, handlers map[string]Handler) {
 	placed := map[string]bool{}
 	for len(p.steps) < len(f.Nodes) {
 		for _, n := range f.Nodes {
-			ready := !slices.ContainsFunc(into[n.Name], func(e Edge) bool { return !placed[e.From] })
+			ready := !slices.ContainsFunc(into[n.Name],
+				func(e Edge) bool { return !placed[e.From] })
 			if placed[n.Name] || !ready {
 				continue
 			}
@@ -248,7 +256,8 @@ func (p *Program) run(
 	outputs := map[string]json.RawMessage{}
 	first := len(p.steps)
 	if watched {
-		first = slices.IndexFunc(p.steps, func(s step) bool { return s.node.Effects == Effectful || s.delivery != AtLeastOnce })
+		first = slices.IndexFunc(p.steps,
+			func(s step) bool { return s.node.Effects == Effectful || s.delivery != AtLeastOnce })
 		if first < 0 {
 			first = len(p.steps)
 		}

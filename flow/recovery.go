@@ -27,26 +27,28 @@ import (
 //
 // The capabilities [Runs] and [Keys] must be bound.
 type Recovery struct {
-	// Attempts is the largest number of attempts at a run, including the first;
-	// 5 when 0. After the nth failure the next attempt is made 2ⁿ⁻¹ leases
-	// later, but at most 15 minutes later.
+	// Attempts is the largest number of attempts at a run, including the
+	// first; 5 when 0. After the nth failure the next attempt is made 2ⁿ⁻¹
+	// leases later, but at most 15 minutes later.
 	Attempts int
-	// MaxInput is the size of the largest input that is stored, in bytes; 64
-	// KiB when 0, and at most 1 MiB less 1 KiB. A run with a larger one fails
-	// with [ErrTooLarge], before any effectful or claimed node.
+	// MaxInput is the size of the largest input that is stored, in bytes;
+	// 64 KiB when 0, and at most 1 MiB less 1 KiB. A run with a larger one
+	// fails with [ErrTooLarge], before any effectful or claimed node.
 	MaxInput int
 	// TTL is the longest time for which an input is stored and its run
 	// remembered; one day when 0.
 	TTL time.Duration
-	// Keep returns the value to store instead of the input, and Restore makes
-	// the input of it again. Use them if a part of the input, such as a card
-	// number, must not be stored. Set both or neither. If neither is set, the
-	// input itself is stored.
+	// Keep returns the value to store instead of the input, and Restore
+	// makes the input of it again. Use them if a part of the input, such as
+	// a card number, must not be stored. Set both or neither. If neither is
+	// set, the input itself is stored.
 	Keep    func(in json.RawMessage) (json.RawMessage, error)
-	Restore func(ctx context.Context, b Bindings, kept json.RawMessage) (json.RawMessage, error)
-	// DeadLetter is called for a run that is given up. It is required. If it
-	// fails, or the program ends meanwhile, it is called again, up to 5 times.
-	// After it has returned nil it is not called again.
+	Restore func(
+		ctx context.Context, b Bindings, kept json.RawMessage,
+	) (json.RawMessage, error)
+	// DeadLetter is called for a run that is given up. It is required. If
+	// it fails, or the program ends meanwhile, it is called again, up to 5
+	// times. After it has returned nil it is not called again.
 	DeadLetter func(ctx context.Context, b Bindings, d DeadLetter) error
 }
 
@@ -55,7 +57,9 @@ type DeadLetter struct {
 	Run      string          // its id, which depends on the input alone
 	Input    json.RawMessage // the flow's, or nil if it cannot be read
 	Attempts int             // how often the run was begun
-	Err      error           // what the last attempt failed with; nil if the program ended meanwhile
+	// Err is the error of the last attempt; nil if the program ended during
+	// that attempt.
+	Err error
 }
 
 // ErrTooLarge: the input is larger than what is stored for recovery
@@ -63,30 +67,31 @@ type DeadLetter struct {
 var ErrTooLarge = errors.New("the input is larger than what is stored for recovery")
 
 // Sealer encrypts what is stored of runs: the inputs that a [Recovery] stores,
-// and the outputs of nodes that run exactly once. Package flowseal has one; or
-// [Unsealed], if that is what you want.
+// and the outputs of nodes that run exactly once. Package flowseal has a
+// Sealer. [Unsealed] is one that does not encrypt.
 //
 // An output is sealed if a Sealer is bound as [Keys], with or without a
 // Recovery. It is stored for as long as the node's TTL, and at least a tenth of
 // that after it was stored: a key that was replaced must still open it. Outputs
 // that were stored in clear before can still be read. If a repetition cannot
 // open an output, the node does not run again, and the error is the Sealer's
-// own, or [ErrSealed]. [Handler] has Keep for what must not be stored.
+// own, or [ErrSealed]. If something must not be stored at all, use Keep of
+// [Handler].
 //
 // The ledger keeps in clear: keys, with the sender's id, and a SHA-256 of the
-// payload, or of the members that the node names. Whoever guesses the payload
-// can check that.
+// payload, or of the members that the node names. Anyone who guesses the
+// payload can verify the guess.
 type Sealer interface {
 	// Seal encrypts a text. Opening it needs the same about.
 	Seal(text, about []byte) (sealed []byte, err error)
 	Open(sealed, about []byte) (text []byte, err error)
-	// Digest returns at least 16 bytes that identify a text without revealing
-	// it.
+	// Digest returns at least 16 bytes that identify a text without
+	// revealing it.
 	Digest(text []byte) []byte
 }
 
-// Unsealed stores inputs and outputs as they are. It opens no others, and fails
-// with [ErrSealed].
+// Unsealed is a [Sealer] that stores inputs and outputs as they are. Open fails
+// with [ErrSealed] for a text that another Sealer has sealed.
 type Unsealed struct{}
 
 const markUnsealed = '='
@@ -146,7 +151,10 @@ func (r *Recovery) check(v *validator) {
 // final reports whether a repetition of the run would fail with the same error.
 func final(err error) bool {
 	var rejection *Rejection
-	for _, e := range []error{ErrInput, ErrNoKey, ErrBegun, ErrOutput, ErrTooLarge, dedupe.ErrMismatch, dedupe.ErrKeyTooLarge} {
+	for _, e := range []error{
+		ErrInput, ErrNoKey, ErrBegun, ErrOutput, ErrTooLarge,
+		dedupe.ErrMismatch, dedupe.ErrKeyTooLarge,
+	} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -182,7 +190,8 @@ func (p *Program) newRun(b Bindings, id string) *run {
 // runID returns the id of this flow's run that has the key.
 func (p *Program) runID(key []byte) (id string, ok bool) {
 	var parts []any
-	if json.Unmarshal(key, &parts) != nil || len(parts) != 4 || parts[0] != p.name || parts[1] != "run" || parts[3] != 1.0 {
+	if json.Unmarshal(key, &parts) != nil || len(parts) != 4 ||
+		parts[0] != p.name || parts[1] != "run" || parts[3] != 1.0 {
 		return "", false
 	}
 	id, ok = parts[2].(string)
@@ -259,7 +268,8 @@ func (r *run) seal(input json.RawMessage) ([]byte, error) {
 // store stores the sealed input, as the result of a key.
 func (r *run) store(ctx context.Context, sealed []byte) error {
 	opts := r.options()
-	opts.Lease, opts.Wait = 2*time.Second, 10*time.Second // who died in between had nothing to do but to store
+	// The lease is short: a holder that dies in between had only to store.
+	opts.Lease, opts.Wait = 2*time.Second, 10*time.Second
 	claim, err := r.ledger().Claim(ctx, r.inputKey, opts)
 	switch {
 	case err != nil:
@@ -282,7 +292,8 @@ func (r *run) forget(ctx context.Context) {
 // load returns the input. ok is false if none was stored, so that no node has
 // run.
 func (r *run) load(ctx context.Context) (input json.RawMessage, ok bool, err error) {
-	claim, err := r.ledger().Claim(ctx, r.inputKey, dedupe.ClaimOptions{Lease: time.Second, TTL: r.recovery.TTL, Wait: 10 * time.Second})
+	claim, err := r.ledger().Claim(ctx, r.inputKey,
+		dedupe.ClaimOptions{Lease: time.Second, TTL: r.recovery.TTL, Wait: 10 * time.Second})
 	switch {
 	case err != nil:
 		return nil, true, err
@@ -305,7 +316,9 @@ func (r *run) load(ctx context.Context) (input json.RawMessage, ok bool, err err
 // the function OnExpired of the ledger that is bound as [Runs]:
 //
 //	dodedupe.RegisterLedger("Ledger", &dodedupe.LedgerClassOptions{
-//		OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
+//		OnExpired: func(
+//			ctx context.Context, env *durable.Env, e dodedupe.Expired,
+//		) error {
 //			return program.Resume(ctx, bindings(ctx, env), e.Key)
 //		},
 //	})
@@ -351,12 +364,14 @@ func (r *run) resume(ctx context.Context, attempt int) error {
 	case err == nil && !stored:
 		return nil // it ended before it had begun
 	case attempt > r.recovery.Attempts:
-		return r.bury(ctx, DeadLetter{Run: r.id, Input: input, Attempts: attempt - 1, Err: err}, attempt)
+		return r.bury(ctx,
+			DeadLetter{Run: r.id, Input: input, Attempts: attempt - 1, Err: err}, attempt)
 	case err == nil:
 		_, err = r.run(ctx, r.b, input, false)
 	}
 	if err != nil && (final(err) || attempt >= r.recovery.Attempts) {
-		return r.bury(ctx, DeadLetter{Run: r.id, Input: input, Attempts: attempt, Err: err}, attempt)
+		return r.bury(ctx,
+			DeadLetter{Run: r.id, Input: input, Attempts: attempt, Err: err}, attempt)
 	}
 	return err
 }
@@ -375,5 +390,6 @@ func (r *run) postpone(ctx context.Context, claim dedupe.Claim) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	d := min(r.claim.Lease<<min(claim.Attempt-1, 16), maxBackOff)
-	_ = r.ledger().Extend(ctx, claim, max(d, r.claim.Lease)) // if that fails, it is at the end of the lease
+	// If this fails, the next attempt is at the end of the present lease.
+	_ = r.ledger().Extend(ctx, claim, max(d, r.claim.Lease))
 }

@@ -38,7 +38,9 @@ type validator struct {
 }
 
 func (v *validator) add(code Code, node string, edge *Edge, format string, args ...any) {
-	f := Finding{Code: code, Node: short(node), Message: fmt.Sprintf(format, args...), Hint: kinds[code].hint}
+	f := Finding{
+		Code: code, Node: short(node), Message: fmt.Sprintf(format, args...), Hint: kinds[code].hint,
+	}
 	if edge != nil {
 		f.Edge = &Edge{short(edge.From), short(edge.To), Delivery(short(string(edge.Delivery)))}
 	}
@@ -64,14 +66,18 @@ func (v *validator) node(n *Node) {
 		v.add(CodeInvalidName, n.Name, nil, "the node's name is not allowed")
 	}
 	if n.Effects.rank() < 0 {
-		v.add(CodeUnknownValue, n.Name, nil, "effects are pure, read-only or effectful, not %q", short(string(n.Effects)))
+		v.add(CodeUnknownValue, n.Name, nil, "effects are pure, read-only or effectful, not %q",
+			short(string(n.Effects)))
 	}
 	if n.Determinism.rank() < 0 {
-		v.add(CodeUnknownValue, n.Name, nil, "determinism is strict, stable, best-effort or nondeterministic, not %q", short(string(n.Determinism)))
+		v.add(CodeUnknownValue, n.Name, nil,
+			"determinism is strict, stable, best-effort or nondeterministic, not %q",
+			short(string(n.Determinism)))
 	}
 	for _, c := range n.Requires {
 		if !isName(c, true) {
-			v.add(CodeInvalidName, n.Name, nil, "the name of the capability %q is not allowed", short(c))
+			v.add(CodeInvalidName, n.Name, nil,
+				"the name of the capability %q is not allowed", short(c))
 		}
 	}
 	for _, hint := range n.Hints {
@@ -89,7 +95,8 @@ func (v *validator) hint(n *Node, hint string) {
 	case what == "determinism" && determinism.rank() >= 0:
 		v.findings = append(v.findings, n.conflicts("a hint", "", determinism)...)
 	default:
-		v.add(CodeUnknownValue, n.Name, nil, "a hint is effects: or determinism: and one of its values, not %q", short(hint))
+		v.add(CodeUnknownValue, n.Name, nil,
+			"a hint is effects: or determinism: and one of its values, not %q", short(hint))
 	}
 }
 
@@ -98,10 +105,12 @@ func (v *validator) hint(n *Node, hint string) {
 func (n *Node) conflicts(who string, effects Effects, determinism Determinism) []Finding {
 	var v validator
 	if n.Effects.rank() >= 0 && effects.rank() > n.Effects.rank() {
-		v.add(CodeEffectConflict, n.Name, nil, "the node is declared %s, and %s says %s", n.Effects, who, effects)
+		v.add(CodeEffectConflict, n.Name, nil, "the node is declared %s, and %s says %s",
+			n.Effects, who, effects)
 	}
 	if n.Determinism.rank() >= 0 && determinism.rank() > n.Determinism.rank() {
-		v.add(CodeDetConflict, n.Name, nil, "the node is declared %s, and %s says %s", n.Determinism, who, determinism)
+		v.add(CodeDetConflict, n.Name, nil, "the node is declared %s, and %s says %s",
+			n.Determinism, who, determinism)
 	}
 	return v.findings
 }
@@ -112,14 +121,16 @@ func (v *validator) idempotency(n *Node) {
 		return
 	}
 	if i.Key == "" && (i.Scope != "" || i.TTL != 0 || len(i.Fingerprint) > 0) {
-		v.add(CodeScopeWithoutKey, n.Name, nil, "the node has a scope, a fingerprint or a TTL, and no idempotency key")
+		v.add(CodeScopeWithoutKey, n.Name, nil,
+			"the node has a scope, a fingerprint or a TTL, and no idempotency key")
 	}
 	if i.Key != "" && !isPointer(i.Key) {
 		v.add(CodeInvalidKey, n.Name, nil, "the idempotency key is not a JSON pointer")
 	}
 	for _, pointer := range i.Fingerprint {
 		if !isPointer(pointer) {
-			v.add(CodeInvalidKey, n.Name, nil, "the fingerprint %q is not a JSON pointer", short(pointer))
+			v.add(CodeInvalidKey, n.Name, nil,
+				"the fingerprint %q is not a JSON pointer", short(pointer))
 		}
 	}
 	if len(i.Scope) > MaxScopeSize {
@@ -137,7 +148,9 @@ func (v *validator) edges() {
 	for i := range v.flow.Edges {
 		e := &v.flow.Edges[i]
 		if e.Delivery.rank() < 0 {
-			v.add(CodeUnknownValue, "", e, "delivery is at-least-once, at-most-once or exactly-once, not %q", short(string(e.Delivery)))
+			v.add(CodeUnknownValue, "", e,
+				"delivery is at-least-once, at-most-once or exactly-once, not %q",
+				short(string(e.Delivery)))
 		}
 		for _, end := range slices.Compact([]string{e.From, e.To}) {
 			if v.nodes[end] == nil {
@@ -175,7 +188,8 @@ func (v *validator) delivery(e *Edge) {
 		v.add(noKey, n.Name, e, "%s delivery needs an idempotency key", e.Delivery)
 	}
 	if i == nil || i.TTL < MinTTL.Milliseconds() {
-		v.add(shortTTL, n.Name, e, "%s delivery needs a TTL of %d ms or more", e.Delivery, MinTTL.Milliseconds())
+		v.add(shortTTL, n.Name, e, "%s delivery needs a TTL of %d ms or more",
+			e.Delivery, MinTTL.Milliseconds())
 	}
 }
 
@@ -191,11 +205,13 @@ func (v *validator) graph() {
 		into := v.into[n.Name]
 		for _, e := range into {
 			if e.Delivery != into[0].Delivery {
-				v.add(CodeMixedDelivery, n.Name, e, "another edge to the node is %s", short(string(into[0].Delivery)))
+				v.add(CodeMixedDelivery, n.Name, e, "another edge to the node is %s",
+					short(string(into[0].Delivery)))
 			}
 		}
 		if n.Idempotency != nil && n.Idempotency.Key != "" && !v.claimed(n.Name) {
-			v.add(CodeUnusedKey, n.Name, nil, "no exactly-once or at-most-once edge leads to the node")
+			v.add(CodeUnusedKey, n.Name, nil,
+				"no exactly-once or at-most-once edge leads to the node")
 		}
 		switch {
 		case slices.Contains(cyclic, n.Name):
@@ -277,7 +293,8 @@ func (v *validator) unrepeatable(n *Node) {
 	before := v.before(n.Name, repeated)
 	for _, m := range v.flow.Nodes {
 		if before[m.Name] && repeated(m.Name) && m.Determinism.rank() >= BestEffort.rank() {
-			v.add(CodeUnrepeatableInput, n.Name, nil, "its input depends on node %q, which is %s", short(m.Name), m.Determinism)
+			v.add(CodeUnrepeatableInput, n.Name, nil, "its input depends on node %q, which is %s",
+				short(m.Name), m.Determinism)
 		}
 	}
 }
@@ -293,7 +310,8 @@ func (v *validator) repeated(n *Node) {
 	before := v.before(n.Name, func(string) bool { return true })
 	for _, m := range v.flow.Nodes {
 		if before[m.Name] && len(v.into[m.Name]) > 0 && v.into[m.Name][0].Delivery == AtMostOnce {
-			v.add(CodeNotRepeated, n.Name, nil, "a repetition ends at node %q, which is delivered to at most once", short(m.Name))
+			v.add(CodeNotRepeated, n.Name, nil,
+				"a repetition ends at node %q, which is delivered to at most once", short(m.Name))
 			return
 		}
 	}
@@ -301,7 +319,8 @@ func (v *validator) repeated(n *Node) {
 
 // claimed reports whether a node is run under a claim.
 func (v *validator) claimed(name string) bool {
-	return slices.ContainsFunc(v.into[name], func(e *Edge) bool { return e.Delivery != AtLeastOnce })
+	return slices.ContainsFunc(v.into[name],
+		func(e *Edge) bool { return e.Delivery != AtLeastOnce })
 }
 
 // isName reports whether a name is allowed.

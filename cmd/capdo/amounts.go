@@ -126,7 +126,8 @@ func (m *mapping) Set(s string) error {
 	digits, closed := strings.CutSuffix(digits, ")")
 	n, err := strconv.Atoi(digits)
 	if !ok || !closed || err != nil || n < 1 || n > maxBuckets {
-		return errors.New("it is PerKey or Buckets(n), with n from 1 to 65536; quote it for the shell")
+		return errors.New(
+			"it is PerKey or Buckets(n), with n from 1 to 65536; quote it for the shell")
 	}
 	*m = mapping(n)
 	return nil

@@ -67,9 +67,11 @@ Worker costs its owner money, and may be treated as an attack.`,
   capdo bench 'http://127.0.0.1:8787/orders/{key}' --rate 50 --ok 2xx,409 --json`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b.changedCallers, b.changedMax = cmd.Flags().Changed("callers"), cmd.Flags().Changed("max-in-flight")
+			b.changedCallers = cmd.Flags().Changed("callers")
+			b.changedMax = cmd.Flags().Changed("max-in-flight")
 			if len(args) != 1 {
-				return fmt.Errorf("capdo bench takes one URL\nhint: capdo bench http://127.0.0.1:8787/")
+				return fmt.Errorf("capdo bench takes one URL" +
+					"\nhint: capdo bench http://127.0.0.1:8787/")
 			}
 			return b.run(cmd.Context(), args[0], cmd.OutOrStdout())
 		},
@@ -77,18 +79,25 @@ Worker costs its owner money, and may be treated as an attack.`,
 	f := cmd.Flags()
 	f.IntVar(&b.callers, "callers", 10, "callers in a closed loop, up to 10000")
 	f.Float64Var(&b.rate, "rate", 0, "requests a second, in an open loop, up to 100000")
-	f.IntVar(&b.inFlight, "max-in-flight", 1000, "limit of requests in flight with --rate, up to 10000")
+	f.IntVar(&b.inFlight, "max-in-flight", 1000,
+		"limit of requests in flight with --rate, up to 10000")
 	f.DurationVar(&b.duration, "duration", 10*time.Second, "how long to send, up to 1h")
 	f.DurationVar(&b.warmup, "warmup", 0, "how long to send before that, without counting")
 	f.DurationVar(&b.timeout, "timeout", 30*time.Second, "time limit of a request, up to 10m")
 	f.StringVar(&b.request.method, "method", "", "method (default GET, or POST with a body)")
 	f.StringVar(&b.request.body, "body", "", "body of each request")
-	f.StringVar(&b.request.bodyFile, "body-file", "", "file with the body of each request, up to 16 MiB")
-	f.StringArrayVarP(&b.request.headers, "header", "H", nil, "header 'Name: value'; can be repeated")
-	f.StringVar(&b.request.keyHeader, "key-header", "", "header with the request's key, such as Idempotency-Key")
-	f.StringVar(&b.request.keys.Template, "key", "{run}-{n}", "template of keys: {n} is a number, {run} differs in each run")
-	f.Var((*share)(&b.request.keys.Duplicates), "duplicates", "share of requests that repeat an earlier key, such as 0.05 or 5%")
-	f.StringSliceVar(&b.ok, "ok", []string{"2xx"}, "statuses that are not failures, such as 2xx,409")
+	f.StringVar(&b.request.bodyFile, "body-file", "",
+		"file with the body of each request, up to 16 MiB")
+	f.StringArrayVarP(&b.request.headers, "header", "H", nil,
+		"header 'Name: value'; can be repeated")
+	f.StringVar(&b.request.keyHeader, "key-header", "",
+		"header with the request's key, such as Idempotency-Key")
+	f.StringVar(&b.request.keys.Template, "key", "{run}-{n}",
+		"template of keys: {n} is a number, {run} differs in each run")
+	f.Var((*share)(&b.request.keys.Duplicates), "duplicates",
+		"share of requests that repeat an earlier key, such as 0.05 or 5%")
+	f.StringSliceVar(&b.ok, "ok", []string{"2xx"},
+		"statuses that are not failures, such as 2xx,409")
 	f.BoolVar(&b.remote, "remote", false, "allow a server that is not on this machine")
 	f.BoolVar(&b.json, "json", false, "print JSON")
 	return cmd
@@ -97,15 +106,19 @@ Worker costs its owner money, and may be treated as an attack.`,
 func (b *benching) check() error {
 	switch {
 	case b.rate != 0 && b.changedCallers:
-		return fmt.Errorf("--callers and --rate exclude each other\nhint: --rate sends at a fixed rate (open loop), --callers as fast as answers arrive (closed loop)")
+		return fmt.Errorf("--callers and --rate exclude each other" +
+			"\nhint: --rate sends at a fixed rate (open loop), " +
+			"--callers as fast as answers arrive (closed loop)")
 	case b.rate == 0 && b.changedMax:
-		return fmt.Errorf("--max-in-flight is for --rate\nhint: with --callers, each caller has one request in flight")
+		return fmt.Errorf("--max-in-flight is for --rate" +
+			"\nhint: with --callers, each caller has one request in flight")
 	case b.callers < 1 || b.callers > maxCallers:
 		return fmt.Errorf("--callers is from 1 to %d, not %d", maxCallers, b.callers)
 	case !(b.rate >= 0 && b.rate <= maxRate):
 		return fmt.Errorf("--rate is up to %d requests a second, not %g", maxRate, b.rate)
 	case b.rate > 0 && b.rate*b.duration.Seconds() < 1:
-		return fmt.Errorf("--rate %g is less than one request in %s\nhint: raise --rate or --duration", b.rate, b.duration)
+		return fmt.Errorf("--rate %g is less than one request in %s"+
+			"\nhint: raise --rate or --duration", b.rate, b.duration)
 	case b.inFlight < 1 || b.inFlight > maxCallers:
 		return fmt.Errorf("--max-in-flight is from 1 to %d, not %d", maxCallers, b.inFlight)
 	case b.duration <= 0 || b.duration > maxDuration:

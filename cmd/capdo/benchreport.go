@@ -66,7 +66,9 @@ func (b *benching) report(url string, result *loadtest.Result, ok func(int) bool
 	if result.Requests == 0 {
 		return r
 	}
-	for name, d := range map[string]time.Duration{"min": result.Min(), "mean": result.Mean(), "max": result.Max()} {
+	for name, d := range map[string]time.Duration{
+		"min": result.Min(), "mean": result.Mean(), "max": result.Max(),
+	} {
 		r.Latency[name] = milliseconds(d)
 	}
 	for _, p := range percentiles {
@@ -87,7 +89,8 @@ func (r *benchReport) failed() error {
 		return fmt.Errorf("no request was counted\nhint: raise --duration")
 	case r.Failed > 0:
 		return fmt.Errorf("%s of %s requests failed: %s\nhint: %s",
-			grouped(float64(r.Failed)), grouped(float64(r.Requests)), strings.Join(r.failures(), ", "), r.hint())
+			grouped(float64(r.Failed)), grouped(float64(r.Requests)), strings.Join(r.failures(),
+				", "), r.hint())
 	}
 	return nil
 }
@@ -121,9 +124,11 @@ func (r *benchReport) print(w io.Writer) {
 	if r.Interrupted {
 		fmt.Fprintf(w, "interrupted, with %s requests unfinished\n", grouped(float64(r.Unfinished)))
 	}
-	fmt.Fprintf(w, "requests   %s; %.1f answered a second\n", grouped(float64(r.Requests)), r.PerSecond)
+	fmt.Fprintf(w, "requests   %s; %.1f answered a second\n",
+		grouped(float64(r.Requests)), r.PerSecond)
 	if r.Loop == "open" && !r.Interrupted && r.PerSecond < 0.9*r.Rate {
-		fmt.Fprintln(w, "           the server does not keep up with the rate: latencies grow with --duration")
+		fmt.Fprintln(w,
+			"           the server does not keep up with the rate: latencies grow with --duration")
 	}
 	fmt.Fprintf(w, "statuses   %s\n", counts(r.Statuses))
 	fmt.Fprintf(w, "errors     %s\n", counts(r.Errors))
@@ -136,17 +141,21 @@ func (r *benchReport) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, " max %.2f ms\n", r.Latency["max"])
 	if r.Loop == "closed" {
-		fmt.Fprintln(w, "           as these callers saw it; with --rate, latencies include requests that a stall delays")
+		fmt.Fprintln(w,
+			"           as these callers saw it; with --rate, "+
+				"latencies include requests that a stall delays")
 	}
 	r.printHistogram(w)
 }
 
 func (r *benchReport) printHistogram(w io.Writer) {
 	const width = 40
-	most := slices.MaxFunc(r.Histogram, func(a, b benchBar) int { return cmp.Compare(a.Count, b.Count) }).Count
+	most := slices.MaxFunc(r.Histogram,
+		func(a, b benchBar) int { return cmp.Compare(a.Count, b.Count) }).Count
 	for _, b := range r.Histogram {
 		bar := int((b.Count*width + most - 1) / most) // a bar with requests has at least one #
-		line := fmt.Sprintf("up to %9g ms %12s %s", b.UpTo, grouped(float64(b.Count)), strings.Repeat("#", bar))
+		line := fmt.Sprintf("up to %9g ms %12s %s",
+			b.UpTo, grouped(float64(b.Count)), strings.Repeat("#", bar))
 		fmt.Fprintln(w, strings.TrimRight(line, " "))
 	}
 }

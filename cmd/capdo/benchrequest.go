@@ -51,7 +51,10 @@ func (f *requestFlags) build(target string, remote bool, atOnce int) (newRequest
 	}
 	hasKey := bytes.Contains(body, []byte(keyMark))
 	if hasKey && len(body)*atOnce > maxBodies {
-		return nil, fmt.Errorf("%d bodies of %d bytes at once take over 1 GiB\nhint: use fewer --callers or a lower --max-in-flight, or send the key with --key-header, so that the body is in memory only once", atOnce, len(body))
+		return nil, fmt.Errorf("%d bodies of %d bytes at once take over 1 GiB"+
+			"\nhint: use fewer --callers or a lower --max-in-flight, "+
+			"or send the key with --key-header, so that the body is in memory only once",
+			atOnce, len(body))
 	}
 	request := func(ctx context.Context, serial int64) (*http.Request, error) {
 		key, content := f.keys.Of(serial), body
@@ -76,7 +79,8 @@ func (f *requestFlags) build(target string, remote bool, atOnce int) (newRequest
 	}
 	first, err := request(context.Background(), 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a request: %w\nhint: capdo bench http://127.0.0.1:8787/", err)
+		return nil, fmt.Errorf("cannot make a request: %w"+
+			"\nhint: capdo bench http://127.0.0.1:8787/", err)
 	}
 	return request, checkTarget(first.URL, remote)
 }
@@ -85,27 +89,37 @@ func (f *requestFlags) build(target string, remote bool, atOnce int) (newRequest
 // machines.
 func checkTarget(u *url.URL, remote bool) error {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return fmt.Errorf("%s is not the URL of a server\nhint: use a URL that begins with http:// or https://, such as http://127.0.0.1:8787/", u.Redacted())
+		return fmt.Errorf("%s is not the URL of a server"+
+			"\nhint: use a URL that begins with http:// or https://, "+
+			"such as http://127.0.0.1:8787/", u.Redacted())
 	}
 	ip := net.ParseIP(u.Hostname())
 	if remote || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("%s is not on this machine\nhint: load costs the server's owner money; if you are the owner, add --remote", u.Hostname())
+	return fmt.Errorf("%s is not on this machine"+
+		"\nhint: load costs the server's owner money; if you are the owner, add --remote",
+		u.Hostname())
 }
 
 func (f *requestFlags) checkKeys(target string, body []byte) error {
-	used := f.keyHeader != "" || strings.Contains(target, keyMark) || bytes.Contains(body, []byte(keyMark)) ||
+	used := f.keyHeader != "" || strings.Contains(target, keyMark) ||
+		bytes.Contains(body, []byte(keyMark)) ||
 		strings.Contains(strings.Join(f.headers, "\n"), keyMark)
 	switch {
 	case f.keys.Duplicates >= 1:
-		return fmt.Errorf("--duplicates must be below 1 (100%%): the first request of a key is not a duplicate")
+		return fmt.Errorf(
+			"--duplicates must be below 1 (100%%): the first request of a key is not a duplicate")
 	case f.keys.Duplicates > 0 && !used:
-		return fmt.Errorf("--duplicates repeats keys, but the requests have no key\nhint: send the key as a header with --key-header, or put {key} into the URL or the body")
+		return fmt.Errorf("--duplicates repeats keys, but the requests have no key" +
+			"\nhint: send the key as a header with --key-header, " +
+			"or put {key} into the URL or the body")
 	case used && !strings.Contains(f.keys.Template, "{n}"):
-		return fmt.Errorf("--key %s is the same for all requests\nhint: put {n} into it", f.keys.Template)
+		return fmt.Errorf("--key %s is the same for all requests"+
+			"\nhint: put {n} into it", f.keys.Template)
 	case !validHeader(f.keyHeader, f.keys.Template):
-		return fmt.Errorf("--key-header %q with --key %q is not a header", f.keyHeader, f.keys.Template)
+		return fmt.Errorf("--key-header %q with --key %q is not a header",
+			f.keyHeader, f.keys.Template)
 	}
 	return nil
 }
@@ -146,7 +160,8 @@ func (f *requestFlags) header() (header http.Header, host string, err error) {
 		value = strings.TrimSpace(value)
 		switch {
 		case !ok || name == "" || !validHeader(name, value):
-			return nil, "", fmt.Errorf("--header %q is not a header\nhint: write 'Name: value'", line)
+			return nil, "", fmt.Errorf("--header %q is not a header"+
+				"\nhint: write 'Name: value'", line)
 		case strings.EqualFold(name, "Host"):
 			host = value
 		case strings.EqualFold(name, "User-Agent"):
@@ -176,7 +191,8 @@ func parseStatuses(texts []string) (isOK func(status int) bool, err error) {
 		digits, class := strings.CutSuffix(strings.ToLower(text), "xx")
 		n, err := strconv.Atoi(digits)
 		if err != nil || class && (n < 1 || n > 5) || !class && (n < 100 || n > 599) {
-			return nil, fmt.Errorf("--ok %q is not a status\nhint: use a list such as 200,409 or 2xx,409", text)
+			return nil, fmt.Errorf("--ok %q is not a status"+
+				"\nhint: use a list such as 200,409 or 2xx,409", text)
 		}
 		ok[n] = true
 	}

@@ -53,7 +53,9 @@ docs/migrations.md explains each rule.`,
 // addEnv adds a flag that chooses one of the config's environments.
 func addEnv(cmd *cobra.Command, env *string, usage string) {
 	cmd.Flags().StringVar(env, "env", *env, usage)
-	cmd.RegisterFlagCompletionFunc("env", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cmd.RegisterFlagCompletionFunc("env", func(
+		cmd *cobra.Command, args []string, _ string,
+	) ([]string, cobra.ShellCompDirective) {
 		var p project
 		if err := p.take(append(args, ".")[0]); err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp

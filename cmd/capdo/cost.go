@@ -58,27 +58,36 @@ if keys live long. Buckets(n) writes more rows.`,
 	}
 	f := cmd.Flags()
 	f.Var((*count1)(&c.Claims), "claims", "claims a month, such as 250000, 250k or 10M (required)")
-	f.Var((*share)(&c.Duplicates), "duplicates", "share of the claims that repeat a key, such as 0.05 or 5%")
+	f.Var((*share)(&c.Duplicates), "duplicates",
+		"share of the claims that repeat a key, such as 0.05 or 5%")
 	f.Var((*days)(&c.TTL), "ttl", "time for which a key is remembered, such as 90m or 7d")
 	f.Var((*mapping)(&c.Buckets), "mapping", "PerKey, or Buckets(n) with n from 1 to 65536")
 	f.IntVar(&c.Result, "result-bytes", 200, "size of a result")
-	f.BoolVar(&c.OnExpired, "on-expired", false, "the ledger has OnExpired, which costs one more row for some operations")
+	f.BoolVar(&c.OnExpired, "on-expired", false,
+		"the ledger has OnExpired, which costs one more row for some operations")
 	f.Var((*days)(&c.Work), "work", "time from a claim to its completion")
-	f.Var((*days)(&c.Lease), "lease", "lease of a claim; work takes one more request for each third of the lease")
+	f.Var((*days)(&c.Lease), "lease",
+		"lease of a claim; work takes one more request for each third of the lease")
 	f.Var((*days)(&c.Active), "active", "time that an object is active for a request")
 	f.Var((*days)(&c.CPUNew), "cpu-new", "CPU time of the Worker for a new key")
 	f.Var((*days)(&c.CPUDuplicate), "cpu-duplicate", "CPU time of the Worker for a duplicate")
 	f.StringVar(&c.plan, "plan", "both", "free, paid or both")
 	f.BoolVar(&c.json, "json", false, "print JSON")
-	cmd.RegisterFlagCompletionFunc("plan", cobra.FixedCompletions([]string{"free", "paid", "both"}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.RegisterFlagCompletionFunc("mapping", cobra.FixedCompletions([]string{"PerKey", "Buckets(16)"}, cobra.ShellCompDirectiveNoFileComp))
+	for flag, values := range map[string][]string{
+		"plan":    {"free", "paid", "both"},
+		"mapping": {"PerKey", "Buckets(16)"},
+	} {
+		cmd.RegisterFlagCompletionFunc(flag,
+			cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
 	return cmd
 }
 
 // noArgs refuses arguments.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%s takes no arguments, not %s\nhint: see %[1]s --help", cmd.CommandPath(), strings.Join(args, " "))
+		return fmt.Errorf("%s takes no arguments, not %s"+
+			"\nhint: see %[1]s --help", cmd.CommandPath(), strings.Join(args, " "))
 	}
 	return nil
 }
@@ -88,19 +97,27 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func (c *costing) check() error {
 	switch {
 	case c.Claims == 0:
-		return fmt.Errorf("--claims is missing\nhint: give the number of claims per month, such as --claims 10M")
+		return fmt.Errorf("--claims is missing" +
+			"\nhint: give the number of claims per month, such as --claims 10M")
 	case c.Duplicates >= 1:
-		return fmt.Errorf("--duplicates is the share of claims that repeat a key, so it must be below 1 (100%%)\nhint: if 5 of 100 claims are repetitions, it is 0.05 or 5%%")
+		return fmt.Errorf("--duplicates is the share of claims that repeat a key, " +
+			"so it must be below 1 (100%%)" +
+			"\nhint: if 5 of 100 claims are repetitions, it is 0.05 or 5%%")
 	case c.TTL < time.Millisecond || c.TTL > dedupe.MaxTTL:
-		return fmt.Errorf("--ttl is from 1ms to 3650d, not %s\nhint: a ledger always remembers a key for some time, by default for %s", c.TTL, dedupe.DefaultTTL)
+		return fmt.Errorf("--ttl is from 1ms to 3650d, not %s"+
+			"\nhint: a ledger always remembers a key for some time, by default for %s",
+			c.TTL, dedupe.DefaultTTL)
 	case c.Result < 0 || c.Result > dedupe.MaxResultSize:
-		return fmt.Errorf("--result-bytes is from 0 to %d, not %d\nhint: a ledger refuses a larger result; store it elsewhere, and use its key as the result", dedupe.MaxResultSize, c.Result)
+		return fmt.Errorf("--result-bytes is from 0 to %d, not %d"+
+			"\nhint: a ledger refuses a larger result; store it elsewhere, "+
+			"and use its key as the result", dedupe.MaxResultSize, c.Result)
 	case c.Lease < time.Millisecond || c.Lease > dedupe.MaxLease:
 		return fmt.Errorf("--lease is from 1ms to %s, not %s", dedupe.MaxLease, c.Lease)
 	case c.Work > dedupe.MaxTTL:
 		return fmt.Errorf("--work is at most 3650d, not %s", c.Work)
 	case max(c.Active, c.CPUNew, c.CPUDuplicate) > maxActive:
-		return fmt.Errorf("--active, --cpu-new and --cpu-duplicate are at most %s\nhint: they are times for one request, such as 10ms", maxActive)
+		return fmt.Errorf("--active, --cpu-new and --cpu-duplicate are at most %s"+
+			"\nhint: they are times for one request, such as 10ms", maxActive)
 	case c.plan != "free" && c.plan != "paid" && c.plan != "both":
 		return fmt.Errorf("--plan %s is unknown\nhint: use free, paid or both", c.plan)
 	}
@@ -171,8 +188,10 @@ func (c *costing) assumptions() []string {
 		"a month has 30 days, and its claims are spread evenly",
 		"each claim is a request to the Worker; a duplicate comes after the key is completed",
 		"each key is removed by its own alarm; in reality, keys that are due together share one",
-		fmt.Sprintf("an object is active for %s for a request, with 128 MB: not measured at Cloudflare", c.Active),
-		fmt.Sprintf("CPU time is %s for a new key and %s for a duplicate: the defaults are about the total that local workerd used", c.CPUNew, c.CPUDuplicate),
+		fmt.Sprintf("an object is active for %s for a request, with 128 MB: "+
+			"not measured at Cloudflare", c.Active),
+		fmt.Sprintf("CPU time is %s for a new key and %s for a duplicate: "+
+			"the defaults are about the total that local workerd used", c.CPUNew, c.CPUDuplicate),
 		"nothing else in the account uses the included amounts",
 	}
 	if c.Buckets == 0 {
@@ -186,9 +205,11 @@ func (c *costing) assumptions() []string {
 // print writes the report for people to read.
 func (r *costReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s claims a month, %s of them duplicates; %s, TTL %s, results of %s bytes\n",
-		grouped(r.Workload.Claims), (*share)(&r.Workload.Duplicates), r.Workload.Mapping, r.Workload.TTL, grouped(float64(r.Workload.Result)))
+		grouped(r.Workload.Claims), (*share)(&r.Workload.Duplicates),
+		r.Workload.Mapping, r.Workload.TTL, grouped(float64(r.Workload.Result)))
 	fmt.Fprintf(w, "%s new keys, %s duplicates, %s alarms; %s keys at a time\n",
-		grouped(r.Month.New), grouped(r.Month.Duplicates), grouped(r.Month.Alarms), grouped(r.Month.Live))
+		grouped(r.Month.New), grouped(r.Month.Duplicates),
+		grouped(r.Month.Alarms), grouped(r.Month.Live))
 	if r.Paid != nil {
 		r.printPaid(w)
 	}
@@ -242,7 +263,8 @@ func (r *costReport) printFree(w io.Writer) {
 		fmt.Fprintln(w, "Workers Free suffices.")
 		return
 	}
-	fmt.Fprintf(w, "Workers Free does not suffice: %s. Operations beyond a limit fail.\n", strings.Join(r.FreeIsOver, ", "))
+	fmt.Fprintf(w, "Workers Free does not suffice: %s. Operations beyond a limit fail.\n",
+		strings.Join(r.FreeIsOver, ", "))
 }
 
 func withUnit(name, unit string) string {

@@ -45,7 +45,8 @@ the first deploy, and what cannot be undone.`,
 		},
 	}
 	addPlace(cmd)
-	addEnv(cmd, &d.env, "the environment to deploy (default $CLOUDFLARE_ENV, or else the top level)")
+	addEnv(cmd, &d.env,
+		"the environment to deploy (default $CLOUDFLARE_ENV, or else the top level)")
 	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false,
 		"stop before the upload; needs neither network nor login")
 	cmd.Flags().BoolVarP(&d.verbose, "verbose", "x", false, "print the commands")
@@ -123,9 +124,13 @@ func (d *deployment) checkFlags() error {
 		takesValue, ok := passed[dashed(name)]
 		switch {
 		case !strings.HasPrefix(arg, "-") || arg == "-" || arg == "--":
-			return fmt.Errorf("%s cannot be passed to wrangler: it would deploy something that was not checked\nhint: give the folder or the config to capdo deploy itself", arg)
+			return fmt.Errorf("%s cannot be passed to wrangler: "+
+				"it would deploy something that was not checked"+
+				"\nhint: give the folder or the config to capdo deploy itself", arg)
 		case !ok:
-			return fmt.Errorf("%s cannot be passed to wrangler: it might deploy something that was not checked\nhint: %s", name, instead(name))
+			return fmt.Errorf("%s cannot be passed to wrangler: "+
+				"it might deploy something that was not checked"+
+				"\nhint: %s", name, instead(name))
 		case takesValue && !hasValue && len(flags) > 0:
 			flags = flags[1:]
 		}
@@ -143,7 +148,8 @@ func instead(name string) string {
 	case "--env", "-e", "--config", "-c", "--cwd":
 		return "give dir and --env to capdo deploy itself"
 	case "--dispatch-namespace", "--name":
-		return "capdo deploy checks the Worker that the config names; for another Worker run npx wrangler deploy yourself"
+		return "capdo deploy checks the Worker that the config names; " +
+			"for another Worker run npx wrangler deploy yourself"
 	}
 	return "set it in the config, so that it is checked, or run npx wrangler deploy yourself"
 }

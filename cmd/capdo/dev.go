@@ -225,7 +225,8 @@ func (s *server) address() string {
 func (s *server) checkPorts() error {
 	if s.profile {
 		if err := checkPort("127.0.0.1", s.inspector,
-			"choose another port with --inspector-port, and use the same port with capdo profile"); err != nil {
+			"choose another port with --inspector-port, "+
+				"and use the same port with capdo profile"); err != nil {
 			return err
 		}
 	}
@@ -239,7 +240,8 @@ func checkPort(ip string, port int, hint string) error {
 		return fmt.Errorf("port %d of %s is in use"+
 			"\nhint: stop the program that listens there, or %s", port, ip, hint)
 	case err != nil:
-		return fmt.Errorf("cannot listen: %w\nhint: choose another address with --ip and --port", err)
+		return fmt.Errorf("cannot listen: %w"+
+			"\nhint: choose another address with --ip and --port", err)
 	}
 	return l.Close()
 }

@@ -111,7 +111,9 @@ func (s *server) warnOfRenames(c *wrangler.Config) {
 			s.warned = map[wrangler.Rename]bool{}
 		}
 		s.warned[r] = true
-		fmt.Fprintf(os.Stderr, "warning: class %s was %s: unlike Cloudflare, wrangler dev does not move its objects\nhint: the data of %[2]s is in %s, and can only be found under that name\n",
+		fmt.Fprintf(os.Stderr,
+			"warning: class %s was %s: unlike Cloudflare, wrangler dev does not move its objects"+
+				"\nhint: the data of %[2]s is in %s, and can only be found under that name\n",
 			r.To, r.From, fromHere(dir))
 	}
 }

@@ -72,7 +72,8 @@ func (s *scaffold) create(ctx context.Context) error {
 	}
 	if s.Name = filepath.Base(abs); !workerName.MatchString(s.Name) {
 		return fmt.Errorf("%q cannot be the name of a Worker"+
-			"\nhint: use 2 to 63 lower-case letters, digits and dashes, with a letter at the beginning", s.Name)
+			"\nhint: use 2 to 63 lower-case letters, digits and dashes, "+
+			"with a letter at the beginning", s.Name)
 	}
 	if isStandard(s.Name) {
 		return fmt.Errorf("%q cannot be the name of a module: Go uses it itself"+
@@ -96,7 +97,8 @@ func (s *scaffold) create(ctx context.Context) error {
 	if s.bare {
 		fmt.Print("  go mod tidy && npm install\n")
 	}
-	fmt.Print("  go tool capdo test    # its tests, in workerd\n  go tool capdo dev     # serve it on http://127.0.0.1:8787\n")
+	fmt.Print("  go tool capdo test    # its tests, in workerd\n" +
+		"  go tool capdo dev     # serve it on http://127.0.0.1:8787\n")
 	return nil
 }
 

@@ -121,7 +121,8 @@ func (p *project) functionNames(ctx context.Context) (map[string]string, error) 
 	names, err := profile.Names(wasm)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w"+
-			"\nhint: serve it with capdo dev --profile, or build it with capdo build --profile", file, err)
+			"\nhint: serve it with capdo dev --profile, or build it with capdo build --profile",
+			file, err)
 	}
 	return names, nil
 }

@@ -219,7 +219,8 @@ func checkHostPort(flag, address string) error {
 	}
 	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
 		return fmt.Errorf("%s is %q"+
-			"\nhint: use host:port, such as 127.0.0.1:8787, or 0.0.0.0:8787 for all of this machine's addresses", flag, address)
+			"\nhint: use host:port, such as 127.0.0.1:8787, "+
+			"or 0.0.0.0:8787 for all of this machine's addresses", flag, address)
 	}
 	return nil
 }
@@ -251,7 +252,8 @@ func (s *serve) takeCluster() error {
 	}
 	if s.keyFile == "" || c.Advertise == "" {
 		return errors.New("--cluster needs --advertise and --key-file" +
-			"\nhint: --advertise is this node's address on the private network, such as 10.0.0.7:7000; make a key with: openssl rand -hex 32 > key")
+			"\nhint: --advertise is this node's address on the private network, " +
+			"such as 10.0.0.7:7000; make a key with: openssl rand -hex 32 > key")
 	}
 	if c.Listen == "" {
 		c.Listen = c.Advertise
@@ -299,7 +301,9 @@ func (s *serve) logger() *slog.Logger {
 	if s.options.JSONLogs {
 		return slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{ReplaceAttr: func(
+		_ []string, a slog.Attr,
+	) slog.Attr {
 		if a.Key == slog.TimeKey {
 			a.Value = slog.StringValue(a.Value.Time().Format(time.TimeOnly))
 		}

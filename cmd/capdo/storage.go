@@ -58,14 +58,16 @@ func (s *storage) open() (*os.File, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot store: %w\nhint: choose another folder with --persist-to", err)
+			return nil, fmt.Errorf("cannot store: %w"+
+				"\nhint: choose another folder with --persist-to", err)
 		}
 		f, err := os.OpenFile(s.lockPath(), os.O_RDWR|os.O_CREATE, 0o644)
 		if errors.Is(err, fs.ErrNotExist) { // the folder was just removed
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot store: %w\nhint: choose another folder with --persist-to", err)
+			return nil, fmt.Errorf("cannot store: %w"+
+				"\nhint: choose another folder with --persist-to", err)
 		}
 		if err = lockFile(f); err == nil {
 			return f, nil

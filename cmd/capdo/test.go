@@ -68,7 +68,8 @@ func newTestRun(args []string) (*testRun, error) {
 	for len(args) > 0 {
 		arg := args[0]
 		args = args[1:]
-		name, value, hasValue := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
+		flag := strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-")
+		name, value, hasValue := strings.Cut(flag, "=")
 		switch {
 		case arg == "-args" || arg == "--args": // the rest is for the test program
 			t.args = append(append(t.args, arg), args...)

@@ -7,11 +7,11 @@
 //	mux.Handle("POST /charges", authenticated(idempotent(charge)))
 //
 // If a client gets no answer, it sends the request again, with the same key,
-// and gets the first response. The function tenant says who owns the key, by
-// what authenticated has found out. So authentication comes first. A handler
-// before the middleware must not read the body. The middleware works with any
-// net/http server. In a Worker, where durablehttp serves the handler, make the
-// ledger from the request:
+// and gets the first response. The function tenant returns the owner of the
+// key, which authenticated has found out. So authentication comes first. A
+// handler before the middleware must not read the body. The middleware works
+// with any net/http server. In a Worker, where durablehttp serves the handler,
+// make the ledger from the request:
 //
 //	func ledger(r *http.Request) (dedupe.Ledger, error) {
 //		options := &dodedupe.LedgerOptions{Scope: "http"}
@@ -55,13 +55,13 @@
 // [DefaultDisposition] stores all statuses but 409, 425 and 429. After these
 // the next request runs the handler again. It also does so after any answer of
 // a handler that has called [NoEffect], which means: I have done nothing, run
-// me again. A bare 503 does not mean that, because timeouts and proxies answer
-// it while the work continues. Like any other 5xx it is stored, as Stripe does
-// it, because nobody knows what the handler has done. From then on the key is
-// answered with the failure. Use [RepeatServerErrors] for a handler that may be
-// repeated, because it passes its key or its fence on to whatever it changes.
-// After a 5xx it runs again when the lease is over, and [ClaimOf] says that it
-// has taken over.
+// me again. Status 503 alone does not mean that, because timeouts and proxies
+// send it while the work continues. Like any other 5xx it is stored, as Stripe
+// does it, because nobody knows what the handler has done. From then on a
+// repetition gets the failure. Use [RepeatServerErrors] for a handler that may
+// be repeated, because it passes its key or its fence on to whatever it
+// changes. After a 5xx it runs again when the lease is over, and [ClaimOf] says
+// that it has taken over.
 //
 // Do not use [http.TimeoutHandler] inside of the middleware, nor another
 // timeout that answers while the handler continues. Its 503 would be the key's
@@ -107,19 +107,19 @@
 //
 // # What is promised
 //
-// Of any number of requests with one key, one at a time runs the handler. After
-// a response is stored, none does. The request is read in full before. The
-// client may leave: neither that nor an outer deadline ends the handler's
-// context, and its response is stored. (In a Worker this lasts as long as the
-// platform continues without the client, about 25 s.) A handler that streams
-// learns from Write that nobody listens. [Options].Timeout limits how long the
-// client waits.
+// The handler runs for one request of a key at a time. Once a response is
+// stored, it does not run again for that key. The request is read in full
+// before the handler runs. The client may leave: neither that nor an outer
+// deadline ends the handler's context, and its response is stored. (In a Worker
+// this lasts as long as the platform continues without the client, about 25 s.)
+// A handler that streams learns from Write that the client has left.
+// [Options].Timeout limits how long the client waits.
 //
 // The handler runs a second time if its program died, or if the ledger did not
 // accept its response until the lease was over, though it was asked again. In
-// the second case the client has the response, without Idempotency-Expires. A
-// handler that cannot extend its lease runs beside the next one if it ignores
-// the end of its context, which comes with the end of the lease. Even then the
+// the second case the client has the response, without Idempotency-Expires. If
+// the lease cannot be extended, the handler's context ends with it. A handler
+// that ignores this runs at the same time as the next one. Even then the
 // handler can prevent a second effect: by [Fence], if the system that it
 // changes rejects smaller ones, or by an idempotency key of the service that it
 // calls.

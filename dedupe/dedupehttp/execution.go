@@ -235,7 +235,8 @@ func (e *execution) replay(result []byte) *problem.Problem {
 		return &problem.Problem{
 			Status: http.StatusInternalServerError, Code: "record_unreadable",
 			Detail: "The response to this Idempotency-Key cannot be repeated: " + err.Error() + ".",
-			Hint:   "the operation was carried out before; do not repeat it with another key before you know its outcome",
+			Hint: "the operation was carried out before; " +
+				"do not repeat it with another key before you know its outcome",
 		}
 	}
 	c.replay(e.w)

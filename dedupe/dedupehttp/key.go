@@ -39,7 +39,8 @@ func parseKey(values []string) (string, *problem.Problem) {
 			"The key in the header Idempotency-Key is longer than 255 bytes.")
 	case !ok:
 		return "", keyProblem(keyInvalid,
-			"The header Idempotency-Key is not one string of printable ASCII characters, without parameters.")
+			"The header Idempotency-Key is not one string of printable ASCII characters, "+
+				"without parameters.")
 	case key == "":
 		return "", keyProblem(keyInvalid, "The key in the header Idempotency-Key is empty.")
 	}

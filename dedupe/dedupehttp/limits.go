@@ -13,7 +13,7 @@ const (
 	// RequestCost is the cost of a request without its bodies, in bytes.
 	RequestCost = inflight.RequestCost
 	// BodyCost is the cost of each byte of a request's body, a result or a
-	// response that is held back. A body counts with its announced length, or
-	// as it grows.
+	// response that is held back. A body counts with its announced length,
+	// or as it grows.
 	BodyCost = inflight.BodyCost
 )

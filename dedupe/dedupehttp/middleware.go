@@ -32,7 +32,9 @@ type ScopeFunc func(*http.Request) (string, error)
 // Idempotent returns middleware that runs a handler once for each
 // Idempotency-Key; see the package's documentation. It panics if ledger or
 // scope is nil, or if an option is outside of its limits.
-func Idempotent(ledger LedgerFunc, scope ScopeFunc, opts *Options) func(http.Handler) http.Handler {
+func Idempotent(
+	ledger LedgerFunc, scope ScopeFunc, opts *Options,
+) func(http.Handler) http.Handler {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -46,7 +48,8 @@ func Idempotent(ledger LedgerFunc, scope ScopeFunc, opts *Options) func(http.Han
 	}
 	if scope == nil {
 		panic("dedupehttp: Idempotent: there is no scope\n" +
-			"hint: return what identifies the tenant, so that tenants do not get each other's responses; a constant if there is one only")
+			"hint: return what identifies the tenant, so that tenants do not get each other's " +
+			"responses; a constant if there is one only")
 	}
 	return func(next http.Handler) http.Handler { return &middleware{next, ledger, scope, o} }
 }

@@ -11,46 +11,46 @@ import (
 
 // Options configure [Idempotent]; nil means the defaults.
 type Options struct {
-	// Required refuses a request without a key with status 400. By default such
-	// a request goes to the handler as if there were no middleware.
+	// Required refuses a request without a key with status 400. By default
+	// such a request goes to the handler as if there were no middleware.
 	Required bool
-	// Methods lists the methods that the middleware handles, in upper or lower
-	// case; POST and PATCH when empty. Requests with other methods go to the
-	// handler. PUT and DELETE, which are idempotent by definition, can be
-	// listed. GET, HEAD, OPTIONS and TRACE cannot.
+	// Methods lists the methods that the middleware handles, in upper or
+	// lower case; POST and PATCH when empty. Requests with other methods go
+	// to the handler. PUT and DELETE, which are idempotent by definition,
+	// can be listed. GET, HEAD, OPTIONS and TRACE cannot.
 	Methods []string
 	// TTL is how long a key is remembered after its first request;
 	// [dedupe.DefaultTTL] when 0.
 	TTL time.Duration
-	// Lease is how long a key stays in progress after its program dies, from 1
-	// ms to [dedupe.MaxLease]; [dedupe.DefaultLease] when 0. It is extended
-	// while the handler runs.
+	// Lease is how long a key stays in progress after its program dies,
+	// from 1 ms to [dedupe.MaxLease]; [dedupe.DefaultLease] when 0. It is
+	// extended while the handler runs.
 	Lease time.Duration
 	// Wait is how long a request waits while another with its key is in
-	// progress, at most [dedupe.MaxWait]. With 0 it is answered with status 409
-	// at once, and otherwise when the wait is over.
+	// progress, at most [dedupe.MaxWait]. With 0 it is answered with status
+	// 409 at once, and otherwise when the wait is over.
 	Wait time.Duration
-	// MaxBody is the size of the largest request, in bytes; 1 MiB when 0. It is
-	// read into memory before the handler runs.
+	// MaxBody is the size of the largest request, in bytes; 1 MiB when 0.
+	// It is read into memory before the handler runs.
 	MaxBody int64
 	// Disposition decides by the status what happens with a response.
-	// [dedupe.StoreResult] stores it, and later requests with the key get it.
-	// With [dedupe.ReleaseClaim] the key's next request runs the handler again
-	// at once, with [dedupe.LeaveToLease] after the lease. It is
-	// [DefaultDisposition] when nil; [RepeatServerErrors] is for handlers that
-	// may run again after a failure. It is not called if the handler has called
-	// [NoEffect].
+	// [dedupe.StoreResult] stores it, and later requests with the key get
+	// it. With [dedupe.ReleaseClaim] the key's next request runs the
+	// handler again at once, with [dedupe.LeaveToLease] after the lease. It
+	// is [DefaultDisposition] when nil; [RepeatServerErrors] is for
+	// handlers that may run again after a failure. It is not called if the
+	// handler has called [NoEffect].
 	Disposition func(status int) dedupe.Disposition
-	// Timeout is how long a client waits after the handler has begun; no limit
-	// when 0. Then the handler's context ends, with the cause
+	// Timeout is how long a client waits after the handler has begun; no
+	// limit when 0. Then the handler's context ends, with the cause
 	// [http.ErrHandlerTimeout], and the client gets status 503 and the code
 	// timed_out. The handler keeps its claim until it has returned, and its
-	// response is stored for the key's next request. A partly sent response is
-	// broken off. Do not use [http.TimeoutHandler] inside the middleware; see
-	// the package's documentation.
+	// response is stored for the key's next request. A partly sent response
+	// is broken off. Do not use [http.TimeoutHandler] inside the
+	// middleware; see the package's documentation.
 	Timeout time.Duration
-	// Streaming: the response goes out as the handler writes it, and its body
-	// is not kept.
+	// Streaming: the response goes out as the handler writes it, and its
+	// body is not kept.
 	Streaming bool
 }
 

@@ -21,7 +21,8 @@ var (
 	bodyIncomplete = problem.Problem{
 		Status: http.StatusInternalServerError, Code: "body_incomplete",
 		Detail: "The request's body is shorter than announced. The operation was not carried out.",
-		Hint:   "the server must not read the body before it checks the Idempotency-Key; if there is no body, send Content-Length: 0",
+		Hint: "the server must not read the body before it checks the Idempotency-Key; " +
+			"if there is no body, send Content-Length: 0",
 	}
 )
 
@@ -32,12 +33,15 @@ const minRetryAfter = time.Second
 var (
 	ledgerFailed = problem.Problem{
 		Status: http.StatusServiceUnavailable, Code: "ledger_failed", RetryAfter: minRetryAfter,
-		Detail: "The ledger of Idempotency-Keys cannot be reached. The operation was not carried out.", Hint: "send the request again, with the same key",
+		Detail: "The ledger of Idempotency-Keys cannot be reached. " +
+			"The operation was not carried out.",
+		Hint: "send the request again, with the same key",
 	}
 	noRoom = problem.Problem{
 		Status: http.StatusServiceUnavailable, Code: "overloaded", RetryAfter: minRetryAfter,
-		Detail: "More requests are in flight than there is memory for. The operation was not carried out by this request.",
-		Hint:   "send the request again, later, with the same key",
+		Detail: "More requests are in flight than there is memory for. " +
+			"The operation was not carried out by this request.",
+		Hint: "send the request again, later, with the same key",
 	}
 	timedOut = problem.Problem{
 		Status: http.StatusServiceUnavailable, Code: "timed_out", RetryAfter: minRetryAfter,
@@ -70,7 +74,8 @@ func claimProblem(err error) *problem.Problem {
 		return &problem.Problem{
 			Status: http.StatusUnprocessableEntity, Code: "idempotency_key_reused",
 			Detail: "This Idempotency-Key was used for another request.",
-			Hint:   "use a new key for each operation, and send a repetition exactly like the first",
+			Hint: "use a new key for each operation, " +
+				"and send a repetition exactly like the first",
 		}
 	case errors.Is(err, dedupe.ErrInProgress):
 		return &problem.Problem{
@@ -86,7 +91,8 @@ func claimProblem(err error) *problem.Problem {
 	case errors.Is(err, dedupe.ErrUnknownOutcome):
 		p := ledgerFailed
 		p.Code, p.Detail = "outcome_unknown",
-			"The ledger of Idempotency-Keys did not answer. The operation was not carried out by this request."
+			"The ledger of Idempotency-Keys did not answer. "+
+				"The operation was not carried out by this request."
 		return &p
 	}
 	return &ledgerFailed

@@ -18,8 +18,8 @@ import (
 const (
 	// MaxKeptBody is the size of the largest body that is kept, in bytes.
 	MaxKeptBody = 960 << 10
-	// MaxKeptHeader is the size of the largest header that is kept, in bytes:
-	// of names and values, and a few bytes for each.
+	// MaxKeptHeader is the size of the largest header that is kept, in
+	// bytes: of names and values, and a few bytes for each.
 	MaxKeptHeader = 63 << 10
 )
 
@@ -36,7 +36,8 @@ const (
 // Errors of a record. Neither reveals its content.
 var (
 	errRecord        = errors.New("the stored response is corrupt, or not a response")
-	errRecordVersion = errors.New("the stored response is of a version that this program does not know")
+	errRecordVersion = errors.New(
+		"the stored response is of a version that this program does not know")
 )
 
 // record is the stored part of a response.

@@ -124,11 +124,14 @@ func doOptions() dedupe.DoOptions {
 // doOnce does a key's work on a ledger around this one. It expects one run and
 // a stored result.
 func (l ledgerTest) doOnce(
-	ctx context.Context, around dedupe.Ledger, key string, work func(ctx context.Context, claim dedupe.Claim),
+	ctx context.Context, around dedupe.Ledger, key string,
+	work func(ctx context.Context, claim dedupe.Claim),
 ) {
 	l.Helper()
 	runs := 0
-	got, err := dedupe.Do(ctx, around, []byte(key), doOptions(), func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
+	got, err := dedupe.Do(ctx, around, []byte(key), doOptions(), func(
+		ctx context.Context, claim dedupe.Claim,
+	) ([]byte, error) {
 		runs++
 		work(ctx, claim)
 		return []byte("result"), nil
@@ -209,7 +212,9 @@ func (l ledgerTest) doCannotExtend(key string) {
 // doEnds checks that the context of work ends with the lease.
 func (l ledgerTest) doEnds(key string, extend func(ctx context.Context) error) {
 	begin, around := time.Now(), &troubled{Ledger: l.ledger}
-	_, err := dedupe.Do(l.Context(), around, []byte(key), doOptions(), func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
+	_, err := dedupe.Do(l.Context(), around, []byte(key), doOptions(), func(
+		ctx context.Context, _ dedupe.Claim,
+	) ([]byte, error) {
 		around.trouble.Store(&extend)
 		select {
 		case <-ctx.Done():
@@ -252,7 +257,9 @@ func (l ledgerTest) doLost(key string) {
 
 func (l ledgerTest) doClaimLost(key string) {
 	n := 0
-	around := &troubled{Ledger: l.ledger, claim: func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
+	around := &troubled{Ledger: l.ledger, claim: func(
+		ctx context.Context, key []byte, o dedupe.ClaimOptions,
+	) (dedupe.Claim, error) {
 		c, err := l.ledger.Claim(ctx, key, o)
 		if n++; n == 1 && err == nil {
 			return dedupe.Claim{Ledger: c.Ledger, Key: c.Key, Owner: c.Owner}, lost("Claim")
@@ -281,7 +288,9 @@ func (l ledgerTest) doTakesOver(key string) {
 func (l ledgerTest) doLarge(key string) {
 	runs := 0
 	for n := range 3 {
-		got, err := dedupe.Do(l.Context(), l.ledger, []byte(key), doOptions(), func(context.Context, dedupe.Claim) ([]byte, error) {
+		got, err := dedupe.Do(l.Context(), l.ledger, []byte(key), doOptions(), func(
+			context.Context, dedupe.Claim,
+		) ([]byte, error) {
 			runs++
 			return make([]byte, dedupe.MaxResultSize+1), nil
 		})
@@ -314,7 +323,9 @@ func (l ledgerTest) doFailing(key string, failure error, next dedupe.Outcome) {
 func (l ledgerTest) doLeavesBefore(key string) {
 	ctx, leave := context.WithCancel(l.Context())
 	var ran atomic.Bool
-	around := &troubled{Ledger: l.ledger, claim: func(ctx context.Context, key []byte, o dedupe.ClaimOptions) (dedupe.Claim, error) {
+	around := &troubled{Ledger: l.ledger, claim: func(
+		ctx context.Context, key []byte, o dedupe.ClaimOptions,
+	) (dedupe.Claim, error) {
 		defer leave()
 		return l.ledger.Claim(ctx, key, o)
 	}}

@@ -13,11 +13,13 @@
 //
 // # Known mistakes
 //
-// The names of tests list the mistakes of earlier implementations: go test -run
-// '/known_mistake'. The first of these are subtests here, of [TestStore],
-// [TestLedger] and [TestSequencer]. Each mistake, made on purpose, must fail
-// its test. Mistakes below the interfaces are tested in package dodedupe and
-// those below it.
+// The names of tests list the mistakes of earlier implementations:
+//
+//	go test -v -run '/known_mistake' ./dedupe/...
+//
+// The first of these are subtests here, of [TestStore], [TestLedger] and
+// [TestSequencer]. Each mistake, made on purpose, must fail its test. Mistakes
+// below the interfaces are tested in package dodedupe and those below it:
 //
 //	sub-second TTL becoming 24 h
 //	    Store, Ledger, Sequencer

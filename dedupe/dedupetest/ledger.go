@@ -501,10 +501,12 @@ func (l ledgerTest) outliveLease() {
 
 func (l ledgerTest) largeResult() {
 	c := l.claim("key", long("a"), dedupe.Acquired)
-	l.wantError(l.ledger.Complete(l.Context(), c, make([]byte, dedupe.MaxResultSize+1)), "Complete", dedupe.ErrResultTooLarge)
+	l.wantError(l.ledger.Complete(l.Context(), c, make([]byte, dedupe.MaxResultSize+1)), "Complete",
+		dedupe.ErrResultTooLarge)
 	l.claim("key", long("b"), dedupe.InProgress)
 	l.complete(c, "small")
-	l.wantError(l.ledger.Complete(l.Context(), c, make([]byte, dedupe.MaxResultSize+1)), "Complete", dedupe.ErrResultTooLarge)
+	l.wantError(l.ledger.Complete(l.Context(), c, make([]byte, dedupe.MaxResultSize+1)), "Complete",
+		dedupe.ErrResultTooLarge)
 	l.wantReplay("key", long("b"), "small")
 }
 
@@ -529,7 +531,9 @@ func (l ledgerTest) do() {
 			key := hammerKey(n % keys)
 			o := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: 5 * time.Second,
 				Wait: 20 * time.Second, Fingerprint: []byte("f")}}
-			result, err := dedupe.Do(l.Context(), l.ledger, key, o, func(ctx context.Context, _ dedupe.Claim) ([]byte, error) {
+			result, err := dedupe.Do(l.Context(), l.ledger, key, o, func(
+				ctx context.Context, _ dedupe.Claim,
+			) ([]byte, error) {
 				if works[n%keys].Add(1) == 1 {
 					// This error also releases the claim.
 					return nil, dedupe.NoEffect(errors.New("the first attempt fails"))
@@ -546,7 +550,8 @@ func (l ledgerTest) do() {
 	wg.Wait()
 	for key := range works {
 		if got := works[key].Load(); got != 2 {
-			l.Errorf("work ran %[2]d times for key %[1]d, want 2: one failure, one success", key, got)
+			l.Errorf("work ran %[2]d times for key %[1]d, want 2: one failure, one success",
+				key, got)
 		}
 	}
 }

@@ -16,7 +16,9 @@ import (
 // newSequencer returns one without streams. Each subtest calls it once.
 // Subtests run one after another and take about 1 s together. Those about owners
 // are skipped unless it is a [dedupe.IdempotentSequencer].
-func TestSequencer(t *testing.T, newSequencer func(t *testing.T) dedupe.Sequencer) {
+func TestSequencer(
+	t *testing.T, newSequencer func(t *testing.T) dedupe.Sequencer,
+) {
 	for _, test := range sequencerTests {
 		t.Run(test.name, func(t *testing.T) { test.run(sequencerTest{t, newSequencer(t)}) })
 	}

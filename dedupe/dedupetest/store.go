@@ -290,7 +290,8 @@ func lookalikes() []string {
 		"constructor", "_cf_KV", "capdo.dedupe.v1::YQ",
 	}
 	for _, k := range []string{"a", "\xff\xff\xff", "\xfb\xef\xbe"} {
-		keys = append(keys, hex.EncodeToString([]byte(k)), base64.StdEncoding.EncodeToString([]byte(k)),
+		keys = append(keys, hex.EncodeToString([]byte(k)),
+			base64.StdEncoding.EncodeToString([]byte(k)),
 			base64.RawURLEncoding.EncodeToString([]byte(k)),
 			base64.RawURLEncoding.EncodeToString([]byte(k))+"=")
 	}

@@ -20,20 +20,25 @@ import (
 // SQLite storage. The object's writes and the ledger's are one transaction, so
 // an effect on the object happens exactly once. It is a [dedupe.Ledger] whose
 // calls do not leave the object. All handlers of the object share it.
-// handlers.
 //
-//	func NewAccount(_ context.Context, state *durable.State, _ *durable.Env) (*Account, error) {
+//	func NewAccount(
+//		ctx context.Context, state *durable.State, env *durable.Env,
+//	) (*Account, error) {
 //		ledger, err := dodedupe.Embed(state, nil)
 //		return &Account{state, ledger}, err
 //	}
 //
-//	func (a *Account) Deposit(ctx context.Context, d Deposit) (string, error) {
+//	func (a *Account) Deposit(
+//		ctx context.Context, d Deposit,
+//	) (string, error) {
 //		add := func(int64) ([]byte, error) { return a.add(d.Amount) }
 //		balance, _, err := a.ledger.Once(ctx, []byte(d.ID), nil, add)
 //		return string(balance), err
 //	}
 //
-//	func (a *Account) Alarm(ctx context.Context, _ durable.AlarmInfo) error {
+//	func (a *Account) Alarm(
+//		ctx context.Context, info durable.AlarmInfo,
+//	) error {
 //		return a.ledger.Alarm(ctx, a.remind)
 //	}
 //
@@ -138,7 +143,8 @@ type OnceOptions struct {
 // returns its error. Once fails like [dedupe.Ledger.Claim], and with a
 // [*dedupe.InProgressError] while another owner holds the key by a claim.
 func (e *Embedded) Once(
-	ctx context.Context, key []byte, opts *OnceOptions, work func(fence int64) ([]byte, error),
+	ctx context.Context, key []byte, opts *OnceOptions,
+	work func(fence int64) ([]byte, error),
 ) (result []byte, replayed bool, err error) {
 	if opts == nil {
 		opts = &OnceOptions{}
@@ -219,7 +225,8 @@ func (e *Embedded) DeleteAlarm(ctx context.Context) error { return e.engine.Dele
 // sets no alarms may pass nil. user and [EmbedOptions.OnExpired] may run at the
 // same time.
 func (e *Embedded) Alarm(
-	ctx context.Context, user func(ctx context.Context, info durable.AlarmInfo) error,
+	ctx context.Context,
+	user func(ctx context.Context, info durable.AlarmInfo) error,
 ) error {
 	return e.engine.Alarm(ctx, user)
 }

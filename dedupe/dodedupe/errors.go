@@ -14,14 +14,15 @@ var (
 	// ErrCorrupt: the key's stored value is not a record. The call has not
 	// changed it; Forget removes it.
 	ErrCorrupt = codec.ErrCorrupt
-	// ErrVersion: a newer program wrote the record or the message, in a version
-	// that this program does not know. The call has not changed the record.
+	// ErrVersion: a newer program wrote the record or the message, in a
+	// version that this program does not know. The call has not changed the
+	// record.
 	ErrVersion = codec.ErrVersion
 	// ErrMalformed: a message between caller and object cannot be decoded.
 	ErrMalformed = codec.ErrMalformed
-	// ErrNeedsSQLite: the binding's class has key-value storage, where only a
-	// [Store] with an object per key works. It matches [durable.ErrNoSQL].
-	// Declare another class, in new_sqlite_classes.
+	// ErrNeedsSQLite: the binding's class has key-value storage, where only
+	// a [Store] with an object per key works. It matches
+	// [durable.ErrNoSQL]. Declare another class, in new_sqlite_classes.
 	ErrNeedsSQLite = wire.ErrNeedsSQLite
 )
 

@@ -9,8 +9,8 @@ import (
 // released it: most likely the holder died, and its work may have been done in
 // part. At that time nobody had taken the claim over.
 type Expired struct {
-	// Scope is the ledger's. It is empty if scope and key, of an object with a
-	// single key, have more than about 70 kB together.
+	// Scope is the ledger's. It is empty if scope and key, of an object
+	// with a single key, have more than about 70 kB together.
 	Scope   string
 	Key     []byte
 	Fence   int64

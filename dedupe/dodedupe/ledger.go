@@ -20,11 +20,11 @@ import (
 
 // LedgerOptions configures a [Ledger] or a [Sequencer]. Nil means the defaults.
 type LedgerOptions struct {
-	// Binding is the Durable Object binding of the class that [RegisterLedger]
-	// declared; "LEDGER" when empty.
+	// Binding is the Durable Object binding of the class that
+	// [RegisterLedger] declared; "LEDGER" when empty.
 	Binding string
-	// Scope separates the keys of several users of one class: any bytes, none
-	// by default. Another scope is another ledger, which starts empty.
+	// Scope separates the keys of several users of one class: any bytes,
+	// none by default. Another scope is another ledger, which starts empty.
 	Scope string
 	// DefaultTTL is what a TTL of 0 means; [dedupe.DefaultTTL] when 0.
 	DefaultTTL time.Duration
@@ -207,7 +207,9 @@ func ask(body []byte, err error) (entry.Answer, error) {
 }
 
 // Complete stores a claim's result; see [dedupe.Ledger].
-func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
+func (l *Ledger) Complete(
+	ctx context.Context, claim dedupe.Claim, result []byte,
+) error {
 	if err := dedupe.CheckResult(result); err != nil {
 		return fail(opComplete, err)
 	}
@@ -216,7 +218,9 @@ func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 }
 
 // Extend extends a claim's lease; see [dedupe.Ledger].
-func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
+func (l *Ledger) Extend(
+	ctx context.Context, claim dedupe.Claim, lease time.Duration,
+) error {
 	ms, err := dedupe.LeaseMillis(lease)
 	if err != nil {
 		return fail(opExtend, err)

@@ -17,17 +17,17 @@ import (
 // LedgerClassOptions configures the class of [RegisterLedger]. Nil means the
 // defaults.
 type LedgerClassOptions struct {
-	// OnExpired, if set, is called by the object's alarm soon after a claim's
-	// lease ran out before its holder completed or released it. It can recover
-	// the work: it may run it again, as [dedupe.Do] does, through a ledger on
-	// env. It may be called more than once for a claim, and for several claims
-	// at the same time.
+	// OnExpired, if set, is called by the object's alarm soon after a
+	// claim's lease ran out before its holder completed or released it. It
+	// can recover the work: it may run it again, as [dedupe.Do] does,
+	// through a ledger on env. It may be called more than once for a claim,
+	// and for several claims at the same time.
 	//
-	// If it returns an error or panics, or the program ends meanwhile, it is
-	// called again: first after 1 s, then at longer intervals, for an hour
-	// after the lease's end. The error is also the alarm's. After 5 minutes its
-	// ctx ends, and nothing waits for it any more, which counts as an error. No
-	// call delays another.
+	// If it returns an error or panics, or the program ends meanwhile, it
+	// is called again: first after 1 s, then at longer intervals, for an
+	// hour after the lease's end. The error is also the alarm's. After 5
+	// minutes its ctx ends, and nothing waits for it any more, which counts
+	// as an error. No call delays another.
 	OnExpired func(ctx context.Context, env *durable.Env, claim Expired) error
 }
 
@@ -54,6 +54,7 @@ func RegisterLedger(class string, opts *LedgerClassOptions) {
 // leaves to the others: half, if it is alone. More callers get
 // [dedupe.ErrOverloaded]. 3,000 callers took 95 MiB of wasm memory, including
 // their own part, of the 128 MB that an isolate has.
+//
 // https://developers.cloudflare.com/workers/platform/limits/#memory
 const MaxWaiters = 1000
 

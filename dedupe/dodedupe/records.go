@@ -12,9 +12,12 @@ import (
 // objects of your own class, which may have other objects for other things. A
 // class only for records needs only [RegisterStore] or [RegisterLedger].
 //
-//	durable.Register("Shop", NewShop, dodedupe.RecordMethods((*Shop).Records)...)
+//	durable.Register("Shop", NewShop,
+//		dodedupe.RecordMethods((*Shop).Records)...)
 //
-//	func (s *Shop) Alarm(ctx context.Context, info durable.AlarmInfo) error {
+//	func (s *Shop) Alarm(
+//		ctx context.Context, info durable.AlarmInfo,
+//	) error {
 //		if mine, err := s.records.Alarm(ctx); mine {
 //			return err
 //		}
@@ -37,7 +40,9 @@ const opRecords = "NewRecords"
 // NewRecords returns the records of an object. Call it in the constructor of
 // the class. Natively it fails with an error of kind
 // [dedupe.RuntimeUnavailable].
-func NewRecords(ctx context.Context, state *durable.State, env *durable.Env) (*Records, error) {
+func NewRecords(
+	ctx context.Context, state *durable.State, env *durable.Env,
+) (*Records, error) {
 	if runtime.GOOS != "js" {
 		return nil, fail(opRecords, errors.ErrUnsupported)
 	}

@@ -57,7 +57,8 @@ func (s *Sequencer) Next(
 // NextAs returns the number of an entry; see [dedupe.IdempotentSequencer]. It
 // repeats the call as Next does.
 func (s *Sequencer) NextAs(
-	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+	ctx context.Context, owner string,
+	stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {
 	seq, err := s.next(ctx, owner, stream, key, payloadHash, ttl)
 	if err != nil {

@@ -16,12 +16,13 @@ import (
 
 // StoreOptions configures a [Store]. Nil means the defaults.
 type StoreOptions struct {
-	// Binding is the Durable Object binding of the class that [RegisterStore]
-	// declared; "DEDUPE" when empty. With [Buckets] it is the binding of the
-	// class that [RegisterLedger] declared; "LEDGER" when empty.
+	// Binding is the Durable Object binding of the class that
+	// [RegisterStore] declared; "DEDUPE" when empty. With [Buckets] it is
+	// the binding of the class that [RegisterLedger] declared; "LEDGER"
+	// when empty.
 	Binding string
-	// Scope separates the keys of several users of one class: any bytes, none
-	// by default. Another scope is another store, which starts empty.
+	// Scope separates the keys of several users of one class: any bytes,
+	// none by default. Another scope is another store, which starts empty.
 	Scope string
 	// DefaultTTL is what a TTL of 0 means; [dedupe.DefaultTTL] when 0.
 	DefaultTTL time.Duration

@@ -21,13 +21,14 @@ import (
 
 // ClientOptions configures a [Client]; nil means the defaults.
 type ClientOptions struct {
-	// HTTPClient sends the requests, in a Worker one with durablehttp.Outbound
-	// or durablehttp.Transport. Its own redirect policy is not used: redirects
-	// are not followed. Nil means one with connections of its own.
+	// HTTPClient sends the requests, in a Worker one with
+	// durablehttp.Outbound or durablehttp.Transport. Its own redirect
+	// policy is not used: redirects are not followed. Nil means one with
+	// connections of its own.
 	HTTPClient *http.Client
-	// Attempts is the largest number of times that a call is sent. When 0, a
-	// call is repeated until its context's deadline, or sent up to 3 times if
-	// there is none.
+	// Attempts is the largest number of times that a call is sent. When 0,
+	// a call is repeated until its context's deadline, or sent up to 3
+	// times if there is none.
 	Attempts int
 }
 
@@ -102,10 +103,13 @@ func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
 		return nil, errors.New("ledgerapi: the base URL is not https://host" +
 			"\nhint: it may have a port and a path, but no user, query or fragment")
 	case u.Scheme == "http" && opts.HTTPClient == nil && !isLoopback(u.Hostname()):
-		return nil, errors.New("ledgerapi: the base URL is http, and the token would be readable on its way\nhint: use https, or an HTTPClient that protects it otherwise")
+		return nil, errors.New("ledgerapi: the base URL is http, " +
+			"and the token would be readable on its way" +
+			"\nhint: use https, or an HTTPClient that protects it otherwise")
 	case !isToken(token):
 		const hint = "it is what follows tenant: in the server's secret"
-		return nil, fmt.Errorf("ledgerapi: the token is not %d to %d letters, digits or \"-_.~+/\"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
+		return nil, fmt.Errorf("ledgerapi: the token is not %d to %d letters, digits or \"-_.~+/\""+
+			"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
 	}
 	return &Client{base: strings.TrimRight(u.String(), "/"), token: token,
 		attempts: max(opts.Attempts, 0), http: newHTTPClient(opts.HTTPClient)}, nil
@@ -254,7 +258,9 @@ func (c *Client) await(
 }
 
 // Complete stores a claim's result; see [dedupe.Ledger].
-func (c *Client) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
+func (c *Client) Complete(
+	ctx context.Context, claim dedupe.Claim, result []byte,
+) error {
 	if err := dedupe.CheckResult(result); err != nil {
 		return clientError(opComplete, err)
 	}
@@ -263,7 +269,9 @@ func (c *Client) Complete(ctx context.Context, claim dedupe.Claim, result []byte
 }
 
 // Extend extends a claim's lease; see [dedupe.Ledger].
-func (c *Client) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
+func (c *Client) Extend(
+	ctx context.Context, claim dedupe.Claim, lease time.Duration,
+) error {
 	ms, err := dedupe.LeaseMillis(lease)
 	if err != nil {
 		return clientError(opExtend, err)

@@ -16,7 +16,8 @@ var ErrUnavailable = errors.New("the ledger is not available")
 // ErrOwnerUnsupported: the server's store or sequencer does not take owners; it
 // is no [dedupe.IdempotentStore] or [dedupe.IdempotentSequencer]. The call had
 // no effect.
-var ErrOwnerUnsupported = errors.New("the server's store or sequencer does not take an owner")
+var ErrOwnerUnsupported = errors.New(
+	"the server's store or sequencer does not take an owner")
 
 // apiProblem is an error response of the API.
 type apiProblem struct {

@@ -24,11 +24,11 @@ type API struct {
 	// access.
 	Tokens func(r *http.Request) (*Tokens, error)
 
-	// Ledger, Sequencer and Store return what belongs to one tenant only, for
-	// example by a scope that contains the tenant's name. If one is nil, the
-	// API does not have its operations. A store that is not a
-	// [dedupe.IdempotentStore] refuses requests with an owner, and so does a
-	// sequencer that is not a [dedupe.IdempotentSequencer].
+	// Ledger, Sequencer and Store return what belongs to one tenant only,
+	// for example by a scope that contains the tenant's name. If one is
+	// nil, the API does not have its operations. A store that is not a
+	// [dedupe.IdempotentStore] refuses requests with an owner, and so does
+	// a sequencer that is not a [dedupe.IdempotentSequencer].
 	Ledger    func(r *http.Request, tenant string) (dedupe.Ledger, error)
 	Sequencer func(r *http.Request, tenant string) (dedupe.Sequencer, error)
 	Store     func(r *http.Request, tenant string) (dedupe.Store, error)

@@ -179,7 +179,8 @@ func (c *Client) neverSent(err error) bool {
 
 // readAnswer reads a response's body, if it is of that type and size.
 func readAnswer(resp *http.Response, media string, limit int64) ([]byte, error) {
-	if got, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || got != media {
+	got, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil || got != media {
 		return nil, fmt.Errorf("its Content-Type is not %s", media)
 	}
 	if resp.ContentLength > limit {
@@ -226,7 +227,8 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 			"\nhint: is the base URL right?", c.base, status), unknown: true}
 	}
 	err := fmt.Errorf("%s answers %d without a code of the ledger"+
-		"\nhint: is the base URL right? What is in front of the ledger may have answered", c.base, status)
+		"\nhint: is the base URL right? What is in front of the ledger may have answered",
+		c.base, status)
 	return &attemptError{err: err, unknown: true, again: status >= 500}
 }
 

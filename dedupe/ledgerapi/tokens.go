@@ -29,8 +29,8 @@ var (
 	ErrNoTokens = errors.New("the ledger has no tokens")
 	// ErrMalformedTokens: the text is not a list of tokens.
 	ErrMalformedTokens = errors.New("the list of tokens is malformed")
-	// ErrUnauthorized: the server does not accept the client's token. The call
-	// had no effect.
+	// ErrUnauthorized: the server does not accept the client's token. The
+	// call had no effect.
 	ErrUnauthorized = errors.New("the token is not accepted")
 )
 
@@ -104,7 +104,8 @@ func parseTokens(secret string) (*Tokens, error) {
 			wrong = "has the token of another entry"
 		}
 		if wrong != "" {
-			const hint = "write tenant:token, separated by commas; make a token with: openssl rand -hex 32"
+			const hint = "write tenant:token, separated by commas; make a token with: " +
+				"openssl rand -hex 32"
 			return nil, fmt.Errorf("%w: entry %d %s\nhint: %s", ErrMalformedTokens, n, wrong, hint)
 		}
 		seen[hash] = true

@@ -72,12 +72,16 @@ func (l *Ledger) Claim(
 }
 
 // Complete stores a claim's result; see [dedupe.Ledger].
-func (l *Ledger) Complete(ctx context.Context, claim dedupe.Claim, result []byte) error {
+func (l *Ledger) Complete(
+	ctx context.Context, claim dedupe.Claim, result []byte,
+) error {
 	return l.ledger.Complete(ctx, claim, result)
 }
 
 // Extend extends a claim's lease; see [dedupe.Ledger].
-func (l *Ledger) Extend(ctx context.Context, claim dedupe.Claim, lease time.Duration) error {
+func (l *Ledger) Extend(
+	ctx context.Context, claim dedupe.Claim, lease time.Duration,
+) error {
 	return l.ledger.Extend(ctx, claim, lease)
 }
 
@@ -101,7 +105,8 @@ func (s *Sequencer) Next(
 
 // NextAs returns the number of an entry; see [dedupe.IdempotentSequencer].
 func (s *Sequencer) NextAs(
-	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+	ctx context.Context, owner string,
+	stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {
 	return s.sequencer.NextAs(ctx, owner, stream, key, payloadHash, ttl)
 }

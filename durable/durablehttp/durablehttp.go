@@ -26,7 +26,9 @@ import (
 // environment with [Env]. Handle panics if it is called twice. The request's
 // context ends when the client disconnects, and when the handler has returned.
 func Handle(h http.Handler) {
-	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+	durable.HandleFetch(func(
+		ctx context.Context, env *durable.Env, r *durable.Request,
+	) (*durable.Response, error) {
 		return Serve(context.WithValue(ctx, envKey{}, env), h, r)
 	})
 }
@@ -44,7 +46,9 @@ func Env(r *http.Request) *durable.Env {
 // Serve answers one request with h, as net/http's server does; docs/http.md
 // lists what differs. Write an object's Fetch method as
 //
-//	func (o *Object) Fetch(ctx context.Context, r *durable.Request) (*durable.Response, error) {
+//	func (o *Object) Fetch(
+//		ctx context.Context, r *durable.Request,
+//	) (*durable.Response, error) {
 //		return durablehttp.Serve(ctx, o.mux, r)
 //	}
 //
@@ -59,7 +63,9 @@ func Env(r *http.Request) *durable.Env {
 //
 // The request's RemoteAddr has the address of CF-Connecting-IP, and port 0. It
 // is "" if that header is missing, as in a request that a Worker makes itself.
-func Serve(ctx context.Context, h http.Handler, r *durable.Request) (*durable.Response, error) {
+func Serve(
+	ctx context.Context, h http.Handler, r *durable.Request,
+) (*durable.Response, error) {
 	req, err := request(ctx, r)
 	if err != nil {
 		return badRequest(), nil

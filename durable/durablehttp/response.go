@@ -219,7 +219,8 @@ func cleanValue(v string) string {
 
 // Hijack always fails.
 func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return nil, nil, fmt.Errorf("durablehttp: %w: a Worker has no connection to take over; WebSockets need none", http.ErrNotSupported)
+	return nil, nil, fmt.Errorf("durablehttp: %w: a Worker has no connection to take over; "+
+		"WebSockets need none", http.ErrNotSupported)
 }
 
 // EnableFullDuplex has nothing to do: requests and responses are independent.
@@ -257,7 +258,8 @@ func (w *responseWriter) trailer() string {
 }
 
 var (
-	errShort    = errors.New("durablehttp: the handler wrote less than the Content-Length that it announced")
+	errShort = errors.New(
+		"durablehttp: the handler wrote less than the Content-Length that it announced")
 	errNoSocket = errors.New("durablehttp: status 101 without a WebSocket" +
 		"\nhint: use durablehttp.Upgrade or AcceptWebSocket")
 )

@@ -54,7 +54,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	in, err := t.fetch(r.Context(), out)
 	if err != nil {
-		if cause := r.Context().Err(); cause != nil {
+		if cause := context.Cause(r.Context()); cause != nil {
 			return nil, cause
 		}
 		return nil, err
@@ -82,12 +82,15 @@ func (t transport) request(r *http.Request) (*durable.Request, error) {
 	case r.URL.Host == "":
 		return nil, errors.New("http: no Host in request URL")
 	}
-	target := url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Opaque: r.URL.Opaque, Path: r.URL.Path, RawPath: r.URL.RawPath,
-		// fetch takes neither user nor fragment
-		RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery}
+	target := url.URL{ // fetch takes neither user nor fragment
+		Scheme: r.URL.Scheme, Host: r.URL.Host, Opaque: r.URL.Opaque,
+		Path: r.URL.Path, RawPath: r.URL.RawPath,
+		RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery,
+	}
 	if r.Host != "" && r.Host != r.URL.Host {
 		if !t.takesHost {
-			return nil, fmt.Errorf("durablehttp: %w: Request.Host is %q and the URL's host %q: fetch sends that of the URL", http.ErrNotSupported, r.Host, r.URL.Host)
+			return nil, fmt.Errorf("durablehttp: %w: Request.Host is %q and the URL's host %q: "+
+				"fetch sends that of the URL", http.ErrNotSupported, r.Host, r.URL.Host)
 		}
 		target.Host = r.Host
 	}
@@ -202,7 +205,7 @@ func (b receivedBody) Read(p []byte) (int, error) {
 	switch {
 	case err == nil || err == io.EOF:
 	case b.ctx.Err() != nil:
-		err = b.ctx.Err()
+		err = context.Cause(b.ctx)
 	default:
 		err = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	}

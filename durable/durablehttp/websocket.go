@@ -37,7 +37,8 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*durable.Conn, error) {
 // the request does not ask for a WebSocket, AcceptWebSocket answers it with
 // status 426 and returns [durable.ErrNoUpgrade].
 func AcceptWebSocket(
-	w http.ResponseWriter, r *http.Request, state *durable.State, tags ...string,
+	w http.ResponseWriter, r *http.Request,
+	state *durable.State, tags ...string,
 ) (*durable.WebSocket, error) {
 	var socket *durable.WebSocket
 	err := upgrade(w, r, func(_ *responseWriter, server *durable.WebSocket) error {
@@ -52,7 +53,8 @@ func AcceptWebSocket(
 
 // upgrade accepts one end of a pair, and sends the other end as the response.
 func upgrade(
-	w http.ResponseWriter, r *http.Request, accept func(rw *responseWriter, server *durable.WebSocket) error,
+	w http.ResponseWriter, r *http.Request,
+	accept func(rw *responseWriter, server *durable.WebSocket) error,
 ) error {
 	rw, err := writerOf(w)
 	if err != nil {
@@ -60,7 +62,9 @@ func upgrade(
 	}
 	if !(&durable.Request{Header: r.Header}).IsUpgrade() {
 		w.Header().Set("Upgrade", "websocket")
-		http.Error(w, "this resource is a WebSocket: the request must have the header Upgrade: websocket", http.StatusUpgradeRequired)
+		http.Error(w,
+			"this resource is a WebSocket: the request must have the header Upgrade: websocket",
+			http.StatusUpgradeRequired)
 		return durable.ErrNoUpgrade
 	}
 	client, server, err := durable.NewWebSocketPair(r.Context())
@@ -76,7 +80,9 @@ func upgrade(
 
 var (
 	errBegun   = errors.New("durablehttp: the response has begun")
-	errForeign = errors.New("durablehttp: the ResponseWriter is not one of this package, nor does its Unwrap method lead to one")
+	errForeign = errors.New(
+		"durablehttp: the ResponseWriter is not one of this package, " +
+			"nor does its Unwrap method lead to one")
 )
 
 // writerOf finds this package's writer under those of middleware, as

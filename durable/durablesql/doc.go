@@ -19,6 +19,7 @@
 // failed.
 //
 // # Values
+//
 // Arguments bind as in package durable: integers are exact, a time is text as
 // SQLite writes it, and NaN is refused. Arguments may have names
 // ([database/sql.Named]). A column arrives as int64 if it is a number without

@@ -130,7 +130,8 @@ func (c *conn) result(query string) (driver.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	cursor, err := storage.SQL().Exec("SELECT CAST(last_insert_rowid() AS TEXT) AS id, changes() AS changes")
+	cursor, err := storage.SQL().Exec(
+		"SELECT CAST(last_insert_rowid() AS TEXT) AS id, changes() AS changes")
 	if err != nil {
 		return nil, err
 	}

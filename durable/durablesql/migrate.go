@@ -15,15 +15,20 @@ import (
 
 // Errors of [Migrate]. The object is as it was before.
 var (
-	// ErrMigrationUnknown: the object has a migration that this program lacks,
-	// because a newer program ran before. Migrations are not undone.
-	ErrMigrationUnknown = errors.New("durablesql: the object has a migration that this program does not have; hint: run the version that has it, or a later one")
-	// ErrMigrationChanged: the text of a migration that the object has run was
-	// changed.
-	ErrMigrationChanged = errors.New("durablesql: a migration was changed after the object had it; hint: restore it, and write another migration")
-	// ErrMigrationOrder: a new migration has a lower number than one that the
-	// object has run.
-	ErrMigrationOrder = errors.New("durablesql: a new migration comes before one that the object has; hint: give it a higher number")
+	// ErrMigrationUnknown: the object has a migration that this program
+	// lacks, because a newer program ran before. Migrations are not undone.
+	ErrMigrationUnknown = errors.New("durablesql: the object has " +
+		"a migration that this program does not have; " +
+		"hint: run the version that has it, or a later one")
+	// ErrMigrationChanged: the text of a migration that the object has run
+	// was changed.
+	ErrMigrationChanged = errors.New("durablesql: a migration was changed " +
+		"after the object had it; " +
+		"hint: restore it, and write another migration")
+	// ErrMigrationOrder: a new migration has a lower number than one that
+	// the object has run.
+	ErrMigrationOrder = errors.New("durablesql: a new migration comes " +
+		"before one that the object has; hint: give it a higher number")
 	// ErrMigrationFile: a file is not a migration.
 	ErrMigrationFile = errors.New("durablesql: not a migration")
 )
@@ -103,7 +108,8 @@ func appliedMigrations(db *durable.SQL) ([]migration, error) {
 	if n, err := durable.One[int](cursor); n == 0 || err != nil {
 		return nil, err
 	}
-	if cursor, err = db.Exec("SELECT version, name, checksum FROM _capdo_migrations ORDER BY version"); err != nil {
+	cursor, err = db.Exec("SELECT version, name, checksum FROM _capdo_migrations ORDER BY version")
+	if err != nil {
 		return nil, err
 	}
 	var list []migration
@@ -149,7 +155,9 @@ func applyMigrations(db *durable.SQL, pending []migration) error {
 		if err != nil {
 			return &migrationError{m.Name, err}
 		}
-		if _, err := db.Exec("INSERT INTO _capdo_migrations (version, name, checksum) VALUES (?, ?, ?)", m.Version, m.Name, m.Checksum); err != nil {
+		_, err = db.Exec("INSERT INTO _capdo_migrations (version, name, checksum) VALUES (?, ?, ?)",
+			m.Version, m.Name, m.Checksum)
+		if err != nil {
 			return err
 		}
 	}
@@ -199,7 +207,8 @@ func parseMigration(name, text string) (migration, error) {
 	number, _, _ := strings.Cut(name, "_")
 	version, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || version < 1 {
-		return migration{}, refuseFile("the name does not begin with a number and an underscore, as in 00001_create.sql")
+		return migration{}, refuseFile(
+			"the name does not begin with a number and an underscore, as in 00001_create.sql")
 	}
 	up, err := upStatements(strings.TrimPrefix(text, "\ufeff"))
 	if err != nil {

@@ -19,13 +19,16 @@ import (
 // database outside of it. The error also occurs if the two events cannot be
 // told apart, because one of them did not pass its handler's context. Use the
 // Tx.
-var ErrTransactionOpen = errors.New("durablesql: a transaction is open, and this would run inside it; use the Tx")
+var ErrTransactionOpen = errors.New("durablesql: a transaction is open, " +
+	"and this would run inside it; use the Tx")
 
 // ErrPartialRollback: a statement of the transaction was a ROLLBACK TO, which
 // the platform refuses. A commit would keep changes that the program meant to
 // undo, so Commit rolls back the transaction. (Some libraries ignore the
 // statement's error.)
-var ErrPartialRollback = errors.New("durablesql: ROLLBACK TO is refused by the platform, so the whole transaction is rolled back; hint: use no nested transactions")
+var ErrPartialRollback = errors.New("durablesql: ROLLBACK TO is refused " +
+	"by the platform, so the whole transaction is rolled back; " +
+	"hint: use no nested transactions")
 
 // A transaction's function returns errRolledBack to roll it back.
 var errRolledBack = errors.New("durablesql: rolled back")
@@ -119,11 +122,13 @@ func (c *conn) Begin() (driver.Tx, error) {
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	switch {
 	case opts.ReadOnly:
-		return nil, errors.New("durablesql: read-only transactions are refused: SQLite in workerd does not enforce them")
+		return nil, errors.New("durablesql: read-only transactions are refused: " +
+			"SQLite in workerd does not enforce them")
 	case opts.Isolation != driver.IsolationLevel(sql.LevelDefault) &&
 		opts.Isolation != driver.IsolationLevel(sql.LevelSerializable):
 		return nil, errors.New("durablesql: isolation level " +
-			sql.IsolationLevel(opts.Isolation).String() + " is refused: every transaction is serializable")
+			sql.IsolationLevel(opts.Isolation).String() +
+			" is refused: every transaction is serializable")
 	}
 	storage, err := c.storage()
 	if err != nil {

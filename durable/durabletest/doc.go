@@ -19,7 +19,7 @@
 //		if _, err := stub.Call(t.Context(), "increment", nil); err != nil {
 //			t.Fatal(err)
 //		}
-//		durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
+//		durabletest.Run(t, stub, func(_ context.Context, state *durable.State) {
 //			n, _, err := durable.Get[int](state.Storage().KV(), "n")
 //			if n != 1 || err != nil {
 //				t.Errorf("n is %v", n)
@@ -40,12 +40,16 @@
 //
 //	func TestIsolated(t *testing.T) {
 //		t.Run("one", func(t *testing.T) { durabletest.New(t, "COUNTER") })
-//		t.Run("two", func(t *testing.T) { durabletest.List(t, "COUNTER") }) // none
+//		t.Run("two", func(t *testing.T) {
+//			durabletest.List(t, "COUNTER") // none
+//		})
 //	}
 //
 //	func TestShared(t *testing.T) {
 //		durabletest.New(t, "COUNTER")
-//		t.Run("one", func(t *testing.T) { durabletest.List(t, "COUNTER") }) // one
+//		t.Run("one", func(t *testing.T) {
+//			durabletest.List(t, "COUNTER") // one
+//		})
 //	}
 //
 // A t.Cleanup function that is registered after the first use still finds the

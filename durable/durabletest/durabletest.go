@@ -15,15 +15,15 @@ import (
 // makes such an object, and [Run] runs a function inside it.
 const (
 	SQLite = "DURABLETEST_SQLITE" // objects with SQLite storage
-	KV     = "DURABLETEST_KV"     // objects with key-value storage, as older accounts have
+	KV     = "DURABLETEST_KV"     // objects with key-value storage
 )
 
 // Options change what [Env] returns; nil means none.
 type Options struct {
-	// Vars are additional variables, or replace those of the wrangler config
-	// and .dev.vars: strings, and values that durable.Encode converts. The
-	// Worker sees them, and so do objects that are constructed from now on,
-	// until the test ends.
+	// Vars are additional variables, or replace those of the wrangler
+	// config and .dev.vars: strings, and values that durable.Encode
+	// converts. The Worker sees them, and so do objects that are
+	// constructed from now on, until the test ends.
 	Vars map[string]any
 }
 
@@ -75,7 +75,10 @@ func New(t testing.TB, binding string) *durable.Stub {
 // Run runs fn inside an object, with its state. ctx belongs to an invocation of
 // the object that stays open while fn runs. fn runs on the caller's goroutine,
 // so it may end the test.
-func Run(t testing.TB, stub *durable.Stub, fn func(ctx context.Context, state *durable.State)) {
+func Run(
+	t testing.TB, stub *durable.Stub,
+	fn func(ctx context.Context, state *durable.State),
+) {
 	t.Helper()
 	v, err := enter(t).callInside(stub)
 	if err != nil {
@@ -96,7 +99,9 @@ func RunAlarm(t testing.TB, stub *durable.Stub) (ran bool, err error) {
 
 // RunAlarmAt is RunAlarm with a time for the handler: at is the ScheduledTime
 // that it sees. The clock, time.Now, stays as it is.
-func RunAlarmAt(t testing.TB, stub *durable.Stub, at time.Time) (ran bool, err error) {
+func RunAlarmAt(
+	t testing.TB, stub *durable.Stub, at time.Time,
+) (ran bool, err error) {
 	t.Helper()
 	return runAlarm(t, stub, at)
 }

@@ -22,10 +22,13 @@ func init() {
 	theHarness.changed.L = &theHarness.mu
 	theHarness.inner = jsrt.Install(&theHarness).(program)
 	theHarness.inner.CheckMethods(func(pointer any) string {
-		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{reflect.TypeFor[durable.Fetcher](), reflect.TypeFor[durable.Alarmer](),
+		return handlers.Check(reflect.TypeOf(pointer).Elem(), [5]reflect.Type{
+			reflect.TypeFor[durable.Fetcher](),
+			reflect.TypeFor[durable.Alarmer](),
 			reflect.TypeFor[durable.WebSocketMessager](),
 			reflect.TypeFor[durable.WebSocketCloser](),
-			reflect.TypeFor[durable.WebSocketErrorHandler]()})
+			reflect.TypeFor[durable.WebSocketErrorHandler](),
+		})
 	})
 	durable.Register("DurableTestSQLite", newBlank)
 	durable.Register("DurableTestKV", newBlank)
@@ -87,7 +90,8 @@ func enter(t testing.TB) *harness {
 	t.Helper()
 	if runtime.GOOS != "js" {
 		t.Fatal("package durabletest needs workerd" +
-			"\nhint: run the tests with capdo test, or GOOS=js GOARCH=wasm go test -exec 'capdo exec'")
+			"\nhint: run the tests with capdo test, " +
+			"or GOOS=js GOARCH=wasm go test -exec 'capdo exec'")
 	}
 	h := &theHarness
 	<-h.ready

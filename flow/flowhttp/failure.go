@@ -28,7 +28,9 @@ type failure struct {
 func (f *failure) write(w http.ResponseWriter) { problem.Write(w, &f.Problem, f) }
 
 func newFailure(status int, code, detail, hint string) *failure {
-	return &failure{Problem: problem.Problem{Status: status, Code: code, Detail: detail, Hint: hint}}
+	return &failure{
+		Problem: problem.Problem{Status: status, Code: code, Detail: detail, Hint: hint},
+	}
 }
 
 // row is the response for an error.
@@ -134,7 +136,8 @@ func known(err error) *failure {
 		f.Findings = invalid.Findings
 		return f
 	case errors.As(err, &rejection):
-		return newFailure(http.StatusUnprocessableEntity, "rejected", rejection.Detail, rejection.Hint)
+		return newFailure(http.StatusUnprocessableEntity, "rejected",
+			rejection.Detail, rejection.Hint)
 	}
 	for _, row := range rows {
 		if errors.Is(err, row.err) {

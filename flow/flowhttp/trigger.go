@@ -33,9 +33,9 @@ type Trigger struct {
 	Timeout time.Duration
 	// MaxBody is the size of the largest body, in bytes; 1 MiB when 0.
 	MaxBody int64
-	// Report, if set, is called with each error that is answered with a status
-	// of 500 or more, for a log. The error's text may contain what the
-	// handlers' errors contain.
+	// Report, if set, is called with each error that is answered with a
+	// status of 500 or more, for a log. The error's text may contain what
+	// the handlers' errors contain.
 	Report func(*http.Request, error)
 }
 

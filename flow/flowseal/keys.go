@@ -26,8 +26,12 @@ import (
 
 // Errors to test for with [errors.Is].
 var (
-	// ErrUnknownKey: the text was sealed with a key that is no longer there.
-	ErrUnknownKey = errors.New("flowseal: the text was sealed with a key that is not there\nhint: keep a key that was replaced for as long as runs are remembered, after the one that replaces it")
+	// ErrUnknownKey: the text was sealed with a key that is no longer
+	// there.
+	ErrUnknownKey = errors.New("flowseal: the text was sealed with " +
+		"a key that is not there\nhint: keep a key that was replaced " +
+		"for as long as runs are remembered, " +
+		"after the one that replaces it")
 	// ErrOpen: the text was changed, was sealed with another about, or was
 	// sealed with another key of the same id.
 	ErrOpen = errors.New("flowseal: the text cannot be opened")
@@ -46,10 +50,11 @@ type key struct {
 }
 
 // ParseKeys reads keys, "id:key,id:key": an id of 1 to 32 letters, digits, - or
-// _, and 32 bytes in base64, such as `openssl rand -base64 32` prints. The first
-// seals. To replace it put another one before it; remove the old one when the
-// TTL of flow's Recovery is over, and the longest of the nodes' and a tenth of
-// that. Errors do not have the text.
+// _, and 32 bytes in base64, such as `openssl rand -base64 32` prints. The
+// first key seals. To replace it, put another one before it. Remove the old key
+// when nothing that it sealed is stored any more: after the TTL of flow's
+// Recovery, and after the longest TTL of a node and another tenth of it. Errors
+// do not contain the text.
 func ParseKeys(text string) (*Keys, error) {
 	var k Keys
 	for n, part := range strings.Split(strings.TrimSpace(text), ",") {
@@ -59,7 +64,8 @@ func ParseKeys(text string) (*Keys, error) {
 		case !ok || !isID(id):
 			return nil, keyError(n, "has no id of 1 to 32 letters, digits, - or _", "write id:key")
 		case err != nil || len(secret) != KeySize:
-			return nil, keyError(n, "is not 32 bytes in base64", "make one with openssl rand -base64 32")
+			return nil, keyError(n, "is not 32 bytes in base64",
+				"make one with openssl rand -base64 32")
 		}
 		for _, other := range k.keys {
 			if other.id == id {
@@ -81,7 +87,8 @@ func keyError(n int, what, hint string) error {
 
 func isID(id string) bool {
 	for _, c := range id {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			c == '-' || c == '_') {
 			return false
 		}
 	}
@@ -120,7 +127,9 @@ func (k *Keys) Seal(text, about []byte) ([]byte, error) {
 }
 
 // additional returns the data that is authenticated besides the text.
-func additional(header, about []byte) []byte { return append(append([]byte{}, header...), about...) }
+func additional(header, about []byte) []byte {
+	return append(append([]byte{}, header...), about...)
+}
 
 // Open decrypts a text that Seal has encrypted. It fails with [ErrUnknownKey]
 // and [ErrOpen].

@@ -161,7 +161,8 @@ func checkWasm(dir, path string) error {
 	magic := make([]byte, 4)
 	if _, err := io.ReadFull(f, magic); err != nil || string(magic) != "\x00asm" {
 		return fmt.Errorf("the package in %s is not a main package"+
-			"\nhint: capdo builds a package main; its main function registers classes and calls durable.Run", dir)
+			"\nhint: capdo builds a package main; its main function registers classes and "+
+			"calls durable.Run", dir)
 	}
 	return nil
 }
@@ -217,7 +218,8 @@ func describe(
 		fallthrough
 	case err != nil:
 		return nil, fmt.Errorf("the program in %s does not reach durable.Run:\n%s"+
-			"\nhint: main registers classes and handlers, then calls durable.Run; it must not wait or do I/O before", dir, bytes.TrimSpace(msg))
+			"\nhint: main registers classes and handlers, then calls durable.Run; "+
+			"it must not wait or do I/O before", dir, bytes.TrimSpace(msg))
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {

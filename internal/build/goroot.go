@@ -27,7 +27,8 @@ func WasmExec(ctx context.Context) ([]byte, error) {
 	b, err := os.ReadFile(filepath.Join(root, "lib", "wasm", "wasm_exec.js"))
 	if err != nil {
 		return nil, fmt.Errorf("this Go installation has no lib/wasm: %w"+
-			"\nhint: install Go from go.dev, or your distribution's package with the wasm files", err)
+			"\nhint: install Go from go.dev, or your distribution's package with the wasm files",
+			err)
 	}
 	return b, nil
 }

@@ -99,7 +99,10 @@ func (p *packer) add(path string) error {
 		return nil
 	}
 	if int64(len(p.content))+info.Size() > maxFiles {
-		return fmt.Errorf("the files of the package, with testdata, exceed %d MiB, the limit for a test in workerd (at %s)\nhint: keep large files out of testdata, or generate them in the test", maxFiles>>20, path)
+		return fmt.Errorf("the files of the package, with testdata, exceed %d MiB, "+
+			"the limit for a test in workerd (at %s)"+
+			"\nhint: keep large files out of testdata, or generate them in the test",
+			maxFiles>>20, path)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {

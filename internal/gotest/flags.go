@@ -34,7 +34,9 @@ func parseFlags(args []string) (f flags, err error) {
 				return f, fmt.Errorf("-timeout: %w", err)
 			}
 		case name == "cpuprofile":
-			return f, fmt.Errorf("-cpuprofile does not work with GOARCH=wasm: Go has no CPU profiler there\nhint: leave it out; -bench, -benchmem and -memprofile work")
+			return f, fmt.Errorf("-cpuprofile does not work with GOARCH=wasm: " +
+				"Go has no CPU profiler there" +
+				"\nhint: leave it out; -bench, -benchmem and -memprofile work")
 		case outputFlags[name] && value != "":
 			f.outputs = append(f.outputs, value)
 			if strings.HasSuffix(name, "dir") {

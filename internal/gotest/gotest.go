@@ -157,7 +157,10 @@ func (s *settings) check() error {
 		add(k + "=" + v)
 	}
 	if size >= argumentSpace {
-		return fmt.Errorf("the test's arguments and environment take %d bytes; a Go program for js has room for %d\nhint: pass fewer or shorter environment variables with --pass-env, or a shorter -run pattern", size, argumentSpace)
+		return fmt.Errorf("the test's arguments and environment take %d bytes; "+
+			"a Go program for js has room for %d"+
+			"\nhint: pass fewer or shorter environment variables with --pass-env, "+
+			"or a shorter -run pattern", size, argumentSpace)
 	}
 	return nil
 }
@@ -306,11 +309,15 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 		switch {
 		case ctx.Err() != nil:
 		case r.flags.timeout > 0 && time.Since(begin) > r.flags.timeout+time.Second:
-			fmt.Fprintf(r.Stderr, "panic: test timed out after %v\ncapdo: it was computing without ever waiting, so there are no goroutine traces\n", r.flags.timeout)
+			fmt.Fprintf(r.Stderr, "panic: test timed out after %v\n"+
+				"capdo: it was computing without ever waiting, "+
+				"so there are no goroutine traces\n", r.flags.timeout)
 			cancel(errTimeout)
 		case !told && time.Since(lastAlive) > r.Hang:
 			told = true
-			fmt.Fprintf(r.Stderr, "capdo: the test program has been computing for %v without waiting for anything; it continues until -timeout\nhint: -v shows which test it is in\n", r.Hang)
+			fmt.Fprintf(r.Stderr, "capdo: the test program has been computing for %v "+
+				"without waiting for anything; it continues until -timeout"+
+				"\nhint: -v shows which test it is in\n", r.Hang)
 		}
 	}
 }

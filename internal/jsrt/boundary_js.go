@@ -316,7 +316,9 @@ func (i *Invocation) work() {
 
 var errNotRunning = errors.New("the Go program waits for something before it calls durable.Run")
 
-var errNoTests = errors.New("durable.Run was called in a test program that does not import durable/durabletest; a test program needs that package")
+var errNoTests = errors.New(
+	"durable.Run was called in a test program that does not import durable/durabletest; " +
+		"a test program needs that package")
 
 var errGoexit = errors.New("the handler ended its goroutine with runtime.Goexit")
 

@@ -213,5 +213,7 @@ func (s *search) report() {
 		text += step.from + " → "
 	}
 	// one write, one entry in the log
-	print(text + s.end + "\nhint: if the last one needs a lock that the first one holds, neither returns: release the lock before you call another object, and give calls a deadline\n")
+	print(text + s.end +
+		"\nhint: if the last one needs a lock that the first one holds, neither returns: " +
+		"release the lock before you call another object, and give calls a deadline\n")
 }

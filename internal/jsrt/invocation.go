@@ -188,7 +188,8 @@ func (i *Invocation) Reply(v any, err error) {
 
 // ErrTimeUp is the cause if a stateless invocation has used up the time that
 // workerd gives it after its answer.
-var ErrTimeUp = errors.New("the time is up: a stateless invocation ends 30 s after its client has the answer, or has left")
+var ErrTimeUp = errors.New(
+	"the time is up: a stateless invocation ends 30 s after its client has the answer, or has left")
 
 // Go runs fn in a goroutine. It keeps the invocation and its I/O context open
 // after the answer. The ctx of fn is not canceled when the caller disconnects.

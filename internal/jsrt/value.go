@@ -47,8 +47,9 @@ const maxDepth = 500
 const maxDate = 8_640_000_000_000_000
 
 var (
-	errMalformed = errors.New("jsrt: malformed value; app.wasm and the modules beside it come from different builds")
-	errReleased  = errors.New("the handle has been released")
+	errMalformed = errors.New(
+		"jsrt: malformed value; app.wasm and the modules beside it come from different builds")
+	errReleased = errors.New("the handle has been released")
 )
 
 // ErrValue matches the error of a refused value.

@@ -102,7 +102,9 @@ func Command(ctx context.Context, dir, method, path string) ([]byte, error) {
 		return nil, fmt.Errorf("no cluster runs in %s"+
 			"\nhint: start one with capdo cluster, or name its folder with --dir", dir)
 	}
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: func(
+		ctx context.Context, _, _ string,
+	) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", string(socket))
 	}}}
 	r, err := http.NewRequestWithContext(ctx, method, "http://cluster"+path, nil)

@@ -48,7 +48,8 @@ func Find(dir string) (string, error) {
 	}
 	version := strings.TrimSpace(string(out))
 	if !isEnough(version) {
-		return "", fmt.Errorf("the installed Node.js, %s, is too old (%s): wrangler needs %d.%d or later\n%s", version, p, minMajor, minMinor, hint)
+		return "", fmt.Errorf("the installed Node.js, %s, is too old (%s): "+
+			"wrangler needs %d.%d or later\n%s", version, p, minMajor, minMinor, hint)
 	}
 	return p, nil
 }

@@ -119,10 +119,13 @@ func (w *Workload) Warnings(e Estimate) (warnings []string) {
 	}
 	n := float64(w.Buckets)
 	if e.Requests/month.Seconds()/n > bucketRate {
-		warnings = append(warnings, "a bucket has over 1,000 requests a second on average, the limit of an object: use more buckets")
+		warnings = append(warnings,
+			"a bucket has over 1,000 requests a second on average, the limit of an object: "+
+				"use more buckets")
 	}
 	if e.Stored/n > bucketStored {
-		warnings = append(warnings, "a bucket stores over 10 GB, the limit of an object: use more buckets")
+		warnings = append(warnings,
+			"a bucket stores over 10 GB, the limit of an object: use more buckets")
 	}
 	return warnings
 }

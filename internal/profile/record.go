@@ -80,7 +80,8 @@ func findTarget(ctx context.Context, address string) (string, error) {
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return "", fmt.Errorf("nothing answers at %s"+
-			"\nhint: start capdo dev --profile in another terminal, or workerd serve --inspector-addr=%[1]s", address)
+			"\nhint: start capdo dev --profile in another terminal, "+
+			"or workerd serve --inspector-addr=%[1]s", address)
 	}
 	defer resp.Body.Close()
 	var targets []struct {

@@ -18,7 +18,8 @@ func ReadKey(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("the cluster's key: %w"+
-			"\nhint: make one with: openssl rand -hex 32 > %s; all nodes use the same key", err, path)
+			"\nhint: make one with: openssl rand -hex 32 > %s; all nodes use the same key",
+			err, path)
 	}
 	key := strings.TrimSpace(string(b))
 	if len(key) < minKey {
@@ -39,24 +40,30 @@ func (c *Cluster) Check() error {
 	}
 	for _, address := range []string{c.Advertise, c.Listen} {
 		if ip := hostIP(address); ip != nil && isPublic(ip) {
-			return fmt.Errorf("the cluster address %s is public, but traffic between nodes is not encrypted\nhint: use addresses of a private network for --advertise and --cluster-listen: a VPC, WireGuard, Tailscale", address)
+			return fmt.Errorf("the cluster address %s is public, "+
+				"but traffic between nodes is not encrypted"+
+				"\nhint: use addresses of a private network for --advertise and "+
+				"--cluster-listen: a VPC, WireGuard, Tailscale", address)
 		}
 	}
 	if ip := hostIP(c.Advertise); ip != nil && ip.IsUnspecified() {
 		return fmt.Errorf("other nodes cannot reach %s"+
-			"\nhint: set --advertise to this node's address; %[1]s is possible for --cluster-listen", c.Advertise)
+			"\nhint: set --advertise to this node's address; "+
+			"%[1]s is possible for --cluster-listen", c.Advertise)
 	}
 	if c.CredentialsFile != "" {
 		if _, err := os.Stat(c.CredentialsFile); err != nil {
 			return fmt.Errorf("the credentials of the bucket: %w"+
-				"\nhint: set --credentials-file to a file with lines AWS_ACCESS_KEY_ID= and AWS_SECRET_ACCESS_KEY=", err)
+				"\nhint: set --credentials-file to a file with lines AWS_ACCESS_KEY_ID= and "+
+				"AWS_SECRET_ACCESS_KEY=", err)
 		}
 		return nil
 	}
 	if u.Scheme == "s3" && os.Getenv("AWS_CREDENTIALS_FILE") == "" &&
 		(os.Getenv("AWS_ACCESS_KEY_ID") == "" || os.Getenv("AWS_SECRET_ACCESS_KEY") == "") {
 		return errors.New("there are no credentials for the bucket" +
-			"\nhint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file with --credentials-file")
+			"\nhint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, " +
+			"or name a file with --credentials-file")
 	}
 	return nil
 }
@@ -79,7 +86,8 @@ func isPublic(ip net.IP) bool {
 func CheckKeyPair(cert, key string) error {
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
 		return fmt.Errorf("the TLS certificate %s with the key %s: %w"+
-			"\nhint: --tls-cert is a PEM file with the server's certificate, then its chain; --tls-key is the key of that certificate", cert, key, err)
+			"\nhint: --tls-cert is a PEM file with the server's certificate, then its chain; "+
+			"--tls-key is the key of that certificate", cert, key, err)
 	}
 	return nil
 }

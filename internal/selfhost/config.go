@@ -133,7 +133,8 @@ func (w *writer) sockets(o *Options) {
 	}
 	protocol := fmt.Sprintf("http = (%s)", http)
 	if o.TLSCert != "" {
-		protocol = fmt.Sprintf("https = (options = (%s), tlsOptions = (keypair = (privateKey = embed %s, certificateChain = embed %s)))",
+		protocol = fmt.Sprintf("https = (options = (%s), "+
+			"tlsOptions = (keypair = (privateKey = embed %s, certificateChain = embed %s)))",
 			http, workerd.Quote(o.TLSKey), workerd.Quote(o.TLSCert))
 	}
 	w.line(1, "sockets = [")

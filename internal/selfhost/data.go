@@ -61,7 +61,9 @@ func heldError(dir, lock string) error {
 	if address, pid, ok := strings.Cut(strings.TrimSpace(string(b)), "\n"); ok {
 		where = fmt.Sprintf(", on %s (process %s)", address, pid)
 	}
-	return fmt.Errorf("another process serves with the data folder %s%s: with two processes, each object would run twice\nhint: stop that process first, or choose another folder with --data", dir, where)
+	return fmt.Errorf("another process serves with the data folder %s%s: with two processes, "+
+		"each object would run twice"+
+		"\nhint: stop that process first, or choose another folder with --data", dir, where)
 }
 
 // home names the bucket where the folder's objects live. It is empty if they
@@ -91,7 +93,9 @@ func (d *Data) Claim(bucket string) error {
 	case was.Bucket == "":
 		return d.beforeCluster()
 	case bucket == "":
-		return fmt.Errorf("the data folder %s belongs to a node of the cluster %s: the objects are in the cluster's bucket, and the folder has copies of some\nhint: serve with --cluster %[2]s, or start with an empty folder", d.dir, was.Bucket)
+		return fmt.Errorf("the data folder %s belongs to a node of the cluster %s: "+
+			"the objects are in the cluster's bucket, and the folder has copies of some"+
+			"\nhint: serve with --cluster %[2]s, or start with an empty folder", d.dir, was.Bucket)
 	}
 	return fmt.Errorf("the data folder %s belongs to a node of another cluster, %s"+
 		"\nhint: start a node of %s with an empty folder", d.dir, was.Bucket, bucket)
@@ -111,7 +115,10 @@ func (d *Data) claimNew(path, bucket string) error {
 }
 
 func (d *Data) beforeCluster() error {
-	return fmt.Errorf("the data folder %s has objects of a server that ran alone: a cluster does not take them over\nhint: start the node with an empty folder; docs/self-hosting.md explains how to move data", d.dir)
+	return fmt.Errorf("the data folder %s has objects of a server that ran alone: "+
+		"a cluster does not take them over"+
+		"\nhint: start the node with an empty folder; "+
+		"docs/self-hosting.md explains how to move data", d.dir)
 }
 
 // Close unlocks the folder.

@@ -32,7 +32,8 @@ func ReadEnvFile(path string) (map[string]string, error) {
 		}
 		if !ok || !variable.MatchString(name) { // the line is not shown, because it may be a secret
 			return nil, fmt.Errorf("%s:%d: this is not NAME=value"+
-				"\nhint: put a value with quotes or # into single quotes, and a value with line breaks into double quotes, as \\n", path, n+1)
+				"\nhint: put a value with quotes or # into single quotes, "+
+				"and a value with line breaks into double quotes, as \\n", path, n+1)
 		}
 		vars[name] = value
 	}

@@ -28,7 +28,8 @@ func (h *health) listen(ctx context.Context, address string, m *metrics) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("cannot listen for health checks: %w"+
-			"\nhint: choose another address with --health, or turn health checks off with --health=", err)
+			"\nhint: choose another address with --health, "+
+			"or turn health checks off with --health=", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz",

@@ -56,8 +56,10 @@ func (m *metrics) write(ctx context.Context, w io.Writer) {
 	took := time.Since(begin).Seconds()
 	gauge(w, "capdo_alive", "Whether workerd's event loop answers, as /healthz.", bit(alive == nil))
 	gauge(w, "capdo_alive_seconds", "How long workerd's event loop took to answer.", took)
-	gauge(w, "capdo_ready", "Whether new requests should come here, as /readyz.", bit(m.health.checkReady(ctx) == nil))
-	gauge(w, "capdo_start_time_seconds", "When the process started, in Unix time.", float64(m.begin.UnixMilli())/1000)
+	gauge(w, "capdo_ready", "Whether new requests should come here, as /readyz.",
+		bit(m.health.checkReady(ctx) == nil))
+	gauge(w, "capdo_start_time_seconds", "When the process started, in Unix time.",
+		float64(m.begin.UnixMilli())/1000)
 	if u, ok := processUsage(int(m.health.pid.Load())); ok {
 		metric(w, "capdo_workerd_cpu_seconds_total", "counter", "CPU time of workerd.", u.cpu)
 		gauge(w, "capdo_workerd_resident_bytes", "Memory of workerd (RSS).", float64(u.memory))
@@ -65,7 +67,8 @@ func (m *metrics) write(ctx context.Context, w io.Writer) {
 		gauge(w, "capdo_workerd_max_files", "How many files workerd may open.", float64(u.atMost))
 	}
 	if free, ok := freeBytes(m.data); ok {
-		gauge(w, "capdo_data_free_bytes", "Free space on the data folder's file system.", float64(free))
+		gauge(w, "capdo_data_free_bytes",
+			"Free space on the data folder's file system.", float64(free))
 	}
 	m.writeLines(w)
 }
@@ -74,9 +77,12 @@ func (m *metrics) writeLines(w io.Writer) {
 	m.mu.Lock()
 	lines := maps.Clone(m.lines)
 	m.mu.Unlock()
-	order := func(a, b source) int { return slices.Compare([]string{a.from, a.level}, []string{b.from, b.level}) }
+	order := func(a, b source) int {
+		return slices.Compare([]string{a.from, a.level}, []string{b.from, b.level})
+	}
 	const name = "capdo_log_lines_total"
-	fmt.Fprintf(w, "# HELP %s Lines that the Worker and workerd printed.\n# TYPE %s counter\n", name, name)
+	fmt.Fprintf(w, "# HELP %s Lines that the Worker and workerd printed.\n"+
+		"# TYPE %s counter\n", name, name)
 	for _, s := range slices.SortedFunc(maps.Keys(lines), order) {
 		fmt.Fprintf(w, "%s{from=%q,level=%q} %d\n", name, s.from, s.level, lines[s])
 	}

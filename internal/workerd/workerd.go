@@ -219,8 +219,10 @@ const config :Workerd.Config = (
 	if c.Outbound != "" {
 		fmt.Fprintf(&b, ", (name = \"outbound\", external = (address = %q, http = ()))", c.Outbound)
 	}
-	fmt.Fprintf(&b, " ],\n  sockets = [ (name = \"http\", address = \"127.0.0.1:%d\", http = (), service = \"main\") ],\n", c.Port)
-	fmt.Fprintf(&b, "  v8Flags = %s,\n);\nconst w :Workerd.Worker = (\n  modules = [\n", list(c.V8Flags))
+	fmt.Fprintf(&b, " ],\n  sockets = [ (name = \"http\", address = \"127.0.0.1:%d\", "+
+		"http = (), service = \"main\") ],\n", c.Port)
+	fmt.Fprintf(&b, "  v8Flags = %s,\n);\nconst w :Workerd.Worker = (\n  modules = [\n",
+		list(c.V8Flags))
 	for _, m := range ListModules(c.Modules, c.Main) {
 		file, err := filepath.Rel(dir, m.File)
 		if err != nil {
@@ -232,7 +234,8 @@ const config :Workerd.Config = (
 	if date == "" {
 		date = CompatibilityDate
 	}
-	fmt.Fprintf(&b, "  ],\n  compatibilityDate = %q,\n  compatibilityFlags = %s,\n  durableObjectNamespaces = [\n", date, list(c.Flags))
+	fmt.Fprintf(&b, "  ],\n  compatibilityDate = %q,\n  compatibilityFlags = %s,\n"+
+		"  durableObjectNamespaces = [\n", date, list(c.Flags))
 	for i, n := range c.Objects {
 		// a class may have several bindings
 		if !slices.ContainsFunc(c.Objects[:i],
@@ -259,7 +262,8 @@ const config :Workerd.Config = (
 		fmt.Fprintf(&b, "    (name = %q, service = %q),\n", name, name)
 	}
 	for name, class := range c.Entrypoints {
-		fmt.Fprintf(&b, "    (name = %q, service = (name = \"main\", entrypoint = %q)),\n", name, class)
+		fmt.Fprintf(&b,
+			"    (name = %q, service = (name = \"main\", entrypoint = %q)),\n", name, class)
 	}
 	b.WriteString("  ],\n")
 	if c.Outbound != "" {

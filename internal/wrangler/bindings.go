@@ -100,7 +100,8 @@ func (k *checker) bindingsNotInherited() {
 	if k.lacksBindings() {
 		k.add(Warning, "bindings-not-inherited", joined("env", k.Env),
 			"durable_objects is set at the top level, but not here: environments do not inherit it",
-			fmt.Sprintf("add durable_objects to env.%s; if it is to have none, with empty bindings", k.Env))
+			fmt.Sprintf("add durable_objects to env.%s; if it is to have none, with empty bindings",
+				k.Env))
 	}
 }
 
@@ -118,14 +119,22 @@ func (k *checker) boundClasses() {
 		at := k.path("durable_objects", "bindings", k.bound[class], "class_name")
 		switch {
 		case l != nil && l.state == deleted:
-			k.add(Error, "deleted-class-bound", at, fmt.Sprintf("class %s, bound as %s, is deleted by %s", class, b.Name, l.entry),
-				"take the binding out, and deploy that first: Cloudflare does not delete a class that the deployed Worker binds")
+			k.add(Error, "deleted-class-bound", at,
+				fmt.Sprintf("class %s, bound as %s, is deleted by %s", class, b.Name, l.entry),
+				"take the binding out, and deploy that first: "+
+					"Cloudflare does not delete a class that the deployed Worker binds")
 		case !k.registered[class]:
-			k.add(Error, "class-not-registered", at, fmt.Sprintf("class %s, bound as %s, is not registered by the program", class, b.Name),
-				k.howToRegister(class)+"; or give the binding the script_name of the Worker that has it")
+			k.add(Error, "class-not-registered", at,
+				fmt.Sprintf("class %s, bound as %s, is not registered by the program",
+					class, b.Name),
+				k.howToRegister(class)+
+					"; or give the binding the script_name of the Worker that has it")
 		case l != nil && l.state == pending:
-			k.add(Warning, "pending-class-bound", at, fmt.Sprintf("class %s, bound as %s, is yet to be transferred to this Worker", class, b.Name),
-				"add the binding once the other Worker has deployed its side; until then Cloudflare does not route it")
+			k.add(Warning, "pending-class-bound", at,
+				fmt.Sprintf("class %s, bound as %s, is yet to be transferred to this Worker",
+					class, b.Name),
+				"add the binding once the other Worker has deployed its side; "+
+					"until then Cloudflare does not route it")
 		}
 	}
 }
@@ -139,8 +148,11 @@ func (k *checker) registeredClasses() {
 		switch {
 		case l.isLive():
 			if l.state == live && !k.isNamed(class) && !k.lacksBindings() {
-				k.add(Warning, "class-without-binding", l.path, fmt.Sprintf("class %s is registered by the program, but not bound", class),
-					fmt.Sprintf("unless only other Workers use it, add to durable_objects.bindings: name %q, class_name %q", bindingName(class), class))
+				k.add(Warning, "class-without-binding", l.path,
+					fmt.Sprintf("class %s is registered by the program, but not bound", class),
+					fmt.Sprintf("unless only other Workers use it, "+
+						"add to durable_objects.bindings: name %q, class_name %q",
+						bindingName(class), class))
 			}
 		case l != nil && l.state == deleted:
 			if !isBound {
@@ -179,17 +191,21 @@ func (k *checker) deletedClassRegistered(class string, l *lifecycle) {
 	if l.entry == "exports" {
 		severity = Error
 	}
-	k.add(severity, "deleted-class-registered", l.path, fmt.Sprintf("class %s is deleted by %s, but still registered by the program", class, l.entry),
+	k.add(severity, "deleted-class-registered", l.path,
+		fmt.Sprintf("class %s is deleted by %s, but still registered by the program",
+			class, l.entry),
 		fmt.Sprintf("take durable.Register(%q, …) out of the program", class))
 }
 
 // notLive reports a registered class that no entry makes live.
 func (k *checker) notLive(s Severity, class string, l *lifecycle, path string) {
-	message, hint := fmt.Sprintf("class %s is registered by the program, but no migration or exports entry creates it", class), k.howToCreate(class)
+	message, hint := fmt.Sprintf("class %s is registered by the program, "+
+		"but no migration or exports entry creates it", class), k.howToCreate(class)
 	if l != nil {
 		message = fmt.Sprintf("class %s is registered by the program, but %s has %s it to %s",
 			class, l.entry, l.state, l.to)
-		hint = fmt.Sprintf("use %s instead; if that is another Worker, give the binding its script_name", l.to)
+		hint = fmt.Sprintf("use %s instead; if that is another Worker, "+
+			"give the binding its script_name", l.to)
 	}
 	if l != nil && l.entry == "exports" {
 		s = Warning // bindings with the old name continue to work for a while
@@ -212,7 +228,9 @@ func (k *checker) liveClasses() {
 		if _, isBound := k.bound[class]; isBound || k.registered[class] || !l.isLive() {
 			continue
 		}
-		k.add(Error, "lifecycle-without-class", l.path, fmt.Sprintf("class %s, live since %s, is not registered by the program", class, l.entry),
+		k.add(Error, "lifecycle-without-class", l.path,
+			fmt.Sprintf("class %s, live since %s, is not registered by the program",
+				class, l.entry),
 			fmt.Sprintf("%s; or end it: %s", k.howToRegister(class), howToEnd(class, l)))
 	}
 }
@@ -227,7 +245,8 @@ func (k *checker) howToRegister(class string) string {
 
 func (k *checker) howToCreate(class string) string {
 	if len(k.durableExports()) > 0 {
-		return fmt.Sprintf("add to exports: %q with type \"durable-object\" and storage \"sqlite\"", class)
+		return fmt.Sprintf("add to exports: %q with type \"durable-object\" and storage \"sqlite\"",
+			class)
 	}
 	return fmt.Sprintf("add a migration with a new tag and new_sqlite_classes [%q]", class)
 }
@@ -236,5 +255,6 @@ func howToEnd(class string, l *lifecycle) string {
 	if l.entry == "exports" {
 		return `give it the state "deleted" (its objects' data goes) or "renamed"`
 	}
-	return fmt.Sprintf("add a migration with a new tag and deleted_classes [%q] (its objects' data goes), or renamed_classes", class)
+	return fmt.Sprintf("add a migration with a new tag and deleted_classes [%q] (its objects' "+
+		"data goes), or renamed_classes", class)
 }

@@ -240,7 +240,8 @@ func (k *checker) compatibilityFlags() {
 		k.add(Error, "compatibility-flag", k.path("compatibility_date"),
 			fmt.Sprintf("compatibility_date %s is too old: %s %s, which is on from %s",
 				k.CompatibilityDate, need, f.name, f.from),
-			fmt.Sprintf("set compatibility_date to %s or later, or add %q to compatibility_flags", f.from, f.name))
+			fmt.Sprintf("set compatibility_date to %s or later, or add %q to compatibility_flags",
+				f.from, f.name))
 	}
 }
 
@@ -270,7 +271,9 @@ func (k *checker) cpuLimit() {
 			fmt.Sprintf("cpu_ms %v is not a whole number from 1 to %d", ms, maxCPU),
 			"the largest value is 300000 ms, 5 minutes; the default is 30000")
 	}
-	k.add(Warning, "cpu-limit-plan", at, "cpu_ms needs a Workers Paid plan: on the Free plan Cloudflare refuses the deploy, whatever the value",
+	k.add(Warning, "cpu-limit-plan", at,
+		"cpu_ms needs a Workers Paid plan: on the Free plan Cloudflare refuses the deploy, "+
+			"whatever the value",
 		"leave limits out for an account on the Free plan: its limit is fixed")
 }
 

@@ -113,7 +113,8 @@ func Find(dir string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("there is no wrangler config in %s"+
-		"\nhint: create a wrangler.jsonc there, with name, \"main\": \"build/entry.mjs\", compatibility_date, durable_objects and migrations", dir)
+		"\nhint: create a wrangler.jsonc there, with name, \"main\": \"build/entry.mjs\", "+
+		"compatibility_date, durable_objects and migrations", dir)
 }
 
 // Load reads a config with all its environments. Its errors contain file, line

@@ -64,7 +64,8 @@ func (c *Config) Environment(name string) (*Config, error) {
 	}
 	names := slices.Sorted(maps.Keys(c.Environments))
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%s has no environment %q; it has no environments at all\nhint: add env.%s to it",
+		return nil, fmt.Errorf("%s has no environment %q; it has no environments at all"+
+			"\nhint: add env.%s to it",
 			c.Path, name, name)
 	}
 	return nil, fmt.Errorf("%s has no environment %q\nhint: it has %s", c.Path, name,

@@ -30,8 +30,10 @@ func (e Export) stateName() string {
 
 func (k *checker) oneKindOfLifecycle() {
 	if len(k.durableExports()) > 0 && len(k.Migrations) > 0 {
-		k.add(Error, "exports-and-migrations", k.path("exports"), "classes are declared both in migrations and in exports",
-			"keep migrations; but if exports has been deployed, keep exports: you cannot go back from exports to migrations")
+		k.add(Error, "exports-and-migrations", k.path("exports"),
+			"classes are declared both in migrations and in exports",
+			"keep migrations; but if exports has been deployed, keep exports: "+
+				"you cannot go back from exports to migrations")
 	}
 }
 
@@ -96,7 +98,8 @@ func (k *checker) exportFields(name string, e Export, s exportState) {
 		path := k.path("exports", name, field)
 		switch value := values[field]; {
 		case field == "storage" && value != sqlite && value != legacyKV:
-			k.add(Error, "export-storage", path, fmt.Sprintf("the storage of %s in exports is %q", name, value),
+			k.add(Error, "export-storage", path,
+				fmt.Sprintf("the storage of %s in exports is %q", name, value),
 				`set it to "sqlite"; use "legacy-kv" only for a class that was created with key-value storage`)
 		case value == "":
 			k.add(Error, "export-field", path,
@@ -131,7 +134,10 @@ func (k *checker) renameTarget(class, to string) {
 	target, ok := k.Exports[to]
 	if to == class || !ok || target.Type != "durable-object" || target.stateName() != "created" {
 		k.add(Error, "export-rename-target", k.path("exports", class,
-			"renamed_to"), fmt.Sprintf("%s in exports is renamed to %s, which is not a live class in exports", class, to),
-			fmt.Sprintf("add to exports: %q with type \"durable-object\" and the storage that %s had", to, class))
+			"renamed_to"),
+			fmt.Sprintf("%s in exports is renamed to %s, which is not a live class in exports",
+				class, to),
+			fmt.Sprintf("add to exports: %q with type \"durable-object\" and the storage "+
+				"that %s had", to, class))
 	}
 }

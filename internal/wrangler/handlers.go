@@ -9,7 +9,8 @@ import (
 // handlers: a config can request events that no Go program handles. Cloudflare
 // would accept the deploy, but each event would fail.
 func (k *checker) handlers() {
-	hint := "handle the event in another Worker, in JavaScript, which calls this one; for an object's own schedule use its alarm"
+	hint := "handle the event in another Worker, in JavaScript, which calls this one; " +
+		"for an object's own schedule use its alarm"
 	if crons, _ := k.tableOf("triggers")["crons"].([]any); len(crons) > 0 {
 		k.add(Error, "no-handler", k.path("triggers", "crons"),
 			"triggers.crons is set, but a Go program has no handler for scheduled events", hint)

@@ -90,10 +90,14 @@ func (k *checker) tags() {
 			k.add(Error, "migration-tag", at, fmt.Sprintf("migration %d has no tag", i+1),
 				"give it a unique tag, such as "+k.nextTag())
 		case seen[m.Tag]:
-			k.add(Error, "duplicate-tag", at, fmt.Sprintf("the tag %q is taken by an earlier migration: wrangler would not know which of them has been applied", m.Tag),
+			k.add(Error, "duplicate-tag", at,
+				fmt.Sprintf("the tag %q is taken by an earlier migration: "+
+					"wrangler would not know which of them has been applied", m.Tag),
 				"give it a unique tag, such as "+k.nextTag())
 		case i > 0 && isBefore(m.Tag, k.Migrations[i-1].Tag):
-			k.add(Warning, "tag-order", at, fmt.Sprintf("the tag %q comes after %q: migrations are applied in the order of the file", m.Tag, k.Migrations[i-1].Tag),
+			k.add(Warning, "tag-order", at,
+				fmt.Sprintf("the tag %q comes after %q: migrations are applied in the order "+
+					"of the file", m.Tag, k.Migrations[i-1].Tag),
 				"add new migrations at the end, and never move one that has been deployed")
 		}
 		seen[m.Tag] = true
@@ -191,7 +195,8 @@ func (s *migration) leave(class string, to lifecycle, verb, path string) string 
 	if !was.isLive() {
 		s.fail("class-unknown", path, fmt.Sprintf("%s %s class %s, %s", s.entry, verb, class,
 			whyUnknown(was)),
-			"remove the step; but if a migration that created the class was removed from the file, put it back")
+			"remove the step; but if a migration that created the class was removed from the "+
+				"file, put it back")
 		return ""
 	}
 	to.entry, to.path = s.entry, path
@@ -214,9 +219,11 @@ func (s *migration) enter(class, storage, verb, path string) {
 	s.name(class, path)
 	s.className(class, path)
 	if was := s.classes[class]; was.isLive() {
-		s.fail("class-live", path, fmt.Sprintf("%s %s class %s, which has existed since %s", s.entry,
-			verb, class, was.entry),
-			"only one step can create a class: remove this step, or delete the class in an earlier migration, which deletes its objects' data")
+		s.fail("class-live", path,
+			fmt.Sprintf("%s %s class %s, which has existed since %s", s.entry,
+				verb, class, was.entry),
+			"only one step can create a class: remove this step, "+
+				"or delete the class in an earlier migration, which deletes its objects' data")
 		return
 	}
 	s.classes[class] = &lifecycle{state: live, storage: storage, entry: s.entry, path: path}
@@ -225,9 +232,12 @@ func (s *migration) enter(class, storage, verb, path string) {
 func (s *migration) create(class, storage, path string) {
 	if was := s.classes[class]; was.isLive() && was.storage != storage && was.storage != "" {
 		s.name(class, path)
-		s.fail("storage-switch", path, fmt.Sprintf("%s creates class %s with %s, but %s has given it %s, which cannot be switched",
-			s.entry, class, storageNames[storage], was.entry, storageNames[was.storage]),
-			fmt.Sprintf("give the new class another name, such as %sSQL; or delete %[1]s in an earlier migration, which deletes its objects' data", class))
+		s.fail("storage-switch", path,
+			fmt.Sprintf("%s creates class %s with %s, but %s has given it %s, "+
+				"which cannot be switched",
+				s.entry, class, storageNames[storage], was.entry, storageNames[was.storage]),
+			fmt.Sprintf("give the new class another name, such as %sSQL; "+
+				"or delete %[1]s in an earlier migration, which deletes its objects' data", class))
 		return
 	}
 	s.enter(class, storage, "creates", path)
@@ -239,8 +249,11 @@ func (s *migration) create(class, storage, path string) {
 // kvStorage warns of storage that new accounts cannot have
 // (https://developers.cloudflare.com/changelog/post/2026-07-09-restrict-new-kv-backed-namespaces/).
 func (k *checker) kvStorage(class, path, instead string) {
-	k.add(Warning, "kv-storage", path, fmt.Sprintf("class %s gets key-value storage: the Free plan does not have it, and since 2026-07-09 an account without such a class cannot create one", class),
-		fmt.Sprintf("use %s, unless the class was deployed like this: its storage cannot be changed", instead))
+	k.add(Warning, "kv-storage", path,
+		fmt.Sprintf("class %s gets key-value storage: the Free plan does not have it, "+
+			"and since 2026-07-09 an account without such a class cannot create one", class),
+		fmt.Sprintf("use %s, unless the class was deployed like this: "+
+			"its storage cannot be changed", instead))
 }
 
 func (s *migration) rename(r Rename, path string) {
@@ -267,7 +280,9 @@ func (s *migration) transfer(t Transfer, path string) {
 	}
 	if t.FromScript == s.Name {
 		s.fail("transfer-from-self", join(path,
-			"from_script"), fmt.Sprintf("%s transfers class %s from %s, which is this Worker itself", s.entry, t.From, t.FromScript),
+			"from_script"),
+			fmt.Sprintf("%s transfers class %s from %s, which is this Worker itself",
+				s.entry, t.From, t.FromScript),
 			"within one Worker, use renamed_classes")
 	}
 	s.enter(t.To, "", fmt.Sprintf("transfers %s of %s to", t.From, t.FromScript), join(path, "to"))
@@ -280,7 +295,9 @@ func (s *migration) twice() {
 		if s.failed[r.first] || s.failed[r.second] {
 			continue
 		}
-		s.add(Warning, "class-twice", r.second, fmt.Sprintf("%s names class %s twice: Cloudflare does not document the order of the steps in one migration", s.entry, r.class),
+		s.add(Warning, "class-twice", r.second,
+			fmt.Sprintf("%s names class %s twice: Cloudflare does not document the order of "+
+				"the steps in one migration", s.entry, r.class),
 			"put the later step into a separate migration")
 	}
 }
@@ -288,6 +305,7 @@ func (s *migration) twice() {
 func (k *checker) className(class, path string) {
 	if !jsname.IsIdentifier(class) || jsname.IsReserved(class) {
 		k.add(Error, "class-name", path, fmt.Sprintf("%q cannot be the name of a class", class),
-			"use letters, digits, _ and $, without a digit at the beginning, and no reserved word of JavaScript")
+			"use letters, digits, _ and $, without a digit at the beginning, "+
+				"and no reserved word of JavaScript")
 	}
 }

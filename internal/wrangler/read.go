@@ -48,7 +48,8 @@ func readFile(path string) (*file, error) {
 	}
 	if len(b) > maxSize {
 		return nil, fmt.Errorf("%s is larger than %d bytes, the limit for a config"+
-			"\nhint: check that this is the wrangler config, and keep data out of it", path, maxSize)
+			"\nhint: check that this is the wrangler config, and keep data out of it",
+			path, maxSize)
 	}
 	c := &file{isTOML: filepath.Ext(path) == ".toml", text: bytes.TrimPrefix(b, byteOrderMark)}
 	if at := c.tooDeep(); at >= 0 {

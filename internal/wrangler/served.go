@@ -90,12 +90,16 @@ func (c *Config) Unserved() error {
 	}
 	if len(names) > 0 {
 		return fmt.Errorf("%s has %s, which capdo serve cannot provide"+
-			"\nhint: leave it out in an environment for self-hosting, and choose that environment with --env",
+			"\nhint: leave it out in an environment for self-hosting, "+
+			"and choose that environment with --env",
 			c.Path, strings.Join(names, ", "))
 	}
 	for _, b := range c.DurableObjects.Bindings {
 		if b.ScriptName != "" && b.ScriptName != c.Name {
-			return fmt.Errorf("%s binds class %s of another Worker, %s, as %s: capdo serve runs only one Worker\nhint: move the class into this Worker", c.Path, b.ClassName, b.ScriptName, b.Name)
+			return fmt.Errorf("%s binds class %s of another Worker, %s, as %s: "+
+				"capdo serve runs only one Worker"+
+				"\nhint: move the class into this Worker",
+				c.Path, b.ClassName, b.ScriptName, b.Name)
 		}
 	}
 	return nil

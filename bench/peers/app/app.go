@@ -103,7 +103,8 @@ type thing struct {
 }
 
 func newThing(ctx context.Context, state *durable.State, _ *durable.Env) (*thing, error) {
-	_, err := state.Storage().SQL().Exec("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, n INTEGER, v TEXT)")
+	_, err := state.Storage().SQL().Exec(
+		"CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, n INTEGER, v TEXT)")
 	return &thing{state: state}, err
 }
 
@@ -145,7 +146,8 @@ func (o *thing) insert(_ context.Context, value string) (int64, error) {
 }
 
 // Seed fills the table of the object for scans.
-const Seed = "INSERT INTO t (n, v) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 10000) SELECT i, 'value ' || i FROM c WHERE (SELECT count(*) FROM t) = 0"
+const Seed = "INSERT INTO t (n, v) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 " +
+	"FROM c WHERE i < 10000) SELECT i, 'value ' || i FROM c WHERE (SELECT count(*) FROM t) = 0"
 
 // scan reads 10,000 rows and returns the sum of a column.
 func (o *thing) scan(_ context.Context, value string) (sum int64, err error) {

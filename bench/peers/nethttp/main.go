@@ -37,7 +37,9 @@ func newMux() http.Handler {
 	idempotent := dedupehttp.Idempotent(ledger,
 		func(*http.Request) (string, error) { return "bench", nil },
 		&dedupehttp.Options{Required: true})
-	mux.Handle("POST /charge", idempotent(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("POST /charge", idempotent(http.HandlerFunc(func(
+		w http.ResponseWriter, r *http.Request,
+	) {
 		answer(w, map[string]int64{"n": 1}, nil)
 	})))
 	mux.HandleFunc("POST /", post)

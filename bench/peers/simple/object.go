@@ -149,7 +149,8 @@ func (o *object) insert(f fields) (fields, error) {
 	return fields{N: int64(cursor.Call("one").Get("n").Int())}, nil
 }
 
-const seed = "INSERT INTO t (n, v) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 10000) SELECT i, 'value ' || i FROM c WHERE (SELECT count(*) FROM t) = 0"
+const seed = "INSERT INTO t (n, v) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 " +
+	"FROM c WHERE i < 10000) SELECT i, 'value ' || i FROM c WHERE (SELECT count(*) FROM t) = 0"
 
 func (o *object) scan(f fields) (fields, error) {
 	sql := o.storage.Get("sql")

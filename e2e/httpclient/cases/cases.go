@@ -131,6 +131,20 @@ func within(d time.Duration, path string) func(Env) string {
 	}
 }
 
+// errEnded is the cause of a context that ends.
+var errEnded = errors.New("ended on purpose")
+
+// endedAt returns a case whose context ends, with a cause, before the response
+// is complete.
+func endedAt(path string) func(Env) string {
+	return func(e Env) string {
+		ctx, cancel := context.WithCancelCause(e.Context)
+		e.Context = ctx
+		time.AfterFunc(200*time.Millisecond, func() { cancel(errEnded) })
+		return e.get(path)
+	}
+}
+
 // All lists the cases.
 var All = []Case{
 	{"GET", get("/echo")},
@@ -269,6 +283,14 @@ var All = []Case{
 		time.AfterFunc(200*time.Millisecond, cancel)
 		return e.get("/slow/body")
 	}},
+	{"a context that has ended, with a cause", func(e Env) string {
+		ctx, cancel := context.WithCancelCause(e.Context)
+		cancel(errEnded)
+		e.Context = ctx
+		return e.get("/echo")
+	}},
+	{"a context that ends before the header, with a cause", endedAt("/slow/header")},
+	{"a context that ends in the body, with a cause", endedAt("/slow/body")},
 	{"abort before the header", get("/abort/now")},
 	{"abort in a body of known length", get("/abort/length")},
 	{"abort in a stream", get("/abort/stream")},

@@ -95,7 +95,10 @@ func echo(w http.ResponseWriter, r *http.Request) {
 
 // seen are the request headers that are compared. Other headers depend on the
 // platform's connection.
-var seen = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Type", "Cookie", "Range", "Referer", "User-Agent", "X-Own", "X-Umlaut"}
+var seen = []string{
+	"Accept", "Accept-Encoding", "Authorization", "Content-Type", "Cookie", "Host", "Range",
+	"Referer", "User-Agent", "X-Own", "X-Umlaut",
+}
 
 func encoded(w http.ResponseWriter, r *http.Request) {
 	how := r.PathValue("how")

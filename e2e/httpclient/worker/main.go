@@ -132,7 +132,9 @@ func hold(w http.ResponseWriter, e cases.Env) {
 
 func main() {
 	durable.Register("Site", NewSite)
-	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+	durable.HandleFetch(func(
+		ctx context.Context, env *durable.Env, r *durable.Request,
+	) (*durable.Response, error) {
 		return durablehttp.Serve(ctx, handler(env), r)
 	})
 	durable.Run()

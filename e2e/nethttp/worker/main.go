@@ -32,7 +32,9 @@ func (p plain) Flush() { p.ResponseWriter.(http.Flusher).Flush() }
 
 func main() {
 	durable.Register("Site", NewSite)
-	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+	durable.HandleFetch(func(
+		ctx context.Context, env *durable.Env, r *durable.Request,
+	) (*durable.Response, error) {
 		way := http.Header(r.Header).Get("X-Way")
 		if way == "" {
 			return durablehttp.Serve(ctx, handler, r)
@@ -41,7 +43,9 @@ func main() {
 		if way == "object" {
 			return stub.Fetch(ctx, r)
 		}
-		return durablehttp.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		return durablehttp.Serve(ctx, http.HandlerFunc(func(
+			w http.ResponseWriter, r *http.Request,
+		) {
 			if way == "copied" {
 				w = plain{w}
 			}

@@ -24,7 +24,9 @@ func newAccount(_ context.Context, state *durable.State, env *durable.Env) (*acc
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := dodedupe.Embed(state, &dodedupe.EmbedOptions{OnExpired: func(ctx context.Context, e dodedupe.Expired) error {
+	ledger, err := dodedupe.Embed(state, &dodedupe.EmbedOptions{OnExpired: func(
+		ctx context.Context, e dodedupe.Expired,
+	) error {
 		return expired(ctx, env, "embedded", e)
 	}})
 	if err != nil {
@@ -103,7 +105,9 @@ func (a *account) performAlone(ctx context.Context, q url.Values, told *answer) 
 	}
 	opts := &dodedupe.OnceOptions{Fingerprint: []byte(q.Get("fingerprint")),
 		TTL: milliseconds(q, "ttl")}
-	result, replayed, err := a.ledger.Once(ctx, []byte(q.Get("key")), opts, func(fence int64) ([]byte, error) {
+	result, replayed, err := a.ledger.Once(ctx, []byte(q.Get("key")), opts, func(
+		fence int64,
+	) ([]byte, error) {
 		told.Fence = fence
 		err := a.effect(q)
 		if err == nil && q.Has("rollback") {

@@ -76,7 +76,9 @@ func performDo(ctx context.Context, env *durable.Env, q url.Values, a *answer) e
 		after: q.Get("after") == "true"}
 	opts := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: milliseconds(q, "lease"),
 		Wait: milliseconds(q, "wait")}}
-	result, err := dedupe.Do(ctx, ledger, []byte(q.Get("key")), opts, func(ctx context.Context, c dedupe.Claim) ([]byte, error) {
+	result, err := dedupe.Do(ctx, ledger, []byte(q.Get("key")), opts, func(
+		ctx context.Context, c dedupe.Claim,
+	) ([]byte, error) {
 		return work(ctx, env, q, &c)
 	})
 	if err == nil || errors.Is(err, dedupe.ErrResultTooLarge) {

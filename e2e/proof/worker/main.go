@@ -47,7 +47,9 @@ func main() {
 }
 
 func registerLedger(class, target string) {
-	dodedupe.RegisterLedger(class, &dodedupe.LedgerClassOptions{OnExpired: func(ctx context.Context, env *durable.Env, e dodedupe.Expired) error {
+	dodedupe.RegisterLedger(class, &dodedupe.LedgerClassOptions{OnExpired: func(
+		ctx context.Context, env *durable.Env, e dodedupe.Expired,
+	) error {
 		return expired(ctx, env, target, e)
 	}})
 }

@@ -100,7 +100,9 @@ func main() {
 		durable.Func[*Lab]("list", (*Lab).List))
 	dodedupe.RegisterStore("Dedupe")
 	dodedupe.RegisterLedger("Ledger", nil)
-	durable.HandleFetch(func(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
+	durable.HandleFetch(func(
+		ctx context.Context, env *durable.Env, r *durable.Request,
+	) (*durable.Response, error) {
 		if strings.Contains(r.URL, "status=") {
 			return raw(r)
 		}

@@ -114,11 +114,15 @@ func forward(w http.ResponseWriter, r *http.Request, binding string) {
 }
 
 func main() {
-	durable.Register("Chat", func(_ context.Context, state *durable.State, _ *durable.Env) (*Chat, error) {
+	durable.Register("Chat", func(
+		_ context.Context, state *durable.State, _ *durable.Env,
+	) (*Chat, error) {
 		built++
 		return &Chat{state}, nil
 	})
-	durable.Register("Stuck", func(_ context.Context, state *durable.State, _ *durable.Env) (*Stuck, error) {
+	durable.Register("Stuck", func(
+		_ context.Context, state *durable.State, _ *durable.Env,
+	) (*Stuck, error) {
 		return &Stuck{state}, nil
 	})
 	mux := http.NewServeMux()

@@ -200,7 +200,8 @@ func (d *delivery) start(
 		defer func() {
 			if p := recover(); p != nil {
 				text := panicText(p)
-				println("panic: " + text + " [recovered by capdo; it is the alarm's error]\n" + stack())
+				println("panic: " + text +
+					" [recovered by capdo; it is the alarm's error]\n" + stack())
 				err = effect.Chain(errPanic, errors.New(text))
 			}
 			end(err)

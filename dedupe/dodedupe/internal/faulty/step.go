@@ -104,7 +104,8 @@ func (r run) attempt(s *Step, at At) (hit bool) {
 	case !errors.Is(err, ErrInjected):
 		r.Errorf("the fault is not reported: %s, %v", got, err)
 	case effect.Definite(err) && s.State() != before:
-		r.Errorf("the error says that nothing was changed: %v\n%s became\n%s", err, before, s.State())
+		r.Errorf("the error says that nothing was changed: %v\n%s became\n%s",
+			err, before, s.State())
 	case s.State() != r.before && s.State() != r.after:
 		r.Errorf("stored: %s\nwant %s\nor %s", s.State(), r.before, r.after)
 	}
@@ -150,6 +151,7 @@ func (r run) giveUp(s *Step, first At, evict bool) {
 		s.Evict()
 	}
 	if err := s.Other(); err != nil || *s.Alarm == 0 || !s.IsArmed() {
-		r.Errorf("fault %v, evicted %v, and then another operation: %v, alarm at noon%+d", first, evict, err, *s.Alarm-Noon)
+		r.Errorf("fault %v, evicted %v, and then another operation: %v, alarm at noon%+d",
+			first, evict, err, *s.Alarm-Noon)
 	}
 }
