@@ -51,6 +51,8 @@ func main() {
 		"instead record the CPU use of one kind of work in one peer, to this file, for go tool pprof")
 	count := flag.Bool("crossings", false,
 		"instead count how often a request crosses between JavaScript and Go")
+	allocs := flag.Int("allocations", 0,
+		"instead count Go's heap allocations per claim, over this number of claims of each kind")
 	again := flag.Bool("report", false,
 		"instead write the page and the charts again, from results/results.json")
 	grow := flag.Bool("growth", false, "instead measure how cost grows, and write GROWTH.md; "+
@@ -80,6 +82,8 @@ func main() {
 	case err != nil:
 	case *again:
 		r, err = readResults(*out)
+	case *allocs > 0:
+		err = printAllocations(ctx, os.Stdout, *allocs)
 	case *count:
 		err = p.printCrossings(ctx, os.Stdout)
 	case *pprof != "":
