@@ -177,13 +177,20 @@ func serveFetch(
 	ctx context.Context, i *jsrt.Invocation, args []any,
 	serve func(context.Context, *Env, *Request) (*Response, error),
 ) (any, error) {
-	r := &Request{Method: args[0].(string), URL: args[1].(string), Header: headerMap(args[2])}
+	event := &struct { // one allocation for both
+		Request
+		Env
+	}{Request: Request{
+		Method: args[0].(string), URL: args[1].(string), Header: headerMap(args[2]),
+	}}
+	r := &event.Request
 	if body := incoming(ctx, args[3]); body != nil {
 		r.Body = body
 	}
 	var env *Env
 	if len(args) > 4 {
-		env = &Env{ref: args[4].(*jsrt.Ref)}
+		env = &event.Env
+		env.ref = args[4].(*jsrt.Ref)
 	}
 	resp, err := serve(ctx, env, r)
 	switch {
@@ -254,36 +261,44 @@ func outgoingHeader(h map[string][]string) any {
 	return list
 }
 
-// headerMap parses the text that headerText of host.mjs writes.
+// headerMap parses the text that headerText of host.mjs writes: names and values
+// in turn, each on its own line.
 func headerMap(v any) map[string][]string {
 	text, _ := v.(string)
+	text = canonical(text)
 	n := strings.Count(text, "\n") / 2
 	h, values := make(map[string][]string, n), make([]string, 0, n)
 	for text != "" {
 		var name, value string
 		name, text, _ = strings.Cut(text, "\n")
 		value, text, _ = strings.Cut(text, "\n")
-		k := canonical(name)
-		if before, ok := h[k]; ok {
-			h[k] = append(before, value)
+		if before, ok := h[name]; ok {
+			h[name] = append(before, value)
 			continue
 		}
 		values = append(values, value)
-		h[k] = values[len(values)-1 : len(values) : len(values)]
+		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return h
 }
 
-// canonical is textproto.CanonicalMIMEHeaderKey for the lower-case names that
-// JavaScript's Headers have.
-func canonical(k string) string {
+// canonical changes the names in a header's text, which JavaScript's Headers
+// have in lower case, as textproto.CanonicalMIMEHeaderKey does.
+func canonical(text string) string {
 	var b strings.Builder
-	b.Grow(len(k))
-	for i := range len(k) {
-		c := k[i]
-		if (i == 0 || k[i-1] == '-') && 'a' <= c && c <= 'z' {
+	b.Grow(len(text))
+	inName, upper := true, true
+	for i := range len(text) {
+		c := text[i]
+		if c == '\n' {
+			inName, upper = !inName, true
+			b.WriteByte(c)
+			continue
+		}
+		if inName && upper && 'a' <= c && c <= 'z' {
 			c -= 'a' - 'A'
 		}
+		upper = c == '-'
 		b.WriteByte(c)
 	}
 	return b.String()
