@@ -52,6 +52,8 @@ func main() {
 			"for go tool pprof")
 	count := flag.Bool("crossings", false,
 		"instead count how often a request crosses between JavaScript and Go")
+	allocs := flag.Int("allocations", 0,
+		"instead count Go's heap allocations per claim, over this number of claims of each kind")
 	again := flag.Bool("report", false,
 		"instead write the page and the charts again, from results/results.json")
 	grow := flag.Bool("growth", false, "instead measure how cost grows, and write GROWTH.md; "+
@@ -81,6 +83,8 @@ func main() {
 	case err != nil:
 	case *again:
 		r, err = readResults(*out)
+	case *allocs > 0:
+		err = printAllocations(ctx, os.Stdout, *allocs)
 	case *count:
 		err = p.printCrossings(ctx, os.Stdout)
 	case *pprof != "":

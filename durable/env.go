@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"flow.internal/capdo/internal/jsrt"
+	"flow.internal/capdo/internal/plain"
 )
 
 // Env is the Worker's environment: its bindings, from the wrangler config. It
@@ -40,7 +41,8 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 	if e == nil {
 		return nil, errNoEnv
 	}
-	v, err := e.ref.Context().Host().Call("namespace", e.ref, binding)
+	host := e.ref.Context().Host()
+	v, err := host.Call("namespace", e.ref, plain.Argument(binding))
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -49,7 +51,7 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 		return nil, &wrapped{"durable: " + ErrNoBinding.Error() + ": " + strconv.Quote(binding) +
 			" (bindings of this Worker: " + e.bindings() + ")", ErrNoBinding}
 	}
-	return &Namespace{ref: ref, binding: binding}, nil
+	return &Namespace{ref: ref, host: host, binding: binding}, nil
 }
 
 // Object returns a stub for the object of that name behind a binding, as

@@ -179,13 +179,18 @@ func serveFetch(
 ) (any, error) {
 	method, head, _ := strings.Cut(args[0].(string), "\n")
 	url, headers, _ := strings.Cut(head, "\n")
-	r := &Request{Method: method, URL: url, Header: headerMap(headers)}
+	event := &struct { // one allocation for both
+		Request
+		Env
+	}{Request: Request{Method: method, URL: url, Header: headerMap(headers)}}
+	r := &event.Request
 	if body := incoming(ctx, args[1]); body != nil {
 		r.Body = body
 	}
 	var env *Env
 	if len(args) > 2 {
-		env = &Env{ref: args[2].(*jsrt.Ref)}
+		env = &event.Env
+		env.ref = args[2].(*jsrt.Ref)
 	}
 	resp, err := serve(ctx, env, r)
 	switch {
@@ -256,55 +261,38 @@ func outgoingHeader(h map[string][]string) any {
 	return list
 }
 
-// headerMap parses the text that headerText of host.mjs writes.
+// headerMap parses the text that headerText of host.mjs writes: names and values
+// in turn, each on its own line. All names together take one allocation.
 func headerMap(text string) map[string][]string {
 	n := strings.Count(text, "\n") / 2
 	h, values := make(map[string][]string, n), make([]string, 0, n)
+	var names strings.Builder
+	names.Grow(len(text)) // so that it never moves
 	for text != "" {
 		var name, value string
 		name, text, _ = strings.Cut(text, "\n")
 		value, text, _ = strings.Cut(text, "\n")
-		k, ok := canonicalNames[name]
-		if !ok {
-			k = canonical(name)
-		}
-		if before, ok := h[k]; ok {
-			h[k] = append(before, value)
+		name = canonical(&names, name)
+		if before, ok := h[name]; ok {
+			h[name] = append(before, value)
 			continue
 		}
 		values = append(values, value)
-		h[k] = values[len(values)-1 : len(values) : len(values)]
+		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return h
 }
 
-// canonicalNames saves the names that most requests have from being made each
-// time.
-var canonicalNames = namesByLowerCase("Accept", "Accept-Encoding", "Accept-Language",
-	"Authorization", "Cache-Control", "Cf-Connecting-Ip", "Cf-Ipcountry", "Cf-Ray", "Cf-Visitor",
-	"Connection", "Content-Length", "Content-Type", "Cookie", "Date", "Etag", "Host",
-	"Idempotency-Key", "If-None-Match", "Origin", "Range", "Referer", "Set-Cookie", "Traceparent",
-	"Upgrade", "User-Agent", "Vary", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-Ip")
-
-func namesByLowerCase(names ...string) map[string]string {
-	m := make(map[string]string, len(names))
-	for _, name := range names {
-		m[strings.ToLower(name)] = name
-	}
-	return m
-}
-
 // canonical is textproto.CanonicalMIMEHeaderKey for the lower-case names that
-// JavaScript's Headers have.
-func canonical(k string) string {
-	var b strings.Builder
-	b.Grow(len(k))
-	for i := range len(k) {
-		c := k[i]
-		if (i == 0 || k[i-1] == '-') && 'a' <= c && c <= 'z' {
+// JavaScript's Headers have. It appends the result to names.
+func canonical(names *strings.Builder, name string) string {
+	start := names.Len()
+	for i := range len(name) {
+		c := name[i]
+		if (i == 0 || name[i-1] == '-') && 'a' <= c && c <= 'z' {
 			c -= 'a' - 'A'
 		}
-		b.WriteByte(c)
+		names.WriteByte(c)
 	}
-	return b.String()
+	return names.String()[start:]
 }

@@ -23,10 +23,12 @@ type KV struct {
 
 // Get returns the value stored under key, and whether there is one. Get, Put
 // and Delete fail with [ErrNoSQL] if the class is not backed by SQLite.
-func (kv *KV) Get(key string) (value any, ok bool, err error) { return stored(kv.getPlain(key)) }
+func (kv *KV) Get(key string) (value any, ok bool, err error) {
+	return stored(kv.get(key, []any{key}))
+}
 
-// getPlain also returns values that stayed in JavaScript.
-func (kv *KV) getPlain(key string) (value any, ok bool, err error) {
+// get also returns values that stayed in JavaScript.
+func (kv *KV) get(key string, args []any) (value any, ok bool, err error) {
 	ref, err := kv.storage.part("kv", &kv.ref)
 	if err != nil {
 		return nil, false, err
@@ -34,7 +36,7 @@ func (kv *KV) getPlain(key string) (value any, ok bool, err error) {
 	if err := checkKeyText(key); err != nil {
 		return nil, false, err
 	}
-	value, ok, err = ref.Lookup("get", key)
+	value, ok, err = ref.Lookup("get", args...)
 	return value, ok, classify(err)
 }
 
@@ -51,13 +53,15 @@ func (kv *KV) Put(key string, value any) error {
 	return put(ref, key, value)
 }
 
-func put(ref *jsrt.Ref, key string, value any) error {
+func put(ref *jsrt.Ref, key, value any) error {
 	_, err := ref.Call("put", key, value)
 	return classify(err)
 }
 
 func init() {
-	plain.Get = func(kv any, key string) (any, bool, error) { return kv.(*KV).getPlain(key) }
+	plain.Get = func(kv any, key string) (any, bool, error) {
+		return kv.(*KV).get(key, plain.Arguments(key))
+	}
 	plain.GetAsync = func(ctx context.Context, storage any, key string) (any, bool, error) {
 		return storage.(*Storage).getPlain(ctx, key)
 	}
@@ -75,7 +79,7 @@ func (kv *KV) putPlain(key string, value any) error {
 	if err := kv.storage.backend.checkPlain(key, value); err != nil {
 		return err
 	}
-	return put(ref, key, value)
+	return put(ref, plain.Argument(key), value)
 }
 
 // checkPlain is checkEntry for text and bytes.

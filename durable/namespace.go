@@ -6,12 +6,14 @@ import (
 
 	"flow.internal/capdo/internal/direct"
 	"flow.internal/capdo/internal/jsrt"
+	"flow.internal/capdo/internal/plain"
 )
 
 // Namespace is a Durable Object namespace: the objects of one class, reached
 // through a binding.
 type Namespace struct {
 	ref     *jsrt.Ref
+	host    *jsrt.Ref // see jsrt.Context.Host
 	binding string
 }
 
@@ -33,7 +35,7 @@ func (n *Namespace) Jurisdiction(jurisdiction string) (*Namespace, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	return &Namespace{v.(*jsrt.Ref), n.binding + " in " + jurisdiction}, nil
+	return &Namespace{v.(*jsrt.Ref), n.host, n.binding + " in " + jurisdiction}, nil
 }
 
 // ID names one object of a namespace.
@@ -194,7 +196,7 @@ func init() {
 		if !n.ref.Context().IsStateless() {
 			return n.callByStub(ctx, name, method, args)
 		}
-		v, sent, err := n.ref.Context().Host().Send(ctx, "callByName", n.ref, name, method, args)
+		v, sent, err := n.host.Send(ctx, "callByName", n.ref, name, plain.Argument(method), args)
 		result, _ = v.([]byte)
 		return result, sent, classify(err)
 	}

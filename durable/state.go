@@ -24,7 +24,14 @@ func newState(ref *jsrt.Ref) (*State, error) {
 		return nil, classify(err)
 	}
 	s := v.(*jsrt.Ref)
-	return &State{ref: ref, storage: &Storage{AsyncKV: AsyncKV{s, &backend{storage: s}}}}, nil
+	all := &struct { // one allocation for the three
+		State
+		Storage
+		backend
+	}{State: State{ref: ref}, backend: backend{storage: s}}
+	all.Storage.AsyncKV = AsyncKV{s, &all.backend}
+	all.State.storage = &all.Storage
+	return &all.State, nil
 }
 
 // ID returns the object's id. If the object was called by a name of at most

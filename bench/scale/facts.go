@@ -6,8 +6,6 @@ import "math"
 
 // Sizes that were measured, and those that Cloudflare documents.
 const (
-	databaseSize = 12 << 10  // an object per key: a SQLite database
-	recordSize   = 944       // a record in a bucket, without its result
 	resultSize   = 200       // what the tables assume, as capdo cost does
 	objectMemory = 290 << 10 // of workerd's process, per object in memory
 	goMemory     = 530       // … of the Go program

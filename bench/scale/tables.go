@@ -131,14 +131,14 @@ func restTable() *Table {
 		"GB in all", "$ a month to store",
 	}}
 	r := rand.New(rand.NewPCG(4, 4))
+	alone, inBucket := opcost.SizeOfKey(resultSize), opcost.SizeInBucket(resultSize)
 	for _, keys := range []float64{1e6, 1e9} {
-		t.add(number(keys), "PerKey", number(keys), "1", gb((databaseSize+resultSize)/1e9),
-			gb(keys*(databaseSize+resultSize)/1e9),
-			dollars(storing(keys*(databaseSize+resultSize)/1e9)))
+		t.add(number(keys), "PerKey", number(keys), "1", gb(alone/1e9), gb(keys*alone/1e9),
+			dollars(storing(keys*alone/1e9)))
 		for _, n := range []int{16, 256, 1024, 4096, 65_536} {
 			most := fullest(keys, n, r)
-			each := databaseSize + most*(recordSize+resultSize)
-			all := float64(n)*databaseSize + keys*(recordSize+resultSize)
+			each := opcost.BucketSize + most*inBucket
+			all := float64(n)*opcost.BucketSize + keys*inBucket
 			fits := gb(each / 1e9)
 			if each > objectSize {
 				fits += " (too much)"

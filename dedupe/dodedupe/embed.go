@@ -106,7 +106,8 @@ func embed(state *durable.State, opts *EmbedOptions) (*Embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := engine.Config{Clock: unixMilli, Waiters: isolateWaiters, Tenant: tenantOf(id)}
+	tenant := func() (string, error) { return tenantOf(id), nil }
+	config := engine.Config{Clock: unixMilli, Waiters: isolateWaiters, Tenant: tenant}
 	config.Enter = func(ctx context.Context) (bool, func(), error) {
 		return section.Enter(ctx, state.Storage())
 	}

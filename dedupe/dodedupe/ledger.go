@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"flow.internal/capdo/dedupe"
@@ -75,9 +76,30 @@ func newLedger(call caller, opts *LedgerOptions) (*Ledger, error) {
 	if opts.Mapping.invalid != 0 {
 		return nil, fail(opNewLedger, ErrBuckets)
 	}
-	scope := base64.RawURLEncoding.EncodeToString([]byte(opts.Scope))
-	identity := providerName + ":" + opts.binding() + ":" + scope + ":" + opts.Mapping.String()
+	identity := identityOf(opts.binding(), opts.Scope, opts.Mapping)
 	return &Ledger{call, opts.Scope, opts.DefaultTTL, opts.Mapping, identity}, nil
+}
+
+// lastIdentity is the identity of the last ledger: most programs make the same
+// one for each request.
+var lastIdentity atomic.Pointer[identified]
+
+type identified struct {
+	binding, scope string
+	mapping        Mapping
+	identity       string
+}
+
+// identityOf returns the identity of a ledger, which its claims carry.
+func identityOf(binding, scope string, m Mapping) string {
+	last := lastIdentity.Load()
+	if last == nil || last.binding != binding || last.scope != scope || last.mapping != m {
+		text := base64.RawURLEncoding.EncodeToString([]byte(scope))
+		last = &identified{binding, scope, m,
+			providerName + ":" + binding + ":" + text + ":" + m.String()}
+		lastIdentity.Store(last)
+	}
+	return last.identity
 }
 
 func (o *LedgerOptions) binding() string {

@@ -12,6 +12,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/internal/budget"
+	"flow.internal/capdo/internal/plain"
 )
 
 // LedgerClassOptions configures the class of [RegisterLedger]. Nil means the
@@ -81,6 +82,16 @@ var ledgerMethods = []ledgerMethod{
 	{wire.MethodReserve, (*ledgerObject).reserve},
 }
 
+// Calls with these names allocate less.
+var _ = []string{
+	plain.Constant(defaultLedgerBinding),
+	plain.Constant(wire.MethodClaim),
+	plain.Constant(wire.MethodComplete),
+	plain.Constant(wire.MethodExtend),
+	plain.Constant(wire.MethodNext),
+	plain.Constant(wire.MethodReserve),
+}
+
 func (m ledgerMethod) serve(o *ledgerObject, ctx context.Context, msg []byte) ([]byte, error) {
 	if o.unusable != nil {
 		return wire.Reply(nil, effect.None(o.unusable))
@@ -112,14 +123,22 @@ func newLedgerObject(
 	if err != nil {
 		return nil, err
 	}
-	id, err := state.ID()
-	if err != nil {
-		return nil, err
-	}
 	o := &ledgerObject{}
-	config := engine.Config{Clock: unixMilli, Waiters: isolateWaiters, Tenant: tenantOf(id)}
+	// Few objects need their id, and reading it takes time.
+	tenant := func() (string, error) {
+		id, err := state.ID()
+		if err != nil {
+			return "", err
+		}
+		return tenantOf(id), nil
+	}
+	config := engine.Config{Clock: unixMilli, Waiters: isolateWaiters, Tenant: tenant}
 	if opts != nil && opts.OnExpired != nil {
 		config.Notify = func(ctx context.Context, key string, e *entry.Entry) error {
+			id, err := state.ID()
+			if err != nil {
+				return err
+			}
 			name, err := o.name(id, key)
 			if err != nil {
 				return err

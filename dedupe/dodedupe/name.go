@@ -20,11 +20,18 @@ const (
 // pairs of scope and key share a name. Do not change the form: another name is
 // another object, so every live record would be lost.
 func objectName(kind, scope string, key []byte) string {
-	return objectPrefix(kind, scope) + base64.RawURLEncoding.EncodeToString(key)
+	var short [256]byte // on the stack
+	return string(base64.RawURLEncoding.AppendEncode(appendPrefix(short[:0], kind, scope), key))
 }
 
 func objectPrefix(kind, scope string) string {
-	return "capdo." + kind + ".v1:" + base64.RawURLEncoding.EncodeToString([]byte(scope)) + ":"
+	var short [256]byte
+	return string(appendPrefix(short[:0], kind, scope))
+}
+
+func appendPrefix(b []byte, kind, scope string) []byte {
+	b = append(append(append(b, "capdo."...), kind...), ".v1:"...)
+	return append(base64.RawURLEncoding.AppendEncode(b, []byte(scope)), ':')
 }
 
 // parseObjectName returns the scope of an object and its key. The key is nil if

@@ -12,6 +12,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/reservation"
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/internal/plain"
 )
 
 // StoreOptions configures a [Store]. Nil means the defaults.
@@ -74,8 +75,13 @@ func (o *StoreOptions) binding() string {
 	case o != nil && o.Mapping.buckets != 0:
 		return defaultLedgerBinding
 	}
-	return "DEDUPE"
+	return defaultStoreBinding
 }
+
+const defaultStoreBinding = "DEDUPE"
+
+// Calls with these names allocate less.
+var _ = []string{plain.Constant(defaultStoreBinding), plain.Constant(wire.MethodPut)}
 
 func newStore(call caller, opts *StoreOptions) (*Store, error) {
 	if opts == nil {

@@ -48,6 +48,8 @@ type mix struct {
 	gogc   string
 	faults []string // faults that happen from time to time
 	within time.Duration
+	// keys: clients claim new keys of a ledger, instead of running operations
+	keys bool
 }
 
 // If workerd resets an object without a notification, a lock that the object
@@ -58,15 +60,16 @@ const quick, slow = 30 * time.Second, 90 * time.Second
 // workerd 1.20261117 crashes ("Promise callback destroyed itself") when an
 // object is reset that only itself is connected to.
 var mixes = []mix{
-	{"without faults", "100", nil, quick},
-	{"without faults and with much garbage collection", "1", nil, quick},
-	{"with aborts, evictions and cancellations", "1", []string{"abort", "evict", "evict", "gc"}, quick},
-	{"with crashes", "100", []string{"crash", "terminate", "abort", "evict", "gc"}, quick},
-	{"with crashes and much garbage collection", "1", []string{"crash", "terminate", "abort", "evict", "gc"}, quick},
+	{"without faults", "100", nil, quick, false},
+	{"without faults and with much garbage collection", "1", nil, quick, false},
+	{"with aborts, evictions and cancellations", "1", []string{"abort", "evict", "evict", "gc"}, quick, false},
+	{"with crashes", "100", []string{"crash", "terminate", "abort", "evict", "gc"}, quick, false},
+	{"with crashes and much garbage collection", "1", []string{"crash", "terminate", "abort", "evict", "gc"}, quick, false},
+	{"with new keys of a ledger", "100", nil, slow, true},
 }
 
 // resets resets whole isolates, without notifying the program.
-var resets = mix{"with resets", "1", []string{"abortAll", "abort", "evict", "crash", "gc"}, slow}
+var resets = mix{"with resets", "1", []string{"abortAll", "abort", "evict", "crash", "gc"}, slow, false}
 
 // firstSeed returns the requested seed, or a new one.
 func firstSeed() uint64 {
@@ -110,7 +113,11 @@ func (l *lab) disturbed(seed uint64, d time.Duration) {
 	end := time.Now().Add(d)
 	const clients = 12
 	for i := range clients {
-		wg.Go(func() { l.client(i, rand.New(rand.NewPCG(seed, uint64(i))), end) })
+		client := l.client
+		if l.keys {
+			client = l.keyClient
+		}
+		wg.Go(func() { client(i, rand.New(rand.NewPCG(seed, uint64(i))), end) })
 	}
 	if len(l.faults) > 0 {
 		wg.Go(func() { l.disturb(rand.New(rand.NewPCG(seed, clients)), end) })

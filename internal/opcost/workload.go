@@ -26,13 +26,6 @@ type Workload struct {
 	CPUNew, CPUDuplicate time.Duration `json:"-"`
 }
 
-// Sizes on disk, in bytes. An object of one key is a database. In a bucket, a
-// key took 944 bytes in make load: 18 MiB for 20,000 keys.
-const (
-	databaseSize = 12 << 10
-	recordSize   = 944
-)
-
 const month = price.Days * 24 * time.Hour
 
 // Estimate is what a workload uses in a month.
@@ -99,9 +92,9 @@ func (w *Workload) activeSeconds(requests float64) float64 {
 
 // stored returns the stored data in GB.
 func (w *Workload) stored(live float64) float64 {
-	bytes := live * float64(databaseSize+w.Result)
+	bytes := live * SizeOfKey(w.Result)
 	if w.Buckets > 0 {
-		bytes = float64(w.Buckets)*databaseSize + live*float64(recordSize+w.Result)
+		bytes = float64(w.Buckets)*BucketSize + live*SizeInBucket(w.Result)
 	}
 	return bytes / 1e9
 }

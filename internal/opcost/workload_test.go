@@ -33,22 +33,22 @@ func TestEstimate(t *testing.T) {
 		n    int
 		want price.Usage
 	}{
-		// Claim 2 rows, complete 1, alarm 1. 30,000 databases of 12 KiB + 100.
-		{"per key", nil, 0, usage(2.8e6, 3584, 900_000*(3+1+3)+100_000, 3.6e6, 0.37164)},
-		// Claim 2, complete 1, alarm 3. 30,000 records of 944 + 100 bytes, four databases.
-		{"in buckets", nil, 4, usage(2.8e6, 3584, 900_000*(0+2+13)+100_000, 5.4e6, 0.031369152)},
+		// Claim 2 rows, complete 1, alarm 1. 30,000 databases of 12 KiB.
+		{"per key", nil, 0, usage(2.8e6, 3584, 900_000*(3+1+3)+100_000, 3.6e6, 0.36864)},
+		// Claim 2, complete 1, alarm 3. 30,000 records of 295 bytes, four databases.
+		{"in buckets", nil, 4, usage(2.8e6, 3584, 900_000*(0+2+13)+100_000, 5.4e6, (4*16384+30_000*295)/1e9)},
 		// Complete writes 2.
-		{"with OnExpired", func(w *Workload) { w.OnExpired = true }, 4, usage(2.8e6, 3584, 13.6e6, 6.3e6, 0.031369152)},
+		{"with OnExpired", func(w *Workload) { w.OnExpired = true }, 4, usage(2.8e6, 3584, 13.6e6, 6.3e6, (4*16384+30_000*295)/1e9)},
 		// In 25 s the holder extends its lease twice: two more requests and
 		// rows, 4 more reads.
-		{"long work", func(w *Workload) { w.Work = 25 * time.Second }, 4, usage(4.6e6, 5888, 17.2e6, 7.2e6, 0.031369152)},
+		{"long work", func(w *Workload) { w.Work = 25 * time.Second }, 4, usage(4.6e6, 5888, 17.2e6, 7.2e6, (4*16384+30_000*295)/1e9)},
 		// At any time there are 2.5 keys: each finds its bucket empty, 3 rows
 		// and 2 reads.
 		{"more buckets than keys", func(w *Workload) { w.TTL = 7200 * time.Millisecond }, 16,
-			usage(2.8e6, 3584, 15.4e6, 6.3e6, (16*12288+2.5*1044)/1e9)},
+			usage(2.8e6, 3584, 15.4e6, 6.3e6, (16*16384+2.5*295)/1e9)},
 		// A bucket cannot be active for longer than the month.
 		{"a bucket that is always active", func(w *Workload) { w.Active = time.Second }, 1,
-			usage(2.8e6, 30*86400*0.128, 13.6e6, 5.4e6, (12288+30_000*1044)/1e9)},
+			usage(2.8e6, 30*86400*0.128, 13.6e6, 5.4e6, (16384+30_000*295)/1e9)},
 	}
 	for _, tt := range tests {
 		w := workload(tt.n)

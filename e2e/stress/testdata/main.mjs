@@ -6,6 +6,7 @@ import program from "./app.wasm";
 import * as entry from "./entry.mjs";
 import { Runtime } from "./runtime.mjs";
 import { start, stats } from "./shim.mjs";
+export { Ledger } from "./entry.mjs";
 
 start(() => new Runtime(program, { env: { GOGC: bindings.GOGC } }));
 

@@ -144,6 +144,8 @@ func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.
 		} else {
 			out, err = run(ctx, p, &op)
 		}
+	case "/live":
+		err = live(ctx, env, q)
 	case "/added":
 		stub := p.stub(q.Get("object"))
 		out, err = durable.Call[Added](ctx, stub, "added", q.Get("prefix"))

@@ -24,7 +24,7 @@ type Config struct {
 	// Waiters limits how many callers wait, in all objects together; nil means
 	// no limit.
 	Waiters *budget.Budget
-	Tenant  string // whom they count for
+	Tenant  func() (string, error) // whom they count for; nil means nobody
 }
 
 // core is an instance of an object: its access to storage, and what it
@@ -80,37 +80,30 @@ func (c *core) emptied() {
 	c.nameStored = false
 }
 
-// lock begins a step, and unlock ends it. If user code runs transactions in the
-// object, a step waits until no other goroutine's transaction is open: the step
-// would become part of it, and be rolled back with it. A step inside its own
-// goroutine's transaction does become part of it. Then the instance remembers
-// nothing that the step has read from storage.
-func (c *core) lock(ctx context.Context) (unlock func(), err error) {
+// step runs one step. It reads, decides and writes, and lets no other step run
+// in between. It always completes what it has begun, so its context does not
+// end with ctx.
+//
+// If user code runs transactions in the object, a step waits until no other
+// goroutine's transaction is open: the step would become part of it, and be
+// rolled back with it. A step inside its own goroutine's transaction does
+// become part of it. Then the instance remembers nothing that the step has read
+// from storage.
+func (c *core) step(ctx context.Context, run func(ctx context.Context) error) (err error) {
 	inside, leave := false, func() {}
 	if c.Enter != nil {
 		if inside, leave, err = c.Enter(ctx); err != nil {
-			return nil, effect.None(err)
+			return effect.None(err)
 		}
 	}
 	c.mu.Lock()
-	return func() {
+	defer func() {
 		if inside {
 			c.forgetStored()
 		}
 		c.mu.Unlock()
 		leave()
-	}, nil
-}
-
-// step runs one step. It reads, decides and writes, and lets no other step run
-// in between. It always completes what it has begun, so its context does not
-// end with ctx.
-func (c *core) step(ctx context.Context, run func(ctx context.Context) error) error {
-	unlock, err := c.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+	}()
 	return run(context.WithoutCancel(ctx))
 }
 
@@ -127,22 +120,34 @@ func (c *core) read(ctx context.Context, key string) (e entry.Entry, now int64, 
 	}
 	now = c.clock.now()
 	if clock := c.Clock(); e.Ahead(clock) {
-		next := e.Rebased(clock)
-		err := c.Backend.Put(key, &next, &e)
-		if c.forgetStored(); err != nil {
+		if e, err = c.rebase(ctx, key, e, clock); err != nil {
 			return entry.Entry{}, 0, err
 		}
-		c.alarm.tryEnsure(ctx, next.Due())
-		e = next
 	}
 	c.clock.latest = min(max(now, e.Latest()), codec.MaxNow)
 	return e, c.clock.latest, nil
 }
 
+// rebase stores an entry with an impossible time anew.
+func (c *core) rebase(
+	ctx context.Context, key string, e entry.Entry, clock int64,
+) (entry.Entry, error) {
+	next := e.Rebased(clock)
+	err := c.Backend.Put(key, &next, &e)
+	if c.forgetStored(); err != nil {
+		return entry.Entry{}, err
+	}
+	c.alarm.tryEnsure(ctx, next.Due())
+	return next, nil
+}
+
 // write replaces an entry and ensures the alarm. If the alarm fails, the entry
 // stays: the caller must repeat the call, or treat its outcome as unknown.
-func (c *core) write(ctx context.Context, key string, e, before *entry.Entry) error {
-	if err := c.put(key, e, before); err != nil {
+//
+// It takes copies of the entries: the backend makes them escape to the heap,
+// but most steps write nothing.
+func (c *core) write(ctx context.Context, key string, e, before entry.Entry) error {
+	if err := c.put(key, &e, &before); err != nil {
 		return err
 	}
 	return effect.AfterWrite(c.alarm.ensure(ctx, e.Due()))

@@ -61,7 +61,7 @@ func (e *Engine) claim(
 		return a, effect.AfterWrite(e.alarm.ensure(ctx, next.Due()))
 	}
 	e.fences.given = fence
-	return a, e.write(ctx, key, &next, &stored)
+	return a, e.write(ctx, key, next, stored)
 }
 
 // Complete stores a claim's result.
@@ -105,7 +105,7 @@ func (e *Engine) change(
 		if !changed {
 			return effect.AfterWrite(e.alarm.ensure(ctx, next.Due()))
 		}
-		return e.write(ctx, key, &next, &stored)
+		return e.write(ctx, key, next, stored)
 	})
 }
 
@@ -146,5 +146,5 @@ func (e *Engine) reserve(
 		return true, effect.AfterWrite(e.alarm.ensure(ctx, next.Due()))
 	}
 	e.fences.given = fence
-	return true, e.write(ctx, key, &next, &stored)
+	return true, e.write(ctx, key, next, stored)
 }

@@ -14,6 +14,8 @@ import (
 // singleKey is the storage key of the entry in an object with a single one.
 const singleKey = "_capdo_ledger"
 
+var _ = []string{plain.Constant(singleKey), plain.Constant(fenceName), plain.Constant(nameName)}
+
 // object is the part that the backends share: notes and the alarm.
 type object struct{ storage *durable.Storage }
 

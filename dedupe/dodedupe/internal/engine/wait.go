@@ -20,7 +20,8 @@ const (
 // waiters are the waiting callers, by key.
 type waiters struct {
 	*Config
-	keys map[string]*waiting
+	keys   map[string]*waiting
+	tenant string // once a caller has waited
 }
 
 // waiting is the group of callers that wait for one key.
@@ -29,10 +30,17 @@ type waiting struct {
 	callers int
 }
 
-// join adds a caller. It returns nil if too many wait already.
-func (w *waiters) join(key string) *waiting {
-	if !w.Waiters.Take(w.Tenant, 1) {
-		return nil
+// join adds a caller. It fails with dedupe.ErrOverloaded if too many wait
+// already. Its errors have no effect.
+func (w *waiters) join(key string) (*waiting, error) {
+	if w.tenant == "" && w.Tenant != nil {
+		var err error
+		if w.tenant, err = w.Tenant(); err != nil {
+			return nil, effect.None(err)
+		}
+	}
+	if !w.Waiters.Take(w.tenant, 1) {
+		return nil, effect.None(dedupe.ErrOverloaded)
 	}
 	k := w.keys[key]
 	if k == nil {
@@ -43,12 +51,12 @@ func (w *waiters) join(key string) *waiting {
 		w.keys[key] = k
 	}
 	k.callers++
-	return k
+	return k, nil
 }
 
 // leave undoes join.
 func (w *waiters) leave(key string, k *waiting) {
-	w.Waiters.Give(w.Tenant, 1)
+	w.Waiters.Give(w.tenant, 1)
 	if k.callers--; k.callers == 0 && w.keys[key] == k {
 		delete(w.keys, key)
 	}
@@ -111,10 +119,8 @@ func (e *Engine) lookOrJoin(
 		if a, err = e.inspect(ctx, key, fingerprint); err != nil || a.RetryAfter == 0 || !mayWait {
 			return err
 		}
-		if k = e.waiters.join(key); k == nil {
-			return effect.None(dedupe.ErrOverloaded)
-		}
-		return nil
+		k, err = e.waiters.join(key)
+		return err
 	})
 	return a, k, err
 }

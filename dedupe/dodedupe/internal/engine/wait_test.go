@@ -33,7 +33,8 @@ func TestWaitersLeaveNothingBehind(t *testing.T) {
 
 func TestObjectsRefuseToHaveMoreCallersWaitThanTheirLimit(t *testing.T) {
 	s, other, room := newFixture(t), newFixture(t), budget.New(10)
-	s.engine.Waiters, other.engine.Waiters, other.engine.Tenant = room, room, "another"
+	s.engine.Waiters, other.engine.Waiters = room, room
+	other.engine.Tenant = func() (string, error) { return "another", nil }
 	a := s.claim("a", 1000, 5000, dedupe.Acquired)
 	other.claim("a", 1000, 5000, dedupe.Acquired)
 	var joined []*waiting

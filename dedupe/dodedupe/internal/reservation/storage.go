@@ -15,6 +15,8 @@ import (
 // not use such keys for it.
 const recordKey = "_capdo_dedupe"
 
+var _ = plain.Constant(recordKey)
+
 // In returns the storage of an object that stores nothing else. In a key-value
 // backed class it uses the asynchronous operations instead of the synchronous
 // ones: the input gate holds other events back while they wait, and nothing

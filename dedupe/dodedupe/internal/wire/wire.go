@@ -62,10 +62,14 @@ func content(msg []byte) ([]byte, error) {
 	return msg[1:], nil
 }
 
-// Reply returns the result of an object's method.
+// Reply returns the result of an object's method. It may use the rest of body's
+// capacity.
 func Reply(body []byte, err error) ([]byte, error) {
 	if err == nil {
-		return append([]byte{messageVersion, doneCode}, body...), nil
+		b := append(body, messageVersion, doneCode)
+		copy(b[2:], b[:len(body)])
+		b[0], b[1] = messageVersion, doneCode
+		return b, nil
 	}
 	if !effect.IsNone(err) {
 		return nil, err
