@@ -97,9 +97,15 @@ func goOutput(t *testing.T, args ...string) []string {
 	return strings.Split(string(out), "\n")
 }
 
-// freeport sets $PORT to a free port.
+// freeport [N] sets $PORT to a free port. The N ports after it are free, too.
 func freePort(ts *testscript.TestScript, neg bool, args []string) {
-	port, err := freeport.Get()
+	after := 0
+	if len(args) > 0 {
+		n, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		after = n
+	}
+	port, err := freeport.Range(1 + after)
 	ts.Check(err)
 	ts.Setenv("PORT", strconv.Itoa(port))
 }
