@@ -24,7 +24,9 @@ func serve(address, dir string) error {
 	if err := (meta.XattrMeta{}).Test(dir); err != nil {
 		return err
 	}
-	objects, err := posix.New(dir, meta.XattrMeta{}, posix.PosixOpts{})
+	objects, err := posix.New(dir, meta.XattrMeta{}, posix.PosixOpts{
+		CopyObjectThreshold: 5 << 30,
+	})
 	if err != nil {
 		return err
 	}
