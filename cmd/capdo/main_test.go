@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 // on this one. $NODE_MODULES is the folder with wrangler.
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
 
-// TestClusterScripts runs the scripts that need an S3 server, which takes
-// minutes to build. make test-cluster runs them.
+// TestClusterScripts runs the scripts that need an S3 server, which has to be
+// built first. make test-cluster runs them.
 func TestClusterScripts(t *testing.T) { runScripts(t, "testdata/cluster") }
 
 func runScripts(t *testing.T, dir string) {
@@ -113,7 +113,7 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 // s3server starts an S3-compatible server with a bucket "cluster" and sets the
 // AWS variables for it.
 func startS3Server(ts *testscript.TestScript, neg bool, args []string) {
-	program, err := s3server.Build(context.Background(), func() { fmt.Fprintln(os.Stderr, "building versitygw: this takes minutes, once") })
+	program, err := s3server.Build(context.Background(), func() { fmt.Fprintln(os.Stderr, "building versitygw: this takes a minute, once") })
 	ts.Check(err)
 	port, err := freeport.Get()
 	ts.Check(err)
