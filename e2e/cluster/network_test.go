@@ -244,3 +244,27 @@ func (g *gate) cut(cut bool) {
 		}
 	}
 }
+
+// Two runs on one machine may choose the same number. The second one must not
+// use or remove what the first one made.
+func TestNetworkIsTaken(t *testing.T) {
+	first := newNetwork(t, 1)
+	if !first.spaces {
+		t.Skip(first.why)
+	}
+	for _, second := range []*network{
+		{id: first.id, subnet: "10.250.250"},
+		{id: "cdffff", subnet: first.subnet}, // numbers end before ffff
+	} {
+		if why := second.make(1); !strings.Contains(why, "exists") {
+			t.Errorf("with the name %s and the subnet %s: %q", second.id, second.subnet, why)
+		}
+		second.remove()
+	}
+	if err := ip(fmt.Sprintf("-n %s addr show dev eth0", first.space(1))); err != nil {
+		t.Errorf("the first network: %v", err)
+	}
+	if err := ip("link show " + first.id); err != nil {
+		t.Errorf("the first network: %v", err)
+	}
+}
