@@ -39,7 +39,8 @@ test-e2e: $(NPM) ## what needs more than one process: capdo, wrangler dev, kills
 	go test -p 3 -count=1 -timeout 20m -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/... # their results are not cached: they build what Go does not know of; they wait much, hence -p 3
 
 test-cluster: $(NPM) ## what needs more than one node; the first time it builds an S3 server, which takes a minute of CPU time
-	go test -p 1 -count=1 -timeout 20m ./internal/s3server ./e2e/cluster # one after the other, so that only one builds the server
+	go test -count=1 -timeout 20m ./internal/s3server # builds the server for the others
+	go test -count=1 -timeout 20m ./e2e/cluster
 	go test -count=1 -run '^TestClusterScripts$$' ./cmd/capdo
 
 check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms, comments that fit
