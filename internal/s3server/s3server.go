@@ -37,10 +37,10 @@ var (
 	sumFile []byte
 )
 
-// flags halve the time to compile the server: no optimization, except in the
-// standard library, which other programs use, too; no symbols. The program
-// contains only what a server of files needs, for the same reason: versitygw's
-// own command also has other backends and versitygw's tests.
+// flags make the build shorter: no symbols, and no optimization except in the
+// standard library, which is in Go's cache as other programs use it. The
+// program has only what a server of files needs, for the same reason:
+// versitygw's own command also has other backends, and versitygw's tests.
 var flags = []string{"-mod=readonly", "-ldflags=-s -w", "-gcflags=all=-N -l", "-gcflags=std="}
 
 // Build returns the path of the server's program. It compiles the program
