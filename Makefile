@@ -24,8 +24,8 @@ build: $(NPM) ## compile everything for both platforms, and build examples/harne
 	$(JS) go build ./...
 	go run ./cmd/capdo build examples/harness
 
-test: $(NPM) ## run every test but a cluster's: native with -race, in workerd, and under wrangler dev (about 11 minutes on 2 cores)
-	$(MAKE) --no-print-directory -j2 test-native test-workerd test-e2e
+test: $(NPM) ## run every test: native with -race, in workerd, under wrangler dev, and across nodes (about 12 minutes on 2 cores)
+	$(MAKE) --no-print-directory -j3 test-cluster test-native test-workerd test-e2e # a cluster's tests mostly wait
 	go test -count=1 -run '^TestLedgerUnderLoad$$' ./e2e/load # alone: it measures
 
 test-native: $(NPM) ## the packages natively, with -race
@@ -39,6 +39,11 @@ test-workerd: $(NPM) ## the packages in workerd
 # track. They mostly wait, so three packages run at a time.
 test-e2e: $(NPM) ## what needs more than one process: capdo, wrangler dev, kills, histories
 	go test -p 3 -count=1 -timeout 20m -skip '^TestClusterScripts$$' ./bench/... ./cmd/... $$(go list ./e2e/... | grep -v -e e2e/load -e e2e/cluster) ./examples/...
+
+test-cluster: $(NPM) ## what needs more than one node; the first time it builds an S3 server, which takes a minute of CPU time
+	go test -count=1 -timeout 20m ./internal/s3server # builds the server for the others
+	go test -count=1 -timeout 20m ./e2e/cluster
+	go test -count=1 -run '^TestClusterScripts$$' ./cmd/capdo
 
 check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms, comments that fit
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "hint: make fmt"; exit 1; }
@@ -81,10 +86,6 @@ explore: $(NPM) ## the shared runtime on a simulated workerd, in many orders of 
 soak: $(NPM) ## the histories of e2e/proof and the mixes of e2e/stress for longer, each for SOAK=5m
 	cd e2e/proof && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
 	cd e2e/stress && go test -count=1 -timeout 0 -v -run '^TestSoak$$' -soak $(or $(SOAK),5m)
-
-test-cluster: $(NPM) ## every test with more than one node; the first time it builds an S3 server, which takes minutes
-	go test -count=1 -timeout 30m ./internal/s3server ./e2e/cluster
-	go test -count=1 -run '^TestClusterScripts$$' ./cmd/capdo
 
 soak-cluster: $(NPM) ## histories across three nodes under every fault of nodes, bucket and network, for SOAK=10m
 	go test -count=1 -timeout 0 -v ./e2e/cluster -run '^TestSoak$$' -soak $(or $(SOAK),10m)

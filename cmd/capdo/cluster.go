@@ -27,7 +27,7 @@ func newCluster() *cobra.Command {
 		Long: `Cluster builds the program in dir (default: the current folder), and runs it on
 several nodes, as capdo serve --cluster does on several machines. Their bucket is
 on an S3-compatible server. Cluster builds and runs that server; the first build
-takes minutes. Everything listens on this machine only, unless --listen is
+takes a minute. Everything listens on this machine only, unless --listen is
 another address.
 
 The first address passes requests to the ready nodes, in turn. Each node has one
@@ -161,12 +161,12 @@ func (s *serve) runCluster(ctx context.Context, p *project, o localcluster.Optio
 	return nil
 }
 
-// buildS3Server shows progress, because the build takes minutes.
+// buildS3Server shows progress, because the build takes a minute.
 func buildS3Server(ctx context.Context) (string, error) {
 	done := func() {}
 	defer func() { done() }()
 	return s3server.Build(ctx, func() {
-		done = progress(os.Stderr, "building versitygw, an S3-compatible server (once, minutes)")
+		done = progress(os.Stderr, "building versitygw, an S3-compatible server (once, a minute)")
 	})
 }
 

@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 // on this one. $NODE_MODULES is the folder with wrangler.
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
 
-// TestClusterScripts runs the scripts that need an S3 server, which takes
-// minutes to build. make test-cluster runs them.
+// TestClusterScripts runs the scripts that need an S3 server, which has to be
+// built first. make test-cluster runs them.
 func TestClusterScripts(t *testing.T) { runScripts(t, "testdata/cluster") }
 
 func runScripts(t *testing.T, dir string) {
@@ -97,9 +97,15 @@ func goOutput(t *testing.T, args ...string) []string {
 	return strings.Split(string(out), "\n")
 }
 
-// freeport sets $PORT to a free port.
+// freeport [N] sets $PORT to a free port. The N ports after it are free, too.
 func freePort(ts *testscript.TestScript, neg bool, args []string) {
-	port, err := freeport.Get()
+	after := 0
+	if len(args) > 0 {
+		n, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		after = n
+	}
+	port, err := freeport.Range(1 + after)
 	ts.Check(err)
 	ts.Setenv("PORT", strconv.Itoa(port))
 }
@@ -107,7 +113,7 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 // s3server starts an S3-compatible server with a bucket "cluster" and sets the
 // AWS variables for it.
 func startS3Server(ts *testscript.TestScript, neg bool, args []string) {
-	program, err := s3server.Build(context.Background(), func() { fmt.Fprintln(os.Stderr, "building versitygw: this takes minutes, once") })
+	program, err := s3server.Build(context.Background(), func() { fmt.Fprintln(os.Stderr, "building versitygw: this takes a minute, once") })
 	ts.Check(err)
 	port, err := freeport.Get()
 	ts.Check(err)

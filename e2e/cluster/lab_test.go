@@ -6,6 +6,7 @@
 package cluster
 
 import (
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -37,12 +38,14 @@ const patient = 2 * time.Minute
 
 // lab is a cluster with its bucket.
 type lab struct {
+	build   string // folder of the Worker's build
 	network *network
 	nodes   []*node
 	traffic *traffic
 	bucket  *s3server.Server
 
 	credentials string // path of a file
+	key         string // of the cluster
 }
 
 // node is one workerd process.
@@ -95,13 +98,22 @@ func (l *logText) tail() string {
 // the bucket.
 func newLab(t testing.TB, nodes int, w *network, prefix func(n int) string) *lab {
 	t.Helper()
+	return newLabOf(t, built.Dir, nodes, w, prefix)
+}
+
+// newLabOf is newLab with another build of the Worker.
+func newLabOf(t testing.TB, build string, nodes int, w *network, prefix func(n int) string) *lab {
+	t.Helper()
 	program, err := s3server.Build(t.Context(), func() {
-		fmt.Fprintln(os.Stderr, "building versitygw, an S3-compatible server; this takes minutes, but only once")
+		fmt.Fprintln(os.Stderr, "building versitygw, an S3-compatible server; this takes a minute, but only once")
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{network: w, traffic: &traffic{kinds: map[string]int{}}}
+	l := &lab{
+		build: build, network: w, traffic: &traffic{kinds: map[string]int{}},
+		key: rand.Text() + rand.Text(),
+	}
 	l.bucket, err = s3server.Start(t.Context(), program, fmt.Sprintf("127.0.0.1:%d", port(t)), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -148,11 +160,11 @@ func (l *lab) newNode(t testing.TB, number int, config *wrangler.Config, prefix 
 		advertise = l.network.newGate(t, peers)
 	}
 	n.options = selfhost.Options{
-		Workerd: l.network.workerd(t, number, built.Binary), Config: config, Build: built.Dir, Data: filepath.Join(t.TempDir(), "data"),
+		Workerd: l.network.workerd(t, number, built.Binary), Config: config, Build: l.build, Data: filepath.Join(t.TempDir(), "data"),
 		Listen: listen, StopTimeout: 8 * time.Second, JSONLogs: true,
 		Cluster: &selfhost.Cluster{
 			Bucket: "s3://" + l.bucket.Bucket + "/" + prefix, Endpoint: n.link.address, Region: s3server.Region, CredentialsFile: l.credentials, Listen: peers, Advertise: advertise,
-			Key: strings.Repeat("k", 32),
+			Key: l.key,
 		},
 	}
 	t.Cleanup(func() {

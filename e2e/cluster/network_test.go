@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,51 +25,77 @@ type network struct {
 	spaces bool
 	why    string // why there are no namespaces
 	id     string
-	subnet string // the first three numbers of its addresses
+	subnet string   // the first three numbers of its addresses
+	undo   []string // commands that remove what this network made
 	gates  []*gate
 }
 
 // newNetwork makes a namespace for each node, joined by a bridge.
 func newNetwork(t testing.TB, nodes int) *network {
 	t.Helper()
-	w := &network{id: fmt.Sprintf("cd%04x", rand.IntN(1<<16)), subnet: fmt.Sprintf("10.%d.%d", 64+rand.IntN(128), rand.IntN(256))}
+	w := &network{}
 	t.Cleanup(w.remove)
-	if w.why = w.make(nodes); w.why == "" {
-		w.spaces = true
-		return w
-	}
-	w.remove()
+	w.why = w.find(nodes)
+	w.spaces = w.why == ""
 	return w
 }
 
 var loopback = flag.Bool("loopback", false, "no network namespaces, as for a user who is not root")
 
-func (w *network) make(nodes int) (why string) {
+// find makes the network under a number that no other run on this machine has:
+// the name of its bridge and its subnet follow from the number, and the kernel
+// gives a name only once.
+func (w *network) find(nodes int) (why string) {
 	if *loopback {
 		return "-loopback"
 	}
 	if os.Getuid() != 0 {
 		return "network namespaces need root"
 	}
-	lines := []string{
-		fmt.Sprintf("link add %s type bridge", w.id),
-		fmt.Sprintf("addr add %s.1/24 dev %s", w.subnet, w.id),
-		fmt.Sprintf("link set %s up", w.id),
+	for range 20 {
+		n := rand.IntN(1 << 15)
+		w.id, w.subnet = fmt.Sprintf("cd%04x", n), fmt.Sprintf("10.%d.%d", 64+n>>8, n&0xff)
+		if why = w.make(nodes); why == "" {
+			return ""
+		}
+		w.remove()
+		if !strings.Contains(why, "exists") { // else another run has the name
+			break
+		}
+	}
+	return why
+}
+
+func (w *network) make(nodes int) (why string) {
+	addresses, _ := net.InterfaceAddrs()
+	for _, a := range addresses {
+		if a, ok := a.(*net.IPNet); ok && a.Contains(net.ParseIP(w.host(0))) {
+			return fmt.Sprintf("the subnet %s exists: %v", w.subnet, a)
+		}
+	}
+	type step struct{ do, undo string }
+	steps := []step{
+		{"link add " + w.id + " type bridge", "link del " + w.id},
+		{fmt.Sprintf("addr add %s/24 dev %s", w.host(0), w.id), ""},
+		{fmt.Sprintf("link set %s up", w.id), ""},
 	}
 	for n := 1; n <= nodes; n++ {
 		space, veth := w.space(n), w.veth(n)
-		lines = append(lines,
-			"netns add "+space,
-			fmt.Sprintf("link add %s type veth peer name eth0 netns %s", veth, space),
-			fmt.Sprintf("link set %s master %s up", veth, w.id),
-			fmt.Sprintf("-n %s addr add %s/24 dev eth0", space, w.host(n)),
-			fmt.Sprintf("-n %s link set lo up", space),
-			fmt.Sprintf("-n %s link set eth0 up", space),
+		steps = append(steps,
+			step{"netns add " + space, "netns del " + space},
+			step{fmt.Sprintf("link add %s type veth peer name eth0 netns %s", veth, space), ""},
+			step{fmt.Sprintf("link set %s master %s up", veth, w.id), ""},
+			step{fmt.Sprintf("-n %s addr add %s/24 dev eth0", space, w.host(n)), ""},
+			step{fmt.Sprintf("-n %s link set lo up", space), ""},
+			step{fmt.Sprintf("-n %s link set eth0 up", space), ""},
 		)
 	}
-	for _, line := range lines {
-		if err := ip(line); err != nil {
+	for _, s := range steps {
+		if err := ip(s.do); err != nil {
 			return err.Error()
+		}
+		if s.undo != "" {
+			w.undo = append(w.undo, s.undo)
 		}
 	}
 	return ""
@@ -76,22 +103,23 @@ func (w *network) make(nodes int) (why string) {
 
 func (w *network) space(n int) string { return fmt.Sprintf("%s-n%d", w.id, n) }
 func (w *network) veth(n int) string  { return fmt.Sprintf("%s-v%d", w.id, n) }
-func (w *network) host(n int) string  { return fmt.Sprintf("%s.%d", w.subnet, n+1) }
+
+// host returns the address of node n, or with 0 the bridge's.
+func (w *network) host(n int) string { return fmt.Sprintf("%s.%d", w.subnet, n+1) }
 
 // home returns the host at which nodes reach the test.
 func (w *network) home() string {
 	if w.spaces {
-		return w.subnet + ".1"
+		return w.host(0)
 	}
 	return "127.0.0.1"
 }
 
 func (w *network) remove() {
-	spaces, _ := filepath.Glob("/run/netns/" + w.id + "-n*")
-	for _, s := range spaces {
-		ip("netns del " + filepath.Base(s))
+	for _, line := range slices.Backward(w.undo) {
+		ip(line)
 	}
-	ip("link del " + w.id)
+	w.undo = nil
 	for _, g := range w.gates {
 		g.listener.Close()
 	}
@@ -214,5 +242,29 @@ func (g *gate) cut(cut bool) {
 		if cut {
 			c.Close()
 		}
+	}
+}
+
+// Two runs on one machine may choose the same number. The second one must not
+// use or remove what the first one made.
+func TestNetworkIsTaken(t *testing.T) {
+	first := newNetwork(t, 1)
+	if !first.spaces {
+		t.Skip(first.why)
+	}
+	for _, second := range []*network{
+		{id: first.id, subnet: "10.250.250"},
+		{id: "cdffff", subnet: first.subnet}, // numbers end before ffff
+	} {
+		if why := second.make(1); !strings.Contains(why, "exists") {
+			t.Errorf("with the name %s and the subnet %s: %q", second.id, second.subnet, why)
+		}
+		second.remove()
+	}
+	if err := ip(fmt.Sprintf("-n %s addr show dev eth0", first.space(1))); err != nil {
+		t.Errorf("the first network: %v", err)
+	}
+	if err := ip("link show " + first.id); err != nil {
+		t.Errorf("the first network: %v", err)
 	}
 }

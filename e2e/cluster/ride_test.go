@@ -43,6 +43,7 @@ func claimWithin(n *node, key string, deadline time.Duration) (a told, err error
 // deadline they are told that the outcome is unknown. Without a deadline they
 // soon get the same answer.
 func TestCallsRideOverATakeover(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 2, &network{why: "not needed"}, same)
 	dead, other := l.nodes[0], l.nodes[1]
 	const keys = 12

@@ -32,7 +32,7 @@ var notRun = map[string]string{
 	"docs/deploy.md: export CLOUDFLARE_API_TOKEN=…":                       "needs a Cloudflare account",
 	`docs/deploy.md: curl -H "$TOKEN" $URL/dedupe/put_if_absent --json '{"key":"alpha","ttl_seconds":60}'`: "needs a Cloudflare account",
 	"docs/self-hosting.md: openssl rand -hex 32 > cluster-key":                                             "needs machines and a bucket",
-	"docs/self-hosting.md: go run ./cmd/capdo cluster examples/ledger --nodes 3 --env-file ledger.env":     "builds an S3 server, which takes minutes; cmd/capdo has a script that runs it",
+	"docs/self-hosting.md: go run ./cmd/capdo cluster examples/ledger --nodes 3 --env-file ledger.env":     "builds an S3 server, which takes a minute; cmd/capdo has a script that runs it",
 	"docs/scale.md: go run ./bench/scale -only storm,hot":                                                  "the test of bench/scale compares the same tables",
 	"docs/scale.md: go test -v ./e2e/cluster -run TestThroughput -measure 8s":                              "a measurement, takes two minutes",
 	"docs/deploy.md: npx wrangler rollback --env test":                                                     "needs a Cloudflare account",

@@ -136,6 +136,7 @@ type Node struct {
 	URL     string // of a proxy that answers as long as capdo runs, and counts requests
 	Cluster *Cluster
 
+	listen    string // its addresses for requests and for other nodes
 	advertise string
 	counts    counts
 	log       *os.File
@@ -149,11 +150,12 @@ type Node struct {
 func newNode(c *Cluster, number int, listen string) (*Node, error) {
 	n := &Node{Number: number, URL: "http://" + listen, Cluster: c, state: "stopped",
 		since: time.Now()}
-	port, err := freeport.Get()
+	port, err := freeport.Range(2)
 	if err != nil {
 		return nil, err
 	}
-	n.advertise = fmt.Sprintf("127.0.0.1:%d", port)
+	n.listen = fmt.Sprintf("127.0.0.1:%d", port)
+	n.advertise = fmt.Sprintf("127.0.0.1:%d", port+1)
 	if err := os.MkdirAll(n.dir(), 0o755); err != nil {
 		return nil, err
 	}
@@ -198,13 +200,9 @@ func (n *Node) Restart() error {
 			return err
 		}
 	}
-	port, err := freeport.Get()
-	if err != nil {
-		return err
-	}
 	o := n.Cluster.Node
 	o.Data = filepath.Join(n.dir(), "data")
-	o.Listen, o.Health = fmt.Sprintf("127.0.0.1:%d", port), ""
+	o.Listen, o.Health = n.listen, ""
 	o.Cluster = &selfhost.Cluster{
 		Bucket:   "s3://" + n.Cluster.bucket.Bucket + "/" + prefix,
 		Endpoint: n.Cluster.bucket.Endpoint, Region: s3server.Region,

@@ -2,9 +2,9 @@
 // test clusters. The server is versitygw (Apache-2.0), which stores objects as
 // files.
 //
-// versitygw is not a dependency of capdo. It has 80 modules and a program of 80
-// MB, so it would be most of what every user of capdo downloads and compiles.
-// Its module is pinned here by hash, and built on first use.
+// versitygw is not a dependency of capdo. It has 80 modules, so it would be most
+// of what every user of capdo downloads and compiles. Its module is pinned here
+// by hash, and built on first use.
 package s3server
 
 import (
@@ -20,31 +20,39 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
-// These are versitygw's go.mod and go.sum. To update them, run go get and go
-// mod tidy in a folder that contains them as go.mod and go.sum.
+// These are the server's module. To update versitygw, copy them to a folder as
+// main.go without its first line, go.mod and go.sum, and run go get and go mod
+// tidy there.
 var (
+	//go:embed gateway.go
+	program []byte
 	//go:embed versitygw.mod.txt
 	modFile []byte
 	//go:embed versitygw.sum.txt
 	sumFile []byte
 )
 
-const command = "github.com/versity/versitygw/cmd/versitygw"
+// flags make the build shorter: no symbols, and no optimization except in the
+// standard library, which is in Go's cache as other programs use it. The
+// program has only what a server of files needs, for the same reason:
+// versitygw's own command also has other backends, and versitygw's tests.
+var flags = []string{"-mod=readonly", "-ldflags=-s -w", "-gcflags=all=-N -l", "-gcflags=std="}
 
 // Build returns the path of the server's program. It compiles the program
-// unless this machine has it already. Compiling takes minutes, so Build calls
+// unless this machine has it already. Compiling takes a minute, so Build calls
 // building first.
 func Build(ctx context.Context, building func()) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(cache, "capdo",
-		fmt.Sprintf("versitygw-%.8x", sha256.Sum256(append(modFile, sumFile...))))
+	version := sha256.Sum256(slices.Concat(program, modFile, sumFile, fmt.Append(nil, flags)))
+	path := filepath.Join(cache, "capdo", fmt.Sprintf("versitygw-%x", version[:8]))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
@@ -59,17 +67,19 @@ func Build(ctx context.Context, building func()) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	err = errors.Join(os.WriteFile(filepath.Join(dir, "go.mod"), modFile, 0o644),
+	err = errors.Join(os.WriteFile(filepath.Join(dir, "main.go"), program, 0o644),
+		os.WriteFile(filepath.Join(dir, "go.mod"), modFile, 0o644),
 		os.WriteFile(filepath.Join(dir, "go.sum"), sumFile, 0o644))
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-o", "versitygw", command)
+	args := slices.Concat([]string{"build", "-o", "versitygw"}, flags, []string{"main.go"})
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOOS=", "GOARCH=")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build %s: %w\n%s"+
-			"\nhint: it comes from the Go module proxy; go env GOPROXY prints which one", command,
+		return "", fmt.Errorf("cannot build the S3 server: %w\n%s"+
+			"\nhint: it comes from the Go module proxy; go env GOPROXY prints which one",
 			err, strings.TrimSpace(string(out)))
 	}
 	return path, os.Rename(filepath.Join(dir, "versitygw"), path)
@@ -109,7 +119,7 @@ func Start(ctx context.Context, program, address, dir string) (*Server, error) {
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(program, "--port", address, "--keep-alive", "--quiet", "posix", dir)
+	s.cmd = exec.Command(program, address, dir)
 	s.cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.Secret)
 	s.cmd.SysProcAttr = endWithParent
 	var printed strings.Builder

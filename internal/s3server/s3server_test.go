@@ -23,7 +23,7 @@ func address(t *testing.T) string {
 }
 
 func TestServer(t *testing.T) {
-	program, err := Build(t.Context(), func() { t.Log("building versitygw: this takes minutes") })
+	program, err := Build(t.Context(), func() { t.Log("building versitygw: this takes a minute") })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // metrics serves /metrics in Prometheus' text format. It has no figures about
-// requests, because workerd does not count them.
+// requests, because they go to workerd directly, which does not count them.
 type metrics struct {
 	health *health
 	data   string // folder
