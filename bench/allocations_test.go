@@ -18,11 +18,11 @@ func TestAllocations(t *testing.T) {
 	}
 	defer s.stop()
 	want := map[string]struct{ all, worker, object, constructor float64 }{
-		"no claim":                     {24.5, 11, 1, 1},
-		"claim of a taken key":         {60, 30, 9, 1},
-		"claim of a new key":           {130, 30, 27, 32},
-		"put_if_absent of a taken key": {57, 29, 5, 1},
-		"put_if_absent of a new key":   {93, 28, 16, 7},
+		"no claim":                     {20.5, 11, 1, 1},
+		"claim of a taken key":         {57, 30, 9, 1},
+		"claim of a new key":           {126, 30, 27, 32},
+		"put_if_absent of a taken key": {52, 28, 5, 1},
+		"put_if_absent of a new key":   {89, 28, 16, 7},
 	}
 	for _, kind := range allocationKinds {
 		limit := want[kind.title]

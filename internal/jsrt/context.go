@@ -14,6 +14,7 @@ type Context struct {
 	Object any
 
 	id      int32
+	host    Ref // see Host
 	closed  bool
 	ends    bool        // the context ends with its only invocation: it is stateless
 	brief   int         // number of references without a cleanup, see maxBrief
@@ -73,7 +74,8 @@ func (c *Context) Host() *Ref {
 	if c == nil {
 		return nil
 	}
-	return &Ref{c: c}
+	c.host.c = c
+	return &c.host
 }
 
 // Context returns the context that the reference belongs to.
