@@ -1,97 +1,79 @@
 #!/usr/bin/env bash
 # Breaks the store, the ledger and the sequencer, each time in a copy, and
 # expects the proof to find a history that is not linearizable.
-set -euo pipefail
-cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-failed=0
+source "$(dirname "$0")/../internal/mutate.sh"
+copied=(.)
 
-# mutate NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]. It runs only
-# mutations whose name contains $ONLY.
-mutate() {
-	local name=$1 file=$2 expression=$3 tree=$scratch/tree log=$scratch/log
-	if [[ $name != *${ONLY:-}* ]]; then
-		return
-	fi
-	rm -rf "$tree" && mkdir "$tree"
-	git ls-files -z | xargs -0 cp --parents -t "$tree"
-	ln -s "$PWD/node_modules" "$tree/node_modules"
-	perl -0pi -e "$expression" "$tree/$file"
-	if cmp -s "$file" "$tree/$file"; then
-		echo "$name: the mutation does not apply to $file any more"
-		failed=1
-		return
-	fi
-	local test=${4:-^TestHistories} shows=${5:-not linearizable}
+# proof NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]
+proof() {
+	local name=$1 test=${4:-^TestHistories} shows=${5:-not linearizable} load
+	broken "${@:1:3}" || return 0
 	for load in ${LOAD:-8s 24s}; do # on a busy machine little happens in a short time
-		(cd "$tree" && go test -count=1 -v -run "$test" ./e2e/proof -load "$load") >"$log" 2>&1 && status=0 || status=$?
-		if [ $status -ne 0 ] && grep -q "$shows" "$log"; then
+		if ! run go test -count=1 -v -run "$test" ./e2e/proof -load "$load" && grep -q "$shows" "$log"; then
 			echo "$name: found"
 			grep -m1 'operations,\|calls of' "$log" || true
 			return
 		fi
 	done
-	echo "$name: NOT FOUND"
+	missed "$name: NOT FOUND"
 	grep -v '^   ' "$log" | tail -20
-	failed=1
 }
 
 # A step's mutex would exclude others during an await, so the mutations release
 # it.
 await='k.mu.Unlock()\n\ttime.Sleep(5 * time.Millisecond)\n\tk.mu.Lock()'
 inside=dedupe/dodedupe/internal
-mutate "a ledger that does not compare owner and fence" $inside/entry/transition.go \
+proof "a ledger that does not compare owner and fence" $inside/entry/transition.go \
 	's/return e\.Number == h\.Fence && e\.Owner == h\.Owner/return true/'
-mutate "an await between the store's read and its write" $inside/reservation/key.go \
+proof "an await between the store's read and its write" $inside/reservation/key.go \
 	's/("sync"\n)/$1\t"time"\n/; s/(r, now, err := k\.read\(\)\n\tif err != nil \{\n\t\treturn false, err\n\t\}\n)/$1\t'"$await"'\n/'
-mutate "an await between the ledger's read and its write" $inside/engine/engine.go \
+proof "an await between the ledger's read and its write" $inside/engine/engine.go \
 	's/("context"\n)/$1\t"time"\n/; s/(fence, err := e\.fences\.next\(&stored, now\)\n)/$1\t'"${await//k.mu/e.mu}"'\n/'
-mutate "a wait that claims for a caller that has left" dedupe/dodedupe/ledger.go \
+proof "a wait that claims for a caller that has left" dedupe/dodedupe/ledger.go \
 	's/(\/\/ a wait claims nothing\n)/$1\t\t\trest := *opts\n\t\t\trest.Wait = 50 * time.Millisecond\n\t\t\tl.claim(context.WithoutCancel(ctx), key, \&rest, ttl)\n/'
-mutate "a wait that claims before its caller does" $inside/engine/wait.go \
+proof "a wait that claims before its caller does" $inside/engine/wait.go \
 	's/(if err != nil \|\| k == nil \{\n)(\t\t\treturn a, err)/$1\t\t\tif err == nil \&\& a.Outcome == dedupe.InProgress \&\& a.RetryAfter == 0 {\n\t\t\t\te.Claim(ctx, key, entry.Request{Owner: "parked", Fingerprint: fingerprint, Lease: 60000, TTL: 60000})\n\t\t\t}\n$2/'
-mutate "a sequencer that writes number and record apart" $inside/engine/sequence.go \
+proof "a sequencer that writes number and record apart" $inside/engine/sequence.go \
 	's/("context"\n)/$1\t"time"\n/; s/err = s\.Backend\.Transact\(func\(\) error \{\n(\t\tif err := s\.put\(counterKey.*?\n\t\t\}\n)/err = func() error {\n$1\t\ttime.Sleep(5 * time.Millisecond)\n/s; s/(return s\.put\(key, &e, &stored\)\n\t\})\)/$1()/'
-mutate "a fingerprint dropped at completion" $inside/entry/transition.go \
+proof "a fingerprint dropped at completion" $inside/entry/transition.go \
 	's/(e\.State, e\.Until, e\.NotifyAt, e\.Result = Done, now, 0, result)/$1\n\te.Fingerprint = ""/'
-mutate "a lease that ends too early" $inside/entry/transition.go \
+proof "a lease that ends too early" $inside/entry/transition.go \
 	's/(leased := e\.State == Held && now) < e\.Until/$1+40 < e.Until/'
-mutate "a window that ends too early" $inside/entry/entry.go \
+proof "a window that ends too early" $inside/entry/entry.go \
 	's/(e\.State == Absent \|\| now) >= e\.Expires\(\)/$1+80 >= e.Expires()/'
-mutate "a record that is not removed" $inside/engine/single.go \
+proof "a record that is not removed" $inside/engine/single.go \
 	's/_, err := s\.storage\.KV\(\)\.Delete\(singleKey\)\n\treturn err/return nil/'
-mutate "a fence that an eviction forgets" $inside/engine/fence.go \
+proof "a fence that an eviction forgets" $inside/engine/fence.go \
 	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/fence := f.given + 1 + 0*stored/'
 
 # The conditions around the ledgers in the histories: clocks that jump,
 # transactions, functions that fail, versions, overload, limits, and Do.
 left='are not removed' dead='never reported' ran='^TestWorkOfDo'
-mutate "a fence that follows the clock" $inside/engine/fence.go \
+proof "a fence that follows the clock" $inside/engine/fence.go \
 	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/_ = stored\n\tfence := entry.FenceAt(f.Clock())/'
-mutate "an alarm that is set again for the time of its delivery" $inside/engine/delivery.go \
+proof "an alarm that is set again for the time of its delivery" $inside/engine/delivery.go \
 	's/d\.alarm\.behind = min\(max\(at\.UnixMilli\(\)-d\.Clock\(\), 0\), entry\.ClockSlack\)/_ = entry.ClockSlack/' '' "$dead"
-mutate "a transaction that cannot be rolled back" $inside/engine/sql.go \
+proof "a transaction that cannot be rolled back" $inside/engine/sql.go \
 	's/(func \(t \*sqlBackend\) Get\(.*?\n)/var kept = map[*sqlBackend]map[string][]byte{}\n\n$1\tif v, ok := kept[t][key]; ok {\n\t\treturn v, true, nil\n\t}\n/; s/(func \(t \*sqlBackend\) Put\(.*?\n)/$1\tif kept[t] == nil {\n\t\tkept[t] = map[string][]byte{}\n\t}\n\tkept[t][key] = e.Encode()\n/'
-mutate "a holder that is reported only once" $inside/engine/expiry.go \
+proof "a holder that is reported only once" $inside/engine/expiry.go \
 	's/over = over \|\| err == nil/over = true/' '' "$dead"
-mutate "a failing function that loses the alarm" $inside/engine/delivery.go \
+proof "a failing function that loses the alarm" $inside/engine/delivery.go \
 	's/return d\.alarm\.ensure\(ctx, 0\)/d.alarm.at = d.Clock() + 1000\n\treturn nil/; s/return d\.alarm\.reset\(ctx\)/return nil/' '' "$dead\|$left"
-mutate "records that are not removed" $inside/engine/sql.go \
+proof "records that are not removed" $inside/engine/sql.go \
 	's/"DELETE FROM _capdo_entries WHERE key IN "\+/"DELETE FROM _capdo_entries WHERE 1 = 0 AND key IN "+/' '' "$left"
-mutate "an older program that removes newer records from the index" $inside/engine/single.go \
+proof "an older program that removes newer records from the index" $inside/engine/single.go \
 	's/return now \+ entry\.NewerRetry, true, nil/return entry.Never, true, nil/' '' "$dead\|$left"
-mutate "a refusal after a lost attempt" dedupe/dodedupe/caller.go \
+proof "a refusal after a lost attempt" dedupe/dodedupe/caller.go \
 	's/err == nil \|\| n == 0 && effect/err == nil || effect/'
-mutate "a result that is cut off at its limit" $inside/entry/transition.go \
+proof "a result that is cut off at its limit" $inside/entry/transition.go \
 	's/(e\.State, e\.Until, e\.NotifyAt, e\.Result = Done, now, 0, result)\n/$1\n\tif len(result) == dedupe.MaxResultSize {\n\t\te.Result = result[:len(result)-1]\n\t}\n/' "$ran" ', and {'
-mutate "a lease that Do does not extend" dedupe/holder.go \
+proof "a lease that Do does not extend" dedupe/holder.go \
 	's/\tgo h.extend\(extending\)\n/\t_ = extending\n/; s/func\(\) \{ h.ended\(ErrLeaseExpired\) \}/func() {}/' "$ran" 'was overtaken'
-mutate "a takeover that a release forgets" dedupe/do.go \
+proof "a takeover that a release forgets" dedupe/do.go \
 	's/if claim\.TakenOver \{/if false {/; s/h\.claim\.TakenOver && d == ReleaseClaim/false/' "$ran" 'was not told that'
-mutate "a failure that gives the claim back" dedupe/do.go \
+proof "a failure that gives the claim back" dedupe/do.go \
 	's/\treturn LeaveToLease\n/\treturn ReleaseClaim\n/' "$ran" 'was not told that'
-mutate "a large result whose work runs again" dedupe/holder.go \
+proof "a large result whose work runs again" dedupe/holder.go \
 	's/if errors.Is\(err, ErrResultTooLarge\) \{/if false {/' "$ran" 'ran after it was done\|never done'
 
 # The code around the engine: dedupe.Do, the middleware and flows. Native tests
@@ -99,25 +81,12 @@ mutate "a large result whose work runs again" dedupe/holder.go \
 
 # around NAME FILE PERL-EXPRESSION PACKAGE TEST
 around() {
-	local name=$1 file=$2 expression=$3 package=$4 test=$5 tree=$scratch/tree log=$scratch/log
-	if [[ $name != *${ONLY:-}* ]]; then
-		return
-	fi
-	rm -rf "$tree" && mkdir "$tree"
-	git ls-files -z -- go.mod go.sum dedupe flow internal durable | xargs -0 cp --parents -t "$tree"
-	perl -0pi -e "$expression" "$tree/$file"
-	if cmp -s "$file" "$tree/$file"; then
-		echo "$name: the mutation does not apply to $file any more"
-		failed=1
-		return
-	fi
-	if (cd "$tree" && go test -count=1 -timeout 2m -run "$test" "$package") >"$log" 2>&1; then
-		echo "$name: NOT FOUND by $test of $package"
-		failed=1
+	local name=$1 package=$4 test=$5
+	broken "${@:1:3}" || return 0
+	if run go test -count=1 -timeout 2m -run "$test" "$package"; then
+		missed "$name: NOT FOUND by $test of $package"
 	elif grep -q '\[\(build\|setup\) failed\]' "$log"; then
-		echo "$name: does not compile"
-		tail -20 "$log"
-		failed=1
+		missed "$name: does not compile" 20
 	else
 		echo "$name: found"
 	fi
