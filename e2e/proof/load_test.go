@@ -31,7 +31,6 @@ type load struct {
 	targets   []string
 	clients   int
 	disturbed bool // with kills, crashes, aborts, evictions and lost replies
-	tick      func()
 }
 
 const (
@@ -542,8 +541,5 @@ func (c *caller) note(in input, out output, lost int) {
 		if is {
 			c.figures[name]++
 		}
-	}
-	if c.tick != nil {
-		c.tick()
 	}
 }

@@ -67,6 +67,17 @@ func (l *lab) wantWithin(d time.Duration, c <-chan answer, body string) {
 	}
 }
 
+// wantFailures fails the test unless each of the started requests gets an error
+// that contains text, in time.
+func (l *lab) wantFailures(text string, calls ...<-chan answer) {
+	l.t.Helper()
+	for _, c := range calls {
+		if a := l.within(20*seconds, c); !strings.Contains(a.body, text) {
+			l.t.Errorf("%d %q, want an error with %q", a.status, a.body, text)
+		}
+	}
+}
+
 // In a requested turn one goroutine makes a transaction and another one
 // requests a turn.
 func TestWakeUpInATurnIsNotLost(t *testing.T) {
