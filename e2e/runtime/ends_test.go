@@ -76,9 +76,7 @@ func TestInterruptedProgramEndsAndFailsItsBystanders(t *testing.T) {
 func TestCollectorEndsNothing(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	reset := l.begin("/direct?o=a&m=waitrand")
-	l.want("/abortAll", "aborted")
-	l.within(20*seconds, reset)
+	l.reset("/direct?o=a&m=waitrand")
 	bystander := l.begin("/direct?o=b&m=sleep&n=1500")
 	for range 5 {
 		l.want("/gc", "collected")
