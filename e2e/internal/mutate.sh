@@ -44,6 +44,7 @@ missed() {
 }
 
 # mutate NAME TEST [FILE PERL-EXPRESSION]… expects TEST of $package to fail.
+# Scripts that do not set $package define their own.
 mutate() {
 	local name=$1 test=$2
 	broken "$name" "${@:3}" || return 0

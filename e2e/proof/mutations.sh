@@ -4,8 +4,8 @@
 source "$(dirname "$0")/../internal/mutate.sh"
 copied=(.)
 
-# proof NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]
-proof() {
+# mutate NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]
+mutate() {
 	local name=$1 test=${4:-^TestHistories} shows=${5:-not linearizable} load
 	broken "${@:1:3}" || return 0
 	for load in ${LOAD:-8s 24s}; do # on a busy machine little happens in a short time
@@ -23,57 +23,57 @@ proof() {
 # it.
 await='k.mu.Unlock()\n\ttime.Sleep(5 * time.Millisecond)\n\tk.mu.Lock()'
 inside=dedupe/dodedupe/internal
-proof "a ledger that does not compare owner and fence" $inside/entry/transition.go \
+mutate "a ledger that does not compare owner and fence" $inside/entry/transition.go \
 	's/return e\.Number == h\.Fence && e\.Owner == h\.Owner/return true/'
-proof "an await between the store's read and its write" $inside/reservation/key.go \
+mutate "an await between the store's read and its write" $inside/reservation/key.go \
 	's/("sync"\n)/$1\t"time"\n/; s/(r, now, err := k\.read\(\)\n\tif err != nil \{\n\t\treturn false, err\n\t\}\n)/$1\t'"$await"'\n/'
-proof "an await between the ledger's read and its write" $inside/engine/engine.go \
+mutate "an await between the ledger's read and its write" $inside/engine/engine.go \
 	's/("context"\n)/$1\t"time"\n/; s/(fence, err := e\.fences\.next\(&stored, now\)\n)/$1\t'"${await//k.mu/e.mu}"'\n/'
-proof "a wait that claims for a caller that has left" dedupe/dodedupe/ledger.go \
+mutate "a wait that claims for a caller that has left" dedupe/dodedupe/ledger.go \
 	's/(\/\/ a wait claims nothing\n)/$1\t\t\trest := *opts\n\t\t\trest.Wait = 50 * time.Millisecond\n\t\t\tl.claim(context.WithoutCancel(ctx), key, \&rest, ttl)\n/'
-proof "a wait that claims before its caller does" $inside/engine/wait.go \
+mutate "a wait that claims before its caller does" $inside/engine/wait.go \
 	's/(if err != nil \|\| k == nil \{\n)(\t\t\treturn a, err)/$1\t\t\tif err == nil \&\& a.Outcome == dedupe.InProgress \&\& a.RetryAfter == 0 {\n\t\t\t\te.Claim(ctx, key, entry.Request{Owner: "parked", Fingerprint: fingerprint, Lease: 60000, TTL: 60000})\n\t\t\t}\n$2/'
-proof "a sequencer that writes number and record apart" $inside/engine/sequence.go \
+mutate "a sequencer that writes number and record apart" $inside/engine/sequence.go \
 	's/("context"\n)/$1\t"time"\n/; s/err = s\.Backend\.Transact\(func\(\) error \{\n(\t\tif err := s\.put\(counterKey.*?\n\t\t\}\n)/err = func() error {\n$1\t\ttime.Sleep(5 * time.Millisecond)\n/s; s/(return s\.put\(key, &e, &stored\)\n\t\})\)/$1()/'
-proof "a fingerprint dropped at completion" $inside/entry/transition.go \
+mutate "a fingerprint dropped at completion" $inside/entry/transition.go \
 	's/(e\.State, e\.Until, e\.NotifyAt, e\.Result = Done, now, 0, result)/$1\n\te.Fingerprint = ""/'
-proof "a lease that ends too early" $inside/entry/transition.go \
+mutate "a lease that ends too early" $inside/entry/transition.go \
 	's/(leased := e\.State == Held && now) < e\.Until/$1+40 < e.Until/'
-proof "a window that ends too early" $inside/entry/entry.go \
+mutate "a window that ends too early" $inside/entry/entry.go \
 	's/(e\.State == Absent \|\| now) >= e\.Expires\(\)/$1+80 >= e.Expires()/'
-proof "a record that is not removed" $inside/engine/single.go \
+mutate "a record that is not removed" $inside/engine/single.go \
 	's/_, err := s\.storage\.KV\(\)\.Delete\(singleKey\)\n\treturn err/return nil/'
-proof "a fence that an eviction forgets" $inside/engine/fence.go \
+mutate "a fence that an eviction forgets" $inside/engine/fence.go \
 	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/fence := f.given + 1 + 0*stored/'
 
 # The conditions around the ledgers in the histories: clocks that jump,
 # transactions, functions that fail, versions, overload, limits, and Do.
 left='are not removed' dead='never reported' ran='^TestWorkOfDo'
-proof "a fence that follows the clock" $inside/engine/fence.go \
+mutate "a fence that follows the clock" $inside/engine/fence.go \
 	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/_ = stored\n\tfence := entry.FenceAt(f.Clock())/'
-proof "an alarm that is set again for the time of its delivery" $inside/engine/delivery.go \
+mutate "an alarm that is set again for the time of its delivery" $inside/engine/delivery.go \
 	's/d\.alarm\.behind = min\(max\(at\.UnixMilli\(\)-d\.Clock\(\), 0\), entry\.ClockSlack\)/_ = entry.ClockSlack/' '' "$dead"
-proof "a transaction that cannot be rolled back" $inside/engine/sql.go \
+mutate "a transaction that cannot be rolled back" $inside/engine/sql.go \
 	's/(func \(t \*sqlBackend\) Get\(.*?\n)/var kept = map[*sqlBackend]map[string][]byte{}\n\n$1\tif v, ok := kept[t][key]; ok {\n\t\treturn v, true, nil\n\t}\n/; s/(func \(t \*sqlBackend\) Put\(.*?\n)/$1\tif kept[t] == nil {\n\t\tkept[t] = map[string][]byte{}\n\t}\n\tkept[t][key] = e.Encode()\n/'
-proof "a holder that is reported only once" $inside/engine/expiry.go \
+mutate "a holder that is reported only once" $inside/engine/expiry.go \
 	's/over = over \|\| err == nil/over = true/' '' "$dead"
-proof "a failing function that loses the alarm" $inside/engine/delivery.go \
+mutate "a failing function that loses the alarm" $inside/engine/delivery.go \
 	's/return d\.alarm\.ensure\(ctx, 0\)/d.alarm.at = d.Clock() + 1000\n\treturn nil/; s/return d\.alarm\.reset\(ctx\)/return nil/' '' "$dead\|$left"
-proof "records that are not removed" $inside/engine/sql.go \
+mutate "records that are not removed" $inside/engine/sql.go \
 	's/"DELETE FROM _capdo_entries WHERE key IN "\+/"DELETE FROM _capdo_entries WHERE 1 = 0 AND key IN "+/' '' "$left"
-proof "an older program that removes newer records from the index" $inside/engine/single.go \
+mutate "an older program that removes newer records from the index" $inside/engine/single.go \
 	's/return now \+ entry\.NewerRetry, true, nil/return entry.Never, true, nil/' '' "$dead\|$left"
-proof "a refusal after a lost attempt" dedupe/dodedupe/caller.go \
+mutate "a refusal after a lost attempt" dedupe/dodedupe/caller.go \
 	's/err == nil \|\| n == 0 && effect/err == nil || effect/'
-proof "a result that is cut off at its limit" $inside/entry/transition.go \
+mutate "a result that is cut off at its limit" $inside/entry/transition.go \
 	's/(e\.State, e\.Until, e\.NotifyAt, e\.Result = Done, now, 0, result)\n/$1\n\tif len(result) == dedupe.MaxResultSize {\n\t\te.Result = result[:len(result)-1]\n\t}\n/' "$ran" ', and {'
-proof "a lease that Do does not extend" dedupe/holder.go \
+mutate "a lease that Do does not extend" dedupe/holder.go \
 	's/\tgo h.extend\(extending\)\n/\t_ = extending\n/; s/func\(\) \{ h.ended\(ErrLeaseExpired\) \}/func() {}/' "$ran" 'was overtaken'
-proof "a takeover that a release forgets" dedupe/do.go \
+mutate "a takeover that a release forgets" dedupe/do.go \
 	's/if claim\.TakenOver \{/if false {/; s/h\.claim\.TakenOver && d == ReleaseClaim/false/' "$ran" 'was not told that'
-proof "a failure that gives the claim back" dedupe/do.go \
+mutate "a failure that gives the claim back" dedupe/do.go \
 	's/\treturn LeaveToLease\n/\treturn ReleaseClaim\n/' "$ran" 'was not told that'
-proof "a large result whose work runs again" dedupe/holder.go \
+mutate "a large result whose work runs again" dedupe/holder.go \
 	's/if errors.Is\(err, ErrResultTooLarge\) \{/if false {/' "$ran" 'ran after it was done\|never done'
 
 # The code around the engine: dedupe.Do, the middleware and flows. Native tests
