@@ -58,22 +58,29 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestWrongAnswer checks that the driver detects a wrong answer.
-func TestWrongAnswer(t *testing.T) {
+// serve builds and starts a peer, until the test is over.
+func serve(t *testing.T, p *peer) (*builder, *server) {
+	t.Helper()
 	b, err := newBuilder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.remove()
-	modules, err := b.modules(t.Context(), peers[0])
+	t.Cleanup(b.remove)
+	modules, err := b.modules(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := b.start(t.Context(), peers[0], modules, false)
+	s, err := b.start(t.Context(), p, modules, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.stop()
+	t.Cleanup(s.stop)
+	return b, s
+}
+
+// TestWrongAnswer checks that the driver detects a wrong answer.
+func TestWrongAnswer(t *testing.T) {
+	b, s := serve(t, peers[0])
 	taken := *works[1]
 	if taken.Name != "taken" {
 		t.Fatal("the second kind of work is " + taken.Name)

@@ -111,20 +111,7 @@ func TestReplaceKeepsOtherAxes(t *testing.T) {
 
 // TestGrowth has each operation done a few times, with few keys.
 func TestGrowth(t *testing.T) {
-	b, err := newBuilder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.remove()
-	modules, err := b.modules(t.Context(), growthPeer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := b.start(t.Context(), growthPeer, modules, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.stop()
+	_, s := serve(t, growthPeer)
 	seen := map[string]bool{}
 	for _, a := range growthAxes(true) {
 		for _, p := range a.points {

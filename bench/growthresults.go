@@ -298,20 +298,11 @@ func (g *Growth) write(dir string, axes []*axis) error {
 		name := filepath.Join(results, "growth-"+a.name)
 		files[name+".csv"], files[name+".svg"] = g.csv(a.name), g.svg(a)
 	}
-	for name, content := range files {
-		if err := os.WriteFile(name, content, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeFiles(files)
 }
 
 // readGrowth reads what write has written.
 func readGrowth(dir string) (*Growth, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "results", "growth.json"))
-	if err != nil {
-		return nil, err
-	}
 	g := &Growth{}
-	return g, json.Unmarshal(b, g)
+	return g, readJSON(filepath.Join(dir, "results", "growth.json"), g)
 }

@@ -52,6 +52,16 @@ func (r *Results) write(dir string) error {
 		files[filepath.Join(results, c.name+".svg")] = c.svg()
 		files[filepath.Join(results, c.name+".csv")] = c.csv()
 	}
+	return writeFiles(files)
+}
+
+// readResults reads the results that write has written.
+func readResults(dir string) (*Results, error) {
+	r := &Results{}
+	return r, readJSON(filepath.Join(dir, "results", "results.json"), r)
+}
+
+func writeFiles(files map[string][]byte) error {
 	for name, content := range files {
 		if err := os.WriteFile(name, content, 0o644); err != nil {
 			return err
@@ -60,14 +70,12 @@ func (r *Results) write(dir string) error {
 	return nil
 }
 
-// readResults reads the results that write has written.
-func readResults(dir string) (*Results, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "results", "results.json"))
+func readJSON(name string, v any) error {
+	b, err := os.ReadFile(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r := &Results{}
-	return r, json.Unmarshal(b, r)
+	return json.Unmarshal(b, v)
 }
 
 func (r *Results) requestsCSV() []byte {

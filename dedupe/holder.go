@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"flow.internal/capdo/internal/sleep"
 )
 
 // ResultOmitted is stored as the result of a key whose work had a result larger
@@ -56,7 +58,7 @@ func repeatComplete(
 			unknown = err
 		}
 		if late || mayHelp(err) {
-			if sleep(ctx, pause/2+rand.N(pause/2)) {
+			if sleep.For(ctx, pause/2+rand.N(pause/2)) {
 				continue
 			}
 		}
@@ -71,18 +73,6 @@ func repeatComplete(
 func mayHelp(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Retryable || errors.Is(err, ErrUnknownOutcome) || errors.Is(err, ErrOverloaded)
-}
-
-// sleep waits for d. It reports false if ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
-	}
 }
 
 // holder extends the lease of a claim while its work runs, and until the result
@@ -147,7 +137,7 @@ func (h *holder) lasts(end time.Time) {
 // lease, so that there is time for another one if it hangs.
 func (h *holder) extend(ctx context.Context) {
 	third := max(h.lease/3, time.Millisecond)
-	for pause := third; sleep(ctx, pause); {
+	for pause := third; sleep.For(ctx, pause); {
 		begin := time.Now()
 		attempt, cancel := context.WithTimeout(ctx, third)
 		err := h.ledger.Extend(attempt, h.claim, h.lease)

@@ -1,36 +1,20 @@
 #!/usr/bin/env bash
 # Breaks the ledger's engine, each time in a copy, and expects native tests to
 # fail. The mutations that need a history are in e2e/proof.
-set -euo pipefail
-cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-git ls-files -z go.mod go.sum dedupe durable internal docs/cost.md | xargs -0 cp --parents -t "$scratch"
-failed=0
+source "$(dirname "$0")/../e2e/internal/mutate.sh"
+copied=(go.mod go.sum dedupe durable internal docs/cost.md)
 
-# mutate NAME FILE PERL-EXPRESSION [TESTS]. It runs only mutations whose name
-# contains $ONLY.
+# mutate NAME FILE PERL-EXPRESSION [TESTS]
 mutate() {
-	local name=$1 file=dedupe/$2 expression=$3 tests=${4:-.} log=$scratch/log
-	if [[ $name != *${ONLY:-}* ]]; then
-		return
-	fi
-	cp "$scratch/$file" "$scratch/before"
-	perl -0pi -e "$expression" "$scratch/$file"
-	if cmp -s "$scratch/before" "$scratch/$file"; then
-		echo "$name: the mutation does not apply to $file any more"
-		failed=1
-	elif ! (cd "$scratch" && go vet ./dedupe/dodedupe/...) >"$log" 2>&1; then
-		echo "$name: does not compile"
-		cat "$log"
-		failed=1
-	elif (cd "$scratch" && go test -count=1 -timeout 1m -run "$tests" ./dedupe/dodedupe/... ./dedupe/dedupetest) >"$log" 2>&1; then
-		echo "$name: NOT FOUND"
-		failed=1
+	local name=$1 tests=${4:-.}
+	broken "$name" "dedupe/$2" "$3" || return 0
+	if ! run go vet ./dedupe/dodedupe/...; then
+		missed "$name: does not compile" 20
+	elif run go test -count=1 -timeout 1m -run "$tests" ./dedupe/dodedupe/... ./dedupe/dedupetest; then
+		missed "$name: NOT FOUND"
 	else
 		echo "$name: found by $(grep -ohE -- '--- FAIL: [A-Za-z]+|^panic: [a-z ]+|^fatal error: .*' "$log" | sort -u | head -3 | sed 's/.*FAIL: //' | paste -sd ',')"
 	fi
-	cp "$scratch/before" "$scratch/$file"
 }
 
 engine=dodedupe/internal/engine entry=dodedupe/internal/entry

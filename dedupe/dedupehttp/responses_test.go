@@ -148,6 +148,21 @@ func TestWhatCannotBeKeptIsRefused(t *testing.T) {
 	}, nil), post("k", "body"))
 }
 
+// postTo sends a request with a key over a real connection.
+func postTo(t *testing.T, server *httptest.Server, path, body string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Idempotency-Key", "k")
+	resp, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
 // A handler must not be able to inject headers. This is tested on a real
 // connection.
 func TestHeadersCannotBeInjected(t *testing.T) {
@@ -164,15 +179,7 @@ func TestHeadersCannotBeInjected(t *testing.T) {
 	}, nil))
 	defer server.Close()
 	for n := range 2 {
-		r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Idempotency-Key", "k")
-		resp, err := server.Client().Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp := postTo(t, server, "", "")
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if string(body) != "body" || err != nil || (resp.Header.Get("Idempotent-Replayed") != "") != (n == 1) {
@@ -196,15 +203,7 @@ func TestTrailersAreNotSent(t *testing.T) {
 			w.Header().Set("X-Sum", "1")
 		}, &dedupehttp.Options{Streaming: streaming}))
 		for range 2 {
-			r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Header.Set("Idempotency-Key", "k")
-			resp, err := server.Client().Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
+			resp := postTo(t, server, "", "")
 			if _, err := io.Copy(io.Discard, resp.Body); err != nil || len(resp.Trailer) > 0 || resp.Header.Get("X-Sum") != "" {
 				t.Errorf("%v, trailers %v, header %v", err, resp.Trailer, resp.Header)
 			}
@@ -452,15 +451,7 @@ func TestClientThatGoesAwayFindsTheResponseLater(t *testing.T) {
 	if !<-completed {
 		t.Fatal("the response was not stored")
 	}
-	r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/charges", strings.NewReader("body"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Idempotency-Key", "k")
-	resp, err := server.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := postTo(t, server, "/charges", "body")
 	defer resp.Body.Close()
 	if body, err := io.ReadAll(resp.Body); string(body) != "done" || err != nil || resp.Header.Get("Idempotent-Replayed") != "true" || runs != 1 {
 		t.Errorf("%q, %v, %v after %d runs", body, err, resp.Header, runs)

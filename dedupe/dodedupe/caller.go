@@ -13,6 +13,7 @@ import (
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/internal/direct"
+	"flow.internal/capdo/internal/sleep"
 )
 
 // caller calls a method of the object with that name. It makes a new stub for
@@ -93,14 +94,7 @@ func pause(ctx context.Context, n int) bool {
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
 		return false
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
-	}
+	return sleep.For(ctx, d)
 }
 
 // wait makes an object wait for the time in msg, at most one slice. If there is

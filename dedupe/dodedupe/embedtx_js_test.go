@@ -137,14 +137,7 @@ func TestWaiterIsNotToldWhatIsRolledBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make(chan dedupe.Claim, 1)
-	go func() {
-		c, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, Wait: 30 * time.Second})
-		if err != nil {
-			t.Error(err)
-		}
-		got <- c
-	}()
+	got := beginWait(t, o, 30*time.Second)
 	time.Sleep(100 * time.Millisecond)
 	o.inTransaction(errRolledBack, func(ctx context.Context, h *host) error {
 		if err := h.ledger.Complete(ctx, c, []byte("rolled back")); err != nil {
@@ -191,14 +184,7 @@ func TestEmbeddedDeleteAllWakesThoseWhoWait(t *testing.T) {
 	if _, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
-	got := make(chan dedupe.Claim, 1)
-	go func() {
-		c, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, Wait: 50 * time.Second})
-		if err != nil {
-			t.Error(err)
-		}
-		got <- c
-	}()
+	got := beginWait(t, o, 50*time.Second)
 	time.Sleep(200 * time.Millisecond)
 	begin := time.Now()
 	o.must(func(ctx context.Context, h *host) error { return h.ledger.DeleteAll(ctx) })

@@ -117,6 +117,19 @@ func mustClaim(t *testing.T, l *Ledger, o dedupe.ClaimOptions, want dedupe.Outco
 	return c
 }
 
+// beginWait claims the key in the background, and waits for it.
+func beginWait(t *testing.T, l dedupe.Ledger, wait time.Duration) <-chan dedupe.Claim {
+	got := make(chan dedupe.Claim, 1)
+	go func() {
+		c, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, Wait: wait})
+		if err != nil {
+			t.Error(err)
+		}
+		got <- c
+	}()
+	return got
+}
+
 func TestLedgerSurvivesSIGKILLAndEviction(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, object string) {
 		o := dedupe.ClaimOptions{Lease: time.Minute, TTL: time.Hour, Fingerprint: []byte("f")}
@@ -201,14 +214,7 @@ func TestWaiterOutlivesAReset(t *testing.T) {
 	both(t, func(t *testing.T, m Mapping, object string) {
 		l := openLedger(t, m)
 		c := mustClaim(t, l, dedupe.ClaimOptions{Lease: time.Minute}, dedupe.Acquired)
-		got := make(chan dedupe.Claim)
-		go func() {
-			claim, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute, Wait: 20 * time.Second})
-			if err != nil {
-				t.Error(err)
-			}
-			got <- claim
-		}()
+		got := beginWait(t, l, 20*time.Second)
 		time.Sleep(100 * time.Millisecond)
 		durabletest.Abort(t, ledgerStub(t, object))
 		if err := l.Complete(t.Context(), c, []byte("result")); err != nil {

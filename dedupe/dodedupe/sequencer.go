@@ -47,11 +47,7 @@ func (s *Sequencer) Name() string { return providerName }
 func (s *Sequencer) Next(
 	ctx context.Context, stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {
-	seq, err := s.next(ctx, "", stream, key, payloadHash, ttl)
-	if err != nil {
-		err = fail(opNext, err)
-	}
-	return seq, err
+	return s.next(ctx, opNext, "", stream, key, payloadHash, ttl)
 }
 
 // NextAs returns the number of an entry; see [dedupe.IdempotentSequencer]. It
@@ -60,15 +56,11 @@ func (s *Sequencer) NextAs(
 	ctx context.Context, owner string,
 	stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {
-	seq, err := s.next(ctx, owner, stream, key, payloadHash, ttl)
-	if err != nil {
-		err = fail(opNextAs, err)
-	}
-	return seq, err
+	return s.next(ctx, opNextAs, owner, stream, key, payloadHash, ttl)
 }
 
 func (s *Sequencer) next(
-	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
+	ctx context.Context, op, owner string, stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {
 	ms, err := dedupe.TTLMillis(ttl, s.ttl)
 	for _, k := range [][]byte{stream, key} {
@@ -84,7 +76,7 @@ func (s *Sequencer) next(
 		err = dedupe.CheckOwner(owner)
 	}
 	if err != nil {
-		return dedupe.Seq{}, err
+		return dedupe.Seq{}, fail(op, err)
 	}
 	if owner == "" {
 		random := reservation.NewOwner()
@@ -94,12 +86,12 @@ func (s *Sequencer) next(
 	object := objectName(kindSequence, s.scope, stream)
 	body, err := s.call.deliver(ctx, object, wire.MethodNext, msg)
 	if err != nil {
-		return dedupe.Seq{}, err
+		return dedupe.Seq{}, fail(op, err)
 	}
 	r := codec.Reader{Rest: body}
 	seq := dedupe.Seq{N: r.Number(), FirstSeen: time.UnixMilli(r.Number()), Inserted: r.Bool()}
 	if err := r.End(); err != nil {
-		return dedupe.Seq{}, effect.Unknown(err)
+		return dedupe.Seq{}, fail(op, effect.Unknown(err))
 	}
 	return seq, nil
 }

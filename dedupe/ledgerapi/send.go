@@ -16,6 +16,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/internal/problem"
+	"flow.internal/capdo/internal/sleep"
 )
 
 // clientCall is a request that may be sent several times.
@@ -110,14 +111,7 @@ func pause(ctx context.Context, until time.Time, d time.Duration) bool {
 	if !until.IsZero() {
 		d = min(d, time.Until(until))
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return ctx.Err() == nil && (until.IsZero() || time.Now().Before(until))
-	}
+	return sleep.For(ctx, d) && (until.IsZero() || time.Now().Before(until))
 }
 
 // retryAfter reads a response's Retry-After, in seconds.

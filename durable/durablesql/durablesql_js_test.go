@@ -52,6 +52,13 @@ func count(t *testing.T, db execer, ctx context.Context) (n int) {
 	return n
 }
 
+func wantRows(t *testing.T, db execer, ctx context.Context, want int) {
+	t.Helper()
+	if n := count(t, db, ctx); n != want {
+		t.Errorf("%d rows, want %d", n, want)
+	}
+}
+
 func TestCreateReadUpdateDelete(t *testing.T) {
 	withDB(t, func(ctx context.Context, _ *durable.State, db *sql.DB) {
 		for _, c := range []struct {
@@ -268,9 +275,7 @@ func TestWhatCannotWorkIsRefusedWithAReason(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if n := count(t, db, ctx); n != 0 {
-			t.Errorf("%d rows", n)
-		}
+		wantRows(t, db, ctx, 0)
 		tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
 		if err != nil {
 			t.Fatal(err)

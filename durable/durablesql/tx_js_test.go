@@ -26,23 +26,17 @@ func TestATransactionCommitsOrRollsBack(t *testing.T) {
 		if id, changes := mustExec(t, tx, "insert into t values (1, 'a')"); id != 1 || changes != 1 {
 			t.Errorf("id %d, %d changes", id, changes)
 		}
-		if n := count(t, tx, ctx); n != 1 {
-			t.Errorf("%d rows within", n)
-		}
+		wantRows(t, tx, ctx, 1)
 		if err := tx.Commit(); err != nil {
 			t.Fatal(err)
 		}
-		if n := count(t, db, ctx); n != 1 {
-			t.Errorf("%d rows after Commit", n)
-		}
+		wantRows(t, db, ctx, 1)
 		tx = begin(t, db, ctx)
 		mustExec(t, tx, "delete from t")
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
 		}
-		if n := count(t, db, ctx); n != 1 {
-			t.Errorf("%d rows after Rollback", n)
-		}
+		wantRows(t, db, ctx, 1)
 		if err := tx.Commit(); err != sql.ErrTxDone {
 			t.Errorf("once more: %v", err)
 		}
@@ -60,9 +54,7 @@ func TestATransactionMayWait(t *testing.T) {
 		if err := tx.Rollback(); err != nil {
 			t.Error(err)
 		}
-		if n := count(t, db, ctx); n != 0 {
-			t.Errorf("%d rows", n)
-		}
+		wantRows(t, db, ctx, 0)
 	})
 }
 
@@ -79,9 +71,7 @@ func TestAPanicRollsBackWithTheDeferredRollback(t *testing.T) {
 			mustExec(t, tx, "insert into t values (1, 'a')")
 			panic("boom")
 		}()
-		if n := count(t, db, ctx); n != 0 {
-			t.Errorf("%d rows", n)
-		}
+		wantRows(t, db, ctx, 0)
 	})
 }
 
@@ -115,9 +105,7 @@ func TestWhatIsOutsideOfAnOpenTransactionIsRefused(t *testing.T) {
 		if err := tx.Commit(); err != nil {
 			t.Fatal(err)
 		}
-		if n := count(t, again, ctx); n != 2 {
-			t.Errorf("%d rows", n)
-		}
+		wantRows(t, again, ctx, 2)
 	})
 }
 
@@ -184,9 +172,7 @@ func TestATransactionLeftOpenIsRolledBackWithItsEvent(t *testing.T) {
 	})
 	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) { // would wait for 30 s if the transaction were open
 		db := durablesql.Open(state)
-		if n := count(t, db, ctx); n != 0 {
-			t.Errorf("%d rows", n)
-		}
+		wantRows(t, db, ctx, 0)
 		tx := begin(t, db, ctx)
 		if err := tx.Commit(); err != nil {
 			t.Error(err)
@@ -209,9 +195,7 @@ func TestASynchronousTransactionHoldsTheDBsStatements(t *testing.T) {
 				t.Errorf("%v, want %v", err, want)
 			}
 		}
-		if n := count(t, db, ctx); n != 1 {
-			t.Errorf("%d rows", n)
-		}
+		wantRows(t, db, ctx, 1)
 	})
 }
 
@@ -254,9 +238,7 @@ func TestATransactionThatEndsIsWaitedFor(t *testing.T) {
 				mustExec(t, tx, "insert into t values (1, 'a')")
 				end(t, tx, cancel)
 				for range 2 {
-					if n := count(t, db, ctx); n != 0 {
-						t.Errorf("%d rows", n)
-					}
+					wantRows(t, db, ctx, 0)
 				}
 				mustExec(t, db, "insert into t values (2, 'b')")
 				if _, err := tx.ExecContext(ctx, "insert into t values (3, 'c')"); err != sql.ErrTxDone {
@@ -267,9 +249,7 @@ func TestATransactionThatEndsIsWaitedFor(t *testing.T) {
 				if err := again.Commit(); err != nil {
 					t.Error(err)
 				}
-				if n := count(t, db, ctx); n != 2 {
-					t.Errorf("%d rows in the end", n)
-				}
+				wantRows(t, db, ctx, 2)
 			})
 		})
 	}
@@ -305,9 +285,7 @@ func TestATransactionWithoutTheHandlersContextIsNotWaitedFor(t *testing.T) {
 		if err := tx.Commit(); err != nil {
 			t.Error(err)
 		}
-		if n := count(t, db, ctx); n != 1 {
-			t.Errorf("%d rows", n)
-		}
+		wantRows(t, db, ctx, 1)
 	})
 }
 

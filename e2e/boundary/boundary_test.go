@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -20,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
@@ -62,17 +62,12 @@ func fuzz(p *worker.Server, way string, seed, n int) (r report) {
 }
 
 func fuzzIn(p *worker.Server, object, way string, seed, n int) (r report) {
-	resp, err := client.Get(fmt.Sprintf("%s/%s?o=%s&seed=%d&n=%d", p.URL, way, object, seed, n))
+	a, err := request.Get(client, fmt.Sprintf("%s/%s?o=%s&seed=%d&n=%d", p.URL, way, object, seed, n))
 	if err != nil {
 		return report{Failures: []string{err.Error()}}
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return report{Failures: []string{err.Error()}}
-	}
-	if err := json.Unmarshal(b, &r); err != nil {
-		return report{Failures: []string{string(b)}}
+	if err := json.Unmarshal([]byte(a.Body), &r); err != nil {
+		return report{Failures: []string{a.Body}}
 	}
 	return r
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"flow.internal/capdo/internal/sleep"
 )
 
 var soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
@@ -239,7 +241,7 @@ func run(t *testing.T, l *lab, list []fault) *load {
 	w := newLoad(l)
 	ctx, cancel := context.WithCancel(t.Context())
 	wait := w.work(ctx, callers)
-	for w.inUse() < 30 && pause(ctx, 50*time.Millisecond) { // so that each node has some
+	for w.inUse() < 30 && sleep.For(ctx, 50*time.Millisecond) { // so that each node has some
 	}
 	for i, f := range list {
 		begin := time.Now()
@@ -286,7 +288,7 @@ func (w *load) judge(t *testing.T) {
 		t.Logf("  %d unknown: %s", w.why[why], why)
 	}
 	for _, n := range w.nodes {
-		t.Logf("  node %d ended by itself %d times; crashes: %q", n.number, n.ends.Load(), n.log.crashes())
+		t.Logf("  node %d ended by itself %d times; crashes: %q", n.number, n.ends.Load(), n.crashes())
 	}
 }
 
@@ -322,7 +324,7 @@ func isCaught(t *testing.T, l *lab) {
 	for enough := 30; enough <= 240; enough *= 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), patient)
 		wait := w.work(ctx, callers)
-		for w.acquired() < enough && pause(ctx, 50*time.Millisecond) {
+		for w.acquired() < enough && sleep.For(ctx, 50*time.Millisecond) {
 		}
 		cancel()
 		wait()

@@ -20,8 +20,10 @@ import (
 
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/freeport"
+	"flow.internal/capdo/internal/process"
 	"flow.internal/capdo/internal/s3server"
 	"flow.internal/capdo/internal/selfhost"
+	"flow.internal/capdo/internal/sleep"
 	"flow.internal/capdo/internal/wrangler"
 )
 
@@ -56,29 +58,15 @@ type node struct {
 	avoid   atomic.Bool  // clients must not use it, as behind a load balancer
 	down    atomic.Bool  // it must not be started again
 	ends    atomic.Int64 // how often it ended by itself
-	log     *logText
+	log     process.Log
 
 	mu     sync.Mutex
 	server *selfhost.Server
 }
 
-// logText keeps the output of a node.
-type logText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
 // crashes returns the messages of crashes inside workerd.
-func (l *logText) crashes() (list []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lines := strings.Split(l.text.String(), "\n")
+func (n *node) crashes() (list []string) {
+	lines := strings.Split(n.log.String(), "\n")
 	for i, line := range lines {
 		if strings.Contains(line, "panicked at") || strings.Contains(line, "*** Fatal") {
 			list = append(list, strings.Join(lines[i:min(i+2, len(lines))], " "))
@@ -87,10 +75,9 @@ func (l *logText) crashes() (list []string) {
 	return list
 }
 
-func (l *logText) tail() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	text := l.text.String()
+// printed returns the end of what the node has printed.
+func (n *node) printed() string {
+	text := n.log.String()
 	return text[max(0, len(text)-3000):]
 }
 
@@ -150,7 +137,7 @@ func port(t testing.TB) int {
 
 func (l *lab) newNode(t testing.TB, number int, config *wrangler.Config, prefix string) *node {
 	t.Helper()
-	n := &node{number: number, log: &logText{}, link: newLink(t, l.network.home(), l.bucket.Endpoint, l.traffic)}
+	n := &node{number: number, link: newLink(t, l.network.home(), l.bucket.Endpoint, l.traffic)}
 	listen, peers := fmt.Sprintf("127.0.0.1:%d", port(t)), fmt.Sprintf("127.0.0.1:%d", port(t))
 	advertise := peers
 	if l.network.spaces {
@@ -170,7 +157,7 @@ func (l *lab) newNode(t testing.TB, number int, config *wrangler.Config, prefix 
 	t.Cleanup(func() {
 		n.kill()
 		if t.Failed() {
-			t.Logf("node %d printed:\n%s", number, n.log.tail())
+			t.Logf("node %d printed:\n%s", number, n.printed())
 		}
 	})
 	return n
@@ -178,7 +165,7 @@ func (l *lab) newNode(t testing.TB, number int, config *wrangler.Config, prefix 
 
 func (n *node) start(t testing.TB) {
 	t.Helper()
-	s, err := selfhost.Start(&n.options, slog.New(slog.NewTextHandler(n.log, nil)), n.log)
+	s, err := selfhost.Start(&n.options, slog.New(slog.NewTextHandler(&n.log, nil)), &n.log)
 	if err != nil {
 		t.Errorf("node %d: %v", n.number, err)
 		return
@@ -201,8 +188,8 @@ func (n *node) supervise(t testing.TB, s *selfhost.Server) {
 	}
 	n.ends.Add(1)
 	n.avoid.Store(true)
-	fmt.Fprintf(n.log, "ended by itself: %v\n", s.Err())
-	if pause(t.Context(), time.Second/2) {
+	fmt.Fprintf(&n.log, "ended by itself: %v\n", s.Err())
+	if sleep.For(t.Context(), time.Second/2) {
 		n.start(t)
 	}
 }

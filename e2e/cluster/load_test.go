@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/e2e/proof"
+	"flow.internal/capdo/internal/sleep"
 )
 
 // load is a set of callers on all nodes, with the results of their calls.
@@ -74,24 +75,15 @@ func (w *load) work(ctx context.Context, callers int) (wait func()) {
 	for id := range callers {
 		c := &caller{load: w, id: id, random: rand.New(rand.NewPCG(uint64(id), uint64(time.Now().UnixNano()))), client: newClient()}
 		wg.Go(func() {
-			for pause(ctx, time.Duration(5+c.random.IntN(40))*time.Millisecond) {
+			for sleep.For(ctx, time.Duration(5+c.random.IntN(40))*time.Millisecond) {
 				o, wait := c.choose()
 				if a, sent := c.call(c.any(), o, wait); !sent || a.Unknown {
-					pause(ctx, 150*time.Millisecond)
+					sleep.For(ctx, 150*time.Millisecond)
 				}
 			}
 		})
 	}
 	return wg.Wait
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
 
 // caller makes one call after another.

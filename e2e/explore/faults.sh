@@ -1,37 +1,19 @@
 #!/usr/bin/env bash
 # Puts old faults back into the glue and into jsrt, each in a copy, and expects
 # the explorer to find each within a minute.
-set -euo pipefail
-cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-failed=0
+source "$(dirname "$0")/../internal/mutate.sh"
+copied=(go.mod go.sum internal durable e2e/internal e2e/explore)
 
-# fault NAME FILE PERL-EXPRESSION. It runs only faults whose name contains
-# $ONLY.
+# fault NAME FILE PERL-EXPRESSION
 fault() {
-	local name=$1 file=$2 expression=$3 tree=$scratch/tree log=$scratch/log
-	if [[ $name != *${ONLY:-}* ]]; then
-		return
+	local name=$1 start=$SECONDS failure='FAIL: .* \(seed\|path\)='
+	broken "$@" || return 0
+	if ! run go test -count=1 -v -run '^TestExplore$' ./e2e/explore -explore 60s -exhaustive 20s &&
+		grep -q "$failure" "$log"; then
+		echo "$name: found after $((SECONDS - start)) s:$(grep -A1 -m1 "$failure" "$log" | tail -1 | cut -c1-150)"
+	else
+		missed "$name: NOT FOUND" 5
 	fi
-	rm -rf "$tree" && mkdir "$tree"
-	git ls-files -z go.mod go.sum internal durable e2e/internal e2e/explore | xargs -0 cp --parents -t "$tree"
-	ln -s "$PWD/node_modules" "$tree/node_modules"
-	perl -0pi -e "$expression" "$tree/$file"
-	if cmp -s "$file" "$tree/$file"; then
-		echo "$name: the fault does not apply to $file any more"
-		failed=1
-		return
-	fi
-	local start=$SECONDS
-	(cd "$tree" && go test -count=1 -v -run '^TestExplore$' ./e2e/explore -explore 60s -exhaustive 20s) >"$log" 2>&1 && status=0 || status=$?
-	if [ $status -ne 0 ] && grep -q 'FAIL: .* \(seed\|path\)=' "$log"; then
-		echo "$name: found after $((SECONDS - start)) s:$(grep -A1 -m1 'FAIL: .* \(seed\|path\)=' "$log" | tail -1 | cut -c1-150)"
-		return
-	fi
-	echo "$name: NOT FOUND"
-	tail -5 "$log"
-	failed=1
 }
 
 js=internal/shim/js

@@ -5,7 +5,6 @@ package explore
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
@@ -46,16 +46,11 @@ func startRules(t *testing.T) *rules {
 
 func (r *rules) get(path string) string {
 	client := http.Client{Timeout: 40 * time.Second}
-	resp, err := client.Get(r.url + path)
+	a, err := request.Get(&client, r.url+path)
 	if err != nil {
 		return err.Error()
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
+	return a.Body
 }
 
 // start gets a path in the background. It returns a function that waits for the

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"flow.internal/capdo/e2e/internal/dev"
+	"flow.internal/capdo/e2e/internal/request"
 )
 
 var guardTests = []test{
@@ -19,18 +20,12 @@ var guardTests = []test{
 func (s *server) sendWith(line, body string, header ...string) int {
 	s.t.Helper()
 	r := s.request(s.t.Context(), line, body)
-	for i := 0; i < len(header); i += 2 {
-		if header[i] == "Host" {
-			r.Host = header[i+1]
-		}
-		r.Header.Set(header[i], header[i+1])
-	}
-	resp, err := client.Do(r)
+	request.SetHeader(r, header...)
+	a, err := request.Do(client, r)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	resp.Body.Close()
-	return resp.StatusCode
+	return a.Status
 }
 
 // changes are the requests that change something, with their bodies.

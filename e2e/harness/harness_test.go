@@ -7,13 +7,13 @@ package harness
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"flow.internal/capdo/e2e/internal/dev"
+	"flow.internal/capdo/e2e/internal/request"
 )
 
 func TestMain(m *testing.M) { dev.Main(m) }
@@ -78,18 +78,16 @@ func (s *server) request(ctx context.Context, line, body string) *http.Request {
 
 // send returns the status and the body of an answer.
 func (s *server) send(ctx context.Context, line, body string) (int, string, error) {
-	resp, err := client.Do(s.request(ctx, line, body))
+	a, err := request.Do(client, s.request(ctx, line, body))
 	if err != nil {
 		return 0, "", err
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
 	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} {
-		if got := resp.Header.Get(name); got != want {
+		if got := a.Header.Get(name); got != want {
 			s.t.Errorf("%s: %s is %q", line, name, got)
 		}
 	}
-	return resp.StatusCode, strings.TrimSpace(string(b)), err
+	return a.Status, strings.TrimSpace(a.Body), nil
 }
 
 // want fails the test unless a request gets that status and that body.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
@@ -35,16 +36,11 @@ func serve(t *testing.T) string {
 func get(t *testing.T, url string) (status int, header http.Header, body string) {
 	t.Helper()
 	client := http.Client{Timeout: 30 * time.Second}
-	resp, err := client.Get(url)
+	a, err := request.Get(&client, url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, resp.Header, strings.TrimSpace(string(b))
+	return a.Status, a.Header, strings.TrimSpace(a.Body)
 }
 
 func TestGoAndJavaScript(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 	"flow.internal/capdo/dedupe/dedupetest"
 	"flow.internal/capdo/dedupe/ledgerapi"
 	"flow.internal/capdo/e2e/internal/dev"
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/internal/problem"
 )
 
@@ -178,18 +178,13 @@ func post(t *testing.T, method, url, body string, header http.Header) (status in
 		t.Fatal(err)
 	}
 	r.Header = header
-	resp, err := httpClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
+	a, err := request.Do(httpClient, r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var p problem.Problem
-	json.Unmarshal(b, &p)
-	return resp.StatusCode, p.Code, string(b)
+	json.Unmarshal([]byte(a.Body), &p)
+	return a.Status, p.Code, a.Body
 }
 
 // killed kills everything while claims are in flight. Afterwards each caller

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"net"
 	"net/http"
@@ -183,6 +184,17 @@ type order struct {
 	until              time.Time
 }
 
+// split returns the parts of an order, of at most size calls each.
+func (o order) split(size int) iter.Seq[order] {
+	return func(yield func(order) bool) {
+		for part := o; part.from < o.to; part.from = part.to {
+			if part.to = min(part.from+size, o.to); !yield(part) {
+				return
+			}
+		}
+	}
+}
+
 func (g target) values(o order) url.Values {
 	q := url.Values{"binding": {g.binding}, "scope": {g.scope}, "op": {o.op}, "prefix": {o.prefix}}
 	numbers := map[string]int64{
@@ -214,19 +226,13 @@ func (l *lab) drive(what string, g target, o order) (total tally, took time.Dura
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	free := make(chan struct{}, lanes)
-	for from := o.from; from < o.to; from += chunk {
+	for part := range o.split(chunk) {
 		free <- struct{}{}
-		part := o
-		part.from, part.to = from, min(from+chunk, o.to)
 		wg.Go(func() {
 			defer func() { <-free }()
-			var t tally
-			err := l.post("/run", g.values(part), &t)
+			t := l.run(g, part)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
-				l.Error(err)
-			}
 			total.add(&t)
 			if done += part.to - part.from; time.Since(news) > 2*time.Second {
 				news = time.Now()
@@ -238,6 +244,14 @@ func (l *lab) drive(what string, g target, o order) (total tally, took time.Dura
 	return total, time.Since(begin)
 }
 
+// run makes the calls of an order in one request.
+func (l *lab) run(g target, o order) (t tally) {
+	if err := l.post("/run", g.values(o), &t); err != nil {
+		l.Error(err)
+	}
+	return t
+}
+
 // together makes the calls of all callers at the same time, in requests of 100.
 // The returned function waits for them.
 func (l *lab) together(g target, o order) (wait func() tally) {
@@ -245,19 +259,13 @@ func (l *lab) together(g target, o order) (wait func() tally) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var total tally
-	for from := o.from; from < o.to; from += 100 {
-		part := o
-		part.from, part.to = from, min(from+100, o.to)
+	for part := range o.split(o.parallel) {
 		wg.Add(1)
 		l.calls.Go(func() {
 			defer wg.Done()
-			var t tally
-			err := l.post("/run", g.values(part), &t)
+			t := l.run(g, part)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
-				l.Error(err)
-			}
 			total.add(&t)
 		})
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -15,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"flow.internal/capdo/e2e/internal/request"
 )
 
 // mostMemory is the limit of wasm memory, in bytes. An isolate has 128 MB,
@@ -53,13 +54,8 @@ func (l *lab) send(ctx context.Context, tenant, path string, header map[string]s
 	for name, value := range l.header(tenant, header) {
 		r.Header.Set(name, value)
 	}
-	resp, err := crowdClient.Do(r)
-	if err != nil {
-		return reply{}, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return reply{resp.StatusCode, resp.Header.Get("Retry-After"), string(text)}, err
+	a, err := request.Do(crowdClient, r)
+	return reply{a.Status, a.Header.Get("Retry-After"), a.Body}, err
 }
 
 func (l *lab) header(tenant string, more map[string]string) map[string]string {

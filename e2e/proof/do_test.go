@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/sleep"
 )
 
 // work is one run of a key's work, as the server that does it sees it.
@@ -119,11 +120,11 @@ func TestWorkOfDoRunsAloneAndOnce(t *testing.T) {
 	}
 	wg.Go(func() { d.watch(ctx) })
 	wg.Go(func() {
-		if pause(ctx, *loadFor/4) {
+		if sleep.For(ctx, *loadFor/4) {
 			d.troubled()
 			client.Post(l.URL+"/crash", "", nil)
 		}
-		if pause(ctx, *loadFor/20) {
+		if sleep.For(ctx, *loadFor/20) {
 			d.troubled()
 			l.Restart()
 			d.troubled()
@@ -152,7 +153,7 @@ func (d *doing) troubled() {
 // watch records when the machine or workerd is so slow that an extension may
 // come too late.
 func (d *doing) watch(ctx context.Context) {
-	for pause(ctx, 20*time.Millisecond) {
+	for sleep.For(ctx, 20*time.Millisecond) {
 		begin := time.Now()
 		if resp, err := client.Get(d.lab.URL + "/ping"); err == nil {
 			resp.Body.Close()
@@ -164,7 +165,7 @@ func (d *doing) watch(ctx context.Context) {
 }
 
 func (d *doing) call(ctx context.Context, n int) {
-	for made := 0; pause(ctx, 10*time.Millisecond); made++ {
+	for made := 0; sleep.For(ctx, 10*time.Millisecond); made++ {
 		key := anyOf("d", "d", "x") + strconv.Itoa(int(time.Since(d.begin)/(700*time.Millisecond))-rand.IntN(3))
 		d.do(ctx, key, fmt.Sprintf("%d-%d", n, made), true)
 	}

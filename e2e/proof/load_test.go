@@ -23,6 +23,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/internal/sleep"
 )
 
 // load describes the calls and the faults.
@@ -30,7 +31,6 @@ type load struct {
 	targets   []string
 	clients   int
 	disturbed bool // with kills, crashes, aborts, evictions and lost replies
-	tick      func()
 }
 
 const (
@@ -128,7 +128,7 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 	ctx, cancel := context.WithTimeout(t.Context(), slowest*d)
 	defer cancel()
 	go func() {
-		if pause(ctx, d) && (!w.disturbed || h.reach(ctx, leastCalls)) {
+		if sleep.For(ctx, d) && (!w.disturbed || h.reach(ctx, leastCalls)) {
 			cancel()
 		}
 	}()
@@ -158,7 +158,7 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 }
 
 func killAtTimes(ctx context.Context, l *lab, h *history) {
-	for pause(ctx, killEvery) && h.proceed(ctx, 40) {
+	for sleep.For(ctx, killEvery) && h.proceed(ctx, 40) {
 		l.swap()
 		l.Restart()
 		h.count(kills, 1)
@@ -169,7 +169,7 @@ func killAtTimes(ctx context.Context, l *lab, h *history) {
 // disturb repeatedly asks the Worker for a fault, with pauses in ms and calls.
 // The Worker's answer tells whether the fault happened.
 func disturb(ctx context.Context, l *lab, h *history, path string, least, most, calls int) {
-	for pause(ctx, time.Duration(least+rand.IntN(most-least))*time.Millisecond) && h.proceed(ctx, calls) {
+	for sleep.For(ctx, time.Duration(least+rand.IntN(most-least))*time.Millisecond) && h.proceed(ctx, calls) {
 		resp, err := client.Post(l.URL+path, "", nil)
 		if err != nil {
 			continue
@@ -200,7 +200,7 @@ func (h *history) proceed(ctx context.Context, calls int) bool {
 // is time left.
 func (h *history) reach(ctx context.Context, calls int) bool {
 	for h.answered() < calls {
-		if !pause(ctx, 5*time.Millisecond) {
+		if !sleep.For(ctx, 5*time.Millisecond) {
 			return false
 		}
 	}
@@ -211,16 +211,6 @@ func (h *history) answered() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.figures[operations] - h.figures[unknown]
-}
-
-// pause waits, and reports whether time is left.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
 
 var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 20}}
@@ -236,9 +226,9 @@ type caller struct {
 }
 
 func (c *caller) work(ctx context.Context) {
-	for pause(ctx, time.Duration(c.random.IntN(4))*time.Millisecond) {
+	for sleep.For(ctx, time.Duration(c.random.IntN(4))*time.Millisecond) {
 		if _, sent := c.call(c.choose()); !sent {
-			pause(ctx, 20*time.Millisecond)
+			sleep.For(ctx, 20*time.Millisecond)
 		}
 	}
 }
@@ -551,8 +541,5 @@ func (c *caller) note(in input, out output, lost int) {
 		if is {
 			c.figures[name]++
 		}
-	}
-	if c.tick != nil {
-		c.tick()
 	}
 }

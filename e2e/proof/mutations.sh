@@ -1,40 +1,22 @@
 #!/usr/bin/env bash
 # Breaks the store, the ledger and the sequencer, each time in a copy, and
 # expects the proof to find a history that is not linearizable.
-set -euo pipefail
-cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-failed=0
+source "$(dirname "$0")/../internal/mutate.sh"
+copied=(.)
 
-# mutate NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]. It runs only
-# mutations whose name contains $ONLY.
+# mutate NAME FILE PERL-EXPRESSION [TEST] [WHAT THE TEST SHOWS]
 mutate() {
-	local name=$1 file=$2 expression=$3 tree=$scratch/tree log=$scratch/log
-	if [[ $name != *${ONLY:-}* ]]; then
-		return
-	fi
-	rm -rf "$tree" && mkdir "$tree"
-	git ls-files -z | xargs -0 cp --parents -t "$tree"
-	ln -s "$PWD/node_modules" "$tree/node_modules"
-	perl -0pi -e "$expression" "$tree/$file"
-	if cmp -s "$file" "$tree/$file"; then
-		echo "$name: the mutation does not apply to $file any more"
-		failed=1
-		return
-	fi
-	local test=${4:-^TestHistories} shows=${5:-not linearizable}
+	local name=$1 test=${4:-^TestHistories} shows=${5:-not linearizable} load
+	broken "${@:1:3}" || return 0
 	for load in ${LOAD:-8s 24s}; do # on a busy machine little happens in a short time
-		(cd "$tree" && go test -count=1 -v -run "$test" ./e2e/proof -load "$load") >"$log" 2>&1 && status=0 || status=$?
-		if [ $status -ne 0 ] && grep -q "$shows" "$log"; then
+		if ! run go test -count=1 -v -run "$test" ./e2e/proof -load "$load" && grep -q "$shows" "$log"; then
 			echo "$name: found"
 			grep -m1 'operations,\|calls of' "$log" || true
 			return
 		fi
 	done
-	echo "$name: NOT FOUND"
+	missed "$name: NOT FOUND"
 	grep -v '^   ' "$log" | tail -20
-	failed=1
 }
 
 # A step's mutex would exclude others during an await, so the mutations release
@@ -97,25 +79,12 @@ mutate "a result that is too large and whose work runs again" dedupe/holder.go \
 
 # around NAME FILE PERL-EXPRESSION PACKAGE TEST
 around() {
-	local name=$1 file=$2 expression=$3 package=$4 test=$5 tree=$scratch/tree log=$scratch/log
-	if [[ $name != *${ONLY:-}* ]]; then
-		return
-	fi
-	rm -rf "$tree" && mkdir "$tree"
-	git ls-files -z -- go.mod go.sum dedupe flow internal durable | xargs -0 cp --parents -t "$tree"
-	perl -0pi -e "$expression" "$tree/$file"
-	if cmp -s "$file" "$tree/$file"; then
-		echo "$name: the mutation does not apply to $file any more"
-		failed=1
-		return
-	fi
-	if (cd "$tree" && go test -count=1 -timeout 2m -run "$test" "$package") >"$log" 2>&1; then
-		echo "$name: NOT FOUND by $test of $package"
-		failed=1
+	local name=$1 package=$4 test=$5
+	broken "${@:1:3}" || return 0
+	if run go test -count=1 -timeout 2m -run "$test" "$package"; then
+		missed "$name: NOT FOUND by $test of $package"
 	elif grep -q '\[\(build\|setup\) failed\]' "$log"; then
-		echo "$name: does not compile"
-		tail -20 "$log"
-		failed=1
+		missed "$name: does not compile" 20
 	else
 		echo "$name: found"
 	fi

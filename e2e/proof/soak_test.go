@@ -3,11 +3,10 @@
 package proof
 
 import (
-	"os"
 	"testing"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"flow.internal/capdo/e2e/internal/soak"
 )
 
 // round is the duration of a soak's histories. Each history is judged and then
@@ -18,22 +17,18 @@ func TestSoak(t *testing.T) {
 	if *soakFor == 0 {
 		t.Skip("without -soak")
 	}
-	bar := progressbar.NewOptions64(int64(*soakFor/time.Second), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("soaking"),
-		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(500*time.Millisecond))
+	end := soak.Progress(*soakFor)
 	total := figures{}
 	rounds := 0
 	begin := time.Now()
-	soaking := disturbed
-	soaking.tick = func() { bar.Set64(int64(min(time.Since(begin), *soakFor) / time.Second)) }
 	for time.Since(begin) < *soakFor && !t.Failed() {
 		left := max(min(round, *soakFor-time.Since(begin)), time.Second)
-		h := soaking.run(t, newLab(t), left)
+		h := disturbed.run(t, newLab(t), left)
 		judge(t, h)
 		rounds++
 		total.add(h.figures)
 	}
-	bar.Finish()
-	os.Stderr.WriteString("\n")
+	end()
 	verdict := "each linearizable"
 	if t.Failed() {
 		verdict = "the last one has no explanation"

@@ -15,11 +15,7 @@ func TestCrashInATurnFailsItsOwnCall(t *testing.T) {
 	l := start(t)
 	crash, bystander := l.begin("/direct?o=a&m=gatecrash"), l.begin("/direct?o=b&m=sleep&n=50000")
 	l.want("/?m=open", "opened")
-	for _, c := range []<-chan answer{crash, bystander} {
-		if a := l.within(20*seconds, c); !strings.Contains(a.body, "exited with code 3") {
-			t.Errorf("%d %q", a.status, a.body)
-		}
-	}
+	l.wantFailures("exited with code 3", crash, bystander)
 	l.want("/direct?o=a&m=ping", "pong")
 }
 
@@ -32,11 +28,7 @@ func TestCrashFailsACallInASection(t *testing.T) {
 		waiting := l.send("/direct?o=a&m=ping") // blocked by the section
 		time.Sleep(200 * time.Millisecond)
 		l.wantError("/?m=exit", "exited with code 3")
-		for _, c := range []<-chan answer{inside, waiting} {
-			if a := l.within(20*seconds, c); !strings.Contains(a.body, "exited with code 3") {
-				t.Errorf("%s: %d %q", section, a.status, a.body)
-			}
-		}
+		l.wantFailures("exited with code 3", inside, waiting)
 		l.want("/direct?o=a&m=ping", "pong")
 	}
 	for _, n := range []string{"0", "120"} {
@@ -67,11 +59,7 @@ func TestConstructorThatFailsLaterFailsWhatWaitsForIt(t *testing.T) {
 	}
 	time.Sleep(1 * seconds)
 	l.want("/?m=open", "opened")
-	for _, c := range calls {
-		if a := l.within(20*seconds, c); !strings.Contains(a.body, "the constructor failed") {
-			t.Errorf("%d %q", a.status, a.body)
-		}
-	}
+	l.wantFailures("the constructor failed", calls...)
 	l.want("/direct?o=a&m=ping", "pong")
 }
 
@@ -80,23 +68,15 @@ func TestInterruptedProgramEndsAndFailsItsBystanders(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	object, request := l.begin("/direct?o=b&m=sleep&n=50000"), l.begin("/?m=sleep&n=50000")
-	if a := l.within(20*seconds, l.begin("/terminate?o=a")); !strings.Contains(a.body, "terminated in the middle of Go") {
-		t.Errorf("%d %q", a.status, a.body)
-	}
-	for _, c := range []<-chan answer{object, request} { // each checks once a second
-		if a := l.within(20*seconds, c); !strings.Contains(a.body, "interrupted by the platform") {
-			t.Errorf("%d %q", a.status, a.body)
-		}
-	}
+	l.wantFailures("terminated in the middle of Go", l.begin("/terminate?o=a"))
+	l.wantFailures("interrupted by the platform", object, request) // each checks once a second
 	l.want("/direct?o=b&m=ping", "pong")
 }
 
 func TestCollectorEndsNothing(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	reset := l.begin("/direct?o=a&m=waitrand")
-	l.want("/abortAll", "aborted")
-	l.within(20*seconds, reset)
+	l.reset("/direct?o=a&m=waitrand")
 	bystander := l.begin("/direct?o=b&m=sleep&n=1500")
 	for range 5 {
 		l.want("/gc", "collected")

@@ -11,17 +11,24 @@ import (
 	"time"
 )
 
+// open returns the body of an answer while it arrives.
+func (l *lab) open(path string) io.Reader {
+	l.t.Helper()
+	resp, err := client.Get(l.URL + path)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { resp.Body.Close() })
+	return resp.Body
+}
+
 func TestFlushedLinesArriveOneAtATime(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	resp, err := client.Get(l.URL + "/object?o=a&do=ticks")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	body := l.open("/object?o=a&do=ticks")
 	var lines []string
 	var first, last time.Time
-	for s := bufio.NewScanner(resp.Body); s.Scan(); last = time.Now() {
+	for s := bufio.NewScanner(body); s.Scan(); last = time.Now() {
 		if lines = append(lines, s.Text()); len(lines) == 1 {
 			first = time.Now()
 		}
@@ -34,12 +41,8 @@ func TestFlushedLinesArriveOneAtATime(t *testing.T) {
 func TestPanicAfterTheFirstFlushBreaksTheStreamOff(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	resp, err := client.Get(l.URL + "/object?o=a&do=break")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if b, err := io.ReadAll(resp.Body); err == nil {
+	body := l.open("/object?o=a&do=break")
+	if b, err := io.ReadAll(body); err == nil {
 		t.Errorf("%q ended as if it were complete", b)
 	}
 	l.want("/?o=a&m=ping", "pong")
@@ -48,12 +51,8 @@ func TestPanicAfterTheFirstFlushBreaksTheStreamOff(t *testing.T) {
 func TestLargeResponseIsStreamed(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	resp, err := client.Get(l.URL + "/object?o=a&do=big&n=41943040")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if n, err := io.Copy(io.Discard, resp.Body); n != 40<<20 || err != nil {
+	body := l.open("/object?o=a&do=big&n=41943040")
+	if n, err := io.Copy(io.Discard, body); n != 40<<20 || err != nil {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	if s := l.size(); s.Sys > 32<<20 {

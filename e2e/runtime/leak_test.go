@@ -27,6 +27,23 @@ func (l *lab) size() (s size) {
 	return s
 }
 
+// settles waits until what look returns is fine, and fails the test if that
+// takes longer than d.
+func (l *lab) settles(d time.Duration, look func() size, fine func(size) bool) size {
+	l.t.Helper()
+	for end := time.Now().Add(d); ; time.Sleep(100 * time.Millisecond) {
+		s := look()
+		if fine(s) {
+			return s
+		}
+		if time.Now().After(end) {
+			l.t.Fatalf("after %v: %+v", d, s)
+		}
+	}
+}
+
+func noContexts(s size) bool { return s.Contexts == 0 }
+
 // memory returns the size of the program's memory, without a garbage
 // collection.
 func (l *lab) memory() int {

@@ -45,12 +45,7 @@ func TestIdleObjectsLeaveGo(t *testing.T) {
 		time.Sleep(30 * time.Millisecond)
 	}
 	peak := l.size()
-	for end := time.Now().Add(20 * seconds); l.size().Contexts > 0; time.Sleep(500 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%+v", l.size())
-		}
-	}
-	if s := l.size(); s.Heap > 2<<20 || peak.Memory > 100<<20 {
+	if s := l.settles(20*seconds, l.size, noContexts); s.Heap > 2<<20 || peak.Memory > 100<<20 {
 		t.Errorf("at the peak %+v, then %+v", peak, s)
 	}
 	l.want("/direct?o=o1&m=ping", "pong")
@@ -70,12 +65,7 @@ func TestManyLargeIdleObjectsFit(t *testing.T) {
 		time.Sleep(60 * time.Millisecond)
 	}
 	begin := time.Now()
-	for end := begin.Add(20 * seconds); l.size().Contexts > 0; time.Sleep(500 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%+v", l.size())
-		}
-	}
-	s := l.size()
+	s := l.settles(20*seconds, l.size, noContexts)
 	t.Logf("400 objects of 1 MB: %d MB of wasm memory at most; %v after the last event %d KB of Go's heap in use", most>>20, time.Since(begin).Round(time.Second), s.Heap>>10)
 	if s.Heap > 2<<20 || most > 120<<20 {
 		t.Errorf("%d MB at most, then %+v", most>>20, s)
@@ -149,15 +139,7 @@ func TestRefusedResponseLeavesNothing(t *testing.T) {
 			t.Errorf("%s: %d %q", path, a.status, a.body)
 		}
 	}
-	for end := time.Now().Add(5 * seconds); ; time.Sleep(50 * time.Millisecond) {
-		s := l.size()
-		if s.Calls == 0 && s.Encoded == 0 && s.InFlight == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%+v", s)
-		}
-	}
+	l.settles(5*seconds, l.size, func(s size) bool { return s.Calls == 0 && s.Encoded == 0 && s.InFlight == 0 })
 }
 
 func TestRefusedRequestEndsItsSender(t *testing.T) {
@@ -173,14 +155,6 @@ func TestSocketThatNobodyWaitsForIsClosed(t *testing.T) {
 	l := start(t)
 	for _, from := range []string{"/?", "/?o=b&"} {
 		l.want(from+"m=dropsocket&to=a&n=20", "done")
-		for end := time.Now().Add(25 * seconds); ; time.Sleep(50 * time.Millisecond) {
-			s := l.tables()
-			if s.Sockets == 0 && s.Encoded == 0 {
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatalf("%+v", s)
-			}
-		}
+		l.settles(25*seconds, l.tables, func(s size) bool { return s.Sockets == 0 && s.Encoded == 0 })
 	}
 }

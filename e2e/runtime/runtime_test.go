@@ -68,6 +68,10 @@ func startWithoutIdling(t testing.TB, inMemory bool) *lab {
 func startWith(t testing.TB, c workerd.Config) *lab {
 	t.Helper()
 	c.Main = "main.mjs"
+	if c.Modules == nil {
+		c.Modules = map[string]string{}
+	}
+	c.Modules["terminate.mjs"] = worker.Terminate
 	c.Private = true // fetch reaches this machine
 	c.Flags = []string{"unsafe_module", "experimental", "enable_request_signal"}
 	c.V8Flags = []string{"--expose-gc"}

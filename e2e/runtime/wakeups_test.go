@@ -67,6 +67,25 @@ func (l *lab) wantWithin(d time.Duration, c <-chan answer, body string) {
 	}
 }
 
+// wantFailures fails the test unless each of the started requests gets an error
+// that contains text, in time.
+func (l *lab) wantFailures(text string, calls ...<-chan answer) {
+	l.t.Helper()
+	for _, c := range calls {
+		if a := l.within(20*seconds, c); !strings.Contains(a.body, text) {
+			l.t.Errorf("%d %q, want an error with %q", a.status, a.body, text)
+		}
+	}
+}
+
+// reset resets all objects during a request.
+func (l *lab) reset(path string) {
+	l.t.Helper()
+	c := l.begin(path)
+	l.want("/abortAll", "aborted")
+	l.within(20*seconds, c)
+}
+
 // In a requested turn one goroutine makes a transaction and another one
 // requests a turn.
 func TestWakeUpInATurnIsNotLost(t *testing.T) {
@@ -116,9 +135,7 @@ func TestTimersFireInASection(t *testing.T) {
 func TestTimersOutliveAContextThatIsReset(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	reset := l.begin("/direct?o=a&m=gatewait")
-	l.want("/abortAll", "aborted")
-	l.within(20*seconds, reset)
+	l.reset("/direct?o=a&m=gatewait")
 	keeper := l.begin("/?m=sleep&n=500")
 	l.wantWithin(20*seconds, l.begin("/direct?o=b&m=sleep&n=1000"), "slept")
 	l.wantWithin(20*seconds, keeper, "slept")

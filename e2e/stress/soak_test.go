@@ -3,12 +3,11 @@
 package stress
 
 import (
-	"os"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"flow.internal/capdo/e2e/internal/soak"
 )
 
 // round is how long a soak runs the mixes before it checks the results and the
@@ -19,20 +18,8 @@ func TestSoak(t *testing.T) {
 	if *soakFor == 0 {
 		t.Skip("without -soak")
 	}
-	bar := progressbar.NewOptions64(int64(*soakFor/time.Second), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("soaking"),
-		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(500*time.Millisecond))
+	end := soak.Progress(*soakFor)
 	begin := time.Now()
-	over := make(chan struct{})
-	go func() {
-		for tick := time.NewTicker(time.Second); ; {
-			bar.Set64(int64(min(time.Since(begin), *soakFor) / time.Second))
-			select {
-			case <-tick.C:
-			case <-over:
-				return
-			}
-		}
-	}()
 	all, total, rounds := append(mixes[:len(mixes):len(mixes)], resets), figures{}, 0
 	var mu sync.Mutex
 	t.Run("mixes", func(t *testing.T) {
@@ -53,8 +40,6 @@ func TestSoak(t *testing.T) {
 			})
 		}
 	})
-	close(over)
-	bar.Finish()
-	os.Stderr.WriteString("\n")
+	end()
 	t.Logf("%d rounds in %v: %v", rounds, time.Since(begin).Round(time.Second), total)
 }

@@ -161,7 +161,7 @@ type sums struct{ attempted, acknowledged, forbidden map[string]bool }
 func start(t testing.TB, m mix) *lab {
 	t.Helper()
 	server := built.Start(t, workerd.Config{
-		Main: "main.mjs",
+		Main: "main.mjs", Modules: map[string]string{"terminate.mjs": worker.Terminate},
 		Vars: map[string]string{"GOGC": m.gogc}, V8Flags: []string{"--expose-gc"},
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"},
 	})
@@ -272,7 +272,7 @@ const (
 
 var explained = map[string][]string{
 	"crash":     {"the Go program exited with code 3", "panic: stress crash", lost, disconnected, hung},
-	"terminate": {"stress termination", "the Go program was interrupted by the platform", lost, disconnected, hung},
+	"terminate": {"terminated in the middle of Go", "the Go program was interrupted by the platform", lost, disconnected, hung},
 	"abort":     {"stress abort", "I/O context is closed", "the object's instance is gone", lost, disconnected, hung},
 	"abortAll":  {"Application called abortAllDurableObjects", "I/O context is closed", "the object's instance is gone", lost, disconnected, hung},
 }

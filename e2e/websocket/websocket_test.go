@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +19,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 	"github.com/coder/websocket"
@@ -45,16 +45,11 @@ func start(t testing.TB, outbound string) *lab {
 
 func (l *lab) get(path string) string {
 	l.t.Helper()
-	resp, err := http.Get(l.URL + path)
+	a, err := request.Get(http.DefaultClient, l.URL+path)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return string(b)
+	return a.Body
 }
 
 // await returns the Worker's events when there are any.

@@ -127,6 +127,18 @@ func fail(w http.ResponseWriter, err error) {
 	reply(w, status, f)
 }
 
+// answer makes a handler of a function that returns the answer.
+func answer(of func(http.ResponseWriter, *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := of(w, r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		reply(w, http.StatusOK, v)
+	}
+}
+
 // reply answers with JSON.
 func reply(w http.ResponseWriter, status int, v any) {
 	h := w.Header()

@@ -20,45 +20,33 @@ type keyRequest struct {
 	TTLSeconds float64 `json:"ttl_seconds"` // 0: the default
 }
 
-func putIfAbsent(w http.ResponseWriter, r *http.Request) {
+func putIfAbsent(w http.ResponseWriter, r *http.Request) (any, error) {
 	req, key, err := readKey(w, r)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	ttl, err := seconds(req.TTLSeconds)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	store, err := newStore(r)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	inserted, err := store.PutIfAbsent(r.Context(), key, ttl)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	reply(w, http.StatusOK, map[string]bool{"inserted": inserted})
+	return map[string]bool{"inserted": inserted}, err
 }
 
-func forget(w http.ResponseWriter, r *http.Request) {
+func forget(w http.ResponseWriter, r *http.Request) (any, error) {
 	_, key, err := readKey(w, r)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	store, err := newStore(r)
-	if err == nil {
-		err = store.Forget(r.Context(), key)
-	}
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
-	reply(w, http.StatusOK, success)
+	return success, store.Forget(r.Context(), key)
 }
 
 func newStore(r *http.Request) (dedupe.Store, error) {
@@ -110,7 +98,7 @@ type numberRequest struct {
 	TTLSeconds float64 `json:"ttl_seconds"`
 }
 
-func nextNumber(w http.ResponseWriter, r *http.Request) {
+func nextNumber(w http.ResponseWriter, r *http.Request) (any, error) {
 	req, err := readBody[numberRequest](w, r, maxKeyBody)
 	switch {
 	case err != nil:
@@ -122,13 +110,11 @@ func nextNumber(w http.ResponseWriter, r *http.Request) {
 		err = &inputError{"key", "it is missing"}
 	}
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	ttl, err := seconds(req.TTLSeconds)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	binding := r.URL.Query().Get("binding")
 	if binding == "" {
@@ -137,15 +123,10 @@ func nextNumber(w http.ResponseWriter, r *http.Request) {
 	sequencer, err := dodedupe.NewSequencer(durablehttp.Env(r),
 		&dodedupe.LedgerOptions{Binding: binding, Scope: scope})
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	seq, err := sequencer.Next(r.Context(), []byte(*req.Stream), []byte(*req.Key),
 		[]byte(req.Hash), ttl)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	reply(w, http.StatusOK, map[string]any{"n": seq.N, "inserted": seq.Inserted,
-		"first_seen_ms": seq.FirstSeen.UnixMilli()})
+	return map[string]any{"n": seq.N, "inserted": seq.Inserted,
+		"first_seen_ms": seq.FirstSeen.UnixMilli()}, err
 }

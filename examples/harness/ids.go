@@ -44,31 +44,32 @@ func objectName(r *http.Request, parameter, absent string) (string, error) {
 	return name, nil
 }
 
-func idFromName(w http.ResponseWriter, r *http.Request) {
-	answerID(w, r, func(n *durable.Namespace) (*durable.ID, error) {
-		name := r.URL.Query().Get("name")
-		if name == "" {
-			return nil, &inputError{"name", "it is missing"}
-		}
-		return n.IDFromName(name)
-	})
+func idFromName(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return idOf(r, "name", (*durable.Namespace).IDFromName)
 }
 
-func idFromString(w http.ResponseWriter, r *http.Request) {
-	answerID(w, r, func(n *durable.Namespace) (*durable.ID, error) {
-		id := r.URL.Query().Get("id")
-		if id == "" {
-			return nil, &inputError{"id", "it is missing"}
+func idFromString(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return idOf(r, "id", (*durable.Namespace).IDFromString)
+}
+
+// idOf makes an id of a query parameter.
+func idOf(
+	r *http.Request, parameter string, make func(*durable.Namespace, string) (*durable.ID, error),
+) (any, error) {
+	return answerID(r, func(n *durable.Namespace) (*durable.ID, error) {
+		text := r.URL.Query().Get(parameter)
+		if text == "" {
+			return nil, &inputError{parameter, "it is missing"}
 		}
-		return n.IDFromString(id)
+		return make(n, text)
 	})
 }
 
 var jurisdictions = []string{durable.JurisdictionEU, durable.JurisdictionFedRAMP,
 	durable.JurisdictionFedRAMPHigh, durable.JurisdictionUS}
 
-func uniqueID(w http.ResponseWriter, r *http.Request) {
-	answerID(w, r, func(n *durable.Namespace) (*durable.ID, error) {
+func uniqueID(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return answerID(r, func(n *durable.Namespace) (*durable.ID, error) {
 		jurisdiction := r.URL.Query().Get("jurisdiction")
 		if jurisdiction != "" && !slices.Contains(jurisdictions, jurisdiction) {
 			return nil, &inputError{"jurisdiction",
@@ -78,22 +79,20 @@ func uniqueID(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// answerID answers with the id that make returns.
+// answerID returns the answer for the id that make returns.
 func answerID(
-	w http.ResponseWriter, r *http.Request, make func(*durable.Namespace) (*durable.ID, error),
-) {
+	r *http.Request, make func(*durable.Namespace) (*durable.ID, error),
+) (any, error) {
 	namespace, err := namespaceOf(r)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	id, err := make(namespace)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
-	reply(w, http.StatusOK, map[string]any{"id": id.String(), "name": orNull(id.Name()),
-		"jurisdiction": orNull(id.Jurisdiction())})
+	return map[string]any{"id": id.String(), "name": orNull(id.Name()),
+		"jurisdiction": orNull(id.Jurisdiction())}, nil
 }
 
 func orNull(s string) any {

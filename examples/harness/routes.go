@@ -24,11 +24,11 @@ const defaultObject, defaultBinding, sqlBinding = "harness", "FLOW_DO", "FLOW_SQ
 // routes returns all routes, in the order of the page.
 func routes() []route {
 	return []route{
-		{pattern: "POST /dedupe/put_if_absent", about: "reserve a key", worker: putIfAbsent,
+		{pattern: "POST /dedupe/put_if_absent", about: "reserve a key", worker: answer(putIfAbsent),
 			curl: `$URL/dedupe/put_if_absent --json '{"key":"alpha","ttl_seconds":60}'`},
-		{pattern: "POST /dedupe/forget", about: "make it insertable again", worker: forget,
+		{pattern: "POST /dedupe/forget", about: "make it insertable again", worker: answer(forget),
 			curl: `$URL/dedupe/forget --json '{"key":"alpha"}'`},
-		{pattern: "POST /sequence/next", about: "the number of a key in a stream; the same key gets the same number", worker: nextNumber,
+		{pattern: "POST /sequence/next", about: "the number of a key in a stream; the same key gets the same number", worker: answer(nextNumber),
 			curl: `$URL/sequence/next --json '{"stream":"orders","key":"o-1","hash":"h"}'`},
 
 		{pattern: "POST /storage/put", about: "store a value; bytes as base64 with \"encoding\":\"base64\"", object: (*object).put,
@@ -52,11 +52,11 @@ func routes() []route {
 		{pattern: "POST /sql/exec", about: "run SQL; mode is json, raw or cursor", object: (*object).execSQL,
 			curl: `'$URL/sql/exec?binding=FLOW_SQL_DO' --json '{"query":"SELECT ? AS n","bindings":[{"type":"integer","value":7}],"mode":"raw"}'`},
 
-		{pattern: "GET /id/from_name", about: "the id of a name", worker: idFromName,
+		{pattern: "GET /id/from_name", about: "the id of a name", worker: answer(idFromName),
 			curl: `'$URL/id/from_name?name=harness'`},
-		{pattern: "GET /id/from_string", about: "the id of a hexadecimal string", worker: idFromString,
+		{pattern: "GET /id/from_string", about: "the id of a hexadecimal string", worker: answer(idFromString),
 			curl: `"$URL/id/from_string?id=$ID"`},
-		{pattern: "GET /id/unique", about: "a new id; on Cloudflare jurisdiction=eu keeps its object in the EU", worker: uniqueID,
+		{pattern: "GET /id/unique", about: "a new id; on Cloudflare jurisdiction=eu keeps its object in the EU", worker: answer(uniqueID),
 			curl: `$URL/id/unique`},
 		{pattern: "GET /stub/fetch", about: "the answer of an object's fetch, called by name and by id", worker: fetchStub,
 			curl: `'$URL/stub/fetch?name=harness'`},

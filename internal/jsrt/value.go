@@ -424,18 +424,19 @@ func (d *decoder) count() (int, error) {
 	return n, err
 }
 
-func (d *decoder) deeper() error {
-	if d.depth++; d.depth > maxDepth {
-		return errTooDeep
+// deeper reads the count of an array or object, and descends into it.
+func (d *decoder) deeper() (n int, err error) {
+	if n, err = d.count(); err != nil {
+		return 0, err
 	}
-	return nil
+	if d.depth++; d.depth > maxDepth {
+		return 0, errTooDeep
+	}
+	return n, nil
 }
 
 func (d *decoder) array() ([]any, error) {
-	n, err := d.count()
-	if err == nil {
-		err = d.deeper()
-	}
+	n, err := d.deeper()
 	if err != nil {
 		return nil, err
 	}
@@ -450,10 +451,7 @@ func (d *decoder) array() ([]any, error) {
 }
 
 func (d *decoder) object() (map[string]any, error) {
-	n, err := d.count()
-	if err == nil {
-		err = d.deeper()
-	}
+	n, err := d.deeper()
 	if err != nil {
 		return nil, err
 	}

@@ -19,10 +19,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"flow.internal/capdo/internal/process"
 )
 
 // These are the server's module. To update versitygw, copy them to a folder as
@@ -93,7 +94,7 @@ type Server struct {
 	Dir               string // the bucket's folder: an object is a file
 
 	cmd  *exec.Cmd
-	done chan struct{}
+	done <-chan struct{}
 }
 
 // Region is the server's region.
@@ -114,17 +115,17 @@ func Start(ctx context.Context, program, address, dir string) (*Server, error) {
 	}
 	l.Close()
 	s := &Server{Endpoint: "http://" + address, Bucket: "cluster", AccessKey: "capdo",
-		Secret: rand.Text(), done: make(chan struct{})}
+		Secret: rand.Text()}
 	s.Dir = filepath.Join(dir, s.Bucket)
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, err
 	}
 	s.cmd = exec.Command(program, address, dir)
 	s.cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.Secret)
-	s.cmd.SysProcAttr = endWithParent
 	var printed strings.Builder
 	s.cmd.Stderr = &printed
-	if err := s.run(); err != nil {
+	s.done, err = process.Start(s.cmd, true, func() { s.cmd.Wait() })
+	if err != nil {
 		return nil, err
 	}
 	for {
@@ -143,21 +144,6 @@ func Start(ctx context.Context, program, address, dir string) (*Server, error) {
 			return s, nil
 		}
 	}
-}
-
-// run starts the process on a thread that lives as long as the process.
-func (s *Server) run() error {
-	started := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		err := s.cmd.Start()
-		started <- err
-		if err == nil {
-			s.cmd.Wait()
-		}
-		close(s.done)
-	}()
-	return <-started
 }
 
 // PID returns the process id.

@@ -12,10 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
+
+	"flow.internal/capdo/internal/process"
 )
 
 // killAfter is the time after Options.StopTimeout at which workerd is killed.
@@ -93,9 +94,9 @@ type Server struct {
 	health health
 
 	cmd   *exec.Cmd
-	up    chan struct{} // closed when it serves
-	ended chan struct{} // closed when it has ended
-	exit  error         // how it ended; set before ended is closed
+	up    chan struct{}   // closed when it serves
+	ended <-chan struct{} // closed when it has ended
+	exit  error           // how it ended; set before ended is closed
 }
 
 // Up is closed when the server listens; in a cluster, also for other nodes.
@@ -141,7 +142,6 @@ func (s *Server) start(lock *os.File) error {
 	}
 	s.cmd = exec.Command(s.Workerd, append(args, config)...)
 	s.cmd.ExtraFiles = []*os.File{control, lock}
-	s.cmd.SysProcAttr = endWithParent
 	s.cmd.Env = os.Environ()
 	for name, value := range s.Secrets {
 		s.cmd.Env = append(s.cmd.Env, secretPrefix+name+"="+value)
@@ -149,8 +149,8 @@ func (s *Server) start(lock *os.File) error {
 	return s.run(events)
 }
 
-// run starts the process. The kernel ends the process with the thread that
-// started it, so that thread must live as long.
+// run starts the process. A terminal's Ctrl-C does not reach it: capdo passes it
+// on.
 func (s *Server) run(events *os.File) error {
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -160,23 +160,14 @@ func (s *Server) run(events *os.File) error {
 	if err != nil {
 		return err
 	}
-	started := make(chan error, 1)
-	s.ended = make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		err := s.cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
+	s.ended, err = process.Start(s.cmd, true, func() {
 		var streams sync.WaitGroup
 		streams.Go(func() { s.relay.read(stdout) })
 		streams.Go(func() { s.relay.read(stderr) })
 		streams.Wait()
 		s.exit = s.cmd.Wait()
-		close(s.ended)
-	}()
-	if err := <-started; err != nil {
+	})
+	if err != nil {
 		events.Close()
 		return fmt.Errorf("cannot start workerd: %w", err)
 	}

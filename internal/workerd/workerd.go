@@ -13,12 +13,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"flow.internal/capdo/internal/process"
 	"flow.internal/capdo/internal/shim"
 )
 
@@ -85,10 +84,9 @@ type Process struct {
 	Inspector string // 127.0.0.1:PORT, if Config.Inspector is set
 
 	cmd    *exec.Cmd
-	done   chan struct{}
+	done   <-chan struct{}
 	config string
-	mu     sync.Mutex
-	log    strings.Builder
+	log    process.Log
 }
 
 // Start starts workerd and returns when it listens. The caller stops it with
@@ -101,7 +99,7 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{done: make(chan struct{}), config: dir}
+	p := &Process{config: dir}
 	file := filepath.Join(dir, "config.capnp")
 	if err := os.WriteFile(file, []byte(c.capnp(dir)), 0o644); err != nil {
 		return nil, err
@@ -117,12 +115,11 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 	}
 	p.cmd = exec.Command(c.Binary, append(args, file)...)
 	p.cmd.ExtraFiles = []*os.File{w}
-	p.cmd.SysProcAttr = endWithParent
-	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if c.Output != nil {
 		p.cmd.Stdout, p.cmd.Stderr = c.Output, c.Output
 	}
-	err = p.run()
+	p.done, err = process.Start(p.cmd, false, func() { p.cmd.Wait() })
 	w.Close()
 	if err != nil {
 		return nil, err
@@ -132,22 +129,6 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 		return nil, fmt.Errorf("workerd did not start: %w\n%s", err, p.Log())
 	}
 	return p, nil
-}
-
-// run starts the process, which ends with this one. The kernel ensures that, as
-// long as the thread that started it lives.
-func (p *Process) run() error {
-	started := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			p.cmd.Wait()
-		}
-		close(p.done)
-	}()
-	return <-started
 }
 
 // listening waits until workerd has reported its port, and the inspector's.
@@ -179,19 +160,8 @@ func (p *Process) listening(ctx context.Context, r *os.File, inspector bool) err
 	return errors.Join(lines.Err(), errors.New("workerd did not report its port"))
 }
 
-// Write collects the log.
-func (p *Process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
-}
-
 // Log returns the output of workerd and the Worker.
-func (p *Process) Log() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
+func (p *Process) Log() string { return p.log.String() }
 
 // PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }

@@ -157,6 +157,16 @@ func TestTagsAreKeptOnceEach(t *testing.T) {
 	})
 }
 
+// newSocket returns an end of a pair whose other end nobody uses.
+func newSocket(t *testing.T, ctx context.Context) *durable.WebSocket {
+	t.Helper()
+	_, server, err := durable.NewWebSocketPair(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
 func TestTagLimits(t *testing.T) {
 	many := func(n int) (tags []string) {
 		for i := range n {
@@ -167,11 +177,7 @@ func TestTagLimits(t *testing.T) {
 	inside(t, durabletest.New(t, "ROOM"), func(ctx context.Context, state *durable.State) {
 		accept := func(tags ...string) error {
 			t.Helper()
-			_, server, err := durable.NewWebSocketPair(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return state.AcceptWebSocket(server, tags...)
+			return state.AcceptWebSocket(newSocket(t, ctx), tags...)
 		}
 		for name, tags := range map[string][]string{"ten": many(10), "of 256 bytes": {strings.Repeat("é", 128)}} {
 			if err := accept(tags...); err != nil {
@@ -188,11 +194,7 @@ func TestTagLimits(t *testing.T) {
 
 func TestAClassWithoutHandlersCannotAccept(t *testing.T) {
 	inside(t, durabletest.New(t, "SITE"), func(ctx context.Context, state *durable.State) {
-		_, server, err := durable.NewWebSocketPair(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := state.AcceptWebSocket(server); !errors.Is(err, durable.ErrNoWebSocketHandler) {
+		if err := state.AcceptWebSocket(newSocket(t, ctx)); !errors.Is(err, durable.ErrNoWebSocketHandler) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -200,10 +202,7 @@ func TestAClassWithoutHandlersCannotAccept(t *testing.T) {
 
 func TestASocketIsAcceptedOnce(t *testing.T) {
 	inside(t, durabletest.New(t, "ROOM"), func(ctx context.Context, state *durable.State) {
-		_, server, err := durable.NewWebSocketPair(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		server := newSocket(t, ctx)
 		if _, err := server.Tags(); err == nil {
 			t.Error("a socket that is not accepted has tags")
 		}

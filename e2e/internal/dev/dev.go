@@ -2,7 +2,6 @@
 package dev
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,18 +10,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"flow.internal/capdo/internal/freeport"
+	"flow.internal/capdo/internal/process"
 )
 
 // Server is a running capdo dev.
 type Server struct {
 	URL  string
-	Disk string // folder of its storage
-	Log  *Log   // output since Run
+	Disk string       // folder of its storage
+	Log  *process.Log // output since Run; it may arrive a little late
 
 	t     testing.TB
 	dir   string
@@ -32,25 +31,6 @@ type Server struct {
 	flags []string // flags for wrangler
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when capdo has ended
-}
-
-// Log collects output. It may arrive a little late.
-type Log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *Log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// String returns the output so far.
-func (l *Log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 var capdo string
@@ -108,7 +88,7 @@ func StartWith(t testing.TB, own []string, dir, ready string, flags ...string) *
 // Run starts capdo dev, also after Kill, and waits until it answers.
 func (s *Server) Run() {
 	s.t.Helper()
-	s.Log = &Log{}
+	s.Log = &process.Log{}
 	args := slices.Concat([]string{"dev", s.dir, "--port", strconv.Itoa(s.port), "--persist-to",
 		s.Disk}, s.own, []string{"--"}, s.flags)
 	s.cmd = exec.Command(capdo, args...)

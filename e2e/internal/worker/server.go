@@ -28,6 +28,9 @@ type Server struct {
 	before  strings.Builder  // what the processes before it printed
 }
 
+// Terminate is a module that ends objects in the middle of Go.
+const Terminate = "../internal/worker/terminate.mjs"
+
 // Start serves the Worker until the test is over. c has what is special about
 // it: Main is a file in testdata, Modules are added to those of the build, and
 // no Objects means all classes.

@@ -4,6 +4,7 @@ import { RpcTarget } from "cloudflare:workers";
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
 import { runtime, stats } from "./shim.mjs";
+import { terminate } from "./terminate.mjs";
 export const { Dedupe, Ledger } = entry;
 
 // The number of remote values in RPC results that callers have not disposed of.
@@ -13,26 +14,11 @@ class Target extends RpcTarget {
   [Symbol.dispose]() { undisposed--; }
 }
 
-// The victim is ended in the middle of Go, like workerd does at a limit: Go's
-// time.Now calls JavaScript.
-let victim = null;
-const now = performance.now.bind(performance);
-performance.now = () => {
-  const context = victim;
-  victim = null;
-  try {
-    context?.abort("terminated in the middle of Go");
-  } catch {
-    victim = context; // Go computes for another context
-  }
-  return now();
-};
-
 export class Lab extends entry.Lab {
   target() { return { text: "t", target: new Target() }; }
   storeHoles(n) { this.ctx.storage.kv.put("holes", new Array(n)); }
   terminate() {
-    victim = this.ctx;
+    terminate(this.ctx);
     return this.run(new TextEncoder().encode("m=spin&n=100"));
   }
 }

@@ -13,6 +13,7 @@ import (
 
 	"flow.internal/capdo/durable"
 	"flow.internal/capdo/durable/durablehttp"
+	"flow.internal/capdo/e2e/internal/accept"
 )
 
 // serveThrough forwards a request to an object's fetch.
@@ -122,21 +123,12 @@ func acceptSocket(ctx context.Context, r *durable.Request) (*durable.Response, e
 	if strings.HasSuffix(r.URL, "late") {
 		time.Sleep(50 * time.Millisecond)
 	}
-	client, server, err := durable.NewWebSocketPair(ctx)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := server.Accept()
-	if err != nil {
-		return nil, err
-	}
-	go func() {
+	return accept.WebSocket(ctx, func(conn *durable.Conn) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		conn.Read(ctx)
 		conn.Close(4000, "idle for a second")
-	}()
-	return &durable.Response{WebSocket: client}, nil
+	})
 }
 
 var responses = scenarioMap{

@@ -6,27 +6,14 @@ import program from "./app.wasm";
 import * as entry from "./entry.mjs";
 import { Runtime } from "./runtime.mjs";
 import { start, stats } from "./shim.mjs";
+import { terminate } from "./terminate.mjs";
 export { Ledger } from "./entry.mjs";
 
 start(() => new Runtime(program, { env: { GOGC: bindings.GOGC } }));
 
-// terminate ends the object while Go computes, like workerd does at a limit:
-// Go's time.Now calls JavaScript.
-let victim = null;
-const now = performance.now.bind(performance);
-performance.now = () => {
-  const context = victim;
-  victim = null;
-  try {
-    context?.abort("stress termination");
-  } catch {
-    victim = context; // Go computes for another context
-  }
-  return now();
-};
 export class Actor extends entry.Actor {
   terminate() {
-    victim = this.ctx;
+    terminate(this.ctx);
     return this.do({ kind: "spin" });
   }
 }

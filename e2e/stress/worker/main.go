@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/e2e/internal/accept"
 )
 
 // Op is an operation.
@@ -175,15 +176,7 @@ func (a *Actor) Fetch(ctx context.Context, r *durable.Request) (*durable.Respons
 	if !r.IsUpgrade() {
 		return nil, durable.ErrNoUpgrade
 	}
-	client, server, err := durable.NewWebSocketPair(ctx)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := server.Accept()
-	if err != nil {
-		return nil, err
-	}
-	go func() {
+	return accept.WebSocket(ctx, func(conn *durable.Conn) {
 		for {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			m, err := conn.Read(ctx)
@@ -196,8 +189,7 @@ func (a *Actor) Fetch(ctx context.Context, r *durable.Request) (*durable.Respons
 				return
 			}
 		}
-	}()
-	return &durable.Response{WebSocket: client}, nil
+	})
 }
 
 func main() {

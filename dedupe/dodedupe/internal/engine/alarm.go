@@ -39,16 +39,10 @@ func (a *alarm) ensure(ctx context.Context, at int64) error {
 	if a.at != 0 && a.at <= at && now < a.at+overdue {
 		return nil
 	}
-	a.forgetStored()
-	due, _, err := a.Backend.Earliest(now)
-	if err != nil {
+	due, isDue, err := a.next(now)
+	if err != nil || !isDue {
 		return err
 	}
-	if due >= entry.Never {
-		a.at, a.stale = due, false
-		return nil
-	}
-	due = max(due, a.notBefore) + a.behind
 	set, err := a.Backend.AlarmAt(ctx)
 	if err != nil {
 		return err
@@ -87,17 +81,26 @@ func (a *alarm) ensureAny(ctx context.Context, at int64) error {
 // reset sets the alarm to the time when it is due, even if that is later than
 // before.
 func (a *alarm) reset(ctx context.Context) error {
-	a.forgetStored()
 	now := a.Clock()
-	due, _, err := a.Backend.Earliest(now)
-	if err != nil {
+	due, isDue, err := a.next(now)
+	if err != nil || !isDue {
 		return err
 	}
-	if due >= entry.Never {
+	return a.set(ctx, due, now)
+}
+
+// next returns when the alarm is due. If it never is, no alarm is needed.
+func (a *alarm) next(now int64) (due int64, isDue bool, err error) {
+	a.forgetStored()
+	due, _, err = a.Backend.Earliest(now)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case due >= entry.Never:
 		a.at, a.stale = due, false
-		return nil
+		return due, false, nil
 	}
-	return a.set(ctx, max(due, a.notBefore)+a.behind, now)
+	return max(due, a.notBefore) + a.behind, true, nil
 }
 
 func (a *alarm) set(ctx context.Context, due, now int64) error {

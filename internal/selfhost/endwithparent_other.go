@@ -1,7 +1,0 @@
-//go:build !linux
-
-package selfhost
-
-import "syscall"
-
-var endWithParent *syscall.SysProcAttr

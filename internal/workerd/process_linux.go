@@ -1,5 +1,0 @@
-package workerd
-
-import "syscall"
-
-var endWithParent = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

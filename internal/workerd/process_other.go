@@ -1,7 +1,0 @@
-//go:build !linux
-
-package workerd
-
-import "syscall"
-
-var endWithParent *syscall.SysProcAttr
