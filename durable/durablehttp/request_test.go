@@ -1,6 +1,7 @@
 package durablehttp
 
 import (
+	"net/http"
 	"net/url"
 	"reflect"
 	"testing"
@@ -42,4 +43,18 @@ func BenchmarkRequestURL(b *testing.B) {
 			url.ParseRequestURI(uri)
 		}
 	})
+}
+
+// The Request that is sent has neither a user nor a fragment in its URL. (A
+// server would not see the difference: workerd leaves both out, too.)
+func TestTheURLIsSentWithoutUserAndFragment(t *testing.T) {
+	r, err := http.NewRequestWithContext(t.Context(), "GET",
+		"https://user:password@example.com/a%2Fb?q=1#part", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent, err := transport{}.request(r)
+	if err != nil || sent.URL != "https://example.com/a%2Fb?q=1" {
+		t.Errorf("%v, %v", sent, err)
+	}
 }

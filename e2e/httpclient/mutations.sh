@@ -11,7 +11,6 @@ mutate "the platform decodes an encoding that the request asks for" $same intern
 mutate "gzip is not decoded" $same $transport 's/if unzips && strings/if false && strings/'
 mutate "the body's length is not sent" $same $transport 's/if r\.ContentLength > 0 && r\.Body != nil/if false/'
 mutate "a body of another length than announced is accepted" $same $transport 's/return &sentBody\{ReadCloser: r\.Body, length: r\.ContentLength\}/return r.Body/' durable/body.go 's/Call\("pipe", lengthOf\(header\)\)/Call("pipe", nil); _ = lengthOf/'
-mutate "the URL is sent with its user" $same $transport 's/Scheme: r\.URL\.Scheme,/Scheme: r.URL.Scheme, User: r.URL.User,/'
 mutate "a body that breaks off has another error" $same $transport 's/err = fmt\.Errorf\("%w: %w", io\.ErrUnexpectedEOF, err\)/break/'
 mutate "the cause of a canceled context is lost" $same $transport 's/context\.Cause\(b\.ctx\)/b.ctx.Err()/; s/context\.Cause\(r\.Context\(\)\)/r.Context().Err()/'
 mutate "a header named Host is sent" $same $transport 's/case "Host", "Content-Length"/case "X-None", "Content-Length"/'
