@@ -201,13 +201,14 @@ func (g *Growth) markdown(axes []*axis) []byte {
 	fmt.Fprintf(&b, `<!-- Written by go run ./bench -growth, with the text of growth.txt. DO NOT EDIT. -->
 # How cost grows
 
-From %s on %s, in %d rounds: %s. Where the machine's load was above 1, other
-programs shared the processors: then latencies and rates are those of that
-moment, and only ratios of CPU say something.
+%s
 
 %s
 
-`, how, g.Date, g.Rounds, strings.Join(g.Versions, ", "), written["how"])
+`, paragraph(`From %s on %s, in %d rounds: %s. Where the machine's load was above 1, other
+programs shared the processors: then latencies and rates are those of that
+moment, and only ratios of CPU say something.`,
+		how, g.Date, g.Rounds, strings.Join(g.Versions, ", ")), written["how"])
 	for _, a := range axes {
 		if len(g.ops(a.name)) == 0 {
 			continue

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // printTable prints the rows of a run that measured only a part.
@@ -96,6 +97,27 @@ func (r *Results) requestsCSV() []byte {
 	return b.Bytes()
 }
 
+// paragraph formats text in lines of at most 80 characters.
+func paragraph(format string, args ...any) string {
+	var b strings.Builder
+	width := 0
+	for _, word := range strings.Fields(fmt.Sprintf(format, args...)) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case width == 0:
+		case width+1+n > 80:
+			b.WriteByte('\n')
+			width = 0
+		default:
+			b.WriteByte(' ')
+			width++
+		}
+		b.WriteString(word)
+		width += n
+	}
+	return b.String()
+}
+
 // markdown returns the content of RESULTS.md.
 func (r *Results) markdown() []byte {
 	var b bytes.Buffer
@@ -106,9 +128,7 @@ func (r *Results) markdown() []byte {
 	fmt.Fprintf(&b, `<!-- Written by go run ./bench. DO NOT EDIT. -->
 # What a request costs
 
-From one run of %s on %s, in %d rounds: %s. The machine's load was %.1f before
-the run and %.1f after it. If the load before it was above 1, other programs
-shared the processors, and small differences mean nothing.
+%s
 
 Five programs serve the same requests. Each has a separate workerd process. One
 driver sends the same load to each, in rounds in which they take turns, and
@@ -128,7 +148,10 @@ the rounds is in [results/requests.csv](results/requests.csv).
 
 ![CPU for each kind of request, as a ratio to JavaScript over RPC](results/cpu.svg)
 
-`, how, r.Date, r.Rounds, strings.Join(r.Versions, ", "), r.LoadBefore, r.LoadAfter)
+`, paragraph(`From one run of %s on %s, in %d rounds: %s. The machine's load was %.1f before
+the run and %.1f after it. If the load before it was above 1, other programs
+shared the processors, and small differences mean nothing.`,
+		how, r.Date, r.Rounds, strings.Join(r.Versions, ", "), r.LoadBefore, r.LoadAfter))
 	r.cpuTables(&b)
 	r.aimsTable(&b)
 	fmt.Fprintf(&b, "\n![Requests per second for a taken key](results/rate.svg)\n\n")
@@ -208,7 +231,15 @@ func (r *Results) rateTables(b *bytes.Buffer) {
 }
 
 func (r *Results) memoryTable(b *bytes.Buffer) {
-	fmt.Fprint(b, "## Memory\n\nAt the end, in MB: the resident memory of the process, including JavaScript's heap and SQLite,\nand the memory of the Go programs. workerd evicts objects after 10 s without an event.\n\n| peer | resident | wasm |\n|---|---:|---:|\n")
+	fmt.Fprint(b, `## Memory
+
+At the end, in MB: the resident memory of the process, including JavaScript's
+heap and SQLite, and the memory of the Go programs. workerd evicts objects after
+10 s without an event.
+
+| peer | resident | wasm |
+|---|---:|---:|
+`)
 	for _, m := range r.Memory {
 		wasm := "–"
 		if m.Wasm > 0 {
@@ -228,7 +259,17 @@ func title(name string) string {
 }
 
 func (r *Results) coldTable(b *bytes.Buffer) {
-	fmt.Fprint(b, "\n## Cold start\n\n![The first request of a fresh process](results/cold.svg)\n\nTimes of fresh processes in ms, as medians. The first request starts the Go program.\nThe empty Go program does nothing; the first request starts it.\n\n| peer | workerd listens | first request | lowest to highest | second request |\n|---|---:|---:|---:|---:|\n")
+	fmt.Fprint(b, `
+## Cold start
+
+![The first request of a fresh process](results/cold.svg)
+
+Times of fresh processes in ms, as medians. The first request starts the Go
+program. The empty Go program does nothing; the first request starts it.
+
+| peer | workerd listens | first request | lowest to highest | second request |
+|---|---:|---:|---:|---:|
+`)
 	for _, c := range r.Cold {
 		fmt.Fprintf(b, "| %s | %.0f | %.1f | %.1f–%.1f | %.1f |\n", title(c.Peer), c.Start/1000,
 			c.First/1000, c.FirstLow/1000, c.FirstHigh/1000, c.Second/1000)
