@@ -106,13 +106,14 @@ func (h *history) deaths() (list []death) {
 }
 
 // settleFor is how long a lab may take, after the last fault, to report the
-// dead holders and to remove expired records. The pauses between notices of a
-// holder grow, up to the time since its lease ended.
+// dead holders and to remove expired records, in addition to the pause before a
+// holder's next notice. These pauses grow, up to the time since its lease ended.
 const settleFor = 45 * time.Second
 
 // settle fails the test unless every dead holder is reported in the end, every
-// expired record is removed, and exactly the committed effects exist.
-func (h *history) settle(t testing.TB, l *lab) {
+// expired record is removed, and exactly the committed effects exist. The
+// history has taken the given time.
+func (h *history) settle(t testing.TB, l *lab, took time.Duration) {
 	t.Helper()
 	l.reports.mu.Lock()
 	l.reports.calm = true
@@ -121,7 +122,7 @@ func (h *history) settle(t testing.TB, l *lab) {
 	deaths := h.deaths()
 	h.figures[toldOf] += len(deaths)
 	unheard, left := deaths, []string(nil)
-	for begin := time.Now(); time.Since(begin) < settleFor; time.Sleep(100 * time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < settleFor+took; time.Sleep(100 * time.Millisecond) {
 		if unheard = l.reports.unheard(unheard); len(unheard) > 0 {
 			continue
 		}

@@ -149,7 +149,7 @@ func (w load) run(t testing.TB, l *lab, d time.Duration) *history {
 	if w.disturbed { // what is settled is known to the newer program
 		l.Use(&newer)
 		l.Restart()
-		h.settle(t, l)
+		h.settle(t, l, time.Since(begin))
 	}
 	if slices.Contains(w.targets, "sequence") {
 		h.readOut(t, callers)
