@@ -24,7 +24,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, w := range works {
-		for _, s := range peers {
+		for _, s := range p.peers {
 			for _, n := range p.callers {
 				row := r.row(w.Name, s.Name, n)
 				switch {
@@ -39,7 +39,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	for _, m := range r.Memory {
-		if m.Resident < 10<<20 || (m.Wasm > 0) != (m.Peer == "simple" || m.Peer == "handlefetch" || m.Peer == "nethttp") {
+		if m.Resident < 10<<20 || (m.Wasm > 0) != (m.Peer != "js-rpc" && m.Peer != "js-json") {
 			t.Errorf("memory: %+v", m)
 		}
 	}

@@ -118,7 +118,7 @@ func (p *plan) choose(only, names, callers string) error {
 			p.works = append(p.works, w)
 		}
 	}
-	for _, s := range peers {
+	for _, s := range append(peers[:len(peers):len(peers)], objectPeer) {
 		if names == "" || slices.Contains(strings.Split(names, ","), s.Name) {
 			p.peers = append(p.peers, s)
 		}
@@ -127,7 +127,7 @@ func (p *plan) choose(only, names, callers string) error {
 		return fmt.Errorf("there is no such work, or no such peer"+
 			"\nhint: works are %s; peers are %s",
 			list(works, func(w *work) string { return w.Name }),
-			list(peers, func(p *peer) string { return p.Name }))
+			list(append(peers, objectPeer), func(p *peer) string { return p.Name }))
 	}
 	for _, text := range strings.Split(callers, ",") {
 		n, err := strconv.Atoi(text)

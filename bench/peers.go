@@ -23,9 +23,11 @@ import (
 type peer struct {
 	Name  string
 	Title string
-	Main  string // its main module
-	Go    string // the folder of its Go program, if it has one
-	Capdo bool   // built with capdo
+	Main  string   // its main module
+	Go    string   // the folder of its Go program, if it has one
+	Capdo bool     // built with capdo
+	Also  []string // more modules
+	only  []string // names of the kinds of work that it does; nil means all
 }
 
 // peers are the peers that are compared. The others are compared with the first
@@ -38,6 +40,12 @@ var peers = []*peer{
 		Go: "handlefetch", Capdo: true},
 	{Name: "nethttp", Title: "capdo, net/http", Main: "capdo.mjs", Go: "nethttp", Capdo: true},
 }
+
+// objectPeer is not in the tables. It is compared for what an object alone
+// costs.
+var objectPeer = &peer{Name: "object", Title: "capdo, the object alone", Main: "object.mjs",
+	Go: "handlefetch", Capdo: true, Also: []string{"rpc.mjs", "common.mjs"},
+	only: []string{"taken", "new"}}
 
 var emptyPeer = &peer{Name: "empty", Title: "an empty Go program", Main: "empty.mjs", Go: "empty"}
 
@@ -96,7 +104,9 @@ func (b *builder) modules(ctx context.Context, p *peer) (map[string]string, erro
 	default:
 		m["common.mjs"] = filepath.Join(b.root, "bench/peers/common.mjs")
 	}
-	m[p.Main] = filepath.Join(b.root, "bench/peers", p.Main)
+	for _, name := range append(p.Also, p.Main) {
+		m[name] = filepath.Join(b.root, "bench/peers", name)
+	}
 	return m, nil
 }
 

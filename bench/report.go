@@ -250,7 +250,7 @@ heap and SQLite, and the memory of the Go programs. workerd evicts objects after
 }
 
 func title(name string) string {
-	for _, p := range append([]*peer{emptyPeer}, peers...) {
+	for _, p := range append([]*peer{emptyPeer, objectPeer}, peers...) {
 		if p.Name == name {
 			return p.Title
 		}

@@ -24,7 +24,8 @@ func (p *plan) coldStarts(
 	ctx context.Context, b *builder, built map[string]map[string]string, r *Results, bar *progressbar.ProgressBar,
 ) error {
 	bar.Describe("cold starts")
-	all := append([]*peer{emptyPeer}, p.peers...)
+	all := slices.DeleteFunc(append([]*peer{emptyPeer}, p.peers...),
+		func(s *peer) bool { return s == objectPeer })
 	start, first, second := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
 	for range p.cold {
 		for _, peer := range all {

@@ -57,7 +57,9 @@ func (w *work) ready(s *server) error {
 	return w.prepare(s)
 }
 
-func (w *work) isFor(p *peer) bool { return !slices.Contains(w.without, p.Name) }
+func (w *work) isFor(p *peer) bool {
+	return !slices.Contains(w.without, p.Name) && (p.only == nil || slices.Contains(p.only, w.Name))
+}
 
 // limitFor returns a lower limit for the peer whose objects take megabytes
 // each, but not less than the number of callers.
