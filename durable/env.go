@@ -41,8 +41,7 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 	if e == nil {
 		return nil, errNoEnv
 	}
-	host := e.ref.Context().Host()
-	v, err := host.Call("namespace", e.ref, plain.Argument(binding))
+	v, err := e.ref.Context().Host().Call("namespace", e.ref, plain.Argument(binding))
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -51,7 +50,7 @@ func (e *Env) Namespace(binding string) (*Namespace, error) {
 		return nil, &wrapped{"durable: " + ErrNoBinding.Error() + ": " + strconv.Quote(binding) +
 			" (bindings of this Worker: " + e.bindings() + ")", ErrNoBinding}
 	}
-	return &Namespace{ref: ref, host: host, binding: binding}, nil
+	return &Namespace{ref: ref, binding: binding}, nil
 }
 
 // Object returns a stub for the object of that name behind a binding, as

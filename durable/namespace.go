@@ -13,7 +13,6 @@ import (
 // through a binding.
 type Namespace struct {
 	ref     *jsrt.Ref
-	host    *jsrt.Ref // see jsrt.Context.Host
 	binding string
 }
 
@@ -35,7 +34,7 @@ func (n *Namespace) Jurisdiction(jurisdiction string) (*Namespace, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	return &Namespace{v.(*jsrt.Ref), n.host, n.binding + " in " + jurisdiction}, nil
+	return &Namespace{v.(*jsrt.Ref), n.binding + " in " + jurisdiction}, nil
 }
 
 // ID names one object of a namespace.
@@ -193,10 +192,11 @@ func init() {
 		ctx context.Context, namespace any, name, method string, args []byte,
 	) (result []byte, sent bool, err error) {
 		n := namespace.(*Namespace)
-		if !n.ref.Context().IsStateless() {
+		c := n.ref.Context()
+		if !c.IsStateless() {
 			return n.callByStub(ctx, name, method, args)
 		}
-		v, sent, err := n.host.Send(ctx, "callByName", n.ref, name, plain.Argument(method), args)
+		v, sent, err := c.Host().Send(ctx, "callByName", n.ref, name, plain.Argument(method), args)
 		result, _ = v.([]byte)
 		return result, sent, classify(err)
 	}

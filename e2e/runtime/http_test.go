@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"flow.internal/capdo/internal/workerd"
 )
 
 // open returns the body of an answer while it arrives.
@@ -69,4 +71,13 @@ func TestNoContentAndPanicsOverHTTP(t *testing.T) {
 	if a := l.get("/object?o=a&do=panic"); a.status != http.StatusBadGateway || !strings.Contains(a.body, "http boom") {
 		t.Errorf("%d %q", a.status, a.body)
 	}
+}
+
+// TestNewlineInURL: with an older flag, the URL of a request that JavaScript has
+// made may contain newlines. They must not end the URL and begin a header.
+// workerd's own fetch sends them as %0A.
+func TestNewlineInURL(t *testing.T) {
+	t.Parallel()
+	l := startWith(t, workerd.Config{Flags: []string{"fetch_legacy_url"}})
+	l.wantError("/newline", `no scenario "ping\nname\nvalue"`)
 }

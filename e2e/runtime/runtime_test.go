@@ -73,7 +73,7 @@ func startWith(t testing.TB, c workerd.Config) *lab {
 	}
 	c.Modules["terminate.mjs"] = worker.Terminate
 	c.Private = true // fetch reaches this machine
-	c.Flags = []string{"unsafe_module", "experimental", "enable_request_signal"}
+	c.Flags = append(c.Flags, "unsafe_module", "experimental", "enable_request_signal")
 	c.V8Flags = []string{"--expose-gc"}
 	return &lab{built.Start(t, c), t}
 }

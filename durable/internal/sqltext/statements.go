@@ -97,7 +97,7 @@ func (s *splitter) take(token string) {
 func IsBlank(token string) bool {
 	switch token[0] {
 	case ' ', '\t', '\n', '\f', '\r', '\v':
-		return strings.TrimLeft(token, " \t\n\f\r\v") == ""
+		return true // TokenEnd ends it after one byte
 	case '-', '/':
 		return strings.HasPrefix(token, "--") || strings.HasPrefix(token, "/*")
 	}

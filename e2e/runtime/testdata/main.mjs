@@ -90,6 +90,7 @@ export default {
       case "/gc": globalThis.gc(); return new Response("collected");
       case "/strange": return Response.json(await strange(object));
       case "/forged": return entry.default.fetch(forged(q.get("kind"), q.get("path") ?? "/body"), env, ctx);
+      case "/newline": return entry.default.fetch(new Request("http://x/?m=ping\nname\nvalue"), env, ctx);
       case "/open": { // except this request's own
         const { contexts, calls } = stats();
         return new Response(`${contexts} ${calls}`);

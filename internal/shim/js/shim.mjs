@@ -92,8 +92,9 @@ export function fetchWorker(request, env, execution) {
 }
 
 // requestParts returns a request's method, URL and headers as one string, which
-// takes less time than three, and its body.
-const requestParts = (r, body = r.body) => [`${r.method}\n${r.url}\n${headerText(r.headers)}`, body];
+// takes less time than three, and its body. The URL of a request that JavaScript
+// has made may contain newlines, with the flag fetch_legacy_url.
+const requestParts = (r, body = r.body) => [`${r.method}\n${r.url.replaceAll("\n", "%0A")}\n${headerText(r.headers)}`, body];
 
 // readSmall reads a body to its end, or up to one byte beyond its announced
 // size. It returns the bytes; if there is more, the bytes and the rest of the

@@ -7,6 +7,7 @@ package wire
 
 import (
 	"errors"
+	"slices"
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
@@ -62,14 +63,11 @@ func content(msg []byte) ([]byte, error) {
 	return msg[1:], nil
 }
 
-// Reply returns the result of an object's method. It may use the rest of body's
-// capacity.
+// Reply returns the result of an object's method. It may move body within its
+// memory, so body must be nobody else's.
 func Reply(body []byte, err error) ([]byte, error) {
 	if err == nil {
-		b := append(body, messageVersion, doneCode)
-		copy(b[2:], b[:len(body)])
-		b[0], b[1] = messageVersion, doneCode
-		return b, nil
+		return slices.Insert(body, 0, messageVersion, doneCode), nil
 	}
 	if !effect.IsNone(err) {
 		return nil, err
