@@ -492,7 +492,7 @@ func jsType(v any) string {
 	case string:
 		return "a string"
 	case []byte:
-		return "bytes"
+		return "a Uint8Array"
 	case []any:
 		return "an array"
 	case map[string]any:

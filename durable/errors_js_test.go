@@ -148,7 +148,7 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 	}
 	bare := durabletest.New(t, "BARE")
 	_, err := bare.Call(t.Context(), "nothere", nil)
-	wantKind(t, err, durable.ErrRemote, "nothere")
+	wantKind(t, err, durable.ErrRemote, `the method "nothere". A Go class has the methods`)
 	_, err = bare.Fetch(t.Context(), &durable.Request{Method: "GET", URL: "http://bare/"})
 	wantKind(t, err, durable.ErrRemote, "fetch")
 	durabletest.Run(t, bare, func(ctx context.Context, state *durable.State) {

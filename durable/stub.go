@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"flow.internal/capdo/internal/jsrt"
 )
@@ -62,8 +63,16 @@ func (s *Stub) failed(err error) error {
 	if errors.Is(err, ErrObjectReset) || errors.Is(err, ErrDisconnected) {
 		s.isDead = true
 	}
+	var e *Error
+	if errors.As(err, &e) && strings.HasPrefix(e.Message, noMethod) &&
+		strings.HasSuffix(e.Message, `".`) { // else an earlier caller has added it
+		e.Message += " A Go class has the methods that were given to Register. Case matters."
+	}
 	return err
 }
+
+// noMethod begins workerd's message for a call of a method that does not exist.
+const noMethod = `The RPC receiver does not implement the method "`
 
 // ID returns the object's id.
 func (s *Stub) ID() (*ID, error) {

@@ -39,8 +39,8 @@ of the next ports. A table shows the nodes while they run. In another terminal:
   capdo cluster restart 2   start node 2; if it runs, stop it first
   capdo cluster status
 
-Other nodes take over a dead node's objects when its lease ends: after 10 s here, 20 s
-with capdo serve. Use capdo cluster for trials and tests only;
+Other nodes take over a dead node's objects when its lease ends: after 10 s
+here, 20 s with capdo serve. Use capdo cluster for trials and tests only;
 docs/self-hosting.md is about serving.`,
 		Example: `  capdo cluster --nodes 3
   capdo cluster ./examples/ledger --env-file .dev.vars --listen 127.0.0.1:9000

@@ -41,8 +41,9 @@ capdo build --profile and runs under workerd serve --inspector-addr=HOST:PORT.
 
 If a goroutine has waited, its stack begins with the function that waited; the
 callers of that function are missing. "(program)" is the time of workerd itself,
-"(native)" that of its functions in C++. Idle time is left out, so without
-requests the profile is empty.`,
+"(native)" that of its functions in C++. entry.js is the JavaScript that wrangler
+bundles from the build folder. Its functions include calls to objects. Idle time
+is left out, so without requests the profile is empty.`,
 		Example: `  capdo dev --profile                             in one terminal
   capdo profile --seconds 20 -o cpu.pprof         in another one, with load on
   go tool pprof -http=127.0.0.1:8080 cpu.pprof    the flame graph`,

@@ -1,7 +1,6 @@
 package selfhost
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -49,10 +48,14 @@ func explain(printed string, ended error) error {
 		text := string(f.pattern.ExpandString(nil, f.message, printed, m))
 		return fmt.Errorf("%s\n%s\nhint: %s", text, indented(printed), f.hint)
 	}
-	if printed == "" {
-		return errors.Join(errors.New("workerd ended"), ended)
+	hint := "start it again: acknowledged data is kept"
+	if ended.Error() == "signal: killed" {
+		hint += "; if nobody killed it, look into the kernel's log for a lack of memory"
 	}
-	return fmt.Errorf("workerd ended: %w\n%s", ended, indented(printed))
+	if printed == "" {
+		return fmt.Errorf("workerd ended: %w\nhint: %s", ended, hint)
+	}
+	return fmt.Errorf("workerd ended: %w\n%s\nhint: %s", ended, indented(printed), hint)
 }
 
 // indented indents workerd's output and leaves out stack traces.

@@ -200,6 +200,11 @@ func TestExplain(t *testing.T) {
 	if err := explain("something else", errors.New("exit status 3")); !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "something else") {
 		t.Errorf("an unknown error is not passed on: %v", err)
 	}
+	killed := explain("", errors.New("signal: killed")).Error()
+	message, hint, _ := strings.Cut(killed, "\nhint: ")
+	if message != "workerd ended: signal: killed" || !strings.Contains(hint, "memory") {
+		t.Errorf("the end by SIGKILL is explained as: %s", killed)
+	}
 }
 
 // The lines are outputs of workerd 1.20261117.1 and of a Worker's console.log.

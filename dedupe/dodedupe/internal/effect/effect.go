@@ -4,6 +4,7 @@ package effect
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"flow.internal/capdo/dedupe"
@@ -47,15 +48,16 @@ func isAfterWrite(err error) bool {
 // chain is an error that matches several.
 type chain struct{ errs []error }
 
-// Chain returns an error that matches all of errs and has their texts.
+// Chain returns an error that matches all of errs and has their texts. A text
+// that is equal to the one before it is left out.
 func Chain(errs ...error) error { return &chain{errs} }
 
 func (c *chain) Error() string {
-	texts := make([]string, len(c.errs))
-	for i, err := range c.errs {
-		texts[i] = err.Error()
+	var texts []string
+	for _, err := range c.errs {
+		texts = append(texts, err.Error())
 	}
-	return strings.Join(texts, ": ")
+	return strings.Join(slices.Compact(texts), ": ")
 }
 
 func (c *chain) Unwrap() []error { return c.errs }
