@@ -8,6 +8,7 @@ package stress
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -201,7 +202,7 @@ func (l *lab) get(c *http.Client, ctx context.Context, path string) (body string
 		if json.Unmarshal(b, &e) != nil {
 			return "", noAnswer{fmt.Errorf("status %d: %.200s", resp.StatusCode, b)}
 		}
-		return "", fmt.Errorf("%.1000s", e.Error)
+		return "", errors.New(e.Error)
 	}
 	return string(b), nil
 }
@@ -249,7 +250,7 @@ func (l *lab) judge(what string, err error) {
 	}
 	for _, text := range strings.Split(err.Error(), "\n") {
 		if !slices.ContainsFunc(l.allowed(), func(a string) bool { return strings.Contains(text, a) }) {
-			l.t.Errorf("%s: %v", what, err)
+			l.t.Errorf("%s: %.1000v", what, err)
 			return
 		}
 	}
