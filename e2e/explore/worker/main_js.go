@@ -42,7 +42,7 @@ const (
 	opHostile // number: reads a hostile value of JavaScript
 	opCollect
 	opCallback // waits for a js.Func that JavaScript calls
-	opRefuse   // answers with a body although the status allows none
+	opRefuse   // answers with a body and a status that JavaScript refuses
 	opBody     // number, ms: streams that many chunks
 	opForever  // waits for ever
 )
@@ -262,7 +262,7 @@ func (s *script) add() error {
 func (s *script) respond(op int) {
 	switch op {
 	case opRefuse:
-		s.answer = &durable.Response{Status: 204, Body: &chunks{n: 3, pause: time.Millisecond}}
+		s.answer = &durable.Response{Status: 99, Body: &chunks{n: 3, pause: time.Millisecond}}
 	case opBody:
 		s.answer = &durable.Response{Status: 200, Body: &chunks{n: s.byte(), pause: s.millis()}}
 	}
