@@ -140,6 +140,7 @@ export class SimReadable {
 
 class SimResponse {
   constructor(body, { status = 200 } = {}) {
+    if (status !== 101 && (status < 200 || status > 599)) throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
     if ([101, 204, 205, 304].includes(status) && body) throw new TypeError("Response with null body status cannot have body.");
     Object.assign(this, { body, status, headers: { append() {} } });
   }
