@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,95 @@ func TestContainerfile(t *testing.T) {
 		t.Fatal("the entry point is not a JSON array")
 	}
 	takes(t, entry[2:])
+}
+
+// The container file builds a project as capdo new writes it, in a folder
+// without the clone of capdo. The test follows its instructions without a
+// container: COPY with the project's .dockerignore, and RUN up to the last
+// stage. npm ci is not run: a link to the installed packages replaces it.
+func TestContainerfileBuildsANewProject(t *testing.T) {
+	project, image := filepath.Join(t.TempDir(), "app"), t.TempDir()
+	capdo, err := exec.LookPath("capdo") // this test program, under the command's name
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := filepath.Abs("../../node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runIn(t, ".", capdo, "new", project, "--no-install")
+	runIn(t, project, "go", "mod", "tidy")
+	runIn(t, project, "go", "mod", "vendor")
+	runIn(t, project, "sh", "-c", "mkdir node_modules build && touch node_modules/host build/host")
+	runIn(t, project, "sh", "-c", "echo {} >package-lock.json") // npm install writes it
+
+	inImage := strings.NewReplacer("/src", image+"/src", "/out", image+"/out")
+	runIn(t, image, "mkdir", "src", "out")
+	stages := 0
+	for line := range strings.Lines(readExample(t, "Containerfile")) {
+		instruction, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		args := strings.Fields(rest)
+		switch {
+		case instruction == "FROM":
+			stages++
+		case instruction == "COPY" && strings.HasPrefix(rest, "--from=build "):
+			for _, source := range args[1 : len(args)-1] {
+				runIn(t, image, "ls", inImage.Replace(source))
+			}
+		case instruction == "COPY" && !strings.HasPrefix(rest, "--from="):
+			for _, source := range args[:len(args)-1] {
+				copyContext(t, project, source, filepath.Join(image, "src"))
+			}
+		case instruction == "RUN" && rest == "npm ci":
+			runIn(t, filepath.Join(image, "src"), "ls", "package.json", "package-lock.json")
+			runIn(t, filepath.Join(image, "src"), "ln", "-s", modules, "node_modules")
+		case instruction == "RUN" && stages == 1:
+			runIn(t, filepath.Join(image, "src"), "sh", "-c", inImage.Replace(rest))
+		}
+	}
+	if stages != 2 {
+		t.Errorf("%d stages", stages)
+	}
+	if _, err := os.Stat(filepath.Join(image, "src/build/host")); err == nil {
+		t.Error("the image has files of the host's build folder")
+	}
+	runIn(t, image, inImage.Replace("/out/capdo"), "serve", "--help")
+	runIn(t, image, inImage.Replace("/out/workerd"), "--version")
+}
+
+// copyContext copies a file of the project, or with "." all files that its
+// .dockerignore does not exclude.
+func copyContext(t *testing.T, project, source, to string) {
+	t.Helper()
+	ignored, err := os.ReadFile(filepath.Join(project, ".dockerignore"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{source}
+	if source == "." {
+		if paths, err = filepath.Glob(filepath.Join(project, "*")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range paths {
+		name := filepath.Base(path)
+		if !slices.ContainsFunc(strings.Fields(string(ignored)), func(pattern string) bool {
+			match, err := filepath.Match(pattern, name)
+			return match || err != nil
+		}) {
+			runIn(t, project, "cp", "-a", name, to)
+		}
+	}
+}
+
+// runIn fails the test unless a command succeeds in a folder.
+func runIn(t *testing.T, dir, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
 }
 
 func TestCompose(t *testing.T) {

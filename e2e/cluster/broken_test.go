@@ -19,7 +19,7 @@ func TestMissingFenceCheckIsCaught(t *testing.T) {
 	const entry = "../../dedupe/dodedupe/internal/entry/transition.go"
 	broken := buildWith(t, entry, "return e.Number == h.Fence && e.Owner == h.Owner", "return true")
 	t.Parallel()
-	isCaught(t, newLabOf(t, broken.Dir, 2, &network{why: "not needed"}, same))
+	isCaught(t, newLabOf(t, broken.Dir, loadConfig(t, "worker"), 2, &network{why: "not needed"}, same))
 }
 
 // buildWith builds the Worker with one line of a file replaced. It changes the
