@@ -67,13 +67,17 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-func TestContainerfile(t *testing.T) {
+func TestContainerfile(t *testing.T) { takes(t, entryPoint(t)[2:]) }
+
+// entryPoint returns the command that a container runs.
+func entryPoint(t *testing.T) []string {
+	t.Helper()
 	m := regexp.MustCompile(`(?m)^ENTRYPOINT (\[.*\])$`).FindStringSubmatch(readExample(t, "Containerfile"))
 	var entry []string
 	if m == nil || json.Unmarshal([]byte(m[1]), &entry) != nil || len(entry) < 2 {
 		t.Fatal("the entry point is not a JSON array")
 	}
-	takes(t, entry[2:])
+	return entry
 }
 
 // The container file builds a project as capdo new writes it, in a folder
@@ -96,9 +100,12 @@ func TestContainerfileBuildsANewProject(t *testing.T) {
 	runIn(t, project, "sh", "-c", "mkdir node_modules build && touch node_modules/host build/host")
 	runIn(t, project, "sh", "-c", "echo {} >package-lock.json") // npm install writes it
 
-	inImage := strings.NewReplacer("/src", image+"/src", "/out", image+"/out")
-	runIn(t, image, "mkdir", "src", "out")
-	stages := 0
+	var pairs []string
+	for _, dir := range []string{"/src", "/out", "/app", "/data", "/usr/local/bin"} {
+		pairs = append(pairs, dir, image+dir)
+		runIn(t, image, "mkdir", "-p", image+dir)
+	}
+	inImage, stages := strings.NewReplacer(pairs...), 0
 	for line := range strings.Lines(readExample(t, "Containerfile")) {
 		instruction, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		args := strings.Fields(rest)
@@ -106,9 +113,8 @@ func TestContainerfileBuildsANewProject(t *testing.T) {
 		case instruction == "FROM":
 			stages++
 		case instruction == "COPY" && strings.HasPrefix(rest, "--from=build "):
-			for _, source := range args[1 : len(args)-1] {
-				runIn(t, image, "ls", inImage.Replace(source))
-			}
+			paths := strings.Fields(inImage.Replace(strings.Join(args[1:], " ")))
+			runIn(t, image, "cp", append([]string{"-a"}, paths...)...)
 		case instruction == "COPY" && !strings.HasPrefix(rest, "--from="):
 			for _, source := range args[:len(args)-1] {
 				copyContext(t, project, source, filepath.Join(image, "src"))
@@ -126,8 +132,12 @@ func TestContainerfileBuildsANewProject(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(image, "src/build/host")); err == nil {
 		t.Error("the image has files of the host's build folder")
 	}
-	runIn(t, image, inImage.Replace("/out/capdo"), "serve", "--help")
-	runIn(t, image, inImage.Replace("/out/workerd"), "--version")
+	entry := entryPoint(t)
+	for i := range entry {
+		entry[i] = inImage.Replace(entry[i])
+	}
+	runIn(t, image, filepath.Join(image, "usr/local/bin", entry[0]), append(entry[1:], "--print-config")...)
+	runIn(t, image, filepath.Join(image, "usr/local/bin/workerd"), "--version")
 }
 
 // copyContext copies a file of the project, or with "." all files that its

@@ -21,8 +21,14 @@ func TestRollingUpgrade(t *testing.T) {
 	upgrade := func(t testing.TB, w *load, _ *node) {
 		for _, n := range w.nodes {
 			n.serves(t, "older")
+			n.avoid.Store(true) // like a load balancer that polls /readyz
+			n.down.Store(true)
+			if err := n.running().Stop(); err != nil { // on a busy machine its lease may expire
+				t.Logf("  node %d: %v", n.number, err)
+			}
 			n.options.Build = newer.Dir
-			stopped(t, w, n)
+			n.revive(t)
+			w.recover(t)
 			n.serves(t, "newer")
 		}
 	}
