@@ -85,16 +85,19 @@ func entryPoint(t *testing.T) []string {
 // container: COPY with the project's .dockerignore, and RUN up to the last
 // stage. npm ci is not run: a link to the installed packages replaces it.
 func TestContainerfileBuildsANewProject(t *testing.T) {
-	project, image := filepath.Join(t.TempDir(), "app"), t.TempDir()
+	work, image := t.TempDir(), t.TempDir()
+	project, source := filepath.Join(work, "app"), filepath.Join(work, "capdo")
 	capdo, err := exec.LookPath("capdo") // this test program, under the command's name
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules, err := filepath.Abs("../../node_modules")
+	repo, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	runIn(t, ".", capdo, "new", project, "--no-install")
+	runIn(t, work, "ln", "-s", repo, source) // not in the image, as ../capdo of go.mod
+	runIn(t, work, capdo, "new", project, "--no-install", "--capdo", source)
+	runIn(t, project, "grep", "=> ../capdo$", "go.mod")
 	runIn(t, project, "go", "mod", "tidy")
 	runIn(t, project, "go", "mod", "vendor")
 	runIn(t, project, "sh", "-c", "mkdir node_modules build && touch node_modules/host build/host")
@@ -121,7 +124,7 @@ func TestContainerfileBuildsANewProject(t *testing.T) {
 			}
 		case instruction == "RUN" && rest == "npm ci":
 			runIn(t, filepath.Join(image, "src"), "ls", "package.json", "package-lock.json")
-			runIn(t, filepath.Join(image, "src"), "ln", "-s", modules, "node_modules")
+			runIn(t, filepath.Join(image, "src"), "ln", "-s", filepath.Join(repo, "node_modules"), "node_modules")
 		case instruction == "RUN" && stages == 1:
 			runIn(t, filepath.Join(image, "src"), "sh", "-c", inImage.Replace(rest))
 		}
