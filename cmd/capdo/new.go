@@ -179,8 +179,8 @@ func (s *scaffold) write() error {
 		}
 		name := strings.TrimSuffix(t.Name(), ".tmpl")
 		switch name {
-		case "gitignore":
-			name = ".gitignore"
+		case "gitignore", "dockerignore":
+			name = "." + name
 		case "vscode.json":
 			name = filepath.Join(".vscode", "settings.json")
 		}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,13 +67,115 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-func TestContainerfile(t *testing.T) {
+func TestContainerfile(t *testing.T) { takes(t, entryPoint(t)[2:]) }
+
+// entryPoint returns the command that a container runs.
+func entryPoint(t *testing.T) []string {
+	t.Helper()
 	m := regexp.MustCompile(`(?m)^ENTRYPOINT (\[.*\])$`).FindStringSubmatch(readExample(t, "Containerfile"))
 	var entry []string
 	if m == nil || json.Unmarshal([]byte(m[1]), &entry) != nil || len(entry) < 2 {
 		t.Fatal("the entry point is not a JSON array")
 	}
-	takes(t, entry[2:])
+	return entry
+}
+
+// The container file builds a project as capdo new writes it, in a folder
+// without the clone of capdo. The test follows its instructions without a
+// container: COPY with the project's .dockerignore, and RUN up to the last
+// stage. npm ci is not run: a link to the installed packages replaces it.
+func TestContainerfileBuildsANewProject(t *testing.T) {
+	work, image := t.TempDir(), t.TempDir()
+	project, source := filepath.Join(work, "app"), filepath.Join(work, "capdo")
+	capdo, err := exec.LookPath("capdo") // this test program, under the command's name
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runIn(t, work, "ln", "-s", repo, source) // not in the image, as ../capdo of go.mod
+	runIn(t, work, capdo, "new", project, "--no-install", "--capdo", source)
+	runIn(t, project, "grep", "=> ../capdo$", "go.mod")
+	runIn(t, project, "go", "mod", "tidy")
+	runIn(t, project, "go", "mod", "vendor")
+	runIn(t, project, "sh", "-c", "mkdir node_modules build && touch node_modules/host build/host")
+	runIn(t, project, "sh", "-c", "echo {} >package-lock.json") // npm install writes it
+
+	var pairs []string
+	for _, dir := range []string{"/src", "/out", "/app", "/data", "/usr/local/bin"} {
+		pairs = append(pairs, dir, image+dir)
+		runIn(t, image, "mkdir", "-p", image+dir)
+	}
+	inImage, stages := strings.NewReplacer(pairs...), 0
+	for line := range strings.Lines(readExample(t, "Containerfile")) {
+		instruction, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		args := strings.Fields(rest)
+		switch {
+		case instruction == "FROM":
+			stages++
+		case instruction == "COPY" && strings.HasPrefix(rest, "--from=build "):
+			paths := strings.Fields(inImage.Replace(strings.Join(args[1:], " ")))
+			runIn(t, image, "cp", append([]string{"-a"}, paths...)...)
+		case instruction == "COPY" && !strings.HasPrefix(rest, "--from="):
+			for _, source := range args[:len(args)-1] {
+				copyContext(t, project, source, filepath.Join(image, "src"))
+			}
+		case instruction == "RUN" && rest == "npm ci":
+			runIn(t, filepath.Join(image, "src"), "ls", "package.json", "package-lock.json")
+			runIn(t, filepath.Join(image, "src"), "ln", "-s", filepath.Join(repo, "node_modules"), "node_modules")
+		case instruction == "RUN" && stages == 1:
+			runIn(t, filepath.Join(image, "src"), "sh", "-c", inImage.Replace(rest))
+		}
+	}
+	if stages != 2 {
+		t.Errorf("%d stages", stages)
+	}
+	if _, err := os.Stat(filepath.Join(image, "src/build/host")); err == nil {
+		t.Error("the image has files of the host's build folder")
+	}
+	entry := entryPoint(t)
+	for i := range entry {
+		entry[i] = inImage.Replace(entry[i])
+	}
+	runIn(t, image, filepath.Join(image, "usr/local/bin", entry[0]), append(entry[1:], "--print-config")...)
+	runIn(t, image, filepath.Join(image, "usr/local/bin/workerd"), "--version")
+}
+
+// copyContext copies a file of the project, or with "." all files that its
+// .dockerignore does not exclude.
+func copyContext(t *testing.T, project, source, to string) {
+	t.Helper()
+	ignored, err := os.ReadFile(filepath.Join(project, ".dockerignore"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{source}
+	if source == "." {
+		if paths, err = filepath.Glob(filepath.Join(project, "*")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range paths {
+		name := filepath.Base(path)
+		if !slices.ContainsFunc(strings.Fields(string(ignored)), func(pattern string) bool {
+			match, err := filepath.Match(pattern, name)
+			return match || err != nil
+		}) {
+			runIn(t, project, "cp", "-a", name, to)
+		}
+	}
+}
+
+// runIn fails the test unless a command succeeds in a folder.
+func runIn(t *testing.T, dir, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
 }
 
 func TestCompose(t *testing.T) {

@@ -40,7 +40,8 @@ const patient = 2 * time.Minute
 
 // lab is a cluster with its bucket.
 type lab struct {
-	build   string // folder of the Worker's build
+	build   string           // folder of the Worker's build
+	config  *wrangler.Config // of the Worker
 	network *network
 	nodes   []*node
 	traffic *traffic
@@ -85,11 +86,21 @@ func (n *node) printed() string {
 // the bucket.
 func newLab(t testing.TB, nodes int, w *network, prefix func(n int) string) *lab {
 	t.Helper()
-	return newLabOf(t, built.Dir, nodes, w, prefix)
+	return newLabOf(t, built.Dir, loadConfig(t, "worker"), nodes, w, prefix)
 }
 
-// newLabOf is newLab with another build of the Worker.
-func newLabOf(t testing.TB, build string, nodes int, w *network, prefix func(n int) string) *lab {
+// loadConfig loads the wrangler config in a folder.
+func loadConfig(t testing.TB, folder string) *wrangler.Config {
+	t.Helper()
+	config, err := wrangler.Load(filepath.Join(folder, "wrangler.jsonc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// newLabOf is newLab with another build or another Worker.
+func newLabOf(t testing.TB, build string, config *wrangler.Config, nodes int, w *network, prefix func(n int) string) *lab {
 	t.Helper()
 	program, err := s3server.Build(t.Context(), func() {
 		fmt.Fprintln(os.Stderr, "building versitygw, an S3-compatible server; this takes a minute, but only once")
@@ -98,7 +109,7 @@ func newLabOf(t testing.TB, build string, nodes int, w *network, prefix func(n i
 		t.Fatal(err)
 	}
 	l := &lab{
-		build: build, network: w, traffic: &traffic{kinds: map[string]int{}},
+		build: build, config: config, network: w, traffic: &traffic{kinds: map[string]int{}},
 		key: rand.Text() + rand.Text(),
 	}
 	l.bucket, err = s3server.Start(t.Context(), program, fmt.Sprintf("127.0.0.1:%d", port(t)), t.TempDir())
@@ -110,12 +121,8 @@ func newLabOf(t testing.TB, build string, nodes int, w *network, prefix func(n i
 	if err := os.WriteFile(l.credentials, []byte(strings.Join(l.bucket.Env(), "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config, err := wrangler.Load("worker/wrangler.jsonc")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for n := 1; n <= nodes; n++ {
-		l.nodes = append(l.nodes, l.newNode(t, n, config, prefix(n)))
+		l.nodes = append(l.nodes, l.newNode(t, n, prefix(n)))
 	}
 	for _, n := range l.nodes {
 		n.start(t)
@@ -135,7 +142,7 @@ func port(t testing.TB) int {
 	return p
 }
 
-func (l *lab) newNode(t testing.TB, number int, config *wrangler.Config, prefix string) *node {
+func (l *lab) newNode(t testing.TB, number int, prefix string) *node {
 	t.Helper()
 	n := &node{number: number, link: newLink(t, l.network.home(), l.bucket.Endpoint, l.traffic)}
 	listen, peers := fmt.Sprintf("127.0.0.1:%d", port(t)), fmt.Sprintf("127.0.0.1:%d", port(t))
@@ -147,7 +154,7 @@ func (l *lab) newNode(t testing.TB, number int, config *wrangler.Config, prefix 
 		advertise = l.network.newGate(t, peers)
 	}
 	n.options = selfhost.Options{
-		Workerd: l.network.workerd(t, number, built.Binary), Config: config, Build: l.build, Data: filepath.Join(t.TempDir(), "data"),
+		Workerd: l.network.workerd(t, number, built.Binary), Config: l.config, Build: l.build, Data: filepath.Join(t.TempDir(), "data"),
 		Listen: listen, StopTimeout: 8 * time.Second, JSONLogs: true,
 		Cluster: &selfhost.Cluster{
 			Bucket: "s3://" + l.bucket.Bucket + "/" + prefix, Endpoint: n.link.address, Region: s3server.Region, CredentialsFile: l.credentials, Listen: peers, Advertise: advertise,

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"flow.internal/capdo/e2e/proof"
-	"flow.internal/capdo/internal/wrangler"
 )
 
 // A copy of the bucket, made while no node runs, is a backup. New nodes with
@@ -41,11 +40,7 @@ func TestRestore(t *testing.T) {
 	if out, err := exec.Command("cp", "-a", filepath.Join(l.bucket.Dir, "c"), filepath.Join(l.bucket.Dir, "restored")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	config, err := wrangler.Load("worker/wrangler.jsonc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := l.newNode(t, 3, config, "restored")
+	n := l.newNode(t, 3, "restored")
 	l.nodes = append(l.nodes, n)
 	n.start(t)
 	n.await(t)

@@ -31,6 +31,9 @@ type answer struct {
 	Detail   string // reason of an unknown outcome
 }
 
+// program is another one in a test of an upgrade.
+const program = "older"
+
 func main() {
 	dodedupe.RegisterStore("Dedupe")
 	dodedupe.RegisterLedger("Ledger", nil)
@@ -43,6 +46,7 @@ func main() {
 
 func serve(w http.ResponseWriter, r *http.Request) {
 	var a answer
+	w.Header().Set("Program", program)
 	ctx := r.Context()
 	if ms, err := strconv.Atoi(r.URL.Query().Get("deadline_ms")); err == nil {
 		within, cancel := context.WithTimeout(ctx, time.Duration(ms)*time.Millisecond)
