@@ -42,7 +42,7 @@ test-e2e: $(NPM) ## what needs more than one process: capdo, wrangler dev, kills
 
 test-cluster: $(NPM) ## what needs more than one node; the first time it builds an S3 server, which takes a minute of CPU time
 	go test -count=1 -timeout 20m ./internal/s3server # builds the server for the others
-	go test -count=1 -timeout 20m ./e2e/cluster
+	go test -count=1 -timeout 20m -parallel 4 ./e2e/cluster
 	go test -count=1 -run '^TestClusterScripts$$' ./cmd/capdo
 
 check: $(NPM) ## formatting, vet on every platform, staticcheck, tidy, same API on both platforms, comments that fit
