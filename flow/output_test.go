@@ -69,7 +69,7 @@ func TestOutputsAreSealedAndReplayed(t *testing.T) {
 	})
 }
 
-func TestAnOutputThatCannotBeOpenedIsNotWorkedForTwice(t *testing.T) {
+func TestUnreadableOutputDoesNotRepeatWork(t *testing.T) {
 	other, err := flowseal.ParseKeys("aaaa:" + base64.StdEncoding.EncodeToString(make([]byte, flowseal.KeySize)))
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestAnOutputThatCannotBeOpenedIsNotWorkedForTwice(t *testing.T) {
 	}
 }
 
-func TestOutputsInClearAreReplayedAfterKeysAreBound(t *testing.T) {
+func TestUnsealedOutputsAreReplayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, stored := newSealedWorld(t)
 		keys := w.keys
@@ -132,7 +132,7 @@ func once(t *testing.T, work Handler) *Program {
 	return p
 }
 
-func TestWhatSealingFailsAtIsNotWorkedForTwice(t *testing.T) {
+func TestFailedSealDoesNotRepeatWork(t *testing.T) {
 	ran := 0
 	p := once(t, Func(func(context.Context, payment) (string, error) { ran++; return "done", nil }))
 	b := Bindings{Dedupe: memdedupe.NewLedger(nil), "vault": 1, Keys: (*flowseal.Keys)(nil)}
@@ -144,7 +144,7 @@ func TestWhatSealingFailsAtIsNotWorkedForTwice(t *testing.T) {
 	}
 }
 
-func TestKeysThatCannotBeMadeAreNotDoneWithout(t *testing.T) {
+func TestMissingKeysAreAnError(t *testing.T) {
 	p := once(t, Func(func(context.Context, payment) (string, error) { return "", errors.New("it ran") }))
 	for _, c := range []struct {
 		keys any

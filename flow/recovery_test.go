@@ -201,7 +201,7 @@ func (w *world) want(charges, numbers, buried int) {
 	}
 }
 
-func TestARunGoesOnBehindWhatIsDone(t *testing.T) {
+func TestRunContinuesAfterCompletedNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.number = func(context.Context) error { return w.die() }
@@ -229,7 +229,7 @@ func TestARunGoesOnBehindWhatIsDone(t *testing.T) {
 	})
 }
 
-func TestANodeThatDiedRunsAgainAndIsToldSo(t *testing.T) {
+func TestCrashedNodeRunsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.charge = func(context.Context, payment) error { return w.die() }
@@ -288,7 +288,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
-func TestADeadLetterIsToldOfUntilItIsTaken(t *testing.T) {
+func TestDeadLetterIsRepeatedUntilAccepted(t *testing.T) {
 	for failures, calls := range map[int]int{0: 1, 2: 3, 100: maxBurials} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, &Recovery{Attempts: 2})
@@ -336,7 +336,7 @@ func TestWhatFailsForGoodIsNotTakenUp(t *testing.T) {
 }
 
 // The sender did not get an answer, so somebody must be notified.
-func TestARunThatIsTakenUpAndFailsForGoodIsADeadLetter(t *testing.T) {
+func TestFinalFailureIsADeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.charge = func(context.Context, payment) error { return w.die() }
@@ -351,7 +351,7 @@ func TestARunThatIsTakenUpAndFailsForGoodIsADeadLetter(t *testing.T) {
 	})
 }
 
-func TestARunThatDiedBeforeItStoredItsInputHadNotBegun(t *testing.T) {
+func TestRunWithoutStoredInputHasNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		calls := 0
@@ -458,7 +458,7 @@ func TestAnInputThatCannotBeReadIsADeadLetter(t *testing.T) {
 	}
 }
 
-func TestWhatIsKeptOutIsNotStored(t *testing.T) {
+func TestRemovedInputIsNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, &Recovery{
 			Keep: func(in json.RawMessage) (json.RawMessage, error) {

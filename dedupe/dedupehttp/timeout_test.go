@@ -290,7 +290,7 @@ func TestNoEffectLetsTheNextRequestRunTheHandler(t *testing.T) {
 
 // A run that has taken over reports that it did nothing. The earlier run may
 // have charged, so the next run must learn that.
-func TestARunThatHasTakenOverDoesNotHideTheOneBefore(t *testing.T) {
+func TestTakeoverRemembersTheEarlierRun(t *testing.T) {
 	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
 		"NoEffect": func(w http.ResponseWriter, r *http.Request) { dedupehttp.NoEffect(r.Context()) },
 		"429":      func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTooManyRequests) },
@@ -354,7 +354,7 @@ func upstream(t *testing.T, answer string) *httputil.ReverseProxy {
 // If a proxy's upstream crashes, it may have charged. From then on the key is
 // answered with the failure, never with half a response, and the request does
 // not run again.
-func TestAnUpstreamThatBreaksOffIsAFailureThatIsKept(t *testing.T) {
+func TestBrokenUpstreamIsAStoredFailure(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer string
 		status int

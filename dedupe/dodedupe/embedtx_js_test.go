@@ -131,7 +131,7 @@ func TestOthersAreNotPartOfATransaction(t *testing.T) {
 }
 
 // A waiter must not get a result that is rolled back.
-func TestWaiterIsNotToldWhatIsRolledBack(t *testing.T) {
+func TestWaiterGetsNoRolledBackResult(t *testing.T) {
 	o := openHost(t)
 	c, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})
 	if err != nil {

@@ -44,7 +44,7 @@ func notifyingLedger(t *testing.T, opts *LedgerOptions) *Ledger {
 
 // A holder crashes. The object notices it, and another program does the work.
 // Completed claims, and claims taken over in time, are not reported.
-func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
+func TestExpiredClaimIsReported(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		l := notifyingLedger(t, opts)
 		expired := make(chan Expired, 10)
@@ -94,7 +94,7 @@ func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
 
 // The object is not in memory when the lease ends, and OnExpired fails the
 // first time.
-func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
+func TestExpiredClaimIsReportedAfterSIGKILL(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		attempts := make(chan Expired, 10)
 		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error {
@@ -125,7 +125,7 @@ func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
 
 // The alarm starts the object, so this instance has not received its name in a
 // message.
-func TestExpiredClaimInALongScopeIsToldOfAfterSIGKILL(t *testing.T) {
+func TestLongScopeIsReportedAfterSIGKILL(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		opts.Scope = strings.Repeat("a long scope", 100)
 		expired := make(chan Expired, 10)
@@ -141,7 +141,7 @@ func TestExpiredClaimInALongScopeIsToldOfAfterSIGKILL(t *testing.T) {
 }
 
 // A slow or failing OnExpired for one key must not delay the notices of others.
-func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
+func TestFailingNoticeDoesNotDelayOthers(t *testing.T) {
 	for name, trouble := range map[string]func(context.Context) error{
 		"fails":  func(context.Context) error { return errors.New("boom") },
 		"panics": func(context.Context) error { panic("boom") },
@@ -184,7 +184,7 @@ func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
 	}
 }
 
-func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
+func TestExpiredLongKeyIsReported(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		key := strings.Repeat("k", dedupe.MaxKeySize)
 		opts.Scope = strings.Repeat("a long scope", 100)
@@ -215,7 +215,7 @@ func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
 
 // More holders crash at once than one alarm can report, and their windows have
 // also ended.
-func TestEveryHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
+func TestManyHoldersAreReportedAfterTheirWindow(t *testing.T) {
 	const holders = 60 // more than one alarm reports
 	expired := make(chan string, 2*holders)
 	setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- string(e.Key); return nil })

@@ -118,7 +118,7 @@ func TestErrorsOfAWaitAreDefinite(t *testing.T) {
 
 // Known mistake: OnExpired does not know the scope, because an object does not
 // know its own name if that is long.
-func TestLongNameIsKnownToWhoIsTold(t *testing.T) {
+func TestOnExpiredKnowsALongName(t *testing.T) {
 	for _, m := range []Mapping{PerKey(), Buckets(2)} {
 		for _, size := range []int{10, 700, 1500, 60_000} {
 			f := &fakeLedgerObjects{clock: func() int64 { return faulty.Noon }}

@@ -152,7 +152,7 @@ func TestTheWorkerAnswers(t *testing.T) {
 	}
 }
 
-func TestWatchersAreToldAlsoAfterAnEviction(t *testing.T) {
+func TestWatchersGetBidsAfterEviction(t *testing.T) {
 	auction := opened(t)
 	conn, _, err := auction.DialWebSocket(t.Context(), "ws://auction/auctions/lamp/live?as=ada", nil)
 	if err != nil {

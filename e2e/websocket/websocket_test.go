@@ -224,7 +224,7 @@ func TestAViolationOfTheProtocolIsAnError(t *testing.T) {
 	}
 }
 
-func TestTextThatIsNotUnicodeArrivesWithReplacements(t *testing.T) {
+func TestInvalidUnicodeIsReplaced(t *testing.T) {
 	l := start(t, "")
 	if got := l.get("/surrogate?o=a"); got != "\"a\uFFFD\uFFFD\uFFFDb\"" {
 		t.Errorf("a lone surrogate: %s", got)
@@ -232,7 +232,7 @@ func TestTextThatIsNotUnicodeArrivesWithReplacements(t *testing.T) {
 	want(t, l.dial("/chat?o=a"), "a\xed\xa0\x80b\xff", "a\uFFFD\uFFFD\uFFFDb\uFFFD")
 }
 
-func TestAcceptedSocketsOutliveTheGoProgramAndConnectionsEndWithIt(t *testing.T) {
+func TestAcceptedSocketsOutliveTheProgram(t *testing.T) {
 	l := start(t, "")
 	c, other := l.dial("/chat?o=a&n=1"), l.dial("/chat?o=b&n=2")
 	want(t, c, "who", "1 of 1")

@@ -71,7 +71,7 @@ func TestMessagesComeBackUnchanged(t *testing.T) {
 	}
 }
 
-func TestAnUpgradedResponseKeepsItsHeadersThroughTheWorker(t *testing.T) {
+func TestUpgradedResponseKeepsItsHeaders(t *testing.T) {
 	_, resp, err := durabletest.Worker(t).DialWebSocket(t.Context(), "http://worker/room?name=a", nil)
 	if err != nil || resp.Status != 101 || resp.Header["X-Room"][0] != "here" {
 		t.Errorf("%+v, %v", resp, err)
@@ -423,7 +423,7 @@ func TestSocketAndObjectOutliveAHandlerThatFails(t *testing.T) {
 	}
 }
 
-func TestMessagesAreHandledSideBySideWhereHandlersWait(t *testing.T) {
+func TestMessageHandlersRunConcurrently(t *testing.T) {
 	room := durabletest.New(t, "ROOM")
 	c := dial(t, room, "/")
 	send(t, c, "wait one")

@@ -223,7 +223,7 @@ func TestWritesAreFewHoweverManyReports(t *testing.T) {
 	}
 }
 
-func TestWhatIsShownHasBeenWritten(t *testing.T) {
+func TestShownSnapshotIsStored(t *testing.T) {
 	for range writesAtOnce + 1 { // the next write waits
 		if err := send(t, event{Op: "Next", Number: 1}); err != nil {
 			t.Fatal(err)
@@ -300,7 +300,7 @@ func readUntil(t *testing.T, conn *durable.Conn, sequence int64) (n int) {
 	}
 }
 
-func TestPagesAreToldAlsoAfterAnEvictionAndPingsDoNotWakeTheObject(t *testing.T) {
+func TestPagesGetSnapshotsAfterEviction(t *testing.T) {
 	conn := open(t)
 	if m, err := conn.Read(t.Context()); err != nil || !bytes.Contains(m.Data, []byte(`"since":0`)) {
 		t.Fatalf("the first message is %s, %v", m, err)

@@ -101,7 +101,7 @@ func TestAlarmWhoseStorageFailsBacksOff(t *testing.T) {
 // The platform gives up an alarm that has failed seven times. The next
 // operation sets it again: in a new instance at once, in the same instance when
 // the alarm is overdue.
-func TestWhateverComesNextSetsAnAlarmThatWasGivenUp(t *testing.T) {
+func TestNextOperationRestoresTheAlarm(t *testing.T) {
 	replay := func(s *fixture) { s.claim("b", 1000, 5000, dedupe.Replay) }
 	for name, c := range map[string]struct {
 		holds bool
@@ -185,7 +185,7 @@ func TestDuplicatesSetTheAlarmThatFailed(t *testing.T) {
 
 // Known mistake: an alarm that runs early by the object's clock is set to the
 // same time again. workerd loses such an alarm.
-func TestAlarmThatIsEarlyByTheObjectsClockIsSetForLater(t *testing.T) {
+func TestEarlyAlarmIsSetForLater(t *testing.T) {
 	s, told := newFixture(t), &notices{}
 	s.engine.Notify = func(_ context.Context, key string, _ *entry.Entry) error {
 		told.add(key)

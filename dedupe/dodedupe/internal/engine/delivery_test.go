@@ -57,7 +57,7 @@ var troubles = map[string]struct {
 // The function misbehaves for one key, whose lease ends first. The other
 // holders must be reported at once and the next alarm set. The alarm returns
 // the function's error, and the key is reported again.
-func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
+func TestFailingNoticeDoesNotDelayOthers(t *testing.T) {
 	for name, trouble := range troubles {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
 
 // Alarms that fail before they report a holder do not count: the holder is
 // still reported, however late.
-func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
+func TestHolderIsReportedAfterFailedAlarms(t *testing.T) {
 	for _, op := range []string{"setAlarm", "sweep", "put"} {
 		s := newFixture(t)
 		keys := s.notifying(func(string) error { return errBoom })
