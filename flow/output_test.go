@@ -91,8 +91,8 @@ func TestUnreadableOutputDoesNotRepeatWork(t *testing.T) {
 			}
 			w.want(1, 1, 0)
 			w.ring(3 * time.Hour) // it may have been the keys: it is taken up, and given up
-			if w.want(1, 1, 1); !errors.Is(w.buried[0].Err, c.want) || w.buried[0].Input == nil {
-				t.Errorf("%+v", w.buried[0])
+			if w.want(1, 1, 1); !errors.Is(w.deadLetters[0].Err, c.want) || w.deadLetters[0].Input == nil {
+				t.Errorf("%+v", w.deadLetters[0])
 			}
 			w.keys = before
 			if out, err := w.run(pay1); out != `"receipt 1"` || err != nil {

@@ -301,10 +301,10 @@ func TestTakeoverRemembersTheEarlierRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var told []bool
+				var takenOver []bool
 				h := wrap(func(w http.ResponseWriter, r *http.Request) {
 					claim, _ := dedupehttp.ClaimOf(r.Context())
-					switch told = append(told, claim.TakenOver); len(told) {
+					switch takenOver = append(takenOver, claim.TakenOver); len(takenOver) {
 					case 1: // charges, but does not learn the outcome
 						w.WriteHeader(http.StatusBadGateway)
 					case 2:
@@ -318,8 +318,8 @@ func TestTakeoverRemembersTheEarlierRun(t *testing.T) {
 					}()
 					time.Sleep(31 * time.Second)
 				}
-				if fmt.Sprint(told) != "[false true true]" {
-					t.Errorf("TakenOver in three runs: %v", told)
+				if fmt.Sprint(takenOver) != "[false true true]" {
+					t.Errorf("TakenOver in three runs: %v", takenOver)
 				}
 			})
 		})

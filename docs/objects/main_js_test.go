@@ -161,7 +161,7 @@ func TestWatchersGetBidsAfterEviction(t *testing.T) {
 	read := func(want string) {
 		t.Helper()
 		if m, err := conn.Read(t.Context()); err != nil || !strings.Contains(m.String(), want) {
-			t.Errorf("told %q, %v; want %q", m, err, want)
+			t.Errorf("got %q, %v; want %q", m, err, want)
 		}
 	}
 	durabletest.Evict(t, auction)

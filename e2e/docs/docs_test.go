@@ -270,8 +270,8 @@ func (w *workspace) config(t *testing.T, p *page, b block, file string) {
 	w.try(t, p, b, dir, filepath.Join(w.dir, "capdo/.bin/capdo"), "check", file)
 }
 
-// TestListOfBlocksNotRun checks that notRun lists exactly the blocks that are not
-// executed.
+// TestListOfBlocksNotRun checks that notRun lists exactly the blocks that are
+// not executed.
 func TestListOfBlocksNotRun(t *testing.T) {
 	found := map[string]string{}
 	for _, p := range readPages(t, root) {

@@ -195,7 +195,7 @@ func TestClosesCarryTheirCodesBothWays(t *testing.T) {
 }
 
 func TestALostConnectionIsACloseThatIsNotClean(t *testing.T) {
-	for path, told := range map[string]string{
+	for path, note := range map[string]string{
 		"/chat?o=a": `close 1006 "WebSocket disconnected without sending Close frame." false, sends: the WebSocket is closed`,
 		"/conn":     "conn: the WebSocket was closed with code 1006: WebSocket disconnected without sending Close frame., sends: the WebSocket is closed",
 	} {
@@ -203,7 +203,7 @@ func TestALostConnectionIsACloseThatIsNotClean(t *testing.T) {
 		c := l.dial(path)
 		want(t, c, "hello", "hello")
 		c.CloseNow()
-		if got := l.await(); got != told {
+		if got := l.await(); got != note {
 			t.Errorf("%s: the Worker got %s", path, got)
 		}
 	}

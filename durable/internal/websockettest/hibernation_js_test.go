@@ -325,19 +325,19 @@ func TestTheObjectHearsOfACloseAndAnswersIt(t *testing.T) {
 		for _, c := range []struct {
 			code   int
 			reason string
-			told   int
+			want   int
 		}{{1000, "", 1000}, {1001, "going", 1001}, {3000, "x", 3000}, {4999, strings.Repeat("r", 123), 4999}, {0, "", 1005}} {
 			conn := dial(t, room, "/")
 			ask(t, conn, "known")
 			if err := conn.Close(c.code, c.reason); err != nil {
 				t.Fatal(err)
 			}
-			wantClosed(t, conn, c.told, c.reason)
+			wantClosed(t, conn, c.want, c.reason)
 			if binding == "QUIET" {
 				continue
 			}
 			e := <-recordOf(t, room).events
-			if e.what != "close" || e.code != c.told || e.reason != c.reason || !e.clean {
+			if e.what != "close" || e.code != c.want || e.reason != c.reason || !e.clean {
 				t.Errorf("the object got %+v", e)
 			}
 			inside(t, room, func(context.Context, *durable.State) {

@@ -217,9 +217,9 @@ func TestWritesAreFewHoweverManyReports(t *testing.T) {
 	if err := send(t, event{Op: "Next", Number: 1000}); err != nil {
 		t.Fatal(err)
 	}
-	told := readUntil(t, conn, 1000)
-	if most := writesAtOnce + 2 + int(time.Since(began)/writeInterval); told > most || told >= writesAtOnce+2+100 {
-		t.Errorf("the page got %d snapshots; at most %d are allowed in this time", told, most)
+	snapshots := readUntil(t, conn, 1000)
+	if most := writesAtOnce + 2 + int(time.Since(began)/writeInterval); snapshots > most || snapshots >= writesAtOnce+2+100 {
+		t.Errorf("the page got %d snapshots; at most %d are allowed in this time", snapshots, most)
 	}
 }
 

@@ -186,9 +186,9 @@ func TestDuplicatesSetTheAlarmThatFailed(t *testing.T) {
 // Known mistake: an alarm that runs early by the object's clock is set to the
 // same time again. workerd loses such an alarm.
 func TestEarlyAlarmIsSetForLater(t *testing.T) {
-	s, told := newFixture(t), &notices{}
+	s, reported := newFixture(t), &notices{}
 	s.engine.Notify = func(_ context.Context, key string, _ *entry.Entry) error {
-		told.add(key)
+		reported.add(key)
 		return nil
 	}
 	now := s.engine.Clock()
@@ -200,11 +200,11 @@ func TestEarlyAlarmIsSetForLater(t *testing.T) {
 	if err := s.engine.Alarm(section.WithScheduled(t.Context(), time.UnixMilli(at))); err != nil {
 		t.Error(err)
 	}
-	if told.count("k") != 0 || s.backend.Alarm != at+400 {
-		t.Errorf("%d notices; the alarm is at %d, want %d", told.count("k"), s.backend.Alarm, at+400)
+	if reported.count("k") != 0 || s.backend.Alarm != at+400 {
+		t.Errorf("%d notices; the alarm is at %d, want %d", reported.count("k"), s.backend.Alarm, at+400)
 	}
 	now, at = at, s.backend.Alarm
-	if err := s.engine.Alarm(section.WithScheduled(t.Context(), time.UnixMilli(at))); err != nil || told.count("k") != 1 {
-		t.Errorf("told %d times, %v", told.count("k"), err)
+	if err := s.engine.Alarm(section.WithScheduled(t.Context(), time.UnixMilli(at))); err != nil || reported.count("k") != 1 {
+		t.Errorf("reported %d times, %v", reported.count("k"), err)
 	}
 }

@@ -111,7 +111,7 @@ func TestHolderIsReportedOnce(t *testing.T) {
 		s.ring()
 	}
 	if !slices.Equal(*keys, []string{"k"}) {
-		t.Errorf("told of %q", *keys)
+		t.Errorf("reported: %q", *keys)
 	}
 }
 
@@ -151,12 +151,12 @@ func TestLateExtendIsReportedAgain(t *testing.T) {
 	s.want(s.engine.Extend(t.Context(), "k", h, 1000), nil)
 	s.ring()
 	if len(*keys) != 1 {
-		t.Errorf("told %d times", len(*keys))
+		t.Errorf("reported %d times", len(*keys))
 	}
 	s.now += 1000
 	s.ring()
 	if len(*keys) != 2 {
-		t.Errorf("told %d times", len(*keys))
+		t.Errorf("reported %d times", len(*keys))
 	}
 }
 
@@ -169,12 +169,12 @@ func TestFailedNoticeIsRepeatedForAnHour(t *testing.T) {
 	s.hold("k", "a", 1000)
 	for range 100 {
 		s.now = max(s.now, s.backend.Alarm)
-		told := len(*keys)
+		before := len(*keys)
 		err := s.engine.Alarm(t.Context())
 		switch {
-		case len(*keys) == told && err != nil:
+		case len(*keys) == before && err != nil:
 			t.Fatal(err)
-		case len(*keys) == told: // the window has ended
+		case len(*keys) == before: // the window has ended
 			if last := at[len(at)-1]; last < noticePeriod || last > 2*noticePeriod || len(at) > 20 {
 				t.Errorf("notices after %d ms", at)
 			}
