@@ -89,9 +89,10 @@ type answer struct {
 func (s *server) post(path, key, value string, header ...string) (a answer, err error) {
 	body := fmt.Appendf(nil, `{"key":%q,"value":%q,"ttl_seconds":86400}`, key, value)
 	b, err := s.send("POST", path, body, append(header, "Content-Type", "application/json")...)
-	if err == nil {
-		err = json.Unmarshal(b, &a)
+	if err != nil {
+		return a, err
 	}
+	err = json.Unmarshal(b, &a)
 	return a, err
 }
 
@@ -191,14 +192,17 @@ var megabyte = bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 
 func (s *server) up(_, _ int) error {
 	b, err := s.send("POST", "/up", megabyte)
+	if err != nil {
+		return err
+	}
 	var a answer
-	if err == nil {
-		err = json.Unmarshal(b, &a)
+	if err := json.Unmarshal(b, &a); err != nil {
+		return err
 	}
-	if err == nil && (a.N == nil || *a.N != len(megabyte)) {
-		err = fmt.Errorf("up: %.100s", b)
+	if a.N == nil || *a.N != len(megabyte) {
+		return fmt.Errorf("up: %.100s", b)
 	}
-	return err
+	return nil
 }
 
 func (s *server) down(_, _ int) error {

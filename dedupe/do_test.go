@@ -82,7 +82,7 @@ func TestDoDisposesOfAFailureAsTheCallerChooses(t *testing.T) {
 // Known mistake: a claim that has taken over is released by work that did
 // nothing. Then the next holder does not check whether the first attempt had an
 // effect.
-func TestDoKeepsThatAnEarlierAttemptMayHaveHadItsEffect(t *testing.T) {
+func TestDoRemembersAnAmbiguousAttempt(t *testing.T) {
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	for name, second := range map[string]func(l dedupe.Ledger) error{

@@ -111,7 +111,7 @@ func TestDoGivesUpCompletingWhenTheLeaseIsOver(t *testing.T) {
 	}
 }
 
-func TestDoCompletesAfterAPartitionIfNobodyHasTakenOver(t *testing.T) {
+func TestDoCompletesAfterAPartition(t *testing.T) {
 	began(t, func(t *testing.T, since func() time.Duration) {
 		f := newFaulty()
 		partitioned := func() error {
@@ -360,7 +360,7 @@ func TestDoAsksWhetherItsResultIsStored(t *testing.T) {
 
 // If work ends without a return, the claim is left to its lease, and nothing
 // keeps extending it.
-func TestWorkThatDoesNotReturnLeavesTheClaimToItsLease(t *testing.T) {
+func TestPanicAndGoexitKeepTheClaim(t *testing.T) {
 	for name, end := range map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit} {
 		began(t, func(t *testing.T, since func() time.Duration) {
 			f, over := newFaulty(), make(chan struct{})
@@ -421,7 +421,7 @@ func TestALargeFailureIsFinal(t *testing.T) {
 
 // A lease that cannot be extended before the work is given up. Nothing was
 // done.
-func TestDoDoesNotWaitForAnExtendThatHangsBeforeTheWork(t *testing.T) {
+func TestDoDoesNotWaitForAHangingExtend(t *testing.T) {
 	began(t, func(t *testing.T, since func() time.Duration) {
 		o := options(30 * time.Second)
 		o.Owner = "me"

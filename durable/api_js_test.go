@@ -35,7 +35,7 @@ func TestEveryStorageOptionIsAccepted(t *testing.T) {
 	}
 }
 
-func TestAbortDecidesWhetherAnAlarmIsDeliveredAgain(t *testing.T) {
+func TestAbortControlsAlarmRetry(t *testing.T) {
 	for name, c := range map[string]struct {
 		options *durable.AbortOptions
 		again   bool
@@ -67,7 +67,7 @@ func TestAbortDecidesWhetherAnAlarmIsDeliveredAgain(t *testing.T) {
 	}
 }
 
-func TestAlarmIsToldWhenItWasDue(t *testing.T) {
+func TestAlarmGetsItsScheduledTime(t *testing.T) {
 	rang := make(chan durable.AlarmInfo, 1)
 	set(t, &onAlarm, func(_ context.Context, _ *Lab, info durable.AlarmInfo) error {
 		rang <- info

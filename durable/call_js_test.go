@@ -108,7 +108,7 @@ func TestTypedCallRefusesWhatDoesNotFit(t *testing.T) {
 	}
 }
 
-func TestTypedCallReturnsTheErrorWithNameAndProperties(t *testing.T) {
+func TestTypedCallReturnsTheRemoteError(t *testing.T) {
 	_, err := durable.Call[string](t.Context(), durabletest.New(t, "LEDGER"), "decline")
 	var e *durable.Error
 	if !errors.As(err, &e) || e.Name != "Declined" || e.Message != "no funds" || e.Props["code"] != 51.0 || e.Retryable || !errors.Is(err, durable.ErrRemote) {

@@ -11,7 +11,7 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-func TestGoroutineWokenByAnotherObjectsEventUsesItsOwnStorage(t *testing.T) {
+func TestWokenGoroutineUsesItsOwnStorage(t *testing.T) {
 	receiver, sender := object(t), object(t)
 	waits, channel := make(chan struct{}), make(chan string)
 	received := receiver.begin(t, func(_ context.Context, l *Lab) (string, error) {
@@ -34,7 +34,7 @@ func TestGoroutineWokenByAnotherObjectsEventUsesItsOwnStorage(t *testing.T) {
 	sender.want(t, "", get("got"))
 }
 
-func TestObjectsHandlesWorkInAnyGoroutineWhileACallIsOpen(t *testing.T) {
+func TestObjectsHandlesWorkInAnyGoroutine(t *testing.T) {
 	o := object(t)
 	inside, leave := make(chan *Lab), make(chan struct{})
 	visit := o.begin(t, func(_ context.Context, l *Lab) (string, error) {
@@ -50,7 +50,7 @@ func TestObjectsHandlesWorkInAnyGoroutineWhileACallIsOpen(t *testing.T) {
 	o.want(t, "the test", get("by"))
 }
 
-func TestGoroutineThatOutlivesItsCallHasItsIOAtTheObjectsNextEvent(t *testing.T) {
+func TestGoroutineOutlivesItsCall(t *testing.T) {
 	o := object(t)
 	answered, written := make(chan struct{}), make(chan error)
 	o.want(t, "", func(_ context.Context, l *Lab) (string, error) {
@@ -70,7 +70,7 @@ func TestGoroutineThatOutlivesItsCallHasItsIOAtTheObjectsNextEvent(t *testing.T)
 	o.want(t, "a goroutine", get("by"))
 }
 
-func TestGoroutineThatOutlivesItsRequestRunsOnWithoutIO(t *testing.T) {
+func TestGoroutineOutlivesItsRequest(t *testing.T) {
 	answered, failed := make(chan struct{}), make(chan error)
 	worker(t).want(t, "", func(_ context.Context, l *Lab) (string, error) {
 		go func() {
@@ -87,7 +87,7 @@ func TestGoroutineThatOutlivesItsRequestRunsOnWithoutIO(t *testing.T) {
 	}
 }
 
-func TestShortSleepDoesNotWaitForALongOneThatBeganBefore(t *testing.T) {
+func TestShortSleepDoesNotWaitForALongOne(t *testing.T) {
 	sleeper := object(t)
 	began := make(chan struct{})
 	long := sleeper.begin(t, func(context.Context, *Lab) (string, error) {
@@ -111,7 +111,7 @@ func TestShortSleepDoesNotWaitForALongOneThatBeganBefore(t *testing.T) {
 	}
 }
 
-func TestLockHeldAcrossASubrequestIsWaitedForByOtherRequests(t *testing.T) {
+func TestRequestsWaitForALockHeldInASubrequest(t *testing.T) {
 	var mu sync.Mutex
 	var running []<-chan outcome
 	for range 4 {
@@ -134,7 +134,7 @@ func TestLockHeldAcrossASubrequestIsWaitedForByOtherRequests(t *testing.T) {
 // A stateless request that only waits for another request's goroutine has no
 // I/O of its own. It must not end as hung while the other request lives. The
 // runtime checks for that every 5 s.
-func TestStatelessRequestMayWaitLongForAnothersGoroutine(t *testing.T) {
+func TestRequestWaitsForAnothersGoroutine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 6 s")
 	}
@@ -155,7 +155,7 @@ func TestStatelessRequestMayWaitLongForAnothersGoroutine(t *testing.T) {
 	wantOutcome(t, holder, "slept")
 }
 
-func TestCallToAnObjectEndsWithItsContextAndReturnsTheCause(t *testing.T) {
+func TestCanceledCallReturnsTheCause(t *testing.T) {
 	cause := errors.New("the caller's reason")
 	for name, c := range map[string]struct {
 		limit func(context.Context) (context.Context, context.CancelFunc)

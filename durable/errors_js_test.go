@@ -25,7 +25,7 @@ func fail(err error) job {
 	return func(context.Context, *Lab) (string, error) { return "", err }
 }
 
-func TestErrorOfTheObjectsCodeKeepsItsNameAndProperties(t *testing.T) {
+func TestRemoteErrorKeepsNameAndProperties(t *testing.T) {
 	declined := &durable.Error{Name: "Declined", Message: "no funds", Props: map[string]any{"code": "E51", "attempt": 2.0, "final": true}}
 	outer, inner := object(t), "inner"
 	for name, fn := range map[string]job{
@@ -45,7 +45,7 @@ func TestErrorOfTheObjectsCodeKeepsItsNameAndProperties(t *testing.T) {
 }
 
 // The error's text may come from users, so it says nothing about the call.
-func TestErrorOfTheObjectsCodeIsRemoteWhateverItsText(t *testing.T) {
+func TestTextDoesNotDecideARemoteErrorsKind(t *testing.T) {
 	o := object(t)
 	for _, text := range []string{"Durable Object is overloaded. Too many requests queued.", "Network connection lost.", "Durable Object reset because its code was updated.",
 		"Internal error in Durable Object storage write caused object to be reset", "x: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_UNIQUE)"} {
@@ -69,7 +69,7 @@ func TestErrorOfTheObjectsCodeIsRemoteWhateverItsText(t *testing.T) {
 	}
 }
 
-func TestErrorSaysOfACallOfTheObjectNothingAboutTheCallToIt(t *testing.T) {
+func TestResetOfACalledObject(t *testing.T) {
 	_, err := object(t)(t.Context(), func(ctx context.Context, l *Lab) (string, error) {
 		return l.other("aborts")(ctx, func(ctx context.Context, l *Lab) (string, error) { return "", l.state.Abort(ctx, "enough", nil) })
 	})
@@ -103,7 +103,7 @@ func TestConstructorThatFailsResetsTheObject(t *testing.T) {
 	}
 }
 
-func TestStorageThatBreaksAConstraintResetsTheObject(t *testing.T) {
+func TestDeferredConstraintResetsTheObject(t *testing.T) {
 	o := object(t)
 	_, err := o(t.Context(), func(_ context.Context, l *Lab) (string, error) {
 		_, err := l.state.Storage().SQL().Exec(`pragma defer_foreign_keys = on; create table parent (id integer primary key);
@@ -138,7 +138,7 @@ func TestCallIsDisconnectedWhenWorkerdIsKilled(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThereIsSaid(t *testing.T) {
+func TestErrorNamesWhatIsMissing(t *testing.T) {
 	env := durabletest.Env(t, nil)
 	for name, binding := range map[string]string{"no such binding": "NOPE", "a variable": "COLOUR"} {
 		t.Run(name, func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestObjectOfTheOtherBackendHasNoSQL(t *testing.T) {
 	})
 }
 
-func TestHandlesOfARequestThatIsOverSayThatItIs(t *testing.T) {
+func TestHandlesOfAnEndedRequest(t *testing.T) {
 	w := worker(t)
 	var env *durable.Env
 	var stub *durable.Stub
@@ -215,7 +215,7 @@ func TestValueWithoutEquivalentIsRefused(t *testing.T) {
 }
 
 // The runtime waits 30 s, so this test takes 30 s.
-func TestBlockConcurrencyWhileThatHangsIsEndedAfter30Seconds(t *testing.T) {
+func TestBlockConcurrencyWhileTimesOut(t *testing.T) {
 	if os.Getenv("CAPDO_SLOW") == "" {
 		t.Skip("takes 30 s: CAPDO_SLOW=1 capdo test --pass-env CAPDO_SLOW --hang 1m")
 	}

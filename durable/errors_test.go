@@ -234,7 +234,7 @@ func TestLimitsThatWorkerdEnforcesSayTheFigures(t *testing.T) {
 	}
 }
 
-func TestThrowKeepsWhatAnErrorCarriesButNotHowItsOwnCallFailed(t *testing.T) {
+func TestThrowKeepsNameAndProperties(t *testing.T) {
 	in := &Error{Name: "RangeError", Message: "m", Props: map[string]any{"code": "E1", "remote": true, "overloaded": true, "durableObjectId": "0"}}
 	js := throw(errors.Join(errors.New("while asking"), in))
 	if js.Name != "RangeError" || len(js.Props) != 1 || js.Props["code"] != "E1" || js.Message != "while asking\nm" {

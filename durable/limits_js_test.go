@@ -148,7 +148,7 @@ func TestLimitOfRPC(t *testing.T) {
 	}
 }
 
-func TestLimitOfTheNameThatAnObjectIsTold(t *testing.T) {
+func TestLimitOfObjectNames(t *testing.T) {
 	for n, want := range map[int]int{durable.MaxNameSize: durable.MaxNameSize, durable.MaxNameSize + 1: 0, 1 << 20: 0} {
 		name := strings.Repeat("é", n/2) + strings.Repeat("x", n%2) // the limit is in bytes
 		ns, err := durabletest.Env(t, nil).Namespace("LAB")

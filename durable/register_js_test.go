@@ -36,7 +36,7 @@ func TestMethodThatIsNotThereIsTheCallersError(t *testing.T) {
 	}
 }
 
-func TestErrorKeepsItsMessageAndFieldsOnTheWayToTheCaller(t *testing.T) {
+func TestCallerGetsMessageAndFieldsOfAnError(t *testing.T) {
 	for name, p := range map[string]place{"an object": object(t), "the Worker": worker(t)} {
 		_, err := p(t.Context(), func(context.Context, *Lab) (string, error) {
 			return "", &durable.Error{Name: "RangeError", Message: "too far", Props: map[string]any{"code": "E7", "steps": 3.0}}
@@ -51,7 +51,7 @@ func TestErrorKeepsItsMessageAndFieldsOnTheWayToTheCaller(t *testing.T) {
 	}
 }
 
-func TestPanicInAHandlerIsTheCallersErrorAndTheObjectGoesOn(t *testing.T) {
+func TestPanicInAHandlerIsTheCallersError(t *testing.T) {
 	o := object(t)
 	var first *Lab
 	o.want(t, "", func(_ context.Context, l *Lab) (string, error) {
@@ -103,7 +103,7 @@ func TestPanicInATaskHarmsNobody(t *testing.T) {
 	wantOutcome(t, open, "went on")
 }
 
-func TestConstructorThatPanicsOrFailsFailsTheCallAndIsTriedAgain(t *testing.T) {
+func TestFailedConstructorRunsAgain(t *testing.T) {
 	for text, construct := range map[string]func(context.Context, *Lab) error{
 		"panics":  func(context.Context, *Lab) error { panic("constructor panics") },
 		"refuses": func(context.Context, *Lab) error { return errors.New("constructor refuses") },
@@ -144,7 +144,7 @@ func TestConstructorThatWaitsHoldsCallsBack(t *testing.T) {
 	wantOutcome(t, second, "yes")
 }
 
-func TestConstructorThatWaitsForALockIsWokenByItsHolder(t *testing.T) {
+func TestConstructorWaitsForALock(t *testing.T) {
 	var mu sync.Mutex
 	waiting := make(chan struct{})
 	set(t, &onConstruct, func(_ context.Context, l *Lab) error {

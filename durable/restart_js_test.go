@@ -12,7 +12,7 @@ import (
 // An alarm may be due before workerd is killed, while no workerd runs, or when
 // the next one has not loaded the program yet. If the kill makes the test
 // forget the alarm, it must not be delivered or start the program again.
-func TestAlarmThatIsDueAroundARestartRingsOnceAndTheTestKnows(t *testing.T) {
+func TestAlarmRunsOnceAroundARestart(t *testing.T) {
 	rang := make(chan struct{}, 10)
 	set(t, &onAlarm, func(_ context.Context, l *Lab, _ durable.AlarmInfo) error {
 		rang <- struct{}{}

@@ -162,7 +162,7 @@ func TestSQLCursorsCountRows(t *testing.T) {
 
 // What workerd does with an open cursor when another statement runs. The doc
 // comment of Cursor says the same.
-func TestSQLAnOpenCursorSeesWhatIsWritten(t *testing.T) {
+func TestSQLOpenCursorSeesWrites(t *testing.T) {
 	fill := func(t *testing.T, db *durable.SQL) {
 		mustExec(t, db, "drop table if exists t")
 		mustExec(t, db, "create table t (n integer primary key, x)")

@@ -109,7 +109,7 @@ func TestSQLLimitsAreEnforcedBeforeTheCall(t *testing.T) {
 	})
 }
 
-func TestSQLWhatThePlatformRefusesItselfComesWithItsHint(t *testing.T) {
+func TestSQLErrorsOfThePlatformHaveHints(t *testing.T) {
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
 		for _, c := range []struct {
 			query string

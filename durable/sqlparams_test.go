@@ -52,7 +52,7 @@ func integers(s string) []bool {
 	return list
 }
 
-func TestUncastOffsetFindsThePlaceInTheQueryAsWritten(t *testing.T) {
+func TestUncastOffset(t *testing.T) {
 	query, isInteger := "select ?1, a, ?, b, ?1 from c", []bool{true, false}
 	text := castIntegers(query, isInteger)
 	for _, token := range []string{"select", "?1", "a,", "?,", "b", "from", "c"} {

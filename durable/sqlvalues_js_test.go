@@ -128,7 +128,7 @@ func TestSQLRoundTripsKeepTheValue(t *testing.T) {
 
 // A cast would have INTEGER affinity, and the planner would not treat it as a
 // constant.
-func TestSQLIntegerParametersAreComparedAsParametersAre(t *testing.T) {
+func TestSQLIntegerParametersHaveNoAffinity(t *testing.T) {
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
 		mustExec(t, db, "create table t (k text primary key, n integer unique) without rowid; insert into t values ('5', 5), ('05', 6)")
 		if got := one[int](t, db, "select count(*) from t where k = ?", 5); got != 1 {
@@ -159,7 +159,7 @@ func TestSQLIntegerParametersAreComparedAsParametersAre(t *testing.T) {
 	})
 }
 
-func TestSQLParametersWithNumbersAndNamesBindByPosition(t *testing.T) {
+func TestSQLParametersBindByPosition(t *testing.T) {
 	withSQL(t, func(_ context.Context, _ *durable.State, db *durable.SQL) {
 		for query, want := range map[string]string{
 			"select ?2 || ?1 || typeof(?2)":          "21integer",

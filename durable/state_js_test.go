@@ -66,7 +66,7 @@ func TestSectionsWaitForOtherObjects(t *testing.T) {
 	}
 }
 
-func TestBlockConcurrencyWhileThatFailsResetsTheObject(t *testing.T) {
+func TestFailedBlockConcurrencyWhileResets(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"error": func() error { return errors.New("refused") },
 		"panic": func() error { panic("boom") },
@@ -144,7 +144,7 @@ func TestPropsAreEmptyForAnOrdinaryObject(t *testing.T) {
 }
 
 // A critical section has its own timers: another context could not wake it.
-func TestCriticalSectionIsWokenByItsTimersWhateverElseIsArmed(t *testing.T) {
+func TestTimersWakeTheirCriticalSection(t *testing.T) {
 	for range 20 {
 		o, other := object(t), object(t)
 		sleeping := other.begin(t, sleep(12*time.Millisecond)) // an earlier timer is armed elsewhere
@@ -163,7 +163,7 @@ func TestCriticalSectionIsWokenByItsTimersWhateverElseIsArmed(t *testing.T) {
 	}
 }
 
-func TestCriticalSectionsOfOneObjectWaitForEachOther(t *testing.T) {
+func TestCriticalSectionsExcludeEachOther(t *testing.T) {
 	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
 		s := state.Storage()
 		inside, over := 0, make(chan error, 10)
@@ -207,7 +207,7 @@ func TestCriticalSectionInsideAnotherIsRefused(t *testing.T) {
 	})
 }
 
-func TestCriticalSectionThatIsGivenUpBeforeItBeginsDoesNotRun(t *testing.T) {
+func TestCanceledCriticalSectionDoesNotRun(t *testing.T) {
 	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
@@ -250,7 +250,7 @@ func TestTransactionKeepsOtherGoroutinesOut(t *testing.T) {
 	o.want(t, "", get("inside"))
 }
 
-func TestBlockConcurrencyWhileKeepsOtherGoroutinesOut(t *testing.T) {
+func TestBlockConcurrencyWhileKeepsOthersOut(t *testing.T) {
 	o := object(t)
 	increment := func(wait time.Duration) job {
 		return func(_ context.Context, l *Lab) (string, error) {

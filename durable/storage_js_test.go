@@ -124,7 +124,7 @@ func TestDeleteAllEmptiesTheObject(t *testing.T) {
 	})
 }
 
-func TestObjectThatLeftMemoryIsBuiltAgainAndKeepsItsStorage(t *testing.T) {
+func TestEvictedObjectKeepsItsStorage(t *testing.T) {
 	for name, leave := range map[string]func(*testing.T, *durable.Stub){
 		"evicted": func(t *testing.T, stub *durable.Stub) { durabletest.Evict(t, stub) },
 		"aborted": func(t *testing.T, stub *durable.Stub) { durabletest.Abort(t, stub) },
@@ -147,7 +147,7 @@ func TestObjectThatLeftMemoryIsBuiltAgainAndKeepsItsStorage(t *testing.T) {
 	}
 }
 
-func TestKeyValueBackedObjectHasNoSynchronousStorage(t *testing.T) {
+func TestKVBackendHasNoSynchronousStorage(t *testing.T) {
 	durabletest.Run(t, durabletest.New(t, durabletest.KV), func(_ context.Context, state *durable.State) {
 		_, _, get := state.Storage().KV().Get("k")
 		_, del := state.Storage().KV().Delete("k")

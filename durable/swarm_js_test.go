@@ -21,7 +21,7 @@ type swarm struct {
 	cond   *sync.Cond
 }
 
-func TestSwarmOf200GoroutinesOver50ObjectsAnd50Requests(t *testing.T) {
+func TestSwarm(t *testing.T) {
 	s := &swarm{rounds: 20, meet: make(chan int, 3)}
 	s.cond = sync.NewCond(&s.mu)
 	var objects []place

@@ -116,7 +116,7 @@ func TestTransactionMayPrint(t *testing.T) {
 }
 
 // testing's FailNow ends a goroutine in this way.
-func TestGoexitInATransactionRollsItBackAndEndsTheHandler(t *testing.T) {
+func TestGoexitRollsATransactionBack(t *testing.T) {
 	o := object(t)
 	o.wantError(t, "runtime.Goexit", func(_ context.Context, l *Lab) (string, error) {
 		l.state.Storage().TransactionSync(func() error {
@@ -131,7 +131,7 @@ func TestGoexitInATransactionRollsItBackAndEndsTheHandler(t *testing.T) {
 	o.want(t, "", commit)
 }
 
-func TestTransactionWhoseFunctionWaitsIsRefusedAndRolledBack(t *testing.T) {
+func TestWaitingTransactionIsRolledBack(t *testing.T) {
 	gate := make(chan struct{})
 	for name, wait := range map[string]func(ctx context.Context, l *Lab) error{
 		"for a channel": func(context.Context, *Lab) error { <-gate; return nil },

@@ -99,7 +99,7 @@ func TestAValueOfAnotherTypeIsAnErrorAndNeverAZero(t *testing.T) {
 	})
 }
 
-func TestNilIsToldFromAnAbsentKey(t *testing.T) {
+func TestNilDiffersFromAnAbsentKey(t *testing.T) {
 	inEachStore(t, func(t *testing.T, ctx context.Context, s store) {
 		if n, ok, err := load[int64](ctx, s, "absent"); n != 0 || ok || err != nil {
 			t.Errorf("an absent key: %v, %v, %v", n, ok, err)
@@ -117,7 +117,7 @@ func TestNilIsToldFromAnAbsentKey(t *testing.T) {
 }
 
 // A type that no stored value can have is refused even if the key is absent.
-func TestATypeThatNothingCanBeIsRefusedOfAnAbsentKey(t *testing.T) {
+func TestImpossibleTypeIsRefused(t *testing.T) {
 	inEachStore(t, func(t *testing.T, ctx context.Context, s store) {
 		if _, ok, err := load[json.RawMessage](ctx, s, "absent"); ok || !errors.Is(err, durable.ErrValue) {
 			t.Errorf("json.RawMessage: %v, %v", ok, err)

@@ -305,7 +305,7 @@ type (
 
 func (oneWay) MarshalText() ([]byte, error) { return []byte("x"), nil }
 
-func TestWhatIsInUnexportedFieldsComesBack(t *testing.T) {
+func TestUnexportedFieldsRoundTrip(t *testing.T) {
 	at := time.UnixMilli(1_700_000_000_123).UTC()
 	huge, _ := new(big.Int).SetString("123456789012345678901234567890", 10)
 	for _, c := range []struct{ in, encoded any }{

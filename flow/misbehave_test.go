@@ -20,7 +20,7 @@ import (
 // In these tests a node's surroundings misbehave: its caller leaves, the ledger
 // does not answer, the program is replaced between two attempts.
 
-func TestANodeDoesNotRunBesideItselfWhenItsCallerLeaves(t *testing.T) {
+func TestNodeDoesNotOverlapWithItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var charges, together atomic.Int64
 		p := one(t, ExactlyOnce, func(context.Context, payment) (string, error) {
@@ -47,7 +47,7 @@ func TestANodeDoesNotRunBesideItselfWhenItsCallerLeaves(t *testing.T) {
 	})
 }
 
-func TestAFailureThatMayHaveHadAnEffectLeavesTheClaimToItsLease(t *testing.T) {
+func TestAmbiguousFailureKeepsTheClaim(t *testing.T) {
 	for name, c := range map[string]struct {
 		effects Effects
 		err     error
@@ -202,7 +202,7 @@ func TestADeployBetweenTwoAttemptsIsNoMismatch(t *testing.T) {
 	}
 }
 
-func TestTheFingerprintIsOfTheMembersThatTheNodeNames(t *testing.T) {
+func TestFingerprintCoversTheNamedMembers(t *testing.T) {
 	var n atomic.Int64
 	p, b := versioned(t, &n, "1", Fingerprint("/amount")), memory()
 	want(t, p, b, `{"id":"pay_1","amount":5,"delivery":1}`, "1")

@@ -69,7 +69,7 @@ func TestOutputsAreSealedAndReplayed(t *testing.T) {
 	})
 }
 
-func TestAnOutputThatCannotBeOpenedIsNotWorkedForTwice(t *testing.T) {
+func TestUnreadableOutputDoesNotRepeatWork(t *testing.T) {
 	other, err := flowseal.ParseKeys("aaaa:" + base64.StdEncoding.EncodeToString(make([]byte, flowseal.KeySize)))
 	if err != nil {
 		t.Fatal(err)
@@ -91,8 +91,8 @@ func TestAnOutputThatCannotBeOpenedIsNotWorkedForTwice(t *testing.T) {
 			}
 			w.want(1, 1, 0)
 			w.ring(3 * time.Hour) // it may have been the keys: it is taken up, and given up
-			if w.want(1, 1, 1); !errors.Is(w.buried[0].Err, c.want) || w.buried[0].Input == nil {
-				t.Errorf("%+v", w.buried[0])
+			if w.want(1, 1, 1); !errors.Is(w.deadLetters[0].Err, c.want) || w.deadLetters[0].Input == nil {
+				t.Errorf("%+v", w.deadLetters[0])
 			}
 			w.keys = before
 			if out, err := w.run(pay1); out != `"receipt 1"` || err != nil {
@@ -102,7 +102,7 @@ func TestAnOutputThatCannotBeOpenedIsNotWorkedForTwice(t *testing.T) {
 	}
 }
 
-func TestOutputsInClearAreReplayedAfterKeysAreBound(t *testing.T) {
+func TestUnsealedOutputsAreReplayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, stored := newSealedWorld(t)
 		keys := w.keys
@@ -132,7 +132,7 @@ func once(t *testing.T, work Handler) *Program {
 	return p
 }
 
-func TestWhatSealingFailsAtIsNotWorkedForTwice(t *testing.T) {
+func TestFailedSealDoesNotRepeatWork(t *testing.T) {
 	ran := 0
 	p := once(t, Func(func(context.Context, payment) (string, error) { ran++; return "done", nil }))
 	b := Bindings{Dedupe: memdedupe.NewLedger(nil), "vault": 1, Keys: (*flowseal.Keys)(nil)}
@@ -144,7 +144,7 @@ func TestWhatSealingFailsAtIsNotWorkedForTwice(t *testing.T) {
 	}
 }
 
-func TestKeysThatCannotBeMadeAreNotDoneWithout(t *testing.T) {
+func TestMissingKeysAreAnError(t *testing.T) {
 	p := once(t, Func(func(context.Context, payment) (string, error) { return "", errors.New("it ran") }))
 	for _, c := range []struct {
 		keys any

@@ -105,7 +105,7 @@ func TestCompileKeepsACopy(t *testing.T) {
 	}
 }
 
-func TestPreflightListsAllThatIsMissingBeforeAnyWork(t *testing.T) {
+func TestPreflightListsMissingBindings(t *testing.T) {
 	began := false
 	first := Handler{Run: func(context.Context, json.RawMessage) (json.RawMessage, error) {
 		began = true
@@ -136,7 +136,7 @@ func TestPreflightListsAllThatIsMissingBeforeAnyWork(t *testing.T) {
 	}
 }
 
-func TestAHandlerGetsWhatItsNodeRequires(t *testing.T) {
+func TestHandlerGetsItsNodesBindings(t *testing.T) {
 	f := New("one").Node("in", ReadOnly, Stable, Requires("kv:prices", "count"))
 	p, err := Compile(f, map[string]Handler{"in": Func(func(ctx context.Context, in int) (int, error) {
 		prices, err := Resource[map[int]int](ctx, "kv:prices")
@@ -261,7 +261,7 @@ func (c *crashed) Extend(ctx context.Context, claim dedupe.Claim, lease time.Dur
 	}
 }
 
-func TestTheNextCallerTakesOverFromAHolderThatCrashed(t *testing.T) {
+func TestNextCallerTakesOverAfterACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
 		var stale atomic.Int64 // fence of the crashed holder
@@ -322,7 +322,7 @@ func TestTheLeaseIsKeptAliveWhileTheNodeRuns(t *testing.T) {
 	})
 }
 
-func TestADeadlineEndsARunWhetherItsHandlerNoticesOrNot(t *testing.T) {
+func TestDeadlineEndsARun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, notices := range []bool{true, false} {
 			done := make(chan struct{})
@@ -434,7 +434,7 @@ func (u unanswered) Complete(ctx context.Context, c dedupe.Claim, result []byte)
 	return errors.Join(u.Ledger.Complete(ctx, c, result), &dedupe.Error{Op: "Complete", Err: dedupe.ErrUnknownOutcome})
 }
 
-func TestAnOutputWhoseRecordIsInDoubtIsToldToTheNextCaller(t *testing.T) {
+func TestAmbiguousOutputIsReplayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
 		p, l := one(t, ExactlyOnce, counted(&n, nil)), memdedupe.NewLedger(nil)
@@ -461,7 +461,7 @@ func TestAtLeastOnceClaimsNothing(t *testing.T) {
 	want(t, p, b, pay1, `"run 2"`)
 }
 
-func TestAnOutputThatCannotBeKeptIsNotWorkedForTwice(t *testing.T) {
+func TestOutputThatCannotBeKeptDoesNotRepeatWork(t *testing.T) {
 	var n atomic.Int64
 	for name, out := range map[string]string{"large": strings.Repeat("x", dedupe.MaxResultSize-2), "small": strings.Repeat("x", dedupe.MaxResultSize-3)} {
 		p, b := one(t, ExactlyOnce, func(context.Context, payment) (string, error) { n.Add(1); return out, nil }), memory()
@@ -482,7 +482,7 @@ func TestAnOutputThatCannotBeKeptIsNotWorkedForTwice(t *testing.T) {
 	}
 }
 
-func TestAPanicIsAnErrorAndLeavesTheClaimToItsLease(t *testing.T) {
+func TestPanicIsAnErrorAndKeepsTheClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
 		p, b := one(t, ExactlyOnce, func(context.Context, payment) (string, error) {

@@ -120,7 +120,7 @@ const (
 	defaultMaxInput = 64 << 10
 	sealingSize     = 1 << 10 // for what sealing adds
 	maxBackOff      = 15 * time.Minute
-	maxBurials      = 5 // how often DeadLetter is called
+	maxDeadLetters  = 5 // how often DeadLetter is called
 )
 
 // withDefaults returns a copy with the defaults filled in.
@@ -303,12 +303,16 @@ func (r *run) load(ctx context.Context) (input json.RawMessage, ok bool, err err
 		return nil, true, &dedupe.Error{Op: "Claim", Retryable: true, Err: dedupe.ErrInProgress}
 	}
 	text, err := r.sealer().Open(claim.Result, r.key)
-	if err == nil && r.recovery.Restore != nil {
+	if err != nil {
+		return text, true, err
+	}
+	if r.recovery.Restore != nil {
 		text, err = r.recovery.Restore(ctx, r.b, text)
+		if err != nil {
+			return text, true, err
+		}
 	}
-	if err == nil {
-		text, err = canonical(text)
-	}
+	text, err = canonical(text)
 	return text, true, err
 }
 
@@ -364,22 +368,22 @@ func (r *run) resume(ctx context.Context, attempt int) error {
 	case err == nil && !stored:
 		return nil // it ended before it had begun
 	case attempt > r.recovery.Attempts:
-		return r.bury(ctx,
+		return r.giveUp(ctx,
 			DeadLetter{Run: r.id, Input: input, Attempts: attempt - 1, Err: err}, attempt)
 	case err == nil:
 		_, err = r.run(ctx, r.b, input, false)
 	}
 	if err != nil && (final(err) || attempt >= r.recovery.Attempts) {
-		return r.bury(ctx,
+		return r.giveUp(ctx,
 			DeadLetter{Run: r.id, Input: input, Attempts: attempt, Err: err}, attempt)
 	}
 	return err
 }
 
-// bury calls DeadLetter for a run that is given up, several times if it fails.
-func (r *run) bury(ctx context.Context, d DeadLetter, attempt int) error {
+// giveUp calls DeadLetter for a run that is given up, several times if it fails.
+func (r *run) giveUp(ctx context.Context, d DeadLetter, attempt int) error {
 	err := r.recovery.DeadLetter(ctx, r.b, d)
-	if err != nil && attempt >= r.recovery.Attempts+maxBurials-1 {
+	if err != nil && attempt >= r.recovery.Attempts+maxDeadLetters-1 {
 		return nil
 	}
 	return err

@@ -78,8 +78,8 @@ type world struct {
 	number       func(ctx context.Context) error
 	charges      int
 	numbers      int
-	buried       []DeadLetter
-	bury         func() error
+	deadLetters  []DeadLetter
+	onDeadLetter func() error
 	runKey       []byte
 	runsCalls    *atomic.Int64
 	chargeClaims []Claim
@@ -94,9 +94,9 @@ func newWorld(t *testing.T, rec *Recovery) *world {
 		if w.dead.Load() {
 			return errDead
 		}
-		w.buried = append(w.buried, d)
-		if w.bury != nil {
-			return w.bury()
+		w.deadLetters = append(w.deadLetters, d)
+		if w.onDeadLetter != nil {
+			return w.onDeadLetter()
 		}
 		return nil
 	}
@@ -168,9 +168,9 @@ func (w *world) ring(d time.Duration) (attempts []time.Duration) {
 			time.Sleep(time.Minute)
 		}
 		w.dead = &atomic.Bool{}
-		before := w.charges + w.numbers + len(w.buried)
+		before := w.charges + w.numbers + len(w.deadLetters)
 		_ = w.p.Resume(w.t.Context(), w.bindings(), w.runKey)
-		if w.charges+w.numbers+len(w.buried) > before {
+		if w.charges+w.numbers+len(w.deadLetters) > before {
 			attempts = append(attempts, time.Since(begin).Round(time.Second))
 		}
 	}
@@ -194,14 +194,14 @@ func (w *world) stored() []byte {
 	return c.Result
 }
 
-func (w *world) want(charges, numbers, buried int) {
+func (w *world) want(charges, numbers, deadLetters int) {
 	w.t.Helper()
-	if w.charges != charges || w.numbers != numbers || len(w.buried) != buried {
-		w.t.Errorf("%d charges, %d numbers, %d dead letters; want %d, %d, %d", w.charges, w.numbers, len(w.buried), charges, numbers, buried)
+	if w.charges != charges || w.numbers != numbers || len(w.deadLetters) != deadLetters {
+		w.t.Errorf("%d charges, %d numbers, %d dead letters; want %d, %d, %d", w.charges, w.numbers, len(w.deadLetters), charges, numbers, deadLetters)
 	}
 }
 
-func TestARunGoesOnBehindWhatIsDone(t *testing.T) {
+func TestRunContinuesAfterCompletedNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.number = func(context.Context) error { return w.die() }
@@ -229,7 +229,7 @@ func TestARunGoesOnBehindWhatIsDone(t *testing.T) {
 	})
 }
 
-func TestANodeThatDiedRunsAgainAndIsToldSo(t *testing.T) {
+func TestCrashedNodeRunsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.charge = func(context.Context, payment) error { return w.die() }
@@ -267,10 +267,10 @@ func TestAttemptsAreBounded(t *testing.T) {
 				}
 				attempts := w.ring(3 * time.Hour)
 				w.want(most, 0, 1)
-				if len(w.buried) != 1 {
+				if len(w.deadLetters) != 1 {
 					t.Fatalf("%s, %d attempts: %v", name, most, attempts)
 				}
-				d := w.buried[0]
+				d := w.deadLetters[0]
 				died := name == "the program ends" || most == 1
 				if string(d.Input) != `{"amount":1250,"id":"pay_1"}` || d.Attempts != most || (d.Err == nil) != died || d.Run == "" {
 					t.Errorf("%s: %+v", name, d)
@@ -288,13 +288,13 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
-func TestADeadLetterIsToldOfUntilItIsTaken(t *testing.T) {
-	for failures, calls := range map[int]int{0: 1, 2: 3, 100: maxBurials} {
+func TestDeadLetterIsRepeatedUntilAccepted(t *testing.T) {
+	for failures, calls := range map[int]int{0: 1, 2: 3, 100: maxDeadLetters} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, &Recovery{Attempts: 2})
 			w.charge = func(context.Context, payment) error { return errors.New("boom") }
-			w.bury = func() error {
-				if len(w.buried) <= failures {
+			w.onDeadLetter = func() error {
+				if len(w.deadLetters) <= failures {
 					return errors.New("the queue is unavailable")
 				}
 				return nil
@@ -328,7 +328,7 @@ func TestWhatFailsForGoodIsNotTakenUp(t *testing.T) {
 				t.Errorf("%s: %d calls, and stored %q", name, w.runsCalls.Load(), w.stored())
 			}
 			before := w.charges
-			if w.ring(time.Hour); w.charges != before || len(w.buried) > 0 {
+			if w.ring(time.Hour); w.charges != before || len(w.deadLetters) > 0 {
 				t.Errorf("%s: taken up", name)
 			}
 		})
@@ -336,7 +336,7 @@ func TestWhatFailsForGoodIsNotTakenUp(t *testing.T) {
 }
 
 // The sender did not get an answer, so somebody must be notified.
-func TestARunThatIsTakenUpAndFailsForGoodIsADeadLetter(t *testing.T) {
+func TestFinalFailureIsADeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.charge = func(context.Context, payment) error { return w.die() }
@@ -345,13 +345,13 @@ func TestARunThatIsTakenUpAndFailsForGoodIsADeadLetter(t *testing.T) {
 		w.ring(time.Hour)
 		w.want(2, 0, 1)
 		var r *Rejection
-		if !errors.As(w.buried[0].Err, &r) || w.buried[0].Attempts != 2 {
-			t.Errorf("%+v", w.buried[0])
+		if !errors.As(w.deadLetters[0].Err, &r) || w.deadLetters[0].Attempts != 2 {
+			t.Errorf("%+v", w.deadLetters[0])
 		}
 	})
 }
 
-func TestARunThatDiedBeforeItStoredItsInputHadNotBegun(t *testing.T) {
+func TestRunWithoutStoredInputHasNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		calls := 0
@@ -402,7 +402,7 @@ func TestRepetitionsOfAWatchedRun(t *testing.T) {
 		if _, err := w.run(other); !errors.Is(err, dedupe.ErrMismatch) {
 			t.Errorf("another payload: %v", err)
 		}
-		if w.ring(time.Hour); len(w.buried) > 0 {
+		if w.ring(time.Hour); len(w.deadLetters) > 0 {
 			t.Error("a mismatch is resumed")
 		}
 	})
@@ -451,14 +451,14 @@ func TestAnInputThatCannotBeReadIsADeadLetter(t *testing.T) {
 			w.keys = keys(t)
 			w.ring(3 * time.Hour)
 			w.want(1, 0, 1)
-			if d := w.buried[0]; d.Input != nil || d.Err == nil || d.Attempts != defaultAttempts {
+			if d := w.deadLetters[0]; d.Input != nil || d.Err == nil || d.Attempts != defaultAttempts {
 				t.Errorf("%s: %+v", name, d)
 			}
 		})
 	}
 }
 
-func TestWhatIsKeptOutIsNotStored(t *testing.T) {
+func TestRemovedInputIsNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, &Recovery{
 			Keep: func(in json.RawMessage) (json.RawMessage, error) {
@@ -555,16 +555,16 @@ func TestResumeLeavesOtherKeysAlone(t *testing.T) {
 }
 
 func TestARecoveryIsWhole(t *testing.T) {
-	bury := func(context.Context, Bindings, DeadLetter) error { return nil }
+	deadLetter := func(context.Context, Bindings, DeadLetter) error { return nil }
 	keep := func(in json.RawMessage) (json.RawMessage, error) { return in, nil }
 	f := New("f").Node("a", Pure, Strict)
-	for _, r := range []*Recovery{{}, {DeadLetter: bury, Keep: keep}} {
+	for _, r := range []*Recovery{{}, {DeadLetter: deadLetter, Keep: keep}} {
 		var invalid *InvalidError
 		if _, err := Compile(f, map[string]Handler{"a": echo()}, &Options{Recovery: r}); !errors.As(err, &invalid) || invalid.Findings[0].Code != CodeIncompleteRecovery {
 			t.Errorf("%v", err)
 		}
 	}
-	if _, err := Compile(f, map[string]Handler{"a": echo()}, &Options{Recovery: &Recovery{DeadLetter: bury, TTL: -1}}); !errors.Is(err, dedupe.ErrInvalidTTL) {
+	if _, err := Compile(f, map[string]Handler{"a": echo()}, &Options{Recovery: &Recovery{DeadLetter: deadLetter, TTL: -1}}); !errors.Is(err, dedupe.ErrInvalidTTL) {
 		t.Errorf("%v", err)
 	}
 }

@@ -32,7 +32,7 @@ func TestKeysAreStructuredFieldStringsOrBare(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoKeyIsRefused(t *testing.T) {
+func TestInvalidKeysAreRefused(t *testing.T) {
 	const invalid, tooLong = "idempotency_key_invalid", "idempotency_key_too_long"
 	long := strings.Repeat("k", MaxIdempotencyKey+1)
 	for _, c := range []struct {

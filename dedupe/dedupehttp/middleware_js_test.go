@@ -113,7 +113,7 @@ func ledgerObject(t *testing.T) *durable.Stub {
 	return stub
 }
 
-func TestWorkerRepeatsResponsesAfterEvictionAndSIGKILL(t *testing.T) {
+func TestWorkerReplaysAfterEvictionAndSIGKILL(t *testing.T) {
 	runs := 0
 	serve(func(w http.ResponseWriter, r *http.Request) {
 		runs++
@@ -300,7 +300,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestWorkerRefusesAnotherRequestAndOneWithoutItsLedger(t *testing.T) {
+func TestWorkerRefusesMismatchAndMissingLedger(t *testing.T) {
 	serve(func(http.ResponseWriter, *http.Request) {}, nil, ignore)
 	mustSend(t, "k")
 	inner := shop

@@ -215,7 +215,7 @@ func TestHandlersFurtherOutKeepTheirHeaders(t *testing.T) {
 	}
 }
 
-func TestRequestsThatTheMiddlewareIsNotForGoToTheHandlerAsTheyAre(t *testing.T) {
+func TestOtherRequestsPassUnchanged(t *testing.T) {
 	for _, c := range []struct {
 		name, method string
 		opts         *dedupehttp.Options

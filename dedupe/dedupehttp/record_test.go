@@ -50,7 +50,7 @@ func TestLargestRecordFitsIntoTheLedger(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoRecordIsRefused(t *testing.T) {
+func TestInvalidRecordsAreRefused(t *testing.T) {
 	good := records["a response"]
 	whole := good.encode()
 	for n := range whole {

@@ -213,7 +213,7 @@ func TestTrailersAreNotSent(t *testing.T) {
 	}
 }
 
-func TestStoredResponseThatCannotBeReadIsAnErrorAndRunsNothing(t *testing.T) {
+func TestUnreadableResponseIsAnError(t *testing.T) {
 	for name, result := range map[string]string{"nothing": "", "corrupt": "H\x01\x00", "another format": "receipt secret", "a newer version": "H\x02secret"} {
 		t.Run(name, func(t *testing.T) {
 			l := &rewriting{Ledger: memdedupe.NewLedger(nil), result: []byte(result)}
@@ -265,7 +265,7 @@ func TestClientGetsItsResponseEvenIfTheLedgerFails(t *testing.T) {
 // If the ledger does not accept the response, its client still gets it. The key
 // is in progress until the lease ends. Then the handler runs again, with a
 // larger fence.
-func TestHandlerRunsAgainAfterTheLeaseIfItsResponseWasNotStored(t *testing.T) {
+func TestHandlerRunsAgainIfResponseIsNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &refusing{Ledger: memdedupe.NewLedger(nil), completions: 1 << 30}
 		var claims []dedupe.Claim
@@ -289,7 +289,7 @@ func TestHandlerRunsAgainAfterTheLeaseIfItsResponseWasNotStored(t *testing.T) {
 }
 
 // A ledger that briefly does not accept the response is asked again.
-func TestHandlerRunsOnceThoughTheLedgerFailsForAMoment(t *testing.T) {
+func TestHandlerRunsOnceIfLedgerFailsBriefly(t *testing.T) {
 	for _, panics := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			l := &refusing{Ledger: memdedupe.NewLedger(nil), completions: 4}
@@ -333,7 +333,7 @@ func (l *refusing) Complete(ctx context.Context, c dedupe.Claim, result []byte) 
 // A handler whose claim was taken over has the smaller fence. Its client is
 // sent to the response that counts, or gets only the part that was already
 // sent.
-func TestResponseOfAHandlerThatWasTakenOverDoesNotCount(t *testing.T) {
+func TestResponseAfterATakeoverDoesNotCount(t *testing.T) {
 	w := takenOver(t, false, "second")
 	wantProblem(t, w, 503, "taken_over")
 	if w := takenOver(t, true, ""); w.Code != 200 || w.Body.String() != "first" {

@@ -63,14 +63,14 @@ func TestWorkersTimeoutKeepsTheClaim(t *testing.T) {
 // when the lease ends. The next run learns that it has taken over.
 func TestAHandlerThatOutlivesItsWorkerIsTakenOver(t *testing.T) {
 	outlived, over := make(chan bool), make(chan bool)
-	var told []bool
+	var takenOver []bool
 	serve(func(w http.ResponseWriter, r *http.Request) {
 		claim, _ := dedupehttp.ClaimOf(r.Context())
-		if told = append(told, claim.TakenOver); len(told) == 1 {
+		if takenOver = append(takenOver, claim.TakenOver); len(takenOver) == 1 {
 			<-outlived
 			defer close(over)
 		}
-		fmt.Fprint(w, "run ", len(told))
+		fmt.Fprint(w, "run ", len(takenOver))
 	}, &dedupehttp.Options{Timeout: 300 * time.Millisecond, Lease: 2 * time.Second}, ignore)
 	begin := time.Now()
 	if a := mustSend(t, "k"); !a.isProblem(503, "timed_out") {
@@ -87,8 +87,8 @@ func TestAHandlerThatOutlivesItsWorkerIsTakenOver(t *testing.T) {
 	for a = mustSend(t, "k"); a.status == 409 && time.Since(begin) < 2*time.Minute; a = mustSend(t, "k") {
 		time.Sleep(time.Second)
 	}
-	if a.status != 200 || string(a.body) != "run 2" || len(told) != 2 || !told[1] {
-		t.Errorf("after %v: %d %s; takeovers: %v", time.Since(begin), a.status, a.body, told)
+	if a.status != 200 || string(a.body) != "run 2" || len(takenOver) != 2 || !takenOver[1] {
+		t.Errorf("after %v: %d %s; takeovers: %v", time.Since(begin), a.status, a.body, takenOver)
 	}
 	close(outlived) // the first run ends without changing anything
 	<-over

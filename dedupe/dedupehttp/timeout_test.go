@@ -290,7 +290,7 @@ func TestNoEffectLetsTheNextRequestRunTheHandler(t *testing.T) {
 
 // A run that has taken over reports that it did nothing. The earlier run may
 // have charged, so the next run must learn that.
-func TestARunThatHasTakenOverDoesNotHideTheOneBefore(t *testing.T) {
+func TestTakeoverRemembersTheEarlierRun(t *testing.T) {
 	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
 		"NoEffect": func(w http.ResponseWriter, r *http.Request) { dedupehttp.NoEffect(r.Context()) },
 		"429":      func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTooManyRequests) },
@@ -301,10 +301,10 @@ func TestARunThatHasTakenOverDoesNotHideTheOneBefore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var told []bool
+				var takenOver []bool
 				h := wrap(func(w http.ResponseWriter, r *http.Request) {
 					claim, _ := dedupehttp.ClaimOf(r.Context())
-					switch told = append(told, claim.TakenOver); len(told) {
+					switch takenOver = append(takenOver, claim.TakenOver); len(takenOver) {
 					case 1: // charges, but does not learn the outcome
 						w.WriteHeader(http.StatusBadGateway)
 					case 2:
@@ -318,8 +318,8 @@ func TestARunThatHasTakenOverDoesNotHideTheOneBefore(t *testing.T) {
 					}()
 					time.Sleep(31 * time.Second)
 				}
-				if fmt.Sprint(told) != "[false true true]" {
-					t.Errorf("TakenOver in three runs: %v", told)
+				if fmt.Sprint(takenOver) != "[false true true]" {
+					t.Errorf("TakenOver in three runs: %v", takenOver)
 				}
 			})
 		})
@@ -354,7 +354,7 @@ func upstream(t *testing.T, answer string) *httputil.ReverseProxy {
 // If a proxy's upstream crashes, it may have charged. From then on the key is
 // answered with the failure, never with half a response, and the request does
 // not run again.
-func TestAnUpstreamThatBreaksOffIsAFailureThatIsKept(t *testing.T) {
+func TestBrokenUpstreamIsAStoredFailure(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer string
 		status int

@@ -40,7 +40,7 @@
 //	a change that wakes nobody
 //	    Ledger, and dodedupe's TestEveryChangeWakesThoseWhoWait
 //	an alarm that a user's panic stops
-//	    dodedupe's TestTroubleWithOneHolderDoesNotDelayOthers
+//	    dodedupe's TestFailingNoticeDoesNotDelayOthers
 //	a cache that outlives a rollback
 //	    dodedupe's TestEngineKeepsItsInvariants,
 //	    TestEmbeddedLedgerInATransaction

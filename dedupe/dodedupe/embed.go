@@ -150,14 +150,7 @@ func (e *Embedded) Once(
 	if opts == nil {
 		opts = &OnceOptions{}
 	}
-	claim := dedupe.ClaimOptions{Fingerprint: opts.Fingerprint, Lease: dedupe.MaxLease}
-	ttl, err := dedupe.TTLMillis(opts.TTL, e.ttl)
-	if err == nil {
-		err = claim.Check(key)
-	}
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
+	ttl, err := e.checkOnce(ctx, key, opts)
 	if err != nil {
 		return nil, false, fail(opOnce, err)
 	}
@@ -176,6 +169,21 @@ func (e *Embedded) Once(
 		return nil, false, fail(opOnce, err)
 	}
 	return done.Value, done.Replayed, nil
+}
+
+// checkOnce returns the TTL in ms, or what is wrong with a call of Once.
+func (e *Embedded) checkOnce(
+	ctx context.Context, key []byte, opts *OnceOptions,
+) (ms int64, err error) {
+	ms, err = dedupe.TTLMillis(opts.TTL, e.ttl)
+	if err != nil {
+		return 0, err
+	}
+	claim := dedupe.ClaimOptions{Fingerprint: opts.Fingerprint, Lease: dedupe.MaxLease}
+	if err := claim.Check(key); err != nil {
+		return 0, err
+	}
+	return ms, context.Cause(ctx)
 }
 
 // CompleteTx completes a claim with the result of work, in the same transaction

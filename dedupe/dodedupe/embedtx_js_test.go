@@ -72,8 +72,8 @@ func TestEmbeddedLedgerInATransaction(t *testing.T) {
 				if at := o.userAlarm(); !at.IsZero() {
 					t.Errorf("the object's own alarm is set for %v", at)
 				}
-				soon := dedupe.ClaimOptions{Lease: 30 * time.Second, TTL: 40 * time.Second}
-				c, err := o.Claim(t.Context(), []byte("k"), soon)
+				short := dedupe.ClaimOptions{Lease: 30 * time.Second, TTL: 40 * time.Second}
+				c, err := o.Claim(t.Context(), []byte("k"), short)
 				if err != nil || c.Outcome != dedupe.Acquired || c.Attempt != 1 {
 					t.Errorf("after the rollback: %+v, %v", c, err)
 				}
@@ -89,7 +89,7 @@ func TestEmbeddedLedgerInATransaction(t *testing.T) {
 					return
 				}
 				want := map[string]dedupe.Outcome{"once": dedupe.Replay, "claim": dedupe.InProgress, "complete": dedupe.Replay, "forget": dedupe.Acquired}[name]
-				if c, err := o.Claim(t.Context(), []byte("k"), soon); c.Outcome != want || err != nil {
+				if c, err := o.Claim(t.Context(), []byte("k"), short); c.Outcome != want || err != nil {
 					t.Errorf("after the commit: %v, %v; want %v", c.Outcome, err, want)
 				}
 			})
@@ -131,7 +131,7 @@ func TestOthersAreNotPartOfATransaction(t *testing.T) {
 }
 
 // A waiter must not get a result that is rolled back.
-func TestWaiterIsNotToldWhatIsRolledBack(t *testing.T) {
+func TestWaiterGetsNoRolledBackResult(t *testing.T) {
 	o := openHost(t)
 	c, err := o.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// told is OnExpired of the class Notifying, if a test has set it.
-var told func(ctx context.Context, env *durable.Env, e Expired) error
+// expiredHook is OnExpired of the class Notifying, if a test has set it.
+var expiredHook func(ctx context.Context, env *durable.Env, e Expired) error
 
 func onExpired(ctx context.Context, env *durable.Env, e Expired) error {
-	if told == nil {
+	if expiredHook == nil {
 		return nil
 	}
-	return told(ctx, env, e)
+	return expiredHook(ctx, env, e)
 }
 
 // eachMapping runs a test with each mapping.
@@ -44,11 +44,11 @@ func notifyingLedger(t *testing.T, opts *LedgerOptions) *Ledger {
 
 // A holder crashes. The object notices it, and another program does the work.
 // Completed claims, and claims taken over in time, are not reported.
-func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
+func TestExpiredClaimIsReported(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		l := notifyingLedger(t, opts)
 		expired := make(chan Expired, 10)
-		setHook(t, &told, func(ctx context.Context, env *durable.Env, e Expired) error {
+		setHook(t, &expiredHook, func(ctx context.Context, env *durable.Env, e Expired) error {
 			l, err := NewLedger(env, opts)
 			if err != nil {
 				return err
@@ -78,7 +78,7 @@ func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
 		}
 		e := <-expired
 		if e.Scope != "a:scope" || string(e.Key) != "dead" || e.Fence != dead.Fence || e.Attempt != 1 {
-			t.Errorf("told of %+v", e)
+			t.Errorf("reported: %+v", e)
 		}
 		if c := claim("dead", time.Minute); c.Outcome != dedupe.Replay || string(c.Result) != "recovered" {
 			t.Errorf("%+v", c)
@@ -94,10 +94,10 @@ func TestExpiredClaimIsToldOfAndRecovered(t *testing.T) {
 
 // The object is not in memory when the lease ends, and OnExpired fails the
 // first time.
-func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
+func TestExpiredClaimIsReportedAfterSIGKILL(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		attempts := make(chan Expired, 10)
-		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error {
+		setHook(t, &expiredHook, func(_ context.Context, _ *durable.Env, e Expired) error {
 			attempts <- e
 			if len(attempts) < 2 {
 				return errors.New("boom")
@@ -114,7 +114,7 @@ func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		if len(attempts) != 2 {
-			t.Fatalf("told %d times", len(attempts))
+			t.Fatalf("reported %d times", len(attempts))
 		}
 		l = notifyingLedger(t, opts)
 		if c, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Minute}); c.Outcome != dedupe.Acquired || !c.TakenOver || err != nil {
@@ -125,11 +125,11 @@ func TestExpiredClaimIsToldOfAfterSIGKILLAndErrors(t *testing.T) {
 
 // The alarm starts the object, so this instance has not received its name in a
 // message.
-func TestExpiredClaimInALongScopeIsToldOfAfterSIGKILL(t *testing.T) {
+func TestLongScopeIsReportedAfterSIGKILL(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		opts.Scope = strings.Repeat("a long scope", 100)
 		expired := make(chan Expired, 10)
-		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
+		setHook(t, &expiredHook, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
 		if _, err := notifyingLedger(t, opts).Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Second, TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestExpiredClaimInALongScopeIsToldOfAfterSIGKILL(t *testing.T) {
 }
 
 // A slow or failing OnExpired for one key must not delay the notices of others.
-func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
+func TestFailingNoticeDoesNotDelayOthers(t *testing.T) {
 	for name, trouble := range map[string]func(context.Context) error{
 		"fails":  func(context.Context) error { return errors.New("boom") },
 		"panics": func(context.Context) error { panic("boom") },
@@ -153,7 +153,7 @@ func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
 			end, over := context.WithCancel(t.Context())
 			defer over()
 			poisoned := false
-			setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error {
+			setHook(t, &expiredHook, func(_ context.Context, _ *durable.Env, e Expired) error {
 				seen <- string(e.Key)
 				if string(e.Key) == "poison" && !poisoned {
 					poisoned = true
@@ -184,12 +184,12 @@ func TestTroubleWithOneHolderDoesNotDelayOthersInAnObject(t *testing.T) {
 	}
 }
 
-func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
+func TestExpiredLongKeyIsReported(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		key := strings.Repeat("k", dedupe.MaxKeySize)
 		opts.Scope = strings.Repeat("a long scope", 100)
 		expired := make(chan Expired, 1)
-		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
+		setHook(t, &expiredHook, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
 		l := notifyingLedger(t, opts)
 		if _, err := l.Claim(t.Context(), []byte(key), dedupe.ClaimOptions{Lease: 10 * time.Millisecond, TTL: time.Hour}); err != nil {
 			t.Fatal(err)
@@ -215,10 +215,10 @@ func TestExpiredClaimOfALongKeyIsToldOf(t *testing.T) {
 
 // More holders crash at once than one alarm can report, and their windows have
 // also ended.
-func TestEveryHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
+func TestManyHoldersAreReportedAfterTheirWindow(t *testing.T) {
 	const holders = 60 // more than one alarm reports
 	expired := make(chan string, 2*holders)
-	setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- string(e.Key); return nil })
+	setHook(t, &expiredHook, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- string(e.Key); return nil })
 	l := notifyingLedger(t, &LedgerOptions{Binding: "NOTIFYING", Mapping: Buckets(1)})
 	for n := range holders {
 		opts := dedupe.ClaimOptions{Lease: 500 * time.Millisecond, TTL: time.Millisecond}

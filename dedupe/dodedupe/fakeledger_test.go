@@ -132,7 +132,7 @@ func (f *fakeLedgerObjects) lossy() caller {
 	}
 }
 
-func TestLedgerOverANetworkThatLosesEveryMessageOnce(t *testing.T) {
+func TestLedgerWithLostMessages(t *testing.T) {
 	dedupetest.TestLedger(t, func(t *testing.T) dedupe.Ledger {
 		l := fakeLedger(t, &fakeLedgerObjects{}, Buckets(2))
 		l.call = (&fakeLedgerObjects{}).lossy()
@@ -140,7 +140,7 @@ func TestLedgerOverANetworkThatLosesEveryMessageOnce(t *testing.T) {
 	})
 }
 
-func TestSequencerOverANetworkThatLosesEveryMessageOnce(t *testing.T) {
+func TestSequencerWithLostMessages(t *testing.T) {
 	dedupetest.TestSequencer(t, func(t *testing.T) dedupe.Sequencer { return newSequencer((&fakeLedgerObjects{}).lossy(), nil) })
 }
 

@@ -82,7 +82,7 @@ func TestForgetRemovesARecordThatCannotBeRead(t *testing.T) {
 }
 
 // The context ends between Forget's look and its removal.
-func TestForgetThatIsCancelledBetweenItsCallsChangesNothing(t *testing.T) {
+func TestCanceledForgetChangesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &fakeObjects{}
 	s := open(t, f, nil)

@@ -78,7 +78,7 @@ func TestLedgerMessageBytesArePinned(t *testing.T) {
 
 // A newer client's message is refused and changes nothing. The client gets a
 // clear error and can fall back.
-func TestMessageOfAnotherVersionOrMalformedIsRefused(t *testing.T) {
+func TestUnreadableMessageIsRefused(t *testing.T) {
 	whole := codec.AppendNumbers(wire.Message("k", "owner", "f"), 1000, 5000)
 	for name, c := range map[string]struct {
 		msg  []byte

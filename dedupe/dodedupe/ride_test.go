@@ -89,7 +89,7 @@ func TestCallsRideOverATakeover(t *testing.T) {
 	}
 }
 
-func TestADeadlineThatComesFirstLeavesTheOutcomeUnknown(t *testing.T) {
+func TestDeadlineLeavesTheOutcomeUnknown(t *testing.T) {
 	for name, trouble := range map[string]error{"connections are lost": lost(), "calls hang": nil} {
 		synctest.Test(t, func(t *testing.T) {
 			a, l := newAway(t, 20*time.Second, trouble)
@@ -111,7 +111,7 @@ func TestADeadlineThatComesFirstLeavesTheOutcomeUnknown(t *testing.T) {
 
 // Without a deadline the caller has set no limit for repetitions. Refusals and
 // the object's own failures are not repeated.
-func TestWhatIsRepeatedOnceOnly(t *testing.T) {
+func TestRepeatedOnlyOnce(t *testing.T) {
 	remote := effect.Chain(durable.ErrRemote, &durable.Error{Message: "boom"})
 	overloaded := effect.Chain(durable.ErrOverloaded, &durable.Error{Message: "Durable Object is overloaded"})
 	for _, c := range []struct {

@@ -62,19 +62,7 @@ func (s *Sequencer) NextAs(
 func (s *Sequencer) next(
 	ctx context.Context, op, owner string, stream, key, payloadHash []byte, ttl time.Duration,
 ) (dedupe.Seq, error) {
-	ms, err := dedupe.TTLMillis(ttl, s.ttl)
-	for _, k := range [][]byte{stream, key} {
-		if err == nil {
-			err = dedupe.CheckKey(k)
-		}
-	}
-	switch {
-	case err != nil:
-	case len(payloadHash) > dedupe.MaxFingerprintSize:
-		err = dedupe.ErrFingerprintTooLarge
-	default:
-		err = dedupe.CheckOwner(owner)
-	}
+	ms, err := s.checkNext(owner, stream, key, payloadHash, ttl)
 	if err != nil {
 		return dedupe.Seq{}, fail(op, err)
 	}
@@ -94,4 +82,23 @@ func (s *Sequencer) next(
 		return dedupe.Seq{}, fail(op, effect.Unknown(err))
 	}
 	return seq, nil
+}
+
+// checkNext returns the TTL in ms, or what is wrong with a call of next.
+func (s *Sequencer) checkNext(
+	owner string, stream, key, payloadHash []byte, ttl time.Duration,
+) (ms int64, err error) {
+	ms, err = dedupe.TTLMillis(ttl, s.ttl)
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range [][]byte{stream, key} {
+		if err := dedupe.CheckKey(k); err != nil {
+			return 0, err
+		}
+	}
+	if len(payloadHash) > dedupe.MaxFingerprintSize {
+		return 0, dedupe.ErrFingerprintTooLarge
+	}
+	return ms, dedupe.CheckOwner(owner)
 }

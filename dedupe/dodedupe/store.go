@@ -117,9 +117,10 @@ func (s *Store) PutIfAbsent(
 func (s *Store) PutIfAbsentAs(
 	ctx context.Context, owner string, key []byte, ttl time.Duration,
 ) (inserted bool, err error) {
-	if err = dedupe.CheckOwner(owner); err == nil {
-		inserted, err = s.put(ctx, reservation.OwnerOf(owner), key, ttl)
+	if err := dedupe.CheckOwner(owner); err != nil {
+		return false, fail(opPutAs, err)
 	}
+	inserted, err = s.put(ctx, reservation.OwnerOf(owner), key, ttl)
 	if err != nil {
 		err = fail(opPutAs, err)
 	}

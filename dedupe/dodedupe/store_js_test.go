@@ -151,7 +151,7 @@ func TestAlarmEmptiesTheObjectOfAnExpiredKey(t *testing.T) {
 	wantClaim(t, s, "alpha", time.Minute, true)
 }
 
-func TestAlarmThatComesEarlyLeavesTheRecordAndComesAgain(t *testing.T) {
+func TestEarlyAlarmLeavesTheRecord(t *testing.T) {
 	s := newReal(t)
 	wantClaim(t, s, "alpha", time.Second, true)
 	if ran, err := durabletest.RunAlarm(t, stub(t, "alpha")); !ran || err != nil {

@@ -116,7 +116,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-func TestNothingIsSentForWhatIsInvalid(t *testing.T) {
+func TestInvalidInputIsNotSent(t *testing.T) {
 	f := &fakeObjects{}
 	s := open(t, f, nil)
 	ended, cancel := context.WithCancelCause(t.Context())
@@ -219,7 +219,7 @@ func outcome(inserted bool, err error) string {
 // Here one caller meets every combination of network faults in both attempts
 // and storage faults in one operation. Then another caller comes without
 // faults.
-func TestNoPlanOfFaultsGivesTwoWinnersOrAnUnknownHolder(t *testing.T) {
+func TestOneKnownWinnerDespiteFaults(t *testing.T) {
 	kinds := []faulty.Fault{faulty.Fine, faulty.Fails, faulty.PerformsThenFails}
 	tally := map[string]int{}
 	for _, first := range kinds {
@@ -375,7 +375,7 @@ func TestOverloadThatResetsTheObjectIsUnknown(t *testing.T) {
 }
 
 // Whatever the result of the second attempt, the first may have had an effect.
-func TestOutcomeStaysUnknownWhenOnlyTheSecondAttemptIsDefinite(t *testing.T) {
+func TestUnknownOutcomeStaysUnknown(t *testing.T) {
 	for _, second := range []error{durable.ErrOverloaded, effect.None(ErrCorrupt), effect.None(faulty.ErrInjected), durable.ErrLimit} {
 		f := &fakeObjects{network: func(n int, _ string) (faulty.Fault, error) {
 			return []faulty.Fault{faulty.PerformsThenFails, faulty.Fails}[n], []error{lost(), second}[n]
@@ -441,7 +441,7 @@ func TestWhatTheObjectRefusesArrivesAsItIs(t *testing.T) {
 	}
 }
 
-func TestReplyOfAnotherVersionLeavesTheOutcomeUnknown(t *testing.T) {
+func TestReplyOfAnotherVersion(t *testing.T) {
 	for _, out := range [][]byte{nil, {9, 9, 9}, {1}, {1, 0}, {1, 0, 7}} {
 		s, err := newStore(func(context.Context, string, string, []byte) ([]byte, error) { return out, nil }, nil)
 		if err != nil {
@@ -471,7 +471,7 @@ func TestRequestOfAnotherVersionIsRefused(t *testing.T) {
 	}
 }
 
-func TestContextThatEndsInFlightLeavesTheOutcomeUnknown(t *testing.T) {
+func TestCancelInFlightLeavesOutcomeUnknown(t *testing.T) {
 	cause := errors.New("cause")
 	// The call returns the cause, or an error of its own.
 	for _, own := range []bool{true, false} {

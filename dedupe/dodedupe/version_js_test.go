@@ -59,7 +59,7 @@ func (r storedRecord) put(t *testing.T, s *durable.Storage, b []byte) {
 func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 	eachMapping(t, func(t *testing.T, opts *LedgerOptions) {
 		expired := make(chan Expired, 10)
-		setHook(t, &told, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
+		setHook(t, &expiredHook, func(_ context.Context, _ *durable.Env, e Expired) error { expired <- e; return nil })
 		l := notifyingLedger(t, opts)
 		c, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: 400 * time.Millisecond, TTL: time.Hour})
 		if err != nil {
@@ -106,7 +106,7 @@ func TestOlderProgramLeavesNewerRecordsInAnObject(t *testing.T) {
 				t.Error(err)
 			}
 			if e := <-expired; e.Fence != c.Fence {
-				t.Errorf("told of %+v", e)
+				t.Errorf("reported: %+v", e)
 			}
 		}
 		if c, err := l.Claim(t.Context(), []byte("dead"), dedupe.ClaimOptions{Lease: time.Minute}); c.Outcome != dedupe.Acquired || !c.TakenOver || err != nil {

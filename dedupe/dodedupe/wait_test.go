@@ -75,7 +75,9 @@ func TestNothingIsClaimedForACallerThatHasLeft(t *testing.T) {
 		}
 		ctx, leave := context.WithCancelCause(t.Context())
 		gone := errors.New("gone")
+		released := make(chan struct{})
 		time.AfterFunc(2*time.Second, func() {
+			defer close(released)
 			hasLeft.Store(true)
 			leave(gone)
 			if err := l.Release(t.Context(), held); err != nil {
@@ -86,6 +88,7 @@ func TestNothingIsClaimedForACallerThatHasLeft(t *testing.T) {
 		if _, err := l.Claim(ctx, []byte("k"), o); !errors.Is(err, gone) {
 			t.Errorf("%v, want %v", err, gone)
 		}
+		<-released
 		hasLeft.Store(false)
 		c, err := l.Claim(t.Context(), []byte("k"), dedupe.ClaimOptions{Lease: time.Minute})
 		if c.Outcome != dedupe.Acquired || err != nil {
@@ -118,7 +121,7 @@ func TestErrorsOfAWaitAreDefinite(t *testing.T) {
 
 // Known mistake: OnExpired does not know the scope, because an object does not
 // know its own name if that is long.
-func TestLongNameIsKnownToWhoIsTold(t *testing.T) {
+func TestOnExpiredKnowsALongName(t *testing.T) {
 	for _, m := range []Mapping{PerKey(), Buckets(2)} {
 		for _, size := range []int{10, 700, 1500, 60_000} {
 			f := &fakeLedgerObjects{clock: func() int64 { return faulty.Noon }}

@@ -375,7 +375,7 @@ func TestNewClientRefusesWhatWouldTellTheToken(t *testing.T) {
 	}
 }
 
-func TestAClaimMayBeCompletedWithAnotherTokenOfItsTenantOnly(t *testing.T) {
+func TestCompleteWithAnotherToken(t *testing.T) {
 	b := newBackend()
 	url := serve(t, NewHandler(b.API))
 	claim, err := connect(t, url, blueToken, nil).Claim(t.Context(), []byte("key"), dedupe.ClaimOptions{Lease: time.Minute})

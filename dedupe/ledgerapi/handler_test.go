@@ -431,7 +431,7 @@ func TestWithoutALedgerToAskNothingWasDone(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotServedIsNotThere(t *testing.T) {
+func TestUnknownPathsAreNotFound(t *testing.T) {
 	b := newBackend()
 	b.Ledger, b.Sequencer, b.Store = nil, nil, nil
 	url := serve(t, NewHandler(b.API))

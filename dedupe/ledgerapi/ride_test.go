@@ -120,7 +120,7 @@ func TestCallsRideOverAServerThatIsAway(t *testing.T) {
 	}
 }
 
-func TestADeadlineThatComesFirstLeavesTheOutcomeUnknown(t *testing.T) {
+func TestDeadlineLeavesTheOutcomeUnknown(t *testing.T) {
 	for name, fail := range failures {
 		synctest.Test(t, func(t *testing.T) {
 			_, c := newAway(t, time.Hour, fail)
@@ -161,7 +161,7 @@ func insert(ctx context.Context, c *Client) (next, put bool, err error) {
 	return seq.Inserted && seq.N == 1, put, errors.Join(nextErr, putErr)
 }
 
-func TestNextAndPutIfAbsentRideOverAServerThatIsAway(t *testing.T) {
+func TestInsertIsRepeatedUntilServerReturns(t *testing.T) {
 	for name, fail := range failures {
 		synctest.Test(t, func(t *testing.T) {
 			a, c := newAway(t, 20*time.Second, fail)
@@ -181,7 +181,7 @@ func TestNextAndPutIfAbsentRideOverAServerThatIsAway(t *testing.T) {
 
 // The server takes effect and its answers are lost, or it does not know whether
 // the first ones took effect.
-func TestNextAndPutIfAbsentThatTookEffectInsertedStill(t *testing.T) {
+func TestRepeatedInsertReportsInserted(t *testing.T) {
 	lost := func(*http.Response) (*http.Response, error) { return nil, errLost }
 	unsure := func(*http.Response) (*http.Response, error) {
 		return problemAnswer(503, "outcome_unknown", "1"), nil
@@ -215,7 +215,7 @@ func TestNextAndPutIfAbsentThatTookEffectInsertedStill(t *testing.T) {
 	}
 }
 
-func TestNextAndPutIfAbsentStayUnknownAtTheDeadline(t *testing.T) {
+func TestInsertIsUnknownAtTheDeadline(t *testing.T) {
 	for name, fail := range failures {
 		synctest.Test(t, func(t *testing.T) {
 			a, c := newAway(t, time.Hour, fail)

@@ -117,13 +117,11 @@ func (b *Bank) raise(id string, fence int64) error {
 func (b *Bank) find(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	fence, err := strconv.ParseInt(r.Header.Get("Fence"), 10, 64)
-	if err == nil && fence > 0 {
-		err = b.raise(id, fence)
+	if err != nil {
+		http.Error(w, "the bank failed", http.StatusInternalServerError)
+		return
 	}
-	n, p := int64(0), payment{}
-	if err == nil {
-		n, p.Cents, err = b.charged(id)
-	}
+	n, cents, err := b.chargedBefore(id, fence)
 	switch {
 	case errors.Is(err, durable.ErrNoRows):
 		http.Error(w, "a newer attempt has taken over", http.StatusConflict)
@@ -132,9 +130,18 @@ func (b *Bank) find(w http.ResponseWriter, r *http.Request) {
 	case n == 0:
 		http.Error(w, "nothing was charged", http.StatusNotFound)
 	default:
-		p.Receipt = fmt.Sprintf("receipt %d", n)
-		json.NewEncoder(w).Encode(p)
+		json.NewEncoder(w).Encode(payment{cents, fmt.Sprintf("receipt %d", n)})
 	}
+}
+
+// chargedBefore raises the fence, if there is one, and returns what was charged.
+func (b *Bank) chargedBefore(id string, fence int64) (n, cents int64, err error) {
+	if fence > 0 {
+		if err := b.raise(id, fence); err != nil {
+			return 0, 0, err
+		}
+	}
+	return b.charged(id)
 }
 
 // charged returns the receipt number of an id, or 0 if there is none.

@@ -152,7 +152,7 @@ func TestTheWorkerAnswers(t *testing.T) {
 	}
 }
 
-func TestWatchersAreToldAlsoAfterAnEviction(t *testing.T) {
+func TestWatchersGetBidsAfterEviction(t *testing.T) {
 	auction := opened(t)
 	conn, _, err := auction.DialWebSocket(t.Context(), "ws://auction/auctions/lamp/live?as=ada", nil)
 	if err != nil {
@@ -161,7 +161,7 @@ func TestWatchersAreToldAlsoAfterAnEviction(t *testing.T) {
 	read := func(want string) {
 		t.Helper()
 		if m, err := conn.Read(t.Context()); err != nil || !strings.Contains(m.String(), want) {
-			t.Errorf("told %q, %v; want %q", m, err, want)
+			t.Errorf("got %q, %v; want %q", m, err, want)
 		}
 	}
 	durabletest.Evict(t, auction)

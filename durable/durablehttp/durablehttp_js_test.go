@@ -135,7 +135,7 @@ func TestHandlersRequestIsLikeThatOfANetHTTPServer(t *testing.T) {
 	}
 }
 
-func TestRequestThatIsGivenUpEndsTheHandlersContext(t *testing.T) {
+func TestCanceledRequestEndsHandlersContext(t *testing.T) {
 	ended := make(chan error, 1)
 	var giveUp context.CancelFunc
 	for name, client := range clients(t, func(w http.ResponseWriter, r *http.Request) {
@@ -154,7 +154,7 @@ func TestRequestThatIsGivenUpEndsTheHandlersContext(t *testing.T) {
 	}
 }
 
-func TestResponseThatIsGivenUpEndsTheHandlersContext(t *testing.T) {
+func TestCanceledResponseEndsHandlersContext(t *testing.T) {
 	ended := make(chan error, 1)
 	for name, client := range clients(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "begun")

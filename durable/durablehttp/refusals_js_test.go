@@ -124,7 +124,7 @@ func TestLargeBodyIsNotBuffered(t *testing.T) {
 
 // A client in a test has no request context: the context of the environment is
 // enough.
-func TestOutboundRefusesWhatIsNoURL(t *testing.T) {
+func TestOutboundRefusesInvalidURLs(t *testing.T) {
 	client := http.Client{Transport: durablehttp.Outbound(durabletest.Env(t, nil))}
 	if _, err := client.Get("nonsense://x"); err == nil {
 		t.Error("no error")

@@ -45,7 +45,7 @@ func openGates() (n int) {
 	return n
 }
 
-func TestNativelyStatementsAndTransactionsAreUnsupported(t *testing.T) {
+func TestStatementsAreUnsupportedNatively(t *testing.T) {
 	state := &durable.State{}
 	db := Open(state)
 	if _, err := db.Exec("select 1"); !errors.Is(err, errors.ErrUnsupported) {

@@ -75,7 +75,7 @@ func TestAPanicRollsBackWithTheDeferredRollback(t *testing.T) {
 	})
 }
 
-func TestWhatIsOutsideOfAnOpenTransactionIsRefused(t *testing.T) {
+func TestStatementsOutsideATransactionAreRefused(t *testing.T) {
 	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
 		again := durablesql.Open(state)
 		insert, err := db.PrepareContext(ctx, "insert into t values (2, 'b')")
@@ -162,7 +162,7 @@ func othersWait(t *testing.T, state *durable.State, db *sql.DB, first, second, t
 	}
 }
 
-func TestATransactionLeftOpenIsRolledBackWithItsEvent(t *testing.T) {
+func TestOpenTransactionIsRolledBack(t *testing.T) {
 	stub := durabletest.New(t, durabletest.SQLite)
 	durabletest.Run(t, stub, func(ctx context.Context, state *durable.State) {
 		db := durablesql.Open(state)
@@ -180,7 +180,7 @@ func TestATransactionLeftOpenIsRolledBackWithItsEvent(t *testing.T) {
 	})
 }
 
-func TestASynchronousTransactionHoldsTheDBsStatements(t *testing.T) {
+func TestTransactionSyncIncludesTheDB(t *testing.T) {
 	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
 		refused := errors.New("refused")
 		for _, want := range []error{nil, refused} {
@@ -257,7 +257,7 @@ func TestATransactionThatEndsIsWaitedFor(t *testing.T) {
 
 // A transaction without the handler's context belongs to no known handler:
 // waiting for it might never end.
-func TestATransactionWithoutTheHandlersContextIsNotWaitedFor(t *testing.T) {
+func TestTransactionWithoutHandlersContext(t *testing.T) {
 	withDB(t, func(ctx context.Context, state *durable.State, db *sql.DB) {
 		tx, err := db.Begin()
 		if err != nil {
@@ -291,7 +291,7 @@ func TestATransactionWithoutTheHandlersContextIsNotWaitedFor(t *testing.T) {
 
 // Libraries make nested transactions with SAVEPOINT and ROLLBACK TO. Some of
 // them ignore the errors of these statements.
-func TestATransactionOfWhichAPartWasToBeTakenBackIsNotCommitted(t *testing.T) {
+func TestPartialRollbackPreventsCommit(t *testing.T) {
 	withDB(t, func(ctx context.Context, _ *durable.State, db *sql.DB) {
 		for _, c := range []struct {
 			statements []string

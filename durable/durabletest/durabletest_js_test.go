@@ -164,7 +164,7 @@ func TestRunLetsItsFunctionEndTheTest(t *testing.T) {
 	}
 }
 
-func TestObjectsWithoutCodeHaveTheirBackendsStorage(t *testing.T) {
+func TestObjectsWithoutCodeHaveStorage(t *testing.T) {
 	durabletest.Run(t, durabletest.New(t, durabletest.SQLite), func(ctx context.Context, state *durable.State) {
 		if _, err := state.Storage().SQL().Exec("create table t (x)"); err != nil {
 			t.Error(err)

@@ -73,7 +73,7 @@ func TestVariablesAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoVariableIsRefused(t *testing.T) {
+func TestInvalidVariablesAreRefused(t *testing.T) {
 	if got := failure(t, func(t testing.TB) {
 		durabletest.Env(t, &durabletest.Options{Vars: map[string]any{"C": make(chan int)}})
 	}); !strings.Contains(got, "variable C: ") {

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// weather is the state of the bucket for one node.
-type weather struct {
+// conditions are the state of the bucket for one node.
+type conditions struct {
 	delay  time.Duration // maximum for each request
 	broken float64       // the share of requests answered with 500 or 503
 	away   bool          // connections are closed
@@ -27,10 +27,10 @@ type weather struct {
 // link is a node's connection to the bucket: a reverse proxy that can inject
 // faults.
 type link struct {
-	address string
-	weather atomic.Pointer[weather]
-	rotated atomic.Bool // whether a request had the access key "rotated"
-	traffic *traffic
+	address    string
+	conditions atomic.Pointer[conditions]
+	rotated    atomic.Bool // whether a request had the access key "rotated"
+	traffic    *traffic
 }
 
 // traffic counts the nodes' requests to the bucket.
@@ -40,7 +40,7 @@ type traffic struct {
 	kinds             map[string]int // by method and kind of object
 }
 
-func (l *link) set(w weather) { l.weather.Store(&w) }
+func (l *link) set(c conditions) { l.conditions.Store(&c) }
 
 // newLink listens at host, and forwards requests to the bucket's server.
 func newLink(t testing.TB, host, endpoint string, c *traffic) *link {
@@ -54,7 +54,7 @@ func newLink(t testing.TB, host, endpoint string, c *traffic) *link {
 		t.Fatal(err)
 	}
 	l := &link{address: "http://" + listener.Addr().String(), traffic: c}
-	l.set(weather{})
+	l.set(conditions{})
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
@@ -69,7 +69,7 @@ func newLink(t testing.TB, host, endpoint string, c *traffic) *link {
 }
 
 func (l *link) serve(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
-	now := l.weather.Load()
+	now := l.conditions.Load()
 	if now.delay > 0 {
 		time.Sleep(rand.N(now.delay))
 	}

@@ -37,11 +37,14 @@ var (
 	}
 	long = append([]fault{
 		{"the bucket is slow", func(t testing.TB, w *load, _ *node) {
-			w.weather(weather{delay: time.Second}, 10*time.Second)
+			w.setConditions(conditions{delay: time.Second}, 10*time.Second)
 			w.recover(t)
 		}},
-		{"the bucket answers 500 and 503", func(t testing.TB, w *load, _ *node) { w.weather(weather{broken: 0.5}, 10*time.Second); w.recover(t) }},
-		{"the bucket is away for longer than leases", func(t testing.TB, w *load, _ *node) { w.weather(weather{away: true}, 2*lease); w.recover(t) }},
+		{"the bucket answers 500 and 503", func(t testing.TB, w *load, _ *node) {
+			w.setConditions(conditions{broken: 0.5}, 10*time.Second)
+			w.recover(t)
+		}},
+		{"the bucket is away for longer than leases", func(t testing.TB, w *load, _ *node) { w.setConditions(conditions{away: true}, 2*lease); w.recover(t) }},
 		{"a node is cut from the bucket", cutFromBucket},
 		{"a rolling restart", rolling},
 		{"SIGKILL", killed},
@@ -154,20 +157,20 @@ func paused(t testing.TB, w *load, n *node, takenOver func()) {
 	t.Logf("  the paused node ended itself: %v", n.ends.Load() > ends)
 }
 
-// weather sets the state of the bucket for all nodes.
-func (w *load) weather(bad weather, d time.Duration) {
+// setConditions sets the state of the bucket for all nodes.
+func (w *load) setConditions(bad conditions, d time.Duration) {
 	for _, n := range w.nodes {
 		n.link.set(bad)
 	}
 	time.Sleep(d)
 	for _, n := range w.nodes {
-		n.link.set(weather{})
+		n.link.set(conditions{})
 	}
 }
 
 func badBucket(t testing.TB, w *load, _ *node) {
-	w.weather(weather{delay: 400 * time.Millisecond, broken: 0.3}, 2*time.Second)
-	w.weather(weather{away: true}, 2*time.Second)
+	w.setConditions(conditions{delay: 400 * time.Millisecond, broken: 0.3}, 2*time.Second)
+	w.setConditions(conditions{away: true}, 2*time.Second)
 	w.recover(t)
 }
 
@@ -179,10 +182,10 @@ func (w *load) recover(t testing.TB) {
 }
 
 func cutFromBucket(t testing.TB, w *load, n *node) {
-	n.link.set(weather{away: true})
+	n.link.set(conditions{away: true})
 	n.avoid.Store(true)
 	w.takeover(t, n)
-	n.link.set(weather{})
+	n.link.set(conditions{})
 	w.recover(t)
 }
 
@@ -213,7 +216,7 @@ func (w *load) cutAll(t testing.TB, n *node, cut bool) {
 	}
 	if !w.network.spaces {
 		t.Logf("  only from the bucket: %s", w.network.why)
-		n.link.set(weather{away: cut})
+		n.link.set(conditions{away: cut})
 		return
 	}
 	if err := w.network.cutAll(n.number, cut); err != nil {

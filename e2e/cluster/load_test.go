@@ -237,20 +237,20 @@ func (c *caller) send(n *node, o proof.Operation, wait int) (a proof.Answer, sen
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	var told struct {
+	var reply struct {
 		proof.Answer
 		Detail string
 	}
-	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &told) != nil {
+	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &reply) != nil {
 		return c.unknown(n, fmt.Sprintf("%s %.100q %v", resp.Status, body, err)), true
 	}
-	switch a = told.Answer; a.Status {
+	switch a = reply.Answer; a.Status {
 	case "ok", "fenced", "mismatch":
 		return a, true
 	case "overloaded":
 		return a, false
 	}
-	return c.unknown(n, o.Op+" "+a.Status+": "+told.Detail), true
+	return c.unknown(n, o.Op+" "+a.Status+": "+reply.Detail), true
 }
 
 // unknown records the reason of an unknown outcome.

@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// told is the answer to a request.
-type told struct {
+// reply is the answer to a request.
+type reply struct {
 	Status, Outcome, Detail string
 	took                    time.Duration
 }
 
 // claimWithin claims a key through a node. The Worker gives its ledger a
 // deadline, so it repeats the claim with the same owner.
-func claimWithin(n *node, key string, deadline time.Duration) (a told, err error) {
+func claimWithin(n *node, key string, deadline time.Duration) (a reply, err error) {
 	q := url.Values{"target": {"ledger"}, "op": {"claim"}, "key": {key}, "owner": {"owner of " + key}, "fingerprint": {"p"}}
 	if deadline > 0 {
 		q.Set("deadline_ms", fmt.Sprint(deadline.Milliseconds()))

@@ -270,9 +270,9 @@ func (w *workspace) config(t *testing.T, p *page, b block, file string) {
 	w.try(t, p, b, dir, filepath.Join(w.dir, "capdo/.bin/capdo"), "check", file)
 }
 
-// TestWhatIsNotRun checks that notRun lists exactly the blocks that are not
-// executed.
-func TestWhatIsNotRun(t *testing.T) {
+// TestListOfBlocksNotRun checks that notRun lists exactly the blocks that are
+// not executed.
+func TestListOfBlocksNotRun(t *testing.T) {
 	found := map[string]string{}
 	for _, p := range readPages(t, root) {
 		for _, b := range p.blocks {

@@ -90,7 +90,7 @@ func TestClientsSeeWhatNativeOnesSee(t *testing.T) {
 
 // Requests share the Go program. A goroutine of one request may run while
 // workerd considers another one current.
-func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
+func TestFetchWithoutAContext(t *testing.T) {
 	server, url := serve(t)
 	var holding, passing sync.WaitGroup
 	for range 3 {
@@ -120,7 +120,7 @@ func TestGoroutinesWithoutAContextFetchForTheirOwnHandler(t *testing.T) {
 	passing.Wait()
 }
 
-func TestBodyThatWaitsIsClosedWhenItsRequestIsGivenUp(t *testing.T) {
+func TestCanceledRequestClosesItsBody(t *testing.T) {
 	server, url := serve(t)
 	for _, way := range ways {
 		if way == "copy" { // net/http's Transport reads the body itself and leaves it open

@@ -16,8 +16,8 @@ mutate "the cause of a canceled context is lost" $same $transport 's/context\.Ca
 mutate "a header named Host is sent" $same $transport 's/case "Host", "Content-Length"/case "X-None", "Content-Length"/'
 mutate "invalid header values are passed to JavaScript" $same $transport 's/c < . . && c != .\\t. \|\| c == 0x7f/false/'
 mutate "a handler's goroutine is not marked with its context" $same internal/jsrt/boundary_js.go 's/setMark\(&i\.c\.mark\)/setMark(nil)/'
-mutate "a request without a context is sent in whichever context runs" TestGoroutinesWithoutAContextFetchForTheirOwnHandler internal/jsrt/section.go 's/\tm := marked\(\)\n\tif m == nil \{\n\t\treturn nil\n\t\}/\tm := &current.mark/'
+mutate "a request without a context is sent in whichever context runs" TestFetchWithoutAContext internal/jsrt/section.go 's/\tm := marked\(\)\n\tif m == nil \{\n\t\treturn nil\n\t\}/\tm := &current.mark/'
 mutate "cookies are joined with commas" $same $transport 's/values = \[\]string\{strings\.Join\(values, "; "\)\}//'
-mutate "a body that is being read is not closed when its request is given up" TestBodyThatWaitsIsClosedWhenItsRequestIsGivenUp durable/fetch.go 's/if !isOver \{/if !isOver \&\& false {/'
+mutate "a body that is being read is not closed when its request is given up" TestCanceledRequestClosesItsBody durable/fetch.go 's/if !isOver \{/if !isOver \&\& false {/'
 mutate "copies of the default transport cannot dial" $same durable/durablehttp/default_js.go 's/\tt\.DialContext, t\.DialTLSContext = .*//'
 exit $failed

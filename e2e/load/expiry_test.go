@@ -101,8 +101,8 @@ func dying(l *lab, f *figures) {
 	left := await(l, "/inspect", g.bucket(0), func(i inside) bool { return i.Rows <= 0 && i.Watched == 0 })
 	f.row(fmt.Sprintf("%d holders died: reported and removed", n), "after %v, by %d alarms", time.Since(begin).Round(time.Millisecond), len(left.Alarms))
 	l.sweptBy(left, n, rounds(n, tellLimit)+1) // an alarm removes what the previous one reported
-	if told := ask[struct{ Keys, Most int }](l, "/told", nil); told.Keys != n || told.Most != 1 {
-		l.Errorf("reported %d holders, one of them %d times; want %d, once each", told.Keys, told.Most, n)
+	if reported := ask[struct{ Keys, Most int }](l, "/reported", nil); reported.Keys != n || reported.Most != 1 {
+		l.Errorf("reported %d holders, one of them %d times; want %d, once each", reported.Keys, reported.Most, n)
 	}
 	f.row(fmt.Sprintf("%d holders died: size of the database afterwards", n), "%d KiB", left.Bytes/1024)
 }

@@ -232,7 +232,7 @@ func TestACrashBeforeOrAfterTheChargeDelaysIt(t *testing.T) {
 	b.audit(l)
 }
 
-func TestWhatIsNotAPaymentIsRefused(t *testing.T) {
+func TestInvalidPaymentsAreRefused(t *testing.T) {
 	l := start(t, map[string]string{"CAPDO_LOCAL": "true", "PAYMENTS_TOKEN": "t0ken"})
 	want := `{"payment":"pay_1","charge":"ch_1","sequence":1}`
 	if status, text := l.send("POST", "/payments", body("pay_1"), "Crash", "before-charge"); status != 200 || text != want {

@@ -25,7 +25,7 @@ type processor struct {
 	mu       sync.Mutex
 	charges  map[string][]charge // by reference
 	largest  map[string]int64    // largest fence, by reference
-	told     map[string]int      // requests to charge, by reference
+	requests map[string]int      // requests to charge, by reference
 	asked    int
 	troubles map[string]int
 	charged  func() // called once, after the next charge
@@ -39,7 +39,7 @@ type charge struct {
 
 // open serves the processor and returns its URL.
 func (p *processor) open(t *testing.T) string {
-	p.charges, p.largest, p.told, p.troubles = map[string][]charge{}, map[string]int64{}, map[string]int{}, map[string]int{}
+	p.charges, p.largest, p.requests, p.troubles = map[string][]charge{}, map[string]int64{}, map[string]int{}, map[string]int{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /payments/{reference}", p.pay)
 	mux.HandleFunc("GET /payments/{reference}", p.find)
@@ -53,11 +53,11 @@ func (p *processor) open(t *testing.T) string {
 func (p *processor) next(reference string) (what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.told[reference]++
+	p.requests[reference]++
 	if list := p.script[reference]; len(list) > 0 {
 		what, p.script[reference] = list[0], list[1:]
 	}
-	if p.trouble && p.told[reference] <= 3 {
+	if p.trouble && p.requests[reference] <= 3 {
 		all := []string{"", "busy", "breaks before", "breaks after", "slow", "late"}
 		if !p.late {
 			all = all[:5]
@@ -165,5 +165,5 @@ func (p *processor) count(reference string) int {
 func (p *processor) posts(reference string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.told[reference]
+	return p.requests[reference]
 }

@@ -263,8 +263,8 @@ func (c *customers) audit(list []purchase) {
 			c.t.Errorf("%s was charged %d times: %+v", p.reference, len(charges), charges)
 			continue
 		}
-		if told := c.answers[p.reference]; len(told) != 1 || told[charges[0].receipt] == 0 {
-			c.t.Errorf("%s is %q, but customers were told %v", p.reference, charges[0].receipt, told)
+		if receipts := c.answers[p.reference]; len(receipts) != 1 || receipts[charges[0].receipt] == 0 {
+			c.t.Errorf("%s is %q, but customers got %v", p.reference, charges[0].receipt, receipts)
 		}
 	}
 	if len(c.bank.charges) != len(list) {

@@ -13,7 +13,7 @@ var disturbed = load{targets: []string{"store", "ledger", "buckets", "embedded",
 // On a busy machine not every event happens within one round.
 const maxRounds = 12
 
-func TestHistoriesUnderKillsCrashesAbortsEvictionsAndLostRepliesAreLinearizable(t *testing.T) {
+func TestHistoriesAreLinearizable(t *testing.T) {
 	total := figures{}
 	for n := 0; n < maxRounds && !t.Failed() && (n == 0 || len(total.missing()) > 0); n++ {
 		h := disturbed.run(t, newLab(t), *loadFor)
@@ -42,7 +42,7 @@ func judge(t *testing.T, h *history) {
 	}
 }
 
-func TestCheckerRejectsAStoreThatWaitsBetweenReadAndWrite(t *testing.T) {
+func TestCheckerRejectsARacyStore(t *testing.T) {
 	h := load{targets: []string{"racy"}, clients: 6}.run(t, newLab(t), 2*time.Second)
 	v := check(h.ops)
 	t.Logf("%d operations: %s", h.figures[operations], strings.SplitN(v.String(), "\n", 2)[0])

@@ -132,13 +132,13 @@ around "a body of unknown length that was read before and is accepted" dedupe/de
 around "status 503 that releases the claim" dedupe/dedupehttp/options.go \
 	's/case http.StatusConflict, /case http.StatusServiceUnavailable, http.StatusConflict, /' $http '^TestAHandlerThatIsCutOffRunsOnce$'
 around "a release that hides the previous run" dedupe/dedupehttp/execution.go \
-	's/d == dedupe.ReleaseClaim && e.running.claim.TakenOver/false/' $http '^TestARunThatHasTakenOverDoesNotHideTheOneBefore$'
+	's/d == dedupe.ReleaseClaim && e.running.claim.TakenOver/false/' $http '^TestTakeoverRemembersTheEarlierRun$'
 around "half a body that is stored as a complete one" dedupe/dedupehttp/execution.go \
-	's/withServer\(ctx\), runningKey/ctx, runningKey/' $http '^TestAnUpstreamThatBreaksOffIsAFailureThatIsKept$'
+	's/withServer\(ctx\), runningKey/ctx, runningKey/' $http '^TestBrokenUpstreamIsAStoredFailure$'
 around "a client that waits beyond the timeout" dedupe/dedupehttp/execution.go \
 	's/close\(e.late\)/_ = e.late/' $http '^TestAHandlerThatIsCutOffRunsOnce$'
 around "a panic whose record is not repeated when storing fails" dedupe/dedupehttp/execution.go \
-	's/dedupe.Complete\(ctx, e.ledger, /e.ledger.Complete(ctx, /' $http '^TestHandlerRunsOnceThoughTheLedgerFailsForAMoment$'
+	's/dedupe.Complete\(ctx, e.ledger, /e.ledger.Complete(ctx, /' $http '^TestHandlerRunsOnceIfLedgerFailsBriefly$'
 
 around "invalid UTF-8 in an id that is accepted" internal/jsontext/jsontext.go \
 	's/return json.Valid\(text\) && IsUnicode\(text\)/return json.Valid(text)/' ./flow '^TestTextThatStandsForNoValueIsRefused$'
@@ -153,23 +153,23 @@ around "an exactly-once node after an at-most-once node that is accepted" flow/v
 around "a node that has begun and stops independent nodes" flow/program.go \
 	's/s.delivery == AtMostOnce && errors.Is/false \&\& errors.Is/' ./flow '^TestANodeThatHasBegunDoesNotHoldUpOthers$'
 around "a timeout that releases the claim" flow/deliver.go \
-	's/return dedupe.DefaultDisposition\(err\)/return dedupe.ReleaseClaim/' ./flow '^TestAFailureThatMayHaveHadAnEffectLeavesTheClaimToItsLease$'
+	's/return dedupe.DefaultDisposition\(err\)/return dedupe.ReleaseClaim/' ./flow '^TestAmbiguousFailureKeepsTheClaim$'
 around "a repetition that a new version refuses as a mismatch" flow/deliver.go \
 	's/text := \[\]byte\(sent\)/text := []byte(in)/' ./flow '^TestADeployBetweenTwoAttemptsIsNoMismatch$'
 around "a run whose input is not stored" flow/recovery.go \
-	's/return dedupe.Complete\(ctx, r.ledger\(\), claim, sealed\)/return r.ledger().Release(ctx, claim)/' ./flow '^TestARunGoesOn'
+	's/return dedupe.Complete\(ctx, r.ledger\(\), claim, sealed\)/return r.ledger().Release(ctx, claim)/' ./flow '^TestRunContinues'
 around "a run that is resumed for ever" flow/recovery.go \
 	's/attempt > r.recovery.Attempts/attempt > 1<<30/; s/attempt >= r.recovery.Attempts\)/attempt >= 1<<30)/' ./flow '^TestAttemptsAreBounded$'
 around "a dead letter that is reported again" flow/recovery.go \
 	's/(\terr := r.recovery.DeadLetter\(ctx, r.b, d\)\n)/$1\tif err == nil {\n\t\terr = ErrBegun\n\t}\n/' ./flow '^TestAttemptsAreBounded$'
 around "an input that is not removed" flow/recovery.go \
-	's/_ = r.ledger\(\).Forget\(ctx, r.inputKey\)/_ = ctx/' ./flow '^TestARunGoesOn'
+	's/_ = r.ledger\(\).Forget\(ctx, r.inputKey\)/_ = ctx/' ./flow '^TestRunContinues'
 around "attempts whose delays do not grow" flow/recovery.go \
 	's/r.claim.Lease<<min\(claim.Attempt-1, 16\)/r.claim.Lease/' ./flow '^TestAttemptsAreBounded$'
 around "a final failure that is resumed" flow/recovery.go \
 	's/return errors.As\(err, &rejection\)/return errors.As(err, \&rejection) \&\& false/' ./flow '^TestWhatFailsForGood'
 around "a sealed input that another run can open" flow/flowseal/keys.go \
-	's/return append\(append\(\[\]byte\{\}, header...\), about...\)/return header/' ./flow/flowseal '^TestWhatIsChanged'
+	's/return append\(append\(\[\]byte\{\}, header...\), about...\)/return header/' ./flow/flowseal '^TestChangedTextDoesNotOpen'
 around "an output that is stored in clear" flow/output.go \
 	's/if o\.sealer != nil/if false/' ./flow '^TestOutputsAreSealed'
 around "a sealed output that another key can open" flow/output.go \
@@ -177,19 +177,19 @@ around "a sealed output that another key can open" flow/output.go \
 around "an output that is stored although Keep replaces it" flow/output.go \
 	's/kept := o\.handler\.Keep != nil/kept := false/' ./flow '^TestOutputsThatAreKeptOut'
 around "missing keys that are ignored" flow/bindings.go \
-	's/meant \|\| p\.recovery/meant \&\& false || p.recovery/' ./flow '^TestKeysThatCannotBeMade'
+	's/meant \|\| p\.recovery/meant \&\& false || p.recovery/' ./flow '^TestMissingKeysAreAnError'
 around "a client that gives up before its deadline" dedupe/ledgerapi/send.go \
 	's/return time\.Now\(\)\.Before\(call\.until\)/return n < 3/' ./dedupe/ledgerapi '^TestCallsRideOver'
 around "a client that repeats with another owner" dedupe/ledgerapi/send.go \
 	's/(s := c\.attempt\(ctx, call, payload, read\))/call.body["owner"] = []byte{byte(n)}\n\t\tpayload, _ = json.Marshal(call.body)\n\t\t$1/' ./dedupe/ledgerapi '^TestCallsRideOver'
 around "a client that does not repeat calls with an owner" dedupe/ledgerapi/client.go \
-	's/repeatable: owner != ""/repeatable: false/' ./dedupe/ledgerapi '^TestNextAndPutIfAbsentRideOver'
+	's/repeatable: owner != ""/repeatable: false/' ./dedupe/ledgerapi '^TestInsertIsRepeatedUntilServerReturns'
 around "a client that repeats calls without an owner" dedupe/ledgerapi/client.go \
 	's/repeatable: owner != ""/repeatable: true/' ./dedupe/ledgerapi '^TestWithoutOwners'
 around "a server that drops the owner" dedupe/ledgerapi/handler.go \
-	's/idempotent\.PutIfAbsentAs\(ctx, string\(owner\), /idempotent.PutIfAbsent(ctx, /' ./dedupe/ledgerapi '^TestNextAndPutIfAbsentThat'
+	's/idempotent\.PutIfAbsentAs\(ctx, string\(owner\), /idempotent.PutIfAbsent(ctx, /' ./dedupe/ledgerapi '^TestRepeatedInsertReportsInserted'
 around "a ledger that gives up before the deadline" dedupe/dodedupe/caller.go \
 	's/n > 0 && !\(passes\(ctx, err\) && pause\(ctx, n\)\)/n > 0/' ./dedupe/dodedupe '^TestCallsRideOver'
 around "a ledger that repeats for ever without a deadline" dedupe/dodedupe/caller.go \
-	's/!limited \|\| durable/!limited \&\& false || durable/' ./dedupe/dodedupe '^TestWhatIsRepeatedOnceOnly$'
+	's/!limited \|\| durable/!limited \&\& false || durable/' ./dedupe/dodedupe '^TestRepeatedOnlyOnce$'
 exit $failed

@@ -8,17 +8,17 @@ import (
 	"testing"
 )
 
-// told is what callers know about a stream's numbers.
-type told struct {
+// streamNumbers are what callers know about a stream's numbers.
+type streamNumbers struct {
 	numbers map[int][]int64 // by requested entry
 	known   int             // count of different numbers
 	largest int64
 	twice   []int64 // numbers that two entries have
 }
 
-// told collects the known numbers of each stream with windows of ttl.
-func (h *history) told(ttl int64) map[string]*told {
-	streams, owners := map[string]*told{}, map[string]map[int64]int{}
+// numbersOf collects the known numbers of each stream with windows of ttl.
+func (h *history) numbersOf(ttl int64) map[string]*streamNumbers {
+	streams, owners := map[string]*streamNumbers{}, map[string]map[int64]int{}
 	for _, o := range h.ops {
 		in, out := o.Input.(input), o.Output.(output)
 		if in.op != "next" || in.ttl != ttl {
@@ -26,7 +26,7 @@ func (h *history) told(ttl int64) map[string]*told {
 		}
 		s := streams[in.key]
 		if s == nil {
-			s = &told{numbers: map[int][]int64{}}
+			s = &streamNumbers{numbers: map[int][]int64{}}
 			streams[in.key], owners[in.key] = s, map[int64]int{}
 		}
 		if _, ok := s.numbers[in.entry]; !ok {
@@ -49,9 +49,9 @@ func (h *history) told(ttl int64) map[string]*told {
 	return streams
 }
 
-// untold returns the number of entries whose number no caller knows.
-func (t *told) untold() (n int) {
-	for _, numbers := range t.numbers {
+// unknown returns the number of entries whose number no caller knows.
+func (s *streamNumbers) unknown() (n int) {
+	for _, numbers := range s.numbers {
 		if len(numbers) == 0 {
 			n++
 		}
@@ -60,7 +60,7 @@ func (t *told) untold() (n int) {
 }
 
 // gaps returns how many numbers no caller knows.
-func (t *told) gaps() int { return int(t.largest) - t.known }
+func (s *streamNumbers) gaps() int { return int(s.largest) - s.known }
 
 // readOut asks for every number until it is known. Then there must be no gap.
 // Before that there may be one gap for each unknown number.
@@ -71,9 +71,9 @@ func (h *history) readOut(t testing.TB, callers []*caller) {
 		entry  int
 	}
 	var questions []question
-	for key, s := range h.told(lasting) {
-		if s.gaps() > s.untold() {
-			t.Errorf("stream %s: %d gaps, for %d entries whose number is unknown", key, s.gaps(), s.untold())
+	for key, s := range h.numbersOf(lasting) {
+		if s.gaps() > s.unknown() {
+			t.Errorf("stream %s: %d gaps, for %d entries whose number is unknown", key, s.gaps(), s.unknown())
 		}
 		for entry := range s.numbers {
 			questions = append(questions, question{key, entry})
@@ -98,12 +98,12 @@ func (h *history) readOut(t testing.TB, callers []*caller) {
 // that forget nothing have no gap.
 func (h *history) checkNumbers(t testing.TB) {
 	t.Helper()
-	for key, s := range h.told(lasting) {
+	for key, s := range h.numbersOf(lasting) {
 		if s.gaps() != 0 || s.known != len(s.numbers) || len(s.twice) != 0 {
 			t.Errorf("stream %s: %d entries with %d numbers up to %d, twice %v", key, len(s.numbers), s.known, s.largest, s.twice)
 		}
 	}
-	for key, s := range h.told(briefWindow) {
+	for key, s := range h.numbersOf(briefWindow) {
 		for _, numbers := range s.numbers {
 			h.figures[renewed] += max(len(numbers)-1, 0)
 		}

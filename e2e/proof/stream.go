@@ -26,9 +26,9 @@ func (s stream) step(in input, out output) []stream {
 		return nil
 	}
 	next := unchanged(s, out)
-	add := func(told output, to stream, at int64) {
-		told.to = out.to
-		if out.unknown && to == s || !out.unknown && told != out {
+	add := func(expected output, to stream, at int64) {
+		expected.to = out.to
+		if out.unknown && to == s || !out.unknown && expected != out {
 			return
 		}
 		to.at = at
@@ -36,11 +36,11 @@ func (s stream) step(in input, out output) []stream {
 	}
 	e := &s.entries[in.entry]
 	if now, ok := now.before(e.window); ok && e.number != 0 {
-		told := output{status: "ok", number: e.number, inserted: e.owner == in.owner}
+		expected := output{status: "ok", number: e.number, inserted: e.owner == in.owner}
 		if e.fingerprint != in.fingerprint {
-			told = output{status: "mismatch"}
+			expected = output{status: "mismatch"}
 		}
-		add(told, s, now.from)
+		add(expected, s, now.from)
 	}
 	if now, ok := now.after(e.window); ok {
 		to := s

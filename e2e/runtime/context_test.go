@@ -37,7 +37,7 @@ func TestTaskGoesOnWhenTheCallerGoesAway(t *testing.T) {
 	l.eventually("/?o=w&m=get&k=k", "later", 5*time.Second)
 }
 
-func TestCancelledRequestEndsItsContextAndReleasesItsLock(t *testing.T) {
+func TestCanceledRequestReleasesItsLock(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	l.abandon("/?m=hold")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestPanicsAndWhatIsPrintedReachTheLog(t *testing.T) {
+func TestPanicsAndOutputReachTheLog(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	l.wantError("/?o=a&m=panic", "panic: boom")

@@ -49,7 +49,7 @@ func TestConstructorThatFailsAfterACrash(t *testing.T) {
 	}
 }
 
-func TestConstructorThatFailsLaterFailsWhatWaitsForIt(t *testing.T) {
+func TestLateConstructorFailureFailsWaiters(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	l.want("/?m=failnext&how=later", "")
@@ -64,7 +64,7 @@ func TestConstructorThatFailsLaterFailsWhatWaitsForIt(t *testing.T) {
 }
 
 // This is like the CPU limit: no finally block runs.
-func TestInterruptedProgramEndsAndFailsItsBystanders(t *testing.T) {
+func TestInterruptedProgramFailsOtherCalls(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	object, request := l.begin("/direct?o=b&m=sleep&n=50000"), l.begin("/?m=sleep&n=50000")

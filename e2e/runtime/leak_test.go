@@ -60,7 +60,7 @@ func (l *lab) memory() int {
 // A pending setTimeout prevents an object's eviction and costs money. So a Go
 // timer may have one only while an invocation is open. Timers of a stateless
 // request end with the request.
-func TestGoTimerLeavesNoTimeoutPendingWhenNothingIsOpen(t *testing.T) {
+func TestIdleTimerLeavesNoTimeoutPending(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	l.want("/direct?o=a&m=later&n=20000", "") // not a stateless request
@@ -71,7 +71,7 @@ func TestGoTimerLeavesNoTimeoutPendingWhenNothingIsOpen(t *testing.T) {
 	}
 }
 
-func TestObjectThatLivesLongHoldsNothingOfPastCalls(t *testing.T) {
+func TestPastCallsLeaveNothingInMemory(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	use := func(n int) size {
@@ -89,7 +89,7 @@ func TestObjectThatLivesLongHoldsNothingOfPastCalls(t *testing.T) {
 
 // A promise may settle after the end of the invocation that began it, while
 // workerd still has the request's context.
-func TestOutcomeThatComesAfterItsContextClosedLeavesNothingBehind(t *testing.T) {
+func TestLateOutcomeLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	use := func(n int) size {

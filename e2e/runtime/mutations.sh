@@ -33,7 +33,7 @@ mutate "a wait with a timer counts as a deadlock" TestRequestThatWaitsForALaterO
 	's/return this\.timers\.size === 0 \&\& /return /'
 mutate "the clock goes back" TestTimeNeverGoesBack $js/runtime.mjs \
 	's/(Object\.assign\(go\.importObject\.gojs, \{)/$1 "runtime.nanotime1": (sp) => { go.mem.setBigInt64((sp >>> 0) + 8, BigInt(Math.round((1e6 - performance.now() % 1e6) * 1e6)), true); },/'
-mutate "a constructor that waits does not block events" TestConstructorThatFailsLaterFailsWhatWaitsForIt $js/shim.mjs \
+mutate "a constructor that waits does not block events" TestLateConstructorFailureFailsWaiters $js/shim.mjs \
 	's/    if \(this\.building\) return .*?\n//'
 mutate "entering a context does not wake its waiters" TestIdleObjectIsWokenByItsNextEvent $jsrt/boundary_js.go \
 	's/\tcurrent = c\n\tc\.ready\(\)/\tcurrent = c/'

@@ -159,7 +159,7 @@ func TestNamesOfMethodsAreBounded(t *testing.T) {
 	}
 }
 
-func TestWhatIsRemoteInAResultIsDisposedOf(t *testing.T) {
+func TestRemoteValuesInAResultAreDisposed(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	l.want("/?m=target&n=10", "done")

@@ -151,7 +151,7 @@ func TestIdleObjectIsWokenByItsNextEvent(t *testing.T) {
 
 // Local workerd never ends a request after its answer. The platform does, after
 // 30 s.
-func TestTaskIsToldThatItsTimeIsUp(t *testing.T) {
+func TestTasksContextEnds(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	l.want("/?m=task", "answered")

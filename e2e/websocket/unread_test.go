@@ -48,7 +48,7 @@ func TestConnectionsThatNobodyReads(t *testing.T) {
 	for name, c := range map[string]struct {
 		path    string
 		n, size int
-		told    int // minimum of closed connections: the others fit into the limit
+		closed  int // minimum of closed connections: the others fit into the limit
 	}{
 		"a Conn, large messages":     {"/unread", 64, 512 << 10, 18},
 		"a Conn, small messages":     {"/unread", 40_000, 1, 10},
@@ -79,7 +79,7 @@ func TestConnectionsThatNobodyReads(t *testing.T) {
 			}
 			l.get("/release")
 			for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-				if n := strings.Count(l.get("/events"), "unread: "+durable.ErrBacklog.Error()); n >= c.told {
+				if n := strings.Count(l.get("/events"), "unread: "+durable.ErrBacklog.Error()); n >= c.closed {
 					break
 				} else if time.Now().After(end) {
 					t.Fatalf("%d connections were closed for reading too slowly", n)

@@ -195,7 +195,7 @@ func TestClosesCarryTheirCodesBothWays(t *testing.T) {
 }
 
 func TestALostConnectionIsACloseThatIsNotClean(t *testing.T) {
-	for path, told := range map[string]string{
+	for path, note := range map[string]string{
 		"/chat?o=a": `close 1006 "WebSocket disconnected without sending Close frame." false, sends: the WebSocket is closed`,
 		"/conn":     "conn: the WebSocket was closed with code 1006: WebSocket disconnected without sending Close frame., sends: the WebSocket is closed",
 	} {
@@ -203,7 +203,7 @@ func TestALostConnectionIsACloseThatIsNotClean(t *testing.T) {
 		c := l.dial(path)
 		want(t, c, "hello", "hello")
 		c.CloseNow()
-		if got := l.await(); got != told {
+		if got := l.await(); got != note {
 			t.Errorf("%s: the Worker got %s", path, got)
 		}
 	}
@@ -224,7 +224,7 @@ func TestAViolationOfTheProtocolIsAnError(t *testing.T) {
 	}
 }
 
-func TestTextThatIsNotUnicodeArrivesWithReplacements(t *testing.T) {
+func TestInvalidUnicodeIsReplaced(t *testing.T) {
 	l := start(t, "")
 	if got := l.get("/surrogate?o=a"); got != "\"a\uFFFD\uFFFD\uFFFDb\"" {
 		t.Errorf("a lone surrogate: %s", got)
@@ -232,7 +232,7 @@ func TestTextThatIsNotUnicodeArrivesWithReplacements(t *testing.T) {
 	want(t, l.dial("/chat?o=a"), "a\xed\xa0\x80b\xff", "a\uFFFD\uFFFD\uFFFDb\uFFFD")
 }
 
-func TestAcceptedSocketsOutliveTheGoProgramAndConnectionsEndWithIt(t *testing.T) {
+func TestAcceptedSocketsOutliveTheProgram(t *testing.T) {
 	l := start(t, "")
 	c, other := l.dial("/chat?o=a&n=1"), l.dial("/chat?o=b&n=2")
 	want(t, c, "who", "1 of 1")

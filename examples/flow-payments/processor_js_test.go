@@ -13,7 +13,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-func TestTheProcessorRefusesSmallerFencesOfAPayment(t *testing.T) {
+func TestProcessorRefusesSmallerFences(t *testing.T) {
 	p := durabletest.New(t, "PROCESSOR")
 	charge := func(payment string, fence int64) (string, error) {
 		return durable.Call[string](t.Context(), p, "charge", payment, fence, 1250, "EUR")

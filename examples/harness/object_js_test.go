@@ -75,7 +75,7 @@ func TestTheAlarmCollectsWhatHasExpired(t *testing.T) {
 	}
 }
 
-func TestAValueThatIsReplacedOrDeletedLeavesNothing(t *testing.T) {
+func TestReplacedValueLeavesNothing(t *testing.T) {
 	stub := durabletest.New(t, "FLOW_DO")
 	storeIn(t, stub, "a", time.Hour)
 	storeIn(t, stub, "a", 2*time.Hour)
@@ -122,7 +122,7 @@ func TestAChangeIsAllOrNothing(t *testing.T) {
 	}
 }
 
-func TestReadOnlyQueriesAreTold(t *testing.T) {
+func TestReadOnlyQueriesAreRecognized(t *testing.T) {
 	for text, want := range map[string]bool{
 		"SELECT 1":                        true,
 		"  select 1 ; ":                   true,

@@ -139,7 +139,7 @@ func TestEachErrorHasItsStatus(t *testing.T) {
 	send(t, trigger(panics, memdedupe.NewLedger(nil)), post("/f", `{}`), 500, "failed")
 }
 
-func TestWhatIsNotBoundIsListed(t *testing.T) {
+func TestMissingBindingsAreListed(t *testing.T) {
 	tr := trigger(program(t, flow.AtLeastOnce, fails(nil)), nil)
 	w := httptest.NewRecorder()
 	tr.ServeHTTP(w, post("/f", `{}`))
@@ -153,7 +153,7 @@ func TestWhatIsNotBoundIsListed(t *testing.T) {
 	send(t, tr, post("/f", `{}`), 500, "bindings")
 }
 
-func TestADuplicateInFlightIsToldWhenToComeBack(t *testing.T) {
+func TestDuplicateInFlightGetsRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := memdedupe.NewLedger(nil)
 		tr := trigger(program(t, flow.ExactlyOnce, func(context.Context, map[string]any) (any, error) { time.Sleep(20 * time.Second); return "done", nil }), l)
@@ -171,7 +171,7 @@ func TestADuplicateInFlightIsToldWhenToComeBack(t *testing.T) {
 	})
 }
 
-func TestWorkThatHasBegunIsAConflictWithoutRetryAfter(t *testing.T) {
+func TestStartedWorkIsAConflict(t *testing.T) {
 	tr := trigger(program(t, flow.AtMostOnce, func(context.Context, map[string]any) (any, error) { return "done", nil }), memdedupe.NewLedger(nil))
 	send(t, tr, post("/f", `{"id":"a"}`), 200, `"done"`)
 	if resp := send(t, tr, post("/f", `{"id":"a"}`), 409, "begun"); resp.Header.Get("Retry-After") != "" {

@@ -33,7 +33,7 @@ func seal(t *testing.T, k *Keys, text, about string) []byte {
 	return sealed
 }
 
-func TestWhatIsSealedOpens(t *testing.T) {
+func TestSealedTextOpens(t *testing.T) {
 	k := parse(t, "a:"+secret(1))
 	for _, text := range []string{"", "x", `{"card":"4242424242424242"}`, strings.Repeat("long", 1<<16)} {
 		one, two := seal(t, k, text, "run 1"), seal(t, k, text, "run 1")
@@ -49,7 +49,7 @@ func TestWhatIsSealedOpens(t *testing.T) {
 	}
 }
 
-func TestWhatIsChangedDoesNotOpen(t *testing.T) {
+func TestChangedTextDoesNotOpen(t *testing.T) {
 	k := parse(t, "a:"+secret(1)+",b:"+secret(2))
 	sealed := seal(t, k, "the text", "run 1")
 	for i := range sealed {

@@ -47,7 +47,7 @@ func TestANewcomerFindsSome(t *testing.T) {
 	}
 }
 
-func TestWhatIsRefusedTakesNothing(t *testing.T) {
+func TestRefusedTakeTakesNothing(t *testing.T) {
 	b := New(10)
 	for _, n := range []int{6, 11, math.MaxInt} {
 		if b.Take("t", n) {

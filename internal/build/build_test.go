@@ -26,7 +26,7 @@ func TestFieldsAreThoseOfTheGoCommand(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoProgramHasNoNames(t *testing.T) {
+func TestInvalidProgramHasNoNames(t *testing.T) {
 	for _, wasm := range []string{"", "\x00asm", "\x00asm\x01\x00\x00\x00", "\x00asm\x01\x00\x00\x00\x0a\xff\xff\xff\xff\x0f", "\x00asm\x01\x00\x00\x00\x00\x06\x04name\x01"} {
 		if _, err := functionSizes([]byte(wasm)); err == nil {
 			t.Errorf("%q has names", wasm)

@@ -300,10 +300,10 @@ var errTimeout = errors.New("timeout")
 // not notice its own -timeout, and cannot print where it is.
 func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	begin := time.Now()
-	lastAlive, told := begin, false
+	lastAlive, warned := begin, false
 	for ; ctx.Err() == nil; sleep(ctx, time.Second) {
 		if r.isAlive(ctx) {
-			lastAlive, told = time.Now(), false
+			lastAlive, warned = time.Now(), false
 			continue
 		}
 		switch {
@@ -313,8 +313,8 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 				"capdo: it was computing without ever waiting, "+
 				"so there are no goroutine traces\n", r.flags.timeout)
 			cancel(errTimeout)
-		case !told && time.Since(lastAlive) > r.Hang:
-			told = true
+		case !warned && time.Since(lastAlive) > r.Hang:
+			warned = true
 			fmt.Fprintf(r.Stderr, "capdo: the test program has been computing for %v "+
 				"without waiting for anything; it continues until -timeout"+
 				"\nhint: -v shows which test it is in\n", r.Hang)

@@ -62,7 +62,7 @@ func TestWhatWouldChangeIsRefused(t *testing.T) {
 	}
 }
 
-func TestReferencesAreRefusedWhereTheyMeanAnotherValue(t *testing.T) {
+func TestForeignReferencesAreRefused(t *testing.T) {
 	c, other := &Context{id: 1}, &Context{id: 2}
 	own, foreign, gone := &Ref{c: c, index: 3}, &Ref{c: other, index: 3}, &Ref{c: c, index: 4}
 	gone.Release()
@@ -124,7 +124,7 @@ func TestDepthIsLimitedBothWays(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOverIsMalformed(t *testing.T) {
+func TestTrailingBytesAreMalformed(t *testing.T) {
 	b, _ := encode(nil, nil, []any{"a"})
 	for _, b := range [][]byte{append(b[:len(b):len(b)], 0), b[:len(b)-1], {tagError, tagNull}, nil} {
 		if v, err := outcome(&decoder{b: b}); err != errMalformed {

@@ -141,7 +141,7 @@ func TestTheWarmupDoesNotCount(t *testing.T) {
 }
 
 // The result of an interrupted run includes the requests without an answer.
-func TestAnInterruptedRunReturnsWhatItHas(t *testing.T) {
+func TestInterruptedRunReturnsItsResult(t *testing.T) {
 	for name, open := range map[string]bool{"open loop": true, "closed loop": false} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())

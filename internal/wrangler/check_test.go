@@ -505,7 +505,7 @@ func TestOneEnvironmentCanBeCheckedAlone(t *testing.T) {
 	}
 }
 
-func TestAWorkerThatServesFetchShouldLearnOfDisconnections(t *testing.T) {
+func TestFetchNeedsEnableRequestSignal(t *testing.T) {
 	d := program("Counter")
 	d.Fetch = true
 	want := map[string][]string{

@@ -183,7 +183,7 @@ func TestOutIsTheFolderOfMain(t *testing.T) {
 	}
 }
 
-func TestAnEnvironmentInheritsWhatWranglerSaysItDoes(t *testing.T) {
+func TestEnvironmentInheritance(t *testing.T) {
 	const file = `{
   "name": "hello", "main": "a/entry.mjs", "compatibility_date": "2026-11-01", "compatibility_flags": ["rpc"], "limits": { "cpu_ms": 5 },
   "vars": { "A": 1 }, "durable_objects": { "bindings": [{ "name": "A", "class_name": "A" }] }, "migrations": [{ "tag": "v1" }],

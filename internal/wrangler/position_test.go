@@ -96,7 +96,7 @@ since = «since»2026-11-01
 	}
 }
 
-func TestWhatIsMissingStandsWhereTheNearestEntryAroundItDoes(t *testing.T) {
+func TestPositionOfAMissingEntry(t *testing.T) {
 	p := (&file{text: []byte("{\n  \"exports\": {\n    \"A\": { \"type\": \"x\" }\n  }\n}")}).positions()
 	tests := []struct{ path, want string }{
 		{"exports.A.type", "3:20"},

@@ -62,13 +62,7 @@ func (l *Ledger) Name() string { return "dedupe.memory" }
 func (l *Ledger) Claim(
 	ctx context.Context, key []byte, o dedupe.ClaimOptions,
 ) (dedupe.Claim, error) {
-	ttl, err := dedupe.TTLMillis(o.TTL, 0)
-	if err == nil {
-		err = o.Check(key)
-	}
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
+	ttl, err := checkClaim(ctx, key, &o)
 	if err != nil {
 		return dedupe.Claim{}, &dedupe.Error{Op: "Claim", Err: err}
 	}
@@ -94,6 +88,18 @@ func (l *Ledger) Claim(
 		}
 		timer.Stop()
 	}
+}
+
+// checkClaim returns the TTL in ms, or what is wrong with a call of Claim.
+func checkClaim(ctx context.Context, key []byte, o *dedupe.ClaimOptions) (ms int64, err error) {
+	ms, err = dedupe.TTLMillis(o.TTL, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := o.Check(key); err != nil {
+		return 0, err
+	}
+	return ms, context.Cause(ctx)
 }
 
 // claim makes one attempt to claim, without waiting.
@@ -241,22 +247,29 @@ func (l *Ledger) Release(ctx context.Context, claim dedupe.Claim) error {
 func (l *Ledger) update(
 	ctx context.Context, op string, claim dedupe.Claim, change func(*Entry) error,
 ) error {
-	err := claim.Check(l.Identity)
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if err == nil {
-		l.Mu.Lock()
-		defer l.Mu.Unlock()
-		e := l.entry(claim.Key)
-		if e == nil || e.Fence != claim.Fence || e.Owner != claim.Owner {
-			err = dedupe.ErrFenced
-		} else {
-			err = change(e)
-		}
-	}
-	if err != nil {
+	if err := l.changeEntry(ctx, claim, change); err != nil {
 		return &dedupe.Error{Op: op, Err: err}
+	}
+	return nil
+}
+
+func (l *Ledger) changeEntry(
+	ctx context.Context, claim dedupe.Claim, change func(*Entry) error,
+) error {
+	if err := claim.Check(l.Identity); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	l.Mu.Lock()
+	defer l.Mu.Unlock()
+	e := l.entry(claim.Key)
+	if e == nil || e.Fence != claim.Fence || e.Owner != claim.Owner {
+		return dedupe.ErrFenced
+	}
+	if err := change(e); err != nil {
+		return err
 	}
 	l.wake()
 	return nil

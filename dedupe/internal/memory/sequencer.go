@@ -95,17 +95,17 @@ func checkNext(
 	ctx context.Context, owner string, stream, key, payloadHash []byte, ttl time.Duration,
 ) (ms int64, err error) {
 	ms, err = dedupe.TTLMillis(ttl, 0)
-	if err == nil {
-		err = check(ctx, stream)
+	if err != nil {
+		return 0, err
 	}
-	if err == nil {
-		err = dedupe.CheckKey(key)
+	if err := check(ctx, stream); err != nil {
+		return 0, err
 	}
-	if err == nil && len(payloadHash) > dedupe.MaxFingerprintSize {
-		err = dedupe.ErrFingerprintTooLarge
+	if err := dedupe.CheckKey(key); err != nil {
+		return 0, err
 	}
-	if err == nil {
-		err = dedupe.CheckOwner(owner)
+	if len(payloadHash) > dedupe.MaxFingerprintSize {
+		return 0, dedupe.ErrFingerprintTooLarge
 	}
-	return ms, err
+	return ms, dedupe.CheckOwner(owner)
 }

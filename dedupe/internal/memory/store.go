@@ -58,13 +58,7 @@ func (s *Store) PutIfAbsentAs(
 func (s *Store) put(
 	ctx context.Context, op, owner string, key []byte, ttl time.Duration,
 ) (inserted bool, err error) {
-	ms, err := dedupe.TTLMillis(ttl, 0)
-	if err == nil {
-		err = check(ctx, key)
-	}
-	if err == nil {
-		err = dedupe.CheckOwner(owner)
-	}
+	ms, err := checkPut(ctx, owner, key, ttl)
 	if err != nil {
 		return false, &dedupe.Error{Op: op, Err: err}
 	}
@@ -77,6 +71,20 @@ func (s *Store) put(
 	s.Records[string(key)] = StoreRecord{owner, s.Latest + ms}
 	sweep(s.Records, &s.sweepAt, func(r StoreRecord) bool { return s.Latest >= r.Expires })
 	return true, nil
+}
+
+// checkPut returns the TTL in ms, or what is wrong with a call of put.
+func checkPut(
+	ctx context.Context, owner string, key []byte, ttl time.Duration,
+) (ms int64, err error) {
+	ms, err = dedupe.TTLMillis(ttl, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := check(ctx, key); err != nil {
+		return 0, err
+	}
+	return ms, dedupe.CheckOwner(owner)
 }
 
 // Forget removes a key's record; see [dedupe.Store].

@@ -130,7 +130,7 @@ func TestTransportPassesAWebSocketOn(t *testing.T) {
 	<-left
 }
 
-func TestForwardPassesOnWhatIsNoWebSocketToo(t *testing.T) {
+func TestForwardPassesOrdinaryResponses(t *testing.T) {
 	if resp, body := get(t, durabletest.Worker(t), "/room?name=a"); resp.Status != 200 || body != "no socket" {
 		t.Errorf("%d %q", resp.Status, body)
 	}

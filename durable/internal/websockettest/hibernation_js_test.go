@@ -71,7 +71,7 @@ func TestMessagesComeBackUnchanged(t *testing.T) {
 	}
 }
 
-func TestAnUpgradedResponseKeepsItsHeadersThroughTheWorker(t *testing.T) {
+func TestUpgradedResponseKeepsItsHeaders(t *testing.T) {
 	_, resp, err := durabletest.Worker(t).DialWebSocket(t.Context(), "http://worker/room?name=a", nil)
 	if err != nil || resp.Status != 101 || resp.Header["X-Room"][0] != "here" {
 		t.Errorf("%+v, %v", resp, err)
@@ -325,19 +325,19 @@ func TestTheObjectHearsOfACloseAndAnswersIt(t *testing.T) {
 		for _, c := range []struct {
 			code   int
 			reason string
-			told   int
+			want   int
 		}{{1000, "", 1000}, {1001, "going", 1001}, {3000, "x", 3000}, {4999, strings.Repeat("r", 123), 4999}, {0, "", 1005}} {
 			conn := dial(t, room, "/")
 			ask(t, conn, "known")
 			if err := conn.Close(c.code, c.reason); err != nil {
 				t.Fatal(err)
 			}
-			wantClosed(t, conn, c.told, c.reason)
+			wantClosed(t, conn, c.want, c.reason)
 			if binding == "QUIET" {
 				continue
 			}
 			e := <-recordOf(t, room).events
-			if e.what != "close" || e.code != c.told || e.reason != c.reason || !e.clean {
+			if e.what != "close" || e.code != c.want || e.reason != c.reason || !e.clean {
 				t.Errorf("the object got %+v", e)
 			}
 			inside(t, room, func(context.Context, *durable.State) {
@@ -423,7 +423,7 @@ func TestSocketAndObjectOutliveAHandlerThatFails(t *testing.T) {
 	}
 }
 
-func TestMessagesAreHandledSideBySideWhereHandlersWait(t *testing.T) {
+func TestMessageHandlersRunConcurrently(t *testing.T) {
 	room := durabletest.New(t, "ROOM")
 	c := dial(t, room, "/")
 	send(t, c, "wait one")

@@ -25,7 +25,7 @@ func main() {
 	dodedupe.RegisterLedger("Ledger", nil)
 	dodedupe.RegisterLedger("Telling", &dodedupe.LedgerClassOptions{OnExpired: tell})
 	mountService()
-	http.HandleFunc("/told", serveTold)
+	http.HandleFunc("/reported", serveReported)
 	http.HandleFunc("/memory", serveMemory)
 	http.HandleFunc("/", serve)
 	durablehttp.Handle(http.DefaultServeMux)
@@ -38,26 +38,26 @@ func main() {
 // memory is shared by all requests, because one program serves them.
 var memory = struct {
 	sync.Mutex
-	claims  map[string]dedupe.Claim // acquired, but neither completed nor released yet
-	holders map[string]int
-	told    map[string]int // notices of dead holders, by key
-}{claims: map[string]dedupe.Claim{}, holders: map[string]int{}, told: map[string]int{}}
+	claims   map[string]dedupe.Claim // acquired, but neither completed nor released yet
+	holders  map[string]int
+	reported map[string]int // notices of dead holders, by key
+}{claims: map[string]dedupe.Claim{}, holders: map[string]int{}, reported: map[string]int{}}
 
 func tell(_ context.Context, _ *durable.Env, e dodedupe.Expired) error {
 	memory.Lock()
 	defer memory.Unlock()
-	memory.told[string(e.Key)]++
+	memory.reported[string(e.Key)]++
 	return nil
 }
 
-func serveTold(w http.ResponseWriter, _ *http.Request) {
+func serveReported(w http.ResponseWriter, _ *http.Request) {
 	memory.Lock()
 	defer memory.Unlock()
 	most := 0
-	for _, n := range memory.told {
+	for _, n := range memory.reported {
 		most = max(most, n)
 	}
-	json.NewEncoder(w).Encode(map[string]int{"keys": len(memory.told), "most": most})
+	json.NewEncoder(w).Encode(map[string]int{"keys": len(memory.reported), "most": most})
 }
 
 func serveMemory(w http.ResponseWriter, _ *http.Request) {

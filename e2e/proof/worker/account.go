@@ -46,20 +46,20 @@ func (a *account) perform(ctx context.Context, query []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var told answer
-	told.Status = a.within(ctx, q, &told)
-	return json.Marshal(told)
+	var out answer
+	out.Status = a.within(ctx, q, &out)
+	return json.Marshal(out)
 }
 
 var errRolledBack = errors.New("rolled back")
 
 // within performs an operation and an effect in the transaction that the query
 // asks for. It returns the status.
-func (a *account) within(ctx context.Context, q url.Values, told *answer) string {
+func (a *account) within(ctx context.Context, q url.Values, out *answer) string {
 	var inside error // error of the transaction's function
 	run := func() error {
 		if inside = a.effect(q); inside == nil {
-			inside = performOn(ctx, a.ledger, a.identity, q, told)
+			inside = performOn(ctx, a.ledger, a.identity, q, out)
 		}
 		if inside == nil && q.Has("rollback") {
 			inside = errRolledBack
@@ -73,7 +73,7 @@ func (a *account) within(ctx context.Context, q url.Values, told *answer) string
 	case "sync":
 		err = a.storage.TransactionSync(run)
 	default:
-		return status(a.performAlone(ctx, q, told))
+		return status(a.performAlone(ctx, q, out))
 	}
 	switch s := status(inside); {
 	case err == nil && inside == nil:
@@ -99,16 +99,16 @@ var errWork = errors.New("the work failed")
 
 // performAlone performs an operation without a transaction. Once makes its own
 // one.
-func (a *account) performAlone(ctx context.Context, q url.Values, told *answer) error {
+func (a *account) performAlone(ctx context.Context, q url.Values, out *answer) error {
 	if q.Get("op") != "once" {
-		return performOn(ctx, a.ledger, a.identity, q, told)
+		return performOn(ctx, a.ledger, a.identity, q, out)
 	}
 	opts := &dodedupe.OnceOptions{Fingerprint: []byte(q.Get("fingerprint")),
 		TTL: milliseconds(q, "ttl")}
 	result, replayed, err := a.ledger.Once(ctx, []byte(q.Get("key")), opts, func(
 		fence int64,
 	) ([]byte, error) {
-		told.Fence = fence
+		out.Fence = fence
 		err := a.effect(q)
 		if err == nil && q.Has("rollback") {
 			err = errWork
@@ -117,18 +117,18 @@ func (a *account) performAlone(ctx context.Context, q url.Values, told *answer) 
 	})
 	switch {
 	case errors.Is(err, dedupe.ErrInProgress):
-		told.Outcome, err = "in progress", nil
+		out.Outcome, err = "in progress", nil
 	case err != nil:
-		told.Fence = 0
+		out.Fence = 0
 	case replayed:
-		told.Outcome, told.Result = "replay", shown(result)
+		out.Outcome, out.Result = "replay", shown(result)
 	default:
-		told.Outcome = "acquired"
+		out.Outcome = "acquired"
 	}
 	return err
 }
 
-func performEmbedded(ctx context.Context, env *durable.Env, q url.Values, told *answer) error {
+func performEmbedded(ctx context.Context, env *durable.Env, q url.Values, out *answer) error {
 	stub := env.Object("ACCOUNT", "account-"+q.Get("key"))
 	defer stub.Release()
 	b, err := stub.Call(ctx, "perform", []byte(q.Encode()))
@@ -138,5 +138,5 @@ func performEmbedded(ctx context.Context, env *durable.Env, q url.Values, told *
 	case err != nil:
 		return dedupe.ErrUnknownOutcome
 	}
-	return json.Unmarshal(b, told)
+	return json.Unmarshal(b, out)
 }

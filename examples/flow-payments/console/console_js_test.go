@@ -217,13 +217,13 @@ func TestWritesAreFewHoweverManyReports(t *testing.T) {
 	if err := send(t, event{Op: "Next", Number: 1000}); err != nil {
 		t.Fatal(err)
 	}
-	told := readUntil(t, conn, 1000)
-	if most := writesAtOnce + 2 + int(time.Since(began)/writeInterval); told > most || told >= writesAtOnce+2+100 {
-		t.Errorf("the page got %d snapshots; at most %d are allowed in this time", told, most)
+	snapshots := readUntil(t, conn, 1000)
+	if most := writesAtOnce + 2 + int(time.Since(began)/writeInterval); snapshots > most || snapshots >= writesAtOnce+2+100 {
+		t.Errorf("the page got %d snapshots; at most %d are allowed in this time", snapshots, most)
 	}
 }
 
-func TestWhatIsShownHasBeenWritten(t *testing.T) {
+func TestShownSnapshotIsStored(t *testing.T) {
 	for range writesAtOnce + 1 { // the next write waits
 		if err := send(t, event{Op: "Next", Number: 1}); err != nil {
 			t.Fatal(err)
@@ -300,7 +300,7 @@ func readUntil(t *testing.T, conn *durable.Conn, sequence int64) (n int) {
 	}
 }
 
-func TestPagesAreToldAlsoAfterAnEvictionAndPingsDoNotWakeTheObject(t *testing.T) {
+func TestPagesGetSnapshotsAfterEviction(t *testing.T) {
 	conn := open(t)
 	if m, err := conn.Read(t.Context()); err != nil || !bytes.Contains(m.Data, []byte(`"since":0`)) {
 		t.Fatalf("the first message is %s, %v", m, err)

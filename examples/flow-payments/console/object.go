@@ -207,15 +207,16 @@ func (o *object) serve(w http.ResponseWriter, r *http.Request) {
 // which workerd answers without waking the object.
 func (o *object) accept(w http.ResponseWriter, r *http.Request, snapshot string) {
 	sockets, err := o.state.WebSockets("")
-	if err == nil && len(sockets) >= maxViewers {
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err.Error(), "")
+		return
+	}
+	if len(sockets) >= maxViewers {
 		fail(w, http.StatusServiceUnavailable,
 			"100 consoles are open, and no more are allowed", "close one")
 		return
 	}
-	if err == nil {
-		err = o.state.SetWebSocketAutoResponse("ping", "pong")
-	}
-	if err != nil {
+	if err := o.state.SetWebSocketAutoResponse("ping", "pong"); err != nil {
 		fail(w, http.StatusInternalServerError, err.Error(), "")
 		return
 	}

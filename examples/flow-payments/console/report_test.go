@@ -46,7 +46,7 @@ func TestEachEventIsSentOnceAndOneAtATime(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSentIsCountedAndNotRepeated(t *testing.T) {
+func TestUnsentEventsAreCounted(t *testing.T) {
 	q := newQueue()
 	var sent []report
 	send := func(err error) func(context.Context, report) error {

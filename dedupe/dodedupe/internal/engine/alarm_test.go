@@ -101,7 +101,7 @@ func TestAlarmWhoseStorageFailsBacksOff(t *testing.T) {
 // The platform gives up an alarm that has failed seven times. The next
 // operation sets it again: in a new instance at once, in the same instance when
 // the alarm is overdue.
-func TestWhateverComesNextSetsAnAlarmThatWasGivenUp(t *testing.T) {
+func TestNextOperationRestoresTheAlarm(t *testing.T) {
 	replay := func(s *fixture) { s.claim("b", 1000, 5000, dedupe.Replay) }
 	for name, c := range map[string]struct {
 		holds bool
@@ -185,10 +185,10 @@ func TestDuplicatesSetTheAlarmThatFailed(t *testing.T) {
 
 // Known mistake: an alarm that runs early by the object's clock is set to the
 // same time again. workerd loses such an alarm.
-func TestAlarmThatIsEarlyByTheObjectsClockIsSetForLater(t *testing.T) {
-	s, told := newFixture(t), &notices{}
+func TestEarlyAlarmIsSetForLater(t *testing.T) {
+	s, reported := newFixture(t), &notices{}
 	s.engine.Notify = func(_ context.Context, key string, _ *entry.Entry) error {
-		told.add(key)
+		reported.add(key)
 		return nil
 	}
 	now := s.engine.Clock()
@@ -200,11 +200,11 @@ func TestAlarmThatIsEarlyByTheObjectsClockIsSetForLater(t *testing.T) {
 	if err := s.engine.Alarm(section.WithScheduled(t.Context(), time.UnixMilli(at))); err != nil {
 		t.Error(err)
 	}
-	if told.count("k") != 0 || s.backend.Alarm != at+400 {
-		t.Errorf("%d notices; the alarm is at %d, want %d", told.count("k"), s.backend.Alarm, at+400)
+	if reported.count("k") != 0 || s.backend.Alarm != at+400 {
+		t.Errorf("%d notices; the alarm is at %d, want %d", reported.count("k"), s.backend.Alarm, at+400)
 	}
 	now, at = at, s.backend.Alarm
-	if err := s.engine.Alarm(section.WithScheduled(t.Context(), time.UnixMilli(at))); err != nil || told.count("k") != 1 {
-		t.Errorf("told %d times, %v", told.count("k"), err)
+	if err := s.engine.Alarm(section.WithScheduled(t.Context(), time.UnixMilli(at))); err != nil || reported.count("k") != 1 {
+		t.Errorf("reported %d times, %v", reported.count("k"), err)
 	}
 }

@@ -57,7 +57,7 @@ func TestErrorAfterAWriteIsNotDefinite(t *testing.T) {
 	}
 	for _, op := range []string{"earliest", "alarmAt", "setAlarm"} {
 		s := newFixture(t)
-		s.engine.Backend = undoneTable{s.backend, op}
+		s.engine.Backend = noEffectBackend{s.backend, op}
 		_, err := s.engine.Claim(t.Context(), "k", entry.Request{Owner: "a", Lease: 1000, TTL: 1000})
 		if err == nil || effect.Definite(err) || len(s.backend.Rows) != 1 {
 			t.Errorf("%s fails: %v, %d records", op, err, len(s.backend.Rows))
@@ -65,30 +65,30 @@ func TestErrorAfterAWriteIsNotDefinite(t *testing.T) {
 	}
 }
 
-// undoneTable has one failing operation, which reports that it changed nothing.
+// noEffectBackend has one failing operation, which reports that it changed nothing.
 // That is true for the operation, but not for the step it is part of.
-type undoneTable struct {
+type noEffectBackend struct {
 	*faulty.Backend
 	op string
 }
 
-func (u undoneTable) Earliest(now int64) (int64, bool, error) {
-	if u.op == "earliest" {
+func (b noEffectBackend) Earliest(now int64) (int64, bool, error) {
+	if b.op == "earliest" {
 		return entry.Never, false, effect.None(codec.ErrVersion)
 	}
-	return u.Backend.Earliest(now)
+	return b.Backend.Earliest(now)
 }
 
-func (u undoneTable) AlarmAt(ctx context.Context) (int64, error) {
-	if u.op == "alarmAt" {
+func (b noEffectBackend) AlarmAt(ctx context.Context) (int64, error) {
+	if b.op == "alarmAt" {
 		return 0, effect.None(codec.ErrVersion)
 	}
-	return u.Backend.AlarmAt(ctx)
+	return b.Backend.AlarmAt(ctx)
 }
 
-func (u undoneTable) SetAlarm(ctx context.Context, at int64) error {
-	if u.op == "setAlarm" {
+func (b noEffectBackend) SetAlarm(ctx context.Context, at int64) error {
+	if b.op == "setAlarm" {
 		return effect.None(codec.ErrVersion)
 	}
-	return u.Backend.SetAlarm(ctx, at)
+	return b.Backend.SetAlarm(ctx, at)
 }

@@ -57,18 +57,18 @@ var troubles = map[string]struct {
 // The function misbehaves for one key, whose lease ends first. The other
 // holders must be reported at once and the next alarm set. The alarm returns
 // the function's error, and the key is reported again.
-func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
+func TestFailingNoticeDoesNotDelayOthers(t *testing.T) {
 	for name, trouble := range troubles {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, told := newFixture(t), &notices{}
+				s, reported := newFixture(t), &notices{}
 				s.engine.Clock = func() int64 { return time.Now().UnixMilli() }
 				begin, end := time.Now(), make(chan struct{})
 				defer close(end)
 				var late time.Duration
 				s.engine.Notify = func(ctx context.Context, key string, _ *entry.Entry) error {
-					told.add(key)
-					if key == "poison" && told.count(key) == 1 {
+					reported.add(key)
+					if key == "poison" && reported.count(key) == 1 {
 						return trouble.do(ctx, end)
 					}
 					if key == "late" {
@@ -83,9 +83,9 @@ func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
 				s.want(s.engine.Extend(t.Context(), "late", h, 20_000), nil)
 				var errs []error
 				// The platform delivers one alarm after the other.
-				for told.count("late") == 0 || told.count("poison") < 2 {
+				for reported.count("late") == 0 || reported.count("poison") < 2 {
 					if s.backend.Alarm == 0 {
-						t.Fatalf("no alarm is set, notices: %q", told.keys)
+						t.Fatalf("no alarm is set, notices: %q", reported.keys)
 					}
 					time.Sleep(time.Until(time.UnixMilli(s.backend.Alarm)))
 					errs = append(errs, s.engine.Alarm(context.Background()))
@@ -93,8 +93,8 @@ func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
 				if err := errors.Join(errs...); !errors.Is(err, trouble.want) {
 					t.Errorf("the alarm's errors are %v, want %v", err, trouble.want)
 				}
-				if told.count("good") != 1 || told.count("late") != 1 || slices.Index(told.keys, "good") > 1 {
-					t.Errorf("told of %q", told.keys)
+				if reported.count("good") != 1 || reported.count("late") != 1 || slices.Index(reported.keys, "good") > 1 {
+					t.Errorf("reported %q", reported.keys)
 				}
 				if late < 20*time.Second || late > 22*time.Second {
 					t.Errorf("a holder whose lease ended after 20 s was reported after %v", late)
@@ -107,11 +107,11 @@ func TestTroubleWithOneHolderDoesNotDelayOthers(t *testing.T) {
 // The program crashes in a call of the function. The next program must report
 // the remaining holders at once.
 func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
-	s, told := newFixture(t), &notices{}
+	s, reported := newFixture(t), &notices{}
 	crash := make(chan struct{})
 	defer close(crash)
 	s.engine.Notify = func(_ context.Context, key string, _ *entry.Entry) error {
-		told.add(key)
+		reported.add(key)
 		if key == "poison" {
 			<-crash // never returns
 		}
@@ -121,7 +121,7 @@ func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
 	s.hold("good", "a", 1000)
 	s.now += 1000
 	go s.engine.Alarm(context.Background())
-	for told.count("poison") == 0 || told.count("good") == 0 {
+	for reported.count("poison") == 0 || reported.count("good") == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	after := s.engine
@@ -135,7 +135,7 @@ func TestCrashInAFunctionDoesNotDelayOthers(t *testing.T) {
 
 // Alarms that fail before they report a holder do not count: the holder is
 // still reported, however late.
-func TestHolderIsToldOfHoweverManyAlarmsFail(t *testing.T) {
+func TestHolderIsReportedAfterFailedAlarms(t *testing.T) {
 	for _, op := range []string{"setAlarm", "sweep", "put"} {
 		s := newFixture(t)
 		keys := s.notifying(func(string) error { return errBoom })

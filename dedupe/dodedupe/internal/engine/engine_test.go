@@ -111,7 +111,7 @@ func TestWrites(t *testing.T) {
 
 // Known mistake: a result is stored before its size is checked. The same holds
 // for lease, TTL and owner.
-func TestObjectRefusesWhatIsInvalidBeforeItWrites(t *testing.T) {
+func TestInvalidInputIsRefusedBeforeWrites(t *testing.T) {
 	s := newFixture(t)
 	a := s.claim("a", 1000, 5000, dedupe.Acquired)
 	before := slices.Clone(s.backend.Rows["k"].Record)
@@ -137,7 +137,7 @@ func TestObjectRefusesWhatIsInvalidBeforeItWrites(t *testing.T) {
 // Any operation of a claim and completion may fail, before or after it was
 // performed. If the error says that nothing was changed, that must be true. If
 // the same owner asks again, it gets the original result.
-func TestFaultsOfATableLeaveNoClaimThatNobodyKnows(t *testing.T) {
+func TestFaultsLeaveNoOrphanedClaim(t *testing.T) {
 	for n := range 4 {
 		for _, f := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
 			s := newFixture(t)

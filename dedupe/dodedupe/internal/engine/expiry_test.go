@@ -94,7 +94,7 @@ func (s *fixture) hold(key, owner string, lease int64) entry.Holder {
 
 func fineBy(string) error { return nil }
 
-func TestHolderIsToldOfOnceWhenItsLeaseIsOver(t *testing.T) {
+func TestHolderIsReportedOnce(t *testing.T) {
 	s := newFixture(t)
 	keys := s.notifying(fineBy)
 	s.hold("k", "a", 1000)
@@ -111,11 +111,11 @@ func TestHolderIsToldOfOnceWhenItsLeaseIsOver(t *testing.T) {
 		s.ring()
 	}
 	if !slices.Equal(*keys, []string{"k"}) {
-		t.Errorf("told of %q", *keys)
+		t.Errorf("reported: %q", *keys)
 	}
 }
 
-func TestHolderThatLivesIsNotToldOf(t *testing.T) {
+func TestLiveHolderIsNotReported(t *testing.T) {
 	for what, live := range map[string]func(s *fixture, h entry.Holder) error{
 		"completes": func(s *fixture, h entry.Holder) error { return s.engine.Complete(s.Context(), "k", h, nil) },
 		"releases":  func(s *fixture, h entry.Holder) error { return s.engine.Release(s.Context(), "k", h) },
@@ -142,7 +142,7 @@ func TestHolderThatLivesIsNotToldOf(t *testing.T) {
 	}
 }
 
-func TestLateHolderThatExtendsIsToldOfAgain(t *testing.T) {
+func TestLateExtendIsReportedAgain(t *testing.T) {
 	s := newFixture(t)
 	keys := s.notifying(fineBy)
 	h := s.hold("k", "a", 1000)
@@ -151,30 +151,30 @@ func TestLateHolderThatExtendsIsToldOfAgain(t *testing.T) {
 	s.want(s.engine.Extend(t.Context(), "k", h, 1000), nil)
 	s.ring()
 	if len(*keys) != 1 {
-		t.Errorf("told %d times", len(*keys))
+		t.Errorf("reported %d times", len(*keys))
 	}
 	s.now += 1000
 	s.ring()
 	if len(*keys) != 2 {
-		t.Errorf("told %d times", len(*keys))
+		t.Errorf("reported %d times", len(*keys))
 	}
 }
 
 // A function that fails is called again, less and less often, for an hour. The
 // alarm returns its error.
-func TestFailureIsToldOfAgainForAnHour(t *testing.T) {
+func TestFailedNoticeIsRepeatedForAnHour(t *testing.T) {
 	s, boom := newFixture(t), errors.New("boom")
 	var at []int64
 	keys := s.notifying(func(string) error { at = append(at, s.now-noon-1000); return boom })
 	s.hold("k", "a", 1000)
 	for range 100 {
 		s.now = max(s.now, s.backend.Alarm)
-		told := len(*keys)
+		before := len(*keys)
 		err := s.engine.Alarm(t.Context())
 		switch {
-		case len(*keys) == told && err != nil:
+		case len(*keys) == before && err != nil:
 			t.Fatal(err)
-		case len(*keys) == told: // the window has ended
+		case len(*keys) == before: // the window has ended
 			if last := at[len(at)-1]; last < noticePeriod || last > 2*noticePeriod || len(at) > 20 {
 				t.Errorf("notices after %d ms", at)
 			}
@@ -233,7 +233,7 @@ func TestAlarmThatFailsTwiceSaysBoth(t *testing.T) {
 }
 
 // An entry whose window ends with its lease is reported before it is removed.
-func TestHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
+func TestHolderIsReportedAfterItsWindow(t *testing.T) {
 	s, failure := newFixture(t), errors.New("fails")
 	keys := s.notifying(func(string) error { err := failure; failure = nil; return err })
 	s.claim("a", 1000, 10, dedupe.Acquired)
@@ -250,7 +250,7 @@ func TestHolderIsToldOfThoughItsWindowIsOver(t *testing.T) {
 }
 
 // A program without OnExpired removes entries that are due for a notice.
-func TestEntriesDueForANoticeThatNobodyWantsAreRemoved(t *testing.T) {
+func TestEntriesAreRemovedWithoutOnExpired(t *testing.T) {
 	s := newFixture(t)
 	s.notifying(fineBy)
 	s.claim("a", 1000, 2000, dedupe.Acquired)
@@ -278,7 +278,7 @@ func TestCorruptRecordDueForANoticeIsLeftAlone(t *testing.T) {
 }
 
 // A claim can be taken over while it is being reported. Then it is not changed.
-func TestClaimThatMovesOnWhileItIsToldOfIsNotTouched(t *testing.T) {
+func TestClaimTakenOverDuringItsNotice(t *testing.T) {
 	s := newFixture(t)
 	s.hold("k", "a", 1000)
 	var next entry.Holder

@@ -34,11 +34,11 @@ type machine struct {
 	open  map[claimed]bool
 	newer map[string]bool // keys whose records are of a newer version
 	// The highest time of the clock since the alarm was set.
-	soon int64
+	maxNow int64
 
-	mu      sync.Mutex
-	told    map[claimed]int
-	behaves func(key string) error // what the user's function does
+	mu       sync.Mutex
+	reported map[claimed]int
+	behaves  func(key string) error // what the user's function does
 }
 
 // claimed identifies a claim. Fences are per key.
@@ -56,7 +56,7 @@ type looked struct {
 func newMachine() *machine {
 	m := &machine{
 		now: noon, backend: faulty.NewBackend(), fences: map[string]int64{}, loose: map[string]bool{}, holders: map[string][]entry.Holder{}, results: map[claimed]string{},
-		open: map[claimed]bool{}, newer: map[string]bool{}, told: map[claimed]int{},
+		open: map[claimed]bool{}, newer: map[string]bool{}, reported: map[claimed]int{},
 	}
 	m.backend.Cleared = func() {
 		for key := range m.fences {
@@ -75,7 +75,7 @@ func (m *machine) restart() {
 
 func (m *machine) notify(_ context.Context, key string, e *entry.Entry) error {
 	m.mu.Lock()
-	m.told[claimed{key, e.Number}]++
+	m.reported[claimed{key, e.Number}]++
 	behaves := m.behaves
 	m.mu.Unlock()
 	if behaves == nil {
@@ -323,7 +323,7 @@ func (m *machine) ring(t *rapid.T) {
 		}
 		return errBoom
 	}
-	m.backend.Alarm, m.soon = 0, m.now
+	m.backend.Alarm, m.maxNow = 0, m.now
 	err := m.engine.Alarm(t.Context())
 	for _, known := range []error{errBoom, errPanic, errGoexit} {
 		if errors.Is(err, known) {
@@ -344,7 +344,7 @@ func (m *machine) evict(*rapid.T) { m.restart() }
 // clock lets time pass, stand still, or go back.
 func (m *machine) clock(t *rapid.T) {
 	m.now += rapid.Int64Range(-15, 25).Draw(t, "passes")
-	m.soon = max(m.soon, m.now)
+	m.maxNow = max(m.maxNow, m.now)
 }
 
 // jump makes the clock wrong or right again. A new instance may have the clock
@@ -352,7 +352,7 @@ func (m *machine) clock(t *rapid.T) {
 func (m *machine) jump(t *rapid.T) {
 	const hour = 3_600_000
 	m.now += rapid.SampledFrom([]int64{-40 * 24 * hour, -hour, -entry.ClockSlack - 1, -entry.ClockSlack / 2, -3, entry.ClockSlack / 2, entry.ClockSlack + 1, hour, 40 * 24 * hour}).Draw(t, "jumps")
-	m.soon = max(m.soon, m.now)
+	m.maxNow = max(m.maxNow, m.now)
 	if rapid.Bool().Draw(t, "in a new instance") {
 		m.restart()
 	}
@@ -379,11 +379,11 @@ func (m *machine) check(t *rapid.T) {
 		m.oneHolder(t, key, e)
 	}
 	for c := range m.open {
-		if _, ok := m.backend.Rows[c.key]; !ok && m.told[c] == 0 {
+		if _, ok := m.backend.Rows[c.key]; !ok && m.reported[c] == 0 {
 			t.Errorf("the holder of key %s with fence %d was lost and not reported", c.key, c.fence)
 		}
 	}
-	if !m.backend.IsArmed(max(m.soon, m.now) + firstBackOff) {
+	if !m.backend.IsArmed(max(m.maxNow, m.now) + firstBackOff) {
 		t.Errorf("alarm at %d: %s", m.backend.Alarm, m.backend.State())
 	}
 }

@@ -162,7 +162,7 @@ func (m *machine) version(t *rapid.T) {
 func (m *machine) alarmThatFails(t *rapid.T) {
 	for range rapid.IntRange(1, 8).Draw(t, "times") {
 		n := rapid.IntRange(0, 6).Draw(t, "the call that fails")
-		m.backend.Ops, m.backend.Alarm, m.soon = nil, 0, m.now
+		m.backend.Ops, m.backend.Alarm, m.maxNow = nil, 0, m.now
 		m.backend.Plan = faulty.At{N: n, Kind: faulty.PerformsThenFails}.Plan()
 		err := m.engine.Alarm(t.Context())
 		m.backend.Plan = nil
@@ -194,7 +194,7 @@ func (m *machine) end(t *rapid.T) {
 		}
 	}
 	for c := range m.open {
-		if m.told[c] == 0 {
+		if m.reported[c] == 0 {
 			t.Errorf("the holder of key %s with fence %d was lost and not reported", c.key, c.fence)
 		}
 	}

@@ -31,7 +31,7 @@ func TestWaitersLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-func TestObjectsRefuseToHaveMoreCallersWaitThanTheirLimit(t *testing.T) {
+func TestWaitersAreLimited(t *testing.T) {
 	s, other, room := newFixture(t), newFixture(t), budget.New(10)
 	s.engine.Waiters, other.engine.Waiters = room, room
 	other.engine.Tenant = func() (string, error) { return "another", nil }

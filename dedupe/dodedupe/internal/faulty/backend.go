@@ -182,9 +182,9 @@ func (b *Backend) State() string {
 	return strings.Join(all, "\n")
 }
 
-// IsArmed reports whether there is an alarm when the first record is due, or
-// soon if that time is past.
-func (b *Backend) IsArmed(soon int64) bool {
+// IsArmed reports whether there is an alarm when the first record is due, or at
+// latest if that time is past.
+func (b *Backend) IsArmed(latest int64) bool {
 	due := b.earliest()
-	return due >= entry.Never || b.Alarm != 0 && b.Alarm <= max(due, soon)
+	return due >= entry.Never || b.Alarm != 0 && b.Alarm <= max(due, latest)
 }

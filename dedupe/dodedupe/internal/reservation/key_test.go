@@ -212,7 +212,7 @@ func TestClockThatRunsBackwards(t *testing.T) {
 	})
 }
 
-func TestRecordOfAnotherVersionOrCorruptIsLeftUntouched(t *testing.T) {
+func TestUnreadableRecordIsNotChanged(t *testing.T) {
 	for _, c := range []struct {
 		stored []byte
 		want   error
@@ -403,7 +403,7 @@ func (s *ctxStorage) Clear(ctx context.Context) error {
 // Any operation of a claim may fail, before or after it was performed. If the
 // error says that nothing was changed, that must be true. Otherwise only the
 // same owner gets the key when it asks again.
-func TestFaultsOfStorageLeaveNoClaimThatNobodyKnows(t *testing.T) {
+func TestFaultsLeaveNoOrphanedClaim(t *testing.T) {
 	for n := range 3 {
 		for _, f := range []faulty.Fault{faulty.Fails, faulty.PerformsThenFails} {
 			t.Run(fmt.Sprintf("operation %d fault %d", n, f), func(t *testing.T) {
