@@ -222,7 +222,7 @@ func (s *stream) next() ([]byte, error) {
 	}
 	chunk, ok := result["value"].([]byte)
 	if !ok {
-		return nil, errors.New("durable: the body's stream is not one of bytes")
+		return nil, errors.New("durable: the body's stream is not a byte stream")
 	}
 	return chunk, nil
 }

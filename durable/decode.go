@@ -287,7 +287,7 @@ func (d *valueDecoder) entries(c *codec, m map[string]any, to reflect.Value) *va
 		to.SetMapIndex(key, element)
 	}
 	if before == 0 && to.Len() < len(m) {
-		return refused("two properties are one key of Go's " + c.t.String())
+		return refused("two properties have the same key in Go's " + c.t.String())
 	}
 	d.depth--
 	return nil

@@ -122,7 +122,7 @@ func checkTime(t time.Time) *valueErr {
 		return refused(fineTime)
 	}
 	if ms := t.UnixMilli(); ms > maxDate || ms < -maxDate {
-		return refused("a time that a JavaScript Date cannot be")
+		return refused("a time that a JavaScript Date cannot represent")
 	}
 	return nil
 }
@@ -241,7 +241,8 @@ func (e *valueEncoder) entries(c *codec, v reflect.Value) (any, *valueErr) {
 			return nil, err.at(keyStep)
 		}
 		if _, isTaken := m[k]; isTaken {
-			return nil, refused("two keys of Go's " + c.t.String() + " are one as text").at(keyStep)
+			return nil, refused("two keys of Go's " + c.t.String() +
+				" have the same text").at(keyStep)
 		}
 		if m[k], err = e.value(c.elem, it.Value()); err != nil {
 			return nil, err.at(keyStep)

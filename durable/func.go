@@ -34,7 +34,7 @@ func Func[T any](name string, fn any) RPCMethod[T] {
 
 func checkFunc[T any](f reflect.Value) error {
 	if f.Kind() != reflect.Func {
-		return errors.New("is no function")
+		return errors.New("is not a function")
 	}
 	t := f.Type()
 	switch {

@@ -130,8 +130,8 @@ func (c *Cursor) fieldsOf(t reflect.Type) ([][]int, error) {
 				strconv.Quote(column))
 		}
 		if taken[field.Name] {
-			return nil, refusal("durable: two columns are for field " + field.Name + " of " +
-				t.String() + "; hint: name them apart with AS")
+			return nil, refusal("durable: two columns match field " + field.Name + " of " +
+				t.String() + "; hint: give them different names with AS")
 		}
 		taken[field.Name] = true
 		f.index[i] = field.Index

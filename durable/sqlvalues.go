@@ -26,22 +26,22 @@ func (refusal) Unwrap() error   { return ErrValue }
 
 const (
 	errNaN  refusal = "durable: SQLite would store NaN as NULL"
-	errYear refusal = "durable: a time before the year 0 or after 9999 has no text that " +
-		"SQLite knows"
-	errUint      refusal = "durable: the integer is beyond int64, the largest that SQLite has"
+	errYear refusal = "durable: SQLite has no text for a time before the year 0 " +
+		"or after 9999"
+	errUint      refusal = "durable: the integer does not fit SQLite's INTEGER, an int64"
 	errUTF8      refusal = "durable: text that is not UTF-8 cannot be bound; hint: bind a []byte"
 	errQueryUTF8 refusal = "durable: the SQL is not UTF-8"
 	errQueryNUL  refusal = "durable: SQLite ends a statement at a NUL byte; " +
-		"hint: bind text that has one as an argument"
+		"hint: bind text with a NUL byte as an argument"
 
 	errParametersBefore refusal = "durable: only the last statement can have parameters; " +
-		"hint: run the others by themselves"
+		"hint: run the other statements separately"
 
 	errNoParameters refusal = "durable: a query without a statement has no parameters, " +
 		"but there are arguments"
 
 	errParameter refusal = "durable: a Go value of this type cannot be a SQL parameter; " +
-		"see durable.SQL.Exec for those that can"
+		"see durable.SQL.Exec for the supported types"
 
 	errValuer refusal = "durable: a type with methods may be a driver.Valuer, which durable " +
 		"calls only where durablesql is linked; hint: convert it, " +
@@ -53,8 +53,8 @@ const (
 		"if it is an INTEGER it has arrived inexact: " +
 		"select CAST(… AS TEXT) to scan it into an integer, or scan into a float64"
 	errTime        refusal = "the text is not a time"
-	errDestination refusal = "Scan knows no destinations of this type; " +
-		"see durable.Cursor.Scan for those it knows"
+	errDestination refusal = "Scan has no conversion to this type; " +
+		"see durable.Cursor.Scan for the supported types"
 )
 
 var errNoRow = errors.New("durable: there is no row to scan; call Next first")

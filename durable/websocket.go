@@ -50,7 +50,7 @@ func (m Message) js() (any, error) {
 	return string(m.Data), nil
 }
 
-var errNotUTF8 = wrappedError("durable: a message of text is not valid UTF-8; send bytes", ErrValue)
+var errNotUTF8 = wrappedError("durable: a text message is not valid UTF-8; send bytes", ErrValue)
 
 // WebSocket is one end of a WebSocket connection. It comes from
 // [NewWebSocketPair] or a [Response]. Then do one of three things with it: call

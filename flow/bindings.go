@@ -119,7 +119,7 @@ func Resource[T any](
 	i, _ := ctx.Value(invocationKey{}).(*invocation)
 	if i == nil || !slices.Contains(i.node.Requires, capability) {
 		return resource, fmt.Errorf("%w: %q is not required"+
-			"\nhint: add it to what the node requires",
+			"\nhint: add it to requires of the node",
 			ErrResource, short(capability))
 	}
 	resource, ok := i.bindings[capability].(T)

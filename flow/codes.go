@@ -56,16 +56,16 @@ type kind struct{ meaning, hint string }
 
 var kinds = map[Code]kind{
 	CodeCycle: {
-		"nodes lead in a circle",
-		"remove one of the edges; a flow ends",
+		"the edges form a cycle",
+		"remove one of the edges",
 	},
 	CodeUnknownNode: {
-		"an edge names a node that is not there",
+		"an edge names a node that does not exist",
 		"add the node, or correct the name",
 	},
 	CodeDuplicateEdge: {
-		"an edge is there twice",
-		"remove one; for several outputs put out an object",
+		"an edge occurs twice",
+		"remove one; for several outputs, return an object",
 	},
 	CodeScopeWithoutKey: {
 		"a scope, a fingerprint or a TTL without an idempotency key",
@@ -76,11 +76,11 @@ var kinds = map[Code]kind{
 		"add a node",
 	},
 	CodeUnreachable: {
-		"a node that the entry does not lead to",
-		"lead an edge to it, or remove it",
+		"a node that cannot be reached from the entry",
+		"add an edge to it, or remove it",
 	},
 	CodeDuplicateNode: {
-		"two nodes of one name",
+		"two nodes with the same name",
 		"rename one",
 	},
 	CodeInvalidName: {
@@ -92,8 +92,8 @@ var kinds = map[Code]kind{
 		"a node runs once for all of its inputs: give its edges the same delivery",
 	},
 	CodeUnknownValue: {
-		"effects, a determinism, a delivery or a hint that is not known",
-		"see docs/spec/capabilities-and-binding.md for those that are",
+		"unknown effects, determinism, delivery or hint",
+		"docs/spec/capabilities-and-binding.md lists the known values",
 	},
 	CodeInvalidKey: {
 		"an idempotency key or a fingerprint that is not a JSON pointer, " +
@@ -109,12 +109,12 @@ var kinds = map[Code]kind{
 		"split the flow",
 	},
 	CodeUnusedKey: {
-		"an idempotency key on a node that nobody claims",
-		"lead an exactly-once or at-most-once edge to the node, or remove its idempotency",
+		"an idempotency key on a node that is never claimed",
+		"add an exactly-once or at-most-once edge to the node, or remove its idempotency",
 	},
 	CodeExactNoDedupe: {
 		"the target of an exactly-once edge does not require dedupe",
-		"add \"dedupe\" to what the target requires, and bind a ledger",
+		"add \"dedupe\" to the target's requires, and bind a ledger",
 	},
 	CodeExactNoKey: {
 		"the target of an exactly-once edge has no idempotency key",
@@ -122,11 +122,11 @@ var kinds = map[Code]kind{
 	},
 	CodeExactShortTTL: {
 		"the target of an exactly-once edge has no TTL, or one below 300,000 ms",
-		"set ttl_ms to how long senders repeat themselves",
+		"set ttl_ms to the time for which senders repeat messages",
 	},
 	CodeMostNoDedupe: {
 		"the target of an at-most-once edge does not require dedupe",
-		"add \"dedupe\" to what the target requires, and bind a ledger",
+		"add \"dedupe\" to the target's requires, and bind a ledger",
 	},
 	CodeMostNoKey: {
 		"the target of an at-most-once edge has no idempotency key",
@@ -134,22 +134,22 @@ var kinds = map[Code]kind{
 	},
 	CodeMostShortTTL: {
 		"the target of an at-most-once edge has no TTL, or one below 300,000 ms",
-		"set ttl_ms to how long senders repeat themselves",
+		"set ttl_ms to the time for which senders repeat messages",
 	},
 	CodeNotRepeated: {
-		"an exactly-once target behind an at-most-once one, where no repetition gets",
+		"an exactly-once target behind an at-most-once one, which no repetition reaches",
 		"deliver to both exactly once, or to both at most once",
 	},
 	CodeEffectConflict: {
-		"a hint or the handler says that a node does more than its effects",
+		"a hint or the handler declares more effects than the node",
 		"declare the effects that the code has, or change the code",
 	},
 	CodeDetConflict: {
-		"a hint or the handler says that a node is less deterministic than declared",
+		"a hint or the handler declares less determinism than the node",
 		"declare the determinism that the code has, or change the code",
 	},
 	CodeUnrepeatableInput: {
-		"an exactly-once target whose input may differ when a sender repeats itself",
+		"an exactly-once target whose input may differ when a sender repeats a message",
 		"make that node stable, or deliver to it exactly once, too",
 	},
 	CodeNoHandler: {
@@ -166,7 +166,7 @@ var kinds = map[Code]kind{
 	},
 	CodeNotBound: {
 		"a required capability is not bound",
-		"bind it where the bindings are made; in a Worker check its wrangler config",
+		"add it to the bindings; in a Worker, check the wrangler config",
 	},
 	CodeWrongType: {
 		"a capability is bound to something of another type",

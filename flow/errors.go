@@ -9,7 +9,7 @@ import (
 // causes of contexts.
 var (
 	// ErrInput: the input is not JSON, or does not fit the node.
-	ErrInput = errors.New("the input is not what the node takes")
+	ErrInput = errors.New("the input is not valid for the node")
 	// ErrNoKey: the input has no idempotency key: at the node's pointer
 	// there is no string or number, or an empty string.
 	ErrNoKey = errors.New("the input has no idempotency key")
@@ -22,7 +22,7 @@ var (
 	ErrOutput = errors.New("the output cannot be kept")
 	// ErrResource: the handler's node does not require the capability, or
 	// the capability is bound to another type.
-	ErrResource = errors.New("the capability is not the node's")
+	ErrResource = errors.New("the node cannot use the capability")
 
 	errNotJSON = errors.New("not JSON")
 )

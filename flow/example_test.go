@@ -70,5 +70,5 @@ func ExampleFlow_Validate() {
 	// exactly_once_without_key node "charge" edge "validate" -> "charge": exactly-once delivery needs an idempotency key
 	//   hint: give it one, a JSON pointer into its input such as "/id"
 	// exactly_once_short_ttl node "charge" edge "validate" -> "charge": exactly-once delivery needs a TTL of 300000 ms or more
-	//   hint: set ttl_ms to how long senders repeat themselves
+	//   hint: set ttl_ms to the time for which senders repeat messages
 }

@@ -13,7 +13,7 @@ import (
 
 // ErrSealed: the stored value is sealed, and no [Keys] are bound. With keys
 // that cannot open it the error is the [Sealer]'s own.
-var ErrSealed = errors.New("what is stored is sealed\n" +
+var ErrSealed = errors.New("the stored text is sealed\n" +
 	"hint: bind the keys that sealed it")
 
 // What a key's result begins with.
@@ -105,7 +105,7 @@ func (o *outputs) decode(ctx context.Context, result []byte) (json.RawMessage, e
 // restore makes the output of what was kept in place of it.
 func (o *outputs) restore(ctx context.Context, kept json.RawMessage) (json.RawMessage, error) {
 	if o.handler.Restore == nil {
-		return nil, fmt.Errorf("%w: it was kept out, and its handler has no Restore", ErrOutput)
+		return nil, fmt.Errorf("%w: the handler has no Restore for the stored value of Keep", ErrOutput)
 	}
 	ctx = context.WithValue(ctx, invocationKey{}, &invocation{o.node, o.bindings, Claim{}})
 	out, err := o.handler.Restore(ctx, kept)

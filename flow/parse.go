@@ -33,7 +33,7 @@ func Parse(text []byte) (*Flow, error) {
 		return nil, errors.New("flow: the JSON form: something follows the flow")
 	}
 	if f == nil {
-		return nil, errors.New("flow: the JSON form: null is no flow")
+		return nil, errors.New("flow: the JSON form: null is not a flow")
 	}
 	return f, nil
 }

@@ -138,13 +138,16 @@ func checkHandlers(f *Flow, handlers map[string]Handler) []Finding {
 			v.add(CodeNoHandler, n.Name, nil, "there is no handler for the node")
 		}
 		if (h.Keep == nil) != (h.Restore == nil) {
-			v.add(CodeIncompleteRecovery, n.Name, nil, "the handler has one of Keep and Restore")
+			v.add(CodeIncompleteRecovery, n.Name, nil,
+				"the handler has only one of Keep and Restore")
 		}
 		if h.Effects != "" && h.Effects.rank() < 0 {
-			v.add(CodeUnknownValue, n.Name, nil, "the handler declares what is not known")
+			v.add(CodeUnknownValue, n.Name, nil, "the handler declares unknown effects, %q",
+				h.Effects)
 		}
 		if h.Determinism != "" && h.Determinism.rank() < 0 {
-			v.add(CodeUnknownValue, n.Name, nil, "the handler declares what is not known")
+			v.add(CodeUnknownValue, n.Name, nil, "the handler declares an unknown determinism, %q",
+				h.Determinism)
 		}
 		v.findings = append(v.findings, n.conflicts("its handler", h.Effects, h.Determinism)...)
 	}

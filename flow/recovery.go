@@ -62,9 +62,9 @@ type DeadLetter struct {
 	Err error
 }
 
-// ErrTooLarge: the input is larger than what is stored for recovery
+// ErrTooLarge: the input is too large to be stored for recovery
 // ([Recovery.MaxInput]). Nothing was done.
-var ErrTooLarge = errors.New("the input is larger than what is stored for recovery")
+var ErrTooLarge = errors.New("the input is too large to be stored for recovery")
 
 // Sealer encrypts what is stored of runs: the inputs that a [Recovery] stores,
 // and the outputs of nodes that run exactly once. Package flowseal has a
@@ -144,7 +144,7 @@ func (r *Recovery) check(v *validator) {
 	case r.DeadLetter == nil:
 		v.add(CodeIncompleteRecovery, "", nil, "Recovery has no DeadLetter")
 	case (r.Keep == nil) != (r.Restore == nil):
-		v.add(CodeIncompleteRecovery, "", nil, "Recovery has one of Keep and Restore")
+		v.add(CodeIncompleteRecovery, "", nil, "Recovery has only one of Keep and Restore")
 	}
 }
 

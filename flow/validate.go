@@ -58,7 +58,7 @@ func short(s string) string {
 // node checks a node alone.
 func (v *validator) node(n *Node) {
 	if v.nodes[n.Name] != nil {
-		v.add(CodeDuplicateNode, n.Name, nil, "there is another node of that name")
+		v.add(CodeDuplicateNode, n.Name, nil, "another node has this name")
 	} else {
 		v.nodes[n.Name] = n
 	}
@@ -105,11 +105,11 @@ func (v *validator) hint(n *Node, hint string) {
 func (n *Node) conflicts(who string, effects Effects, determinism Determinism) []Finding {
 	var v validator
 	if n.Effects.rank() >= 0 && effects.rank() > n.Effects.rank() {
-		v.add(CodeEffectConflict, n.Name, nil, "the node is declared %s, and %s says %s",
+		v.add(CodeEffectConflict, n.Name, nil, "the node declares %s, but %s declares %s",
 			n.Effects, who, effects)
 	}
 	if n.Determinism.rank() >= 0 && determinism.rank() > n.Determinism.rank() {
-		v.add(CodeDetConflict, n.Name, nil, "the node is declared %s, and %s says %s",
+		v.add(CodeDetConflict, n.Name, nil, "the node declares %s, but %s declares %s",
 			n.Determinism, who, determinism)
 	}
 	return v.findings
@@ -158,7 +158,7 @@ func (v *validator) edges() {
 			}
 		}
 		if seen[[2]string{e.From, e.To}] {
-			v.add(CodeDuplicateEdge, "", e, "the edge is there more than once")
+			v.add(CodeDuplicateEdge, "", e, "the edge occurs more than once")
 			continue
 		}
 		seen[[2]string{e.From, e.To}] = true

@@ -26,7 +26,7 @@ func parseKey(values []string) (string, *problem.Problem) {
 			"This request needs the header Idempotency-Key.")
 	case 1:
 	default:
-		return "", keyProblem(keyInvalid, "The header Idempotency-Key is there more than once.")
+		return "", keyProblem(keyInvalid, "The request has more than one header Idempotency-Key.")
 	}
 	value := strings.Trim(values[0], " \t")
 	key, ok := value, isBare(value)

@@ -44,12 +44,12 @@ func Idempotent(
 	}
 	if ledger == nil {
 		panic("dedupehttp: Idempotent: there is no ledger" +
-			"\nhint: dedupehttp.Fixed(ledger) makes a LedgerFunc of one")
+			"\nhint: dedupehttp.Fixed(ledger) returns a LedgerFunc")
 	}
 	if scope == nil {
 		panic("dedupehttp: Idempotent: there is no scope\n" +
-			"hint: return what identifies the tenant, so that tenants do not get each other's " +
-			"responses; a constant if there is one only")
+			"hint: return an id of the tenant, so that tenants do not get each other's " +
+			"responses; with only one tenant, return a constant")
 	}
 	return func(next http.Handler) http.Handler { return &middleware{next, ledger, scope, o} }
 }
@@ -102,7 +102,7 @@ func (m *middleware) prepare(
 	if err != nil || scope == "" {
 		return e, &problem.Problem{
 			Status: http.StatusForbidden, Code: "scope_unknown",
-			Detail: "It is not known whose Idempotency-Key this is.",
+			Detail: "The sender of this Idempotency-Key is unknown.",
 			Hint:   "authenticate the request",
 		}
 	}

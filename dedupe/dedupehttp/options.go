@@ -90,7 +90,7 @@ func (o *Options) complete() string {
 	o.Methods = slices.Clone(o.Methods)
 	for i, method := range o.Methods {
 		if !isHeaderName(method) { // both are tokens
-			return "Methods has what is not a method"
+			return "Methods has an entry that is not an HTTP method"
 		}
 		o.Methods[i] = strings.ToUpper(method)
 	}

@@ -39,14 +39,15 @@ var (
 	}
 	noRoom = problem.Problem{
 		Status: http.StatusServiceUnavailable, Code: "overloaded", RetryAfter: minRetryAfter,
-		Detail: "More requests are in flight than there is memory for. " +
+		Detail: "The server has no memory for another request. " +
 			"The operation was not carried out by this request.",
 		Hint: "send the request again, later, with the same key",
 	}
 	timedOut = problem.Problem{
 		Status: http.StatusServiceUnavailable, Code: "timed_out", RetryAfter: minRetryAfter,
-		Detail: "The operation takes longer than a request may. It is still in progress.",
-		Hint:   "send the request again, with the same key, to get its response",
+		Detail: "The operation takes longer than the time limit of a request. " +
+			"It is still in progress.",
+		Hint: "send the request again, with the same key, to get its response",
 	}
 	takenOver = problem.Problem{
 		Status: http.StatusServiceUnavailable, Code: "taken_over", RetryAfter: minRetryAfter,

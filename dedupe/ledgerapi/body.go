@@ -108,7 +108,7 @@ func (op *operation) read(
 	case errors.As(err, &large):
 		return apiValues{}, refusal{code: "request_too_large"}
 	case err != nil:
-		return apiValues{}, malformed("the body did not arrive whole", "send it again")
+		return apiValues{}, malformed("the body did not arrive in full", "send it again")
 	}
 	return decodeBody(body, op.fields)
 }
@@ -119,8 +119,8 @@ func (op *operation) read(
 func decodeBody(body []byte, fields []apiField) (apiValues, error) {
 	v := apiValues{map[string][]byte{}, map[string]string{}, map[string]int64{}}
 	if json.Valid(body) && !jsontext.IsUnicode(body) {
-		return v, malformed("a text in the body is not Unicode",
-			"bytes have to be UTF-8, and an escape no half of a surrogate pair")
+		return v, malformed("a string in the body is not Unicode",
+			"send UTF-8, without escapes of half a surrogate pair")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -135,11 +135,11 @@ func decodeBody(body []byte, fields []apiField) (apiValues, error) {
 		}
 		f, ok := fieldNamed(fields, name)
 		if !ok {
-			return v, malformed("the body has a field that this request does not have",
-				"its fields are "+fieldNames(fields))
+			return v, malformed("the body has an unknown field",
+				"the fields of this request are "+fieldNames(fields))
 		}
 		if seen[f.name] {
-			return v, malformed(f.name+" is there twice", "")
+			return v, malformed(f.name+" occurs twice", "")
 		}
 		seen[f.name] = true
 		value, err := d.Token()
@@ -158,7 +158,8 @@ func decodeBody(body []byte, fields []apiField) (apiValues, error) {
 	}
 	for _, f := range fields {
 		if !f.optional && !seen[f.name] {
-			return v, malformed(f.name+" is missing", "the body's fields are "+fieldNames(fields))
+			return v, malformed(f.name+" is missing",
+				"the fields of this request are "+fieldNames(fields))
 		}
 	}
 	return v, nil
@@ -205,7 +206,7 @@ func (v *apiValues) set(f apiField, value json.Token) error {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if !isText || err != nil || strconv.FormatInt(n, 10) != text {
 			return malformed(f.name+" is not a 64-bit integer in decimal digits, as a string",
-				"send it as it was received")
+				"send the value that you received")
 		}
 		v.number[f.name] = n
 	case kindMillis:

@@ -104,10 +104,10 @@ func NewClient(baseURL, token string, opts *ClientOptions) (*Client, error) {
 			"\nhint: it may have a port and a path, but no user, query or fragment")
 	case u.Scheme == "http" && opts.HTTPClient == nil && !isLoopback(u.Hostname()):
 		return nil, errors.New("ledgerapi: the base URL is http, " +
-			"and the token would be readable on its way" +
-			"\nhint: use https, or an HTTPClient that protects it otherwise")
+			"so others could read the token" +
+			"\nhint: use https, or an HTTPClient that protects the token in another way")
 	case !isToken(token):
-		const hint = "it is what follows tenant: in the server's secret"
+		const hint = "use the part after \"tenant:\" in the server's secret"
 		return nil, fmt.Errorf("ledgerapi: the token is not %d to %d letters, digits or \"-_.~+/\""+
 			"\nhint: %s", MinTokenSize, MaxTokenSize, hint)
 	}
@@ -216,7 +216,7 @@ func (c *Client) claim(
 			claim.Outcome, claim.RetryAfter = dedupe.InProgress,
 				time.Duration(a.RetryAfterMS)*time.Millisecond
 		default:
-			return errors.New("an outcome that is none")
+			return errors.New("the claim's outcome is invalid")
 		}
 		return nil
 	})
@@ -313,7 +313,7 @@ func done(answer []byte) error {
 		return err
 	}
 	if !a.Done {
-		return errors.New("not done")
+		return errors.New("the field done is not true")
 	}
 	return nil
 }
@@ -429,7 +429,7 @@ func (s clientSequencer) next(
 			return err
 		}
 		if a.N <= 0 {
-			return errors.New("a number that is none")
+			return errors.New("the sequence number is invalid")
 		}
 		return nil
 	})
@@ -482,7 +482,7 @@ func (s clientStore) put(
 			return err
 		}
 		if a.Inserted == nil {
-			return errors.New("no inserted")
+			return errors.New("the field inserted is missing")
 		}
 		return nil
 	})

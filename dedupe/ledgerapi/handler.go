@@ -61,7 +61,7 @@ var OpenAPI []byte
 func NewHandler(api API) http.Handler {
 	if api.Tokens == nil {
 		panic("ledgerapi: API.Tokens is nil" +
-			"\nhint: nothing can be served without tokens; see ParseTokens")
+			"\nhint: a server needs tokens; see ParseTokens")
 	}
 	if api.Log == nil {
 		api.Log = slog.Default()
@@ -309,7 +309,7 @@ func (c *apiCall) forgetClaim(ctx context.Context) (any, error) {
 
 func emptyOwner() error {
 	return malformed("owner is empty",
-		"make a random one for each call, and repeat it when its answer is lost")
+		"use a random owner for each call; send the same owner when you repeat the call")
 }
 
 func (c *apiCall) next(ctx context.Context) (any, error) {

@@ -156,8 +156,9 @@ func (c *Client) attempt(
 		err = read(answer)
 	}
 	if err != nil {
-		return &attemptError{err: fmt.Errorf("%s answers what is not understood: %w"+
-			"\nhint: is it a ledger of this version?", c.base, err), unknown: true, again: true}
+		return &attemptError{err: fmt.Errorf("%s sent an invalid response: %w"+
+			"\nhint: check that the base URL is a ledger of this version", c.base, err),
+			unknown: true, again: true}
 	}
 	return nil
 }
@@ -208,20 +209,20 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 				unknown: unknown, again: unknown}
 		default:
 			internal := known.code == codeInternal
-			return &attemptError{err: fmt.Errorf("%s answers %d %s\nhint: %s", c.base, status,
+			return &attemptError{err: fmt.Errorf("%s answered %d %s\nhint: %s", c.base, status,
 				known.code, known.hint), unknown: internal, again: internal}
 		}
 	}
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return &attemptError{err: c.serverError(ErrUnauthorized,
-			"who refuses it may be in front of the ledger")}
+			"a proxy in front of the ledger may have refused the request")}
 	case 300 <= status && status < 400:
-		return &attemptError{err: fmt.Errorf("%s answers %d, a redirect, which is not followed"+
-			"\nhint: is the base URL right?", c.base, status), unknown: true}
+		return &attemptError{err: fmt.Errorf("%s answered %d; redirects are not followed"+
+			"\nhint: check the base URL", c.base, status), unknown: true}
 	}
-	err := fmt.Errorf("%s answers %d without a code of the ledger"+
-		"\nhint: is the base URL right? What is in front of the ledger may have answered",
+	err := fmt.Errorf("%s answered %d without an error code of the ledger"+
+		"\nhint: check the base URL; a proxy in front of the ledger may have answered",
 		c.base, status)
 	return &attemptError{err: err, unknown: true, again: status >= 500}
 }
@@ -231,7 +232,7 @@ func (c *Client) refused(resp *http.Response) *attemptError {
 func (c *Client) serverError(err error, hint string) error {
 	switch err {
 	case ErrUnauthorized, ErrNoTokens, ErrUnavailable:
-		return fmt.Errorf("%w by %s\nhint: %s", err, c.base, hint)
+		return fmt.Errorf("%s: %w\nhint: %s", c.base, err, hint)
 	}
 	return err
 }

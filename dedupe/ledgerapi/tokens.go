@@ -94,7 +94,7 @@ func parseTokens(secret string) (*Tokens, error) {
 		wrong := ""
 		switch {
 		case n > MaxTokens:
-			wrong = fmt.Sprintf("is one more than the %d that there may be", MaxTokens)
+			wrong = fmt.Sprintf("exceeds the limit of %d tokens", MaxTokens)
 		case !isTenant(tenant):
 			wrong = fmt.Sprintf(`does not begin with a tenant's name, 1 to %d letters, digits or "-_.", and a colon`, MaxTenantSize)
 		case !isToken(token):

@@ -316,7 +316,8 @@ func (w *responseWriter) response() (*durable.Response, error) {
 	}
 	resp := &durable.Response{Status: w.status, Header: w.sent}
 	if w.status >= 600 {
-		println("durablehttp: status", w.status, "goes out as 500: Workers send none beyond 599")
+		println("durablehttp: status", w.status,
+			"is sent as 500: Workers cannot send a status above 599")
 		resp.Status = http.StatusInternalServerError
 	}
 	switch {

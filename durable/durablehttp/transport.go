@@ -90,7 +90,7 @@ func (t transport) request(r *http.Request) (*durable.Request, error) {
 	if r.Host != "" && r.Host != r.URL.Host {
 		if !t.takesHost {
 			return nil, fmt.Errorf("durablehttp: %w: Request.Host is %q and the URL's host %q: "+
-				"fetch sends that of the URL", http.ErrNotSupported, r.Host, r.URL.Host)
+				"fetch sends the URL's host", http.ErrNotSupported, r.Host, r.URL.Host)
 		}
 		target.Host = r.Host
 	}

@@ -81,8 +81,8 @@ func upgrade(
 var (
 	errBegun   = errors.New("durablehttp: the response has begun")
 	errForeign = errors.New(
-		"durablehttp: the ResponseWriter is not one of this package, " +
-			"nor does its Unwrap method lead to one")
+		"durablehttp: the ResponseWriter is not from this package, " +
+			"and its Unwrap method does not lead to one that is")
 )
 
 // writerOf finds this package's writer under those of middleware, as

@@ -23,8 +23,8 @@ var (
 	// ErrMigrationChanged: the text of a migration that the object has run
 	// was changed.
 	ErrMigrationChanged = errors.New("durablesql: a migration was changed " +
-		"after the object had it; " +
-		"hint: restore it, and write another migration")
+		"after the object had run it; " +
+		"hint: restore it, and put the change into a new migration")
 	// ErrMigrationOrder: a new migration has a lower number than one that
 	// the object has run.
 	ErrMigrationOrder = errors.New("durablesql: a new migration comes " +
@@ -172,7 +172,7 @@ func readMigrations(files fs.FS) ([]migration, error) {
 	}
 	if len(names) == 0 {
 		return nil, &migrationError{"*.sql",
-			refuseFile("there is no such file; hint: fs.Sub for the files of a folder")}
+			refuseFile("there is no such file; hint: use fs.Sub for the files of a folder")}
 	}
 	var list []migration
 	for _, name := range names {
@@ -190,7 +190,7 @@ func readMigrations(files fs.FS) ([]migration, error) {
 	for i := 1; i < len(list); i++ {
 		if list[i].Version == list[i-1].Version {
 			return nil, &migrationError{list[i].Name,
-				refuseFile("it has the number of " + list[i-1].Name)}
+				refuseFile("it has the same number as " + list[i-1].Name)}
 		}
 	}
 	return list, nil
@@ -240,7 +240,7 @@ func upStatements(text string) (string, error) {
 		case command == "STATEMENTBEGIN" || command == "STATEMENTEND": // SQLite finds the ends itself
 		default:
 			return "", refuseFile("the line -- +goose " + command +
-				" is not known, or not in this place")
+				" is unknown, or not allowed in this place")
 		}
 	}
 	if part == "" {

@@ -35,7 +35,7 @@ func TestFilesThatAreNoMigrationsAreRefused(t *testing.T) {
 		"no number":             {map[string]string{"create.sql": up}, "number"},
 		"the number 0":          {map[string]string{"0_create.sql": up}, "number"},
 		"no underscore":         {map[string]string{"1.sql": up}, "number"},
-		"the same number twice": {map[string]string{"1_a.sql": up, "01_b.sql": up}, "has the number of"},
+		"the same number twice": {map[string]string{"1_a.sql": up, "01_b.sql": up}, "has the same number as"},
 		"no line":               {map[string]string{"1_a.sql": "select 1"}, "+goose Up"},
 		"Down first":            {map[string]string{"1_a.sql": "-- +goose Down\n" + up}, "DOWN"},
 		"Up twice":              {map[string]string{"1_a.sql": up + up}, "UP"},

@@ -28,7 +28,7 @@ var ErrTransactionOpen = errors.New("durablesql: a transaction is open, " +
 // statement's error.)
 var ErrPartialRollback = errors.New("durablesql: ROLLBACK TO is refused " +
 	"by the platform, so the whole transaction is rolled back; " +
-	"hint: use no nested transactions")
+	"hint: avoid nested transactions")
 
 // A transaction's function returns errRolledBack to roll it back.
 var errRolledBack = errors.New("durablesql: rolled back")

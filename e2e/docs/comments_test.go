@@ -26,7 +26,9 @@ var (
 	slashes = regexp.MustCompile(`^\s*//`)
 	hash    = regexp.MustCompile(`^\s*#`)
 	output  = regexp.MustCompile(`^\s*// (Unordered o|O)utput:`)
-	onlyURL = regexp.MustCompile(`^\s*(//|#) *\(?https?://\S+$`)
+	// fileMark begins a file of a txtar archive. The script is before the first.
+	fileMark = regexp.MustCompile(`(?m)^-- .+ --$`)
+	onlyURL  = regexp.MustCompile(`^\s*(//|#) *\(?https?://\S+$`)
 )
 
 // TestCommentsFit finds comment lines that are too long. URLs, directives and
@@ -38,7 +40,7 @@ func TestCommentsFit(t *testing.T) {
 	}
 	files := 0
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-		if !slices.Contains([]string{".go", ".mjs", ".sh"}, filepath.Ext(name)) {
+		if !slices.Contains([]string{".go", ".mjs", ".sh", ".txtar"}, filepath.Ext(name)) {
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join("../..", name))
@@ -65,6 +67,8 @@ func TestLongCommentsAreFound(t *testing.T) {
 		"tabs count":      {"a.go", "package a\n\nfunc f() {\n\t\t// " + long[:90] + "\n}\n", 4},
 		"JavaScript":      {"a.mjs", "  // " + long + "\n", 1},
 		"shell":           {"a.sh", "true\n# " + long + "\n", 2},
+		"a script":        {"a.txtar", "exec true\n# " + long + "\n-- a --\n", 2},
+		"a script's file": {"a.txtar", "# short\n-- a --\n# " + long + "\n", 0},
 		"short enough":    {"a.go", "package a\n\n// " + long[:97] + "\n", 0},
 		"a raw string":    {"a.go", "package a\n\nvar x = `\n// " + long + "\n`\n", 0},
 		"a URL":           {"a.go", "package a\n\n// https://" + strings.Repeat("x", 100) + "\n", 0},
@@ -91,8 +95,14 @@ func TestLongCommentsAreFound(t *testing.T) {
 // longComments describes the comment lines of a file that are too long.
 func longComments(name string, text []byte) []string {
 	comments := slashes
-	if filepath.Ext(name) == ".sh" {
+	switch filepath.Ext(name) {
+	case ".sh":
 		comments = hash
+	case ".txtar":
+		comments = hash
+		if at := fileMark.FindIndex(text); at != nil {
+			text = text[:at[0]]
+		}
 	}
 	var inGo map[int]bool
 	if filepath.Ext(name) == ".go" {

@@ -48,7 +48,7 @@ const (
 )
 
 const again = "send the same request again: " +
-	"what has been done is not done again, where a node runs exactly once"
+	"an exactly-once node does not repeat work that is done"
 
 // rows are searched in this order, because an error may match several.
 var rows = []row{
@@ -59,34 +59,34 @@ var rows = []row{
 		"flows are started with POST",
 		"use POST, with the flow's input as JSON"},
 	{flow.ErrInput, http.StatusBadRequest, "input",
-		"the body is not the JSON that the flow takes",
+		"the body is not valid input of the flow",
 		"check that it is JSON, and the types of its members"},
 	{flow.ErrNoKey, http.StatusBadRequest, "no_key",
 		"the body has no idempotency key",
-		"give it, as a string that is not empty, or a number"},
+		"add it, as a non-empty string or a number"},
 	{dedupe.ErrKeyTooLarge, http.StatusBadRequest, "key_too_large",
 		"the idempotency key is too long",
 		"use a shorter one; with scope and node it has up to 2048 bytes"},
 	{flow.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large",
-		"the body is larger than what is stored of a run",
+		"the body is too large to be stored for a run",
 		"send less"},
 	{dedupe.ErrMismatch, http.StatusUnprocessableEntity, "mismatch",
 		"the idempotency key was used with another payload",
 		"use a new key for a new payload"},
 	{flow.ErrBegun, http.StatusConflict, "begun",
-		"this work has begun before, and is not begun twice",
-		"look up what became of it; its output is not kept"},
+		"this work has begun before, and is not started again",
+		"look up its result in the system that it changes; its output is not kept"},
 	{dedupe.ErrInProgress, http.StatusConflict, "in_progress",
 		"another request is doing this work",
 		"repeat the request after Retry-After to get its result"},
 	{flow.ErrOutput, http.StatusInternalServerError, "output",
-		"the work was done, and its output cannot be kept",
-		"look up what became of it; repeating the request does not help"},
+		"the work was done, but its output cannot be kept",
+		"look up its result in the system that it changes; repeating the request does not help"},
 	{dedupe.ErrFenced, http.StatusServiceUnavailable, "fenced",
 		"another request has taken the work over",
 		again},
 	{dedupe.ErrLeaseExpired, http.StatusServiceUnavailable, "lease_expired",
-		"the ledger did not answer until the lease of this work was over",
+		"the ledger did not answer before the lease of this work ended",
 		again},
 	{dedupe.ErrOverloaded, http.StatusServiceUnavailable, "overloaded",
 		"the ledger is overloaded",
@@ -95,7 +95,7 @@ var rows = []row{
 		"the ledger did not answer",
 		again},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, codeDeadline,
-		"the flow took too long; whether its work was done is not known",
+		"the flow took too long; it is unknown whether its work was done",
 		again},
 	{context.Canceled, http.StatusServiceUnavailable, codeCancelled,
 		"the run was cancelled",
@@ -132,7 +132,8 @@ func known(err error) *failure {
 			"the body is larger than "+strconv.FormatInt(large.Limit, 10)+" bytes", "send less")
 	case errors.As(err, &invalid):
 		f := newFailure(http.StatusInternalServerError, string(invalid.Findings[0].Code),
-			"the flow lacks what it requires; nothing was done", invalid.Findings[0].Hint)
+			"a capability that the flow requires is not bound; nothing was done",
+			invalid.Findings[0].Hint)
 		f.Findings = invalid.Findings
 		return f
 	case errors.As(err, &rejection):

@@ -29,9 +29,8 @@ var (
 	// ErrUnknownKey: the text was sealed with a key that is no longer
 	// there.
 	ErrUnknownKey = errors.New("flowseal: the text was sealed with " +
-		"a key that is not there\nhint: keep a key that was replaced " +
-		"for as long as runs are remembered, " +
-		"after the one that replaces it")
+		"an unknown key\nhint: when you replace a key, keep the old key " +
+		"after the new one, for as long as runs are remembered")
 	// ErrOpen: the text was changed, was sealed with another about, or was
 	// sealed with another key of the same id.
 	ErrOpen = errors.New("flowseal: the text cannot be opened")
@@ -69,7 +68,7 @@ func ParseKeys(text string) (*Keys, error) {
 		}
 		for _, other := range k.keys {
 			if other.id == id {
-				return nil, keyError(n, "has the id of another one", "give each an id of its own")
+				return nil, keyError(n, "has the id of another key", "give each key its own id")
 			}
 		}
 		made, err := newKey(id, secret)

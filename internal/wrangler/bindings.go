@@ -100,8 +100,8 @@ func (k *checker) bindingsNotInherited() {
 	if k.lacksBindings() {
 		k.add(Warning, "bindings-not-inherited", joined("env", k.Env),
 			"durable_objects is set at the top level, but not here: environments do not inherit it",
-			fmt.Sprintf("add durable_objects to env.%s; if it is to have none, with empty bindings",
-				k.Env))
+			fmt.Sprintf("add durable_objects to env.%s; "+
+				"if it needs no bindings, set them to []", k.Env))
 	}
 }
 
@@ -253,8 +253,8 @@ func (k *checker) howToCreate(class string) string {
 
 func howToEnd(class string, l *lifecycle) string {
 	if l.entry == "exports" {
-		return `give it the state "deleted" (its objects' data goes) or "renamed"`
+		return `give it the state "deleted" (which deletes its objects' data) or "renamed"`
 	}
-	return fmt.Sprintf("add a migration with a new tag and deleted_classes [%q] (its objects' "+
-		"data goes), or renamed_classes", class)
+	return fmt.Sprintf("add a migration with a new tag and deleted_classes [%q] (which deletes "+
+		"its objects' data), or renamed_classes", class)
 }

@@ -227,7 +227,7 @@ func (k *checker) compatibilityFlags() {
 		}
 		if i := slices.Index(k.CompatibilityFlags, f.off); i >= 0 {
 			k.add(Error, "compatibility-flag", k.path("compatibility_flags",
-				i), fmt.Sprintf("%s turns off what %s", f.off, need),
+				i), fmt.Sprintf("%s turns off a feature that %s", f.off, need),
 				"take it out of compatibility_flags")
 			continue
 		}

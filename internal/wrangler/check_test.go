@@ -149,11 +149,11 @@ var generalCases = []checkCase{
 	}},
 	{"an old date with all flags is enough for methods", with("compatibility_date = \"2024-01-01\"\ncompatibility_flags = [\"handle_cross_request_promise_resolution\", \"rpc\", \"enhanced_error_serialization\"]"), "Counter()", nil},
 	{"a new date with a flag turned off is not enough", with("compatibility_date = \"2026-11-01\"\ncompatibility_flags = [\"no_handle_cross_request_promise_resolution\",\n\"no_rpc\"]"), "Counter()", []string{
-		"5:24: error: no_handle_cross_request_promise_resolution turns off what Go programs need [compatibility-flag]",
-		"6:1: error: no_rpc turns off what the methods of class Counter need [compatibility-flag]",
+		"5:24: error: no_handle_cross_request_promise_resolution turns off a feature that Go programs need [compatibility-flag]",
+		"6:1: error: no_rpc turns off a feature that the methods of class Counter need [compatibility-flag]",
 	}},
 	{"a flag can be turned off by another name", base + `compatibility_flags = ["legacy_error_serialization"]`, "Counter()", []string{
-		"7:24: error: legacy_error_serialization turns off what the methods of class Counter need [compatibility-flag]",
+		"7:24: error: legacy_error_serialization turns off a feature that the methods of class Counter need [compatibility-flag]",
 	}},
 	{"crons have no handler", base + "[triggers]\ncrons = ['* * * * *']\n", "Counter", []string{
 		"8:1: error: triggers.crons is set, but a Go program has no handler for scheduled events [no-handler]",

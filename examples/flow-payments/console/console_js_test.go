@@ -193,7 +193,21 @@ func TestHashesAreTheObjectsOwn(t *testing.T) {
 	}
 }
 
-// In TestWritesAreFewHoweverManyReports each write sends the pages one snapshot.
+func TestASecretOfAnotherTypeIsRefused(t *testing.T) {
+	object := durabletest.New(t, "CONSOLE")
+	durabletest.Run(t, object, func(_ context.Context, state *durable.State) {
+		if err := state.Storage().KV().Put(keySecret, "text"); err != nil {
+			t.Error(err)
+		}
+	})
+	durabletest.Abort(t, object)
+	_, err := object.Fetch(t.Context(), &durable.Request{Method: "GET", URL: "http://127.0.0.1/"})
+	if err == nil || !strings.Contains(err.Error(), "the stored secret") {
+		t.Errorf("the answer's error is %v", err)
+	}
+}
+
+// Each write sends the pages one snapshot.
 func TestWritesAreFewHoweverManyReports(t *testing.T) {
 	conn := open(t)
 	began := time.Now()

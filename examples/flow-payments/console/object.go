@@ -64,11 +64,12 @@ type write struct {
 func newObject(_ context.Context, state *durable.State, _ *durable.Env) (*object, error) {
 	o := &object{state: state}
 	kv := state.Storage().KV()
-	secret, ok, err := kv.Get(keySecret)
+	secret, ok, err := durable.Get[[]byte](kv, keySecret)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("console: the stored secret: %w", err)
 	}
-	if o.secret, _ = secret.([]byte); !ok {
+	o.secret = secret
+	if !ok {
 		o.secret = make([]byte, sha256.Size)
 		rand.Read(o.secret)
 		if err := kv.Put(keySecret, o.secret); err != nil {
