@@ -61,8 +61,9 @@ type node struct {
 	ends    atomic.Int64 // how often it ended by itself
 	log     process.Log
 
-	mu     sync.Mutex
-	server *selfhost.Server
+	mu       sync.Mutex
+	server   *selfhost.Server
+	replaced *selfhost.Server // the test has ended it, and starts another one
 }
 
 // crashes returns the messages of crashes inside workerd.
@@ -190,7 +191,7 @@ func (n *node) supervise(t testing.TB, s *selfhost.Server) {
 	case <-t.Context().Done():
 		return
 	}
-	if n.down.Load() || n.running() != s {
+	if n.down.Load() || !n.isCurrent(s) {
 		return
 	}
 	n.ends.Add(1)
@@ -199,6 +200,14 @@ func (n *node) supervise(t testing.TB, s *selfhost.Server) {
 	if sleep.For(t.Context(), time.Second/2) {
 		n.start(t)
 	}
+}
+
+// isCurrent reports whether s is the node's server, and no other one is being
+// started in its place.
+func (n *node) isCurrent(s *selfhost.Server) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.server == s && n.replaced != s
 }
 
 func (n *node) running() *selfhost.Server {
@@ -247,6 +256,9 @@ func (n *node) kill() {
 // revive starts a node that the test has ended.
 func (n *node) revive(t testing.TB) {
 	t.Helper()
+	n.mu.Lock()
+	n.replaced = n.server
+	n.mu.Unlock()
 	n.down.Store(false)
 	n.start(t)
 	n.await(t)
