@@ -160,11 +160,18 @@ func (s *Server) last() *workerd.Process {
 	return s.process
 }
 
-// excerpt is the beginning and the end of a log.
+// excerpt is the beginning and the end of a log, and between them the first
+// error that ended a Go program, with what is before it.
 func excerpt(log string) string {
 	const most = 3000
 	if len(log) <= 2*most {
 		return log
 	}
-	return log[:most] + "\n…\n" + log[len(log)-most:]
+	middle := log[most : len(log)-most]
+	if at := strings.Index(middle, "fatal error: "); at >= 0 {
+		middle = middle[max(0, at-most/2):min(len(middle), at+2*most)] + "\n…\n"
+	} else {
+		middle = ""
+	}
+	return log[:most] + "\n…\n" + middle + log[len(log)-most:]
 }
