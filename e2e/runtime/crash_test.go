@@ -85,6 +85,26 @@ func TestEveryEndGivesAFreshProgram(t *testing.T) {
 	}
 }
 
+// A trap in code that Go runs below itself unwinds only part of Go's stack. The
+// rest must not continue.
+func TestATrapBelowGoEndsTheProgram(t *testing.T) {
+	t.Parallel()
+	for _, m := range []string{"txoverflow", "jsoverflow"} {
+		t.Run(m, func(t *testing.T) {
+			l := start(t)
+			l.want("/?o=a&m=put&k=k&v=kept", "")
+			for range 3 {
+				l.wantError("/?o=a&m="+m, "Maximum call stack")
+				l.want("/?m=ping", "pong")
+			}
+			l.want("/?o=a&m=get&k=k", "kept")
+			if n := strings.Count(l.AllLogs(), "capdo: Maximum call stack"); n != 3 {
+				t.Errorf("%d programs ended, want 3", n)
+			}
+		})
+	}
+}
+
 func TestOutOfMemoryGivesAFreshProgram(t *testing.T) {
 	l := start(t)
 	l.want("/?o=a&m=put&k=k&v=kept", "")

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"sync"
+	"syscall/js"
 	"time"
 
 	"flow.internal/capdo/dedupe/dodedupe"
@@ -150,7 +151,15 @@ var basics = scenarioMap{
 	"exit":     func(context.Context, *call) (string, error) { os.Exit(3); return "", nil },
 	"deadlock": func(context.Context, *call) (string, error) { select {} },
 	"overflow": func(context.Context, *call) (string, error) { return fmt.Sprint(recurse(1)), nil },
-	"oom":      oom,
+	"txoverflow": func(_ context.Context, c *call) (string, error) {
+		return "", c.state.Storage().TransactionSync(func() error { recurse(1); return nil })
+	},
+	"jsoverflow": func(context.Context, *call) (string, error) {
+		f := js.FuncOf(func(js.Value, []js.Value) any { return recurse(1) })
+		defer f.Release()
+		return fmt.Sprint(f.Invoke()), nil
+	},
+	"oom": oom,
 	"putcrash": func(_ context.Context, c *call) (string, error) {
 		c.kv().Put("half", "done")
 		os.Exit(1)

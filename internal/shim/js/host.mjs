@@ -177,6 +177,26 @@ export function refuse(ws, reason) {
   }
 }
 
+// dispose releases remote objects in the result of an RPC call. Go uses only
+// copied values.
+// https://developers.cloudflare.com/workers/runtime-apis/rpc/lifecycle/
+export function dispose(v) {
+  try {
+    v?.[Symbol.dispose]?.();
+  } catch {
+    // its connection is gone
+  }
+}
+
+// abandon releases a value that nobody will use. It notifies the other side of
+// a response or WebSocket.
+export function abandon(v) {
+  if (Array.isArray(v)) return v.forEach(abandon);
+  if (v instanceof WebSocket) return refuse(v, "nobody waits for the answer any more");
+  if (v instanceof ReadableStream) return cancel(v, new Error("nobody waits for the answer any more"));
+  dispose(v);
+}
+
 // decoded returns the headers of a body that the platform has decoded.
 function decoded(headers) {
   if (!["gzip", "br"].includes(headers.get("content-encoding"))) return headers;

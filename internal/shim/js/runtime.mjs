@@ -10,7 +10,7 @@
 //               alarm, an RPC method, an event of a WebSocket.
 //   turn        Go has the stack, for one context, until every goroutine waits.
 
-import { cancel, refuse, setCaller } from "./host.mjs";
+import { abandon, dispose, setCaller } from "./host.mjs";
 import { callBack, current, flush, forgetCallbacks, log, runtimeWrite } from "./stdio.mjs";
 import { Encoded, Pending, Reader, Writer, asError, errorFields, utf8 } from "./value.mjs";
 
@@ -221,6 +221,7 @@ export class Runtime {
       this.isBelow = true;
       f(sp);
       this.isBelow = isBelow;
+      if (this.dead) throw this.dead; // unwind the frames of the ended program
     };
   }
 
@@ -228,11 +229,22 @@ export class Runtime {
   // enters Go here, either from JavaScript that Go has called, or from
   // JavaScript outside of any turn, whose context is unknown.
   resumeFromOutside() {
-    if (this.running && this.isBelow) return this.exports.resume();
+    if (this.running && this.isBelow) return this.resumeBelow();
     if (this.running) this.interrupted();
     if (this.dead) throw this.dead;
     this.enter(nowhere, "capdo_outside");
     this.handOver();
+  }
+
+  // resumeBelow is exports.resume below other frames of Go. If it throws, those
+  // frames must not continue.
+  resumeBelow() {
+    try {
+      this.exports.resume();
+    } catch (e) {
+      this.end(e);
+      throw e;
+    }
   }
 
   // callback replaces wasm_exec.js's _makeFuncWrapper. It creates the
@@ -377,19 +389,22 @@ export class Runtime {
       // runs below Go here, as it does for a js.Func.
       transact: (contextID, ref, ptr, cap) => {
         const context = this.contexts.get(contextID);
-        let rolledBack = false;
+        let isRunning = false, rolledBack = false, error;
         try {
           context.target(ref).transactionSync(() => {
+            isRunning = true;
             this.exports.capdo_begin();
             this.resume();
             rolledBack = this.dead || !this.exports.capdo_end(contextID);
+            isRunning = false;
             if (rolledBack) throw new Error("roll back");
           });
         } catch (e) {
+          if (isRunning) this.end(e); // Go did not return, so its state cannot be trusted any more
           if (this.dead) throw this.dead;
-          if (!rolledBack) return this.pack(context, asError(e), ptr, cap);
+          if (!rolledBack) error = asError(e);
         }
-        return this.pack(context, undefined, ptr, cap);
+        return this.pack(context, error, ptr, cap);
       },
 
       // size and take pass a kept value to Go. take returns 1 for success, 0 if
@@ -558,26 +573,6 @@ export class Runtime {
     for (const f of this.callbacks) if (!this.go._ids.has(f)) this.callbacks.delete(f); // Go's collector has freed it
     return this.timers.size === 0 && this.inFlight === 0 && this.callbacks.size === 0;
   }
-}
-
-// dispose releases remote objects in the result of an RPC call. Go uses only
-// copied values.
-// https://developers.cloudflare.com/workers/runtime-apis/rpc/lifecycle/
-function dispose(v) {
-  try {
-    v?.[Symbol.dispose]?.();
-  } catch {
-    // its connection is gone
-  }
-}
-
-// abandon releases a value that nobody will use. It notifies the other side of
-// a response or WebSocket.
-function abandon(v) {
-  if (Array.isArray(v)) return v.forEach(abandon);
-  if (v instanceof WebSocket) return refuse(v, "nobody waits for the answer any more");
-  if (v instanceof ReadableStream) return cancel(v, new Error("nobody waits for the answer any more"));
-  dispose(v);
 }
 
 // noPendingEvent is a shortcut: at each resume Go asks whether a js.Func was
