@@ -25,6 +25,11 @@ func init() {
 		}
 		return text, c.kv().Put("got", text)
 	}
+	scenarios["jsoverflow"] = func(context.Context, *call) (string, error) {
+		f := js.FuncOf(func(js.Value, []js.Value) any { return recurse(1) })
+		defer f.Release()
+		return f.Invoke().String(), nil
+	}
 	// transport uses net/http's own transport, as a library may do.
 	scenarios["transport"] = func(ctx context.Context, _ *call) (string, error) {
 		r, err := http.NewRequestWithContext(ctx, "GET", "http://127.0.0.1/", nil)

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"sync"
-	"syscall/js"
 	"time"
 
 	"flow.internal/capdo/dedupe/dodedupe"
@@ -152,12 +151,9 @@ var basics = scenarioMap{
 	"deadlock": func(context.Context, *call) (string, error) { select {} },
 	"overflow": func(context.Context, *call) (string, error) { return fmt.Sprint(recurse(1)), nil },
 	"txoverflow": func(_ context.Context, c *call) (string, error) {
-		return "", c.state.Storage().TransactionSync(func() error { recurse(1); return nil })
-	},
-	"jsoverflow": func(context.Context, *call) (string, error) {
-		f := js.FuncOf(func(js.Value, []js.Value) any { return recurse(1) })
-		defer f.Release()
-		return fmt.Sprint(f.Invoke()), nil
+		return "", c.state.Storage().TransactionSync(func() error {
+			return errors.New(fmt.Sprint(recurse(1)))
+		})
 	},
 	"oom": oom,
 	"putcrash": func(_ context.Context, c *call) (string, error) {
