@@ -31,7 +31,7 @@ not changed.
 --profile keeps the names of Go's functions, which makes app.wasm larger: do not
 use it for what you deploy.`,
 		Example: `  capdo build
-  capdo build ./examples/counter
+  capdo build ./examples/ledger
   capdo build wrangler.staging.jsonc
   capdo build --main ./cmd/worker --config deploy/wrangler.jsonc
   capdo build --profile && workerd serve --inspector-addr=127.0.0.1:9229 config.capnp

@@ -31,7 +31,8 @@ what Cloudflare would refuse after that. Nothing is written.
 The exit status is 1 if there is an error, and 0 if there are only warnings.
 docs/migrations.md explains each rule.`,
 		Example: `  capdo check
-  capdo check ./examples/counter --env test
+  capdo check ./examples/ledger
+  capdo check --env test
   capdo check wrangler.staging.jsonc
   capdo check --json | jq '.[] | select(.severity == "error")'`,
 		ValidArgsFunction: cobra.FixedCompletions([]string{"toml", "json", "jsonc"},

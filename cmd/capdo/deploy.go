@@ -31,7 +31,7 @@ docs/deploy.md says how to set up an environment for tests, what to look at afte
 the first deploy, and what cannot be undone.`,
 		Example: `  capdo deploy --dry-run
   capdo deploy --env test
-  capdo deploy ./examples/counter -- --message "counts from 1"`,
+  capdo deploy ./examples/ledger -- --message "shorter leases"`,
 		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if n := cmd.ArgsLenAtDash(); n >= 0 {

@@ -37,7 +37,7 @@ If --ip is an address that other machines can reach, the variable CAPDO_LOCAL is
 
 --profile starts wrangler's inspector where capdo profile looks for it.`,
 		Example: `  capdo dev
-  capdo dev ./examples/counter --port 9000
+  capdo dev ./examples/ledger --port 9000
   capdo dev --profile
   capdo dev wrangler.staging.jsonc --persist-to .wrangler/staging
   capdo dev -- --log-level debug`,
