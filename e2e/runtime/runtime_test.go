@@ -8,7 +8,6 @@ package runtime
 import (
 	"encoding/json"
 	"flag"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
@@ -89,18 +89,13 @@ var client = &http.Client{Timeout: 3 * time.Minute, Transport: &http.Transport{M
 
 func (l *lab) get(path string) answer {
 	start := time.Now()
-	resp, err := client.Get(l.URL + path)
+	got, err := request.Get(client, l.URL+path)
 	if err != nil {
-		return answer{body: err.Error(), took: time.Since(start)}
+		got.Body = err.Error()
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b = []byte(err.Error())
-	}
-	a := answer{status: resp.StatusCode, body: string(b), took: time.Since(start)}
+	a := answer{status: got.Status, body: got.Body, took: time.Since(start)}
 	var e struct{ Error string }
-	if a.status == http.StatusInternalServerError && json.Unmarshal(b, &e) == nil {
+	if a.status == http.StatusInternalServerError && json.Unmarshal([]byte(a.body), &e) == nil {
 		a.body = e.Error
 	}
 	return a

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -23,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/e2e/internal/soak"
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
@@ -189,23 +189,18 @@ func (l *lab) get(c *http.Client, ctx context.Context, path string) (body string
 	if err != nil {
 		return "", err
 	}
-	resp, err := c.Do(req)
+	a, err := request.Do(c, req)
 	if err != nil {
 		return "", noAnswer{err}
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return "", noAnswer{err}
-	}
-	if resp.StatusCode != http.StatusOK {
+	if a.Status != http.StatusOK {
 		var e struct{ Error string }
-		if json.Unmarshal(b, &e) != nil {
-			return "", noAnswer{fmt.Errorf("status %d: %.200s", resp.StatusCode, b)}
+		if json.Unmarshal([]byte(a.Body), &e) != nil {
+			return "", noAnswer{fmt.Errorf("status %d: %.200s", a.Status, a.Body)}
 		}
 		return "", errors.New(e.Error)
 	}
-	return string(b), nil
+	return a.Body, nil
 }
 
 // noAnswer is the error of a request without an answer.
