@@ -221,11 +221,14 @@ func (w *load) note(o proof.Operation, a proof.Answer, wait int) {
 	}
 }
 
+// lasting is in ms, and longer than the test.
+const lasting = "3600000"
+
 // send makes a call. It reports sent false if the call certainly had no effect.
 func (c *caller) send(n *node, o proof.Operation, wait int) (a proof.Answer, sent bool) {
 	q := url.Values{
 		"target": {o.Target}, "op": {o.Op}, "key": {o.Key}, "owner": {o.Owner}, "fingerprint": {o.Fingerprint}, "result": {o.Result},
-		"fence": {strconv.FormatInt(o.Fence, 10)}, "entry": {strconv.Itoa(o.Entry)}, "wait": {strconv.Itoa(wait)},
+		"fence": {strconv.FormatInt(o.Fence, 10)}, "entry": {strconv.Itoa(o.Entry)}, "wait": {strconv.Itoa(wait)}, "lease": {lasting}, "ttl": {lasting},
 	}
 	got, err := request.Post(c.client, "http://"+n.options.Listen+"/?"+q.Encode())
 	if got.Status == 0 {
