@@ -50,25 +50,12 @@ func perform(
 ) error {
 	switch q.Get("op") {
 	case "put":
-		s, err := dodedupe.NewStore(env, nil)
-		if err != nil {
-			return err
-		}
-		return operation.OnStore(ctx, s, q, a)
+		return operation.Store(ctx, env, q, a)
 	case "next":
-		s, err := dodedupe.NewSequencer(env, nil)
-		if err != nil {
-			return err
-		}
-		return operation.OnSequencer(ctx, s, q, a)
+		return operation.Sequencer(ctx, env, q, a)
 	}
-	opts := &dodedupe.LedgerOptions{}
 	if q.Get("target") == "buckets" {
-		opts.Mapping = dodedupe.Buckets(6)
+		return operation.Ledger(ctx, env, dodedupe.Buckets(6), q, a)
 	}
-	l, err := dodedupe.NewLedger(env, opts)
-	if err != nil {
-		return err
-	}
-	return operation.OnLedger(ctx, l, operation.Identity(opts), q, a)
+	return operation.Ledger(ctx, env, dodedupe.PerKey(), q, a)
 }

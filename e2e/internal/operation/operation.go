@@ -6,7 +6,6 @@ package operation
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,6 +14,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dodedupe"
+	"flow.internal/capdo/durable"
 )
 
 // Answer is the answer to an operation.
@@ -62,8 +62,12 @@ func Milliseconds(q url.Values, name string) time.Duration {
 	return time.Duration(n) * time.Millisecond
 }
 
-// OnStore performs an operation on a store.
-func OnStore(ctx context.Context, s dedupe.Store, q url.Values, a *Answer) (err error) {
+// Store performs an operation on the store with the default options.
+func Store(ctx context.Context, env *durable.Env, q url.Values, a *Answer) error {
+	s, err := dodedupe.NewStore(env, nil)
+	if err != nil {
+		return err
+	}
 	key := []byte(q.Get("key"))
 	switch q.Get("op") {
 	case "put":
@@ -75,12 +79,28 @@ func OnStore(ctx context.Context, s dedupe.Store, q url.Values, a *Answer) (err 
 	return fmt.Errorf("no operation %q", q.Get("op"))
 }
 
-// OnSequencer appends an entry to a stream.
-func OnSequencer(ctx context.Context, s dedupe.Sequencer, q url.Values, a *Answer) error {
+// Sequencer appends an entry to a stream.
+func Sequencer(ctx context.Context, env *durable.Env, q url.Values, a *Answer) error {
+	s, err := dodedupe.NewSequencer(env, nil)
+	if err != nil {
+		return err
+	}
 	n, err := s.Next(ctx, []byte(q.Get("key")), []byte(q.Get("entry")),
 		[]byte(q.Get("fingerprint")), Milliseconds(q, "ttl"))
 	a.Number, a.Inserted = n.N, n.Inserted
 	return err
+}
+
+// Ledger performs an operation on the ledger with this mapping and otherwise
+// the default options.
+func Ledger(
+	ctx context.Context, env *durable.Env, m dodedupe.Mapping, q url.Values, a *Answer,
+) error {
+	l, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Mapping: m})
+	if err != nil {
+		return err
+	}
+	return OnLedger(ctx, l, "dedupe.durable_objects:LEDGER::"+m.String(), q, a)
 }
 
 // OnLedger performs an operation on a ledger. Its claims carry the ledger's
@@ -127,16 +147,6 @@ func claimOf(identity string, q url.Values) dedupe.Claim {
 	fence, _ := strconv.ParseInt(q.Get("fence"), 10, 64)
 	return dedupe.Claim{Outcome: dedupe.Acquired, Ledger: identity, Key: []byte(q.Get("key")),
 		Owner: q.Get("owner"), Fence: fence}
-}
-
-// Identity returns the identity of the ledger with these options.
-func Identity(opts *dodedupe.LedgerOptions) string {
-	binding := opts.Binding
-	if binding == "" {
-		binding = "LEDGER"
-	}
-	return "dedupe.durable_objects:" + binding + ":" +
-		base64.RawURLEncoding.EncodeToString([]byte(opts.Scope)) + ":" + opts.Mapping.String()
 }
 
 // Result returns the query's result, extended to the query's size.

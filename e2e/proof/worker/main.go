@@ -53,44 +53,21 @@ func perform(
 ) error {
 	switch target {
 	case "store":
-		s, err := dodedupe.NewStore(env, nil)
-		if err != nil {
-			return err
-		}
-		return operation.OnStore(ctx, s, q, a)
+		return operation.Store(ctx, env, q, a)
 	case "racy":
 		return performRacy(ctx, env, q, a)
 	case "ledger":
-		return performLedger(ctx, env, &dodedupe.LedgerOptions{}, q, a)
+		return operation.Ledger(ctx, env, dodedupe.PerKey(), q, a)
 	case "buckets":
-		return performLedger(ctx, env, &dodedupe.LedgerOptions{Mapping: dodedupe.Buckets(4)}, q, a)
+		return operation.Ledger(ctx, env, dodedupe.Buckets(4), q, a)
 	case "embedded":
 		return performEmbedded(ctx, env, q, a)
 	case "sequence":
-		return performNext(ctx, env, q, a)
+		return operation.Sequencer(ctx, env, q, a)
 	case "do":
 		return performDo(ctx, env, q, a)
 	case "crash":
 		os.Exit(3)
 	}
 	return fmt.Errorf("no target %q", target)
-}
-
-func performLedger(
-	ctx context.Context, env *durable.Env, opts *dodedupe.LedgerOptions, q url.Values,
-	a *operation.Answer,
-) error {
-	l, err := dodedupe.NewLedger(env, opts)
-	if err != nil {
-		return err
-	}
-	return operation.OnLedger(ctx, l, operation.Identity(opts), q, a)
-}
-
-func performNext(ctx context.Context, env *durable.Env, q url.Values, a *operation.Answer) error {
-	s, err := dodedupe.NewSequencer(env, nil)
-	if err != nil {
-		return err
-	}
-	return operation.OnSequencer(ctx, s, q, a)
 }
