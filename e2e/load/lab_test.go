@@ -33,9 +33,7 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-var built worker.Built
-
-func TestMain(m *testing.M) { worker.Main(m, &built) }
+func TestMain(m *testing.M) { worker.Main(m) }
 
 // lab is a workerd that serves the Worker.
 type lab struct {
@@ -47,7 +45,7 @@ type lab struct {
 
 func start(t *testing.T) *lab {
 	t.Helper()
-	l := &lab{T: t, server: built.Start(t, workerd.Config{Main: "main.mjs"})}
+	l := &lab{T: t, server: worker.Start(t, workerd.Config{Main: "main.mjs"})}
 	t.Cleanup(func() {
 		l.server.Kill()
 		l.leave()

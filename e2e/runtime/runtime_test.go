@@ -21,14 +21,12 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-var built worker.Built
-
 // Many tests mostly wait for slow events in workerd, so more of them may run at
 // once than there are processors.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "8")
-	worker.Main(m, &built)
+	worker.Main(m)
 }
 
 // lab is a workerd that serves the Worker.
@@ -48,7 +46,7 @@ func start(t testing.TB) *lab {
 // key-value storage. On disk workerd has three files open for each object.
 func startWithoutIdling(t testing.TB, inMemory bool) *lab {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(built.Dir, "runtime.mjs"))
+	b, err := os.ReadFile(filepath.Join(worker.Tested.Dir, "runtime.mjs"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +73,7 @@ func startWith(t testing.TB, c workerd.Config) *lab {
 	c.Private = true // fetch reaches this machine
 	c.Flags = append(c.Flags, "unsafe_module", "experimental", "enable_request_signal")
 	c.V8Flags = []string{"--expose-gc"}
-	return &lab{built.Start(t, c), t}
+	return &lab{worker.Start(t, c), t}
 }
 
 // answer is the answer to a request.

@@ -32,8 +32,6 @@ var (
 	seed    = flag.Uint64("seed", 0, "reproduces a mix; 0 uses the time")
 	runFor  = flag.Duration("stress", 9*time.Second, "how long each mix runs, in three rounds")
 	soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
-
-	built worker.Built
 )
 
 // All mixes run at the same time, because each of them waits 10 s at the end
@@ -41,7 +39,7 @@ var (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "6")
-	worker.Main(m, &built)
+	worker.Main(m)
 }
 
 // mix describes what happens in one workerd.
@@ -162,7 +160,7 @@ type sums struct{ attempted, acknowledged, forbidden map[string]bool }
 
 func start(t testing.TB, m mix) *lab {
 	t.Helper()
-	server := built.Start(t, workerd.Config{
+	server := worker.Start(t, workerd.Config{
 		Main: "main.mjs", Modules: map[string]string{"terminate.mjs": worker.Terminate},
 		Vars: map[string]string{"GOGC": m.gogc}, V8Flags: []string{"--expose-gc"},
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"},
