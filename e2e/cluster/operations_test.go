@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/e2e/proof"
 )
 
@@ -22,11 +23,11 @@ import (
 func TestRollingUpgrade(t *testing.T) {
 	const record = entries + "record.go"
 	newer := buildWith(t,
-		change{"worker/main.go", `program = "older"`, `program = "newer"`},
-		change{record, "Version       = 2", "Version       = 3"},
-		change{record, "if _, err := codec.Versioned(b, Version)",
-			"if len(b) > 0 && b[0] == 2 {\n\t\tb = append([]byte{Version}, b[1:]...)\n\t}\n\tif _, err := codec.Versioned(b, Version)"},
-		change{record, "head[0] < Version", "head[0] < 2"})
+		worker.Change{File: "worker/main.go", Old: `program = "older"`, New: `program = "newer"`},
+		worker.Change{File: record, Old: "Version       = 2", New: "Version       = 3"},
+		worker.Change{File: record, Old: "if _, err := codec.Versioned(b, Version)",
+			New: "if len(b) > 0 && b[0] == 2 {\n\t\tb = append([]byte{Version}, b[1:]...)\n\t}\n\tif _, err := codec.Versioned(b, Version)"},
+		worker.Change{File: record, Old: "head[0] < Version", New: "head[0] < 2"})
 	t.Parallel()
 	l := newLab(t, 2, &network{why: "not needed"}, same)
 	upgrade := func(t testing.TB, w *load, _ *node) {
