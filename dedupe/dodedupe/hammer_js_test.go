@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -187,5 +188,88 @@ func stubbornLedger(m Mapping) func(t *testing.T) (inserter, func(context.Contex
 			return true, nil
 		}
 		return insert, l.Forget
+	}
+}
+
+// TestLedgerHammerUnderResets: callers do the work of a few keys while their
+// objects are reset. Whatever errors occurred, fences must grow, and a
+// completed key must have the acknowledged result.
+func TestLedgerHammerUnderResets(t *testing.T) {
+	both(t, func(t *testing.T, m Mapping, _ string) {
+		const callers, keys, resets = 8, 4, 40
+		h := &resetHammer{t: t, ledger: openLedger(t, m), fences: map[string]int64{}, results: map[string]string{}}
+		var wg sync.WaitGroup
+		for n := range callers {
+			wg.Go(func() {
+				for round := 0; !h.over.Load(); round++ {
+					h.work(string(rune('a'+(n+round)%keys)), round)
+				}
+			})
+		}
+		for n := range resets {
+			object, _ := m.locate(kindLedger, "", []byte(string(rune('a'+n%keys))+strconv.Itoa(int(h.round.Load())/8)))
+			durabletest.Abort(t, ledgerStub(t, object))
+			time.Sleep(20 * time.Millisecond)
+		}
+		h.over.Store(true)
+		wg.Wait()
+		t.Logf("%d claims acquired, %d completed, %d calls failed", h.acquired, h.completed, h.failed)
+		if h.completed == 0 {
+			t.Error("no reset affected a call")
+		}
+	})
+}
+
+type resetHammer struct {
+	t      *testing.T
+	ledger *Ledger
+	over   atomic.Bool
+	round  atomic.Int64
+
+	mu     sync.Mutex
+	fences map[string]int64
+	// The acknowledged results, until forgotten.
+	results                     map[string]string
+	acquired, completed, failed int
+}
+
+// work claims a key and completes it, or checks the replay. Keys are never
+// forgotten here, so a key keeps its first result.
+func (h *resetHammer) work(key string, round int) {
+	key += strconv.Itoa(round / 8)
+	l := h.ledger
+	h.round.Store(int64(round))
+	h.mu.Lock()
+	known, fence := h.results[key], h.fences[key]
+	h.mu.Unlock()
+	c, err := l.Claim(h.t.Context(), []byte(key), dedupe.ClaimOptions{Lease: 50 * time.Millisecond, TTL: time.Hour, Wait: 100 * time.Millisecond})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err != nil:
+		h.failed++
+	case c.Outcome == dedupe.Replay:
+		if known != "" && string(c.Result) != known {
+			h.t.Errorf("key %s has the result %s, but %s was acknowledged", key, c.Result, known)
+		}
+	case c.Outcome == dedupe.Acquired:
+		h.acquired++
+		if known != "" || c.Fence <= fence {
+			h.t.Errorf("key %s was acquired with fence %d after %d, although completed with %q", key, c.Fence, fence, known)
+		}
+		h.fences[key] = max(h.fences[key], c.Fence)
+		result := strconv.FormatInt(c.Fence, 10)
+		h.mu.Unlock()
+		err := l.Complete(h.t.Context(), c, []byte(result))
+		h.mu.Lock()
+		switch {
+		case err != nil:
+			h.failed++
+		case h.results[key] != "" && h.results[key] != result:
+			h.t.Errorf("key %s was completed twice: %s and %s", key, h.results[key], result)
+		default:
+			h.completed++
+			h.results[key] = result
+		}
 	}
 }

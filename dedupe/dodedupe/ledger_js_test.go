@@ -3,9 +3,6 @@ package dodedupe
 import (
 	"context"
 	"errors"
-	"strconv"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,85 +223,53 @@ func TestWaiterOutlivesAReset(t *testing.T) {
 	})
 }
 
-// TestLedgerHammerUnderResets: callers do the work of a few keys while their
-// objects are reset. Whatever errors occurred, fences must grow, and a
-// completed key must have the acknowledged result.
-func TestLedgerHammerUnderResets(t *testing.T) {
-	both(t, func(t *testing.T, m Mapping, _ string) {
-		const callers, keys, resets = 8, 4, 40
-		h := &resetHammer{t: t, ledger: openLedger(t, m), fences: map[string]int64{}, results: map[string]string{}}
-		var wg sync.WaitGroup
-		for n := range callers {
-			wg.Go(func() {
-				for round := 0; !h.over.Load(); round++ {
-					h.work(string(rune('a'+(n+round)%keys)), round)
-				}
-			})
+// awayUntil is the time from which objects of the class Away can be
+// constructed.
+var awayUntil time.Time
+
+func registerAway(class string) {
+	construct := func(_ context.Context, state *durable.State, env *durable.Env) (*ledgerObject, error) {
+		if time.Now().Before(awayUntil) {
+			return nil, errors.New("away")
 		}
-		for n := range resets {
-			object, _ := m.locate(kindLedger, "", []byte(string(rune('a'+n%keys))+strconv.Itoa(int(h.round.Load())/8)))
-			durabletest.Abort(t, ledgerStub(t, object))
-			time.Sleep(20 * time.Millisecond)
-		}
-		h.over.Store(true)
-		wg.Wait()
-		t.Logf("%d claims acquired, %d completed, %d calls failed", h.acquired, h.completed, h.failed)
-		if h.completed == 0 {
-			t.Error("no reset affected a call")
-		}
-	})
+		return newLedgerObject(state, env, nil)
+	}
+	var methods []durable.RPCMethod[*ledgerObject]
+	for _, m := range ledgerMethods {
+		methods = append(methods, durable.Method(m.name, m.serve).Retryable())
+	}
+	durable.Register(class, construct, methods...)
 }
 
-type resetHammer struct {
-	t      *testing.T
-	ledger *Ledger
-	over   atomic.Bool
-	round  atomic.Int64
-
-	mu     sync.Mutex
-	fences map[string]int64
-	// The acknowledged results, until forgotten.
-	results                     map[string]string
-	acquired, completed, failed int
-}
-
-// work claims a key and completes it, or checks the replay. Keys are never
-// forgotten here, so a key keeps its first result.
-func (h *resetHammer) work(key string, round int) {
-	key += strconv.Itoa(round / 8)
-	l := h.ledger
-	h.round.Store(int64(round))
-	h.mu.Lock()
-	known, fence := h.results[key], h.fences[key]
-	h.mu.Unlock()
-	c, err := l.Claim(h.t.Context(), []byte(key), dedupe.ClaimOptions{Lease: 50 * time.Millisecond, TTL: time.Hour, Wait: 100 * time.Millisecond})
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case err != nil:
-		h.failed++
-	case c.Outcome == dedupe.Replay:
-		if known != "" && string(c.Result) != known {
-			h.t.Errorf("key %s has the result %s, but %s was acknowledged", key, c.Result, known)
+// An object may be reset repeatedly, for example while it moves. Callers wait
+// for it until their deadline.
+func TestCallsRideOverResets(t *testing.T) {
+	l, err := NewLedger(durabletest.Env(t, nil), &LedgerOptions{Binding: "AWAY"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim := func(key string, away, deadline time.Duration) (c dedupe.Claim, took time.Duration, err error) {
+		ctx := t.Context()
+		if deadline > 0 {
+			within, cancel := context.WithTimeout(ctx, deadline)
+			defer cancel()
+			ctx = within
 		}
-	case c.Outcome == dedupe.Acquired:
-		h.acquired++
-		if known != "" || c.Fence <= fence {
-			h.t.Errorf("key %s was acquired with fence %d after %d, although completed with %q", key, c.Fence, fence, known)
-		}
-		h.fences[key] = max(h.fences[key], c.Fence)
-		result := strconv.FormatInt(c.Fence, 10)
-		h.mu.Unlock()
-		err := l.Complete(h.t.Context(), c, []byte(result))
-		h.mu.Lock()
-		switch {
-		case err != nil:
-			h.failed++
-		case h.results[key] != "" && h.results[key] != result:
-			h.t.Errorf("key %s was completed twice: %s and %s", key, h.results[key], result)
-		default:
-			h.completed++
-			h.results[key] = result
+		begin := time.Now()
+		awayUntil = begin.Add(away)
+		c, err = l.Claim(ctx, []byte(key), dedupe.ClaimOptions{Lease: time.Minute})
+		return c, time.Since(begin), err
+	}
+	c, took, err := claim("patient", 2*time.Second, time.Minute)
+	if err != nil || c.Outcome != dedupe.Acquired || c.Attempt != 1 || took < 2*time.Second {
+		t.Errorf("with a late deadline: %+v, %v after %v", c, err, took)
+	}
+	t.Logf("away for 2 s, claimed after %v", took.Round(time.Millisecond))
+	for _, deadline := range []time.Duration{time.Second, 0} {
+		_, took, err := claim("impatient", time.Hour, deadline)
+		if !errors.Is(err, dedupe.ErrUnknownOutcome) || !errors.Is(err, durable.ErrObjectReset) {
+			t.Errorf("with a deadline of %v: %v after %v", deadline, err, took)
 		}
 	}
+	awayUntil = time.Time{}
 }

@@ -29,9 +29,7 @@ var (
 	fuzzSeed = flag.Int("seed", 1, "the first seed")
 )
 
-var built worker.Built
-
-func TestMain(m *testing.M) { worker.Main(m, &built) }
+func TestMain(m *testing.M) { worker.Main(m) }
 
 // serve starts workerd with the Worker, and with modules in place of its own.
 // gogc is how often Go collects garbage.
@@ -42,7 +40,7 @@ func serve(t testing.TB, replaced map[string]string, gogc string) *worker.Server
 		modules[name] = filepath.Join("testdata", name)
 	}
 	maps.Copy(modules, replaced)
-	return built.Start(t, workerd.Config{
+	return worker.Start(t, workerd.Config{
 		Main: "main.mjs", Modules: modules, Objects: workerd.Namespaces("Fuzz", "Plain"),
 		JSON: map[string]string{"ODD": `{"__proto__": [1, null], "": "\ud83d"}`, "GOGC": gogc}, Flags: []string{"experimental"},
 	})

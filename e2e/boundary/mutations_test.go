@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"flow.internal/capdo/e2e/internal/worker"
 )
 
 var allMutations = flag.Bool("all-mutations", false, "make each mistake, not only the first three")
@@ -45,7 +47,7 @@ func TestMutations(t *testing.T) {
 	}
 	for _, m := range list {
 		t.Run(m.name, func(t *testing.T) {
-			b, err := os.ReadFile(filepath.Join(built.Dir, m.file))
+			b, err := os.ReadFile(filepath.Join(worker.Tested.Dir, m.file))
 			if err != nil {
 				t.Fatal(err)
 			}

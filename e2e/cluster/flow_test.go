@@ -5,13 +5,13 @@ package cluster
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/e2e/internal/worker"
 )
 
@@ -111,19 +111,14 @@ func crashes(t *testing.T, n *node, payment string) bool {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Crash", "before-charge")
 	client := &http.Client{Timeout: patient, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(resp.Body)
-	switch resp.StatusCode {
-	case http.StatusInternalServerError:
+	a, err := request.Do(client, r)
+	switch {
+	case a.Status == http.StatusInternalServerError:
 		return true
-	case http.StatusServiceUnavailable:
-		t.Logf("%s: %s", payment, text)
+	case a.Status == http.StatusServiceUnavailable:
+		t.Logf("%s: %s", payment, a.Body)
 		return false
 	}
-	t.Fatalf("%s: %s %s", payment, resp.Status, text)
+	t.Fatalf("%s: %d %s, %v", payment, a.Status, a.Body, err)
 	return false
 }

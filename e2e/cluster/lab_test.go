@@ -27,9 +27,7 @@ import (
 	"flow.internal/capdo/internal/wrangler"
 )
 
-var built worker.Built
-
-func TestMain(m *testing.M) { worker.Main(m, &built) }
+func TestMain(m *testing.M) { worker.Main(m) }
 
 // lease is workerd's lease. Tests could shorten it (unsafeTimeDivisor), but
 // then a busy machine does not renew it in time.
@@ -87,7 +85,7 @@ func (n *node) printed() string {
 // the bucket.
 func newLab(t testing.TB, nodes int, w *network, prefix func(n int) string) *lab {
 	t.Helper()
-	return newLabOf(t, built.Dir, loadConfig(t, "worker"), nodes, w, prefix)
+	return newLabOf(t, worker.Tested.Dir, loadConfig(t, "worker"), nodes, w, prefix)
 }
 
 // loadConfig loads the wrangler config in a folder.
@@ -155,7 +153,7 @@ func (l *lab) newNode(t testing.TB, number int, prefix string) *node {
 		advertise = l.network.newGate(t, peers)
 	}
 	n.options = selfhost.Options{
-		Workerd: l.network.workerd(t, number, built.Binary), Config: l.config, Build: l.build, Data: filepath.Join(t.TempDir(), "data"),
+		Workerd: l.network.workerd(t, number, worker.Tested.Binary), Config: l.config, Build: l.build, Data: filepath.Join(t.TempDir(), "data"),
 		Listen: listen, StopTimeout: 8 * time.Second, JSONLogs: true,
 		Cluster: &selfhost.Cluster{
 			Bucket: "s3://" + l.bucket.Bucket + "/" + prefix, Endpoint: n.link.address, Region: s3server.Region, CredentialsFile: l.credentials, Listen: peers, Advertise: advertise,

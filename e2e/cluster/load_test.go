@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -19,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/e2e/proof"
 	"flow.internal/capdo/internal/sleep"
 )
@@ -221,28 +221,29 @@ func (w *load) note(o proof.Operation, a proof.Answer, wait int) {
 	}
 }
 
+// lasting is in ms, and longer than the test.
+const lasting = "3600000"
+
 // send makes a call. It reports sent false if the call certainly had no effect.
 func (c *caller) send(n *node, o proof.Operation, wait int) (a proof.Answer, sent bool) {
 	q := url.Values{
 		"target": {o.Target}, "op": {o.Op}, "key": {o.Key}, "owner": {o.Owner}, "fingerprint": {o.Fingerprint}, "result": {o.Result},
-		"fence": {strconv.FormatInt(o.Fence, 10)}, "entry": {strconv.Itoa(o.Entry)}, "wait": {strconv.Itoa(wait)},
+		"fence": {strconv.FormatInt(o.Fence, 10)}, "entry": {strconv.Itoa(o.Entry)}, "wait": {strconv.Itoa(wait)}, "lease": {lasting}, "ttl": {lasting},
 	}
-	resp, err := c.client.Post("http://"+n.options.Listen+"/?"+q.Encode(), "", nil) // not GET, which net/http repeats
-	if err != nil {
+	got, err := request.Post(c.client, "http://"+n.options.Listen+"/?"+q.Encode())
+	if got.Status == 0 {
 		var op *net.OpError
 		if errors.As(err, &op) && op.Op == "dial" {
 			return a, false
 		}
 		return c.unknown(n, errors.Unwrap(err).Error()), true
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
 	var reply struct {
 		proof.Answer
 		Detail string
 	}
-	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &reply) != nil {
-		return c.unknown(n, fmt.Sprintf("%s %.100q %v", resp.Status, body, err)), true
+	if err != nil || got.Status != http.StatusOK || json.Unmarshal([]byte(got.Body), &reply) != nil {
+		return c.unknown(n, fmt.Sprintf("%d %.100q %v", got.Status, got.Body, err)), true
 	}
 	switch a = reply.Answer; a.Status {
 	case "ok", "fenced", "mismatch":

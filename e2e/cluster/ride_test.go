@@ -22,9 +22,9 @@ type reply struct {
 // claimWithin claims a key through a node. The Worker gives its ledger a
 // deadline, so it repeats the claim with the same owner.
 func claimWithin(n *node, key string, deadline time.Duration) (a reply, err error) {
-	q := url.Values{"target": {"ledger"}, "op": {"claim"}, "key": {key}, "owner": {"owner of " + key}, "fingerprint": {"p"}}
+	q := url.Values{"target": {"ledger"}, "op": {"claim"}, "key": {key}, "owner": {"owner of " + key}, "fingerprint": {"p"}, "lease": {lasting}, "ttl": {lasting}}
 	if deadline > 0 {
-		q.Set("deadline_ms", fmt.Sprint(deadline.Milliseconds()))
+		q.Set("patience", fmt.Sprint(deadline.Milliseconds()))
 	}
 	begin := time.Now()
 	client := &http.Client{Timeout: 2 * patient}

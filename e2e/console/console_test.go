@@ -26,9 +26,7 @@ import (
 
 var screenshot = flag.String("screenshot", "", "work for two minutes, and write a picture of the page to this `file`: ../../docs/console.png")
 
-var built worker.Built
-
-func TestMain(m *testing.M) { worker.MainOf("../../examples/flow-payments", m, &built) }
+func TestMain(m *testing.M) { worker.MainOf("../../examples/flow-payments", m) }
 
 // token is the token that the Worker requires of other machines.
 const token = "a token of the test, and not a secret"
@@ -37,7 +35,7 @@ const token = "a token of the test, and not a secret"
 // kills and starts workerd.
 func start(t *testing.T) string {
 	t.Helper()
-	s := built.Start(t, workerd.Config{
+	s := worker.Start(t, workerd.Config{
 		Main: "main.mjs", Flags: []string{"unsafe_module", "experimental", "enable_request_signal"},
 		Vars: map[string]string{"CAPDO_LOCAL": "true", "DEMO": "true", "PAYMENTS_TOKEN": token},
 	})

@@ -22,9 +22,7 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-var built worker.Built
-
-func TestMain(m *testing.M) { worker.Main(m, &built) }
+func TestMain(m *testing.M) { worker.Main(m) }
 
 // ways are: http.DefaultTransport with the handler's context, without one, and
 // in an object; a copy of it; Outbound; and Transport with an object as the
@@ -38,7 +36,7 @@ func serve(t *testing.T) (server, url string) {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Start()
 	t.Cleanup(s.Close)
-	p := built.Start(t, workerd.Config{Flags: []string{"enable_request_signal"}, Private: true})
+	p := worker.Start(t, workerd.Config{Flags: []string{"enable_request_signal"}, Private: true})
 	return s.URL, p.URL
 }
 

@@ -20,14 +20,12 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-var built worker.Built
-
-func TestMain(m *testing.M) { worker.Main(m, &built) }
+func TestMain(m *testing.M) { worker.Main(m) }
 
 // serve serves the Worker, and returns its address.
 func serve(t *testing.T) string {
 	t.Helper()
-	return built.Start(t, workerd.Config{
+	return worker.Start(t, workerd.Config{
 		Main: "main.mjs", Modules: map[string]string{"clone.mjs": "testdata/clone.mjs"},
 		Objects: workerd.Namespaces("Ledger", "Abacus"), Private: true,
 	}).URL

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"maps"
@@ -29,13 +28,12 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
 
-var built worker.Built
-
-func TestMain(m *testing.M) { worker.Main(m, &built) }
+func TestMain(m *testing.M) { worker.Main(m) }
 
 // lab is a workerd that serves the Worker.
 type lab struct {
@@ -47,7 +45,7 @@ type lab struct {
 
 func start(t *testing.T) *lab {
 	t.Helper()
-	l := &lab{T: t, server: built.Start(t, workerd.Config{Main: "main.mjs"})}
+	l := &lab{T: t, server: worker.Start(t, workerd.Config{Main: "main.mjs"})}
 	t.Cleanup(func() {
 		l.server.Kill()
 		l.leave()
@@ -62,22 +60,20 @@ var client = &http.Client{Timeout: dedupe.MaxWait * 3 / 4, Transport: &http.Tran
 
 // post makes a request and decodes its answer into out, unless out is nil.
 func (l *lab) post(path string, q url.Values, out any) error {
-	resp, err := client.Post(l.server.URL+path+"?"+q.Encode(), "", nil)
+	a, err := request.Post(client, l.server.URL+path+"?"+q.Encode())
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err // the URL contains keys
 		}
 		return fmt.Errorf("POST %s: %w", path, err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("POST %s: %s: %.300s", path, resp.Status, body)
+	if a.Status != http.StatusOK {
+		return fmt.Errorf("POST %s: %d: %.300s", path, a.Status, a.Body)
 	}
-	if err != nil || out == nil {
-		return err
+	if out == nil {
+		return nil
 	}
-	return json.Unmarshal(body, out)
+	return json.Unmarshal([]byte(a.Body), out)
 }
 
 func ask[T any](l *lab, path string, q url.Values) (out T) {

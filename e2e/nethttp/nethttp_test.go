@@ -24,9 +24,7 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-var built worker.Built
-
-func TestMain(m *testing.M) { worker.Main(m, &built) }
+func TestMain(m *testing.M) { worker.Main(m) }
 
 // ways are the ways to a handler: the Worker itself; an object whose response
 // the Worker returns; Forward; and Forward below a middleware.
@@ -70,7 +68,7 @@ func TestHandlersAnswerAsBehindNetHTTP(t *testing.T) {
 // serve starts the Worker and returns its URL.
 func serve(t *testing.T) string {
 	t.Helper()
-	p := built.Start(t, workerd.Config{Flags: []string{"enable_request_signal"}})
+	p := worker.Start(t, workerd.Config{Flags: []string{"enable_request_signal"}})
 	return p.URL
 }
 

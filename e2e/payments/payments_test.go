@@ -22,9 +22,7 @@ import (
 	"flow.internal/capdo/internal/workerd"
 )
 
-var built worker.Built
-
-func TestMain(m *testing.M) { worker.MainOf("../../examples/flow-payments", m, &built) }
+func TestMain(m *testing.M) { worker.MainOf("../../examples/flow-payments", m) }
 
 // lab runs the example in one workerd after another, on the same disk.
 type lab struct {
@@ -35,7 +33,7 @@ type lab struct {
 
 func start(t *testing.T, vars map[string]string) *lab {
 	t.Helper()
-	return open(t, &built, workerd.Config{Objects: workerd.Namespaces("Ledger", "Processor"), Vars: vars})
+	return open(t, &worker.Tested, workerd.Config{Objects: workerd.Namespaces("Ledger", "Processor"), Vars: vars})
 }
 
 func open(t *testing.T, b *worker.Built, c workerd.Config) *lab {

@@ -9,7 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,61 +31,24 @@ const (
 // shopChanges make a version of docs/dedupe with shorter times, a ledger that
 // fails at random if the variable TROUBLE is set, and a header with its
 // version.
-var shopChanges = map[string][][2]string{
-	"pay.go": {
-		{"lease = 30 * time.Second", "lease = 2 * time.Second"},
-		{"bankTimeout = 10 * time.Second", "bankTimeout = time.Second"},
-	},
-	"main.go": {
-		{"dedupe.Observed(ledger,", "dedupe.Observed(troubled(env, ledger),"},
-		{"func httpLedger(", "func calmHTTPLedger("},
-		{"	return mux\n", "	return versioned(mux)\n"},
-	},
+var shopChanges = []worker.Change{
+	{File: shopDir + "/pay.go", Old: "lease = 30 * time.Second", New: "lease = 2 * time.Second"},
+	{File: shopDir + "/pay.go", Old: "bankTimeout = 10 * time.Second", New: "bankTimeout = time.Second"},
+	{File: shopDir + "/main.go", Old: "dedupe.Observed(ledger,", New: "dedupe.Observed(troubled(env, ledger),"},
+	{File: shopDir + "/main.go", Old: "func httpLedger(", New: "func calmHTTPLedger("},
+	{File: shopDir + "/main.go", Old: "	return mux\n", New: "	return versioned(mux)\n"},
 }
 
 // buildShop builds a version of the shop.
 func buildShop(t *testing.T, version string) *worker.Built {
 	t.Helper()
-	dir := t.TempDir()
-	replace := map[string]string{}
-	put := func(name, text string) {
-		abs, err := filepath.Abs(filepath.Join(shopDir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		replace[abs] = filepath.Join(dir, name)
-		if err := os.WriteFile(replace[abs], []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, changes := range shopChanges {
-		text, err := os.ReadFile(filepath.Join(shopDir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range changes {
-			if !strings.Contains(string(text), c[0]) {
-				t.Fatalf("%s has no %q", name, c[0])
-			}
-			text = []byte(strings.Replace(string(text), c[0], c[1], 1))
-		}
-		put(name, string(text))
-	}
 	trouble, err := os.ReadFile("testdata/trouble.go.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	put("trouble.go", strings.Replace(string(trouble), `"VERSION"`, fmt.Sprintf("%q", version), 1))
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(file, overlay, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("GOFLAGS", os.Getenv("GOFLAGS")+" -overlay="+file)
-	b, err := worker.Build(shopDir, filepath.Join(dir, "build"))
+	b, err := worker.BuildWith(shopDir, t.TempDir(), append(shopChanges[:len(shopChanges):len(shopChanges)], worker.Change{
+		File: shopDir + "/trouble.go", New: strings.Replace(string(trouble), `"VERSION"`, strconv.Quote(version), 1),
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

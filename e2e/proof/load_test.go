@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -23,6 +22,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/internal/sleep"
 )
 
@@ -170,21 +170,16 @@ func killAtTimes(ctx context.Context, l *lab, h *history) {
 // The Worker's answer tells whether the fault happened.
 func disturb(ctx context.Context, l *lab, h *history, path string, least, most, calls int) {
 	for sleep.For(ctx, time.Duration(least+rand.IntN(most-least))*time.Millisecond) && h.proceed(ctx, calls) {
-		resp, err := client.Post(l.URL+path, "", nil)
-		if err != nil {
-			continue
-		}
-		body, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		switch text := string(body); {
-		case text == "aborted":
+		a, _ := request.Post(client, l.URL+path)
+		switch {
+		case a.Body == "aborted":
 			h.count(aborts, 1)
-		case strings.Contains(text, "exited with code 3"):
+		case strings.Contains(a.Body, "exited with code 3"):
 			h.count(crashes, 1)
 		case path == "/evict":
-			var a struct{ Evicted int }
-			json.Unmarshal(body, &a)
-			h.count(evictions, a.Evicted)
+			var did struct{ Evicted int }
+			json.Unmarshal([]byte(a.Body), &did)
+			h.count(evictions, did.Evicted)
 		}
 	}
 }
@@ -421,22 +416,19 @@ func (c *caller) do(in input) (out output, lost int, sent bool) {
 	if c.disturbed {
 		c.addFaults(q)
 	}
-	// Not GET, which net/http repeats by itself.
-	resp, err := client.Post(c.lab.URL+"/"+in.target+"?"+q.Encode(), "", nil)
-	if err != nil { // a connection ends with workerd, and all that it was about to do
+	a, err := request.Post(client, c.lab.URL+"/"+in.target+"?"+q.Encode())
+	if a.Status == 0 { // a connection ends with workerd, and all that it was about to do
 		var op *net.OpError
 		return output{unknown: true, open: os.IsTimeout(err)}, 0, !errors.As(err, &op) || op.Op != "dial"
 	}
-	defer resp.Body.Close()
-	lost, _ = strconv.Atoi(resp.Header.Get("x-lost"))
-	body, err := io.ReadAll(resp.Body)
+	lost, _ = strconv.Atoi(a.Header.Get("x-lost"))
 	switch {
-	case err == nil && resp.StatusCode == http.StatusBadGateway: // the dropped reply
+	case err == nil && a.Status == http.StatusBadGateway: // the dropped reply
 		return output{unknown: true}, lost, true
-	case err != nil || resp.StatusCode != http.StatusOK:
+	case err != nil || a.Status != http.StatusOK:
 		return output{unknown: true, open: true}, lost, true
 	}
-	out, sent = c.read(body)
+	out, sent = c.read([]byte(a.Body))
 	return out, lost, sent
 }
 

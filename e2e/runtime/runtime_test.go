@@ -8,7 +8,6 @@ package runtime
 import (
 	"encoding/json"
 	"flag"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,18 +16,17 @@ import (
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/request"
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
-
-var built worker.Built
 
 // Many tests mostly wait for slow events in workerd, so more of them may run at
 // once than there are processors.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "8")
-	worker.Main(m, &built)
+	worker.Main(m)
 }
 
 // lab is a workerd that serves the Worker.
@@ -48,7 +46,7 @@ func start(t testing.TB) *lab {
 // key-value storage. On disk workerd has three files open for each object.
 func startWithoutIdling(t testing.TB, inMemory bool) *lab {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(built.Dir, "runtime.mjs"))
+	b, err := os.ReadFile(filepath.Join(worker.Tested.Dir, "runtime.mjs"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +73,7 @@ func startWith(t testing.TB, c workerd.Config) *lab {
 	c.Private = true // fetch reaches this machine
 	c.Flags = append(c.Flags, "unsafe_module", "experimental", "enable_request_signal")
 	c.V8Flags = []string{"--expose-gc"}
-	return &lab{built.Start(t, c), t}
+	return &lab{worker.Start(t, c), t}
 }
 
 // answer is the answer to a request.
@@ -89,18 +87,13 @@ var client = &http.Client{Timeout: 3 * time.Minute, Transport: &http.Transport{M
 
 func (l *lab) get(path string) answer {
 	start := time.Now()
-	resp, err := client.Get(l.URL + path)
+	got, err := request.Get(client, l.URL+path)
 	if err != nil {
-		return answer{body: err.Error(), took: time.Since(start)}
+		got.Body = err.Error()
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b = []byte(err.Error())
-	}
-	a := answer{status: resp.StatusCode, body: string(b), took: time.Since(start)}
+	a := answer{status: got.Status, body: got.Body, took: time.Since(start)}
 	var e struct{ Error string }
-	if a.status == http.StatusInternalServerError && json.Unmarshal(b, &e) == nil {
+	if a.status == http.StatusInternalServerError && json.Unmarshal([]byte(a.body), &e) == nil {
 		a.body = e.Error
 	}
 	return a

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -23,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"flow.internal/capdo/e2e/internal/request"
+	"flow.internal/capdo/e2e/internal/soak"
 	"flow.internal/capdo/e2e/internal/worker"
 	"flow.internal/capdo/internal/workerd"
 )
@@ -31,8 +32,6 @@ var (
 	seed    = flag.Uint64("seed", 0, "reproduces a mix; 0 uses the time")
 	runFor  = flag.Duration("stress", 9*time.Second, "how long each mix runs, in three rounds")
 	soakFor = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
-
-	built worker.Built
 )
 
 // All mixes run at the same time, because each of them waits 10 s at the end
@@ -40,7 +39,7 @@ var (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "6")
-	worker.Main(m, &built)
+	worker.Main(m)
 }
 
 // mix describes what happens in one workerd.
@@ -161,7 +160,7 @@ type sums struct{ attempted, acknowledged, forbidden map[string]bool }
 
 func start(t testing.TB, m mix) *lab {
 	t.Helper()
-	server := built.Start(t, workerd.Config{
+	server := worker.Start(t, workerd.Config{
 		Main: "main.mjs", Modules: map[string]string{"terminate.mjs": worker.Terminate},
 		Vars: map[string]string{"GOGC": m.gogc}, V8Flags: []string{"--expose-gc"},
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"},
@@ -188,23 +187,18 @@ func (l *lab) get(c *http.Client, ctx context.Context, path string) (body string
 	if err != nil {
 		return "", err
 	}
-	resp, err := c.Do(req)
+	a, err := request.Do(c, req)
 	if err != nil {
 		return "", noAnswer{err}
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return "", noAnswer{err}
-	}
-	if resp.StatusCode != http.StatusOK {
+	if a.Status != http.StatusOK {
 		var e struct{ Error string }
-		if json.Unmarshal(b, &e) != nil {
-			return "", noAnswer{fmt.Errorf("status %d: %.200s", resp.StatusCode, b)}
+		if json.Unmarshal([]byte(a.Body), &e) != nil {
+			return "", noAnswer{fmt.Errorf("status %d: %.200s", a.Status, a.Body)}
 		}
 		return "", errors.New(e.Error)
 	}
-	return string(b), nil
+	return a.Body, nil
 }
 
 // noAnswer is the error of a request without an answer.
@@ -276,4 +270,38 @@ var explained = map[string][]string{
 	"terminate": {"terminated in the middle of Go", "the Go program was interrupted by the platform", lost, disconnected, hung},
 	"abort":     {"stress abort", "I/O context is closed", "the object's instance is gone", lost, disconnected, hung},
 	"abortAll":  {"Application called abortAllDurableObjects", "I/O context is closed", "the object's instance is gone", lost, disconnected, hung},
+}
+
+// round is how long a soak runs the mixes before it checks the results and the
+// use of memory. All mixes run at once, each in one workerd.
+const round = 30 * time.Second
+
+func TestSoak(t *testing.T) {
+	if *soakFor == 0 {
+		t.Skip("without -soak")
+	}
+	end := soak.Progress(*soakFor)
+	begin := time.Now()
+	all, total, rounds := append(mixes[:len(mixes):len(mixes)], resets), figures{}, 0
+	var mu sync.Mutex
+	t.Run("mixes", func(t *testing.T) {
+		for i, m := range all {
+			t.Run(m.name, func(t *testing.T) {
+				t.Parallel()
+				done := 0
+				did := m.run(t, firstSeed()+uint64(i)<<32, round, func(n int) bool {
+					done = n
+					return n < 3 || time.Since(begin) < *soakFor
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				rounds += done
+				for name, n := range did {
+					total[name] += n
+				}
+			})
+		}
+	})
+	end()
+	t.Logf("%d rounds in %v: %v", rounds, time.Since(begin).Round(time.Second), total)
 }

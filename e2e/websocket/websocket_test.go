@@ -25,9 +25,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-var built worker.Built
-
-func TestMain(m *testing.M) { worker.Main(m, &built) }
+func TestMain(m *testing.M) { worker.Main(m) }
 
 // lab is a workerd that serves the Worker.
 type lab struct {
@@ -37,7 +35,7 @@ type lab struct {
 
 func start(t testing.TB, outbound string) *lab {
 	t.Helper()
-	return &lab{t: t, Server: built.Start(t, workerd.Config{
+	return &lab{t: t, Server: worker.Start(t, workerd.Config{
 		Main: "main.mjs", Outbound: outbound, V8Flags: []string{"--expose-gc"},
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"},
 	})}

@@ -7,9 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,12 +56,11 @@ func send(t *testing.T, h http.Handler, r *http.Request, status int, code string
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	resp := w.Result()
-	body, _ := io.ReadAll(resp.Body)
-	got := strings.TrimSpace(string(body))
+	resp, body := w.Result(), w.Body.String()
+	got := strings.TrimSpace(body)
 	if status != http.StatusOK {
 		var p failure
-		if err := json.Unmarshal(body, &p); err != nil || resp.Header.Get("Content-Type") != "application/problem+json" || p.Status != status ||
+		if err := json.Unmarshal([]byte(body), &p); err != nil || resp.Header.Get("Content-Type") != "application/problem+json" || p.Status != status ||
 			p.Title != http.StatusText(status) || p.Detail == "" || p.Hint == "" || strings.Contains(got, secret) ||
 			code == "rejected" && p.Detail != "the amount is not positive" {
 			t.Errorf("%s: %v %s", got, err, resp.Header)
@@ -237,4 +236,29 @@ func TestABodyThatWasReadBeforeIsRefused(t *testing.T) {
 	r := post("/f", `{} `)
 	r.Body.Read(make([]byte, 1))
 	send(t, tr, r, 400, "body")
+}
+
+func TestTheDocumentHasEachAnswer(t *testing.T) {
+	text, err := os.ReadFile("../../docs/spec/capabilities-and-binding.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{} // "400 input"
+	for line := range strings.Lines(string(text)) {
+		if cells := strings.Split(line, " | "); len(cells) == 3 {
+			for _, code := range strings.FieldsFunc(cells[1], func(r rune) bool { return r == '`' }) {
+				documented[strings.TrimPrefix(cells[0], "| ")+" "+code] = true
+			}
+		}
+	}
+	for _, row := range rows {
+		if !documented[fmt.Sprint(row.status, " ", row.code)] {
+			t.Errorf("%d %s is not documented", row.status, row.code)
+		}
+	}
+	for _, other := range []string{"413 too_large", "422 rejected", "500 not_bound", "500 wrong_type", "500 failed"} {
+		if !documented[other] {
+			t.Errorf("%s is not documented", other)
+		}
+	}
 }

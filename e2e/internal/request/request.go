@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// Answer is a complete answer.
+// Answer is a complete answer. Its Status is 0 if none has begun.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -18,6 +18,10 @@ func Do(c *http.Client, r *http.Request) (Answer, error) { return read(c.Do(r)) 
 
 // Get sends a GET request and reads its answer.
 func Get(c *http.Client, url string) (Answer, error) { return read(c.Get(url)) }
+
+// Post sends a POST request without a body and reads its answer. Unlike a GET,
+// net/http does not repeat it.
+func Post(c *http.Client, url string) (Answer, error) { return read(c.Post(url, "", nil)) }
 
 func read(resp *http.Response, err error) (Answer, error) {
 	if err != nil {

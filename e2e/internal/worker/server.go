@@ -31,6 +31,12 @@ type Server struct {
 // Terminate is a module that ends objects in the middle of Go.
 const Terminate = "../internal/worker/terminate.mjs"
 
+// Start serves the Worker that Main has built; see [Built.Start].
+func Start(t testing.TB, c workerd.Config) *Server {
+	t.Helper()
+	return Tested.Start(t, c)
+}
+
 // Start serves the Worker until the test is over. c has what is special about
 // it: Main is a file in testdata, Modules are added to those of the build, and
 // no Objects means all classes.

@@ -34,14 +34,16 @@ func Build(folder, dir string) (b Built, err error) {
 	return b, nil
 }
 
-// Main builds the program in the folder worker to *built, runs the tests, and
-// exits.
-func Main(m *testing.M, built *Built) { MainOf("worker", m, built) }
+// Tested is the Worker that Main has built.
+var Tested Built
+
+// Main builds the program in the folder worker, runs the tests, and exits.
+func Main(m *testing.M) { MainOf("worker", m) }
 
 // MainOf is Main for the program in another folder.
-func MainOf(folder string, m *testing.M, built *Built) {
+func MainOf(folder string, m *testing.M) {
 	MainWith(m, func(scratch string) (err error) {
-		*built, err = Build(folder, scratch)
+		Tested, err = Build(folder, scratch)
 		return err
 	})
 }

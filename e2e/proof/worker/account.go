@@ -9,6 +9,7 @@ import (
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dodedupe"
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/e2e/internal/operation"
 )
 
 // account is an object with an embedded ledger. It uses transactions of its
@@ -46,7 +47,7 @@ func (a *account) perform(ctx context.Context, query []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out answer
+	var out operation.Answer
 	out.Status = a.within(ctx, q, &out)
 	return json.Marshal(out)
 }
@@ -55,11 +56,11 @@ var errRolledBack = errors.New("rolled back")
 
 // within performs an operation and an effect in the transaction that the query
 // asks for. It returns the status.
-func (a *account) within(ctx context.Context, q url.Values, out *answer) string {
+func (a *account) within(ctx context.Context, q url.Values, out *operation.Answer) string {
 	var inside error // error of the transaction's function
 	run := func() error {
 		if inside = a.effect(q); inside == nil {
-			inside = performOn(ctx, a.ledger, a.identity, q, out)
+			inside = operation.OnLedger(ctx, a.ledger, a.identity, q, out)
 		}
 		if inside == nil && q.Has("rollback") {
 			inside = errRolledBack
@@ -73,9 +74,9 @@ func (a *account) within(ctx context.Context, q url.Values, out *answer) string 
 	case "sync":
 		err = a.storage.TransactionSync(run)
 	default:
-		return status(a.performAlone(ctx, q, out))
+		return operation.Status(a.performAlone(ctx, q, out))
 	}
-	switch s := status(inside); {
+	switch s := operation.Status(inside); {
 	case err == nil && inside == nil:
 		return "ok"
 	case inside == nil && !errors.Is(err, durable.ErrTransactionParked):
@@ -95,25 +96,23 @@ func (a *account) effect(q url.Values) error {
 	return err
 }
 
-var errWork = errors.New("the work failed")
-
 // performAlone performs an operation without a transaction. Once makes its own
 // one.
-func (a *account) performAlone(ctx context.Context, q url.Values, out *answer) error {
+func (a *account) performAlone(ctx context.Context, q url.Values, out *operation.Answer) error {
 	if q.Get("op") != "once" {
-		return performOn(ctx, a.ledger, a.identity, q, out)
+		return operation.OnLedger(ctx, a.ledger, a.identity, q, out)
 	}
 	opts := &dodedupe.OnceOptions{Fingerprint: []byte(q.Get("fingerprint")),
-		TTL: milliseconds(q, "ttl")}
+		TTL: operation.Milliseconds(q, "ttl")}
 	result, replayed, err := a.ledger.Once(ctx, []byte(q.Get("key")), opts, func(
 		fence int64,
 	) ([]byte, error) {
 		out.Fence = fence
 		err := a.effect(q)
 		if err == nil && q.Has("rollback") {
-			err = errWork
+			err = operation.ErrWork
 		}
-		return resultOf(q), err
+		return operation.Result(q), err
 	})
 	switch {
 	case errors.Is(err, dedupe.ErrInProgress):
@@ -121,14 +120,16 @@ func (a *account) performAlone(ctx context.Context, q url.Values, out *answer) e
 	case err != nil:
 		out.Fence = 0
 	case replayed:
-		out.Outcome, out.Result = "replay", shown(result)
+		out.Outcome, out.Result = "replay", operation.Shown(result)
 	default:
 		out.Outcome = "acquired"
 	}
 	return err
 }
 
-func performEmbedded(ctx context.Context, env *durable.Env, q url.Values, out *answer) error {
+func performEmbedded(
+	ctx context.Context, env *durable.Env, q url.Values, out *operation.Answer,
+) error {
 	stub := env.Object("ACCOUNT", "account-"+q.Get("key"))
 	defer stub.Release()
 	b, err := stub.Call(ctx, "perform", []byte(q.Encode()))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/dedupe/dodedupe"
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/e2e/internal/operation"
 )
 
 // ending is a ledger in which the n-th call ends its caller's context, before
@@ -64,7 +64,7 @@ const winding = 500 * time.Millisecond
 
 // performDo does a key's work, which is a request to the test. It ends when the
 // lease has ended, or some time after the caller has left.
-func performDo(ctx context.Context, env *durable.Env, q url.Values, a *answer) error {
+func performDo(ctx context.Context, env *durable.Env, q url.Values, a *operation.Answer) error {
 	l, err := dodedupe.NewLedger(env, &dodedupe.LedgerOptions{Scope: "do"})
 	if err != nil {
 		return err
@@ -74,15 +74,16 @@ func performDo(ctx context.Context, env *durable.Env, q url.Values, a *answer) e
 	at, _ := strconv.Atoi(q.Get("end"))
 	ledger := &ending{Ledger: l, end: func() { end(errLeft) }, at: at,
 		after: q.Get("after") == "true"}
-	opts := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{Lease: milliseconds(q, "lease"),
-		Wait: milliseconds(q, "wait")}}
+	opts := dedupe.DoOptions{ClaimOptions: dedupe.ClaimOptions{
+		Lease: operation.Milliseconds(q, "lease"), Wait: operation.Milliseconds(q, "wait"),
+	}}
 	result, err := dedupe.Do(ctx, ledger, []byte(q.Get("key")), opts, func(
 		ctx context.Context, c dedupe.Claim,
 	) ([]byte, error) {
 		return work(ctx, env, q, &c)
 	})
 	if err == nil || errors.Is(err, dedupe.ErrResultTooLarge) {
-		a.Result = shown(result)
+		a.Result = operation.Shown(result)
 	}
 	switch {
 	case errors.Is(err, dedupe.ErrInProgress):
@@ -115,11 +116,10 @@ func work(ctx context.Context, env *durable.Env, q url.Values, c *dedupe.Claim) 
 	case what == "panic":
 		panic("the test says so")
 	case what == "nothing":
-		return nil, dedupe.NoEffect(errWork)
+		return nil, dedupe.NoEffect(operation.ErrWork)
 	case what == "fails":
 		return nil, errors.New("the work fails")
 	}
 	size, _ := strconv.Atoi(what)
-	return append([]byte(q.Get("id")),
-		bytes.Repeat([]byte("."), max(0, size-len(q.Get("id"))))...), nil
+	return operation.Extended(q.Get("id"), size), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"flow.internal/capdo/dedupe"
 	"flow.internal/capdo/durable"
+	"flow.internal/capdo/e2e/internal/operation"
 )
 
 // racy is an incorrect store: it waits between its read and its write, so that
@@ -31,7 +32,7 @@ func (r *racy) forget(_ context.Context, _ []byte) ([]byte, error) {
 	return nil, err
 }
 
-func performRacy(ctx context.Context, env *durable.Env, q url.Values, a *answer) error {
+func performRacy(ctx context.Context, env *durable.Env, q url.Values, a *operation.Answer) error {
 	stub := env.Object("RACY", q.Get("key"))
 	defer stub.Release()
 	b, err := stub.Call(ctx, q.Get("op"), nil)

@@ -11,11 +11,60 @@ import (
 	"time"
 
 	"flow.internal/capdo/dedupe"
+	"flow.internal/capdo/dedupe/dedupetest"
 	"flow.internal/capdo/dedupe/dodedupe/internal/codec"
 	"flow.internal/capdo/dedupe/dodedupe/internal/effect"
 	"flow.internal/capdo/dedupe/dodedupe/internal/entry"
+	"flow.internal/capdo/dedupe/dodedupe/internal/faulty"
 	"flow.internal/capdo/dedupe/dodedupe/internal/wire"
+	"flow.internal/capdo/durable"
 )
+
+func TestLedgerPerKey(t *testing.T) {
+	dedupetest.TestLedger(t, func(t *testing.T) dedupe.Ledger { return fakeLedger(t, &fakeLedgerObjects{}, PerKey()) })
+}
+
+func TestLedgerInBuckets(t *testing.T) {
+	dedupetest.TestLedger(t, func(t *testing.T) dedupe.Ledger { return fakeLedger(t, &fakeLedgerObjects{}, Buckets(3)) })
+}
+
+func TestSequencer(t *testing.T) {
+	dedupetest.TestSequencer(t, func(t *testing.T) dedupe.Sequencer { return newSequencer((&fakeLedgerObjects{}).call, nil) })
+}
+
+func TestLedgerWithLostMessages(t *testing.T) {
+	dedupetest.TestLedger(t, func(t *testing.T) dedupe.Ledger {
+		l := fakeLedger(t, &fakeLedgerObjects{}, Buckets(2))
+		l.call = (&fakeLedgerObjects{}).lossy()
+		return l
+	})
+}
+
+func TestSequencerWithLostMessages(t *testing.T) {
+	dedupetest.TestSequencer(t, func(t *testing.T) dedupe.Sequencer { return newSequencer((&fakeLedgerObjects{}).lossy(), nil) })
+}
+
+func TestLedgerCallThatStaysUnknownSaysSo(t *testing.T) {
+	f := &fakeLedgerObjects{network: func(int, string) (faulty.Fault, error) { return faulty.PerformsThenFails, lost() }}
+	l := fakeLedger(t, f, PerKey())
+	o := dedupe.ClaimOptions{Lease: time.Minute}
+	claim, err := l.Claim(t.Context(), []byte("k"), o)
+	wantUnknown(t, err, true, durable.ErrDisconnected)
+	f.network = nil
+	o.Owner = claim.Owner
+	if claim, err = l.Claim(t.Context(), []byte("k"), o); claim.Outcome != dedupe.Acquired || claim.Attempt != 1 || err != nil {
+		t.Errorf("a repeated call by the same owner: %+v, %v", claim, err)
+	}
+	f.network = func(int, string) (faulty.Fault, error) { return faulty.PerformsThenFails, lost() }
+	wantUnknown(t, l.Complete(t.Context(), claim, []byte("r")), true, durable.ErrDisconnected)
+	f.network = nil
+	if err := l.Complete(t.Context(), claim, []byte("r")); err != nil {
+		t.Error(err)
+	}
+	if n := len(f.sent); n != 6 {
+		t.Errorf("%d messages: %v", n, f.sent)
+	}
+}
 
 // Programs of different versions exchange these messages. They contain only
 // durations, never times of the caller.
