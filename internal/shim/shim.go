@@ -29,9 +29,9 @@ type Description struct {
 	Queue     bool `json:"queue"`
 }
 
-// handlers returns the handlers of the stateless Worker, each with its function
-// in shim.mjs.
-func (d Description) handlers() (names []string) {
+// Handlers returns the names of the events that the stateless Worker handles.
+// shim.mjs has a function for each, such as fetchWorker.
+func (d Description) Handlers() (names []string) {
 	for _, h := range []struct {
 		name string
 		has  bool
@@ -71,7 +71,7 @@ import { DurableObject } from "cloudflare:workers";
 		b.WriteString("import { retryable } from \"cloudflare:durable-objects\";\n")
 	}
 	var imports, exports string
-	for i, name := range d.handlers() {
+	for i, name := range d.Handlers() {
 		imports += name + "Worker, "
 		if i > 0 {
 			exports += ","
