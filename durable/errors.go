@@ -306,6 +306,7 @@ func throw(err error) *jsrt.Error {
 	js := &jsrt.Error{Name: "Error", Message: validText(err.Error())}
 	var e *Error
 	if !errors.As(err, &e) {
+		nameSentinels(js, err)
 		return js
 	}
 	if e.Name != "" {
