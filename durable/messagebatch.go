@@ -30,7 +30,8 @@ import (
 // dropped, or goes to the dead_letter_queue.
 //
 // Cloudflare gives the event 15 minutes, with the work of [WaitUntil]: it
-// acknowledges the messages when all of that is done. The ctx of fn and of that
+// acknowledges the messages when all of that is done, whatever the outcome of
+// that work. The ctx of fn and of that
 // work ends with [ErrTimeUp] 6 s before that. With the compatibility flag
 // queue_consumer_no_wait_for_wait_until it does not wait for that work, which
 // then has the time that it has after a response.

@@ -58,15 +58,17 @@ func (e *Env) Queue(binding string) (*Queue, error) {
 	if !ok {
 		return nil, e.noQueue(binding, "there is none of that name")
 	}
-	ref, _ := v.(*jsrt.Ref)
-	if kind := jsType(v); ref == nil || kind != queueClass {
-		return nil, e.noQueue(binding, "it is "+kind)
+	if ref, ok := v.(*jsrt.Ref); ok {
+		isQueue, err := ref.Context().Host().Call("isQueue", ref)
+		switch {
+		case err != nil:
+			return nil, classify(err)
+		case isQueue == true:
+			return &Queue{ref}, nil
+		}
 	}
-	return &Queue{ref}, nil
+	return nil, e.noQueue(binding, "it is "+jsType(v))
 }
-
-// queueClass is what [jsType] calls a queue: workerd's class WorkerQueue.
-const queueClass = "a JavaScript WorkerQueue"
 
 func (e *Env) noQueue(binding, why string) error {
 	return &wrapped{"durable: no such queue binding: " + strconv.Quote(binding) + ": " + why +

@@ -76,8 +76,8 @@ mutate "events: one body makes the batch fail" TestBodiesOfMessages $js/shim.mjs
 	's/m\.attempts, new ByRef\(m\)\]/m.attempts, new ByRef(m), m.body]/'
 mutate "events: NoRetry does nothing" TestCronTriggers durable/scheduled.go \
 	's/_, err := e\.controller\.Call\("noRetry"\)/var err error/'
-mutate "events: any binding is a queue" TestQueueBindingThatIsNone durable/queue.go \
-	's/ref == nil \|\| kind != queueClass/ref == nil/'
+mutate "events: a binding with any method is a queue" TestQueueBindingThatIsNone $js/host.mjs \
+	's/"sendBatch" in Object\.getPrototypeOf\(binding\)/typeof binding.sendBatch === "function"/'
 mutate "events: a time is sent as text" TestQueueSends durable/queuevalue.go \
 	's/\tcase time\.Time:\n\t\treturn 0, notJSON\("a Date"\)/\tcase time.Time:\n\t\treturn 26, nil/'
 mutate "events: a batch has no limit" TestQueueSendsBatches durable/queue.go 's/if total > MaxQueueBatchSize/if false/'
