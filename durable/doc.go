@@ -22,7 +22,10 @@
 // "add", 5) and stub.add(5). docs/api.md lists the Go name of each Cloudflare
 // operation.
 //
-// All objects of a Worker and its stateless handler share one Go program per
+// [HandleFetch], [HandleScheduled] and [HandleQueue] handle the events of the
+// stateless Worker itself: requests, cron triggers and messages of queues.
+//
+// All objects of a Worker and its stateless handlers share one Go program per
 // [isolate]. Goroutines, locks, channels and timers work across them. An
 // operation on an object's handles runs in that object's own I/O context,
 // whichever goroutine calls it.

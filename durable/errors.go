@@ -12,8 +12,8 @@ import (
 
 // Errors to test for with [errors.Is]. Act on these, never on messages.
 var (
-	// ErrNoBinding: the environment has no Durable Object namespace under
-	// that name.
+	// ErrNoBinding: the environment has no Durable Object namespace, or no
+	// queue, under that name.
 	ErrNoBinding = errors.New("no such Durable Object binding")
 	// ErrInvalidID: not an id, or an id of another namespace.
 	ErrInvalidID = errors.New("invalid Durable Object id")
@@ -21,9 +21,9 @@ var (
 	// effect. The error is a [*LimitError] or wraps one; if SQLite enforces
 	// the limit, it is a [*SQLError].
 	ErrLimit = errors.New("limit exceeded")
-	// ErrOverloaded: the object has too many requests queued, or the
-	// account sends too many. The call had no effect. Repeating it at once
-	// makes the overload worse.
+	// ErrOverloaded: the object has too many requests queued, the account
+	// sends too many, or a queue gets too many messages. The call had no
+	// effect. Repeating it at once makes the overload worse.
 	ErrOverloaded = errors.New("the Durable Object is overloaded")
 	// ErrObjectReset: the object was reset (an abort, a crash, new code)
 	// during the call. Whether the call took effect is unknown.
@@ -84,7 +84,8 @@ var (
 	ErrTransactionParked = jsrt.ErrTransactionParked
 	// ErrTimeUp is the cause of a context whose stateless invocation will
 	// soon be ended: about 24 s after its client received the answer or
-	// disconnected.
+	// disconnected; for cron triggers and queues, 6 s before the end of their
+	// 15 minutes.
 	ErrTimeUp = jsrt.ErrTimeUp
 	// ErrDeadlock: no operation is in flight that could wake the request's
 	// goroutine.
@@ -305,6 +306,7 @@ func throw(err error) *jsrt.Error {
 	js := &jsrt.Error{Name: "Error", Message: validText(err.Error())}
 	var e *Error
 	if !errors.As(err, &e) {
+		nameSentinels(js, err)
 		return js
 	}
 	if e.Name != "" {

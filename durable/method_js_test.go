@@ -56,6 +56,8 @@ func init() {
 // Refuse fails with two errors, after it has called n further objects.
 func (l Ledger) Refuse(ctx context.Context, n int) (callback, error) {
 	switch {
+	case n == -2:
+		return callback{}, errSoldOut
 	case n < 0:
 		return callback{func() {}}, nil
 	case n == 0:
@@ -129,7 +131,11 @@ func TestRegisteredErrorsCrossCalls(t *testing.T) {
 			t.Errorf("over %d hops: %#v", hops, err)
 		}
 	}
-	_, err := durable.Call[string](t.Context(), durabletest.New(t, "LEDGER"), "decline")
+	_, err := refuse.Call(t.Context(), durabletest.New(t, "LEDGER"), -2)
+	if !errors.Is(err, errSoldOut) || errors.Is(err, errFunds) || err.Error() != "sold out" {
+		t.Errorf("a registered error alone: %#v", err)
+	}
+	_, err = durable.Call[string](t.Context(), durabletest.New(t, "LEDGER"), "decline")
 	if errors.Is(err, errSoldOut) || !errors.Is(err, durable.ErrRemote) {
 		t.Errorf("another error: %v", err)
 	}

@@ -180,7 +180,8 @@ func Run() error { return jsrt.Run() }
 // In a stateless Worker, fn has about 28 s after the client has received the
 // whole response or has disconnected, because Cloudflare ends such work after
 // 30 s. After 24 s its ctx ends with [ErrTimeUp]. After 28 s its I/O fails with
-// [ErrContextClosed]. Do longer work in an object or an alarm.
+// [ErrContextClosed]. Do longer work in an object or an alarm. [HandleScheduled]
+// and [HandleQueue] say how long their events take.
 //
 // https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil
 func WaitUntil(ctx context.Context, fn func(ctx context.Context)) {
@@ -225,6 +226,10 @@ func (c *class) addMethod(
 type worker struct {
 	classes []*class
 	fetch   func(context.Context, *Env, *Request) (*Response, error)
+
+	// nil unless the program handles these events. They are functions so that
+	// the linker leaves out the code of those that it does not handle.
+	scheduled, queue func(ctx context.Context, args []any) error
 }
 
 var program worker
@@ -283,7 +288,7 @@ func (w *worker) Name(i *jsrt.Invocation) string {
 
 // kindNames has a name for each [jsrt.Kind].
 var kindNames = [...]string{"constructor", "fetch", "alarm", "method", "a test", "webSocketMessage",
-	"webSocketClose", "webSocketError"}
+	"webSocketClose", "webSocketError", "scheduled", "queue"}
 
 // NewEnv and NewStub are for package durabletest.
 func (w *worker) NewEnv(ref *jsrt.Ref) *Env   { return &Env{ref: ref} }
@@ -320,6 +325,10 @@ func (w *worker) Serve(ctx context.Context, i *jsrt.Invocation, args []any) (any
 		return serveFetch(ctx, i, args, serve)
 	case jsrt.Message, jsrt.Close, jsrt.Err:
 		return nil, it.serveWebSocket(ctx, i.Kind, args)
+	case jsrt.Scheduled:
+		return nil, w.scheduled(ctx, args)
+	case jsrt.Queue:
+		return nil, w.queue(ctx, args)
 	}
 	return nil, errors.New("durable: unknown kind of invocation")
 }
@@ -362,5 +371,6 @@ func (w *worker) Describe() map[string]any {
 		classes[i] = map[string]any{"name": c.name, "events": c.events, "methods": methods,
 			"retryable": c.retryable}
 	}
-	return map[string]any{"classes": classes, "fetch": w.fetch != nil}
+	return map[string]any{"classes": classes, "fetch": w.fetch != nil,
+		"scheduled": w.scheduled != nil, "queue": w.queue != nil}
 }

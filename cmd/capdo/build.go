@@ -186,8 +186,8 @@ func printReport(w io.Writer, r *report) error {
 	for _, c := range r.Classes {
 		fmt.Fprintf(t, "  class %s\t%s\n", c.Name, strings.Join(served(c), ", "))
 	}
-	if r.Fetch {
-		fmt.Fprintf(t, "  Worker\tfetch\n")
+	if handlers := r.Handlers(); len(handlers) > 0 {
+		fmt.Fprintf(t, "  Worker\t%s\n", strings.Join(handlers, ", "))
 	}
 	if len(r.Largest) > 0 {
 		fmt.Fprintf(t, "The program is large. The code of its largest packages:\n")

@@ -1,7 +1,7 @@
 // Package durabletest gives tests real Durable Objects: they run in workerd,
-// with their storage on disk, and nothing is emulated. Run a test program that
-// imports it with capdo test (or go test -exec 'capdo exec'). Natively its
-// functions fail the test.
+// with their storage on disk, and nothing is emulated, except queues ([RunQueue]
+// and [Sent]). Run a test program that imports it with capdo test (or go test
+// -exec 'capdo exec'). Natively its functions fail the test.
 //
 // The bindings and variables come from the wrangler config in the package's
 // testdata, its own folder, or the nearest folder above it in the module.

@@ -78,6 +78,8 @@ func main() {
 		greeting, _, err := env.Var("GREETING")
 		return &durable.Response{Status: 200, Body: strings.NewReader(greeting + " " + r.Method + " " + r.URL)}, err
 	})
+	durable.HandleScheduled(scheduled)
+	durable.HandleQueue(consume)
 	durable.Run()
 }
 
@@ -112,7 +114,7 @@ func TestEnvHasTheConfigsBindingsAndVariables(t *testing.T) {
 		t.Errorf("the object sees %q", got)
 	}
 	_, err := env.Namespace("NOPE")
-	if !errors.Is(err, durable.ErrNoBinding) || !strings.Contains(err.Error(), "COUNTER, DURABLETEST_KV, DURABLETEST_SQLITE, GREETING, LIST, SECRET)") {
+	if !errors.Is(err, durable.ErrNoBinding) || !strings.Contains(err.Error(), "COUNTER, DURABLETEST_KV, DURABLETEST_SQLITE, GREETING, JOBS, LIST, SECRET)") {
 		t.Errorf("an unknown binding: %v", err)
 	}
 	env = durabletest.Env(t, &durabletest.Options{Vars: map[string]any{"GREETING": "other", "MORE": "m"}})

@@ -1,8 +1,8 @@
 //go:build !js
 
 // Package api tests that docs/api.md is complete and correct. Each operation of
-// Cloudflare's Durable Objects interfaces must be in its table or among those
-// left out. The Go names and the tests in the table must exist.
+// the interfaces that it is about must be in its table or among those left out.
+// The Go names and the tests in the table must exist.
 package api
 
 import (
@@ -21,8 +21,9 @@ import (
 
 const root = "../.."
 
-// covered matches the names of the declarations that belong to Durable Objects.
-var covered = regexp.MustCompile(`^(DurableObject\w*|AlarmInvocationInfo|SqlStorage\w*|SyncKv\w*|FacetStartupOptions|WebSocketRequestResponsePair|Fetcher)$`)
+// covered matches the names of the declarations that belong to Durable Objects,
+// queues and cron triggers.
+var covered = regexp.MustCompile(`^(DurableObject\w*|AlarmInvocationInfo|SqlStorage\w*|SyncKv\w*|FacetStartupOptions|WebSocketRequestResponsePair|Fetcher|ScheduledController|Queue|Queue(Send|Retry|Metrics|ContentType)\w*|Message|MessageBatch\w*|MessageSendRequest)$`)
 
 func TestEveryOperationIsInTheTableOrLeftOut(t *testing.T) {
 	members := declaredMembers(t)

@@ -35,7 +35,10 @@ func declaredMembers(t *testing.T) map[string]bool {
 		t.Error(`module "cloudflare:durable-objects" no longer has the function retryable`)
 	}
 	members["cloudflare:durable-objects.retryable"] = true
-	members["ExecutionContext.waitUntil"] = true // the other members belong to Workers
+	// the other members of these belong to Workers
+	for _, member := range []string{"ExecutionContext.waitUntil", "ExportedHandler.scheduled", "ExportedHandler.queue"} {
+		members[member] = true
+	}
 	return members
 }
 

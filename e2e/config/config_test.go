@@ -114,6 +114,11 @@ var rows = []row{
 	{"cpu_ms at its most", `"limits": { "cpu_ms": 300000 }`, "", "", ok, []string{"cpu-limit-plan"}, "it depends on the account, which wrangler does not ask"},
 	{"cpu_ms above", `"limits": { "cpu_ms": 300001 }`, "", "", ok, []string{"cpu-limit", "cpu-limit-plan"}, noDocs},
 	{"a compatibility date in the future", `"compatibility_date": "2099-01-01"`, "", "", ok, []string{"compatibility-date"}, "wrangler deploy leaves it to Cloudflare, which refuses it; wrangler dev refuses it itself"},
+	{"crons and consumers without handlers", `"triggers": { "crons": ["* * * * *"] }, "queues": { "consumers": [{ "queue": "q" }] }`, "", "", ok, []string{"no-handler", "no-handler"}, "wrangler does not look at the handlers; each event would fail"},
+	{"crons and consumers with handlers", `"triggers": { "crons": ["* * * * *"] }, "queues": { "consumers": [{ "queue": "q" }] }`, "+events", "", ok, nil, ""},
+	{"handlers without crons and consumers", bindA + newA, "A +events", "", ok, []string{"handler-without-trigger", "handler-without-trigger"}, "wrangler does not know the program"},
+	{"a binding that Go cannot reach", `"kv_namespaces": [{ "binding": "K", "id": "x" }]`, "", "", ok, []string{"binding-unreachable"}, "wrangler knows nothing of Go"},
+
 	{"a flag is off that methods need", bindA + newA + `, "compatibility_flags": ["no_rpc"]`, "A()", "", ok, []string{"compatibility-flag"}, "wrangler does not know the program"},
 }
 
@@ -194,6 +199,10 @@ func (r *row) write(t *testing.T) string {
 
 func (r *row) description() (d shim.Description) {
 	for _, name := range strings.Fields(r.classes) {
+		if name == "+events" {
+			d.Scheduled, d.Queue = true, true
+			continue
+		}
 		class, method := strings.CutSuffix(name, "()")
 		c := shim.Class{Name: class}
 		if method {

@@ -237,7 +237,8 @@ func (w *workspace) try(t *testing.T, p *page, b block, dir, name string, args .
 var className = regexp.MustCompile(`"?class_name"?\s*[:=]\s*"(\w+)"`)
 
 // config runs capdo check on a wrangler config, or on a part of one. The
-// program registers the classes that the config binds.
+// program registers the classes that the config binds, and handles the events
+// that it requests.
 func (w *workspace) config(t *testing.T, p *page, b block, file string) {
 	t.Helper()
 	text := b.text
@@ -260,6 +261,12 @@ func (w *workspace) config(t *testing.T, p *page, b block, file string) {
 		"func construct(context.Context, *durable.State, *durable.Env) (int, error) { return 0, nil }\n\nfunc main() {\n"
 	for name := range classes {
 		program += fmt.Sprintf("\tdurable.Register(%q, construct)\n", name)
+	}
+	if strings.Contains(text, `"crons"`) {
+		program += "\tdurable.HandleScheduled(func(context.Context, *durable.Env, durable.ScheduledEvent) error { return nil })\n"
+	}
+	if strings.Contains(text, `"consumers"`) {
+		program += "\tdurable.HandleQueue(func(context.Context, *durable.Env, *durable.MessageBatch) error { return nil })\n"
 	}
 	dir := w.folder(t)
 	for name, text := range map[string]string{"main.go": program + "\tdurable.Run()\n}\n", file: text} {

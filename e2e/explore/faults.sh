@@ -38,6 +38,8 @@ fault "a section that no invocation holds takes no turns" $js/context.mjs 's/ \|
 fault "an interruption of Go is not noticed" $js/runtime.mjs 's/if \(this\.running\) this\.interrupted\(\);/if (this.running) return;/g'
 fault "the end of the program fails no request" $js/runtime.mjs 's/      else for \(const call of \[\.\.\.c\.calls\.values\(\)\]\) call\.fail\(error\);\n//'
 fault "an answered request never ends" $js/context.mjs 's/TIME_UP_MS = 24_000, CLOSE_MS = 28_000/TIME_UP_MS = 24e9, CLOSE_MS = 28e9/'
+fault "a cron trigger has the time of a request" $js/shim.mjs 's/const EVENT_MS = 900_000/const EVENT_MS = 32_000/'
+fault "a cron trigger does not wait for its tasks" $js/shim.mjs 's/\{ limit, background: \(p\) => execution\.waitUntil\(p\) \}/{ limit }/'
 fault "a goroutine does I/O in any context" internal/jsrt/context.go 's/case c != current:\n\t\t\tc\.park\(\)/case c != current \&\& c.tx != nil:\n\t\t\tc.park()/'
 fault "a transaction includes other goroutines" internal/jsrt/section.go 's/return s\.hasBegun \&\& /return false \&\& /'
 fault "a turn wakes only its first waiter" internal/jsrt/context.go 's/for ; w != nil; w = w\.next \{\n\t\tw\.ready/if w != nil {\n\t\tw.ready/'

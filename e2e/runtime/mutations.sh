@@ -64,4 +64,23 @@ mutate "a trap in a transaction is only an error" TestATrapBelowGoEndsTheProgram
 	's/          if \(isRunning\) this\.end\(e\);[^\n]*\n//'
 mutate "a trap below a js.Func is only an error" TestATrapBelowGoEndsTheProgram $js/runtime.mjs \
 	's/      this\.end\(e\);\n      throw e;/      throw e;/'
+mutate "events: a failed batch is acknowledged" TestMessagesAreAcknowledgedOrRetried $js/shim.mjs \
+	's/  await event\(QUEUE, (.*?)\);\n/  await event(QUEUE, $1).catch(() => {});\n/'
+mutate "events: they have no end" TestEventsEndBeforeTheirTimeIsUp $js/context.mjs \
+	's/    if \(limit\) call\.doneAt = .*?\n//'
+mutate "events: a batch that waits for no tasks has 15 minutes" TestQueueThatDoesNotWaitForTasks $js/shim.mjs \
+	's/const limit = .*?;/const limit = EVENT_MS;/'
+mutate "events: a body that is undefined is nil" TestBodiesOfMessages durable/messagebatch.go \
+	's/\tif !ok \{/\tif false \&\& !ok {/'
+mutate "events: one body makes the batch fail" TestBodiesOfMessages $js/shim.mjs \
+	's/m\.attempts, new ByRef\(m\)\]/m.attempts, new ByRef(m), m.body]/'
+mutate "events: NoRetry does nothing" TestCronTriggers durable/scheduled.go \
+	's/_, err := e\.controller\.Call\("noRetry"\)/var err error/'
+mutate "events: a binding with any method is a queue" TestQueueBindingThatIsNone $js/host.mjs \
+	's/"sendBatch" in Object\.getPrototypeOf\(binding\)/typeof binding.sendBatch === "function"/'
+mutate "events: a time is sent as text" TestQueueSends durable/queuevalue.go \
+	's/\tcase time\.Time:\n\t\treturn 0, notJSON\("a Date"\)/\tcase time.Time:\n\t\treturn 26, nil/'
+mutate "events: a batch has no limit" TestQueueSendsBatches durable/queue.go 's/if total > MaxQueueBatchSize/if false/'
+mutate "events: an overloaded queue is another error" TestQueueSends durable/queue.go 's/\t\te\.kind = ErrOverloaded\n//'
+mutate "events: a delay is rounded down" TestMessagesAreAcknowledgedOrRetried durable/queue.go 's/math\.Ceil/math.Floor/'
 exit $failed

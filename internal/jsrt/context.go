@@ -92,6 +92,11 @@ func (r *Ref) Get(name string) (any, error) {
 	return orNil(v), err
 }
 
+// Property reads a property. ok is false if it is undefined; null is a value.
+func (r *Ref) Property(name string) (v any, ok bool, err error) {
+	return found(r.call(name, true, nil))
+}
+
 // Call calls a synchronous method. It panics if the method returns a promise,
 // because the promise's outcome would be lost; see [Ref.Await].
 func (r *Ref) Call(name string, args ...any) (any, error) {

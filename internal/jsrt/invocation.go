@@ -21,6 +21,8 @@ const (
 	Message               // WebSocket's number, WebSocket, whether it is text, bytes
 	Close                 // WebSocket's number, WebSocket, code, reason, whether it was clean
 	Err                   // WebSocket's number, WebSocket, the thrown value
+	Scheduled             // cron expression, scheduled time in ms, controller, env
+	Queue                 // queue's name, messages (id, time, attempts, message), batch, env
 )
 
 // Program serves workerd's events.
@@ -189,7 +191,8 @@ func (i *Invocation) Reply(v any, err error) {
 // ErrTimeUp is the cause if a stateless invocation has used up the time that
 // workerd gives it after its answer.
 var ErrTimeUp = errors.New(
-	"the time is up: a stateless invocation ends 30 s after its client has the answer, or has left")
+	"the time is up: a stateless invocation ends 30 s after its client has the answer, or has left; " +
+		"a cron trigger or a batch of messages has 15 minutes")
 
 // Go runs fn in a goroutine. It keeps the invocation and its I/O context open
 // after the answer. The ctx of fn is not canceled when the caller disconnects.

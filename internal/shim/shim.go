@@ -23,7 +23,24 @@ var Modules = []string{"shim.mjs", "value.mjs", "runtime.mjs", "context.mjs", "h
 // Description lists what a program registers. Package durable produces it.
 type Description struct {
 	Classes []Class `json:"classes"`
-	Fetch   bool    `json:"fetch"` // the program serves the stateless Worker's fetch
+	// the stateless Worker's events that the program serves
+	Fetch     bool `json:"fetch"`
+	Scheduled bool `json:"scheduled"`
+	Queue     bool `json:"queue"`
+}
+
+// Handlers returns the names of the events that the stateless Worker handles.
+// shim.mjs has a function for each, such as fetchWorker.
+func (d Description) Handlers() (names []string) {
+	for _, h := range []struct {
+		name string
+		has  bool
+	}{{"fetch", d.Fetch}, {"scheduled", d.Scheduled}, {"queue", d.Queue}} {
+		if h.has {
+			names = append(names, h.name)
+		}
+	}
+	return names
 }
 
 // Class is a registered Durable Object class.
@@ -53,11 +70,19 @@ import { DurableObject } from "cloudflare:workers";
 	if slices.ContainsFunc(d.Classes, func(c Class) bool { return len(c.Retryable) > 0 }) {
 		b.WriteString("import { retryable } from \"cloudflare:durable-objects\";\n")
 	}
-	b.WriteString(`import program from "./app.wasm";
-import { start, fetchWorker, GoObject } from "./shim.mjs";
+	var imports, exports string
+	for i, name := range d.Handlers() {
+		imports += name + "Worker, "
+		if i > 0 {
+			exports += ","
+		}
+		exports += fmt.Sprintf(" %s: %[1]sWorker", name)
+	}
+	fmt.Fprintf(&b, `import program from "./app.wasm";
+import { start, %sGoObject } from "./shim.mjs";
 
 start(program);
-`)
+`, imports)
 	for i, c := range d.Classes {
 		fmt.Fprintf(&b, `
 class Class%d extends DurableObject {
@@ -77,10 +102,9 @@ class Class%d extends DurableObject {
 		}
 		fmt.Fprintf(&b, "}\nexport { Class%d as %s };\n", i, c.Name)
 	}
-	if d.Fetch {
-		b.WriteString("\nexport default { fetch: fetchWorker };\n")
-	} else {
-		b.WriteString("\nexport default {};\n")
+	if exports != "" {
+		exports += " "
 	}
+	fmt.Fprintf(&b, "\nexport default {%s};\n", exports)
 	return b.String()
 }

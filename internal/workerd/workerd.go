@@ -39,6 +39,9 @@ type Config struct {
 	JSON        map[string]string // JSON bindings
 	Services    map[string]string // bindings of HTTP servers: name → host:port
 	Entrypoints map[string]string // bindings of the Worker's own entrypoints: name → class
+	// bindings of queues: name → class of the Worker's own entrypoint that gets
+	// the messages as HTTP requests
+	Queues map[string]string
 	// fetch may also reach this machine and its network, as under wrangler dev;
 	// otherwise only the Internet
 	Private bool
@@ -234,6 +237,10 @@ const config :Workerd.Config = (
 	for name, class := range c.Entrypoints {
 		fmt.Fprintf(&b,
 			"    (name = %q, service = (name = \"main\", entrypoint = %q)),\n", name, class)
+	}
+	for name, class := range c.Queues {
+		fmt.Fprintf(&b,
+			"    (name = %q, queue = (name = \"main\", entrypoint = %q)),\n", name, class)
 	}
 	b.WriteString("  ],\n")
 	if c.Outbound != "" {

@@ -43,6 +43,9 @@ var kinds = []string{
 	"vpc_services", "vpc_networks",
 }
 
+// Queues returns the names of the bindings to which the Worker sends messages.
+func (c *Config) Queues() []string { return namesOf("queues", c.raw["queues"]) }
+
 // bindingNames: bindings, variables and secrets of a Worker share one set of
 // names, so each name must be unique.
 func (k *checker) bindingNames() {

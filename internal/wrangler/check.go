@@ -49,8 +49,9 @@ func (p Problem) String() string {
 // source.
 var Rules = []string{
 	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit",
-	"cpu-limit-plan", "code-update-strategy", "unknown-field", "no-handler", "entrypoint-missing",
-	"binding-field", "binding-name", "binding-name-taken", "bindings-not-inherited",
+	"cpu-limit-plan", "code-update-strategy", "unknown-field", "no-handler", "handler-without-trigger",
+	"entrypoint-missing",
+	"binding-field", "binding-name", "binding-name-taken", "bindings-not-inherited", "binding-unreachable",
 	"migration-tag", "duplicate-tag", "tag-order", "step-field", "class-name", "class-unknown",
 	"class-live", "class-twice", "storage-switch",
 	"kv-storage", "transfer-from-self",
@@ -99,6 +100,7 @@ func Check(c *Config, program shim.Description, now time.Time) []Problem {
 		(*checker).cpuLimit, (*checker).codeUpdateStrategy, (*checker).unknownFields,
 		(*checker).handlers, (*checker).entrypoints,
 		(*checker).bindingFields, (*checker).bindingNames, (*checker).bindingsNotInherited,
+		(*checker).unreachableBindings,
 		(*checker).tags, (*checker).replay, (*checker).oneKindOfLifecycle, (*checker).exports,
 		(*checker).boundClasses, (*checker).registeredClasses, (*checker).liveClasses,
 	} {

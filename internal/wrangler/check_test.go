@@ -62,6 +62,14 @@ func load(t *testing.T, file, config string) *Config {
 // method.
 func program(classes string) (d shim.Description) {
 	for _, name := range strings.Fields(classes) {
+		switch name {
+		case "+scheduled":
+			d.Scheduled = true
+			continue
+		case "+queue":
+			d.Queue = true
+			continue
+		}
 		name, alarm := strings.CutSuffix(name, ":alarm")
 		class, method := strings.CutSuffix(name, "()")
 		c := shim.Class{Name: class}
@@ -156,20 +164,45 @@ var generalCases = []checkCase{
 		"7:24: error: legacy_error_serialization turns off a feature that the methods of class Counter need [compatibility-flag]",
 	}},
 	{"crons have no handler", base + "[triggers]\ncrons = ['* * * * *']\n", "Counter", []string{
-		"8:1: error: triggers.crons is set, but a Go program has no handler for scheduled events [no-handler]",
+		"8:1: error: triggers.crons is set, but the program does not handle cron triggers [no-handler]",
 	}},
 	{"an empty list of crons needs no handler", base + "[triggers]\ncrons = []\n", "Counter", nil},
 	{"an environment inherits crons", base + "[triggers]\ncrons = ['* * * * *']\n[env.test]\n" + testBinding + "[env.none]\ntriggers.crons = []\n" + testBinding, "Counter", []string{
-		"8:1: error: triggers.crons is set, but a Go program has no handler for scheduled events [no-handler]",
+		"8:1: error: triggers.crons is set, but the program does not handle cron triggers [no-handler]",
 	}},
 	{"a consumer of a queue has no handler", base + "[[queues.consumers]]\nqueue = 'q'\n", "Counter", []string{
-		"7:10: error: queues.consumers is set, but a Go program has no handler for queues [no-handler]",
+		"7:10: error: queues.consumers is set, but the program does not handle queues [no-handler]",
+	}},
+	{"an environment's consumer has no handler", base + "[env.test]\n" + testBinding + "queues.consumers = [{ queue = 'q' }]\n", "Counter", []string{
+		"9:8: error: env.test: queues.consumers is set, but the program does not handle queues [no-handler]",
+	}},
+	{"crons and consumers have handlers", base + "queues.consumers = [{ queue = 'q' }]\n[triggers]\ncrons = ['* * * * *']\n", "Counter +scheduled +queue", nil},
+	{"handlers have no triggers", base, "Counter +scheduled +queue", []string{
+		"1:1: warning: the program handles cron triggers, but the config has no triggers.crons [handler-without-trigger]",
+		"1:1: warning: the program handles queues, but the config has no queues.consumers [handler-without-trigger]",
+	}},
+	{"handlers without triggers can be meant", base + "triggers.crons = []\nqueues.consumers = []\n", "Counter +scheduled +queue", nil},
+	{"a producer is no trigger", base + "[[queues.producers]]\nqueue = 'q'\nbinding = 'Q'\n", "Counter +queue", []string{
+		"7:3: warning: the program handles queues, but the config has no queues.consumers [handler-without-trigger]",
+	}},
+	{"an environment does not inherit consumers", base + "queues.consumers = [{ queue = 'q' }]\n[env.test]\n" + testBinding, "Counter +queue", []string{
+		"8:6: warning: env.test: the program handles queues, but the config has no queues.consumers [handler-without-trigger]",
+	}},
+	{"a queue that is pulled needs no handler", base + "queues.consumers = [{ queue = 'q', type = 'http_pull' }]\n", "Counter", nil},
+	{"a handler of a queue that is pulled has no trigger", base + "queues.consumers = [{ queue = 'q', type = 'http_pull' }]\n", "Counter +queue", []string{
+		"7:8: warning: the program handles queues, but the config has no queues.consumers [handler-without-trigger]",
+	}},
+	{"bindings that Go cannot reach", base + "kv_namespaces = [{ binding = 'A', id = 'x' }, { binding = 'B', id = 'y' }]\nversion_metadata.binding = 'V'\nassets.directory = 'public'\n[[r2_buckets]]\nbinding = 'R'\nbucket_name = 'r'\n", "Counter", []string{
+		"7:1: warning: kv_namespaces binds A, B, which Go code cannot reach [binding-unreachable]",
+		"10:3: warning: r2_buckets binds R, which Go code cannot reach [binding-unreachable]",
 	}},
 	{"a producer of a queue needs no handler", base + "[[queues.producers]]\nqueue = 'q'\nbinding = 'Q'\n", "Counter", nil},
 	{"a workflow of this Worker is not exported", base + "[[workflows]]\nname = 'w'\nbinding = 'W'\nclass_name = 'Flow'\n[[workflows]]\nname = 'o'\nbinding = 'O'\nclass_name = 'Flow'\nscript_name = 'other'\n", "Counter", []string{
 		"7:3: error: workflow w is class Flow, which a Go program does not export [entrypoint-missing]",
+		"7:3: warning: workflows binds W, O, which Go code cannot reach [binding-unreachable]",
 	}},
 	{"an entrypoint of this Worker is not exported", base + "services = [{ binding = 'A', service = 'hello', entrypoint = 'Api' }, { binding = 'B', service = 'hello' }, { binding = 'C', service = 'other', entrypoint = 'Api' }]\n", "Counter", []string{
+		"7:1: warning: services binds A, B, C, which Go code cannot reach [binding-unreachable]",
 		"7:13: error: service A is entrypoint Api, which a Go program does not export [entrypoint-missing]",
 	}},
 	{"a container's class is not registered", base + "containers = [{ class_name = 'Lost' }, { class_name = 'Counter' }]\n", "Counter", []string{
@@ -235,12 +268,12 @@ var bindingCases = []checkCase{
 		"5:78: error: the name A is taken by another entry, in durable_objects [binding-name-taken]",
 	}},
 	{"a variable cannot have a binding's name", base + "vars = { COUNTER = 1 }", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in vars [binding-name-taken]"}},
-	{"a KV namespace cannot have a binding's name", base + "kv_namespaces = [{ binding = 'COUNTER' }]", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in kv_namespaces [binding-name-taken]"}},
+	{"a KV namespace cannot have a binding's name", base + "kv_namespaces = [{ binding = 'COUNTER' }]", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in kv_namespaces [binding-name-taken]", "7:1: warning: kv_namespaces binds COUNTER, which Go code cannot reach [binding-unreachable]"}},
 	{"a queue cannot have a binding's name", base + "queues.producers = [{ binding = 'COUNTER' }]", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in queues [binding-name-taken]"}},
 	{"a secret cannot have a binding's name", base + "secrets.required = ['COUNTER']", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in secrets [binding-name-taken]"}},
-	{"an AI binding cannot have a binding's name", base + "ai.binding = 'COUNTER'", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in ai [binding-name-taken]"}},
+	{"an AI binding cannot have a binding's name", base + "ai.binding = 'COUNTER'", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in ai [binding-name-taken]", "7:1: warning: ai binds COUNTER, which Go code cannot reach [binding-unreachable]"}},
 	{"an unsafe binding cannot have a binding's name", base + "unsafe.bindings = [{ name = 'COUNTER', type = 'x' }]", "Counter", []string{"5:38: error: the name COUNTER is taken by another entry, in unsafe [binding-name-taken]"}},
-	{"a similar name is allowed", base + "vars = { counter = 1, COUNTER2 = 2 }\nkv_namespaces = [{ binding = 'KV', id = 'COUNTER' }]", "Counter", nil},
+	{"a similar name is allowed", base + "vars = { counter = 1, COUNTER2 = 2 }\nkv_namespaces = [{ binding = 'KV', id = 'COUNTER' }]", "Counter", []string{"8:1: warning: kv_namespaces binds KV, which Go code cannot reach [binding-unreachable]"}},
 }
 
 var programCases = []checkCase{
@@ -454,6 +487,7 @@ var environmentCases = []checkCase{
 		"8:38: error: env.test: the name COUNTER is taken by another entry, in vars [binding-name-taken]",
 	}},
 	{"assets are inherited by environments", base + "assets.binding = 'ASSETS'\n[env.test]\ndurable_objects.bindings = [{ name = 'ASSETS', class_name = 'Counter' }]\n", "Counter", []string{
+		"7:1: warning: assets binds ASSETS, which Go code cannot reach [binding-unreachable]",
 		"9:38: error: env.test: the name ASSETS is taken by another entry, in assets [binding-name-taken]",
 	}},
 	{"an environment's Worker has a name of its own", base + "[env.test]\ndurable_objects.bindings = [{ name = 'A', class_name = 'Mine', script_name = 'hello' }, { name = 'B', class_name = 'Ours', script_name = 'hello-test' }]\nmigrations = []", "", []string{

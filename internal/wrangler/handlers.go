@@ -2,24 +2,73 @@ package wrangler
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"flow.internal/capdo/internal/jsname"
 )
 
-// handlers: a config can request events that no Go program handles. Cloudflare
-// would accept the deploy, but each event would fail.
-func (k *checker) handlers() {
-	hint := "handle the event in another Worker, in JavaScript, which calls this one; " +
-		"for an object's own schedule use its alarm"
-	if crons, _ := k.tableOf("triggers")["crons"].([]any); len(crons) > 0 {
-		k.add(Error, "no-handler", k.path("triggers", "crons"),
-			"triggers.crons is set, but a Go program has no handler for scheduled events", hint)
+// trigger is a list of a config that requests events for a handler.
+type trigger struct {
+	table, list string
+	register    string // the function of package durable
+	isHandled   bool
+	event       string
+}
+
+func (k *checker) triggers() []trigger {
+	return []trigger{
+		{"triggers", "crons", "HandleScheduled", k.program.Scheduled, "cron triggers"},
+		{"queues", "consumers", "HandleQueue", k.program.Queue, "queues"},
 	}
-	if consumers, _ := k.tableOf("queues")["consumers"].([]any); len(consumers) > 0 {
-		for i := range consumers {
-			k.add(Error, "no-handler", k.path("queues", "consumers", i),
-				"queues.consumers is set, but a Go program has no handler for queues", hint)
+}
+
+// handlers: Cloudflare would accept a config that requests events which the
+// program does not handle, but each event would fail. A list that is there and
+// empty says that no events are wanted.
+func (k *checker) handlers() {
+	for _, t := range k.triggers() {
+		list, isSet := k.tableOf(t.table)[t.list].([]any)
+		wanted := slices.ContainsFunc(list, isPushed)
+		name := t.table + "." + t.list
+		switch {
+		case wanted && !t.isHandled:
+			k.add(Error, "no-handler", k.path(t.table, t.list),
+				name+" is set, but the program does not handle "+t.event,
+				fmt.Sprintf("call durable.%s(…) in main, or take %s out of the config",
+					t.register, name))
+		case t.isHandled && !wanted && !(isSet && len(list) == 0):
+			k.add(Warning, "handler-without-trigger", k.path(t.table, t.list),
+				fmt.Sprintf("the program handles %s, but the config has no %s", t.event, name),
+				fmt.Sprintf("add %s; if there are none on purpose, set it to []", name))
 		}
+	}
+}
+
+// isPushed reports whether an entry of a list requests events. The messages of
+// a queue whose consumer has the type http_pull are fetched over HTTP.
+func isPushed(entry any) bool {
+	consumer, _ := entry.(map[string]any)
+	return consumer["type"] != "http_pull"
+}
+
+// reachable are the kinds of bindings that Go code can use. unsafe is for
+// anything.
+var reachable = []string{"durable_objects", "queues", "vars", "secrets", "version_metadata",
+	"unsafe"}
+
+// unreachableBindings: Go has no API for most bindings.
+func (k *checker) unreachableBindings() {
+	for _, kind := range kinds {
+		names := namesOf(kind, k.raw[kind])
+		isInherited := k.Env != "" && !k.sets(kind) // and reported at the top level
+		if len(names) == 0 || slices.Contains(reachable, kind) || isInherited {
+			continue
+		}
+		k.add(Warning, "binding-unreachable", k.path(kind),
+			fmt.Sprintf("%s binds %s, which Go code cannot reach", kind, strings.Join(names, ", ")),
+			"Go reaches Durable Objects, queues, vars and secrets; "+
+				"use other bindings in a Worker in JavaScript")
 	}
 }
 

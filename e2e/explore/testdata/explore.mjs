@@ -25,7 +25,7 @@ const glue = await import(new URL("shim.mjs", build));
 const { Runtime, WATCH_MS } = await import(new URL("runtime.mjs", build));
 
 // Limits of a schedule.
-const MAX_STEPS = 6000, MAX_DELAY = 3000, ANSWER_MS = 130_000, REST_MS = 200_000, DEATH_MS = 6000, GONE_MS = 60_000, OVER_MS = 31_000;
+const MAX_STEPS = 6000, MAX_DELAY = 3000, ANSWER_MS = 130_000, REST_MS = 200_000, DEATH_MS = 6000, GONE_MS = 60_000, OVER_MS = 31_000, EVENT_MS = 901_000;
 
 // randomOf returns the generator mulberry32.
 function randomOf(seed) {
@@ -58,7 +58,7 @@ class Schedule {
     if (scenario.calls.some((c) => has(c.script, "spin"))) p.watchdog = watch;
     if (scenario.local) p.afterAnswer = Infinity;
     p.clamps = random() < 0.5;
-    scenario.calls.forEach((c, i) => p.request({ id: i, to: c.to ?? null, script: c.script, code: encode(c.script), leaves: c.leaves }));
+    scenario.calls.forEach((c, i) => p.request({ id: i, to: c.to ?? null, script: c.script, code: encode(c.script), leaves: c.leaves, isEvent: c.isEvent }));
   }
 
   domainOf(id) {
@@ -150,7 +150,7 @@ class Schedule {
     if (waiters > 0 && !c.isAsked) p.violation(`I1: ${waiters} goroutines wait for context ${c.id}, but no turn is requested`);
     if (c.refs.length - c.unused.length > 90) p.violation(`I6: context ${c.id} holds ${c.refs.length - c.unused.length} references`);
     if (!d.alive) return;
-    if (d.call?.answeredAt < p.now - OVER_MS && !d.call.value?.body) p.violation(`I4: call ${d.call.id} had its answer ${p.now - d.call.answeredAt} ms ago, but its context still exists`);
+    if (d.call?.answeredAt < p.now - (d.call?.isEvent ? EVENT_MS : OVER_MS) && !d.call.value?.body) p.violation(`I4: call ${d.call.id} had its answer ${p.now - d.call.answeredAt} ms ago, but its context still exists`);
     const wakes = p.ready.some((e) => e.domain === d && e.label === "wake");
     if (!c.isOpen() && !wakes && d.timers.length > 0) p.violation(`I5: context ${c.id} has ${d.timers.length} timeouts, but nothing is open in it`);
     if (c.isAsked && !wakes) p.violation(`I1: a turn of context ${c.id} is requested, but nothing will run it`);
@@ -209,7 +209,7 @@ class Schedule {
     if (c.state === "ok" && has(c.script, "forever")) p.violation(`call ${c.id} should wait for ever, but was answered`);
   }
   checkSums() {
-    const p = this.platform, least = {}, most = {};
+    const p = this.platform, least = { ...this.scenario.least }, most = {};
     for (const c of p.calls) {
       const sums = adds(c.script, c.to);
       for (const [k, n] of Object.entries(sums.most)) most[k] = (most[k] ?? 0) + n;

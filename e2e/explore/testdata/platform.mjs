@@ -6,7 +6,7 @@ import { ABORTED, START, SimPromise, SimReadable, nameOf, sim, use } from "./glo
 
 const NativePromise = Promise;
 const checkpoint = new Function("%PerformMicrotaskCheckpoint()"); // node --allow-natives-syntax
-const SECTION_LIMIT = 30_000, AFTER_ANSWER = 30_000;
+const SECTION_LIMIT = 30_000, AFTER_ANSWER = 30_000, EVENT = 900_000;
 
 class Domain {
   constructor(name, call = null) {
@@ -58,7 +58,7 @@ class Domain {
 const resetError = (message) => Object.assign(new Error(message), { durableObjectReset: true });
 
 export class Platform {
-  // glue is {GoObject, fetchWorker}. random returns numbers below 1.
+  // glue is {GoObject, fetchWorker, scheduledWorker}. random returns numbers below 1.
   constructor(glue, random) {
     Object.assign(this, { glue, random });
     this.now = START;
@@ -348,14 +348,14 @@ export class Platform {
   // ---- Clients -------------------------------------------------------------
 
   // request starts a client's call, to the stateless Worker or directly to an
-  // object.
+  // object, or a cron trigger (isEvent).
   request(call) {
     Object.assign(call, { state: "new", domain: null, body: null });
     call.answer = (state, v) => {
       if (call.state !== "open") return;
       Object.assign(call, { state, value: v, answeredAt: this.now });
       if (!call.domain) return;
-      call.domain.killAt = this.now + this.afterAnswer;
+      if (!call.isEvent) call.domain.killAt = this.now + this.afterAnswer;
       if (state === "ok" && v?.body instanceof SimReadable) this.readBody(call, v.body);
     };
     this.calls.push(call);
@@ -375,8 +375,11 @@ export class Platform {
       this.finish(d);
     };
     let v;
+    if (call.isEvent && this.afterAnswer < Infinity) d.killAt = this.now + EVENT;
     try {
-      v = this.glue.fetchWorker(request, this.newEnv(d), { waitUntil: (p) => this.waitUntil(d, p) });
+      const env = this.newEnv(d), execution = { waitUntil: (p) => this.waitUntil(d, p) };
+      if (call.isEvent) v = this.glue.scheduledWorker({ cron: Buffer.from(call.code).toString("hex"), scheduledTime: this.now }, env, execution);
+      else v = this.glue.fetchWorker(request, env, execution);
     } catch (e) {
       return settle(false, e);
     }

@@ -7,6 +7,8 @@
 //   mayFail  calls may fail; otherwise each must succeed
 //   faults   faults that may happen at any time, each once
 //   local    the platform does not end a request's work after its answer
+//   least    what objects have at least at the end, besides what calls say
+// A call to the stateless Worker is a cron trigger if it has isEvent.
 
 const many = (n, f) => Array.from({ length: n }, (_, i) => f(i));
 
@@ -35,6 +37,11 @@ export const scenarios = {
   long: (pick, generate) => ({
     calls: [...calls(pick, generate), { to: null, script: ["add", "task", ["lock", pick(2), ["sleep", 20_000, "sleep", 20_000, "call", 1, ["add"]]]] }],
     delays: true, mayFail: true, local: pick(2) === 0, faults: ["reset"],
+  }),
+  events: (pick, generate) => ({ // work goes on for longer than after a request's answer
+    calls: [...calls(pick, generate), { to: null, isEvent: true, script: generate(pick) },
+      { to: null, isEvent: true, script: ["add", "task", ["sleep", 20_000, "sleep", 20_000, "call", 3, ["add"]]] }],
+    delays: true, local: pick(2) === 0, least: { 3: 1 },
   }),
   stuck: (pick, generate) => ({ calls: [...calls(pick, generate), { to: null, script: ["forever"] }], delays: true, mayFail: true }),
   waiting: (pick, generate) => ({ calls: calls(pick, generate), delays: true, mayFail: true, faults: ["wait", "reset", "evict", "evict"] }),

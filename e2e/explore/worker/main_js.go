@@ -307,14 +307,10 @@ func (o *object) run(ctx context.Context, code []byte) ([]byte, error) {
 }
 
 func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
-	_, hex, _ := strings.Cut(r.URL, "?")
-	code := make([]byte, len(hex)/2)
-	for i := range code {
-		b, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
-		if err != nil {
-			return nil, err
-		}
-		code[i] = byte(b)
+	_, text, _ := strings.Cut(r.URL, "?")
+	code, err := parse(text)
+	if err != nil {
+		return nil, err
 	}
 	s := &script{code: code, env: env, answer: &durable.Response{Status: 200}}
 	if err := s.run(ctx); err != nil {
@@ -323,8 +319,31 @@ func serve(ctx context.Context, env *durable.Env, r *durable.Request) (*durable.
 	return s.answer, nil
 }
 
+// scheduled runs the script that takes the place of a cron expression.
+func scheduled(ctx context.Context, env *durable.Env, e durable.ScheduledEvent) error {
+	code, err := parse(e.Cron)
+	if err != nil {
+		return err
+	}
+	return (&script{code: code, env: env, answer: &durable.Response{}}).run(ctx)
+}
+
+// parse reads hexadecimal digits.
+func parse(hex string) ([]byte, error) {
+	code := make([]byte, len(hex)/2)
+	for i := range code {
+		b, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
+		if err != nil {
+			return nil, err
+		}
+		code[i] = byte(b)
+	}
+	return code, nil
+}
+
 func main() {
 	durable.Register("Object", construct, durable.Method("run", (*object).run))
 	durable.HandleFetch(serve)
+	durable.HandleScheduled(scheduled)
 	durable.Run()
 }

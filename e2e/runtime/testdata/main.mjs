@@ -1,11 +1,11 @@
 // The main module of the runtime's tests: the generated entry, and actions that
 // only tests may do (reset objects, collect garbage, inspect the runtime).
-import { RpcTarget } from "cloudflare:workers";
+import { RpcTarget, WorkerEntrypoint } from "cloudflare:workers";
 import unsafe from "workerd:unsafe";
 import * as entry from "./entry.mjs";
 import { runtime, stats } from "./shim.mjs";
 import { terminate } from "./terminate.mjs";
-export const { Dedupe, Ledger } = entry;
+export const { Dedupe, Ledger, default: Events } = entry;
 
 // The number of remote values in RPC results that callers have not disposed of.
 let undisposed = 0;
@@ -49,6 +49,35 @@ async function socketEnd(stub) {
   return Promise.race([closed, new Promise((resolve) => setTimeout(() => resolve("still open after 20 s"), 20_000))]);
 }
 
+// sent are the requests that the queue's binding has made.
+const sent = [];
+
+// Broker is the service behind the queue's binding.
+export class Broker extends WorkerEntrypoint {
+  async fetch(request) {
+    const body = await request.text(), { pathname } = new URL(request.url), { headers } = request;
+    if (pathname === "/metrics") return Response.json({ backlogCount: 2, backlogBytes: 30, oldestMessageTimestamp: 1_700_000_000_000 });
+    sent.push({ path: pathname, format: headers.get("x-msg-fmt"), delay: headers.get("x-msg-delay-secs"), body });
+    if (body.includes("refused")) return new Response(null, { status: 429, statusText: "Too Many Requests", headers: { "CF-Queues-Error-Code": "10250", "CF-Queues-Error-Cause": "Queue is overloaded" } });
+    return Response.json({ metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } } });
+  }
+}
+
+// bodies are values that messages have as their bodies, by name.
+const bodies = {
+  object: { n: 1, list: [true, null, "x"] }, number: 42, text: "text", null: null, bytes: new Uint8Array([1, 2]),
+  date: new Date(1000), big: 1n << 60n, map: new Map(), surrogate: "\ud800",
+};
+
+// deliver delivers messages to the Worker, and returns what workerd then tells
+// the queue.
+function deliver(self, queue, names) {
+  const at = (i) => new Date(1_700_000_000_000 + i);
+  const body = (name) => name === "undefined" ? { serializedBody: new Uint8Array([255, 15, 95]) } : { body: bodies[name] }; // as V8 writes it
+  return self.queue(queue, names.map((name, i) => ({ id: `id${i}`, timestamp: at(i), attempts: i + 1, ...body(name) })),
+    { metrics: { backlogCount: 7, backlogBytes: 80, oldestMessageTimestamp: at(0) } });
+}
+
 // forged returns a request whose body does not match its length.
 function forged(kind, path) {
   const native = (text) => {
@@ -89,6 +118,9 @@ export default {
       case "/abortAll": await unsafe.abortAllDurableObjects(); return new Response("aborted");
       case "/gc": globalThis.gc(); return new Response("collected");
       case "/strange": return Response.json(await strange(object));
+      case "/scheduled": return Response.json(await env.SELF.scheduled({ cron: q.get("cron"), scheduledTime: new Date(n) }));
+      case "/queue": return Response.json(await deliver(env.SELF, q.get("queue"), q.getAll("body")));
+      case "/sent": return Response.json(sent.splice(0));
       case "/forged": return entry.default.fetch(forged(q.get("kind"), q.get("path") ?? "/body"), env, ctx);
       case "/newline": return entry.default.fetch(new Request("http://x/?m=ping\nname\nvalue"), env, ctx);
       case "/open": { // except this request's own

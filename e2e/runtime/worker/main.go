@@ -109,6 +109,8 @@ func main() {
 		return durablehttp.Serve(ctx,
 			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(env, w, r) }), r)
 	})
+	durable.HandleScheduled(scheduled)
+	durable.HandleQueue(consume)
 	if err := durable.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

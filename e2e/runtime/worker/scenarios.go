@@ -26,7 +26,7 @@ type scenarioMap map[string]func(context.Context, *call) (string, error)
 var scenarios = scenarioMap{}
 
 func init() {
-	for _, m := range []scenarioMap{basics, values, wakeups, cycles, ends, memory, responses} {
+	for _, m := range []scenarioMap{basics, values, wakeups, cycles, ends, memory, responses, queues} {
 		maps.Copy(scenarios, m)
 	}
 }

@@ -14,7 +14,7 @@ const DEADLOCK_MS = 5000;
 // CLOSE_MS after it, their I/O ends, so that no goroutine waits forever while
 // it holds a lock.
 // https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil
-const TIME_UP_MS = 24_000, CLOSE_MS = 28_000;
+const TIME_UP_MS = 24_000, CLOSE_MS = 28_000, END_MS = 30_000;
 
 // The phases of an invocation; must match internal/jsrt.
 const TASKS = 0, OVER = 1, BODY = 2;
@@ -32,7 +32,7 @@ export class Invocation {
     this.value = undefined;
     this.isAnswered = false;
     this.isOver = false;
-    this.doneAt = 0;    // when its client got the answer or left, in ms; 0 before
+    this.doneAt = 0;    // when its client got the answer or left, or END_MS before its limit, in ms; 0 before
     this.settle = null; // {resolve, reject} of a promised answer
     this.ended = null;  // called when it is over
     this.seenAt = 0;    // when look first found that it is the oldest, in ms
@@ -176,9 +176,11 @@ export class Context {
   // request reports that the caller has left; reading request.signal creates
   // it. background keeps a stateless context alive until the invocation is over
   // (ExecutionContext.waitUntil). For objects, state.waitUntil does the same;
-  // without it they would get no turn after the answer.
-  invoke(kind, index, args, { request, background } = {}) {
+  // without it they would get no turn after the answer. limit is the time, in
+  // ms, after which workerd ends everything, before or after the answer.
+  invoke(kind, index, args, { request, background, limit } = {}) {
     const { rt } = this, id = rt.fresh(this), size = rt.pass(this, args, id), call = new Invocation(this, id);
+    if (limit) call.doneAt = Date.now() + limit - END_MS;
     this.calls.set(id, call);
     rt.enter(this, "capdo_invoke", id, size, this.state ? kind : kind | STATELESS, index);
     if (call.isOver) { // the common case: nothing else to set up

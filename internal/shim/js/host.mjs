@@ -45,6 +45,10 @@ export const host = {
     const binding = env[name];
     return binding?.idFromName == null ? null : binding;
   },
+  // isQueue looks at the prototype, because a service binding has a method of
+  // every name.
+  isQueue: (binding) => "sendBatch" in Object.getPrototypeOf(binding),
+
   // callByName calls a method of an object through a new stub.
   callByName: (namespace, name, method, ...args) => namespace.getByName(name)[method](...args),
 

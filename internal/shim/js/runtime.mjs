@@ -7,7 +7,8 @@
 //               invocation of the stateless Worker. workerd lets code touch
 //               I/O objects only while their own context is running.
 //   invocation  one call from workerd into Go: a constructor, a fetch, an
-//               alarm, an RPC method, an event of a WebSocket.
+//               alarm, an RPC method, an event of a WebSocket, a cron trigger,
+//               a batch of messages.
 //   turn        Go has the stack, for one context, until every goroutine waits.
 
 import { abandon, dispose, setCaller } from "./host.mjs";

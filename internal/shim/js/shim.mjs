@@ -31,7 +31,7 @@ export function runtime() {
 }
 
 // Kinds of invocation; must match internal/jsrt.
-export const CONSTRUCT = 0, FETCH = 1, ALARM = 2, METHOD = 3, TEST = 4, MESSAGE = 5, CLOSE = 6, ERR = 7;
+export const CONSTRUCT = 0, FETCH = 1, ALARM = 2, METHOD = 3, TEST = 4, MESSAGE = 5, CLOSE = 6, ERR = 7, SCHEDULED = 8, QUEUE = 9;
 
 // GoObject is the Go side of one Durable Object instance. Go may forget an idle
 // object, and the Go program may end. The next event then constructs the object
@@ -90,6 +90,28 @@ export function fetchWorker(request, env, execution) {
   const length = request.headers.get("content-length"), size = length === null ? NaN : Number(length);
   return Number.isInteger(size) && size >= 0 && size <= SMALL ? readSmall(body, size).then(serve) : serve(body);
 }
+
+// EVENT_MS is how long workerd gives a cron trigger or a batch of messages, with
+// its work in the background.
+// https://developers.cloudflare.com/workers/platform/limits/#duration
+const EVENT_MS = 900_000;
+
+// scheduledWorker and queueWorker serve the stateless Worker's cron triggers and
+// queues. They are async, so that an error is always a rejected promise. The
+// body of a message stays in JavaScript until Go asks for it: if Go cannot have
+// one, that does not affect the others.
+export async function scheduledWorker(controller, env, execution) {
+  await event(SCHEDULED, [controller.cron, controller.scheduledTime, new ByRef(controller)], env, execution, EVENT_MS);
+}
+export async function queueWorker(batch, env, execution) {
+  const messages = batch.messages.map((m) => [m.id, m.timestamp, m.attempts, new ByRef(m)]);
+  // with this flag only the handler has that time
+  const limit = globalThis.Cloudflare?.compatibilityFlags.queue_consumer_no_wait_for_wait_until ? undefined : EVENT_MS;
+  await event(QUEUE, [batch.queue, messages, new ByRef(batch)], env, execution, limit);
+}
+
+const event = (kind, args, env, execution, limit) =>
+  new Context(runtime(), null).invoke(kind, 0, [...args, new ByRef(env)], { limit, background: (p) => execution.waitUntil(p) });
 
 // requestParts returns a request's method, URL and headers as one string, which
 // takes less time than three, and its body. The URL of a request that JavaScript

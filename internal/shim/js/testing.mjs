@@ -10,7 +10,7 @@ import { retryable } from "cloudflare:durable-objects";
 import unsafe from "workerd:unsafe";
 import { Context } from "./context.mjs";
 import { CYCLE_MS, Runtime, WATCH_MS } from "./runtime.mjs";
-import { GoObject, fetchWorker, start, runtime, TEST } from "./shim.mjs";
+import { GoObject, fetchWorker, queueWorker, scheduledWorker, start, runtime, TEST } from "./shim.mjs";
 import { redirect } from "./stdio.mjs";
 import { ByRef } from "./value.mjs";
 import program from "./app.wasm";
@@ -148,6 +148,7 @@ const tools = (env, context) => {
     // objects without a notice, so reset closes their contexts.
     reset: async () => {
       await unsafe.deleteAllDurableObjects(); // leaves empty databases
+      sent.clear();
       for (const c of [...context.rt.contexts.values()]) if (c !== context) c.close();
       context.rt.watch(context); // a closed context may have kept the time
       await env[HOST].fetch("http://host/objects", { method: "DELETE" });
@@ -155,6 +156,7 @@ const tools = (env, context) => {
     // restart makes the host kill this workerd when Go is idle. The promise
     // that Go waits for is settled in the next workerd.
     restart: () => context.rt.restarting = kill(),
+    sent: (binding) => sent.get(binding) ?? [],
     list: async (binding) => (await env[HOST].fetch(`http://host/objects?class=${config.classes[binding]}`)).json(),
   };
 };
@@ -163,10 +165,71 @@ let vars = {}; // variables that the test has set
 
 const visible = ({ [HOST]: _host, [WORKER]: _worker, ...env }) => ({ ...env, ...vars });
 
-// Worker serves fetch like the Worker's default export.
+// Worker serves fetch like the Worker's default export. Its methods deliver
+// events that workerd has no client for here: with the flag
+// service_binding_extra_handlers, stubs would lose methods of those names.
 export class Worker extends WorkerEntrypoint {
   fetch(request) { return fetchWorker(request, visible(this.env), this.ctx); }
+  async capdoScheduled(cron, time) {
+    let isRetried = true;
+    const controller = { cron, scheduledTime: time.getTime(), noRetry() { isRetried = false; } };
+    const error = await failure("scheduled", () => scheduledWorker(controller, visible(this.env), this.ctx));
+    return [error, isRetried];
+  }
+  async capdoQueue(name, list) {
+    const batch = new Batch(name, list);
+    const error = await failure("queue", () => queueWorker(batch, visible(this.env), this.ctx));
+    return [error, batch.messages.map((m) => batch.result(m, error !== null))];
+  }
 }
+
+// failure returns the message of the error with which a handler fails, or null.
+async function failure(event, deliver) {
+  if (!runtime().describe()[event]) return `the program does not handle the event ${event}; hint: call durable.${event === "queue" ? "HandleQueue" : "HandleScheduled"} in main`;
+  try {
+    await deliver();
+    return null;
+  } catch (e) {
+    return e.message;
+  }
+}
+
+// Batch is a batch of messages with Cloudflare's rules: a message's own call
+// counts, then one for the batch, then the outcome. The first call counts.
+// https://developers.cloudflare.com/queues/configuration/batching-retries/
+class Batch {
+  metadata = { metrics: { backlogCount: 0, backlogBytes: 0 } };
+  constructor(queue, list) {
+    this.queue = queue;
+    this.messages = list.map(([id, timestamp, attempts, body]) => ({
+      id, timestamp, attempts, body,
+      ack() { this.settled ??= [true]; },
+      retry(o) { this.settled ??= [false, o?.delaySeconds]; },
+    }));
+  }
+  ackAll() { this.settled ??= [true]; }
+  retryAll(o) { this.settled ??= [false, o?.delaySeconds]; }
+  result(m, hasFailed) {
+    const [isAcked, delay = null] = m.settled ?? this.settled ?? [!hasFailed];
+    return [isAcked, delay];
+  }
+}
+
+const sent = new Map(); // what was sent to each queue
+
+// queue returns the service behind a queue's binding.
+export const queue = (binding) => class extends WorkerEntrypoint {
+  async fetch(request) {
+    const { headers } = request, delay = headers.get("x-msg-delay-secs");
+    const list = sent.get(binding) ?? [];
+    sent.set(binding, list);
+    const add = (type, delay, body) => list.push([type ?? "v8", delay === null ? null : Number(delay), body]);
+    if (request.url.endsWith("/message")) add(headers.get("x-msg-fmt"), delay, await request.bytes());
+    else if (request.url.endsWith("/batch")) for (const m of (await request.json()).messages) add(m.contentType, m.delaySecs ?? delay, Uint8Array.fromBase64(m.body));
+    const metrics = { backlogCount: list.length, backlogBytes: list.reduce((n, [, , body]) => n + body.length, 0) };
+    return Response.json(request.method === "GET" ? metrics : { metadata: { metrics } });
+  }
+};
 
 // object returns the class with that name. Its handlers are known once the
 // program runs. Normally the program runs before it has objects; the exception

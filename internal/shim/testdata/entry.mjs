@@ -2,7 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { retryable } from "cloudflare:durable-objects";
 import program from "./app.wasm";
-import { start, fetchWorker, GoObject } from "./shim.mjs";
+import { start, fetchWorker, scheduledWorker, queueWorker, GoObject } from "./shim.mjs";
 
 start(program);
 
@@ -26,4 +26,4 @@ class Class1 extends DurableObject {
 }
 export { Class1 as Everything };
 
-export default { fetch: fetchWorker };
+export default { fetch: fetchWorker, scheduled: scheduledWorker, queue: queueWorker };
