@@ -4,8 +4,6 @@ package runtime
 
 import (
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,19 +26,7 @@ func startEvents(t *testing.T, c workerd.Config) *lab {
 // than 15 minutes: 22 s of the last 30 s are over when they begin.
 func shorterEvents(t *testing.T) map[string]string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(built.Dir, "shim.mjs"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	source := strings.Replace(string(b), "const EVENT_MS = 900_000;", "const EVENT_MS = 8_000;", 1)
-	if source == string(b) {
-		t.Fatal("shim.mjs has no EVENT_MS of 15 minutes")
-	}
-	file := filepath.Join(t.TempDir(), "shim.mjs")
-	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return map[string]string{"shim.mjs": file}
+	return changed(t, "shim.mjs", "const EVENT_MS = 900_000;", "const EVENT_MS = 8_000;")
 }
 
 // escaped returns a path whose parameter is a query of its own.

@@ -46,20 +46,26 @@ func start(t testing.TB) *lab {
 // key-value storage. On disk workerd has three files open for each object.
 func startWithoutIdling(t testing.TB, inMemory bool) *lab {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(worker.Tested.Dir, "runtime.mjs"))
+	return startWith(t, workerd.Config{InMemory: inMemory, Modules: changed(t, "runtime.mjs",
+		"const IDLE_MS = 10_000;", "const IDLE_MS = 3_600_000;")})
+}
+
+// changed returns a copy of a module in which a line has been replaced.
+func changed(t testing.TB, module, line, by string) map[string]string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(worker.Tested.Dir, module))
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := strings.Replace(string(b), "const IDLE_MS = 10_000;", "const IDLE_MS = 3_600_000;", 1)
+	source := strings.Replace(string(b), line, by, 1)
 	if source == string(b) {
-		t.Fatal("runtime.mjs has no IDLE_MS of 10 s")
+		t.Fatalf("%s has no line %q", module, line)
 	}
-	file := filepath.Join(t.TempDir(), "runtime.mjs")
+	file := filepath.Join(t.TempDir(), module)
 	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return startWith(t, workerd.Config{InMemory: inMemory,
-		Modules: map[string]string{"runtime.mjs": file}})
+	return map[string]string{module: file}
 }
 
 // startWith is start with a configuration that has further settings.
