@@ -26,6 +26,7 @@ mutate "a function without a time limit" $engine/delivery.go 's/if limit > 0 \{/
 mutate "an alarm that is set only after its notices" $engine/delivery.go 's/return d\.alarm\.ensure\(ctx, 0\)/return nil/' 'Trouble|Crash|Invariants'
 mutate "an entry that is not postponed before its notice" $engine/expiry.go 's/next\.NotifyAt = now \+ max\(1000, now-k\.Entry\.Until\)/next.NotifyAt = k.Entry.NotifyAt/' 'Trouble|Hour|Starve'
 mutate "a holder that is given up before its notice" $engine/expiry.go 's/if x\.Notify == nil \{/if x.Notify == nil || k.Entry.NotifyAt-k.Entry.Until >= noticePeriod {/' 'HoweverMany'
+mutate "an alarm that is set again for the time of its delivery" $engine/delivery.go 's/d\.alarm\.behind = min\(max\(at\.UnixMilli\(\)-d\.Clock\(\), 0\), entry\.ClockSlack\)/_ = entry.ClockSlack/' 'EarlyAlarm'
 mutate "an alarm that runs in a loop when storage fails" $engine/alarm.go 's/a\.notBefore = a\.Clock\(\) \+ firstBackOff<<min\(a\.failures, maxBackOffs\)/a.notBefore = 0/' 'BacksOff|Invariants'
 mutate "a replay that sets no alarm" $engine/alarm.go 's/_ = a\.ensure\(ctx, due\)/if a.stale {\n\t\t_ = a.ensure(ctx, due)\n\t}/' 'GivenUp'
 mutate "an alarm that was given up but counts as set" $engine/alarm.go 's/ && now < a\.at\+overdue//' 'GivenUp'

@@ -49,8 +49,6 @@ mutate "a fence that is forgotten after an eviction" $inside/engine/fence.go \
 left='are not removed' dead='never reported' ran='^TestWorkOfDo'
 mutate "a fence that follows the clock" $inside/engine/fence.go \
 	's/fence := max\(f\.given\+1, stored\+1, e\.Number\+1, entry\.FenceAt\(now\)\)/_ = stored\n\tfence := entry.FenceAt(f.Clock())/'
-mutate "an alarm that is set again for the time of its delivery" $inside/engine/delivery.go \
-	's/d\.alarm\.behind = min\(max\(at\.UnixMilli\(\)-d\.Clock\(\), 0\), entry\.ClockSlack\)/_ = entry.ClockSlack/' '' "$dead"
 mutate "a transaction that cannot be rolled back" $inside/engine/sql.go \
 	's/(func \(t \*sqlBackend\) Get\(.*?\n)/var kept = map[*sqlBackend]map[string][]byte{}\n\n$1\tif v, ok := kept[t][key]; ok {\n\t\treturn v, true, nil\n\t}\n/; s/(func \(t \*sqlBackend\) Put\(.*?\n)/$1\tif kept[t] == nil {\n\t\tkept[t] = map[string][]byte{}\n\t}\n\tkept[t][key] = e.Encode()\n/'
 mutate "a failed report of an expired claim that is not repeated" $inside/engine/expiry.go \
