@@ -11,10 +11,11 @@ import (
 	"flow.internal/capdo/durable"
 )
 
-// RunScheduled delivers a cron trigger to the handler of
-// durable.HandleScheduled, waits until it has returned, and returns its error.
-// isRetried is false if it called NoRetry. The cron expression may be any text,
-// and at any time, to the ms.
+// RunScheduled has workerd deliver a cron trigger to the handler of
+// durable.HandleScheduled. It waits until the handler has returned and its work
+// of durable.WaitUntil is done, and returns the handler's error. isRetried is
+// false if the handler called NoRetry. The cron expression may be any text, and
+// at any time from 1687 to 2189, to the ms.
 func RunScheduled(
 	t testing.TB, cron string, at time.Time,
 ) (isRetried bool, err error) {
@@ -26,9 +27,9 @@ func RunScheduled(
 
 // QueueMessage is a message for [RunQueue].
 type QueueMessage struct {
-	ID        string    // "" means one of its own
-	Timestamp time.Time // zero means now
-	Attempts  int       // 0 means 1
+	ID        string    // "" means one of its own; unique in a batch
+	Timestamp time.Time // from 1687 to 2189, in ms; zero means now
+	Attempts  int       // at most 65,535; 0 means 1
 	Body      any       // converted as by durable.Encode
 }
 
