@@ -61,8 +61,8 @@ type Namespace struct {
 	KV             bool   // key-value storage instead of SQLite
 }
 
-// Second is a Worker of one module. Each of the two Workers has a binding of the
-// other one: the first has Binding, the second has WORKER.
+// Second is a Worker of one module. Each of the two Workers has a binding of
+// the other one: the first has Binding, the second has WORKER.
 type Second struct {
 	Binding    string
 	Module     string // absolute path of the file

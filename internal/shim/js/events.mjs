@@ -1,7 +1,7 @@
 // A Worker beside the tested one. It has workerd deliver cron triggers and
 // batches of messages to the tested one, and returns what workerd reports. That
-// needs the flag service_binding_extra_handlers, with which a Worker's stubs lose
-// RPC methods of these names. So the tested Worker cannot do it itself.
+// needs the flag service_binding_extra_handlers. The tested Worker cannot have
+// the flag, because its stubs would lose RPC methods named scheduled and queue.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 

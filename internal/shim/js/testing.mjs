@@ -175,8 +175,8 @@ export class Worker extends WorkerEntrypoint {
   queue(batch) { return handle("queue", "HandleQueue", () => queueWorker(batch, visible(this.env), this.ctx)); }
 }
 
-let delivery = null;           // the last one that began
-let beginning = Promise.resolve(); // settles when a handler has it
+let delivery = null;               // the last one that began
+let beginning = Promise.resolve(); // resolves when its handler has begun
 
 // deliver has workerd deliver an event. It returns workerd's result, and the
 // message of the error with which the handler failed, which is not in the
@@ -191,7 +191,7 @@ async function deliver(events, ...args) {
     const result = await events.deliver(...args);
     return [result, mine.error];
   } finally {
-    resolve(); // if it did not come to a handler
+    resolve(); // if no handler began
   }
 }
 
