@@ -74,8 +74,8 @@
 // and variables.
 //
 // The service that stores the messages of queues is not part of workerd. So
-// messages that are sent are only kept for [Sent], and [RunQueue] delivers those
-// of the test.
+// messages that are sent are only kept for [Sent], and [RunQueue] delivers
+// those of the test.
 //
 // There is no test clock. [RunAlarmAt] gives an alarm's handler a time. For the
 // rest, give your own code a func() time.Time.

@@ -188,6 +188,16 @@ func TestRestartEndsAnEvent(t *testing.T) {
 	}
 }
 
+// workerd has methods of these names on a Worker that may deliver events.
+func TestMethodsNamedLikeEvents(t *testing.T) {
+	stub := durabletest.New(t, "COUNTER")
+	for _, name := range []string{"queue", "scheduled"} {
+		if got := call(t, stub, name); got != "0" {
+			t.Errorf("%s returned %q", name, got)
+		}
+	}
+}
+
 func TestEventsInACleanup(t *testing.T) {
 	t.Cleanup(func() {
 		if _, err := durabletest.RunScheduled(t, "fails", time.Now()); err == nil || err.Error() != "no report today" {
