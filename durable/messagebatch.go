@@ -21,10 +21,11 @@ import (
 //     except those for which [QueueMessage.Ack] was called. The platform's log
 //     has the error's text. (wrangler dev delivers those again as well.)
 //   - [MessageBatch.AckAll] and [MessageBatch.RetryAll] decide about all
-//     messages, whatever fn returns. For a message with an Ack or a Retry of
-//     its own, that call counts. (wrangler dev delivers a message with an Ack
-//     again after a RetryAll.)
-//   - If two calls for a message disagree, the first one counts.
+//     messages, whatever fn returns, except those for which Ack or Retry was
+//     called before. (wrangler dev delivers a message with an Ack again after
+//     a RetryAll.)
+//   - If two calls disagree, the first one counts. After AckAll or RetryAll no
+//     other call has an effect.
 //
 // A message that was delivered again max_retries times (3 by default) is
 // dropped, or goes to the dead_letter_queue.

@@ -1,7 +1,7 @@
 // Package durabletest gives tests real Durable Objects: they run in workerd,
-// with their storage on disk, and nothing is emulated, except queues ([RunQueue]
-// and [Sent]). Run a test program that imports it with capdo test (or go test
-// -exec 'capdo exec'). Natively its functions fail the test.
+// with their storage on disk, and nothing that workerd does is emulated. Run a
+// test program that imports it with capdo test (or go test -exec 'capdo exec').
+// Natively its functions fail the test.
 //
 // The bindings and variables come from the wrangler config in the package's
 // testdata, its own folder, or the nearest folder above it in the module.
@@ -72,6 +72,10 @@
 //
 // The only bindings are Durable Object namespaces of the Worker's own classes,
 // and variables.
+//
+// The service that stores the messages of queues is not part of workerd. So
+// messages that are sent are only kept for [Sent], and [RunQueue] delivers
+// those of the test.
 //
 // There is no test clock. [RunAlarmAt] gives an alarm's handler a time. For the
 // rest, give your own code a func() time.Time.

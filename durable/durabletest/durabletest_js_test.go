@@ -69,7 +69,8 @@ func (c *Counter) Alarm(_ context.Context, info durable.AlarmInfo) error {
 
 func main() {
 	durable.Register("Counter", NewCounter, durable.Method("increment", (*Counter).Increment), durable.Method("calls", (*Counter).Calls),
-		durable.Method("greeting", (*Counter).Greeting), durable.Method("wait", (*Counter).Wait), durable.Method("leave", (*Counter).Leave), durable.Method("seen", (*Counter).Seen), durable.Method("rang", (*Counter).Rang))
+		durable.Method("greeting", (*Counter).Greeting), durable.Method("wait", (*Counter).Wait), durable.Method("leave", (*Counter).Leave), durable.Method("seen", (*Counter).Seen), durable.Method("rang", (*Counter).Rang),
+		durable.Method("queue", (*Counter).Calls), durable.Method("scheduled", (*Counter).Calls))
 	durable.HandleFetch(func(_ context.Context, env *durable.Env, r *durable.Request) (*durable.Response, error) {
 		if strings.HasSuffix(r.URL, "/vars") {
 			all, err := seen(env)

@@ -3,29 +3,33 @@ package durabletest
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"flow.internal/capdo/durable"
 )
 
-// RunScheduled delivers a cron trigger to the handler of
-// durable.HandleScheduled, waits until it has returned, and returns its error.
-// isRetried is false if it called NoRetry. The cron expression may be any text,
-// and at any time, to the ms.
+// RunScheduled has workerd deliver a cron trigger to the handler of
+// durable.HandleScheduled. It waits until the handler has returned and its work
+// of durable.WaitUntil is done, and returns the handler's error. isRetried is
+// false if the handler called NoRetry. The cron expression may be any text, and
+// at any time from 1687 to 2189, to the ms.
 func RunScheduled(
 	t testing.TB, cron string, at time.Time,
 ) (isRetried bool, err error) {
 	t.Helper()
-	v := deliver(t, "capdoScheduled", cron, at.Truncate(time.Millisecond))
-	return v[1].(bool), handlerError(v[0])
+	report, err := deliver(t, "scheduled",
+		map[string]any{"cron": cron, "scheduledTime": at.Truncate(time.Millisecond)})
+	return report["noRetry"] == false, err
 }
 
 // QueueMessage is a message for [RunQueue].
 type QueueMessage struct {
-	ID        string    // "" means one of its own
-	Timestamp time.Time // zero means now
-	Attempts  int       // 0 means 1
+	ID        string    // "" means one of its own; unique in a batch
+	Timestamp time.Time // from 1687 to 2189, in ms; zero means now
+	Attempts  int       // at most 65,535; 0 means 1
 	Body      any       // converted as by durable.Encode
 }
 
@@ -36,51 +40,96 @@ type QueueResult struct {
 	Delay time.Duration
 }
 
-// RunQueue delivers a batch to the handler of durable.HandleQueue, and waits
-// until it has returned. It returns a result for each message, by Cloudflare's
-// rules, and the handler's error. It delivers nothing again by itself.
+// RunQueue has workerd deliver a batch to the handler of durable.HandleQueue,
+// and waits until it has returned and its work of durable.WaitUntil is done. It
+// returns the handler's error, and what the queue does with each message: that
+// follows from workerd's report to the queue, by Cloudflare's rules. RunQueue
+// delivers nothing again by itself. With the compatibility flag
+// queue_consumer_no_wait_for_wait_until it does not wait for the work of
+// WaitUntil.
+//
+// https://developers.cloudflare.com/queues/configuration/batching-retries/
 func RunQueue(
 	t testing.TB, queue string, messages ...QueueMessage,
 ) ([]QueueResult, error) {
 	t.Helper()
-	list := make([]any, len(messages))
+	ids, list := make([]string, len(messages)), make([]any, len(messages))
 	for i, m := range messages {
 		body, err := durable.Encode(m.Body)
 		if err != nil {
 			t.Fatalf("durabletest.RunQueue: message %d: %v", i, err)
 		}
 		if m.ID == "" {
-			m.ID = fmt.Sprintf("message-%d", time.Now().UnixNano()+int64(i))
+			m.ID = fmt.Sprintf("message-%d", lastMessage.Add(1))
+		}
+		if slices.Contains(ids[:i], m.ID) { // workerd reports by ID
+			t.Fatalf("durabletest.RunQueue: message %d: another one of the batch has the ID %q", i, m.ID)
 		}
 		if m.Timestamp.IsZero() {
 			m.Timestamp = time.Now()
 		}
-		list[i] = []any{m.ID, m.Timestamp.Truncate(time.Millisecond), max(1, m.Attempts), body}
+		ids[i], list[i] = m.ID, map[string]any{"id": m.ID, "attempts": max(1, m.Attempts),
+			"timestamp": m.Timestamp.Truncate(time.Millisecond), "body": body}
 	}
-	v := deliver(t, "capdoQueue", queue, list)
-	var results []QueueResult
-	for _, r := range v[1].([]any) {
-		parts := r.([]any)
-		seconds, _ := parts[1].(float64)
-		results = append(results, QueueResult{parts[0].(bool), time.Duration(seconds) * time.Second})
-	}
-	return results, handlerError(v[0])
+	report, err := deliver(t, "queue", queue, list)
+	return results(ids, report), err
 }
 
-func deliver(t testing.TB, method string, args ...any) []any {
+var lastMessage atomic.Int64 // the number in the last ID that RunQueue chose
+
+// results returns what a queue does with messages, from what workerd reports to
+// it: a call for the message counts, then one for the batch, then the outcome.
+// workerd reports only the first call for a message.
+func results(ids []string, report map[string]any) []QueueResult {
+	retryAll := report["retryBatch"].(map[string]any)
+	others := QueueResult{IsAcked: report["outcome"] == "ok"}
+	switch {
+	case report["ackAll"] == true:
+		others = QueueResult{IsAcked: true}
+	case retryAll["retry"] == true:
+		others = retried(retryAll)
+	}
+	own := map[any]QueueResult{}
+	for _, id := range report["explicitAcks"].([]any) {
+		own[id] = QueueResult{IsAcked: true}
+	}
+	for _, v := range report["retryMessages"].([]any) {
+		retry := v.(map[string]any)
+		own[retry["msgId"]] = retried(retry)
+	}
+	var list []QueueResult
+	for _, id := range ids {
+		result, ok := own[id]
+		if !ok {
+			result = others
+		}
+		list = append(list, result)
+	}
+	return list
+}
+
+func retried(retry map[string]any) QueueResult {
+	seconds, _ := retry["delaySeconds"].(float64)
+	return QueueResult{Delay: time.Duration(seconds) * time.Second}
+}
+
+// deliver has workerd deliver an event to the Worker. It returns what workerd
+// reports, and the handler's error.
+func deliver(t testing.TB, event string, args ...any) (report map[string]any, err error) {
 	t.Helper()
-	v, err := durable.Call[[]any](uncanceled(t), Worker(t), method, args...)
+	v, err := enter(t).tools.Await(uncanceled(t), "deliver", append([]any{event}, args...)...)
 	if err != nil {
 		t.Fatalf("durabletest: %v", err)
 	}
-	return v
-}
-
-func handlerError(message any) error {
-	if message == nil {
-		return nil
+	parts := v.([]any)
+	report = parts[0].(map[string]any)
+	if message, ok := parts[1].(string); ok {
+		return report, errors.New(message)
 	}
-	return errors.New(message.(string))
+	if outcome := report["outcome"]; outcome != "ok" {
+		return report, fmt.Errorf("the event has ended with the outcome %v", outcome)
+	}
+	return report, nil
 }
 
 // SentMessage is a message that the program has sent to a queue.

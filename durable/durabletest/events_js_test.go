@@ -3,8 +3,10 @@ package durabletest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,8 +14,12 @@ import (
 	"flow.internal/capdo/durable/durabletest"
 )
 
-// ran is the last cron trigger.
-var ran durable.ScheduledEvent
+var (
+	ran    durable.ScheduledEvent // the last cron trigger
+	wentOn bool                   // its work in the background is done
+
+	arrived, gate chan bool // of handlers that wait
+)
 
 func scheduled(ctx context.Context, env *durable.Env, e durable.ScheduledEvent) error {
 	ran = e
@@ -22,6 +28,23 @@ func scheduled(ctx context.Context, env *durable.Env, e durable.ScheduledEvent) 
 		return errors.New("no report today")
 	case "gives up":
 		return errors.Join(e.NoRetry(), errors.New("never again"))
+	case "needs no retry":
+		return e.NoRetry()
+	case "panics":
+		panic("no clock")
+	case "reads":
+		saw, err := seen(env)
+		return errors.Join(err, errors.New(saw))
+	case "waits":
+		arrived <- true
+		<-gate
+		return errors.New(e.ScheduledTime.UTC().Format(time.TimeOnly))
+	case "goes on":
+		durable.WaitUntil(ctx, func(context.Context) {
+			time.Sleep(20 * time.Millisecond)
+			wentOn = true
+		})
+		return nil
 	}
 	_, err := env.Object("COUNTER", "cron").Call(ctx, "increment", nil)
 	return err
@@ -47,8 +70,17 @@ func consume(ctx context.Context, env *durable.Env, batch *durable.MessageBatch)
 			err = errors.Join(batch.AckAll(), batch.RetryAll(nil))
 		case "retry all":
 			err = batch.RetryAll(&durable.QueueRetryOptions{Delay: time.Second})
+		case "ack all, retry":
+			err = errors.Join(batch.AckAll(), m.Retry(nil))
+		case "retry all, ack":
+			err = errors.Join(batch.RetryAll(nil), batch.AckAll(), m.Ack())
 		case "fail":
 			return errors.New("cannot work")
+		case "panic":
+			panic("cannot go on")
+		case "delivery":
+			metrics, err := batch.Metrics()
+			return errors.Join(err, fmt.Errorf("%v %d %d", m.Timestamp.UTC(), m.Attempts, metrics.BacklogCount))
 		case "count":
 			_, err = env.Object("COUNTER", "queue").Call(ctx, "increment", nil)
 		}
@@ -64,7 +96,10 @@ func TestRunScheduled(t *testing.T) {
 	for _, c := range []struct {
 		cron, err string
 		isRetried bool
-	}{{"0 3 * * *", "", true}, {"fails", "no report today", true}, {"gives up", "never again", false}} {
+	}{
+		{"0 3 * * *", "", true}, {"", "", true}, {"é\n\x00", "", true}, {"fails", "no report today", true}, {"gives up", "never again", false},
+		{"needs no retry", "", false}, {"panics", "panic: no clock", true}, {"reads", `of the test,hëllo "there",`, true},
+	} {
 		isRetried, err := durabletest.RunScheduled(t, c.cron, at)
 		if isRetried != c.isRetried || (err == nil) != (c.err == "") || err != nil && err.Error() != c.err {
 			t.Errorf("%s: %v, %v", c.cron, isRetried, err)
@@ -73,9 +108,102 @@ func TestRunScheduled(t *testing.T) {
 			t.Errorf("the handler got %+v", ran)
 		}
 	}
-	if n := call(t, durabletest.Env(t, nil).Object("COUNTER", "cron"), "increment"); n != "2" {
+	if n := call(t, durabletest.Env(t, nil).Object("COUNTER", "cron"), "increment"); n != "4" {
 		t.Errorf("the object counted %s", n)
 	}
+}
+
+// workerd has times from 1687 to 2189.
+func TestScheduledTime(t *testing.T) {
+	for _, year := range []int{1687, 2189} {
+		at := time.Date(year, 1, 1, 0, 0, 0, 1e6, time.UTC)
+		if _, err := durabletest.RunScheduled(t, "needs no retry", at); err != nil || !ran.ScheduledTime.Equal(at) {
+			t.Errorf("%v: %v, %v", at, ran.ScheduledTime, err)
+		}
+	}
+	got := failure(t, func(t testing.TB) { durabletest.RunScheduled(t, "needs no retry", time.Time{}) })
+	if !strings.Contains(got, "dates before 1687") {
+		t.Errorf("year 1: failed with %q", got)
+	}
+}
+
+// The handlers wait for each other, and each has its own error.
+func TestEventsAtTheSameTime(t *testing.T) {
+	arrived, gate = make(chan bool), make(chan bool)
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var all sync.WaitGroup
+	for i := range 3 {
+		all.Go(func() {
+			due := at.Add(time.Duration(i) * time.Second)
+			_, err := durabletest.RunScheduled(t, "waits", due)
+			if err == nil || err.Error() != due.Format(time.TimeOnly) {
+				t.Errorf("%v: %v", due, err)
+			}
+		})
+	}
+	for range 3 {
+		<-arrived
+	}
+	results, err := durabletest.RunQueue(t, "jobs", durabletest.QueueMessage{Body: "fail"})
+	if err == nil || err.Error() != "cannot work" || results[0].IsAcked {
+		t.Errorf("meanwhile: %v, %v", results, err)
+	}
+	close(gate)
+	all.Wait()
+}
+
+func TestAnEventLastsAsLongAsItsWork(t *testing.T) {
+	if _, err := durabletest.RunScheduled(t, "goes on", time.Now()); err != nil || !wentOn {
+		t.Errorf("its work is done: %v, %v", wentOn, err)
+	}
+}
+
+func TestEventsAfterARestart(t *testing.T) {
+	durabletest.Env(t, &durabletest.Options{Vars: map[string]any{"MORE": "m"}})
+	for range 2 {
+		if _, err := durabletest.RunScheduled(t, "reads", time.Now()); err == nil || err.Error() != `of the test,hëllo "there",m` {
+			t.Error(err)
+		}
+		if results, err := durabletest.RunQueue(t, "jobs", durabletest.QueueMessage{Body: "a"}); err != nil || !results[0].IsAcked {
+			t.Errorf("%v, %v", results, err)
+		}
+		durabletest.Restart(t)
+	}
+}
+
+func TestRestartEndsAnEvent(t *testing.T) {
+	arrived, gate = make(chan bool), make(chan bool)
+	lost := make(chan string)
+	go func() {
+		lost <- failure(t, func(t testing.TB) { durabletest.RunScheduled(t, "waits", time.Now()) })
+	}()
+	<-arrived
+	durabletest.Restart(t)
+	close(gate)
+	if got := <-lost; got != "durabletest: Network connection lost." {
+		t.Errorf("failed with %q", got)
+	}
+	if _, err := durabletest.RunScheduled(t, "fails", time.Now()); err == nil || err.Error() != "no report today" {
+		t.Errorf("the next one: %v", err)
+	}
+}
+
+// workerd has methods of these names on a Worker that may deliver events.
+func TestMethodsNamedLikeEvents(t *testing.T) {
+	stub := durabletest.New(t, "COUNTER")
+	for _, name := range []string{"queue", "scheduled"} {
+		if got := call(t, stub, name); got != "0" {
+			t.Errorf("%s returned %q", name, got)
+		}
+	}
+}
+
+func TestEventsInACleanup(t *testing.T) {
+	t.Cleanup(func() {
+		if _, err := durabletest.RunScheduled(t, "fails", time.Now()); err == nil || err.Error() != "no report today" {
+			t.Error(err)
+		}
+	})
 }
 
 func TestRunQueue(t *testing.T) {
@@ -92,6 +220,10 @@ func TestRunQueue(t *testing.T) {
 		{[]any{"ack", "a", "fail"}, []durabletest.QueueResult{acked, retried, retried}, "cannot work"},
 		{[]any{"ack all", "fail"}, []durabletest.QueueResult{acked, acked}, "cannot work"},
 		{[]any{"ack", "retry all", "a"}, []durabletest.QueueResult{acked, retriedIn(time.Second), retriedIn(time.Second)}, ""},
+		{[]any{"ack", "retry", "ack all"}, []durabletest.QueueResult{acked, retriedIn(time.Minute), acked}, ""},
+		{[]any{"ack all, retry", "a"}, []durabletest.QueueResult{acked, acked}, ""},
+		{[]any{"retry all, ack", "a"}, []durabletest.QueueResult{retried, retried}, ""},
+		{[]any{"retry", "ack", "panic"}, []durabletest.QueueResult{retriedIn(time.Minute), acked, retried}, "panic: cannot go on"},
 		{[]any{"a", 1}, []durabletest.QueueResult{retried, retried}, "durable: a number does not fit Go's string unchanged (body)"},
 	} {
 		var messages []durabletest.QueueMessage
@@ -103,11 +235,21 @@ func TestRunQueue(t *testing.T) {
 			t.Errorf("%v: %v, %v", c.bodies, got, err)
 		}
 	}
-	if _, err := durabletest.RunQueue(t, "jobs", durabletest.QueueMessage{ID: "x", Body: "y"}); err != nil || !slices.Equal(consumed, []string{"jobs", "x y"}) {
-		t.Errorf("consumed %q, %v", consumed, err)
-	}
 	if n := call(t, durabletest.Env(t, nil).Object("COUNTER", "queue"), "increment"); n != "2" {
 		t.Errorf("the object counted %s", n)
+	}
+}
+
+func TestMessagesArriveAsTheyAreGiven(t *testing.T) {
+	at := time.Date(2026, 2, 3, 4, 5, 6, 7e6, time.UTC)
+	message := durabletest.QueueMessage{ID: "é", Timestamp: at, Attempts: 3, Body: "delivery"}
+	_, err := durabletest.RunQueue(t, "jobs", message)
+	if want := at.String() + " 3 0"; err == nil || err.Error() != want || !slices.Equal(consumed, []string{"jobs", "é delivery"}) {
+		t.Errorf("consumed %q, %v, want %s", consumed, err, want)
+	}
+	got := failure(t, func(t testing.TB) { durabletest.RunQueue(t, "jobs", message, message) })
+	if want := `durabletest.RunQueue: message 1: another one of the batch has the ID "é"`; got != want {
+		t.Errorf("failed with %q", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package durabletest_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"runtime"
 	"strings"
@@ -93,12 +94,7 @@ func (r *recorder) Fatal(args ...any) {
 }
 
 func (r *recorder) Fatalf(format string, args ...any) {
-	r.message = format
-	for _, a := range args {
-		if err, ok := a.(error); ok {
-			r.message += err.Error()
-		}
-	}
+	r.message = fmt.Sprintf(format, args...)
 	runtime.Goexit()
 }
 

@@ -135,8 +135,15 @@ func (r *run) prepare(ctx context.Context) (*workerd.Config, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	config.Modules, err = r.write(ctx, s, w)
-	return config, err
+	if config.Modules, err = r.write(ctx, s, w); err != nil {
+		return nil, err
+	}
+	config.Second = &workerd.Second{
+		Binding: "capdo:events", Module: config.Modules["events.mjs"], Entrypoint: workerEntrypoint,
+		Flags: []string{"service_binding_extra_handlers"},
+	}
+	delete(config.Modules, "events.mjs")
+	return config, nil
 }
 
 // argumentSpace is the space that wasm_exec.js has for a Go program's arguments
@@ -179,7 +186,7 @@ func environment(names []string) map[string]string {
 	return env
 }
 
-// write writes the Worker's modules and returns a map from name to file.
+// write writes the modules of both Workers and returns a map from name to file.
 func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]string, error) {
 	index, content, err := packFiles(r.Dir, r.flags)
 	if err != nil {
@@ -193,7 +200,7 @@ func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]stri
 		"entry.mjs": []byte(w.entry()), "test.json": toJSON(s), "files.json": toJSON(index),
 		"files.bin": content, "wasm_exec.js": wasmExec,
 	}
-	for _, name := range append([]string{"testing.mjs", "testfs.mjs", "restart.mjs"},
+	for _, name := range append([]string{"testing.mjs", "testfs.mjs", "restart.mjs", "events.mjs"},
 		shim.Modules...) {
 		if files[name], err = shim.Files.ReadFile("js/" + name); err != nil {
 			return nil, err

@@ -10,8 +10,8 @@ import (
 )
 
 // Files are the hand-written modules in the folder js. Modules run in workerd;
-// tests also need testing.mjs, testfs.mjs and restart.mjs. describe.mjs runs
-// under Node.
+// tests also need testing.mjs, testfs.mjs and restart.mjs, and events.mjs is a
+// Worker beside the tested one. describe.mjs runs under Node.
 //
 //go:embed js/*.mjs
 var Files embed.FS

@@ -55,7 +55,7 @@ func TestEntryExportsOnlyRegisteredHandlers(t *testing.T) {
 // A promise made by new Promise can lose its context; see
 // TestRuleOptimizedPromise in e2e/explore.
 func TestModulesMakePromisesWithResolvers(t *testing.T) {
-	for _, name := range append(Modules[:len(Modules):len(Modules)], "testing.mjs", "restart.mjs") {
+	for _, name := range append(Modules[:len(Modules):len(Modules)], "testing.mjs", "restart.mjs", "events.mjs") {
 		b, err := Files.ReadFile("js/" + name)
 		if err != nil {
 			t.Fatal(err)

@@ -1,9 +1,10 @@
-// Package workerd starts the Workers runtime for tests and benchmarks, with one
+// Package workerd starts the Workers runtime for tests and benchmarks, with a
 // Worker, its Durable Object classes and a disk.
 package workerd
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,6 +43,7 @@ type Config struct {
 	// bindings of queues: name → class of the Worker's own entrypoint that gets
 	// the messages as HTTP requests
 	Queues map[string]string
+	Second *Second // another Worker beside this one; nil for none
 	// fetch may also reach this machine and its network, as under wrangler dev;
 	// otherwise only the Internet
 	Private bool
@@ -57,6 +59,15 @@ type Namespace struct {
 	Binding, Class string
 	Key            string // identifies the namespace on disk
 	KV             bool   // key-value storage instead of SQLite
+}
+
+// Second is a Worker of one module. Each of the two Workers has a binding of
+// the other one: the first has Binding, the second has WORKER.
+type Second struct {
+	Binding    string
+	Module     string // absolute path of the file
+	Entrypoint string // class of the first Worker that WORKER leads to
+	Flags      []string
 }
 
 // Namespaces binds each class under its upper-case name.
@@ -192,21 +203,17 @@ const config :Workerd.Config = (
 	if c.Outbound != "" {
 		fmt.Fprintf(&b, ", (name = \"outbound\", external = (address = %q, http = ()))", c.Outbound)
 	}
+	if c.Second != nil {
+		b.WriteString(", (name = \"second\", worker = .second)")
+	}
 	fmt.Fprintf(&b, " ],\n  sockets = [ (name = \"http\", address = \"127.0.0.1:%d\", "+
 		"http = (), service = \"main\") ],\n", c.Port)
 	fmt.Fprintf(&b, "  v8Flags = %s,\n);\nconst w :Workerd.Worker = (\n  modules = [\n",
 		list(c.V8Flags))
 	for _, m := range ListModules(c.Modules, c.Main) {
-		file, err := filepath.Rel(dir, m.File)
-		if err != nil {
-			file = m.File // workerd will report the missing file
-		}
-		fmt.Fprintf(&b, "    (name = %q, %s = embed %q),\n", m.Name, m.Kind, file)
+		fmt.Fprintf(&b, "    (name = %q, %s = embed %q),\n", m.Name, m.Kind, relative(dir, m.File))
 	}
-	date := c.Date
-	if date == "" {
-		date = CompatibilityDate
-	}
+	date := cmp.Or(c.Date, CompatibilityDate)
 	fmt.Fprintf(&b, "  ],\n  compatibilityDate = %q,\n  compatibilityFlags = %s,\n"+
 		"  durableObjectNamespaces = [\n", date, list(c.Flags))
 	for i, n := range c.Objects {
@@ -242,12 +249,31 @@ const config :Workerd.Config = (
 		fmt.Fprintf(&b,
 			"    (name = %q, queue = (name = \"main\", entrypoint = %q)),\n", name, class)
 	}
+	if c.Second != nil {
+		fmt.Fprintf(&b, "    (name = %q, service = \"second\"),\n", c.Second.Binding)
+	}
 	b.WriteString("  ],\n")
 	if c.Outbound != "" {
 		b.WriteString("  globalOutbound = \"outbound\",\n")
 	}
 	b.WriteString(");\n")
+	if s := c.Second; s != nil {
+		fmt.Fprintf(&b, `const second :Workerd.Worker = (
+  modules = [ (name = "main.mjs", esModule = embed %q) ],
+  compatibilityDate = %q,
+  compatibilityFlags = %s,
+  bindings = [ (name = "WORKER", service = (name = "main", entrypoint = %q)) ],
+);
+`, relative(dir, s.Module), date, list(s.Flags), s.Entrypoint)
+	}
 	return b.String()
+}
+
+func relative(dir, path string) string {
+	if file, err := filepath.Rel(dir, path); err == nil {
+		return file
+	}
+	return path // workerd will report the missing file
 }
 
 // kind returns the config's field for a module of that name.

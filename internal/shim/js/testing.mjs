@@ -125,7 +125,9 @@ async function run(env) {
 
 // ---- What package durabletest uses -----------------------------------------
 
-const HOST = "capdo:host", WORKER = "capdo:worker"; // bindings: the host in capdo exec, and the tested Worker
+// Bindings: the host in capdo exec, the tested Worker, and the Worker of
+// events.mjs.
+const HOST = "capdo:host", WORKER = "capdo:worker", EVENTS = "capdo:events";
 
 const tools = (env, context) => {
   const kill = async () => {
@@ -142,6 +144,7 @@ const tools = (env, context) => {
     env: () => new ByRef(visible(env)),
     vars: (v) => { vars = v; },
     worker: env[WORKER],
+    deliver: (...args) => deliver(env[EVENTS], ...args),
     evict: (name, id) => unsafe.evict(object(env[bindingOf(name)], id)),
     // reset ends everything that the test has begun, except goroutines that
     // compute or sleep. Those find that their I/O is over. workerd deletes
@@ -163,55 +166,45 @@ const tools = (env, context) => {
 
 let vars = {}; // variables that the test has set
 
-const visible = ({ [HOST]: _host, [WORKER]: _worker, ...env }) => ({ ...env, ...vars });
+const visible = ({ [HOST]: _host, [WORKER]: _worker, [EVENTS]: _events, ...env }) => ({ ...env, ...vars });
 
-// Worker serves fetch like the Worker's default export. Its methods deliver
-// events that workerd has no client for here: with the flag
-// service_binding_extra_handlers, stubs would lose methods of those names.
+// Worker serves the events of the tested Worker.
 export class Worker extends WorkerEntrypoint {
   fetch(request) { return fetchWorker(request, visible(this.env), this.ctx); }
-  async capdoScheduled(cron, time) {
-    let isRetried = true;
-    const controller = { cron, scheduledTime: time.getTime(), noRetry() { isRetried = false; } };
-    const error = await failure("scheduled", () => scheduledWorker(controller, visible(this.env), this.ctx));
-    return [error, isRetried];
-  }
-  async capdoQueue(name, list) {
-    const batch = new Batch(name, list);
-    const error = await failure("queue", () => queueWorker(batch, visible(this.env), this.ctx));
-    return [error, batch.messages.map((m) => batch.result(m, error !== null))];
-  }
+  scheduled(controller) { return handle("scheduled", "HandleScheduled", () => scheduledWorker(controller, visible(this.env), this.ctx)); }
+  queue(batch) { return handle("queue", "HandleQueue", () => queueWorker(batch, visible(this.env), this.ctx)); }
 }
 
-// failure returns the message of the error with which a handler fails, or null.
-async function failure(event, deliver) {
-  if (!runtime().describe()[event]) return `the program does not handle the event ${event}; hint: call durable.${event === "queue" ? "HandleQueue" : "HandleScheduled"} in main`;
+let delivery = null;               // the last one that began
+let beginning = Promise.resolve(); // resolves when its handler has begun
+
+// deliver has workerd deliver an event. It returns workerd's result, and the
+// message of the error with which the handler failed, which is not in the
+// result. Deliveries begin one after the other, so that a handler knows which
+// one it serves.
+async function deliver(events, ...args) {
+  const before = beginning, { promise, resolve } = Promise.withResolvers();
+  beginning = promise;
+  await before;
+  const mine = delivery = { error: null, begin: resolve };
   try {
-    await deliver();
-    return null;
-  } catch (e) {
-    return e.message;
+    const result = await events.deliver(...args);
+    return [result, mine.error];
+  } finally {
+    resolve(); // if no handler began
   }
 }
 
-// Batch is a batch of messages with Cloudflare's rules: a message's own call
-// counts, then one for the batch, then the outcome. The first call counts.
-// https://developers.cloudflare.com/queues/configuration/batching-retries/
-class Batch {
-  metadata = { metrics: { backlogCount: 0, backlogBytes: 0 } };
-  constructor(queue, list) {
-    this.queue = queue;
-    this.messages = list.map(([id, timestamp, attempts, body]) => ({
-      id, timestamp, attempts, body,
-      ack() { this.settled ??= [true]; },
-      retry(o) { this.settled ??= [false, o?.delaySeconds]; },
-    }));
-  }
-  ackAll() { this.settled ??= [true]; }
-  retryAll(o) { this.settled ??= [false, o?.delaySeconds]; }
-  result(m, hasFailed) {
-    const [isAcked, delay = null] = m.settled ?? this.settled ?? [!hasFailed];
-    return [isAcked, delay];
+// handle serves the delivery that begins.
+async function handle(event, register, serve) {
+  const mine = delivery;
+  mine.begin();
+  try {
+    if (!runtime().describe()[event]) throw new Error(`the program does not handle the event ${event}; hint: call durable.${register} in main`);
+    await serve();
+  } catch (e) {
+    mine.error = e.message;
+    throw e;
   }
 }
 
