@@ -6,6 +6,7 @@
 package stress
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,7 +50,8 @@ type mix struct {
 	faults []string // faults that happen from time to time
 	within time.Duration
 	// keys: clients claim new keys of a ledger, instead of running operations
-	keys bool
+	keys  bool
+	built *worker.Built // the program; nil is worker.Tested
 }
 
 // If workerd resets an object without a notification, a lock that the object
@@ -60,16 +62,16 @@ const quick, slow = 30 * time.Second, 90 * time.Second
 // workerd 1.20261117 crashes ("Promise callback destroyed itself") when an
 // object is reset that only itself is connected to.
 var mixes = []mix{
-	{"without faults", "100", nil, quick, false},
-	{"without faults and with much garbage collection", "1", nil, quick, false},
-	{"with aborts, evictions and cancellations", "1", []string{"abort", "evict", "evict", "gc"}, quick, false},
-	{"with crashes", "100", []string{"crash", "terminate", "abort", "evict", "gc"}, quick, false},
-	{"with crashes and much garbage collection", "1", []string{"crash", "terminate", "abort", "evict", "gc"}, quick, false},
-	{"with new keys of a ledger", "100", nil, slow, true},
+	{"without faults", "100", nil, quick, false, nil},
+	{"without faults and with much garbage collection", "1", nil, quick, false, nil},
+	{"with aborts, evictions and cancellations", "1", []string{"abort", "evict", "evict", "gc"}, quick, false, nil},
+	{"with crashes", "100", []string{"crash", "terminate", "abort", "evict", "gc"}, quick, false, nil},
+	{"with crashes and much garbage collection", "1", []string{"crash", "terminate", "abort", "evict", "gc"}, quick, false, nil},
+	{"with new keys of a ledger", "100", nil, slow, true, nil},
 }
 
 // resets resets whole isolates, without notifying the program.
-var resets = mix{"with resets", "1", []string{"abortAll", "abort", "evict", "crash", "gc"}, slow, false}
+var resets = mix{"with resets", "1", []string{"abortAll", "abort", "evict", "crash", "gc"}, slow, false, nil}
 
 // firstSeed returns the requested seed, or a new one.
 func firstSeed() uint64 {
@@ -160,7 +162,7 @@ type sums struct{ attempted, acknowledged, forbidden map[string]bool }
 
 func start(t testing.TB, m mix) *lab {
 	t.Helper()
-	server := worker.Start(t, workerd.Config{
+	server := cmp.Or(m.built, &worker.Tested).Start(t, workerd.Config{
 		Main: "main.mjs", Modules: map[string]string{"terminate.mjs": worker.Terminate},
 		Vars: map[string]string{"GOGC": m.gogc}, V8Flags: []string{"--expose-gc"},
 		Flags: []string{"unsafe_module", "experimental", "enable_request_signal"},

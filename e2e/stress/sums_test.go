@@ -71,7 +71,7 @@ func draw(r *rand.Rand, id string, cycles bool) *op {
 }
 
 var (
-	anywhere  = []string{"fan", "cycle", "later", "wait", "wait", "deadline", "echo", "socket", "garbage", "panic"}
+	anywhere  = []string{"fan", "cycle", "later", "wait", "wait", "below", "deadline", "echo", "socket", "garbage", "panic"}
 	inObjects = append([]string{"sync", "sync", "sync", "async", "async", "section", "lock", "lock", "slow", "slow", "rollback", "parked", "store"}, anywhere...)
 )
 

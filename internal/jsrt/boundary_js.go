@@ -72,6 +72,7 @@ func decodeReceived(d *decoder, b []byte) (any, error) {
 
 //go:wasmexport capdo_invoke
 func exportInvoke(context, id, size, kind, index int32) {
+	pin()
 	i := &Invocation{c: enterContext(context), id: id, size: size, Kind: Kind(kind &^ stateless),
 		Index: int(index), tasks: 1}
 	i.args = received(size)
@@ -86,16 +87,21 @@ const stateless = 1 << 8
 
 //go:wasmexport capdo_settle
 func exportSettle(context, value, size int32) {
+	pin()
 	if !enterContext(context).settle(pending(value), size) {
 		jsDiscard(context, value)
 	}
 }
 
 //go:wasmexport capdo_tick
-func exportTick(context int32) { enterContext(context) }
+func exportTick(context int32) {
+	pin()
+	enterContext(context)
+}
 
 //go:wasmexport capdo_cancel
 func exportCancel(context, id int32) {
+	pin()
 	if i := enterContext(context).invocation(id); i != nil {
 		i.cancel(ErrCallerGone)
 	}
@@ -103,6 +109,7 @@ func exportCancel(context, id int32) {
 
 //go:wasmexport capdo_look
 func exportLook(context, patience int32) {
+	pin()
 	if c := enterContext(context); !c.isLooking {
 		c.isLooking = true
 		go c.look(time.Duration(patience) * time.Millisecond)
@@ -111,26 +118,37 @@ func exportLook(context, patience int32) {
 
 //go:wasmexport capdo_time_up
 func exportTimeUp(context, id int32) {
+	pin()
 	if i := enterContext(context).invocation(id); i != nil {
 		i.timeUp()
 	}
 }
 
 //go:wasmexport capdo_outside
-func exportOutside(int32) { current = nil }
+func exportOutside(int32) {
+	pin()
+	current = nil
+}
 
 //go:wasmexport capdo_deadlock
 func exportDeadlock(context, id int32) {
+	pin()
 	if i := enterContext(context).invocation(id); i != nil {
 		go i.deadlocked()
 	}
 }
 
 //go:wasmexport capdo_close
-func exportClose(context int32) { enterContext(context).close() }
+func exportClose(context int32) {
+	pin()
+	enterContext(context).close()
+}
 
 //go:wasmexport capdo_begin
-func exportBegin() { transacting.begin() }
+func exportBegin() {
+	pin()
+	transacting.begin()
+}
 
 //go:wasmexport capdo_end
 func exportEnd(context int32) int32 { return flag(contexts[context].tx.end()) }

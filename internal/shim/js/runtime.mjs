@@ -158,7 +158,7 @@ export class Runtime {
   }
 
   // report logs why the program has ended, unless Go has logged it.
-  report(error) { log(2, `capdo: ${error.stack?.startsWith("RangeError") ? error.stack : error.message}`); }
+  report(error) { log(2, `capdo: ${error instanceof WebAssembly.RuntimeError || error instanceof RangeError ? error.stack : error.message}`); }
 
   // begin and finish surround all code that runs with Go on the stack.
   begin(context) {
@@ -241,6 +241,7 @@ export class Runtime {
   // frames must not continue.
   resumeBelow() {
     try {
+      this.exports.capdo_pin?.();
       this.exports.resume();
     } catch (e) {
       this.end(e);
@@ -576,11 +577,12 @@ export class Runtime {
   }
 }
 
-// noPendingEvent is a shortcut: at each resume Go asks whether a js.Func was
-// called, and usually none was (only packages os and net/http have js.Funcs).
-// It answers without decoding the property's name, because no other property
-// that Go reads of its Go object has a name of that length. Addresses and ids
-// are those of wasm_exec.js.
+// noPendingEvent is called when Go asks whether a js.Func was called, once at
+// each resume. Usually none was (only packages os and net/http have js.Funcs).
+// Then it answers without decoding the property's name, because no other
+// property that Go reads of its Go object has a name of that length. Addresses
+// and ids are those of wasm_exec.js. From then on goroutines may be switched
+// (see pin in package jsrt).
 function noPendingEvent(go) {
   const valueGet = go.importObject.gojs["syscall/js.valueGet"];
   const GO = 6, NULL_ID = 2, NAN_HEAD = 0x7FF80000, LENGTH = "_pendingEvent".length;
@@ -588,7 +590,9 @@ function noPendingEvent(go) {
     // func valueGet(v ref, p string) ref
     "syscall/js.valueGet": (sp) => {
       const { mem } = go, at = sp >>> 0;
-      if (mem.getUint32(at + 8, true) !== GO || mem.getUint32(at + 24, true) !== LENGTH || go._pendingEvent !== null) return valueGet(sp);
+      if (mem.getUint32(at + 8, true) !== GO || mem.getUint32(at + 24, true) !== LENGTH) return valueGet(sp);
+      go._inst.exports.capdo_unpin?.();
+      if (go._pendingEvent !== null) return valueGet(sp);
       mem.setUint32(at + 32, NULL_ID, true);
       mem.setUint32(at + 36, NAN_HEAD, true);
     },
