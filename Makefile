@@ -104,6 +104,7 @@ mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtim
 	go test -count=1 -timeout 20m -v -run '^TestMutations$$' ./e2e/boundary -all-mutations
 	e2e/explore/faults.sh
 	e2e/runtime/mutations.sh
+	e2e/stress/mutations.sh
 	e2e/nethttp/mutations.sh
 	e2e/httpclient/mutations.sh
 
