@@ -32,6 +32,7 @@ func ExampleHandleQueue() {
 		}
 		return nil // acknowledges the others
 	})
+	// Output:
 }
 
 func ExampleHandleScheduled() {
@@ -42,6 +43,7 @@ func ExampleHandleScheduled() {
 		_, err := env.Object("COUNTER", day).Call(ctx, "increment", nil)
 		return err
 	})
+	// Output:
 }
 
 func ExampleQueue_Send() {
