@@ -63,6 +63,24 @@ func TestLateConstructorFailureFailsWaiters(t *testing.T) {
 	l.want("/direct?o=a&m=ping", "pong")
 }
 
+// An event waits for the constructor, and then for a critical section. When it
+// may continue, Go has forgotten the object, which was idle for 10 s.
+func TestObjectIsForgottenBeforeItsEvent(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.want("/?m=failnext&how=never", "")
+	event := l.begin("/direct?o=a&m=ping")
+	l.want("/hold?o=a&n=14000", "undefined")
+	l.want("/?m=open", "opened")
+	for range 40 {
+		time.Sleep(300 * time.Millisecond)
+		l.want("/?m=ping", "pong")
+	}
+	if a := <-event; a.body != "pong" {
+		t.Errorf("%d %q", a.status, a.body)
+	}
+}
+
 // This is like the CPU limit: no finally block runs.
 func TestInterruptedProgramFailsOtherCalls(t *testing.T) {
 	t.Parallel()

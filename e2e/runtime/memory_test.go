@@ -12,7 +12,7 @@ import (
 // one that was interrupted.
 func TestMemoryOfDeadProgramsIsFreed(t *testing.T) {
 	t.Parallel()
-	for _, end := range []string{"/?m=exit", "/terminate?o=t"} {
+	for _, end := range []string{"/?m=exit", "/?m=gopanic", "/terminate?o=t"} {
 		l := start(t)
 		var before int
 		for i := range 6 {

@@ -50,6 +50,10 @@ mutate "a turn requested during a woken turn is lost" TestWakeUpInATurnIsNotLost
 	's/      this\.isAsked = false;\n      this\.rt\.inFlight--;\n(      this\.rt\.turn\(this, "capdo_tick"\);\n)/$1      if (this.isAsked) { this.isAsked = false; this.rt.inFlight--; }\n/'
 mutate "a request that is refused leaves its sender waiting" TestRefusedRequestEndsItsSender $js/host.mjs \
 	's/      cancel\(body, e\);\n      throw e;/      throw e;/' durable/fetch.go 's/\t\tstopSending\(\) \/\/ nobody.*?\n/\t\t_ = stopSending\n/'
+mutate "the reason of a program's end holds its memory" TestMemoryOfDeadProgramsIsFreed $js/runtime.mjs \
+	's/    error\.stack; .*?\n//'
+mutate "an event that waited goes to a forgotten object" TestObjectIsForgottenBeforeItsEvent $js/shim.mjs \
+	's/this\.building\.then\(\(\) => this\.invoke/this.building.then(() => this.context.invoke/'
 mutate "the memory limit does not give way" TestManyGoroutinesUseFiles $jsrt/memory_js.go \
 	's/\t\tnew\(collection\)\.watch\(memoryLimit\)\n//'
 mutate "there is no memory limit" TestGarbageDoesNotGrowMemoryToTheLimit $jsrt/memory_js.go \

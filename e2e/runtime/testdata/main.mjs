@@ -16,6 +16,7 @@ class Target extends RpcTarget {
 
 export class Lab extends entry.Lab {
   target() { return { text: "t", target: new Target() }; }
+  hold(ms) { this.ctx.blockConcurrencyWhile(() => scheduler.wait(ms)); }
   storeHoles(n) { this.ctx.storage.kv.put("holes", new Array(n)); }
   terminate() {
     terminate(this.ctx);
@@ -112,6 +113,7 @@ export default {
       case "/lastIDs": Object.assign(runtime(), { lastID: n, lastTimer: n }); return new Response("done");
       case "/names": return new Response(String(runtime().names.length));
       case "/undisposed": return new Response(String(undisposed));
+      case "/hold": return answer(object.hold(n));
       case "/terminate": return answer(object.terminate());
       case "/socketEnd": return answer(socketEnd(object));
       case "/objectFetch": return object.fetch(request).catch((e) => Response.json({ error: e.message }, { status: 500 }));

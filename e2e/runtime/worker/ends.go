@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// failing tells how constructors fail: "now", "later" or not at all.
+// failing tells how the next constructor fails: "now", "later", or "never",
+// after it has waited.
 var failing string
 
 func constructorFails() error {
@@ -19,6 +20,9 @@ func constructorFails() error {
 		return nil
 	case "later":
 		<-gate
+	case "never":
+		<-gate
+		return nil
 	}
 	return errors.New("the constructor failed")
 }
@@ -34,6 +38,10 @@ var ends = scenarioMap{
 		c.kv().Get("a")
 		os.Exit(3)
 		return "", nil
+	},
+	"gopanic": func(context.Context, *call) (string, error) {
+		go func() { panic("in a goroutine") }()
+		select {}
 	},
 	// blockexit ends the program in a turn of a section.
 	"blockexit": func(ctx context.Context, c *call) (string, error) {

@@ -59,6 +59,8 @@ const MAX_ID = 0x7fffffff;
 // It calls back only once, and never synchronously.
 const then = Function.prototype.call.bind(Promise.prototype.then);
 
+const isTrap = (e) => e instanceof WebAssembly.RuntimeError || e instanceof RangeError;
+
 // nowhere is the context of Go code that runs for no context, in callbacks of
 // package syscall/js. It can do no I/O.
 const nowhere = { id: 0, closed: false, isOver: false, lines: null };
@@ -144,6 +146,7 @@ export class Runtime {
     const causes = contexts.map((c) => flush(c)).filter(Boolean);
     if (causes.length > 0) error.message += `: ${causes[0]}`;
     error.name = "GoRuntimeError";
+    error.stack; // formats it; until then it holds the wasm frames and their memory
     error.goRuntimeExited = true;
     this.dead = error;
     if (causes.length === 0) this.report(error);
@@ -157,8 +160,9 @@ export class Runtime {
     }
   }
 
-  // report logs why the program has ended, unless Go has logged it.
-  report(error) { log(2, `capdo: ${error instanceof WebAssembly.RuntimeError || error instanceof RangeError ? error.stack : error.message}`); }
+  // report logs why the program has ended, unless Go has logged it, and where a
+  // trap was.
+  report(error) { log(2, `capdo: ${error.message}${isTrap(error) ? error.stack.slice(error.stack.indexOf("\n")) : ""}`); }
 
   // begin and finish surround all code that runs with Go on the stack.
   begin(context) {
@@ -195,8 +199,7 @@ export class Runtime {
   // returned from the last one.
   interrupted() { this.end(new Error("the Go program was interrupted by the platform (CPU or memory limit), or was called again by JavaScript that it had called")); }
 
-  // isOver reports whether the program has ended. Do not call it while Go is on
-  // the stack.
+  // isOver: the program has ended. Do not call it while Go is on the stack.
   isOver() {
     if (this.running) this.interrupted();
     return this.dead !== null;
@@ -226,9 +229,8 @@ export class Runtime {
     };
   }
 
-  // resumeFromOutside is called when JavaScript calls a js.Func. wasm_exec.js
-  // enters Go here, either from JavaScript that Go has called, or from
-  // JavaScript outside of any turn, whose context is unknown.
+  // resumeFromOutside is called when a js.Func is called: by JavaScript that Go
+  // has called, or outside of any turn. Then the context is unknown.
   resumeFromOutside() {
     if (this.running && this.isBelow) return this.resumeBelow();
     if (this.running) this.interrupted();
@@ -577,12 +579,10 @@ export class Runtime {
   }
 }
 
-// noPendingEvent is called when Go asks whether a js.Func was called, once at
-// each resume. Usually none was (only packages os and net/http have js.Funcs).
-// Then it answers without decoding the property's name, because no other
-// property that Go reads of its Go object has a name of that length. Addresses
-// and ids are those of wasm_exec.js. From then on goroutines may be switched
-// (see pin in package jsrt).
+// noPendingEvent: each resume asks whether a js.Func was called. Usually none
+// was. It answers that without decoding the property's name: no other one that
+// Go reads of its Go object has that length. Addresses and ids are those of
+// wasm_exec.js. From then on Go may switch goroutines (pin in package jsrt).
 function noPendingEvent(go) {
   const valueGet = go.importObject.gojs["syscall/js.valueGet"];
   const GO = 6, NULL_ID = 2, NAN_HEAD = 0x7FF80000, LENGTH = "_pendingEvent".length;

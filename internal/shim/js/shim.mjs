@@ -64,7 +64,7 @@ export class GoObject {
   }
   invoke(kind, index, args, options) {
     if (this.context.rt.isOver() || this.context.closed) this.build((e, context) => context.reset(e));
-    if (this.building) return this.building.then(() => this.context.invoke(kind, index, args, options));
+    if (this.building) return this.building.then(() => this.invoke(kind, index, args, options)); // Go may have forgotten it since
     return this.context.invoke(kind, index, args, options);
   }
   method(index, args) { return this.invoke(METHOD, index, args); }
