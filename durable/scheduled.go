@@ -32,8 +32,8 @@ func (e ScheduledEvent) NoRetry() error {
 //
 // If fn returns an error or panics, the event fails, as it does in JavaScript
 // if the handler's promise is rejected. The platform's log then has the error's
-// text. A run may come late, twice or not at all. If a due time's work must
-// happen once, claim it with package dedupe, with ScheduledTime in the key.
+// text. A run may come late, twice or not at all. If a due time's work must not
+// happen twice, claim it with package dedupe, with ScheduledTime in the key.
 //
 // Cloudflare gives the event 15 minutes, with the work of [WaitUntil]. The ctx
 // of fn and of that work ends with [ErrTimeUp] 6 s before that.
