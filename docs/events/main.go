@@ -72,7 +72,7 @@ func consume(ctx context.Context, env *durable.Env, batch *durable.MessageBatch)
 	for _, m := range batch.Messages {
 		err := charge(ctx, env, ledger, m)
 		switch {
-		case errors.Is(err, durable.ErrValue):
+		case isRefused(err):
 			log.Error("a message is not an order", "id", m.ID, "err", err) // another delivery would not help
 		case err != nil:
 			log.Warn("an order is delivered again", "id", m.ID, "attempt", m.Attempts, "err", err)
@@ -88,6 +88,12 @@ func consume(ctx context.Context, env *durable.Env, batch *durable.MessageBatch)
 	return nil // acknowledges the others
 }
 
+// isRefused: the message is no order, has no id, or has the id of another order.
+func isRefused(err error) bool {
+	return errors.Is(err, durable.ErrValue) || errors.Is(err, dedupe.ErrKeyEmpty) ||
+		errors.Is(err, dedupe.ErrMismatch)
+}
+
 func charge(
 	ctx context.Context, env *durable.Env, ledger dedupe.Ledger, m *durable.QueueMessage,
 ) error {
@@ -96,8 +102,9 @@ func charge(
 		return err
 	}
 	// The order's id is the key, not the message's: an order that was sent twice
-	// has two messages.
-	_, err = dedupe.Do(ctx, ledger, []byte(order.ID), dedupe.DoOptions{},
+	// has two messages. With another amount, it is another order.
+	options := dedupe.ClaimOptions{Fingerprint: fmt.Appendf(nil, "%d", order.Cents)}
+	_, err = dedupe.Do(ctx, ledger, []byte(order.ID), dedupe.DoOptions{ClaimOptions: options},
 		func(ctx context.Context, claim dedupe.Claim) ([]byte, error) {
 			_, err := durable.Call[int64](ctx, till(env), "add", order.Cents)
 			if errors.Is(err, errFull) {

@@ -55,6 +55,20 @@ func TestAnOrderIsChargedOnce(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoOrderIsNotDeliveredAgain(t *testing.T) {
+	order := func(body any) durabletest.QueueMessage { return durabletest.QueueMessage{Body: body} }
+	results, err := durabletest.RunQueue(t, "orders", order(Order{"o1", 500}), order(map[string]any{}), order("text"), order(Order{"o1", 600}))
+	if err != nil {
+		t.Error(err)
+	}
+	for i, r := range results {
+		if !r.IsAcked {
+			t.Errorf("message %d: %+v", i, r)
+		}
+	}
+	wantTill(t, "500")
+}
+
 func TestAnOrderWaitsForTheTill(t *testing.T) {
 	large := durabletest.QueueMessage{Body: Order{"o2", 900}}
 	results, err := durabletest.RunQueue(t, "orders", durabletest.QueueMessage{Body: Order{"o1", 500}}, large)

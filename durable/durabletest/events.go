@@ -15,11 +15,14 @@ import (
 // durable.HandleScheduled. It waits until the handler has returned and its work
 // of durable.WaitUntil is done, and returns the handler's error. isRetried is
 // false if the handler called NoRetry. The cron expression may be any text, and
-// at any time from 1687 to 2189, to the ms.
+// at any time from 1687 to 2189, to the ms; the zero time means now.
 func RunScheduled(
 	t testing.TB, cron string, at time.Time,
 ) (isRetried bool, err error) {
 	t.Helper()
+	if at.IsZero() {
+		at = time.Now()
+	}
 	report, err := deliver(t, "scheduled",
 		map[string]any{"cron": cron, "scheduledTime": at.Truncate(time.Millisecond)})
 	return report["noRetry"] == false, err
@@ -146,6 +149,10 @@ func Sent(t testing.TB, binding string) []SentMessage {
 	v, err := enter(t).tools.Call("sent", binding)
 	if err != nil {
 		t.Fatalf("durabletest.Sent: %v", err)
+	}
+	if v == nil {
+		t.Fatalf("durabletest.Sent: no such queue binding: %q"+
+			"\nhint: add it to queues.producers of the wrangler config", binding)
 	}
 	var messages []SentMessage
 	for _, m := range v.([]any) {

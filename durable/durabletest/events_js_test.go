@@ -121,9 +121,12 @@ func TestScheduledTime(t *testing.T) {
 			t.Errorf("%v: %v, %v", at, ran.ScheduledTime, err)
 		}
 	}
-	got := failure(t, func(t testing.TB) { durabletest.RunScheduled(t, "needs no retry", time.Time{}) })
+	got := failure(t, func(t testing.TB) { durabletest.RunScheduled(t, "needs no retry", time.Unix(-1e10, 0)) })
 	if !strings.Contains(got, "dates before 1687") {
-		t.Errorf("year 1: failed with %q", got)
+		t.Errorf("year 1653: failed with %q", got)
+	}
+	if _, err := durabletest.RunScheduled(t, "needs no retry", time.Time{}); err != nil || time.Since(ran.ScheduledTime).Abs() > time.Minute {
+		t.Errorf("the zero time: %v, %v", ran.ScheduledTime, err)
 	}
 }
 
@@ -280,6 +283,15 @@ func TestSent(t *testing.T) {
 	}
 	if want := "text text 1m0s, json [1] 1h0m0s, bytes b 1s"; strings.Join(got, ", ") != want {
 		t.Errorf("sent %q", got)
+	}
+}
+
+func TestSentNeedsAQueue(t *testing.T) {
+	for _, name := range []string{"NOSUCH", "COUNTER"} {
+		got := failure(t, func(t testing.TB) { durabletest.Sent(t, name) })
+		if want := fmt.Sprintf("durabletest.Sent: no such queue binding: %q\nhint: ", name); !strings.HasPrefix(got, want) {
+			t.Errorf("failed with %q", got)
+		}
 	}
 }
 

@@ -88,10 +88,13 @@ func (c *Config) Unserved() error {
 			names = append(names, kind)
 		}
 	}
+	inherited := ""
+	if slices.Contains(names, "triggers") {
+		inherited = `; it inherits triggers, unless it has "triggers": {"crons": []}`
+	}
 	if len(names) > 0 {
 		return fmt.Errorf("%s has %s, which capdo serve cannot provide"+
-			"\nhint: leave it out in an environment for self-hosting, "+
-			"and choose that environment with --env",
+			"\nhint: choose an environment with --env that does not have it"+inherited,
 			c.Path, strings.Join(names, ", "))
 	}
 	for _, b := range c.DurableObjects.Bindings {

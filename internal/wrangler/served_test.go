@@ -48,7 +48,7 @@ func TestUnserved(t *testing.T) {
 		{"objects, vars and secrets are served", `{"name": "w", "durable_objects": {"bindings": [{"name": "A", "class_name": "A", "script_name": "w"}]}, "vars": {"X": 1}, "secrets": {"required": ["S"]}}`, ""},
 		{"empty lists ask for nothing", `{"kv_namespaces": [], "triggers": {"crons": []}}`, ""},
 		{"other bindings are not served", `{"kv_namespaces": [{"binding": "K"}], "r2_buckets": [{"binding": "R"}]}`, "kv_namespaces, r2_buckets"},
-		{"nor cron triggers", `{"triggers": {"crons": ["* * * * *"]}}`, "triggers"},
+		{"nor cron triggers", `{"triggers": {"crons": ["* * * * *"]}}`, `unless it has "triggers": {"crons": []}`},
 		{"nor assets", `{"assets": {"directory": "public"}}`, "assets"},
 		{"classes of other Workers are not served", `{"name": "w", "durable_objects": {"bindings": [{"name": "A", "class_name": "A", "script_name": "other"}]}}`, "another Worker, other"},
 	} {

@@ -159,7 +159,7 @@ const tools = (env, context) => {
     // restart makes the host kill this workerd when Go is idle. The promise
     // that Go waits for is settled in the next workerd.
     restart: () => context.rt.restarting = kill(),
-    sent: (binding) => sent.get(binding) ?? [],
+    sent: (binding) => env[binding]?.sendBatch ? sent.get(binding) ?? [] : null,
     list: async (binding) => (await env[HOST].fetch(`http://host/objects?class=${config.classes[binding]}`)).json(),
   };
 };
