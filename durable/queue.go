@@ -93,9 +93,12 @@ type QueueSendOptions struct {
 // that JSON has not are refused with [ErrValue]: a []byte, a time.Time, a
 // BigInt, NaN and infinity. Convert them to text, or use QueueV8.
 //
-// Send fails with [ErrOverloaded] if the queue gets too many messages: the
-// message was not sent. After any other error of the platform, or if ctx ends,
-// the message may have been sent.
+// -0 is sent as 0.
+//
+// Send fails with a [*LimitError] for a body or a delay beyond the limits, and
+// with [ErrOverloaded] if the queue gets too many messages: the message was not
+// sent. After any other error of the platform, or if ctx ends, the message may
+// have been sent.
 func (q *Queue) Send(ctx context.Context, body any, o *QueueSendOptions) error {
 	if o == nil {
 		o = &QueueSendOptions{}

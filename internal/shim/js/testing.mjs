@@ -151,7 +151,7 @@ const tools = (env, context) => {
     // objects without a notice, so reset closes their contexts.
     reset: async () => {
       await unsafe.deleteAllDurableObjects(); // leaves empty databases
-      sent.clear();
+      for (const list of sent.values()) list.length = 0;
       for (const c of [...context.rt.contexts.values()]) if (c !== context) c.close();
       context.rt.watch(context); // a closed context may have kept the time
       await env[HOST].fetch("http://host/objects", { method: "DELETE" });
@@ -159,7 +159,7 @@ const tools = (env, context) => {
     // restart makes the host kill this workerd when Go is idle. The promise
     // that Go waits for is settled in the next workerd.
     restart: () => context.rt.restarting = kill(),
-    sent: (binding) => env[binding]?.sendBatch ? sent.get(binding) ?? [] : null,
+    sent: (binding) => sent.get(binding) ?? null,
     list: async (binding) => (await env[HOST].fetch(`http://host/objects?class=${config.classes[binding]}`)).json(),
   };
 };
@@ -208,20 +208,22 @@ async function handle(event, register, serve) {
   }
 }
 
-const sent = new Map(); // what was sent to each queue
+const sent = new Map(); // what was sent to each queue, by binding
 
 // queue returns the service behind a queue's binding.
-export const queue = (binding) => class extends WorkerEntrypoint {
-  async fetch(request) {
-    const { headers } = request, delay = headers.get("x-msg-delay-secs");
-    const list = sent.get(binding) ?? [];
-    sent.set(binding, list);
-    const add = (type, delay, body) => list.push([type ?? "v8", delay === null ? null : Number(delay), body]);
-    if (request.url.endsWith("/message")) add(headers.get("x-msg-fmt"), delay, await request.bytes());
-    else if (request.url.endsWith("/batch")) for (const m of (await request.json()).messages) add(m.contentType, m.delaySecs ?? delay, Uint8Array.fromBase64(m.body));
-    const metrics = { backlogCount: list.length, backlogBytes: list.reduce((n, [, , body]) => n + body.length, 0) };
-    return Response.json(request.method === "GET" ? metrics : { metadata: { metrics } });
-  }
+export const queue = (binding) => {
+  const list = [];
+  sent.set(binding, list);
+  return class extends WorkerEntrypoint {
+    async fetch(request) {
+      const { headers } = request, delay = headers.get("x-msg-delay-secs");
+      const add = (type, delay, body) => list.push([type ?? "v8", delay === null ? null : Number(delay), body]);
+      if (request.url.endsWith("/message")) add(headers.get("x-msg-fmt"), delay, await request.bytes());
+      else if (request.url.endsWith("/batch")) for (const m of (await request.json()).messages) add(m.contentType, m.delaySecs ?? delay, Uint8Array.fromBase64(m.body));
+      const metrics = { backlogCount: list.length, backlogBytes: list.reduce((n, [, , body]) => n + body.length, 0) };
+      return Response.json(request.method === "GET" ? metrics : { metadata: { metrics } });
+    }
+  };
 };
 
 // object returns the class with that name. Its handlers are known once the
