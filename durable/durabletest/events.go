@@ -47,9 +47,9 @@ type QueueResult struct {
 // and waits until it has returned and its work of durable.WaitUntil is done. It
 // returns the handler's error, and what the queue does with each message: that
 // follows from workerd's report to the queue, by Cloudflare's rules. RunQueue
-// delivers nothing again by itself. The queue need not be in the config. With the compatibility flag
-// queue_consumer_no_wait_for_wait_until it does not wait for the work of
-// WaitUntil.
+// delivers nothing again by itself. The queue need not be in the config. With
+// the compatibility flag queue_consumer_no_wait_for_wait_until it does not wait
+// for the work of WaitUntil.
 //
 // https://developers.cloudflare.com/queues/configuration/batching-retries/
 func RunQueue(
