@@ -81,6 +81,27 @@ func TestObjectIsForgottenBeforeItsEvent(t *testing.T) {
 	}
 }
 
+// The constructor has ended, but the object does not know it yet when the
+// program ends. The next event constructs it again; later ones must wait.
+func TestObjectIsConstructedAgainBeforeItKnowsOfTheFirstTime(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	for range 10 {
+		l.want("/?m=failnext&how=never", "")
+		first := l.begin("/direct?o=a&m=ping")
+		l.want("/replaced?o=a", "the Go program exited with code 3")
+		events := []<-chan answer{l.send("/direct?o=a&m=ping"), l.send("/direct?o=a&m=ping")}
+		time.Sleep(100 * time.Millisecond)
+		l.want("/?m=open", "opened")
+		for _, event := range append(events, first) {
+			if a := <-event; a.body != "pong" {
+				t.Errorf("%d %q", a.status, a.body)
+			}
+		}
+		l.wantError("/?m=exit", "exited with code 3")
+	}
+}
+
 // This is like the CPU limit: no finally block runs.
 func TestInterruptedProgramFailsOtherCalls(t *testing.T) {
 	t.Parallel()

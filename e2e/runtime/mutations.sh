@@ -54,6 +54,8 @@ mutate "the reason of a program's end holds its memory" TestMemoryOfDeadPrograms
 	's/    error\.stack; .*?\n//'
 mutate "an event that waited goes to a forgotten object" TestObjectIsForgottenBeforeItsEvent $js/shim.mjs \
 	's/this\.building\.then\(\(\) => this\.invoke/this.building.then(() => this.context.invoke/'
+mutate "an object's first constructor ends the wait for its second" TestObjectIsConstructedAgainBeforeItKnowsOfTheFirstTime $js/shim.mjs \
+	's/if \(isCurrent\(\)\) this\.building = null/this.building = null/'
 mutate "the memory limit does not give way" TestManyGoroutinesUseFiles $jsrt/memory_js.go \
 	's/\t\tnew\(collection\)\.watch\(memoryLimit\)\n//'
 mutate "there is no memory limit" TestGarbageDoesNotGrowMemoryToTheLimit $jsrt/memory_js.go \

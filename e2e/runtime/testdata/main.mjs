@@ -129,6 +129,13 @@ export default {
         const { contexts, calls } = stats();
         return new Response(`${contexts} ${calls}`);
       }
+      case "/replaced": { // an event arrives just before the constructor's goroutine ends, and with it the program
+        const event = object.run(new TextEncoder().encode("m=ping")), go = (m) => entry.default.fetch(new Request(`http://x/?m=${m}`), env, ctx);
+        const ended = await Promise.resolve().then(() => go("openexit")).catch((e) => e);
+        await go("failnext&how=never");
+        ctx.waitUntil(event);
+        return new Response(ended.message);
+      }
       case "/stats": return Response.json({ ...stats(), timeouts: pending.size });
       // A caller outside of Go: only the object itself can end its call.
       case "/direct": return answer(object.run(new TextEncoder().encode(url.search.slice(1))).then((b) => new TextDecoder().decode(b)));

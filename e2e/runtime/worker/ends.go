@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -36,6 +37,13 @@ var ends = scenarioMap{
 	"gatecrash": func(_ context.Context, c *call) (string, error) {
 		<-gate
 		c.kv().Get("a")
+		os.Exit(3)
+		return "", nil
+	},
+	// openexit lets constructors that wait end, and then ends the program.
+	"openexit": func(context.Context, *call) (string, error) {
+		close(gate)
+		runtime.Gosched()
 		os.Exit(3)
 		return "", nil
 	},

@@ -51,6 +51,7 @@ export class GoObject {
   // goroutine would hang.
   build(failed) {
     const context = this.context = new Context(runtime(), this.state);
+    this.building = null;
     let built;
     try {
       built = context.invoke(CONSTRUCT, this.index, [this.state, new ByRef(this.env)]);
@@ -59,8 +60,9 @@ export class GoObject {
       throw e;
     }
     if (!(built instanceof Promise)) return;
-    const done = () => { this.building = null; };
-    this.building = built.then(done, (e) => { done(); context.reset(e); });
+    const isCurrent = () => this.context === context; // otherwise the program has ended, and the object was built again
+    const done = () => { if (isCurrent()) this.building = null; };
+    this.building = built.then(done, (e) => { if (isCurrent()) context.reset(e); });
   }
   invoke(kind, index, args, options) {
     if (this.context.rt.isOver() || this.context.closed) this.build((e, context) => context.reset(e));
