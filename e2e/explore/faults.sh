@@ -27,6 +27,7 @@ fault "a context that is not open still sets timeouts" $js/runtime.mjs \
 	's/    if \(context\.closed \|\| !context\.isOpen\(\)\) return;\n//'
 fault "a response that is refused leaves its call open" $js/shim.mjs 's/    cancel\(body, e\);\n//'
 fault "a js.Func resumes Go outside of enter" $js/runtime.mjs 's/    this\.enter\(nowhere, "capdo_outside"\);\n    this\.handOver\(\);/    this.exports.resume();/'
+fault "an object's first constructor ends the wait for its second" $js/shim.mjs 's/if \(isCurrent\(\)\) this\.building = null/this.building = null/'
 fault "a constructor that fails after a restart leaves an object of nil" $js/shim.mjs \
 	's/this\.build\(\(e, context\) => context\.reset\(e\)\);/this.build(() => {});/; s/failed\(e, context\);\n      throw e;/failed(e, context);\n      return;/'
 fault "a value that cannot be encoded leaves its references" $js/value.mjs 's/      for \(const ref of this\.held\) context\.free\(ref\);\n//'

@@ -6,6 +6,7 @@
 //   delays   I/O is slow, and timeouts come late
 //   mayFail  calls may fail; otherwise each must succeed
 //   faults   faults that may happen at any time, each once
+//   construct  what constructors do at first
 //   local    the platform does not end a request's work after its answer
 //   least    what objects have at least at the end, besides what calls say
 // A call to the stateless Worker is a cron trigger if it has isEvent.
@@ -28,7 +29,7 @@ export const scenarios = {
   resets: (pick, generate) => ({ calls: calls(pick, generate), delays: true, mayFail: true, faults: ["reset", "reset", "evict"] }),
   departures: (pick, generate) => ({ calls: calls(pick, generate, ["untilGone"]), delays: true, mayFail: true, local: pick(2) === 0, faults: ["leave", "leave", "reset"] }),
   failures: (pick, generate) => ({ calls: calls(pick, generate, ["panic", "fail", "abort"]), delays: true, mayFail: true, faults: ["evict"] }),
-  crashes: (pick, generate) => ({ calls: calls(pick, generate, ["crash", "exit", "abort", "crash"]), delays: true, mayFail: true, faults: ["construct", "construct", "evict"] }),
+  crashes: (pick, generate) => ({ calls: calls(pick, generate, ["crash", "exit", "abort", "crash"]), delays: true, mayFail: true, faults: ["construct fails", "construct locks", "construct reads", "evict"] }),
   bodies: (pick, generate) => ({
     calls: [...calls(pick, generate), ...many(1 + pick(2), () => ({ to: null, leaves: true,
       script: pick(2) ? ["refuse"] : ["body", pick(6), [1, 50, 3000][pick(3)], "task", generate(pick, { depth: 1 })] }))],
@@ -44,7 +45,7 @@ export const scenarios = {
     delays: true, local: pick(2) === 0, least: { 3: 1 },
   }),
   stuck: (pick, generate) => ({ calls: [...calls(pick, generate), { to: null, script: ["forever"] }], delays: true, mayFail: true }),
-  waiting: (pick, generate) => ({ calls: calls(pick, generate), delays: true, mayFail: true, faults: ["wait", "reset", "evict", "evict"] }),
+  waiting: (pick, generate) => ({ calls: calls(pick, generate), delays: true, mayFail: true, faults: ["construct reads", "reset", "evict", "evict"] }),
   interruptions: (pick, generate) => ({ // rare, because each takes real time
     calls: [...calls(pick, generate), ...pick(8) === 0 ? [{ to: pick(2) ? "0" : null, script: ["sleep", 20, "spin"] }] : []],
     delays: true, mayFail: true, interrupts: true,
@@ -85,6 +86,12 @@ export const small = {
   calls: { calls: [{ to: null, script: ["call", 1, ["call", 2, ["add"], "add"]] }, { to: "2", script: ["call", 1, ["add"]] }] },
   reset: { mayFail: true, faults: ["reset"], calls: [{ to: "1", script: ["lock", 0, ["get", "add"]] }, { to: null, script: ["lock", 0, ["sleep", 5], "call", 1, ["add"]] }] },
   crash: { mayFail: true, calls: [{ to: "1", script: ["sleep", 5, "add"] }, { to: null, script: ["lock", 0, ["call", 1, ["add"]]] }, { to: "2", script: ["lock", 0, ["crash"]] }] },
-  construct: { mayFail: true, faults: ["construct"], calls: [{ to: "1", script: ["get"] }, { to: null, script: ["crash"] }, { to: "1", script: ["add"] }] },
+  construct: { mayFail: true, faults: ["construct fails"], calls: [{ to: "1", script: ["get"] }, { to: null, script: ["crash"] }, { to: "1", script: ["add"] }] },
+  // The constructor's goroutine ends in another context's turn, and the program
+  // soon after. Before the object knows of either, an event constructs it again.
+  constructAgain: { mayFail: true, construct: "construct locks", calls: [
+    { to: null, script: ["lock", 0, ["sleep", 20], "spawn", ["call", 1, ["add"]], "collect", "exit"] },
+    { to: "1", script: ["add"] },
+  ] },
   leave: { mayFail: true, faults: ["leave"], calls: [{ to: null, leaves: true, script: ["call", 1, ["get"], "untilGone"] }, { to: null, leaves: true, script: ["body", 2, 1] }] },
 };

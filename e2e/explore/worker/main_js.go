@@ -292,10 +292,14 @@ type object struct {
 func construct(_ context.Context, state *durable.State, env *durable.Env) (*object, error) {
 	how, _, err := env.Var("CONSTRUCT")
 	switch how {
-	case "wait":
+	case "construct locks":
+		time.Sleep(time.Millisecond)
+		locks[0].Lock()
+		defer locks[0].Unlock()
+	case "construct reads":
 		time.Sleep(20 * time.Millisecond)
 		_, _, err = state.Storage().Get(context.Background(), "n", nil)
-	case "fail":
+	case "construct fails":
 		return nil, errors.New("the constructor fails as requested")
 	}
 	return &object{state, env}, err
