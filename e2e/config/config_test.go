@@ -117,6 +117,8 @@ var rows = []row{
 	{"crons and consumers without handlers", `"triggers": { "crons": ["* * * * *"] }, "queues": { "consumers": [{ "queue": "q" }] }`, "", "", ok, []string{"no-handler", "no-handler"}, "wrangler does not look at the handlers; each event would fail"},
 	{"crons and consumers with handlers", `"triggers": { "crons": ["* * * * *"] }, "queues": { "consumers": [{ "queue": "q" }] }`, "+events", "", ok, nil, ""},
 	{"handlers without crons and consumers", bindA + newA, "A +events", "", ok, []string{"handler-without-trigger", "handler-without-trigger"}, "wrangler does not know the program"},
+	{"a cron expression with seconds", `"triggers": { "crons": ["0 0 3 * * *"] }`, "+events", "", ok, []string{"cron", "handler-without-trigger"}, noDocs},
+	{"a consumer with a batch that is too large", `"triggers": { "crons": [] }, "queues": { "consumers": [{ "queue": "q", "max_batch_size": 101 }] }`, "+events", "", ok, []string{"queue-consumer"}, noDocs},
 	{"a binding that Go cannot reach", `"kv_namespaces": [{ "binding": "K", "id": "x" }]`, "", "", ok, []string{"binding-unreachable"}, "wrangler knows nothing of Go"},
 
 	{"a flag is off that methods need", bindA + newA + `, "compatibility_flags": ["no_rpc"]`, "A()", "", ok, []string{"compatibility-flag"}, "wrangler does not know the program"},

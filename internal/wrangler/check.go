@@ -50,7 +50,7 @@ func (p Problem) String() string {
 var Rules = []string{
 	"main", "compatibility-date", "compatibility-flag", "request-signal", "cpu-limit",
 	"cpu-limit-plan", "code-update-strategy", "unknown-field", "no-handler", "handler-without-trigger",
-	"entrypoint-missing",
+	"cron", "queue-consumer", "entrypoint-missing",
 	"binding-field", "binding-name", "binding-name-taken", "bindings-not-inherited", "binding-unreachable",
 	"migration-tag", "duplicate-tag", "tag-order", "step-field", "class-name", "class-unknown",
 	"class-live", "class-twice", "storage-switch",
@@ -98,7 +98,7 @@ func Check(c *Config, program shim.Description, now time.Time) []Problem {
 		(*checker).main, (*checker).compatibilityDate, (*checker).compatibilityFlags,
 		(*checker).requestSignal,
 		(*checker).cpuLimit, (*checker).codeUpdateStrategy, (*checker).unknownFields,
-		(*checker).handlers, (*checker).entrypoints,
+		(*checker).handlers, (*checker).crons, (*checker).consumers, (*checker).entrypoints,
 		(*checker).bindingFields, (*checker).bindingNames, (*checker).bindingsNotInherited,
 		(*checker).unreachableBindings,
 		(*checker).tags, (*checker).replay, (*checker).oneKindOfLifecycle, (*checker).exports,

@@ -192,6 +192,16 @@ var generalCases = []checkCase{
 	{"a handler of a queue that is pulled has no trigger", base + "queues.consumers = [{ queue = 'q', type = 'http_pull' }]\n", "Counter +queue", []string{
 		"7:8: warning: the program handles queues, but the config has no queues.consumers [handler-without-trigger]",
 	}},
+	{"a cron expression has five fields", base + "[triggers]\ncrons = ['0 3 * * *', '0 0 3 * * *', 'daily', '*/5  * * * MON-FRI']\n", "Counter +scheduled", []string{
+		`8:23: warning: the cron expression "0 0 3 * * *" has 6 fields, not five [cron]`,
+		`8:38: warning: the cron expression "daily" has 1 field, not five [cron]`,
+	}},
+	{"a consumer's settings have limits", base + "[[queues.consumers]]\nqueue = 'q'\nmax_batch_size = 101\nmax_batch_timeout = 60\nmax_retries = -1\nretry_delay = 86401\nmax_concurrency = 0.5\n", "Counter +queue", []string{
+		"9:18: warning: max_batch_size 101 is not a whole number from 1 to 100 [queue-consumer]",
+		"11:15: warning: max_retries -1 is not a whole number from 0 to 100 [queue-consumer]",
+		"12:15: warning: retry_delay 86401 is not a whole number from 0 to 86400 [queue-consumer]",
+		"13:19: warning: max_concurrency 0.5 is not a whole number from 1 to 250 [queue-consumer]",
+	}},
 	{"bindings that Go cannot reach", base + "kv_namespaces = [{ binding = 'A', id = 'x' }, { binding = 'B', id = 'y' }]\nversion_metadata.binding = 'V'\nassets.directory = 'public'\n[[r2_buckets]]\nbinding = 'R'\nbucket_name = 'r'\n", "Counter", []string{
 		"7:1: warning: kv_namespaces binds A, B, which Go code cannot reach [binding-unreachable]",
 		"10:3: warning: r2_buckets binds R, which Go code cannot reach [binding-unreachable]",

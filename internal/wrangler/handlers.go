@@ -2,6 +2,7 @@ package wrangler
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -50,6 +51,57 @@ func (k *checker) handlers() {
 func isPushed(entry any) bool {
 	consumer, _ := entry.(map[string]any)
 	return consumer["type"] != "http_pull"
+}
+
+// crons: Cloudflare's expressions have five fields. Others have one for seconds
+// or years.
+func (k *checker) crons() {
+	list, _ := k.tableOf("triggers")["crons"].([]any)
+	for i, entry := range list {
+		cron, ok := entry.(string)
+		if n := len(strings.Fields(cron)); ok && n != 5 {
+			k.add(Warning, "cron", k.path("triggers", "crons", i),
+				fmt.Sprintf("the cron expression %.100q has %s, not five", cron, fields(n)),
+				"the fields are minute, hour, day of the month, month, day of the week; "+
+					"times are in UTC")
+		}
+	}
+}
+
+func fields(n int) string {
+	if n == 1 {
+		return "1 field"
+	}
+	return fmt.Sprintf("%d fields", n)
+}
+
+// consumerLimits are Cloudflare's.
+// https://developers.cloudflare.com/queues/platform/limits/
+var consumerLimits = []struct {
+	key         string
+	least, most float64
+	unit        string
+}{
+	{"max_batch_size", 1, 100, "messages"},
+	{"max_batch_timeout", 0, 60, "seconds"},
+	{"max_retries", 0, 100, "retries"},
+	{"retry_delay", 0, maxDelay, "seconds"},
+	{"max_concurrency", 1, 250, "invocations"},
+}
+
+func (k *checker) consumers() {
+	list, _ := k.tableOf("queues")["consumers"].([]any)
+	for i, entry := range list {
+		consumer, _ := entry.(map[string]any)
+		for _, l := range consumerLimits {
+			v, ok := number(consumer[l.key])
+			if ok && (v < l.least || v > l.most || v != math.Trunc(v)) {
+				k.add(Warning, "queue-consumer", k.path("queues", "consumers", i, l.key),
+					fmt.Sprintf("%s %v is not a whole number from %v to %v", l.key, v, l.least,
+						l.most), "it is a number of "+l.unit+"; leave it out for Cloudflare's default")
+			}
+		}
+	}
 }
 
 // reachable are the kinds of bindings that Go code can use. unsafe is for
