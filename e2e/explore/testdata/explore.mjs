@@ -298,14 +298,15 @@ function main() {
     print("nothing found");
     process.exit(0);
   }
+  const isWanted = (name) => !options.only || options.only === name;
   if (options.exhaustive) {
-    const names = options.only ? [options.only] : Object.keys(small), end = realNow() + Number(options.exhaustive);
+    const names = Object.keys(small).filter(isWanted), end = realNow() + Number(options.exhaustive);
     for (const [i, name] of names.entries()) { // unused time is left to later scenarios
       const { n, complete } = explore(name, small[name], realNow() + (end - realNow()) / (names.length - i));
       print(`${name}: ${n} interleavings, ${complete ? "all" : "until the time was up"}`);
     }
   }
-  if (options.for) {
+  if (options.for && Object.keys(scenarios).some(isWanted)) {
     const start = realNow(), until = start + Number(options.for);
     let seed = Number(options.first ?? 1), n = 0, steps = 0;
     for (; realNow() < until; seed++) {

@@ -93,5 +93,11 @@ export const small = {
     { to: null, script: ["lock", 0, ["sleep", 20], "spawn", ["call", 1, ["add"]], "collect", "exit"] },
     { to: "1", script: ["add"] },
   ] },
+  // A goroutine holds a lock while it waits for a call that takes longer than
+  // its request may run.
+  contextEnds: { mayFail: true, calls: [
+    { to: null, script: ["task", ["spawn", ["lock", 0, ["call", 1, ["sleep", 60_000, "add"]]], "sleep", 60_000]] },
+    { to: null, script: ["sleep", 5, "lock", 0, ["sleep", 5]] },
+  ] },
   leave: { mayFail: true, faults: ["leave"], calls: [{ to: null, leaves: true, script: ["call", 1, ["get"], "untilGone"] }, { to: null, leaves: true, script: ["body", 2, 1] }] },
 };
