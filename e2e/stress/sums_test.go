@@ -174,17 +174,33 @@ func (l *lab) note(additions map[string]place, f func(s *sums, id string)) {
 	}
 }
 
+// added is what an object knows of additions.
+type added struct {
+	N   int
+	IDs []string
+}
+
+// added asks an object for its additions. If a call from before the last fault
+// is still open in the object, then the object is reset, and the first questions
+// can fail, too.
+func (l *lab) added(p place) (a added, err error) {
+	path := "/added?object=" + url.QueryEscape(p.object) + "&prefix=" + url.QueryEscape(p.prefix)
+	var body string
+	for range 5 {
+		if body, err = l.get(l.patient, context.Background(), path); err == nil {
+			return a, json.Unmarshal([]byte(body), &a)
+		}
+		if !l.isExplained(err) {
+			break
+		}
+	}
+	return a, err
+}
+
 // checkSums compares the objects' counts with the known additions.
 func (l *lab) checkSums() {
 	for p, s := range l.objects {
-		body, err := l.get(l.patient, context.Background(), "/added?object="+url.QueryEscape(p.object)+"&prefix="+url.QueryEscape(p.prefix))
-		var a struct {
-			N   int
-			IDs []string
-		}
-		if err == nil {
-			err = json.Unmarshal([]byte(body), &a)
-		}
+		a, err := l.added(p)
 		if err != nil {
 			l.t.Errorf("%v: %v", p, err)
 			continue
