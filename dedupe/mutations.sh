@@ -4,9 +4,14 @@
 source "$(dirname "$0")/../e2e/internal/mutate.sh"
 copied=(go.mod go.sum dedupe durable internal docs/cost.md)
 
+names=$(git grep -ohE '^func Test\w+' dedupe | sed 's/^func //')
+
 # mutate NAME FILE PERL-EXPRESSION [TESTS]
 mutate() {
-	local name=$1 tests=${4:-.}
+	local name=$1 tests=${4:-.} test
+	for test in ${tests//|/ }; do
+		grep -qE "$test" <<<"$names" || missed "$name: there is no test like $test"
+	done
 	broken "$name" "dedupe/$2" "$3" || return 0
 	if ! run go vet ./dedupe/dodedupe/...; then
 		missed "$name: does not compile" 20
@@ -20,16 +25,16 @@ mutate() {
 engine=dodedupe/internal/engine entry=dodedupe/internal/entry
 
 # Calls of a user's function.
-mutate "a function that is called in the alarm's own goroutine" $engine/delivery.go 's/go func\(\) (\{\n\t\terr := errGoexit)/func() $1/' 'Trouble|Crash'
-mutate "a panic that is not recovered" $engine/delivery.go 's/if p := recover\(\); p != nil/if p := any(nil); p != nil/' 'Trouble|Panic'
-mutate "a function without a time limit" $engine/delivery.go 's/if limit > 0 \{/if limit > 1<<62 {/' 'Trouble'
-mutate "an alarm that is set only after its notices" $engine/delivery.go 's/return d\.alarm\.ensure\(ctx, 0\)/return nil/' 'Trouble|Crash|Invariants'
-mutate "an entry that is not postponed before its notice" $engine/expiry.go 's/next\.NotifyAt = now \+ max\(1000, now-k\.Entry\.Until\)/next.NotifyAt = k.Entry.NotifyAt/' 'Trouble|Hour|Starve'
-mutate "a holder that is given up before its notice" $engine/expiry.go 's/if x\.Notify == nil \{/if x.Notify == nil || k.Entry.NotifyAt-k.Entry.Until >= noticePeriod {/' 'HoweverMany'
+mutate "a function that is called in the alarm's own goroutine" $engine/delivery.go 's/go func\(\) (\{\n\t\terr := errGoexit)/func() $1/' 'DelayOthers|Crash'
+mutate "a panic that is not recovered" $engine/delivery.go 's/if p := recover\(\); p != nil/if p := any(nil); p != nil/' 'DelayOthers|Panic'
+mutate "a function without a time limit" $engine/delivery.go 's/if limit > 0 \{/if limit > 1<<62 {/' 'DelayOthers'
+mutate "an alarm that is set only after its notices" $engine/delivery.go 's/return d\.alarm\.ensure\(ctx, 0\)/return nil/' 'DelayOthers|Crash|Invariants'
+mutate "an entry that is not postponed before its notice" $engine/expiry.go 's/next\.NotifyAt = now \+ max\(1000, now-k\.Entry\.Until\)/next.NotifyAt = k.Entry.NotifyAt/' 'DelayOthers|Hour|Starve'
+mutate "a holder that is given up before its notice" $engine/expiry.go 's/if x\.Notify == nil \{/if x.Notify == nil || k.Entry.NotifyAt-k.Entry.Until >= noticePeriod {/' 'FailedAlarms'
 mutate "an alarm that is set again for the time of its delivery" $engine/delivery.go 's/d\.alarm\.behind = min\(max\(at\.UnixMilli\(\)-d\.Clock\(\), 0\), entry\.ClockSlack\)/_ = entry.ClockSlack/' 'EarlyAlarm'
 mutate "an alarm that runs in a loop when storage fails" $engine/alarm.go 's/a\.notBefore = a\.Clock\(\) \+ firstBackOff<<min\(a\.failures, maxBackOffs\)/a.notBefore = 0/' 'BacksOff|Invariants'
-mutate "a replay that sets no alarm" $engine/alarm.go 's/_ = a\.ensure\(ctx, due\)/if a.stale {\n\t\t_ = a.ensure(ctx, due)\n\t}/' 'GivenUp'
-mutate "an alarm that was given up but counts as set" $engine/alarm.go 's/ && now < a\.at\+overdue//' 'GivenUp'
+mutate "a replay that sets no alarm" $engine/alarm.go 's/_ = a\.ensure\(ctx, due\)/if a.stale {\n\t\t_ = a.ensure(ctx, due)\n\t}/' 'RestoresTheAlarm'
+mutate "an alarm that was given up but counts as set" $engine/alarm.go 's/ && now < a\.at\+overdue//' 'RestoresTheAlarm'
 # What an instance remembers.
 mutate "a memory that outlives a rollback" $engine/core.go 's/if inside \{\n\t\t\tc\.forgetStored\(\)/if inside \&\& c.Clock == nil {\n\t\t\tc.forgetStored()/' 'Remembered|Invariants'
 mutate "a memory that outlives a failed write" $engine/core.go 's/func \(c \*core\) forgetStored\(\) \{.*?\n\}/func (c *core) forgetStored() {}/s' 'Fault|Invariants|Duplicates'
