@@ -53,6 +53,10 @@ func Server() http.Handler {
 		http.SetCookie(w, &http.Cookie{Name: "session", Value: "s1", Path: "/"})
 		http.Redirect(w, r, "/echo", http.StatusSeeOther)
 	})
+	m.HandleFunc("/read", func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		wait(r)
+	})
 	m.HandleFunc("/slow/header", func(w http.ResponseWriter, r *http.Request) { wait(r) })
 	m.HandleFunc("/slow/body", func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "begun")
