@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"flow.internal/capdo/internal/jumps"
 	"flow.internal/capdo/internal/node"
 	"flow.internal/capdo/internal/shim"
 )
@@ -147,7 +148,22 @@ func compile(
 	case err != nil:
 		return fmt.Errorf("the program in %s does not compile:\n%s", dir, bytes.TrimSpace(msg))
 	}
-	return checkWasm(dir, wasm)
+	if err := checkWasm(dir, wasm); err != nil {
+		return err
+	}
+	return direct(wasm)
+}
+
+// direct replaces a program by one with direct jumps.
+func direct(wasm string) error {
+	b, err := os.ReadFile(wasm)
+	if err != nil {
+		return err
+	}
+	if b, err = jumps.Direct(b); err != nil {
+		return fmt.Errorf("%s: %w", wasm, err)
+	}
+	return os.WriteFile(wasm, b, 0o644)
 }
 
 // checkWasm checks that go build has written a program. For a package that is

@@ -26,14 +26,6 @@ func TestFieldsAreThoseOfTheGoCommand(t *testing.T) {
 	}
 }
 
-func TestInvalidProgramHasNoNames(t *testing.T) {
-	for _, wasm := range []string{"", "\x00asm", "\x00asm\x01\x00\x00\x00", "\x00asm\x01\x00\x00\x00\x0a\xff\xff\xff\xff\x0f", "\x00asm\x01\x00\x00\x00\x00\x06\x04name\x01"} {
-		if _, err := functionSizes([]byte(wasm)); err == nil {
-			t.Errorf("%q has names", wasm)
-		}
-	}
-}
-
 func TestAFunctionIsOfTheLongestPackage(t *testing.T) {
 	known := map[string]string{"a": "a", "a.b_c": "a.b/c", "net_http": "net/http"}
 	for name, want := range map[string]string{"a.F": "a", "a.b_c.F": "a.b/c", "a.b_c.__T_.M.func1": "a.b/c", "net_http.__Client_.Do": "net/http", "other.F": "", "go_map": ""} {

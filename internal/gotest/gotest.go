@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"flow.internal/capdo/internal/build"
+	"flow.internal/capdo/internal/jumps"
 	"flow.internal/capdo/internal/node"
 	"flow.internal/capdo/internal/shim"
 	"flow.internal/capdo/internal/workerd"
@@ -210,7 +211,10 @@ func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]stri
 	if err != nil {
 		return nil, err
 	}
-	if files["app.wasm"], err = exportGlobals(program); err != nil {
+	if program, err = jumps.Direct(program); err == nil {
+		files["app.wasm"], err = exportGlobals(program)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w"+
 			"\nhint: compile it with GOOS=js GOARCH=wasm; capdo test does", r.Program, err)
 	}

@@ -13,6 +13,7 @@ import (
 	pprof "github.com/google/pprof/profile"
 
 	"flow.internal/capdo/internal/profile"
+	"flow.internal/capdo/internal/wasm"
 )
 
 const program = `package main
@@ -73,7 +74,7 @@ func TestNames(t *testing.T) {
 
 func TestNamesOfWhatHasNone(t *testing.T) {
 	stripped := compile(t, "-s -w")
-	if _, err := profile.Names(stripped); !errors.Is(err, profile.ErrNoNames) {
+	if _, err := profile.Names(stripped); !errors.Is(err, wasm.ErrNoNames) {
 		t.Errorf("without names: %v", err)
 	}
 	named := compile(t, "-w")

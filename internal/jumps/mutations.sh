@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Breaks the code that makes jumps direct, each time in a copy, and expects the
+# comparison of random functions to fail.
+package=internal/jumps
+source "$(dirname "$0")/../../e2e/internal/mutate.sh"
+
+parse=internal/jumps/parse.go loops=internal/jumps/loops.go write=internal/jumps/write.go
+same=TestRandomFunctions
+mutate "a call returns to a segment that the table does not lead to" $same $parse 's/f\.segments\[f\.lookup\(n\)\]\.entered = true\n//'
+mutate "a jump has the wrong target" $same $parse 's/b\.to, b\.end = int\(n\), f\.lookup\(int\(n\)\)/b.to, b.end = int(n), f.lookup(int(n)+1)/'
+mutate "a loop may be entered in its middle" $same $loops 's/\(from < first \|\| from > last\)/false/'
+mutate "a loop may be entered through the table" $same $loops 's/f\.isEntered\(first\+1, last\)/false/'
+mutate "a loop with two heads is rotated" $same $loops 's/\t\thead = -1\n/\t\thead = max(head, b.to)\n/'
+mutate "a segment that was moved falls through" $same $loops 's/for i := first - 1; i <= last; i\+\+/for i := first; i < head; i++/'
+mutate "a segment falls through with the number of another one" $same $loops 's/, number: slices\.Index\(f\.table, i\+1\)//'
+mutate "the table is not moved" $same $loops 's/f\.table\[i\] = to\(f\.table\[i\]\)/_ = to(i)/'
+mutate "a jump back is a branch forward" $same $write 's/case b\.to > from:\n\t\tif/case b.to >= from:\n\t\tif/'
+mutate "a branch is left out although other code comes next" $same $write 's/ && b\.to == from\+1/ \&\& b.to <= from+2/'
+mutate "a conditional branch always jumps" $same $write 's/if b\.conditional \{\n\t\top = opBrIf/if false {\n\t\top = opBrIf/'
+mutate "a jump through the table has no condition" $same $write 's/if b\.conditional \{\n\t\tw\.out = append\(w\.out, opIf/if false {\n\t\tw.out = append(w.out, opIf/'
+exit $failed
