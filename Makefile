@@ -78,12 +78,12 @@ bench-growth: $(NPM) ## how cost grows with objects, keys, sizes, callers and ma
 
 fuzz: $(NPM) ## fuzz codecs, keys, messages, records and parsers, and each way in which values come to Go, a minute each (FUZZTIME=…)
 	go test -fuzz FuzzCastIntegers -fuzztime $(or $(FUZZTIME),1m) ./durable
-	@for p in internal/jsrt internal/jumps durable/durablehttp durable/internal/sqltext dedupe/dodedupe $(addprefix dedupe/dodedupe/internal/,entry reservation wire) dedupe/dedupehttp dedupe/ledgerapi flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
+	@for p in internal/jsrt internal/optimize durable/durablehttp durable/internal/sqltext dedupe/dodedupe $(addprefix dedupe/dodedupe/internal/,entry reservation wire) dedupe/dedupehttp dedupe/ledgerapi flow; do for f in $$(go test -list '^Fuzz' ./$$p | grep ^Fuzz); do \
 		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),1m) ./$$p || exit 1; done; done
 	go test -count=1 -timeout 0 -v -run '^TestHostileValues$$' ./e2e/boundary -fuzz-for $(or $(FUZZTIME),1m) -seed $$RANDOM
 
-std: $(NPM) ## the tests of Go's standard library, with the jumps that capdo build makes (about 3 minutes)
-	go test -count=1 -timeout 30m -parallel 2 -v -run '^TestStandardLibrary$$' ./internal/jumps -std all
+std: $(NPM) ## the tests of Go's standard library, optimized as capdo build does (about 3 minutes)
+	go test -count=1 -timeout 30m -parallel 2 -v -run '^TestStandardLibrary$$' ./internal/optimize -std all
 
 explore: $(NPM) ## the shared runtime on a simulated workerd, in many orders of events, for longer (EXPLORE=10m)
 	go test -count=1 -timeout 0 -v -run '^TestExplore$$' ./e2e/explore -explore $(or $(EXPLORE),10m) -exhaustive $(or $(EXPLORE),10m)
@@ -110,7 +110,7 @@ mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtim
 	e2e/stress/mutations.sh
 	e2e/nethttp/mutations.sh
 	e2e/httpclient/mutations.sh
-	internal/jumps/mutations.sh
+	internal/optimize/mutations.sh
 
 clean: ## remove what was built, and wrangler's local state
 	rm -rf {examples,docs}/*/{build,.wrangler} node_modules .bin

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"flow.internal/capdo/internal/build"
 )
 
 // coldStarts measures the first request of fresh processes. The peers take
@@ -78,32 +80,56 @@ func median(v []float64) float64 {
 	return (v[len(v)/2] + v[(len(v)-1)/2]) / 2
 }
 
-// sizes compiles the programs whose size is reported.
+// sizes builds the programs whose size is reported: with go build, or with
+// capdo build.
 func (b *builder) sizes(ctx context.Context) ([]Size, error) {
 	var sizes []Size
-	for _, p := range []struct{ title, dir string }{
-		{"an empty Go program", "bench/peers/empty"},
-		{"a Worker that only dedupes", "bench/peers/dedupe"},
-		{"the peer with HandleFetch", "bench/peers/handlefetch"},
-		{"the peer with net/http", "bench/peers/nethttp"},
-		{"the peer with a runtime per object", "bench/peers/simple"},
-		{"examples/harness", "examples/harness"},
+	for _, p := range []struct {
+		title, dir string
+		capdo      bool
+	}{
+		{"an empty Go program", "bench/peers/empty", false},
+		{"a Worker that only dedupes", "bench/peers/dedupe", true},
+		{"the peer with HandleFetch", "bench/peers/handlefetch", true},
+		{"the peer with net/http", "bench/peers/nethttp", true},
+		{"the peer with a runtime per object", "bench/peers/simple", false},
+		{"examples/harness", "examples/harness", true},
 	} {
-		file := filepath.Join(b.dir, "size.wasm")
-		if err := compile(ctx, filepath.Join(b.root, p.dir), file); err != nil {
-			return nil, err
+		size := b.sizeOfGo
+		if p.capdo {
+			size = b.sizeOfCapdo
 		}
-		wasm, err := os.ReadFile(file)
+		raw, gz, err := size(ctx, filepath.Join(b.root, p.dir))
 		if err != nil {
 			return nil, err
 		}
-		var gz counter
-		z := gzip.NewWriter(&gz)
-		z.Write(wasm)
-		z.Close()
-		sizes = append(sizes, Size{p.title, len(wasm), int(gz)})
+		sizes = append(sizes, Size{p.title, raw, gz})
 	}
 	return sizes, nil
+}
+
+func (b *builder) sizeOfCapdo(ctx context.Context, dir string) (raw, gz int, err error) {
+	r, err := build.Run(ctx, dir, filepath.Join(b.dir, "size"), nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	return r.Size, r.SizeGz, nil
+}
+
+func (b *builder) sizeOfGo(ctx context.Context, dir string) (raw, gz int, err error) {
+	file := filepath.Join(b.dir, "size.wasm")
+	if err := compile(ctx, dir, file); err != nil {
+		return 0, 0, err
+	}
+	wasm, err := os.ReadFile(file)
+	if err != nil {
+		return 0, 0, err
+	}
+	var compressed counter
+	z := gzip.NewWriter(&compressed)
+	z.Write(wasm)
+	z.Close()
+	return len(wasm), int(compressed), nil
 }
 
 type counter int

@@ -17,8 +17,8 @@ import (
 	"strings"
 	"time"
 
-	"flow.internal/capdo/internal/jumps"
 	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/internal/optimize"
 	"flow.internal/capdo/internal/shim"
 )
 
@@ -151,16 +151,16 @@ func compile(
 	if err := checkWasm(dir, wasm); err != nil {
 		return err
 	}
-	return direct(wasm)
+	return optimizeFile(wasm)
 }
 
-// direct replaces a program by one with direct jumps.
-func direct(wasm string) error {
+// optimizeFile replaces a program by an optimized one.
+func optimizeFile(wasm string) error {
 	b, err := os.ReadFile(wasm)
 	if err != nil {
 		return err
 	}
-	if b, err = jumps.Direct(b); err != nil {
+	if b, err = optimize.Program(b); err != nil {
 		return fmt.Errorf("%s: %w", wasm, err)
 	}
 	return os.WriteFile(wasm, b, 0o644)

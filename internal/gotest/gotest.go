@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"flow.internal/capdo/internal/build"
-	"flow.internal/capdo/internal/jumps"
 	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/internal/optimize"
 	"flow.internal/capdo/internal/shim"
 	"flow.internal/capdo/internal/workerd"
 )
@@ -211,7 +211,7 @@ func (r *run) write(ctx context.Context, s settings, w *worker) (map[string]stri
 	if err != nil {
 		return nil, err
 	}
-	if program, err = jumps.Direct(program); err == nil {
+	if program, err = optimize.Program(program); err == nil {
 		files["app.wasm"], err = exportGlobals(program)
 	}
 	if err != nil {

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Breaks the code that makes jumps direct, each time in a copy, and expects the
+# Breaks the code that optimizes programs, each time in a copy, and expects the
 # comparison of random functions to fail.
-package=internal/jumps
+package=internal/optimize
 source "$(dirname "$0")/../../e2e/internal/mutate.sh"
 
-parse=internal/jumps/parse.go loops=internal/jumps/loops.go write=internal/jumps/write.go
+parse=internal/optimize/jumps.go loops=internal/optimize/loops.go write=internal/optimize/write.go
 same=TestRandomFunctions
 mutate "a call returns to a segment that the table does not lead to" $same $parse 's/f\.segments\[f\.lookup\(n\)\]\.entered = true\n//'
 mutate "a jump has the wrong target" $same $parse 's/b\.to, b\.end = int\(n\), f\.lookup\(int\(n\)\)/b.to, b.end = int(n), f.lookup(int(n)+1)/'
@@ -18,4 +18,11 @@ mutate "a jump back is a branch forward" $same $write 's/case b\.to > from:\n\t\
 mutate "a branch is left out although other code comes next" $same $write 's/ && b\.to == from\+1/ \&\& b.to <= from+2/'
 mutate "a conditional branch always jumps" $same $write 's/if b\.conditional \{\n\t\top = opBrIf/if false {\n\t\top = opBrIf/'
 mutate "a jump through the table has no condition" $same $write 's/if b\.conditional \{\n\t\tw\.out = append\(w\.out, opIf/if false {\n\t\tw.out = append(w.out, opIf/'
+addresses=internal/optimize/addresses.go
+mutate "an offset is lost" $same $addresses 's/\+= list\[2\]\.constant/+= 0/'
+mutate "an offset is added where something else takes the address" $same $addresses 's/takes == above\+1 && ins\.op >= opI32Load/takes == above+1 \&\& ins.op >= opI32Store/'
+mutate "an address is read by the instruction that reads another one" $same $addresses 's/above \+= leaves - takes/above = max(above+leaves-takes, 0)/'
+mutate "a sum has another constant" $same $addresses 's/int\(list\[1\]\.constant\)\)/int(list[1].constant)|1)/'
+mutate "a sum is replaced although it is part of an address" $same $addresses 's/list\[i\]\.op != op \|\| list\[i\]\.isReplaced/list[i].op != op/'
+mutate "a comparison with zero is left out" $same $addresses 's/\[\]byte\{opI32Eqz\}/nil/'
 exit $failed

@@ -1,33 +1,9 @@
-package jumps
+package optimize
 
 import (
 	"slices"
 
 	"flow.internal/capdo/internal/wasm"
-)
-
-// The instructions that this package looks for.
-const (
-	opUnreachable = 0x00
-	opBlock       = 0x02
-	opLoop        = 0x03
-	opIf          = 0x04
-	opElse        = 0x05
-	opEnd         = 0x0b
-	opBr          = 0x0c
-	opBrIf        = 0x0d
-	opBrTable     = 0x0e
-	opReturn      = 0x0f
-	opGetLocal    = 0x20
-	opSetLocal    = 0x21
-	opGlobal      = 0x23 // global.get
-	opI32Eqz      = 0x45
-	opI32Const    = 0x41
-	opI64Const    = 0x42
-
-	noResult = 0x40 // the type of a block
-	target   = 0    // the local variable with the number of the next segment
-	stack    = 1    // the local variable with the stack pointer
 )
 
 // body is a function's code. It has the form
@@ -98,13 +74,7 @@ func parse(b []byte) (*body, bool) {
 // dispatch reads the function's beginning. It returns the number of the last
 // segment.
 func (f *body) dispatch(r *wasm.Reader) (last int, ok bool) {
-	for n := r.Uint(); n > 0 && !r.Failed(); n-- { // local variables
-		r.Uint()
-		r.Byte()
-	}
-	if r.Is(opGlobal, 0) && !r.Is(opSetLocal, stack) {
-		return 0, false
-	}
+	locals(r)
 	f.start = r.At()
 	outer := blocks(r)
 	f.loop = r.Is(opLoop, noResult)
@@ -161,9 +131,7 @@ func (f *body) segment(r *wasm.Reader, blocks int) (s segment, ok bool) {
 		switch op {
 		case opBlock, opLoop, opIf:
 			depth++
-			if r.Byte() != noResult {
-				return s, false
-			}
+			immediates(r, op)
 		case opEnd:
 			if depth == 0 {
 				s.end = b.start
@@ -220,37 +188,3 @@ func (f *body) jump(r *wasm.Reader, b *branch, blocks int) bool {
 
 // lookup returns the segment that the table has for a number.
 func (f *body) lookup(number int) int { return f.table[min(number, len(f.table)-1)] }
-
-// immediates skips the arguments of an instruction that the code contains.
-// https://webassembly.github.io/spec/core/binary/instructions.html
-func immediates(r *wasm.Reader, op byte) {
-	switch {
-	case op <= 0x01, op == 0x0f, op == 0x1a, op == 0x1b, // unreachable, nop, return, drop, select
-		op == opElse, op >= 0x45 && op <= 0xc4: // arithmetic
-	case op == 0x10, op >= 0x20 && op <= 0x24: // call, variables
-		r.Uint()
-	case op == 0x11, op >= 0x28 && op <= 0x3e: // call_indirect, memory
-		r.Uint()
-		r.Uint()
-	case op == 0x3f, op == 0x40: // memory.size, memory.grow
-		r.Byte()
-	case op == opI32Const:
-		r.Int()
-	case op == 0x43: // f32.const
-		r.Skip(4)
-	case op == 0x44: // f64.const
-		r.Skip(8)
-	case op == 0xfc:
-		switch n := r.Uint(); {
-		case n <= 7: // conversions
-		case n == 10: // memory.copy
-			r.Skip(2)
-		case n == 11: // memory.fill
-			r.Skip(1)
-		default:
-			r.Fail()
-		}
-	default:
-		r.Fail()
-	}
-}

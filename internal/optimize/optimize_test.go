@@ -1,6 +1,6 @@
 //go:build !js
 
-package jumps_test
+package optimize_test
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"flow.internal/capdo/internal/jumps"
 	"flow.internal/capdo/internal/node"
+	"flow.internal/capdo/internal/optimize"
 	"flow.internal/capdo/internal/wasm"
 )
 
@@ -30,7 +30,7 @@ func TestRandomFunctions(t *testing.T) {
 		bodies = append(bodies, randomFunction(rnd))
 	}
 	before := module(bodies)
-	after := direct(t, before)
+	after := optimized(t, before)
 	if len(after) > len(before)*19/20 {
 		t.Errorf("%d bytes became %d", len(before), len(after))
 	}
@@ -47,7 +47,7 @@ func TestRandomFunctions(t *testing.T) {
 }
 
 var standard = flag.String("std", "sync,iter,text/template",
-	"run the tests of these packages of the standard library, with direct jumps; all: most of them")
+	"run the tests of these packages of the standard library, optimized; all: most of them")
 
 var all = "archive/tar,archive/zip,bufio,bytes,compress/flate,compress/gzip,container/heap," +
 	"container/list,context,crypto/aes,crypto/ecdsa,crypto/sha256,database/sql,encoding/asn1," +
@@ -76,7 +76,7 @@ func TestStandardLibrary(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(program, direct(t, b), 0o644); err != nil {
+			if err := os.WriteFile(program, optimized(t, b), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			run := exec.Command(nodeOf(t), "--stack-size=8192",
@@ -98,30 +98,30 @@ func TestOthersStayTheSame(t *testing.T) {
 		{0, 0x02, 0x40, 0x03, 0x40, 0x0c, 0, 0x0b, 0x0b, 0x41, 0, 0x0b}, // a loop without a table
 	} {
 		m := module([][]byte{body})
-		if got := direct(t, m); !bytes.Equal(got, m) {
+		if got := optimized(t, m); !bytes.Equal(got, m) {
 			t.Errorf("% x became % x", m, got)
 		}
 	}
-	m := direct(t, module([][]byte{randomFunction(rand.New(rand.NewPCG(3, 4)))}))
-	if got := direct(t, m); !bytes.Equal(got, m) {
-		t.Error("direct jumps were changed")
+	m := optimized(t, module([][]byte{randomFunction(rand.New(rand.NewPCG(3, 4)))}))
+	if got := optimized(t, m); !bytes.Equal(got, m) {
+		t.Error("an optimized function was changed")
 	}
 }
 
-func FuzzDirect(f *testing.F) {
+func FuzzProgram(f *testing.F) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	for range 10 {
 		f.Add(module([][]byte{randomFunction(rnd)}))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, err := jumps.Direct(b)
+		_, err := optimize.Program(b)
 		_ = err // it must only not panic
 	})
 }
 
-func direct(t *testing.T, module []byte) []byte {
+func optimized(t *testing.T, module []byte) []byte {
 	t.Helper()
-	out, err := jumps.Direct(module)
+	out, err := optimize.Program(module)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func module(bodies [][]byte) []byte {
 		[]byte("\x00asm\x01\x00\x00\x00"),
 		section(1, []byte{0x60, 1, i32, 0}, []byte{0x60, 1, i32, 1, i32}),
 		section(2, imported("log", 0, 0), imported("test", 0, 1), imported("call", 0, 1),
-			imported("sp", 3, i32, 1)),
+			imported("sp", 3, i32, 1), imported("memory", 2, 0, 1)),
 		section(3, types...), section(7, exports...), section(10, code...),
 	}, nil)
 }
@@ -200,6 +200,9 @@ func (g *generator) emit(b ...byte) { g.code = append(g.code, b...) }
 // segment emits the code of a segment, inside of the blocks of the later ones.
 func (g *generator) segment(i, calls int) {
 	g.emit(0x41, byte(i), 0x10, log)
+	for range g.rnd.IntN(3) {
+		g.memory()
+	}
 	blocks, outer := g.last-i, g.last-i
 	if g.loop {
 		outer++
@@ -225,6 +228,53 @@ func (g *generator) segment(i, calls int) {
 	}
 	if i < g.last || g.loop {
 		g.emit(0x0b)
+	}
+}
+
+// memory emits code that writes to memory, or logs a value.
+func (g *generator) memory() {
+	if g.rnd.IntN(2) == 0 {
+		g.value(0)
+		g.emit(0x10, log)
+		return
+	}
+	g.address()
+	g.value(0)
+	g.emit(0x36, 2, byte(g.rnd.IntN(100)))
+}
+
+// address emits the computation of an address on the stack, in Go's way.
+func (g *generator) address() { g.emit(0x20, 1, 0xad, 0x42, byte(g.rnd.IntN(64)), 0x7c, 0xa7) }
+
+// value emits code that computes a number of 32 bits.
+func (g *generator) value(depth int) {
+	n := g.rnd.IntN(9)
+	if depth == 4 {
+		n %= 4
+	}
+	switch n {
+	case 0:
+		g.emit(0x41, byte(g.rnd.IntN(64)))
+	case 1:
+		g.emit(0x20, 1)
+	case 2:
+		g.address()
+	case 3:
+		g.address()
+		g.emit(0x28, 2, byte(g.rnd.IntN(100)))
+	case 4, 5:
+		g.value(depth + 1)
+		g.value(depth + 1)
+		g.emit(0x6a + byte(g.rnd.IntN(3))) // add, sub, mul
+	case 6:
+		g.value(depth + 1)
+		g.emit(0xad, 0xa7)
+	case 7:
+		g.value(depth + 1)
+		g.emit(0xad, 0x50)
+	case 8:
+		g.value(depth + 1)
+		g.emit(0xad, 0x42, byte(g.rnd.IntN(64)), 0x7c, 0xa7)
 	}
 }
 

@@ -1,4 +1,4 @@
-package jumps
+package optimize
 
 import (
 	"encoding/binary"
@@ -178,7 +178,7 @@ func (w *writer) close() {
 func (w *writer) depth(l label) int {
 	i := slices.Index(w.labels, l)
 	if i < 0 {
-		panic("jumps: no such label")
+		panic("optimize: no such label")
 	}
 	return len(w.labels) - 1 - i
 }

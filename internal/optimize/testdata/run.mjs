@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 
 const MOST = 300; // events of a run
+const SP = 1000;  // the stack pointer
 
 // load returns a function that runs one of the module's functions. Answers
 // depend only on the seed and on what has happened before. If a call unwinds
@@ -17,11 +18,13 @@ function load(file) {
     log: (n) => event("log", n),
     test: (n) => { event("test", n); return next() & 1; },
     call: (n) => { event("call", n); number = n; return next() % 3 === 0 ? 1 : 0; },
-    sp: new WebAssembly.Global({ value: "i32", mutable: true }, 0),
+    sp: new WebAssembly.Global({ value: "i32", mutable: true }, SP),
+    memory: new WebAssembly.Memory({ initial: 1 }),
   };
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), { env });
   const run = (name, seed) => {
     [events, random] = [[], seed];
+    new Uint8Array(env.memory.buffer, SP, 1000).fill(0);
     try {
       for (number = 0; exports[name](number) === 1;) event("continues");
     } catch (e) {
