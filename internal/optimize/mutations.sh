@@ -20,8 +20,7 @@ mutate "a conditional branch always jumps" $same $write 's/if b\.conditional \{\
 mutate "a jump through the table has no condition" $same $write 's/if b\.conditional \{\n\t\tw\.out = append\(w\.out, opIf/if false {\n\t\tw.out = append(w.out, opIf/'
 addresses=internal/optimize/addresses.go
 mutate "an offset is lost" $same $addresses 's/\+= list\[2\]\.constant/+= 0/'
-mutate "an offset is added where something else takes the address" $same $addresses 's/takes == above\+1 && ins\.op >= opI32Load/takes == above+1 \&\& ins.op >= opI32Store/'
-mutate "an address is read by the instruction that reads another one" $same $addresses 's/above \+= leaves - takes/above = max(above+leaves-takes, 0)/'
+mutate "something else than memory gets an offset" $same $addresses 's/ && ins\.op >= opI32Load && ins\.op <= opI64Store32//'
 mutate "a sum has another constant" $same $addresses 's/int\(list\[1\]\.constant\)\)/int(list[1].constant)|1)/'
 mutate "a sum is replaced although it is part of an address" $same $addresses 's/list\[i\]\.op != op \|\| list\[i\]\.isReplaced/list[i].op != op/'
 mutate "a comparison with zero is left out" $same $addresses 's/\[\]byte\{opI32Eqz\}/nil/'

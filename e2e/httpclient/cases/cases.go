@@ -149,6 +149,7 @@ func ended(path string) func(Env) string {
 func endedInBody(path string, cause error) func(Env) string {
 	return func(e Env) string {
 		ctx, cancel := context.WithCancelCause(e.Context)
+		defer cancel(nil)
 		r, err := http.NewRequestWithContext(ctx, "GET", e.URL+path, nil)
 		if err != nil {
 			return "no request: " + err.Error()
