@@ -3,35 +3,23 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// tick is the unit of /proc/PID/stat. Linux always shows programs 100 ticks per
-// second, even if it uses another unit itself.
-const tick = time.Second / 100
-
-// cpuOf returns the CPU time of a process, in user and kernel mode.
+// cpuOf returns the CPU time of a process, in user and kernel mode. It asks for
+// the process's clock, because /proc counts in steps of 10 ms.
+// (clock_getcpuclockid in Linux's include/linux/posix-timers.h)
 func cpuOf(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := bytes.Cut(b, []byte(") ")) // the name may have spaces
-	fields := strings.Fields(string(rest))
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat: %q", pid, b)
-	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * tick, err
+	const scheduled = 2
+	var t unix.Timespec
+	err := unix.ClockGettime(int32(^pid<<3|scheduled), &t)
+	return time.Duration(t.Nano()), err
 }
 
 // residentOf returns the resident memory of a process, in bytes.
