@@ -101,7 +101,7 @@ load: $(NPM) ## the ledger under load, with larger sizes; tenants that load it, 
 wrangler: $(NPM) ## every config that capdo judges, judged by wrangler, too (make test asks about a third)
 	go test -count=1 -run '^TestCapdoAgainstWrangler$$' ./e2e/config -all
 
-mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtime in ways that tests have to notice (about 35 minutes)
+mutations: $(NPM) ## break store, ledger, Do, flows, the boundary and the runtime in ways that tests have to notice (about 40 minutes)
 	dedupe/mutations.sh
 	e2e/proof/mutations.sh
 	go test -count=1 -timeout 20m -v -run '^TestMutations$$' ./e2e/boundary -all-mutations

@@ -46,11 +46,12 @@ JavaScript calls.
 			measured, mark)
 	}
 	fmt.Fprint(b, `
-[PROFILE.md](PROFILE.md) has the profile behind the difference. About a quarter
-of the CPU time is in the Go program. In the profile's runs, hello world and a
-taken key took 2.3 times what JavaScript takes. If the Go program took no time,
-that would be 1.7 and 1.6. The rest is workerd and V8: Go needs more of their
-functions for a request, and the same functions take longer beside a Go program.
+[PROFILE.md](PROFILE.md) has the profile behind the difference. Before capdo
+optimized the compiled program, about a quarter of the CPU time was in it: hello
+world and a taken key took 2.3 times what JavaScript takes, and if the Go program
+took no time, that would have been 1.7 and 1.6. The rest is workerd and V8: Go
+needs more of their functions for a request, and the same functions take longer
+beside a Go program.
 
 Also not reached:
 
@@ -58,8 +59,6 @@ Also not reached:
   program** (see Cold start). V8 compiles each function when it is called for the
   first time, and a program that serves a request has more of them to
   initialize and to call. The empty program serves none.
-- **A Worker that only dedupes in 800 KB** (see Size). A program that only calls
-  durable.Run takes more; [RATIONALE.md](../RATIONALE.md) says what takes it.
 - **Five times the speed of a Go runtime per object.** Here that port's objects
   are all in memory, and most of a request's time is workerd's in both.
 - **Five heap allocations of Go for a claim.** [PROFILE.md](PROFILE.md) lists

@@ -65,7 +65,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
-	p := plan{rounds: 3, duration: 480 * time.Millisecond, warm: 2 * time.Second, cold: 7,
+	p := plan{rounds: 3, duration: 440 * time.Millisecond, warm: 2 * time.Second, cold: 7,
 		progress: os.Stderr}
 	if *quick {
 		*callers = "1,16"

@@ -65,6 +65,8 @@ func instructions(b []byte) (list []instruction, hasStack, ok bool) {
 // something in a long way.
 func shorten(list []instruction, hasStack bool) {
 	switch {
+	case list[0].op == opNop:
+		remove(list[:1])
 	case hasStack && list[0].local && isSum(list[1:]):
 		if user := userOf(list[5:]); user >= 0 {
 			remove(list[1:5])
@@ -76,6 +78,8 @@ func shorten(list []instruction, hasStack bool) {
 		list[0].code = append(n, opI32Add)
 	case is(list, opExtend, opWrap):
 		remove(list[:2])
+	case is(list, opExtend, opI64Eqz, opI32Eqz, opIf):
+		remove(list[:3]) // not not x
 	case is(list, opExtend, opI64Eqz):
 		remove(list[:2])
 		list[0].code = []byte{opI32Eqz}

@@ -6,6 +6,7 @@ import "flow.internal/capdo/internal/wasm"
 // https://webassembly.github.io/spec/core/binary/instructions.html
 const (
 	opUnreachable = 0x00
+	opNop         = 0x01
 	opBlock       = 0x02
 	opLoop        = 0x03
 	opIf          = 0x04
@@ -48,7 +49,7 @@ func immediates(r *wasm.Reader, op byte) {
 		if r.Byte() != noResult {
 			r.Fail()
 		}
-	case op <= opElse, op == opEnd, op == opReturn, op == opDrop, op == 0x1b, // nop, select
+	case op <= opElse, op == opEnd, op == opReturn, op == opDrop, op == 0x1b, // select
 		op >= opI32Eqz && op <= opLast:
 	case op == opBr, op == opBrIf, op == 0x10, op >= opGetLocal && op <= opSetGlobal: // call
 		r.Uint()

@@ -21,7 +21,6 @@ type body struct {
 	table    []int // segments; the last one is for all other numbers
 	segments []segment
 	returns  []int // numbers that the function stores as return addresses
-	end      int   // where the rest begins, after the loop
 }
 
 type segment struct {
@@ -60,7 +59,13 @@ func parse(b []byte) (*body, bool) {
 		r.Back(r.At() - 1) // the end of the outer block
 	}
 	r.Is(opUnreachable)
-	f.end = r.At()
+	rest := []byte{opEnd}
+	if f.exits {
+		rest = []byte{opEnd, opI32Const, 1, opEnd}
+	}
+	if !r.Is(rest...) || r.More() {
+		return nil, false
+	}
 	f.segments[0].entered = true
 	for _, n := range f.returns {
 		// A call returns to its number. After a panic, a function continues with the
@@ -141,7 +146,7 @@ func (f *body) segment(r *wasm.Reader, blocks int) (s segment, ok bool) {
 		case opBr, opBrIf:
 			to := int(r.Uint())
 			b.exit = f.exits && to == depth+exit
-			if b.end, b.conditional = r.At(), op == opBrIf; b.exit && address != none {
+			if b.end = r.At(); b.exit && op == opBrIf && address != none {
 				f.returns = append(f.returns, address)
 				s.branches = append(s.branches, b)
 				address = none

@@ -24,4 +24,6 @@ mutate "something else than memory gets an offset" $same $addresses 's/ && ins\.
 mutate "a sum has another constant" $same $addresses 's/int\(list\[1\]\.constant\)\)/int(list[1].constant)|1)/'
 mutate "a sum is replaced although it is part of an address" $same $addresses 's/list\[i\]\.op != op \|\| list\[i\]\.isReplaced/list[i].op != op/'
 mutate "a comparison with zero is left out" $same $addresses 's/\[\]byte\{opI32Eqz\}/nil/'
+mutate "a condition is negated" $same $addresses 's/remove\(list\[:3\]\) \/\/ not not x/remove(list[:2])/'
+mutate "a function that is unwound goes on" $same $write 's/case b\.exit: \/\/.*?return\n/case b.exit:\n\t\tw.out = append(w.out, opDrop)\n\t\treturn\n/s'
 exit $failed

@@ -208,7 +208,11 @@ func (g *generator) segment(i, calls int) {
 		outer++
 	}
 	for range g.rnd.IntN(3) { // if test { log; jump }
-		g.emit(0x41, byte(i), 0x10, test, 0x04, 0x40)
+		g.emit(0x41, byte(i), 0x10, test)
+		if g.rnd.IntN(3) == 0 {
+			g.emit(0x01, 0xad, 0x50, 0x45) // nop, and twice not
+		}
+		g.emit(0x04, 0x40)
 		if g.rnd.IntN(3) == 0 {
 			g.emit(0x41, 40, 0x10, log)
 		}

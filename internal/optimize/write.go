@@ -22,9 +22,8 @@ type label struct {
 }
 
 var (
-	exit     = label{segment: -1}
-	dispatch = label{segment: -2}
-	trap     = label{segment: -3}
+	dispatch = label{segment: -1}
+	trap     = label{segment: -2}
 )
 
 func (w *writer) write() []byte {
@@ -40,20 +39,14 @@ func (w *writer) write() []byte {
 			isBack = true
 		}
 	})
-	if w.exits {
-		w.open(opBlock, exit)
-	}
 	if isBack {
 		w.open(opLoop, dispatch)
 	}
-	w.open(opBlock, trap)
 	w.region(0, len(w.segments)-1, true)
-	w.close() // trap
 	if isBack {
 		w.close()
 	}
-	w.out = append(w.out, opUnreachable)
-	return append(w.out, w.b[w.end:]...)
+	return append(w.out, opUnreachable, opEnd)
 }
 
 // region writes consecutive segments: those of a loop, or all.
@@ -94,8 +87,10 @@ func (w *writer) isLabel(i, first int, isTop bool) bool {
 }
 
 // table writes the jump to the segment where the function is entered. A call
-// enters the first one, so that one is tested first.
+// enters the first one, so that one is tested first. An unknown number ends the
+// program.
 func (w *writer) table() {
+	w.open(opBlock, trap)
 	w.out = append(w.out, opGetLocal, target, opI32Eqz, opBrIf)
 	w.uint(w.depth(label{}))
 	to := make([]int, len(w.body.table))
@@ -107,11 +102,15 @@ func (w *writer) table() {
 	for len(to) > 1 && to[len(to)-2] == to[len(to)-1] {
 		to = to[:len(to)-1]
 	}
-	w.out = append(w.out, opGetLocal, target, opBrTable)
-	w.uint(len(to) - 1)
-	for _, depth := range to {
-		w.uint(depth)
+	if len(to) > 1 {
+		w.out = append(w.out, opGetLocal, target, opBrTable)
+		w.uint(len(to) - 1)
+		for _, depth := range to {
+			w.uint(depth)
+		}
 	}
+	w.close()
+	w.out = append(w.out, opUnreachable)
 }
 
 func (w *writer) segment(i int) {
@@ -133,8 +132,9 @@ func (w *writer) branch(from int, b branch, s *segment) {
 	}
 	to := label{segment: b.to}
 	switch {
-	case b.exit:
-		to = exit
+	case b.exit: // the same bytes everywhere, which compress well
+		w.out = append(w.out, opIf, noResult, opI32Const, 1, opReturn, opEnd)
+		return
 	case b.to > from:
 		if !b.conditional && b.to == from+1 && b.end == s.end {
 			return // it comes next
