@@ -17,7 +17,7 @@ const (
 )
 
 // ErrMalformed is returned for bytes that are not a module.
-var ErrMalformed = errors.New("this is not a WebAssembly module")
+var ErrMalformed = errors.New("this is not a WebAssembly program")
 
 // ErrNoNames is returned for a module that was built without the names of its
 // functions.
