@@ -6,20 +6,21 @@ import "slices"
 // puts it at the end, and jumps there first. It leaves loops alone that a
 // goroutine may enter through the table, because they stay jumps.
 func (f *body) rotate() {
-	for {
-		first, head, last := f.rotated()
-		if first < 0 {
+	for first := 0; ; {
+		var head, last int
+		if first, head, last = f.rotated(first); first < 0 {
 			return
 		}
 		f.move(first, head, last)
 	}
 }
 
-// rotated finds a loop whose head is not its beginning. Then first is not
-// negative.
-func (f *body) rotated() (first, head, last int) {
+// rotated finds a loop whose head is not its beginning, from a segment on. If
+// there is none, first is negative.
+func (f *body) rotated(from int) (first, head, last int) {
 	for first, last := range f.backs() {
-		if last < 0 || first == 0 || !f.segments[first-1].ends || f.isEntered(first, last) {
+		if last < 0 || first <= max(from-1, 0) || !f.segments[first-1].ends ||
+			f.isEntered(first, last) {
 			continue
 		}
 		head := f.head(first, last)
@@ -118,30 +119,33 @@ func (f *body) jumps(fn func(from int, b branch)) {
 // marks the segments to which jumps lead back through the table.
 func (f *body) loops() []int {
 	loops := f.backs()
-	for {
-		first := f.broken(loops)
-		if first < 0 {
-			return loops
-		}
-		loops[first], f.segments[first].entered = -1, true
+	for f.breakLoops(loops) {
 	}
+	return loops
 }
 
-// broken returns the first segment of something that is no loop, because it can
-// be entered elsewhere, or -1.
-func (f *body) broken(loops []int) int {
-	found := -1
+// breakLoops removes what is no loop, because it can be entered elsewhere than
+// at its beginning. It reports false if there is nothing to remove.
+func (f *body) breakLoops(loops []int) (found bool) {
+	var firsts []int
 	for first, last := range loops {
-		if last > first && f.isEntered(first+1, last) {
-			return first
+		if last >= 0 {
+			firsts = append(firsts, first)
 		}
 	}
+	isBroken := make([]bool, len(loops))
 	f.jumps(func(from int, b branch) {
-		for first, last := range loops[:b.to] {
-			if b.to <= last && (from < first || from > last) {
-				found = first
+		for _, first := range firsts {
+			last := loops[first]
+			if first < b.to && b.to <= last && (from < first || from > last) {
+				isBroken[first] = true
 			}
 		}
 	})
+	for _, first := range firsts {
+		if isBroken[first] || f.isEntered(first+1, loops[first]) {
+			loops[first], f.segments[first].entered, found = -1, true, true
+		}
+	}
 	return found
 }

@@ -114,8 +114,13 @@ func FuzzProgram(f *testing.F) {
 		f.Add(module([][]byte{randomFunction(rnd)}))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, err := optimize.Program(b)
-		_ = err // it must only not panic
+		out, err := optimize.Program(b)
+		if err != nil {
+			return
+		}
+		if _, err := optimize.Program(out); err != nil {
+			t.Errorf("%v after % x became % x", err, b, out)
+		}
 	})
 }
 
